@@ -1,0 +1,1 @@
+//! Criterion benchmarks of tacet's hot paths live in `benches/`.

@@ -1,0 +1,1 @@
+//! The native client of tacet: signaling, session keys, and media on the `webrtc` crate.

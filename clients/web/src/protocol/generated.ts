@@ -1,0 +1,477 @@
+// Generated from signaling/proto by `make types`. Do not edit.
+
+export type RoomId = string;
+
+export type CallId = string;
+
+export type ParticipantId = number;
+
+export type Seat = number;
+
+export type TrackId = number;
+
+export type Empty = Record<never, never>;
+
+export type Kind = "audio" | "video";
+
+export type Source = "mic" | "cam" | "screen" | "screen-audio";
+
+export type Codec = "opus" | "vp8" | "vp9" | "av1" | "h264";
+
+export type CodecParameters = { 
+/**
+ * The codec.
+ */
+codec: Codec, 
+/**
+ * RTP payload type.
+ */
+pt: number, 
+/**
+ * Payload type of its retransmissions (RFC 4588), video only.
+ */
+rtx?: number, 
+/**
+ * RTP clock in Hz.
+ */
+clock: number, 
+/**
+ * `a=fmtp` parameters, empty where there are none.
+ */
+fmtp: string, };
+
+export type HeaderExtension = { 
+/**
+ * The extension's URI.
+ */
+uri: string, 
+/**
+ * Its id on the wire, 1..=14.
+ */
+id: number, 
+/**
+ * Kinds of section that carry it.
+ */
+kinds: Array<Kind>, };
+
+export type Candidate = { 
+/**
+ * IP address, textual.
+ */
+ip: string, 
+/**
+ * UDP port.
+ */
+port: number, };
+
+export type ServerIce = { 
+/**
+ * Username fragment.
+ */
+ufrag: string, 
+/**
+ * Password.
+ */
+pwd: string, 
+/**
+ * Host candidates.
+ */
+candidates: Array<Candidate>, };
+
+export type ClientIce = { 
+/**
+ * Username fragment.
+ */
+ufrag: string, 
+/**
+ * Password.
+ */
+pwd: string, };
+
+export type Dtls = { 
+/**
+ * SHA-256 of the certificate's DER form.
+ */
+fingerprint: string, };
+
+export type Track = { 
+/**
+ * Its number.
+ */
+track: TrackId, 
+/**
+ * Who publishes it.
+ */
+participant: ParticipantId, 
+/**
+ * Sound or picture.
+ */
+kind: Kind, 
+/**
+ * Where it comes from.
+ */
+source: Source, 
+/**
+ * Its codec.
+ */
+codec: Codec, 
+/**
+ * Whether its owner has paused it. The server can neither pause nor resume it.
+ */
+muted: boolean, };
+
+export type Slot = { 
+/**
+ * Media identification (RFC 8843), chosen by the server.
+ */
+mid: string, 
+/**
+ * Sound or picture.
+ */
+kind: Kind, 
+/**
+ * Codec of the slot's class.
+ */
+codec: Codec, 
+/**
+ * SSRC of every packet in the slot.
+ */
+ssrc: number, 
+/**
+ * SSRC of its retransmissions, video only.
+ */
+rtx?: number, };
+
+export type SlotTrack = { 
+/**
+ * The track.
+ */
+track: TrackId, 
+/**
+ * Its publisher: the msid under which the client pairs sound and picture.
+ */
+participant: ParticipantId, };
+
+export type SlotSource = { 
+/**
+ * The slot.
+ */
+mid: string, 
+/**
+ * The track in it, and whose it is; `null` when it is empty.
+ */
+source: SlotTrack | null, };
+
+export type Base64 = string;
+
+export type Hello = { 
+/**
+ * The room.
+ */
+room: RoomId, 
+/**
+ * Guest access: HKDF of the invite secret, label "access". It opens the door and no frame.
+ */
+access: string, 
+/**
+ * Name and version of the client software.
+ */
+client: string, 
+/**
+ * Optional parts of the protocol that the client speaks.
+ */
+features?: Array<string>, };
+
+export type Join = { 
+/**
+ * The signed announce of this device, [`crate::binary::ANNOUNCE_BYTES`] bytes.
+ */
+announce: Base64, 
+/**
+ * The sealed name, at most [`crate::binary::MAX_DISPLAY_BYTES`] bytes.
+ */
+display: Base64, };
+
+export type ClientTransport = { 
+/**
+ * ICE credentials of the client.
+ */
+ice: ClientIce, 
+/**
+ * Certificate fingerprint of the client.
+ */
+dtls: Dtls, };
+
+export type Publish = { 
+/**
+ * The client's own name of the track, repeated in `published`.
+ */
+cid: string, 
+/**
+ * Sound or picture.
+ */
+kind: Kind, 
+/**
+ * Where it comes from.
+ */
+source: Source, 
+/**
+ * Codec it is sent with.
+ */
+codec: Codec, 
+/**
+ * Sending m-line.
+ */
+mid: string, 
+/**
+ * SSRC of its packets.
+ */
+ssrc: number, 
+/**
+ * SSRC of its retransmissions, video only.
+ */
+rtx?: number, 
+/**
+ * Whether it starts muted.
+ */
+muted?: boolean, };
+
+export type TrackRef = { 
+/**
+ * The track.
+ */
+track: TrackId, };
+
+export type Subscribe = { 
+/**
+ * Every track of the others, now and later.
+ */
+auto?: boolean, 
+/**
+ * These tracks, at most 50.
+ */
+tracks?: Array<TrackId>, };
+
+export type Unsubscribe = { 
+/**
+ * These tracks, at most 50.
+ */
+tracks: Array<TrackId>, };
+
+export type SlotsReady = { 
+/**
+ * Highest revision of `slots` that has been applied locally.
+ */
+rev: number, };
+
+export type Ping = { 
+/**
+ * The sender's clock in milliseconds, repeated in the answer.
+ */
+ms: number, };
+
+export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Join | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "pause" } & TrackRef | { "t": "resume" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
+
+export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "rate_limited" | "out_of_order" | "server_busy" | "internal";
+
+export type Challenge = { 
+/**
+ * Protocol name, [`crate::PROTOCOL`].
+ */
+protocol: string, 
+/**
+ * Optional parts of the protocol that the server speaks.
+ */
+features: Array<string>, };
+
+export type Limits = { 
+/**
+ * Accepted messages in any second.
+ */
+rate: number, 
+/**
+ * Largest message in bytes.
+ */
+bytes: number, };
+
+export type Welcome = { 
+/**
+ * The client's number in the call.
+ */
+participant: ParticipantId, 
+/**
+ * The call.
+ */
+call: CallId, 
+/**
+ * The server's wall clock, milliseconds since 1970.
+ */
+time: number, 
+/**
+ * Limits of this connection.
+ */
+limits: Limits, 
+/**
+ * Payload types.
+ */
+codecs: Array<CodecParameters>, 
+/**
+ * Header extensions.
+ */
+hdrext: Array<HeaderExtension>, 
+/**
+ * Optional parts of the protocol that both speak.
+ */
+features: Array<string>, };
+
+export type RosterEntry = { 
+/**
+ * Its number.
+ */
+participant: ParticipantId, 
+/**
+ * Its seat.
+ */
+seat: Seat, };
+
+export type Joined = { 
+/**
+ * The client's own seat.
+ */
+seat: Seat, 
+/**
+ * Revision of the roster that follows.
+ */
+rev: number, 
+/**
+ * Who else is present.
+ */
+roster: Array<RosterEntry>, 
+/**
+ * What they publish.
+ */
+tracks: Array<Track>, };
+
+export type Roster = { 
+/**
+ * Revision after this change; a client that misses one sends `resync`.
+ */
+rev: number, 
+/**
+ * Whether `add` is the whole roster, as the answer to `resync`.
+ */
+full: boolean, 
+/**
+ * Who came.
+ */
+add: Array<RosterEntry>, 
+/**
+ * Who went.
+ */
+del: Array<ParticipantId>, };
+
+export type ServerTransport = { 
+/**
+ * ICE parameters; the server is lite and sends no checks.
+ */
+ice: ServerIce, 
+/**
+ * Certificate fingerprint of the server.
+ */
+dtls: Dtls, };
+
+export type Published = { 
+/**
+ * The client's own name of the track.
+ */
+cid: string, 
+/**
+ * Its number.
+ */
+track: TrackId, };
+
+export type Tracks = { 
+/**
+ * New tracks.
+ */
+add: Array<Track>, 
+/**
+ * Withdrawn tracks.
+ */
+del: Array<TrackId>, 
+/**
+ * Tracks whose mute state changed, whole.
+ */
+upd: Array<Track>, };
+
+export type Slots = { 
+/**
+ * Revision, to be confirmed by `slots.ready` once applied; only then does media flow in new slots.
+ */
+rev: number, 
+/**
+ * New m-lines, in the order in which they are appended.
+ */
+add: Array<Slot>, 
+/**
+ * New contents.
+ */
+set: Array<SlotSource>, };
+
+export type TransportState = "connected" | "disconnected" | "failed";
+
+export type TransportStateChange = { 
+/**
+ * The new state.
+ */
+state: TransportState, };
+
+export type Speaker = { 
+/**
+ * Who.
+ */
+participant: ParticipantId, 
+/**
+ * Level in -dBov (RFC 6464): 0 is loudest, 127 is silence.
+ */
+level: number, };
+
+export type Speakers = { 
+/**
+ * Who is loud.
+ */
+speakers: Array<Speaker>, };
+
+export type Ok = Record<never, never>;
+
+export type Bye = { 
+/**
+ * Why, in a word.
+ */
+reason: string, };
+
+export type ErrorMessage = { 
+/**
+ * What is wrong.
+ */
+code: ErrorCode, 
+/**
+ * After how many milliseconds the request may be repeated.
+ */
+retry_ms?: number, 
+/**
+ * For people. Holds nothing that another client sent.
+ */
+detail: string, };
+
+export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Ping | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
+
+export const MAX_MESSAGE_BYTES = 16384;
+export const CLIENT_OUTBOX_PER_SECOND = 25;
+export const BATCH_HEADER_BYTES = 171;
+export const BATCH_ENTRY_BYTES = 86;
+export const ANNOUNCE_BYTES = 298;
+export const MAX_DISPLAY_BYTES = 512;
+export const WANTED_KEY_BYTES = 24;
+export const MAX_WANTED_KEYS = 200;
+export const SUBPROTOCOL = "tacet.v1.json";

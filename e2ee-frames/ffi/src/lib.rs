@@ -1,0 +1,1 @@
+//! C ABI and wasm exports of `e2ee-frames`.

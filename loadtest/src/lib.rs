@@ -1,0 +1,1 @@
+//! The load tester of tacet: bots, measurement, reports.

@@ -1,0 +1,384 @@
+//! Binary messages: key traffic, whose contents the server only splits and forwards.
+//!
+//! ```text
+//! every message     type1 || n4 || body          n: request id (client) or running number (server), big endian
+//! 1 KeyBatch   C→S  header171 || { recipient_seat2 announce_seq4 box80 } × count, count in the header's last 2 bytes
+//! 2 Keys       S→C  count1 || { header171 || entry86 } × count, at most 63
+//! 3 Announces  S→C  count1 || { participant4 seat2 announce298 len2 display } × count
+//! 4 KeyRequest C→S  count1 || { join_id16 kid8 } × count, at most 200; routed by the seat inside the KID
+//!              S→C  requester_seat2 || the same
+//! ```
+
+use crate::{
+    ids::{ParticipantId, Seat},
+    limits::MAX_MESSAGE_BYTES,
+};
+
+/// Bytes of a key batch's header.
+pub const BATCH_HEADER_BYTES: usize = 171;
+/// Bytes of a key batch's entry for one recipient.
+pub const BATCH_ENTRY_BYTES: usize = 86;
+/// Bytes in front of every body: type and number.
+pub const PREFIX_BYTES: usize = 5;
+/// Most entries of one key batch: what fits a message.
+pub const MAX_BATCH_ENTRIES: usize = (MAX_MESSAGE_BYTES - PREFIX_BYTES - BATCH_HEADER_BYTES) / BATCH_ENTRY_BYTES;
+/// Most senders of one `Keys` message: what fits a message.
+pub const MAX_KEYS: usize = (MAX_MESSAGE_BYTES - PREFIX_BYTES - 1) / (BATCH_HEADER_BYTES + BATCH_ENTRY_BYTES);
+/// Bytes of an announce.
+pub const ANNOUNCE_BYTES: usize = 298;
+/// Most bytes of a sealed name.
+pub const MAX_DISPLAY_BYTES: usize = 512;
+/// Bytes of one wanted key in a key request.
+pub const WANTED_KEY_BYTES: usize = 24;
+/// Most wanted keys of one key request.
+pub const MAX_WANTED_KEYS: usize = 200;
+
+/// Type byte of a binary message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BinaryType {
+    /// Keys of one sender for several recipients.
+    KeyBatch = 1,
+    /// Keys of several senders for one recipient.
+    Keys = 2,
+    /// Announces of several participants.
+    Announces = 3,
+    /// Keys that a receiver lacks.
+    KeyRequest = 4,
+}
+
+/// Why a binary message is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BinaryError {
+    /// Shorter than its type and number, or than its counts say.
+    #[error("truncated")]
+    Truncated,
+    /// Longer than its counts say.
+    #[error("bytes left over")]
+    Trailing,
+    /// A type byte that is unknown, or not for this direction.
+    #[error("unknown type")]
+    UnknownType,
+    /// Zero entries, or more than a message may hold.
+    #[error("count out of range")]
+    Count,
+    /// A sealed name longer than [`MAX_DISPLAY_BYTES`].
+    #[error("sealed name too long")]
+    Display,
+}
+
+/// A message from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientBinary<'a> {
+    /// Keys of this client for others.
+    KeyBatch(KeyBatch<'a>),
+    /// Keys of others that this client lacks, each [`WANTED_KEY_BYTES`].
+    KeyRequest(&'a [u8]),
+}
+
+/// A key batch as the server sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyBatch<'a> {
+    /// Opaque but for the count.
+    pub header: &'a [u8],
+    /// Whole entries of [`BATCH_ENTRY_BYTES`].
+    pub entries: &'a [u8],
+}
+
+/// A message from the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerBinary<'a> {
+    /// Header and entry of each sender, [`BATCH_HEADER_BYTES`] + [`BATCH_ENTRY_BYTES`] each.
+    Keys(&'a [u8]),
+    /// Announces.
+    Announces(Vec<AnnounceEntry<'a>>),
+    /// A participant at this seat lacks these keys, each [`WANTED_KEY_BYTES`].
+    KeyRequest {
+        /// Who asks.
+        requester: Seat,
+        /// What it lacks.
+        wanted: &'a [u8],
+    },
+}
+
+/// One participant's announce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnnounceEntry<'a> {
+    /// Whose it is.
+    pub participant: ParticipantId,
+    /// Where it sits.
+    pub seat: Seat,
+    /// The announce, [`ANNOUNCE_BYTES`] bytes.
+    pub announce: &'a [u8],
+    /// The sealed name.
+    pub display: &'a [u8],
+}
+
+impl KeyBatch<'_> {
+    /// The entries with the seat each is for.
+    pub fn recipients(&self) -> impl Iterator<Item = (Seat, &[u8])> {
+        self.entries.chunks_exact(BATCH_ENTRY_BYTES).filter_map(|entry| {
+            let (seat, _) = entry.split_first_chunk()?;
+            Some((Seat(u16::from_be_bytes(*seat)), entry))
+        })
+    }
+}
+
+/// The seat inside a wanted key's KID (bits 6..=17), which says whom to ask; `None` if it is not a wanted key.
+#[must_use]
+pub fn wanted_seat(wanted: &[u8]) -> Option<Seat> {
+    let (_, kid) = wanted.split_last_chunk::<8>()?;
+    Some(Seat(((u64::from_be_bytes(*kid) >> 6) & 0xfff) as u16))
+}
+
+/// Reads bytes from the front, refusing to run past the end.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, bytes: usize) -> Result<&'a [u8], BinaryError> {
+        let (head, tail) = self.0.split_at_checked(bytes).ok_or(BinaryError::Truncated)?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BinaryError> {
+        let (head, tail) = self.0.split_first_chunk::<N>().ok_or(BinaryError::Truncated)?;
+        self.0 = tail;
+        Ok(*head)
+    }
+
+    fn count(&mut self, most: usize) -> Result<usize, BinaryError> {
+        let [count] = self.array()?;
+        let count = usize::from(count);
+        if count == 0 || count > most { Err(BinaryError::Count) } else { Ok(count) }
+    }
+
+    fn end(self) -> Result<(), BinaryError> {
+        if self.0.is_empty() { Ok(()) } else { Err(BinaryError::Trailing) }
+    }
+}
+
+/// Type byte, number, and what follows.
+fn prefix(message: &[u8]) -> Result<(u8, u32, Reader<'_>), BinaryError> {
+    let mut reader = Reader(message);
+    let [kind] = reader.array()?;
+    let n = u32::from_be_bytes(reader.array()?);
+    Ok((kind, n, reader))
+}
+
+/// Reads a message from a client: its request number and contents.
+///
+/// # Errors
+/// See [`BinaryError`]; nothing of a refused message is to be forwarded.
+pub fn parse_client(message: &[u8]) -> Result<(u32, ClientBinary<'_>), BinaryError> {
+    let (kind, n, mut reader) = prefix(message)?;
+    let body = match kind {
+        1 => {
+            let header = reader.take(BATCH_HEADER_BYTES)?;
+            let count = header.split_last_chunk::<2>().map_or(0, |(_, count)| usize::from(u16::from_be_bytes(*count)));
+            if count == 0 || count > MAX_BATCH_ENTRIES {
+                return Err(BinaryError::Count);
+            }
+            ClientBinary::KeyBatch(KeyBatch { header, entries: reader.take(count * BATCH_ENTRY_BYTES)? })
+        }
+        4 => {
+            let count = reader.count(MAX_WANTED_KEYS)?;
+            ClientBinary::KeyRequest(reader.take(count * WANTED_KEY_BYTES)?)
+        }
+        _ => return Err(BinaryError::UnknownType),
+    };
+    reader.end()?;
+    Ok((n, body))
+}
+
+/// Reads a message from a server: its running number and contents.
+///
+/// # Errors
+/// See [`BinaryError`].
+pub fn parse_server(message: &[u8]) -> Result<(u32, ServerBinary<'_>), BinaryError> {
+    let (kind, n, mut reader) = prefix(message)?;
+    let body = match kind {
+        2 => {
+            let count = reader.count(MAX_KEYS)?;
+            ServerBinary::Keys(reader.take(count * (BATCH_HEADER_BYTES + BATCH_ENTRY_BYTES))?)
+        }
+        3 => {
+            let count = reader.count(usize::from(u8::MAX))?;
+            let mut announces = Vec::with_capacity(count);
+            for _ in 0..count {
+                announces.push(AnnounceEntry {
+                    participant: ParticipantId(u32::from_be_bytes(reader.array()?)),
+                    seat: Seat(u16::from_be_bytes(reader.array()?)),
+                    announce: reader.take(ANNOUNCE_BYTES)?,
+                    display: {
+                        let length = usize::from(u16::from_be_bytes(reader.array()?));
+                        if length > MAX_DISPLAY_BYTES {
+                            return Err(BinaryError::Display);
+                        }
+                        reader.take(length)?
+                    },
+                });
+            }
+            ServerBinary::Announces(announces)
+        }
+        4 => {
+            let requester = Seat(u16::from_be_bytes(reader.array()?));
+            let count = reader.count(MAX_WANTED_KEYS)?;
+            ServerBinary::KeyRequest { requester, wanted: reader.take(count * WANTED_KEY_BYTES)? }
+        }
+        _ => return Err(BinaryError::UnknownType),
+    };
+    reader.end()?;
+    Ok((n, body))
+}
+
+/// Starts a message of this type.
+fn start(kind: BinaryType, n: u32) -> Vec<u8> {
+    let mut message = vec![kind as u8];
+    message.extend_from_slice(&n.to_be_bytes());
+    message
+}
+
+/// A count that the caller has bounded, as its byte.
+fn count_byte(count: usize) -> u8 {
+    debug_assert!((1..=usize::from(u8::MAX)).contains(&count), "a bounded count");
+    u8::try_from(count).unwrap_or(u8::MAX)
+}
+
+/// Writes a key batch; `body` is header and entries as the sender made them.
+#[must_use]
+pub fn key_batch(id: u32, body: &[u8]) -> Vec<u8> {
+    let mut message = start(BinaryType::KeyBatch, id);
+    message.extend_from_slice(body);
+    message
+}
+
+/// Writes the keys of several senders for one recipient, at most [`MAX_KEYS`].
+#[must_use]
+pub fn keys<'a>(seq: u32, keys: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+    let mut message = start(BinaryType::Keys, seq);
+    message.push(count_byte(keys.len()));
+    for (header, entry) in keys {
+        message.extend_from_slice(header);
+        message.extend_from_slice(entry);
+    }
+    message
+}
+
+/// Writes announces, at most 255 and no more than fit a message: see [`announce_bytes`].
+#[must_use]
+pub fn announces(seq: u32, entries: &[AnnounceEntry<'_>]) -> Vec<u8> {
+    let mut message = start(BinaryType::Announces, seq);
+    message.push(count_byte(entries.len()));
+    for entry in entries {
+        message.extend_from_slice(&entry.participant.0.to_be_bytes());
+        message.extend_from_slice(&entry.seat.0.to_be_bytes());
+        message.extend_from_slice(entry.announce);
+        let length = u16::try_from(entry.display.len()).unwrap_or(u16::MAX);
+        message.extend_from_slice(&length.to_be_bytes());
+        message.extend_from_slice(entry.display);
+    }
+    message
+}
+
+/// Bytes that an entry takes in an announces message.
+#[must_use]
+pub fn announce_bytes(entry: &AnnounceEntry<'_>) -> usize {
+    4 + 2 + ANNOUNCE_BYTES + 2 + entry.display.len()
+}
+
+/// Writes a key request of a client; `wanted` is whole wanted keys.
+#[must_use]
+pub fn key_request(id: u32, wanted: &[u8]) -> Vec<u8> {
+    let mut message = start(BinaryType::KeyRequest, id);
+    message.push(count_byte(wanted.len() / WANTED_KEY_BYTES));
+    message.extend_from_slice(wanted);
+    message
+}
+
+/// Writes a key request as the server passes it on.
+#[must_use]
+pub fn forwarded_key_request(seq: u32, requester: Seat, wanted: &[u8]) -> Vec<u8> {
+    let mut message = start(BinaryType::KeyRequest, seq);
+    message.extend_from_slice(&requester.0.to_be_bytes());
+    message.push(count_byte(wanted.len() / WANTED_KEY_BYTES));
+    message.extend_from_slice(wanted);
+    message
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn batch(count: u16) -> Vec<u8> {
+        let mut body = vec![0xaa; BATCH_HEADER_BYTES - 2];
+        body.extend_from_slice(&count.to_be_bytes());
+        for seat in 0..count {
+            body.extend_from_slice(&seat.to_be_bytes());
+            body.extend_from_slice(&[0xbb; BATCH_ENTRY_BYTES - 2]);
+        }
+        body
+    }
+
+    #[test]
+    fn the_largest_key_batch_fits_a_message_exactly_as_designed() {
+        assert_eq!((MAX_BATCH_ENTRIES, MAX_KEYS), (188, 63));
+        let message = key_batch(1, &batch(188));
+        assert!(message.len() <= MAX_MESSAGE_BYTES);
+        let (id, ClientBinary::KeyBatch(read)) = parse_client(&message).unwrap() else { panic!("not a batch") };
+        assert_eq!(id, 1);
+        assert_eq!(read.recipients().map(|(seat, _)| seat.0).collect::<Vec<_>>(), (0..188).collect::<Vec<_>>());
+        assert_eq!(parse_client(&key_batch(1, &batch(189))), Err(BinaryError::Count));
+    }
+
+    #[test]
+    fn announces_survive_the_wire() {
+        let entries = [
+            AnnounceEntry {
+                participant: ParticipantId(9),
+                seat: Seat(4),
+                announce: &[1; ANNOUNCE_BYTES],
+                display: &[2; 33],
+            },
+            AnnounceEntry {
+                participant: ParticipantId(10),
+                seat: Seat(5),
+                announce: &[3; ANNOUNCE_BYTES],
+                display: &[],
+            },
+        ];
+        let message = announces(77, &entries);
+        assert_eq!(message.len(), PREFIX_BYTES + 1 + entries.iter().map(announce_bytes).sum::<usize>());
+        assert_eq!(parse_server(&message), Ok((77, ServerBinary::Announces(entries.to_vec()))));
+    }
+
+    #[test]
+    fn key_requests_name_the_seat_to_ask() {
+        let mut wanted = vec![7; 16];
+        wanted.extend_from_slice(&((3u64 << 18) | (4095 << 6) | 0b10_101).to_be_bytes());
+        assert_eq!(wanted_seat(&wanted), Some(Seat(4095)));
+        assert_eq!(parse_client(&key_request(2, &wanted)), Ok((2, ClientBinary::KeyRequest(&wanted))));
+        let expected = ServerBinary::KeyRequest { requester: Seat(6), wanted: &wanted };
+        assert_eq!(parse_server(&forwarded_key_request(3, Seat(6), &wanted)), Ok((3, expected)));
+    }
+
+    #[test]
+    fn every_truncation_and_extension_is_refused() {
+        let message = key_batch(1, &batch(2));
+        for length in 0..message.len() {
+            assert!(parse_client(&message[..length]).is_err(), "accepted {length} bytes");
+        }
+        let longer = [message.as_slice(), &[0]].concat();
+        assert_eq!(parse_client(&longer), Err(BinaryError::Trailing));
+    }
+
+    proptest! {
+        #[test]
+        fn parsers_are_total(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+            let _ = parse_client(&bytes);
+            let _ = parse_server(&bytes);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Error codes of the `error` message, and close codes of the WebSocket.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Why a request was refused. None of them ends the connection by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// A known message with missing, malformed or unknown fields, or a malformed binary message.
+    BadMessage,
+    /// A message whose `t`, or binary type, this server does not know.
+    UnknownType,
+    /// A request before `hello`.
+    Unauthenticated,
+    /// A capability that the client does not have.
+    Forbidden,
+    /// There is no such room.
+    NoRoom,
+    /// The room has as many participants as it may.
+    RoomFull,
+    /// A request before `join`.
+    NotMember,
+    /// There is no such track, or it is somebody else's.
+    NoTrack,
+    /// The server forwards no such codec, or not for this kind.
+    CodecUnsupported,
+    /// The participant publishes or subscribes to as many tracks as it may.
+    LimitTracks,
+    /// More than 30 messages in a second; the message was not processed.
+    RateLimited,
+    /// The request does not fit what has been said before, such as a second `join`.
+    OutOfOrder,
+    /// The server has no room for more.
+    ServerBusy,
+    /// A fault of the server, logged there.
+    Internal,
+}
+
+/// WebSocket close codes (RFC 6455 section 7.4) that the server uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum CloseCode {
+    /// Done.
+    Normal = 1000,
+    /// The server stops.
+    GoingAway = 1001,
+    /// Text that is not UTF-8 or not a JSON object.
+    NotJson = 1007,
+    /// Too many control frames.
+    Policy = 1008,
+    /// A message of more than 16,384 bytes.
+    TooLarge = 1009,
+    /// A fault of the server.
+    Internal = 1011,
+    /// Repeated malformed messages.
+    BadMessages = 4400,
+    /// No `hello` in time, or a wrong access token.
+    Authentication = 4401,
+    /// The room has ended.
+    RoomEnded = 4404,
+    /// Silence, or a client that does not read.
+    IdleOrSlow = 4408,
+    /// A flood of messages.
+    Rate = 4429,
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    #[must_use]
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+}

@@ -1,0 +1,47 @@
+//! Identifiers that cross the wire.
+
+use crate::bytes::Fixed;
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// A room: 16 random bytes, the path of its link (`/r/ROOM`), and the `room16` that every key is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[ts(type = "string")]
+pub struct RoomId(pub Fixed<16>);
+
+/// One call in a room: from the first participant's arrival to the last one's leave. A label; no security rests on
+/// its being fresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[ts(type = "string")]
+pub struct CallId(pub Fixed<16>);
+
+/// A participant of a call, numbered by the server, never reused while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+pub struct ParticipantId(pub u32);
+
+/// Number of a sending device in its room, 0..=4095, part of the SFrame KID. Not reused for 60 s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+pub struct Seat(pub u16);
+
+/// A published track, numbered by the server, never reused while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+pub struct TrackId(pub u32);
+
+impl std::fmt::Display for RoomId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.encode())
+    }
+}
+
+impl std::str::FromStr for RoomId {
+    type Err = InvalidRoomId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Fixed::decode(text).map(Self).ok_or(InvalidRoomId)
+    }
+}
+
+/// A text is not a room id: 22 characters of base64url.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a room id is 22 characters of base64url (16 bytes)")]
+pub struct InvalidRoomId;

@@ -1,0 +1,31 @@
+//! Wire messages of `tacet.v1`, the protocol between a client and the signaling server.
+//!
+//! * Text frames carry one JSON object, tagged by `t` ([`ClientMessage`], [`ServerMessage`]). A request may
+//!   carry an `id`, which the answer repeats as `re`; every server message carries a running number `seq`.
+//! * Binary frames carry key traffic ([`binary`]): `type1 || n4 || body`.
+//!
+//! There is no SDP on the wire: both ends build their own from the few parameters here, because one description
+//! with 25 subscriptions is 86 kB and a message may have [`limits::MAX_MESSAGE_BYTES`].
+//!
+//! Types for TypeScript are generated from this crate (`clients/web/src/protocol/generated.ts`); a test fails when
+//! that file is stale.
+
+pub mod binary;
+pub mod bytes;
+pub mod client;
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod media;
+pub mod server;
+
+pub use client::{ClientEnvelope, ClientMessage, ParseError};
+pub use error::{CloseCode, ErrorCode};
+pub use ids::{CallId, ParticipantId, RoomId, Seat, TrackId};
+pub use server::{ServerEnvelope, ServerMessage};
+
+/// WebSocket subprotocol, offered by the client and echoed by the server.
+pub const SUBPROTOCOL: &str = "tacet.v1.json";
+
+/// Protocol name given in [`server::Challenge`].
+pub const PROTOCOL: &str = "tacet.v1";

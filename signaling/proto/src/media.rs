@@ -1,0 +1,175 @@
+//! Media parameters: what other protocols write as SDP.
+
+use crate::{
+    bytes::Fixed,
+    ids::{ParticipantId, TrackId},
+};
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Kind of a track or slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Sound.
+    Audio,
+    /// Moving picture.
+    Video,
+}
+
+/// Where a track comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// A microphone.
+    Mic,
+    /// A camera.
+    Cam,
+    /// A shared screen.
+    Screen,
+    /// The sound of a shared screen.
+    ScreenAudio,
+}
+
+/// Codecs that the server forwards. It reads none of their payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Codec {
+    /// RFC 7587.
+    Opus,
+    /// RFC 7741.
+    Vp8,
+    /// RFC 9628.
+    Vp9,
+    /// AV1 RTP specification of the Alliance for Open Media.
+    Av1,
+    /// RFC 6184.
+    H264,
+}
+
+/// One entry of the payload-type table, the same for every client of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct CodecParameters {
+    /// The codec.
+    pub codec: Codec,
+    /// RTP payload type.
+    pub pt: u8,
+    /// Payload type of its retransmissions (RFC 4588), video only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub rtx: Option<u8>,
+    /// RTP clock in Hz.
+    pub clock: u32,
+    /// `a=fmtp` parameters, empty where there are none.
+    pub fmtp: String,
+}
+
+/// One entry of the header-extension table (RFC 8285), the same for every client of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderExtension {
+    /// The extension's URI.
+    pub uri: String,
+    /// Its id on the wire, 1..=14.
+    pub id: u8,
+    /// Kinds of section that carry it.
+    pub kinds: Vec<Kind>,
+}
+
+/// ICE parameters of the server (RFC 8445, lite).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct ServerIce {
+    /// Username fragment.
+    pub ufrag: String,
+    /// Password.
+    pub pwd: String,
+    /// Host candidates.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A UDP host candidate of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Candidate {
+    /// IP address, textual.
+    pub ip: String,
+    /// UDP port.
+    pub port: u16,
+}
+
+/// ICE parameters of a client. Its candidates need no signaling: the server learns its address from its checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct ClientIce {
+    /// Username fragment.
+    pub ufrag: String,
+    /// Password.
+    pub pwd: String,
+}
+
+/// DTLS parameters (RFC 5763). The client is always the DTLS client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Dtls {
+    /// SHA-256 of the certificate's DER form.
+    #[ts(type = "string")]
+    pub fingerprint: Fixed<32>,
+}
+
+/// A published track as others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Track {
+    /// Its number.
+    pub track: TrackId,
+    /// Who publishes it.
+    pub participant: ParticipantId,
+    /// Sound or picture.
+    pub kind: Kind,
+    /// Where it comes from.
+    pub source: Source,
+    /// Its codec.
+    pub codec: Codec,
+    /// Whether its owner has paused it. The server can neither pause nor resume it.
+    pub muted: bool,
+}
+
+/// A receiving m-line of a client, whose `mid` and SSRCs stay the same for the connection's life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Slot {
+    /// Media identification (RFC 8843), chosen by the server.
+    pub mid: String,
+    /// Sound or picture.
+    pub kind: Kind,
+    /// Codec of the slot's class.
+    pub codec: Codec,
+    /// SSRC of every packet in the slot.
+    pub ssrc: u32,
+    /// SSRC of its retransmissions, video only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub rtx: Option<u32>,
+}
+
+/// What a slot shows from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct SlotSource {
+    /// The slot.
+    pub mid: String,
+    /// The track in it, and whose it is; `null` when it is empty.
+    pub source: Option<SlotTrack>,
+}
+
+/// A track in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct SlotTrack {
+    /// The track.
+    pub track: TrackId,
+    /// Its publisher: the msid under which the client pairs sound and picture.
+    pub participant: ParticipantId,
+}

@@ -1,0 +1,272 @@
+//! Messages from server to client.
+
+use crate::{
+    client::{ParseError, Ping},
+    error::ErrorCode,
+    ids::{CallId, ParticipantId, Seat, TrackId},
+    media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use ts_rs::TS;
+
+/// One text frame: a message, its running number, and the request it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerEnvelope {
+    /// Running number of the server's messages on this connection, JSON and binary together, from 1.
+    pub seq: u32,
+    /// Number of the request that this answers.
+    pub re: Option<u32>,
+    /// The message.
+    pub message: ServerMessage,
+}
+
+/// A message, tagged by `t`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "t", rename_all = "lowercase")]
+pub enum ServerMessage {
+    /// First message of the server.
+    Challenge(Challenge),
+    /// Answer to `hello`.
+    Welcome(Welcome),
+    /// Answer to `join`.
+    Joined(Joined),
+    /// Who came, went and changed.
+    Roster(Roster),
+    /// The server's transport parameters.
+    Transport(ServerTransport),
+    /// Answer to `publish`.
+    Published(Published),
+    /// Which tracks came, went and changed.
+    Tracks(Tracks),
+    /// Receiving m-lines to add, and what is in them.
+    Slots(Slots),
+    /// The media path came up or broke.
+    #[serde(rename = "transport.state")]
+    TransportState(TransportStateChange),
+    /// Who is loud: a hint for layout. Who speaks is drawn from the authenticated KID.
+    Speakers(Speakers),
+    /// Answer to a request that has no answer of its own.
+    Ok(Ok),
+    /// Answer to `ping`.
+    Pong(Ping),
+    /// The server ends the connection.
+    Bye(Bye),
+    /// A refused request.
+    Error(ErrorMessage),
+}
+
+/// Body of `challenge`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Challenge {
+    /// Protocol name, [`crate::PROTOCOL`].
+    pub protocol: String,
+    /// Optional parts of the protocol that the server speaks.
+    pub features: Vec<String>,
+}
+
+/// Body of `welcome`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Welcome {
+    /// The client's number in the call.
+    pub participant: ParticipantId,
+    /// The call.
+    pub call: CallId,
+    /// The server's wall clock, milliseconds since 1970.
+    #[ts(type = "number")]
+    pub time: u64,
+    /// Limits of this connection.
+    pub limits: Limits,
+    /// Payload types.
+    pub codecs: Vec<CodecParameters>,
+    /// Header extensions.
+    pub hdrext: Vec<HeaderExtension>,
+    /// Optional parts of the protocol that both speak.
+    pub features: Vec<String>,
+}
+
+/// Limits of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Limits {
+    /// Accepted messages in any second.
+    pub rate: u32,
+    /// Largest message in bytes.
+    pub bytes: u32,
+}
+
+/// Body of `joined`. The announces of those present follow as binary messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Joined {
+    /// The client's own seat.
+    pub seat: Seat,
+    /// Revision of the roster that follows.
+    pub rev: u32,
+    /// Who else is present.
+    pub roster: Vec<RosterEntry>,
+    /// What they publish.
+    pub tracks: Vec<Track>,
+}
+
+/// A participant. Names and keys travel in its announce, not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct RosterEntry {
+    /// Its number.
+    pub participant: ParticipantId,
+    /// Its seat.
+    pub seat: Seat,
+}
+
+/// Body of `roster`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Roster {
+    /// Revision after this change; a client that misses one sends `resync`.
+    pub rev: u32,
+    /// Whether `add` is the whole roster, as the answer to `resync`.
+    pub full: bool,
+    /// Who came.
+    pub add: Vec<RosterEntry>,
+    /// Who went.
+    pub del: Vec<ParticipantId>,
+}
+
+/// Body of `transport`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ServerTransport {
+    /// ICE parameters; the server is lite and sends no checks.
+    pub ice: ServerIce,
+    /// Certificate fingerprint of the server.
+    pub dtls: Dtls,
+}
+
+/// Body of `published`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Published {
+    /// The client's own name of the track.
+    pub cid: String,
+    /// Its number.
+    pub track: TrackId,
+}
+
+/// Body of `tracks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Tracks {
+    /// New tracks.
+    pub add: Vec<Track>,
+    /// Withdrawn tracks.
+    pub del: Vec<TrackId>,
+    /// Tracks whose mute state changed, whole.
+    pub upd: Vec<Track>,
+}
+
+/// Body of `slots`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Slots {
+    /// Revision, to be confirmed by `slots.ready` once applied; only then does media flow in new slots.
+    pub rev: u32,
+    /// New m-lines, in the order in which they are appended.
+    pub add: Vec<Slot>,
+    /// New contents.
+    pub set: Vec<SlotSource>,
+}
+
+/// Body of `transport.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct TransportStateChange {
+    /// The new state.
+    pub state: TransportState,
+}
+
+/// State of the media path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportState {
+    /// SRTP keys are in use.
+    Connected,
+    /// No check has arrived for a while; it may come back.
+    Disconnected,
+    /// The handshake failed: wrong fingerprint, no common SRTP profile.
+    Failed,
+}
+
+/// Body of `speakers`, loudest first, at most five times a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Speakers {
+    /// Who is loud.
+    pub speakers: Vec<Speaker>,
+}
+
+/// One who is loud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Speaker {
+    /// Who.
+    pub participant: ParticipantId,
+    /// Level in -dBov (RFC 6464): 0 is loudest, 127 is silence.
+    pub level: u8,
+}
+
+/// Body of `ok`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[ts(type = "Record<never, never>")]
+pub struct Ok {}
+
+/// Body of `bye`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Bye {
+    /// Why, in a word.
+    pub reason: String,
+}
+
+/// Body of `error`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct ErrorMessage {
+    /// What is wrong.
+    pub code: ErrorCode,
+    /// After how many milliseconds the request may be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub retry_ms: Option<u32>,
+    /// For people. Holds nothing that another client sent.
+    pub detail: String,
+}
+
+impl ServerEnvelope {
+    /// Reads one text frame. A client ignores [`ParseError::UnknownType`], and fields it does not know.
+    ///
+    /// # Errors
+    /// See [`ParseError`].
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|_| ParseError::NotJson)?;
+        let mut number =
+            |field: &str| object.remove(field).and_then(|v| v.as_u64()).and_then(|n| u32::try_from(n).ok());
+        let (seq, re) = (number("seq"), number("re"));
+        let bad = |reason: String| ParseError::BadMessage { id: re, reason };
+        let seq = seq.ok_or_else(|| bad("seq: missing".to_owned()))?;
+        let message = serde_json::from_value(Value::Object(object)).map_err(|error| match error.to_string() {
+            text if text.starts_with("unknown variant") => ParseError::UnknownType { id: re },
+            text => bad(text),
+        })?;
+        Ok(Self { seq, re, message })
+    }
+
+    /// Writes one text frame.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let numbers = [Some(("seq", Value::from(self.seq))), self.re.map(|re| ("re", Value::from(re)))];
+        tagged_json(&self.message, numbers.into_iter().flatten())
+    }
+}
+
+/// Writes a message with the envelope's numbers behind its own fields.
+pub(crate) fn tagged_json<M: Serialize>(
+    message: &M,
+    numbers: impl IntoIterator<Item = (&'static str, Value)>,
+) -> String {
+    let mut value = serde_json::to_value(message).unwrap_or(Value::Null);
+    debug_assert!(value.is_object(), "a message is an object");
+    if let Some(object) = value.as_object_mut() {
+        for (name, number) in numbers {
+            object.insert(name.to_owned(), number);
+        }
+    }
+    value.to_string()
+}

@@ -1,0 +1,99 @@
+//! The TypeScript types of the web client are generated from the wire messages.
+//!
+//! `UPDATE=1 cargo test -p tacet-proto --test typescript` writes the file; without it the test fails when the file is
+//! stale.
+
+#![allow(clippy::expect_used)]
+
+use std::{fmt::Write as _, fs, path::PathBuf};
+use tacet_proto::{binary, client, error, ids, limits, media, server};
+use ts_rs::{Config, TS};
+
+fn declarations() -> String {
+    let config = Config::new();
+    let mut text = String::from("// Generated from signaling/proto by `make types`. Do not edit.\n\n");
+    macro_rules! declare {
+        ($($type:ty),* $(,)?) => {$(
+            let _ = writeln!(text, "export {}\n", <$type as TS>::decl(&config));
+        )*};
+    }
+    declare![
+        ids::RoomId,
+        ids::CallId,
+        ids::ParticipantId,
+        ids::Seat,
+        ids::TrackId,
+        client::Empty,
+        media::Kind,
+        media::Source,
+        media::Codec,
+        media::CodecParameters,
+        media::HeaderExtension,
+        media::Candidate,
+        media::ServerIce,
+        media::ClientIce,
+        media::Dtls,
+        media::Track,
+        media::Slot,
+        media::SlotTrack,
+        media::SlotSource,
+        tacet_proto::bytes::Base64,
+        client::Hello,
+        client::Join,
+        client::ClientTransport,
+        client::Publish,
+        client::TrackRef,
+        client::Subscribe,
+        client::Unsubscribe,
+        client::SlotsReady,
+        client::Ping,
+        client::ClientMessage,
+        error::ErrorCode,
+        server::Challenge,
+        server::Limits,
+        server::Welcome,
+        server::RosterEntry,
+        server::Joined,
+        server::Roster,
+        server::ServerTransport,
+        server::Published,
+        server::Tracks,
+        server::Slots,
+        server::TransportState,
+        server::TransportStateChange,
+        server::Speaker,
+        server::Speakers,
+        server::Ok,
+        server::Bye,
+        server::ErrorMessage,
+        server::ServerMessage,
+    ];
+    for (name, value) in [
+        ("MAX_MESSAGE_BYTES", limits::MAX_MESSAGE_BYTES),
+        ("CLIENT_OUTBOX_PER_SECOND", limits::CLIENT_OUTBOX_PER_SECOND as usize),
+        ("BATCH_HEADER_BYTES", binary::BATCH_HEADER_BYTES),
+        ("BATCH_ENTRY_BYTES", binary::BATCH_ENTRY_BYTES),
+        ("ANNOUNCE_BYTES", binary::ANNOUNCE_BYTES),
+        ("MAX_DISPLAY_BYTES", binary::MAX_DISPLAY_BYTES),
+        ("WANTED_KEY_BYTES", binary::WANTED_KEY_BYTES),
+        ("MAX_WANTED_KEYS", binary::MAX_WANTED_KEYS),
+    ] {
+        let _ = writeln!(text, "export const {name} = {value};");
+    }
+    let _ = writeln!(text, "export const SUBPROTOCOL = \"{}\";", tacet_proto::SUBPROTOCOL);
+    text
+}
+
+#[test]
+fn generated_types_are_current() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../clients/web/src/protocol/generated.ts");
+    let wanted = declarations();
+    if std::env::var_os("UPDATE").is_some() {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).expect("the folder of the generated types");
+        }
+        fs::write(&path, &wanted).expect("write the generated types");
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == wanted, "{} is stale: run `make types`", path.display());
+}

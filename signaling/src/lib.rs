@@ -1,0 +1,1 @@
+//! The control plane of tacet: WebSocket and HTTP, rooms, access, limits.

@@ -1,0 +1,3 @@
+//! The one binary of tacet: its command line, and nothing else.
+
+fn main() {}
