@@ -1,1 +1,30 @@
 //! The native client of tacet: signaling, session keys, and media on the `webrtc` crate.
+//!
+//! ```text
+//!            RoomLink
+//!               │
+//!   Call ──► Signaling ──► WebSocket        who is there, what they publish, which slot shows what
+//!    │  └──► SharedKeys ─► e2ee-frames      announces, key batches, sealing and opening of frames
+//!    ▼
+//!  Endpoint (media)  ────► RTP              one implementation: the `webrtc` crate
+//!    ▲
+//!  packet                                   whole sealed frames to RTP payloads and back
+//! ```
+//!
+//! A [`Call`](call::Call) knows nothing of media packets and an [`Endpoint`](media::Endpoint) nothing of keys: a
+//! program joins the two, and may bring a media path of its own, as the load tester does.
+
+pub mod link;
+pub mod media;
+pub mod outbox;
+pub mod packet;
+pub mod sdp;
+pub mod signaling;
+pub mod tls;
+pub mod webrtc;
+
+/// Directive for a log filter that silences the `webrtc` stack: at debug level it prints ICE passwords, and on a full
+/// queue whole packets, at error level.
+pub const QUIET_LIBRARIES: &str = "webrtc=off,rtc=off,rtc_ice=off,rtc_dtls=off,rtc_srtp=off,rtc_interceptor=off,\
+    rtc_sctp=off,rtc_stun=off,rtc_turn=off,rtc_mdns=off,rtc_rtp=off,rtc_rtcp=off,rtc_sdp=off,rtc_media=off,\
+    rtc_datachannel=off,rtc_crypto=off,rtc_shared=off";

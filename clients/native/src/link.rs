@@ -1,0 +1,181 @@
+//! Room links: `http(s)://HOST[:PORT]/r/ROOM#SECRET`.
+//!
+//! The fragment holds the invite secret, 32 bytes of base64url. It never leaves this process: what the server is shown
+//! is derived from it.
+
+use std::{fmt, str::FromStr};
+use tacet_proto::{RoomId, bytes::Fixed};
+
+/// A room link, taken apart.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RoomLink {
+    secure: bool,
+    authority: String,
+    room: RoomId,
+    invite: [u8; 32],
+}
+
+/// Why a text is not a room link. Names no part of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Neither `http://` nor `https://`.
+    #[error("a room link starts with http:// or https://")]
+    Scheme,
+    /// No host, or characters that no host has.
+    #[error("a room link names a host, and perhaps a port")]
+    Host,
+    /// The path is not `/r/ROOM`.
+    #[error("a room link's path is /r/ and 22 characters of base64url")]
+    Room,
+    /// No fragment, or one that is not a secret.
+    #[error("a room link ends in # and 43 characters of base64url: copy it whole")]
+    Secret,
+}
+
+impl RoomLink {
+    /// A link to a room on the server at `authority` (host, perhaps port).
+    #[must_use]
+    pub fn new(secure: bool, authority: &str, room: RoomId, invite: [u8; 32]) -> Self {
+        Self { secure, authority: authority.to_owned(), room, invite }
+    }
+
+    /// The room.
+    #[must_use]
+    pub fn room(&self) -> RoomId {
+        self.room
+    }
+
+    /// The invite secret.
+    #[must_use]
+    pub fn invite(&self) -> &[u8; 32] {
+        &self.invite
+    }
+
+    /// Whether the server is spoken to through TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Host and port as written in the link.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Host alone, without the brackets of an IPv6 address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = match self.authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((v6, _)) => v6,
+            None => self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host),
+        };
+        host.trim()
+    }
+
+    /// Port as written in the link, or the scheme's own.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let behind_v6 = self.authority.rsplit_once(']').map_or(self.authority.as_str(), |(_, rest)| rest);
+        let written = behind_v6.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        written.unwrap_or(if self.secure { 443 } else { 80 })
+    }
+
+    /// Address of the signaling WebSocket.
+    #[must_use]
+    pub fn websocket_url(&self) -> String {
+        format!("{}://{}/v1/ws", if self.secure { "wss" } else { "ws" }, self.authority)
+    }
+}
+
+impl FromStr for RoomLink {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let (scheme, rest) = text.trim().split_once("://").ok_or(LinkError::Scheme)?;
+        let secure = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(LinkError::Scheme),
+        };
+        let (authority, path) = rest.split_once('/').ok_or(LinkError::Room)?;
+        let host_like = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+        if authority.is_empty() || authority.starts_with(':') || !authority.bytes().all(host_like) {
+            return Err(LinkError::Host);
+        }
+        let (path, fragment) = path.split_once('#').ok_or(LinkError::Secret)?;
+        let room = path.strip_prefix("r/").and_then(|room| room.parse().ok()).ok_or(LinkError::Room)?;
+        let Fixed(invite) = Fixed::decode(fragment).ok_or(LinkError::Secret)?;
+        Ok(Self { secure, authority: authority.to_owned(), room, invite })
+    }
+}
+
+impl fmt::Display for RoomLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}/r/{}#{}", self.authority, self.room, Fixed(self.invite).encode())
+    }
+}
+
+/// Prints no secret.
+impl fmt::Debug for RoomLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoomLink").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_link_survives_text() {
+        let link = RoomLink::new(false, "127.0.0.1:8800", RoomId(Fixed([7; 16])), [9; 32]);
+        let text = link.to_string();
+        assert_eq!(text.parse::<RoomLink>().unwrap(), link);
+        assert_eq!(link.websocket_url(), "ws://127.0.0.1:8800/v1/ws");
+        assert_eq!((link.host(), link.port()), ("127.0.0.1", 8800));
+    }
+
+    #[test]
+    fn ports_default_by_scheme_and_brackets_belong_to_ipv6() {
+        let room = RoomId(Fixed([7; 16]));
+        assert_eq!(RoomLink::new(true, "call.example", room, [0; 32]).port(), 443);
+        let v6 = RoomLink::new(false, "[::1]:8800", room, [0; 32]);
+        assert_eq!((v6.host(), v6.port()), ("::1", 8800));
+        assert_eq!(RoomLink::new(false, "[::1]", room, [0; 32]).port(), 80);
+    }
+
+    #[test]
+    fn each_missing_part_is_named() {
+        let room = RoomId(Fixed([7; 16]));
+        let secret = Fixed([9u8; 32]).encode();
+        for (text, error) in [
+            (format!("call.example/r/{room}#{secret}"), LinkError::Scheme),
+            (format!("ftp://call.example/r/{room}#{secret}"), LinkError::Scheme),
+            (format!("http:///r/{room}#{secret}"), LinkError::Host),
+            (format!("http://a b/r/{room}#{secret}"), LinkError::Host),
+            (format!("http://call.example/x/{room}#{secret}"), LinkError::Room),
+            (format!("http://call.example/r/short#{secret}"), LinkError::Room),
+            (format!("http://call.example/r/{room}"), LinkError::Secret),
+            (format!("http://call.example/r/{room}#short"), LinkError::Secret),
+        ] {
+            assert_eq!(text.parse::<RoomLink>(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_output_holds_no_secret() {
+        let link = RoomLink::new(false, "h", RoomId(Fixed([7; 16])), [9; 32]);
+        assert!(!format!("{link:?}").contains(&Fixed([9u8; 32]).encode()));
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_is_total(text in ".{0,200}") {
+            let _ = text.parse::<RoomLink>();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Whom a client trusts to be the server.
+//!
+//! A server beyond loopback without a domain shows a self-signed certificate, whose SHA-256 it prints at its start: the
+//! client pins it. All others must be known to a public authority.
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+use std::sync::Arc;
+use tokio_tungstenite::Connector;
+
+/// How a server proves itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// By a certificate of a public authority.
+    #[default]
+    PublicAuthorities,
+    /// By the certificate with this SHA-256, whoever issued it.
+    Pinned([u8; 32]),
+}
+
+impl Trust {
+    /// What the WebSocket library is given.
+    pub(crate) fn connector(self) -> Result<Option<Connector>, Error> {
+        // A second installation fails and changes nothing.
+        let _ = aws_lc_rs::default_provider().install_default();
+        let Self::Pinned(fingerprint) = self else { return Ok(None) };
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = PinnedCertificate { fingerprint, provider: provider.clone() };
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Ok(Some(Connector::Rustls(Arc::new(config))))
+    }
+}
+
+/// Accepts exactly one certificate; that its owner has the key is checked as ever.
+#[derive(Debug)]
+struct PinnedCertificate {
+    fingerprint: [u8; 32],
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for PinnedCertificate {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if sha256(&self.provider, end_entity) == Some(self.fingerprint) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(Error::General("the server's certificate is not the pinned one".to_owned()))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// SHA-256 by the provider's own hash, found through one of its cipher suites.
+fn sha256(provider: &CryptoProvider, bytes: &[u8]) -> Option<[u8; 32]> {
+    let hash = provider.cipher_suites.iter().find_map(|suite| {
+        let hash = suite.tls13()?.common.hash_provider;
+        (hash.output_len() == 32).then_some(hash)
+    })?;
+    hash.hash(bytes).as_ref().try_into().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::sdp::parse_fingerprint;
+
+    fn verifier(fingerprint: [u8; 32]) -> PinnedCertificate {
+        PinnedCertificate { fingerprint, provider: Arc::new(aws_lc_rs::default_provider()) }
+    }
+
+    fn verify(verifier: &PinnedCertificate, certificate: &[u8]) -> Result<ServerCertVerified, Error> {
+        let name = ServerName::try_from("call.example").unwrap();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1));
+        verifier.verify_server_cert(&CertificateDer::from(certificate.to_vec()), &[], &name, &[], now)
+    }
+
+    #[test]
+    fn only_the_pinned_certificate_is_accepted() {
+        // SHA-256 of "abc", FIPS 180-4.
+        let abc = parse_fingerprint("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
+        assert!(verify(&verifier(abc), b"abc").is_ok());
+        assert!(verify(&verifier(abc), b"abd").is_err());
+    }
+}

@@ -1,0 +1,462 @@
+//! A media path on the `webrtc` crate: an implementation independent of the server's, so that every use of it is also
+//! an interoperability test.
+//!
+//! What that crate needs to be told, each found by trial:
+//! * an ICE-lite offer is answered `setup:passive` unless the role is set, and then nothing ever connects;
+//! * the SRTP profiles are an ordered list, whose default holds SHA-1;
+//! * a received SSRC must be declared in the SDP, else its packets vanish;
+//! * RTX is unwrapped *behind* the NACK generator, which then asks again for what has come ([`interceptor::Repair`]);
+//! * RTCP does not reach the application unless an interceptor marks it ([`interceptor::Feedback`]);
+//! * anyone who reaches the port can make it keep state per forged SSRC: the socket is connected to the server, so the
+//!   kernel drops what comes from elsewhere ([`socket::ConnectedSockets`]);
+//! * dropping a connection without closing it leaks a task, two descriptors and 420 kB.
+
+mod interceptor;
+mod socket;
+
+use self::{
+    interceptor::{Feedback, Repair},
+    socket::ConnectedSockets,
+};
+use crate::{
+    media::{Endpoint, IncomingPacket, MediaError, MediaEvent, OutgoingPacket, SendStream},
+    sdp::{self, Offer, SendSection, kind_of},
+};
+use ::webrtc::{
+    media_stream::{
+        track_local::{TrackLocal, TrackLocalEvent, static_rtp::TrackLocalStaticRTP},
+        track_remote::{TrackRemote, TrackRemoteEvent},
+    },
+    peer_connection::{
+        MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
+        RTCSessionDescription, SettingEngineBuilder, SrtpProtectionProfile,
+    },
+    rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit},
+};
+use rtc::{
+    interceptor::{Registry, Slot as ChainSlot},
+    media_stream::MediaStreamTrack,
+    peer_connection::{
+        configuration::interceptor_registry::{configure_nack, configure_rtcp_reports, configure_twcc},
+        transport::RTCDtlsRole,
+    },
+    rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication,
+    rtp,
+    rtp_transceiver::rtp_sender::{
+        RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+        RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
+    },
+};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+use tacet_proto::{
+    client::ClientTransport,
+    media::{Codec, CodecParameters, HeaderExtension, Kind, Slot},
+    server::{ServerTransport, Welcome},
+};
+use tokio::sync::mpsc;
+
+/// Events that wait for the application; more are dropped, as late media is worth nothing.
+const EVENT_QUEUE: usize = 4_096;
+const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+
+/// A peer connection to the server.
+pub struct WebrtcEndpoint {
+    connection: Closing,
+    local: ClientTransport,
+    remote: ServerTransport,
+    codecs: Vec<CodecParameters>,
+    extensions: Vec<HeaderExtension>,
+    sending: Vec<SendSection>,
+    slots: Vec<Slot>,
+    version: u64,
+    streams: HashMap<String, Sending>,
+    received: Received,
+    events: mpsc::Receiver<MediaEvent>,
+}
+
+/// Remote tracks by SSRC, for feedback to their senders.
+type Received = Arc<Mutex<HashMap<u32, Arc<dyn TrackRemote>>>>;
+
+struct Sending {
+    track: Arc<TrackLocalStaticRTP>,
+    ssrc: u32,
+    payload_type: u8,
+    mid_extension: Option<u8>,
+}
+
+impl std::fmt::Debug for WebrtcEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebrtcEndpoint").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+/// Closes the connection when it is dropped: the crate does not.
+struct Closing(Option<Arc<dyn PeerConnection>>);
+
+impl Closing {
+    fn get(&self) -> Result<&Arc<dyn PeerConnection>, MediaError> {
+        self.0.as_ref().ok_or(MediaError::Closed)
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let (Some(connection), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = connection.close().await;
+            });
+        }
+    }
+}
+
+fn engine(error: impl std::fmt::Display) -> MediaError {
+    MediaError::Engine(error.to_string())
+}
+
+impl WebrtcEndpoint {
+    /// Builds a connection that answers the server's offer, and starts it: it connects once the server knows
+    /// [`Endpoint::local`].
+    ///
+    /// # Errors
+    /// [`MediaError`].
+    pub async fn start(welcome: &Welcome, remote: ServerTransport, streams: &[SendStream]) -> Result<Self, MediaError> {
+        let server = server_address(&remote)?;
+        let local_ip = route_to(server)?;
+        let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
+        let received = Received::default();
+        let handler = Handler { events: event_sender.clone(), received: received.clone() };
+        let mut media_engine = media_engine(welcome)?;
+        let registry = Registry::new();
+        let registry = configure_nack(registry, &mut media_engine);
+        let registry = configure_twcc(registry, &mut media_engine).map_err(engine)?;
+        let registry = configure_rtcp_reports(registry)
+            .with(ChainSlot::from(Repair::SLOT), Repair::default())
+            .with(ChainSlot::from(Feedback::SLOT), Feedback::default());
+        let settings = SettingEngineBuilder::new()
+            .with_srtp_protection_profiles(vec![
+                SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
+                SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+            ])
+            .with_answering_dtls_role(RTCDtlsRole::Client)
+            .with_include_loopback_candidate(local_ip.is_loopback())
+            .build();
+        let connection = PeerConnectionBuilder::new()
+            .with_media_engine(media_engine)
+            .with_interceptor_registry(registry)
+            .with_setting_engine(settings)
+            .with_handler(Arc::new(handler))
+            .with_runtime(Arc::new(ConnectedSockets::new(server)))
+            .with_udp_addrs(vec![SocketAddr::new(local_ip, 0)])
+            .build()
+            .await
+            .map_err(engine)?;
+        let mut endpoint = Self {
+            connection: Closing(Some(Arc::new(connection))),
+            local: ClientTransport {
+                ice: tacet_proto::media::ClientIce { ufrag: String::new(), pwd: String::new() },
+                dtls: tacet_proto::media::Dtls { fingerprint: tacet_proto::bytes::Fixed([0; 32]) },
+            },
+            remote,
+            codecs: welcome.codecs.clone(),
+            extensions: welcome.hdrext.clone(),
+            sending: Vec::new(),
+            slots: Vec::new(),
+            version: 0,
+            streams: HashMap::new(),
+            received,
+            events,
+        };
+        for stream in streams {
+            endpoint.add_stream(stream, &event_sender).await?;
+        }
+        let answer = endpoint.negotiate().await?;
+        let (ice, dtls) = sdp::local_parameters(&answer).map_err(engine)?;
+        endpoint.local = ClientTransport { ice, dtls };
+        Ok(endpoint)
+    }
+
+    async fn add_stream(&mut self, stream: &SendStream, events: &mpsc::Sender<MediaEvent>) -> Result<(), MediaError> {
+        let entry = self.codecs.iter().find(|c| c.codec == stream.codec);
+        let entry = entry.ok_or_else(|| engine("the server forwards no such codec"))?;
+        let kind = kind_of(stream.codec);
+        let coding = RTCRtpEncodingParameters {
+            rtp_coding_parameters: RTCRtpCodingParameters {
+                ssrc: Some(stream.ssrc),
+                rtx: stream.rtx.map(|ssrc| RTCRtpRtxParameters { ssrc }),
+                ..Default::default()
+            },
+            active: true,
+            codec: codec(entry),
+            ..Default::default()
+        };
+        let track = MediaStreamTrack::new(
+            "tacet".to_owned(),
+            stream.mid.clone(),
+            stream.mid.clone(),
+            codec_kind(kind),
+            vec![coding],
+        );
+        let track = Arc::new(TrackLocalStaticRTP::new(track));
+        let init = RTCRtpTransceiverInit {
+            direction: RTCRtpTransceiverDirection::Sendonly,
+            streams: Vec::new(),
+            send_encodings: Vec::new(),
+        };
+        let local: Arc<dyn TrackLocal> = track.clone();
+        self.connection.get()?.add_transceiver_from_track(local, Some(init)).await.map_err(engine)?;
+        let mid_extension = self.extensions.iter().find(|e| e.uri == MID_URI).map(|e| e.id);
+        let sending = Sending { track: track.clone(), ssrc: stream.ssrc, payload_type: entry.pt, mid_extension };
+        self.streams.insert(stream.mid.clone(), sending);
+        self.sending.push(SendSection { mid: stream.mid.clone(), kind });
+        tokio::spawn(watch_feedback(track, stream.mid.clone(), events.clone()));
+        Ok(())
+    }
+
+    /// Applies the offer of the present state and answers it; gives the answer.
+    async fn negotiate(&mut self) -> Result<String, MediaError> {
+        self.version += 1;
+        let offer = Offer {
+            transport: &self.remote,
+            codecs: &self.codecs,
+            extensions: &self.extensions,
+            sending: &self.sending,
+            slots: &self.slots,
+            version: self.version,
+        };
+        let offer = RTCSessionDescription::offer(offer.to_sdp()).map_err(engine)?;
+        let connection = self.connection.get()?;
+        connection.set_remote_description(offer).await.map_err(engine)?;
+        let answer = connection.create_answer(None).await.map_err(engine)?;
+        let sdp = answer.sdp.clone();
+        connection.set_local_description(answer).await.map_err(engine)?;
+        Ok(sdp)
+    }
+}
+
+impl Endpoint for WebrtcEndpoint {
+    fn local(&self) -> &ClientTransport {
+        &self.local
+    }
+
+    async fn add_slots(&mut self, slots: &[Slot]) -> Result<(), MediaError> {
+        if slots.is_empty() {
+            return Ok(());
+        }
+        self.slots.extend_from_slice(slots);
+        self.negotiate().await.map(|_| ())
+    }
+
+    async fn send(&mut self, mid: &str, packet: OutgoingPacket) -> Result<(), MediaError> {
+        let stream = self.streams.get(mid).ok_or_else(|| MediaError::NoStream(mid.to_owned()))?;
+        let mut header = rtp::header::Header {
+            version: 2,
+            marker: packet.marker,
+            payload_type: stream.payload_type,
+            sequence_number: packet.sequence,
+            timestamp: packet.timestamp,
+            ssrc: stream.ssrc,
+            ..Default::default()
+        };
+        if let Some(id) = stream.mid_extension {
+            header.set_extension(id, bytes::Bytes::copy_from_slice(mid.as_bytes())).map_err(engine)?;
+        }
+        stream.track.write_rtp(rtp::Packet { header, payload: packet.payload }).await.map_err(engine)
+    }
+
+    async fn want_key_frame(&mut self, ssrc: u32) -> Result<(), MediaError> {
+        let track = self.received.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned();
+        let Some(track) = track else { return Ok(()) };
+        let request = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
+        track.write_rtcp(vec![Box::new(request)]).await.map_err(engine)
+    }
+
+    async fn next(&mut self) -> Option<MediaEvent> {
+        self.events.recv().await
+    }
+
+    async fn close(mut self) {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if let Some(connection) = self.connection.0.take() {
+            let _ = connection.close().await;
+        }
+    }
+}
+
+/// Turns the crate's callbacks into events.
+struct Handler {
+    events: mpsc::Sender<MediaEvent>,
+    received: Received,
+}
+
+#[async_trait::async_trait]
+impl PeerConnectionEventHandler for Handler {
+    async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        let event = match state {
+            RTCPeerConnectionState::Connected => MediaEvent::Connected,
+            RTCPeerConnectionState::Disconnected => MediaEvent::Disconnected,
+            RTCPeerConnectionState::Failed => MediaEvent::Failed,
+            _ => return,
+        };
+        let _ = self.events.send(event).await;
+    }
+
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        for ssrc in track.ssrcs().await {
+            self.received.lock().unwrap_or_else(PoisonError::into_inner).insert(ssrc, track.clone());
+        }
+        tokio::spawn(read_track(track, self.events.clone()));
+    }
+}
+
+/// Hands on the packets of a received track until the connection closes.
+async fn read_track(track: Arc<dyn TrackRemote>, events: mpsc::Sender<MediaEvent>) {
+    while let Some(event) = track.poll().await {
+        let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
+        let packet = IncomingPacket {
+            ssrc: packet.header.ssrc,
+            sequence: packet.header.sequence_number,
+            timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
+            payload: packet.payload,
+            arrived: Instant::now(),
+        };
+        // A full queue means that the application is behind: late media is worth nothing.
+        if let Err(mpsc::error::TrySendError::Closed(_)) = events.try_send(MediaEvent::Packet(packet)) {
+            return;
+        }
+    }
+}
+
+/// Hands on key frame requests for a sent track until the connection closes.
+async fn watch_feedback(track: Arc<TrackLocalStaticRTP>, mid: String, events: mpsc::Sender<MediaEvent>) {
+    while let Some(TrackLocalEvent::OnRtcpPacket(packets)) = track.poll().await {
+        if packets.iter().any(interceptor::asks_for_key_frame) {
+            let _ = events.try_send(MediaEvent::KeyFrameWanted { mid: mid.clone() });
+        }
+    }
+}
+
+fn codec_kind(kind: Kind) -> RtpCodecKind {
+    match kind {
+        Kind::Audio => RtpCodecKind::Audio,
+        Kind::Video => RtpCodecKind::Video,
+    }
+}
+
+fn codec(entry: &CodecParameters) -> RTCRtpCodec {
+    let kind = if kind_of(entry.codec) == Kind::Audio { "audio" } else { "video" };
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
+    let rtcp_feedback = match kind_of(entry.codec) {
+        Kind::Audio => vec![feedback("transport-cc", "")],
+        Kind::Video => vec![feedback("transport-cc", ""), feedback("nack", ""), feedback("nack", "pli")],
+    };
+    RTCRtpCodec {
+        mime_type: format!("{kind}/{}", sdp::encoding_name(entry.codec)),
+        clock_rate: entry.clock,
+        channels: if entry.codec == Codec::Opus { 2 } else { 0 },
+        sdp_fmtp_line: entry.fmtp.clone(),
+        rtcp_feedback,
+    }
+}
+
+/// The server's tables as the crate wants them.
+fn media_engine(welcome: &Welcome) -> Result<MediaEngine, MediaError> {
+    let mut media_engine = MediaEngine::default();
+    for entry in &welcome.codecs {
+        let kind = codec_kind(kind_of(entry.codec));
+        let parameters = RTCRtpCodecParameters { rtp_codec: codec(entry), payload_type: entry.pt };
+        media_engine.register_codec(parameters, kind).map_err(engine)?;
+        if let Some(pt) = entry.rtx {
+            let rtp_codec = RTCRtpCodec {
+                mime_type: "video/rtx".to_owned(),
+                clock_rate: entry.clock,
+                channels: 0,
+                sdp_fmtp_line: format!("apt={}", entry.pt),
+                rtcp_feedback: Vec::new(),
+            };
+            let parameters = RTCRtpCodecParameters { rtp_codec, payload_type: pt };
+            media_engine.register_codec(parameters, kind).map_err(engine)?;
+        }
+    }
+    for extension in &welcome.hdrext {
+        for kind in &extension.kinds {
+            let capability = RTCRtpHeaderExtensionCapability { uri: extension.uri.clone() };
+            media_engine.register_header_extension(capability, codec_kind(*kind), None).map_err(engine)?;
+        }
+    }
+    Ok(media_engine)
+}
+
+/// The server's first address that can be read.
+fn server_address(remote: &ServerTransport) -> Result<SocketAddr, MediaError> {
+    let readable = |c: &tacet_proto::media::Candidate| Some(SocketAddr::new(c.ip.parse().ok()?, c.port));
+    remote.ice.candidates.iter().find_map(readable).ok_or(MediaError::NoCandidate)
+}
+
+/// The local address from which packets to the server leave. Nothing is sent.
+fn route_to(server: SocketAddr) -> Result<IpAddr, MediaError> {
+    let any: IpAddr = if server.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+    let probe = UdpSocket::bind((any, 0)).map_err(MediaError::NoRoute)?;
+    probe.connect(server).map_err(MediaError::NoRoute)?;
+    Ok(probe.local_addr().map_err(MediaError::NoRoute)?.ip())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tacet_proto::{CallId, ParticipantId, bytes::Fixed, server::Limits};
+
+    fn welcome() -> Welcome {
+        let (codecs, hdrext) = sdp::tests::tables();
+        Welcome {
+            participant: ParticipantId(1),
+            call: CallId(Fixed([1; 16])),
+            time: 0,
+            limits: Limits { rate: 30, bytes: 16_384 },
+            codecs,
+            hdrext,
+            features: vec![],
+        }
+    }
+
+    fn streams() -> Vec<SendStream> {
+        vec![
+            SendStream { mid: "sa".to_owned(), codec: Codec::Opus, ssrc: 1, rtx: None },
+            SendStream { mid: "sv".to_owned(), codec: Codec::Vp8, ssrc: 2, rtx: Some(3) },
+        ]
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_answers_the_offers_it_writes_for_the_server() {
+        let silent_server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let remote = sdp::tests::transport(silent_server.local_addr().unwrap().port());
+        let mut endpoint = WebrtcEndpoint::start(&welcome(), remote, &streams()).await.unwrap();
+        assert!(endpoint.local().ice.pwd.len() >= 22, "RFC 8445 asks for 128 bits");
+        assert_ne!(endpoint.local().dtls.fingerprint.0, [0; 32]);
+        endpoint.add_slots(&sdp::tests::slots()).await.unwrap();
+        let connection = endpoint.connection.get().unwrap();
+        let answer = connection.local_description().await.unwrap().sdp;
+        assert_eq!(answer.matches("m=").count(), 4);
+        assert_eq!(answer.matches("a=recvonly").count(), 2, "{answer}");
+        assert_eq!(answer.matches("a=sendonly").count(), 2, "{answer}");
+        assert!(answer.contains("a=setup:active") && !answer.contains("a=setup:passive"));
+        assert!(!answer.lines().any(|line| line.starts_with("m=") && line.contains(" 0 ")), "a section was refused");
+        let packet = OutgoingPacket { sequence: 1, timestamp: 1, marker: true, payload: bytes::Bytes::new() };
+        assert!(matches!(endpoint.send("no", packet).await, Err(MediaError::NoStream(_))));
+        endpoint.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_server_without_an_address_is_refused() {
+        let mut remote = sdp::tests::transport(1);
+        remote.ice.candidates.clear();
+        let refused = WebrtcEndpoint::start(&welcome(), remote, &streams()).await;
+        assert!(matches!(refused, Err(MediaError::NoCandidate)));
+    }
+}
