@@ -1,0 +1,61 @@
+// What the server must know of the browser's answer: ICE credentials, the certificate's fingerprint, and the SSRCs of
+// the sending m-lines. Everything else in it is of no interest to anyone but the browser.
+
+import { encode } from "./base64url.ts";
+import type { ClientTransport } from "./protocol/generated.ts";
+
+/** SSRCs of one sending m-line. */
+export interface SenderSsrcs {
+  readonly ssrc: number;
+  /** SSRC of the retransmissions. */
+  readonly rtx?: number;
+}
+
+/** An answer, as far as it matters. */
+export interface Answer {
+  readonly transport: ClientTransport;
+  /** By MID; only sections that announce an SSRC. */
+  readonly senders: ReadonlyMap<string, SenderSsrcs>;
+}
+
+/**
+ * Reads a local answer. Transport lines may stand in the session or in any section (they are the same under BUNDLE).
+ *
+ * @throws {RangeError} if the answer has no credentials or no SHA-256 fingerprint.
+ */
+export function parseAnswer(sdp: string): Answer {
+  const [session = "", ...media] = sdp.split(/\r?\n(?=m=)/);
+  const ufrag = attribute(session, "ice-ufrag") ?? first(media, "ice-ufrag");
+  const pwd = attribute(session, "ice-pwd") ?? first(media, "ice-pwd");
+  const fingerprint = sha256(session) ?? media.map(sha256).find((value) => value !== undefined);
+  if (ufrag === undefined || pwd === undefined) throw new RangeError("an answer has ICE credentials");
+  if (fingerprint === undefined) throw new RangeError("an answer has a SHA-256 fingerprint");
+  const senders = new Map<string, SenderSsrcs>();
+  for (const section of media) {
+    const mid = attribute(section, "mid");
+    const ssrcs = senderSsrcs(section);
+    if (mid !== undefined && ssrcs !== undefined) senders.set(mid, ssrcs);
+  }
+  return { transport: { ice: { ufrag, pwd }, dtls: { fingerprint: encode(fingerprint) } }, senders };
+}
+
+/** Value of the first `a=NAME:` line. */
+function attribute(text: string, name: string): string | undefined {
+  return new RegExp(`^a=${name}:(.*)$`, "m").exec(text)?.[1]?.trim();
+}
+
+function first(sections: readonly string[], name: string): string | undefined {
+  return sections.map((section) => attribute(section, name)).find((value) => value !== undefined);
+}
+
+function sha256(text: string): Uint8Array | undefined {
+  const hex = /^a=fingerprint:sha-256 ([0-9A-F]{2}(?::[0-9A-F]{2}){31})\s*$/im.exec(text)?.[1];
+  return hex === undefined ? undefined : Uint8Array.from(hex.split(":"), (byte) => Number.parseInt(byte, 16));
+}
+
+function senderSsrcs(section: string): SenderSsrcs | undefined {
+  const [, primary, rtx] = /^a=ssrc-group:FID (\d+) (\d+)\s*$/m.exec(section) ?? [];
+  if (primary !== undefined && rtx !== undefined) return { ssrc: Number(primary), rtx: Number(rtx) };
+  const single = /^a=ssrc:(\d+) /m.exec(section)?.[1];
+  return single === undefined ? undefined : { ssrc: Number(single) };
+}

@@ -1,0 +1,123 @@
+// Builds the server's offer from its parameters: a pure function, state in, text out.
+//
+// No session description crosses the wire, because one with 25 subscriptions is 86 kB (RFC 8829 says what a page does
+// with one). The page writes the server's *offers* itself, so that MIDs, payload types and header-extension ids are
+// the server's own and the same in every browser; with browser-made offers, Firefox can reset existing receive streams
+// at a renegotiation. What stands here is the least that Chromium and Firefox both accept; each line is needed by one
+// of them, or keeps bandwidth estimation and retransmission alive.
+//
+// Invariant: sections are only ever appended. A section keeps its place, MID, kind and codec for the connection's life.
+
+import { decodeExactly } from "./base64url.ts";
+import type { Codec, CodecParameters, HeaderExtension, Kind, ServerTransport } from "./protocol/generated.ts";
+
+/** One m-line. */
+export interface Section {
+  readonly mid: string;
+  readonly kind: Kind;
+  readonly codec: Codec;
+  /** As the server says it: it receives what this client publishes, and sends what is in a slot. */
+  readonly direction: "recvonly" | "sendonly";
+  /** SSRC of every packet, slots only. */
+  readonly ssrc?: number;
+  /** SSRC of the retransmissions, video slots only. */
+  readonly rtx?: number;
+  /** Name under which the browser pairs sound and picture, once it is known whose they are. */
+  readonly msid?: string;
+}
+
+/** Everything an offer says. */
+export interface OfferState {
+  /** Increases with every offer of a connection. */
+  readonly version: number;
+  readonly transport: ServerTransport;
+  readonly codecs: readonly CodecParameters[];
+  readonly hdrext: readonly HeaderExtension[];
+  readonly sections: readonly Section[];
+}
+
+const TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/** Priority of the first host candidate (RFC 8445 section 5.1.2.1); each further one is one lower. */
+const CANDIDATE_PRIORITY = 2_130_706_431;
+
+const ENCODING_NAMES: Record<Codec, string> = { opus: "opus", vp8: "VP8", vp9: "VP9", av1: "AV1", h264: "H264" };
+
+/**
+ * Writes the server's offer.
+ *
+ * @throws {RangeError} if a section's codec is not in the table, or the fingerprint is not 32 bytes: the server broke
+ * the protocol.
+ */
+export function offer(state: OfferState): string {
+  const mids = state.sections.map((section) => section.mid).join(" ");
+  const lines = [
+    "v=0",
+    `o=- 1 ${state.version} IN IP4 127.0.0.1`,
+    "s=-",
+    "t=0 0",
+    `a=group:BUNDLE ${mids}`,
+    "a=extmap-allow-mixed",
+    "a=ice-lite",
+    `a=ice-ufrag:${state.transport.ice.ufrag}`,
+    `a=ice-pwd:${state.transport.ice.pwd}`,
+    `a=fingerprint:sha-256 ${colonHex(state.transport.dtls.fingerprint)}`,
+    "a=setup:actpass",
+  ];
+  state.sections.forEach((section, index) => {
+    lines.push(...sectionLines(section, state, index === 0 ? candidateLines(state.transport) : []));
+  });
+  return `${lines.join("\r\n")}\r\n`;
+}
+
+function sectionLines(section: Section, state: OfferState, candidates: readonly string[]): string[] {
+  const codec = state.codecs.find((entry) => entry.codec === section.codec);
+  if (codec === undefined) throw new RangeError(`no payload type for ${section.codec}`);
+  const extensions = state.hdrext.filter((extension) => extension.kinds.includes(section.kind));
+  const payloadTypes = codec.rtx === undefined ? `${codec.pt}` : `${codec.pt} ${codec.rtx}`;
+  return [
+    `m=${section.kind} 9 UDP/TLS/RTP/SAVPF ${payloadTypes}`,
+    "c=IN IP4 0.0.0.0",
+    ...candidates,
+    `a=mid:${section.mid}`,
+    `a=${section.direction}`,
+    ...(section.msid === undefined ? [] : [`a=msid:${section.msid} ${section.mid}`]),
+    "a=rtcp-mux",
+    ...codecLines(section.kind, codec, extensions),
+    ...extensions.map((extension) => `a=extmap:${extension.id} ${extension.uri}`),
+    ...ssrcLines(section),
+  ];
+}
+
+function codecLines(kind: Kind, codec: CodecParameters, extensions: readonly HeaderExtension[]): string[] {
+  const channels = codec.codec === "opus" ? "/2" : "";
+  const feedback = kind === "video" ? ["nack", "nack pli"] : [];
+  if (extensions.some((extension) => extension.uri === TRANSPORT_CC)) feedback.push("transport-cc");
+  const lines = [`a=rtpmap:${codec.pt} ${ENCODING_NAMES[codec.codec]}/${codec.clock}${channels}`];
+  if (codec.fmtp !== "") lines.push(`a=fmtp:${codec.pt} ${codec.fmtp}`);
+  lines.push(...feedback.map((value) => `a=rtcp-fb:${codec.pt} ${value}`));
+  if (codec.rtx !== undefined) lines.push(`a=rtpmap:${codec.rtx} rtx/${codec.clock}`, `a=fmtp:${codec.rtx} apt=${codec.pt}`);
+  return lines;
+}
+
+function ssrcLines(section: Section): string[] {
+  if (section.ssrc === undefined) return [];
+  const cname = `cname:${section.mid}`;
+  if (section.rtx === undefined) return [`a=ssrc:${section.ssrc} ${cname}`];
+  return [
+    `a=ssrc-group:FID ${section.ssrc} ${section.rtx}`,
+    `a=ssrc:${section.ssrc} ${cname}`,
+    `a=ssrc:${section.rtx} ${cname}`,
+  ];
+}
+
+function candidateLines(transport: ServerTransport): string[] {
+  return transport.ice.candidates.map(
+    ({ ip, port }, index) => `a=candidate:${index + 1} 1 udp ${CANDIDATE_PRIORITY - index} ${ip} ${port} typ host`,
+  );
+}
+
+function colonHex(fingerprint: string): string {
+  const bytes = decodeExactly(fingerprint, 32);
+  if (bytes === null) throw new RangeError("a fingerprint is 32 bytes");
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(":");
+}

@@ -1,0 +1,86 @@
+// Actions of the frame-encryption session, read from bytes: `kind1 || body`, big endian.
+
+/** Why the session complains. */
+export type ProblemCode = "announce-refused" | "keys-refused" | "clock-skew" | "equivocation" | "unknown";
+
+/** What the session wants done, or tells. */
+export type Action =
+  /** Send the announce: in `join` the first time, as a renewal later. */
+  | {
+      readonly kind: "announce";
+      readonly first: boolean;
+      readonly announce: Uint8Array;
+      readonly display: Uint8Array;
+    }
+  /** Send a key batch. */
+  | { readonly kind: "key-batch"; readonly body: Uint8Array<ArrayBuffer> }
+  /** Ask for these keys. */
+  | { readonly kind: "key-request"; readonly wanted: Uint8Array<ArrayBuffer> }
+  /** A participant proved that it holds the invite secret, and this is its name. */
+  | { readonly kind: "verified"; readonly participant: number; readonly seat: number; readonly name: string }
+  | { readonly kind: "removed"; readonly participant: number }
+  /** Media of this stream may start. */
+  | { readonly kind: "stream-ready"; readonly stream: number }
+  /** A key of this sender became usable. */
+  | { readonly kind: "key-installed"; readonly participant: number }
+  | { readonly kind: "problem"; readonly participant: number; readonly code: ProblemCode }
+  | { readonly kind: "generation"; readonly generation: number; readonly step: number };
+
+const ANNOUNCE_BYTES = 298;
+const PROBLEMS: readonly ProblemCode[] = [
+  "unknown",
+  "announce-refused",
+  "keys-refused",
+  "clock-skew",
+  "equivocation",
+];
+
+/** Reads an action; `null` if its kind is unknown, which a newer library may have. */
+export function readAction(bytes: Uint8Array): Action | null {
+  const body = bytes.slice(1);
+  const view = new DataView(body.buffer);
+  switch (bytes[0]) {
+    case 1:
+      return {
+        kind: "announce",
+        first: body[0] === 1,
+        announce: body.subarray(1, 1 + ANNOUNCE_BYTES),
+        display: body.subarray(1 + ANNOUNCE_BYTES),
+      };
+    case 2:
+      return { kind: "key-batch", body };
+    case 3:
+      return { kind: "key-request", wanted: body };
+    case 4:
+      return {
+        kind: "verified",
+        participant: view.getUint32(0),
+        seat: view.getUint16(4),
+        name: new TextDecoder().decode(body.subarray(6)),
+      };
+    case 5:
+      return { kind: "removed", participant: view.getUint32(0) };
+    case 6:
+      return { kind: "stream-ready", stream: view.getUint32(0) };
+    case 7:
+      return { kind: "key-installed", participant: view.getUint32(0) };
+    case 8:
+      return { kind: "problem", participant: view.getUint32(0), code: PROBLEMS[view.getUint8(4)] ?? "unknown" };
+    case 9:
+      return { kind: "generation", generation: view.getUint32(0), step: view.getUint8(4) };
+    default:
+      return null;
+  }
+}
+
+/** Kinds of events that the session takes. */
+export const EventKind = {
+  Tick: 0,
+  Joined: 1,
+  Announces: 2,
+  Left: 3,
+  Keys: 4,
+  KeyRequest: 5,
+  StreamOpened: 6,
+  StreamClosed: 7,
+} as const;

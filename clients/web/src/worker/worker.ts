@@ -1,0 +1,111 @@
+// The worker of one connection. It owns the keys, the counters and every transform; the page never sees a key, and no
+// frame passes the page.
+
+import { FrameCryptoEngine, loadEngine } from "./wasm-engine.ts";
+import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
+import { type EncodedFrame, Opener, Sealer } from "./pipeline.ts";
+import { Session } from "./session.ts";
+
+declare const self: DedicatedWorkerGlobalScope;
+
+const clock = { now: () => Math.floor(performance.now()), wall: () => Date.now() };
+const openers = new Map<string, Opener>();
+const sealers = new Map<string, Sealer>();
+
+let module: Awaited<ReturnType<typeof loadEngine>> | undefined;
+let invite: Uint8Array | undefined;
+let engine: FrameCryptoEngine | undefined;
+let session: Session | undefined;
+
+function tell(message: FromWorker): void {
+  self.postMessage(message);
+}
+
+self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  handle(data).catch((error: unknown) => {
+    tell({ t: "failed", detail: error instanceof Error ? error.message : "unknown" });
+  });
+};
+
+async function handle(message: ToWorker): Promise<void> {
+  switch (message.t) {
+    case "load":
+      module = await loadEngine(message.wasm);
+      invite = message.invite;
+      tell({ t: "loaded", access: module.accessToken(message.invite) });
+      break;
+    case "start":
+      if (module === undefined || invite === undefined || session !== undefined) throw new Error("started out of order");
+      engine = module.session(message.room, message.call, invite, message.name, clock.now(), clock.wall());
+      invite.fill(0);
+      invite = undefined;
+      session = new Session(engine, clock, (action) => {
+        if (action.kind === "key-installed") for (const opener of openers.values()) opener.retry(clock.now());
+        tell({ t: "action", action });
+      });
+      session.pump();
+      break;
+    case "event":
+      session?.event(message.kind, message.body);
+      break;
+    case "counters": {
+      const transforms = [...sealers.values(), ...openers.values()].map(({ counters }) => counters);
+      tell({ t: "counters", request: message.request, transforms });
+      break;
+    }
+  }
+}
+
+self.onrtctransform = ({ transformer }: RTCTransformEvent) => {
+  const options = transformer.options as TransformOptions;
+  if (engine === undefined || session === undefined) {
+    // Without a session nothing is read, so nothing leaves.
+    tell({ t: "failed", detail: "a transform before the session" });
+    return;
+  }
+  const process = options.role === "seal" ? sealer(engine, options) : opener(engine, options, transformer);
+  const stream = new TransformStream<EncodedFrame, EncodedFrame>(process);
+  // The pipe ends with its sender or receiver; how is of no interest.
+  transformer.readable.pipeThrough(stream).pipeTo(transformer.writable).catch(() => {});
+  tell({ t: "attached", id: options.id });
+};
+
+function sealer(
+  engine: FrameCryptoEngine,
+  { id, codec, stream }: TransformOptions & { role: "seal" },
+): Transformer<EncodedFrame, EncodedFrame> {
+  const sealer = new Sealer(engine, id, codec, stream);
+  sealers.set(id, sealer);
+  return {
+    transform(frame, controller) {
+      if (sealer.push(frame, clock.now())) controller.enqueue(frame);
+      session?.pump();
+    },
+  };
+}
+
+function opener(
+  engine: FrameCryptoEngine,
+  { id, codec }: TransformOptions & { role: "open" },
+  transformer: RTCRtpScriptTransformer,
+): Transformer<EncodedFrame, EncodedFrame> {
+  let enqueue: (frame: EncodedFrame) => void = () => {};
+  const opener = new Opener(engine, id, codec, {
+    frame: (frame) => enqueue(frame),
+    attributed: (participant, stream) => tell({ t: "attributed", id, participant, stream }),
+    needsKeyFrame: () => {
+      // Refused for sound, and where the browser lacks it; the decoder's own request then follows.
+      if (codec !== "opus") transformer.sendKeyFrameRequest().catch(() => {});
+    },
+  });
+  openers.set(id, opener);
+  return {
+    start(controller) {
+      enqueue = (frame) => controller.enqueue(frame);
+    },
+    transform(frame) {
+      opener.push(frame, clock.now());
+      session?.pump();
+    },
+  };
+}
