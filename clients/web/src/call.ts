@@ -63,7 +63,7 @@ export interface Problem {
 }
 
 type CallEvents = {
-  state: { readonly state: CallState; /** Why it is not connected. */ readonly error: TacetError | null };
+  state: { readonly state: CallState /** Why it is not connected. */; readonly error: TacetError | null };
   media: MediaState;
   participantJoined: Participant;
   participantLeft: Participant;
@@ -123,20 +123,20 @@ export class Call extends Emitter<CallEvents> {
    * @throws {TacetError} saying why not; nothing of the call is left then
    */
   static async join(options: JoinOptions): Promise<Call> {
-    const link =
-      "link" in options ? parseLink(options.link) : roomLink(options.server, options.room, options.secret);
+    const link = "link" in options ? parseLink(options.link) : roomLink(options.server, options.room, options.secret);
     assertSupported();
     const call = new Call(options, link);
     try {
       const audio = await captured(options.audio, openMicrophone);
+      if (audio !== null) call.#local.set("mic", { track: audio, muted: false });
       const video = await captured(options.video, openCamera);
+      if (video !== null) call.#local.set("cam", { track: video, muted: false });
       await call.#connect();
       call.#timers = [
         setInterval(() => void call.#watch(), WATCH_INTERVAL_MS),
         setInterval(() => call.#listen(), SPEAKING_INTERVAL_MS),
       ];
-      if (audio !== null) call.#publishSoon(audio, "mic");
-      if (video !== null) call.#publishSoon(video, "cam");
+      call.#publishAll();
       return call;
     } catch (thrown) {
       call.leave();
@@ -282,7 +282,7 @@ export class Call extends Emitter<CallEvents> {
     try {
       await this.#connect();
       this.#setState("connected", null);
-      for (const [source, { track, muted }] of this.#local) if (!muted) this.#publishSoon(track, source);
+      this.#publishAll();
     } catch (thrown) {
       if (this.#state === "ended") return;
       const error = asTacetError(thrown, "server-unreachable");
@@ -292,13 +292,16 @@ export class Call extends Emitter<CallEvents> {
     }
   }
 
-  /** Publishes without anyone waiting; a failure is told as a problem of one's own. */
-  #publishSoon(track: MediaStreamTrack, source: Source): void {
-    this.publish(track, source).catch((thrown: unknown) => {
-      if (this.#state !== "connected") return;
-      const bypassed = thrown instanceof TacetError && thrown.code === "transform-bypassed";
-      this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
-    });
+  /** Publishes everything on a new connection, with nobody waiting; a failure is told as a problem of one's own. */
+  #publishAll(): void {
+    for (const [source, { track, muted }] of this.#local) {
+      if (muted) continue;
+      this.publish(track, source).catch((thrown: unknown) => {
+        if (this.#state !== "connected") return;
+        const bypassed = thrown instanceof TacetError && thrown.code === "transform-bypassed";
+        this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
+      });
+    }
   }
 
   #shown({ removed, added }: SlotChange): void {
@@ -339,7 +342,9 @@ export class Call extends Emitter<CallEvents> {
 
   /** Whether the browser itself has a level for this participant. */
   #hears(participant: number): boolean {
-    const shown = this.#connection?.shown().find((track) => track.participant === participant && track.source === "mic");
+    const shown = this.#connection
+      ?.shown()
+      .find((track) => track.participant === participant && track.source === "mic");
     if (shown === undefined) return false;
     return this.#connection?.receiver(shown)?.getSynchronizationSources()[0]?.audioLevel !== undefined;
   }

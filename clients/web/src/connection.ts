@@ -8,7 +8,17 @@ import { asTacetError, TacetError, type TacetErrorCode } from "./errors.ts";
 import type { RoomLink } from "./link.ts";
 import { Peer } from "./peer.ts";
 import { BinaryType, keyRequestBodies, type ServerBinary } from "./protocol/binary.ts";
-import type { Codec, ErrorCode, Joined, Roster, ServerMessage, Slots as SlotsMessage, Source, Speaker, Welcome } from "./protocol/generated.ts";
+import type {
+  Codec,
+  ErrorCode,
+  Joined,
+  Roster,
+  ServerMessage,
+  Slots as SlotsMessage,
+  Source,
+  Speaker,
+  Welcome,
+} from "./protocol/generated.ts";
 import { Refused, Socket } from "./protocol/socket.ts";
 import { Publication } from "./publication.ts";
 import { type MuteChange, RemoteTracks } from "./remote-tracks.ts";
@@ -68,7 +78,9 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#options = options;
     this.#crypto = crypto;
     crypto.on("action", (action) => this.#act(action));
-    crypto.on("attributed", ({ id, participant, stream }) => this.#show(this.#slots.attribute(id, participant, stream)));
+    crypto.on("attributed", ({ id, participant, stream }) =>
+      this.#show(this.#slots.attribute(id, participant, stream)),
+    );
     crypto.on("failed", (error) => this.#lose(error));
     this.#socket = new Socket(options.link.server, {
       message: (message) => this.#receive(message),
@@ -96,7 +108,9 @@ export class Connection extends Emitter<ConnectionEvents> {
     } catch (thrown) {
       connection.close();
       // What closed the connection says more than the request that then got no answer.
-      throw lost ?? (thrown instanceof Refused ? errorOfRefusal(thrown.reason) : asTacetError(thrown, "server-unreachable"));
+      throw (
+        lost ?? (thrown instanceof Refused ? errorOfRefusal(thrown.reason) : asTacetError(thrown, "server-unreachable"))
+      );
     }
   }
 
@@ -106,7 +120,10 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (peer === undefined || this.#closed) return Promise.reject(new TacetError("ended"));
     const known = this.#publications.get(source);
     if (known === undefined && track === null) return Promise.resolve();
-    const gate = { openStream: (stream: number) => this.#openStream(stream), closeStream: (stream: number) => this.#streamEvent(EventKind.StreamClosed, stream) };
+    const gate = {
+      openStream: (stream: number) => this.#openStream(stream),
+      closeStream: (stream: number) => this.#streamEvent(EventKind.StreamClosed, stream),
+    };
     const publication = known ?? new Publication(source, peer, this.#socket, gate);
     this.#publications.set(source, publication);
     return publication.set(track);
@@ -177,7 +194,13 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   async #join(access: Uint8Array): Promise<void> {
     const { link, name, videoCodec } = this.#options;
-    const welcome = await this.#socket.request({ t: "hello", room: link.room, access: encode(access), client: CLIENT, features: [] });
+    const welcome = await this.#socket.request({
+      t: "hello",
+      room: link.room,
+      access: encode(access),
+      client: CLIENT,
+      features: [],
+    });
     if (welcome.t !== "welcome") throw new TacetError("protocol");
     this.participant = welcome.participant;
     this.#peer = this.#makePeer(welcome, videoCodec);

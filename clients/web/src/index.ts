@@ -5,7 +5,15 @@
 // call.on("trackAdded", ({ participant, track }) => play(participant, track));
 // ```
 
-export { Call, type CallState, type JoinOptions, type MediaState, type Participant, type ParticipantTrack, type Problem } from "./call.ts";
+export {
+  Call,
+  type CallState,
+  type JoinOptions,
+  type MediaState,
+  type Participant,
+  type ParticipantTrack,
+  type Problem,
+} from "./call.ts";
 export { openCamera, openMicrophone } from "./devices.ts";
 export { TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";

@@ -49,8 +49,7 @@ export interface PeerSetup {
 }
 
 /** A dependency descriptor lets the server pick layers without reading a payload; browsers offer it only if told. */
-const DEPENDENCY_DESCRIPTOR =
-  "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+const DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
 interface Line {
   section: Section;
@@ -78,6 +77,9 @@ export class Peer {
     this.#setup = setup;
     this.#crypto = crypto;
     this.#listener = listener;
+    this.#server = new Promise((resolve) => {
+      this.#setServer = resolve;
+    });
     this.#connection.onconnectionstatechange = () => listener.state(this.#connection.connectionState);
     this.#addPublication("mic");
     this.#addPublication("cam");

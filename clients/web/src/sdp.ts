@@ -95,7 +95,8 @@ function codecLines(kind: Kind, codec: CodecParameters, extensions: readonly Hea
   const lines = [`a=rtpmap:${codec.pt} ${ENCODING_NAMES[codec.codec]}/${codec.clock}${channels}`];
   if (codec.fmtp !== "") lines.push(`a=fmtp:${codec.pt} ${codec.fmtp}`);
   lines.push(...feedback.map((value) => `a=rtcp-fb:${codec.pt} ${value}`));
-  if (codec.rtx !== undefined) lines.push(`a=rtpmap:${codec.rtx} rtx/${codec.clock}`, `a=fmtp:${codec.rtx} apt=${codec.pt}`);
+  if (codec.rtx !== undefined)
+    lines.push(`a=rtpmap:${codec.rtx} rtx/${codec.clock}`, `a=fmtp:${codec.rtx} apt=${codec.pt}`);
   return lines;
 }
 

@@ -7,7 +7,12 @@ import type { Codec, Kind, Source } from "./protocol/generated.ts";
 export const STREAM_OF_SOURCE: Readonly<Record<Source, number>> = { mic: 0, cam: 1, screen: 2, "screen-audio": 3 };
 
 /** MID of the m-line on which a source is published. */
-export const MID_OF_SOURCE: Readonly<Record<Source, string>> = { mic: "sa", cam: "sv", screen: "ss", "screen-audio": "sx" };
+export const MID_OF_SOURCE: Readonly<Record<Source, string>> = {
+  mic: "sa",
+  cam: "sv",
+  screen: "ss",
+  "screen-audio": "sx",
+};
 
 /** Number of a codec in the frame's metadata. */
 export const CODEC_NUMBER: Readonly<Record<Codec, number>> = { opus: 0, vp8: 1, vp9: 2, av1: 3, h264: 4 };

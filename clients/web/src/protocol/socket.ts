@@ -67,7 +67,11 @@ export class Socket {
   /**
    * @param server origin of the server, `http:` or `https:`
    */
-  constructor(server: string, listener: SocketListener, open: OpenWebSocket = (url, protocol) => new WebSocket(url, protocol)) {
+  constructor(
+    server: string,
+    listener: SocketListener,
+    open: OpenWebSocket = (url, protocol) => new WebSocket(url, protocol),
+  ) {
     this.#listener = listener;
     const url = new URL("/v1/ws", server);
     url.protocol = url.protocol === "http:" ? "ws:" : "wss:";

@@ -27,13 +27,7 @@ export type Action =
   | { readonly kind: "generation"; readonly generation: number; readonly step: number };
 
 const ANNOUNCE_BYTES = 298;
-const PROBLEMS: readonly ProblemCode[] = [
-  "unknown",
-  "announce-refused",
-  "keys-refused",
-  "clock-skew",
-  "equivocation",
-];
+const PROBLEMS: readonly ProblemCode[] = ["unknown", "announce-refused", "keys-refused", "clock-skew", "equivocation"];
 
 /** Reads an action; `null` if its kind is unknown, which a newer library may have. */
 export function readAction(bytes: Uint8Array): Action | null {

@@ -43,9 +43,12 @@ export class Session {
     this.#deadline = deadline;
     clearTimeout(this.#timer);
     if (deadline === null) return;
-    this.#timer = setTimeout(() => {
-      this.#deadline = null;
-      this.event(EventKind.Tick, NOTHING);
-    }, Math.max(0, deadline - this.#clock.now()));
+    this.#timer = setTimeout(
+      () => {
+        this.#deadline = null;
+        this.event(EventKind.Tick, NOTHING);
+      },
+      Math.max(0, deadline - this.#clock.now()),
+    );
   }
 }

@@ -1,10 +1,10 @@
 // The worker of one connection. It owns the keys, the counters and every transform; the page never sees a key, and no
 // frame passes the page.
 
-import { FrameCryptoEngine, loadEngine } from "./wasm-engine.ts";
 import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
 import { type EncodedFrame, Opener, Sealer } from "./pipeline.ts";
 import { Session } from "./session.ts";
+import { type FrameCryptoEngine, loadEngine } from "./wasm-engine.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -35,7 +35,8 @@ async function handle(message: ToWorker): Promise<void> {
       tell({ t: "loaded", access: module.accessToken(message.invite) });
       break;
     case "start":
-      if (module === undefined || invite === undefined || session !== undefined) throw new Error("started out of order");
+      if (module === undefined || invite === undefined || session !== undefined)
+        throw new Error("started out of order");
       engine = module.session(message.room, message.call, invite, message.name, clock.now(), clock.wall());
       invite.fill(0);
       invite = undefined;
@@ -66,7 +67,10 @@ self.onrtctransform = ({ transformer }: RTCTransformEvent) => {
   const process = options.role === "seal" ? sealer(engine, options) : opener(engine, options, transformer);
   const stream = new TransformStream<EncodedFrame, EncodedFrame>(process);
   // The pipe ends with its sender or receiver; how is of no interest.
-  transformer.readable.pipeThrough(stream).pipeTo(transformer.writable).catch(() => {});
+  transformer.readable
+    .pipeThrough(stream)
+    .pipeTo(transformer.writable)
+    .catch(() => {});
   tell({ t: "attached", id: options.id });
 };
 

@@ -1,0 +1,31 @@
+// A screen that says one thing and offers what to do next.
+
+import { h } from "./element.ts";
+import { type Screen, wordmark } from "./screen.ts";
+
+/** Something to do next. */
+export interface NextStep {
+  readonly label: string;
+  run(): void;
+}
+
+/** A screen with a heading, a sentence and at most two buttons, the first being the likely one. */
+export function message(heading: string, text: string, steps: readonly NextStep[]): Screen {
+  const buttons = steps.map(({ label, run }, index) =>
+    h("button", { type: "button", class: index === 0 ? "button primary" : "button", onclick: run }, label),
+  );
+  return {
+    element: h(
+      "div",
+      { class: "screen centred" },
+      h("header", { class: "top" }, wordmark()),
+      h(
+        "section",
+        { class: "card message", "data-testid": "message" },
+        h("h1", { tabindex: -1, autofocus: true }, heading),
+        h("p", {}, text),
+        h("div", { class: "row" }, ...buttons),
+      ),
+    ),
+  };
+}

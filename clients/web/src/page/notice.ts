@@ -1,0 +1,12 @@
+// Short notices that go by themselves. Screen readers speak them.
+
+import { h } from "./element.ts";
+
+const SHOWN_MS = 5_000;
+
+/** Shows a notice. */
+export function notify(text: string, tone: "plain" | "bad" = "plain"): void {
+  const notice = h("p", { class: `notice notice-${tone}` }, text);
+  document.querySelector("#notices")?.append(notice);
+  setTimeout(() => notice.remove(), SHOWN_MS);
+}

@@ -1,0 +1,181 @@
+// Before joining: a name, a look in the mirror, and the choice of devices. Nothing has been sent yet.
+
+import { type LevelMeter, meter } from "../level.ts";
+import { h } from "./element.ts";
+import { icon } from "./icon.ts";
+import type { Device, LocalMedia } from "./local-media.ts";
+import { recall, remember } from "./preferences.ts";
+import { type Screen, wordmark } from "./screen.ts";
+import { initials } from "./tile.ts";
+import { Toggle } from "./toggle.ts";
+
+const METER_INTERVAL_MS = 80;
+/** Loudness at which the meter is full: a voice close by. */
+const METER_FULL = 0.25;
+
+/**
+ * The screen before joining. `join` gets the name; while its promise is open, the form is locked. It rejects with what
+ * the form shows.
+ */
+export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>): Screen {
+  const video = h("video", { autoplay: true, playsinline: true, class: "tile-video" });
+  video.muted = true;
+  const avatar = h("span", { class: "tile-initials", "aria-hidden": "true" });
+  const off = h("p", { class: "preview-off" }, "Your camera is off");
+  const bar = h("div", { class: "meter-bar" });
+  const level = h("div", { class: "meter", role: "img", "aria-label": "Microphone level" }, bar);
+  const hints: Record<Device, HTMLElement> = {
+    microphone: h("p", { class: "hint", hidden: true, "data-testid": "microphone-hint" }),
+    camera: h("p", { class: "hint", hidden: true, "data-testid": "camera-hint" }),
+  };
+
+  const mic = new Toggle("Microphone", ["mic", "mic-off"], ["Turn off microphone", "Turn on microphone"], "mic", () =>
+    toggle("microphone", mic),
+  );
+  const cam = new Toggle("Camera", ["cam", "cam-off"], ["Turn off camera", "Turn on camera"], "cam", () =>
+    toggle("camera", cam),
+  );
+  async function toggle(device: Device, button: Toggle): Promise<void> {
+    button.busy = true;
+    hints[device].hidden = true;
+    await media.set(device, media.track(device) === null);
+    button.busy = false;
+  }
+
+  const selects: Record<Device, HTMLSelectElement> = {
+    microphone: h("select", { id: "microphone" }),
+    camera: h("select", { id: "camera" }),
+  };
+  for (const device of ["microphone", "camera"] as const) {
+    selects[device].addEventListener("change", () => void media.choose(device, selects[device].value));
+  }
+
+  let running: LevelMeter | null = null;
+  const timer = setInterval(() => {
+    bar.style.setProperty("--level", `${Math.min(1, Math.sqrt((running?.level() ?? 0) / METER_FULL))}`);
+  }, METER_INTERVAL_MS);
+
+  function refresh(device: Device): void {
+    const track = media.track(device);
+    if (device === "camera") {
+      cam.set(track !== null);
+      video.srcObject = track === null ? null : new MediaStream([track]);
+      video.hidden = track === null;
+      off.hidden = track !== null;
+    } else {
+      mic.set(track !== null);
+      running?.stop();
+      running = track === null ? null : meter(track);
+      level.classList.toggle("is-off", track === null);
+    }
+    void fill(device);
+  }
+  async function fill(device: Device): Promise<void> {
+    const list = await media.list(device);
+    const chosen = media.track(device)?.getSettings().deviceId ?? recall(device);
+    const options = list.map(({ deviceId, label }) =>
+      h("option", { value: deviceId, selected: deviceId === chosen }, label === "" ? "Unnamed device" : label),
+    );
+    if (options.length === 0) options.push(h("option", { value: "" }, "None found"));
+    selects[device].replaceChildren(...options);
+    selects[device].disabled = list.length === 0;
+  }
+
+  const subscriptions = [
+    media.on("changed", refresh),
+    media.on("failed", ({ device, error }) => {
+      hints[device].textContent = error.message;
+      hints[device].hidden = false;
+      refresh(device);
+    }),
+  ];
+
+  const name = h("input", {
+    id: "name",
+    name: "name",
+    type: "text",
+    maxlength: 60,
+    autocomplete: "name",
+    placeholder: "How the others see you",
+    required: true,
+    autofocus: true,
+    value: recall("name"),
+    "data-testid": "name",
+  });
+  const redraw = (): void => {
+    avatar.textContent = initials(name.value);
+  };
+  name.addEventListener("input", redraw);
+  const submit = h("button", { type: "submit", class: "button primary wide", "data-testid": "join" }, "Join");
+  const failure = h("p", { class: "failure", role: "alert", hidden: true, "data-testid": "failure" });
+  const form = h(
+    "form",
+    { class: "prejoin-form" },
+    h("h1", {}, "Ready to join?"),
+    h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
+    h(
+      "div",
+      { class: "field" },
+      h("label", { for: "microphone" }, "Microphone"),
+      selects.microphone,
+      level,
+      hints.microphone,
+    ),
+    h("div", { class: "field" }, h("label", { for: "camera" }, "Camera"), selects.camera, hints.camera),
+    submit,
+    failure,
+    h("p", { class: "sealed" }, icon("lock"), h("span", {}, "Encrypted on this device before it is sent.")),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const chosen = name.value.trim();
+    if (chosen === "") {
+      name.value = "";
+      name.reportValidity();
+      return;
+    }
+    remember("name", chosen);
+    submit.disabled = true;
+    submit.textContent = "Joining…";
+    failure.hidden = true;
+    try {
+      await join(chosen);
+    } catch (thrown) {
+      failure.textContent = thrown instanceof Error ? thrown.message : "Joining failed.";
+      failure.hidden = false;
+      submit.disabled = false;
+      submit.textContent = "Join";
+    }
+  });
+
+  redraw();
+  refresh("microphone");
+  refresh("camera");
+  void media.set("microphone", true);
+  void media.set("camera", true);
+
+  return {
+    element: h(
+      "div",
+      { class: "screen centred" },
+      h("header", { class: "top" }, wordmark()),
+      h(
+        "section",
+        { class: "prejoin" },
+        h(
+          "div",
+          { class: "preview tile tile-self" },
+          h("div", { class: "tile-avatar" }, avatar, off),
+          video,
+          h("div", { class: "preview-controls" }, mic.element, cam.element),
+        ),
+        form,
+      ),
+    ),
+    leave() {
+      clearInterval(timer);
+      running?.stop();
+      for (const unsubscribe of subscriptions) unsubscribe();
+    },
+  };
+}

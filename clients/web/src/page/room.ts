@@ -1,0 +1,187 @@
+// The room: stage, controls, and the state of the connection.
+
+import type { Call, CallState } from "../call.ts";
+import type { TacetError } from "../errors.ts";
+import { type LevelMeter, meter } from "../level.ts";
+import { formatLink } from "../link.ts";
+import { h } from "./element.ts";
+import { EncryptionBadge } from "./encryption.ts";
+import { icon } from "./icon.ts";
+import type { Device, LocalMedia } from "./local-media.ts";
+import { notify } from "./notice.ts";
+import { type Screen, wordmark } from "./screen.ts";
+import { ScreenShare } from "./screen-share.ts";
+import { Stage } from "./stage.ts";
+import { Toggle } from "./toggle.ts";
+
+const SPEAKING_INTERVAL_MS = 150;
+const SPEAKING_THRESHOLD = 0.015;
+const SOURCE = { microphone: "mic", camera: "cam" } as const;
+
+/** The room. `ended` is called once, with the reason if it was not left on purpose. */
+export function room(call: Call, media: LocalMedia, name: string, ended: (error: TacetError | null) => void): Screen {
+  const stage = new Stage(call, name);
+  const badge = new EncryptionBadge(call);
+  const status = h("p", { class: "status", role: "status", "data-testid": "status" });
+  const invitation = invite(() => copyLink(call));
+  const stageArea = h("div", { class: "stage-area" }, stage.element, invitation);
+
+  const mic = new Toggle(
+    "Microphone",
+    ["mic", "mic-off"],
+    ["Turn off microphone (M)", "Turn on microphone (M)"],
+    "mic",
+    () => toggle("microphone", mic),
+  );
+  const cam = new Toggle("Camera", ["cam", "cam-off"], ["Turn off camera (V)", "Turn on camera (V)"], "cam", () =>
+    toggle("camera", cam),
+  );
+  const share = new ScreenShare(call);
+  const leave = h(
+    "button",
+    {
+      type: "button",
+      class: "round leave",
+      "aria-label": "Leave",
+      title: "Leave",
+      "data-testid": "leave",
+      onclick: () => call.leave(),
+    },
+    icon("leave"),
+  );
+  const copy = h(
+    "button",
+    {
+      type: "button",
+      class: "button quiet",
+      "data-testid": "copy-link",
+      "aria-label": "Copy room link",
+      onclick: () => copyLink(call),
+    },
+    icon("link"),
+    h("span", { class: "wide-only" }, "Copy link"),
+  );
+
+  async function toggle(device: Device, button: Toggle): Promise<void> {
+    button.busy = true;
+    try {
+      await setDevice(device, media.track(device) === null);
+    } finally {
+      button.busy = false;
+    }
+  }
+  async function setDevice(device: Device, on: boolean): Promise<void> {
+    // Muted first, so that nothing is sent of a track that is about to stop.
+    if (!on) await call.setMuted(SOURCE[device], true).catch(() => {});
+    await media.set(device, on);
+  }
+
+  let running: LevelMeter | null = null;
+  let speaking = false;
+  function refresh(device: Device): void {
+    const track = media.track(device);
+    const source = SOURCE[device];
+    (device === "microphone" ? mic : cam).set(track !== null);
+    if (device === "camera") {
+      stage.self.picture = track;
+    } else {
+      running?.stop();
+      running = track === null ? null : meter(track);
+      stage.self.set({ muted: track === null, speaking: false });
+    }
+    const work = track === null ? call.setMuted(source, true) : call.publish(track, source);
+    work.catch((thrown: unknown) => {
+      if (call.state === "connected") notify(thrown instanceof Error ? thrown.message : "It cannot be sent.", "bad");
+    });
+  }
+
+  function draw(): void {
+    const text = statusText(call);
+    status.textContent = text;
+    status.hidden = text === "";
+    stageArea.classList.toggle("is-stale", call.state === "reconnecting");
+    invitation.hidden = call.participants.length > 0 || call.state !== "connected";
+  }
+
+  const timer = setInterval(() => {
+    const loud = (running?.level() ?? 0) >= SPEAKING_THRESHOLD;
+    if (loud === speaking) return;
+    speaking = loud;
+    stage.self.set({ muted: running === null, speaking });
+  }, SPEAKING_INTERVAL_MS);
+
+  const onKey = (event: KeyboardEvent): void => {
+    const typing = event.target instanceof HTMLInputElement || badge.dialog.open;
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.key === "m") mic.element.click();
+    if (event.key === "v") cam.element.click();
+  };
+  document.addEventListener("keydown", onKey);
+
+  const subscriptions = [
+    media.on("changed", refresh),
+    media.on("failed", ({ error }) => notify(error.message, "bad")),
+    call.on("media", draw),
+    call.on("participantJoined", draw),
+    call.on("participantLeft", draw),
+    call.on("state", ({ state, error }: { state: CallState; error: TacetError | null }) => {
+      draw();
+      if (state === "ended") ended(error);
+    }),
+  ];
+  refresh("microphone");
+  refresh("camera");
+  draw();
+
+  return {
+    element: h(
+      "div",
+      { class: "screen room", "data-testid": "room" },
+      h("header", { class: "top" }, wordmark(), status, h("div", { class: "top-right" }, badge.element, copy)),
+      stageArea,
+      h(
+        "footer",
+        { class: "controls", role: "toolbar", "aria-label": "Call controls" },
+        mic.element,
+        cam.element,
+        share.element,
+        leave,
+      ),
+      badge.dialog,
+    ),
+    leave() {
+      clearInterval(timer);
+      running?.stop();
+      document.removeEventListener("keydown", onKey);
+      for (const unsubscribe of subscriptions) unsubscribe();
+      badge.stop();
+      stage.stop();
+    },
+  };
+}
+
+function statusText(call: Call): string {
+  if (call.state === "reconnecting") return "Connection lost. Reconnecting…";
+  if (call.state === "ended") return "";
+  if (call.media === "connecting") return "Connecting…";
+  return call.media === "interrupted" ? "The connection is interrupted" : "";
+}
+
+function invite(copy: () => void): HTMLElement {
+  return h(
+    "aside",
+    { class: "invite" },
+    h("h2", {}, "You are the only one here"),
+    h("p", {}, "Send the link to who should join. It holds the room's secret: treat it like a key."),
+    h("button", { type: "button", class: "button primary", onclick: copy }, icon("link"), "Copy link"),
+  );
+}
+
+async function copyLink(call: Call): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(formatLink(call.link));
+    notify("Link copied. Whoever has it can join.");
+  } catch {
+    notify("The browser did not allow copying. Copy the address of this page instead.", "bad");
+  }
+}

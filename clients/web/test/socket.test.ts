@@ -1,0 +1,165 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { TacetError } from "../src/errors.ts";
+import { BinaryType } from "../src/protocol/binary.ts";
+import type { ServerMessage } from "../src/protocol/generated.ts";
+import { type Refused, Socket, type WebSocketLike } from "../src/protocol/socket.ts";
+
+/** A server's end. */
+class FakeWebSocket implements WebSocketLike {
+  binaryType: BinaryType_ = "blob";
+  readyState: WebSocket["readyState"] = WebSocket.CONNECTING;
+  onopen: ((event: Event) => void) | null = null;
+  onmessage: ((event: MessageEvent) => void) | null = null;
+  onclose: ((event: CloseEvent) => void) | null = null;
+  readonly sent: unknown[] = [];
+
+  send(data: unknown): void {
+    this.sent.push(typeof data === "string" ? JSON.parse(data) : data);
+  }
+  close(): void {
+    this.readyState = WebSocket.CLOSED;
+  }
+  open(): void {
+    this.readyState = WebSocket.OPEN;
+    this.onopen?.(new Event("open"));
+  }
+  say(message: unknown): void {
+    this.onmessage?.({ data: typeof message === "string" ? message : JSON.stringify(message) } as MessageEvent);
+  }
+  drop(code: number): void {
+    this.onclose?.({ code } as CloseEvent);
+  }
+}
+type BinaryType_ = "blob" | "arraybuffer";
+
+let server: FakeWebSocket;
+let heard: ServerMessage[];
+let closed: number[];
+
+function connect(): Socket {
+  server = new FakeWebSocket();
+  heard = [];
+  closed = [];
+  const listener = {
+    message: (message: ServerMessage) => void heard.push(message),
+    binary: () => {},
+    closed: (code: number) => void closed.push(code),
+  };
+  return new Socket("http://localhost:8800", listener, (url, protocol) => {
+    expect([url, protocol]).toEqual(["ws://localhost:8800/v1/ws", "tacet.v1.json"]);
+    return server;
+  });
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal("WebSocket", { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+describe("the socket", () => {
+  it("pipelines requests and gives each its answer", async () => {
+    const socket = connect();
+    const first = socket.request({
+      t: "publish",
+      cid: "mic",
+      kind: "audio",
+      source: "mic",
+      codec: "opus",
+      mid: "sa",
+      ssrc: 1,
+    });
+    const second = socket.request({ t: "ping", ms: 5 });
+    expect(server.sent).toEqual([]);
+    server.open();
+    expect(server.sent.map((message) => (message as { id: number }).id)).toEqual([1, 2]);
+    server.say({ t: "pong", ms: 5, seq: 1, re: 2 });
+    server.say({ t: "published", cid: "mic", track: 9, seq: 2, re: 1 });
+    await expect(second).resolves.toMatchObject({ t: "pong" });
+    await expect(first).resolves.toMatchObject({ t: "published", track: 9 });
+  });
+
+  it("hands on events, and survives what it does not know", () => {
+    connect();
+    server.open();
+    for (const noise of ["{", "[]", '"text"', '{"t":7}']) server.say(noise);
+    server.say({ t: "dance", seq: 1 });
+    server.say({ t: "speakers", speakers: [], seq: 2 });
+    expect(heard.map(({ t }) => t as string)).toEqual(["dance", "speakers"]);
+  });
+
+  it("rejects a refused request with the server's reason", async () => {
+    const socket = connect();
+    server.open();
+    const request = socket.request({ t: "ping", ms: 1 });
+    server.say({ t: "error", code: "no_room", detail: "", seq: 1, re: 1 });
+    await expect(request).rejects.toMatchObject({ reason: "no_room" } satisfies Partial<Refused>);
+  });
+
+  it("sends a rate-limited request again when it may", async () => {
+    const socket = connect();
+    server.open();
+    const request = socket.request({ t: "ping", ms: 1 });
+    server.say({ t: "error", code: "rate_limited", retry_ms: 250, detail: "", seq: 1, re: 1 });
+    expect(server.sent).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(250);
+    expect(server.sent).toHaveLength(2);
+    server.say({ t: "pong", ms: 1, seq: 2, re: 1 });
+    await expect(request).resolves.toMatchObject({ t: "pong" });
+  });
+
+  it("stays inside the rate, and sends keys first", async () => {
+    const socket = connect();
+    for (let i = 0; i < 60; i += 1) socket.send({ t: "ping", ms: i });
+    socket.sendBinary(BinaryType.KeyBatch, new Uint8Array([1, 2]));
+    server.open();
+    expect(server.sent).toHaveLength(25);
+    expect(server.sent[0]).toEqual(new Uint8Array([1, 0, 0, 0, 1, 1, 2]));
+    await vi.advanceTimersByTimeAsync(999);
+    expect(server.sent).toHaveLength(25);
+    await vi.advanceTimersByTimeAsync(2_001);
+    expect(server.sent).toHaveLength(61);
+  });
+
+  it("refuses to send what the server would close for, one byte too many", () => {
+    const socket = connect();
+    expect(() => socket.sendBinary(1, new Uint8Array(16_384 - 5))).not.toThrow();
+    expect(() => socket.sendBinary(1, new Uint8Array(16_385 - 5))).toThrow(
+      expect.objectContaining({ code: "message-too-large" } satisfies Partial<TacetError>),
+    );
+  });
+
+  it("tells once that the connection is lost, and leaves no request waiting", async () => {
+    const socket = connect();
+    server.open();
+    const request = socket.request({ t: "ping", ms: 1 });
+    server.drop(1006);
+    server.drop(1006);
+    await expect(request).rejects.toMatchObject({ code: "server-unreachable" });
+    expect(closed).toEqual([1006]);
+    await expect(socket.request({ t: "ping", ms: 1 })).rejects.toMatchObject({ code: "server-unreachable" });
+  });
+
+  it("takes silence for death", async () => {
+    connect();
+    server.open();
+    await vi.advanceTimersByTimeAsync(20_000);
+    server.say({ t: "pong", ms: 1, seq: 1 });
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(closed).toEqual([]);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(closed).toEqual([1006]);
+  });
+
+  it("says goodbye when it is closed, and then nothing more", () => {
+    const socket = connect();
+    server.open();
+    socket.close();
+    server.drop(1000);
+    expect(server.sent).toEqual([{ t: "leave" }]);
+    expect(closed).toEqual([]);
+  });
+});

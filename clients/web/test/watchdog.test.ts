@@ -1,0 +1,53 @@
+import { describe, expect, it } from "vitest";
+import { bypassed, readPassed } from "../src/watchdog.ts";
+import type { TransformCounters } from "../src/worker/messages.ts";
+
+function transform(id: string, role: "seal" | "open", framesOut: number): TransformCounters {
+  return { id, role, framesIn: framesOut, framesOut, failures: {} };
+}
+function mids(stats: object[], counters: TransformCounters[]): string[] {
+  const report = new Map(stats.map((entry, index) => [`${index}`, entry])) as RTCStatsReport;
+  return bypassed(readPassed(report), counters).map(({ mid }) => mid);
+}
+
+describe("the watchdog", () => {
+  it("is quiet while the browser is not ahead of the worker", () => {
+    const stats = [
+      { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 100 },
+      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 400 },
+      { type: "inbound-rtp", kind: "video", mid: "v2", framesDecoded: 70 },
+      { type: "inbound-rtp", kind: "audio", mid: "a2", totalSamplesReceived: 960_000, concealedSamples: 0 },
+      { type: "transport" },
+    ];
+    const counters = [
+      transform("sa", "seal", 101),
+      transform("sv", "seal", 50),
+      transform("v2", "open", 69),
+      transform("a2", "open", 900),
+    ];
+    expect(mids(stats, counters)).toEqual([]);
+  });
+
+  it("notices the first frame that was sent or decoded without the worker", () => {
+    const stats = [
+      { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 1 },
+      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1 },
+      { type: "inbound-rtp", kind: "video", mid: "v2", framesDecoded: 1 },
+    ];
+    expect(mids(stats, [transform("sa", "seal", 0), transform("v2", "open", 0)])).toEqual(["sa", "sv", "v2"]);
+  });
+
+  it("notices when a transform stops being asked", () => {
+    const stats = [{ type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 500 }];
+    expect(mids(stats, [transform("sa", "seal", 450)])).toEqual(["sa"]);
+  });
+
+  it("notices sound that was played without the worker, but not silence that the browser made up", () => {
+    const second = 48_000;
+    const sound = (concealedSamples: number) => [
+      { type: "inbound-rtp", kind: "audio", mid: "a2", totalSamplesReceived: 3 * second, concealedSamples },
+    ];
+    expect(mids(sound(0), [transform("a2", "open", 0)])).toEqual(["a2"]);
+    expect(mids(sound(3 * second - 960), [transform("a2", "open", 0)])).toEqual([]);
+  });
+});
