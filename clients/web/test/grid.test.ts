@@ -12,7 +12,7 @@ describe("the grid", () => {
     expect(layout(4, 1280, 660, 12, WIDE).columns).toBe(2);
     expect(layout(10, 1280, 660, 12, WIDE).columns).toBe(4);
     expect(layout(2, 374, 690, 8, TALL).columns).toBe(1);
-    expect(layout(4, 374, 690, 8, TALL).columns).toBe(2);
+    expect(layout(6, 374, 690, 8, TALL).columns).toBe(2);
   });
 
   it("never leaves the stage, nor the allowed shapes", () => {
