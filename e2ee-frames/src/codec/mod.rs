@@ -1,0 +1,265 @@
+//! Constant, codec-shaped envelopes around SFrame ciphertexts.
+//!
+//! Packetizers and depacketizers of browsers look at the first bytes of a frame. So that nothing of the frame need stay
+//! in clear, the whole frame is ciphertext, and a constant prefix of the codec's shape stands in front:
+//!
+//! ```text
+//!  envelope (constant, tells only key or delta) │ SFrame header │ ciphertext │ tag   [│ H.264: final 80]
+//! ```
+//! The envelope is not ciphertext and carries no information but the frame kind, which the metadata binds. Finders
+//! accept exactly the constant bytes, whatever framing a depacketizer may have restored around them.
+
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+mod av1;
+mod h264;
+mod vp8;
+
+use core::ops::Range;
+
+/// A codec of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Codec {
+    /// Opus: no envelope.
+    Opus = 0,
+    /// VP8.
+    Vp8 = 1,
+    /// VP9: no envelope.
+    Vp9 = 2,
+    /// AV1.
+    Av1 = 3,
+    /// H.264.
+    H264 = 4,
+}
+
+/// Whether a frame can be decoded alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FrameKind {
+    /// Needs frames before it. Every Opus frame counts as one, and every VP9 frame on the wire.
+    Delta = 0,
+    /// A key frame.
+    Key = 1,
+}
+
+/// Where the SFrame ciphertext of a frame lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The frame kind that the envelope shows; delta where there is no envelope.
+    pub kind: FrameKind,
+    /// SFrame header, ciphertext and tag. For H.264 still with emulation prevention: see [`unescape`].
+    pub range: Range<usize>,
+}
+
+/// The bytes are not a frame in this codec's envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not in the envelope of its codec")]
+pub struct EnvelopeError;
+
+impl Codec {
+    /// The codec of this number, as it crosses the C ABI and stands in the metadata.
+    #[must_use]
+    pub fn from_id(id: u32) -> Option<Self> {
+        Some(match id {
+            0 => Codec::Opus,
+            1 => Codec::Vp8,
+            2 => Codec::Vp9,
+            3 => Codec::Av1,
+            4 => Codec::H264,
+            _ => return None,
+        })
+    }
+
+    /// The kind that the wire can show: codecs without an envelope show none.
+    #[must_use]
+    pub fn shown(self, kind: FrameKind) -> FrameKind {
+        match self {
+            Codec::Opus | Codec::Vp9 => FrameKind::Delta,
+            Codec::Vp8 | Codec::Av1 | Codec::H264 => kind,
+        }
+    }
+
+    /// What is authenticated behind the SFrame header: profile, codec, kind (as the envelope shows it).
+    pub(crate) fn metadata(self, kind: FrameKind) -> [u8; 3] {
+        [0xc1, self as u8, self.shown(kind) as u8]
+    }
+}
+
+/// Output bytes that suffice to seal a frame of this length, even if all of it needs escaping.
+#[must_use]
+pub fn max_sealed_bytes(codec: Codec, frame: usize) -> usize {
+    let bytes = frame.saturating_add(64);
+    match codec {
+        Codec::H264 => bytes.saturating_add(frame / 2).saturating_add(32),
+        _ => bytes,
+    }
+}
+
+/// Writes what stands in front of an SFrame ciphertext of `content` bytes; returns its length.
+pub(crate) fn open_envelope(
+    codec: Codec,
+    kind: FrameKind,
+    content: usize,
+    out: &mut [u8],
+) -> Result<usize, EnvelopeError> {
+    match codec {
+        Codec::Opus | Codec::Vp9 => Ok(0),
+        Codec::Vp8 => vp8::write_prefix(kind, out),
+        Codec::Av1 => av1::write_prefix(kind, content, out),
+        Codec::H264 => h264::write_prefix(kind, out),
+    }
+}
+
+/// Completes a frame whose envelope takes `start` bytes and whose ciphertext ends at `end`; returns its length.
+pub(crate) fn close_envelope(codec: Codec, start: usize, end: usize, out: &mut [u8]) -> Result<usize, EnvelopeError> {
+    match codec {
+        Codec::H264 => h264::close(start, end, out),
+        _ => Ok(end),
+    }
+}
+
+/// Finds the SFrame ciphertext of a frame, by structure only: nothing of it is authenticated yet.
+///
+/// # Errors
+/// If the bytes around it are not this codec's envelope.
+pub fn locate(codec: Codec, frame: &[u8]) -> Result<Located, EnvelopeError> {
+    match codec {
+        Codec::Opus | Codec::Vp9 => Ok(Located { kind: FrameKind::Delta, range: 0..frame.len() }),
+        Codec::Vp8 => vp8::locate(frame),
+        Codec::Av1 => av1::locate(frame),
+        Codec::H264 => h264::locate(frame),
+    }
+}
+
+/// Removes a codec's escaping from located bytes in place; returns how many are left at the front. Only H.264 has any.
+///
+/// # Errors
+/// If the bytes are not what escaping yields.
+pub fn unescape(codec: Codec, located: &mut [u8]) -> Result<usize, EnvelopeError> {
+    match codec {
+        Codec::H264 => h264::unescape(located),
+        _ => Ok(located.len()),
+    }
+}
+
+/// The first bytes of located content without escaping, enough for an SFrame header, leaving the frame as it is.
+pub(crate) fn peek(codec: Codec, located: &[u8]) -> ([u8; crate::sframe::header::MAX_BYTES], usize) {
+    let mut head = [0; crate::sframe::header::MAX_BYTES];
+    let mut length: usize = 0;
+    let escaped = codec == Codec::H264;
+    let mut zeros: u8 = 0;
+    for &byte in located {
+        if escaped && zeros >= 2 && byte == 3 {
+            zeros = 0;
+            continue;
+        }
+        zeros = if byte == 0 { zeros.saturating_add(1) } else { 0 };
+        let Some(slot) = head.get_mut(length) else { break };
+        *slot = byte;
+        length = length.saturating_add(1);
+    }
+    (head, length)
+}
+
+/// Copies `bytes` to the front of `out`.
+fn put(out: &mut [u8], bytes: &[u8]) -> Result<usize, EnvelopeError> {
+    out.get_mut(..bytes.len()).ok_or(EnvelopeError)?.copy_from_slice(bytes);
+    Ok(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::{vec, vec::Vec};
+    use proptest::prelude::*;
+
+    const ALL: [Codec; 5] = [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];
+
+    fn wrap(codec: Codec, kind: FrameKind, content: &[u8]) -> Vec<u8> {
+        let mut out = vec![0xee; max_sealed_bytes(codec, content.len())];
+        let start = open_envelope(codec, kind, content.len(), &mut out).unwrap();
+        let end = start + content.len();
+        out[start..end].copy_from_slice(content);
+        let length = close_envelope(codec, start, end, &mut out).unwrap();
+        out.truncate(length);
+        out
+    }
+
+    fn unwrap(codec: Codec, mut frame: Vec<u8>) -> Result<(FrameKind, Vec<u8>), EnvelopeError> {
+        let located = locate(codec, &frame)?;
+        let (head, peeked) = peek(codec, &frame[located.range.clone()]);
+        let length = unescape(codec, &mut frame[located.range.clone()])?;
+        let content = frame[located.range.start..located.range.start + length].to_vec();
+        assert_eq!(head[..peeked], content[..content.len().min(head.len())], "a peek sees what unescaping yields");
+        Ok((located.kind, content))
+    }
+
+    #[test]
+    fn envelopes_are_the_designed_bytes() {
+        let content = [0xaa; 3];
+        let hex = |codec, kind| data_encoding::HEXLOWER.encode(&wrap(codec, kind, &content));
+        assert_eq!(hex(Codec::Opus, FrameKind::Delta), "aaaaaa");
+        assert_eq!(hex(Codec::Vp9, FrameKind::Key), "aaaaaa");
+        assert_eq!(hex(Codec::Vp8, FrameKind::Key), "1000009d012a4001b400aaaaaa");
+        assert_eq!(hex(Codec::Vp8, FrameKind::Delta), "11aaaaaa");
+        assert_eq!(hex(Codec::Av1, FrameKind::Key), "0a0b000000043cffbcfbf980403203aaaaaa");
+        assert_eq!(hex(Codec::Av1, FrameKind::Delta), "3203aaaaaa");
+        assert_eq!(hex(Codec::H264, FrameKind::Delta), "00000001419a84aaaaaa80");
+        assert_eq!(
+            hex(Codec::H264, FrameKind::Key),
+            "000000016742c01f8c8d40501ed00f08846a0000000168ce3c8000000001658884aaaaaa80"
+        );
+    }
+
+    #[test]
+    fn every_flipped_envelope_bit_is_refused_or_changes_the_kind_or_the_content() {
+        let content = [0x5a; 40];
+        for codec in ALL {
+            for kind in [FrameKind::Delta, FrameKind::Key] {
+                let frame = wrap(codec, kind, &content);
+                let envelope = frame.windows(40).position(|window| window == content).unwrap();
+                for bit in 0..envelope * 8 {
+                    let mut flipped = frame.clone();
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    assert_ne!(
+                        unwrap(codec, flipped),
+                        Ok((codec.shown(kind), content.to_vec())),
+                        "{codec:?} bit {bit}"
+                    );
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(
+            content in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..600),
+                // Rich in what H.264 must escape.
+                proptest::collection::vec(prop_oneof![5 => Just(0u8), 1 => 0u8..5], 0..600),
+            ],
+            key: bool,
+        ) {
+            let kind = if key { FrameKind::Key } else { FrameKind::Delta };
+            for codec in ALL {
+                let frame = wrap(codec, kind, &content);
+                prop_assert!(frame.len() <= max_sealed_bytes(codec, content.len()));
+                prop_assert_eq!(unwrap(codec, frame), Ok((codec.shown(kind), content.clone())));
+            }
+        }
+
+        #[test]
+        fn parsers_are_total(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), 0u8..4], 0..300)) {
+            for codec in ALL {
+                let _ = unwrap_any(codec, bytes.clone());
+            }
+        }
+    }
+
+    fn unwrap_any(codec: Codec, mut frame: Vec<u8>) -> Result<usize, EnvelopeError> {
+        let located = locate(codec, &frame)?;
+        unescape(codec, &mut frame[located.range])
+    }
+}

@@ -1,0 +1,350 @@
+//! The join announce: what a device says of itself, signed by its key and authenticated by the invite secret.
+//!
+//! ```text
+//! ver1 auth1 room16 call16 device_pk32 incarnation16 eph_pk32 bundle_hash32 display_hash32
+//! profiles4 seq4 not_before8 not_after8 | sig64 (Ed25519, device key) | mac32 (HMAC-SHA-256, invite)     298 bytes
+//! ```
+//! The signature covers `"e2ee-frames/1 announce"` and all before it, the MAC all before it. Only a checked announce
+//! becomes a [`Verified`], and only a [`Verified`] gets onto the roster.
+
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+use super::{
+    display,
+    identity::{Call, Identity},
+    invite::InviteKeys,
+    reader::Reader,
+};
+use alloc::{string::String, vec::Vec};
+use ed25519_dalek::{Signature, VerifyingKey};
+use sha2::{Digest, Sha256};
+use x25519_dalek::{PublicKey, StaticSecret};
+
+/// Bytes of an announce.
+pub(crate) const ANNOUNCE_BYTES: usize = 298;
+/// Bytes that the signature covers.
+const SIGNED_BYTES: usize = 202;
+/// Bytes that the MAC covers.
+const MACED_BYTES: usize = 266;
+
+const VERSION: u8 = 1;
+/// Authenticated by the invite secret; 2 is a directory, 3 both.
+const AUTH_INVITE: u8 = 1;
+const AUTH_BOTH: u8 = 3;
+/// Bit 0: the constant envelopes.
+const PROFILES: u32 = 1;
+const SIGNATURE_CONTEXT: &[u8] = b"e2ee-frames/1 announce";
+
+/// Longest validity, milliseconds.
+pub(crate) const MAX_VALIDITY_MS: u64 = 15 * 60_000;
+/// How far clocks may differ, milliseconds.
+pub(crate) const MAX_SKEW_MS: u64 = 10 * 60_000;
+
+/// Why an announce is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AnnounceError {
+    #[error("not an announce of this version")]
+    Malformed,
+    #[error("for another room or call")]
+    WrongCall,
+    #[error("not authenticated by the invite secret")]
+    WrongInvite,
+    #[error("not signed by its device")]
+    WrongSignature,
+    #[error("valid for longer than allowed")]
+    Validity,
+    #[error("{minutes} minutes away from this clock")]
+    ClockSkew { minutes: u64 },
+    #[error("ephemeral key of low order")]
+    LowOrder,
+    #[error("name not authentic for this device")]
+    Display,
+}
+
+/// What an announce says, once everything it says is checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified {
+    pub(crate) join_id: [u8; 32],
+    pub(crate) seq: u32,
+    pub(crate) ephemeral: [u8; 32],
+    /// SHA-256 of the whole announce.
+    pub(crate) hash: [u8; 32],
+    pub(crate) validity_ms: u64,
+    pub(crate) name: String,
+}
+
+/// What changes with every renewal of the own announce.
+pub(crate) struct Renewal<'a> {
+    pub(crate) ephemeral: &'a [u8; 32],
+    pub(crate) seq: u32,
+    /// Milliseconds since 1970.
+    pub(crate) wall: u64,
+    pub(crate) validity_ms: u64,
+    pub(crate) display: &'a [u8],
+}
+
+/// Writes the own announce.
+pub(crate) fn write(call: &Call, identity: &Identity, invite: &InviteKeys, renewal: &Renewal<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ANNOUNCE_BYTES);
+    bytes.extend_from_slice(&[VERSION, AUTH_INVITE]);
+    bytes.extend_from_slice(&call.room);
+    bytes.extend_from_slice(&call.call);
+    bytes.extend_from_slice(&identity.device);
+    bytes.extend_from_slice(&identity.incarnation);
+    bytes.extend_from_slice(renewal.ephemeral);
+    bytes.extend_from_slice(&[0; 32]);
+    bytes.extend_from_slice(&Sha256::digest(renewal.display));
+    bytes.extend_from_slice(&PROFILES.to_be_bytes());
+    bytes.extend_from_slice(&renewal.seq.to_be_bytes());
+    bytes.extend_from_slice(&renewal.wall.to_be_bytes());
+    bytes.extend_from_slice(&renewal.wall.saturating_add(renewal.validity_ms).to_be_bytes());
+    let signature = identity.sign(SIGNATURE_CONTEXT, &bytes);
+    bytes.extend_from_slice(&signature);
+    let mac = invite.mac(&bytes);
+    bytes.extend_from_slice(&mac);
+    bytes
+}
+
+/// Hash of an announce, by which key batches name it.
+pub(crate) fn hash(announce: &[u8]) -> [u8; 32] {
+    Sha256::digest(announce).into()
+}
+
+/// Checks an announce and its sealed name, cheapest and least revealing first. `secret` is any own X25519 secret, to
+/// find out whether the announced key contributes.
+pub(crate) fn verify(
+    announce: &[u8],
+    sealed_name: &[u8],
+    call: &Call,
+    invite: &InviteKeys,
+    secret: &StaticSecret,
+    wall: u64,
+) -> Result<Verified, AnnounceError> {
+    let fields = Fields::read(announce).ok_or(AnnounceError::Malformed)?;
+    if fields.room != call.room || fields.call != call.call {
+        return Err(AnnounceError::WrongCall);
+    }
+    let maced = announce.get(..MACED_BYTES).ok_or(AnnounceError::Malformed)?;
+    if !invite.verify(maced, &fields.mac) {
+        return Err(AnnounceError::WrongInvite);
+    }
+    let signed = announce.get(..SIGNED_BYTES).ok_or(AnnounceError::Malformed)?;
+    let message = [SIGNATURE_CONTEXT, signed].concat();
+    VerifyingKey::from_bytes(&fields.device)
+        .and_then(|device| device.verify_strict(&message, &Signature::from_bytes(&fields.signature)))
+        .map_err(|_| AnnounceError::WrongSignature)?;
+    let validity_ms = fields.not_after.checked_sub(fields.not_before).ok_or(AnnounceError::Validity)?;
+    if validity_ms == 0 || validity_ms > MAX_VALIDITY_MS {
+        return Err(AnnounceError::Validity);
+    }
+    let away = fields.not_before.saturating_sub(wall).max(wall.saturating_sub(fields.not_after));
+    if away > MAX_SKEW_MS {
+        return Err(AnnounceError::ClockSkew { minutes: away / 60_000 });
+    }
+    if !secret.diffie_hellman(&PublicKey::from(fields.ephemeral)).was_contributory() {
+        return Err(AnnounceError::LowOrder);
+    }
+    let join_id = call.join_id(&fields.device, &fields.incarnation);
+    if hash(sealed_name) != fields.display_hash {
+        return Err(AnnounceError::Display);
+    }
+    let name = display::open(&invite.display, &join_id, sealed_name).ok_or(AnnounceError::Display)?;
+    let hash = hash(announce);
+    Ok(Verified { join_id, seq: fields.seq, ephemeral: fields.ephemeral, hash, validity_ms, name })
+}
+
+/// The fields of an announce, unchecked.
+struct Fields {
+    room: [u8; 16],
+    call: [u8; 16],
+    device: [u8; 32],
+    incarnation: [u8; 16],
+    ephemeral: [u8; 32],
+    display_hash: [u8; 32],
+    seq: u32,
+    not_before: u64,
+    not_after: u64,
+    signature: [u8; 64],
+    mac: [u8; 32],
+}
+
+impl Fields {
+    fn read(announce: &[u8]) -> Option<Self> {
+        let mut reader = Reader(announce);
+        if reader.u8()? != VERSION || !matches!(reader.u8()?, AUTH_INVITE | AUTH_BOTH) {
+            return None;
+        }
+        let (room, call, device) = (reader.array()?, reader.array()?, reader.array()?);
+        let (incarnation, ephemeral) = (reader.array()?, reader.array()?);
+        let _bundle_hash: [u8; 32] = reader.array()?;
+        let display_hash = reader.array()?;
+        let _profiles = reader.u32()?;
+        let (seq, not_before, not_after) = (reader.u32()?, reader.u64()?, reader.u64()?);
+        let (signature, mac) = (reader.array()?, reader.array()?);
+        reader.end()?;
+        Some(Self {
+            room,
+            call,
+            device,
+            incarnation,
+            ephemeral,
+            display_hash,
+            seq,
+            not_before,
+            not_after,
+            signature,
+            mac,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const CALL: Call = Call { room: [1; 16], call: [2; 16] };
+    const WALL: u64 = 1_800_000_000_000;
+
+    struct Maker {
+        identity: Identity,
+        invite: InviteKeys,
+        ephemeral: [u8; 32],
+        validity_ms: u64,
+        wall: u64,
+    }
+
+    fn counting() -> impl FnMut(&mut [u8]) + Send {
+        let mut next = 0u8;
+        move |bytes: &mut [u8]| {
+            for byte in bytes {
+                next = next.wrapping_add(1);
+                *byte = next;
+            }
+        }
+    }
+
+    impl Maker {
+        fn new() -> Self {
+            let secret = StaticSecret::from([5; 32]);
+            Self {
+                identity: Identity::generate(&CALL, &mut counting()),
+                invite: InviteKeys::new(&[7; 32]),
+                ephemeral: PublicKey::from(&secret).to_bytes(),
+                validity_ms: MAX_VALIDITY_MS,
+                wall: WALL,
+            }
+        }
+
+        fn make(&self, call: &Call) -> (Vec<u8>, Vec<u8>) {
+            let display = display::seal(&self.invite.display, &self.identity.join_id, "Ada", &mut counting()).unwrap();
+            let renewal = Renewal {
+                ephemeral: &self.ephemeral,
+                seq: 1,
+                wall: self.wall,
+                validity_ms: self.validity_ms,
+                display: &display,
+            };
+            (write(call, &self.identity, &self.invite, &renewal), display)
+        }
+    }
+
+    fn check(announce: &[u8], display: &[u8]) -> Result<Verified, AnnounceError> {
+        verify(announce, display, &CALL, &InviteKeys::new(&[7; 32]), &StaticSecret::from([6; 32]), WALL)
+    }
+
+    #[test]
+    fn a_fresh_announce_verifies() {
+        let (announce, display) = Maker::new().make(&CALL);
+        assert_eq!(announce.len(), ANNOUNCE_BYTES);
+        let verified = check(&announce, &display).unwrap();
+        assert_eq!((verified.name.as_str(), verified.seq, verified.validity_ms), ("Ada", 1, MAX_VALIDITY_MS));
+    }
+
+    #[test]
+    fn announce_matrix() {
+        let maker = Maker::new();
+        let refused = |maker: &Maker, call| {
+            let (announce, display) = maker.make(call);
+            check(&announce, &display).unwrap_err()
+        };
+        assert_eq!(refused(&maker, &Call { room: [9; 16], ..CALL }), AnnounceError::WrongCall);
+        assert_eq!(refused(&maker, &Call { call: [9; 16], ..CALL }), AnnounceError::WrongCall);
+        let stranger = Maker { invite: InviteKeys::new(&[8; 32]), ..Maker::new() };
+        assert_eq!(refused(&stranger, &CALL), AnnounceError::WrongInvite);
+        let long = Maker { validity_ms: MAX_VALIDITY_MS + 1, ..Maker::new() };
+        assert_eq!(refused(&long, &CALL), AnnounceError::Validity);
+        let never = Maker { validity_ms: 0, ..Maker::new() };
+        assert_eq!(refused(&never, &CALL), AnnounceError::Validity);
+        let early = Maker { wall: WALL + MAX_SKEW_MS + 60_000, ..Maker::new() };
+        assert_eq!(refused(&early, &CALL), AnnounceError::ClockSkew { minutes: 11 });
+        let expired = Maker { wall: WALL - MAX_VALIDITY_MS - MAX_SKEW_MS - 1, ..Maker::new() };
+        assert_eq!(refused(&expired, &CALL), AnnounceError::ClockSkew { minutes: 10 });
+        let (announce, display) = maker.make(&CALL);
+        assert_eq!(check(&announce[1..], &display).unwrap_err(), AnnounceError::Malformed);
+        assert_eq!(check(&announce, &display[1..]).unwrap_err(), AnnounceError::Display);
+    }
+
+    #[test]
+    fn a_signature_by_another_device_is_refused_even_with_the_right_mac() {
+        let maker = Maker::new();
+        let (mut announce, display) = maker.make(&CALL);
+        announce[SIGNED_BYTES + 3] ^= 1;
+        let mac = maker.invite.mac(&announce[..MACED_BYTES]);
+        announce[MACED_BYTES..].copy_from_slice(&mac);
+        assert_eq!(check(&announce, &display).unwrap_err(), AnnounceError::WrongSignature);
+    }
+
+    #[test]
+    fn display_bound_to_device() {
+        let maker = Maker::new();
+        let mut other = Maker::new();
+        other.identity = Identity::generate(&CALL, &mut |bytes: &mut [u8]| bytes.fill(0x42));
+        let (announce, display) = maker.make(&CALL);
+        let (_, of_other) = other.make(&CALL);
+        assert_eq!(check(&announce, &of_other).unwrap_err(), AnnounceError::Display);
+        assert_eq!(display::open(&maker.invite.display, &other.identity.join_id, &display), None);
+        let mut edited = display.clone();
+        *edited.last_mut().unwrap() ^= 1;
+        assert_eq!(check(&announce, &edited).unwrap_err(), AnnounceError::Display);
+    }
+
+    #[test]
+    fn low_order_ephemerals_are_refused() {
+        // The points of order 1, 2, 4 and 8 on curve and twist, and their non-canonical forms.
+        let p = |low: u8| {
+            let mut bytes = [0xff; 32];
+            bytes[0] = low;
+            bytes[31] = 0x7f;
+            bytes
+        };
+        let order_8 = [
+            "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+            "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        ]
+        .map(|hex| <[u8; 32]>::try_from(data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap()).unwrap());
+        let one = core::array::from_fn(|index| u8::from(index == 0));
+        for ephemeral in [[0; 32], one, order_8[0], order_8[1], p(0xec), p(0xed), p(0xee)] {
+            let maker = Maker { ephemeral, ..Maker::new() };
+            let (announce, display) = maker.make(&CALL);
+            assert_eq!(check(&announce, &display).unwrap_err(), AnnounceError::LowOrder);
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let (announce, display) = Maker::new().make(&CALL);
+        for bit in 0..announce.len() * 8 {
+            let mut flipped = announce.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(check(&flipped, &display).is_err(), "bit {bit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert!(check(&bytes, &bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The keys of others, by the seat that frames name: a flat table, no hashing on the frame path.
+//!
+//! A sender has at most four live keys, sorted by epoch. Older ones die by time or by number, oldest first, and an
+//! epoch once erased never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys
+//! and new contexts are kept only after their first valid tag.
+
+use super::schedule::{Epoch, SUITE, SessionKey};
+use crate::{
+    ids::{ParticipantId, Seat, StreamId},
+    sframe::{
+        context::{OpenContext, OpenFailure},
+        header::Header,
+        kid::Kid,
+    },
+};
+use alloc::vec::Vec;
+use zeroize::Zeroizing;
+
+/// Live keys of a sender.
+const MAX_KEYS: usize = 4;
+/// Streams under one key.
+const MAX_STREAMS: usize = 64;
+/// Senders that may claim one seat; a third is refused.
+const MAX_CLAIMS: usize = 2;
+/// How long an older key opens frames after the first valid frame of a newer one, milliseconds.
+pub(crate) const LINGER_MS: u64 = 10_000;
+
+/// Why a frame was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReceiveFailure {
+    /// No key of this seat.
+    NoSender,
+    /// Not the key of this epoch; whether asking the sender for its current key may help.
+    NoKey { ask: bool },
+    /// The frame itself.
+    Frame(OpenFailure),
+}
+
+impl From<OpenFailure> for ReceiveFailure {
+    fn from(failure: OpenFailure) -> Self {
+        Self::Frame(failure)
+    }
+}
+
+/// A live key of a sender.
+struct LiveKey {
+    key: SessionKey,
+    base_key: Zeroizing<[u8; 64]>,
+    /// Has opened a frame.
+    confirmed: bool,
+    dies_at: Option<u64>,
+    contexts: Vec<(StreamId, OpenContext)>,
+}
+
+impl LiveKey {
+    fn new(key: SessionKey, dies_at: Option<u64>) -> Self {
+        Self { base_key: key.base_key(), key, confirmed: false, dies_at, contexts: Vec::new() }
+    }
+
+    fn dies_by(&mut self, at: u64) {
+        self.dies_at = Some(self.dies_at.map_or(at, |dies_at| dies_at.min(at)));
+    }
+
+    fn open(&mut self, header: &Header, kid: Kid, metadata: &[u8], body: &mut [u8]) -> Result<usize, OpenFailure> {
+        let encoded = header.encode();
+        if let Some((_, context)) = self.contexts.iter_mut().find(|(stream, _)| *stream == kid.stream) {
+            return context.open(&encoded, header.ctr, metadata, body);
+        }
+        if self.contexts.len() >= MAX_STREAMS {
+            return Err(OpenFailure::Unauthentic);
+        }
+        let mut context = OpenContext::new(SUITE, &*self.base_key, kid.pack()).ok_or(OpenFailure::Unauthentic)?;
+        let length = context.open(&encoded, header.ctr, metadata, body)?;
+        self.contexts.push((kid.stream, context));
+        Ok(length)
+    }
+}
+
+/// The keys of one sender.
+struct SenderKeys {
+    participant: ParticipantId,
+    join_id: [u8; 32],
+    /// Ascending by epoch.
+    keys: Vec<LiveKey>,
+    /// Greatest epoch that was erased.
+    erased: Option<Epoch>,
+}
+
+/// How a frame may be opened.
+enum Way {
+    Exact(usize),
+    /// By a key derived forward from this one.
+    Forward(usize),
+}
+
+impl SenderKeys {
+    fn way(&self, kid: Kid) -> Result<Way, ReceiveFailure> {
+        let mut generation_known = false;
+        let mut way = None;
+        for (index, live) in self.keys.iter().enumerate() {
+            let epoch = live.key.epoch();
+            if epoch.generation % 8 != u32::from(kid.generation) {
+                continue;
+            }
+            generation_known = true;
+            if epoch.step == kid.step {
+                return Ok(Way::Exact(index));
+            }
+            if epoch.step < kid.step {
+                way = Some(Way::Forward(index));
+            }
+        }
+        way.ok_or(ReceiveFailure::NoKey { ask: !generation_known })
+    }
+
+    fn open(
+        &mut self,
+        now: u64,
+        header: &Header,
+        kid: Kid,
+        metadata: &[u8],
+        body: &mut [u8],
+    ) -> Result<usize, ReceiveFailure> {
+        self.erase_dead(now);
+        let missing = ReceiveFailure::NoKey { ask: false };
+        let (index, length) = match self.way(kid)? {
+            Way::Exact(index) => {
+                let live = self.keys.get_mut(index).ok_or(missing)?;
+                (index, live.open(header, kid, metadata, body)?)
+            }
+            Way::Forward(index) => {
+                let base = self.keys.get(index).ok_or(missing)?;
+                let key = base.key.at_step(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
+                // It never outlives what it was derived from, so the oldest keys always die first.
+                let mut live = LiveKey::new(key, base.dies_at);
+                let length = live.open(header, kid, metadata, body)?;
+                (self.insert(live), length)
+            }
+        };
+        if let Some(live) = self.keys.get_mut(index)
+            && !live.confirmed
+        {
+            live.confirmed = true;
+            let epoch = live.key.epoch();
+            self.keys
+                .iter_mut()
+                .filter(|older| older.key.epoch() < epoch)
+                .for_each(|older| older.dies_by(now.saturating_add(LINGER_MS)));
+        }
+        Ok(length)
+    }
+
+    /// Inserts in order; returns the index. The oldest key goes if there are too many.
+    fn insert(&mut self, live: LiveKey) -> usize {
+        let epoch = live.key.epoch();
+        let mut index = self.keys.partition_point(|other| other.key.epoch() < epoch);
+        self.keys.insert(index, live);
+        if self.keys.len() > MAX_KEYS {
+            let oldest = self.keys.remove(0);
+            self.erased = self.erased.max(Some(oldest.key.epoch()));
+            index = index.saturating_sub(1);
+        }
+        index
+    }
+
+    fn erase_dead(&mut self, now: u64) {
+        if self.keys.iter().all(|live| live.dies_at.is_none_or(|at| now < at)) {
+            return;
+        }
+        let erased = &mut self.erased;
+        self.keys.retain(|live| {
+            let lives = live.dies_at.is_none_or(|at| now < at);
+            if !lives {
+                *erased = (*erased).max(Some(live.key.epoch()));
+            }
+            lives
+        });
+    }
+}
+
+/// A key was not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InstallError {
+    /// Two other senders claim the seat already, or this sender has another.
+    Seat,
+    /// Erased before, or not newer than what frames have shown.
+    Old,
+}
+
+/// The keys of all others.
+#[derive(Default)]
+pub(crate) struct Receiver {
+    /// By seat; each up to two senders.
+    seats: Vec<Vec<SenderKeys>>,
+}
+
+impl Receiver {
+    fn claims(&self, seat: Seat) -> &[SenderKeys] {
+        self.seats.get(usize::from(seat.0)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a frame of this KID can be tried at all. Cheap, and changes nothing.
+    pub(crate) fn expects(&self, kid: Kid) -> Result<(), ReceiveFailure> {
+        let mut failure = ReceiveFailure::NoSender;
+        for sender in self.claims(kid.seat) {
+            match sender.way(kid) {
+                Ok(_) => return Ok(()),
+                Err(no_key) => failure = no_key,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Who claims a seat by its keys.
+    pub(crate) fn claimants(&self, seat: Seat) -> impl Iterator<Item = [u8; 32]> {
+        self.claims(seat).iter().map(|sender| sender.join_id)
+    }
+
+    /// Opens a frame in place: `body` is what follows the header. Returns whose it is and the plaintext's length.
+    pub(crate) fn open(
+        &mut self,
+        now: u64,
+        header: &Header,
+        kid: Kid,
+        metadata: &[u8],
+        body: &mut [u8],
+    ) -> Result<(ParticipantId, usize), ReceiveFailure> {
+        let claims = self.seats.get_mut(usize::from(kid.seat.0)).map_or(&mut [][..], Vec::as_mut_slice);
+        if let [only] = claims {
+            return only.open(now, header, kid, metadata, body).map(|length| (only.participant, length));
+        }
+        // A server that seats two devices together costs copies, never confusion.
+        let mut failure = ReceiveFailure::NoSender;
+        for sender in claims {
+            let mut copy = body.to_vec();
+            match sender.open(now, header, kid, metadata, &mut copy) {
+                Ok(length) => {
+                    body.copy_from_slice(&copy);
+                    return Ok((sender.participant, length));
+                }
+                Err(other) if matches!(failure, ReceiveFailure::NoSender | ReceiveFailure::NoKey { .. }) => {
+                    failure = other;
+                }
+                Err(_) => {}
+            }
+        }
+        Err(failure)
+    }
+
+    /// Takes an authentic key of a sender. Keys of its older generations die at `retire_at` at the latest. `Ok(false)`
+    /// if the key was there already.
+    pub(crate) fn install(
+        &mut self,
+        participant: ParticipantId,
+        join_id: [u8; 32],
+        seat: Seat,
+        erased: Option<Epoch>,
+        key: SessionKey,
+        retire_at: u64,
+    ) -> Result<bool, InstallError> {
+        let elsewhere = self.seats.iter().enumerate().any(|(other, claims)| {
+            other != usize::from(seat.0) && claims.iter().any(|sender| sender.join_id == join_id)
+        });
+        if elsewhere {
+            return Err(InstallError::Seat);
+        }
+        let index = usize::from(seat.0);
+        if self.seats.len() <= index {
+            self.seats.resize_with(index.saturating_add(1), Vec::new);
+        }
+        let claims = self.seats.get_mut(index).ok_or(InstallError::Seat)?;
+        if !claims.iter().any(|sender| sender.join_id == join_id) {
+            if claims.len() >= MAX_CLAIMS {
+                return Err(InstallError::Seat);
+            }
+            claims.push(SenderKeys { participant, join_id, keys: Vec::new(), erased });
+        }
+        let sender = claims.iter_mut().find(|sender| sender.join_id == join_id).ok_or(InstallError::Seat)?;
+        let epoch = key.epoch();
+        if sender.keys.iter().any(|live| live.key.epoch() == epoch) {
+            return Ok(false);
+        }
+        let newest = sender.keys.last().map(|live| live.key.epoch());
+        if Some(epoch) <= sender.erased || Some(epoch) < newest {
+            return Err(InstallError::Old);
+        }
+        // KIDs show the generation mod 8: what a new one would be mistaken for goes first.
+        let clashing = sender.keys.partition_point(|live| live.key.epoch().generation < epoch.generation);
+        let clash =
+            sender.keys.iter().take(clashing).rposition(|live| live.key.epoch().generation % 8 == epoch.generation % 8);
+        if let Some(last) = clash {
+            for live in sender.keys.drain(..=last) {
+                sender.erased = sender.erased.max(Some(live.key.epoch()));
+            }
+        }
+        for live in &mut sender.keys {
+            if live.key.epoch().generation < epoch.generation {
+                live.dies_by(retire_at);
+            }
+        }
+        sender.insert(LiveKey::new(key, None));
+        Ok(true)
+    }
+
+    /// Erases all keys of a sender; returns the greatest epoch that is thereby gone for good.
+    pub(crate) fn remove(&mut self, join_id: &[u8; 32]) -> Option<Epoch> {
+        let mut erased = None;
+        for claims in &mut self.seats {
+            claims.retain(|sender| {
+                let keep = sender.join_id != *join_id;
+                if !keep {
+                    let newest = sender.keys.last().map(|live| live.key.epoch());
+                    erased = erased.max(newest).max(sender.erased);
+                }
+                keep
+            });
+        }
+        erased
+    }
+
+    /// Whether this sender has any live key.
+    pub(crate) fn knows(&self, join_id: &[u8; 32]) -> bool {
+        self.seats.iter().flatten().any(|sender| sender.join_id == *join_id && !sender.keys.is_empty())
+    }
+
+    /// Erases keys whose time has come.
+    pub(crate) fn erase_dead(&mut self, now: u64) {
+        self.seats.iter_mut().flatten().for_each(|sender| sender.erase_dead(now));
+    }
+
+    pub(crate) fn next_death(&self) -> Option<u64> {
+        self.seats.iter().flatten().flat_map(|sender| &sender.keys).filter_map(|live| live.dies_at).min()
+    }
+}

@@ -1,0 +1,225 @@
+//! The roster: devices whose announce was verified. Keys are sealed to these and to nobody else.
+//!
+//! A member is reported as verified when it enters and as removed when it goes, so the roster is what the user sees.
+//! A record per join id outlives its member: an old announce or key that comes back is known as old.
+
+use super::{announce::Verified, schedule::Epoch};
+use crate::ids::{ParticipantId, Seat};
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use crypto_box::{PublicKey, SalsaBox, SecretKey};
+use sha2::{Digest, Sha256};
+
+/// Most members: every seat but the own.
+pub(crate) const MAX_MEMBERS: usize = 4_095;
+/// Most join ids remembered after their member left.
+const MAX_RECORDS: usize = 8_192;
+/// How long an announce that was renewed still counts, for key batches in flight, milliseconds.
+pub(crate) const PREVIOUS_ANNOUNCE_MS: u64 = 30_000;
+
+/// What of an announce key batches refer to.
+#[derive(Clone)]
+pub(crate) struct Announced {
+    pub(crate) seq: u32,
+    pub(crate) hash: [u8; 32],
+    pub(crate) ephemeral: [u8; 32],
+}
+
+/// A shared nacl.box key, with what it was computed from.
+struct SharedKey {
+    own_seq: u32,
+    their_seq: u32,
+    key: SalsaBox,
+}
+
+/// A verified device.
+pub(crate) struct Member {
+    pub(crate) participant: ParticipantId,
+    /// As the server named it: only a hint for whom a frame or a request may concern.
+    pub(crate) seat: Seat,
+    pub(crate) join_id: [u8; 32],
+    pub(crate) name: String,
+    pub(crate) announced: Announced,
+    previous: Option<(Announced, u64)>,
+    pub(crate) expires_at: u64,
+    /// Whether it holds the own key in use.
+    pub(crate) has_current: bool,
+    /// Whether it holds the own key to be used next.
+    pub(crate) has_pending: bool,
+    /// When a key request of it may be answered again.
+    pub(crate) answer_after: u64,
+    shared: Option<SharedKey>,
+}
+
+impl Member {
+    /// The announce with this number, if it still counts.
+    pub(crate) fn announced(&self, seq: u32, now: u64) -> Option<&Announced> {
+        if self.announced.seq == seq {
+            return Some(&self.announced);
+        }
+        self.previous.as_ref().filter(|(previous, until)| previous.seq == seq && now < *until).map(|(old, _)| old)
+    }
+
+    /// The box key between an own and one of their ephemeral keys, computed once for the pair in use.
+    pub(crate) fn shared_key(&mut self, own_seq: u32, own: &SecretKey, their_seq: u32, theirs: [u8; 32]) -> &SalsaBox {
+        let reusable = self.shared.take().filter(|key| key.own_seq == own_seq && key.their_seq == their_seq);
+        let key = reusable.unwrap_or_else(|| SharedKey {
+            own_seq,
+            their_seq,
+            key: SalsaBox::new(&PublicKey::from(theirs), own),
+        });
+        &self.shared.insert(key).key
+    }
+}
+
+/// What must not be forgotten of a join id.
+#[derive(Clone, Copy)]
+pub(crate) struct Record {
+    /// Highest announce seen.
+    pub(crate) announce_seq: u32,
+    /// Highest key epoch accepted, with its commitment.
+    pub(crate) last_key: Option<(Epoch, [u8; 32])>,
+    /// Keys up to here were erased and never come back: their replay windows are gone.
+    pub(crate) erased: Option<Epoch>,
+    order: u64,
+}
+
+/// What an announce changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// A device that was not on the roster.
+    New,
+    /// A later announce of a member; whether it changed the name.
+    Renewed {
+        /// The name differs from before.
+        renamed: bool,
+    },
+    /// Seen before, or older than what was seen: nothing changed.
+    Known,
+    /// This device is on the roster under another participant, or the roster is full.
+    Refused,
+}
+
+/// Verified devices by participant.
+#[derive(Default)]
+pub(crate) struct Roster {
+    members: BTreeMap<ParticipantId, Member>,
+    records: BTreeMap<[u8; 32], Record>,
+    records_made: u64,
+}
+
+impl Roster {
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(crate) fn get(&self, participant: ParticipantId) -> Option<&Member> {
+        self.members.get(&participant)
+    }
+
+    pub(crate) fn get_mut(&mut self, participant: ParticipantId) -> Option<&mut Member> {
+        self.members.get_mut(&participant)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.values()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.members.values_mut()
+    }
+
+    /// The member whose join id starts so.
+    pub(crate) fn by_join_id(&self, prefix: &[u8]) -> Option<&Member> {
+        self.members.values().find(|member| member.join_id.starts_with(prefix))
+    }
+
+    /// The record of a join id, made if there is none.
+    pub(crate) fn record(&mut self, join_id: &[u8; 32]) -> &mut Record {
+        if !self.records.contains_key(join_id) && self.records.len() >= MAX_RECORDS {
+            // Present members are few against the records, so the oldest absent one exists.
+            let present = |id: &[u8; 32]| self.members.values().any(|member| member.join_id == *id);
+            let oldest = self.records.iter().filter(|(id, _)| !present(id)).min_by_key(|(_, record)| record.order);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                self.records.remove(&oldest);
+            }
+        }
+        let made = &mut self.records_made;
+        self.records.entry(*join_id).or_insert_with(|| {
+            *made = made.saturating_add(1);
+            Record { announce_seq: 0, last_key: None, erased: None, order: *made }
+        })
+    }
+
+    /// Takes a verified announce in. The caller has removed a different device of the same participant before.
+    pub(crate) fn admit(&mut self, participant: ParticipantId, seat: Seat, verified: Verified, now: u64) -> Admission {
+        let elsewhere =
+            self.members.values().any(|member| member.join_id == verified.join_id && member.participant != participant);
+        if elsewhere {
+            return Admission::Refused;
+        }
+        let Verified { join_id, seq, ephemeral, hash, validity_ms, name } = verified;
+        let announced = Announced { seq, hash, ephemeral };
+        let expires_at = now.saturating_add(validity_ms);
+        let newest = self.record(&join_id).announce_seq;
+        let full = self.members.len() >= MAX_MEMBERS;
+        match self.members.get_mut(&participant) {
+            Some(member) => {
+                member.seat = seat;
+                if seq <= member.announced.seq {
+                    return Admission::Known;
+                }
+                let old = core::mem::replace(&mut member.announced, announced);
+                member.previous = Some((old, now.saturating_add(PREVIOUS_ANNOUNCE_MS)));
+                member.expires_at = expires_at;
+                let renamed = member.name != name;
+                member.name = name;
+                self.record(&join_id).announce_seq = seq;
+                Admission::Renewed { renamed }
+            }
+            None if seq < newest => Admission::Known,
+            None if full => Admission::Refused,
+            None => {
+                self.record(&join_id).announce_seq = seq;
+                let member = Member {
+                    participant,
+                    seat,
+                    join_id,
+                    name,
+                    announced,
+                    previous: None,
+                    expires_at,
+                    has_current: false,
+                    has_pending: false,
+                    answer_after: 0,
+                    shared: None,
+                };
+                self.members.insert(participant, member);
+                Admission::New
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, participant: ParticipantId) -> Option<Member> {
+        self.members.remove(&participant)
+    }
+
+    /// Members whose announce ran out.
+    pub(crate) fn expired(&self, now: u64) -> Vec<ParticipantId> {
+        self.members.values().filter(|member| member.expires_at <= now).map(|member| member.participant).collect()
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<u64> {
+        self.members.values().map(|member| member.expires_at).min()
+    }
+
+    /// Hash of everybody that a key is sealed among, the own device included.
+    pub(crate) fn hash(&self, own: &[u8; 32]) -> [u8; 32] {
+        let mut ids: Vec<&[u8; 32]> = self.members.values().map(|member| &member.join_id).chain([own]).collect();
+        ids.sort_unstable();
+        let mut hash = Sha256::new_with_prefix(b"e2ee-frames/1 roster");
+        for id in ids {
+            hash.update(id);
+        }
+        hash.finalize().into()
+    }
+}

@@ -1,0 +1,165 @@
+//! The key schedule: from a sender's random 256-bit key to base keys, commitments and the next ratchet step.
+//!
+//! ```text
+//! PRK      = HKDF-Extract(salt = "e2ee-frames/1", K)                               (HKDF-SHA-512)
+//! ctx_key  = SHA-256("e2ee-frames/1 ctx" || suite2 || policy1 || room16 || call16 || join_id32 || gen4 || step1)
+//! commit   = HKDF-Expand(PRK, "key commitment" || ctx_key, 32)
+//! base_key = HKDF-Expand(PRK, "sframe base key" || ctx_key || join_id32, 64)
+//! next K   = HKDF-Expand(PRK, "ratchet" || ctx_key, 32)
+//! ```
+//! `ctx_key` has only fields that every holder agrees on. The join id of the sender is among them, so that two devices
+//! never share a base key, whatever seats a server gives them.
+
+use super::identity::Call;
+use crate::sframe::{Suite, kid::STEPS};
+use core::fmt;
+use hkdf::Hkdf;
+use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+/// The suite of every session.
+pub(crate) const SUITE: Suite = Suite::Aes256GcmSha512;
+/// Sender keys; a shared room key and MLS are reserved and refused.
+pub(crate) const POLICY: u8 = 0;
+
+/// Generation and ratchet step of a sender's key. Later keys are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Epoch {
+    pub(crate) generation: u32,
+    pub(crate) step: u8,
+}
+
+/// A sender's key K at one epoch, with what it is bound to.
+pub(crate) struct SessionKey {
+    secret: Zeroizing<[u8; 32]>,
+    epoch: Epoch,
+    /// Of the sender.
+    join_id: [u8; 32],
+    call: Call,
+}
+
+impl fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionKey").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
+
+impl SessionKey {
+    pub(crate) fn new(secret: Zeroizing<[u8; 32]>, epoch: Epoch, join_id: [u8; 32], call: Call) -> Self {
+        Self { secret, epoch, join_id, call }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// K itself, to be sealed to recipients.
+    pub(crate) fn secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
+    fn context(&self) -> [u8; 32] {
+        Sha256::new_with_prefix(b"e2ee-frames/1 ctx")
+            .chain_update(SUITE.id().to_be_bytes())
+            .chain_update([POLICY])
+            .chain_update(self.call.room)
+            .chain_update(self.call.call)
+            .chain_update(self.join_id)
+            .chain_update(self.epoch.generation.to_be_bytes())
+            .chain_update([self.epoch.step])
+            .finalize()
+            .into()
+    }
+
+    fn expand<const N: usize>(&self, info: &[&[u8]]) -> Zeroizing<[u8; N]> {
+        let (mut prk, hkdf) = Hkdf::<Sha512>::extract(Some(b"e2ee-frames/1"), &*self.secret);
+        prk.as_mut_slice().zeroize();
+        let mut out = Zeroizing::new([0; N]);
+        let expanded = hkdf.expand_multi_info(info, &mut *out);
+        debug_assert!(expanded.is_ok(), "at most one hash length is expanded");
+        out
+    }
+
+    /// What the clear header of a key batch commits to.
+    pub(crate) fn commitment(&self) -> [u8; 32] {
+        *self.expand(&[b"key commitment", &self.context()])
+    }
+
+    /// Whether a commitment is of this key, in constant time.
+    pub(crate) fn commits_to(&self, commitment: &[u8; 32]) -> bool {
+        self.commitment().ct_eq(commitment).into()
+    }
+
+    /// RFC 9605 base key of this epoch.
+    pub(crate) fn base_key(&self) -> Zeroizing<[u8; 64]> {
+        self.expand(&[b"sframe base key", &self.context(), &self.join_id])
+    }
+
+    /// The key one ratchet step on, from which this one cannot be computed; `None` behind the last step.
+    pub(crate) fn next_step(&self) -> Option<Self> {
+        let step = self.epoch.step.checked_add(1).filter(|step| *step < STEPS)?;
+        let epoch = Epoch { step, ..self.epoch };
+        Some(Self { secret: self.expand(&[b"ratchet", &self.context()]), epoch, ..*self })
+    }
+
+    /// The key at a later step of the same generation; `None` if that is not ahead.
+    pub(crate) fn at_step(&self, step: u8) -> Option<Self> {
+        let mut key = self.next_step()?;
+        while key.epoch.step < step {
+            key = key.next_step()?;
+        }
+        (key.epoch.step == step).then_some(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: Call = Call { room: [1; 16], call: [2; 16] };
+
+    fn key(secret: u8, epoch: Epoch, join_id: u8) -> SessionKey {
+        SessionKey::new(Zeroizing::new([secret; 32]), epoch, [join_id; 32], CALL)
+    }
+
+    const FIRST: Epoch = Epoch { generation: 0, step: 0 };
+
+    #[test]
+    fn same_seat_same_k_distinct_keys() {
+        assert_ne!(*key(9, FIRST, 1).base_key(), *key(9, FIRST, 2).base_key());
+    }
+
+    #[test]
+    fn every_field_of_the_context_changes_the_key() {
+        let base = key(9, FIRST, 1);
+        let mut others = alloc::vec![
+            key(8, FIRST, 1),
+            key(9, Epoch { generation: 1, step: 0 }, 1),
+            key(9, Epoch { generation: 0, step: 1 }, 1),
+        ];
+        for call in [Call { room: [3; 16], ..CALL }, Call { call: [3; 16], ..CALL }] {
+            others.push(SessionKey::new(Zeroizing::new([9; 32]), FIRST, [1; 32], call));
+        }
+        for other in others {
+            assert_ne!(*base.base_key(), *other.base_key());
+            assert!(!base.commits_to(&other.commitment()));
+        }
+        assert!(base.commits_to(&key(9, FIRST, 1).commitment()));
+    }
+
+    #[test]
+    fn holders_of_any_step_agree_on_later_ones() {
+        let first = key(9, FIRST, 1);
+        let third = first.next_step().unwrap().next_step().unwrap().next_step().unwrap();
+        assert_eq!(first.at_step(3).unwrap().secret(), third.secret());
+        assert_eq!(first.at_step(7).unwrap().secret(), third.at_step(7).unwrap().secret());
+        assert!(third.at_step(3).is_none() && third.at_step(2).is_none() && first.at_step(8).is_none());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let text = alloc::format!("{:?}", key(0xab, FIRST, 1));
+        assert!(!text.contains("171") && !text.to_lowercase().contains("ab"), "{text}");
+    }
+}

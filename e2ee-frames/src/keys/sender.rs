@@ -1,0 +1,98 @@
+//! The own keys: the one in use with its counters, the one to be used next, and the streams that are open.
+//!
+//! Counters live here, per (epoch, stream), and survive the closing and opening of a stream.
+
+use super::schedule::{Epoch, SUITE, SessionKey};
+use crate::{
+    ids::{Seat, StreamId},
+    sframe::{
+        context::{ROTATE_AT, SealContext},
+        kid::Kid,
+    },
+};
+use alloc::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// Most streams that one key seals.
+const MAX_STREAMS: usize = 64;
+
+/// An own key with the contexts of its streams.
+pub(crate) struct SendKey {
+    key: SessionKey,
+    base_key: Zeroizing<[u8; 64]>,
+    seat: Seat,
+    /// When its generation was made.
+    made_at: u64,
+    contexts: BTreeMap<StreamId, SealContext>,
+}
+
+impl SendKey {
+    pub(crate) fn new(key: SessionKey, seat: Seat, made_at: u64) -> Self {
+        Self { base_key: key.base_key(), key, seat, made_at, contexts: BTreeMap::new() }
+    }
+
+    /// The same generation one step on, with fresh counters under fresh keys; `None` behind the last step.
+    pub(crate) fn ratcheted(&self) -> Option<Self> {
+        Some(Self::new(self.key.next_step()?, self.seat, self.made_at))
+    }
+
+    pub(crate) fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.key.epoch()
+    }
+
+    pub(crate) fn made_at(&self) -> u64 {
+        self.made_at
+    }
+
+    /// Whether no frame was sealed under it, so that it shows nobody the past.
+    pub(crate) fn unused(&self) -> bool {
+        self.contexts.values().all(|context| context.sealed() == 0)
+    }
+
+    /// Whether a counter is so high that a new key is due.
+    pub(crate) fn worn(&self) -> bool {
+        self.contexts.values().any(|context| context.sealed() >= ROTATE_AT)
+    }
+
+    /// The context of a stream; `None` if there are too many streams.
+    pub(crate) fn context(&mut self, stream: StreamId) -> Option<&mut SealContext> {
+        if !self.contexts.contains_key(&stream) {
+            if self.contexts.len() >= MAX_STREAMS || stream > StreamId::MAX {
+                return None;
+            }
+            let Epoch { generation, step } = self.epoch();
+            let kid = Kid { step, generation: (generation % 8) as u8, seat: self.seat, stream };
+            self.contexts.insert(stream, SealContext::new(SUITE, &*self.base_key, kid.pack())?);
+        }
+        self.contexts.get_mut(&stream)
+    }
+}
+
+/// A key that the others have been given but that is not used yet.
+pub(crate) struct Pending {
+    pub(crate) key: SendKey,
+    pub(crate) use_at: u64,
+    /// Somebody who holds it has left meanwhile: replace it as soon as it is in use.
+    pub(crate) again: bool,
+}
+
+/// All own keys.
+#[derive(Default)]
+pub(crate) struct OwnKeys {
+    pub(crate) current: Option<SendKey>,
+    pub(crate) pending: Option<Pending>,
+    pub(crate) next_generation: u32,
+    /// Open streams, and whether each was reported as ready.
+    pub(crate) streams: BTreeMap<StreamId, bool>,
+}
+
+impl OwnKeys {
+    /// Whether media is or may be sent.
+    pub(crate) fn active(&self) -> bool {
+        !self.streams.is_empty()
+    }
+}

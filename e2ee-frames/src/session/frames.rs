@@ -1,0 +1,141 @@
+//! Sealing and opening frames. Nothing passes that is not sealed; nothing comes out that is not authentic.
+
+use super::Session;
+use crate::{
+    codec::{self, Codec, FrameKind, Located, close_envelope, open_envelope},
+    ids::{ParticipantId, Seat, StreamId},
+    keys::receiver::ReceiveFailure,
+    sframe::{
+        context::{OpenFailure, SealFailure},
+        header,
+        kid::Kid,
+    },
+};
+use core::ops::Range;
+
+/// A frame was not sealed and must be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// There is no key yet: wait for [`super::Action::StreamReady`].
+    #[error("no key yet")]
+    NoKey,
+    /// The stream was not opened.
+    #[error("the stream is not open")]
+    StreamNotOpen,
+    /// The output is too small: see [`codec::max_sealed_bytes`].
+    #[error("output too small")]
+    Buffer,
+    /// Too many streams, or a frame beyond what its codec can hold.
+    #[error("unsupported stream or frame")]
+    Unsupported,
+    /// The key has sealed as many frames as it may.
+    #[error("key exhausted")]
+    Exhausted,
+}
+
+/// A frame was not opened and must be dropped, or held if its key is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The key may come: the frame is unchanged and may be retried after [`super::Action::KeyInstalled`].
+    #[error("missing key")]
+    MissingKey,
+    /// Not sealed by whom it claims, or altered.
+    #[error("not authentic")]
+    NotAuthentic,
+    /// Opened before, or too old to tell.
+    #[error("replayed")]
+    Replay,
+    /// Not an SFrame ciphertext in the envelope of its codec.
+    #[error("malformed")]
+    Malformed,
+    /// Nobody on the roster sits where it claims to be from.
+    #[error("unknown sender")]
+    UnknownSender,
+}
+
+/// An opened frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Who sealed it: by its key, not by any label of the server.
+    pub participant: ParticipantId,
+    /// The seat in its KID.
+    pub seat: Seat,
+    /// Which stream of the sender.
+    pub stream: StreamId,
+    /// Key or delta, as the sender said.
+    pub kind: FrameKind,
+    /// Where in the buffer the frame lies now.
+    pub range: Range<usize>,
+}
+
+impl Session {
+    /// Seals a frame into `out`; returns its length. [`codec::max_sealed_bytes`] of output always suffice.
+    ///
+    /// # Errors
+    /// See [`SealError`]; the frame must then be dropped, never sent as it is.
+    pub fn seal(
+        &mut self,
+        now: u64,
+        stream: StreamId,
+        codec: Codec,
+        kind: FrameKind,
+        frame: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
+        self.now = self.now.max(now);
+        self.switch_if_due();
+        if !self.own.streams.contains_key(&stream) {
+            return Err(SealError::StreamNotOpen);
+        }
+        let key = self.own.current.as_mut().ok_or(SealError::NoKey)?;
+        let context = key.context(stream).ok_or(SealError::Unsupported)?;
+        let start = open_envelope(codec, kind, context.sealed_len(frame.len()), out).map_err(|_| SealError::Buffer)?;
+        let body = out.get_mut(start..).ok_or(SealError::Buffer)?;
+        let length = context.seal(&codec.metadata(kind), frame, body).map_err(|failure| match failure {
+            SealFailure::Buffer => SealError::Buffer,
+            SealFailure::Exhausted => SealError::Exhausted,
+        })?;
+        close_envelope(codec, start, start.saturating_add(length), out).map_err(|_| SealError::Buffer)
+    }
+
+    /// Opens a frame in place.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; nothing of the buffer may then be shown. Only after [`OpenError::MissingKey`] is it unchanged.
+    pub fn open(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
+        self.now = self.now.max(now);
+        let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
+        let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
+        let (head, length) = codec::peek(codec, located);
+        let (header, header_length) =
+            header::parse(head.get(..length).unwrap_or_default()).map_err(|_| OpenError::Malformed)?;
+        let kid = Kid::unpack(header.kid).ok_or(OpenError::Malformed)?;
+        self.receiver.expects(kid).map_err(|failure| self.not_opened(kid, failure))?;
+        let length = codec::unescape(codec, located).map_err(|_| OpenError::Malformed)?;
+        let body = located.get_mut(header_length..length).ok_or(OpenError::Malformed)?;
+        let (participant, length) = self
+            .receiver
+            .open(self.now, &header, kid, &codec.metadata(kind), body)
+            .map_err(|failure| self.not_opened(kid, failure))?;
+        let start = range.start.saturating_add(header_length);
+        let range = start..start.saturating_add(length);
+        Ok(Opened { participant, seat: kid.seat, stream: kid.stream, kind, range })
+    }
+
+    /// Notes a missing key and names the error.
+    fn not_opened(&mut self, kid: Kid, failure: ReceiveFailure) -> OpenError {
+        match failure {
+            ReceiveFailure::Frame(OpenFailure::Replay) => OpenError::Replay,
+            ReceiveFailure::Frame(OpenFailure::Truncated) => OpenError::Malformed,
+            ReceiveFailure::Frame(OpenFailure::Unauthentic) => OpenError::NotAuthentic,
+            ReceiveFailure::NoKey { ask: false } => OpenError::MissingKey,
+            ReceiveFailure::NoKey { ask: true } | ReceiveFailure::NoSender => {
+                if self.want_key(kid) {
+                    OpenError::MissingKey
+                } else {
+                    OpenError::UnknownSender
+                }
+            }
+        }
+    }
+}

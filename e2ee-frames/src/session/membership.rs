@@ -1,0 +1,177 @@
+//! Who is in the call: own announce and its renewal, announces of others, leaves and expiry.
+
+use super::{Action, EventError, Problem, Session};
+use crate::{
+    ids::{ParticipantId, Seat},
+    keys::{
+        announce::{self, ANNOUNCE_BYTES, AnnounceError, Renewal},
+        display::{self, MAX_DISPLAY_BYTES},
+        reader::Reader,
+        roster::{Admission, PREVIOUS_ANNOUNCE_MS},
+    },
+    random::Random,
+};
+use alloc::vec::Vec;
+use crypto_box::SecretKey;
+use x25519_dalek::{PublicKey, StaticSecret};
+
+/// The own X25519 key of one announce.
+pub(super) struct Ephemeral {
+    pub(super) seq: u32,
+    pub(super) secret: StaticSecret,
+    public: [u8; 32],
+    /// SHA-256 of the announce that named it.
+    pub(super) announce_hash: [u8; 32],
+}
+
+impl Ephemeral {
+    pub(super) fn generate(seq: u32, random: &mut (impl Random + ?Sized)) -> Self {
+        let mut seed = zeroize::Zeroizing::new([0; 32]);
+        random.fill(&mut *seed);
+        let secret = StaticSecret::from(*seed);
+        let public = PublicKey::from(&secret).to_bytes();
+        Self { seq, secret, public, announce_hash: [0; 32] }
+    }
+
+    /// The secret as nacl.box wants it.
+    pub(super) fn box_key(&self) -> SecretKey {
+        SecretKey::from(self.secret.to_bytes())
+    }
+}
+
+/// One entry of an announces message.
+struct Entry<'a> {
+    participant: ParticipantId,
+    seat: Seat,
+    announce: &'a [u8],
+    display: &'a [u8],
+}
+
+fn read_entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
+    let mut reader = Reader(body);
+    let count = reader.u8()?;
+    let mut entries = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let (participant, seat) = (ParticipantId(reader.u32()?), Seat(reader.u16()?));
+        let announce = reader.take(ANNOUNCE_BYTES)?;
+        let length = usize::from(reader.u16()?);
+        let display = reader.take(length)?;
+        if seat > Seat::MAX || length > MAX_DISPLAY_BYTES {
+            return None;
+        }
+        entries.push(Entry { participant, seat, announce, display });
+    }
+    reader.end().map(|()| entries)
+}
+
+impl Session {
+    /// Makes the announce of the ephemeral key in use and hands it out.
+    pub(super) fn announce(&mut self) {
+        let (key, join_id) = (&self.invite.display, &self.identity.join_id);
+        let display = display::seal(key, join_id, &self.name, &mut *self.random).unwrap_or_default();
+        let renewal = Renewal {
+            ephemeral: &self.ephemeral.public,
+            seq: self.ephemeral.seq,
+            wall: self.wall,
+            validity_ms: self.timing.validity_ms,
+            display: &display,
+        };
+        let announce = announce::write(&self.call, &self.identity, &self.invite, &renewal);
+        self.ephemeral.announce_hash = announce::hash(&announce);
+        self.renew_at = self.now.saturating_add(self.timing.renewal_ms);
+        self.actions.push_back(Action::SendAnnounce { first: self.seat.is_none(), announce, display });
+    }
+
+    /// Renews the own announce with a new ephemeral key when it is time, and forgets the one before.
+    pub(super) fn renew_announce(&mut self) {
+        if self.now >= self.renew_at {
+            let fresh = Ephemeral::generate(self.ephemeral.seq.saturating_add(1), &mut *self.random);
+            let old = core::mem::replace(&mut self.ephemeral, fresh);
+            self.previous_ephemeral = Some((old, self.now.saturating_add(PREVIOUS_ANNOUNCE_MS)));
+            self.announce();
+        }
+        if self.previous_ephemeral.as_ref().is_some_and(|(_, until)| self.now >= *until) {
+            self.previous_ephemeral = None;
+        }
+    }
+
+    pub(super) fn announces(&mut self, body: &[u8]) -> Result<(), EventError> {
+        if self.seat.is_none() {
+            return Err(EventError::NotJoined);
+        }
+        let entries = read_entries(body).ok_or(EventError::Malformed)?;
+        let mut known = false;
+        for entry in entries {
+            known |= self.take_announce(&entry);
+        }
+        if known {
+            self.retry_held();
+        }
+        Ok(())
+    }
+
+    /// Verifies an announce and puts its device on the roster; whether key batches may be waiting for it.
+    fn take_announce(&mut self, entry: &Entry<'_>) -> bool {
+        let Entry { participant, seat, .. } = *entry;
+        let secret = &self.ephemeral.secret;
+        let verified =
+            match announce::verify(entry.announce, entry.display, &self.call, &self.invite, secret, self.wall) {
+                Ok(verified) => verified,
+                Err(error) => {
+                    let skewed = matches!(error, AnnounceError::ClockSkew { .. });
+                    self.problem(participant, if skewed { Problem::ClockSkew } else { Problem::AnnounceRefused });
+                    return false;
+                }
+            };
+        if verified.join_id == self.identity.join_id {
+            return false;
+        }
+        if self.roster.get(participant).is_some_and(|member| member.join_id != verified.join_id) {
+            self.left(&[participant]);
+        }
+        let name = verified.name.clone();
+        match self.roster.admit(participant, seat, verified, self.now) {
+            Admission::New => {
+                self.actions.push_back(Action::ParticipantVerified { participant, seat, name });
+                self.newcomer();
+                true
+            }
+            Admission::Renewed { renamed } => {
+                if renamed {
+                    self.actions.push_back(Action::ParticipantVerified { participant, seat, name });
+                }
+                true
+            }
+            Admission::Known => false,
+            Admission::Refused => {
+                self.problem(participant, Problem::AnnounceRefused);
+                false
+            }
+        }
+    }
+
+    /// Takes participants off the roster and their keys away, and replaces the own key if any of them held it.
+    pub(super) fn left(&mut self, participants: &[ParticipantId]) {
+        let (mut held_current, mut held_pending) = (false, false);
+        for participant in participants {
+            let Some(member) = self.roster.remove(*participant) else { continue };
+            held_current |= member.has_current;
+            held_pending |= member.has_pending;
+            let erased = self.receiver.remove(&member.join_id);
+            let record = self.roster.record(&member.join_id);
+            record.erased = record.erased.max(erased);
+            self.wanted.remove(&member.join_id);
+            self.asked.remove(participant);
+            self.actions.push_back(Action::ParticipantRemoved { participant: *participant });
+        }
+        self.holders_left(held_current, held_pending);
+    }
+
+    /// Removes members whose announce was not renewed: a server cannot hide that they are gone.
+    pub(super) fn remove_expired(&mut self) {
+        let expired = self.roster.expired(self.now);
+        if !expired.is_empty() {
+            self.left(&expired);
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! One device in one call: takes events and frames, gives actions and sealed frames.
+//!
+//! ```text
+//!   Event ──► handle ──► membership   (announces: who is verified)        ──┐
+//!                   ├──► distribution (own keys: ratchet, rotate, seal)   ──┼──► Action ──► poll
+//!                   └──► reception    (their keys: check, hold, request)  ──┘
+//!   frames ─► seal / open (frames)
+//! ```
+//! Time is an argument: `now` in monotonic milliseconds, `wall` in milliseconds since 1970. Timers run inside
+//! [`Session::handle`]; [`Session::deadline`] tells when the next [`Event::Tick`] is wanted.
+
+mod action;
+mod distribution;
+mod event;
+mod frames;
+mod membership;
+mod reception;
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, Problem};
+pub use event::{Event, EventError};
+pub use frames::{OpenError, Opened, SealError};
+
+use crate::{
+    ids::{ParticipantId, Seat, StreamId},
+    keys::{
+        display::MAX_NAME_BYTES,
+        identity::{Call, Identity},
+        invite::InviteKeys,
+        receiver::Receiver,
+        roster::Roster,
+        sender::OwnKeys,
+    },
+    random::Random,
+};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    string::String,
+};
+use membership::Ephemeral;
+use reception::{Held, Wanted};
+
+/// What a session is made of. Not `Debug`: it holds the invite secret.
+pub struct SessionConfig<'a> {
+    /// The room.
+    pub room: [u8; 16],
+    /// The call in the room, as the server labels it. No security rests on it.
+    pub call: [u8; 16],
+    /// The invite secret of the room's link.
+    pub invite: [u8; 32],
+    /// The name to show others: at most 256 bytes of UTF-8.
+    pub name: &'a str,
+    /// How often keys and announces are renewed.
+    pub timing: Timing,
+}
+
+impl<'a> SessionConfig<'a> {
+    /// A configuration with the usual timing.
+    #[must_use]
+    pub fn new(room: [u8; 16], call: [u8; 16], invite: [u8; 32], name: &'a str) -> Self {
+        Self { room, call, invite, name, timing: Timing::default() }
+    }
+}
+
+/// How often keys and announces are renewed, milliseconds. Larger values than the default are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Age at which a key generation is replaced.
+    pub rotation_ms: u64,
+    /// Age at which the announce is renewed, with a new ephemeral key.
+    pub renewal_ms: u64,
+    /// How long an announce is valid; longer than the renewal.
+    pub validity_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { rotation_ms: 10 * 60_000, renewal_ms: 10 * 60_000, validity_ms: 15 * 60_000 }
+    }
+}
+
+/// A configuration is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The name is longer than 256 bytes.
+    #[error("a name has at most 256 bytes")]
+    Name,
+    /// A time is zero, longer than the default, or the announce would run out before its renewal.
+    #[error("renewal times may only be shortened, and an announce must outlive its renewal")]
+    Timing,
+}
+
+/// One device in one call. Dropping it erases its keys.
+pub struct Session {
+    call: Call,
+    invite: InviteKeys,
+    identity: Identity,
+    random: Box<dyn Random>,
+    timing: Timing,
+    name: String,
+    now: u64,
+    wall: u64,
+    ephemeral: Ephemeral,
+    /// The one before, and when it is erased.
+    previous_ephemeral: Option<(Ephemeral, u64)>,
+    renew_at: u64,
+    seat: Option<Seat>,
+    joined_at: u64,
+    roster: Roster,
+    receiver: Receiver,
+    own: OwnKeys,
+    /// When newcomers are given a key.
+    serve_at: Option<u64>,
+    /// When key requests are answered, and to whom.
+    answer_at: Option<u64>,
+    asked: alloc::collections::BTreeSet<ParticipantId>,
+    held: VecDeque<Held>,
+    /// Keys to ask for, by the sender's join id.
+    wanted: BTreeMap<[u8; 32], Wanted>,
+    next_request_at: u64,
+    actions: VecDeque<Action>,
+}
+
+impl Session {
+    /// A new device with fresh identity; its announce is the first action.
+    ///
+    /// # Errors
+    /// If the name or the timing is out of range.
+    pub fn new(
+        config: SessionConfig<'_>,
+        random: impl Random + 'static,
+        now: u64,
+        wall: u64,
+    ) -> Result<Self, SessionError> {
+        if config.name.len() > MAX_NAME_BYTES {
+            return Err(SessionError::Name);
+        }
+        let (timing, most) = (config.timing, Timing::default());
+        let in_range = (1..=most.rotation_ms).contains(&timing.rotation_ms)
+            && (1..=most.renewal_ms).contains(&timing.renewal_ms)
+            && (1..=most.validity_ms).contains(&timing.validity_ms)
+            && timing.renewal_ms < timing.validity_ms;
+        if !in_range {
+            return Err(SessionError::Timing);
+        }
+        let mut random: Box<dyn Random> = Box::new(random);
+        let call = Call { room: config.room, call: config.call };
+        let identity = Identity::generate(&call, &mut *random);
+        let mut session = Self {
+            invite: InviteKeys::new(&config.invite),
+            ephemeral: Ephemeral::generate(1, &mut *random),
+            call,
+            identity,
+            random,
+            timing,
+            name: String::from(config.name),
+            now,
+            wall,
+            previous_ephemeral: None,
+            renew_at: 0,
+            seat: None,
+            joined_at: 0,
+            roster: Roster::default(),
+            receiver: Receiver::default(),
+            own: OwnKeys::default(),
+            serve_at: None,
+            answer_at: None,
+            asked: alloc::collections::BTreeSet::new(),
+            held: VecDeque::new(),
+            wanted: BTreeMap::new(),
+            next_request_at: 0,
+            actions: VecDeque::new(),
+        };
+        session.announce();
+        Ok(session)
+    }
+
+    /// Takes an event and runs the timers that are due.
+    ///
+    /// # Errors
+    /// If the event's bytes are malformed or it does not fit the state; nothing changed then but time.
+    pub fn handle(&mut self, now: u64, wall: u64, event: Event<'_>) -> Result<(), EventError> {
+        self.now = self.now.max(now);
+        self.wall = wall;
+        let result = match event {
+            Event::Tick => Ok(()),
+            Event::Joined { seat } => self.joined(seat),
+            Event::Announces(body) => self.announces(body),
+            Event::Left(participants) => {
+                self.left(participants);
+                Ok(())
+            }
+            Event::Keys(body) => self.keys(body),
+            Event::KeyRequest(body) => self.key_request(body),
+            Event::StreamOpened(stream) => self.stream_opened(stream),
+            Event::StreamClosed(stream) => {
+                self.own.streams.remove(&stream);
+                Ok(())
+            }
+        };
+        self.run_timers();
+        result
+    }
+
+    /// The next thing for the caller to do. To be drained after every other call.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When the next [`Event::Tick`] is wanted; a time that has passed means at once.
+    #[must_use]
+    pub fn deadline(&self) -> Option<u64> {
+        let deadlines = [
+            (!self.actions.is_empty()).then_some(self.now),
+            Some(self.renew_at),
+            self.previous_ephemeral.as_ref().map(|(_, until)| *until),
+            self.roster.next_expiry(),
+            self.receiver.next_death(),
+            self.next_distribution(),
+            self.next_reception(),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn run_timers(&mut self) {
+        self.renew_announce();
+        self.remove_expired();
+        self.receiver.erase_dead(self.now);
+        self.distribute();
+        self.receive();
+    }
+
+    /// The server has seated this device.
+    fn joined(&mut self, seat: Seat) -> Result<(), EventError> {
+        match self.seat {
+            _ if seat > Seat::MAX => Err(EventError::Malformed),
+            Some(own) if own == seat => Ok(()),
+            Some(_) => Err(EventError::AlreadyJoined),
+            None => {
+                self.seat = Some(seat);
+                self.joined_at = self.now;
+                self.first_key();
+                Ok(())
+            }
+        }
+    }
+
+    fn problem(&mut self, participant: ParticipantId, problem: Problem) {
+        self.actions.push_back(Action::Problem { participant, problem });
+    }
+
+    /// Reports every open stream that has a key now.
+    fn report_ready(&mut self) {
+        if self.own.current.is_none() {
+            return;
+        }
+        for (stream, ready) in &mut self.own.streams {
+            if !core::mem::replace(ready, true) {
+                self.actions.push_back(Action::StreamReady { stream: StreamId(stream.0) });
+            }
+        }
+    }
+}

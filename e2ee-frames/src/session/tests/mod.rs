@@ -1,0 +1,7 @@
+//! Sessions against each other, over a server that is played by the test.
+
+mod attacks;
+mod call;
+mod churn;
+mod keys;
+mod world;

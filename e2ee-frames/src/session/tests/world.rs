@@ -1,0 +1,323 @@
+//! A call in memory: devices, a virtual clock, and a server that splits, routes, delays, loses and doubles key traffic.
+#![allow(dead_code)]
+
+use crate::{
+    Action, Codec, Event, FrameKind, OpenError, Opened, ParticipantId, SealError, Seat, Session, SessionConfig,
+    StreamId, Timing, codec,
+    keys::batch::{ENTRY_BYTES, HEADER_BYTES},
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec,
+    vec::Vec,
+};
+
+pub(super) const ROOM: [u8; 16] = [1; 16];
+pub(super) const CALL: [u8; 16] = [2; 16];
+pub(super) const INVITE: [u8; 32] = [3; 32];
+/// Wall clock at virtual time 0.
+pub(super) const EPOCH: u64 = 1_800_000_000_000;
+
+/// Deterministic random numbers (splitmix64). For tests only.
+#[derive(Clone)]
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    pub(super) fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub(super) fn source(seed: u64) -> impl FnMut(&mut [u8]) + Send {
+        let mut dice = Dice(seed);
+        move |bytes: &mut [u8]| bytes.iter_mut().for_each(|byte| *byte = dice.next() as u8)
+    }
+}
+
+/// What the server carries.
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    Announces(Vec<u8>),
+    Keys(Vec<u8>),
+    KeyRequest(Vec<u8>),
+    Left(ParticipantId),
+}
+
+/// How key traffic fares.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Weather {
+    pub(super) drop_percent: u64,
+    pub(super) double_percent: u64,
+    /// Longest random delay; more than the gap between messages reorders them.
+    pub(super) delay_ms: u64,
+}
+
+pub(super) struct Device {
+    pub(super) session: Session,
+    pub(super) id: ParticipantId,
+    pub(super) seat: Seat,
+    /// As shown: name by participant.
+    pub(super) shown: BTreeMap<ParticipantId, String>,
+    /// Everything it did that is not a message, in order, and key batches.
+    pub(super) log: Vec<Action>,
+    announce: (Vec<u8>, Vec<u8>),
+}
+
+impl Device {
+    /// Bytes of its announces message.
+    pub(super) fn announces(&self) -> Vec<u8> {
+        announces(self.id, self.seat, &self.announce.0, &self.announce.1)
+    }
+}
+
+pub(super) fn announces(id: ParticipantId, seat: Seat, announce: &[u8], display: &[u8]) -> Vec<u8> {
+    let mut body = vec![1];
+    body.extend_from_slice(&id.0.to_be_bytes());
+    body.extend_from_slice(&seat.0.to_be_bytes());
+    body.extend_from_slice(announce);
+    body.extend_from_slice(&(display.len() as u16).to_be_bytes());
+    body.extend_from_slice(display);
+    body
+}
+
+pub(super) struct World {
+    pub(super) now: u64,
+    pub(super) dice: Dice,
+    pub(super) weather: Weather,
+    pub(super) timing: Timing,
+    pub(super) devices: BTreeMap<ParticipantId, Device>,
+    queue: BTreeMap<(u64, u64), (ParticipantId, Message)>,
+    sent: u64,
+    next_id: u32,
+    /// Key traffic that passed, for replays.
+    pub(super) recorded: Vec<(ParticipantId, Message)>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            now: 1_000,
+            dice: Dice(seed),
+            weather: Weather::default(),
+            timing: Timing::default(),
+            devices: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            sent: 0,
+            next_id: 1,
+            recorded: Vec::new(),
+        }
+    }
+
+    pub(super) fn wall(&self) -> u64 {
+        EPOCH + self.now
+    }
+
+    pub(super) fn device(&mut self, id: ParticipantId) -> &mut Device {
+        self.devices.get_mut(&id).unwrap()
+    }
+
+    pub(super) fn session_with(&mut self, name: &str, invite: [u8; 32]) -> Session {
+        let config = SessionConfig { timing: self.timing, ..SessionConfig::new(ROOM, CALL, invite, name) };
+        Session::new(config, Dice::source(self.dice.next()), self.now, self.wall()).unwrap()
+    }
+
+    /// A device joins on the lowest free seat, and everybody hears of everybody.
+    pub(super) fn join(&mut self, name: &str) -> ParticipantId {
+        let session = self.session_with(name, INVITE);
+        let taken: BTreeSet<u16> = self.devices.values().map(|device| device.seat.0).collect();
+        let seat = Seat((0..).find(|seat| !taken.contains(seat)).unwrap());
+        self.seat(session, seat)
+    }
+
+    /// Seats a session, wherever.
+    pub(super) fn seat(&mut self, mut session: Session, seat: Seat) -> ParticipantId {
+        let id = ParticipantId(self.next_id);
+        self.next_id += 1;
+        let Some(Action::SendAnnounce { first: true, announce, display }) = session.poll() else {
+            panic!("no announce")
+        };
+        assert_eq!(session.poll(), None);
+        let device =
+            Device { session, id, seat, shown: BTreeMap::new(), log: Vec::new(), announce: (announce, display) };
+        let others: Vec<_> = self.devices.keys().copied().collect();
+        self.devices.insert(id, device);
+        self.event(id, Event::Joined { seat });
+        for other in &others {
+            let present = self.device(*other).announces();
+            self.send(id, Message::Announces(present), false);
+        }
+        let own = self.device(id).announces();
+        for other in others {
+            self.send(other, Message::Announces(own.clone()), false);
+        }
+        id
+    }
+
+    /// A device goes; it keeps its session and may be asked to open frames.
+    pub(super) fn leave(&mut self, id: ParticipantId) -> Device {
+        let device = self.devices.remove(&id).unwrap();
+        let others: Vec<_> = self.devices.keys().copied().collect();
+        for other in others {
+            self.send(other, Message::Left(id), false);
+        }
+        device
+    }
+
+    pub(super) fn event(&mut self, id: ParticipantId, event: Event<'_>) {
+        let (now, wall) = (self.now, self.wall());
+        self.device(id).session.handle(now, wall, event).unwrap();
+        self.drain(id);
+    }
+
+    pub(super) fn open_stream(&mut self, id: ParticipantId, stream: StreamId) {
+        self.event(id, Event::StreamOpened(stream));
+    }
+
+    pub(super) fn close_stream(&mut self, id: ParticipantId, stream: StreamId) {
+        self.event(id, Event::StreamClosed(stream));
+    }
+
+    fn send(&mut self, to: ParticipantId, message: Message, at_risk: bool) {
+        let weather = if at_risk { self.weather } else { Weather::default() };
+        if self.dice.percent(weather.drop_percent) {
+            return;
+        }
+        let copies = if self.dice.percent(weather.double_percent) { 2 } else { 1 };
+        for _ in 0..copies {
+            let at = self.now + self.dice.below(weather.delay_ms + 1);
+            self.sent += 1;
+            self.queue.insert((at, self.sent), (to, message.clone()));
+        }
+        if at_risk {
+            self.recorded.push((to, message));
+        }
+    }
+
+    /// Carries out what a device wants.
+    fn drain(&mut self, id: ParticipantId) {
+        while let Some(action) = self.device(id).session.poll() {
+            match &action {
+                Action::SendAnnounce { first, announce, display } => {
+                    assert!(!first, "renewals only");
+                    self.device(id).announce = (announce.clone(), display.clone());
+                    let body = self.device(id).announces();
+                    let others: Vec<_> = self.devices.keys().copied().filter(|other| *other != id).collect();
+                    for other in others {
+                        self.send(other, Message::Announces(body.clone()), false);
+                    }
+                }
+                Action::SendKeyBatch(body) => {
+                    let (header, entries) = body.split_at(HEADER_BYTES);
+                    for entry in entries.chunks(ENTRY_BYTES) {
+                        let seat = Seat(u16::from_be_bytes([entry[0], entry[1]]));
+                        let to = self.devices.values().find(|device| device.seat == seat).map(|device| device.id);
+                        if let Some(to) = to {
+                            self.send(to, Message::Keys([&[1][..], header, entry].concat()), true);
+                        }
+                    }
+                }
+                Action::SendKeyRequest(wanted) => {
+                    let requester = self.device(id).seat;
+                    for wanted in wanted.chunks(24) {
+                        let kid = u64::from_be_bytes(wanted[16..].try_into().unwrap());
+                        let seat = Seat((kid >> 6 & 0xfff) as u16);
+                        let to = self.devices.values().find(|device| device.seat == seat).map(|device| device.id);
+                        if let Some(to) = to {
+                            let body = [&requester.0.to_be_bytes()[..], &[1], wanted].concat();
+                            self.send(to, Message::KeyRequest(body), true);
+                        }
+                    }
+                }
+                Action::ParticipantVerified { participant, name, .. } => {
+                    self.device(id).shown.insert(*participant, name.clone());
+                }
+                Action::ParticipantRemoved { participant } => {
+                    assert!(self.device(id).shown.remove(participant).is_some(), "was shown");
+                }
+                _ => {}
+            }
+            self.device(id).log.push(action);
+        }
+    }
+
+    pub(super) fn deliver(&mut self, to: ParticipantId, message: &Message) {
+        if !self.devices.contains_key(&to) {
+            return;
+        }
+        match message {
+            Message::Announces(body) => self.event(to, Event::Announces(body)),
+            Message::Keys(body) => self.event(to, Event::Keys(body)),
+            Message::KeyRequest(body) => self.event(to, Event::KeyRequest(body)),
+            Message::Left(who) => self.event(to, Event::Left(&[*who])),
+        }
+    }
+
+    /// Lets time pass.
+    pub(super) fn run(&mut self, milliseconds: u64) {
+        let end = self.now + milliseconds;
+        loop {
+            let message = self.queue.keys().next().map(|(at, _)| *at);
+            let deadlines = self.devices.values().filter_map(|device| device.session.deadline());
+            let next = deadlines.chain(message).min().unwrap_or(u64::MAX);
+            if next > end {
+                break;
+            }
+            self.now = self.now.max(next);
+            while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.now) {
+                let (to, message) = entry.remove();
+                self.deliver(to, &message);
+            }
+            let due: Vec<_> = self.devices.keys().copied().collect();
+            for id in due {
+                let now = self.now;
+                if self.device(id).session.deadline().is_some_and(|at| at <= now) {
+                    self.event(id, Event::Tick);
+                    assert!(self.device(id).session.deadline().is_none_or(|at| at > now), "a timer that stays due");
+                }
+            }
+        }
+        self.now = end;
+    }
+
+    pub(super) fn seal(&mut self, id: ParticipantId, stream: StreamId, frame: &[u8]) -> Result<Vec<u8>, SealError> {
+        let now = self.now;
+        let mut out = vec![0; codec::max_sealed_bytes(Codec::Opus, frame.len())];
+        let sealed = self.device(id).session.seal(now, stream, Codec::Opus, FrameKind::Delta, frame, &mut out);
+        self.drain(id);
+        sealed.map(|length| out[..length].to_vec())
+    }
+
+    pub(super) fn open(&mut self, id: ParticipantId, frame: &[u8]) -> Result<(ParticipantId, Vec<u8>), OpenError> {
+        let now = self.now;
+        let opened =
+            open_with(&mut self.device(id).session, now, frame).map(|(opened, frame)| (opened.participant, frame));
+        self.drain(id);
+        opened
+    }
+
+    /// Seals at `from`, opens at `to`, and checks who and what.
+    pub(super) fn hears(&mut self, to: ParticipantId, from: ParticipantId) -> Result<(), OpenError> {
+        let frame = self.seal(from, StreamId::MICROPHONE, b"sound").unwrap();
+        self.open(to, &frame).map(|opened| assert_eq!(opened, (from, b"sound".to_vec())))
+    }
+}
+
+/// Opens an Opus frame with a session outside the world.
+pub(super) fn open_with(session: &mut Session, now: u64, frame: &[u8]) -> Result<(Opened, Vec<u8>), OpenError> {
+    let mut buffer = frame.to_vec();
+    let opened = session.open(now, Codec::Opus, &mut buffer)?;
+    let frame = buffer[opened.range.clone()].to_vec();
+    Ok((opened, frame))
+}

@@ -1,0 +1,308 @@
+//! Contexts of one KID: [`SealContext`] counts and encrypts, [`OpenContext`] screens, decrypts and remembers.
+//!
+//! They are different types, and neither is `Clone`: a copied counter would repeat nonces.
+//!
+//! ```compile_fail
+//! fn clone<T: Clone>() {}
+//! clone::<e2ee_frames::Session>();
+//! ```
+
+use super::{
+    TAG_BYTES,
+    backend::{self, Aead, Unauthentic},
+    header::{Encoded, Header},
+    kdf::{NONCE_BYTES, frame_keys, nonce},
+    suite::Suite,
+    window::ReplayWindow,
+};
+use zeroize::Zeroizing;
+
+/// Most bytes of metadata behind the header in the additional data.
+pub(crate) const MAX_METADATA_BYTES: usize = 24;
+
+/// Frames after which a key is due for replacement.
+pub(crate) const ROTATE_AT: u64 = 1 << 31;
+/// Frames after which a key refuses to seal.
+pub(crate) const EXHAUSTED_AT: u64 = 1 << 32;
+
+/// A frame cannot be sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SealFailure {
+    /// Header, ciphertext and tag need more bytes than the output has.
+    Buffer,
+    /// The counter has reached [`EXHAUSTED_AT`].
+    Exhausted,
+}
+
+/// A frame cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenFailure {
+    /// The counter was accepted before, or is too old to tell.
+    Replay,
+    /// Shorter than header and tag.
+    Truncated,
+    /// The tag does not authenticate.
+    Unauthentic,
+}
+
+impl From<Unauthentic> for OpenFailure {
+    fn from(_: Unauthentic) -> Self {
+        Self::Unauthentic
+    }
+}
+
+/// Header and metadata, concatenated on the stack (RFC 9605 section 4.4.3).
+struct AdditionalData {
+    bytes: [u8; super::header::MAX_BYTES + MAX_METADATA_BYTES],
+    length: usize,
+}
+
+impl AdditionalData {
+    fn new(header: &[u8], metadata: &[u8]) -> Self {
+        let mut bytes = [0; super::header::MAX_BYTES + MAX_METADATA_BYTES];
+        let mut length = 0;
+        for (slot, byte) in bytes.iter_mut().zip(header.iter().chain(metadata)) {
+            *slot = *byte;
+            length += 1;
+        }
+        debug_assert_eq!(length, header.len() + metadata.len(), "metadata is short");
+        Self { bytes, length }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Encrypts the frames of one KID, each under its own counter.
+pub(crate) struct SealContext<A: Aead = backend::Default> {
+    aead: A,
+    salt: Zeroizing<[u8; NONCE_BYTES]>,
+    kid: u64,
+    next: u64,
+    #[cfg(test)]
+    audit_key: [u8; 32],
+}
+
+impl<A: Aead> SealContext<A> {
+    /// Derives the context of this KID. The caller vouches that no other exists for this base key and KID.
+    pub(crate) fn new(suite: Suite, base_key: &[u8], kid: u64) -> Option<Self> {
+        let keys = frame_keys(suite, base_key, kid);
+        Some(Self {
+            aead: A::new(keys.key.get(..suite.key_bytes())?)?,
+            salt: keys.salt,
+            kid,
+            next: 0,
+            #[cfg(test)]
+            audit_key: *keys.key,
+        })
+    }
+
+    /// Frames sealed so far.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.next
+    }
+
+    /// Bytes that the next frame of this many bytes becomes.
+    pub(crate) fn sealed_len(&self, frame: usize) -> usize {
+        Header { kid: self.kid, ctr: self.next }.encoded_len().saturating_add(frame).saturating_add(TAG_BYTES)
+    }
+
+    /// Writes header, ciphertext and tag of a frame to the front of `out`; returns their length.
+    pub(crate) fn seal(&mut self, metadata: &[u8], frame: &[u8], out: &mut [u8]) -> Result<usize, SealFailure> {
+        if self.next >= EXHAUSTED_AT {
+            return Err(SealFailure::Exhausted);
+        }
+        let header = Header { kid: self.kid, ctr: self.next }.encode();
+        let header = header.as_bytes();
+        let length = self.sealed_len(frame.len());
+        let out = out.get_mut(..length).ok_or(SealFailure::Buffer)?;
+        let (head, rest) = out.split_at_mut_checked(header.len()).ok_or(SealFailure::Buffer)?;
+        let (body, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(SealFailure::Buffer)?;
+        head.copy_from_slice(header);
+        body.copy_from_slice(frame);
+        let nonce = nonce(&self.salt, self.next);
+        #[cfg(test)]
+        super::audit::record(&self.audit_key, &nonce);
+        // Before sealing, so that no failure can lead to a second frame under this counter.
+        self.next = self.next.saturating_add(1);
+        let additional = AdditionalData::new(header, metadata);
+        match self.aead.seal(&nonce, additional.as_bytes(), body) {
+            Ok(sealed) => *tag = sealed,
+            Err(Unauthentic) => {
+                body.fill(0);
+                return Err(SealFailure::Buffer);
+            }
+        }
+        Ok(length)
+    }
+
+    #[cfg(any(test, feature = "hazmat"))]
+    pub(crate) fn set_counter(&mut self, ctr: u64) {
+        self.next = ctr;
+    }
+}
+
+/// Decrypts the frames of one KID, each counter once.
+pub(crate) struct OpenContext<A: Aead = backend::Default> {
+    aead: A,
+    salt: Zeroizing<[u8; NONCE_BYTES]>,
+    window: ReplayWindow,
+}
+
+impl<A: Aead> OpenContext<A> {
+    /// Derives the context of this KID.
+    pub(crate) fn new(suite: Suite, base_key: &[u8], kid: u64) -> Option<Self> {
+        let keys = frame_keys(suite, base_key, kid);
+        Some(Self { aead: A::new(keys.key.get(..suite.key_bytes())?)?, salt: keys.salt, window: ReplayWindow::new() })
+    }
+
+    /// Opens a frame in place. `body` is what follows the header: ciphertext and tag. Returns the length of the
+    /// plaintext at the front of `body`. The window moves only if the tag is valid.
+    pub(crate) fn open(
+        &mut self,
+        header: &Encoded,
+        ctr: u64,
+        metadata: &[u8],
+        body: &mut [u8],
+    ) -> Result<usize, OpenFailure> {
+        if !self.window.screen(ctr) {
+            return Err(OpenFailure::Replay);
+        }
+        let (data, tag) = body.split_last_chunk_mut::<TAG_BYTES>().ok_or(OpenFailure::Truncated)?;
+        let additional = AdditionalData::new(header.as_bytes(), metadata);
+        self.aead.open(&nonce(&self.salt, ctr), additional.as_bytes(), data, tag)?;
+        self.window.record(ctr);
+        Ok(data.len())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::sframe::header;
+    use alloc::{string::String, vec, vec::Vec};
+    use data_encoding::HEXLOWER;
+
+    pub(crate) struct Vector {
+        pub(crate) suite: Suite,
+        pub(crate) kid: u64,
+        pub(crate) ctr: u64,
+        pub(crate) base_key: Vec<u8>,
+        pub(crate) sframe_key: Vec<u8>,
+        pub(crate) sframe_salt: Vec<u8>,
+        pub(crate) nonce: Vec<u8>,
+        pub(crate) metadata: Vec<u8>,
+        pub(crate) pt: Vec<u8>,
+        pub(crate) ct: Vec<u8>,
+    }
+
+    /// RFC 9605 Appendix C.3, suites 4 and 5.
+    pub(crate) fn vectors() -> Vec<Vector> {
+        let json: serde_json::Value = serde_json::from_str(include_str!("../../vectors/rfc9605.json")).unwrap();
+        let bytes = |value: &serde_json::Value| HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap();
+        json["sframe"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|vector| Vector {
+                suite: match vector["cipher_suite"].as_u64() {
+                    Some(4) => Suite::Aes128GcmSha256,
+                    Some(5) => Suite::Aes256GcmSha512,
+                    other => panic!("{}", String::from("suite ") + &alloc::format!("{other:?}")),
+                },
+                kid: vector["kid"].as_u64().unwrap(),
+                ctr: vector["ctr"].as_u64().unwrap(),
+                base_key: bytes(&vector["base_key"]),
+                sframe_key: bytes(&vector["sframe_key"]),
+                sframe_salt: bytes(&vector["sframe_salt"]),
+                nonce: bytes(&vector["nonce"]),
+                metadata: bytes(&vector["metadata"]),
+                pt: bytes(&vector["pt"]),
+                ct: bytes(&vector["ct"]),
+            })
+            .collect()
+    }
+
+    fn vectors_with<A: Aead>() {
+        for vector in vectors() {
+            let mut seal = SealContext::<A>::new(vector.suite, &vector.base_key, vector.kid).unwrap();
+            seal.set_counter(vector.ctr);
+            let mut out = vec![0; 100];
+            let length = seal.seal(&vector.metadata, &vector.pt, &mut out).unwrap();
+            assert_eq!(out[..length], vector.ct);
+
+            let mut open = OpenContext::<A>::new(vector.suite, &vector.base_key, vector.kid).unwrap();
+            let (header, start) = header::parse(&vector.ct).unwrap();
+            let mut body = vector.ct[start..].to_vec();
+            let length = open.open(&header.encode(), header.ctr, &vector.metadata, &mut body).unwrap();
+            assert_eq!(body[..length], vector.pt);
+        }
+    }
+
+    #[test]
+    fn rfc_9605_appendix_c_frames_with_rust_crypto() {
+        assert_eq!(vectors().len(), 2);
+        vectors_with::<backend::RustCrypto>();
+    }
+
+    #[cfg(feature = "aws-lc")]
+    #[test]
+    fn rfc_9605_appendix_c_frames_with_aws_lc() {
+        vectors_with::<backend::AwsLc>();
+    }
+
+    fn pair() -> (SealContext, OpenContext) {
+        let key = [3; 64];
+        (
+            SealContext::new(Suite::Aes256GcmSha512, &key, 77).unwrap(),
+            OpenContext::new(Suite::Aes256GcmSha512, &key, 77).unwrap(),
+        )
+    }
+
+    fn open(context: &mut OpenContext, frame: &[u8], metadata: &[u8]) -> Result<Vec<u8>, OpenFailure> {
+        let (header, start) = header::parse(frame).unwrap();
+        let mut body = frame[start..].to_vec();
+        let length = context.open(&header.encode(), header.ctr, metadata, &mut body)?;
+        body.truncate(length);
+        Ok(body)
+    }
+
+    #[test]
+    fn forged_far_ctr_does_not_move_window() {
+        let (mut seal, mut receiver) = pair();
+        let mut frame = [0; 64];
+        let length = seal.seal(b"m", b"one", &mut frame).unwrap();
+        let forged = [Header { kid: 77, ctr: u64::MAX }.encode().as_bytes(), &[0; 32]].concat();
+        assert_eq!(open(&mut receiver, &forged, b"m"), Err(OpenFailure::Unauthentic));
+        assert_eq!(open(&mut receiver, &frame[..length], b"m").unwrap(), b"one");
+        assert_eq!(open(&mut receiver, &frame[..length], b"m"), Err(OpenFailure::Replay));
+    }
+
+    #[test]
+    fn a_forged_copy_does_not_block_the_real_frame() {
+        let (mut seal, mut receiver) = pair();
+        let mut frame = [0; 64];
+        let length = seal.seal(b"m", b"one", &mut frame).unwrap();
+        let mut forged = frame;
+        forged[length - 1] ^= 1;
+        assert_eq!(open(&mut receiver, &forged[..length], b"m"), Err(OpenFailure::Unauthentic));
+        assert_eq!(open(&mut receiver, &frame[..length], b"m").unwrap(), b"one");
+    }
+
+    #[test]
+    fn the_counter_stops_hard() {
+        let (mut seal, _) = pair();
+        seal.set_counter(EXHAUSTED_AT);
+        assert_eq!(seal.seal(b"", b"x", &mut [0; 64]), Err(SealFailure::Exhausted));
+    }
+
+    #[test]
+    fn too_small_an_output_uses_no_counter() {
+        let (mut seal, _) = pair();
+        for length in 0..seal.sealed_len(3) {
+            assert_eq!(seal.seal(b"", b"abc", &mut vec![0; length]), Err(SealFailure::Buffer));
+        }
+        assert_eq!(seal.sealed(), 0);
+    }
+}

@@ -1,0 +1,73 @@
+//! Key derivation of a sender's key and salt (RFC 9605 section 4.4.2).
+
+use super::suite::Suite;
+use hkdf::Hkdf;
+use sha2::{Sha256, Sha512};
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes of the nonce and of the salt (Nn).
+pub(crate) const NONCE_BYTES: usize = 12;
+
+const KEY_LABEL: &[u8] = b"SFrame 1.0 Secret key ";
+const SALT_LABEL: &[u8] = b"SFrame 1.0 Secret salt ";
+
+/// Key and salt of one KID. The first [`Suite::key_bytes`] bytes of `key` count.
+pub(crate) struct FrameKeys {
+    pub(crate) key: Zeroizing<[u8; 32]>,
+    pub(crate) salt: Zeroizing<[u8; NONCE_BYTES]>,
+}
+
+/// Derives key and salt of this KID from a base key.
+pub(crate) fn frame_keys(suite: Suite, base_key: &[u8], kid: u64) -> FrameKeys {
+    let mut keys = FrameKeys { key: Zeroizing::new([0; 32]), salt: Zeroizing::new([0; NONCE_BYTES]) };
+    let kid = kid.to_be_bytes();
+    let suite_id = suite.id().to_be_bytes();
+    let key = keys.key.get_mut(..suite.key_bytes()).unwrap_or_default();
+    // Expanding fails only beyond 255 hash lengths.
+    let expanded = match suite {
+        Suite::Aes128GcmSha256 => {
+            let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, base_key);
+            prk.zeroize();
+            hkdf.expand_multi_info(&[KEY_LABEL, &kid, &suite_id], key)
+                .and_then(|()| hkdf.expand_multi_info(&[SALT_LABEL, &kid, &suite_id], &mut *keys.salt))
+        }
+        Suite::Aes256GcmSha512 => {
+            let (mut prk, hkdf) = Hkdf::<Sha512>::extract(None, base_key);
+            prk.zeroize();
+            hkdf.expand_multi_info(&[KEY_LABEL, &kid, &suite_id], key)
+                .and_then(|()| hkdf.expand_multi_info(&[SALT_LABEL, &kid, &suite_id], &mut *keys.salt))
+        }
+    };
+    debug_assert!(expanded.is_ok(), "at most 32 bytes are expanded");
+    keys
+}
+
+/// The nonce of a counter: salt XOR counter, right-aligned (section 4.4.3).
+pub(crate) fn nonce(salt: &[u8; NONCE_BYTES], ctr: u64) -> [u8; NONCE_BYTES] {
+    let mut nonce = *salt;
+    for (byte, ctr) in nonce.iter_mut().rev().zip(ctr.to_be_bytes().iter().rev()) {
+        *byte ^= ctr;
+    }
+    nonce
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sframe::context::tests::{Vector, vectors};
+
+    #[test]
+    fn rfc_9605_appendix_c_keys_salts_and_nonces() {
+        for Vector { suite, kid, ctr, base_key, sframe_key, sframe_salt, nonce: expected, .. } in vectors() {
+            let keys = frame_keys(suite, &base_key, kid);
+            assert_eq!(keys.key[..suite.key_bytes()], sframe_key);
+            assert_eq!(keys.salt[..], sframe_salt);
+            assert_eq!(nonce(&keys.salt, ctr)[..], expected);
+        }
+    }
+
+    #[test]
+    fn the_whole_counter_enters_the_nonce() {
+        assert_eq!(nonce(&[0; 12], u64::MAX), [0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
+    }
+}

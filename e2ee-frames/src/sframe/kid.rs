@@ -1,0 +1,77 @@
+//! How this project fills the 64-bit SFrame key id.
+//!
+//! ```text
+//!  bits 0..2    step     ratchet step inside the generation, absolute, 0..=7, never wraps (RFC 9605 5.1, R = 3)
+//!  bits 3..5    gen      key generation mod 8
+//!  bits 6..17   seat     number of the sending device in the room
+//!  bits 18..    stream   kind + 8 × index
+//! ```
+//! The stream is mandatory: two senders of one device start at counter 0 under one base key.
+
+use crate::ids::{Seat, StreamId};
+
+/// Ratchet steps of a generation; the join that would need one more makes a new generation.
+pub(crate) const STEPS: u8 = 8;
+
+/// A key id, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kid {
+    /// Ratchet step, 0..=7.
+    pub step: u8,
+    /// Generation mod 8.
+    pub generation: u8,
+    /// Sending device.
+    pub seat: Seat,
+    /// Stream of that device.
+    pub stream: StreamId,
+}
+
+impl Kid {
+    /// The KID as a number.
+    #[must_use]
+    pub fn pack(self) -> u64 {
+        u64::from(self.step & 7)
+            | u64::from(self.generation & 7) << 3
+            | u64::from(self.seat.0 & Seat::MAX.0) << 6
+            | u64::from(self.stream.0) << 18
+    }
+
+    /// Takes a number apart; `None` if its stream is larger than [`StreamId::MAX`].
+    #[must_use]
+    pub fn unpack(kid: u64) -> Option<Self> {
+        let stream = StreamId(u32::try_from(kid >> 18).ok()?);
+        (stream <= StreamId::MAX).then_some(Self {
+            step: (kid & 7) as u8,
+            generation: (kid >> 3 & 7) as u8,
+            seat: Seat((kid >> 6 & 0xfff) as u16),
+            stream,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn two_streams_distinct_kid() {
+        let kid = |stream| Kid { step: 0, generation: 0, seat: Seat(9), stream }.pack();
+        assert_ne!(kid(StreamId::MICROPHONE), kid(StreamId::CAMERA));
+        assert_ne!(kid(StreamId::CAMERA), kid(StreamId(StreamId::CAMERA.0 + 8)));
+    }
+
+    #[test]
+    fn fields_sit_where_the_layout_says() {
+        let kid = Kid { step: 5, generation: 2, seat: Seat(4_095), stream: StreamId(3) };
+        assert_eq!(kid.pack(), 3 << 18 | 4_095 << 6 | 0b010_101);
+        assert_eq!(Kid::unpack(1 << 60), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_unpacks_packs_to_the_same(kid in 0u64..1 << 34) {
+            prop_assert_eq!(Kid::unpack(kid).map(Kid::pack), Some(kid));
+        }
+    }
+}
