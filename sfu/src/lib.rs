@@ -15,6 +15,7 @@ pub mod egress;
 pub mod event;
 pub mod ids;
 pub mod media;
+pub mod wire;
 
 pub use command::{Command, CommandError};
 pub use event::Event;

@@ -1,0 +1,144 @@
+//! RTP header extensions, one-byte and two-byte form (RFC 8285 section 4).
+
+use super::{u16_at, u32_at};
+use crate::media;
+
+/// The extension block of one packet: an iterator over `(id, value)`.
+///
+/// It ends early at a malformed element; elements before it are still given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extensions<'a> {
+    rest: &'a [u8],
+    two_byte: bool,
+}
+
+impl<'a> Extensions<'a> {
+    /// Interprets an extension block. Blocks of an unknown profile have no elements (RFC 3550 section 5.3.1).
+    #[must_use]
+    pub fn new(profile: u16, block: &'a [u8]) -> Self {
+        match profile {
+            0xbede => Self { rest: block, two_byte: false },
+            p if p & 0xfff0 == 0x1000 => Self { rest: block, two_byte: true },
+            _ => Self::default(),
+        }
+    }
+
+    /// The value of the first element with this id.
+    #[must_use]
+    pub fn get(mut self, id: u8) -> Option<&'a [u8]> {
+        self.find_map(|(found, value)| (found == id).then_some(value))
+    }
+}
+
+impl<'a> Iterator for Extensions<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (&first, rest) = self.rest.split_first()?;
+            if first == 0 {
+                self.rest = rest; // padding
+                continue;
+            }
+            let (id, length, rest) = if self.two_byte {
+                let (&length, rest) = rest.split_first()?;
+                (first, usize::from(length), rest)
+            } else {
+                let id = first >> 4;
+                if id == 15 {
+                    self.rest = &[]; // reserved: ends processing
+                    return None;
+                }
+                (id, usize::from(first & 0x0f).saturating_add(1), rest)
+            };
+            let Some((value, rest)) = rest.split_at_checked(length) else {
+                self.rest = &[];
+                return None;
+            };
+            self.rest = rest;
+            if id != 0 {
+                return Some((id, value));
+            }
+        }
+    }
+}
+
+/// The elements that the server uses, by the fixed ids of [`crate::media`], gathered in one pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownExtensions<'a> {
+    /// Text of the MID.
+    pub mid: Option<&'a [u8]>,
+    /// Voice bit and level, as on the wire.
+    pub audio_level: Option<u8>,
+    /// Transport-wide sequence number.
+    pub transport_cc: Option<u16>,
+    /// Dependency Descriptor.
+    pub dependency: Option<&'a [u8]>,
+}
+
+impl<'a> KnownExtensions<'a> {
+    /// Reads all elements of a packet.
+    #[must_use]
+    pub fn read(extensions: Extensions<'a>) -> Self {
+        let mut known = Self::default();
+        for (id, value) in extensions {
+            match id {
+                id if id == media::MID.id => known.mid = Some(value),
+                id if id == media::AUDIO_LEVEL.id => known.audio_level = value.first().copied(),
+                id if id == media::TRANSPORT_CC.id => known.transport_cc = u16_at(value, 0),
+                id if id == media::DEPENDENCY_DESCRIPTOR.id => known.dependency = Some(value),
+                _ => {}
+            }
+        }
+        known
+    }
+}
+
+/// Splits the extension header off what follows the fixed RTP header: the elements, and the bytes after them.
+pub(super) fn split(after_fixed: &[u8]) -> Option<(Extensions<'_>, &[u8])> {
+    let word = u32_at(after_fixed, 0)?;
+    let [profile_high, profile_low, words_high, words_low] = word.to_be_bytes();
+    let length = usize::from(u16::from_be_bytes([words_high, words_low])).checked_mul(4)?;
+    let (block, rest) = after_fixed.get(4..)?.split_at_checked(length)?;
+    Some((Extensions::new(u16::from_be_bytes([profile_high, profile_low]), block), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_byte_elements_are_found_between_padding() {
+        let block = [0x10, b'a', 0, 0, 0x31, 0x12, 0x34, 0];
+        let found: Vec<_> = Extensions::new(0xbede, &block).collect();
+        assert_eq!(found, [(1, &b"a"[..]), (3, &[0x12, 0x34][..])]);
+    }
+
+    #[test]
+    fn two_byte_elements_may_be_empty_and_long() {
+        let mut block = vec![7, 0, 4, 20];
+        block.extend([9; 20]);
+        let found: Vec<_> = Extensions::new(0x1000, &block).collect();
+        assert_eq!(found, [(7, &[][..]), (4, &[9; 20][..])]);
+    }
+
+    #[test]
+    fn id_fifteen_ends_the_one_byte_form() {
+        assert_eq!(Extensions::new(0xbede, &[0xf0, 1, 0x10, 2]).count(), 0);
+    }
+
+    #[test]
+    fn an_unknown_profile_has_no_elements() {
+        assert_eq!(Extensions::new(0x1234, &[0x10, 2]).count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_block_ends(profile in prop_oneof![Just(0xbede), Just(0x1000), any::<u16>()], block in prop::collection::vec(any::<u8>(), 0..64)) {
+            let extensions = Extensions::new(profile, &block);
+            prop_assert!(extensions.count() <= block.len());
+            let _ = KnownExtensions::read(extensions);
+        }
+    }
+}
