@@ -13,10 +13,13 @@
 pub mod command;
 pub mod egress;
 pub mod event;
+mod forward;
 pub mod ids;
 pub mod media;
+pub mod room;
 pub mod wire;
 
 pub use command::{Command, CommandError};
 pub use event::Event;
 pub use ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
+pub use room::Room;

@@ -100,6 +100,7 @@ pub(super) fn finish(out: &mut Vec<u8>, start: usize) {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::{
         super::{

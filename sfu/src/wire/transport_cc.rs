@@ -164,7 +164,7 @@ fn chunk_symbols(chunk: u16) -> impl Iterator<Item = u8> {
 }
 
 #[cfg(test)]
-#[allow(clippy::arithmetic_side_effects)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::{
         super::rtcp::{Rtcp, parse},

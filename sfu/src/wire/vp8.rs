@@ -91,6 +91,7 @@ fn put(bytes: &mut [u8], at: usize, value: u8) {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

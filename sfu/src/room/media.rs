@@ -1,0 +1,279 @@
+//! RTP through a room: from a publisher to every slot that its track is in.
+
+use super::{Participant, Room, RoomStats, Route};
+use crate::{
+    egress::Egress,
+    forward::{
+        levels,
+        published_track::{Dropped, PublishedTrack, Stream},
+        slot::Slot,
+        slot_stream::{Placement, Rewritten},
+        store::StoredPacket,
+    },
+    ids::ParticipantId,
+    wire::{
+        extension::KnownExtensions,
+        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+        rtcp::SenderInfo,
+        rtcp_write,
+        rtp::RtpPacket,
+        seq::{SeqNum, low},
+    },
+};
+use std::time::Instant;
+
+impl Room {
+    /// Takes a whole clear RTP packet of a participant and forwards it.
+    pub fn receive_rtp(
+        &mut self,
+        now: Instant,
+        from: ParticipantId,
+        packet: &[u8],
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        self.stats.received += 1;
+        let Ok(packet) = RtpPacket::parse(packet) else {
+            self.stats.malformed += 1;
+            return;
+        };
+        let extensions = KnownExtensions::read(packet.extensions);
+        let route = match self.routes.get(&(from, packet.ssrc)) {
+            Some(&route) => Some(route),
+            None => self.learn(from, &packet, &extensions),
+        };
+        let (track_key, stream) = match route {
+            Some(Route::Media(track)) => (track, Stream::Media),
+            Some(Route::Retransmission(track)) => (track, Stream::Retransmission),
+            Some(Route::Slot(_) | Route::SlotRetransmission) | None => {
+                self.stats.unknown_ssrc += 1;
+                // It has used the uplink all the same, and its sender's estimate counts on hearing so.
+                if let Some(&owner) = self.participant_keys.get(&from) {
+                    self.record_arrival(now, owner, extensions.transport_cc);
+                }
+                return;
+            }
+        };
+        let Some(track) = self.tracks.get_mut(track_key) else { return };
+        let owner_key = track.owner_key;
+        let Some(owner) = self.participants.get_mut(owner_key) else { return };
+        let received = track.receive(now, stream, &packet, &extensions, &mut owner.rtt);
+        if let Some(level) = extensions.audio_level.filter(|_| !track.is_video()) {
+            track.loudness.on_packet(now, level);
+            self.deadlines.levels.get_or_insert(now + levels::INTERVAL);
+        }
+        self.deadlines.arm_reports(now);
+        self.record_arrival(now, owner_key, extensions.transport_cc);
+        match received {
+            Ok(index) => self.forward(now, track_key, index, egress),
+            Err(Dropped::Malformed) => self.stats.malformed += 1,
+            Err(Dropped::Padding) => self.stats.padding += 1,
+            Err(Dropped::Duplicate) => self.stats.duplicate += 1,
+            Err(Dropped::TooLate) => self.stats.too_late += 1,
+        }
+        self.serve_track(now, track_key, egress);
+    }
+
+    /// Finds the track of an unknown SSRC by its MID. A track learns its SSRCs once: the signaled ones were then not
+    /// used, and may not be used later.
+    fn learn(
+        &mut self,
+        from: ParticipantId,
+        packet: &RtpPacket<'_>,
+        extensions: &KnownExtensions<'_>,
+    ) -> Option<Route> {
+        let mid = extensions.mid?;
+        let owner = self.participants.get(*self.participant_keys.get(&from)?)?;
+        let of_mid = |&&key: &&usize| self.tracks.get(key).is_some_and(|t| t.publication.mid.as_bytes() == mid);
+        let key = *owner.tracks.iter().find(of_mid)?;
+        let track = self.tracks.get_mut(key)?;
+        let codec = track.publication.codec.entry();
+        let (before, route) = if packet.payload_type == codec.pt && !track.has_begun() {
+            (Some(std::mem::replace(&mut track.publication.ssrc, packet.ssrc)), Route::Media(key))
+        } else if Some(packet.payload_type) == codec.rtx_pt && !track.retransmissions_learned {
+            track.retransmissions_learned = true;
+            (track.publication.rtx.replace(packet.ssrc), Route::Retransmission(key))
+        } else {
+            return None;
+        };
+        if let Some(before) = before {
+            self.routes.remove(&(from, before));
+        }
+        self.routes.insert((from, packet.ssrc), route);
+        Some(route)
+    }
+
+    /// Sends a packet of the store to every slot that the track is in.
+    fn forward(&mut self, now: Instant, track_key: usize, index: u64, egress: &mut (impl Egress + ?Sized)) {
+        let Self { tracks, slots, participants, scratch, stats, .. } = self;
+        let Some(track) = tracks.get_mut(track_key) else { return };
+        let has_later = track.store.highest() > index;
+        let PublishedTrack { store, subscribers, key_frames, clock, cname, publication, .. } = track;
+        let Some(packet) = store.get_mut(index).filter(|_| !subscribers.is_empty()) else { return };
+        let codec = publication.codec.entry();
+        build_header(&mut scratch.header, codec.pt, packet, None);
+        scratch.catch_up.clear();
+
+        for &slot_key in subscribers.iter() {
+            let Some(slot) = slots.get_mut(slot_key).filter(|slot| slot.active) else { continue };
+            let Some(receiver) = participants.get_mut(slot.participant_key) else { continue };
+            let rewritten = match slot.stream.place(now, index, &packet.meta) {
+                Placement::Send(rewritten) => rewritten,
+                Placement::Begin(rewritten) => {
+                    if has_later {
+                        scratch.catch_up.push(slot_key);
+                    }
+                    if let Some(clock) = clock {
+                        let (ntp, timestamp) = clock.at(now, codec.clock);
+                        send_report(now, slot, ntp, timestamp, cname, &mut scratch.rtcp, egress);
+                    }
+                    rewritten
+                }
+                Placement::Waiting => {
+                    key_frames.still_waiting(now);
+                    continue;
+                }
+                Placement::TooLate => continue,
+            };
+            let header = if slot.mid_known {
+                &mut scratch.header
+            } else {
+                build_header(&mut scratch.mid_header, codec.pt, packet, Some(slot.mid.as_bytes()));
+                &mut scratch.mid_header
+            };
+            emit(header, packet, slot, receiver, &rewritten, stats, egress);
+        }
+
+        // A key frame whose first packet came late: what overtook it was held back until now.
+        if !scratch.catch_up.is_empty() {
+            for later in index + 1..=store.highest() {
+                let Some(packet) = store.get_mut(later) else { continue };
+                for &slot_key in &scratch.catch_up {
+                    let Some(slot) = slots.get_mut(slot_key) else { continue };
+                    let Some(receiver) = participants.get_mut(slot.participant_key) else { continue };
+                    let Placement::Send(rewritten) = slot.stream.place(now, later, &packet.meta) else { continue };
+                    build_header(&mut scratch.mid_header, codec.pt, packet, Some(slot.mid.as_bytes()));
+                    emit(&mut scratch.mid_header, packet, slot, receiver, &rewritten, stats, egress);
+                }
+            }
+        }
+    }
+
+    /// Sends a packet again that a receiver did not get, on its slot's retransmission stream (RFC 4588).
+    pub(super) fn retransmit(
+        &mut self,
+        now: Instant,
+        slot_key: usize,
+        seq: SeqNum,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        if self.try_retransmit(now, slot_key, seq, egress).is_some() {
+            self.stats.retransmitted += 1;
+        } else {
+            self.stats.not_retransmitted += 1;
+        }
+    }
+
+    fn try_retransmit(
+        &mut self,
+        now: Instant,
+        slot_key: usize,
+        seq: SeqNum,
+        egress: &mut (impl Egress + ?Sized),
+    ) -> Option<()> {
+        let Self { tracks, slots, participants, scratch, .. } = self;
+        let slot = slots.get_mut(slot_key).filter(|slot| slot.active)?;
+        let receiver = participants.get_mut(slot.participant_key)?;
+        let index = slot.stream.index_of(seq)?;
+        let packet = tracks.get_mut(slot.source?)?.store.get_mut(index)?;
+        let rewritten = slot.stream.rewritten(index, &packet.meta)?;
+        let rtx = slot.rtx.as_mut()?;
+        if !rtx.admit(now, seq, receiver.rtt.estimate()) || !receiver.budget.spend(now, packet.parts().1.len()) {
+            return None;
+        }
+        build_header(&mut scratch.mid_header, rtx.payload_type, packet, Some(slot.mid.as_bytes()));
+        scratch.mid_header.set_stream(rtx.ssrc, rtx.take_seq(), rewritten.timestamp);
+        scratch.mid_header.set_frame_number(rewritten.frame_number);
+        scratch.mid_header.set_transport_cc(receiver.take_transport_seq());
+        scratch.payload.clear();
+        scratch.payload.extend(low(rewritten.seq).to_be_bytes());
+        scratch.payload.extend_from_slice(rewrite_payload(packet, &rewritten));
+        egress.rtp(slot.participant, scratch.mid_header.as_bytes(), &scratch.payload);
+        Some(())
+    }
+
+    fn record_arrival(&mut self, now: Instant, owner_key: usize, transport_seq: Option<u16>) {
+        let Some(seq) = transport_seq else { return };
+        let epoch = *self.epoch.get_or_insert(now);
+        let Some(owner) = self.participants.get_mut(owner_key) else { return };
+        let micros = u64::try_from(now.saturating_duration_since(epoch).as_micros()).unwrap_or(u64::MAX);
+        owner.arrivals.record(seq, micros);
+        self.deadlines.arm_feedback(now);
+    }
+}
+
+impl Participant {
+    /// Takes the next transport-wide sequence number.
+    fn take_transport_seq(&mut self) -> u16 {
+        let seq = self.transport_seq;
+        self.transport_seq = seq.wrapping_add(1);
+        seq
+    }
+}
+
+/// Builds what a packet's headers have in common in all slots.
+fn build_header(buffer: &mut HeaderBuffer, payload_type: u8, packet: &mut StoredPacket, mid: Option<&[u8]>) {
+    let meta = packet.meta;
+    let (dependency, _) = packet.parts();
+    let header =
+        RtpHeader { marker: meta.marker, payload_type, seq: SeqNum(0), timestamp: 0, ssrc: crate::ids::Ssrc(0) };
+    let extensions = HeaderExtensions { mid, audio_level: meta.audio_level, transport_cc: Some(0), dependency };
+    buffer.build(header, extensions);
+}
+
+/// Writes a slot's picture id into the packet's payload, which all slots share, and gives the payload.
+fn rewrite_payload<'a>(packet: &'a mut StoredPacket, rewritten: &Rewritten) -> &'a [u8] {
+    let vp8 = packet.meta.vp8;
+    let (_, payload) = packet.parts();
+    if let Some(vp8) = vp8 {
+        vp8.rewrite(payload, rewritten.picture_id, rewritten.tl0_pic_idx);
+    }
+    payload
+}
+
+/// Sends a packet under a slot's header.
+fn emit(
+    header: &mut HeaderBuffer,
+    packet: &mut StoredPacket,
+    slot: &mut Slot,
+    receiver: &mut Participant,
+    rewritten: &Rewritten,
+    stats: &mut RoomStats,
+    egress: &mut (impl Egress + ?Sized),
+) {
+    header.set_stream(slot.ssrc, SeqNum(low(rewritten.seq)), rewritten.timestamp);
+    header.set_transport_cc(receiver.take_transport_seq());
+    header.set_frame_number(rewritten.frame_number);
+    let payload = rewrite_payload(packet, rewritten);
+    egress.rtp(slot.participant, header.as_bytes(), payload);
+    slot.count(payload.len());
+    stats.forwarded += 1;
+}
+
+/// Sends a sender report for a slot: wall clock and timestamp of its source, the timestamp moved to the slot's time.
+pub(super) fn send_report(
+    now: Instant,
+    slot: &mut Slot,
+    ntp: u64,
+    timestamp: u32,
+    cname: &str,
+    buffer: &mut Vec<u8>,
+    egress: &mut (impl Egress + ?Sized),
+) {
+    let Some(timestamp) = slot.stream.timestamp(timestamp) else { return };
+    let info = SenderInfo { ntp, timestamp, packets: slot.packets, octets: slot.octets };
+    buffer.clear();
+    rtcp_write::sender_report(buffer, slot.ssrc, &info);
+    rtcp_write::source_description(buffer, slot.ssrc, cname.as_bytes());
+    slot.reports.on_sent(now, info.compact_ntp());
+    egress.rtcp(slot.participant, buffer);
+}
