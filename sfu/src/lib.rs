@@ -17,6 +17,7 @@ mod forward;
 pub mod ids;
 pub mod media;
 pub mod room;
+pub mod transport;
 pub mod wire;
 
 pub use command::{Command, CommandError};

@@ -1,0 +1,11 @@
+//! One client's path to the server: ICE (lite), DTLS, SRTP.
+//!
+//! Everything that leaves the process is made here: STUN replies, DTLS records, sealed SRTP and SRTCP. The types that a
+//! socket accepts have no constructor outside of this module, so that a clear packet cannot reach one.
+
+mod cipher;
+#[cfg(test)]
+mod hex;
+mod kdf;
+mod replay;
+pub mod srtp;
