@@ -4,8 +4,16 @@
 //! socket accepts have no constructor outside of this module, so that a clear packet cannot reach one.
 
 mod cipher;
+mod dtls;
 #[cfg(test)]
 mod hex;
+mod ice;
 mod kdf;
+mod outbox;
 mod replay;
 pub mod srtp;
+mod stun;
+
+pub use dtls::{Identity, IdentityError};
+pub use outbox::{Outbox, Run};
+pub use stun::Credentials;

@@ -1,0 +1,377 @@
+//! The DTLS handshake that gives SRTP its keys (RFC 5764), on `dimpl`, in either role.
+//!
+//! Keys are handed out only after the peer's certificate was compared with the fingerprint from signaling (RFC 8122);
+//! the handshake itself would complete with any certificate. Version 1.2, because there the server chooses the SRTP
+//! profile, AES-256-GCM first. No cookies: records are taken from addresses alone that ICE has proven.
+
+use super::srtp::{Profile, SrtpOpener, SrtpSealer};
+use dimpl::{Config, DtlsCertificate, KeyingMaterial, Output, SrtpProfile};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// First retransmission; the default of one second costs seconds when a datagram is lost.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// 100 ms doubled so often outlasts the handshake's own time-out.
+const RETRIES: usize = 9;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Larger than any record that we make.
+const OUTPUT_BUFFER: usize = 2_048;
+/// `dimpl` speaks of a time-out years ahead when it has none.
+const NO_TIMEOUT: Duration = Duration::from_secs(86_400);
+
+/// Certificate and settings that all transports of a process share: making them costs a millisecond.
+#[derive(Clone)]
+pub struct Identity {
+    certificate: DtlsCertificate,
+    fingerprint: [u8; 32],
+    config: Arc<Config>,
+}
+
+/// No certificate or configuration could be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no DTLS certificate could be made")]
+pub struct IdentityError;
+
+impl Identity {
+    /// Makes a self-signed ECDSA P-256 certificate, valid for a year.
+    ///
+    /// # Errors
+    /// If the random generator or the cipher library fails.
+    pub fn generate() -> Result<Self, IdentityError> {
+        let certificate = dimpl::certificate::generate_self_signed_certificate().map_err(|_| IdentityError)?;
+        let config = Config::builder()
+            .use_server_cookie(false)
+            .flight_start_rto(FIRST_RETRY)
+            .flight_retries(RETRIES)
+            .handshake_timeout(HANDSHAKE_TIMEOUT)
+            .build()
+            .map_err(|_| IdentityError)?;
+        Ok(Self { fingerprint: sha256(&certificate.certificate), certificate, config: Arc::new(config) })
+    }
+
+    /// SHA-256 of the certificate in DER form.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().try_into().unwrap_or_default()
+}
+
+/// Which side of the handshake. A client that answers a server's offer is the DTLS client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Server,
+}
+
+/// What came of a handshake; told once each.
+#[derive(Debug)]
+pub(super) enum DtlsEvent {
+    /// The peer is who signaling said; here are the ciphers of both directions.
+    Keyed(Box<SrtpOpener>, Box<SrtpSealer>),
+    /// The certificate is another's, no SRTP profile is common, or the peer gave up.
+    Failed,
+    /// The peer said good-bye.
+    Closed,
+}
+
+/// One handshake and what follows it.
+pub(super) struct Dtls {
+    /// Gone after an error: `dimpl`'s errors are final. SRTP goes on without.
+    engine: Option<dimpl::Dtls>,
+    role: Role,
+    expected: Option<[u8; 32]>,
+    presented: Option<[u8; 32]>,
+    connected: bool,
+    material: Option<(KeyingMaterial, SrtpProfile)>,
+    stage: Stage,
+    timeout: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Handshake,
+    Keyed,
+    Over,
+}
+
+impl Dtls {
+    /// A handshake that starts with the first datagram (server) or the first [`handle_timeout`](Self::handle_timeout)
+    /// (client).
+    pub(super) fn new(identity: &Identity, role: Role, now: Instant) -> Self {
+        let mut engine = dimpl::Dtls::new_12(identity.config.clone(), identity.certificate.clone(), now);
+        engine.set_active(role == Role::Client);
+        if role == Role::Server {
+            // A server that is given a packet before it was given the time panics.
+            let _ = engine.handle_timeout(now);
+        }
+        Self {
+            engine: Some(engine),
+            role,
+            expected: None,
+            presented: None,
+            connected: false,
+            material: None,
+            stage: Stage::Handshake,
+            timeout: None,
+        }
+    }
+
+    /// The fingerprint that the peer's certificate must have. The handshake may be over by then.
+    pub(super) fn expect(&mut self, fingerprint: [u8; 32]) -> Option<DtlsEvent> {
+        self.expected = Some(fingerprint);
+        self.conclude()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timeout
+    }
+
+    /// Takes a datagram of the peer; answers go to `send`.
+    pub(super) fn handle_datagram(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        send: impl FnMut(&[u8]),
+    ) -> Option<DtlsEvent> {
+        let engine = self.engine.as_mut()?;
+        let result = engine.handle_timeout(now).and_then(|()| engine.handle_packet(datagram));
+        self.progress(now, result.is_err(), send)
+    }
+
+    /// Starts a client's handshake, and repeats what may be lost.
+    pub(super) fn handle_timeout(&mut self, now: Instant, send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
+        let failed = self.engine.as_mut()?.handle_timeout(now).is_err();
+        self.progress(now, failed, send)
+    }
+
+    /// Says good-bye.
+    pub(super) fn close(&mut self, now: Instant, send: impl FnMut(&[u8])) {
+        if let Some(engine) = &mut self.engine {
+            let failed = engine.handle_timeout(now).and_then(|()| engine.close()).is_err();
+            self.stage = Stage::Over;
+            self.progress(now, failed, send);
+            self.engine = None;
+        }
+    }
+
+    /// Sends what the engine has, and draws conclusions.
+    fn progress(&mut self, now: Instant, failed: bool, mut send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
+        let mut closed = false;
+        let mut buffer = [0; OUTPUT_BUFFER];
+        let mut large = Vec::new();
+        while let Some(engine) = &mut self.engine {
+            let buffer = if large.is_empty() { &mut buffer[..] } else { &mut large[..] };
+            match engine.poll_output(buffer) {
+                Output::Packet(packet) => send(packet),
+                Output::BufferTooSmall { needed } => large.resize(needed.max(OUTPUT_BUFFER + 1), 0),
+                Output::PeerCert(der) => self.presented = Some(sha256(der)),
+                Output::Connected => self.connected = true,
+                Output::KeyingMaterial(material, profile) => self.material = Some((material, profile)),
+                Output::CloseNotify => closed = true,
+                Output::Timeout(at) => {
+                    self.timeout = Some(at).filter(|at| at.saturating_duration_since(now) < NO_TIMEOUT);
+                    break;
+                }
+                // Nobody has business sending application data.
+                _ => {}
+            }
+        }
+        if failed {
+            self.engine = None;
+            self.timeout = None;
+        }
+        if closed && self.stage != Stage::Over {
+            self.stage = Stage::Over;
+            return Some(DtlsEvent::Closed);
+        }
+        // Once there are keys, an error of DTLS is no reason to end the media.
+        if failed && self.stage == Stage::Handshake {
+            return self.fail();
+        }
+        self.conclude()
+    }
+
+    fn conclude(&mut self) -> Option<DtlsEvent> {
+        if self.stage != Stage::Handshake {
+            return None;
+        }
+        let expected = self.expected?;
+        match self.presented {
+            Some(presented) if presented != expected => return self.fail(),
+            Some(_) if self.connected => {}
+            _ => return None,
+        }
+        // Connected without keying material: no profile was common.
+        let ciphers = self.material.take().and_then(|(material, profile)| self.ciphers(&material, profile));
+        let Some((opener, sealer)) = ciphers else { return self.fail() };
+        self.stage = Stage::Keyed;
+        Some(DtlsEvent::Keyed(Box::new(opener), Box::new(sealer)))
+    }
+
+    fn fail(&mut self) -> Option<DtlsEvent> {
+        self.stage = Stage::Over;
+        self.engine = None;
+        self.timeout = None;
+        self.material = None;
+        Some(DtlsEvent::Failed)
+    }
+
+    /// RFC 5764 section 4.2: `client key ‖ server key ‖ client salt ‖ server salt`.
+    fn ciphers(&self, material: &[u8], profile: SrtpProfile) -> Option<(SrtpOpener, SrtpSealer)> {
+        let profile = match profile {
+            SrtpProfile::AEAD_AES_256_GCM => Profile::Aes256Gcm,
+            SrtpProfile::AEAD_AES_128_GCM => Profile::Aes128Gcm,
+            SrtpProfile::AES128_CM_SHA1_80 => Profile::Aes128CmSha1,
+            _ => return None,
+        };
+        let (client_key, rest) = material.split_at_checked(profile.key_len())?;
+        let (server_key, rest) = rest.split_at_checked(profile.key_len())?;
+        let (client_salt, rest) = rest.split_at_checked(profile.salt_len())?;
+        let (server_salt, _) = rest.split_at_checked(profile.salt_len())?;
+        let (ours, theirs) = match self.role {
+            Role::Client => ((client_key, client_salt), (server_key, server_salt)),
+            Role::Server => ((server_key, server_salt), (client_key, client_salt)),
+        };
+        let opener = SrtpOpener::new(profile, theirs.0, theirs.1).ok()?;
+        let sealer = SrtpSealer::new(profile, ours.0, ours.1).ok()?;
+        Some((opener, sealer))
+    }
+}
+
+impl std::fmt::Debug for Dtls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dtls").field("role", &self.role).field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    struct Side {
+        dtls: Dtls,
+        inbox: VecDeque<Vec<u8>>,
+        events: Vec<DtlsEvent>,
+    }
+
+    impl Side {
+        fn new(identity: &Identity, role: Role, now: Instant) -> Self {
+            Self { dtls: Dtls::new(identity, role, now), inbox: VecDeque::new(), events: Vec::new() }
+        }
+
+        fn turn(&mut self, now: Instant, peer: &mut VecDeque<Vec<u8>>) {
+            let mut send = |packet: &[u8]| peer.push_back(packet.to_vec());
+            while let Some(datagram) = self.inbox.pop_front() {
+                self.events.extend(self.dtls.handle_datagram(now, &datagram, &mut send));
+            }
+            if self.dtls.deadline().is_none_or(|at| at <= now) {
+                self.events.extend(self.dtls.handle_timeout(now, &mut send));
+            }
+        }
+    }
+
+    fn run(client: &mut Side, server: &mut Side, mut now: Instant) -> Instant {
+        for _ in 0..40 {
+            client.turn(now, &mut server.inbox);
+            server.turn(now, &mut client.inbox);
+            now += Duration::from_millis(20);
+        }
+        now
+    }
+
+    fn two() -> (Side, Side, Identity, Identity, Instant) {
+        let now = Instant::now();
+        let (a, b) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        (Side::new(&a, Role::Client, now), Side::new(&b, Role::Server, now), a, b, now)
+    }
+
+    #[test]
+    fn both_sides_get_ciphers_that_fit_and_are_gcm_256() {
+        let (mut client, mut server, a, b, now) = two();
+        assert!(client.dtls.expect(b.fingerprint()).is_none());
+        assert!(server.dtls.expect(a.fingerprint()).is_none());
+        run(&mut client, &mut server, now);
+        let [DtlsEvent::Keyed(_, sealer)] = &mut client.events[..] else { panic!("{:?}", client.events) };
+        let [DtlsEvent::Keyed(opener, _)] = &mut server.events[..] else { panic!("{:?}", server.events) };
+        let mut packet = Vec::new();
+        sealer.seal_rtp(&[0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1], b"hello", &mut packet).unwrap();
+        assert_eq!(packet.len(), 12 + 5 + 16);
+        assert!(opener.open_rtp(&mut packet).unwrap().ends_with(b"hello"));
+    }
+
+    #[test]
+    fn keys_wait_for_a_fingerprint_that_comes_late() {
+        let (mut client, mut server, a, b, now) = two();
+        assert!(client.dtls.expect(b.fingerprint()).is_none());
+        run(&mut client, &mut server, now);
+        assert!(server.events.is_empty());
+        assert!(matches!(server.dtls.expect(a.fingerprint()), Some(DtlsEvent::Keyed(..))));
+    }
+
+    #[test]
+    fn another_certificate_gets_no_keys() {
+        let (mut client, mut server, _, b, now) = two();
+        assert!(client.dtls.expect(b.fingerprint()).is_none());
+        assert!(server.dtls.expect([1; 32]).is_none());
+        run(&mut client, &mut server, now);
+        assert!(matches!(server.events[..], [DtlsEvent::Failed]));
+    }
+
+    #[test]
+    fn a_good_bye_arrives() {
+        let (mut client, mut server, a, b, now) = two();
+        client.dtls.expect(b.fingerprint());
+        server.dtls.expect(a.fingerprint());
+        let now = run(&mut client, &mut server, now);
+        client.dtls.close(now, |packet| server.inbox.push_back(packet.to_vec()));
+        run(&mut client, &mut server, now);
+        assert!(matches!(server.events[..], [DtlsEvent::Keyed(..), DtlsEvent::Closed]));
+    }
+
+    #[test]
+    fn a_lost_flight_is_repeated_within_a_quarter_of_a_second() {
+        let (mut client, mut server, a, b, now) = two();
+        client.dtls.expect(b.fingerprint());
+        server.dtls.expect(a.fingerprint());
+        client.turn(now, &mut server.inbox);
+        server.turn(now, &mut client.inbox);
+        assert!(!client.inbox.is_empty());
+        client.inbox.clear();
+        let mut at = now;
+        while client.events.is_empty() {
+            at += Duration::from_millis(10);
+            client.turn(at, &mut server.inbox);
+            server.turn(at, &mut client.inbox);
+            assert!(at < now + Duration::from_millis(250));
+        }
+        assert!(matches!(client.events[..], [DtlsEvent::Keyed(..)]));
+    }
+
+    #[test]
+    fn garbage_after_the_handshake_changes_nothing() {
+        let (mut client, mut server, a, b, now) = two();
+        client.dtls.expect(b.fingerprint());
+        server.dtls.expect(a.fingerprint());
+        let now = run(&mut client, &mut server, now);
+        for first in 20..64u8 {
+            let event =
+                server.dtls.handle_datagram(now, &[first, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 80], |_| ());
+            assert!(event.is_none());
+        }
+    }
+}
