@@ -135,4 +135,7 @@ pub enum CommandError {
     /// Parameters that cannot be: an empty ICE password, an SSRC of two roles.
     #[error("invalid parameters")]
     Invalid,
+    /// The machine gave no random numbers.
+    #[error("unavailable")]
+    Unavailable,
 }

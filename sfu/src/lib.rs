@@ -16,11 +16,15 @@ pub mod event;
 mod forward;
 pub mod ids;
 pub mod media;
+pub mod metrics;
+pub mod net;
 pub mod room;
 pub mod transport;
 pub mod wire;
+pub mod worker;
 
 pub use command::{Command, CommandError};
 pub use event::Event;
 pub use ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
+pub use net::{Sfu, SfuConfig};
 pub use room::Room;

@@ -23,7 +23,7 @@ const MAX_SOURCES: usize = 16;
 
 /// What a request was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Check {
+pub(crate) enum Check {
     /// Proven. Another address may have had to give way.
     Accepted {
         /// The address that is not the client's any more.

@@ -4,6 +4,8 @@
 //! socket accepts have no constructor outside of this module, so that a clear packet cannot reach one.
 
 mod cipher;
+mod connection;
+mod demux;
 mod dtls;
 #[cfg(test)]
 mod hex;
@@ -14,6 +16,9 @@ mod replay;
 pub mod srtp;
 mod stun;
 
+pub(crate) use connection::{Blocked, Clear, Connection};
+pub use demux::Protocol;
 pub use dtls::{Identity, IdentityError};
+pub(crate) use ice::Check;
 pub use outbox::{Outbox, Run};
 pub use stun::Credentials;

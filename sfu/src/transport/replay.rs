@@ -3,7 +3,7 @@
 //! Both directions use it. A receiver checks, authenticates, then commits: a forged packet changes nothing. A sender
 //! commits what it seals, so that no (SSRC, index) is ever sealed twice, which under GCM would give away the key stream.
 
-#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 const WORDS: usize = 16;
 /// How far behind the highest index a packet may be. One word is always being refilled.

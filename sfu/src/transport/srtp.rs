@@ -6,7 +6,7 @@
 //! * no (SSRC, index) is opened twice or sealed twice. An SSRC keeps its index for the life of the sealer, whatever
 //!   source feeds it; a sequence number that was used, or that lies behind the window, is refused and not sealed.
 
-#![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use super::{
     cipher::{self, Cipher, Stream},

@@ -1,0 +1,96 @@
+//! The loop of one worker's thread.
+
+use super::{
+    poll::{Poll, Wakeup},
+    socket::Socket,
+};
+use crate::{
+    command::Command,
+    event::Event,
+    metrics::{Counters, PublishedCounters},
+    worker::Worker,
+};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Batches that are received before commands and timers get their turn.
+const BATCHES: usize = 8;
+/// After an error of the poll itself, which should not be.
+const BACK_OFF: Duration = Duration::from_millis(10);
+
+/// A worker with its socket and its neighbours.
+pub(super) struct Driver<F> {
+    pub(super) worker: Worker,
+    pub(super) socket: Socket,
+    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) wakeup: Arc<Wakeup>,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) counters: Arc<PublishedCounters>,
+    pub(super) on_event: F,
+}
+
+impl<F: Fn(Event) + Send + 'static> Driver<F> {
+    pub(super) fn spawn(self, number: usize) -> io::Result<thread::JoinHandle<()>> {
+        let poll = Poll::new(self.socket.as_fd(), &self.wakeup)?;
+        thread::Builder::new().name(format!("sfu-{number}")).spawn(move || self.run(&poll))
+    }
+
+    fn run(mut self, poll: &Poll) {
+        while !self.stop.load(Ordering::Relaxed) {
+            if let Err(error) = poll.wait(&self.wakeup, self.worker.next_deadline()) {
+                tracing::error!(%error, "waiting for packets failed");
+                thread::sleep(BACK_OFF);
+            }
+            self.receive();
+            while let Ok(command) = self.inbox.try_recv() {
+                self.worker.command(Instant::now(), command);
+            }
+            let now = Instant::now();
+            if self.worker.next_deadline().is_some_and(|at| at <= now) {
+                self.worker.tick(now);
+            }
+            self.flush();
+            self.counters.publish(self.worker.counters());
+        }
+        self.worker.close(Instant::now());
+        self.flush();
+    }
+
+    fn receive(&mut self) {
+        let Self { worker, socket, .. } = self;
+        let mut outside = Counters::default();
+        for _ in 0..BATCHES {
+            // One reading of the clock a batch; its packets have come within microseconds of each other.
+            let now = Instant::now();
+            let more = socket.receive(&mut outside, |from, datagram| worker.receive(now, from, datagram));
+            send(worker, socket);
+            if !more {
+                break;
+            }
+        }
+        worker.counters_mut().merge(&outside);
+    }
+
+    fn flush(&mut self) {
+        send(&mut self.worker, &mut self.socket);
+        while let Some(event) = self.worker.poll_event() {
+            (self.on_event)(event);
+        }
+    }
+}
+
+fn send(worker: &mut Worker, socket: &mut Socket) {
+    let (outbox, counters) = worker.outgoing();
+    if !outbox.is_empty() {
+        socket.send(outbox, counters);
+    }
+    outbox.clear();
+}

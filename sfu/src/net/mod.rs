@@ -1,0 +1,181 @@
+//! The driver: a thread, a UDP port and a [`Worker`] per core, and the handle that the rest of the process holds.
+//!
+//! ```text
+//!   Sfu ── Command ──► channel + eventfd ──┐
+//!                                          ▼
+//!   UDP port ── recvmmsg, GRO ──► Worker (one thread) ── sendmmsg, GSO ──► UDP port
+//!                                          │
+//!   on_event(worker, Event) ◄──────────────┘
+//! ```
+//! Workers share nothing. A room lives on one worker; whoever drives the SFU picks it and sends all commands for the
+//! room's participants there.
+
+mod driver;
+mod message;
+mod poll;
+mod socket;
+
+use crate::{
+    command::Command,
+    event::Event,
+    metrics::{Counters, PublishedCounters},
+    transport::{Identity, IdentityError},
+    worker::{Worker, WorkerConfig},
+};
+use driver::Driver;
+use poll::Wakeup;
+use socket::Socket;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+/// How the SFU runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SfuConfig {
+    /// Number of workers, each a thread; at least one. One per core is right.
+    pub workers: usize,
+    /// Address of the workers' sockets. An unspecified address serves all interfaces.
+    pub bind: IpAddr,
+    /// Port of the first worker; the next one has the next port. With 0 the system picks each.
+    pub port: u16,
+    /// Addresses that clients are told, with the worker's port. Empty: the bound address, which must be specified.
+    pub advertise: Vec<IpAddr>,
+    /// Most participants of a worker, over all its rooms.
+    pub max_participants: usize,
+}
+
+impl Default for SfuConfig {
+    /// One worker on the loopback address, on a port that the system picks.
+    fn default() -> Self {
+        Self { workers: 1, bind: IpAddr::from([127, 0, 0, 1]), port: 0, advertise: Vec::new(), max_participants: 2_000 }
+    }
+}
+
+/// A running SFU. Dropping it says good-bye to all clients and stops the threads.
+#[derive(Debug)]
+pub struct Sfu {
+    workers: Vec<WorkerHandle>,
+}
+
+#[derive(Debug)]
+struct WorkerHandle {
+    commands: mpsc::Sender<Command>,
+    wakeup: Arc<Wakeup>,
+    stop: Arc<AtomicBool>,
+    counters: Arc<PublishedCounters>,
+    port: u16,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Sfu {
+    /// Binds the sockets and starts the threads. `on_event` is called on the worker's thread, with the worker's number;
+    /// it must not block.
+    ///
+    /// # Errors
+    /// If a socket cannot be had, no certificate can be made, there is no address to advertise, or a thread cannot be
+    /// started. Nothing is left running then.
+    pub fn start(config: &SfuConfig, on_event: impl Fn(usize, Event) + Send + Clone + 'static) -> io::Result<Self> {
+        let identity = Identity::generate().map_err(|error: IdentityError| io::Error::other(error))?;
+        let addresses = match &config.advertise[..] {
+            [] if config.bind.is_unspecified() => {
+                let text = "an SFU that is bound to all interfaces needs an address to advertise";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            [] => vec![config.bind],
+            addresses => addresses.to_vec(),
+        };
+        let mut sfu = Self { workers: Vec::new() };
+        for number in 0..config.workers.max(1) {
+            let port = match config.port {
+                0 => 0,
+                first => u16::try_from(number).ok().and_then(|number| first.checked_add(number)).ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::InvalidInput, "there are not so many ports above the first")
+                })?,
+            };
+            let socket = Socket::bind(SocketAddr::new(config.bind, port))?;
+            let port = socket.local_addr()?.port();
+            let worker = Worker::new(WorkerConfig {
+                identity: identity.clone(),
+                candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
+                max_participants: config.max_participants,
+            });
+            let (commands, inbox) = mpsc::channel();
+            let wakeup = Arc::new(Wakeup::new()?);
+            let stop = Arc::new(AtomicBool::new(false));
+            let counters = Arc::new(PublishedCounters::default());
+            let on_event = on_event.clone();
+            let driver = Driver {
+                worker,
+                socket,
+                inbox,
+                wakeup: wakeup.clone(),
+                stop: stop.clone(),
+                counters: counters.clone(),
+                on_event: move |event| on_event(number, event),
+            };
+            let thread = driver.spawn(number)?;
+            sfu.workers.push(WorkerHandle { commands, wakeup, stop, counters, port, thread: Some(thread) });
+        }
+        Ok(sfu)
+    }
+
+    /// Number of workers; they are numbered from 0.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The workers' UDP ports.
+    #[must_use]
+    pub fn local_ports(&self) -> Vec<u16> {
+        self.workers.iter().map(|worker| worker.port).collect()
+    }
+
+    /// Sends a command to a worker; answers and refusals come as events. A command to a worker that is not there is
+    /// lost.
+    pub fn command(&self, worker: usize, command: Command) {
+        if let Some(worker) = self.workers.get(worker)
+            && worker.commands.send(command).is_ok()
+        {
+            worker.wakeup.wake();
+        }
+    }
+
+    /// The counters of one worker, since it started.
+    #[must_use]
+    pub fn counters(&self, worker: usize) -> Counters {
+        self.workers.get(worker).map(|worker| worker.counters.read()).unwrap_or_default()
+    }
+
+    /// The counters of all workers together.
+    #[must_use]
+    pub fn stats(&self) -> Counters {
+        let mut total = Counters::default();
+        for worker in &self.workers {
+            total.merge(&worker.counters.read());
+        }
+        total
+    }
+}
+
+impl Drop for Sfu {
+    fn drop(&mut self) {
+        for worker in &self.workers {
+            worker.stop.store(true, Ordering::Relaxed);
+            worker.wakeup.wake();
+        }
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // A thread that has panicked has said so already.
+                let _ = thread.join();
+            }
+        }
+    }
+}

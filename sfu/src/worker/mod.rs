@@ -1,0 +1,316 @@
+//! One worker: rooms, the transports of their participants, and nothing of the outside world.
+//!
+//! ```text
+//!   receive(now, from, datagram) ─► demux ─► open ─► room ─► seal ─► outbox()
+//!   command(now, command) ────────► transport, room ──────────────► poll_event()
+//!   tick(now), due at next_deadline() ─► handshakes, consent, rooms
+//! ```
+//! It is told the time with every call and reads no clock. Workers share nothing.
+//!
+//! **Faults.** Each call runs under `catch_unwind`. After a panic the room whose turn it was is dropped with its
+//! transports and [`Event::RoomFailed`] is given; outside of a room's turn the transport concerned fails alone. All
+//! others go on.
+
+mod rooms;
+mod transports;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    command::{Command, CommandError},
+    event::Event,
+    ids::{Mid, ParticipantId, RoomId, TrackId},
+    metrics::{Counter, Counters},
+    room::Room,
+    transport::{Clear, Identity, Outbox},
+};
+use rooms::Rooms;
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+use transports::Transports;
+
+/// How often silent clients are looked for.
+const CONSENT_SWEEP: Duration = Duration::from_secs(1);
+
+/// What a worker must know.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// Its certificate.
+    pub identity: Identity,
+    /// Where clients find it.
+    pub candidates: Vec<SocketAddr>,
+    /// Most participants, over all rooms.
+    pub max_participants: usize,
+}
+
+/// A worker's state machine.
+#[derive(Debug)]
+pub struct Worker {
+    transports: Transports,
+    rooms: Rooms,
+    events: VecDeque<Event>,
+    turn: Turn,
+    next_sweep: Option<Instant>,
+    /// Scratch space of `tick`.
+    due: Vec<usize>,
+}
+
+/// Whose turn it is: whom a panic ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Nobody,
+    Transport(usize),
+    Room(usize),
+}
+
+impl Worker {
+    /// An empty worker.
+    #[must_use]
+    pub fn new(config: WorkerConfig) -> Self {
+        Self {
+            transports: Transports::new(config),
+            rooms: Rooms::default(),
+            events: VecDeque::new(),
+            turn: Turn::Nobody,
+            next_sweep: None,
+            due: Vec::new(),
+        }
+    }
+
+    /// Takes a datagram, which is decrypted in place.
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        let counters = self.transports.counters_mut();
+        counters.add(Counter::DatagramsIn, 1);
+        counters.add(Counter::BytesIn, datagram.len() as u64);
+        self.guarded(|worker| worker.dispatch(now, from, datagram));
+    }
+
+    /// Carries out a command. Answers and refusals are events.
+    pub fn command(&mut self, now: Instant, command: Command) {
+        let subject = Subject::of(&command);
+        self.guarded(|worker| {
+            if let Err(error) = worker.execute(now, command) {
+                let Subject { participant, track, mid } = subject;
+                worker.events.push_back(Event::Refused { participant, track, mid, error });
+            }
+        });
+    }
+
+    /// Does what is due. To be called when [`next_deadline`](Self::next_deadline) has come; any time is right.
+    pub fn tick(&mut self, now: Instant) {
+        let mut due = std::mem::take(&mut self.due);
+        self.transports.collect_due_handshakes(now, &mut due);
+        for key in due.drain(..) {
+            self.guarded(|worker| {
+                worker.turn = Turn::Transport(key);
+                worker.transports.handle_handshake_timeout(now, key, &mut worker.events);
+            });
+        }
+        if self.next_sweep.is_some_and(|at| at <= now) {
+            self.transports.check_consent(now, &mut self.events);
+            self.next_sweep = (!self.transports.is_empty()).then(|| now + CONSENT_SWEEP);
+        }
+        self.rooms.collect_due(now, &mut due);
+        for key in due.drain(..) {
+            self.guarded(|worker| {
+                worker.room_turn(key, |room, egress| room.tick(now, egress));
+            });
+        }
+        self.due = due;
+    }
+
+    /// When [`tick`](Self::tick) is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.transports.handshake_deadline(), self.next_sweep, self.rooms.deadline()].into_iter().flatten().min()
+    }
+
+    /// What is to be sent; whoever sends it clears it.
+    pub fn outbox(&mut self) -> &mut Outbox {
+        self.outgoing().0
+    }
+
+    /// What is to be sent, and where to count what becomes of it.
+    pub fn outgoing(&mut self) -> (&mut Outbox, &mut Counters) {
+        self.transports.outgoing()
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        self.transports.counters()
+    }
+
+    /// To count what happens to datagrams outside.
+    pub fn counters_mut(&mut self) -> &mut Counters {
+        self.transports.counters_mut()
+    }
+
+    /// Says good-bye to all clients, as the last act.
+    pub fn close(&mut self, now: Instant) {
+        self.guarded(|worker| worker.transports.close_all(now));
+    }
+
+    fn dispatch(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        let Self { transports, turn, events, .. } = self;
+        let Some((key, clear)) = transports.receive(now, from, datagram, events, |key| *turn = Turn::Transport(key))
+        else {
+            return;
+        };
+        let Some((participant, room)) = transports.owner(key) else { return };
+        match clear {
+            Clear::Rtp(packet) => {
+                self.room_turn(room, |room, egress| room.receive_rtp(now, participant, packet, egress));
+            }
+            Clear::Rtcp(packet) => {
+                self.room_turn(room, |room, egress| room.receive_rtcp(now, participant, packet, egress));
+            }
+        }
+    }
+
+    fn execute(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
+        match command {
+            Command::AddParticipant { room, participant } => self.add_participant(now, room, participant),
+            Command::Connect { participant, remote } => {
+                let key = self.transports.key_of(participant)?;
+                self.turn = Turn::Transport(key);
+                self.transports.connect(key, remote, &mut self.events)
+            }
+            Command::Publish { participant, track, publication } => {
+                self.room_command(participant, |room, _| room.publish(participant, track, publication))
+            }
+            Command::Unpublish { participant, track } => {
+                self.room_command(participant, |room, _| room.unpublish(participant, track))
+            }
+            Command::SetMuted { participant, track, muted } => {
+                self.room_command(participant, |room, _| room.set_muted(participant, track, muted))
+            }
+            Command::AddSlot { participant, mid, codec } => {
+                let (ssrc, rtx) = self.room_command(participant, |room, _| room.add_slot(participant, mid, codec))?;
+                self.events.push_back(Event::SlotAdded { participant, mid, ssrc, rtx });
+                Ok(())
+            }
+            Command::ActivateSlot { participant, mid } => {
+                self.room_command(participant, |room, egress| room.activate_slot(now, participant, mid, egress))
+            }
+            Command::SetSlot { participant, mid, track } => {
+                self.room_command(participant, |room, egress| room.set_slot(now, participant, mid, track, egress))
+            }
+            Command::RemoveParticipant { participant } => {
+                let key = self.transports.room_of(participant)?;
+                self.transports.remove(now, participant);
+                self.room_turn(key, |room, _| room.remove_participant(participant));
+                self.rooms.left(key);
+                Ok(())
+            }
+        }
+    }
+
+    fn add_participant(&mut self, now: Instant, room: RoomId, participant: ParticipantId) -> Result<(), CommandError> {
+        self.transports.check_new(participant)?;
+        let key = self.rooms.enter(room);
+        let added = self.transports.add(now, participant, key);
+        let added = added.and_then(|local| {
+            self.room_command(participant, |room, _| room.add_participant(participant)).map(|()| local)
+        });
+        match added {
+            Ok(local) => {
+                self.rooms.joined(key);
+                self.next_sweep.get_or_insert(now + CONSENT_SWEEP);
+                self.events.push_back(Event::Transport { participant, local });
+                Ok(())
+            }
+            Err(error) => {
+                self.transports.discard(participant);
+                self.rooms.leave_if_empty(key);
+                Err(error)
+            }
+        }
+    }
+
+    /// Carries out a command in the participant's room.
+    fn room_command<T>(
+        &mut self,
+        participant: ParticipantId,
+        turn: impl FnOnce(&mut Room, &mut Transports) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
+        let key = self.transports.room_of(participant)?;
+        self.room_turn(key, turn).unwrap_or(Err(CommandError::NoParticipant))
+    }
+
+    /// Gives a room its turn.
+    fn room_turn<T>(&mut self, key: usize, turn: impl FnOnce(&mut Room, &mut Transports) -> T) -> Option<T> {
+        self.turn = Turn::Room(key);
+        let Self { transports, rooms, events, .. } = self;
+        let result = rooms.turn(key, |room| turn(room, transports), |event| events.push_back(event));
+        self.turn = Turn::Nobody;
+        result
+    }
+
+    /// Runs a step, and contains a panic in it.
+    fn guarded(&mut self, step: impl FnOnce(&mut Self)) {
+        self.turn = Turn::Nobody;
+        // State that a panic leaves half changed belongs to the room or the transport, and goes with it; the outbox
+        // shows no packet that is not whole.
+        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+            self.contain();
+        }
+    }
+
+    fn contain(&mut self) {
+        self.counters_mut().add(Counter::Faults, 1);
+        match self.turn {
+            Turn::Nobody => tracing::error!("a fault was contained"),
+            Turn::Transport(key) => {
+                tracing::error!("a fault ended a transport");
+                self.transports.fail(key, &mut self.events);
+            }
+            Turn::Room(key) => {
+                tracing::error!("a fault ended a room");
+                let Some((id, room)) = self.rooms.remove(key) else { return };
+                // What is broken may panic once more when it is dropped.
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(room)));
+                let participants = self.transports.participants_in(key);
+                for participant in &participants {
+                    self.transports.discard(*participant);
+                }
+                self.events.push_back(Event::RoomFailed { room: id, participants });
+            }
+        }
+    }
+}
+
+/// Whom a command concerns, for its refusal.
+struct Subject {
+    participant: ParticipantId,
+    track: Option<TrackId>,
+    mid: Option<Mid>,
+}
+
+impl Subject {
+    fn of(command: &Command) -> Self {
+        let (participant, track, mid) = match command {
+            Command::AddParticipant { participant, .. }
+            | Command::Connect { participant, .. }
+            | Command::RemoveParticipant { participant } => (participant, None, None),
+            Command::Publish { participant, track, .. }
+            | Command::Unpublish { participant, track }
+            | Command::SetMuted { participant, track, .. } => (participant, Some(*track), None),
+            Command::AddSlot { participant, mid, .. } | Command::ActivateSlot { participant, mid } => {
+                (participant, None, Some(*mid))
+            }
+            Command::SetSlot { participant, mid, track } => (participant, *track, Some(*mid)),
+        };
+        Self { participant: *participant, track, mid }
+    }
+}

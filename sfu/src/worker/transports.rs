@@ -1,0 +1,363 @@
+//! The worker's transports: which datagram is whose, and the way out for rooms.
+//!
+//! A datagram finds its transport by its source address, once that address was proven by a connectivity check, and a
+//! check by the user name fragment in it. A run of datagrams of one source costs one look-up.
+
+use super::WorkerConfig;
+use crate::{
+    command::{CommandError, RemoteTransport},
+    egress::Egress,
+    event::{Event, LocalTransport, TransportState},
+    ids::{IdMap, ParticipantId},
+    metrics::{Counter, Counters},
+    transport::{Blocked, Check, Clear, Connection, Credentials, Outbox, Protocol, srtp::SrtpError},
+};
+use is::stun::StunMessage;
+use slab::Slab;
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+/// Another transport gets an address only when its owner has not proven it for so long.
+const SOURCE_REUSE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Transports {
+    config: WorkerConfig,
+    entries: Slab<Entry>,
+    by_participant: IdMap<ParticipantId, usize>,
+    by_ufrag: HashMap<String, usize>,
+    by_source: HashMap<SocketAddr, usize>,
+    /// The last source that was looked up.
+    last_source: Option<(SocketAddr, usize)>,
+    /// Transports whose handshake has a deadline.
+    handshakes: Vec<usize>,
+    outbox: Outbox,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Entry {
+    connection: Connection,
+    room: usize,
+}
+
+impl Transports {
+    pub(super) fn new(config: WorkerConfig) -> Self {
+        Self {
+            config,
+            entries: Slab::new(),
+            by_participant: IdMap::default(),
+            by_ufrag: HashMap::new(),
+            by_source: HashMap::new(),
+            last_source: None,
+            handshakes: Vec::new(),
+            outbox: Outbox::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(super) fn counters_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
+
+    pub(super) fn outgoing(&mut self) -> (&mut Outbox, &mut Counters) {
+        (&mut self.outbox, &mut self.counters)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the participant may be added.
+    pub(super) fn check_new(&self, participant: ParticipantId) -> Result<(), CommandError> {
+        if self.by_participant.contains_key(&participant) {
+            return Err(CommandError::Exists);
+        }
+        if self.entries.len() >= self.config.max_participants { Err(CommandError::Limit) } else { Ok(()) }
+    }
+
+    /// Makes a transport.
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        room: usize,
+    ) -> Result<LocalTransport, CommandError> {
+        let credentials = Credentials::random().ok_or(CommandError::Unavailable)?;
+        let local = LocalTransport {
+            ufrag: credentials.ufrag.clone(),
+            pwd: credentials.pwd.clone(),
+            fingerprint: self.config.identity.fingerprint(),
+            candidates: self.config.candidates.clone(),
+        };
+        let connection = Connection::new(participant, &self.config.identity, credentials, now);
+        let key = self.entries.insert(Entry { connection, room });
+        self.by_participant.insert(participant, key);
+        self.by_ufrag.insert(local.ufrag.clone(), key);
+        Ok(local)
+    }
+
+    pub(super) fn key_of(&self, participant: ParticipantId) -> Result<usize, CommandError> {
+        self.by_participant.get(&participant).copied().ok_or(CommandError::NoParticipant)
+    }
+
+    /// The key of the participant's room.
+    pub(super) fn room_of(&self, participant: ParticipantId) -> Result<usize, CommandError> {
+        let key = self.key_of(participant)?;
+        self.entries.get(key).map(|entry| entry.room).ok_or(CommandError::NoParticipant)
+    }
+
+    /// Whose transport it is, and in which room.
+    pub(super) fn owner(&self, key: usize) -> Option<(ParticipantId, usize)> {
+        self.entries.get(key).map(|entry| (entry.connection.participant(), entry.room))
+    }
+
+    /// The participants of a room.
+    pub(super) fn participants_in(&self, room: usize) -> Vec<ParticipantId> {
+        let members = self.entries.iter().filter(|(_, entry)| entry.room == room);
+        members.map(|(_, entry)| entry.connection.participant()).collect()
+    }
+
+    /// Takes the client's parameters.
+    pub(super) fn connect(
+        &mut self,
+        key: usize,
+        remote: RemoteTransport,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), CommandError> {
+        let connection = self.connection(key).ok_or(CommandError::NoParticipant)?;
+        let state = connection.connect(remote)?;
+        self.report(key, state, events);
+        Ok(())
+    }
+
+    /// Says good-bye to the client and forgets it.
+    pub(super) fn remove(&mut self, now: Instant, participant: ParticipantId) {
+        if let Some(mut connection) = self.discard(participant) {
+            connection.close(now, &mut self.outbox);
+        }
+    }
+
+    /// Forgets the client without a word.
+    pub(super) fn discard(&mut self, participant: ParticipantId) -> Option<Connection> {
+        let key = self.by_participant.remove(&participant)?;
+        let entry = self.entries.try_remove(key)?;
+        self.by_ufrag.remove(&entry.connection.local().ufrag);
+        for source in entry.connection.sources() {
+            if self.by_source.get(&source) == Some(&key) {
+                self.by_source.remove(&source);
+            }
+        }
+        self.last_source = None;
+        self.handshakes.retain(|handshake| *handshake != key);
+        Some(entry.connection)
+    }
+
+    /// Says good-bye to all clients.
+    pub(super) fn close_all(&mut self, now: Instant) {
+        for (_, entry) in &mut self.entries {
+            entry.connection.close(now, &mut self.outbox);
+        }
+    }
+
+    /// Ends a transport after a fault of ours.
+    pub(super) fn fail(&mut self, key: usize, events: &mut VecDeque<Event>) {
+        let state = self.connection(key).and_then(Connection::fail);
+        self.report(key, state, events);
+    }
+
+    /// Takes a datagram; what is clear after that is for the room. Tells `touches` the transport before it is touched.
+    pub(super) fn receive<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &'a mut [u8],
+        events: &mut VecDeque<Event>,
+        mut touches: impl FnMut(usize),
+    ) -> Option<(usize, Clear<'a>)> {
+        let protocol = Protocol::of(datagram);
+        match protocol {
+            None => self.counters.add(Counter::DropMalformed, 1),
+            Some(Protocol::Stun) => self.receive_check(now, from, datagram, events, touches),
+            Some(protocol) => {
+                let Some(key) = self.key_of_source(from) else {
+                    self.counters.add(Counter::DropUnknownSource, 1);
+                    return None;
+                };
+                touches(key);
+                let Entry { connection, .. } = self.entries.get_mut(key)?;
+                if protocol == Protocol::Dtls {
+                    let state = connection.handle_dtls(now, from, datagram, &mut self.outbox);
+                    self.after_handshake_step(key, state, events);
+                    return None;
+                }
+                let opened = connection.open(protocol, datagram);
+                self.counters.add(
+                    match &opened {
+                        Ok(Clear::Rtp(_)) => Counter::RtpIn,
+                        Ok(Clear::Rtcp(_)) => Counter::RtcpIn,
+                        Err(Blocked::NotConnected) => Counter::DropUnkeyed,
+                        Err(Blocked::Srtp(SrtpError::Authentication)) => Counter::DropForged,
+                        Err(Blocked::Srtp(SrtpError::Replay)) => Counter::DropReplayed,
+                        Err(Blocked::Srtp(SrtpError::Malformed)) => Counter::DropMalformed,
+                        Err(Blocked::Srtp(_)) => Counter::DropLimit,
+                    },
+                    1,
+                );
+                return Some((key, opened.ok()?));
+            }
+        }
+        None
+    }
+
+    fn receive_check(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        events: &mut VecDeque<Event>,
+        mut touches: impl FnMut(usize),
+    ) {
+        let Ok(request) = StunMessage::parse(datagram) else {
+            self.counters.add(Counter::DropMalformed, 1);
+            return;
+        };
+        let key = request
+            .split_username()
+            .filter(|_| request.is_binding_request())
+            .and_then(|(ufrag, _)| self.by_ufrag.get(ufrag).copied());
+        let Some(key) = key.filter(|key| !self.is_anothers(now, from, *key)) else {
+            self.counters.add(Counter::DropCheck, 1);
+            return;
+        };
+        touches(key);
+        let Some(Entry { connection, .. }) = self.entries.get_mut(key) else { return };
+        let (check, state) = connection.handle_check(now, from, &request, &mut self.outbox);
+        match check {
+            Check::Accepted { dropped } => {
+                self.counters.add(Counter::Checks, 1);
+                if let Some(dropped) = dropped {
+                    self.by_source.remove(&dropped);
+                    self.last_source = None;
+                }
+                self.assign_source(from, key);
+            }
+            Check::RoleConflict => {}
+            Check::Refused => self.counters.add(Counter::DropCheck, 1),
+        }
+        self.report(key, state, events);
+    }
+
+    /// Whether the address is in use by another transport. Else a participant who can forge source addresses could
+    /// take over another's.
+    fn is_anothers(&self, now: Instant, from: SocketAddr, key: usize) -> bool {
+        let owner = self.by_source.get(&from).filter(|owner| **owner != key).and_then(|owner| self.entries.get(*owner));
+        owner
+            .and_then(|entry| entry.connection.last_check_from(from))
+            .is_some_and(|last| now.saturating_duration_since(last) < SOURCE_REUSE)
+    }
+
+    fn assign_source(&mut self, source: SocketAddr, key: usize) {
+        match self.by_source.insert(source, key) {
+            Some(same) if same == key => {}
+            previous => {
+                self.last_source = None;
+                if let Some(connection) = previous.and_then(|key| self.connection(key)) {
+                    connection.forget(source);
+                }
+            }
+        }
+    }
+
+    fn key_of_source(&mut self, source: SocketAddr) -> Option<usize> {
+        if let Some((_, key)) = self.last_source.filter(|(last, _)| *last == source) {
+            return Some(key);
+        }
+        let key = self.by_source.get(&source).copied()?;
+        self.last_source = Some((source, key));
+        Some(key)
+    }
+
+    /// When the earliest handshake wants its time-out.
+    pub(super) fn handshake_deadline(&self) -> Option<Instant> {
+        self.handshakes.iter().filter_map(|key| self.entries.get(*key)?.connection.handshake_deadline()).min()
+    }
+
+    /// Moves the keys of all transports whose handshake wants its time-out by now to `due`.
+    pub(super) fn collect_due_handshakes(&self, now: Instant, due: &mut Vec<usize>) {
+        due.extend(self.handshakes.iter().copied().filter(|key| {
+            self.entries.get(*key).and_then(|entry| entry.connection.handshake_deadline()).is_some_and(|at| at <= now)
+        }));
+    }
+
+    pub(super) fn handle_handshake_timeout(&mut self, now: Instant, key: usize, events: &mut VecDeque<Event>) {
+        if let Some(Entry { connection, .. }) = self.entries.get_mut(key) {
+            let state = connection.handle_handshake_timeout(now, &mut self.outbox);
+            self.after_handshake_step(key, state, events);
+        }
+    }
+
+    fn after_handshake_step(&mut self, key: usize, state: Option<TransportState>, events: &mut VecDeque<Event>) {
+        let listed = self.handshakes.contains(&key);
+        match self.entries.get(key).and_then(|entry| entry.connection.handshake_deadline()) {
+            Some(_) if !listed => self.handshakes.push(key),
+            None if listed => self.handshakes.retain(|handshake| *handshake != key),
+            _ => {}
+        }
+        self.report(key, state, events);
+    }
+
+    /// Reports clients that have fallen silent.
+    pub(super) fn check_consent(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+        for (_, Entry { connection, .. }) in &mut self.entries {
+            if let Some(state) = connection.check_consent(now) {
+                events.push_back(Event::TransportState { participant: connection.participant(), state });
+            }
+        }
+    }
+
+    fn connection(&mut self, key: usize) -> Option<&mut Connection> {
+        self.entries.get_mut(key).map(|entry| &mut entry.connection)
+    }
+
+    fn report(&self, key: usize, state: Option<TransportState>, events: &mut VecDeque<Event>) {
+        if let (Some(state), Some((participant, _))) = (state, self.owner(key)) {
+            events.push_back(Event::TransportState { participant, state });
+        }
+    }
+
+    fn count_sent(&mut self, result: Result<(), Blocked>, sent: Counter) {
+        self.counters.add(
+            match result {
+                Ok(()) => sent,
+                Err(Blocked::NotConnected) => Counter::DropUnreachable,
+                Err(Blocked::Srtp(_)) => Counter::DropUnsealed,
+            },
+            1,
+        );
+    }
+}
+
+/// The way out for rooms: a clear packet goes in, and a sealed one lies in the outbox.
+impl Egress for Transports {
+    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
+        let entry = self.by_participant.get(&to).and_then(|key| self.entries.get_mut(*key));
+        let result = entry
+            .map_or(Err(Blocked::NotConnected), |entry| entry.connection.send_rtp(header, payload, &mut self.outbox));
+        self.count_sent(result, Counter::RtpOut);
+    }
+
+    fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
+        let entry = self.by_participant.get(&to).and_then(|key| self.entries.get_mut(*key));
+        let result =
+            entry.map_or(Err(Blocked::NotConnected), |entry| entry.connection.send_rtcp(packet, &mut self.outbox));
+        self.count_sent(result, Counter::RtcpOut);
+    }
+}

@@ -1,0 +1,48 @@
+//! The driver on loopback sockets: commands become events, and datagrams come back.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use sfu::{Command, Event, ParticipantId, RoomId, Sfu, SfuConfig, metrics::Counter};
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::mpsc,
+    time::Duration,
+};
+
+/// Far more than is needed: only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_command_is_answered_by_an_event_of_its_worker() {
+    let (events, inbox) = mpsc::channel();
+    let config = SfuConfig { workers: 2, ..SfuConfig::default() };
+    let sfu = Sfu::start(&config, move |worker, event| events.send((worker, event)).unwrap_or_default()).unwrap();
+    assert_eq!(sfu.workers(), 2);
+    sfu.command(1, Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) });
+    let (worker, event) = inbox.recv_timeout(PATIENCE).unwrap();
+    let Event::Transport { participant, local } = event else { panic!("{event:?}") };
+    assert_eq!((worker, participant), (1, ParticipantId(7)));
+    assert_eq!(local.candidates, [(Ipv4Addr::LOCALHOST, sfu.local_ports()[1]).into()]);
+}
+
+#[test]
+fn datagrams_of_strangers_are_counted_and_not_answered() {
+    let sfu = Sfu::start(&SfuConfig::default(), |_, _| ()).unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.connect((Ipv4Addr::LOCALHOST, sfu.local_ports()[0])).unwrap();
+    for datagram in [&[0x80, 96, 0, 0][..], &[0xff; 40], &[22, 254, 253], &[0, 1, 0, 0]] {
+        socket.send(datagram).unwrap();
+    }
+    let sum = |counters: &[Counter]| counters.iter().map(|c| sfu.stats().get(*c)).sum::<u64>();
+    while sum(&[Counter::DropMalformed, Counter::DropUnknownSource]) < 4 {
+        std::thread::yield_now();
+    }
+    assert_eq!(sum(&[Counter::DatagramsIn]), 4);
+    assert_eq!(sum(&[Counter::DatagramsOut]), 0);
+}
+
+#[test]
+fn an_unspecified_address_cannot_be_advertised() {
+    let config = SfuConfig { bind: Ipv4Addr::UNSPECIFIED.into(), ..SfuConfig::default() };
+    let error = Sfu::start(&config, |_, _| ()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
