@@ -19,6 +19,6 @@ export { TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";
 export { formatLink, parseLink, type RoomLink } from "./link.ts";
 export type { Source } from "./protocol/generated.ts";
-export { makeRoom } from "./rooms.ts";
+export { makeRoom, roomsAreOpen } from "./rooms.ts";
 export { assertSupported } from "./support.ts";
 export type { TransformCounters } from "./worker/messages.ts";

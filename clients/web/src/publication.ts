@@ -22,8 +22,8 @@ export interface StreamGate {
 /** A published source. */
 export class Publication {
   readonly source: Source;
-  readonly #peer: Peer;
-  readonly #socket: Socket;
+  readonly #peer: Pick<Peer, "sendingLine">;
+  readonly #socket: Pick<Socket, "request" | "send">;
   readonly #gate: StreamGate;
   #wanted: MediaStreamTrack | null = null;
   #sending: MediaStreamTrack | null = null;
@@ -32,7 +32,12 @@ export class Publication {
   #work: Promise<void> = Promise.resolve();
   #bypassed = false;
 
-  constructor(source: Source, peer: Peer, socket: Socket, gate: StreamGate) {
+  constructor(
+    source: Source,
+    peer: Pick<Peer, "sendingLine">,
+    socket: Pick<Socket, "request" | "send">,
+    gate: StreamGate,
+  ) {
     this.source = source;
     this.#peer = peer;
     this.#socket = socket;

@@ -5,6 +5,16 @@ import { CryptoWorker } from "./crypto-worker.ts";
 import { TacetError } from "./errors.ts";
 import { type RoomLink, roomLink } from "./link.ts";
 
+/** Whether a server lets visitors make rooms; `false` also if it cannot be asked. */
+export async function roomsAreOpen(server: string): Promise<boolean> {
+  try {
+    const answer: unknown = await (await fetch(new URL("/v1/server", server))).json();
+    return typeof answer === "object" && answer !== null && "open_rooms" in answer && answer.open_rooms === true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Makes a room on a server that allows it.
  *

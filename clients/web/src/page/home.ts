@@ -2,7 +2,7 @@
 
 import { asTacetError } from "../errors.ts";
 import { formatLink, parseLink } from "../link.ts";
-import { makeRoom } from "../rooms.ts";
+import { makeRoom, roomsAreOpen } from "../rooms.ts";
 import { h } from "./element.ts";
 import { type Screen, wordmark } from "./screen.ts";
 
@@ -19,6 +19,17 @@ export function home(open: (link: string) => void): Screen {
     { type: "button", class: "button primary wide", "data-testid": "make-room" },
     "Start a new room",
   );
+  const or = h("div", { class: "or" }, h("span", {}, "or open a link you were sent"));
+  const closed = h(
+    "p",
+    { class: "soft", hidden: true },
+    "Rooms are made by the operator of this server. Ask for a link.",
+  );
+  void roomsAreOpen(location.origin).then((open) => {
+    start.hidden = !open;
+    or.hidden = !open;
+    closed.hidden = open;
+  });
   start.addEventListener("click", async () => {
     start.disabled = true;
     failure.hidden = true;
@@ -63,7 +74,8 @@ export function home(open: (link: string) => void): Screen {
           "Voice and video are encrypted on your device, for the people in the room and for nobody else.",
         ),
         start,
-        h("div", { class: "or", role: "separator" }, h("span", {}, "or open a link you were sent")),
+        closed,
+        or,
         h(
           "form",
           { class: "inline", onsubmit: enter },

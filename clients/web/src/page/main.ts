@@ -51,18 +51,24 @@ function route(): void {
     // Before any device is touched: without encryption there is no call.
     assertSupported();
     const media = new LocalMedia();
-    show(
-      prejoin(media, async (name) => {
-        try {
-          enter(await Call.join({ link: location.href, name }), media, name);
-        } catch (thrown) {
-          const error = asTacetError(thrown, "server-unreachable");
-          if (TITLES[error.code] === undefined || error.code === "server-unreachable") throw error;
-          media.stop();
-          fail(error);
-        }
-      }),
-    );
+    let joined = false;
+    const screen = prejoin(media, async (name) => {
+      try {
+        const call = await Call.join({ link: location.href, name });
+        joined = true;
+        enter(call, media, name);
+      } catch (thrown) {
+        const error = asTacetError(thrown, "server-unreachable");
+        // What may pass, or is a device's fault, is said beside the button, to try again.
+        if (TITLES[error.code] === undefined || error.code === "server-unreachable") throw error;
+        fail(error);
+      }
+    });
+    const leave = (): void => {
+      screen.leave?.();
+      if (!joined) media.stop();
+    };
+    show({ element: screen.element, leave });
     document.title = `tacet · ${new URL(link.server).host}`;
   } catch (thrown) {
     fail(asTacetError(thrown, "bad-link"));
@@ -76,17 +82,18 @@ function enter(call: Call, media: LocalMedia, name: string): void {
   show(
     room(call, media, name, (error) => {
       removeEventListener("pagehide", leave);
-      media.stop();
-      if (error !== null) fail(error);
-      else
-        show(
-          message("You left the call", "Your keys are gone from this device.", [
-            { label: "Join again", run: route },
-            { label: "Start page", run: goHome },
-          ]),
-        );
+      if (error === null) sayGoodbye();
+      else fail(error);
     }),
   );
+}
+
+function sayGoodbye(): void {
+  const steps = [
+    { label: "Join again", run: route },
+    { label: "Start page", run: goHome },
+  ];
+  show(message("You left the call", "Its keys are gone from this device.", steps));
 }
 
 exposeSdk();

@@ -156,6 +156,9 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
       for (const unsubscribe of subscriptions) unsubscribe();
       badge.stop();
       stage.stop();
+      // The browser's back button leaves the call too.
+      call.leave();
+      media.stop();
     },
   };
 }
