@@ -1,10 +1,11 @@
 // The worker of one connection. It owns the keys, the counters and every transform; the page never sees a key, and no
 // frame passes the page.
 
+import { FrameCrypto } from "../e2ee/wasm.ts";
+import type { FrameEngine } from "./engine.ts";
 import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
 import { type EncodedFrame, Opener, Sealer } from "./pipeline.ts";
 import { Session } from "./session.ts";
-import { type FrameCryptoEngine, loadEngine } from "./wasm-engine.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
@@ -12,9 +13,9 @@ const clock = { now: () => Math.floor(performance.now()), wall: () => Date.now()
 const openers = new Map<string, Opener>();
 const sealers = new Map<string, Sealer>();
 
-let module: Awaited<ReturnType<typeof loadEngine>> | undefined;
+let module: FrameCrypto | undefined;
 let invite: Uint8Array | undefined;
-let engine: FrameCryptoEngine | undefined;
+let engine: FrameEngine | undefined;
 let session: Session | undefined;
 
 function tell(message: FromWorker): void {
@@ -30,7 +31,7 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
 async function handle(message: ToWorker): Promise<void> {
   switch (message.t) {
     case "load":
-      module = await loadEngine(message.wasm);
+      module = await FrameCrypto.fromUrl(message.wasm);
       invite = message.invite;
       tell({ t: "loaded", access: module.accessToken(message.invite) });
       break;
@@ -75,7 +76,7 @@ self.onrtctransform = ({ transformer }: RTCTransformEvent) => {
 };
 
 function sealer(
-  engine: FrameCryptoEngine,
+  engine: FrameEngine,
   { id, codec, stream }: TransformOptions & { role: "seal" },
 ): Transformer<EncodedFrame, EncodedFrame> {
   const sealer = new Sealer(engine, id, codec, stream);
@@ -89,7 +90,7 @@ function sealer(
 }
 
 function opener(
-  engine: FrameCryptoEngine,
+  engine: FrameEngine,
   { id, codec }: TransformOptions & { role: "open" },
   transformer: RTCRtpScriptTransformer,
 ): Transformer<EncodedFrame, EncodedFrame> {
