@@ -21,14 +21,7 @@ interface Exports {
     wall: bigint,
   ): number;
   ef_session_free(session: number): void;
-  ef_session_event(
-    session: number,
-    kind: number,
-    now: bigint,
-    wall: bigint,
-    body: number,
-    bodyLength: number,
-  ): number;
+  ef_session_event(session: number, kind: number, now: bigint, wall: bigint, body: number, bodyLength: number): number;
   ef_session_poll(session: number, out: number, capacity: number): number;
   ef_session_deadline(session: number): bigint;
   ef_seal(
