@@ -32,9 +32,8 @@ endef
 setup: ## Install what building needs: a C compiler, cmake, the wasm target, npm packages.
 	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
 	@command -v node >/dev/null || { echo "Node.js 20.19 or newer is missing: https://nodejs.org" >&2; exit 1; }
-	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
-		if (a < 20 || (a === 20 && b < 19)) { \
-			console.error("Node.js 20.19 or newer is needed, this is " + process.version); process.exit(1); }'
+	@node -e 'process.exit(+(process.versions.node.split(".").reduce((n, part, i) => n + part / 1e3 ** i, 0) < 20.019))' \
+		|| { echo "Node.js 20.19 or newer is needed, this is $$(node --version)" >&2; exit 1; }
 	$(call install,cc,gcc libc6-dev)
 	$(call install,cmake,cmake)
 	@rustc --print target-libdir --target wasm32-unknown-unknown | xargs -I{} test -d {} \
