@@ -7,6 +7,7 @@ mod cipher;
 mod connection;
 mod demux;
 mod dtls;
+mod endpoint;
 #[cfg(test)]
 mod hex;
 mod ice;
@@ -19,6 +20,7 @@ mod stun;
 pub(crate) use connection::{Blocked, Clear, Connection};
 pub use demux::Protocol;
 pub use dtls::{Identity, IdentityError};
+pub use endpoint::{ClientState, ClientTransport, Received};
 pub(crate) use ice::Check;
 pub use outbox::{Outbox, Run};
 pub use stun::Credentials;

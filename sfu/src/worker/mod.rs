@@ -58,6 +58,9 @@ pub struct Worker {
     next_sweep: Option<Instant>,
     /// Scratch space of `tick`.
     due: Vec<usize>,
+    /// Whose next turn panics.
+    #[cfg(test)]
+    fault: Option<Turn>,
 }
 
 /// Whose turn it is: whom a panic ends.
@@ -79,6 +82,8 @@ impl Worker {
             turn: Turn::Nobody,
             next_sweep: None,
             due: Vec::new(),
+            #[cfg(test)]
+            fault: None,
         }
     }
 
@@ -251,6 +256,8 @@ impl Worker {
     /// Gives a room its turn.
     fn room_turn<T>(&mut self, key: usize, turn: impl FnOnce(&mut Room, &mut Transports) -> T) -> Option<T> {
         self.turn = Turn::Room(key);
+        #[cfg(test)]
+        assert_ne!(self.fault, Some(self.turn), "a fault that the test asked for");
         let Self { transports, rooms, events, .. } = self;
         let result = rooms.turn(key, |room| turn(room, transports), |event| events.push_back(event));
         self.turn = Turn::Nobody;

@@ -1,1 +1,468 @@
+//! Clients in memory against a worker, in virtual time.
 
+use super::*;
+use crate::{
+    command::{Publication, RemoteTransport},
+    event::{LocalTransport, TransportState},
+    ids::Ssrc,
+    media::Codec,
+    transport::{ClientState, ClientTransport, Received},
+};
+use proptest::prelude::*;
+use std::sync::LazyLock;
+
+static SERVER: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
+static CLIENT: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
+
+const PAYLOAD: &[u8] = b"sealed frame";
+
+struct Client {
+    participant: ParticipantId,
+    address: SocketAddr,
+    transport: ClientTransport,
+    rtp: Vec<Vec<u8>>,
+}
+
+/// A worker and its clients; datagrams take no time.
+struct Network {
+    now: Instant,
+    worker: Worker,
+    clients: Vec<Client>,
+    events: Vec<Event>,
+}
+
+impl Network {
+    fn new() -> Self {
+        let candidates = vec![([192, 0, 2, 1], 3478).into()];
+        let config = WorkerConfig { identity: SERVER.clone(), candidates, max_participants: 10 };
+        Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new(), events: Vec::new() }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.worker.command(self.now, command);
+        self.events.extend(std::iter::from_fn(|| self.worker.poll_event()));
+    }
+
+    /// Adds a participant whose client does not know it yet.
+    fn add(&mut self, room: u64, participant: u32) -> LocalTransport {
+        let participant = ParticipantId(participant);
+        self.command(Command::AddParticipant { room: RoomId(room), participant });
+        match self.events.pop() {
+            Some(Event::Transport { local, .. }) => local,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Adds a participant and gives its client the server's parameters; gives the client's.
+    fn join_half(&mut self, room: u64, participant: u32) -> RemoteTransport {
+        let server = self.add(room, participant);
+        let transport = ClientTransport::new(self.now, &CLIENT, &server).unwrap();
+        let remote = transport.local();
+        self.clients.push(Client {
+            participant: ParticipantId(participant),
+            address: ([198, 51, 100, 1], 10_000 + u16::try_from(participant).unwrap()).into(),
+            transport,
+            rtp: Vec::new(),
+        });
+        remote
+    }
+
+    fn join(&mut self, room: u64, participant: u32) {
+        let remote = self.join_half(room, participant);
+        self.command(Command::Connect { participant: ParticipantId(participant), remote });
+    }
+
+    /// Delivers until all are quiet.
+    fn settle(&mut self) {
+        loop {
+            let mut quiet = true;
+            for client in &mut self.clients {
+                client.transport.tick(self.now);
+                while let Some(mut datagram) = client.transport.poll_transmit() {
+                    quiet = false;
+                    self.worker.receive(self.now, client.address, &mut datagram);
+                }
+            }
+            self.worker.tick(self.now);
+            quiet &= !self.deliver();
+            self.events.extend(std::iter::from_fn(|| self.worker.poll_event()));
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    /// Brings the worker's datagrams to the clients at their present addresses; true if there were any.
+    fn deliver(&mut self) -> bool {
+        let outbox = self.worker.outbox();
+        let any = !outbox.is_empty();
+        for run in outbox.runs() {
+            let Some(client) = self.clients.iter_mut().find(|client| client.address == run.to()) else { continue };
+            for segment in run.segments() {
+                let mut datagram = segment.to_vec();
+                if let Ok(Received::Rtp(packet)) = client.transport.handle(self.now, &mut datagram) {
+                    client.rtp.push(packet.to_vec());
+                }
+            }
+        }
+        outbox.clear();
+        any
+    }
+
+    fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.now < end {
+            self.settle();
+            self.now = end.min(self.now + Duration::from_millis(50));
+        }
+        self.settle();
+    }
+
+    fn client(&mut self, participant: u32) -> &mut Client {
+        self.clients.iter_mut().find(|client| client.participant == ParticipantId(participant)).unwrap()
+    }
+
+    fn states(&self, participant: u32) -> Vec<TransportState> {
+        let of = ParticipantId(participant);
+        let states = self.events.iter().filter_map(|event| match event {
+            Event::TransportState { participant, state } if *participant == of => Some(*state),
+            _ => None,
+        });
+        states.collect()
+    }
+
+    /// A sealed Opus packet of a participant.
+    fn sealed(&mut self, participant: u32, sequence: u16) -> (SocketAddr, Vec<u8>) {
+        let mut header = vec![0x80, 111];
+        header.extend_from_slice(&sequence.to_be_bytes());
+        header.extend_from_slice(&(u32::from(sequence) * 960).to_be_bytes());
+        header.extend_from_slice(&participant.to_be_bytes());
+        let client = self.client(participant);
+        let mut out = Vec::new();
+        client.transport.seal_rtp(&header, PAYLOAD, &mut out).unwrap();
+        (client.address, out)
+    }
+
+    fn send(&mut self, participant: u32, sequence: u16) {
+        let (from, mut datagram) = self.sealed(participant, sequence);
+        self.worker.receive(self.now, from, &mut datagram);
+        self.settle();
+    }
+
+    /// Two participants in a room, the first of whom is heard by the second. SSRCs are participants' numbers.
+    fn call(&mut self, room: u64, sender: u32, receiver: u32) {
+        self.join(room, sender);
+        self.join(room, receiver);
+        self.run(Duration::from_millis(300));
+        let mid = Mid::new("a0").unwrap();
+        let (participant, track) = (ParticipantId(sender), TrackId(sender));
+        let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(sender), rtx: None };
+        self.command(Command::Publish { participant, track, publication });
+        let participant = ParticipantId(receiver);
+        self.command(Command::AddSlot { participant, mid, codec: Codec::Opus });
+        self.command(Command::SetSlot { participant, mid, track: Some(track) });
+        self.command(Command::ActivateSlot { participant, mid });
+    }
+
+    fn heard(&mut self, participant: u32) -> usize {
+        self.client(participant).rtp.iter().filter(|packet| packet.ends_with(PAYLOAD)).count()
+    }
+}
+
+#[test]
+fn two_clients_connect_and_one_hears_the_other() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    assert_eq!(network.states(1), [TransportState::Connected]);
+    assert_eq!(network.states(2), [TransportState::Connected]);
+    for sequence in 0..10 {
+        network.send(1, sequence);
+    }
+    assert_eq!(network.heard(2), 10);
+    assert_eq!(network.heard(1), 0);
+    let ssrc = network.events.iter().find_map(|event| match event {
+        Event::SlotAdded { ssrc, .. } => Some(ssrc.0.to_be_bytes()),
+        _ => None,
+    });
+    assert!(network.client(2).rtp.iter().all(|packet| packet[8..12] == ssrc.unwrap()));
+}
+
+#[test]
+fn a_client_connects_though_its_parameters_come_last() {
+    let mut network = Network::new();
+    let remote = network.join_half(1, 1);
+    network.run(Duration::from_millis(500));
+    assert_eq!(network.states(1), []);
+    network.command(Command::Connect { participant: ParticipantId(1), remote });
+    network.run(Duration::from_millis(100));
+    assert_eq!(network.states(1), [TransportState::Connected]);
+}
+
+#[test]
+fn another_certificate_than_signaled_fails() {
+    let mut network = Network::new();
+    let mut remote = network.join_half(1, 1);
+    remote.fingerprint[0] ^= 1;
+    network.command(Command::Connect { participant: ParticipantId(1), remote });
+    network.run(Duration::from_secs(1));
+    assert_eq!(network.states(1), [TransportState::Failed]);
+    let mut out = Vec::new();
+    if network.client(1).transport.seal_rtp(&[0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1], PAYLOAD, &mut out).is_ok() {
+        let from = network.client(1).address;
+        network.worker.receive(network.now, from, &mut out);
+        assert_eq!(network.worker.counters().get(Counter::RtpIn), 0);
+    }
+}
+
+#[test]
+fn a_client_refuses_a_server_with_another_certificate() {
+    let mut network = Network::new();
+    let mut server = network.add(1, 1);
+    server.fingerprint[0] ^= 1;
+    let transport = ClientTransport::new(network.now, &CLIENT, &server).unwrap();
+    let address = ([198, 51, 100, 1], 9).into();
+    network.clients.push(Client { participant: ParticipantId(1), address, transport, rtp: Vec::new() });
+    network.run(Duration::from_secs(1));
+    assert_eq!(network.client(1).transport.state(), ClientState::Failed);
+}
+
+#[test]
+fn media_follows_a_client_to_its_new_address() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    network.send(1, 0);
+    let now = network.now;
+    let client = network.client(2);
+    client.address = ([203, 0, 113, 9], 7).into();
+    client.transport.moved(now);
+    network.settle();
+    network.send(1, 1);
+    assert_eq!(network.heard(2), 2);
+    // The sender moves too.
+    let client = network.client(1);
+    client.address = ([203, 0, 113, 8], 7).into();
+    client.transport.moved(now);
+    network.settle();
+    network.send(1, 2);
+    assert_eq!(network.heard(2), 3);
+    assert_eq!(network.states(1), [TransportState::Connected]);
+}
+
+#[test]
+fn a_silent_client_is_disconnected_and_comes_back() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    let mut gone = network.clients.pop().unwrap();
+    network.run(Duration::from_secs(24));
+    assert_eq!(network.states(2), [TransportState::Connected]);
+    network.run(Duration::from_secs(3));
+    assert_eq!(network.states(2), [TransportState::Connected, TransportState::Disconnected]);
+    network.send(1, 1);
+    assert!(network.worker.counters().get(Counter::DropUnreachable) > 0);
+    gone.transport.moved(network.now);
+    network.clients.push(gone);
+    network.settle();
+    network.send(1, 2);
+    assert_eq!(network.heard(2), 1);
+    assert_eq!(network.states(2), [TransportState::Connected, TransportState::Disconnected, TransportState::Connected]);
+}
+
+#[test]
+fn a_good_bye_is_told_in_both_directions() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    let now = network.now;
+    network.client(1).transport.close(now);
+    network.settle();
+    assert_eq!(network.states(1), [TransportState::Connected, TransportState::Closed]);
+    network.command(Command::RemoveParticipant { participant: ParticipantId(2) });
+    network.settle();
+    assert_eq!(network.client(2).transport.state(), ClientState::Closed);
+}
+
+#[test]
+fn a_replayed_packet_is_forwarded_once() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    let (from, datagram) = network.sealed(1, 5);
+    for _ in 0..3 {
+        network.worker.receive(network.now, from, &mut datagram.clone());
+    }
+    network.settle();
+    assert_eq!(network.heard(2), 1);
+    assert_eq!(network.worker.counters().get(Counter::DropReplayed), 2);
+}
+
+#[test]
+fn a_burst_leaves_in_one_run_for_each_subscriber() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    for sequence in 0..8 {
+        let (from, mut datagram) = network.sealed(1, sequence);
+        network.worker.receive(network.now, from, &mut datagram);
+    }
+    let to = network.client(2).address;
+    let runs: Vec<_> = network.worker.outbox().runs().filter(|run| run.to() == to).map(|run| run.packets()).collect();
+    assert!(runs.iter().sum::<usize>() >= 8);
+    assert!(runs.len() <= 2, "{runs:?}");
+}
+
+#[test]
+fn an_address_in_use_is_not_given_to_another() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    let victim = network.client(2).address;
+    network.join(1, 3);
+    // The third participant forges checks from the second's address.
+    network.client(3).address = victim;
+    for _ in 0..5 {
+        let now = network.now;
+        network.client(3).transport.tick(now);
+        let datagrams: Vec<_> = std::iter::from_fn(|| network.client(3).transport.poll_transmit()).collect();
+        for mut datagram in datagrams {
+            network.worker.receive(network.now, victim, &mut datagram);
+        }
+        network.now += Duration::from_millis(100);
+    }
+    assert!(network.worker.counters().get(Counter::DropCheck) > 0);
+    network.client(3).address = ([198, 51, 100, 99], 1).into();
+    network.send(1, 1);
+    assert_eq!(network.heard(2), 1);
+}
+
+#[test]
+fn commands_that_cannot_be_are_refused() {
+    let mut network = Network::new();
+    network.join(1, 1);
+    let participant = ParticipantId(1);
+    let stranger = ParticipantId(99);
+    let mid = Mid::new("v0").unwrap();
+    network.events.clear();
+    network.command(Command::AddParticipant { room: RoomId(2), participant });
+    network.command(Command::RemoveParticipant { participant: stranger });
+    network.command(Command::SetSlot { participant, mid, track: None });
+    let remote = RemoteTransport { ufrag: String::new(), pwd: String::new(), fingerprint: [0; 32] };
+    network.command(Command::Connect { participant, remote });
+    let refused = |participant, mid, error| Event::Refused { participant, track: None, mid, error };
+    assert_eq!(
+        network.events,
+        [
+            refused(participant, None, CommandError::Exists),
+            refused(stranger, None, CommandError::NoParticipant),
+            refused(participant, Some(mid), CommandError::NoSlot),
+            refused(participant, None, CommandError::Invalid),
+        ]
+    );
+}
+
+#[test]
+fn participants_are_limited() {
+    let mut network = Network::new();
+    for participant in 0..10 {
+        network.add(u64::from(participant), participant);
+    }
+    network.command(Command::AddParticipant { room: RoomId(1), participant: ParticipantId(10) });
+    assert!(matches!(network.events[..], [Event::Refused { error: CommandError::Limit, .. }]));
+}
+
+#[test]
+fn a_fault_in_a_room_ends_that_room_alone() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    network.call(2, 3, 4);
+    network.worker.fault = Some(Turn::Room(0));
+    network.send(1, 1);
+    network.worker.fault = None;
+    let failed = network.events.iter().find_map(|event| match event {
+        Event::RoomFailed { room, participants } => Some((*room, participants.clone())),
+        _ => None,
+    });
+    assert_eq!(failed, Some((RoomId(1), vec![ParticipantId(1), ParticipantId(2)])));
+    assert_eq!(network.worker.counters().get(Counter::Faults), 1);
+    network.send(3, 1);
+    assert_eq!(network.heard(4), 1);
+    // Its transports are gone, and the room can be made again.
+    network.send(1, 2);
+    assert!(network.worker.counters().get(Counter::DropUnknownSource) > 0);
+    network.clients.retain(|client| client.participant.0 > 2);
+    network.call(1, 5, 6);
+    network.send(5, 1);
+    assert_eq!(network.heard(6), 1);
+}
+
+#[test]
+fn a_fault_while_a_room_is_asked_ends_that_room_alone() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    network.call(2, 3, 4);
+    network.worker.fault = Some(Turn::Room(1));
+    network.command(Command::SetMuted { participant: ParticipantId(3), track: TrackId(3), muted: true });
+    network.worker.fault = None;
+    assert!(network.events.iter().any(|event| matches!(event, Event::RoomFailed { room: RoomId(2), .. })));
+    network.send(1, 1);
+    assert_eq!(network.heard(2), 1);
+}
+
+/// What a stranger may send: noise, and things that look right at first.
+fn datagram() -> impl Strategy<Value = Vec<u8>> {
+    let bytes = prop::collection::vec(any::<u8>(), 0..200);
+    (prop::sample::select(vec![0u8, 1, 20, 22, 23, 25, 63, 128, 144, 191, 255]), any::<bool>(), bytes).prop_map(
+        |(first, cookie, mut bytes)| {
+            if let Some(byte) = bytes.first_mut() {
+                *byte = first;
+            }
+            if cookie && bytes.len() >= 20 {
+                bytes[1] = 1;
+                let body = u16::try_from(bytes.len() - 20).unwrap() & !3;
+                bytes.truncate(20 + usize::from(body));
+                bytes[2..4].copy_from_slice(&body.to_be_bytes());
+                bytes[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
+            }
+            bytes
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// From strangers and from a client's own address: nothing panics, and the call goes on.
+    #[test]
+    fn garbage_hurts_nobody(garbage in prop::collection::vec((any::<bool>(), datagram()), 1..200)) {
+        let mut network = Network::new();
+        network.join_half(7, 7);
+        network.call(1, 1, 2);
+        for (inside, mut datagram) in garbage {
+            let from = if inside { network.client(1).address } else { ([203, 0, 113, 1], 5).into() };
+            network.worker.receive(network.now, from, &mut datagram);
+        }
+        network.settle();
+        prop_assert_eq!(network.worker.counters().get(Counter::Faults), 0);
+        network.send(1, 1);
+        prop_assert_eq!(network.heard(2), 1);
+    }
+
+    /// A client that is admitted and sends garbage while its handshake is under way.
+    #[test]
+    fn garbage_in_a_handshake_is_contained(garbage in prop::collection::vec(datagram(), 1..60), at in 0usize..6) {
+        let mut network = Network::new();
+        network.join(1, 1);
+        let address = network.client(1).address;
+        for round in 0..10 {
+            let now = network.now;
+            network.client(1).transport.tick(now);
+            while let Some(mut datagram) = network.client(1).transport.poll_transmit() {
+                network.worker.receive(now, address, &mut datagram);
+            }
+            if round == at {
+                for datagram in &garbage {
+                    network.worker.receive(now, address, &mut datagram.clone());
+                }
+            }
+            network.deliver();
+            network.worker.tick(now);
+            network.now += Duration::from_millis(60);
+        }
+        prop_assert_eq!(network.worker.counters().get(Counter::Faults), 0);
+    }
+}

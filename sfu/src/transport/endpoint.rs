@@ -1,0 +1,254 @@
+//! A client's end of a transport to an SFU of ours: ICE controlling, DTLS client, SRTP. Without I/O, for load bots and
+//! tests; browsers and the native client have stacks of their own.
+//!
+//! ```text
+//!   ClientTransport::new ── local() ──► signaling ──► Command::Connect
+//!        │ ▲
+//!        │ └── handle(now, datagram) ─► Received::Rtp | Rtcp        socket → client
+//!        └──── poll_transmit(), seal_rtp(), seal_rtcp() ─►          client → socket
+//!              tick(now), due at next_deadline()
+//! ```
+
+use super::{
+    demux::Protocol,
+    dtls::{Dtls, DtlsEvent, Identity, Role},
+    srtp::{SrtpError, SrtpOpener, SrtpSealer},
+    stun::{Credentials, encode, hmac_sha1},
+};
+use crate::{command::RemoteTransport, event::LocalTransport};
+use is::stun::{StunMessage, TransId};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// Between checks that are not answered yet.
+const CHECK_RETRY: Duration = Duration::from_millis(100);
+/// Between checks that keep the consent of both sides alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(3);
+/// Without an answer for so long, the server is out of reach.
+const SILENCE: Duration = Duration::from_secs(15);
+/// Type preference of a peer-reflexive candidate, component 1 (RFC 8445 section 5.1.2).
+const PRIORITY: u32 = (110 << 24) | (65_535 << 8) | 255;
+
+/// How far a client's transport is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientState {
+    /// Checks or the handshake are under way.
+    Connecting,
+    /// SRTP keys are in use.
+    Connected,
+    /// The server has not answered for 15 s; it may come back.
+    Disconnected,
+    /// The server's certificate is another's, or the handshake failed. Final.
+    Failed,
+    /// The server said good-bye. Final.
+    Closed,
+}
+
+/// What a datagram held for the owner of the transport.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Received<'a> {
+    /// A clear RTP packet.
+    Rtp(&'a [u8]),
+    /// A clear, possibly compound RTCP packet.
+    Rtcp(&'a [u8]),
+    /// STUN or DTLS, dealt with. There may be something to transmit, and the state may have changed.
+    Nothing,
+}
+
+/// A client's transport. One UDP socket, connected or not, to the server's candidate belongs to it.
+#[derive(Debug)]
+pub struct ClientTransport {
+    local: Credentials,
+    fingerprint: [u8; 32],
+    /// User name and password of checks.
+    username: String,
+    server_pwd: String,
+    dtls: Dtls,
+    srtp: Option<(Box<SrtpOpener>, Box<SrtpSealer>)>,
+    state: ClientState,
+    transmits: VecDeque<Vec<u8>>,
+    next_check: Instant,
+    /// The check that was not answered yet.
+    check: Option<TransId>,
+    last_answer: Option<Instant>,
+}
+
+impl ClientTransport {
+    /// A transport to the server that has these parameters. `identity` may be shared by many; making one costs a
+    /// millisecond.
+    ///
+    /// Gives `None` if the random generator fails.
+    #[must_use]
+    pub fn new(now: Instant, identity: &Identity, server: &LocalTransport) -> Option<Self> {
+        let local = Credentials::random()?;
+        let mut dtls = Dtls::new(identity, Role::Client, now);
+        dtls.expect(server.fingerprint);
+        Some(Self {
+            fingerprint: identity.fingerprint(),
+            username: format!("{}:{}", server.ufrag, local.ufrag),
+            local,
+            server_pwd: server.pwd.clone(),
+            dtls,
+            srtp: None,
+            state: ClientState::Connecting,
+            transmits: VecDeque::new(),
+            next_check: now,
+            check: None,
+            last_answer: None,
+        })
+    }
+
+    /// What the server has to know, by signaling.
+    #[must_use]
+    pub fn local(&self) -> RemoteTransport {
+        RemoteTransport { ufrag: self.local.ufrag.clone(), pwd: self.local.pwd.clone(), fingerprint: self.fingerprint }
+    }
+
+    /// How far it is.
+    #[must_use]
+    pub fn state(&self) -> ClientState {
+        self.state
+    }
+
+    /// Takes a datagram of the server; SRTP is opened in place.
+    ///
+    /// # Errors
+    /// [`SrtpError`] of an SRTP or SRTCP packet, which is to be dropped. Before there are keys it is
+    /// [`SrtpError::Key`].
+    pub fn handle<'a>(&mut self, now: Instant, datagram: &'a mut [u8]) -> Result<Received<'a>, SrtpError> {
+        match Protocol::of(datagram) {
+            Some(Protocol::Stun) => self.handle_stun(now, datagram),
+            Some(Protocol::Dtls) => {
+                let transmits = &mut self.transmits;
+                let event = self.dtls.handle_datagram(now, datagram, |record| transmits.push_back(record.to_vec()));
+                self.on_dtls(event);
+            }
+            Some(protocol) => {
+                let (opener, _) = self.srtp.as_mut().ok_or(SrtpError::Key)?;
+                return Ok(if protocol == Protocol::Rtcp {
+                    Received::Rtcp(opener.open_rtcp(datagram)?)
+                } else {
+                    Received::Rtp(opener.open_rtp(datagram)?)
+                });
+            }
+            None => {}
+        }
+        Ok(Received::Nothing)
+    }
+
+    /// Sends checks, starts and repeats the handshake. Due at [`next_deadline`](Self::next_deadline), at once at first.
+    pub fn tick(&mut self, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        if self.next_check <= now {
+            self.send_check(now);
+        }
+        let silent = self.last_answer.is_some_and(|at| now.saturating_duration_since(at) >= SILENCE);
+        if silent && self.state == ClientState::Connected {
+            self.state = ClientState::Disconnected;
+        }
+        if self.dtls.deadline().is_some_and(|at| at <= now) {
+            self.drive_dtls(now);
+        }
+    }
+
+    /// When [`tick`](Self::tick) is due; `None` when all is over.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.is_over() {
+            return None;
+        }
+        Some(self.dtls.deadline().map_or(self.next_check, |at| at.min(self.next_check)))
+    }
+
+    /// The next datagram for the server: STUN or DTLS. To be polled after every other call.
+    pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
+        self.transmits.pop_front()
+    }
+
+    /// Appends a sealed RTP packet to `out`; see [`SrtpSealer::seal_rtp`].
+    ///
+    /// # Errors
+    /// [`SrtpError`]; [`SrtpError::Key`] before there are keys.
+    pub fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut Vec<u8>) -> Result<(), SrtpError> {
+        let (_, sealer) = self.srtp.as_mut().ok_or(SrtpError::Key)?;
+        sealer.seal_rtp(header, payload, out)
+    }
+
+    /// Appends a sealed RTCP packet to `out`.
+    ///
+    /// # Errors
+    /// [`SrtpError`]; [`SrtpError::Key`] before there are keys.
+    pub fn seal_rtcp(&mut self, packet: &[u8], out: &mut Vec<u8>) -> Result<(), SrtpError> {
+        let (_, sealer) = self.srtp.as_mut().ok_or(SrtpError::Key)?;
+        sealer.seal_rtcp(packet, out)
+    }
+
+    /// Says good-bye; what [`poll_transmit`](Self::poll_transmit) then gives is to be sent.
+    pub fn close(&mut self, now: Instant) {
+        let transmits = &mut self.transmits;
+        self.dtls.close(now, |record| transmits.push_back(record.to_vec()));
+        self.srtp = None;
+        if self.state != ClientState::Failed {
+            self.state = ClientState::Closed;
+        }
+    }
+
+    /// The address or the socket has changed: prove the new one at once.
+    pub fn moved(&mut self, now: Instant) {
+        self.next_check = now;
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, ClientState::Failed | ClientState::Closed)
+    }
+
+    fn send_check(&mut self, now: Instant) {
+        let id = TransId::new();
+        self.check = Some(id);
+        self.next_check = now + CHECK_RETRY;
+        // The server is lite: there is one pair, and every check nominates it.
+        let request = StunMessage::binding_request(&self.username, id, true, 1, PRIORITY, true);
+        let transmits = &mut self.transmits;
+        encode(request, &self.server_pwd, |bytes| transmits.push_back(bytes.to_vec()));
+    }
+
+    fn handle_stun(&mut self, now: Instant, datagram: &[u8]) {
+        let Ok(reply) = StunMessage::parse(datagram) else { return };
+        if !reply.is_successful_binding_response()
+            || self.check != Some(reply.trans_id())
+            || !reply.verify(self.server_pwd.as_bytes(), hmac_sha1)
+        {
+            return;
+        }
+        self.check = None;
+        self.next_check = now + KEEP_ALIVE;
+        if self.state == ClientState::Disconnected {
+            self.state = ClientState::Connected;
+        }
+        if self.last_answer.replace(now).is_none() {
+            self.drive_dtls(now);
+        }
+    }
+
+    fn drive_dtls(&mut self, now: Instant) {
+        let transmits = &mut self.transmits;
+        let event = self.dtls.handle_timeout(now, |record| transmits.push_back(record.to_vec()));
+        self.on_dtls(event);
+    }
+
+    fn on_dtls(&mut self, event: Option<DtlsEvent>) {
+        match event {
+            Some(DtlsEvent::Keyed(opener, sealer)) => {
+                self.srtp = Some((opener, sealer));
+                self.state = ClientState::Connected;
+            }
+            Some(DtlsEvent::Failed) => self.state = ClientState::Failed,
+            Some(DtlsEvent::Closed) => self.state = ClientState::Closed,
+            None => {}
+        }
+    }
+}
