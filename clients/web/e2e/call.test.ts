@@ -24,9 +24,9 @@ afterAll(async () => {
 const tracksOf = (...names: string[]): string[] => names.flatMap((name) => [`${name}/mic`, `${name}/cam`]);
 
 test("everyone sees and hears everyone, and goes on doing so when one leaves", async () => {
-  const ada = await Participant.join(chromium, server.link, "Ada", { devices: true });
-  const bo = await Participant.join(chromium, server.link, "Bo", { devices: true });
-  const cy = await Participant.join(firefox, server.link, "Cy", { devices: true });
+  const ada = await Participant.joinByPage(chromium, server.link, "Ada");
+  const bo = await Participant.joinByPage(chromium, server.link, "Bo");
+  const cy = await Participant.joinByPage(firefox, server.link, "Cy");
   const all = [ada, bo, cy];
 
   for (const participant of all) {
@@ -39,6 +39,8 @@ test("everyone sees and hears everyone, and goes on doing so when one leaves", a
     expect(await participant.problems()).toEqual([]);
   }
 
+  await ada.screenshot("call-desktop", { width: 1280, height: 800 });
+  await bo.screenshot("call-phone", { width: 390, height: 844 });
   expect(await ada.srtpCipher()).toContain("AEAD_AES_256_GCM");
 
   const before = await ada.generation();

@@ -1,12 +1,14 @@
+import { mkdir } from "node:fs/promises";
 import type { Browser, Page } from "puppeteer-core";
 import type { Call, JoinOptions, Problem } from "../src/index.ts";
+import type {} from "../src/page/debug.ts";
 import { until } from "./until.ts";
+
+const SCREENSHOTS = `${import.meta.dirname}/screenshots`;
 
 declare global {
   interface Window {
-    /** The SDK, as the call page exposes it. */
-    readonly tacetSdk: typeof import("../src/index.ts");
-    /** The test's own call. */
+    /** The test's call; the page itself exposes the SDK, and the calls that people join by its form. */
     testCall?: Call;
     testProblems?: Problem[];
     testGenerations?: number[];
@@ -37,7 +39,20 @@ export class Participant {
     return new Participant(name, page);
   }
 
-  /** Opens a page and joins. */
+  /** Joins as a person does: opens the link, types a name, presses the button. Sends the fake devices. */
+  static async joinByPage(browser: Browser, link: string, name: string): Promise<Participant> {
+    const page = await browser.newPage();
+    await page.goto(link, { waitUntil: "load" });
+    const participant = new Participant(name, page);
+    await page.waitForSelector("video");
+    await page.locator("[data-testid=name]").fill(name);
+    await page.locator("[data-testid=join]").click();
+    await page.waitForFunction(() => window.tacet !== undefined);
+    await participant.observe();
+    return participant;
+  }
+
+  /** Opens a page and joins by the SDK. */
   static async join(browser: Browser, link: string, name: string, sending: Sending): Promise<Participant> {
     const participant = await Participant.open(browser, new URL("/", link).href, name);
     await participant.join({ link, name }, sending);
@@ -59,6 +74,7 @@ export class Participant {
           audio = output.stream.getAudioTracks()[0] ?? false;
         }
         const { access, ...rest } = { access: undefined, ...options };
+        if (window.tacetSdk === undefined) throw new Error("the page exposes no SDK");
         const call = await window.tacetSdk.Call.join({
           ...rest,
           audio,
@@ -66,14 +82,26 @@ export class Participant {
           ...(access === undefined ? {} : { access: new Uint8Array(access) }),
         });
         window.testCall = call;
-        window.testProblems = [];
-        window.testGenerations = [];
-        call.on("problem", (problem) => window.testProblems?.push(problem));
-        call.on("generation", ({ generation }) => window.testGenerations?.push(generation));
       },
       target,
       sending,
     );
+    await this.observe();
+  }
+
+  /** Collects from now on what the call tells. */
+  private async observe(): Promise<void> {
+    await this.page.evaluate(() => {
+      const call = window.testCall ?? window.tacet?.call;
+      if (call === undefined) throw new Error("there is no call");
+      window.testCall = call;
+      const problems: Problem[] = [];
+      const generations: number[] = [];
+      window.testProblems = problems;
+      window.testGenerations = generations;
+      call.on("problem", (problem) => problems.push(problem));
+      call.on("generation", ({ generation }) => generations.push(generation));
+    });
   }
 
   /** Leaves the call as a user would. */
@@ -137,6 +165,14 @@ export class Participant {
       const stats = [...((await window.testCall?.stats())?.values() ?? [])];
       return stats.find(({ type }) => type === "transport")?.srtpCipher;
     });
+  }
+
+  /** Keeps a picture of the page at this size. */
+  async screenshot(name: string, size: { width: number; height: number }): Promise<void> {
+    await mkdir(SCREENSHOTS, { recursive: true });
+    await this.page.setViewport(size);
+    await this.page.bringToFront();
+    await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
   }
 
   /** Waits until each of these tracks (`name/source`) has been decoded further than it was. */
