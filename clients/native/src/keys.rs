@@ -1,0 +1,122 @@
+//! The session keys of one call, shared by its signaling task and its media path.
+//!
+//! A [`Session`] is a pure state machine; this gives it the clocks and a lock. The lock is held for one frame or one
+//! message at a time. What the media path finds missing is asked for by the signaling task, which waits in
+//! [`SharedKeys::stirred`].
+
+use crate::link::RoomLink;
+use e2ee_frames::{
+    Action, Codec, Event, EventError, FrameKind, OpenError, Opened, SealError, Session, SessionConfig, SessionError,
+    StreamId,
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+use tacet_proto::CallId;
+use tokio::{sync::Notify, time::Instant};
+
+/// A handle on the keys of one call.
+#[derive(Clone)]
+pub struct SharedKeys(Arc<Shared>);
+
+struct Shared {
+    session: Mutex<Session>,
+    stirred: Notify,
+    started: Instant,
+}
+
+/// Prints no key.
+impl std::fmt::Debug for SharedKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedKeys(..)")
+    }
+}
+
+impl SharedKeys {
+    /// Keys of a new device in a call.
+    ///
+    /// # Errors
+    /// If the name is too long.
+    pub fn new(link: &RoomLink, call: CallId, name: &str) -> Result<Self, SessionError> {
+        let started = Instant::now();
+        let config = SessionConfig::new(link.room().0.0, call.0.0, *link.invite(), name);
+        let random = |buffer: &mut [u8]| {
+            // There is no weaker source to fall back on.
+            if getrandom::fill(buffer).is_err() {
+                std::process::abort();
+            }
+        };
+        let session = Session::new(config, random, 0, wall_ms())?;
+        Ok(Self(Arc::new(Shared { session: Mutex::new(session), stirred: Notify::new(), started })))
+    }
+
+    /// Seals a frame into `out`; gives its length. 64 bytes more than the frame suffice but for H.264.
+    ///
+    /// # Errors
+    /// [`SealError`]: the frame must be dropped.
+    pub fn seal(
+        &self,
+        stream: StreamId,
+        codec: Codec,
+        kind: FrameKind,
+        frame: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, SealError> {
+        let now = self.now_ms();
+        self.session().seal(now, stream, codec, kind, frame, out)
+    }
+
+    /// Opens a frame in place; the result says where in the buffer it lies.
+    ///
+    /// # Errors
+    /// [`OpenError`]: nothing of the buffer may be shown. After [`OpenError::MissingKey`] the frame may be tried again.
+    pub fn open(&self, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
+        let now = self.now_ms();
+        let opened = self.session().open(now, codec, frame);
+        if matches!(opened, Err(OpenError::MissingKey)) {
+            self.0.stirred.notify_one();
+        }
+        opened
+    }
+
+    /// Tells the session what happened.
+    ///
+    /// # Errors
+    /// [`EventError`]: the event does not fit, and changed nothing.
+    pub fn handle(&self, event: Event<'_>) -> Result<(), EventError> {
+        let now = self.now_ms();
+        self.session().handle(now, wall_ms(), event)
+    }
+
+    /// What the session wants done, one by one.
+    pub fn poll(&self) -> Option<Action> {
+        self.session().poll()
+    }
+
+    /// When the session wants [`Event::Tick`].
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let deadline = self.session().deadline()?;
+        self.0.started.checked_add(Duration::from_millis(deadline))
+    }
+
+    /// Returns when the media path has met a frame whose key is missing.
+    pub async fn stirred(&self) {
+        self.0.stirred.notified().await;
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.0.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Milliseconds since 1970.
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,178 @@
+//! The server under test as a process: started, measured, stopped.
+
+use serde::Deserialize;
+use std::{
+    fs, io,
+    path::Path,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+use tacet_native::link::RoomLink;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// How long a server may take to say that it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take to stop when asked, before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The program does not run.
+    #[error("cannot start {program}: {source}")]
+    Start {
+        /// The program.
+        program: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// It has ended instead of listening.
+    #[error("the server ended at its start ({status}); run `tacet serve` to see why")]
+    Ended {
+        /// How.
+        status: ExitStatus,
+    },
+    /// It says nothing.
+    #[error("the server did not say in {} s that it listens", START_TIMEOUT.as_secs())]
+    Silent,
+    /// What it says is not the line that `serve --json` prints.
+    #[error("the server's first line is not what `serve --json` prints: {0}")]
+    Line(String),
+}
+
+/// The line that `tacet serve --json` prints.
+#[derive(Debug, Deserialize)]
+struct Ready {
+    link: String,
+}
+
+/// A server of our own.
+#[derive(Debug)]
+pub(crate) struct ChildServer {
+    child: Child,
+    pub(crate) link: RoomLink,
+}
+
+impl ChildServer {
+    /// Starts `program serve --json` on free ports of loopback and waits until it listens.
+    pub(crate) async fn start(program: &Path, arguments: &[String]) -> Result<Self, ServerError> {
+        let mut child = Command::new(program)
+            .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0", "--no-page"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|source| ServerError::Start { program: program.display().to_string(), source })?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or(ServerError::Silent)?).lines();
+        let line = match timeout(START_TIMEOUT, lines.next_line()).await {
+            Ok(Ok(Some(line))) => line,
+            Ok(_) => {
+                let status = child.wait().await.map_err(|_| ServerError::Silent)?;
+                return Err(ServerError::Ended { status });
+            }
+            Err(_) => return Err(ServerError::Silent),
+        };
+        // Keeps the pipe open, so that the server never writes to a closed one.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let ready: Ready = serde_json::from_str(&line).map_err(|error| ServerError::Line(error.to_string()))?;
+        let link = ready.link.parse().map_err(|error| ServerError::Line(format!("{error}")))?;
+        Ok(Self { child, link })
+    }
+
+    /// What the process has used so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.child.id().map(Usage::of).unwrap_or_default()
+    }
+
+    /// Asks it to stop, and kills it when it does not.
+    pub(crate) async fn stop(mut self) {
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
+            // SAFETY: no pointers; the child is ours and not waited for yet, so the number is still its own.
+            unsafe { libc::kill(pid, libc::SIGTERM) };
+        }
+        if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// What a process has used, from `/proc`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// CPU time of all threads, in nanoseconds.
+    pub(crate) cpu_ns: u64,
+    /// Resident memory in bytes.
+    pub(crate) rss_bytes: u64,
+}
+
+impl Usage {
+    pub(crate) fn of(pid: u32) -> Self {
+        let folder = format!("/proc/{pid}");
+        // schedstat counts nanoseconds, stat ticks of 10 ms.
+        let cpu_ns = threads_ns(&folder).or_else(|| {
+            let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
+            Some(ticks(&stat)?.saturating_mul(10_000_000))
+        });
+        let rss_bytes = fs::read_to_string(format!("{folder}/status")).ok().and_then(|status| resident(&status));
+        Self { cpu_ns: cpu_ns.unwrap_or_default(), rss_bytes: rss_bytes.unwrap_or_default() }
+    }
+}
+
+/// Sum of the run time of all threads that live.
+fn threads_ns(folder: &str) -> Option<u64> {
+    let mut sum = None;
+    for thread in fs::read_dir(format!("{folder}/task")).ok()?.flatten() {
+        let stat = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        if let Some(ns) = stat.split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok()) {
+            sum = Some(sum.unwrap_or(0) + ns);
+        }
+    }
+    sum
+}
+
+/// utime + stime of a `stat` line (proc(5)), in ticks. The name in parentheses may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    user.checked_add(system)
+}
+
+/// VmRSS of a `status` file, in bytes.
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1_024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_name_cannot_disturb_the_numbers() {
+        let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1 0 5 6 7";
+        assert_eq!(ticks(stat), Some(300));
+        assert_eq!(ticks("42 (cut) S 1 2"), None);
+        assert_eq!(resident("Name:\tx\nVmRSS:\t   2048 kB\n"), Some(2_097_152));
+    }
+
+    #[test]
+    fn this_process_uses_something() {
+        let usage = Usage::of(std::process::id());
+        assert!(usage.rss_bytes > 100_000);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_no_server_is_named() {
+        let none = ChildServer::start(Path::new("/no/such/program"), &[]).await;
+        assert!(matches!(none, Err(ServerError::Start { .. })));
+        let ends = ChildServer::start(Path::new("/bin/false"), &[]).await;
+        assert!(matches!(ends, Err(ServerError::Ended { .. })));
+    }
+}
