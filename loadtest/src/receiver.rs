@@ -91,7 +91,7 @@ impl Receiver {
         self.scratch.clear();
         self.scratch.extend_from_slice(frame);
         match keys.open(Codec::Vp8, &mut self.scratch) {
-            Ok(opened) if self.scratch.get(opened.range).is_some_and(frame::is_ours) => {}
+            Ok(opened) if self.scratch.get(opened.range.clone()).is_some_and(frame::is_ours) => {}
             Err(OpenError::MissingKey) if self.held.len() < MAX_HELD => {
                 self.held.push_back((arrived_ns + HOLD_NS, frame.to_vec()));
             }

@@ -86,7 +86,7 @@ pub struct Report {
     pub server_cpu_s_per_mpkt: Option<f64>,
     /// CPU of the server process, of one core; `null` likewise.
     pub server_cpu: Option<f64>,
-    /// Growth of the server's memory from before the first to after the last join, per receiver; `null` likewise.
+    /// Growth of the server's memory from before the first receiver to the end, per receiver; `null` likewise.
     pub rss_bytes_per_subscriber: Option<u64>,
     /// What the independent bots saw.
     pub canaries: CanaryReport,

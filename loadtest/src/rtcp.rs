@@ -129,13 +129,6 @@ pub(crate) fn nack(own_ssrc: u32, media_ssrc: u32, missing: &[u16], out: &mut Ve
     }
 }
 
-/// Writes a picture loss indication (RFC 4585 section 6.3.1).
-pub(crate) fn picture_loss(own_ssrc: u32, media_ssrc: u32, out: &mut Vec<u8>) {
-    start(out, 1, 206, 2);
-    out.extend_from_slice(&own_ssrc.to_be_bytes());
-    out.extend_from_slice(&media_ssrc.to_be_bytes());
-}
-
 /// Writes transport-wide feedback for the packets from `base` on: arrival times in microseconds, `None` for a packet
 /// that has not come. All packets are told with two-bit symbols; deltas that do not fit 16 bits are left out.
 pub(crate) fn transport_feedback(
@@ -182,7 +175,7 @@ pub(crate) fn transport_feedback(
         out.extend_from_slice(&vector.to_be_bytes());
     }
     out.extend_from_slice(&deltas);
-    while (out.len() - begin) % 4 != 0 {
+    while !(out.len() - begin).is_multiple_of(4) {
         out.push(0);
     }
     let words = ((out.len() - begin) / 4 - 1) as u16;
@@ -216,7 +209,7 @@ mod tests {
     fn requests_are_found_behind_reports() {
         let mut packet = Vec::new();
         receiver_report(1, &[ReportBlock { ssrc: 2, ..Default::default() }], &mut packet);
-        picture_loss(1, 9, &mut packet);
+        packet.extend_from_slice(&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9]);
         assert_eq!(read(&packet), [Request::KeyFrame { ssrc: 9 }]);
     }
 

@@ -135,13 +135,7 @@ impl ReceiveBatch {
         // SAFETY: each header points to a vector and a control buffer of its own, all alive until the call returns,
         // with their true lengths.
         let count = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                headers.as_mut_ptr(),
-                BATCH as u32,
-                libc::MSG_DONTWAIT,
-                ptr::null_mut(),
-            )
+            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, ptr::null_mut())
         };
         let Ok(count) = usize::try_from(count) else {
             let error = io::Error::last_os_error();

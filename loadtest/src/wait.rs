@@ -79,8 +79,7 @@ impl Waiter {
         }
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; EVENTS];
         // SAFETY: the kernel writes at most `EVENTS` events.
-        let count =
-            unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), EVENTS as libc::c_int, 0) };
+        let count = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), EVENTS as libc::c_int, 0) };
         for event in events.iter().take(usize::try_from(count).unwrap_or_default()) {
             let token = event.u64;
             if token == Self::WAKE {

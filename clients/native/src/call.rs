@@ -325,9 +325,7 @@ impl Call {
             ServerMessage::Transport(transport) => CallEvent::Transport(transport),
             ServerMessage::TransportState(change) => CallEvent::TransportState(change.state),
             ServerMessage::Slots(slots) => CallEvent::Slots(slots),
-            ServerMessage::Published(published) => {
-                CallEvent::Published { cid: published.cid, track: published.track }
-            }
+            ServerMessage::Published(published) => CallEvent::Published { cid: published.cid, track: published.track },
             ServerMessage::Tracks(tracks) => CallEvent::Tracks(tracks),
             ServerMessage::Speakers(speakers) => CallEvent::Speakers(speakers.speakers),
             ServerMessage::Error(error) => CallEvent::Refused { re, error },

@@ -1,0 +1,103 @@
+//! `tacet load`: bots against a server, and what they measured.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use loadtest::{Options, RoomLink, Server, Trust, parse_fingerprint};
+use std::{path::PathBuf, time::Duration};
+
+/// Puts load on a call server and measures latency, loss and CPU.
+///
+/// Bots join a room with real signaling and real keys, publishers send sealed frames, subscribers count and open them.
+/// Without --server a server is started for the run, and its CPU and memory are measured too. A few more bots use an
+/// independent WebRTC stack and are reported apart ("canaries").
+#[derive(Args, Debug)]
+pub struct Load {
+    /// Bots that send one video stream each
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    publishers: usize,
+    /// Bots that receive every stream
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    subscribers: usize,
+    /// How long to measure
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    seconds: f64,
+    /// How long media flows before it is measured
+    #[arg(long, value_name = "S", default_value_t = 2.0)]
+    warmup: f64,
+    /// Room link of a server that runs already; put it in quotes, its part behind # matters
+    #[arg(long, value_name = "LINK")]
+    server: Option<RoomLink>,
+    /// SHA-256 of that server's self-signed certificate, as it prints it at its start
+    #[arg(long, value_name = "HEX", requires = "server", value_parser = pin)]
+    pin: Option<[u8; 32]>,
+    /// Packets a second of each publisher
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    pps: u32,
+    /// Bytes of RTP payload in each packet
+    #[arg(long, value_name = "BYTES", default_value_t = 1_100)]
+    size: usize,
+    /// Packets sent at once, like those of one large frame
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    burst: u32,
+    /// Subscribers authenticate packets but open no frames: for many subscribers
+    #[arg(long)]
+    light: bool,
+    /// Bots on the independent stack [default: 2, without subscribers to compare them with 0]
+    #[arg(long, value_name = "N")]
+    canaries: Option<usize>,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+fn pin(text: &str) -> Result<[u8; 32], &'static str> {
+    parse_fingerprint(text).ok_or("a SHA-256 is 64 hexadecimal digits, with or without colons")
+}
+
+fn seconds(name: &str, value: f64) -> anyhow::Result<Duration> {
+    Duration::try_from_secs_f64(value).with_context(|| format!("--{name} {value} is no time"))
+}
+
+impl Load {
+    fn options(self) -> anyhow::Result<Options> {
+        let server = match self.server {
+            Some(link) => Server::Running { link, trust: self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned) },
+            None => Server::Child { program: own_program()?, arguments: Vec::new() },
+        };
+        Ok(Options {
+            publishers: self.publishers,
+            subscribers: self.subscribers,
+            canaries: self.canaries.unwrap_or(if self.subscribers >= 2 { 2 } else { 0 }),
+            measure: seconds("seconds", self.seconds)?,
+            warmup: seconds("warmup", self.warmup)?,
+            pps: self.pps,
+            size: self.size,
+            burst: self.burst,
+            light: self.light,
+            server,
+        })
+    }
+
+    /// Runs the load and prints the result.
+    ///
+    /// # Errors
+    /// When there is no result, or when no frame was delivered at all.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let json = self.json;
+        let report = loadtest::run(&self.options()?).await?;
+        #[allow(clippy::print_stdout, reason = "the result is this command's output")]
+        if json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            print!("{report}");
+        }
+        if !report.delivered_anything() {
+            bail!("no frame was delivered");
+        }
+        Ok(())
+    }
+}
+
+fn own_program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("cannot find this program to start a server from; name one with --server")
+}
