@@ -34,6 +34,7 @@ mod keys;
 mod random;
 mod session;
 pub mod sframe;
+mod sorted;
 
 pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};

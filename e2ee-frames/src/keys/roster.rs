@@ -4,8 +4,11 @@
 //! A record per join id outlives its member: an old announce or key that comes back is known as old.
 
 use super::{announce::Verified, schedule::Epoch};
-use crate::ids::{ParticipantId, Seat};
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use crate::{
+    ids::{ParticipantId, Seat},
+    sorted::SortedMap,
+};
+use alloc::{string::String, vec::Vec};
 use crypto_box::{PublicKey, SalsaBox, SecretKey};
 use sha2::{Digest, Sha256};
 
@@ -45,6 +48,8 @@ pub(crate) struct Member {
     pub(crate) has_current: bool,
     /// Whether it holds the own key to be used next.
     pub(crate) has_pending: bool,
+    /// It asked for the own key and was not answered yet.
+    pub(crate) asked: bool,
     /// When a key request of it may be answered again.
     pub(crate) answer_after: u64,
     shared: Option<SharedKey>,
@@ -102,8 +107,8 @@ pub(crate) enum Admission {
 /// Verified devices by participant.
 #[derive(Default)]
 pub(crate) struct Roster {
-    members: BTreeMap<ParticipantId, Member>,
-    records: BTreeMap<[u8; 32], Record>,
+    members: SortedMap<ParticipantId, Member>,
+    records: SortedMap<[u8; 32], Record>,
     records_made: u64,
 }
 
@@ -135,19 +140,23 @@ impl Roster {
 
     /// The record of a join id, made if there is none.
     pub(crate) fn record(&mut self, join_id: &[u8; 32]) -> &mut Record {
-        if !self.records.contains_key(join_id) && self.records.len() >= MAX_RECORDS {
-            // Present members are few against the records, so the oldest absent one exists.
-            let present = |id: &[u8; 32]| self.members.values().any(|member| member.join_id == *id);
-            let oldest = self.records.iter().filter(|(id, _)| !present(id)).min_by_key(|(_, record)| record.order);
-            if let Some(oldest) = oldest.map(|(id, _)| *id) {
-                self.records.remove(&oldest);
+        if !self.records.contains(join_id) {
+            if self.records.len() >= MAX_RECORDS {
+                self.forget_oldest();
             }
+            self.records_made = self.records_made.saturating_add(1);
         }
-        let made = &mut self.records_made;
-        self.records.entry(*join_id).or_insert_with(|| {
-            *made = made.saturating_add(1);
-            Record { announce_seq: 0, last_key: None, erased: None, order: *made }
-        })
+        let order = self.records_made;
+        self.records.get_or_insert_with(*join_id, || Record { announce_seq: 0, last_key: None, erased: None, order })
+    }
+
+    /// Makes room for a record. Members are few against the records, so there is one of somebody who is gone.
+    fn forget_oldest(&mut self) {
+        let present = |id: &[u8; 32]| self.members.values().any(|member| member.join_id == *id);
+        let oldest = self.records.iter().filter(|(id, _)| !present(id)).min_by_key(|(_, record)| record.order);
+        if let Some(oldest) = oldest.map(|(id, _)| *id) {
+            self.records.remove(&oldest);
+        }
     }
 
     /// Takes a verified announce in. The caller has removed a different device of the same participant before.
@@ -190,10 +199,11 @@ impl Roster {
                     expires_at,
                     has_current: false,
                     has_pending: false,
+                    asked: false,
                     answer_after: 0,
                     shared: None,
                 };
-                self.members.insert(participant, member);
+                self.members.insert_new(participant, member);
                 Admission::New
             }
         }
@@ -214,10 +224,12 @@ impl Roster {
 
     /// Hash of everybody that a key is sealed among, the own device included.
     pub(crate) fn hash(&self, own: &[u8; 32]) -> [u8; 32] {
-        let mut ids: Vec<&[u8; 32]> = self.members.values().map(|member| &member.join_id).chain([own]).collect();
-        ids.sort_unstable();
+        let mut ids = SortedMap::default();
+        for id in self.members.values().map(|member| &member.join_id).chain([own]) {
+            ids.insert_new(id, ());
+        }
         let mut hash = Sha256::new_with_prefix(b"e2ee-frames/1 roster");
-        for id in ids {
+        for (id, ()) in ids.iter() {
             hash.update(id);
         }
         hash.finalize().into()

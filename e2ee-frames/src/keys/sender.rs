@@ -9,8 +9,8 @@ use crate::{
         context::{ROTATE_AT, SealContext},
         kid::Kid,
     },
+    sorted::SortedMap,
 };
-use alloc::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// Most streams that one key seals.
@@ -23,12 +23,12 @@ pub(crate) struct SendKey {
     seat: Seat,
     /// When its generation was made.
     made_at: u64,
-    contexts: BTreeMap<StreamId, SealContext>,
+    contexts: SortedMap<StreamId, SealContext>,
 }
 
 impl SendKey {
     pub(crate) fn new(key: SessionKey, seat: Seat, made_at: u64) -> Self {
-        Self { base_key: key.base_key(), key, seat, made_at, contexts: BTreeMap::new() }
+        Self { base_key: key.base_key(), key, seat, made_at, contexts: SortedMap::default() }
     }
 
     /// The same generation one step on, with fresh counters under fresh keys; `None` behind the last step.
@@ -60,13 +60,13 @@ impl SendKey {
 
     /// The context of a stream; `None` if there are too many streams.
     pub(crate) fn context(&mut self, stream: StreamId) -> Option<&mut SealContext> {
-        if !self.contexts.contains_key(&stream) {
+        if !self.contexts.contains(&stream) {
             if self.contexts.len() >= MAX_STREAMS || stream > StreamId::MAX {
                 return None;
             }
             let Epoch { generation, step } = self.epoch();
             let kid = Kid { step, generation: (generation % 8) as u8, seat: self.seat, stream };
-            self.contexts.insert(stream, SealContext::new(SUITE, &*self.base_key, kid.pack())?);
+            self.contexts.insert_new(stream, SealContext::new(SUITE, &*self.base_key, kid.pack())?);
         }
         self.contexts.get_mut(&stream)
     }
@@ -87,7 +87,7 @@ pub(crate) struct OwnKeys {
     pub(crate) pending: Option<Pending>,
     pub(crate) next_generation: u32,
     /// Open streams, and whether each was reported as ready.
-    pub(crate) streams: BTreeMap<StreamId, bool>,
+    pub(crate) streams: SortedMap<StreamId, bool>,
 }
 
 impl OwnKeys {

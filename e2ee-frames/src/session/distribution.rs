@@ -216,11 +216,11 @@ impl Session {
         if stream > StreamId::MAX {
             return Err(EventError::Malformed);
         }
-        if self.own.streams.contains_key(&stream) {
+        if self.own.streams.contains(&stream) {
             return Err(EventError::StreamAlreadyOpen);
         }
         let was_active = self.own.active();
-        self.own.streams.insert(stream, false);
+        self.own.streams.insert_new(stream, false);
         if self.seat.is_some() && !was_active {
             self.start();
         }
@@ -317,7 +317,7 @@ impl Session {
         for member in self.roster.iter_mut().filter(|member| member.seat.0 == requester) {
             if now >= member.answer_after {
                 member.answer_after = now.saturating_add(ANSWER_EVERY_MS);
-                self.asked.insert(member.participant);
+                member.asked = true;
                 asked = true;
             }
         }
@@ -328,12 +328,16 @@ impl Session {
     }
 
     fn answer(&mut self) {
-        let asked = core::mem::take(&mut self.asked);
-        let holders = |has: fn(&crate::keys::roster::Member) -> bool| -> Vec<ParticipantId> {
-            let members = asked.iter().filter_map(|participant| self.roster.get(*participant));
-            members.filter(|member| has(member)).map(|member| member.participant).collect()
-        };
-        let (current, pending) = (holders(|member| member.has_current), holders(|member| member.has_pending));
+        let (mut current, mut pending) = (Vec::new(), Vec::new());
+        for member in self.roster.iter_mut().filter(|member| member.asked) {
+            member.asked = false;
+            if member.has_current {
+                current.push(member.participant);
+            }
+            if member.has_pending {
+                pending.push(member.participant);
+            }
+        }
         self.seal_to(Which::Current, &current, Reason::Request);
         self.seal_to(Which::Pending, &pending, Reason::Request);
     }

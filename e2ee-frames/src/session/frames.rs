@@ -84,7 +84,7 @@ impl Session {
     ) -> Result<usize, SealError> {
         self.now = self.now.max(now);
         self.switch_if_due();
-        if !self.own.streams.contains_key(&stream) {
+        if !self.own.streams.contains(&stream) {
             return Err(SealError::StreamNotOpen);
         }
         let key = self.own.current.as_mut().ok_or(SealError::NoKey)?;

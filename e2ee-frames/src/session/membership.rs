@@ -161,7 +161,6 @@ impl Session {
             let record = self.roster.record(&member.join_id);
             record.erased = record.erased.max(erased);
             self.wanted.remove(&member.join_id);
-            self.asked.remove(participant);
             self.actions.push_back(Action::ParticipantRemoved { participant: *participant });
         }
         self.holders_left(held_current, held_pending);

@@ -23,7 +23,7 @@ pub use event::{Event, EventError};
 pub use frames::{OpenError, Opened, SealError};
 
 use crate::{
-    ids::{ParticipantId, Seat, StreamId},
+    ids::{ParticipantId, Seat},
     keys::{
         display::MAX_NAME_BYTES,
         identity::{Call, Identity},
@@ -33,12 +33,9 @@ use crate::{
         sender::OwnKeys,
     },
     random::Random,
+    sorted::SortedMap,
 };
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, VecDeque},
-    string::String,
-};
+use alloc::{boxed::Box, collections::VecDeque, string::String};
 use membership::Ephemeral;
 use reception::{Held, Wanted};
 
@@ -113,12 +110,11 @@ pub struct Session {
     own: OwnKeys,
     /// When newcomers are given a key.
     serve_at: Option<u64>,
-    /// When key requests are answered, and to whom.
+    /// When key requests are answered.
     answer_at: Option<u64>,
-    asked: alloc::collections::BTreeSet<ParticipantId>,
     held: VecDeque<Held>,
     /// Keys to ask for, by the sender's join id.
-    wanted: BTreeMap<[u8; 32], Wanted>,
+    wanted: SortedMap<[u8; 32], Wanted>,
     next_request_at: u64,
     actions: VecDeque<Action>,
 }
@@ -167,9 +163,8 @@ impl Session {
             own: OwnKeys::default(),
             serve_at: None,
             answer_at: None,
-            asked: alloc::collections::BTreeSet::new(),
             held: VecDeque::new(),
-            wanted: BTreeMap::new(),
+            wanted: SortedMap::default(),
             next_request_at: 0,
             actions: VecDeque::new(),
         };
@@ -256,9 +251,9 @@ impl Session {
         if self.own.current.is_none() {
             return;
         }
-        for (stream, ready) in &mut self.own.streams {
+        for (stream, ready) in self.own.streams.iter_mut() {
             if !core::mem::replace(ready, true) {
-                self.actions.push_back(Action::StreamReady { stream: StreamId(stream.0) });
+                self.actions.push_back(Action::StreamReady { stream: *stream });
             }
         }
     }

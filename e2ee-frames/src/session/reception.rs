@@ -174,7 +174,7 @@ impl Session {
         let now = self.now;
         let kid = Kid { stream: StreamId::MICROPHONE, ..kid }.pack();
         let ask_at = now.saturating_add(grace);
-        let wanted = self.wanted.entry(join_id).or_insert(Wanted { kid, ask_at, attempts: 0, last_seen: now });
+        let wanted = self.wanted.get_or_insert_with(join_id, || Wanted { kid, ask_at, attempts: 0, last_seen: now });
         wanted.kid = kid;
         wanted.last_seen = now;
         true
