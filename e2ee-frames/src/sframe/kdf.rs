@@ -2,7 +2,9 @@
 
 use super::suite::Suite;
 use hkdf::Hkdf;
-use sha2::{Sha256, Sha512};
+#[cfg(any(test, feature = "hazmat"))]
+use sha2::Sha256;
+use sha2::Sha512;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of the nonce and of the salt (Nn).
@@ -25,6 +27,7 @@ pub(crate) fn frame_keys(suite: Suite, base_key: &[u8], kid: u64) -> FrameKeys {
     let key = keys.key.get_mut(..suite.key_bytes()).unwrap_or_default();
     // Expanding fails only beyond 255 hash lengths.
     let expanded = match suite {
+        #[cfg(any(test, feature = "hazmat"))]
         Suite::Aes128GcmSha256 => {
             let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, base_key);
             prk.zeroize();

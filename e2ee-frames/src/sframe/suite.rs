@@ -6,7 +6,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum Suite {
-    /// 0x0004, for interoperability; sessions of this crate never choose it.
+    /// 0x0004, for interoperability by `hazmat`; sessions never choose it.
+    #[cfg(any(test, feature = "hazmat"))]
     Aes128GcmSha256 = 4,
     /// 0x0005, the suite of every session.
     Aes256GcmSha512 = 5,
@@ -23,6 +24,7 @@ impl Suite {
     #[must_use]
     pub fn key_bytes(self) -> usize {
         match self {
+            #[cfg(any(test, feature = "hazmat"))]
             Suite::Aes128GcmSha256 => 16,
             Suite::Aes256GcmSha512 => 32,
         }

@@ -1,7 +1,9 @@
 //! AES-GCM in Rust: everywhere, also in wasm.
 
 use super::{Aead, Unauthentic};
-use aes_gcm::{AeadInOut, Aes128Gcm, Aes256Gcm, KeyInit};
+#[cfg(any(test, feature = "hazmat"))]
+use aes_gcm::Aes128Gcm;
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use alloc::boxed::Box;
 
 /// RustCrypto's `aes-gcm`. Key schedules are erased on drop.
@@ -9,6 +11,7 @@ pub struct RustCrypto(Cipher);
 
 // Boxed: with software AES a schedule takes about a kilobyte, and contexts move.
 enum Cipher {
+    #[cfg(any(test, feature = "hazmat"))]
     Aes128(Box<Aes128Gcm>),
     Aes256(Box<Aes256Gcm>),
 }
@@ -16,6 +19,7 @@ enum Cipher {
 impl Aead for RustCrypto {
     fn new(key: &[u8]) -> Option<Self> {
         match key.len() {
+            #[cfg(any(test, feature = "hazmat"))]
             16 => Aes128Gcm::new_from_slice(key).ok().map(|cipher| Self(Cipher::Aes128(Box::new(cipher)))),
             32 => Aes256Gcm::new_from_slice(key).ok().map(|cipher| Self(Cipher::Aes256(Box::new(cipher)))),
             _ => None,
@@ -24,6 +28,7 @@ impl Aead for RustCrypto {
 
     fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16], Unauthentic> {
         match &self.0 {
+            #[cfg(any(test, feature = "hazmat"))]
             Cipher::Aes128(cipher) => cipher.encrypt_inout_detached(nonce.into(), aad, data.into()),
             Cipher::Aes256(cipher) => cipher.encrypt_inout_detached(nonce.into(), aad, data.into()),
         }
@@ -33,6 +38,7 @@ impl Aead for RustCrypto {
 
     fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<(), Unauthentic> {
         match &self.0 {
+            #[cfg(any(test, feature = "hazmat"))]
             Cipher::Aes128(cipher) => cipher.decrypt_inout_detached(nonce.into(), aad, data.into(), tag.into()),
             Cipher::Aes256(cipher) => cipher.decrypt_inout_detached(nonce.into(), aad, data.into(), tag.into()),
         }
