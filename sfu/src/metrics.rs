@@ -65,6 +65,8 @@ counters! {
     DropUnsealed = "drop_unsealed",
     /// Datagrams that the kernel refused, its buffer full or the destination unreachable.
     DropSend = "drop_send",
+    /// Datagrams that the kernel dropped because the socket's buffer was full.
+    DropReceive = "drop_receive",
     /// Datagrams longer than the receive buffer.
     DropTruncated = "drop_truncated",
     /// Faults that were contained: in a room, a transport, or a datagram of nobody.

@@ -117,21 +117,36 @@ pub(super) fn set_segment(header: &mut libc::msghdr, control: &mut Control, segm
     }
 }
 
-/// The segment size that the kernel has noted with datagrams it put together (`UDP_GRO`).
-pub(super) fn gro_segment(header: &libc::msghdr) -> Option<usize> {
+/// What the kernel notes with received datagrams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    /// Length of each of several datagrams that it has put into one buffer, but for the last (`UDP_GRO`).
+    pub(super) segment: Option<usize>,
+    /// Datagrams that it has dropped since the socket was made, because the buffer was full (`SO_RXQ_OVFL`).
+    pub(super) overflows: Option<u32>,
+}
+
+/// Reads the control messages of a received message.
+pub(super) fn notes(header: &libc::msghdr) -> Notes {
+    let mut notes = Notes::default();
     // SAFETY: the kernel has filled the control buffer up to `msg_controllen`; the macros stay within.
     let mut message = unsafe { libc::CMSG_FIRSTHDR(header) };
     while !message.is_null() {
         // SAFETY: not null, so it points to a header within the control buffer, followed by data of its length.
         unsafe {
-            if (*message).cmsg_level == libc::SOL_UDP && (*message).cmsg_type == libc::UDP_GRO {
-                let segment = libc::CMSG_DATA(message).cast::<libc::c_int>().read_unaligned();
-                return usize::try_from(segment).ok().filter(|segment| *segment > 0);
+            let data = libc::CMSG_DATA(message);
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::SOL_UDP, libc::UDP_GRO) => {
+                    let segment = data.cast::<libc::c_int>().read_unaligned();
+                    notes.segment = usize::try_from(segment).ok().filter(|segment| *segment > 0);
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => notes.overflows = Some(data.cast::<u32>().read_unaligned()),
+                _ => {}
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    None
+    notes
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@
 mod driver;
 mod message;
 mod poll;
+mod receive;
+mod send;
 mod socket;
 
 use crate::{
@@ -24,7 +26,8 @@ use crate::{
 };
 use driver::Driver;
 use poll::Wakeup;
-use socket::Socket;
+use receive::Receiver;
+use send::Sender;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -41,7 +44,8 @@ use std::{
 pub struct SfuConfig {
     /// Number of workers, each a thread; at least one. One per core is right.
     pub workers: usize,
-    /// Address of the workers' sockets. An unspecified address serves all interfaces.
+    /// Address of the workers' sockets. An unspecified address serves all interfaces; on a machine with several
+    /// addresses name one, since the kernel picks which of them it answers from.
     pub bind: IpAddr,
     /// Port of the first worker; the next one has the next port. With 0 the system picks each.
     pub port: u16,
@@ -99,8 +103,8 @@ impl Sfu {
                     io::Error::new(io::ErrorKind::InvalidInput, "there are not so many ports above the first")
                 })?,
             };
-            let socket = Socket::bind(SocketAddr::new(config.bind, port))?;
-            let port = socket.local_addr()?.port();
+            let bound = socket::bind(SocketAddr::new(config.bind, port))?;
+            let port = bound.socket.local_addr()?.port();
             let worker = Worker::new(WorkerConfig {
                 identity: identity.clone(),
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
@@ -113,7 +117,9 @@ impl Sfu {
             let on_event = on_event.clone();
             let driver = Driver {
                 worker,
-                socket,
+                socket: bound.socket,
+                receiver: Receiver::new(),
+                sender: Sender::new(config.bind.is_ipv6(), bound.segmentation),
                 inbox,
                 wakeup: wakeup.clone(),
                 stop: stop.clone(),

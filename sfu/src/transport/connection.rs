@@ -94,7 +94,12 @@ impl Connection {
     }
 
     /// The client's parameters. A second time with a new user name is an ICE restart; the certificate must stay.
-    pub(crate) fn connect(&mut self, remote: RemoteTransport) -> Result<Option<TransportState>, CommandError> {
+    pub(crate) fn connect(
+        &mut self,
+        now: Instant,
+        remote: RemoteTransport,
+        outbox: &mut Outbox,
+    ) -> Result<Option<TransportState>, CommandError> {
         let other = self.remote_fingerprint.is_some_and(|known| known != remote.fingerprint);
         if remote.ufrag.is_empty() || remote.pwd.is_empty() || other {
             return Err(CommandError::Invalid);
@@ -104,7 +109,7 @@ impl Connection {
             return Ok(None);
         }
         let event = self.dtls.expect(remote.fingerprint);
-        Ok(self.on_dtls(event))
+        Ok(self.on_dtls(now, event, outbox))
     }
 
     /// A connectivity check that names our user name fragment.
@@ -130,7 +135,7 @@ impl Connection {
     ) -> Option<TransportState> {
         let to = self.ice.path().unwrap_or(from);
         let event = self.dtls.handle_datagram(now, datagram, |record| outbox.datagram(to, record));
-        self.on_dtls(event)
+        self.on_dtls(now, event, outbox)
     }
 
     /// Opens SRTP or SRTCP from a proven address, in place.
@@ -178,7 +183,7 @@ impl Connection {
                 outbox.datagram(to, record);
             }
         });
-        self.on_dtls(event)
+        self.on_dtls(now, event, outbox)
     }
 
     /// Notices that the client has fallen silent.
@@ -200,13 +205,17 @@ impl Connection {
         self.enter(TransportState::Failed)
     }
 
-    fn on_dtls(&mut self, event: Option<DtlsEvent>) -> Option<TransportState> {
+    fn on_dtls(&mut self, now: Instant, event: Option<DtlsEvent>, outbox: &mut Outbox) -> Option<TransportState> {
         match event? {
             DtlsEvent::Keyed(opener, sealer) => {
                 self.srtp = Some((opener, sealer));
                 self.enter(TransportState::Connected)
             }
-            DtlsEvent::Failed => self.fail(),
+            DtlsEvent::Failed => {
+                // With a wrong certificate the client believes to be connected; tell it.
+                self.close(now, outbox);
+                self.fail()
+            }
             DtlsEvent::Closed => {
                 self.srtp = None;
                 self.enter(TransportState::Closed)

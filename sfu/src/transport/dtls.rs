@@ -183,7 +183,8 @@ impl Dtls {
                 Output::KeyingMaterial(material, profile) => self.material = Some((material, profile)),
                 Output::CloseNotify => closed = true,
                 Output::Timeout(at) => {
-                    self.timeout = Some(at).filter(|at| at.saturating_duration_since(now) < NO_TIMEOUT);
+                    let awaited = self.stage != Stage::Over && at.saturating_duration_since(now) < NO_TIMEOUT;
+                    self.timeout = Some(at).filter(|_| awaited);
                     break;
                 }
                 // Nobody has business sending application data.
@@ -223,8 +224,8 @@ impl Dtls {
     }
 
     fn fail(&mut self) -> Option<DtlsEvent> {
+        // The engine stays for a good-bye.
         self.stage = Stage::Over;
-        self.engine = None;
         self.timeout = None;
         self.material = None;
         Some(DtlsEvent::Failed)

@@ -23,6 +23,7 @@ pub struct Outbox {
     /// `..live` are in use; the rest keep their buffers.
     runs: Vec<Run>,
     live: usize,
+    packets: usize,
     /// Moves with every [`clear`](Self::clear), so that open runs of before are not written to.
     generation: u64,
 }
@@ -115,15 +116,16 @@ impl Outbox {
         self.runs.iter().take(self.live).filter(|run| run.whole > 0)
     }
 
-    /// Whether there is nothing to send.
+    /// Number of packets.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.runs().next().is_none()
+    pub fn packets(&self) -> usize {
+        self.packets
     }
 
     /// Forgets everything, sent or not, and keeps the buffers.
     pub fn clear(&mut self) {
         self.live = 0;
+        self.packets = 0;
         self.generation += 1;
         self.runs.truncate(MAX_SPARE);
     }
@@ -136,6 +138,7 @@ impl Outbox {
             Ok::<_, std::convert::Infallible>(())
         });
         run.open = false;
+        self.packets += 1;
     }
 
     /// Adds a packet of `len` bytes, which `seal` appends, to the transport's open run or to a new one.
@@ -148,10 +151,25 @@ impl Outbox {
     ) -> Result<(), E> {
         let current = open.generation == self.generation + 1;
         if let Some(run) = self.runs.get_mut(open.index).filter(|run| current && run.accepts(to, len)) {
-            return run.append(seal);
+            run.append(seal)?;
+        } else {
+            *open = OpenRun { generation: self.generation + 1, index: self.live };
+            self.begin(to).append(seal)?;
         }
-        *open = OpenRun { generation: self.generation + 1, index: self.live };
-        self.begin(to).append(seal)
+        self.packets += 1;
+        Ok(())
+    }
+
+    /// Packets that only look sealed, for tests of what comes after.
+    #[cfg(test)]
+    pub(crate) fn fill(&mut self, to: SocketAddr, lengths: &[usize]) {
+        let mut open = OpenRun::default();
+        for len in lengths {
+            let Ok(()) = self.sealed(&mut open, to, *len, |out| {
+                out.resize(out.len() + len, 0xab);
+                Ok::<_, std::convert::Infallible>(())
+            });
+        }
     }
 
     fn begin(&mut self, to: SocketAddr) -> &mut Run {
@@ -209,7 +227,7 @@ mod tests {
         }
         assert_eq!(outbox.runs().map(Run::packets).collect::<Vec<_>>(), [64, 64, 22]);
         outbox.clear();
-        assert!(outbox.is_empty());
+        assert_eq!((outbox.packets(), outbox.runs().count()), (0, 0));
         for _ in 0..60 {
             put(&mut outbox, &mut open, 1, 1_400);
         }

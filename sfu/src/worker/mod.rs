@@ -189,7 +189,7 @@ impl Worker {
             Command::Connect { participant, remote } => {
                 let key = self.transports.key_of(participant)?;
                 self.turn = Turn::Transport(key);
-                self.transports.connect(key, remote, &mut self.events)
+                self.transports.connect(now, key, remote, &mut self.events)
             }
             Command::Publish { participant, track, publication } => {
                 self.room_command(participant, |room, _| room.publish(participant, track, publication))

@@ -128,12 +128,13 @@ impl Transports {
     /// Takes the client's parameters.
     pub(super) fn connect(
         &mut self,
+        now: Instant,
         key: usize,
         remote: RemoteTransport,
         events: &mut VecDeque<Event>,
     ) -> Result<(), CommandError> {
-        let connection = self.connection(key).ok_or(CommandError::NoParticipant)?;
-        let state = connection.connect(remote)?;
+        let entry = self.entries.get_mut(key).ok_or(CommandError::NoParticipant)?;
+        let state = entry.connection.connect(now, remote, &mut self.outbox)?;
         self.report(key, state, events);
         Ok(())
     }
