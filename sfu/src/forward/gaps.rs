@@ -29,7 +29,8 @@ pub(crate) struct Gaps {
     /// In ascending order of `seq`.
     missing: Vec<Missing>,
     highest: Option<u64>,
-    outage: bool,
+    /// More was lost than can be asked for; since when.
+    outage: Option<Instant>,
 }
 
 /// What [`Gaps::due`] asks of the caller.
@@ -55,7 +56,7 @@ impl Gaps {
             let gap = extended - highest - 1;
             if gap > (MOST_MISSING - self.missing.len()) as u64 {
                 self.missing.clear();
-                self.outage = true;
+                self.outage = Some(now);
             } else {
                 let new = |seq| Missing { seq, since: now, asked: now, tries: 0 };
                 self.missing.extend((highest + 1..extended).map(new));
@@ -69,7 +70,7 @@ impl Gaps {
 
     /// Appends the packets that are to be asked for now.
     pub(crate) fn due(&mut self, now: Instant, rtt: Duration, ask_for: &mut Vec<u64>) -> Verdict {
-        let mut broken = std::mem::take(&mut self.outage);
+        let mut broken = self.outage.take().is_some();
         self.missing.retain_mut(|missing| {
             let given_up = now.saturating_duration_since(missing.since) >= GIVEN_UP;
             if given_up || (missing.tries == TRIES && now >= missing.retry_at(rtt)) {
@@ -88,7 +89,8 @@ impl Gaps {
 
     /// When [`Self::due`] has something to do.
     pub(crate) fn deadline(&self, rtt: Duration) -> Option<Instant> {
-        self.missing.iter().map(|missing| missing.retry_at(rtt).min(missing.since + GIVEN_UP)).min()
+        let retries = self.missing.iter().map(|missing| missing.retry_at(rtt).min(missing.since + GIVEN_UP));
+        retries.chain(self.outage).min()
     }
 }
 
@@ -152,6 +154,7 @@ mod tests {
         let (mut gaps, start) = (Gaps::default(), Instant::now());
         gaps.on_packet(start, 1);
         gaps.on_packet(start, 20_000);
+        assert_eq!(gaps.deadline(RTT), Some(start));
         assert_eq!(due(&mut gaps, start), (vec![], Verdict::Broken));
         assert_eq!(due(&mut gaps, start), (vec![], Verdict::Repairable));
     }

@@ -1,0 +1,246 @@
+//! Rooms on a simulated network: what clients see of a call when packets are lost, late, reordered and doubled.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod simulation;
+
+use proptest::prelude::*;
+use sfu::{Event, TrackId, media::Codec};
+use simulation::{
+    World,
+    link::LinkConfig,
+    publisher::{FRAME, ntp},
+    receiver::{Frame, SlotReceiver},
+};
+
+/// Three people, everybody sees everybody.
+fn three_way(seed: u64, config: LinkConfig) -> World {
+    let mut world = World::new(seed, config);
+    let places: Vec<usize> = (0..3).map(|_| world.join()).collect();
+    let tracks: Vec<TrackId> = places.iter().map(|&place| world.publish_video(place)).collect();
+    for &place in &places {
+        for (&other, &track) in places.iter().zip(&tracks).filter(|&(&other, _)| other != place) {
+            world.add_slot(place, &format!("v{other}"), Codec::Vp8);
+            world.set_slot(place, &format!("v{other}"), Some(track));
+        }
+    }
+    world
+}
+
+fn numbers_are_consecutive(frames: &[Frame]) -> bool {
+    frames.windows(2).all(|pair| pair[1].number == pair[0].number + 1)
+}
+
+#[test]
+fn every_frame_is_recovered_from_loss_on_both_legs() {
+    for seed in 1..4 {
+        let mut world = three_way(seed, LinkConfig::BAD);
+        world.run(6_000);
+        // Nothing new is sent while the last repairs come.
+        world.clients.iter_mut().for_each(|client| client.video.as_mut().unwrap().paused = true);
+        world.run(1_500);
+        for client in &world.clients {
+            for slot in client.slots.values() {
+                let frames = slot.frames();
+                assert!(frames.len() > 150, "seed {seed}: only {} frames", frames.len());
+                assert!(numbers_are_consecutive(&frames), "seed {seed}: a frame is missing");
+                assert!(slot.repaired > 10);
+                assert!(slot.duplicates < slot.packets.len() as u64 / 3, "repairs are few");
+            }
+        }
+        let stats = world.room.stats();
+        assert!(stats.nacked > 0 && stats.duplicate > 0 && stats.retransmitted > 0, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_perfect_network_costs_no_repair_at_all() {
+    let mut world = three_way(1, LinkConfig::GOOD);
+    world.run(3_000);
+    let stats = world.room.stats();
+    assert_eq!((stats.nacked, stats.retransmitted, stats.duplicate), (0, 0, 0));
+    assert!(world.slot(0, "v1").missing().is_empty());
+    assert_eq!(world.clients[0].video.as_ref().unwrap().key_frames, 2, "the first, and one for both receivers");
+}
+
+#[test]
+fn late_joiners_get_a_key_frame_soon_and_few_are_made() {
+    let mut world = World::new(7, LinkConfig::GOOD);
+    let publisher = world.join();
+    let track = world.publish_video(publisher);
+    world.run(3_000);
+    assert_eq!(world.clients[publisher].video.as_ref().unwrap().asked_for_key_frames, 0, "nobody watches");
+    for _ in 0..20 {
+        let joiner = world.join();
+        world.add_slot(joiner, "v", Codec::Vp8);
+        world.set_slot(joiner, "v", Some(track));
+        world.run(25);
+    }
+    world.run_until(500, |world| (1..=20).all(|joiner| !world.slot(joiner, "v").frames().is_empty()));
+    world.run(2_000);
+    let asked = world.clients[publisher].video.as_ref().unwrap().asked_for_key_frames;
+    assert!((2..=4).contains(&asked), "asked {asked} times");
+    for joiner in 1..=20 {
+        let frames = world.slot(joiner, "v").frames();
+        assert!(frames[0].key && numbers_are_consecutive(&frames));
+    }
+}
+
+#[test]
+fn a_lost_request_or_key_frame_is_asked_for_again() {
+    for seed in 1..6 {
+        let mut world = World::new(seed, LinkConfig { loss: 400, ..LinkConfig::GOOD });
+        let (publisher, receiver) = (world.join(), world.join());
+        let track = world.publish_video(publisher);
+        world.run(1_000);
+        world.add_slot(receiver, "v", Codec::Vp8);
+        world.set_slot(receiver, "v", Some(track));
+        world.run_until(10_000, |world| !world.slot(receiver, "v").frames().is_empty());
+    }
+}
+
+#[test]
+fn an_outage_of_a_publisher_ends_with_a_key_frame() {
+    let mut world = three_way(3, LinkConfig::GOOD);
+    world.run(1_000);
+    world.clients[0].uplink.config.loss = 1_000;
+    world.run(4_000);
+    world.clients[0].uplink.config.loss = 0;
+    let (before, repaired_from) = (world.slot(1, "v0").frames().len(), world.ms());
+    world.run(1_500);
+    let frames = world.slot(1, "v0").frames();
+    let first_key = frames[before..].iter().find(|frame| frame.key).expect("a key frame");
+    assert!(first_key.made < repaired_from + 200);
+    assert!(frames.last().unwrap().made > world.ms() - 3 * FRAME);
+}
+
+#[test]
+fn padding_leaves_no_gaps() {
+    let mut world = three_way(5, LinkConfig::GOOD);
+    world.clients[0].video.as_mut().unwrap().padding = true;
+    world.run(2_000);
+    let slot = world.slot(1, "v0");
+    assert!(slot.missing().is_empty() && slot.packets.values().all(|packet| !packet.payload.is_empty()));
+    assert!(world.room.stats().padding > 50);
+    assert_eq!(world.room.stats().retransmitted, 0);
+}
+
+#[test]
+fn the_mid_is_on_every_packet_until_the_receiver_knows_it() {
+    let mut world = three_way(5, LinkConfig::GOOD);
+    world.run(400);
+    let slot = world.slot(1, "v0");
+    assert_eq!(slot.mids, slot.packets.len() as u64);
+    world.run(2_000);
+    let slot = world.slot(1, "v0");
+    assert!(slot.mids < slot.packets.len() as u64 / 2);
+}
+
+/// Frames that follow each other in a slot follow each other in picture id and time, whoever made them.
+fn assert_continuous(slot: &SlotReceiver) {
+    for pair in slot.frames().windows(2) {
+        let step = pair[1].picture.wrapping_sub(pair[0].picture) & 0x7fff;
+        let ticks = pair[1].timestamp.wrapping_sub(pair[0].timestamp).cast_signed();
+        assert!((1..20).contains(&step), "picture ids step by {step}");
+        assert!((1..2 * 90_000).contains(&ticks), "timestamps step by {ticks}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_slot_is_one_stream_however_its_sources_change(
+        seed in any::<u64>(),
+        switches in prop::collection::vec((20u64..400, 0usize..4), 1..12),
+    ) {
+        let mut world = three_way(seed, LinkConfig::BAD);
+        world.clients[1].video.as_mut().unwrap().padding = true;
+        let receiver = world.join();
+        world.add_slot(receiver, "v", Codec::Vp8);
+        for (wait, source) in switches {
+            let track = world.clients.get(source).filter(|client| client.video.is_some()).map(|c| TrackId(c.id.0 * 10));
+            world.set_slot(receiver, "v", track);
+            world.run(wait);
+        }
+        world.set_slot(receiver, "v", Some(TrackId(10)));
+        world.run(1_500);
+        let slot = world.slot(receiver, "v");
+        prop_assert!(!slot.frames().is_empty());
+        assert_continuous(slot);
+    }
+}
+
+/// When a packet was made, by a slot's sender report, on the publisher's wall clock in ms.
+fn made(slot: &SlotReceiver, timestamp: u32, clock: i64) -> i64 {
+    let report = slot.report.unwrap();
+    let wall = (u128::from(report.ntp) * 1_000) >> 32;
+    wall as i64 + i64::from(timestamp.wrapping_sub(report.timestamp).cast_signed()) * 1_000 / clock
+}
+
+#[test]
+fn sound_and_picture_of_a_publisher_meet_after_every_switch() {
+    let mut world = World::new(11, LinkConfig { loss: 10, ..LinkConfig::BAD });
+    let mut tracks = Vec::new();
+    for place in 0..3 {
+        world.join();
+        tracks.push((world.publish_video(place), world.publish_audio(place)));
+        let skew = world.clients[place].video.as_ref().unwrap().skew;
+        world.clients[place].audio.as_mut().unwrap().skew = skew;
+    }
+    let receiver = world.join();
+    world.add_slot(receiver, "v", Codec::Vp8);
+    world.add_slot(receiver, "a", Codec::Opus);
+    world.run(2_000);
+    for round in 0..6 {
+        let (picture, sound) = tracks[round % 3];
+        world.set_slot(receiver, "v", Some(picture));
+        world.set_slot(receiver, "a", Some(sound));
+        world.run(450);
+
+        let skew = world.clients[round % 3].video.as_ref().unwrap().skew;
+        let cname = world.clients[round % 3].id.0.to_string();
+        let (video, audio) = (world.slot(receiver, "v"), world.slot(receiver, "a"));
+        let frame = *video.frames().last().unwrap();
+        let sample = audio.packets.values().last().unwrap();
+        let sampled = u64::from_be_bytes(*sample.payload.first_chunk().unwrap());
+        assert!(frame.made + 200 > world.ms() && sampled + 200 > world.ms());
+        let picture_error = made(video, frame.timestamp, 90_000) - (skew + frame.made) as i64;
+        let sound_error = made(audio, sample.timestamp, 48_000) - (skew + sampled) as i64;
+        assert!((picture_error - sound_error).abs() <= 60, "{picture_error} ms and {sound_error} ms");
+        assert!(ntp(skew, 0) <= video.report.unwrap().ntp, "the wall clock is the publisher's");
+        assert_eq!((video.cname.as_deref(), audio.cname.as_deref()), (Some(cname.as_bytes()), Some(cname.as_bytes())));
+    }
+}
+
+#[test]
+fn who_speaks_is_told_when_it_changes() {
+    let mut world = World::new(2, LinkConfig::GOOD);
+    for place in 0..2 {
+        world.join();
+        world.publish_audio(place);
+    }
+    let speakers = |world: &World| {
+        world
+            .events
+            .iter()
+            .map(|event| match event {
+                Event::Speakers { levels, .. } => levels.iter().map(|(participant, _)| participant.0).collect(),
+                other => panic!("{other:?}"),
+            })
+            .collect::<Vec<Vec<u32>>>()
+    };
+    world.run(2_000);
+    assert!(speakers(&world).is_empty());
+    world.clients[0].audio.as_mut().unwrap().level = 20;
+    world.run(1_000);
+    assert_eq!(speakers(&world), [vec![1]]);
+    world.clients[1].audio.as_mut().unwrap().level = 10;
+    world.run(1_000);
+    world.room.set_muted(world.clients[1].id, TrackId(21), true).unwrap();
+    world.clients[0].audio.as_mut().unwrap().level = 100;
+    world.run(3_000);
+    let told = speakers(&world);
+    assert_eq!(told.last(), Some(&vec![]), "{told:?}");
+    assert!(told.contains(&vec![2, 1]) && told.len() <= 6, "{told:?}");
+}

@@ -1,0 +1,222 @@
+//! A room with clients around it on simulated links, in virtual time.
+//!
+//! Publishers send VP8-shaped frames and Opus-shaped packets, answer NACK by RTX and PLI by a key frame. Receivers ask
+//! for what they miss. Every packet that leaves the room is checked: no SSRC and sequence number may go to the same
+//! participant twice, since that would repeat an AES-GCM nonce.
+
+#![allow(dead_code, unreachable_pub)]
+
+pub mod link;
+pub mod publisher;
+pub mod receiver;
+
+use link::{Link, LinkConfig, Random};
+use publisher::{AudioSource, VideoSource};
+use receiver::SlotReceiver;
+use sfu::{
+    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, egress::Egress, media::Codec,
+    wire::rtcp,
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::{Duration, Instant},
+};
+
+/// What a room has sent.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub packets: Vec<(ParticipantId, Datagram)>,
+}
+
+/// A clear packet on a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Datagram {
+    Rtp(Vec<u8>),
+    Rtcp(Vec<u8>),
+}
+
+impl Egress for Outbox {
+    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
+        self.packets.push((to, Datagram::Rtp([header, payload].concat())));
+    }
+
+    fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
+        self.packets.push((to, Datagram::Rtcp(packet.to_vec())));
+    }
+}
+
+/// One participant's machine.
+pub struct Client {
+    pub id: ParticipantId,
+    pub uplink: Link,
+    pub downlink: Link,
+    pub video: Option<VideoSource>,
+    pub audio: Option<AudioSource>,
+    pub slots: BTreeMap<String, SlotReceiver>,
+}
+
+/// The room and everybody in it.
+pub struct World {
+    pub start: Instant,
+    pub now: Instant,
+    pub room: Room,
+    pub clients: Vec<Client>,
+    pub events: Vec<Event>,
+    pub random: Random,
+    config: LinkConfig,
+    outbox: Outbox,
+    nonces: HashSet<(ParticipantId, Ssrc, u16)>,
+}
+
+impl World {
+    pub fn new(seed: u64, config: LinkConfig) -> Self {
+        let start = Instant::now();
+        Self {
+            start,
+            now: start,
+            room: Room::new(RoomId(1)),
+            clients: Vec::new(),
+            events: Vec::new(),
+            random: Random::new(seed),
+            config,
+            outbox: Outbox::default(),
+            nonces: HashSet::new(),
+        }
+    }
+
+    /// Milliseconds since the beginning.
+    pub fn ms(&self) -> u64 {
+        u64::try_from((self.now - self.start).as_millis()).unwrap()
+    }
+
+    /// Adds a participant; gives its place.
+    pub fn join(&mut self) -> usize {
+        let place = self.clients.len();
+        let id = ParticipantId(u32::try_from(place).unwrap() + 1);
+        self.room.add_participant(id).unwrap();
+        self.clients.push(Client {
+            id,
+            uplink: Link::new(self.config, self.random.next()),
+            downlink: Link::new(self.config, self.random.next()),
+            video: None,
+            audio: None,
+            slots: BTreeMap::new(),
+        });
+        place
+    }
+
+    /// Lets a participant publish a camera.
+    pub fn publish_video(&mut self, client: usize) -> TrackId {
+        let id = self.clients[client].id;
+        let source = VideoSource::new(&mut self.random);
+        let mid = Mid::new("sv").unwrap();
+        let publication = Publication { codec: Codec::Vp8, mid, ssrc: source.ssrc, rtx: Some(source.rtx_ssrc) };
+        let track = TrackId(id.0 * 10);
+        self.room.publish(id, track, publication).unwrap();
+        self.clients[client].video = Some(source);
+        track
+    }
+
+    /// Lets a participant publish a microphone.
+    pub fn publish_audio(&mut self, client: usize) -> TrackId {
+        let id = self.clients[client].id;
+        let source = AudioSource::new(&mut self.random);
+        let mid = Mid::new("sa").unwrap();
+        let publication = Publication { codec: Codec::Opus, mid, ssrc: source.ssrc, rtx: None };
+        let track = TrackId(id.0 * 10 + 1);
+        self.room.publish(id, track, publication).unwrap();
+        self.clients[client].audio = Some(source);
+        track
+    }
+
+    /// Adds an active slot.
+    pub fn add_slot(&mut self, client: usize, mid: &str, codec: Codec) {
+        let id = self.clients[client].id;
+        let (ssrc, rtx) = self.room.add_slot(id, Mid::new(mid).unwrap(), codec).unwrap();
+        self.room.activate_slot(self.now, id, Mid::new(mid).unwrap(), &mut self.outbox).unwrap();
+        self.clients[client].slots.insert(mid.to_owned(), SlotReceiver::new(ssrc, rtx));
+    }
+
+    /// Puts a track into a slot.
+    pub fn set_slot(&mut self, client: usize, mid: &str, track: Option<TrackId>) {
+        let id = self.clients[client].id;
+        self.room.set_slot(self.now, id, Mid::new(mid).unwrap(), track, &mut self.outbox).unwrap();
+    }
+
+    pub fn slot(&self, client: usize, mid: &str) -> &SlotReceiver {
+        &self.clients[client].slots[mid]
+    }
+
+    /// Runs for a while.
+    pub fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.step();
+        }
+    }
+
+    /// Runs until something holds; panics if it does not within the time.
+    pub fn run_until(&mut self, ms: u64, mut holds: impl FnMut(&Self) -> bool) {
+        for _ in 0..ms {
+            if holds(self) {
+                return;
+            }
+            self.step();
+        }
+        panic!("did not happen within {ms} ms");
+    }
+
+    /// One millisecond.
+    fn step(&mut self) {
+        self.now += Duration::from_millis(1);
+        let (now, ms) = (self.now, self.ms());
+        for client in &mut self.clients {
+            let mut up = Vec::new();
+            if let Some(video) = &mut client.video {
+                video.produce(ms, &mut up);
+            }
+            if let Some(audio) = &mut client.audio {
+                audio.produce(ms, &mut up);
+            }
+            for slot in client.slots.values_mut() {
+                slot.produce(ms, &mut up);
+            }
+            up.into_iter().for_each(|datagram| client.uplink.send(ms, datagram));
+            for datagram in client.uplink.arrived(ms) {
+                match datagram {
+                    Datagram::Rtp(packet) => self.room.receive_rtp(now, client.id, &packet, &mut self.outbox),
+                    Datagram::Rtcp(packet) => self.room.receive_rtcp(now, client.id, &packet, &mut self.outbox),
+                }
+            }
+        }
+        if self.room.next_deadline().is_some_and(|at| at <= now) {
+            self.room.tick(now, &mut self.outbox);
+            assert!(self.room.next_deadline().is_none_or(|at| at > now), "a tick leaves nothing due");
+        }
+        self.events.extend(std::iter::from_fn(|| self.room.poll_event()));
+        for (to, datagram) in std::mem::take(&mut self.outbox.packets) {
+            if let Datagram::Rtp(packet) = &datagram {
+                let view = sfu::wire::rtp::RtpPacket::parse(packet).unwrap();
+                assert!(self.nonces.insert((to, view.ssrc, view.seq.0)), "a nonce is repeated");
+            }
+            let client = self.clients.iter_mut().find(|client| client.id == to).unwrap();
+            client.downlink.send(ms, datagram);
+        }
+        for client in &mut self.clients {
+            for datagram in client.downlink.arrived(ms) {
+                match datagram {
+                    Datagram::Rtp(packet) => client.slots.values_mut().for_each(|slot| slot.on_rtp(ms, &packet)),
+                    Datagram::Rtcp(packet) => {
+                        let mut answers = Vec::new();
+                        for part in rtcp::parse(&packet) {
+                            if let Some(video) = &mut client.video {
+                                video.on_rtcp(&part, &mut answers);
+                            }
+                            client.slots.values_mut().for_each(|slot| slot.on_rtcp(ms, &part));
+                        }
+                        answers.into_iter().for_each(|datagram| client.uplink.send(ms, datagram));
+                    }
+                }
+            }
+        }
+    }
+}
