@@ -59,6 +59,8 @@ counters! {
     DropReplayed = "drop_replayed",
     /// SRTP dropped: over the limit of SSRCs, or the key is used up.
     DropLimit = "drop_limit",
+    /// Datagrams dropped: the client sends more than it may.
+    DropRate = "drop_rate",
     /// Packets for a participant without keys, without a path or without consent.
     DropUnreachable = "drop_unreachable",
     /// Packets that SRTP refused to seal: a number used twice, no RTP.

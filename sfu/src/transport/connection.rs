@@ -8,6 +8,7 @@
 //! ```
 
 use super::{
+    allowance::Allowance,
     demux::Protocol,
     dtls::{Dtls, DtlsEvent, Identity, Role},
     ice::{Check, IceLite},
@@ -55,6 +56,7 @@ pub(crate) struct Connection {
     open_run: OpenRun,
     state: Option<TransportState>,
     remote_fingerprint: Option<[u8; 32]>,
+    allowance: Allowance,
 }
 
 impl Connection {
@@ -67,6 +69,7 @@ impl Connection {
             open_run: OpenRun::default(),
             state: None,
             remote_fingerprint: None,
+            allowance: Allowance::new(now),
         }
     }
 
@@ -110,6 +113,11 @@ impl Connection {
         }
         let event = self.dtls.expect(remote.fingerprint);
         Ok(self.on_dtls(now, event, outbox))
+    }
+
+    /// Whether the client may send a datagram of so many bytes now.
+    pub(crate) fn allows(&mut self, now: Instant, bytes: usize) -> bool {
+        self.allowance.take(now, bytes)
     }
 
     /// A connectivity check that names our user name fragment.

@@ -3,6 +3,7 @@
 //! Everything that leaves the process is made here: STUN replies, DTLS records, sealed SRTP and SRTCP. The types that a
 //! socket accepts have no constructor outside of this module, so that a clear packet cannot reach one.
 
+mod allowance;
 mod cipher;
 mod connection;
 mod demux;

@@ -404,6 +404,16 @@ mod tests {
     }
 
     #[test]
+    fn a_used_up_key_seals_nothing_more() {
+        let (mut sealer, _) = pair(Profile::Aes256Gcm);
+        (sealer.rtp_sealed, sealer.rtcp_sealed) = (RTP_KEY_LIMIT - 1, RTCP_KEY_LIMIT - 1);
+        seal(&mut sealer, 1, 1, b"last").unwrap();
+        assert_eq!(seal(&mut sealer, 1, 2, b""), Err(SrtpError::KeyExhausted));
+        sealer.seal_rtcp(&receiver_report(1), &mut Vec::new()).unwrap();
+        assert_eq!(sealer.seal_rtcp(&receiver_report(1), &mut Vec::new()), Err(SrtpError::KeyExhausted));
+    }
+
+    #[test]
     fn unencrypted_rtcp_is_refused() {
         let (mut sealer, mut opener) = pair(Profile::Aes256Gcm);
         let mut out = Vec::new();

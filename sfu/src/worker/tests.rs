@@ -338,6 +338,22 @@ fn an_address_in_use_is_not_given_to_another() {
 }
 
 #[test]
+fn a_client_that_floods_is_cut_off_for_the_second() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    let from = network.client(1).address;
+    for _ in 0..30_000 {
+        network.worker.receive(network.now, from, &mut [0x80; 60]);
+    }
+    assert!(network.worker.counters().get(Counter::DropRate) > 9_000);
+    network.send(1, 1);
+    assert_eq!(network.heard(2), 0);
+    network.run(Duration::from_secs(1));
+    network.send(1, 2);
+    assert_eq!(network.heard(2), 1);
+}
+
+#[test]
 fn commands_that_cannot_be_are_refused() {
     let mut network = Network::new();
     network.join(1, 1);

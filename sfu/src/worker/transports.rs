@@ -194,6 +194,10 @@ impl Transports {
                 };
                 touches(key);
                 let Entry { connection, .. } = self.entries.get_mut(key)?;
+                if !connection.allows(now, datagram.len()) {
+                    self.counters.add(Counter::DropRate, 1);
+                    return None;
+                }
                 if protocol == Protocol::Dtls {
                     let state = connection.handle_dtls(now, from, datagram, &mut self.outbox);
                     self.after_handshake_step(key, state, events);
