@@ -15,7 +15,7 @@ use crate::{
 use std::{
     io,
     mem::MaybeUninit,
-    net::{SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     os::fd::{AsFd, AsRawFd},
     time::Duration,
 };
@@ -24,6 +24,9 @@ use std::{
 const BATCH: usize = 64;
 /// How long a full send buffer may stop the worker, per outbox.
 const PATIENCE: Duration = Duration::from_millis(2);
+
+/// Fills places of a batch that are not in use.
+const UNUSED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// How a socket sends.
 #[derive(Debug)]
@@ -41,7 +44,8 @@ impl Sender {
 
     /// Sends all runs. What the kernel does not take, after a moment of patience, is dropped and counted.
     pub(super) fn send(&mut self, socket: &UdpSocket, outbox: &Outbox, counters: &mut Counters) {
-        let mut flush = Flush { sender: self, socket, counters, batch: Vec::with_capacity(BATCH), patient: true };
+        let batch = [Train::single(UNUSED, &[]); BATCH];
+        let mut flush = Flush { sender: self, socket, counters, batch, len: 0, patient: true };
         for run in outbox.runs() {
             if run.packets() == 1 || flush.sender.segmentation {
                 flush.push(Train::of(run));
@@ -77,21 +81,26 @@ struct Flush<'a> {
     sender: &'a mut Sender,
     socket: &'a UdpSocket,
     counters: &'a mut Counters,
-    batch: Vec<Train<'a>>,
+    batch: [Train<'a>; BATCH],
+    /// So many of the batch are waiting.
+    len: usize,
     patient: bool,
 }
 
 impl<'a> Flush<'a> {
     fn push(&mut self, train: Train<'a>) {
-        self.batch.push(train);
-        if self.batch.len() == BATCH {
+        if let Some(place) = self.batch.get_mut(self.len) {
+            *place = train;
+            self.len += 1;
+        }
+        if self.len == BATCH {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        let batch = std::mem::take(&mut self.batch);
-        let mut rest = &batch[..];
+        let batch = self.batch;
+        let mut rest = batch.get(..std::mem::take(&mut self.len)).unwrap_or_default();
         while let Some((first, others)) = rest.split_first() {
             match self.send(rest) {
                 Ok(sent) => {
@@ -123,8 +132,6 @@ impl<'a> Flush<'a> {
                 }
             }
         }
-        self.batch = batch;
-        self.batch.clear();
     }
 
     /// Sends the packets of a run one by one, after it was refused as a whole.
@@ -180,7 +187,6 @@ impl<'a> Flush<'a> {
 mod tests {
     use super::*;
     use crate::net::{receive::Receiver, socket};
-    use std::net::Ipv4Addr;
 
     /// Sends packets of these lengths in runs, and receives them on another socket.
     fn pass(segmentation: bool, lengths: &[usize]) -> (Vec<usize>, Counters) {
