@@ -5,13 +5,20 @@ use clap::Args;
 use loadtest::{Options, RoomLink, Server, Trust, parse_fingerprint};
 use std::{path::PathBuf, time::Duration};
 
-/// Puts load on a call server and measures latency, loss and CPU.
+/// Puts load on a call server and measures latency, loss and CPU
 ///
 /// Bots join a room with real signaling and real keys, publishers send sealed frames, subscribers count and open them.
 /// Without --server a server is started for the run, and its CPU and memory are measured too. A few more bots use an
 /// independent WebRTC stack and are reported apart ("canaries").
 #[derive(Args, Debug)]
-pub struct Load {
+#[command(after_help = "\
+EXAMPLES:
+  tacet load                                          one camera to twenty viewers, on a server of its own
+  tacet load --publishers 4 --subscribers 4           a small call
+  tacet load --subscribers 500 --light                as many as one generator core can take
+  tacet load --burst 16 --pps 960                     key-frame-like bursts
+  tacet load --server 'http://127.0.0.1:8800/r/…#…'   a server that runs already")]
+pub(crate) struct Load {
     /// Bots that send one video stream each
     #[arg(long, value_name = "N", default_value_t = 1)]
     publishers: usize,
@@ -62,7 +69,7 @@ impl Load {
     fn options(self) -> anyhow::Result<Options> {
         let server = match self.server {
             Some(link) => Server::Running { link, trust: self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned) },
-            None => Server::Child { program: own_program()?, arguments: Vec::new() },
+            None => Server::Child { program: own_program()? },
         };
         Ok(Options {
             publishers: self.publishers,
@@ -82,9 +89,12 @@ impl Load {
     ///
     /// # Errors
     /// When there is no result, or when no frame was delivered at all.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let json = self.json;
-        let report = loadtest::run(&self.options()?).await?;
+        let options = self.options()?;
+        // Media has threads of its own; signaling and canaries are content with two.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let report = runtime.block_on(loadtest::run(&options))?;
         #[allow(clippy::print_stdout, reason = "the result is this command's output")]
         if json {
             println!("{}", serde_json::to_string(&report)?);

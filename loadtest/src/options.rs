@@ -35,8 +35,6 @@ pub enum Server {
     Child {
         /// The program.
         program: PathBuf,
-        /// Arguments behind those of the load tester.
-        arguments: Vec<String>,
     },
     /// One that runs already.
     Running {
@@ -71,7 +69,7 @@ impl Options {
     /// Smallest payload: descriptor, envelope, SFrame header and tag, and the marker that receivers check.
     pub const MIN_SIZE: usize = 80;
 
-    /// A second of one publisher to one subscriber on a child server.
+    /// One publisher, twenty subscribers and two canaries on a server of our own, for ten seconds.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
         Self {
@@ -84,7 +82,7 @@ impl Options {
             size: 1_100,
             burst: 1,
             light: false,
-            server: Server::Child { program, arguments: Vec::new() },
+            server: Server::Child { program },
         }
     }
 

@@ -58,11 +58,17 @@ pub(crate) struct ChildServer {
 }
 
 impl ChildServer {
-    /// Starts `program serve --json` on free ports of loopback and waits until it listens.
-    pub(crate) async fn start(program: &Path, arguments: &[String]) -> Result<Self, ServerError> {
-        let mut child = Command::new(program)
+    /// Starts `program serve --json` for so many participants on free ports of loopback, with one media worker, and
+    /// waits until it listens.
+    pub(crate) async fn start(program: &Path, participants: usize) -> Result<Self, ServerError> {
+        let mut command = Command::new(program);
+        // The user's own server settings are not what is measured.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0", "--no-page"])
-            .args(arguments)
+            .args(["--workers", "1", "--log", "warn", "--participants", &participants.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -170,9 +176,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_no_server_is_named() {
-        let none = ChildServer::start(Path::new("/no/such/program"), &[]).await;
+        let none = ChildServer::start(Path::new("/no/such/program"), 4).await;
         assert!(matches!(none, Err(ServerError::Start { .. })));
-        let ends = ChildServer::start(Path::new("/bin/false"), &[]).await;
+        let ends = ChildServer::start(Path::new("/bin/false"), 4).await;
         assert!(matches!(ends, Err(ServerError::Ended { .. })));
     }
 }

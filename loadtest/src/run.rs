@@ -88,8 +88,9 @@ type Canaries = JoinSet<Result<(Counts, Latencies), LoadError>>;
 pub async fn run(options: &Options) -> Result<Report, LoadError> {
     options.check()?;
     let (child, link, trust) = match &options.server {
-        Server::Child { program, arguments } => {
-            let child = ChildServer::start(program, arguments).await?;
+        Server::Child { program } => {
+            let bots = options.publishers + options.subscribers + options.canaries;
+            let child = ChildServer::start(program, bots).await?;
             let link = child.link.clone();
             (Some(child), link, Trust::default())
         }
