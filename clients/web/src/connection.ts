@@ -302,7 +302,7 @@ export class Connection extends Emitter<ConnectionEvents> {
         this.emit("problem", { code: action.code, participant: action.participant });
         break;
       case "generation":
-        this.emit("generation", action);
+        this.emit("generation", { generation: action.generation, step: action.step });
         break;
       case "key-installed":
         break;
