@@ -18,6 +18,7 @@ import type {
 } from "./protocol/generated.ts";
 import { offer, type Section } from "./sdp.ts";
 import { kindOfSource, MID_OF_SOURCE, STREAM_OF_SOURCE } from "./stream.ts";
+import type { TransformOptions } from "./worker/messages.ts";
 
 /** A sending m-line that is ready for a track. */
 export interface SendingLine {
@@ -197,21 +198,28 @@ export class Peer {
       const { mid: id, codec } = line.section;
       line.transceiver = transceiver;
       if (line.source === undefined) {
-        const { transform, attached } = this.#crypto.transform({ id, role: "open", codec });
-        transceiver.receiver.transform = transform;
+        line.attached = this.#attach(transceiver.receiver, { id, role: "open", codec });
         transceiver.direction = "recvonly";
-        line.attached = attached;
       } else {
         const stream = STREAM_OF_SOURCE[line.source];
-        const { transform, attached } = this.#crypto.transform({ id, role: "seal", codec, stream });
-        transceiver.sender.transform = transform;
+        line.attached = this.#attach(transceiver.sender, { id, role: "seal", codec, stream });
         transceiver.direction = "sendonly";
-        line.attached = attached;
         this.#enableDependencyDescriptor(transceiver);
       }
+      // Whoever needs the line is told; nobody waiting is no fault.
+      line.attached.catch(() => {});
       fresh.push(line);
     }
     return fresh;
+  }
+
+  /** Sets a transform; the promise resolves when both browser and worker say that it is there. */
+  async #attach(end: RTCRtpSender | RTCRtpReceiver, options: TransformOptions): Promise<void> {
+    const { transform, attached } = this.#crypto.transform(options);
+    end.transform = transform;
+    if (end.transform !== transform)
+      throw new TacetError("encryption", "The browser ignored the encryption of a track.");
+    await attached;
   }
 
   #enableDependencyDescriptor(transceiver: RTCRtpTransceiver & HeaderExtensionControl): void {
