@@ -1,1 +1,33 @@
 //! The control plane of tacet: WebSocket and HTTP, rooms, access, limits.
+//!
+//! ```text
+//!   HTTP ──► http ──► connection (limits, hello) ──► rooms ──► room (no I/O) ──► media plane
+//!                          │                                     │
+//!                        writer ◄──────────── outbox ◄───────────┘
+//! ```
+//!
+//! [`Signaling`] is what a binary starts. It drives any [`MediaPlane`]; nothing here knows how packets are forwarded,
+//! and nothing here can read them or the key traffic that it passes on.
+
+pub mod access;
+mod admission;
+pub mod config;
+mod connection;
+mod headers;
+mod http;
+pub mod media;
+pub mod origin;
+pub mod outbox;
+mod page;
+pub mod rate;
+pub mod room;
+mod rooms;
+mod server;
+mod writer;
+
+pub use access::AccessHash;
+pub use config::Config;
+pub use media::MediaPlane;
+pub use page::{PageFile, PageSource};
+pub use rooms::{CreateError, Rooms};
+pub use server::Signaling;

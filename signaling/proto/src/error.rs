@@ -53,6 +53,8 @@ pub enum CloseCode {
     TooLarge = 1009,
     /// A fault of the server.
     Internal = 1011,
+    /// The server has no room for more right now.
+    TryLater = 1013,
     /// Repeated malformed messages.
     BadMessages = 4400,
     /// No `hello` in time, or a wrong access token.

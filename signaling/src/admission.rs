@@ -1,0 +1,111 @@
+//! How many connections one address may have, and how fast it may make them.
+
+use crate::config::Config;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Counts connections by address.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    most: Option<usize>,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    handshakes: Option<DefaultKeyedRateLimiter<IpAddr>>,
+}
+
+/// One connection's place; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    address: IpAddr,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Admission {
+    pub(crate) fn new(config: &Config) -> Self {
+        let quota = config.handshakes_per_second.and_then(NonZeroU32::new).map(Quota::per_second);
+        Self { most: config.connections_per_address, open: Arc::default(), handshakes: quota.map(RateLimiter::keyed) }
+    }
+
+    /// Whether the address may try something now.
+    pub(crate) fn may_try(&self, address: IpAddr) -> bool {
+        self.handshakes.as_ref().is_none_or(|handshakes| handshakes.check_key(&network(address)).is_ok())
+    }
+
+    /// A place for a connection, if the address has not got as many as it may.
+    pub(crate) fn place(&self, address: IpAddr) -> Option<Place> {
+        let address = network(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_default();
+        if self.most.is_some_and(|most| *count >= most) {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(Place { address, open: Arc::clone(&self.open) })
+    }
+
+    /// Forgets addresses that have been quiet. To be called now and then.
+    pub(crate) fn forget_quiet(&self) {
+        if let Some(handshakes) = &self.handshakes {
+            handshakes.retain_recent();
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What counts as one address: an IPv4 address, or the /56 that one IPv6 customer has.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 72))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn admission(most: usize, rate: u32) -> Admission {
+        Admission::new(&Config {
+            connections_per_address: Some(most),
+            handshakes_per_second: Some(rate),
+            ..Config::default()
+        })
+    }
+
+    #[test]
+    fn an_address_has_no_more_places_than_it_may_and_gets_them_back() {
+        let admission = admission(2, 100);
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let places = [admission.place(address).unwrap(), admission.place(address).unwrap()];
+        assert!(admission.place(address).is_none());
+        assert!(admission.place("::ffff:192.0.2.1".parse().unwrap()).is_none(), "the same address, mapped");
+        assert!(admission.place("192.0.2.2".parse().unwrap()).is_some());
+        drop(places);
+        assert!(admission.place(address).is_some());
+        assert!(admission.open.lock().unwrap().is_empty(), "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn one_customer_of_ipv6_is_one_address() {
+        let admission = admission(100, 1);
+        assert!(admission.may_try("2001:db8:0:1::1".parse().unwrap()));
+        assert!(!admission.may_try("2001:db8:0:ff::2".parse().unwrap()), "the same /56");
+        assert!(admission.may_try("2001:db8:0:100::1".parse().unwrap()), "another /56");
+    }
+}

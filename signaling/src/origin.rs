@@ -1,0 +1,36 @@
+//! Which web pages may use this server (RFC 6454): its own, those the operator lists; and who sends no origin, which
+//! no browser does.
+
+/// Whether a request with this `Origin` header, made to this `Host`, is allowed.
+#[must_use]
+pub fn is_allowed(origin: Option<&str>, host: Option<&str>, listed: &[String]) -> bool {
+    let Some(origin) = origin else { return true };
+    if listed.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin)) {
+        return true;
+    }
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+    web && host.is_some_and(|host| !host.is_empty() && host.eq_ignore_ascii_case(authority))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_listed_and_absent_origins_are_allowed_and_no_other() {
+        let listed = ["https://app.example.org/".to_owned()];
+        let allowed = |origin, host| is_allowed(origin, host, &listed);
+        assert!(allowed(None, Some("call.example.org")));
+        assert!(allowed(Some("https://call.example.org"), Some("call.example.org")));
+        assert!(allowed(Some("http://127.0.0.1:8800"), Some("127.0.0.1:8800")));
+        assert!(allowed(Some("https://app.example.org"), Some("call.example.org")));
+        for evil in ["https://evil.example", "null", "", "https://call.example.org.evil.example", "file://", "https://"]
+        {
+            assert!(!allowed(Some(evil), Some("call.example.org")), "{evil}");
+        }
+        assert!(!allowed(Some("http://127.0.0.1:9"), Some("127.0.0.1:8800")), "another port is another origin");
+        assert!(!allowed(Some("https://call.example.org"), None));
+        assert!(!allowed(Some("https://"), Some("")));
+    }
+}

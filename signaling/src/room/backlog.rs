@@ -1,0 +1,432 @@
+//! What a participant has yet to be told. Changes that come close together go out together, and what undoes itself
+//! before it was told is never told.
+
+use super::pages::Page;
+use crate::{outbox::Outgoing, rate::Window};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tacet_proto::{
+    ParticipantId, Seat, ServerMessage, TrackId,
+    binary::{self, AnnounceEntry, MAX_KEYS, PREFIX_BYTES},
+    limits::MAX_MESSAGE_BYTES,
+    media::Track,
+    server::{Joined, Roster, RosterEntry, Tracks},
+};
+
+/// Shortest time between two deliveries of changes. The first change after a quiet time goes out at once.
+const CHANGE_GAP: Duration = Duration::from_millis(40);
+/// How long keys wait for those of other senders: after a leave, all senders rotate at about the same time.
+const KEY_GAP: Duration = Duration::from_millis(20);
+/// Messages a second that changes may take; answers and hints take the rest of the 30 that a client can expect.
+const CHANGES_PER_SECOND: usize = 20;
+/// Keys that wait for one participant at most; more than a room of honest senders makes.
+const MAX_WAITING_KEYS: usize = 2_048;
+/// Key requests that wait for one participant at most.
+const MAX_WAITING_REQUESTS: usize = 128;
+
+/// An announce and sealed name, shared by all that have yet to be told of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Announced {
+    /// Where the participant sits.
+    pub(super) seat: Seat,
+    /// The announce.
+    pub(super) announce: Arc<[u8]>,
+    /// The sealed name.
+    pub(super) display: Arc<[u8]>,
+}
+
+/// One participant's backlog.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    roster_rev: u32,
+    arrived: BTreeMap<ParticipantId, Seat>,
+    left: BTreeSet<ParticipantId>,
+    /// The next roster message replaces what the client knows; it answers this request.
+    full: Option<Option<u32>>,
+    announces: BTreeMap<ParticipantId, Announced>,
+    keys: VecDeque<(Arc<[u8]>, Vec<u8>)>,
+    key_requests: VecDeque<(Seat, Vec<u8>)>,
+    tracks_added: BTreeMap<TrackId, Track>,
+    tracks_removed: BTreeSet<TrackId>,
+    tracks_changed: BTreeMap<TrackId, Track>,
+    delivered: Option<Instant>,
+    due: Option<Instant>,
+    budget: Window,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self {
+            roster_rev: 0,
+            arrived: BTreeMap::new(),
+            left: BTreeSet::new(),
+            full: None,
+            announces: BTreeMap::new(),
+            keys: VecDeque::new(),
+            key_requests: VecDeque::new(),
+            tracks_added: BTreeMap::new(),
+            tracks_removed: BTreeSet::new(),
+            tracks_changed: BTreeMap::new(),
+            delivered: None,
+            due: None,
+            budget: Window::new(CHANGES_PER_SECOND, Duration::from_secs(1)),
+        }
+    }
+}
+
+impl Backlog {
+    /// When the next delivery is due.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Something changed: it is to be delivered, at once or when enough time has passed since the last delivery.
+    pub(super) fn touch(&mut self, now: Instant) {
+        self.due_by(self.delivered.map_or(now, |last| now.max(last + CHANGE_GAP)));
+    }
+
+    fn due_by(&mut self, at: Instant) {
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Somebody came.
+    pub(super) fn arrived(&mut self, now: Instant, participant: ParticipantId, announced: Announced) {
+        self.arrived.insert(participant, announced.seat);
+        self.announced(now, participant, announced);
+    }
+
+    /// Somebody's announce is new or renewed.
+    pub(super) fn announced(&mut self, now: Instant, participant: ParticipantId, announced: Announced) {
+        self.announces.insert(participant, announced);
+        self.touch(now);
+    }
+
+    /// Somebody went.
+    pub(super) fn left(&mut self, now: Instant, participant: ParticipantId) {
+        self.announces.remove(&participant);
+        if self.arrived.remove(&participant).is_none() {
+            self.left.insert(participant);
+        }
+        self.touch(now);
+    }
+
+    /// The client asks for the whole roster again.
+    pub(super) fn resync(
+        &mut self,
+        now: Instant,
+        re: Option<u32>,
+        roster: impl Iterator<Item = (ParticipantId, Seat)>,
+    ) {
+        self.arrived = roster.collect();
+        self.left.clear();
+        self.full = Some(re);
+        self.touch(now);
+    }
+
+    /// Keys of a sender for this participant.
+    pub(super) fn keys(&mut self, now: Instant, header: Arc<[u8]>, entry: &[u8]) {
+        if self.keys.len() >= MAX_WAITING_KEYS {
+            self.keys.pop_front();
+        }
+        self.keys.push_back((header, entry.to_vec()));
+        self.due_by(now + KEY_GAP);
+    }
+
+    /// Somebody lacks keys of this participant.
+    pub(super) fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<u8>) {
+        if self.key_requests.len() < MAX_WAITING_REQUESTS {
+            self.key_requests.push_back((requester, wanted));
+            self.due_by(now + KEY_GAP);
+        }
+    }
+
+    /// Somebody publishes a track.
+    pub(super) fn track_added(&mut self, now: Instant, track: Track) {
+        self.tracks_added.insert(track.track, track);
+        self.touch(now);
+    }
+
+    /// A track's mute state changed.
+    pub(super) fn track_changed(&mut self, now: Instant, track: Track) {
+        match self.tracks_added.get_mut(&track.track) {
+            Some(added) => *added = track,
+            None => {
+                self.tracks_changed.insert(track.track, track);
+            }
+        }
+        self.touch(now);
+    }
+
+    /// A track is gone.
+    pub(super) fn track_removed(&mut self, now: Instant, track: TrackId) {
+        self.tracks_changed.remove(&track);
+        if self.tracks_added.remove(&track).is_none() {
+            self.tracks_removed.insert(track);
+        }
+        self.touch(now);
+    }
+
+    /// The answer to `join`, with as much of roster and tracks as fits; the rest stays in the backlog.
+    pub(super) fn joined(&mut self, seat: Seat) -> Joined {
+        let mut page = Page::new();
+        let roster = self.roster_page(&mut page);
+        let tracks = take(&mut self.tracks_added, &mut page);
+        self.roster_rev = self.roster_rev.wrapping_add(1);
+        Joined { seat, rev: self.roster_rev, roster, tracks }
+    }
+
+    /// Gives everything that is due to `send`, in the order in which a client needs it, and within the budget; what
+    /// `more` adds comes last.
+    pub(super) fn deliver(
+        &mut self,
+        now: Instant,
+        mut more: impl FnMut() -> Option<ServerMessage>,
+        mut send: impl FnMut(Outgoing),
+    ) {
+        self.delivered = Some(now);
+        self.due = None;
+        loop {
+            if let Err(wait) = self.budget.check(now) {
+                // Asked before anything is taken out, so nothing is lost. If nothing was left, one idle turn follows.
+                self.due = Some(now + wait);
+                return;
+            }
+            let next = self.next().or_else(|| more().map(|message| Outgoing::Message { re: None, message }));
+            let Some(outgoing) = next else { return };
+            let _ = self.budget.accept(now);
+            send(outgoing);
+        }
+    }
+
+    fn next(&mut self) -> Option<Outgoing> {
+        self.roster()
+            .or_else(|| self.announces())
+            .or_else(|| self.sealed_keys())
+            .or_else(|| self.requested_keys())
+            .or_else(|| self.tracks())
+    }
+
+    fn roster(&mut self) -> Option<Outgoing> {
+        if self.arrived.is_empty() && self.left.is_empty() && self.full.is_none() {
+            return None;
+        }
+        let mut page = Page::new();
+        let del = take_ids(&mut self.left, &mut page);
+        let add = self.roster_page(&mut page);
+        self.roster_rev = self.roster_rev.wrapping_add(1);
+        let full = self.full.take();
+        let message = ServerMessage::Roster(Roster { rev: self.roster_rev, full: full.is_some(), add, del });
+        Some(Outgoing::Message { re: full.flatten(), message })
+    }
+
+    fn roster_page(&mut self, page: &mut Page) -> Vec<RosterEntry> {
+        let mut entries = Vec::new();
+        while let Some((&participant, &seat)) = self.arrived.first_key_value() {
+            let entry = RosterEntry { participant, seat };
+            if !page.fits(&entry) {
+                break;
+            }
+            self.arrived.pop_first();
+            entries.push(entry);
+        }
+        entries
+    }
+
+    fn announces(&mut self) -> Option<Outgoing> {
+        let mut entries: Vec<AnnounceEntry<'_>> = Vec::new();
+        let mut left = MAX_MESSAGE_BYTES - PREFIX_BYTES - 1;
+        for (&participant, announced) in self.announces.iter().take(usize::from(u8::MAX)) {
+            let Announced { seat, announce, display } = announced;
+            let entry = AnnounceEntry { participant, seat: *seat, announce, display };
+            let Some(rest) = left.checked_sub(binary::announce_bytes(&entry)) else { break };
+            left = rest;
+            entries.push(entry);
+        }
+        let last = entries.last()?.participant;
+        let message = binary::announces(0, &entries);
+        self.announces = self.announces.split_off(&ParticipantId(last.0.saturating_add(1)));
+        Some(Outgoing::Binary(message))
+    }
+
+    fn sealed_keys(&mut self) -> Option<Outgoing> {
+        let count = self.keys.len().min(MAX_KEYS);
+        if count == 0 {
+            return None;
+        }
+        let keys: Vec<_> = self.keys.drain(..count).collect();
+        Some(Outgoing::Binary(binary::keys(0, keys.iter().map(|(header, entry)| (&**header, entry.as_slice())))))
+    }
+
+    fn requested_keys(&mut self) -> Option<Outgoing> {
+        let (requester, wanted) = self.key_requests.pop_front()?;
+        Some(Outgoing::Binary(binary::forwarded_key_request(0, requester, &wanted)))
+    }
+
+    fn tracks(&mut self) -> Option<Outgoing> {
+        if self.tracks_added.is_empty() && self.tracks_removed.is_empty() && self.tracks_changed.is_empty() {
+            return None;
+        }
+        let mut page = Page::new();
+        let del = take_ids(&mut self.tracks_removed, &mut page);
+        let add = take(&mut self.tracks_added, &mut page);
+        let upd = take(&mut self.tracks_changed, &mut page);
+        Some(Outgoing::Message { re: None, message: ServerMessage::Tracks(Tracks { add, del, upd }) })
+    }
+}
+
+fn take(tracks: &mut BTreeMap<TrackId, Track>, page: &mut Page) -> Vec<Track> {
+    let mut taken = Vec::new();
+    while let Some(entry) = tracks.first_entry().filter(|entry| page.fits(entry.get())) {
+        taken.push(entry.remove());
+    }
+    taken
+}
+
+fn take_ids<I: Copy + Ord + serde::Serialize>(ids: &mut BTreeSet<I>, page: &mut Page) -> Vec<I> {
+    let mut taken = Vec::new();
+    while let Some(&id) = ids.first().filter(|id| page.fits(id)) {
+        ids.pop_first();
+        taken.push(id);
+    }
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tacet_proto::{
+        ServerEnvelope,
+        binary::{ANNOUNCE_BYTES, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
+        media::{Codec, Kind, Source},
+    };
+
+    fn announced(seat: u16) -> Announced {
+        Announced { seat: Seat(seat), announce: vec![1; ANNOUNCE_BYTES].into(), display: vec![2; 40].into() }
+    }
+
+    fn track(id: u32, muted: bool) -> Track {
+        Track {
+            track: TrackId(id),
+            participant: ParticipantId(1),
+            kind: Kind::Audio,
+            source: Source::ScreenAudio,
+            codec: Codec::Opus,
+            muted,
+        }
+    }
+
+    fn deliver(backlog: &mut Backlog, now: Instant) -> Vec<Outgoing> {
+        let mut sent = Vec::new();
+        backlog.deliver(now, || None, |outgoing| sent.push(outgoing));
+        for outgoing in &sent {
+            let bytes = match outgoing {
+                Outgoing::Binary(bytes) => bytes.len(),
+                Outgoing::Message { re, message } => {
+                    ServerEnvelope { seq: u32::MAX, re: re.or(Some(u32::MAX)), message: message.clone() }
+                        .to_json()
+                        .len()
+                }
+            };
+            assert!(bytes <= MAX_MESSAGE_BYTES, "a message of {bytes} bytes");
+        }
+        sent
+    }
+
+    #[test]
+    fn the_first_change_is_due_at_once_and_the_next_after_a_gap() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.arrived(now, ParticipantId(1), announced(1));
+        assert_eq!(backlog.due(), Some(now));
+        assert_eq!(deliver(&mut backlog, now).len(), 2, "roster and announce");
+        backlog.arrived(now, ParticipantId(2), announced(2));
+        assert_eq!(backlog.due(), Some(now + CHANGE_GAP));
+    }
+
+    #[test]
+    fn what_undoes_itself_is_never_told() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.arrived(now, ParticipantId(1), announced(1));
+        backlog.track_added(now, track(5, false));
+        backlog.track_removed(now, TrackId(5));
+        backlog.left(now, ParticipantId(1));
+        assert_eq!(deliver(&mut backlog, now), vec![]);
+    }
+
+    #[test]
+    fn a_muted_new_track_is_told_once() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.track_added(now, track(5, false));
+        backlog.track_changed(now, track(5, true));
+        let message = ServerMessage::Tracks(Tracks { add: vec![track(5, true)], del: vec![], upd: vec![] });
+        assert_eq!(deliver(&mut backlog, now), vec![Outgoing::Message { re: None, message }]);
+    }
+
+    #[test]
+    fn keys_of_many_senders_share_messages() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        for _ in 0..64 {
+            backlog.keys(now, vec![1; BATCH_HEADER_BYTES].into(), &[2; BATCH_ENTRY_BYTES]);
+        }
+        assert_eq!(backlog.due(), Some(now + KEY_GAP));
+        let counts: Vec<_> = deliver(&mut backlog, now + KEY_GAP)
+            .iter()
+            .map(|outgoing| match outgoing {
+                Outgoing::Binary(bytes) => match binary::parse_server(bytes) {
+                    Ok((_, ServerBinary::Keys(keys))) => keys.len() / (BATCH_HEADER_BYTES + BATCH_ENTRY_BYTES),
+                    other => panic!("{other:?}"),
+                },
+                other @ Outgoing::Message { .. } => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(counts, [63, 1]);
+    }
+
+    #[test]
+    fn a_room_of_thousands_is_told_in_messages_that_fit_and_at_a_bounded_rate() {
+        let (mut backlog, start) = (Backlog::default(), Instant::now());
+        for i in 0..4_000 {
+            backlog.arrived(start, ParticipantId(u32::MAX - 5_000 + i), announced(4_095));
+            backlog.track_added(start, track(u32::MAX - 5_000 + i, false));
+        }
+        let joined = backlog.joined(Seat(0));
+        let (mut told, mut rev, mut announces, mut tracks) = (joined.roster.len(), joined.rev, 0, joined.tracks.len());
+        while let Some(due) = backlog.due() {
+            let sent = deliver(&mut backlog, due);
+            assert!(sent.len() <= CHANGES_PER_SECOND);
+            for outgoing in sent {
+                match outgoing {
+                    Outgoing::Message { message: ServerMessage::Roster(roster), .. } => {
+                        assert_eq!(roster.rev, rev + 1, "no gap");
+                        rev = roster.rev;
+                        told += roster.add.len();
+                    }
+                    Outgoing::Message { message: ServerMessage::Tracks(more), .. } => tracks += more.add.len(),
+                    Outgoing::Binary(bytes) => match binary::parse_server(&bytes) {
+                        Ok((_, ServerBinary::Announces(more))) => announces += more.len(),
+                        other => panic!("{other:?}"),
+                    },
+                    Outgoing::Message { .. } => panic!("unexpected"),
+                }
+            }
+        }
+        assert_eq!((told, announces, tracks), (4_000, 4_000, 4_000));
+    }
+
+    #[test]
+    fn resync_replaces_the_roster_and_answers_the_request() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.left(now, ParticipantId(9));
+        backlog.resync(now, Some(7), [(ParticipantId(1), Seat(4))].into_iter());
+        let roster = Roster {
+            rev: 1,
+            full: true,
+            add: vec![RosterEntry { participant: ParticipantId(1), seat: Seat(4) }],
+            del: vec![],
+        };
+        let expected = Outgoing::Message { re: Some(7), message: ServerMessage::Roster(roster) };
+        assert_eq!(deliver(&mut backlog, now), vec![expected]);
+    }
+}

@@ -1,0 +1,455 @@
+//! A room: who is in it, what they publish, who receives what, and who has yet to be told of it.
+//!
+//! The core has no clock, no socket and no task: it is told what happened and when, and gives [`Output`]s.
+//!
+//! ```text
+//!   connections ──► enter, request, binary, leave ──►┌──────┐──► Output::Send      ──► outboxes
+//!   SFU         ──► media ──────────────────────────►│ Room │──► Output::Command   ──► SFU
+//!   clock       ──► tick at deadline() ─────────────►└──────┘──► Output::Close     ──► sockets
+//! ```
+//!
+//! Invariants: a participant is *attached* from `hello` on and a *member* from `join` on. Members are on each other's
+//! rosters, all of them: nobody listens unseen. A refused request changes nothing. Nothing that one client sends can
+//! end another's call.
+
+mod backlog;
+mod keys;
+mod pages;
+mod publish;
+mod seats;
+mod slots;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    config::RoomLimits,
+    media,
+    outbox::{Closing, Outgoing},
+};
+use backlog::{Announced, Backlog};
+pub(crate) use keys::{malformed, request_number};
+use publish::Published;
+use seats::Seats;
+use sfu::{Command, CommandError, Event, event::TransportState as MediaState};
+use slots::Slots;
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, atomic::AtomicU32},
+    time::Instant,
+};
+use subscribe::Subscription;
+use tacet_proto::{
+    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
+    binary::{ANNOUNCE_BYTES, MAX_DISPLAY_BYTES},
+    client::{ClientTransport, Join},
+    limits::MAX_NAME_BYTES,
+    server::{Bye, ErrorMessage, Ok as OkMessage, Speaker, Speakers, TransportState, TransportStateChange},
+};
+
+/// What a room wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A message for a participant.
+    Send(ParticipantId, Outgoing),
+    /// A message for a participant that may be lost.
+    Hint(ParticipantId, ServerMessage),
+    /// A command for the media plane.
+    Command(Command),
+    /// The end of a participant's connection, after what was sent to it before.
+    Close(ParticipantId, Closing),
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the client is told.
+    pub code: ErrorCode,
+    /// For people.
+    pub detail: &'static str,
+}
+
+/// A refusal with its reason.
+pub(crate) const fn refusal(code: ErrorCode, detail: &'static str) -> Refusal {
+    Refusal { code, detail }
+}
+
+/// State of the way between a member and the media plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    /// The media plane has not answered yet.
+    Requested,
+    /// The client has the server's half.
+    Offered,
+    /// The media plane has the client's half; it came with this request.
+    Connecting(Option<u32>),
+}
+
+/// A participant of the call.
+#[derive(Debug)]
+struct Member {
+    announced: Announced,
+    transport: Transport,
+    subscription: Subscription,
+    slots: Slots,
+    backlog: Backlog,
+}
+
+/// One room.
+#[derive(Debug)]
+pub struct Room {
+    id: sfu::RoomId,
+    limits: RoomLimits,
+    call: Option<CallId>,
+    attached: BTreeSet<ParticipantId>,
+    members: BTreeMap<ParticipantId, Member>,
+    seats: Seats,
+    tracks: BTreeMap<TrackId, Published>,
+    track_ids: Arc<AtomicU32>,
+    /// No later than the first delivery that is due.
+    wake: Option<Instant>,
+    outputs: VecDeque<Output>,
+}
+
+impl Room {
+    /// An empty room. Tracks are numbered by a counter that all rooms share.
+    #[must_use]
+    pub fn new(id: sfu::RoomId, limits: RoomLimits, track_ids: Arc<AtomicU32>) -> Self {
+        Self {
+            id,
+            limits,
+            call: None,
+            attached: BTreeSet::new(),
+            members: BTreeMap::new(),
+            seats: Seats::default(),
+            tracks: BTreeMap::new(),
+            track_ids,
+            wake: None,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Whether nobody is here, not even on the doorstep.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.attached.is_empty()
+    }
+
+    /// When [`tick`](Self::tick) is wanted.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Somebody said `hello` with the right access token. Returns the call: `fresh` if it begins now.
+    pub fn enter(&mut self, participant: ParticipantId, fresh: CallId) -> CallId {
+        self.attached.insert(participant);
+        *self.call.get_or_insert(fresh)
+    }
+
+    /// A request after `hello`. `ping` is answered before it gets here.
+    pub fn request(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, message: ClientMessage) {
+        let result = match message {
+            ClientMessage::Hello(_) => Err(refusal(ErrorCode::OutOfOrder, "hello was said before")),
+            ClientMessage::Join(join) => self.join(now, from, id, &join),
+            ClientMessage::Ping(ping) => {
+                self.send(from, id, ServerMessage::Pong(ping));
+                Ok(None)
+            }
+            ClientMessage::Leave(_) => {
+                self.send(from, id, ServerMessage::Bye(Bye { reason: "left".to_owned() }));
+                self.close(from, CloseCode::Normal, "left");
+                self.leave(now, from);
+                Ok(None)
+            }
+            _ if !self.members.contains_key(&from) => Err(refusal(ErrorCode::NotMember, "join first")),
+            ClientMessage::Announce(announce) => self.announce(now, from, &announce),
+            ClientMessage::Transport(transport) => self.connect(from, id, transport),
+            ClientMessage::Publish(publish) => self.publish(now, from, id, publish),
+            ClientMessage::Unpublish(track) => self.unpublish(now, from, track.track),
+            ClientMessage::Pause(track) => self.set_muted(now, from, track.track, true),
+            ClientMessage::Resume(track) => self.set_muted(now, from, track.track, false),
+            ClientMessage::Subscribe(subscribe) => self.subscribe(now, from, &subscribe),
+            ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
+            ClientMessage::SlotsReady(ready) => self.slots_ready(from, ready.rev),
+            ClientMessage::Resync(_) => self.resync(now, from, id),
+        };
+        match result {
+            Ok(Some(answer)) => self.send(from, id, answer),
+            Ok(None) => {}
+            Err(refusal) => self.refuse(from, id, refusal),
+        }
+        self.settle(now);
+    }
+
+    /// The media plane says something. What concerns nobody here any more is ignored.
+    pub fn media(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Transport { participant, local } => {
+                let participant = ParticipantId(participant.0);
+                if let Some(member) = self.members.get_mut(&participant) {
+                    member.transport = Transport::Offered;
+                    self.send(participant, None, ServerMessage::Transport(media::transport(&local)));
+                }
+            }
+            Event::SlotAdded { participant, mid, ssrc, rtx } => {
+                if let Some(member) = self.members.get_mut(&ParticipantId(participant.0)) {
+                    member.slots.added(mid, ssrc.0, rtx.map(|rtx| rtx.0));
+                    member.backlog.touch(now);
+                    wake(&mut self.wake, &member.backlog);
+                }
+            }
+            Event::TransportState { participant, state } => {
+                let participant = ParticipantId(participant.0);
+                if self.members.contains_key(&participant) {
+                    let state = match state {
+                        MediaState::Connected => TransportState::Connected,
+                        MediaState::Disconnected => TransportState::Disconnected,
+                        // Neither comes back.
+                        MediaState::Failed | MediaState::Closed => TransportState::Failed,
+                    };
+                    let message = ServerMessage::TransportState(TransportStateChange { state });
+                    self.send(participant, None, message);
+                }
+            }
+            Event::Refused { participant, track, mid, error } => {
+                self.media_refused(now, ParticipantId(participant.0), track, mid, error);
+            }
+            Event::Speakers { levels, .. } => {
+                let speakers = levels
+                    .into_iter()
+                    .map(|(participant, level)| Speaker { participant: ParticipantId(participant.0), level })
+                    .collect();
+                let message = ServerMessage::Speakers(Speakers { speakers });
+                for &member in self.members.keys() {
+                    self.outputs.push_back(Output::Hint(member, message.clone()));
+                }
+            }
+            Event::RoomFailed { participants, .. } => {
+                for participant in participants {
+                    let participant = ParticipantId(participant.0);
+                    self.close(participant, CloseCode::Internal, "the room's media failed");
+                    self.remove(now, participant);
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The participant is gone: it left, or its connection broke.
+    pub fn leave(&mut self, now: Instant, participant: ParticipantId) {
+        if self.remove(now, participant) {
+            let participant = sfu::ParticipantId(participant.0);
+            self.outputs.push_back(Output::Command(Command::RemoveParticipant { participant }));
+        }
+        self.attached.remove(&participant);
+        if self.attached.is_empty() {
+            self.call = None;
+        }
+        self.settle(now);
+    }
+
+    /// Delivers what has become due.
+    pub fn tick(&mut self, now: Instant) {
+        self.settle(now);
+    }
+
+    fn join(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, join: &Join) -> Result<Answer, Refusal> {
+        if !self.attached.contains(&from) {
+            return Err(refusal(ErrorCode::Unauthenticated, "say hello first"));
+        }
+        if self.members.contains_key(&from) {
+            return Err(refusal(ErrorCode::OutOfOrder, "joined before"));
+        }
+        check_announce(join)?;
+        if self.members.len() >= self.limits.participants {
+            return Err(refusal(ErrorCode::RoomFull, "the room is full"));
+        }
+        let seat = self.seats.take(now).ok_or(refusal(ErrorCode::RoomFull, "no free seat"))?;
+
+        let mut backlog = Backlog::default();
+        for (&other, member) in &self.members {
+            backlog.arrived(now, other, member.announced.clone());
+        }
+        for published in self.tracks.values() {
+            backlog.track_added(now, published.track.clone());
+        }
+        self.send(from, id, ServerMessage::Joined(backlog.joined(seat)));
+        wake(&mut self.wake, &backlog);
+
+        let announced = announced(seat, join);
+        for member in self.members.values_mut() {
+            member.backlog.arrived(now, from, announced.clone());
+            wake(&mut self.wake, &member.backlog);
+        }
+        let slots = Slots::new(self.limits.slots_per_participant);
+        let subscription = Subscription::default();
+        self.members.insert(from, Member { announced, transport: Transport::Requested, subscription, slots, backlog });
+        self.outputs.push_back(Output::Command(Command::AddParticipant {
+            room: self.id,
+            participant: sfu::ParticipantId(from.0),
+        }));
+        Ok(None)
+    }
+
+    fn announce(&mut self, now: Instant, from: ParticipantId, announce: &Join) -> Result<Answer, Refusal> {
+        check_announce(announce)?;
+        let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
+        member.announced = announced(member.announced.seat, announce);
+        let announced = member.announced.clone();
+        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
+            other.backlog.announced(now, from, announced.clone());
+            wake(&mut self.wake, &other.backlog);
+        }
+        Ok(DONE)
+    }
+
+    fn connect(&mut self, from: ParticipantId, id: Option<u32>, transport: ClientTransport) -> Result<Answer, Refusal> {
+        let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
+        match member.transport {
+            Transport::Offered => {}
+            Transport::Requested => return Err(refusal(ErrorCode::OutOfOrder, "the server's transport comes first")),
+            Transport::Connecting(_) => return Err(refusal(ErrorCode::OutOfOrder, "one transport per session")),
+        }
+        let ClientTransport { ice, dtls } = transport;
+        // RFC 8839 section 5.4: ice-char, at least 4 and 22 of them.
+        let ice_chars = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/');
+        let ufrag = (4..=MAX_NAME_BYTES).contains(&ice.ufrag.len()) && ice_chars(&ice.ufrag);
+        let pwd = (22..=256).contains(&ice.pwd.len()) && ice_chars(&ice.pwd);
+        if !(ufrag && pwd) {
+            return Err(refusal(ErrorCode::BadMessage, "ice: not a ufrag and password"));
+        }
+        member.transport = Transport::Connecting(id);
+        let remote = sfu::command::RemoteTransport { ufrag: ice.ufrag, pwd: ice.pwd, fingerprint: dtls.fingerprint.0 };
+        let participant = sfu::ParticipantId(from.0);
+        self.outputs.push_back(Output::Command(Command::Connect { participant, remote }));
+        Ok(DONE)
+    }
+
+    fn resync(&mut self, now: Instant, from: ParticipantId, id: Option<u32>) -> Result<Answer, Refusal> {
+        let others: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(other, _)| **other != from)
+            .map(|(other, member)| (*other, member.announced.seat))
+            .collect();
+        if let Some(member) = self.members.get_mut(&from) {
+            member.backlog.resync(now, id, others.into_iter());
+            wake(&mut self.wake, &member.backlog);
+        }
+        Ok(None)
+    }
+
+    fn media_refused(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        track: Option<sfu::TrackId>,
+        mid: Option<sfu::Mid>,
+        error: CommandError,
+    ) {
+        let Some(member) = self.members.get_mut(&participant) else { return };
+        match (mid, track) {
+            (Some(mid), _) => {
+                member.slots.refused(mid);
+                member.backlog.touch(now);
+                wake(&mut self.wake, &member.backlog);
+            }
+            (None, Some(track)) => self.publication_refused(now, participant, TrackId(track.0), error),
+            (None, None) => match member.transport {
+                Transport::Connecting(id) if error == CommandError::Invalid => {
+                    member.transport = Transport::Offered;
+                    self.refuse(participant, id, refusal(ErrorCode::BadMessage, "transport: invalid parameters"));
+                }
+                Transport::Requested => {
+                    self.refuse(participant, None, refusal(ErrorCode::ServerBusy, "no room for another transport"));
+                    self.close(participant, CloseCode::TryLater, "the server is busy");
+                    self.leave(now, participant);
+                }
+                Transport::Offered | Transport::Connecting(_) => {
+                    self.refuse(participant, None, refusal(ErrorCode::Internal, "the media plane refused"));
+                }
+            },
+        }
+    }
+
+    /// Takes a member out of the room. Returns whether it was one.
+    fn remove(&mut self, now: Instant, participant: ParticipantId) -> bool {
+        let Some(member) = self.members.remove(&participant) else { return false };
+        self.seats.leave(now, member.announced.seat);
+        let tracks: Vec<_> =
+            self.tracks.values().filter(|p| p.track.participant == participant).map(|p| p.track.track).collect();
+        for track in tracks {
+            self.withdraw(now, track);
+        }
+        for other in self.members.values_mut() {
+            other.backlog.left(now, participant);
+            wake(&mut self.wake, &other.backlog);
+        }
+        true
+    }
+
+    fn send(&mut self, to: ParticipantId, re: Option<u32>, message: ServerMessage) {
+        // An answer without a number is nobody's answer.
+        if re.is_some() || !matches!(message, ServerMessage::Ok(_)) {
+            self.outputs.push_back(Output::Send(to, Outgoing::Message { re, message }));
+        }
+    }
+
+    fn refuse(&mut self, to: ParticipantId, re: Option<u32>, Refusal { code, detail }: Refusal) {
+        let error = ErrorMessage { code, retry_ms: None, detail: detail.to_owned() };
+        self.send(to, re, ServerMessage::Error(error));
+    }
+
+    fn close(&mut self, participant: ParticipantId, code: CloseCode, reason: &'static str) {
+        self.outputs.push_back(Output::Close(participant, Closing { code, reason }));
+    }
+
+    /// Delivers every backlog that is due and finds out when the next one is.
+    fn settle(&mut self, now: Instant) {
+        if self.wake.is_none_or(|wake| wake > now) {
+            return;
+        }
+        self.wake = None;
+        for (&participant, member) in &mut self.members {
+            if member.backlog.due().is_some_and(|due| due <= now) {
+                let (slots, outputs) = (&mut member.slots, &mut self.outputs);
+                let more = || slots.next_message().map(ServerMessage::Slots);
+                member.backlog.deliver(now, more, |out| outputs.push_back(Output::Send(participant, out)));
+            }
+            wake(&mut self.wake, &member.backlog);
+        }
+    }
+}
+
+/// What a request is answered with, if anything.
+type Answer = Option<ServerMessage>;
+/// The answer of a request that has no answer of its own.
+const DONE: Answer = Some(ServerMessage::Ok(OkMessage {}));
+
+/// Remembers to wake for a backlog.
+fn wake(at: &mut Option<Instant>, backlog: &Backlog) {
+    if let Some(due) = backlog.due() {
+        *at = Some(at.map_or(due, |at| at.min(due)));
+    }
+}
+
+/// The server knows nothing of an announce but its length.
+fn check_announce(join: &Join) -> Result<(), Refusal> {
+    if join.announce.0.len() != ANNOUNCE_BYTES {
+        return Err(refusal(ErrorCode::BadMessage, "announce: wrong length"));
+    }
+    if join.display.0.len() > MAX_DISPLAY_BYTES {
+        return Err(refusal(ErrorCode::BadMessage, "display: too long"));
+    }
+    Ok(())
+}
+
+fn announced(seat: Seat, join: &Join) -> Announced {
+    Announced { seat, announce: join.announce.0.as_slice().into(), display: join.display.0.as_slice().into() }
+}

@@ -1,0 +1,154 @@
+//! Tracks that participants publish.
+
+use super::{Answer, DONE, Output, Refusal, Room, refusal, wake};
+use crate::media::{from_wire, kind};
+use sfu::{Command, CommandError, Mid, Ssrc, command::Publication};
+use std::{sync::atomic::Ordering, time::Instant};
+use tacet_proto::{
+    ErrorCode, ParticipantId, ServerMessage, TrackId,
+    client::Publish,
+    limits::MAX_NAME_BYTES,
+    media::{Kind, Track},
+    server,
+};
+
+/// A published track.
+#[derive(Debug)]
+pub(super) struct Published {
+    /// As others see it.
+    pub(super) track: Track,
+    /// The request it came with.
+    request: Option<u32>,
+}
+
+impl Room {
+    pub(super) fn publish(
+        &mut self,
+        now: Instant,
+        from: ParticipantId,
+        id: Option<u32>,
+        publish: Publish,
+    ) -> Result<Answer, Refusal> {
+        if publish.cid.len() > MAX_NAME_BYTES {
+            return Err(refusal(ErrorCode::BadMessage, "cid: too long"));
+        }
+        let mid = Mid::new(&publish.mid).ok_or(refusal(ErrorCode::BadMessage, "mid: 1 to 16 visible characters"))?;
+        if kind(publish.codec) != publish.kind {
+            return Err(refusal(ErrorCode::CodecUnsupported, "the codec is not of this kind"));
+        }
+        if publish.ssrc == 0 || publish.rtx == Some(publish.ssrc) || publish.rtx == Some(0) {
+            return Err(refusal(ErrorCode::BadMessage, "ssrc: zero or used twice"));
+        }
+        if publish.rtx.is_some() && publish.kind == Kind::Audio {
+            return Err(refusal(ErrorCode::BadMessage, "rtx: video only"));
+        }
+        let own = self.tracks.values().filter(|p| p.track.participant == from).count();
+        if own >= self.limits.tracks_per_participant {
+            return Err(refusal(ErrorCode::LimitTracks, "no more tracks"));
+        }
+
+        let number = self.track_ids.fetch_add(1, Ordering::Relaxed);
+        let track = Track {
+            track: TrackId(number),
+            participant: from,
+            kind: publish.kind,
+            source: publish.source,
+            codec: publish.codec,
+            muted: publish.muted,
+        };
+        let participant = sfu::ParticipantId(from.0);
+        self.outputs.push_back(Output::Command(Command::Publish {
+            participant,
+            track: sfu::TrackId(number),
+            publication: Publication {
+                codec: from_wire(publish.codec),
+                mid,
+                ssrc: Ssrc(publish.ssrc),
+                rtx: publish.rtx.map(Ssrc),
+            },
+        }));
+        if publish.muted {
+            self.command_muted(from, track.track, true);
+        }
+        self.tracks.insert(track.track, Published { track: track.clone(), request: id });
+        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
+            other.backlog.track_added(now, track.clone());
+            wake(&mut self.wake, &other.backlog);
+        }
+        self.fill_slots(now);
+        Ok(Some(ServerMessage::Published(server::Published { cid: publish.cid, track: track.track })))
+    }
+
+    pub(super) fn unpublish(&mut self, now: Instant, from: ParticipantId, track: TrackId) -> Result<Answer, Refusal> {
+        self.own_track(from, track)?;
+        self.withdraw(now, track);
+        let (participant, track) = (sfu::ParticipantId(from.0), sfu::TrackId(track.0));
+        self.outputs.push_back(Output::Command(Command::Unpublish { participant, track }));
+        Ok(DONE)
+    }
+
+    pub(super) fn set_muted(
+        &mut self,
+        now: Instant,
+        from: ParticipantId,
+        track: TrackId,
+        muted: bool,
+    ) -> Result<Answer, Refusal> {
+        let published = self.own_track(from, track)?;
+        if published.muted != muted {
+            published.muted = muted;
+            let changed = published.clone();
+            self.command_muted(from, track, muted);
+            for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
+                other.backlog.track_changed(now, changed.clone());
+                wake(&mut self.wake, &other.backlog);
+            }
+        }
+        Ok(DONE)
+    }
+
+    /// The media plane cannot take a track that its publisher was already promised: it is withdrawn.
+    pub(super) fn publication_refused(
+        &mut self,
+        now: Instant,
+        from: ParticipantId,
+        track: TrackId,
+        error: CommandError,
+    ) {
+        let Some(published) = self.tracks.get(&track).filter(|p| p.track.participant == from) else { return };
+        let request = published.request;
+        let code = match error {
+            CommandError::Limit => ErrorCode::LimitTracks,
+            CommandError::Exists | CommandError::Invalid => ErrorCode::BadMessage,
+            CommandError::CodecMismatch => ErrorCode::CodecUnsupported,
+            CommandError::NoParticipant | CommandError::NoTrack | CommandError::NoSlot => ErrorCode::Internal,
+        };
+        self.withdraw(now, track);
+        self.refuse(from, request, refusal(code, "the media plane refused the track"));
+    }
+
+    /// Takes a track out of the room, and out of all slots.
+    pub(super) fn withdraw(&mut self, now: Instant, track: TrackId) {
+        let Some(published) = self.tracks.remove(&track) else { return };
+        self.vacate(now, track);
+        let owner = published.track.participant;
+        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != owner) {
+            other.backlog.track_removed(now, track);
+            wake(&mut self.wake, &other.backlog);
+        }
+        self.fill_slots(now);
+    }
+
+    fn own_track(&mut self, from: ParticipantId, track: TrackId) -> Result<&mut Track, Refusal> {
+        self.tracks
+            .get_mut(&track)
+            .map(|published| &mut published.track)
+            .filter(|track| track.participant == from)
+            .ok_or(refusal(ErrorCode::NoTrack, "no such track of yours"))
+    }
+
+    fn command_muted(&mut self, from: ParticipantId, track: TrackId, muted: bool) {
+        let (participant, track) = (sfu::ParticipantId(from.0), sfu::TrackId(track.0));
+        self.outputs.push_back(Output::Command(Command::SetMuted { participant, track, muted }));
+    }
+}

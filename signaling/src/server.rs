@@ -1,0 +1,117 @@
+//! The server as a whole: everything that a binary has to start, and to stop.
+
+use crate::{
+    admission::Admission,
+    config::Config,
+    http,
+    media::{MediaEventQueue, MediaPlane},
+    page::PageSource,
+    rooms::Rooms,
+};
+use axum_server::{
+    accept::NoDelayAcceptor,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
+use hyper_util::rt::TokioTimer;
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{interval, timeout},
+};
+
+/// How often addresses that have been quiet are forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// Within which the headers of a request must have arrived.
+const HEADERS: Duration = Duration::from_secs(10);
+
+/// The control plane.
+#[derive(Debug)]
+pub struct Signaling {
+    config: Arc<Config>,
+    rooms: Rooms,
+}
+
+impl Signaling {
+    /// Starts the rooms. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEventQueue) -> Self {
+        let config = Arc::new(config);
+        let rooms = Rooms::new(Arc::clone(&config), media, events);
+        Self { config, rooms }
+    }
+
+    /// The rooms.
+    #[must_use]
+    pub fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    /// Serves until `stop` is done, then closes every connection with 1001 and waits for them, a little while.
+    ///
+    /// Without `tls` it speaks plain HTTP, which is for loopback and for a proxy on the same machine.
+    ///
+    /// # Errors
+    /// The listener fails.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        page: Option<Arc<dyn PageSource>>,
+        stop: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let (stopping, stopped) = watch::channel(false);
+        let (alive, mut ended) = mpsc::channel(1);
+        let admission = Arc::new(Admission::new(&self.config));
+        let app = http::router(http::Server {
+            config: Arc::clone(&self.config),
+            rooms: self.rooms.clone(),
+            admission: Arc::clone(&admission),
+            page,
+            stop: stopped,
+            alive,
+        })
+        .into_make_service_with_connect_info::<SocketAddr>();
+
+        let handle = axum_server::Handle::new();
+        let serving = async {
+            // Not `http1_only()`: that would refuse upgrades too. Over TLS the binary offers HTTP/1.1 alone by ALPN.
+            let mut server = axum_server::from_tcp(listener)?.acceptor(NoDelayAcceptor::new());
+            server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+            let server = server.handle(handle.clone());
+            match tls {
+                None => server.serve(app).await,
+                Some(tls) => {
+                    let tls = RustlsConfig::from_config(tls);
+                    server.map(|tcp| RustlsAcceptor::new(tls).acceptor(tcp)).serve(app).await
+                }
+            }
+        };
+        let forgetting = async {
+            let mut every = interval(FORGET);
+            loop {
+                every.tick().await;
+                admission.forget_quiet();
+            }
+        };
+        let stopping = async {
+            stop.await;
+            let _ = stopping.send(true);
+            handle.graceful_shutdown(Some(self.config.timing.linger));
+        };
+        let result = tokio::select! {
+            result = async { tokio::join!(serving, stopping).0 } => result,
+            () = forgetting => Ok(()),
+        };
+        // Every connection holds a sender; when the last one is dropped there is nothing more to receive.
+        let grace = self.config.timing.linger * 2;
+        let _ = timeout(grace, ended.recv()).await;
+        result
+    }
+}

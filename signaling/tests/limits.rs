@@ -1,0 +1,243 @@
+//! The limits of a connection, message by message and byte by byte, with a real WebSocket client on loopback.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use signaling::{Config, config::Timing};
+use std::time::Duration;
+use support::{ACCESS, Client, Received, Server, config};
+use tacet_proto::{ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, client::Ping};
+use tokio_tungstenite::tungstenite::http::StatusCode;
+
+/// A well-formed ping of exactly this many bytes.
+fn ping_of(bytes: usize) -> String {
+    let empty = r#"{"t":"ping","id":7,"ms":1,"ext":""}"#;
+    let text = empty.replace(r#""ext":"""#, &format!(r#""ext":"{}""#, "x".repeat(bytes - empty.len())));
+    assert_eq!(text.len(), bytes);
+    text
+}
+
+async fn close_code(server: &Server, text: String) -> u16 {
+    let mut client = server.guest().await;
+    client.text(text).await;
+    client.closed().await.1
+}
+
+#[tokio::test]
+async fn messages_of_16384_bytes_are_accepted_and_one_byte_more_closes_with_1009() {
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    client.text(ping_of(16_384)).await;
+    assert!(matches!(client.answer(7).await, ServerMessage::Pong(_)));
+    client.text(ping_of(16_385)).await;
+    assert_eq!(client.closed().await.1, 1009);
+    assert_eq!(close_code(&server, ping_of(60_000)).await, 1009);
+}
+
+#[tokio::test]
+async fn size_is_counted_after_reassembly() {
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    let whole = ping_of(16_384);
+    client.fragments(&[&whole[..8_192], &whole[8_192..]]).await;
+    assert!(matches!(client.answer(7).await, ServerMessage::Pong(_)));
+    let whole = ping_of(2 * 8_193);
+    client.fragments(&[&whole[..8_193], &whole[8_193..]]).await;
+    assert_eq!(client.closed().await.1, 1009);
+}
+
+#[tokio::test]
+async fn binary_messages_are_measured_too() {
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    client.binary(vec![1; 16_385]).await;
+    assert_eq!(client.closed().await.1, 1009);
+}
+
+#[tokio::test]
+async fn the_thirty_first_message_in_a_second_is_refused_and_the_connection_lives() {
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    // hello was the first of the thirty.
+    for id in 2..=31 {
+        client.send(id, ClientMessage::Ping(Ping { ms: u64::from(id) })).await;
+    }
+    for id in 2..=30 {
+        assert_eq!(client.answer(id).await, ServerMessage::Pong(Ping { ms: u64::from(id) }));
+    }
+    let ServerMessage::Error(error) = client.answer(31).await else { panic!("accepted the 31st") };
+    assert_eq!(error.code, ErrorCode::RateLimited);
+    let wait = error.retry_ms.unwrap();
+    assert!((1..=1_000).contains(&wait), "{wait}");
+    tokio::time::sleep(Duration::from_millis(u64::from(wait))).await;
+    client.send(40, ClientMessage::Ping(Ping { ms: 40 })).await;
+    assert_eq!(client.answer(40).await, ServerMessage::Pong(Ping { ms: 40 }), "who waits as told is heard again");
+}
+
+async fn flood(server: &Server, mut send: impl AsyncFnMut(&mut Client, u32)) {
+    let mut client = server.guest().await;
+    for id in 100..300 {
+        send(&mut client, id).await;
+    }
+    let (before, code) = client.closed().await;
+    assert_eq!(code, 4429, "the Close frame arrives");
+    let answers = |limited: bool| {
+        before
+            .iter()
+            .filter(|received| match received {
+                Received::Message(Some(_), ServerMessage::Error(error)) => {
+                    (error.code == ErrorCode::RateLimited) == limited
+                }
+                Received::Message(Some(_), _) => !limited,
+                _ => false,
+            })
+            .count()
+    };
+    assert_eq!(answers(false), 29, "all good answers arrive; hello was the first of the thirty");
+    assert_eq!(answers(true), 10, "no more than ten refusals are answered");
+}
+
+#[tokio::test]
+async fn a_flood_of_text_is_closed_with_4429_after_all_good_answers() {
+    let server = Server::start(config());
+    flood(&server, async |client, id| client.send(id, ClientMessage::Ping(Ping { ms: 1 })).await).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_binary_counts_the_same() {
+    let server = Server::start(config());
+    let wanted = [0; 24];
+    flood(&server, async |client, id| client.binary(tacet_proto::binary::key_request(id, &wanted)).await).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_control_frames_is_closed_with_1008() {
+    use futures_util::SinkExt;
+    use tokio_tungstenite::tungstenite::Message;
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    for _ in 0..11 {
+        client.socket.send(Message::Ping("x".into())).await.unwrap();
+    }
+    assert_eq!(client.closed().await.1, 1008);
+}
+
+#[tokio::test]
+async fn what_is_not_json_closes_with_1007() {
+    let server = Server::start(config());
+    for text in ["nonsense", "[1,2]", "", "{"] {
+        assert_eq!(close_code(&server, text.to_owned()).await, 1007, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_utf8_closes_with_1007() {
+    use futures_util::SinkExt;
+    use tokio_tungstenite::tungstenite::{
+        Message,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    };
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    let frame = Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true);
+    client.socket.send(Message::Frame(frame)).await.unwrap();
+    assert_eq!(client.closed().await.1, 1007);
+}
+
+#[tokio::test]
+async fn an_unknown_type_is_refused_and_the_connection_lives() {
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    client.text(r#"{"t":"dance","id":5}"#).await;
+    assert!(matches!(client.answer(5).await, ServerMessage::Error(error) if error.code == ErrorCode::UnknownType));
+    client.text(r#"{"t":"ping","id":6,"ms":"soon"}"#).await;
+    assert!(matches!(client.answer(6).await, ServerMessage::Error(error) if error.code == ErrorCode::BadMessage));
+    client.send(7, ClientMessage::Ping(Ping { ms: 1 })).await;
+    assert!(matches!(client.answer(7).await, ServerMessage::Pong(_)));
+}
+
+#[tokio::test]
+async fn twenty_malformed_messages_close_with_4400() {
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    for id in 2..22 {
+        client.text(format!(r#"{{"t":"ping","id":{id}}}"#)).await;
+    }
+    let (before, code) = client.closed().await;
+    assert_eq!((before.len(), code), (20, 4400), "each is answered");
+}
+
+#[tokio::test]
+async fn without_hello_the_connection_is_closed_with_4401() {
+    let timing = Timing { hello: Duration::from_millis(20), ..Timing::default() };
+    let server = Server::start(Config { timing, ..config() });
+    let mut client = server.connect().await;
+    assert_eq!(client.closed().await.1, 4401);
+}
+
+#[tokio::test]
+async fn a_client_that_is_silent_is_closed_with_4408() {
+    let timing = Timing { dead: Duration::from_millis(20), ..config().timing };
+    let server = Server::start(Config { timing, ..config() });
+    let mut client = server.guest().await;
+    assert_eq!(client.closed().await.1, 4408);
+}
+
+#[tokio::test]
+async fn only_the_rooms_own_access_token_opens_it() {
+    let server = Server::start(config());
+    let mut client = server.connect().await;
+    client.send(1, server.hello([8; 32])).await;
+    assert!(matches!(client.answer(1).await, ServerMessage::Error(error) if error.code == ErrorCode::Unauthenticated));
+    assert_eq!(client.closed().await.1, 4401);
+
+    let mut client = server.connect().await;
+    let ClientMessage::Hello(mut hello) = server.hello(ACCESS) else { panic!() };
+    hello.room.0.0[0] ^= 1;
+    client.send(1, ClientMessage::Hello(hello)).await;
+    assert!(matches!(client.answer(1).await, ServerMessage::Error(error) if error.code == ErrorCode::NoRoom));
+    assert_eq!(client.closed().await.1, 4404);
+}
+
+#[tokio::test]
+async fn the_subprotocol_and_the_origin_are_checked() {
+    let server = Server::start(config());
+    let own = format!("http://{}", server.address);
+    assert_eq!(server.try_connect(&[]).await.err(), Some(StatusCode::UPGRADE_REQUIRED));
+    let protocol = ("sec-websocket-protocol", SUBPROTOCOL);
+    assert_eq!(
+        server.try_connect(&[("sec-websocket-protocol", "tacet.v9.json")]).await.err(),
+        Some(StatusCode::UPGRADE_REQUIRED)
+    );
+    assert!(server.try_connect(&[protocol, ("origin", &own)]).await.is_ok());
+    assert!(server.try_connect(&[("sec-websocket-protocol", "tacet.v9.json, tacet.v1.json")]).await.is_ok());
+    assert_eq!(
+        server.try_connect(&[protocol, ("origin", "https://evil.example")]).await.err(),
+        Some(StatusCode::FORBIDDEN)
+    );
+}
+
+#[tokio::test]
+async fn an_address_has_as_many_connections_as_configured() {
+    let server = Server::start(Config { connections_per_address: Some(1), ..config() });
+    let first = server.guest().await;
+    let protocol = [("sec-websocket-protocol", SUBPROTOCOL)];
+    assert_eq!(server.try_connect(&protocol).await.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+    first.close().await;
+    while server.try_connect(&protocol).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn stopping_closes_every_connection_with_1001() {
+    let server = Server::start(config());
+    let mut client = server.guest().await;
+    let closed = tokio::spawn(async move { client.closed().await.1 });
+    server.stop().await;
+    assert_eq!(closed.await.unwrap(), 1001);
+}
