@@ -1,3 +1,55 @@
 //! The one binary of tacet: its command line, and nothing else.
 
-fn main() {}
+#[cfg(feature = "serve")]
+mod certificate;
+#[cfg(feature = "serve")]
+mod config;
+#[cfg(feature = "serve")]
+mod link;
+#[cfg(feature = "serve")]
+mod page;
+#[cfg(feature = "serve")]
+mod room;
+#[cfg(feature = "serve")]
+mod serve;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// End-to-end encrypted voice and video calls, self-hosted.
+///
+/// `tacet serve` starts a call server and prints a link. Whoever opens the link in a browser is in the call. The server
+/// forwards the call and cannot hear it: frames are encrypted on the devices, with keys that it never holds.
+#[derive(Parser, Debug)]
+#[command(name = "tacet", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::Serve>),
+    #[cfg(feature = "serve")]
+    Room(room::Room),
+}
+
+fn main() -> ExitCode {
+    // Several parts speak TLS, and more than one cryptographic library may be linked: say which one it is.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match Cli::parse().command {
+        #[cfg(feature = "serve")]
+        Command::Serve(serve) => serve.run(),
+        #[cfg(feature = "serve")]
+        Command::Room(room) => room.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // `{:#}` is the error with its causes on one line.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! A server on loopback with a media plane that records, and a client that speaks raw WebSocket.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_util::{SinkExt, StreamExt};
 use sfu::{Command, Event, event::LocalTransport};

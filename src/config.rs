@@ -1,0 +1,258 @@
+//! Settings of `tacet serve`: flags, then `TACET_*` variables, then the configuration file, then defaults.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Deserialize;
+use signaling::config::{ApiKey, RoomLimits};
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+/// What may be said on the command line or in the environment.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Flags {
+    /// Configuration file (TOML); docs/tacet.toml explains every setting
+    #[arg(long, value_name = "FILE", env = "TACET_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address for HTTP and media. Beyond loopback the server speaks HTTPS [default: 127.0.0.1]
+    #[arg(long, value_name = "IP", env = "TACET_BIND")]
+    bind: Option<IpAddr>,
+    /// TCP port of the page and of signaling; 0 takes a free one [default: 8800]
+    #[arg(long, value_name = "PORT", env = "TACET_PORT")]
+    port: Option<u16>,
+    /// UDP port of the first media worker, the next has the next; 0 takes free ones [default: 8801]
+    #[arg(long, value_name = "PORT", env = "TACET_MEDIA_PORT")]
+    media_port: Option<u16>,
+    /// Address that clients are told, if it is not the bound one: for servers behind NAT. May be repeated
+    #[arg(long, value_name = "IP", env = "TACET_ADVERTISE", value_delimiter = ',')]
+    advertise: Vec<IpAddr>,
+    /// Media workers, each a thread with a port of its own [default: one per core]
+    #[arg(long, value_name = "N", env = "TACET_WORKERS")]
+    workers: Option<usize>,
+    /// Certificate chain for HTTPS (PEM)
+    #[arg(long, value_name = "FILE", env = "TACET_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "TACET_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Web origin that may connect beside the server's own, such as https://example.org. May be repeated
+    #[arg(long, value_name = "ORIGIN", env = "TACET_ALLOW_ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<String>,
+    /// Do not serve the call page
+    #[arg(long, env = "TACET_NO_PAGE")]
+    no_page: bool,
+    /// Whether visitors may make rooms. Beyond loopback this makes the server a relay for anybody
+    #[arg(long, value_name = "BOOL", env = "TACET_OPEN_ROOMS", num_args = 0..=1, default_missing_value = "true")]
+    open_rooms: Option<bool>,
+    /// Key with which rooms can be made over HTTP. Other users of this machine can read flags: prefer the variable
+    #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// Most participants of a room [default: 50]
+    #[arg(long, value_name = "N", env = "TACET_PARTICIPANTS")]
+    participants: Option<usize>,
+    /// What is logged to the standard error: a level, or levels by module [default: info]
+    #[arg(long, value_name = "FILTER", env = "TACET_LOG")]
+    log: Option<String>,
+}
+
+/// The configuration file. What it does not know is an error.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    bind: Option<IpAddr>,
+    port: Option<u16>,
+    media_port: Option<u16>,
+    advertise: Vec<IpAddr>,
+    workers: Option<usize>,
+    page: Option<bool>,
+    allow_origin: Vec<String>,
+    log: Option<String>,
+    tls: TlsFiles,
+    rooms: RoomSettings,
+    limits: LimitSettings,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct TlsFiles {
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RoomSettings {
+    open: Option<bool>,
+    api_key: Option<String>,
+    most: Option<usize>,
+    participants: Option<usize>,
+    tracks_per_participant: Option<usize>,
+    slots_per_participant: Option<usize>,
+    idle_hours: Option<u32>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LimitSettings {
+    connections_per_address: Option<usize>,
+    handshakes_per_second: Option<u32>,
+}
+
+/// How the server runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) bind: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) media_port: u16,
+    pub(crate) advertise: Vec<IpAddr>,
+    pub(crate) workers: usize,
+    pub(crate) page: bool,
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) log: String,
+    pub(crate) signaling: signaling::Config,
+}
+
+impl Flags {
+    /// Reads the configuration file, if one is named, and decides.
+    pub(crate) fn settings(self) -> anyhow::Result<Settings> {
+        let file = match &self.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        self.over(file)
+    }
+
+    fn over(self, file: File) -> anyhow::Result<Settings> {
+        let bind = self.bind.or(file.bind).unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        let local = bind.is_loopback();
+        let tls = match (self.tls_cert.or(file.tls.cert), self.tls_key.or(file.tls.key)) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => bail!("a certificate and its key come together: give both or neither"),
+        };
+        let room = RoomLimits::default();
+        let room = RoomLimits {
+            participants: self.participants.or(file.rooms.participants).unwrap_or(room.participants),
+            tracks_per_participant: file.rooms.tracks_per_participant.unwrap_or(room.tracks_per_participant),
+            slots_per_participant: file.rooms.slots_per_participant.unwrap_or(room.slots_per_participant),
+        };
+        if !(1..=4_096).contains(&room.participants) {
+            bail!("a room has 1 to 4096 participants");
+        }
+        let defaults = signaling::Config::default();
+        // On loopback every bot of a load test has the same address, and nobody else is there.
+        let limit = |default: Option<usize>| if local { None } else { default };
+        let idle = file.rooms.idle_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600));
+        let signaling = signaling::Config {
+            allowed_origins: either(self.allow_origin, file.allow_origin),
+            open_rooms: self.open_rooms.or(file.rooms.open).unwrap_or(local),
+            api_key: self.api_key.or(file.rooms.api_key).filter(|key| !key.is_empty()).map(ApiKey),
+            rooms: file.rooms.most.unwrap_or(defaults.rooms),
+            room_idle: idle.unwrap_or(defaults.room_idle),
+            room,
+            connections_per_address: file
+                .limits
+                .connections_per_address
+                .or_else(|| limit(defaults.connections_per_address)),
+            handshakes_per_second: file
+                .limits
+                .handshakes_per_second
+                .or_else(|| if local { None } else { defaults.handshakes_per_second }),
+            timing: defaults.timing,
+        };
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Ok(Settings {
+            bind,
+            port: self.port.or(file.port).unwrap_or(8_800),
+            media_port: self.media_port.or(file.media_port).unwrap_or(8_801),
+            advertise: either(self.advertise, file.advertise),
+            workers: self.workers.or(file.workers).filter(|workers| *workers > 0).unwrap_or(cores),
+            page: !self.no_page && file.page.unwrap_or(true),
+            tls,
+            log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            signaling,
+        })
+    }
+}
+
+fn either<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+    if first.is_empty() { second } else { first }
+}
+
+fn read(path: &Path) -> anyhow::Result<File> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| format!("in {}", path.display()))
+}
+
+fn parse(text: &str) -> anyhow::Result<File> {
+    Ok(toml::from_str(text)?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../docs/tacet.toml");
+
+    fn settings(flags: Flags, file: &str) -> Settings {
+        flags.over(parse(file).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_documented_sample_says_what_the_defaults_are() {
+        let (sample, default) = (settings(Flags::default(), SAMPLE), settings(Flags::default(), ""));
+        assert_eq!(format!("{sample:?}"), format!("{default:?}"));
+    }
+
+    #[test]
+    fn the_documented_sample_holds_with_every_line_in_use() {
+        // Settings that have no fixed default stand behind "#" and no blank.
+        let all: String = SAMPLE
+            .lines()
+            .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])).unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let file = parse(&all).unwrap();
+        assert!(file.rooms.api_key.is_some() && file.tls.cert.is_some() && file.workers.is_some());
+        assert!(file.limits.connections_per_address.is_some() && file.rooms.open.is_some());
+        assert!(!file.advertise.is_empty() && !file.allow_origin.is_empty());
+    }
+
+    #[test]
+    fn flags_come_before_the_file_and_the_file_before_defaults() {
+        let flags = Flags { port: Some(1), ..Flags::default() };
+        let settings = settings(flags, "port = 2\nmedia_port = 3\n[rooms]\nparticipants = 4");
+        assert_eq!((settings.port, settings.media_port), (1, 3));
+        assert_eq!((settings.signaling.room.participants, settings.signaling.rooms), (4, 1_000));
+    }
+
+    #[test]
+    fn beyond_loopback_rooms_are_closed_and_addresses_limited() {
+        let local = settings(Flags::default(), "");
+        assert!(local.signaling.open_rooms && local.signaling.connections_per_address.is_none());
+        let public = settings(Flags { bind: Some("192.0.2.1".parse().unwrap()), ..Flags::default() }, "");
+        assert!(!public.signaling.open_rooms);
+        assert_eq!(public.signaling.connections_per_address, Some(40));
+        assert_eq!(public.signaling.handshakes_per_second, Some(10));
+    }
+
+    #[test]
+    fn what_the_file_misspells_is_an_error_that_names_it() {
+        let error = format!("{:#}", parse("prot = 8800").unwrap_err());
+        assert!(error.contains("prot"), "{error}");
+        assert!(parse("[rooms]\nopened = true").is_err());
+        assert!(Flags::default().over(parse("[tls]\ncert = 'a.pem'").unwrap()).is_err(), "a key is missing");
+        assert!(Flags::default().over(parse("[rooms]\nparticipants = 0").unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_api_key_is_not_shown() {
+        let settings = settings(Flags::default(), "[rooms]\napi_key = 'hidden'");
+        assert!(!format!("{settings:?}").contains("hidden"));
+    }
+}

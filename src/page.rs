@@ -1,0 +1,57 @@
+//! The call page inside the binary, or a page that says how to get it there.
+
+use rust_embed::RustEmbed;
+use signaling::PageFile;
+use std::borrow::Cow;
+
+/// The built web client. A debug build reads it from the source tree, a release build holds it.
+#[derive(RustEmbed)]
+#[folder = "clients/web/dist"]
+struct Dist;
+
+const MISSING: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>tacet</title>\
+    <h1>The call page is not in this build</h1>\
+    <p>The server runs, and native clients can use it. To get the page, build the web client first:</p>\
+    <pre>make web\ncargo build</pre>";
+
+/// The page's file at a path.
+pub(crate) fn file(path: &str) -> Option<PageFile> {
+    match Dist::get(path) {
+        Some(file) => Some(PageFile { mime: Cow::Borrowed(mime(path)), bytes: file.data }),
+        None if path == "index.html" => {
+            Some(PageFile { mime: Cow::Borrowed(mime(path)), bytes: Cow::Borrowed(MISSING.as_bytes()) })
+        }
+        None => None,
+    }
+}
+
+/// Media type by extension: the few that a web build makes.
+fn mime(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "html" => "text/html; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "json" | "map" => "application/json",
+        "wasm" => "application/wasm",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "webmanifest" => "application/manifest+json",
+        "txt" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_always_an_index_page_and_nothing_outside_the_build() {
+        assert!(file("index.html").is_some_and(|file| file.mime == "text/html; charset=utf-8"));
+        for outside in ["../Cargo.toml", "/etc/passwd", "assets/../../package.json", ""] {
+            assert!(file(outside).is_none(), "{outside}");
+        }
+    }
+}

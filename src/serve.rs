@@ -1,0 +1,183 @@
+//! `tacet serve`: SFU, signaling and page in one process.
+
+use crate::{
+    certificate::{self, Tls},
+    config::{Flags, Settings},
+    link::{Invite, room_link},
+    page,
+};
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Serialize;
+use sfu::net::{Sfu, SfuConfig};
+use signaling::{MediaPlane, PageSource, Signaling, media};
+use std::{
+    io::{self, Write},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    sync::Arc,
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Starts a call server and prints the link of a room
+///
+/// Every setting can be a flag, a TACET_* variable or a line of the configuration file; flags come first, then variables,
+/// then the file.
+#[derive(Args, Debug)]
+#[command(
+    next_line_help = true,
+    after_help = "\
+EXAMPLES:
+  tacet serve                                        calls on this machine, to try it
+  tacet serve --bind 192.168.1.5                     calls in the local network
+  tacet serve --bind 0.0.0.0 --advertise 203.0.113.7 a public server, behind NAT or not
+  tacet serve --config /etc/tacet.toml               settings from a file
+
+PORTS: TCP 8800 for page and signaling, UDP 8801 and following for media, one for each worker."
+)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    flags: Flags,
+    /// Print one line of JSON instead of text for people: url, link, room, media_ports, pid
+    #[arg(long)]
+    json: bool,
+}
+
+/// The line that `--json` prints once the server listens.
+#[derive(Serialize)]
+struct Ready<'a> {
+    url: &'a str,
+    link: &'a str,
+    room: String,
+    media_ports: Vec<u16>,
+    pid: u32,
+    /// SHA-256 of the self-signed certificate, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<&'a str>,
+}
+
+/// The SFU as signaling's media plane.
+struct SfuPlane(Sfu);
+
+impl MediaPlane for SfuPlane {
+    fn workers(&self) -> usize {
+        self.0.workers()
+    }
+
+    fn command(&self, worker: usize, command: sfu::Command) {
+        self.0.command(worker, command);
+    }
+}
+
+impl Serve {
+    /// Serves until SIGINT or SIGTERM.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let settings = self.flags.settings()?;
+        start_log(&settings.log)?;
+        // The media plane has threads of its own; signaling is content with two.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(serve(settings, self.json))
+    }
+}
+
+async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
+    let address = SocketAddr::new(settings.bind, settings.port);
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address} (--port)"))?;
+    let port = listener.local_addr()?.port();
+    let advertise = reachable(&settings)?;
+    let host = advertise.first().copied().unwrap_or(settings.bind);
+
+    let tls = match &settings.tls {
+        Some((cert, key)) => Some(certificate::from_files(cert, key)?),
+        None if settings.bind.is_loopback() => None,
+        None => Some(certificate::self_signed(vec![host.to_string(), "localhost".to_owned()])?),
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", SocketAddr::new(host, port));
+
+    let (events, queue) = media::events();
+    let config = SfuConfig {
+        workers: settings.workers,
+        bind: settings.bind,
+        port: settings.media_port,
+        advertise,
+        ..SfuConfig::default()
+    };
+    let sfu = Sfu::start(&config, move |_, event| events.send(event)).with_context(|| {
+        format!("cannot start media on {} from UDP port {} (--media-port)", settings.bind, settings.media_port)
+    })?;
+    let media_ports = sfu.local_ports();
+
+    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane(sfu)), queue);
+    let invite = Invite::random()?;
+    let room = signaling.rooms().create(invite.access_hash()).context("cannot make a room")?;
+    let link = room_link(&url, room, &invite);
+    let (config, fingerprint) = match tls {
+        Some(Tls { config, fingerprint }) => (Some(config), fingerprint),
+        None => (None, None),
+    };
+    // Registered before anything is announced: whoever reads the announcement may stop the server at once.
+    let stop = stopped()?;
+    let fingerprint = fingerprint.as_deref();
+    let ready =
+        Ready { url: &url, link: &link, room: room.to_string(), media_ports, pid: std::process::id(), fingerprint };
+    announce(&ready, json, !settings.bind.is_loopback())?;
+
+    let page = settings.page.then(|| Arc::new(page::file) as Arc<dyn PageSource>);
+    signaling.serve(listener, config, page, stop).await.context("the server has ended")?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The addresses that clients are told. A server that listens everywhere says the one it would be reached at.
+fn reachable(settings: &Settings) -> anyhow::Result<Vec<IpAddr>> {
+    if !settings.advertise.is_empty() || !settings.bind.is_unspecified() {
+        return Ok(settings.advertise.clone());
+    }
+    // Connecting a UDP socket sends nothing; it asks the routing table which address would be used (192.0.2.0/24 and
+    // 2001:db8::/32 are for documentation).
+    let beyond = if settings.bind.is_ipv4() { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
+    let own = UdpSocket::bind(SocketAddr::new(settings.bind, 0))
+        .and_then(|socket| socket.connect(beyond).and_then(|()| socket.local_addr()));
+    match own {
+        Ok(own) if !own.ip().is_unspecified() => Ok(vec![own.ip()]),
+        _ => bail!("this machine's address is not known: say where clients reach it with --advertise IP"),
+    }
+}
+
+/// Done at SIGINT or SIGTERM.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(ready)?)?;
+    } else {
+        writeln!(out, "Server: {}", ready.url)?;
+        if let Some(fingerprint) = ready.fingerprint {
+            writeln!(out, "Its certificate is self-signed and new at every start; browsers will warn. SHA-256:")?;
+            writeln!(out, "  {fingerprint}")?;
+        }
+        writeln!(out, "\nRoom: {}\n", ready.link)?;
+        if beyond_loopback {
+            let code = qrcode::QrCode::new(ready.link).context("cannot draw the link")?;
+            writeln!(out, "{}", code.render::<qrcode::render::unicode::Dense1x2>().build())?;
+        }
+        writeln!(out, "Whoever has the link can join. Stop with Ctrl-C.")?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).context("--log is not a filter")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(())
+}
