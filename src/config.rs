@@ -145,7 +145,8 @@ impl Flags {
         }
         let defaults = signaling::Config::default();
         // On loopback every bot of a load test has the same address, and nobody else is there.
-        let limit = |default: Option<usize>| if local { None } else { default };
+        let (connections, handshakes) =
+            if local { (None, None) } else { (defaults.connections_per_address, defaults.handshakes_per_second) };
         let idle = file.rooms.idle_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600));
         let signaling = signaling::Config {
             allowed_origins: either(self.allow_origin, file.allow_origin),
@@ -154,14 +155,8 @@ impl Flags {
             rooms: file.rooms.most.unwrap_or(defaults.rooms),
             room_idle: idle.unwrap_or(defaults.room_idle),
             room,
-            connections_per_address: file
-                .limits
-                .connections_per_address
-                .or_else(|| limit(defaults.connections_per_address)),
-            handshakes_per_second: file
-                .limits
-                .handshakes_per_second
-                .or_else(|| if local { None } else { defaults.handshakes_per_second }),
+            connections_per_address: file.limits.connections_per_address.or(connections),
+            handshakes_per_second: file.limits.handshakes_per_second.or(handshakes),
             timing: defaults.timing,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
