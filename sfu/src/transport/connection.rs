@@ -210,6 +210,7 @@ impl Connection {
     /// Ends the transport after a fault of ours: nothing of it is used again.
     pub(crate) fn fail(&mut self) -> Option<TransportState> {
         self.srtp = None;
+        self.dtls.abandon();
         self.enter(TransportState::Failed)
     }
 

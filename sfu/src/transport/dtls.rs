@@ -168,6 +168,13 @@ impl Dtls {
         }
     }
 
+    /// Takes and gives nothing more.
+    pub(super) fn abandon(&mut self) {
+        self.engine = None;
+        self.stage = Stage::Over;
+        self.timeout = None;
+    }
+
     /// Sends what the engine has, and draws conclusions.
     fn progress(&mut self, now: Instant, failed: bool, mut send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
         let mut closed = false;

@@ -488,4 +488,38 @@ proptest! {
         }
         prop_assert_eq!(network.worker.counters().get(Counter::Faults), 0);
     }
+
+    /// Before each datagram of a client, from the first check to the media, comes a damaged copy of it.
+    #[test]
+    fn damaged_copies_are_contained(damage in prop::collection::vec((0usize..1_500, 1u8..=255, any::<bool>()), 64)) {
+        let mut network = Network::new();
+        network.join(1, 1);
+        let address = network.client(1).address;
+        let mut damage = damage.into_iter().cycle();
+        for sequence in 0..20 {
+            let now = network.now;
+            let client = network.client(1);
+            client.transport.tick(now);
+            let mut datagrams: Vec<_> = std::iter::from_fn(|| client.transport.poll_transmit()).collect();
+            if client.transport.state() == ClientState::Connected {
+                datagrams.push(network.sealed(1, sequence).1);
+            }
+            for mut datagram in datagrams {
+                if let Some((at, change, cut)) = damage.next().filter(|_| !datagram.is_empty()) {
+                    let mut copy = datagram.clone();
+                    let at = at % copy.len();
+                    copy[at] ^= change;
+                    if cut {
+                        copy.truncate(at + 1);
+                    }
+                    network.worker.receive(now, address, &mut copy);
+                }
+                network.worker.receive(now, address, &mut datagram);
+            }
+            network.deliver();
+            network.worker.tick(now);
+            network.now += Duration::from_millis(60);
+        }
+        prop_assert_eq!(network.worker.counters().get(Counter::Faults), 0);
+    }
 }
