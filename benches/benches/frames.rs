@@ -1,3 +1,114 @@
-//! Benchmarks.
+//! Sealing and opening frames: one AEAD call each, by both backends, and a whole session with its envelope and look-ups.
 
-fn main() {}
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use e2ee_frames::{
+    Action, Codec, Event, FrameKind, Seat, Session, SessionConfig, StreamId, codec,
+    sframe::backend::{Aead, AwsLc, RustCrypto},
+};
+use std::hint::black_box;
+
+const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
+const NONCE: [u8; 12] = [1; 12];
+const AAD: [u8; 8] = [2; 8];
+
+fn aead<A: Aead>(c: &mut Criterion, name: &str) {
+    let Some(key) = A::new(&[3; 32]) else { return };
+    let mut group = c.benchmark_group(name);
+    for size in SIZES {
+        group.throughput(Throughput::Bytes(size as u64));
+        let mut data = vec![0; size];
+        group.bench_function(BenchmarkId::new("seal", size), |b| {
+            b.iter(|| black_box(key.seal(&NONCE, &AAD, black_box(&mut data))));
+        });
+        let mut sealed = vec![0; size];
+        let tag = key.seal(&NONCE, &AAD, &mut sealed).unwrap_or_default();
+        group.bench_function(BenchmarkId::new("open", size), |b| {
+            b.iter_batched_ref(
+                || sealed.clone(),
+                |sealed| black_box(key.open(&NONCE, &AAD, sealed, &tag)),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+/// Deterministic bytes: a benchmark keeps no secrets.
+fn source(mut state: u64) -> impl FnMut(&mut [u8]) + Send {
+    move |bytes: &mut [u8]| {
+        for byte in bytes {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (state >> 56) as u8;
+        }
+    }
+}
+
+fn drain(session: &mut Session) -> Vec<Action> {
+    std::iter::from_fn(|| session.poll()).collect()
+}
+
+/// A sender and a receiver that has the sender's key.
+fn pair() -> Option<(Session, Session)> {
+    let config = || SessionConfig::new([1; 16], [2; 16], [3; 32], "bench");
+    let mut sessions = [
+        Session::new(config(), source(1), 0, 1_800_000_000_000).ok()?,
+        Session::new(config(), source(2), 0, 1_800_000_000_000).ok()?,
+    ];
+    let mut announces = Vec::new();
+    for (seat, session) in (0u16..).zip(&mut sessions) {
+        for action in drain(session) {
+            if let Action::SendAnnounce { announce, display, .. } = action {
+                let mut body = vec![1];
+                body.extend_from_slice(&u32::from(seat).to_be_bytes());
+                body.extend_from_slice(&seat.to_be_bytes());
+                body.extend_from_slice(&announce);
+                body.extend_from_slice(&u16::try_from(display.len()).ok()?.to_be_bytes());
+                body.extend_from_slice(&display);
+                announces.push(body);
+            }
+        }
+        session.handle(0, 1_800_000_000_000, Event::Joined { seat: Seat(seat) }).ok()?;
+    }
+    let [mut sender, mut receiver] = sessions;
+    sender.handle(0, 1_800_000_000_000, Event::Announces(announces.get(1)?)).ok()?;
+    receiver.handle(0, 1_800_000_000_000, Event::Announces(announces.first()?)).ok()?;
+    sender.handle(0, 1_800_000_000_000, Event::StreamOpened(StreamId::CAMERA)).ok()?;
+    for action in drain(&mut sender) {
+        if let Action::SendKeyBatch(batch) = action {
+            receiver.handle(0, 1_800_000_000_000, Event::Keys(&[&[1], batch.as_slice()].concat())).ok()?;
+        }
+    }
+    Some((sender, receiver))
+}
+
+fn session(c: &mut Criterion) {
+    let Some((mut sender, mut receiver)) = pair() else { return };
+    let mut group = c.benchmark_group("session");
+    for size in SIZES {
+        group.throughput(Throughput::Bytes(size as u64));
+        let frame = vec![0; size];
+        let mut out = vec![0; codec::max_sealed_bytes(Codec::Vp8, size)];
+        let mut seal = |out: &mut [u8]| sender.seal(0, StreamId::CAMERA, Codec::Vp8, FrameKind::Delta, &frame, out);
+        group.bench_function(BenchmarkId::new("seal", size), |b| b.iter(|| black_box(seal(&mut out))));
+        group.bench_function(BenchmarkId::new("open", size), |b| {
+            // Each frame opens once, so each is sealed in the set-up, which is not timed.
+            b.iter_batched(
+                || {
+                    let length = seal(&mut out).unwrap_or_default();
+                    out.get(..length).unwrap_or_default().to_vec()
+                },
+                |mut frame| black_box(receiver.open(0, Codec::Vp8, &mut frame)).is_ok(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+fn backends(c: &mut Criterion) {
+    aead::<AwsLc>(c, "aws-lc");
+    aead::<RustCrypto>(c, "rust-crypto");
+}
+
+criterion_group!(frames, backends, session);
+criterion_main!(frames);

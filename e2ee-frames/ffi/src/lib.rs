@@ -12,6 +12,6 @@ pub mod wire;
 
 pub use memory::{ef_alloc, ef_free};
 pub use session::{
-    ef_access_token, ef_open, ef_seal, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new,
+    Handle, ef_access_token, ef_open, ef_seal, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new,
     ef_session_poll,
 };

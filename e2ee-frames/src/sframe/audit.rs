@@ -1,6 +1,4 @@
 //! Test instrument: records every (key, nonce) that seals a frame, and panics when one is used twice.
-#![allow(dead_code)]
-
 use alloc::collections::BTreeSet;
 use core::cell::RefCell;
 

@@ -1,17 +1,10 @@
 //! A call in memory: devices, a virtual clock, and a server that splits, routes, delays, loses and doubles key traffic.
-#![allow(dead_code)]
-
 use crate::{
     Action, Codec, Event, FrameKind, OpenError, Opened, ParticipantId, SealError, Seat, Session, SessionConfig,
     StreamId, Timing, codec,
     keys::batch::{ENTRY_BYTES, HEADER_BYTES},
 };
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    string::String,
-    vec,
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
 
 pub(super) const ROOM: [u8; 16] = [1; 16];
 pub(super) const CALL: [u8; 16] = [2; 16];
@@ -133,11 +126,10 @@ impl World {
         Session::new(config, Dice::source(self.dice.next()), self.now, self.wall()).unwrap()
     }
 
-    /// A device joins on the lowest free seat, and everybody hears of everybody.
+    /// A device joins on the next seat, and everybody hears of everybody.
     pub(super) fn join(&mut self, name: &str) -> ParticipantId {
         let session = self.session_with(name, INVITE);
-        let taken: BTreeSet<u16> = self.devices.values().map(|device| device.seat.0).collect();
-        let seat = Seat((0..).find(|seat| !taken.contains(seat)).unwrap());
+        let seat = Seat(self.next_id as u16);
         self.seat(session, seat)
     }
 
@@ -222,6 +214,7 @@ impl World {
                     let (header, entries) = body.split_at(HEADER_BYTES);
                     for entry in entries.chunks(ENTRY_BYTES) {
                         let seat = Seat(u16::from_be_bytes([entry[0], entry[1]]));
+                        self.assert_shown(id, seat);
                         let to = self.devices.values().find(|device| device.seat == seat).map(|device| device.id);
                         if let Some(to) = to {
                             self.send(to, Message::Keys([&[1][..], header, entry].concat()), true);
@@ -250,6 +243,20 @@ impl World {
             }
             self.device(id).log.push(action);
         }
+    }
+
+    /// Keys go only to whom the sender shows: verified before, and not removed since.
+    fn assert_shown(&self, id: ParticipantId, seat: Seat) {
+        let mut shown = false;
+        for action in &self.devices[&id].log {
+            match action {
+                Action::ParticipantVerified { seat: of, participant, .. } if *of == seat => {
+                    shown = self.devices[&id].shown.contains_key(participant);
+                }
+                _ => {}
+            }
+        }
+        assert!(shown, "a key was sealed to somebody who is not on the roster");
     }
 
     pub(super) fn deliver(&mut self, to: ParticipantId, message: &Message) {
@@ -305,6 +312,33 @@ impl World {
             open_with(&mut self.device(id).session, now, frame).map(|(opened, frame)| (opened.participant, frame));
         self.drain(id);
         opened
+    }
+
+    /// Problems that a device reported.
+    pub(super) fn problems(&self, id: ParticipantId) -> Vec<(ParticipantId, crate::Problem)> {
+        let problem = |action: &Action| match action {
+            Action::Problem { participant, problem } => Some((*participant, *problem)),
+            _ => None,
+        };
+        self.devices[&id].log.iter().filter_map(problem).collect()
+    }
+
+    /// Key batches that a device sent.
+    pub(super) fn batches(&self, id: ParticipantId) -> Vec<Vec<u8>> {
+        let batch = |action: &Action| match action {
+            Action::SendKeyBatch(body) => Some(body.clone()),
+            _ => None,
+        };
+        self.devices[&id].log.iter().filter_map(batch).collect()
+    }
+
+    /// Generations and steps that a device has used.
+    pub(super) fn epochs(&self, id: ParticipantId) -> Vec<(u32, u8)> {
+        let epoch = |action: &Action| match action {
+            Action::GenerationChanged { generation, step } => Some((*generation, *step)),
+            _ => None,
+        };
+        self.devices[&id].log.iter().filter_map(epoch).collect()
     }
 
     /// Seals at `from`, opens at `to`, and checks who and what.

@@ -1,0 +1,162 @@
+//! The C ABI as a host in C or JavaScript calls it: two sessions hear each other through pointers and byte codes.
+
+#![allow(clippy::unwrap_used)]
+
+use e2ee_frames_ffi::{
+    Handle, ef_access_token, ef_alloc, ef_free, ef_open, ef_seal, ef_session_deadline, ef_session_event,
+    ef_session_free, ef_session_new, ef_session_poll,
+};
+
+const WALL: u64 = 1_800_000_000_000;
+
+struct Host(*mut Handle);
+
+impl Host {
+    fn new(name: &str, invite: [u8; 32]) -> Self {
+        let (room, call) = ([1u8; 16], [2u8; 16]);
+        // SAFETY: all pointers are of live arrays with the lengths that the contract names.
+        let session = unsafe {
+            ef_session_new(room.as_ptr(), call.as_ptr(), invite.as_ptr(), name.as_ptr(), name.len(), 0, WALL)
+        };
+        assert!(!session.is_null());
+        Self(session)
+    }
+
+    fn event(&self, kind: u32, body: &[u8]) -> i32 {
+        // SAFETY: the session is live, the body a slice.
+        unsafe { ef_session_event(self.0, kind, 0, WALL, body.as_ptr(), body.len()) }
+    }
+
+    fn poll(&self) -> Vec<u8> {
+        let mut out = vec![0; 17_000];
+        // SAFETY: the session is live, the output a slice.
+        let length = unsafe { ef_session_poll(self.0, out.as_mut_ptr(), out.len()) };
+        out.truncate(usize::try_from(length).unwrap());
+        out
+    }
+
+    fn seal(&self, stream: u32, frame: &[u8]) -> Result<Vec<u8>, i32> {
+        let mut out = vec![0; frame.len() + 64];
+        // SAFETY: the session is live, input and output are separate slices.
+        let length =
+            unsafe { ef_seal(self.0, 0, stream, 1, 1, frame.as_ptr(), frame.len(), out.as_mut_ptr(), out.len()) };
+        out.truncate(usize::try_from(length).map_err(|_| length)?);
+        Ok(out)
+    }
+
+    fn open(&self, frame: &[u8]) -> Result<(Vec<u8>, [u8; 16]), i32> {
+        let (mut out, mut info) = (vec![0; frame.len()], [0; 16]);
+        // SAFETY: the session is live, input, output and info are separate slices.
+        let length = unsafe {
+            ef_open(self.0, 0, 1, frame.as_ptr(), frame.len(), out.as_mut_ptr(), out.len(), info.as_mut_ptr())
+        };
+        out.truncate(usize::try_from(length).map_err(|_| length)?);
+        Ok((out, info))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // SAFETY: made by `ef_session_new`, freed once.
+        unsafe { ef_session_free(self.0) }
+    }
+}
+
+/// The announces message that a server makes of a SendAnnounce action.
+fn announces(participant: u32, seat: u16, action: &[u8]) -> Vec<u8> {
+    let (announce, display) = action[2..].split_at(298);
+    let mut body = vec![1];
+    body.extend_from_slice(&participant.to_be_bytes());
+    body.extend_from_slice(&seat.to_be_bytes());
+    body.extend_from_slice(announce);
+    body.extend_from_slice(&u16::try_from(display.len()).unwrap().to_be_bytes());
+    body.extend_from_slice(display);
+    body
+}
+
+#[test]
+fn two_hosts_hear_each_other() {
+    let (ada, bob) = (Host::new("Ada", [3; 32]), Host::new("Bob", [3; 32]));
+    let (of_ada, of_bob) = (ada.poll(), bob.poll());
+    assert_eq!(of_ada[..2], [1, 1]);
+    assert_eq!(ada.event(2, &announces(11, 1, &of_bob)), -3, "not joined yet");
+    assert_eq!((ada.event(1, &[0, 0]), bob.event(1, &[0, 1])), (0, 0));
+    assert_eq!((ada.event(2, &announces(11, 1, &of_bob)), bob.event(2, &announces(10, 0, &of_ada))), (0, 0));
+    assert_eq!(ada.seal(1, b"frame"), Err(-2));
+    assert_eq!((ada.event(6, &[0, 0, 0, 1]), ada.event(6, &[0, 0, 0, 1])), (0, -2));
+    let mut kinds = Vec::new();
+    loop {
+        let action = ada.poll();
+        match action.first() {
+            None => break,
+            Some(2) => {
+                let keys = [&[1], &action[1..]].concat();
+                assert_eq!(bob.event(4, &keys), 0);
+            }
+            Some(4) => assert_eq!(action[1..], [&[0, 0, 0, 11, 0, 1][..], b"Bob"].concat()),
+            _ => {}
+        }
+        kinds.push(action[0]);
+    }
+    assert_eq!(kinds, [4, 2, 9, 6]);
+    let sealed = ada.seal(1, b"frame").unwrap();
+    let (frame, info) = bob.open(&sealed).unwrap();
+    assert_eq!(frame, b"frame");
+    assert_eq!(info.map(u32::from).chunks(4).map(|word| word[0]).collect::<Vec<_>>(), [10, 0, 1, 1]);
+    assert_eq!(bob.open(&sealed), Err(-3));
+    assert_eq!(bob.open(b"not in the envelope of VP8"), Err(-4));
+    assert_eq!(bob.open(b"\x11 no frame of anybody here"), Err(-2));
+}
+
+#[test]
+fn an_action_that_does_not_fit_is_not_lost() {
+    let ada = Host::new("Ada", [3; 32]);
+    let mut small = [0; 10];
+    // SAFETY: the session is live, the output an array.
+    let needed = unsafe { ef_session_poll(ada.0, small.as_mut_ptr(), small.len()) };
+    assert!(needed < -300);
+    assert_eq!(ada.poll().len(), usize::try_from(-needed).unwrap());
+    assert_eq!(ada.poll().len(), 0);
+}
+
+#[test]
+fn malformed_calls_are_refused() {
+    let ada = Host::new("Ada", [3; 32]);
+    for (kind, body) in [(0, &[1][..]), (1, &[0]), (1, &[0xff, 0xff]), (3, &[0; 5]), (6, &[0; 3]), (99, &[])] {
+        assert_eq!(ada.event(kind, body), -1, "kind {kind}");
+    }
+    // SAFETY: null pointers and null sessions are allowed and refused.
+    unsafe {
+        let null = std::ptr::null_mut();
+        assert!(ef_session_new(null, null, null, null, 0, 0, 0).is_null());
+        assert_eq!(ef_session_event(std::ptr::null_mut(), 0, 0, 0, null, 0), -1);
+        assert_eq!(ef_session_deadline(std::ptr::null()), u64::MAX);
+        assert_eq!(ef_access_token(null, null), -1);
+        ef_session_free(std::ptr::null_mut());
+    }
+    let long = "x".repeat(257);
+    let bytes = [0; 32];
+    // SAFETY: all pointers are of live memory with the lengths named.
+    let refused =
+        unsafe { ef_session_new(bytes.as_ptr(), bytes.as_ptr(), bytes.as_ptr(), long.as_ptr(), long.len(), 0, WALL) };
+    assert!(refused.is_null());
+}
+
+#[test]
+fn memory_is_given_and_taken() {
+    for length in [0, 1, 17_000, 1 << 20] {
+        let pointer = ef_alloc(length);
+        assert!(!pointer.is_null());
+        // SAFETY: allocated above with this length, freed once.
+        unsafe { ef_free(pointer, length) }
+    }
+    assert!(ef_alloc(usize::MAX).is_null());
+}
+
+#[test]
+fn the_access_token_is_the_librarys() {
+    let mut token = [0; 32];
+    // SAFETY: both are arrays of 32 bytes.
+    assert_eq!(unsafe { ef_access_token([7; 32].as_ptr(), token.as_mut_ptr()) }, 0);
+    assert_eq!(token, e2ee_frames::access_token(&[7; 32]));
+}
