@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_flight_is_repeated_within_a_quarter_of_a_second() {
+    fn a_lost_flight_is_repeated_long_before_a_second() {
         let (mut client, mut server, a, b, now) = two();
         client.dtls.expect(b.fingerprint());
         server.dtls.expect(a.fingerprint());
@@ -365,7 +365,8 @@ mod tests {
             at += Duration::from_millis(10);
             client.turn(at, &mut server.inbox);
             server.turn(at, &mut client.inbox);
-            assert!(at < now + Duration::from_millis(250));
+            // Both sides repeat after 75 to 125 ms; a repetition may fall into the other's pause.
+            assert!(at < now + Duration::from_millis(600));
         }
         assert!(matches!(client.events[..], [DtlsEvent::Keyed(..)]));
     }
