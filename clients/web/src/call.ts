@@ -262,14 +262,19 @@ export class Call extends Emitter<CallEvents> {
   }
 
   #lost(error: TacetError): void {
-    for (const participant of [...this.#participants.keys()]) this.#remove(participant);
     this.#connection = undefined;
     if (FATAL.includes(error.code)) {
       this.#end(error);
       return;
     }
+    // First the state: whoever goes now has not left, but is out of sight.
     this.#setState("reconnecting", error);
+    this.#forget();
     this.#reconnect(0);
+  }
+
+  #forget(): void {
+    for (const participant of [...this.#participants.keys()]) this.#remove(participant);
   }
 
   #reconnect(attempt: number): void {
@@ -286,7 +291,7 @@ export class Call extends Emitter<CallEvents> {
     } catch (thrown) {
       if (this.#state === "ended") return;
       const error = asTacetError(thrown, "server-unreachable");
-      for (const participant of [...this.#participants.keys()]) this.#remove(participant);
+      this.#forget();
       if (FATAL.includes(error.code)) this.#end(error);
       else this.#reconnect(attempt + 1);
     }

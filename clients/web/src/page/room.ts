@@ -20,11 +20,10 @@ const SOURCE = { microphone: "mic", camera: "cam" } as const;
 
 /** The room. `ended` is called once, with the reason if it was not left on purpose. */
 export function room(call: Call, media: LocalMedia, name: string, ended: (error: TacetError | null) => void): Screen {
-  const stage = new Stage(call, name);
+  const stage = new Stage(call, name, () => copyLink(call));
   const badge = new EncryptionBadge(call);
   const status = h("p", { class: "status", role: "status", "data-testid": "status" });
-  const invitation = invite(() => copyLink(call));
-  const stageArea = h("div", { class: "stage-area" }, stage.element, invitation);
+  const stageArea = h("div", { class: "stage-area" }, stage.element);
 
   const mic = new Toggle(
     "Microphone",
@@ -100,7 +99,7 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
     status.textContent = text;
     status.hidden = text === "";
     stageArea.classList.toggle("is-stale", call.state === "reconnecting");
-    invitation.hidden = call.participants.length > 0 || call.state !== "connected";
+    stage.invite(call.participants.length === 0 && call.state === "connected");
   }
 
   const timer = setInterval(() => {
@@ -168,16 +167,6 @@ function statusText(call: Call): string {
   if (call.state === "ended") return "";
   if (call.media === "connecting") return "Connecting…";
   return call.media === "interrupted" ? "The connection is interrupted" : "";
-}
-
-function invite(copy: () => void): HTMLElement {
-  return h(
-    "aside",
-    { class: "invite" },
-    h("h2", {}, "You are the only one here"),
-    h("p", {}, "Send the link to who should join. It holds the room's secret: treat it like a key."),
-    h("button", { type: "button", class: "button primary", onclick: copy }, icon("link"), "Copy link"),
-  );
 }
 
 async function copyLink(call: Call): Promise<void> {

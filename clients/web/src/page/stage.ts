@@ -3,12 +3,15 @@
 import type { Call, ParticipantTrack } from "../call.ts";
 import { h } from "./element.ts";
 import { layout, type Shapes } from "./grid.ts";
+import { icon } from "./icon.ts";
 import { notify } from "./notice.ts";
 import { Tile } from "./tile.ts";
 
 /** Tiles are shaped like a camera's picture; up to upright where the stage is higher than wide. */
 const WIDE: Shapes = { narrowest: 4 / 3, widest: 16 / 9 };
 const TALL: Shapes = { narrowest: 3 / 4, widest: 16 / 9 };
+/** Part of the stage's height that a shared screen takes; the others stand below it. */
+const SCREEN_PART = 0.76;
 
 /** The stage. */
 export class Stage {
@@ -20,13 +23,16 @@ export class Stage {
   readonly #screens = new Map<number, Tile>();
   readonly #sounds = new Map<string, HTMLAudioElement>();
   readonly #observer = new ResizeObserver(() => this.#arrange());
+  readonly #invitation: HTMLElement;
   #speaking: ReadonlySet<number> = new Set();
 
-  constructor(call: Call, name: string) {
+  /** @param copy copies the room's link */
+  constructor(call: Call, name: string, copy: () => void) {
     this.#call = call;
+    this.#invitation = invitation(copy);
     this.self = new Tile("self", call.self);
     this.self.name = name;
-    this.element.append(this.self.element);
+    this.element.append(this.self.element, this.#invitation);
     call.on("participantJoined", ({ id, name }) => this.#join(id, name));
     call.on("participantLeft", ({ id, name }) => this.#leave(id, name));
     call.on("trackAdded", (track) => this.#add(track));
@@ -45,6 +51,12 @@ export class Stage {
     this.#observer.observe(this.element);
   }
 
+  /** Shows the invitation to others, or not. */
+  invite(shown: boolean): void {
+    this.#invitation.hidden = !shown;
+    this.#arrange();
+  }
+
   /** Ends all sound. */
   stop(): void {
     this.#observer.disconnect();
@@ -56,7 +68,7 @@ export class Stage {
     tile.name = name;
     if (!this.#tiles.has(participant)) {
       this.#tiles.set(participant, tile);
-      this.element.append(tile.element);
+      this.#invitation.before(tile.element);
     }
     this.#state(participant);
     this.#picture(participant);
@@ -86,7 +98,7 @@ export class Stage {
     } else {
       const sound = h("audio", { autoplay: true });
       sound.srcObject = new MediaStream([track]);
-      sound.play().catch(() => notify("Click anywhere to hear the others."));
+      sound.play().catch(() => this.#askForSound());
       this.#sounds.set(`${source} ${participant}`, sound);
     }
   }
@@ -105,6 +117,16 @@ export class Stage {
     }
   }
 
+  /** Browsers that let no page make noise by itself do so after a click. */
+  #askForSound(): void {
+    notify("Click anywhere to hear the others.");
+    const play = (): void => {
+      // One that still may not play stays silent; the next one asks again.
+      for (const sound of this.#sounds.values()) sound.play().catch(() => {});
+    };
+    document.addEventListener("click", play, { once: true });
+  }
+
   /** Shows the camera while there is one and it is not muted; a muted one would freeze. */
   #picture(participant: number): void {
     const tile = this.#tiles.get(participant);
@@ -119,12 +141,27 @@ export class Stage {
   }
 
   #arrange(): void {
-    const { clientWidth: width, clientHeight: height } = this.element;
-    const count = this.element.childElementCount;
+    const { clientWidth: width, clientHeight } = this.element;
     const gap = Number.parseFloat(getComputedStyle(this.element).columnGap) || 0;
-    const tile = layout(count, width, height, gap, height > width ? TALL : WIDE);
+    const screens = this.#screens.size;
+    const screen = Math.floor((clientHeight * SCREEN_PART) / Math.max(1, screens));
+    const height = screens === 0 ? clientHeight : clientHeight - screens * (screen + gap);
+    const tiles = [...this.element.children].filter((tile) => !(tile as HTMLElement).hidden).length - screens;
+    const tile = layout(tiles, width, height, gap, height > width ? TALL : WIDE);
     this.element.style.setProperty("--tile-width", `${tile.width}px`);
     this.element.style.setProperty("--tile-height", `${tile.height}px`);
-    this.element.dataset.tiles = String(count);
+    this.element.style.setProperty("--screen-height", `${screen}px`);
+    this.element.dataset.tiles = String(tiles + screens);
   }
+}
+
+/** What stands beside oneself while nobody else is there. */
+function invitation(copy: () => void): HTMLElement {
+  return h(
+    "li",
+    { class: "tile invite" },
+    h("h2", {}, "You are the only one here"),
+    h("p", {}, "Send the link to who should join. It holds the room's secret: treat it like a key."),
+    h("button", { type: "button", class: "button primary", onclick: copy }, icon("link"), "Copy link"),
+  );
 }
