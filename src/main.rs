@@ -6,6 +6,8 @@ mod certificate;
 mod config;
 #[cfg(feature = "serve")]
 mod link;
+#[cfg(feature = "load")]
+mod load;
 #[cfg(feature = "serve")]
 mod page;
 #[cfg(feature = "serve")]
@@ -33,6 +35,8 @@ enum Command {
     Serve(Box<serve::Serve>),
     #[cfg(feature = "serve")]
     Room(room::Room),
+    #[cfg(feature = "load")]
+    Load(load::Load),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         #[cfg(feature = "serve")]
         Command::Room(room) => room.run(),
+        #[cfg(feature = "load")]
+        Command::Load(load) => load.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,7 +55,8 @@ enum Order {
     Streams(BotId, Vec<StreamSsrc>),
     Start,
     StopSending,
-    MarkCpu,
+    MeasureCpu,
+    StopCpu,
     Finish,
 }
 
@@ -67,7 +68,7 @@ pub(crate) struct Outcome {
     /// By publishing bot.
     pub(crate) senders: Vec<SenderStats>,
     pub(crate) receive_drops: u64,
-    /// CPU time since [`Engine::mark_cpu`], of wall time since then.
+    /// CPU time of wall time, between [`Engine::measure_cpu`] and [`Engine::stop_cpu`].
     pub(crate) busy: f64,
 }
 
@@ -118,8 +119,13 @@ impl Engine {
     }
 
     /// Counts CPU time from now on.
-    pub(crate) fn mark_cpu(&self) {
-        self.order(Order::MarkCpu);
+    pub(crate) fn measure_cpu(&self) {
+        self.order(Order::MeasureCpu);
+    }
+
+    /// Counts CPU time no longer.
+    pub(crate) fn stop_cpu(&self) {
+        self.order(Order::StopCpu);
     }
 
     /// Ends the thread and gives what its bots did.
@@ -167,7 +173,6 @@ impl EngineThread {
 
     fn run(mut self) -> io::Result<Outcome> {
         make_timers_exact();
-        self.cpu = (thread_cpu_ns(), Instant::now());
         let mut ready = Vec::new();
         loop {
             while let Ok(order) = self.orders.try_recv() {
@@ -221,18 +226,15 @@ impl EngineThread {
                 }
             }
             Order::StopSending => self.senders().for_each(|sender| sender.stop()),
-            Order::MarkCpu => self.cpu = (thread_cpu_ns(), Instant::now()),
+            Order::MeasureCpu => self.cpu = (thread_cpu_ns(), Instant::now()),
+            Order::StopCpu => {
+                let (cpu, since) = self.cpu;
+                let wall = since.elapsed().as_nanos().max(1) as f64;
+                self.busy = thread_cpu_ns().saturating_sub(cpu) as f64 / wall;
+            }
             Order::Finish => {}
         }
-        self.note_busy();
         Ok(())
-    }
-
-    /// Notes the share of CPU since the mark; the last order before the end is the end of sending.
-    fn note_busy(&mut self) {
-        let (cpu, since) = self.cpu;
-        let wall = since.elapsed().as_nanos().max(1) as f64;
-        self.busy = thread_cpu_ns().saturating_sub(cpu) as f64 / wall;
     }
 
     fn senders(&mut self) -> impl Iterator<Item = &mut Box<Sender>> {

@@ -153,13 +153,15 @@ impl<'a> Run<'a> {
 
         self.senders.start_sending();
         sleep(options.warmup).await;
-        self.senders.mark_cpu();
-        self.receivers.mark_cpu();
+        self.senders.measure_cpu();
+        self.receivers.measure_cpu();
         let from_ns = now_ns();
         self.window.set(from_ns, from_ns.saturating_add(nanos(options.measure)));
         let at_start = self.usage();
         sleep(options.measure).await;
         let at_end = self.usage();
+        self.senders.stop_cpu();
+        self.receivers.stop_cpu();
         self.senders.stop_sending();
         sleep(DRAIN).await;
 
