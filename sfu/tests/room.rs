@@ -1,0 +1,356 @@
+//! What a room accepts, refuses and answers, command by command and packet by packet.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod simulation;
+
+use proptest::prelude::*;
+use sfu::{
+    CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    command::Publication,
+    media::Codec,
+    room::{MAX_SLOTS, MAX_TRACKS},
+    wire::{
+        header::{HeaderExtensions, RtpHeader},
+        rtcp::{self, Rtcp, SenderInfo},
+        rtcp_write,
+        rtp::RtpPacket,
+        seq::{SeqNum, Unwrapper},
+    },
+};
+use simulation::{Datagram, Outbox, publisher::packet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+const ALICE: ParticipantId = ParticipantId(1);
+const BOB: ParticipantId = ParticipantId(2);
+const CAMERA: TrackId = TrackId(7);
+const KEY: [u8; 3] = [0x10, 0x10, 0];
+const DELTA: [u8; 3] = [0x10, 0x11, 0];
+
+fn mid(text: &str) -> Mid {
+    Mid::new(text).unwrap()
+}
+
+fn camera(ssrc: u32) -> Publication {
+    Publication { codec: Codec::Vp8, mid: mid("sv"), ssrc: Ssrc(ssrc), rtx: Some(Ssrc(ssrc + 1)) }
+}
+
+fn vp8(ssrc: u32, seq: u16, payload: &[u8], extensions: HeaderExtensions<'_>) -> Vec<u8> {
+    let header = RtpHeader { marker: true, payload_type: 96, seq: SeqNum(seq), timestamp: 3_000, ssrc: Ssrc(ssrc) };
+    packet(header, extensions, payload)
+}
+
+/// Alice publishes a camera, Bob has a slot for it.
+fn call(now: Instant, out: &mut Outbox) -> (Room, Ssrc) {
+    let mut room = Room::new(RoomId(1));
+    room.add_participant(ALICE).unwrap();
+    room.add_participant(BOB).unwrap();
+    room.publish(ALICE, CAMERA, camera(100)).unwrap();
+    let (ssrc, rtx) = room.add_slot(BOB, mid("v0"), Codec::Vp8).unwrap();
+    assert!(rtx.is_some_and(|rtx| rtx != ssrc));
+    room.set_slot(now, BOB, mid("v0"), Some(CAMERA), out).unwrap();
+    room.activate_slot(now, BOB, mid("v0"), out).unwrap();
+    (room, ssrc)
+}
+
+fn forwarded(out: &mut Outbox) -> Vec<(ParticipantId, Ssrc, Vec<u8>)> {
+    let packets = std::mem::take(&mut out.packets).into_iter();
+    packets
+        .filter_map(|(to, datagram)| match datagram {
+            Datagram::Rtp(bytes) => {
+                let view = RtpPacket::parse(&bytes).unwrap();
+                Some((to, view.ssrc, view.payload.to_vec()))
+            }
+            Datagram::Rtcp(_) => None,
+        })
+        .collect()
+}
+
+fn key_frame_requests(out: &mut Outbox) -> usize {
+    let packets = std::mem::take(&mut out.packets).into_iter();
+    packets
+        .map(|(_, datagram)| match datagram {
+            Datagram::Rtcp(bytes) => {
+                rtcp::parse(&bytes).filter(|part| matches!(part, Rtcp::PictureLoss { .. })).count()
+            }
+            Datagram::Rtp(_) => 0,
+        })
+        .sum()
+}
+
+#[test]
+fn what_does_not_exist_or_exists_already_is_refused() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, _) = call(now, &mut out);
+    let nobody = ParticipantId(9);
+    assert_eq!(room.add_participant(ALICE), Err(CommandError::Exists));
+    assert_eq!(room.publish(nobody, TrackId(8), camera(500)), Err(CommandError::NoParticipant));
+    assert_eq!(room.publish(ALICE, CAMERA, camera(500)), Err(CommandError::Exists));
+    assert_eq!(room.publish(BOB, CAMERA, camera(500)), Err(CommandError::Exists), "another's track");
+    let other_mid = Publication { mid: mid("x"), ..camera(99) };
+    assert_eq!(room.publish(ALICE, TrackId(8), other_mid), Err(CommandError::Exists), "99 + 1 is the camera's SSRC");
+    assert_eq!(room.publish(ALICE, TrackId(8), camera(500)), Err(CommandError::Exists), "same m-line");
+    let one_ssrc = Publication { mid: mid("x"), rtx: Some(Ssrc(500)), ..camera(500) };
+    assert_eq!(room.publish(ALICE, TrackId(8), one_ssrc), Err(CommandError::Invalid));
+    assert_eq!(room.unpublish(BOB, CAMERA), Err(CommandError::NoTrack), "not Bob's");
+    assert_eq!(room.set_muted(ALICE, TrackId(8), true), Err(CommandError::NoTrack));
+    assert_eq!(room.add_slot(BOB, mid("v0"), Codec::Vp8), Err(CommandError::Exists));
+    assert_eq!(room.add_slot(nobody, mid("v0"), Codec::Vp8), Err(CommandError::NoParticipant));
+    assert_eq!(room.activate_slot(now, BOB, mid("v1"), &mut out), Err(CommandError::NoSlot));
+    assert_eq!(room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out), Err(CommandError::NoTrack));
+    room.add_slot(BOB, mid("a0"), Codec::Opus).unwrap();
+    assert_eq!(room.set_slot(now, BOB, mid("a0"), Some(CAMERA), &mut out), Err(CommandError::CodecMismatch));
+}
+
+#[test]
+fn tracks_and_slots_are_limited() {
+    let mut room = Room::new(RoomId(1));
+    room.add_participant(ALICE).unwrap();
+    for n in 0..=MAX_TRACKS as u32 {
+        let publication = Publication { mid: mid(&n.to_string()), ..camera(100 + 2 * n) };
+        let expected = if n < MAX_TRACKS as u32 { Ok(()) } else { Err(CommandError::Limit) };
+        assert_eq!(room.publish(ALICE, TrackId(n), publication), expected);
+    }
+    for n in 0..=MAX_SLOTS {
+        let added = room.add_slot(ALICE, mid(&n.to_string()), Codec::Opus);
+        assert_eq!(added.err(), (n == MAX_SLOTS).then_some(CommandError::Limit));
+    }
+}
+
+#[test]
+fn nothing_goes_into_a_slot_before_it_is_active() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let mut room = Room::new(RoomId(1));
+    room.add_participant(ALICE).unwrap();
+    room.publish(ALICE, CAMERA, camera(100)).unwrap();
+    room.add_slot(ALICE, mid("v0"), Codec::Vp8).unwrap();
+    room.set_slot(now, ALICE, mid("v0"), Some(CAMERA), &mut out).unwrap();
+    room.receive_rtp(now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
+    assert!(out.packets.is_empty());
+    room.activate_slot(now, ALICE, mid("v0"), &mut out).unwrap();
+    assert_eq!(key_frame_requests(&mut out), 1);
+    room.receive_rtp(now, ALICE, &vp8(100, 2, &DELTA, HeaderExtensions::default()), &mut out);
+    assert!(forwarded(&mut out).is_empty(), "a picture begins with a key frame");
+    room.receive_rtp(now, ALICE, &vp8(100, 3, &KEY, HeaderExtensions::default()), &mut out);
+    assert_eq!(forwarded(&mut out).len(), 1);
+}
+
+#[test]
+fn an_empty_slot_and_a_removed_participant_get_nothing() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, ssrc) = call(now, &mut out);
+    let send = |room: &mut Room, seq| {
+        let mut out = Outbox::default();
+        room.receive_rtp(now, ALICE, &vp8(100, seq, &KEY, HeaderExtensions::default()), &mut out);
+        forwarded(&mut out)
+    };
+    assert_eq!(send(&mut room, 1), [(BOB, ssrc, KEY.to_vec())]);
+    room.set_slot(now, BOB, mid("v0"), None, &mut out).unwrap();
+    assert_eq!(send(&mut room, 2), []);
+    room.set_slot(now, BOB, mid("v0"), Some(CAMERA), &mut out).unwrap();
+    assert_eq!(send(&mut room, 3).len(), 1);
+    room.remove_participant(BOB);
+    assert_eq!(send(&mut room, 4), []);
+    room.remove_participant(ALICE);
+    assert!(room.is_empty());
+}
+
+#[test]
+fn a_slot_outlives_its_publisher() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, ssrc) = call(now, &mut out);
+    room.receive_rtp(now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
+    room.remove_participant(ALICE);
+    let carol = ParticipantId(3);
+    room.add_participant(carol).unwrap();
+    room.publish(carol, TrackId(8), camera(100)).unwrap();
+    room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out).unwrap();
+    forwarded(&mut out);
+    room.receive_rtp(now, carol, &vp8(100, 9_000, &KEY, HeaderExtensions::default()), &mut out);
+    assert_eq!(forwarded(&mut out), [(BOB, ssrc, KEY.to_vec())]);
+}
+
+#[test]
+fn an_unsignaled_ssrc_is_known_by_its_mid_once() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, _) = call(now, &mut out);
+    let named = HeaderExtensions { mid: Some(b"sv"), ..Default::default() };
+    room.receive_rtp(now, ALICE, &vp8(900, 1, &KEY, HeaderExtensions::default()), &mut out);
+    room.receive_rtp(now, BOB, &vp8(900, 1, &KEY, named), &mut out);
+    assert!(forwarded(&mut out).is_empty(), "no MID, and no track of Bob's");
+    room.receive_rtp(now, ALICE, &vp8(900, 2, &KEY, named), &mut out);
+    room.receive_rtp(now, ALICE, &vp8(900, 3, &DELTA, HeaderExtensions::default()), &mut out);
+    assert_eq!(forwarded(&mut out).len(), 2);
+    room.receive_rtp(now, ALICE, &vp8(901, 4, &KEY, named), &mut out);
+    room.receive_rtp(now, ALICE, &vp8(100, 5, &KEY, named), &mut out);
+    assert!(forwarded(&mut out).is_empty(), "the track has its SSRC");
+    assert_eq!(room.stats().unknown_ssrc, 4);
+}
+
+#[test]
+fn a_publisher_gets_reports_and_transport_feedback() {
+    let (start, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, _) = call(start, &mut out);
+    let mut report = Vec::new();
+    let info = SenderInfo { ntp: 0x1234_5678_9abc_def0, timestamp: 0, packets: 0, octets: 0 };
+    rtcp_write::sender_report(&mut report, Ssrc(100), &info);
+    for n in [0u16, 1, 3, 4] {
+        let now = start + Duration::from_millis(u64::from(n));
+        let numbered = HeaderExtensions { transport_cc: Some(65_534u16.wrapping_add(n)), ..Default::default() };
+        room.receive_rtp(now, ALICE, &vp8(100, n, &KEY, numbered), &mut out);
+    }
+    room.receive_rtcp(start, ALICE, &report, &mut out);
+    out.packets.clear();
+
+    let (mut blocks, mut feedback) = (Vec::new(), Vec::new());
+    while let Some(at) = room.next_deadline().filter(|at| *at <= start + Duration::from_millis(1_100)) {
+        room.tick(at, &mut out);
+        for (to, datagram) in out.packets.drain(..) {
+            let Datagram::Rtcp(bytes) = datagram else { panic!("media out of nothing") };
+            for part in rtcp::parse(&bytes) {
+                match part {
+                    Rtcp::ReceiverReport { blocks: found, .. } => blocks.extend(found.map(|block| (to, block))),
+                    Rtcp::TransportFeedback(found) => feedback.extend(found.packets()),
+                    Rtcp::Nack { media: Ssrc(100), .. } | Rtcp::PictureLoss { media: Ssrc(100) } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    assert_eq!(feedback, [(65_534, true), (65_535, true), (0, false), (1, true), (2, true)]);
+    assert_eq!(blocks.len(), 1);
+    let (to, block) = blocks[0];
+    assert_eq!((to, block.ssrc, block.cumulative_lost, block.last_sr), (ALICE, Ssrc(100), 1, 0x5678_9abc));
+}
+
+#[test]
+fn a_nack_without_a_retransmission_stream_is_not_answered() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let mut room = Room::new(RoomId(1));
+    room.add_participant(ALICE).unwrap();
+    let microphone = Publication { codec: Codec::Opus, mid: mid("sa"), ssrc: Ssrc(5), rtx: None };
+    room.publish(ALICE, CAMERA, microphone).unwrap();
+    let (ssrc, rtx) = room.add_slot(ALICE, mid("a0"), Codec::Opus).unwrap();
+    assert_eq!(rtx, None);
+    room.activate_slot(now, ALICE, mid("a0"), &mut out).unwrap();
+    room.set_slot(now, ALICE, mid("a0"), Some(CAMERA), &mut out).unwrap();
+    let header = RtpHeader { marker: false, payload_type: 111, seq: SeqNum(1), timestamp: 0, ssrc: Ssrc(5) };
+    room.receive_rtp(now, ALICE, &packet(header, HeaderExtensions::default(), b"sound"), &mut out);
+    let (_, Datagram::Rtp(sent)) = out.packets.pop().unwrap() else { panic!("no sound") };
+    let seq = RtpPacket::parse(&sent).unwrap().seq;
+    let mut nack = Vec::new();
+    rtcp_write::nack(&mut nack, Ssrc(1), ssrc, &[u64::from(seq.0)]);
+    room.receive_rtcp(now, ALICE, &nack, &mut out);
+    assert!(out.packets.is_empty(), "again under the same number would repeat a nonce");
+}
+
+/// One thing that happens to a room.
+#[derive(Clone, Debug)]
+enum Step {
+    Join(u32),
+    Leave(u32),
+    Publish(u32, u32, bool),
+    Unpublish(u32, u32),
+    AddSlot(u32, u8, bool),
+    SetSlot(u32, u8, Option<u32>),
+    Activate(u32, u8),
+    Rtp { from: u32, ssrc: u32, pt: u8, seq: u16, head: u8, tail: Vec<u8> },
+    Rtcp { from: u32, kind: u8, count: u8, ssrc: u32, tail: Vec<u8> },
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let tail = || prop::collection::vec(any::<u8>(), 0..40);
+    let pt = prop_oneof![Just(96u8), Just(97), Just(111), any::<u8>()];
+    let seq = prop_oneof![0u16..60, any::<u16>()];
+    prop_oneof![
+        1 => (0u32..3).prop_map(Step::Join),
+        1 => (0u32..3).prop_map(Step::Leave),
+        1 => (0u32..3, 0u32..4, any::<bool>()).prop_map(|(p, t, v)| Step::Publish(p, t, v)),
+        1 => (0u32..3, 0u32..4).prop_map(|(p, t)| Step::Unpublish(p, t)),
+        1 => (0u32..3, 0u8..3, any::<bool>()).prop_map(|(p, m, v)| Step::AddSlot(p, m, v)),
+        1 => (0u32..3, 0u8..3, prop::option::of(0u32..4)).prop_map(|(p, m, t)| Step::SetSlot(p, m, t)),
+        1 => (0u32..3, 0u8..3).prop_map(|(p, m)| Step::Activate(p, m)),
+        8 => (0u32..3, 0u32..8, pt, seq, any::<u8>(), tail()).prop_map(|(from, ssrc, pt, seq, head, tail)| {
+            Step::Rtp { from, ssrc, pt, seq, head, tail }
+        }),
+        4 => (0u32..3, 199u8..208, 0u8..32, 0u32..8, tail()).prop_map(|(from, kind, count, ssrc, tail)| {
+            Step::Rtcp { from, kind, count, ssrc, tail }
+        }),
+        1 => (0u64..1_500).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever commands and bytes come in whatever order: no panic, and no number of a stream goes out twice.
+    #[test]
+    fn no_order_of_events_breaks_a_room(steps in prop::collection::vec(steps(), 1..150)) {
+        let (mut now, mut out, mut room) = (Instant::now(), Outbox::default(), Room::new(RoomId(1)));
+        let (mut nonces, mut slots, mut numbers) = (HashSet::new(), Vec::new(), HashMap::<_, Unwrapper>::new());
+        for step in steps {
+            match step {
+                Step::Join(p) => {
+ let _ = room.add_participant(ParticipantId(p));
+ }
+                Step::Leave(p) => room.remove_participant(ParticipantId(p)),
+                Step::Publish(p, t, video) => {
+                    let codec = if video { Codec::Vp8 } else { Codec::Opus };
+                    let (ssrc, rtx) = (Ssrc(2 * t), Some(Ssrc(2 * t + 1)));
+                    let _ = room.publish(ParticipantId(p), TrackId(t), Publication { codec, mid: mid("m"), ssrc, rtx });
+                }
+                Step::Unpublish(p, t) => {
+ let _ = room.unpublish(ParticipantId(p), TrackId(t));
+ }
+                Step::AddSlot(p, m, video) => {
+                    let codec = if video { Codec::Vp8 } else { Codec::Opus };
+                    slots.extend(room.add_slot(ParticipantId(p), mid(&m.to_string()), codec).map(|(ssrc, _)| ssrc));
+                }
+                Step::SetSlot(p, m, t) => {
+                    let _ = room.set_slot(now, ParticipantId(p), mid(&m.to_string()), t.map(TrackId), &mut out);
+                }
+                Step::Activate(p, m) => {
+                    let _ = room.activate_slot(now, ParticipantId(p), mid(&m.to_string()), &mut out);
+                }
+                Step::Rtp { from, ssrc, pt, seq, head, tail } => {
+                    let header = RtpHeader {
+                        marker: false, payload_type: pt, seq: SeqNum(seq), timestamp: 0, ssrc: Ssrc(ssrc),
+                    };
+                    let extensions = HeaderExtensions { transport_cc: Some(seq), audio_level: Some(head), ..Default::default() };
+                    let mut bytes = packet(header, extensions, &tail);
+                    if head < 20 { bytes[0] ^= head; }
+                    room.receive_rtp(now, ParticipantId(from), &bytes, &mut out);
+                }
+                Step::Rtcp { from, kind, count, ssrc, mut tail } => {
+                    tail.resize(tail.len() / 4 * 4, 0);
+                    let words = (tail.len() / 4 + 2) as u8;
+                    let target = slots.get(ssrc as usize).copied().unwrap_or(Ssrc(ssrc));
+                    let bytes = [&[0x80 | count, kind, 0, words, 0, 0, 0, 1], &target.0.to_be_bytes()[..], &tail].concat();
+                    room.receive_rtcp(now, ParticipantId(from), &bytes, &mut out);
+                }
+                Step::Wait(ms) => {
+                    now += Duration::from_millis(ms);
+                    while room.next_deadline().is_some_and(|at| at <= now) {
+                        room.tick(now, &mut out);
+                    }
+                }
+            }
+            for (to, datagram) in out.packets.drain(..) {
+                match datagram {
+                    Datagram::Rtp(bytes) => {
+                        let view = RtpPacket::parse(&bytes).unwrap();
+                        let numbers = numbers.entry((to, view.ssrc)).or_default();
+                        let extended = numbers.peek(view.seq);
+                        numbers.accept(extended);
+                        prop_assert!(nonces.insert((to, view.ssrc, extended)), "a nonce is repeated");
+                    }
+                    Datagram::Rtcp(bytes) => prop_assert!(rtcp::parse(&bytes).count() > 0),
+                }
+            }
+        }
+    }
+}
