@@ -34,7 +34,7 @@ use tacet_proto::{RoomId, SUBPROTOCOL, bytes::Fixed, limits::MAX_MESSAGE_BYTES};
 use tokio::sync::{mpsc, watch};
 
 /// What the codec refuses by itself. Messages between this and [`MAX_MESSAGE_BYTES`] are read and closed with 1009 in
-/// good order; see `docs/decisions` on the two steps.
+/// good order: a codec that refuses leaves bytes unread, and then the Close frame may be lost to a TCP reset.
 const CODEC_BYTES: usize = 65_536;
 
 /// What every handler knows.

@@ -17,7 +17,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tacet_proto::{CallId, ClientMessage, CloseCode, ParticipantId, RoomId, bytes::Fixed};
 use tokio::{
@@ -169,22 +169,13 @@ impl Rooms {
     pub fn create(&self, access: AccessHash) -> Result<RoomId, CreateError> {
         let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
         let number = sfu::RoomId(self.0.numbers.fetch_add(1, Ordering::Relaxed));
-        let (inbox, inputs) = mpsc::channel(INBOX);
         let mut directory = self.0.directory();
         if directory.rooms.len() >= self.0.config.rooms {
             return Err(CreateError::TooMany);
         }
-        directory.rooms.insert(id, Entry { access, inbox: inbox.clone() });
-        directory.numbers.insert(number, inbox);
+        let inputs = directory.register(id, number, access);
         drop(directory);
-        let task = Task {
-            room: Room::new(number, self.0.config.room, Arc::clone(&self.0.tracks)),
-            worker: usize::try_from(number.0).unwrap_or(0) % self.0.media.workers().max(1),
-            outboxes: HashMap::new(),
-            media: Arc::clone(&self.0.media),
-        };
-        let registration = Registration { shared: Arc::clone(&self.0), id, number };
-        tokio::spawn(task.run(inputs, registration));
+        tokio::spawn(supervise(Arc::clone(&self.0), id, number, access, inputs));
         Ok(id)
     }
 
@@ -245,22 +236,49 @@ async fn route(shared: Arc<Shared>, mut events: MediaEventQueue) {
     }
 }
 
-/// A room's entry in the directory; goes with the room's task, however that ends.
-struct Registration {
-    shared: Arc<Shared>,
-    id: RoomId,
-    number: sfu::RoomId,
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut directory = self.shared.directory();
-        directory.rooms.remove(&self.id);
-        directory.numbers.remove(&self.number);
+impl Directory {
+    /// Puts a room's new inbox into the directory, and gives its other end.
+    fn register(&mut self, id: RoomId, number: sfu::RoomId, access: AccessHash) -> mpsc::Receiver<Input> {
+        let (inbox, inputs) = mpsc::channel(INBOX);
+        self.rooms.insert(id, Entry { access, inbox: inbox.clone() });
+        self.numbers.insert(number, inbox);
+        inputs
     }
 }
 
-/// The outboxes of a room; whoever is left when the room's task ends is closed.
+/// Runs a room until nobody has used it for long. If it panics those in it are closed, and its link opens an empty room
+/// again.
+async fn supervise(
+    shared: Arc<Shared>,
+    id: RoomId,
+    number: sfu::RoomId,
+    access: AccessHash,
+    mut inputs: mpsc::Receiver<Input>,
+) {
+    loop {
+        let task = Task {
+            room: Room::new(number, shared.config.room, Arc::clone(&shared.tracks)),
+            worker: usize::try_from(number.0).unwrap_or(0) % shared.media.workers().max(1),
+            outboxes: HashMap::new(),
+            media: Arc::clone(&shared.media),
+        };
+        let ended = tokio::spawn(task.run(inputs, shared.config.room_idle)).await;
+        let mut directory = shared.directory();
+        match ended {
+            Err(error) if error.is_panic() => {
+                tracing::error!("a room panicked; those in it were disconnected");
+                inputs = directory.register(id, number, access);
+            }
+            _ => {
+                directory.rooms.remove(&id);
+                directory.numbers.remove(&number);
+                return;
+            }
+        }
+    }
+}
+
+/// A room with its outboxes; whoever is left when the task ends is closed.
 struct Task {
     room: Room,
     worker: usize,
@@ -279,8 +297,7 @@ impl Drop for Task {
 }
 
 impl Task {
-    async fn run(mut self, mut inputs: mpsc::Receiver<Input>, registration: Registration) {
-        let idle = registration.shared.config.room_idle;
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>, idle: Duration) {
         let mut idle_since = Alarm::now();
         loop {
             let alarm = match self.room.deadline() {
@@ -360,5 +377,104 @@ impl Task {
             outbox.close(CloseCode::IdleOrSlow, "the client does not read");
             self.gone(Alarm::now().into_std(), participant);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{media, outbox::outbox};
+    use sfu::Command;
+    use std::sync::atomic::AtomicBool;
+    use tacet_proto::{
+        binary::ANNOUNCE_BYTES,
+        bytes::Base64,
+        client::{Join, Ping},
+    };
+
+    const ACCESS: Fixed<32> = Fixed([3; 32]);
+
+    /// Panics at the next participant when told to, inside the room's task.
+    #[derive(Default)]
+    struct Fragile(AtomicBool);
+
+    impl MediaPlane for Fragile {
+        fn workers(&self) -> usize {
+            1
+        }
+
+        fn command(&self, _: usize, command: Command) {
+            let fault = matches!(command, Command::AddParticipant { .. }) && self.0.swap(false, Ordering::Relaxed);
+            assert!(!fault, "a fault in a room, on purpose");
+        }
+    }
+
+    fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
+        let media = Arc::new(Fragile::default());
+        (Rooms::new(Arc::new(config), Arc::clone(&media) as _, media::events().1), media)
+    }
+
+    fn join() -> ClientMessage {
+        ClientMessage::Join(Join { announce: Base64(vec![0; ANNOUNCE_BYTES]), display: Base64(vec![]) })
+    }
+
+    async fn code(outbox: &Outbox) -> CloseCode {
+        crate::outbox::ended(&mut outbox.closing()).await.unwrap().code
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_closed_and_leaves_the_room() {
+        let (rooms, _) = rooms(Config::default());
+        let room = rooms.create(AccessHash::of(&ACCESS.0)).unwrap();
+        let (slow, _unread) = outbox();
+        let slow_guest = rooms.enter(room, &ACCESS, slow.clone()).await.unwrap();
+        for _ in 0..=crate::outbox::QUEUE {
+            slow_guest.request(Some(1), ClientMessage::Ping(Ping { ms: 1 })).await.unwrap();
+        }
+        assert_eq!(code(&slow).await, CloseCode::IdleOrSlow);
+        let call = slow_guest.call;
+        let (other, _queue) = outbox();
+        let guest = rooms.enter(room, &ACCESS, other).await.unwrap();
+        assert_ne!(guest.call, call, "nobody was there any more");
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_call_and_its_room_opens_again() {
+        let (rooms, media) = rooms(Config::default());
+        let [broken, sound] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS.0)).unwrap());
+        let ((ada, _ada), (bo, mut heard)) = (outbox(), outbox());
+        let in_broken = rooms.enter(broken, &ACCESS, ada.clone()).await.unwrap();
+        let in_sound = rooms.enter(sound, &ACCESS, bo).await.unwrap();
+        media.0.store(true, Ordering::Relaxed);
+        in_broken.request(Some(1), join()).await.unwrap();
+        assert_eq!(code(&ada).await, CloseCode::Internal);
+
+        in_sound.request(Some(1), join()).await.unwrap();
+        assert!(heard.queue.recv().await.is_some(), "the other room goes on");
+        loop {
+            // The supervisor needs a moment to open the room again.
+            let (cy, _cy) = outbox();
+            if rooms.enter(broken, &ACCESS, cy).await.is_ok() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_room_that_nobody_uses_ends() {
+        let (rooms, _) = rooms(Config { room_idle: Duration::ZERO, ..Config::default() });
+        rooms.create(AccessHash::of(&ACCESS.0)).unwrap();
+        while rooms.count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn there_are_no_more_rooms_than_allowed() {
+        let (rooms, _) = rooms(Config { rooms: 1, ..Config::default() });
+        rooms.create(AccessHash::of(&ACCESS.0)).unwrap();
+        assert_eq!(rooms.create(AccessHash::of(&ACCESS.0)), Err(CreateError::TooMany));
     }
 }
