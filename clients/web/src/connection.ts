@@ -132,7 +132,8 @@ export class Connection extends Emitter<ConnectionEvents> {
   /** Withdraws a source. */
   async unpublish(source: Source): Promise<void> {
     const publication = this.#publications.get(source);
-    this.#publications.delete(source);
+    // One whose transform was bypassed is remembered: the source stays silent on this connection.
+    if (publication?.bypassed === false) this.#publications.delete(source);
     await publication?.withdraw();
   }
 

@@ -94,8 +94,9 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
     });
   }
 
+  let trouble: TacetError | null = null;
   function draw(): void {
-    const text = statusText(call);
+    const text = statusText(call, trouble);
     status.textContent = text;
     status.hidden = text === "";
     stageArea.classList.toggle("is-stale", call.state === "reconnecting");
@@ -124,6 +125,7 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
     call.on("participantJoined", draw),
     call.on("participantLeft", draw),
     call.on("state", ({ state, error }: { state: CallState; error: TacetError | null }) => {
+      trouble = error;
       draw();
       if (state === "ended") ended(error);
     }),
@@ -162,8 +164,10 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
   };
 }
 
-function statusText(call: Call): string {
-  if (call.state === "reconnecting") return "Connection lost. Reconnecting…";
+function statusText(call: Call, trouble: TacetError | null): string {
+  if (call.state === "reconnecting") {
+    return trouble?.code === "media-path" ? trouble.message : "Connection lost. Reconnecting…";
+  }
   if (call.state === "ended") return "";
   if (call.media === "connecting") return "Connecting…";
   return call.media === "interrupted" ? "The connection is interrupted" : "";
