@@ -3,8 +3,14 @@
 #![cfg(all(feature = "serve", feature = "load"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod running;
+
+use running::Server;
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::{
+    fs,
+    process::{Command, Output},
+};
 
 fn load(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tacet")).arg("load").args(arguments).output().unwrap()
@@ -66,6 +72,38 @@ fn a_light_run_of_bursts_from_two_publishers_is_counted() {
     // Two publishers, 320 packets a second, eight subscribers, one second; the first burst may lie a little beside.
     let expected = count(&report, "expected");
     assert!((4_600..=5_500).contains(&expected), "{report}");
+}
+
+#[test]
+fn a_server_that_runs_already_is_measured_but_for_its_process() {
+    let server = Server::start(&[]);
+    let link = server.link.as_str();
+    let report = report(&["--server", link, "--subscribers", "2", "--seconds", "0.5", "--warmup", "0.2"]);
+    nearly_all(&report);
+    assert!(report["server_cpu_s_per_mpkt"].is_null() && report["rss_bytes_per_subscriber"].is_null(), "{report}");
+}
+
+#[test]
+fn a_self_signed_server_is_trusted_by_its_fingerprint_alone() {
+    let folder = std::env::temp_dir().join(format!("tacet-load-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    fs::write(&cert, made.cert.pem()).unwrap();
+    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let server = Server::start(&["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()]);
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(server.link.starts_with("https://"), "{}", server.link);
+
+    let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, made.cert.der());
+    let pin = data_encoding::HEXUPPER.encode(fingerprint.as_ref());
+    let quick = ["--subscribers", "1", "--canaries", "0", "--seconds", "0.3", "--warmup", "0.2", "--server"];
+    nearly_all(&report(&[&quick[..], &[&server.link, "--pin", &pin]].concat()));
+    let zeros = "0".repeat(64);
+    for trust in [&[][..], &["--pin", &zeros]] {
+        let output = load(&[&quick[..], &[&server.link], trust].concat());
+        assert!(!output.status.success(), "{trust:?}");
+    }
 }
 
 #[test]

@@ -113,6 +113,8 @@ impl ChildServer {
 pub(crate) struct Usage {
     /// CPU time of all threads, in nanoseconds.
     pub(crate) cpu_ns: u64,
+    /// Time that threads could have run and had no core, in nanoseconds.
+    pub(crate) waited_ns: u64,
     /// Resident memory in bytes.
     pub(crate) rss_bytes: u64,
 }
@@ -121,22 +123,25 @@ impl Usage {
     pub(crate) fn of(pid: u32) -> Self {
         let folder = format!("/proc/{pid}");
         // schedstat counts nanoseconds, stat ticks of 10 ms.
-        let cpu_ns = threads_ns(&folder).or_else(|| {
+        let threads = threads_ns(&folder).or_else(|| {
             let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
-            Some(ticks(&stat)?.saturating_mul(10_000_000))
+            Some((ticks(&stat)?.saturating_mul(10_000_000), 0))
         });
+        let (cpu_ns, waited_ns) = threads.unwrap_or_default();
         let rss_bytes = fs::read_to_string(format!("{folder}/status")).ok().and_then(|status| resident(&status));
-        Self { cpu_ns: cpu_ns.unwrap_or_default(), rss_bytes: rss_bytes.unwrap_or_default() }
+        Self { cpu_ns, waited_ns, rss_bytes: rss_bytes.unwrap_or_default() }
     }
 }
 
-/// Sum of the run time of all threads that live.
-fn threads_ns(folder: &str) -> Option<u64> {
+/// Time run and time waited for a core, summed over all threads that live.
+fn threads_ns(folder: &str) -> Option<(u64, u64)> {
     let mut sum = None;
     for thread in fs::read_dir(format!("{folder}/task")).ok()?.flatten() {
         let stat = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-        if let Some(ns) = stat.split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok()) {
-            sum = Some(sum.unwrap_or(0) + ns);
+        let mut fields = stat.split_whitespace().map_while(|field| field.parse::<u64>().ok());
+        if let (Some(ran), Some(waited)) = (fields.next(), fields.next()) {
+            let (ran_before, waited_before) = sum.unwrap_or((0, 0));
+            sum = Some((ran_before + ran, waited_before + waited));
         }
     }
     sum

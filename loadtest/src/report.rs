@@ -47,6 +47,9 @@ pub struct GeneratorReport {
     pub receive_drops: u64,
     /// Busiest bot thread, of one core.
     pub busiest_thread: f64,
+    /// Share of the measured time for which the server's threads could have run and had no core: something else was
+    /// using this machine, the bots perhaps.
+    pub server_waited: f64,
     /// Why the numbers may be the generator's and not the server's; empty when they are not.
     pub limits: Vec<String>,
 }
@@ -196,6 +199,8 @@ impl GeneratorReport {
     const LAG_US: u64 = 1_000;
     /// Share of a core from which a bot thread delays what it measures.
     const BUSY: f64 = 0.85;
+    /// Share of the time from which waiting for a core shows in the server's latencies.
+    const WAITED: f64 = 0.02;
 
     /// Draws conclusions from the numbers.
     pub(crate) fn judge(&mut self) {
@@ -215,6 +220,10 @@ impl GeneratorReport {
         if self.busiest_thread > Self::BUSY {
             let share = self.busiest_thread * 100.0;
             self.limits.push(format!("a bot thread was busy {share:.0} % of the time: the generator is the limit"));
+        }
+        if self.server_waited > Self::WAITED {
+            let share = self.server_waited * 100.0;
+            self.limits.push(format!("the server had no core for {share:.0} % of the time: this machine is too busy"));
         }
     }
 }
@@ -250,9 +259,14 @@ mod tests {
 
     #[test]
     fn a_generator_at_its_limit_says_so() {
-        let mut generator = GeneratorReport { schedule_lag_us_p99: 5_000, busiest_thread: 0.99, ..Default::default() };
+        let mut generator = GeneratorReport {
+            schedule_lag_us_p99: 5_000,
+            busiest_thread: 0.99,
+            server_waited: 0.5,
+            ..Default::default()
+        };
         generator.judge();
-        assert_eq!(generator.limits.len(), 2);
+        assert_eq!(generator.limits.len(), 3);
         let mut idle = GeneratorReport::default();
         idle.judge();
         assert!(idle.limits.is_empty());

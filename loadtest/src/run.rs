@@ -180,8 +180,11 @@ impl<'a> Run<'a> {
             report.server_cpu = Some(cpu_ns / nanos(options.measure) as f64);
             report.server_cpu_s_per_mpkt = (forwarded > 0.0).then(|| cpu_ns / 1e9 / (forwarded / 1e6));
             let receivers = (options.subscribers + options.canaries).max(1) as u64;
+            let waited_ns = at_end.waited_ns.saturating_sub(at_start.waited_ns) as f64;
+            report.generator.server_waited = waited_ns / nanos(options.measure) as f64;
             report.rss_bytes_per_subscriber = Some(at_end.rss_bytes.saturating_sub(before.rss_bytes) / receivers);
         }
+        report.generator.judge();
         Ok(report)
     }
 
@@ -355,6 +358,5 @@ fn summarise(options: &Options, sent: &Outcome, received: &Outcome, canaries: Ve
     generator.send_errors = sent.senders.iter().map(|sender| sender.errors).sum();
     generator.receive_drops = received.receive_drops;
     generator.busiest_thread = sent.busy.max(received.busy);
-    generator.judge();
     report
 }

@@ -23,6 +23,7 @@ pub mod packet;
 pub mod sdp;
 pub mod signaling;
 pub mod tls;
+pub mod tone;
 pub mod webrtc;
 
 /// Directive for a log filter that silences the `webrtc` stack: at debug level it prints ICE passwords, and on a full

@@ -1,0 +1,172 @@
+//! Two native clients in a call on the built server: what one says, sealed, is what the other hears.
+
+#![cfg(feature = "serve")]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod running;
+
+use running::Server;
+use std::{collections::HashSet, time::Duration};
+use tacet_native::{
+    call::{Call, CallError, CallEvent, JoinOptions},
+    keys::SharedKeys,
+    link::RoomLink,
+    media::{Endpoint, IncomingPacket, MediaEvent, OutgoingPacket, SendStream},
+    tone::{Ear, FRAME_SAMPLES, Tone},
+    webrtc::WebrtcEndpoint,
+};
+use tacet_proto::{
+    client::Publish,
+    media::{Codec, Kind, Source},
+};
+use tokio::time::{interval, timeout};
+
+/// Far more than is needed: only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+const SSRC: u32 = 77;
+
+/// A client with its media path.
+struct Client {
+    call: Call,
+    keys: SharedKeys,
+    endpoint: WebrtcEndpoint,
+    connected: bool,
+    names: HashSet<String>,
+    events: Vec<CallEvent>,
+}
+
+impl Client {
+    async fn join(link: &RoomLink, name: &str) -> Self {
+        let mut call = Call::join(link, &JoinOptions::new(name)).await.unwrap();
+        let mut events = Vec::new();
+        let remote = loop {
+            match call.next().await.unwrap() {
+                CallEvent::Transport(remote) => break remote,
+                other => events.push(other),
+            }
+        };
+        let microphone = SendStream { mid: "sa".to_owned(), codec: Codec::Opus, ssrc: SSRC, rtx: None };
+        let endpoint = WebrtcEndpoint::start(call.welcome(), remote, &[microphone]).await.unwrap();
+        call.transport(endpoint.local().clone()).unwrap();
+        let keys = call.keys();
+        let mut client = Self { call, keys, endpoint, connected: false, names: HashSet::new(), events: Vec::new() };
+        for event in events {
+            client.on_call(event).await;
+        }
+        client
+    }
+
+    async fn on_call(&mut self, event: CallEvent) {
+        match event {
+            CallEvent::Slots(slots) => {
+                self.endpoint.add_slots(&slots.add).await.unwrap();
+                self.call.slots_ready(slots.rev).unwrap();
+            }
+            CallEvent::Verified { name, .. } => drop(self.names.insert(name)),
+            CallEvent::Problem { problem, .. } => panic!("{problem:?}"),
+            CallEvent::Refused { error, .. } => panic!("{error:?}"),
+            other => self.events.push(other),
+        }
+    }
+
+    /// Lets one thing happen; gives a packet if that is what it was.
+    async fn step(&mut self) -> Option<IncomingPacket> {
+        tokio::select! {
+            event = self.call.next() => {
+                let event = event.unwrap();
+                self.on_call(event).await;
+                None
+            }
+            event = self.endpoint.next() => match event.expect("the path is open") {
+                MediaEvent::Connected => {
+                    self.connected = true;
+                    None
+                }
+                MediaEvent::Packet(packet) => Some(packet),
+                MediaEvent::Failed => panic!("the media path failed"),
+                _ => None,
+            },
+        }
+    }
+
+    fn has(&self, wanted: impl Fn(&CallEvent) -> bool) -> bool {
+        self.events.iter().any(wanted)
+    }
+}
+
+#[tokio::test]
+async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
+    let server = Server::start(&[]);
+    let link: RoomLink = server.link.parse().unwrap();
+    let call = async {
+        let mut alice = Client::join(&link, "Alice").await;
+        let mut bob = Client::join(&link, "Bob").await;
+        let microphone = Publish {
+            cid: "mic".to_owned(),
+            kind: Kind::Audio,
+            source: Source::Mic,
+            codec: Codec::Opus,
+            mid: "sa".to_owned(),
+            ssrc: SSRC,
+            rtx: None,
+            muted: false,
+        };
+        alice.call.publish(e2ee_frames::StreamId::MICROPHONE, microphone).unwrap();
+        while !(alice.connected && alice.has(|e| matches!(e, CallEvent::StreamReady(_)))) {
+            tokio::select! { _ = alice.step() => {}, _ = bob.step() => {} }
+        }
+        let (mut tone, mut ear) = (Tone::new(660.0).unwrap(), Ear::new().unwrap());
+        let (mut sequence, mut opened) = (0u16, 0);
+        let mut pace = interval(Duration::from_millis(5));
+        while opened < 60 {
+            tokio::select! {
+                _ = pace.tick() => {
+                    let frame = tone.frame().unwrap();
+                    let mut sealed = vec![0; frame.len() + 64];
+                    let length = alice.keys.seal(
+                        e2ee_frames::StreamId::MICROPHONE,
+                        e2ee_frames::Codec::Opus,
+                        e2ee_frames::FrameKind::Delta,
+                        &frame,
+                        &mut sealed,
+                    );
+                    sealed.truncate(length.unwrap());
+                    let timestamp = u32::from(sequence) * FRAME_SAMPLES as u32;
+                    let packet = OutgoingPacket { sequence, timestamp, marker: sequence == 0, payload: sealed.into() };
+                    alice.endpoint.send("sa", packet).await.unwrap();
+                    sequence += 1;
+                }
+                _ = alice.step() => {}
+                packet = bob.step() => {
+                    let Some(packet) = packet else { continue };
+                    let mut frame = packet.payload.to_vec();
+                    // Before Bob has Alice's key, there is nothing to hear.
+                    if let Ok(sound) = bob.keys.open(e2ee_frames::Codec::Opus, &mut frame) {
+                        ear.frame(&frame[sound.range]).unwrap();
+                        opened += 1;
+                    }
+                }
+            }
+        }
+        assert!((ear.hertz() - 660.0).abs() < 15.0, "{} Hz", ear.hertz());
+        assert!(alice.names.contains("Bob") && bob.names.contains("Alice"));
+        alice.endpoint.close().await;
+        alice.call.leave().await;
+        while !bob.has(|e| matches!(e, CallEvent::Left(_))) {
+            bob.step().await;
+        }
+        bob.endpoint.close().await;
+        bob.call.leave().await;
+    };
+    timeout(PATIENCE, call).await.expect("the call takes less");
+}
+
+#[tokio::test]
+async fn another_secret_does_not_open_the_door() {
+    let server = Server::start(&[]);
+    let link: RoomLink = server.link.parse().unwrap();
+    let stranger = RoomLink::new(false, link.authority(), link.room(), [9; 32]);
+    let refused = timeout(PATIENCE, Call::join(&stranger, &JoinOptions::new("Mallory"))).await.unwrap();
+    let refused = refused.expect_err("the server knows the hash of the right one");
+    assert!(matches!(refused, CallError::Refused { .. } | CallError::Closed { code: 4_401, .. }), "{refused}");
+}
