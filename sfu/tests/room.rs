@@ -174,6 +174,49 @@ fn a_slot_outlives_its_publisher() {
 }
 
 #[test]
+fn subscribers_of_one_packet_each_get_their_own_picture_ids() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, _) = call(now, &mut out);
+    let picture =
+        |seq: u16, frame: u8| vp8(100, seq, &[0x90, 0xc0, 0x80, frame, frame, 0x10], HeaderExtensions::default());
+    for n in 0..5u8 {
+        room.receive_rtp(now, ALICE, &picture(u16::from(n), 60 + n), &mut out);
+    }
+    let carol = ParticipantId(3);
+    room.add_participant(carol).unwrap();
+    room.add_slot(carol, mid("v0"), Codec::Vp8).unwrap();
+    room.activate_slot(now, carol, mid("v0"), &mut out).unwrap();
+    room.set_slot(now, carol, mid("v0"), Some(CAMERA), &mut out).unwrap();
+    forwarded(&mut out);
+    room.receive_rtp(now, ALICE, &picture(5, 65), &mut out);
+    let pictures: Vec<_> =
+        forwarded(&mut out).into_iter().map(|(to, _, payload)| (to, payload[3], payload[4])).collect();
+    assert_eq!(pictures, [(BOB, 6, 6), (carol, 1, 1)]);
+}
+
+#[test]
+fn a_dependency_descriptor_decides_where_a_picture_begins_and_is_passed_on() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, _) = call(now, &mut out);
+    let mut descriptor = vec![0x80, 0x12, 0x34];
+    let mut send = |room: &mut Room, seq, descriptor: &[u8]| {
+        let extensions = HeaderExtensions { dependency: Some(descriptor), ..Default::default() };
+        room.receive_rtp(now, ALICE, &vp8(100, seq, b"ciphertext", extensions), &mut out);
+        let sent = std::mem::take(&mut out.packets).into_iter().find_map(|(_, datagram)| match datagram {
+            Datagram::Rtp(bytes) => Some(bytes),
+            Datagram::Rtcp(_) => None,
+        })?;
+        RtpPacket::parse(&sent).unwrap().extensions.get(4).map(<[u8]>::to_vec)
+    };
+    assert_eq!(send(&mut room, 1, &descriptor), None, "no structure: a delta frame, whatever the payload says");
+    descriptor.extend([0x80; 40]);
+    let mut passed_on = descriptor.clone();
+    passed_on[1..3].copy_from_slice(&[0, 1]);
+    assert_eq!(send(&mut room, 2, &descriptor), Some(passed_on), "all of it, with the slot's frame number");
+    assert_eq!(send(&mut room, 3, &[0xc1, 0x12, 0x36]), Some(vec![0xc1, 0, 3]), "frame numbers keep their distance");
+}
+
+#[test]
 fn an_unsignaled_ssrc_is_known_by_its_mid_once() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);

@@ -42,8 +42,8 @@ impl ArrivalLog {
 
     /// Writes everything as feedback packets, one after another into `buffer`, and hands each to `send`.
     pub(crate) fn flush(&mut self, sender: Ssrc, media: Ssrc, buffer: &mut Vec<u8>, mut send: impl FnMut(&[u8])) {
-        // Stable, so that of a number that came twice the first arrival stays.
-        self.arrivals.sort_by_key(|arrival| arrival.seq);
+        // By number, then by time: of a number that came twice, the first arrival stays.
+        self.arrivals.sort_unstable();
         self.arrivals.dedup_by_key(|arrival| arrival.seq);
         let mut left = self.arrivals.as_slice();
         while let Some(first) = left.first() {
