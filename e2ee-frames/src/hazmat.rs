@@ -61,3 +61,20 @@ impl FixedKeyContext {
         Ok(body)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_suites_open_what_they_seal_once() {
+        for suite in [Suite::Aes128GcmSha256, Suite::Aes256GcmSha512] {
+            let mut context = FixedKeyContext::new(suite, b"a base key of any length", 291).unwrap();
+            let sealed = context.seal(17_767, b"metadata", b"frame").unwrap();
+            assert_eq!(context.open(b"other", &sealed), Err(HazmatError));
+            assert_eq!(context.open(b"metadata", &sealed).unwrap(), b"frame");
+            assert_eq!(context.open(b"metadata", &sealed), Err(HazmatError), "replayed");
+            assert_eq!(context.seal(0, &[0; 25], b"frame"), Err(HazmatError));
+        }
+    }
+}

@@ -376,6 +376,43 @@ fn a_second_device_under_the_same_participant_replaces_the_first_visibly() {
 }
 
 #[test]
+fn event_before_seal() {
+    // The world refuses every batch to a seat that its sender does not show at that moment; here, the order itself.
+    let (mut world, ada, _) = pair(18);
+    let carol = world.join("Carol");
+    world.run(1_500);
+    let log = &world.devices[&ada].log;
+    let seat = world.devices[&carol].seat;
+    let shown = log
+        .iter()
+        .position(|action| matches!(action, Action::ParticipantVerified { participant, .. } if *participant == carol));
+    let sealed = log.iter().position(|action| {
+        matches!(action, Action::SendKeyBatch(body) if body[HEADER_BYTES..].starts_with(&seat.0.to_be_bytes()))
+    });
+    assert!(shown.unwrap() < sealed.unwrap());
+}
+
+#[test]
+fn seal_only_to_roster() {
+    let (mut world, ada, bob) = pair(19);
+    // A ghost whose announce does not verify is never sealed to, whatever the server says and asks.
+    let session = world.session_with("Ghost", [9; 32]);
+    let ghost = world.seat(session, Seat(40));
+    world.run(2_000);
+    let kid = u64::from(world.devices[&ada].seat.0) << 6;
+    let join_id = world.devices[&ada].session.identity.join_id[..16].to_vec();
+    let request = [&Seat(40).0.to_be_bytes()[..], &[1], &join_id, &kid.to_be_bytes()].concat();
+    world.event(ada, Event::KeyRequest(&request));
+    world.leave(ghost);
+    world.run(2_000);
+    let bobs_seat = world.devices[&bob].seat.0.to_be_bytes();
+    for body in world.batches(ada) {
+        assert!(body[HEADER_BYTES..].chunks(ENTRY_BYTES).all(|entry| entry.starts_with(&bobs_seat)));
+    }
+    assert_eq!(world.epochs(ada).last(), Some(&(0, 0)), "a ghost's leaving rotates nothing");
+}
+
+#[test]
 fn the_same_device_is_not_shown_twice() {
     let (mut world, ada, bob) = pair(16);
     let mut ghost = world.device(bob).announces();
