@@ -29,6 +29,8 @@ struct Run {
     joined_at: Vec<(ParticipantId, u64)>,
     gone: Vec<Gone>,
     frames: Vec<Frame>,
+    /// Recorded by the server, to be tried on whoever joins later.
+    past: Vec<Frame>,
     opened: usize,
     most: u64,
 }
@@ -41,6 +43,7 @@ impl Run {
             joined_at: Vec::new(),
             gone: Vec::new(),
             frames: Vec::new(),
+            past: Vec::new(),
             opened: 0,
             most: 2 + seed % 9,
         };
@@ -102,20 +105,30 @@ impl Run {
 
     fn everybody_listens(&mut self) {
         let now = self.world.now;
-        let frames = core::mem::take(&mut self.frames);
-        for frame in &frames {
+        for frame in core::mem::take(&mut self.frames) {
             let listeners: Vec<_> = self.world.devices.keys().copied().filter(|id| *id != frame.from).collect();
             for to in listeners {
                 let Ok((from, payload)) = self.world.open(to, &frame.bytes) else { continue };
                 self.opened += 1;
                 assert_eq!(from, frame.from);
                 assert_eq!(payload[..4], frame.from.0.to_be_bytes());
-                let joined_at = self.joined_at.iter().find(|(id, _)| *id == to).unwrap().1;
-                assert!(frame.sealed_at >= joined_at, "a joiner read the past");
             }
             for Gone { device, left_at } in &mut self.gone {
                 if open_with(&mut device.session, now, &frame.bytes).is_ok() {
                     assert!(frame.sealed_at < *left_at + LEAVE_BOUND_MS, "a leaver read the future");
+                }
+            }
+            self.past.push(frame);
+        }
+    }
+
+    fn joiners_try_the_past(&mut self) {
+        let joined: Vec<_> = self.joined_at.iter().copied().filter(|(_, at)| self.world.now - at < 3_000).collect();
+        for index in self.past.len().saturating_sub(60)..self.past.len() {
+            let Frame { bytes, from, sealed_at } = &self.past[index];
+            for (id, joined_at) in joined.iter().filter(|(id, at)| id != from && sealed_at < at) {
+                if self.world.devices.contains_key(id) {
+                    assert!(self.world.open(*id, bytes).is_err(), "who joined at {joined_at} read what came before");
                 }
             }
         }
@@ -132,6 +145,7 @@ fn churn(seed: u64, weather: Weather) {
         let pause = 50 + run.world.dice.below(300);
         run.world.run(pause);
         run.everybody_listens();
+        run.joiners_try_the_past();
     }
     assert!(run.opened > 100, "seed {seed}: {} frames were opened", run.opened);
     run.world.weather = Weather::default();
