@@ -8,6 +8,7 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use clap::Args;
+use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig};
 use signaling::{MediaPlane, PageSource, Signaling, media};
@@ -168,7 +169,9 @@ fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Res
         writeln!(out, "\nRoom: {}\n", ready.link)?;
         if beyond_loopback {
             let code = qrcode::QrCode::new(ready.link).context("cannot draw the link")?;
-            writeln!(out, "{}", code.render::<qrcode::render::unicode::Dense1x2>().build())?;
+            // Terminals are dark as a rule: what is printed is light.
+            let (light, dark) = (Dense1x2::Dark, Dense1x2::Light);
+            writeln!(out, "{}", code.render().light_color(light).dark_color(dark).build())?;
         }
         writeln!(out, "Whoever has the link can join. Stop with Ctrl-C.")?;
     }

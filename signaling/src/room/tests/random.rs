@@ -1,0 +1,214 @@
+//! Whatever happens, in whatever order: what the clients have been told is what is.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashMap;
+use tacet_proto::limits::MAX_MESSAGE_BYTES;
+
+const PEOPLE: u32 = 6;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Join(u32),
+    Leave(u32),
+    Auto(u32),
+    Publish(u32, bool),
+    /// Somebody, and which of all tracks.
+    Unpublish(u32, usize),
+    Mute(u32, usize, bool),
+    Resync(u32),
+    Keys(u32, Vec<u16>),
+    Garbage(u32, Vec<u8>),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = 0..PEOPLE;
+    let step = prop_oneof![
+        4 => who.clone().prop_map(Step::Join),
+        2 => who.clone().prop_map(Step::Leave),
+        3 => who.clone().prop_map(Step::Auto),
+        5 => (who.clone(), any::<bool>()).prop_map(|(who, video)| Step::Publish(who, video)),
+        2 => (who.clone(), 0usize..8).prop_map(|(who, track)| Step::Unpublish(who, track)),
+        2 => (who.clone(), 0usize..8, any::<bool>()).prop_map(|(who, track, muted)| Step::Mute(who, track, muted)),
+        1 => who.clone().prop_map(Step::Resync),
+        2 => (who.clone(), proptest::collection::vec(0u16..8, 1..12)).prop_map(|(who, seats)| Step::Keys(who, seats)),
+        1 => (who, proptest::collection::vec(any::<u8>(), 0..300)).prop_map(|(who, bytes)| Step::Garbage(who, bytes)),
+        4 => (0u64..200).prop_map(Step::Wait),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+/// What a client knows from what it was told.
+#[derive(Debug, Default)]
+struct View {
+    rev: u32,
+    roster: BTreeMap<ParticipantId, Seat>,
+    announced: BTreeSet<ParticipantId>,
+    tracks: BTreeMap<TrackId, Track>,
+    slots: BTreeMap<String, Option<TrackId>>,
+    auto: bool,
+}
+
+impl View {
+    fn hear(&mut self, outgoing: Outgoing) {
+        let message = match outgoing {
+            Outgoing::Message { re, message } => {
+                let text = tacet_proto::ServerEnvelope { seq: u32::MAX, re, message: message.clone() }.to_json();
+                assert!(text.len() <= MAX_MESSAGE_BYTES);
+                message
+            }
+            Outgoing::Binary(bytes) => {
+                assert!(bytes.len() <= MAX_MESSAGE_BYTES);
+                if let (_, ServerBinary::Announces(entries)) = binary::parse_server(&bytes).unwrap() {
+                    for entry in entries {
+                        assert_eq!(
+                            self.roster.get(&entry.participant),
+                            Some(&entry.seat),
+                            "announced, not on the roster"
+                        );
+                        self.announced.insert(entry.participant);
+                    }
+                }
+                return;
+            }
+        };
+        match message {
+            ServerMessage::Joined(joined) => {
+                self.rev = joined.rev;
+                self.roster = joined.roster.iter().map(|entry| (entry.participant, entry.seat)).collect();
+                self.tracks = joined.tracks.into_iter().map(|track| (track.track, track)).collect();
+            }
+            ServerMessage::Roster(roster) => {
+                assert_eq!(roster.rev, self.rev + 1, "a gap");
+                self.rev = roster.rev;
+                if roster.full {
+                    self.roster.clear();
+                }
+                for gone in roster.del {
+                    assert!(self.roster.remove(&gone).is_some(), "gone, but never came");
+                    self.announced.remove(&gone);
+                }
+                self.roster.extend(roster.add.iter().map(|entry| (entry.participant, entry.seat)));
+                self.announced.retain(|participant| self.roster.contains_key(participant));
+            }
+            ServerMessage::Tracks(tracks) => {
+                for gone in tracks.del {
+                    assert!(self.tracks.remove(&gone).is_some(), "withdrawn, but never published");
+                }
+                self.tracks.extend(tracks.add.into_iter().map(|track| (track.track, track)));
+                for changed in tracks.upd {
+                    assert!(self.tracks.insert(changed.track, changed).is_some(), "changed, but never published");
+                }
+            }
+            ServerMessage::Slots(slots) => {
+                for slot in slots.add {
+                    assert!(self.slots.insert(slot.mid, None).is_none(), "a slot twice");
+                }
+                for set in slots.set {
+                    let slot = self.slots.get_mut(&set.mid).expect("a slot that was added before");
+                    *slot = set.source.map(|source| source.track);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_client_knows_exactly_who_and_what_is_there(steps in steps()) {
+        let mut story = Story::new();
+        // People who leave come back as new participants.
+        let mut current: HashMap<u32, u32> = HashMap::new();
+        let mut next = 1;
+        let mut published: Vec<TrackId> = Vec::new();
+        let mut views: BTreeMap<u32, View> = BTreeMap::new();
+        for step in steps {
+            let id = |who: u32| current.get(&who).copied().unwrap_or(9_999);
+            match step {
+                Step::Join(who) => {
+                    if let std::collections::hash_map::Entry::Vacant(vacant) = current.entry(who) {
+                        vacant.insert(next);
+                        views.insert(next, View::default());
+                        story.enter(next);
+                        story.ask(next, join(1));
+                        next += 1;
+                    }
+                }
+                Step::Leave(who) => {
+                    if let Some(id) = current.remove(&who) {
+                        story.room.leave(story.now, ParticipantId(id));
+                        story.settle();
+                        story.take(id);
+                        views.remove(&id);
+                    }
+                }
+                Step::Auto(who) => {
+                    story.ask(id(who), auto());
+                    if let Some(view) = views.get_mut(&id(who)) {
+                        view.auto = true;
+                    }
+                }
+                Step::Publish(who, video) => {
+                    story.ask(id(who), ClientMessage::Publish(if video { cam() } else { mic() }));
+                    published.extend(story.heard.values().flatten().filter_map(|outgoing| match outgoing {
+                        Outgoing::Message { message: ServerMessage::Published(p), .. } => Some(p.track),
+                        _ => None,
+                    }));
+                }
+                Step::Unpublish(who, track) => {
+                    if let Some(&track) = published.get(track) {
+                        story.ask(id(who), ClientMessage::Unpublish(TrackRef { track }));
+                    }
+                }
+                Step::Mute(who, track, muted) => {
+                    if let Some(&track) = published.get(track) {
+                        let track = TrackRef { track };
+                        let message = if muted { ClientMessage::Pause(track) } else { ClientMessage::Resume(track) };
+                        story.ask(id(who), message);
+                    }
+                }
+                Step::Resync(who) => story.ask(id(who), ClientMessage::Resync(Empty {})),
+                Step::Keys(who, seats) => story.binary(id(who), &key_batch(&seats)),
+                Step::Garbage(who, bytes) => story.binary(id(who), &bytes),
+                Step::Wait(ms) => {
+                    story.now += Duration::from_millis(ms);
+                    story.room.tick(story.now);
+                    story.settle();
+                }
+            }
+            for (&id, view) in &mut views {
+                story.take(id).into_iter().for_each(|outgoing| view.hear(outgoing));
+            }
+        }
+        story.quiet();
+        for (&id, view) in &mut views {
+            story.take(id).into_iter().for_each(|outgoing| view.hear(outgoing));
+            let me = ParticipantId(id);
+            let others: BTreeMap<_, _> = story
+                .room
+                .members
+                .iter()
+                .filter(|(other, _)| **other != me)
+                .map(|(other, member)| (*other, member.announced.seat))
+                .collect();
+            prop_assert_eq!(&view.roster, &others);
+            prop_assert_eq!(&view.announced, &others.keys().copied().collect::<BTreeSet<_>>());
+            let foreign: BTreeMap<_, _> = story
+                .room
+                .tracks
+                .values()
+                .filter(|published| published.track.participant != me)
+                .map(|published| (published.track.track, published.track.clone()))
+                .collect();
+            prop_assert_eq!(&view.tracks, &foreign);
+            let mut shown: Vec<_> = view.slots.values().flatten().copied().collect();
+            shown.sort_unstable();
+            let wanted: Vec<_> = if view.auto { foreign.keys().copied().collect() } else { vec![] };
+            prop_assert_eq!(shown, wanted, "every wanted track is in exactly one slot");
+        }
+    }
+}
