@@ -41,12 +41,8 @@ impl Latencies {
     const MAX_US: u64 = 60_000_000;
 
     pub(crate) fn new() -> Self {
-        // The bounds are constants that hdrhistogram accepts; were they not, its own default would serve.
-        Self(Histogram::new_with_max(Self::MAX_US, 3).unwrap_or_else(|_| {
-            let mut histogram = Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are allowed"));
-            histogram.auto(true);
-            histogram
-        }))
+        // The bounds are constants, which hdrhistogram accepts.
+        Self(Histogram::new_with_max(Self::MAX_US, 3).unwrap_or_else(|_| unreachable!("valid bounds")))
     }
 
     pub(crate) fn record(&mut self, us: u64) {
