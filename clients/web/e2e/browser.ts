@@ -22,6 +22,8 @@ const FIREFOX_PREFERENCES = {
   "media.navigator.permission.disabled": true,
   "media.autoplay.default": 0,
   "media.gmp-manager.updateEnabled": false,
+  // Machines without a sound card have no clock for Web Audio otherwise.
+  "media.cubeb.force_mock_context": true,
   "app.update.enabled": false,
   "browser.safebrowsing.downloads.enabled": false,
   "browser.safebrowsing.malware.enabled": false,
