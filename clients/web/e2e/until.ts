@@ -1,5 +1,5 @@
 /** Far beyond what any condition needs, so that only a hang meets it. */
-const LIMIT_MS = 90_000;
+const LIMIT_MS = 60_000;
 const INTERVAL_MS = 100;
 
 /**

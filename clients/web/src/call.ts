@@ -186,7 +186,12 @@ export class Call extends Emitter<CallEvents> {
   async publish(track: MediaStreamTrack, source: Source): Promise<void> {
     if (track.kind !== kindOfSource(source)) throw new TacetError("device", "The track is not of the source's kind.");
     this.#local.set(source, { track, muted: false });
-    await this.#connection?.publish(source, track);
+    try {
+      await this.#connection?.publish(source, track);
+    } catch (thrown) {
+      this.#tellUnsent(thrown);
+      throw thrown;
+    }
   }
 
   /** Withdraws a source. The track itself is not stopped. */
@@ -297,16 +302,16 @@ export class Call extends Emitter<CallEvents> {
     }
   }
 
-  /** Publishes everything on a new connection, with nobody waiting; a failure is told as a problem of one's own. */
+  /** Publishes everything on a new connection. Nobody waits for it: what fails is told as a problem. */
   #publishAll(): void {
-    for (const [source, { track, muted }] of this.#local) {
-      if (muted) continue;
-      this.publish(track, source).catch((thrown: unknown) => {
-        if (this.#state !== "connected") return;
-        const bypassed = thrown instanceof TacetError && thrown.code === "transform-bypassed";
-        this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
-      });
-    }
+    for (const [source, { track, muted }] of this.#local) if (!muted) this.publish(track, source).catch(() => {});
+  }
+
+  /** Tells that a source of one's own is not sent, unless that is because the connection is gone. */
+  #tellUnsent(thrown: unknown): void {
+    if (this.#state !== "connected") return;
+    const bypassed = thrown instanceof TacetError && thrown.code === "transform-bypassed";
+    this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
   }
 
   #shown({ removed, added }: SlotChange): void {
