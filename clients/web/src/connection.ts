@@ -32,6 +32,9 @@ const CLIENT = "tacet-web/0.1.0";
 /** How long a key for one's own stream may take. The longest switch window is 5 s. */
 const KEY_TIMEOUT_MS = 15_000;
 
+/** When the watchdog looks after a source has started; the call looks every second besides. */
+const EARLY_WATCHES_MS = [40, 100, 200, 400];
+
 /** How to connect. */
 export interface ConnectionOptions {
   readonly link: RoomLink;
@@ -115,18 +118,9 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   /** Sends this track as this source, or nothing. */
-  publish(source: Source, track: MediaStreamTrack | null): Promise<void> {
-    const peer = this.#peer;
-    if (peer === undefined || this.#closed) return Promise.reject(new TacetError("ended"));
-    const known = this.#publications.get(source);
-    if (known === undefined && track === null) return Promise.resolve();
-    const gate = {
-      openStream: (stream: number) => this.#openStream(stream),
-      closeStream: (stream: number) => this.#streamEvent(EventKind.StreamClosed, stream),
-    };
-    const publication = known ?? new Publication(source, peer, this.#socket, gate);
-    this.#publications.set(source, publication);
-    return publication.set(track);
+  async publish(source: Source, track: MediaStreamTrack | null): Promise<void> {
+    await this.#publication(source, track)?.set(track);
+    if (track !== null) this.#watchSoon();
   }
 
   /** Withdraws a source. */
@@ -308,6 +302,27 @@ export class Connection extends Emitter<ConnectionEvents> {
       case "key-installed":
         break;
     }
+  }
+
+  /** The publication of a source; made if there is a track for it. */
+  #publication(source: Source, track: MediaStreamTrack | null): Publication | undefined {
+    const peer = this.#peer;
+    if (peer === undefined || this.#closed) throw new TacetError("ended");
+    const known = this.#publications.get(source);
+    if (known !== undefined || track === null) return known;
+    const gate = {
+      openStream: (stream: number) => this.#openStream(stream),
+      closeStream: (stream: number) => this.#streamEvent(EventKind.StreamClosed, stream),
+    };
+    const publication = new Publication(source, peer, this.#socket, gate);
+    this.#publications.set(source, publication);
+    return publication;
+  }
+
+  /** Looks often while a source is new: a browser that bypasses its transform does so from the first frame. */
+  #watchSoon(): void {
+    // A connection that is lost meanwhile tells it by itself.
+    for (const delay of EARLY_WATCHES_MS) setTimeout(() => void this.watch().catch(() => {}), delay);
   }
 
   #applyRoster({ rev, full, add, del }: Roster): void {
