@@ -1,8 +1,9 @@
 //! `tacet load`: bots against a server, and what they measured.
 
+use crate::pin::pin;
 use anyhow::{Context, bail};
 use clap::Args;
-use loadtest::{Options, RoomLink, Server, Trust, parse_fingerprint};
+use loadtest::{Options, RoomLink, Server, Trust};
 use std::{path::PathBuf, time::Duration};
 
 /// Puts load on a call server and measures latency, loss and CPU
@@ -56,10 +57,6 @@ pub(crate) struct Load {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
-}
-
-fn pin(text: &str) -> Result<[u8; 32], &'static str> {
-    parse_fingerprint(text).ok_or("a SHA-256 is 64 hexadecimal digits, with or without colons")
 }
 
 fn seconds(name: &str, value: f64) -> anyhow::Result<Duration> {

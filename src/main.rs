@@ -10,6 +10,8 @@ mod link;
 mod load;
 #[cfg(feature = "serve")]
 mod page;
+#[cfg(any(feature = "serve", feature = "load"))]
+mod pin;
 #[cfg(feature = "serve")]
 mod room;
 #[cfg(feature = "serve")]

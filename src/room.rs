@@ -1,14 +1,20 @@
 //! `tacet room`: makes a room on a running server. The secret is drawn here and stays here.
 
-use crate::link::{Invite, room_link};
+use crate::{
+    link::{Invite, room_link},
+    pin::pin,
+};
 use anyhow::{Context, bail};
 use clap::Args;
+use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 use serde::Deserialize;
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{TcpStream, ToSocketAddrs},
+    sync::Arc,
     time::Duration,
 };
+use tacet_native::tls::Trust;
 use tacet_proto::{RoomId, bytes::Fixed};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,6 +29,9 @@ pub(crate) struct Room {
     /// Address of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8800")]
     server: String,
+    /// SHA-256 of the server's self-signed certificate, as it prints it at its start
+    #[arg(long, value_name = "HEX", value_parser = pin)]
+    pin: Option<[u8; 32]>,
     /// The server's key for making rooms, if it wants one
     #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
@@ -42,13 +51,16 @@ impl Room {
     /// Makes the room.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let origin = self.server.trim_end_matches('/');
-        let Some(authority) = origin.strip_prefix("http://") else {
-            bail!("only http:// is spoken here: run this on the server's machine, or make the room on the page");
+        let (authority, trust) = match (origin.strip_prefix("http://"), origin.strip_prefix("https://")) {
+            (Some(_), _) if self.pin.is_some() => bail!("--pin is for https://, and {origin} is not"),
+            (Some(authority), _) => (authority, None),
+            (_, Some(authority)) => (authority, Some(self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned))),
+            _ => bail!("a server's address begins with http:// or https://"),
         };
         let invite = Invite::random()?;
         let body = serde_json::json!({ "access_hash": Fixed(invite.access_hash().0).encode() }).to_string();
-        let (status, body) =
-            post(authority, "/v1/rooms", self.api_key.as_deref(), &body).with_context(|| format!("asking {origin}"))?;
+        let (status, body) = post(authority, trust, "/v1/rooms", self.api_key.as_deref(), &body)
+            .with_context(|| format!("asking {origin}"))?;
         if status != 201 {
             let reason = serde_json::from_str(&body).map_or("no reason given".to_owned(), |p: Problem| p.error);
             bail!("the server made no room (HTTP status {status}): {reason}");
@@ -59,28 +71,73 @@ impl Room {
     }
 }
 
-/// One HTTP/1.1 request; status and body of the answer.
-fn post(authority: &str, path: &str, key: Option<&str>, body: &str) -> anyhow::Result<(u16, String)> {
+/// One HTTP/1.1 request, over TLS if it is said whom to trust; status and body of the answer.
+fn post(
+    authority: &str,
+    trust: Option<Trust>,
+    path: &str,
+    key: Option<&str>,
+    body: &str,
+) -> anyhow::Result<(u16, String)> {
     let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
     if !visible(authority) || !key.is_none_or(visible) {
         bail!("address and key are visible ASCII characters");
     }
-    // A port, if there is one, follows the last colon outside the brackets of an IPv6 address.
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-    let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-    let address = address.to_socket_addrs()?.next().context("no such host")?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     let authorization = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
     let length = body.len();
-    write!(
-        stream,
+    let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n{authorization}\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    )?;
-    let mut answer = String::new();
-    stream.take(MOST).read_to_string(&mut answer)?;
+    );
+    let (host, port) = host_and_port(authority, if trust.is_some() { 443 } else { 80 })?;
+    let address = (host, port).to_socket_addrs()?.next().context("no such host")?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let answer = match trust {
+        None => exchange(stream, &request)?,
+        Some(trust) => {
+            let name = ServerName::try_from(host.to_owned()).context("not a host name")?;
+            let tls = ClientConnection::new(Arc::new(trust.client_config()?), name)?;
+            exchange(StreamOwned::new(tls, stream), &request)?
+        }
+    };
     let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("not an HTTP answer")?;
     Ok((status, body.to_owned()))
+}
+
+/// Host, without the brackets of an IPv6 address, and port.
+fn host_and_port(authority: &str, usual: u16) -> anyhow::Result<(&str, u16)> {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port.parse().context("not a port")?),
+        _ => (authority, usual),
+    };
+    Ok((host.trim_start_matches('[').trim_end_matches(']'), port))
+}
+
+/// Sends the request and reads until the server closes.
+fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<String> {
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let mut answer = Vec::new();
+    match stream.take(MOST).read_to_end(&mut answer) {
+        // A server that closes without TLS's own good-bye has still said all: the length is in the answer.
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
+        other => drop(other?),
+    }
+    Ok(String::from_utf8(answer)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_have_a_port_and_brackets() {
+        assert_eq!(host_and_port("call.example", 443).unwrap(), ("call.example", 443));
+        assert_eq!(host_and_port("call.example:8800", 443).unwrap(), ("call.example", 8800));
+        assert_eq!(host_and_port("[::1]", 80).unwrap(), ("::1", 80));
+        assert_eq!(host_and_port("[::1]:8800", 80).unwrap(), ("::1", 8800));
+        assert!(host_and_port("call.example:door", 80).is_err());
+    }
 }

@@ -7,10 +7,7 @@ mod running;
 
 use running::Server;
 use serde_json::Value;
-use std::{
-    fs,
-    process::{Command, Output},
-};
+use std::process::{Command, Output};
 
 fn load(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tacet")).arg("load").args(arguments).output().unwrap()
@@ -85,18 +82,9 @@ fn a_server_that_runs_already_is_measured_but_for_its_process() {
 
 #[test]
 fn a_self_signed_server_is_trusted_by_its_fingerprint_alone() {
-    let folder = std::env::temp_dir().join(format!("tacet-load-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
-    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-    fs::write(&cert, made.cert.pem()).unwrap();
-    fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let server = Server::start(&["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()]);
-    fs::remove_dir_all(&folder).unwrap();
+    let (server, pin) = Server::start_self_signed(&[]);
     assert!(server.link.starts_with("https://"), "{}", server.link);
 
-    let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, made.cert.der());
-    let pin = data_encoding::HEXUPPER.encode(fingerprint.as_ref());
     let quick = ["--subscribers", "1", "--canaries", "0", "--seconds", "0.3", "--warmup", "0.2", "--server"];
     nearly_all(&report(&[&quick[..], &[&server.link, "--pin", &pin]].concat()));
     let zeros = "0".repeat(64);

@@ -161,6 +161,63 @@ async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
     timeout(PATIENCE, call).await.expect("the call takes less");
 }
 
+/// Joins without a media path: signaling and keys.
+async fn sit_down(link: &RoomLink, name: &str) -> Call {
+    Call::join(link, &JoinOptions::new(name)).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_keys_of_who_left_open_nothing_new_after_the_window() {
+    let server = Server::start(&[]);
+    let link: RoomLink = server.link.parse().unwrap();
+    let call = async {
+        let (mut alice, mut bob) = (sit_down(&link, "Alice").await, sit_down(&link, "Bob").await);
+        let mut leaver = sit_down(&link, "Leaver").await;
+        let (alices, bobs, kept) = (alice.keys(), bob.keys(), leaver.keys());
+        alices.handle(e2ee_frames::Event::StreamOpened(e2ee_frames::StreamId::MICROPHONE)).unwrap();
+
+        let seal = || {
+            let mut sealed = [0; 80];
+            let (stream, codec) = (e2ee_frames::StreamId::MICROPHONE, e2ee_frames::Codec::Opus);
+            let length = alices.seal(stream, codec, e2ee_frames::FrameKind::Delta, b"what is said", &mut sealed);
+            length.ok().map(|length| sealed[..length].to_vec())
+        };
+        let opens = |keys: &SharedKeys, frame: &[u8]| {
+            let mut frame = frame.to_vec();
+            keys.open(e2ee_frames::Codec::Opus, &mut frame).is_ok_and(|sound| &frame[sound.range] == b"what is said")
+        };
+        let mut pace = interval(Duration::from_millis(5));
+
+        // All three are in the call.
+        loop {
+            tokio::select! {
+                _ = pace.tick() => if seal().is_some_and(|frame| opens(&bobs, &frame) && opens(&kept, &frame)) { break },
+                _ = alice.next() => {}
+                _ = bob.next() => {}
+                _ = leaver.next() => {}
+            }
+        }
+        leaver.leave().await;
+
+        // The old key may last for a window. From the first frame that the leaver cannot open, it opens none.
+        let (mut closed, mut unread) = (false, 0);
+        while unread < 100 {
+            tokio::select! {
+                _ = pace.tick() => {
+                    let frame = seal().expect("there is a key at all times");
+                    let read = opens(&kept, &frame);
+                    assert!(!(closed && read), "the leaver opened a frame after the window");
+                    closed |= !read;
+                    if closed && opens(&bobs, &frame) { unread += 1 }
+                }
+                _ = alice.next() => {}
+                _ = bob.next() => {}
+            }
+        }
+    };
+    timeout(PATIENCE, call).await.expect("the call takes less");
+}
+
 #[tokio::test]
 async fn another_secret_does_not_open_the_door() {
     let server = Server::start(&[]);

@@ -174,13 +174,14 @@ fn what_cannot_work_is_one_clear_line_and_a_failure() {
     let file = std::env::temp_dir().join(format!("tacet-test-{}.toml", std::process::id()));
     std::fs::write(&file, "prot = 1").unwrap();
     let file = file.to_str().unwrap();
-    let failures: [(&[&str], &str); 6] = [
+    let failures: [(&[&str], &str); 7] = [
         (&["serve", "--port", taken], "--port"),
         (&["serve", "--port", "0", "--media-port", &media], "--media-port"),
         (&["serve", "--config", "/nonexistent.toml"], "/nonexistent.toml"),
         (&["serve", "--config", file], "prot"),
         (&["serve", "--port", "0", "--tls-cert", "/none.pem", "--tls-key", "/none.pem"], "/none.pem"),
-        (&["room", "--server", "https://127.0.0.1:1"], "http://"),
+        (&["room", "--server", "ftp://127.0.0.1"], "http://"),
+        (&["room", "--server", "http://127.0.0.1:1", "--pin", &"0".repeat(64)], "--pin"),
     ];
     for (arguments, hint) in failures {
         let (code, output, error) = outcome(arguments);

@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// A server with a room; killed when dropped.
@@ -27,6 +29,24 @@ impl Server {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
         Self { child, link: ready["link"].as_str().unwrap().to_owned() }
+    }
+
+    /// Starts one that speaks HTTPS with a certificate of its own; gives its SHA-256 as well, in hex.
+    #[allow(dead_code, reason = "not every test file has one")]
+    pub(crate) fn start_self_signed(arguments: &[&str]) -> (Self, String) {
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let unique = format!("tacet-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(unique);
+        fs::create_dir_all(&folder).unwrap();
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        fs::write(&cert, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let files = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+        let server = Self::start(&[&files[..], arguments].concat());
+        fs::remove_dir_all(&folder).unwrap();
+        let fingerprint = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, made.cert.der());
+        (server, data_encoding::HEXUPPER.encode(fingerprint.as_ref()))
     }
 }
 

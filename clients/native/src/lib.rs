@@ -23,7 +23,9 @@ pub mod packet;
 pub mod sdp;
 pub mod signaling;
 pub mod tls;
+#[cfg(feature = "media")]
 pub mod tone;
+#[cfg(feature = "media")]
 pub mod webrtc;
 
 /// Directive for a log filter that silences the `webrtc` stack: at debug level it prints ICE passwords, and on a full

@@ -194,7 +194,7 @@ async fn open(link: &RoomLink, trust: Trust) -> Result<Socket, SignalingError> {
     let mut request = link.websocket_url().into_client_request().map_err(handshake)?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let connector =
-        trust.connector().map_err(|_| handshake(tungstenite::Error::Url(UrlError::TlsFeatureNotEnabled)))?;
+        trust.connector().map(Some).map_err(|_| handshake(tungstenite::Error::Url(UrlError::TlsFeatureNotEnabled)))?;
     // The server keeps to the same limit; the buffers need to be no larger than its messages.
     let config = WebSocketConfig::default()
         .read_buffer_size(4_096)

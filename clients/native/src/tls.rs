@@ -4,7 +4,7 @@
 //! client pins it. All others must be known to a public authority.
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -24,18 +24,28 @@ pub enum Trust {
 
 impl Trust {
     /// What the WebSocket library is given.
-    pub(crate) fn connector(self) -> Result<Option<Connector>, Error> {
-        // A second installation fails and changes nothing.
-        let _ = aws_lc_rs::default_provider().install_default();
-        let Self::Pinned(fingerprint) = self else { return Ok(None) };
+    pub(crate) fn connector(self) -> Result<Connector, Error> {
+        Ok(Connector::Rustls(Arc::new(self.client_config()?)))
+    }
+
+    /// A TLS client that trusts so.
+    ///
+    /// # Errors
+    /// None in practice: the cryptographic library has the default protocol versions.
+    pub fn client_config(self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = PinnedCertificate { fingerprint, provider: provider.clone() };
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        Ok(Some(Connector::Rustls(Arc::new(config))))
+        let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        Ok(match self {
+            Self::PublicAuthorities => {
+                let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+                builder.with_root_certificates(roots)
+            }
+            Self::Pinned(fingerprint) => {
+                let verifier = PinnedCertificate { fingerprint, provider };
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+            }
+        }
+        .with_no_client_auth())
     }
 }
 
