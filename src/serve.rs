@@ -13,7 +13,7 @@ use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig};
 use signaling::{MediaPlane, PageSource, Signaling, media};
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
 };
@@ -181,6 +181,7 @@ fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Res
 
 fn start_log(filter: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).context("--log is not a filter")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
     Ok(())
 }
