@@ -179,7 +179,11 @@ fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Res
     Ok(())
 }
 
+/// Libraries that would log a line for a stranger's packet, and so let it fill the log. `--log` may name them.
+const QUIET_LIBRARIES: &str = "is=error,dimpl=error";
+
 fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = format!("{QUIET_LIBRARIES},{filter}");
     let filter = tracing_subscriber::EnvFilter::try_new(filter).context("--log is not a filter")?;
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
