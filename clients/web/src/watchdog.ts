@@ -1,9 +1,10 @@
 // Notices media that passes a browser without its transform.
 //
 // Browsers have had faults in which an attached transform was ignored. Then a receiver would play what the server
-// made up, and a sender would send its frames in the clear. Both show in numbers: the browser decoded, or sent, frames
-// that the transform never let through. Statistics are read first and the worker's counters after, so that an honest
-// browser is never ahead.
+// made up, and a sender would send its frames in the clear. Both show in numbers: packets were sent, or media decoded,
+// of which the transform knows nothing. Only what is counted behind the transform proves a bypass by itself: browsers
+// count the frames of a video sender when they leave the encoder, before the transform has seen them. Statistics are
+// read first and the worker's counters after, so that an honest browser is never ahead.
 
 import type { TransformCounters } from "./worker/messages.ts";
 
@@ -11,19 +12,20 @@ import type { TransformCounters } from "./worker/messages.ts";
 export interface Passed {
   readonly mid: string;
   readonly role: "seal" | "open";
-  /** Frames sent or decoded; for sound packets, of which there is one per frame. */
+  /** Packets sent or media decoded: more than none, and the transform must have seen a frame. */
+  readonly behind: number;
+  /** Frames sent or decoded, to be compared with those that the transform has seen. */
   readonly frames: number;
-  /** Frames that may pass before the transform has let through any. */
-  readonly unseen: number;
-  /** Frames by which the browser may be ahead later; without it, the two cannot be compared. */
+  /** Frames by which the browser may be ahead. */
   readonly ahead: number;
 }
 
-/** The m-lines on which more passed than the transform let through. */
+/** The m-lines on which more passed than the transform has seen go in (sender) or let out (receiver). */
 export function bypassed(passed: readonly Passed[], counters: readonly TransformCounters[]): Passed[] {
-  return passed.filter(({ mid, role, frames, unseen, ahead }) => {
-    const out = counters.find((transform) => transform.id === mid && transform.role === role)?.framesOut ?? 0;
-    return out === 0 ? frames > unseen : frames > out + ahead;
+  return passed.filter(({ mid, role, behind, frames, ahead }) => {
+    const counted = counters.find((transform) => transform.id === mid && transform.role === role);
+    const seen = (role === "seal" ? counted?.framesIn : counted?.framesOut) ?? 0;
+    return seen === 0 ? behind > 0 : frames > seen + ahead;
   });
 }
 
@@ -39,20 +41,15 @@ export function readPassed(report: RTCStatsReport): Passed[] {
 
 function read({ type, kind, mid, ...entry }: StatsEntry): Passed | null {
   if (mid === undefined) return null;
+  const { packetsSent = 0, framesSent = 0, framesDecoded = 0, jitterBufferEmittedCount = 0 } = entry;
   if (type === "outbound-rtp") {
-    const frames = (kind === "video" ? entry.framesSent : entry.packetsSent) ?? 0;
-    return { mid, role: "seal", frames, unseen: 0, ahead: 10 };
+    return { mid, role: "seal", behind: packetsSent, frames: kind === "video" ? framesSent : packetsSent, ahead: 10 };
   }
   if (type !== "inbound-rtp") return null;
-  if (kind === "video") return { mid, role: "open", frames: entry.framesDecoded ?? 0, unseen: 0, ahead: 10 };
-  // Sound is stretched, compressed and made up between packets, so its samples tell only whether any was decoded.
-  const samples = (entry.totalSamplesReceived ?? 0) - (entry.concealedSamples ?? 0);
-  const frames = Math.floor(samples / SAMPLES_PER_FRAME);
-  return { mid, role: "open", frames, unseen: 50, ahead: Number.POSITIVE_INFINITY };
+  if (kind === "video") return { mid, role: "open", behind: framesDecoded, frames: framesDecoded, ahead: 10 };
+  // Samples that came out of packets. How many packets they were is not known, since a packet has no fixed length.
+  return { mid, role: "open", behind: jitterBufferEmittedCount, frames: 0, ahead: 0 };
 }
-
-/** 20 ms at 48 kHz. */
-const SAMPLES_PER_FRAME = 960;
 
 interface StatsEntry {
   readonly type: string;
@@ -61,6 +58,5 @@ interface StatsEntry {
   readonly framesSent?: number;
   readonly packetsSent?: number;
   readonly framesDecoded?: number;
-  readonly totalSamplesReceived?: number;
-  readonly concealedSamples?: number;
+  readonly jitterBufferEmittedCount?: number;
 }

@@ -16,7 +16,7 @@ describe("the watchdog", () => {
       { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 100 },
       { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 400 },
       { type: "inbound-rtp", kind: "video", mid: "v2", framesDecoded: 70 },
-      { type: "inbound-rtp", kind: "audio", mid: "a2", totalSamplesReceived: 960_000, concealedSamples: 0 },
+      { type: "inbound-rtp", kind: "audio", mid: "a2", jitterBufferEmittedCount: 960_000 },
       { type: "transport" },
     ];
     const counters = [
@@ -31,7 +31,7 @@ describe("the watchdog", () => {
   it("notices the first frame that was sent or decoded without the worker", () => {
     const stats = [
       { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 1 },
-      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1 },
+      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 4 },
       { type: "inbound-rtp", kind: "video", mid: "v2", framesDecoded: 1 },
     ];
     expect(mids(stats, [transform("sa", "seal", 0), transform("v2", "open", 0)])).toEqual(["sa", "sv", "v2"]);
@@ -42,12 +42,19 @@ describe("the watchdog", () => {
     expect(mids(stats, [transform("sa", "seal", 450)])).toEqual(["sa"]);
   });
 
-  it("notices sound that was played without the worker, but not silence that the browser made up", () => {
-    const second = 48_000;
-    const sound = (concealedSamples: number) => [
-      { type: "inbound-rtp", kind: "audio", mid: "a2", totalSamplesReceived: 3 * second, concealedSamples },
-    ];
-    expect(mids(sound(0), [transform("a2", "open", 0)])).toEqual(["a2"]);
-    expect(mids(sound(3 * second - 960), [transform("a2", "open", 0)])).toEqual([]);
+  it("notices sound that was decoded without the worker, but not what the browser made up", () => {
+    const sound = { type: "inbound-rtp", kind: "audio", mid: "a2", totalSamplesReceived: 144_000 };
+    expect(mids([{ ...sound, jitterBufferEmittedCount: 960 }], [transform("a2", "open", 0)])).toEqual(["a2"]);
+    expect(mids([{ ...sound, jitterBufferEmittedCount: 0 }], [transform("a2", "open", 0)])).toEqual([]);
+  });
+
+  it("does not take a frame that has left the encoder for one that was sent", () => {
+    const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 0 }];
+    expect(mids(stats, [transform("sv", "seal", 0)])).toEqual([]);
+  });
+
+  it("does not mind frames that the worker could not seal", () => {
+    const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 80 }];
+    expect(mids(stats, [{ ...transform("sv", "seal", 20), framesIn: 50 }])).toEqual([]);
   });
 });
