@@ -14,7 +14,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tacet_native::tls::Trust;
+use tacet_native::{link::Origin, tls::Trust};
 use tacet_proto::{RoomId, bytes::Fixed};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,47 +50,45 @@ struct Problem {
 impl Room {
     /// Makes the room.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let origin = self.server.trim_end_matches('/');
-        let (authority, trust) = match (origin.strip_prefix("http://"), origin.strip_prefix("https://")) {
-            (Some(_), _) if self.pin.is_some() => bail!("--pin is for https://, and {origin} is not"),
-            (Some(authority), _) => (authority, None),
-            (_, Some(authority)) => (authority, Some(self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned))),
-            _ => bail!("a server's address begins with http:// or https://"),
+        let origin: Origin = self.server.trim_end_matches('/').parse()?;
+        let trust = match (origin.is_secure(), self.pin) {
+            (false, Some(_)) => bail!("--pin is for https://, and {origin} is not"),
+            (false, None) => None,
+            (true, pin) => Some(pin.map_or(Trust::PublicAuthorities, Trust::Pinned)),
         };
         let invite = Invite::random()?;
         let body = serde_json::json!({ "access_hash": Fixed(invite.access_hash().0).encode() }).to_string();
-        let (status, body) = post(authority, trust, "/v1/rooms", self.api_key.as_deref(), &body)
+        let (status, body) = post(&origin, trust, "/v1/rooms", self.api_key.as_deref(), &body)
             .with_context(|| format!("asking {origin}"))?;
         if status != 201 {
             let reason = serde_json::from_str(&body).map_or("no reason given".to_owned(), |p: Problem| p.error);
             bail!("the server made no room (HTTP status {status}): {reason}");
         }
         let Made { room } = serde_json::from_str(&body).context("the server's answer is not that of tacet")?;
-        writeln!(std::io::stdout(), "{}", room_link(origin, room, &invite))?;
+        writeln!(std::io::stdout(), "{}", room_link(&origin.to_string(), room, &invite))?;
         Ok(())
     }
 }
 
 /// One HTTP/1.1 request, over TLS if it is said whom to trust; status and body of the answer.
 fn post(
-    authority: &str,
+    origin: &Origin,
     trust: Option<Trust>,
     path: &str,
     key: Option<&str>,
     body: &str,
 ) -> anyhow::Result<(u16, String)> {
     let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-    if !visible(authority) || !key.is_none_or(visible) {
-        bail!("address and key are visible ASCII characters");
+    if !key.is_none_or(visible) {
+        bail!("the key is visible ASCII characters");
     }
     let authorization = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
-    let length = body.len();
+    let (authority, host, length) = (origin.authority(), origin.host(), body.len());
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n{authorization}\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
-    let (host, port) = host_and_port(authority, if trust.is_some() { 443 } else { 80 })?;
-    let address = (host, port).to_socket_addrs()?.next().context("no such host")?;
+    let address = (host, origin.port()).to_socket_addrs()?.next().context("no such host")?;
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let answer = match trust {
@@ -106,15 +104,6 @@ fn post(
     Ok((status, body.to_owned()))
 }
 
-/// Host, without the brackets of an IPv6 address, and port.
-fn host_and_port(authority: &str, usual: u16) -> anyhow::Result<(&str, u16)> {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port.parse().context("not a port")?),
-        _ => (authority, usual),
-    };
-    Ok((host.trim_start_matches('[').trim_end_matches(']'), port))
-}
-
 /// Sends the request and reads until the server closes.
 fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<String> {
     stream.write_all(request.as_bytes())?;
@@ -126,18 +115,4 @@ fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<Stri
         other => drop(other?),
     }
     Ok(String::from_utf8(answer)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_may_have_a_port_and_brackets() {
-        assert_eq!(host_and_port("call.example", 443).unwrap(), ("call.example", 443));
-        assert_eq!(host_and_port("call.example:8800", 443).unwrap(), ("call.example", 8800));
-        assert_eq!(host_and_port("[::1]", 80).unwrap(), ("::1", 80));
-        assert_eq!(host_and_port("[::1]:8800", 80).unwrap(), ("::1", 8800));
-        assert!(host_and_port("call.example:door", 80).is_err());
-    }
 }

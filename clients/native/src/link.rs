@@ -6,23 +6,29 @@
 use std::{fmt, str::FromStr};
 use tacet_proto::{RoomId, bytes::Fixed};
 
+/// Where a server is: `http(s)://HOST[:PORT]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    secure: bool,
+    authority: String,
+}
+
 /// A room link, taken apart.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RoomLink {
-    secure: bool,
-    authority: String,
+    origin: Origin,
     room: RoomId,
     invite: [u8; 32],
 }
 
-/// Why a text is not a room link. Names no part of the secret.
+/// Why a text is not a room link or the origin of one. Names no part of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
     /// Neither `http://` nor `https://`.
-    #[error("a room link starts with http:// or https://")]
+    #[error("an address starts with http:// or https://")]
     Scheme,
     /// No host, or characters that no host has.
-    #[error("a room link names a host, and perhaps a port")]
+    #[error("an address names a host, and perhaps a port")]
     Host,
     /// The path is not `/r/ROOM`.
     #[error("a room link's path is /r/ and 22 characters of base64url")]
@@ -32,11 +38,72 @@ pub enum LinkError {
     Secret,
 }
 
+impl Origin {
+    /// Whether the server is spoken to through TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Host and port as written.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Host alone, without the brackets of an IPv6 address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = match self.authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((v6, _)) => v6,
+            None => self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host),
+        };
+        host.trim()
+    }
+
+    /// Port as written, or the scheme's own.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        let behind_v6 = self.authority.rsplit_once(']').map_or(self.authority.as_str(), |(_, rest)| rest);
+        let written = behind_v6.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        written.unwrap_or(if self.secure { 443 } else { 80 })
+    }
+}
+
+impl FromStr for Origin {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let (scheme, authority) = text.split_once("://").ok_or(LinkError::Scheme)?;
+        let secure = match scheme {
+            "http" => false,
+            "https" => true,
+            _ => return Err(LinkError::Scheme),
+        };
+        let host_like = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
+        if authority.is_empty() || authority.starts_with(':') || !authority.bytes().all(host_like) {
+            return Err(LinkError::Host);
+        }
+        // What follows the last colon outside the brackets of an IPv6 address is a port.
+        let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
+        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            return Err(LinkError::Host);
+        }
+        Ok(Self { secure, authority: authority.to_owned() })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority)
+    }
+}
+
 impl RoomLink {
     /// A link to a room on the server at `authority` (host, perhaps port).
     #[must_use]
     pub fn new(secure: bool, authority: &str, room: RoomId, invite: [u8; 32]) -> Self {
-        Self { secure, authority: authority.to_owned(), room, invite }
+        Self { origin: Origin { secure, authority: authority.to_owned() }, room, invite }
     }
 
     /// The room.
@@ -54,37 +121,31 @@ impl RoomLink {
     /// Whether the server is spoken to through TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        self.secure
+        self.origin.is_secure()
     }
 
     /// Host and port as written in the link.
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.authority
+        self.origin.authority()
     }
 
     /// Host alone, without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = match self.authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((v6, _)) => v6,
-            None => self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host),
-        };
-        host.trim()
+        self.origin.host()
     }
 
     /// Port as written in the link, or the scheme's own.
     #[must_use]
     pub fn port(&self) -> u16 {
-        let behind_v6 = self.authority.rsplit_once(']').map_or(self.authority.as_str(), |(_, rest)| rest);
-        let written = behind_v6.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        written.unwrap_or(if self.secure { 443 } else { 80 })
+        self.origin.port()
     }
 
     /// Address of the signaling WebSocket.
     #[must_use]
     pub fn websocket_url(&self) -> String {
-        format!("{}://{}/v1/ws", if self.secure { "wss" } else { "ws" }, self.authority)
+        format!("{}://{}/v1/ws", if self.is_secure() { "wss" } else { "ws" }, self.authority())
     }
 }
 
@@ -92,28 +153,21 @@ impl FromStr for RoomLink {
     type Err = LinkError;
 
     fn from_str(text: &str) -> Result<Self, LinkError> {
-        let (scheme, rest) = text.trim().split_once("://").ok_or(LinkError::Scheme)?;
-        let secure = match scheme {
-            "http" => false,
-            "https" => true,
-            _ => return Err(LinkError::Scheme),
-        };
-        let (authority, path) = rest.split_once('/').ok_or(LinkError::Room)?;
-        let host_like = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
-        if authority.is_empty() || authority.starts_with(':') || !authority.bytes().all(host_like) {
-            return Err(LinkError::Host);
-        }
+        let text = text.trim();
+        let authority = text.find("://").ok_or(LinkError::Scheme)? + "://".len();
+        let path = authority + text.get(authority..).and_then(|rest| rest.find('/')).ok_or(LinkError::Room)?;
+        let (origin, path) = text.split_at_checked(path).ok_or(LinkError::Room)?;
+        let origin = origin.parse()?;
         let (path, fragment) = path.split_once('#').ok_or(LinkError::Secret)?;
-        let room = path.strip_prefix("r/").and_then(|room| room.parse().ok()).ok_or(LinkError::Room)?;
+        let room = path.strip_prefix("/r/").and_then(|room| room.parse().ok()).ok_or(LinkError::Room)?;
         let Fixed(invite) = Fixed::decode(fragment).ok_or(LinkError::Secret)?;
-        Ok(Self { secure, authority: authority.to_owned(), room, invite })
+        Ok(Self { origin, room, invite })
     }
 }
 
 impl fmt::Display for RoomLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.secure { "https" } else { "http" };
-        write!(f, "{scheme}://{}/r/{}#{}", self.authority, self.room, Fixed(self.invite).encode())
+        write!(f, "{}/r/{}#{}", self.origin, self.room, Fixed(self.invite).encode())
     }
 }
 
@@ -177,5 +231,15 @@ mod tests {
         fn parsing_is_total(text in ".{0,200}") {
             let _ = text.parse::<RoomLink>();
         }
+    }
+
+    #[test]
+    fn an_origin_may_have_a_port_and_brackets() {
+        let parts = |text: &str| text.parse::<Origin>().map(|origin| (origin.host().to_owned(), origin.port()));
+        assert_eq!(parts("https://call.example").unwrap(), ("call.example".to_owned(), 443));
+        assert_eq!(parts("https://call.example:8800").unwrap(), ("call.example".to_owned(), 8800));
+        assert_eq!(parts("http://[::1]").unwrap(), ("::1".to_owned(), 80));
+        assert_eq!(parts("http://[::1]:8800").unwrap(), ("::1".to_owned(), 8800));
+        assert_eq!(parts("http://call.example:door"), Err(LinkError::Host));
     }
 }
