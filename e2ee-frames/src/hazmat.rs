@@ -6,6 +6,7 @@ use crate::sframe::{
     Suite,
     context::{OpenContext, SealContext},
     header,
+    kdf::frame_keys,
 };
 use alloc::vec::Vec;
 
@@ -27,8 +28,8 @@ impl FixedKeyContext {
     /// Never for the suites there are.
     pub fn new(suite: Suite, base_key: &[u8], kid: u64) -> Result<Self, HazmatError> {
         Ok(Self {
-            seal: SealContext::new(suite, base_key, kid).ok_or(HazmatError)?,
-            open: OpenContext::new(suite, base_key, kid).ok_or(HazmatError)?,
+            seal: SealContext::new(frame_keys(suite, base_key, kid), kid).ok_or(HazmatError)?,
+            open: OpenContext::new(frame_keys(suite, base_key, kid)).ok_or(HazmatError)?,
         })
     }
 

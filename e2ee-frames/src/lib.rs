@@ -31,6 +31,7 @@ pub mod codec;
 pub mod hazmat;
 mod ids;
 mod keys;
+mod primitives;
 mod random;
 mod session;
 pub mod sframe;

@@ -4,12 +4,14 @@
 //! epoch once erased never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys
 //! and new contexts are kept only after their first valid tag.
 
-use super::schedule::{Epoch, SUITE, SessionKey};
+use super::schedule::{Epoch, SessionKey};
 use crate::{
     ids::{ParticipantId, Seat, StreamId},
+    primitives::Primitives,
     sframe::{
         context::{OpenContext, OpenFailure},
         header::Header,
+        kdf::FrameKeys,
         kid::Kid,
     },
 };
@@ -43,18 +45,18 @@ impl From<OpenFailure> for ReceiveFailure {
 }
 
 /// A live key of a sender.
-struct LiveKey {
+struct LiveKey<P: Primitives> {
     key: SessionKey,
     base_key: Zeroizing<[u8; 64]>,
     /// Has opened a frame.
     confirmed: bool,
     dies_at: Option<u64>,
-    contexts: Vec<(StreamId, OpenContext)>,
+    contexts: Vec<(StreamId, OpenContext<P::Aead>)>,
 }
 
-impl LiveKey {
+impl<P: Primitives> LiveKey<P> {
     fn new(key: SessionKey, dies_at: Option<u64>) -> Self {
-        Self { base_key: key.base_key(), key, confirmed: false, dies_at, contexts: Vec::new() }
+        Self { base_key: key.base_key::<P>(), key, confirmed: false, dies_at, contexts: Vec::new() }
     }
 
     fn dies_by(&mut self, at: u64) {
@@ -69,7 +71,8 @@ impl LiveKey {
         if self.contexts.len() >= MAX_STREAMS {
             return Err(OpenFailure::Unauthentic);
         }
-        let mut context = OpenContext::new(SUITE, &*self.base_key, kid.pack()).ok_or(OpenFailure::Unauthentic)?;
+        let mut context =
+            OpenContext::new(FrameKeys::derive::<P>(&*self.base_key, kid.pack())).ok_or(OpenFailure::Unauthentic)?;
         let length = context.open(&encoded, header.ctr, metadata, body)?;
         self.contexts.push((kid.stream, context));
         Ok(length)
@@ -77,11 +80,11 @@ impl LiveKey {
 }
 
 /// The keys of one sender.
-struct SenderKeys {
+struct SenderKeys<P: Primitives> {
     participant: ParticipantId,
     join_id: [u8; 32],
     /// Ascending by epoch.
-    keys: Vec<LiveKey>,
+    keys: Vec<LiveKey<P>>,
     /// Greatest epoch that was erased.
     erased: Option<Epoch>,
 }
@@ -93,7 +96,7 @@ enum Way {
     Forward(usize),
 }
 
-impl SenderKeys {
+impl<P: Primitives> SenderKeys<P> {
     fn way(&self, kid: Kid) -> Result<Way, ReceiveFailure> {
         let mut generation_known = false;
         let mut way = None;
@@ -130,7 +133,8 @@ impl SenderKeys {
             }
             Way::Forward(index) => {
                 let base = self.keys.get(index).ok_or(missing)?;
-                let key = base.key.at_step(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
+                let key =
+                    base.key.at_step::<P>(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
                 // It never outlives what it was derived from, so the oldest keys always die first.
                 let mut live = LiveKey::new(key, base.dies_at);
                 let length = live.open(header, kid, metadata, body)?;
@@ -151,7 +155,7 @@ impl SenderKeys {
     }
 
     /// Inserts in order; returns the index. The oldest key goes if there are too many.
-    fn insert(&mut self, live: LiveKey) -> usize {
+    fn insert(&mut self, live: LiveKey<P>) -> usize {
         let epoch = live.key.epoch();
         let mut index = self.keys.partition_point(|other| other.key.epoch() < epoch);
         self.keys.insert(index, live);
@@ -189,13 +193,13 @@ pub(crate) enum InstallError {
 
 /// The keys of all others.
 #[derive(Default)]
-pub(crate) struct Receiver {
+pub(crate) struct Receiver<P: Primitives> {
     /// By seat; each up to two senders.
-    seats: Vec<Vec<SenderKeys>>,
+    seats: Vec<Vec<SenderKeys<P>>>,
 }
 
-impl Receiver {
-    fn claims(&self, seat: Seat) -> &[SenderKeys] {
+impl<P: Primitives> Receiver<P> {
+    fn claims(&self, seat: Seat) -> &[SenderKeys<P>] {
         self.seats.get(usize::from(seat.0)).map_or(&[], Vec::as_slice)
     }
 

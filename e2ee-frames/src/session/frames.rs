@@ -5,6 +5,7 @@ use crate::{
     codec::{self, Codec, FrameKind, Located, close_envelope, open_envelope},
     ids::{ParticipantId, Seat, StreamId},
     keys::receiver::ReceiveFailure,
+    primitives::Primitives,
     sframe::{
         context::{OpenFailure, SealFailure},
         header,
@@ -68,7 +69,7 @@ pub struct Opened {
     pub range: Range<usize>,
 }
 
-impl Session {
+impl<P: Primitives> Session<P> {
     /// Seals a frame into `out`; returns its length. [`codec::max_sealed_bytes`] of output always suffice.
     ///
     /// # Errors

@@ -11,8 +11,7 @@ use super::{
     TAG_BYTES,
     backend::{self, Aead, Unauthentic},
     header::{Encoded, Header},
-    kdf::{NONCE_BYTES, frame_keys, nonce},
-    suite::Suite,
+    kdf::{FrameKeys, NONCE_BYTES, nonce},
     window::ReplayWindow,
 };
 use zeroize::Zeroizing;
@@ -85,16 +84,15 @@ pub(crate) struct SealContext<A: Aead = backend::Default> {
 }
 
 impl<A: Aead> SealContext<A> {
-    /// Derives the context of this KID. The caller vouches that no other exists for this base key and KID.
-    pub(crate) fn new(suite: Suite, base_key: &[u8], kid: u64) -> Option<Self> {
-        let keys = frame_keys(suite, base_key, kid);
+    /// The context of this KID. The caller vouches that no other exists for this key. `None` never, for keys of a suite.
+    pub(crate) fn new(keys: FrameKeys, kid: u64) -> Option<Self> {
         Some(Self {
-            aead: A::new(keys.key.get(..suite.key_bytes())?)?,
+            aead: A::new(keys.key())?,
+            #[cfg(test)]
+            audit_key: keys.key().try_into().unwrap_or([0; 32]),
             salt: keys.salt,
             kid,
             next: 0,
-            #[cfg(test)]
-            audit_key: *keys.key,
         })
     }
 
@@ -151,10 +149,9 @@ pub(crate) struct OpenContext<A: Aead = backend::Default> {
 }
 
 impl<A: Aead> OpenContext<A> {
-    /// Derives the context of this KID.
-    pub(crate) fn new(suite: Suite, base_key: &[u8], kid: u64) -> Option<Self> {
-        let keys = frame_keys(suite, base_key, kid);
-        Some(Self { aead: A::new(keys.key.get(..suite.key_bytes())?)?, salt: keys.salt, window: ReplayWindow::new() })
+    /// The context of a key. `None` never, for keys of a suite.
+    pub(crate) fn new(keys: FrameKeys) -> Option<Self> {
+        Some(Self { aead: A::new(keys.key())?, salt: keys.salt, window: ReplayWindow::new() })
     }
 
     /// Opens a frame in place. `body` is what follows the header: ciphertext and tag. Returns the length of the
@@ -180,7 +177,7 @@ impl<A: Aead> OpenContext<A> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::sframe::header;
+    use crate::sframe::{header, kdf::frame_keys, suite::Suite};
     use alloc::{string::String, vec, vec::Vec};
     use data_encoding::HEXLOWER;
 
@@ -226,13 +223,14 @@ pub(crate) mod tests {
 
     fn vectors_with<A: Aead>() {
         for vector in vectors() {
-            let mut seal = SealContext::<A>::new(vector.suite, &vector.base_key, vector.kid).unwrap();
+            let mut seal =
+                SealContext::<A>::new(frame_keys(vector.suite, &vector.base_key, vector.kid), vector.kid).unwrap();
             seal.set_counter(vector.ctr);
             let mut out = vec![0; 100];
             let length = seal.seal(&vector.metadata, &vector.pt, &mut out).unwrap();
             assert_eq!(out[..length], vector.ct);
 
-            let mut open = OpenContext::<A>::new(vector.suite, &vector.base_key, vector.kid).unwrap();
+            let mut open = OpenContext::<A>::new(frame_keys(vector.suite, &vector.base_key, vector.kid)).unwrap();
             let (header, start) = header::parse(&vector.ct).unwrap();
             let mut body = vector.ct[start..].to_vec();
             let length = open.open(&header.encode(), header.ctr, &vector.metadata, &mut body).unwrap();
@@ -253,11 +251,8 @@ pub(crate) mod tests {
     }
 
     fn pair() -> (SealContext, OpenContext) {
-        let key = [3; 64];
-        (
-            SealContext::new(Suite::Aes256GcmSha512, &key, 77).unwrap(),
-            OpenContext::new(Suite::Aes256GcmSha512, &key, 77).unwrap(),
-        )
+        let keys = || frame_keys(Suite::Aes256GcmSha512, &[3; 64], 77);
+        (SealContext::new(keys(), 77).unwrap(), OpenContext::new(keys()).unwrap())
     }
 
     fn open(context: &mut OpenContext, frame: &[u8], metadata: &[u8]) -> Result<Vec<u8>, OpenFailure> {
