@@ -41,6 +41,8 @@ pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};
 pub use keys::invite::access_token;
 pub use random::Random;
+#[cfg(feature = "external-cipher")]
+pub use session::external;
 pub use session::{
     Action, Event, EventError, OpenError, Opened, Problem, SealError, Session, SessionConfig, SessionError, Timing,
 };

@@ -63,7 +63,14 @@ impl<P: Primitives> LiveKey<P> {
         self.dies_at = Some(self.dies_at.map_or(at, |dies_at| dies_at.min(at)));
     }
 
-    fn open(&mut self, header: &Header, kid: Kid, metadata: &[u8], body: &mut [u8]) -> Result<usize, OpenFailure> {
+    fn open(
+        &mut self,
+        header: &Header,
+        kid: Kid,
+        metadata: &[u8],
+        body: &mut [u8],
+        made: &mut u32,
+    ) -> Result<usize, OpenFailure> {
         let encoded = header.encode();
         if let Some((_, context)) = self.contexts.iter_mut().find(|(stream, _)| *stream == kid.stream) {
             return context.open(&encoded, header.ctr, metadata, body);
@@ -71,9 +78,10 @@ impl<P: Primitives> LiveKey<P> {
         if self.contexts.len() >= MAX_STREAMS {
             return Err(OpenFailure::Unauthentic);
         }
-        let mut context =
-            OpenContext::new(FrameKeys::derive::<P>(&*self.base_key, kid.pack())).ok_or(OpenFailure::Unauthentic)?;
+        let keys = FrameKeys::derive::<P>(&*self.base_key, kid.pack());
+        let mut context = OpenContext::new(keys, made.saturating_add(1)).ok_or(OpenFailure::Unauthentic)?;
         let length = context.open(&encoded, header.ctr, metadata, body)?;
+        *made = context.number;
         self.contexts.push((kid.stream, context));
         Ok(length)
     }
@@ -123,13 +131,14 @@ impl<P: Primitives> SenderKeys<P> {
         kid: Kid,
         metadata: &[u8],
         body: &mut [u8],
+        made: &mut u32,
     ) -> Result<usize, ReceiveFailure> {
         self.erase_dead(now);
         let missing = ReceiveFailure::NoKey { ask: false };
         let (index, length) = match self.way(kid)? {
             Way::Exact(index) => {
                 let live = self.keys.get_mut(index).ok_or(missing)?;
-                (index, live.open(header, kid, metadata, body)?)
+                (index, live.open(header, kid, metadata, body, made)?)
             }
             Way::Forward(index) => {
                 let base = self.keys.get(index).ok_or(missing)?;
@@ -137,7 +146,7 @@ impl<P: Primitives> SenderKeys<P> {
                     base.key.at_step::<P>(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
                 // It never outlives what it was derived from, so the oldest keys always die first.
                 let mut live = LiveKey::new(key, base.dies_at);
-                let length = live.open(header, kid, metadata, body)?;
+                let length = live.open(header, kid, metadata, body, made)?;
                 (self.insert(live), length)
             }
         };
@@ -182,6 +191,14 @@ impl<P: Primitives> SenderKeys<P> {
     }
 }
 
+/// A key that has opened frames of a stream.
+#[cfg(feature = "external-cipher")]
+pub(crate) struct Established<'a, P: Primitives> {
+    pub(crate) participant: ParticipantId,
+    pub(crate) context: &'a mut OpenContext<P::Aead>,
+    pub(crate) base_key: &'a [u8; 64],
+}
+
 /// A key was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstallError {
@@ -196,6 +213,8 @@ pub(crate) enum InstallError {
 pub(crate) struct Receiver<P: Primitives> {
     /// By seat; each up to two senders.
     seats: Vec<Vec<SenderKeys<P>>>,
+    /// Contexts made so far, by which they are numbered.
+    contexts_made: u32,
 }
 
 impl<P: Primitives> Receiver<P> {
@@ -229,15 +248,16 @@ impl<P: Primitives> Receiver<P> {
         metadata: &[u8],
         body: &mut [u8],
     ) -> Result<(ParticipantId, usize), ReceiveFailure> {
+        let made = &mut self.contexts_made;
         let claims = self.seats.get_mut(usize::from(kid.seat.0)).map_or(&mut [][..], Vec::as_mut_slice);
         if let [only] = claims {
-            return only.open(now, header, kid, metadata, body).map(|length| (only.participant, length));
+            return only.open(now, header, kid, metadata, body, made).map(|length| (only.participant, length));
         }
         // A server that seats two devices together costs copies, never confusion.
         let mut failure = ReceiveFailure::NoSender;
         for sender in claims {
             let mut copy = body.to_vec();
-            match sender.open(now, header, kid, metadata, &mut copy) {
+            match sender.open(now, header, kid, metadata, &mut copy, made) {
                 Ok(length) => {
                     body.copy_from_slice(&copy);
                     return Ok((sender.participant, length));
@@ -249,6 +269,17 @@ impl<P: Primitives> Receiver<P> {
             }
         }
         Err(failure)
+    }
+
+    /// What has opened frames of this KID before, if a single sender claims the seat.
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn established(&mut self, now: u64, kid: Kid) -> Option<Established<'_, P>> {
+        let [sender] = self.seats.get_mut(usize::from(kid.seat.0))?.as_mut_slice() else { return None };
+        sender.erase_dead(now);
+        let Ok(Way::Exact(index)) = sender.way(kid) else { return None };
+        let LiveKey { base_key, contexts, .. } = sender.keys.get_mut(index)?;
+        let (_, context) = contexts.iter_mut().find(|(stream, _)| *stream == kid.stream)?;
+        Some(Established { participant: sender.participant, context, base_key })
     }
 
     /// Takes an authentic key of a sender. Keys of its older generations die at `retire_at` at the latest. `Ok(false)`

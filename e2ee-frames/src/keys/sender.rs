@@ -60,16 +60,24 @@ impl<P: Primitives> SendKey<P> {
         self.contexts.values().any(|context| context.sealed() >= ROTATE_AT)
     }
 
-    /// The context of a stream; `None` if there are too many streams.
-    pub(crate) fn context(&mut self, stream: StreamId) -> Option<&mut SealContext<P::Aead>> {
+    /// Key and salt of the context with this number.
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn frame_keys(&self, number: u32) -> Option<FrameKeys> {
+        let context = self.contexts.values().find(|context| context.number == number)?;
+        Some(FrameKeys::derive::<P>(&*self.base_key, context.kid()))
+    }
+
+    /// The context of a stream; `None` if there are too many streams. `made` counts the contexts of the session.
+    pub(crate) fn context(&mut self, stream: StreamId, made: &mut u32) -> Option<&mut SealContext<P::Aead>> {
         if !self.contexts.contains(&stream) {
             if self.contexts.len() >= MAX_STREAMS || stream > StreamId::MAX {
                 return None;
             }
             let Epoch { generation, step } = self.epoch();
             let kid = Kid { step, generation: (generation % 8) as u8, seat: self.seat, stream };
-            self.contexts
-                .insert_new(stream, SealContext::new(FrameKeys::derive::<P>(&*self.base_key, kid.pack()), kid.pack())?);
+            *made = made.saturating_add(1);
+            let keys = FrameKeys::derive::<P>(&*self.base_key, kid.pack());
+            self.contexts.insert_new(stream, SealContext::new(keys, kid.pack(), *made)?);
         }
         self.contexts.get_mut(&stream)
     }
@@ -91,6 +99,8 @@ pub(crate) struct OwnKeys<P: Primitives> {
     pub(crate) next_generation: u32,
     /// Open streams, and whether each was reported as ready.
     pub(crate) streams: SortedMap<StreamId, bool>,
+    /// Contexts made so far, by which they are numbered.
+    pub(crate) contexts_made: u32,
 }
 
 impl<P: Primitives> OwnKeys<P> {

@@ -12,6 +12,8 @@
 mod action;
 mod distribution;
 mod event;
+#[cfg(feature = "external-cipher")]
+pub mod external;
 mod frames;
 mod membership;
 mod reception;
