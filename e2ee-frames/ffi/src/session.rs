@@ -74,7 +74,7 @@ pub unsafe extern "C" fn ef_session_free(session: *mut Handle) {
 }
 
 /// Takes an event (see [`wire`]). 0; -1 malformed, -2 the stream is open already, -3 not joined yet, -4 joined already on
-/// another seat. Nothing changed if negative.
+/// another seat, -7 the session is over. Nothing changed if negative.
 ///
 /// # Safety
 /// `session` is live, `body` names `body_len` readable bytes.
@@ -95,6 +95,7 @@ pub unsafe extern "C" fn ef_session_event(
         Err(EventError::StreamAlreadyOpen) => -2,
         Err(EventError::NotJoined) => -3,
         Err(EventError::AlreadyJoined) => -4,
+        Err(EventError::Ended) => -7,
     }
 }
 
@@ -150,6 +151,7 @@ pub(crate) fn seal_code(error: SealError) -> i32 {
         SealError::Buffer => -3,
         SealError::Unsupported => -4,
         SealError::Exhausted => -5,
+        SealError::Ended => -7,
     }
 }
 
@@ -161,11 +163,12 @@ pub(crate) fn open_code(error: OpenError) -> i32 {
         OpenError::Replay => -3,
         OpenError::Malformed => -4,
         OpenError::UnknownSender => -5,
+        OpenError::Ended => -7,
     }
 }
 
 /// Seals a frame; returns its length. -1 no key yet, -2 stream not open, -3 output too small, -4 unsupported codec,
-/// kind, stream or frame, -5 key exhausted. If negative, the frame must be dropped.
+/// kind, stream or frame, -5 key exhausted, -7 the session is over. If negative, the frame must be dropped.
 ///
 /// # Safety
 /// `session` is live, `frame` names `frame_len` readable bytes, `out` `out_cap` writable ones, not overlapping.
@@ -190,7 +193,7 @@ pub unsafe extern "C" fn ef_seal(
 }
 
 /// Opens a frame; returns its length at the front of `out`. -1 missing key (may be retried after KeyInstalled), -2 not
-/// authentic, -3 replayed, -4 malformed, -5 unknown sender, -6 output smaller than the input. If negative, nothing of
+/// authentic, -3 replayed, -4 malformed, -5 unknown sender, -6 output smaller than the input, -7 the session is over. If negative, nothing of
 /// `out` may be used. `info` gets participant, seat, stream and kind, 4 bytes each, little endian.
 ///
 /// # Safety

@@ -8,7 +8,7 @@
 //!          3 SendKeyRequest: {join_id16 kid8}*                      4 ParticipantVerified: participant4 seat2 name
 //!          5 ParticipantRemoved: participant4                       6 StreamReady: stream4
 //!          7 KeyInstalled: participant4 seat2                       8 Problem: participant4 code1
-//!          9 GenerationChanged: generation4 step1
+//!          9 GenerationChanged: generation4 step1              10 Ended: reason1
 //! ```
 
 use e2ee_frames::{Action, Event, EventError, ParticipantId, Seat, Session, StreamId};
@@ -65,5 +65,6 @@ pub fn encode(action: &Action) -> Vec<u8> {
             [&[8], &participant.0.to_be_bytes()[..], &[*problem as u8]].concat()
         }
         Action::GenerationChanged { generation, step } => [&[9], &generation.to_be_bytes()[..], &[*step]].concat(),
+        Action::Ended(reason) => vec![10, *reason as u8],
     }
 }

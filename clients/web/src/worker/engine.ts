@@ -7,6 +7,7 @@ export const SEAL_FAILURES: Readonly<Record<number, string>> = {
   [-3]: "buffer",
   [-4]: "unsupported",
   [-5]: "exhausted",
+  [-7]: "ended",
 };
 
 /** Why a frame is not opened. It is dropped: nothing is shown or played that is not authentic. */
@@ -17,6 +18,7 @@ export const OPEN_FAILURES: Readonly<Record<number, string>> = {
   [-4]: "malformed",
   [-5]: "unknown-sender",
   [-6]: "buffer",
+  [-7]: "ended",
 };
 
 /** The failure after which a frame may be held until its key arrives. */
