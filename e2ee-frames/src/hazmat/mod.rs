@@ -12,6 +12,7 @@ use crate::sframe::{
     Suite,
     context::{OpenContext, SealContext},
     header,
+    kdf::frame_keys,
 };
 #[cfg(feature = "interop-ctr")]
 pub use aes_ctr_hmac::{AesCtrHmac, CtrContext, CtrSuite};
@@ -35,8 +36,8 @@ impl FixedKeyContext {
     /// Never for the suites there are.
     pub fn new(suite: Suite, base_key: &[u8], kid: u64) -> Result<Self, HazmatError> {
         Ok(Self {
-            seal: SealContext::new(suite, base_key, kid).ok_or(HazmatError)?,
-            open: OpenContext::new(suite, base_key, kid).ok_or(HazmatError)?,
+            seal: SealContext::new(frame_keys(suite, base_key, kid), kid, 0).ok_or(HazmatError)?,
+            open: OpenContext::new(frame_keys(suite, base_key, kid), 0).ok_or(HazmatError)?,
         })
     }
 
