@@ -90,6 +90,16 @@ test-browsers: setup-browsers web ## Call between real browsers through the buil
 	cargo build --locked
 	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e
 
+.PHONY: verify
+verify: $(TARGET)/verifpal/bin/verifpal ## Check the formal models of the key protocol.
+	VERIFPAL=$(abspath $<) e2ee-frames/formal/verify
+
+# A tool of its own (GPL-3.0, never linked), which wants a newer Rust than this project.
+$(TARGET)/verifpal/bin/verifpal:
+	@command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs" >&2; exit 1; }
+	rustup toolchain install 1.98 --profile minimal --no-self-update
+	cargo +1.98 install --quiet --locked verifpal --version 1.6.7 --root $(TARGET)/verifpal --target-dir $(TARGET)/verifpal/build
+
 .PHONY: bench
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
