@@ -112,3 +112,7 @@ fmt: setup ## Format the code.
 .PHONY: types
 types: ## Regenerate the TypeScript types of the wire messages.
 	UPDATE=1 cargo test -p tacet-proto --test typescript
+
+.PHONY: header
+header: ## Regenerate the C header of e2ee-frames.
+	UPDATE=1 cargo test -p e2ee-frames-ffi --test header
