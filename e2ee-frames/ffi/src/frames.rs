@@ -11,7 +11,7 @@ use e2ee_frames::StreamId;
 const INFO_BYTES: usize = 16;
 
 /// The length of a frame. Buffers of more than 31 bits were refused.
-fn length(length: usize) -> i32 {
+pub(crate) fn length(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(EF_MISUSE)
 }
 

@@ -18,6 +18,11 @@ mod session;
 
 mod frames;
 
+// Native code keeps its keys, so these exports are not in the header.
+/// cbindgen:ignore
+#[cfg(target_family = "wasm")]
+pub mod external;
+
 mod memory;
 
 mod random;
