@@ -75,11 +75,35 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-web test-browsers ## Pass all tests.
+test: test-rust test-c test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
 	cargo test --locked --workspace
+
+FFI := e2ee-frames/ffi
+FFI_LIBRARY := $(TARGET)/debug/libe2ee_frames_ffi.a
+CC_STRICT := cc -std=c11 -g -Wall -Wextra -Werror -pedantic -I$(FFI)/include
+
+# AddressSanitizer watches the C side and what it frees; valgrind watches every byte that the library itself touches.
+.PHONY: test-c
+test-c: ## Build and run the C example and the C tests, with and without checkers of memory.
+	$(call install,cc,gcc libc6-dev)
+	$(call install,g++,g++)
+	$(call install,valgrind,valgrind)
+	cargo build --locked --package e2ee-frames-ffi
+	mkdir -p $(TARGET)/c
+	g++ -std=c++11 -Wall -Wextra -Werror -pedantic -fsyntax-only -x c++ $(FFI)/include/e2ee_frames.h
+	set -e; for source in $(FFI)/examples/call.c $(FFI)/tests/exact_buffers.c; do \
+		program=$(TARGET)/c/$$(basename $$source .c); \
+		$(CC_STRICT) $$source $(FFI_LIBRARY) -o $$program -lpthread -ldl -lm; \
+		$(CC_STRICT) -fsanitize=address,undefined -fno-sanitize-recover=all $$source $(FFI_LIBRARY) \
+			-o $$program-checked -lpthread -ldl -lm; \
+		$$program; \
+		$$program-checked; \
+		valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
+			$$program; \
+	done
 
 .PHONY: test-web
 test-web: web ## Pass the unit tests of the web client.
@@ -122,3 +146,7 @@ fmt: setup ## Format the code.
 .PHONY: types
 types: ## Regenerate the TypeScript types of the wire messages.
 	UPDATE=1 cargo test -p tacet-proto --test typescript
+
+.PHONY: header
+header: ## Regenerate the C header of e2ee-frames.
+	UPDATE=1 cargo test -p e2ee-frames-ffi --test header
