@@ -5,6 +5,8 @@
 //!
 //! In wasm, `usize` and pointers are 32 bits and the module imports one function, `env.random_fill`.
 
+#[cfg(target_family = "wasm")]
+mod erase;
 mod memory;
 mod random;
 mod session;
