@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import type { FrameCrypto, FrameCryptoSession } from "../src/e2ee/wasm.ts";
 import { type Action, EventKind, readAction } from "../src/worker/action.ts";
-import { join, u16 } from "./peer/bytes.ts";
+import { u16 } from "./peer/bytes.ts";
+import { boxed } from "./wire.ts";
 
 export const WALL = Date.UTC(2026, 10, 22);
 export const ROOM = new Uint8Array(16).fill(1);
@@ -45,7 +46,7 @@ export class Device {
 
   /** A key boxed for this device has come. */
   keys(header: Uint8Array, entry: Uint8Array, now: number): void {
-    this.event(EventKind.Keys, join(Uint8Array.of(1), header, entry), now);
+    this.event(EventKind.Keys, boxed({ header, entry }), now);
   }
 
   drain(): Action[] {
@@ -63,19 +64,4 @@ export class Device {
     const index = this.told.findIndex((action) => action.kind === kind);
     return index < 0 ? undefined : (this.told.splice(index, 1)[0] as Action & { kind: Kind });
   }
-}
-
-/** A participant as the server announces it. */
-export function announcement(number: number, announce: Uint8Array, display: Uint8Array): Uint8Array {
-  return join(Uint8Array.of(1, 0, 0), u16(number), u16(number), announce, u16(display.length), display);
-}
-
-/** The batch's header and its entry for a seat. */
-export function entryFor(seat: number, batch: Uint8Array): { header: Uint8Array; entry: Uint8Array } | undefined {
-  const [headerBytes, entryBytes] = [171, 86];
-  for (let at = headerBytes; at < batch.length; at += entryBytes) {
-    const entry = batch.subarray(at, at + entryBytes);
-    if ((((entry[0] ?? 0) << 8) | (entry[1] ?? 0)) === seat) return { header: batch.subarray(0, headerBytes), entry };
-  }
-  return undefined;
 }

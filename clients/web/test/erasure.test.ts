@@ -3,7 +3,7 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { EventKind } from "../src/worker/action.ts";
-import { announcement, CALL, Device, entryFor, moduleBytes, ROOM, WALL } from "./device.ts";
+import { CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
 import { deviceKey } from "./peer/announce.ts";
 import { readHeader } from "./peer/batch.ts";
 import { type Bytes, equal, u32 } from "./peer/bytes.ts";
@@ -11,6 +11,7 @@ import { BOXES, type NaclBox } from "./peer/nacl-box.ts";
 import { Peer } from "./peer/peer.ts";
 import { inviteKey, joinId, kidOf, SessionKey } from "./peer/schedule.ts";
 import { frameKeys } from "./peer/sframe.ts";
+import { announcement, entryFor } from "./wire.ts";
 
 const [VIDEO, VP8, H264] = [1, 1, 4];
 const [tweetnacl] = BOXES as readonly [NaclBox];

@@ -4,7 +4,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { EventKind } from "../src/worker/action.ts";
 import { SEAL_FAILURES } from "../src/worker/engine.ts";
-import { announcement, CALL, Device, entryFor, moduleBytes, ROOM, WALL } from "./device.ts";
+import { CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
 import { readHeader } from "./peer/batch.ts";
 import { type Bytes, flipped, u32 } from "./peer/bytes.ts";
 import { CODECS, type CodecName, shows } from "./peer/envelope.ts";
@@ -12,6 +12,7 @@ import { BOXES, type NaclBox } from "./peer/nacl-box.ts";
 import { type Other, Peer } from "./peer/peer.ts";
 import { inviteKey } from "./peer/schedule.ts";
 import { type Seeded, seeded } from "./random.ts";
+import { announcement, entryFor } from "./wire.ts";
 
 const INVITE = new Uint8Array(32).fill(9);
 const VIDEO = 1;

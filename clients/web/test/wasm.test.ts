@@ -5,8 +5,9 @@ import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { keyRequestBodies } from "../src/protocol/binary.ts";
 import { EventKind } from "../src/worker/action.ts";
 import { Opener, Sealer } from "../src/worker/pipeline.ts";
-import { announcement, Device, entryFor, moduleBytes } from "./device.ts";
+import { Device, moduleBytes } from "./device.ts";
 import { join, u16, u32 } from "./peer/bytes.ts";
+import { announcement, entryFor } from "./wire.ts";
 
 const VIDEO = 1;
 
