@@ -3,7 +3,7 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use e2ee_frames::{
     Action, Codec, Event, FrameKind, Seat, Session, SessionConfig, StreamId, codec,
-    sframe::backend::{Aead, AwsLc, RustCrypto},
+    hazmat::{Aead, AwsLc, RustCrypto},
 };
 use std::hint::black_box;
 

@@ -2,10 +2,14 @@
 //!
 //! Nothing here keeps two contexts from counting under one key. A product that seals with this has no security.
 
+#[cfg(feature = "aws-lc")]
+pub use crate::sframe::backend::AwsLc;
+pub use crate::sframe::backend::{Aead, RustCrypto, Unauthentic};
 use crate::sframe::{
     Suite,
     context::{OpenContext, SealContext},
     header,
+    kdf::frame_keys,
 };
 use alloc::vec::Vec;
 
@@ -27,8 +31,8 @@ impl FixedKeyContext {
     /// Never for the suites there are.
     pub fn new(suite: Suite, base_key: &[u8], kid: u64) -> Result<Self, HazmatError> {
         Ok(Self {
-            seal: SealContext::new(suite, base_key, kid).ok_or(HazmatError)?,
-            open: OpenContext::new(suite, base_key, kid).ok_or(HazmatError)?,
+            seal: SealContext::new(frame_keys(suite, base_key, kid), kid, 0).ok_or(HazmatError)?,
+            open: OpenContext::new(frame_keys(suite, base_key, kid), 0).ok_or(HazmatError)?,
         })
     }
 

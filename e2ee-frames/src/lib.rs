@@ -31,6 +31,7 @@ pub mod codec;
 pub mod hazmat;
 mod ids;
 mod keys;
+mod primitives;
 mod random;
 mod session;
 pub mod sframe;
@@ -40,6 +41,8 @@ pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};
 pub use keys::invite::access_token;
 pub use random::Random;
+#[cfg(feature = "external-cipher")]
+pub use session::external;
 pub use session::{
     Action, Event, EventError, OpenError, Opened, Problem, SealError, Session, SessionConfig, SessionError, Timing,
 };

@@ -7,6 +7,8 @@
 
 #[cfg(target_family = "wasm")]
 mod erase;
+#[cfg(target_family = "wasm")]
+pub mod external;
 mod memory;
 mod random;
 mod session;

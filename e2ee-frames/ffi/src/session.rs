@@ -10,11 +10,11 @@ use e2ee_frames::{Codec, EventError, FrameKind, OpenError, SealError, Session, S
 
 /// A session as the host holds it, with the action that did not fit its last buffer.
 pub struct Handle {
-    session: Session,
+    pub(crate) session: Session,
     waiting: Option<Vec<u8>>,
 }
 
-fn length(length: usize) -> i32 {
+pub(crate) fn length(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
 
@@ -134,6 +134,38 @@ pub unsafe extern "C" fn ef_session_deadline(session: *const Handle) -> u64 {
     unsafe { session.as_ref() }.and_then(|handle| handle.session.deadline()).unwrap_or(u64::MAX)
 }
 
+/// Codec and frame kind by their numbers.
+pub(crate) fn codec_and_kind(codec: u32, kind: u32) -> Option<(Codec, FrameKind)> {
+    let kind = match kind {
+        0 => FrameKind::Delta,
+        1 => FrameKind::Key,
+        _ => return None,
+    };
+    Codec::from_id(codec).map(|codec| (codec, kind))
+}
+
+/// The return code of a frame that is not sealed.
+pub(crate) fn seal_code(error: SealError) -> i32 {
+    match error {
+        SealError::NoKey => -1,
+        SealError::StreamNotOpen => -2,
+        SealError::Buffer => -3,
+        SealError::Unsupported => -4,
+        SealError::Exhausted => -5,
+    }
+}
+
+/// The return code of a frame that is not opened.
+pub(crate) fn open_code(error: OpenError) -> i32 {
+    match error {
+        OpenError::MissingKey => -1,
+        OpenError::NotAuthentic => -2,
+        OpenError::Replay => -3,
+        OpenError::Malformed => -4,
+        OpenError::UnknownSender => -5,
+    }
+}
+
 /// Seals a frame; returns its length. -1 no key yet, -2 stream not open, -3 output too small, -4 unsupported codec,
 /// kind, stream or frame, -5 key exhausted. If negative, the frame must be dropped.
 ///
@@ -151,22 +183,12 @@ pub unsafe extern "C" fn ef_seal(
     out: *mut u8,
     out_cap: usize,
 ) -> i32 {
-    let kind = match kind {
-        0 => FrameKind::Delta,
-        1 => FrameKind::Key,
-        _ => return -4,
-    };
     // SAFETY: by contract.
     let (handle, frame, out) = unsafe { (session.as_mut(), bytes(frame, frame_len), bytes_mut(out, out_cap)) };
-    let (Some(handle), Some(codec)) = (handle, Codec::from_id(codec)) else { return -4 };
-    match handle.session.seal(now, StreamId(stream), codec, kind, frame, out) {
-        Ok(sealed) => length(sealed),
-        Err(SealError::NoKey) => -1,
-        Err(SealError::StreamNotOpen) => -2,
-        Err(SealError::Buffer) => -3,
-        Err(SealError::Unsupported) => -4,
-        Err(SealError::Exhausted) => -5,
-    }
+    let (Some(handle), Some((codec, kind))) = (handle, codec_and_kind(codec, kind)) else {
+        return seal_code(SealError::Unsupported);
+    };
+    handle.session.seal(now, StreamId(stream), codec, kind, frame, out).map_or_else(seal_code, length)
 }
 
 /// Opens a frame; returns its length at the front of `out`. -1 missing key (may be retried after KeyInstalled), -2 not
@@ -205,13 +227,7 @@ pub unsafe extern "C" fn ef_open(
         }
         Err(error) => {
             buffer.fill(0);
-            match error {
-                OpenError::MissingKey => -1,
-                OpenError::NotAuthentic => -2,
-                OpenError::Replay => -3,
-                OpenError::Malformed => -4,
-                OpenError::UnknownSender => -5,
-            }
+            open_code(error)
         }
     }
 }

@@ -15,10 +15,8 @@ use super::{
     invite::InviteKeys,
     reader::Reader,
 };
+use crate::primitives::{Primitives, Secret};
 use alloc::{string::String, vec::Vec};
-use ed25519_dalek::{Signature, VerifyingKey};
-use sha2::{Digest, Sha256};
-use x25519_dalek::{PublicKey, StaticSecret};
 
 /// Bytes of an announce.
 pub(crate) const ANNOUNCE_BYTES: usize = 298;
@@ -84,7 +82,12 @@ pub(crate) struct Renewal<'a> {
 }
 
 /// Writes the own announce.
-pub(crate) fn write(call: &Call, identity: &Identity, invite: &InviteKeys, renewal: &Renewal<'_>) -> Vec<u8> {
+pub(crate) fn write<P: Primitives>(
+    call: &Call,
+    identity: &Identity<P>,
+    invite: &InviteKeys,
+    renewal: &Renewal<'_>,
+) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(ANNOUNCE_BYTES);
     bytes.extend_from_slice(&[VERSION, AUTH_INVITE]);
     bytes.extend_from_slice(&call.room);
@@ -93,31 +96,31 @@ pub(crate) fn write(call: &Call, identity: &Identity, invite: &InviteKeys, renew
     bytes.extend_from_slice(&identity.incarnation);
     bytes.extend_from_slice(renewal.ephemeral);
     bytes.extend_from_slice(&[0; 32]);
-    bytes.extend_from_slice(&Sha256::digest(renewal.display));
+    bytes.extend_from_slice(&P::hash(&[renewal.display]));
     bytes.extend_from_slice(&PROFILES.to_be_bytes());
     bytes.extend_from_slice(&renewal.seq.to_be_bytes());
     bytes.extend_from_slice(&renewal.wall.to_be_bytes());
     bytes.extend_from_slice(&renewal.wall.saturating_add(renewal.validity_ms).to_be_bytes());
     let signature = identity.sign(SIGNATURE_CONTEXT, &bytes);
     bytes.extend_from_slice(&signature);
-    let mac = invite.mac(&bytes);
+    let mac = invite.mac::<P>(&bytes);
     bytes.extend_from_slice(&mac);
     bytes
 }
 
 /// Hash of an announce, by which key batches name it.
-pub(crate) fn hash(announce: &[u8]) -> [u8; 32] {
-    Sha256::digest(announce).into()
+pub(crate) fn hash<P: Primitives>(announce: &[u8]) -> [u8; 32] {
+    P::hash(&[announce])
 }
 
 /// Checks an announce and its sealed name, cheapest and least revealing first. `secret` is any own X25519 secret, to
 /// find out whether the announced key contributes.
-pub(crate) fn verify(
+pub(crate) fn verify<P: Primitives>(
     announce: &[u8],
     sealed_name: &[u8],
     call: &Call,
     invite: &InviteKeys,
-    secret: &StaticSecret,
+    secret: &P::Secret,
     wall: u64,
 ) -> Result<Verified, AnnounceError> {
     let fields = Fields::read(announce).ok_or(AnnounceError::Malformed)?;
@@ -125,14 +128,14 @@ pub(crate) fn verify(
         return Err(AnnounceError::WrongCall);
     }
     let maced = announce.get(..MACED_BYTES).ok_or(AnnounceError::Malformed)?;
-    if !invite.verify(maced, &fields.mac) {
+    if !invite.verify::<P>(maced, &fields.mac) {
         return Err(AnnounceError::WrongInvite);
     }
     let signed = announce.get(..SIGNED_BYTES).ok_or(AnnounceError::Malformed)?;
     let message = [SIGNATURE_CONTEXT, signed].concat();
-    VerifyingKey::from_bytes(&fields.device)
-        .and_then(|device| device.verify_strict(&message, &Signature::from_bytes(&fields.signature)))
-        .map_err(|_| AnnounceError::WrongSignature)?;
+    if !P::verify(&fields.device, &message, &fields.signature) {
+        return Err(AnnounceError::WrongSignature);
+    }
     let validity_ms = fields.not_after.checked_sub(fields.not_before).ok_or(AnnounceError::Validity)?;
     if validity_ms == 0 || validity_ms > MAX_VALIDITY_MS {
         return Err(AnnounceError::Validity);
@@ -141,15 +144,15 @@ pub(crate) fn verify(
     if away > MAX_SKEW_MS {
         return Err(AnnounceError::ClockSkew { minutes: away / 60_000 });
     }
-    if !secret.diffie_hellman(&PublicKey::from(fields.ephemeral)).was_contributory() {
+    if !secret.contributes(&fields.ephemeral) {
         return Err(AnnounceError::LowOrder);
     }
-    let join_id = call.join_id(&fields.device, &fields.incarnation);
-    if hash(sealed_name) != fields.display_hash {
+    let join_id = call.join_id::<P>(&fields.device, &fields.incarnation);
+    if P::hash(&[sealed_name]) != fields.display_hash {
         return Err(AnnounceError::Display);
     }
-    let name = display::open(&invite.display, &join_id, sealed_name).ok_or(AnnounceError::Display)?;
-    let hash = hash(announce);
+    let name = display::open::<P>(&invite.display, &join_id, sealed_name).ok_or(AnnounceError::Display)?;
+    let hash = hash::<P>(announce);
     Ok(Verified { join_id, seq: fields.seq, ephemeral: fields.ephemeral, hash, validity_ms, name })
 }
 
@@ -201,13 +204,15 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primitives::Standard;
     use proptest::prelude::*;
+    use x25519_dalek::{PublicKey, StaticSecret};
 
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };
     const WALL: u64 = 1_800_000_000_000;
 
     struct Maker {
-        identity: Identity,
+        identity: Identity<Standard>,
         invite: InviteKeys,
         ephemeral: [u8; 32],
         validity_ms: u64,
@@ -229,7 +234,7 @@ mod tests {
             let secret = StaticSecret::from([5; 32]);
             Self {
                 identity: Identity::generate(&CALL, &mut counting()),
-                invite: InviteKeys::new(&[7; 32]),
+                invite: InviteKeys::new::<Standard>(&[7; 32]),
                 ephemeral: PublicKey::from(&secret).to_bytes(),
                 validity_ms: MAX_VALIDITY_MS,
                 wall: WALL,
@@ -237,7 +242,9 @@ mod tests {
         }
 
         fn make(&self, call: &Call) -> (Vec<u8>, Vec<u8>) {
-            let display = display::seal(&self.invite.display, &self.identity.join_id, "Ada", &mut counting()).unwrap();
+            let display =
+                display::seal::<Standard>(&self.invite.display, &self.identity.join_id, "Ada", &mut counting())
+                    .unwrap();
             let renewal = Renewal {
                 ephemeral: &self.ephemeral,
                 seq: 1,
@@ -250,7 +257,14 @@ mod tests {
     }
 
     fn check(announce: &[u8], display: &[u8]) -> Result<Verified, AnnounceError> {
-        verify(announce, display, &CALL, &InviteKeys::new(&[7; 32]), &StaticSecret::from([6; 32]), WALL)
+        verify::<Standard>(
+            announce,
+            display,
+            &CALL,
+            &InviteKeys::new::<Standard>(&[7; 32]),
+            &StaticSecret::from([6; 32]),
+            WALL,
+        )
     }
 
     #[test]
@@ -270,7 +284,7 @@ mod tests {
         };
         assert_eq!(refused(&maker, &Call { room: [9; 16], ..CALL }), AnnounceError::WrongCall);
         assert_eq!(refused(&maker, &Call { call: [9; 16], ..CALL }), AnnounceError::WrongCall);
-        let stranger = Maker { invite: InviteKeys::new(&[8; 32]), ..Maker::new() };
+        let stranger = Maker { invite: InviteKeys::new::<Standard>(&[8; 32]), ..Maker::new() };
         assert_eq!(refused(&stranger, &CALL), AnnounceError::WrongInvite);
         let long = Maker { validity_ms: MAX_VALIDITY_MS + 1, ..Maker::new() };
         assert_eq!(refused(&long, &CALL), AnnounceError::Validity);
@@ -290,7 +304,7 @@ mod tests {
         let maker = Maker::new();
         let (mut announce, display) = maker.make(&CALL);
         announce[SIGNED_BYTES + 3] ^= 1;
-        let mac = maker.invite.mac(&announce[..MACED_BYTES]);
+        let mac = maker.invite.mac::<Standard>(&announce[..MACED_BYTES]);
         announce[MACED_BYTES..].copy_from_slice(&mac);
         assert_eq!(check(&announce, &display).unwrap_err(), AnnounceError::WrongSignature);
     }
@@ -303,7 +317,7 @@ mod tests {
         let (announce, display) = maker.make(&CALL);
         let (_, of_other) = other.make(&CALL);
         assert_eq!(check(&announce, &of_other).unwrap_err(), AnnounceError::Display);
-        assert_eq!(display::open(&maker.invite.display, &other.identity.join_id, &display), None);
+        assert_eq!(display::open::<Standard>(&maker.invite.display, &other.identity.join_id, &display), None);
         let mut edited = display.clone();
         *edited.last_mut().unwrap() ^= 1;
         assert_eq!(check(&announce, &edited).unwrap_err(), AnnounceError::Display);

@@ -19,11 +19,10 @@ use super::{
 };
 use crate::{
     ids::{Seat, StreamId},
+    primitives::{BoxKey, Primitives},
     sframe::kid::Kid,
 };
 use alloc::vec::Vec;
-use crypto_box::{SalsaBox, aead::AeadInPlace};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -139,32 +138,27 @@ pub(crate) struct Ends<'a> {
     pub(crate) recipient_announce: &'a [u8; 32],
 }
 
-fn context(header: &[u8], ends: &Ends<'_>) -> [u8; 32] {
-    Sha256::new_with_prefix(b"e2ee-frames/1 key")
-        .chain_update(header.get(..BOUND_BYTES).unwrap_or_default())
-        .chain_update(ends.sender)
-        .chain_update(ends.recipient)
-        .chain_update(ends.sender_announce)
-        .chain_update(ends.recipient_announce)
-        .finalize()
-        .into()
+fn context<P: Primitives>(header: &[u8], ends: &Ends<'_>) -> [u8; 32] {
+    let header = header.get(..BOUND_BYTES).unwrap_or_default();
+    let Ends { sender, sender_announce, recipient, recipient_announce } = ends;
+    P::hash(&[b"e2ee-frames/1 key", header, *sender, *recipient, *sender_announce, *recipient_announce])
 }
 
 /// Boxes a key for one recipient. `header` is the written header.
-pub(crate) fn write_entry(
+pub(crate) fn write_entry<P: Primitives>(
     header: &[u8],
     nonce: &[u8; 24],
     seat: Seat,
     announce_seq: u32,
     ends: &Ends<'_>,
-    shared: &SalsaBox,
+    shared: &impl BoxKey,
     key: &SessionKey,
 ) -> Option<[u8; ENTRY_BYTES]> {
     let mut plain = Zeroizing::new([0; 64]);
     let (secret, bound) = plain.split_at_mut_checked(32)?;
     secret.copy_from_slice(key.secret());
-    bound.copy_from_slice(&context(header, ends));
-    let tag = shared.encrypt_in_place_detached(nonce.into(), &[], &mut *plain).ok()?;
+    bound.copy_from_slice(&context::<P>(header, ends));
+    let tag = shared.seal(nonce, &mut *plain)?;
     let mut entry = Vec::with_capacity(ENTRY_BYTES);
     entry.extend_from_slice(&seat.0.to_be_bytes());
     entry.extend_from_slice(&announce_seq.to_be_bytes());
@@ -198,31 +192,30 @@ pub(crate) enum OpenError {
 }
 
 /// Opens the box of an entry and checks its context and commitment.
-pub(crate) fn open_entry(
+pub(crate) fn open_entry<P: Primitives>(
     header: &Header,
     header_bytes: &[u8],
     entry: &[u8],
     ends: &Ends<'_>,
-    shared: &SalsaBox,
+    shared: &impl BoxKey,
 ) -> Result<SessionKey, OpenError> {
     let sealed = entry.get(6..ENTRY_BYTES).ok_or(OpenError::Unauthentic)?;
     let (tag, sealed) = sealed.split_first_chunk::<16>().ok_or(OpenError::Unauthentic)?;
     let mut plain = Zeroizing::new(<[u8; 64]>::try_from(sealed).map_err(|_| OpenError::Unauthentic)?);
-    shared
-        .decrypt_in_place_detached((&header.nonce).into(), &[], &mut *plain, tag.into())
-        .map_err(|_| OpenError::Unauthentic)?;
+    shared.open(&header.nonce, &mut *plain, tag).ok_or(OpenError::Unauthentic)?;
     let (secret, bound) = plain.split_first_chunk::<32>().ok_or(OpenError::Unauthentic)?;
-    if !bool::from(bound.ct_eq(&context(header_bytes, ends))) {
+    if !bool::from(bound.ct_eq(&context::<P>(header_bytes, ends))) {
         return Err(OpenError::WrongContext);
     }
     let key = SessionKey::new(Zeroizing::new(*secret), header.epoch, *ends.sender, header.call);
-    if key.commits_to(&header.commitment) { Ok(key) } else { Err(OpenError::WrongCommitment) }
+    if key.commits_to::<P>(&header.commitment) { Ok(key) } else { Err(OpenError::WrongCommitment) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crypto_box::{PublicKey, SecretKey};
+    use crate::primitives::Standard;
+    use crypto_box::{PublicKey, SalsaBox, SecretKey};
     use proptest::prelude::*;
 
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };
@@ -245,11 +238,11 @@ mod tests {
             reason: Reason::Join as u8,
             created: 99,
             roster_hash: [10; 32],
-            commitment: key.commitment(),
+            commitment: key.commitment::<Standard>(),
             nonce: [11; 24],
         };
         let bytes = header.write(1);
-        let entry = write_entry(&bytes, &header.nonce, Seat(13), 5, &ENDS, &shared(), &key).unwrap();
+        let entry = write_entry::<Standard>(&bytes, &header.nonce, Seat(13), 5, &ENDS, &shared(), &key).unwrap();
         (header, bytes, entry)
     }
 
@@ -259,14 +252,14 @@ mod tests {
         assert_eq!((bytes.len(), entry.len()), (HEADER_BYTES, ENTRY_BYTES));
         assert_eq!(Header::read(&bytes), Ok(header.clone()));
         assert_eq!(recipient(&entry), Some(Recipient { seat: Seat(13), announce_seq: 5 }));
-        let key = open_entry(&header, &bytes, &entry, &ENDS, &shared()).unwrap();
+        let key = open_entry::<Standard>(&header, &bytes, &entry, &ENDS, &shared()).unwrap();
         assert_eq!((key.secret(), key.epoch()), (&[0x77; 32], header.epoch));
     }
 
     #[test]
     fn keybatch_ctx_matrix() {
         let (header, bytes, entry) = sealed();
-        let refused = |ends: Ends<'_>| open_entry(&header, &bytes, &entry, &ends, &shared()).unwrap_err();
+        let refused = |ends: Ends<'_>| open_entry::<Standard>(&header, &bytes, &entry, &ends, &shared()).unwrap_err();
         for ends in [
             Ends { sender: &[0; 32], ..ENDS },
             Ends { sender_announce: &[0; 32], ..ENDS },
@@ -281,12 +274,13 @@ mod tests {
         for bit in 0..BOUND_BYTES * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            let opened = Header::read(&changed).map(|header| open_entry(&header, &changed, &entry, &ENDS, &shared()));
+            let opened = Header::read(&changed)
+                .map(|header| open_entry::<Standard>(&header, &changed, &entry, &ENDS, &shared()));
             assert!(!matches!(opened, Ok(Ok(_))), "bit {bit}");
         }
         let mut recounted = bytes.clone();
         recounted[HEADER_BYTES - 1] = 188;
-        assert!(open_entry(&header, &recounted, &entry, &ENDS, &shared()).is_ok());
+        assert!(open_entry::<Standard>(&header, &recounted, &entry, &ENDS, &shared()).is_ok());
     }
 
     #[test]
@@ -295,8 +289,8 @@ mod tests {
         header.commitment = [0; 32];
         let bytes = header.write(1);
         let key = SessionKey::new(Zeroizing::new([0x77; 32]), header.epoch, *ENDS.sender, CALL);
-        let entry = write_entry(&bytes, &header.nonce, Seat(13), 5, &ENDS, &shared(), &key).unwrap();
-        let opened = open_entry(&header, &bytes, &entry, &ENDS, &shared());
+        let entry = write_entry::<Standard>(&bytes, &header.nonce, Seat(13), 5, &ENDS, &shared(), &key).unwrap();
+        let opened = open_entry::<Standard>(&header, &bytes, &entry, &ENDS, &shared());
         assert_eq!(opened.unwrap_err(), OpenError::WrongCommitment);
     }
 

@@ -1,8 +1,9 @@
 //! What one process is in one call: a signing key and an incarnation, both drawn once, and their join id.
 
-use crate::random::Random;
-use ed25519_dalek::{Signer, SigningKey};
-use sha2::{Digest, Sha256};
+use crate::{
+    primitives::{Primitives, Signing},
+    random::Random,
+};
 use zeroize::Zeroizing;
 
 /// Room and call that everything is bound to.
@@ -14,40 +15,34 @@ pub(crate) struct Call {
 
 impl Call {
     /// Identity of one process of one device in this call.
-    pub(crate) fn join_id(&self, device: &[u8; 32], incarnation: &[u8; 16]) -> [u8; 32] {
-        Sha256::new_with_prefix(b"e2ee-frames/1 join")
-            .chain_update(self.room)
-            .chain_update(self.call)
-            .chain_update(device)
-            .chain_update(incarnation)
-            .finalize()
-            .into()
+    pub(crate) fn join_id<P: Primitives>(&self, device: &[u8; 32], incarnation: &[u8; 16]) -> [u8; 32] {
+        P::hash(&[b"e2ee-frames/1 join", &self.room, &self.call, device, incarnation])
     }
 }
 
 /// The own signing key and incarnation. Drawn anew for every session, so that counters never restart under old keys.
-pub(crate) struct Identity {
-    signing: SigningKey,
+pub(crate) struct Identity<P: Primitives> {
+    signing: P::Signing,
     pub(crate) device: [u8; 32],
     pub(crate) incarnation: [u8; 16],
     pub(crate) join_id: [u8; 32],
 }
 
-impl Identity {
+impl<P: Primitives> Identity<P> {
     pub(crate) fn generate(call: &Call, random: &mut (impl Random + ?Sized)) -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         random.fill(&mut *seed);
         let mut incarnation = [0; 16];
         random.fill(&mut incarnation);
-        let signing = SigningKey::from_bytes(&seed);
-        let device = signing.verifying_key().to_bytes();
-        Self { device, incarnation, join_id: call.join_id(&device, &incarnation), signing }
+        let signing = P::Signing::from_seed(&seed);
+        let device = signing.public();
+        Self { device, incarnation, join_id: call.join_id::<P>(&device, &incarnation), signing }
     }
 
     /// Signs; `context` separates purposes.
     pub(crate) fn sign(&self, context: &[u8], bytes: &[u8]) -> [u8; 64] {
         let mut message = context.to_vec();
         message.extend_from_slice(bytes);
-        self.signing.sign(&message).to_bytes()
+        self.signing.sign(&message)
     }
 }

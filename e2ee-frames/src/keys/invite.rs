@@ -3,19 +3,15 @@
 //! The secret is 32 random bytes in the link's fragment. Each purpose has its own HKDF-SHA-512 output, so that what the
 //! server learns (`access`) says nothing about the others.
 
-use hkdf::Hkdf;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Sha256, Sha512};
-use zeroize::{Zeroize, Zeroizing};
+use crate::primitives::{Primitives, Standard};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 const SALT: &[u8] = b"e2ee-frames/1 invite";
 
-fn derive(invite: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+fn derive<P: Primitives>(invite: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
-    let (mut prk, hkdf) = Hkdf::<Sha512>::extract(Some(SALT), invite);
-    prk.as_mut_slice().zeroize();
-    let expanded = hkdf.expand(purpose, &mut *key);
-    debug_assert!(expanded.is_ok(), "32 bytes are within a hash length");
+    P::derive(SALT, invite, &mut [(&[purpose], &mut *key)]);
     key
 }
 
@@ -23,7 +19,7 @@ fn derive(invite: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
 /// `access`. The server stores only its SHA-256.
 #[must_use]
 pub fn access_token(invite: &[u8; 32]) -> [u8; 32] {
-    *derive(invite, b"access")
+    *derive::<Standard>(invite, b"access")
 }
 
 /// The keys of everybody who has the link.
@@ -34,24 +30,18 @@ pub(crate) struct InviteKeys {
 }
 
 impl InviteKeys {
-    pub(crate) fn new(invite: &[u8; 32]) -> Self {
-        Self { announce: derive(invite, b"announce"), display: derive(invite, b"display") }
-    }
-
-    fn announce_mac(&self, bytes: &[u8]) -> Option<Hmac<Sha256>> {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&*self.announce).ok()?;
-        mac.update(bytes);
-        Some(mac)
+    pub(crate) fn new<P: Primitives>(invite: &[u8; 32]) -> Self {
+        Self { announce: derive::<P>(invite, b"announce"), display: derive::<P>(invite, b"display") }
     }
 
     /// Authenticates an announce as made by someone who has the link.
-    pub(crate) fn mac(&self, bytes: &[u8]) -> [u8; 32] {
-        self.announce_mac(bytes).map_or([0; 32], |mac| mac.finalize().into_bytes().into())
+    pub(crate) fn mac<P: Primitives>(&self, bytes: &[u8]) -> [u8; 32] {
+        P::mac(&self.announce, bytes)
     }
 
     /// Whether a MAC is right, in constant time.
-    pub(crate) fn verify(&self, bytes: &[u8], mac: &[u8; 32]) -> bool {
-        self.announce_mac(bytes).is_some_and(|expected| expected.verify_slice(mac).is_ok())
+    pub(crate) fn verify<P: Primitives>(&self, bytes: &[u8], mac: &[u8; 32]) -> bool {
+        self.mac::<P>(bytes).ct_eq(mac).into()
     }
 }
 
@@ -61,7 +51,7 @@ mod tests {
 
     #[test]
     fn purposes_do_not_share_keys() {
-        let keys = InviteKeys::new(&[7; 32]);
+        let keys = InviteKeys::new::<Standard>(&[7; 32]);
         assert_ne!(*keys.announce, *keys.display);
         assert_ne!(*keys.announce, access_token(&[7; 32]));
         assert_ne!(access_token(&[7; 32]), access_token(&[8; 32]));
@@ -69,10 +59,10 @@ mod tests {
 
     #[test]
     fn macs_verify_only_for_their_bytes_and_secret() {
-        let keys = InviteKeys::new(&[7; 32]);
-        let mac = keys.mac(b"announce");
-        assert!(keys.verify(b"announce", &mac));
-        assert!(!keys.verify(b"announcE", &mac));
-        assert!(!InviteKeys::new(&[8; 32]).verify(b"announce", &mac));
+        let keys = InviteKeys::new::<Standard>(&[7; 32]);
+        let mac = keys.mac::<Standard>(b"announce");
+        assert!(keys.verify::<Standard>(b"announce", &mac));
+        assert!(!keys.verify::<Standard>(b"announcE", &mac));
+        assert!(!InviteKeys::new::<Standard>(&[8; 32]).verify::<Standard>(b"announce", &mac));
     }
 }

@@ -4,12 +4,14 @@
 //! epoch once erased never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys
 //! and new contexts are kept only after their first valid tag.
 
-use super::schedule::{Epoch, SUITE, SessionKey};
+use super::schedule::{Epoch, SessionKey};
 use crate::{
     ids::{ParticipantId, Seat, StreamId},
+    primitives::Primitives,
     sframe::{
         context::{OpenContext, OpenFailure},
         header::Header,
+        kdf::FrameKeys,
         kid::Kid,
     },
 };
@@ -43,25 +45,32 @@ impl From<OpenFailure> for ReceiveFailure {
 }
 
 /// A live key of a sender.
-struct LiveKey {
+struct LiveKey<P: Primitives> {
     key: SessionKey,
     base_key: Zeroizing<[u8; 64]>,
     /// Has opened a frame.
     confirmed: bool,
     dies_at: Option<u64>,
-    contexts: Vec<(StreamId, OpenContext)>,
+    contexts: Vec<(StreamId, OpenContext<P::Aead>)>,
 }
 
-impl LiveKey {
+impl<P: Primitives> LiveKey<P> {
     fn new(key: SessionKey, dies_at: Option<u64>) -> Self {
-        Self { base_key: key.base_key(), key, confirmed: false, dies_at, contexts: Vec::new() }
+        Self { base_key: key.base_key::<P>(), key, confirmed: false, dies_at, contexts: Vec::new() }
     }
 
     fn dies_by(&mut self, at: u64) {
         self.dies_at = Some(self.dies_at.map_or(at, |dies_at| dies_at.min(at)));
     }
 
-    fn open(&mut self, header: &Header, kid: Kid, metadata: &[u8], body: &mut [u8]) -> Result<usize, OpenFailure> {
+    fn open(
+        &mut self,
+        header: &Header,
+        kid: Kid,
+        metadata: &[u8],
+        body: &mut [u8],
+        made: &mut u32,
+    ) -> Result<usize, OpenFailure> {
         let encoded = header.encode();
         if let Some((_, context)) = self.contexts.iter_mut().find(|(stream, _)| *stream == kid.stream) {
             return context.open(&encoded, header.ctr, metadata, body);
@@ -69,19 +78,21 @@ impl LiveKey {
         if self.contexts.len() >= MAX_STREAMS {
             return Err(OpenFailure::Unauthentic);
         }
-        let mut context = OpenContext::new(SUITE, &*self.base_key, kid.pack()).ok_or(OpenFailure::Unauthentic)?;
+        let keys = FrameKeys::derive::<P>(&*self.base_key, kid.pack());
+        let mut context = OpenContext::new(keys, made.saturating_add(1)).ok_or(OpenFailure::Unauthentic)?;
         let length = context.open(&encoded, header.ctr, metadata, body)?;
+        *made = context.number;
         self.contexts.push((kid.stream, context));
         Ok(length)
     }
 }
 
 /// The keys of one sender.
-struct SenderKeys {
+struct SenderKeys<P: Primitives> {
     participant: ParticipantId,
     join_id: [u8; 32],
     /// Ascending by epoch.
-    keys: Vec<LiveKey>,
+    keys: Vec<LiveKey<P>>,
     /// Greatest epoch that was erased.
     erased: Option<Epoch>,
 }
@@ -93,7 +104,7 @@ enum Way {
     Forward(usize),
 }
 
-impl SenderKeys {
+impl<P: Primitives> SenderKeys<P> {
     fn way(&self, kid: Kid) -> Result<Way, ReceiveFailure> {
         let mut generation_known = false;
         let mut way = None;
@@ -120,20 +131,22 @@ impl SenderKeys {
         kid: Kid,
         metadata: &[u8],
         body: &mut [u8],
+        made: &mut u32,
     ) -> Result<usize, ReceiveFailure> {
         self.erase_dead(now);
         let missing = ReceiveFailure::NoKey { ask: false };
         let (index, length) = match self.way(kid)? {
             Way::Exact(index) => {
                 let live = self.keys.get_mut(index).ok_or(missing)?;
-                (index, live.open(header, kid, metadata, body)?)
+                (index, live.open(header, kid, metadata, body, made)?)
             }
             Way::Forward(index) => {
                 let base = self.keys.get(index).ok_or(missing)?;
-                let key = base.key.at_step(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
+                let key =
+                    base.key.at_step::<P>(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
                 // It never outlives what it was derived from, so the oldest keys always die first.
                 let mut live = LiveKey::new(key, base.dies_at);
-                let length = live.open(header, kid, metadata, body)?;
+                let length = live.open(header, kid, metadata, body, made)?;
                 (self.insert(live), length)
             }
         };
@@ -151,7 +164,7 @@ impl SenderKeys {
     }
 
     /// Inserts in order; returns the index. The oldest key goes if there are too many.
-    fn insert(&mut self, live: LiveKey) -> usize {
+    fn insert(&mut self, live: LiveKey<P>) -> usize {
         let epoch = live.key.epoch();
         let mut index = self.keys.partition_point(|other| other.key.epoch() < epoch);
         self.keys.insert(index, live);
@@ -178,6 +191,14 @@ impl SenderKeys {
     }
 }
 
+/// A key that has opened frames of a stream.
+#[cfg(feature = "external-cipher")]
+pub(crate) struct Established<'a, P: Primitives> {
+    pub(crate) participant: ParticipantId,
+    pub(crate) context: &'a mut OpenContext<P::Aead>,
+    pub(crate) base_key: &'a [u8; 64],
+}
+
 /// A key was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstallError {
@@ -189,13 +210,15 @@ pub(crate) enum InstallError {
 
 /// The keys of all others.
 #[derive(Default)]
-pub(crate) struct Receiver {
+pub(crate) struct Receiver<P: Primitives> {
     /// By seat; each up to two senders.
-    seats: Vec<Vec<SenderKeys>>,
+    seats: Vec<Vec<SenderKeys<P>>>,
+    /// Contexts made so far, by which they are numbered.
+    contexts_made: u32,
 }
 
-impl Receiver {
-    fn claims(&self, seat: Seat) -> &[SenderKeys] {
+impl<P: Primitives> Receiver<P> {
+    fn claims(&self, seat: Seat) -> &[SenderKeys<P>] {
         self.seats.get(usize::from(seat.0)).map_or(&[], Vec::as_slice)
     }
 
@@ -225,15 +248,16 @@ impl Receiver {
         metadata: &[u8],
         body: &mut [u8],
     ) -> Result<(ParticipantId, usize), ReceiveFailure> {
+        let made = &mut self.contexts_made;
         let claims = self.seats.get_mut(usize::from(kid.seat.0)).map_or(&mut [][..], Vec::as_mut_slice);
         if let [only] = claims {
-            return only.open(now, header, kid, metadata, body).map(|length| (only.participant, length));
+            return only.open(now, header, kid, metadata, body, made).map(|length| (only.participant, length));
         }
         // A server that seats two devices together costs copies, never confusion.
         let mut failure = ReceiveFailure::NoSender;
         for sender in claims {
             let mut copy = body.to_vec();
-            match sender.open(now, header, kid, metadata, &mut copy) {
+            match sender.open(now, header, kid, metadata, &mut copy, made) {
                 Ok(length) => {
                     body.copy_from_slice(&copy);
                     return Ok((sender.participant, length));
@@ -245,6 +269,17 @@ impl Receiver {
             }
         }
         Err(failure)
+    }
+
+    /// What has opened frames of this KID before, if a single sender claims the seat.
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn established(&mut self, now: u64, kid: Kid) -> Option<Established<'_, P>> {
+        let [sender] = self.seats.get_mut(usize::from(kid.seat.0))?.as_mut_slice() else { return None };
+        sender.erase_dead(now);
+        let Ok(Way::Exact(index)) = sender.way(kid) else { return None };
+        let LiveKey { base_key, contexts, .. } = sender.keys.get_mut(index)?;
+        let (_, context) = contexts.iter_mut().find(|(stream, _)| *stream == kid.stream)?;
+        Some(Established { participant: sender.participant, context, base_key })
     }
 
     /// Takes an authentic key of a sender. Keys of its older generations die at `retire_at` at the latest. `Ok(false)`

@@ -6,11 +6,10 @@
 use super::{announce::Verified, schedule::Epoch};
 use crate::{
     ids::{ParticipantId, Seat},
+    primitives::{Primitives, Secret},
     sorted::SortedMap,
 };
 use alloc::{string::String, vec::Vec};
-use crypto_box::{PublicKey, SalsaBox, SecretKey};
-use sha2::{Digest, Sha256};
 
 /// Most members: every seat but the own.
 pub(crate) const MAX_MEMBERS: usize = 4_095;
@@ -28,14 +27,14 @@ pub(crate) struct Announced {
 }
 
 /// A shared nacl.box key, with what it was computed from.
-struct SharedKey {
+struct SharedKey<B> {
     own_seq: u32,
     their_seq: u32,
-    key: SalsaBox,
+    key: B,
 }
 
 /// A verified device.
-pub(crate) struct Member {
+pub(crate) struct Member<P: Primitives> {
     pub(crate) participant: ParticipantId,
     /// As the server named it: only a hint for whom a frame or a request may concern.
     pub(crate) seat: Seat,
@@ -52,10 +51,10 @@ pub(crate) struct Member {
     pub(crate) asked: bool,
     /// When a key request of it may be answered again.
     pub(crate) answer_after: u64,
-    shared: Option<SharedKey>,
+    shared: Option<SharedKey<<P::Secret as Secret>::Box>>,
 }
 
-impl Member {
+impl<P: Primitives> Member<P> {
     /// The announce with this number, if it still counts.
     pub(crate) fn announced(&self, seq: u32, now: u64) -> Option<&Announced> {
         if self.announced.seq == seq {
@@ -65,13 +64,15 @@ impl Member {
     }
 
     /// The box key between an own and one of their ephemeral keys, computed once for the pair in use.
-    pub(crate) fn shared_key(&mut self, own_seq: u32, own: &SecretKey, their_seq: u32, theirs: [u8; 32]) -> &SalsaBox {
+    pub(crate) fn shared_key(
+        &mut self,
+        own_seq: u32,
+        own: &P::Secret,
+        their_seq: u32,
+        theirs: &[u8; 32],
+    ) -> &<P::Secret as Secret>::Box {
         let reusable = self.shared.take().filter(|key| key.own_seq == own_seq && key.their_seq == their_seq);
-        let key = reusable.unwrap_or_else(|| SharedKey {
-            own_seq,
-            their_seq,
-            key: SalsaBox::new(&PublicKey::from(theirs), own),
-        });
+        let key = reusable.unwrap_or_else(|| SharedKey { own_seq, their_seq, key: own.agree(theirs) });
         &self.shared.insert(key).key
     }
 }
@@ -106,35 +107,35 @@ pub(crate) enum Admission {
 
 /// Verified devices by participant.
 #[derive(Default)]
-pub(crate) struct Roster {
-    members: SortedMap<ParticipantId, Member>,
+pub(crate) struct Roster<P: Primitives> {
+    members: SortedMap<ParticipantId, Member<P>>,
     records: SortedMap<[u8; 32], Record>,
     records_made: u64,
 }
 
-impl Roster {
+impl<P: Primitives> Roster<P> {
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
 
-    pub(crate) fn get(&self, participant: ParticipantId) -> Option<&Member> {
+    pub(crate) fn get(&self, participant: ParticipantId) -> Option<&Member<P>> {
         self.members.get(&participant)
     }
 
-    pub(crate) fn get_mut(&mut self, participant: ParticipantId) -> Option<&mut Member> {
+    pub(crate) fn get_mut(&mut self, participant: ParticipantId) -> Option<&mut Member<P>> {
         self.members.get_mut(&participant)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Member<P>> {
         self.members.values()
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member<P>> {
         self.members.values_mut()
     }
 
     /// The member whose join id starts so.
-    pub(crate) fn by_join_id(&self, prefix: &[u8]) -> Option<&Member> {
+    pub(crate) fn by_join_id(&self, prefix: &[u8]) -> Option<&Member<P>> {
         self.members.values().find(|member| member.join_id.starts_with(prefix))
     }
 
@@ -209,7 +210,7 @@ impl Roster {
         }
     }
 
-    pub(crate) fn remove(&mut self, participant: ParticipantId) -> Option<Member> {
+    pub(crate) fn remove(&mut self, participant: ParticipantId) -> Option<Member<P>> {
         self.members.remove(&participant)
     }
 
@@ -224,14 +225,13 @@ impl Roster {
 
     /// Hash of everybody that a key is sealed among, the own device included.
     pub(crate) fn hash(&self, own: &[u8; 32]) -> [u8; 32] {
+        // Not by the standard library's sort, which would cost a page 80 kB.
         let mut ids = SortedMap::default();
         for id in self.members.values().map(|member| &member.join_id).chain([own]) {
             ids.insert_new(id, ());
         }
-        let mut hash = Sha256::new_with_prefix(b"e2ee-frames/1 roster");
-        for (id, ()) in ids.iter() {
-            hash.update(id);
-        }
-        hash.finalize().into()
+        let ids = ids.iter().map(|(id, ())| &id[..]);
+        let parts: Vec<&[u8]> = [&b"e2ee-frames/1 roster"[..]].into_iter().chain(ids).collect();
+        P::hash(&parts)
     }
 }

@@ -11,12 +11,13 @@
 //! never share a base key, whatever seats a server gives them.
 
 use super::identity::Call;
-use crate::sframe::{Suite, kid::STEPS};
+use crate::{
+    primitives::Primitives,
+    sframe::{Suite, kid::STEPS},
+};
 use core::fmt;
-use hkdf::Hkdf;
-use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The suite of every session.
 pub(crate) const SUITE: Suite = Suite::Aes256GcmSha512;
@@ -59,55 +60,46 @@ impl SessionKey {
         &self.secret
     }
 
-    fn context(&self) -> [u8; 32] {
-        Sha256::new_with_prefix(b"e2ee-frames/1 ctx")
-            .chain_update(SUITE.id().to_be_bytes())
-            .chain_update([POLICY])
-            .chain_update(self.call.room)
-            .chain_update(self.call.call)
-            .chain_update(self.join_id)
-            .chain_update(self.epoch.generation.to_be_bytes())
-            .chain_update([self.epoch.step])
-            .finalize()
-            .into()
+    fn context<P: Primitives>(&self) -> [u8; 32] {
+        let Call { room, call } = &self.call;
+        let Epoch { generation, step } = self.epoch;
+        let (suite, generation) = (SUITE.id().to_be_bytes(), generation.to_be_bytes());
+        P::hash(&[b"e2ee-frames/1 ctx", &suite, &[POLICY], room, call, &self.join_id, &generation, &[step]])
     }
 
-    fn expand<const N: usize>(&self, info: &[&[u8]]) -> Zeroizing<[u8; N]> {
-        let (mut prk, hkdf) = Hkdf::<Sha512>::extract(Some(b"e2ee-frames/1"), &*self.secret);
-        prk.as_mut_slice().zeroize();
+    fn expand<P: Primitives, const N: usize>(&self, info: &[&[u8]]) -> Zeroizing<[u8; N]> {
         let mut out = Zeroizing::new([0; N]);
-        let expanded = hkdf.expand_multi_info(info, &mut *out);
-        debug_assert!(expanded.is_ok(), "at most one hash length is expanded");
+        P::derive(b"e2ee-frames/1", &*self.secret, &mut [(info, &mut *out)]);
         out
     }
 
     /// What the clear header of a key batch commits to.
-    pub(crate) fn commitment(&self) -> [u8; 32] {
-        *self.expand(&[b"key commitment", &self.context()])
+    pub(crate) fn commitment<P: Primitives>(&self) -> [u8; 32] {
+        *self.expand::<P, 32>(&[b"key commitment", &self.context::<P>()])
     }
 
     /// Whether a commitment is of this key, in constant time.
-    pub(crate) fn commits_to(&self, commitment: &[u8; 32]) -> bool {
-        self.commitment().ct_eq(commitment).into()
+    pub(crate) fn commits_to<P: Primitives>(&self, commitment: &[u8; 32]) -> bool {
+        self.commitment::<P>().ct_eq(commitment).into()
     }
 
     /// RFC 9605 base key of this epoch.
-    pub(crate) fn base_key(&self) -> Zeroizing<[u8; 64]> {
-        self.expand(&[b"sframe base key", &self.context(), &self.join_id])
+    pub(crate) fn base_key<P: Primitives>(&self) -> Zeroizing<[u8; 64]> {
+        self.expand::<P, 64>(&[b"sframe base key", &self.context::<P>(), &self.join_id])
     }
 
     /// The key one ratchet step on, from which this one cannot be computed; `None` behind the last step.
-    pub(crate) fn next_step(&self) -> Option<Self> {
+    pub(crate) fn next_step<P: Primitives>(&self) -> Option<Self> {
         let step = self.epoch.step.checked_add(1).filter(|step| *step < STEPS)?;
         let epoch = Epoch { step, ..self.epoch };
-        Some(Self { secret: self.expand(&[b"ratchet", &self.context()]), epoch, ..*self })
+        Some(Self { secret: self.expand::<P, 32>(&[b"ratchet", &self.context::<P>()]), epoch, ..*self })
     }
 
     /// The key at a later step of the same generation; `None` if that is not ahead.
-    pub(crate) fn at_step(&self, step: u8) -> Option<Self> {
-        let mut key = self.next_step()?;
+    pub(crate) fn at_step<P: Primitives>(&self, step: u8) -> Option<Self> {
+        let mut key = self.next_step::<P>()?;
         while key.epoch.step < step {
-            key = key.next_step()?;
+            key = key.next_step::<P>()?;
         }
         (key.epoch.step == step).then_some(key)
     }
@@ -116,6 +108,7 @@ impl SessionKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primitives::Standard;
 
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };
 
@@ -127,7 +120,7 @@ mod tests {
 
     #[test]
     fn same_seat_same_k_distinct_keys() {
-        assert_ne!(*key(9, FIRST, 1).base_key(), *key(9, FIRST, 2).base_key());
+        assert_ne!(*key(9, FIRST, 1).base_key::<Standard>(), *key(9, FIRST, 2).base_key::<Standard>());
     }
 
     #[test]
@@ -142,19 +135,24 @@ mod tests {
             others.push(SessionKey::new(Zeroizing::new([9; 32]), FIRST, [1; 32], call));
         }
         for other in others {
-            assert_ne!(*base.base_key(), *other.base_key());
-            assert!(!base.commits_to(&other.commitment()));
+            assert_ne!(*base.base_key::<Standard>(), *other.base_key::<Standard>());
+            assert!(!base.commits_to::<Standard>(&other.commitment::<Standard>()));
         }
-        assert!(base.commits_to(&key(9, FIRST, 1).commitment()));
+        assert!(base.commits_to::<Standard>(&key(9, FIRST, 1).commitment::<Standard>()));
     }
 
     #[test]
     fn holders_of_any_step_agree_on_later_ones() {
         let first = key(9, FIRST, 1);
-        let third = first.next_step().unwrap().next_step().unwrap().next_step().unwrap();
-        assert_eq!(first.at_step(3).unwrap().secret(), third.secret());
-        assert_eq!(first.at_step(7).unwrap().secret(), third.at_step(7).unwrap().secret());
-        assert!(third.at_step(3).is_none() && third.at_step(2).is_none() && first.at_step(8).is_none());
+        let third =
+            first.next_step::<Standard>().unwrap().next_step::<Standard>().unwrap().next_step::<Standard>().unwrap();
+        assert_eq!(first.at_step::<Standard>(3).unwrap().secret(), third.secret());
+        assert_eq!(first.at_step::<Standard>(7).unwrap().secret(), third.at_step::<Standard>(7).unwrap().secret());
+        assert!(
+            third.at_step::<Standard>(3).is_none()
+                && third.at_step::<Standard>(2).is_none()
+                && first.at_step::<Standard>(8).is_none()
+        );
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! Counters live here, per (epoch, stream), and survive the closing and opening of a stream.
 
-use super::schedule::{Epoch, SUITE, SessionKey};
+use super::schedule::{Epoch, SessionKey};
 use crate::{
     ids::{Seat, StreamId},
+    primitives::Primitives,
     sframe::{
         context::{ROTATE_AT, SealContext},
+        kdf::FrameKeys,
         kid::Kid,
     },
     sorted::SortedMap,
@@ -17,23 +19,23 @@ use zeroize::Zeroizing;
 const MAX_STREAMS: usize = 64;
 
 /// An own key with the contexts of its streams.
-pub(crate) struct SendKey {
+pub(crate) struct SendKey<P: Primitives> {
     key: SessionKey,
     base_key: Zeroizing<[u8; 64]>,
     seat: Seat,
     /// When its generation was made.
     made_at: u64,
-    contexts: SortedMap<StreamId, SealContext>,
+    contexts: SortedMap<StreamId, SealContext<P::Aead>>,
 }
 
-impl SendKey {
+impl<P: Primitives> SendKey<P> {
     pub(crate) fn new(key: SessionKey, seat: Seat, made_at: u64) -> Self {
-        Self { base_key: key.base_key(), key, seat, made_at, contexts: SortedMap::default() }
+        Self { base_key: key.base_key::<P>(), key, seat, made_at, contexts: SortedMap::default() }
     }
 
     /// The same generation one step on, with fresh counters under fresh keys; `None` behind the last step.
     pub(crate) fn ratcheted(&self) -> Option<Self> {
-        Some(Self::new(self.key.next_step()?, self.seat, self.made_at))
+        Some(Self::new(self.key.next_step::<P>()?, self.seat, self.made_at))
     }
 
     pub(crate) fn key(&self) -> &SessionKey {
@@ -58,23 +60,32 @@ impl SendKey {
         self.contexts.values().any(|context| context.sealed() >= ROTATE_AT)
     }
 
-    /// The context of a stream; `None` if there are too many streams.
-    pub(crate) fn context(&mut self, stream: StreamId) -> Option<&mut SealContext> {
+    /// Key and salt of the context with this number.
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn frame_keys(&self, number: u32) -> Option<FrameKeys> {
+        let context = self.contexts.values().find(|context| context.number == number)?;
+        Some(FrameKeys::derive::<P>(&*self.base_key, context.kid()))
+    }
+
+    /// The context of a stream; `None` if there are too many streams. `made` counts the contexts of the session.
+    pub(crate) fn context(&mut self, stream: StreamId, made: &mut u32) -> Option<&mut SealContext<P::Aead>> {
         if !self.contexts.contains(&stream) {
             if self.contexts.len() >= MAX_STREAMS || stream > StreamId::MAX {
                 return None;
             }
             let Epoch { generation, step } = self.epoch();
             let kid = Kid { step, generation: (generation % 8) as u8, seat: self.seat, stream };
-            self.contexts.insert_new(stream, SealContext::new(SUITE, &*self.base_key, kid.pack())?);
+            *made = made.saturating_add(1);
+            let keys = FrameKeys::derive::<P>(&*self.base_key, kid.pack());
+            self.contexts.insert_new(stream, SealContext::new(keys, kid.pack(), *made)?);
         }
         self.contexts.get_mut(&stream)
     }
 }
 
 /// A key that the others have been given but that is not used yet.
-pub(crate) struct Pending {
-    pub(crate) key: SendKey,
+pub(crate) struct Pending<P: Primitives> {
+    pub(crate) key: SendKey<P>,
     pub(crate) use_at: u64,
     /// Somebody who holds it has left meanwhile: replace it as soon as it is in use.
     pub(crate) again: bool,
@@ -82,15 +93,17 @@ pub(crate) struct Pending {
 
 /// All own keys.
 #[derive(Default)]
-pub(crate) struct OwnKeys {
-    pub(crate) current: Option<SendKey>,
-    pub(crate) pending: Option<Pending>,
+pub(crate) struct OwnKeys<P: Primitives> {
+    pub(crate) current: Option<SendKey<P>>,
+    pub(crate) pending: Option<Pending<P>>,
     pub(crate) next_generation: u32,
     /// Open streams, and whether each was reported as ready.
     pub(crate) streams: SortedMap<StreamId, bool>,
+    /// Contexts made so far, by which they are numbered.
+    pub(crate) contexts_made: u32,
 }
 
-impl OwnKeys {
+impl<P: Primitives> OwnKeys<P> {
     /// Whether media is or may be sent.
     pub(crate) fn active(&self) -> bool {
         !self.streams.is_empty()

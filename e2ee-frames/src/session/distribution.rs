@@ -20,6 +20,7 @@ use crate::{
         schedule::{Epoch, SessionKey},
         sender::{Pending, SendKey},
     },
+    primitives::Primitives,
     sframe::kid::Kid,
 };
 use alloc::vec::Vec;
@@ -52,7 +53,7 @@ pub(super) fn switch_window(devices: usize) -> u64 {
     }
 }
 
-impl Session {
+impl<P: Primitives> Session<P> {
     /// Devices in the call, the own included.
     pub(super) fn devices(&self) -> usize {
         self.roster.len().saturating_add(1)
@@ -72,7 +73,7 @@ impl Session {
     /// Runs the timers of the own keys.
     pub(super) fn distribute(&mut self) {
         self.switch_if_due();
-        let due = |key: &SendKey| self.aged(key) || key.worn();
+        let due = |key: &SendKey<P>| self.aged(key) || key.worn();
         if self.own.active() && self.own.pending.is_none() && self.own.current.as_ref().is_some_and(due) {
             self.rotate(Reason::Periodic, switch_window(self.devices()));
         }
@@ -86,7 +87,7 @@ impl Session {
         }
     }
 
-    fn aged(&self, key: &SendKey) -> bool {
+    fn aged(&self, key: &SendKey<P>) -> bool {
         self.now >= key.made_at().saturating_add(self.timing.rotation_ms)
     }
 
@@ -155,7 +156,7 @@ impl Session {
         true
     }
 
-    fn put_in_use(&mut self, key: SendKey) {
+    fn put_in_use(&mut self, key: SendKey<P>) {
         let Epoch { generation, step } = key.epoch();
         self.own.current = Some(key);
         self.actions.push_back(Action::GenerationChanged { generation, step });
@@ -260,7 +261,7 @@ impl Session {
         let Some(key) = key.map(SendKey::key) else { return };
         let own_join_id = self.identity.join_id;
         let join_id = own_join_id.first_chunk::<16>().copied().unwrap_or_default();
-        let box_key = self.ephemeral.box_key();
+        let roster_hash = self.roster.hash(&own_join_id);
         for chunk in recipients.chunks(MAX_ENTRIES) {
             let mut nonce = [0; 24];
             self.random.fill(&mut nonce);
@@ -272,8 +273,8 @@ impl Session {
                 epoch: key.epoch(),
                 reason: reason as u8,
                 created: self.wall,
-                roster_hash: self.roster.hash(&own_join_id),
-                commitment: key.commitment(),
+                roster_hash,
+                commitment: key.commitment::<P>(),
                 nonce,
             };
             let mut body = header.write(u16::try_from(chunk.len()).unwrap_or(0));
@@ -288,8 +289,9 @@ impl Session {
                     recipient_announce: &announced.hash,
                 };
                 let seat = member.seat;
-                let shared = member.shared_key(self.ephemeral.seq, &box_key, announced.seq, announced.ephemeral);
-                let entry = batch::write_entry(&header, &nonce, seat, announced.seq, &ends, shared, key);
+                let shared =
+                    member.shared_key(self.ephemeral.seq, &self.ephemeral.secret, announced.seq, &announced.ephemeral);
+                let entry = batch::write_entry::<P>(&header, &nonce, seat, announced.seq, &ends, shared, key);
                 let Some(entry) = entry else { continue };
                 body.extend_from_slice(&entry);
                 match which {

@@ -5,8 +5,9 @@ use crate::{
     codec::{self, Codec, FrameKind, Located, close_envelope, open_envelope},
     ids::{ParticipantId, Seat, StreamId},
     keys::receiver::ReceiveFailure,
+    primitives::Primitives,
     sframe::{
-        context::{OpenFailure, SealFailure},
+        context::{OpenFailure, SealContext, SealFailure},
         header,
         kid::Kid,
     },
@@ -31,6 +32,15 @@ pub enum SealError {
     /// The key has sealed as many frames as it may.
     #[error("key exhausted")]
     Exhausted,
+}
+
+impl From<SealFailure> for SealError {
+    fn from(failure: SealFailure) -> Self {
+        match failure {
+            SealFailure::Buffer => Self::Buffer,
+            SealFailure::Exhausted => Self::Exhausted,
+        }
+    }
 }
 
 /// A frame was not opened and must be dropped, or held if its key is missing.
@@ -68,7 +78,7 @@ pub struct Opened {
     pub range: Range<usize>,
 }
 
-impl Session {
+impl<P: Primitives> Session<P> {
     /// Seals a frame into `out`; returns its length. [`codec::max_sealed_bytes`] of output always suffice.
     ///
     /// # Errors
@@ -82,20 +92,22 @@ impl Session {
         frame: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SealError> {
+        let context = self.seal_context(now, stream)?;
+        let start = open_envelope(codec, kind, context.sealed_len(frame.len()), out).map_err(|_| SealError::Buffer)?;
+        let body = out.get_mut(start..).ok_or(SealError::Buffer)?;
+        let length = context.seal(&codec.metadata(kind), frame, body)?;
+        close_envelope(codec, start, start.saturating_add(length), out).map_err(|_| SealError::Buffer)
+    }
+
+    /// The context that seals the next frame of a stream.
+    pub(super) fn seal_context(&mut self, now: u64, stream: StreamId) -> Result<&mut SealContext<P::Aead>, SealError> {
         self.now = self.now.max(now);
         self.switch_if_due();
         if !self.own.streams.contains(&stream) {
             return Err(SealError::StreamNotOpen);
         }
         let key = self.own.current.as_mut().ok_or(SealError::NoKey)?;
-        let context = key.context(stream).ok_or(SealError::Unsupported)?;
-        let start = open_envelope(codec, kind, context.sealed_len(frame.len()), out).map_err(|_| SealError::Buffer)?;
-        let body = out.get_mut(start..).ok_or(SealError::Buffer)?;
-        let length = context.seal(&codec.metadata(kind), frame, body).map_err(|failure| match failure {
-            SealFailure::Buffer => SealError::Buffer,
-            SealFailure::Exhausted => SealError::Exhausted,
-        })?;
-        close_envelope(codec, start, start.saturating_add(length), out).map_err(|_| SealError::Buffer)
+        key.context(stream, &mut self.own.contexts_made).ok_or(SealError::Unsupported)
     }
 
     /// Opens a frame in place.
@@ -123,7 +135,7 @@ impl Session {
     }
 
     /// Notes a missing key and names the error.
-    fn not_opened(&mut self, kid: Kid, failure: ReceiveFailure) -> OpenError {
+    pub(super) fn not_opened(&mut self, kid: Kid, failure: ReceiveFailure) -> OpenError {
         match failure {
             ReceiveFailure::Frame(OpenFailure::Replay) => OpenError::Replay,
             ReceiveFailure::Frame(OpenFailure::Truncated) => OpenError::Malformed,

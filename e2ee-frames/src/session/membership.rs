@@ -9,33 +9,26 @@ use crate::{
         reader::Reader,
         roster::{Admission, PREVIOUS_ANNOUNCE_MS},
     },
+    primitives::{Primitives, Secret},
     random::Random,
 };
 use alloc::vec::Vec;
-use crypto_box::SecretKey;
-use x25519_dalek::{PublicKey, StaticSecret};
 
 /// The own X25519 key of one announce.
-pub(super) struct Ephemeral {
+pub(super) struct Ephemeral<P: Primitives> {
     pub(super) seq: u32,
-    pub(super) secret: StaticSecret,
+    pub(super) secret: P::Secret,
     public: [u8; 32],
     /// SHA-256 of the announce that named it.
     pub(super) announce_hash: [u8; 32],
 }
 
-impl Ephemeral {
+impl<P: Primitives> Ephemeral<P> {
     pub(super) fn generate(seq: u32, random: &mut (impl Random + ?Sized)) -> Self {
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         random.fill(&mut *seed);
-        let secret = StaticSecret::from(*seed);
-        let public = PublicKey::from(&secret).to_bytes();
-        Self { seq, secret, public, announce_hash: [0; 32] }
-    }
-
-    /// The secret as nacl.box wants it.
-    pub(super) fn box_key(&self) -> SecretKey {
-        SecretKey::from(self.secret.to_bytes())
+        let secret = P::Secret::from_seed(&seed);
+        Self { seq, public: secret.public(), secret, announce_hash: [0; 32] }
     }
 }
 
@@ -64,11 +57,11 @@ fn read_entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
     reader.end().map(|()| entries)
 }
 
-impl Session {
+impl<P: Primitives> Session<P> {
     /// Makes the announce of the ephemeral key in use and hands it out.
     pub(super) fn announce(&mut self) {
         let (key, join_id) = (&self.invite.display, &self.identity.join_id);
-        let display = display::seal(key, join_id, &self.name, &mut *self.random).unwrap_or_default();
+        let display = display::seal::<P>(key, join_id, &self.name, &mut *self.random).unwrap_or_default();
         let renewal = Renewal {
             ephemeral: &self.ephemeral.public,
             seq: self.ephemeral.seq,
@@ -77,7 +70,7 @@ impl Session {
             display: &display,
         };
         let announce = announce::write(&self.call, &self.identity, &self.invite, &renewal);
-        self.ephemeral.announce_hash = announce::hash(&announce);
+        self.ephemeral.announce_hash = announce::hash::<P>(&announce);
         self.renew_at = self.now.saturating_add(self.timing.renewal_ms);
         self.actions.push_back(Action::SendAnnounce { first: self.seat.is_none(), announce, display });
     }
@@ -115,7 +108,7 @@ impl Session {
         let Entry { participant, seat, .. } = *entry;
         let secret = &self.ephemeral.secret;
         let verified =
-            match announce::verify(entry.announce, entry.display, &self.call, &self.invite, secret, self.wall) {
+            match announce::verify::<P>(entry.announce, entry.display, &self.call, &self.invite, secret, self.wall) {
                 Ok(verified) => verified,
                 Err(error) => {
                     let skewed = matches!(error, AnnounceError::ClockSkew { .. });

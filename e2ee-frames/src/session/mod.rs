@@ -12,6 +12,8 @@
 mod action;
 mod distribution;
 mod event;
+#[cfg(feature = "external-cipher")]
+pub mod external;
 mod frames;
 mod membership;
 mod reception;
@@ -32,6 +34,7 @@ use crate::{
         roster::Roster,
         sender::OwnKeys,
     },
+    primitives::{Primitives, Standard},
     random::Random,
     sorted::SortedMap,
 };
@@ -90,24 +93,24 @@ pub enum SessionError {
 }
 
 /// One device in one call. Dropping it erases its keys.
-pub struct Session {
+pub struct Session<P: Primitives = Standard> {
     call: Call,
     invite: InviteKeys,
-    identity: Identity,
+    identity: Identity<P>,
     random: Box<dyn Random>,
     timing: Timing,
     name: String,
     now: u64,
     wall: u64,
-    ephemeral: Ephemeral,
+    ephemeral: Ephemeral<P>,
     /// The one before, and when it is erased.
-    previous_ephemeral: Option<(Ephemeral, u64)>,
+    previous_ephemeral: Option<(Ephemeral<P>, u64)>,
     renew_at: u64,
     seat: Option<Seat>,
     joined_at: u64,
-    roster: Roster,
-    receiver: Receiver,
-    own: OwnKeys,
+    roster: Roster<P>,
+    receiver: Receiver<P>,
+    own: OwnKeys<P>,
     /// When newcomers are given a key.
     serve_at: Option<u64>,
     /// When key requests are answered.
@@ -130,6 +133,17 @@ impl Session {
         now: u64,
         wall: u64,
     ) -> Result<Self, SessionError> {
+        Self::with_primitives(config, random, now, wall)
+    }
+}
+
+impl<P: Primitives> Session<P> {
+    pub(crate) fn with_primitives(
+        config: SessionConfig<'_>,
+        random: impl Random + 'static,
+        now: u64,
+        wall: u64,
+    ) -> Result<Self, SessionError> {
         if config.name.len() > MAX_NAME_BYTES {
             return Err(SessionError::Name);
         }
@@ -145,7 +159,7 @@ impl Session {
         let call = Call { room: config.room, call: config.call };
         let identity = Identity::generate(&call, &mut *random);
         let mut session = Self {
-            invite: InviteKeys::new(&config.invite),
+            invite: InviteKeys::new::<P>(&config.invite),
             ephemeral: Ephemeral::generate(1, &mut *random),
             call,
             identity,

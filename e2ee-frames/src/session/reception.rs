@@ -8,6 +8,7 @@ use crate::{
         reader::Reader,
         receiver::{InstallError, LINGER_MS},
     },
+    primitives::Primitives,
     sframe::kid::Kid,
 };
 use alloc::{collections::VecDeque, vec::Vec};
@@ -56,7 +57,7 @@ enum Verdict {
 /// Of messages whose sender is unknown.
 const NOBODY: ParticipantId = ParticipantId(u32::MAX);
 
-impl Session {
+impl<P: Primitives> Session<P> {
     pub(super) fn next_reception(&self) -> Option<u64> {
         let held = self.held.iter().map(|held| held.until).min();
         let wanted = self.wanted.values().map(|wanted| wanted.ask_at).min();
@@ -142,8 +143,8 @@ impl Session {
             recipient_announce: &own.announce_hash,
         };
         let Some(member) = self.roster.get_mut(participant) else { return refused };
-        let shared = member.shared_key(own.seq, &own.box_key(), sender.seq, sender.ephemeral);
-        let key = match batch::open_entry(&header, header_bytes, entry, &ends, shared) {
+        let shared = member.shared_key(own.seq, &own.secret, sender.seq, &sender.ephemeral);
+        let key = match batch::open_entry::<P>(&header, header_bytes, entry, &ends, shared) {
             // The box is authentic, so it is the sender who gave two keys one name.
             Ok(_) if contradicts => return Verdict::Refused(participant, Problem::Equivocation),
             Err(batch::OpenError::WrongCommitment) => return Verdict::Refused(participant, Problem::Equivocation),

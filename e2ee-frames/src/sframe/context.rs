@@ -11,8 +11,7 @@ use super::{
     TAG_BYTES,
     backend::{self, Aead, Unauthentic},
     header::{Encoded, Header},
-    kdf::{NONCE_BYTES, frame_keys, nonce},
-    suite::Suite,
+    kdf::{FrameKeys, NONCE_BYTES, nonce},
     window::ReplayWindow,
 };
 use zeroize::Zeroizing;
@@ -52,7 +51,7 @@ impl From<Unauthentic> for OpenFailure {
 }
 
 /// Header and metadata, concatenated on the stack (RFC 9605 section 4.4.3).
-struct AdditionalData {
+pub(crate) struct AdditionalData {
     bytes: [u8; super::header::MAX_BYTES + MAX_METADATA_BYTES],
     length: usize,
 }
@@ -69,13 +68,23 @@ impl AdditionalData {
         Self { bytes, length }
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 }
 
+/// What the cipher takes beside key and data.
+pub(crate) struct CipherInput {
+    pub(crate) header: Encoded,
+    pub(crate) nonce: [u8; NONCE_BYTES],
+    pub(crate) additional: AdditionalData,
+}
+
 /// Encrypts the frames of one KID, each under its own counter.
 pub(crate) struct SealContext<A: Aead = backend::Default> {
+    /// Names this context among all of its session.
+    #[cfg_attr(not(feature = "external-cipher"), allow(dead_code, reason = "names keys for ciphers outside"))]
+    pub(crate) number: u32,
     aead: A,
     salt: Zeroizing<[u8; NONCE_BYTES]>,
     kid: u64,
@@ -85,16 +94,16 @@ pub(crate) struct SealContext<A: Aead = backend::Default> {
 }
 
 impl<A: Aead> SealContext<A> {
-    /// Derives the context of this KID. The caller vouches that no other exists for this base key and KID.
-    pub(crate) fn new(suite: Suite, base_key: &[u8], kid: u64) -> Option<Self> {
-        let keys = frame_keys(suite, base_key, kid);
+    /// The context of this KID. The caller vouches that no other exists for this key. `None` never, for keys of a suite.
+    pub(crate) fn new(keys: FrameKeys, kid: u64, number: u32) -> Option<Self> {
         Some(Self {
-            aead: A::new(keys.key.get(..suite.key_bytes())?)?,
+            number,
+            aead: A::new(keys.key())?,
+            #[cfg(test)]
+            audit_key: keys.key().try_into().unwrap_or([0; 32]),
             salt: keys.salt,
             kid,
             next: 0,
-            #[cfg(test)]
-            audit_key: *keys.key,
         })
     }
 
@@ -103,31 +112,48 @@ impl<A: Aead> SealContext<A> {
         self.next
     }
 
+    fn header(&self) -> Header {
+        Header { kid: self.kid, ctr: self.next }
+    }
+
     /// Bytes that the next frame of this many bytes becomes.
     pub(crate) fn sealed_len(&self, frame: usize) -> usize {
-        Header { kid: self.kid, ctr: self.next }.encoded_len().saturating_add(frame).saturating_add(TAG_BYTES)
+        self.header().encoded_len().saturating_add(frame).saturating_add(TAG_BYTES)
+    }
+
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn kid(&self) -> u64 {
+        self.kid
+    }
+
+    /// Bytes of the next frame's header.
+    pub(crate) fn header_len(&self) -> usize {
+        self.header().encoded_len()
+    }
+
+    /// Uses a counter up. What is returned may seal one frame, and no failure gives the counter back.
+    pub(crate) fn take_counter(&mut self, metadata: &[u8]) -> Result<CipherInput, SealFailure> {
+        if self.next >= EXHAUSTED_AT {
+            return Err(SealFailure::Exhausted);
+        }
+        let header = self.header().encode();
+        let nonce = nonce(&self.salt, self.next);
+        #[cfg(test)]
+        super::audit::record(&self.audit_key, &nonce);
+        self.next = self.next.saturating_add(1);
+        Ok(CipherInput { header, nonce, additional: AdditionalData::new(header.as_bytes(), metadata) })
     }
 
     /// Writes header, ciphertext and tag of a frame to the front of `out`; returns their length.
     pub(crate) fn seal(&mut self, metadata: &[u8], frame: &[u8], out: &mut [u8]) -> Result<usize, SealFailure> {
-        if self.next >= EXHAUSTED_AT {
-            return Err(SealFailure::Exhausted);
-        }
-        let header = Header { kid: self.kid, ctr: self.next }.encode();
-        let header = header.as_bytes();
         let length = self.sealed_len(frame.len());
         let out = out.get_mut(..length).ok_or(SealFailure::Buffer)?;
-        let (head, rest) = out.split_at_mut_checked(header.len()).ok_or(SealFailure::Buffer)?;
+        let (head, rest) = out.split_at_mut_checked(self.header_len()).ok_or(SealFailure::Buffer)?;
         let (body, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(SealFailure::Buffer)?;
-        head.copy_from_slice(header);
+        let input = self.take_counter(metadata)?;
+        head.copy_from_slice(input.header.as_bytes());
         body.copy_from_slice(frame);
-        let nonce = nonce(&self.salt, self.next);
-        #[cfg(test)]
-        super::audit::record(&self.audit_key, &nonce);
-        // Before sealing, so that no failure can lead to a second frame under this counter.
-        self.next = self.next.saturating_add(1);
-        let additional = AdditionalData::new(header, metadata);
-        match self.aead.seal(&nonce, additional.as_bytes(), body) {
+        match self.aead.seal(&input.nonce, input.additional.as_bytes(), body) {
             Ok(sealed) => *tag = sealed,
             Err(Unauthentic) => {
                 body.fill(0);
@@ -145,16 +171,37 @@ impl<A: Aead> SealContext<A> {
 
 /// Decrypts the frames of one KID, each counter once.
 pub(crate) struct OpenContext<A: Aead = backend::Default> {
+    /// Names this context among all of its session.
+    pub(crate) number: u32,
     aead: A,
     salt: Zeroizing<[u8; NONCE_BYTES]>,
     window: ReplayWindow,
 }
 
 impl<A: Aead> OpenContext<A> {
-    /// Derives the context of this KID.
-    pub(crate) fn new(suite: Suite, base_key: &[u8], kid: u64) -> Option<Self> {
-        let keys = frame_keys(suite, base_key, kid);
-        Some(Self { aead: A::new(keys.key.get(..suite.key_bytes())?)?, salt: keys.salt, window: ReplayWindow::new() })
+    /// The context of a key. `None` never, for keys of a suite.
+    pub(crate) fn new(keys: FrameKeys, number: u32) -> Option<Self> {
+        Some(Self { number, aead: A::new(keys.key())?, salt: keys.salt, window: ReplayWindow::new() })
+    }
+
+    /// What the cipher takes to open a frame, if its counter is neither seen nor too old.
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn screen(&self, header: &Encoded, ctr: u64, metadata: &[u8]) -> Result<CipherInput, OpenFailure> {
+        if !self.window.screen(ctr) {
+            return Err(OpenFailure::Replay);
+        }
+        let additional = AdditionalData::new(header.as_bytes(), metadata);
+        Ok(CipherInput { header: *header, nonce: nonce(&self.salt, ctr), additional })
+    }
+
+    /// Notes the counter of a frame whose tag was valid; refuses it if another was noted meanwhile.
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn accept(&mut self, ctr: u64) -> Result<(), OpenFailure> {
+        if !self.window.screen(ctr) {
+            return Err(OpenFailure::Replay);
+        }
+        self.window.record(ctr);
+        Ok(())
     }
 
     /// Opens a frame in place. `body` is what follows the header: ciphertext and tag. Returns the length of the
@@ -180,7 +227,7 @@ impl<A: Aead> OpenContext<A> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::sframe::header;
+    use crate::sframe::{header, kdf::frame_keys, suite::Suite};
     use alloc::{string::String, vec, vec::Vec};
     use data_encoding::HEXLOWER;
 
@@ -226,13 +273,14 @@ pub(crate) mod tests {
 
     fn vectors_with<A: Aead>() {
         for vector in vectors() {
-            let mut seal = SealContext::<A>::new(vector.suite, &vector.base_key, vector.kid).unwrap();
+            let mut seal =
+                SealContext::<A>::new(frame_keys(vector.suite, &vector.base_key, vector.kid), vector.kid, 0).unwrap();
             seal.set_counter(vector.ctr);
             let mut out = vec![0; 100];
             let length = seal.seal(&vector.metadata, &vector.pt, &mut out).unwrap();
             assert_eq!(out[..length], vector.ct);
 
-            let mut open = OpenContext::<A>::new(vector.suite, &vector.base_key, vector.kid).unwrap();
+            let mut open = OpenContext::<A>::new(frame_keys(vector.suite, &vector.base_key, vector.kid), 0).unwrap();
             let (header, start) = header::parse(&vector.ct).unwrap();
             let mut body = vector.ct[start..].to_vec();
             let length = open.open(&header.encode(), header.ctr, &vector.metadata, &mut body).unwrap();
@@ -253,11 +301,8 @@ pub(crate) mod tests {
     }
 
     fn pair() -> (SealContext, OpenContext) {
-        let key = [3; 64];
-        (
-            SealContext::new(Suite::Aes256GcmSha512, &key, 77).unwrap(),
-            OpenContext::new(Suite::Aes256GcmSha512, &key, 77).unwrap(),
-        )
+        let keys = || frame_keys(Suite::Aes256GcmSha512, &[3; 64], 77);
+        (SealContext::new(keys(), 77, 0).unwrap(), OpenContext::new(keys(), 0).unwrap())
     }
 
     fn open(context: &mut OpenContext, frame: &[u8], metadata: &[u8]) -> Result<Vec<u8>, OpenFailure> {

@@ -1,11 +1,14 @@
 //! Key derivation of a sender's key and salt (RFC 9605 section 4.4.2).
 
 use super::suite::Suite;
+use crate::primitives::{Output, Primitives};
+#[cfg(any(test, feature = "hazmat"))]
 use hkdf::Hkdf;
 #[cfg(any(test, feature = "hazmat"))]
-use sha2::Sha256;
-use sha2::Sha512;
-use zeroize::{Zeroize, Zeroizing};
+use sha2::{Sha256, Sha512};
+#[cfg(any(test, feature = "hazmat"))]
+use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// Bytes of the nonce and of the salt (Nn).
 pub(crate) const NONCE_BYTES: usize = 12;
@@ -13,15 +16,39 @@ pub(crate) const NONCE_BYTES: usize = 12;
 const KEY_LABEL: &[u8] = b"SFrame 1.0 Secret key ";
 const SALT_LABEL: &[u8] = b"SFrame 1.0 Secret salt ";
 
-/// Key and salt of one KID. The first [`Suite::key_bytes`] bytes of `key` count.
+/// Key and salt of one KID.
 pub(crate) struct FrameKeys {
-    pub(crate) key: Zeroizing<[u8; 32]>,
+    key: Zeroizing<[u8; 32]>,
+    key_bytes: usize,
     pub(crate) salt: Zeroizing<[u8; NONCE_BYTES]>,
 }
 
-/// Derives key and salt of this KID from a base key.
+impl FrameKeys {
+    fn zeros(suite: Suite) -> Self {
+        Self { key: Zeroizing::new([0; 32]), key_bytes: suite.key_bytes(), salt: Zeroizing::new([0; NONCE_BYTES]) }
+    }
+
+    /// The key of the AEAD, as long as the suite has it.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.key.get(..self.key_bytes).unwrap_or_default()
+    }
+
+    /// Key and salt of this KID in the suite of every session, 0x0005.
+    pub(crate) fn derive<P: Primitives>(base_key: &[u8], kid: u64) -> Self {
+        let suite = Suite::Aes256GcmSha512;
+        let mut keys = Self::zeros(suite);
+        let (kid, suite) = (kid.to_be_bytes(), suite.id().to_be_bytes());
+        let mut outputs: [Output<'_>; 2] =
+            [(&[KEY_LABEL, &kid, &suite], &mut *keys.key), (&[SALT_LABEL, &kid, &suite], &mut *keys.salt)];
+        P::derive(&[], base_key, &mut outputs);
+        keys
+    }
+}
+
+/// Derives key and salt of this KID from a base key, in any suite.
+#[cfg(any(test, feature = "hazmat"))]
 pub(crate) fn frame_keys(suite: Suite, base_key: &[u8], kid: u64) -> FrameKeys {
-    let mut keys = FrameKeys { key: Zeroizing::new([0; 32]), salt: Zeroizing::new([0; NONCE_BYTES]) };
+    let mut keys = FrameKeys::zeros(suite);
     let kid = kid.to_be_bytes();
     let suite_id = suite.id().to_be_bytes();
     let key = keys.key.get_mut(..suite.key_bytes()).unwrap_or_default();
@@ -57,15 +84,20 @@ pub(crate) fn nonce(salt: &[u8; NONCE_BYTES], ctr: u64) -> [u8; NONCE_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::primitives::Standard;
     use crate::sframe::context::tests::{Vector, vectors};
 
     #[test]
     fn rfc_9605_appendix_c_keys_salts_and_nonces() {
         for Vector { suite, kid, ctr, base_key, sframe_key, sframe_salt, nonce: expected, .. } in vectors() {
             let keys = frame_keys(suite, &base_key, kid);
-            assert_eq!(keys.key[..suite.key_bytes()], sframe_key);
+            assert_eq!(keys.key(), sframe_key);
             assert_eq!(keys.salt[..], sframe_salt);
             assert_eq!(nonce(&keys.salt, ctr)[..], expected);
+            if suite == Suite::Aes256GcmSha512 {
+                let keys = FrameKeys::derive::<Standard>(&base_key, kid);
+                assert_eq!((keys.key(), &keys.salt[..]), (&sframe_key[..], &sframe_salt[..]));
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 #[cfg(test)]
 pub(crate) mod audit;
-pub mod backend;
+pub(crate) mod backend;
 pub(crate) mod context;
 pub mod header;
 pub(crate) mod kdf;

@@ -7,11 +7,12 @@ use crate::{
         batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
         schedule::{Epoch, SessionKey},
     },
+    primitives::{Secret, Standard},
     sframe::{audit, header},
 };
 use alloc::{vec, vec::Vec};
-use crypto_box::{PublicKey, SalsaBox, SecretKey};
 use proptest::prelude::*;
+use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
 const MIC: StreamId = StreamId::MICROPHONE;
@@ -252,11 +253,17 @@ fn a_box_for_somebody_else_is_refused() {
 }
 
 /// A key batch from `from` to `to` as `from` itself, or somebody with these secrets, could make it.
-fn forge(world: &mut World, from: ParticipantId, to: ParticipantId, box_key: &SecretKey, forgery: &Forgery) -> Vec<u8> {
+fn forge(
+    world: &mut World,
+    from: ParticipantId,
+    to: ParticipantId,
+    box_key: &StaticSecret,
+    forgery: &Forgery,
+) -> Vec<u8> {
     let recipient = &world.devices[&to].session;
     let (recipient_id, recipient_hash, recipient_seq) =
         (recipient.identity.join_id, recipient.ephemeral.announce_hash, recipient.ephemeral.seq);
-    let public = PublicKey::from(x25519_dalek::PublicKey::from(&recipient.ephemeral.secret).to_bytes());
+    let public = recipient.ephemeral.secret.public();
     let sender = &world.devices[&from].session;
     let key =
         |secret| SessionKey::new(Zeroizing::new([secret; 32]), forgery.epoch, sender.identity.join_id, sender.call);
@@ -269,7 +276,7 @@ fn forge(world: &mut World, from: ParticipantId, to: ParticipantId, box_key: &Se
         reason: 1,
         created: 0,
         roster_hash: [0; 32],
-        commitment: key(forgery.committed).commitment(),
+        commitment: key(forgery.committed).commitment::<Standard>(),
         nonce: [forgery.secret; 24],
     };
     let bytes = header.write(1);
@@ -279,9 +286,10 @@ fn forge(world: &mut World, from: ParticipantId, to: ParticipantId, box_key: &Se
         recipient: &recipient_id,
         recipient_announce: &recipient_hash,
     };
-    let shared = SalsaBox::new(&public, box_key);
+    let shared = box_key.agree(&public);
     let (seat, key) = (world.devices[&to].seat, key(forgery.secret));
-    let entry = batch::write_entry(&bytes, &header.nonce, seat, recipient_seq, &ends, &shared, &key).unwrap();
+    let entry =
+        batch::write_entry::<Standard>(&bytes, &header.nonce, seat, recipient_seq, &ends, &shared, &key).unwrap();
     assert_eq!(entry.len(), ENTRY_BYTES);
     [&[1][..], &bytes, &entry].concat()
 }
@@ -297,7 +305,7 @@ const NEXT: Epoch = Epoch { generation: 5, step: 0 };
 #[test]
 fn equivocation_detected() {
     let (mut world, ada, bob) = pair(12);
-    let own = world.device(ada).session.ephemeral.box_key();
+    let own = world.device(ada).session.ephemeral.secret.clone();
     // A key that is not the committed one.
     let body = forge(&mut world, ada, bob, &own, &Forgery { epoch: NEXT, secret: 1, committed: 2 });
     world.event(bob, Event::Keys(&body));
@@ -316,7 +324,7 @@ fn equivocation_detected() {
 fn kci_with_recipient_static_key_fails() {
     let (mut world, ada, bob) = pair(13);
     // Whoever stole Bob's signing key still lacks both ephemeral secrets, so no box "from Ada" opens.
-    let thief = SecretKey::from([42; 32]);
+    let thief = StaticSecret::from([42; 32]);
     let before = installs(&world, bob);
     let body = forge(&mut world, ada, bob, &thief, &Forgery { epoch: NEXT, secret: 1, committed: 1 });
     world.event(bob, Event::Keys(&body));

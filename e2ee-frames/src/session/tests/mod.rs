@@ -3,5 +3,7 @@
 mod attacks;
 mod call;
 mod churn;
+#[cfg(feature = "external-cipher")]
+mod external;
 mod keys;
 mod world;

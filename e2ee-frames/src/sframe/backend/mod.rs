@@ -1,19 +1,25 @@
 //! AES-GCM implementations behind one trait. A key is set up once, then seals and opens without allocating.
+//!
+//! Public only through `hazmat`: nothing else encrypts with a key of the caller's.
+
+#![cfg_attr(not(feature = "hazmat"), allow(unreachable_pub, reason = "re-exported by hazmat"))]
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
+#[cfg(any(test, feature = "hazmat", not(feature = "aws-lc")))]
 mod rust_crypto;
 
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::AwsLc;
+#[cfg(any(test, feature = "hazmat", not(feature = "aws-lc")))]
 pub use rust_crypto::RustCrypto;
 
 /// What contexts use unless told otherwise: aws-lc where it is compiled in, else RustCrypto.
 #[cfg(feature = "aws-lc")]
-pub type Default = AwsLc;
+pub(crate) type Default = AwsLc;
 /// What contexts use unless told otherwise: aws-lc where it is compiled in, else RustCrypto.
 #[cfg(not(feature = "aws-lc"))]
-pub type Default = RustCrypto;
+pub(crate) type Default = RustCrypto;
 
 /// A tag did not authenticate, or a length is beyond the cipher's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,176 @@
+//! Frames whose cipher runs outside: a page hands large ones to WebCrypto, which is many times faster than wasm.
+//!
+//! ```text
+//!  seal_begin ─► envelope, SFrame header, counter used up ─► cipher outside ─► seal_finish ─► escaped and closed
+//!  open_begin ─► found, screened, unescaped               ─► cipher outside ─► open_finish ─► counter noted
+//! ```
+//! All but the cipher stays here: keys, counters, nonces, envelopes, replay windows. The first frame of a key and stream
+//! is always opened inside, so that nothing is decided by a frame that did not authenticate. Keys leave by
+//! [`Session::cipher_key`] alone; the caller imports one as a key that cannot be exported and erases the bytes.
+
+use super::{OpenError, SealError, Session};
+use crate::{
+    codec::{self, Codec, FrameKind, Located, close_envelope, open_envelope},
+    ids::{ParticipantId, StreamId},
+    keys::receiver::{Established, ReceiveFailure},
+    primitives::Primitives,
+    sframe::{
+        context::{CipherInput, OpenFailure},
+        header::{self, Header},
+        kdf::FrameKeys,
+        kid::Kid,
+    },
+};
+use core::ops::Range;
+use zeroize::Zeroizing;
+
+/// What to give AES-256-GCM with a 16-byte tag, beside the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Which key, among all of the session: see [`Session::cipher_key`].
+    pub key: KeyNumber,
+    /// The nonce. It has been used up for this frame.
+    pub nonce: [u8; 12],
+    /// Bytes of the additional data, in the front of it.
+    pub additional_len: usize,
+    /// The additional data: SFrame header and metadata.
+    pub additional: [u8; MAX_ADDITIONAL_BYTES],
+}
+
+/// Most bytes of additional data: header and metadata.
+pub const MAX_ADDITIONAL_BYTES: usize = header::MAX_BYTES + 3;
+
+/// Names a frame key of a session, as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyNumber {
+    /// Seals or opens.
+    pub opens: bool,
+    /// Number among those that seal, or those that open.
+    pub number: u32,
+    /// The KID of its frames.
+    pub kid: u64,
+}
+
+/// A frame to be sealed outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealing {
+    /// For the cipher.
+    pub job: Job,
+    /// Bytes of the envelope in front of the SFrame header.
+    pub envelope: usize,
+    /// Bytes written: envelope and header. Ciphertext and tag follow.
+    pub written: usize,
+}
+
+/// A frame to be opened outside. Nothing of it is authentic yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// For the cipher.
+    pub job: Job,
+    /// The frame's counter, for [`Session::open_finish`].
+    pub ctr: u64,
+    /// Who sealed it, if it authenticates.
+    pub participant: ParticipantId,
+    /// Which stream of the sender.
+    pub stream: StreamId,
+    /// Key or delta.
+    pub kind: FrameKind,
+    /// Where ciphertext and tag lie in the buffer.
+    pub range: Range<usize>,
+}
+
+impl Job {
+    fn new(key: KeyNumber, input: &CipherInput) -> Self {
+        let bytes = input.additional.as_bytes();
+        let mut additional = [0; MAX_ADDITIONAL_BYTES];
+        additional.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = *byte);
+        Self { key, nonce: input.nonce, additional_len: bytes.len(), additional }
+    }
+}
+
+/// Completes a sealed frame: envelope, SFrame header, ciphertext and tag fill `out` up to `end`. Returns its length.
+///
+/// # Errors
+/// [`SealError::Buffer`] if the codec's escaping does not fit.
+pub fn seal_finish(codec: Codec, envelope: usize, end: usize, out: &mut [u8]) -> Result<usize, SealError> {
+    close_envelope(codec, envelope, end, out).map_err(|_| SealError::Buffer)
+}
+
+impl<P: Primitives> Session<P> {
+    /// Starts to seal a frame of `frame` bytes: writes envelope and SFrame header to the front of `out`.
+    ///
+    /// # Errors
+    /// As [`Session::seal`].
+    pub fn seal_begin(
+        &mut self,
+        now: u64,
+        stream: StreamId,
+        codec: Codec,
+        kind: FrameKind,
+        frame: usize,
+        out: &mut [u8],
+    ) -> Result<Sealing, SealError> {
+        let context = self.seal_context(now, stream)?;
+        let envelope = open_envelope(codec, kind, context.sealed_len(frame), out).map_err(|_| SealError::Buffer)?;
+        let header = out.get_mut(envelope..).and_then(|rest| rest.get_mut(..context.header_len()));
+        let header = header.ok_or(SealError::Buffer)?;
+        let input = context.take_counter(&codec.metadata(kind))?;
+        header.copy_from_slice(input.header.as_bytes());
+        let key = KeyNumber { opens: false, number: context.number, kid: context.kid() };
+        Ok(Sealing { job: Job::new(key, &input), envelope, written: envelope.saturating_add(header.len()) })
+    }
+
+    /// Starts to open a frame; `None` if it is to be opened inside, by [`Session::open`]. Only if there is a job may the
+    /// buffer have changed: escaping is removed in place.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn open_begin(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Option<Opening>, OpenError> {
+        self.now = self.now.max(now);
+        let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
+        let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
+        let (head, length) = codec::peek(codec, located);
+        let (header, header_length) =
+            header::parse(head.get(..length).unwrap_or_default()).map_err(|_| OpenError::Malformed)?;
+        let kid = Kid::unpack(header.kid).ok_or(OpenError::Malformed)?;
+        let metadata = codec.metadata(kind);
+        let Some(established) = self.receiver.established(self.now, kid) else { return Ok(None) };
+        let Established { participant, context, .. } = established;
+        let screened = context.screen(&header.encode(), header.ctr, &metadata);
+        let number = context.number;
+        let input = screened.map_err(|failure| self.not_opened(kid, ReceiveFailure::Frame(failure)))?;
+        let length = codec::unescape(codec, located).map_err(|_| OpenError::Malformed)?;
+        let start = range.start.saturating_add(header_length);
+        let range = start..range.start.saturating_add(length);
+        let key = KeyNumber { opens: true, number, kid: header.kid };
+        let Header { ctr, .. } = header;
+        Ok(Some(Opening { job: Job::new(key, &input), ctr, participant, stream: kid.stream, kind, range }))
+    }
+
+    /// Says that the tag of a frame was valid. Only then may the frame be used, and only if this succeeds.
+    ///
+    /// # Errors
+    /// [`OpenError::Replay`] if the same frame was opened meanwhile, [`OpenError::MissingKey`] if its key has died.
+    pub fn open_finish(&mut self, now: u64, key: KeyNumber, ctr: u64) -> Result<(), OpenError> {
+        self.now = self.now.max(now);
+        let kid = Kid::unpack(key.kid).ok_or(OpenError::Malformed)?;
+        let established = self.receiver.established(self.now, kid);
+        let context = established.map(|key| key.context).filter(|context| context.number == key.number);
+        context.ok_or(OpenError::MissingKey)?.accept(ctr).map_err(|failure| match failure {
+            OpenFailure::Replay => OpenError::Replay,
+            OpenFailure::Truncated | OpenFailure::Unauthentic => OpenError::Malformed,
+        })
+    }
+
+    /// The AES-256 key of this number; `None` once it is erased. Also tells whether a key still lives.
+    pub fn cipher_key(&mut self, key: KeyNumber) -> Option<Zeroizing<[u8; 32]>> {
+        let keys = if key.opens {
+            let kid = Kid::unpack(key.kid)?;
+            let Established { context, base_key, .. } = self.receiver.established(self.now, kid)?;
+            (context.number == key.number).then(|| FrameKeys::derive::<P>(base_key, key.kid))?
+        } else {
+            self.own.current.as_ref()?.frame_keys(key.number)?
+        };
+        keys.key().try_into().ok().map(Zeroizing::new)
+    }
+}
