@@ -55,12 +55,12 @@ function introduce(one: Device, other: Device): void {
 const invite = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
 
 describe("the wasm module", () => {
-  it("gives everyone with the secret the same access token, and nobody else", () => {
+  it("gives everyone with the secret the same access token, and nobody else", async () => {
     expect(library.accessToken(invite(7))).toEqual(library.accessToken(invite(7)));
     expect(library.accessToken(invite(7))).not.toEqual(library.accessToken(invite(8)));
   });
 
-  it("carries a call between two devices, names included", () => {
+  it("carries a call between two devices, names included", async () => {
     const ada = new Device(library, 1, "Ada", invite(9));
     const bob = new Device(library, 2, "Bob ☕", invite(9));
     introduce(ada, bob);
@@ -81,16 +81,16 @@ describe("the wasm module", () => {
     const clear = [1, 50, 5_000, 100_000].map((length) => new Uint8Array(length).fill(length & 0xff));
     for (const [index, plain] of clear.entries()) {
       const frame = { data: plain.slice().buffer as ArrayBuffer, type: index === 0 ? "key" : "delta" };
-      expect(sealer.push(frame, 3_000)).toBe(true);
+      expect(await sealer.push(frame, 3_000)).toBe(true);
       expect(frame.data.byteLength).toBeGreaterThan(plain.length);
-      opener.push(frame, 3_000);
+      await opener.push(frame, 3_000);
     }
     expect(opened).toEqual(clear);
     expect(whose).toEqual([{ participant: 1, stream: VIDEO }]);
     expect(opener.counters.failures).toEqual({});
   });
 
-  it("lets a device with another secret neither in nor read", () => {
+  it("lets a device with another secret neither in nor read", async () => {
     const ada = new Device(library, 1, "Ada", invite(9));
     const eve = new Device(library, 2, "Eve", invite(10));
     introduce(ada, eve);
@@ -100,17 +100,17 @@ describe("the wasm module", () => {
     expect(ada.take("problem")).toMatchObject({ code: "announce-refused" });
 
     const frame = { data: new Uint8Array(500).fill(3).buffer, type: "key" };
-    expect(new Sealer(ada.session, "sv", "vp8", VIDEO).push(frame, 3_000)).toBe(true);
+    expect(await new Sealer(ada.session, "sv", "vp8", VIDEO).push(frame, 3_000)).toBe(true);
     const passed: unknown[] = [];
     const output = { frame: () => void passed.push(frame), attributed: () => {}, needsKeyFrame: () => {} };
-    new Opener(eve.session, "v1", "vp8", output).push(frame, 3_000);
+    await new Opener(eve.session, "v1", "vp8", output).push(frame, 3_000);
     expect(passed).toEqual([]);
   });
 
-  it("seals nothing on a stream that is not open", () => {
+  it("seals nothing on a stream that is not open", async () => {
     const ada = new Device(library, 1, "Ada", invite(9));
     const sealer = new Sealer(ada.session, "sv", "vp8", VIDEO);
-    expect(sealer.push({ data: new ArrayBuffer(10), type: "key" }, 0)).toBe(false);
+    expect(await sealer.push({ data: new ArrayBuffer(10), type: "key" }, 0)).toBe(false);
     expect(sealer.counters.framesOut).toBe(0);
   });
 });
