@@ -21,6 +21,8 @@ mod frames;
 // Native code keeps its keys, so these exports are not in the header.
 /// cbindgen:ignore
 #[cfg(target_family = "wasm")]
+mod erase;
+#[cfg(target_family = "wasm")]
 pub mod external;
 
 mod memory;
