@@ -128,6 +128,10 @@ $(TARGET)/verifpal/bin/verifpal:
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
 
+.PHONY: bench-browsers
+bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Compare wasm and WebCrypto in both browsers.
+	cd $(WEB) && npm run --silent bench:browsers
+
 ## Keeping the code well
 
 .PHONY: lint

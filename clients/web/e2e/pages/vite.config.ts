@@ -9,7 +9,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     emptyOutDir: true,
-    rollupOptions: { input: [`${import.meta.dirname}/envelopes.html`] },
+    rollupOptions: { input: ["envelopes.html", "bench.html"].map((page) => `${import.meta.dirname}/${page}`) },
   },
   worker: { format: "es" },
 });
