@@ -112,3 +112,7 @@ fmt: setup ## Format the code.
 .PHONY: types
 types: ## Regenerate the TypeScript types of the wire messages.
 	UPDATE=1 cargo test -p tacet-proto --test typescript
+
+.PHONY: vectors
+vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
+	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
