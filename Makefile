@@ -18,11 +18,14 @@ help: ## List the targets.
 ## Setting up
 
 # $(call install,COMMAND,DEBIAN PACKAGE): install the package unless the command is there.
-define install
-@command -v $(1) >/dev/null || { \
+install = $(call install_unless,command -v $(1),$(2))
+
+# $(call install_unless,CHECK,DEBIAN PACKAGE): the same for what is no command.
+define install_unless
+@$(1) >/dev/null 2>&1 || { \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; \
-	else echo "$(1) is missing. Install it, for example: apt-get install $(2)" >&2; exit 1; fi; \
-	command -v apt-get >/dev/null || { echo "$(1) is missing, and this is no Debian: install $(2)" >&2; exit 1; }; \
+	else echo "Missing: $(2). Install it, for example: apt-get install $(2)" >&2; exit 1; fi; \
+	command -v apt-get >/dev/null || { echo "Missing, and this is no Debian: $(2)" >&2; exit 1; }; \
 	echo "Installing $(2)"; \
 	$$sudo apt-get update -qq; \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
@@ -75,11 +78,23 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-web test-browsers ## Pass all tests.
+test: test-rust test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
 	cargo test --locked --workspace
+
+PYTHON := $(TARGET)/python/bin/python -B
+
+.PHONY: test-python
+test-python: $(TARGET)/python/installed ## Recompute the published vectors in Python.
+	$(PYTHON) e2ee-frames/vectors/check.py
+
+$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
+	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 .PHONY: test-web
 test-web: web ## Pass the unit tests of the web client.
