@@ -87,8 +87,10 @@ test-rust: web ## Pass the Rust tests.
 PYTHON := $(TARGET)/python/bin/python -B
 
 .PHONY: test-python
-test-python: $(TARGET)/python/installed ## Recompute the published vectors in Python.
+test-python: setup $(TARGET)/python/installed ## Check the frame encryption against a Python device of its own.
+	cargo build --locked --package e2ee-frames-ffi
 	$(PYTHON) e2ee-frames/vectors/check.py
+	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 
 $(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
 	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
