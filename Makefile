@@ -78,7 +78,7 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-python test-web test-browsers ## Pass all tests.
+test: test-rust test-c test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
@@ -98,6 +98,30 @@ $(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
+FFI := e2ee-frames/ffi
+FFI_LIBRARY := $(TARGET)/debug/libe2ee_frames_ffi.a
+CC_STRICT := cc -std=c11 -g -Wall -Wextra -Werror -pedantic -I$(FFI)/include
+
+# AddressSanitizer watches the C side and what it frees; valgrind watches every byte that the library itself touches.
+.PHONY: test-c
+test-c: ## Build and run the C example and the C tests, with and without checkers of memory.
+	$(call install,cc,gcc libc6-dev)
+	$(call install,g++,g++)
+	$(call install,valgrind,valgrind)
+	cargo build --locked --package e2ee-frames-ffi
+	mkdir -p $(TARGET)/c
+	g++ -std=c++11 -Wall -Wextra -Werror -pedantic -fsyntax-only -x c++ $(FFI)/include/e2ee_frames.h
+	set -e; for source in $(FFI)/examples/call.c $(FFI)/tests/exact_buffers.c; do \
+		program=$(TARGET)/c/$$(basename $$source .c); \
+		$(CC_STRICT) $$source $(FFI_LIBRARY) -o $$program -lpthread -ldl -lm; \
+		$(CC_STRICT) -fsanitize=address,undefined -fno-sanitize-recover=all $$source $(FFI_LIBRARY) \
+			-o $$program-checked -lpthread -ldl -lm; \
+		$$program; \
+		$$program-checked; \
+		valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
+			$$program; \
+	done
+
 .PHONY: test-web
 test-web: web ## Pass the unit tests of the web client.
 	cd $(WEB) && npm run --silent test
@@ -107,9 +131,23 @@ test-browsers: setup-browsers web ## Call between real browsers through the buil
 	cargo build --locked
 	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e
 
+.PHONY: verify
+verify: $(TARGET)/verifpal/bin/verifpal ## Check the formal models of the key protocol.
+	VERIFPAL=$(abspath $<) e2ee-frames/formal/verify
+
+# A tool of its own (GPL-3.0, never linked), which wants a newer Rust than this project.
+$(TARGET)/verifpal/bin/verifpal:
+	@command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs" >&2; exit 1; }
+	rustup toolchain install 1.98 --profile minimal --no-self-update
+	cargo +1.98 install --quiet --locked verifpal --version 1.6.7 --root $(TARGET)/verifpal --target-dir $(TARGET)/verifpal/build
+
 .PHONY: bench
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
+
+.PHONY: bench-browsers
+bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Compare wasm and WebCrypto in both browsers.
+	cd $(WEB) && npm run --silent bench:browsers
 
 ## Keeping the code well
 
@@ -133,3 +171,7 @@ types: ## Regenerate the TypeScript types of the wire messages.
 .PHONY: vectors
 vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
 	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
+
+.PHONY: header
+header: ## Regenerate the C header of e2ee-frames.
+	UPDATE=1 cargo test -p e2ee-frames-ffi --test header

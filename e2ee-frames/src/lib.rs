@@ -46,5 +46,6 @@ pub use random::Random;
 #[cfg(feature = "external-cipher")]
 pub use session::external;
 pub use session::{
-    Action, Event, EventError, OpenError, Opened, Problem, SealError, Session, SessionConfig, SessionError, Timing,
+    Action, Ended, Event, EventError, OpenError, Opened, Problem, SealError, Session, SessionConfig, SessionError,
+    Timing,
 };

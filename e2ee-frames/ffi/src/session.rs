@@ -1,45 +1,47 @@
 //! Sessions behind an opaque pointer.
-//!
-//! A session belongs to one thread at a time. Output buffers may not overlap input buffers.
 
 use crate::{
-    memory::{array, bytes, bytes_mut},
+    codes::{EF_MISUSE, EventRefusal},
+    memory::{array, bytes, bytes_mut, overlap},
     random, wire,
 };
-use e2ee_frames::{Codec, EventError, FrameKind, OpenError, SealError, Session, SessionConfig, StreamId, access_token};
+use e2ee_frames::{Session, SessionConfig, access_token};
 
-/// A session as the host holds it, with the action that did not fit its last buffer.
+/// A device in a call. Made by `ef_session_new`, freed by `ef_session_free`; what is inside is not for C.
 pub struct Handle {
     pub(crate) session: Session,
+    /// The action that did not fit the last buffer.
     waiting: Option<Vec<u8>>,
 }
 
-pub(crate) fn length(length: usize) -> i32 {
-    i32::try_from(length).unwrap_or(i32::MAX)
-}
-
-/// What a client shows the server to be let in. 0, or -1 for a null pointer.
+/// What a client shows the server to be let in, derived from the invite secret of the link, which the server never sees.
+///
+/// Returns 0 or `EF_MISUSE`.
 ///
 /// # Safety
-/// `invite` names 32 readable bytes, `out` 32 writable ones.
+/// `invite` names 32 readable bytes, `out` 32 writable ones. They do not overlap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_access_token(invite: *const u8, out: *mut u8) -> i32 {
-    // SAFETY: by contract.
-    let (invite, out) = unsafe { (array(invite), bytes_mut(out, 32)) };
-    match (invite, out.is_empty()) {
-        (Some(invite), false) => {
-            out.copy_from_slice(&access_token(&invite));
-            0
-        }
-        _ => -1,
+    if out.is_null() || overlap(invite, 32, out, 32) {
+        return EF_MISUSE;
     }
+    // SAFETY: by contract, and they do not overlap.
+    let (Some(invite), Some(out)) = (unsafe { array(invite) }, unsafe { bytes_mut(out, 32) }) else { return EF_MISUSE };
+    out.copy_from_slice(&access_token(&invite));
+    0
 }
 
-/// A new session, to be freed by [`ef_session_free`]; null if the name is longer than 256 bytes, not UTF-8, or a
-/// pointer is null.
+/// A new device with fresh keys in a call. Its announce is the first action.
+///
+/// `room` (16 bytes) and `call` (16) say where, as the server names them; `invite` (32) is the secret of the link;
+/// `name` (`name_len` bytes of UTF-8, 256 at most, no final NUL) is what others are shown, sealed. `now` is monotonic
+/// time in milliseconds, `wall` milliseconds since 1970. All bytes are copied.
+///
+/// Returns a session to be freed by `ef_session_free`; NULL if the name is longer than 256 bytes or not UTF-8, or if a
+/// pointer is NULL.
 ///
 /// # Safety
-/// `room` and `call` name 16 readable bytes each, `invite` 32, `name` `name_len`.
+/// The pointers name as many readable bytes as said; `name` may be NULL if `name_len` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_new(
     room: *const u8,
@@ -52,7 +54,8 @@ pub unsafe extern "C" fn ef_session_new(
 ) -> *mut Handle {
     // SAFETY: by contract.
     let (room, call, invite, name) = unsafe { (array(room), array(call), array(invite), bytes(name, name_len)) };
-    let (Some(room), Some(call), Some(invite), Ok(name)) = (room, call, invite, std::str::from_utf8(name)) else {
+    let (Some(room), Some(call), Some(invite), Some(Ok(name))) = (room, call, invite, name.map(std::str::from_utf8))
+    else {
         return std::ptr::null_mut();
     };
     match Session::new(SessionConfig::new(room, call, invite, name), random::fill, now, wall) {
@@ -61,23 +64,26 @@ pub unsafe extern "C" fn ef_session_new(
     }
 }
 
-/// Erases a session's keys and frees it. Null is ignored.
+/// Erases a session's keys and frees it. NULL is ignored.
 ///
 /// # Safety
-/// `session` is null or came from [`ef_session_new`] and was not freed before.
+/// `session` is NULL, or came from `ef_session_new` and was not freed before; no other thread is using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_free(session: *mut Handle) {
     if !session.is_null() {
         // SAFETY: by contract it is a box that nobody else holds.
         drop(unsafe { Box::from_raw(session) });
+        #[cfg(target_family = "wasm")]
+        crate::erase::stack();
     }
 }
 
-/// Takes an event (see [`wire`]). 0; -1 malformed, -2 the stream is open already, -3 not joined yet, -4 joined already on
-/// another seat. Nothing changed if negative.
+/// Tells a session that something happened: a kind of `ef_event`, and its body, which is copied. Poll afterwards.
+///
+/// Returns 0, an `ef_event_error`, or `EF_MISUSE`. If negative, nothing changed but time.
 ///
 /// # Safety
-/// `session` is live, `body` names `body_len` readable bytes.
+/// `session` is live and used by no other thread; `body` names `body_len` readable bytes, or is NULL if that is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_event(
     session: *mut Handle,
@@ -88,144 +94,50 @@ pub unsafe extern "C" fn ef_session_event(
     body_len: usize,
 ) -> i32 {
     // SAFETY: by contract.
-    let (Some(handle), body) = (unsafe { session.as_mut() }, unsafe { bytes(body, body_len) }) else { return -1 };
+    let (handle, body) = unsafe { (session.as_mut(), bytes(body, body_len)) };
+    let (Some(handle), Some(body)) = (handle, body) else { return EF_MISUSE };
     match wire::handle(&mut handle.session, kind, now, wall, body) {
         Ok(()) => 0,
-        Err(EventError::Malformed) => -1,
-        Err(EventError::StreamAlreadyOpen) => -2,
-        Err(EventError::NotJoined) => -3,
-        Err(EventError::AlreadyJoined) => -4,
+        Err(error) => EventRefusal::from(error) as i32,
     }
 }
 
-/// Writes the next action (see [`wire`]); returns its length, 0 if there is none, or the negative length needed if it
-/// does not fit, which loses nothing. 17,000 bytes always suffice.
+/// Takes the next thing to do: an `ef_action` in the first byte of `out`, then its body. To be called until it returns
+/// 0, after every other call of this session.
+///
+/// Returns the bytes written; 0 if there is nothing to do; the negative number of bytes needed if `out_cap` is too
+/// small, which loses nothing: the same action comes again. 17,000 bytes always suffice. A NULL session has nothing to
+/// do, a NULL `out` is too small.
 ///
 /// # Safety
-/// `session` is live, `out` names `out_cap` writable bytes.
+/// `session` is live and used by no other thread; `out` names `out_cap` writable bytes, or is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_poll(session: *mut Handle, out: *mut u8, out_cap: usize) -> i32 {
     // SAFETY: by contract.
-    let (Some(handle), out) = (unsafe { session.as_mut() }, unsafe { bytes_mut(out, out_cap) }) else { return 0 };
+    let (handle, out) = unsafe { (session.as_mut(), bytes_mut(out, out_cap)) };
+    let (Some(handle), out) = (handle, out.unwrap_or_default()) else { return 0 };
     let next = handle.waiting.take().or_else(|| handle.session.poll().map(|action| wire::encode(&action)));
     let Some(action) = next else { return 0 };
+    let length = i32::try_from(action.len()).unwrap_or(i32::MAX);
     match out.get_mut(..action.len()) {
         Some(out) => {
             out.copy_from_slice(&action);
-            length(action.len())
+            length
         }
         None => {
-            let needed = length(action.len());
             handle.waiting = Some(action);
-            -needed
+            -length
         }
     }
 }
 
-/// When the next Tick is wanted, in `now`'s milliseconds; `UINT64_MAX` for never.
+/// When the next `EF_EVENT_TICK` is wanted, in the milliseconds of `now`; a time that has passed means at once.
+/// `UINT64_MAX` for never, and for a NULL session.
 ///
 /// # Safety
-/// `session` is live.
+/// `session` is NULL, or live and used by no other thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_deadline(session: *const Handle) -> u64 {
     // SAFETY: by contract.
     unsafe { session.as_ref() }.and_then(|handle| handle.session.deadline()).unwrap_or(u64::MAX)
-}
-
-/// Codec and frame kind by their numbers.
-pub(crate) fn codec_and_kind(codec: u32, kind: u32) -> Option<(Codec, FrameKind)> {
-    let kind = match kind {
-        0 => FrameKind::Delta,
-        1 => FrameKind::Key,
-        _ => return None,
-    };
-    Codec::from_id(codec).map(|codec| (codec, kind))
-}
-
-/// The return code of a frame that is not sealed.
-pub(crate) fn seal_code(error: SealError) -> i32 {
-    match error {
-        SealError::NoKey => -1,
-        SealError::StreamNotOpen => -2,
-        SealError::Buffer => -3,
-        SealError::Unsupported => -4,
-        SealError::Exhausted => -5,
-    }
-}
-
-/// The return code of a frame that is not opened.
-pub(crate) fn open_code(error: OpenError) -> i32 {
-    match error {
-        OpenError::MissingKey => -1,
-        OpenError::NotAuthentic => -2,
-        OpenError::Replay => -3,
-        OpenError::Malformed => -4,
-        OpenError::UnknownSender => -5,
-    }
-}
-
-/// Seals a frame; returns its length. -1 no key yet, -2 stream not open, -3 output too small, -4 unsupported codec,
-/// kind, stream or frame, -5 key exhausted. If negative, the frame must be dropped.
-///
-/// # Safety
-/// `session` is live, `frame` names `frame_len` readable bytes, `out` `out_cap` writable ones, not overlapping.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ef_seal(
-    session: *mut Handle,
-    now: u64,
-    stream: u32,
-    codec: u32,
-    kind: u32,
-    frame: *const u8,
-    frame_len: usize,
-    out: *mut u8,
-    out_cap: usize,
-) -> i32 {
-    // SAFETY: by contract.
-    let (handle, frame, out) = unsafe { (session.as_mut(), bytes(frame, frame_len), bytes_mut(out, out_cap)) };
-    let (Some(handle), Some((codec, kind))) = (handle, codec_and_kind(codec, kind)) else {
-        return seal_code(SealError::Unsupported);
-    };
-    handle.session.seal(now, StreamId(stream), codec, kind, frame, out).map_or_else(seal_code, length)
-}
-
-/// Opens a frame; returns its length at the front of `out`. -1 missing key (may be retried after KeyInstalled), -2 not
-/// authentic, -3 replayed, -4 malformed, -5 unknown sender, -6 output smaller than the input. If negative, nothing of
-/// `out` may be used. `info` gets participant, seat, stream and kind, 4 bytes each, little endian.
-///
-/// # Safety
-/// `session` is live, `frame` names `frame_len` readable bytes, `out` `out_cap` and `info` 16 writable ones, none
-/// overlapping.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn ef_open(
-    session: *mut Handle,
-    now: u64,
-    codec: u32,
-    frame: *const u8,
-    frame_len: usize,
-    out: *mut u8,
-    out_cap: usize,
-    info: *mut u8,
-) -> i32 {
-    // SAFETY: by contract.
-    let (handle, frame, out, info) =
-        unsafe { (session.as_mut(), bytes(frame, frame_len), bytes_mut(out, out_cap), bytes_mut(info, 16)) };
-    let (Some(handle), Some(codec)) = (handle, Codec::from_id(codec)) else { return -4 };
-    let Some(buffer) = out.get_mut(..frame.len()) else { return -6 };
-    buffer.copy_from_slice(frame);
-    match handle.session.open(now, codec, buffer) {
-        Ok(opened) => {
-            let opened_len = opened.range.len();
-            buffer.copy_within(opened.range, 0);
-            let words = [opened.participant.0, u32::from(opened.seat.0), opened.stream.0, u32::from(opened.kind as u8)];
-            for (slot, word) in info.chunks_exact_mut(4).zip(words) {
-                slot.copy_from_slice(&word.to_le_bytes());
-            }
-            length(opened_len)
-        }
-        Err(error) => {
-            buffer.fill(0);
-            open_code(error)
-        }
-    }
 }

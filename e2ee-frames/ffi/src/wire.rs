@@ -1,16 +1,6 @@
-//! Events and actions as bytes: one kind, then a body, big endian.
-//!
-//! ```text
-//! events   0 Tick                       1 Joined: seat2             2 Announces: body of message type 3
-//!          3 Left: participant4*        4 Keys: body of type 2      5 KeyRequest: body of type 4 from the server
-//!          6 StreamOpened: stream4      7 StreamClosed: stream4
-//! actions  1 SendAnnounce: first1 announce298 display               2 SendKeyBatch: body of message type 1
-//!          3 SendKeyRequest: {join_id16 kid8}*                      4 ParticipantVerified: participant4 seat2 name
-//!          5 ParticipantRemoved: participant4                       6 StreamReady: stream4
-//!          7 KeyInstalled: participant4 seat2                       8 Problem: participant4 code1
-//!          9 GenerationChanged: generation4 step1
-//! ```
+//! Events and actions as bytes: a kind, then a body. [`EventKind`] and [`ActionKind`] say what the bodies hold.
 
+use crate::codes::{ActionKind, EndedNumber, EventKind, ProblemNumber};
 use e2ee_frames::{Action, Event, EventError, ParticipantId, Seat, Session, StreamId};
 
 /// Hands an event to a session.
@@ -18,16 +8,13 @@ use e2ee_frames::{Action, Event, EventError, ParticipantId, Seat, Session, Strea
 /// # Errors
 /// [`EventError::Malformed`] for an unknown kind or a body of the wrong length, else what the session says.
 pub fn handle(session: &mut Session, kind: u32, now: u64, wall: u64, body: &[u8]) -> Result<(), EventError> {
-    let stream = || <[u8; 4]>::try_from(body).map(|bytes| StreamId(u32::from_be_bytes(bytes)));
     let left: Vec<ParticipantId>;
-    let event = match kind {
-        0 if body.is_empty() => Event::Tick,
-        1 => {
-            let seat = <[u8; 2]>::try_from(body).map_err(|_| EventError::Malformed)?;
-            Event::Joined { seat: Seat(u16::from_be_bytes(seat)) }
-        }
-        2 => Event::Announces(body),
-        3 => {
+    let event = match EventKind::from_number(kind).ok_or(EventError::Malformed)? {
+        EventKind::Tick if body.is_empty() => Event::Tick,
+        EventKind::Tick => return Err(EventError::Malformed),
+        EventKind::Joined => Event::Joined { seat: Seat(u16::from_be_bytes(exactly(body)?)) },
+        EventKind::Announces => Event::Announces(body),
+        EventKind::Left => {
             let (ids, rest) = body.as_chunks::<4>();
             if !rest.is_empty() {
                 return Err(EventError::Malformed);
@@ -35,13 +22,17 @@ pub fn handle(session: &mut Session, kind: u32, now: u64, wall: u64, body: &[u8]
             left = ids.iter().map(|id| ParticipantId(u32::from_be_bytes(*id))).collect();
             Event::Left(&left)
         }
-        4 => Event::Keys(body),
-        5 => Event::KeyRequest(body),
-        6 => Event::StreamOpened(stream().map_err(|_| EventError::Malformed)?),
-        7 => Event::StreamClosed(stream().map_err(|_| EventError::Malformed)?),
-        _ => return Err(EventError::Malformed),
+        EventKind::Keys => Event::Keys(body),
+        EventKind::KeyRequest => Event::KeyRequest(body),
+        EventKind::StreamOpened => Event::StreamOpened(StreamId(u32::from_be_bytes(exactly(body)?))),
+        EventKind::StreamClosed => Event::StreamClosed(StreamId(u32::from_be_bytes(exactly(body)?))),
     };
     session.handle(now, wall, event)
+}
+
+/// The body as an array, if it has just that length.
+fn exactly<const N: usize>(body: &[u8]) -> Result<[u8; N], EventError> {
+    body.try_into().map_err(|_| EventError::Malformed)
 }
 
 /// Writes an action.
@@ -49,21 +40,33 @@ pub fn handle(session: &mut Session, kind: u32, now: u64, wall: u64, body: &[u8]
 pub fn encode(action: &Action) -> Vec<u8> {
     match action {
         Action::SendAnnounce { first, announce, display } => {
-            [&[1, u8::from(*first)], announce.as_slice(), display].concat()
+            with(ActionKind::SendAnnounce, &[&[u8::from(*first)], announce, display])
         }
-        Action::SendKeyBatch(body) => [&[2], body.as_slice()].concat(),
-        Action::SendKeyRequest(wanted) => [&[3], wanted.as_slice()].concat(),
-        Action::ParticipantVerified { participant, seat, name } => {
-            [&[4], &participant.0.to_be_bytes()[..], &seat.0.to_be_bytes(), name.as_bytes()].concat()
+        Action::SendKeyBatch(body) => with(ActionKind::SendKeyBatch, &[body]),
+        Action::SendKeyRequest(wanted) => with(ActionKind::SendKeyRequest, &[wanted]),
+        Action::ParticipantVerified { participant, seat, name } => with(
+            ActionKind::ParticipantVerified,
+            &[&participant.0.to_be_bytes(), &seat.0.to_be_bytes(), name.as_bytes()],
+        ),
+        Action::ParticipantRemoved { participant } => {
+            with(ActionKind::ParticipantRemoved, &[&participant.0.to_be_bytes()])
         }
-        Action::ParticipantRemoved { participant } => [&[5], &participant.0.to_be_bytes()[..]].concat(),
-        Action::StreamReady { stream } => [&[6], &stream.0.to_be_bytes()[..]].concat(),
+        Action::StreamReady { stream } => with(ActionKind::StreamReady, &[&stream.0.to_be_bytes()]),
         Action::KeyInstalled { participant, seat } => {
-            [&[7], &participant.0.to_be_bytes()[..], &seat.0.to_be_bytes()].concat()
+            with(ActionKind::KeyInstalled, &[&participant.0.to_be_bytes(), &seat.0.to_be_bytes()])
         }
         Action::Problem { participant, problem } => {
-            [&[8], &participant.0.to_be_bytes()[..], &[*problem as u8]].concat()
+            with(ActionKind::Problem, &[&participant.0.to_be_bytes(), &[ProblemNumber::from(*problem) as u8]])
         }
-        Action::GenerationChanged { generation, step } => [&[9], &generation.to_be_bytes()[..], &[*step]].concat(),
+        Action::GenerationChanged { generation, step } => {
+            with(ActionKind::GenerationChanged, &[&generation.to_be_bytes(), &[*step]])
+        }
+        Action::Ended(reason) => with(ActionKind::Ended, &[&[EndedNumber::from(*reason) as u8]]),
     }
+}
+
+fn with(kind: ActionKind, parts: &[&[u8]]) -> Vec<u8> {
+    let mut action = vec![kind as u8];
+    parts.iter().for_each(|part| action.extend_from_slice(part));
+    action
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use e2ee_frames_ffi::{
-    Handle, ef_access_token, ef_alloc, ef_free, ef_open, ef_seal, ef_session_deadline, ef_session_event,
-    ef_session_free, ef_session_new, ef_session_poll,
+    Handle, codes::EF_MISUSE, ef_access_token, ef_alloc, ef_free, ef_open, ef_seal, ef_session_deadline,
+    ef_session_event, ef_session_free, ef_session_new, ef_session_poll,
 };
 
 const WALL: u64 = 1_800_000_000_000;
@@ -104,6 +104,12 @@ fn two_hosts_hear_each_other() {
     assert_eq!(frame, b"frame");
     assert_eq!(info.map(u32::from).chunks(4).map(|word| word[0]).collect::<Vec<_>>(), [10, 0, 1, 1]);
     assert_eq!(bob.open(&sealed), Err(-3));
+    let again = ada.seal(1, b"frame").unwrap();
+    let mut out = vec![0; again.len()];
+    // SAFETY: the session is live, input and output are separate slices; nobody need want to know who it was.
+    let opened =
+        unsafe { ef_open(bob.0, 0, 1, again.as_ptr(), again.len(), out.as_mut_ptr(), out.len(), std::ptr::null_mut()) };
+    assert_eq!(opened, 5);
     assert_eq!(bob.open(b"not in the envelope of VP8"), Err(-4));
     assert_eq!(bob.open(b"\x11 no frame of anybody here"), Err(-2));
 }
@@ -129,9 +135,10 @@ fn malformed_calls_are_refused() {
     unsafe {
         let null = std::ptr::null_mut();
         assert!(ef_session_new(null, null, null, null, 0, 0, 0).is_null());
-        assert_eq!(ef_session_event(std::ptr::null_mut(), 0, 0, 0, null, 0), -1);
+        assert_eq!(ef_session_event(std::ptr::null_mut(), 0, 0, 0, null, 0), EF_MISUSE);
+        assert_eq!(ef_session_poll(std::ptr::null_mut(), null, 0), 0);
         assert_eq!(ef_session_deadline(std::ptr::null()), u64::MAX);
-        assert_eq!(ef_access_token(null, null), -1);
+        assert_eq!(ef_access_token(null, null), EF_MISUSE);
         ef_session_free(std::ptr::null_mut());
     }
     let long = "x".repeat(257);
@@ -140,6 +147,50 @@ fn malformed_calls_are_refused() {
     let refused =
         unsafe { ef_session_new(bytes.as_ptr(), bytes.as_ptr(), bytes.as_ptr(), long.as_ptr(), long.len(), 0, WALL) };
     assert!(refused.is_null());
+}
+
+#[test]
+fn misuse_that_can_be_seen_is_refused() {
+    const TOO_LONG: usize = i32::MAX as usize + 1;
+    let ada = Host::new("Ada", [3; 32]);
+    assert_eq!(ada.event(1, &[0, 0]), 0);
+    assert_eq!(ada.event(6, &[0, 0, 0, 1]), 0);
+    let mut area = [0x11; 200];
+    let start = area.as_mut_ptr();
+    let null = std::ptr::null_mut();
+    // SAFETY: the pointers are into the array, with lengths inside it; what overlaps, is null or claims more than there
+    // is must be refused before it is read, which Miri and valgrind would see.
+    unsafe {
+        let at = |offset| start.add(offset);
+        let seal = |frame, frame_len, out, out_cap| ef_seal(ada.0, 0, 1, 1, 0, frame, frame_len, out, out_cap);
+        assert!(seal(at(0), 50, at(50), 150) > 0, "side by side");
+        assert_eq!(seal(at(0), 50, at(49), 150), EF_MISUSE, "one byte shared");
+        assert_eq!(seal(at(0), 50, at(0), 200), EF_MISUSE, "in place");
+        assert_eq!(seal(null, 50, at(50), 150), EF_MISUSE);
+        assert_eq!(seal(at(0), 50, null, 150), EF_MISUSE);
+        assert_eq!(seal(at(0), TOO_LONG, null, 0), EF_MISUSE);
+        assert_eq!(seal(at(0), 50, null, 0), -3);
+        assert!(seal(null, 0, at(50), 150) > 0, "an empty frame");
+        assert_eq!(ef_seal(null.cast(), 0, 1, 1, 0, at(0), 50, at(50), 150), EF_MISUSE);
+        assert_eq!(ef_seal(ada.0, 0, 1, 5, 0, at(0), 50, at(50), 150), -4, "no such codec");
+        assert_eq!(ef_seal(ada.0, 0, 1, 1, 2, at(0), 50, at(50), 150), -4, "no such kind");
+
+        let open = |frame, frame_len, out, out_cap, info| ef_open(ada.0, 0, 1, frame, frame_len, out, out_cap, info);
+        assert_eq!(open(at(0), 50, at(49), 50, at(100)), EF_MISUSE, "frame and output");
+        assert_eq!(open(at(0), 50, at(50), 50, at(49)), EF_MISUSE, "frame and info");
+        assert_eq!(open(at(0), 50, at(50), 50, at(99)), EF_MISUSE, "output and info");
+        assert_eq!(open(null, 50, at(50), 50, at(100)), EF_MISUSE);
+        assert_eq!(open(at(0), 50, null, 50, at(100)), EF_MISUSE);
+        assert_eq!(open(at(0), TOO_LONG, null, 0, null), EF_MISUSE);
+        assert_eq!(open(at(0), 50, at(50), 49, null), -6);
+        assert_eq!(ef_open(null.cast(), 0, 1, at(0), 50, at(50), 50, null), EF_MISUSE);
+        assert_eq!(ef_open(ada.0, 0, 5, at(0), 50, at(50), 50, null), -4, "no such codec");
+
+        assert_eq!(ef_session_event(ada.0, 4, 0, WALL, null, 1), EF_MISUSE);
+        assert_eq!(ef_access_token(at(0), at(31)), EF_MISUSE);
+        assert_eq!(ef_access_token(at(0), at(32)), 0);
+        assert!(ef_session_new(at(0), at(0), at(0), null, 1, 0, 0).is_null());
+    }
 }
 
 #[test]

@@ -1,0 +1,297 @@
+//! The numbers that cross the ABI: kinds of events and actions, and why a call is refused. The C header is made of them.
+//!
+//! Bodies are written as names with their lengths in bytes: `seat2` is a seat in two bytes, `{x4}*` any number of x.
+//! All numbers in bodies are big endian.
+
+use e2ee_frames::{Codec, Ended, EventError, FrameKind, OpenError, Problem, SealError};
+
+/// Any function: a null session, a null buffer that has a length, buffers that overlap, or one of more than 2^31 - 1
+/// bytes. A bug of the caller; nothing was done.
+pub const EF_MISUSE: i32 = -64;
+
+/// How a stream is coded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodecNumber {
+    /// Opus. The wire shows no kind of frame.
+    Opus = 0,
+    /// VP8.
+    Vp8 = 1,
+    /// VP9. The wire shows no kind of frame.
+    Vp9 = 2,
+    /// AV1.
+    Av1 = 3,
+    /// H.264.
+    H264 = 4,
+}
+
+impl CodecNumber {
+    const ALL: [Self; 5] = [Self::Opus, Self::Vp8, Self::Vp9, Self::Av1, Self::H264];
+
+    /// The codec of this number.
+    #[must_use]
+    pub fn codec(number: u32) -> Option<Codec> {
+        Self::ALL.into_iter().find(|codec| *codec as u32 == number).map(|codec| match codec {
+            Self::Opus => Codec::Opus,
+            Self::Vp8 => Codec::Vp8,
+            Self::Vp9 => Codec::Vp9,
+            Self::Av1 => Codec::Av1,
+            Self::H264 => Codec::H264,
+        })
+    }
+}
+
+/// Whether a frame can be decoded alone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKindNumber {
+    /// Needs frames before it. Every frame of Opus counts as one.
+    Delta = 0,
+    /// A key frame.
+    Key = 1,
+}
+
+impl FrameKindNumber {
+    /// The kind of this number.
+    #[must_use]
+    pub fn kind(number: u32) -> Option<FrameKind> {
+        let kinds = [(Self::Delta, FrameKind::Delta), (Self::Key, FrameKind::Key)];
+        kinds.into_iter().find(|(own, _)| *own as u32 == number).map(|(_, kind)| kind)
+    }
+}
+
+impl From<FrameKind> for FrameKindNumber {
+    fn from(kind: FrameKind) -> Self {
+        match kind {
+            FrameKind::Delta => Self::Delta,
+            FrameKind::Key => Self::Key,
+        }
+    }
+}
+
+/// What `ef_session_event` takes: something that happened, and the body that tells of it. The bodies of announces, keys
+/// and key requests are those of the server's binary messages without type and number.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// Time has passed. Empty body.
+    Tick = 0,
+    /// The server has let this device in: `seat2`.
+    Joined = 1,
+    /// Announces of others: `count1 {participant4 seat2 announce298 length2 display}*`.
+    Announces = 2,
+    /// These participants have left: `participant4*`.
+    Left = 3,
+    /// Keys of others: `count1 {header171 entry86}*`, cut from their key batches by the server.
+    Keys = 4,
+    /// Somebody lacks keys: `requester_seat2 count1 {join_id16 kid8}*`.
+    KeyRequest = 5,
+    /// A stream is about to send: `stream4`, which is kind + 8 * index; kind 0 is a microphone, 1 a camera, 2 a screen,
+    /// 3 the sound of a screen, 4 application data.
+    StreamOpened = 6,
+    /// A stream has stopped: `stream4`.
+    StreamClosed = 7,
+}
+
+impl EventKind {
+    const ALL: [Self; 8] = [
+        Self::Tick,
+        Self::Joined,
+        Self::Announces,
+        Self::Left,
+        Self::Keys,
+        Self::KeyRequest,
+        Self::StreamOpened,
+        Self::StreamClosed,
+    ];
+
+    /// The kind of this number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u32 == number)
+    }
+}
+
+/// The first byte of what `ef_session_poll` writes: something to send or to show. The body follows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionKind {
+    /// Send the own announce: `first1 announce298 display`. `first1` is 1 for the one that belongs into the join, 0 for
+    /// a renewal.
+    SendAnnounce = 1,
+    /// Send a key batch: `header171 entry86*`, at most 188 entries. Each entry begins with the `seat2` it is for.
+    SendKeyBatch = 2,
+    /// Ask for keys: `{join_id16 kid8}*`, at most 200. The sender of the message puts the count in front.
+    SendKeyRequest = 3,
+    /// Show this participant on the roster: `participant4 seat2 name`, the name in UTF-8 up to the end.
+    ParticipantVerified = 4,
+    /// Take this participant off the roster: `participant4`.
+    ParticipantRemoved = 5,
+    /// An open stream has a key now, media may start: `stream4`.
+    StreamReady = 6,
+    /// A key of this sender became usable: `participant4 seat2`. Retry held frames and ask for a key frame.
+    KeyInstalled = 7,
+    /// Something of this participant was refused: `participant4 problem1`; participant 2^32 - 1 if it is unknown.
+    Problem = 8,
+    /// The own key in use has changed: `generation4 step1`.
+    GenerationChanged = 9,
+    /// The session is over and its keys are erased: `reason1`. Leave, and join with a new one.
+    Ended = 10,
+}
+
+/// What `EF_ACTION_PROBLEM` says was wrong.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemNumber {
+    /// Its announce is not authentic: made with another link, for another call, or altered.
+    AnnounceRefused = 1,
+    /// Its keys were not meant for this device or were altered.
+    KeysRefused = 2,
+    /// Its clock or the own one is off by more than ten minutes.
+    ClockSkew = 3,
+    /// It gave different keys out under one name.
+    Equivocation = 4,
+}
+
+impl From<Problem> for ProblemNumber {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::AnnounceRefused => Self::AnnounceRefused,
+            Problem::KeysRefused => Self::KeysRefused,
+            Problem::ClockSkew => Self::ClockSkew,
+            Problem::Equivocation => Self::Equivocation,
+        }
+    }
+}
+
+/// What `EF_ACTION_ENDED` says was the reason: the session's counters may be used elsewhere.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedNumber {
+    /// The wall clock jumped by more than half a minute against the monotonic one.
+    ClockJumped = 1,
+    /// This is a forked copy of the process that made the session.
+    Forked = 2,
+}
+
+impl From<Ended> for EndedNumber {
+    fn from(reason: Ended) -> Self {
+        match reason {
+            Ended::ClockJumped => Self::ClockJumped,
+            Ended::Forked => Self::Forked,
+        }
+    }
+}
+
+/// Why `ef_session_event` refuses an event. Nothing changed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventRefusal {
+    /// An unknown kind, a body that does not add up, or a number out of range.
+    Malformed = -1,
+    /// The stream is open already: two senders on one stream would count frames twice.
+    StreamAlreadyOpen = -2,
+    /// Something of the call before `EF_EVENT_JOINED`.
+    NotJoined = -3,
+    /// Joined already, on another seat: that takes a new session.
+    AlreadyJoined = -4,
+    /// The session is over: see `EF_ACTION_ENDED`.
+    Ended = -7,
+}
+
+impl From<EventError> for EventRefusal {
+    fn from(error: EventError) -> Self {
+        match error {
+            EventError::Malformed => Self::Malformed,
+            EventError::StreamAlreadyOpen => Self::StreamAlreadyOpen,
+            EventError::NotJoined => Self::NotJoined,
+            EventError::AlreadyJoined => Self::AlreadyJoined,
+            EventError::Ended => Self::Ended,
+        }
+    }
+}
+
+/// Why `ef_seal` refuses a frame, which must then be dropped: it may not be sent in clear.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealRefusal {
+    /// There is no key yet: wait for `EF_ACTION_STREAM_READY`.
+    NoKey = -1,
+    /// The stream was not opened by `EF_EVENT_STREAM_OPENED`.
+    StreamNotOpen = -2,
+    /// The output is too small.
+    Buffer = -3,
+    /// An unknown codec or kind of frame, too many streams, or a frame beyond what its codec can hold.
+    Unsupported = -4,
+    /// The key has sealed as many frames as it may.
+    Exhausted = -5,
+    /// The session is over: see `EF_ACTION_ENDED`.
+    Ended = -7,
+}
+
+impl From<SealError> for SealRefusal {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::NoKey => Self::NoKey,
+            SealError::StreamNotOpen => Self::StreamNotOpen,
+            SealError::Buffer => Self::Buffer,
+            SealError::Unsupported => Self::Unsupported,
+            SealError::Exhausted => Self::Exhausted,
+            SealError::Ended => Self::Ended,
+        }
+    }
+}
+
+/// Why `ef_open` refuses a frame, which must then be dropped, or held if its key is missing. The output is zeroed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRefusal {
+    /// The key may come: the frame may be tried again after `EF_ACTION_KEY_INSTALLED`.
+    MissingKey = -1,
+    /// Not sealed by whom it claims, or altered.
+    NotAuthentic = -2,
+    /// Opened before, or too old to tell.
+    Replay = -3,
+    /// An unknown codec, or not an SFrame ciphertext in the envelope of its codec.
+    Malformed = -4,
+    /// Nobody on the roster sits where it claims to be from.
+    UnknownSender = -5,
+    /// The output is smaller than the input.
+    Buffer = -6,
+    /// The session is over: see `EF_ACTION_ENDED`.
+    Ended = -7,
+}
+
+impl From<OpenError> for OpenRefusal {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::MissingKey => Self::MissingKey,
+            OpenError::NotAuthentic => Self::NotAuthentic,
+            OpenError::Replay => Self::Replay,
+            OpenError::Malformed => Self::Malformed,
+            OpenError::UnknownSender => Self::UnknownSender,
+            OpenError::Ended => Self::Ended,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_library() {
+        for number in 0..300 {
+            assert_eq!(CodecNumber::codec(number), Codec::from_id(number));
+        }
+        for kind in [FrameKind::Delta, FrameKind::Key] {
+            assert_eq!(FrameKindNumber::kind(FrameKindNumber::from(kind) as u32), Some(kind));
+            assert_eq!(FrameKindNumber::from(kind) as u32, kind as u32);
+        }
+        assert_eq!(FrameKindNumber::kind(2), None);
+        for number in 0..8 {
+            assert_eq!(EventKind::from_number(number).map(|kind| kind as u32), Some(number));
+        }
+        assert_eq!(EventKind::from_number(8), None);
+    }
+}
