@@ -18,11 +18,14 @@ help: ## List the targets.
 ## Setting up
 
 # $(call install,COMMAND,DEBIAN PACKAGE): install the package unless the command is there.
-define install
-@command -v $(1) >/dev/null || { \
+install = $(call install_unless,command -v $(1),$(2))
+
+# $(call install_unless,CHECK,DEBIAN PACKAGE): the same for what is no command.
+define install_unless
+@$(1) >/dev/null 2>&1 || { \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; \
-	else echo "$(1) is missing. Install it, for example: apt-get install $(2)" >&2; exit 1; fi; \
-	command -v apt-get >/dev/null || { echo "$(1) is missing, and this is no Debian: install $(2)" >&2; exit 1; }; \
+	else echo "Missing: $(2). Install it, for example: apt-get install $(2)" >&2; exit 1; fi; \
+	command -v apt-get >/dev/null || { echo "Missing, and this is no Debian: $(2)" >&2; exit 1; }; \
 	echo "Installing $(2)"; \
 	$$sudo apt-get update -qq; \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
@@ -75,11 +78,25 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-c test-web test-browsers ## Pass all tests.
+test: test-rust test-c test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
 	cargo test --locked --workspace
+
+PYTHON := $(TARGET)/python/bin/python -B
+
+.PHONY: test-python
+test-python: setup $(TARGET)/python/installed ## Check the frame encryption against a Python device of its own.
+	cargo build --locked --package e2ee-frames-ffi
+	$(PYTHON) e2ee-frames/vectors/check.py
+	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
+
+$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
+	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 FFI := e2ee-frames/ffi
 FFI_LIBRARY := $(TARGET)/debug/libe2ee_frames_ffi.a
@@ -158,3 +175,11 @@ header: ## Regenerate the C header of e2ee-frames.
 .PHONY: vectors
 vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
 	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
+
+.PHONY: vectors
+vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
+	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
+
+.PHONY: header
+header: ## Regenerate the C header of e2ee-frames.
+	UPDATE=1 cargo test -p e2ee-frames-ffi --test header

@@ -136,7 +136,8 @@ impl Scene {
     pub(super) fn run() -> Self {
         let mut scene =
             Self { now: 0, devices: Vec::new(), present: Vec::new(), batches: Vec::new(), frames: Vec::new() };
-        // With seat 0 and generation 0, a KID of the camera has zero bytes, which H.264 must escape.
+        // With seat 0 and generation 0, the camera's KID ends in two zero bytes: H.264 must escape counters that begin
+        // with 01 or 03.
         scene.join("Ada", 10, 0);
         scene.join("Béla", 11, 2_749);
         scene.open_stream(ADA, StreamId::MICROPHONE);
@@ -151,6 +152,8 @@ impl Scene {
         scene.seal(ADA, Codec::Vp8, FrameKind::Delta, 20);
         scene.skip(ADA, Codec::H264, 247);
         scene.seal(ADA, Codec::H264, FrameKind::Key, 20);
+        scene.skip(ADA, Codec::H264, 511);
+        scene.seal(ADA, Codec::H264, FrameKind::Delta, 20);
         scene.seal(BELA, Codec::Opus, FrameKind::Delta, 40);
 
         scene.wait(2_000);
