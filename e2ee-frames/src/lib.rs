@@ -36,6 +36,8 @@ mod random;
 mod session;
 pub mod sframe;
 mod sorted;
+#[cfg(test)]
+mod vectors;
 
 pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};
