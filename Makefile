@@ -175,11 +175,3 @@ header: ## Regenerate the C header of e2ee-frames.
 .PHONY: vectors
 vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
 	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
-
-.PHONY: vectors
-vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
-	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
-
-.PHONY: header
-header: ## Regenerate the C header of e2ee-frames.
-	UPDATE=1 cargo test -p e2ee-frames-ffi --test header
