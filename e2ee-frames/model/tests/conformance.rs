@@ -5,6 +5,8 @@
 //! is hostile as in the model: leaves and requests are invented, messages repeated, reordered and withheld, and devices
 //! sleep through their timers.
 
+#![allow(clippy::unwrap_used)]
+
 use e2ee_frames::{
     Action as Real, Codec, Event as RealEvent, FrameKind, OpenError, ParticipantId, Seat, Session, SessionConfig,
     StreamId, Timing, codec,

@@ -1,5 +1,7 @@
 //! Runs the checker and prints what it saw.
 
+#![allow(clippy::print_stdout, dead_code)]
+
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::{fmt::Debug, hash::Hash, time::Instant};
 
