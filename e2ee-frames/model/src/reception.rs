@@ -219,7 +219,7 @@ impl Device {
         }
         if self.roster.contains_key(&from) {
             self.others.entry(from).or_default().install(protocol, now, epoch);
-        } else if protocol.has(Rule::Hold) {
+        } else {
             self.held.push(held);
         }
     }
