@@ -232,6 +232,10 @@ impl Device {
         };
         match opened {
             Ok(()) => Outcome::Opened,
+            Err(Missing::Failed(Outcome::NotAuthentic)) => {
+                self.want_key(protocol, now, frame.from);
+                Outcome::NotAuthentic
+            }
             Err(Missing::Failed(outcome)) => outcome,
             Err(Missing::NoKey { ask: false }) => Outcome::MissingKey,
             Err(Missing::NoKey { ask: true } | Missing::NoSender) => self.want_key(protocol, now, frame.from),

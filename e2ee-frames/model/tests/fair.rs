@@ -88,13 +88,10 @@ fn without_requests_a_lost_key_stays_lost() {
 }
 
 /// A frame tells eight generations apart, two here. Who lost as many in a row, while the sender was muted and so no frame
-/// could tell, takes the next frame for one of the generation it has, finds it not authentic, and does not ask.
+/// could tell, takes the next frame for one of the generation it has, finds it not authentic, and asks all the same.
 #[test]
-fn as_many_lost_generations_as_frames_tell_apart_go_unnoticed() {
+fn as_many_lost_generations_as_frames_tell_apart_are_asked_for() {
     let protocol = Protocol { sizes: Sizes { generations: 2, ..SIZES }, ..PROTOCOL };
     let call = Fair { protocol, devices: 4, present: 4, leaves: 2, switches: 1, quiet_from: 3, ..THREE };
-    let moves = counterexample("two generations apart, two lost", call.clone(), IN_THE_END);
-    let lost = moves.iter().filter(|step| matches!(step, Move::Lose(Message::Keys(_)))).count();
-    assert_eq!(lost, 2, "one loss alone is not enough");
-    explore("two generations apart, one lost", Fair { losses: 1, ..call }, &[ASKED]);
+    explore("two generations apart, two lost", call, &[ASKED]);
 }

@@ -184,13 +184,15 @@ impl<P: Primitives> Session<P> {
 
     /// Uses the pending key from now on. The one before is erased.
     fn switch(&mut self) {
-        let Some(Pending { key, again, .. }) = self.own.pending.take() else { return };
+        let Some(Pending { key, again, use_at }) = self.own.pending.take() else { return };
         for member in self.roster.iter_mut() {
             member.has_current = core::mem::replace(&mut member.has_pending, false);
         }
         self.put_in_use(key);
         if again {
-            self.rotate(Reason::Leave, switch_window(self.devices()));
+            // The second window began when the first was over, however late that is noticed.
+            let late = self.now.saturating_sub(use_at);
+            self.rotate(Reason::Leave, switch_window(self.devices()).saturating_sub(late));
         }
     }
 
