@@ -1,0 +1,40 @@
+//! Envelopes: what is located lies in the frame, what is unescaped escapes to the same again, and what goes in comes out.
+
+use crate::script::Script;
+use e2ee_frames::{Codec, FrameKind, codec, hazmat};
+
+/// The target: a codec, a kind, and bytes that are once a frame and once its content.
+pub fn run(data: &[u8]) {
+    let mut script = Script(data);
+    let (Some(codec), Some(kind)) = (script.codec(), script.byte()) else { return };
+    let kind = if kind % 2 == 0 { FrameKind::Delta } else { FrameKind::Key };
+    unwrap(codec, script.0);
+    round_trip(codec, kind, script.0);
+}
+
+/// The kind and the content of a frame.
+fn unwrap(codec: Codec, frame: &[u8]) -> Option<(FrameKind, Vec<u8>)> {
+    let located = codec::locate(codec, frame).ok()?;
+    let escaped = frame.get(located.range.clone()).expect("inside the frame");
+    let mut content = escaped.to_vec();
+    let length = codec::unescape(codec, &mut content).ok()?;
+    content.truncate(length);
+    assert_eq!(content.len(), length, "unescaping does not lengthen");
+    let again = hazmat::wrap(codec, located.kind, &content).expect("it was in an envelope");
+    let relocated = codec::locate(codec, &again).expect("an envelope");
+    assert_eq!(relocated.kind, located.kind);
+    assert_eq!(&again[relocated.range], escaped, "one content has one form");
+    Some((located.kind, content))
+}
+
+fn round_trip(codec: Codec, kind: FrameKind, content: &[u8]) {
+    let frame = hazmat::wrap(codec, kind, content).expect("short enough");
+    assert!(frame.len() <= codec::max_sealed_bytes(codec, content.len()));
+    assert_eq!(unwrap(codec, &frame), Some((codec.shown(kind), content.to_vec())));
+    if codec == Codec::H264 {
+        let escaped = codec::locate(codec, &frame).expect("an envelope").range;
+        let unit = &frame[escaped.start..];
+        let start_code = unit.windows(3).any(|window| matches!(window, [0, 0, 0..=2]));
+        assert!(!start_code, "no start code inside a unit");
+    }
+}
