@@ -2,6 +2,7 @@
 
 use crate::script::Script;
 use e2ee_frames::{Codec, FrameKind, codec, hazmat};
+use std::ops::Range;
 
 /// The target: a codec, a kind, and bytes that are once a frame and once its content.
 pub fn run(data: &[u8]) {
@@ -23,8 +24,21 @@ fn unwrap(codec: Codec, frame: &[u8]) -> Option<(FrameKind, Vec<u8>)> {
     let again = hazmat::wrap(codec, located.kind, &content).expect("it was in an envelope");
     let relocated = codec::locate(codec, &again).expect("an envelope");
     assert_eq!(relocated.kind, located.kind);
-    assert_eq!(&again[relocated.range], escaped, "one content has one form");
+    assert_eq!(&again[relocated.range.clone()], escaped, "one content has one form");
+    let around =
+        |frame: &[u8], range: &Range<usize>| (constant(codec, &frame[..range.start]), frame[range.end..].to_vec());
+    assert_eq!(around(frame, &located.range), around(&again, &relocated.range), "an envelope is constant");
     Some((located.kind, content))
+}
+
+/// What stands before the content, without what a depacketizer may have changed: AV1's temporal delimiter, and the
+/// zeros of H.264's start codes.
+fn constant(codec: Codec, prefix: &[u8]) -> Vec<u8> {
+    match codec {
+        Codec::Av1 => prefix.strip_prefix(&[0x12, 0x00]).unwrap_or(prefix).to_vec(),
+        Codec::H264 => prefix.iter().copied().filter(|byte| *byte != 0).collect(),
+        _ => prefix.to_vec(),
+    }
 }
 
 fn round_trip(codec: Codec, kind: FrameKind, content: &[u8]) {

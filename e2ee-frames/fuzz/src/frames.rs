@@ -5,7 +5,7 @@ use crate::{
     script::Script,
     stage::{ADA, ADA_SEAT, START, STREAM, Stage, drain, seal},
 };
-use e2ee_frames::{Codec, FrameKind};
+use e2ee_frames::{Codec, FrameKind, codec, hazmat};
 
 /// A frame that may open, once.
 struct Sealed {
@@ -31,8 +31,10 @@ pub fn run(data: &[u8]) {
         sealed.push(Sealed { codec, kind, content, opened: false });
     }
     while let Some(codec) = script.codec() {
-        let genuine: Vec<_> = frames.iter().map(Vec::as_slice).collect();
-        open(&mut stage, codec, script.edit(&genuine), &mut sealed);
+        let rewrapped = frames.iter().zip(&sealed).flat_map(|(frame, sealed)| rewrap(frame, sealed.codec, codec));
+        let nearly: Vec<_> = frames.iter().cloned().chain(rewrapped).collect();
+        let nearly: Vec<_> = nearly.iter().map(Vec::as_slice).collect();
+        open(&mut stage, codec, script.edit(&nearly), &mut sealed);
         drain(&mut stage.bob);
     }
     // Those that opened before are refused as replayed.
@@ -41,6 +43,15 @@ pub fn run(data: &[u8]) {
         open(&mut stage, codec, frame, &mut sealed);
     }
     assert!(sealed.iter().all(|sealed| sealed.opened), "every genuine frame opens");
+}
+
+/// The ciphertext of a frame in the envelopes of a codec: as another kind, or as of another codec.
+fn rewrap(frame: &[u8], of: Codec, codec: Codec) -> [Vec<u8>; 2] {
+    let located = codec::locate(of, frame).expect("a genuine frame");
+    let mut content = frame.get(located.range).expect("inside the frame").to_vec();
+    let length = codec::unescape(of, &mut content).expect("a genuine frame");
+    content.truncate(length);
+    [FrameKind::Delta, FrameKind::Key].map(|kind| hazmat::wrap(codec, kind, &content).expect("short enough"))
 }
 
 fn open(stage: &mut Stage, codec: Codec, mut frame: Vec<u8>, sealed: &mut [Sealed]) {
