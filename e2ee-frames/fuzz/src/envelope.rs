@@ -4,13 +4,14 @@ use crate::script::Script;
 use e2ee_frames::{Codec, FrameKind, codec, hazmat};
 use std::ops::Range;
 
-/// The target: a codec, a kind, and bytes that are once a frame and once its content.
+/// The target: a codec, a kind, half a length, a content, and an edit of the frame with it.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
-    let (Some(codec), Some(kind)) = (script.codec(), script.byte()) else { return };
+    let (Some(codec), Some(kind), Some(half)) = (script.codec(), script.byte(), script.byte()) else { return };
     let kind = if kind % 2 == 0 { FrameKind::Delta } else { FrameKind::Key };
-    unwrap(codec, script.0);
-    round_trip(codec, kind, script.0);
+    let content = script.bytes(2 * usize::from(half));
+    let frame = round_trip(codec, kind, content);
+    unwrap(codec, &script.edit(&[&frame, content]));
 }
 
 /// The kind and the content of a frame.
@@ -41,7 +42,7 @@ fn constant(codec: Codec, prefix: &[u8]) -> Vec<u8> {
     }
 }
 
-fn round_trip(codec: Codec, kind: FrameKind, content: &[u8]) {
+fn round_trip(codec: Codec, kind: FrameKind, content: &[u8]) -> Vec<u8> {
     let frame = hazmat::wrap(codec, kind, content).expect("short enough");
     assert!(frame.len() <= codec::max_sealed_bytes(codec, content.len()));
     assert_eq!(unwrap(codec, &frame), Some((codec.shown(kind), content.to_vec())));
@@ -51,4 +52,5 @@ fn round_trip(codec: Codec, kind: FrameKind, content: &[u8]) {
         let start_code = unit.windows(3).any(|window| matches!(window, [0, 0, 0..=2]));
         assert!(!start_code, "no start code inside a unit");
     }
+    frame
 }
