@@ -18,11 +18,14 @@ help: ## List the targets.
 ## Setting up
 
 # $(call install,COMMAND,DEBIAN PACKAGE): install the package unless the command is there.
-define install
-@command -v $(1) >/dev/null || { \
+install = $(call install_unless,command -v $(1),$(2))
+
+# $(call install_unless,CHECK,DEBIAN PACKAGE): the same for what is no command.
+define install_unless
+@$(1) >/dev/null 2>&1 || { \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; \
-	else echo "$(1) is missing. Install it, for example: apt-get install $(2)" >&2; exit 1; fi; \
-	command -v apt-get >/dev/null || { echo "$(1) is missing, and this is no Debian: install $(2)" >&2; exit 1; }; \
+	else echo "Missing: $(2). Install it, for example: apt-get install $(2)" >&2; exit 1; fi; \
+	command -v apt-get >/dev/null || { echo "Missing, and this is no Debian: $(2)" >&2; exit 1; }; \
 	echo "Installing $(2)"; \
 	$$sudo apt-get update -qq; \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; }
@@ -75,11 +78,25 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-c test-fuzz test-web test-browsers ## Pass all tests.
+test: test-rust test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
 	cargo test --locked --workspace
+
+PYTHON := $(TARGET)/python/bin/python -B
+
+.PHONY: test-python
+test-python: setup $(TARGET)/python/installed ## Check the frame encryption against a Python device of its own.
+	cargo build --locked --package e2ee-frames-ffi
+	$(PYTHON) e2ee-frames/vectors/check.py
+	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
+
+$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
+	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
 
 FFI := e2ee-frames/ffi
 FFI_LIBRARY := $(TARGET)/debug/libe2ee_frames_ffi.a
@@ -118,9 +135,23 @@ test-browsers: setup-browsers web ## Call between real browsers through the buil
 	cargo build --locked
 	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e
 
+.PHONY: verify
+verify: $(TARGET)/verifpal/bin/verifpal ## Check the formal models of the key protocol.
+	VERIFPAL=$(abspath $<) e2ee-frames/formal/verify
+
+# A tool of its own (GPL-3.0, never linked), which wants a newer Rust than this project.
+$(TARGET)/verifpal/bin/verifpal:
+	@command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs" >&2; exit 1; }
+	rustup toolchain install 1.98 --profile minimal --no-self-update
+	cargo +1.98 install --quiet --locked verifpal --version 1.6.7 --root $(TARGET)/verifpal --target-dir $(TARGET)/verifpal/build
+
 .PHONY: bench
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
+
+.PHONY: bench-browsers
+bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Compare wasm and WebCrypto in both browsers.
+	cd $(WEB) && npm run --silent bench:browsers
 
 # All tests of the C ABI that are in Rust run, ciphers included: about two minutes. Not run: the header's, which starts
 # cargo; and what is compiled for wasm only, which Miri cannot interpret.
@@ -189,3 +220,7 @@ types: ## Regenerate the TypeScript types of the wire messages.
 .PHONY: header
 header: ## Regenerate the C header of e2ee-frames.
 	UPDATE=1 cargo test -p e2ee-frames-ffi --test header
+
+.PHONY: vectors
+vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
+	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors

@@ -36,6 +36,8 @@ mod random;
 mod session;
 pub mod sframe;
 mod sorted;
+#[cfg(test)]
+mod vectors;
 
 pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};
@@ -44,5 +46,6 @@ pub use random::Random;
 #[cfg(feature = "external-cipher")]
 pub use session::external;
 pub use session::{
-    Action, Event, EventError, OpenError, Opened, Problem, SealError, Session, SessionConfig, SessionError, Timing,
+    Action, Ended, Event, EventError, OpenError, Opened, Problem, SealError, Session, SessionConfig, SessionError,
+    Timing,
 };

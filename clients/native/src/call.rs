@@ -11,7 +11,7 @@ use crate::{
     signaling::{Incoming, Signaling, SignalingError},
     tls::Trust,
 };
-use e2ee_frames::{Action, Event, EventError, Problem, SessionError, StreamId};
+use e2ee_frames::{Action, Ended, Event, EventError, Problem, SessionError, StreamId};
 use std::collections::VecDeque;
 use tacet_proto::{
     ClientMessage, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
@@ -54,6 +54,9 @@ pub enum CallError {
     /// An event that does not fit the session.
     #[error(transparent)]
     Event(#[from] EventError),
+    /// The session is over: leave, and join anew.
+    #[error("the session is over: {0:?}")]
+    Ended(Ended),
     /// The server refuses the request.
     #[error("the server refuses: {code:?}: {detail}")]
     Refused {
@@ -241,8 +244,11 @@ impl Call {
     }
 
     fn tick(&mut self) -> Result<(), CallError> {
-        self.keys.handle(Event::Tick)?;
-        self.run_actions()
+        match self.keys.handle(Event::Tick) {
+            // An action says why.
+            Ok(()) | Err(EventError::Ended) => self.run_actions(),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Tells the server this client's half of the media path.
@@ -375,6 +381,7 @@ impl Call {
                     problem,
                 },
                 Action::GenerationChanged { .. } => continue,
+                Action::Ended(reason) => return Err(CallError::Ended(reason)),
             };
             // The session and the roster both tell of a leave.
             if self.ready.back() != Some(&event) {

@@ -301,6 +301,10 @@ export class Connection extends Emitter<ConnectionEvents> {
         break;
       case "key-installed":
         break;
+      case "ended":
+        // The machine slept, or its clock jumped: the others have rotated this session out, so join with a new one.
+        this.#lose(new TacetError("server-unreachable", "The clock of this device jumped; joining again."));
+        break;
     }
   }
 

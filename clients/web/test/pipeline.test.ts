@@ -1,5 +1,5 @@
-import { beforeEach, describe, expect, it } from "vitest";
-import type { FrameEngine, OpenedFrame } from "../src/worker/engine.ts";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import type { FrameEngine, OpenedFrame, Soon } from "../src/worker/engine.ts";
 import { type EncodedFrame, HOLD_FRAMES, HOLD_MS, Opener, Sealer } from "../src/worker/pipeline.ts";
 
 const MISSING = -1;
@@ -23,7 +23,7 @@ class FakeEngine implements FrameEngine {
     this.calls.push({ now, stream, codec, key });
     return this.sealFailure ?? new Uint8Array([...new Uint8Array(frame), 0xff]).buffer;
   }
-  open(_now: number, _codec: number, frame: ArrayBuffer): OpenedFrame | number {
+  open(_now: number, _codec: number, frame: ArrayBuffer): Soon<OpenedFrame | number> {
     const bytes = new Uint8Array(frame);
     const sender = bytes.at(-1) ?? 0;
     if (sender === 0xee) return -2;
@@ -42,20 +42,20 @@ beforeEach(() => {
 });
 
 describe("a sealer", () => {
-  it("seals in place, telling the stream, the codec and whether it is a key frame", () => {
+  it("seals in place, telling the stream, the codec and whether it is a key frame", async () => {
     const sealer = new Sealer(engine, "sv", "vp8", 1);
     const video: EncodedFrame = { data: new Uint8Array([1, 2]).buffer, type: "key" };
-    expect(sealer.push(video, 7)).toBe(true);
+    expect(await sealer.push(video, 7)).toBe(true);
     expect(new Uint8Array(video.data)).toEqual(new Uint8Array([1, 2, 0xff]));
     expect(engine.calls).toEqual([{ now: 7, stream: 1, codec: 1, key: true }]);
     expect(sealer.counters).toMatchObject({ framesIn: 1, framesOut: 1, failures: {} });
   });
 
-  it("drops a frame that it cannot seal, for whatever reason, and counts it", () => {
+  it("drops a frame that it cannot seal, for whatever reason, and counts it", async () => {
     const sealer = new Sealer(engine, "sa", "opus", 0);
     for (const failure of [-1, -2, -3, -4, -5, -99]) {
       engine.sealFailure = failure;
-      expect(sealer.push(frame(1), 0)).toBe(false);
+      expect(await sealer.push(frame(1), 0)).toBe(false);
     }
     expect(sealer.counters).toMatchObject({ framesIn: 6, framesOut: 0 });
     expect(sealer.counters.failures).toEqual({
@@ -83,69 +83,96 @@ describe("an opener", () => {
     });
   });
 
-  it("passes what it opens, and says once whose it is", () => {
+  it("passes what it opens, and says once whose it is", async () => {
     engine.keys.add(5).add(6);
-    for (const [index, sender] of [5, 5, 6, 6, 5].entries()) opener.push(frame(index, sender), index);
+    for (const [index, sender] of [5, 5, 6, 6, 5].entries()) await opener.push(frame(index, sender), index);
     expect(passed).toEqual([0, 1, 2, 3, 4]);
     expect(log).toEqual(["p5 s1", "p6 s1", "p5 s1"]);
   });
 
-  it("never passes what is not authentic", () => {
-    opener.push(frame(1, 0xee), 0);
-    opener.push(frame(), 0);
+  it("never passes what is not authentic", async () => {
+    await opener.push(frame(1, 0xee), 0);
+    await opener.push(frame(), 0);
     expect(passed).toEqual([]);
     expect(opener.counters.failures).toEqual({ "not-authentic": 1 });
   });
 
-  it("holds frames until their key arrives, and passes them in order", () => {
-    for (let i = 0; i < 3; i += 1) opener.push(frame(i, 5), i * 10);
+  it("holds frames until their key arrives, and passes them in order", async () => {
+    for (let i = 0; i < 3; i += 1) await opener.push(frame(i, 5), i * 10);
     expect(passed).toEqual([]);
     engine.keys.add(5);
-    opener.retry(100);
+    await opener.retry(100);
     expect(passed).toEqual([0, 1, 2]);
     expect(log).toEqual(["p5 s1"]);
     expect(opener.counters.failures).toEqual({});
   });
 
-  it("drops what it held too long, and then asks for a key frame", () => {
-    opener.push(frame(0, 5), 0);
-    opener.push(frame(1, 5), HOLD_MS);
+  it("drops what it held too long, and then asks for a key frame", async () => {
+    await opener.push(frame(0, 5), 0);
+    await opener.push(frame(1, 5), HOLD_MS);
     engine.keys.add(5);
-    opener.retry(HOLD_MS + 1);
+    await opener.retry(HOLD_MS + 1);
     expect(passed).toEqual([1]);
     expect(log).toEqual(["p5 s1", "key frame"]);
     expect(opener.counters.failures).toEqual({ "missing-key": 1 });
   });
 
-  it("holds a bounded number of frames, the latest", () => {
-    for (let i = 0; i < HOLD_FRAMES + 10; i += 1) opener.push(frame(i, 5), 0);
+  it("holds a bounded number of frames, the latest", async () => {
+    for (let i = 0; i < HOLD_FRAMES + 10; i += 1) await opener.push(frame(i, 5), 0);
     engine.keys.add(5);
-    opener.retry(0);
+    await opener.retry(0);
     expect(passed).toHaveLength(HOLD_FRAMES);
     expect(passed[0]).toBe(10);
     expect(opener.counters.failures).toEqual({ "missing-key": 10 });
   });
 
-  it("gives up on held frames when a later one opens", () => {
-    opener.push(frame(0, 5), 0);
+  it("gives up on held frames when a later one opens", async () => {
+    await opener.push(frame(0, 5), 0);
     engine.keys.add(6);
-    opener.push(frame(1, 6), 1);
+    await opener.push(frame(1, 6), 1);
     expect(passed).toEqual([1]);
     expect(log).toEqual(["p6 s1", "key frame"]);
     engine.keys.add(5);
-    opener.retry(2);
+    await opener.retry(2);
     expect(passed).toEqual([1]);
   });
 
-  it("keeps holding what another key than the one that arrived would open", () => {
-    opener.push(frame(0, 5), 0);
-    opener.push(frame(1, 6), 0);
+  it("keeps holding what another key than the one that arrived would open", async () => {
+    await opener.push(frame(0, 5), 0);
+    await opener.push(frame(1, 6), 0);
     engine.keys.add(5);
-    opener.retry(1);
+    await opener.retry(1);
     expect(passed).toEqual([0]);
     engine.keys.add(6);
-    opener.retry(2);
+    await opener.retry(2);
     expect(passed).toEqual([0, 1]);
+    expect(opener.counters.failures).toEqual({});
+  });
+
+  it("keeps the order of frames that take a while to open, whatever arrives meanwhile", async () => {
+    engine.keys.add(6);
+    const waiting: (() => void)[] = [];
+    const open = engine.open.bind(engine);
+    vi.spyOn(engine, "open").mockImplementation(async (...frame) => {
+      await new Promise<void>((resolve) => void waiting.push(resolve));
+      return open(...frame);
+    });
+    const held = opener.push(frame(0, 5), 0);
+    await vi.waitFor(() => expect(waiting).toHaveLength(1));
+    waiting.shift()?.();
+    await held;
+
+    engine.keys.add(5);
+    const work = [opener.retry(1), opener.push(frame(1, 5), 1), opener.retry(1), opener.push(frame(2, 6), 1)];
+    for (let done = 0; done < 3; done += 1) {
+      // One at a time: the next begins when this one has ended.
+      await vi.waitFor(() => expect(waiting).toHaveLength(1));
+      expect(passed).toHaveLength(done);
+      waiting.shift()?.();
+    }
+    await Promise.all(work);
+    expect(passed).toEqual([0, 1, 2]);
+    expect(opener.counters).toMatchObject({ framesIn: 3, framesOut: 3 });
     expect(opener.counters.failures).toEqual({});
   });
 });

@@ -86,6 +86,8 @@ typedef enum {
   EF_ACTION_PROBLEM = 8,
   /// The own key in use has changed: `generation4 step1`.
   EF_ACTION_GENERATION_CHANGED = 9,
+  /// The session is over and its keys are erased: `reason1`. Leave, and join with a new one.
+  EF_ACTION_ENDED = 10,
 } ef_action;
 
 /// What `EF_ACTION_PROBLEM` says was wrong.
@@ -100,6 +102,14 @@ typedef enum {
   EF_PROBLEM_EQUIVOCATION = 4,
 } ef_problem;
 
+/// What `EF_ACTION_ENDED` says was the reason: the session's counters may be used elsewhere.
+typedef enum {
+  /// The wall clock jumped by more than half a minute against the monotonic one.
+  EF_ENDED_CLOCK_JUMPED = 1,
+  /// This is a forked copy of the process that made the session.
+  EF_ENDED_FORKED = 2,
+} ef_ended;
+
 /// Why `ef_session_event` refuses an event. Nothing changed.
 typedef enum {
   /// An unknown kind, a body that does not add up, or a number out of range.
@@ -110,6 +120,8 @@ typedef enum {
   EF_EVENT_ERROR_NOT_JOINED = -3,
   /// Joined already, on another seat: that takes a new session.
   EF_EVENT_ERROR_ALREADY_JOINED = -4,
+  /// The session is over: see `EF_ACTION_ENDED`.
+  EF_EVENT_ERROR_ENDED = -7,
 } ef_event_error;
 
 /// Why `ef_seal` refuses a frame, which must then be dropped: it may not be sent in clear.
@@ -124,6 +136,8 @@ typedef enum {
   EF_SEAL_ERROR_UNSUPPORTED = -4,
   /// The key has sealed as many frames as it may.
   EF_SEAL_ERROR_EXHAUSTED = -5,
+  /// The session is over: see `EF_ACTION_ENDED`.
+  EF_SEAL_ERROR_ENDED = -7,
 } ef_seal_error;
 
 /// Why `ef_open` refuses a frame, which must then be dropped, or held if its key is missing. The output is zeroed.
@@ -140,6 +154,8 @@ typedef enum {
   EF_OPEN_ERROR_UNKNOWN_SENDER = -5,
   /// The output is smaller than the input.
   EF_OPEN_ERROR_BUFFER = -6,
+  /// The session is over: see `EF_ACTION_ENDED`.
+  EF_OPEN_ERROR_ENDED = -7,
 } ef_open_error;
 
 /// A device in a call. Made by `ef_session_new`, freed by `ef_session_free`; what is inside is not for C.

@@ -3,7 +3,7 @@
 //! Bodies are written as names with their lengths in bytes: `seat2` is a seat in two bytes, `{x4}*` any number of x.
 //! All numbers in bodies are big endian.
 
-use e2ee_frames::{Codec, EventError, FrameKind, OpenError, Problem, SealError};
+use e2ee_frames::{Codec, Ended, EventError, FrameKind, OpenError, Problem, SealError};
 
 /// Any function: a null session, a null buffer that has a length, buffers that overlap, or one of more than 2^31 - 1
 /// bytes. A bug of the caller; nothing was done.
@@ -135,6 +135,8 @@ pub enum ActionKind {
     Problem = 8,
     /// The own key in use has changed: `generation4 step1`.
     GenerationChanged = 9,
+    /// The session is over and its keys are erased: `reason1`. Leave, and join with a new one.
+    Ended = 10,
 }
 
 /// What `EF_ACTION_PROBLEM` says was wrong.
@@ -162,6 +164,25 @@ impl From<Problem> for ProblemNumber {
     }
 }
 
+/// What `EF_ACTION_ENDED` says was the reason: the session's counters may be used elsewhere.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedNumber {
+    /// The wall clock jumped by more than half a minute against the monotonic one.
+    ClockJumped = 1,
+    /// This is a forked copy of the process that made the session.
+    Forked = 2,
+}
+
+impl From<Ended> for EndedNumber {
+    fn from(reason: Ended) -> Self {
+        match reason {
+            Ended::ClockJumped => Self::ClockJumped,
+            Ended::Forked => Self::Forked,
+        }
+    }
+}
+
 /// Why `ef_session_event` refuses an event. Nothing changed.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +195,8 @@ pub enum EventRefusal {
     NotJoined = -3,
     /// Joined already, on another seat: that takes a new session.
     AlreadyJoined = -4,
+    /// The session is over: see `EF_ACTION_ENDED`.
+    Ended = -7,
 }
 
 impl From<EventError> for EventRefusal {
@@ -183,6 +206,7 @@ impl From<EventError> for EventRefusal {
             EventError::StreamAlreadyOpen => Self::StreamAlreadyOpen,
             EventError::NotJoined => Self::NotJoined,
             EventError::AlreadyJoined => Self::AlreadyJoined,
+            EventError::Ended => Self::Ended,
         }
     }
 }
@@ -201,6 +225,8 @@ pub enum SealRefusal {
     Unsupported = -4,
     /// The key has sealed as many frames as it may.
     Exhausted = -5,
+    /// The session is over: see `EF_ACTION_ENDED`.
+    Ended = -7,
 }
 
 impl From<SealError> for SealRefusal {
@@ -211,6 +237,7 @@ impl From<SealError> for SealRefusal {
             SealError::Buffer => Self::Buffer,
             SealError::Unsupported => Self::Unsupported,
             SealError::Exhausted => Self::Exhausted,
+            SealError::Ended => Self::Ended,
         }
     }
 }
@@ -231,6 +258,8 @@ pub enum OpenRefusal {
     UnknownSender = -5,
     /// The output is smaller than the input.
     Buffer = -6,
+    /// The session is over: see `EF_ACTION_ENDED`.
+    Ended = -7,
 }
 
 impl From<OpenError> for OpenRefusal {
@@ -241,6 +270,7 @@ impl From<OpenError> for OpenRefusal {
             OpenError::Replay => Self::Replay,
             OpenError::Malformed => Self::Malformed,
             OpenError::UnknownSender => Self::UnknownSender,
+            OpenError::Ended => Self::Ended,
         }
     }
 }

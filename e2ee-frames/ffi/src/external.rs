@@ -140,7 +140,7 @@ pub unsafe extern "C" fn ef_open_begin(
         Ok(Some(Opening { job: cipher, ctr, participant, stream, kind, range })) => {
             let seat = Kid::unpack(cipher.key.kid).map_or(0, |kid| usize::from(kid.seat.0));
             let words = [range.start, range.len(), 0, participant.0 as usize, seat, stream.0 as usize, kind as usize];
-            i32::from(write(job, &cipher, ctr, words).is_some())
+            write(job, &cipher, ctr, words).map_or(EF_MISUSE, |()| 1)
         }
         Ok(None) => 0,
         Err(error) => OpenRefusal::from(error) as i32,

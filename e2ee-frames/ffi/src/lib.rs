@@ -18,6 +18,8 @@ mod session;
 
 mod frames;
 
+#[cfg(target_family = "wasm")]
+mod erase;
 // Native code keeps its keys, so these exports are not in the header.
 /// cbindgen:ignore
 #[cfg(target_family = "wasm")]

@@ -73,6 +73,8 @@ pub unsafe extern "C" fn ef_session_free(session: *mut Handle) {
     if !session.is_null() {
         // SAFETY: by contract it is a box that nobody else holds.
         drop(unsafe { Box::from_raw(session) });
+        #[cfg(target_family = "wasm")]
+        crate::erase::stack();
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events and actions as bytes: a kind, then a body. [`EventKind`] and [`ActionKind`] say what the bodies hold.
 
-use crate::codes::{ActionKind, EventKind, ProblemNumber};
+use crate::codes::{ActionKind, EndedNumber, EventKind, ProblemNumber};
 use e2ee_frames::{Action, Event, EventError, ParticipantId, Seat, Session, StreamId};
 
 /// Hands an event to a session.
@@ -61,6 +61,7 @@ pub fn encode(action: &Action) -> Vec<u8> {
         Action::GenerationChanged { generation, step } => {
             with(ActionKind::GenerationChanged, &[&generation.to_be_bytes(), &[*step]])
         }
+        Action::Ended(reason) => with(ActionKind::Ended, &[&[EndedNumber::from(*reason) as u8]]),
     }
 }
 

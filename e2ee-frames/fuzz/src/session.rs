@@ -6,7 +6,7 @@ use crate::{
     script::Script,
     stage::{MAX_ACTION_BYTES, START, Stage, drain, seal, wall},
 };
-use e2ee_frames::{Codec, FrameKind, Session};
+use e2ee_frames::{Action, Codec, FrameKind, Session};
 use e2ee_frames_ffi::{
     codes::{ActionKind, EventKind},
     wire,
@@ -15,7 +15,10 @@ use e2ee_frames_ffi::{
 /// Numbers of a script beyond those of events.
 const OPEN: u8 = 8;
 const SEAL: u8 = 9;
-const KINDS: u8 = 11;
+/// The wall clock jumps, which ends the session: its keys may be in use elsewhere.
+const JUMP: u8 = 10;
+/// With one that is no kind at all.
+const KINDS: u8 = 12;
 
 /// The target: kinds of events, each with how much later it happens and an edit of a genuine body.
 pub fn run(data: &[u8]) {
@@ -27,7 +30,7 @@ pub fn run(data: &[u8]) {
         .map(|(frame, _)| frame)
         .collect();
     let mut opened = [false; 3];
-    let mut now = START;
+    let (mut now, mut jumped, mut over) = (START, 0, false);
     while let (Some(kind), Some(later)) = (script.byte(), script.byte()) {
         // From milliseconds to an hour, so that everything expires within one input.
         now += u64::from(later) * u64::from(later) * 50;
@@ -40,9 +43,14 @@ pub fn run(data: &[u8]) {
                     let number = content.first().map_or(usize::MAX, |number| usize::from(*number));
                     let once = opened.get_mut(number).expect("a frame of Ada");
                     assert!(content == [number as u8; 9] && !std::mem::replace(once, true), "opened twice");
+                    assert!(!over, "opened after its end");
                 }
             }
-            SEAL => drop(seal(&mut stage.bob, now, Codec::H264, FrameKind::Key, script.bytes(40))),
+            SEAL => {
+                let sealed = seal(&mut stage.bob, now, Codec::H264, FrameKind::Key, script.bytes(40));
+                assert!(!over || sealed.is_none(), "sealed after its end");
+            }
+            JUMP => jumped += 60_000,
             kind => {
                 let genuine: Vec<&[u8]> = match EventKind::from_number(u32::from(kind)) {
                     Some(EventKind::Joined) => vec![&[0, 4], &[0, 3]],
@@ -55,24 +63,27 @@ pub fn run(data: &[u8]) {
                 };
                 let body = script.edit(&genuine);
                 // Most are refused; what follows must hold all the same.
-                let _ = wire::handle(&mut stage.bob, u32::from(kind), now, wall(now), &body);
+                let _ = wire::handle(&mut stage.bob, u32::from(kind), now, wall(now) + jumped, &body);
             }
         }
-        settle(&mut stage.bob, now);
+        over |= settle(&mut stage.bob, now, wall(now) + jumped);
     }
 }
 
-/// Polls all actions; a tick then leaves nothing to be done at once.
-fn settle(bob: &mut Session, now: u64) {
-    for action in drain(bob) {
-        let bytes = wire::encode(&action);
-        assert!(bytes.len() <= MAX_ACTION_BYTES);
-        let first = bytes.first().map_or(0, |kind| i32::from(*kind));
-        assert!((ActionKind::SendAnnounce as i32..=ActionKind::GenerationChanged as i32).contains(&first));
-    }
+/// Polls all actions; a tick then leaves nothing to be done at once. Whether the session is over.
+fn settle(bob: &mut Session, now: u64, wall: u64) -> bool {
+    let mut actions = drain(bob);
     if bob.deadline().is_some_and(|deadline| deadline <= now) {
-        wire::handle(bob, EventKind::Tick as u32, now, wall(now), &[]).expect("a tick");
-        drain(bob);
+        // Refused if it is this tick that ends the session.
+        let _ = wire::handle(bob, EventKind::Tick as u32, now, wall, &[]);
+        actions.extend(drain(bob));
         assert!(bob.deadline().is_none_or(|deadline| deadline > now), "a timer that stays due");
     }
+    for action in &actions {
+        let bytes = wire::encode(action);
+        assert!(bytes.len() <= MAX_ACTION_BYTES);
+        let first = bytes.first().map_or(0, |kind| i32::from(*kind));
+        assert!((ActionKind::SendAnnounce as i32..=ActionKind::Ended as i32).contains(&first));
+    }
+    actions.iter().any(|action| matches!(action, Action::Ended(_)))
 }

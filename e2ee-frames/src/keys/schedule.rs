@@ -60,7 +60,7 @@ impl SessionKey {
         &self.secret
     }
 
-    fn context<P: Primitives>(&self) -> [u8; 32] {
+    pub(crate) fn context<P: Primitives>(&self) -> [u8; 32] {
         let Call { room, call } = &self.call;
         let Epoch { generation, step } = self.epoch;
         let (suite, generation) = (SUITE.id().to_be_bytes(), generation.to_be_bytes());

@@ -60,6 +60,19 @@ pub enum Action {
         /// Ratchet step in it.
         step: u8,
     },
+    /// The session is over, its keys are erased: leave, and join with a new one. Nothing follows.
+    Ended(Ended),
+}
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Ended {
+    /// The wall clock jumped by more than half a minute against the monotonic one: the machine slept, or is a copy that
+    /// was restored, whose counters may be used elsewhere.
+    ClockJumped = 1,
+    /// This is a forked copy of the process that the session was made in, which goes on counting.
+    Forked = 2,
 }
 
 /// Why something of a participant was refused.

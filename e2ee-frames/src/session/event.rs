@@ -41,4 +41,7 @@ pub enum EventError {
     /// A second [`Event::Joined`] with another seat: that takes a new session.
     #[error("joined already, on another seat")]
     AlreadyJoined,
+    /// The session is over: see [`super::Action::Ended`].
+    #[error("the session is over")]
+    Ended,
 }

@@ -127,6 +127,9 @@ impl<P: Primitives> Session<P> {
     /// As [`Session::open`].
     pub fn open_begin(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Option<Opening>, OpenError> {
         self.now = self.now.max(now);
+        if !self.lives() {
+            return Err(OpenError::Ended);
+        }
         let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
         let (head, length) = codec::peek(codec, located);

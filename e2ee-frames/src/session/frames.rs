@@ -32,6 +32,9 @@ pub enum SealError {
     /// The key has sealed as many frames as it may.
     #[error("key exhausted")]
     Exhausted,
+    /// The session is over: see [`super::Action::Ended`].
+    #[error("the session is over")]
+    Ended,
 }
 
 impl From<SealFailure> for SealError {
@@ -61,6 +64,9 @@ pub enum OpenError {
     /// Nobody on the roster sits where it claims to be from.
     #[error("unknown sender")]
     UnknownSender,
+    /// The session is over: see [`super::Action::Ended`].
+    #[error("the session is over")]
+    Ended,
 }
 
 /// An opened frame.
@@ -102,6 +108,9 @@ impl<P: Primitives> Session<P> {
     /// The context that seals the next frame of a stream.
     pub(super) fn seal_context(&mut self, now: u64, stream: StreamId) -> Result<&mut SealContext<P::Aead>, SealError> {
         self.now = self.now.max(now);
+        if !self.lives() {
+            return Err(SealError::Ended);
+        }
         self.switch_if_due();
         if !self.own.streams.contains(&stream) {
             return Err(SealError::StreamNotOpen);
@@ -116,6 +125,9 @@ impl<P: Primitives> Session<P> {
     /// See [`OpenError`]; nothing of the buffer may then be shown. Only after [`OpenError::MissingKey`] is it unchanged.
     pub fn open(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
         self.now = self.now.max(now);
+        if !self.lives() {
+            return Err(OpenError::Ended);
+        }
         let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
         let (head, length) = codec::peek(codec, located);

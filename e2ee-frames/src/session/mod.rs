@@ -11,6 +11,7 @@
 
 mod action;
 mod distribution;
+mod end;
 mod event;
 #[cfg(feature = "external-cipher")]
 pub mod external;
@@ -20,7 +21,7 @@ mod reception;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Problem};
+pub use action::{Action, Ended, Problem};
 pub use event::{Event, EventError};
 pub use frames::{OpenError, Opened, SealError};
 
@@ -39,6 +40,7 @@ use crate::{
     sorted::SortedMap,
 };
 use alloc::{boxed::Box, collections::VecDeque, string::String};
+use end::Life;
 use membership::Ephemeral;
 use reception::{Held, Wanted};
 
@@ -102,6 +104,7 @@ pub struct Session<P: Primitives = Standard> {
     name: String,
     now: u64,
     wall: u64,
+    life: Life,
     ephemeral: Ephemeral<P>,
     /// The one before, and when it is erased.
     previous_ephemeral: Option<(Ephemeral<P>, u64)>,
@@ -168,6 +171,7 @@ impl<P: Primitives> Session<P> {
             name: String::from(config.name),
             now,
             wall,
+            life: Life::new(now, wall),
             previous_ephemeral: None,
             renew_at: 0,
             seat: None,
@@ -193,6 +197,9 @@ impl<P: Primitives> Session<P> {
     pub fn handle(&mut self, now: u64, wall: u64, event: Event<'_>) -> Result<(), EventError> {
         self.now = self.now.max(now);
         self.wall = wall;
+        if !self.lives_at(now, wall) {
+            return Err(EventError::Ended);
+        }
         let result = match event {
             Event::Tick => Ok(()),
             Event::Joined { seat } => self.joined(seat),
@@ -221,8 +228,12 @@ impl<P: Primitives> Session<P> {
     /// When the next [`Event::Tick`] is wanted; a time that has passed means at once.
     #[must_use]
     pub fn deadline(&self) -> Option<u64> {
+        let waiting = (!self.actions.is_empty()).then_some(self.now);
+        if self.life.ended() {
+            return waiting;
+        }
         let deadlines = [
-            (!self.actions.is_empty()).then_some(self.now),
+            waiting,
             Some(self.renew_at),
             self.previous_ephemeral.as_ref().map(|(_, until)| *until),
             self.roster.next_expiry(),

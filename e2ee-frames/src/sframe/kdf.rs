@@ -49,27 +49,33 @@ impl FrameKeys {
 #[cfg(any(test, feature = "hazmat"))]
 pub(crate) fn frame_keys(suite: Suite, base_key: &[u8], kid: u64) -> FrameKeys {
     let mut keys = FrameKeys::zeros(suite);
-    let kid = kid.to_be_bytes();
-    let suite_id = suite.id().to_be_bytes();
     let key = keys.key.get_mut(..suite.key_bytes()).unwrap_or_default();
-    // Expanding fails only beyond 255 hash lengths.
-    let expanded = match suite {
-        #[cfg(any(test, feature = "hazmat"))]
-        Suite::Aes128GcmSha256 => {
-            let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, base_key);
-            prk.zeroize();
-            hkdf.expand_multi_info(&[KEY_LABEL, &kid, &suite_id], key)
-                .and_then(|()| hkdf.expand_multi_info(&[SALT_LABEL, &kid, &suite_id], &mut *keys.salt))
-        }
+    match suite {
+        Suite::Aes128GcmSha256 => expand_sha256(base_key, kid, suite.id(), key, &mut *keys.salt),
         Suite::Aes256GcmSha512 => {
             let (mut prk, hkdf) = Hkdf::<Sha512>::extract(None, base_key);
             prk.zeroize();
-            hkdf.expand_multi_info(&[KEY_LABEL, &kid, &suite_id], key)
-                .and_then(|()| hkdf.expand_multi_info(&[SALT_LABEL, &kid, &suite_id], &mut *keys.salt))
+            let (kid, suite) = (kid.to_be_bytes(), suite.id().to_be_bytes());
+            let expanded = hkdf
+                .expand_multi_info(&[KEY_LABEL, &kid, &suite], key)
+                .and_then(|()| hkdf.expand_multi_info(&[SALT_LABEL, &kid, &suite], &mut *keys.salt));
+            // Expanding fails only beyond 255 hash lengths.
+            debug_assert!(expanded.is_ok(), "at most 32 bytes are expanded");
         }
-    };
-    debug_assert!(expanded.is_ok(), "at most 32 bytes are expanded");
+    }
     keys
+}
+
+/// Fills key and salt for a suite with SHA-256.
+#[cfg(any(test, feature = "hazmat"))]
+pub(crate) fn expand_sha256(base_key: &[u8], kid: u64, suite: u16, key: &mut [u8], salt: &mut [u8]) {
+    let (mut prk, hkdf) = Hkdf::<Sha256>::extract(None, base_key);
+    prk.zeroize();
+    let (kid, suite) = (kid.to_be_bytes(), suite.to_be_bytes());
+    let expanded = hkdf
+        .expand_multi_info(&[KEY_LABEL, &kid, &suite], key)
+        .and_then(|()| hkdf.expand_multi_info(&[SALT_LABEL, &kid, &suite], salt));
+    debug_assert!(expanded.is_ok(), "at most 48 bytes are expanded");
 }
 
 /// The nonce of a counter: salt XOR counter, right-aligned (section 4.4.3).

@@ -3,7 +3,8 @@
 // Bytes cross in two buffers inside the module's memory, one in and one out, which grow and are used again. The memory
 // may move when it grows, so views of it are made anew for every use and never kept.
 //
-// The contract of the exports stands in `e2ee-frames/ffi/include/e2ee_frames.h`.
+// The contract of the exports stands in `e2ee-frames/ffi/include/e2ee_frames.h`, that of those for a cipher outside the
+// module in `e2ee-frames/ffi/src/external.rs`.
 
 /** What the module exports. Pointers and lengths are numbers, 64-bit times are BigInts. */
 interface Exports {
@@ -45,6 +46,21 @@ interface Exports {
     capacity: number,
     info: number,
   ): number;
+  ef_seal_begin(
+    session: number,
+    now: bigint,
+    stream: number,
+    codec: number,
+    kind: number,
+    frameLength: number,
+    out: number,
+    capacity: number,
+    job: number,
+  ): number;
+  ef_seal_finish(codec: number, envelope: number, end: number, out: number, capacity: number): number;
+  ef_open_begin(session: number, now: bigint, codec: number, buffer: number, length: number, job: number): number;
+  ef_open_finish(session: number, now: bigint, job: number): number;
+  ef_cipher_key(session: number, job: number, out: number): number;
 }
 
 /** An opened frame and whose it is, by its key and not by any label of the server. */
@@ -56,6 +72,34 @@ export interface OpenedFrame {
   readonly key: boolean;
 }
 
+/** What AES-256-GCM with a tag of 16 bytes is to be given, beside the data, when it runs outside the module. */
+export interface CipherJob {
+  /** Names the key among all of the session. */
+  readonly key: number;
+  readonly nonce: Uint8Array<ArrayBuffer>;
+  readonly additional: Uint8Array<ArrayBuffer>;
+  /** As the module wrote it, and takes it back. */
+  readonly bytes: Uint8Array;
+}
+
+/** A frame to be sealed outside. Its counter is used up, whatever becomes of it. */
+export interface Sealing {
+  readonly job: CipherJob;
+  /** Envelope and SFrame header. Ciphertext and tag follow. */
+  readonly prefix: Uint8Array;
+  /** Bytes of the envelope in it. */
+  readonly envelope: number;
+}
+
+/** A frame to be opened outside. Nothing of it is authentic before `openFinish`. */
+export interface Opening {
+  readonly job: CipherJob;
+  /** Ciphertext and tag. */
+  readonly sealed: Uint8Array<ArrayBuffer>;
+  /** Whose it is and what, if it authenticates. */
+  readonly whose: Omit<OpenedFrame, "data">;
+}
+
 const ROOM_BYTES = 16;
 const CALL_BYTES = 16;
 const SECRET_BYTES = 32;
@@ -65,6 +109,11 @@ const ACTION_BYTES = 17_000;
 /** Most bytes that random numbers are drawn for at once. */
 const RANDOM_BYTES = 65_536;
 const NEVER = 2n ** 64n - 1n;
+const JOB_BYTES = 88;
+const KEY_BYTES = 32;
+const H264 = 4;
+/** Holds the longest envelope and SFrame header. */
+const PREFIX_BYTES = 96;
 /** Bytes behind a frame and its half that suffice to seal it with any codec. */
 const SEAL_MARGIN = 96;
 
@@ -273,6 +322,89 @@ export class FrameCryptoSession {
     };
   }
 
+  /** Starts to seal a frame of so many bytes outside the module, or a negative error code: it must then be dropped. */
+  sealBegin(now: number, stream: number, codec: number, key: boolean, frameLength: number): Sealing | number {
+    const at = this.#out.reserve(JOB_BYTES + PREFIX_BYTES);
+    const to = at + JOB_BYTES;
+    const [nowAt, kind] = [milliseconds(now), key ? 1 : 0];
+    const written = this.#exports.ef_seal_begin(
+      this.#pointer,
+      nowAt,
+      stream,
+      codec,
+      kind,
+      frameLength,
+      to,
+      PREFIX_BYTES,
+      at,
+    );
+    if (written < 0) return written;
+    const { job, view } = this.#job(at);
+    return { job, prefix: new Uint8Array(this.#copy(to, written)), envelope: view.getUint32(36, true) };
+  }
+
+  /** A frame sealed outside, complete, or a negative error code. `sealed` is ciphertext and tag. */
+  sealFinish(codec: number, { prefix, envelope }: Sealing, sealed: ArrayBuffer): ArrayBuffer | number {
+    const parts = [prefix, new Uint8Array(sealed)] as const;
+    const end = prefix.length + sealed.byteLength;
+    if (codec !== H264) {
+      const frame = new Uint8Array(end);
+      frame.set(parts[0]);
+      frame.set(parts[1], prefix.length);
+      return frame.buffer;
+    }
+    // Only escaping needs the module.
+    this.#out.reserve(end + (end >> 1) + SEAL_MARGIN);
+    const at = this.#out.put(...parts);
+    const length = this.#exports.ef_seal_finish(codec, envelope, end, at, this.#out.capacity);
+    return length < 0 ? length : this.#copy(at, length);
+  }
+
+  /**
+   * Starts to open a frame outside the module. `null` if it is to be opened by `open`; a negative error code if it must
+   * be dropped or held. The frame is not changed, and must not be until it is opened.
+   */
+  openBegin(now: number, codec: number, frame: ArrayBuffer): Opening | number | null {
+    const bytes = new Uint8Array(frame);
+    const from = this.#in.put(bytes);
+    const at = this.#out.reserve(JOB_BYTES);
+    const begun = this.#exports.ef_open_begin(this.#pointer, milliseconds(now), codec, from, bytes.length, at);
+    if (begun <= 0) return begun === 0 ? null : begun;
+    const { job, view } = this.#job(at);
+    const [start, length] = [view.getUint32(28, true), view.getUint32(32, true)];
+    return {
+      job,
+      // In the module's memory the escaping of H.264 is gone; other frames are as they came.
+      sealed: codec === H264 ? new Uint8Array(this.#copy(from + start, length)) : bytes.subarray(start, start + length),
+      whose: {
+        participant: view.getUint32(40, true),
+        seat: view.getUint32(44, true),
+        stream: view.getUint32(48, true),
+        key: view.getUint32(52, true) === 1,
+      },
+    };
+  }
+
+  /** The tag of a frame opened outside was valid. 0, or a negative error code: the frame must be dropped even so. */
+  openFinish(now: number, { bytes }: CipherJob): number {
+    return this.#exports.ef_open_finish(this.#pointer, milliseconds(now), this.#in.put(bytes));
+  }
+
+  /** The key of a job, to be overwritten once it is imported; `null` if it has been erased. */
+  cipherKey({ bytes }: CipherJob): Uint8Array<ArrayBuffer> | null {
+    const job = this.#in.put(bytes);
+    const at = this.#out.reserve(KEY_BYTES);
+    const lives = this.#exports.ef_cipher_key(this.#pointer, job, at) === 0;
+    const key = lives ? new Uint8Array(this.#copy(at, KEY_BYTES)) : null;
+    new Uint8Array(this.#exports.memory.buffer, at, KEY_BYTES).fill(0);
+    return key;
+  }
+
+  /** Whether the key of a job has not been erased. */
+  hasKey({ bytes }: CipherJob): boolean {
+    return this.#exports.ef_cipher_key(this.#pointer, this.#in.put(bytes), 0) === 0;
+  }
+
   /** Erases the keys, and the frames still in the buffers. */
   free(): void {
     if (this.#pointer === 0) return;
@@ -280,6 +412,16 @@ export class FrameCryptoSession {
     this.#pointer = 0;
     this.#in.release();
     this.#out.release();
+  }
+
+  /** Reads the job that the module wrote here. */
+  #job(at: number): { job: CipherJob; view: DataView } {
+    const bytes = new Uint8Array(this.#copy(at, JOB_BYTES));
+    const view = new DataView(bytes.buffer);
+    const additional = bytes.slice(68, 68 + view.getUint32(24, true));
+    // Numbers of sealing and of opening keys are counted apart.
+    const key = 2 * view.getUint32(16, true) + view.getUint32(20, true);
+    return { job: { key, nonce: bytes.slice(56, 68), additional, bytes }, view };
   }
 
   #copy(at: number, length: number): ArrayBuffer {

@@ -24,7 +24,9 @@ export type Action =
   /** A key of this sender became usable. */
   | { readonly kind: "key-installed"; readonly participant: number }
   | { readonly kind: "problem"; readonly participant: number; readonly code: ProblemCode }
-  | { readonly kind: "generation"; readonly generation: number; readonly step: number };
+  | { readonly kind: "generation"; readonly generation: number; readonly step: number }
+  /** The session is over and its keys are erased: a new one has to join. */
+  | { readonly kind: "ended" };
 
 const ANNOUNCE_BYTES = 298;
 const PROBLEMS: readonly ProblemCode[] = ["unknown", "announce-refused", "keys-refused", "clock-skew", "equivocation"];
@@ -62,6 +64,8 @@ export function readAction(bytes: Uint8Array): Action | null {
       return { kind: "problem", participant: view.getUint32(0), code: PROBLEMS[view.getUint8(4)] ?? "unknown" };
     case 9:
       return { kind: "generation", generation: view.getUint32(0), step: view.getUint8(4) };
+    case 10:
+      return { kind: "ended" };
     default:
       return null;
   }

@@ -1,4 +1,6 @@
-// The frame-encryption session as the worker uses it. The implementation is the wasm module; tests have their own.
+// The frame-encryption session as the worker uses it. The implementation is `Frames`; tests have their own.
+
+import { CIPHER_FAILED } from "../e2ee/frames.ts";
 
 /** Why a frame is not sealed. It is dropped: nothing leaves in the clear. */
 export const SEAL_FAILURES: Readonly<Record<number, string>> = {
@@ -7,6 +9,8 @@ export const SEAL_FAILURES: Readonly<Record<number, string>> = {
   [-3]: "buffer",
   [-4]: "unsupported",
   [-5]: "exhausted",
+  [-7]: "ended",
+  [CIPHER_FAILED]: "cipher",
 };
 
 /** Why a frame is not opened. It is dropped: nothing is shown or played that is not authentic. */
@@ -17,6 +21,8 @@ export const OPEN_FAILURES: Readonly<Record<number, string>> = {
   [-4]: "malformed",
   [-5]: "unknown-sender",
   [-6]: "buffer",
+  [-7]: "ended",
+  [CIPHER_FAILED]: "cipher",
 };
 
 /** The failure after which a frame may be held until its key arrives. */
@@ -29,6 +35,9 @@ export interface OpenedFrame {
   readonly stream: number;
 }
 
+/** At once, or later; never rejected. */
+export type Soon<T> = T | Promise<T>;
+
 /** Seals, opens, and runs the key exchange. Times are milliseconds: `now` monotonic, `wall` since 1970. */
 export interface FrameEngine {
   /** Feeds an event; `false` if its body is malformed, which changes nothing. */
@@ -37,8 +46,8 @@ export interface FrameEngine {
   poll(): Uint8Array | null;
   /** When a tick is wanted next, or `null`. */
   deadline(): number | null;
-  /** A sealed frame in a buffer of its own, or a negative number of `SEAL_FAILURES`. */
-  seal(now: number, stream: number, codec: number, key: boolean, frame: ArrayBuffer): ArrayBuffer | number;
-  /** An opened frame in a buffer of its own, or a negative number of `OPEN_FAILURES`. */
-  open(now: number, codec: number, frame: ArrayBuffer): OpenedFrame | number;
+  /** A sealed frame in a buffer of its own, or a negative number of `SEAL_FAILURES`. Large frames take a while. */
+  seal(now: number, stream: number, codec: number, key: boolean, frame: ArrayBuffer): Soon<ArrayBuffer | number>;
+  /** An opened frame in a buffer of its own, or a negative number of `OPEN_FAILURES`. Large frames take a while. */
+  open(now: number, codec: number, frame: ArrayBuffer): Soon<OpenedFrame | number>;
 }

@@ -1,5 +1,5 @@
 // What happens to an encoded frame between codec and network. It fails closed: a frame leaves a pipeline sealed or
-// opened, or not at all.
+// opened, or not at all. Frames of one pipeline are worked on one after the other, so they keep their order.
 
 import type { Codec } from "../protocol/generated.ts";
 import { CODEC_NUMBER } from "../stream.ts";
@@ -36,10 +36,10 @@ export class Sealer {
     this.counters = { id, role: "seal", framesIn: 0, framesOut: 0, failures: {} };
   }
 
-  /** Seals a frame in place; `false` means that it must be dropped. */
-  push(frame: EncodedFrame, now: number): boolean {
+  /** Seals a frame in place; `false` means that it must be dropped. To be awaited before the next one. */
+  async push(frame: EncodedFrame, now: number): Promise<boolean> {
     this.counters.framesIn += 1;
-    const sealed = this.#engine.seal(now, this.#stream, this.#codec, frame.type === "key", frame.data);
+    const sealed = await this.#engine.seal(now, this.#stream, this.#codec, frame.type === "key", frame.data);
     if (typeof sealed === "number") {
       count(this.counters, SEAL_FAILURES[sealed] ?? "unknown");
       return false;
@@ -72,6 +72,8 @@ export class Opener {
   readonly #codec: number;
   readonly #output: OpenerOutput;
   #held: Held[] = [];
+  /** Ends when what is under way has ended. */
+  #turn: Promise<void> = Promise.resolve();
   #participant = -1;
   #stream = -1;
   /** Whether frames were lost to a missing key since the last one that opened. */
@@ -85,9 +87,25 @@ export class Opener {
   }
 
   /** Opens a frame and passes it on, holds it while its key is missing, or drops it. */
-  push(frame: EncodedFrame, now: number): void {
+  push(frame: EncodedFrame, now: number): Promise<void> {
     this.counters.framesIn += 1;
-    switch (this.#open(frame, now)) {
+    return this.#inTurn(() => this.#take(frame, now));
+  }
+
+  /** A key has arrived: opens what was held, in order, as far as the keys reach. */
+  retry(now: number): Promise<void> {
+    return this.#inTurn(() => this.#retry(now));
+  }
+
+  /** Keys arrive while frames are opened: what is begun is ended first. */
+  #inTurn(step: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(step);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #take(frame: EncodedFrame, now: number): Promise<void> {
+    switch (await this.#open(frame, now)) {
       case "passed":
         // A later frame opened, so those held can only come too late for the decoder.
         this.#dropHeld(this.#held.length);
@@ -101,13 +119,12 @@ export class Opener {
     }
   }
 
-  /** A key has arrived: opens what was held, in order, as far as the keys reach. */
-  retry(now: number): void {
+  async #retry(now: number): Promise<void> {
     this.#dropExpired(now);
     const held = this.#held;
     this.#held = [];
     for (const [index, { frame }] of held.entries()) {
-      const outcome = this.#open(frame, now);
+      const outcome = await this.#open(frame, now);
       if (outcome === "passed") {
         this.#recover();
       } else if (outcome === "keyless") {
@@ -117,8 +134,8 @@ export class Opener {
     }
   }
 
-  #open(frame: EncodedFrame, now: number): "passed" | "keyless" | "dropped" {
-    const opened = this.#engine.open(now, this.#codec, frame.data);
+  async #open(frame: EncodedFrame, now: number): Promise<"passed" | "keyless" | "dropped"> {
+    const opened = await this.#engine.open(now, this.#codec, frame.data);
     if (typeof opened === "number") {
       if (opened === MISSING_KEY) return "keyless";
       count(this.counters, OPEN_FAILURES[opened] ?? "unknown");

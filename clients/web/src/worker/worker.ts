@@ -1,6 +1,7 @@
 // The worker of one connection. It owns the keys, the counters and every transform; the page never sees a key, and no
 // frame passes the page.
 
+import { Frames } from "../e2ee/frames.ts";
 import { FrameCrypto } from "../e2ee/wasm.ts";
 import type { FrameEngine } from "./engine.ts";
 import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
@@ -38,11 +39,11 @@ async function handle(message: ToWorker): Promise<void> {
     case "start":
       if (module === undefined || invite === undefined || session !== undefined)
         throw new Error("started out of order");
-      engine = module.session(message.room, message.call, invite, message.name, clock.now(), clock.wall());
+      engine = new Frames(module.session(message.room, message.call, invite, message.name, clock.now(), clock.wall()));
       invite.fill(0);
       invite = undefined;
       session = new Session(engine, clock, (action) => {
-        if (action.kind === "key-installed") for (const opener of openers.values()) opener.retry(clock.now());
+        if (action.kind === "key-installed") retryHeld();
         tell({ t: "action", action });
       });
       session.pump();
@@ -55,6 +56,16 @@ async function handle(message: ToWorker): Promise<void> {
       tell({ t: "counters", request: message.request, transforms });
       break;
     }
+  }
+}
+
+/** A key has come: what waited for it goes on. Pipes that have ended meanwhile take no frames, which is no fault. */
+function retryHeld(): void {
+  for (const opener of openers.values()) {
+    opener.retry(clock.now()).then(
+      () => session?.pump(),
+      () => {},
+    );
   }
 }
 
@@ -82,8 +93,9 @@ function sealer(
   const sealer = new Sealer(engine, id, codec, stream);
   sealers.set(id, sealer);
   return {
-    transform(frame, controller) {
-      if (sealer.push(frame, clock.now())) controller.enqueue(frame);
+    // The stream waits for this before the next frame.
+    async transform(frame, controller) {
+      if (await sealer.push(frame, clock.now())) controller.enqueue(frame);
       session?.pump();
     },
   };
@@ -108,8 +120,8 @@ function opener(
     start(controller) {
       enqueue = (frame) => controller.enqueue(frame);
     },
-    transform(frame) {
-      opener.push(frame, clock.now());
+    async transform(frame) {
+      await opener.push(frame, clock.now());
       session?.pump();
     },
   };

@@ -339,10 +339,11 @@ fn clock_skew_is_told_apart() {
     let ada = world.join("Ada");
     let config = crate::SessionConfig::new(ROOM, CALL, super::world::INVITE, "Late");
     let wall = world.wall() - 26 * 60_000;
-    let late = crate::Session::new(config, super::world::Dice::source(5), world.now, wall).unwrap();
-    let late = world.seat(late, Seat(9));
-    world.run(100);
-    assert_eq!(world.problems(ada), [(late, Problem::ClockSkew)]);
+    let mut late = crate::Session::new(config, super::world::Dice::source(5), world.now, wall).unwrap();
+    let Some(Action::SendAnnounce { announce, display, .. }) = late.poll() else { panic!("announce") };
+    let body = super::world::announces(ParticipantId(50), Seat(9), &announce, &display);
+    world.event(ada, Event::Announces(&body));
+    assert_eq!(world.problems(ada), [(ParticipantId(50), Problem::ClockSkew)]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod attacks;
 mod call;
 mod churn;
+mod end;
 #[cfg(feature = "external-cipher")]
 mod external;
 mod keys;

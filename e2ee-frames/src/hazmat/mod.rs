@@ -2,6 +2,9 @@
 //!
 //! Nothing here keeps two contexts from counting under one key. A product that seals with this has no security.
 
+#[cfg(feature = "interop-ctr")]
+mod aes_ctr_hmac;
+
 #[cfg(feature = "aws-lc")]
 pub use crate::sframe::backend::AwsLc;
 pub use crate::sframe::backend::{Aead, RustCrypto, Unauthentic};
@@ -14,6 +17,8 @@ use crate::{
         kdf::frame_keys,
     },
 };
+#[cfg(feature = "interop-ctr")]
+pub use aes_ctr_hmac::{AesCtrHmac, CtrContext, CtrSuite};
 use alloc::vec::Vec;
 
 /// Seals and opens under one fixed base key and KID.

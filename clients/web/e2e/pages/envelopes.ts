@@ -1,0 +1,207 @@
+// Two devices in one page, each with the SDK's own worker: one sends a stream of every codec that the browser offers,
+// the other receives. What a server would carry, the page hands over.
+
+import { CryptoWorker } from "../../src/crypto-worker.ts";
+import { keyRequestBodies } from "../../src/protocol/binary.ts";
+import type { Codec } from "../../src/protocol/generated.ts";
+import { type Action, EventKind } from "../../src/worker/action.ts";
+import type { TransformCounters } from "../../src/worker/messages.ts";
+import { join, u16, u32 } from "../../test/peer/bytes.ts";
+import { announcement, boxed, entryFor } from "../../test/wire.ts";
+
+/** What became of one stream. */
+export interface Progress {
+  /** As the browser names the codec of what it received. */
+  readonly mimeType: string;
+  /** Pictures decoded, or samples that left the jitter buffer. */
+  readonly decoded: number;
+  readonly sealed: TransformCounters;
+  readonly opened: TransformCounters;
+}
+
+export interface Loopback {
+  /** Codecs that are sent, one stream each. */
+  readonly codecs: readonly Codec[];
+  /** What went wrong. */
+  readonly problems: readonly string[];
+  progress(): Promise<Partial<Record<Codec, Progress>>>;
+}
+
+declare global {
+  interface Window {
+    /** Starts everything; resolves when media is sent. */
+    startLoopback?: () => Promise<void>;
+    loopback?: Loopback;
+  }
+}
+
+const CODECS: readonly Codec[] = ["opus", "vp8", "vp9", "av1", "h264"];
+const kindOf = (codec: Codec): "audio" | "video" => (codec === "opus" ? "audio" : "video");
+/** A stream for each codec: the microphone, and cameras by index. */
+const streamOf = (codec: Codec): number => (codec === "opus" ? 0 : 1 + 8 * CODECS.indexOf(codec));
+
+/** The entries of a codec that the SDK would use: base profiles, and H.264 in several packets. */
+function offered(codec: Codec): RTCRtpCodec[] {
+  const all = RTCRtpSender.getCapabilities(kindOf(codec))?.codecs ?? [];
+  return all.filter(({ mimeType, sdpFmtpLine = "" }) => {
+    if (mimeType.toLowerCase() !== `${kindOf(codec)}/${codec}`) return false;
+    if (codec === "h264") return sdpFmtpLine.includes("packetization-mode=1");
+    return !/profile(-id)?=[1-9]/.test(sdpFmtpLine);
+  });
+}
+
+/** Retransmission, without which Chromium probes the path with empty packets among the frames. */
+function retransmission(codec: Codec): RTCRtpCodec[] {
+  const all = RTCRtpSender.getCapabilities(kindOf(codec))?.codecs ?? [];
+  return all.filter(({ mimeType }) => mimeType.toLowerCase() === "video/rtx");
+}
+
+/** A device: its worker, and what it has said. */
+class Device {
+  readonly said: Action[] = [];
+  #hear: () => void = () => {};
+
+  private constructor(
+    readonly number: number,
+    readonly worker: CryptoWorker,
+  ) {
+    worker.on("action", (action) => {
+      this.said.push(action);
+      this.#hear();
+    });
+  }
+
+  static async load(number: number, invite: Uint8Array): Promise<Device> {
+    const { worker } = await CryptoWorker.load(invite);
+    return new Device(number, worker);
+  }
+
+  /** Waits for an action. */
+  async says<Kind extends Action["kind"]>(kind: Kind, is: (action: Action & { kind: Kind }) => boolean = () => true) {
+    for (;;) {
+      const matching = (action: Action): action is Action & { kind: Kind } => action.kind === kind;
+      const found = this.said.filter(matching).find(is);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve) => {
+        const before = this.#hear;
+        this.#hear = () => {
+          before();
+          resolve();
+        };
+      });
+    }
+  }
+
+  /** Hands the other what a server would. */
+  carryTo(other: Device): void {
+    this.worker.on("action", (action) => {
+      if (action.kind === "key-batch") {
+        const box = entryFor(other.number, action.body);
+        if (box !== undefined) other.worker.event(EventKind.Keys, boxed(box));
+      } else if (action.kind === "key-request") {
+        for (const body of keyRequestBodies(action.wanted)) {
+          other.worker.event(EventKind.KeyRequest, join(u16(this.number), body));
+        }
+      }
+    });
+  }
+}
+
+async function meet(ada: Device, bob: Device): Promise<void> {
+  const [room, call] = [new Uint8Array(16).fill(1), new Uint8Array(16).fill(2)];
+  ada.carryTo(bob);
+  bob.carryTo(ada);
+  for (const device of [ada, bob]) device.worker.start(room, call, `device ${device.number}`);
+  const [ofAda, ofBob] = [await ada.says("announce"), await bob.says("announce")];
+  for (const device of [ada, bob]) device.worker.event(EventKind.Joined, u16(device.number));
+  ada.worker.event(EventKind.Announces, announcement(bob.number, ofBob.announce, ofBob.display));
+  bob.worker.event(EventKind.Announces, announcement(ada.number, ofAda.announce, ofAda.display));
+}
+
+/** Plays a track, since browsers need not decode what nobody sees or hears. */
+function play(track: MediaStreamTrack): void {
+  const element = document.createElement(track.kind === "audio" ? "audio" : "video");
+  element.muted = true;
+  element.autoplay = true;
+  element.srcObject = new MediaStream([track]);
+  document.body.append(element);
+}
+
+window.startLoopback = async () => {
+  const codecs = CODECS.filter((codec) => offered(codec).length > 0);
+  const problems: string[] = [];
+  const media = await navigator.mediaDevices.getUserMedia({
+    audio: true,
+    video: { width: 320, height: 180, frameRate: 15 },
+  });
+  const invite = crypto.getRandomValues(new Uint8Array(32));
+  const [ada, bob] = [await Device.load(1, invite), await Device.load(2, invite)];
+  for (const { worker, number } of [ada, bob]) {
+    worker.on("failed", ({ message }) => problems.push(`${number}: ${message}`));
+    worker.on("action", (action) => {
+      if (action.kind === "problem") problems.push(`${number}: ${action.code}`);
+    });
+  }
+  await meet(ada, bob);
+
+  const [from, to] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  from.onicecandidate = ({ candidate }) => void to.addIceCandidate(candidate ?? undefined);
+  to.onicecandidate = ({ candidate }) => void from.addIceCandidate(candidate ?? undefined);
+  const attached: Promise<void>[] = [];
+  for (const codec of codecs) {
+    const transceiver = from.addTransceiver(kindOf(codec), { direction: "sendonly" });
+    transceiver.setCodecPreferences([...offered(codec), ...retransmission(codec)]);
+    const seal = ada.worker.transform({ id: codec, role: "seal", codec, stream: streamOf(codec) });
+    transceiver.sender.transform = seal.transform;
+    attached.push(seal.attached);
+  }
+  // Within one browser: Firefox keeps lines of codecs that it dropped from an offer, which Chromium would refuse.
+  await from.setLocalDescription(await from.createOffer());
+  await to.setRemoteDescription(from.localDescription as RTCSessionDescription);
+  const receivers = to.getTransceivers().map(({ receiver }) => receiver);
+  codecs.forEach((codec, index) => {
+    const receiver = receivers[index];
+    if (receiver === undefined) throw new Error(`no receiver for ${codec}`);
+    const open = bob.worker.transform({ id: codec, role: "open", codec });
+    receiver.transform = open.transform;
+    attached.push(open.attached);
+    play(receiver.track);
+  });
+  await to.setLocalDescription(await to.createAnswer());
+  await from.setRemoteDescription(to.localDescription as RTCSessionDescription);
+  await Promise.all(attached);
+
+  for (const codec of codecs) {
+    const stream = streamOf(codec);
+    ada.worker.event(EventKind.StreamOpened, u32(stream));
+    await ada.says("stream-ready", (action) => action.stream === stream);
+  }
+  await bob.says("key-installed");
+  const tracks = { audio: media.getAudioTracks()[0] ?? null, video: media.getVideoTracks()[0] ?? null };
+  for (const [index, codec] of codecs.entries()) {
+    await from.getTransceivers()[index]?.sender.replaceTrack(tracks[kindOf(codec)]);
+  }
+
+  window.loopback = {
+    codecs,
+    problems,
+    async progress() {
+      const [sealed, opened] = [await ada.worker.counters(), await bob.worker.counters()];
+      const progress: Partial<Record<Codec, Progress>> = {};
+      for (const [index, codec] of codecs.entries()) {
+        const report = await receivers[index]?.getStats();
+        const stats = [...(report?.values() ?? [])];
+        const inbound = stats.find(({ type }) => type === "inbound-rtp");
+        const [out, into] = [sealed.find(({ id }) => id === codec), opened.find(({ id }) => id === codec)];
+        if (inbound === undefined || out === undefined || into === undefined) continue;
+        progress[codec] = {
+          mimeType: stats.find(({ id }) => id === inbound.codecId)?.mimeType ?? "",
+          decoded: (codec === "opus" ? inbound.jitterBufferEmittedCount : inbound.framesDecoded) ?? 0,
+          sealed: out,
+          opened: into,
+        };
+      }
+      return progress;
+    },
+  };
+};

@@ -1,0 +1,15 @@
+// Builds the pages that only tests open, with the SDK's own sources and worker. They are never part of `dist`.
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  root: import.meta.dirname,
+  logLevel: "warn",
+  build: {
+    target: "es2022",
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    emptyOutDir: true,
+    rollupOptions: { input: ["envelopes.html", "bench.html"].map((page) => `${import.meta.dirname}/${page}`) },
+  },
+  worker: { format: "es" },
+});

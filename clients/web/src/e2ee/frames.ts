@@ -1,0 +1,160 @@
+// Seals and opens frames: small ones inside the module, large ones by WebCrypto, which is many times faster with them.
+//
+//   seal:  begin (envelope, header, counter) ─► WebCrypto ─► finish (escaping)
+//   open:  begin (found, screened)           ─► WebCrypto ─► finish (replay window) ─► the frame
+//
+// The module keeps keys, counters and windows either way. It fails closed: whatever goes wrong outside is a failure code,
+// and a frame opened outside is given out only after the module has taken note of it, so that of two copies under way
+// one is dropped. Nothing in the module's buffers is relied on across a wait.
+
+import type { CipherJob, FrameCryptoSession, OpenedFrame } from "./wasm.ts";
+
+/**
+ * From this length on, bytes, frames go to WebCrypto. `make bench-browsers` measures where it begins to be faster: well
+ * below this in Chromium, somewhat above in Firefox. Sound always is smaller, and so never waits.
+ */
+export const LARGE_FRAME_BYTES = 1_500;
+
+/** The key of a frame died while it was under way; to those who open, the same as one that is missing. */
+const NO_KEY = -1;
+const NOT_AUTHENTIC = -2;
+/** The browser's cipher failed. Beyond the codes of the module. */
+export const CIPHER_FAILED = -100;
+
+const TAG_BITS = 128;
+
+function parameters({ nonce, additional }: CipherJob): AesGcmParams {
+  return { name: "AES-GCM", iv: nonce, additionalData: additional, tagLength: TAG_BITS };
+}
+
+/** Keys as WebCrypto holds them: none can be exported, and none is kept longer than the session keeps its own. */
+class CipherKeys {
+  readonly #session: FrameCryptoSession;
+  readonly #keys = new Map<number, { readonly job: CipherJob; readonly imported: Promise<CryptoKey> }>();
+
+  constructor(session: FrameCryptoSession) {
+    this.#session = session;
+  }
+
+  /** The key of a job; `null` if it has been erased. Rejects if the browser does not take it. */
+  get(job: CipherJob): Promise<CryptoKey> | null {
+    const known = this.#keys.get(job.key);
+    if (known !== undefined) return known.imported;
+    const bytes = this.#session.cipherKey(job);
+    if (bytes === null) return null;
+    this.prune();
+    const usage = job.key % 2 === 1 ? "decrypt" : "encrypt";
+    const imported = crypto.subtle.importKey("raw", bytes, "AES-GCM", false, [usage]).finally(() => void bytes.fill(0));
+    this.#keys.set(job.key, { job, imported });
+    // What failed once is tried again with the next frame.
+    imported.catch(() => void this.#keys.delete(job.key));
+    return imported;
+  }
+
+  /** Drops the keys that the session has erased. */
+  prune(): void {
+    for (const [number, { job }] of this.#keys) if (!this.#session.hasKey(job)) this.#keys.delete(number);
+  }
+
+  /** How many are kept. */
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  clear(): void {
+    this.#keys.clear();
+  }
+}
+
+/** The frames of one session. */
+export class Frames {
+  readonly #session: FrameCryptoSession;
+  readonly #keys: CipherKeys;
+  readonly #large: number;
+
+  /** @param large the length in bytes from which on WebCrypto is used */
+  constructor(session: FrameCryptoSession, large = LARGE_FRAME_BYTES) {
+    this.#session = session;
+    this.#keys = new CipherKeys(session);
+    this.#large = large;
+  }
+
+  /** Keys that WebCrypto holds now. */
+  get cipherKeys(): number {
+    return this.#keys.size;
+  }
+
+  /** Feeds an event; `false` if it is refused, which changes nothing. */
+  event(kind: number, now: number, wall: number, body: Uint8Array): boolean {
+    const accepted = this.#session.event(kind, now, wall, body);
+    this.#keys.prune();
+    return accepted;
+  }
+
+  /** The next action, or `null`. To be drained after every other call. */
+  poll(): Uint8Array<ArrayBuffer> | null {
+    return this.#session.poll();
+  }
+
+  /** When an event of kind Tick is wanted, or `null`. */
+  deadline(): number | null {
+    return this.#session.deadline();
+  }
+
+  /** A sealed frame in a buffer of its own, or a negative error code: the frame must then be dropped. */
+  seal(
+    now: number,
+    stream: number,
+    codec: number,
+    key: boolean,
+    frame: ArrayBuffer,
+  ): ArrayBuffer | number | Promise<ArrayBuffer | number> {
+    return frame.byteLength < this.#large
+      ? this.#session.seal(now, stream, codec, key, frame)
+      : this.#sealLarge(now, stream, codec, key, frame).catch(() => CIPHER_FAILED);
+  }
+
+  /** An opened frame in a buffer of its own, or a negative error code: the frame must then be dropped or held. */
+  open(now: number, codec: number, frame: ArrayBuffer): OpenedFrame | number | Promise<OpenedFrame | number> {
+    return frame.byteLength < this.#large
+      ? this.#session.open(now, codec, frame)
+      : this.#openLarge(now, codec, frame).catch(() => CIPHER_FAILED);
+  }
+
+  /** Erases the keys, and the frames still in the module's buffers. */
+  free(): void {
+    this.#keys.clear();
+    this.#session.free();
+  }
+
+  async #sealLarge(
+    now: number,
+    stream: number,
+    codec: number,
+    kind: boolean,
+    frame: ArrayBuffer,
+  ): Promise<ArrayBuffer | number> {
+    const sealing = this.#session.sealBegin(now, stream, codec, kind, frame.byteLength);
+    if (typeof sealing === "number") return sealing;
+    const key = await this.#keys.get(sealing.job);
+    if (key === null) return NO_KEY;
+    const sealed = await crypto.subtle.encrypt(parameters(sealing.job), key, frame);
+    return this.#session.sealFinish(codec, sealing, sealed);
+  }
+
+  async #openLarge(now: number, codec: number, frame: ArrayBuffer): Promise<OpenedFrame | number> {
+    const opening = this.#session.openBegin(now, codec, frame);
+    if (typeof opening === "number") return opening;
+    if (opening === null) return this.#session.open(now, codec, frame);
+    const key = await this.#keys.get(opening.job);
+    if (key === null) return NO_KEY;
+    let data: ArrayBuffer;
+    try {
+      data = await crypto.subtle.decrypt(parameters(opening.job), key, opening.sealed);
+    } catch {
+      return NOT_AUTHENTIC;
+    }
+    const finished = this.#session.openFinish(now, opening.job);
+    return finished < 0 ? finished : { data, ...opening.whose };
+  }
+}

@@ -1,0 +1,67 @@
+// One device of a call for tests: a wasm session, and what it has told.
+
+import { readFileSync } from "node:fs";
+import { expect } from "vitest";
+import type { FrameCrypto, FrameCryptoSession } from "../src/e2ee/wasm.ts";
+import { type Action, EventKind, readAction } from "../src/worker/action.ts";
+import { u16 } from "./peer/bytes.ts";
+import { boxed } from "./wire.ts";
+
+export const WALL = Date.UTC(2026, 10, 22);
+export const ROOM = new Uint8Array(16).fill(1);
+export const CALL = new Uint8Array(16).fill(2);
+
+/** The built module's bytes. */
+export function moduleBytes(): Buffer<ArrayBuffer> {
+  try {
+    return readFileSync(new URL("../src/e2ee/e2ee_frames.wasm", import.meta.url)) as Buffer<ArrayBuffer>;
+  } catch {
+    throw new Error("src/e2ee/e2ee_frames.wasm is not built: run `make web`");
+  }
+}
+
+export class Device {
+  readonly told: Action[] = [];
+  announce: Action & { kind: "announce" };
+  readonly session: FrameCryptoSession;
+  readonly number: number;
+
+  constructor(library: FrameCrypto, number: number, name: string, invite: Uint8Array) {
+    this.number = number;
+    this.session = library.session(ROOM, CALL, invite, name, 0, WALL);
+    const first = this.drain().find((action) => action.kind === "announce");
+    if (first === undefined) throw new Error("no announce");
+    this.announce = first;
+    this.event(EventKind.Joined, u16(number), 0);
+  }
+
+  event(kind: number, body: Uint8Array, now: number): void {
+    expect(this.session.event(kind, now, WALL + now, body)).toBe(true);
+    this.drain();
+  }
+
+  tick(now: number): void {
+    this.event(EventKind.Tick, new Uint8Array(0), now);
+  }
+
+  /** A key boxed for this device has come. */
+  keys(header: Uint8Array, entry: Uint8Array, now: number): void {
+    this.event(EventKind.Keys, boxed({ header, entry }), now);
+  }
+
+  drain(): Action[] {
+    const actions: Action[] = [];
+    for (let bytes = this.session.poll(); bytes !== null; bytes = this.session.poll()) {
+      const action = readAction(bytes);
+      if (action !== null) actions.push(action);
+    }
+    this.told.push(...actions);
+    return actions;
+  }
+
+  /** Takes the oldest untaken action of a kind. */
+  take<Kind extends Action["kind"]>(kind: Kind): (Action & { kind: Kind }) | undefined {
+    const index = this.told.findIndex((action) => action.kind === kind);
+    return index < 0 ? undefined : (this.told.splice(index, 1)[0] as Action & { kind: Kind });
+  }
+}

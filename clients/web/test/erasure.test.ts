@@ -1,0 +1,151 @@
+// What is left in the module's memory when a session is freed: nothing secret, and nothing that was said.
+
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { Frames } from "../src/e2ee/frames.ts";
+import { FrameCrypto } from "../src/e2ee/wasm.ts";
+import { EventKind } from "../src/worker/action.ts";
+import { CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
+import { deviceKey } from "./peer/announce.ts";
+import { readHeader } from "./peer/batch.ts";
+import { type Bytes, equal, u32 } from "./peer/bytes.ts";
+import { BOXES, type NaclBox } from "./peer/nacl-box.ts";
+import { Peer } from "./peer/peer.ts";
+import { inviteKey, joinId, kidOf, SessionKey } from "./peer/schedule.ts";
+import { frameKeys } from "./peer/sframe.ts";
+import { announcement, entryFor } from "./wire.ts";
+
+const [VIDEO, VP8, H264] = [1, 1, 4];
+const [tweetnacl] = BOXES as readonly [NaclBox];
+/** A piece of a secret this long is as good as found. */
+const PIECE = 16;
+
+const fresh = crypto.getRandomValues.bind(crypto);
+const random = (length: number): Bytes => fresh(new Uint8Array(length));
+
+let memory: WebAssembly.Memory;
+/** What the module has drawn, in order. */
+let drawn: Bytes[];
+
+beforeEach(() => {
+  drawn = [];
+  const instantiate = WebAssembly.instantiate as (module: WebAssembly.Module, imports: WebAssembly.Imports) => unknown;
+  vi.spyOn(WebAssembly, "instantiate").mockImplementation((async (
+    module: WebAssembly.Module,
+    imports: WebAssembly.Imports,
+  ) => {
+    const instance = (await instantiate(module, imports)) as WebAssembly.Instance;
+    memory = instance.exports.memory as WebAssembly.Memory;
+    return instance;
+  }) as unknown as typeof WebAssembly.instantiate);
+  vi.spyOn(crypto, "getRandomValues").mockImplementation((array) => {
+    const bytes = random(array?.byteLength ?? 0);
+    if (array instanceof Uint8Array) array.set(bytes);
+    drawn.push(bytes);
+    return array;
+  });
+});
+afterEach(() => void vi.restoreAllMocks());
+
+/** Where pieces of these secrets lie in the module's memory: `secret+offset@address`. */
+function found(secrets: Readonly<Record<string, Bytes>>): string[] {
+  const bytes = Buffer.from(memory.buffer);
+  const places: string[] = [];
+  for (const [name, secret] of Object.entries(secrets)) {
+    for (let offset = 0; offset + PIECE <= secret.length; offset += PIECE / 2) {
+      const piece = secret.subarray(offset, offset + PIECE);
+      for (let at = bytes.indexOf(piece); at >= 0; at = bytes.indexOf(piece, at + 1)) {
+        places.push(`${name}+${offset}@${at.toString(16)}`);
+      }
+    }
+  }
+  return places;
+}
+
+const names = (places: readonly string[]): string[] => [...new Set(places.map((place) => place.replace(/\+.*/, "")))];
+
+it("keys and frames are in memory while a session lives, and gone when it is freed", async () => {
+  const invite = random(32);
+  const call = { room: ROOM, call: CALL };
+  const library = await FrameCrypto.fromBytes(moduleBytes());
+  library.accessToken(invite);
+  const ada = new Device(library, 1, "Ada", invite);
+  const bob = await Peer.make(tweetnacl, call, invite, "Bob", 2, random, WALL);
+  ada.event(EventKind.Announces, announcement(2, bob.announce, bob.display), 0);
+  ada.event(EventKind.StreamOpened, u32(VIDEO), 2_000);
+  const batch = ada.take("key-batch");
+  const known = await bob.meet(1, new Uint8Array(ada.announce.announce), new Uint8Array(ada.announce.display));
+  const boxed = entryFor(2, batch?.body ?? new Uint8Array(0));
+  if (boxed === undefined) throw new Error("no key");
+  const { secret: ownKey } = await bob.takeKey(boxed.header, boxed.entry);
+  const his = await bob.sealKey(known);
+  ada.keys(his.header, his.entry, 2_000);
+
+  const clear = {
+    "sealed frame": random(3_000),
+    "opened frame": random(2_000),
+    "opened H.264 frame": random(900),
+    "sealed outside": random(2_500),
+    "opened outside": random(2_500),
+  };
+  expect(ada.session.seal(2_000, VIDEO, VP8, true, clear["sealed frame"].slice().buffer)).toBeInstanceOf(ArrayBuffer);
+  for (const [codec, name, frame] of [
+    [H264, "h264", clear["opened H.264 frame"]],
+    [VP8, "vp8", clear["opened frame"]],
+  ] as const) {
+    expect(ada.session.open(2_000, codec, await bob.seal(name, true, VIDEO, frame))).toMatchObject({ participant: 2 });
+  }
+
+  expect(names(found(clear))).toEqual(expect.arrayContaining(["sealed frame", "opened frame"]));
+
+  // A large frame each way: its key leaves the module for WebCrypto, by a buffer in its memory.
+  const frames = new Frames(ada.session, 0);
+  expect(await frames.seal(2_000, VIDEO, H264, true, clear["sealed outside"].slice().buffer)).toBeInstanceOf(
+    ArrayBuffer,
+  );
+  const outside = await frames.open(2_000, VP8, await bob.seal("vp8", false, VIDEO, clear["opened outside"]));
+  expect(outside).toMatchObject({ participant: 2 });
+  expect(frames.cipherKeys).toBe(2);
+
+  // Each secret is told from the public bytes that it yields.
+  const device = new Uint8Array(ada.announce.announce.slice(34, 66));
+  const secrets = drawn.filter(({ length }) => length === 32);
+  const seed = secrets.find((bytes) => equal(deviceKey(bytes).publicKey, known.device));
+  const ephemeral = secrets.find((bytes) => equal(tweetnacl.publicKey(bytes), known.ephemeral));
+  if (seed === undefined || ephemeral === undefined) throw new Error("keys were not drawn from the host");
+  expect(
+    secrets.some((bytes) => equal(bytes, ownKey)),
+    "K is drawn from the host",
+  ).toBe(true);
+  const own = new SessionKey(
+    ownKey,
+    readHeader(boxed.header).epoch,
+    await joinId(call, device, known.incarnation),
+    call,
+  );
+  const kept = {
+    "Ed25519 seed": seed,
+    "X25519 secret": ephemeral,
+    "own K": ownKey,
+    "announce key": await inviteKey(invite, "announce"),
+    "display key": await inviteKey(invite, "display"),
+    "base key": await own.baseKey(),
+    "K of the other": bob.key.secret,
+  };
+  const hisBaseKey = await bob.key.baseKey();
+  const all = {
+    ...kept,
+    ...clear,
+    invite,
+    "next K": (await own.ratcheted()).secret,
+    "frame key": (await frameKeys(kept["base key"], kidOf(own.epoch, 1, VIDEO))).key,
+    "base key of the other": hisBaseKey,
+    "frame key of the other": (await frameKeys(hisBaseKey, kidOf(bob.key.epoch, 2, VIDEO))).key,
+  };
+  const before = names(found(all));
+  expect(before).toEqual(expect.arrayContaining(Object.keys(kept)));
+  // Frames that WebCrypto encrypts and decrypts never are in the module's memory in clear.
+  for (const absent of ["invite", "sealed outside", "opened outside"]) expect(before).not.toContain(absent);
+
+  frames.free();
+  expect(found(all)).toEqual([]);
+});

@@ -1,0 +1,135 @@
+//! One device: takes events, gives actions, as `e2ee_frames::Session` does. Here: roster and timers.
+
+use crate::{
+    distribution::{Own, Which},
+    reception::{Held, Reception},
+    rules::{Batch, Epoch, Id, Protocol, Rule, Time},
+};
+use std::collections::BTreeMap;
+
+/// Something that happens to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// Time has passed.
+    Tick,
+    /// The announce of another device came and is authentic.
+    Announced(Id),
+    /// Another device is gone, says the server, or its announce has run out.
+    Left(Id),
+    /// A key batch came.
+    Keys(Batch),
+    /// Somebody lacks the own key, says the server.
+    KeyRequest(Id),
+    /// The stream starts.
+    StreamOpened,
+    /// The stream stops.
+    StreamClosed,
+}
+
+/// Something that a device does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Sends a key.
+    SendKeys(Batch),
+    /// Asks for the key of another device.
+    RequestKeys(Id),
+    /// Uses this own key from now on.
+    Use(Epoch),
+}
+
+/// What a device keeps of another on its roster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Member {
+    /// Holds the own key in use.
+    pub has_current: bool,
+    /// Holds the own key to be used next.
+    pub has_pending: bool,
+    pub(crate) asked: bool,
+    pub(crate) answer_after: Time,
+}
+
+/// A device in a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Device {
+    /// Who this is.
+    pub id: Id,
+    pub(crate) joined_at: Time,
+    /// Who is shown, and may be given keys.
+    pub roster: BTreeMap<Id, Member>,
+    /// The own keys.
+    pub own: Own,
+    pub(crate) serve_at: Option<Time>,
+    pub(crate) answer_at: Option<Time>,
+    /// Who asked without being on the roster; nobody unless [`Rule::AnswerMembers`] is left out.
+    pub(crate) strangers_asked: Vec<Id>,
+    /// Keys of others and what is remembered of them.
+    pub(crate) others: BTreeMap<Id, Reception>,
+    pub(crate) held: Vec<Held>,
+    pub(crate) next_request_at: Time,
+}
+
+impl Device {
+    /// A device that the server has just let in.
+    #[must_use]
+    pub fn joined(protocol: &Protocol, id: Id, now: Time) -> Self {
+        let mut device = Self {
+            id,
+            joined_at: now,
+            roster: BTreeMap::new(),
+            own: Own::default(),
+            serve_at: None,
+            answer_at: None,
+            strangers_asked: Vec::new(),
+            others: BTreeMap::new(),
+            held: Vec::new(),
+            next_request_at: 0,
+        };
+        device.first_key(protocol, now);
+        device
+    }
+
+    /// Takes an event and runs the timers that are due.
+    pub fn handle(&mut self, protocol: &Protocol, now: Time, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Tick => {}
+            Event::Announced(id) => self.announced(protocol, now, id),
+            Event::Left(id) => self.left(protocol, now, id, &mut actions),
+            Event::Keys(batch) => self.take_batch(protocol, now, Held { batch, until: now + protocol.times.hold }),
+            Event::KeyRequest(id) => self.key_request(protocol, now, id),
+            Event::StreamOpened => self.stream_opened(protocol, now, &mut actions),
+            Event::StreamClosed => self.own.active = false,
+        }
+        self.erase_dead(now);
+        self.distribute(protocol, now, &mut actions);
+        self.receive(protocol, now, &mut actions);
+        actions
+    }
+
+    fn announced(&mut self, protocol: &Protocol, now: Time, id: Id) {
+        if id == self.id || self.roster.contains_key(&id) {
+            return;
+        }
+        self.roster.insert(id, Member::default());
+        self.newcomer(protocol, now);
+        for held in std::mem::take(&mut self.held) {
+            self.take_batch(protocol, now, held);
+        }
+    }
+
+    fn left(&mut self, protocol: &Protocol, now: Time, id: Id, actions: &mut Vec<Action>) {
+        if let Some(member) = self.roster.remove(&id) {
+            self.forget_keys(id);
+            if protocol.has(Rule::RotateOnLeave) {
+                self.holders_left(protocol, now, member.has_current, member.has_pending, actions);
+            }
+        }
+    }
+
+    /// Whether this member holds an own key, as far as the own books say.
+    #[must_use]
+    pub fn believes_holder(&self, id: Id) -> Option<Epoch> {
+        let holds = self.roster.get(&id).is_some_and(|member| member.has_current);
+        self.own.epoch(Which::Current).filter(|_| holds)
+    }
+}

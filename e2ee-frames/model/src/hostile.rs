@@ -1,0 +1,408 @@
+//! A call whose server is the enemy. It decides who hears of whose coming and going, invents leaves and key requests,
+//! and delivers what was ever sent when it likes, as often as it likes, or never. It cannot make or alter announces,
+//! batches and frames, but a member may work with it: whatever was ever boxed for a device counts as known to that
+//! device for good, and such a device may forge frames under the keys it knows.
+//!
+//! What is never read is asked here. What is read in the end depends on the server: see [`crate::fair`].
+
+use crate::{
+    device::{Action as Done, Device, Event},
+    distribution::Which,
+    reception::Outcome,
+    rules::{Batch, Epoch, Frame, Id, Protocol, Time},
+};
+use stateright::{Model, Property};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// First counter of forged frames, which no honest sender reaches here.
+const FORGED: u8 = 32;
+
+/// How much of each may happen; what bounds the number of states.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Ticks of time.
+    pub ticks: Time,
+    /// Frames that a sender seals.
+    pub frames: usize,
+    /// Announces that reach a device.
+    pub admissions: u8,
+    /// Leaves that reach a device.
+    pub dismissals: u8,
+    /// Times that a stream opens or closes.
+    pub switches: u8,
+    /// Key requests that reach a sender.
+    pub requests: u8,
+    /// Frames that a member forges.
+    pub forgeries: u8,
+}
+
+/// A call to explore: device 0 sends.
+#[derive(Clone, Debug)]
+pub struct Hostile {
+    /// The rules.
+    pub protocol: Protocol,
+    /// How many devices there are.
+    pub devices: Id,
+    /// Who takes keys and frames by the rules. The others only know what was boxed for them.
+    pub receivers: Vec<Id>,
+    /// What bounds the exploration.
+    pub limits: Limits,
+    /// Whether timers run in the tick in which they are due. Else a device may sleep.
+    pub punctual: bool,
+}
+
+/// What the server does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// Delivers an announce.
+    Admit {
+        /// To this device.
+        at: Id,
+        /// Of this one.
+        of: Id,
+    },
+    /// Says that somebody left.
+    Dismiss {
+        /// To this device.
+        at: Id,
+        /// Of this one.
+        of: Id,
+    },
+    /// The sender unmutes.
+    Open,
+    /// The sender mutes.
+    Close,
+    /// The sender seals a frame.
+    Seal,
+    /// A key request in this device's name reaches the sender.
+    Request(Id),
+    /// Delivers a batch to its recipient.
+    Keys(Batch),
+    /// Delivers a frame.
+    Frame {
+        /// Which.
+        frame: Frame,
+        /// To whom.
+        to: Id,
+    },
+    /// A member and the server forge a frame of the sender's.
+    Forge {
+        /// Who knows the key.
+        by: Id,
+        /// The key.
+        epoch: Epoch,
+        /// To whom.
+        to: Id,
+    },
+    /// The sender runs its timers.
+    Wake,
+    /// Time passes.
+    Tick,
+}
+
+/// Where a device stands with the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Presence {
+    Never,
+    OnRoster,
+    /// Off the roster; what is sealed from this time on it must not read.
+    Gone(Time),
+}
+
+/// A frame with who must not read it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Sealed {
+    frame: Frame,
+    not_yet_joined: Vec<Id>,
+    gone: Vec<Id>,
+}
+
+/// What must never happen and shows in a step rather than in a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wrong {
+    CounterTwice,
+    KeyToStranger,
+    FrameTwice,
+    ReplacedKeyOpened,
+}
+
+/// The call at one moment, with the history that the properties ask about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    now: Time,
+    devices: Vec<Device>,
+    given: BTreeSet<Batch>,
+    frames: Vec<Sealed>,
+    presence: Vec<Presence>,
+    opened: BTreeSet<(Id, Frame)>,
+    /// When a device first held a generation.
+    held_since: BTreeMap<(Id, u16), Time>,
+    answered: bool,
+    admissions: u8,
+    dismissals: u8,
+    switches: u8,
+    requests: u8,
+    forgeries: u8,
+    wrong: Option<Wrong>,
+}
+
+impl State {
+    fn sender(&self) -> Option<&Device> {
+        self.devices.first()
+    }
+
+    /// Whether a device can compute the key of a frame, whatever it was told to forget.
+    fn readable(&self, by: Id, frame: Frame) -> bool {
+        self.given.iter().any(|batch| batch.to == by && batch.epoch.leads_to(frame.epoch))
+    }
+
+    fn read_by_any(&self, whom: impl Fn(&Sealed) -> &Vec<Id>) -> bool {
+        self.frames.iter().any(|sealed| whom(sealed).iter().any(|id| self.readable(*id, sealed.frame)))
+    }
+
+    fn handle(&mut self, call: &Hostile, at: Id, event: Event) {
+        let Some(device) = self.devices.get_mut(usize::from(at)) else { return };
+        let holders: Vec<Id> =
+            device.roster.keys().copied().filter(|id| device.believes_holder(*id).is_some()).collect();
+        // The others have no stream, so the keys that they would make for one make no difference here.
+        let protocol = Protocol { eager: call.protocol.eager && at == 0, ..call.protocol };
+        let done = device.handle(&protocol, self.now, event);
+        self.note(at, &done, &holders);
+    }
+
+    fn note(&mut self, by: Id, done: &[Done], holders: &[Id]) {
+        let Some(device) = self.devices.get(usize::from(by)) else { return };
+        for done in done {
+            if let Done::SendKeys(batch) = *done {
+                if !device.roster.contains_key(&batch.to) {
+                    self.wrong = Some(Wrong::KeyToStranger);
+                }
+                let again = !self.given.insert(batch);
+                self.answered |= again && holders.contains(&batch.to);
+            }
+        }
+    }
+
+    fn seal(&mut self, call: &Hostile) -> Option<()> {
+        let mut done = Vec::new();
+        let frame = self.devices.first_mut()?.seal(&call.protocol, self.now, &mut done);
+        self.note(0, &done, &[]);
+        let frame = frame?;
+        if self.frames.iter().any(|sealed| sealed.frame == frame) {
+            self.wrong = Some(Wrong::CounterTwice);
+        }
+        let those = |standing: &dyn Fn(Presence) -> bool| {
+            (0..).zip(&self.presence).filter(|(_, presence)| standing(**presence)).map(|(id, _)| id).collect()
+        };
+        let not_yet_joined = those(&|presence| presence == Presence::Never);
+        let gone = those(&|presence| matches!(presence, Presence::Gone(until) if self.now >= until));
+        self.frames.push(Sealed { frame, not_yet_joined, gone });
+        Some(())
+    }
+
+    fn open(&mut self, call: &Hostile, to: Id, frame: Frame) -> Option<()> {
+        let device = self.devices.get_mut(usize::from(to))?;
+        if device.open(&call.protocol, self.now, frame) != Outcome::Opened {
+            // The server invents requests, so who asks makes no difference.
+            device.want_nothing();
+            return Some(());
+        }
+        let since = self.held_since.range((to, frame.epoch.generation + 1)..=(to, u16::MAX));
+        let longest = call.protocol.times.window + call.protocol.times.linger;
+        if since.into_iter().any(|(_, since)| self.now >= since + longest) {
+            self.wrong = Some(Wrong::ReplacedKeyOpened);
+        }
+        if frame.counter < FORGED && !self.opened.insert((to, frame)) {
+            self.wrong = Some(Wrong::FrameTwice);
+        }
+        Some(())
+    }
+
+    fn dismiss(&mut self, call: &Hostile, at: Id, of: Id) {
+        if at == 0 {
+            let window = call.protocol.times.window;
+            let on_its_way = self.sender().is_some_and(|sender| sender.own.pending.is_some());
+            let until = self.now + if on_its_way { 2 * window } else { window };
+            if let Some(presence) = self.presence.get_mut(usize::from(of)) {
+                *presence = Presence::Gone(until);
+            }
+        }
+        self.handle(call, at, Event::Left(of));
+    }
+}
+
+impl Model for Hostile {
+    type State = State;
+    type Action = Move;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State {
+            now: 0,
+            devices: (0..self.devices).map(|id| Device::joined(&self.protocol, id, 0)).collect(),
+            given: BTreeSet::new(),
+            frames: Vec::new(),
+            presence: vec![Presence::Never; usize::from(self.devices)],
+            opened: BTreeSet::new(),
+            held_since: BTreeMap::new(),
+            answered: false,
+            admissions: 0,
+            dismissals: 0,
+            switches: 0,
+            requests: 0,
+            forgeries: 0,
+            wrong: None,
+        }]
+    }
+
+    fn actions(&self, state: &State, moves: &mut Vec<Move>) {
+        let Some(sender) = state.sender() else { return };
+        let limits = &self.limits;
+        let mut pairs: Vec<(Id, Id)> = (1..self.devices).map(|of| (0, of)).collect();
+        pairs.extend(self.receivers.iter().map(|at| (*at, 0)));
+        // Who only knows what it was given is like any other such device: they come in order.
+        let passive = |id: &Id| !self.receivers.contains(id);
+        let fresh = |id: &Id| state.presence.get(usize::from(*id)) == Some(&Presence::Never);
+        let first_fresh = (1..self.devices).filter(passive).find(fresh);
+        for (at, of) in pairs {
+            let on_roster = state.devices.get(usize::from(at)).is_some_and(|device| device.roster.contains_key(&of));
+            if on_roster && state.dismissals < limits.dismissals {
+                moves.push(Move::Dismiss { at, of });
+            }
+            let in_order = at != 0 || !passive(&of) || !fresh(&of) || first_fresh == Some(of);
+            if !on_roster && in_order && state.admissions < limits.admissions {
+                moves.push(Move::Admit { at, of });
+            }
+        }
+        if state.switches < limits.switches {
+            moves.push(if sender.own.active { Move::Close } else { Move::Open });
+        }
+        if sender.own.active && state.frames.len() < limits.frames {
+            moves.push(Move::Seal);
+        }
+        if state.requests < limits.requests {
+            moves.extend((1..self.devices).map(Move::Request));
+        }
+        for to in &self.receivers {
+            // A batch that waits for an announce is one that comes later.
+            let device = state.devices.get(usize::from(*to)).filter(|device| device.roster.contains_key(&0));
+            let batches = state.given.iter().filter(|batch| device.is_some() && batch.to == *to);
+            moves.extend(batches.map(|batch| Move::Keys(*batch)));
+            moves.extend(state.frames.iter().map(|sealed| Move::Frame { frame: sealed.frame, to: *to }));
+            if state.forgeries < limits.forgeries {
+                for batch in state.given.iter().filter(|batch| batch.to != *to) {
+                    for step in batch.epoch.step..self.protocol.sizes.steps {
+                        moves.push(Move::Forge { by: batch.to, epoch: Epoch { step, ..batch.epoch }, to: *to });
+                    }
+                }
+            }
+        }
+        moves.push(Move::Wake);
+        if state.now < limits.ticks {
+            moves.push(Move::Tick);
+        }
+    }
+
+    fn next_state(&self, last: &State, action: Move) -> Option<State> {
+        let mut state = last.clone();
+        match action {
+            Move::Admit { at, of } => {
+                state.admissions += 1;
+                if at == 0 {
+                    *state.presence.get_mut(usize::from(of))? = Presence::OnRoster;
+                }
+                state.handle(self, at, Event::Announced(of));
+            }
+            Move::Dismiss { at, of } => {
+                state.dismissals += 1;
+                state.dismiss(self, at, of);
+            }
+            Move::Open | Move::Close => {
+                state.switches += 1;
+                state.handle(self, 0, if action == Move::Open { Event::StreamOpened } else { Event::StreamClosed });
+            }
+            Move::Seal => state.seal(self)?,
+            Move::Request(by) => {
+                state.requests += 1;
+                state.handle(self, 0, Event::KeyRequest(by));
+            }
+            Move::Keys(batch) => {
+                state.handle(self, batch.to, Event::Keys(batch));
+                let generations = state.devices.get(usize::from(batch.to))?.live_generations(0);
+                for generation in generations {
+                    state.held_since.entry((batch.to, generation)).or_insert(state.now);
+                }
+            }
+            Move::Frame { frame, to } => state.open(self, to, frame)?,
+            Move::Forge { epoch, to, .. } => {
+                let counter = FORGED + state.forgeries;
+                state.forgeries += 1;
+                state.open(self, to, Frame { from: 0, epoch, counter })?;
+            }
+            Move::Wake => state.handle(self, 0, Event::Tick),
+            Move::Tick => {
+                if self.punctual {
+                    (0..self.devices).for_each(|id| state.handle(self, id, Event::Tick));
+                }
+                state.now += 1;
+            }
+        }
+        (state != *last).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = vec![
+            Property::always("a device never reads a frame sealed before it joined", |_, state: &State| {
+                !state.read_by_any(|sealed| &sealed.not_yet_joined)
+            }),
+            Property::always("a device that left reads nothing sealed after its windows", |_, state: &State| {
+                !state.read_by_any(|sealed| &sealed.gone)
+            }),
+            Property::always("no key and counter seal two frames", |_, state: &State| {
+                state.wrong != Some(Wrong::CounterTwice)
+            }),
+            Property::always("keys go only to roster members", |_, state: &State| {
+                state.wrong != Some(Wrong::KeyToStranger)
+            }),
+            Property::always("who is booked as a holder was given the key", |_, state: &State| {
+                let Some(sender) = state.sender() else { return false };
+                let given = |id: &Id, epoch: Epoch| {
+                    state.given.iter().any(|batch| batch.to == *id && batch.epoch.leads_to(epoch))
+                };
+                sender.roster.keys().all(|id| sender.believes_holder(*id).is_none_or(|epoch| given(id, epoch)))
+            }),
+            Property::sometimes("a leave comes while a generation is on its way", |_, state: &State| {
+                let pending = state.sender().and_then(|sender| sender.own.pending.as_ref());
+                pending.is_some_and(|pending| pending.again)
+            }),
+            Property::sometimes("a key is at its last step", |call: &Self, state: &State| {
+                let epoch = state.sender().and_then(|sender| sender.own.epoch(Which::Current));
+                epoch.is_some_and(|epoch| epoch.step + 1 == call.protocol.sizes.steps)
+            }),
+            Property::sometimes("a frame is sealed under a later generation", |_, state: &State| {
+                state.frames.iter().any(|sealed| sealed.frame.epoch.generation > 0)
+            }),
+            Property::sometimes("a frame is not for somebody who left", |_, state: &State| {
+                state.frames.iter().any(|sealed| !sealed.gone.is_empty())
+            }),
+        ];
+        if self.limits.requests > 0 {
+            properties.push(Property::sometimes("a request is answered", |_, state: &State| state.answered));
+        }
+        if !self.receivers.is_empty() {
+            properties.extend([
+                Property::always("no device opens a frame twice", |_, state: &State| {
+                    state.wrong != Some(Wrong::FrameTwice)
+                }),
+                Property::always("a replaced generation opens nothing after its time", |_, state: &State| {
+                    state.wrong != Some(Wrong::ReplacedKeyOpened)
+                }),
+                Property::sometimes("every receiver opens the same frame", |call: &Self, state: &State| {
+                    let by_all =
+                        |sealed: &Sealed| call.receivers.iter().all(|id| state.opened.contains(&(*id, sealed.frame)));
+                    state.frames.iter().any(by_all)
+                }),
+            ]);
+        }
+        properties
+    }
+}

@@ -1,0 +1,213 @@
+//! A hostile server: what is never read, and that each rule is needed for it.
+
+mod exploring;
+
+use e2ee_frames_model::{
+    Protocol, Rule, Sizes, Times,
+    hostile::{Hostile, Limits, Move},
+};
+use exploring::{counterexample, explore};
+
+const BEFORE_JOIN: &str = "a device never reads a frame sealed before it joined";
+const AFTER_LEAVE: &str = "a device that left reads nothing sealed after its windows";
+const COUNTER: &str = "no key and counter seal two frames";
+const STRANGER: &str = "keys go only to roster members";
+const BOOKS: &str = "who is booked as a holder was given the key";
+const REPLAY: &str = "no device opens a frame twice";
+const RETIRED: &str = "a replaced generation opens nothing after its time";
+
+const AGAIN: &str = "a leave comes while a generation is on its way";
+const LAST_STEP: &str = "a key is at its last step";
+const ROTATED: &str = "a frame is sealed under a later generation";
+const GONE: &str = "a frame is not for somebody who left";
+const ANSWERED: &str = "a request is answered";
+const READ: &str = "every receiver opens the same frame";
+
+/// As short as keeps every rule at work.
+const TIMES: Times = Times {
+    window: 2,
+    linger: 1,
+    coalesce_joins: 1,
+    settle: 1,
+    coalesce_answers: 1,
+    answer_every: 2,
+    rotation: 6,
+    hold: 2,
+    request_every: 2,
+    grace: 1,
+    first_grace: 1,
+    forget: 4,
+};
+const SIZES: Sizes = Sizes { steps: 3, generations: 2, keys: 2 };
+const NOTHING: Limits =
+    Limits { ticks: 0, frames: 0, admissions: 0, dismissals: 0, switches: 0, requests: 0, forgeries: 0 };
+
+fn without(rule: Rule, call: Hostile) -> Hostile {
+    Hostile { protocol: Protocol { without: Some(rule), ..call.protocol }, ..call }
+}
+
+/// Who is given keys: a sender and others that know for good what was boxed for them.
+fn distribution(devices: u8, limits: Limits) -> Hostile {
+    let protocol = Protocol { times: TIMES, sizes: SIZES, eager: true, without: None };
+    Hostile { protocol, devices, receivers: Vec::new(), limits, punctual: true }
+}
+
+/// Who takes keys and frames: as above, and device 1 by the rules. Generations follow fast.
+fn reception(devices: u8, limits: Limits) -> Hostile {
+    let call = distribution(devices, limits);
+    let times = Times { window: 1, rotation: 2, ..TIMES };
+    Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], ..call }
+}
+
+fn four_devices() -> Hostile {
+    distribution(4, Limits { ticks: 5, frames: 2, admissions: 3, dismissals: 2, switches: 2, requests: 1, ..NOTHING })
+}
+
+fn three_devices_that_come_back() -> Hostile {
+    distribution(3, Limits { ticks: 6, frames: 2, admissions: 4, dismissals: 3, switches: 1, ..NOTHING })
+}
+
+fn one_receiver() -> Hostile {
+    reception(2, Limits { ticks: 6, frames: 2, admissions: 3, dismissals: 1, switches: 1, ..NOTHING })
+}
+
+fn one_receiver_and_a_forger() -> Hostile {
+    reception(3, Limits { ticks: 5, frames: 1, admissions: 3, switches: 1, forgeries: 2, ..NOTHING })
+}
+
+fn muted_and_unmuted() -> Hostile {
+    distribution(3, Limits { ticks: 4, frames: 2, admissions: 2, dismissals: 1, switches: 4, ..NOTHING })
+}
+
+#[test]
+fn a_sender_that_mutes_and_unmutes() {
+    explore("muted and unmuted", muted_and_unmuted(), &[LAST_STEP, ROTATED, GONE]);
+}
+
+#[test]
+fn four_devices_in_a_small_room() {
+    explore("four devices", four_devices(), &[AGAIN, LAST_STEP, ROTATED, GONE, ANSWERED]);
+}
+
+#[test]
+fn four_devices_in_a_large_room() {
+    let call = distribution(4, Limits { requests: 0, ..four_devices().limits });
+    let call = Hostile { protocol: Protocol { eager: false, ..call.protocol }, ..call };
+    explore("four devices, large room", call, &[AGAIN, LAST_STEP, ROTATED, GONE]);
+}
+
+#[test]
+fn devices_that_leave_and_come_back() {
+    explore("three devices, coming back", three_devices_that_come_back(), &[AGAIN, LAST_STEP, ROTATED, GONE]);
+}
+
+#[test]
+fn a_receiver_of_everything_again_and_out_of_order() {
+    explore("one receiver", one_receiver(), &[AGAIN, ROTATED, GONE, READ]);
+}
+
+#[test]
+fn a_receiver_of_three_generations() {
+    let limits = Limits { ticks: 7, frames: 3, admissions: 2, switches: 1, ..NOTHING };
+    explore("one receiver, long call", reception(2, limits), &[ROTATED, READ]);
+}
+
+#[test]
+fn a_receiver_and_a_member_who_forges() {
+    explore("one receiver, one forger", one_receiver_and_a_forger(), &[ROTATED, READ]);
+}
+
+#[test]
+fn two_receivers() {
+    let limits = Limits { ticks: 4, frames: 1, admissions: 4, switches: 1, ..NOTHING };
+    let call = Hostile { receivers: vec![1, 2], ..reception(3, limits) };
+    explore("two receivers", call, &[ROTATED, READ]);
+}
+
+#[test]
+fn without_the_ratchet_a_newcomer_reads_the_past() {
+    counterexample("no ratchet on join", without(Rule::RatchetOnJoin, four_devices()), BEFORE_JOIN);
+}
+
+#[test]
+fn without_the_start_rule_a_newcomer_reads_the_past() {
+    counterexample("no rule at start", without(Rule::Start, muted_and_unmuted()), BEFORE_JOIN);
+}
+
+#[test]
+fn answering_who_was_not_given_the_key_shows_the_past() {
+    counterexample("answer any member", without(Rule::AnswerHolders, four_devices()), BEFORE_JOIN);
+}
+
+#[test]
+fn answering_strangers_gives_them_keys() {
+    counterexample("answer anybody", without(Rule::AnswerMembers, four_devices()), STRANGER);
+}
+
+#[test]
+fn without_rotation_who_left_reads_on() {
+    counterexample("no rotation on leave", without(Rule::RotateOnLeave, four_devices()), AFTER_LEAVE);
+}
+
+#[test]
+fn without_again_who_left_reads_on() {
+    counterexample("no rotation again", without(Rule::Again, four_devices()), AFTER_LEAVE);
+}
+
+#[test]
+fn counters_that_start_anew_repeat() {
+    counterexample("counters start anew", without(Rule::CountersGoOn, muted_and_unmuted()), COUNTER);
+}
+
+#[test]
+fn erased_keys_that_come_back_open_frames_again() {
+    counterexample("erased keys come back", without(Rule::ErasedStayErased, one_receiver()), REPLAY);
+}
+
+#[test]
+fn taking_older_keys_brings_replaced_ones_back() {
+    counterexample("older keys are taken", without(Rule::EpochsIncrease, one_receiver()), RETIRED);
+}
+
+#[test]
+fn without_retirement_a_member_forges_for_a_silent_sender() {
+    counterexample("no retirement", without(Rule::Retirement, one_receiver_and_a_forger()), RETIRED);
+}
+
+#[test]
+fn derived_keys_that_outlive_their_base_open_too_long() {
+    counterexample("derived keys live on", without(Rule::DerivedDieToo, one_receiver_and_a_forger()), RETIRED);
+}
+
+/// The windows are kept by timers. Of a device that sleeps, only the first is kept: it looks at the clock before every
+/// frame, but the second window, for who left during the first, begins when it wakes.
+#[test]
+fn a_device_that_sleeps_keeps_all_but_the_second_window() {
+    let call = Hostile { punctual: false, ..four_devices() };
+    let moves = counterexample("late timers", call, AFTER_LEAVE);
+    let leaves = moves.iter().filter(|step| matches!(step, Move::Dismiss { .. })).count();
+    assert_eq!(leaves, 2, "one leave alone is not enough");
+}
+
+#[test]
+fn a_device_that_sleeps_keeps_everything_else() {
+    let call = distribution(4, Limits { dismissals: 1, ..four_devices().limits });
+    let call = Hostile { punctual: false, ..call };
+    explore("late timers, one leave", call, &[LAST_STEP, ROTATED, GONE, ANSWERED]);
+}
+
+#[test]
+fn all_properties_are_named_here() {
+    use stateright::{Expectation, Model};
+    let call = Hostile { limits: Limits { requests: 1, ..NOTHING }, ..one_receiver() };
+    let named = |expectation: &Expectation| {
+        let properties = call.properties();
+        let of_kind = properties.iter().filter(|property| property.expectation == *expectation);
+        of_kind.map(|property| property.name).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(
+        named(&Expectation::Always),
+        [BEFORE_JOIN, AFTER_LEAVE, COUNTER, STRANGER, BOOKS, REPLAY, RETIRED].into()
+    );
+    assert_eq!(named(&Expectation::Sometimes), [AGAIN, LAST_STEP, ROTATED, GONE, ANSWERED, READ].into());
+}

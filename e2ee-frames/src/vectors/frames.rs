@@ -1,0 +1,89 @@
+//! Sections on frames: key ids and sealed frames.
+
+use super::{
+    json::{Json, hex, number, text},
+    scene::{Frame, Scene},
+};
+use crate::{
+    Codec, FrameKind, Seat, StreamId, codec,
+    primitives::Standard,
+    sframe::{
+        header::{self, Header},
+        kdf::{self, FrameKeys},
+        kid::Kid,
+    },
+};
+use alloc::vec;
+
+pub(super) fn kids() -> Json {
+    let cases = [
+        (0, 0, 0, StreamId::MICROPHONE),
+        (7, 0, 0, StreamId::MICROPHONE),
+        (0, 7, 0, StreamId::MICROPHONE),
+        (0, 0, 4_095, StreamId::MICROPHONE),
+        (0, 0, 0, StreamId::CAMERA),
+        (3, 9, 1_234, StreamId::SCREEN_AUDIO),
+        (5, 18, 2_749, StreamId(StreamId::CAMERA.0 + 8)),
+        (7, 4_294_967_295, 4_095, StreamId::MAX),
+    ];
+    let kids = cases.map(|(step, generation, seat, stream): (u8, u32, u16, StreamId)| {
+        let kid = Kid { step, generation: (generation % 8) as u8, seat: Seat(seat), stream };
+        Json::Object(vec![
+            ("step", number(step)),
+            ("generation", number(generation)),
+            ("seat", number(seat)),
+            ("stream", number(stream.0)),
+            ("kid", number(kid.pack())),
+            ("header_of_ctr_0", hex(Header { kid: kid.pack(), ctr: 0 }.encode().as_bytes())),
+        ])
+    });
+    Json::List(kids.into())
+}
+
+pub(super) fn frames(scene: &Scene) -> Json {
+    Json::List(scene.frames.iter().map(|sealed| frame(scene, sealed)).collect())
+}
+
+fn frame(scene: &Scene, frame: &Frame) -> Json {
+    // What lies in the envelope, without H.264's escaping.
+    let located = codec::locate(frame.codec, &frame.sealed).unwrap();
+    let mut sframe = frame.sealed[located.range].to_vec();
+    let length = codec::unescape(frame.codec, &mut sframe).unwrap();
+    sframe.truncate(length);
+    let (Header { kid: packed, ctr }, _) = header::parse(&sframe).unwrap();
+    let kid = Kid::unpack(packed).unwrap();
+    let key = scene.key(frame.sender, kid);
+    let keys = FrameKeys::derive::<Standard>(&*key.base_key::<Standard>(), packed);
+    Json::Object(vec![
+        ("sender", text(scene.devices[frame.sender].name)),
+        ("generation", number(key.epoch().generation)),
+        ("step", number(kid.step)),
+        ("stream", number(kid.stream.0)),
+        ("kid", number(packed)),
+        ("ctr", number(ctr)),
+        (
+            "codec",
+            text(match frame.codec {
+                Codec::Opus => "opus",
+                Codec::Vp8 => "vp8",
+                Codec::Vp9 => "vp9",
+                Codec::Av1 => "av1",
+                Codec::H264 => "h264",
+            }),
+        ),
+        (
+            "kind",
+            text(match frame.kind {
+                FrameKind::Delta => "delta",
+                FrameKind::Key => "key",
+            }),
+        ),
+        ("metadata", hex(frame.codec.metadata(frame.kind))),
+        ("sframe_key", hex(keys.key())),
+        ("sframe_salt", hex(*keys.salt)),
+        ("nonce", hex(kdf::nonce(&keys.salt, ctr))),
+        ("plain", hex(&frame.plain)),
+        ("sframe", hex(&sframe)),
+        ("sealed", hex(&frame.sealed)),
+    ])
+}
