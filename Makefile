@@ -192,8 +192,8 @@ fuzz-corpus: fuzz-build ## Commit what fuzzing has found: the fewest inputs that
 	@for target in $(FUZZ_TARGETS); do \
 		corpus=$(FUZZ)/corpus/$$target; least=$(FUZZ_FOUND)/$$target-least; \
 		rm -rf $$least; mkdir -p $$least $$corpus; \
-		$(TARGET)/fuzz/$$target -set_cover_merge=1 -use_counters=0 -max_len=1024 $$least $$corpus $(FUZZ_FOUND)/$$target >/dev/null 2>&1 \
-			|| exit 1; \
+		$(TARGET)/fuzz/$$target -set_cover_merge=1 -use_counters=0 -max_len=1024 \
+			$$least $$corpus $(FUZZ_FOUND)/$$target >/dev/null 2>&1 || exit 1; \
 		rm -rf $$corpus; mv $$least $$corpus; \
 		echo "$$target: $$(ls $$corpus | wc -l) inputs, $$(cat $$corpus/* | wc -c) bytes"; \
 	done
