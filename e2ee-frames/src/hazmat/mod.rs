@@ -8,11 +8,14 @@ mod aes_ctr_hmac;
 #[cfg(feature = "aws-lc")]
 pub use crate::sframe::backend::AwsLc;
 pub use crate::sframe::backend::{Aead, RustCrypto, Unauthentic};
-use crate::sframe::{
-    Suite,
-    context::{OpenContext, SealContext},
-    header,
-    kdf::frame_keys,
+use crate::{
+    codec::{self, Codec, EnvelopeError, FrameKind},
+    sframe::{
+        Suite,
+        context::{OpenContext, SealContext},
+        header,
+        kdf::frame_keys,
+    },
 };
 #[cfg(feature = "interop-ctr")]
 pub use aes_ctr_hmac::{AesCtrHmac, CtrContext, CtrSuite};
@@ -69,6 +72,20 @@ impl FixedKeyContext {
         body.truncate(length);
         Ok(body)
     }
+}
+
+/// Puts the envelope of a codec around any bytes, as around an SFrame ciphertext: for fuzzing what finds them again.
+///
+/// # Errors
+/// If the codec cannot hold so many bytes.
+pub fn wrap(codec: Codec, kind: FrameKind, content: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut out = alloc::vec![0; codec::max_sealed_bytes(codec, content.len())];
+    let start = codec::open_envelope(codec, kind, content.len(), &mut out)?;
+    let end = start.saturating_add(content.len());
+    out.get_mut(start..end).ok_or(EnvelopeError)?.copy_from_slice(content);
+    let length = codec::close_envelope(codec, start, end, &mut out)?;
+    out.truncate(length);
+    Ok(out)
 }
 
 #[cfg(test)]
