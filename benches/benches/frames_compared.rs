@@ -130,19 +130,19 @@ fn open_ours<'a>(
 fn open_theirs(frame: &[u8]) -> Option<impl FnMut(usize) -> Duration + '_> {
     let seal = EncryptionKey::derive_from(CipherSuite::AesGcm256Sha512, 9u64, BASE_KEY).ok()?;
     let open = DecryptionKey::derive_from(CipherSuite::AesGcm256Sha512, 9u64, BASE_KEY).ok()?;
-    let (mut counter, mut sealed, mut out) = (MonotonicCounter::default(), Vec::<Vec<u8>>::new(), Vec::new());
+    let (mut counter, mut out, mut opened_into) = (MonotonicCounter::default(), Vec::new(), Vec::new());
     Some(move |frames: usize| {
-        sealed.resize_with(frames.max(sealed.len()), Vec::new);
-        for out in sealed.iter_mut().take(frames) {
-            if let Ok(view) = MediaFrameView::try_with_meta_data(&mut counter, frame, &METADATA) {
-                let _ = view.encrypt_into(&seal, out);
-            }
-        }
+        let sealed: Vec<Vec<u8>> = (0..frames)
+            .filter_map(|_| {
+                let view = MediaFrameView::try_with_meta_data(&mut counter, frame, &METADATA).ok()?;
+                Some(view.encrypt_into(&seal, &mut out).ok()?.sframe_cipher_text().to_vec())
+            })
+            .collect();
         let start = Instant::now();
         let mut opened = 0;
-        for sealed in sealed.iter().take(frames) {
+        for sealed in &sealed {
             let view = EncryptedFrameView::try_with_meta_data(sealed, &METADATA);
-            opened += usize::from(view.is_ok_and(|view| black_box(view.decrypt_into(&open, &mut out).is_ok())));
+            opened += usize::from(view.is_ok_and(|view| black_box(view.decrypt_into(&open, &mut opened_into).is_ok())));
         }
         let elapsed = start.elapsed();
         assert_eq!(opened, frames, "every frame opens");
