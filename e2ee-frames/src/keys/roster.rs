@@ -82,6 +82,8 @@ impl<P: Primitives> Member<P> {
 pub(crate) struct Record {
     /// Highest announce seen.
     pub(crate) announce_seq: u32,
+    /// When that one runs out, counted from its first sight.
+    expires_at: u64,
     /// Highest key epoch accepted, with its commitment.
     pub(crate) last_key: Option<(Epoch, [u8; 32])>,
     /// Keys up to here were erased and never come back: their replay windows are gone.
@@ -153,7 +155,7 @@ impl<P: Primitives> Roster<P> {
         let made = &mut self.records_made;
         self.records.get_or_insert_with(*join_id, || {
             *made = made.saturating_add(1);
-            Record { announce_seq: 0, last_key: None, erased: None, member: None, order: *made }
+            Record { announce_seq: 0, expires_at: 0, last_key: None, erased: None, member: None, order: *made }
         })
     }
 
@@ -174,8 +176,13 @@ impl<P: Primitives> Roster<P> {
         }
         let Verified { join_id, seq, ephemeral, hash, validity_ms, name } = verified;
         let announced = Announced { seq, hash, ephemeral };
-        let expires_at = now.saturating_add(validity_ms);
         let newest = known.map_or(0, |record| record.announce_seq);
+        // Whoever seems to leave and return gets no more time by the same announce: else a server could go on showing
+        // somebody who has gone.
+        let expires_at = match known {
+            Some(record) if record.announce_seq == seq => record.expires_at,
+            _ => now.saturating_add(validity_ms),
+        };
         let full = self.members.len() >= MAX_MEMBERS;
         match self.members.get_mut(&participant) {
             Some(member) => {
@@ -188,14 +195,15 @@ impl<P: Primitives> Roster<P> {
                 member.expires_at = expires_at;
                 let renamed = member.name != name;
                 member.name = name;
-                self.record(&join_id).announce_seq = seq;
+                let record = self.record(&join_id);
+                (record.announce_seq, record.expires_at) = (seq, expires_at);
                 Admission::Renewed { renamed }
             }
-            None if seq < newest => Admission::Known,
+            None if seq < newest || expires_at <= now => Admission::Known,
             None if full => Admission::Refused,
             None => {
                 let record = self.record(&join_id);
-                record.announce_seq = seq;
+                (record.announce_seq, record.expires_at) = (seq, expires_at);
                 record.member = Some(participant);
                 self.next_expiry = Some(self.next_expiry.map_or(expires_at, |at| at.min(expires_at)));
                 let member = Member {
