@@ -75,11 +75,16 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-web test-browsers ## Pass all tests.
+test: test-rust simulate test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
 	cargo test --locked --workspace
+
+.PHONY: simulate
+simulate: ## Simulate calls from 100,000 seeds; SEEDS=1000000 FIRST_SEED=500000 for others.
+	SEEDS=$(or $(SEEDS),100000) REAL_SEEDS=$(or $(REAL_SEEDS),500) cargo test --locked --package e2ee-frames --lib \
+		--profile simulation simulation -- --nocapture --test-threads=1
 
 .PHONY: test-web
 test-web: web ## Pass the unit tests of the web client.

@@ -2,8 +2,8 @@
 
 mod attacks;
 mod call;
-mod churn;
 #[cfg(feature = "external-cipher")]
 mod external;
 mod keys;
+mod simulation;
 mod world;
