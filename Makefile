@@ -78,7 +78,7 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
+test: test-rust simulate test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
@@ -125,6 +125,11 @@ test-c: ## Build and run the C example and the C tests, with and without checker
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz e2ee-frames for two seconds a target.
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2
+
+.PHONY: simulate
+simulate: ## Simulate calls from 100,000 seeds; SEEDS=1000000 FIRST_SEED=500000 for others.
+	SEEDS=$(or $(SEEDS),100000) REAL_SEEDS=$(or $(REAL_SEEDS),500) cargo test --locked --package e2ee-frames --lib \
+		--profile simulation simulation -- --nocapture --test-threads=1
 
 .PHONY: test-web
 test-web: web ## Pass the unit tests of the web client.

@@ -1,6 +1,7 @@
 //! A map in a sorted vector: for the small sets of a call, and a fifth of the code of a B-tree in wasm.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// Entries ascending by key. Looking up is a binary search; inserting and removing move what follows.
 pub(crate) struct SortedMap<K, V>(Vec<(K, V)>);
@@ -22,6 +23,12 @@ impl<K: Ord, V> SortedMap<K, V> {
 
     fn position(&self, key: &K) -> Result<usize, usize> {
         self.0.binary_search_by(|(other, _)| other.cmp(key))
+    }
+
+    /// The entry whose key compares as equal. `compare` orders keys as they are ordered here.
+    pub(crate) fn find(&self, mut compare: impl FnMut(&K) -> Ordering) -> Option<(&K, &V)> {
+        let index = self.0.binary_search_by(|(key, _)| compare(key)).ok()?;
+        self.0.get(index).map(|(key, value)| (key, value))
     }
 
     pub(crate) fn contains(&self, key: &K) -> bool {
@@ -97,6 +104,7 @@ mod tests {
                     prop_assert_eq!(ours.remove(&key), tree.remove(&key));
                 }
                 prop_assert_eq!(ours.get(&key), tree.get(&key));
+                prop_assert_eq!(ours.find(|other| other.cmp(&key)), tree.get_key_value(&key));
                 prop_assert_eq!(ours.len(), tree.len());
             }
             prop_assert!(ours.iter().eq(tree.iter()));

@@ -44,6 +44,21 @@ impl From<OpenFailure> for ReceiveFailure {
     }
 }
 
+/// What concerns the keys of all senders.
+#[derive(Default)]
+struct Common {
+    /// Contexts made so far, by which they are numbered.
+    contexts_made: u32,
+    /// No key dies before.
+    next_death: Option<u64>,
+}
+
+impl Common {
+    fn death_at(&mut self, at: u64) {
+        self.next_death = Some(self.next_death.map_or(at, |next| next.min(at)));
+    }
+}
+
 /// A live key of a sender.
 struct LiveKey<P: Primitives> {
     key: SessionKey,
@@ -69,7 +84,7 @@ impl<P: Primitives> LiveKey<P> {
         kid: Kid,
         metadata: &[u8],
         body: &mut [u8],
-        made: &mut u32,
+        common: &mut Common,
     ) -> Result<usize, OpenFailure> {
         let encoded = header.encode();
         if let Some((_, context)) = self.contexts.iter_mut().find(|(stream, _)| *stream == kid.stream) {
@@ -79,9 +94,10 @@ impl<P: Primitives> LiveKey<P> {
             return Err(OpenFailure::Unauthentic);
         }
         let keys = FrameKeys::derive::<P>(&*self.base_key, kid.pack());
-        let mut context = OpenContext::new(keys, made.saturating_add(1)).ok_or(OpenFailure::Unauthentic)?;
+        let mut context =
+            OpenContext::new(keys, common.contexts_made.saturating_add(1)).ok_or(OpenFailure::Unauthentic)?;
         let length = context.open(&encoded, header.ctr, metadata, body)?;
-        *made = context.number;
+        common.contexts_made = context.number;
         self.contexts.push((kid.stream, context));
         Ok(length)
     }
@@ -131,14 +147,14 @@ impl<P: Primitives> SenderKeys<P> {
         kid: Kid,
         metadata: &[u8],
         body: &mut [u8],
-        made: &mut u32,
+        common: &mut Common,
     ) -> Result<usize, ReceiveFailure> {
         self.erase_dead(now);
         let missing = ReceiveFailure::NoKey { ask: false };
         let (index, length) = match self.way(kid)? {
             Way::Exact(index) => {
                 let live = self.keys.get_mut(index).ok_or(missing)?;
-                (index, live.open(header, kid, metadata, body, made)?)
+                (index, live.open(header, kid, metadata, body, common)?)
             }
             Way::Forward(index) => {
                 let base = self.keys.get(index).ok_or(missing)?;
@@ -146,7 +162,7 @@ impl<P: Primitives> SenderKeys<P> {
                     base.key.at_step::<P>(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
                 // It never outlives what it was derived from, so the oldest keys always die first.
                 let mut live = LiveKey::new(key, base.dies_at);
-                let length = live.open(header, kid, metadata, body, made)?;
+                let length = live.open(header, kid, metadata, body, common)?;
                 (self.insert(live), length)
             }
         };
@@ -159,6 +175,7 @@ impl<P: Primitives> SenderKeys<P> {
                 .iter_mut()
                 .filter(|older| older.key.epoch() < epoch)
                 .for_each(|older| older.dies_by(now.saturating_add(LINGER_MS)));
+            common.death_at(now.saturating_add(LINGER_MS));
         }
         Ok(length)
     }
@@ -213,8 +230,7 @@ pub(crate) enum InstallError {
 pub(crate) struct Receiver<P: Primitives> {
     /// By seat; each up to two senders.
     seats: Vec<Vec<SenderKeys<P>>>,
-    /// Contexts made so far, by which they are numbered.
-    contexts_made: u32,
+    common: Common,
 }
 
 impl<P: Primitives> Receiver<P> {
@@ -248,16 +264,16 @@ impl<P: Primitives> Receiver<P> {
         metadata: &[u8],
         body: &mut [u8],
     ) -> Result<(ParticipantId, usize), ReceiveFailure> {
-        let made = &mut self.contexts_made;
+        let common = &mut self.common;
         let claims = self.seats.get_mut(usize::from(kid.seat.0)).map_or(&mut [][..], Vec::as_mut_slice);
         if let [only] = claims {
-            return only.open(now, header, kid, metadata, body, made).map(|length| (only.participant, length));
+            return only.open(now, header, kid, metadata, body, common).map(|length| (only.participant, length));
         }
         // A server that seats two devices together costs copies, never confusion.
         let mut failure = ReceiveFailure::NoSender;
         for sender in claims {
             let mut copy = body.to_vec();
-            match sender.open(now, header, kid, metadata, &mut copy, made) {
+            match sender.open(now, header, kid, metadata, &mut copy, common) {
                 Ok(length) => {
                     body.copy_from_slice(&copy);
                     return Ok((sender.participant, length));
@@ -293,10 +309,8 @@ impl<P: Primitives> Receiver<P> {
         key: SessionKey,
         retire_at: u64,
     ) -> Result<bool, InstallError> {
-        let elsewhere = self.seats.iter().enumerate().any(|(other, claims)| {
-            other != usize::from(seat.0) && claims.iter().any(|sender| sender.join_id == join_id)
-        });
-        if elsewhere {
+        let seated = self.claims(seat).iter().any(|sender| sender.join_id == join_id);
+        if !seated && self.seats.iter().flatten().any(|sender| sender.join_id == join_id) {
             return Err(InstallError::Seat);
         }
         let index = usize::from(seat.0);
@@ -304,7 +318,7 @@ impl<P: Primitives> Receiver<P> {
             self.seats.resize_with(index.saturating_add(1), Vec::new);
         }
         let claims = self.seats.get_mut(index).ok_or(InstallError::Seat)?;
-        if !claims.iter().any(|sender| sender.join_id == join_id) {
+        if !seated {
             if claims.len() >= MAX_CLAIMS {
                 return Err(InstallError::Seat);
             }
@@ -331,6 +345,7 @@ impl<P: Primitives> Receiver<P> {
         for live in &mut sender.keys {
             if live.key.epoch().generation < epoch.generation {
                 live.dies_by(retire_at);
+                self.common.death_at(retire_at);
             }
         }
         sender.insert(LiveKey::new(key, None));
@@ -360,10 +375,18 @@ impl<P: Primitives> Receiver<P> {
 
     /// Erases keys whose time has come.
     pub(crate) fn erase_dead(&mut self, now: u64) {
-        self.seats.iter_mut().flatten().for_each(|sender| sender.erase_dead(now));
+        if self.common.next_death.is_none_or(|at| now < at) {
+            return;
+        }
+        self.common.next_death = None;
+        for sender in self.seats.iter_mut().flatten() {
+            sender.erase_dead(now);
+            sender.keys.iter().filter_map(|live| live.dies_at).for_each(|at| self.common.death_at(at));
+        }
     }
 
+    /// When to look for dead keys: no later than the first dies.
     pub(crate) fn next_death(&self) -> Option<u64> {
-        self.seats.iter().flatten().flat_map(|sender| &sender.keys).filter_map(|live| live.dies_at).min()
+        self.common.next_death
     }
 }

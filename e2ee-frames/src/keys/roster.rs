@@ -83,10 +83,14 @@ impl<P: Primitives> Member<P> {
 pub(crate) struct Record {
     /// Highest announce seen.
     pub(crate) announce_seq: u32,
+    /// When that one runs out, counted from its first sight.
+    expires_at: u64,
     /// Highest key epoch accepted, with its commitment.
     pub(crate) last_key: Option<(Epoch, [u8; 32])>,
     /// Keys up to here were erased and never come back: their replay windows are gone.
     pub(crate) erased: Option<Epoch>,
+    /// Whose it is, while on the roster.
+    member: Option<ParticipantId>,
     order: u64,
 }
 
@@ -110,8 +114,11 @@ pub(crate) enum Admission {
 #[derive(Default)]
 pub(crate) struct Roster<P: Primitives> {
     members: SortedMap<ParticipantId, Member<P>>,
+    /// By join id.
     records: SortedMap<[u8; 32], Record>,
     records_made: u64,
+    /// No member expires before.
+    next_expiry: Option<u64>,
 }
 
 impl<P: Primitives> Roster<P> {
@@ -135,27 +142,28 @@ impl<P: Primitives> Roster<P> {
         self.members.values_mut()
     }
 
-    /// The member whose join id starts so.
-    pub(crate) fn by_join_id(&self, prefix: &[u8]) -> Option<&Member<P>> {
-        self.members.values().find(|member| member.join_id.starts_with(prefix))
+    /// The member whose join id starts so, and its record.
+    pub(crate) fn by_join_id(&self, prefix: &[u8]) -> Option<(&Member<P>, &Record)> {
+        let (_, record) = self.records.find(|id| id.get(..prefix.len()).unwrap_or(id).cmp(prefix))?;
+        self.members.get(&record.member?).map(|member| (member, record))
     }
 
     /// The record of a join id, made if there is none.
     pub(crate) fn record(&mut self, join_id: &[u8; 32]) -> &mut Record {
-        if !self.records.contains(join_id) {
-            if self.records.len() >= MAX_RECORDS {
-                self.forget_oldest();
-            }
-            self.records_made = self.records_made.saturating_add(1);
+        if self.records.len() >= MAX_RECORDS && !self.records.contains(join_id) {
+            self.forget_oldest();
         }
-        let order = self.records_made;
-        self.records.get_or_insert_with(*join_id, || Record { announce_seq: 0, last_key: None, erased: None, order })
+        let made = &mut self.records_made;
+        self.records.get_or_insert_with(*join_id, || {
+            *made = made.saturating_add(1);
+            Record { announce_seq: 0, expires_at: 0, last_key: None, erased: None, member: None, order: *made }
+        })
     }
 
     /// Makes room for a record. Members are few against the records, so there is one of somebody who is gone.
     fn forget_oldest(&mut self) {
-        let present = |id: &[u8; 32]| self.members.values().any(|member| member.join_id == *id);
-        let oldest = self.records.iter().filter(|(id, _)| !present(id)).min_by_key(|(_, record)| record.order);
+        let gone = self.records.iter().filter(|(_, record)| record.member.is_none());
+        let oldest = gone.min_by_key(|(_, record)| record.order);
         if let Some(oldest) = oldest.map(|(id, _)| *id) {
             self.records.remove(&oldest);
         }
@@ -163,15 +171,19 @@ impl<P: Primitives> Roster<P> {
 
     /// Takes a verified announce in. The caller has removed a different device of the same participant before.
     pub(crate) fn admit(&mut self, participant: ParticipantId, seat: Seat, verified: Verified, now: u64) -> Admission {
-        let elsewhere =
-            self.members.values().any(|member| member.join_id == verified.join_id && member.participant != participant);
-        if elsewhere {
+        let known = self.records.get(&verified.join_id).copied();
+        if known.and_then(|record| record.member).is_some_and(|other| other != participant) {
             return Admission::Refused;
         }
         let Verified { join_id, seq, ephemeral, hash, validity_ms, name } = verified;
         let announced = Announced { seq, hash, ephemeral };
-        let expires_at = now.saturating_add(validity_ms);
-        let newest = self.record(&join_id).announce_seq;
+        let newest = known.map_or(0, |record| record.announce_seq);
+        // Whoever seems to leave and return gets no more time by the same announce: else a server could go on showing
+        // somebody who has gone.
+        let expires_at = match known {
+            Some(record) if record.announce_seq == seq => record.expires_at,
+            _ => now.saturating_add(validity_ms),
+        };
         let full = self.members.len() >= MAX_MEMBERS;
         match self.members.get_mut(&participant) {
             Some(member) => {
@@ -184,13 +196,17 @@ impl<P: Primitives> Roster<P> {
                 member.expires_at = expires_at;
                 let renamed = member.name != name;
                 member.name = name;
-                self.record(&join_id).announce_seq = seq;
+                let record = self.record(&join_id);
+                (record.announce_seq, record.expires_at) = (seq, expires_at);
                 Admission::Renewed { renamed }
             }
-            None if seq < newest => Admission::Known,
+            None if seq < newest || expires_at <= now => Admission::Known,
             None if full => Admission::Refused,
             None => {
-                self.record(&join_id).announce_seq = seq;
+                let record = self.record(&join_id);
+                (record.announce_seq, record.expires_at) = (seq, expires_at);
+                record.member = Some(participant);
+                self.next_expiry = Some(self.next_expiry.map_or(expires_at, |at| at.min(expires_at)));
                 let member = Member {
                     participant,
                     seat,
@@ -212,27 +228,42 @@ impl<P: Primitives> Roster<P> {
     }
 
     pub(crate) fn remove(&mut self, participant: ParticipantId) -> Option<Member<P>> {
-        self.members.remove(&participant)
+        let member = self.members.remove(&participant)?;
+        self.record(&member.join_id).member = None;
+        Some(member)
     }
 
     /// Members whose announce ran out.
-    pub(crate) fn expired(&self, now: u64) -> Vec<ParticipantId> {
-        self.members.values().filter(|member| member.expires_at <= now).map(|member| member.participant).collect()
+    pub(crate) fn expired(&mut self, now: u64) -> Vec<ParticipantId> {
+        let mut expired = Vec::new();
+        if self.next_expiry.is_some_and(|at| at <= now) {
+            self.next_expiry = None;
+            for member in self.members.values() {
+                if member.expires_at <= now {
+                    expired.push(member.participant);
+                } else {
+                    self.next_expiry = Some(self.next_expiry.map_or(member.expires_at, |at| at.min(member.expires_at)));
+                }
+            }
+        }
+        expired
     }
 
+    /// When to look for expired members: no later than the first expires.
     pub(crate) fn next_expiry(&self) -> Option<u64> {
-        self.members.values().map(|member| member.expires_at).min()
+        self.next_expiry
     }
 
     /// Hash of everybody that a key is sealed among, the own device included.
     pub(crate) fn hash(&self, own: &[u8; 32]) -> [u8; 32] {
-        // Not by the standard library's sort, which would cost a page 80 kB.
-        let mut ids = SortedMap::default();
-        for id in self.members.values().map(|member| &member.join_id).chain([own]) {
-            ids.insert_new(id, ());
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(self.members.len().saturating_add(2));
+        parts.push(b"e2ee-frames/1 roster");
+        let mut others = self.records.iter().filter(|(_, record)| record.member.is_some()).map(|(id, _)| id).peekable();
+        while let Some(id) = others.next_if(|id| *id < own) {
+            parts.push(id);
         }
-        let ids = ids.iter().map(|(id, ())| &id[..]);
-        let parts: Vec<&[u8]> = [&b"e2ee-frames/1 roster"[..]].into_iter().chain(ids).collect();
+        parts.push(own);
+        parts.extend(others.map(|id| &id[..]));
         P::hash(&parts)
     }
 }

@@ -10,36 +10,45 @@ use crate::sframe::backend::Unauthentic;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Ideal;
 
-/// Four lanes that take eight bytes at a time.
+/// Two lanes that each take half of 32 bytes at a time.
 #[derive(Clone)]
-struct Mix([u64; 4], u64);
+struct Mix(u64, u64);
+
+/// Digits of pi, none of which occurs as data.
+const PI: [u64; 4] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89];
+
+/// Both halves of a product, which depend on all bits of the factors.
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    product as u64 ^ (product >> 64) as u64
+}
 
 impl Mix {
     fn new(purpose: u64) -> Self {
-        Self([purpose, 0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0], 0)
+        Self(fold(purpose ^ PI[0], PI[1]), fold(purpose ^ PI[2], PI[3]))
     }
 
-    fn word(&mut self, word: u64) {
-        let lane = (self.1 % 4) as usize;
-        let neighbour = self.0[(lane + 1) % 4];
-        let mixed = (self.0[lane] ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0[lane] = mixed.rotate_left(31) ^ neighbour.wrapping_mul(0xd6e8_feb8_6659_fd93);
-        self.1 += 1;
+    fn block(&mut self, [a, b, c, d]: [u64; 4]) {
+        *self = Self(fold(a ^ PI[0], b ^ self.0), fold(c ^ PI[1], d ^ self.1));
     }
 
     fn bytes(mut self, bytes: &[u8]) -> Self {
-        let (words, rest) = bytes.as_chunks::<8>();
-        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.word(u64::from_le_bytes(last));
-        self.word(bytes.len() as u64);
+        self.1 = self.1.rotate_left(1).wrapping_add(bytes.len() as u64);
+        let (blocks, rest) = bytes.as_chunks::<32>();
+        let words = |block: &[u8; 32]| core::array::from_fn(|index| u64::from_le_bytes(block.as_chunks().0[index]));
+        blocks.iter().for_each(|block| self.block(words(block)));
+        if !rest.is_empty() {
+            let (words, tail) = rest.as_chunks::<8>();
+            let mut last = [0; 4];
+            last.iter_mut().zip(words).for_each(|(slot, word)| *slot = u64::from_le_bytes(*word));
+            last[words.len()] |= tail.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            self.block(last);
+        }
         self
     }
 
-    fn words(mut self) -> [u64; 4] {
-        (0..8).for_each(|round| self.word(round));
-        self.0
+    fn words(self) -> [u64; 4] {
+        PI.map(|word| fold(self.0 ^ word, self.1 ^ word.rotate_left(32)))
     }
 
     fn array(self) -> [u8; 32] {
@@ -53,7 +62,9 @@ impl Mix {
 fn pad(words: [u64; 4], data: &mut [u8]) {
     let mut pad = [0; 32];
     pad.as_chunks_mut::<8>().0.iter_mut().zip(words).for_each(|(slot, word)| *slot = word.to_le_bytes());
-    data.iter_mut().zip(pad.iter().cycle()).for_each(|(byte, pad)| *byte ^= pad);
+    for block in data.chunks_mut(pad.len()) {
+        block.iter_mut().zip(pad).for_each(|(byte, pad)| *byte ^= pad);
+    }
 }
 
 fn tag(mix: Mix) -> [u8; 16] {
@@ -73,7 +84,9 @@ impl Primitives for Ideal {
         let prk = Mix::new(2).bytes(salt).bytes(secret);
         for (info, out) in outputs {
             let bytes = info.iter().fold(prk.clone(), |mix, part| mix.bytes(part)).array();
-            out.iter_mut().zip(bytes.iter().cycle()).for_each(|(slot, byte)| *slot = *byte);
+            for block in out.chunks_mut(bytes.len()) {
+                block.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);
+            }
         }
     }
 

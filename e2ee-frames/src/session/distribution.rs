@@ -15,7 +15,7 @@ use super::{Action, EventError, Session};
 use crate::{
     ids::{ParticipantId, StreamId},
     keys::{
-        batch::{self, Ends, MAX_ENTRIES, Reason},
+        batch::{self, ENTRY_BYTES, Ends, MAX_ENTRIES, Reason},
         reader::Reader,
         schedule::{Epoch, SessionKey},
         sender::{Pending, SendKey},
@@ -281,6 +281,7 @@ impl<P: Primitives> Session<P> {
             };
             let mut body = header.write(u16::try_from(chunk.len()).unwrap_or(0));
             let header = body.clone();
+            body.reserve_exact(chunk.len().saturating_mul(ENTRY_BYTES));
             for participant in chunk {
                 let Some(member) = self.roster.get_mut(*participant) else { continue };
                 let (recipient, announced) = (member.join_id, member.announced.clone());

@@ -7,6 +7,7 @@ use crate::{
         batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
         reader::Reader,
         receiver::{InstallError, LINGER_MS},
+        roster::Record,
     },
     primitives::Primitives,
     sframe::kid::Kid,
@@ -114,15 +115,15 @@ impl<P: Primitives> Session<P> {
         if header.call != self.call || self.identity.join_id.starts_with(&header.join_id) {
             return Verdict::Refused(NOBODY, Problem::KeysRefused);
         }
-        let Some(member) = self.roster.by_join_id(&header.join_id) else { return Verdict::Hold };
+        let Some((member, record)) = self.roster.by_join_id(&header.join_id) else { return Verdict::Hold };
         let (participant, join_id) = (member.participant, member.join_id);
         let refused = Verdict::Refused(participant, Problem::KeysRefused);
         let Some(sender) = member.announced(header.announce_seq, self.now).cloned() else {
             let ahead = header.announce_seq > member.announced.seq;
             return if ahead { Verdict::Hold } else { Verdict::Stale };
         };
-        let record = *self.roster.record(&join_id);
-        let contradicts = match record.last_key {
+        let Record { last_key, erased, .. } = *record;
+        let contradicts = match last_key {
             Some((last, _)) if header.epoch < last => return Verdict::Stale,
             Some((last, commitment)) => header.epoch == last && commitment != header.commitment,
             None => false,
@@ -152,7 +153,7 @@ impl<P: Primitives> Session<P> {
             Ok(key) => key,
         };
         let retire_at = self.now.saturating_add(switch_window(self.devices())).saturating_add(LINGER_MS);
-        match self.receiver.install(participant, join_id, header.seat, record.erased, key, retire_at) {
+        match self.receiver.install(participant, join_id, header.seat, erased, key, retire_at) {
             Ok(fresh) => {
                 self.roster.record(&join_id).last_key = Some((header.epoch, header.commitment));
                 self.wanted.remove(&join_id);

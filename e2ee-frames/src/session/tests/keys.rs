@@ -298,6 +298,24 @@ fn a_member_whose_announce_runs_out_is_removed_and_rotated_out() {
 }
 
 #[test]
+fn an_announce_counts_from_its_first_sight() {
+    let (mut world, ids) = talking(24, 3);
+    let gone = world.devices.remove(&ids[2]).unwrap();
+    // The server hides that Carol is gone. Shortly before her announce runs out, it feigns that she left and returned.
+    world.run(15 * 60_000 - 4_000);
+    world.event(ids[0], Event::Left(&[gone.id]));
+    world.event(ids[0], Event::Announces(&gone.announces()));
+    assert!(world.device(ids[0]).shown.contains_key(&gone.id));
+    world.run(4_000);
+    assert!(!world.device(ids[0]).shown.contains_key(&gone.id));
+    // Nor does it help to show her announce once more when it has run out.
+    world.event(ids[0], Event::Announces(&gone.announces()));
+    assert!(!world.device(ids[0]).shown.contains_key(&gone.id));
+    world.run(10_000);
+    world.hears(ids[1], ids[0]).unwrap();
+}
+
+#[test]
 fn limits_16k() {
     let mut world = World::new(19);
     let ada = world.join("Ada");

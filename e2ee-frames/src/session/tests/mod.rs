@@ -2,9 +2,9 @@
 
 mod attacks;
 mod call;
-mod churn;
 mod end;
 #[cfg(feature = "external-cipher")]
 mod external;
 mod keys;
+mod simulation;
 mod world;

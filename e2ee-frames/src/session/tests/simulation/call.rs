@@ -1,0 +1,97 @@
+//! One call from its first join to its end, driven by a virtual clock that jumps from event to event.
+
+use super::{
+    super::world::Dice,
+    device::Device,
+    invariants::Ledger,
+    network::{Message, Network},
+    report::Tally,
+    scenario::Scenario,
+    slots::{Slot, Slots},
+};
+use crate::{primitives::Primitives, sframe::audit};
+use alloc::vec::Vec;
+
+/// Where the virtual clock starts.
+const START_MS: u64 = 1_000;
+
+pub(super) struct Call<P: Primitives> {
+    pub(super) dice: Dice,
+    pub(super) scenario: Scenario,
+    pub(super) network: Network,
+    pub(super) ledger: Ledger,
+    pub(super) devices: Vec<Device<P>>,
+    /// When each device wants to be woken.
+    pub(super) deadlines: Vec<u64>,
+    pub(super) present: Slots,
+    /// Who left last, who had seen its last announce by then, and when that has run out for all of them.
+    pub(super) last_left: Option<(Slot, Slots, u64)>,
+    /// Until then somebody may be shown who has gone.
+    pub(super) ghosts_until: u64,
+    /// Keys were erased whose owner does not know of it.
+    pub(super) feigned: bool,
+    pub(super) verbose: bool,
+    pub(super) due: Vec<(u64, Message)>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Simulates the call of a seed with up to so many devices.
+pub(super) fn simulate<P: Primitives>(seed: u64, most: u64, verbose: bool) -> Tally {
+    audit::start();
+    let mut call = Call::<P>::new(seed, most, verbose);
+    call.arrive();
+    call.live();
+    call.conclude();
+    assert_eq!(audit::stop(), call.ledger.len(), "every sealed frame had its own nonce");
+    call.tally()
+}
+
+impl<P: Primitives> Call<P> {
+    fn new(seed: u64, most: u64, verbose: bool) -> Self {
+        let mut dice = Dice(seed);
+        let scenario = Scenario::draw(&mut dice, most);
+        let network = Network::new(Dice(dice.next()), scenario.weather, START_MS);
+        Self {
+            dice,
+            scenario,
+            network,
+            ledger: Ledger::default(),
+            devices: Vec::new(),
+            deadlines: Vec::new(),
+            present: Slots::default(),
+            last_left: None,
+            ghosts_until: 0,
+            feigned: false,
+            verbose,
+            due: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        let mut tally = self.network.tally.clone();
+        tally.call_of(self.scenario.devices);
+        tally.sealed = self.ledger.len() as u64;
+        tally.opened = self.ledger.opened;
+        tally.simulated_ms = self.network.now - START_MS;
+        tally
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.network.now
+    }
+
+    pub(super) fn somebody(&mut self) -> Slot {
+        self.present.at(self.dice.below(self.present.len() as u64))
+    }
+
+    /// Anybody of some.
+    pub(super) fn some_of(&mut self, slots: Slots) -> Slots {
+        let chosen = self.dice.next();
+        let mut some = Slots::default();
+        slots.iter().enumerate().filter(|(index, _)| chosen >> (index % 64) & 1 == 1).for_each(|(_, slot)| {
+            some.insert(slot);
+        });
+        some
+    }
+}

@@ -1,0 +1,230 @@
+//! Time passes: devices wake, take what has arrived, and what they want done is carried out.
+
+use super::{
+    call::Call,
+    device::announces,
+    network::Message,
+    slots::{Slot, Slots},
+};
+use crate::{
+    Action, Event,
+    keys::{
+        batch::{ENTRY_BYTES, HEADER_BYTES},
+        receiver::LINGER_MS,
+    },
+    primitives::Primitives,
+    session::distribution::switch_window,
+};
+use alloc::vec::Vec;
+
+/// How long frames are held for their key.
+const HELD_MS: u64 = 1_000;
+/// Most bodies that the server hands over in one message.
+const COALESCED: usize = 63;
+
+impl<P: Primitives> Call<P> {
+    /// Lets time pass.
+    pub(super) fn run(&mut self, milliseconds: u64) {
+        let end = self.now() + milliseconds;
+        loop {
+            let wakes = self.deadlines.iter().chain(self.network.arrivals());
+            let next = wakes.copied().min().unwrap_or(u64::MAX);
+            if next > end {
+                break;
+            }
+            self.network.now = self.now().max(next);
+            for index in 0..self.devices.len() {
+                if self.deadlines[index].min(self.network.arrivals()[index]) <= self.now() {
+                    self.step(Slot(index as u8));
+                }
+            }
+        }
+        self.network.now = end;
+    }
+
+    /// A device takes what has arrived, and its timers run.
+    pub(super) fn step(&mut self, slot: Slot) {
+        let now = self.now();
+        let mut due = core::mem::take(&mut self.due);
+        self.network.arrived(slot, &mut due);
+        let mut rest = due.as_slice();
+        while let Some((_, first)) = rest.first() {
+            let alike = |(_, other): &&(u64, Message)| core::mem::discriminant(other) == core::mem::discriminant(first);
+            let count = rest.iter().take_while(alike).take(COALESCED).count();
+            let (together, others) = rest.split_at(count);
+            self.deliver(slot, together);
+            rest = others;
+        }
+        due.clear();
+        self.due = due;
+        if self.deadlines[slot.index()] <= now {
+            self.event(slot, Event::Tick);
+            assert!(self.deadlines[slot.index()] > now, "a timer of {slot:?} stays due");
+        }
+    }
+
+    /// Hands over messages of one kind.
+    pub(super) fn deliver(&mut self, slot: Slot, together: &[(u64, Message)]) {
+        let mut body = core::mem::take(&mut self.body);
+        body.clear();
+        body.push(together.len() as u8);
+        match together[0].1 {
+            Message::Announce(_) => {
+                for (_, message) in together {
+                    if let Message::Announce(number) = message {
+                        body.extend_from_slice(self.network.bodies.get(*number));
+                    }
+                }
+                self.event(slot, Event::Announces(&body));
+            }
+            Message::Keys { .. } => {
+                for (_, message) in together {
+                    if let Message::Keys { batch, entry } = message {
+                        let (header, entries) = self.network.bodies.get(*batch).split_at(HEADER_BYTES);
+                        body.extend_from_slice(header);
+                        body.extend_from_slice(&entries[usize::from(*entry) * ENTRY_BYTES..][..ENTRY_BYTES]);
+                    }
+                }
+                self.event(slot, Event::Keys(&body));
+            }
+            Message::Request(_) => {
+                for (_, message) in together {
+                    if let Message::Request(number) = message {
+                        body.clear();
+                        body.extend_from_slice(self.network.bodies.get(*number));
+                        self.event(slot, Event::KeyRequest(&body));
+                    }
+                }
+            }
+            Message::Left(_) => {
+                for (_, message) in together {
+                    if let Message::Left(gone) = message {
+                        self.event(slot, Event::Left(&[gone.participant()]));
+                    }
+                }
+            }
+            Message::Frame(_) => {
+                for (_, message) in together {
+                    if let Message::Frame(number) = message {
+                        self.open(slot, *number);
+                    }
+                }
+            }
+        }
+        self.body = body;
+    }
+
+    pub(super) fn event(&mut self, slot: Slot, event: Event<'_>) {
+        let now = self.now();
+        let device = &mut self.devices[slot.index()];
+        let on_its_way = device.session.own.pending.as_ref().map(|pending| pending.use_at);
+        let (wall, told) = (device.wall(now), matches!(event, Event::Left(_)));
+        let shown = device.shown.len();
+        device.session.handle(now, wall, event).unwrap();
+        self.drain(slot, on_its_way);
+        if !told && self.present.contains(slot) {
+            self.network.tally.expired += shown.saturating_sub(self.devices[slot.index()].shown.len()) as u64;
+        }
+    }
+
+    /// Carries out what a device wants. `on_its_way`: when a new key was to be used, as of before the event.
+    pub(super) fn drain(&mut self, slot: Slot, on_its_way: Option<u64>) {
+        let now = self.now();
+        let mut installed = Slots::default();
+        while let Some(action) = self.devices[slot.index()].session.poll() {
+            match action {
+                Action::SendAnnounce { first, announce, display } => {
+                    assert!(!first, "renewals only");
+                    if self.present.contains(slot) {
+                        let number = self.network.bodies.keep(announces(slot, &announce, &display));
+                        self.devices[slot.index()].announce = number;
+                        for other in self.present.without(slot).iter() {
+                            self.network.tell(slot, other, 0, Message::Announce(number));
+                        }
+                    }
+                }
+                Action::SendKeyBatch(body) => self.send_keys(slot, body),
+                Action::SendKeyRequest(wanted) => self.send_request(slot, &wanted),
+                Action::ParticipantVerified { participant, seat, name } => {
+                    let other = Slot::of_participant(participant);
+                    assert_eq!((seat, &*name), (other.seat(), self.devices[other.index()].name));
+                    assert!(self.devices[slot.index()].shown.insert(other), "{other:?} is shown already");
+                }
+                Action::ParticipantRemoved { participant } => {
+                    let other = Slot::of_participant(participant);
+                    say!(self, "{slot:?} removes {other:?}");
+                    assert!(self.devices[slot.index()].shown.remove(other), "{other:?} is not shown");
+                    let window = switch_window(self.scenario.devices);
+                    self.ledger.removed(slot, other, on_its_way.unwrap_or(now).max(now) + window);
+                }
+                Action::StreamReady { .. } => self.devices[slot.index()].ready = true,
+                Action::KeyInstalled { participant, .. } => {
+                    let sender = Slot::of_participant(participant);
+                    installed.insert(sender);
+                    let roster = &mut self.devices[slot.index()].session.roster;
+                    let join_id = roster.get(participant).unwrap().join_id;
+                    let (epoch, _) = roster.record(&join_id).last_key.unwrap();
+                    let dead_at = now + switch_window(self.scenario.devices) + LINGER_MS;
+                    self.ledger.key_taken(sender, slot, epoch.generation, dead_at);
+                }
+                Action::Problem { participant, problem } => {
+                    panic!("{slot:?} reports {problem:?} of {participant:?}");
+                }
+                Action::GenerationChanged { generation, step } => {
+                    say!(self, "{slot:?} uses generation {generation} step {step}");
+                    self.network.tally.generations += u64::from(step == 0);
+                    self.network.tally.ratchets += u64::from(step > 0);
+                    self.ledger.epoch(slot, (generation, step));
+                }
+            }
+        }
+        let device = &mut self.devices[slot.index()];
+        self.deadlines[slot.index()] = device.session.deadline().unwrap_or(u64::MAX);
+        if !installed.is_empty() && !device.held.is_empty() {
+            for number in core::mem::take(&mut device.held) {
+                let frame = self.ledger.frame(number);
+                if installed.contains(frame.sender) {
+                    self.open(slot, number);
+                } else if now < frame.at + HELD_MS {
+                    self.devices[slot.index()].hold(number);
+                }
+            }
+        }
+    }
+
+    /// The server splits a batch and sends each entry to the seat that it names.
+    pub(super) fn send_keys(&mut self, slot: Slot, body: Vec<u8>) {
+        // Whoever has gone may go on asking, but the server lets it say nothing else.
+        if !self.present.contains(slot) {
+            return;
+        }
+        let shown = self.devices[slot.index()].shown;
+        let count = (body.len() - HEADER_BYTES) / ENTRY_BYTES;
+        let batch = self.network.bodies.keep(body);
+        for entry in 0..count {
+            let at = HEADER_BYTES + entry * ENTRY_BYTES;
+            let seat = &self.network.bodies.get(batch)[at..at + 2];
+            let to = Slot::of_seat(u16::from_be_bytes([seat[0], seat[1]]));
+            self.ledger.key_sealed(slot, to, shown);
+            self.network.tally.keys += 1;
+            self.network.send(slot, to, Message::Keys { batch, entry: entry as u16 });
+        }
+    }
+
+    /// The server passes a request on to everybody whose keys it names.
+    pub(super) fn send_request(&mut self, slot: Slot, wanted: &[u8]) {
+        self.network.tally.requests += 1;
+        let mut asked = Slots::default();
+        let mut body = slot.seat().0.to_be_bytes().to_vec();
+        body.push((wanted.len() / 24) as u8);
+        body.extend_from_slice(wanted);
+        let number = self.network.bodies.keep(body);
+        for wanted in wanted.chunks(24) {
+            let kid = u64::from_be_bytes(wanted[16..].try_into().unwrap());
+            let of = Slot::of_seat((kid >> 6 & 0xfff) as u16);
+            if asked.insert(of) {
+                self.network.send(slot, of, Message::Request(number));
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The end of a call: the weather turns fair, and everybody opens everybody's frames, and nobody else does.
+
+use super::{
+    call::Call,
+    slots::{Slot, Slots},
+};
+use crate::primitives::Primitives;
+use alloc::vec::Vec;
+
+/// When the weather has been fair for so long, no key is on its way any more: two switch windows, a held frame.
+const SETTLED_MS: u64 = 6_000;
+/// Then whoever sees a frame without having its key has the key within this time: the longest grace before asking
+/// (1 s), or the longest back-off if it asked in vain before (4 s); then answers at most once a second, and 200 ms of
+/// collecting.
+const EVENTUALLY_MS: u64 = 6_000;
+
+impl<P: Primitives> Call<P> {
+    /// The weather turns fair, and soon everybody opens everybody's frames.
+    pub(super) fn conclude(&mut self) {
+        say!(self, "the weather clears up");
+        self.network.clear_up();
+        let everybody = self.present;
+        everybody.iter().for_each(|slot| self.microphone(slot, true));
+        self.run(1_000);
+        if self.feigned {
+            self.run(self.network.told_at.saturating_sub(self.now()) + 1_000);
+            // Keys that were erased because their owner seemed to leave come back with its next generation.
+            everybody.iter().for_each(|slot| {
+                self.seal(slot);
+            });
+            let slot = self.somebody();
+            self.reload(slot);
+            let newest = Slot((self.devices.len() - 1) as u8);
+            self.microphone(newest, true);
+        }
+        let settled = self.now().max(self.ghosts_until).max(self.network.told_at) + SETTLED_MS;
+        self.run(settled - self.now());
+        self.everybody_hears_everybody();
+        for slot in self.present.iter() {
+            let shown = self.devices[slot.index()].shown;
+            assert_eq!(shown, self.present.without(slot), "{slot:?} does not show who is there");
+        }
+    }
+
+    pub(super) fn everybody_hears_everybody(&mut self) {
+        let since = self.now();
+        let all = self.present;
+        let mut deaf: Vec<(Slot, Slots)> = all.iter().map(|from| (from, all.without(from))).collect();
+        let first = self.ledger.len() as u32;
+        loop {
+            for (from, listeners) in &mut deaf {
+                let frame = self.seal(*from).unwrap();
+                for to in listeners.iter() {
+                    if self.open(to, frame) {
+                        listeners.remove(to);
+                    }
+                }
+            }
+            deaf.retain(|(_, listeners)| !listeners.is_empty());
+            if deaf.is_empty() {
+                break;
+            }
+            assert!(self.now() < since + EVENTUALLY_MS, "still unheard, and by whom: {deaf:?}");
+            self.run(500);
+        }
+        self.network.tally.slowest_ms = self.now() - since;
+        let last = self.ledger.len() as u32;
+        for gone in (0..self.devices.len()).map(Slot::of).filter(|slot| !all.contains(*slot)) {
+            for frame in first..last {
+                assert!(!self.open(gone, frame), "{gone:?} has gone and hears on");
+            }
+        }
+    }
+}

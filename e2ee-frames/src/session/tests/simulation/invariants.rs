@@ -1,0 +1,201 @@
+//! What must be true of every frame, whatever server and network do.
+//!
+//! * What is opened is what its sender sealed: this frame, this participant, this stream, this kind.
+//! * Each receiver opens a frame at most once.
+//! * Nobody opens a frame that was sealed before its sender sealed the first key to it. That comes after it joined, so
+//!   no joiner reads the past.
+//! * Nobody opens a frame that was sealed two switch windows or later after the sender removed it: one window if no new
+//!   key was on its way then, else that key's remaining window and one more.
+//! * Nobody opens a frame of an older generation when it has had a newer one of this sender for a switch window and 10 s,
+//!   or of an older key 10 s after it opened a frame of a newer one: who left could speak for a sender that is silent.
+//! * Keys are sealed to devices that the sender shows at that moment.
+//! * A sender's keys only go forward.
+
+use super::slots::{Slot, Slots};
+use crate::{FrameKind, Opened, StreamId, keys::receiver::LINGER_MS};
+use alloc::vec::Vec;
+
+/// Bytes of a frame.
+pub(super) const FRAME_BYTES: usize = 12;
+
+/// A frame that a device sealed.
+pub(super) struct Sealed {
+    pub(super) bytes: Vec<u8>,
+    pub(super) sender: Slot,
+    stream: StreamId,
+    pub(super) kind: FrameKind,
+    pub(super) at: u64,
+    epoch: Epoch,
+    opened_by: Slots,
+}
+
+impl Sealed {
+    pub(super) fn stream(&self) -> StreamId {
+        self.stream
+    }
+}
+
+/// What a sender has let a receiver read.
+#[derive(Clone, Copy)]
+struct Grant {
+    /// From this frame on: the sender sealed the first key to it then.
+    first: u32,
+    /// But none sealed at this time or later,
+    gap_from: u64,
+    /// up to this frame, when a key was sealed to it again.
+    gap_until: u32,
+    /// Keys that the receiver took.
+    taken: Newest,
+    /// Keys by which it opened frames.
+    used: Newest,
+}
+
+const NOTHING: Grant = Grant {
+    first: u32::MAX,
+    gap_from: u64::MAX,
+    gap_until: u32::MAX,
+    taken: Newest([((0, 0), 0); 2]),
+    used: Newest([((0, 0), 0); 2]),
+};
+
+/// Generation and step of a key.
+type Epoch = (u32, u8);
+
+/// The two newest keys, and when older ones than each are dead.
+#[derive(Clone, Copy)]
+struct Newest([(Epoch, u64); 2]);
+
+impl Newest {
+    fn note(&mut self, epoch: Epoch, older_die_at: u64) {
+        let Self([older, newest]) = self;
+        if epoch > newest.0 {
+            *older = core::mem::replace(newest, (epoch, older_die_at));
+        }
+    }
+
+    fn allow(self, epoch: Epoch, now: u64) -> bool {
+        self.0.iter().all(|(newer, dead_at)| epoch >= *newer || now < *dead_at)
+    }
+}
+
+/// All frames of a call, and who may read them.
+#[derive(Default)]
+pub(super) struct Ledger {
+    frames: Vec<Sealed>,
+    /// By sender and receiver.
+    grants: Vec<Vec<Grant>>,
+    /// Newest epoch of each sender.
+    epochs: Vec<Option<Epoch>>,
+    pub(super) opened: u64,
+}
+
+fn content(number: u32, sender: Slot) -> [u8; FRAME_BYTES] {
+    let mut content = *b"------------";
+    content[..4].copy_from_slice(&number.to_be_bytes());
+    content[4] = sender.0;
+    content
+}
+
+impl Ledger {
+    pub(super) fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(super) fn frame(&self, number: u32) -> &Sealed {
+        &self.frames[number as usize]
+    }
+
+    /// What the next frame is to contain.
+    pub(super) fn next_content(&self, sender: Slot) -> [u8; FRAME_BYTES] {
+        content(self.frames.len() as u32, sender)
+    }
+
+    pub(super) fn sealed(&mut self, sender: Slot, stream: StreamId, kind: FrameKind, at: u64, bytes: &[u8]) -> u32 {
+        let epoch = self.epochs[sender.index()].unwrap();
+        let opened_by = Slots::default();
+        self.frames.push(Sealed { bytes: bytes.to_vec(), sender, stream, kind, at, epoch, opened_by });
+        self.frames.len() as u32 - 1
+    }
+
+    fn grant(&mut self, sender: Slot, receiver: Slot) -> &mut Grant {
+        if self.grants.len() <= sender.index() {
+            self.grants.resize(sender.index() + 1, Vec::new());
+        }
+        let grants = &mut self.grants[sender.index()];
+        if grants.len() <= receiver.index() {
+            grants.resize(receiver.index() + 1, NOTHING);
+        }
+        &mut grants[receiver.index()]
+    }
+
+    /// A sender has sealed a key to a receiver, while it showed these.
+    pub(super) fn key_sealed(&mut self, sender: Slot, receiver: Slot, shown: Slots) {
+        assert!(shown.contains(receiver), "{sender:?} sealed a key to {receiver:?}, whom it does not show");
+        let next = self.frames.len() as u32;
+        let grant = self.grant(sender, receiver);
+        grant.first = grant.first.min(next);
+        if grant.gap_from != u64::MAX && grant.gap_until == u32::MAX {
+            grant.gap_until = next;
+        }
+    }
+
+    /// A sender has removed a receiver, who must not read what is sealed from this time on.
+    pub(super) fn removed(&mut self, sender: Slot, receiver: Slot, from: u64) {
+        let grant = self.grant(sender, receiver);
+        // Without a key in between, the bound of the earlier removal stands.
+        if grant.gap_until != u32::MAX || grant.gap_from == u64::MAX {
+            grant.gap_from = from;
+            grant.gap_until = u32::MAX;
+        }
+    }
+
+    /// A receiver has taken a key of this generation. Older ones are dead at this time.
+    pub(super) fn key_taken(&mut self, sender: Slot, receiver: Slot, generation: u32, older_die_at: u64) {
+        self.grant(sender, receiver).taken.note((generation, 0), older_die_at);
+    }
+
+    /// A sender uses a key from now on.
+    pub(super) fn epoch(&mut self, sender: Slot, epoch: Epoch) {
+        if self.epochs.len() <= sender.index() {
+            self.epochs.resize(sender.index() + 1, None);
+        }
+        let newest = &mut self.epochs[sender.index()];
+        assert!(*newest < Some(epoch), "{sender:?} went back from {newest:?} to {epoch:?}");
+        *newest = Some(epoch);
+    }
+
+    /// A receiver was handed the bytes of a frame, and opened them.
+    pub(super) fn opened(&mut self, now: u64, receiver: Slot, number: u32, opened: &Opened, plain: &[u8]) {
+        self.opened += 1;
+        let sender = self.frame(number).sender;
+        let grant = *self.grant(sender, receiver);
+        let frame = &mut self.frames[number as usize];
+        assert_eq!(
+            (opened.participant, opened.seat, opened.stream, opened.kind),
+            (frame.sender.participant(), frame.sender.seat(), frame.stream, frame.kind),
+            "{receiver:?} took frame {number} for somebody else's"
+        );
+        assert_eq!(plain, content(number, frame.sender), "{receiver:?} opened something else");
+        assert!(frame.opened_by.insert(receiver), "{receiver:?} opened frame {number} twice");
+        assert!(
+            number >= grant.first,
+            "{receiver:?} opened frame {number} of {:?} from before its first key",
+            frame.sender
+        );
+        assert!(
+            grant.taken.allow(frame.epoch, now) && grant.used.allow(frame.epoch, now),
+            "{receiver:?} opened frame {number} of {:?} by a key that should be dead: {:?}",
+            frame.sender,
+            frame.epoch
+        );
+        assert!(
+            frame.at < grant.gap_from || number >= grant.gap_until,
+            "{receiver:?} opened frame {number} of {:?}, sealed at {} ms, whose keys it should have lost at {} ms",
+            frame.sender,
+            frame.at,
+            grant.gap_from
+        );
+        let epoch = frame.epoch;
+        self.grant(sender, receiver).used.note(epoch, now + LINGER_MS);
+    }
+}

@@ -1,0 +1,93 @@
+//! Frames: who speaks, who listens, and what somebody forges.
+
+use super::{call::Call, device::codec, invariants::FRAME_BYTES, network::Message, slots::Slot};
+use crate::{OpenError, primitives::Primitives};
+
+impl<P: Primitives> Call<P> {
+    /// Some speak, and some of the others are sent their frames; the server adds some of its own making.
+    pub(super) fn talk(&mut self) {
+        let all = self.devices.len() as u64;
+        for _ in 0..3 {
+            let speaker = self.somebody();
+            let Some(frame) = self.seal(speaker) else { continue };
+            for _ in 0..4 {
+                let listener = Slot(self.dice.below(all) as u8);
+                if listener != speaker {
+                    self.network.send(speaker, listener, Message::Frame(frame));
+                }
+            }
+        }
+        // Something older for whoever came or left last, and something forged.
+        let frames = self.ledger.len() as u64;
+        if frames > 0 {
+            for _ in 0..3 {
+                let newcomer = Slot((all - 1 - self.dice.below(all.min(4))) as u8);
+                let frame = (frames - 1 - self.dice.below(frames.min(12))) as u32;
+                if self.ledger.frame(frame).sender != newcomer {
+                    let sender = self.ledger.frame(frame).sender;
+                    self.network.send(sender, newcomer, Message::Frame(frame));
+                }
+            }
+            self.forge((frames - 1) as u32);
+        }
+    }
+
+    pub(super) fn seal(&mut self, slot: Slot) -> Option<u32> {
+        let now = self.now();
+        let content = self.ledger.next_content(slot);
+        let device = &mut self.devices[slot.index()];
+        let stream = device.stream()?;
+        let (codec, kind) = codec(stream, self.ledger.len());
+        let mut out = [0; FRAME_BYTES + 64];
+        match device.session.seal(now, stream, codec, kind, &content, &mut out) {
+            Ok(length) => {
+                let number = self.ledger.sealed(slot, stream, kind, now, &out[..length]);
+                self.drain(slot, None);
+                Some(number)
+            }
+            Err(error) => {
+                assert!(!device.ready, "{slot:?} cannot seal: {error}");
+                None
+            }
+        }
+    }
+
+    /// Whether the frame was opened.
+    pub(super) fn open(&mut self, slot: Slot, number: u32) -> bool {
+        let now = self.now();
+        let frame = self.ledger.frame(number);
+        let mut buffer = [0; FRAME_BYTES + 64];
+        let buffer = &mut buffer[..frame.bytes.len()];
+        buffer.copy_from_slice(&frame.bytes);
+        let (codec, _) = codec(frame.stream(), 0);
+        let device = &mut self.devices[slot.index()];
+        let result = device.open(now, codec, buffer);
+        self.deadlines[slot.index()] = device.session.deadline().unwrap_or(u64::MAX);
+        match &result {
+            Ok(opened) => self.ledger.opened(now, slot, number, opened, &buffer[opened.range.clone()]),
+            Err(OpenError::MissingKey) => {
+                self.network.tally.missing += 1;
+                self.devices[slot.index()].hold(number);
+            }
+            Err(_) => self.network.tally.refused += 1,
+        }
+        result.is_ok()
+    }
+
+    /// Plaintext, and an altered frame: never opened by anybody.
+    pub(super) fn forge(&mut self, number: u32) {
+        let now = self.now();
+        let listener = self.somebody();
+        let frame = self.ledger.frame(number);
+        let (codec, _) = codec(frame.stream(), 0);
+        let mut altered = frame.bytes.clone();
+        let bit = self.dice.below(altered.len() as u64 * 8) as usize;
+        altered[bit / 8] ^= 1 << (bit % 8);
+        let mut plain = self.ledger.next_content(frame.sender).to_vec();
+        let device = &mut self.devices[listener.index()];
+        assert!(device.open(now, codec, &mut altered).is_err(), "{listener:?} opened an altered frame");
+        assert!(device.open(now, codec, &mut plain).is_err(), "{listener:?} took plaintext");
+        self.deadlines[listener.index()] = device.session.deadline().unwrap_or(u64::MAX);
+        self.network.tally.forged += 2;
+    }
+}

@@ -1,0 +1,190 @@
+//! The server and the network, neither of them to be trusted.
+//!
+//! Announces and leaves come in order, if the server tells of them at all. Key batches, key requests and frames are
+//! lost, doubled and delayed at random, hence reordered; between the two sides of a partition nothing passes while it
+//! lasts. Everything may be sent once more later, also what was withheld at its time.
+//!
+//! What arrives at one device at one time is handed over together, as the server coalesces it.
+
+use super::{
+    super::world::Dice,
+    report::Tally,
+    slots::{Slot, Slots},
+};
+use alloc::vec::Vec;
+
+/// How traffic fares.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Weather {
+    pub(super) drop_percent: u64,
+    pub(super) double_percent: u64,
+    /// Longest random delay.
+    pub(super) delay_ms: u64,
+    /// Delays are multiples of it.
+    pub(super) grain_ms: u64,
+}
+
+impl Weather {
+    fn delay(self, dice: &mut Dice) -> u64 {
+        if self.delay_ms == 0 { 0 } else { dice.below(self.delay_ms + 1) / self.grain_ms * self.grain_ms }
+    }
+}
+
+/// What is under way; bodies lie in the [`Archive`].
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Message {
+    Announce(u32),
+    Left(Slot),
+    Keys { batch: u32, entry: u16 },
+    Request(u32),
+    Frame(u32),
+}
+
+/// Bodies by number, kept for as long as the call is simulated.
+#[derive(Default)]
+pub(super) struct Archive(Vec<Vec<u8>>);
+
+impl Archive {
+    pub(super) fn keep(&mut self, body: Vec<u8>) -> u32 {
+        self.0.push(body);
+        self.0.len() as u32 - 1
+    }
+
+    pub(super) fn get(&self, number: u32) -> &[u8] {
+        &self.0[number as usize]
+    }
+}
+
+struct Inbox {
+    messages: Vec<(u64, Message)>,
+    /// Announces and leaves arrive no earlier than this: they stay in order.
+    in_order: u64,
+}
+
+pub(super) struct Network {
+    pub(super) now: u64,
+    pub(super) weather: Weather,
+    dice: Dice,
+    /// One side of a partition, and when it ends.
+    partition: (Slots, u64),
+    inboxes: Vec<Inbox>,
+    /// When the next message arrives in each inbox.
+    arrivals: Vec<u64>,
+    pub(super) bodies: Archive,
+    /// When the last announce or leave so far arrives.
+    pub(super) told_at: u64,
+    /// All that was to be sent at some risk.
+    passed: Vec<(Slot, Message)>,
+    pub(super) tally: Tally,
+}
+
+impl Network {
+    pub(super) fn new(dice: Dice, weather: Weather, now: u64) -> Self {
+        Self {
+            now,
+            weather,
+            dice,
+            partition: (Slots::default(), 0),
+            inboxes: Vec::new(),
+            arrivals: Vec::new(),
+            bodies: Archive::default(),
+            told_at: now,
+            passed: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Another device is connected.
+    pub(super) fn connect(&mut self) {
+        self.inboxes.push(Inbox { messages: Vec::new(), in_order: 0 });
+        self.arrivals.push(u64::MAX);
+    }
+
+    pub(super) fn part(&mut self, side: Slots, milliseconds: u64) {
+        self.partition = (side, self.now + milliseconds);
+        self.tally.partitions += 1;
+    }
+
+    /// From now on nothing is lost. What is under way or was delayed still comes.
+    pub(super) fn clear_up(&mut self) {
+        self.weather = Weather::default();
+        self.partition.1 = self.now;
+    }
+
+    fn apart(&self, from: Slot, to: Slot) -> bool {
+        let (side, until) = self.partition;
+        self.now < until && side.contains(from) != side.contains(to)
+    }
+
+    fn put(&mut self, to: Slot, at: u64, message: Message) {
+        self.inboxes[to.index()].messages.push((at, message));
+        let arrival = &mut self.arrivals[to.index()];
+        *arrival = at.min(*arrival);
+    }
+
+    /// Sends an announce or a leave, after at least this time.
+    pub(super) fn tell(&mut self, from: Slot, to: Slot, after: u64, message: Message) {
+        let mut at = self.now + after + self.weather.delay(&mut self.dice) / 4;
+        if self.apart(from, to) {
+            at = at.max(self.partition.1);
+        }
+        let inbox = &mut self.inboxes[to.index()];
+        inbox.in_order = inbox.in_order.max(at);
+        let at = inbox.in_order;
+        self.put(to, at, message);
+        self.told_at = self.told_at.max(at);
+    }
+
+    /// Sends what may be lost.
+    pub(super) fn send(&mut self, from: Slot, to: Slot, message: Message) {
+        let Weather { drop_percent, double_percent, .. } = self.weather;
+        self.passed.push((to, message));
+        if self.apart(from, to) || drop_percent > 0 && self.dice.percent(drop_percent) {
+            self.tally.lost += 1;
+            return;
+        }
+        if double_percent > 0 && self.dice.percent(double_percent) {
+            self.tally.doubled += 1;
+            let at = self.now + self.weather.delay(&mut self.dice);
+            self.put(to, at, message);
+        }
+        let delay = self.weather.delay(&mut self.dice);
+        self.tally.delayed += u64::from(delay > 0);
+        self.put(to, self.now + delay, message);
+    }
+
+    /// Sends something once more, to whom it was sent before.
+    pub(super) fn replay(&mut self) {
+        if !self.passed.is_empty() {
+            let (to, message) = self.passed[self.dice.below(self.passed.len() as u64) as usize];
+            let at = self.now + self.dice.below(500);
+            self.tally.replayed += 1;
+            self.put(to, at, message);
+        }
+    }
+
+    /// When the next message arrives at each device.
+    pub(super) fn arrivals(&self) -> &[u64] {
+        &self.arrivals
+    }
+
+    /// Moves what has arrived at a device to `due`, in order of arrival.
+    pub(super) fn arrived(&mut self, slot: Slot, due: &mut Vec<(u64, Message)>) {
+        let now = self.now;
+        let arrival = &mut self.arrivals[slot.index()];
+        if *arrival > now {
+            return;
+        }
+        *arrival = u64::MAX;
+        self.inboxes[slot.index()].messages.retain(|message| {
+            let later = message.0 > now;
+            if later {
+                *arrival = message.0.min(*arrival);
+            } else {
+                due.push(*message);
+            }
+            later
+        });
+        due.sort_by_key(|(at, _)| *at);
+    }
+}

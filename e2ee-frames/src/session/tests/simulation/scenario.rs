@@ -1,0 +1,146 @@
+//! What a seed makes of a call: how many devices, which weather, what happens and when.
+//!
+//! Work grows with the square of the devices, above all with every leave, upon which each device seals a new key to each
+//! other. So small rooms live long and large ones briefly; every kind of thing happens in both.
+
+use super::{super::world::Dice, network::Weather};
+use crate::Timing;
+
+/// What may happen in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Happening {
+    Join,
+    /// Somebody opens the page in another tab as well.
+    SecondTab,
+    Leave,
+    /// Somebody leaves and the server does not tell.
+    HiddenLeave,
+    /// The server tells some that somebody left who did not, and shows it again later.
+    FeignedLeave,
+    /// The server shows somebody again who has left.
+    Ghost,
+    /// Somebody leaves and joins in the same moment.
+    Reload,
+    Mute,
+    Camera,
+    Partition,
+    Replay,
+    /// Nothing for longer than any timer.
+    Pause,
+}
+
+/// A call to be.
+pub(super) struct Scenario {
+    /// Most devices at one time.
+    pub(super) devices: usize,
+    /// Devices that arrive together at the start.
+    pub(super) together: usize,
+    pub(super) weather: Weather,
+    pub(super) timing: Timing,
+    /// How many speak when they join.
+    pub(super) microphone_percent: u64,
+    pub(super) camera_percent: u64,
+    /// Things left to happen.
+    pub(super) happenings: u64,
+    /// How many of them may be such that everybody replaces its key.
+    costly: u64,
+    /// How many of these may last longer than an announce is valid.
+    lengthy: u64,
+}
+
+impl Scenario {
+    /// `most` limits the devices, of which there are at least two.
+    pub(super) fn draw(dice: &mut Dice, most: u64) -> Self {
+        let devices = 2 + dice.below(most - 1) as usize;
+        let (happenings, costly) = match devices {
+            2..=10 => (8 + dice.below(33), 16),
+            11..=20 => (5 + dice.below(16), 2 + dice.below(3)),
+            21..=35 => (3 + dice.below(10), dice.below(2)),
+            _ => (3 + dice.below(8), u64::from(dice.percent(40))),
+        };
+        let lengthy = match devices {
+            2..=10 => dice.below(4),
+            11..=20 => u64::from(dice.percent(15)),
+            _ => u64::from(dice.percent(4)),
+        };
+        let grain_ms = [1, 10, 50, 100][dice.below(4) as usize];
+        let weather = match dice.below(5) {
+            0 => Weather { drop_percent: 0, double_percent: 0, delay_ms: 50, grain_ms },
+            1 => Weather { drop_percent: 10 + dice.below(40), double_percent: 0, delay_ms: 100, grain_ms },
+            2 => Weather { drop_percent: 0, double_percent: 10 + dice.below(40), delay_ms: 700, grain_ms },
+            3 => Weather { drop_percent: dice.below(10), double_percent: dice.below(10), delay_ms: 300, grain_ms },
+            _ => Weather { drop_percent: 20, double_percent: 20, delay_ms: 1_500, grain_ms },
+        };
+        let timing = if lengthy > 0 && dice.percent(60) {
+            let renewal_ms = 8_000 + dice.below(10_000);
+            Timing {
+                rotation_ms: 6_000 + dice.below(20_000),
+                renewal_ms,
+                validity_ms: renewal_ms + 8_000 + dice.below(8_000),
+            }
+        } else {
+            Timing::default()
+        };
+        Self {
+            devices,
+            together: 1 + dice.below(devices as u64) as usize,
+            weather,
+            timing,
+            microphone_percent: [20, 60, 100][dice.below(3) as usize],
+            camera_percent: [0, 30][dice.below(2) as usize],
+            happenings,
+            costly,
+            lengthy,
+        }
+    }
+
+    /// What happens next, with so many devices in the call.
+    pub(super) fn next(&mut self, dice: &mut Dice, present: usize) -> Option<Happening> {
+        self.happenings = self.happenings.checked_sub(1)?;
+        let room = present < self.devices;
+        Some(match dice.below(20) {
+            0..=4 if room => Happening::Join,
+            5 if room => Happening::SecondTab,
+            6..=8 if present > 2 && self.costs() => Happening::Leave,
+            9 if self.costs() => Happening::Reload,
+            10 if present > 2 && self.lasts() => Happening::HiddenLeave,
+            11 if self.costs() && self.costs() => Happening::FeignedLeave,
+            12 if self.lasts() => {
+                if dice.percent(50) {
+                    Happening::Pause
+                } else {
+                    Happening::Ghost
+                }
+            }
+            13 => Happening::Camera,
+            14 => Happening::Partition,
+            15 => Happening::Replay,
+            _ => Happening::Mute,
+        })
+    }
+
+    fn costs(&mut self) -> bool {
+        take(&mut self.costly)
+    }
+
+    fn lasts(&mut self) -> bool {
+        take(&mut self.lengthy)
+    }
+
+    /// How long until the next thing happens: at once, within a switch window, beyond it, beyond the life of old keys.
+    pub(super) fn gap(&self, dice: &mut Dice) -> u64 {
+        let longest = [0, 300, 300, 300, 1_500, 1_500, 4_000, 13_000][dice.below(8) as usize];
+        dice.below(longest + 1)
+    }
+
+    /// Longer than any timer.
+    pub(super) fn pause(&self) -> u64 {
+        self.timing.validity_ms + 1_000
+    }
+}
+
+fn take(budget: &mut u64) -> bool {
+    let some = *budget > 0;
+    *budget -= u64::from(some);
+    some
+}
