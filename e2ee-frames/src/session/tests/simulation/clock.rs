@@ -170,6 +170,7 @@ impl<P: Primitives> Call<P> {
                 Action::Problem { participant, problem } => {
                     panic!("{slot:?} reports {problem:?} of {participant:?}");
                 }
+                Action::Ended(reason) => panic!("{slot:?} has ended: {reason:?}"),
                 Action::GenerationChanged { generation, step } => {
                     say!(self, "{slot:?} uses generation {generation} step {step}");
                     self.network.tally.generations += u64::from(step == 0);
