@@ -2,6 +2,7 @@
 
 mod attacks;
 mod call;
+mod call_code;
 mod churn;
 mod end;
 #[cfg(feature = "external-cipher")]
