@@ -33,6 +33,7 @@ mod ids;
 mod keys;
 mod primitives;
 mod random;
+pub mod rtp;
 mod session;
 pub mod sframe;
 mod sorted;

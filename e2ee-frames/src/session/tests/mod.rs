@@ -1,6 +1,7 @@
 //! Sessions against each other, over a server that is played by the test.
 
 mod attacks;
+mod bare_frames;
 mod call;
 mod call_code;
 mod churn;
