@@ -172,14 +172,15 @@ impl Reassembly {
     /// First and last packet of the shortest row through this one that is complete.
     fn row_through(&self, sequence: u16) -> Option<(u16, u16)> {
         let (mut first, mut last) = (sequence, sequence);
-        // Forward first: in order, there is nothing there.
+        // Forward first: in order, there is nothing there. Another start or end on the way would have its own row, which
+        // would have been taken out before.
         let mut packet = self.held(last)?;
         while !packet.end {
             if last == self.newest {
                 return None;
             }
             last = last.wrapping_add(1);
-            packet = self.held(last).filter(|packet| !packet.start)?;
+            packet = self.held(last)?;
         }
         let mut packet = self.held(first)?;
         while !packet.start {
@@ -187,7 +188,7 @@ impl Reassembly {
                 return None;
             }
             first = first.wrapping_sub(1);
-            packet = self.held(first).filter(|packet| !packet.end)?;
+            packet = self.held(first)?;
         }
         Some((first, last))
     }
