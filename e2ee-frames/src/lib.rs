@@ -33,6 +33,7 @@ mod ids;
 mod keys;
 mod primitives;
 mod random;
+pub mod rtp;
 mod secret;
 mod session;
 pub mod sframe;
@@ -42,7 +43,7 @@ mod vectors;
 
 pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};
-pub use keys::invite::access_token;
+pub use keys::{call_code::CallCode, invite::access_token};
 pub use random::Random;
 #[cfg(feature = "external-cipher")]
 pub use session::external;

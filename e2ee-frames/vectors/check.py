@@ -47,6 +47,8 @@ class Vectors:
             "key_batches": [self.batch(batch) for batch in given["key_batches"]],
             "key_schedule": self.schedule(given["key_schedule"]),
             "frames": [self.frame(frame) for frame in given["frames"]],
+            "profile_n": [self.bare_frame(frame) for frame in given["profile_n"]],
+            "call_codes": [self.call_code(code["roster"]) for code in given["call_codes"]],
         }
 
     def invite(self):
@@ -174,6 +176,34 @@ class Vectors:
             "nonce": p.sframe_nonce(salt, given["ctr"]).hex(),
             "sframe": sframe.hex(),
             "sealed": sealed.hex(),
+        }
+
+    def bare_frame(self, given):
+        names = ("sender", "generation", "step", "stream", "ctr", "max_payload", "packetized")
+        key = self.key(given["sender"], given["generation"], given["step"])
+        number, sframe_key, salt = key.frame_keys(self.devices[given["sender"]]["seat"], given["stream"])
+        sframe = p.sframe_seal(sframe_key, salt, number, given["ctr"], b"", raw(given["plain"]))
+        payloads = p.payloads(sframe, given["max_payload"], given["packetized"])
+        assembled, packetized = p.assemble(payloads)
+        return {name: given[name] for name in names} | {
+            "plain": p.sframe_open(sframe_key, salt, b"", assembled).hex(),
+            "kid": number,
+            "sframe_key": sframe_key.hex(),
+            "sframe_salt": salt.hex(),
+            "nonce": p.sframe_nonce(salt, given["ctr"]).hex(),
+            "sframe": sframe.hex(),
+            "packetized": int(packetized),
+            "payloads": [payload.hex() for payload in payloads],
+        }
+
+    def call_code(self, roster):
+        join_ids = [self.announced[name].join_id for name in roster]
+        code = p.call_code(self.call, join_ids)
+        return {
+            "roster": roster,
+            "roster_hash": p.roster_hash(join_ids).hex(),
+            "code": code.hex(),
+            "digits": p.call_code_digits(code),
         }
 
 

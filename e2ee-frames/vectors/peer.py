@@ -59,6 +59,7 @@ class Library:
         self.declare("ef_session_free", None, pointer)
         self.declare("ef_session_event", ctypes.c_int32, pointer, u32, u64, u64, text, size)
         self.declare("ef_session_poll", ctypes.c_int32, pointer, pointer, size)
+        self.declare("ef_call_code", ctypes.c_int32, pointer, pointer)
         self.declare("ef_seal", ctypes.c_int32, pointer, u64, u32, u32, u32, text, size, pointer, size)
         self.declare("ef_open", ctypes.c_int32, pointer, u64, u32, text, size, pointer, size, pointer)
 
@@ -99,6 +100,11 @@ class Session:
             expect(length > 0, "an action did not fit")
             actions.append((out.raw[0], out.raw[1:length]))
         return actions
+
+    def call_code(self):
+        out = ctypes.create_string_buffer(32)
+        expect(self.c.ef_call_code(self.handle, out) == 0, "no call code")
+        return out.raw
 
     def seal(self, stream, codec, kind, frame):
         out = ctypes.create_string_buffer(2 * len(frame) + 96)
@@ -283,6 +289,8 @@ def call_once(library):
         actions = session.event(ANNOUNCES, device.announces())
         verified = (VERIFIED, p.u32(OWN_ID) + p.u16(OWN_SEAT) + b"Python")
         expect(actions[0] == verified, "the announce was not verified")
+        code = p.call_code(call, [device.announced.join_id, rust.join_id])
+        expect(session.call_code() == code, "another call code")
         actions += session.event(STREAM_OPENED, p.u32(CAMERA))
         own_batch = rust_to_python(session, device, rust, actions)
         refused = session.event(KEYS, keys_event(*own_batch))

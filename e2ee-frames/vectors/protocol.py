@@ -202,6 +202,33 @@ def unwrap(codec, kind, frame):
     return content
 
 
+# Profile N: RTP payloads (draft-ietf-avtcore-rtp-sframe-02), each with a descriptor S, E, T.
+
+START, END, PACKETIZED = 0x80, 0x40, 0x20
+
+
+def payloads(sframe, max_payload, packetized):
+    """Cuts an SFrame ciphertext."""
+    pieces = [sframe[start : start + max_payload - 1] for start in range(0, len(sframe), max_payload - 1)]
+    descriptors = [PACKETIZED if packetized else 0 for _ in pieces]
+    descriptors[0] |= START
+    descriptors[-1] |= END
+    return [u8(descriptor) + piece for descriptor, piece in zip(descriptors, pieces, strict=True)]
+
+
+def assemble(packets):
+    """The SFrame ciphertext of all its payloads in order, and whether it is packetized."""
+    descriptors = [packet[0] & (START | END | PACKETIZED) for packet in packets]
+    edges = [descriptor & (START | END) for descriptor in descriptors]
+    expected = [0] * len(packets)
+    expected[0] |= START
+    expected[-1] |= END
+    packetized = {descriptor & PACKETIZED for descriptor in descriptors}
+    if edges != expected or len(packetized) != 1:
+        raise Refused("descriptors")
+    return b"".join(packet[1:] for packet in packets), PACKETIZED in packetized
+
+
 # Who is in the call.
 
 
@@ -273,6 +300,16 @@ def verify_announce(call, announce, sealed_name):
 
 def roster_hash(join_ids):
     return sha256(b"e2ee-frames/1 roster", *sorted(join_ids))
+
+
+def call_code(call, join_ids):
+    prk = extract(b"e2ee-frames/1 call code", roster_hash(join_ids))
+    return expand(prk, u8(POLICY) + call.room + call.call, 32)
+
+
+def call_code_digits(code):
+    groups = [int.from_bytes(code[start : start + 5], "big") % 100_000 for start in range(0, 30, 5)]
+    return " ".join(f"{group:05}" for group in groups)
 
 
 # Keys.

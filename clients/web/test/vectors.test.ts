@@ -11,7 +11,19 @@ import { boxContext, type Ends, openEntry, readHeader, writeEntry, writeHeader }
 import { type Bytes, fromHex, hex, join, text } from "./peer/bytes.ts";
 import { type CodecName, metadata, unwrap, wrap } from "./peer/envelope.ts";
 import { BOXES } from "./peer/nacl-box.ts";
-import { type Call, inviteKey, joinId, kidFields, kidOf, SessionKey, sha256 } from "./peer/schedule.ts";
+import { assemble, cut } from "./peer/payloads.ts";
+import {
+  type Call,
+  callCode,
+  callCodeDigits,
+  inviteKey,
+  joinId,
+  kidFields,
+  kidOf,
+  rosterHash,
+  SessionKey,
+  sha256,
+} from "./peer/schedule.ts";
 import { encodeHeader, frameKeys, nonce, open, parseHeader, seal } from "./peer/sframe.ts";
 
 type Hex = string;
@@ -56,6 +68,14 @@ interface BatchVector {
   }[];
 }
 
+interface SealedVector
+  extends Readonly<
+    Record<"sframe_key" | "sframe_salt" | "nonce" | "plain" | "sframe", Hex> &
+      Record<"generation" | "step" | "stream" | "kid" | "ctr", number>
+  > {
+  readonly sender: string;
+}
+
 interface Vectors {
   readonly protocol: string;
   readonly kids: readonly (Record<"step" | "generation" | "seat" | "stream" | "kid", number> & {
@@ -72,13 +92,23 @@ interface Vectors {
       Record<"key" | "prk" | "context" | "commitment" | "base_key" | "sframe_key" | "sframe_salt", Hex>
     > & { readonly step: number; readonly kid: number })[];
   };
-  readonly frames: readonly (Readonly<
-    Record<"sframe_key" | "sframe_salt" | "nonce" | "metadata" | "plain" | "sframe" | "sealed" | "sender", Hex>
-  > &
-    Readonly<Record<"generation" | "step" | "stream" | "kid" | "ctr", number>> & {
-      readonly codec: CodecName;
-      readonly kind: "key" | "delta";
-    })[];
+  readonly frames: readonly (SealedVector & {
+    readonly codec: CodecName;
+    readonly kind: "key" | "delta";
+    readonly metadata: Hex;
+    readonly sealed: Hex;
+  })[];
+  readonly profile_n: readonly (SealedVector & {
+    readonly max_payload: number;
+    readonly packetized: 0 | 1;
+    readonly payloads: readonly Hex[];
+  })[];
+  readonly call_codes: readonly {
+    readonly roster: readonly string[];
+    readonly roster_hash: Hex;
+    readonly code: Hex;
+    readonly digits: string;
+  }[];
 }
 
 const FILE = new URL("../../../e2ee-frames/vectors/v1.json", import.meta.url);
@@ -168,8 +198,8 @@ describe.each(BOXES)("with $name", (box) => {
       const epoch = { generation: batch.generation, step: batch.step };
       const key = new SessionKey(fromHex(batch.key), epoch, fromHex(sender.join_id), call);
       expect(hex(await key.commitment())).toBe(batch.commitment);
-      const roster = batch.roster.map((name) => device(name).join_id).sort();
-      expect(hex(await sha256(text("e2ee-frames/1 roster"), ...roster.map(fromHex)))).toBe(batch.roster_hash);
+      const roster = batch.roster.map((name) => fromHex(device(name).join_id));
+      expect(hex(await rosterHash(roster))).toBe(batch.roster_hash);
       const said = {
         call,
         seat: batch.seat,
@@ -208,23 +238,29 @@ describe.each(BOXES)("with $name", (box) => {
   });
 });
 
+/** The base key of a frame, and its header, by the batch that has its key or one ratcheted to it. */
+async function sealedWith(frame: SealedVector): Promise<{ baseKey: Bytes; header: { kid: bigint; ctr: bigint } }> {
+  const { sender, generation, step } = frame;
+  const batch = vectors.key_batches.find(
+    (one) => one.sender === sender && one.generation === generation && one.step <= step,
+  );
+  if (batch === undefined) throw new Error("no key");
+  const epoch = { generation, step: batch.step };
+  const first = new SessionKey(fromHex(batch.key), epoch, fromHex(device(sender).join_id), call);
+  const baseKey = await (await first.at(step)).baseKey();
+
+  const header = { kid: kidOf({ generation, step }, device(sender).seat, frame.stream), ctr: BigInt(frame.ctr) };
+  expect(Number(header.kid)).toBe(frame.kid);
+  const keys = await frameKeys(baseKey, header.kid);
+  expect([hex(keys.key), hex(keys.salt)]).toEqual([frame.sframe_key, frame.sframe_salt]);
+  expect(hex(nonce(keys.salt, header.ctr))).toBe(frame.nonce);
+  return { baseKey, header };
+}
+
 it("frames of every codec", async () => {
   expect(new Set(vectors.frames.map(({ codec }) => codec))).toEqual(new Set(["opus", "vp8", "vp9", "av1", "h264"]));
   for (const frame of vectors.frames) {
-    const { sender, generation, step, seat } = { ...frame, seat: device(frame.sender).seat };
-    const batch = vectors.key_batches.find(
-      (one) => one.sender === sender && one.generation === generation && one.step <= step,
-    );
-    if (batch === undefined) throw new Error("no key");
-    const epoch = { generation, step: batch.step };
-    const first = new SessionKey(fromHex(batch.key), epoch, fromHex(device(sender).join_id), call);
-    const baseKey = await (await first.at(step)).baseKey();
-
-    const header = { kid: kidOf({ generation, step }, seat, frame.stream), ctr: BigInt(frame.ctr) };
-    expect(Number(header.kid)).toBe(frame.kid);
-    const keys = await frameKeys(baseKey, header.kid);
-    expect([hex(keys.key), hex(keys.salt)]).toEqual([frame.sframe_key, frame.sframe_salt]);
-    expect(hex(nonce(keys.salt, header.ctr))).toBe(frame.nonce);
+    const { baseKey, header } = await sealedWith(frame);
     const [key, plain] = [frame.kind === "key", fromHex(frame.plain)];
     expect(hex(metadata(frame.codec, key))).toBe(frame.metadata);
     const sealed = await seal(baseKey, header, metadata(frame.codec, key), plain);
@@ -234,5 +270,32 @@ it("frames of every codec", async () => {
     const found = unwrap(frame.codec, join(fromHex(frame.sealed)));
     expect(parseHeader(found.content).header).toEqual(header);
     expect(hex(await open(baseKey, metadata(frame.codec, found.key), found.content))).toBe(frame.plain);
+  }
+});
+
+it("frames without an envelope, in RTP payloads", async () => {
+  expect(new Set(vectors.profile_n.map(({ payloads }) => payloads.length > 1))).toEqual(new Set([true, false]));
+  for (const frame of vectors.profile_n) {
+    const { baseKey, header } = await sealedWith(frame);
+    const sealed = await seal(baseKey, header, fromHex(""), fromHex(frame.plain));
+    expect(hex(sealed)).toBe(frame.sframe);
+    expect(cut(sealed, frame.max_payload, frame.packetized === 1).map(hex)).toEqual(frame.payloads);
+
+    const { ciphertext, packetized } = assemble(frame.payloads.map(fromHex));
+    expect(packetized).toBe(frame.packetized === 1);
+    expect(hex(await open(baseKey, fromHex(""), ciphertext))).toBe(frame.plain);
+    await expect(open(baseKey, metadata("opus", false), ciphertext)).rejects.toThrow();
+  }
+});
+
+it("call codes", async () => {
+  expect(vectors.call_codes.map(({ roster }) => roster.length)).toEqual([1, 2, 3, 2]);
+  for (const { roster, roster_hash: hash, code, digits } of vectors.call_codes) {
+    const ids = roster.map((name) => fromHex(device(name).join_id));
+    for (const ordered of [ids, [...ids].reverse()]) {
+      expect(hex(await rosterHash(ordered))).toBe(hash);
+      expect(hex(await callCode(call, ordered))).toBe(code);
+    }
+    expect(callCodeDigits(fromHex(code))).toBe(digits);
   }
 });

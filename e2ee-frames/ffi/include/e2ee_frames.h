@@ -230,6 +230,18 @@ int32_t ef_session_poll(ef_session *session, uint8_t *out, size_t out_cap);
 /// `session` is NULL, or live and used by no other thread.
 uint64_t ef_session_deadline(const ef_session *session);
 
+/// The call code: 32 bytes that are the same on all devices with the same roster, and on no others. People compare them
+/// to learn that no other device is in the call, by a QR code of all bytes, or as 30 digits in six groups: group n, from
+/// 0, is bytes 5n..5n + 5 as a big-endian number, modulo 100,000, with five digits. It changes when anybody enters or
+/// goes.
+///
+/// Returns 0 and writes `out`; -1 before `EF_EVENT_JOINED` and after the session has ended; or `EF_MISUSE`.
+///
+/// # Safety
+/// `session` is live and used by no other thread; `out` names 32 writable bytes.
+int32_t ef_call_code(const ef_session *session,
+                     uint8_t *out);
+
 /// Seals a frame of an encoder. The stream must be open, and ready.
 ///
 /// `codec` is an `ef_codec`, `kind` an `ef_frame_kind`: what the encoder says of the frame. An output of `frame_len` +

@@ -141,3 +141,26 @@ pub unsafe extern "C" fn ef_session_deadline(session: *const Handle) -> u64 {
     // SAFETY: by contract.
     unsafe { session.as_ref() }.and_then(|handle| handle.session.deadline()).unwrap_or(u64::MAX)
 }
+
+/// The call code: 32 bytes that are the same on all devices with the same roster, and on no others. People compare them
+/// to learn that no other device is in the call, by a QR code of all bytes, or as 30 digits in six groups: group n, from
+/// 0, is bytes 5n..5n + 5 as a big-endian number, modulo 100,000, with five digits. It changes when anybody enters or
+/// goes.
+///
+/// Returns 0 and writes `out`; -1 before `EF_EVENT_JOINED` and after the session has ended; or `EF_MISUSE`.
+///
+/// # Safety
+/// `session` is live and used by no other thread; `out` names 32 writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ef_call_code(session: *const Handle, out: *mut u8) -> i32 {
+    if out.is_null() {
+        return EF_MISUSE;
+    }
+    // SAFETY: by contract.
+    let (Some(handle), Some(out)) = (unsafe { session.as_ref() }, unsafe { bytes_mut(out, 32) }) else {
+        return EF_MISUSE;
+    };
+    let Some(code) = handle.session.call_code() else { return -1 };
+    out.copy_from_slice(code.as_bytes());
+    0
+}

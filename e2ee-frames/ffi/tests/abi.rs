@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use e2ee_frames_ffi::{
-    Handle, codes::EF_MISUSE, ef_access_token, ef_alloc, ef_free, ef_open, ef_seal, ef_session_deadline,
+    Handle, codes::EF_MISUSE, ef_access_token, ef_alloc, ef_call_code, ef_free, ef_open, ef_seal, ef_session_deadline,
     ef_session_event, ef_session_free, ef_session_new, ef_session_poll,
 };
 
@@ -139,6 +139,7 @@ fn malformed_calls_are_refused() {
         assert_eq!(ef_session_poll(std::ptr::null_mut(), null, 0), 0);
         assert_eq!(ef_session_deadline(std::ptr::null()), u64::MAX);
         assert_eq!(ef_access_token(null, null), EF_MISUSE);
+        assert_eq!(ef_call_code(std::ptr::null(), null), EF_MISUSE);
         ef_session_free(std::ptr::null_mut());
     }
     let long = "x".repeat(257);
@@ -210,4 +211,27 @@ fn the_access_token_is_the_librarys() {
     // SAFETY: both are arrays of 32 bytes.
     assert_eq!(unsafe { ef_access_token([7; 32].as_ptr(), token.as_mut_ptr()) }, 0);
     assert_eq!(token, e2ee_frames::access_token(&[7; 32]));
+}
+
+#[test]
+fn the_call_code_is_the_same_on_both_sides() {
+    let (ada, bob) = (Host::new("Ada", [3; 32]), Host::new("Bob", [3; 32]));
+    let code = |host: &Host| {
+        let mut code = [0x11; 32];
+        // SAFETY: the session is live, the output an array of 32 bytes.
+        let result = unsafe { ef_call_code(host.0, code.as_mut_ptr()) };
+        (result, code)
+    };
+    let (of_ada, of_bob) = (ada.poll(), bob.poll());
+    assert_eq!(code(&ada), (-1, [0x11; 32]), "not joined yet");
+    assert_eq!((ada.event(1, &[0, 0]), bob.event(1, &[0, 1])), (0, 0));
+    let alone = code(&ada).1;
+    assert_ne!(code(&bob), (0, alone));
+    assert_eq!((ada.event(2, &announces(11, 1, &of_bob)), bob.event(2, &announces(10, 0, &of_ada))), (0, 0));
+    let (result, together) = code(&ada);
+    assert_eq!((result, together), code(&bob));
+    assert_eq!(result, 0);
+    assert_ne!(together, alone);
+    // SAFETY: the session is live; a null output is refused.
+    assert_eq!(unsafe { ef_call_code(ada.0, std::ptr::null_mut()) }, EF_MISUSE);
 }

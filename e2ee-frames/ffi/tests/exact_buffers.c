@@ -139,6 +139,10 @@ int main(void) {
   DEMAND(ef_access_token(secret, secret + 31) == EF_MISUSE);
   free(secret), free(token);
 
+  uint8_t *one = block(32), *other = block(32);
+  DEMAND(ef_call_code(ada, one) == 0 && ef_call_code(bob, other) == 0 && memcmp(one, other, 32) == 0);
+  free(one), free(other);
+
   uint8_t *given = ef_alloc(33);
   DEMAND(given != NULL && given[0] == 0 && given[32] == 0);
   ef_free(given, 33);

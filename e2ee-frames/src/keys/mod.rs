@@ -4,6 +4,7 @@
 
 pub(crate) mod announce;
 pub(crate) mod batch;
+pub(crate) mod call_code;
 pub(crate) mod display;
 pub(crate) mod identity;
 pub(crate) mod invite;

@@ -5,6 +5,7 @@ use crate::{
     ids::{ParticipantId, Seat},
     keys::{
         announce::{self, ANNOUNCE_BYTES, AnnounceError, Renewal},
+        call_code::CallCode,
         display::{self, MAX_DISPLAY_BYTES},
         reader::Reader,
         roster::{Admission, PREVIOUS_ANNOUNCE_MS},
@@ -58,6 +59,17 @@ fn read_entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
 }
 
 impl<P: Primitives> Session<P> {
+    /// What people compare to learn that no other device is in the call: the same on all devices with the same roster.
+    /// `None` before the server has seated this device, and after the session has ended.
+    ///
+    /// It changes with everybody who enters, goes or comes back, so it is compared while nobody does. It says nothing of
+    /// who the devices belong to: that is what the voices are for that read it.
+    #[must_use]
+    pub fn call_code(&self) -> Option<CallCode> {
+        let seated = self.seat.is_some() && !self.life.ended();
+        seated.then(|| CallCode::derive::<P>(&self.call, &self.roster.hash(&self.identity.join_id)))
+    }
+
     /// Makes the announce of the ephemeral key in use and hands it out.
     pub(super) fn announce(&mut self) {
         let (key, join_id) = (&self.invite.display, &self.identity.join_id);

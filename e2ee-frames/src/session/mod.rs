@@ -4,12 +4,13 @@
 //!   Event ──► handle ──► membership   (announces: who is verified)        ──┐
 //!                   ├──► distribution (own keys: ratchet, rotate, seal)   ──┼──► Action ──► poll
 //!                   └──► reception    (their keys: check, hold, request)  ──┘
-//!   frames ─► seal / open (frames)
+//!   frames ─► seal / open (frames), seal_bare / open_bare (bare_frames)
 //! ```
 //! Time is an argument: `now` in monotonic milliseconds, `wall` in milliseconds since 1970. Timers run inside
 //! [`Session::handle`]; [`Session::deadline`] tells when the next [`Event::Tick`] is wanted.
 
 mod action;
+mod bare_frames;
 mod distribution;
 mod end;
 mod event;

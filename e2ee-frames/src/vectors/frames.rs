@@ -2,7 +2,7 @@
 
 use super::{
     json::{Json, hex, number, text},
-    scene::{Frame, Scene},
+    scene::{BareFrame, Frame, Scene},
 };
 use crate::{
     Codec, FrameKind, Seat, StreamId, codec,
@@ -13,7 +13,10 @@ use crate::{
         kid::Kid,
     },
 };
-use alloc::vec;
+use alloc::{vec, vec::Vec};
+
+/// A field of an object.
+type Field = (&'static str, Json);
 
 pub(super) fn kids() -> Json {
     let cases = [
@@ -50,17 +53,7 @@ fn frame(scene: &Scene, frame: &Frame) -> Json {
     let mut sframe = frame.sealed[located.range].to_vec();
     let length = codec::unescape(frame.codec, &mut sframe).unwrap();
     sframe.truncate(length);
-    let (Header { kid: packed, ctr }, _) = header::parse(&sframe).unwrap();
-    let kid = Kid::unpack(packed).unwrap();
-    let key = scene.key(frame.sender, kid);
-    let keys = FrameKeys::derive::<Standard>(&*key.base_key::<Standard>(), packed);
-    Json::Object(vec![
-        ("sender", text(scene.devices[frame.sender].name)),
-        ("generation", number(key.epoch().generation)),
-        ("step", number(kid.step)),
-        ("stream", number(kid.stream.0)),
-        ("kid", number(packed)),
-        ("ctr", number(ctr)),
+    let said = [
         (
             "codec",
             text(match frame.codec {
@@ -79,11 +72,48 @@ fn frame(scene: &Scene, frame: &Frame) -> Json {
             }),
         ),
         ("metadata", hex(frame.codec.metadata(frame.kind))),
+    ];
+    let mut fields = keyed(scene, frame.sender, &sframe, said);
+    fields.extend([("plain", hex(&frame.plain)), ("sframe", hex(&sframe)), ("sealed", hex(&frame.sealed))]);
+    Json::Object(fields)
+}
+
+/// Whose a ciphertext is and what it was sealed with; in the middle what else was said of it.
+fn keyed<const N: usize>(scene: &Scene, sender: usize, sframe: &[u8], said: [Field; N]) -> Vec<Field> {
+    let (Header { kid: packed, ctr }, _) = header::parse(sframe).unwrap();
+    let kid = Kid::unpack(packed).unwrap();
+    let key = scene.key(sender, kid);
+    let keys = FrameKeys::derive::<Standard>(&*key.base_key::<Standard>(), packed);
+    let mut fields = vec![
+        ("sender", text(scene.devices[sender].name)),
+        ("generation", number(key.epoch().generation)),
+        ("step", number(kid.step)),
+        ("stream", number(kid.stream.0)),
+        ("kid", number(packed)),
+        ("ctr", number(ctr)),
+    ];
+    fields.extend(said);
+    fields.extend([
         ("sframe_key", hex(keys.key())),
         ("sframe_salt", hex(*keys.salt)),
         ("nonce", hex(kdf::nonce(&keys.salt, ctr))),
-        ("plain", hex(&frame.plain)),
-        ("sframe", hex(&sframe)),
-        ("sealed", hex(&frame.sealed)),
-    ])
+    ]);
+    fields
+}
+
+/// Profile N.
+pub(super) fn bare_frames(scene: &Scene) -> Json {
+    let frames =
+        scene.bare_frames.iter().map(|BareFrame { sender, plain, sframe, max_payload, packetized, payloads }| {
+            let mut fields = keyed(scene, *sender, sframe, []);
+            fields.extend([
+                ("plain", hex(plain)),
+                ("sframe", hex(sframe)),
+                ("max_payload", number(*max_payload as u64)),
+                ("packetized", number(*packetized)),
+                ("payloads", Json::List(payloads.iter().map(hex).collect())),
+            ]);
+            Json::Object(fields)
+        });
+    Json::List(frames.collect())
 }

@@ -2,7 +2,7 @@
 
 use super::{
     json::{Json, hex, number, text},
-    scene::{ADA, CALL, Device, INVITE, Scene},
+    scene::{ADA, CALL, Device, INVITE, Scene, Shown},
 };
 use crate::{
     access_token,
@@ -13,7 +13,7 @@ use crate::{
         kid::{Kid, STEPS},
     },
 };
-use alloc::{vec, vec::Vec};
+use alloc::{string::ToString, vec, vec::Vec};
 use hkdf::Hkdf;
 use sha2::Sha512;
 use x25519_dalek::StaticSecret;
@@ -147,4 +147,21 @@ fn schedule_step(key: &SessionKey, kid: Kid) -> Json {
         ("sframe_key", hex(frame_keys.key())),
         ("sframe_salt", hex(*frame_keys.salt)),
     ])
+}
+
+/// After everybody who entered or left.
+pub(super) fn call_codes(scene: &Scene) -> Json {
+    let codes = scene.codes.iter().map(|Shown { roster, code }| {
+        let mut ids: Vec<[u8; 32]> = roster.iter().map(|member| scene.devices[*member].join_id()).collect();
+        ids.sort_unstable();
+        let parts: Vec<&[u8]> =
+            [&b"e2ee-frames/1 roster"[..]].into_iter().chain(ids.iter().map(|id| &id[..])).collect();
+        Json::Object(vec![
+            ("roster", Json::List(roster.iter().map(|member| text(scene.devices[*member].name)).collect())),
+            ("roster_hash", hex(Standard::hash(&parts))),
+            ("code", hex(code.as_bytes())),
+            ("digits", text(&code.to_string())),
+        ])
+    });
+    Json::List(codes.collect())
 }

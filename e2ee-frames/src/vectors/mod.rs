@@ -25,6 +25,8 @@ fn document() -> String {
         ("key_batches", keys::batches(&scene)),
         ("key_schedule", keys::schedule(&scene)),
         ("frames", frames::frames(&scene)),
+        ("profile_n", frames::bare_frames(&scene)),
+        ("call_codes", keys::call_codes(&scene)),
     ])
     .write()
 }

@@ -3,13 +3,14 @@
 //! Ada and Béla meet and send; Cy joins, so that their keys ratchet; Béla leaves, so that Ada makes a new generation.
 
 use crate::{
-    Action, Codec, Event, FrameKind, ParticipantId, Seat, Session, SessionConfig, StreamId, codec,
+    Action, CallCode, Codec, Event, FrameKind, ParticipantId, Seat, Session, SessionConfig, StreamId, codec,
     keys::{
         batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
         identity::Call,
         schedule::SessionKey,
     },
     primitives::{BoxKey, Primitives, Secret, Standard},
+    rtp::{Fragments, Reassembly, max_sealed_bytes},
     secret::SecretBytes,
     sframe::kid::Kid,
 };
@@ -121,12 +122,30 @@ pub(super) struct Frame {
     pub(super) sealed: Vec<u8>,
 }
 
+/// The same without an envelope, in RTP payloads.
+pub(super) struct BareFrame {
+    pub(super) sender: usize,
+    pub(super) plain: Vec<u8>,
+    pub(super) sframe: Vec<u8>,
+    pub(super) max_payload: usize,
+    pub(super) packetized: bool,
+    pub(super) payloads: Vec<Vec<u8>>,
+}
+
+/// What all devices of a roster show.
+pub(super) struct Shown {
+    pub(super) roster: Vec<usize>,
+    pub(super) code: CallCode,
+}
+
 pub(super) struct Scene {
     now: u64,
     pub(super) devices: Vec<Device>,
     present: Vec<usize>,
     pub(super) batches: Vec<Batch>,
     pub(super) frames: Vec<Frame>,
+    pub(super) bare_frames: Vec<BareFrame>,
+    pub(super) codes: Vec<Shown>,
 }
 
 pub(super) const ADA: usize = 0;
@@ -135,8 +154,15 @@ const CY: usize = 2;
 
 impl Scene {
     pub(super) fn run() -> Self {
-        let mut scene =
-            Self { now: 0, devices: Vec::new(), present: Vec::new(), batches: Vec::new(), frames: Vec::new() };
+        let mut scene = Self {
+            now: 0,
+            devices: Vec::new(),
+            present: Vec::new(),
+            batches: Vec::new(),
+            frames: Vec::new(),
+            bare_frames: Vec::new(),
+            codes: Vec::new(),
+        };
         // With seat 0 and generation 0, the camera's KID ends in two zero bytes: H.264 must escape counters that begin
         // with 01 or 03.
         scene.join("Ada", 10, 0);
@@ -167,6 +193,11 @@ impl Scene {
         scene.leave(BELA);
         scene.wait(1_000);
         scene.seal(ADA, Codec::Opus, FrameKind::Delta, 30);
+
+        scene.seal_bare(ADA, StreamId::MICROPHONE, 80, 1_200, false);
+        scene.seal_bare(ADA, StreamId::MICROPHONE, 0, 1_200, true);
+        scene.seal_bare(ADA, StreamId::CAMERA, 200, 100, false);
+        scene.seal_bare(ADA, StreamId::CAMERA, 200, 120, true);
         scene
     }
 
@@ -186,6 +217,7 @@ impl Scene {
         self.present.push(self.devices.len());
         self.devices.push(new);
         self.deliver();
+        self.show_codes();
     }
 
     fn leave(&mut self, who: usize) {
@@ -195,6 +227,14 @@ impl Scene {
             self.devices[*other].handle(self.now, Event::Left(&[id]));
         }
         self.deliver();
+        self.show_codes();
+    }
+
+    fn show_codes(&mut self) {
+        let mut codes = self.present.iter().map(|present| self.devices[*present].session.call_code().unwrap());
+        let code = codes.next().unwrap();
+        assert!(codes.all(|other| other == code));
+        self.codes.push(Shown { roster: self.present.clone(), code });
     }
 
     fn open_stream(&mut self, who: usize, stream: StreamId) {
@@ -266,6 +306,28 @@ impl Scene {
             assert_eq!(frame[opened.range], plain);
         }
         self.frames.push(Frame { sender, codec, kind, plain, sealed });
+    }
+
+    /// The same without an envelope, put together again by everybody else from payloads that come backwards.
+    fn seal_bare(&mut self, sender: usize, stream: StreamId, length: usize, max_payload: usize, packetized: bool) {
+        let first = self.bare_frames.len();
+        let plain: Vec<u8> = (first..first + length).map(|byte| byte as u8).collect();
+        let mut sframe = vec![0; max_sealed_bytes(length)];
+        let length = self.devices[sender].session.seal_bare(self.now, stream, &plain, &mut sframe).unwrap();
+        sframe.truncate(length);
+        let fragments = Fragments::new(&sframe, max_payload, packetized).unwrap();
+        let payloads: Vec<Vec<u8>> = fragments.map(|fragment| fragment.to_vec()).collect();
+        for other in self.present.iter().filter(|other| **other != sender) {
+            let mut reassembly = Reassembly::new();
+            let numbered = (0..).zip(&payloads).collect::<Vec<_>>().into_iter().rev();
+            let complete = numbered.filter_map(|(sequence, payload)| reassembly.push(sequence, payload).unwrap());
+            let mut complete = complete.collect::<Vec<_>>().pop().unwrap();
+            assert_eq!((complete.packetized, &complete.bytes), (packetized, &sframe));
+            let opened = self.devices[*other].session.open_bare(self.now, &mut complete.bytes).unwrap();
+            assert_eq!((opened.participant, opened.stream), (self.devices[sender].id, stream));
+            assert_eq!(complete.bytes[opened.range], plain);
+        }
+        self.bare_frames.push(BareFrame { sender, plain, sframe, max_payload, packetized, payloads });
     }
 
     /// Uses counters up.

@@ -1,6 +1,6 @@
 // The key schedule: what the invite secret and a sender's key K yield.
 
-import { type Bytes, join, text, u8, u16, u32 } from "./bytes.ts";
+import { type Bytes, join, text, toNumber, u8, u16, u32 } from "./bytes.ts";
 import { hkdf, SUITE } from "./sframe.ts";
 
 /** Sender keys. */
@@ -82,4 +82,20 @@ export class SessionKey {
   async at(step: number): Promise<SessionKey> {
     return step <= this.epoch.step ? this : (await this.ratcheted()).at(step);
   }
+}
+
+/** Of everybody in the call: their join ids, in any order. */
+export function rosterHash(joinIds: readonly Bytes[]): Promise<Bytes> {
+  return sha256(text("e2ee-frames/1 roster"), ...[...joinIds].sort(Buffer.compare));
+}
+
+/** What everybody with the same roster shows. */
+export async function callCode({ room, call }: Call, joinIds: readonly Bytes[]): Promise<Bytes> {
+  return hkdf(await rosterHash(joinIds), text("e2ee-frames/1 call code"), join(u8(POLICY), room, call), 32);
+}
+
+/** A call code to be read aloud. */
+export function callCodeDigits(code: Bytes): string {
+  const groups = [0, 1, 2, 3, 4, 5].map((group) => toNumber(code.subarray(5 * group, 5 * group + 5)) % 100_000n);
+  return groups.map((group) => `${group}`.padStart(5, "0")).join(" ");
 }

@@ -1,0 +1,96 @@
+//! The call code: what people read to each other to learn whether they are in the same call with the same devices.
+//!
+//! ```text
+//! roster = SHA-256("e2ee-frames/1 roster" || join ids in ascending order)             own device included
+//! code   = HKDF-SHA-512(salt = "e2ee-frames/1 call code", roster, info = policy1 || room16 || call16, 32)
+//! digits = six groups; group n, from 0, is bytes 5n..5n + 5 of the code as a big-endian number, mod 100,000
+//! ```
+//! A join id is itself a hash of room, call, device key and incarnation, so the code binds the key of every device: who
+//! passes on one announce for another changes it. There are no identity keys in it yet; a code with them gets a label of
+//! its own.
+//!
+//! Nothing of it is secret. The six groups are 99.7 bits of the 256; a group is off even by less than 2^-23. Somebody in
+//! the middle who shows two sides different devices of its own choice must make two codes equal, which takes 2^50 trials
+//! for the digits and 2^128 for all bytes, while the call waits and with the invite in hand.
+
+use super::{identity::Call, schedule::POLICY};
+use crate::primitives::Primitives;
+use core::fmt;
+
+const GROUPS: usize = 6;
+const GROUP_BYTES: usize = 5;
+
+/// The same for all devices of a call that have the same roster, and for no others: see [`crate::Session::call_code`].
+///
+/// It is displayed as 30 digits in six groups, to be read aloud; all 32 bytes are for a QR code.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallCode([u8; 32]);
+
+impl CallCode {
+    /// The code of the roster with this hash.
+    pub(crate) fn derive<P: Primitives>(call: &Call, roster: &[u8; 32]) -> Self {
+        let mut code = [0; 32];
+        P::derive(b"e2ee-frames/1 call code", roster, &mut [(&[&[POLICY], &call.room, &call.call], &mut code)]);
+        Self(code)
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The numbers below 100,000 that are displayed with five digits each.
+    #[must_use]
+    pub fn groups(&self) -> [u32; GROUPS] {
+        let mut groups = [0; GROUPS];
+        for (group, bytes) in groups.iter_mut().zip(self.0.chunks_exact(GROUP_BYTES)) {
+            let number = bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+            *group = (number % 100_000) as u32;
+        }
+        groups
+    }
+}
+
+impl fmt::Display for CallCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.groups();
+        write!(f, "{a:05} {b:05} {c:05} {d:05} {e:05} {g:05}")
+    }
+}
+
+impl fmt::Debug for CallCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallCode({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitives::Standard;
+    use alloc::string::ToString;
+
+    #[test]
+    fn digits_are_groups_of_five_bytes() {
+        let mut bytes = [0xff; 32];
+        // 2^40 - 1 = 1,099,511,627,775.
+        assert_eq!(CallCode(bytes).to_string(), "27775 27775 27775 27775 27775 27775");
+        bytes[..10].copy_from_slice(&[0, 0, 0, 0, 7, 0, 0, 1, 0x86, 0xa1]);
+        assert_eq!(CallCode(bytes).to_string(), "00007 00001 27775 27775 27775 27775");
+        let digits = CallCode(bytes).to_string();
+        bytes[30..].fill(0);
+        assert_eq!(CallCode(bytes).to_string(), digits, "the last two bytes are not among the digits");
+    }
+
+    #[test]
+    fn it_is_bound_to_room_call_and_roster() {
+        let call = Call { room: [1; 16], call: [2; 16] };
+        let code = |call: &Call, roster: u8| CallCode::derive::<Standard>(call, &[roster; 32]);
+        assert_eq!(code(&call, 3), code(&call, 3));
+        assert_ne!(code(&call, 3), code(&call, 4));
+        assert_ne!(code(&call, 3), code(&Call { room: [9; 16], ..call }, 3));
+        assert_ne!(code(&call, 3), code(&Call { call: [9; 16], ..call }, 3));
+        assert_ne!(code(&call, 3), code(&Call { room: call.call, call: call.room }, 3));
+    }
+}
