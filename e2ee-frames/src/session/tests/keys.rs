@@ -2,7 +2,7 @@
 
 use super::world::{CALL, ROOM, Weather, World};
 use crate::{Action, Event, OpenError, ParticipantId, Problem, SealError, Seat, StreamId, keys::batch};
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 const MIC: StreamId = StreamId::MICROPHONE;
 const CAMERA: StreamId = StreamId::CAMERA;
@@ -295,28 +295,6 @@ fn a_member_whose_announce_runs_out_is_removed_and_rotated_out() {
     assert!(!world.device(ids[0]).shown.contains_key(&gone.id));
     assert_eq!(world.epochs(ids[0]).last().unwrap().0, before + 1);
     world.hears(ids[1], ids[0]).unwrap();
-}
-
-#[test]
-fn limits_16k() {
-    let mut world = World::new(19);
-    let ada = world.join("Ada");
-    world.open_stream(ada, MIC);
-    world.run(2_000);
-    let mut body = vec![190];
-    for index in 0..190u16 {
-        let mut session = world.session_with("x", super::world::INVITE);
-        let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("announce") };
-        let one =
-            super::world::announces(ParticipantId(1_000 + u32::from(index)), Seat(100 + index), &announce, &display);
-        body.extend_from_slice(&one[1..]);
-    }
-    let before = world.batches(ada).len();
-    world.event(ada, Event::Announces(&body));
-    world.run(1_000);
-    let batches = world.batches(ada)[before..].to_vec();
-    assert_eq!(batches.len(), 2);
-    assert!(batches.iter().all(|batch| batch.len() + 5 <= 16_384));
 }
 
 #[test]

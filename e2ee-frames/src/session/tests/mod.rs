@@ -2,9 +2,12 @@
 
 mod attacks;
 mod call;
+mod checks;
 mod churn;
+mod downgrade;
 mod end;
 #[cfg(feature = "external-cipher")]
 mod external;
 mod keys;
+mod limits;
 mod world;
