@@ -24,7 +24,8 @@
 //! step by step.
 //!
 //! ```
-//! use e2ee_frames::{codec, Action, Codec, Event, FrameKind, OpenError, ParticipantId, Seat, Session, SessionConfig, StreamId};
+//! use e2ee_frames::{Action, Codec, Event, FrameKind, OpenError, codec};
+//! use e2ee_frames::{ParticipantId, Seat, Session, SessionConfig, StreamId};
 //!
 //! // Room and call are the server's labels. The invite secret is in the link, and the server never learns it.
 //! let (room, call, invite) = ([1; 16], [2; 16], [3; 32]);
@@ -106,6 +107,11 @@ pub mod sframe;
 mod sorted;
 #[cfg(test)]
 mod vectors;
+
+/// Its example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;
 
 pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};

@@ -95,6 +95,12 @@ pub enum SessionError {
 }
 
 /// One device in one call. Dropping it erases its keys.
+///
+/// `now` is always monotonic time in milliseconds, from any start; a time before the last one counts as the last one.
+/// `wall` is milliseconds since 1970, which announces carry and others check to ten minutes. They must be clocks of their
+/// own: a difference that jumps by more than 30 s between two events ends the session.
+///
+/// After every call of a method that takes `now`, [`Self::poll`] may have something and [`Self::deadline`] be another.
 pub struct Session<P: Primitives = Standard> {
     call: Call,
     invite: InviteKeys,
