@@ -46,11 +46,11 @@ use reception::{Held, Wanted};
 
 /// What a session is made of. Not `Debug`: it holds the invite secret.
 pub struct SessionConfig<'a> {
-    /// The room.
+    /// The room, as its link names it.
     pub room: [u8; 16],
-    /// The call in the room, as the server labels it. No security rests on it.
+    /// The call in the room, as the server labels it: the same for all devices. No security rests on it.
     pub call: [u8; 16],
-    /// The invite secret of the room's link.
+    /// The invite secret of the room's link: 32 random bytes that the server does not have.
     pub invite: [u8; 32],
     /// The name to show others: at most 256 bytes of UTF-8.
     pub name: &'a str,

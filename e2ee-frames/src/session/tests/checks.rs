@@ -21,6 +21,17 @@ const BOX: usize = HEADER_BYTES + 6;
 
 const NOBODY: ParticipantId = ParticipantId(u32::MAX);
 
+/// The last key that one device sealed to another, as the server would hand it over.
+fn last_batch(world: &World, from: ParticipantId, to: ParticipantId) -> Vec<u8> {
+    let seat = world.devices[&to].seat.0.to_be_bytes();
+    let cut = |body: &Vec<u8>| {
+        let (header, entries) = body.split_at(HEADER_BYTES);
+        let entry = entries.chunks(batch::ENTRY_BYTES).find(|entry| entry.starts_with(&seat))?;
+        Some([header, entry].concat())
+    };
+    world.batches(from).iter().rev().find_map(cut).unwrap()
+}
+
 /// Ada's next generation, made for Bob and not delivered to him yet, and the one that he has.
 fn undelivered() -> (World, ParticipantId, ParticipantId, Vec<u8>, Vec<u8>) {
     let mut world = World::new(1);
@@ -28,20 +39,11 @@ fn undelivered() -> (World, ParticipantId, ParticipantId, Vec<u8>, Vec<u8>) {
     world.open_stream(ada, StreamId::MICROPHONE);
     world.run(2_000);
     world.hears(bob, ada).unwrap();
-    let for_bob = |world: &World| {
-        let seat = world.devices[&bob].seat.0.to_be_bytes();
-        let cut = |body: &Vec<u8>| {
-            let (header, entries) = body.split_at(HEADER_BYTES);
-            let entry = entries.chunks(batch::ENTRY_BYTES).find(|entry| entry.starts_with(&seat))?;
-            Some([header, entry].concat())
-        };
-        world.batches(ada).iter().rev().find_map(cut).unwrap()
-    };
-    let old = for_bob(&world);
+    let old = last_batch(&world, ada, bob);
     world.weather.drop_percent = 100;
     world.leave(carol);
     world.run(500);
-    let new = for_bob(&world);
+    let new = last_batch(&world, ada, bob);
     assert_ne!(old, new);
     (world, ada, bob, old, new)
 }
@@ -98,4 +100,20 @@ fn each_check_of_a_key_batch_refuses_alone() {
     assert_eq!(outcome(&mut world, bob, &new), (1, vec![], 0));
     assert_eq!(outcome(&mut world, bob, &new), (0, vec![], 0));
     assert_eq!(outcome(&mut world, bob, &old), (0, vec![], 0), "no way back");
+    world.run(20_000);
+    assert_eq!(outcome(&mut world, bob, &old), (0, vec![], 0), "nor when the old key is long erased");
+}
+
+#[test]
+fn a_withheld_key_does_not_come_after_a_newer_one() {
+    let (mut world, ada, bob, _, withheld) = undelivered();
+    world.run(1_000);
+    let dave = world.join("Dave");
+    world.run(1_000);
+    world.leave(dave);
+    world.run(500);
+    let newer = last_batch(&world, ada, bob);
+    assert_eq!(outcome(&mut world, bob, &newer), (1, vec![], 0));
+    // Bob never had it, and its box opens; a server that kept it for who has left gains nothing.
+    assert_eq!(outcome(&mut world, bob, &withheld), (0, vec![], 0));
 }
