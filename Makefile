@@ -78,7 +78,7 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-c test-python test-web test-browsers ## Pass all tests.
+test: test-rust test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
@@ -122,6 +122,10 @@ test-c: ## Build and run the C example and the C tests, with and without checker
 			$$program; \
 	done
 
+.PHONY: test-fuzz
+test-fuzz: ## Fuzz e2ee-frames for two seconds a target.
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2
+
 .PHONY: test-web
 test-web: web ## Pass the unit tests of the web client.
 	cd $(WEB) && npm run --silent test
@@ -149,6 +153,51 @@ bench: ## Run the benchmarks.
 bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Compare wasm and WebCrypto in both browsers.
 	cd $(WEB) && npm run --silent bench:browsers
 
+# All tests of the C ABI that are in Rust run, ciphers included: about two minutes. Not run: the header's, which starts
+# cargo; and what is compiled for wasm only, which Miri cannot interpret.
+.PHONY: miri
+miri: ## Run the tests of the C ABI under Miri, which sees undefined behaviour (nightly Rust).
+	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+	@rustup component list --toolchain nightly --installed | grep -q '^miri' \
+		|| rustup component add --toolchain nightly miri rust-src
+	MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test --locked --package e2ee-frames-ffi --lib --test abi
+
+FUZZ := e2ee-frames/fuzz
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := $(notdir $(basename $(wildcard $(FUZZ)/fuzz_targets/*.rs)))
+# What rounds on this machine have found beside the committed inputs, and inputs that fail.
+FUZZ_FOUND := $(TARGET)/fuzz/found
+
+.PHONY: fuzz-build
+fuzz-build:
+	$(call install,c++,g++)
+	RUSTC_WORKSPACE_WRAPPER=$(abspath $(FUZZ)/rustc-coverage) \
+		cargo build --locked --profile fuzz --package e2ee-frames-fuzz --features libfuzzer --bins
+
+.PHONY: fuzz
+fuzz: fuzz-build ## Fuzz e2ee-frames for FUZZ_SECONDS (60) a target.
+	@for target in $(FUZZ_TARGETS); do \
+		found=$(FUZZ_FOUND)/$$target; mkdir -p $$found; \
+		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -len_control=10 -timeout=10 \
+			-artifact_prefix=$$found- $$found $(FUZZ)/corpus/$$target >$$found.log 2>&1; \
+		then echo "$$target: $$(grep DONE $$found.log)"; \
+		else grep -a -A3 'panicked at' $$found.log; tail -n 5 $$found.log; \
+			echo "$$target fails. Again: $(TARGET)/fuzz/$$target $$(sed -n 's/.*Test unit written to //p' $$found.log)"; \
+			exit 1; \
+		fi; \
+	done
+
+.PHONY: fuzz-corpus
+fuzz-corpus: fuzz-build ## Commit what fuzzing has found: the fewest inputs that reach everything.
+	@for target in $(FUZZ_TARGETS); do \
+		corpus=$(FUZZ)/corpus/$$target; least=$(FUZZ_FOUND)/$$target-least; \
+		rm -rf $$least; mkdir -p $$least $$corpus; \
+		$(TARGET)/fuzz/$$target -set_cover_merge=1 -use_counters=0 -max_len=1024 \
+			$$least $$corpus $(FUZZ_FOUND)/$$target >/dev/null 2>&1 || exit 1; \
+		rm -rf $$corpus; mv $$least $$corpus; \
+		echo "$$target: $$(ls $$corpus | wc -l) inputs, $$(cat $$corpus/* | wc -c) bytes"; \
+	done
+
 ## Keeping the code well
 
 .PHONY: lint
@@ -157,7 +206,7 @@ lint: setup ## Check formatting, lints, types and licences.
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cd $(WEB) && npm run --silent lint
 	@command -v cargo-deny >/dev/null || cargo install --quiet cargo-deny@0.20.2
-	cargo deny --offline check licenses bans sources
+	cargo deny --offline --workspace check licenses bans sources
 
 .PHONY: fmt
 fmt: setup ## Format the code.

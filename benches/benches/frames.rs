@@ -2,10 +2,11 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use e2ee_frames::{
-    Action, Codec, Event, FrameKind, Seat, Session, SessionConfig, StreamId, codec,
+    Codec, FrameKind, StreamId, codec,
     hazmat::{Aead, AwsLc, RustCrypto},
 };
 use std::hint::black_box;
+use tacet_benches::calls::pair;
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const NONCE: [u8; 12] = [1; 12];
@@ -31,54 +32,6 @@ fn aead<A: Aead>(c: &mut Criterion, name: &str) {
         });
     }
     group.finish();
-}
-
-/// Deterministic bytes: a benchmark keeps no secrets.
-fn source(mut state: u64) -> impl FnMut(&mut [u8]) + Send {
-    move |bytes: &mut [u8]| {
-        for byte in bytes {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *byte = (state >> 56) as u8;
-        }
-    }
-}
-
-fn drain(session: &mut Session) -> Vec<Action> {
-    std::iter::from_fn(|| session.poll()).collect()
-}
-
-/// A sender and a receiver that has the sender's key.
-fn pair() -> Option<(Session, Session)> {
-    let config = || SessionConfig::new([1; 16], [2; 16], [3; 32], "bench");
-    let mut sessions = [
-        Session::new(config(), source(1), 0, 1_800_000_000_000).ok()?,
-        Session::new(config(), source(2), 0, 1_800_000_000_000).ok()?,
-    ];
-    let mut announces = Vec::new();
-    for (seat, session) in (0u16..).zip(&mut sessions) {
-        for action in drain(session) {
-            if let Action::SendAnnounce { announce, display, .. } = action {
-                let mut body = vec![1];
-                body.extend_from_slice(&u32::from(seat).to_be_bytes());
-                body.extend_from_slice(&seat.to_be_bytes());
-                body.extend_from_slice(&announce);
-                body.extend_from_slice(&u16::try_from(display.len()).ok()?.to_be_bytes());
-                body.extend_from_slice(&display);
-                announces.push(body);
-            }
-        }
-        session.handle(0, 1_800_000_000_000, Event::Joined { seat: Seat(seat) }).ok()?;
-    }
-    let [mut sender, mut receiver] = sessions;
-    sender.handle(0, 1_800_000_000_000, Event::Announces(announces.get(1)?)).ok()?;
-    receiver.handle(0, 1_800_000_000_000, Event::Announces(announces.first()?)).ok()?;
-    sender.handle(0, 1_800_000_000_000, Event::StreamOpened(StreamId::CAMERA)).ok()?;
-    for action in drain(&mut sender) {
-        if let Action::SendKeyBatch(batch) = action {
-            receiver.handle(0, 1_800_000_000_000, Event::Keys(&[&[1], batch.as_slice()].concat())).ok()?;
-        }
-    }
-    Some((sender, receiver))
 }
 
 fn session(c: &mut Criterion) {

@@ -1,1 +1,3 @@
-//! Criterion benchmarks of tacet's hot paths live in `benches/`.
+//! Criterion benchmarks of tacet's hot paths live in `benches/`; what they share is here.
+
+pub mod calls;

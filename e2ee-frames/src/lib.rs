@@ -102,6 +102,7 @@ mod ids;
 mod keys;
 mod primitives;
 mod random;
+mod secret;
 mod session;
 pub mod sframe;
 mod sorted;

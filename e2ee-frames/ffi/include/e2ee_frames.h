@@ -271,53 +271,6 @@ int32_t ef_open(ef_session *session,
                 size_t out_cap,
                 uint8_t *info);
 
-/// Starts to seal a frame of `frame_len` bytes: envelope and SFrame header go to the front of `out`. Returns their
-/// length, an `ef_seal_error`, or `EF_MISUSE`. A counter is used up.
-///
-/// # Safety
-/// `session` is live, `out` names `out_cap` writable bytes, `job` 88.
-int32_t ef_seal_begin(ef_session *session,
-                      uint64_t now,
-                      uint32_t stream,
-                      uint32_t codec,
-                      uint32_t kind,
-                      size_t frame_len,
-                      uint8_t *out,
-                      size_t out_cap,
-                      uint8_t *job);
-
-/// Completes a sealed frame that fills the first `end` bytes of `out`; returns its length, or an `ef_seal_error`. To be
-/// called for H.264, which escapes; other codecs are complete with the tag.
-///
-/// # Safety
-/// `out` names `out_cap` writable bytes.
-int32_t ef_seal_finish(uint32_t codec, size_t envelope, size_t end, uint8_t *out, size_t out_cap);
-
-/// Starts to open the frame in `buffer`, where escaping is removed in place. 1 if there is a job; 0 if the frame is to be
-/// opened by `ef_open`, and the buffer is unchanged; else an `ef_open_error` or `EF_MISUSE`.
-///
-/// # Safety
-/// `session` is live, `buffer` names `buffer_len` writable bytes, `job` 88.
-int32_t ef_open_begin(ef_session *session,
-                      uint64_t now,
-                      uint32_t codec,
-                      uint8_t *buffer,
-                      size_t buffer_len,
-                      uint8_t *job);
-
-/// Says that the tag of a job's frame was valid. 0, or an `ef_open_error`: the frame must then be dropped.
-///
-/// # Safety
-/// `session` is live, `job` names 88 readable bytes that `ef_open_begin` wrote.
-int32_t ef_open_finish(ef_session *session, uint64_t now, const uint8_t *job);
-
-/// The 32-byte key of a job. 0, or -1 if it has been erased; with `out` null, tells only whether it lives. The caller
-/// erases the bytes as soon as they are imported.
-///
-/// # Safety
-/// `session` is live, `job` names 88 readable bytes that a begin wrote, `out` is null or names 32 writable bytes.
-int32_t ef_cipher_key(ef_session *session, const uint8_t *job, uint8_t *out);
-
 /// Allocates zeroed memory, for hosts without an allocator of their own.
 ///
 /// Returns `length` bytes, to be given back by `ef_free`; NULL if there is no memory.

@@ -18,10 +18,10 @@ mod session;
 
 mod frames;
 
-// Native code keeps its keys, so these exports are not in the header.
-/// cbindgen:ignore
 #[cfg(target_family = "wasm")]
 mod erase;
+// Native code keeps its keys, so these exports are not in the header.
+/// cbindgen:ignore
 #[cfg(target_family = "wasm")]
 pub mod external;
 

@@ -165,13 +165,14 @@ impl Device {
     }
 
     fn switch(&mut self, protocol: &Protocol, now: Time, actions: &mut Vec<Action>) {
-        let Some(Pending { key, again, .. }) = self.own.pending.take() else { return };
+        let Some(Pending { key, again, use_at }) = self.own.pending.take() else { return };
         for member in self.roster.values_mut() {
             member.has_current = std::mem::replace(&mut member.has_pending, false);
         }
         self.put_in_use(key, actions);
         if again {
-            self.rotate(protocol, now, protocol.times.window, actions);
+            let late = now.saturating_sub(use_at);
+            self.rotate(protocol, now, protocol.times.window.saturating_sub(late), actions);
         }
     }
 

@@ -16,6 +16,7 @@
 
 pub mod device;
 mod distribution;
+pub mod fair;
 pub mod hostile;
 pub mod reception;
 pub mod rules;

@@ -219,7 +219,7 @@ impl Device {
         }
         if self.roster.contains_key(&from) {
             self.others.entry(from).or_default().install(protocol, now, epoch);
-        } else if protocol.has(Rule::Hold) {
+        } else {
             self.held.push(held);
         }
     }
@@ -232,6 +232,10 @@ impl Device {
         };
         match opened {
             Ok(()) => Outcome::Opened,
+            Err(Missing::Failed(Outcome::NotAuthentic)) => {
+                self.want_key(protocol, now, frame.from);
+                Outcome::NotAuthentic
+            }
             Err(Missing::Failed(outcome)) => outcome,
             Err(Missing::NoKey { ask: false }) => Outcome::MissingKey,
             Err(Missing::NoKey { ask: true } | Missing::NoSender) => self.want_key(protocol, now, frame.from),

@@ -117,8 +117,24 @@ pub enum Rule {
     DerivedDieToo,
     /// A key that frames name and that is missing is asked for.
     Requests,
-    /// A batch that comes before its sender's announce waits for it.
-    Hold,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::RatchetOnJoin,
+        Self::Again,
+        Self::RotateOnLeave,
+        Self::AnswerHolders,
+        Self::AnswerMembers,
+        Self::Start,
+        Self::CountersGoOn,
+        Self::ErasedStayErased,
+        Self::EpochsIncrease,
+        Self::Retirement,
+        Self::DerivedDieToo,
+        Self::Requests,
+    ];
 }
 
 /// Everything that does not change during a call.

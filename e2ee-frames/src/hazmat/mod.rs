@@ -7,21 +7,25 @@ mod aes_ctr_hmac;
 
 #[cfg(feature = "aws-lc")]
 pub use crate::sframe::backend::AwsLc;
+use crate::sframe::backend::Default;
 pub use crate::sframe::backend::{Aead, RustCrypto, Unauthentic};
-use crate::sframe::{
-    Suite,
-    context::{OpenContext, SealContext},
-    header,
-    kdf::frame_keys,
+use crate::{
+    codec::{self, Codec, EnvelopeError, FrameKind},
+    sframe::{
+        Suite,
+        context::{OpenContext, SealContext},
+        header,
+        kdf::frame_keys,
+    },
 };
 #[cfg(feature = "interop-ctr")]
 pub use aes_ctr_hmac::{AesCtrHmac, CtrContext, CtrSuite};
 use alloc::vec::Vec;
 
-/// Seals and opens under one fixed base key and KID.
-pub struct FixedKeyContext {
-    seal: SealContext,
-    open: OpenContext,
+/// Seals and opens under one fixed base key and KID, by one of the backends.
+pub struct FixedKeyContext<A: Aead = Default> {
+    seal: SealContext<A>,
+    open: OpenContext<A>,
 }
 
 /// A frame cannot be sealed or opened.
@@ -30,15 +34,36 @@ pub struct FixedKeyContext {
 pub struct HazmatError;
 
 impl FixedKeyContext {
-    /// Derives the context of a base key and a KID (RFC 9605 section 4.4.2).
+    /// Derives the context of a base key and a KID (RFC 9605 section 4.4.2), for the backend that sessions use.
     ///
     /// # Errors
     /// Never for the suites there are.
     pub fn new(suite: Suite, base_key: &[u8], kid: u64) -> Result<Self, HazmatError> {
+        Self::with_backend(suite, base_key, kid)
+    }
+}
+
+impl<A: Aead> FixedKeyContext<A> {
+    /// The same for a backend of choice.
+    ///
+    /// # Errors
+    /// Never for the suites there are.
+    pub fn with_backend(suite: Suite, base_key: &[u8], kid: u64) -> Result<Self, HazmatError> {
         Ok(Self {
             seal: SealContext::new(frame_keys(suite, base_key, kid), kid, 0).ok_or(HazmatError)?,
             open: OpenContext::new(frame_keys(suite, base_key, kid), 0).ok_or(HazmatError)?,
         })
+    }
+
+    /// Seals a frame under the next counter into `out`; returns its length. Allocates nothing.
+    ///
+    /// # Errors
+    /// If the output is too small, or the metadata longer than 24 bytes.
+    pub fn seal_into(&mut self, metadata: &[u8], frame: &[u8], out: &mut [u8]) -> Result<usize, HazmatError> {
+        if metadata.len() > crate::sframe::context::MAX_METADATA_BYTES {
+            return Err(HazmatError);
+        }
+        self.seal.seal(metadata, frame, out).map_err(|_| HazmatError)
     }
 
     /// Seals a frame under this counter: SFrame header, ciphertext, tag.
@@ -69,6 +94,20 @@ impl FixedKeyContext {
         body.truncate(length);
         Ok(body)
     }
+}
+
+/// Puts the envelope of a codec around any bytes, as around an SFrame ciphertext: for fuzzing what finds them again.
+///
+/// # Errors
+/// If the codec cannot hold so many bytes.
+pub fn wrap(codec: Codec, kind: FrameKind, content: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut out = alloc::vec![0; codec::max_sealed_bytes(codec, content.len())];
+    let start = codec::open_envelope(codec, kind, content.len(), &mut out)?;
+    let end = start.saturating_add(content.len());
+    out.get_mut(start..end).ok_or(EnvelopeError)?.copy_from_slice(content);
+    let length = codec::close_envelope(codec, start, end, &mut out)?;
+    out.truncate(length);
+    Ok(out)
 }
 
 #[cfg(test)]

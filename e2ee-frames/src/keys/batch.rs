@@ -20,6 +20,7 @@ use super::{
 use crate::{
     ids::{Seat, StreamId},
     primitives::{BoxKey, Primitives},
+    secret::SecretBytes,
     sframe::kid::Kid,
 };
 use alloc::vec::Vec;
@@ -207,7 +208,7 @@ pub(crate) fn open_entry<P: Primitives>(
     if !bool::from(bound.ct_eq(&context::<P>(header_bytes, ends))) {
         return Err(OpenError::WrongContext);
     }
-    let key = SessionKey::new(Zeroizing::new(*secret), header.epoch, *ends.sender, header.call);
+    let key = SessionKey::new(SecretBytes::copy_of(secret), header.epoch, *ends.sender, header.call);
     if key.commits_to::<P>(&header.commitment) { Ok(key) } else { Err(OpenError::WrongCommitment) }
 }
 
@@ -228,7 +229,7 @@ mod tests {
 
     fn sealed() -> (Header, Vec<u8>, [u8; ENTRY_BYTES]) {
         let epoch = Epoch { generation: 9, step: 2 };
-        let key = SessionKey::new(Zeroizing::new([0x77; 32]), epoch, *ENDS.sender, CALL);
+        let key = SessionKey::new(SecretBytes::copy_of(&[0x77; 32]), epoch, *ENDS.sender, CALL);
         let header = Header {
             call: CALL,
             seat: Seat(12),
@@ -288,7 +289,7 @@ mod tests {
         let (mut header, _, _) = sealed();
         header.commitment = [0; 32];
         let bytes = header.write(1);
-        let key = SessionKey::new(Zeroizing::new([0x77; 32]), header.epoch, *ENDS.sender, CALL);
+        let key = SessionKey::new(SecretBytes::copy_of(&[0x77; 32]), header.epoch, *ENDS.sender, CALL);
         let entry = write_entry::<Standard>(&bytes, &header.nonce, Seat(13), 5, &ENDS, &shared(), &key).unwrap();
         let opened = open_entry::<Standard>(&header, &bytes, &entry, &ENDS, &shared());
         assert_eq!(opened.unwrap_err(), OpenError::WrongCommitment);

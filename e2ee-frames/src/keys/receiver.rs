@@ -8,6 +8,7 @@ use super::schedule::{Epoch, SessionKey};
 use crate::{
     ids::{ParticipantId, Seat, StreamId},
     primitives::Primitives,
+    secret::SecretBytes,
     sframe::{
         context::{OpenContext, OpenFailure},
         header::Header,
@@ -16,7 +17,6 @@ use crate::{
     },
 };
 use alloc::vec::Vec;
-use zeroize::Zeroizing;
 
 /// Live keys of a sender.
 const MAX_KEYS: usize = 4;
@@ -47,7 +47,7 @@ impl From<OpenFailure> for ReceiveFailure {
 /// A live key of a sender.
 struct LiveKey<P: Primitives> {
     key: SessionKey,
-    base_key: Zeroizing<[u8; 64]>,
+    base_key: SecretBytes<64>,
     /// Has opened a frame.
     confirmed: bool,
     dies_at: Option<u64>,

@@ -9,7 +9,7 @@ use crate::{
     primitives::{Primitives, Secret},
     sorted::SortedMap,
 };
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// Most members: every seat but the own.
 pub(crate) const MAX_MEMBERS: usize = 4_095;
@@ -51,7 +51,8 @@ pub(crate) struct Member<P: Primitives> {
     pub(crate) asked: bool,
     /// When a key request of it may be answered again.
     pub(crate) answer_after: u64,
-    shared: Option<SharedKey<<P::Secret as Secret>::Box>>,
+    /// In a box of its own, so that members may move without leaving copies behind.
+    shared: Option<Box<SharedKey<<P::Secret as Secret>::Box>>>,
 }
 
 impl<P: Primitives> Member<P> {
@@ -72,7 +73,7 @@ impl<P: Primitives> Member<P> {
         theirs: &[u8; 32],
     ) -> &<P::Secret as Secret>::Box {
         let reusable = self.shared.take().filter(|key| key.own_seq == own_seq && key.their_seq == their_seq);
-        let key = reusable.unwrap_or_else(|| SharedKey { own_seq, their_seq, key: own.agree(theirs) });
+        let key = reusable.unwrap_or_else(|| Box::new(SharedKey { own_seq, their_seq, key: own.agree(theirs) }));
         &self.shared.insert(key).key
     }
 }

@@ -13,11 +13,11 @@
 use super::identity::Call;
 use crate::{
     primitives::Primitives,
+    secret::SecretBytes,
     sframe::{Suite, kid::STEPS},
 };
 use core::fmt;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 /// The suite of every session.
 pub(crate) const SUITE: Suite = Suite::Aes256GcmSha512;
@@ -33,7 +33,7 @@ pub(crate) struct Epoch {
 
 /// A sender's key K at one epoch, with what it is bound to.
 pub(crate) struct SessionKey {
-    secret: Zeroizing<[u8; 32]>,
+    secret: SecretBytes<32>,
     epoch: Epoch,
     /// Of the sender.
     join_id: [u8; 32],
@@ -47,7 +47,7 @@ impl fmt::Debug for SessionKey {
 }
 
 impl SessionKey {
-    pub(crate) fn new(secret: Zeroizing<[u8; 32]>, epoch: Epoch, join_id: [u8; 32], call: Call) -> Self {
+    pub(crate) fn new(secret: SecretBytes<32>, epoch: Epoch, join_id: [u8; 32], call: Call) -> Self {
         Self { secret, epoch, join_id, call }
     }
 
@@ -67,8 +67,8 @@ impl SessionKey {
         P::hash(&[b"e2ee-frames/1 ctx", &suite, &[POLICY], room, call, &self.join_id, &generation, &[step]])
     }
 
-    fn expand<P: Primitives, const N: usize>(&self, info: &[&[u8]]) -> Zeroizing<[u8; N]> {
-        let mut out = Zeroizing::new([0; N]);
+    fn expand<P: Primitives, const N: usize>(&self, info: &[&[u8]]) -> SecretBytes<N> {
+        let mut out = SecretBytes::zeros();
         P::derive(b"e2ee-frames/1", &*self.secret, &mut [(info, &mut *out)]);
         out
     }
@@ -84,7 +84,7 @@ impl SessionKey {
     }
 
     /// RFC 9605 base key of this epoch.
-    pub(crate) fn base_key<P: Primitives>(&self) -> Zeroizing<[u8; 64]> {
+    pub(crate) fn base_key<P: Primitives>(&self) -> SecretBytes<64> {
         self.expand::<P, 64>(&[b"sframe base key", &self.context::<P>(), &self.join_id])
     }
 
@@ -113,7 +113,7 @@ mod tests {
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };
 
     fn key(secret: u8, epoch: Epoch, join_id: u8) -> SessionKey {
-        SessionKey::new(Zeroizing::new([secret; 32]), epoch, [join_id; 32], CALL)
+        SessionKey::new(SecretBytes::copy_of(&[secret; 32]), epoch, [join_id; 32], CALL)
     }
 
     const FIRST: Epoch = Epoch { generation: 0, step: 0 };
@@ -132,7 +132,7 @@ mod tests {
             key(9, Epoch { generation: 0, step: 1 }, 1),
         ];
         for call in [Call { room: [3; 16], ..CALL }, Call { call: [3; 16], ..CALL }] {
-            others.push(SessionKey::new(Zeroizing::new([9; 32]), FIRST, [1; 32], call));
+            others.push(SessionKey::new(SecretBytes::copy_of(&[9; 32]), FIRST, [1; 32], call));
         }
         for other in others {
             assert_ne!(*base.base_key::<Standard>(), *other.base_key::<Standard>());

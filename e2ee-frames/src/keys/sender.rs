@@ -6,6 +6,7 @@ use super::schedule::{Epoch, SessionKey};
 use crate::{
     ids::{Seat, StreamId},
     primitives::Primitives,
+    secret::SecretBytes,
     sframe::{
         context::{ROTATE_AT, SealContext},
         kdf::FrameKeys,
@@ -13,7 +14,6 @@ use crate::{
     },
     sorted::SortedMap,
 };
-use zeroize::Zeroizing;
 
 /// Most streams that one key seals.
 const MAX_STREAMS: usize = 64;
@@ -21,7 +21,7 @@ const MAX_STREAMS: usize = 64;
 /// An own key with the contexts of its streams.
 pub(crate) struct SendKey<P: Primitives> {
     key: SessionKey,
-    base_key: Zeroizing<[u8; 64]>,
+    base_key: SecretBytes<64>,
     seat: Seat,
     /// When its generation was made.
     made_at: u64,

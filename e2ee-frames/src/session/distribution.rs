@@ -21,10 +21,10 @@ use crate::{
         sender::{Pending, SendKey},
     },
     primitives::Primitives,
+    secret::SecretBytes,
     sframe::kid::Kid,
 };
 use alloc::vec::Vec;
-use zeroize::Zeroizing;
 
 /// Joins within this time are served together, milliseconds.
 const COALESCE_JOINS_MS: u64 = 500;
@@ -166,7 +166,7 @@ impl<P: Primitives> Session<P> {
     /// Makes a new generation, seals it to everybody, and uses it after `window` milliseconds.
     fn rotate(&mut self, reason: Reason, window: u64) {
         let Some(seat) = self.seat else { return };
-        let mut secret = Zeroizing::new([0; 32]);
+        let mut secret = SecretBytes::zeros();
         self.random.fill(&mut *secret);
         let epoch = Epoch { generation: self.own.next_generation, step: 0 };
         self.own.next_generation = self.own.next_generation.saturating_add(1);
@@ -184,13 +184,15 @@ impl<P: Primitives> Session<P> {
 
     /// Uses the pending key from now on. The one before is erased.
     fn switch(&mut self) {
-        let Some(Pending { key, again, .. }) = self.own.pending.take() else { return };
+        let Some(Pending { key, again, use_at }) = self.own.pending.take() else { return };
         for member in self.roster.iter_mut() {
             member.has_current = core::mem::replace(&mut member.has_pending, false);
         }
         self.put_in_use(key);
         if again {
-            self.rotate(Reason::Leave, switch_window(self.devices()));
+            // The second window began when the first was over, however late that is noticed.
+            let late = self.now.saturating_sub(use_at);
+            self.rotate(Reason::Leave, switch_window(self.devices()).saturating_sub(late));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::{
         schedule::SessionKey,
     },
     primitives::{BoxKey, Primitives, Secret, Standard},
+    secret::SecretBytes,
     sframe::kid::Kid,
 };
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
@@ -287,7 +288,8 @@ impl Scene {
             batch.sender == sender && epoch.generation % 8 == u32::from(kid.generation) && epoch.step <= kid.step
         };
         let Batch { key, header, .. } = self.batches.iter().find(named).unwrap();
-        let same = || SessionKey::new((*key.secret()).into(), header.epoch, self.devices[sender].join_id(), CALL);
+        let same =
+            || SessionKey::new(SecretBytes::copy_of(key.secret()), header.epoch, self.devices[sender].join_id(), CALL);
         if key.epoch().step == kid.step { same() } else { key.at_step::<Standard>(kid.step).unwrap() }
     }
 }

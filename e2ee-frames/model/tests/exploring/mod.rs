@@ -1,10 +1,12 @@
 //! Runs the checker and prints what it saw.
 
+#![allow(clippy::print_stdout, dead_code)]
+
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 use std::{fmt::Debug, hash::Hash, time::Instant};
 
 /// Explores all states: no property that must always hold is violated, and every state of interest is reached.
-pub fn explore<M>(name: &str, model: M, reached: &[&'static str])
+pub(crate) fn explore<M>(name: &str, model: M, reached: &[&'static str])
 where
     M: Model + Send + Sync + 'static,
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
@@ -16,7 +18,12 @@ where
     report(name, &checker, start);
     for property in properties {
         match property.expectation {
-            Expectation::Always | Expectation::Eventually => checker.assert_no_discovery(property.name),
+            Expectation::Always | Expectation::Eventually => {
+                if let Some(path) = checker.discovery(property.name) {
+                    path.into_actions().iter().for_each(|step| println!("      {step:?}"));
+                }
+                checker.assert_no_discovery(property.name);
+            }
             Expectation::Sometimes if reached.contains(&property.name) => {
                 checker.assert_any_discovery(property.name);
             }
@@ -27,7 +34,7 @@ where
 }
 
 /// Finds a shortest way to violate this property; fails if there is none.
-pub fn counterexample<M>(name: &str, model: M, property: &'static str) -> Vec<M::Action>
+pub(crate) fn counterexample<M>(name: &str, model: M, property: &'static str) -> Vec<M::Action>
 where
     M: Model + Send + Sync + 'static,
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,

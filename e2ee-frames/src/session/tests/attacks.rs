@@ -8,12 +8,12 @@ use crate::{
         schedule::{Epoch, SessionKey},
     },
     primitives::{Secret, Standard},
+    secret::SecretBytes,
     sframe::{audit, header},
 };
 use alloc::{vec, vec::Vec};
 use proptest::prelude::*;
 use x25519_dalek::StaticSecret;
-use zeroize::Zeroizing;
 
 const MIC: StreamId = StreamId::MICROPHONE;
 
@@ -265,8 +265,9 @@ fn forge(
         (recipient.identity.join_id, recipient.ephemeral.announce_hash, recipient.ephemeral.seq);
     let public = recipient.ephemeral.secret.public();
     let sender = &world.devices[&from].session;
-    let key =
-        |secret| SessionKey::new(Zeroizing::new([secret; 32]), forgery.epoch, sender.identity.join_id, sender.call);
+    let key = |secret| {
+        SessionKey::new(SecretBytes::copy_of(&[secret; 32]), forgery.epoch, sender.identity.join_id, sender.call)
+    };
     let header = Header {
         call: sender.call,
         seat: world.devices[&from].seat,

@@ -1,0 +1,61 @@
+//! Announces: an altered one brings nobody on the roster but who made it, under its own name; keys go to nobody else.
+
+use crate::{
+    script::Script,
+    stage::{START, STREAM, Stage, drain, tell, wall},
+};
+use e2ee_frames::{Action, Event, Seat};
+
+/// Bytes of a key batch before its entries, and of an entry.
+const HEADER_BYTES: usize = 171;
+const ENTRY_BYTES: usize = 86;
+
+/// The target: edits of an announces message. Bob has a stream open, so that newcomers are given his key.
+pub fn run(data: &[u8]) {
+    let mut script = Script(data);
+    let mut stage = Stage::new();
+    stage.seat_bob();
+    tell(&mut stage.bob, Event::StreamOpened(STREAM));
+    let genuine = stage.announcements();
+    let genuine: Vec<_> = genuine.iter().map(Vec::as_slice).collect();
+    let mut shown = Vec::new();
+    while !script.0.is_empty() {
+        let body = script.edit(&genuine);
+        // The outcome may be either; what follows must hold.
+        let _ = stage.bob.handle(START, wall(START), Event::Announces(&body));
+        watch(drain(&mut stage.bob), &mut shown);
+    }
+    if shown.is_empty() {
+        watch(tell(&mut stage.bob, Event::Announces(&stage.announces)), &mut shown);
+        assert_eq!(shown.len(), 1, "a genuine announce was refused");
+    }
+    let later = START + 2_000;
+    stage.bob.handle(later, wall(later), Event::Tick).expect("time passes");
+    watch(drain(&mut stage.bob), &mut shown);
+}
+
+/// Only Ada is ever shown, once at a time, and keys are sealed to whom is shown.
+fn watch(actions: Vec<Action>, shown: &mut Vec<(e2ee_frames::ParticipantId, Seat)>) {
+    for action in actions {
+        match action {
+            Action::ParticipantVerified { participant, seat, name } => {
+                assert_eq!(name, "Ada");
+                assert!(seat <= Seat::MAX);
+                shown.push((participant, seat));
+                assert_eq!(shown.len(), 1, "one device is one participant");
+            }
+            Action::ParticipantRemoved { participant } => {
+                let before = shown.len();
+                shown.retain(|(other, _)| *other != participant);
+                assert_eq!(shown.len() + 1, before, "who goes was there");
+            }
+            Action::SendKeyBatch(body) => {
+                for entry in body.get(HEADER_BYTES..).unwrap_or_default().chunks(ENTRY_BYTES) {
+                    let to = Seat(u16::from_be_bytes([entry[0], entry[1]]));
+                    assert!(shown.iter().any(|(_, seat)| *seat == to), "a key for nobody on the roster");
+                }
+            }
+            _ => {}
+        }
+    }
+}

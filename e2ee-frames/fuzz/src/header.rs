@@ -1,0 +1,14 @@
+//! SFrame headers: whatever parses is the one encoding of its values, and nothing else of the KID changes.
+
+use e2ee_frames::sframe::{header, kid::Kid};
+
+/// The target.
+pub fn run(data: &[u8]) {
+    let Ok((header, length)) = header::parse(data) else { return };
+    assert_eq!(header.encode().as_bytes(), &data[..length], "one header has one form");
+    assert_eq!(header.encoded_len(), length);
+    assert!(length <= header::MAX_BYTES);
+    if let Some(kid) = Kid::unpack(header.kid) {
+        assert_eq!(kid.pack(), header.kid);
+    }
+}

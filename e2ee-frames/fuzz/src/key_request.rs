@@ -1,0 +1,45 @@
+//! Key requests: whatever is asked, by whomever it seems, the key goes to nobody but the roster, and not at any rate.
+
+use crate::{
+    script::Script,
+    stage::{ADA_SEAT, START, Stage, drain, wall},
+};
+use e2ee_frames::{Action, Event};
+
+/// Bytes of a key batch before its entries, and of an entry.
+const HEADER_BYTES: usize = 171;
+const ENTRY_BYTES: usize = 86;
+
+/// The target: edits of a key request, all at once, and what comes of them in two seconds; then a genuine one.
+pub fn run(data: &[u8]) {
+    let mut script = Script(data);
+    let mut stage = Stage::new();
+    let genuine = stage.key_request();
+    while !script.0.is_empty() {
+        let body = script.edit(&[&genuine]);
+        // The outcome may be either; what follows must hold.
+        let _ = stage.bob.handle(START, wall(START), Event::KeyRequest(&body));
+    }
+    let times = [START, START + 1_000, START + 2_000];
+    let batches: usize = times.map(|later| answers(&mut stage, later)).iter().sum();
+    assert!(batches <= 2, "{batches} answers to one device");
+    let later = START + 5_000;
+    stage.bob.handle(later, wall(later), Event::KeyRequest(&genuine)).expect("a genuine request");
+    let batches: usize = [later, later + 1_000].map(|later| answers(&mut stage, later)).iter().sum();
+    assert_eq!(batches, 1, "a genuine request is answered");
+}
+
+/// Batches that Bob sends when it is so late: to Ada alone.
+fn answers(stage: &mut Stage, now: u64) -> usize {
+    stage.bob.handle(now, wall(now), Event::Tick).expect("time passes");
+    let actions = drain(&mut stage.bob).into_iter();
+    let batches = actions.filter_map(|action| match action {
+        Action::SendKeyBatch(body) => Some(body),
+        _ => None,
+    });
+    let to_ada = |body: &Vec<u8>| {
+        let entries = body.get(HEADER_BYTES..).unwrap_or_default();
+        entries.chunks(ENTRY_BYTES).all(|entry| entry.get(..2) == Some(&ADA_SEAT.0.to_be_bytes()[..]))
+    };
+    batches.inspect(|body| assert!(to_ada(body), "a key for nobody on the roster")).count()
+}

@@ -1,0 +1,89 @@
+//! A whole session through the bytes of the C ABI: any events in any order at any time, and frames between.
+//!
+//! Whatever happens, actions have their form, no timer stays due, and only what Ada sealed opens, each frame once.
+
+use crate::{
+    script::Script,
+    stage::{MAX_ACTION_BYTES, START, Stage, drain, seal, wall},
+};
+use e2ee_frames::{Action, Codec, FrameKind, Session};
+use e2ee_frames_ffi::{
+    codes::{ActionKind, EventKind},
+    wire,
+};
+
+/// Numbers of a script beyond those of events.
+const OPEN: u8 = 8;
+const SEAL: u8 = 9;
+/// The wall clock jumps, which ends the session: its keys may be in use elsewhere.
+const JUMP: u8 = 10;
+/// With one that is no kind at all.
+const KINDS: u8 = 12;
+
+/// The target: kinds of events, each with how much later it happens and an edit of a genuine body.
+pub fn run(data: &[u8]) {
+    let mut script = Script(data);
+    let mut stage = Stage::new();
+    let announcements = stage.announcements();
+    let frames: Vec<_> = (0u8..3)
+        .filter_map(|number| seal(&mut stage.ada, START, Codec::Vp8, FrameKind::Delta, &[number; 9]))
+        .map(|(frame, _)| frame)
+        .collect();
+    let mut opened = [false; 3];
+    let (mut now, mut jumped, mut over) = (START, 0, false);
+    while let (Some(kind), Some(later)) = (script.byte(), script.byte()) {
+        // From milliseconds to an hour, so that everything expires within one input.
+        now += u64::from(later) * u64::from(later) * 50;
+        match kind % KINDS {
+            OPEN => {
+                let genuine: Vec<_> = frames.iter().map(Vec::as_slice).collect();
+                let mut frame = script.edit(&genuine);
+                if let Ok(open) = stage.bob.open(now, Codec::Vp8, &mut frame) {
+                    let content = frame.get(open.range).unwrap_or_default();
+                    let number = content.first().map_or(usize::MAX, |number| usize::from(*number));
+                    let once = opened.get_mut(number).expect("a frame of Ada");
+                    assert!(content == [number as u8; 9] && !std::mem::replace(once, true), "opened twice");
+                    assert!(!over, "opened after its end");
+                }
+            }
+            SEAL => {
+                let sealed = seal(&mut stage.bob, now, Codec::H264, FrameKind::Key, script.bytes(40));
+                assert!(!over || sealed.is_none(), "sealed after its end");
+            }
+            JUMP => jumped += 60_000,
+            kind => {
+                let genuine: Vec<&[u8]> = match EventKind::from_number(u32::from(kind)) {
+                    Some(EventKind::Joined) => vec![&[0, 4], &[0, 3]],
+                    Some(EventKind::Announces) => announcements.iter().map(Vec::as_slice).collect(),
+                    Some(EventKind::Left) => vec![&[0, 0, 0, 10], &[0, 0, 0, 11]],
+                    Some(EventKind::Keys) => vec![&stage.keys],
+                    Some(EventKind::KeyRequest) => vec![&[0, 3, 1]],
+                    Some(EventKind::StreamOpened | EventKind::StreamClosed) => vec![&[0, 0, 0, 1], &[0, 0, 0, 0]],
+                    Some(EventKind::Tick) | None => vec![&[]],
+                };
+                let body = script.edit(&genuine);
+                // Most are refused; what follows must hold all the same.
+                let _ = wire::handle(&mut stage.bob, u32::from(kind), now, wall(now) + jumped, &body);
+            }
+        }
+        over |= settle(&mut stage.bob, now, wall(now) + jumped);
+    }
+}
+
+/// Polls all actions; a tick then leaves nothing to be done at once. Whether the session is over.
+fn settle(bob: &mut Session, now: u64, wall: u64) -> bool {
+    let mut actions = drain(bob);
+    if bob.deadline().is_some_and(|deadline| deadline <= now) {
+        // Refused if it is this tick that ends the session.
+        let _ = wire::handle(bob, EventKind::Tick as u32, now, wall, &[]);
+        actions.extend(drain(bob));
+        assert!(bob.deadline().is_none_or(|deadline| deadline > now), "a timer that stays due");
+    }
+    for action in &actions {
+        let bytes = wire::encode(action);
+        assert!(bytes.len() <= MAX_ACTION_BYTES);
+        let first = bytes.first().map_or(0, |kind| i32::from(*kind));
+        assert!((ActionKind::SendAnnounce as i32..=ActionKind::Ended as i32).contains(&first));
+    }
+    actions.iter().any(|action| matches!(action, Action::Ended(_)))
+}

@@ -1,0 +1,146 @@
+//! Where targets play: Ada, who has said and sealed everything already, and Bob, to whom the input happens.
+//!
+//! Random numbers have a seed and time is handed in, so that an input always meets the same bytes.
+
+use e2ee_frames::{
+    Action, Codec, Event, FrameKind, OpenError, ParticipantId, Seat, Session, SessionConfig, StreamId, codec,
+};
+
+pub(crate) const ADA: ParticipantId = ParticipantId(10);
+pub(crate) const ADA_SEAT: Seat = Seat(3);
+const BOB: ParticipantId = ParticipantId(11);
+pub(crate) const BOB_SEAT: Seat = Seat(4);
+pub(crate) const STREAM: StreamId = StreamId::CAMERA;
+/// Monotonic time when the play begins.
+pub(crate) const START: u64 = 1_000;
+/// Longest action, as the C header promises.
+pub(crate) const MAX_ACTION_BYTES: usize = 17_000;
+/// Wall clock at monotonic time 0.
+const EPOCH: u64 = 1_800_000_000_000;
+
+/// The wall clock at a monotonic time.
+pub(crate) fn wall(now: u64) -> u64 {
+    EPOCH + now
+}
+
+/// Both devices, and what the server would carry from Ada to Bob.
+pub(crate) struct Stage {
+    /// Has joined, knows Bob and has a key.
+    pub(crate) ada: Session,
+    /// Has announced himself, and knows nothing.
+    pub(crate) bob: Session,
+    /// Body of an announces message with Ada's announce.
+    pub(crate) announces: Vec<u8>,
+    /// Body of a keys message with Ada's key for Bob.
+    pub(crate) keys: Vec<u8>,
+    announces_of_bob: Vec<u8>,
+}
+
+/// Random numbers with a seed (splitmix64).
+fn dice(mut state: u64) -> impl FnMut(&mut [u8]) + Send + 'static {
+    move |bytes: &mut [u8]| {
+        for chunk in bytes.chunks_mut(8) {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.iter_mut().zip((mixed ^ (mixed >> 31)).to_le_bytes()).for_each(|(slot, byte)| *slot = byte);
+        }
+    }
+}
+
+fn device(name: &str, seed: u64) -> Session {
+    let config = SessionConfig::new([1; 16], [2; 16], [3; 32], name);
+    Session::new(config, dice(seed), START, wall(START)).expect("a short name and the usual timing")
+}
+
+/// The body that a server makes of an announce.
+fn announces(participant: ParticipantId, seat: Seat, session: &mut Session) -> Vec<u8> {
+    let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("no announce") };
+    let length = u16::try_from(display.len()).expect("a short name").to_be_bytes();
+    [&[1], &participant.0.to_be_bytes()[..], &seat.0.to_be_bytes(), &announce, &length, &display].concat()
+}
+
+/// What a session wants, all of it.
+pub(crate) fn drain(session: &mut Session) -> Vec<Action> {
+    std::iter::from_fn(|| session.poll()).collect()
+}
+
+impl Stage {
+    /// The scene before the input happens.
+    pub(crate) fn new() -> Self {
+        let (mut ada, mut bob) = (device("Ada", 1), device("Bob", 2));
+        let of_ada = announces(ADA, ADA_SEAT, &mut ada);
+        let of_bob = announces(BOB, BOB_SEAT, &mut bob);
+        let scene = [Event::Joined { seat: ADA_SEAT }, Event::Announces(&of_bob), Event::StreamOpened(STREAM)];
+        let actions: Vec<_> = scene.into_iter().flat_map(|event| tell(&mut ada, event)).collect();
+        let keys = batch(&actions).expect("Ada's key for Bob");
+        Self { ada, bob, announces: of_ada, keys, announces_of_bob: of_bob }
+    }
+
+    /// Bob has joined.
+    pub(crate) fn seat_bob(&mut self) {
+        tell(&mut self.bob, Event::Joined { seat: BOB_SEAT });
+    }
+
+    /// Bob has joined and sees Ada.
+    pub(crate) fn introduce_ada(&mut self) {
+        self.seat_bob();
+        tell(&mut self.bob, Event::Announces(&self.announces));
+    }
+
+    /// Bob has joined, sees Ada and holds her key.
+    pub(crate) fn hand_over_key(&mut self) {
+        self.introduce_ada();
+        tell(&mut self.bob, Event::Keys(&self.keys));
+    }
+
+    /// Ada's request for Bob's key, as the server passes it on: of a frame of Bob, whose keys she never got.
+    pub(crate) fn key_request(&mut self) -> Vec<u8> {
+        self.introduce_ada();
+        tell(&mut self.bob, Event::StreamOpened(STREAM));
+        let (frame, _) = seal(&mut self.bob, START, Codec::Opus, FrameKind::Delta, b"who is this").expect("a key");
+        assert_eq!(self.ada.open(START, Codec::Opus, &mut frame.clone()), Err(OpenError::MissingKey));
+        let later = START + 1_500;
+        self.ada.handle(later, wall(later), Event::Tick).expect("time passes");
+        let wanted = drain(&mut self.ada).into_iter().find_map(|action| match action {
+            Action::SendKeyRequest(wanted) => Some(wanted),
+            _ => None,
+        });
+        [&ADA_SEAT.0.to_be_bytes()[..], &[1], &wanted.expect("a request")].concat()
+    }
+
+    /// Genuine bodies of announces messages: Ada's, Bob's own, and both.
+    pub(crate) fn announcements(&self) -> [Vec<u8>; 3] {
+        let both =
+            [&[2], self.announces.get(1..).unwrap_or_default(), self.announces_of_bob.get(1..).unwrap_or_default()];
+        [self.announces.clone(), self.announces_of_bob.clone(), both.concat()]
+    }
+}
+
+/// An event that is not refused; what it makes the session want.
+pub(crate) fn tell(session: &mut Session, event: Event<'_>) -> Vec<Action> {
+    session.handle(START, wall(START), event).expect("a genuine event");
+    drain(session)
+}
+
+/// The body of a keys message with the first key batch of some actions.
+fn batch(actions: &[Action]) -> Option<Vec<u8>> {
+    actions.iter().find_map(|action| match action {
+        Action::SendKeyBatch(body) => Some([&[1], body.as_slice()].concat()),
+        _ => None,
+    })
+}
+
+/// Seals a frame; the sealed frame and the kind that it shows. `None` if there is no key or no open stream.
+pub(crate) fn seal(
+    session: &mut Session,
+    now: u64,
+    codec: Codec,
+    kind: FrameKind,
+    frame: &[u8],
+) -> Option<(Vec<u8>, FrameKind)> {
+    let mut out = vec![0; codec::max_sealed_bytes(codec, frame.len())];
+    let length = session.seal(now, STREAM, codec, kind, frame, &mut out).ok()?;
+    out.truncate(length);
+    Some((out, codec.shown(kind)))
+}

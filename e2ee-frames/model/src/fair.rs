@@ -1,0 +1,323 @@
+//! A call whose server does its work: who comes and goes is told to everybody, in order, and what is sent arrives within
+//! a bound, but for a few key batches and requests that are lost. Coming, going, muting and losing end at some time;
+//! a while later, everybody must read everybody.
+
+use crate::{
+    device::{Action as Done, Device, Event},
+    reception::Outcome,
+    rules::{Batch, Id, Protocol, Time},
+};
+use stateright::{Model, Property};
+use std::collections::BTreeSet;
+
+/// A call to explore.
+#[derive(Clone, Debug)]
+pub struct Fair {
+    /// The rules.
+    pub protocol: Protocol,
+    /// How many devices there are.
+    pub devices: Id,
+    /// How many of them are there from the start and know each other.
+    pub present: Id,
+    /// How many devices ever open a stream, the first ones. The others make no keys, so that there is less to explore.
+    pub senders: Id,
+    /// Ticks that a message takes at most.
+    pub delay: Time,
+    /// From when on nobody comes, goes or mutes and nothing is lost.
+    pub quiet_from: Time,
+    /// When everybody must read everybody.
+    pub ends_at: Time,
+    /// Devices that leave.
+    pub leaves: u8,
+    /// Times that a stream opens or closes.
+    pub switches: u8,
+    /// Batches and requests that are lost.
+    pub losses: u8,
+}
+
+/// What the server carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Message {
+    /// Somebody is there.
+    Announce {
+        /// Who.
+        of: Id,
+        /// To whom.
+        to: Id,
+    },
+    /// Somebody is gone.
+    Left {
+        /// Who.
+        of: Id,
+        /// To whom.
+        to: Id,
+    },
+    /// A key.
+    Keys(Batch),
+    /// A key is missing.
+    Request {
+        /// Who lacks it.
+        by: Id,
+        /// Whose it is.
+        of: Id,
+    },
+}
+
+impl Message {
+    fn to(self) -> Id {
+        match self {
+            Self::Announce { to, .. } | Self::Left { to, .. } => to,
+            Self::Keys(batch) => batch.to,
+            Self::Request { of, .. } => of,
+        }
+    }
+
+    /// Whether it may be lost.
+    fn fragile(self) -> bool {
+        matches!(self, Self::Keys(_) | Self::Request { .. })
+    }
+}
+
+/// What happens next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// A device joins.
+    Join(Id),
+    /// A device leaves for good; it would come back as another.
+    Leave(Id),
+    /// A device mutes or unmutes.
+    Switch(Id),
+    /// A message arrives.
+    Deliver(Message),
+    /// A message is lost.
+    Lose(Message),
+    /// Time passes, timers run, and everybody who is not muted sends everybody a frame.
+    Tick,
+}
+
+/// The call at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State {
+    now: Time,
+    /// Who is there; the next to join is the first that was never there.
+    devices: Vec<Option<Device>>,
+    joined: Id,
+    /// With when it was sent, ascending.
+    in_flight: Vec<(Message, Time)>,
+    /// Who opened whose last frame: reader, sender.
+    read: BTreeSet<(Id, Id)>,
+    leaves: u8,
+    switches: u8,
+    losses: u8,
+}
+
+impl State {
+    fn present(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().flatten()
+    }
+
+    fn ids(&self) -> Vec<Id> {
+        self.present().map(|device| device.id).collect()
+    }
+
+    fn device(&mut self, id: Id) -> Option<&mut Device> {
+        self.devices.get_mut(usize::from(id))?.as_mut()
+    }
+
+    fn send(&mut self, message: Message) {
+        if self.device(message.to()).is_some() {
+            let sent = (message, self.now);
+            let index = self.in_flight.partition_point(|other| *other < sent);
+            self.in_flight.insert(index, sent);
+        }
+    }
+
+    fn handle(&mut self, call: &Fair, at: Id, event: Event) {
+        let now = self.now;
+        let Some(device) = self.device(at) else { return };
+        let done = device.handle(&call.protocol_of(at), now, event);
+        self.carry_out(at, done);
+    }
+
+    fn carry_out(&mut self, by: Id, done: Vec<Done>) {
+        for done in done {
+            match done {
+                Done::SendKeys(batch) => self.send(Message::Keys(batch)),
+                Done::RequestKeys(of) => self.send(Message::Request { by, of }),
+                Done::Use(_) => {}
+            }
+        }
+    }
+
+    fn join(&mut self, call: &Fair, id: Id) {
+        let others = self.ids();
+        self.joined = id + 1;
+        self.devices.push(Some(Device::joined(&call.protocol_of(id), id, self.now)));
+        for other in others {
+            self.send(Message::Announce { of: id, to: other });
+            self.send(Message::Announce { of: other, to: id });
+        }
+    }
+
+    fn leave(&mut self, id: Id) {
+        if let Some(device) = self.devices.get_mut(usize::from(id)) {
+            *device = None;
+        }
+        self.in_flight.retain(|(message, _)| message.to() != id);
+        for other in self.ids() {
+            self.send(Message::Left { of: id, to: other });
+        }
+    }
+
+    fn deliver(&mut self, call: &Fair, message: Message) {
+        let event = match message {
+            Message::Announce { of, .. } => Event::Announced(of),
+            Message::Left { of, .. } => Event::Left(of),
+            Message::Keys(batch) => Event::Keys(batch),
+            Message::Request { by, .. } => Event::KeyRequest(by),
+        };
+        self.handle(call, message.to(), event);
+    }
+
+    fn tick(&mut self, call: &Fair) {
+        self.now += 1;
+        self.read.clear();
+        let ids = self.ids();
+        for id in &ids {
+            self.handle(call, *id, Event::Tick);
+        }
+        let now = self.now;
+        for from in &ids {
+            let mut done = Vec::new();
+            let Some(device) = self.device(*from) else { continue };
+            let Some(frame) = device.seal(&call.protocol, now, &mut done) else { continue };
+            self.carry_out(*from, done);
+            for to in ids.iter().filter(|to| *to != from) {
+                let Some(device) = self.device(*to) else { continue };
+                if device.open(&call.protocol, now, frame) == Outcome::Opened {
+                    self.read.insert((*to, *from));
+                }
+            }
+        }
+    }
+
+    fn everybody_reads_everybody(&self) -> bool {
+        let readers = |from: Id| self.present().map(|device| device.id).filter(move |id| *id != from);
+        let senders = self.present().filter(|device| device.own.active).map(|device| device.id);
+        senders.into_iter().all(|from| readers(from).all(|to| self.read.contains(&(to, from))))
+    }
+}
+
+impl Fair {
+    fn protocol_of(&self, id: Id) -> Protocol {
+        Protocol { eager: self.protocol.eager && id < self.senders, ..self.protocol }
+    }
+}
+
+impl Model for Fair {
+    type State = State;
+    type Action = Move;
+
+    fn init_states(&self) -> Vec<State> {
+        let mut state = State {
+            now: 0,
+            devices: Vec::new(),
+            joined: 0,
+            in_flight: Vec::new(),
+            read: BTreeSet::new(),
+            leaves: 0,
+            switches: 0,
+            losses: 0,
+        };
+        (0..self.present).for_each(|id| state.join(self, id));
+        while let Some((message, _)) = state.in_flight.pop() {
+            state.deliver(self, message);
+        }
+        vec![state]
+    }
+
+    fn actions(&self, state: &State, moves: &mut Vec<Move>) {
+        if state.now >= self.ends_at {
+            return;
+        }
+        let lively = state.now < self.quiet_from;
+        if lively && state.joined < self.devices {
+            moves.push(Move::Join(state.joined));
+        }
+        if lively && state.leaves < self.leaves {
+            moves.extend(state.present().map(|device| Move::Leave(device.id)));
+        }
+        if lively && state.switches < self.switches {
+            let senders = state.present().map(|device| device.id).filter(|id| *id < self.senders);
+            moves.extend(senders.map(Move::Switch));
+        }
+        let mut overdue = false;
+        for (message, sent) in &state.in_flight {
+            overdue |= sent + self.delay <= state.now;
+            // A leave does not overtake its announce.
+            let announced = match *message {
+                Message::Left { of, to } => {
+                    state.in_flight.iter().any(|(other, _)| *other == Message::Announce { of, to })
+                }
+                _ => false,
+            };
+            if !announced {
+                moves.push(Move::Deliver(*message));
+            }
+            if lively && message.fragile() && state.losses < self.losses {
+                moves.push(Move::Lose(*message));
+            }
+        }
+        if !overdue {
+            moves.push(Move::Tick);
+        }
+        moves.dedup();
+    }
+
+    fn next_state(&self, last: &State, action: Move) -> Option<State> {
+        let mut state = last.clone();
+        match action {
+            Move::Join(id) => state.join(self, id),
+            Move::Leave(id) => {
+                state.leaves += 1;
+                state.leave(id);
+            }
+            Move::Switch(id) => {
+                state.switches += 1;
+                let active = state.device(id)?.own.active;
+                state.handle(self, id, if active { Event::StreamClosed } else { Event::StreamOpened });
+            }
+            Move::Deliver(message) | Move::Lose(message) => {
+                let index = state.in_flight.iter().position(|(other, _)| *other == message)?;
+                state.in_flight.remove(index);
+                if action == Move::Deliver(message) {
+                    state.deliver(self, message);
+                } else {
+                    state.losses += 1;
+                }
+            }
+            Move::Tick => state.tick(self),
+        }
+        Some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            // Every run ends, and the end is in the state, so that this is no question of fairness or of paths.
+            Property::always("in the end everybody reads everybody", |call: &Self, state: &State| {
+                state.now < call.ends_at || state.everybody_reads_everybody()
+            }),
+            Property::sometimes("all devices are there, send and are read", |call: &Self, state: &State| {
+                let all = state.present().count() == usize::from(call.devices - call.leaves);
+                let senders = state.present().filter(|device| device.own.active).count();
+                all && senders > 0 && state.now == call.ends_at && state.everybody_reads_everybody()
+            }),
+            Property::sometimes("somebody does not read yet", |_, state: &State| {
+                state.now > 0 && !state.everybody_reads_everybody()
+            }),
+            Property::sometimes("a request is on its way", |_, state: &State| {
+                state.in_flight.iter().any(|(message, _)| matches!(message, Message::Request { .. }))
+            }),
+        ]
+    }
+}
