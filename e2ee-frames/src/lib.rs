@@ -17,6 +17,75 @@
 //! * no (key, nonce) pair seals two frames: counters live in the session and die with its random keys;
 //! * a key is sealed only to devices whose announce was verified and reported as on the roster before;
 //! * bytes from the network never panic, and change no state before they are authentic.
+//!
+//! # A call of two devices
+//!
+//! Ada speaks, Bob listens, and the lines between are all that a server has to do. `docs/embedding.md` goes through it
+//! step by step.
+//!
+//! ```
+//! use e2ee_frames::{Action, Codec, Event, FrameKind, OpenError, codec};
+//! use e2ee_frames::{ParticipantId, Seat, Session, SessionConfig, StreamId};
+//!
+//! // Room and call are the server's labels. The invite secret is in the link, and the server never learns it.
+//! let (room, call, invite) = ([1; 16], [2; 16], [3; 32]);
+//! let random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("randomness of the system");
+//! let (now, wall) = (0, 1_800_000_000_000); // milliseconds: of a monotonic clock, and since 1970
+//! let mut ada = Session::new(SessionConfig::new(room, call, invite, "Ada"), random, now, wall)?;
+//! let mut bob = Session::new(SessionConfig::new(room, call, invite, "Bob"), random, now, wall)?;
+//!
+//! // The server labels an announce with a participant and a seat, and gives it to the others.
+//! let announced = |participant: u32, seat: u16, device: &mut Session| {
+//!     let Some(Action::SendAnnounce { announce, display, .. }) = device.poll() else { panic!("comes first") };
+//!     let length = (display.len() as u16).to_be_bytes();
+//!     [&[1], &participant.to_be_bytes()[..], &seat.to_be_bytes(), &announce, &length, &display].concat()
+//! };
+//! let (of_ada, of_bob) = (announced(10, 0, &mut ada), announced(20, 1, &mut bob));
+//! ada.handle(now, wall, Event::Joined { seat: Seat(0) })?;
+//! bob.handle(now, wall, Event::Joined { seat: Seat(1) })?;
+//! ada.handle(now, wall, Event::Announces(&of_bob))?;
+//! bob.handle(now, wall, Event::Announces(&of_ada))?;
+//! ada.handle(now, wall, Event::StreamOpened(StreamId::MICROPHONE))?;
+//!
+//! // What Ada's device wants done. The server cuts a key batch into each recipient's part; here Bob's is all of it.
+//! while let Some(action) = ada.poll() {
+//!     match action {
+//!         Action::ParticipantVerified { name, .. } => println!("{name} can listen"),
+//!         Action::SendKeyBatch(batch) => bob.handle(now, wall, Event::Keys(&[&[1], &batch[..]].concat()))?,
+//!         Action::StreamReady { .. } => println!("the microphone may start"),
+//!         other => println!("{other:?}"),
+//!     }
+//! }
+//!
+//! let mut frame = vec![0; codec::max_sealed_bytes(Codec::Opus, b"sound".len())];
+//! let length = ada.seal(now, StreamId::MICROPHONE, Codec::Opus, FrameKind::Delta, b"sound", &mut frame)?;
+//! frame.truncate(length);
+//!
+//! let mut changed = frame.clone();
+//! changed[length - 1] ^= 1;
+//! assert_eq!(bob.open(now, Codec::Opus, &mut changed), Err(OpenError::NotAuthentic));
+//! let opened = bob.open(now, Codec::Opus, &mut frame)?;
+//! assert_eq!((opened.participant, &frame[opened.range]), (ParticipantId(10), &b"sound"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `std` (default) | a forked process is noticed and its session ends; errors are `std` errors |
+//! | `aws-lc` | AES-GCM by aws-lc, which is faster and wants a C compiler; implies `std` |
+//! | `external-cipher` | module `external`: the cipher of large frames runs outside, for WebCrypto. Hands frame keys out |
+//! | `hazmat` | module `hazmat`: suites 4 and 5 with keys of the caller, for test vectors. No product enables it |
+//! | `interop-ctr` | suites 1 to 3 in `hazmat`, whose tags are short, for the vectors of the RFC |
+//!
+//! Without `std` the crate needs `alloc` only. It does not notice forks then: do not fork a process that has a session.
+//!
+//! # What it does not do
+//!
+//! It has no network, no clock, no thread and no source of randomness: those are the caller's. It knows who has the
+//! invite secret, not who somebody is: there is no directory of identities behind it. It is not post-quantum.
+//! `docs/security/threat-model.md` says what each party can and cannot do, and which test shows it.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -40,6 +109,11 @@ pub mod sframe;
 mod sorted;
 #[cfg(test)]
 mod vectors;
+
+/// Its example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;
 
 pub use codec::{Codec, FrameKind};
 pub use ids::{ParticipantId, Seat, StreamId};

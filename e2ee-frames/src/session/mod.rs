@@ -47,11 +47,11 @@ use reception::{Held, Wanted};
 
 /// What a session is made of. Not `Debug`: it holds the invite secret.
 pub struct SessionConfig<'a> {
-    /// The room.
+    /// The room, as its link names it.
     pub room: [u8; 16],
-    /// The call in the room, as the server labels it. No security rests on it.
+    /// The call in the room, as the server labels it: the same for all devices. No security rests on it.
     pub call: [u8; 16],
-    /// The invite secret of the room's link.
+    /// The invite secret of the room's link: 32 random bytes that the server does not have.
     pub invite: [u8; 32],
     /// The name to show others: at most 256 bytes of UTF-8.
     pub name: &'a str,
@@ -96,6 +96,12 @@ pub enum SessionError {
 }
 
 /// One device in one call. Dropping it erases its keys.
+///
+/// `now` is always monotonic time in milliseconds, from any start; a time before the last one counts as the last one.
+/// `wall` is milliseconds since 1970, which announces carry and others check to ten minutes. They must be clocks of their
+/// own: a difference that jumps by more than 30 s between two events ends the session.
+///
+/// After every call of a method that takes `now`, [`Self::poll`] may have something and [`Self::deadline`] be another.
 pub struct Session<P: Primitives = Standard> {
     call: Call,
     invite: InviteKeys,

@@ -2,7 +2,7 @@
 
 use super::world::{CALL, ROOM, Weather, World};
 use crate::{Action, Event, OpenError, ParticipantId, Problem, SealError, Seat, StreamId, keys::batch};
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
 const MIC: StreamId = StreamId::MICROPHONE;
 const CAMERA: StreamId = StreamId::CAMERA;
@@ -313,28 +313,6 @@ fn an_announce_counts_from_its_first_sight() {
     assert!(!world.device(ids[0]).shown.contains_key(&gone.id));
     world.run(10_000);
     world.hears(ids[1], ids[0]).unwrap();
-}
-
-#[test]
-fn limits_16k() {
-    let mut world = World::new(19);
-    let ada = world.join("Ada");
-    world.open_stream(ada, MIC);
-    world.run(2_000);
-    let mut body = vec![190];
-    for index in 0..190u16 {
-        let mut session = world.session_with("x", super::world::INVITE);
-        let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("announce") };
-        let one =
-            super::world::announces(ParticipantId(1_000 + u32::from(index)), Seat(100 + index), &announce, &display);
-        body.extend_from_slice(&one[1..]);
-    }
-    let before = world.batches(ada).len();
-    world.event(ada, Event::Announces(&body));
-    world.run(1_000);
-    let batches = world.batches(ada)[before..].to_vec();
-    assert_eq!(batches.len(), 2);
-    assert!(batches.iter().all(|batch| batch.len() + 5 <= 16_384));
 }
 
 #[test]

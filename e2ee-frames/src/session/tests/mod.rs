@@ -4,9 +4,12 @@ mod attacks;
 mod bare_frames;
 mod call;
 mod call_code;
+mod checks;
+mod downgrade;
 mod end;
 #[cfg(feature = "external-cipher")]
 mod external;
 mod keys;
+mod limits;
 mod simulation;
 mod world;
