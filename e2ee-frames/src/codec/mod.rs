@@ -146,11 +146,14 @@ pub fn unescape(codec: Codec, located: &mut [u8]) -> Result<usize, EnvelopeError
 /// The first bytes of located content without escaping, enough for an SFrame header, leaving the frame as it is.
 pub(crate) fn peek(codec: Codec, located: &[u8]) -> ([u8; crate::sframe::header::MAX_BYTES], usize) {
     let mut head = [0; crate::sframe::header::MAX_BYTES];
-    let mut length: usize = 0;
-    let escaped = codec == Codec::H264;
-    let mut zeros: u8 = 0;
+    if codec != Codec::H264 {
+        let length = located.len().min(head.len());
+        head.iter_mut().zip(located).for_each(|(slot, byte)| *slot = *byte);
+        return (head, length);
+    }
+    let (mut length, mut zeros) = (0usize, 0u8);
     for &byte in located {
-        if escaped && zeros >= 2 && byte == 3 {
+        if zeros >= 2 && byte == 3 {
             zeros = 0;
             continue;
         }

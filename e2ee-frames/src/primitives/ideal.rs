@@ -173,6 +173,11 @@ impl Aead for IdealAead {
         Ok(tag(mix.bytes(aad).bytes(data)))
     }
 
+    fn seal_into(&self, nonce: &[u8; 12], aad: &[u8], plain: &[u8], out: &mut [u8]) -> Result<[u8; 16], Unauthentic> {
+        out.copy_from_slice(plain);
+        self.seal(nonce, aad, out)
+    }
+
     fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], expected: &[u8; 16]) -> Result<(), Unauthentic> {
         let mix = Mix::new(8).bytes(&self.0).bytes(nonce);
         if tag(mix.clone().bytes(aad).bytes(data)) != *expected {

@@ -59,12 +59,13 @@ pub(crate) struct AdditionalData {
 impl AdditionalData {
     fn new(header: &[u8], metadata: &[u8]) -> Self {
         let mut bytes = [0; super::header::MAX_BYTES + MAX_METADATA_BYTES];
-        let mut length = 0;
-        for (slot, byte) in bytes.iter_mut().zip(header.iter().chain(metadata)) {
-            *slot = *byte;
-            length += 1;
+        let length = header.len().saturating_add(metadata.len());
+        let (front, rest) = bytes.split_at_mut(header.len());
+        front.copy_from_slice(header);
+        match rest.get_mut(..metadata.len()) {
+            Some(rest) => rest.copy_from_slice(metadata),
+            None => debug_assert!(false, "metadata is short"),
         }
-        debug_assert_eq!(length, header.len() + metadata.len(), "metadata is short");
         Self { bytes, length }
     }
 
@@ -152,8 +153,7 @@ impl<A: Aead> SealContext<A> {
         let (body, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(SealFailure::Buffer)?;
         let input = self.take_counter(metadata)?;
         head.copy_from_slice(input.header.as_bytes());
-        body.copy_from_slice(frame);
-        match self.aead.seal(&input.nonce, input.additional.as_bytes(), body) {
+        match self.aead.seal_into(&input.nonce, input.additional.as_bytes(), frame, body) {
             Ok(sealed) => *tag = sealed,
             Err(Unauthentic) => {
                 body.fill(0);

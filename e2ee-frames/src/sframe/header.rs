@@ -56,8 +56,12 @@ impl Encoded {
     }
 
     fn push_value(&mut self, value: u64, bytes: usize) {
-        for byte in value.to_be_bytes().iter().skip(8usize.saturating_sub(bytes)) {
-            self.push(*byte);
+        let value = value.to_be_bytes();
+        let end = self.length.saturating_add(bytes);
+        let value = value.get(8usize.saturating_sub(bytes)..).unwrap_or_default();
+        if let Some(slots) = self.bytes.get_mut(self.length..end) {
+            slots.copy_from_slice(value);
+            self.length = end;
         }
     }
 }

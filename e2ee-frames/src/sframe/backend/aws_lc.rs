@@ -25,6 +25,14 @@ impl Aead for AwsLc {
         tag.as_ref().try_into().map_err(|_| Unauthentic)
     }
 
+    fn seal_into(&self, nonce: &[u8; 12], aad: &[u8], plain: &[u8], out: &mut [u8]) -> Result<[u8; 16], Unauthentic> {
+        let (nonce, mut tag) = (Nonce::assume_unique_for_key(*nonce), [0; 16]);
+        self.0
+            .seal_out_of_place_scatter(nonce, Aad::from(aad), plain, out, &[], &mut tag)
+            .map(|()| tag)
+            .map_err(|_| Unauthentic)
+    }
+
     fn open(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; 16]) -> Result<(), Unauthentic> {
         self.0
             .open_in_place_separate_tag(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), tag, data)

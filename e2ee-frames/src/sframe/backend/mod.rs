@@ -37,6 +37,12 @@ pub trait Aead: Sized + Send {
     /// Only beyond the cipher's length limit (64 GiB); `data` is then to be thrown away.
     fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16], Unauthentic>;
 
+    /// Encrypts `plain` into `out`, which is as long, and returns the tag.
+    ///
+    /// # Errors
+    /// If the lengths differ, or beyond the cipher's length limit; `out` is then to be thrown away.
+    fn seal_into(&self, nonce: &[u8; 12], aad: &[u8], plain: &[u8], out: &mut [u8]) -> Result<[u8; 16], Unauthentic>;
+
     /// Decrypts in place.
     ///
     /// # Errors
@@ -63,6 +69,15 @@ mod tests {
             let tag = ours.seal(&nonce, &aad, &mut a).unwrap();
             prop_assert_eq!(theirs.seal(&nonce, &aad, &mut b).unwrap(), tag);
             prop_assert_eq!(&a, &b);
+            let mut out = a.clone();
+            prop_assert_eq!(ours.seal_into(&nonce, &aad, &data, &mut out).unwrap(), tag);
+            prop_assert_eq!(&out, &a);
+            out.fill(0);
+            prop_assert_eq!(theirs.seal_into(&nonce, &aad, &data, &mut out).unwrap(), tag);
+            prop_assert_eq!(&out, &a);
+            out.push(0);
+            prop_assert!(ours.seal_into(&nonce, &aad, &data, &mut out).is_err());
+            prop_assert!(theirs.seal_into(&nonce, &aad, &data, &mut out).is_err());
             ours.open(&nonce, &aad, &mut b, &tag).unwrap();
             theirs.open(&nonce, &aad, &mut a, &tag).unwrap();
             prop_assert_eq!(&a, &data);

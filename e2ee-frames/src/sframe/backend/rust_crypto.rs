@@ -3,7 +3,7 @@
 use super::{Aead, Unauthentic};
 #[cfg(any(test, feature = "hazmat"))]
 use aes_gcm::Aes128Gcm;
-use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
+use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit, aead::inout::InOutBuf};
 use alloc::boxed::Box;
 
 /// RustCrypto's `aes-gcm`. Key schedules are erased on drop.
@@ -31,6 +31,17 @@ impl Aead for RustCrypto {
             #[cfg(any(test, feature = "hazmat"))]
             Cipher::Aes128(cipher) => cipher.encrypt_inout_detached(nonce.into(), aad, data.into()),
             Cipher::Aes256(cipher) => cipher.encrypt_inout_detached(nonce.into(), aad, data.into()),
+        }
+        .map(Into::into)
+        .map_err(|_| Unauthentic)
+    }
+
+    fn seal_into(&self, nonce: &[u8; 12], aad: &[u8], plain: &[u8], out: &mut [u8]) -> Result<[u8; 16], Unauthentic> {
+        let buffer = InOutBuf::new(plain, out).map_err(|_| Unauthentic)?;
+        match &self.0 {
+            #[cfg(any(test, feature = "hazmat"))]
+            Cipher::Aes128(cipher) => cipher.encrypt_inout_detached(nonce.into(), aad, buffer),
+            Cipher::Aes256(cipher) => cipher.encrypt_inout_detached(nonce.into(), aad, buffer),
         }
         .map(Into::into)
         .map_err(|_| Unauthentic)
