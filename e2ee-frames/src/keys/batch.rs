@@ -155,17 +155,18 @@ pub(crate) fn write_entry<P: Primitives>(
     shared: &impl BoxKey,
     key: &SessionKey,
 ) -> Option<[u8; ENTRY_BYTES]> {
-    let mut plain = Zeroizing::new([0; 64]);
+    let mut entry = [0; ENTRY_BYTES];
+    let (clear, sealed) = entry.split_first_chunk_mut::<6>()?;
+    let (tag, plain) = sealed.split_first_chunk_mut::<16>()?;
+    let (clear_seat, clear_seq) = clear.split_at_mut_checked(2)?;
+    clear_seat.copy_from_slice(&seat.0.to_be_bytes());
+    clear_seq.copy_from_slice(&announce_seq.to_be_bytes());
     let (secret, bound) = plain.split_at_mut_checked(32)?;
     secret.copy_from_slice(key.secret());
     bound.copy_from_slice(&context::<P>(header, ends));
-    let tag = shared.seal(nonce, &mut *plain)?;
-    let mut entry = Vec::with_capacity(ENTRY_BYTES);
-    entry.extend_from_slice(&seat.0.to_be_bytes());
-    entry.extend_from_slice(&announce_seq.to_be_bytes());
-    entry.extend_from_slice(&tag);
-    entry.extend_from_slice(&*plain);
-    entry.try_into().ok()
+    // In place: the key is gone from here when it is sealed.
+    *tag = shared.seal(nonce, plain)?;
+    Some(entry)
 }
 
 /// The clear part of an entry.
