@@ -16,6 +16,9 @@ use std::{
 use tacet_proto::CallId;
 use tokio::{sync::Notify, time::Instant};
 
+/// A restored copy of a machine shows by its wall clock, which a session compares at every event.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// A handle on the keys of one call.
 #[derive(Clone)]
 pub struct SharedKeys(Arc<Shared>);
@@ -94,11 +97,11 @@ impl SharedKeys {
         self.session().poll()
     }
 
-    /// When the session wants [`Event::Tick`].
+    /// When the session wants [`Event::Tick`]: at most [`LOOK_EVERY`] from now, so that it soon sees a clock that jumped.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = self.session().deadline()?;
-        self.0.started.checked_add(Duration::from_millis(deadline))
+        let deadline = Duration::from_millis(self.session().deadline()?);
+        self.0.started.checked_add(deadline.min(self.0.started.elapsed().saturating_add(LOOK_EVERY)))
     }
 
     /// Returns when the media path has met a frame whose key is missing.
@@ -119,4 +122,19 @@ impl SharedKeys {
 fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use tacet_proto::{RoomId, bytes::Fixed};
+
+    #[test]
+    fn the_clocks_are_looked_at_once_a_second() {
+        let link = RoomLink::new(false, "127.0.0.1:8800", RoomId(Fixed([7; 16])), [9; 32]);
+        let keys = SharedKeys::new(&link, CallId(Fixed([8; 16])), "Ada").unwrap();
+        while keys.poll().is_some() {}
+        assert!(keys.deadline().unwrap() <= Instant::now() + LOOK_EVERY);
+    }
 }

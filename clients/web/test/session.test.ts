@@ -66,6 +66,13 @@ describe("the session driver", () => {
     expect(engine.events).toEqual([EventKind.Tick, EventKind.Tick]);
   });
 
+  it("looks at the clocks once a second, however far the deadline", async () => {
+    engine.nextDeadline = Math.floor(performance.now()) + 600_000;
+    session.pump();
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect(engine.events).toEqual([EventKind.Tick, EventKind.Tick, EventKind.Tick]);
+  });
+
   it("forgets a deadline that is gone", async () => {
     engine.nextDeadline = Math.floor(performance.now()) + 500;
     session.pump();
@@ -85,6 +92,7 @@ describe("actions", () => {
     expect(readAction(verified)).toEqual({ kind: "verified", participant: 256, seat: 2, name: "Åsa" });
     expect(readAction(new Uint8Array([8, 0, 0, 0, 3, 4]))).toMatchObject({ participant: 3, code: "equivocation" });
     expect(readAction(new Uint8Array([9, 0, 0, 0, 2, 5]))).toEqual({ kind: "generation", generation: 2, step: 5 });
+    expect(readAction(new Uint8Array([10, 1]))).toEqual({ kind: "ended" });
     expect(readAction(new Uint8Array([99]))).toBeNull();
   });
 });

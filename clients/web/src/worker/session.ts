@@ -11,6 +11,9 @@ export interface Clock {
 
 const NOTHING = new Uint8Array(0);
 
+/** The session is woken at least so often: a machine that slept, or was restored, shows by its wall clock. */
+const LOOK_EVERY_MS = 1_000;
+
 /** A running session. */
 export class Session {
   readonly #engine: FrameEngine;
@@ -48,7 +51,7 @@ export class Session {
         this.#deadline = null;
         this.event(EventKind.Tick, NOTHING);
       },
-      Math.max(0, deadline - this.#clock.now()),
+      Math.min(Math.max(0, deadline - this.#clock.now()), LOOK_EVERY_MS),
     );
   }
 }
