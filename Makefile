@@ -183,7 +183,7 @@ fuzz-build:
 fuzz: fuzz-build ## Fuzz e2ee-frames for FUZZ_SECONDS (60) a target.
 	@for target in $(FUZZ_TARGETS); do \
 		found=$(FUZZ_FOUND)/$$target; mkdir -p $$found; \
-		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -len_control=10 -timeout=10 \
+		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -len_control=10 -timeout=120 \
 			-artifact_prefix=$$found- $$found $(FUZZ)/corpus/$$target >$$found.log 2>&1; \
 		then echo "$$target: $$(grep DONE $$found.log)"; \
 		else grep -a -A3 'panicked at' $$found.log; tail -n 5 $$found.log; \

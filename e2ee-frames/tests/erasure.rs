@@ -171,7 +171,7 @@ fn key_bytes_absent_after_drop() {
     let drawn = Drawn::new(Mutex::new(Vec::with_capacity(256)));
     // The search finds what is there.
     let probe = watch(b"a probe of the search");
-    drop(b"a probe of the search".to_vec());
+    drop(std::hint::black_box(b"a probe of the search".to_vec()));
     assert_eq!(FOUND[probe].load(Relaxed), 1);
 
     let (mut ada, mut bob) = (Device::new(1, &drawn), Device::new(2, &drawn));
