@@ -24,10 +24,7 @@ impl<P: Primitives> Session<P> {
     /// # Errors
     /// See [`OpenError`]; nothing of the buffer may then be shown. Only after [`OpenError::MissingKey`] is it unchanged.
     pub fn open_bare(&mut self, now: u64, frame: &mut [u8]) -> Result<Opened, OpenError> {
-        self.now = self.now.max(now);
-        if !self.lives() {
-            return Err(OpenError::Ended);
-        }
+        self.wake_to_open(now)?;
         let (header, start) = header::parse(frame).map_err(|_| OpenError::Malformed)?;
         let kid = Kid::unpack(header.kid).ok_or(OpenError::Malformed)?;
         let body = frame.get_mut(start..).ok_or(OpenError::Malformed)?;

@@ -8,15 +8,18 @@
 //! is always opened inside, so that nothing is decided by a frame that did not authenticate. Keys leave by
 //! [`Session::cipher_key`] alone; the caller imports one as a key that cannot be exported and erases the bytes.
 
-use super::{OpenError, SealError, Session};
+use super::{
+    OpenError, SealError, Session,
+    frames::{Found, find},
+};
 use crate::{
-    codec::{self, Codec, FrameKind, Located, close_envelope, open_envelope},
+    codec::{self, Codec, FrameKind, close_envelope, open_envelope},
     ids::{ParticipantId, StreamId},
     keys::receiver::{Established, ReceiveFailure},
     primitives::Primitives,
     sframe::{
         context::{CipherInput, OpenFailure},
-        header::{self, Header},
+        header,
         kdf::FrameKeys,
         kid::Kid,
     },
@@ -126,16 +129,9 @@ impl<P: Primitives> Session<P> {
     /// # Errors
     /// As [`Session::open`].
     pub fn open_begin(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Option<Opening>, OpenError> {
-        self.now = self.now.max(now);
-        if !self.lives() {
-            return Err(OpenError::Ended);
-        }
-        let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
+        self.wake_to_open(now)?;
+        let Found { kind, range, header, header_length, kid } = find(codec, frame)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
-        let (head, length) = codec::peek(codec, located);
-        let (header, header_length) =
-            header::parse(head.get(..length).unwrap_or_default()).map_err(|_| OpenError::Malformed)?;
-        let kid = Kid::unpack(header.kid).ok_or(OpenError::Malformed)?;
         let metadata = codec.metadata(kind);
         let Some(established) = self.receiver.established(self.now, kid) else { return Ok(None) };
         let Established { participant, context, .. } = established;
@@ -146,7 +142,7 @@ impl<P: Primitives> Session<P> {
         let start = range.start.saturating_add(header_length);
         let range = start..range.start.saturating_add(length);
         let key = KeyNumber { opens: true, number, kid: header.kid };
-        let Header { ctr, .. } = header;
+        let ctr = header.ctr;
         Ok(Some(Opening { job: Job::new(key, &input), ctr, participant, stream: kid.stream, kind, range }))
     }
 

@@ -8,7 +8,7 @@ use crate::{
     primitives::Primitives,
     sframe::{
         context::{OpenFailure, SealContext, SealFailure},
-        header,
+        header::{self, Header},
         kid::Kid,
     },
 };
@@ -84,6 +84,26 @@ pub struct Opened {
     pub range: Range<usize>,
 }
 
+/// What a frame in an envelope says of itself. Nothing of it is authentic.
+pub(super) struct Found {
+    pub(super) kind: FrameKind,
+    /// Header, ciphertext and tag, as escaped as they came.
+    pub(super) range: Range<usize>,
+    pub(super) header: Header,
+    pub(super) header_length: usize,
+    pub(super) kid: Kid,
+}
+
+/// Looks at a frame without changing it.
+pub(super) fn find(codec: Codec, frame: &[u8]) -> Result<Found, OpenError> {
+    let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
+    let (head, length) = codec::peek(codec, frame.get(range.clone()).ok_or(OpenError::Malformed)?);
+    let (header, header_length) =
+        header::parse(head.get(..length).unwrap_or_default()).map_err(|_| OpenError::Malformed)?;
+    let kid = Kid::unpack(header.kid).ok_or(OpenError::Malformed)?;
+    Ok(Found { kind, range, header, header_length, kid })
+}
+
 impl<P: Primitives> Session<P> {
     /// Seals a frame into `out`; returns its length. [`codec::max_sealed_bytes`] of output always suffice.
     ///
@@ -119,21 +139,20 @@ impl<P: Primitives> Session<P> {
         key.context(stream, &mut self.own.contexts_made).ok_or(SealError::Unsupported)
     }
 
+    /// Takes the time at which a frame is to be opened, if the session lives.
+    pub(super) fn wake_to_open(&mut self, now: u64) -> Result<(), OpenError> {
+        self.now = self.now.max(now);
+        if self.lives() { Ok(()) } else { Err(OpenError::Ended) }
+    }
+
     /// Opens a frame in place.
     ///
     /// # Errors
     /// See [`OpenError`]; nothing of the buffer may then be shown. Only after [`OpenError::MissingKey`] is it unchanged.
     pub fn open(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
-        self.now = self.now.max(now);
-        if !self.lives() {
-            return Err(OpenError::Ended);
-        }
-        let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
+        self.wake_to_open(now)?;
+        let Found { kind, range, header, header_length, kid } = find(codec, frame)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
-        let (head, length) = codec::peek(codec, located);
-        let (header, header_length) =
-            header::parse(head.get(..length).unwrap_or_default()).map_err(|_| OpenError::Malformed)?;
-        let kid = Kid::unpack(header.kid).ok_or(OpenError::Malformed)?;
         self.receiver.expects(kid).map_err(|failure| self.not_opened(kid, failure))?;
         let length = codec::unescape(codec, located).map_err(|_| OpenError::Malformed)?;
         let body = located.get_mut(header_length..length).ok_or(OpenError::Malformed)?;
