@@ -170,7 +170,9 @@ pub unsafe extern "C" fn ef_cipher_key(session: *mut Handle, job: *const u8, out
     // SAFETY: by contract.
     let (handle, job, out) = unsafe { (session.as_mut(), array(job), bytes_mut(out, 32)) };
     let (Some(handle), Some(job)) = (handle, job) else { return EF_MISUSE };
-    let Some(key) = Returned::read(&job).and_then(|job| handle.session.cipher_key(job.key)) else { return -1 };
-    out.unwrap_or_default().iter_mut().zip(key.iter()).for_each(|(slot, byte)| *slot = *byte);
+    let Some(Returned { key, .. }) = Returned::read(&job) else { return -1 };
+    let Some(out) = out else { return if handle.session.has_cipher_key(key) { 0 } else { -1 } };
+    let Some(key) = handle.session.cipher_key(key) else { return -1 };
+    out.iter_mut().zip(key.iter()).for_each(|(slot, byte)| *slot = *byte);
     0
 }

@@ -60,11 +60,16 @@ impl<P: Primitives> SendKey<P> {
         self.contexts.values().any(|context| context.sealed() >= ROTATE_AT)
     }
 
+    /// The context with this number.
+    #[cfg(feature = "external-cipher")]
+    pub(crate) fn numbered(&self, number: u32) -> Option<&SealContext<P::Aead>> {
+        self.contexts.values().find(|context| context.number == number)
+    }
+
     /// Key and salt of the context with this number.
     #[cfg(feature = "external-cipher")]
     pub(crate) fn frame_keys(&self, number: u32) -> Option<FrameKeys> {
-        let context = self.contexts.values().find(|context| context.number == number)?;
-        Some(FrameKeys::derive::<P>(&*self.base_key, context.kid()))
+        Some(FrameKeys::derive::<P>(&*self.base_key, self.numbered(number)?.kid()))
     }
 
     /// The context of a stream; `None` if there are too many streams. `made` counts the contexts of the session.

@@ -153,23 +153,35 @@ impl<P: Primitives> Session<P> {
     pub fn open_finish(&mut self, now: u64, key: KeyNumber, ctr: u64) -> Result<(), OpenError> {
         self.now = self.now.max(now);
         let kid = Kid::unpack(key.kid).ok_or(OpenError::Malformed)?;
-        let established = self.receiver.established(self.now, kid);
-        let context = established.map(|key| key.context).filter(|context| context.number == key.number);
-        context.ok_or(OpenError::MissingKey)?.accept(ctr).map_err(|failure| match failure {
+        let Established { context, .. } = self.opening(kid, key.number).ok_or(OpenError::MissingKey)?;
+        context.accept(ctr).map_err(|failure| match failure {
             OpenFailure::Replay => OpenError::Replay,
             OpenFailure::Truncated | OpenFailure::Unauthentic => OpenError::Malformed,
         })
     }
 
-    /// The AES-256 key of this number; `None` once it is erased. Also tells whether a key still lives.
+    /// Whether the key of this number still lives.
+    pub fn has_cipher_key(&mut self, key: KeyNumber) -> bool {
+        if key.opens {
+            Kid::unpack(key.kid).is_some_and(|kid| self.opening(kid, key.number).is_some())
+        } else {
+            self.own.current.as_ref().is_some_and(|own| own.numbered(key.number).is_some())
+        }
+    }
+
+    /// The AES-256 key of this number; `None` once it is erased.
     pub fn cipher_key(&mut self, key: KeyNumber) -> Option<Zeroizing<[u8; 32]>> {
         let keys = if key.opens {
             let kid = Kid::unpack(key.kid)?;
-            let Established { context, base_key, .. } = self.receiver.established(self.now, kid)?;
-            (context.number == key.number).then(|| FrameKeys::derive::<P>(base_key, key.kid))?
+            FrameKeys::derive::<P>(self.opening(kid, key.number)?.base_key, key.kid)
         } else {
             self.own.current.as_ref()?.frame_keys(key.number)?
         };
         keys.key().try_into().ok().map(Zeroizing::new)
+    }
+
+    /// The key of this number that opens frames of this KID.
+    fn opening(&mut self, kid: Kid, number: u32) -> Option<Established<'_, P>> {
+        self.receiver.established(self.now, kid).filter(|key| key.context.number == number)
     }
 }

@@ -24,6 +24,7 @@ fn pair() -> (World, ParticipantId, ParticipantId) {
 
 /// The cipher outside, as WebCrypto would be.
 fn cipher(session: &mut Session, key: KeyNumber) -> RustCrypto {
+    assert!(session.has_cipher_key(key));
     RustCrypto::new(&*session.cipher_key(key).unwrap()).unwrap()
 }
 
@@ -141,7 +142,7 @@ fn a_forged_frame_moves_nothing_and_a_dead_key_gives_nothing_out() {
     world.run(12_000);
     let now = world.now;
     let receiver = &mut world.device(bob).session;
-    assert!(receiver.cipher_key(opening.job.key).is_none());
+    assert!(receiver.cipher_key(opening.job.key).is_none() && !receiver.has_cipher_key(opening.job.key));
     assert_eq!(receiver.open_finish(now, opening.job.key, opening.ctr), Err(OpenError::MissingKey));
 }
 
