@@ -16,9 +16,11 @@
 mod canary;
 mod clock;
 mod engine;
+pub mod figure;
 mod frame;
 mod latencies;
 mod light;
+pub mod limit;
 mod options;
 mod path;
 mod process;
@@ -33,6 +35,7 @@ mod schedule;
 mod sender;
 mod sendlog;
 mod socket;
+pub mod spread;
 mod tally;
 mod wait;
 
