@@ -15,12 +15,14 @@
 
 mod canary;
 mod clock;
+pub mod csv;
 mod engine;
 pub mod figure;
 mod frame;
 mod latencies;
 mod light;
 pub mod limit;
+pub mod machine;
 mod options;
 mod path;
 mod process;
