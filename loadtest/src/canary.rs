@@ -4,7 +4,8 @@
 use crate::{
     clock::now_ns,
     frame,
-    tally::{Arrival, Counts, Latencies, Tally},
+    latencies::Latencies,
+    tally::{Arrival, Counts, Tally},
 };
 use e2ee_frames::Codec as FrameCodec;
 use std::collections::{HashMap, HashSet};

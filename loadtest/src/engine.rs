@@ -8,11 +8,12 @@
 
 use crate::{
     clock::now_ns,
+    latencies::Latencies,
     path::{Datagrams, Input, Path, PathState},
     receiver::{Receiver, StreamSsrc},
     sender::{Sender, SenderStats},
     socket::{BATCH, BotSocket, ReceiveBatch},
-    tally::{Counts, Latencies},
+    tally::Counts,
     wait::{Waiter, Waker, make_timers_exact, thread_cpu_ns},
 };
 use std::{
