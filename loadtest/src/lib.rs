@@ -16,6 +16,7 @@
 mod canary;
 mod clock;
 mod engine;
+pub mod fanout;
 mod frame;
 mod light;
 mod options;
@@ -37,7 +38,7 @@ mod wait;
 pub use canary::CanaryError;
 pub use light::LightError;
 pub use options::{Options, OptionsError, Server};
-pub use process::ServerError;
+pub use process::{ServerError, Usage};
 pub use report::{CanaryReport, GeneratorReport, LatencyUs, Report};
 pub use run::{LoadError, run};
 pub use tacet_native::{link::RoomLink, sdp::parse_fingerprint, tls::Trust};
