@@ -17,11 +17,13 @@
 #[cfg(feature = "media")]
 pub mod audio;
 pub mod call;
+pub mod http;
 pub mod keys;
 pub mod link;
 pub mod media;
 pub mod outbox;
 pub mod packet;
+pub mod rooms;
 pub mod sdp;
 pub mod signaling;
 pub mod tls;
