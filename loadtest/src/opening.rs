@@ -56,7 +56,7 @@ impl Frames {
 /// A frame that waits for its key.
 #[derive(Debug)]
 struct Held {
-    until_ns: u64,
+    arrived_ns: u64,
     slot: usize,
     codec: Codec,
     booked: Booked,
@@ -86,22 +86,22 @@ impl Opener {
         Self { keys, held: VecDeque::new() }
     }
 
-    /// Opens a frame in place and counts it.
+    /// Opens a frame in place that arrived at this time, and counts it.
     pub(crate) fn open(
         &mut self,
         (slot, codec): (usize, Codec),
         booked: Booked,
         frame: &mut [u8],
-        now_ns: u64,
+        arrived_ns: u64,
         (tally, measures): (&mut Tally, &mut Measures),
     ) -> Opening {
         match self.try_open(codec, frame) {
             Err(true) if self.held.len() < MAX_HELD => {
                 let frame = frame.to_vec();
-                self.held.push_back(Held { until_ns: now_ns + HOLD_NS, slot, codec, booked, frame });
+                self.held.push_back(Held { arrived_ns, slot, codec, booked, frame });
                 Opening::Pending
             }
-            result => count(result, booked, now_ns, (tally, measures)),
+            result => count(result, booked, arrived_ns, (tally, measures)),
         }
     }
 
@@ -116,8 +116,8 @@ impl Opener {
             let Some(held) = self.held.pop_front() else { return };
             let mut copy = held.frame.clone();
             match self.try_open(held.codec, &mut copy) {
-                Err(true) if now_ns < held.until_ns => self.held.push_back(held),
-                result => each(held.slot, count(result, held.booked, now_ns, (tally, measures))),
+                Err(true) if now_ns < held.arrived_ns + HOLD_NS => self.held.push_back(held),
+                result => each(held.slot, count(result, held.booked, held.arrived_ns, (tally, measures))),
             }
         }
     }
@@ -137,17 +137,17 @@ impl Opener {
 fn count(
     result: Result<Option<()>, bool>,
     booked: Booked,
-    now_ns: u64,
+    arrived_ns: u64,
     (tally, measures): (&mut Tally, &mut Measures),
 ) -> Opening {
     match result {
         Ok(Some(())) => {
-            tally.opened(booked, measures);
+            tally.opened(booked, arrived_ns, measures);
             Opening::Opened
         }
         Ok(None) => Opening::Pending,
         Err(missing_key) => {
-            tally.did_not_open(booked, missing_key, now_ns, measures);
+            tally.did_not_open(booked, missing_key, arrived_ns, measures);
             Opening::Failed
         }
     }

@@ -140,8 +140,8 @@ struct Pair {
     /// Which have come, and which of them by retransmission.
     seen: Vec<[u64; 2]>,
     last_latency_us: Option<u64>,
-    /// A frame of it has been opened.
-    opened: bool,
+    /// When the first frame of it that opened had arrived.
+    opened_ns: Option<u64>,
 }
 
 impl Pair {
@@ -158,7 +158,7 @@ impl Pair {
             base: 0,
             seen: Vec::new(),
             last_latency_us: None,
-            opened: false,
+            opened_ns: None,
         }
     }
 
@@ -335,10 +335,10 @@ impl Tally {
         Booked { arrival, counted: counts.then_some(stream.class), pair: at }
     }
 
-    /// A frame opened whose first packet was booked so.
-    pub(crate) fn opened(&mut self, booked: Booked, measures: &mut Measures) {
+    /// A frame opened that had arrived at this time, and whose first packet was booked so.
+    pub(crate) fn opened(&mut self, booked: Booked, arrived_ns: u64, measures: &mut Measures) {
         if let Some(pair) = self.pairs.get_mut(booked.pair) {
-            pair.opened = true;
+            pair.opened_ns.get_or_insert(arrived_ns);
         }
         if let Some(class) = booked.counted {
             measures.of_mut(class).counts.opened += 1;
@@ -346,14 +346,17 @@ impl Tally {
     }
 
     /// A whole frame did not open; `missing_key` if for want of a key.
-    pub(crate) fn did_not_open(&mut self, booked: Booked, missing_key: bool, now_ns: u64, measures: &mut Measures) {
+    ///
+    /// Who joins gets a key of then, and not those before: what arrived ahead of the first frame that opens is owed to
+    /// nobody, unless that takes too long.
+    pub(crate) fn did_not_open(&mut self, booked: Booked, missing_key: bool, arrived_ns: u64, measures: &mut Measures) {
         let Some(class) = booked.counted else { return };
-        let young = self
-            .pairs
-            .get(booked.pair)
-            .is_some_and(|pair| !pair.opened && now_ns.saturating_sub(pair.assigned_ns) < Self::GRACE_NS);
+        let before_key = self.pairs.get(booked.pair).is_some_and(|pair| {
+            pair.opened_ns.is_none_or(|first| arrived_ns <= first)
+                && arrived_ns.saturating_sub(pair.assigned_ns) < Self::GRACE_NS
+        });
         let counts = &mut measures.of_mut(class).counts;
-        if missing_key && young {
+        if missing_key && before_key {
             counts.before_key += 1;
         } else {
             counts.undecryptable += 1;
@@ -541,10 +544,11 @@ mod tests {
         }
         let Some(booked) = it.arrive(3, false) else { panic!("booked") };
         it.tally.did_not_open(booked, false, 3, &mut it.measures);
-        it.tally.opened(booked, &mut it.measures);
-        it.tally.did_not_open(booked, true, 4, &mut it.measures);
+        it.tally.opened(booked, 10, &mut it.measures);
+        it.tally.did_not_open(booked, true, 9, &mut it.measures);
+        it.tally.did_not_open(booked, true, 11, &mut it.measures);
         let counts = it.finish();
-        assert_eq!((counts.before_key, counts.undecryptable, counts.opened), (2, 3, 1));
+        assert_eq!((counts.before_key, counts.undecryptable, counts.opened), (3, 3, 1));
     }
 
     proptest! {
