@@ -95,7 +95,7 @@ impl Load {
         let options = self.options()?;
         // Media has threads of its own; signaling and canaries are content with two.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let report = runtime.block_on(loadtest::run(&options))?;
+        let report = runtime.block_on(loadtest::run(&options, &loadtest::Silent))?;
         #[allow(clippy::print_stdout, reason = "the result is this command's output")]
         if json {
             println!("{}", serde_json::to_string(&report)?);

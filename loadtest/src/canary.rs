@@ -4,7 +4,8 @@
 use crate::{
     clock::now_ns,
     frame,
-    tally::{Arrival, Counts, Latencies, Tally},
+    latencies::Latencies,
+    tally::{Arrival, Counts, Tally},
 };
 use e2ee_frames::Codec as FrameCodec;
 use std::collections::{HashMap, HashSet};
@@ -83,7 +84,7 @@ pub(crate) async fn run(
                         count(&keys, &mut tally, frame, &packet, &mut latencies);
                     }
                 }
-                Some(MediaEvent::Disconnected | MediaEvent::KeyFrameWanted { .. }) => {}
+                Some(MediaEvent::Disconnected | MediaEvent::KeyFrameWanted { .. } | MediaEvent::Loss { .. }) => {}
             },
             event = call.next() => match event? {
                 CallEvent::Transport(remote) => {

@@ -15,12 +15,19 @@
 
 mod canary;
 mod clock;
+pub mod csv;
 mod engine;
+pub mod fanout;
+pub mod figure;
 mod frame;
+mod latencies;
 mod light;
+pub mod limit;
+pub mod machine;
 mod options;
 mod path;
 mod process;
+mod progress;
 mod receiver;
 mod reception;
 mod report;
@@ -31,13 +38,16 @@ mod schedule;
 mod sender;
 mod sendlog;
 mod socket;
+pub mod spread;
 mod tally;
 mod wait;
 
 pub use canary::CanaryError;
+pub use latencies::Latencies;
 pub use light::LightError;
 pub use options::{Options, OptionsError, Server};
-pub use process::ServerError;
-pub use report::{CanaryReport, GeneratorReport, LatencyUs, Report};
+pub use process::{ServerError, Usage};
+pub use progress::{Progress, Silent, Stage};
+pub use report::{CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, Report};
 pub use run::{LoadError, run};
 pub use tacet_native::{link::RoomLink, sdp::parse_fingerprint, tls::Trust};

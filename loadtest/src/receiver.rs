@@ -5,10 +5,11 @@
 
 use crate::{
     frame,
+    latencies::Latencies,
     reception::{Arrivals, Reception},
     rtcp,
     rtp::RtpView,
-    tally::{Arrival, Latencies, Tally},
+    tally::{Arrival, Tally},
 };
 use e2ee_frames::{Codec, OpenError};
 use std::collections::VecDeque;

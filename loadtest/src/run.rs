@@ -4,12 +4,14 @@ use crate::{
     canary::{self, CanaryError, Readiness},
     clock::{nanos, now_ns},
     engine::{Engine, Outcome},
+    latencies::Latencies,
     light::{self, LightError, Rate, Shared},
     options::{Options, OptionsError, Server},
     process::{ChildServer, ServerError, Usage},
+    progress::{Progress, Stage},
     report::{CanaryReport, LatencyUs, Report},
     sendlog::SendLog,
-    tally::{Counts, Latencies, Tally, Window},
+    tally::{Counts, Tally, Window},
 };
 use sfu::transport::{Identity, IdentityError};
 use std::{io, sync::Arc, time::Duration};
@@ -28,6 +30,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_PER_BOT: Duration = Duration::from_millis(100);
 /// How long packets of the measured time may still arrive: retransmissions take several round trips.
 const DRAIN: Duration = Duration::from_millis(500);
+/// Points of the latency's distribution in a report.
+const CDF_POINTS: usize = 200;
 /// How long bots may take to leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -81,12 +85,13 @@ pub enum LoadError {
 type Lights = JoinSet<Result<(), LoadError>>;
 type Canaries = JoinSet<Result<(Counts, Latencies), LoadError>>;
 
-/// Runs the load and measures it.
+/// Runs the load and measures it, telling `progress` how far it is.
 ///
 /// # Errors
 /// [`LoadError`] when there is nothing to measure. Loss and frames that do not open are results, not errors.
-pub async fn run(options: &Options) -> Result<Report, LoadError> {
+pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, LoadError> {
     options.check()?;
+    progress.stage(Stage::Starting);
     let (child, link, trust) = match &options.server {
         Server::Child { program } => {
             let bots = options.publishers + options.subscribers + options.canaries;
@@ -96,7 +101,7 @@ pub async fn run(options: &Options) -> Result<Report, LoadError> {
         }
         Server::Running { link, trust } => (None, link.clone(), *trust),
     };
-    let result = Run::new(options, link, trust, child.as_ref())?.measure().await;
+    let result = Run::new(options, link, trust, child.as_ref(), progress)?.measure().await;
     if let Some(child) = child {
         child.stop().await;
     }
@@ -105,6 +110,7 @@ pub async fn run(options: &Options) -> Result<Report, LoadError> {
 
 struct Run<'a> {
     options: &'a Options,
+    progress: &'a dyn Progress,
     child: Option<&'a ChildServer>,
     link: RoomLink,
     trust: Trust,
@@ -125,11 +131,13 @@ impl<'a> Run<'a> {
         link: RoomLink,
         trust: Trust,
         child: Option<&'a ChildServer>,
+        progress: &'a dyn Progress,
     ) -> Result<Self, LoadError> {
         // What may be under way: four seconds' worth of frames.
         let remembered = options.pps as usize * 4;
         Ok(Self {
             options,
+            progress,
             child,
             link,
             trust,
@@ -152,9 +160,11 @@ impl<'a> Run<'a> {
         self.join_receivers(Readiness { publishers: publishers.into_iter().collect() }).await?;
 
         self.senders.start_sending();
+        self.progress.stage(Stage::WarmingUp(options.warmup));
         sleep(options.warmup).await;
         self.senders.measure_cpu();
         self.receivers.measure_cpu();
+        self.progress.stage(Stage::Measuring(options.measure));
         let from_ns = now_ns();
         self.window.set(from_ns, from_ns.saturating_add(nanos(options.measure)));
         let at_start = self.usage();
@@ -163,6 +173,7 @@ impl<'a> Run<'a> {
         self.senders.stop_cpu();
         self.receivers.stop_cpu();
         self.senders.stop_sending();
+        self.progress.stage(Stage::Draining);
         sleep(DRAIN).await;
 
         let early = self.lights.try_join_next().is_some() || self.canaries.try_join_next().is_some();
@@ -313,24 +324,28 @@ fn finish(engine: Arc<Engine>) -> io::Result<Outcome> {
     Arc::try_unwrap(engine).map_err(|_| io::Error::other("a bot still holds its thread"))?.finish()
 }
 
-fn latency(latencies: &Latencies) -> LatencyUs {
-    LatencyUs {
-        p50: latencies.quantile(0.50),
-        p95: latencies.quantile(0.95),
-        p99: latencies.quantile(0.99),
-        max: latencies.max(),
-    }
-}
-
 fn summarise(options: &Options, sent: &Outcome, received: &Outcome, canaries: Vec<(Counts, Latencies)>) -> Report {
-    let mut report = Report::new(options);
+    let mut report = Report {
+        scenario: "packets".to_owned(),
+        rooms: 1,
+        publishers: options.publishers,
+        subscribers: options.subscribers,
+        seconds: options.measure.as_secs_f64(),
+        pps: options.pps,
+        size: options.size,
+        burst: options.burst,
+        light: options.light,
+        ..Report::default()
+    };
     let frames: u64 = sent.senders.iter().map(|sender| sender.sent).sum();
     report.expected = frames * options.subscribers as u64;
     report.delivered = received.counts.delivered;
     report.lost = report.expected.saturating_sub(report.delivered);
     report.undecryptable = received.counts.undecryptable;
     report.duplicates = received.counts.duplicates;
-    report.latency_us = latency(&received.latencies);
+    report.latency_us = LatencyUs::of(&received.latencies);
+    report.latency_cdf = received.latencies.cdf(CDF_POINTS);
+    report.latencies = received.latencies.clone();
 
     let (mut counts, mut latencies) = (Counts::default(), Latencies::new());
     for (one, its_latencies) in &canaries {
@@ -344,7 +359,8 @@ fn summarise(options: &Options, sent: &Outcome, received: &Outcome, canaries: Ve
         delivered: counts.delivered,
         lost: expected.saturating_sub(counts.delivered),
         undecryptable: counts.undecryptable,
-        latency_us: latency(&latencies),
+        latency_us: LatencyUs::of(&latencies),
+        ..CanaryReport::default()
     };
     report.forwarded_pps = (report.delivered + counts.delivered) as f64 / options.measure.as_secs_f64();
 

@@ -6,11 +6,12 @@
 
 use crate::{
     frame,
+    latencies::Latencies,
     rtcp::{self, Request, SenderReport},
     rtp::RtpHeader,
     schedule::Schedule,
     sendlog::SendLog,
-    tally::{Latencies, Window},
+    tally::Window,
 };
 use e2ee_frames::{Codec, FrameKind, StreamId};
 use std::sync::Arc;

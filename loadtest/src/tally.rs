@@ -1,7 +1,9 @@
 //! What a receiver counts.
 
-use crate::sendlog::{KeyLog, SendLog};
-use hdrhistogram::Histogram;
+use crate::{
+    latencies::Latencies,
+    sendlog::{KeyLog, SendLog},
+};
 use std::{
     collections::HashMap,
     sync::{
@@ -30,36 +32,6 @@ impl Window {
 
     pub(crate) fn contains(&self, at_ns: u64) -> bool {
         (self.from_ns.load(Ordering::Acquire)..self.until_ns.load(Ordering::Acquire)).contains(&at_ns)
-    }
-}
-
-/// Latencies in microseconds, shared by the bots of a thread: a histogram each would cost more than a bot.
-#[derive(Debug)]
-pub(crate) struct Latencies(Histogram<u64>);
-
-impl Latencies {
-    const MAX_US: u64 = 60_000_000;
-
-    pub(crate) fn new() -> Self {
-        // The bounds are constants, which hdrhistogram accepts.
-        Self(Histogram::new_with_max(Self::MAX_US, 3).unwrap_or_else(|_| unreachable!("valid bounds")))
-    }
-
-    pub(crate) fn record(&mut self, us: u64) {
-        self.0.saturating_record(us.clamp(1, Self::MAX_US));
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        // Both have the same bounds.
-        let _ = self.0.add(&other.0);
-    }
-
-    pub(crate) fn quantile(&self, q: f64) -> u64 {
-        self.0.value_at_quantile(q)
-    }
-
-    pub(crate) fn max(&self) -> u64 {
-        self.0.max()
     }
 }
 
