@@ -25,6 +25,7 @@ pub mod limit;
 pub mod machine;
 mod options;
 mod path;
+pub mod plan;
 mod process;
 mod progress;
 mod receiver;
