@@ -19,6 +19,7 @@ pub mod csv;
 mod engine;
 pub mod figure;
 mod frame;
+pub mod html;
 mod latencies;
 mod light;
 pub mod limit;
