@@ -154,6 +154,29 @@ $(TARGET)/verifpal/bin/verifpal:
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
 
+# The newest that `go install` takes: later ones replace modules of others by forks.
+LIVEKIT_VERSION := 1.9.11
+PEERS_ARGS ?= compare --json $(TARGET)/peers/comparison.json
+
+.PHONY: peers
+peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m, and the kernel; PEERS_ARGS=limit for the most each carries.
+	cargo build --locked --release --package tacet-peers
+	$(TARGET)/release/tacet-peers $(PEERS_ARGS)
+
+# Whoever cannot be had is missing in the table, with the reason.
+.PHONY: setup-peers
+setup-peers:
+	@mkdir -p $(TARGET)/peers
+	@command -v janus >/dev/null || ! command -v apt-get >/dev/null || $(MAKE) --no-print-directory setup-janus || true
+	@test -x $(TARGET)/peers/livekit-server || ! command -v go >/dev/null || { \
+		echo "Building LiveKit $(LIVEKIT_VERSION)"; \
+		GOBIN=$(abspath $(TARGET))/peers go install github.com/livekit/livekit-server/cmd/server@v$(LIVEKIT_VERSION) \
+			&& mv $(TARGET)/peers/server $(TARGET)/peers/livekit-server; } || true
+
+.PHONY: setup-janus
+setup-janus:
+	$(call install,janus,janus)
+
 .PHONY: bench-browsers
 bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Compare wasm and WebCrypto in both browsers.
 	cd $(WEB) && npm run --silent bench:browsers

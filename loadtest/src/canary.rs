@@ -84,7 +84,7 @@ pub(crate) async fn run(
                         count(&keys, &mut tally, frame, &packet, &mut latencies);
                     }
                 }
-                Some(MediaEvent::Disconnected | MediaEvent::KeyFrameWanted { .. }) => {}
+                Some(MediaEvent::Disconnected | MediaEvent::KeyFrameWanted { .. } | MediaEvent::Loss { .. }) => {}
             },
             event = call.next() => match event? {
                 CallEvent::Transport(remote) => {

@@ -16,6 +16,7 @@ use crate::{
     tally::Counts,
     wait::{Waiter, Waker, make_timers_exact, thread_cpu_ns},
 };
+use sfu::transport::srtp::Profile;
 use std::{
     io,
     os::fd::AsRawFd,
@@ -69,6 +70,8 @@ pub(crate) struct Outcome {
     /// By publishing bot.
     pub(crate) senders: Vec<SenderStats>,
     pub(crate) receive_drops: u64,
+    /// SRTP protection profile of the first bot.
+    pub(crate) profile: Option<Profile>,
     /// CPU time of wall time, between [`Engine::measure_cpu`] and [`Engine::stop_cpu`].
     pub(crate) busy: f64,
 }
@@ -322,6 +325,7 @@ impl EngineThread {
         let mut counts = Counts::default();
         let mut senders = Vec::new();
         let receive_drops = self.bots.iter().map(|bot| u64::from(bot.dropped)).sum();
+        let profile = self.bots.first().and_then(|bot| bot.path.profile());
         let now = Instant::now();
         for mut bot in self.bots {
             bot.path.close(now, &mut self.out);
@@ -334,7 +338,7 @@ impl EngineThread {
                 }
             }
         }
-        Outcome { latencies: self.latencies, counts, senders, receive_drops, busy: self.busy }
+        Outcome { latencies: self.latencies, counts, senders, receive_drops, profile, busy: self.busy }
     }
 }
 

@@ -102,7 +102,7 @@ impl Shared {
         let (connected, waiting) = oneshot::channel();
         let bot = Bot { socket, path, role, connected: Some(connected) };
         let id = self.engine.add(bot).await.ok_or(LightError::EngineEnded)?;
-        call.transport(local)?;
+        call.transport(local.ok_or(PathError)?)?;
         Ok((id, waiting))
     }
 }

@@ -110,17 +110,19 @@ impl ChildServer {
 
 /// What a process has used, from `/proc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// CPU time of all threads, in nanoseconds.
-    pub(crate) cpu_ns: u64,
+    pub cpu_ns: u64,
     /// Time that threads could have run and had no core, in nanoseconds.
-    pub(crate) waited_ns: u64,
+    pub waited_ns: u64,
     /// Resident memory in bytes.
-    pub(crate) rss_bytes: u64,
+    pub rss_bytes: u64,
 }
 
 impl Usage {
-    pub(crate) fn of(pid: u32) -> Self {
+    /// Reads it; zeros when there is no such process.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
         let folder = format!("/proc/{pid}");
         // schedstat counts nanoseconds, stat ticks of 10 ms.
         let threads = threads_ns(&folder).or_else(|| {

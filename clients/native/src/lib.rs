@@ -14,6 +14,8 @@
 //! A [`Call`](call::Call) knows nothing of media packets and an [`Endpoint`](media::Endpoint) nothing of keys: a
 //! program joins the two, and may bring a media path of its own, as the load tester does.
 
+#[cfg(feature = "media")]
+pub mod audio;
 pub mod call;
 pub mod keys;
 pub mod link;

@@ -186,8 +186,13 @@ async fn frames_and_key_frame_requests_cross_two_implementations() {
     let mut sequence = 65_530u16;
     for (n, frame) in frames.iter().enumerate() {
         for (marker, payload) in vp8_payloads(frame, n as u16, 1_100) {
-            let packet =
-                OutgoingPacket { sequence, timestamp: 3_000 * n as u32, marker, payload: Bytes::from(payload) };
+            let packet = OutgoingPacket {
+                sequence,
+                timestamp: 3_000 * n as u32,
+                marker,
+                level: None,
+                payload: Bytes::from(payload),
+            };
             alice.send("sv", packet).await.unwrap();
             sequence = sequence.wrapping_add(1);
         }

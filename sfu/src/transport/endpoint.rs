@@ -12,7 +12,7 @@
 use super::{
     demux::Protocol,
     dtls::{Dtls, DtlsEvent, Identity, Role},
-    srtp::{SrtpError, SrtpOpener, SrtpSealer},
+    srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer},
     stun::{Credentials, encode, hmac_sha1},
 };
 use crate::{command::RemoteTransport, event::LocalTransport};
@@ -82,10 +82,15 @@ impl ClientTransport {
     /// Gives `None` if the random generator fails.
     #[must_use]
     pub fn new(now: Instant, identity: &Identity, server: &LocalTransport) -> Option<Self> {
-        let local = Credentials::random()?;
+        Some(Self::with_credentials(now, identity, Credentials::random()?, server))
+    }
+
+    /// The same with credentials that the server was told already, as where clients offer first.
+    #[must_use]
+    pub fn with_credentials(now: Instant, identity: &Identity, local: Credentials, server: &LocalTransport) -> Self {
         let mut dtls = Dtls::new(identity, Role::Client, now);
         dtls.expect(server.fingerprint);
-        Some(Self {
+        Self {
             fingerprint: identity.fingerprint(),
             username: format!("{}:{}", server.ufrag, local.ufrag),
             local,
@@ -97,7 +102,7 @@ impl ClientTransport {
             next_check: now,
             check: None,
             last_answer: None,
-        })
+        }
     }
 
     /// What the server has to know, by signaling.
@@ -110,6 +115,12 @@ impl ClientTransport {
     #[must_use]
     pub fn state(&self) -> ClientState {
         self.state
+    }
+
+    /// The protection profile that both ends agreed on, once there are keys.
+    #[must_use]
+    pub fn profile(&self) -> Option<Profile> {
+        self.srtp.as_ref().map(|(_, sealer)| sealer.profile())
     }
 
     /// Takes a datagram of the server; SRTP is opened in place.

@@ -1,0 +1,133 @@
+//! The servers that are compared, each behind the same few steps.
+
+mod floor;
+mod janus;
+mod livekit;
+mod str0m;
+mod tacet;
+
+use crate::{child, json_socket::SocketError, pin::Cores, sdp::SdpError, server::ServerError};
+use loadtest::{
+    Usage,
+    fanout::{Connecting, Fanout, FanoutError},
+};
+use serde::{Deserialize, Serialize};
+use sfu::transport::{Credentials, srtp::SrtpError};
+use std::path::PathBuf;
+use tacet_native::call::CallError;
+
+pub(crate) use self::{floor::Floor, janus::Janus, livekit::LiveKit, str0m::Str0m, tacet::Tacet};
+
+/// A server to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerName {
+    /// The kernel and the cipher, packet by packet.
+    Floor,
+    /// The same with runs of four packets.
+    FloorGso4,
+    /// Of eight.
+    FloorGso8,
+    /// Of sixteen.
+    FloorGso16,
+    /// This project.
+    Tacet,
+    /// A plain SFU on the crate of that name.
+    Str0m,
+    /// Debian's package.
+    Janus,
+    /// Janus with two event loops for all sessions, instead of a thread for each.
+    JanusLoops,
+    /// The Go server.
+    Livekit,
+}
+
+/// Where the programs are, and on which cores they run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// This program: some peers are subcommands of it.
+    pub own: PathBuf,
+    /// The release binary of this project.
+    pub tacet: PathBuf,
+    /// Janus.
+    pub janus: PathBuf,
+    /// LiveKit.
+    pub livekit: PathBuf,
+    /// `None`: nothing is pinned.
+    pub cores: Option<Cores>,
+    /// Most subscribers of a run.
+    pub subscribers: usize,
+}
+
+impl Setup {
+    fn server_core(&self) -> Option<usize> {
+        self.cores.map(|cores| cores.server)
+    }
+}
+
+/// Why a peer was not measured.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// Its program.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Our bots, or their media paths.
+    #[error(transparent)]
+    Fanout(#[from] FanoutError),
+    /// Its signaling.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Its descriptions.
+    #[error(transparent)]
+    Sdp(#[from] SdpError),
+    /// Our own signaling.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A key.
+    #[error(transparent)]
+    Srtp(#[from] SrtpError),
+    /// It answered what its adapter does not understand.
+    #[error("unexpected answer: {0}")]
+    Answer(String),
+    /// A folder or file.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The random generator failed.
+    #[error("the random generator failed")]
+    Random,
+    /// Nothing came through.
+    #[error("no packet was delivered")]
+    NothingDelivered,
+}
+
+/// A server that runs and lets bots in.
+pub(crate) trait Peer: Sized {
+    /// Starts it.
+    async fn start(setup: &Setup) -> Result<Self, PeerError>;
+
+    /// Lets the publisher in.
+    async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError>;
+
+    /// Lets a subscriber in; the publisher is connected, and sends.
+    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError>;
+
+    /// What all threads of the server have used so far.
+    fn usage(&self) -> Usage;
+
+    /// Ends it.
+    async fn stop(self);
+}
+
+fn credentials() -> Result<Credentials, PeerError> {
+    Credentials::random().ok_or(PeerError::Random)
+}
+
+/// Two SSRCs, of media and of retransmissions, that no other bot of this run has.
+fn ssrcs(bot: u32) -> (u32, u32) {
+    (0x0010_0001 + 2 * bot, 0x0010_0002 + 2 * bot)
+}
+
+/// A peer that is a subcommand of this program.
+fn start_own(setup: &Setup, args: &[&str]) -> Result<child::ChildServer, ServerError> {
+    child::ChildServer::start(&setup.own, args, setup.server_core())
+}
