@@ -66,6 +66,7 @@ pub(crate) struct Sender {
     rtx_sequence: u16,
     transport_sequence: u16,
     picture: u16,
+    last_timestamp: Option<u32>,
     key_frame_wanted: bool,
     stored: Vec<Option<Stored>>,
     /// Frames of the burst that is being made.
@@ -107,6 +108,7 @@ impl Sender {
             rtx_sequence: 0,
             transport_sequence: 0,
             picture: 0,
+            last_timestamp: None,
             key_frame_wanted: true,
             stored: vec![None; STORED],
             frames: Vec::new(),
@@ -166,6 +168,10 @@ impl Sender {
         self.key_frame_wanted = false;
         self.picture = self.picture.wrapping_add(1);
         let timestamp = self.timestamp(now_ns).wrapping_add((n * CLOCK_HZ / u64::from(self.pps)) as u32);
+        // A late burst reaches into the time of the next: a later frame is never older.
+        let behind = |last: &u32| timestamp.wrapping_sub(*last).cast_signed() <= 0;
+        let timestamp = self.last_timestamp.filter(behind).map_or(timestamp, |last| last.wrapping_add(1));
+        self.last_timestamp = Some(timestamp);
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
         self.write_header(self.stream.ssrc, self.stream.payload_type, sequence, timestamp);
