@@ -33,6 +33,8 @@ impl Reception {
     const RETRY_NS: u64 = 50_000_000;
     /// How often the same packet is asked for.
     const TRIES: u32 = 5;
+    /// Where extended sequence numbers start: packets from before the first have a number, too.
+    const START: u64 = 0x1_0000;
     /// A jump by more than this is a new start.
     const MAX_JUMP: u64 = 3_000;
 
@@ -61,7 +63,7 @@ impl Reception {
     pub(crate) fn packet(&mut self, sequence: u16, now_ns: u64) -> u64 {
         self.received += 1;
         let Some((first, highest)) = self.range else {
-            let start = 0x1_0000 + u64::from(sequence);
+            let start = Self::START + u64::from(sequence);
             self.range = Some((start, start));
             return start;
         };
@@ -139,7 +141,8 @@ impl Reception {
             ssrc: self.ssrc,
             fraction_lost: fraction as u8,
             lost: u32::try_from(expected.saturating_sub(self.received)).unwrap_or(u32::MAX),
-            highest: (highest & 0xffff_ffff) as u32,
+            // Cycles are counted from 0.
+            highest: (highest.saturating_sub(Self::START) & 0xffff_ffff) as u32,
             jitter: u32::try_from(self.jitter >> 4).unwrap_or(u32::MAX),
             last_sender_report: self.sender_report.map_or(0, |(ntp, _)| ntp),
             // In units of 1/65,536 s.
@@ -247,7 +250,7 @@ mod tests {
         }
         let report = reception.report(0).unwrap();
         assert_eq!((report.lost, report.fraction_lost), (25, 0));
-        assert_eq!(report.highest & 0xffff, 199);
+        assert_eq!(report.highest, 199);
     }
 
     #[test]

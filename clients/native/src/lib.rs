@@ -17,6 +17,7 @@
 #[cfg(feature = "media")]
 pub mod audio;
 pub mod call;
+pub mod file;
 pub mod http;
 pub mod keys;
 pub mod link;
@@ -29,6 +30,7 @@ pub mod signaling;
 pub mod tls;
 #[cfg(feature = "media")]
 pub mod tone;
+pub mod video;
 #[cfg(feature = "media")]
 pub mod webrtc;
 

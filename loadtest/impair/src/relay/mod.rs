@@ -25,6 +25,7 @@ use crate::{counts::Counts, impairment::Impairment};
 use serde::Serialize;
 use std::{
     fmt, io,
+    iter::Sum,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -89,6 +90,21 @@ pub struct RelayStats {
     pub overflowed: u64,
     /// Forwarded datagrams that the kernel did not take.
     pub unsent: u64,
+}
+
+impl Sum for RelayStats {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum.up += one.up;
+            sum.down += one.down;
+            sum.clients += one.clients;
+            sum.address_changes += one.address_changes;
+            sum.refused += one.refused;
+            sum.overflowed += one.overflowed;
+            sum.unsent += one.unsent;
+            sum
+        })
+    }
 }
 
 impl fmt::Display for RelayStats {
