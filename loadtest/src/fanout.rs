@@ -462,7 +462,7 @@ mod tests {
         let time = Duration::from_millis(500);
         let (measured, marks) = fanout.measure(Duration::from_millis(100), time, || 1).await.unwrap();
         assert_eq!(marks, [1, 1]);
-        assert!(measured.expected > 0 && measured.expected % 3 == 0, "{measured:?}");
+        assert!(measured.expected > 0 && measured.expected.is_multiple_of(3), "{measured:?}");
         assert!((0.15..0.25).contains(&measured.loss()), "{measured:?}");
         assert_eq!(measured.profile.as_deref(), Some("AEAD_AES_256_GCM"));
     }

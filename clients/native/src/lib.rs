@@ -17,6 +17,8 @@
 #[cfg(feature = "media")]
 pub mod audio;
 pub mod call;
+#[cfg(feature = "media")]
+pub mod client;
 pub mod file;
 pub mod http;
 pub mod keys;
