@@ -91,7 +91,7 @@ impl Tally {
         let mut unknown = std::mem::take(&mut self.unknown);
         unknown.retain(|(track, since)| match self.room.track(*track) {
             Some(stream) => {
-                let pair = self.pair(&stream, *since);
+                let pair = pair(&mut self.pairs, &stream, *since, self.retired);
                 if let Some(pair) = self.pairs.get_mut(pair).filter(|_| !self.retired) {
                     pair.until = None;
                 }
@@ -100,18 +100,6 @@ impl Tally {
             None => true,
         });
         self.unknown = unknown;
-    }
-
-    fn pair(&mut self, stream: &Arc<StreamLog>, now_ns: u64) -> usize {
-        if let Some(at) = self.pairs.iter().position(|pair| Arc::ptr_eq(&pair.stream, stream)) {
-            return at;
-        }
-        let mut pair = Pair::new(stream.clone(), now_ns);
-        if self.retired {
-            pair.until = Some(0);
-        }
-        self.pairs.push(pair);
-        self.pairs.len() - 1
     }
 
     /// Takes a packet of a slot. What is found out is told to `booked`, for other packets as well that waited for this
@@ -123,43 +111,14 @@ impl Tally {
         measures: &mut Measures,
         mut booked: impl FnMut(&InSlot, Booked),
     ) {
-        let room = self.room.clone();
-        slot.packet(&room, packet, |known| {
-            let result = self.book(&known, measures);
-            booked(&known.packet, result);
-        });
-    }
-
-    fn book(&mut self, known: &Known, measures: &mut Measures) -> Booked {
-        let Known { stream, sequence, sent, packet } = known;
-        let at = self.pair(stream, packet.arrived_ns);
-        let in_time = self.window.contains(sent.at_ns);
-        let Some(pair) = self.pairs.get_mut(at) else {
-            return Booked { arrival: Arrival::Duplicate, counted: None, pair: at };
-        };
-        let arrival = pair.mark(*sequence, packet.repair);
-        let latency_us = packet.arrived_ns.saturating_sub(sent.at_ns) / 1_000;
-        let last_us = if packet.repair { None } else { pair.last_latency_us.replace(latency_us) };
-        let late = !packet.repair && *sequence < pair.highest;
-        if !packet.repair {
-            pair.highest = pair.highest.max(*sequence);
-        }
-        let counts = in_time && pair.until.is_none_or(|until| *sequence < until);
-        if counts {
-            let measures = measures.of_mut(stream.class);
-            match arrival {
-                Arrival::New => {
-                    measures.latencies.record(latency_us);
-                    measures.counts.delivered_bytes += packet.bytes as u64;
-                    measures.counts.reordered += u64::from(late);
-                    if let Some(last_us) = last_us {
-                        measures.deviation.record(latency_us.abs_diff(last_us));
-                    }
-                }
-                Arrival::Duplicate => measures.counts.duplicates += 1,
+        let Self { room, window, pairs, retired, .. } = self;
+        slot.packet(room, packet, |known| {
+            let at = pair(pairs, known.stream, packet.arrived_ns, *retired);
+            if let Some(pair) = pairs.get_mut(at) {
+                let (arrival, counted) = book(pair, &known, window, measures);
+                booked(&known.packet, Booked { arrival, counted, pair: at });
             }
-        }
-        Booked { arrival, counted: counts.then_some(stream.class), pair: at }
+        });
     }
 
     /// A frame opened that had arrived at this time, and whose first packet was booked so.
@@ -229,6 +188,47 @@ impl Tally {
             counts.lost_before_repair += lost + repaired;
         }
     }
+}
+
+/// Index of the pair of a stream, which is made if it is new.
+fn pair(pairs: &mut Vec<Pair>, stream: &Arc<StreamLog>, now_ns: u64, retired: bool) -> usize {
+    if let Some(at) = pairs.iter().position(|pair| Arc::ptr_eq(&pair.stream, stream)) {
+        return at;
+    }
+    let mut pair = Pair::new(stream.clone(), now_ns);
+    if retired {
+        pair.until = Some(0);
+    }
+    pairs.push(pair);
+    pairs.len() - 1
+}
+
+/// Enters a packet; gives what it is, and the class in which it counts.
+fn book(pair: &mut Pair, known: &Known<'_>, window: &Window, measures: &mut Measures) -> (Arrival, Option<Class>) {
+    let Known { stream, sequence, sent, packet } = *known;
+    let arrival = pair.mark(sequence, packet.repair);
+    let latency_us = packet.arrived_ns.saturating_sub(sent.at_ns) / 1_000;
+    let last_us = if packet.repair { None } else { pair.last_latency_us.replace(latency_us) };
+    let late = !packet.repair && sequence < pair.highest;
+    if !packet.repair {
+        pair.highest = pair.highest.max(sequence);
+    }
+    let counts = window.contains(sent.at_ns) && pair.until.is_none_or(|until| sequence < until);
+    if counts {
+        let measures = measures.of_mut(stream.class);
+        match arrival {
+            Arrival::New => {
+                measures.latencies.record(latency_us);
+                measures.counts.delivered_bytes += packet.bytes as u64;
+                measures.counts.reordered += u64::from(late);
+                if let Some(last_us) = last_us {
+                    measures.deviation.record(latency_us.abs_diff(last_us));
+                }
+            }
+            Arrival::Duplicate => measures.counts.duplicates += 1,
+        }
+    }
+    (arrival, counts.then_some(stream.class))
 }
 
 #[cfg(test)]
