@@ -202,10 +202,11 @@ pub(crate) async fn attend(
     loop {
         if progress.became_ready() {
             count(&shared.joins.completed);
-            let _ = shared.ready.send(());
-            if shared.flows() {
+            if shared.flows() && !published.is_empty() {
                 bot.engine.start_bot(bot.id);
+                shared.room.log.begin();
             }
+            let _ = shared.ready.send(());
         }
         progress.plan_leave(*phase.borrow(), tokio::time::Instant::now());
         let leave = progress.leave_deadline();
