@@ -1,8 +1,11 @@
-//! A light bot's way to the server: the SFU's own client transport, spoken to in the terms of signaling.
+//! A light bot's way to the server: the SFU's own client transport, or SRTP with given keys.
 
 use sfu::{
     event::LocalTransport,
-    transport::{ClientState, ClientTransport, Identity, Received},
+    transport::{
+        ClientState, ClientTransport, Identity, Protocol, Received,
+        srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer},
+    },
 };
 use std::{net::SocketAddr, time::Instant};
 use tacet_proto::{
@@ -64,41 +67,52 @@ impl Datagrams {
     }
 }
 
-/// ICE, DTLS and SRTP of one bot.
+/// The way of one bot.
 #[derive(Debug)]
-pub(crate) struct Path(ClientTransport);
+pub(crate) enum Path {
+    /// ICE, DTLS and SRTP.
+    Negotiated(Box<ClientTransport>),
+    /// SRTP alone, with keys that both ends were given.
+    Keyed(Box<(SrtpOpener, SrtpSealer)>),
+}
 
 impl Path {
+    /// A way to a server of ours, whose half of the transport came by signaling.
     pub(crate) fn new(
         identity: &Identity,
         remote: &ServerTransport,
         server: SocketAddr,
         now: Instant,
     ) -> Result<Self, PathError> {
-        let remote = LocalTransport {
-            ufrag: remote.ice.ufrag.clone(),
-            pwd: remote.ice.pwd.clone(),
-            fingerprint: remote.dtls.fingerprint.0,
-            candidates: vec![server],
-        };
-        ClientTransport::new(now, identity, &remote).map(Self).ok_or(PathError)
+        let transport = ClientTransport::new(now, identity, &server_half(remote, server)).ok_or(PathError)?;
+        Ok(Self::Negotiated(Box::new(transport)))
     }
 
-    /// What the server must be told.
-    pub(crate) fn local(&self) -> client::ClientTransport {
-        let local = self.0.local();
-        client::ClientTransport {
+    /// What the server must be told; nothing if both ends have their keys already.
+    pub(crate) fn local(&self) -> Option<client::ClientTransport> {
+        let Self::Negotiated(transport) = self else { return None };
+        let local = transport.local();
+        Some(client::ClientTransport {
             ice: ClientIce { ufrag: local.ufrag, pwd: local.pwd },
             dtls: Dtls { fingerprint: Fixed(local.fingerprint) },
-        }
+        })
     }
 
     pub(crate) fn state(&self) -> PathState {
-        match self.0.state() {
+        let Self::Negotiated(transport) = self else { return PathState::Connected };
+        match transport.state() {
             ClientState::Connecting => PathState::Connecting,
             // A server that is silent for a while may come back; what is lost meanwhile is counted.
             ClientState::Connected | ClientState::Disconnected => PathState::Connected,
             ClientState::Failed | ClientState::Closed => PathState::Failed,
+        }
+    }
+
+    /// The protection profile, once there are keys.
+    pub(crate) fn profile(&self) -> Option<Profile> {
+        match self {
+            Self::Negotiated(transport) => transport.profile(),
+            Self::Keyed(keys) => Some(keys.1.profile()),
         }
     }
 
@@ -109,11 +123,21 @@ impl Path {
         datagram: &'a mut [u8],
         out: &mut Datagrams,
     ) -> Option<Input<'a>> {
-        match self.0.handle(now, datagram) {
+        let transport = match self {
+            Self::Negotiated(transport) => transport,
+            Self::Keyed(keys) => {
+                return match Protocol::of(datagram)? {
+                    Protocol::Rtp => keys.0.open_rtp(datagram).ok().map(|packet| Input::Rtp(packet)),
+                    Protocol::Rtcp => keys.0.open_rtcp(datagram).ok().map(|packet| Input::Rtcp(packet)),
+                    _ => None,
+                };
+            }
+        };
+        match transport.handle(now, datagram) {
             Ok(Received::Rtp(packet)) => Some(Input::Rtp(packet)),
             Ok(Received::Rtcp(packet)) => Some(Input::Rtcp(packet)),
             Ok(Received::Nothing) => {
-                self.take_transmits(out);
+                take_transmits(transport, out);
                 None
             }
             Err(_) => None,
@@ -122,34 +146,54 @@ impl Path {
 
     /// Checks and handshake, when they are due.
     pub(crate) fn tick(&mut self, now: Instant, out: &mut Datagrams) {
-        if self.0.next_deadline().is_some_and(|at| at <= now) {
-            self.0.tick(now);
-            self.take_transmits(out);
+        if let Self::Negotiated(transport) = self
+            && transport.next_deadline().is_some_and(|at| at <= now)
+        {
+            transport.tick(now);
+            take_transmits(transport, out);
         }
     }
 
     /// Says good-bye.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Datagrams) {
-        self.0.close(now);
-        self.take_transmits(out);
-    }
-
-    fn take_transmits(&mut self, out: &mut Datagrams) {
-        while let Some(datagram) = self.0.poll_transmit() {
-            out.push(|buffer| {
-                buffer.extend_from_slice(&datagram);
-                Ok::<(), ()>(())
-            });
+        if let Self::Negotiated(transport) = self {
+            transport.close(now);
+            take_transmits(transport, out);
         }
     }
 
     /// Appends a sealed RTP packet; nothing before there are keys.
     pub(crate) fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut Datagrams) {
-        out.push(|buffer| self.0.seal_rtp(header, payload, buffer));
+        out.push(|buffer| match self {
+            Self::Negotiated(transport) => transport.seal_rtp(header, payload, buffer),
+            Self::Keyed(keys) => keys.1.seal_rtp(header, payload, buffer),
+        });
     }
 
     /// Appends a sealed RTCP packet; nothing before there are keys.
     pub(crate) fn seal_rtcp(&mut self, packet: &[u8], out: &mut Datagrams) {
-        out.push(|buffer| self.0.seal_rtcp(packet, buffer));
+        out.push::<SrtpError>(|buffer| match self {
+            Self::Negotiated(transport) => transport.seal_rtcp(packet, buffer),
+            Self::Keyed(keys) => keys.1.seal_rtcp(packet, buffer),
+        });
+    }
+}
+
+/// The server's half as the client transport takes it.
+pub(crate) fn server_half(remote: &ServerTransport, server: SocketAddr) -> LocalTransport {
+    LocalTransport {
+        ufrag: remote.ice.ufrag.clone(),
+        pwd: remote.ice.pwd.clone(),
+        fingerprint: remote.dtls.fingerprint.0,
+        candidates: vec![server],
+    }
+}
+
+fn take_transmits(transport: &mut ClientTransport, out: &mut Datagrams) {
+    while let Some(datagram) = transport.poll_transmit() {
+        out.push(|buffer| {
+            buffer.extend_from_slice(&datagram);
+            Ok::<(), ()>(())
+        });
     }
 }

@@ -39,6 +39,11 @@ impl BotSocket {
         Ok(Self(socket.into()))
     }
 
+    /// The address that the server sees, if nothing between changes it.
+    pub(crate) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
     /// Sends datagrams in order; gives how many the kernel took.
     pub(crate) fn send(&self, datagrams: &[Vec<u8>]) -> io::Result<usize> {
         let mut sent = 0;

@@ -16,6 +16,7 @@ pub(crate) struct Server {
     /// Link of its room.
     pub(crate) link: String,
     /// UDP port of its one worker.
+    #[allow(dead_code, reason = "not every test file looks at it")]
     pub(crate) media_port: u16,
 }
 

@@ -159,6 +159,12 @@ impl SrtpSealer {
         })
     }
 
+    /// The profile that the keys are for.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
     /// Bytes that sealing adds to an RTP packet.
     #[must_use]
     pub fn rtp_overhead(&self) -> usize {

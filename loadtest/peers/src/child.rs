@@ -1,0 +1,85 @@
+//! A server that is this program itself, told what to do by JSON lines: one order on its standard input, one answer on
+//! its standard output.
+
+use crate::server::{Server, ServerError};
+use loadtest::Usage;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    io::{self, BufRead, Write},
+    process::Stdio,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Our end.
+#[derive(Debug)]
+pub(crate) struct ChildServer {
+    server: Server,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl ChildServer {
+    /// Starts `program` with these arguments.
+    pub(crate) fn start(program: &std::path::Path, args: &[&str], core: Option<usize>) -> Result<Self, ServerError> {
+        let mut command = Command::new(program);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut server = Server::start(&mut command, core, Server::folder()?)?;
+        let pipes = (server.child().stdin.take(), server.child().stdout.take());
+        let (Some(orders), Some(answers)) = pipes else { return Err(server.silent()) };
+        Ok(Self { server, orders, answers: BufReader::new(answers).lines() })
+    }
+
+    /// Gives an order and waits for its answer.
+    pub(crate) async fn ask<T: DeserializeOwned>(&mut self, order: &impl Serialize) -> Result<T, ServerError> {
+        let mut line = serde_json::to_string(order).map_err(io::Error::from)?;
+        line.push('\n');
+        if self.orders.write_all(line.as_bytes()).await.is_err() {
+            return Err(self.server.silent());
+        }
+        match timeout(ANSWER_TIMEOUT, self.answers.next_line()).await {
+            Ok(Ok(Some(line))) => Ok(serde_json::from_str(&line).map_err(io::Error::from)?),
+            _ => Err(self.server.silent()),
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.server.usage()
+    }
+
+    pub(crate) async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+/// The child's end: orders come by a thread, so that the one that forwards never waits for them.
+pub(crate) fn orders<T: DeserializeOwned + Send + 'static>() -> mpsc::Receiver<io::Result<T>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let order = line.and_then(|line| serde_json::from_str(&line).map_err(io::Error::from));
+            if sender.send(order).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Answers the last order.
+pub(crate) fn answer(answer: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_string(answer)?;
+    line.push('\n');
+    let mut out = io::stdout().lock();
+    out.write_all(line.as_bytes())?;
+    out.flush()
+}

@@ -1,0 +1,273 @@
+//! What no forwarding server of user space can undercut: the kernel and the cipher, and nothing else.
+//!
+//! ```text
+//!   recvmmsg ─► SRTP open ─► for each subscriber: header rewritten, SRTP seal ─► sendmmsg, in runs of `segments` by GSO
+//! ```
+//! The keys are given: no ICE, no DTLS, no RTCP, no retransmission, no congestion control. Keys, AES-256-GCM and its
+//! library are those of our SFU.
+
+use crate::child;
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        ControlMessage, MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt::ReceiveTimeout,
+    },
+    sys::time::TimeVal,
+};
+use serde::{Deserialize, Serialize};
+use sfu::transport::srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer};
+use std::{
+    io::{self, IoSlice, IoSliceMut},
+    net::{SocketAddr, SocketAddrV4, UdpSocket},
+    os::fd::AsRawFd,
+    sync::mpsc,
+};
+
+/// Datagrams of one receiving system call.
+const RECEIVE_BATCH: usize = 32;
+/// Messages of one sending system call.
+const SEND_BATCH: usize = 64;
+const DATAGRAM_BYTES: usize = 2_048;
+/// Bytes of the fixed RTP header.
+const RTP_HEADER: usize = 12;
+/// Protection profile of both directions.
+pub(crate) const PROFILE: Profile = Profile::Aes256Gcm;
+/// Longest wait for a datagram: how late an order may be seen.
+const PATIENCE: TimeVal = TimeVal::new(0, 5_000);
+
+/// What to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// Packets of the publisher come under this key.
+    Publisher(Key),
+    /// One more receives them.
+    Subscriber {
+        /// Its address.
+        address: SocketAddrV4,
+        /// SSRC for it.
+        ssrc: u32,
+        /// Key for it.
+        key: Key,
+    },
+}
+
+/// An SRTP master key and its salt.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Key {
+    key: Vec<u8>,
+    salt: Vec<u8>,
+}
+
+impl Key {
+    pub(crate) fn random() -> io::Result<Self> {
+        let (mut key, mut salt) = (vec![0; PROFILE.key_len()], vec![0; PROFILE.salt_len()]);
+        for bytes in [&mut key, &mut salt] {
+            getrandom::fill(bytes).map_err(|error| io::Error::other(error.to_string()))?;
+        }
+        Ok(Self { key, salt })
+    }
+
+    pub(crate) fn opener(&self) -> Result<Box<SrtpOpener>, SrtpError> {
+        SrtpOpener::new(PROFILE, &self.key, &self.salt).map(Box::new)
+    }
+
+    pub(crate) fn sealer(&self) -> Result<Box<SrtpSealer>, SrtpError> {
+        SrtpSealer::new(PROFILE, &self.key, &self.salt).map(Box::new)
+    }
+}
+
+/// The answer to every order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+}
+
+/// Forwards until the standard input ends, in runs of at most `segments` packets; 1 does without GSO.
+///
+/// # Errors
+/// A socket's, or an order that is none.
+pub fn run(segments: usize) -> io::Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
+    let answer = Listening { address: socket.local_addr()? };
+    let orders = child::orders::<Order>();
+    let mut floor = Floor {
+        socket,
+        segments: segments.clamp(1, 64),
+        publisher: None,
+        subscribers: Vec::new(),
+        headers: MultiHeaders::preallocate(SEND_BATCH, (segments > 1).then(|| nix::cmsg_space!(u16))),
+        sealed: Vec::new(),
+        runs: Vec::new(),
+    };
+    let mut buffers = vec![[0; DATAGRAM_BYTES]; RECEIVE_BATCH];
+    let mut lengths = Vec::with_capacity(RECEIVE_BATCH);
+    loop {
+        loop {
+            match orders.try_recv() {
+                Ok(order) => {
+                    floor.obey(order?)?;
+                    child::answer(&answer)?;
+                }
+                Err(mpsc::TryRecvError::Empty) => break,
+                Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
+            }
+        }
+        receive(&floor.socket, &mut buffers, &mut lengths)?;
+        let datagrams = buffers.iter_mut().zip(&lengths).filter_map(|(buffer, length)| buffer.get_mut(..*length));
+        floor.forward(datagrams)?;
+    }
+}
+
+/// Receives what waits, or waits for it a moment.
+fn receive(socket: &UdpSocket, buffers: &mut [[u8; DATAGRAM_BYTES]], lengths: &mut Vec<usize>) -> io::Result<()> {
+    lengths.clear();
+    let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+    let mut headers = MultiHeaders::<SockaddrIn>::preallocate(RECEIVE_BATCH, None);
+    // Blocks for the first datagram, and takes what else has come.
+    match recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None) {
+        Ok(received) => lengths.extend(received.map(|message| message.bytes)),
+        Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+struct Subscriber {
+    address: SockaddrIn,
+    ssrc: u32,
+    sealer: Box<SrtpSealer>,
+}
+
+/// Packets of one length to one destination, one after the other in the sealed bytes.
+struct Run {
+    to: SockaddrIn,
+    start: usize,
+    end: usize,
+    segment: usize,
+}
+
+struct Floor {
+    socket: UdpSocket,
+    segments: usize,
+    publisher: Option<Box<SrtpOpener>>,
+    subscribers: Vec<Subscriber>,
+    headers: MultiHeaders<SockaddrIn>,
+    sealed: Vec<u8>,
+    runs: Vec<Run>,
+}
+
+impl Floor {
+    fn obey(&mut self, order: Order) -> io::Result<()> {
+        match order {
+            Order::Publisher(key) => self.publisher = Some(key.opener().map_err(io::Error::other)?),
+            Order::Subscriber { address, ssrc, key } => {
+                let sealer = key.sealer().map_err(io::Error::other)?;
+                self.subscribers.push(Subscriber { address: address.into(), ssrc, sealer });
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens what came, and sends it to everybody.
+    fn forward<'a>(&mut self, datagrams: impl Iterator<Item = &'a mut [u8]>) -> io::Result<()> {
+        let Some(opener) = &mut self.publisher else { return Ok(()) };
+        // What does not authenticate goes nowhere.
+        let packets: Vec<&[u8]> = datagrams
+            .filter_map(|datagram| opener.open_rtp(datagram).ok().map(|packet| &*packet))
+            .filter(|packet| packet.len() > RTP_HEADER)
+            .collect();
+        if packets.is_empty() {
+            return Ok(());
+        }
+        self.sealed.clear();
+        self.runs.clear();
+        for subscriber in &mut self.subscribers {
+            for packets in packets.chunks(self.segments) {
+                let mut segment = 0;
+                let mut start = self.sealed.len();
+                for packet in packets {
+                    let before = self.sealed.len();
+                    if subscriber.seal(packet, &mut self.sealed).is_none() {
+                        continue;
+                    }
+                    let length = self.sealed.len() - before;
+                    // Only the last packet of a run may be shorter: another length begins a run.
+                    if length != segment && before > start {
+                        self.runs.push(Run { to: subscriber.address, start, end: before, segment });
+                        start = before;
+                    }
+                    segment = length;
+                }
+                if self.sealed.len() > start {
+                    self.runs.push(Run { to: subscriber.address, start, end: self.sealed.len(), segment });
+                }
+            }
+        }
+        self.send()
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        // The library has one control message for all of a call.
+        let same_length = |a: &Run, b: &Run| self.segments == 1 || a.segment == b.segment;
+        for runs in self.runs.chunk_by(same_length).flat_map(|runs| runs.chunks(SEND_BATCH)) {
+            let segment = runs.first().and_then(|run| u16::try_from(run.segment).ok()).unwrap_or_default();
+            let mut rest = runs;
+            while !rest.is_empty() {
+                let bytes = |run: &Run| self.sealed.get(run.start..run.end).unwrap_or_default();
+                let slices: Vec<_> = rest.iter().map(|run| [IoSlice::new(bytes(run))]).collect();
+                let addresses: Vec<_> = rest.iter().map(|run| Some(run.to)).collect();
+                let gso = [ControlMessage::UdpGsoSegments(&segment)];
+                let control = if self.segments > 1 { &gso[..] } else { &[] };
+                let fd = self.socket.as_raw_fd();
+                let sent = match sendmmsg(fd, &mut self.headers, &slices, &addresses, control, MsgFlags::empty()) {
+                    Ok(sent) => sent.count().max(1),
+                    Err(Errno::EINTR) => 0,
+                    // A receiver that has gone: its packet is lost, and the others' are not.
+                    Err(Errno::ECONNREFUSED | Errno::ENOBUFS) => 1,
+                    Err(error) => return Err(error.into()),
+                };
+                rest = rest.get(sent..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Subscriber {
+    /// Appends the packet as this one gets it.
+    fn seal(&mut self, packet: &[u8], sealed: &mut Vec<u8>) -> Option<()> {
+        let mut header = *packet.first_chunk::<RTP_HEADER>()?;
+        // No extensions are passed on; the publisher of this load has none that matter.
+        let payload = payload(packet)?;
+        header[0] = 0x80;
+        header[8..].copy_from_slice(&self.ssrc.to_be_bytes());
+        self.sealer.seal_rtp(&header, payload, sealed).ok()
+    }
+}
+
+/// What follows the header and its extensions (RFC 3550 section 5.1).
+fn payload(packet: &[u8]) -> Option<&[u8]> {
+    let first = *packet.first()?;
+    let mut at = RTP_HEADER + 4 * usize::from(first & 0x0f);
+    if first & 0x10 != 0 {
+        let words = packet.get(at + 2..at + 4)?.first_chunk::<2>()?;
+        at += 4 + 4 * usize::from(u16::from_be_bytes(*words));
+    }
+    packet.get(at..)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_are_left_behind() {
+        let plain = [&[0x80, 96][..], &[0; 10], b"media"].concat();
+        assert_eq!(payload(&plain).unwrap(), b"media");
+        let extended = [&[0x90, 96][..], &[0; 10], &[0xbe, 0xde, 0, 1, 0x31, 7, 7, 0], b"media"].concat();
+        assert_eq!(payload(&extended).unwrap(), b"media");
+        assert_eq!(payload(&extended[..15]), None);
+    }
+}

@@ -1,0 +1,31 @@
+//! The same load through other forwarding servers on the same machine, in alternating runs: `make peers`.
+//!
+//! ```text
+//!   compare ──► peer (tacet, str0m, floor, Janus, LiveKit) ── signaling ──► the server's process, on a core of its own
+//!      │                   │ Route, SSRCs                                        ▲ │
+//!      ▼                   ▼                                                     │ ▼
+//!   report            loadtest::fanout: one publisher, N receivers, on the other core
+//! ```
+//! A developer's tool: not part of the `tacet` binary. Bots, threads, load and measurement are one and the same for all;
+//! only the signaling differs. What that favours is told in `docs/benchmarks.md`.
+
+mod child;
+mod compare;
+pub mod floor;
+mod json_socket;
+mod limit;
+mod machine;
+mod measure;
+mod peer;
+pub mod pin;
+mod report;
+mod sdp;
+mod server;
+pub mod str0m_sfu;
+
+pub use compare::{Load, Plan, compare};
+pub use limit::{Limit, find_limits, limits_table};
+pub use machine::Machine;
+pub use measure::{Run, Times, run};
+pub use peer::{PeerError, PeerName, Setup};
+pub use report::{Comparison, Row};

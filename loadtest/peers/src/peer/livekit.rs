@@ -1,0 +1,255 @@
+//! LiveKit, by its signaling over a WebSocket: texts in the JSON form of its protocol buffers.
+//!
+//! Of its two ways this takes the newer: one transport for each participant, offered by the client. The other wants a
+//! data channel before it forwards anything. As installed, but for what a loopback run needs: ICE-lite and one UDP port
+//! on loopback, warnings alone in the log.
+
+use super::{Peer, PeerError, Setup, accepted_stream, credentials, route, ssrcs};
+use crate::{
+    json_socket::JsonSocket,
+    sdp::{self, Local, Remote, Sending},
+    server::{Server, free_port},
+};
+use aws_lc_rs::hmac;
+use data_encoding::{BASE64URL, BASE64URL_NOPAD};
+use loadtest::{
+    Usage,
+    fanout::{Connecting, Fanout, ReceivedStream},
+};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
+use tokio::{process::Command, time::timeout};
+
+const KEY: &str = "load";
+const ROOM: &str = "load";
+/// How long a token is valid.
+const TOKEN_SECONDS: u64 = 3_600;
+/// How long the server may take to ask for a section for a stream that it has.
+const SECTION_WAIT: Duration = Duration::from_secs(2);
+/// Offers until the stream must be in the answer.
+const OFFERS: usize = 4;
+
+/// A running LiveKit server.
+#[derive(Debug)]
+pub(crate) struct LiveKit {
+    server: Server,
+    port: u16,
+    secret: String,
+    subscribers: u32,
+    /// Whose connection ends leaves the room.
+    sockets: Vec<JsonSocket>,
+}
+
+fn write_settings(path: &Path, port: u16, udp_port: u16, tcp_port: u16, secret: &str) -> std::io::Result<()> {
+    let settings = json!({
+        "port": port,
+        "bind_addresses": ["127.0.0.1"],
+        "keys": {KEY: secret},
+        "logging": {"level": "warn"},
+        "rtc": {
+            "udp_port": udp_port,
+            "tcp_port": tcp_port,
+            "node_ip": "127.0.0.1",
+            "use_external_ip": false,
+            "use_ice_lite": true,
+            "enable_loopback_candidate": true,
+            "interfaces": {"includes": ["lo"]},
+        },
+    });
+    // YAML contains JSON.
+    fs::write(path, settings.to_string())
+}
+
+/// A JSON web token, signed with HMAC-SHA256 (RFC 7519).
+fn token(secret: &str, identity: &str, now: u64) -> String {
+    let grants = json!({"roomJoin": true, "room": ROOM, "canPublish": true, "canSubscribe": true});
+    let claims = json!({"iss": KEY, "sub": identity, "nbf": now - 60, "exp": now + TOKEN_SECONDS, "video": grants});
+    let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+    let signed = format!("{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(&claims));
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
+    format!("{signed}.{}", BASE64URL_NOPAD.encode(tag.as_ref()))
+}
+
+/// `WrappedJoinRequest { join_request: JoinRequest { client_info: { sdk: RUST, protocol: 16 }, connection_settings: {
+/// auto_subscribe } } }` in the binary form of protocol buffers: the one message that has no JSON form.
+fn join_request(subscribes: bool) -> String {
+    let client_info = [0x08, 8, 0x18, 16];
+    let settings = [0x08, u8::from(subscribes)];
+    let request = [&[0x0a, 4][..], &client_info, &[0x12, 2], &settings].concat();
+    BASE64URL.encode(&[&[0x12, request.len() as u8][..], &request].concat())
+}
+
+/// Collects an answer and the addresses that come beside it.
+#[derive(Default)]
+struct Answer {
+    sdp: Option<Remote>,
+    candidates: Vec<SocketAddr>,
+}
+
+impl Answer {
+    /// Takes a message; true once there are both.
+    fn take(&mut self, message: &Value) -> Result<bool, PeerError> {
+        if let Some(reason) = message["leave"]["reason"].as_str() {
+            return Err(PeerError::Answer(format!("the server ends the session: {reason}")));
+        }
+        if let Some(sdp) = message["answer"]["sdp"].as_str() {
+            let remote = sdp::parse(sdp)?;
+            self.candidates.extend(&remote.candidates);
+            self.sdp = Some(remote);
+        }
+        if let Some(candidate) = message["trickle"]["candidateInit"].as_str() {
+            let init: Value = serde_json::from_str(candidate).unwrap_or_default();
+            self.candidates.extend(init["candidate"].as_str().and_then(sdp::candidate));
+        }
+        Ok(self.sdp.is_some() && !self.candidates.is_empty())
+    }
+}
+
+/// Offers, and gives what the server answers.
+async fn negotiate(socket: &mut JsonSocket, offer: String) -> Result<(Remote, Vec<SocketAddr>), PeerError> {
+    socket.send(&json!({"offer": {"type": "offer", "sdp": offer}})).await?;
+    let mut answer = Answer::default();
+    socket
+        .wait_for(|message| match answer.take(message) {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
+        })
+        .await??;
+    let Answer { sdp: Some(sdp), candidates } = answer else {
+        return Err(PeerError::Answer("no description".to_owned()));
+    };
+    Ok((sdp, candidates))
+}
+
+impl LiveKit {
+    async fn join(&self, identity: &str, subscribes: bool) -> Result<JsonSocket, PeerError> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let token = token(&self.secret, identity, now);
+        let request = join_request(subscribes);
+        let url = format!("ws://127.0.0.1:{}/rtc/v1?access_token={token}&join_request={request}", self.port);
+        let mut socket = JsonSocket::connect(&url, None).await?;
+        // The server answers in the form of the first message.
+        socket.send(&json!({"ping": "1"})).await?;
+        Ok(socket)
+    }
+}
+
+impl Peer for LiveKit {
+    async fn start(setup: &Setup) -> Result<Self, PeerError> {
+        let (folder, port, tcp_port) = (Server::folder()?, free_port().await?, free_port().await?);
+        let udp_port = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
+        let secret = credentials()?.pwd.repeat(2);
+        let settings = folder.path().join("livekit.yaml");
+        write_settings(&settings, port, udp_port, tcp_port, &secret)?;
+        let mut command = Command::new(&setup.livekit);
+        command.arg("--config").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut server = Server::start(&mut command, setup.server_core(), folder)?;
+        server.listens(port).await?;
+        Ok(Self { server, port, secret, subscribers: 0, sockets: Vec::new() })
+    }
+
+    async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError> {
+        let mut socket = self.join("publisher", false).await?;
+        let layer = json!({"quality": "HIGH", "width": 1280, "height": 720, "bitrate": 5_000_000});
+        let track = json!({
+            "cid": "camera", "name": "camera", "type": "VIDEO", "source": "CAMERA", "width": 1280, "height": 720,
+            "layers": [layer], "encryption": "CUSTOM",
+        });
+        socket.send(&json!({"addTrack": track})).await?;
+        socket.wait_for(|message| message.get("trackPublished").map(|_| ())).await?;
+        let (credentials, (ssrc, rtx)) = (credentials()?, ssrcs(0));
+        let fingerprint = fanout.fingerprint();
+        let local =
+            Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address: None };
+        let offer = sdp::offer(&local, Some(&Sending { ssrc, rtx, track: "camera" }));
+        let (answer, candidates) = negotiate(&mut socket, offer).await?;
+        let stream = accepted_stream(&answer, (ssrc, rtx))?;
+        let connecting = fanout.publish(route(credentials, &answer, &candidates), stream).await?;
+        self.sockets.push(socket);
+        Ok(connecting)
+    }
+
+    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
+        self.subscribers += 1;
+        let mut socket = self.join(&format!("subscriber {}", self.subscribers), true).await?;
+        let credentials = credentials()?;
+        let fingerprint = fanout.fingerprint();
+        let local =
+            Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address: None };
+        for _ in 0..OFFERS {
+            // The server asks for a section once it has a stream for this participant; it may have asked before.
+            let asked = |message: &Value| message.get("mediaSectionsRequirement").map(|_| ());
+            let _ = timeout(SECTION_WAIT, socket.wait_for(asked)).await;
+            let (answer, candidates) = negotiate(&mut socket, sdp::offer(&local, None)).await?;
+            let video = answer.sections.iter().find(|section| section.is_video() && section.accepted);
+            let Some((video, ssrc)) = video.and_then(|video| Some((video, video.ssrc?))) else { continue };
+            let streams = [ReceivedStream { ssrc, rtx: video.rtx_ssrc }];
+            let transport_cc = video.transport_cc;
+            let route = route(credentials.clone(), &answer, &candidates);
+            let connecting = fanout.receive(route, &streams, transport_cc).await?;
+            self.sockets.push(socket);
+            return Ok(connecting);
+        }
+        Err(PeerError::Answer("no answer has the stream".to_owned()))
+    }
+
+    fn usage(&self) -> Usage {
+        self.server.usage()
+    }
+
+    async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_signed_over_its_two_parts() {
+        let token = token("secret", "publisher", 1_000_000);
+        let (signed, tag) = token.rsplit_once('.').unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
+        hmac::verify(&key, signed.as_bytes(), &BASE64URL_NOPAD.decode(tag.as_bytes()).unwrap()).unwrap();
+        let claims = BASE64URL_NOPAD.decode(signed.split_once('.').unwrap().1.as_bytes()).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!((claims["sub"].as_str(), claims["exp"].as_u64()), (Some("publisher"), Some(1_003_600)));
+        assert_eq!(claims["video"]["roomJoin"], true);
+    }
+
+    #[test]
+    fn an_answer_is_whole_once_an_address_came_in_whatever_order() {
+        let sdp = "a=ice-ufrag:u\r\na=ice-pwd:p\r\na=fingerprint:sha-256 ".to_owned() + &["AB"; 32].join(":");
+        let description = json!({"answer": {"type": "answer", "sdp": sdp}});
+        let init = json!({"candidate": "candidate:1 1 udp 1 127.0.0.1 7882 typ host", "sdpMLineIndex": 0});
+        let trickle = json!({"trickle": {"candidateInit": init.to_string(), "target": "PUBLISHER"}});
+        for messages in [[&description, &trickle], [&trickle, &description]] {
+            let mut answer = Answer::default();
+            assert!(!answer.take(&json!({"update": {}})).unwrap());
+            assert!(!answer.take(messages[0]).unwrap());
+            assert!(answer.take(messages[1]).unwrap());
+            assert_eq!(answer.candidates, [SocketAddr::from(([127, 0, 0, 1], 7_882))]);
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_ended_says_why() {
+        let leave = json!({"leave": {"reason": "DUPLICATE_IDENTITY"}});
+        assert!(Answer::default().take(&leave).unwrap_err().to_string().contains("DUPLICATE_IDENTITY"));
+    }
+
+    #[test]
+    fn the_join_request_is_the_bytes_that_the_protocol_wants() {
+        let bytes = BASE64URL.decode(join_request(true).as_bytes()).unwrap();
+        assert_eq!(bytes, [0x12, 10, 0x0a, 4, 0x08, 8, 0x18, 16, 0x12, 2, 0x08, 1]);
+    }
+}

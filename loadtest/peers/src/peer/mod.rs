@@ -1,0 +1,174 @@
+//! The servers that are compared, each behind the same few steps.
+
+mod floor;
+mod janus;
+mod livekit;
+mod str0m;
+mod tacet;
+
+use crate::{
+    child,
+    json_socket::SocketError,
+    pin::Cores,
+    sdp::{self, Remote, SdpError},
+    server::ServerError,
+};
+use loadtest::{
+    Usage,
+    fanout::{Connecting, Fanout, FanoutError, PublishedStream, Route},
+};
+use serde::{Deserialize, Serialize};
+use sfu::{
+    event::LocalTransport,
+    transport::{Credentials, srtp::SrtpError},
+};
+use std::{net::SocketAddr, path::PathBuf};
+use tacet_native::call::CallError;
+
+pub(crate) use self::{floor::Floor, janus::Janus, livekit::LiveKit, str0m::Str0m, tacet::Tacet};
+
+/// A server to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerName {
+    /// The kernel and the cipher, packet by packet.
+    Floor,
+    /// The same with runs of four packets.
+    FloorGso4,
+    /// Of eight.
+    FloorGso8,
+    /// Of sixteen.
+    FloorGso16,
+    /// This project.
+    Tacet,
+    /// A plain SFU on the crate of that name.
+    Str0m,
+    /// Debian's package.
+    Janus,
+    /// Janus with two event loops for all sessions, instead of a thread for each.
+    JanusLoops,
+    /// The Go server.
+    Livekit,
+}
+
+impl PeerName {
+    /// Whether single packets leave it nothing to show.
+    pub(crate) fn wants_bursts(self) -> bool {
+        matches!(self, Self::FloorGso4 | Self::FloorGso8 | Self::FloorGso16)
+    }
+}
+
+/// Where the programs are, and on which cores they run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// This program: some peers are subcommands of it.
+    pub own: PathBuf,
+    /// The release binary of this project.
+    pub tacet: PathBuf,
+    /// Janus.
+    pub janus: PathBuf,
+    /// LiveKit.
+    pub livekit: PathBuf,
+    /// `None`: nothing is pinned.
+    pub cores: Option<Cores>,
+    /// Most subscribers of a run.
+    pub subscribers: usize,
+}
+
+impl Setup {
+    fn server_core(&self) -> Option<usize> {
+        self.cores.map(|cores| cores.server)
+    }
+}
+
+/// Why a peer was not measured.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// Its program.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Our bots, or their media paths.
+    #[error(transparent)]
+    Fanout(#[from] FanoutError),
+    /// Its signaling.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// Its descriptions.
+    #[error(transparent)]
+    Sdp(#[from] SdpError),
+    /// Our own signaling.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// A key.
+    #[error(transparent)]
+    Srtp(#[from] SrtpError),
+    /// It answered what its adapter does not understand.
+    #[error("unexpected answer: {0}")]
+    Answer(String),
+    /// A folder or file.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The random generator failed.
+    #[error("the random generator failed")]
+    Random,
+    /// Nothing came through.
+    #[error("no packet was delivered")]
+    NothingDelivered,
+}
+
+/// A server that runs and lets bots in.
+pub(crate) trait Peer: Sized {
+    /// Starts it.
+    async fn start(setup: &Setup) -> Result<Self, PeerError>;
+
+    /// Lets the publisher in.
+    async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError>;
+
+    /// Lets a subscriber in; the publisher is connected, and sends.
+    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError>;
+
+    /// What all threads of the server have used so far.
+    fn usage(&self) -> Usage;
+
+    /// Ends it.
+    async fn stop(self);
+}
+
+fn credentials() -> Result<Credentials, PeerError> {
+    Credentials::random().ok_or(PeerError::Random)
+}
+
+/// Two SSRCs, of media and of retransmissions, that no other bot of this run has.
+fn ssrcs(bot: u32) -> (u32, u32) {
+    (0x0010_0001 + 2 * bot, 0x0010_0002 + 2 * bot)
+}
+
+/// The way to a server that has described its half.
+fn route(local: Credentials, remote: &Remote, candidates: &[SocketAddr]) -> Route {
+    let server = LocalTransport {
+        ufrag: remote.ufrag.clone(),
+        pwd: remote.pwd.clone(),
+        fingerprint: remote.fingerprint,
+        // Bots and servers share one machine and one version.
+        candidates: candidates.iter().copied().filter(SocketAddr::is_ipv4).collect(),
+    };
+    Route::Negotiated { local, server }
+}
+
+/// The publisher's stream as the answer to its offer accepts it.
+fn accepted_stream(answer: &Remote, (ssrc, rtx): (u32, u32)) -> Result<PublishedStream, PeerError> {
+    let section = answer.sections.first().filter(|section| section.accepted);
+    let section = section.ok_or_else(|| PeerError::Answer("the video is refused".to_owned()))?;
+    Ok(PublishedStream {
+        ssrc,
+        rtx,
+        payload_type: section.vp8.unwrap_or(sdp::VP8),
+        rtx_payload_type: section.rtx.unwrap_or(sdp::RTX),
+        transport_cc: section.transport_cc,
+    })
+}
+
+/// A peer that is a subcommand of this program.
+fn start_own(setup: &Setup, args: &[&str]) -> Result<child::ChildServer, ServerError> {
+    child::ChildServer::start(&setup.own, args, setup.server_core())
+}

@@ -1,0 +1,173 @@
+//! The result of a comparison: every run in JSON, medians and spread in a table.
+
+use crate::{compare::Load, machine::Machine, measure::Run, peer::PeerName};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// All runs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Where.
+    pub machine: Machine,
+    /// By load, subscribers and peer.
+    pub rows: Vec<Row>,
+}
+
+/// The runs of one peer under one load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Row {
+    /// Who.
+    pub peer: PeerName,
+    /// Under which load.
+    pub load: Load,
+    /// With how many subscribers.
+    pub subscribers: usize,
+    /// Those that gave a result.
+    pub runs: Vec<Run>,
+    /// Why there is none, or why a run has failed.
+    pub missing: Option<String>,
+}
+
+impl Row {
+    pub(crate) fn new(peer: PeerName, load: Load, subscribers: usize) -> Self {
+        Self { peer, load, subscribers, runs: Vec::new(), missing: None }
+    }
+
+    /// The generator, not the server, may have set the figures of a run.
+    fn generator_was_short(&self) -> bool {
+        self.runs.iter().any(|run| {
+            let seen = &run.seen;
+            seen.generator_busy > 0.9 || seen.receive_drops > 0 || seen.unsent > 0
+        })
+    }
+
+    /// Lowest, median and highest of the runs; `None` without a run.
+    fn spread(&self, figure: impl Fn(&Run) -> f64) -> Option<[f64; 3]> {
+        let mut values: Vec<_> = self.runs.iter().map(figure).collect();
+        values.sort_by(f64::total_cmp);
+        let (lowest, highest) = (*values.first()?, *values.last()?);
+        let half = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            *values.get(half)?
+        } else {
+            f64::midpoint(*values.get(half.checked_sub(1)?)?, *values.get(half)?)
+        };
+        Some([lowest, median, highest])
+    }
+}
+
+impl PeerName {
+    /// As the table calls it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Floor => "kernel + cipher, sendmmsg",
+            Self::FloorGso4 => "kernel + cipher, GSO 4",
+            Self::FloorGso8 => "kernel + cipher, GSO 8",
+            Self::FloorGso16 => "kernel + cipher, GSO 16",
+            Self::Tacet => "**tacet**",
+            Self::Str0m => "plain SFU on str0m",
+            Self::Janus => "Janus",
+            Self::JanusLoops => "Janus, 2 event loops",
+            Self::Livekit => "LiveKit",
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.machine)?;
+        let mut head = None;
+        for row in &self.rows {
+            if head != Some((row.load, row.subscribers)) {
+                head = Some((row.load, row.subscribers));
+                writeln!(f, "\n### One publisher to {}: {}\n", row.subscribers, row.load.title())?;
+                writeln!(
+                    f,
+                    "| server | CPU s per million (lowest–highest) | p50 µs | p99 µs | lost | kB per subscriber | busy | runs |"
+                )?;
+                writeln!(f, "|---|---|---|---|---|---|---|---|")?;
+            }
+            writeln!(f, "{row}")?;
+        }
+        if self.rows.iter().any(Row::generator_was_short) {
+            writeln!(f, "\n† In a run of this row the load itself was short of time, or its sockets dropped packets.")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some([lowest, cpu, highest]) = self.spread(|run| run.cpu_s_per_million) else {
+            let reason = self.missing.as_deref().unwrap_or("not run").replace(['|', '\n'], " ");
+            return write!(f, "| {} | missing: {reason} | | | | | | 0 |", self.peer.title());
+        };
+        let median = |figure: fn(&Run) -> f64| self.spread(figure).map_or(0.0, |[_, median, _]| median);
+        let mark = if self.generator_was_short() { " †" } else { "" };
+        let failed = if self.missing.is_some() { ", others failed" } else { "" };
+        write!(
+            f,
+            "| {}{mark} | {cpu:.2} ({lowest:.2}–{highest:.2}) | {:.0} | {:.0} | {} | {:.0} | {:.0} % | {}{failed} |",
+            self.peer.title(),
+            median(|run| run.seen.p50_us as f64),
+            median(|run| run.seen.p99_us as f64),
+            loss(median(|run| run.seen.loss())),
+            median(|run| run.rss_bytes_per_subscriber as f64 / 1e3),
+            median(|run| run.server_busy * 100.0),
+            self.runs.len(),
+        )
+    }
+}
+
+fn loss(part: f64) -> String {
+    if part == 0.0 { "0".to_owned() } else { format!("{:.3} %", part * 100.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::tests::seen;
+
+    fn run(cpu_s_per_million: f64, delivered: u64) -> Run {
+        Run {
+            cpu_s_per_million,
+            server_busy: 0.5,
+            server_waited: 0.0,
+            rss_bytes_per_subscriber: 64_000,
+            seen: seen(1_000, delivered),
+        }
+    }
+
+    fn row(runs: Vec<Run>, missing: Option<&str>) -> Row {
+        Row { runs, missing: missing.map(str::to_owned), ..Row::new(PeerName::Janus, Load::Singles, 25) }
+    }
+
+    #[test]
+    fn a_row_shows_medians_and_the_spread() {
+        let row = row(vec![run(9.0, 1_000), run(7.0, 999), run(8.0, 900)], None);
+        assert_eq!(row.to_string(), "| Janus | 8.00 (7.00–9.00) | 100 | 200 | 0.100 % | 64 | 50 % | 3 |");
+    }
+
+    #[test]
+    fn an_even_number_of_runs_has_its_median_between_two() {
+        let row = row(vec![run(4.0, 1_000), run(1.0, 1_000), run(2.0, 1_000), run(3.0, 1_000)], None);
+        assert_eq!(row.spread(|run| run.cpu_s_per_million), Some([1.0, 2.5, 4.0]));
+    }
+
+    #[test]
+    fn who_is_missing_is_in_the_table_with_the_reason() {
+        let text = row(Vec::new(), Some("janus does not start: no such\nfile | folder")).to_string();
+        assert_eq!(text, "| Janus | missing: janus does not start: no such file   folder | | | | | | 0 |");
+        let partly = row(vec![run(1.0, 1_000)], Some("it crashed")).to_string();
+        assert!(partly.ends_with("| 1, others failed |"), "{partly}");
+    }
+
+    #[test]
+    fn a_short_generator_marks_its_row_and_is_explained() {
+        let mut short = run(1.0, 1_000);
+        short.seen.receive_drops = 1;
+        let machine = Machine { cpu: "a".to_owned(), cores: 2, kernel: "6".to_owned(), versions: Vec::new(), at: 0 };
+        let text = Comparison { machine, rows: vec![row(vec![short], None)] }.to_string();
+        assert!(text.contains("| Janus † |") && text.contains("\n† "), "{text}");
+    }
+}
