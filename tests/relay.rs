@@ -1,9 +1,12 @@
 //! `tacet relay` as its users meet it: started, told what to do, stopped; between datagrams of two sockets, and between a
 //! load test's bots and their server.
 
-#![cfg(feature = "load")]
+#![cfg(all(feature = "serve", feature = "load"))]
 #![allow(clippy::unwrap_used)]
 
+mod running;
+
+use running::Server;
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Lines, Write},
@@ -115,4 +118,22 @@ fn what_it_cannot_do_is_an_error_that_says_why() {
     let taken = socket();
     let error = refused(&["--listen", &taken.local_addr().unwrap().to_string(), "--to", "127.0.0.1:9"]);
     assert!(error.contains("cannot listen"), "{error}");
+}
+
+#[test]
+fn bots_in_a_call_through_bursts_of_loss_miss_no_frame() {
+    let (server, relay) = Server::start_behind("loss=5%,burst=3,delay=5ms,jitter=2ms", 5, &[]);
+    let call = ["load", "--server", &server.link, "--publishers", "1", "--subscribers", "2", "--canaries", "1"];
+    let run = ["--pps", "200", "--warmup", "0.5", "--seconds", "3", "--json"];
+    let output = Command::new(TACET).args(call).args(run).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let count = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("no {name}: {report}"));
+
+    let stats = relay.stats();
+    assert!(stats.up.lost > 10 && stats.down.lost > 30, "{stats}");
+    assert_eq!(stats.clients, 4, "one address for each bot");
+    // The last ones may be under way still, and a busy machine is late with its questions.
+    assert!(count("delivered") * 100 >= count("expected") * 97, "{stats}\n{report}");
+    assert_eq!(count("undecryptable"), 0);
 }
