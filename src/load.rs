@@ -1,9 +1,18 @@
 //! `tacet load`: bots against a server, and what they measured.
 
+mod bar;
+mod limit;
+mod output;
+mod repeat;
+
 use crate::pin::pin;
 use anyhow::{Context, bail};
+use bar::Bar;
 use clap::Args;
+use limit::LimitFlags;
 use loadtest::{Options, RoomLink, Server, Trust};
+use output::{Findings, OutputFlags};
+use repeat::RepeatFlags;
 use std::{path::PathBuf, time::Duration};
 
 /// Puts load on a call server and measures latency, loss and CPU
@@ -54,9 +63,12 @@ pub(crate) struct Load {
     /// Bots on the independent stack [default: 2, without subscribers to compare them with 0]
     #[arg(long, value_name = "N")]
     canaries: Option<usize>,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    repeat: RepeatFlags,
+    #[command(flatten)]
+    limit: LimitFlags,
+    #[command(flatten)]
+    output: OutputFlags,
 }
 
 fn seconds(name: &str, value: f64) -> anyhow::Result<Duration> {
@@ -64,8 +76,8 @@ fn seconds(name: &str, value: f64) -> anyhow::Result<Duration> {
 }
 
 impl Load {
-    fn options(self) -> anyhow::Result<Options> {
-        let server = match self.server {
+    fn options(&self) -> anyhow::Result<Options> {
+        let server = match &self.server {
             Some(link) => Server::Running {
                 link: link.parse::<RoomLink>().context("--server is not a room link")?,
                 trust: self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned),
@@ -91,22 +103,30 @@ impl Load {
     /// # Errors
     /// When there is no result, or when no frame was delivered at all.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let json = self.json;
         let options = self.options()?;
+        self.output.check()?;
         // Media has threads of its own; signaling and canaries are content with two.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let report = runtime.block_on(loadtest::run(&options, &loadtest::Silent))?;
-        #[allow(clippy::print_stdout, reason = "the result is this command's output")]
-        if json {
-            println!("{}", serde_json::to_string(&report)?);
+        let bar = Bar::new(self.output.quiet);
+        let mut findings = Findings::default();
+        if self.limit.find_limit {
+            findings.limit = Some(runtime.block_on(self.limit.search(&options, &bar)));
         } else {
-            print!("{report}");
+            findings.loads = runtime.block_on(self.repeat.run(&options, &bar))?;
         }
-        if !report.delivered_anything() {
+        bar.end();
+        self.output.write(&findings)?;
+        let mut runs = findings.loads.iter().flat_map(|load| load.runs());
+        if !findings.loads.is_empty() && !runs.any(loadtest::Report::delivered_anything) {
             bail!("no frame was delivered");
         }
         Ok(())
     }
+}
+
+/// The same load with more or fewer receivers.
+fn with_size(options: &Options, size: usize) -> Options {
+    Options { subscribers: size, ..options.clone() }
 }
 
 fn own_program() -> anyhow::Result<PathBuf> {

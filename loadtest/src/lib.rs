@@ -21,6 +21,7 @@ pub mod fanout;
 pub mod figure;
 mod frame;
 pub mod html;
+pub mod json;
 mod latencies;
 mod light;
 pub mod limit;
