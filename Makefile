@@ -82,6 +82,7 @@ test: test-rust simulate test-c test-fuzz test-python test-web test-browsers ## 
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
+	$(call install,vpxenc,vpx-tools)
 	cargo test --locked --workspace
 
 PYTHON := $(TARGET)/python/bin/python -B
@@ -158,14 +159,17 @@ bench: ## Run the benchmarks.
 LIVEKIT_VERSION := 1.9.11
 PEERS_ARGS ?= compare --json $(TARGET)/peers/comparison.json
 
+# In a network namespace of its own: Janus serves no loopback address, and nothing leaves it.
 .PHONY: peers
 peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m, and the kernel; PEERS_ARGS=limit for the most each carries.
 	cargo build --locked --release --package tacet-peers
-	$(TARGET)/release/tacet-peers $(PEERS_ARGS)
+	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers $(PEERS_ARGS)
 
 # Whoever cannot be had is missing in the table, with the reason.
 .PHONY: setup-peers
 setup-peers:
+	$(call install,ip,iproute2)
+	$(call install,unshare,util-linux)
 	@mkdir -p $(TARGET)/peers
 	@command -v janus >/dev/null || ! command -v apt-get >/dev/null || $(MAKE) --no-print-directory setup-janus || true
 	@test -x $(TARGET)/peers/livekit-server || ! command -v go >/dev/null || { \

@@ -40,7 +40,7 @@ enum Command {
     #[cfg(feature = "serve")]
     Room(room::Room),
     #[cfg(feature = "load")]
-    Load(load::Load),
+    Load(Box<load::Load>),
     #[cfg(feature = "load")]
     Relay(Box<relay::Relay>),
 }

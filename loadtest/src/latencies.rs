@@ -91,7 +91,7 @@ mod tests {
         let mut latencies = Latencies::new();
         (1..=100_000).for_each(|us| latencies.record(us));
         let cdf = latencies.cdf(200);
-        assert!((150..=260).contains(&cdf.len()), "{}", cdf.len());
+        assert!((100..=260).contains(&cdf.len()), "{}", cdf.len());
         let tail = cdf.iter().filter(|(_, share)| *share > 0.9).count();
         assert!(tail * 3 >= cdf.len(), "{tail} of {}", cdf.len());
         let at_half = cdf.iter().find(|(_, share)| *share >= 0.5).unwrap();

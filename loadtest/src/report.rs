@@ -323,8 +323,10 @@ impl GeneratorReport {
     const LAG_US: u64 = 1_000;
     /// Share of a core from which a bot thread delays what it measures.
     const BUSY: f64 = 0.85;
-    /// Share of the time from which waiting for a core shows in the server's latencies.
+    /// Share of the time from which waiting for a core shows in latencies.
     const WAITED: f64 = 0.02;
+    /// Share of CPU time from which a host that gives it to others shows.
+    const STOLEN: f64 = 0.02;
 
     /// Draws conclusions from the numbers.
     pub(crate) fn judge(&mut self) {
@@ -344,6 +346,15 @@ impl GeneratorReport {
         if self.busiest_thread > Self::BUSY {
             let share = self.busiest_thread * 100.0;
             self.limits.push(format!("a bot thread was busy {share:.0} % of the time: the generator is the limit"));
+        }
+        if self.waited > Self::WAITED {
+            let share = self.waited * 100.0;
+            self.limits
+                .push(format!("a bot thread had no core for {share:.0} % of the time: latencies hold its waiting"));
+        }
+        if self.stolen > Self::STOLEN {
+            let share = self.stolen * 100.0;
+            self.limits.push(format!("the host of this machine took {share:.0} % of its CPU time for others"));
         }
         if self.server_waited > Self::WAITED {
             let share = self.server_waited * 100.0;

@@ -18,6 +18,7 @@ use std::{
 
 /// Where results go.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct OutputFlags {
     /// Print one JSON object instead of a table
     #[arg(long)]

@@ -11,6 +11,7 @@ use std::{fs, path::PathBuf};
 
 /// What is planned.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Plan")]
 pub(crate) struct PlanFlags {
     /// Measure what packets and participants cost, in short runs, and plan machines for many at once
     #[arg(long, conflicts_with = "find_limit")]

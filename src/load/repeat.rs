@@ -6,11 +6,13 @@ use loadtest::{LoadError, Options, spread::Repeats};
 
 /// How often, and at which sizes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Repeats")]
 pub(crate) struct RepeatFlags {
     /// Repeat the whole run, and tell the median and how far runs differ
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     runs: u16,
-    /// Run several sizes in turn, for CPU and latency against load
+    /// Run several sizes in turn, for CPU and latency against load: subscribers, or participants, or rooms, whatever makes
+    /// the scenario large
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', num_args = 1..)]
     sweep: Vec<usize>,
 }
@@ -24,7 +26,8 @@ impl RepeatFlags {
         let loads: Vec<Options> = if self.sweep.is_empty() {
             vec![options.clone()]
         } else {
-            self.sweep.iter().map(|&size| super::with_size(options, size)).collect()
+            let sized = |&size| Options { scenario: options.scenario.with_size(size), ..options.clone() };
+            self.sweep.iter().map(sized).collect()
         };
         let mut repeats = vec![Repeats::default(); loads.len()];
         let of = usize::from(self.runs) * loads.len();

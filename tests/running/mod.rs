@@ -13,6 +13,9 @@ pub(crate) struct Server {
     child: Child,
     /// Link of its room.
     pub(crate) link: String,
+    /// UDP port of its media.
+    #[allow(dead_code, reason = "not every test file looks at it")]
+    pub(crate) media_port: u16,
 }
 
 impl Server {
@@ -28,7 +31,8 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
-        Self { child, link: ready["link"].as_str().unwrap().to_owned() }
+        let media_port = ready["media_ports"][0].as_u64().unwrap() as u16;
+        Self { child, link: ready["link"].as_str().unwrap().to_owned(), media_port }
     }
 
     /// Starts one that speaks HTTPS with a certificate of its own; gives its SHA-256 as well, in hex.

@@ -15,6 +15,7 @@ mod jitter;
 mod level;
 mod mixer;
 mod playout;
+pub(crate) mod resample;
 mod stretch;
 
 pub use self::{
@@ -24,6 +25,7 @@ pub use self::{
     level::Level,
     mixer::Mixer,
     playout::{Block, Heard, Playout, PlayoutStats},
+    resample::{ResampleError, Resampler},
 };
 
 /// Samples a second and channel.

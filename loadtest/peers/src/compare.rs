@@ -71,7 +71,8 @@ pub async fn compare(plan: &Plan, setup: &Setup, mut progress: impl FnMut(&str))
     for load in &plan.loads {
         for subscribers in &plan.subscribers {
             let row = |peer: &PeerName| Row::new(*peer, *load, *subscribers);
-            let mut of_peers: Vec<_> = plan.peers.iter().map(row).collect();
+            let peers = plan.peers.iter().filter(|peer| load.rate().burst > 1 || !peer.wants_bursts());
+            let mut of_peers: Vec<_> = peers.map(row).collect();
             for number in 1..=plan.runs {
                 for row in &mut of_peers {
                     if let Some(reason) = absent.get(&row.peer) {

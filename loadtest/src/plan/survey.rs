@@ -48,8 +48,8 @@ pub fn survey(seconds: f64, seed: u64) -> Vec<SurveyRun> {
 /// The calls that a plan sizes: those that are known by name and send sound or pictures.
 #[must_use]
 pub fn workloads() -> Vec<Workload> {
-    let real = builtins().into_iter().filter(|scenario| scenario.audio.is_some() || scenario.video.is_some());
-    real.map(|scenario| Workload::of(&scenario)).collect()
+    let real = builtins().filter(|(scenario, _)| scenario.audio.is_some() || scenario.video.is_some());
+    real.map(|(scenario, _)| Workload::of(&scenario)).collect()
 }
 
 impl Workload {

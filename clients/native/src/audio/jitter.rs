@@ -307,7 +307,7 @@ impl JitterBuffer {
             // What was concealed while waiting has filled the front of the gap.
             playhead.position += playhead.waited;
             playhead.waited = 0;
-            if unfilled == next.samples {
+            if unfilled == next.samples && carries_copy(&next.bytes) {
                 playhead.position = at;
                 playhead.last = next.sequence - 1;
                 self.stats.lost += u64::try_from(missing).unwrap_or(0);
@@ -384,6 +384,23 @@ fn packet_samples(packet: &[u8]) -> Option<i64> {
     (1..=MAX_PACKET_SAMPLES).contains(&samples).then_some(i64::try_from(samples).ok()?)
 }
 
+/// Whether an Opus packet carries a copy of its predecessor: the flag behind the voice flags of the speech layer (RFC 6716
+/// section 4.2.4).
+fn carries_copy(packet: &[u8]) -> bool {
+    let music_only = packet.first().is_none_or(|toc| toc & 0x80 != 0);
+    if music_only {
+        return false;
+    }
+    let parsed = opus::packet::parse(packet).ok();
+    let first = parsed.and_then(|parsed| parsed.frames.first().and_then(|frame| frame.first().copied()));
+    let (Some(first), Ok(channels)) = (first, opus::packet::get_nb_channels(packet)) else { return false };
+    let samples = opus::packet::get_samples_per_frame(packet, SAMPLE_RATE).unwrap_or(FRAME_SAMPLES);
+    // One voice flag for each 20 ms of the first frame, then the copy's flag; then the same for the other channel.
+    let voices = (samples / FRAME_SAMPLES).clamp(1, 3);
+    let flag = |at: usize| first.checked_shr(7u32.saturating_sub(at as u32)).unwrap_or(0) & 1 == 1;
+    flag(voices) || channels == opus::Channels::Stereo && flag(2 * voices + 1)
+}
+
 /// The number with these low 16 bits that is nearest to `near`.
 fn extend16(near: i64, low: u16) -> i64 {
     near + i64::from(low.wrapping_sub(near as u16) as i16)
@@ -393,3 +410,7 @@ fn extend16(near: i64, low: u16) -> i64 {
 fn extend32(near: i64, low: u32) -> i64 {
     near + i64::from(low.wrapping_sub(near as u32) as i32)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -19,6 +19,12 @@ impl Level {
         Self(below.round().clamp(0.0, 127.0) as u8)
     }
 
+    /// A level that somebody else measured, in −dBov; what is beyond silence counts as silence.
+    #[must_use]
+    pub const fn from_dbov(level: u8) -> Self {
+        if level > 127 { Self::SILENCE } else { Self(level) }
+    }
+
     /// The level in −dBov, 0 to 127.
     #[must_use]
     pub const fn dbov(self) -> u8 {

@@ -33,7 +33,7 @@ impl Mixer {
         self.sum.fill(0.0);
         for block in blocks {
             for (sum, sample) in self.sum.iter_mut().zip(block) {
-                *sum += if sample.is_finite() { *sample } else { 0.0 };
+                *sum += if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
             }
         }
         let peak = self.sum.iter().fold(0.0f32, |peak, sample| peak.max(sample.abs()));

@@ -46,7 +46,7 @@ fn write_settings(folder: &Path, port: u16, event_loops: usize) -> std::io::Resu
     let core = format!(
         "general: {{ debug_level = 2 session_timeout = 0 {loops} }}\n\
          media: {{ ipv6 = false }}\n\
-         nat: {{ nice_debug = false ice_lite = true ice_enforce_list = \"lo,127.0.0.1\" }}\n\
+         nat: {{ nice_debug = false ice_lite = true }}\n\
          plugins: {{ disable = \"{plugins}\" }}\n\
          transports: {{ disable = \"{transports}\" }}\n\
          events: {{ broadcast = false }}\n"

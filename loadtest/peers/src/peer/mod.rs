@@ -42,6 +42,13 @@ pub enum PeerName {
     Livekit,
 }
 
+impl PeerName {
+    /// Whether single packets leave it nothing to show.
+    pub(crate) fn wants_bursts(self) -> bool {
+        matches!(self, Self::FloorGso4 | Self::FloorGso8 | Self::FloorGso16)
+    }
+}
+
 /// Where the programs are, and on which cores they run.
 #[derive(Clone, Debug)]
 pub struct Setup {
