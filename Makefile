@@ -161,7 +161,7 @@ PEERS_ARGS ?= compare --json $(TARGET)/peers/comparison.json
 
 # In a network namespace of its own: Janus serves no loopback address, and nothing leaves it.
 .PHONY: peers
-peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m, and the kernel; PEERS_ARGS=limit for the most each carries.
+peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m and the kernel: docs/benchmarks.md.
 	cargo build --locked --release --package tacet-peers
 	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers $(PEERS_ARGS)
 

@@ -196,7 +196,9 @@ pub(crate) async fn attend(
 async fn send_due(endpoint: &mut WebrtcEndpoint, feeds: &mut [(String, Feed)]) -> Result<(), MediaError> {
     for (mid, feed) in feeds {
         let mut made: Vec<Packet> = Vec::new();
-        while feed.due_at().is_some_and(|due| due <= now_ns()) && feed.make(now_ns(), |packet| made.push(packet)) {
+        while feed.due_at().is_some_and(|due| due <= now_ns())
+            && feed.make(now_ns(), |packet| made.push(packet)).is_some()
+        {
             feed.leaving(now_ns());
             for Packet { sequence, timestamp, marker, level, payload } in made.drain(..) {
                 let packet = OutgoingPacket { sequence, timestamp, marker, level, payload: payload.into() };

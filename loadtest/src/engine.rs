@@ -71,12 +71,13 @@ enum Order {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) measures: Measures,
-    /// Packets that were due and not sent.
+    /// Frames that were due in the measured time and not sent.
     pub(crate) skipped: u64,
-    /// Packets that the kernel refused.
+    /// Packets that the kernel refused in it.
     pub(crate) send_errors: u64,
-    /// How late bursts were.
+    /// How late bursts were in it.
     pub(crate) lag: Latencies,
+    /// Datagrams that arrived since its beginning and were not read in time.
     pub(crate) receive_drops: u64,
     /// SRTP protection profile of the first bot that ended.
     pub(crate) profile: Option<Profile>,
@@ -200,7 +201,9 @@ struct Running {
     receiver: Option<Box<Receiver>>,
     transport: TransportSequence,
     connected: Option<oneshot::Sender<bool>>,
+    /// Datagrams that its socket dropped so far, and before the measured time.
     dropped: u32,
+    dropped_before: u32,
 }
 
 /// When a stream of a bot has something to send.
@@ -285,7 +288,9 @@ impl EngineThread {
                 self.waiter.add(bot.socket.as_raw_fd(), id as u64)?;
                 let Bot { socket, path, senders, receiver, connected } = *bot;
                 let transport = TransportSequence::default();
-                entry.insert(Running { socket, path, senders, receiver, transport, connected, dropped: 0 });
+                let bot =
+                    Running { socket, path, senders, receiver, transport, connected, dropped: 0, dropped_before: 0 };
+                entry.insert(bot);
                 self.next_tick = Instant::now();
                 let _ = reply.send(BotId(id));
             }
@@ -318,7 +323,17 @@ impl EngineThread {
                 }
             }
             Order::Remove(BotId(bot)) => self.remove(bot),
-            Order::Measure => self.began = Some((ThreadTime::now(), Instant::now())),
+            Order::Measure => {
+                // What went wrong while bots joined is not the measured time's.
+                for (_, bot) in &mut self.bots {
+                    bot.dropped_before = bot.dropped;
+                    for sender in &mut bot.senders {
+                        sender.errors = 0;
+                        sender.feed.forget_skipped();
+                    }
+                }
+                self.began = Some((ThreadTime::now(), Instant::now()));
+            }
             Order::StopMeasuring => {
                 if let Some((before, since)) = self.began.take() {
                     let (now, wall) = (ThreadTime::now(), since.elapsed().as_nanos().max(1) as f64);
@@ -361,7 +376,11 @@ impl EngineThread {
             let Running { socket, path, senders, transport, .. } = bot;
             let Some(sender) = senders.get_mut(stream) else { continue };
             let out = &mut self.out;
-            if sender.burst(now_ns(), transport, |header, payload| path.seal_rtp(header, payload, out)) {
+            let lag = sender.burst(now_ns(), transport, |header, payload| path.seal_rtp(header, payload, out));
+            if let Some(lag_ns) = lag {
+                if self.began.is_some() {
+                    self.outcome.lag.record(lag_ns / 1_000);
+                }
                 sender.feed.leaving(now_ns());
                 sender.errors += flush(socket, out);
             }
@@ -441,7 +460,7 @@ impl EngineThread {
         self.outcome.profile = self.outcome.profile.or(bot.path.profile());
         bot.path.close(Instant::now(), &mut self.out);
         flush(&bot.socket, &mut self.out);
-        self.outcome.receive_drops += u64::from(bot.dropped);
+        self.outcome.receive_drops += u64::from(bot.dropped.wrapping_sub(bot.dropped_before));
         if let Some(receiver) = &mut bot.receiver {
             receiver.tally.finish(&mut self.outcome.measures);
         }
@@ -449,7 +468,6 @@ impl EngineThread {
             sender.feed.stop();
             self.outcome.skipped += sender.feed.skipped;
             self.outcome.send_errors += sender.errors;
-            self.outcome.lag.add(&sender.feed.lag);
         }
     }
 }

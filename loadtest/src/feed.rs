@@ -5,7 +5,6 @@
 
 use crate::{
     frame,
-    latencies::Latencies,
     pattern::{Due, Frame, Pattern},
     sendlog::{KeyLog, RoomLog, Sent, StreamLog},
     tally::Window,
@@ -69,8 +68,6 @@ pub(crate) struct Feed {
     started_ns: u64,
     /// Frames that were due and not sent.
     pub(crate) skipped: u64,
-    /// How late they were.
-    pub(crate) lag: Latencies,
 }
 
 impl Feed {
@@ -102,8 +99,12 @@ impl Feed {
             key_frame_wanted: true,
             started_ns: 0,
             skipped: 0,
-            lag: Latencies::new(),
         }
+    }
+
+    /// How many packets are remembered, a power of two.
+    pub(crate) fn remembers(&self) -> usize {
+        self.log.remembers()
     }
 
     /// Begins.
@@ -115,6 +116,12 @@ impl Feed {
     /// Stops.
     pub(crate) fn stop(&mut self) {
         self.skipped += self.pattern.stop();
+    }
+
+    /// Counts from zero what is due and not sent.
+    pub(crate) fn forget_skipped(&mut self) {
+        self.skipped = 0;
+        self.pattern.forget_skipped();
     }
 
     /// When the next packets are due.
@@ -134,10 +141,9 @@ impl Feed {
     }
 
     /// Makes what is due; the packets go to `packet`, in order. [`Feed::leaving`] must follow, just before they are sent.
-    /// Gives whether anything was due.
-    pub(crate) fn make(&mut self, now_ns: u64, mut packet: impl FnMut(Packet)) -> bool {
-        let Some(due) = self.pattern.take(now_ns) else { return false };
-        self.lag.record(due.lag_ns / 1_000);
+    /// Gives how late it is, in nanoseconds; `None` when nothing was due.
+    pub(crate) fn make(&mut self, now_ns: u64, mut packet: impl FnMut(Packet)) -> Option<u64> {
+        let due = self.pattern.take(now_ns)?;
         self.made.clear();
         for n in 0..u64::from(due.frames) {
             let wanted = self.pattern.frame(&due, self.key_frame_wanted);
@@ -145,7 +151,7 @@ impl Feed {
                 self.skipped += 1;
             }
         }
-        true
+        Some(due.lag_ns)
     }
 
     fn frame(&mut self, due: &Due, n: u64, wanted: Frame, packet: &mut impl FnMut(Packet)) -> Option<()> {
@@ -253,7 +259,7 @@ pub(crate) mod tests {
         let (mut feed, room, log) = feed(CAMERA, Pattern::packets(10, 1, 5_000), &[StreamId::CAMERA]);
         feed.start(1_000);
         let (mut packets, mut assembler) = (Vec::new(), Assembler::new());
-        assert!(feed.make(1_500, |packet| packets.push(packet)));
+        assert_eq!(feed.make(1_500, |packet| packets.push(packet)), Some(500));
         feed.leaving(2_000);
         assert_eq!(packets.len(), 5, "5,000 bytes in packets of 1,100");
         assert_eq!(packets.iter().map(|packet| packet.marker).collect::<Vec<_>>(), [false, false, false, false, true]);
@@ -288,7 +294,7 @@ pub(crate) mod tests {
     fn without_a_key_nothing_is_made() {
         let (mut feed, _, log) = feed(CAMERA, Pattern::packets(10, 2, 500), &[StreamId::MICROPHONE]);
         feed.start(0);
-        assert!(feed.make(0, |_| panic!("a packet without a key")));
+        assert_eq!(feed.make(0, |_| panic!("a packet without a key")), Some(0));
         feed.leaving(0);
         assert_eq!((feed.skipped, log.next()), (2, StreamLog::FIRST));
     }

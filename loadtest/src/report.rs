@@ -265,40 +265,83 @@ impl Display for LatencyUs {
     }
 }
 
-impl Display for Report {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { publishers, subscribers, canaries, .. } = self;
+impl KindReport {
+    fn line(&self, f: &mut Formatter<'_>, name: &str) -> fmt::Result {
+        let lost = percent(self.lost, self.expected);
+        let Self { streams, sent, delivered, expected, opened, latency_us, .. } = self;
         writeln!(
             f,
-            "load        {publishers} publishers × {} packets/s of {} bytes in bursts of {}, {:.1} s",
-            self.pps, self.size, self.burst, self.seconds
-        )?;
-        writeln!(
-            f,
-            "subscribers {subscribers}{}",
-            if self.light { " (SRTP authenticated, frames not opened)" } else { " (every frame opened)" }
-        )?;
-        writeln!(
-            f,
-            "delivered   {} of {} · lost {} ({:.3} %) · undecryptable {} · duplicates {}",
-            self.delivered,
-            self.expected,
-            self.lost,
-            percent(self.lost, self.expected),
-            self.undecryptable,
-            self.duplicates
-        )?;
-        writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
-        writeln!(f, "latency     {}", self.latency_us)?;
+            "{name:<12}{streams} streams, {sent} packets · delivered {delivered} of {expected} · lost {lost:.3} % · \
+             {opened} frames opened · p50 {} · p99 {} µs",
+            latency_us.p50, latency_us.p99
+        )
+    }
+}
+
+impl Report {
+    fn load_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { scenario, rooms, publishers, subscribers, participants, pps, size, burst, seconds, .. } = self;
+        write!(f, "load        {scenario}: {rooms} {}, {publishers} send", if *rooms == 1 { "room" } else { "rooms" })?;
+        write!(f, " and {subscribers} receive, {participants} of them do both · {pps} packets/s of {size} bytes each")?;
+        match burst {
+            0 => writeln!(f, " · {seconds:.1} s")?,
+            burst => writeln!(f, " in bursts of {burst} · {seconds:.1} s")?,
+        }
+        let how = if self.light { "SRTP authenticated, frames not opened" } else { "every frame opened" };
+        writeln!(f, "receivers   {how}")
+    }
+
+    fn server_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match (self.server_cpu_s_per_mpkt, self.server_cpu) {
             (Some(per_mpkt), Some(share)) => {
                 writeln!(f, "server CPU  {per_mpkt:.2} s per million packets · {:.0} % of a core", share * 100.0)?;
             }
-            _ => writeln!(f, "server CPU  not known: the server is not a child of this process")?,
+            _ => writeln!(f, "server CPU  not known: no child of this process, and no metrics say it")?,
         }
-        if let Some(bytes) = self.rss_bytes_per_subscriber {
-            writeln!(f, "memory      {} kB per subscriber", bytes / 1_000)?;
+        match (self.rss_bytes_per_subscriber, self.rss_bytes_per_participant) {
+            (Some(bytes), _) => writeln!(f, "memory      {} kB per subscriber", bytes / 1_000)?,
+            (None, Some(bytes)) => writeln!(f, "memory      {} kB per participant", bytes / 1_000)?,
+            (None, None) => {}
         }
+        match self.server_socket_drops {
+            Some(drops @ 1..) => writeln!(f, "server      its sockets dropped {drops} datagrams"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.load_lines(f)?;
+        let Self { delivered, expected, lost, undecryptable, duplicates, reordered, canaries, joins, .. } = self;
+        writeln!(
+            f,
+            "delivered   {delivered} of {expected} · lost {lost} ({:.3} %, before repair {:.3} %) · undecryptable \
+             {undecryptable} · duplicates {duplicates} · reordered {reordered}",
+            percent(*lost, *expected),
+            percent(self.lost_before_repair, *expected)
+        )?;
+        if let (Some(audio), Some(video)) = (&self.audio, &self.video) {
+            audio.line(f, "  sound")?;
+            video.line(f, "  pictures")?;
+        }
+        writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
+        writeln!(f, "latency     {}", self.latency_us)?;
+        let JitterUs { interarrival_p50, interarrival_p99, deviation_p99 } = self.jitter_us;
+        writeln!(
+            f,
+            "jitter      RFC 3550 p50 {interarrival_p50} · p99 {interarrival_p99} · from packet to packet p99 \
+             {deviation_p99} µs"
+        )?;
+        let JoinReport { begun, completed, failed, left, .. } = joins;
+        write!(f, "joins       {completed} of {begun}, {failed} failed, {left} left")?;
+        match joins.first_media_ms {
+            Some(FirstMediaMs { p50, p95, max }) => {
+                writeln!(f, " · to first media p50 {p50} · p95 {p95} · max {max} ms")?
+            }
+            None => writeln!(f)?,
+        }
+        self.server_lines(f)?;
         if canaries.bots > 0 {
             writeln!(
                 f,
@@ -310,6 +353,9 @@ impl Display for Report {
                 canaries.undecryptable,
                 canaries.latency_us
             )?;
+        }
+        if canaries.published.streams > 0 {
+            canaries.published.line(f, "  sent")?;
         }
         for limit in &self.generator.limits {
             writeln!(f, "note        {limit}")?;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 const REPORT_NS: u64 = 1_000_000_000;
-/// Packets kept for retransmission, a power of two.
+/// Most packets kept for retransmission.
 const STORED: usize = 4_096;
 
 /// How a stream is written.
@@ -38,6 +38,11 @@ pub(crate) struct Sender {
     pub(crate) errors: u64,
 }
 
+/// Where a packet is kept.
+fn place(sequence: u16, places: usize) -> Option<usize> {
+    usize::from(sequence).checked_rem(places)
+}
+
 /// Counts the packets of one transport for the transport-wide sequence number.
 #[derive(Debug, Default)]
 pub(crate) struct TransportSequence(u16);
@@ -55,7 +60,8 @@ impl Sender {
     pub(crate) fn new(feed: Feed, stream: Stream) -> Self {
         let mut stored = Vec::new();
         if stream.rtx.is_some() {
-            stored.resize_with(STORED, || None);
+            // A power of two, so that a number finds its place across the wrap.
+            stored.resize_with(feed.remembers().min(STORED), || None);
         }
         Self {
             feed,
@@ -72,13 +78,13 @@ impl Sender {
     }
 
     /// Makes what is due: clear packets, header and payload, go to `seal` in order. [`Feed::leaving`] must follow, just
-    /// before they are sent. Gives whether anything was due.
+    /// before they are sent. Gives how late it is, in nanoseconds; `None` when nothing was due.
     pub(crate) fn burst(
         &mut self,
         now_ns: u64,
         transport: &mut TransportSequence,
         mut seal: impl FnMut(&[u8], &[u8]),
-    ) -> bool {
+    ) -> Option<u64> {
         let Self { feed, stream, stored, packets, bytes, header, .. } = self;
         feed.make(now_ns, |packet| {
             RtpHeader {
@@ -94,7 +100,7 @@ impl Sender {
             seal(header, &packet.payload);
             *packets = packets.wrapping_add(1);
             *bytes = bytes.wrapping_add(packet.payload.len() as u32);
-            if let Some(place) = stored.get_mut(usize::from(packet.sequence) % STORED) {
+            if let Some(place) = place(packet.sequence, stored.len()).and_then(|place| stored.get_mut(place)) {
                 *place = Some(packet);
             }
         })
@@ -116,7 +122,8 @@ impl Sender {
         });
         let Some((ssrc, payload_type)) = self.stream.rtx else { return };
         for sequence in wanted {
-            let found = self.stored.get(usize::from(sequence) % STORED).and_then(Option::as_ref);
+            let place = place(sequence, self.stored.len());
+            let found = place.and_then(|place| self.stored.get(place)).and_then(Option::as_ref);
             let Some(packet) = found.filter(|packet| packet.sequence == sequence) else { continue };
             // RFC 4588 section 4: the original sequence number, then the original payload.
             self.payload.clear();
@@ -181,13 +188,13 @@ mod tests {
         let (mut transport, mut sent) = (TransportSequence::default(), Vec::new());
         sender.feed.start(0);
         let mut take = |header: &[u8], payload: &[u8]| sent.push([header, payload].concat());
-        assert!(sender.burst(0, &mut transport, &mut take));
+        assert_eq!(sender.burst(0, &mut transport, &mut take), Some(0));
         sender.feed.leaving(0);
         let mut nack = Vec::new();
         rtcp::nack(1, 5, &[1, 9], &mut nack);
         rtcp::picture_loss(1, 5, &mut nack);
         sender.feedback(&nack, &mut transport, &mut take);
-        assert!(sender.burst(30_000_000, &mut transport, &mut take));
+        assert_eq!(sender.burst(30_000_000, &mut transport, &mut take), Some(0));
         let views: Vec<_> = sent.iter().filter_map(|packet| RtpView::parse(packet, Some(3))).collect();
         assert_eq!(views.len(), 3 + 1 + 3, "9 was never sent");
         let numbers: Vec<_> = views.iter().filter_map(|view| view.transport_sequence).collect();

@@ -1,9 +1,10 @@
 //! `tacet-peers`: see the library.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use peers::{Comparison, Load, Machine, PeerName, Plan, Setup, Times, floor, pin, str0m_sfu};
 use std::{fs, path::PathBuf, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The same load through other forwarding servers, side by side
 #[derive(Parser, Debug)]
@@ -108,9 +109,18 @@ impl Programs {
     }
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// Runs `work`, and drops it when this program is told to end: servers and folders go with it.
+fn until_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     // Signaling only; the bots have threads of their own.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = work => Ok(result),
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("told to end"),
+        }
+    })
 }
 
 #[allow(clippy::print_stdout, reason = "the result is this program's output")]
@@ -122,7 +132,7 @@ fn main() -> anyhow::Result<()> {
         Command::Compare(Compare { programs, loads, subscribers, runs }) => {
             let (setup, machine, times) = programs.prepare(subscribers.iter().copied().max().unwrap_or_default())?;
             let plan = Plan { peers: programs.peers.clone(), loads, subscribers, runs, times };
-            let rows = runtime()?.block_on(peers::compare(&plan, &setup, progress));
+            let rows = until_interrupted(peers::compare(&plan, &setup, progress))?;
             let comparison = Comparison { machine, rows };
             print!("{comparison}");
             programs.write(&comparison)
@@ -130,7 +140,7 @@ fn main() -> anyhow::Result<()> {
         Command::Limit(LimitSearch { programs, subscribers, burst }) => {
             let (setup, machine, times) = programs.prepare(subscribers)?;
             let search = peers::find_limits(&programs.peers, burst, subscribers, &setup, times, progress);
-            let limits = runtime()?.block_on(search);
+            let limits = until_interrupted(search)?;
             println!("{machine}\n\nOne publisher to {subscribers}, {burst} at once\n");
             print!("{}", peers::limits_table(&limits));
             programs.write(&limits)

@@ -106,6 +106,11 @@ impl Pattern {
         skipped
     }
 
+    /// Counts from zero what is due and not sent.
+    pub(crate) fn forget_skipped(&mut self) {
+        self.schedule_mut().into_iter().for_each(Schedule::forget_skipped);
+    }
+
     /// When something is due.
     pub(crate) fn due_at(&self) -> Option<u64> {
         self.schedule().map(Schedule::due_at)
