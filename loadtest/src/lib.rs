@@ -29,6 +29,7 @@ pub mod figure;
 mod frame;
 pub mod html;
 mod identity;
+pub mod json;
 mod latencies;
 mod light;
 pub mod limit;
