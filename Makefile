@@ -82,6 +82,7 @@ test: test-rust simulate test-c test-fuzz test-python test-web test-browsers ## 
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
+	$(call install,vpxenc,vpx-tools)
 	cargo test --locked --workspace
 
 PYTHON := $(TARGET)/python/bin/python -B

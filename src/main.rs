@@ -12,6 +12,8 @@ mod load;
 mod page;
 #[cfg(any(feature = "serve", feature = "load"))]
 mod pin;
+#[cfg(feature = "load")]
+mod relay;
 #[cfg(feature = "serve")]
 mod room;
 #[cfg(feature = "serve")]
@@ -38,7 +40,9 @@ enum Command {
     #[cfg(feature = "serve")]
     Room(room::Room),
     #[cfg(feature = "load")]
-    Load(load::Load),
+    Load(Box<load::Load>),
+    #[cfg(feature = "load")]
+    Relay(Box<relay::Relay>),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         Command::Room(room) => room.run(),
         #[cfg(feature = "load")]
         Command::Load(load) => load.run(),
+        #[cfg(feature = "load")]
+        Command::Relay(relay) => relay.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

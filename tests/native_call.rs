@@ -132,7 +132,7 @@ async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
                     );
                     sealed.truncate(length.unwrap());
                     let timestamp = u32::from(sequence) * FRAME_SAMPLES as u32;
-                    let packet = OutgoingPacket { sequence, timestamp, marker: sequence == 0, payload: sealed.into() };
+                    let packet = OutgoingPacket { sequence, timestamp, marker: sequence == 0, level: None, payload: sealed.into() };
                     alice.endpoint.send("sa", packet).await.unwrap();
                     sequence += 1;
                 }

@@ -1,11 +1,11 @@
 //! The result of a run: JSON for programs, a table for people.
 
-use crate::options::Options;
-use serde::Serialize;
+use crate::latencies::Latencies;
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
-/// Latency of frames, from the publisher's send call to the receiver's kernel, in microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// One-way latency of packets, from the publisher's send call to the receiver's kernel, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LatencyUs {
     /// Median.
     pub p50: u64,
@@ -17,26 +17,127 @@ pub struct LatencyUs {
     pub max: u64,
 }
 
-/// What the bots on the `webrtc` crate saw.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+impl LatencyUs {
+    /// What a report says of a histogram.
+    #[must_use]
+    pub fn of(latencies: &Latencies) -> Self {
+        Self {
+            p50: latencies.quantile(0.50),
+            p95: latencies.quantile(0.95),
+            p99: latencies.quantile(0.99),
+            max: latencies.max(),
+        }
+    }
+}
+
+/// How uneven arrivals are, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JitterUs {
+    /// Interarrival jitter (RFC 3550 section 6.4.1) as receivers report it once a second: median over streams and
+    /// reports.
+    pub interarrival_p50: u64,
+    /// 99th percentile of the same.
+    pub interarrival_p99: u64,
+    /// 99th percentile of the difference between the latencies of neighbouring packets of a stream.
+    pub deviation_p99: u64,
+}
+
+/// Time from the start of joining to the first media, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FirstMediaMs {
+    /// Median.
+    pub p50: u64,
+    /// 95th percentile.
+    pub p95: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+/// Who joined while media flowed, and how soon they had some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct JoinReport {
+    /// Bots that began to join, again after having left included.
+    pub begun: u64,
+    /// Of these, bots that were in the call with a media path, keys and slots.
+    pub completed: u64,
+    /// Of these, bots that were refused or lost their call.
+    pub failed: u64,
+    /// Bots that left before the end, as the scenario wants.
+    pub left: u64,
+    /// From the start of joining to the first frame opened, or authenticated in a light run; `null` when media began
+    /// only after all had joined.
+    pub first_media_ms: Option<FirstMediaMs>,
+}
+
+/// Packets of one kind of media, or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KindReport {
+    /// Streams that were sent.
+    pub streams: u64,
+    /// Packets that publishers sent in the measured time, repairs not counted.
+    pub sent: u64,
+    /// RTP payload bytes of these.
+    pub sent_bytes: u64,
+    /// Packets of these times the receivers that should have had each.
+    pub expected: u64,
+    /// Packets of these that arrived, repaired ones included.
+    pub delivered: u64,
+    /// RTP payload bytes of these.
+    pub delivered_bytes: u64,
+    /// Packets that did not arrive, not even after repair.
+    pub lost: u64,
+    /// Packets that did not arrive but by retransmission, and those that did not arrive at all.
+    pub lost_before_repair: u64,
+    /// Packets that arrived behind one with a higher sequence number, repairs not counted.
+    pub reordered: u64,
+    /// Copies of packets that had arrived.
+    pub duplicates: u64,
+    /// Frames that were opened.
+    pub opened: u64,
+    /// Whole frames that did not open, though their key was there or overdue.
+    pub undecryptable: u64,
+    /// Whole frames that came before their receiver had its first key of the sender, soon after one of them had joined.
+    pub before_key: u64,
+    /// One-way latency.
+    pub latency_us: LatencyUs,
+    /// Jitter.
+    pub jitter_us: JitterUs,
+}
+
+/// What the bots on the `webrtc` crate saw, and what others saw of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CanaryReport {
     /// How many there were.
     pub bots: usize,
-    /// Frames that all of them together should have received.
+    /// Packets that all of them together should have received.
     pub expected: u64,
-    /// Frames that they received and opened.
+    /// Packets that they received.
     pub delivered: u64,
-    /// Frames that did not come.
+    /// Packets that did not come.
     pub lost: u64,
+    /// Frames that they opened.
+    pub opened: u64,
     /// Frames that came and did not open.
     pub undecryptable: u64,
-    /// Until the frame was read by the application, not by the kernel: not to be compared with the others.
+    /// Until the packet was read by the application, not by the kernel: not to be compared with the others.
     pub latency_us: LatencyUs,
+    /// Join to first frame opened, as in [`JoinReport`].
+    pub first_media_ms: Option<FirstMediaMs>,
+    /// What the other bots received of the streams that these bots sent.
+    pub published: KindReport,
 }
 
 /// Whether the load generator itself was the limit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct GeneratorReport {
+    /// Threads that ran light bots.
+    pub threads: usize,
     /// How late bursts were sent, 99th percentile, in microseconds.
     pub schedule_lag_us_p99: u64,
     /// Packets that were due and never sent.
@@ -47,50 +148,99 @@ pub struct GeneratorReport {
     pub receive_drops: u64,
     /// Busiest bot thread, of one core.
     pub busiest_thread: f64,
+    /// Share of the measured time for which the bot threads could have run and had no core, the worst of them.
+    pub waited: f64,
     /// Share of the measured time for which the server's threads could have run and had no core: something else was
     /// using this machine, the bots perhaps.
     pub server_waited: f64,
+    /// Share of this machine's CPU time that its host gave to others (steal), while measured.
+    pub stolen: f64,
     /// Why the numbers may be the generator's and not the server's; empty when they are not.
     pub limits: Vec<String>,
 }
 
 /// The result of a run. The names of the fields are stable.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
-    /// Bots that sent.
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Rooms.
+    pub rooms: usize,
+    /// Bots that sent, those that received as well included.
     pub publishers: usize,
-    /// Light bots that received.
+    /// Bots that received, those that sent as well included, canaries not.
     pub subscribers: usize,
+    /// Bots that did both.
+    pub participants: usize,
     /// Measured seconds.
     pub seconds: f64,
-    /// Packets a second of each publisher.
+    /// Packets a second of each publisher, of all its streams, as planned.
     pub pps: u32,
-    /// Bytes of RTP payload.
+    /// Bytes of RTP payload of a packet, on average as planned.
     pub size: usize,
-    /// Packets sent at once.
+    /// Packets sent at once; 0 when frames have the sizes of real video.
     pub burst: u32,
     /// Whether subscribers opened no frames.
     pub light: bool,
-    /// Frames sent in the measured time, times the subscribers that had each stream.
+    /// The core that the server was pinned to.
+    pub server_core: Option<usize>,
+    /// Packets sent in the measured time, times the subscribers that should have had each.
     pub expected: u64,
-    /// Frames of these that arrived.
+    /// Packets of these that arrived, repaired ones included.
     pub delivered: u64,
-    /// Frames of these that did not.
+    /// Packets of these that did not, not even after repair.
     pub lost: u64,
-    /// Frames of these that arrived and did not open.
+    /// Packets of these that did not arrive but by retransmission, and those that did not at all.
+    pub lost_before_repair: u64,
+    /// Packets that arrived behind one with a higher sequence number, repairs not counted.
+    pub reordered: u64,
+    /// Frames that arrived whole and did not open.
     pub undecryptable: u64,
-    /// Copies of frames that had arrived.
+    /// Frames that came before their receiver had its first key of the sender.
+    pub before_key: u64,
+    /// Copies of packets that had arrived.
     pub duplicates: u64,
+    /// Packets a second that publishers sent to the server.
+    pub received_pps: f64,
     /// Packets a second that the server forwarded to subscribers and canaries.
     pub forwarded_pps: f64,
+    /// RTP payload bytes a second that publishers sent to the server.
+    pub received_bytes_per_s: f64,
+    /// RTP payload bytes a second that the server forwarded.
+    pub forwarded_bytes_per_s: f64,
     /// One-way latency.
     pub latency_us: LatencyUs,
-    /// CPU seconds of the server process per million forwarded packets; `null` for a server that is not our child.
+    /// One-way latency as a cumulative distribution: microseconds and the share of packets that took no longer.
+    pub latency_cdf: Vec<(u64, f64)>,
+    /// The histogram behind it, to be merged with those of other runs; not written to JSON.
+    #[serde(skip)]
+    pub latencies: Latencies,
+    /// Jitter.
+    pub jitter_us: JitterUs,
+    /// Sound alone; `null` when there was none.
+    pub audio: Option<KindReport>,
+    /// Pictures alone, or single packets; `null` when there were none.
+    pub video: Option<KindReport>,
+    /// Who joined, and how soon they had media.
+    pub joins: JoinReport,
+    /// CPU seconds of the server process per million forwarded packets; `null` for a server whose CPU is not known.
     pub server_cpu_s_per_mpkt: Option<f64>,
     /// CPU of the server process, of one core; `null` likewise.
     pub server_cpu: Option<f64>,
-    /// Growth of the server's memory from before the first receiver to the end, per receiver; `null` likewise.
+    /// CPU of the server while bots joined before the measured time, per bot, in milliseconds; `null` likewise.
+    pub join_cpu_ms: Option<f64>,
+    /// Resident memory of the server at the end of the measured time; `null` for a server whose memory is not known.
+    pub server_rss_bytes: Option<u64>,
+    /// Growth of the server's memory from before the first receiver to the end, per receiver; `null` likewise, and
+    /// when receivers are publishers, too.
     pub rss_bytes_per_subscriber: Option<u64>,
+    /// Growth of the server's memory from before the first bot to the end, per bot that is in a call at the end;
+    /// `null` likewise.
+    pub rss_bytes_per_participant: Option<u64>,
+    /// Datagrams that the kernel dropped in the measured time because the server did not read them; `null` for a
+    /// server that is not our child.
+    pub server_socket_drops: Option<u64>,
     /// What the independent bots saw.
     pub canaries: CanaryReport,
     /// What the generator says about itself.
@@ -98,33 +248,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report that repeats the options and has counted nothing.
-    #[must_use]
-    pub(crate) fn new(options: &Options) -> Self {
-        Self {
-            publishers: options.publishers,
-            subscribers: options.subscribers,
-            seconds: options.measure.as_secs_f64(),
-            pps: options.pps,
-            size: options.size,
-            burst: options.burst,
-            light: options.light,
-            expected: 0,
-            delivered: 0,
-            lost: 0,
-            undecryptable: 0,
-            duplicates: 0,
-            forwarded_pps: 0.0,
-            latency_us: LatencyUs::default(),
-            server_cpu_s_per_mpkt: None,
-            server_cpu: None,
-            rss_bytes_per_subscriber: None,
-            canaries: CanaryReport { bots: options.canaries, ..CanaryReport::default() },
-            generator: GeneratorReport::default(),
-        }
-    }
-
-    /// Whether any frame reached any bot.
+    /// Whether any packet reached any bot.
     #[must_use]
     pub fn delivered_anything(&self) -> bool {
         self.delivered + self.canaries.delivered > 0
@@ -141,40 +265,83 @@ impl Display for LatencyUs {
     }
 }
 
-impl Display for Report {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { publishers, subscribers, canaries, .. } = self;
+impl KindReport {
+    fn line(&self, f: &mut Formatter<'_>, name: &str) -> fmt::Result {
+        let lost = percent(self.lost, self.expected);
+        let Self { streams, sent, delivered, expected, opened, latency_us, .. } = self;
         writeln!(
             f,
-            "load        {publishers} publishers × {} packets/s of {} bytes in bursts of {}, {:.1} s",
-            self.pps, self.size, self.burst, self.seconds
-        )?;
-        writeln!(
-            f,
-            "subscribers {subscribers}{}",
-            if self.light { " (SRTP authenticated, frames not opened)" } else { " (every frame opened)" }
-        )?;
-        writeln!(
-            f,
-            "delivered   {} of {} · lost {} ({:.3} %) · undecryptable {} · duplicates {}",
-            self.delivered,
-            self.expected,
-            self.lost,
-            percent(self.lost, self.expected),
-            self.undecryptable,
-            self.duplicates
-        )?;
-        writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
-        writeln!(f, "latency     {}", self.latency_us)?;
+            "{name:<12}{streams} streams, {sent} packets · delivered {delivered} of {expected} · lost {lost:.3} % · \
+             {opened} frames opened · p50 {} · p99 {} µs",
+            latency_us.p50, latency_us.p99
+        )
+    }
+}
+
+impl Report {
+    fn load_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { scenario, rooms, publishers, subscribers, participants, pps, size, burst, seconds, .. } = self;
+        write!(f, "load        {scenario}: {rooms} {}, {publishers} send", if *rooms == 1 { "room" } else { "rooms" })?;
+        write!(f, " and {subscribers} receive, {participants} of them do both · {pps} packets/s of {size} bytes each")?;
+        match burst {
+            0 => writeln!(f, " · {seconds:.1} s")?,
+            burst => writeln!(f, " in bursts of {burst} · {seconds:.1} s")?,
+        }
+        let how = if self.light { "SRTP authenticated, frames not opened" } else { "every frame opened" };
+        writeln!(f, "receivers   {how}")
+    }
+
+    fn server_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match (self.server_cpu_s_per_mpkt, self.server_cpu) {
             (Some(per_mpkt), Some(share)) => {
                 writeln!(f, "server CPU  {per_mpkt:.2} s per million packets · {:.0} % of a core", share * 100.0)?;
             }
-            _ => writeln!(f, "server CPU  not known: the server is not a child of this process")?,
+            _ => writeln!(f, "server CPU  not known: no child of this process, and no metrics say it")?,
         }
-        if let Some(bytes) = self.rss_bytes_per_subscriber {
-            writeln!(f, "memory      {} kB per subscriber", bytes / 1_000)?;
+        match (self.rss_bytes_per_subscriber, self.rss_bytes_per_participant) {
+            (Some(bytes), _) => writeln!(f, "memory      {} kB per subscriber", bytes / 1_000)?,
+            (None, Some(bytes)) => writeln!(f, "memory      {} kB per participant", bytes / 1_000)?,
+            (None, None) => {}
         }
+        match self.server_socket_drops {
+            Some(drops @ 1..) => writeln!(f, "server      its sockets dropped {drops} datagrams"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.load_lines(f)?;
+        let Self { delivered, expected, lost, undecryptable, duplicates, reordered, canaries, joins, .. } = self;
+        writeln!(
+            f,
+            "delivered   {delivered} of {expected} · lost {lost} ({:.3} %, before repair {:.3} %) · undecryptable \
+             {undecryptable} · duplicates {duplicates} · reordered {reordered}",
+            percent(*lost, *expected),
+            percent(self.lost_before_repair, *expected)
+        )?;
+        if let (Some(audio), Some(video)) = (&self.audio, &self.video) {
+            audio.line(f, "  sound")?;
+            video.line(f, "  pictures")?;
+        }
+        writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
+        writeln!(f, "latency     {}", self.latency_us)?;
+        let JitterUs { interarrival_p50, interarrival_p99, deviation_p99 } = self.jitter_us;
+        writeln!(
+            f,
+            "jitter      RFC 3550 p50 {interarrival_p50} · p99 {interarrival_p99} · from packet to packet p99 \
+             {deviation_p99} µs"
+        )?;
+        let JoinReport { begun, completed, failed, left, .. } = joins;
+        write!(f, "joins       {completed} of {begun}, {failed} failed, {left} left")?;
+        match joins.first_media_ms {
+            Some(FirstMediaMs { p50, p95, max }) => {
+                writeln!(f, " · to first media p50 {p50} · p95 {p95} · max {max} ms")?
+            }
+            None => writeln!(f)?,
+        }
+        self.server_lines(f)?;
         if canaries.bots > 0 {
             writeln!(
                 f,
@@ -186,6 +353,9 @@ impl Display for Report {
                 canaries.undecryptable,
                 canaries.latency_us
             )?;
+        }
+        if canaries.published.streams > 0 {
+            canaries.published.line(f, "  sent")?;
         }
         for limit in &self.generator.limits {
             writeln!(f, "note        {limit}")?;
@@ -199,8 +369,10 @@ impl GeneratorReport {
     const LAG_US: u64 = 1_000;
     /// Share of a core from which a bot thread delays what it measures.
     const BUSY: f64 = 0.85;
-    /// Share of the time from which waiting for a core shows in the server's latencies.
+    /// Share of the time from which waiting for a core shows in latencies.
     const WAITED: f64 = 0.02;
+    /// Share of CPU time from which a host that gives it to others shows.
+    const STOLEN: f64 = 0.02;
 
     /// Draws conclusions from the numbers.
     pub(crate) fn judge(&mut self) {
@@ -221,6 +393,15 @@ impl GeneratorReport {
             let share = self.busiest_thread * 100.0;
             self.limits.push(format!("a bot thread was busy {share:.0} % of the time: the generator is the limit"));
         }
+        if self.waited > Self::WAITED {
+            let share = self.waited * 100.0;
+            self.limits
+                .push(format!("a bot thread had no core for {share:.0} % of the time: latencies hold its waiting"));
+        }
+        if self.stolen > Self::STOLEN {
+            let share = self.stolen * 100.0;
+            self.limits.push(format!("the host of this machine took {share:.0} % of its CPU time for others"));
+        }
         if self.server_waited > Self::WAITED {
             let share = self.server_waited * 100.0;
             self.limits.push(format!("the server had no core for {share:.0} % of the time: this machine is too busy"));
@@ -232,11 +413,10 @@ impl GeneratorReport {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn the_names_that_scripts_rely_on_are_there() {
-        let report = Report::new(&Options::new(PathBuf::new()));
+        let report = Report::default();
         let json = serde_json::to_value(&report).unwrap();
         for name in [
             "expected",

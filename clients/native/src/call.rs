@@ -16,10 +16,13 @@ use std::collections::VecDeque;
 use tacet_proto::{
     ClientMessage, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
     bytes::{Base64, Fixed},
-    client::{ClientTransport, Empty, Hello, Join, Publish, SlotsReady, Subscribe, TrackRef},
+    client::{ClientTransport, Empty, Hello, Join, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
     server::{ErrorMessage, Joined, ServerTransport, Slots, Speaker, Tracks, TransportState, Welcome},
 };
 use tokio::time::sleep_until;
+
+/// Most tracks that one `subscribe` may name.
+const TRACKS_PER_REQUEST: usize = 50;
 
 /// How to join.
 #[derive(Clone, Debug)]
@@ -108,6 +111,13 @@ pub enum CallEvent {
     StreamReady(StreamId),
     /// A key of this sender became usable: retry held frames, ask for a key frame.
     KeyInstalled(ParticipantId),
+    /// This client's own key in use has changed: somebody joined or left, or it was time.
+    Generation {
+        /// Key generation.
+        generation: u32,
+        /// Ratchet step in it.
+        step: u8,
+    },
     /// Something of a participant was refused.
     Problem {
         /// Whose; `None` if that is unknown.
@@ -260,14 +270,16 @@ impl Call {
         Ok(())
     }
 
-    /// Publishes a track, and opens its stream: [`CallEvent::StreamReady`] says when frames may be sealed.
+    /// Publishes a track, and opens its stream: [`CallEvent::StreamReady`] says when frames may be sealed. Gives the
+    /// number of the request, which a refusal repeats.
     ///
     /// # Errors
     /// If the stream is open already, or the connection has ended.
-    pub fn publish(&mut self, stream: StreamId, track: Publish) -> Result<(), CallError> {
+    pub fn publish(&mut self, stream: StreamId, track: Publish) -> Result<u32, CallError> {
         self.keys.handle(Event::StreamOpened(stream))?;
-        self.signaling.send(Priority::Control, ClientMessage::Publish(track))?;
-        self.run_actions()
+        let request = self.signaling.send(Priority::Control, ClientMessage::Publish(track))?;
+        self.run_actions()?;
+        Ok(request)
     }
 
     /// Withdraws a track and closes its stream.
@@ -280,6 +292,15 @@ impl Call {
         self.run_actions()
     }
 
+    /// Closes a stream whose track the server refused.
+    ///
+    /// # Errors
+    /// When the session is over.
+    pub fn close_stream(&mut self, stream: StreamId) -> Result<(), CallError> {
+        self.keys.handle(Event::StreamClosed(stream))?;
+        self.run_actions()
+    }
+
     /// Says whether a track is muted; this client has already stopped sending, or goes on only afterwards.
     ///
     /// # Errors
@@ -288,6 +309,30 @@ impl Call {
         let body = TrackRef { track };
         let message = if muted { ClientMessage::Pause(body) } else { ClientMessage::Resume(body) };
         self.signaling.send(Priority::State(StateKind::Muted(track.0)), message)?;
+        Ok(())
+    }
+
+    /// Asks for tracks of others; those that are there already stay.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn subscribe(&self, tracks: &[TrackId]) -> Result<(), CallError> {
+        for tracks in tracks.chunks(TRACKS_PER_REQUEST) {
+            let some = Subscribe { auto: false, tracks: tracks.to_vec() };
+            self.signaling.send(Priority::Control, ClientMessage::Subscribe(some))?;
+        }
+        Ok(())
+    }
+
+    /// Gives tracks back. Also ends the rule by which every new track comes, if [`JoinOptions::subscribe`] set it.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub fn unsubscribe(&self, tracks: &[TrackId]) -> Result<(), CallError> {
+        for tracks in tracks.chunks(TRACKS_PER_REQUEST) {
+            let some = Unsubscribe { tracks: tracks.to_vec() };
+            self.signaling.send(Priority::Control, ClientMessage::Unsubscribe(some))?;
+        }
         Ok(())
     }
 
@@ -380,7 +425,7 @@ impl Call {
                     participant: (participant.0 != u32::MAX).then_some(ParticipantId(participant.0)),
                     problem,
                 },
-                Action::GenerationChanged { .. } => continue,
+                Action::GenerationChanged { generation, step } => CallEvent::Generation { generation, step },
                 Action::Ended(reason) => return Err(CallError::Ended(reason)),
             };
             // The session and the roster both tell of a leave.

@@ -14,17 +14,25 @@
 //! A [`Call`](call::Call) knows nothing of media packets and an [`Endpoint`](media::Endpoint) nothing of keys: a
 //! program joins the two, and may bring a media path of its own, as the load tester does.
 
+#[cfg(feature = "media")]
+pub mod audio;
 pub mod call;
+#[cfg(feature = "media")]
+pub mod client;
+pub mod file;
+pub mod http;
 pub mod keys;
 pub mod link;
 pub mod media;
 pub mod outbox;
 pub mod packet;
+pub mod rooms;
 pub mod sdp;
 pub mod signaling;
 pub mod tls;
 #[cfg(feature = "media")]
 pub mod tone;
+pub mod video;
 #[cfg(feature = "media")]
 pub mod webrtc;
 

@@ -8,6 +8,7 @@ use std::{future::Future, time::Instant};
 use tacet_proto::{
     client::ClientTransport,
     media::{Codec, Slot},
+    server::{ServerTransport, Welcome},
 };
 
 /// A stream that this client may send.
@@ -32,6 +33,9 @@ pub struct OutgoingPacket {
     pub timestamp: u32,
     /// Last packet of a frame.
     pub marker: bool,
+    /// How loud the sound in it is, in -dBov from 0 to 127 (RFC 6464): the server reads it to find who speaks. `None`
+    /// tells the server nothing.
+    pub level: Option<u8>,
     /// What stands behind the header.
     pub payload: Bytes,
 }
@@ -54,7 +58,7 @@ pub struct IncomingPacket {
 }
 
 /// What a media path tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum MediaEvent {
     /// SRTP keys are in use.
     Connected,
@@ -68,6 +72,13 @@ pub enum MediaEvent {
     KeyFrameWanted {
         /// Section of the stream.
         mid: String,
+    },
+    /// The server's report on a stream of ours, about once a second (RFC 3550 section 6.4.1).
+    Loss {
+        /// SSRC of the stream.
+        ssrc: u32,
+        /// Share of its packets that were lost on the way to the server since the last report, from 0 to 1.
+        fraction: f32,
     },
 }
 
@@ -91,10 +102,28 @@ pub enum MediaError {
     Closed,
 }
 
-/// One client's media path.
+/// Makes media paths.
+pub trait Engine: Send + Sync + 'static {
+    /// A path.
+    type Path: Endpoint + 'static;
+
+    /// Builds a path to the server with streams to send, at least one, and starts it: it connects once the server knows
+    /// [`Endpoint::local`].
+    fn start(
+        &self,
+        welcome: &Welcome,
+        remote: ServerTransport,
+        streams: &[SendStream],
+    ) -> impl Future<Output = Result<Self::Path, MediaError>> + Send;
+}
+
+/// One client's media path. Dropping it ends it; [`Endpoint::close`] waits until all that it holds is free.
 pub trait Endpoint: Send {
     /// What the server must be told in `transport`.
     fn local(&self) -> &ClientTransport;
+
+    /// Appends a stream to send.
+    fn add_stream(&mut self, stream: &SendStream) -> impl Future<Output = Result<(), MediaError>> + Send;
 
     /// Appends receiving sections; all earlier ones stay as they are. Once it returns, media may arrive in them.
     fn add_slots(&mut self, slots: &[Slot]) -> impl Future<Output = Result<(), MediaError>> + Send;

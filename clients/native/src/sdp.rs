@@ -1,8 +1,8 @@
 //! The server's offer, written by the client: no SDP crosses the wire.
 //!
-//! A pure function of the server's transport parameters, the tables of `welcome`, what this client sends and which
-//! slots it has. Section order is fixed for the life of a connection: what we send first, then slots in the order in
-//! which the server added them.
+//! A pure function of the server's transport parameters, the tables of `welcome`, and the sections: what this client
+//! sends, and the slots in which it receives. Sections are appended and never removed or moved for the life of a
+//! connection.
 
 use data_encoding::HEXUPPER;
 use std::fmt::Write as _;
@@ -21,6 +21,26 @@ pub struct SendSection {
     pub kind: Kind,
 }
 
+/// A section (m-line) of the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Section {
+    /// This client sends.
+    Sending(SendSection),
+    /// It receives.
+    Slot(Slot),
+}
+
+impl Section {
+    /// Its name.
+    #[must_use]
+    pub fn mid(&self) -> &str {
+        match self {
+            Self::Sending(section) => &section.mid,
+            Self::Slot(slot) => &slot.mid,
+        }
+    }
+}
+
 /// All that an offer says.
 #[derive(Clone, Debug)]
 pub struct Offer<'a> {
@@ -30,10 +50,8 @@ pub struct Offer<'a> {
     pub codecs: &'a [CodecParameters],
     /// Header extensions.
     pub extensions: &'a [HeaderExtension],
-    /// Sections in which this client sends.
-    pub sending: &'a [SendSection],
-    /// Sections in which it receives.
-    pub slots: &'a [Slot],
+    /// All sections, in the order in which they were appended.
+    pub sections: &'a [Section],
     /// One more with each offer of a connection.
     pub version: u64,
 }
@@ -80,9 +98,8 @@ impl Offer<'_> {
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
         write!(out, "v=0\r\no=- 1 {} IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE", self.version)?;
-        let mids = self.sending.iter().map(|s| s.mid.as_str()).chain(self.slots.iter().map(|s| s.mid.as_str()));
-        for mid in mids {
-            write!(out, " {mid}")?;
+        for section in self.sections {
+            write!(out, " {}", section.mid())?;
         }
         let ServerTransport { ice, dtls } = self.transport;
         write!(
@@ -91,21 +108,17 @@ impl Offer<'_> {
             ice.ufrag, ice.pwd
         )?;
         write!(out, "a=fingerprint:sha-256 {}\r\na=setup:actpass\r\n", fingerprint_text(&dtls.fingerprint.0))?;
-        let mut first = true;
-        for section in self.sending {
-            let codecs: Vec<_> = self.codecs.iter().filter(|c| kind_of(c.codec) == section.kind).collect();
-            self.section(out, section.kind, &section.mid, "recvonly", &codecs, std::mem::take(&mut first))?;
-        }
-        for slot in self.slots {
-            let codecs: Vec<_> = self.codecs.iter().filter(|c| c.codec == slot.codec).collect();
-            self.section(out, slot.kind, &slot.mid, "sendonly", &codecs, std::mem::take(&mut first))?;
-            write!(out, "a=msid:slot-{0} {0}\r\n", slot.mid)?;
-            if let Some(rtx) = slot.rtx {
-                write!(out, "a=ssrc-group:FID {} {rtx}\r\n", slot.ssrc)?;
-            }
-            write!(out, "a=ssrc:{} cname:tacet\r\n", slot.ssrc)?;
-            if let Some(rtx) = slot.rtx {
-                write!(out, "a=ssrc:{rtx} cname:tacet\r\n")?;
+        for (n, section) in self.sections.iter().enumerate() {
+            match section {
+                Section::Sending(SendSection { mid, kind }) => {
+                    let codecs: Vec<_> = self.codecs.iter().filter(|c| kind_of(c.codec) == *kind).collect();
+                    self.section(out, *kind, mid, "recvonly", &codecs, n == 0)?;
+                }
+                Section::Slot(slot) => {
+                    let codecs: Vec<_> = self.codecs.iter().filter(|c| c.codec == slot.codec).collect();
+                    self.section(out, slot.kind, &slot.mid, "sendonly", &codecs, n == 0)?;
+                    source_lines(out, slot)?;
+                }
             }
         }
         Ok(())
@@ -155,6 +168,19 @@ impl Offer<'_> {
         }
         Ok(())
     }
+}
+
+/// The SSRCs of a slot, without which its packets would belong to nothing.
+fn source_lines(out: &mut String, slot: &Slot) -> std::fmt::Result {
+    write!(out, "a=msid:slot-{0} {0}\r\n", slot.mid)?;
+    if let Some(rtx) = slot.rtx {
+        write!(out, "a=ssrc-group:FID {} {rtx}\r\n", slot.ssrc)?;
+    }
+    write!(out, "a=ssrc:{} cname:tacet\r\n", slot.ssrc)?;
+    if let Some(rtx) = slot.rtx {
+        write!(out, "a=ssrc:{rtx} cname:tacet\r\n")?;
+    }
+    Ok(())
 }
 
 /// Takes from an answer what the server must be told: ICE credentials and certificate fingerprint.
@@ -240,22 +266,19 @@ pub(crate) mod tests {
     #[test]
     fn an_offer_bundles_all_sections_and_declares_every_ssrc() {
         let (codecs, extensions) = tables();
-        let sending = [SendSection { mid: "sv".to_owned(), kind: Kind::Video }];
-        let (transport, slots) = (transport(4_000), slots());
-        let offer = Offer {
-            transport: &transport,
-            codecs: &codecs,
-            extensions: &extensions,
-            sending: &sending,
-            slots: &slots,
-            version: 2,
-        };
+        let sending = |mid: &str, kind| Section::Sending(SendSection { mid: mid.to_owned(), kind });
+        let slots = slots().into_iter().map(Section::Slot);
+        let sections: Vec<_> =
+            [sending("sv", Kind::Video)].into_iter().chain(slots).chain([sending("sa", Kind::Audio)]).collect();
+        let transport = transport(4_000);
+        let offer =
+            Offer { transport: &transport, codecs: &codecs, extensions: &extensions, sections: &sections, version: 2 };
         let sdp = offer.to_sdp();
         assert!(sdp.starts_with("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"));
-        assert!(sdp.contains("a=group:BUNDLE sv a0 v0\r\n"));
+        assert!(sdp.contains("a=group:BUNDLE sv a0 v0 sa\r\n"));
         assert!(sdp.contains("a=ssrc-group:FID 12 13\r\n") && sdp.contains("a=ssrc:11 cname"));
         assert_eq!(sdp.matches("a=candidate:").count(), 1, "the candidate stands in the first section only");
-        assert_eq!(sdp.matches("a=recvonly").count(), 1);
+        assert_eq!(sdp.matches("a=recvonly").count(), 2);
         assert_eq!(sdp.matches("a=sendonly").count(), 2);
         assert!(sdp.lines().all(|line| !line.is_empty()) && sdp.ends_with("\r\n"));
     }

@@ -19,8 +19,8 @@ use self::{
     socket::ConnectedSockets,
 };
 use crate::{
-    media::{Endpoint, IncomingPacket, MediaError, MediaEvent, OutgoingPacket, SendStream},
-    sdp::{self, Offer, SendSection, kind_of},
+    media::{Endpoint, Engine, IncomingPacket, MediaError, MediaEvent, OutgoingPacket, SendStream},
+    sdp::{self, Offer, Section, SendSection, kind_of},
 };
 use ::webrtc::{
     media_stream::{
@@ -63,6 +63,7 @@ use tokio::sync::mpsc;
 /// Events that wait for the application; more are dropped, as late media is worth nothing.
 const EVENT_QUEUE: usize = 4_096;
 const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
 /// A peer connection to the server.
 pub struct WebrtcEndpoint {
@@ -71,12 +72,29 @@ pub struct WebrtcEndpoint {
     remote: ServerTransport,
     codecs: Vec<CodecParameters>,
     extensions: Vec<HeaderExtension>,
-    sending: Vec<SendSection>,
-    slots: Vec<Slot>,
+    sections: Vec<Section>,
     version: u64,
     streams: HashMap<String, Sending>,
     received: Received,
+    event_sender: mpsc::Sender<MediaEvent>,
     events: mpsc::Receiver<MediaEvent>,
+}
+
+/// Makes [`WebrtcEndpoint`]s.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Webrtc;
+
+impl Engine for Webrtc {
+    type Path = WebrtcEndpoint;
+
+    async fn start(
+        &self,
+        welcome: &Welcome,
+        remote: ServerTransport,
+        streams: &[SendStream],
+    ) -> Result<WebrtcEndpoint, MediaError> {
+        WebrtcEndpoint::start(welcome, remote, streams).await
+    }
 }
 
 /// Remote tracks by SSRC, for feedback to their senders.
@@ -87,11 +105,12 @@ struct Sending {
     ssrc: u32,
     payload_type: u8,
     mid_extension: Option<u8>,
+    level_extension: Option<u8>,
 }
 
 impl std::fmt::Debug for WebrtcEndpoint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WebrtcEndpoint").field("slots", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("WebrtcEndpoint").field("sections", &self.sections.len()).finish_non_exhaustive()
     }
 }
 
@@ -164,15 +183,15 @@ impl WebrtcEndpoint {
             remote,
             codecs: welcome.codecs.clone(),
             extensions: welcome.hdrext.clone(),
-            sending: Vec::new(),
-            slots: Vec::new(),
+            sections: Vec::new(),
             version: 0,
             streams: HashMap::new(),
             received,
+            event_sender,
             events,
         };
         for stream in streams {
-            endpoint.add_stream(stream, &event_sender).await?;
+            endpoint.append_stream(stream).await?;
         }
         let answer = endpoint.negotiate().await?;
         let (ice, dtls) = sdp::local_parameters(&answer).map_err(engine)?;
@@ -180,7 +199,8 @@ impl WebrtcEndpoint {
         Ok(endpoint)
     }
 
-    async fn add_stream(&mut self, stream: &SendStream, events: &mpsc::Sender<MediaEvent>) -> Result<(), MediaError> {
+    /// Appends a stream, which is negotiated with the next offer.
+    async fn append_stream(&mut self, stream: &SendStream) -> Result<(), MediaError> {
         let entry = self.codecs.iter().find(|c| c.codec == stream.codec);
         let entry = entry.ok_or_else(|| engine("the server forwards no such codec"))?;
         let kind = kind_of(stream.codec);
@@ -209,11 +229,17 @@ impl WebrtcEndpoint {
         };
         let local: Arc<dyn TrackLocal> = track.clone();
         self.connection.get()?.add_transceiver_from_track(local, Some(init)).await.map_err(engine)?;
-        let mid_extension = self.extensions.iter().find(|e| e.uri == MID_URI).map(|e| e.id);
-        let sending = Sending { track: track.clone(), ssrc: stream.ssrc, payload_type: entry.pt, mid_extension };
+        let extension = |uri| self.extensions.iter().find(|e| e.uri == uri && e.kinds.contains(&kind)).map(|e| e.id);
+        let sending = Sending {
+            track: track.clone(),
+            ssrc: stream.ssrc,
+            payload_type: entry.pt,
+            mid_extension: extension(MID_URI),
+            level_extension: extension(LEVEL_URI),
+        };
         self.streams.insert(stream.mid.clone(), sending);
-        self.sending.push(SendSection { mid: stream.mid.clone(), kind });
-        tokio::spawn(watch_feedback(track, stream.mid.clone(), events.clone()));
+        self.sections.push(Section::Sending(SendSection { mid: stream.mid.clone(), kind }));
+        tokio::spawn(watch_feedback(track, stream.mid.clone(), self.event_sender.clone()));
         Ok(())
     }
 
@@ -224,8 +250,7 @@ impl WebrtcEndpoint {
             transport: &self.remote,
             codecs: &self.codecs,
             extensions: &self.extensions,
-            sending: &self.sending,
-            slots: &self.slots,
+            sections: &self.sections,
             version: self.version,
         };
         let offer = RTCSessionDescription::offer(offer.to_sdp()).map_err(engine)?;
@@ -243,11 +268,16 @@ impl Endpoint for WebrtcEndpoint {
         &self.local
     }
 
+    async fn add_stream(&mut self, stream: &SendStream) -> Result<(), MediaError> {
+        self.append_stream(stream).await?;
+        self.negotiate().await.map(|_| ())
+    }
+
     async fn add_slots(&mut self, slots: &[Slot]) -> Result<(), MediaError> {
         if slots.is_empty() {
             return Ok(());
         }
-        self.slots.extend_from_slice(slots);
+        self.sections.extend(slots.iter().cloned().map(Section::Slot));
         self.negotiate().await.map(|_| ())
     }
 
@@ -264,6 +294,10 @@ impl Endpoint for WebrtcEndpoint {
         };
         if let Some(id) = stream.mid_extension {
             header.set_extension(id, bytes::Bytes::copy_from_slice(mid.as_bytes())).map_err(engine)?;
+        }
+        if let (Some(id), Some(level)) = (stream.level_extension, packet.level) {
+            // The highest bit would say whether it is a voice, which is not ours to tell.
+            header.set_extension(id, bytes::Bytes::copy_from_slice(&[level.min(127)])).map_err(engine)?;
         }
         stream.track.write_rtp(rtp::Packet { header, payload: packet.payload }).await.map_err(engine)
     }
@@ -332,11 +366,14 @@ async fn read_track(track: Arc<dyn TrackRemote>, events: mpsc::Sender<MediaEvent
     }
 }
 
-/// Hands on key frame requests for a sent track until the connection closes.
+/// Hands on key frame requests and reports for a sent track until the connection closes.
 async fn watch_feedback(track: Arc<TrackLocalStaticRTP>, mid: String, events: mpsc::Sender<MediaEvent>) {
     while let Some(TrackLocalEvent::OnRtcpPacket(packets)) = track.poll().await {
         if packets.iter().any(interceptor::asks_for_key_frame) {
             let _ = events.try_send(MediaEvent::KeyFrameWanted { mid: mid.clone() });
+        }
+        for (ssrc, fraction) in packets.iter().flat_map(interceptor::losses) {
+            let _ = events.try_send(MediaEvent::Loss { ssrc, fraction });
         }
     }
 }
@@ -447,8 +484,23 @@ mod tests {
         assert_eq!(answer.matches("a=sendonly").count(), 2, "{answer}");
         assert!(answer.contains("a=setup:active") && !answer.contains("a=setup:passive"));
         assert!(!answer.lines().any(|line| line.starts_with("m=") && line.contains(" 0 ")), "a section was refused");
-        let packet = OutgoingPacket { sequence: 1, timestamp: 1, marker: true, payload: bytes::Bytes::new() };
+        let payload = bytes::Bytes::new();
+        let packet = OutgoingPacket { sequence: 1, timestamp: 1, marker: true, level: None, payload };
         assert!(matches!(endpoint.send("no", packet).await, Err(MediaError::NoStream(_))));
+        endpoint.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_may_be_appended_behind_slots() {
+        let silent_server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let remote = sdp::tests::transport(silent_server.local_addr().unwrap().port());
+        let [microphone, camera] = [streams().remove(0), streams().remove(1)];
+        let mut endpoint = WebrtcEndpoint::start(&welcome(), remote, &[microphone]).await.unwrap();
+        endpoint.add_slots(&sdp::tests::slots()).await.unwrap();
+        endpoint.add_stream(&camera).await.unwrap();
+        let answer = endpoint.connection.get().unwrap().local_description().await.unwrap().sdp;
+        assert!(answer.contains("a=group:BUNDLE sa a0 v0 sv"), "{answer}");
+        assert_eq!(answer.matches("a=sendonly").count(), 2, "{answer}");
         endpoint.close().await;
     }
 

@@ -5,6 +5,7 @@ use rtc::{
     rtcp::{
         self,
         payload_feedbacks::{full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication},
+        receiver_report::ReceiverReport,
     },
     sansio::Protocol,
     shared::error::Error,
@@ -93,7 +94,7 @@ impl Interceptor for Repair {
     }
 }
 
-/// Lets key frame requests through to the application; the crate keeps all RTCP to itself.
+/// Lets key frame requests and receiver reports through to the application; the crate keeps all RTCP to itself.
 #[derive(Default)]
 pub(super) struct Feedback {
     reads: VecDeque<TaggedPacket>,
@@ -112,6 +113,13 @@ pub(super) fn asks_for_key_frame(packet: &Box<dyn rtcp::Packet>) -> bool {
     packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
 }
 
+/// What a receiver report says of each stream: its SSRC, and the share of packets lost, from 0 to 1.
+#[allow(clippy::borrowed_box, reason = "the shape in which the crate keeps packets")]
+pub(super) fn losses(packet: &Box<dyn rtcp::Packet>) -> impl Iterator<Item = (u32, f32)> {
+    let reports = packet.as_any().downcast_ref::<ReceiverReport>().map(|report| report.reports.as_slice());
+    reports.unwrap_or_default().iter().map(|report| (report.ssrc, f32::from(report.fraction_lost) / 256.0))
+}
+
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
@@ -121,7 +129,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
 
     fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &mut message.message.packet {
-            packets.retain(asks_for_key_frame);
+            packets.retain(|packet| asks_for_key_frame(packet) || losses(packet).next().is_some());
             if packets.is_empty() {
                 return Ok(());
             }
@@ -156,6 +164,7 @@ impl Interceptor for Feedback {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use rtc::rtcp::reception_report::ReceptionReport;
 
     fn bound() -> Repair {
         let mut repair = Repair::default();
@@ -183,6 +192,16 @@ mod tests {
         let header = &retransmission.header;
         assert_eq!((header.ssrc, header.payload_type, header.sequence_number), (10, 96, 0x1234));
         assert_eq!(retransmission.payload.as_ref(), &[7, 8]);
+    }
+
+    #[test]
+    fn a_receiver_report_tells_the_loss_of_each_stream() {
+        let report = |ssrc, fraction_lost| ReceptionReport { ssrc, fraction_lost, ..Default::default() };
+        let reports = vec![report(1, 64), report(2, 0)];
+        let packet: Box<dyn rtcp::Packet> = Box::new(ReceiverReport { ssrc: 9, reports, ..Default::default() });
+        assert_eq!(losses(&packet).collect::<Vec<_>>(), [(1, 0.25), (2, 0.0)]);
+        let request: Box<dyn rtcp::Packet> = Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: 2 });
+        assert_eq!(losses(&request).count(), 0);
     }
 
     #[test]

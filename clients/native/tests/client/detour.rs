@@ -1,0 +1,55 @@
+//! A way for media that can be blocked: one client's UDP.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::net::UdpSocket;
+
+/// A UDP relay for one client at a time: whoever sent last.
+pub(crate) struct Detour {
+    pub(crate) address: SocketAddr,
+    open: Arc<AtomicBool>,
+}
+
+impl Detour {
+    /// A relay to the server's media port on loopback.
+    pub(crate) async fn to(media_port: u16) -> Self {
+        let bind = || UdpSocket::bind("127.0.0.1:0");
+        let (near, mut far) = (bind().await.unwrap(), bind().await.unwrap());
+        let address = near.local_addr().unwrap();
+        let open = Arc::new(AtomicBool::new(true));
+        let passes = open.clone();
+        tokio::spawn(async move {
+            let (mut up, mut down) = ([0; 2_048], [0; 2_048]);
+            let mut client = None;
+            loop {
+                tokio::select! {
+                    Ok((length, from)) = near.recv_from(&mut up) => {
+                        if client != Some(from) {
+                            // To the server, another client is another address.
+                            (client, far) = (Some(from), bind().await.unwrap());
+                        }
+                        if passes.load(Ordering::Relaxed) {
+                            let _ = far.send_to(&up[..length], ("127.0.0.1", media_port)).await;
+                        }
+                    }
+                    Ok((length, _)) = far.recv_from(&mut down) => {
+                        if let Some(client) = client && passes.load(Ordering::Relaxed) {
+                            let _ = near.send_to(&down[..length], client).await;
+                        }
+                    }
+                }
+            }
+        });
+        Self { address, open }
+    }
+
+    /// Lets everything through, or nothing.
+    pub(crate) fn set_open(&self, open: bool) {
+        self.open.store(open, Ordering::Relaxed);
+    }
+}

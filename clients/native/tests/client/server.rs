@@ -1,0 +1,69 @@
+//! The server: SFU and signaling, as the binary joins them.
+
+use sfu::net::{Sfu, SfuConfig};
+use signaling::{AccessHash, Config, MediaPlane, Signaling, media};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+};
+use tacet_native::link::RoomLink;
+use tacet_proto::RoomId;
+use tokio::sync::oneshot;
+
+const INVITE: [u8; 32] = [9; 32];
+
+/// A running server with one room. Dropping it stops it.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) room: RoomId,
+    pub(crate) media_port: u16,
+    _stop: oneshot::Sender<()>,
+}
+
+struct Plane(Sfu);
+
+impl MediaPlane for Plane {
+    fn workers(&self) -> usize {
+        self.0.workers()
+    }
+
+    fn command(&self, worker: usize, command: sfu::Command) {
+        self.0.command(worker, command);
+    }
+}
+
+impl Server {
+    /// Starts one. Must be called inside a tokio runtime.
+    pub(crate) fn start() -> Self {
+        let (events, queue) = media::events();
+        let sfu = Sfu::start(&SfuConfig::default(), move |_, event| events.send(event)).unwrap();
+        let media_port = sfu.local_ports()[0];
+        let config = Config { connections_per_address: None, handshakes_per_second: None, ..Config::default() };
+        let signaling = Signaling::new(config, Arc::new(Plane(sfu)), queue);
+        let access = AccessHash::of(&e2ee_frames::access_token(&INVITE));
+        let room = signaling.rooms().create(access).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            signaling.serve(listener, None, None, stopped).await.unwrap();
+        });
+        Self { address, room, media_port, _stop: stop }
+    }
+
+    /// The room's link.
+    pub(crate) fn link(&self) -> RoomLink {
+        self.link_through(self.address)
+    }
+
+    /// The same by another way to the server.
+    pub(crate) fn link_through(&self, address: SocketAddr) -> RoomLink {
+        RoomLink::new(false, &address.to_string(), self.room, INVITE)
+    }
+
+    /// A link to the room that somebody without its secret has made up.
+    pub(crate) fn forged_link(&self) -> RoomLink {
+        RoomLink::new(false, &self.address.to_string(), self.room, [1; 32])
+    }
+}

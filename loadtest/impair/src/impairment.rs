@@ -1,0 +1,220 @@
+//! What one direction of a path does to packets.
+
+use crate::{
+    loss::Loss,
+    quantity::{Bitrate, Share},
+};
+use std::time::Duration;
+
+/// The slowest link of a path and the queue before it. What finds the queue full is dropped ("drop-tail").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bottleneck {
+    /// How fast bytes leave.
+    pub rate: Bitrate,
+    /// Bytes that may wait, the packet on its way out included. A link that does nothing takes one packet of any size.
+    pub queue: u64,
+}
+
+impl Bottleneck {
+    /// A few full packets.
+    const SMALLEST_QUEUE: u64 = 15_000;
+
+    /// With a queue that takes 100 ms to empty, or of ten full packets where that is more.
+    pub fn new(rate: Bitrate) -> Self {
+        let queue = rate.bytes_in(Duration::from_millis(100)).max(Self::SMALLEST_QUEUE);
+        Self { rate, queue }
+    }
+}
+
+/// Times at which nothing passes, counted from the beginning of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// Until the first begins.
+    pub after: Duration,
+    /// How long each takes.
+    pub lasts: Duration,
+    /// From the beginning of one to that of the next; `None`: there is only one.
+    pub every: Option<Duration>,
+}
+
+impl Outage {
+    /// Whether the path is down at this age.
+    pub(crate) fn covers(&self, age: Duration) -> bool {
+        let Some(since) = age.checked_sub(self.after) else { return false };
+        let since = match self.every.map(|every| every.as_nanos()) {
+            Some(every) => since.as_nanos().checked_rem(every).unwrap_or_default(),
+            None => since.as_nanos(),
+        };
+        since < self.lasts.as_nanos()
+    }
+}
+
+/// One direction of a path. The default is perfect: nothing is lost and everything arrives at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use tacet_impair::{Bitrate, Impairment, Loss, Share};
+///
+/// let by_methods = Impairment::PERFECT
+///     .loss(Loss::bursts(Share::percent(5), 3.0)?)
+///     .delay(Duration::from_millis(20))
+///     .jitter(Duration::from_millis(10))
+///     .rate(Bitrate::mbit(2));
+/// let by_text: Impairment = "loss=5%,burst=3,delay=20ms,jitter=10ms,rate=2mbit".parse()?;
+/// assert_eq!(by_methods, by_text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Impairment {
+    /// What is lost behind the bottleneck.
+    pub loss: Loss,
+    /// Rate and queue; `None`: as fast as packets come.
+    pub bottleneck: Option<Bottleneck>,
+    /// What every packet needs, besides the queue.
+    pub delay: Duration,
+    /// Up to so much more, each packet on its own, every value as likely. No packet is earlier than `delay`.
+    pub jitter: Duration,
+    /// Whether jitter lets packets overtake. If not, which is the rule on real paths, a packet waits for those before
+    /// it, so that the mean delay grows.
+    pub jitter_reorders: bool,
+    /// Packets that are held back, so that later ones overtake them.
+    pub reorder: Share,
+    /// For how long they are held back.
+    pub held_back: Duration,
+    /// Packets that arrive twice, each copy with a jitter of its own.
+    pub duplicate: Share,
+    /// When nothing passes.
+    pub outage: Option<Outage>,
+}
+
+/// Names of [`Impairment::preset`], from good to bad. Round figures of what people call so, not measurements.
+pub const PRESETS: [(&str, &str); 5] = [
+    ("perfect", "nothing is lost, nothing waits"),
+    ("wifi", "a good wireless network: 3 ms and up to 5 ms more, 0.1 % lost in pairs"),
+    ("4g", "a phone: 35 ms and up to 20 ms more, 12 Mbit/s with a queue of 250 ms, 0.5 % lost in bursts of 4"),
+    ("congested", "a full line: 25 ms and up to 15 ms more, 1.5 Mbit/s with a queue of 300 ms, 1 % lost"),
+    ("lossy", "a bad wireless network: 20 ms and up to 10 ms more, 5 % lost in bursts of 3"),
+];
+
+impl Impairment {
+    /// Everything arrives at once.
+    pub const PERFECT: Self = Self {
+        loss: Loss::NONE,
+        bottleneck: None,
+        delay: Duration::ZERO,
+        jitter: Duration::ZERO,
+        jitter_reorders: false,
+        reorder: Share::NONE,
+        held_back: Self::HELD_BACK,
+        duplicate: Share::NONE,
+        outage: None,
+    };
+
+    /// If it is not said for how long.
+    const HELD_BACK: Duration = Duration::from_millis(20);
+
+    /// The path of this name, if there is one: see [`PRESETS`].
+    pub fn preset(name: &str) -> Option<Self> {
+        let ms = Duration::from_millis;
+        let bursts = |per_mille: u32, length: f64| {
+            Share::new(f64::from(per_mille) / 1_000.0).and_then(|mean| Loss::bursts(mean, length).ok())
+        };
+        Some(match name {
+            "perfect" => Self::PERFECT,
+            "wifi" => Self::PERFECT.delay(ms(3)).jitter(ms(5)).loss(bursts(1, 2.0)?),
+            "4g" => Self::PERFECT
+                .delay(ms(35))
+                .jitter(ms(20))
+                .loss(bursts(5, 4.0)?)
+                .bottleneck(Bottleneck { rate: Bitrate::mbit(12), queue: 375_000 }),
+            "congested" => Self::PERFECT
+                .delay(ms(25))
+                .jitter(ms(15))
+                .loss(Loss::independent(Share::percent(1)))
+                .bottleneck(Bottleneck { rate: Bitrate::kbit(1_500), queue: 56_250 }),
+            "lossy" => Self::PERFECT.delay(ms(20)).jitter(ms(10)).loss(bursts(50, 3.0)?),
+            _ => return None,
+        })
+    }
+
+    /// With this loss.
+    #[must_use]
+    pub const fn loss(self, loss: Loss) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// With this delay.
+    #[must_use]
+    pub const fn delay(self, delay: Duration) -> Self {
+        Self { delay, ..self }
+    }
+
+    /// With jitter that keeps packets in order.
+    #[must_use]
+    pub const fn jitter(self, jitter: Duration) -> Self {
+        Self { jitter, jitter_reorders: false, ..self }
+    }
+
+    /// With jitter that lets packets overtake.
+    #[must_use]
+    pub const fn reordering_jitter(self, jitter: Duration) -> Self {
+        Self { jitter, jitter_reorders: true, ..self }
+    }
+
+    /// With this share of packets held back for so long.
+    #[must_use]
+    pub const fn reorder(self, reorder: Share, held_back: Duration) -> Self {
+        Self { reorder, held_back, ..self }
+    }
+
+    /// With this share of packets arriving twice.
+    #[must_use]
+    pub const fn duplicate(self, duplicate: Share) -> Self {
+        Self { duplicate, ..self }
+    }
+
+    /// With a bottleneck.
+    #[must_use]
+    pub const fn bottleneck(self, bottleneck: Bottleneck) -> Self {
+        Self { bottleneck: Some(bottleneck), ..self }
+    }
+
+    /// With a bottleneck of this rate and a queue of the usual size.
+    #[must_use]
+    pub fn rate(self, rate: Bitrate) -> Self {
+        self.bottleneck(Bottleneck::new(rate))
+    }
+
+    /// With outages.
+    #[must_use]
+    pub const fn outage(self, outage: Outage) -> Self {
+        Self { outage: Some(outage), ..self }
+    }
+}
+
+impl Default for Impairment {
+    fn default() -> Self {
+        Self::PERFECT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_a_path() {
+        assert!(PRESETS.iter().all(|(name, _)| Impairment::preset(name).is_some()));
+        assert_eq!(Impairment::preset("unheard of"), None);
+    }
+
+    #[test]
+    fn outages_come_when_they_are_said_to() {
+        let s = Duration::from_secs;
+        let once = Outage { after: s(5), lasts: s(2), every: None };
+        let down = |outage: &Outage| (0..20).filter(|&age| outage.covers(s(age))).collect::<Vec<_>>();
+        assert_eq!(down(&once), [5, 6]);
+        assert_eq!(down(&Outage { every: Some(s(10)), ..once }), [5, 6, 15, 16]);
+        assert_eq!(down(&Outage { every: Some(s(0)), ..once }), (5..20).collect::<Vec<_>>(), "one begins at all times");
+    }
+}

@@ -1,0 +1,81 @@
+//! A path with the packets on it.
+
+use crate::{
+    counts::Counts,
+    impairment::Impairment,
+    path::{Fate, Path},
+    under_way::UnderWay,
+};
+use std::time::Instant;
+
+/// One direction of a path, with the packets that are under way: for simulations in virtual time.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use tacet_impair::{Impairment, Link};
+///
+/// let start = Instant::now();
+/// let mut link = Link::new(Impairment::PERFECT.delay(Duration::from_millis(20)), 7, start);
+/// link.send(start, 5, "hello");
+/// let arrival = link.next_arrival().unwrap();
+/// assert_eq!(arrival, start + Duration::from_millis(20));
+/// assert_eq!(link.arrived(arrival).collect::<Vec<_>>(), ["hello"]);
+/// ```
+#[derive(Debug)]
+pub struct Link<T> {
+    path: Path,
+    under_way: UnderWay<(u64, T)>,
+}
+
+impl<T: Clone> Link<T> {
+    /// An empty link that begins now.
+    pub fn new(impairment: Impairment, seed: u64, start: Instant) -> Self {
+        Self { path: Path::new(impairment, seed, start), under_way: UnderWay::new() }
+    }
+
+    /// What it does to packets.
+    pub fn impairment(&self) -> &Impairment {
+        self.path.impairment()
+    }
+
+    /// Changes what happens to packets from now on.
+    pub fn set_impairment(&mut self, impairment: Impairment) {
+        self.path.set_impairment(impairment);
+    }
+
+    /// Sends a packet of so many bytes; gives its fate. Time must not go back.
+    pub fn send(&mut self, now: Instant, bytes: usize, item: T) -> Fate {
+        let fate = self.path.send(now, bytes);
+        if let Fate::Arrives { number, at, again } = fate {
+            if let Some(again) = again {
+                self.under_way.push(again, (number, item.clone()));
+            }
+            self.under_way.push(at, (number, item));
+        }
+        fate
+    }
+
+    /// When the next packet arrives.
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.under_way.next_at()
+    }
+
+    /// Takes out what has arrived by now, in the order of arrival. What is not taken stays.
+    pub fn arrived(&mut self, now: Instant) -> impl Iterator<Item = T> {
+        std::iter::from_fn(move || {
+            let (number, item) = self.under_way.pop(now)?;
+            self.path.forwarded(number);
+            Some(item)
+        })
+    }
+
+    /// What has happened so far.
+    pub fn counts(&self) -> Counts {
+        self.path.counts()
+    }
+
+    /// Packets that are under way, copies included.
+    pub fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+}

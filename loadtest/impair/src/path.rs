@@ -1,0 +1,155 @@
+//! One direction of a path: the fate of each packet.
+//!
+//! Invariants, whatever the numbers: no packet arrives before `sent + delay`; packets arrive in the order in which they
+//! were sent, but for those held back and those that [`Impairment::jitter_reorders`] lets overtake; and
+//! `received + duplicated = down + dropped + lost + forwarded + under way`.
+//!
+//! Each kind of chance has a stream of numbers of its own: which packets are lost does not depend on whether there is
+//! jitter.
+
+use crate::{counts::Counts, impairment::Impairment, loss::LossProcess, quantity::LONGEST, random::Random};
+use std::time::{Duration, Instant};
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The path was down.
+    Down,
+    /// The queue before the bottleneck was full.
+    Dropped,
+    /// Lost under way.
+    Lost,
+    /// It arrives; [`Path::forwarded`] is to be told then, for each copy.
+    Arrives {
+        /// Its place in the order of sending.
+        number: u64,
+        /// When.
+        at: Instant,
+        /// When it arrives a second time, if it does.
+        again: Option<Instant>,
+    },
+}
+
+/// A direction under way.
+#[derive(Debug)]
+pub struct Path {
+    impairment: Impairment,
+    start: Instant,
+    loss: LossProcess,
+    jitter: Random,
+    reorder: Random,
+    duplicate: Random,
+    /// When the bottleneck has nothing more to send.
+    idle_from: Instant,
+    /// Packets that keep their order do not arrive before this.
+    latest: Instant,
+    sent: u64,
+    /// Numbers below this are behind the newest arrival.
+    newest: u64,
+    counts: Counts,
+}
+
+impl Path {
+    /// A path that begins now.
+    pub fn new(impairment: Impairment, seed: u64, start: Instant) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            impairment,
+            start,
+            loss: LossProcess::new(random.split()),
+            jitter: random.split(),
+            reorder: random.split(),
+            duplicate: random.split(),
+            idle_from: start,
+            latest: start,
+            sent: 0,
+            newest: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// What it does to packets.
+    pub fn impairment(&self) -> &Impairment {
+        &self.impairment
+    }
+
+    /// Changes what happens to packets from now on. Those under way arrive as they would have.
+    pub fn set_impairment(&mut self, impairment: Impairment) {
+        self.impairment = impairment;
+    }
+
+    /// Decides about a packet of so many bytes that is sent now. Time must not go back.
+    pub fn send(&mut self, now: Instant, bytes: usize) -> Fate {
+        let number = self.sent;
+        self.sent = self.sent.wrapping_add(1);
+        self.counts.received += 1;
+        // Drawn for every packet, so that each has the same luck whatever became of those before it.
+        let lost = self.loss.loses(&self.impairment.loss);
+        let held_back = self.reorder.happens(self.impairment.reorder);
+        let twice = self.duplicate.happens(self.impairment.duplicate);
+        let jitters = [(); 2].map(|()| self.impairment.jitter.mul_f64(self.jitter.fraction()));
+
+        let age = now.saturating_duration_since(self.start);
+        if self.impairment.outage.is_some_and(|outage| outage.covers(age)) {
+            self.counts.down += 1;
+            return Fate::Down;
+        }
+        let Some(departure) = self.pass_bottleneck(now, bytes as u64) else {
+            self.counts.dropped += 1;
+            return Fate::Dropped;
+        };
+        if lost {
+            self.counts.lost += 1;
+            return Fate::Lost;
+        }
+        let [jitter, jitter_of_copy] = jitters;
+        let at = self.arrival(departure, jitter, held_back);
+        let again = twice.then(|| self.arrival(departure, jitter_of_copy, held_back));
+        self.counts.duplicated += u64::from(twice);
+        Fate::Arrives { number, at, again }
+    }
+
+    /// When the packet has left the bottleneck; nothing if there was no room for it.
+    fn pass_bottleneck(&mut self, now: Instant, bytes: u64) -> Option<Instant> {
+        let Some(bottleneck) = self.impairment.bottleneck else { return Some(now) };
+        let waiting = bottleneck.rate.bytes_in(self.idle_from.saturating_duration_since(now));
+        if waiting > 0 && waiting.saturating_add(bytes) > bottleneck.queue {
+            return None;
+        }
+        self.idle_from = later(self.idle_from.max(now), bottleneck.rate.time_for(bytes));
+        Some(self.idle_from)
+    }
+
+    fn arrival(&mut self, departure: Instant, jitter: Duration, held_back: bool) -> Instant {
+        let impairment = &self.impairment;
+        let at = later(departure, impairment.delay.saturating_add(jitter));
+        if held_back {
+            return later(at, impairment.held_back);
+        }
+        if impairment.jitter_reorders {
+            return at;
+        }
+        self.latest = self.latest.max(at);
+        self.latest
+    }
+
+    /// Notes that the packet with this number has arrived. Numbers come from [`Fate::Arrives`].
+    pub fn forwarded(&mut self, number: u64) {
+        self.counts.forwarded += 1;
+        // RFC 4737 section 3.3: reordered is what arrives behind a packet that was sent later.
+        if number.saturating_add(1) < self.newest {
+            self.counts.reordered += 1;
+        }
+        self.newest = self.newest.max(number.saturating_add(1));
+    }
+
+    /// What has happened so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+}
+
+/// No time is far enough ahead to overflow: each step is an hour at most.
+fn later(at: Instant, by: Duration) -> Instant {
+    at.checked_add(by.min(LONGEST)).unwrap_or(at)
+}

@@ -1,0 +1,256 @@
+//! A UDP relay that puts a bad path between clients and a server, for machines whose kernel cannot.
+//!
+//! ```text
+//!   client A ──►┐  listen          ┌── up: Path ──► own socket of A ──►┐  target
+//!               ├────── socket ────┤                                   ├────── server
+//!   client B ──►┘  (one for all)   └── up: Path ──► own socket of B ──►┘
+//!                                  ◄── down: Path, one for each client ◄──
+//! ```
+//! Each address that sends to the relay is a client with a socket of its own towards the server, which therefore sees as
+//! many addresses as there are clients, as behind a NAT. [`Relay::change_addresses`] replaces these sockets under
+//! running clients: what a NAT that has forgotten its clients, or a phone that leaves the wireless network, looks like
+//! to the server.
+//!
+//! One thread does it all; it sleeps until the next datagram comes or is due, to the microsecond where the kernel can.
+//! Everything is bounded: clients, and bytes that are held. Datagrams are never looked into.
+
+mod state;
+mod wait;
+
+use self::{
+    state::{Direction, State},
+    wait::Waiter,
+};
+use crate::{counts::Counts, impairment::Impairment};
+use serde::Serialize;
+use std::{
+    fmt, io,
+    iter::Sum,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+/// How a relay treats its clients.
+#[derive(Clone, Copy, Debug)]
+pub struct RelayConfig {
+    /// From clients to the server.
+    pub up: Impairment,
+    /// From the server to clients.
+    pub down: Impairment,
+    /// The chances of every client follow from this and from the order in which clients come.
+    pub seed: u64,
+    /// Most clients. When one more comes, the one that has been silent longest goes, if that is half a minute or more;
+    /// otherwise the new one is refused.
+    pub clients: usize,
+    /// Most bytes that are held for all of them; what comes beyond is dropped and counted.
+    pub held_bytes: usize,
+}
+
+impl RelayConfig {
+    /// The same in both directions, for up to 4,096 clients and 256 MB.
+    pub const fn new(both: Impairment, seed: u64) -> Self {
+        Self { up: both, down: both, seed, clients: 4_096, held_bytes: 256_000_000 }
+    }
+}
+
+/// A relay that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The address to listen on is not to be had.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// An IPv4 relay for an IPv6 server, or the reverse.
+    #[error("the relay listens on {listen} and forwards to {target}: both must be of one family")]
+    Families {
+        /// Where clients send to.
+        listen: SocketAddr,
+        /// Where the server is.
+        target: SocketAddr,
+    },
+    /// Threads, descriptors or memory are used up.
+    #[error("the system refuses what the relay needs: {0}")]
+    System(#[from] io::Error),
+}
+
+/// What a relay has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RelayStats {
+    /// From clients to the server, all clients together.
+    pub up: Counts,
+    /// From the server to clients.
+    pub down: Counts,
+    /// Clients at present.
+    pub clients: usize,
+    /// Sockets towards the server that were replaced.
+    pub address_changes: u64,
+    /// Datagrams of clients for which there was no room.
+    pub refused: u64,
+    /// Datagrams for which there was no memory.
+    pub overflowed: u64,
+    /// Forwarded datagrams that the kernel did not take.
+    pub unsent: u64,
+}
+
+impl Sum for RelayStats {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, one| {
+            sum.up += one.up;
+            sum.down += one.down;
+            sum.clients += one.clients;
+            sum.address_changes += one.address_changes;
+            sum.refused += one.refused;
+            sum.overflowed += one.overflowed;
+            sum.unsent += one.unsent;
+            sum
+        })
+    }
+}
+
+impl fmt::Display for RelayStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "up:   {}", self.up)?;
+        writeln!(f, "down: {}", self.down)?;
+        write!(f, "{} clients, {} address changes", self.clients, self.address_changes)?;
+        let troubles =
+            [(self.refused, "refused"), (self.overflowed, "overflowed"), (self.unsent, "not taken by the kernel")];
+        troubles.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
+}
+
+/// A running relay. It ends when this is dropped, and what it held then never arrives.
+#[derive(Debug)]
+pub struct Relay {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+    local: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiter: Waiter,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Relay {
+    /// Listens on an address, whose port may be 0, and forwards what comes to the target. Answers leave from the listening
+    /// address, which therefore should not be the unspecified one.
+    ///
+    /// # Errors
+    /// [`RelayError`]. A target that does not answer is none: its clients hear nothing.
+    pub fn start(listen: SocketAddr, target: SocketAddr, config: &RelayConfig) -> Result<Self, RelayError> {
+        if listen.is_ipv4() != target.is_ipv4() {
+            return Err(RelayError::Families { listen, target });
+        }
+        let waiter = Waiter::new()?;
+        let state = State::new(listen, target, config, &waiter)?;
+        let local = state.local()?;
+        let shared = Arc::new(Shared { waiter, state: Mutex::new(state) });
+        let of_thread = shared.clone();
+        let thread = thread::Builder::new().name("relay".to_owned()).spawn(move || run(&of_thread))?;
+        Ok(Self { shared, thread: Some(thread), local })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> RelayStats {
+        self.shared.state().stats()
+    }
+
+    /// Clients at present, by the address that they send from.
+    pub fn clients(&self) -> Vec<SocketAddr> {
+        self.shared.state().clients()
+    }
+
+    /// Gives every client another address towards the server; their own stays. What the server still sends to the old
+    /// ones is lost. Gives the number of clients.
+    ///
+    /// # Errors
+    /// When the system has no sockets left; some clients may have changed.
+    pub fn change_addresses(&self) -> io::Result<usize> {
+        let mut state = self.shared.state();
+        let clients = state.clients();
+        clients.iter().try_for_each(|client| state.change_address(*client, &self.shared.waiter).map(|_| ()))?;
+        Ok(clients.len())
+    }
+
+    /// The same for one client; gives whether it is known.
+    ///
+    /// # Errors
+    /// When the system has no sockets left; the client keeps its address.
+    pub fn change_address_of(&self, client: SocketAddr) -> io::Result<bool> {
+        self.shared.state().change_address(client, &self.shared.waiter)
+    }
+
+    /// Changes what happens to datagrams in both directions from now on, of present and future clients.
+    pub fn set_impairment(&self, both: Impairment) {
+        self.set_up(both);
+        self.set_down(both);
+    }
+
+    /// Changes the direction from clients to the server.
+    pub fn set_up(&self, up: Impairment) {
+        self.shared.state().set_impairment(Direction::Up, up);
+    }
+
+    /// Changes the direction from the server to clients.
+    pub fn set_down(&self, down: Impairment) {
+        self.shared.state().set_impairment(Direction::Down, down);
+    }
+
+    /// What happens to datagrams at present: up and down.
+    pub fn impairments(&self) -> (Impairment, Impairment) {
+        self.shared.state().impairments()
+    }
+
+    /// Ends it; gives what it has done.
+    ///
+    /// # Errors
+    /// What had ended it before, if anything had.
+    pub fn stop(mut self) -> io::Result<RelayStats> {
+        self.end()?;
+        Ok(self.stats())
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.shared.state().stop();
+        self.shared.waiter.wake();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(io::Error::other("the relay's thread has panicked")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+fn run(shared: &Shared) -> io::Result<()> {
+    wait::make_timers_exact();
+    let mut ready = Vec::new();
+    loop {
+        let next = {
+            let mut state = shared.state();
+            if state.is_stopped() {
+                return Ok(());
+            }
+            state.turn(&ready, &shared.waiter)
+        };
+        ready.clear();
+        shared.waiter.wait(next, &mut ready)?;
+    }
+}

@@ -1,0 +1,310 @@
+//! The relay's clients, and the datagrams that it holds.
+
+use super::{RelayConfig, RelayError, RelayStats, wait::Waiter};
+use crate::{
+    counts::Counts,
+    impairment::Impairment,
+    path::{Fate, Path},
+    random::Random,
+    under_way::UnderWay,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    collections::HashMap,
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Datagrams taken from a socket before others have their turn.
+const BATCH: usize = 64;
+/// No UDP datagram is larger.
+const LARGEST: usize = 65_535;
+/// What is asked of the kernel for each socket; bursts wait there while the relay does other things.
+const BUFFER: usize = 4 << 20;
+/// A client silent for so long may be replaced by a new one.
+const SILENT: Duration = Duration::from_secs(30);
+/// The token of the listening socket; clients have others.
+const LISTENER: u64 = 0;
+
+/// Which way a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// To the server.
+    Up,
+    /// To the client.
+    Down,
+}
+
+#[derive(Debug)]
+struct Client {
+    address: SocketAddr,
+    /// Connected to the server.
+    upstream: UdpSocket,
+    up: Path,
+    down: Path,
+    heard: Instant,
+}
+
+impl Client {
+    fn path(&mut self, direction: Direction) -> &mut Path {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Datagram {
+    client: u64,
+    direction: Direction,
+    number: u64,
+    bytes: Arc<[u8]>,
+}
+
+/// Everything but the thread.
+#[derive(Debug)]
+pub(super) struct State {
+    listener: UdpSocket,
+    target: SocketAddr,
+    config: RelayConfig,
+    seeds: Random,
+    clients: HashMap<u64, Client>,
+    tokens: HashMap<SocketAddr, u64>,
+    last_token: u64,
+    under_way: UnderWay<Datagram>,
+    held_bytes: usize,
+    buffer: Box<[u8]>,
+    /// What is not the sum over present clients.
+    stats: RelayStats,
+    stopped: bool,
+}
+
+impl State {
+    pub(super) fn new(
+        listen: SocketAddr,
+        target: SocketAddr,
+        config: &RelayConfig,
+        waiter: &Waiter,
+    ) -> Result<Self, RelayError> {
+        let listener = bind(listen).map_err(|error| RelayError::Listen(listen, error))?;
+        waiter.add(&listener, LISTENER)?;
+        Ok(Self {
+            listener,
+            target,
+            config: *config,
+            seeds: Random::new(config.seed),
+            clients: HashMap::new(),
+            tokens: HashMap::new(),
+            last_token: LISTENER,
+            under_way: UnderWay::new(),
+            held_bytes: 0,
+            buffer: vec![0; LARGEST].into(),
+            stats: RelayStats::default(),
+            stopped: false,
+        })
+    }
+
+    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    pub(super) fn clients(&self) -> Vec<SocketAddr> {
+        self.tokens.keys().copied().collect()
+    }
+
+    pub(super) fn stats(&self) -> RelayStats {
+        let mut stats = RelayStats { clients: self.clients.len(), ..self.stats };
+        for client in self.clients.values() {
+            stats.up += client.up.counts();
+            stats.down += client.down.counts();
+        }
+        stats
+    }
+
+    pub(super) fn impairments(&self) -> (Impairment, Impairment) {
+        (self.config.up, self.config.down)
+    }
+
+    pub(super) fn set_impairment(&mut self, direction: Direction, impairment: Impairment) {
+        match direction {
+            Direction::Up => self.config.up = impairment,
+            Direction::Down => self.config.down = impairment,
+        }
+        self.clients.values_mut().for_each(|client| client.path(direction).set_impairment(impairment));
+    }
+
+    /// Replaces a client's socket towards the server; gives whether the client is known.
+    pub(super) fn change_address(&mut self, client: SocketAddr, waiter: &Waiter) -> io::Result<bool> {
+        let Some(token) = self.tokens.get(&client) else { return Ok(false) };
+        let Some(client) = self.clients.get_mut(token) else { return Ok(false) };
+        // The old socket is still there while the new one is bound: they cannot have the same port.
+        let upstream = connect(self.target)?;
+        waiter.add(&upstream, *token)?;
+        client.upstream = upstream;
+        self.stats.address_changes += 1;
+        Ok(true)
+    }
+
+    /// Takes in what these sockets have, and sends what is due; gives when there is more to send.
+    pub(super) fn turn(&mut self, ready: &[u64], waiter: &Waiter) -> Option<Instant> {
+        for &token in ready {
+            self.send_due(Instant::now());
+            match token {
+                LISTENER => self.receive_from_clients(waiter),
+                token => self.receive_from_server(token),
+            }
+        }
+        self.send_due(Instant::now());
+        self.under_way.next_at()
+    }
+
+    fn receive_from_clients(&mut self, waiter: &Waiter) {
+        for _ in 0..BATCH {
+            let (length, from) = match self.listener.recv_from(&mut self.buffer) {
+                Ok(received) => received,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(_) => continue,
+            };
+            let now = Instant::now();
+            let token = match self.tokens.get(&from) {
+                Some(token) => Some(*token),
+                None => self.admit(now, from, waiter),
+            };
+            match token {
+                Some(token) => self.take(now, token, Direction::Up, length),
+                None => self.stats.refused += 1,
+            }
+        }
+    }
+
+    fn receive_from_server(&mut self, token: u64) {
+        for _ in 0..BATCH {
+            let Some(client) = self.clients.get(&token) else { return };
+            match client.upstream.recv(&mut self.buffer) {
+                Ok(length) => self.take(Instant::now(), token, Direction::Down, length),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // Nobody listens at the target, at present.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Makes a client; nothing if there is no room for it or no socket.
+    fn admit(&mut self, now: Instant, address: SocketAddr, waiter: &Waiter) -> Option<u64> {
+        if self.clients.len() >= self.config.clients {
+            self.forget_silent(now)?;
+        }
+        let token = self.last_token + 1;
+        let upstream = connect(self.target).ok()?;
+        waiter.add(&upstream, token).ok()?;
+        self.last_token = token;
+        let client = Client {
+            address,
+            upstream,
+            up: Path::new(self.config.up, self.seeds.next(), now),
+            down: Path::new(self.config.down, self.seeds.next(), now),
+            heard: now,
+        };
+        self.clients.insert(token, client);
+        self.tokens.insert(address, token);
+        Some(token)
+    }
+
+    /// Forgets the client that has been silent longest, if it has been for long.
+    fn forget_silent(&mut self, now: Instant) -> Option<()> {
+        let (&token, _) = self.clients.iter().min_by_key(|(_, client)| client.heard)?;
+        let client = self.clients.get(&token)?;
+        if now.saturating_duration_since(client.heard) < SILENT {
+            return None;
+        }
+        let client = self.clients.remove(&token)?;
+        self.tokens.remove(&client.address);
+        self.stats.up += client.up.counts();
+        self.stats.down += client.down.counts();
+        Some(())
+    }
+
+    /// Takes in the datagram of this length that is in the buffer.
+    fn take(&mut self, now: Instant, token: u64, direction: Direction, length: usize) {
+        let Some(client) = self.clients.get_mut(&token) else { return };
+        if direction == Direction::Up {
+            client.heard = now;
+        }
+        // Twice, since there may be a copy.
+        if self.held_bytes.saturating_add(2 * length) > self.config.held_bytes {
+            self.stats.overflowed += 1;
+            return;
+        }
+        let on_the_wire = length + headers(self.target);
+        let Fate::Arrives { number, at, again } = client.path(direction).send(now, on_the_wire) else { return };
+        let bytes: Arc<[u8]> = self.buffer.get(..length).unwrap_or_default().into();
+        for at in [Some(at), again].into_iter().flatten() {
+            self.held_bytes += length;
+            self.under_way.push(at, Datagram { client: token, direction, number, bytes: bytes.clone() });
+        }
+    }
+
+    fn send_due(&mut self, now: Instant) {
+        while let Some(datagram) = self.under_way.pop(now) {
+            self.held_bytes = self.held_bytes.saturating_sub(datagram.bytes.len());
+            let Some(client) = self.clients.get_mut(&datagram.client) else {
+                self.abandoned(datagram.direction);
+                continue;
+            };
+            client.path(datagram.direction).forwarded(datagram.number);
+            let send = || match datagram.direction {
+                Direction::Up => client.upstream.send(&datagram.bytes),
+                Direction::Down => self.listener.send_to(&datagram.bytes, client.address),
+            };
+            // A connected socket tells of an earlier datagram that nobody wanted, once, instead of sending.
+            let sent = send().or_else(|error| match error.kind() {
+                ErrorKind::ConnectionRefused => send(),
+                _ => Err(error),
+            });
+            self.stats.unsent += u64::from(sent.is_err());
+        }
+    }
+
+    /// Notes a datagram whose client is not there any more.
+    fn abandoned(&mut self, direction: Direction) {
+        let counts: &mut Counts = match direction {
+            Direction::Up => &mut self.stats.up,
+            Direction::Down => &mut self.stats.down,
+        };
+        counts.lost += 1;
+    }
+}
+
+/// Bytes of the IP and UDP headers, which a rate counts as well.
+fn headers(target: SocketAddr) -> usize {
+    if target.is_ipv4() { 28 } else { 48 }
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    // Smaller ones only lose sooner when the machine is busy.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// A socket with a port of its own that talks to the target alone.
+fn connect(target: SocketAddr) -> io::Result<UdpSocket> {
+    let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = bind(SocketAddr::new(any, 0))?;
+    socket.connect(target)?;
+    Ok(socket)
+}

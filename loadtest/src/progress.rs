@@ -1,0 +1,40 @@
+//! What a run tells about how far it is, to whoever shows it.
+//!
+//! A run calls [`Progress::stage`] when a part of it begins and for each bot that has joined; what is done with that (a
+//! bar on a terminal, nothing) is not its business. The calls come in the order in which things happen, from one task.
+
+use std::time::Duration;
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The server under test is being started or reached.
+    Starting,
+    /// Bots are joining.
+    Joining {
+        /// Those that have all they need.
+        ready: usize,
+        /// All that shall join in this run.
+        of: usize,
+    },
+    /// Media flows and is not measured yet.
+    WarmingUp(Duration),
+    /// Media is measured.
+    Measuring(Duration),
+    /// Packets that were late may still arrive, and bots leave.
+    Draining,
+}
+
+/// Shows how far a run is. What it does must not block: the run waits for it.
+pub trait Progress: Sync {
+    /// A part of the run has begun, or one more bot has joined.
+    fn stage(&self, stage: Stage);
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn stage(&self, _: Stage) {}
+}
