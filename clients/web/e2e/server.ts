@@ -9,6 +9,8 @@ interface Announcement {
   url: string;
   link: string;
   room: string;
+  /** SHA-256 of a self-signed certificate. */
+  fingerprint?: string;
 }
 
 /** A call server of our own, from the built binary. */
