@@ -253,7 +253,7 @@ fn each_mistake_is_named_and_no_secret_is_repeated() {
         (vec![&server.link, "--play", &text_file], "not a WAV file"),
         (vec![&server.link, "--video", &text_file], ".ivf"),
         (vec![&server.link, "--record", &unwritable], "--record"),
-        (vec![&server.link, "--seconds", "-1"], "--seconds"),
+        (vec![&server.link, "--seconds=-1"], "--seconds"),
         (vec![&server.link, &server.link], "unexpected argument"),
         (vec![&server.link, "--pin", &"ab".repeat(32)], "--pin is for https"),
     ] {

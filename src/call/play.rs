@@ -17,7 +17,7 @@ use tokio::{sync::mpsc, time::sleep_until};
 /// Pictures that are read ahead.
 const AHEAD: usize = 8;
 /// The RTP clock of pictures.
-const CLOCK_HZ: f64 = 90_000.0;
+const CLOCK_HZ: u128 = 90_000;
 
 /// What has been played to its end; it stays published until it is dropped.
 #[allow(dead_code, reason = "held, not read")]
@@ -129,7 +129,8 @@ impl Pictures {
         let start = Instant::now();
         while let Some(Timed { at, bytes }) = pictures.recv().await {
             sleep_until((start + at).into()).await;
-            camera.write((at.as_secs_f64() * CLOCK_HZ) as u64 as u32, bytes);
+            // The clock wraps.
+            camera.write(((at.as_nanos() * CLOCK_HZ + 500_000_000) / 1_000_000_000) as u32, bytes);
         }
         reading.await?.context(context)?;
         Ok(Played::Pictures(camera))
