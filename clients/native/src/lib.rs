@@ -8,7 +8,7 @@
 //!    ▼
 //!  Endpoint (media)  ────► RTP              one implementation: the `webrtc` crate
 //!    ▲
-//!  packet                                   whole sealed frames to RTP payloads and back
+//!  video, audio                             pictures and sound: packets to frames and back, playout
 //! ```
 //!
 //! A [`Call`](call::Call) knows nothing of media packets and an [`Endpoint`](media::Endpoint) nothing of keys: a
@@ -19,13 +19,14 @@ pub mod audio;
 pub mod call;
 #[cfg(feature = "media")]
 pub mod client;
+#[cfg(feature = "device-audio")]
+pub mod device;
 pub mod file;
 pub mod http;
 pub mod keys;
 pub mod link;
 pub mod media;
 pub mod outbox;
-pub mod packet;
 pub mod rooms;
 pub mod sdp;
 pub mod signaling;
