@@ -4,7 +4,7 @@ use crate::{
     cast::Part,
     engine::Engine,
     scenario::{Join, Scenario},
-    sendlog::RoomLog,
+    sendlog::{RoomLog, StreamLog},
     streams::{self, Origin},
     tally::Window,
 };
@@ -21,6 +21,7 @@ use std::{
 use tacet_native::{call::JoinOptions, link::RoomLink, tls::Trust};
 use tacet_proto::{
     ParticipantId, TrackId,
+    client::Publish,
     media::{SlotSource, SlotTrack, Track},
 };
 use tokio::{
@@ -60,6 +61,14 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// A stream that a bot publishes.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) stream: StreamId,
+    pub(crate) track: Publish,
+    pub(crate) log: Arc<StreamLog>,
+}
+
 /// What a bot knows of the run.
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
@@ -78,10 +87,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn window(&self) -> Arc<Window> {
-        self.window.clone()
-    }
-
     /// Whether media begins as soon as somebody may send.
     pub(crate) fn flows(&self) -> bool {
         self.scenario.join != Join::BeforeMedia
@@ -91,6 +96,13 @@ impl Shared {
     pub(crate) fn join_options(&self, part: &Part, exchange_keys: bool) -> JoinOptions {
         let subscribe = part.receives() && !self.chooses();
         JoinOptions { trust: self.trust, subscribe, exchange_keys, ..JoinOptions::new(&part.name()) }
+    }
+
+    /// The server has numbered a track of this client's.
+    pub(crate) fn numbered(&self, published: &[Published], cid: &str, track: TrackId) {
+        if let Some(own) = published.iter().find(|own| own.track.cid == cid) {
+            self.room.log.add_track(track, own.log.clone());
+        }
     }
 
     /// Whether receivers choose among encodings.

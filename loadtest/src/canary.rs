@@ -2,16 +2,18 @@
 //! from the server's own parts cannot. They receive everything and, where others send and receive, send sound.
 
 use crate::{
-    bot::{Choice, Phase, Progress, Shared, count},
+    bot::{Choice, Phase, Progress, Published, Shared, count},
     cast::Part,
     clock::now_ns,
     feed::{Feed, Packet},
     frame,
     identity::{Identity, InSlot},
+    measures::Measures,
     opening::{Frames, Opener, Opening},
+    pair::Arrival,
     reception::extend,
     streams,
-    tally::{Arrival, Measures, Tally},
+    tally::Tally,
 };
 use e2ee_frames::Codec as FrameCodec;
 use std::{collections::HashMap, time::Duration};
@@ -65,16 +67,17 @@ pub(crate) async fn attend(
     let since_ns = shared.joining_since(now_ns());
     let mut call = Call::join(&shared.room.link, &shared.join_options(part, true)).await?;
     let mut progress = Progress::new(part.needs, true, permit, None);
-    let mut receiver = Receiver::new(call.keys(), Tally::new(shared.room.log.clone(), shared.window()), since_ns);
-    let (mut feeds, mut own, mut publish) = (Vec::new(), Vec::new(), Vec::new());
+    let mut receiver = Receiver::new(call.keys(), Tally::new(shared.room.log.clone(), shared.window.clone()), since_ns);
+    let (mut feeds, mut own, mut published) = (Vec::new(), Vec::new(), Vec::new());
     for (n, plan) in streams::plans(&shared.scenario, part, shared.origin).into_iter().enumerate() {
         let ssrc = FIRST_SSRC + n as u32;
         own.push(SendStream { mid: plan.mid.clone(), codec: plan.codec(), ssrc, rtx: None });
         progress.unkeyed.insert(plan.sealing.stream);
         progress.unpublished.insert(plan.mid.clone());
-        publish.push((plan.sealing.stream, plan.publish(ssrc, None), plan.log.clone()));
+        let (stream, track) = (plan.sealing.stream, plan.publish(ssrc, None));
+        published.push(Published { stream, track, log: plan.log.clone() });
         let mid = plan.mid.clone();
-        feeds.push((mid, plan.feed(call.keys(), shared.room.log.clone(), shared.window())));
+        feeds.push((mid, plan.feed(call.keys(), shared.room.log.clone(), shared.window.clone())));
     }
     if own.is_empty() {
         // A session needs a section before there are slots.
@@ -144,7 +147,7 @@ pub(crate) async fn attend(
                 CallEvent::Transport(remote) => {
                     let mut started = WebrtcEndpoint::start(call.welcome(), remote, &own).await?;
                     call.transport(started.local().clone())?;
-                    for (stream, track, _) in &publish {
+                    for Published { stream, track, .. } in &published {
                         call.publish(*stream, track.clone())?;
                     }
                     started.add_slots(&std::mem::take(&mut held)).await?;
@@ -166,9 +169,7 @@ pub(crate) async fn attend(
                     progress.unkeyed.remove(&stream);
                 }
                 CallEvent::Published { cid, track } => {
-                    if let Some((_, _, log)) = publish.iter().find(|(_, own, _)| own.cid == cid) {
-                        shared.room.log.add_track(track, log.clone());
-                    }
+                    shared.numbered(&published, &cid, track);
                     progress.unpublished.remove(&cid);
                 }
                 CallEvent::Tracks(tracks) if shared.chooses() => choice.add(tracks.add),

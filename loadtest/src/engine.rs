@@ -10,11 +10,11 @@ use crate::{
     affinity,
     clock::now_ns,
     latencies::Latencies,
+    measures::Measures,
     path::{Datagrams, Input, Path, PathState},
     receiver::{Receiver, SlotChange, SlotStream},
     sender::{Sender, TransportSequence},
     socket::{BATCH, BotSocket, ReceiveBatch},
-    tally::Measures,
     wait::{Waiter, Waker, make_timers_exact, thread_cpu_ns},
 };
 use sfu::transport::srtp::Profile;

@@ -25,9 +25,9 @@ pub(crate) struct InSlot {
 }
 
 /// A packet that is known.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
-    pub(crate) stream: Arc<StreamLog>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known<'a> {
+    pub(crate) stream: &'a Arc<StreamLog>,
     /// The publisher's sequence number.
     pub(crate) sequence: u64,
     pub(crate) sent: Sent,
@@ -55,52 +55,64 @@ impl Identity {
     const MAX_WAITING: usize = 64;
 
     /// Finds out what a packet is; calls `known` for it and for those that waited for it.
-    pub(crate) fn packet(&mut self, room: &RoomLog, packet: InSlot, mut known: impl FnMut(Known)) {
-        let Some((kid, ctr)) = packet.frame else {
-            match self.by_shift(&packet) {
-                Some(found) => known(found),
-                None => {
-                    self.waiting.push_back(packet);
-                    if self.waiting.len() > Self::MAX_WAITING {
-                        self.waiting.pop_front();
-                    }
+    pub(crate) fn packet(&mut self, room: &RoomLog, packet: InSlot, mut known: impl FnMut(Known<'_>)) {
+        if let Some((kid, ctr)) = packet.frame {
+            self.learn(room, kid, ctr, &packet);
+        }
+        let Self { source, waiting } = self;
+        let find = |packet| source.as_ref().and_then(|source| source.find(packet));
+        match find(packet) {
+            Some(found) => known(found),
+            // The beginning of a frame that nobody sent waits for nothing.
+            None if packet.frame.is_some() => return,
+            None => {
+                waiting.push_back(packet);
+                if waiting.len() > Self::MAX_WAITING {
+                    waiting.pop_front();
                 }
+                return;
             }
-            return;
-        };
-        let Some(found) = self.by_frame(room, kid, ctr, packet) else { return };
-        known(found);
-        for _ in 0..self.waiting.len() {
-            let Some(waiting) = self.waiting.pop_front() else { break };
-            match self.by_shift(&waiting) {
-                Some(found) => known(found),
-                None => self.waiting.push_back(waiting),
+        }
+        if packet.frame.is_some() {
+            for _ in 0..waiting.len() {
+                let Some(packet) = waiting.pop_front() else { break };
+                match find(packet) {
+                    Some(found) => known(found),
+                    None => waiting.push_back(packet),
+                }
             }
         }
     }
 
-    fn by_frame(&mut self, room: &RoomLog, kid: u64, ctr: u64, packet: InSlot) -> Option<Known> {
+    /// Learns from a frame's first packet what is in the slot, and by how much its numbers are shifted.
+    fn learn(&mut self, room: &RoomLog, kid: u64, ctr: u64, packet: &InSlot) {
         // The source's own log first, then the room's: a seat may have been given to somebody else.
-        let own = self.source.as_ref().filter(|source| source.key.kid == kid).map(|source| source.key.clone());
-        let (key, sequence) = own
-            .and_then(|key| key.first(ctr).map(|first| (key, first)))
-            .or_else(|| room.key(kid).and_then(|key| key.first(ctr).map(|first| (key, first))))?;
-        let sent = key.stream.sent(sequence)?;
-        let stream = key.stream.clone();
-        self.source = Some(Source {
-            key,
-            shift: packet.sequence.wrapping_sub(sequence),
-            timestamp_shift: packet.timestamp.wrapping_sub(sent.timestamp),
-        });
-        Some(Known { stream, sequence, sent, packet })
+        let own = self.source.as_mut().filter(|source| source.key.kid == kid);
+        let learned = own.is_some_and(|source| source.shift(ctr, packet).is_some());
+        if !learned {
+            self.source = room.key(kid).and_then(|key| {
+                let mut source = Source { key, shift: 0, timestamp_shift: 0 };
+                source.shift(ctr, packet).map(|()| source)
+            });
+        }
+    }
+}
+
+impl Source {
+    /// Takes the shifts from the first packet of the frame with this counter, if it was sent.
+    fn shift(&mut self, ctr: u64, packet: &InSlot) -> Option<()> {
+        let sequence = self.key.first(ctr)?;
+        let sent = self.key.stream.sent(sequence)?;
+        self.shift = packet.sequence.wrapping_sub(sequence);
+        self.timestamp_shift = packet.timestamp.wrapping_sub(sent.timestamp);
+        Some(())
     }
 
-    fn by_shift(&self, packet: &InSlot) -> Option<Known> {
-        let source = self.source.as_ref()?;
-        let sequence = packet.sequence.wrapping_sub(source.shift);
-        let sent = source.key.stream.sent(sequence)?;
-        let fits = sent.timestamp.wrapping_add(source.timestamp_shift) == packet.timestamp;
-        fits.then(|| Known { stream: source.key.stream.clone(), sequence, sent, packet: *packet })
+    fn find(&self, packet: InSlot) -> Option<Known<'_>> {
+        let sequence = packet.sequence.wrapping_sub(self.shift);
+        let sent = self.key.stream.sent(sequence)?;
+        let fits = sent.timestamp.wrapping_add(self.timestamp_shift) == packet.timestamp;
+        fits.then_some(Known { stream: &self.key.stream, sequence, sent, packet })
     }
 }
 
@@ -163,7 +175,9 @@ mod tests {
         // Packets of the second source, which continues the slot's numbers: by shift they would be the first one's.
         assert!(found(&mut identity, &room, packet(90_004, 9_000, None)).is_empty(), "its time does not fit");
         let mut of = Vec::new();
-        identity.packet(&room, packet(90_003, 9_000, Some((8, 0))), |known| of.push((known.stream, known.sequence)));
+        identity.packet(&room, packet(90_003, 9_000, Some((8, 0))), |known| {
+            of.push((known.stream.clone(), known.sequence))
+        });
         assert_eq!(of.len(), 2);
         assert!(of.iter().all(|(stream, _)| Arc::ptr_eq(stream, &second)));
     }

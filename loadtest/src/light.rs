@@ -1,7 +1,7 @@
 //! A light bot's life in a call: the real signaling and keys of the native client, a media path of its own.
 
 use crate::{
-    bot::{Choice, Phase, Progress, Shared, count},
+    bot::{Choice, Phase, Progress, Published, Shared, count},
     cast::{Kind, Part},
     clock::now_ns,
     engine::{Bot, BotId, Engine},
@@ -129,6 +129,64 @@ fn slot_stream(slot: &Slot) -> SlotStream {
     SlotStream { codec, media: slot.ssrc, rtx: slot.rtx }
 }
 
+/// A bot that has joined, and is in its engine.
+struct Joined {
+    call: Call,
+    bot: InEngine,
+    progress: Progress,
+    published: Vec<Published>,
+    /// Tells when its path is up.
+    connected: oneshot::Receiver<bool>,
+    /// What was told before the server's half of the transport.
+    before: Vec<CallEvent>,
+}
+
+/// Joins, makes the media path and publishes.
+async fn join(shared: &Shared, part: &Part, mut progress: Progress) -> Result<Joined, LightError> {
+    let engine = shared.engine.clone().ok_or(LightError::EngineEnded)?;
+    let since_ns = part.receives().then(|| shared.joining_since(now_ns())).flatten();
+    // Whoever sends gives keys to others; a light bot that only receives needs none.
+    let exchange_keys = !(shared.scenario.light && part.kind == Kind::Subscriber);
+    let mut call = Call::join(&shared.room.link, &shared.join_options(part, exchange_keys)).await?;
+    let (remote, before) = transport(&mut call).await?;
+
+    let (mut senders, mut published) = (Vec::new(), Vec::new());
+    for plan in streams::plans(&shared.scenario, part, shared.origin) {
+        let (stream, track) = stream(&plan, call.welcome())?;
+        progress.unkeyed.insert(plan.sealing.stream);
+        progress.unpublished.insert(plan.mid.clone());
+        published.push(Published { stream: plan.sealing.stream, track, log: plan.log.clone() });
+        let feed = plan.feed(call.keys(), shared.room.log.clone(), shared.window.clone());
+        senders.push(Sender::new(feed, stream));
+    }
+    let receiver = if part.receives() {
+        let tally = Tally::new(shared.room.log.clone(), shared.window.clone());
+        let keys = opens(shared, part).then(|| call.keys());
+        let transport_cc = extension(call.welcome(), TRANSPORT_CC_URI);
+        Some(Box::new(Receiver::new(random_ssrc()?, transport_cc, keys, tally, since_ns)))
+    } else {
+        None
+    };
+
+    let server = server_address(&remote)?;
+    let path = Path::new(&shared.identity, &remote, server, Instant::now())?;
+    let local = path.local().ok_or(PathError)?;
+    let (told, connected) = oneshot::channel();
+    let bot = Bot { socket: BotSocket::connect(server)?, path, senders, receiver, connected: Some(told) };
+    let id = engine.add(bot).await.ok_or(LightError::EngineEnded)?;
+    let bot = InEngine { engine, id };
+    call.transport(local)?;
+    for Published { stream, track, .. } in &published {
+        call.publish(*stream, track.clone())?;
+    }
+    Ok(Joined { call, bot, progress, published, connected, before })
+}
+
+/// Whether the bot opens frames.
+fn opens(shared: &Shared, part: &Part) -> bool {
+    part.receives() && !shared.scenario.light
+}
+
 /// Joins, sends and receives until the run is over or the stay has ended.
 pub(crate) async fn attend(
     shared: &Shared,
@@ -136,55 +194,19 @@ pub(crate) async fn attend(
     permit: Option<OwnedSemaphorePermit>,
     stay: Option<Duration>,
 ) -> Result<(), LightError> {
-    let engine = shared.engine.clone().ok_or(LightError::EngineEnded)?;
-    let since_ns = part.receives().then(|| shared.joining_since(now_ns())).flatten();
-    // Whoever sends gives keys to others; a light bot that only receives needs none.
-    let light = shared.scenario.light;
-    let exchange_keys = !(light && part.kind == Kind::Subscriber);
-    let opens = part.receives() && !light;
-    let mut call = Call::join(&shared.room.link, &shared.join_options(part, exchange_keys)).await?;
-    let (remote, before) = transport(&mut call).await?;
-    let mut progress = Progress::new(part.needs, opens, permit, stay);
-
-    let (mut senders, mut publish) = (Vec::new(), Vec::new());
-    for plan in streams::plans(&shared.scenario, part, shared.origin) {
-        let (stream, track) = stream(&plan, call.welcome())?;
-        progress.unkeyed.insert(plan.sealing.stream);
-        progress.unpublished.insert(plan.mid.clone());
-        publish.push((plan.sealing.stream, track, plan.log.clone()));
-        let feed = plan.feed(call.keys(), shared.room.log.clone(), shared.window());
-        senders.push(Sender::new(feed, stream));
-    }
-    let receiver = if part.receives() {
-        let tally = Tally::new(shared.room.log.clone(), shared.window());
-        let keys = opens.then(|| call.keys());
-        let transport_cc = extension(call.welcome(), TRANSPORT_CC_URI);
-        Some(Box::new(Receiver::new(random_ssrc()?, transport_cc, keys, tally, since_ns)))
-    } else {
-        None
-    };
-    let server = server_address(&remote)?;
-    let path = Path::new(&shared.identity, &remote, server, Instant::now())?;
-    let local = path.local().ok_or(PathError)?;
-    let (told, mut connected) = oneshot::channel();
-    let bot = Bot { socket: BotSocket::connect(server)?, path, senders, receiver, connected: Some(told) };
-    let id = engine.add(bot).await.ok_or(LightError::EngineEnded)?;
-    let bot = InEngine { engine, id };
-    call.transport(local)?;
-    for (stream, track, _) in &publish {
-        call.publish(*stream, track.clone())?;
-    }
-
+    let progress = Progress::new(part.needs, opens(shared, part), permit, stay);
+    let Joined { mut call, bot, mut progress, published, mut connected, before } = join(shared, part, progress).await?;
     let mut phase = shared.phase.clone();
     let mut choice = Choice::default();
     let mut before = before.into_iter();
     loop {
         if progress.became_ready() {
             count(&shared.joins.completed);
-            let _ = shared.ready.send(());
-            if shared.flows() {
+            if shared.flows() && !published.is_empty() {
                 bot.engine.start_bot(bot.id);
+                shared.room.log.begin();
             }
+            let _ = shared.ready.send(());
         }
         progress.plan_leave(*phase.borrow(), tokio::time::Instant::now());
         let leave = progress.leave_deadline();
@@ -222,9 +244,7 @@ pub(crate) async fn attend(
                 progress.unkeyed.remove(&stream);
             }
             CallEvent::Published { cid, track } => {
-                if let Some((_, _, log)) = publish.iter().find(|(_, own, _)| own.cid == cid) {
-                    shared.room.log.add_track(track, log.clone());
-                }
+                shared.numbered(&published, &cid, track);
                 progress.unpublished.remove(&cid);
             }
             CallEvent::Tracks(tracks) if part.receives() && shared.chooses() => choice.add(tracks.add),

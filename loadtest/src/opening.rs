@@ -2,7 +2,8 @@
 
 use crate::{
     frame,
-    tally::{Booked, Measures, Tally},
+    measures::Measures,
+    tally::{Booked, Tally},
 };
 use e2ee_frames::{Codec, OpenError};
 use std::collections::VecDeque;

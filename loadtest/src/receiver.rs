@@ -6,12 +6,14 @@
 use crate::{
     frame,
     identity::{Identity, InSlot},
+    measures::Measures,
     opening::{Frames, Opener, Opening},
+    pair::Arrival,
     reception::{Arrivals, Reception},
     rtcp,
     rtp::RtpView,
     sendlog::Class,
-    tally::{Arrival, Measures, Tally},
+    tally::Tally,
 };
 use e2ee_frames::Codec;
 use std::collections::HashMap;

@@ -5,12 +5,12 @@ use crate::{
     canary::Seen,
     engine::Outcome,
     latencies::Latencies,
+    measures::{ClassMeasures, Measures, add_counts},
     metrics::Known,
     options::Options,
     report::{CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, Report},
     scenario::{Join, Scenario},
     sendlog::{Class, RoomLog},
-    tally::{ClassMeasures, Measures, add_counts},
 };
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -7,16 +7,13 @@
 
 use crate::{
     identity::{Identity, InSlot, Known},
-    latencies::Latencies,
-    report::KindReport,
+    measures::Measures,
+    pair::{Arrival, Pair},
     sendlog::{Class, RoomLog, StreamLog},
 };
-use std::{
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 use tacet_proto::TrackId;
 
@@ -41,176 +38,6 @@ impl Window {
     pub(crate) fn contains(&self, at_ns: u64) -> bool {
         (self.from_ns.load(Ordering::Acquire)..self.until_ns.load(Ordering::Acquire)).contains(&at_ns)
     }
-}
-
-/// Figures of one class of streams.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClassMeasures {
-    pub(crate) latencies: Latencies,
-    pub(crate) interarrival: Latencies,
-    pub(crate) deviation: Latencies,
-    /// Sums over pairs; latency and jitter are filled in at the end.
-    pub(crate) counts: KindReport,
-}
-
-impl ClassMeasures {
-    fn add(&mut self, other: &Self) {
-        self.latencies.add(&other.latencies);
-        self.interarrival.add(&other.interarrival);
-        self.deviation.add(&other.deviation);
-        add_counts(&mut self.counts, &other.counts);
-    }
-}
-
-/// Adds what can be added.
-pub(crate) fn add_counts(to: &mut KindReport, from: &KindReport) {
-    to.streams += from.streams;
-    to.sent += from.sent;
-    to.sent_bytes += from.sent_bytes;
-    to.expected += from.expected;
-    to.delivered += from.delivered;
-    to.delivered_bytes += from.delivered_bytes;
-    to.lost += from.lost;
-    to.lost_before_repair += from.lost_before_repair;
-    to.reordered += from.reordered;
-    to.duplicates += from.duplicates;
-    to.opened += from.opened;
-    to.undecryptable += from.undecryptable;
-    to.before_key += from.before_key;
-}
-
-/// Figures of the bots of one thread: histograms for each bot would cost more than the bot.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Measures {
-    classes: [ClassMeasures; 3],
-    /// From the start of joining to the first media, in milliseconds.
-    pub(crate) first_media: Latencies,
-}
-
-impl Measures {
-    pub(crate) fn of(&self, class: Class) -> &ClassMeasures {
-        let [audio, video, canaries] = &self.classes;
-        match class {
-            Class::Audio => audio,
-            Class::Video => video,
-            Class::OfCanaries => canaries,
-        }
-    }
-
-    pub(crate) fn of_mut(&mut self, class: Class) -> &mut ClassMeasures {
-        let [audio, video, canaries] = &mut self.classes;
-        match class {
-            Class::Audio => audio,
-            Class::Video => video,
-            Class::OfCanaries => canaries,
-        }
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        for class in Class::ALL {
-            self.of_mut(class).add(other.of(class));
-        }
-        self.first_media.add(&other.first_media);
-    }
-}
-
-/// What a packet is to the book.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// Has not come before.
-    New,
-    /// Has come before.
-    Duplicate,
-}
-
-/// One stream as this receiver gets it.
-#[derive(Debug)]
-struct Pair {
-    stream: Arc<StreamLog>,
-    /// When it was put into a slot.
-    assigned_ns: u64,
-    /// The packet from which on all are expected.
-    begun: Option<u64>,
-    /// The first packet that is expected no longer.
-    until: Option<u64>,
-    /// Highest number that came by itself.
-    highest: u64,
-    /// Number that the first bit below stands for.
-    base: u64,
-    /// Which have come, and which of them by retransmission.
-    seen: Vec<[u64; 2]>,
-    last_latency_us: Option<u64>,
-    /// When the first frame of it that opened had arrived.
-    opened_ns: Option<u64>,
-}
-
-impl Pair {
-    /// Packets that may come before the first that came.
-    const BEFORE: u64 = 1_024;
-
-    fn new(stream: Arc<StreamLog>, assigned_ns: u64) -> Self {
-        Self {
-            stream,
-            assigned_ns,
-            begun: None,
-            until: None,
-            highest: 0,
-            base: 0,
-            seen: Vec::new(),
-            last_latency_us: None,
-            opened_ns: None,
-        }
-    }
-
-    /// Marks a packet; the number is one that the publisher has used, so the book cannot be made to grow.
-    fn mark(&mut self, sequence: u64, repair: bool) -> Arrival {
-        if self.seen.is_empty() {
-            self.base = sequence.saturating_sub(Self::BEFORE) & !63;
-        }
-        let Some(at) = sequence.checked_sub(self.base) else { return Arrival::Duplicate };
-        let (word, bit) = ((at / 64) as usize, 1 << (at % 64));
-        if self.seen.len() <= word {
-            self.seen.resize(word + 1, [0; 2]);
-        }
-        let Some([seen, repaired]) = self.seen.get_mut(word) else { return Arrival::Duplicate };
-        if *seen & bit != 0 {
-            if !repair {
-                // It was only late: its repair came first.
-                *repaired &= !bit;
-            }
-            return Arrival::Duplicate;
-        }
-        *seen |= bit;
-        if repair {
-            *repaired |= bit;
-        }
-        self.begun = Some(self.begun.map_or(sequence, |begun| begun.min(sequence)));
-        Arrival::New
-    }
-
-    /// The numbers that should have come of the measured time.
-    fn expected(&self) -> Range<u64> {
-        let measured = self.stream.measured();
-        let Some(begun) = self.begun else { return 0..0 };
-        begun.max(measured.start)..self.until.unwrap_or(u64::MAX).min(measured.end)
-    }
-
-    /// How many of a range came, and how many of those by retransmission.
-    fn count(&self, range: &Range<u64>) -> (u64, u64) {
-        let mut counted = (0, 0);
-        for (n, [seen, repaired]) in self.seen.iter().enumerate() {
-            let first = self.base + 64 * n as u64;
-            let mask = below(range.end.saturating_sub(first)) & !below(range.start.saturating_sub(first));
-            counted.0 += u64::from((seen & mask).count_ones());
-            counted.1 += u64::from((repaired & mask).count_ones());
-        }
-        counted
-    }
-}
-
-/// The lowest `n` bits.
-fn below(n: u64) -> u64 {
-    if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
 /// One receiver's book.
@@ -264,7 +91,7 @@ impl Tally {
         let mut unknown = std::mem::take(&mut self.unknown);
         unknown.retain(|(track, since)| match self.room.track(*track) {
             Some(stream) => {
-                let pair = self.pair(&stream, *since);
+                let pair = pair(&mut self.pairs, &stream, *since, self.retired);
                 if let Some(pair) = self.pairs.get_mut(pair).filter(|_| !self.retired) {
                     pair.until = None;
                 }
@@ -273,18 +100,6 @@ impl Tally {
             None => true,
         });
         self.unknown = unknown;
-    }
-
-    fn pair(&mut self, stream: &Arc<StreamLog>, now_ns: u64) -> usize {
-        if let Some(at) = self.pairs.iter().position(|pair| Arc::ptr_eq(&pair.stream, stream)) {
-            return at;
-        }
-        let mut pair = Pair::new(stream.clone(), now_ns);
-        if self.retired {
-            pair.until = Some(0);
-        }
-        self.pairs.push(pair);
-        self.pairs.len() - 1
     }
 
     /// Takes a packet of a slot. What is found out is told to `booked`, for other packets as well that waited for this
@@ -296,43 +111,14 @@ impl Tally {
         measures: &mut Measures,
         mut booked: impl FnMut(&InSlot, Booked),
     ) {
-        let room = self.room.clone();
-        slot.packet(&room, packet, |known| {
-            let result = self.book(&known, measures);
-            booked(&known.packet, result);
-        });
-    }
-
-    fn book(&mut self, known: &Known, measures: &mut Measures) -> Booked {
-        let Known { stream, sequence, sent, packet } = known;
-        let at = self.pair(stream, packet.arrived_ns);
-        let in_time = self.window.contains(sent.at_ns);
-        let Some(pair) = self.pairs.get_mut(at) else {
-            return Booked { arrival: Arrival::Duplicate, counted: None, pair: at };
-        };
-        let arrival = pair.mark(*sequence, packet.repair);
-        let latency_us = packet.arrived_ns.saturating_sub(sent.at_ns) / 1_000;
-        let last_us = if packet.repair { None } else { pair.last_latency_us.replace(latency_us) };
-        let late = !packet.repair && *sequence < pair.highest;
-        if !packet.repair {
-            pair.highest = pair.highest.max(*sequence);
-        }
-        let counts = in_time && pair.until.is_none_or(|until| *sequence < until);
-        if counts {
-            let measures = measures.of_mut(stream.class);
-            match arrival {
-                Arrival::New => {
-                    measures.latencies.record(latency_us);
-                    measures.counts.delivered_bytes += packet.bytes as u64;
-                    measures.counts.reordered += u64::from(late);
-                    if let Some(last_us) = last_us {
-                        measures.deviation.record(latency_us.abs_diff(last_us));
-                    }
-                }
-                Arrival::Duplicate => measures.counts.duplicates += 1,
+        let Self { room, window, pairs, retired, .. } = self;
+        slot.packet(room, packet, |known| {
+            let at = pair(pairs, known.stream, packet.arrived_ns, *retired);
+            if let Some(pair) = pairs.get_mut(at) {
+                let (arrival, counted) = book(pair, &known, window, measures);
+                booked(&known.packet, Booked { arrival, counted, pair: at });
             }
-        }
-        Booked { arrival, counted: counts.then_some(stream.class), pair: at }
+        });
     }
 
     /// A frame opened that had arrived at this time, and whose first packet was booked so.
@@ -404,10 +190,54 @@ impl Tally {
     }
 }
 
+/// Index of the pair of a stream, which is made if it is new.
+fn pair(pairs: &mut Vec<Pair>, stream: &Arc<StreamLog>, now_ns: u64, retired: bool) -> usize {
+    if let Some(at) = pairs.iter().position(|pair| Arc::ptr_eq(&pair.stream, stream)) {
+        return at;
+    }
+    let mut pair = Pair::new(stream.clone(), now_ns);
+    if retired {
+        pair.until = Some(0);
+    }
+    pairs.push(pair);
+    pairs.len() - 1
+}
+
+/// Enters a packet; gives what it is, and the class in which it counts.
+fn book(pair: &mut Pair, known: &Known<'_>, window: &Window, measures: &mut Measures) -> (Arrival, Option<Class>) {
+    let Known { stream, sequence, sent, packet } = *known;
+    let arrival = pair.mark(sequence, packet.repair);
+    let latency_us = packet.arrived_ns.saturating_sub(sent.at_ns) / 1_000;
+    let last_us = if packet.repair { None } else { pair.last_latency_us.replace(latency_us) };
+    let late = !packet.repair && sequence < pair.highest;
+    if !packet.repair {
+        pair.highest = pair.highest.max(sequence);
+    }
+    let counts = window.contains(sent.at_ns) && pair.until.is_none_or(|until| sequence < until);
+    if counts {
+        let measures = measures.of_mut(stream.class);
+        match arrival {
+            Arrival::New => {
+                measures.latencies.record(latency_us);
+                measures.counts.delivered_bytes += packet.bytes as u64;
+                measures.counts.reordered += u64::from(late);
+                if let Some(last_us) = last_us {
+                    measures.deviation.record(latency_us.abs_diff(last_us));
+                }
+            }
+            Arrival::Duplicate => measures.counts.duplicates += 1,
+        }
+    }
+    (arrival, counts.then_some(stream.class))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sendlog::{KeyLog, Sent};
+    use crate::{
+        report::KindReport,
+        sendlog::{KeyLog, Sent},
+    };
     use proptest::prelude::*;
 
     /// A publisher of single-packet frames, one each millisecond, and a receiver.
