@@ -1,11 +1,21 @@
 //! `tacet load`: bots against a server, and what they measured.
 
+mod bar;
 mod flags;
+mod limit;
+mod output;
+mod plan;
+mod repeat;
 
 use anyhow::bail;
+use bar::Bar;
 use clap::Args;
 use flags::{ScenarioFlags, ServerFlags};
-use loadtest::{Options, Silent};
+use limit::LimitFlags;
+use loadtest::Options;
+use output::{Findings, OutputFlags};
+use plan::PlanFlags;
+use repeat::RepeatFlags;
 
 /// Puts load on a call server and measures latency, loss and CPU
 ///
@@ -22,15 +32,24 @@ EXAMPLES:
   tacet load --print-scenario churn > mine.toml       a file to start from, for --scenario mine.toml
   tacet load --subscribers 500 --light                as many as one generator core can take
   tacet load --burst 16 --pps 960                     key-frame-like bursts
+  tacet load --runs 5 --html report.html              five runs, their spread, and a page to look at
+  tacet load --sweep 25,50,100,200 --runs 3           CPU and latency against load
+  tacet load --find-limit --light                     the most that one core of the server forwards
+  tacet load --plan                                   what a packet costs, and machines for a million participants
   tacet load --server 'http://127.0.0.1:8800/r/…#…'   a server that runs already")]
 pub(crate) struct Load {
     #[command(flatten)]
     scenario: ScenarioFlags,
     #[command(flatten)]
     server: ServerFlags,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    repeat: RepeatFlags,
+    #[command(flatten)]
+    limit: LimitFlags,
+    #[command(flatten)]
+    plan: PlanFlags,
+    #[command(flatten)]
+    output: OutputFlags,
 }
 
 impl Load {
@@ -60,15 +79,22 @@ impl Load {
             return Ok(());
         }
         let options = self.options()?;
+        self.output.check()?;
         // Media has threads of its own; signaling and canaries are content with two.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let report = runtime.block_on(loadtest::run(&options, &Silent))?;
-        if self.json {
-            println!("{}", serde_json::to_string(&report)?);
+        let bar = Bar::new(self.output.quiet);
+        let mut findings = Findings::default();
+        if self.plan.plan {
+            findings.plan = Some(runtime.block_on(self.plan.plan(&options, &bar))?);
+        } else if self.limit.find_limit {
+            findings.limit = Some(runtime.block_on(self.limit.search(&options, &bar))?);
         } else {
-            print!("{report}");
+            findings.loads = runtime.block_on(self.repeat.run(&options, &bar))?;
         }
-        if !report.delivered_anything() {
+        bar.end();
+        self.output.write(&findings)?;
+        let mut runs = findings.loads.iter().flat_map(|load| load.runs());
+        if !findings.loads.is_empty() && !runs.any(loadtest::Report::delivered_anything) {
             bail!("nothing was delivered");
         }
         Ok(())

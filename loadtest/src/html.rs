@@ -10,6 +10,7 @@ mod plot;
 mod sections;
 
 use crate::{limit::LimitReport, machine::Machine, plan::Plan, report::Report, spread::Repeats};
+pub(crate) use charts::CDF_POINTS;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// What is put into a report.

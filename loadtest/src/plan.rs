@@ -12,6 +12,7 @@ mod cost;
 mod fit;
 mod point;
 mod size;
+mod survey;
 mod workload;
 
 pub use cost::{Load, Prediction, UnitCosts};
@@ -20,6 +21,7 @@ pub use point::{Point, StreamRate};
 pub use size::{
     Assumptions, Bottleneck, KindSize, MachineSize, MemoryCosts, Total, WIRE_BYTES_PER_PACKET, WorkloadSize,
 };
+pub use survey::{SurveyRun, survey, workloads};
 pub use workload::{Kind, Streams, Workload};
 
 use crate::{

@@ -13,7 +13,7 @@ use crate::{
 use maud::{Markup, html};
 
 /// Points of a distribution that is drawn.
-const CDF_POINTS: usize = 200;
+pub(crate) const CDF_POINTS: usize = 200;
 
 fn figure(caption: &str, plot: &Plot) -> Markup {
     html! { figure { figcaption { (caption) } (plot.draw()) } }
