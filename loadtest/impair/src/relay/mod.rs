@@ -14,6 +14,7 @@
 //! One thread does it all; it sleeps until the next datagram comes or is due, to the microsecond where the kernel can.
 //! Everything is bounded: clients, and bytes that are held. Datagrams are never looked into.
 
+mod overruns;
 mod state;
 mod wait;
 
@@ -90,6 +91,9 @@ pub struct RelayStats {
     pub overflowed: u64,
     /// Forwarded datagrams that the kernel did not take.
     pub unsent: u64,
+    /// Datagrams that the kernel dropped because the relay was late to read them, on its present sockets. They are in
+    /// no other number.
+    pub overruns: u64,
 }
 
 impl Sum for RelayStats {
@@ -102,6 +106,7 @@ impl Sum for RelayStats {
             sum.refused += one.refused;
             sum.overflowed += one.overflowed;
             sum.unsent += one.unsent;
+            sum.overruns += one.overruns;
             sum
         })
     }
@@ -112,8 +117,12 @@ impl fmt::Display for RelayStats {
         writeln!(f, "up:   {}", self.up)?;
         writeln!(f, "down: {}", self.down)?;
         write!(f, "{} clients, {} address changes", self.clients, self.address_changes)?;
-        let troubles =
-            [(self.refused, "refused"), (self.overflowed, "overflowed"), (self.unsent, "not taken by the kernel")];
+        let troubles = [
+            (self.refused, "refused"),
+            (self.overflowed, "overflowed"),
+            (self.unsent, "not taken by the kernel"),
+            (self.overruns, "dropped by the kernel"),
+        ];
         troubles.iter().filter(|(count, _)| *count > 0).try_for_each(|(count, what)| write!(f, ", {count} {what}"))
     }
 }
@@ -164,7 +173,12 @@ impl Relay {
 
     /// What it has done so far.
     pub fn stats(&self) -> RelayStats {
-        self.shared.state().stats()
+        // The kernel is asked without holding up datagrams.
+        let (stats, sockets) = {
+            let state = self.shared.state();
+            (state.stats(), state.sockets())
+        };
+        RelayStats { overruns: overruns::of(&sockets), ..stats }
     }
 
     /// Clients at present, by the address that they send from.

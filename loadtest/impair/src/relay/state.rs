@@ -8,6 +8,7 @@ use crate::{
     random::Random,
     under_way::UnderWay,
 };
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     collections::HashMap,
@@ -123,6 +124,7 @@ impl State {
         self.tokens.keys().copied().collect()
     }
 
+    /// All but what the kernel has dropped.
     pub(super) fn stats(&self) -> RelayStats {
         let mut stats = RelayStats { clients: self.clients.len(), ..self.stats };
         for client in self.clients.values() {
@@ -130,6 +132,12 @@ impl State {
             stats.down += client.down.counts();
         }
         stats
+    }
+
+    /// The addresses of all its sockets.
+    pub(super) fn sockets(&self) -> Vec<SocketAddr> {
+        let upstreams = self.clients.values().map(|client| &client.upstream);
+        upstreams.chain([&self.listener]).filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
     pub(super) fn impairments(&self) -> (Impairment, Impairment) {
@@ -294,8 +302,10 @@ fn headers(target: SocketAddr) -> usize {
 fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
-    // Smaller ones only lose sooner when the machine is busy.
-    let _ = socket.set_recv_buffer_size(BUFFER);
+    // Beyond what the system allows everyone where the relay may, and as much as it allows otherwise: what a smaller
+    // buffer drops when the machine is busy is counted.
+    let _ =
+        set_socket_recv_buffer_size_force(&socket, BUFFER).or_else(|_| set_socket_recv_buffer_size(&socket, BUFFER));
     let _ = socket.set_send_buffer_size(BUFFER);
     socket.bind(&address.into())?;
     Ok(socket.into())
