@@ -8,7 +8,7 @@ mod screen;
 use crate::pin::pin;
 use anyhow::{Context, bail};
 use clap::Args;
-use play::{Pictures, Sound};
+use play::{Pictures, Played, Sound};
 use record::{PictureFiles, SoundFile};
 use screen::{Files, Screen};
 use std::{
@@ -28,6 +28,8 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
+/// How long the last of what was played may still travel before it leaves.
+const LINGER: Duration = Duration::from_millis(500);
 /// How often the status screen is drawn.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 
@@ -193,7 +195,7 @@ impl Recording {
 struct Participation {
     client: Client,
     events: Events,
-    players: JoinSet<anyhow::Result<()>>,
+    players: JoinSet<anyhow::Result<Played>>,
     playing: Vec<String>,
     recording: Recording,
     output: Output,
@@ -205,10 +207,10 @@ impl Participation {
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut draw = interval(DRAW_EVERY);
         draw.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let plays = !self.players.is_empty();
         let joined = Instant::now();
         let mut reason = None;
         let mut trouble = None;
+        let mut played_out = Vec::new();
         loop {
             let until = self.until.unwrap_or(joined);
             tokio::select! {
@@ -227,12 +229,16 @@ impl Participation {
                     }
                 },
                 Some(played) = self.players.join_next() => {
-                    if let Err(error) = played? {
-                        trouble = Some(error);
-                        break;
+                    match played? {
+                        // What was published stays until the end, as its last packets may have to be repeated.
+                        Ok(publication) => played_out.push(publication),
+                        Err(error) => {
+                            trouble = Some(error);
+                            break;
+                        }
                     }
-                    if plays && self.players.is_empty() && self.until.is_none() {
-                        break;
+                    if self.players.is_empty() && self.until.is_none() {
+                        self.until = Some(Instant::now() + LINGER);
                     }
                 }
                 () = sleep_until(until.into()), if self.until.is_some() => break,

@@ -17,7 +17,16 @@ use tokio::{sync::mpsc, time::sleep_until};
 /// Pictures that are read ahead.
 const AHEAD: usize = 8;
 /// The RTP clock of pictures.
-const CLOCK_HZ: f64 = 90_000.0;
+const CLOCK_HZ: u128 = 90_000;
+
+/// What has been played to its end; it stays published until it is dropped.
+#[allow(dead_code, reason = "held, not read")]
+pub(super) enum Played {
+    /// Sound.
+    Sound(AudioPublication),
+    /// Pictures.
+    Pictures(VideoPublication),
+}
 
 /// A WAV file to play.
 pub(super) struct Sound {
@@ -33,10 +42,11 @@ impl Sound {
     }
 
     /// Plays it once it is heard; returns at its end.
-    pub(super) async fn play(mut self, microphone: AudioPublication) -> anyhow::Result<()> {
+    pub(super) async fn play(mut self, microphone: AudioPublication) -> anyhow::Result<Played> {
         microphone.live().await?;
         let blocks = std::iter::from_fn(|| self.block().transpose());
-        microphone.play(blocks).await.context("--play")
+        microphone.play(blocks).await.context("--play")?;
+        Ok(Played::Sound(microphone))
     }
 
     fn block(&mut self) -> Result<Option<Vec<f32>>, wav::WavError> {
@@ -110,7 +120,7 @@ impl Pictures {
     }
 
     /// Shows them once they are seen; returns at the end.
-    pub(super) async fn play(self, camera: VideoPublication) -> anyhow::Result<()> {
+    pub(super) async fn play(self, camera: VideoPublication) -> anyhow::Result<Played> {
         camera.live().await?;
         let context = format!("--video {}", self.path.display());
         // Reading may wait for an encoder.
@@ -119,9 +129,11 @@ impl Pictures {
         let start = Instant::now();
         while let Some(Timed { at, bytes }) = pictures.recv().await {
             sleep_until((start + at).into()).await;
-            camera.write((at.as_secs_f64() * CLOCK_HZ) as u64 as u32, bytes);
+            // The clock wraps.
+            camera.write(((at.as_nanos() * CLOCK_HZ + 500_000_000) / 1_000_000_000) as u32, bytes);
         }
-        reading.await?.context(context)
+        reading.await?.context(context)?;
+        Ok(Played::Pictures(camera))
     }
 
     /// Reads until the end, or until nobody wants more.

@@ -30,8 +30,8 @@ const tracksOf = (name: string): string[] => [`${name}/mic`, `${name}/cam`];
 test("Chromium and Firefox go on seeing and hearing each other", async () => {
   const [chromium, firefox] = browsers;
   if (chromium === undefined || firefox === undefined) throw new Error("browsers have not started");
-  const ada = await Participant.join(chromium, server.link, "Ada", { devices: true });
-  const bo = await Participant.join(firefox, server.link, "Bo", { devices: true });
+  const ada = await Participant.joinByPage(chromium, server.link, "Ada");
+  const bo = await Participant.joinByPage(firefox, server.link, "Bo");
   const bothGoOn = async (): Promise<void> => {
     await Promise.all([ada.decodesMore(tracksOf("Bo")), bo.decodesMore(tracksOf("Ada"))]);
   };

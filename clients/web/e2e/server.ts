@@ -10,6 +10,8 @@ interface Announcement {
   link: string;
   room: string;
   media_ports: number[];
+  /** SHA-256 of a self-signed certificate. */
+  fingerprint?: string;
 }
 
 /** The program to test. */
