@@ -20,9 +20,12 @@ use cpal::{
     Device, ErrorKind, SampleFormat, StreamConfig, SupportedStreamConfig,
     traits::{DeviceTrait, HostTrait},
 };
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 /// Why a device cannot be used, or no longer.
@@ -124,6 +127,31 @@ fn find(role: Role, id: Option<&str>) -> Result<Device, DeviceError> {
         }
         (None, Role::Microphone) => host.default_input_device().ok_or(DeviceError::None(role)),
         (None, Role::Loudspeaker) => host.default_output_device().ok_or(DeviceError::None(role)),
+    }
+}
+
+/// A device, and how it is to be opened.
+struct Found {
+    device: Device,
+    config: StreamConfig,
+    format: SampleFormat,
+    channels: usize,
+}
+
+impl Found {
+    /// The device of this id, or the system's choice.
+    fn new(role: Role, id: Option<&str>) -> Result<Self, DeviceError> {
+        let device = find(role, id)?;
+        let (config, format) = choose(role, id, &device)?;
+        if !format::is_known(format) {
+            return Err(DeviceError::Format { role, format });
+        }
+        Ok(Self { device, config, format, channels: usize::from(config.channels).max(1) })
+    }
+
+    /// Samples of so much time, as the device counts them.
+    fn samples(&self, time: Duration) -> usize {
+        time.as_millis() as usize * self.config.sample_rate as usize / 1_000 * self.channels
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sound to a device.
 
-use super::{DeviceError, Health, Role, choose, find, format, refusal};
+use super::{DeviceError, Found, Health, Role, format, refusal};
 use crate::audio::{Channels, Resampler, SAMPLE_RATE, resample::remix};
 use cpal::{
     Stream,
@@ -49,15 +49,8 @@ impl Loudspeaker {
     /// [`DeviceError`].
     pub fn open(id: Option<&str>, channels: Channels) -> Result<Self, DeviceError> {
         let role = Role::Loudspeaker;
-        let device = find(role, id)?;
-        let (config, sample_format) = choose(role, id, &device)?;
-        if !format::is_known(sample_format) {
-            return Err(DeviceError::Format { role, format: sample_format });
-        }
-        let device_channels = usize::from(config.channels).max(1);
-        let samples_of =
-            |time: Duration| time.as_millis() as usize * config.sample_rate as usize / 1_000 * device_channels;
-        let capacity = samples_of(ROOM).max(1);
+        let found = Found::new(role, id)?;
+        let capacity = found.samples(ROOM).max(1);
         let (ring, mut source) = RingBuffer::<f32>::new(capacity);
         let health = Arc::new(Health::default());
         let counted = Arc::clone(&health);
@@ -75,17 +68,18 @@ impl Loudspeaker {
                 counted.glitch();
             }
         };
-        let stream = device.build_output_stream_raw(config, sample_format, play, Health::watch(&health), None);
+        let watch = Health::watch(&health);
+        let stream = found.device.build_output_stream_raw(found.config, found.format, play, watch, None);
         let stream = stream.map_err(|error| refusal(role, id, &error))?;
         stream.play().map_err(|error| refusal(role, id, &error))?;
         Ok(Self {
             _stream: stream,
             ring,
             capacity,
-            ahead: samples_of(AHEAD),
-            device_channels,
+            ahead: found.samples(AHEAD),
+            device_channels: found.channels,
             channels,
-            resampler: Resampler::new(SAMPLE_RATE, config.sample_rate, channels.count())?,
+            resampler: Resampler::new(SAMPLE_RATE, found.config.sample_rate, channels.count())?,
             converted: Vec::new(),
             mixed: Vec::new(),
             health,

@@ -1,6 +1,6 @@
 //! Sound from a device.
 
-use super::{DeviceError, Health, Role, choose, find, format, refusal};
+use super::{DeviceError, Found, Health, Role, format, refusal};
 use crate::audio::{Channels, Resampler, SAMPLE_RATE, resample::remix};
 use cpal::{
     Stream,
@@ -38,14 +38,8 @@ impl Microphone {
     /// [`DeviceError`].
     pub fn open(id: Option<&str>, channels: Channels) -> Result<Self, DeviceError> {
         let role = Role::Microphone;
-        let device = find(role, id)?;
-        let (config, sample_format) = choose(role, id, &device)?;
-        if !format::is_known(sample_format) {
-            return Err(DeviceError::Format { role, format: sample_format });
-        }
-        let device_channels = usize::from(config.channels).max(1);
-        let kept = KEPT.as_millis() as usize * config.sample_rate as usize / 1_000 * device_channels;
-        let (mut sink, ring) = RingBuffer::new(kept.max(1));
+        let found = Found::new(role, id)?;
+        let (mut sink, ring) = RingBuffer::new(found.samples(KEPT).max(1));
         let health = Arc::new(Health::default());
         let counted = Arc::clone(&health);
         let record = move |data: &cpal::Data, _: &cpal::InputCallbackInfo| {
@@ -59,15 +53,16 @@ impl Microphone {
                 let _ = sink.push(sample);
             });
         };
-        let stream = device.build_input_stream_raw(config, sample_format, record, Health::watch(&health), None);
+        let watch = Health::watch(&health);
+        let stream = found.device.build_input_stream_raw(found.config, found.format, record, watch, None);
         let stream = stream.map_err(|error| refusal(role, id, &error))?;
         stream.play().map_err(|error| refusal(role, id, &error))?;
         Ok(Self {
             _stream: stream,
             ring,
-            device_channels,
+            device_channels: found.channels,
             channels,
-            resampler: Resampler::new(config.sample_rate, SAMPLE_RATE, channels.count())?,
+            resampler: Resampler::new(found.config.sample_rate, SAMPLE_RATE, channels.count())?,
             mixed: Vec::new(),
             ready: Vec::new(),
             health,

@@ -127,20 +127,18 @@ impl Assembler {
     }
 
     fn join(&self, pieces: &[Piece]) -> Option<Vec<u8>> {
-        let mut frame = Vec::with_capacity(pieces.iter().map(|piece| piece.payload.len()).sum());
         let payloads = pieces.iter().map(|piece| piece.payload.as_ref());
-        let append = match self.codec {
-            Codec::Av1 => return av1::assemble(payloads),
-            Codec::Opus => |payload: &[u8], frame: &mut Vec<u8>| {
-                frame.extend_from_slice(payload);
-                Some(())
-            },
-            Codec::Vp8 => vp8::append,
-            Codec::Vp9 => vp9::append,
-            Codec::H264 => h264::append,
-        };
+        if self.codec == Codec::Av1 {
+            return av1::assemble(payloads);
+        }
+        let mut frame = Vec::with_capacity(pieces.iter().map(|piece| piece.payload.len()).sum());
         for payload in payloads {
-            append(payload, &mut frame)?;
+            match self.codec {
+                Codec::Vp8 => frame.extend_from_slice(vp8::split(payload)?.1),
+                Codec::Vp9 => frame.extend_from_slice(vp9::split(payload)?.1),
+                Codec::H264 => h264::append(payload, &mut frame)?,
+                Codec::Opus | Codec::Av1 => frame.extend_from_slice(payload),
+            }
         }
         Some(frame)
     }

@@ -53,12 +53,6 @@ pub(super) fn place(payload: &[u8], marker: bool) -> Option<Place> {
     Some(Place { start: if starts { Start::Yes } else { Start::No }, ends: marker })
 }
 
-/// Appends what a payload holds of the frame.
-pub(super) fn append(payload: &[u8], frame: &mut Vec<u8>) -> Option<()> {
-    frame.extend_from_slice(split(payload)?.1);
-    Some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,7 +29,7 @@ pub(super) fn payloads(frame: &[u8], kind: FrameKind, picture_id: u16, max: usiz
 }
 
 /// Splits a payload into its flags and what follows the descriptor (section 4.2); `None` when it is cut short.
-fn split(payload: &[u8]) -> Option<(u8, &[u8])> {
+pub(super) fn split(payload: &[u8]) -> Option<(u8, &[u8])> {
     let (&flags, mut rest) = payload.split_first()?;
     let mut skip = |count: usize| {
         let (skipped, behind) = rest.split_at_checked(count)?;
@@ -74,12 +74,6 @@ pub(super) fn place(payload: &[u8]) -> Option<Place> {
     let (flags, _) = split(payload)?;
     // A sealed frame is one layer frame, whose bounds are B and E; the marker only ends a picture of several.
     Some(Place { start: if flags & BEGINS != 0 { Start::Yes } else { Start::No }, ends: flags & ENDS != 0 })
-}
-
-/// Appends what a payload holds of the frame.
-pub(super) fn append(payload: &[u8], frame: &mut Vec<u8>) -> Option<()> {
-    frame.extend_from_slice(split(payload)?.1);
-    Some(())
 }
 
 #[cfg(test)]
