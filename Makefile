@@ -85,6 +85,13 @@ test: test-rust simulate test-c test-fuzz test-python test-web test-browsers ## 
 test-rust: web ## Pass the Rust tests.
 	$(call install,vpxenc,vpx-tools)
 	cargo test --locked --workspace
+	@$(MAKE) --no-print-directory test-devices
+
+# ALSA is told of devices that are files, so a machine without a sound card will do.
+.PHONY: test-devices
+test-devices: ## Pass the tests of microphone and loudspeaker.
+	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
+	cargo test --locked --package tacet-native --features device-audio --lib --test device device
 
 PYTHON := $(TARGET)/python/bin/python -B
 
@@ -160,14 +167,17 @@ bench: ## Run the benchmarks.
 LIVEKIT_VERSION := 1.9.11
 PEERS_ARGS ?= compare --json $(TARGET)/peers/comparison.json
 
+# In a network namespace of its own: Janus serves no loopback address, and nothing leaves it.
 .PHONY: peers
-peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m, and the kernel; PEERS_ARGS=limit for the most each carries.
+peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m and the kernel: docs/benchmarks.md.
 	cargo build --locked --release --package tacet-peers
-	$(TARGET)/release/tacet-peers $(PEERS_ARGS)
+	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers $(PEERS_ARGS)
 
 # Whoever cannot be had is missing in the table, with the reason.
 .PHONY: setup-peers
 setup-peers:
+	$(call install,ip,iproute2)
+	$(call install,unshare,util-linux)
 	@mkdir -p $(TARGET)/peers
 	@command -v janus >/dev/null || ! command -v apt-get >/dev/null || $(MAKE) --no-print-directory setup-janus || true
 	@test -x $(TARGET)/peers/livekit-server || ! command -v go >/dev/null || { \
@@ -233,7 +243,9 @@ fuzz-corpus: fuzz-build ## Commit what fuzzing has found: the fewest inputs that
 .PHONY: lint
 lint: setup ## Check formatting, lints, types and licences.
 	cargo fmt --all --check
+	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package tacet-native --features device-audio --all-targets -- -D warnings
 	cd $(WEB) && npm run --silent lint
 	@command -v cargo-deny >/dev/null || cargo install --quiet cargo-deny@0.20.2
 	cargo deny --offline --workspace check licenses bans sources

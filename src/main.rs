@@ -45,7 +45,7 @@ enum Command {
     #[cfg(feature = "call")]
     Call(Box<call::Call>),
     #[cfg(feature = "load")]
-    Load(load::Load),
+    Load(Box<load::Load>),
     #[cfg(feature = "load")]
     Relay(Box<relay::Relay>),
 }

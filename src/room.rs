@@ -1,25 +1,10 @@
 //! `tacet room`: makes a room on a running server. The secret is drawn here and stays here.
 
-use crate::{
-    link::{Invite, room_link},
-    pin::pin,
-};
+use crate::pin::pin;
 use anyhow::{Context, bail};
 use clap::Args;
-use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
-use serde::Deserialize;
-use std::{
-    io::{ErrorKind, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
-    sync::Arc,
-    time::Duration,
-};
-use tacet_native::{link::Origin, tls::Trust};
-use tacet_proto::{RoomId, bytes::Fixed};
-
-const PATIENCE: Duration = Duration::from_secs(10);
-/// More than any answer of the server.
-const MOST: u64 = 64 << 10;
+use std::io::Write;
+use tacet_native::{link::Origin, rooms, tls::Trust};
 
 /// Makes a room on a running server and prints its link
 ///
@@ -37,82 +22,16 @@ pub(crate) struct Room {
     api_key: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Made {
-    room: RoomId,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    error: String,
-}
-
 impl Room {
     /// Makes the room.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let origin: Origin = self.server.trim_end_matches('/').parse()?;
-        let trust = match (origin.is_secure(), self.pin) {
-            (false, Some(_)) => bail!("--pin is for https://, and {origin} is not"),
-            (false, None) => None,
-            (true, pin) => Some(pin.map_or(Trust::PublicAuthorities, Trust::Pinned)),
-        };
-        let invite = Invite::random()?;
-        let body = serde_json::json!({ "access_hash": Fixed(invite.access_hash().0).encode() }).to_string();
-        let (status, body) = post(&origin, trust, "/v1/rooms", self.api_key.as_deref(), &body)
-            .with_context(|| format!("asking {origin}"))?;
-        if status != 201 {
-            let reason = serde_json::from_str(&body).map_or("no reason given".to_owned(), |p: Problem| p.error);
-            bail!("the server made no room (HTTP status {status}): {reason}");
+        if !origin.is_secure() && self.pin.is_some() {
+            bail!("--pin is for https://, and {origin} is not");
         }
-        let Made { room } = serde_json::from_str(&body).context("the server's answer is not that of tacet")?;
-        writeln!(std::io::stdout(), "{}", room_link(&origin.to_string(), room, &invite))?;
+        let trust = self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned);
+        let link = rooms::make(&origin, trust, self.api_key.as_deref()).with_context(|| format!("asking {origin}"))?;
+        writeln!(std::io::stdout(), "{link}")?;
         Ok(())
     }
-}
-
-/// One HTTP/1.1 request, over TLS if it is said whom to trust; status and body of the answer.
-fn post(
-    origin: &Origin,
-    trust: Option<Trust>,
-    path: &str,
-    key: Option<&str>,
-    body: &str,
-) -> anyhow::Result<(u16, String)> {
-    let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-    if !key.is_none_or(visible) {
-        bail!("the key is visible ASCII characters");
-    }
-    let authorization = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
-    let (authority, host, length) = (origin.authority(), origin.host(), body.len());
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n{authorization}\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
-    let address = (host, origin.port()).to_socket_addrs()?.next().context("no such host")?;
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let answer = match trust {
-        None => exchange(stream, &request)?,
-        Some(trust) => {
-            let name = ServerName::try_from(host.to_owned()).context("not a host name")?;
-            let tls = ClientConnection::new(Arc::new(trust.client_config()?), name)?;
-            exchange(StreamOwned::new(tls, stream), &request)?
-        }
-    };
-    let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("not an HTTP answer")?;
-    Ok((status, body.to_owned()))
-}
-
-/// Sends the request and reads until the server closes.
-fn exchange(mut stream: impl Read + Write, request: &str) -> anyhow::Result<String> {
-    stream.write_all(request.as_bytes())?;
-    stream.flush()?;
-    let mut answer = Vec::new();
-    match stream.take(MOST).read_to_end(&mut answer) {
-        // A server that closes without TLS's own good-bye has still said all: the length is in the answer.
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-        other => drop(other?),
-    }
-    Ok(String::from_utf8(answer)?)
 }

@@ -7,7 +7,10 @@ mod running;
 
 use running::Server;
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::{
+    io::{Read, Write},
+    process::{Command, Output},
+};
 
 fn load(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tacet")).arg("load").args(arguments).output().unwrap()
@@ -92,6 +95,168 @@ fn a_self_signed_server_is_trusted_by_its_fingerprint_alone() {
         let output = load(&[&quick[..], &[&server.link], trust].concat());
         assert!(!output.status.success(), "{trust:?}");
     }
+}
+
+/// A scenario that comes with the program, sized down.
+fn scenario(name: &str, size: &[&str]) -> Value {
+    let report = report(&[&["--scenario", name, "--warmup", "0.5"], size].concat());
+    assert_eq!(report["scenario"], name);
+    nearly_all(&report);
+    nearly_all(&report["canaries"]);
+    assert!(count(&report["canaries"], "opened") > 0, "{report}");
+    assert_eq!(count(&report["joins"], "failed"), 0, "{report}");
+    let cdf = report["latency_cdf"].as_array().unwrap();
+    assert!(cdf.len() > 5 && cdf.last().unwrap()[1] == 1.0, "{report}");
+    report
+}
+
+#[test]
+fn one_is_seen_and_heard_by_many() {
+    let report = scenario("one-to-many", &["--subscribers", "3", "--seconds", "1"]);
+    for kind in ["audio", "video"] {
+        nearly_all(&report[kind]);
+        assert!(count(&report[kind], "opened") > 0, "{report}");
+        assert!(count(&report[kind]["latency_us"], "p50") > 0, "{report}");
+    }
+    // Pictures have frames of many packets: fewer frames than packets.
+    assert!(count(&report["video"], "opened") < count(&report["video"], "delivered"), "{report}");
+    assert_eq!(count(&report["joins"], "completed"), 6, "{report}");
+    assert!(report["joins"]["first_media_ms"]["p50"].is_u64(), "{report}");
+    assert!(report["jitter_us"]["deviation_p99"].as_u64().unwrap() > 0, "{report}");
+    assert!(report["server_socket_drops"].is_u64() && report["join_cpu_ms"].as_f64().unwrap() > 0.0, "{report}");
+}
+
+#[test]
+fn everyone_sees_and_hears_everyone_and_canaries_are_heard() {
+    let report = scenario("everyone", &["--participants", "3", "--canaries", "1", "--seconds", "1"]);
+    assert_eq!((count(&report, "publishers"), count(&report, "subscribers")), (3, 3));
+    let of_canaries = &report["canaries"]["published"];
+    nearly_all(of_canaries);
+    assert!(count(of_canaries, "opened") > 0, "{report}");
+    assert!(report["rss_bytes_per_subscriber"].is_null() && count(&report, "rss_bytes_per_participant") > 0);
+}
+
+#[test]
+fn rooms_are_apart() {
+    let report = scenario("rooms", &["--rooms", "3", "--participants", "2", "--seconds", "1", "--threads", "4"]);
+    assert_eq!((count(&report, "rooms"), count(&report["audio"], "streams")), (3, 6));
+    assert_eq!(count(&report["generator"], "threads"), 4);
+}
+
+#[test]
+fn each_listener_of_a_webinar_takes_one_encoding() {
+    let report = scenario("webinar", &["--publishers", "2", "--subscribers", "3", "--seconds", "1"]);
+    let video = &report["video"];
+    assert_eq!(count(video, "streams"), 6, "two speakers in three encodings");
+    assert!(count(video, "expected") < count(video, "sent") * 3 / 2, "one of three: {report}");
+    assert_eq!(count(&report["audio"], "opened"), 0, "listeners are light");
+}
+
+#[test]
+fn a_storm_of_joins_gets_its_media() {
+    let report = scenario("join-storm", &["--subscribers", "4", "--seconds", "3"]);
+    assert_eq!(count(&report["joins"], "completed"), 8, "{report}");
+    let first = &report["joins"]["first_media_ms"];
+    assert!(count(first, "p50") <= count(first, "p95") && count(first, "p95") <= count(first, "max"), "{report}");
+}
+
+#[test]
+fn people_come_and_go() {
+    let text = load(&["--print-scenario", "churn"]).stdout;
+    let text = String::from_utf8(text).unwrap().replace("mean_stay_s = 8 ", "mean_stay_s = 1 ");
+    assert!(text.contains("mean_stay_s = 1 "), "{text}");
+    let file = std::env::temp_dir().join(format!("tacet-load-{}.toml", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let size = ["--publishers", "1", "--subscribers", "3", "--participants", "1", "--canaries", "1"];
+    let size = [&["--scenario", file.to_str().unwrap(), "--seconds", "4", "--warmup", "0.5"], &size[..]].concat();
+    let report = report(&size);
+    std::fs::remove_file(&file).unwrap();
+    nearly_all(&report);
+    assert!(count(&report["joins"], "left") > 0, "{report}");
+    assert!(count(&report["joins"], "begun") > 6, "who leaves is followed: {report}");
+}
+
+#[test]
+fn rooms_are_made_on_a_server_that_runs_already_and_its_metrics_are_read() {
+    let server = Server::start(&[]);
+    let (origin, _) = server.link.split_once("/r/").unwrap();
+    let metrics = metrics_that_grow();
+    let size = ["--scenario", "rooms", "--rooms", "2", "--participants", "2", "--canaries", "0", "--seconds", "1"];
+    let report = report(&[&size[..], &["--warmup", "0.3", "--server", origin, "--metrics", &metrics]].concat());
+    nearly_all(&report);
+    // It says that it has used 250 ms more each time that it is asked.
+    let server_cpu = report["server_cpu"].as_f64().unwrap();
+    assert!((0.1..=0.26).contains(&server_cpu), "{server_cpu}");
+    assert_eq!(count(&report, "server_rss_bytes"), 5_000_000);
+    assert!(report["server_socket_drops"].is_null());
+}
+
+/// A server that shows metrics, as another would.
+fn metrics_that_grow() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for n in 1.. {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1_000];
+            let _ = stream.read(&mut request).unwrap();
+            let cpu = f64::from(n) * 0.25;
+            let body = format!("process_cpu_seconds_total {cpu}\nprocess_resident_memory_bytes{{a=\"b\"}} 5e+06\n");
+            let length = body.len();
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        }
+    });
+    format!("http://{address}/metrics")
+}
+
+#[test]
+fn a_pinned_server_has_its_core_for_itself() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let quick = ["--subscribers", "1", "--canaries", "0", "--seconds", "0.5", "--warmup", "0.2"];
+    if cores >= 2 {
+        let report = report(&[&quick[..], &["--server-core", "0", "--pin-threads"]].concat());
+        nearly_all(&report);
+        assert_eq!(count(&report, "server_core"), 0);
+    }
+    let output = load(&[&quick[..], &["--server-core", "5000"]].concat());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains("core"), "{text}");
+}
+
+#[test]
+fn scenarios_are_listed_and_printed() {
+    let list = String::from_utf8(load(&["--list-scenarios"]).stdout).unwrap();
+    for name in ["packets", "one-to-many", "everyone", "rooms", "webinar", "join-storm", "churn"] {
+        assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
+        let text = String::from_utf8(load(&["--print-scenario", name]).stdout).unwrap();
+        assert!(text.contains(&format!("name = \"{name}\"")), "{text}");
+    }
+}
+
+#[test]
+fn a_malformed_scenario_is_explained() {
+    let file = std::env::temp_dir().join(format!("tacet-malformed-{}.toml", std::process::id()));
+    let path = file.to_str().unwrap();
+    let head = "name = 'x'\npublishers = 1\nsubscribers = 1\n";
+    for (text, explanation) in [
+        ("[video]\nframes_per_secnd = 30", "unknown field `frames_per_secnd`"),
+        ("[video]\nframes_per_second = 0", "line 5: video.frames_per_second must be 1 to 240"),
+        ("[video]\nframes_per_second = 'many'", "line 5"),
+        ("[packets]\n[audio]", "line 4: packets are for exact comparisons"),
+        ("[join]\nwhen = 'storm'\n[audio]", "over_s"),
+        ("", "nothing would be sent"),
+    ] {
+        std::fs::write(&file, format!("{head}{text}")).unwrap();
+        let output = load(&["--scenario", path]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains(explanation) && error.contains(path), "{text}: {error}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    let output = load(&["--scenario", "webinr"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("webinr") && error.contains("webinar"), "{error}");
+    let output = load(&["--scenario", "everyone", "--pps", "5"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("single packets"));
 }
 
 #[test]

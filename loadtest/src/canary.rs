@@ -1,26 +1,41 @@
-//! Receivers on the `webrtc` crate: an implementation that shares no code with the server, so that it finds what bots
-//! built from the server's own parts cannot.
+//! Bots on the `webrtc` crate: an implementation that shares no code with the server, so that it finds what bots built
+//! from the server's own parts cannot. They receive everything and, where others send and receive, send sound.
 
 use crate::{
+    bot::{Choice, Phase, Progress, Published, Shared, count},
+    cast::Part,
     clock::now_ns,
+    feed::{Feed, Packet},
     frame,
-    latencies::Latencies,
-    tally::{Arrival, Counts, Tally},
+    identity::{Identity, InSlot},
+    measures::Measures,
+    opening::{Frames, Opener, Opening},
+    pair::Arrival,
+    reception::extend,
+    streams,
+    tally::Tally,
 };
 use e2ee_frames::Codec as FrameCodec;
-use std::collections::{HashMap, HashSet};
+use std::{collections::HashMap, time::Duration};
 use tacet_native::{
-    call::{Call, CallError, CallEvent, JoinOptions},
-    link::RoomLink,
-    media::{Endpoint, IncomingPacket, MediaError, MediaEvent, SendStream},
-    packet::Assembler,
+    call::{Call, CallError, CallEvent},
+    keys::SharedKeys,
+    media::{Endpoint, IncomingPacket, MediaError, MediaEvent, OutgoingPacket, SendStream},
     webrtc::WebrtcEndpoint,
 };
 use tacet_proto::{
-    ParticipantId,
-    media::{Codec, Kind, Slot},
+    ErrorCode,
+    media::{Codec, Slot},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{MissedTickBehavior, interval, sleep},
+};
+
+/// How often held frames and open questions are looked at.
+const LOOK: Duration = Duration::from_millis(20);
+/// SSRCs of what it sends: any that a transport of its own has not.
+const FIRST_SSRC: u32 = 0x6361_6e00;
 
 /// Why a canary ended early.
 #[derive(Debug, thiserror::Error)]
@@ -36,36 +51,58 @@ pub enum CanaryError {
     Failed,
 }
 
-/// What a canary waits for before it counts as ready.
-#[derive(Clone, Debug)]
-pub(crate) struct Readiness {
-    /// Whose keys are needed.
-    pub(crate) publishers: HashSet<ParticipantId>,
+/// What a canary has seen and done.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) measures: Measures,
+    pub(crate) skipped: u64,
 }
 
-/// Runs until `stop` changes; tells `ready` once media and keys of all publishers can come.
-pub(crate) async fn run(
-    link: RoomLink,
-    options: JoinOptions,
-    mut tally: Tally,
-    readiness: Readiness,
-    ready: oneshot::Sender<()>,
-    mut stop: watch::Receiver<bool>,
-) -> Result<(Counts, Latencies), CanaryError> {
-    let mut call = Call::join(&link, &options).await?;
-    let keys = call.keys();
+/// Stays until the run is over; gives what it has seen.
+pub(crate) async fn attend(
+    shared: &Shared,
+    part: &Part,
+    permit: Option<OwnedSemaphorePermit>,
+) -> Result<Seen, CanaryError> {
+    let since_ns = shared.joining_since(now_ns());
+    let mut call = Call::join(&shared.room.link, &shared.join_options(part, true)).await?;
+    let mut progress = Progress::new(part.needs, true, permit, None);
+    let mut receiver = Receiver::new(call.keys(), Tally::new(shared.room.log.clone(), shared.window.clone()), since_ns);
+    let (mut feeds, mut own, mut published) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, plan) in streams::plans(&shared.scenario, part, shared.origin).into_iter().enumerate() {
+        let ssrc = FIRST_SSRC + n as u32;
+        own.push(SendStream { mid: plan.mid.clone(), codec: plan.codec(), ssrc, rtx: None });
+        progress.unkeyed.insert(plan.sealing.stream);
+        progress.unpublished.insert(plan.mid.clone());
+        let (stream, track) = (plan.sealing.stream, plan.publish(ssrc, None));
+        published.push(Published { stream, track, log: plan.log.clone() });
+        let mid = plan.mid.clone();
+        feeds.push((mid, plan.feed(call.keys(), shared.room.log.clone(), shared.window.clone())));
+    }
+    if own.is_empty() {
+        // A session needs a section before there are slots.
+        own.push(SendStream { mid: "sa".to_owned(), codec: Codec::Opus, ssrc: FIRST_SSRC, rtx: None });
+    }
+
     let mut endpoint: Option<WebrtcEndpoint> = None;
-    let mut assemblers: HashMap<u32, Assembler> = HashMap::new();
-    let mut progress = Progress { readiness, connected: false, keys: HashSet::new(), filled: HashSet::new() };
-    let mut ready = Some(ready);
-    let mut latencies = Latencies::new();
     let mut held: Vec<Slot> = Vec::new();
+    let mut choice = Choice::default();
+    let mut phase = shared.phase.clone();
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        if progress.is_complete()
-            && let Some(ready) = ready.take()
-        {
-            let _ = ready.send(());
+        if progress.became_ready() {
+            count(&shared.joins.completed);
+            let _ = shared.ready.send(());
+            if shared.flows() {
+                feeds.iter_mut().for_each(|(_, feed)| feed.start(now_ns()));
+            }
         }
+        if *phase.borrow() == Phase::Over {
+            break;
+        }
+        let due_ns = feeds.iter().filter_map(|(_, feed)| feed.due_at()).min();
+        let until_due = Duration::from_nanos(due_ns.unwrap_or_default().saturating_sub(now_ns()));
         let media = async {
             match &mut endpoint {
                 Some(endpoint) => endpoint.next().await,
@@ -73,36 +110,72 @@ pub(crate) async fn run(
             }
         };
         tokio::select! {
-            _ = stop.changed() => break,
+            changed = phase.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                if *phase.borrow() == Phase::Measuring {
+                    // Where media begins when all have joined.
+                    let idle = feeds.iter_mut().filter(|(_, feed)| feed.due_at().is_none());
+                    idle.for_each(|(_, feed)| feed.start(now_ns()));
+                }
+            }
+            () = sleep(until_due), if due_ns.is_some() => {
+                if let Some(endpoint) = &mut endpoint {
+                    send_due(endpoint, &mut feeds).await?;
+                }
+            }
+            _ = look.tick() => {
+                receiver.look(now_ns());
+                let chosen = choice.decide(&shared.room.log, part.number);
+                if !chosen.is_empty() {
+                    call.subscribe(&chosen)?;
+                }
+            }
             event = media => match event {
                 Some(MediaEvent::Connected) => progress.connected = true,
                 Some(MediaEvent::Failed) | None => return Err(CanaryError::Failed),
                 Some(MediaEvent::Packet(packet)) => {
-                    let ssrc = packet.ssrc;
-                    let assembler = assemblers.entry(ssrc).or_default();
-                    if let Some(frame) = assembler.push(packet.sequence, packet.marker, &packet.payload) {
-                        count(&keys, &mut tally, frame, &packet, &mut latencies);
+                    let wants_key_frame = receiver.packet(&packet);
+                    if let Some(endpoint) = endpoint.as_mut().filter(|_| wants_key_frame) {
+                        endpoint.want_key_frame(packet.ssrc).await?;
                     }
                 }
                 Some(MediaEvent::Disconnected | MediaEvent::KeyFrameWanted { .. } | MediaEvent::Loss { .. }) => {}
             },
             event = call.next() => match event? {
                 CallEvent::Transport(remote) => {
-                    let mut started = WebrtcEndpoint::start(call.welcome(), remote, &own_streams()).await?;
+                    let mut started = WebrtcEndpoint::start(call.welcome(), remote, &own).await?;
                     call.transport(started.local().clone())?;
+                    for Published { stream, track, .. } in &published {
+                        call.publish(*stream, track.clone())?;
+                    }
                     started.add_slots(&std::mem::take(&mut held)).await?;
                     endpoint = Some(started);
                 }
                 CallEvent::Slots(slots) => {
+                    receiver.add_slots(&slots.add);
                     match &mut endpoint {
                         Some(endpoint) => endpoint.add_slots(&slots.add).await?,
                         None => held.extend(slots.add),
                     }
-                    progress.fill(&slots.set);
+                    let changes = progress.fill(slots.set);
+                    changes.iter().filter_map(|(out, _)| *out).for_each(|track| receiver.tally.vacated(track));
+                    let into = changes.iter().filter_map(|(_, into)| *into);
+                    into.for_each(|track| receiver.tally.assigned(track, now_ns()));
                     call.slots_ready(slots.rev)?;
                 }
-                CallEvent::KeyInstalled(participant) => {
-                    progress.keys.insert(participant);
+                CallEvent::StreamReady(stream) => {
+                    progress.unkeyed.remove(&stream);
+                }
+                CallEvent::Published { cid, track } => {
+                    shared.numbered(&published, &cid, track);
+                    progress.unpublished.remove(&cid);
+                }
+                CallEvent::Tracks(tracks) if shared.chooses() => choice.add(tracks.add),
+                CallEvent::KeyInstalled(participant) => progress.key_installed(participant),
+                CallEvent::Refused { error, .. } if error.code != ErrorCode::NoTrack => {
+                    return Err(CallError::Refused { code: error.code, detail: error.detail }.into());
                 }
                 _ => {}
             },
@@ -112,55 +185,133 @@ pub(crate) async fn run(
         endpoint.close().await;
     }
     call.leave().await;
-    Ok((tally.counts, latencies))
+    let mut seen = receiver.finish();
+    for (_, feed) in &mut feeds {
+        feed.stop();
+        seen.skipped += feed.skipped;
+    }
+    Ok(seen)
 }
 
-fn count(
-    keys: &tacet_native::keys::SharedKeys,
-    tally: &mut Tally,
-    mut frame: Vec<u8>,
-    packet: &IncomingPacket,
-    latencies: &mut Latencies,
-) {
-    let Some(header) = frame::header(&frame) else { return };
-    let late_ns = u64::try_from(packet.arrived.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let arrived_ns = now_ns().saturating_sub(late_ns);
-    if tally.arrived(header.kid, header.ctr, arrived_ns, latencies) == Arrival::New {
-        let opened = keys.open(FrameCodec::Vp8, &mut frame);
-        if !opened.is_ok_and(|opened| frame.get(opened.range).is_some_and(frame::is_ours)) {
-            tally.did_not_open();
+/// Sends what is due of all streams.
+async fn send_due(endpoint: &mut WebrtcEndpoint, feeds: &mut [(String, Feed)]) -> Result<(), MediaError> {
+    for (mid, feed) in feeds {
+        let mut made: Vec<Packet> = Vec::new();
+        while feed.due_at().is_some_and(|due| due <= now_ns())
+            && feed.make(now_ns(), |packet| made.push(packet)).is_some()
+        {
+            feed.leaving(now_ns());
+            for Packet { sequence, timestamp, marker, level, payload } in made.drain(..) {
+                let packet = OutgoingPacket { sequence, timestamp, marker, level, payload: payload.into() };
+                endpoint.send(mid, packet).await?;
+            }
         }
     }
+    Ok(())
 }
 
-/// Sections in which a canary could send: a session needs one before there are slots.
-fn own_streams() -> [SendStream; 1] {
-    [SendStream { mid: "sa".to_owned(), codec: Codec::Opus, ssrc: 1, rtx: None }]
-}
-
-/// How far a receiver is from being ready.
+/// A slot of a canary.
 #[derive(Debug)]
-pub(crate) struct Progress {
-    pub(crate) readiness: Readiness,
-    pub(crate) connected: bool,
-    pub(crate) keys: HashSet<ParticipantId>,
-    pub(crate) filled: HashSet<ParticipantId>,
+struct CanarySlot {
+    codec: FrameCodec,
+    highest: Option<u64>,
+    identity: Identity,
+    frames: Frames,
 }
 
-impl Progress {
-    /// Notes what slots show.
-    pub(crate) fn fill(&mut self, set: &[tacet_proto::media::SlotSource]) {
-        self.filled.extend(set.iter().filter_map(|slot| slot.source.map(|source| source.participant)));
+/// The receiving half, whose packets come out of the `webrtc` crate in order of arrival, repaired.
+#[derive(Debug)]
+struct Receiver {
+    tally: Tally,
+    opener: Opener,
+    slots: Vec<CanarySlot>,
+    by_ssrc: HashMap<u32, usize>,
+    measures: Measures,
+    joining_since_ns: Option<u64>,
+}
+
+impl Receiver {
+    fn new(keys: SharedKeys, tally: Tally, joining_since_ns: Option<u64>) -> Self {
+        Self {
+            tally,
+            opener: Opener::new(keys),
+            slots: Vec::new(),
+            by_ssrc: HashMap::new(),
+            measures: Measures::default(),
+            joining_since_ns,
+        }
     }
 
-    /// Whether the path is up, and every publisher's stream and key are here.
-    pub(crate) fn is_complete(&self) -> bool {
-        let publishers = &self.readiness.publishers;
-        self.connected && publishers.is_subset(&self.filled) && publishers.is_subset(&self.keys)
+    fn add_slots(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            self.by_ssrc.insert(slot.ssrc, self.slots.len());
+            let codec = if slot.codec == Codec::Opus { FrameCodec::Opus } else { FrameCodec::Vp8 };
+            let (identity, frames) = (Identity::default(), Frames::default());
+            self.slots.push(CanarySlot { codec, highest: None, identity, frames });
+        }
+    }
+
+    /// Books a packet and opens the frame that it completes; gives whether a key frame is needed.
+    fn packet(&mut self, packet: &IncomingPacket) -> bool {
+        let Some(&at) = self.by_ssrc.get(&packet.ssrc) else { return false };
+        let Some(slot) = self.slots.get_mut(at).filter(|_| !packet.payload.is_empty()) else { return false };
+        let late_ns = u64::try_from(packet.arrived.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let arrived_ns = now_ns().saturating_sub(late_ns);
+        let near = slot.highest.unwrap_or(0x1_0000 + u64::from(packet.sequence));
+        let sequence = extend(packet.sequence, near);
+        slot.highest = Some(near.max(sequence));
+        let frame = frame::begins(slot.codec, &packet.payload);
+        let in_slot = InSlot {
+            sequence,
+            timestamp: packet.timestamp,
+            frame,
+            arrived_ns,
+            bytes: packet.payload.len(),
+            repair: false,
+        };
+        let mut own = None;
+        self.tally.packet(&mut slot.identity, in_slot, &mut self.measures, |packet, booked| {
+            if packet.sequence == sequence {
+                own = Some(booked);
+            }
+        });
+        if own.is_some_and(|own| own.arrival == Arrival::Duplicate) {
+            return false;
+        }
+        let (number, mut whole) = ((packet.sequence, packet.marker, &packet.payload[..]), Vec::new());
+        let Some(booked) = slot.frames.push(slot.codec, number, (frame.is_some(), own), &mut whole) else {
+            return false;
+        };
+        let book = (&mut self.tally, &mut self.measures);
+        let opening = self.opener.open((at, slot.codec), booked, &mut whole, arrived_ns, book);
+        if opening == Opening::Opened {
+            self.first_media(arrived_ns);
+        }
+        opening == Opening::Failed && slot_is_video(self.slots.get(at))
+    }
+
+    fn look(&mut self, now_ns: u64) {
+        self.tally.tick(now_ns);
+        let mut opened = false;
+        let book = (&mut self.tally, &mut self.measures);
+        self.opener.retry(now_ns, book, |_, opening| opened |= opening == Opening::Opened);
+        if opened {
+            self.first_media(now_ns);
+        }
+    }
+
+    fn first_media(&mut self, now_ns: u64) {
+        if let Some(since_ns) = self.joining_since_ns.take() {
+            self.measures.first_media.record(now_ns.saturating_sub(since_ns) / 1_000_000);
+        }
+    }
+
+    fn finish(mut self) -> Seen {
+        self.tally.finish(&mut self.measures);
+        Seen { measures: self.measures, skipped: 0 }
     }
 }
 
-/// Slots that carry pictures.
-pub(crate) fn video_slots(slots: &[Slot]) -> impl Iterator<Item = &Slot> {
-    slots.iter().filter(|slot| slot.kind == Kind::Video)
+fn slot_is_video(slot: Option<&CanarySlot>) -> bool {
+    slot.is_some_and(|slot| slot.codec != FrameCodec::Opus)
 }

@@ -12,16 +12,18 @@
 
 use crate::{
     clock::{nanos, now_ns},
-    engine::{Bot, BotId, Engine, Role},
-    latencies::Latencies,
+    engine::{Bot, BotId, Engine},
+    feed::{Feed, Sealing},
+    frame,
     path::Path,
-    receiver::{Receiver, StreamSsrc},
+    pattern::Pattern,
+    receiver::{Receiver, SlotStream},
     sender::{Sender, Stream},
-    sendlog::SendLog,
+    sendlog::{Class, RoomLog, StreamLog},
     socket::BotSocket,
     tally::{Tally, Window},
 };
-use e2ee_frames::{Action, Event, EventError, Seat, SessionError, StreamId};
+use e2ee_frames::{Action, Codec, Event, EventError, Seat, SessionError, StreamId};
 use serde::{Deserialize, Serialize};
 use sfu::{
     event::LocalTransport,
@@ -184,7 +186,7 @@ pub struct Fanout {
     identity: Identity,
     keys: SharedKeys,
     window: Arc<Window>,
-    log: Arc<SendLog>,
+    room: Arc<RoomLog>,
     sending: Engine,
     receiving: Engine,
     sends: bool,
@@ -202,9 +204,9 @@ impl Fanout {
             identity: Identity::generate()?,
             keys: own_keys()?,
             window: Arc::new(Window::closed()),
-            log: Arc::new(SendLog::new(rate.pps as usize * 4)),
-            sending: Engine::start("load-send")?,
-            receiving: Engine::start("load-receive")?,
+            room: Arc::new(RoomLog::default()),
+            sending: Engine::start("load-send", None)?,
+            receiving: Engine::start("load-receive", None)?,
             sends: false,
             receivers: 0,
         })
@@ -223,14 +225,21 @@ impl Fanout {
     pub async fn publish(&self, route: Route, stream: PublishedStream) -> Result<Connecting, FanoutError> {
         let stream = Stream {
             ssrc: stream.ssrc,
-            rtx: stream.rtx,
+            rtx: Some((stream.rtx, stream.rtx_payload_type)),
             payload_type: stream.payload_type,
-            rtx_payload_type: stream.rtx_payload_type,
             transport_cc: stream.transport_cc,
+            audio_level: None,
         };
         let Rate { pps, burst, size } = self.rate;
-        let sender = Sender::new(self.keys.clone(), stream, (pps, burst, size), self.log.clone(), self.window.clone());
-        self.add(&self.sending, route, Role::Send(Box::new(sender))).await
+        let log = Arc::new(StreamLog::new(Class::Video, None, Feed::remembered(f64::from(pps))));
+        let feed = Feed::new(
+            self.keys.clone(),
+            Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 },
+            Pattern::packets(pps, burst, frame::contents_for_payload(size)),
+            (self.room.clone(), log),
+            self.window.clone(),
+        );
+        self.add(&self.sending, route, vec![Sender::new(feed, stream)], None).await
     }
 
     /// Adds a receiver; `transport_cc` is the id of the transport-wide sequence number, which it answers.
@@ -243,12 +252,12 @@ impl Fanout {
         streams: &[ReceivedStream],
         transport_cc: Option<u8>,
     ) -> Result<Connecting, FanoutError> {
-        let tally = Tally::new(Arc::from([self.log.clone()]), self.window.clone());
+        let tally = Tally::new(self.room.clone(), self.window.clone());
         // Any number that the server does not use itself; each receiver has a transport of its own.
-        let mut receiver = Receiver::new(0x7a63_6574, transport_cc, None, tally);
+        let mut receiver = Receiver::new(0x7a63_6574, transport_cc, None, tally, None);
         receiver.add_streams(&stream_ssrcs(streams));
         self.receivers += 1;
-        self.add(&self.receiving, route, Role::Receive(Box::new(receiver))).await
+        self.add(&self.receiving, route, Vec::new(), Some(Box::new(receiver))).await
     }
 
     /// Streams that a receiver will get and that were not known before.
@@ -265,7 +274,13 @@ impl Fanout {
         }
     }
 
-    async fn add(&self, engine: &Engine, route: Route, role: Role) -> Result<Connecting, FanoutError> {
+    async fn add(
+        &self,
+        engine: &Engine,
+        route: Route,
+        senders: Vec<Sender>,
+        receiver: Option<Box<Receiver>>,
+    ) -> Result<Connecting, FanoutError> {
         let (address, path) = match route {
             Route::Negotiated { local, server } => {
                 let address = *server.candidates.first().ok_or(FanoutError::NoCandidate)?;
@@ -277,7 +292,7 @@ impl Fanout {
         let socket = BotSocket::connect(address)?;
         let address = socket.local_address()?;
         let (told, connected) = oneshot::channel();
-        let bot = Bot { socket, path, role, connected: Some(told) };
+        let bot = Bot { socket, path, senders, receiver, connected: Some(told) };
         let bot = engine.add(bot).await.ok_or(FanoutError::EngineEnded)?;
         Ok(Connecting { bot, address, connected })
     }
@@ -294,31 +309,30 @@ impl Fanout {
     ) -> Result<(Measured, [T; 2]), FanoutError> {
         self.start_sending();
         sleep(warmup).await;
-        self.sending.measure_cpu();
-        self.receiving.measure_cpu();
+        self.sending.measure();
+        self.receiving.measure();
         let from_ns = now_ns();
         self.window.set(from_ns, from_ns.saturating_add(nanos(time)));
         let at_start = mark();
         sleep(time).await;
         let at_end = mark();
-        self.sending.stop_cpu();
-        self.receiving.stop_cpu();
+        self.sending.stop_measuring();
+        self.receiving.stop_measuring();
         self.sending.stop_sending();
         sleep(DRAIN).await;
         let sent = self.sending.finish()?;
         let received = self.receiving.finish()?;
-        let mut lag = Latencies::new();
-        sent.senders.iter().for_each(|sender| lag.add(&sender.lag));
+        let seen = received.measures.of(Class::Video);
         let measured = Measured {
-            expected: sent.senders.iter().map(|sender| sender.sent).sum::<u64>() * self.receivers,
-            delivered: received.counts.delivered,
-            duplicates: received.counts.duplicates,
-            p50_us: received.latencies.quantile(0.50),
-            p99_us: received.latencies.quantile(0.99),
-            max_us: received.latencies.max(),
+            expected: self.room.sent(Class::Video).packets * self.receivers,
+            delivered: seen.counts.delivered,
+            duplicates: seen.counts.duplicates,
+            p50_us: seen.latencies.quantile(0.50),
+            p99_us: seen.latencies.quantile(0.99),
+            max_us: seen.latencies.max(),
             profile: received.profile.map(|profile| profile_name(profile).to_owned()),
-            unsent: sent.senders.iter().map(|sender| sender.skipped + sender.errors).sum(),
-            lag_p99_us: lag.quantile(0.99),
+            unsent: sent.skipped + sent.send_errors,
+            lag_p99_us: sent.lag.quantile(0.99),
             receive_drops: received.receive_drops,
             generator_busy: sent.busy.max(received.busy),
         };
@@ -351,8 +365,8 @@ impl Connecting {
     }
 }
 
-fn stream_ssrcs(streams: &[ReceivedStream]) -> Vec<StreamSsrc> {
-    streams.iter().map(|stream| StreamSsrc { media: stream.ssrc, rtx: stream.rtx }).collect()
+fn stream_ssrcs(streams: &[ReceivedStream]) -> Vec<SlotStream> {
+    streams.iter().map(|stream| SlotStream { codec: Codec::Vp8, media: stream.ssrc, rtx: stream.rtx }).collect()
 }
 
 /// The names of RFC 5764 and RFC 7714.
@@ -384,7 +398,6 @@ fn own_keys() -> Result<SharedKeys, FanoutError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::frame;
     use std::net::UdpSocket;
 
     const RATE: Rate = Rate { pps: 400, burst: 4, size: 1_000 };
@@ -408,7 +421,7 @@ mod tests {
         let key = e2ee_frames::FrameKind::Key;
         let length =
             own_keys().unwrap().seal(StreamId::CAMERA, e2ee_frames::Codec::Vp8, key, &contents, &mut sealed).unwrap();
-        assert!(frame::header(&sealed[..length]).is_some());
+        assert!(frame::header(Codec::Vp8, &sealed[..length]).is_some());
         assert!(!sealed.windows(16).any(|window| window == &contents[..16]), "sealed");
     }
 
@@ -436,7 +449,7 @@ mod tests {
                     Ok((length, from)) if !addresses.contains(&from) => {
                         started = true;
                         count += 1;
-                        for to in addresses.iter().filter(|_| count % 5 != 0) {
+                        for to in addresses.iter().filter(|_| !count.is_multiple_of(5)) {
                             let _ = forwarder.send_to(&buffer[..length], to);
                         }
                     }
@@ -449,7 +462,7 @@ mod tests {
         let time = Duration::from_millis(500);
         let (measured, marks) = fanout.measure(Duration::from_millis(100), time, || 1).await.unwrap();
         assert_eq!(marks, [1, 1]);
-        assert!(measured.expected > 0 && measured.expected % 3 == 0, "{measured:?}");
+        assert!(measured.expected > 0 && measured.expected.is_multiple_of(3), "{measured:?}");
         assert!((0.15..0.25).contains(&measured.loss()), "{measured:?}");
         assert_eq!(measured.profile.as_deref(), Some("AEAD_AES_256_GCM"));
     }

@@ -4,6 +4,10 @@ use e2ee_frames::{
     Codec, codec,
     sframe::header::{self, Header},
 };
+use tacet_native::video::{VP8_DESCRIPTOR_BYTES, split_vp8};
+
+/// Bytes around a frame's contents at most in steady state: descriptor, delta envelope, SFrame header, tag.
+const OVERHEAD_BYTES: usize = VP8_DESCRIPTOR_BYTES + 1 + 7 + 16;
 
 /// First bytes of every frame before it is sealed.
 const MARK: &[u8; 16] = b"tacet load frame";
@@ -15,15 +19,29 @@ pub(crate) fn contents(length: usize) -> Vec<u8> {
     frame
 }
 
+/// Bytes of contents so that a VP8 delta frame makes a payload of so many bytes.
+pub(crate) fn contents_for_payload(bytes: usize) -> usize {
+    bytes.saturating_sub(OVERHEAD_BYTES)
+}
+
 /// Whether an opened frame is one of ours.
 pub(crate) fn is_ours(frame: &[u8]) -> bool {
     frame.starts_with(MARK)
 }
 
-/// The clear header of a sealed VP8 frame: key id and counter.
-pub(crate) fn header(sealed: &[u8]) -> Option<Header> {
-    let located = codec::locate(Codec::Vp8, sealed).ok()?;
+/// The clear header of a sealed frame, or of its first packet: key id and counter.
+pub(crate) fn header(codec: Codec, sealed: &[u8]) -> Option<Header> {
+    let located = codec::locate(codec, sealed).ok()?;
     Some(header::parse(sealed.get(located.range)?).ok()?.0)
+}
+
+/// Key id and counter if a frame begins in this payload.
+pub(crate) fn begins(codec: Codec, payload: &[u8]) -> Option<(u64, u64)> {
+    let start = match codec {
+        Codec::Opus => payload,
+        _ => split_vp8(payload).filter(|(starts, _)| *starts)?.1,
+    };
+    header(codec, start).map(|header| (header.kid, header.ctr))
 }
 
 #[cfg(test)]
@@ -34,6 +52,8 @@ mod tests {
     fn contents_have_their_length_and_are_recognised() {
         assert_eq!(contents(1_000).len(), 1_000);
         assert!(is_ours(&contents(20)) && !is_ours(&[0; 20]));
-        assert_eq!(header(&[0xff; 40]), None);
+        assert_eq!(header(Codec::Vp8, &[0xff; 40]), None);
+        assert_eq!(begins(Codec::Vp8, &[]), None);
+        assert_eq!(begins(Codec::Opus, &[]), None);
     }
 }

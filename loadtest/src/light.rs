@@ -1,31 +1,40 @@
-//! How a light bot comes into a call: the real signaling and keys of the native client, a media path of its own.
+//! A light bot's life in a call: the real signaling and keys of the native client, a media path of its own.
 
 use crate::{
-    canary::{Progress, Readiness, video_slots},
-    engine::{Bot, BotId, Engine, Role},
+    bot::{Choice, Phase, Progress, Published, Shared, count},
+    cast::{Kind, Part},
+    clock::now_ns,
+    engine::{Bot, BotId, Engine},
     path::{Path, PathError},
-    receiver::{Receiver, StreamSsrc},
+    receiver::{Receiver, SlotChange, SlotStream},
     sender::{Sender, Stream},
-    sendlog::SendLog,
     socket::BotSocket,
-    tally::{Tally, Window},
+    streams::{self, StreamPlan},
+    tally::Tally,
 };
-use e2ee_frames::StreamId;
-use sfu::transport::Identity;
-use std::{collections::HashSet, io, net::SocketAddr, sync::Arc, time::Instant};
-use tacet_native::{
-    call::{Call, CallError, CallEvent, JoinOptions},
-    link::RoomLink,
+use e2ee_frames::Codec as FrameCodec;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
 };
+use tacet_native::call::{Call, CallError, CallEvent};
 use tacet_proto::{
-    ParticipantId,
+    ErrorCode,
     client::Publish,
-    media::{Codec, CodecParameters, Kind, Source},
+    media::{Codec, Slot},
     server::{ServerTransport, Welcome},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    time::{sleep, sleep_until},
+};
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+/// How often it is looked whether a track's publisher has heard of its number.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why a light bot ended early.
 #[derive(Debug, thiserror::Error)]
@@ -42,33 +51,22 @@ pub enum LightError {
     /// Its media path did not come up.
     #[error("the media path of a bot failed")]
     Failed,
-    /// The server forwards no VP8.
-    #[error("the server forwards no VP8")]
-    NoVp8,
+    /// The server does not forward what it would send.
+    #[error("the server forwards no {0:?}")]
+    NoCodec(Codec),
     /// The server named no media address that can be read.
     #[error("the server named no media address")]
     NoCandidate,
+    /// The system has no randomness to give.
+    #[error("the random generator failed")]
+    NoRandomness,
     /// The thread of its engine has ended.
     #[error("a bot thread has ended")]
     EngineEnded,
 }
 
-/// What the bots of a run share.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) link: RoomLink,
-    pub(crate) identity: Arc<Identity>,
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) window: Arc<Window>,
-    pub(crate) stop: watch::Receiver<bool>,
-}
-
-fn transport_cc(welcome: &Welcome) -> Option<u8> {
-    welcome.hdrext.iter().find(|e| e.uri == TRANSPORT_CC_URI).map(|e| e.id)
-}
-
-fn vp8(welcome: &Welcome) -> Result<&CodecParameters, LightError> {
-    welcome.codecs.iter().find(|c| c.codec == Codec::Vp8).ok_or(LightError::NoVp8)
+fn extension(welcome: &Welcome, uri: &str) -> Option<u8> {
+    welcome.hdrext.iter().find(|e| e.uri == uri).map(|e| e.id)
 }
 
 fn server_address(remote: &ServerTransport) -> Result<SocketAddr, LightError> {
@@ -87,155 +85,184 @@ async fn transport(call: &mut Call) -> Result<(ServerTransport, Vec<CallEvent>),
     }
 }
 
-impl Shared {
-    /// Makes the media path and hands the bot to the engine.
-    async fn connect(
-        &self,
-        call: &Call,
-        remote: &ServerTransport,
-        role: Role,
-    ) -> Result<(BotId, oneshot::Receiver<bool>), LightError> {
-        let server = server_address(remote)?;
-        let socket = BotSocket::connect(server)?;
-        let path = Path::new(&self.identity, remote, server, Instant::now())?;
-        let local = path.local();
-        let (connected, waiting) = oneshot::channel();
-        let bot = Bot { socket, path, role, connected: Some(connected) };
-        let id = self.engine.add(bot).await.ok_or(LightError::EngineEnded)?;
-        call.transport(local.ok_or(PathError)?)?;
-        Ok((id, waiting))
+/// A bot in its engine, which ends when this is dropped.
+#[derive(Debug)]
+struct InEngine {
+    engine: Arc<Engine>,
+    id: BotId,
+}
+
+impl Drop for InEngine {
+    fn drop(&mut self) {
+        self.engine.remove(self.id);
     }
 }
 
-/// What a publisher sends.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rate {
-    pub(crate) pps: u32,
-    pub(crate) burst: u32,
-    pub(crate) size: usize,
+/// Random SSRCs, none twice and none zero.
+fn random_ssrc() -> Result<u32, LightError> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(|_| LightError::NoRandomness)?;
+    Ok(u32::from_be_bytes(bytes).max(1))
 }
 
-/// Joins, publishes and stays until `stop` changes; tells `ready` its number once it may send.
-pub(crate) async fn publish(
-    shared: Shared,
-    options: JoinOptions,
-    rate: Rate,
-    log: Arc<SendLog>,
-    ready: oneshot::Sender<ParticipantId>,
-) -> Result<(), LightError> {
-    let mut stop = shared.stop.clone();
-    let mut call = Call::join(&shared.link, &options).await?;
-    let (remote, _) = transport(&mut call).await?;
-    let codec = vp8(call.welcome())?;
-    let [ssrc, rtx] = random_ssrcs();
+/// Gives a planned stream its SSRCs: how it is written, and what the server is told.
+fn stream(plan: &StreamPlan, welcome: &Welcome) -> Result<(Stream, Publish), LightError> {
+    let entry = streams::entry(&welcome.codecs, plan.codec()).ok_or(LightError::NoCodec(plan.codec()))?;
+    let ssrc = random_ssrc()?;
+    let rtx = match entry.rtx {
+        // Even and odd: never equal.
+        Some(payload_type) => Some((ssrc ^ 1, payload_type)).filter(|(rtx, _)| *rtx != 0),
+        None => None,
+    };
     let stream = Stream {
         ssrc,
         rtx,
-        payload_type: codec.pt,
-        rtx_payload_type: codec.rtx.unwrap_or(codec.pt),
-        transport_cc: transport_cc(call.welcome()),
+        payload_type: entry.pt,
+        transport_cc: extension(welcome, TRANSPORT_CC_URI),
+        audio_level: extension(welcome, AUDIO_LEVEL_URI).filter(|_| plan.codec() == Codec::Opus),
     };
-    let size = (rate.pps, rate.burst, rate.size);
-    let sender = Sender::new(call.keys(), stream, size, log, shared.window.clone());
-    let (_, mut connected) = shared.connect(&call, &remote, Role::Send(Box::new(sender))).await?;
-    let track = Publish {
-        cid: "load".to_owned(),
-        kind: Kind::Video,
-        source: Source::Cam,
-        codec: Codec::Vp8,
-        mid: "sv".to_owned(),
-        ssrc,
-        rtx: codec.rtx.map(|_| rtx),
-        muted: false,
-    };
-    call.publish(StreamId::CAMERA, track)?;
-    let (mut up, mut keyed, mut published, mut ready) = (false, false, false, Some(ready));
-    loop {
-        if up
-            && keyed
-            && published
-            && let Some(ready) = ready.take()
-        {
-            let _ = ready.send(call.welcome().participant);
-        }
-        tokio::select! {
-            _ = stop.changed() => break,
-            state = &mut connected, if !up => up = state.unwrap_or(false).then_some(true).ok_or(LightError::Failed)?,
-            event = call.next() => match event? {
-                CallEvent::StreamReady(_) => keyed = true,
-                CallEvent::Published { .. } => published = true,
-                CallEvent::Refused { error, .. } => {
-                    return Err(CallError::Refused { code: error.code, detail: error.detail }.into());
-                }
-                _ => {}
-            },
-        }
-    }
-    call.leave().await;
-    Ok(())
+    Ok((stream, plan.publish(ssrc, rtx.map(|(ssrc, _)| ssrc))))
 }
 
-/// Joins, receives everything and stays until `stop` changes; tells `ready` once media of all publishers can come.
-pub(crate) async fn subscribe(
-    shared: Shared,
-    options: JoinOptions,
-    logs: Arc<[Arc<SendLog>]>,
-    readiness: Readiness,
-    ready: oneshot::Sender<()>,
-) -> Result<(), LightError> {
-    let mut stop = shared.stop.clone();
-    let mut call = Call::join(&shared.link, &options).await?;
+fn slot_stream(slot: &Slot) -> SlotStream {
+    let codec = if slot.codec == Codec::Opus { FrameCodec::Opus } else { FrameCodec::Vp8 };
+    SlotStream { codec, media: slot.ssrc, rtx: slot.rtx }
+}
+
+/// A bot that has joined, and is in its engine.
+struct Joined {
+    call: Call,
+    bot: InEngine,
+    progress: Progress,
+    published: Vec<Published>,
+    /// Tells when its path is up.
+    connected: oneshot::Receiver<bool>,
+    /// What was told before the server's half of the transport.
+    before: Vec<CallEvent>,
+}
+
+/// Joins, makes the media path and publishes.
+async fn join(shared: &Shared, part: &Part, mut progress: Progress) -> Result<Joined, LightError> {
+    let engine = shared.engine.clone().ok_or(LightError::EngineEnded)?;
+    let since_ns = part.receives().then(|| shared.joining_since(now_ns())).flatten();
+    // Whoever sends gives keys to others; a light bot that only receives needs none.
+    let exchange_keys = !(shared.scenario.light && part.kind == Kind::Subscriber);
+    let mut call = Call::join(&shared.room.link, &shared.join_options(part, exchange_keys)).await?;
     let (remote, before) = transport(&mut call).await?;
-    let keys = options.exchange_keys.then(|| call.keys());
-    let tally = Tally::new(logs, shared.window.clone());
-    let [own_ssrc, _] = random_ssrcs();
-    let receiver = Receiver::new(own_ssrc, transport_cc(call.welcome()), keys, tally);
-    let (bot, mut connected) = shared.connect(&call, &remote, Role::Receive(Box::new(receiver))).await?;
-    // A bot without keys waits for none.
-    let known = if options.exchange_keys { HashSet::new() } else { readiness.publishers.clone() };
-    let mut progress = Progress { readiness, connected: false, keys: known, filled: HashSet::new() };
-    let (mut ready, mut before) = (Some(ready), before.into_iter());
+
+    let (mut senders, mut published) = (Vec::new(), Vec::new());
+    for plan in streams::plans(&shared.scenario, part, shared.origin) {
+        let (stream, track) = stream(&plan, call.welcome())?;
+        progress.unkeyed.insert(plan.sealing.stream);
+        progress.unpublished.insert(plan.mid.clone());
+        published.push(Published { stream: plan.sealing.stream, track, log: plan.log.clone() });
+        let feed = plan.feed(call.keys(), shared.room.log.clone(), shared.window.clone());
+        senders.push(Sender::new(feed, stream));
+    }
+    let receiver = if part.receives() {
+        let tally = Tally::new(shared.room.log.clone(), shared.window.clone());
+        let keys = opens(shared, part).then(|| call.keys());
+        let transport_cc = extension(call.welcome(), TRANSPORT_CC_URI);
+        Some(Box::new(Receiver::new(random_ssrc()?, transport_cc, keys, tally, since_ns)))
+    } else {
+        None
+    };
+
+    let server = server_address(&remote)?;
+    let path = Path::new(&shared.identity, &remote, server, Instant::now())?;
+    let local = path.local().ok_or(PathError)?;
+    let (told, connected) = oneshot::channel();
+    let bot = Bot { socket: BotSocket::connect(server)?, path, senders, receiver, connected: Some(told) };
+    let id = engine.add(bot).await.ok_or(LightError::EngineEnded)?;
+    let bot = InEngine { engine, id };
+    call.transport(local)?;
+    for Published { stream, track, .. } in &published {
+        call.publish(*stream, track.clone())?;
+    }
+    Ok(Joined { call, bot, progress, published, connected, before })
+}
+
+/// Whether the bot opens frames.
+fn opens(shared: &Shared, part: &Part) -> bool {
+    part.receives() && !shared.scenario.light
+}
+
+/// Joins, sends and receives until the run is over or the stay has ended.
+pub(crate) async fn attend(
+    shared: &Shared,
+    part: &Part,
+    permit: Option<OwnedSemaphorePermit>,
+    stay: Option<Duration>,
+) -> Result<(), LightError> {
+    let progress = Progress::new(part.needs, opens(shared, part), permit, stay);
+    let Joined { mut call, bot, mut progress, published, mut connected, before } = join(shared, part, progress).await?;
+    let mut phase = shared.phase.clone();
+    let mut choice = Choice::default();
+    let mut before = before.into_iter();
     loop {
-        if progress.is_complete()
-            && let Some(ready) = ready.take()
-        {
-            let _ = ready.send(());
+        if progress.became_ready() {
+            count(&shared.joins.completed);
+            if shared.flows() && !published.is_empty() {
+                bot.engine.start_bot(bot.id);
+                shared.room.log.begin();
+            }
+            let _ = shared.ready.send(());
         }
+        progress.plan_leave(*phase.borrow(), tokio::time::Instant::now());
+        let leave = progress.leave_deadline();
         let event = match before.next() {
             Some(event) => event,
             None => tokio::select! {
-                _ = stop.changed() => break,
+                changed = phase.changed() => {
+                    if changed.is_err() || *phase.borrow() == Phase::Over { break } else { continue }
+                }
                 state = &mut connected, if !progress.connected => {
                     progress.connected = state.unwrap_or(false);
                     if progress.connected { continue } else { return Err(LightError::Failed) }
+                }
+                () = sleep_until(leave.unwrap_or_else(tokio::time::Instant::now)), if leave.is_some() => {
+                    if !progress.begin_leaving(tokio::time::Instant::now()) {
+                        count(&shared.joins.left);
+                        break;
+                    }
+                    bot.engine.stop_bot(bot.id);
+                    bot.engine.retire(bot.id);
+                    continue
+                }
+                () = sleep(LOOK), if choice.is_open() => {
+                    let chosen = choice.decide(&shared.room.log, part.number);
+                    if !chosen.is_empty() {
+                        call.subscribe(&chosen)?;
+                    }
+                    continue
                 }
                 event = call.next() => event?,
             },
         };
         match event {
+            CallEvent::StreamReady(stream) => {
+                progress.unkeyed.remove(&stream);
+            }
+            CallEvent::Published { cid, track } => {
+                shared.numbered(&published, &cid, track);
+                progress.unpublished.remove(&cid);
+            }
+            CallEvent::Tracks(tracks) if part.receives() && shared.chooses() => choice.add(tracks.add),
             CallEvent::Slots(slots) => {
-                let streams = video_slots(&slots.add).map(|s| StreamSsrc { media: s.ssrc, rtx: s.rtx }).collect();
-                shared.engine.add_streams(bot, streams);
-                progress.fill(&slots.set);
+                bot.engine.add_streams(bot.id, slots.add.iter().map(slot_stream).collect());
+                let changes = progress.fill(slots.set);
+                let changes = changes.into_iter().map(|(out, into)| SlotChange { out, into }).collect();
+                bot.engine.slots_changed(bot.id, changes);
                 call.slots_ready(slots.rev)?;
             }
-            CallEvent::KeyInstalled(participant) => {
-                progress.keys.insert(participant);
+            CallEvent::KeyInstalled(participant) => progress.key_installed(participant),
+            // A track that was there when it was asked for may have gone meanwhile.
+            CallEvent::Refused { error, .. } if error.code != ErrorCode::NoTrack => {
+                return Err(CallError::Refused { code: error.code, detail: error.detail }.into());
             }
             _ => {}
         }
     }
     call.leave().await;
     Ok(())
-}
-
-/// Two different SSRCs.
-fn random_ssrcs() -> [u32; 2] {
-    let mut bytes = [0; 4];
-    if getrandom::fill(&mut bytes).is_err() {
-        // Only uniqueness on one transport matters.
-        bytes = std::process::id().to_be_bytes();
-    }
-    let ssrc = u32::from_be_bytes(bytes) | 1;
-    [ssrc, ssrc.wrapping_add(1)]
 }

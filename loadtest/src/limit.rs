@@ -27,6 +27,10 @@ pub enum Knob {
     /// How many receive.
     #[default]
     Subscribers,
+    /// How many send and receive, in one room.
+    Participants,
+    /// How many rooms there are.
+    Rooms,
     /// How many packets a second each publisher sends.
     Pps,
 }
@@ -35,6 +39,8 @@ impl Display for Knob {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Subscribers => "subscribers",
+            Self::Participants => "participants",
+            Self::Rooms => "rooms",
             Self::Pps => "packets/s of each publisher",
         })
     }

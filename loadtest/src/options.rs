@@ -1,88 +1,132 @@
 //! What a load run is asked to do.
 
-use std::{path::PathBuf, time::Duration};
-use tacet_native::{link::RoomLink, packet::MAX_PAYLOAD_BYTES, tls::Trust};
+use crate::{
+    metrics::MetricsUrl,
+    scenario::{Scenario, ScenarioError},
+};
+use std::path::PathBuf;
+use tacet_native::{
+    link::{Origin, RoomLink},
+    tls::Trust,
+};
 
 /// Settings of one run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Bots that send one video stream each, and receive nothing.
-    pub publishers: usize,
-    /// Light bots that receive every stream.
-    pub subscribers: usize,
-    /// Bots on the `webrtc` crate that receive every stream, counted apart.
-    pub canaries: usize,
-    /// How long is measured.
-    pub measure: Duration,
-    /// How long media flows before.
-    pub warmup: Duration,
-    /// Packets a second of each publisher.
-    pub pps: u32,
-    /// Bytes of RTP payload of each packet, about: the SFrame header grows with the counter.
-    pub size: usize,
-    /// Packets sent at once, so `pps / burst` bursts a second.
-    pub burst: u32,
-    /// Subscribers authenticate SRTP and read the clear SFrame header, but open no frame.
-    pub light: bool,
+    /// The load.
+    pub scenario: Scenario,
     /// The server under test.
     pub server: Server,
+    /// Threads for bots that only send, and for all others.
+    pub threads: Threads,
+    /// Whether each of these threads has a core of its own, as far as there are.
+    pub pin_threads: bool,
+    /// The core to which a child server is pinned; the generator keeps off it.
+    pub server_core: Option<usize>,
+}
+
+/// Threads that run light bots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// For bots that only send.
+    pub send: usize,
+    /// For bots that receive.
+    pub receive: usize,
+}
+
+impl Default for Threads {
+    fn default() -> Self {
+        Self { send: 1, receive: 1 }
+    }
+}
+
+impl Threads {
+    /// Most threads of a kind.
+    pub const MAX: usize = 64;
+
+    /// So many threads in all, at least two: a quarter of them for bots that only send.
+    #[must_use]
+    pub fn of(all: usize) -> Self {
+        let send = (all / 4).max(1);
+        Self { send, receive: all.saturating_sub(send).max(1) }
+    }
 }
 
 /// The server under test.
 #[derive(Clone, Debug)]
 pub enum Server {
-    /// A child process: this program, run as `PROGRAM serve --json …`, with a room of its own.
+    /// A child process: this program, run as `PROGRAM serve --json …`.
     Child {
         /// The program.
         program: PathBuf,
     },
     /// One that runs already.
     Running {
-        /// A room on it.
-        link: RoomLink,
+        /// Rooms on it.
+        rooms: Rooms,
         /// How it proves itself.
         trust: Trust,
+        /// Where it shows its metrics.
+        metrics: Option<MetricsUrl>,
     },
 }
 
+/// Where the rooms of a run come from.
+#[derive(Clone, Debug)]
+pub enum Rooms {
+    /// They are there.
+    Links(Vec<RoomLink>),
+    /// They are made for the run.
+    Make {
+        /// The server.
+        origin: Origin,
+        /// Its key for making rooms, if it wants one.
+        api_key: Option<ApiKey>,
+    },
+}
+
+/// A server's key for making rooms; `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct ApiKey(pub String);
+
+impl std::fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiKey(..)")
+    }
+}
+
 /// Why settings cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// Nobody sends.
-    #[error("at least one publisher is needed")]
-    NoPublisher,
-    /// Nobody receives.
-    #[error("at least one subscriber or canary is needed")]
-    NoSubscriber,
-    /// Nothing is measured.
-    #[error("the measured time must be longer than zero")]
-    NoTime,
-    /// No packets.
-    #[error("--pps and --burst must be at least 1, and --burst no more than --pps")]
-    Rate,
-    /// Packets too small for header and tag, or too large for a path.
-    #[error("--size must be {} to {MAX_PAYLOAD_BYTES} bytes", Options::MIN_SIZE)]
-    Size,
+    /// The load.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
+    /// Too few rooms are there.
+    #[error("{links} room links for {rooms} rooms: give as many links as rooms, or an address where rooms can be made")]
+    Links {
+        /// Links given.
+        links: usize,
+        /// Rooms wanted.
+        rooms: usize,
+    },
+    /// No or very many threads.
+    #[error("bots need 1 to {} threads of each kind", Threads::MAX)]
+    Threads,
+    /// Only a child can be pinned.
+    #[error("only a server that is started for the run can be pinned to a core")]
+    ServerCore,
 }
 
 impl Options {
-    /// Smallest payload: descriptor, envelope, SFrame header and tag, and the marker that receivers check.
-    pub const MIN_SIZE: usize = 80;
-
-    /// One publisher, twenty subscribers and two canaries on a server of our own, for ten seconds.
+    /// This load on a server of our own.
     #[must_use]
-    pub fn new(program: PathBuf) -> Self {
+    pub fn new(program: PathBuf, scenario: Scenario) -> Self {
         Self {
-            publishers: 1,
-            subscribers: 20,
-            canaries: 2,
-            measure: Duration::from_secs(10),
-            warmup: Duration::from_secs(2),
-            pps: 500,
-            size: 1_100,
-            burst: 1,
-            light: false,
+            scenario,
             server: Server::Child { program },
+            threads: Threads::default(),
+            pin_threads: false,
+            server_core: None,
         }
     }
 
@@ -91,43 +135,59 @@ impl Options {
     /// # Errors
     /// [`OptionsError`].
     pub fn check(&self) -> Result<(), OptionsError> {
-        if self.publishers == 0 {
-            return Err(OptionsError::NoPublisher);
+        self.scenario.check()?;
+        let threads = 1..=Threads::MAX;
+        if !threads.contains(&self.threads.send) || !threads.contains(&self.threads.receive) {
+            return Err(OptionsError::Threads);
         }
-        if self.subscribers == 0 && self.canaries == 0 {
-            return Err(OptionsError::NoSubscriber);
-        }
-        if self.measure.is_zero() {
-            return Err(OptionsError::NoTime);
-        }
-        if self.pps == 0 || self.burst == 0 || self.burst > self.pps {
-            return Err(OptionsError::Rate);
-        }
-        if !(Self::MIN_SIZE..=MAX_PAYLOAD_BYTES).contains(&self.size) {
-            return Err(OptionsError::Size);
+        if let Server::Running { rooms, .. } = &self.server {
+            if self.server_core.is_some() {
+                return Err(OptionsError::ServerCore);
+            }
+            if let Rooms::Links(links) = rooms
+                && links.len() < self.scenario.rooms
+            {
+                return Err(OptionsError::Links { links: links.len(), rooms: self.scenario.rooms });
+            }
         }
         Ok(())
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::scenario::builtin;
 
     #[test]
     fn impossible_settings_are_named() {
-        let good = Options::new(PathBuf::new());
+        let good = Options::new(PathBuf::new(), builtin("rooms").unwrap().0);
         assert_eq!(good.check(), Ok(()));
         let check = |change: fn(&mut Options)| {
             let mut options = good.clone();
             change(&mut options);
             options.check()
         };
-        assert_eq!(check(|o| o.publishers = 0), Err(OptionsError::NoPublisher));
-        assert_eq!(check(|o| (o.subscribers, o.canaries) = (0, 0)), Err(OptionsError::NoSubscriber));
-        assert_eq!(check(|o| o.measure = Duration::ZERO), Err(OptionsError::NoTime));
-        assert_eq!(check(|o| o.burst = 501), Err(OptionsError::Rate));
-        assert_eq!(check(|o| o.size = 79), Err(OptionsError::Size));
-        assert_eq!(check(|o| o.size = 1_101), Err(OptionsError::Size));
+        let running = Server::Running { rooms: Rooms::Links(Vec::new()), trust: Trust::default(), metrics: None };
+        let mut options = good.clone();
+        options.server = running;
+        assert_eq!(options.check(), Err(OptionsError::Links { links: 0, rooms: 5 }));
+        options.server_core = Some(0);
+        assert_eq!(options.check(), Err(OptionsError::ServerCore));
+        assert_eq!(check(|o| o.threads.send = 0), Err(OptionsError::Threads));
+        assert!(matches!(check(|o| o.scenario.rooms = 0), Err(OptionsError::Scenario(_))));
+    }
+
+    #[test]
+    fn threads_are_shared_out() {
+        assert_eq!(Threads::of(2), Threads::default());
+        assert_eq!(Threads::of(1), Threads { send: 1, receive: 1 });
+        assert_eq!(Threads::of(8), Threads { send: 2, receive: 6 });
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        assert_eq!(format!("{:?}", ApiKey("hidden".to_owned())), "ApiKey(..)");
     }
 }

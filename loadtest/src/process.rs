@@ -1,7 +1,9 @@
 //! The server under test as a process: started, measured, stopped.
 
+use crate::affinity;
 use serde::Deserialize;
 use std::{
+    collections::HashSet,
     fs, io,
     path::Path,
     process::{ExitStatus, Stdio},
@@ -58,13 +60,17 @@ pub(crate) struct ChildServer {
 }
 
 impl ChildServer {
-    /// Starts `program serve --json` for so many participants on free ports of loopback, with one media worker, and
-    /// waits until it listens.
-    pub(crate) async fn start(program: &Path, participants: usize) -> Result<Self, ServerError> {
+    /// Starts `program serve --json` for so many participants a room on free ports of loopback, with one media worker,
+    /// on one core if one is named, and waits until it listens.
+    pub(crate) async fn start(program: &Path, participants: usize, core: Option<usize>) -> Result<Self, ServerError> {
         let mut command = Command::new(program);
         // The user's own server settings are not what is measured.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
             command.env_remove(name);
+        }
+        if let Some(core) = core {
+            // SAFETY: between fork and exec this makes one system call, and allocates nothing.
+            unsafe { command.pre_exec(move || affinity::set(0, &[core])) };
         }
         let mut child = command
             .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0", "--no-page"])
@@ -94,6 +100,11 @@ impl ChildServer {
     /// What the process has used so far.
     pub(crate) fn usage(&self) -> Usage {
         self.child.id().map(Usage::of).unwrap_or_default()
+    }
+
+    /// Datagrams that the kernel has dropped so far because the process did not read them.
+    pub(crate) fn socket_drops(&self) -> Option<u64> {
+        socket_drops(self.child.id()?)
     }
 
     /// Asks it to stop, and kills it when it does not.
@@ -149,6 +160,35 @@ fn threads_ns(folder: &str) -> Option<(u64, u64)> {
     sum
 }
 
+/// Datagrams dropped at the UDP sockets of a process, as the kernel lists them.
+fn socket_drops(pid: u32) -> Option<u64> {
+    let folder = format!("/proc/{pid}");
+    let own: HashSet<u64> = fs::read_dir(format!("{folder}/fd"))
+        .ok()?
+        .flatten()
+        .filter_map(|entry| {
+            let target = fs::read_link(entry.path()).ok()?;
+            target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+        })
+        .collect();
+    let tables = ["udp", "udp6"].map(|table| fs::read_to_string(format!("{folder}/net/{table}")).unwrap_or_default());
+    if tables.iter().all(String::is_empty) {
+        return None;
+    }
+    Some(tables.iter().map(|table| drops_of(table, &own)).sum())
+}
+
+/// Sum of the column `drops` of those lines of `/proc/net/udp` whose socket is one of these.
+fn drops_of(table: &str, inodes: &HashSet<u64>) -> u64 {
+    // sl local rem st queues tr:tm retrnsmt uid timeout inode ref pointer drops
+    let drops = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let inode = fields.get(9)?.parse().ok()?;
+        inodes.contains(&inode).then(|| fields.get(12)?.parse::<u64>().ok()).flatten()
+    };
+    table.lines().skip(1).filter_map(drops).sum()
+}
+
 /// utime + stime of a `stat` line (proc(5)), in ticks. The name in parentheses may hold anything.
 fn ticks(stat: &str) -> Option<u64> {
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
@@ -164,6 +204,7 @@ fn resident(status: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -176,6 +217,28 @@ mod tests {
     }
 
     #[test]
+    fn drops_are_those_of_the_process_alone() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+ 1: 0100007F:2261 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 111 2 0000000000000000 7
+ 2: 0100007F:2262 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 222 2 0000000000000000 5
+ 3: cut\n";
+        assert_eq!(drops_of(table, &HashSet::from([111, 333])), 7);
+        assert_eq!(drops_of(table, &HashSet::from([111, 222])), 12);
+        assert_eq!(drops_of("", &HashSet::new()), 0);
+    }
+
+    #[test]
+    fn a_full_socket_shows_in_the_drops() {
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let full = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let before = socket_drops(std::process::id()).unwrap();
+        for _ in 0..5_000 {
+            sender.send_to(&[0; 1_000], full.local_addr().unwrap()).unwrap();
+        }
+        assert!(socket_drops(std::process::id()).unwrap() > before);
+    }
+
+    #[test]
     fn this_process_uses_something() {
         let usage = Usage::of(std::process::id());
         assert!(usage.rss_bytes > 100_000);
@@ -183,9 +246,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_no_server_is_named() {
-        let none = ChildServer::start(Path::new("/no/such/program"), 4).await;
+        let none = ChildServer::start(Path::new("/no/such/program"), 4, None).await;
         assert!(matches!(none, Err(ServerError::Start { .. })));
-        let ends = ChildServer::start(Path::new("/bin/false"), 4).await;
+        let ends = ChildServer::start(Path::new("/bin/false"), 4, None).await;
         assert!(matches!(ends, Err(ServerError::Ended { .. })));
     }
 }

@@ -1,31 +1,54 @@
-//! A receiving bot behind its transport: counts frames, opens them, and answers with the feedback of a real receiver.
+//! A receiving bot behind its transport: books packets, opens frames, and answers with the feedback of a real receiver.
 //!
 //! Without feedback a server would be spared half of its work: this one reports once a second, asks for what is
-//! missing, and tells the arrival of every packet ten times a second.
+//! missing, asks for a key frame when it gives up, and tells the arrival of every packet ten times a second.
 
 use crate::{
     frame,
-    latencies::Latencies,
+    identity::{Identity, InSlot},
+    measures::Measures,
+    opening::{Frames, Opener, Opening},
+    pair::Arrival,
     reception::{Arrivals, Reception},
     rtcp,
     rtp::RtpView,
-    tally::{Arrival, Tally},
+    sendlog::Class,
+    tally::Tally,
 };
-use e2ee_frames::{Codec, OpenError};
-use std::collections::VecDeque;
-use tacet_native::{keys::SharedKeys, packet::split_vp8};
+use e2ee_frames::Codec;
+use std::collections::HashMap;
+use tacet_native::keys::SharedKeys;
+use tacet_proto::TrackId;
 
 const REPORT_NS: u64 = 1_000_000_000;
 const FEEDBACK_NS: u64 = 100_000_000;
-/// How long a frame waits for its key, and how many do.
-const HOLD_NS: u64 = 300_000_000;
-const MAX_HELD: usize = 64;
+/// Between requests for a key frame of the same stream.
+const KEY_FRAME_NS: u64 = 1_000_000_000;
 
 /// A stream as the server forwards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StreamSsrc {
+pub(crate) struct SlotStream {
+    pub(crate) codec: Codec,
     pub(crate) media: u32,
     pub(crate) rtx: Option<u32>,
+}
+
+/// What changed in a slot: the track that was taken out, and the one that was put in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotChange {
+    pub(crate) out: Option<TrackId>,
+    pub(crate) into: Option<TrackId>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    codec: Codec,
+    reception: Reception,
+    identity: Identity,
+    frames: Frames,
+    repairs: bool,
+    key_frame_asked_ns: u64,
+    key_frame_wanted: bool,
 }
 
 /// A receiving bot.
@@ -34,114 +57,171 @@ pub(crate) struct Receiver {
     own_ssrc: u32,
     transport_cc: Option<u8>,
     /// Absent in a light run, which opens nothing.
-    keys: Option<SharedKeys>,
-    streams: Vec<(Reception, Option<u32>)>,
+    opener: Option<Opener>,
+    slots: Vec<Slot>,
+    /// Slot of an SSRC, and whether it is that of retransmissions.
+    by_ssrc: HashMap<u32, (usize, bool)>,
     arrivals: Arrivals,
     pub(crate) tally: Tally,
-    held: VecDeque<(u64, Vec<u8>)>,
     scratch: Vec<u8>,
+    /// When it began to join, until it had its first media.
+    joining_since_ns: Option<u64>,
     next_report_ns: u64,
     next_feedback_ns: u64,
 }
 
 impl Receiver {
-    pub(crate) fn new(own_ssrc: u32, transport_cc: Option<u8>, keys: Option<SharedKeys>, tally: Tally) -> Self {
+    /// A receiver that began to join at a time, if its first media is to be timed.
+    pub(crate) fn new(
+        own_ssrc: u32,
+        transport_cc: Option<u8>,
+        keys: Option<SharedKeys>,
+        tally: Tally,
+        joining_since_ns: Option<u64>,
+    ) -> Self {
         Self {
             own_ssrc,
             transport_cc,
-            keys,
-            streams: Vec::new(),
+            opener: keys.map(Opener::new),
+            slots: Vec::new(),
+            by_ssrc: HashMap::new(),
             arrivals: Arrivals::default(),
             tally,
-            held: VecDeque::new(),
             scratch: Vec::new(),
+            joining_since_ns,
             next_report_ns: 0,
             next_feedback_ns: 0,
         }
     }
 
-    pub(crate) fn add_streams(&mut self, streams: &[StreamSsrc]) {
-        self.streams.extend(streams.iter().map(|s| (Reception::new(s.media), s.rtx)));
+    pub(crate) fn add_streams(&mut self, streams: &[SlotStream]) {
+        for stream in streams {
+            let at = self.slots.len();
+            let clock = if stream.codec == Codec::Opus { 48_000 } else { 90_000 };
+            self.slots.push(Slot {
+                codec: stream.codec,
+                reception: Reception::new(stream.media, clock),
+                identity: Identity::default(),
+                frames: Frames::default(),
+                repairs: stream.rtx.is_some(),
+                key_frame_asked_ns: 0,
+                key_frame_wanted: false,
+            });
+            self.by_ssrc.insert(stream.media, (at, false));
+            self.by_ssrc.extend(stream.rtx.map(|rtx| (rtx, (at, true))));
+        }
     }
 
-    /// Takes an authenticated packet that arrived at `arrived_ns`.
-    pub(crate) fn packet(&mut self, packet: &[u8], arrived_ns: u64, latencies: &mut Latencies) {
+    pub(crate) fn slots_changed(&mut self, changes: &[SlotChange], now_ns: u64) {
+        // First all that went: a track may have changed its slot.
+        changes.iter().filter_map(|change| change.out).for_each(|track| self.tally.vacated(track));
+        changes.iter().filter_map(|change| change.into).for_each(|track| self.tally.assigned(track, now_ns));
+    }
+
+    /// Takes an authenticated RTP packet that arrived at `arrived_ns`.
+    pub(crate) fn packet(&mut self, packet: &[u8], arrived_ns: u64, measures: &mut Measures) {
         let Some(view) = RtpView::parse(packet, self.transport_cc) else { return };
         if let Some(sequence) = view.transport_sequence {
             self.arrivals.packet(sequence, arrived_ns);
         }
-        let found = self.streams.iter_mut().find(|(r, rtx)| r.ssrc() == view.ssrc || *rtx == Some(view.ssrc));
-        let Some((reception, _)) = found else { return };
-        let (sequence, payload) = if reception.ssrc() == view.ssrc {
-            (view.sequence, view.payload)
-        } else {
-            let Some((original, payload)) = view.payload.split_first_chunk::<2>() else { return };
-            (u16::from_be_bytes(*original), payload)
+        let Some(&(at, repair)) = self.by_ssrc.get(&view.ssrc) else { return };
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let (number, payload) = match (repair, view.payload.split_first_chunk::<2>()) {
+            (false, _) => (view.sequence, view.payload),
+            (true, Some((original, payload))) => (u16::from_be_bytes(*original), payload),
+            (true, None) => return,
         };
-        reception.packet(sequence, arrived_ns);
-        // One frame a packet: see crate::sender.
-        let Some((true, frame)) = split_vp8(payload) else { return };
-        let Some(header) = frame::header(frame) else { return };
-        if self.tally.arrived(header.kid, header.ctr, arrived_ns, latencies) != Arrival::Duplicate {
-            self.open(frame, arrived_ns);
+        // Padding alone is a probe.
+        if payload.is_empty() {
+            return;
         }
-    }
-
-    fn open(&mut self, frame: &[u8], arrived_ns: u64) {
-        let Some(keys) = &self.keys else { return };
-        self.scratch.clear();
-        self.scratch.extend_from_slice(frame);
-        match keys.open(Codec::Vp8, &mut self.scratch) {
-            Ok(opened) if self.scratch.get(opened.range.clone()).is_some_and(frame::is_ours) => {}
-            Err(OpenError::MissingKey) if self.held.len() < MAX_HELD => {
-                self.held.push_back((arrived_ns + HOLD_NS, frame.to_vec()));
+        let sequence = slot.reception.packet(number, arrived_ns);
+        if !repair {
+            slot.reception.time(view.timestamp, arrived_ns);
+        }
+        if self.opener.is_none() {
+            first_media(&mut self.joining_since_ns, arrived_ns, measures);
+        }
+        let frame = frame::begins(slot.codec, payload);
+        let in_slot = InSlot { sequence, timestamp: view.timestamp, frame, arrived_ns, bytes: payload.len(), repair };
+        let mut own = None;
+        self.tally.packet(&mut slot.identity, in_slot, measures, |packet, booked| {
+            if packet.sequence == sequence {
+                own = Some(booked);
             }
-            Err(OpenError::Replay) => {}
-            _ => self.not_opened(frame),
-        }
-    }
-
-    /// Counts a frame that does not open, if it is one of those that are measured.
-    fn not_opened(&mut self, frame: &[u8]) {
-        if let Some(header) = frame::header(frame)
-            && self.tally.is_counted(header.kid, header.ctr)
-        {
-            self.tally.did_not_open();
+        });
+        let Some(opener) = self.opener.as_mut().filter(|_| own.is_none_or(|own| own.arrival == Arrival::New)) else {
+            return;
+        };
+        let packet = (number, view.marker, payload);
+        let Some(booked) = slot.frames.push(slot.codec, packet, (frame.is_some(), own), &mut self.scratch) else {
+            return;
+        };
+        let book = (&mut self.tally, &mut *measures);
+        match opener.open((at, slot.codec), booked, &mut self.scratch, arrived_ns, book) {
+            Opening::Opened => first_media(&mut self.joining_since_ns, arrived_ns, measures),
+            Opening::Failed => slot.key_frame_wanted = true,
+            Opening::Pending => {}
         }
     }
 
     /// Tries frames again that waited for a key.
-    fn retry_held(&mut self, now_ns: u64) {
-        for _ in 0..self.held.len() {
-            let Some((until, frame)) = self.held.pop_front() else { return };
-            if until <= now_ns {
-                self.not_opened(&frame);
-                continue;
-            }
-            self.scratch.clone_from(&frame);
-            match self.keys.as_ref().map(|keys| keys.open(Codec::Vp8, &mut self.scratch)) {
-                Some(Err(OpenError::MissingKey)) => self.held.push_back((until, frame)),
-                Some(Ok(_)) | None => {}
-                Some(Err(_)) => self.not_opened(&frame),
-            }
+    fn retry_held(&mut self, now_ns: u64, measures: &mut Measures) {
+        let Some(opener) = &mut self.opener else { return };
+        let (slots, mut opened) = (&mut self.slots, false);
+        opener.retry(now_ns, (&mut self.tally, &mut *measures), |at, opening| match opening {
+            Opening::Opened => opened = true,
+            Opening::Failed => slots.get_mut(at).into_iter().for_each(|slot| slot.key_frame_wanted = true),
+            Opening::Pending => {}
+        });
+        if opened {
+            first_media(&mut self.joining_since_ns, now_ns, measures);
         }
     }
 
+    /// Takes RTCP of the server.
+    pub(crate) fn feedback(&mut self, compound: &[u8], now_ns: u64) {
+        rtcp::sender_reports(compound, |report| {
+            if let Some((at, false)) = self.by_ssrc.get(&report.ssrc)
+                && let Some(slot) = self.slots.get_mut(*at)
+            {
+                slot.reception.sender_report(&report, now_ns);
+            }
+        });
+    }
+
     /// Writes the RTCP that is due; each goes to `send`.
-    pub(crate) fn tick(&mut self, now_ns: u64, mut send: impl FnMut(&[u8])) {
-        self.retry_held(now_ns);
+    pub(crate) fn tick(&mut self, now_ns: u64, measures: &mut Measures, mut send: impl FnMut(&[u8])) {
+        self.tally.tick(now_ns);
+        self.retry_held(now_ns, measures);
         let mut packet = Vec::new();
-        for (reception, _) in &mut self.streams {
-            let missing = reception.take_due(now_ns);
+        for slot in self.slots.iter_mut().filter(|slot| slot.repairs) {
+            let missing = slot.reception.take_due(now_ns);
             if !missing.is_empty() {
-                rtcp::nack(self.own_ssrc, reception.ssrc(), &missing, &mut packet);
+                rtcp::nack(self.own_ssrc, slot.reception.ssrc(), &missing, &mut packet);
+                send(&packet);
+                packet.clear();
+            }
+            slot.key_frame_wanted |= slot.reception.take_gave_up();
+            if slot.key_frame_wanted && now_ns.saturating_sub(slot.key_frame_asked_ns) >= KEY_FRAME_NS {
+                slot.key_frame_wanted = false;
+                slot.key_frame_asked_ns = now_ns;
+                rtcp::picture_loss(self.own_ssrc, slot.reception.ssrc(), &mut packet);
                 send(&packet);
                 packet.clear();
             }
         }
         if now_ns >= self.next_report_ns {
             self.next_report_ns = now_ns + REPORT_NS;
-            let blocks: Vec<_> = self.streams.iter_mut().filter_map(|(reception, _)| reception.report()).collect();
+            let mut blocks = Vec::new();
+            for slot in &mut self.slots {
+                let Some(block) = slot.reception.report(now_ns) else { continue };
+                blocks.push(block);
+                if self.tally.is_measuring(now_ns) {
+                    let class = if slot.codec == Codec::Opus { Class::Audio } else { Class::Video };
+                    measures.of_mut(class).interarrival.record(slot.reception.jitter_us());
+                }
+            }
             for blocks in blocks.chunks(31) {
                 rtcp::receiver_report(self.own_ssrc, blocks, &mut packet);
                 send(&packet);
@@ -150,7 +230,7 @@ impl Receiver {
         }
         if now_ns >= self.next_feedback_ns {
             self.next_feedback_ns = now_ns + FEEDBACK_NS;
-            let media = self.streams.first().map_or(0, |(reception, _)| reception.ssrc());
+            let media = self.slots.first().map_or(0, |slot| slot.reception.ssrc());
             if let Some((count, base, arrivals)) = self.arrivals.take() {
                 rtcp::transport_feedback(self.own_ssrc, media, count, base, &arrivals, &mut packet);
                 if !packet.is_empty() {
@@ -158,5 +238,12 @@ impl Receiver {
                 }
             }
         }
+    }
+}
+
+/// Notes the time of the first media, once.
+fn first_media(joining_since_ns: &mut Option<u64>, now_ns: u64, measures: &mut Measures) {
+    if let Some(since_ns) = joining_since_ns.take() {
+        measures.first_media.record(now_ns.saturating_sub(since_ns) / 1_000_000);
     }
 }

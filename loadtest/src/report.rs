@@ -124,6 +124,8 @@ pub struct CanaryReport {
     pub opened: u64,
     /// Frames that came and did not open.
     pub undecryptable: u64,
+    /// Frames that came before the first that they could open.
+    pub before_key: u64,
     /// Until the packet was read by the application, not by the kernel: not to be compared with the others.
     pub latency_us: LatencyUs,
     /// Join to first frame opened, as in [`JoinReport`].
@@ -265,40 +267,83 @@ impl Display for LatencyUs {
     }
 }
 
-impl Display for Report {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { publishers, subscribers, canaries, .. } = self;
+impl KindReport {
+    fn line(&self, f: &mut Formatter<'_>, name: &str) -> fmt::Result {
+        let lost = percent(self.lost, self.expected);
+        let Self { streams, sent, delivered, expected, opened, latency_us, .. } = self;
         writeln!(
             f,
-            "load        {publishers} publishers × {} packets/s of {} bytes in bursts of {}, {:.1} s",
-            self.pps, self.size, self.burst, self.seconds
-        )?;
-        writeln!(
-            f,
-            "subscribers {subscribers}{}",
-            if self.light { " (SRTP authenticated, frames not opened)" } else { " (every frame opened)" }
-        )?;
-        writeln!(
-            f,
-            "delivered   {} of {} · lost {} ({:.3} %) · undecryptable {} · duplicates {}",
-            self.delivered,
-            self.expected,
-            self.lost,
-            percent(self.lost, self.expected),
-            self.undecryptable,
-            self.duplicates
-        )?;
-        writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
-        writeln!(f, "latency     {}", self.latency_us)?;
+            "{name:<12}{streams} streams, {sent} packets · delivered {delivered} of {expected} · lost {lost:.3} % · \
+             {opened} frames opened · p50 {} · p99 {} µs",
+            latency_us.p50, latency_us.p99
+        )
+    }
+}
+
+impl Report {
+    fn load_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { scenario, rooms, publishers, subscribers, participants, pps, size, burst, seconds, .. } = self;
+        write!(f, "load        {scenario}: {rooms} {}, {publishers} send", if *rooms == 1 { "room" } else { "rooms" })?;
+        write!(f, " and {subscribers} receive, {participants} of them do both · {pps} packets/s of {size} bytes each")?;
+        match burst {
+            0 => writeln!(f, " · {seconds:.1} s")?,
+            burst => writeln!(f, " in bursts of {burst} · {seconds:.1} s")?,
+        }
+        let how = if self.light { "SRTP authenticated, frames not opened" } else { "every frame opened" };
+        writeln!(f, "receivers   {how}")
+    }
+
+    fn server_lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match (self.server_cpu_s_per_mpkt, self.server_cpu) {
             (Some(per_mpkt), Some(share)) => {
                 writeln!(f, "server CPU  {per_mpkt:.2} s per million packets · {:.0} % of a core", share * 100.0)?;
             }
-            _ => writeln!(f, "server CPU  not known: the server is not a child of this process")?,
+            _ => writeln!(f, "server CPU  not known: no child of this process, and no metrics say it")?,
         }
-        if let Some(bytes) = self.rss_bytes_per_subscriber {
-            writeln!(f, "memory      {} kB per subscriber", bytes / 1_000)?;
+        match (self.rss_bytes_per_subscriber, self.rss_bytes_per_participant) {
+            (Some(bytes), _) => writeln!(f, "memory      {} kB per subscriber", bytes / 1_000)?,
+            (None, Some(bytes)) => writeln!(f, "memory      {} kB per participant", bytes / 1_000)?,
+            (None, None) => {}
         }
+        match self.server_socket_drops {
+            Some(drops @ 1..) => writeln!(f, "server      its sockets dropped {drops} datagrams"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.load_lines(f)?;
+        let Self { delivered, expected, lost, undecryptable, duplicates, reordered, canaries, joins, .. } = self;
+        writeln!(
+            f,
+            "delivered   {delivered} of {expected} · lost {lost} ({:.3} %, before repair {:.3} %) · undecryptable \
+             {undecryptable} · duplicates {duplicates} · reordered {reordered}",
+            percent(*lost, *expected),
+            percent(self.lost_before_repair, *expected)
+        )?;
+        if let (Some(audio), Some(video)) = (&self.audio, &self.video) {
+            audio.line(f, "  sound")?;
+            video.line(f, "  pictures")?;
+        }
+        writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
+        writeln!(f, "latency     {}", self.latency_us)?;
+        let JitterUs { interarrival_p50, interarrival_p99, deviation_p99 } = self.jitter_us;
+        writeln!(
+            f,
+            "jitter      RFC 3550 p50 {interarrival_p50} · p99 {interarrival_p99} · from packet to packet p99 \
+             {deviation_p99} µs"
+        )?;
+        let JoinReport { begun, completed, failed, left, .. } = joins;
+        write!(f, "joins       {completed} of {begun}, {failed} failed, {left} left")?;
+        match joins.first_media_ms {
+            Some(FirstMediaMs { p50, p95, max }) => {
+                writeln!(f, " · to first media p50 {p50} · p95 {p95} · max {max} ms")?
+            }
+            None => writeln!(f)?,
+        }
+        self.server_lines(f)?;
         if canaries.bots > 0 {
             writeln!(
                 f,
@@ -310,6 +355,9 @@ impl Display for Report {
                 canaries.undecryptable,
                 canaries.latency_us
             )?;
+        }
+        if canaries.published.streams > 0 {
+            canaries.published.line(f, "  sent")?;
         }
         for limit in &self.generator.limits {
             writeln!(f, "note        {limit}")?;
@@ -323,8 +371,10 @@ impl GeneratorReport {
     const LAG_US: u64 = 1_000;
     /// Share of a core from which a bot thread delays what it measures.
     const BUSY: f64 = 0.85;
-    /// Share of the time from which waiting for a core shows in the server's latencies.
+    /// Share of the time from which waiting for a core shows in latencies.
     const WAITED: f64 = 0.02;
+    /// Share of CPU time from which a host that gives it to others shows.
+    const STOLEN: f64 = 0.02;
 
     /// Draws conclusions from the numbers.
     pub(crate) fn judge(&mut self) {
@@ -344,6 +394,15 @@ impl GeneratorReport {
         if self.busiest_thread > Self::BUSY {
             let share = self.busiest_thread * 100.0;
             self.limits.push(format!("a bot thread was busy {share:.0} % of the time: the generator is the limit"));
+        }
+        if self.waited > Self::WAITED {
+            let share = self.waited * 100.0;
+            self.limits
+                .push(format!("a bot thread had no core for {share:.0} % of the time: latencies hold its waiting"));
+        }
+        if self.stolen > Self::STOLEN {
+            let share = self.stolen * 100.0;
+            self.limits.push(format!("the host of this machine took {share:.0} % of its CPU time for others"));
         }
         if self.server_waited > Self::WAITED {
             let share = self.server_waited * 100.0;

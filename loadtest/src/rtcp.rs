@@ -49,6 +49,34 @@ pub(crate) fn requests(mut compound: &[u8], mut each: impl FnMut(Request)) {
     }
 }
 
+/// What a receiver keeps of a sender report, to repeat it in its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReceivedReport {
+    pub(crate) ssrc: u32,
+    /// Middle 32 bits of its NTP time.
+    pub(crate) compact_ntp: u32,
+}
+
+/// Reads the sender reports of a compound packet; stops at the first malformed part.
+pub(crate) fn sender_reports(mut compound: &[u8], mut each: impl FnMut(ReceivedReport)) {
+    while let Some(head) = compound.first_chunk::<4>() {
+        let length = 4 * (usize::from(u16::from_be_bytes([head[2], head[3]])) + 1);
+        let Some(packet) = compound.get(..length) else { return };
+        compound = compound.get(length..).unwrap_or_default();
+        let word = |at: usize| packet.get(at..).and_then(|b| b.first_chunk::<4>()).map(|b| u32::from_be_bytes(*b));
+        if let (200, Some(ssrc), Some(seconds), Some(fraction)) = (head[1], word(4), word(8), word(12)) {
+            each(ReceivedReport { ssrc, compact_ntp: seconds << 16 | fraction >> 16 });
+        }
+    }
+}
+
+/// Writes a picture loss indication (RFC 4585 section 6.3.1).
+pub(crate) fn picture_loss(own_ssrc: u32, media_ssrc: u32, out: &mut Vec<u8>) {
+    start(out, 1, 206, 2);
+    out.extend_from_slice(&own_ssrc.to_be_bytes());
+    out.extend_from_slice(&media_ssrc.to_be_bytes());
+}
+
 fn start(out: &mut Vec<u8>, count: u8, packet_type: u8, words_less_one: u16) {
     out.push(0x80 | count & 0x1f);
     out.push(packet_type);
@@ -92,7 +120,12 @@ pub(crate) struct ReportBlock {
     pub(crate) lost: u32,
     /// Highest sequence number, extended by its wraps.
     pub(crate) highest: u32,
+    /// In RTP time.
     pub(crate) jitter: u32,
+    /// Middle 32 bits of the last sender report's NTP time; 0 for none.
+    pub(crate) last_sender_report: u32,
+    /// Since that came, in 1/65,536 s.
+    pub(crate) delay_since: u32,
 }
 
 /// Writes a receiver report (RFC 3550 section 6.4.2) of at most 31 streams.
@@ -104,8 +137,9 @@ pub(crate) fn receiver_report(own_ssrc: u32, blocks: &[ReportBlock], out: &mut V
         out.extend_from_slice(&block.ssrc.to_be_bytes());
         out.extend_from_slice(&(u32::from(block.fraction_lost) << 24 | block.lost.min(0x7f_ffff)).to_be_bytes());
         out.extend_from_slice(&block.highest.to_be_bytes());
-        out.extend_from_slice(&block.jitter.to_be_bytes());
-        out.extend_from_slice(&[0; 8]);
+        for value in [block.jitter, block.last_sender_report, block.delay_since] {
+            out.extend_from_slice(&value.to_be_bytes());
+        }
     }
 }
 
@@ -214,6 +248,26 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_loss_reads_back_as_a_request() {
+        let mut packet = Vec::new();
+        picture_loss(1, 9, &mut packet);
+        assert_eq!(read(&packet), [Request::KeyFrame { ssrc: 9 }]);
+    }
+
+    #[test]
+    fn sender_reports_are_found_in_a_compound() {
+        let mut packet = Vec::new();
+        receiver_report(1, &[], &mut packet);
+        // Half a second past 1970.
+        let report = SenderReport { ssrc: 5, now_ns: 500_000_000, timestamp: 1, packets: 2, bytes: 3 };
+        report.write(&mut packet);
+        let mut found = Vec::new();
+        sender_reports(&packet, |report| found.push(report));
+        let seconds = (2_208_988_800u64 & 0xffff) as u32;
+        assert_eq!(found, [ReceivedReport { ssrc: 5, compact_ntp: seconds << 16 | 0x8000 }]);
+    }
+
+    #[test]
     fn feedback_tells_every_packet() {
         let mut packet = Vec::new();
         let arrivals = [Some(64_000), None, Some(64_500), Some(164_500), Some(164_250)];
@@ -229,6 +283,7 @@ mod tests {
         #[test]
         fn reading_is_total(packet in proptest::collection::vec(any::<u8>(), 0..120)) {
             requests(&packet, |_| {});
+            sender_reports(&packet, |_| {});
         }
     }
 }

@@ -79,22 +79,37 @@ pub(crate) struct RtpHeader {
     pub(crate) marker: bool,
     /// Id and value of the transport-wide sequence number.
     pub(crate) transport_sequence: Option<(u8, u16)>,
+    /// Id and value, in -dBov, of the audio level (RFC 6464). Above 114 it is not said to be a voice.
+    pub(crate) audio_level: Option<(u8, u8)>,
 }
 
 impl RtpHeader {
+    /// Level from which on a packet is said to hold no voice.
+    const SILENCE: u8 = 115;
+
     /// Replaces the contents of `out` by the header.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.clear();
-        let extension = self.transport_sequence.is_some();
+        let extension = self.transport_sequence.is_some() || self.audio_level.is_some();
         out.push(0x80 | if extension { 0x10 } else { 0 });
         out.push(self.payload_type & 0x7f | if self.marker { 0x80 } else { 0 });
         out.extend_from_slice(&self.sequence.to_be_bytes());
         out.extend_from_slice(&self.timestamp.to_be_bytes());
         out.extend_from_slice(&self.ssrc.to_be_bytes());
+        if !extension {
+            return;
+        }
+        let words = if self.transport_sequence.is_some() && self.audio_level.is_some() { 2 } else { 1 };
+        out.extend_from_slice(&[0xbe, 0xde, 0, words]);
         if let Some((id, sequence)) = self.transport_sequence {
             let [high, low] = sequence.to_be_bytes();
-            out.extend_from_slice(&[0xbe, 0xde, 0, 1, (id << 4) | 1, high, low, 0]);
+            out.extend_from_slice(&[(id << 4) | 1, high, low]);
         }
+        if let Some((id, level)) = self.audio_level {
+            let voice = if level < Self::SILENCE { 0x80 } else { 0 };
+            out.extend_from_slice(&[id << 4, voice | level & 0x7f]);
+        }
+        out.resize(HEADER_BYTES + 4 + 4 * usize::from(words), 0);
     }
 }
 
@@ -107,13 +122,20 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(ssrc: u32, sequence: u16, timestamp: u32, marker: bool, twcc: Option<u16>,
+            level: Option<u8>,
             payload in proptest::collection::vec(any::<u8>(), 0..50)) {
             let transport_sequence = twcc.map(|sequence| (3, sequence));
-            let header = RtpHeader { ssrc, sequence, payload_type: 96, timestamp, marker, transport_sequence };
+            let audio_level = level.map(|level| (2, level & 0x7f));
+            let header =
+                RtpHeader { ssrc, sequence, payload_type: 96, timestamp, marker, transport_sequence, audio_level };
             let mut packet = Vec::new();
             header.write(&mut packet);
             packet.extend_from_slice(&payload);
             let view = RtpView::parse(&packet, Some(3)).unwrap();
+            if let (Some(level), None) = (level, twcc) {
+                let voice = if level & 0x7f < 115 { 0x80 } else { 0 };
+                prop_assert_eq!(&packet[HEADER_BYTES + 4..HEADER_BYTES + 6], &[2 << 4, level & 0x7f | voice][..]);
+            }
             prop_assert_eq!((view.ssrc, view.sequence, view.timestamp), (ssrc, sequence, timestamp));
             prop_assert_eq!((view.marker, view.payload_type), (marker, 96));
             prop_assert_eq!(view.transport_sequence, twcc);

@@ -1,37 +1,53 @@
-//! One run: server, publishers, receivers, the measured time, the report.
+//! One run: server, bots, the measured time, the report.
 
 use crate::{
-    canary::{self, CanaryError, Readiness},
+    affinity::KeptOff,
+    bot::{Joins, Phase, Room, Shared, count},
+    canary::{self, CanaryError, Seen},
+    cast::{self, Kind, Part, When},
     clock::{nanos, now_ns},
-    engine::{Engine, Outcome},
-    latencies::Latencies,
-    light::{self, LightError, Rate, Shared},
-    options::{Options, OptionsError, Server},
-    process::{ChildServer, ServerError, Usage},
+    descriptors,
+    engines::Engines,
+    light::{self, LightError},
+    metrics::{Known, MetricsError, MetricsUrl},
+    options::{Options, OptionsError, Rooms, Server},
+    pattern::Stays,
+    process::{ChildServer, ServerError},
     progress::{Progress, Stage},
-    report::{CanaryReport, LatencyUs, Report},
-    sendlog::SendLog,
-    tally::{Counts, Tally, Window},
+    report::Report,
+    sendlog::RoomLog,
+    steal::MachineTime,
+    streams::Origin,
+    summary::{Server as ServerSeen, Summary},
+    tally::Window,
 };
 use sfu::transport::{Identity, IdentityError};
 use std::{io, sync::Arc, time::Duration};
-use tacet_native::{call::JoinOptions, link::RoomLink, tls::Trust};
-use tacet_proto::ParticipantId;
+use tacet_native::{
+    link::{Origin as ServerOrigin, RoomLink},
+    rooms::{self, RoomError},
+    tls::Trust,
+};
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
-    task::JoinSet,
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    task::{JoinSet, spawn_blocking},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
-/// Joins that go on at the same time.
+/// Joins that go on at the same time, but for a storm.
 const PARALLEL_JOINS: usize = 16;
+/// Rooms that are made at the same time.
+const PARALLEL_ROOMS: usize = 8;
+/// Open files of a bot at most, of both stacks, and of all else.
+const OPEN_FILES_PER_BOT: u64 = 3;
+const OPEN_FILES: u64 = 200;
+/// Participants that a server allows a room at most.
+const MOST_PARTICIPANTS: usize = 4_096;
 /// How long all bots may take to be ready, and how much more each may.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_PER_BOT: Duration = Duration::from_millis(100);
 /// How long packets of the measured time may still arrive: retransmissions take several round trips.
 const DRAIN: Duration = Duration::from_millis(500);
-/// Points of the latency's distribution in a report.
-const CDF_POINTS: usize = 200;
 /// How long bots may take to leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -44,6 +60,12 @@ pub enum LoadError {
     /// The server under test.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// Its rooms.
+    #[error(transparent)]
+    Room(#[from] RoomError),
+    /// Its metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A thread or socket of the generator.
     #[error("load generator: {0}")]
     Io(#[from] io::Error),
@@ -67,23 +89,20 @@ pub enum LoadError {
         source: CanaryError,
     },
     /// Bots that had not all they need.
-    #[error("{missing} of {bots} {who} were not ready in time: no media path, stream or key")]
+    #[error("{missing} of {bots} bots were not ready in time: no media path, stream or key")]
     NotReady {
         /// How many were not.
         missing: usize,
         /// Of how many.
         bots: usize,
-        /// Which kind.
-        who: &'static str,
     },
     /// A task of ours ended in a panic.
     #[error("a bot panicked")]
     Panicked,
 }
 
-/// Ends of the tasks that stay in calls.
-type Lights = JoinSet<Result<(), LoadError>>;
-type Canaries = JoinSet<Result<(Counts, Latencies), LoadError>>;
+/// Ends of the tasks that stay in calls; canaries tell what they saw.
+type Bots = JoinSet<Result<Option<Seen>, LoadError>>;
 
 /// Runs the load and measures it, telling `progress` how far it is.
 ///
@@ -92,287 +111,295 @@ type Canaries = JoinSet<Result<(Counts, Latencies), LoadError>>;
 pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, LoadError> {
     options.check()?;
     progress.stage(Stage::Starting);
-    let (child, link, trust) = match &options.server {
+    descriptors::allow(OPEN_FILES + OPEN_FILES_PER_BOT * options.scenario.bots() as u64)?;
+    // Kept until the end: threads that are started meanwhile inherit it.
+    let kept_off = options.server_core.map(KeptOff::core).transpose()?;
+    let (child, trust, metrics) = match &options.server {
         Server::Child { program } => {
-            let bots = options.publishers + options.subscribers + options.canaries;
-            let child = ChildServer::start(program, bots).await?;
-            let link = child.link.clone();
-            (Some(child), link, Trust::default())
+            let scenario = &options.scenario;
+            let canaries = scenario.canaries.div_ceil(scenario.rooms.max(1));
+            // Who leaves and who follows may be there together for a moment.
+            let participants = (2 * (scenario.room_size() + canaries)).min(MOST_PARTICIPANTS);
+            (Some(ChildServer::start(program, participants, options.server_core).await?), Trust::default(), None)
         }
-        Server::Running { link, trust } => (None, link.clone(), *trust),
+        Server::Running { trust, metrics, .. } => (None, *trust, metrics.clone()),
     };
-    let result = Run::new(options, link, trust, child.as_ref(), progress)?.measure().await;
-    if let Some(child) = child {
+    let under_test = UnderTest { child, trust, metrics };
+    let result = match links(options, &under_test).await {
+        Ok(links) => match Run::new(options, links, &under_test, progress) {
+            Ok(run) => run.measure().await,
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    if let Some(child) = under_test.child {
         child.stop().await;
     }
+    drop(kept_off);
     result
+}
+
+/// The server under test, as far as it is known.
+struct UnderTest {
+    child: Option<ChildServer>,
+    trust: Trust,
+    metrics: Option<MetricsUrl>,
+}
+
+impl UnderTest {
+    /// What its process has used so far.
+    async fn usage(&self) -> Result<Known, LoadError> {
+        if let Some(child) = &self.child {
+            return Ok(child.usage().into());
+        }
+        let Some(metrics) = self.metrics.clone() else { return Ok(Known::default()) };
+        let trust = self.trust;
+        let said = spawn_blocking(move || metrics.read(trust)).await.map_err(|_| LoadError::Panicked)??;
+        Ok(said.into())
+    }
+
+    fn socket_drops(&self) -> Option<u64> {
+        self.child.as_ref().and_then(ChildServer::socket_drops)
+    }
+}
+
+/// Links of all rooms: those given, or new ones.
+async fn links(options: &Options, server: &UnderTest) -> Result<Vec<RoomLink>, LoadError> {
+    let wanted = options.scenario.rooms;
+    let (mut links, origin, api_key) = match (&options.server, &server.child) {
+        (Server::Running { rooms: Rooms::Links(links), .. }, _) => return Ok(links.clone()),
+        (Server::Running { rooms: Rooms::Make { origin, api_key }, .. }, _) => {
+            (Vec::new(), origin.clone(), api_key.clone())
+        }
+        (Server::Child { .. }, Some(child)) => (vec![child.link.clone()], child.link.origin().clone(), None),
+        (Server::Child { .. }, None) => return Err(ServerError::Silent.into()),
+    };
+    let at_once = Arc::new(Semaphore::new(PARALLEL_ROOMS));
+    let mut making = JoinSet::new();
+    for _ in links.len()..wanted {
+        let (origin, api_key, trust): (ServerOrigin, _, _) = (origin.clone(), api_key.clone(), server.trust);
+        let at_once = at_once.clone();
+        making.spawn(async move {
+            let _permit = at_once.acquire_owned().await;
+            spawn_blocking(move || rooms::make(&origin, trust, api_key.as_ref().map(|key| key.0.as_str()))).await
+        });
+    }
+    while let Some(made) = making.join_next().await {
+        links.push(made.map_err(|_| LoadError::Panicked)?.map_err(|_| LoadError::Panicked)??);
+    }
+    Ok(links)
 }
 
 struct Run<'a> {
     options: &'a Options,
+    server: &'a UnderTest,
     progress: &'a dyn Progress,
-    child: Option<&'a ChildServer>,
-    link: RoomLink,
-    trust: Trust,
-    identity: Arc<Identity>,
-    window: Arc<Window>,
-    logs: Arc<[Arc<SendLog>]>,
-    senders: Arc<Engine>,
-    receivers: Arc<Engine>,
-    stop: watch::Sender<bool>,
+    rooms: Vec<Arc<Room>>,
+    /// What every bot is told; room and thread differ.
+    shared: Shared,
+    engines: Engines,
+    phase: watch::Sender<Phase>,
+    ready: mpsc::UnboundedReceiver<()>,
     joins: Arc<Semaphore>,
-    lights: Lights,
-    canaries: Canaries,
+    bots: Bots,
 }
 
 impl<'a> Run<'a> {
     fn new(
         options: &'a Options,
-        link: RoomLink,
-        trust: Trust,
-        child: Option<&'a ChildServer>,
+        links: Vec<RoomLink>,
+        server: &'a UnderTest,
         progress: &'a dyn Progress,
     ) -> Result<Self, LoadError> {
-        // What may be under way: four seconds' worth of frames.
-        let remembered = options.pps as usize * 4;
+        let room = |link: RoomLink| Arc::new(Room { link, log: Arc::new(RoomLog::default()) });
+        let rooms: Vec<_> = links.into_iter().take(options.scenario.rooms).map(room).collect();
+        let first = rooms.first().cloned().ok_or(ServerError::Silent)?;
+        let (phase, phases) = watch::channel(Phase::Joining);
+        let (tell_ready, ready) = mpsc::unbounded_channel();
+        let shared = Shared {
+            scenario: Arc::new(options.scenario.clone()),
+            room: first,
+            trust: server.trust,
+            identity: Arc::new(Identity::generate()?),
+            engine: None,
+            window: Arc::new(Window::closed()),
+            origin: Origin::now(),
+            phase: phases,
+            joins: Arc::new(Joins::default()),
+            ready: tell_ready,
+        };
         Ok(Self {
             options,
+            server,
             progress,
-            child,
-            link,
-            trust,
-            identity: Arc::new(Identity::generate()?),
-            window: Arc::new(Window::closed()),
-            logs: (0..options.publishers).map(|_| Arc::new(SendLog::new(remembered))).collect(),
-            senders: Arc::new(Engine::start("load-send")?),
-            receivers: Arc::new(Engine::start("load-receive")?),
-            stop: watch::channel(false).0,
+            rooms,
+            shared,
+            engines: Engines::start(options.threads, options.pin_threads)?,
+            phase,
+            ready,
             joins: Arc::new(Semaphore::new(PARALLEL_JOINS)),
-            lights: JoinSet::new(),
-            canaries: JoinSet::new(),
+            bots: JoinSet::new(),
         })
     }
 
     async fn measure(mut self) -> Result<Report, LoadError> {
-        let options = self.options;
-        let publishers = self.join_publishers().await?;
-        let before = self.usage();
-        self.join_receivers(Readiness { publishers: publishers.into_iter().collect() }).await?;
+        let scenario = &self.options.scenario;
+        let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or(Duration::MAX);
+        let (warmup, measure) = (seconds(scenario.warmup), seconds(scenario.seconds));
+        let parts = cast::cast(scenario);
+        let at = |when: fn(&When) -> bool, canary: bool| {
+            let of = |part: &&Part| when(&part.when) && (part.kind == Kind::Canary) == canary;
+            parts.iter().filter(of).copied().collect::<Vec<_>>()
+        };
+        let first = at(|when| *when == When::First, false);
+        let second = at(|when| *when == When::Second, false);
+        let canaries = at(|when| *when == When::Second, true);
+        let storm = at(|when| matches!(when, When::Storm(_)), false);
 
-        self.senders.start_sending();
-        self.progress.stage(Stage::WarmingUp(options.warmup));
-        sleep(options.warmup).await;
-        self.senders.measure_cpu();
-        self.receivers.measure_cpu();
-        self.progress.stage(Stage::Measuring(options.measure));
+        let nobody = self.server.usage().await?;
+        let all = first.len() + second.len() + canaries.len();
+        self.progress.stage(Stage::Joining { ready: 0, of: all });
+        self.join(&first, 0, all).await?;
+        let before_receivers = self.server.usage().await?;
+        self.join(&second, first.len(), all).await?;
+        self.join(&canaries, first.len() + second.len(), all).await?;
+        let joined = self.server.usage().await?;
+
+        self.engines.each(|engine| engine.start_sending());
+        self.progress.stage(Stage::WarmingUp(warmup));
+        sleep(warmup).await;
+        self.progress.stage(Stage::Measuring(measure));
+        self.engines.each(|engine| engine.measure());
+        let (machine, drops) = (MachineTime::now(), self.server.socket_drops());
         let from_ns = now_ns();
-        self.window.set(from_ns, from_ns.saturating_add(nanos(options.measure)));
-        let at_start = self.usage();
-        sleep(options.measure).await;
-        let at_end = self.usage();
-        self.senders.stop_cpu();
-        self.receivers.stop_cpu();
-        self.senders.stop_sending();
+        self.shared.window.set(from_ns, from_ns.saturating_add(nanos(measure)));
+        let start = self.server.usage().await?;
+        let _ = self.phase.send(Phase::Measuring);
+        let begun = Instant::now();
+        for part in storm {
+            self.spawn(part, begun);
+        }
+        sleep_until(begun + measure).await;
+        let end = self.server.usage().await?;
+        let measured = begun.elapsed();
+        let stolen = MachineTime::now().stolen_since(&machine);
+        let drops = self.server.socket_drops().zip(drops).map(|(end, start)| end.saturating_sub(start));
+        self.engines.each(|engine| engine.stop_measuring());
+        self.engines.each(|engine| engine.stop_sending());
         self.progress.stage(Stage::Draining);
         sleep(DRAIN).await;
 
-        let early = self.lights.try_join_next().is_some() || self.canaries.try_join_next().is_some();
-        let _ = self.stop.send(true);
+        let _ = self.phase.send(Phase::Over);
         let canaries = self.end_calls().await;
-        let sent = finish(self.senders)?;
-        let received = finish(self.receivers)?;
-        let mut report = summarise(options, &sent, &received, canaries);
-        if early {
-            report.generator.limits.push("a bot lost its call before the end".to_owned());
-        }
-        if self.child.is_some() {
-            let forwarded = (report.delivered + report.canaries.delivered) as f64;
-            let cpu_ns = at_end.cpu_ns.saturating_sub(at_start.cpu_ns) as f64;
-            report.server_cpu = Some(cpu_ns / nanos(options.measure) as f64);
-            report.server_cpu_s_per_mpkt = (forwarded > 0.0).then(|| cpu_ns / 1e9 / (forwarded / 1e6));
-            let receivers = (options.subscribers + options.canaries).max(1) as u64;
-            let waited_ns = at_end.waited_ns.saturating_sub(at_start.waited_ns) as f64;
-            report.generator.server_waited = waited_ns / nanos(options.measure) as f64;
-            report.rss_bytes_per_subscriber = Some(at_end.rss_bytes.saturating_sub(before.rss_bytes) / receivers);
-        }
-        report.generator.judge();
-        Ok(report)
+        let threads = self.engines.len();
+        // The bots' own copies have gone with them.
+        let Self { shared, engines, rooms, .. } = self;
+        let outcome = engines.finish()?;
+        let server = ServerSeen { nobody, before_receivers, joined, start, end, measured, drops };
+        let summary = Summary {
+            options: self.options,
+            outcome,
+            canaries,
+            rooms: rooms.iter().map(|room| room.log.clone()).collect(),
+            joins: shared.joins,
+            server,
+            stolen,
+            threads,
+        };
+        Ok(summary.report())
     }
 
-    fn usage(&self) -> Usage {
-        self.child.map(ChildServer::usage).unwrap_or_default()
+    /// Lets bots join and waits until all are ready; `ready` of `all` were before.
+    async fn join(&mut self, parts: &[Part], ready: usize, all: usize) -> Result<(), LoadError> {
+        let now = Instant::now();
+        for part in parts {
+            self.spawn(*part, now);
+        }
+        let bots = parts.len();
+        let limit = READY_TIMEOUT + READY_PER_BOT * u32::try_from(bots).unwrap_or(u32::MAX);
+        let until = now + limit;
+        let mut done = 0;
+        while done < bots {
+            tokio::select! {
+                Some(()) = self.ready.recv() => {
+                    done += 1;
+                    self.progress.stage(Stage::Joining { ready: ready + done, of: all });
+                }
+                // Nobody leaves before the run is measured.
+                Some(ended) = self.bots.join_next() => {
+                    ended.unwrap_or(Err(LoadError::Panicked))?;
+                    return Err(LoadError::NotReady { missing: bots - done, bots });
+                }
+                () = sleep_until(until) => return Err(LoadError::NotReady { missing: bots - done, bots }),
+            }
+        }
+        Ok(())
     }
 
-    fn shared(&self, engine: &Arc<Engine>) -> Shared {
-        Shared {
-            link: self.link.clone(),
-            identity: self.identity.clone(),
-            engine: engine.clone(),
-            window: self.window.clone(),
-            stop: self.stop.subscribe(),
-        }
-    }
-
-    fn join_options(&self, name: &str, subscribe: bool, exchange_keys: bool) -> JoinOptions {
-        JoinOptions { trust: self.trust, subscribe, exchange_keys, ..JoinOptions::new(name) }
-    }
-
-    async fn join_publishers(&mut self) -> Result<Vec<ParticipantId>, LoadError> {
-        let rate = Rate { pps: self.options.pps, burst: self.options.burst, size: self.options.size };
-        let mut waiting = Vec::new();
-        for (n, log) in self.logs.iter().enumerate() {
-            let who = format!("publisher {}", n + 1);
-            let (ready, is_ready) = oneshot::channel();
-            waiting.push(is_ready);
-            let shared = self.shared(&self.senders);
-            let join = self.join_options(&who, false, true);
-            let task = light::publish(shared, join, rate, log.clone(), ready);
-            self.lights.spawn(async move { task.await.map_err(|source| LoadError::Light { who, source }) });
-        }
-        wait_for("publishers", waiting, &mut self.lights, &mut self.canaries).await
-    }
-
-    async fn join_receivers(&mut self, readiness: Readiness) -> Result<(), LoadError> {
-        let mut waiting = Vec::new();
-        for n in 0..self.options.subscribers {
-            let who = format!("subscriber {}", n + 1);
-            let (ready, is_ready) = oneshot::channel();
-            let shared = self.shared(&self.receivers);
-            let join = self.join_options(&who, true, !self.options.light);
-            let (logs, readiness, joins) = (self.logs.clone(), readiness.clone(), self.joins.clone());
-            let (joined, has_joined) = oneshot::channel();
-            self.lights.spawn(async move {
-                let permit = joins.acquire_owned().await;
-                tokio::spawn(async move {
-                    // Joining counts until the bot is ready; its call goes on without.
-                    let _permit = permit;
-                    if has_joined.await.is_ok() {
-                        let _ = ready.send(());
-                    }
-                });
-                let task = light::subscribe(shared, join, logs, readiness, joined);
-                task.await.map_err(|source| LoadError::Light { who, source })
-            });
-            waiting.push(is_ready);
-        }
-        wait_for("subscribers", waiting, &mut self.lights, &mut self.canaries).await?;
-        let mut waiting = Vec::new();
-        for n in 0..self.options.canaries {
-            let who = format!("canary {}", n + 1);
-            let (ready, is_ready) = oneshot::channel();
-            let join = self.join_options(&who, true, true);
-            let tally = Tally::new(self.logs.clone(), self.window.clone());
-            let task = canary::run(self.link.clone(), join, tally, readiness.clone(), ready, self.stop.subscribe());
-            self.canaries.spawn(async move { task.await.map_err(|source| LoadError::Canary { who, source }) });
-            waiting.push(is_ready);
-        }
-        wait_for("canaries", waiting, &mut self.lights, &mut self.canaries).await.map(|_: Vec<()>| ())
+    fn spawn(&mut self, part: Part, begun: Instant) {
+        let Some(room) = self.rooms.get(part.room).cloned() else { return };
+        let engine = if part.kind == Kind::Canary { None } else { self.engines.pick(part.receives()) };
+        let shared = Shared { room, engine, ..self.shared.clone() };
+        let joins = self.joins.clone();
+        self.bots.spawn(async move {
+            match part.when {
+                When::First | When::Second => {
+                    let permit = joins.acquire_owned().await.ok();
+                    play(&shared, &part, permit).await
+                }
+                When::Storm(at_s) => {
+                    sleep_until(begun + Duration::try_from_secs_f64(at_s).unwrap_or_default()).await;
+                    play(&shared, &part, None).await
+                }
+            }
+        });
     }
 
     /// Lets every bot leave; gives what the canaries saw.
-    async fn end_calls(&mut self) -> Vec<(Counts, Latencies)> {
+    async fn end_calls(&mut self) -> Vec<Seen> {
         let mut seen = Vec::new();
         let leave = async {
-            while let Some(ended) = self.canaries.join_next().await {
-                if let Ok(Ok(outcome)) = ended {
-                    seen.push(outcome);
+            while let Some(ended) = self.bots.join_next().await {
+                if let Ok(Ok(Some(canary))) = ended {
+                    seen.push(canary);
                 }
             }
-            while self.lights.join_next().await.is_some() {}
         };
         let _ = timeout(LEAVE_TIMEOUT, leave).await;
-        self.lights.shutdown().await;
-        self.canaries.shutdown().await;
+        self.bots.shutdown().await;
         seen
     }
 }
 
-/// Waits until all bots are ready, or one has ended, or too much time has passed.
-async fn wait_for<T>(
-    who: &'static str,
-    waiting: Vec<oneshot::Receiver<T>>,
-    lights: &mut Lights,
-    canaries: &mut Canaries,
-) -> Result<Vec<T>, LoadError> {
-    let bots = waiting.len();
-    let mut ready = Vec::with_capacity(bots);
-    let all = async {
-        for one in waiting {
-            match one.await {
-                Ok(value) => ready.push(value),
-                // Its task has ended, and says why.
-                Err(_) => std::future::pending().await,
-            }
+/// Plays a part, again and again if its bots come and go. Once the run is measured, a bot that fails is counted and the
+/// run goes on.
+async fn play(
+    shared: &Shared,
+    part: &Part,
+    mut permit: Option<OwnedSemaphorePermit>,
+) -> Result<Option<Seen>, LoadError> {
+    let scenario = &shared.scenario;
+    let mut stays = scenario.churn.filter(|_| part.churns);
+    let mut stays = stays.take().map(|churn| Stays::new(churn.mean_stay_s, scenario.seed, part.number as u64));
+    loop {
+        count(&shared.joins.begun);
+        let result = if part.kind == Kind::Canary {
+            let seen = canary::attend(shared, part, permit.take()).await;
+            seen.map(Some).map_err(|source| LoadError::Canary { who: part.name(), source })
+        } else {
+            let stay = stays.as_mut().map(Stays::next);
+            let attended = light::attend(shared, part, permit.take(), stay).await;
+            attended.map(|()| None).map_err(|source| LoadError::Light { who: part.name(), source })
+        };
+        if result.is_err() {
+            count(&shared.joins.failed);
         }
-    };
-    let limit = READY_TIMEOUT + READY_PER_BOT * u32::try_from(bots).unwrap_or(u32::MAX);
-    let ended: Option<Result<(), LoadError>> = tokio::select! {
-        () = all => None,
-        Some(ended) = lights.join_next() => Some(ended.unwrap_or(Err(LoadError::Panicked))),
-        Some(ended) = canaries.join_next() => Some(ended.unwrap_or(Err(LoadError::Panicked)).map(|_| ())),
-        () = sleep(limit) => Some(Ok(())),
-    };
-    match ended {
-        None => Ok(ready),
-        Some(Err(error)) => Err(error),
-        Some(Ok(())) => Err(LoadError::NotReady { missing: bots - ready.len(), bots, who }),
+        let phase = *shared.phase.borrow();
+        if phase == Phase::Joining || result.as_ref().is_ok_and(Option::is_some) {
+            return result;
+        }
+        if phase == Phase::Over || stays.is_none() {
+            return Ok(None);
+        }
     }
-}
-
-/// Ends an engine; all bots that knew it have ended.
-fn finish(engine: Arc<Engine>) -> io::Result<Outcome> {
-    Arc::try_unwrap(engine).map_err(|_| io::Error::other("a bot still holds its thread"))?.finish()
-}
-
-fn summarise(options: &Options, sent: &Outcome, received: &Outcome, canaries: Vec<(Counts, Latencies)>) -> Report {
-    let mut report = Report {
-        scenario: "packets".to_owned(),
-        rooms: 1,
-        publishers: options.publishers,
-        subscribers: options.subscribers,
-        seconds: options.measure.as_secs_f64(),
-        pps: options.pps,
-        size: options.size,
-        burst: options.burst,
-        light: options.light,
-        ..Report::default()
-    };
-    let frames: u64 = sent.senders.iter().map(|sender| sender.sent).sum();
-    report.expected = frames * options.subscribers as u64;
-    report.delivered = received.counts.delivered;
-    report.lost = report.expected.saturating_sub(report.delivered);
-    report.undecryptable = received.counts.undecryptable;
-    report.duplicates = received.counts.duplicates;
-    report.latency_us = LatencyUs::of(&received.latencies);
-    report.latency_cdf = received.latencies.cdf(CDF_POINTS);
-    report.latencies = received.latencies.clone();
-
-    let (mut counts, mut latencies) = (Counts::default(), Latencies::new());
-    for (one, its_latencies) in &canaries {
-        counts.add(one);
-        latencies.add(its_latencies);
-    }
-    let expected = frames * options.canaries as u64;
-    report.canaries = CanaryReport {
-        bots: options.canaries,
-        expected,
-        delivered: counts.delivered,
-        lost: expected.saturating_sub(counts.delivered),
-        undecryptable: counts.undecryptable,
-        latency_us: LatencyUs::of(&latencies),
-        ..CanaryReport::default()
-    };
-    report.forwarded_pps = (report.delivered + counts.delivered) as f64 / options.measure.as_secs_f64();
-
-    let mut lag = Latencies::new();
-    for sender in &sent.senders {
-        lag.add(&sender.lag);
-    }
-    let generator = &mut report.generator;
-    generator.schedule_lag_us_p99 = lag.quantile(0.99);
-    generator.skipped = sent.senders.iter().map(|sender| sender.skipped).sum();
-    generator.send_errors = sent.senders.iter().map(|sender| sender.errors).sum();
-    generator.receive_drops = received.receive_drops;
-    generator.busiest_thread = sent.busy.max(received.busy);
-    report
 }

@@ -41,6 +41,11 @@ impl Schedule {
         }
     }
 
+    /// Counts from zero what is skipped.
+    pub(crate) fn forget_skipped(&mut self) {
+        self.skipped = 0;
+    }
+
     /// Packets that were not sent because they were due too long ago.
     pub(crate) fn skipped_packets(&self) -> u64 {
         self.skipped * self.burst

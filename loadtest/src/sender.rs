@@ -1,219 +1,145 @@
-//! A publishing bot behind its transport.
-//!
-//! Every packet is one sealed frame of its own, so that KID and CTR of its clear header name the packet and its latency
-//! can be measured; a burst is `burst` such frames sent at once, which loads a server as one large frame does. Frames
-//! are sealed with the keys of a real join, and the first, and each that is asked for, is a key frame.
+//! One sent stream behind its transport: RTP headers, retransmissions, sender reports.
 
 use crate::{
-    frame,
-    latencies::Latencies,
+    feed::{Feed, Packet},
     rtcp::{self, Request, SenderReport},
     rtp::RtpHeader,
-    schedule::Schedule,
-    sendlog::SendLog,
-    tally::Window,
-};
-use e2ee_frames::{Codec, FrameKind, StreamId};
-use std::sync::Arc;
-use tacet_native::{
-    keys::SharedKeys,
-    packet::{VP8_DESCRIPTOR_BYTES, vp8_descriptor},
 };
 
-const CLOCK_HZ: u64 = 90_000;
 const REPORT_NS: u64 = 1_000_000_000;
-/// Packets kept for retransmission, a power of two.
+/// Most packets kept for retransmission.
 const STORED: usize = 4_096;
-/// Bytes around a frame's contents at most in steady state: descriptor, delta envelope, SFrame header, tag.
-const OVERHEAD_BYTES: usize = VP8_DESCRIPTOR_BYTES + 1 + 7 + 16;
 
-/// The stream of a publishing bot.
+/// How a stream is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream {
     pub(crate) ssrc: u32,
-    pub(crate) rtx: u32,
+    /// SSRC and payload type of retransmissions.
+    pub(crate) rtx: Option<(u32, u8)>,
     pub(crate) payload_type: u8,
-    pub(crate) rtx_payload_type: u8,
+    /// Header extension ids.
     pub(crate) transport_cc: Option<u8>,
+    pub(crate) audio_level: Option<u8>,
 }
 
-/// What a publishing bot did.
-#[derive(Debug)]
-pub(crate) struct SenderStats {
-    /// Frames sent in the measured time.
-    pub(crate) sent: u64,
-    /// Packets that were due and not sent.
-    pub(crate) skipped: u64,
-    /// Packets that the kernel refused.
-    pub(crate) errors: u64,
-    /// How late bursts were.
-    pub(crate) lag: Latencies,
-}
-
-/// A publishing bot.
+/// A stream that a bot sends.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    keys: SharedKeys,
+    pub(crate) feed: Feed,
     stream: Stream,
-    pps: u32,
-    burst: u32,
-    contents: Vec<u8>,
-    log: Arc<SendLog>,
-    window: Arc<Window>,
-    schedule: Option<Schedule>,
-    started_ns: u64,
-    sequence: u16,
     rtx_sequence: u16,
-    transport_sequence: u16,
-    picture: u16,
-    key_frame_wanted: bool,
-    stored: Vec<Option<Stored>>,
-    /// Frames of the burst that is being made.
-    frames: Vec<(u64, u64)>,
+    stored: Vec<Option<Packet>>,
     packets: u32,
     bytes: u32,
     next_report_ns: u64,
     header: Vec<u8>,
     payload: Vec<u8>,
-    pub(crate) stats: SenderStats,
+    /// Packets that the kernel refused.
+    pub(crate) errors: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Stored {
-    sequence: u16,
-    timestamp: u32,
-    payload: Vec<u8>,
+/// Where a packet is kept.
+fn place(sequence: u16, places: usize) -> Option<usize> {
+    usize::from(sequence).checked_rem(places)
+}
+
+/// Counts the packets of one transport for the transport-wide sequence number.
+#[derive(Debug, Default)]
+pub(crate) struct TransportSequence(u16);
+
+impl TransportSequence {
+    fn take(&mut self, extension: Option<u8>) -> Option<(u8, u16)> {
+        let id = extension?;
+        let sequence = self.0;
+        self.0 = sequence.wrapping_add(1);
+        Some((id, sequence))
+    }
 }
 
 impl Sender {
-    pub(crate) fn new(
-        keys: SharedKeys,
-        stream: Stream,
-        (pps, burst, size): (u32, u32, usize),
-        log: Arc<SendLog>,
-        window: Arc<Window>,
-    ) -> Self {
+    pub(crate) fn new(feed: Feed, stream: Stream) -> Self {
+        let mut stored = Vec::new();
+        if stream.rtx.is_some() {
+            // A power of two, so that a number finds its place across the wrap.
+            stored.resize_with(feed.remembers().min(STORED), || None);
+        }
         Self {
-            keys,
+            feed,
             stream,
-            pps,
-            burst,
-            contents: frame::contents(size.saturating_sub(OVERHEAD_BYTES)),
-            log,
-            window,
-            schedule: None,
-            started_ns: 0,
-            sequence: 0,
             rtx_sequence: 0,
-            transport_sequence: 0,
-            picture: 0,
-            key_frame_wanted: true,
-            stored: vec![None; STORED],
-            frames: Vec::new(),
+            stored,
             packets: 0,
             bytes: 0,
             next_report_ns: 0,
             header: Vec::new(),
             payload: Vec::new(),
-            stats: SenderStats { sent: 0, skipped: 0, errors: 0, lag: Latencies::new() },
+            errors: 0,
         }
     }
 
-    /// Starts to send.
-    pub(crate) fn start(&mut self, now_ns: u64) {
-        self.started_ns = now_ns;
-        self.schedule = Some(Schedule::new(now_ns, self.pps, self.burst));
-    }
-
-    /// Stops sending; retransmissions go on.
-    pub(crate) fn stop(&mut self) {
-        if let Some(schedule) = self.schedule.take() {
-            self.stats.skipped += schedule.skipped_packets();
-        }
-    }
-
-    /// When the next burst is due.
-    pub(crate) fn due_at(&self) -> Option<u64> {
-        self.schedule.as_ref().map(Schedule::due_at)
-    }
-
-    /// Makes the next burst if it is due: clear packets go to `seal`, in order. [`Sender::leaving`] must follow, just
-    /// before they are sent.
-    pub(crate) fn burst(&mut self, now_ns: u64, mut seal: impl FnMut(&[u8], &[u8])) -> bool {
-        let Some(lag) = self.schedule.as_mut().and_then(|schedule| schedule.take(now_ns)) else { return false };
-        self.stats.lag.record(lag / 1_000);
-        self.frames.clear();
-        for n in 0..u64::from(self.burst) {
-            self.frame(now_ns, n, &mut seal);
-        }
-        true
-    }
-
-    fn frame(&mut self, now_ns: u64, n: u64, seal: &mut impl FnMut(&[u8], &[u8])) {
-        let kind = if self.key_frame_wanted { FrameKind::Key } else { FrameKind::Delta };
-        self.payload.clear();
-        self.payload.extend_from_slice(&vp8_descriptor(true, self.picture & 0x7fff));
-        self.payload.resize(VP8_DESCRIPTOR_BYTES + self.contents.len() + 64, 0);
-        let Some(out) = self.payload.get_mut(VP8_DESCRIPTOR_BYTES..) else { return };
-        let Ok(length) = self.keys.seal(StreamId::CAMERA, Codec::Vp8, kind, &self.contents, out) else {
-            // Without a key nothing leaves: there is no plaintext path, not even here.
-            self.stats.skipped += 1;
-            return;
-        };
-        self.payload.truncate(VP8_DESCRIPTOR_BYTES + length);
-        let Some(header) = self.payload.get(VP8_DESCRIPTOR_BYTES..).and_then(frame::header) else { return };
-        self.frames.push((header.kid, header.ctr));
-        self.key_frame_wanted = false;
-        self.picture = self.picture.wrapping_add(1);
-        let timestamp = self.timestamp(now_ns).wrapping_add((n * CLOCK_HZ / u64::from(self.pps)) as u32);
-        let sequence = self.sequence;
-        self.sequence = sequence.wrapping_add(1);
-        self.write_header(self.stream.ssrc, self.stream.payload_type, sequence, timestamp);
-        seal(&self.header, &self.payload);
-        self.packets = self.packets.wrapping_add(1);
-        self.bytes = self.bytes.wrapping_add(self.payload.len() as u32);
-        if let Some(place) = self.stored.get_mut(usize::from(sequence) % STORED) {
-            let mut payload = place.take().map(|stored| stored.payload).unwrap_or_default();
-            payload.clone_from(&self.payload);
-            *place = Some(Stored { sequence, timestamp, payload });
-        }
-    }
-
-    fn write_header(&mut self, ssrc: u32, payload_type: u8, sequence: u16, timestamp: u32) {
-        let transport_sequence = self.stream.transport_cc.map(|id| (id, self.transport_sequence));
-        self.transport_sequence = self.transport_sequence.wrapping_add(1);
-        let header = RtpHeader { ssrc, sequence, payload_type, timestamp, marker: true, transport_sequence };
-        header.write(&mut self.header);
-    }
-
-    /// Notes the time at which the burst leaves.
-    pub(crate) fn leaving(&mut self, now_ns: u64) {
-        for (kid, ctr) in &self.frames {
-            self.log.record(*kid, *ctr, now_ns);
-        }
-        if self.window.contains(now_ns) {
-            self.stats.sent += self.frames.len() as u64;
-        }
+    /// Makes what is due: clear packets, header and payload, go to `seal` in order. [`Feed::leaving`] must follow, just
+    /// before they are sent. Gives how late it is, in nanoseconds; `None` when nothing was due.
+    pub(crate) fn burst(
+        &mut self,
+        now_ns: u64,
+        transport: &mut TransportSequence,
+        mut seal: impl FnMut(&[u8], &[u8]),
+    ) -> Option<u64> {
+        let Self { feed, stream, stored, packets, bytes, header, .. } = self;
+        feed.make(now_ns, |packet| {
+            RtpHeader {
+                ssrc: stream.ssrc,
+                sequence: packet.sequence,
+                payload_type: stream.payload_type,
+                timestamp: packet.timestamp,
+                marker: packet.marker,
+                transport_sequence: transport.take(stream.transport_cc),
+                audio_level: stream.audio_level.zip(packet.level),
+            }
+            .write(header);
+            seal(header, &packet.payload);
+            *packets = packets.wrapping_add(1);
+            *bytes = bytes.wrapping_add(packet.payload.len() as u32);
+            if let Some(place) = place(packet.sequence, stored.len()).and_then(|place| stored.get_mut(place)) {
+                *place = Some(packet);
+            }
+        })
     }
 
     /// Takes RTCP of the server; retransmissions go to `seal`.
-    pub(crate) fn feedback(&mut self, compound: &[u8], mut seal: impl FnMut(&[u8], &[u8])) {
+    pub(crate) fn feedback(
+        &mut self,
+        compound: &[u8],
+        transport: &mut TransportSequence,
+        mut seal: impl FnMut(&[u8], &[u8]),
+    ) {
         let mut wanted = Vec::new();
         let own = self.stream.ssrc;
         rtcp::requests(compound, |request| match request {
-            Request::KeyFrame { ssrc } if ssrc == own => self.key_frame_wanted = true,
+            Request::KeyFrame { ssrc } if ssrc == own => self.feed.want_key_frame(),
             Request::Retransmit { ssrc, sequence } if ssrc == own => wanted.push(sequence),
             _ => {}
         });
+        let Some((ssrc, payload_type)) = self.stream.rtx else { return };
         for sequence in wanted {
-            let found = self.stored.get(usize::from(sequence) % STORED).and_then(Option::as_ref);
-            let Some(Stored { timestamp, payload, .. }) = found.filter(|s| s.sequence == sequence) else { continue };
+            let place = place(sequence, self.stored.len());
+            let found = place.and_then(|place| self.stored.get(place)).and_then(Option::as_ref);
+            let Some(packet) = found.filter(|packet| packet.sequence == sequence) else { continue };
+            // RFC 4588 section 4: the original sequence number, then the original payload.
             self.payload.clear();
             self.payload.extend_from_slice(&sequence.to_be_bytes());
-            self.payload.extend_from_slice(payload);
-            let (timestamp, rtx_sequence) = (*timestamp, self.rtx_sequence);
-            self.rtx_sequence = rtx_sequence.wrapping_add(1);
-            self.write_header(self.stream.rtx, self.stream.rtx_payload_type, rtx_sequence, timestamp);
+            self.payload.extend_from_slice(&packet.payload);
+            let header = RtpHeader {
+                ssrc,
+                sequence: self.rtx_sequence,
+                payload_type,
+                timestamp: packet.timestamp,
+                marker: packet.marker,
+                transport_sequence: transport.take(self.stream.transport_cc),
+                audio_level: None,
+            };
+            self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
+            header.write(&mut self.header);
             seal(&self.header, &self.payload);
         }
     }
@@ -227,7 +153,7 @@ impl Sender {
         let report = SenderReport {
             ssrc: self.stream.ssrc,
             now_ns,
-            timestamp: self.timestamp(now_ns),
+            timestamp: self.feed.timestamp(now_ns),
             packets: self.packets,
             bytes: self.bytes,
         };
@@ -235,10 +161,49 @@ impl Sender {
         report.write(&mut packet);
         Some(packet)
     }
+}
 
-    /// RTP timestamp of a time.
-    fn timestamp(&self, now_ns: u64) -> u32 {
-        let elapsed = u128::from(now_ns.saturating_sub(self.started_ns));
-        (elapsed * u128::from(CLOCK_HZ) / 1_000_000_000) as u32
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        feed::{Sealing, tests::keys},
+        pattern::Pattern,
+        rtp::RtpView,
+        sendlog::{Class, RoomLog, StreamLog},
+        tally::Window,
+    };
+    use e2ee_frames::{Codec, StreamId};
+    use std::sync::Arc;
+
+    #[test]
+    fn what_is_asked_for_again_is_sent_again_and_numbered_on() {
+        let log = Arc::new(StreamLog::new(Class::Video, None, 256));
+        let logs = (Arc::new(RoomLog::default()), log);
+        let sealing = Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 };
+        let pattern = Pattern::packets(100, 3, 500);
+        let feed = Feed::new(keys(&[StreamId::CAMERA]), sealing, pattern, logs, Arc::new(Window::closed()));
+        let stream = Stream { ssrc: 5, rtx: Some((6, 97)), payload_type: 96, transport_cc: Some(3), audio_level: None };
+        let mut sender = Sender::new(feed, stream);
+        let (mut transport, mut sent) = (TransportSequence::default(), Vec::new());
+        sender.feed.start(0);
+        let mut take = |header: &[u8], payload: &[u8]| sent.push([header, payload].concat());
+        assert_eq!(sender.burst(0, &mut transport, &mut take), Some(0));
+        sender.feed.leaving(0);
+        let mut nack = Vec::new();
+        rtcp::nack(1, 5, &[1, 9], &mut nack);
+        rtcp::picture_loss(1, 5, &mut nack);
+        sender.feedback(&nack, &mut transport, &mut take);
+        assert_eq!(sender.burst(30_000_000, &mut transport, &mut take), Some(0));
+        let views: Vec<_> = sent.iter().filter_map(|packet| RtpView::parse(packet, Some(3))).collect();
+        assert_eq!(views.len(), 3 + 1 + 3, "9 was never sent");
+        let numbers: Vec<_> = views.iter().filter_map(|view| view.transport_sequence).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!((views[3].ssrc, views[3].payload_type, &views[3].payload[..2]), (6, 97, &[0, 1][..]));
+        assert_eq!(&views[3].payload[2..], views[1].payload);
+        assert_eq!(views[3].timestamp, views[1].timestamp);
+        // The descriptor is four bytes; then the envelope of a key frame begins with 0x10.
+        assert_eq!(views[4].payload[4], 0x10, "a key frame was asked for");
+        assert_eq!(views[5].payload[4], 0x11);
     }
 }

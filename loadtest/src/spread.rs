@@ -56,7 +56,7 @@ pub struct Repeats {
 
 impl Repeats {
     /// Spread from which two medians cannot be told apart by a few runs.
-    const WIDE: f64 = 0.25;
+    pub(crate) const WIDE: f64 = 0.25;
     /// Fewer runs say nothing about their own spread.
     const ENOUGH: usize = 3;
 

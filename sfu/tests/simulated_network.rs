@@ -7,15 +7,16 @@ mod simulation;
 use proptest::prelude::*;
 use sfu::{Event, TrackId, media::Codec};
 use simulation::{
-    World,
-    link::LinkConfig,
+    BAD, GOOD, World,
     publisher::{FRAME, ntp},
     receiver::{Frame, SlotReceiver},
 };
+use std::time::Duration;
+use tacet_impair::{Bitrate, Bottleneck, Impairment, Loss, Share};
 
 /// Three people, everybody sees everybody.
-fn three_way(seed: u64, config: LinkConfig) -> World {
-    let mut world = World::new(seed, config);
+fn three_way(seed: u64, network: Impairment) -> World {
+    let mut world = World::new(seed, network);
     let places: Vec<usize> = (0..3).map(|_| world.join()).collect();
     let tracks: Vec<TrackId> = places.iter().map(|&place| world.publish_video(place)).collect();
     for &place in &places {
@@ -34,7 +35,7 @@ fn numbers_are_consecutive(frames: &[Frame]) -> bool {
 #[test]
 fn every_frame_is_recovered_from_loss_on_both_legs() {
     for seed in 1..4 {
-        let mut world = three_way(seed, LinkConfig::BAD);
+        let mut world = three_way(seed, BAD);
         world.run(6_000);
         // Nothing new is sent while the last repairs come.
         world.clients.iter_mut().for_each(|client| client.video.as_mut().unwrap().paused = true);
@@ -54,8 +55,85 @@ fn every_frame_is_recovered_from_loss_on_both_legs() {
 }
 
 #[test]
+fn every_frame_is_recovered_from_bursts_of_loss_on_both_legs() {
+    for (seed, percent, length) in [(1, 5, 3.0), (2, 5, 8.0), (3, 10, 4.0)] {
+        let bursts = Loss::bursts(Share::percent(percent), length).unwrap();
+        let mut world = three_way(seed, GOOD.loss(bursts));
+        world.run(6_000);
+        world.clients.iter_mut().for_each(|client| client.video.as_mut().unwrap().paused = true);
+        world.run(1_500);
+        for slot in world.clients.iter().flat_map(|client| client.slots.values()) {
+            let frames = slot.frames();
+            assert!(frames.len() > 150 && numbers_are_consecutive(&frames), "seed {seed}: {} frames", frames.len());
+        }
+        let lost_on_the_way_up: u64 = world.clients.iter().map(|client| client.uplink.counts().lost).sum();
+        let nacked = world.room.stats().nacked;
+        assert!((1..2 * lost_on_the_way_up).contains(&nacked), "seed {seed}: {nacked} of {lost_on_the_way_up}");
+    }
+}
+
+#[test]
+fn a_reordered_packet_is_asked_for_once_at_most() {
+    let networks = [
+        GOOD.reorder(Share::percent(2), Duration::from_millis(5)),
+        GOOD.reorder(Share::percent(2), Duration::from_millis(15)),
+        GOOD.reordering_jitter(Duration::from_millis(15)),
+    ];
+    for network in networks {
+        let mut world = three_way(1, network);
+        world.run(6_000);
+        let reordered: u64 = world.clients.iter().map(|client| client.uplink.counts().reordered).sum();
+        let stats = world.room.stats();
+        assert!(stats.nacked > 0 && stats.nacked <= reordered, "{network}: {reordered} reordered, {stats:?}");
+        let key_frames = world.clients.iter().map(|client| client.video.as_ref().unwrap().key_frames).sum::<u64>();
+        assert!(key_frames <= 6, "{network}: {key_frames} key frames though nothing is lost");
+        for slot in world.clients.iter().flat_map(|client| client.slots.values()) {
+            assert!(numbers_are_consecutive(&slot.frames()[..150]), "{network}");
+        }
+    }
+}
+
+#[test]
+fn packets_that_come_twice_cost_nothing() {
+    let mut world = three_way(1, GOOD.duplicate(Share::percent(20)));
+    world.run(3_000);
+    let stats = world.room.stats();
+    assert!(stats.duplicate > 50, "{stats:?}");
+    assert_eq!((stats.nacked, stats.retransmitted), (0, 0));
+}
+
+#[test]
+fn a_line_too_slow_for_its_video_is_not_flooded_and_disturbs_nobody() {
+    for rate in [60, 110, 150] {
+        let mut world = three_way(1, GOOD);
+        world.run(1_000);
+        // Two cameras need about 260 kbit/s.
+        let slow = GOOD.bottleneck(Bottleneck { rate: Bitrate::kbit(rate), queue: 6_000 });
+        world.clients[0].downlink.set_impairment(slow);
+        world.run(8_000);
+        let down = world.clients[0].downlink.counts();
+        let stats = world.room.stats();
+        // Everyone is forwarded the same; what the slow one gets beyond that are repairs.
+        let forwarded_to_each = stats.forwarded / 3;
+        assert!(down.dropped > 500, "{rate} kbit/s: {down}");
+        assert!(down.received < 3 * forwarded_to_each, "{rate} kbit/s: {down}, {forwarded_to_each} forwarded");
+        for slot in world.clients[1..].iter().flat_map(|client| client.slots.values()) {
+            assert!(numbers_are_consecutive(&slot.frames()) && slot.repaired == 0, "{rate} kbit/s");
+        }
+
+        world.clients[0].downlink.set_impairment(GOOD);
+        let from = world.ms();
+        world.run(2_000);
+        for slot in world.clients[0].slots.values() {
+            let fresh = slot.frames().iter().filter(|frame| frame.made > from).count() as u64;
+            assert!(fresh > 1_000 / FRAME, "{rate} kbit/s: {fresh} frames in the 2 s after it");
+        }
+    }
+}
+
+#[test]
 fn a_perfect_network_costs_no_repair_at_all() {
-    let mut world = three_way(1, LinkConfig::GOOD);
+    let mut world = three_way(1, GOOD);
     world.run(3_000);
     let stats = world.room.stats();
     assert_eq!((stats.nacked, stats.retransmitted, stats.duplicate), (0, 0, 0));
@@ -65,7 +143,7 @@ fn a_perfect_network_costs_no_repair_at_all() {
 
 #[test]
 fn late_joiners_get_a_key_frame_soon_and_few_are_made() {
-    let mut world = World::new(7, LinkConfig::GOOD);
+    let mut world = World::new(7, GOOD);
     let publisher = world.join();
     let track = world.publish_video(publisher);
     world.run(3_000);
@@ -89,7 +167,7 @@ fn late_joiners_get_a_key_frame_soon_and_few_are_made() {
 #[test]
 fn a_lost_request_or_key_frame_is_asked_for_again() {
     for seed in 1..6 {
-        let mut world = World::new(seed, LinkConfig { loss: 400, ..LinkConfig::GOOD });
+        let mut world = World::new(seed, GOOD.loss(Loss::independent(Share::percent(40))));
         let (publisher, receiver) = (world.join(), world.join());
         let track = world.publish_video(publisher);
         world.run(1_000);
@@ -101,11 +179,11 @@ fn a_lost_request_or_key_frame_is_asked_for_again() {
 
 #[test]
 fn an_outage_of_a_publisher_ends_with_a_key_frame() {
-    let mut world = three_way(3, LinkConfig::GOOD);
+    let mut world = three_way(3, GOOD);
     world.run(1_000);
-    world.clients[0].uplink.config.loss = 1_000;
+    world.clients[0].uplink.set_impairment(GOOD.loss(Loss::independent(Share::ALL)));
     world.run(4_000);
-    world.clients[0].uplink.config.loss = 0;
+    world.clients[0].uplink.set_impairment(GOOD);
     let (before, repaired_from) = (world.slot(1, "v0").frames().len(), world.ms());
     world.run(1_500);
     let frames = world.slot(1, "v0").frames();
@@ -116,7 +194,7 @@ fn an_outage_of_a_publisher_ends_with_a_key_frame() {
 
 #[test]
 fn padding_leaves_no_gaps() {
-    let mut world = three_way(5, LinkConfig::GOOD);
+    let mut world = three_way(5, GOOD);
     world.clients[0].video.as_mut().unwrap().padding = true;
     world.run(2_000);
     let slot = world.slot(1, "v0");
@@ -127,7 +205,7 @@ fn padding_leaves_no_gaps() {
 
 #[test]
 fn the_mid_is_on_every_packet_until_the_receiver_knows_it() {
-    let mut world = three_way(5, LinkConfig::GOOD);
+    let mut world = three_way(5, GOOD);
     world.run(400);
     let slot = world.slot(1, "v0");
     assert_eq!(slot.mids, slot.packets.len() as u64);
@@ -154,7 +232,7 @@ proptest! {
         seed in any::<u64>(),
         switches in prop::collection::vec((20u64..400, 0usize..4), 1..12),
     ) {
-        let mut world = three_way(seed, LinkConfig::BAD);
+        let mut world = three_way(seed, BAD);
         world.clients[1].video.as_mut().unwrap().padding = true;
         let receiver = world.join();
         world.add_slot(receiver, "v", Codec::Vp8);
@@ -180,7 +258,7 @@ fn made(slot: &SlotReceiver, timestamp: u32, clock: i64) -> i64 {
 
 #[test]
 fn sound_and_picture_of_a_publisher_meet_after_every_switch() {
-    let mut world = World::new(11, LinkConfig { loss: 10, ..LinkConfig::BAD });
+    let mut world = World::new(11, BAD.loss(Loss::independent(Share::percent(1))));
     let mut tracks = Vec::new();
     for place in 0..3 {
         world.join();
@@ -215,7 +293,7 @@ fn sound_and_picture_of_a_publisher_meet_after_every_switch() {
 
 #[test]
 fn who_speaks_is_told_when_it_changes() {
-    let mut world = World::new(2, LinkConfig::GOOD);
+    let mut world = World::new(2, GOOD);
     for place in 0..2 {
         world.join();
         world.publish_audio(place);

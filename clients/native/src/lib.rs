@@ -21,12 +21,15 @@ pub mod audio;
 pub mod call;
 #[cfg(feature = "media")]
 pub mod client;
+#[cfg(feature = "device-audio")]
+pub mod device;
 pub mod file;
+pub mod http;
 pub mod keys;
 pub mod link;
 pub mod media;
 pub mod outbox;
-pub mod packet;
+pub mod rooms;
 pub mod sdp;
 pub mod signaling;
 pub mod tls;

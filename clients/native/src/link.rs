@@ -118,6 +118,12 @@ impl RoomLink {
         &self.invite
     }
 
+    /// The server.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Whether the server is spoken to through TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {

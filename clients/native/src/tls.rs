@@ -65,7 +65,7 @@ impl ServerCertVerifier for PinnedCertificate {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if sha256(&self.provider, end_entity) == Some(self.fingerprint) {
+        if digest(&self.provider, end_entity) == Some(self.fingerprint) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(Error::General("the server's certificate is not the pinned one".to_owned()))
@@ -95,8 +95,13 @@ impl ServerCertVerifier for PinnedCertificate {
     }
 }
 
+/// SHA-256.
+pub(crate) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
+    digest(&aws_lc_rs::default_provider(), bytes)
+}
+
 /// SHA-256 by the provider's own hash, found through one of its cipher suites.
-fn sha256(provider: &CryptoProvider, bytes: &[u8]) -> Option<[u8; 32]> {
+fn digest(provider: &CryptoProvider, bytes: &[u8]) -> Option<[u8; 32]> {
     let hash = provider.cipher_suites.iter().find_map(|suite| {
         let hash = suite.tls13()?.common.hash_provider;
         (hash.output_len() == 32).then_some(hash)

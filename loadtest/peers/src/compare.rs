@@ -25,7 +25,7 @@ pub enum Load {
 }
 
 impl Load {
-    /// RTP payload of a packet: with header, one extension and the tag of GCM these are the 1,200 bytes of a datagram.
+    /// RTP payload of a packet at most: with header, one extension and the tag of GCM, a datagram has about 1,200 bytes.
     pub const PAYLOAD_BYTES: usize = 1_164;
 
     /// Its rate.
@@ -71,7 +71,8 @@ pub async fn compare(plan: &Plan, setup: &Setup, mut progress: impl FnMut(&str))
     for load in &plan.loads {
         for subscribers in &plan.subscribers {
             let row = |peer: &PeerName| Row::new(*peer, *load, *subscribers);
-            let mut of_peers: Vec<_> = plan.peers.iter().map(row).collect();
+            let peers = plan.peers.iter().filter(|peer| load.rate().burst > 1 || !peer.wants_bursts());
+            let mut of_peers: Vec<_> = peers.map(row).collect();
             for number in 1..=plan.runs {
                 for row in &mut of_peers {
                     if let Some(reason) = absent.get(&row.peer) {

@@ -1,9 +1,10 @@
 //! `tacet-peers`: see the library.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use peers::{Comparison, Load, Machine, PeerName, Plan, Setup, Times, floor, pin, str0m_sfu};
 use std::{fs, path::PathBuf, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The same load through other forwarding servers, side by side
 #[derive(Parser, Debug)]
@@ -18,6 +19,11 @@ enum Command {
     Compare(Compare),
     /// Searches the most that each server forwards from one core without loss
     Limit(LimitSearch),
+    /// Prints the table of a comparison that was written with --json
+    Table {
+        /// The JSON file
+        file: PathBuf,
+    },
     /// One of the servers
     #[command(hide = true)]
     Str0m,
@@ -108,9 +114,18 @@ impl Programs {
     }
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+/// Runs `work`, and drops it when this program is told to end: servers and folders go with it.
+fn until_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     // Signaling only; the bots have threads of their own.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = work => Ok(result),
+            _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("told to end"),
+        }
+    })
 }
 
 #[allow(clippy::print_stdout, reason = "the result is this program's output")]
@@ -119,10 +134,16 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Str0m => Ok(str0m_sfu::run()?),
         Command::Floor { segments } => Ok(floor::run(segments)?),
+        Command::Table { file } => {
+            let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let comparison: Comparison = serde_json::from_slice(&text).context("this is no comparison")?;
+            print!("{comparison}");
+            Ok(())
+        }
         Command::Compare(Compare { programs, loads, subscribers, runs }) => {
             let (setup, machine, times) = programs.prepare(subscribers.iter().copied().max().unwrap_or_default())?;
             let plan = Plan { peers: programs.peers.clone(), loads, subscribers, runs, times };
-            let rows = runtime()?.block_on(peers::compare(&plan, &setup, progress));
+            let rows = until_interrupted(peers::compare(&plan, &setup, progress))?;
             let comparison = Comparison { machine, rows };
             print!("{comparison}");
             programs.write(&comparison)
@@ -130,7 +151,7 @@ fn main() -> anyhow::Result<()> {
         Command::Limit(LimitSearch { programs, subscribers, burst }) => {
             let (setup, machine, times) = programs.prepare(subscribers)?;
             let search = peers::find_limits(&programs.peers, burst, subscribers, &setup, times, progress);
-            let limits = runtime()?.block_on(search);
+            let limits = until_interrupted(search)?;
             println!("{machine}\n\nOne publisher to {subscribers}, {burst} at once\n");
             print!("{}", peers::limits_table(&limits));
             programs.write(&limits)

@@ -147,13 +147,21 @@ impl Connection {
     }
 
     /// Opens SRTP or SRTCP from a proven address, in place.
-    pub(crate) fn open<'a>(&mut self, protocol: Protocol, packet: &'a mut [u8]) -> Result<Clear<'a>, Blocked> {
+    pub(crate) fn open<'a>(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        protocol: Protocol,
+        packet: &'a mut [u8],
+    ) -> Result<Clear<'a>, Blocked> {
         let (opener, _) = self.srtp.as_mut().ok_or(Blocked::NotConnected)?;
-        Ok(if protocol == Protocol::Rtcp {
+        let clear = if protocol == Protocol::Rtcp {
             Clear::Rtcp(opener.open_rtcp(packet)?)
         } else {
             Clear::Rtp(opener.open_rtp(packet)?)
-        })
+        };
+        self.ice.heard(now, from);
+        Ok(clear)
     }
 
     /// Seals an RTP packet into the outbox.

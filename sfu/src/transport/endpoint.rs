@@ -19,6 +19,7 @@ use crate::{command::RemoteTransport, event::LocalTransport};
 use is::stun::{StunMessage, TransId};
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -65,6 +66,8 @@ pub struct ClientTransport {
     /// User name and password of checks.
     username: String,
     server_pwd: String,
+    /// Where checks of the server come from, if it makes any.
+    server: Option<SocketAddr>,
     dtls: Dtls,
     srtp: Option<(Box<SrtpOpener>, Box<SrtpSealer>)>,
     state: ClientState,
@@ -95,6 +98,7 @@ impl ClientTransport {
             username: format!("{}:{}", server.ufrag, local.ufrag),
             local,
             server_pwd: server.pwd.clone(),
+            server: server.candidates.first().copied(),
             dtls,
             srtp: None,
             state: ClientState::Connecting,
@@ -229,6 +233,10 @@ impl ClientTransport {
 
     fn handle_stun(&mut self, now: Instant, datagram: &[u8]) {
         let Ok(reply) = StunMessage::parse(datagram) else { return };
+        if reply.is_binding_request() {
+            self.answer_check(&reply);
+            return;
+        }
         if !reply.is_successful_binding_response()
             || self.check != Some(reply.trans_id())
             || !reply.verify(self.server_pwd.as_bytes(), hmac_sha1)
@@ -242,6 +250,16 @@ impl ClientTransport {
         }
         if self.last_answer.replace(now).is_none() {
             self.drive_dtls(now);
+        }
+    }
+
+    /// A lite server makes no checks, but some that call themselves so verify ours by one of their own.
+    fn answer_check(&mut self, request: &StunMessage<'_>) {
+        let (Some((local, _)), Some(server)) = (request.split_username(), self.server) else { return };
+        if local == self.local.ufrag && request.verify(self.local.pwd.as_bytes(), hmac_sha1) {
+            let transmits = &mut self.transmits;
+            let reply = StunMessage::binding_reply(request.trans_id(), server);
+            encode(reply, &self.local.pwd, |bytes| transmits.push_back(bytes.to_vec()));
         }
     }
 
@@ -261,5 +279,40 @@ impl ClientTransport {
             Some(DtlsEvent::Closed) => self.state = ClientState::Closed,
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn check(username: &str, pwd: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let request = StunMessage::binding_request(username, TransId::new(), false, 1, 1, false);
+        encode(request, pwd, |encoded| bytes.extend_from_slice(encoded));
+        bytes
+    }
+
+    #[test]
+    fn a_servers_check_is_answered_if_it_knows_the_password() {
+        let server = LocalTransport {
+            ufrag: "server".to_owned(),
+            pwd: "password-of-the-server".to_owned(),
+            fingerprint: [0; 32],
+            candidates: vec![SocketAddr::from(([127, 0, 0, 1], 4_000))],
+        };
+        let local = Credentials { ufrag: "client".to_owned(), pwd: "password-of-the-client".to_owned() };
+        let (now, identity) = (Instant::now(), Identity::generate().unwrap());
+        let mut client = ClientTransport::with_credentials(now, &identity, local.clone(), &server);
+        for (username, pwd) in [("client:server", "another"), ("somebody:server", local.pwd.as_str())] {
+            assert_eq!(client.handle(now, &mut check(username, pwd)), Ok(Received::Nothing));
+            assert_eq!(client.poll_transmit(), None);
+        }
+        assert_eq!(client.handle(now, &mut check("client:server", &local.pwd)), Ok(Received::Nothing));
+        let reply = client.poll_transmit().unwrap();
+        let reply = StunMessage::parse(&reply).unwrap();
+        assert!(reply.is_successful_binding_response() && reply.verify(local.pwd.as_bytes(), hmac_sha1));
+        assert_eq!(reply.mapped_address(), Some(server.candidates[0]));
     }
 }

@@ -18,6 +18,9 @@ use std::{
 /// Without a check for so long, the client has withdrawn its consent: nothing more is sent. Firefox checks every 5 s,
 /// Chromium every 2 s. RFC 7675 section 5.1 has 30 s.
 pub(super) const CONSENT: Duration = Duration::from_secs(25);
+/// A path that has been silent for so long, while another address speaks, is the client's no more. Browsers and the
+/// `webrtc` crate send feedback several times a second.
+const MOVED: Duration = Duration::from_secs(1);
 /// Addresses that one client may prove; then the longest silent one gives way.
 const MAX_SOURCES: usize = 16;
 
@@ -43,6 +46,8 @@ pub(super) struct IceLite {
     remote_ufrag: Option<String>,
     sources: Vec<Source>,
     path: Option<SocketAddr>,
+    /// When something came by the path that only the client can have sent.
+    path_heard: Option<Instant>,
     nominated: bool,
     last_check: Option<Instant>,
 }
@@ -55,7 +60,15 @@ struct Source {
 
 impl IceLite {
     pub(super) fn new(local: Credentials) -> Self {
-        Self { local, remote_ufrag: None, sources: Vec::new(), path: None, nominated: false, last_check: None }
+        Self {
+            local,
+            remote_ufrag: None,
+            sources: Vec::new(),
+            path: None,
+            path_heard: None,
+            nominated: false,
+            last_check: None,
+        }
     }
 
     pub(super) fn local(&self) -> &Credentials {
@@ -121,7 +134,19 @@ impl IceLite {
         } else if !self.nominated {
             self.path = Some(from);
         }
+        if self.path == Some(from) {
+            self.path_heard = Some(now);
+        }
         Check::Accepted { dropped }
+    }
+
+    /// Notes a packet from a proven address that has passed SRTP; the path follows it if it has moved.
+    pub(super) fn heard(&mut self, now: Instant, from: SocketAddr) {
+        let silent = || self.path_heard.is_none_or(|heard| now.saturating_duration_since(heard) >= MOVED);
+        if self.path == Some(from) || silent() {
+            self.path = Some(from);
+            self.path_heard = Some(now);
+        }
     }
 
     /// Notes the address; gives the one that had to go for it.
@@ -226,6 +251,34 @@ mod tests {
         assert_eq!(agent.path(), Some(address(1)));
         check(&mut agent, now, 3, &NOMINATING);
         assert_eq!(agent.path(), Some(address(3)));
+    }
+
+    #[test]
+    fn a_client_that_moves_without_nominating_is_followed_by_what_it_sends() {
+        let mut agent = agent();
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        check(&mut agent, start, 1, &NOMINATING);
+        agent.heard(after(500), address(1));
+        // Behind another address from here on: checks as before, but they nominate nothing.
+        check(&mut agent, after(600), 2, &PLAIN);
+        agent.heard(after(1_400), address(2));
+        assert_eq!(agent.path(), Some(address(1)), "a packet that overtook others moves nothing");
+        agent.heard(after(1_500), address(2));
+        assert_eq!(agent.path(), Some(address(2)));
+        agent.heard(after(1_600), address(1));
+        assert_eq!(agent.path(), Some(address(2)), "nor does one that comes late");
+        check(&mut agent, after(1_700), 1, &NOMINATING);
+        assert_eq!(agent.path(), Some(address(1)), "what the client says counts at once");
+    }
+
+    #[test]
+    fn a_silent_path_stays_while_nothing_else_speaks() {
+        let mut agent = agent();
+        let start = Instant::now();
+        check(&mut agent, start, 1, &NOMINATING);
+        check(&mut agent, start + Duration::from_secs(9), 2, &PLAIN);
+        assert_eq!(agent.path(), Some(address(1)), "checks alone prove that an address works, not that it is used");
     }
 
     #[test]

@@ -203,7 +203,7 @@ impl Transports {
                     self.after_handshake_step(key, state, events);
                     return None;
                 }
-                let opened = connection.open(protocol, datagram);
+                let opened = connection.open(now, from, protocol, datagram);
                 self.counters.add(
                     match &opened {
                         Ok(Clear::Rtp(_)) => Counter::RtpIn,

@@ -6,11 +6,9 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-pub mod link;
 pub mod publisher;
 pub mod receiver;
 
-use link::{Link, LinkConfig, Random};
 use publisher::{AudioSource, VideoSource};
 use receiver::SlotReceiver;
 use sfu::{
@@ -21,6 +19,19 @@ use std::{
     collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
+use tacet_impair::{Impairment, Link, Loss, Random, Share};
+
+/// A path on which nothing happens.
+pub const GOOD: Impairment = Impairment::PERFECT.delay(Duration::from_millis(10));
+/// One on which everything does.
+pub const BAD: Impairment = Impairment::PERFECT
+    .loss(Loss::independent(Share::percent(5)))
+    .duplicate(Share::percent(2))
+    .delay(Duration::from_millis(20))
+    .reordering_jitter(Duration::from_millis(15));
+
+/// What a packet has on the wire beside RTP or RTCP: IP, UDP, the tag of AES-GCM.
+const OVERHEAD: usize = 20 + 8 + 16;
 
 /// What a room has sent.
 #[derive(Debug, Default)]
@@ -33,6 +44,11 @@ pub struct Outbox {
 pub enum Datagram {
     Rtp(Vec<u8>),
     Rtcp(Vec<u8>),
+}
+
+fn send(link: &mut Link<Datagram>, now: Instant, datagram: Datagram) {
+    let (Datagram::Rtp(packet) | Datagram::Rtcp(packet)) = &datagram;
+    link.send(now, OVERHEAD + packet.len(), datagram);
 }
 
 impl Egress for Outbox {
@@ -48,8 +64,8 @@ impl Egress for Outbox {
 /// One participant's machine.
 pub struct Client {
     pub id: ParticipantId,
-    pub uplink: Link,
-    pub downlink: Link,
+    pub uplink: Link<Datagram>,
+    pub downlink: Link<Datagram>,
     pub video: Option<VideoSource>,
     pub audio: Option<AudioSource>,
     pub slots: BTreeMap<String, SlotReceiver>,
@@ -63,13 +79,13 @@ pub struct World {
     pub clients: Vec<Client>,
     pub events: Vec<Event>,
     pub random: Random,
-    config: LinkConfig,
+    network: Impairment,
     outbox: Outbox,
     nonces: HashSet<(ParticipantId, Ssrc, u16)>,
 }
 
 impl World {
-    pub fn new(seed: u64, config: LinkConfig) -> Self {
+    pub fn new(seed: u64, network: Impairment) -> Self {
         let start = Instant::now();
         Self {
             start,
@@ -78,7 +94,7 @@ impl World {
             clients: Vec::new(),
             events: Vec::new(),
             random: Random::new(seed),
-            config,
+            network,
             outbox: Outbox::default(),
             nonces: HashSet::new(),
         }
@@ -96,8 +112,8 @@ impl World {
         self.room.add_participant(id).unwrap();
         self.clients.push(Client {
             id,
-            uplink: Link::new(self.config, self.random.next()),
-            downlink: Link::new(self.config, self.random.next()),
+            uplink: Link::new(self.network, self.random.next(), self.now),
+            downlink: Link::new(self.network, self.random.next(), self.now),
             video: None,
             audio: None,
             slots: BTreeMap::new(),
@@ -180,8 +196,8 @@ impl World {
             for slot in client.slots.values_mut() {
                 slot.produce(ms, &mut up);
             }
-            up.into_iter().for_each(|datagram| client.uplink.send(ms, datagram));
-            for datagram in client.uplink.arrived(ms) {
+            up.into_iter().for_each(|datagram| send(&mut client.uplink, now, datagram));
+            for datagram in client.uplink.arrived(now) {
                 match datagram {
                     Datagram::Rtp(packet) => self.room.receive_rtp(now, client.id, &packet, &mut self.outbox),
                     Datagram::Rtcp(packet) => self.room.receive_rtcp(now, client.id, &packet, &mut self.outbox),
@@ -199,10 +215,10 @@ impl World {
                 assert!(self.nonces.insert((to, view.ssrc, view.seq.0)), "a nonce is repeated");
             }
             let client = self.clients.iter_mut().find(|client| client.id == to).unwrap();
-            client.downlink.send(ms, datagram);
+            send(&mut client.downlink, now, datagram);
         }
         for client in &mut self.clients {
-            for datagram in client.downlink.arrived(ms) {
+            for datagram in client.downlink.arrived(now) {
                 match datagram {
                     Datagram::Rtp(packet) => client.slots.values_mut().for_each(|slot| slot.on_rtp(ms, &packet)),
                     Datagram::Rtcp(packet) => {
@@ -213,7 +229,7 @@ impl World {
                             }
                             client.slots.values_mut().for_each(|slot| slot.on_rtcp(ms, &part));
                         }
-                        answers.into_iter().for_each(|datagram| client.uplink.send(ms, datagram));
+                        answers.into_iter().for_each(|datagram| send(&mut client.uplink, now, datagram));
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! What publishers send.
 
-use super::{Datagram, link::Random};
+use super::Datagram;
 use sfu::{
     Ssrc,
     wire::{
@@ -11,6 +11,7 @@ use sfu::{
     },
 };
 use std::collections::BTreeMap;
+use tacet_impair::Random;
 
 /// Milliseconds between frames.
 pub const FRAME: u64 = 33;

@@ -307,7 +307,7 @@ impl JitterBuffer {
             // What was concealed while waiting has filled the front of the gap.
             playhead.position += playhead.waited;
             playhead.waited = 0;
-            if unfilled == next.samples {
+            if unfilled == next.samples && carries_copy(&next.bytes) {
                 playhead.position = at;
                 playhead.last = next.sequence - 1;
                 self.stats.lost += u64::try_from(missing).unwrap_or(0);
@@ -345,13 +345,14 @@ impl JitterBuffer {
         Step::Conceal { samples: usize::try_from(samples).unwrap_or(FRAME_SAMPLES) }
     }
 
-    /// How the delay of what is heard next lies to its target, with `queued` samples before the playhead.
+    /// How the delay lies to its target at which the frame was wanted that has just been decoded to so many samples for each
+    /// channel. What lies decoded before it adds to what is heard, but does not help a frame to be in time.
     #[must_use]
-    pub fn lag(&self, now: Instant, queued: usize) -> Lag {
+    pub fn lag(&self, now: Instant, decoded: usize) -> Lag {
         let (Some(playhead), Some(epoch)) = (self.playhead, self.epoch) else { return Lag::Fine };
-        let queued = i64::try_from(queued).unwrap_or(i64::MAX);
+        let decoded = i64::try_from(decoded).unwrap_or(i64::MAX);
         let now = ticks(now.saturating_duration_since(epoch));
-        let above = self.delay(now, playhead.position.saturating_sub(queued)) - self.estimate.target();
+        let above = self.delay(now, playhead.position.saturating_sub(decoded)) - self.estimate.target();
         match above {
             above if above > TOO_LATE => Lag::Late,
             above if above < -TOO_EARLY => Lag::Early,
@@ -384,6 +385,23 @@ fn packet_samples(packet: &[u8]) -> Option<i64> {
     (1..=MAX_PACKET_SAMPLES).contains(&samples).then_some(i64::try_from(samples).ok()?)
 }
 
+/// Whether an Opus packet carries a copy of its predecessor: the flag behind the voice flags of the speech layer (RFC 6716
+/// section 4.2.4).
+fn carries_copy(packet: &[u8]) -> bool {
+    let music_only = packet.first().is_none_or(|toc| toc & 0x80 != 0);
+    if music_only {
+        return false;
+    }
+    let parsed = opus::packet::parse(packet).ok();
+    let first = parsed.and_then(|parsed| parsed.frames.first().and_then(|frame| frame.first().copied()));
+    let (Some(first), Ok(channels)) = (first, opus::packet::get_nb_channels(packet)) else { return false };
+    let samples = opus::packet::get_samples_per_frame(packet, SAMPLE_RATE).unwrap_or(FRAME_SAMPLES);
+    // One voice flag for each 20 ms of the first frame, then the copy's flag; then the same for the other channel.
+    let voices = (samples / FRAME_SAMPLES).clamp(1, 3);
+    let flag = |at: usize| first.checked_shr(7u32.saturating_sub(at as u32)).unwrap_or(0) & 1 == 1;
+    flag(voices) || channels == opus::Channels::Stereo && flag(2 * voices + 1)
+}
+
 /// The number with these low 16 bits that is nearest to `near`.
 fn extend16(near: i64, low: u16) -> i64 {
     near + i64::from(low.wrapping_sub(near as u16) as i16)
@@ -393,3 +411,7 @@ fn extend16(near: i64, low: u16) -> i64 {
 fn extend32(near: i64, low: u32) -> i64 {
     near + i64::from(low.wrapping_sub(near as u32) as i32)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

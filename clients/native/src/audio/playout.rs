@@ -190,8 +190,7 @@ impl Playout {
             return;
         }
         let channels = self.channels.count();
-        let queued = (self.queue.len() + self.piece.len()) / channels;
-        let changed = match self.buffer.lag(now, queued) {
+        let changed = match self.buffer.lag(now, self.piece.len() / channels) {
             Lag::Fine => return,
             Lag::Late => {
                 let gone = stretch::shorten(&mut self.piece, channels);
@@ -223,6 +222,126 @@ impl Playout {
         let end = self.piece.len().saturating_sub(channels);
         for (last, sample) in self.last.iter_mut().zip(self.piece.get(end..).unwrap_or_default()) {
             *last = *sample;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::audio::{Encoder, EncoderOptions};
+    use proptest::prelude::*;
+    use std::f32::consts::TAU;
+
+    const BLOCK: Duration = Duration::from_millis(20);
+
+    /// A tone as frames.
+    fn tone(frames: usize) -> Vec<Vec<u8>> {
+        let mut encoder = Encoder::new(&EncoderOptions::default()).unwrap();
+        let samples: Vec<f32> = (0..frames * 960).map(|n| (n as f32 * TAU / 240.0).sin() * 0.5).collect();
+        samples.chunks(960).map(|block| encoder.encode(block).unwrap()).collect()
+    }
+
+    fn playout(channels: Channels) -> Playout {
+        Playout::new(channels, DelayBounds::default()).unwrap()
+    }
+
+    /// The largest step between neighbours: a tone of this pitch and level has 0.013.
+    fn steepest(samples: &[f32]) -> f32 {
+        samples.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn a_tone_begins_and_ends_without_a_click() {
+        let (start, mut playout) = (Instant::now(), playout(Channels::Mono));
+        let mut sound = Vec::new();
+        let frames = tone(30);
+        for n in 0..60u32 {
+            let now = start + BLOCK * n;
+            if let Some(frame) = frames.get(n as usize) {
+                playout.push(now, n as u16, n * 960, frame);
+            }
+            let block = playout.pull(now);
+            let silent = block.samples.iter().all(|sample| *sample == 0.0);
+            assert!(block.heard != Heard::Silence || silent || n > 3, "{n}");
+            sound.extend_from_slice(block.samples);
+        }
+        assert!(steepest(&sound) < 0.05, "{}", steepest(&sound));
+        assert!(sound[58 * 960..].iter().all(|sample| *sample == 0.0), "silence at the end");
+    }
+
+    #[test]
+    fn mono_is_played_on_both_sides() {
+        let (now, mut playout) = (Instant::now(), playout(Channels::Stereo));
+        tone(10).iter().zip(0u32..).for_each(|(frame, n)| playout.push(now, n as u16, n * 960, frame));
+        let block = playout.pull(now + BLOCK * 5);
+        assert_eq!((block.samples.len(), block.heard), (1_920, Heard::Sound));
+        assert!(block.samples.chunks(2).all(|frame| (frame[0] - frame[1]).abs() < 1e-3));
+    }
+
+    #[test]
+    fn frames_of_sixty_milliseconds_fill_three_blocks() {
+        let mut encoder = opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip).unwrap();
+        let (start, mut playout) = (Instant::now(), playout(Channels::Mono));
+        let mut heard = Vec::new();
+        for n in 0..60u32 {
+            let now = start + BLOCK * n;
+            if n.is_multiple_of(3) {
+                let frame = encoder.encode_vec_float(&[0.1; 2_880], 1_000).unwrap();
+                playout.push(now, (n / 3) as u16, n * 960, &frame);
+            }
+            heard.push(playout.pull(now).heard);
+        }
+        let begin = heard.iter().position(|heard| *heard == Heard::Sound).unwrap();
+        assert!(begin <= 4 && heard[begin..].iter().all(|heard| *heard == Heard::Sound), "{heard:?}");
+    }
+
+    #[test]
+    fn another_source_is_not_mixed_with_what_was_held() {
+        let (now, mut playout) = (Instant::now(), playout(Channels::Mono));
+        tone(6).iter().zip(0u32..).for_each(|(frame, n)| playout.push(now + BLOCK * n, n as u16, n * 960, frame));
+        assert_eq!(playout.pull(now + BLOCK * 5).heard, Heard::Sound);
+        playout.restart();
+        assert_eq!(playout.pull(now + BLOCK * 6).heard, Heard::Silence);
+        playout.push(now + BLOCK * 7, 9_000, 77, &tone(1)[0]);
+        assert_eq!(playout.pull(now + BLOCK * 11).heard, Heard::Sound, "the delay it takes has passed");
+    }
+
+    #[test]
+    fn what_looks_like_opus_and_is_none_is_concealed() {
+        let (now, mut playout) = (Instant::now(), playout(Channels::Mono));
+        // One frame of the speech layer, cut to nothing but a code for two frames that do not share it equally.
+        (0..10).for_each(|n| playout.push(now, n, u32::from(n) * 960, &[0x49, 1, 2]));
+        for n in 5..20 {
+            assert_eq!(playout.pull(now + BLOCK * n).samples.len(), 960);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn any_arrivals_give_whole_blocks(
+            events in prop::collection::vec((0u32..12, 0u8..40, any::<bool>(), 0usize..4), 1..60),
+        ) {
+            let frames = tone(8);
+            let (start, mut playout) = (Instant::now(), playout(Channels::Stereo));
+            let mut now = start;
+            for (n, (jump, wait, pull, kind)) in events.into_iter().enumerate() {
+                now += Duration::from_millis(u64::from(wait));
+                let number = (n as u32 + jump).saturating_sub(6);
+                let frame: &[u8] = match kind {
+                    0 => &[0xff, 0xff, 0xff],
+                    1 => &[0x48],
+                    _ => &frames[number as usize % 8],
+                };
+                playout.push(now, number as u16, number * 960, frame);
+                if pull {
+                    let block = playout.pull(now);
+                    prop_assert_eq!(block.samples.len(), 1_920);
+                    prop_assert!(block.samples.iter().all(|sample| sample.abs() <= 1.0));
+                }
+            }
         }
     }
 }

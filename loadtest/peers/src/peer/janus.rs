@@ -3,7 +3,7 @@
 //! As installed, but for what a loopback run without outside services needs: ICE-lite on loopback, no other plugins and
 //! transports, no session timeout, errors alone in the log.
 
-use super::{Peer, PeerError, Setup, credentials, ssrcs};
+use super::{Peer, PeerError, Setup, accepted_stream, credentials, route, ssrcs};
 use crate::{
     json_socket::JsonSocket,
     sdp::{self, Local, Remote, Sending},
@@ -11,10 +11,9 @@ use crate::{
 };
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
+    fanout::{Connecting, Fanout, ReceivedStream},
 };
 use serde_json::{Value, json};
-use sfu::{event::LocalTransport, transport::Credentials};
 use std::{fs, net::SocketAddr, path::Path, process::Stdio};
 use tokio::process::Command;
 
@@ -46,7 +45,7 @@ fn write_settings(folder: &Path, port: u16, event_loops: usize) -> std::io::Resu
     let core = format!(
         "general: {{ debug_level = 2 session_timeout = 0 {loops} }}\n\
          media: {{ ipv6 = false }}\n\
-         nat: {{ nice_debug = false ice_lite = true ice_enforce_list = \"lo,127.0.0.1\" }}\n\
+         nat: {{ nice_debug = false ice_lite = true }}\n\
          plugins: {{ disable = \"{plugins}\" }}\n\
          transports: {{ disable = \"{transports}\" }}\n\
          events: {{ broadcast = false }}\n"
@@ -75,16 +74,6 @@ fn description(message: &Value) -> Result<Remote, PeerError> {
 
 fn id(message: &Value) -> Result<u64, PeerError> {
     message["data"]["id"].as_u64().ok_or_else(|| PeerError::Answer("no id".to_owned()))
-}
-
-fn route(local: Credentials, remote: &Remote) -> Route {
-    let server = LocalTransport {
-        ufrag: remote.ufrag.clone(),
-        pwd: remote.pwd.clone(),
-        fingerprint: remote.fingerprint,
-        candidates: remote.candidates.iter().copied().filter(SocketAddr::is_ipv4).collect(),
-    };
-    Route::Negotiated { local, server }
 }
 
 impl<const EVENT_LOOPS: usize> Janus<EVENT_LOOPS> {
@@ -156,16 +145,8 @@ impl<const EVENT_LOOPS: usize> Peer for Janus<EVENT_LOOPS> {
         let offer = sdp::offer(&local, Some(&Sending { ssrc, rtx, track: "camera" }));
         let jsep = json!({"type": "offer", "sdp": offer});
         let answer = description(&self.message(handle, json!({"request": "publish"}), Some(jsep)).await?)?;
-        let section = answer.sections.first().filter(|section| section.accepted);
-        let section = section.ok_or_else(|| PeerError::Answer("the video is refused".to_owned()))?;
-        let stream = PublishedStream {
-            ssrc,
-            rtx,
-            payload_type: section.vp8.unwrap_or(sdp::VP8),
-            rtx_payload_type: section.rtx.unwrap_or(sdp::RTX),
-            transport_cc: section.transport_cc,
-        };
-        let connecting = fanout.publish(route(credentials, &answer), stream).await?;
+        let stream = accepted_stream(&answer, (ssrc, rtx))?;
+        let connecting = fanout.publish(route(credentials, &answer, &answer.candidates), stream).await?;
         self.trickle(handle, connecting.address()).await?;
         Ok(connecting)
     }
@@ -182,7 +163,8 @@ impl<const EVENT_LOOPS: usize> Peer for Janus<EVENT_LOOPS> {
         let transport_cc = video.transport_cc;
         let credentials = credentials()?;
         let fingerprint = fanout.fingerprint();
-        let connecting = fanout.receive(route(credentials.clone(), &offer), &streams, transport_cc).await?;
+        let connecting =
+            fanout.receive(route(credentials.clone(), &offer, &offer.candidates), &streams, transport_cc).await?;
         let address = Some(connecting.address());
         let local = Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address };
         let jsep = json!({"type": "answer", "sdp": sdp::answer(&offer, &local)});

@@ -4,7 +4,7 @@
 //! data channel before it forwards anything. As installed, but for what a loopback run needs: ICE-lite and one UDP port
 //! on loopback, warnings alone in the log.
 
-use super::{Peer, PeerError, Setup, credentials, ssrcs};
+use super::{Peer, PeerError, Setup, accepted_stream, credentials, route, ssrcs};
 use crate::{
     json_socket::JsonSocket,
     sdp::{self, Local, Remote, Sending},
@@ -14,10 +14,9 @@ use aws_lc_rs::hmac;
 use data_encoding::{BASE64URL, BASE64URL_NOPAD};
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
+    fanout::{Connecting, Fanout, ReceivedStream},
 };
 use serde_json::{Value, json};
-use sfu::{event::LocalTransport, transport::Credentials};
 use std::{
     fs,
     net::{SocketAddr, UdpSocket},
@@ -123,16 +122,10 @@ async fn negotiate(socket: &mut JsonSocket, offer: String) -> Result<(Remote, Ve
             Err(error) => Some(Err(error)),
         })
         .await??;
-    let Answer { sdp: Some(sdp), mut candidates } = answer else {
+    let Answer { sdp: Some(sdp), candidates } = answer else {
         return Err(PeerError::Answer("no description".to_owned()));
     };
-    candidates.retain(SocketAddr::is_ipv4);
     Ok((sdp, candidates))
-}
-
-fn route(local: Credentials, remote: &Remote, candidates: Vec<SocketAddr>) -> Route {
-    let (ufrag, pwd) = (remote.ufrag.clone(), remote.pwd.clone());
-    Route::Negotiated { local, server: LocalTransport { ufrag, pwd, fingerprint: remote.fingerprint, candidates } }
 }
 
 impl LiveKit {
@@ -177,16 +170,8 @@ impl Peer for LiveKit {
             Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address: None };
         let offer = sdp::offer(&local, Some(&Sending { ssrc, rtx, track: "camera" }));
         let (answer, candidates) = negotiate(&mut socket, offer).await?;
-        let section = answer.sections.first().filter(|section| section.accepted);
-        let section = section.ok_or_else(|| PeerError::Answer("the video is refused".to_owned()))?;
-        let stream = PublishedStream {
-            ssrc,
-            rtx,
-            payload_type: section.vp8.unwrap_or(sdp::VP8),
-            rtx_payload_type: section.rtx.unwrap_or(sdp::RTX),
-            transport_cc: section.transport_cc,
-        };
-        let connecting = fanout.publish(route(credentials, &answer, candidates), stream).await?;
+        let stream = accepted_stream(&answer, (ssrc, rtx))?;
+        let connecting = fanout.publish(route(credentials, &answer, &candidates), stream).await?;
         self.sockets.push(socket);
         Ok(connecting)
     }
@@ -207,7 +192,7 @@ impl Peer for LiveKit {
             let Some((video, ssrc)) = video.and_then(|video| Some((video, video.ssrc?))) else { continue };
             let streams = [ReceivedStream { ssrc, rtx: video.rtx_ssrc }];
             let transport_cc = video.transport_cc;
-            let route = route(credentials.clone(), &answer, candidates);
+            let route = route(credentials.clone(), &answer, &candidates);
             let connecting = fanout.receive(route, &streams, transport_cc).await?;
             self.sockets.push(socket);
             return Ok(connecting);

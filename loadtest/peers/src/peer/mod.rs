@@ -6,14 +6,23 @@ mod livekit;
 mod str0m;
 mod tacet;
 
-use crate::{child, json_socket::SocketError, pin::Cores, sdp::SdpError, server::ServerError};
+use crate::{
+    child,
+    json_socket::SocketError,
+    pin::Cores,
+    sdp::{self, Remote, SdpError},
+    server::ServerError,
+};
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, FanoutError},
+    fanout::{Connecting, Fanout, FanoutError, PublishedStream, Route},
 };
 use serde::{Deserialize, Serialize};
-use sfu::transport::{Credentials, srtp::SrtpError};
-use std::path::PathBuf;
+use sfu::{
+    event::LocalTransport,
+    transport::{Credentials, srtp::SrtpError},
+};
+use std::{net::SocketAddr, path::PathBuf};
 use tacet_native::call::CallError;
 
 pub(crate) use self::{floor::Floor, janus::Janus, livekit::LiveKit, str0m::Str0m, tacet::Tacet};
@@ -40,6 +49,13 @@ pub enum PeerName {
     JanusLoops,
     /// The Go server.
     Livekit,
+}
+
+impl PeerName {
+    /// Whether single packets leave it nothing to show.
+    pub(crate) fn wants_bursts(self) -> bool {
+        matches!(self, Self::FloorGso4 | Self::FloorGso8 | Self::FloorGso16)
+    }
 }
 
 /// Where the programs are, and on which cores they run.
@@ -125,6 +141,31 @@ fn credentials() -> Result<Credentials, PeerError> {
 /// Two SSRCs, of media and of retransmissions, that no other bot of this run has.
 fn ssrcs(bot: u32) -> (u32, u32) {
     (0x0010_0001 + 2 * bot, 0x0010_0002 + 2 * bot)
+}
+
+/// The way to a server that has described its half.
+fn route(local: Credentials, remote: &Remote, candidates: &[SocketAddr]) -> Route {
+    let server = LocalTransport {
+        ufrag: remote.ufrag.clone(),
+        pwd: remote.pwd.clone(),
+        fingerprint: remote.fingerprint,
+        // Bots and servers share one machine and one version.
+        candidates: candidates.iter().copied().filter(SocketAddr::is_ipv4).collect(),
+    };
+    Route::Negotiated { local, server }
+}
+
+/// The publisher's stream as the answer to its offer accepts it.
+fn accepted_stream(answer: &Remote, (ssrc, rtx): (u32, u32)) -> Result<PublishedStream, PeerError> {
+    let section = answer.sections.first().filter(|section| section.accepted);
+    let section = section.ok_or_else(|| PeerError::Answer("the video is refused".to_owned()))?;
+    Ok(PublishedStream {
+        ssrc,
+        rtx,
+        payload_type: section.vp8.unwrap_or(sdp::VP8),
+        rtx_payload_type: section.rtx.unwrap_or(sdp::RTX),
+        transport_cc: section.transport_cc,
+    })
 }
 
 /// A peer that is a subcommand of this program.

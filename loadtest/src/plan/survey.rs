@@ -1,0 +1,90 @@
+//! The short runs from which a plan learns its costs, and the calls that it sizes.
+//!
+//! Each run is rich in one thing that costs: packets in, sound out, pictures out, or participants with hardly any media.
+//! The last is a meeting, in which everything is mixed and everyone does both; no cost is taken from it, it is predicted.
+
+use super::workload::{Streams, Workload};
+use crate::scenario::{Audio, Scenario, Video, builtins};
+
+/// A run of a survey.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SurveyRun {
+    /// What it is rich in.
+    pub scenario: Scenario,
+    /// Whether it is predicted rather than learned from.
+    pub held_out: bool,
+}
+
+/// Runs of so many seconds each, the last held out.
+#[must_use]
+pub fn survey(seconds: f64, seed: u64) -> Vec<SurveyRun> {
+    let run = |name: &str, publishers, subscribers, audio: bool, video: bool| Scenario {
+        name: name.to_owned(),
+        about: String::new(),
+        publishers,
+        subscribers,
+        light: true,
+        canaries: 1,
+        seconds,
+        warmup: 1.0,
+        seed,
+        audio: audio.then(Audio::default),
+        video: video.then(Video::default),
+        ..Scenario::default()
+    };
+    let meeting = Scenario { participants: 6, ..run("meeting of six", 0, 0, true, true) };
+    let learned = [
+        run("10 voices to 12", 10, 12, true, false),
+        run("10 voices to 40", 10, 40, true, false),
+        run("1 voice to 100", 1, 100, true, false),
+        run("1 picture to 8", 1, 8, false, true),
+        run("2 pictures to 40", 2, 40, false, true),
+        run("12 pictures to 1", 12, 1, false, true),
+    ];
+    let runs = learned.into_iter().map(|scenario| SurveyRun { scenario, held_out: false });
+    runs.chain([SurveyRun { scenario: meeting, held_out: true }]).collect()
+}
+
+/// The calls that a plan sizes: those that are known by name and send sound or pictures.
+#[must_use]
+pub fn workloads() -> Vec<Workload> {
+    let real = builtins().filter(|(scenario, _)| scenario.audio.is_some() || scenario.video.is_some());
+    real.map(|(scenario, _)| Workload::of(&scenario)).collect()
+}
+
+impl Workload {
+    /// A room of a scenario.
+    #[must_use]
+    pub fn of(scenario: &Scenario) -> Self {
+        let audio = f64::from(u8::from(scenario.audio.is_some()));
+        // Encodings smaller than the first count by their share of its rate.
+        let sent = scenario.video.iter().flat_map(Video::encodings).map(|(share, _)| share).sum();
+        let taken = f64::from(u8::from(scenario.video.is_some()));
+        let counts = [scenario.publishers, scenario.subscribers, scenario.participants];
+        Self::room(&scenario.name, counts, Streams { audio, video: sent }, Streams { audio, video: taken })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_run_of_the_survey_can_be_run_and_one_is_held_out() {
+        let runs = survey(2.0, 7);
+        assert!(runs.iter().all(|run| run.scenario.check().is_ok() && run.scenario.seconds == 2.0));
+        assert_eq!(runs.iter().filter(|run| run.held_out).count(), 1);
+    }
+
+    #[test]
+    fn known_calls_are_sized() {
+        let workloads = workloads();
+        let rooms = workloads.iter().find(|workload| workload.name == "rooms");
+        assert_eq!(rooms.map(Workload::participants), Some(4.0), "{workloads:?}");
+        let webinar = workloads.iter().find(|workload| workload.name == "webinar").map(|w| w.kinds.clone());
+        let webinar = webinar.unwrap_or_default();
+        assert!(webinar.iter().any(|kind| kind.receives.video == 10.0 && kind.per_room == 1_000.0), "{webinar:?}");
+        assert!(webinar.iter().any(|kind| kind.sends.video > 1.0), "simulcast");
+        assert!(workloads.iter().all(|workload| workload.name != "packets"));
+    }
+}

@@ -1,0 +1,417 @@
+//! Who is in which call, and what they send: the load of a run as a value, from a file, by name, or built in code.
+
+mod file;
+
+pub use file::{FileError, builtin, builtins, parse};
+
+use serde::{Deserialize, Serialize};
+use tacet_native::video::MAX_PAYLOAD_BYTES;
+
+/// A load. In a file every field but `name` may be left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scenario {
+    /// Its name in reports.
+    pub name: String,
+    /// What it is, in a line.
+    pub about: String,
+    /// Rooms, all alike.
+    pub rooms: usize,
+    /// Bots of each room that send and receive nothing.
+    pub publishers: usize,
+    /// Bots of each room that receive and send nothing.
+    pub subscribers: usize,
+    /// Bots of each room that do both.
+    pub participants: usize,
+    /// Whether bots authenticate packets and open no frames; those that only receive then take no part in key traffic.
+    pub light: bool,
+    /// Bots on the independent stack, in the whole run. Those of a room with participants send sound, too.
+    pub canaries: usize,
+    /// How long is measured, in seconds.
+    pub seconds: f64,
+    /// How long media flows before, in seconds.
+    pub warmup: f64,
+    /// Decides sizes, turns and stays.
+    pub seed: u64,
+    /// When bots that receive join.
+    pub join: Join,
+    /// Bots that receive leave and come again; absent, they stay.
+    pub churn: Option<Churn>,
+    /// Single-packet frames of one size at one rate, for exact comparisons. Excludes `audio` and `video`.
+    pub packets: Option<Packets>,
+    /// Sound.
+    pub audio: Option<Audio>,
+    /// Pictures.
+    pub video: Option<Video>,
+}
+
+/// When bots that receive join.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "file::JoinTable", into = "file::JoinTable")]
+pub enum Join {
+    /// Media begins when all have joined.
+    BeforeMedia,
+    /// Media flows while they join; it is measured when all have joined.
+    WhileMediaFlows,
+    /// They join while it is measured, at times spread over so many seconds.
+    Storm {
+        /// How long the storm takes, in seconds.
+        over_s: f64,
+    },
+}
+
+/// People come and go: who leaves is followed by somebody else at once.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Churn {
+    /// Mean stay in seconds, exponentially distributed.
+    pub mean_stay_s: f64,
+}
+
+/// Single-packet frames.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Packets {
+    /// Packets a second of each publisher.
+    pub per_second: u32,
+    /// Bytes of RTP payload, about: the SFrame header grows with the counter.
+    pub bytes: usize,
+    /// Packets sent at once.
+    pub burst: u32,
+}
+
+/// Opus-like sound: 50 packets a second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audio {
+    /// Mean bytes of a frame while one speaks.
+    pub bytes: usize,
+    /// Mean bytes of a frame in pauses.
+    pub silent_bytes: usize,
+    /// Standard deviation of the logarithm of sizes.
+    pub size_spread: f64,
+}
+
+/// Pictures with the frame sizes of real video.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Video {
+    /// Frames a second.
+    pub frames_per_second: u32,
+    /// Rate of the picture, of the largest encoding with simulcast.
+    pub kilobits_per_second: u32,
+    /// Seconds from a key frame to the next; 0: only when a receiver needs one.
+    pub key_frame_every_s: f64,
+    /// A key frame is so many other frames large.
+    pub key_frame_size: f64,
+    /// Standard deviation of the logarithm of frame sizes.
+    pub size_spread: f64,
+    /// Mean seconds between changes of scene, each a large frame; 0: never.
+    pub scene_every_s: f64,
+    /// A change of scene is so many other frames large.
+    pub scene_size: f64,
+    /// Three encodings, the second with a quarter of the rate, the third with a tenth and half of the frames; each
+    /// receiver takes one of them.
+    pub simulcast: bool,
+}
+
+impl Default for Scenario {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            about: String::new(),
+            rooms: 1,
+            publishers: 0,
+            subscribers: 0,
+            participants: 0,
+            light: false,
+            canaries: 2,
+            seconds: 10.0,
+            warmup: 2.0,
+            seed: 1,
+            join: Join::WhileMediaFlows,
+            churn: None,
+            packets: None,
+            audio: None,
+            video: None,
+        }
+    }
+}
+
+impl Default for Packets {
+    fn default() -> Self {
+        Self { per_second: 500, bytes: 1_100, burst: 1 }
+    }
+}
+
+impl Default for Audio {
+    fn default() -> Self {
+        Self { bytes: 80, silent_bytes: 30, size_spread: 0.2 }
+    }
+}
+
+impl Default for Video {
+    fn default() -> Self {
+        Self {
+            frames_per_second: 30,
+            kilobits_per_second: 1_200,
+            key_frame_every_s: 10.0,
+            key_frame_size: 6.0,
+            size_spread: 0.3,
+            scene_every_s: 15.0,
+            scene_size: 4.0,
+            simulcast: false,
+        }
+    }
+}
+
+/// Why a load cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {must}")]
+pub struct ScenarioError {
+    /// The field, as in a file.
+    pub field: &'static str,
+    /// What it must be.
+    pub must: String,
+}
+
+fn check(holds: bool, field: &'static str, must: impl Into<String>) -> Result<(), ScenarioError> {
+    if holds { Ok(()) } else { Err(ScenarioError { field, must: must.into() }) }
+}
+
+impl Scenario {
+    /// Bots of a run at most: more do not fit the seats of rooms and the ports of a machine.
+    pub const MAX_BOTS: usize = 50_000;
+    /// Seats of a room.
+    pub const MAX_ROOM: usize = 4_000;
+    /// Slots that the server gives one participant unless it is told otherwise.
+    pub const SLOTS: usize = 200;
+    /// Smallest payload of single packets: descriptor, envelope, SFrame header and tag, and the mark that receivers
+    /// check.
+    pub const MIN_BYTES: usize = 80;
+
+    /// Bots of all kinds.
+    #[must_use]
+    pub fn bots(&self) -> usize {
+        self.rooms.saturating_mul(self.room_size()).saturating_add(self.canaries)
+    }
+
+    /// Bots of one room, canaries not counted.
+    #[must_use]
+    pub fn room_size(&self) -> usize {
+        self.publishers.saturating_add(self.subscribers).saturating_add(self.participants)
+    }
+
+    /// Streams of one sending bot.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        usize::from(self.audio.is_some())
+            + usize::from(self.packets.is_some())
+            + self.video.map_or(0, |video| if video.simulcast { 3 } else { 1 })
+    }
+
+    /// Streams that a receiver takes of one sending bot.
+    #[must_use]
+    pub fn taken_streams(&self) -> usize {
+        usize::from(self.audio.is_some()) + usize::from(self.packets.is_some() || self.video.is_some())
+    }
+
+    /// The number by which this load grows with its shape kept: rooms where there are several, else those who receive.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self { rooms: 2.., .. } => self.rooms,
+            Self { participants: 1.., .. } => self.participants,
+            _ => self.subscribers,
+        }
+    }
+
+    /// The same load with another [`Scenario::size`].
+    #[must_use]
+    pub fn with_size(&self, size: usize) -> Self {
+        let mut scaled = self.clone();
+        match self {
+            Self { rooms: 2.., .. } => scaled.rooms = size,
+            Self { participants: 1.., .. } => scaled.participants = size,
+            _ => scaled.subscribers = size,
+        }
+        scaled
+    }
+
+    /// Packets a second of one sending bot, and mean bytes of RTP payload of a packet, as planned.
+    #[must_use]
+    pub fn planned_rate(&self) -> (f64, f64) {
+        let (mut packets, mut bytes) = (0.0, 0.0);
+        let mut add = |per_second: f64, size: f64| {
+            packets += per_second;
+            bytes += per_second * size;
+        };
+        if let Some(single) = self.packets {
+            add(f64::from(single.per_second), single.bytes as f64);
+        }
+        if let Some(audio) = self.audio {
+            add(50.0, audio.silent_bytes as f64 + 25.0);
+        }
+        for (share, frames) in self.video.iter().flat_map(Video::encodings) {
+            let Some(video) = self.video else { continue };
+            let frame = f64::from(video.kilobits_per_second) * 125.0 * share / frames;
+            // On average half of the last packet is empty.
+            let of_frame = (frame / MAX_PAYLOAD_BYTES as f64 + 0.5).max(1.0);
+            add(frames * of_frame, frame / of_frame);
+        }
+        (packets, if packets > 0.0 { bytes / packets } else { 0.0 })
+    }
+
+    /// Checks that the values make sense, alone and together.
+    ///
+    /// # Errors
+    /// [`ScenarioError`] names the field.
+    pub fn check(&self) -> Result<(), ScenarioError> {
+        let time = |value: f64| value.is_finite() && (0.0..=86_400.0).contains(&value);
+        check(!self.name.trim().is_empty(), "name", "must not be empty")?;
+        check(self.rooms >= 1, "rooms", "must be at least 1")?;
+        check(self.publishers + self.participants >= 1, "publishers", "must be at least 1 where nobody does both")?;
+        let somebody = self.subscribers + self.canaries >= 1
+            || self.participants >= 2
+            || (self.participants == 1 && self.publishers >= 1);
+        check(somebody, "subscribers", "must be at least 1 where nobody else receives")?;
+        let room = self.room_size() <= Self::MAX_ROOM;
+        check(room, "subscribers", format!("and the others of a room must be at most {}", Self::MAX_ROOM))?;
+        check(self.bots() <= Self::MAX_BOTS, "rooms", format!("must make at most {} bots", Self::MAX_BOTS))?;
+        check(time(self.seconds) && self.seconds > 0.0, "seconds", "must be more than 0 and at most 86400")?;
+        check(time(self.warmup), "warmup", "must be 0 to 86400")?;
+        let traffic = (self.packets.is_some(), self.audio.is_some() || self.video.is_some());
+        check(traffic != (false, false), "packets", "or audio or video must be there: nothing would be sent")?;
+        check(traffic != (true, true), "packets", "are for exact comparisons, without audio and video")?;
+        let senders = self.publishers + self.participants;
+        let slots = senders.saturating_mul(self.taken_streams()).saturating_add(self.canaries);
+        check(
+            slots <= Self::SLOTS,
+            "participants",
+            format!("would need {slots} slots each, servers give {}", Self::SLOTS),
+        )?;
+        if let Join::Storm { over_s } = self.join {
+            check(time(over_s) && over_s <= self.seconds, "join.over_s", "must be 0 to the measured seconds")?;
+            check(self.subscribers + self.participants >= 1, "join.when", "is a storm of nobody: add subscribers")?;
+        }
+        if let Some(churn) = self.churn {
+            check(time(churn.mean_stay_s) && churn.mean_stay_s >= 0.5, "churn.mean_stay_s", "must be 0.5 to 86400")?;
+            check(self.join != Join::BeforeMedia, "join.when", "cannot be before-media where people come and go")?;
+        }
+        self.packets.map_or(Ok(()), |packets| packets.check())?;
+        self.audio.map_or(Ok(()), |audio| audio.check())?;
+        self.video.map_or(Ok(()), |video| video.check())
+    }
+}
+
+impl Packets {
+    fn check(&self) -> Result<(), ScenarioError> {
+        check((1..=20_000).contains(&self.per_second), "packets.per_second", "must be 1 to 20000")?;
+        let burst = self.burst >= 1 && self.burst <= self.per_second;
+        check(burst, "packets.burst", "must be 1 to the packets a second")?;
+        let size = (Scenario::MIN_BYTES..=MAX_PAYLOAD_BYTES).contains(&self.bytes);
+        check(size, "packets.bytes", format!("must be {} to {MAX_PAYLOAD_BYTES}", Scenario::MIN_BYTES))
+    }
+}
+
+fn spread(value: f64, field: &'static str) -> Result<(), ScenarioError> {
+    check((0.0..=2.0).contains(&value), field, "must be 0 to 2")
+}
+
+impl Audio {
+    fn check(&self) -> Result<(), ScenarioError> {
+        check((24..=1_000).contains(&self.bytes), "audio.bytes", "must be 24 to 1000")?;
+        check((24..=1_000).contains(&self.silent_bytes), "audio.silent_bytes", "must be 24 to 1000")?;
+        spread(self.size_spread, "audio.size_spread")
+    }
+}
+
+impl Video {
+    fn check(&self) -> Result<(), ScenarioError> {
+        check((1..=240).contains(&self.frames_per_second), "video.frames_per_second", "must be 1 to 240")?;
+        let rate = (10..=100_000).contains(&self.kilobits_per_second);
+        check(rate, "video.kilobits_per_second", "must be 10 to 100000")?;
+        let interval = (0.0..=3_600.0).contains(&self.key_frame_every_s);
+        check(interval, "video.key_frame_every_s", "must be 0 to 3600")?;
+        check((1.0..=50.0).contains(&self.key_frame_size), "video.key_frame_size", "must be 1 to 50")?;
+        spread(self.size_spread, "video.size_spread")?;
+        check((0.0..=3_600.0).contains(&self.scene_every_s), "video.scene_every_s", "must be 0 to 3600")?;
+        check((1.0..=50.0).contains(&self.scene_size), "video.scene_size", "must be 1 to 50")
+    }
+
+    /// Share of the rate and frames a second of each encoding, the largest first. The proportions are about those of a
+    /// browser that sends 1280 × 720, 640 × 360 and 320 × 180.
+    pub(crate) fn encodings(&self) -> impl Iterator<Item = (f64, f64)> + use<> {
+        let frames = f64::from(self.frames_per_second);
+        let all = [(1.0, frames), (0.25, frames), (0.1, (frames / 2.0).max(1.0))];
+        all.into_iter().take(if self.simulcast { 3 } else { 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Scenario {
+        Scenario {
+            name: "test".to_owned(),
+            publishers: 1,
+            subscribers: 2,
+            packets: Some(Packets::default()),
+            ..Scenario::default()
+        }
+    }
+
+    #[test]
+    fn impossible_values_name_their_field() {
+        assert_eq!(good().check(), Ok(()));
+        type Change = fn(&mut Scenario);
+        let changes: [(&str, Change); 17] = [
+            ("name", |s| s.name.clear()),
+            ("rooms", |s| s.rooms = 0),
+            ("rooms", |s| s.rooms = 20_000),
+            ("publishers", |s| s.publishers = 0),
+            ("subscribers", |s| (s.subscribers, s.canaries) = (0, 0)),
+            ("subscribers", |s| s.subscribers = 4_001),
+            ("seconds", |s| s.seconds = 0.0),
+            ("seconds", |s| s.seconds = f64::NAN),
+            ("warmup", |s| s.warmup = -1.0),
+            ("packets", |s| s.packets = None),
+            ("packets", |s| s.audio = Some(Audio::default())),
+            ("participants", |s| s.participants = 300),
+            ("join.over_s", |s| s.join = Join::Storm { over_s: 11.0 }),
+            ("churn.mean_stay_s", |s| s.churn = Some(Churn { mean_stay_s: 0.0 })),
+            ("packets.bytes", |s| s.packets = Some(Packets { bytes: 79, ..Packets::default() })),
+            ("packets.burst", |s| s.packets = Some(Packets { burst: 501, ..Packets::default() })),
+            ("video.frames_per_second", |s| {
+                s.packets = None;
+                s.video = Some(Video { frames_per_second: 0, ..Video::default() });
+            }),
+        ];
+        for (field, change) in changes {
+            let mut scenario = good();
+            change(&mut scenario);
+            assert_eq!(scenario.check().map_err(|error| error.field), Err(field));
+        }
+    }
+
+    #[test]
+    fn a_load_grows_where_it_is_large() {
+        let rooms = Scenario { rooms: 5, participants: 4, ..good() };
+        assert_eq!((rooms.size(), rooms.with_size(9).rooms), (5, 9));
+        let everyone = Scenario { publishers: 0, subscribers: 0, participants: 6, ..good() };
+        assert_eq!((everyone.size(), everyone.with_size(9).participants), (6, 9));
+        assert_eq!((good().size(), good().with_size(9).subscribers), (2, 9));
+    }
+
+    #[test]
+    fn the_planned_rate_is_that_of_all_streams() {
+        assert_eq!(good().planned_rate(), (500.0, 1_100.0));
+        let video = Video { kilobits_per_second: 1_056, simulcast: true, ..Video::default() };
+        let call = Scenario { packets: None, audio: Some(Audio::default()), video: Some(video), ..good() };
+        let (packets, bytes) = call.planned_rate();
+        assert!((200.0..260.0).contains(&packets), "{packets}");
+        assert!((600.0..1_000.0).contains(&bytes), "{bytes}");
+        assert_eq!((call.streams(), call.taken_streams()), (4, 2));
+    }
+}

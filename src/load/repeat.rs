@@ -1,0 +1,43 @@
+//! `--runs` and `--sweep`: loads run again and again, in turn, so that what changes on the machine meets them all.
+
+use super::bar::Bar;
+use clap::Args;
+use loadtest::{LoadError, Options, spread::Repeats};
+
+/// How often, and at which sizes.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Repeats")]
+pub(crate) struct RepeatFlags {
+    /// Repeat the whole run, and tell the median and how far runs differ
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    runs: u16,
+    /// Run several sizes in turn, for CPU and latency against load: subscribers, or participants, or rooms, whatever makes
+    /// the scenario large
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', num_args = 1..)]
+    sweep: Vec<usize>,
+}
+
+impl RepeatFlags {
+    /// Runs everything in turn: all sizes, then all again.
+    ///
+    /// # Errors
+    /// Of the first run that came to no result.
+    pub(crate) async fn run(&self, options: &Options, bar: &Bar) -> Result<Vec<Repeats>, LoadError> {
+        let loads: Vec<Options> = if self.sweep.is_empty() {
+            vec![options.clone()]
+        } else {
+            let sized = |&size| Options { scenario: options.scenario.with_size(size), ..options.clone() };
+            self.sweep.iter().map(sized).collect()
+        };
+        let mut repeats = vec![Repeats::default(); loads.len()];
+        let of = usize::from(self.runs) * loads.len();
+        for round in 0..usize::from(self.runs) {
+            for (n, (load, repeats)) in loads.iter().zip(&mut repeats).enumerate() {
+                let run = round * loads.len() + n + 1;
+                bar.next(&if of > 1 { format!("run {run} of {of}") } else { String::new() });
+                repeats.push(loadtest::run(load, bar).await?);
+            }
+        }
+        Ok(repeats)
+    }
+}
