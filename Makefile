@@ -44,9 +44,10 @@ setup: ## Install what building needs: a C compiler, cmake, the wasm target, npm
 	@$(MAKE) --no-print-directory $(WEB)/node_modules/.package-lock.json
 
 .PHONY: setup-browsers
-setup-browsers: ## Install what the browser tests need: Chromium, Firefox, ip and unshare.
+setup-browsers: ## Install what the browser tests need: Chromium, Firefox, vpxenc, ip and unshare.
 	$(call install,chromium,chromium)
 	$(call install,firefox-esr,firefox-esr)
+	$(call install,vpxenc,vpx-tools)
 	$(call install,ip,iproute2)
 	$(call install,unshare,util-linux)
 
