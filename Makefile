@@ -84,6 +84,13 @@ test: test-rust simulate test-c test-fuzz test-python test-web test-browsers ## 
 test-rust: web ## Pass the Rust tests.
 	$(call install,vpxenc,vpx-tools)
 	cargo test --locked --workspace
+	@$(MAKE) --no-print-directory test-devices
+
+# ALSA is told of devices that are files, so a machine without a sound card will do.
+.PHONY: test-devices
+test-devices: ## Pass the tests of microphone and loudspeaker.
+	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
+	cargo test --locked --package tacet-native --features device-audio --lib --test device device
 
 PYTHON := $(TARGET)/python/bin/python -B
 
@@ -235,7 +242,9 @@ fuzz-corpus: fuzz-build ## Commit what fuzzing has found: the fewest inputs that
 .PHONY: lint
 lint: setup ## Check formatting, lints, types and licences.
 	cargo fmt --all --check
+	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package tacet-native --features device-audio --all-targets -- -D warnings
 	cd $(WEB) && npm run --silent lint
 	@command -v cargo-deny >/dev/null || cargo install --quiet cargo-deny@0.20.2
 	cargo deny --offline --workspace check licenses bans sources

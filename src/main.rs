@@ -1,5 +1,7 @@
 //! The one binary of tacet: its command line, and nothing else.
 
+#[cfg(feature = "call")]
+mod call;
 #[cfg(feature = "serve")]
 mod certificate;
 #[cfg(feature = "serve")]
@@ -10,12 +12,13 @@ mod link;
 mod load;
 #[cfg(feature = "serve")]
 mod page;
-#[cfg(any(feature = "serve", feature = "load"))]
+#[cfg(any(feature = "serve", feature = "call", feature = "load"))]
 mod pin;
 #[cfg(feature = "load")]
 mod relay;
 #[cfg(feature = "serve")]
 mod room;
+mod secret;
 #[cfg(feature = "serve")]
 mod serve;
 
@@ -39,6 +42,8 @@ enum Command {
     Serve(Box<serve::Serve>),
     #[cfg(feature = "serve")]
     Room(room::Room),
+    #[cfg(feature = "call")]
+    Call(Box<call::Call>),
     #[cfg(feature = "load")]
     Load(Box<load::Load>),
     #[cfg(feature = "load")]
@@ -48,11 +53,13 @@ enum Command {
 fn main() -> ExitCode {
     // Several parts speak TLS, and more than one cryptographic library may be linked: say which one it is.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let result = match Cli::parse().command {
+    let result = match Cli::try_parse().unwrap_or_else(|error| refuse(&error)).command {
         #[cfg(feature = "serve")]
         Command::Serve(serve) => serve.run(),
         #[cfg(feature = "serve")]
         Command::Room(room) => room.run(),
+        #[cfg(feature = "call")]
+        Command::Call(call) => call.run(),
         #[cfg(feature = "load")]
         Command::Load(load) => load.run(),
         #[cfg(feature = "load")]
@@ -66,4 +73,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what is wrong with the arguments, or what was asked for, and ends. Arguments may be links, whose secrets are not
+/// repeated.
+fn refuse(error: &clap::Error) -> ! {
+    let (code, text) = (error.exit_code(), error.render());
+    if error.use_stderr() {
+        eprint!("{}", secret::without_secrets(&text.to_string()));
+    } else {
+        let _ = error.print();
+    }
+    std::process::exit(code)
 }

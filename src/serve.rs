@@ -85,7 +85,8 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address} (--port)"))?;
     let port = listener.local_addr()?.port();
     let advertise = reachable(&settings)?;
-    let host = advertise.first().copied().unwrap_or(settings.bind);
+    // A page on loopback is reached there only; media may be advertised elsewhere on the machine, where a relay stands.
+    let host = advertise.first().copied().filter(|_| !settings.bind.is_loopback()).unwrap_or(settings.bind);
 
     let tls = match &settings.tls {
         Some((cert, key)) => Some(certificate::from_files(cert, key)?),

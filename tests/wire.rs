@@ -34,7 +34,7 @@ use std::{
 use tacet_native::{
     call::{Call, CallEvent, JoinOptions},
     link::RoomLink,
-    packet::split_vp8,
+    video::split_vp8,
 };
 use tacet_proto::{
     bytes::Fixed,

@@ -13,7 +13,7 @@ use e2ee_frames::{Codec, FrameKind, StreamId, codec};
 use std::{collections::VecDeque, sync::Arc};
 use tacet_native::{
     keys::SharedKeys,
-    packet::{MAX_PAYLOAD_BYTES, vp8_payloads},
+    video::{MAX_PAYLOAD_BYTES, vp8_payloads},
 };
 
 /// Keys whose frames may still be under way.
@@ -226,7 +226,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::sendlog::Class;
     use e2ee_frames::{Action, Event, Seat};
-    use tacet_native::{link::RoomLink, packet::Assembler};
+    use tacet_native::{link::RoomLink, video::Assembler};
     use tacet_proto::{CallId, RoomId, bytes::Fixed};
 
     /// Keys of somebody who is alone in a call.
@@ -258,13 +258,13 @@ pub(crate) mod tests {
     fn a_large_frame_is_sealed_once_and_cut() {
         let (mut feed, room, log) = feed(CAMERA, Pattern::packets(10, 1, 5_000), &[StreamId::CAMERA]);
         feed.start(1_000);
-        let (mut packets, mut assembler) = (Vec::new(), Assembler::new());
+        let (mut packets, mut assembler) = (Vec::new(), Assembler::new(Codec::Vp8));
         assert_eq!(feed.make(1_500, |packet| packets.push(packet)), Some(500));
         feed.leaving(2_000);
         assert_eq!(packets.len(), 5, "5,000 bytes in packets of 1,100");
         assert_eq!(packets.iter().map(|packet| packet.marker).collect::<Vec<_>>(), [false, false, false, false, true]);
         let push = |p: &Packet| assembler.push(p.sequence, p.marker, &p.payload);
-        let whole: Vec<Vec<u8>> = packets.iter().filter_map(push).collect();
+        let whole: Vec<Vec<u8>> = packets.iter().filter_map(push).map(|frame| frame.bytes).collect();
         let header = frame::header(Codec::Vp8, &whole[0]).unwrap();
         assert!(!whole[0].windows(16).any(frame::is_ours), "sealed");
         let first = room.key(header.kid).unwrap().first(header.ctr).unwrap();

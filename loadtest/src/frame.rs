@@ -4,7 +4,7 @@ use e2ee_frames::{
     Codec, codec,
     sframe::header::{self, Header},
 };
-use tacet_native::packet::{VP8_DESCRIPTOR_BYTES, split_vp8};
+use tacet_native::video::{VP8_DESCRIPTOR_BYTES, split_vp8};
 
 /// Bytes around a frame's contents at most in steady state: descriptor, delta envelope, SFrame header, tag.
 const OVERHEAD_BYTES: usize = VP8_DESCRIPTOR_BYTES + 1 + 7 + 16;

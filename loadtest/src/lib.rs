@@ -21,6 +21,7 @@ mod canary;
 mod cast;
 mod clock;
 pub mod csv;
+mod descriptors;
 mod engine;
 mod engines;
 pub mod fanout;

@@ -9,7 +9,7 @@ use e2ee_frames::{Codec, OpenError};
 use std::collections::VecDeque;
 use tacet_native::{
     keys::SharedKeys,
-    packet::{Assembler, split_vp8},
+    video::{Assembler, split_vp8},
 };
 
 /// How long a frame waits for its key, and how many do.
@@ -17,11 +17,18 @@ const HOLD_NS: u64 = 300_000_000;
 const MAX_HELD: usize = 64;
 
 /// Puts the packets of one slot together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Frames {
     assembler: Assembler,
     /// How the first packet of the newest frame was booked.
     begins: Option<Booked>,
+}
+
+impl Default for Frames {
+    /// Of a stream with VP8, which is what pictures are here.
+    fn default() -> Self {
+        Self { assembler: Assembler::new(Codec::Vp8), begins: None }
+    }
 }
 
 impl Frames {
@@ -48,7 +55,7 @@ impl Frames {
                 out.clear();
                 out.extend_from_slice(frame);
             }
-            None => *out = self.assembler.push(number, marker, payload)?,
+            None => *out = self.assembler.push(number, marker, payload)?.bytes,
         }
         self.begins.or(booked)
     }

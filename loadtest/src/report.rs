@@ -124,6 +124,8 @@ pub struct CanaryReport {
     pub opened: u64,
     /// Frames that came and did not open.
     pub undecryptable: u64,
+    /// Frames that came before the first that they could open.
+    pub before_key: u64,
     /// Until the packet was read by the application, not by the kernel: not to be compared with the others.
     pub latency_us: LatencyUs,
     /// Join to first frame opened, as in [`JoinReport`].

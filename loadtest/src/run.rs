@@ -6,6 +6,7 @@ use crate::{
     canary::{self, CanaryError, Seen},
     cast::{self, Kind, Part, When},
     clock::{nanos, now_ns},
+    descriptors,
     engines::Engines,
     light::{self, LightError},
     metrics::{Known, MetricsError, MetricsUrl},
@@ -37,6 +38,11 @@ use tokio::{
 const PARALLEL_JOINS: usize = 16;
 /// Rooms that are made at the same time.
 const PARALLEL_ROOMS: usize = 8;
+/// Open files of a bot at most, of both stacks, and of all else.
+const OPEN_FILES_PER_BOT: u64 = 3;
+const OPEN_FILES: u64 = 200;
+/// Participants that a server allows a room at most.
+const MOST_PARTICIPANTS: usize = 4_096;
 /// How long all bots may take to be ready, and how much more each may.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_PER_BOT: Duration = Duration::from_millis(100);
@@ -105,6 +111,7 @@ type Bots = JoinSet<Result<Option<Seen>, LoadError>>;
 pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, LoadError> {
     options.check()?;
     progress.stage(Stage::Starting);
+    descriptors::allow(OPEN_FILES + OPEN_FILES_PER_BOT * options.scenario.bots() as u64)?;
     // Kept until the end: threads that are started meanwhile inherit it.
     let kept_off = options.server_core.map(KeptOff::core).transpose()?;
     let (child, trust, metrics) = match &options.server {
@@ -112,7 +119,7 @@ pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, L
             let scenario = &options.scenario;
             let canaries = scenario.canaries.div_ceil(scenario.rooms.max(1));
             // Who leaves and who follows may be there together for a moment.
-            let participants = 2 * (scenario.room_size() + canaries);
+            let participants = (2 * (scenario.room_size() + canaries)).min(MOST_PARTICIPANTS);
             (Some(ChildServer::start(program, participants, options.server_core).await?), Trust::default(), None)
         }
         Server::Running { trust, metrics, .. } => (None, *trust, metrics.clone()),

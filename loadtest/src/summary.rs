@@ -169,6 +169,7 @@ impl Summary<'_> {
             lost: all.counts.lost,
             opened: all.counts.opened,
             undecryptable: all.counts.undecryptable,
+            before_key: all.counts.before_key,
             latency_us: LatencyUs::of(&all.latencies),
             first_media_ms: first_media(&measures.first_media),
             published,

@@ -63,8 +63,11 @@ pub(crate) struct Booked {
 }
 
 impl Tally {
-    /// How long a stream may take to begin, and its key to arrive.
+    /// How long a stream may take to begin.
     pub(crate) const GRACE_NS: u64 = 2_000_000_000;
+    /// How long a joiner may be without a key that is in use: a sender lets a new generation travel for up to five
+    /// seconds in a large room, and who joins meanwhile waits for that one.
+    const KEY_GRACE_NS: u64 = 5_000_000_000 + Self::GRACE_NS;
 
     pub(crate) fn new(room: Arc<RoomLog>, window: Arc<Window>) -> Self {
         Self { room, window, pairs: Vec::new(), unknown: Vec::new(), retired: false }
@@ -139,7 +142,7 @@ impl Tally {
         let Some(class) = booked.counted else { return };
         let before_key = self.pairs.get(booked.pair).is_some_and(|pair| {
             pair.opened_ns.is_none_or(|first| arrived_ns <= first)
-                && arrived_ns.saturating_sub(pair.assigned_ns) < Self::GRACE_NS
+                && arrived_ns.saturating_sub(pair.assigned_ns) < Self::KEY_GRACE_NS
         });
         let counts = &mut measures.of_mut(class).counts;
         if missing_key && before_key {
@@ -368,7 +371,7 @@ mod tests {
         let mut it = Fixture::new();
         it.window.set(0, 10_000 * MS);
         (0..10).for_each(|n| it.send(n));
-        for (n, now_ns) in [(0, 1), (1, 2), (2, Tally::GRACE_NS + MS)] {
+        for (n, now_ns) in [(0, 1), (1, 2), (2, Tally::KEY_GRACE_NS + MS)] {
             let Some(booked) = it.arrive(n, false) else { panic!("booked") };
             it.tally.did_not_open(booked, true, now_ns, &mut it.measures);
         }

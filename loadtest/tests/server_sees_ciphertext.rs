@@ -22,7 +22,7 @@ use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
-use tacet_native::packet::{Assembler, split_vp8, vp8_payloads};
+use tacet_native::video::{Assembler, split_vp8, vp8_payloads};
 use tacet_proto::binary;
 
 const TAG_BYTES: usize = 16;
@@ -324,7 +324,7 @@ fn call(treat: Treat) -> (Vec<Result<(), Leak>>, bool) {
         let (_, _, _, payload) = read_rtp(packet);
         said.iter().any(|(picture, sound)| shows(payload, picture) || shows(payload, sound))
     });
-    let (mut pictures, mut sounds, mut assembler) = (said.iter(), said.iter(), Assembler::new());
+    let (mut pictures, mut sounds, mut assembler) = (said.iter(), said.iter(), Assembler::new(Codec::Vp8));
     let mut verdicts = Vec::new();
     for packet in &recorded {
         let (ssrc, packet_sequence, marker, payload) = read_rtp(packet);
@@ -333,7 +333,7 @@ fn call(treat: Treat) -> (Vec<Result<(), Leak>>, bool) {
         } else if ssrc == video {
             assert!(split_vp8(payload).is_some());
             if let Some(frame) = assembler.push(packet_sequence, marker, payload) {
-                verdicts.push(check(&mut keys, Codec::Vp8, &frame, &pictures.next().unwrap().0));
+                verdicts.push(check(&mut keys, Codec::Vp8, &frame.bytes, &pictures.next().unwrap().0));
             }
         }
     }

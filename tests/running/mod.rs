@@ -1,19 +1,21 @@
-//! The built binary as a running server.
+//! The built binary as a running server, reached directly or through a bad network.
 
 use serde_json::Value;
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
 };
+use tacet_impair::{Impairment, Relay, RelayConfig};
 
 /// A server with a room; killed when dropped.
 pub(crate) struct Server {
     child: Child,
     /// Link of its room.
     pub(crate) link: String,
-    /// UDP port of its media.
+    /// UDP port of its one worker.
     #[allow(dead_code, reason = "not every test file looks at it")]
     pub(crate) media_port: u16,
 }
@@ -31,8 +33,22 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap();
-        let media_port = ready["media_ports"][0].as_u64().unwrap() as u16;
-        Self { child, link: ready["link"].as_str().unwrap().to_owned(), media_port }
+        let link = ready["link"].as_str().unwrap().to_owned();
+        let media_port = ready["media_ports"][0].as_u64().unwrap().try_into().unwrap();
+        Self { child, link, media_port }
+    }
+
+    /// Starts one whose media goes through a network such as `"loss=5%,burst=3,delay=20ms"`, the same in both
+    /// directions; signaling does not. The seed makes the losses the same in each run, as far as the packets are.
+    #[allow(dead_code, reason = "not every test file has one")]
+    pub(crate) fn start_behind(network: &str, seed: u64, arguments: &[&str]) -> (Self, Relay) {
+        let network: Impairment = network.parse().unwrap();
+        // Another address of loopback, which stands for the server at the other end.
+        let server = Self::start(&[&["--advertise", "127.0.0.2"], arguments].concat());
+        let at = |ip| SocketAddr::new(ip, server.media_port);
+        let [listen, target] = [[127, 0, 0, 2], [127, 0, 0, 1]].map(|ip| at(ip.into()));
+        let relay = Relay::start(listen, target, &RelayConfig::new(network, seed)).unwrap();
+        (server, relay)
     }
 
     /// Starts one that speaks HTTPS with a certificate of its own; gives its SHA-256 as well, in hex.

@@ -1,31 +1,34 @@
-//! The native client of tacet: signaling, session keys, and media on the `webrtc` crate.
+//! The native client of tacet: a participant without a browser.
 //!
 //! ```text
 //!            RoomLink
 //!               │
-//!   Call ──► Signaling ──► WebSocket        who is there, what they publish, which slot shows what
-//!    │  └──► SharedKeys ─► e2ee-frames      announces, key batches, sealing and opening of frames
-//!    ▼
-//!  Endpoint (media)  ────► RTP              one implementation: the `webrtc` crate
-//!    ▲
-//!  packet                                   whole sealed frames to RTP payloads and back
+//!   Client ─────┼───────────────────────────  events out, sound and pictures in and out; joins again when it is lost
+//!    │          ▼
+//!    ├──► Call ──► Signaling ──► WebSocket    who is there, what they publish, which slot shows what
+//!    │     └─────► SharedKeys ─► e2ee-frames  announces, key batches, sealing and opening of frames
+//!    ├──► Endpoint (media) ────► RTP          one implementation: the `webrtc` crate
+//!    ├──► video                               whole sealed frames to RTP payloads and back
+//!    └──► audio, file                         Opus, jitter buffer, mixer; WAV, IVF and Y4M files
 //! ```
 //!
-//! A [`Call`](call::Call) knows nothing of media packets and an [`Endpoint`](media::Endpoint) nothing of keys: a
-//! program joins the two, and may bring a media path of its own, as the load tester does.
+//! [`Client`](client::Client) is what an application wants; `docs/native.md` shows how to use it. Below it, a
+//! [`Call`](call::Call) knows nothing of media packets and an [`Endpoint`](media::Endpoint) nothing of keys: a program may
+//! join the two by itself, as the load tester does with a media path of its own.
 
 #[cfg(feature = "media")]
 pub mod audio;
 pub mod call;
 #[cfg(feature = "media")]
 pub mod client;
+#[cfg(feature = "device-audio")]
+pub mod device;
 pub mod file;
 pub mod http;
 pub mod keys;
 pub mod link;
 pub mod media;
 pub mod outbox;
-pub mod packet;
 pub mod rooms;
 pub mod sdp;
 pub mod signaling;

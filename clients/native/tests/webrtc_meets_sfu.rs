@@ -6,11 +6,12 @@
 mod world;
 
 use bytes::Bytes;
+use e2ee_frames::Codec;
 use sfu::{Command, Event, ParticipantId, RoomId, TrackId};
 use std::time::Duration;
 use tacet_native::{
     media::{Endpoint, MediaEvent, OutgoingPacket},
-    packet::{Assembler, vp8_payloads},
+    video::{Assembler, vp8_payloads},
     webrtc::WebrtcEndpoint,
 };
 use tokio::time::timeout;
@@ -43,12 +44,12 @@ async fn frames_and_key_frame_requests_cross_two_implementations() {
             sequence = sequence.wrapping_add(1);
         }
     }
-    let (mut assembler, mut received) = (Assembler::new(), Vec::new());
+    let (mut assembler, mut received) = (Assembler::new(Codec::Vp8), Vec::new());
     while received.len() < frames.len() {
         let event = wait_for(&mut bob, |event| matches!(event, MediaEvent::Packet(_))).await;
         let MediaEvent::Packet(packet) = event else { unreachable!() };
         assert_eq!(packet.ssrc, slot.ssrc, "a slot keeps its SSRC");
-        received.extend(assembler.push(packet.sequence, packet.marker, &packet.payload));
+        received.extend(assembler.push(packet.sequence, packet.marker, &packet.payload).map(|frame| frame.bytes));
     }
     assert_eq!(received, frames, "byte for byte");
 

@@ -6,11 +6,12 @@
 mod world;
 
 use bytes::Bytes;
+use e2ee_frames::Codec;
 use sfu::{Command, Event, ParticipantId, TrackId};
 use std::{collections::BTreeSet, time::Duration};
 use tacet_native::{
     media::{Endpoint, MediaEvent, OutgoingPacket},
-    packet::{Assembler, vp8_payloads},
+    video::{Assembler, vp8_payloads},
     webrtc::WebrtcEndpoint,
 };
 use tokio::time::{interval, timeout};
@@ -46,7 +47,7 @@ impl Call {
         let mut bob = world.join(2, &[camera()]).await;
         world.add_video_slot(2, "v0", &mut bob, track).await;
         wait_for(&mut alice, |event| matches!(event, MediaEvent::KeyFrameWanted { .. })).await;
-        let (assembler, received) = (Assembler::new(), BTreeSet::new());
+        let (assembler, received) = (Assembler::new(Codec::Vp8), BTreeSet::new());
         Self { world, alice, bob, assembler, sequence: 65_500, sent: 0, received }
     }
 
@@ -64,7 +65,7 @@ impl Call {
         match event {
             MediaEvent::Packet(packet) => {
                 let Some(frame) = self.assembler.push(packet.sequence, packet.marker, &packet.payload) else { return };
-                // A datagram that comes twice may complete its frame twice.
+                let frame = frame.bytes;
                 let number = u16::from_be_bytes(*frame.last_chunk().unwrap());
                 assert!(number < self.sent && frame == numbered_frame(number), "byte for byte");
                 self.received.insert(number);

@@ -149,6 +149,28 @@ export class Participant {
     });
   }
 
+  /** Frames that receiving transforms have dropped, by reason. */
+  async openFailures(): Promise<Record<string, number>> {
+    return this.page.evaluate(async () => {
+      const sum: Record<string, number> = {};
+      for (const { role, failures } of (await window.testCall?.counters()) ?? []) {
+        if (role !== "open") continue;
+        for (const [reason, frames] of Object.entries(failures)) sum[reason] = (sum[reason] ?? 0) + frames;
+      }
+      return sum;
+    });
+  }
+
+  /** RTP packets that this page has sent again because somebody missed them. */
+  async retransmitted(): Promise<number> {
+    return this.page.evaluate(async () => {
+      const stats = [...((await window.testCall?.stats())?.values() ?? [])];
+      return stats
+        .filter(({ type }) => type === "outbound-rtp")
+        .reduce((sum, { retransmittedPacketsSent = 0 }) => sum + retransmittedPacketsSent, 0);
+    });
+  }
+
   /** RTP packets that this page has sent. */
   async packetsSent(): Promise<number> {
     return this.page.evaluate(async () => {

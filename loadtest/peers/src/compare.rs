@@ -25,7 +25,7 @@ pub enum Load {
 }
 
 impl Load {
-    /// RTP payload of a packet: with header, one extension and the tag of GCM these are the 1,200 bytes of a datagram.
+    /// RTP payload of a packet at most: with header, one extension and the tag of GCM, a datagram has about 1,200 bytes.
     pub const PAYLOAD_BYTES: usize = 1_164;
 
     /// Its rate.

@@ -19,6 +19,11 @@ enum Command {
     Compare(Compare),
     /// Searches the most that each server forwards from one core without loss
     Limit(LimitSearch),
+    /// Prints the table of a comparison that was written with --json
+    Table {
+        /// The JSON file
+        file: PathBuf,
+    },
     /// One of the servers
     #[command(hide = true)]
     Str0m,
@@ -129,6 +134,12 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Str0m => Ok(str0m_sfu::run()?),
         Command::Floor { segments } => Ok(floor::run(segments)?),
+        Command::Table { file } => {
+            let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            let comparison: Comparison = serde_json::from_slice(&text).context("this is no comparison")?;
+            print!("{comparison}");
+            Ok(())
+        }
         Command::Compare(Compare { programs, loads, subscribers, runs }) => {
             let (setup, machine, times) = programs.prepare(subscribers.iter().copied().max().unwrap_or_default())?;
             let plan = Plan { peers: programs.peers.clone(), loads, subscribers, runs, times };

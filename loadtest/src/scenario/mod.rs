@@ -5,7 +5,7 @@ mod file;
 pub use file::{FileError, builtin, builtins, parse};
 
 use serde::{Deserialize, Serialize};
-use tacet_native::packet::MAX_PAYLOAD_BYTES;
+use tacet_native::video::MAX_PAYLOAD_BYTES;
 
 /// A load. In a file every field but `name` may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -345,13 +345,14 @@ impl JitterBuffer {
         Step::Conceal { samples: usize::try_from(samples).unwrap_or(FRAME_SAMPLES) }
     }
 
-    /// How the delay of what is heard next lies to its target, with `queued` samples before the playhead.
+    /// How the delay lies to its target at which the frame was wanted that has just been decoded to so many samples for each
+    /// channel. What lies decoded before it adds to what is heard, but does not help a frame to be in time.
     #[must_use]
-    pub fn lag(&self, now: Instant, queued: usize) -> Lag {
+    pub fn lag(&self, now: Instant, decoded: usize) -> Lag {
         let (Some(playhead), Some(epoch)) = (self.playhead, self.epoch) else { return Lag::Fine };
-        let queued = i64::try_from(queued).unwrap_or(i64::MAX);
+        let decoded = i64::try_from(decoded).unwrap_or(i64::MAX);
         let now = ticks(now.saturating_duration_since(epoch));
-        let above = self.delay(now, playhead.position.saturating_sub(queued)) - self.estimate.target();
+        let above = self.delay(now, playhead.position.saturating_sub(decoded)) - self.estimate.target();
         match above {
             above if above > TOO_LATE => Lag::Late,
             above if above < -TOO_EARLY => Lag::Early,

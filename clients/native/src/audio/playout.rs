@@ -190,8 +190,7 @@ impl Playout {
             return;
         }
         let channels = self.channels.count();
-        let queued = (self.queue.len() + self.piece.len()) / channels;
-        let changed = match self.buffer.lag(now, queued) {
+        let changed = match self.buffer.lag(now, self.piece.len() / channels) {
             Lag::Fine => return,
             Lag::Late => {
                 let gone = stretch::shorten(&mut self.piece, channels);

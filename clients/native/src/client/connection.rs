@@ -50,8 +50,6 @@ pub(super) struct Connection<G: Engine> {
     reception: Reception,
     /// Slots that came before the media path.
     early_slots: Vec<Slots>,
-    /// When the application was last asked for a key frame.
-    asked: Option<Instant>,
 }
 
 /// What a connection waits for.
@@ -89,7 +87,6 @@ impl<G: Engine> Connection<G> {
             lines: Vec::new(),
             reception: Reception::default(),
             early_slots: Vec::new(),
-            asked: None,
         })
     }
 
@@ -238,8 +235,12 @@ impl<G: Engine> Connection<G> {
 
     fn tracks(&mut self, tracks: Tracks, lasting: &mut Lasting) -> Result<(), Fate> {
         let outlet = &lasting.outlet;
-        let added = lasting.roster.tracks(tracks, &mut |event| outlet.event(event));
-        let wanted: Vec<TrackId> = added
+        let change = lasting.roster.tracks(tracks, &mut |event| outlet.event(event));
+        for track in change.removed {
+            lasting.sounds.remove(track.participant, Some(track.source));
+        }
+        let wanted: Vec<TrackId> = change
+            .added
             .iter()
             .filter(|track| match lasting.receive {
                 Receive::Everything => false,
@@ -306,6 +307,7 @@ impl<G: Engine> Connection<G> {
             publication.set_state(state);
             if state != PublicationState::Live || muted {
                 publication.discard();
+                line.skipped();
                 continue;
             }
             let asked = line.send(publication, &self.keys, endpoint, lasting.options.show_level).await?;
@@ -376,16 +378,15 @@ impl<G: Engine> Connection<G> {
 
     fn want_key_frame(&mut self, source: Source, lasting: &Lasting) {
         let now = Instant::now();
-        for publication in &lasting.publications {
-            if let Publication::Video(video) = publication
-                && publication.source() == source
-            {
-                video.want_key_frame();
+        let asked = |publication: &&Publication| publication.source() == source;
+        let Some(Publication::Video(video)) = lasting.publications.iter().find(asked) else { return };
+        video.want_key_frame();
+        let codec = video.codec();
+        for line in self.lines.iter_mut().filter(|line| (line.source, line.codec) == (source, codec)) {
+            if line.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= TELL_EVERY) {
+                line.asked = Some(now);
+                lasting.outlet.event(ClientEvent::KeyFrameWanted(source));
             }
-        }
-        if self.asked.is_none_or(|asked| now.saturating_duration_since(asked) >= TELL_EVERY) {
-            self.asked = Some(now);
-            lasting.outlet.event(ClientEvent::KeyFrameWanted(source));
         }
     }
 

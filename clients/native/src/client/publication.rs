@@ -5,10 +5,12 @@ use crate::audio::FRAME_SAMPLES;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 use tacet_proto::{ErrorCode, media::Source};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep_until;
 
-/// Blocks that wait for the client's task: 200 ms.
-pub(super) const WAITING_BLOCKS: usize = 10;
+/// Blocks that wait for the client's task: what [`AudioPublication::play`] may write at once, and some more.
+pub(super) const WAITING_BLOCKS: usize = 15;
+/// How far [`AudioPublication::play`] makes good what was delayed.
+const CATCH_UP: Duration = Duration::from_millis(200);
 /// Pictures that wait for the client's task.
 pub(super) const WAITING_PICTURES: usize = 60;
 /// Length of a block.
@@ -81,14 +83,16 @@ impl AudioPublication {
     /// # Errors
     /// The first error among the blocks.
     pub async fn play<E>(&self, blocks: impl IntoIterator<Item = Result<Vec<f32>, E>>) -> Result<(), E> {
-        let mut pace = interval(BLOCK);
-        // After a stall the rest is late: a burst would be dropped here or by those who listen.
-        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Instant::now();
         for block in blocks {
-            pace.tick().await;
-            self.write(&block?);
+            let block = block?;
+            sleep_until(due.into()).await;
+            // What a busy machine has delayed is made good, as far as it is held here; the rest of a stall is a pause.
+            due = due.max(Instant::now().checked_sub(CATCH_UP).unwrap_or(due));
+            self.write(&block);
+            due += BLOCK;
         }
-        pace.tick().await;
+        sleep_until(due.into()).await;
         Ok(())
     }
 
@@ -182,8 +186,9 @@ pub(super) struct SoundClock {
 }
 
 impl SoundClock {
-    /// Blocks that come later than this after their turn begin a new talk spurt (RFC 3551 section 4.1).
-    const PAUSE: Duration = Duration::from_millis(100);
+    /// Blocks that come later than this after their turn begin a new talk spurt (RFC 3551 section 4.1). Less is a delay,
+    /// which blocks that follow faster make good.
+    const PAUSE: Duration = Duration::from_millis(250);
 
     /// A clock that starts at `base`.
     pub(super) fn new(base: u32) -> Self {
@@ -219,6 +224,8 @@ mod tests {
         assert_eq!(clock.stamp(start), (u32::MAX, true));
         assert_eq!(clock.stamp(start + Duration::from_millis(35)), (959, false));
         assert_eq!(clock.stamp(start + Duration::from_millis(36)), (1_919, false));
+        assert_eq!(clock.stamp(start + Duration::from_millis(300)), (2_879, false), "late, as on a busy machine");
+        assert_eq!(clock.stamp(start + Duration::from_millis(300)), (3_839, false));
     }
 
     #[test]

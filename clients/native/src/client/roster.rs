@@ -23,6 +23,13 @@ pub(super) struct Roster {
     tracks: BTreeMap<TrackId, RemoteTrack>,
 }
 
+/// What is new in the server's list of tracks, and what is gone from it.
+#[derive(Debug, Default)]
+pub(super) struct TrackChange {
+    pub(super) added: Vec<RemoteTrack>,
+    pub(super) removed: Vec<RemoteTrack>,
+}
+
 #[derive(Debug)]
 struct Member {
     name: String,
@@ -67,16 +74,16 @@ impl Roster {
         self.tracks.clear();
     }
 
-    /// The server's list has changed. Gives the tracks that are new.
-    pub(super) fn tracks(&mut self, change: Tracks, tell: &mut impl FnMut(ClientEvent)) -> Vec<RemoteTrack> {
+    /// The server's list has changed. Gives what is new in it and what is gone.
+    pub(super) fn tracks(&mut self, change: Tracks, tell: &mut impl FnMut(ClientEvent)) -> TrackChange {
+        let TrackChange { mut added, mut removed } = TrackChange::default();
         for id in change.del {
-            if let Some(track) = self.tracks.remove(&id)
-                && self.members.contains_key(&track.participant)
-            {
+            let Some(track) = self.tracks.remove(&id) else { continue };
+            if self.members.contains_key(&track.participant) {
                 tell(ClientEvent::TrackRemoved(track));
             }
+            removed.push(track);
         }
-        let mut added = Vec::new();
         for track in change.add.into_iter().chain(change.upd).map(remote) {
             let known = self.tracks.insert(track.track, track);
             if known.is_none() {
@@ -87,7 +94,7 @@ impl Roster {
             }
             tell(if known.is_some() { ClientEvent::TrackMuted(track) } else { ClientEvent::TrackAdded(track) });
         }
-        added
+        TrackChange { added, removed }
     }
 
     /// Whether media of this participant may be shown.

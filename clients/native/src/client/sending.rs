@@ -20,6 +20,7 @@ use crate::{
     video::{Packetizer, frame_codec, kind_of_access_unit},
 };
 use e2ee_frames::{FrameKind, StreamId, codec::max_sealed_bytes};
+use std::time::Instant;
 use tacet_proto::{
     ErrorCode, TrackId,
     client::Publish,
@@ -71,6 +72,10 @@ impl LocalAudio {
 impl LocalVideo {
     pub(super) fn new(options: VideoOptions, inlet: Inlet<WrittenPicture>) -> Self {
         Self { options, inlet }
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        self.options.codec
     }
 
     pub(super) fn want_key_frame(&self) {
@@ -164,6 +169,8 @@ pub(super) struct Line {
     pub(super) key_ready: bool,
     /// The mute state that the server knows.
     pub(super) told_muted: bool,
+    /// When the application was last told that a key frame is wanted.
+    pub(super) asked: Option<Instant>,
     sequence: u16,
     clock: SoundClock,
     packetizer: Packetizer,
@@ -201,6 +208,7 @@ impl Line {
             refused: None,
             key_ready: false,
             told_muted: false,
+            asked: None,
             sequence: random() as u16,
             clock: SoundClock::new(base),
             packetizer: Packetizer::new(frame_codec(codec), random() as u16 & 0x7fff),
@@ -235,6 +243,11 @@ impl Line {
     /// The track is withdrawn, or was refused.
     pub(super) fn withdrawn(&mut self) {
         (self.track, self.request, self.key_ready) = (None, None, false);
+        self.needs_key_frame = true;
+    }
+
+    /// Something was not sent: what comes after it cannot be decoded without a key frame.
+    pub(super) fn skipped(&mut self) {
         self.needs_key_frame = true;
     }
 

@@ -163,6 +163,31 @@ async fn pictures_arrive_byte_for_byte_in_order_beginning_with_a_key_frame() {
 }
 
 #[tokio::test]
+async fn a_camera_that_was_muted_goes_on_with_a_key_frame() {
+    let server = Server::start();
+    let ada = Listener::join(&server.link(), options("Ada")).await;
+    let mut bob = Listener::join(&server.link(), options("Bob")).await;
+    let camera = ada.client.publish_video(VideoOptions::camera(Codec::Vp8)).await.unwrap();
+    let filming = async {
+        let mut pace = interval(Duration::from_millis(20));
+        for n in 0.. {
+            pace.tick().await;
+            camera.write(n * 1_800, picture(n, camera.key_frame_wanted(), 900));
+        }
+    };
+    let story = async {
+        bob.until("pictures", |bob| (bob.pictures.len() > 5).then_some(())).await;
+        camera.set_muted(true);
+        bob.event("a mute", |event| matches!(event, ClientEvent::TrackMuted(t) if t.muted).then_some(())).await;
+        bob.pictures.clear();
+        camera.set_muted(false);
+        bob.until("pictures again", |bob| (bob.pictures.len() > 5).then_some(())).await;
+    };
+    tokio::select! { () = story => {}, () = filming => {} }
+    assert!(bob.pictures[0].key, "nothing before it could be decoded");
+}
+
+#[tokio::test]
 async fn who_wants_sound_alone_is_sent_no_picture_until_asking_for_it() {
     let server = Server::start();
     let ada = Listener::join(&server.link(), options("Ada")).await;

@@ -64,6 +64,12 @@ pub use self::{
     snapshot::{ParticipantStatus, PublicationStatus, Received, Snapshot},
 };
 
+pub use e2ee_frames::Problem;
+pub use tacet_proto::{
+    ParticipantId, TrackId,
+    media::{Codec, Source},
+};
+
 use self::{
     connection::Connection,
     driver::{Command, Driver},
@@ -76,10 +82,7 @@ use self::{
 };
 use crate::{audio::AudioError, call::CallError, link::RoomLink, media::Engine, webrtc::Webrtc};
 use std::sync::Arc;
-use tacet_proto::{
-    ParticipantId, TrackId,
-    media::{Codec, Kind, Source},
-};
+use tacet_proto::media::Kind;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     task::JoinHandle,

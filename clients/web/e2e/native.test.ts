@@ -1,0 +1,187 @@
+// The native client and browsers in one call: each hears the other's tone, and the browser decodes a native picture.
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface, type Interface } from "node:readline";
+import type { Browser } from "puppeteer-core";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { launchChromium, launchFirefox } from "./browser.ts";
+import { listen } from "./listen.ts";
+import { Participant } from "./participant.ts";
+import { Server } from "./server.ts";
+import { until } from "./until.ts";
+
+const RATE = 48_000;
+const NATIVE_HZ = 523;
+const BROWSER_HZ = 784;
+/** Half a bin of the analysis, and what a resampler may do. */
+const TOLERANCE_HZ = 8;
+
+let server: Server;
+let browsers: Browser[] = [];
+let folder: string;
+let native: Native | undefined;
+
+beforeAll(async () => {
+  server = await Server.start();
+  browsers = await Promise.all([launchChromium(), launchFirefox()]);
+});
+
+afterAll(async () => {
+  await Promise.all(browsers.map((browser) => browser.close()));
+  await server?.stop();
+});
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "tacet-native-"));
+});
+
+afterEach(async () => {
+  await native?.stop();
+  native = undefined;
+  await rm(folder, { recursive: true });
+});
+
+/** A running `tacet call --json`, which trusts the server's self-signed certificate. */
+class Native {
+  private readonly lines: Interface;
+
+  constructor(private readonly process: ChildProcess) {
+    if (process.stdout === null) throw new Error("no standard output");
+    this.lines = createInterface({ input: process.stdout });
+    this.lines.on("line", () => {});
+  }
+
+  static start(...args: string[]): Native {
+    const pin = server.announcement.fingerprint;
+    const trust = pin === undefined ? [] : ["--pin", pin];
+    const all = ["call", server.link, "--json", "--name", "Native", ...trust, ...args];
+    return new Native(spawn(process.env.TACET ?? "tacet", all, { stdio: ["ignore", "pipe", "inherit"] }));
+  }
+
+  /** Leaves as at Ctrl-C, and waits until it has gone. */
+  async stop(): Promise<void> {
+    if (this.process.exitCode !== null) return;
+    const gone = once(this.process, "exit");
+    this.process.kill("SIGINT");
+    await gone;
+  }
+}
+
+/** A WAV file of one second of a tone, which is a whole number of periods. */
+function tone(hertz: number): Buffer {
+  const data = Buffer.alloc(RATE * 2);
+  for (let n = 0; n < RATE; n += 1)
+    data.writeInt16LE(Math.round(16_000 * Math.sin((2 * Math.PI * hertz * n) / RATE)), n * 2);
+  const header = Buffer.alloc(44);
+  header.write("RIFF", 0);
+  header.writeUInt32LE(36 + data.length, 4);
+  header.write("WAVEfmt ", 8);
+  header.writeUInt32LE(16, 16);
+  header.writeUInt16LE(1, 20);
+  header.writeUInt16LE(1, 22);
+  header.writeUInt32LE(RATE, 24);
+  header.writeUInt32LE(RATE * 2, 28);
+  header.writeUInt16LE(2, 32);
+  header.writeUInt16LE(16, 34);
+  header.write("data", 36);
+  header.writeUInt32LE(data.length, 40);
+  return Buffer.concat([header, data]);
+}
+
+/** Seconds of a recording in which a frequency is mostly what is heard. */
+function heardSeconds(wav: Buffer, hertz: number): number {
+  const samples = new Int16Array(wav.buffer, wav.byteOffset + 44, Math.floor((wav.length - 44) / 2));
+  let heard = 0;
+  const window = RATE / 5;
+  for (let start = 0; start + window <= samples.length; start += window) {
+    let [sine, cosine, energy] = [0, 0, 0];
+    for (let n = 0; n < window; n += 1) {
+      const sample = (samples[start + n] ?? 0) / 32_768;
+      const angle = (2 * Math.PI * hertz * n) / RATE;
+      sine += sample * Math.sin(angle);
+      cosine += sample * Math.cos(angle);
+      energy += sample * sample;
+    }
+    const power = (sine * sine + cosine * cosine) * (2 / window);
+    if (energy > window * 1e-4 && power > 0.5 * energy) heard += 0.2;
+  }
+  return heard;
+}
+
+test.each([
+  ["Chromium", 0],
+  ["Firefox", 1],
+])("the native client and %s hear each other", async (name, index) => {
+  const browser = browsers[index];
+  if (browser === undefined) throw new Error("the browser has not started");
+  const [played, recorded] = [join(folder, "played.wav"), join(folder, "recorded.wav")];
+  await writeFile(played, tone(NATIVE_HZ));
+  native = Native.start("--play", played, "--loop", "--record", recorded);
+  const page = await Participant.join(browser, server.link, name, { tone: BROWSER_HZ });
+
+  const strongest = await listen(page, "Native");
+  await until(`${name} hears ${NATIVE_HZ} Hz`, async () => {
+    const frequency = await strongest();
+    return Math.abs(frequency - NATIVE_HZ) <= TOLERANCE_HZ || `${frequency} Hz`;
+  });
+  // The file grows by whole seconds; until the tone is in it, the native client goes on.
+  await until(`the recording holds ${BROWSER_HZ} Hz`, async () => {
+    const seconds = heardSeconds(await readFile(recorded), BROWSER_HZ);
+    return seconds >= 2 || `${seconds.toFixed(1)} s`;
+  });
+  expect(await page.problems()).toEqual([]);
+  await native.stop();
+  await until("the page sees it leave", async () => (await page.others()).length === 0);
+  expect(heardSeconds(await readFile(recorded), BROWSER_HZ)).toBeGreaterThanOrEqual(2);
+  await page.leave();
+});
+
+/** A Y4M file of a grey square that wanders. */
+function film(frames: number): Buffer {
+  const [width, height] = [160, 120];
+  const parts = [Buffer.from(`YUV4MPEG2 W${width} H${height} F25:1 Ip A1:1 C420jpeg\n`)];
+  for (let frame = 0; frame < frames; frame += 1) {
+    const picture = Buffer.alloc((width * height * 3) / 2, 128);
+    for (let y = 40; y < 80; y += 1)
+      picture.fill(220, y * width + ((frame * 2) % 120), y * width + ((frame * 2) % 120) + 40);
+    parts.push(Buffer.from("FRAME\n"), picture);
+  }
+  return Buffer.concat(parts);
+}
+
+test.each([
+  ["Chromium", 0],
+  ["Firefox", 1],
+])("%s decodes the pictures of the native client", async (name, index) => {
+  const browser = browsers[index];
+  if (browser === undefined) throw new Error("the browser has not started");
+  const [raw, encoded] = [join(folder, "film.y4m"), join(folder, "film.ivf")];
+  await writeFile(raw, film(50));
+  const encoder = [
+    "--codec=vp8",
+    "--ivf",
+    "--rt",
+    "--lag-in-frames=0",
+    "--kf-max-dist=25",
+    "--quiet",
+    "-o",
+    encoded,
+    raw,
+  ];
+  const { status, error } = spawnSync("vpxenc", encoder, { stdio: ["ignore", "inherit", "inherit"] });
+  expect([status, error]).toEqual([0, undefined]);
+
+  native = Native.start("--video", encoded, "--loop");
+  const page = await Participant.join(browser, server.link, name, {});
+  await until("the picture is there", async () => {
+    const progress = await page.progress();
+    return "Native/cam" in progress || JSON.stringify(progress);
+  });
+  await page.decodesMore(["Native/cam"], 5);
+  expect(await page.problems()).toEqual([]);
+  await page.leave();
+});

@@ -1,0 +1,182 @@
+//! The status screen: a few lines at the bottom of the terminal that are drawn anew, above them what happened.
+
+use super::event_text::{encryption, harmless, source};
+use console::{Term, style, truncate_str};
+use std::{io, time::Duration};
+use tacet_native::client::{ConnectionState, Encryption, ParticipantStatus, PublicationState, Snapshot};
+
+/// Cells of a level bar.
+const BAR: usize = 12;
+/// Participants that are shown; more are counted.
+const SHOWN: usize = 12;
+
+/// What this client does with files, for the screen.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Files {
+    /// Such as `playing tone.wav`.
+    pub(super) lines: Vec<String>,
+}
+
+/// A terminal with status lines at its end.
+pub(super) struct Screen {
+    terminal: Term,
+    drawn: usize,
+}
+
+impl Screen {
+    /// The standard output, if it is a terminal.
+    pub(super) fn of_stdout() -> Option<Self> {
+        let terminal = Term::buffered_stdout();
+        terminal.is_term().then_some(Self { terminal, drawn: 0 })
+    }
+
+    /// Writes a line that stays, above the status.
+    pub(super) fn log(&mut self, line: &str) -> io::Result<()> {
+        self.clear()?;
+        self.terminal.write_line(line)?;
+        self.terminal.flush()
+    }
+
+    /// Draws the status anew.
+    pub(super) fn draw(&mut self, lines: &[String]) -> io::Result<()> {
+        self.clear()?;
+        let (height, width) = self.terminal.size();
+        // More lines than there are would scroll, and could not be cleared.
+        for line in lines.iter().take(usize::from(height).saturating_sub(1)) {
+            self.terminal.write_line(&truncate_str(line, usize::from(width), "…"))?;
+            self.drawn += 1;
+        }
+        self.terminal.flush()
+    }
+
+    /// Takes the status away.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear_last_lines(std::mem::take(&mut self.drawn))
+    }
+}
+
+/// The status lines of a call.
+pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Duration) -> Vec<String> {
+    let state = match &snapshot.connection {
+        None => style("connecting".to_owned()).yellow(),
+        Some(ConnectionState::Joined) => style("joined, media is on its way".to_owned()).yellow(),
+        Some(ConnectionState::Connected) => style("connected".to_owned()).green(),
+        Some(ConnectionState::Interrupted) => style("media is interrupted".to_owned()).red(),
+        Some(ConnectionState::Reconnecting { attempt, .. }) => style(format!("reconnecting, attempt {attempt}")).red(),
+    };
+    let key =
+        snapshot.generation.map_or("no key yet".to_owned(), |(generation, step)| format!("key {generation}.{step}"));
+    let minutes = lasted.as_secs() / 60;
+    let seconds = lasted.as_secs() % 60;
+    let loss = |share: f32| format!("{:.1} %", share * 100.0);
+    let mut lines = vec![
+        String::new(),
+        format!(
+            "{} · {state} · {key} · lost {} in, {} out · {minutes}:{seconds:02}",
+            style(harmless(name)).bold(),
+            loss(snapshot.received.loss()),
+            loss(snapshot.lost_on_the_way_up),
+        ),
+    ];
+    if snapshot.participants.is_empty() {
+        lines.push(style("  nobody else is here").dim().to_string());
+    }
+    let names =
+        snapshot.participants.iter().take(SHOWN).map(|p| console::measure_text_width(&harmless(&p.participant.name)));
+    let width = names.max().unwrap_or(0).min(24);
+    lines.extend(snapshot.participants.iter().take(SHOWN).map(|participant| row(participant, width)));
+    if snapshot.participants.len() > SHOWN {
+        lines.push(format!("  and {} more", snapshot.participants.len() - SHOWN));
+    }
+    for publication in &snapshot.publications {
+        let state = match publication.state {
+            _ if publication.muted => "muted",
+            PublicationState::Waiting => "waiting",
+            PublicationState::Live => "live",
+            PublicationState::Refused(_) => "refused",
+            PublicationState::Ended => "ended",
+        };
+        lines.push(format!("  sending {}: {state}", source(publication.source)));
+    }
+    lines.extend(files.lines.iter().map(|line| format!("  {line}")));
+    lines
+}
+
+fn row(status: &ParticipantStatus, width: usize) -> String {
+    let name = harmless(&status.participant.name);
+    let name = console::pad_str(&name, width, console::Alignment::Left, Some("…"));
+    let protection = encryption(status.encryption);
+    let protection = match status.encryption {
+        Encryption::Verified => style(protection).green(),
+        Encryption::WaitingForKey => style(protection).yellow(),
+        Encryption::Broken => style(protection).red().bold(),
+    };
+    let tracks: Vec<_> = status
+        .tracks
+        .iter()
+        .map(|track| format!("{}{}", source(track.source), if track.muted { " (muted)" } else { "" }))
+        .collect();
+    format!("  {name}  {}  {protection}  {}", bar(status.level.bar()), style(tracks.join(", ")).dim())
+}
+
+/// A bar of [`BAR`] cells, filled by eighths.
+fn bar(full: f32) -> String {
+    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+    let eighths = (full.clamp(0.0, 1.0) * (BAR * 8) as f32).round() as usize;
+    let cell = |n: usize| match eighths.saturating_sub(n * 8) {
+        0 => ' ',
+        part @ 1..8 => EIGHTHS.get(part).copied().unwrap_or(' '),
+        _ => '█',
+    };
+    (0..BAR).map(cell).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tacet_native::{
+        audio::Level,
+        client::{Codec, Participant, ParticipantId, PublicationStatus, Received, RemoteTrack, Source, TrackId},
+    };
+
+    #[test]
+    fn bars_fill_by_eighths() {
+        assert_eq!(bar(0.0), " ".repeat(BAR));
+        assert_eq!(bar(1.0), "█".repeat(BAR));
+        assert_eq!(bar(2.0), bar(1.0));
+        assert_eq!(bar(0.125), format!("█▌{}", " ".repeat(BAR - 2)));
+    }
+
+    #[test]
+    fn the_status_names_everyone_with_level_protection_and_tracks() {
+        let id = ParticipantId(1);
+        let track =
+            RemoteTrack { track: TrackId(1), participant: id, source: Source::Mic, codec: Codec::Opus, muted: true };
+        let snapshot = Snapshot {
+            connection: Some(ConnectionState::Connected),
+            generation: Some((2, 1)),
+            participants: vec![ParticipantStatus {
+                participant: Participant { id, name: "Ada\u{7}".to_owned() },
+                encryption: Encryption::WaitingForKey,
+                level: Level::from_dbov(30),
+                tracks: vec![track],
+            }],
+            publications: vec![PublicationStatus { source: Source::Cam, state: PublicationState::Live, muted: false }],
+            received: Received { packets: 99, lost: 1, opened: 99, not_opened: 0 },
+            lost_on_the_way_up: 0.25,
+        };
+        let files = Files { lines: vec!["recording call.wav".to_owned()] };
+        let lines = status("Me", &snapshot, &files, Duration::from_secs(62));
+        let lines: Vec<_> = lines.iter().map(|line| console::strip_ansi_codes(line).into_owned()).collect();
+        assert_eq!(
+            lines,
+            [
+                "",
+                "Me · connected · key 2.1 · lost 1.0 % in, 25.0 % out · 1:02",
+                "  Ada\u{fffd}  ██████        waiting for key  mic (muted)",
+                "  sending cam: live",
+                "  recording call.wav",
+            ]
+        );
+    }
+}

@@ -1,0 +1,264 @@
+//! `tacet call` as it is run from a terminal and from scripts.
+
+#![cfg(all(feature = "serve", feature = "call"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod running;
+
+use running::Server;
+use serde_json::Value;
+use std::{
+    f32::consts::TAU,
+    fs,
+    io::{BufRead, BufReader, Lines, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use tacet_native::{
+    audio::Channels,
+    file::{ivf, wav},
+};
+
+/// Far more than is needed: only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder of its own, removed when dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("tacet-call-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn call(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tacet"));
+    command.arg("call").args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn output(arguments: &[&str]) -> Output {
+    call(arguments).output().unwrap()
+}
+
+/// A running `tacet call --json`.
+struct Running {
+    child: Child,
+    events: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = call(arguments).arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        let events = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, events }
+    }
+
+    /// The next event of a type.
+    fn event(&mut self, t: &str) -> Value {
+        self.events
+            .by_ref()
+            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap())
+            .find(|event| event["t"] == t)
+            .unwrap_or_else(|| panic!("it ended without {t}"))
+    }
+
+    /// As Ctrl-C does.
+    fn interrupt(&self) {
+        let interrupt = format!("kill -INT {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
+    }
+
+    /// Waits for its end; gives what it told until then.
+    fn end(mut self) -> (ExitStatus, Vec<Value>) {
+        let rest = self.events.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+        (self.child.wait().unwrap(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_tone(path: &str, hertz: f32, seconds: usize) {
+    let mut file = wav::Writer::create(Path::new(path), Channels::Mono).unwrap();
+    let samples: Vec<f32> = (0..48_000 * seconds).map(|n| (TAU * hertz * n as f32 / 48_000.0).sin() / 2.0).collect();
+    file.write(&samples).unwrap();
+    file.finish().unwrap();
+}
+
+fn read_sound(path: &str) -> Vec<f32> {
+    let mut reader = wav::Reader::open(Path::new(path), Channels::Mono).unwrap();
+    std::iter::from_fn(|| reader.block().unwrap()).flatten().collect()
+}
+
+/// Amplitude of a frequency in samples (Goertzel).
+fn strength(samples: &[f32], hertz: f32) -> f32 {
+    let step = f64::from(TAU * hertz / 48_000.0);
+    let (sine, cosine) = samples.iter().enumerate().fold((0.0, 0.0), |(sine, cosine), (n, sample)| {
+        let angle = n as f64 * step;
+        (sine + f64::from(*sample) * angle.sin(), cosine + f64::from(*sample) * angle.cos())
+    });
+    (2.0 * f64::hypot(sine, cosine) / samples.len().max(1) as f64) as f32
+}
+
+/// Fifths of a second in which a frequency is heard.
+fn heard(samples: &[f32], hertz: f32) -> usize {
+    samples.chunks(9_600).filter(|chunk| strength(chunk, hertz) > 0.25).count()
+}
+
+/// Frames that look like VP8 as far as their first byte goes.
+fn write_pictures(path: &str, frames: u32) -> Vec<Vec<u8>> {
+    let header = ivf::Header { codec: e2ee_frames::Codec::Vp8, width: 64, height: 48, rate: 25, scale: 1 };
+    let mut file = ivf::Writer::new(fs::File::create(path).unwrap(), header).unwrap();
+    let frame = |n: u32| {
+        let mut frame: Vec<u8> =
+            (0..2_000u32).map(|i| ((i ^ n << 12).wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        frame[0] = if n.is_multiple_of(10) { 0x10 } else { 0x11 };
+        frame
+    };
+    let frames: Vec<_> = (0..frames).map(frame).collect();
+    for (n, frame) in frames.iter().enumerate() {
+        file.write(n as u64, frame).unwrap();
+    }
+    file.finish().unwrap().flush().unwrap();
+    frames
+}
+
+#[test]
+fn what_one_plays_the_other_records() {
+    let (server, folder) = (Server::start(&[]), Folder::new());
+    let [tone, record] = ["tone.wav", "record.wav"].map(|name| folder.file(name));
+    write_tone(&tone, 525.0, 1);
+    let mut listener = Running::start(&[&server.link, "--name", "Listener", "--record", &record]);
+    listener.event("connected");
+    let player = Running::start(&[&server.link, "--name", "Player", "--play", &tone, "--loop"]);
+    assert_eq!(listener.event("participant_joined")["name"], "Player");
+    assert_eq!(listener.event("audio_ready")["source"], "mic");
+    // The file is whole at any time, and grows by seconds.
+    let patience = Instant::now() + PATIENCE;
+    while heard(&read_sound(&record), 525.0) < 10 {
+        assert!(Instant::now() < patience, "{} fifths of a second", heard(&read_sound(&record), 525.0));
+        sleep(Duration::from_millis(200));
+    }
+    player.interrupt();
+    assert!(player.end().0.success());
+    listener.event("participant_left");
+    listener.interrupt();
+    let (status, told) = listener.end();
+    assert!(status.success());
+    let reasons: Vec<_> = told.iter().filter(|event| event["t"] == "ended").map(|event| &event["reason"]).collect();
+    assert_eq!(reasons, ["left"], "once");
+    assert_eq!(told.last().unwrap()["t"], "summary");
+    assert!(told.last().unwrap()["opened"].as_u64().unwrap() > 100);
+    assert!(heard(&read_sound(&record), 525.0) >= 10);
+}
+
+#[test]
+fn pictures_go_from_file_to_file_byte_for_byte() {
+    let (server, folder) = (Server::start(&[]), Folder::new());
+    let (film, recordings) = (folder.file("film.ivf"), folder.file("recordings"));
+    let frames = write_pictures(&film, 50);
+    let mut viewer = Running::start(&[&server.link, "--name", "Viewer", "--record-video", &recordings]);
+    viewer.event("connected");
+    let shower = Running::start(&[&server.link, "--name", "Film", "--video", &film]);
+    let track = viewer.event("track_added");
+    assert_eq!((&track["source"], &track["codec"]), (&Value::from("cam"), &Value::from("vp8")));
+    let (status, told) = shower.end();
+    assert!(status.success(), "it leaves at the end of its file: {told:?}");
+    viewer.event("participant_left");
+    viewer.interrupt();
+    assert!(viewer.end().0.success());
+
+    let path = Path::new(&recordings).join(format!("Film-{}-cam.ivf", track["participant"]));
+    let mut reader = ivf::Reader::new(BufReader::new(fs::File::open(path).unwrap())).unwrap();
+    let recorded: Vec<_> = std::iter::from_fn(|| reader.frame().unwrap()).collect();
+    assert!(recorded.len() >= 20, "{} of {}", recorded.len(), frames.len());
+    // From some key frame to the end, nothing is missing.
+    let first = frames.len() - recorded.len();
+    assert!(first.is_multiple_of(10), "it begins with a key frame: {first}");
+    assert!(recorded.iter().zip(&frames[first..]).all(|(recorded, shown)| recorded.bytes == *shown));
+    let times: Vec<_> = recorded.iter().map(|frame| frame.timestamp).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 3_600), "25 a second: {times:?}");
+}
+
+#[test]
+fn it_leaves_when_its_time_is_over_and_says_so_in_lines() {
+    let server = Server::start(&[]);
+    let output = output(&[&server.link, "--seconds", "0.5"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[0], "joined");
+    assert!(lines.contains(&"left") && !text.contains('\u{1b}'), "no terminal, no escapes: {text}");
+}
+
+#[test]
+fn a_link_may_come_by_standard_input() {
+    let server = Server::start(&[]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tacet"))
+        .args(["call", "-", "--seconds", "0.1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{}", server.link).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// What it says when it does not take part.
+fn complaint(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    assert!(!output.status.success());
+    assert!(output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn each_mistake_is_named_and_no_secret_is_repeated() {
+    let (server, folder) = (Server::start(&[]), Folder::new());
+    let secret = server.link.split_once('#').unwrap().1.to_owned();
+    let other_secret = server.link.replace(&secret, &"A".repeat(43));
+    let text_file = folder.file("text.wav");
+    fs::write(&text_file, "no sound").unwrap();
+    let nowhere = "http://127.0.0.1:9/r/AAAAAAAAAAAAAAAAAAAAAA#AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let missing = folder.file("missing.wav");
+    let unwritable = folder.file("no/such/folder.wav");
+    for (arguments, expected) in [
+        (vec!["http://127.0.0.1/r/short#x"], "room link"),
+        (vec![nowhere], "cannot reach 127.0.0.1:9"),
+        (vec![&other_secret], "the link's secret is not this room's"),
+        (vec![&server.link, "--play", &missing], "missing.wav"),
+        (vec![&server.link, "--play", &text_file], "not a WAV file"),
+        (vec![&server.link, "--video", &text_file], ".ivf"),
+        (vec![&server.link, "--record", &unwritable], "--record"),
+        (vec![&server.link, "--seconds=-1"], "--seconds"),
+        (vec![&server.link, &server.link], "unexpected argument"),
+        (vec![&server.link, "--pin", &"ab".repeat(32)], "--pin is for https"),
+    ] {
+        let complaint = complaint(&arguments);
+        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
+        assert!(!complaint.contains(&secret) && !complaint.contains(&"A".repeat(43)), "{complaint}");
+    }
+}
