@@ -101,15 +101,15 @@ pub fn page(document: &Document<'_>) -> String {
 }
 
 fn plots(document: &Document<'_>) -> Markup {
-    let cdf = charts::latency_cdf(document.loads);
+    let latency = charts::latency(document.loads);
     let swept = document.limit.is_some() || document.loads.len() > 1;
     html! {
-        @if swept || !cdf.0.is_empty() {
+        @if swept || !latency.0.is_empty() {
             section {
                 h2 { @if swept { "Load and latency" } @else { "Latency" } }
                 div class="plots" {
                     @if swept { (charts::against_load(document.loads, document.limit)) }
-                    (cdf)
+                    (latency)
                 }
             }
         }

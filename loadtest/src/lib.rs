@@ -28,6 +28,7 @@ pub mod fanout;
 mod feed;
 pub mod figure;
 mod frame;
+mod gather;
 pub mod html;
 mod identity;
 pub mod json;

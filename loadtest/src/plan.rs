@@ -26,6 +26,7 @@ pub use workload::{Kind, Streams, Workload};
 
 use crate::{
     figure::{Unit, grouped},
+    gather::gathered,
     spread::Spread,
 };
 use serde::{Deserialize, Serialize};
@@ -163,11 +164,8 @@ fn warnings(points: &[Point], predictions: &[Prediction], assumptions: &Assumpti
         let percent = prediction.error * 100.0;
         warnings.push(format!("the prediction of {} is {percent:+.0} % beside what was measured", prediction.name));
     }
-    for point in points {
-        for limit in &point.limits {
-            warnings.push(format!("{}: {limit}", point.name));
-        }
-    }
+    let limits = points.iter().flat_map(|point| point.limits.iter().map(|limit| (point.name.clone(), limit.as_str())));
+    warnings.extend(gathered(limits));
     if assumptions.memory.is_none() {
         warnings.push("memory is not planned: the runs do not tell what a participant and a stream take".to_owned());
     }
@@ -240,7 +238,7 @@ impl Display for Plan {
             let joins = total.join_cores.map(|cores| format!(", {cores:.1} cores for them"));
             writeln!(
                 f,
-                "  {}: {} cores · {} Gbit/s out, {} in: {} links of 10 Gbit/s{} · {} machines (by {:?})",
+                "  {}: {} cores · {} Gbit/s out, {} in: {} links of 10 Gbit/s{} · {} machines, filled by {}",
                 size.workload,
                 grouped(total.cores.ceil()),
                 grouped(total.out_gbits),
@@ -248,7 +246,7 @@ impl Display for Plan {
                 grouped(total.links_10_gbits),
                 memory.unwrap_or_default(),
                 grouped(total.machines),
-                total.bottleneck
+                total.bottleneck.name()
             )?;
             writeln!(
                 f,

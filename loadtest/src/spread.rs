@@ -5,6 +5,7 @@
 
 use crate::{
     figure::{self, Figure},
+    gather::gathered,
     latencies::Latencies,
     report::Report,
 };
@@ -110,14 +111,14 @@ impl Repeats {
     /// What speaks against these numbers, the worst first; empty when nothing does.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
         let count = self.runs.len();
-        for (n, run) in self.runs.iter().enumerate() {
-            for limit in &run.generator.limits {
-                let which = if count > 1 { format!("run {}: ", n + 1) } else { String::new() };
-                warnings.push(format!("{which}{limit}"));
-            }
-        }
+        let name = &|n: usize| if count > 1 { format!("run {}", n + 1) } else { String::new() };
+        let limits = self
+            .runs
+            .iter()
+            .enumerate()
+            .flat_map(|(n, run)| run.generator.limits.iter().map(move |limit| (name(n), limit.as_str())));
+        let mut warnings = gathered(limits);
         if count < 2 {
             return warnings;
         }
@@ -142,11 +143,18 @@ impl Repeats {
 
 impl Display for Repeats {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<34} {:>14} {:>14} {:>14} {:>8}", "", "median", "min", "max", "spread")?;
-        for (figure, spread) in self.figures() {
+        writeln!(f, "{:<36} {:>14} {:>14} {:>14} {:>8}", "", "median", "min", "max", "spread")?;
+        // What never happened is not told, unless it is what one looks for.
+        let told =
+            |figure: &Figure, spread: &Spread| spread.max != 0.0 || ["lost", "undecryptable"].contains(&figure.name);
+        for (figure, spread) in self.figures().filter(|(figure, spread)| told(figure, spread)) {
+            let label = match figure.name.strip_prefix("canaries.") {
+                Some(_) => format!("canaries: {}", figure.label),
+                None => figure.label.to_owned(),
+            };
             let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| figure.unit.show(value));
             let relative = spread.relative.map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0));
-            writeln!(f, "{:<34} {median:>14} {min:>14} {max:>14} {relative:>8}", figure.label)?;
+            writeln!(f, "{:<36} {median:>14} {min:>14} {max:>14} {relative:>8}", label)?;
         }
         for warning in self.warnings() {
             writeln!(f, "note        {warning}")?;

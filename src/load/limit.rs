@@ -24,6 +24,10 @@ pub(crate) struct LimitFlags {
     #[arg(long, value_name = "PERCENT", default_value_t = 5, requires = "find_limit",
         value_parser = clap::value_parser!(u8).range(1..=100))]
     limit_within: u8,
+    /// End after so many runs, whatever was found
+    #[arg(long, value_name = "N", default_value_t = 40, requires = "find_limit",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    limit_runs: u16,
 }
 
 /// What is changed to change the load.
@@ -54,7 +58,7 @@ impl LimitFlags {
         let server_core = options.server_core.or((own && spare_core).then_some(0));
         let most = most(|load| at(scenario, knob, load).check().is_ok());
         let resolution = f64::from(self.limit_within) / 100.0;
-        let settings = SearchSettings { resolution, most, ..SearchSettings::from(start) };
+        let settings = SearchSettings { start, most, resolution, most_runs: usize::from(self.limit_runs) };
         let criteria = Criteria::default();
         let (search, bounds) = find(settings, async |load, run| {
             bar.next(&format!("run {run}: {load} {knob}"));

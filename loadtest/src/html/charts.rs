@@ -3,11 +3,13 @@
 use super::{
     axis::{Axis, Scale},
     plot::{At, Mark, Plot, Series, Shape},
+    sections::load_name,
 };
 use crate::{
-    figure::{Unit, grouped},
+    figure::Unit,
     limit::{LimitReport, Verdict},
     plan::Plan,
+    report::Report,
     spread::Repeats,
 };
 use maud::{Markup, html};
@@ -47,57 +49,100 @@ fn rate(value: f64) -> String {
     }
 }
 
-/// The distribution of all runs of a load, and the single runs behind it.
-pub(super) fn latency_cdf(loads: &[Repeats]) -> Markup {
-    let mut series = Vec::new();
+/// Latencies of one run, or of several together.
+struct Curve {
+    name: Option<String>,
+    colour: usize,
+    shape: Shape,
+    /// Microseconds, and the share of packets that took no longer.
+    points: Vec<(u64, f64)>,
+}
+
+/// Of each load the curve of all its runs, and behind it those of the single runs.
+fn curves(loads: &[Repeats]) -> Vec<Curve> {
+    let mut curves = Vec::new();
     for (colour, load) in loads.iter().enumerate() {
         let runs = load.runs();
         let pooled = load.latencies().cdf(CDF_POINTS);
         // Reports that were read from a file have their curve and no histogram.
-        let whole = match runs {
+        let points = match runs {
             [only] if pooled.is_empty() => only.latency_cdf.clone(),
             _ => pooled,
         };
-        let curve = |points: &[(u64, f64)]| points.iter().map(|&(us, share)| (us as f64, share)).collect::<Vec<_>>();
+        let faint =
+            |run: &Report| Curve { name: None, colour, shape: Shape::FaintLine, points: run.latency_cdf.clone() };
         if runs.len() > 1 {
-            series.extend(runs.iter().map(|run| Series {
-                name: None,
-                colour,
-                shape: Shape::FaintLine,
-                points: curve(&run.latency_cdf),
-            }));
+            curves.extend(runs.iter().map(faint));
         }
         let name = match (loads.len(), runs) {
             (1, [_]) => None,
             (1, _) => Some(format!("{} runs together (thin: each run)", runs.len())),
-            (_, runs) => runs.first().map(|run| format!("{} subscribers", grouped(run.subscribers as f64))),
+            (_, runs) => runs.first().map(load_name),
         };
-        series.push(Series { name, colour, shape: Shape::Line, points: curve(&whole) });
+        curves.push(Curve { name, colour, shape: Shape::Line, points });
     }
-    if series.iter().all(|series| series.points.is_empty()) {
+    curves
+}
+
+/// Latency as a distribution, and the same seen from its slow end.
+pub(super) fn latency(loads: &[Repeats]) -> Markup {
+    let curves = curves(loads);
+    if curves.iter().all(|curve| curve.points.is_empty()) {
         return html! {};
     }
     let mut marks = Vec::new();
     if let [load] = loads {
-        for (name, label) in [("latency_us.p50", "median"), ("latency_us.p99", "p99")] {
+        for (name, label) in [("latency_us.p99", "p99"), ("latency_us.p50", "median")] {
             if let Some(value) = load.median(name) {
                 marks.push(Mark { at: At::X(value), label: format!("{label} {}", Unit::Microseconds.show(value)) });
             }
         }
     }
-    let all = || series.iter().flat_map(|series| series.points.iter());
-    let plot = Plot {
+    let series = |place: fn(u64, f64) -> Option<(f64, f64)>| {
+        let points = |curve: &Curve| curve.points.iter().filter_map(|&(us, share)| place(us, share)).collect();
+        let series = |curve: &Curve| Series {
+            name: curve.name.clone(),
+            colour: curve.colour,
+            shape: curve.shape,
+            points: points(curve),
+        };
+        curves.iter().map(series).collect::<Vec<_>>()
+    };
+    let latencies = || curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.0 as f64));
+    let whole = Plot {
         describes: "Cumulative distribution of the one-way latency".to_owned(),
-        x: Axis::of(Scale::Log, all().map(|point| point.0)),
+        x: Axis::of(Scale::Log, latencies()),
         y: Axis::of(Scale::Linear, [1.0]),
         x_label: "one-way latency",
         y_label: "packets no slower",
         x_text: microseconds,
         y_text: percent,
-        series,
+        series: series(|us, share| Some((us as f64, share))),
         marks,
     };
-    figure("Latency", &plot)
+    // One packet of how many is slower: 10 stands for 90 %, 100 for 99 %. The slowest of all has no place.
+    let tail = series(|us, share| (share < 1.0).then(|| (1.0 / (1.0 - share), us as f64)));
+    let slow = Plot {
+        describes: "Latency of the slowest packets".to_owned(),
+        x: Axis::of(Scale::Log, tail.iter().flat_map(|series| series.points.iter().map(|point| point.0)).chain([1.0])),
+        y: Axis::of(Scale::Log, latencies()),
+        x_label: "packets no slower",
+        y_label: "one-way latency",
+        x_text: percent_of_tail,
+        y_text: microseconds,
+        series: tail,
+        marks: Vec::new(),
+    };
+    html! {
+        (figure("How latency is distributed", &whole))
+        (figure("The slowest packets", &slow))
+    }
+}
+
+/// The share that is no slower, where one of so many is.
+fn percent_of_tail(one_of: f64) -> String {
+    let decimals = (one_of.log10().round() as usize).saturating_sub(2);
+    format!("{:.decimals$} %", (1.0 - 1.0 / one_of) * 100.0)
 }
 
 /// What happened at one load, whoever asked for it.

@@ -2,7 +2,7 @@
 
 use crate::{
     figure::{Unit, grouped},
-    plan::{Bottleneck, Plan, StreamRate},
+    plan::{Plan, StreamRate},
 };
 use maud::{Markup, html};
 
@@ -19,6 +19,28 @@ pub(super) fn sections(plan: &Plan, predictions_plot: &Markup) -> Markup {
             (predictions(plan))
         }
         (assumptions(plan))
+    }
+}
+
+/// What one looks for first.
+pub(super) fn tiles(plan: &Plan) -> Markup {
+    let held_out = plan.held_out().map(|prediction| prediction.error).max_by(|a, b| a.abs().total_cmp(&b.abs()));
+    let costs = [
+        ("A packet of pictures forwarded", plan.costs.video_packet_us),
+        ("A packet of sound forwarded", plan.costs.audio_packet_us),
+        ("A packet received", plan.costs.received_packet_us),
+    ];
+    html! {
+        @for (name, us) in costs {
+            div class="tile" { div class="name" { (name) } div class="value" { (format!("{us:.2} µs")) } }
+        }
+        @if let Some(error) = held_out {
+            div class="tile" {
+                div class="name" { "Prediction of a run held out" }
+                div class="value" { (format!("{:+.0} %", error * 100.0)) }
+                div class="range" { "beside what was measured" }
+            }
+        }
     }
 }
 
@@ -47,13 +69,7 @@ fn needs(plan: &Plan) -> Markup {
                                 td { (grouped(total.links_10_gbits)) }
                                 td { (total.memory_bytes.map_or_else(unknown, |bytes| Unit::Bytes.show(bytes))) }
                                 td { (grouped(total.machines)) }
-                                td {
-                                    @match total.bottleneck {
-                                        Bottleneck::Cores => { "cores" }
-                                        Bottleneck::Link => { "link" }
-                                        Bottleneck::Memory => { "memory" }
-                                    }
-                                }
+                                td { (total.bottleneck.name()) }
                                 td { (grouped(total.joins_per_s)) }
                                 td { (total.join_cores.map_or_else(unknown, |cores| format!("{cores:.1}"))) }
                                 td { (grouped(total.signaling_messages_per_s)) }

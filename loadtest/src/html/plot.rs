@@ -100,7 +100,8 @@ impl Plot {
                 line class=(if tick.label.is_empty() { "grid minor" } else { "grid" })
                     x1=(x) x2=(x) y1=(number(TOP)) y2=(number(bottom)) {}
                 @if !tick.label.is_empty() {
-                    text class="tick" text-anchor="middle" x=(x) y=(number(bottom + 15.0)) { (tick.label) }
+                    @let at_end = self.x.place(tick.value) > 0.98;
+                    text class="tick" text-anchor=(if at_end { "end" } else { "middle" }) x=(x) y=(number(bottom + 15.0)) { (tick.label) }
                 }
             }
             @for tick in self.y.ticks(self.y_text) {
@@ -120,7 +121,8 @@ impl Plot {
         }
     }
 
-    /// A dashed line and its label; labels of several vertical lines stand below each other.
+    /// A dashed line and its label; labels of several vertical lines stand above each other, low, where curves that
+    /// rise leave room.
     fn mark(&self, n: usize, mark: &Mark) -> Markup {
         match mark.at {
             At::X(value) => {
@@ -130,7 +132,7 @@ impl Plot {
                     line class="mark" x1=(number(x)) x2=(number(x)) y1=(number(TOP)) y2=(number(HEIGHT - BOTTOM)) {}
                     text class="mark-label" text-anchor=(if left_half { "start" } else { "end" })
                         x=(number(if left_half { x + 5.0 } else { x - 5.0 }))
-                        y=(number(TOP + 12.0 + n as f64 * 15.0)) { (mark.label) }
+                        y=(number(HEIGHT - BOTTOM - 9.0 - n as f64 * 16.0)) { (mark.label) }
                 }
             }
             At::Y(value) => {

@@ -1,6 +1,6 @@
 //! The sections of a report, in the order in which they stand.
 
-use super::Document;
+use super::{Document, planned};
 use crate::{
     figure::{CANARY_FIGURES, FIGURES, Figure, Unit, grouped},
     limit::{LimitReport, Verdict},
@@ -61,13 +61,14 @@ pub(super) fn tiles(document: &Document<'_>) -> Markup {
     html! {
         div class="tiles" {
             @if let Some(limit) = document.limit { (limit_tile(limit)) }
+            @if let Some(plan) = document.plan { (planned::tiles(plan)) }
             @if let [load] = document.loads {
                 @for figure in HEADLINE.iter().filter_map(|name| named(name)) {
                     @if let Some((_, spread)) = load.figures().find(|(one, _)| one.name == figure.name) {
                         div class="tile" {
                             div class="name" { (figure.label) }
                             div class="value" { (figure.unit.show(spread.median)) }
-                            @if load.runs().len() > 1 {
+                            @if spread.min != spread.max {
                                 div class="range" {
                                     (figure.unit.show(spread.min)) " to " (figure.unit.show(spread.max))
                                 }
@@ -205,7 +206,7 @@ pub(super) fn runs(document: &Document<'_>) -> Markup {
                     tr {
                         th { "Run" }
                         @for figure in &columns { th { (figure.label) } }
-                        th class="text" { "Notes" }
+                        th { "Notes" }
                     }
                 }
                 tbody {
@@ -219,7 +220,7 @@ pub(super) fn runs(document: &Document<'_>) -> Markup {
                             tr {
                                 td { (n + 1) }
                                 @for figure in &columns { td { (show(figure, run)) } }
-                                td class="text" { (run.generator.limits.join("; ")) }
+                                td { (run.generator.limits.len()) }
                             }
                         }
                     }

@@ -101,7 +101,7 @@ fn a_single_run_is_a_whole_page() {
     let html = of_loads(&[Repeats::new(vec![run(400)])]);
     let elements = elements(&html);
     assert_eq!(named(&elements, "title")[0].text, "Load test: one-to-many");
-    assert_eq!(named(&elements, "svg").len(), 1, "the distribution of latency");
+    assert_eq!(named(&elements, "svg").len(), 2, "latency, whole and from its slow end");
     let text = &named(&elements, "main")[0].text;
     for words in ["Latency, p99", "Canaries", "What was run", "How it was measured", "11\u{2009}000/s"] {
         assert!(text.contains(words), "{words}: {text}");
@@ -159,7 +159,7 @@ fn every_coordinate_is_a_number_inside_the_picture() {
     let plan = a_plan();
     let html = page(&Document { machine: &machine(), command: None, loads: &loads, limit: None, plan: Some(&plan) });
     let elements = elements(&html);
-    assert_eq!(named(&elements, "svg").len(), 4);
+    assert_eq!(named(&elements, "svg").len(), 5);
     let mut coordinates = 0;
     for element in &elements {
         for (name, value) in &element.attributes {

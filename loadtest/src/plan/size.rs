@@ -96,6 +96,18 @@ pub enum Bottleneck {
     Memory,
 }
 
+impl Bottleneck {
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cores => "cores",
+            Self::Link => "link",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// What all participants at once need.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Total {
