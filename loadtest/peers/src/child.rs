@@ -3,9 +3,11 @@
 
 use crate::server::{Server, ServerError};
 use loadtest::Usage;
+use nix::sys::socket::{setsockopt, sockopt};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
     io::{self, BufRead, Write},
+    net::UdpSocket,
     process::Stdio,
     sync::mpsc,
     thread,
@@ -17,6 +19,8 @@ use tokio::{
     time::timeout,
 };
 
+/// Buffers asked of the kernel.
+const BUFFER_BYTES: usize = 4 << 20;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -59,6 +63,15 @@ impl ChildServer {
     pub(crate) async fn stop(self) {
         self.server.stop().await;
     }
+}
+
+/// A socket of a child on loopback. A burst must fit while the child is busy or has no core, as in any server; a smaller
+/// buffer than asked for is the system's limit.
+pub(crate) fn media_socket() -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES);
+    let _ = setsockopt(&socket, sockopt::SndBuf, &BUFFER_BYTES);
+    Ok(socket)
 }
 
 /// The child's end: orders come by a thread, so that the one that forwards never waits for them.

@@ -87,7 +87,7 @@ pub(crate) struct Listening {
 /// # Errors
 /// A socket's, or an order that is none.
 pub fn run(segments: usize) -> io::Result<()> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let socket = child::media_socket()?;
     setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
     let answer = Listening { address: socket.local_addr()? };
     let orders = child::orders::<Order>();

@@ -62,7 +62,7 @@ pub(crate) const TRANSPORT_CC: u8 = 3;
 /// # Errors
 /// A socket's, or an order that is none.
 pub fn run() -> io::Result<()> {
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let socket = child::media_socket()?;
     socket.set_read_timeout(Some(PATIENCE))?;
     let orders = child::orders::<Order>();
     let mut sfu = Sfu {
