@@ -1,5 +1,7 @@
 //! `tacet call`: a participant in the terminal, which plays and records files.
 
+#[cfg(feature = "device-audio")]
+mod device;
 mod event_text;
 mod play;
 mod record;
@@ -69,6 +71,10 @@ pub(crate) struct Call {
     /// Folder for the pictures of the others, an IVF file for each
     #[arg(long, value_name = "DIR")]
     record_video: Option<PathBuf>,
+    /// Use this machine's microphone and loudspeaker
+    #[cfg(feature = "device-audio")]
+    #[arg(long, conflicts_with = "play")]
+    device_audio: bool,
     /// Play files again and again
     #[arg(long = "loop")]
     repeat: bool,
@@ -144,9 +150,25 @@ impl Call {
             players.spawn(pictures.play(camera));
             playing.push(format!("showing {}", path.display()));
         }
+        #[cfg(feature = "device-audio")]
+        let devices = match self.device_audio {
+            true => Some(device::Devices::open(client.publish_audio(AudioOptions::default()).await?)?),
+            false => None,
+        };
         let output = Output::new(self.json, self.name.clone());
         let until = lasts.map(|lasts| Instant::now() + lasts);
-        Participation { client, events, players, playing, recording, output, until }.run().await
+        let participation = Participation {
+            client,
+            events,
+            players,
+            playing,
+            recording,
+            #[cfg(feature = "device-audio")]
+            devices,
+            output,
+            until,
+        };
+        participation.run().await
     }
 }
 
@@ -198,6 +220,8 @@ struct Participation {
     players: JoinSet<anyhow::Result<Played>>,
     playing: Vec<String>,
     recording: Recording,
+    #[cfg(feature = "device-audio")]
+    devices: Option<device::Devices>,
     output: Output,
     until: Option<Instant>,
 }
@@ -222,6 +246,10 @@ impl Participation {
                         break;
                     }
                     Some(event) => {
+                        #[cfg(feature = "device-audio")]
+                        if let (Some(devices), ClientEvent::Mixed(sound)) = (&self.devices, &event) {
+                            devices.play(sound);
+                        }
                         if let Some(line) = self.recording.take(&event) {
                             self.output.line(&line)?;
                         }

@@ -4,7 +4,7 @@ use anyhow::Context;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::BufWriter,
+    io::{BufWriter, Seek, Write},
     path::{Path, PathBuf},
 };
 use tacet_native::{
@@ -18,10 +18,10 @@ use tacet_native::{
 const MAX_FILES: usize = 256;
 
 /// Everyone's sound in one WAV file.
-pub(super) struct SoundFile {
+pub(super) struct SoundFile<W: Write + Seek = BufWriter<File>> {
     path: PathBuf,
     /// `None` once it could not be written.
-    writer: Option<wav::Writer<BufWriter<File>>>,
+    writer: Option<wav::Writer<W>>,
     blocks: u64,
 }
 
@@ -32,7 +32,9 @@ impl SoundFile {
             wav::Writer::create(path, Channels::Mono).with_context(|| format!("--record {}", path.display()))?;
         Ok(Self { path: path.to_owned(), writer: Some(writer), blocks: 0 })
     }
+}
 
+impl<W: Write + Seek> SoundFile<W> {
     /// Appends 20 ms. After an error the file is ended, and nothing more is written.
     pub(super) fn write(&mut self, sound: &Mixed) -> anyhow::Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
@@ -155,6 +157,11 @@ fn file_name(name: &str, frame: &VideoFrame) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::{
+        cell::RefCell,
+        io::{self, Cursor, SeekFrom},
+        rc::Rc,
+    };
     use tacet_native::client::Codec;
 
     fn frame(timestamp: u32) -> VideoFrame {
@@ -185,13 +192,44 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
+    /// A disk with room for so many bytes.
+    #[derive(Clone)]
+    struct Disk(Rc<RefCell<Cursor<Vec<u8>>>>, u64);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut disk = self.0.borrow_mut();
+            if disk.position() + bytes.len() as u64 > self.1 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            disk.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Seek for Disk {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.borrow_mut().seek(to)
+        }
+    }
+
     #[test]
-    fn a_full_disk_ends_the_recording_and_not_the_call() {
+    fn a_full_disk_ends_the_recording_and_what_was_recorded_stays() {
+        let disk = Disk(Rc::default(), 300_000);
+        let writer = wav::Writer::new(disk.clone(), Channels::Mono).unwrap();
+        let mut file = SoundFile { path: "call.wav".into(), writer: Some(writer), blocks: 0 };
         let sound = Mixed { samples: vec![0.5; 960], levels: Vec::new() };
-        let mut file = SoundFile::create(Path::new("/dev/full")).unwrap();
-        assert!((0..200).any(|_| file.write(&sound).is_err()), "the device has no room");
-        file.write(&sound).unwrap();
+        let failures = (0..400).filter(|_| file.write(&sound).is_err()).count();
+        assert_eq!(failures, 1, "told once, and the call goes on");
         assert!(file.status().starts_with("NO LONGER recording"));
         file.finish().unwrap();
+
+        let written = Cursor::new(disk.0.borrow().get_ref().clone());
+        let mut reader = wav::Reader::new(written, Channels::Mono).unwrap();
+        let blocks = std::iter::from_fn(|| reader.block().unwrap()).count();
+        assert!((100..=157).contains(&blocks), "all but the last second of three: {blocks} blocks");
     }
 }
