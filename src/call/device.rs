@@ -72,7 +72,7 @@ fn on_thread(work: impl FnOnce(SyncSender<()>) -> Result<(), DeviceError> + Send
 
 fn listen(publication: &AudioPublication, stop: &AtomicBool, opened: SyncSender<()>) -> Result<(), DeviceError> {
     let mut microphone = Microphone::open(None, Channels::Mono)?;
-    drop(opened.send(()));
+    let _ = opened.send(());
     while !stop.load(Ordering::Relaxed) {
         match microphone.block()? {
             Some(block) => publication.write(&block),
@@ -84,7 +84,7 @@ fn listen(publication: &AudioPublication, stop: &AtomicBool, opened: SyncSender<
 
 fn speak(blocks: &Receiver<Vec<f32>>, opened: SyncSender<()>) -> Result<(), DeviceError> {
     let mut loudspeaker = Loudspeaker::open(None, Channels::Mono)?;
-    drop(opened.send(()));
+    let _ = opened.send(());
     let mut waiting = VecDeque::new();
     loop {
         loop {
