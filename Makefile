@@ -245,6 +245,8 @@ lint: setup ## Check formatting, lints, types and licences.
 	cargo fmt --all --check
 	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
+	cargo clippy --locked --package tacet --features device-audio --all-targets -- -D warnings
 	cargo clippy --locked --package tacet-native --features device-audio --all-targets -- -D warnings
 	cd $(WEB) && npm run --silent lint
 	@command -v cargo-deny >/dev/null || cargo install --quiet cargo-deny@0.20.2
