@@ -163,7 +163,7 @@ $(TARGET)/verifpal/bin/verifpal:
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
 
-# The newest that `go install` takes: later ones replace modules of others by forks.
+# `go install` takes it; some later ones replace modules of others by forks, which it refuses.
 LIVEKIT_VERSION := 1.9.11
 PEERS_ARGS ?= compare --json $(TARGET)/peers/comparison.json
 
