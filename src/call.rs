@@ -7,14 +7,14 @@ mod play;
 mod record;
 mod screen;
 
-use crate::pin::pin;
+use crate::{log, pin::pin};
 use anyhow::{Context, bail};
 use clap::Args;
 use play::{Pictures, Played, Sound};
 use record::{PictureFiles, SoundFile};
 use screen::{Files, Screen};
 use std::{
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -95,7 +95,7 @@ pub(crate) struct Call {
 impl Call {
     /// Takes part until it is over.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        start_log(&self.log)?;
+        log::start(QUIET_LIBRARIES, &self.log)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let result = runtime.block_on(self.take_part());
         // A thread that reads a file for nobody is not waited for.
@@ -360,12 +360,4 @@ impl Output {
             }
         }
     }
-}
-
-fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = format!("{QUIET_LIBRARIES},{filter}");
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).context("--log is not a filter")?;
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
-    Ok(())
 }

@@ -10,6 +10,8 @@ mod config;
 mod link;
 #[cfg(feature = "load")]
 mod load;
+#[cfg(any(feature = "serve", feature = "call"))]
+mod log;
 #[cfg(feature = "serve")]
 mod page;
 #[cfg(any(feature = "serve", feature = "call", feature = "load"))]

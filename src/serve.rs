@@ -4,7 +4,7 @@ use crate::{
     certificate::{self, Tls},
     config::{Flags, Settings},
     link::{Invite, room_link},
-    page,
+    log, page,
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig};
 use signaling::{MediaPlane, PageSource, Signaling, media};
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
 };
@@ -73,7 +73,7 @@ impl Serve {
     /// Serves until SIGINT or SIGTERM.
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let settings = self.flags.settings()?;
-        start_log(&settings.log)?;
+        log::start(QUIET_LIBRARIES, &settings.log)?;
         // The media plane has threads of its own; signaling is content with two.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(serve(settings, self.json))
@@ -182,11 +182,3 @@ fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Res
 
 /// Libraries that would log a line for a stranger's packet, and so let it fill the log. `--log` may name them.
 const QUIET_LIBRARIES: &str = "is=error,dimpl=error";
-
-fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = format!("{QUIET_LIBRARIES},{filter}");
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).context("--log is not a filter")?;
-    let colours = io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
-    Ok(())
-}

@@ -1,0 +1,16 @@
+//! The log of a command, on standard error.
+
+use anyhow::Context;
+use std::io::{self, IsTerminal};
+
+/// Logs what passes the directives of `quiet` and then of `filter`, the value of `--log`.
+///
+/// # Errors
+/// When `filter` is no filter.
+pub(crate) fn start(quiet: &str, filter: &str) -> anyhow::Result<()> {
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(format!("{quiet},{filter}")).context("--log is not a filter")?;
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
+    Ok(())
+}
