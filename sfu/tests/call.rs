@@ -129,6 +129,13 @@ fn every_listener_hears_every_packet() {
         assert_eq!(stats.get(counter), 0, "{}", counter.name());
     }
 
+    let metrics = sfu.metrics(0).unwrap();
+    assert_eq!(metrics.forwarding.count(), u64::from(LISTENERS) * u64::from(BURSTS * BURST), "each is timed");
+    assert_eq!(metrics.first_media.count(), u64::from(LISTENERS));
+    assert!(metrics.forwarding.sum() > Duration::ZERO && metrics.cpu.unwrap() > Duration::ZERO);
+    assert!(metrics.receive_buffer > 0 && metrics.send_buffer > 0);
+    assert_eq!(sfu.metrics(1), None, "there is one worker");
+
     // Stopping says good-bye to all.
     drop(sfu);
     turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Closed));

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     command::Command,
     event::Event,
-    metrics::{Counters, PublishedCounters},
+    metrics::{Counter, Counters, Histogram, Published},
     worker::Worker,
 };
 use std::{
@@ -40,7 +40,8 @@ pub(super) struct Driver<F> {
     pub(super) inbox: mpsc::Receiver<Command>,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) counters: Arc<PublishedCounters>,
+    pub(super) published: Arc<Published>,
+    pub(super) forwarding: Histogram,
     pub(super) on_event: F,
 }
 
@@ -65,18 +66,20 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
                 self.worker.tick(now);
             }
             self.flush();
-            self.counters.publish(self.worker.counters());
+            let worker = &self.worker;
+            self.published.publish(worker.counters(), worker.gauges(), &self.forwarding, worker.first_media());
         }
         self.worker.close(Instant::now());
         self.flush();
     }
 
     fn receive(&mut self) {
-        let Self { worker, socket, receiver, sender, .. } = self;
+        let Self { worker, socket, receiver, sender, forwarding, .. } = self;
         let mut outside = Counters::default();
         for _ in 0..BATCHES {
             // One reading of the clock a batch; its packets have come within microseconds of each other.
             let now = Instant::now();
+            let before = worker.counters().get(Counter::RtpOut);
             let more = receiver.receive(socket, &mut outside, |from, datagram| {
                 worker.receive(now, from, datagram);
                 if worker.outbox().packets() >= MAX_WAITING {
@@ -84,6 +87,10 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
                 }
             });
             send(worker, socket, sender);
+            let sent = worker.counters().get(Counter::RtpOut).wrapping_sub(before);
+            if sent > 0 {
+                forwarding.record(now.elapsed(), sent);
+            }
             if !more {
                 break;
             }

@@ -10,6 +10,7 @@
 //! Workers share nothing. A room lives on one worker; whoever drives the SFU picks it and sends all commands for the
 //! room's participants there.
 
+mod cpu;
 mod driver;
 mod message;
 mod poll;
@@ -20,10 +21,11 @@ mod socket;
 use crate::{
     command::Command,
     event::Event,
-    metrics::{Counters, PublishedCounters},
+    metrics::{Counters, FORWARDING, Gauge, Histogram, Published, WorkerMetrics},
     transport::{Identity, IdentityError},
     worker::{Worker, WorkerConfig},
 };
+use cpu::CpuClock;
 use driver::Driver;
 use poll::Wakeup;
 use receive::Receiver;
@@ -73,7 +75,9 @@ struct WorkerHandle {
     commands: mpsc::Sender<Command>,
     wakeup: Arc<Wakeup>,
     stop: Arc<AtomicBool>,
-    counters: Arc<PublishedCounters>,
+    published: Arc<Published>,
+    buffers: (usize, usize),
+    cpu: Option<CpuClock>,
     port: u16,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -113,7 +117,7 @@ impl Sfu {
             let (commands, inbox) = mpsc::channel();
             let wakeup = Arc::new(Wakeup::new()?);
             let stop = Arc::new(AtomicBool::new(false));
-            let counters = Arc::new(PublishedCounters::default());
+            let published = Arc::new(Published::default());
             let on_event = on_event.clone();
             let driver = Driver {
                 worker,
@@ -123,11 +127,14 @@ impl Sfu {
                 inbox,
                 wakeup: wakeup.clone(),
                 stop: stop.clone(),
-                counters: counters.clone(),
+                published: published.clone(),
+                forwarding: Histogram::new(FORWARDING),
                 on_event: move |event| on_event(number, event),
             };
             let thread = driver.spawn(number)?;
-            sfu.workers.push(WorkerHandle { commands, wakeup, stop, counters, port, thread: Some(thread) });
+            let (buffers, cpu) = (bound.buffers, CpuClock::of(&thread));
+            let thread = Some(thread);
+            sfu.workers.push(WorkerHandle { commands, wakeup, stop, published, buffers, cpu, port, thread });
         }
         Ok(sfu)
     }
@@ -157,7 +164,29 @@ impl Sfu {
     /// The counters of one worker, since it started.
     #[must_use]
     pub fn counters(&self, worker: usize) -> Counters {
-        self.workers.get(worker).map(|worker| worker.counters.read()).unwrap_or_default()
+        self.workers.get(worker).map(|worker| worker.published.counters()).unwrap_or_default()
+    }
+
+    /// Datagrams that a worker received and sent in the last second.
+    #[must_use]
+    pub fn packet_rate(&self, worker: usize) -> u64 {
+        self.workers.get(worker).map(|worker| worker.published.gauges().get(Gauge::PacketRate)).unwrap_or_default()
+    }
+
+    /// All measurements of one worker; `None` if there is no such worker.
+    #[must_use]
+    pub fn metrics(&self, worker: usize) -> Option<WorkerMetrics> {
+        let worker = self.workers.get(worker)?;
+        let (forwarding, first_media) = worker.published.histograms();
+        Some(WorkerMetrics {
+            counters: worker.published.counters(),
+            gauges: worker.published.gauges(),
+            forwarding,
+            first_media,
+            cpu: worker.cpu.and_then(CpuClock::read),
+            receive_buffer: worker.buffers.0 as u64,
+            send_buffer: worker.buffers.1 as u64,
+        })
     }
 
     /// The counters of all workers together.
@@ -165,7 +194,7 @@ impl Sfu {
     pub fn stats(&self) -> Counters {
         let mut total = Counters::default();
         for worker in &self.workers {
-            total.merge(&worker.counters.read());
+            total.merge(&worker.published.counters());
         }
         total
     }

@@ -44,9 +44,9 @@ impl Room {
                     let Some(receiver) = self.participant_keys.get(&from) else { continue };
                     let Some(receiver) = self.participants.get_mut(*receiver) else { continue };
                     for (_, arrived) in feedback.packets() {
-                        let counter =
-                            if arrived { &mut receiver.downlink.arrived } else { &mut receiver.downlink.missing };
-                        *counter += 1;
+                        for downlink in [&mut receiver.downlink, &mut self.stats.downlink] {
+                            *if arrived { &mut downlink.arrived } else { &mut downlink.missing } += 1;
+                        }
                     }
                 }
                 // Who comes and goes is told by signaling, which is authenticated end to end.

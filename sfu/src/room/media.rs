@@ -64,7 +64,10 @@ impl Room {
         self.deadlines.arm_reports(now);
         self.record_arrival(now, owner_key, extensions.transport_cc);
         match received {
-            Ok(index) => self.forward(now, track_key, index, egress),
+            Ok(index) => {
+                self.stats.recovered += u64::from(stream == Stream::Retransmission);
+                self.forward(now, track_key, index, egress);
+            }
             Err(Dropped::Malformed) => self.stats.malformed += 1,
             Err(Dropped::Padding) => self.stats.padding += 1,
             Err(Dropped::Duplicate) => self.stats.duplicate += 1,

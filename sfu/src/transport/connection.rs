@@ -115,6 +115,11 @@ impl Connection {
         Ok(self.on_dtls(now, event, outbox))
     }
 
+    /// Whether there are keys, and the client is heard.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.state == Some(TransportState::Connected)
+    }
+
     /// Whether the client may send a datagram of so many bytes now.
     pub(crate) fn allows(&mut self, now: Instant, bytes: usize) -> bool {
         self.allowance.take(now, bytes)

@@ -12,6 +12,7 @@
 //! others go on.
 
 mod rooms;
+mod survey;
 mod transports;
 
 #[cfg(test)]
@@ -21,7 +22,7 @@ use crate::{
     command::{Command, CommandError},
     event::Event,
     ids::{Mid, ParticipantId, RoomId, TrackId},
-    metrics::{Counter, Counters},
+    metrics::{Counter, Counters, Gauges, Histogram},
     room::Room,
     transport::{Clear, Identity, Outbox},
 };
@@ -32,10 +33,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
+use survey::Survey;
 use transports::Transports;
 
-/// How often silent clients are looked for.
-const CONSENT_SWEEP: Duration = Duration::from_secs(1);
+/// How often silent clients are looked for, and everything is counted.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a worker must know.
 #[derive(Clone, Debug)]
@@ -56,6 +58,7 @@ pub struct Worker {
     events: VecDeque<Event>,
     turn: Turn,
     next_sweep: Option<Instant>,
+    survey: Survey,
     /// Scratch space of `tick`.
     due: Vec<usize>,
     /// Whose next turn panics.
@@ -81,6 +84,7 @@ impl Worker {
             events: VecDeque::new(),
             turn: Turn::Nobody,
             next_sweep: None,
+            survey: Survey::default(),
             due: Vec::new(),
             #[cfg(test)]
             fault: None,
@@ -89,6 +93,7 @@ impl Worker {
 
     /// Takes a datagram, which is decrypted in place.
     pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.transports.begin_step(now);
         let counters = self.transports.counters_mut();
         counters.add(Counter::DatagramsIn, 1);
         counters.add(Counter::BytesIn, datagram.len() as u64);
@@ -97,6 +102,7 @@ impl Worker {
 
     /// Carries out a command. Answers and refusals are events.
     pub fn command(&mut self, now: Instant, command: Command) {
+        self.transports.begin_step(now);
         let subject = Subject::of(&command);
         self.guarded(|worker| {
             if let Err(error) = worker.execute(now, command) {
@@ -108,6 +114,7 @@ impl Worker {
 
     /// Does what is due. To be called when [`next_deadline`](Self::next_deadline) has come; any time is right.
     pub fn tick(&mut self, now: Instant) {
+        self.transports.begin_step(now);
         let mut due = std::mem::take(&mut self.due);
         self.transports.collect_due_handshakes(now, &mut due);
         for key in due.drain(..) {
@@ -118,7 +125,8 @@ impl Worker {
         }
         if self.next_sweep.is_some_and(|at| at <= now) {
             self.transports.check_consent(now, &mut self.events);
-            self.next_sweep = (!self.transports.is_empty()).then(|| now + CONSENT_SWEEP);
+            self.survey.take(now, &mut self.rooms, &mut self.transports);
+            self.next_sweep = (!self.transports.is_empty()).then(|| now + SWEEP);
         }
         self.rooms.collect_due(now, &mut due);
         for key in due.drain(..) {
@@ -150,7 +158,19 @@ impl Worker {
         self.events.pop_front()
     }
 
-    /// What was counted.
+    /// What is there, as of the last second.
+    #[must_use]
+    pub fn gauges(&self) -> &Gauges {
+        self.survey.gauges()
+    }
+
+    /// How long participants have waited for their first media.
+    #[must_use]
+    pub fn first_media(&self) -> &Histogram {
+        self.transports.first_media()
+    }
+
+    /// What was counted; what rooms count, as of the last second.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         self.transports.counters()
@@ -231,7 +251,7 @@ impl Worker {
         match added {
             Ok(local) => {
                 self.rooms.joined(key);
-                self.next_sweep.get_or_insert(now + CONSENT_SWEEP);
+                self.next_sweep.get_or_insert(now + SWEEP);
                 self.events.push_back(Event::Transport { participant, local });
                 Ok(())
             }

@@ -9,7 +9,7 @@ use crate::{
     egress::Egress,
     event::{Event, LocalTransport, TransportState},
     ids::{IdMap, ParticipantId},
-    metrics::{Counter, Counters},
+    metrics::{Counter, Counters, FIRST_MEDIA, Histogram},
     transport::{Blocked, Check, Clear, Connection, Credentials, Outbox, Protocol, srtp::SrtpError},
 };
 use is::stun::StunMessage;
@@ -36,12 +36,17 @@ pub(super) struct Transports {
     handshakes: Vec<usize>,
     outbox: Outbox,
     counters: Counters,
+    first_media: Histogram,
+    /// When the worker's step began.
+    now: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Entry {
     connection: Connection,
     room: usize,
+    /// Since when the participant waits for its first media.
+    waiting: Option<Instant>,
 }
 
 impl Transports {
@@ -56,7 +61,18 @@ impl Transports {
             handshakes: Vec::new(),
             outbox: Outbox::default(),
             counters: Counters::default(),
+            first_media: Histogram::new(FIRST_MEDIA),
+            now: None,
         }
+    }
+
+    /// A step of the worker begins.
+    pub(super) fn begin_step(&mut self, now: Instant) {
+        self.now = Some(now);
+    }
+
+    pub(super) fn first_media(&self) -> &Histogram {
+        &self.first_media
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -73,6 +89,20 @@ impl Transports {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many have keys and a client that is heard.
+    pub(super) fn connected(&self) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.connection.is_connected()).count()
+    }
+
+    /// How many handshakes are under way.
+    pub(super) fn handshakes(&self) -> usize {
+        self.handshakes.len()
     }
 
     /// Whether the participant may be added.
@@ -98,7 +128,7 @@ impl Transports {
             candidates: self.config.candidates.clone(),
         };
         let connection = Connection::new(participant, &self.config.identity, credentials, now);
-        let key = self.entries.insert(Entry { connection, room });
+        let key = self.entries.insert(Entry { connection, room, waiting: Some(now) });
         self.by_participant.insert(participant, key);
         self.by_ufrag.insert(local.ufrag.clone(), key);
         Ok(local)
@@ -135,7 +165,7 @@ impl Transports {
     ) -> Result<(), CommandError> {
         let entry = self.entries.get_mut(key).ok_or(CommandError::NoParticipant)?;
         let state = entry.connection.connect(now, remote, &mut self.outbox)?;
-        self.report(key, state, events);
+        self.after_handshake_step(key, state, events);
         Ok(())
     }
 
@@ -316,6 +346,7 @@ impl Transports {
             None if listed => self.handshakes.retain(|handshake| *handshake != key),
             _ => {}
         }
+        self.counters.add(Counter::Connected, u64::from(state == Some(TransportState::Connected)));
         self.report(key, state, events);
     }
 
@@ -323,6 +354,7 @@ impl Transports {
     pub(super) fn check_consent(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         for (_, Entry { connection, .. }) in &mut self.entries {
             if let Some(state) = connection.check_consent(now) {
+                self.counters.add(Counter::Silent, 1);
                 events.push_back(Event::TransportState { participant: connection.participant(), state });
             }
         }
@@ -332,8 +364,9 @@ impl Transports {
         self.entries.get_mut(key).map(|entry| &mut entry.connection)
     }
 
-    fn report(&self, key: usize, state: Option<TransportState>, events: &mut VecDeque<Event>) {
+    fn report(&mut self, key: usize, state: Option<TransportState>, events: &mut VecDeque<Event>) {
         if let (Some(state), Some((participant, _))) = (state, self.owner(key)) {
+            self.counters.add(Counter::Failed, u64::from(state == TransportState::Failed));
             events.push_back(Event::TransportState { participant, state });
         }
     }
@@ -354,8 +387,14 @@ impl Transports {
 impl Egress for Transports {
     fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
         let entry = self.by_participant.get(&to).and_then(|key| self.entries.get_mut(*key));
-        let result = entry
-            .map_or(Err(Blocked::NotConnected), |entry| entry.connection.send_rtp(header, payload, &mut self.outbox));
+        let result = entry.map_or(Err(Blocked::NotConnected), |entry| {
+            entry.connection.send_rtp(header, payload, &mut self.outbox)?;
+            if let Some(since) = entry.waiting.take() {
+                let waited = self.now.map_or(Duration::ZERO, |now| now.saturating_duration_since(since));
+                self.first_media.record(waited, 1);
+            }
+            Ok(())
+        });
         self.count_sent(result, Counter::RtpOut);
     }
 
