@@ -79,7 +79,7 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust simulate test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
+test: test-rust test-dashboard simulate test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
@@ -130,6 +130,12 @@ test-c: ## Build and run the C example and the C tests, with and without checker
 		valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
 			$$program; \
 	done
+
+.PHONY: test-dashboard
+test-dashboard: web ## Check dashboard and alerts against a real Prometheus and a call.
+	$(call install_unless,command -v prometheus && command -v promtool,prometheus)
+	cargo build --locked
+	docs/grafana/check.py $(TARGET)/debug/tacet
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz e2ee-frames for two seconds a target.
