@@ -26,8 +26,8 @@ use std::{
 
 /// Batches that are received before commands and timers get their turn.
 const BATCHES: usize = 8;
-/// Packets that may wait for the rest of their batch: enough for long runs, and still in the processor's cache.
-const MAX_WAITING: usize = 2_048;
+/// Packets that may wait to be forwarded together: enough for long runs. A long train of one source could bring more.
+const MAX_WAITING: usize = 64;
 /// After an error of the poll itself, which should not be.
 const BACK_OFF: Duration = Duration::from_millis(10);
 
@@ -79,11 +79,11 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             let now = Instant::now();
             let more = receiver.receive(socket, &mut outside, |from, datagram| {
                 worker.receive(now, from, datagram);
-                if worker.outbox().packets() >= MAX_WAITING {
-                    send(worker, socket, sender);
+                if worker.waiting() >= MAX_WAITING {
+                    forward(worker, now, socket, sender);
                 }
             });
-            send(worker, socket, sender);
+            forward(worker, now, socket, sender);
             if !more {
                 break;
             }
@@ -97,6 +97,11 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             (self.on_event)(event);
         }
     }
+}
+
+fn forward(worker: &mut Worker, now: Instant, socket: &UdpSocket, sender: &mut Sender) {
+    worker.forward(now, |outbox, counters| sender.send(socket, outbox, counters));
+    send(worker, socket, sender);
 }
 
 fn send(worker: &mut Worker, socket: &UdpSocket, sender: &mut Sender) {
