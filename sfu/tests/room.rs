@@ -56,6 +56,12 @@ fn call(now: Instant, out: &mut Outbox) -> (Room, Ssrc) {
     (room, ssrc)
 }
 
+/// Takes a packet in and forwards it.
+fn pass(room: &mut Room, now: Instant, from: ParticipantId, packet: &[u8], out: &mut Outbox) {
+    room.receive_rtp(now, from, packet, out);
+    room.forward(now, out);
+}
+
 fn forwarded(out: &mut Outbox) -> Vec<(ParticipantId, Ssrc, Vec<u8>)> {
     let packets = std::mem::take(&mut out.packets).into_iter();
     packets
@@ -128,13 +134,13 @@ fn nothing_goes_into_a_slot_before_it_is_active() {
     room.publish(ALICE, CAMERA, camera(100)).unwrap();
     room.add_slot(ALICE, mid("v0"), Codec::Vp8).unwrap();
     room.set_slot(now, ALICE, mid("v0"), Some(CAMERA), &mut out).unwrap();
-    room.receive_rtp(now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
+    pass(&mut room, now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
     assert!(out.packets.is_empty());
     room.activate_slot(now, ALICE, mid("v0"), &mut out).unwrap();
     assert_eq!(key_frame_requests(&mut out), 1);
-    room.receive_rtp(now, ALICE, &vp8(100, 2, &DELTA, HeaderExtensions::default()), &mut out);
+    pass(&mut room, now, ALICE, &vp8(100, 2, &DELTA, HeaderExtensions::default()), &mut out);
     assert!(forwarded(&mut out).is_empty(), "a picture begins with a key frame");
-    room.receive_rtp(now, ALICE, &vp8(100, 3, &KEY, HeaderExtensions::default()), &mut out);
+    pass(&mut room, now, ALICE, &vp8(100, 3, &KEY, HeaderExtensions::default()), &mut out);
     assert_eq!(forwarded(&mut out).len(), 1);
 }
 
@@ -144,7 +150,7 @@ fn an_empty_slot_and_a_removed_participant_get_nothing() {
     let (mut room, ssrc) = call(now, &mut out);
     let send = |room: &mut Room, seq| {
         let mut out = Outbox::default();
-        room.receive_rtp(now, ALICE, &vp8(100, seq, &KEY, HeaderExtensions::default()), &mut out);
+        pass(room, now, ALICE, &vp8(100, seq, &KEY, HeaderExtensions::default()), &mut out);
         forwarded(&mut out)
     };
     assert_eq!(send(&mut room, 1), [(BOB, ssrc, KEY.to_vec())]);
@@ -162,14 +168,14 @@ fn an_empty_slot_and_a_removed_participant_get_nothing() {
 fn a_slot_outlives_its_publisher() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, ssrc) = call(now, &mut out);
-    room.receive_rtp(now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
+    pass(&mut room, now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
     room.remove_participant(ALICE);
     let carol = ParticipantId(3);
     room.add_participant(carol).unwrap();
     room.publish(carol, TrackId(8), camera(100)).unwrap();
     room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out).unwrap();
     forwarded(&mut out);
-    room.receive_rtp(now, carol, &vp8(100, 9_000, &KEY, HeaderExtensions::default()), &mut out);
+    pass(&mut room, now, carol, &vp8(100, 9_000, &KEY, HeaderExtensions::default()), &mut out);
     assert_eq!(forwarded(&mut out), [(BOB, ssrc, KEY.to_vec())]);
 }
 
@@ -180,7 +186,7 @@ fn subscribers_of_one_packet_each_get_their_own_picture_ids() {
     let picture =
         |seq: u16, frame: u8| vp8(100, seq, &[0x90, 0xc0, 0x80, frame, frame, 0x10], HeaderExtensions::default());
     for n in 0..5u8 {
-        room.receive_rtp(now, ALICE, &picture(u16::from(n), 60 + n), &mut out);
+        pass(&mut room, now, ALICE, &picture(u16::from(n), 60 + n), &mut out);
     }
     let carol = ParticipantId(3);
     room.add_participant(carol).unwrap();
@@ -188,7 +194,7 @@ fn subscribers_of_one_packet_each_get_their_own_picture_ids() {
     room.activate_slot(now, carol, mid("v0"), &mut out).unwrap();
     room.set_slot(now, carol, mid("v0"), Some(CAMERA), &mut out).unwrap();
     forwarded(&mut out);
-    room.receive_rtp(now, ALICE, &picture(5, 65), &mut out);
+    pass(&mut room, now, ALICE, &picture(5, 65), &mut out);
     let pictures: Vec<_> =
         forwarded(&mut out).into_iter().map(|(to, _, payload)| (to, payload[3], payload[4])).collect();
     assert_eq!(pictures, [(BOB, 6, 6), (carol, 1, 1)]);
@@ -201,7 +207,7 @@ fn a_dependency_descriptor_decides_where_a_picture_begins_and_is_passed_on() {
     let mut descriptor = vec![0x80, 0x12, 0x34];
     let mut send = |room: &mut Room, seq, descriptor: &[u8]| {
         let extensions = HeaderExtensions { dependency: Some(descriptor), ..Default::default() };
-        room.receive_rtp(now, ALICE, &vp8(100, seq, b"ciphertext", extensions), &mut out);
+        pass(room, now, ALICE, &vp8(100, seq, b"ciphertext", extensions), &mut out);
         let sent = std::mem::take(&mut out.packets).into_iter().find_map(|(_, datagram)| match datagram {
             Datagram::Rtp(bytes) => Some(bytes),
             Datagram::Rtcp(_) => None,
@@ -221,14 +227,14 @@ fn an_unsignaled_ssrc_is_known_by_its_mid_once() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);
     let named = HeaderExtensions { mid: Some(b"sv"), ..Default::default() };
-    room.receive_rtp(now, ALICE, &vp8(900, 1, &KEY, HeaderExtensions::default()), &mut out);
-    room.receive_rtp(now, BOB, &vp8(900, 1, &KEY, named), &mut out);
+    pass(&mut room, now, ALICE, &vp8(900, 1, &KEY, HeaderExtensions::default()), &mut out);
+    pass(&mut room, now, BOB, &vp8(900, 1, &KEY, named), &mut out);
     assert!(forwarded(&mut out).is_empty(), "no MID, and no track of Bob's");
-    room.receive_rtp(now, ALICE, &vp8(900, 2, &KEY, named), &mut out);
-    room.receive_rtp(now, ALICE, &vp8(900, 3, &DELTA, HeaderExtensions::default()), &mut out);
+    pass(&mut room, now, ALICE, &vp8(900, 2, &KEY, named), &mut out);
+    pass(&mut room, now, ALICE, &vp8(900, 3, &DELTA, HeaderExtensions::default()), &mut out);
     assert_eq!(forwarded(&mut out).len(), 2);
-    room.receive_rtp(now, ALICE, &vp8(901, 4, &KEY, named), &mut out);
-    room.receive_rtp(now, ALICE, &vp8(100, 5, &KEY, named), &mut out);
+    pass(&mut room, now, ALICE, &vp8(901, 4, &KEY, named), &mut out);
+    pass(&mut room, now, ALICE, &vp8(100, 5, &KEY, named), &mut out);
     assert!(forwarded(&mut out).is_empty(), "the track has its SSRC");
     assert_eq!(room.stats().unknown_ssrc, 4);
 }
@@ -243,7 +249,7 @@ fn a_publisher_gets_reports_and_transport_feedback() {
     for n in [0u16, 1, 3, 4] {
         let now = start + Duration::from_millis(u64::from(n));
         let numbered = HeaderExtensions { transport_cc: Some(65_534u16.wrapping_add(n)), ..Default::default() };
-        room.receive_rtp(now, ALICE, &vp8(100, n, &KEY, numbered), &mut out);
+        pass(&mut room, now, ALICE, &vp8(100, n, &KEY, numbered), &mut out);
     }
     room.receive_rtcp(start, ALICE, &report, &mut out);
     out.packets.clear();
@@ -281,7 +287,7 @@ fn a_nack_without_a_retransmission_stream_is_not_answered() {
     room.activate_slot(now, ALICE, mid("a0"), &mut out).unwrap();
     room.set_slot(now, ALICE, mid("a0"), Some(CAMERA), &mut out).unwrap();
     let header = RtpHeader { marker: false, payload_type: 111, seq: SeqNum(1), timestamp: 0, ssrc: Ssrc(5) };
-    room.receive_rtp(now, ALICE, &packet(header, HeaderExtensions::default(), b"sound"), &mut out);
+    pass(&mut room, now, ALICE, &packet(header, HeaderExtensions::default(), b"sound"), &mut out);
     let (_, Datagram::Rtp(sent)) = out.packets.pop().unwrap() else { panic!("no sound") };
     let seq = RtpPacket::parse(&sent).unwrap().seq;
     let mut nack = Vec::new();
@@ -367,6 +373,7 @@ proptest! {
                     let mut bytes = packet(header, extensions, &tail);
                     if head < 20 { bytes[0] ^= head; }
                     room.receive_rtp(now, ParticipantId(from), &bytes, &mut out);
+                    if seq % 3 == 0 { room.forward(now, &mut out); }
                 }
                 Step::Rtcp { from, kind, count, ssrc, mut tail } => {
                     tail.resize(tail.len() / 4 * 4, 0);

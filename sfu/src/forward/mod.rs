@@ -17,6 +17,7 @@ pub(crate) mod compaction;
 pub(crate) mod gaps;
 pub(crate) mod key_frames;
 pub(crate) mod levels;
+pub(crate) mod padding;
 pub(crate) mod published_track;
 pub(crate) mod reception;
 pub(crate) mod retransmit;

@@ -61,7 +61,7 @@ pub(crate) struct PublishedTrack {
     pub(crate) cname: String,
     pub(crate) publication: Publication,
     pub(crate) muted: bool,
-    /// Slots that the track is in, by their places in the room.
+    /// Slots that the track is in, by their places in the room, sorted by participant.
     pub(crate) subscribers: Vec<usize>,
     pub(crate) store: PacketStore,
     pub(crate) reception: Reception,
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(receive(&mut track, Stream::Media, 96, 12, b"c"), Ok(first + 2));
         assert_eq!(receive(&mut track, Stream::Retransmission, 97, 500, &[0, 11, b'b']), Ok(first + 1));
         assert_eq!(receive(&mut track, Stream::Media, 96, 11, b"b"), Err(Dropped::Duplicate));
-        let (_, payload) = track.store.get_mut(first + 1).unwrap().parts();
+        let payload = track.store.get_mut(first + 1).unwrap().payload_mut();
         assert_eq!(payload, b"b");
     }
 

@@ -37,16 +37,31 @@ pub(crate) struct PacketMeta {
 pub(crate) struct StoredPacket {
     pub(crate) meta: PacketMeta,
     arrived: Instant,
-    /// Dependency Descriptor, then payload.
+    /// Dependency Descriptor, then payload, then padding.
     bytes: Vec<u8>,
     payload_at: usize,
+    payload_len: usize,
 }
 
 impl StoredPacket {
-    /// Dependency Descriptor and payload. The payload's VP8 fields are whatever they were last rewritten to.
-    pub(crate) fn parts(&mut self) -> (Option<&[u8]>, &mut [u8]) {
-        let (dependency, payload) = self.bytes.split_at_mut(self.payload_at);
-        (Some(&*dependency).filter(|value| !value.is_empty()), payload)
+    /// The Dependency Descriptor, if it has one.
+    pub(crate) fn dependency(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.payload_at).filter(|value| !value.is_empty())
+    }
+
+    /// The payload. Its VP8 fields are whatever they were last rewritten to.
+    pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.payload_at..).and_then(|bytes| bytes.get_mut(..self.payload_len)).unwrap_or_default()
+    }
+
+    /// Length of the payload, without padding.
+    pub(crate) fn payload_len(&self) -> usize {
+        self.payload_len
+    }
+
+    /// The payload, and the padding behind it.
+    pub(crate) fn padded(&self) -> &[u8] {
+        self.bytes.get(self.payload_at..).unwrap_or_default()
     }
 }
 
@@ -120,7 +135,8 @@ impl PacketStore {
         self.bytes += bytes.len();
         self.order.push_back(index);
         if let Some(entry) = self::entry(&mut self.ring, index) {
-            entry.packet = Some(StoredPacket { meta, arrived: now, bytes, payload_at: dependency.len() });
+            let (payload_at, payload_len) = (dependency.len(), payload.len());
+            entry.packet = Some(StoredPacket { meta, arrived: now, bytes, payload_at, payload_len });
         }
         Insertion::New
     }
@@ -128,6 +144,20 @@ impl PacketStore {
     /// The packet of an index, if it is still there.
     pub(crate) fn get_mut(&mut self, index: u64) -> Option<&mut StoredPacket> {
         entry(&mut self.ring, index).filter(|entry| entry.index == index)?.packet.as_mut()
+    }
+
+    /// Puts so many bytes of RTP padding behind a packet's payload, which count like all others. Without any there is
+    /// none behind it any more.
+    pub(crate) fn pad(&mut self, index: u64, padding: u8) {
+        let Some(entry) = entry(&mut self.ring, index).filter(|entry| entry.index == index) else { return };
+        let Some(StoredPacket { bytes, payload_at, payload_len, .. }) = &mut entry.packet else { return };
+        self.bytes -= bytes.len();
+        bytes.truncate(*payload_at + *payload_len);
+        bytes.resize(bytes.len() + usize::from(padding), 0);
+        if let Some(count) = bytes.last_mut().filter(|_| padding > 0) {
+            *count = padding;
+        }
+        self.bytes += bytes.len();
     }
 
     /// Drops what is too old.
@@ -205,8 +235,24 @@ mod tests {
     fn descriptor_and_payload_come_back_apart() {
         let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
         store.insert(start, 1, PacketMeta::default(), b"dd", b"payload");
-        let (dependency, payload) = store.get_mut(1).unwrap().parts();
-        assert_eq!((dependency, &*payload), (Some(&b"dd"[..]), &b"payload"[..]));
+        let packet = store.get_mut(1).unwrap();
+        assert_eq!((packet.dependency(), packet.padded()), (Some(&b"dd"[..]), &b"payload"[..]));
+        assert_eq!((packet.payload_len(), packet.payload_mut()), (7, &mut b"payload".to_owned()[..]));
+    }
+
+    #[test]
+    fn padding_lies_behind_the_payload_and_can_be_taken_away() {
+        let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
+        insert(&mut store, start, 1, b"payload");
+        for (padding, expected) in [(3, &b"payload\0\0\x03"[..]), (1, b"payload\x01"), (0, b"payload")] {
+            store.pad(1, padding);
+            assert_eq!(store.bytes, expected.len());
+            let packet = store.get_mut(1).unwrap();
+            assert_eq!(packet.padded(), expected);
+            assert_eq!(packet.payload_mut(), b"payload");
+        }
+        store.pad(2, 9);
+        assert_eq!(store.bytes, 7, "there is no such packet");
     }
 
     proptest! {
@@ -226,7 +272,7 @@ mod tests {
                 prop_assert!(store.order.len() <= LIMITS.window * 2 + 400);
                 if inserted == Insertion::New {
                     prop_assert!(packets.iter().all(|packet| now - packet.arrived < LIMITS.age));
-                    prop_assert_eq!(store.get_mut(index).map(|packet| packet.parts().1.len()), Some(length));
+                    prop_assert_eq!(store.get_mut(index).map(|packet| packet.payload_len()), Some(length));
                 }
             }
         }

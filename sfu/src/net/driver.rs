@@ -4,11 +4,12 @@ use super::{
     poll::{Poll, Wakeup},
     receive::Receiver,
     send::Sender,
+    stopwatch::Stopwatch,
 };
 use crate::{
     command::Command,
     event::Event,
-    metrics::{Counter, Counters, Histogram, Published},
+    metrics::{Counters, Published},
     worker::Worker,
 };
 use std::{
@@ -26,8 +27,8 @@ use std::{
 
 /// Batches that are received before commands and timers get their turn.
 const BATCHES: usize = 8;
-/// Packets that may wait for the rest of their batch: enough for long runs, and still in the processor's cache.
-const MAX_WAITING: usize = 2_048;
+/// Packets that may wait to be forwarded together: enough for long runs. A long train of one source could bring more.
+const MAX_WAITING: usize = 64;
 /// After an error of the poll itself, which should not be.
 const BACK_OFF: Duration = Duration::from_millis(10);
 
@@ -41,7 +42,7 @@ pub(super) struct Driver<F> {
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) published: Arc<Published>,
-    pub(super) forwarding: Histogram,
+    pub(super) stopwatch: Stopwatch,
     pub(super) on_event: F,
 }
 
@@ -67,30 +68,25 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             }
             self.flush();
             let worker = &self.worker;
-            self.published.publish(worker.counters(), worker.gauges(), &self.forwarding, worker.first_media());
+            self.published.publish(worker.counters(), worker.gauges(), self.stopwatch.times(), worker.first_media());
         }
         self.worker.close(Instant::now());
         self.flush();
     }
 
     fn receive(&mut self) {
-        let Self { worker, socket, receiver, sender, forwarding, .. } = self;
+        let Self { worker, socket, receiver, sender, stopwatch, .. } = self;
         let mut outside = Counters::default();
         for _ in 0..BATCHES {
             // One reading of the clock a batch; its packets have come within microseconds of each other.
             let now = Instant::now();
-            let before = worker.counters().get(Counter::RtpOut);
             let more = receiver.receive(socket, &mut outside, |from, datagram| {
                 worker.receive(now, from, datagram);
-                if worker.outbox().packets() >= MAX_WAITING {
-                    send(worker, socket, sender);
+                if worker.waiting() >= MAX_WAITING {
+                    forward(worker, now, socket, sender, stopwatch);
                 }
             });
-            send(worker, socket, sender);
-            let sent = worker.counters().get(Counter::RtpOut).wrapping_sub(before);
-            if sent > 0 {
-                forwarding.record(now.elapsed(), sent);
-            }
+            forward(worker, now, socket, sender, stopwatch);
             if !more {
                 break;
             }
@@ -100,10 +96,20 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
 
     fn flush(&mut self) {
         send(&mut self.worker, &self.socket, &mut self.sender);
+        self.stopwatch.skip(self.worker.counters());
         while let Some(event) = self.worker.poll_event() {
             (self.on_event)(event);
         }
     }
+}
+
+fn forward(worker: &mut Worker, received: Instant, socket: &UdpSocket, sender: &mut Sender, stopwatch: &mut Stopwatch) {
+    worker.forward(received, |outbox, counters| {
+        sender.send(socket, outbox, counters);
+        stopwatch.sent(received, counters);
+    });
+    send(worker, socket, sender);
+    stopwatch.sent(received, worker.counters());
 }
 
 fn send(worker: &mut Worker, socket: &UdpSocket, sender: &mut Sender) {

@@ -17,11 +17,12 @@ mod poll;
 mod receive;
 mod send;
 mod socket;
+mod stopwatch;
 
 use crate::{
     command::Command,
     event::Event,
-    metrics::{Counters, FORWARDING, Gauge, Histogram, Published, WorkerMetrics},
+    metrics::{Counters, Gauge, Published, WorkerMetrics},
     transport::{Identity, IdentityError},
     worker::{Worker, WorkerConfig},
 };
@@ -40,6 +41,7 @@ use std::{
     },
     thread,
 };
+use stopwatch::Stopwatch;
 
 /// How the SFU runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +130,7 @@ impl Sfu {
                 wakeup: wakeup.clone(),
                 stop: stop.clone(),
                 published: published.clone(),
-                forwarding: Histogram::new(FORWARDING),
+                stopwatch: Stopwatch::new(),
                 on_event: move |event| on_event(number, event),
             };
             let thread = driver.spawn(number)?;

@@ -1,13 +1,14 @@
-//! RTP through a room: from a publisher to every slot that its track is in.
+//! RTP into a room: a publisher's packets are taken in, to be forwarded with what else comes at the same time; and what
+//! a receiver did not get is sent again.
 
-use super::{Participant, Room, RoomStats, Route};
+use super::{Participant, Room, Route};
 use crate::{
     egress::Egress,
     forward::{
         levels,
-        published_track::{Dropped, PublishedTrack, Stream},
+        published_track::{Dropped, Stream},
         slot::Slot,
-        slot_stream::{Placement, Rewritten},
+        slot_stream::Rewritten,
         store::StoredPacket,
     },
     ids::ParticipantId,
@@ -23,7 +24,7 @@ use crate::{
 use std::time::Instant;
 
 impl Room {
-    /// Takes a whole clear RTP packet of a participant and forwards it.
+    /// Takes a whole clear RTP packet of a participant in. [`Self::forward`] forwards it.
     pub fn receive_rtp(
         &mut self,
         now: Instant,
@@ -57,6 +58,7 @@ impl Room {
         let owner_key = track.owner_key;
         let Some(owner) = self.participants.get_mut(owner_key) else { return };
         let received = track.receive(now, stream, &packet, &extensions, &mut owner.rtt);
+        let has_subscribers = !track.subscribers.is_empty();
         if let Some(level) = extensions.audio_level.filter(|_| !track.is_video()) {
             track.loudness.on_packet(now, level);
             self.deadlines.levels.get_or_insert(now + levels::INTERVAL);
@@ -66,7 +68,9 @@ impl Room {
         match received {
             Ok(index) => {
                 self.stats.recovered += u64::from(stream == Stream::Retransmission);
-                self.forward(now, track_key, index, egress);
+                if has_subscribers {
+                    self.waiting.push(now, track_key, index);
+                }
             }
             Err(Dropped::Malformed) => self.stats.malformed += 1,
             Err(Dropped::Padding) => self.stats.padding += 1,
@@ -105,62 +109,6 @@ impl Room {
         Some(route)
     }
 
-    /// Sends a packet of the store to every slot that the track is in.
-    fn forward(&mut self, now: Instant, track_key: usize, index: u64, egress: &mut (impl Egress + ?Sized)) {
-        let Self { tracks, slots, participants, scratch, stats, .. } = self;
-        let Some(track) = tracks.get_mut(track_key) else { return };
-        let has_later = track.store.highest() > index;
-        let PublishedTrack { store, subscribers, key_frames, clock, cname, publication, .. } = track;
-        let Some(packet) = store.get_mut(index).filter(|_| !subscribers.is_empty()) else { return };
-        let codec = publication.codec.entry();
-        build_header(&mut scratch.header, codec.pt, packet, None);
-        scratch.catch_up.clear();
-
-        for &slot_key in subscribers.iter() {
-            let Some(slot) = slots.get_mut(slot_key).filter(|slot| slot.active) else { continue };
-            let Some(receiver) = participants.get_mut(slot.participant_key) else { continue };
-            let rewritten = match slot.stream.place(now, index, &packet.meta) {
-                Placement::Send(rewritten) => rewritten,
-                Placement::Begin(rewritten) => {
-                    if has_later {
-                        scratch.catch_up.push(slot_key);
-                    }
-                    if let Some(clock) = clock {
-                        let (ntp, timestamp) = clock.at(now, codec.clock);
-                        send_report(now, slot, ntp, timestamp, cname, &mut scratch.rtcp, egress);
-                    }
-                    rewritten
-                }
-                Placement::Waiting => {
-                    key_frames.still_waiting(now);
-                    continue;
-                }
-                Placement::TooLate => continue,
-            };
-            let header = if slot.mid_known {
-                &mut scratch.header
-            } else {
-                build_header(&mut scratch.mid_header, codec.pt, packet, Some(slot.mid.as_bytes()));
-                &mut scratch.mid_header
-            };
-            emit(header, packet, slot, receiver, &rewritten, stats, egress);
-        }
-
-        // A key frame whose first packet came late: what overtook it was held back until now.
-        if !scratch.catch_up.is_empty() {
-            for later in index + 1..=store.highest() {
-                let Some(packet) = store.get_mut(later) else { continue };
-                for &slot_key in &scratch.catch_up {
-                    let Some(slot) = slots.get_mut(slot_key) else { continue };
-                    let Some(receiver) = participants.get_mut(slot.participant_key) else { continue };
-                    let Placement::Send(rewritten) = slot.stream.place(now, later, &packet.meta) else { continue };
-                    build_header(&mut scratch.mid_header, codec.pt, packet, Some(slot.mid.as_bytes()));
-                    emit(&mut scratch.mid_header, packet, slot, receiver, &rewritten, stats, egress);
-                }
-            }
-        }
-    }
-
     /// Sends a packet again that a receiver did not get, on its slot's retransmission stream (RFC 4588).
     pub(super) fn retransmit(
         &mut self,
@@ -190,10 +138,11 @@ impl Room {
         let packet = tracks.get_mut(slot.source?)?.store.get_mut(index)?;
         let rewritten = slot.stream.rewritten(index, &packet.meta)?;
         let rtx = slot.rtx.as_mut()?;
-        if !rtx.admit(now, seq, receiver.rtt.estimate()) || !receiver.budget.spend(now, packet.parts().1.len()) {
+        if !rtx.admit(now, seq, receiver.rtt.estimate()) || !receiver.budget.spend(now, packet.payload_len()) {
             return None;
         }
         build_header(&mut scratch.mid_header, rtx.payload_type, packet, Some(slot.mid.as_bytes()));
+        scratch.mid_header.set_padding(false);
         scratch.mid_header.set_stream(rtx.ssrc, rtx.take_seq(), rewritten.timestamp);
         scratch.mid_header.set_frame_number(rewritten.frame_number);
         scratch.mid_header.set_transport_cc(receiver.take_transport_seq());
@@ -216,50 +165,32 @@ impl Room {
 
 impl Participant {
     /// Takes the next transport-wide sequence number.
-    fn take_transport_seq(&mut self) -> u16 {
+    pub(super) fn take_transport_seq(&mut self) -> u16 {
         let seq = self.transport_seq;
         self.transport_seq = seq.wrapping_add(1);
         seq
     }
 }
 
-/// Builds what a packet's headers have in common in all slots.
-fn build_header(buffer: &mut HeaderBuffer, payload_type: u8, packet: &mut StoredPacket, mid: Option<&[u8]>) {
+/// Builds what a packet's headers have in common in all slots, or the one of a single slot.
+pub(super) fn build_header(buffer: &mut HeaderBuffer, payload_type: u8, packet: &StoredPacket, mid: Option<&[u8]>) {
     let meta = packet.meta;
-    let (dependency, _) = packet.parts();
     let header =
         RtpHeader { marker: meta.marker, payload_type, seq: SeqNum(0), timestamp: 0, ssrc: crate::ids::Ssrc(0) };
+    let dependency = packet.dependency();
     let extensions = HeaderExtensions { mid, audio_level: meta.audio_level, transport_cc: Some(0), dependency };
     buffer.build(header, extensions);
+    buffer.set_padding(packet.padded().len() > packet.payload_len());
 }
 
 /// Writes a slot's picture id into the packet's payload, which all slots share, and gives the payload.
-fn rewrite_payload<'a>(packet: &'a mut StoredPacket, rewritten: &Rewritten) -> &'a [u8] {
+pub(super) fn rewrite_payload<'a>(packet: &'a mut StoredPacket, rewritten: &Rewritten) -> &'a [u8] {
     let vp8 = packet.meta.vp8;
-    let (_, payload) = packet.parts();
+    let payload = packet.payload_mut();
     if let Some(vp8) = vp8 {
         vp8.rewrite(payload, rewritten.picture_id, rewritten.tl0_pic_idx);
     }
     payload
-}
-
-/// Sends a packet under a slot's header.
-fn emit(
-    header: &mut HeaderBuffer,
-    packet: &mut StoredPacket,
-    slot: &mut Slot,
-    receiver: &mut Participant,
-    rewritten: &Rewritten,
-    stats: &mut RoomStats,
-    egress: &mut (impl Egress + ?Sized),
-) {
-    header.set_stream(slot.ssrc, SeqNum(low(rewritten.seq)), rewritten.timestamp);
-    header.set_transport_cc(receiver.take_transport_seq());
-    header.set_frame_number(rewritten.frame_number);
-    let payload = rewrite_payload(packet, rewritten);
-    egress.rtp(slot.participant, header.as_bytes(), payload);
-    slot.count(payload.len());
-    stats.forwarded += 1;
 }
 
 /// Sends a sender report for a slot: wall clock and timestamp of its source, the timestamp moved to the slot's time.

@@ -4,10 +4,12 @@
 //! Participants, tracks and slots live in slabs and refer to each other by place, so that a received packet costs one
 //! hash look-up (its SSRC) however many it is forwarded to, and a forwarded packet none.
 
+mod fan_out;
 mod feedback;
 mod media;
 mod schedule;
 mod stats;
+mod waiting;
 
 use crate::{
     command::{CommandError, Publication},
@@ -27,6 +29,7 @@ use crate::{
     media::Codec,
     wire::{header::HeaderBuffer, rtcp::ReportBlock},
 };
+use fan_out::Batch;
 use schedule::Deadlines;
 use slab::Slab;
 pub use stats::{Downlink, RoomStats};
@@ -34,6 +37,7 @@ use std::{
     collections::{HashMap, VecDeque},
     time::Instant,
 };
+use waiting::Waiting;
 
 /// Most participants of a room.
 pub const MAX_PARTICIPANTS: usize = 1_000;
@@ -59,6 +63,8 @@ pub struct Room {
     events: VecDeque<Event>,
     deadlines: Deadlines,
     stats: RoomStats,
+    waiting: Waiting,
+    batch: Batch,
     scratch: Scratch,
 }
 
@@ -90,12 +96,10 @@ enum Route {
 /// Buffers that are reused from packet to packet.
 #[derive(Debug, Default)]
 struct Scratch {
-    header: HeaderBuffer,
     mid_header: HeaderBuffer,
     rtcp: Vec<u8>,
     payload: Vec<u8>,
     ask_for: Vec<u64>,
-    catch_up: Vec<usize>,
     blocks: Vec<ReportBlock>,
 }
 
@@ -116,6 +120,8 @@ impl Room {
             events: VecDeque::new(),
             deadlines: Deadlines::default(),
             stats: RoomStats::default(),
+            waiting: Waiting::default(),
+            batch: Batch::default(),
             scratch: Scratch::default(),
         }
     }
@@ -124,6 +130,12 @@ impl Room {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.participants.is_empty()
+    }
+
+    /// How many packets wait for [`Self::forward`].
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Counters.
@@ -355,12 +367,7 @@ impl Room {
         let active = slot.active;
         self.vacate(slot_key);
         if let Some(track_key) = track_key {
-            if let Some(slot) = self.slots.get_mut(slot_key) {
-                slot.source = Some(track_key);
-            }
-            if let Some(track) = self.tracks.get_mut(track_key) {
-                track.subscribers.push(slot_key);
-            }
+            self.occupy(slot_key, track_key);
             if active {
                 self.request_key_frame(now, track_key, egress);
             }
@@ -380,6 +387,18 @@ impl Room {
         found.copied().ok_or(CommandError::NoSlot)
     }
 
+    /// Puts a track into an empty slot.
+    fn occupy(&mut self, slot_key: usize, track_key: usize) {
+        let Some(slot) = self.slots.get_mut(slot_key) else { return };
+        slot.source = Some(track_key);
+        let participant = slot.participant_key;
+        let before = |subscriber: &usize| self.slots.get(*subscriber).is_some_and(|s| s.participant_key < participant);
+        if let Some(track) = self.tracks.get_mut(track_key) {
+            let at = track.subscribers.partition_point(before);
+            track.subscribers.insert(at, slot_key);
+        }
+    }
+
     /// Takes the track out of a slot.
     fn vacate(&mut self, slot_key: usize) {
         let Some(slot) = self.slots.get_mut(slot_key) else { return };
@@ -391,6 +410,7 @@ impl Room {
 
     fn drop_track(&mut self, key: usize) {
         let Some(mut track) = self.tracks.try_remove(key) else { return };
+        self.waiting.forget_track(key);
         for slot in track.subscribers.drain(..) {
             if let Some(slot) = self.slots.get_mut(slot) {
                 slot.source = None;

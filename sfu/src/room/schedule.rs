@@ -43,14 +43,20 @@ impl Deadlines {
 }
 
 impl Room {
-    /// When [`Self::tick`] is to be called next.
+    /// When [`Self::tick`] is to be called next: at once if packets wait to be forwarded.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
+        [self.waiting.since(), self.next_timer()].into_iter().flatten().min()
+    }
+
+    /// The same for what is due by itself, whether packets wait or not.
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
         self.deadlines.next()
     }
 
-    /// Does what is due.
+    /// Forwards what waits, and does what is due.
     pub fn tick(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
+        self.forward(now, egress);
         if take_due(&mut self.deadlines.repairs, now) {
             for track in 0..self.tracks.capacity() {
                 self.serve_track(now, track, egress);

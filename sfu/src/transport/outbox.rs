@@ -15,7 +15,11 @@ const MAX_SEGMENTS: usize = 64;
 /// Most bytes of a run: one UDP payload, with room to spare.
 const MAX_BYTES: usize = 60_000;
 /// Spare buffers that are kept between flushes.
-const MAX_SPARE: usize = 2_048;
+const MAX_SPARE: usize = 128;
+/// As many runs as one system call takes, or as many packets as stay in the processor's cache until the kernel copies
+/// them: then it is time to send.
+const FULL_RUNS: usize = 64;
+const FULL_PACKETS: usize = 256;
 
 /// Packets to send, in order.
 #[derive(Debug, Default)]
@@ -120,6 +124,12 @@ impl Outbox {
     #[must_use]
     pub fn packets(&self) -> usize {
         self.packets
+    }
+
+    /// Whether it is time to send: more would only make those wait that are ready.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.live >= FULL_RUNS || self.packets >= FULL_PACKETS
     }
 
     /// Forgets everything, sent or not, and keeps the buffers.

@@ -107,6 +107,13 @@ impl HeaderBuffer {
         self.patch(8, &ssrc.0.to_be_bytes());
     }
 
+    /// Says whether padding lies behind the payload (RFC 3550 section 5.1).
+    pub fn set_padding(&mut self, padding: bool) {
+        if let Some(first) = self.bytes.first_mut() {
+            *first = *first & !0x20 | u8::from(padding) << 5;
+        }
+    }
+
     /// Rewrites the transport-wide sequence number, if the header has one.
     pub fn set_transport_cc(&mut self, seq: u16) {
         if let Some(at) = self.transport_cc_at {

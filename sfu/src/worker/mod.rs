@@ -1,9 +1,10 @@
 //! One worker: rooms, the transports of their participants, and nothing of the outside world.
 //!
 //! ```text
-//!   receive(now, from, datagram) ─► demux ─► open ─► room ─► seal ─► outbox()
+//!   receive(now, from, datagram) ─► demux ─► open ─► room          as many as there are
+//!   forward(now, full) ───────────► room ─► seal ─► outbox()       then, subscriber by subscriber
 //!   command(now, command) ────────► transport, room ──────────────► poll_event()
-//!   tick(now), due at next_deadline() ─► handshakes, consent, rooms
+//!   tick(now), due at next_deadline() ─► handshakes, consent, rooms; forwards, too
 //! ```
 //! It is told the time with every call and reads no clock. Workers share nothing.
 //!
@@ -11,6 +12,7 @@
 //! transports and [`Event::RoomFailed`] is given; outside of a room's turn the transport concerned fails alone. All
 //! others go on.
 
+mod outlet;
 mod rooms;
 mod survey;
 mod transports;
@@ -26,6 +28,7 @@ use crate::{
     room::Room,
     transport::{Clear, Identity, Outbox},
 };
+use outlet::Outlet;
 use rooms::Rooms;
 use std::{
     collections::VecDeque,
@@ -58,8 +61,13 @@ pub struct Worker {
     events: VecDeque<Event>,
     turn: Turn,
     next_sweep: Option<Instant>,
+    /// Rooms in which packets wait to be forwarded.
+    to_forward: Vec<usize>,
+    /// The packets in them, and when the first of them came.
+    waiting: usize,
+    waiting_since: Option<Instant>,
     survey: Survey,
-    /// Scratch space of `tick`.
+    /// Scratch space of `tick` and `forward`.
     due: Vec<usize>,
     /// Whose next turn panics.
     #[cfg(test)]
@@ -85,13 +93,16 @@ impl Worker {
             turn: Turn::Nobody,
             next_sweep: None,
             survey: Survey::default(),
+            to_forward: Vec::new(),
+            waiting: 0,
+            waiting_since: None,
             due: Vec::new(),
             #[cfg(test)]
             fault: None,
         }
     }
 
-    /// Takes a datagram, which is decrypted in place.
+    /// Takes a datagram, which is decrypted in place. What is to be forwarded waits for [`forward`](Self::forward).
     pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
         self.transports.begin_step(now);
         let counters = self.transports.counters_mut();
@@ -100,9 +111,24 @@ impl Worker {
         self.guarded(|worker| worker.dispatch(now, from, datagram));
     }
 
+    /// How many packets wait for [`forward`](Self::forward).
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Forwards everything that was received since the last time. Whenever the outbox has enough for a turn of the
+    /// kernel, `full` gets it, to send it; what is left at the end stays in the outbox.
+    pub fn forward(&mut self, now: Instant, mut full: impl FnMut(&Outbox, &mut Counters)) {
+        self.transports.begin_step(now);
+        self.turn_of_waiting(|room, transports| room.forward(now, &mut Outlet::new(transports, &mut full)));
+    }
+
     /// Carries out a command. Answers and refusals are events.
     pub fn command(&mut self, now: Instant, command: Command) {
         self.transports.begin_step(now);
+        // What came before the command is not touched by it.
+        self.forward_all(now);
         let subject = Subject::of(&command);
         self.guarded(|worker| {
             if let Err(error) = worker.execute(now, command) {
@@ -112,9 +138,11 @@ impl Worker {
         });
     }
 
-    /// Does what is due. To be called when [`next_deadline`](Self::next_deadline) has come; any time is right.
+    /// Does what is due, and forwards what waits. To be called when [`next_deadline`](Self::next_deadline) has come;
+    /// any time is right.
     pub fn tick(&mut self, now: Instant) {
         self.transports.begin_step(now);
+        self.forward_all(now);
         let mut due = std::mem::take(&mut self.due);
         self.transports.collect_due_handshakes(now, &mut due);
         for key in due.drain(..) {
@@ -140,7 +168,9 @@ impl Worker {
     /// When [`tick`](Self::tick) is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.transports.handshake_deadline(), self.next_sweep, self.rooms.deadline()].into_iter().flatten().min()
+        let deadlines =
+            [self.waiting_since, self.transports.handshake_deadline(), self.next_sweep, self.rooms.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// What is to be sent; whoever sends it clears it.
@@ -195,7 +225,18 @@ impl Worker {
         let Some((participant, room)) = transports.owner(key) else { return };
         match clear {
             Clear::Rtp(packet) => {
-                self.room_turn(room, |room, egress| room.receive_rtp(now, participant, packet, egress));
+                let waiting = self.room_turn(room, |room, egress| {
+                    let before = room.waiting();
+                    room.receive_rtp(now, participant, packet, egress);
+                    (before, room.waiting())
+                });
+                if let Some((before, after)) = waiting.filter(|(before, after)| before < after) {
+                    if before == 0 {
+                        self.to_forward.push(room);
+                    }
+                    self.waiting += after - before;
+                    self.waiting_since.get_or_insert(now);
+                }
             }
             Clear::Rtcp(packet) => {
                 self.room_turn(room, |room, egress| room.receive_rtcp(now, participant, packet, egress));
@@ -261,6 +302,27 @@ impl Worker {
                 Err(error)
             }
         }
+    }
+
+    /// Forwards what waits, however long the outbox becomes.
+    fn forward_all(&mut self, now: Instant) {
+        if self.waiting > 0 {
+            self.turn_of_waiting(|room, transports| room.forward(now, transports));
+        }
+    }
+
+    /// Gives all rooms in which packets wait their turn.
+    fn turn_of_waiting(&mut self, mut turn: impl FnMut(&mut Room, &mut Transports)) {
+        self.waiting = 0;
+        self.waiting_since = None;
+        let mut due = std::mem::take(&mut self.due);
+        std::mem::swap(&mut due, &mut self.to_forward);
+        for key in due.drain(..) {
+            self.guarded(|worker| {
+                worker.room_turn(key, &mut turn);
+            });
+        }
+        self.due = due;
     }
 
     /// Carries out a command in the participant's room.

@@ -91,7 +91,7 @@ impl Rooms {
         while let Some(event) = entry.room.poll_event() {
             events(event);
         }
-        entry.deadline = entry.room.next_deadline();
+        entry.deadline = entry.room.next_timer();
         self.deadline = [self.deadline, entry.deadline].into_iter().flatten().min();
         Some(result)
     }

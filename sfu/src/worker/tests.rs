@@ -310,6 +310,7 @@ fn a_burst_leaves_in_one_run_for_each_subscriber() {
         let (from, mut datagram) = network.sealed(1, sequence);
         network.worker.receive(network.now, from, &mut datagram);
     }
+    network.worker.tick(network.now);
     let to = network.client(2).address;
     let runs: Vec<_> = network.worker.outbox().runs().filter(|run| run.to() == to).map(|run| run.packets()).collect();
     assert!(runs.iter().sum::<usize>() >= 8);

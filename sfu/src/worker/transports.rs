@@ -389,7 +389,8 @@ impl Egress for Transports {
         let entry = self.by_participant.get(&to).and_then(|key| self.entries.get_mut(*key));
         let result = entry.map_or(Err(Blocked::NotConnected), |entry| {
             entry.connection.send_rtp(header, payload, &mut self.outbox)?;
-            if let Some(since) = entry.waiting.take() {
+            if let Some(since) = entry.waiting {
+                entry.waiting = None;
                 let waited = self.now.map_or(Duration::ZERO, |now| now.saturating_duration_since(since));
                 self.first_media.record(waited, 1);
             }
