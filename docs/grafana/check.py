@@ -104,6 +104,8 @@ def check(tacet: str, folder: str, started: list) -> None:
     ready = json.loads(server.stdout.readline())
     prometheus = Prometheus(urllib.parse.urlsplit(ready["metrics"]).netloc, folder)
     started.append(prometheus.process)
+    # A rate needs a value from before.
+    until("the first scrape", lambda: prometheus.query("tacet_build_info"))
     load = [tacet, "load", "--scenario", "one-to-many", "--subscribers", "3", "--server", ready["link"], "--json"]
     bots = subprocess.Popen([*load, "--seconds", "40", "--warmup", "1"], stdout=subprocess.DEVNULL)
     started.append(bots)
