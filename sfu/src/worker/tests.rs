@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     command::{Publication, RemoteTransport},
     event::{LocalTransport, TransportState},
-    ids::Ssrc,
+    ids::{Mid, Ssrc, TrackId},
     media::Codec,
     transport::{ClientState, ClientTransport, Received},
 };
