@@ -56,16 +56,22 @@ struct Ready<'a> {
     fingerprint: Option<&'a str>,
 }
 
-/// The SFU as signaling's media plane.
-struct SfuPlane(Sfu);
+/// The SFU as signaling's media plane. What the SFU does not take at all is answered as what it refuses.
+struct SfuPlane {
+    sfu: Sfu,
+    events: media::MediaEvents,
+}
 
 impl MediaPlane for SfuPlane {
     fn workers(&self) -> usize {
-        self.0.workers()
+        self.sfu.workers()
     }
 
     fn command(&self, worker: usize, command: sfu::Command) {
-        self.0.command(worker, command);
+        let (refused, result) = (command.clone(), self.sfu.command(worker, command));
+        if let Err(error) = result {
+            self.events.send(refused.refused(error));
+        }
     }
 }
 
@@ -104,12 +110,13 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
         advertise,
         ..SfuConfig::default()
     };
-    let sfu = Sfu::start(&config, move |_, event| events.send(event)).with_context(|| {
+    let of_workers = events.clone();
+    let sfu = Sfu::start(&config, move |_, event| of_workers.send(event)).with_context(|| {
         format!("cannot start media on {} from UDP port {} (--media-port)", settings.bind, settings.media_port)
     })?;
     let media_ports = sfu.local_ports();
 
-    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane(sfu)), queue);
+    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane { sfu, events }), queue);
     let invite = Invite::random()?;
     let room = signaling.rooms().create(invite.access_hash()).context("cannot make a room")?;
     let link = room_link(&url, room, &invite);

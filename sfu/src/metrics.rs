@@ -51,6 +51,8 @@ counters! {
     DropUnknownSource = "drop_unknown_source",
     /// STUN dropped: unknown user name, wrong password, or an address that is another's.
     DropCheck = "drop_check",
+    /// STUN dropped unread: more checks than may be verified.
+    DropCheckRate = "drop_check_rate",
     /// SRTP dropped: no keys yet, or none any more.
     DropUnkeyed = "drop_unkeyed",
     /// SRTP dropped: authentication failed.
@@ -69,7 +71,7 @@ counters! {
     DropSend = "drop_send",
     /// Datagrams that the kernel dropped because the socket's buffer was full.
     DropReceive = "drop_receive",
-    /// Datagrams longer than the receive buffer.
+    /// Datagrams longer than the receive buffer, or than any path carries.
     DropTruncated = "drop_truncated",
     /// Faults that were contained: in a room, a transport, or a datagram of nobody.
     Faults = "faults",

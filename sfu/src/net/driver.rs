@@ -1,12 +1,12 @@
 //! The loop of one worker's thread.
 
 use super::{
+    inbox::Inbox,
     poll::{Poll, Wakeup},
     receive::Receiver,
     send::Sender,
 };
 use crate::{
-    command::Command,
     event::Event,
     metrics::{Counters, PublishedCounters},
     worker::Worker,
@@ -18,7 +18,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -37,7 +36,7 @@ pub(super) struct Driver<F> {
     pub(super) socket: UdpSocket,
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
-    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) inbox: Inbox,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) counters: Arc<PublishedCounters>,
@@ -57,7 +56,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
                 thread::sleep(BACK_OFF);
             }
             self.receive();
-            while let Ok(command) = self.inbox.try_recv() {
+            for command in self.inbox.turn() {
                 self.worker.command(Instant::now(), command);
             }
             let now = Instant::now();

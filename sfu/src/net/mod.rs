@@ -11,6 +11,7 @@
 //! room's participants there.
 
 mod driver;
+mod inbox;
 mod message;
 mod poll;
 mod receive;
@@ -18,13 +19,14 @@ mod send;
 mod socket;
 
 use crate::{
-    command::Command,
+    command::{Command, CommandError},
     event::Event,
     metrics::{Counters, PublishedCounters},
     transport::{Identity, IdentityError},
     worker::{Worker, WorkerConfig},
 };
 use driver::Driver;
+use inbox::Commands;
 use poll::Wakeup;
 use receive::Receiver;
 use send::Sender;
@@ -34,7 +36,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
 };
@@ -70,7 +71,7 @@ pub struct Sfu {
 
 #[derive(Debug)]
 struct WorkerHandle {
-    commands: mpsc::Sender<Command>,
+    commands: Commands,
     wakeup: Arc<Wakeup>,
     stop: Arc<AtomicBool>,
     counters: Arc<PublishedCounters>,
@@ -110,8 +111,8 @@ impl Sfu {
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
                 max_participants: config.max_participants,
             });
-            let (commands, inbox) = mpsc::channel();
             let wakeup = Arc::new(Wakeup::new()?);
+            let (commands, inbox) = inbox::queue(wakeup.clone());
             let stop = Arc::new(AtomicBool::new(false));
             let counters = Arc::new(PublishedCounters::default());
             let on_event = on_event.clone();
@@ -144,14 +145,14 @@ impl Sfu {
         self.workers.iter().map(|worker| worker.port).collect()
     }
 
-    /// Sends a command to a worker; answers and refusals come as events. A command to a worker that is not there is
-    /// lost.
-    pub fn command(&self, worker: usize, command: Command) {
-        if let Some(worker) = self.workers.get(worker)
-            && worker.commands.send(command).is_ok()
-        {
-            worker.wakeup.wake();
-        }
+    /// Sends a command to a worker; its answer, or its refusal by the worker, comes as an event.
+    ///
+    /// # Errors
+    /// [`CommandError::Overloaded`] if [`COMMANDS`](crate::limits::COMMANDS) wait for the worker; what takes something
+    /// away is taken all the same. [`CommandError::Unavailable`] if there is no such worker. The command is not carried
+    /// out then.
+    pub fn command(&self, worker: usize, command: Command) -> Result<(), CommandError> {
+        self.workers.get(worker).ok_or(CommandError::Unavailable)?.commands.send(command)
     }
 
     /// The counters of one worker, since it started.

@@ -11,11 +11,13 @@ mod schedule;
 mod waiting;
 
 use crate::{
+    allowance::{Allowance, Notice},
     command::{CommandError, Publication},
     egress::Egress,
     event::Event,
     forward::{
         arrivals::ArrivalLog,
+        delivery::DeliveryRate,
         levels::Speakers,
         published_track::PublishedTrack,
         retransmit::{RepairBudget, Retransmitter},
@@ -25,6 +27,7 @@ use crate::{
         slot_stream::SlotStream,
     },
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
+    limits,
     media::Codec,
     wire::{header::HeaderBuffer, rtcp::ReportBlock},
 };
@@ -36,13 +39,6 @@ use std::{
     time::Instant,
 };
 use waiting::Waiting;
-
-/// Most participants of a room.
-pub const MAX_PARTICIPANTS: usize = 1_000;
-/// Most tracks that one participant publishes.
-pub const MAX_TRACKS: usize = 8;
-/// Most slots of one participant.
-pub const MAX_SLOTS: usize = 200;
 
 /// A room.
 #[derive(Debug)]
@@ -77,7 +73,11 @@ struct Participant {
     /// Next transport-wide sequence number towards it.
     transport_seq: u16,
     budget: RepairBudget,
+    delivery: DeliveryRate,
     downlink: Downlink,
+    /// RTCP that it may send.
+    feedback: Allowance,
+    excess: Notice,
     tracks: Vec<usize>,
     slots: Vec<usize>,
 }
@@ -109,7 +109,7 @@ pub struct RoomStats {
     pub forwarded: u64,
     /// Packets sent again.
     pub retransmitted: u64,
-    /// Packets asked for that could not be sent again: too old, too often, over budget.
+    /// Packets asked for that were not sent again: too old, too often, over budget.
     pub not_retransmitted: u64,
     /// Key frames asked for.
     pub key_frame_requests: u64,
@@ -123,8 +123,10 @@ pub struct RoomStats {
     pub padding: u64,
     /// Dropped: a packet that came before.
     pub duplicate: u64,
-    /// Dropped: older than what is remembered.
+    /// Dropped: older than what is remembered, or a repair that nobody waits for any more.
     pub too_late: u64,
+    /// RTCP packets whose rest was not read, since their sender asks and reports more than it may.
+    pub excess_feedback: u64,
 }
 
 /// Buffers that are reused from packet to packet.
@@ -198,7 +200,7 @@ impl Room {
         if self.participant_keys.contains_key(&participant) {
             return Err(CommandError::Exists);
         }
-        if self.participants.len() >= MAX_PARTICIPANTS {
+        if self.participants.len() >= limits::ROOM_PARTICIPANTS {
             return Err(CommandError::Limit);
         }
         let key = self.participants.insert(Participant {
@@ -208,7 +210,10 @@ impl Room {
             arrivals: ArrivalLog::default(),
             transport_seq: 0,
             budget: RepairBudget::default(),
+            delivery: DeliveryRate::default(),
             downlink: Downlink::default(),
+            feedback: Allowance::new(limits::FEEDBACK_ITEMS),
+            excess: Notice::default(),
             tracks: Vec::new(),
             slots: Vec::new(),
         });
@@ -253,7 +258,7 @@ impl Room {
         {
             return Err(CommandError::Exists);
         }
-        if owner.tracks.len() >= MAX_TRACKS {
+        if owner.tracks.len() >= limits::TRACKS {
             return Err(CommandError::Limit);
         }
         let key = self.tracks.insert(PublishedTrack::new(track, participant, owner_key, publication));
@@ -302,7 +307,7 @@ impl Room {
             Err(CommandError::NoSlot) => {}
             _ => return Err(CommandError::Exists),
         }
-        if self.participants.get(participant_key).is_none_or(|p| p.slots.len() >= MAX_SLOTS) {
+        if self.participants.get(participant_key).is_none_or(|p| p.slots.len() >= limits::SLOTS) {
             return Err(CommandError::Limit);
         }
         let ssrc = self.unused_ssrc(participant, None)?;
