@@ -61,20 +61,26 @@ struct Ready<'a> {
     fingerprint: Option<&'a str>,
 }
 
-/// The SFU as signaling's media plane.
-struct SfuPlane(Arc<Sfu>);
+/// The SFU as signaling's media plane. What the SFU does not take at all is answered as what it refuses.
+struct SfuPlane {
+    sfu: Arc<Sfu>,
+    events: media::MediaEvents,
+}
 
 impl MediaPlane for SfuPlane {
     fn workers(&self) -> usize {
-        self.0.workers()
+        self.sfu.workers()
     }
 
     fn command(&self, worker: usize, command: sfu::Command) {
-        self.0.command(worker, command);
+        let (refused, result) = (command.clone(), self.sfu.command(worker, command));
+        if let Err(error) = result {
+            self.events.send(refused.refused(error));
+        }
     }
 
     fn packet_rate(&self, worker: usize) -> u64 {
-        self.0.packet_rate(worker)
+        self.sfu.packet_rate(worker)
     }
 }
 
@@ -114,13 +120,14 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
         advertise,
         ..SfuConfig::default()
     };
-    let sfu = Sfu::start(&config, move |_, event| events.send(event)).with_context(|| {
+    let of_workers = events.clone();
+    let sfu = Sfu::start(&config, move |_, event| of_workers.send(event)).with_context(|| {
         format!("cannot start media on {} from UDP port {} (--media-port)", settings.bind, settings.media_port)
     })?;
     let media_ports = sfu.local_ports();
 
     let sfu = Arc::new(sfu);
-    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane(Arc::clone(&sfu))), queue);
+    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane { sfu: Arc::clone(&sfu), events }), queue);
     let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
     let invite = Invite::random()?;
     let room = signaling.rooms().create(invite.access_hash()).context("cannot make a room")?;

@@ -1,6 +1,7 @@
 //! What whoever drives the SFU tells it. Commands can be carried over a bus: they hold no reference and no handle.
 
 use crate::{
+    event::Event,
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
     media::Codec,
 };
@@ -81,6 +82,32 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whom it concerns, and which track and slot.
+    pub(crate) fn subject(&self) -> (ParticipantId, Option<TrackId>, Option<Mid>) {
+        match self {
+            Self::AddParticipant { participant, .. }
+            | Self::Connect { participant, .. }
+            | Self::RemoveParticipant { participant } => (*participant, None, None),
+            Self::Publish { participant, track, .. }
+            | Self::Unpublish { participant, track }
+            | Self::SetMuted { participant, track, .. } => (*participant, Some(*track), None),
+            Self::AddSlot { participant, mid, .. } | Self::ActivateSlot { participant, mid } => {
+                (*participant, None, Some(*mid))
+            }
+            Self::SetSlot { participant, mid, track } => (*participant, *track, Some(*mid)),
+        }
+    }
+
+    /// The event that says that this command was refused, for those who answer where [`Sfu::command`](crate::Sfu::command)
+    /// has refused it.
+    #[must_use]
+    pub fn refused(&self, error: CommandError) -> Event {
+        let (participant, track, mid) = self.subject();
+        Event::Refused { participant, track, mid, error }
+    }
+}
+
 /// Transport parameters of a client.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RemoteTransport {
@@ -132,10 +159,13 @@ pub enum CommandError {
     /// As many participants, tracks or slots as there may be.
     #[error("limit reached")]
     Limit,
-    /// Parameters that cannot be: an empty ICE password, an SSRC of two roles.
+    /// Parameters that cannot be: an ICE password that is empty or very long, an SSRC of two roles.
     #[error("invalid parameters")]
     Invalid,
-    /// The machine gave no random numbers.
+    /// The machine gave no random numbers, or there is no such worker.
     #[error("unavailable")]
     Unavailable,
+    /// As many commands wait for the worker as may: try again later.
+    #[error("overloaded")]
+    Overloaded,
 }

@@ -52,6 +52,14 @@ pub enum Event {
         /// Participant and level in -dBov (RFC 6464): 0 is loudest, 127 is silence.
         levels: Vec<(ParticipantId, u8)>,
     },
+    /// A participant sends more than it may; what is beyond the limit is dropped. Given at most once in
+    /// [`NOTICE_INTERVAL`](crate::limits::NOTICE_INTERVAL) for each limit.
+    LimitExceeded {
+        /// Who.
+        participant: ParticipantId,
+        /// Which limit.
+        limit: Limit,
+    },
     /// A fault ended the room. Its participants are gone; other rooms are not touched.
     RoomFailed {
         /// The room.
@@ -59,6 +67,18 @@ pub enum Event {
         /// Who was in it.
         participants: Vec<ParticipantId>,
     },
+}
+
+/// A limit that a participant can exceed by what it sends. What it is for packets that are not authenticated is counted
+/// only, since nobody knows whose they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Packets, bytes, RTCP packets or checks in a second: see [`limits`](crate::limits).
+    Datagrams,
+    /// SSRCs of its transport.
+    Ssrcs,
+    /// Questions and reports in RTCP.
+    Feedback,
 }
 
 /// The server's half of a transport.

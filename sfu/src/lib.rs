@@ -10,11 +10,13 @@
 //! datagrams and [`Event`]s. [`net`] runs one worker per core on sockets; workers share nothing. Whoever embeds this
 //! crate speaks to it by commands and events and brings a signaling protocol of its own.
 
+mod allowance;
 pub mod command;
 pub mod egress;
 pub mod event;
 mod forward;
 pub mod ids;
+pub mod limits;
 pub mod media;
 pub mod metrics;
 pub mod net;

@@ -90,10 +90,10 @@ fn every_listener_hears_every_packet() {
 
     let mut clients = Vec::new();
     for participant in (0..=LISTENERS).map(ParticipantId) {
-        sfu.command(0, Command::AddParticipant { room: RoomId(1), participant });
+        sfu.command(0, Command::AddParticipant { room: RoomId(1), participant }).unwrap();
         let Event::Transport { local, .. } = next() else { panic!() };
         let client = Client::new(&identity, &local);
-        sfu.command(0, Command::Connect { participant, remote: client.transport.local() });
+        sfu.command(0, Command::Connect { participant, remote: client.transport.local() }).unwrap();
         clients.push(client);
     }
     turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));
@@ -103,15 +103,15 @@ fn every_listener_hears_every_packet() {
 
     let mid = Mid::new("a0").unwrap();
     let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
-    sfu.command(0, Command::Publish { participant: SPEAKER, track: TrackId(1), publication });
+    sfu.command(0, Command::Publish { participant: SPEAKER, track: TrackId(1), publication }).unwrap();
     for participant in (1..=LISTENERS).map(ParticipantId) {
-        sfu.command(0, Command::AddSlot { participant, mid, codec: Codec::Opus });
-        sfu.command(0, Command::SetSlot { participant, mid, track: Some(TrackId(1)) });
-        sfu.command(0, Command::ActivateSlot { participant, mid });
+        sfu.command(0, Command::AddSlot { participant, mid, codec: Codec::Opus }).unwrap();
+        sfu.command(0, Command::SetSlot { participant, mid, track: Some(TrackId(1)) }).unwrap();
+        sfu.command(0, Command::ActivateSlot { participant, mid }).unwrap();
         let Event::SlotAdded { .. } = next() else { panic!() };
     }
     // Commands are carried out in order: with the answer to this one, all before are done.
-    sfu.command(0, Command::AddSlot { participant: SPEAKER, mid, codec: Codec::Opus });
+    sfu.command(0, Command::AddSlot { participant: SPEAKER, mid, codec: Codec::Opus }).unwrap();
     let Event::SlotAdded { .. } = next() else { panic!() };
 
     for burst in 0..BURSTS {

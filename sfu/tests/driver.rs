@@ -17,7 +17,7 @@ fn a_command_is_answered_by_an_event_of_its_worker() {
     let config = SfuConfig { workers: 2, ..SfuConfig::default() };
     let sfu = Sfu::start(&config, move |worker, event| events.send((worker, event)).unwrap_or_default()).unwrap();
     assert_eq!(sfu.workers(), 2);
-    sfu.command(1, Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) });
+    sfu.command(1, Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) }).unwrap();
     let (worker, event) = inbox.recv_timeout(PATIENCE).unwrap();
     let Event::Transport { participant, local } = event else { panic!("{event:?}") };
     assert_eq!((worker, participant), (1, ParticipantId(7)));

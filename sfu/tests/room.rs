@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use sfu::{
     CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
     command::Publication,
+    limits::{SLOTS, TRACKS},
     media::Codec,
-    room::{MAX_SLOTS, MAX_TRACKS},
     wire::{
         header::{HeaderExtensions, RtpHeader},
         rtcp::{self, Rtcp, SenderInfo},
@@ -115,14 +115,14 @@ fn what_does_not_exist_or_exists_already_is_refused() {
 fn tracks_and_slots_are_limited() {
     let mut room = Room::new(RoomId(1));
     room.add_participant(ALICE).unwrap();
-    for n in 0..=MAX_TRACKS as u32 {
+    for n in 0..=TRACKS as u32 {
         let publication = Publication { mid: mid(&n.to_string()), ..camera(100 + 2 * n) };
-        let expected = if n < MAX_TRACKS as u32 { Ok(()) } else { Err(CommandError::Limit) };
+        let expected = if n < TRACKS as u32 { Ok(()) } else { Err(CommandError::Limit) };
         assert_eq!(room.publish(ALICE, TrackId(n), publication), expected);
     }
-    for n in 0..=MAX_SLOTS {
+    for n in 0..=SLOTS {
         let added = room.add_slot(ALICE, mid(&n.to_string()), Codec::Opus);
-        assert_eq!(added.err(), (n == MAX_SLOTS).then_some(CommandError::Limit));
+        assert_eq!(added.err(), (n == SLOTS).then_some(CommandError::Limit));
     }
 }
 

@@ -5,7 +5,11 @@
 mod simulation;
 
 use proptest::prelude::*;
-use sfu::{Event, TrackId, media::Codec};
+use sfu::{
+    Event, TrackId,
+    limits::{REPAIR_BURST, REPAIR_SHARE},
+    media::Codec,
+};
 use simulation::{
     BAD, GOOD, World,
     publisher::{FRAME, ntp},
@@ -73,7 +77,7 @@ fn every_frame_is_recovered_from_bursts_of_loss_on_both_legs() {
 }
 
 #[test]
-fn a_reordered_packet_is_asked_for_once_at_most() {
+fn packets_that_are_only_overtaken_are_hardly_asked_for() {
     let networks = [
         GOOD.reorder(Share::percent(2), Duration::from_millis(5)),
         GOOD.reorder(Share::percent(2), Duration::from_millis(15)),
@@ -84,12 +88,13 @@ fn a_reordered_packet_is_asked_for_once_at_most() {
         world.run(6_000);
         let reordered: u64 = world.clients.iter().map(|client| client.uplink.counts().reordered).sum();
         let stats = world.room.stats();
-        assert!(stats.nacked > 0 && stats.nacked <= reordered, "{network}: {reordered} reordered, {stats:?}");
         let key_frames = world.clients.iter().map(|client| client.video.as_ref().unwrap().key_frames).sum::<u64>();
         assert!(key_frames <= 6, "{network}: {key_frames} key frames though nothing is lost");
         for slot in world.clients.iter().flat_map(|client| client.slots.values()) {
             assert!(numbers_are_consecutive(&slot.frames()[..150]), "{network}");
         }
+        // One stream of each of the three has to learn it.
+        assert!(stats.nacked <= 3 * 8 + reordered / 50, "{network}: {reordered} reordered, {stats:?}");
     }
 }
 
@@ -117,6 +122,9 @@ fn a_line_too_slow_for_its_video_is_not_flooded_and_disturbs_nobody() {
         let forwarded_to_each = stats.forwarded / 3;
         assert!(down.dropped > 500, "{rate} kbit/s: {down}");
         assert!(down.received < 3 * forwarded_to_each, "{rate} kbit/s: {down}, {forwarded_to_each} forwarded");
+        // A burst, then a share of what comes through. All packets are of one size.
+        let most = REPAIR_BURST / 176 + down.forwarded / REPAIR_SHARE * 5 / 4;
+        assert!((10..most).contains(&stats.retransmitted), "{rate} kbit/s: {down}, {stats:?}, {most} repairs at most");
         for slot in world.clients[1..].iter().flat_map(|client| client.slots.values()) {
             assert!(numbers_are_consecutive(&slot.frames()) && slot.repaired == 0, "{rate} kbit/s");
         }

@@ -243,7 +243,8 @@ async fn route(shared: Arc<Shared>, mut events: MediaEventQueue) {
                 Event::Transport { participant, .. }
                 | Event::SlotAdded { participant, .. }
                 | Event::TransportState { participant, .. }
-                | Event::Refused { participant, .. } => {
+                | Event::Refused { participant, .. }
+                | Event::LimitExceeded { participant, .. } => {
                     directory.participants.get(&ParticipantId(participant.0)).cloned()
                 }
             }

@@ -65,7 +65,7 @@ impl Exposition {
     pub(crate) fn new(sfu: Arc<Sfu>, rooms: signaling::Rooms, signaling: Arc<signaling::Metrics>) -> Self {
         let mut registry = Registry::default();
         // Dashboards expect these under their usual names.
-        registry.register_collector(Box::new(Process));
+        registry.register_collector(Box::new(Process::new()));
         let own = registry.sub_registry_with_prefix("tacet");
         own.register_collector(Box::new(Media(sfu)));
         own.register_collector(Box::new(Control { rooms, signaling }));

@@ -11,6 +11,7 @@
 
 mod child;
 mod compare;
+mod flood;
 pub mod floor;
 mod json_socket;
 mod limit;
@@ -24,6 +25,7 @@ mod server;
 pub mod str0m_sfu;
 
 pub use compare::{Load, Plan, compare};
+pub use flood::{FloodPlan, FloodReport, FloodRun, Kind, flood};
 pub use limit::{Limit, find_limits, limits_table};
 pub use machine::Machine;
 pub use measure::{Run, Times, run};

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use peers::{Comparison, Load, Machine, PeerName, Plan, Setup, Times, floor, pin, str0m_sfu};
+use peers::{
+    Comparison, FloodPlan, FloodReport, Kind, Load, Machine, PeerName, Plan, Setup, Times, floor, pin, str0m_sfu,
+};
 use std::{fs, path::PathBuf, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,6 +21,8 @@ enum Command {
     Compare(Compare),
     /// Searches the most that each server forwards from one core without loss
     Limit(LimitSearch),
+    /// Floods this project's server with datagrams that prove nothing, and prints what its call loses
+    Flood(Flood),
     /// Prints the table of a comparison that was written with --json
     Table {
         /// The JSON file
@@ -88,6 +92,21 @@ struct LimitSearch {
     burst: u32,
 }
 
+#[derive(Args, Debug)]
+struct Flood {
+    #[command(flatten)]
+    programs: Programs,
+    /// Kinds of floods
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::value_variants().to_vec())]
+    kinds: Vec<Kind>,
+    /// Datagrams a second
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    rate: u64,
+    /// Number of subscribers
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    subscribers: usize,
+}
+
 impl Programs {
     /// Looks around, and moves this process to the load's core.
     fn prepare(&self, subscribers: usize) -> anyhow::Result<(Setup, Machine, Times)> {
@@ -147,6 +166,14 @@ fn main() -> anyhow::Result<()> {
             let comparison = Comparison { machine, rows };
             print!("{comparison}");
             programs.write(&comparison)
+        }
+        Command::Flood(Flood { programs, kinds, rate, subscribers }) => {
+            let (setup, machine, times) = programs.prepare(subscribers)?;
+            let plan = FloodPlan { kinds, rate, subscribers, times };
+            let runs = until_interrupted(peers::flood(&plan, &setup, progress))??;
+            let report = FloodReport { machine, subscribers, runs };
+            print!("{report}");
+            programs.write(&report)
         }
         Command::Limit(LimitSearch { programs, subscribers, burst }) => {
             let (setup, machine, times) = programs.prepare(subscribers)?;

@@ -4,6 +4,7 @@
 //!   RTP, RTX ─► PublishedTrack ─────────────► PacketStore ─────► Slot ─► RTP
 //!               unwrap, compact, count        one per track      SlotStream: SSRC, numbers, times
 //!   NACK ◄───── Gaps                              └─────────────► Retransmitter ─► RTX
+//!                                                                 RepairBudget ◄── DeliveryRate ◄── feedback
 //!   PLI  ◄───── KeyFrameRequests ◄────────────────────────────── Slot waits, or its receiver asks
 //!   SR   ─────► PublisherClock ────────────────────────────────► SR in the slot's time
 //! ```
@@ -14,12 +15,14 @@
 
 pub(crate) mod arrivals;
 pub(crate) mod compaction;
+pub(crate) mod delivery;
 pub(crate) mod gaps;
 pub(crate) mod key_frames;
 pub(crate) mod levels;
 pub(crate) mod padding;
 pub(crate) mod published_track;
 pub(crate) mod reception;
+pub(crate) mod reordering;
 pub(crate) mod retransmit;
 pub(crate) mod rtt;
 pub(crate) mod sender_reports;

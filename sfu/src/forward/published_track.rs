@@ -2,17 +2,18 @@
 
 use super::{
     compaction::Compaction,
-    gaps::{Gaps, Verdict},
+    gaps::{Arrival, Gaps, Verdict},
     key_frames::KeyFrameRequests,
     levels::Loudness,
     reception::Reception,
     rtt::Rtt,
     sender_reports::PublisherClock,
-    store::{Insertion, PacketMeta, PacketStore, StoreLimits},
+    store::{Insertion, PacketMeta, PacketStore, StoreLimits, StoredPacket},
 };
 use crate::{
     command::Publication,
     ids::{ParticipantId, TrackId},
+    limits::{REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, STORE_AUDIO_BYTES, STORE_VIDEO_BYTES},
     media::Kind,
     wire::{
         dependency::Descriptor,
@@ -26,9 +27,9 @@ use crate::{
 use std::time::{Duration, Instant};
 
 /// Pictures are asked for again for as long as a receiver would wait.
-const VIDEO: StoreLimits = StoreLimits { window: 1_024, bytes: 2 << 20, age: Duration::from_millis(1_000) };
+const VIDEO: StoreLimits = StoreLimits { window: 1_024, bytes: STORE_VIDEO_BYTES, age: REPAIR_WAIT };
 /// Sound is not asked for again; the store only passes it on and tells duplicates.
-const AUDIO: StoreLimits = StoreLimits { window: 128, bytes: 32 << 10, age: Duration::from_millis(100) };
+const AUDIO: StoreLimits = StoreLimits { window: 128, bytes: STORE_AUDIO_BYTES, age: Duration::from_millis(100) };
 
 /// Whether a packet came on the track's own stream or on the one of its retransmissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +47,23 @@ pub(crate) enum Dropped {
     Padding,
     /// Seen before.
     Duplicate,
-    /// Older than what is remembered.
+    /// Older than what is remembered, or a repair that comes when nobody waits for it any more.
     TooLate,
+}
+
+/// The newest key frame: once it is under way, receivers soon stop waiting for what lies before.
+#[derive(Clone, Copy, Debug)]
+struct KeyFrame {
+    /// Its first packet, by extended sequence number and by index.
+    extended: u64,
+    index: u64,
+    at: Instant,
+}
+
+impl KeyFrame {
+    fn has_replaced_earlier(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) >= REPAIR_BEFORE_KEY_FRAME
+    }
 }
 
 /// State of one publication.
@@ -73,6 +89,7 @@ pub(crate) struct PublishedTrack {
     numbers: Unwrapper,
     compaction: Compaction,
     gaps: Gaps,
+    key_frame: Option<KeyFrame>,
 }
 
 impl PublishedTrack {
@@ -99,6 +116,7 @@ impl PublishedTrack {
             numbers: Unwrapper::default(),
             compaction: Compaction::default(),
             gaps: Gaps::default(),
+            key_frame: None,
         }
     }
 
@@ -142,12 +160,16 @@ impl PublishedTrack {
         if stream == Stream::Media {
             self.reception.on_packet(now, extended, packet.timestamp, codec.clock);
         }
+        let newest = self.numbers.highest().is_none_or(|highest| extended > highest);
+        if stream == Stream::Retransmission && !newest && !self.is_awaited(now, extended) {
+            let taken = self.compaction.index_of(extended).is_some_and(|index| self.store.has_taken(index));
+            return Err(if taken { Dropped::Duplicate } else { Dropped::TooLate });
+        }
         if self.is_video()
-            && let Some(sample) = self.gaps.on_packet(now, extended)
+            && let Some(sample) = self.gaps.on_packet(now, extended, self.arrival(stream))
         {
             rtt.sample(sample);
         }
-        let newest = self.numbers.highest().is_none_or(|highest| extended > highest);
         if payload.is_empty() && newest {
             self.compaction.drop_number(extended);
             self.numbers.accept(extended);
@@ -159,10 +181,38 @@ impl PublishedTrack {
         let meta = self.meta(packet, extensions, payload);
         let dependency = extensions.dependency.filter(|value| value.len() <= 255).unwrap_or_default();
         match self.store.insert(now, index, meta, dependency, payload) {
-            Insertion::New => Ok(index),
+            Insertion::New => {
+                if meta.starts_key_frame && self.key_frame.is_none_or(|newest| newest.index < index) {
+                    self.key_frame = Some(KeyFrame { extended, index, at: now });
+                }
+                Ok(index)
+            }
             Insertion::Duplicate => Err(Dropped::Duplicate),
             Insertion::TooLate => Err(Dropped::TooLate),
         }
+    }
+
+    fn arrival(&self, stream: Stream) -> Arrival {
+        match stream {
+            Stream::Retransmission => Arrival::Answer,
+            Stream::Media if self.publication.rtx.is_some() => Arrival::Original,
+            Stream::Media => Arrival::Either,
+        }
+    }
+
+    /// Whether a missing packet is still of use.
+    fn is_awaited(&self, now: Instant, extended: u64) -> bool {
+        let replaced = self.key_frame.filter(|newest| extended < newest.extended);
+        self.gaps.is_missing(extended) && !replaced.is_some_and(|newest| newest.has_replaced_earlier(now))
+    }
+
+    /// A packet of the store, unless nobody waits for it any more when it reaches its receiver at `arrival`.
+    pub(crate) fn repeatable(&mut self, arrival: Instant, index: u64) -> Option<&mut StoredPacket> {
+        let replaced = self.key_frame.filter(|newest| index < newest.index);
+        if replaced.is_some_and(|newest| newest.has_replaced_earlier(arrival)) {
+            return None;
+        }
+        self.store.get_mut(index).filter(|packet| packet.age(arrival) < REPAIR_WAIT)
     }
 
     fn meta(&self, packet: &RtpPacket<'_>, extensions: &KnownExtensions<'_>, payload: &[u8]) -> PacketMeta {
@@ -179,6 +229,9 @@ impl PublishedTrack {
 
     /// Appends the sequence numbers to ask the publisher for now; a stream beyond repair asks for a key frame.
     pub(crate) fn due_repairs(&mut self, now: Instant, rtt: Duration, ask_for: &mut Vec<u64>) {
+        if let Some(newest) = self.key_frame.filter(|newest| newest.has_replaced_earlier(now)) {
+            self.gaps.forget_before(newest.extended);
+        }
         if self.gaps.due(now, rtt, ask_for) == Verdict::Broken {
             self.key_frames.request();
         }
@@ -186,7 +239,7 @@ impl PublishedTrack {
 
     /// When repairs or key-frame requests are due.
     pub(crate) fn deadline(&self, now: Instant, rtt: Duration) -> Option<Instant> {
-        self.gaps.deadline(rtt).into_iter().chain(self.key_frames.deadline(now)).min()
+        self.gaps.deadline(now, rtt).into_iter().chain(self.key_frames.deadline(now)).min()
     }
 }
 
@@ -223,6 +276,43 @@ mod tests {
         assert_eq!(receive(&mut track, Stream::Media, 96, 11, b"b"), Err(Dropped::Duplicate));
         let payload = track.store.get_mut(first + 1).unwrap().payload_mut();
         assert_eq!(payload, b"b");
+    }
+
+    #[test]
+    fn a_repair_that_nobody_waits_for_is_dropped() {
+        let mut track = track(Codec::Vp8);
+        let later = |ms| Instant::now() + Duration::from_millis(ms);
+        let first = receive(&mut track, Stream::Media, 96, 10, b"a").unwrap();
+        receive(&mut track, Stream::Media, 96, 13, b"d").unwrap();
+        assert_eq!(receive(&mut track, Stream::Retransmission, 97, 1, &[0, 10, b'a']), Err(Dropped::Duplicate));
+        assert_eq!(receive(&mut track, Stream::Retransmission, 97, 2, &[0, 9, b'z']), Err(Dropped::TooLate));
+        assert_eq!(receive(&mut track, Stream::Retransmission, 97, 3, &[0, 11, b'b']), Ok(first + 1));
+        assert!(track.repeatable(later(0), first).is_some());
+        assert!(track.repeatable(later(1_100), first).is_none());
+        for at in [0, 1_100] {
+            track.due_repairs(later(at), Duration::ZERO, &mut Vec::new());
+        }
+        assert_eq!(
+            receive(&mut track, Stream::Retransmission, 97, 4, &[0, 12, b'c']),
+            Err(Dropped::TooLate),
+            "given up"
+        );
+    }
+
+    #[test]
+    fn nothing_before_a_key_frame_is_repaired_once_it_is_well_under_way() {
+        let mut track = track(Codec::Vp8);
+        let key = [0x10, 0, 0, 0, 0x9d, 0x01, 0x2a, 0, 0, 0, 0];
+        let first = receive(&mut track, Stream::Media, 96, 10, b"a").unwrap();
+        receive(&mut track, Stream::Media, 96, 12, &key).unwrap();
+        let (soon, late) = (Instant::now(), Instant::now() + REPAIR_BEFORE_KEY_FRAME);
+        assert!(track.repeatable(soon, first).is_some() && track.is_awaited(soon, 65_536 + 11));
+        assert!(track.repeatable(late, first).is_none() && !track.is_awaited(late, 65_536 + 11));
+        assert!(track.repeatable(late, first + 2).is_some(), "the key frame itself");
+        let mut ask_for = Vec::new();
+        track.due_repairs(late, Duration::ZERO, &mut ask_for);
+        assert_eq!(ask_for, []);
+        assert!(track.key_frames.deadline(late).is_none(), "and no other one is needed");
     }
 
     #[test]

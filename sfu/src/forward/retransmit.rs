@@ -2,7 +2,11 @@
 //!
 //! A packet is never sent again under its own SSRC: that would repeat its AES-GCM nonce.
 
-use crate::{ids::Ssrc, wire::seq::SeqNum};
+use crate::{
+    ids::Ssrc,
+    limits::{REPAIR_BURST, REPAIR_RATE, REPAIR_SHARE},
+    wire::seq::SeqNum,
+};
 use std::time::{Duration, Instant};
 
 /// Requests remembered per slot.
@@ -64,7 +68,8 @@ impl Retransmitter {
     }
 }
 
-/// Bytes that may be spent on retransmission to one receiver: a token bucket.
+/// Bytes that may be spent on retransmission to one receiver: a token bucket. Its rate is a share of what arrives there,
+/// so that a line that is too slow for its media is not filled with repairs.
 #[derive(Debug)]
 pub(crate) struct RepairBudget {
     bytes: u64,
@@ -72,17 +77,15 @@ pub(crate) struct RepairBudget {
 }
 
 impl RepairBudget {
-    /// Refill per second.
-    const RATE: u64 = 500_000;
-    /// A lost key frame or two.
-    const BURST: u64 = 300_000;
-
-    /// Spends bytes, if there are enough.
-    pub(crate) fn spend(&mut self, now: Instant, bytes: usize) -> bool {
+    /// Spends bytes, if there are enough. `arriving` is the rate at which the receiver gets anything, if it is known.
+    pub(crate) fn spend(&mut self, now: Instant, arriving: Option<u64>, bytes: usize) -> bool {
+        let rate = arriving.map_or(REPAIR_RATE.unknown, |rate| rate / REPAIR_SHARE);
+        let rate = rate.clamp(REPAIR_RATE.least, REPAIR_RATE.most);
         let elapsed = self.refilled.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let refill = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).saturating_mul(Self::RATE) / 1_000_000;
+        let refill = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX).saturating_mul(rate) / 1_000_000;
         if refill > 0 || self.refilled.is_none() {
-            self.bytes = self.bytes.saturating_add(refill).min(Self::BURST);
+            // A second of repairs may come at once.
+            self.bytes = self.bytes.saturating_add(refill).min(rate.max(REPAIR_BURST));
             self.refilled = Some(now);
         }
         let enough = self.bytes.checked_sub(bytes as u64);
@@ -93,13 +96,14 @@ impl RepairBudget {
 
 impl Default for RepairBudget {
     fn default() -> Self {
-        Self { bytes: Self::BURST, refilled: None }
+        Self { bytes: REPAIR_BURST, refilled: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const RTT: Duration = Duration::from_millis(100);
 
@@ -117,11 +121,51 @@ mod tests {
         assert_eq!((rtx.take_seq(), rtx.take_seq()), (SeqNum(65_535), SeqNum(0)));
     }
 
+    /// Packets of 1,000 bytes that are sent again in the second after a first moment, asked for every millisecond.
+    fn repaired(budget: &mut RepairBudget, start: Instant, arriving: Option<u64>) -> (u64, u64) {
+        let at_once = (0..10_000).filter(|_| budget.spend(start, arriving, 1_000)).count() as u64;
+        let later = (1..=1_000).map(|ms| start + Duration::from_millis(ms));
+        let later = later.map(|now| (0..100).filter(|_| budget.spend(now, arriving, 1_000)).count() as u64).sum();
+        (at_once, later)
+    }
+
     #[test]
-    fn a_receiver_cannot_ask_for_more_than_its_budget() {
+    fn a_fresh_connection_can_repair_a_key_frame_and_no_more_than_a_share_of_what_arrives() {
+        let start = Instant::now();
+        let repaired = |arriving| repaired(&mut RepairBudget::default(), start, arriving);
+        let burst = REPAIR_BURST / 1_000;
+        assert_eq!(repaired(None), (burst, REPAIR_RATE.unknown / 1_000));
+        assert_eq!(repaired(Some(18_750)), (burst, 6), "150 kbit/s");
+        assert_eq!(repaired(Some(300_000)), (burst, 100), "2.4 Mbit/s");
+        assert_eq!(repaired(Some(0)), (burst, REPAIR_RATE.least / 1_000));
+        assert_eq!(repaired(Some(u64::MAX)), (burst, REPAIR_RATE.most / 1_000));
+    }
+
+    #[test]
+    fn what_was_not_spent_is_kept_for_a_second_at_most() {
         let (mut budget, start) = (RepairBudget::default(), Instant::now());
-        let spent = |budget: &mut RepairBudget, now| (0..10_000).filter(|_| budget.spend(now, 1_200)).count() as u64;
-        assert_eq!(spent(&mut budget, start), RepairBudget::BURST / 1_200);
-        assert_eq!(spent(&mut budget, start + Duration::from_millis(120)), RepairBudget::RATE * 120 / 1_000 / 1_200);
+        assert!(budget.spend(start, Some(900_000), 1_000));
+        let later = start + Duration::from_secs(60);
+        assert_eq!((0..10_000).filter(|_| budget.spend(later, Some(900_000), 1_000)).count(), 300);
+    }
+
+    proptest! {
+        /// Whatever is asked for when, repairs stay below the burst and the share.
+        #[test]
+        fn repairs_never_exceed_burst_and_share(
+            arriving in prop::option::of(0u64..3_000_000), asks in prop::collection::vec((0u64..50_000, 0usize..1_500), 1..500),
+        ) {
+            let (mut budget, start) = (RepairBudget::default(), Instant::now());
+            let (mut micros, mut spent) = (0, 0);
+            let rate = arriving.map_or(REPAIR_RATE.unknown, |rate| rate / REPAIR_SHARE);
+            let rate = rate.clamp(REPAIR_RATE.least, REPAIR_RATE.most);
+            for (wait, bytes) in asks {
+                micros += wait;
+                if budget.spend(start + Duration::from_micros(micros), arriving, bytes) {
+                    spent += bytes as u64;
+                }
+                prop_assert!(spent <= REPAIR_BURST + rate * micros / 1_000_000);
+            }
+        }
     }
 }

@@ -63,6 +63,11 @@ impl StoredPacket {
     pub(crate) fn padded(&self) -> &[u8] {
         self.bytes.get(self.payload_at..).unwrap_or_default()
     }
+
+    /// How long ago it arrived.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.arrived)
+    }
 }
 
 /// Outcome of [`PacketStore::insert`].
@@ -139,6 +144,12 @@ impl PacketStore {
             entry.packet = Some(StoredPacket { meta, arrived: now, bytes, payload_at, payload_len });
         }
         Insertion::New
+    }
+
+    /// Whether the index was taken, and is not behind the window.
+    pub(crate) fn has_taken(&self, index: u64) -> bool {
+        let place = usize::try_from(index % (self.ring.len() as u64)).ok();
+        place.and_then(|place| self.ring.get(place)).is_some_and(|entry| entry.index == index)
     }
 
     /// The packet of an index, if it is still there.

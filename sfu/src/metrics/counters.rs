@@ -54,6 +54,8 @@ quantities! {
     DropUnknownSource = "drop_unknown_source",
     /// STUN dropped: unknown user name, wrong password, or an address that is another's.
     DropCheck = "drop_check",
+    /// STUN dropped unread: more checks than may be verified.
+    DropCheckRate = "drop_check_rate",
     /// SRTP dropped: no keys yet, or none any more.
     DropUnkeyed = "drop_unkeyed",
     /// SRTP dropped: authentication failed.
@@ -72,7 +74,7 @@ quantities! {
     DropSend = "drop_send",
     /// Datagrams that the kernel dropped because the socket's buffer was full.
     DropReceive = "drop_receive",
-    /// Datagrams longer than the receive buffer.
+    /// Datagrams longer than the receive buffer, or than any path carries.
     DropTruncated = "drop_truncated",
     /// RTP dropped: of an SSRC that nobody signaled.
     DropUnknownSsrc = "drop_unknown_ssrc",
@@ -80,8 +82,10 @@ quantities! {
     DropPadding = "drop_padding",
     /// RTP dropped: a packet that came before.
     DropDuplicate = "drop_duplicate",
-    /// RTP dropped: older than what is remembered.
+    /// RTP dropped: older than what is remembered, or a repair that nobody waits for any more.
     DropTooLate = "drop_too_late",
+    /// RTCP dropped: its sender asks and reports more than it may.
+    DropExcessFeedback = "drop_excess_feedback",
     /// Faults that were contained: in a room, a transport, or a datagram of nobody.
     Faults = "faults",
 }

@@ -1,13 +1,13 @@
 //! The loop of one worker's thread.
 
 use super::{
+    inbox::Inbox,
     poll::{Poll, Wakeup},
     receive::Receiver,
     send::Sender,
     stopwatch::Stopwatch,
 };
 use crate::{
-    command::Command,
     event::Event,
     metrics::{Counters, Published},
     worker::Worker,
@@ -19,7 +19,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -38,7 +37,7 @@ pub(super) struct Driver<F> {
     pub(super) socket: UdpSocket,
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
-    pub(super) inbox: mpsc::Receiver<Command>,
+    pub(super) inbox: Inbox,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) published: Arc<Published>,
@@ -59,7 +58,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
                 thread::sleep(BACK_OFF);
             }
             self.receive();
-            while let Ok(command) = self.inbox.try_recv() {
+            for command in self.inbox.turn() {
                 self.worker.command(Instant::now(), command);
             }
             let now = Instant::now();

@@ -12,6 +12,7 @@
 
 mod cpu;
 mod driver;
+mod inbox;
 mod message;
 mod poll;
 mod receive;
@@ -20,7 +21,7 @@ mod socket;
 mod stopwatch;
 
 use crate::{
-    command::Command,
+    command::{Command, CommandError},
     event::Event,
     metrics::{Counters, Gauge, Published, WorkerMetrics},
     transport::{Identity, IdentityError},
@@ -28,6 +29,7 @@ use crate::{
 };
 use cpu::CpuClock;
 use driver::Driver;
+use inbox::Commands;
 use poll::Wakeup;
 use receive::Receiver;
 use send::Sender;
@@ -37,7 +39,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
 };
@@ -74,7 +75,7 @@ pub struct Sfu {
 
 #[derive(Debug)]
 struct WorkerHandle {
-    commands: mpsc::Sender<Command>,
+    commands: Commands,
     wakeup: Arc<Wakeup>,
     stop: Arc<AtomicBool>,
     published: Arc<Published>,
@@ -116,8 +117,8 @@ impl Sfu {
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
                 max_participants: config.max_participants,
             });
-            let (commands, inbox) = mpsc::channel();
             let wakeup = Arc::new(Wakeup::new()?);
+            let (commands, inbox) = inbox::queue(wakeup.clone());
             let stop = Arc::new(AtomicBool::new(false));
             let published = Arc::new(Published::default());
             let on_event = on_event.clone();
@@ -153,14 +154,14 @@ impl Sfu {
         self.workers.iter().map(|worker| worker.port).collect()
     }
 
-    /// Sends a command to a worker; answers and refusals come as events. A command to a worker that is not there is
-    /// lost.
-    pub fn command(&self, worker: usize, command: Command) {
-        if let Some(worker) = self.workers.get(worker)
-            && worker.commands.send(command).is_ok()
-        {
-            worker.wakeup.wake();
-        }
+    /// Sends a command to a worker; its answer, or its refusal by the worker, comes as an event.
+    ///
+    /// # Errors
+    /// [`CommandError::Overloaded`] if [`COMMANDS`](crate::limits::COMMANDS) wait for the worker; what takes something
+    /// away is taken all the same. [`CommandError::Unavailable`] if there is no such worker. The command is not carried
+    /// out then.
+    pub fn command(&self, worker: usize, command: Command) -> Result<(), CommandError> {
+        self.workers.get(worker).ok_or(CommandError::Unavailable)?.commands.send(command)
     }
 
     /// The counters of one worker, since it started.

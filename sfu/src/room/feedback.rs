@@ -4,11 +4,14 @@
 use super::{Room, Route, media::send_report};
 use crate::{
     egress::Egress,
-    forward::sender_reports::PublisherClock,
+    event::{Event, Limit},
+    forward::{delivery::Sent, sender_reports::PublisherClock},
     ids::{ParticipantId, Ssrc},
+    limits,
     wire::{
         rtcp::{self, ReportBlock, Rtcp, SenderInfo},
         rtcp_write,
+        transport_cc::TransportFeedback,
     },
 };
 use std::time::Instant;
@@ -23,6 +26,10 @@ impl Room {
         egress: &mut (impl Egress + ?Sized),
     ) {
         for part in rtcp::parse(packet) {
+            if !self.allows(now, from, items(&part)) {
+                self.stats.excess_feedback += 1;
+                return;
+            }
             match part {
                 Rtcp::SenderReport { ssrc, info, blocks } => {
                     self.on_sender_report(now, from, ssrc, info, egress);
@@ -40,19 +47,45 @@ impl Room {
                 Rtcp::FullIntraRequest(streams) => {
                     streams.for_each(|media| self.on_key_frame_request(now, from, media, egress));
                 }
-                Rtcp::TransportFeedback(feedback) => {
-                    let Some(receiver) = self.participant_keys.get(&from) else { continue };
-                    let Some(receiver) = self.participants.get_mut(*receiver) else { continue };
-                    for (_, arrived) in feedback.packets() {
-                        for downlink in [&mut receiver.downlink, &mut self.stats.downlink] {
-                            *if arrived { &mut downlink.arrived } else { &mut downlink.missing } += 1;
-                        }
-                    }
-                }
+                Rtcp::TransportFeedback(feedback) => self.on_transport_feedback(now, from, &feedback),
                 // Who comes and goes is told by signaling, which is authenticated end to end.
                 Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Other { .. } => {}
             }
         }
+    }
+
+    /// Whether a participant may have so many items of RTCP dealt with now. If not, it is told of once in a while.
+    fn allows(&mut self, now: Instant, from: ParticipantId, items: usize) -> bool {
+        let sender = self.participant_keys.get(&from).and_then(|key| self.participants.get_mut(*key));
+        let Some(sender) = sender else { return false };
+        let allowed = sender.feedback.take(now, u32::try_from(items).unwrap_or(u32::MAX));
+        if !allowed && sender.excess.due(now, limits::NOTICE_INTERVAL) {
+            self.events.push_back(Event::LimitExceeded { participant: from, limit: Limit::Feedback });
+        }
+        allowed
+    }
+
+    /// Counts what has arrived at a receiver.
+    fn on_transport_feedback(&mut self, now: Instant, from: ParticipantId, feedback: &TransportFeedback<'_>) {
+        let Some(receiver) = self.participant_keys.get(&from) else { return };
+        let Some(receiver) = self.participants.get_mut(*receiver) else { return };
+        let (mut covered, mut arrived) = (0, 0);
+        for (_, packet_arrived) in feedback.packets() {
+            covered += 1;
+            arrived += u64::from(packet_arrived);
+        }
+        let Self { slots, stats, .. } = self;
+        for downlink in [&mut receiver.downlink, &mut stats.downlink] {
+            downlink.arrived += arrived;
+            downlink.missing += covered - arrived;
+        }
+        let of_receiver = receiver.slots.iter().filter_map(|slot| slots.get(*slot));
+        receiver.delivery.on_feedback(now, arrived, || {
+            of_receiver.fold(Sent::default(), |sent, slot| Sent {
+                packets: sent.packets.wrapping_add(slot.packets),
+                octets: sent.octets.wrapping_add(slot.octets),
+            })
+        });
     }
 
     /// Notes a publisher's clock, and tells it to every slot that the track is in.
@@ -134,5 +167,16 @@ impl Room {
         if let Some(deadline) = track.deadline(now, rtt) {
             deadlines.arm_repairs(deadline);
         }
+    }
+}
+
+/// How much work a part is: itself, and each of its entries.
+fn items(part: &Rtcp<'_>) -> usize {
+    1 + match part {
+        Rtcp::SenderReport { blocks, .. } | Rtcp::ReceiverReport { blocks, .. } => blocks.count(),
+        Rtcp::Nack { lost, .. } => lost.count(),
+        Rtcp::FullIntraRequest(streams) => streams.count(),
+        Rtcp::TransportFeedback(feedback) => usize::from(feedback.covered),
+        Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::PictureLoss { .. } | Rtcp::Other { .. } => 0,
     }
 }

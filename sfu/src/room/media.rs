@@ -5,7 +5,7 @@ use super::{Participant, Room, Route};
 use crate::{
     egress::Egress,
     forward::{
-        levels,
+        delivery, levels,
         published_track::{Dropped, Stream},
         slot::Slot,
         slot_stream::Rewritten,
@@ -135,10 +135,13 @@ impl Room {
         let slot = slots.get_mut(slot_key).filter(|slot| slot.active)?;
         let receiver = participants.get_mut(slot.participant_key)?;
         let index = slot.stream.index_of(seq)?;
-        let packet = tracks.get_mut(slot.source?)?.store.get_mut(index)?;
+        let rtt = receiver.rtt.estimate();
+        let packet = tracks.get_mut(slot.source?)?.repeatable(now + rtt / 2, index)?;
         let rewritten = slot.stream.rewritten(index, &packet.meta)?;
         let rtx = slot.rtx.as_mut()?;
-        if !rtx.admit(now, seq, receiver.rtt.estimate()) || !receiver.budget.spend(now, packet.payload_len()) {
+        let arriving = receiver.delivery.bytes_per_second(now);
+        let cost = packet.payload_len() + delivery::OVERHEAD;
+        if !rtx.admit(now, seq, rtt) || !receiver.budget.spend(now, arriving, cost) {
             return None;
         }
         build_header(&mut scratch.mid_header, rtx.payload_type, packet, Some(slot.mid.as_bytes()));

@@ -12,11 +12,13 @@ mod stats;
 mod waiting;
 
 use crate::{
+    allowance::{Allowance, Notice},
     command::{CommandError, Publication},
     egress::Egress,
     event::Event,
     forward::{
         arrivals::ArrivalLog,
+        delivery::DeliveryRate,
         levels::Speakers,
         published_track::PublishedTrack,
         retransmit::{RepairBudget, Retransmitter},
@@ -26,6 +28,7 @@ use crate::{
         slot_stream::SlotStream,
     },
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
+    limits,
     media::Codec,
     wire::{header::HeaderBuffer, rtcp::ReportBlock},
 };
@@ -38,13 +41,6 @@ use std::{
     time::Instant,
 };
 use waiting::Waiting;
-
-/// Most participants of a room.
-pub const MAX_PARTICIPANTS: usize = 1_000;
-/// Most tracks that one participant publishes.
-pub const MAX_TRACKS: usize = 8;
-/// Most slots of one participant.
-pub const MAX_SLOTS: usize = 200;
 
 /// A room.
 #[derive(Debug)]
@@ -79,7 +75,11 @@ struct Participant {
     /// Next transport-wide sequence number towards it.
     transport_seq: u16,
     budget: RepairBudget,
+    delivery: DeliveryRate,
     downlink: Downlink,
+    /// RTCP that it may send.
+    feedback: Allowance,
+    excess: Notice,
     tracks: Vec<usize>,
     slots: Vec<usize>,
 }
@@ -175,7 +175,7 @@ impl Room {
         if self.participant_keys.contains_key(&participant) {
             return Err(CommandError::Exists);
         }
-        if self.participants.len() >= MAX_PARTICIPANTS {
+        if self.participants.len() >= limits::ROOM_PARTICIPANTS {
             return Err(CommandError::Limit);
         }
         let key = self.participants.insert(Participant {
@@ -185,7 +185,10 @@ impl Room {
             arrivals: ArrivalLog::default(),
             transport_seq: 0,
             budget: RepairBudget::default(),
+            delivery: DeliveryRate::default(),
             downlink: Downlink::default(),
+            feedback: Allowance::new(limits::FEEDBACK_ITEMS),
+            excess: Notice::default(),
             tracks: Vec::new(),
             slots: Vec::new(),
         });
@@ -230,7 +233,7 @@ impl Room {
         {
             return Err(CommandError::Exists);
         }
-        if owner.tracks.len() >= MAX_TRACKS {
+        if owner.tracks.len() >= limits::TRACKS {
             return Err(CommandError::Limit);
         }
         let key = self.tracks.insert(PublishedTrack::new(track, participant, owner_key, publication));
@@ -279,7 +282,7 @@ impl Room {
             Err(CommandError::NoSlot) => {}
             _ => return Err(CommandError::Exists),
         }
-        if self.participants.get(participant_key).is_none_or(|p| p.slots.len() >= MAX_SLOTS) {
+        if self.participants.get(participant_key).is_none_or(|p| p.slots.len() >= limits::SLOTS) {
             return Err(CommandError::Limit);
         }
         let ssrc = self.unused_ssrc(participant, None)?;

@@ -20,7 +20,7 @@ pub struct RoomStats {
     pub forwarded: u64,
     /// Packets sent again.
     pub retransmitted: u64,
-    /// Packets asked for that could not be sent again: too old, too often, over budget.
+    /// Packets asked for that were not sent again: too old, too often, over budget.
     pub not_retransmitted: u64,
     /// Key frames asked for.
     pub key_frame_requests: u64,
@@ -34,8 +34,10 @@ pub struct RoomStats {
     pub padding: u64,
     /// Dropped: a packet that came before.
     pub duplicate: u64,
-    /// Dropped: older than what is remembered.
+    /// Dropped: older than what is remembered, or a repair that nobody waits for any more.
     pub too_late: u64,
+    /// RTCP packets whose rest was not read, since their sender asks and reports more than it may.
+    pub excess_feedback: u64,
     /// Packets of publishers that did not arrive at first, counted at each report to them.
     pub lost: u64,
     /// Of those, packets that came as retransmissions, and in time.
@@ -60,6 +62,7 @@ impl RoomStats {
             padding,
             duplicate,
             too_late,
+            excess_feedback,
             lost,
             recovered,
             downlink: Downlink { arrived, missing },
@@ -79,6 +82,7 @@ impl RoomStats {
             (Counter::DropPadding, padding),
             (Counter::DropDuplicate, duplicate),
             (Counter::DropTooLate, too_late),
+            (Counter::DropExcessFeedback, excess_feedback),
         ] {
             counters.add(counter, n);
         }

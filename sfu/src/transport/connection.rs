@@ -8,7 +8,7 @@
 //! ```
 
 use super::{
-    allowance::Allowance,
+    allowance::ClientAllowance,
     demux::Protocol,
     dtls::{Dtls, DtlsEvent, Identity, Role},
     ice::{Check, IceLite},
@@ -17,9 +17,11 @@ use super::{
     stun::Credentials,
 };
 use crate::{
+    allowance::Notice,
     command::{CommandError, RemoteTransport},
-    event::TransportState,
+    event::{Limit, TransportState},
     ids::ParticipantId,
+    limits,
 };
 use is::stun::StunMessage;
 use std::{net::SocketAddr, time::Instant};
@@ -36,6 +38,10 @@ pub(crate) enum Clear<'a> {
 pub(crate) enum Blocked {
     /// There are no keys, no path, or there is no consent.
     NotConnected,
+    /// The client has sent as much as it may.
+    Excess,
+    /// Longer than any path carries.
+    TooLong,
     /// SRTP refused it.
     Srtp(SrtpError),
 }
@@ -56,7 +62,9 @@ pub(crate) struct Connection {
     open_run: OpenRun,
     state: Option<TransportState>,
     remote_fingerprint: Option<[u8; 32]>,
-    allowance: Allowance,
+    allowance: ClientAllowance,
+    excess: Notice,
+    added: Instant,
 }
 
 impl Connection {
@@ -69,7 +77,9 @@ impl Connection {
             open_run: OpenRun::default(),
             state: None,
             remote_fingerprint: None,
-            allowance: Allowance::new(now),
+            allowance: ClientAllowance::new(),
+            excess: Notice::default(),
+            added: now,
         }
     }
 
@@ -104,7 +114,8 @@ impl Connection {
         outbox: &mut Outbox,
     ) -> Result<Option<TransportState>, CommandError> {
         let other = self.remote_fingerprint.is_some_and(|known| known != remote.fingerprint);
-        if remote.ufrag.is_empty() || remote.pwd.is_empty() || other {
+        let fits = |text: &str| (1..=limits::CREDENTIAL_BYTES).contains(&text.len());
+        if !fits(&remote.ufrag) || !fits(&remote.pwd) || other {
             return Err(CommandError::Invalid);
         }
         self.ice.set_remote(remote.ufrag);
@@ -120,35 +131,57 @@ impl Connection {
         self.state == Some(TransportState::Connected)
     }
 
-    /// Whether the client may send a datagram of so many bytes now.
-    pub(crate) fn allows(&mut self, now: Instant, bytes: usize) -> bool {
-        self.allowance.take(now, bytes)
+    /// Whether to tell that the client sends more than it may.
+    pub(crate) fn tells_excess(&mut self, now: Instant, blocked: Blocked) -> Option<Limit> {
+        let limit = match blocked {
+            Blocked::Excess => Limit::Datagrams,
+            Blocked::Srtp(SrtpError::TooManySsrcs) => Limit::Ssrcs,
+            _ => return None,
+        };
+        self.excess.due(now, limits::NOTICE_INTERVAL).then_some(limit)
     }
 
     /// A connectivity check that names our user name fragment.
+    ///
+    /// # Errors
+    /// [`Blocked::Excess`] if there were too many.
     pub(crate) fn handle_check(
         &mut self,
         now: Instant,
         from: SocketAddr,
         request: &StunMessage<'_>,
         outbox: &mut Outbox,
-    ) -> (Check, Option<TransportState>) {
+    ) -> Result<(Check, Option<TransportState>), Blocked> {
+        let proven = self.ice.has_proven(from);
+        if !self.allowance.allows_check(now, proven) {
+            return Err(Blocked::Excess);
+        }
         let check = self.ice.handle_request(now, from, request, outbox);
+        self.allowance.verified_check(now, check != Check::Refused, proven);
         let back = matches!(check, Check::Accepted { .. }) && self.state == Some(TransportState::Disconnected);
-        (check, if back { self.enter(TransportState::Connected) } else { None })
+        Ok((check, if back { self.enter(TransportState::Connected) } else { None }))
     }
 
     /// A DTLS datagram from a proven address.
+    ///
+    /// # Errors
+    /// [`Blocked`] if it is too long, or there were too many.
     pub(crate) fn handle_dtls(
         &mut self,
         now: Instant,
         from: SocketAddr,
         datagram: &[u8],
         outbox: &mut Outbox,
-    ) -> Option<TransportState> {
+    ) -> Result<Option<TransportState>, Blocked> {
+        if datagram.len() > limits::DATAGRAM_BYTES {
+            return Err(Blocked::TooLong);
+        }
+        if !self.allowance.take_dtls(now) {
+            return Err(Blocked::Excess);
+        }
         let to = self.ice.path().unwrap_or(from);
         let event = self.dtls.handle_datagram(now, datagram, |record| outbox.datagram(to, record));
-        self.on_dtls(now, event, outbox)
+        Ok(self.on_dtls(now, event, outbox))
     }
 
     /// Opens SRTP or SRTCP from a proven address, in place.
@@ -160,11 +193,19 @@ impl Connection {
         packet: &'a mut [u8],
     ) -> Result<Clear<'a>, Blocked> {
         let (opener, _) = self.srtp.as_mut().ok_or(Blocked::NotConnected)?;
+        let bytes = packet.len();
+        if bytes > limits::DATAGRAM_BYTES {
+            return Err(Blocked::TooLong);
+        }
+        if self.allowance.is_used_up(now, protocol) {
+            return Err(Blocked::Excess);
+        }
         let clear = if protocol == Protocol::Rtcp {
             Clear::Rtcp(opener.open_rtcp(packet)?)
         } else {
             Clear::Rtp(opener.open_rtp(packet)?)
         };
+        self.allowance.authenticated(now, protocol, bytes);
         self.ice.heard(now, from);
         Ok(clear)
     }
@@ -207,8 +248,16 @@ impl Connection {
         self.on_dtls(now, event, outbox)
     }
 
-    /// Notices that the client has fallen silent.
+    /// Whether the client has yet to connect.
+    pub(crate) fn is_unconnected(&self) -> bool {
+        self.state.is_none()
+    }
+
+    /// Notices that the client has fallen silent, or does not connect at all.
     pub(crate) fn check_consent(&mut self, now: Instant) -> Option<TransportState> {
+        if self.is_unconnected() && now.saturating_duration_since(self.added) >= limits::CONNECT_TIME {
+            return self.fail();
+        }
         let silent = self.state == Some(TransportState::Connected) && !self.ice.has_consent(now);
         if silent { self.enter(TransportState::Disconnected) } else { None }
     }

@@ -9,6 +9,7 @@ use super::{
     outbox::Outbox,
     stun::{Credentials, encode, hmac_sha1},
 };
+use crate::limits::SOURCES;
 use is::stun::StunMessage;
 use std::{
     net::SocketAddr,
@@ -21,8 +22,6 @@ pub(super) const CONSENT: Duration = Duration::from_secs(25);
 /// A path that has been silent for so long, while another address speaks, is the client's no more. Browsers and the
 /// `webrtc` crate send feedback several times a second.
 const MOVED: Duration = Duration::from_secs(1);
-/// Addresses that one client may prove; then the longest silent one gives way.
-const MAX_SOURCES: usize = 16;
 
 /// What a request was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +87,11 @@ impl IceLite {
     /// The client's proven addresses.
     pub(super) fn sources(&self) -> impl Iterator<Item = SocketAddr> {
         self.sources.iter().map(|source| source.address)
+    }
+
+    /// Whether the client has proven the address.
+    pub(super) fn has_proven(&self, address: SocketAddr) -> bool {
+        self.sources.iter().any(|source| source.address == address)
     }
 
     /// When the address was proven last.
@@ -156,7 +160,7 @@ impl IceLite {
             return None;
         }
         let mut dropped = None;
-        if self.sources.len() >= MAX_SOURCES {
+        if self.sources.len() >= SOURCES {
             let path = self.path;
             let oldest = self
                 .sources
@@ -303,7 +307,7 @@ mod tests {
                 dropped.push(address.port());
             }
         }
-        assert_eq!(agent.sources().count(), MAX_SOURCES);
+        assert_eq!(agent.sources().count(), SOURCES);
         assert_eq!(dropped, (2..85).collect::<Vec<_>>());
         assert_eq!(agent.path(), Some(address(1)));
     }

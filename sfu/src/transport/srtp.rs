@@ -12,9 +12,8 @@ use super::{
     cipher::{self, Cipher, Stream},
     replay::{Refused, ReplayWindow},
 };
+use crate::limits::SSRCS;
 
-/// Most SSRCs per direction, and for RTP and RTCP each.
-pub const MAX_SSRCS: usize = 1024;
 /// Packets of one key (RFC 3711 section 9.2): 2^48 of SRTP and 2^31 of SRTCP, over all SSRCs.
 const RTP_KEY_LIMIT: u64 = 1 << 48;
 const RTCP_KEY_LIMIT: u32 = 1 << 31;
@@ -62,7 +61,7 @@ pub enum SrtpError {
     /// The index was used before or is too old.
     #[error("replayed")]
     Replay,
-    /// [`MAX_SSRCS`] are known already.
+    /// [`SSRCS`] are known already.
     #[error("too many SSRCs")]
     TooManySsrcs,
     /// The key has protected as many packets as it may.
@@ -279,7 +278,7 @@ impl Windows {
     fn find(&mut self, ssrc: u32) -> Result<Option<&mut ReplayWindow>, SrtpError> {
         match self.position(ssrc) {
             Ok(at) => Ok(self.windows.get_mut(at)),
-            Err(_) if self.sorted.len() >= MAX_SSRCS => Err(SrtpError::TooManySsrcs),
+            Err(_) if self.sorted.len() >= SSRCS => Err(SrtpError::TooManySsrcs),
             Err(_) => Ok(None),
         }
     }
@@ -389,7 +388,7 @@ mod tests {
     #[test]
     fn ssrcs_are_limited_and_known_ones_go_on() {
         let (mut sealer, _) = pair(Profile::Aes128Gcm);
-        for ssrc in 0..u32::try_from(MAX_SSRCS).unwrap() {
+        for ssrc in 0..u32::try_from(SSRCS).unwrap() {
             seal(&mut sealer, ssrc, 1, b"").unwrap();
         }
         assert_eq!(seal(&mut sealer, 99_999, 1, b""), Err(SrtpError::TooManySsrcs));

@@ -23,7 +23,7 @@ mod tests;
 use crate::{
     command::{Command, CommandError},
     event::Event,
-    ids::{Mid, ParticipantId, RoomId, TrackId},
+    ids::{ParticipantId, RoomId},
     metrics::{Counter, Counters, Gauges, Histogram},
     room::Room,
     transport::{Clear, Identity, Outbox},
@@ -129,10 +129,9 @@ impl Worker {
         self.transports.begin_step(now);
         // What came before the command is not touched by it.
         self.forward_all(now);
-        let subject = Subject::of(&command);
+        let (participant, track, mid) = command.subject();
         self.guarded(|worker| {
             if let Err(error) = worker.execute(now, command) {
-                let Subject { participant, track, mid } = subject;
                 worker.events.push_back(Event::Refused { participant, track, mid, error });
             }
         });
@@ -376,30 +375,5 @@ impl Worker {
                 self.events.push_back(Event::RoomFailed { room: id, participants });
             }
         }
-    }
-}
-
-/// Whom a command concerns, for its refusal.
-struct Subject {
-    participant: ParticipantId,
-    track: Option<TrackId>,
-    mid: Option<Mid>,
-}
-
-impl Subject {
-    fn of(command: &Command) -> Self {
-        let (participant, track, mid) = match command {
-            Command::AddParticipant { participant, .. }
-            | Command::Connect { participant, .. }
-            | Command::RemoveParticipant { participant } => (participant, None, None),
-            Command::Publish { participant, track, .. }
-            | Command::Unpublish { participant, track }
-            | Command::SetMuted { participant, track, .. } => (participant, Some(*track), None),
-            Command::AddSlot { participant, mid, .. } | Command::ActivateSlot { participant, mid } => {
-                (participant, None, Some(*mid))
-            }
-            Command::SetSlot { participant, mid, track } => (participant, *track, Some(*mid)),
-        };
-        Self { participant: *participant, track, mid }
     }
 }

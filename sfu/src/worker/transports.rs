@@ -9,6 +9,7 @@ use crate::{
     egress::Egress,
     event::{Event, LocalTransport, TransportState},
     ids::{IdMap, ParticipantId},
+    limits,
     metrics::{Counter, Counters, FIRST_MEDIA, Histogram},
     transport::{Blocked, Check, Clear, Connection, Credentials, Outbox, Protocol, srtp::SrtpError},
 };
@@ -75,6 +76,13 @@ impl Transports {
         &self.first_media
     }
 
+    /// How much is remembered of peers, for tests of those who must not add to it: transports, user names, addresses,
+    /// handshakes.
+    #[cfg(test)]
+    pub(super) fn sizes(&self) -> [usize; 4] {
+        [self.entries.len(), self.by_ufrag.len(), self.by_source.len(), self.handshakes.len()]
+    }
+
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -110,7 +118,13 @@ impl Transports {
         if self.by_participant.contains_key(&participant) {
             return Err(CommandError::Exists);
         }
-        if self.entries.len() >= self.config.max_participants { Err(CommandError::Limit) } else { Ok(()) }
+        let full = self.entries.len() >= self.config.max_participants || self.unconnected() >= limits::UNCONNECTED;
+        if full { Err(CommandError::Limit) } else { Ok(()) }
+    }
+
+    /// Participants that have joined and never connected. Counted when one joins, which is seldom.
+    fn unconnected(&self) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.connection.is_unconnected()).count()
     }
 
     /// Makes a transport.
@@ -132,6 +146,11 @@ impl Transports {
         self.by_participant.insert(participant, key);
         self.by_ufrag.insert(local.ufrag.clone(), key);
         Ok(local)
+    }
+
+    #[cfg(test)]
+    pub(super) fn local_of(&self, key: usize) -> &Credentials {
+        self.entries[key].connection.local()
     }
 
     pub(super) fn key_of(&self, participant: ParticipantId) -> Result<usize, CommandError> {
@@ -224,29 +243,26 @@ impl Transports {
                 };
                 touches(key);
                 let Entry { connection, .. } = self.entries.get_mut(key)?;
-                if !connection.allows(now, datagram.len()) {
-                    self.counters.add(Counter::DropRate, 1);
-                    return None;
-                }
                 if protocol == Protocol::Dtls {
-                    let state = connection.handle_dtls(now, from, datagram, &mut self.outbox);
-                    self.after_handshake_step(key, state, events);
+                    match connection.handle_dtls(now, from, datagram, &mut self.outbox) {
+                        Ok(state) => self.after_handshake_step(key, state, events),
+                        Err(blocked) => self.counters.add(drop_reason(blocked), 1),
+                    }
                     return None;
                 }
-                let opened = connection.open(now, from, protocol, datagram);
-                self.counters.add(
-                    match &opened {
-                        Ok(Clear::Rtp(_)) => Counter::RtpIn,
-                        Ok(Clear::Rtcp(_)) => Counter::RtcpIn,
-                        Err(Blocked::NotConnected) => Counter::DropUnkeyed,
-                        Err(Blocked::Srtp(SrtpError::Authentication)) => Counter::DropForged,
-                        Err(Blocked::Srtp(SrtpError::Replay)) => Counter::DropReplayed,
-                        Err(Blocked::Srtp(SrtpError::Malformed)) => Counter::DropMalformed,
-                        Err(Blocked::Srtp(_)) => Counter::DropLimit,
-                    },
-                    1,
-                );
-                return Some((key, opened.ok()?));
+                match connection.open(now, from, protocol, datagram) {
+                    Ok(clear) => {
+                        let counter = if let Clear::Rtp(_) = clear { Counter::RtpIn } else { Counter::RtcpIn };
+                        self.counters.add(counter, 1);
+                        return Some((key, clear));
+                    }
+                    Err(blocked) => {
+                        self.counters.add(drop_reason(blocked), 1);
+                        if let Some(limit) = connection.tells_excess(now, blocked) {
+                            events.push_back(Event::LimitExceeded { participant: connection.participant(), limit });
+                        }
+                    }
+                }
             }
         }
         None
@@ -274,7 +290,10 @@ impl Transports {
         };
         touches(key);
         let Some(Entry { connection, .. }) = self.entries.get_mut(key) else { return };
-        let (check, state) = connection.handle_check(now, from, &request, &mut self.outbox);
+        let Ok((check, state)) = connection.handle_check(now, from, &request, &mut self.outbox) else {
+            self.counters.add(Counter::DropCheckRate, 1);
+            return;
+        };
         match check {
             Check::Accepted { dropped } => {
                 self.counters.add(Counter::Checks, 1);
@@ -403,10 +422,23 @@ impl Transports {
             match result {
                 Ok(()) => sent,
                 Err(Blocked::NotConnected) => Counter::DropUnreachable,
-                Err(Blocked::Srtp(_)) => Counter::DropUnsealed,
+                Err(_) => Counter::DropUnsealed,
             },
             1,
         );
+    }
+}
+
+/// Under which reason a received packet is counted that did not pass.
+fn drop_reason(blocked: Blocked) -> Counter {
+    match blocked {
+        Blocked::NotConnected => Counter::DropUnkeyed,
+        Blocked::Excess => Counter::DropRate,
+        Blocked::TooLong => Counter::DropTruncated,
+        Blocked::Srtp(SrtpError::Authentication) => Counter::DropForged,
+        Blocked::Srtp(SrtpError::Replay) => Counter::DropReplayed,
+        Blocked::Srtp(SrtpError::Malformed) => Counter::DropMalformed,
+        Blocked::Srtp(_) => Counter::DropLimit,
     }
 }
 

@@ -1,14 +1,16 @@
 //! A room with clients around it on simulated links, in virtual time.
 //!
 //! Publishers send VP8-shaped frames and Opus-shaped packets, answer NACK by RTX and PLI by a key frame. Receivers ask
-//! for what they miss. Every packet that leaves the room is checked: no SSRC and sequence number may go to the same
+//! for what they miss, and tell what arrives. Every packet that leaves the room is checked: no SSRC and sequence number may go to the same
 //! participant twice, since that would repeat an AES-GCM nonce.
 
 #![allow(dead_code, unreachable_pub)]
 
+pub mod feedback;
 pub mod publisher;
 pub mod receiver;
 
+use feedback::TransportFeedback;
 use publisher::{AudioSource, VideoSource};
 use receiver::SlotReceiver;
 use sfu::{
@@ -69,6 +71,7 @@ pub struct Client {
     pub video: Option<VideoSource>,
     pub audio: Option<AudioSource>,
     pub slots: BTreeMap<String, SlotReceiver>,
+    pub feedback: TransportFeedback,
 }
 
 /// The room and everybody in it.
@@ -117,6 +120,7 @@ impl World {
             video: None,
             audio: None,
             slots: BTreeMap::new(),
+            feedback: TransportFeedback::default(),
         });
         place
     }
@@ -196,6 +200,7 @@ impl World {
             for slot in client.slots.values_mut() {
                 slot.produce(ms, &mut up);
             }
+            client.feedback.produce(ms, &mut up);
             up.into_iter().for_each(|datagram| send(&mut client.uplink, now, datagram));
             for datagram in client.uplink.arrived(now) {
                 match datagram {
@@ -220,7 +225,10 @@ impl World {
         for client in &mut self.clients {
             for datagram in client.downlink.arrived(now) {
                 match datagram {
-                    Datagram::Rtp(packet) => client.slots.values_mut().for_each(|slot| slot.on_rtp(ms, &packet)),
+                    Datagram::Rtp(packet) => {
+                        client.feedback.on_rtp(ms, &packet);
+                        client.slots.values_mut().for_each(|slot| slot.on_rtp(ms, &packet));
+                    }
                     Datagram::Rtcp(packet) => {
                         let mut answers = Vec::new();
                         for part in rtcp::parse(&packet) {

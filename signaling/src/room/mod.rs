@@ -230,6 +230,8 @@ impl Room {
                     self.outputs.push_back(Output::Hint(member, message.clone()));
                 }
             }
+            // What is too much has been dropped; one to be told there is none, for an honest client is far from it.
+            Event::LimitExceeded { limit, .. } => tracing::warn!(?limit, "a client sends more than it may"),
             Event::RoomFailed { participants, .. } => {
                 for participant in participants {
                     let participant = ParticipantId(participant.0);

@@ -121,7 +121,7 @@ impl Room {
             CommandError::Limit => ErrorCode::LimitTracks,
             CommandError::Exists | CommandError::Invalid => ErrorCode::BadMessage,
             CommandError::CodecMismatch => ErrorCode::CodecUnsupported,
-            CommandError::Unavailable => ErrorCode::ServerBusy,
+            CommandError::Unavailable | CommandError::Overloaded => ErrorCode::ServerBusy,
             CommandError::NoParticipant | CommandError::NoTrack | CommandError::NoSlot => ErrorCode::Internal,
         };
         self.withdraw(now, track);

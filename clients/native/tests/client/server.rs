@@ -28,7 +28,7 @@ impl MediaPlane for Plane {
     }
 
     fn command(&self, worker: usize, command: sfu::Command) {
-        self.0.command(worker, command);
+        self.0.command(worker, command).unwrap();
     }
 }
 

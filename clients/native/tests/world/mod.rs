@@ -70,7 +70,7 @@ impl World {
     }
 
     pub(crate) fn command(&self, command: Command) {
-        self.sfu.command(0, command);
+        self.sfu.command(0, command).unwrap();
     }
 
     pub(crate) async fn event<T>(&mut self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {

@@ -42,6 +42,8 @@ pub(crate) struct Tacet {
     /// Calls are listened to until the end.
     calls: JoinSet<()>,
     subscribers: usize,
+    /// Where the publisher sends to, and the user name fragment that it names there.
+    publisher_path: Option<(SocketAddr, String)>,
 }
 
 fn unexpected(what: &str) -> PeerError {
@@ -74,6 +76,11 @@ async fn wait<T>(call: &mut Call, mut pick: impl FnMut(CallEvent) -> Option<T>) 
 }
 
 impl Tacet {
+    /// Where the publisher sends to, and the user name fragment that it names there, once it has joined.
+    pub(crate) fn publisher_path(&self) -> Option<(SocketAddr, String)> {
+        self.publisher_path.clone()
+    }
+
     async fn join(&self, name: &str, subscribe: bool) -> Result<Call, PeerError> {
         // Receivers open nothing, so only the publisher takes part in key traffic: without, it would be shown to nobody.
         let options = JoinOptions { subscribe, exchange_keys: !subscribe, ..JoinOptions::new(name) };
@@ -148,12 +155,15 @@ impl Peer for Tacet {
         calls.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let ready: Ready = serde_json::from_str(&line).map_err(|error| PeerError::Answer(error.to_string()))?;
         let link = ready.link.parse().map_err(|_| unexpected("a room link that cannot be read"))?;
-        Ok(Self { server, link, calls, subscribers: 0 })
+        Ok(Self { server, link, calls, subscribers: 0, publisher_path: None })
     }
 
     async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError> {
         let mut call = self.join("publisher", false).await?;
         let route = Self::route(&mut call, fanout).await?;
+        if let Route::Negotiated { server, .. } = &route {
+            self.publisher_path = server.candidates.first().map(|address| (*address, server.ufrag.clone()));
+        }
         let codec = vp8(call.welcome())?;
         let (ssrc, rtx) = ssrcs(0);
         let stream = PublishedStream {

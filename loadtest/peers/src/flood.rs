@@ -1,0 +1,409 @@
+//! What a flood of datagrams that prove nothing does to a call: `tacet-peers flood`.
+//!
+//! ```text
+//!   load's core:    publisher ──┐            ┌──► subscribers: what of the call is lost?
+//!                               ├─► server ──┘
+//!                   flood ──────┘   on a core of its own
+//! ```
+//! Each kind of flood meets a server of its own. Those that come under the publisher's address need a raw socket: root,
+//! or a user namespace (`clients/web/e2e/namespace`).
+
+use crate::{
+    machine::Machine,
+    measure::Times,
+    peer::{Peer, PeerError, Setup, Tacet},
+};
+use clap::ValueEnum;
+use loadtest::fanout::{Fanout, Measured, Rate};
+use serde::{Deserialize, Serialize};
+use sfu::{
+    event::LocalTransport,
+    transport::{ClientTransport, Credentials, Identity},
+};
+use std::{
+    fmt, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// Sockets, and so addresses, from which strangers send.
+const SOCKETS: usize = 64;
+/// The flood comes in portions of so much time.
+const PORTION: Duration = Duration::from_millis(1);
+/// Between the start of the flood and the measurement.
+const SETTLE: Duration = Duration::from_millis(500);
+/// IP and UDP header.
+const HEADERS: usize = 28;
+
+/// What the datagrams of a flood are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Nothing: the same call without a flood.
+    None,
+    /// Random bytes.
+    Noise,
+    /// Connectivity checks with a user name that nobody has.
+    UnknownUser,
+    /// Connectivity checks with the publisher's user name and a guessed password.
+    GuessedPassword,
+    /// DTLS records.
+    Records,
+    /// SRTP packets.
+    Packets,
+    /// SRTP packets under the publisher's address.
+    ForgedPackets,
+    /// Connectivity checks with a guessed password, under the publisher's address.
+    ForgedChecks,
+    /// DTLS records under the publisher's address.
+    ForgedRecords,
+}
+
+impl Kind {
+    fn title(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Noise => "random bytes",
+            Self::UnknownUser => "STUN, unknown user name",
+            Self::GuessedPassword => "STUN, known user name, wrong MAC",
+            Self::Records => "DTLS from unknown addresses",
+            Self::Packets => "SRTP from unknown addresses",
+            Self::ForgedPackets => "forged SRTP under a client's address",
+            Self::ForgedChecks => "STUN, wrong MAC, under a client's address",
+            Self::ForgedRecords => "DTLS under a client's address",
+        }
+    }
+
+    fn is_forged(self) -> bool {
+        matches!(self, Self::ForgedPackets | Self::ForgedChecks | Self::ForgedRecords)
+    }
+
+    /// One datagram. `number` makes each another where that matters.
+    fn datagram(self, victim: &Victim, identity: &Identity, number: u32) -> Result<Vec<u8>, PeerError> {
+        let mut bytes = vec![0; if matches!(self, Self::Packets | Self::ForgedPackets) { 1_200 } else { 200 }];
+        getrandom::fill(&mut bytes).map_err(|_| PeerError::Random)?;
+        match self {
+            Self::None | Self::Noise => {}
+            Self::UnknownUser => return check("nobody00", victim, identity),
+            Self::GuessedPassword | Self::ForgedChecks => return check(&victim.ufrag, victim, identity),
+            Self::Records | Self::ForgedRecords => {
+                let record = [23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 0, 0, 187];
+                bytes.splice(..record.len(), record);
+            }
+            Self::Packets | Self::ForgedPackets => {
+                let [.., high, low] = number.to_be_bytes();
+                let header = [0x80, 96, high, low, 0, 0, 0, 0];
+                bytes.splice(..header.len(), header);
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// Whose call it is.
+#[derive(Clone, Debug)]
+struct Victim {
+    server: SocketAddr,
+    /// The server's user name fragment towards the publisher: all that its checks show to others.
+    ufrag: String,
+    address: SocketAddr,
+}
+
+/// A connectivity check whose sender does not know the password.
+fn check(ufrag: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, PeerError> {
+    let server = LocalTransport {
+        ufrag: ufrag.to_owned(),
+        pwd: "a-password-that-is-guessed".to_owned(),
+        fingerprint: [0; 32],
+        candidates: vec![victim.server],
+    };
+    let now = Instant::now();
+    let local = Credentials::random().ok_or(PeerError::Random)?;
+    let mut client = ClientTransport::with_credentials(now, identity, local, &server);
+    client.tick(now);
+    client.poll_transmit().ok_or(PeerError::Random)
+}
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct FloodPlan {
+    /// Which floods, in this order.
+    pub kinds: Vec<Kind>,
+    /// Datagrams a second.
+    pub rate: u64,
+    /// Receivers of the call.
+    pub subscribers: usize,
+    /// How long.
+    pub times: Times,
+}
+
+/// What a flood did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FloodRun {
+    /// Of which kind it was.
+    pub kind: Kind,
+    /// Datagrams of the flood that the kernel took, a second.
+    pub flood_per_s: f64,
+    /// CPU time of wall time of the server.
+    pub server_busy: f64,
+    /// Growth of the server's resident memory while it was measured.
+    pub memory_grown: u64,
+    /// What the subscribers saw.
+    #[serde(flatten)]
+    pub seen: Measured,
+}
+
+/// All floods.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FloodReport {
+    /// Where.
+    pub machine: Machine,
+    /// Receivers of the call.
+    pub subscribers: usize,
+    /// One of each kind.
+    pub runs: Vec<FloodRun>,
+}
+
+/// Measures one kind after the other.
+///
+/// # Errors
+/// [`PeerError`]; without the right to forge addresses, those kinds are left out, and `progress` is told.
+pub async fn flood(
+    plan: &FloodPlan,
+    setup: &Setup,
+    mut progress: impl FnMut(&str),
+) -> Result<Vec<FloodRun>, PeerError> {
+    let mut runs = Vec::new();
+    for kind in &plan.kinds {
+        if kind.is_forged()
+            && let Err(error) = raw_socket()
+        {
+            progress(&format!("{}: {error}", kind.title()));
+            continue;
+        }
+        let mut peer = Tacet::start(setup).await?;
+        let run = run(*kind, plan, &mut peer).await;
+        peer.stop().await;
+        let run = run?;
+        progress(&format!("{}: {:.2} % lost", kind.title(), run.seen.loss() * 100.0));
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+async fn run(kind: Kind, plan: &FloodPlan, peer: &mut Tacet) -> Result<FloodRun, PeerError> {
+    // Single packets: a lost one is a lost one.
+    let mut fanout = Fanout::start(Rate { pps: 500, burst: 1, size: 1_164 })?;
+    let publisher = peer.publish(&fanout).await?;
+    let address = publisher.address();
+    publisher.connected().await?;
+    fanout.start_sending();
+    for _ in 0..plan.subscribers {
+        peer.subscribe(&mut fanout).await?.connected().await?;
+    }
+    let (server, ufrag) = peer.publisher_path().ok_or_else(|| PeerError::Answer("no media path".to_owned()))?;
+    let flood = Flood::start(kind, Victim { server, ufrag, address }, plan.rate)?;
+    sleep(SETTLE).await;
+    let mark = || (peer.usage(), flood.sent(), Instant::now());
+    let (seen, [start, end]) = fanout.measure(plan.times.warmup, plan.times.measure, mark).await?;
+    flood.stop()?;
+    let seconds = end.2.duration_since(start.2).as_secs_f64();
+    Ok(FloodRun {
+        kind,
+        flood_per_s: (end.1 - start.1) as f64 / seconds,
+        server_busy: end.0.cpu_ns.saturating_sub(start.0.cpu_ns) as f64 / 1e9 / seconds,
+        memory_grown: end.0.rss_bytes.saturating_sub(start.0.rss_bytes),
+        seen,
+    })
+}
+
+/// A thread that floods.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Flood {
+    fn start(kind: Kind, victim: Victim, rate: u64) -> Result<Self, PeerError> {
+        let identity = Identity::generate().map_err(io::Error::other)?;
+        let datagrams: Result<Vec<_>, _> = (0..1_000).map(|number| kind.datagram(&victim, &identity, number)).collect();
+        let (datagrams, rate) = (datagrams?, if kind == Kind::None { 0 } else { rate });
+        let source = if kind.is_forged() { Source::forged(&victim)? } else { Source::strangers(&victim)? };
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopping, counting) = (stop.clone(), sent.clone());
+        let thread = thread::Builder::new().name("flood".to_owned()).spawn(move || {
+            let (begin, mut done) = (Instant::now(), 0u64);
+            let mut datagrams = datagrams.iter().cycle();
+            while !stopping.load(Ordering::Relaxed) {
+                let due = (begin.elapsed().as_micros() * u128::from(rate) / 1_000_000) as u64;
+                // What could not be sent in time is left out: this is a rate, not an amount.
+                done = done.max(due.saturating_sub(rate / 100));
+                for datagram in datagrams.by_ref().take((due - done) as usize) {
+                    counting.fetch_add(u64::from(source.send(done, datagram)?), Ordering::Relaxed);
+                    done += 1;
+                }
+                thread::sleep(PORTION);
+            }
+            Ok(())
+        })?;
+        Ok(Self { stop, sent, thread })
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn stop(self) -> Result<(), PeerError> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| io::Error::other("the flood has ended"))??;
+        Ok(())
+    }
+}
+
+/// Where a flood comes from.
+enum Source {
+    Strangers(Vec<UdpSocket>),
+    /// Addresses and lengths are written into each datagram.
+    Forged {
+        socket: socket2::Socket,
+        to: socket2::SockAddr,
+        headers: [u8; HEADERS],
+    },
+}
+
+impl Source {
+    fn strangers(victim: &Victim) -> io::Result<Self> {
+        let socket = |_| {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.connect(victim.server)?;
+            Ok(socket)
+        };
+        (0..SOCKETS).map(socket).collect::<io::Result<_>>().map(Self::Strangers)
+    }
+
+    fn forged(victim: &Victim) -> io::Result<Self> {
+        let (IpAddr::V4(from), IpAddr::V4(to)) = (victim.address.ip(), victim.server.ip()) else {
+            return Err(io::Error::other("the server is not at an address of IPv4"));
+        };
+        let mut headers = [0; HEADERS];
+        // RFC 791: version and length of the header, time to live, UDP; the kernel fills in lengths and checksum.
+        (headers[0], headers[8], headers[9]) = (0x45, 64, 17);
+        headers[12..16].copy_from_slice(&from.octets());
+        headers[16..20].copy_from_slice(&to.octets());
+        // RFC 768: no checksum is 0.
+        headers[20..22].copy_from_slice(&victim.address.port().to_be_bytes());
+        headers[22..24].copy_from_slice(&victim.server.port().to_be_bytes());
+        Ok(Self::Forged { socket: raw_socket()?, to: SocketAddrV4::new(to, 0).into(), headers })
+    }
+
+    /// Sends one; false if the kernel was too busy for it.
+    fn send(&self, number: u64, datagram: &[u8]) -> io::Result<bool> {
+        let sent = match self {
+            Self::Strangers(sockets) => match sockets.get(number as usize % SOCKETS) {
+                Some(socket) => socket.send(datagram),
+                None => return Ok(false),
+            },
+            Self::Forged { socket, to, headers } => {
+                let mut packet = [&headers[..], datagram].concat();
+                let length = u16::try_from(8 + datagram.len()).map_err(io::Error::other)?;
+                packet[24..26].copy_from_slice(&length.to_be_bytes());
+                socket.send_to(&packet, to)
+            }
+        };
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
+                Ok(false)
+            }
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENOBUFS) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A socket that takes packets with their IP header.
+fn raw_socket() -> io::Result<socket2::Socket> {
+    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(nix::libc::IPPROTO_RAW.into()))
+}
+
+impl fmt::Display for FloodReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.machine)?;
+        writeln!(f, "One publisher of 500 packets/s to {} subscribers\n", self.subscribers)?;
+        writeln!(f, "| flood | datagrams/s | lost of the call | p50 / p99 µs | server's core busy | memory grown |")?;
+        writeln!(f, "|---|---|---|---|---|---|")?;
+        for run in &self.runs {
+            let seen = &run.seen;
+            let own = if seen.receive_drops > 0 { " (load's own drops)" } else { "" };
+            writeln!(
+                f,
+                "| {} | {:.0} | {:.3} %{own} | {} / {} | {:.0} % | {} kB |",
+                run.kind.title(),
+                run.flood_per_s,
+                seen.loss() * 100.0,
+                seen.p50_us,
+                seen.p99_us,
+                run.server_busy * 100.0,
+                run.memory_grown / 1_000,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::measure::tests::seen;
+    use sfu::transport::Protocol;
+
+    fn victim(server: SocketAddr) -> Victim {
+        Victim { server, ufrag: "known000".to_owned(), address: "127.0.0.1:9".parse().unwrap() }
+    }
+
+    #[test]
+    fn each_kind_is_what_it_says() {
+        let (victim, identity) = (victim("127.0.0.1:9".parse().unwrap()), Identity::generate().unwrap());
+        let protocol = |kind: Kind| Protocol::of(&kind.datagram(&victim, &identity, 7).unwrap());
+        for kind in [Kind::UnknownUser, Kind::GuessedPassword, Kind::ForgedChecks] {
+            assert_eq!(protocol(kind), Some(Protocol::Stun), "{kind:?}");
+        }
+        assert_eq!(protocol(Kind::Records), Some(Protocol::Dtls));
+        assert_eq!(protocol(Kind::ForgedPackets), Some(Protocol::Rtp));
+    }
+
+    #[test]
+    fn a_flood_keeps_its_rate_and_ends() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let flood = Flood::start(Kind::Noise, victim(server.local_addr().unwrap()), 10_000).unwrap();
+        let begin = Instant::now();
+        while flood.sent() < 1_000 {
+            server.recv(&mut [0; 2_000]).unwrap();
+        }
+        assert!(begin.elapsed() >= Duration::from_millis(90));
+        flood.stop().unwrap();
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_flood() {
+        let run = FloodRun {
+            kind: Kind::Noise,
+            flood_per_s: 199_999.6,
+            server_busy: 0.25,
+            memory_grown: 8_192,
+            seen: seen(10_000, 9_990),
+        };
+        let machine = Machine { cpu: "a CPU".to_owned(), cores: 2, kernel: "6".to_owned(), versions: vec![], at: 0 };
+        let text = FloodReport { machine, subscribers: 25, runs: vec![run] }.to_string();
+        assert!(text.ends_with("| random bytes | 200000 | 0.100 % | 100 / 200 | 25 % | 8 kB |\n"), "{text}");
+    }
+}

@@ -1,0 +1,196 @@
+//! RTCP of a participant that asks and reports without end: what comes of it is bounded, and told.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod simulation;
+
+use sfu::{
+    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    command::Publication,
+    event::Limit,
+    limits::{FEEDBACK_ITEMS, REPAIR_BURST, REPAIR_RATE},
+    media::Codec,
+    wire::{
+        header::{HeaderExtensions, RtpHeader},
+        rtcp::{self, Rtcp},
+        rtcp_write,
+        seq::SeqNum,
+    },
+};
+use simulation::{Datagram, Outbox, publisher::packet};
+use std::time::{Duration, Instant};
+
+const ALICE: ParticipantId = ParticipantId(1);
+const BOB: ParticipantId = ParticipantId(2);
+const CAMERA: TrackId = TrackId(7);
+
+struct Call {
+    now: Instant,
+    room: Room,
+    /// Of Bob's slot.
+    ssrc: Ssrc,
+    out: Outbox,
+    seq: u16,
+}
+
+impl Call {
+    /// Alice's camera in a slot of Bob, with as many packets as he can ask for.
+    fn new() -> Self {
+        let (now, mut room, mut out) = (Instant::now(), Room::new(RoomId(1)), Outbox::default());
+        let mid = |text| Mid::new(text).unwrap();
+        room.add_participant(ALICE).unwrap();
+        room.add_participant(BOB).unwrap();
+        let camera = Publication { codec: Codec::Vp8, mid: mid("sv"), ssrc: Ssrc(100), rtx: Some(Ssrc(101)) };
+        room.publish(ALICE, CAMERA, camera).unwrap();
+        let (ssrc, _) = room.add_slot(BOB, mid("v0"), Codec::Vp8).unwrap();
+        room.set_slot(now, BOB, mid("v0"), Some(CAMERA), &mut out).unwrap();
+        room.activate_slot(now, BOB, mid("v0"), &mut out).unwrap();
+        let mut call = Self { now, room, ssrc, out, seq: 0 };
+        call.publish(500);
+        call
+    }
+
+    fn publish(&mut self, packets: u16) {
+        for _ in 0..packets {
+            let start: &[u8] = if self.seq == 0 { &[0x10, 0x10, 0] } else { &[0x10, 0x11, 0] };
+            let payload = [start, &[0xee; 1_000]].concat();
+            let header =
+                RtpHeader { marker: true, payload_type: 96, seq: SeqNum(self.seq), timestamp: 0, ssrc: Ssrc(100) };
+            self.room.receive_rtp(
+                self.now,
+                ALICE,
+                &packet(header, HeaderExtensions::default(), &payload),
+                &mut self.out,
+            );
+            self.seq += 1;
+        }
+        self.room.tick(self.now, &mut self.out);
+    }
+
+    fn bob_sends(&mut self, packet: &[u8]) {
+        self.room.receive_rtcp(self.now, BOB, packet, &mut self.out);
+    }
+
+    /// Sequence numbers of all that Bob got.
+    fn numbers(&mut self) -> Vec<u64> {
+        let packets = std::mem::take(&mut self.out.packets).into_iter();
+        let numbers = packets.filter_map(|(to, datagram)| match datagram {
+            Datagram::Rtp(packet) if to == BOB => Some(u64::from(u16::from_be_bytes([packet[2], packet[3]]))),
+            _ => None,
+        });
+        numbers.collect()
+    }
+
+    fn told(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.room.poll_event()).collect()
+    }
+}
+
+const EXCESS: Event = Event::LimitExceeded { participant: BOB, limit: Limit::Feedback };
+
+#[test]
+fn a_storm_of_questions_gets_a_budget_of_answers() {
+    let mut call = Call::new();
+    let numbers = call.numbers();
+    let mut nack = Vec::new();
+    rtcp_write::nack(&mut nack, Ssrc(1), call.ssrc, &numbers);
+    // For half a second, 2,000 packets a second that each ask for everything.
+    for _ in 0..1_000 {
+        call.now += Duration::from_micros(500);
+        call.bob_sends(&nack);
+    }
+    let sent: usize = call
+        .out
+        .packets
+        .iter()
+        .map(|(_, datagram)| match datagram {
+            Datagram::Rtp(packet) => packet.len(),
+            Datagram::Rtcp(_) => 0,
+        })
+        .sum();
+    let budget = REPAIR_BURST + REPAIR_RATE.unknown / 2;
+    assert!((REPAIR_BURST..=budget).contains(&(sent as u64)), "{sent} bytes of {budget}");
+    assert!(call.room.stats().excess_feedback > 500, "{:?}", call.room.stats());
+    assert_eq!(call.told(), [EXCESS]);
+}
+
+#[test]
+fn a_storm_of_key_frame_requests_reaches_the_publisher_as_a_few() {
+    let mut call = Call::new();
+    call.out.packets.clear();
+    let mut storm = Vec::new();
+    for _ in 0..100 {
+        rtcp_write::picture_loss(&mut storm, Ssrc(1), call.ssrc);
+    }
+    for _ in 0..1_000 {
+        call.now += Duration::from_millis(1);
+        call.bob_sends(&storm);
+        call.room.tick(call.now, &mut call.out);
+    }
+    let asked = |datagram: &Datagram| match datagram {
+        Datagram::Rtcp(packet) => rtcp::parse(packet).filter(|part| matches!(part, Rtcp::PictureLoss { .. })).count(),
+        Datagram::Rtp(_) => 0,
+    };
+    let asked: usize =
+        call.out.packets.iter().filter(|(to, _)| *to == ALICE).map(|(_, datagram)| asked(datagram)).sum();
+    assert!((2..=3).contains(&asked), "{asked} requests in a second");
+}
+
+#[test]
+fn a_compound_packet_of_ever_more_reports_is_read_up_to_the_limit() {
+    let mut call = Call::new();
+    // Feedback that claims to cover 65,535 packets in 44 bytes: a datagram of them would be a million symbols.
+    let mut feedback = vec![0x8f, 205, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
+    feedback.extend([0x3f, 0xff].repeat(8));
+    let claimed = rtcp::parse(&feedback).map(|part| match part {
+        Rtcp::TransportFeedback(feedback) => feedback.packets().count(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(claimed.sum::<usize>(), 65_528);
+    let compound = feedback.repeat(30);
+    for _ in 0..1_000 {
+        call.bob_sends(&compound);
+    }
+    let downlink = call.room.downlink(BOB).unwrap();
+    assert!(downlink.arrived + downlink.missing <= u64::from(FEEDBACK_ITEMS), "{downlink:?}");
+    assert_eq!(call.told(), [EXCESS]);
+
+    let reports = [0x80, 201, 0, 1, 0, 0, 0, 1].repeat(180);
+    for _ in 0..1_000 {
+        call.bob_sends(&reports);
+    }
+    assert!(call.told().is_empty(), "once is enough");
+    assert_eq!(call.room.stats().excess_feedback, 2_000);
+
+    // Others are heard all the same, and Bob is again in a second.
+    call.out.packets.clear();
+    call.publish(1);
+    assert_eq!(call.numbers().len(), 1);
+    call.now += Duration::from_secs(1);
+    let before = call.room.stats().excess_feedback;
+    call.bob_sends(&reports);
+    assert_eq!(call.room.stats().excess_feedback, before);
+}
+
+#[test]
+fn a_report_that_lies_about_what_arrived_gets_no_more_than_the_most() {
+    let mut call = Call::new();
+    let numbers = call.numbers();
+    let mut nack = Vec::new();
+    rtcp_write::nack(&mut nack, Ssrc(1), call.ssrc, &numbers);
+    let mut repaired = 0;
+    for round in 0..40 {
+        call.now += Duration::from_millis(50);
+        // 8,000 packets are said to have arrived, 20 times a second.
+        let mut lie = vec![0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0x1f, 0x40, 0, 0, 0, 0];
+        lie.extend([0x3f, 0x40, 0, 0]);
+        call.bob_sends(&lie);
+        call.publish(20);
+        call.out.packets.clear();
+        if round > 20 {
+            call.bob_sends(&nack);
+            repaired += call.numbers().len() as u64 * 1_000;
+        }
+    }
+    assert!(repaired <= REPAIR_RATE.most * 2, "{repaired} bytes in a second");
+}
