@@ -37,6 +37,19 @@ impl Said {
         Self { text: text.to_owned(), scrape }
     }
 
+    /// The same when a call has ended and everything of it is counted: rooms are looked at once a second.
+    fn after_a_call(url: &str) -> Self {
+        let start = Instant::now();
+        loop {
+            let said = Self::by(url);
+            if said.sum("tacet_rooms") == 0.0 && said.sum("tacet_forwarded_packets_total") > 0.0 {
+                return said;
+            }
+            assert!(start.elapsed() < PATIENCE, "{}", said.text);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// The sum over all labels; of a histogram, how many were counted.
     fn sum(&self, name: &str) -> f64 {
         let values: Vec<f64> = self
@@ -56,10 +69,11 @@ impl Said {
 }
 
 /// A publisher and two subscribers for a moment; gives the report.
-fn call(server: &Server) -> serde_json::Value {
+fn call(server: &Server, scenario: &[&str]) -> serde_json::Value {
     let output = Command::new(env!("CARGO_BIN_EXE_tacet"))
         .args(["load", "--json", "--server", &server.link, "--metrics", &server.metrics])
-        .args(["--subscribers", "2", "--canaries", "0", "--seconds", "0.5", "--warmup", "0.2"])
+        .args(["--subscribers", "2", "--canaries", "0", "--warmup", "0.2"])
+        .args(scenario)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -76,20 +90,12 @@ fn a_call_shows_in_the_metrics() {
     assert_eq!(before.sum("tacet_forwarding_seconds"), 0.0);
     assert_eq!(before.sum("tacet_build_info"), 1.0);
 
-    let report = call(&server);
+    let report = call(&server, &["--seconds", "0.5"]);
     assert!(report["server_cpu_s_per_mpkt"].as_f64().unwrap() > 0.0, "the load tester reads the CPU time: {report}");
     let delivered = report["delivered"].as_f64().unwrap();
 
-    // What rooms count is added up once a second, and gauges are of the last second.
-    let start = Instant::now();
-    let after = loop {
-        let said = Said::by(&server.metrics);
-        if said.sum("tacet_rooms") == 0.0 && said.sum("tacet_forwarded_packets_total") >= delivered {
-            break said;
-        }
-        assert!(start.elapsed() < PATIENCE, "{}", said.text);
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let after = Said::after_a_call(&server.metrics);
+    assert!(after.sum("tacet_forwarded_packets_total") >= delivered);
     for name in ["tacet_rtp_packets_sent_total", "tacet_datagrams_sent_total", "tacet_forwarding_seconds"] {
         assert!(after.sum(name) >= delivered, "{name}: {} of {delivered}", after.sum(name));
     }
@@ -117,9 +123,35 @@ fn a_call_shows_in_the_metrics() {
 }
 
 #[test]
+fn loss_and_its_repair_show_in_both_directions() {
+    let (server, _relay) = Server::start_behind("loss=5%,delay=5ms", 3, &[]);
+    call(&server, &["--scenario", "one-to-many", "--seconds", "2"]);
+    let said = Said::after_a_call(&server.metrics);
+    let [lost, received] = ["tacet_uplink_packets_lost_total", "tacet_rtp_packets_received_total"].map(|n| said.sum(n));
+    let uplink = lost / (lost + received);
+    let [missing, arrived] =
+        ["tacet_downlink_packets_missing_total", "tacet_downlink_packets_arrived_total"].map(|n| said.sum(n));
+    let downlink = missing / (missing + arrived);
+    for share in [uplink, downlink] {
+        assert!((0.02..0.2).contains(&share), "about five in a hundred are lost, not {share}:\n{}", said.text);
+    }
+    for name in [
+        "tacet_uplink_packets_requested_total",
+        "tacet_uplink_packets_recovered_total",
+        "tacet_retransmissions_total",
+        "tacet_key_frame_requests_total",
+    ] {
+        assert!(said.sum(name) > 0.0, "{name}:\n{}", said.text);
+    }
+    let [recovered, forwarded] =
+        ["tacet_uplink_packets_recovered_total", "tacet_forwarded_packets_total"].map(|n| said.sum(n));
+    assert!(recovered <= lost * 1.5 && forwarded > received, "{}", said.text);
+}
+
+#[test]
 fn no_label_has_an_unbounded_value() {
     let server = Server::start(&[]);
-    call(&server);
+    call(&server, &["--seconds", "0.5"]);
     let said = Said::by(&server.metrics);
     let mut values: Vec<(&str, BTreeSet<&str>)> = Vec::new();
     for (label, value) in said.scrape.samples.iter().flat_map(|sample| sample.labels.iter()) {
