@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the dashboard and the alerts against a real Prometheus that scrapes a real server with a call in it.
 
-Usage: check.py TACET, the binary. Debian's package `prometheus` has the other two programs. Fails if a query of the
+Usage: check.py TACET, the binary; `prometheus` and `promtool` are found by PATH. Fails if a query of the
 dashboard has no data while calls are going on, or if a rule or a metric is not as Prometheus wants it. Everything runs
 on free ports of loopback and ends with this program.
 """
