@@ -21,7 +21,7 @@ impl Collector for Control {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self { rooms, signaling } = self;
         let encoder = &mut encoder;
-        let count = |value: u64| [(PLAIN, value as f64)];
+        let count = |value: u64| [(PLAIN, value)];
         gauge(
             encoder,
             "signaling_rooms",
@@ -68,6 +68,6 @@ impl Collector for Control {
 }
 
 /// The counts of a tally, with the kind in a label.
-fn tallied<K: Kind>(label: &'static str, tally: &Tally<K>) -> impl Iterator<Item = ([(&'static str, String); 1], f64)> {
-    tally.read().map(move |(kind, count)| ([(label, kind.label())], count as f64))
+fn tallied<K: Kind>(label: &'static str, tally: &Tally<K>) -> impl Iterator<Item = ([(&'static str, String); 1], u64)> {
+    tally.read().map(move |(kind, count)| ([(label, kind.label())], count))
 }

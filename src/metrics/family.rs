@@ -1,7 +1,7 @@
 //! Metric families of one name whose values are read elsewhere.
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet},
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, NoLabelSet},
     metrics::MetricType,
 };
 use std::fmt;
@@ -10,25 +10,25 @@ use std::fmt;
 pub(super) const PLAIN: [(&str, String); 0] = [];
 
 /// Writes a counter, whose name gets `_total` behind it, for each set of labels.
-pub(super) fn counter<L: EncodeLabelSet>(
+pub(super) fn counter<L: EncodeLabelSet, V: EncodeCounterValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: impl IntoIterator<Item = (L, f64)>,
+    values: impl IntoIterator<Item = (L, V)>,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (labels, value) in values {
-        family.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
+        family.encode_family(&labels)?.encode_counter::<NoLabelSet, V, f64>(&value, None)?;
     }
     Ok(())
 }
 
 /// Writes a gauge for each set of labels.
-pub(super) fn gauge<L: EncodeLabelSet>(
+pub(super) fn gauge<L: EncodeLabelSet, V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    values: impl IntoIterator<Item = (L, f64)>,
+    values: impl IntoIterator<Item = (L, V)>,
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in values {

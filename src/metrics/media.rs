@@ -16,25 +16,21 @@ impl Collector for Media {
         let workers: Vec<(String, WorkerMetrics)> =
             (0..self.0.workers()).filter_map(|worker| Some((worker.to_string(), self.0.metrics(worker)?))).collect();
         let encoder = &mut encoder;
-        let each = |value: &dyn Fn(&WorkerMetrics) -> Option<f64>| {
-            let values = workers.iter().filter_map(|(worker, metrics)| Some(([("worker", worker)], value(metrics)?)));
-            values.collect::<Vec<_>>()
-        };
-
         for kind in Counter::ALL.iter().filter(|kind| kind.drop_reason().is_none()) {
-            let values = each(&|metrics| Some(metrics.counters.get(*kind) as f64));
-            counter(encoder, kind.name(), kind.help(), values)?;
+            counter(encoder, kind.name(), kind.help(), each(&workers, |metrics| Some(metrics.counters.get(*kind))))?;
         }
         let mut drops = Vec::new();
         for (worker, metrics) in &workers {
             let reasons = Counter::ALL.iter().filter_map(|kind| Some((*kind, kind.drop_reason()?)));
-            drops.extend(reasons.map(|(kind, reason)| {
-                ([("worker", worker.as_str()), ("reason", reason)], metrics.counters.get(kind) as f64)
-            }));
+            drops.extend(
+                reasons.map(|(kind, reason)| {
+                    ([("worker", worker.as_str()), ("reason", reason)], metrics.counters.get(kind))
+                }),
+            );
         }
         counter(encoder, "dropped_packets", "Packets and datagrams that were not passed on, by reason.", drops)?;
         for kind in Gauge::ALL {
-            gauge(encoder, kind.name(), kind.help(), each(&|metrics| Some(metrics.gauges.get(*kind) as f64)))?;
+            gauge(encoder, kind.name(), kind.help(), each(&workers, |metrics| Some(metrics.gauges.get(*kind))))?;
         }
         histogram(
             encoder,
@@ -53,19 +49,27 @@ impl Collector for Media {
             encoder,
             "worker_cpu_seconds",
             "CPU time of the worker's thread; a worker whose rate comes near to 1 is full.",
-            each(&|metrics| Some(metrics.cpu?.as_secs_f64())),
+            each(&workers, |metrics| Some(metrics.cpu?.as_secs_f64())),
         )?;
         gauge(
             encoder,
             "socket_receive_buffer_bytes",
             "What the kernel grants for datagrams that wait to be received.",
-            each(&|metrics| Some(metrics.receive_buffer as f64)),
+            each(&workers, |metrics| Some(metrics.receive_buffer)),
         )?;
         gauge(
             encoder,
             "socket_send_buffer_bytes",
             "What the kernel grants for datagrams that wait to be sent.",
-            each(&|metrics| Some(metrics.send_buffer as f64)),
+            each(&workers, |metrics| Some(metrics.send_buffer)),
         )
     }
+}
+
+/// A value of each worker that has it, with the worker's number in a label.
+fn each<V>(
+    workers: &[(String, WorkerMetrics)],
+    value: impl Fn(&WorkerMetrics) -> Option<V>,
+) -> impl Iterator<Item = ([(&str, &str); 1], V)> {
+    workers.iter().filter_map(move |(worker, metrics)| Some(([("worker", worker.as_str())], value(metrics)?)))
 }

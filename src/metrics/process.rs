@@ -34,13 +34,13 @@ impl Collector for Process {
             let ticks = procfs::ticks_per_second().max(1) as f64;
             let cpu = stat.utime.saturating_add(stat.stime) as f64 / ticks;
             counter(encoder, "process_cpu_seconds", "CPU time of the process.", [(PLAIN, cpu)])?;
-            let resident = stat.rss.saturating_mul(procfs::page_size()) as f64;
+            let resident = stat.rss.saturating_mul(procfs::page_size());
             gauge(encoder, "process_resident_memory_bytes", "Memory in use.", [(PLAIN, resident)])?;
-            gauge(encoder, "process_virtual_memory_bytes", "Memory mapped.", [(PLAIN, stat.vsize as f64)])?;
-            gauge(encoder, "process_threads", "Threads.", [(PLAIN, stat.num_threads as f64)])?;
+            gauge(encoder, "process_virtual_memory_bytes", "Memory mapped.", [(PLAIN, stat.vsize)])?;
+            gauge(encoder, "process_threads", "Threads.", [(PLAIN, stat.num_threads)])?;
         }
         if let Ok(open) = process.fd_count() {
-            gauge(encoder, "process_open_fds", "Open files and sockets.", [(PLAIN, open as f64)])?;
+            gauge(encoder, "process_open_fds", "Open files and sockets.", [(PLAIN, open as u64)])?;
         }
         if let Ok(limits) = process.limits() {
             let most = match limits.max_open_files.soft_limit {

@@ -22,7 +22,7 @@ quantities! {
     RtpOut = "rtp_packets_sent",
     /// RTCP packets sealed.
     RtcpOut = "rtcp_packets_sent",
-    /// RTP packets forwarded, each subscriber's counted.
+    /// RTP packets forwarded, each subscriber's counted, those to unreachable ones too.
     Forwarded = "forwarded_packets",
     /// RTP packets of publishers that did not arrive at first; some are recovered.
     UplinkLost = "uplink_packets_lost",
