@@ -102,6 +102,7 @@ fn a_call_shows_in_the_metrics() {
     assert!(after.sum("tacet_sent_bytes_total") > delivered * 100.0);
     assert_eq!(after.sum("tacet_first_media_seconds"), 2.0);
     assert_eq!(after.sum("tacet_handshakes_completed_total"), 3.0);
+    assert_eq!(after.sum("tacet_signaling_connected_seconds_count"), 3.0);
     assert_eq!(after.sum("tacet_signaling_connections_total"), 3.0);
     assert_eq!(after.sum("tacet_signaling_connections_open"), 0.0);
     for name in [

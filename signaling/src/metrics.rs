@@ -1,8 +1,13 @@
 //! What the control plane counts. Labels are of fixed sets: no room, no participant, no address, no name.
 
+use sfu::metrics::{FIRST_MEDIA, Histogram};
 use std::{
     marker::PhantomData,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tacet_proto::{CloseCode, ErrorCode};
 
@@ -108,7 +113,7 @@ impl Kind for CloseCode {
 }
 
 /// Everything that is counted, since the start.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     /// WebSocket connections that were made.
     pub connections: AtomicU64,
@@ -124,9 +129,36 @@ pub struct Metrics {
     pub errors: Tally<ErrorCode>,
     /// Rooms that panicked.
     pub room_faults: AtomicU64,
+    joins: Mutex<Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            connections: AtomicU64::new(0),
+            closes: Tally::default(),
+            refusals: Tally::default(),
+            received: Tally::default(),
+            sent: Tally::default(),
+            errors: Tally::default(),
+            room_faults: AtomicU64::new(0),
+            joins: Mutex::new(Histogram::new(FIRST_MEDIA)),
+        }
+    }
 }
 
 impl Metrics {
+    /// A participant's media are connected, so long after it has joined.
+    pub(crate) fn connected(&self, waited: Duration) {
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner).record(waited, 1);
+    }
+
+    /// How long participants waited for their media to be connected: signaling both ways, checks and the handshake.
+    #[must_use]
+    pub fn joins(&self) -> Histogram {
+        self.joins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Connections that are open.
     #[must_use]
     pub fn open_connections(&self) -> u64 {

@@ -12,7 +12,7 @@ use crate::{
     placement::{Place, Placement},
     room::{Output, Room},
 };
-use sfu::Event;
+use sfu::{Command, Event, event::TransportState};
 use std::{
     collections::HashMap,
     sync::{
@@ -278,7 +278,7 @@ async fn supervise(
         let task = Task {
             room: Room::new(number, shared.config.room, Arc::clone(&shared.tracks)),
             worker: 0,
-            outboxes: HashMap::new(),
+            guests: HashMap::new(),
             shared: Arc::clone(&shared),
         };
         let ended = tokio::spawn(task.run(inputs, shared.config.room_idle)).await;
@@ -298,19 +298,28 @@ async fn supervise(
     }
 }
 
-/// A room with its outboxes; whoever is left when the task ends is closed.
+/// A room with those in it; whoever is left when the task ends is closed.
 struct Task {
     room: Room,
     /// Where the call is, while there is one.
     worker: usize,
-    outboxes: HashMap<ParticipantId, (Outbox, Place)>,
+    guests: HashMap<ParticipantId, Guest>,
     shared: Arc<Shared>,
+}
+
+/// Somebody in a room, or on its doorstep.
+struct Guest {
+    outbox: Outbox,
+    /// Counts as load while it is here.
+    _place: Place,
+    /// When it joined, until its media are connected.
+    joining: Option<Instant>,
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        for (participant, (outbox, _)) in self.outboxes.drain() {
-            outbox.close(CloseCode::Internal, "the room has ended");
+        for (participant, guest) in self.guests.drain() {
+            guest.outbox.close(CloseCode::Internal, "the room has ended");
             let participant = sfu::ParticipantId(participant.0);
             self.shared.media.command(self.worker, sfu::Command::RemoveParticipant { participant });
         }
@@ -355,7 +364,8 @@ impl Task {
                     self.worker = self.shared.placement.least_loaded(&*self.shared.media);
                 }
                 let call = self.room.enter(participant, fresh);
-                self.outboxes.insert(participant, (outbox, self.shared.placement.enter(self.worker)));
+                let place = self.shared.placement.enter(self.worker);
+                self.guests.insert(participant, Guest { outbox, _place: place, joining: None });
                 if reply.send(call).is_err() {
                     self.gone(now, participant);
                 }
@@ -366,13 +376,21 @@ impl Task {
                 self.gone(now, participant);
                 let _ = reply.send(());
             }
-            Input::Media(event) => self.room.media(now, event),
+            Input::Media(event) => {
+                if let Event::TransportState { participant, state: TransportState::Connected } = event
+                    && let Some(guest) = self.guests.get_mut(&ParticipantId(participant.0))
+                    && let Some(since) = guest.joining.take()
+                {
+                    self.shared.metrics.connected(now.saturating_duration_since(since));
+                }
+                self.room.media(now, event);
+            }
         }
     }
 
     fn gone(&mut self, now: Instant, participant: ParticipantId) {
         self.room.leave(now, participant);
-        self.outboxes.remove(&participant);
+        self.guests.remove(&participant);
     }
 
     /// Does what the room wants done. Those who do not read leave on the way, which makes more to do.
@@ -381,14 +399,21 @@ impl Task {
             match output {
                 Output::Send(participant, outgoing) => self.send(participant, outgoing),
                 Output::Hint(participant, message) => {
-                    if let Some((outbox, _)) = self.outboxes.get(&participant) {
-                        outbox.hint(message);
+                    if let Some(guest) = self.guests.get(&participant) {
+                        guest.outbox.hint(message);
                     }
                 }
-                Output::Command(command) => self.shared.media.command(self.worker, command),
+                Output::Command(command) => {
+                    if let Command::AddParticipant { participant, .. } = command
+                        && let Some(guest) = self.guests.get_mut(&ParticipantId(participant.0))
+                    {
+                        guest.joining = Some(Alarm::now().into_std());
+                    }
+                    self.shared.media.command(self.worker, command);
+                }
                 Output::Close(participant, closing) => {
-                    if let Some((outbox, _)) = self.outboxes.get(&participant) {
-                        outbox.close(closing.code, closing.reason);
+                    if let Some(guest) = self.guests.get(&participant) {
+                        guest.outbox.close(closing.code, closing.reason);
                     }
                 }
             }
@@ -396,7 +421,7 @@ impl Task {
     }
 
     fn send(&mut self, participant: ParticipantId, outgoing: Outgoing) {
-        let Some((outbox, _)) = self.outboxes.get(&participant) else { return };
+        let Some(Guest { outbox, .. }) = self.guests.get(&participant) else { return };
         if outbox.send(outgoing).is_err() {
             outbox.close(CloseCode::IdleOrSlow, "the client does not read");
             self.gone(Alarm::now().into_std(), participant);
@@ -409,7 +434,6 @@ impl Task {
 mod tests {
     use super::*;
     use crate::{media, outbox::outbox};
-    use sfu::Command;
     use std::sync::atomic::AtomicBool;
     use tacet_proto::{
         binary::ANNOUNCE_BYTES,

@@ -1,6 +1,6 @@
 //! The control plane.
 
-use super::family::{PLAIN, counter, gauge};
+use super::family::{PLAIN, counter, gauge, histogram};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use signaling::{
     Metrics, Rooms,
@@ -62,6 +62,12 @@ impl Collector for Control {
         )?;
         counter(encoder, "signaling_messages_sent", "Data messages to clients.", tallied("format", &signaling.sent))?;
         counter(encoder, "signaling_errors", "Errors that clients were told.", tallied("code", &signaling.errors))?;
+        histogram(
+            encoder,
+            "signaling_connected_seconds",
+            "From a participant's joining to the connection of its media: signaling both ways, checks, handshake.",
+            [(PLAIN, &signaling.joins())],
+        )?;
         let faults = signaling.room_faults.load(Ordering::Relaxed);
         counter(encoder, "signaling_room_faults", "Rooms that ended by a fault of the server.", count(faults))
     }
