@@ -9,6 +9,7 @@ use sfu::{
     Event, TrackId,
     limits::{REPAIR_BURST, REPAIR_SHARE},
     media::Codec,
+    wire::vp8::Vp8Descriptor,
 };
 use simulation::{
     BAD, GOOD, World,
@@ -95,6 +96,23 @@ fn packets_that_are_only_overtaken_are_hardly_asked_for() {
         }
         // One stream of each of the three has to learn it.
         assert!(stats.nacked <= 3 * 8 + reordered / 50, "{network}: {reordered} reordered, {stats:?}");
+    }
+}
+
+#[test]
+fn a_repair_that_would_come_too_late_is_not_asked_for_sent_or_passed_on() {
+    let far = GOOD.delay(Duration::from_millis(600)).loss(Loss::independent(Share::percent(5)));
+    let mut world = three_way(1, far);
+    world.run(10_000);
+    let lost: u64 = world.clients.iter().map(|client| client.uplink.counts().lost).sum();
+    let stats = world.room.stats();
+    // Until the first answers come the path is taken for a short one.
+    assert!(stats.too_late > 10 && stats.nacked < 2 * lost, "{lost} lost, {stats:?}");
+    assert!(stats.retransmitted * 20 < stats.not_retransmitted, "{stats:?}");
+    for packet in world.clients.iter().flat_map(|client| client.slots.values()).flat_map(|slot| slot.packets.values()) {
+        let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
+        let made = u64::from_be_bytes(*packet.payload[vp8.length + 7..].first_chunk().unwrap());
+        assert!(packet.at - made <= 600 + 1_000 + 600, "{} ms late", packet.at - made);
     }
 }
 
