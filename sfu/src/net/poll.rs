@@ -32,6 +32,10 @@ impl Wakeup {
     }
 }
 
+/// What is waited for, by its name in events.
+const SOCKET: u64 = 0;
+const WAKEUP: u64 = 1;
+
 /// Waits for a socket and a [`Wakeup`].
 #[derive(Debug)]
 pub(super) struct Poll {
@@ -42,8 +46,8 @@ impl Poll {
     pub(super) fn new(socket: BorrowedFd<'_>, wakeup: &Wakeup) -> io::Result<Self> {
         // SAFETY: no pointers are passed; the returned descriptor is checked.
         let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        for fd in [socket.as_raw_fd(), wakeup.0.as_raw_fd()] {
-            let mut event = libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: 0 };
+        for (fd, name) in [(socket.as_raw_fd(), SOCKET), (wakeup.0.as_raw_fd(), WAKEUP)] {
+            let mut event = libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: name };
             // SAFETY: both descriptors are open, and the event is valid for the call.
             if unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) } != 0 {
                 return Err(io::Error::last_os_error());
@@ -62,7 +66,10 @@ impl Poll {
             let error = io::Error::last_os_error();
             return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
         }
-        wakeup.reset();
+        let ready = usize::try_from(ready).unwrap_or_default();
+        if events.iter().take(ready).any(|event| event.u64 == WAKEUP) {
+            wakeup.reset();
+        }
         Ok(())
     }
 }

@@ -257,7 +257,10 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<u32> {
 /// Replay windows by SSRC, sorted: a transport has few, and an attacker's choice of SSRCs makes no look-up slow.
 #[derive(Debug, Default)]
 struct Windows {
-    sorted: Vec<(u32, ReplayWindow)>,
+    /// The SSRCs alone, so that a search touches few cache lines.
+    sorted: Vec<u32>,
+    /// In the same order.
+    windows: Vec<ReplayWindow>,
     /// Where the last look-up ended; packets come in runs of one SSRC.
     last: usize,
 }
@@ -265,8 +268,8 @@ struct Windows {
 impl Windows {
     /// Where the SSRC is (`Ok`), or where it belongs (`Err`).
     fn position(&mut self, ssrc: u32) -> Result<usize, usize> {
-        if self.sorted.get(self.last).is_none_or(|(known, _)| *known != ssrc) {
-            self.last = self.sorted.binary_search_by_key(&ssrc, |(known, _)| *known)?;
+        if self.sorted.get(self.last) != Some(&ssrc) {
+            self.last = self.sorted.binary_search(&ssrc)?;
         }
         Ok(self.last)
     }
@@ -274,7 +277,7 @@ impl Windows {
     /// The SSRC's window, if it has one; an error if there may be no more.
     fn find(&mut self, ssrc: u32) -> Result<Option<&mut ReplayWindow>, SrtpError> {
         match self.position(ssrc) {
-            Ok(at) => Ok(self.sorted.get_mut(at).map(|(_, window)| window)),
+            Ok(at) => Ok(self.windows.get_mut(at)),
             Err(_) if self.sorted.len() >= SSRCS => Err(SrtpError::TooManySsrcs),
             Err(_) => Ok(None),
         }
@@ -295,11 +298,14 @@ impl Windows {
     fn commit(&mut self, ssrc: u32, index: u64) {
         match self.position(ssrc) {
             Ok(at) => {
-                if let Some((_, window)) = self.sorted.get_mut(at) {
+                if let Some(window) = self.windows.get_mut(at) {
                     window.commit(index);
                 }
             }
-            Err(at) => self.sorted.insert(at, (ssrc, ReplayWindow::starting_at(index))),
+            Err(at) => {
+                self.sorted.insert(at, ssrc);
+                self.windows.insert(at, ReplayWindow::starting_at(index));
+            }
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::{egress::Egress, ids::ParticipantId, metrics::Counters, transport::Ou
 pub(super) struct Outlet<'a, F> {
     transports: &'a mut Transports,
     full: F,
-    /// Whose packets came last: they are not torn apart.
-    last: Option<ParticipantId>,
+    /// Whose packets came last, and where they go: they are not torn apart, and cost one look-up.
+    last: Option<(ParticipantId, Option<usize>)>,
 }
 
 impl<'a, F: FnMut(&Outbox, &mut Counters)> Outlet<'a, F> {
@@ -17,26 +17,30 @@ impl<'a, F: FnMut(&Outbox, &mut Counters)> Outlet<'a, F> {
         Self { transports, full, last: None }
     }
 
-    fn turn_to(&mut self, to: ParticipantId) {
-        if self.last.replace(to) == Some(to) {
-            return;
+    /// The transport of the participant, before whose first packet the outbox may be sent.
+    fn turn_to(&mut self, to: ParticipantId) -> Option<usize> {
+        if let Some((_, key)) = self.last.filter(|(last, _)| *last == to) {
+            return key;
         }
         let (outbox, counters) = self.transports.outgoing();
         if outbox.is_full() {
             (self.full)(outbox, counters);
             outbox.clear();
         }
+        let key = self.transports.key_of(to).ok();
+        self.last = Some((to, key));
+        key
     }
 }
 
 impl<F: FnMut(&Outbox, &mut Counters)> Egress for Outlet<'_, F> {
     fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
-        self.turn_to(to);
-        self.transports.rtp(to, header, payload);
+        let key = self.turn_to(to);
+        self.transports.send_rtp(key, header, payload);
     }
 
     fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
-        self.turn_to(to);
-        self.transports.rtcp(to, packet);
+        let key = self.turn_to(to);
+        self.transports.send_rtcp(key, packet);
     }
 }

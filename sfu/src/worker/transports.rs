@@ -362,6 +362,26 @@ impl Transports {
         }
     }
 
+    /// Seals an RTP packet for a transport.
+    pub(super) fn send_rtp(&mut self, to: Option<usize>, header: &[u8], payload: &[u8]) {
+        let Self { entries, outbox, .. } = self;
+        let result = match to.and_then(|key| entries.get_mut(key)) {
+            Some(entry) => entry.connection.send_rtp(header, payload, outbox),
+            None => Err(Blocked::NotConnected),
+        };
+        self.count_sent(result, Counter::RtpOut);
+    }
+
+    /// Seals an RTCP packet for a transport.
+    pub(super) fn send_rtcp(&mut self, to: Option<usize>, packet: &[u8]) {
+        let Self { entries, outbox, .. } = self;
+        let result = match to.and_then(|key| entries.get_mut(key)) {
+            Some(entry) => entry.connection.send_rtcp(packet, outbox),
+            None => Err(Blocked::NotConnected),
+        };
+        self.count_sent(result, Counter::RtcpOut);
+    }
+
     fn count_sent(&mut self, result: Result<(), Blocked>, sent: Counter) {
         self.counters.add(
             match result {
@@ -390,16 +410,10 @@ fn drop_reason(blocked: Blocked) -> Counter {
 /// The way out for rooms: a clear packet goes in, and a sealed one lies in the outbox.
 impl Egress for Transports {
     fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
-        let entry = self.by_participant.get(&to).and_then(|key| self.entries.get_mut(*key));
-        let result = entry
-            .map_or(Err(Blocked::NotConnected), |entry| entry.connection.send_rtp(header, payload, &mut self.outbox));
-        self.count_sent(result, Counter::RtpOut);
+        self.send_rtp(self.key_of(to).ok(), header, payload);
     }
 
     fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
-        let entry = self.by_participant.get(&to).and_then(|key| self.entries.get_mut(*key));
-        let result =
-            entry.map_or(Err(Blocked::NotConnected), |entry| entry.connection.send_rtcp(packet, &mut self.outbox));
-        self.count_sent(result, Counter::RtcpOut);
+        self.send_rtcp(self.key_of(to).ok(), packet);
     }
 }

@@ -1,0 +1,40 @@
+//! A worker that forwards at a steady pace asks the allocator for nothing.
+
+use std::time::Duration;
+use tacet_benches::meeting::Meeting;
+
+/// Longer than packets are kept, so that every buffer has been used before.
+const WARM: u32 = 100;
+const COUNTED: u32 = 50;
+const FRAME: Duration = Duration::from_millis(33);
+
+fn allocations(participants: usize, publishers: usize, of_each: u16) -> (u64, usize) {
+    let mut meeting = Meeting::new(participants, publishers);
+    let (mut allocations, mut forwarded) = (0, 0);
+    for turn in 0..WARM + COUNTED {
+        let mut packets = meeting.packets(of_each);
+        let counted = allocation_counter::measure(|| {
+            for packet in &mut packets {
+                meeting.receive(packet);
+            }
+            forwarded += meeting.forward();
+        });
+        if turn < WARM {
+            forwarded = 0;
+        } else {
+            allocations += counted.count_total;
+        }
+        meeting.pass(FRAME);
+    }
+    (allocations, forwarded)
+}
+
+#[test]
+fn forwarding_single_packets_allocates_nothing() {
+    assert_eq!(allocations(6, 6, 1), (0, 6 * 5 * COUNTED as usize));
+}
+
+#[test]
+fn forwarding_whole_frames_allocates_nothing() {
+    assert_eq!(allocations(10, 1, 16), (0, 9 * 16 * COUNTED as usize));
+}
