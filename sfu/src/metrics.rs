@@ -63,6 +63,8 @@ counters! {
     DropLimit = "drop_limit",
     /// Datagrams dropped: the client sends more than it may.
     DropRate = "drop_rate",
+    /// RTCP packets whose rest was not read: their sender asks and reports more than it may.
+    DropFeedback = "drop_feedback",
     /// Packets for a participant without keys, without a path or without consent.
     DropUnreachable = "drop_unreachable",
     /// Packets that SRTP refused to seal: a number used twice, no RTP.

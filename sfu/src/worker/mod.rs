@@ -222,7 +222,12 @@ impl Worker {
                 }
             }
             Clear::Rtcp(packet) => {
-                self.room_turn(room, |room, egress| room.receive_rtcp(now, participant, packet, egress));
+                let unread = self.room_turn(room, |room, egress| {
+                    let before = room.stats().excess_feedback;
+                    room.receive_rtcp(now, participant, packet, egress);
+                    room.stats().excess_feedback - before
+                });
+                self.counters_mut().add(Counter::DropFeedback, unread.unwrap_or(0));
             }
         }
     }
