@@ -163,6 +163,25 @@ $(TARGET)/verifpal/bin/verifpal:
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
 
+# What the media plane costs, beside what the kernel and the cipher cost in the same run: docs/performance.md.
+.PHONY: perf
+perf: build setup-namespace ## Measure the media plane: in process, over sockets, at its limit, and flooded.
+	@mkdir -p $(TARGET)/perf
+	cargo build --locked --release --package tacet-peers
+	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers compare --subscribers 100 --runs 5 \
+		--peers floor,floor-gso4,floor-gso8,floor-gso16,tacet --json $(TARGET)/perf/compare.json
+	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers limit --peers floor,tacet
+	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers limit --peers floor-gso16,tacet --burst 16
+	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers flood
+	cargo bench --locked --package tacet-benches --bench worker
+	cargo test --locked --package tacet-benches --test allocations
+
+.PHONY: profile
+profile: build setup-namespace ## Show where the server's time goes under load, the kernel's part too (needs root).
+	$(call install,perf,linux-perf)
+	cargo build --locked --release --package tacet-peers
+	$(WEB)/e2e/namespace loadtest/peers/profile $(TARGET)/release/tacet-peers --subscribers 100
+
 # `go install` takes it; some later ones replace modules of others by forks, which it refuses.
 LIVEKIT_VERSION := 1.9.11
 PEERS_ARGS ?= compare --json $(TARGET)/peers/comparison.json
@@ -173,11 +192,14 @@ peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m and the
 	cargo build --locked --release --package tacet-peers
 	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers $(PEERS_ARGS)
 
-# Whoever cannot be had is missing in the table, with the reason.
-.PHONY: setup-peers
-setup-peers:
+.PHONY: setup-namespace
+setup-namespace:
 	$(call install,ip,iproute2)
 	$(call install,unshare,util-linux)
+
+# Whoever cannot be had is missing in the table, with the reason.
+.PHONY: setup-peers
+setup-peers: setup-namespace
 	@mkdir -p $(TARGET)/peers
 	@command -v janus >/dev/null || ! command -v apt-get >/dev/null || $(MAKE) --no-print-directory setup-janus || true
 	@test -x $(TARGET)/peers/livekit-server || ! command -v go >/dev/null || { \
