@@ -53,7 +53,7 @@ pub enum Event {
         levels: Vec<(ParticipantId, u8)>,
     },
     /// A participant sends more than it may; what is beyond the limit is dropped. Given at most once in
-    /// [`NOTICE_INTERVAL`](crate::limits::NOTICE_INTERVAL) for each limit.
+    /// [`NOTICE_INTERVAL`](crate::limits::NOTICE_INTERVAL) for its datagrams, and once for its feedback.
     LimitExceeded {
         /// Who.
         participant: ParticipantId,

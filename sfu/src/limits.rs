@@ -7,6 +7,7 @@
 //! | whoever forges a proven address | a handshake's time and buffers | [`DTLS_DATAGRAMS`], [`DATAGRAM_BYTES`], `dimpl`'s queue of 30 |
 //! | an admitted client | packets and bytes of the worker | [`PACKETS`], [`BYTES`], counted once authenticated |
 //! | an admitted client | RTCP work | [`RTCP_PACKETS`], [`FEEDBACK_ITEMS`] |
+//! | an admitted client | the downlinks of its subscribers, by reports | [`SENDER_REPORTS`] of a track |
 //! | an admitted client | answers to checks, addresses | [`CHECKS`], [`SOURCES`] |
 //! | an admitted client | the uplink of a publisher | key frames and questions are asked once for all, and per round trip |
 //! | an admitted client | its own downlink, by repairs | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what arrives there |
@@ -65,6 +66,8 @@ pub const RTCP_PACKETS: u32 = 2_000;
 /// Parts, report blocks and sequence numbers in the RTCP of one client in a second. Feedback on 25 videos names 10,000
 /// packets.
 pub const FEEDBACK_ITEMS: u32 = 50_000;
+/// Sender reports of a track in a second that are passed on to its subscribers. Browsers send one.
+pub const SENDER_REPORTS: u32 = 5;
 /// SSRCs of one client in each direction.
 pub const SSRCS: usize = 1_024;
 

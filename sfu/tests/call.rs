@@ -1,86 +1,23 @@
 //! A call over loopback sockets: one participant speaks, all others hear every packet.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod loopback;
+
+use loopback::{Client, PATIENCE, turn_until};
 use sfu::{
     Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId,
     command::Publication,
-    event::{LocalTransport, TransportState},
+    event::TransportState,
     media::Codec,
     metrics::Counter,
-    transport::{ClientState, ClientTransport, Identity, Received},
+    transport::{ClientState, Identity},
 };
-use std::{
-    collections::BTreeSet,
-    io::ErrorKind,
-    net::{Ipv4Addr, UdpSocket},
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use std::{sync::mpsc, time::Duration};
 
 const LISTENERS: u32 = 12;
 const SPEAKER: ParticipantId = ParticipantId(0);
 const BURSTS: u16 = 20;
 const BURST: u16 = 8;
-/// Far more than is needed: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Client {
-    socket: UdpSocket,
-    transport: ClientTransport,
-    /// Payloads heard, which are numbers.
-    heard: BTreeSet<u16>,
-}
-
-impl Client {
-    fn new(identity: &Identity, server: &LocalTransport) -> Self {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        socket.connect(server.candidates[0]).unwrap();
-        let transport = ClientTransport::new(Instant::now(), identity, server).unwrap();
-        Self { socket, transport, heard: BTreeSet::new() }
-    }
-
-    fn turn(&mut self) {
-        self.transport.tick(Instant::now());
-        let mut buffer = [0; 2_048];
-        loop {
-            while let Some(datagram) = self.transport.poll_transmit() {
-                let _ = self.socket.send(&datagram);
-            }
-            match self.socket.recv(&mut buffer) {
-                Ok(len) => {
-                    if let Received::Rtp(packet) = self.transport.handle(Instant::now(), &mut buffer[..len]).unwrap() {
-                        self.heard.insert(u16::from_be_bytes(*packet.last_chunk().unwrap()));
-                    }
-                }
-                // Refused: the server is gone, and has said so before.
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => return,
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    fn speak(&mut self, number: u16) {
-        let mut header = vec![0x80, 111];
-        header.extend_from_slice(&number.to_be_bytes());
-        header.extend_from_slice(&(u32::from(number) * 960).to_be_bytes());
-        header.extend_from_slice(&7u32.to_be_bytes());
-        let payload = [&[0xee; 1_000][..], &number.to_be_bytes()].concat();
-        let mut out = Vec::new();
-        self.transport.seal_rtp(&header, &payload, &mut out).unwrap();
-        self.socket.send(&out).unwrap();
-    }
-}
-
-fn turn_until(clients: &mut [Client], mut done: impl FnMut(&[Client]) -> bool) {
-    let start = Instant::now();
-    while !done(clients) {
-        assert!(start.elapsed() < PATIENCE, "nothing more comes");
-        clients.iter_mut().for_each(Client::turn);
-        std::thread::yield_now();
-    }
-}
-
 #[test]
 fn every_listener_hears_every_packet() {
     let (events, inbox) = mpsc::channel();

@@ -8,11 +8,11 @@ use sfu::{
     Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
     command::Publication,
     event::Limit,
-    limits::{FEEDBACK_ITEMS, REPAIR_BURST, REPAIR_RATE},
+    limits::{FEEDBACK_ITEMS, REPAIR_BURST, REPAIR_RATE, SENDER_REPORTS},
     media::Codec,
     wire::{
         header::{HeaderExtensions, RtpHeader},
-        rtcp::{self, Rtcp},
+        rtcp::{self, Rtcp, SenderInfo},
         rtcp_write,
         seq::SeqNum,
     },
@@ -134,6 +134,23 @@ fn a_storm_of_key_frame_requests_reaches_the_publisher_as_a_few() {
     let asked: usize =
         call.out.packets.iter().filter(|(to, _)| *to == ALICE).map(|(_, datagram)| asked(datagram)).sum();
     assert!((2..=3).contains(&asked), "{asked} requests in a second");
+}
+
+#[test]
+fn a_storm_of_sender_reports_is_not_multiplied_by_the_subscribers() {
+    let mut call = Call::new();
+    call.out.packets.clear();
+    let mut storm = Vec::new();
+    for _ in 0..40 {
+        let info = SenderInfo { ntp: 1 << 32, timestamp: 0, packets: 1, octets: 1 };
+        rtcp_write::sender_report(&mut storm, Ssrc(100), &info);
+    }
+    for _ in 0..1_000 {
+        call.now += Duration::from_micros(900);
+        call.room.receive_rtcp(call.now, ALICE, &storm, &mut call.out);
+    }
+    let reports = call.out.packets.iter().filter(|(to, _)| *to == BOB).count();
+    assert_eq!(reports, SENDER_REPORTS as usize);
 }
 
 #[test]

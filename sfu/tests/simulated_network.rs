@@ -9,6 +9,7 @@ use sfu::{
     Event, TrackId,
     limits::{REPAIR_BURST, REPAIR_SHARE},
     media::Codec,
+    wire::vp8::Vp8Descriptor,
 };
 use simulation::{
     BAD, GOOD, World,
@@ -76,6 +77,37 @@ fn every_frame_is_recovered_from_bursts_of_loss_on_both_legs() {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
+
+    /// Loss in bursts of any length, delay and overtaking, each within what calls bear: nearly everything is repaired, a
+    /// key frame soon replaces what is not, and it takes less than two questions for a lost packet.
+    #[test]
+    fn pictures_go_on_on_any_network_that_bears_a_call(
+        seed in any::<u64>(), percent in 0u8..9, burst in 10u32..50, delay in 2u64..50, jitter in 0u64..100,
+    ) {
+        let loss = Loss::bursts(Share::percent(percent), f64::from(burst) / 10.0).unwrap();
+        // Overtaking by more than half a round trip is not waited for.
+        let jitter = Duration::from_millis(delay * jitter / 100).min(Duration::from_millis(20));
+        let network = GOOD.delay(Duration::from_millis(delay)).loss(loss).reordering_jitter(jitter);
+        let mut world = three_way(seed, network);
+        world.run(4_000);
+        world.clients.iter_mut().for_each(|client| client.video.as_mut().unwrap().paused = true);
+        world.run(1_500);
+        for slot in world.clients.iter().flat_map(|client| client.slots.values()) {
+            let frames = slot.frames();
+            let breaks = frames.windows(2).filter(|pair| pair[1].number != pair[0].number + 1).map(|pair| pair[1].made);
+            let breaks: Vec<_> = breaks.collect();
+            let soon = |at: &u64| frames.iter().any(|frame| frame.key && (*at..at + 1_500).contains(&frame.made));
+            prop_assert!(frames.len() > 30 && breaks.len() < 6, "{network}: {breaks:?} of {}", frames.len());
+            prop_assert!(breaks.iter().all(soon), "{network}: {breaks:?}");
+        }
+        let lost: u64 = world.clients.iter().map(|client| client.uplink.counts().lost).sum();
+        let stats = world.room.stats();
+        prop_assert!(stats.nacked <= 2 * lost + 40, "{network}: {lost} lost, {stats:?}");
+    }
+}
+
 #[test]
 fn packets_that_are_only_overtaken_are_hardly_asked_for() {
     let networks = [
@@ -95,6 +127,23 @@ fn packets_that_are_only_overtaken_are_hardly_asked_for() {
         }
         // One stream of each of the three has to learn it.
         assert!(stats.nacked <= 3 * 8 + reordered / 50, "{network}: {reordered} reordered, {stats:?}");
+    }
+}
+
+#[test]
+fn a_repair_that_would_come_too_late_is_not_asked_for_sent_or_passed_on() {
+    let far = GOOD.delay(Duration::from_millis(600)).loss(Loss::independent(Share::percent(5)));
+    let mut world = three_way(1, far);
+    world.run(10_000);
+    let lost: u64 = world.clients.iter().map(|client| client.uplink.counts().lost).sum();
+    let stats = world.room.stats();
+    // Until the first answers come the path is taken for a short one.
+    assert!(stats.too_late > 10 && stats.nacked < 2 * lost, "{lost} lost, {stats:?}");
+    assert!(stats.retransmitted * 20 < stats.not_retransmitted, "{stats:?}");
+    for packet in world.clients.iter().flat_map(|client| client.slots.values()).flat_map(|slot| slot.packets.values()) {
+        let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
+        let made = u64::from_be_bytes(*packet.payload[vp8.length + 7..].first_chunk().unwrap());
+        assert!(packet.at - made <= 600 + 1_000 + 600, "{} ms late", packet.at - made);
     }
 }
 

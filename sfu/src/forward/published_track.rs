@@ -11,9 +11,10 @@ use super::{
     store::{Insertion, PacketMeta, PacketStore, StoreLimits, StoredPacket},
 };
 use crate::{
+    allowance::Allowance,
     command::Publication,
     ids::{ParticipantId, TrackId},
-    limits::{REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, STORE_AUDIO_BYTES, STORE_VIDEO_BYTES},
+    limits::{REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, STORE_AUDIO_BYTES, STORE_VIDEO_BYTES},
     media::Kind,
     wire::{
         dependency::Descriptor,
@@ -83,6 +84,8 @@ pub(crate) struct PublishedTrack {
     pub(crate) reception: Reception,
     pub(crate) key_frames: KeyFrameRequests,
     pub(crate) clock: Option<PublisherClock>,
+    /// Sender reports that are passed on.
+    pub(crate) reports: Allowance,
     pub(crate) loudness: Loudness,
     /// The SSRC of retransmissions was taken from a packet.
     pub(crate) retransmissions_learned: bool,
@@ -111,6 +114,7 @@ impl PublishedTrack {
             reception: Reception::default(),
             key_frames: KeyFrameRequests::default(),
             clock: None,
+            reports: Allowance::new(SENDER_REPORTS),
             loudness: Loudness::default(),
             retransmissions_learned: false,
             numbers: Unwrapper::default(),
@@ -163,7 +167,14 @@ impl PublishedTrack {
         let newest = self.numbers.highest().is_none_or(|highest| extended > highest);
         if stream == Stream::Retransmission && !newest && !self.is_awaited(now, extended) {
             let taken = self.compaction.index_of(extended).is_some_and(|index| self.store.has_taken(index));
-            return Err(if taken { Dropped::Duplicate } else { Dropped::TooLate });
+            if taken {
+                return Err(Dropped::Duplicate);
+            }
+            if self.key_frame.is_none_or(|newest| extended > newest.extended) {
+                // An answer to what was given up: the path is longer than was assumed.
+                rtt.first_sample(REPAIR_WAIT);
+            }
+            return Err(Dropped::TooLate);
         }
         if self.is_video()
             && let Some(sample) = self.gaps.on_packet(now, extended, self.arrival(stream))

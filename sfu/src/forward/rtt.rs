@@ -20,6 +20,11 @@ impl Rtt {
         self.smoothed = Some(self.smoothed.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
     }
 
+    /// Takes a rough sample in, if there is none yet.
+    pub(crate) fn first_sample(&mut self, sample: Duration) {
+        self.smoothed.get_or_insert(sample.min(LONGEST));
+    }
+
     /// The estimate.
     pub(crate) fn estimate(&self) -> Duration {
         self.smoothed.unwrap_or(ASSUMED)
@@ -38,5 +43,7 @@ mod tests {
         assert_eq!(rtt.estimate(), Duration::from_millis(40));
         rtt.sample(Duration::from_millis(120));
         assert_eq!(rtt.estimate(), Duration::from_millis(50));
+        rtt.first_sample(Duration::from_secs(1));
+        assert_eq!(rtt.estimate(), Duration::from_millis(50), "it is known better");
     }
 }

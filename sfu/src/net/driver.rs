@@ -9,13 +9,14 @@ use super::{
 };
 use crate::{
     event::Event,
-    metrics::{Counters, Published},
+    metrics::{Counter, Counters, Published},
     worker::Worker,
 };
 use std::{
     io,
     net::UdpSocket,
     os::fd::AsFd,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -53,24 +54,45 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
 
     fn run(mut self, poll: &Poll) {
         while !self.stop.load(Ordering::Relaxed) {
-            if let Err(error) = poll.wait(&self.wakeup, self.worker.next_deadline()) {
-                tracing::error!(%error, "waiting for packets failed");
-                thread::sleep(BACK_OFF);
-            }
-            self.receive();
-            for command in self.inbox.turn() {
-                self.worker.command(Instant::now(), command);
-            }
-            let now = Instant::now();
-            if self.worker.next_deadline().is_some_and(|at| at <= now) {
-                self.worker.tick(now);
-            }
-            self.flush();
-            let worker = &self.worker;
-            self.published.publish(worker.counters(), worker.gauges(), self.stopwatch.times(), worker.first_media());
+            self.guarded(|driver| driver.turn(poll));
         }
-        self.worker.close(Instant::now());
+        self.guarded(|driver| {
+            driver.worker.close(Instant::now());
+            driver.flush();
+        });
+    }
+
+    fn turn(&mut self, poll: &Poll) {
+        if let Err(error) = poll.wait(&self.wakeup, self.worker.next_deadline()) {
+            tracing::error!(%error, "waiting for packets failed");
+            thread::sleep(BACK_OFF);
+        }
+        self.receive();
+        for command in self.inbox.turn() {
+            self.worker.command(Instant::now(), command);
+        }
+        let now = Instant::now();
+        if self.worker.next_deadline().is_some_and(|at| at <= now) {
+            self.worker.tick(now);
+        }
         self.flush();
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let worker = &self.worker;
+        self.published.publish(worker.counters(), worker.gauges(), self.stopwatch.times(), worker.first_media());
+    }
+
+    /// Contains a panic, so that the worker's rooms do not end with it. Those of rooms and transports are contained by
+    /// the worker; here it is one of `on_event`, or of the driver itself, which has no state but buffers.
+    fn guarded(&mut self, step: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+            tracing::error!("a fault was contained");
+            self.worker.outbox().clear();
+            self.worker.counters_mut().add(Counter::Faults, 1);
+            self.publish();
+        }
     }
 
     fn receive(&mut self) {
@@ -97,7 +119,8 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         send(&mut self.worker, &self.socket, &mut self.sender);
         self.stopwatch.skip(self.worker.counters());
         while let Some(event) = self.worker.poll_event() {
-            (self.on_event)(event);
+            // A panic loses the one event, not those behind it.
+            self.guarded(|driver| (driver.on_event)(event));
         }
     }
 }

@@ -19,6 +19,8 @@ mod receive;
 mod send;
 mod socket;
 mod stopwatch;
+#[cfg(test)]
+mod tests;
 
 use crate::{
     command::{Command, CommandError},
@@ -87,7 +89,7 @@ struct WorkerHandle {
 
 impl Sfu {
     /// Binds the sockets and starts the threads. `on_event` is called on the worker's thread, with the worker's number;
-    /// it must not block.
+    /// it must not block. If it panics, that event is lost and counted as a fault.
     ///
     /// # Errors
     /// If a socket cannot be had, no certificate can be made, there is no address to advertise, or a thread cannot be

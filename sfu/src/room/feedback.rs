@@ -102,6 +102,10 @@ impl Room {
         let Some(track) = tracks.get_mut(key) else { return };
         track.reception.on_sender_report(now, info.compact_ntp());
         track.clock = Some(PublisherClock::new(now, info));
+        // One costs as many as there are subscribers.
+        if !track.reports.take(now, 1) {
+            return;
+        }
         for &slot in &track.subscribers {
             let Some(slot) = slots.get_mut(slot).filter(|slot| slot.active) else { continue };
             send_report(now, slot, info.ntp, info.timestamp, &track.cname, &mut scratch.rtcp, egress);

@@ -71,7 +71,7 @@ pub struct Worker {
     due: Vec<usize>,
     /// Whose next turn panics.
     #[cfg(test)]
-    fault: Option<Turn>,
+    fault: Fault,
 }
 
 /// Whose turn it is: whom a panic ends.
@@ -98,7 +98,7 @@ impl Worker {
             waiting_since: None,
             due: Vec::new(),
             #[cfg(test)]
-            fault: None,
+            fault: Fault::default(),
         }
     }
 
@@ -151,9 +151,11 @@ impl Worker {
             });
         }
         if self.next_sweep.is_some_and(|at| at <= now) {
-            self.transports.check_consent(now, &mut self.events);
-            self.survey.take(now, &mut self.rooms, &mut self.transports);
             self.next_sweep = (!self.transports.is_empty()).then(|| now + SWEEP);
+            self.guarded(|worker| {
+                worker.transports.check_consent(now, &mut worker.events);
+                worker.survey.take(now, &mut worker.rooms, &mut worker.transports);
+            });
         }
         self.rooms.collect_due(now, &mut due);
         for key in due.drain(..) {
@@ -212,7 +214,12 @@ impl Worker {
 
     /// Says good-bye to all clients, as the last act.
     pub fn close(&mut self, now: Instant) {
-        self.guarded(|worker| worker.transports.close_all(now));
+        for key in self.transports.keys() {
+            self.guarded(|worker| {
+                worker.turn = Turn::Transport(key);
+                worker.transports.close(now, key);
+            });
+        }
     }
 
     fn dispatch(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
@@ -338,7 +345,7 @@ impl Worker {
     fn room_turn<T>(&mut self, key: usize, turn: impl FnOnce(&mut Room, &mut Transports) -> T) -> Option<T> {
         self.turn = Turn::Room(key);
         #[cfg(test)]
-        assert_ne!(self.fault, Some(self.turn), "a fault that the test asked for");
+        assert!(!self.fault.is_of(self.turn), "a fault that the test asked for");
         let Self { transports, rooms, events, .. } = self;
         let result = rooms.turn(key, |room| turn(room, transports), |event| events.push_back(event));
         self.turn = Turn::Nobody;
@@ -366,14 +373,48 @@ impl Worker {
             Turn::Room(key) => {
                 tracing::error!("a fault ended a room");
                 let Some((id, room)) = self.rooms.remove(key) else { return };
-                // What is broken may panic once more when it is dropped.
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(room)));
+                drop_contained(room);
                 let participants = self.transports.participants_in(key);
                 for participant in &participants {
-                    self.transports.discard(*participant);
+                    drop_contained(self.transports.discard(*participant));
                 }
                 self.events.push_back(Event::RoomFailed { room: id, participants });
             }
         }
+    }
+}
+
+/// Drops what is broken, and so may panic once more.
+fn drop_contained<T>(broken: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
+}
+
+/// Makes turns panic, for tests of what that ends. Clones are of the same worker.
+#[cfg(test)]
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fault(std::sync::Arc<std::sync::Mutex<Option<Turn>>>);
+
+#[cfg(test)]
+impl Fault {
+    /// Turns of this room panic from now on; rooms are numbered from 0 as they are made.
+    pub(crate) fn in_room(&self, key: usize) {
+        *self.0.lock().unwrap() = Some(Turn::Room(key));
+    }
+
+    /// No turn panics from now on.
+    pub(crate) fn mend(&self) {
+        *self.0.lock().unwrap() = None;
+    }
+
+    fn is_of(&self, turn: Turn) -> bool {
+        *self.0.lock().unwrap() == Some(turn)
+    }
+}
+
+#[cfg(test)]
+impl Worker {
+    /// To break it from outside.
+    pub(crate) fn fault(&self) -> Fault {
+        self.fault.clone()
     }
 }

@@ -387,9 +387,9 @@ fn a_fault_in_a_room_ends_that_room_alone() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     network.call(2, 3, 4);
-    network.worker.fault = Some(Turn::Room(0));
+    network.worker.fault().in_room(0);
     network.send(1, 1);
-    network.worker.fault = None;
+    network.worker.fault().mend();
     let failed = network.events.iter().find_map(|event| match event {
         Event::RoomFailed { room, participants } => Some((*room, participants.clone())),
         _ => None,
@@ -412,9 +412,9 @@ fn a_fault_while_a_room_is_asked_ends_that_room_alone() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     network.call(2, 3, 4);
-    network.worker.fault = Some(Turn::Room(1));
+    network.worker.fault().in_room(1);
     network.command(Command::SetMuted { participant: ParticipantId(3), track: TrackId(3), muted: true });
-    network.worker.fault = None;
+    network.worker.fault().mend();
     assert!(network.events.iter().any(|event| matches!(event, Event::RoomFailed { room: RoomId(2), .. })));
     network.send(1, 1);
     assert_eq!(network.heard(2), 1);

@@ -210,9 +210,14 @@ impl Transports {
         Some(entry.connection)
     }
 
-    /// Says good-bye to all clients.
-    pub(super) fn close_all(&mut self, now: Instant) {
-        for (_, entry) in &mut self.entries {
+    /// The keys of all transports.
+    pub(super) fn keys(&self) -> Vec<usize> {
+        self.entries.iter().map(|(key, _)| key).collect()
+    }
+
+    /// Says good-bye to the client, which is not forgotten.
+    pub(super) fn close(&mut self, now: Instant, key: usize) {
+        if let Some(entry) = self.entries.get_mut(key) {
             entry.connection.close(now, &mut self.outbox);
         }
     }

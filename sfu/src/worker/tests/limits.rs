@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     event::Limit,
-    limits::{CHECKS, CONNECT_TIME, CREDENTIAL_BYTES, DATAGRAM_BYTES, PACKETS, SSRCS, UNCONNECTED},
+    limits::{CHECKS, CONNECT_TIME, CREDENTIAL_BYTES, DATAGRAM_BYTES, FEEDBACK_ITEMS, PACKETS, SSRCS, UNCONNECTED},
 };
 
 fn excesses(network: &Network) -> Vec<(u32, Limit)> {
@@ -49,6 +49,25 @@ fn rtcp_of_a_client_is_limited() {
     assert_eq!(excesses(&network), [(2, Limit::Datagrams)]);
     network.send(1, 1);
     assert_eq!(network.heard(2), 1);
+}
+
+#[test]
+fn questions_of_a_client_are_limited_and_counted() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    // 180 empty reports in a datagram.
+    let reports = [0x80, 201, 0, 1, 0, 0, 0, 9].repeat(180);
+    for _ in 0..1_000 {
+        let client = network.client(2);
+        let (from, mut sealed) = (client.address, Vec::new());
+        client.transport.seal_rtcp(&reports, &mut sealed).unwrap();
+        network.worker.receive(network.now, from, &mut sealed);
+    }
+    // What rooms count is added up once a second.
+    network.run(Duration::from_millis(1_100));
+    let unread = network.worker.counters().get(Counter::DropFeedback);
+    assert_eq!(unread, 1_000 - u64::from(FEEDBACK_ITEMS) / 180);
+    assert_eq!(excesses(&network), [(2, Limit::Feedback)]);
 }
 
 #[test]

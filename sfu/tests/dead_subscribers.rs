@@ -1,0 +1,70 @@
+//! Subscribers that are gone without a good-bye, or do not read: the others get everything, and as soon as before.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod loopback;
+
+use loopback::{Client, PATIENCE, turn_until};
+use sfu::{
+    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId,
+    command::Publication,
+    media::Codec,
+    metrics::Counter,
+    transport::{ClientState, Identity},
+};
+use std::sync::mpsc;
+
+const LISTENERS: u32 = 12;
+const BURSTS: u16 = 100;
+const BURST: u16 = 8;
+
+#[test]
+fn dead_subscribers_cost_the_others_nothing() {
+    let (events, inbox) = mpsc::channel();
+    let sfu = Sfu::start(&SfuConfig::default(), move |_, event| events.send(event).unwrap_or_default()).unwrap();
+    let identity = Identity::generate().unwrap();
+    let mid = Mid::new("a0").unwrap();
+    let mut clients = Vec::new();
+    let command = |command| sfu.command(0, command).unwrap();
+    for participant in (0..=LISTENERS).map(ParticipantId) {
+        command(Command::AddParticipant { room: RoomId(1), participant });
+        let Event::Transport { local, .. } = inbox.recv_timeout(PATIENCE).unwrap() else { panic!() };
+        let client = Client::new(&identity, &local);
+        command(Command::Connect { participant, remote: client.transport.local() });
+        clients.push(client);
+    }
+    turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));
+    let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
+    command(Command::Publish { participant: ParticipantId(0), track: TrackId(1), publication });
+    for participant in (1..=LISTENERS).map(ParticipantId) {
+        command(Command::AddSlot { participant, mid, codec: Codec::Opus });
+        command(Command::SetSlot { participant, mid, track: Some(TrackId(1)) });
+        command(Command::ActivateSlot { participant, mid });
+    }
+    let mut slots = 0;
+    while slots < LISTENERS {
+        slots += u32::from(matches!(inbox.recv_timeout(PATIENCE).unwrap(), Event::SlotAdded { .. }));
+    }
+    // Commands are carried out in order: with the answer to this one, all before are done.
+    command(Command::AddSlot { participant: ParticipantId(0), mid, codec: Codec::Opus });
+    let Event::SlotAdded { .. } = inbox.recv_timeout(PATIENCE).unwrap() else { panic!() };
+
+    // Each third has closed its socket, which its machine tells by ICMP; each third does not read any more.
+    let (mut alive, mut asleep) = (Vec::new(), Vec::new());
+    for (number, client) in clients.into_iter().enumerate() {
+        match number % 3 {
+            1 => drop(client),
+            2 => asleep.push(client),
+            _ => alive.push(client),
+        }
+    }
+    for burst in 0..BURSTS {
+        for number in 0..BURST {
+            alive[0].speak(burst * BURST + number);
+        }
+        let heard = usize::from((burst + 1) * BURST);
+        turn_until(&mut alive, |clients| clients[1..].iter().all(|client| client.heard.len() == heard));
+    }
+    let stats = sfu.stats();
+    assert_eq!(stats.get(Counter::RtpOut), u64::from(LISTENERS) * u64::from(BURSTS * BURST));
+    assert_eq!((stats.get(Counter::DropSend), stats.get(Counter::Faults)), (0, 0));
+}
