@@ -85,7 +85,7 @@ quantities! {
     /// RTP dropped: older than what is remembered, or a repair that nobody waits for any more.
     DropTooLate = "drop_too_late",
     /// RTCP packets whose rest was not read: their sender asks and reports more than it may.
-    DropFeedback = "drop_feedback",
+    DropExcessFeedback = "drop_excess_feedback",
     /// Faults that were contained: in a room, a transport, or a datagram of nobody.
     Faults = "faults",
 }

@@ -35,6 +35,7 @@ use inbox::Commands;
 use poll::Wakeup;
 use receive::Receiver;
 use send::Sender;
+use socket::Bound;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -87,6 +88,36 @@ struct WorkerHandle {
     thread: Option<thread::JoinHandle<()>>,
 }
 
+impl WorkerHandle {
+    fn start(
+        number: usize,
+        worker: Worker,
+        bound: Bound,
+        on_event: impl Fn(Event) + Send + 'static,
+    ) -> io::Result<Self> {
+        let address = bound.socket.local_addr()?;
+        let wakeup = Arc::new(Wakeup::new()?);
+        let (commands, inbox) = inbox::queue(wakeup.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let published = Arc::new(Published::default());
+        let driver = Driver {
+            worker,
+            socket: bound.socket,
+            receiver: Receiver::new(),
+            sender: Sender::new(address.is_ipv6(), bound.segmentation),
+            inbox,
+            wakeup: wakeup.clone(),
+            stop: stop.clone(),
+            published: published.clone(),
+            stopwatch: Stopwatch::new(),
+            on_event,
+        };
+        let thread = driver.spawn(number)?;
+        let (buffers, cpu) = (bound.buffers, CpuClock::of(&thread));
+        Ok(Self { commands, wakeup, stop, published, buffers, cpu, port: address.port(), thread: Some(thread) })
+    }
+}
+
 impl Sfu {
     /// Binds the sockets and starts the threads. `on_event` is called on the worker's thread, with the worker's number;
     /// it must not block. If it panics, that event is lost and counted as a fault.
@@ -119,27 +150,9 @@ impl Sfu {
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
                 max_participants: config.max_participants,
             });
-            let wakeup = Arc::new(Wakeup::new()?);
-            let (commands, inbox) = inbox::queue(wakeup.clone());
-            let stop = Arc::new(AtomicBool::new(false));
-            let published = Arc::new(Published::default());
             let on_event = on_event.clone();
-            let driver = Driver {
-                worker,
-                socket: bound.socket,
-                receiver: Receiver::new(),
-                sender: Sender::new(config.bind.is_ipv6(), bound.segmentation),
-                inbox,
-                wakeup: wakeup.clone(),
-                stop: stop.clone(),
-                published: published.clone(),
-                stopwatch: Stopwatch::new(),
-                on_event: move |event| on_event(number, event),
-            };
-            let thread = driver.spawn(number)?;
-            let (buffers, cpu) = (bound.buffers, CpuClock::of(&thread));
-            let thread = Some(thread);
-            sfu.workers.push(WorkerHandle { commands, wakeup, stop, published, buffers, cpu, port, thread });
+            let handle = WorkerHandle::start(number, worker, bound, move |event| on_event(number, event))?;
+            sfu.workers.push(handle);
         }
         Ok(sfu)
     }

@@ -59,28 +59,12 @@ impl Call {
             max_participants: 10,
         });
         let fault = worker.fault();
-        let wakeup = Arc::new(Wakeup::new().unwrap());
-        let (commands, inbox) = inbox::queue(wakeup.clone());
-        let (stop, published) = (Arc::new(AtomicBool::new(false)), Arc::new(Published::default()));
         let (sender, events) = mpsc::channel();
-        let driver = Driver {
-            worker,
-            socket: bound.socket,
-            receiver: Receiver::new(),
-            sender: Sender::new(false, bound.segmentation),
-            inbox,
-            wakeup: wakeup.clone(),
-            stop: stop.clone(),
-            published: published.clone(),
-            stopwatch: Stopwatch::new(),
-            on_event: move |event| {
-                on_event(&event);
-                let _ = sender.send(event);
-            },
-        };
-        let thread = driver.spawn(0).unwrap();
-        let (buffers, cpu, thread) = (bound.buffers, CpuClock::of(&thread), Some(thread));
-        let handle = WorkerHandle { commands, wakeup, stop, published, buffers, cpu, port, thread };
+        let handle = WorkerHandle::start(0, worker, bound, move |event| {
+            on_event(&event);
+            let _ = sender.send(event);
+        });
+        let handle = handle.unwrap();
         Self { handle, events, fault, clients: Vec::new(), spoken: 0 }
     }
 

@@ -82,7 +82,7 @@ impl RoomStats {
             (Counter::DropPadding, padding),
             (Counter::DropDuplicate, duplicate),
             (Counter::DropTooLate, too_late),
-            (Counter::DropFeedback, excess_feedback),
+            (Counter::DropExcessFeedback, excess_feedback),
         ] {
             counters.add(counter, n);
         }
