@@ -79,7 +79,7 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust simulate test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
+test: test-rust test-dashboard simulate test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
 
 .PHONY: test-rust
 test-rust: web ## Pass the Rust tests.
@@ -130,6 +130,21 @@ test-c: ## Build and run the C example and the C tests, with and without checker
 		valgrind --quiet --error-exitcode=1 --leak-check=full --show-leak-kinds=all --errors-for-leak-kinds=all \
 			$$program; \
 	done
+
+PROMETHEUS := $(TARGET)/prometheus/usr/bin
+
+.PHONY: test-dashboard
+test-dashboard: web $(PROMETHEUS)/promtool ## Check dashboard and alerts against a real Prometheus and a call.
+	cargo build --locked
+	PATH="$(abspath $(PROMETHEUS)):$$PATH" docs/grafana/check.py $(TARGET)/debug/tacet
+
+# Debian's package is unpacked and not installed, which would start a service.
+$(PROMETHEUS)/promtool:
+	@command -v apt-get >/dev/null || { echo "Missing, and this is no Debian: prometheus" >&2; exit 1; }
+	@mkdir -p $(TARGET)/prometheus
+	cd $(TARGET)/prometheus && rm -f *.deb && { apt-get download -qq prometheus \
+		|| { sudo=$$(command -v sudo || true); $$sudo apt-get update -qq && apt-get download -qq prometheus; }; }
+	dpkg-deb --extract $(TARGET)/prometheus/*.deb $(TARGET)/prometheus
 
 .PHONY: test-fuzz
 test-fuzz: ## Fuzz e2ee-frames for two seconds a target.

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use signaling::config::{ApiKey, RoomLimits};
 use std::{
     fs,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    str::FromStr,
     thread,
     time::Duration,
 };
@@ -54,6 +55,10 @@ pub(crate) struct Flags {
     /// Most participants of a room [default: 50]
     #[arg(long, value_name = "N", env = "TACET_PARTICIPANTS")]
     participants: Option<usize>,
+    /// Address of the metrics for Prometheus, or "off". There is no login: beyond loopback, put a firewall before it
+    /// [default: 127.0.0.1:9464, if it is free]
+    #[arg(long, value_name = "IP:PORT", env = "TACET_METRICS")]
+    metrics: Option<MetricsAddress>,
     /// What is logged to the standard error: a level, or levels by module [default: info]
     #[arg(long, value_name = "FILTER", env = "TACET_LOG")]
     log: Option<String>,
@@ -70,6 +75,7 @@ struct File {
     workers: Option<usize>,
     page: Option<bool>,
     allow_origin: Vec<String>,
+    metrics: Option<MetricsAddress>,
     log: Option<String>,
     tls: TlsFiles,
     rooms: RoomSettings,
@@ -102,6 +108,33 @@ struct LimitSettings {
     handshakes_per_second: Option<u32>,
 }
 
+/// Where metrics are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum MetricsAddress {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for MetricsAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| "neither \"off\" nor an address such as 127.0.0.1:9464".to_owned())
+    }
+}
+
+impl TryFrom<String> for MetricsAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 /// How the server runs.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -111,6 +144,8 @@ pub(crate) struct Settings {
     pub(crate) advertise: Vec<IpAddr>,
     pub(crate) workers: usize,
     pub(crate) page: bool,
+    /// Where metrics are shown; `None` is not said.
+    pub(crate) metrics: Option<MetricsAddress>,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) log: String,
     pub(crate) signaling: signaling::Config,
@@ -167,6 +202,7 @@ impl Flags {
             advertise: either(self.advertise, file.advertise),
             workers: self.workers.or(file.workers).filter(|workers| *workers > 0).unwrap_or(cores),
             page: !self.no_page && file.page.unwrap_or(true),
+            metrics: self.metrics.or(file.metrics),
             tls,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             signaling,
@@ -215,7 +251,7 @@ mod tests {
         let file = parse(&all).unwrap();
         assert!(file.rooms.api_key.is_some() && file.tls.cert.is_some() && file.workers.is_some());
         assert!(file.limits.connections_per_address.is_some() && file.rooms.open.is_some());
-        assert!(!file.advertise.is_empty() && !file.allow_origin.is_empty());
+        assert!(file.metrics.is_some() && !file.advertise.is_empty() && !file.allow_origin.is_empty());
     }
 
     #[test]
@@ -243,6 +279,15 @@ mod tests {
         assert!(parse("[rooms]\nopened = true").is_err());
         assert!(Flags::default().over(parse("[tls]\ncert = 'a.pem'").unwrap()).is_err(), "a key is missing");
         assert!(Flags::default().over(parse("[rooms]\nparticipants = 0").unwrap()).is_err());
+    }
+
+    #[test]
+    fn metrics_have_an_address_or_none() {
+        let metrics = |file: &str| settings(Flags::default(), file).metrics;
+        assert_eq!(metrics(""), None);
+        assert_eq!(metrics("metrics = 'off'"), Some(MetricsAddress::Off));
+        assert_eq!(metrics("metrics = '[::1]:9'"), Some(MetricsAddress::At("[::1]:9".parse().unwrap())));
+        assert!(parse("metrics = '9464'").is_err() && parse("metrics = true").is_err());
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod load;
 #[cfg(any(feature = "serve", feature = "call"))]
 mod log;
 #[cfg(feature = "serve")]
+mod metrics;
+#[cfg(feature = "serve")]
 mod page;
 #[cfg(any(feature = "serve", feature = "call", feature = "load"))]
 mod pin;

@@ -4,7 +4,9 @@ use crate::{
     certificate::{self, Tls},
     config::{Flags, Settings},
     link::{Invite, room_link},
-    log, page,
+    log,
+    metrics::Exposition,
+    page,
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -33,12 +35,12 @@ EXAMPLES:
   tacet serve --bind 0.0.0.0 --advertise 203.0.113.7 a public server, behind NAT or not
   tacet serve --config /etc/tacet.toml               settings from a file
 
-PORTS: TCP 8800 for page and signaling, UDP 8801 and following for media, one for each worker."
+PORTS: TCP 8800 for page and signaling, UDP 8801 and following for media, one for each worker; TCP 9464 on loopback for\nmetrics."
 )]
 pub(crate) struct Serve {
     #[command(flatten)]
     flags: Flags,
-    /// Print one line of JSON instead of text for people: url, link, room, media_ports, pid
+    /// Print one line of JSON instead of text for people: url, link, room, media_ports, metrics, pid
     #[arg(long)]
     json: bool,
 }
@@ -50,6 +52,9 @@ struct Ready<'a> {
     link: &'a str,
     room: String,
     media_ports: Vec<u16>,
+    /// Where the metrics are, if they are anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<String>,
     pid: u32,
     /// SHA-256 of the self-signed certificate, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +63,7 @@ struct Ready<'a> {
 
 /// The SFU as signaling's media plane. What the SFU does not take at all is answered as what it refuses.
 struct SfuPlane {
-    sfu: Sfu,
+    sfu: Arc<Sfu>,
     events: media::MediaEvents,
 }
 
@@ -72,6 +77,10 @@ impl MediaPlane for SfuPlane {
         if let Err(error) = result {
             self.events.send(refused.refused(error));
         }
+    }
+
+    fn packet_rate(&self, worker: usize) -> u64 {
+        self.sfu.packet_rate(worker)
     }
 }
 
@@ -90,6 +99,7 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     let address = SocketAddr::new(settings.bind, settings.port);
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address} (--port)"))?;
     let port = listener.local_addr()?.port();
+    let metrics = crate::metrics::listen(settings.metrics)?;
     let advertise = reachable(&settings)?;
     // A page on loopback is reached there only; media may be advertised elsewhere on the machine, where a relay stands.
     let host = advertise.first().copied().filter(|_| !settings.bind.is_loopback()).unwrap_or(settings.bind);
@@ -116,7 +126,9 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     })?;
     let media_ports = sfu.local_ports();
 
-    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane { sfu, events }), queue);
+    let sfu = Arc::new(sfu);
+    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane { sfu: Arc::clone(&sfu), events }), queue);
+    let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
     let invite = Invite::random()?;
     let room = signaling.rooms().create(invite.access_hash()).context("cannot make a room")?;
     let link = room_link(&url, room, &invite);
@@ -127,12 +139,26 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     // Registered before anything is announced: whoever reads the announcement may stop the server at once.
     let stop = stopped()?;
     let fingerprint = fingerprint.as_deref();
-    let ready =
-        Ready { url: &url, link: &link, room: room.to_string(), media_ports, pid: std::process::id(), fingerprint };
+    let ready = Ready {
+        url: &url,
+        link: &link,
+        room: room.to_string(),
+        media_ports,
+        metrics: metrics.as_ref().map(crate::metrics::url),
+        pid: std::process::id(),
+        fingerprint,
+    };
     announce(&ready, json, !settings.bind.is_loopback())?;
 
     let page = settings.page.then(|| Arc::new(page::file) as Arc<dyn PageSource>);
-    signaling.serve(listener, config, page, stop).await.context("the server has ended")?;
+    let showing = metrics.map(|listener| tokio::spawn(exposition.serve(listener)));
+    let served = signaling.serve(listener, config, page, stop).await.context("the server has ended");
+    if let Some(showing) = showing {
+        // It holds the media plane, which says good-bye to all when nobody holds it any more.
+        showing.abort();
+        let _ = showing.await;
+    }
+    served?;
     tracing::info!("stopped");
     Ok(())
 }

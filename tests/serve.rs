@@ -38,11 +38,12 @@ struct Server {
 
 impl Server {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = tacet(&["serve", "--json", "--port", "0", "--media-port", "0", "--log", "warn"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            tacet(&["serve", "--json", "--port", "0", "--media-port", "0", "--metrics", "off", "--log", "warn"])
+                .args(arguments)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         Self { child, ready: serde_json::from_str(&line).expect("a line of JSON") }
@@ -136,6 +137,7 @@ fn the_server_answers_for_its_health_and_serves_a_page() {
     let (status, page) = server.get("/r/AAAAAAAAAAAAAAAAAAAAAA");
     assert_eq!(status, 200);
     assert!(page.to_ascii_lowercase().starts_with("<!doctype html>"), "{page}");
+    assert_eq!(server.get("/metrics").0, 404, "metrics are never on the public port");
     let without = Server::start(&["--no-page"]);
     assert_eq!(without.get("/").0, 404);
 }
@@ -174,9 +176,11 @@ fn what_cannot_work_is_one_clear_line_and_a_failure() {
     let file = std::env::temp_dir().join(format!("tacet-test-{}.toml", std::process::id()));
     std::fs::write(&file, "prot = 1").unwrap();
     let file = file.to_str().unwrap();
-    let failures: [(&[&str], &str); 7] = [
+    let failures: [(&[&str], &str); 9] = [
         (&["serve", "--port", taken], "--port"),
         (&["serve", "--port", "0", "--media-port", &media], "--media-port"),
+        (&["serve", "--port", "0", "--metrics", server.authority()], "--metrics"),
+        (&["serve", "--port", "0", "--metrics", "192.0.2.1:9464"], "--metrics"),
         (&["serve", "--config", "/nonexistent.toml"], "/nonexistent.toml"),
         (&["serve", "--config", file], "prot"),
         (&["serve", "--port", "0", "--tls-cert", "/none.pem", "--tls-key", "/none.pem"], "/none.pem"),

@@ -73,7 +73,19 @@ impl ChildServer {
             unsafe { command.pre_exec(move || affinity::set(0, &[core])) };
         }
         let mut child = command
-            .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0", "--no-page"])
+            .args([
+                "serve",
+                "--json",
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--media-port",
+                "0",
+                "--metrics",
+                "off",
+                "--no-page",
+            ])
             .args(["--workers", "1", "--log", "warn", "--participants", &participants.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -13,6 +13,7 @@ use sfu::{
     transport::{ClientState, Identity},
 };
 use std::sync::mpsc;
+use std::time::Duration;
 
 const LISTENERS: u32 = 12;
 const SPEAKER: ParticipantId = ParticipantId(0);
@@ -65,6 +66,13 @@ fn every_listener_hears_every_packet() {
     {
         assert_eq!(stats.get(counter), 0, "{}", counter.name());
     }
+
+    let metrics = sfu.metrics(0).unwrap();
+    assert_eq!(metrics.forwarding.count(), u64::from(LISTENERS) * u64::from(BURSTS * BURST), "each is timed");
+    assert_eq!(metrics.first_media.count(), u64::from(LISTENERS));
+    assert!(metrics.forwarding.sum() > Duration::ZERO && metrics.cpu.unwrap() > Duration::ZERO);
+    assert!(metrics.receive_buffer > 0 && metrics.send_buffer > 0);
+    assert_eq!(sfu.metrics(1), None, "there is one worker");
 
     // Stopping says good-bye to all.
     drop(sfu);

@@ -6,6 +6,7 @@
 use crate::{
     config::Timing,
     media,
+    metrics::{Format, Metrics},
     outbox::{Closing, Outbox, Outgoing, ended, outbox},
     rate::{Window, retry_ms},
     room::{malformed, request_number},
@@ -14,7 +15,10 @@ use crate::{
 };
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{StreamExt, stream::SplitStream};
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, SystemTime},
+};
 use tacet_proto::{
     ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage, binary,
     client::Hello,
@@ -41,14 +45,22 @@ const DISCARD: usize = 1 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends, and the room knows.
-pub(crate) async fn serve(socket: WebSocket, rooms: Rooms, timing: Timing, stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    socket: WebSocket,
+    rooms: Rooms,
+    metrics: Arc<Metrics>,
+    timing: Timing,
+    stop: watch::Receiver<bool>,
+) {
+    metrics.connections.fetch_add(1, Ordering::Relaxed);
     let (sink, stream) = socket.split();
     let (outbox, outgoings) = outbox();
-    let writer = tokio::spawn(writer::write(sink, outgoings, timing));
+    let writer = tokio::spawn(writer::write(sink, outgoings, Arc::clone(&metrics), timing));
     let mut connection = Connection {
         stream,
         outbox: outbox.clone(),
         rooms,
+        metrics: Arc::clone(&metrics),
         timing,
         attachment: None,
         messages: Window::new(MESSAGES_PER_WINDOW, Duration::from_millis(MESSAGE_WINDOW_MS)),
@@ -58,6 +70,7 @@ pub(crate) async fn serve(socket: WebSocket, rooms: Rooms, timing: Timing, stop:
         bad: Window::new(BAD_MESSAGES, Duration::from_secs(60)),
     };
     let end = connection.run(stop).await;
+    metrics.closes.count(end.code);
     tracing::debug!(code = end.code.code(), reason = end.reason, "connection ends");
     if let Some(attachment) = connection.attachment.take() {
         attachment.leave().await;
@@ -99,6 +112,7 @@ struct Connection {
     stream: SplitStream<WebSocket>,
     outbox: Outbox,
     rooms: Rooms,
+    metrics: Arc<Metrics>,
     timing: Timing,
     attachment: Option<Attachment>,
     messages: Window,
@@ -145,6 +159,7 @@ impl Connection {
     async fn message(&mut self, message: Message, now: std::time::Instant) -> Result<(), End> {
         match message {
             Message::Text(text) => {
+                self.metrics.received.count(Format::Text);
                 let id = || serde_json::from_str::<RequestNumber>(&text).ok().and_then(|request| request.id);
                 if self.admit(text.len(), now, id)? {
                     self.text(&text, now).await?;
@@ -152,6 +167,7 @@ impl Connection {
                 Ok(())
             }
             Message::Binary(bytes) => {
+                self.metrics.received.count(Format::Binary);
                 if self.admit(bytes.len(), now, || request_number(&bytes))? {
                     self.binary(bytes.into(), now).await?;
                 }

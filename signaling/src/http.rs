@@ -12,7 +12,9 @@ use crate::{
     access::{AccessHash, bears_key},
     admission::Admission,
     config::Config,
-    connection, headers, origin,
+    connection, headers,
+    metrics::{Metrics, Refusal},
+    origin,
     page::PageSource,
     rooms::{CreateError, Rooms},
 };
@@ -42,6 +44,7 @@ const CODEC_BYTES: usize = 65_536;
 pub(crate) struct Server {
     pub(crate) config: Arc<Config>,
     pub(crate) rooms: Rooms,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) page: Option<Arc<dyn PageSource>>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -82,7 +85,9 @@ async fn web_socket(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    let refused = |refusal| server.metrics.refusals.count(refusal);
     if !allowed_origin(&server, &headers) {
+        refused(Refusal::Origin);
         return problem(StatusCode::FORBIDDEN, "this origin may not connect");
     }
     let upgrade = upgrade
@@ -93,20 +98,23 @@ async fn web_socket(
         .max_message_size(CODEC_BYTES)
         .max_frame_size(CODEC_BYTES);
     if upgrade.selected_protocol().is_none() {
+        refused(Refusal::Protocol);
         let mut response = Json(Supported { protocols: [SUBPROTOCOL] }).into_response();
         *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     }
     if !server.admission.may_try(peer.ip()) {
+        refused(Refusal::Rate);
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many connections a second");
     }
     let Some(place) = server.admission.place(peer.ip()) else {
+        refused(Refusal::Connections);
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many connections");
     };
-    let Server { config, rooms, stop, alive, .. } = server;
+    let Server { config, rooms, metrics, stop, alive, .. } = server;
     upgrade.on_upgrade(move |socket| async move {
-        connection::serve(socket, rooms, config.timing, stop).await;
+        connection::serve(socket, rooms, metrics, config.timing, stop).await;
         drop((place, alive));
     })
 }

@@ -15,6 +15,12 @@ pub trait MediaPlane: Send + Sync {
 
     /// Hands a command to a worker; its answer, if it has one, comes as an event. Does not block.
     fn command(&self, worker: usize, command: Command);
+
+    /// Datagrams a second that a worker receives and sends, as of lately. New calls go where there are few; a plane that
+    /// does not measure says 0, and participants alone decide.
+    fn packet_rate(&self, _worker: usize) -> u64 {
+        0
+    }
 }
 
 impl<M: MediaPlane + ?Sized> MediaPlane for std::sync::Arc<M> {
@@ -24,6 +30,10 @@ impl<M: MediaPlane + ?Sized> MediaPlane for std::sync::Arc<M> {
 
     fn command(&self, worker: usize, command: Command) {
         (**self).command(worker, command);
+    }
+
+    fn packet_rate(&self, worker: usize) -> u64 {
+        (**self).packet_rate(worker)
     }
 }
 

@@ -7,7 +7,9 @@ use crate::{
     access::{AccessHash, random},
     config::Config,
     media::{MediaEventQueue, MediaPlane},
+    metrics::Metrics,
     outbox::{Outbox, Outgoing},
+    placement::{Place, Placement},
     room::{Output, Room},
 };
 use sfu::Event;
@@ -114,6 +116,8 @@ pub struct Rooms(Arc<Shared>);
 struct Shared {
     config: Arc<Config>,
     media: Arc<dyn MediaPlane>,
+    placement: Placement,
+    metrics: Arc<Metrics>,
     directory: Mutex<Directory>,
     participants: AtomicU32,
     tracks: Arc<AtomicU32>,
@@ -149,10 +153,18 @@ impl Shared {
 impl Rooms {
     /// No rooms yet. Must be called inside a tokio runtime.
     #[must_use]
-    pub fn new(config: Arc<Config>, media: Arc<dyn MediaPlane>, events: MediaEventQueue) -> Self {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        media: Arc<dyn MediaPlane>,
+        events: MediaEventQueue,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let placement = Placement::new(media.workers());
         let shared = Arc::new(Shared {
             config,
             media,
+            placement,
+            metrics,
             directory: Mutex::default(),
             participants: AtomicU32::new(1),
             tracks: Arc::new(AtomicU32::new(1)),
@@ -183,6 +195,12 @@ impl Rooms {
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.directory().rooms.len()
+    }
+
+    /// Number of participants, over all rooms.
+    #[must_use]
+    pub fn participants(&self) -> usize {
+        self.0.directory().participants.len()
     }
 
     /// Lets somebody in who has the token.
@@ -259,14 +277,15 @@ async fn supervise(
     loop {
         let task = Task {
             room: Room::new(number, shared.config.room, Arc::clone(&shared.tracks)),
-            worker: usize::try_from(number.0).unwrap_or(0) % shared.media.workers().max(1),
+            worker: 0,
             outboxes: HashMap::new(),
-            media: Arc::clone(&shared.media),
+            shared: Arc::clone(&shared),
         };
         let ended = tokio::spawn(task.run(inputs, shared.config.room_idle)).await;
         let mut directory = shared.directory();
         match ended {
             Err(error) if error.is_panic() => {
+                shared.metrics.room_faults.fetch_add(1, Ordering::Relaxed);
                 tracing::error!("a room panicked; those in it were disconnected");
                 inputs = directory.register(id, number, access);
             }
@@ -282,17 +301,18 @@ async fn supervise(
 /// A room with its outboxes; whoever is left when the task ends is closed.
 struct Task {
     room: Room,
+    /// Where the call is, while there is one.
     worker: usize,
-    outboxes: HashMap<ParticipantId, Outbox>,
-    media: Arc<dyn MediaPlane>,
+    outboxes: HashMap<ParticipantId, (Outbox, Place)>,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        for (participant, outbox) in self.outboxes.drain() {
+        for (participant, (outbox, _)) in self.outboxes.drain() {
             outbox.close(CloseCode::Internal, "the room has ended");
             let participant = sfu::ParticipantId(participant.0);
-            self.media.command(self.worker, sfu::Command::RemoveParticipant { participant });
+            self.shared.media.command(self.worker, sfu::Command::RemoveParticipant { participant });
         }
     }
 }
@@ -331,8 +351,11 @@ impl Task {
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Enter { participant, outbox, fresh, reply } => {
+                if self.room.is_empty() {
+                    self.worker = self.shared.placement.least_loaded(&*self.shared.media);
+                }
                 let call = self.room.enter(participant, fresh);
-                self.outboxes.insert(participant, outbox);
+                self.outboxes.insert(participant, (outbox, self.shared.placement.enter(self.worker)));
                 if reply.send(call).is_err() {
                     self.gone(now, participant);
                 }
@@ -358,13 +381,13 @@ impl Task {
             match output {
                 Output::Send(participant, outgoing) => self.send(participant, outgoing),
                 Output::Hint(participant, message) => {
-                    if let Some(outbox) = self.outboxes.get(&participant) {
+                    if let Some((outbox, _)) = self.outboxes.get(&participant) {
                         outbox.hint(message);
                     }
                 }
-                Output::Command(command) => self.media.command(self.worker, command),
+                Output::Command(command) => self.shared.media.command(self.worker, command),
                 Output::Close(participant, closing) => {
-                    if let Some(outbox) = self.outboxes.get(&participant) {
+                    if let Some((outbox, _)) = self.outboxes.get(&participant) {
                         outbox.close(closing.code, closing.reason);
                     }
                 }
@@ -373,7 +396,7 @@ impl Task {
     }
 
     fn send(&mut self, participant: ParticipantId, outgoing: Outgoing) {
-        let Some(outbox) = self.outboxes.get(&participant) else { return };
+        let Some((outbox, _)) = self.outboxes.get(&participant) else { return };
         if outbox.send(outgoing).is_err() {
             outbox.close(CloseCode::IdleOrSlow, "the client does not read");
             self.gone(Alarm::now().into_std(), participant);
@@ -396,24 +419,30 @@ mod tests {
 
     const ACCESS: Fixed<32> = Fixed([3; 32]);
 
-    /// Panics at the next participant when told to, inside the room's task.
+    /// Two workers. Panics at the next participant when told to, inside the room's task.
     #[derive(Default)]
-    struct Fragile(AtomicBool);
+    struct Fragile {
+        breaks: AtomicBool,
+        /// Workers that participants were added to.
+        added: Mutex<Vec<usize>>,
+    }
 
     impl MediaPlane for Fragile {
         fn workers(&self) -> usize {
-            1
+            2
         }
 
-        fn command(&self, _: usize, command: Command) {
-            let fault = matches!(command, Command::AddParticipant { .. }) && self.0.swap(false, Ordering::Relaxed);
-            assert!(!fault, "a fault in a room, on purpose");
+        fn command(&self, worker: usize, command: Command) {
+            if matches!(command, Command::AddParticipant { .. }) {
+                assert!(!self.breaks.swap(false, Ordering::Relaxed), "a fault in a room, on purpose");
+                self.added.lock().unwrap().push(worker);
+            }
         }
     }
 
     fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
         let media = Arc::new(Fragile::default());
-        (Rooms::new(Arc::new(config), Arc::clone(&media) as _, media::events().1), media)
+        (Rooms::new(Arc::new(config), Arc::clone(&media) as _, media::events().1, Arc::default()), media)
     }
 
     fn join() -> ClientMessage {
@@ -447,7 +476,7 @@ mod tests {
         let ((ada, _ada), (bo, mut heard)) = (outbox(), outbox());
         let in_broken = rooms.enter(broken, &ACCESS, ada.clone()).await.unwrap();
         let in_sound = rooms.enter(sound, &ACCESS, bo).await.unwrap();
-        media.0.store(true, Ordering::Relaxed);
+        media.breaks.store(true, Ordering::Relaxed);
         in_broken.request(Some(1), join()).await.unwrap();
         assert_eq!(code(&ada).await, CloseCode::Internal);
 
@@ -461,6 +490,36 @@ mod tests {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_call_goes_to_the_least_loaded_worker_when_it_begins_and_stays_there() {
+        let (rooms, media) = rooms(Config::default());
+        let [first, second, third] = [0; 3].map(|_| rooms.create(AccessHash::of(&ACCESS.0)).unwrap());
+        let mut heard = Vec::new();
+        let mut guests = Vec::new();
+        for room in [second, first, second, second] {
+            let (outbox, queue) = outbox();
+            heard.push(queue);
+            let guest = rooms.enter(room, &ACCESS, outbox).await.unwrap();
+            guest.request(Some(1), join()).await.unwrap();
+            heard.last_mut().unwrap().queue.recv().await.unwrap();
+            guests.push(guest);
+        }
+        assert_eq!(*media.added.lock().unwrap(), [0, 1, 0, 0], "rooms were made in another order than calls began");
+        assert_eq!(rooms.participants(), 4);
+        for guest in guests.drain(..) {
+            guest.leave().await;
+        }
+        for room in [third, second] {
+            let (outbox, mut queue) = outbox();
+            let guest = rooms.enter(room, &ACCESS, outbox).await.unwrap();
+            guest.request(Some(1), join()).await.unwrap();
+            queue.queue.recv().await.unwrap();
+            heard.push(queue);
+            guests.push(guest);
+        }
+        assert_eq!(media.added.lock().unwrap()[4..], [0, 1], "a room whose call has ended may move");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     http,
     media::{MediaEventQueue, MediaPlane},
+    metrics::Metrics,
     page::PageSource,
     rooms::Rooms,
 };
@@ -35,6 +36,7 @@ const HEADERS: Duration = Duration::from_secs(10);
 pub struct Signaling {
     config: Arc<Config>,
     rooms: Rooms,
+    metrics: Arc<Metrics>,
 }
 
 impl Signaling {
@@ -42,14 +44,21 @@ impl Signaling {
     #[must_use]
     pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEventQueue) -> Self {
         let config = Arc::new(config);
-        let rooms = Rooms::new(Arc::clone(&config), media, events);
-        Self { config, rooms }
+        let metrics = Arc::new(Metrics::default());
+        let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics));
+        Self { config, rooms, metrics }
     }
 
     /// The rooms.
     #[must_use]
     pub fn rooms(&self) -> &Rooms {
         &self.rooms
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Serves until `stop` is done, then closes every connection with 1001 and waits for them, a little while.
@@ -72,6 +81,7 @@ impl Signaling {
         let app = http::router(http::Server {
             config: Arc::clone(&self.config),
             rooms: self.rooms.clone(),
+            metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&admission),
             page,
             stop: stopped,

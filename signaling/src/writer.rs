@@ -3,11 +3,13 @@
 
 use crate::{
     config::Timing,
+    metrics::{Format, Metrics},
     outbox::{Closing, Outgoing, Outgoings, ended},
 };
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, stream::SplitSink};
-use tacet_proto::{ServerEnvelope, binary::PREFIX_BYTES, limits::MAX_MESSAGE_BYTES};
+use std::sync::Arc;
+use tacet_proto::{ServerEnvelope, ServerMessage, binary::PREFIX_BYTES, limits::MAX_MESSAGE_BYTES};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval_at, sleep},
@@ -17,7 +19,7 @@ type Sink = SplitSink<WebSocket, Message>;
 
 /// Writes until the connection is to end, then what is still queued, then Close. A peer that does not read cannot hold
 /// it longer than `timing.linger` after that.
-pub(crate) async fn write(sink: Sink, outgoings: Outgoings, timing: Timing) {
+pub(crate) async fn write(sink: Sink, outgoings: Outgoings, metrics: Arc<Metrics>, timing: Timing) {
     let Outgoings { queue, closing } = outgoings;
     let mut overdue = closing.clone();
     let overdue = async move {
@@ -25,7 +27,7 @@ pub(crate) async fn write(sink: Sink, outgoings: Outgoings, timing: Timing) {
         sleep(timing.linger).await;
     };
     tokio::select! {
-        _ = run(sink, queue, closing, timing) => {}
+        _ = run(sink, queue, closing, &metrics, timing) => {}
         () = overdue => {}
     }
 }
@@ -34,9 +36,14 @@ async fn run(
     mut sink: Sink,
     mut queue: mpsc::Receiver<Outgoing>,
     mut closing: watch::Receiver<Option<Closing>>,
+    metrics: &Metrics,
     timing: Timing,
 ) -> Result<(), axum::Error> {
     let mut seq = 0;
+    let mut encode = |outgoing| {
+        count(metrics, &outgoing);
+        encode(&mut seq, outgoing)
+    };
     let mut ping = interval_at(Instant::now() + timing.ping, timing.ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = loop {
@@ -45,9 +52,9 @@ async fn run(
             end = ended(&mut closing) => break end,
             outgoing = queue.recv() => {
                 let Some(outgoing) = outgoing else { break None };
-                sink.feed(encode(&mut seq, outgoing)).await?;
+                sink.feed(encode(outgoing)).await?;
                 while let Ok(outgoing) = queue.try_recv() {
-                    sink.feed(encode(&mut seq, outgoing)).await?;
+                    sink.feed(encode(outgoing)).await?;
                 }
                 sink.flush().await?;
             }
@@ -55,12 +62,24 @@ async fn run(
         }
     };
     while let Ok(outgoing) = queue.try_recv() {
-        sink.feed(encode(&mut seq, outgoing)).await?;
+        sink.feed(encode(outgoing)).await?;
     }
     if let Some(Closing { code, reason }) = end {
         sink.feed(Message::Close(Some(CloseFrame { code: code.code(), reason: reason.into() }))).await?;
     }
     sink.flush().await
+}
+
+fn count(metrics: &Metrics, outgoing: &Outgoing) {
+    match outgoing {
+        Outgoing::Message { message, .. } => {
+            metrics.sent.count(Format::Text);
+            if let ServerMessage::Error(error) = message {
+                metrics.errors.count(error.code);
+            }
+        }
+        Outgoing::Binary(_) => metrics.sent.count(Format::Binary),
+    }
 }
 
 fn encode(seq: &mut u32, outgoing: Outgoing) -> Message {

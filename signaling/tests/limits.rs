@@ -4,7 +4,7 @@
 
 mod support;
 
-use signaling::{Config, config::Timing};
+use signaling::{Config, config::Timing, metrics::Kind};
 use std::time::{Duration, Instant};
 use support::{ACCESS, Client, Received, Server, config};
 use tacet_proto::{ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, client::Ping};
@@ -268,4 +268,32 @@ async fn stopping_closes_every_connection_with_1001() {
     let closed = tokio::spawn(async move { client.closed().await.1 });
     server.stop().await;
     assert_eq!(closed.await.unwrap(), 1001);
+}
+
+#[tokio::test]
+async fn what_clients_are_refused_is_counted_by_reason() {
+    let server = Server::start(Config { connections_per_address: Some(1), ..config() });
+    assert_eq!(server.try_connect(&[]).await.err(), Some(StatusCode::UPGRADE_REQUIRED));
+    let mut client = server.guest().await;
+    assert_eq!(
+        server.try_connect(&[("sec-websocket-protocol", SUBPROTOCOL)]).await.err(),
+        Some(StatusCode::TOO_MANY_REQUESTS)
+    );
+    client.text(r#"{"t":"dance","id":3}"#.to_owned()).await;
+    assert!(matches!(client.answer(3).await, ServerMessage::Error(_)));
+    client.text("not JSON".to_owned()).await;
+    assert_eq!(client.closed().await.1, 1007);
+
+    let metrics = &server.metrics;
+    let counted = [
+        metrics.refusals.read().map(|(kind, count)| (kind.label(), count)).collect::<Vec<_>>(),
+        metrics.errors.read().map(|(kind, count)| (kind.label(), count)).collect(),
+        metrics.closes.read().map(|(kind, count)| (kind.label(), count)).collect(),
+        metrics.received.read().map(|(kind, count)| (kind.label(), count)).collect(),
+        metrics.sent.read().map(|(kind, count)| (kind.label(), count)).collect(),
+    ];
+    let counted: Vec<(String, u64)> = counted.concat().into_iter().filter(|(_, count)| *count > 0).collect();
+    let expected = [("protocol", 1), ("connections", 1), ("unknown_type", 1), ("1007", 1), ("text", 3), ("text", 3)];
+    assert_eq!(counted, expected.map(|(label, count)| (label.to_owned(), count)));
+    assert_eq!(metrics.open_connections(), 0);
 }

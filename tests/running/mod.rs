@@ -18,6 +18,9 @@ pub(crate) struct Server {
     /// UDP port of its one worker.
     #[allow(dead_code, reason = "not every test file looks at it")]
     pub(crate) media_port: u16,
+    /// Where its metrics are.
+    #[allow(dead_code, reason = "not every test file looks at it")]
+    pub(crate) metrics: String,
 }
 
 impl Server {
@@ -25,7 +28,7 @@ impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tacet"))
             .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0", "--no-page"])
-            .args(["--workers", "1", "--log", "warn"])
+            .args(["--metrics", "127.0.0.1:0", "--workers", "1", "--log", "warn"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
@@ -35,7 +38,8 @@ impl Server {
         let ready: Value = serde_json::from_str(&line).unwrap();
         let link = ready["link"].as_str().unwrap().to_owned();
         let media_port = ready["media_ports"][0].as_u64().unwrap().try_into().unwrap();
-        Self { child, link, media_port }
+        let metrics = ready["metrics"].as_str().unwrap().to_owned();
+        Self { child, link, media_port, metrics }
     }
 
     /// Starts one whose media goes through a network such as `"loss=5%,burst=3,delay=20ms"`, the same in both

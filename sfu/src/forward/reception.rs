@@ -11,6 +11,8 @@ pub(crate) struct Reception {
     received: u64,
     /// Expected and received at the last report.
     reported: (u64, u64),
+    /// Lost according to the reports, until it is taken.
+    lost: u64,
     /// Transit time of the last packet, in timestamp units, modulo 2³².
     transit: Option<u32>,
     /// Sixteen times the jitter.
@@ -45,6 +47,7 @@ impl Reception {
         let (expected_before, received_before) = std::mem::replace(&mut self.reported, (expected, self.received));
         let expected_since = expected.saturating_sub(expected_before);
         let lost_since = expected_since.saturating_sub(self.received.saturating_sub(received_before));
+        self.lost += lost_since;
         let fraction = (lost_since << 8).checked_div(expected_since).unwrap_or(0).min(255);
         let lost = i64::try_from(expected).unwrap_or(i64::MAX) - i64::try_from(self.received).unwrap_or(i64::MAX);
         let (last_sr, delay) = self
@@ -60,6 +63,11 @@ impl Reception {
             last_sr,
             delay_since_last_sr: ticks(delay, 65_536),
         })
+    }
+
+    /// Packets that reports have called lost since this was last asked.
+    pub(crate) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 }
 
@@ -84,6 +92,7 @@ mod tests {
         let report = reception.report(start, Ssrc(1)).unwrap();
         assert_eq!((report.fraction_lost, report.cumulative_lost, report.highest_seq), (64, 25, 99));
         assert_eq!(report.jitter, 0, "packets came exactly when their timestamps said");
+        assert_eq!((reception.take_lost(), reception.take_lost()), (25, 0));
         reception.on_packet(start + Duration::from_secs(1), 65_536 + 100, 90_000, CLOCK);
         assert_eq!(reception.report(start, Ssrc(1)).unwrap().fraction_lost, 0);
     }

@@ -5,10 +5,11 @@ use super::{
     poll::{Poll, Wakeup},
     receive::Receiver,
     send::Sender,
+    stopwatch::Stopwatch,
 };
 use crate::{
     event::Event,
-    metrics::{Counter, Counters, PublishedCounters},
+    metrics::{Counter, Counters, Published},
     worker::Worker,
 };
 use std::{
@@ -40,7 +41,8 @@ pub(super) struct Driver<F> {
     pub(super) inbox: Inbox,
     pub(super) wakeup: Arc<Wakeup>,
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) counters: Arc<PublishedCounters>,
+    pub(super) published: Arc<Published>,
+    pub(super) stopwatch: Stopwatch,
     pub(super) on_event: F,
 }
 
@@ -74,7 +76,12 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             self.worker.tick(now);
         }
         self.flush();
-        self.counters.publish(self.worker.counters());
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let worker = &self.worker;
+        self.published.publish(worker.counters(), worker.gauges(), self.stopwatch.times(), worker.first_media());
     }
 
     /// Contains a panic, so that the worker's rooms do not end with it. Those of rooms and transports are contained by
@@ -84,12 +91,12 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             tracing::error!("a fault was contained");
             self.worker.outbox().clear();
             self.worker.counters_mut().add(Counter::Faults, 1);
-            self.counters.publish(self.worker.counters());
+            self.publish();
         }
     }
 
     fn receive(&mut self) {
-        let Self { worker, socket, receiver, sender, .. } = self;
+        let Self { worker, socket, receiver, sender, stopwatch, .. } = self;
         let mut outside = Counters::default();
         for _ in 0..BATCHES {
             // One reading of the clock a batch; its packets have come within microseconds of each other.
@@ -97,10 +104,10 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             let more = receiver.receive(socket, &mut outside, |from, datagram| {
                 worker.receive(now, from, datagram);
                 if worker.waiting() >= MAX_WAITING {
-                    forward(worker, now, socket, sender);
+                    forward(worker, now, socket, sender, stopwatch);
                 }
             });
-            forward(worker, now, socket, sender);
+            forward(worker, now, socket, sender, stopwatch);
             if !more {
                 break;
             }
@@ -110,6 +117,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
 
     fn flush(&mut self) {
         send(&mut self.worker, &self.socket, &mut self.sender);
+        self.stopwatch.skip(self.worker.counters());
         while let Some(event) = self.worker.poll_event() {
             // A panic loses the one event, not those behind it.
             self.guarded(|driver| (driver.on_event)(event));
@@ -117,9 +125,13 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     }
 }
 
-fn forward(worker: &mut Worker, now: Instant, socket: &UdpSocket, sender: &mut Sender) {
-    worker.forward(now, |outbox, counters| sender.send(socket, outbox, counters));
+fn forward(worker: &mut Worker, received: Instant, socket: &UdpSocket, sender: &mut Sender, stopwatch: &mut Stopwatch) {
+    worker.forward(received, |outbox, counters| {
+        sender.send(socket, outbox, counters);
+        stopwatch.sent(received, counters);
+    });
     send(worker, socket, sender);
+    stopwatch.sent(received, worker.counters());
 }
 
 fn send(worker: &mut Worker, socket: &UdpSocket, sender: &mut Sender) {

@@ -10,6 +10,7 @@
 //! Workers share nothing. A room lives on one worker; whoever drives the SFU picks it and sends all commands for the
 //! room's participants there.
 
+mod cpu;
 mod driver;
 mod inbox;
 mod message;
@@ -17,21 +18,24 @@ mod poll;
 mod receive;
 mod send;
 mod socket;
+mod stopwatch;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     command::{Command, CommandError},
     event::Event,
-    metrics::{Counters, PublishedCounters},
+    metrics::{Counters, Gauge, Published, WorkerMetrics},
     transport::{Identity, IdentityError},
     worker::{Worker, WorkerConfig},
 };
+use cpu::CpuClock;
 use driver::Driver;
 use inbox::Commands;
 use poll::Wakeup;
 use receive::Receiver;
 use send::Sender;
+use socket::Bound;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -41,6 +45,7 @@ use std::{
     },
     thread,
 };
+use stopwatch::Stopwatch;
 
 /// How the SFU runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,9 +81,41 @@ struct WorkerHandle {
     commands: Commands,
     wakeup: Arc<Wakeup>,
     stop: Arc<AtomicBool>,
-    counters: Arc<PublishedCounters>,
+    published: Arc<Published>,
+    buffers: (usize, usize),
+    cpu: Option<CpuClock>,
     port: u16,
     thread: Option<thread::JoinHandle<()>>,
+}
+
+impl WorkerHandle {
+    fn start(
+        number: usize,
+        worker: Worker,
+        bound: Bound,
+        on_event: impl Fn(Event) + Send + 'static,
+    ) -> io::Result<Self> {
+        let address = bound.socket.local_addr()?;
+        let wakeup = Arc::new(Wakeup::new()?);
+        let (commands, inbox) = inbox::queue(wakeup.clone());
+        let stop = Arc::new(AtomicBool::new(false));
+        let published = Arc::new(Published::default());
+        let driver = Driver {
+            worker,
+            socket: bound.socket,
+            receiver: Receiver::new(),
+            sender: Sender::new(address.is_ipv6(), bound.segmentation),
+            inbox,
+            wakeup: wakeup.clone(),
+            stop: stop.clone(),
+            published: published.clone(),
+            stopwatch: Stopwatch::new(),
+            on_event,
+        };
+        let thread = driver.spawn(number)?;
+        let (buffers, cpu) = (bound.buffers, CpuClock::of(&thread));
+        Ok(Self { commands, wakeup, stop, published, buffers, cpu, port: address.port(), thread: Some(thread) })
+    }
 }
 
 impl Sfu {
@@ -113,24 +150,9 @@ impl Sfu {
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
                 max_participants: config.max_participants,
             });
-            let wakeup = Arc::new(Wakeup::new()?);
-            let (commands, inbox) = inbox::queue(wakeup.clone());
-            let stop = Arc::new(AtomicBool::new(false));
-            let counters = Arc::new(PublishedCounters::default());
             let on_event = on_event.clone();
-            let driver = Driver {
-                worker,
-                socket: bound.socket,
-                receiver: Receiver::new(),
-                sender: Sender::new(config.bind.is_ipv6(), bound.segmentation),
-                inbox,
-                wakeup: wakeup.clone(),
-                stop: stop.clone(),
-                counters: counters.clone(),
-                on_event: move |event| on_event(number, event),
-            };
-            let thread = driver.spawn(number)?;
-            sfu.workers.push(WorkerHandle { commands, wakeup, stop, counters, port, thread: Some(thread) });
+            let handle = WorkerHandle::start(number, worker, bound, move |event| on_event(number, event))?;
+            sfu.workers.push(handle);
         }
         Ok(sfu)
     }
@@ -160,7 +182,29 @@ impl Sfu {
     /// The counters of one worker, since it started.
     #[must_use]
     pub fn counters(&self, worker: usize) -> Counters {
-        self.workers.get(worker).map(|worker| worker.counters.read()).unwrap_or_default()
+        self.workers.get(worker).map(|worker| worker.published.counters()).unwrap_or_default()
+    }
+
+    /// Datagrams that a worker received and sent in the last second.
+    #[must_use]
+    pub fn packet_rate(&self, worker: usize) -> u64 {
+        self.workers.get(worker).map(|worker| worker.published.gauges().get(Gauge::PacketRate)).unwrap_or_default()
+    }
+
+    /// All measurements of one worker; `None` if there is no such worker.
+    #[must_use]
+    pub fn metrics(&self, worker: usize) -> Option<WorkerMetrics> {
+        let worker = self.workers.get(worker)?;
+        let (forwarding, first_media) = worker.published.histograms();
+        Some(WorkerMetrics {
+            counters: worker.published.counters(),
+            gauges: worker.published.gauges(),
+            forwarding,
+            first_media,
+            cpu: worker.cpu.and_then(CpuClock::read),
+            receive_buffer: worker.buffers.0 as u64,
+            send_buffer: worker.buffers.1 as u64,
+        })
     }
 
     /// The counters of all workers together.
@@ -168,7 +212,7 @@ impl Sfu {
     pub fn stats(&self) -> Counters {
         let mut total = Counters::default();
         for worker in &self.workers {
-            total.merge(&worker.counters.read());
+            total.merge(&worker.published.counters());
         }
         total
     }

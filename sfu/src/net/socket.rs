@@ -18,6 +18,8 @@ pub(super) struct Bound {
     pub(super) socket: UdpSocket,
     /// Whether it cuts runs into packets (`UDP_SEGMENT`).
     pub(super) segmentation: bool,
+    /// Bytes granted for what waits to be received and to be sent.
+    pub(super) buffers: (usize, usize),
 }
 
 /// Binds. Large buffers are asked for, and it is logged once if the system grants small ones.
@@ -31,7 +33,8 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<Bound> {
     socket.bind(&address.into())?;
     let _ = socket.set_recv_buffer_size(BUFFER);
     let _ = socket.set_send_buffer_size(BUFFER);
-    let granted = socket.recv_buffer_size()?.min(socket.send_buffer_size()?);
+    let buffers = (socket.recv_buffer_size()?, socket.send_buffer_size()?);
+    let granted = buffers.0.min(buffers.1);
     if granted < SMALL_BUFFER {
         static WARNED: Once = Once::new();
         WARNED.call_once(|| {
@@ -43,7 +46,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<Bound> {
     let trains = set_option(&socket, libc::SOL_UDP, libc::UDP_GRO);
     let overflows = set_option(&socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL);
     tracing::debug!(granted, segmentation, trains, overflows, "bound a media socket");
-    Ok(Bound { socket, segmentation })
+    Ok(Bound { socket, segmentation, buffers })
 }
 
 /// Turns an option on; false where the kernel does not know it.

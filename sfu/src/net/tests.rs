@@ -59,26 +59,12 @@ impl Call {
             max_participants: 10,
         });
         let fault = worker.fault();
-        let wakeup = Arc::new(Wakeup::new().unwrap());
-        let (commands, inbox) = inbox::queue(wakeup.clone());
-        let (stop, counters) = (Arc::new(AtomicBool::new(false)), Arc::new(PublishedCounters::default()));
         let (sender, events) = mpsc::channel();
-        let driver = Driver {
-            worker,
-            socket: bound.socket,
-            receiver: Receiver::new(),
-            sender: Sender::new(false, bound.segmentation),
-            inbox,
-            wakeup: wakeup.clone(),
-            stop: stop.clone(),
-            counters: counters.clone(),
-            on_event: move |event| {
-                on_event(&event);
-                let _ = sender.send(event);
-            },
-        };
-        let thread = Some(driver.spawn(0).unwrap());
-        let handle = WorkerHandle { commands, wakeup, stop, counters, port, thread };
+        let handle = WorkerHandle::start(0, worker, bound, move |event| {
+            on_event(&event);
+            let _ = sender.send(event);
+        });
+        let handle = handle.unwrap();
         Self { handle, events, fault, clients: Vec::new(), spoken: 0 }
     }
 
@@ -157,7 +143,7 @@ impl Call {
     }
 
     fn faults(&self) -> u64 {
-        self.handle.counters.read().get(Counter::Faults)
+        self.handle.published.counters().get(Counter::Faults)
     }
 }
 

@@ -74,9 +74,11 @@ impl Room {
             covered += 1;
             arrived += u64::from(packet_arrived);
         }
-        receiver.downlink.arrived += arrived;
-        receiver.downlink.missing += covered - arrived;
-        let Self { slots, .. } = self;
+        let Self { slots, stats, .. } = self;
+        for downlink in [&mut receiver.downlink, &mut stats.downlink] {
+            downlink.arrived += arrived;
+            downlink.missing += covered - arrived;
+        }
         let of_receiver = receiver.slots.iter().filter_map(|slot| slots.get(*slot));
         receiver.delivery.on_feedback(now, arrived, || {
             of_receiver.fold(Sent::default(), |sent, slot| Sent {

@@ -66,8 +66,12 @@ impl Room {
         self.deadlines.arm_reports(now);
         self.record_arrival(now, owner_key, extensions.transport_cc);
         match received {
-            Ok(index) if has_subscribers => self.waiting.push(now, track_key, index),
-            Ok(_) => {}
+            Ok(index) => {
+                self.stats.recovered += u64::from(stream == Stream::Retransmission);
+                if has_subscribers {
+                    self.waiting.push(now, track_key, index);
+                }
+            }
             Err(Dropped::Malformed) => self.stats.malformed += 1,
             Err(Dropped::Padding) => self.stats.padding += 1,
             Err(Dropped::Duplicate) => self.stats.duplicate += 1,

@@ -8,6 +8,7 @@ mod fan_out;
 mod feedback;
 mod media;
 mod schedule;
+mod stats;
 mod waiting;
 
 use crate::{
@@ -34,6 +35,7 @@ use crate::{
 use fan_out::Batch;
 use schedule::Deadlines;
 use slab::Slab;
+pub use stats::{Downlink, RoomStats};
 use std::{
     collections::{HashMap, VecDeque},
     time::Instant,
@@ -91,44 +93,6 @@ enum Route {
     SlotRetransmission,
 }
 
-/// What a participant reported about packets sent to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Downlink {
-    /// Packets that arrived.
-    pub arrived: u64,
-    /// Packets that did not, or not yet when reported.
-    pub missing: u64,
-}
-
-/// Counters of a room, from its beginning.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RoomStats {
-    /// RTP packets received.
-    pub received: u64,
-    /// RTP packets forwarded, each subscriber's counted.
-    pub forwarded: u64,
-    /// Packets sent again.
-    pub retransmitted: u64,
-    /// Packets asked for that were not sent again: too old, too often, over budget.
-    pub not_retransmitted: u64,
-    /// Key frames asked for.
-    pub key_frame_requests: u64,
-    /// Packets asked for from publishers.
-    pub nacked: u64,
-    /// Dropped: not RTP, or of a payload type that is not the stream's.
-    pub malformed: u64,
-    /// Dropped: of an SSRC that nobody signaled.
-    pub unknown_ssrc: u64,
-    /// Dropped: padding only.
-    pub padding: u64,
-    /// Dropped: a packet that came before.
-    pub duplicate: u64,
-    /// Dropped: older than what is remembered, or a repair that nobody waits for any more.
-    pub too_late: u64,
-    /// RTCP packets whose rest was not read, since their sender asks and reports more than it may.
-    pub excess_feedback: u64,
-}
-
 /// Buffers that are reused from packet to packet.
 #[derive(Debug, Default)]
 struct Scratch {
@@ -178,6 +142,17 @@ impl Room {
     #[must_use]
     pub fn stats(&self) -> RoomStats {
         self.stats
+    }
+
+    /// Counters since they were last taken, for whoever adds up those of many rooms.
+    pub fn take_stats(&mut self) -> RoomStats {
+        std::mem::take(&mut self.stats)
+    }
+
+    /// Number of published tracks.
+    #[must_use]
+    pub fn tracks(&self) -> usize {
+        self.tracks.len()
     }
 
     /// What a participant reported about its downlink.

@@ -86,7 +86,7 @@ impl Room {
     }
 
     fn send_reports(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        let Self { participants, tracks, scratch, deadlines, .. } = self;
+        let Self { participants, tracks, scratch, deadlines, stats, .. } = self;
         if !tracks.is_empty() {
             deadlines.arm_reports(now);
         }
@@ -98,6 +98,7 @@ impl Room {
             for track in participant.tracks.iter().take(MAX_REPORT_BLOCKS) {
                 let Some(track) = tracks.get_mut(*track) else { continue };
                 scratch.blocks.extend(track.reception.report(now, track.publication.ssrc));
+                stats.lost += track.reception.take_lost();
             }
             if !scratch.blocks.is_empty() {
                 scratch.rtcp.clear();

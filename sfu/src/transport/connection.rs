@@ -126,6 +126,11 @@ impl Connection {
         Ok(self.on_dtls(now, event, outbox))
     }
 
+    /// Whether there are keys, and the client is heard.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.state == Some(TransportState::Connected)
+    }
+
     /// Whether to tell that the client sends more than it may.
     pub(crate) fn tells_excess(&mut self, now: Instant, blocked: Blocked) -> Option<Limit> {
         let limit = match blocked {

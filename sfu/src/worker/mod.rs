@@ -14,6 +14,7 @@
 
 mod outlet;
 mod rooms;
+mod survey;
 mod transports;
 
 #[cfg(test)]
@@ -23,7 +24,7 @@ use crate::{
     command::{Command, CommandError},
     event::Event,
     ids::{ParticipantId, RoomId},
-    metrics::{Counter, Counters},
+    metrics::{Counter, Counters, Gauges, Histogram},
     room::Room,
     transport::{Clear, Identity, Outbox},
 };
@@ -35,10 +36,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
+use survey::Survey;
 use transports::Transports;
 
-/// How often silent clients are looked for.
-const CONSENT_SWEEP: Duration = Duration::from_secs(1);
+/// How often silent clients are looked for, and everything is counted.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a worker must know.
 #[derive(Clone, Debug)]
@@ -64,6 +66,7 @@ pub struct Worker {
     /// The packets in them, and when the first of them came.
     waiting: usize,
     waiting_since: Option<Instant>,
+    survey: Survey,
     /// Scratch space of `tick` and `forward`.
     due: Vec<usize>,
     /// Whose next turn panics.
@@ -89,6 +92,7 @@ impl Worker {
             events: VecDeque::new(),
             turn: Turn::Nobody,
             next_sweep: None,
+            survey: Survey::default(),
             to_forward: Vec::new(),
             waiting: 0,
             waiting_since: None,
@@ -100,6 +104,7 @@ impl Worker {
 
     /// Takes a datagram, which is decrypted in place. What is to be forwarded waits for [`forward`](Self::forward).
     pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
+        self.transports.begin_step(now);
         let counters = self.transports.counters_mut();
         counters.add(Counter::DatagramsIn, 1);
         counters.add(Counter::BytesIn, datagram.len() as u64);
@@ -115,11 +120,13 @@ impl Worker {
     /// Forwards everything that was received since the last time. Whenever the outbox has enough for a turn of the
     /// kernel, `full` gets it, to send it; what is left at the end stays in the outbox.
     pub fn forward(&mut self, now: Instant, mut full: impl FnMut(&Outbox, &mut Counters)) {
+        self.transports.begin_step(now);
         self.turn_of_waiting(|room, transports| room.forward(now, &mut Outlet::new(transports, &mut full)));
     }
 
     /// Carries out a command. Answers and refusals are events.
     pub fn command(&mut self, now: Instant, command: Command) {
+        self.transports.begin_step(now);
         // What came before the command is not touched by it.
         self.forward_all(now);
         let (participant, track, mid) = command.subject();
@@ -133,6 +140,7 @@ impl Worker {
     /// Does what is due, and forwards what waits. To be called when [`next_deadline`](Self::next_deadline) has come;
     /// any time is right.
     pub fn tick(&mut self, now: Instant) {
+        self.transports.begin_step(now);
         self.forward_all(now);
         let mut due = std::mem::take(&mut self.due);
         self.transports.collect_due_handshakes(now, &mut due);
@@ -143,8 +151,11 @@ impl Worker {
             });
         }
         if self.next_sweep.is_some_and(|at| at <= now) {
-            self.next_sweep = (!self.transports.is_empty()).then(|| now + CONSENT_SWEEP);
-            self.guarded(|worker| worker.transports.check_consent(now, &mut worker.events));
+            self.next_sweep = (!self.transports.is_empty()).then(|| now + SWEEP);
+            self.guarded(|worker| {
+                worker.transports.check_consent(now, &mut worker.events);
+                worker.survey.take(now, &mut worker.rooms, &mut worker.transports);
+            });
         }
         self.rooms.collect_due(now, &mut due);
         for key in due.drain(..) {
@@ -178,7 +189,19 @@ impl Worker {
         self.events.pop_front()
     }
 
-    /// What was counted.
+    /// What is there, as of the last second.
+    #[must_use]
+    pub fn gauges(&self) -> &Gauges {
+        self.survey.gauges()
+    }
+
+    /// How long participants have waited for their first media.
+    #[must_use]
+    pub fn first_media(&self) -> &Histogram {
+        self.transports.first_media()
+    }
+
+    /// What was counted; what rooms count, as of the last second.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         self.transports.counters()
@@ -222,12 +245,7 @@ impl Worker {
                 }
             }
             Clear::Rtcp(packet) => {
-                let unread = self.room_turn(room, |room, egress| {
-                    let before = room.stats().excess_feedback;
-                    room.receive_rtcp(now, participant, packet, egress);
-                    room.stats().excess_feedback - before
-                });
-                self.counters_mut().add(Counter::DropFeedback, unread.unwrap_or(0));
+                self.room_turn(room, |room, egress| room.receive_rtcp(now, participant, packet, egress));
             }
         }
     }
@@ -280,7 +298,7 @@ impl Worker {
         match added {
             Ok(local) => {
                 self.rooms.joined(key);
-                self.next_sweep.get_or_insert(now + CONSENT_SWEEP);
+                self.next_sweep.get_or_insert(now + SWEEP);
                 self.events.push_back(Event::Transport { participant, local });
                 Ok(())
             }

@@ -3,6 +3,7 @@
 use crate::{
     event::Event,
     ids::{IdMap, RoomId},
+    metrics::Counters,
     room::Room,
 };
 use slab::Slab;
@@ -14,6 +15,8 @@ pub(super) struct Rooms {
     by_id: IdMap<RoomId, usize>,
     /// Not later than the earliest deadline of all rooms.
     deadline: Option<Instant>,
+    /// What rooms that have ended had counted, until it is taken.
+    counted: Counters,
 }
 
 #[derive(Debug)]
@@ -57,9 +60,23 @@ impl Rooms {
 
     /// Drops the room.
     pub(super) fn remove(&mut self, key: usize) -> Option<(RoomId, Room)> {
-        let entry = self.entries.try_remove(key)?;
+        let mut entry = self.entries.try_remove(key)?;
         self.by_id.remove(&entry.id);
+        entry.room.take_stats().count_in(&mut self.counted);
         Some((entry.id, entry.room))
+    }
+
+    /// Number of rooms, and of tracks in them.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.entries.len(), self.entries.iter().map(|(_, entry)| entry.room.tracks()).sum())
+    }
+
+    /// What all rooms have counted since this was last asked, those that have ended too.
+    pub(super) fn take_counted(&mut self) -> Counters {
+        for (_, entry) in &mut self.entries {
+            entry.room.take_stats().count_in(&mut self.counted);
+        }
+        std::mem::take(&mut self.counted)
     }
 
     /// Gives the room its turn, then takes its events and its next deadline.

@@ -1,5 +1,7 @@
 //! Clients in memory against a worker, in virtual time.
 
+mod measurements;
+
 use super::*;
 use crate::{
     command::{Publication, RemoteTransport},

@@ -10,7 +10,7 @@ use crate::{
     event::{Event, LocalTransport, TransportState},
     ids::{IdMap, ParticipantId},
     limits,
-    metrics::{Counter, Counters},
+    metrics::{Counter, Counters, FIRST_MEDIA, Histogram},
     transport::{Blocked, Check, Clear, Connection, Credentials, Outbox, Protocol, srtp::SrtpError},
 };
 use is::stun::StunMessage;
@@ -37,12 +37,17 @@ pub(super) struct Transports {
     handshakes: Vec<usize>,
     outbox: Outbox,
     counters: Counters,
+    first_media: Histogram,
+    /// When the worker's step began.
+    now: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Entry {
     connection: Connection,
     room: usize,
+    /// Since when the participant waits for its first media.
+    waiting: Option<Instant>,
 }
 
 impl Transports {
@@ -57,7 +62,18 @@ impl Transports {
             handshakes: Vec::new(),
             outbox: Outbox::default(),
             counters: Counters::default(),
+            first_media: Histogram::new(FIRST_MEDIA),
+            now: None,
         }
+    }
+
+    /// A step of the worker begins.
+    pub(super) fn begin_step(&mut self, now: Instant) {
+        self.now = Some(now);
+    }
+
+    pub(super) fn first_media(&self) -> &Histogram {
+        &self.first_media
     }
 
     /// How much is remembered of peers, for tests of those who must not add to it: transports, user names, addresses,
@@ -81,6 +97,20 @@ impl Transports {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// How many have keys and a client that is heard.
+    pub(super) fn connected(&self) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.connection.is_connected()).count()
+    }
+
+    /// How many handshakes are under way.
+    pub(super) fn handshakes(&self) -> usize {
+        self.handshakes.len()
     }
 
     /// Whether the participant may be added.
@@ -112,7 +142,7 @@ impl Transports {
             candidates: self.config.candidates.clone(),
         };
         let connection = Connection::new(participant, &self.config.identity, credentials, now);
-        let key = self.entries.insert(Entry { connection, room });
+        let key = self.entries.insert(Entry { connection, room, waiting: Some(now) });
         self.by_participant.insert(participant, key);
         self.by_ufrag.insert(local.ufrag.clone(), key);
         Ok(local)
@@ -154,7 +184,7 @@ impl Transports {
     ) -> Result<(), CommandError> {
         let entry = self.entries.get_mut(key).ok_or(CommandError::NoParticipant)?;
         let state = entry.connection.connect(now, remote, &mut self.outbox)?;
-        self.report(key, state, events);
+        self.after_handshake_step(key, state, events);
         Ok(())
     }
 
@@ -340,6 +370,7 @@ impl Transports {
             None if listed => self.handshakes.retain(|handshake| *handshake != key),
             _ => {}
         }
+        self.counters.add(Counter::Connected, u64::from(state == Some(TransportState::Connected)));
         self.report(key, state, events);
     }
 
@@ -347,6 +378,7 @@ impl Transports {
     pub(super) fn check_consent(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         for (_, Entry { connection, .. }) in &mut self.entries {
             if let Some(state) = connection.check_consent(now) {
+                self.counters.add(Counter::Silent, 1);
                 events.push_back(Event::TransportState { participant: connection.participant(), state });
             }
         }
@@ -356,17 +388,25 @@ impl Transports {
         self.entries.get_mut(key).map(|entry| &mut entry.connection)
     }
 
-    fn report(&self, key: usize, state: Option<TransportState>, events: &mut VecDeque<Event>) {
+    fn report(&mut self, key: usize, state: Option<TransportState>, events: &mut VecDeque<Event>) {
         if let (Some(state), Some((participant, _))) = (state, self.owner(key)) {
+            self.counters.add(Counter::Failed, u64::from(state == TransportState::Failed));
             events.push_back(Event::TransportState { participant, state });
         }
     }
 
     /// Seals an RTP packet for a transport.
     pub(super) fn send_rtp(&mut self, to: Option<usize>, header: &[u8], payload: &[u8]) {
-        let Self { entries, outbox, .. } = self;
+        let Self { entries, outbox, now, first_media, .. } = self;
         let result = match to.and_then(|key| entries.get_mut(key)) {
-            Some(entry) => entry.connection.send_rtp(header, payload, outbox),
+            Some(entry) => {
+                let result = entry.connection.send_rtp(header, payload, outbox);
+                if let (Some(since), Ok(())) = (entry.waiting, &result) {
+                    entry.waiting = None;
+                    first_media.record(now.map_or(Duration::ZERO, |now| now.saturating_duration_since(since)), 1);
+                }
+                result
+            }
             None => Err(Blocked::NotConnected),
         };
         self.count_sent(result, Counter::RtpOut);

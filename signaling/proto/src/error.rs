@@ -37,6 +37,47 @@ pub enum ErrorCode {
     Internal,
 }
 
+impl ErrorCode {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::BadMessage,
+        Self::UnknownType,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NoRoom,
+        Self::RoomFull,
+        Self::NotMember,
+        Self::NoTrack,
+        Self::CodecUnsupported,
+        Self::LimitTracks,
+        Self::RateLimited,
+        Self::OutOfOrder,
+        Self::ServerBusy,
+        Self::Internal,
+    ];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadMessage => "bad_message",
+            Self::UnknownType => "unknown_type",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::NoRoom => "no_room",
+            Self::RoomFull => "room_full",
+            Self::NotMember => "not_member",
+            Self::NoTrack => "no_track",
+            Self::CodecUnsupported => "codec_unsupported",
+            Self::LimitTracks => "limit_tracks",
+            Self::RateLimited => "rate_limited",
+            Self::OutOfOrder => "out_of_order",
+            Self::ServerBusy => "server_busy",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// WebSocket close codes (RFC 6455 section 7.4) that the server uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
@@ -68,9 +109,38 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Normal,
+        Self::GoingAway,
+        Self::NotJson,
+        Self::Policy,
+        Self::TooLarge,
+        Self::Internal,
+        Self::TryLater,
+        Self::BadMessages,
+        Self::Authentication,
+        Self::RoomEnded,
+        Self::IdleOrSlow,
+        Self::Rate,
+    ];
+
     /// The number on the wire.
     #[must_use]
     pub fn code(self) -> u16 {
         self as u16
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        for code in ErrorCode::ALL {
+            assert_eq!(serde_json::to_value(code).unwrap(), code.name());
+        }
     }
 }

@@ -69,6 +69,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub room: RoomId,
     pub media: Arc<FakeMedia>,
+    pub metrics: Arc<signaling::Metrics>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -94,6 +95,7 @@ impl Server {
         let media = Arc::new(FakeMedia { events, commands: Mutex::default() });
         let signaling = Signaling::new(config, Arc::clone(&media) as _, queue);
         let room = signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap();
+        let metrics = Arc::clone(signaling.metrics());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
             signaling
@@ -102,7 +104,7 @@ impl Server {
                 })
                 .await
         });
-        Self { address, room, media, stop: Some(stop), task }
+        Self { address, room, media, metrics, stop: Some(stop), task }
     }
 
     pub async fn stop(mut self) {

@@ -130,7 +130,19 @@ impl Peer for Tacet {
             command.env_remove(name);
         }
         command
-            .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0", "--no-page"])
+            .args([
+                "serve",
+                "--json",
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--media-port",
+                "0",
+                "--metrics",
+                "off",
+                "--no-page",
+            ])
             .args(["--workers", "1", "--log", "warn", "--participants", &(setup.subscribers + 1).to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());

@@ -1,0 +1,54 @@
+//! Metric families of one name whose values are read elsewhere.
+
+use prometheus_client::{
+    encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet},
+    metrics::MetricType,
+};
+use std::fmt;
+
+/// No label at all.
+pub(super) const PLAIN: [(&str, String); 0] = [];
+
+/// Writes a counter, whose name gets `_total` behind it, for each set of labels.
+pub(super) fn counter<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, f64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (labels, value) in values {
+        family.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(&value, None)?;
+    }
+    Ok(())
+}
+
+/// Writes a gauge for each set of labels.
+pub(super) fn gauge<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, f64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        family.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+/// Writes a histogram of durations, in seconds, for each set of labels.
+pub(super) fn histogram<'a, L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, &'a sfu::metrics::Histogram)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+    for (labels, histogram) in values {
+        let buckets: Vec<(f64, u64)> = histogram.buckets().collect();
+        let sum = histogram.sum().as_secs_f64();
+        family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, histogram.count(), &buckets, None)?;
+    }
+    Ok(())
+}

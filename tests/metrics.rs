@@ -1,0 +1,209 @@
+//! The metrics of a real server during a real call, read by a Prometheus parser.
+
+#![cfg(all(feature = "serve", feature = "load"))]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod running;
+
+use prometheus_parse::{LineInfo, Scrape, Value};
+use running::Server;
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Long enough that only a fault reaches it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a server says at `http://ADDRESS/metrics`.
+struct Said {
+    text: String,
+    scrape: Scrape,
+}
+
+impl Said {
+    fn by(url: &str) -> Self {
+        let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let mut tcp = TcpStream::connect(address).unwrap();
+        write!(tcp, "GET /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/plain; version=0.0.4"), "{head}");
+        let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
+        Self { text: text.to_owned(), scrape }
+    }
+
+    /// The same when a call has ended and everything of it is counted: rooms are looked at once a second.
+    fn after_a_call(url: &str) -> Self {
+        let start = Instant::now();
+        loop {
+            let said = Self::by(url);
+            if said.sum("tacet_rooms") == 0.0 && said.sum("tacet_forwarded_packets_total") > 0.0 {
+                return said;
+            }
+            assert!(start.elapsed() < PATIENCE, "{}", said.text);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The sum over all labels; of a histogram, how many were counted.
+    fn sum(&self, name: &str) -> f64 {
+        let values: Vec<f64> = self
+            .scrape
+            .samples
+            .iter()
+            .filter(|sample| sample.metric == name)
+            .map(|sample| match &sample.value {
+                Value::Counter(value) | Value::Gauge(value) | Value::Untyped(value) => *value,
+                Value::Histogram(buckets) => buckets.iter().find(|b| b.less_than.is_infinite()).unwrap().count,
+                Value::Summary(_) => panic!("no summaries"),
+            })
+            .collect();
+        assert!(!values.is_empty(), "no {name}:\n{}", self.text);
+        values.iter().sum()
+    }
+}
+
+/// A publisher and two subscribers for a moment; gives the report.
+fn call(server: &Server, scenario: &[&str]) -> serde_json::Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_tacet"))
+        .args(["load", "--json", "--server", &server.link, "--metrics", &server.metrics])
+        .args(["--subscribers", "2", "--canaries", "0", "--warmup", "0.2"])
+        .args(scenario)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_call_shows_in_the_metrics() {
+    let server = Server::start(&[]);
+    let before = Said::by(&server.metrics);
+    for line in before.text.lines() {
+        assert_ne!(LineInfo::parse(line), LineInfo::Ignored, "{line}");
+    }
+    assert_eq!(before.sum("tacet_forwarding_seconds"), 0.0);
+    assert_eq!(before.sum("tacet_build_info"), 1.0);
+
+    let report = call(&server, &["--seconds", "0.5"]);
+    assert!(report["server_cpu_s_per_mpkt"].as_f64().unwrap() > 0.0, "the load tester reads the CPU time: {report}");
+    let delivered = report["delivered"].as_f64().unwrap();
+
+    let after = Said::after_a_call(&server.metrics);
+    assert!(after.sum("tacet_forwarded_packets_total") >= delivered);
+    for name in ["tacet_rtp_packets_sent_total", "tacet_datagrams_sent_total", "tacet_forwarding_seconds"] {
+        assert!(after.sum(name) >= delivered, "{name}: {} of {delivered}", after.sum(name));
+    }
+    assert!(after.sum("tacet_sent_bytes_total") > delivered * 100.0);
+    assert_eq!(after.sum("tacet_first_media_seconds"), 2.0);
+    assert_eq!(after.sum("tacet_handshakes_completed_total"), 3.0);
+    assert_eq!(after.sum("tacet_signaling_connections_total"), 3.0);
+    assert_eq!(after.sum("tacet_signaling_connections_open"), 0.0);
+    for name in [
+        "tacet_worker_cpu_seconds_total",
+        "tacet_socket_receive_buffer_bytes",
+        "tacet_signaling_messages_received_total",
+        "tacet_signaling_messages_sent_total",
+        "tacet_signaling_rooms",
+        "tacet_ice_checks_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+    ] {
+        assert!(after.sum(name) > 0.0, "{name}:\n{}", after.text);
+    }
+    for name in ["tacet_faults_total", "tacet_transports_failed_total", "tacet_signaling_room_faults_total"] {
+        assert_eq!(after.sum(name), 0.0, "{name}");
+    }
+}
+
+#[test]
+fn loss_and_its_repair_show_in_both_directions() {
+    let (server, _relay) = Server::start_behind("loss=5%,delay=5ms", 3, &[]);
+    call(&server, &["--scenario", "one-to-many", "--seconds", "2"]);
+    let said = Said::after_a_call(&server.metrics);
+    let [lost, received] = ["tacet_uplink_packets_lost_total", "tacet_rtp_packets_received_total"].map(|n| said.sum(n));
+    let uplink = lost / (lost + received);
+    let [missing, arrived] =
+        ["tacet_downlink_packets_missing_total", "tacet_downlink_packets_arrived_total"].map(|n| said.sum(n));
+    let downlink = missing / (missing + arrived);
+    for share in [uplink, downlink] {
+        assert!((0.02..0.2).contains(&share), "about five in a hundred are lost, not {share}:\n{}", said.text);
+    }
+    for name in [
+        "tacet_uplink_packets_requested_total",
+        "tacet_uplink_packets_recovered_total",
+        "tacet_retransmissions_total",
+        "tacet_key_frame_requests_total",
+    ] {
+        assert!(said.sum(name) > 0.0, "{name}:\n{}", said.text);
+    }
+    let [recovered, forwarded] =
+        ["tacet_uplink_packets_recovered_total", "tacet_forwarded_packets_total"].map(|n| said.sum(n));
+    assert!(recovered <= lost * 1.5 && forwarded > received, "{}", said.text);
+}
+
+#[test]
+fn no_label_has_an_unbounded_value() {
+    let server = Server::start(&[]);
+    call(&server, &["--seconds", "0.5"]);
+    let said = Said::by(&server.metrics);
+    let mut values: Vec<(&str, BTreeSet<&str>)> = Vec::new();
+    for (label, value) in said.scrape.samples.iter().flat_map(|sample| sample.labels.iter()) {
+        match values.iter_mut().find(|(known, _)| known == label) {
+            Some((_, known)) => _ = known.insert(value),
+            None => values.push((label, BTreeSet::from([value.as_str()]))),
+        }
+    }
+    for (label, values) in values {
+        let small_word = |value: &&str| value.len() < 20 && value.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let fixed = match label {
+            "worker" => values == BTreeSet::from(["0"]),
+            "version" => values == BTreeSet::from([env!("CARGO_PKG_VERSION")]),
+            "format" => values == BTreeSet::from(["binary", "text"]),
+            "reason" => values.iter().all(small_word),
+            "code" => values.iter().all(|value| small_word(value) || value.parse::<u16>().is_ok()),
+            _ => false,
+        };
+        assert!(fixed, "{label}: {values:?}");
+    }
+    // All series are there from the beginning: what happens adds none.
+    assert_eq!(said.scrape.samples.len(), Said::by(&Server::start(&[]).metrics).scrape.samples.len());
+    let (room, secret) = server.link.rsplit_once("/r/").unwrap().1.split_once('#').unwrap();
+    assert!(!said.text.contains(room) && !said.text.contains(secret));
+}
+
+/// A server with no word about metrics; gives what it says of them.
+fn start_without_a_word() -> (Child, Option<String>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tacet"))
+        .args(["serve", "--json", "--port", "0", "--media-port", "0", "--workers", "1", "--log", "error"])
+        .env_remove("TACET_METRICS")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+    (child, ready["metrics"].as_str().map(str::to_owned))
+}
+
+#[test]
+fn metrics_are_on_loopback_and_a_second_server_does_without() {
+    let (mut first, metrics) = start_without_a_word();
+    // Somebody else on this machine may have the port; then both do without.
+    if let Some(url) = metrics {
+        assert_eq!(url, "http://127.0.0.1:9464/metrics");
+        assert_eq!(Said::by(&url).sum("tacet_build_info"), 1.0);
+    }
+    let (mut second, none) = start_without_a_word();
+    assert_eq!(none, None);
+    for child in [&mut first, &mut second] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
