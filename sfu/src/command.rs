@@ -26,7 +26,7 @@ use crate::{
 /// A command to one worker. Each names a participant, and belongs to the worker that has that participant's room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Makes a participant and its half of a transport; answered by [`Event::Transport`](crate::Event::Transport).
+    /// Makes a participant and its half of a transport; answered by [`Event::Transport`].
     /// The room is made with its first participant.
     AddParticipant {
         /// The room.
@@ -66,7 +66,7 @@ pub enum Command {
         /// The new state.
         muted: bool,
     },
-    /// Makes a receiving slot; answered by [`Event::SlotAdded`](crate::Event::SlotAdded). It forwards nothing before
+    /// Makes a receiving slot; answered by [`Event::SlotAdded`]. It forwards nothing before
     /// it is activated.
     AddSlot {
         /// Who receives.

@@ -1,7 +1,7 @@
 //! The driver on loopback sockets: commands become events, and datagrams come back.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use sfu::{Command, Event, ParticipantId, RoomId, Sfu, SfuConfig, metrics::Counter};
+use sfu::{Command, CommandError, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, TrackId, metrics::Counter};
 use std::{
     net::{Ipv4Addr, UdpSocket},
     sync::mpsc,
@@ -22,6 +22,18 @@ fn a_command_is_answered_by_an_event_of_its_worker() {
     let Event::Transport { participant, local } = event else { panic!("{event:?}") };
     assert_eq!((worker, participant), (1, ParticipantId(7)));
     assert_eq!(local.candidates, [(Ipv4Addr::LOCALHOST, sfu.local_ports()[1]).into()]);
+}
+
+#[test]
+fn a_command_to_a_worker_that_is_not_there_is_refused_at_once() {
+    let sfu = Sfu::start(&SfuConfig::default(), |_, _| ()).unwrap();
+    let (participant, mid) = (ParticipantId(7), Mid::new("v0").unwrap());
+    let command = Command::SetSlot { participant, mid, track: Some(TrackId(3)) };
+    let error = sfu.command(1, command.clone()).unwrap_err();
+    assert_eq!(error, CommandError::Unavailable);
+    // Whoever drives the SFU may answer it like a refusal of the worker.
+    let refused = Event::Refused { participant, track: Some(TrackId(3)), mid: Some(mid), error };
+    assert_eq!(command.refused(error), refused);
 }
 
 #[test]

@@ -121,24 +121,32 @@ impl<'a> Flush<'a> {
                     }
                 }
                 Err(error) => {
-                    // EIO: no checksum offload on the way out, so never again. EINVAL, EMSGSIZE: this run's packets are
-                    // too long for the path to be segmented.
-                    if error.raw_os_error() == Some(libc::EIO) && first.packets > 1 {
-                        self.sender.segmentation = false;
-                        tracing::info!("the interface does not segment UDP: sending packet by packet");
-                    }
-                    self.send_singly(*first);
+                    self.send_otherwise(*first, &error);
                     rest = others;
                 }
             }
         }
     }
 
-    /// Sends the packets of a run one by one, after it was refused as a whole.
-    fn send_singly(&mut self, train: Train<'_>) {
+    /// After a message was refused: its packets go one by one where that may help, and else nowhere.
+    fn send_otherwise(&mut self, train: Train<'_>, error: &io::Error) {
+        let unsegmented = match error.raw_os_error() {
+            // No checksum offload on the way out, so never again.
+            Some(libc::EIO) if train.packets > 1 => {
+                self.sender.segmentation = false;
+                tracing::info!("the interface does not segment UDP: sending packet by packet");
+                true
+            }
+            // The packets are too long for the path to be segmented.
+            Some(libc::EINVAL | libc::EMSGSIZE) => true,
+            _ => false,
+        };
+        if !unsegmented || train.packets == 1 {
+            self.counters.add(Counter::DropSend, train.packets as u64);
+            return;
+        }
         for bytes in train.bytes.chunks(train.segment) {
-            let sent = train.packets > 1 && matches!(self.send(&[Train::single(train.to, bytes)]), Ok(1));
-            if sent {
+            if matches!(self.send(&[Train::single(train.to, bytes)]), Ok(1)) {
                 self.counters.add(Counter::DatagramsOut, 1);
                 self.counters.add(Counter::BytesOut, bytes.len() as u64);
             } else {

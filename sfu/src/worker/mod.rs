@@ -18,6 +18,8 @@ mod survey;
 mod transports;
 
 #[cfg(test)]
+mod fault;
+#[cfg(test)]
 mod tests;
 
 use crate::{
@@ -28,6 +30,8 @@ use crate::{
     room::Room,
     transport::{Clear, Identity, Outbox},
 };
+#[cfg(test)]
+pub(crate) use fault::Fault;
 use outlet::Outlet;
 use rooms::Rooms;
 use std::{
@@ -71,7 +75,7 @@ pub struct Worker {
     due: Vec<usize>,
     /// Whose next turn panics.
     #[cfg(test)]
-    fault: Fault,
+    fault: fault::Fault,
 }
 
 /// Whose turn it is: whom a panic ends.
@@ -98,7 +102,7 @@ impl Worker {
             waiting_since: None,
             due: Vec::new(),
             #[cfg(test)]
-            fault: Fault::default(),
+            fault: fault::Fault::default(),
         }
     }
 
@@ -387,34 +391,4 @@ impl Worker {
 /// Drops what is broken, and so may panic once more.
 fn drop_contained<T>(broken: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
-}
-
-/// Makes turns panic, for tests of what that ends. Clones are of the same worker.
-#[cfg(test)]
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Fault(std::sync::Arc<std::sync::Mutex<Option<Turn>>>);
-
-#[cfg(test)]
-impl Fault {
-    /// Turns of this room panic from now on; rooms are numbered from 0 as they are made.
-    pub(crate) fn in_room(&self, key: usize) {
-        *self.0.lock().unwrap() = Some(Turn::Room(key));
-    }
-
-    /// No turn panics from now on.
-    pub(crate) fn mend(&self) {
-        *self.0.lock().unwrap() = None;
-    }
-
-    fn is_of(&self, turn: Turn) -> bool {
-        *self.0.lock().unwrap() == Some(turn)
-    }
-}
-
-#[cfg(test)]
-impl Worker {
-    /// To break it from outside.
-    pub(crate) fn fault(&self) -> Fault {
-        self.fault.clone()
-    }
 }
