@@ -147,7 +147,7 @@ $(PROMETHEUS)/promtool:
 	dpkg-deb --extract $(TARGET)/prometheus/*.deb $(TARGET)/prometheus
 
 .PHONY: test-fuzz
-test-fuzz: ## Fuzz e2ee-frames for two seconds a target.
+test-fuzz: ## Fuzz e2ee-frames and the SFU for two seconds a target.
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2
 
 .PHONY: simulate
@@ -239,24 +239,27 @@ miri: ## Run the tests of the C ABI under Miri, which sees undefined behaviour (
 		|| rustup component add --toolchain nightly miri rust-src
 	MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test --locked --package e2ee-frames-ffi --lib --test abi
 
-FUZZ := e2ee-frames/fuzz
+# Targets are found by their names: `make fuzz FUZZ_TARGETS="room worker"`.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := $(notdir $(basename $(wildcard $(FUZZ)/fuzz_targets/*.rs)))
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard */fuzz/fuzz_targets/*.rs)))
+FUZZ_LIMITS := -max_len=1024 -timeout=120
 # What rounds on this machine have found beside the committed inputs, and inputs that fail.
 FUZZ_FOUND := $(TARGET)/fuzz/found
+# In a shell: the committed inputs of $$target.
+FUZZ_CORPUS = $$(dirname */fuzz/fuzz_targets/$$target.rs)/../corpus/$$target
 
 .PHONY: fuzz-build
 fuzz-build:
 	$(call install,c++,g++)
-	RUSTC_WORKSPACE_WRAPPER=$(abspath $(FUZZ)/rustc-coverage) \
-		cargo build --locked --profile fuzz --package e2ee-frames-fuzz --features libfuzzer --bins
+	RUSTC_WRAPPER=$(abspath benches/fuzz/rustc-coverage) cargo build --locked --profile fuzz \
+		--package e2ee-frames-fuzz --package tacet-sfu-fuzz --features libfuzzer --bins
 
 .PHONY: fuzz
-fuzz: fuzz-build ## Fuzz e2ee-frames for FUZZ_SECONDS (60) a target.
+fuzz: fuzz-build ## Fuzz e2ee-frames and the SFU for FUZZ_SECONDS (60) a target.
 	@for target in $(FUZZ_TARGETS); do \
 		found=$(FUZZ_FOUND)/$$target; mkdir -p $$found; \
-		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -len_control=10 -timeout=120 \
-			-artifact_prefix=$$found- $$found $(FUZZ)/corpus/$$target >$$found.log 2>&1; \
+		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -len_control=10 \
+			-artifact_prefix=$$found- $$found $(FUZZ_CORPUS) >$$found.log 2>&1; \
 		then echo "$$target: $$(grep DONE $$found.log)"; \
 		else grep -a -A3 'panicked at' $$found.log; tail -n 5 $$found.log; \
 			echo "$$target fails. Again: $(TARGET)/fuzz/$$target $$(sed -n 's/.*Test unit written to //p' $$found.log)"; \
@@ -267,10 +270,10 @@ fuzz: fuzz-build ## Fuzz e2ee-frames for FUZZ_SECONDS (60) a target.
 .PHONY: fuzz-corpus
 fuzz-corpus: fuzz-build ## Commit what fuzzing has found: the fewest inputs that reach everything.
 	@for target in $(FUZZ_TARGETS); do \
-		corpus=$(FUZZ)/corpus/$$target; least=$(FUZZ_FOUND)/$$target-least; \
-		rm -rf $$least; mkdir -p $$least $$corpus; \
-		$(TARGET)/fuzz/$$target -set_cover_merge=1 -use_counters=0 -max_len=1024 \
-			$$least $$corpus $(FUZZ_FOUND)/$$target >/dev/null 2>&1 || exit 1; \
+		corpus=$(FUZZ_CORPUS); least=$(FUZZ_FOUND)/$$target-least; \
+		rm -rf $$least; mkdir -p $$least $$corpus $(FUZZ_FOUND)/$$target; \
+		$(TARGET)/fuzz/$$target -set_cover_merge=1 -use_counters=0 $(FUZZ_LIMITS) \
+			-artifact_prefix=$(FUZZ_FOUND)/$$target- $$least $$corpus $(FUZZ_FOUND)/$$target >/dev/null 2>&1 || exit 1; \
 		rm -rf $$corpus; mv $$least $$corpus; \
 		echo "$$target: $$(ls $$corpus | wc -l) inputs, $$(cat $$corpus/* | wc -c) bytes"; \
 	done

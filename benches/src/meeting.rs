@@ -1,5 +1,7 @@
 //! A meeting in one worker, without sockets: every client has a transport of its own, with real handshakes and keys.
 
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up measures nothing")]
+
 use sfu::{
     Command, Event, Mid, ParticipantId, RoomId, Ssrc, TrackId,
     command::Publication,

@@ -1,4 +1,21 @@
 //! What whoever drives the SFU tells it. Commands can be carried over a bus: they hold no reference and no handle.
+//!
+//! ```
+//! use sfu::{Command, Mid, ParticipantId, Ssrc, TrackId, command::Publication, media::Codec};
+//!
+//! /// What makes a camera of one participant appear at another.
+//! fn show(camera: TrackId, of: ParticipantId, to: ParticipantId) -> Option<[Command; 3]> {
+//!     let (sending, receiving) = (Mid::new("camera")?, Mid::new("v0")?);
+//!     let publication = Publication { codec: Codec::Vp8, mid: sending, ssrc: Ssrc(1), rtx: Some(Ssrc(2)) };
+//!     Some([
+//!         Command::Publish { participant: of, track: camera, publication },
+//!         Command::AddSlot { participant: to, mid: receiving, codec: Codec::Vp8 },
+//!         // And `ActivateSlot`, when the client has applied the slot.
+//!         Command::SetSlot { participant: to, mid: receiving, track: Some(camera) },
+//!     ])
+//! }
+//! # assert!(show(TrackId(1), ParticipantId(1), ParticipantId(2)).is_some());
+//! ```
 
 use crate::{
     event::Event,

@@ -1,4 +1,20 @@
 //! What the SFU tells whoever drives it.
+//!
+//! ```
+//! use sfu::{Command, Event, event::TransportState};
+//!
+//! /// The command that follows from an event without asking anybody: a participant that is gone for good is removed.
+//! fn tidy(event: &Event) -> Option<Command> {
+//!     match *event {
+//!         Event::TransportState { participant, state: TransportState::Failed | TransportState::Closed } => {
+//!             Some(Command::RemoveParticipant { participant })
+//!         }
+//!         _ => None,
+//!     }
+//! }
+//! # let (participant, state) = (sfu::ParticipantId(1), TransportState::Closed);
+//! # assert!(tidy(&Event::TransportState { participant, state }).is_some());
+//! ```
 
 use crate::{
     command::CommandError,

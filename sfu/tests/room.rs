@@ -223,6 +223,27 @@ fn a_dependency_descriptor_decides_where_a_picture_begins_and_is_passed_on() {
 }
 
 #[test]
+fn a_receiver_that_was_out_of_reach_goes_on_where_it_was() {
+    let (now, mut out) = (Instant::now(), Outbox::default());
+    let (mut room, _) = call(now, &mut out);
+    let send = |room: &mut Room, out: &mut Outbox, seq, payload: &[u8]| -> Vec<u16> {
+        pass(room, now, ALICE, &vp8(100, seq, payload, HeaderExtensions::default()), out);
+        let media = std::mem::take(&mut out.packets).into_iter().filter_map(|(_, datagram)| match datagram {
+            Datagram::Rtp(bytes) => Some(RtpPacket::parse(&bytes).unwrap().seq.0),
+            Datagram::Rtcp(_) => None,
+        });
+        media.collect()
+    };
+    let [before] = send(&mut room, &mut out, 1, &KEY)[..] else { panic!("not forwarded") };
+    out.unreachable = Some(BOB);
+    assert!(send(&mut room, &mut out, 2, &DELTA).is_empty());
+    assert!(send(&mut room, &mut out, 3, &KEY).is_empty());
+    out.unreachable = None;
+    assert!(send(&mut room, &mut out, 4, &DELTA).is_empty(), "it lacks what came before");
+    assert_eq!(send(&mut room, &mut out, 5, &KEY), [before + 1], "numbers move on with what leaves alone");
+}
+
+#[test]
 fn an_unsignaled_ssrc_is_known_by_its_mid_once() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);

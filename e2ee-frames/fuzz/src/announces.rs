@@ -1,10 +1,8 @@
 //! Announces: an altered one brings nobody on the roster but who made it, under its own name; keys go to nobody else.
 
-use crate::{
-    script::Script,
-    stage::{START, STREAM, Stage, drain, tell, wall},
-};
+use crate::stage::{START, STREAM, Stage, drain, tell, wall};
 use e2ee_frames::{Action, Event, Seat};
+use tacet_fuzz::Script;
 
 /// Bytes of a key batch before its entries, and of an entry.
 const HEADER_BYTES: usize = 171;

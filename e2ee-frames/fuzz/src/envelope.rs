@@ -1,13 +1,15 @@
 //! Envelopes: what is located lies in the frame, what is unescaped escapes to the same again, and what goes in comes out.
 
-use crate::script::Script;
 use e2ee_frames::{Codec, FrameKind, codec, hazmat};
 use std::ops::Range;
+use tacet_fuzz::Script;
 
 /// The target: a codec, a kind, half a length, a content, and an edit of the frame with it.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
-    let (Some(codec), Some(kind), Some(half)) = (script.codec(), script.byte(), script.byte()) else { return };
+    let (Some(codec), Some(kind), Some(half)) = (crate::codec(&mut script), script.byte(), script.byte()) else {
+        return;
+    };
     let kind = if kind % 2 == 0 { FrameKind::Delta } else { FrameKind::Key };
     let content = script.bytes(2 * usize::from(half));
     let frame = round_trip(codec, kind, content);

@@ -1,11 +1,9 @@
 //! Altered frames: what opens is what was sealed, by whom it was sealed, of the codec and kind it was sealed as, and each
 //! frame opens once. However many altered ones came before, the genuine one opens.
 
-use crate::{
-    script::Script,
-    stage::{ADA, ADA_SEAT, START, STREAM, Stage, drain, seal},
-};
+use crate::stage::{ADA, ADA_SEAT, START, STREAM, Stage, drain, seal};
 use e2ee_frames::{Codec, FrameKind, codec, hazmat};
+use tacet_fuzz::Script;
 
 /// A frame that may open, once.
 struct Sealed {
@@ -23,14 +21,14 @@ pub fn run(data: &[u8]) {
     stage.hand_over_key();
     let (mut frames, mut sealed) = (Vec::new(), Vec::new());
     for _ in 0..=count % 4 {
-        let (Some(codec), Some(shape)) = (script.codec(), script.byte()) else { return };
+        let (Some(codec), Some(shape)) = (crate::codec(&mut script), script.byte()) else { return };
         let kind = if shape % 2 == 0 { FrameKind::Delta } else { FrameKind::Key };
         let content = script.bytes(usize::from(shape / 2)).to_vec();
         let (frame, kind) = seal(&mut stage.ada, START, codec, kind, &content).expect("Ada has a key");
         frames.push(frame);
         sealed.push(Sealed { codec, kind, content, opened: false });
     }
-    while let Some(codec) = script.codec() {
+    while let Some(codec) = crate::codec(&mut script) {
         let rewrapped = frames.iter().zip(&sealed).flat_map(|(frame, sealed)| rewrap(frame, sealed.codec, codec));
         let nearly: Vec<_> = frames.iter().cloned().chain(rewrapped).collect();
         let nearly: Vec<_> = nearly.iter().map(Vec::as_slice).collect();

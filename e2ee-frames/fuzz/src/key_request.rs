@@ -1,10 +1,8 @@
 //! Key requests: whatever is asked, by whomever it seems, the key goes to nobody but the roster, and not at any rate.
 
-use crate::{
-    script::Script,
-    stage::{ADA_SEAT, START, Stage, drain, wall},
-};
+use crate::stage::{ADA_SEAT, START, Stage, drain, wall};
 use e2ee_frames::{Action, Event};
+use tacet_fuzz::Script;
 
 /// Bytes of a key batch before its entries, and of an entry.
 const HEADER_BYTES: usize = 171;

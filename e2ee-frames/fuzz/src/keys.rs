@@ -1,10 +1,8 @@
 //! Key batches: an altered one installs no other key than the sender's, and loses none that was there.
 
-use crate::{
-    script::Script,
-    stage::{ADA, ADA_SEAT, START, Stage, drain, seal, wall},
-};
+use crate::stage::{ADA, ADA_SEAT, START, Stage, drain, seal, wall};
 use e2ee_frames::{Action, Codec, Event, FrameKind, OpenError};
+use tacet_fuzz::Script;
 
 /// The target: edits of a keys message; the genuine one comes last.
 pub fn run(data: &[u8]) {

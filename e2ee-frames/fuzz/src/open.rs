@@ -1,14 +1,12 @@
 //! Frames that nobody sealed never open, whatever they are.
 
-use crate::{
-    script::Script,
-    stage::{START, Stage, drain},
-};
+use crate::stage::{START, Stage, drain};
+use tacet_fuzz::Script;
 
 /// The target: a codec, then a frame.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
-    let Some(codec) = script.codec() else { return };
+    let Some(codec) = crate::codec(&mut script) else { return };
     let mut stage = Stage::new();
     stage.hand_over_key();
     let mut frame = script.0.to_vec();

@@ -2,15 +2,13 @@
 //!
 //! Whatever happens, actions have their form, no timer stays due, and only what Ada sealed opens, each frame once.
 
-use crate::{
-    script::Script,
-    stage::{MAX_ACTION_BYTES, START, Stage, drain, seal, wall},
-};
+use crate::stage::{MAX_ACTION_BYTES, START, Stage, drain, seal, wall};
 use e2ee_frames::{Action, Codec, FrameKind, Session};
 use e2ee_frames_ffi::{
     codes::{ActionKind, EventKind},
     wire,
 };
+use tacet_fuzz::Script;
 
 /// Numbers of a script beyond those of events.
 const OPEN: u8 = 8;

@@ -141,10 +141,11 @@ impl Missing {
         ask.min(self.since + REPAIR_WAIT)
     }
 
-    /// Whether no question helps any more. The first one is always put: the round trip may be shorter than it seems.
+    /// Whether no question helps any more. The first one is put while anybody waits: the round trip may be shorter than
+    /// it seems.
     fn is_hopeless(&self, now: Instant, rtt: Duration) -> bool {
-        let too_late = now.saturating_duration_since(self.since) + rtt >= REPAIR_WAIT;
-        self.tries >= TRIES || (self.tries > 0 && too_late)
+        let age = now.saturating_duration_since(self.since);
+        self.tries >= TRIES || age >= REPAIR_WAIT || (self.tries > 0 && age + rtt >= REPAIR_WAIT)
     }
 }
 
@@ -230,6 +231,15 @@ mod tests {
         gaps.on_packet(start, 5, Arrival::Original);
         let (asked, given_up) = questions(&mut gaps, start, ms(2_000));
         assert_eq!((asked, given_up), (vec![ms(0)], REPAIR_WAIT), "one try always");
+    }
+
+    #[test]
+    fn a_turn_that_comes_too_late_leaves_nothing_due() {
+        let (mut gaps, start) = (Gaps::default(), Instant::now());
+        gaps.on_packet(start, 1, Arrival::Original);
+        gaps.on_packet(start, 3, Arrival::Original);
+        assert_eq!(due(&mut gaps, start + REPAIR_WAIT), (vec![], Verdict::Broken));
+        assert_eq!(gaps.deadline(start + REPAIR_WAIT, RTT), None);
     }
 
     #[test]

@@ -14,6 +14,10 @@ use std::time::{Duration, Instant};
 
 /// A frame's time, by which a new source's first packet lies behind the last one at least.
 const FRAME: Duration = Duration::from_millis(20);
+/// How far packets of one source may lie apart: within reach of both ends' replay windows, which have 960 numbers. A
+/// source that jumps further begins anew where the stream is; else its numbers would run away from those that SRTP has
+/// seen, which are guessed from 16 bits, and the slot would be mute for this source and all after it.
+const REACH: u64 = 900;
 
 /// What a packet becomes in the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,7 @@ pub(crate) enum Placement {
     Begin(Rewritten),
     /// It does not: the source begins with a key frame, and this is none.
     Waiting,
-    /// It does not: it lies before the source's beginning.
+    /// It does not: it lies before the source's beginning, or too far behind.
     TooLate,
 }
 
@@ -77,8 +81,11 @@ impl SlotStream {
 
     /// Finds a packet's place. Each index of a source may be placed once; a new source begins at a key frame.
     pub(crate) fn place(&mut self, now: Instant, index: u64, meta: &PacketMeta) -> Placement {
+        if self.source.is_some_and(|source| source.jumps(index, self.last.seq)) {
+            self.end_source();
+        }
         let placement = match self.source {
-            Some(source) if index < source.first_index => return Placement::TooLate,
+            Some(source) if source.is_late(index, self.last.seq) => return Placement::TooLate,
             Some(source) => Placement::Send(source.rewrite(index, meta)),
             None if !meta.starts_key_frame => return Placement::Waiting,
             None => Placement::Begin(self.begin(now, index, meta)),
@@ -129,6 +136,16 @@ impl SlotStream {
 }
 
 impl Source {
+    /// Whether the packet lies further ahead of the stream's last number than a source may jump.
+    fn jumps(&self, index: u64, last: u64) -> bool {
+        index.checked_sub(self.first_index).is_some_and(|ahead| self.first_seq + ahead > last + REACH)
+    }
+
+    /// Whether the packet lies before the source's beginning, or too far behind the stream's last number.
+    fn is_late(&self, index: u64, last: u64) -> bool {
+        index.checked_sub(self.first_index).is_none_or(|ahead| self.first_seq + ahead + REACH < last)
+    }
+
     fn rewrite(&self, index: u64, meta: &PacketMeta) -> Rewritten {
         let tl0_pic_idx = meta.vp8.and_then(|vp8| vp8.tl0_pic_idx).unwrap_or(0);
         Rewritten {
@@ -209,6 +226,28 @@ mod tests {
         let later = now + Duration::from_secs(3);
         let Placement::Begin(second) = stream.place(later, 1, &meta(99, 0, true)) else { panic!() };
         assert_eq!(second.timestamp - first.timestamp, 3 * CLOCK);
+    }
+
+    #[test]
+    fn a_source_that_jumps_begins_anew_where_the_stream_is() {
+        let (mut stream, now) = (SlotStream::new(CLOCK, 0, 0), Instant::now());
+        let Placement::Begin(first) = stream.place(now, 1, &meta(0, 0, true)) else { panic!() };
+        let jumped = 1 + REACH + 1;
+        assert_eq!(stream.place(now, jumped, &meta(0, 0, false)), Placement::Waiting, "as any source, by a key frame");
+        let Placement::Begin(second) = stream.place(now, jumped + 1, &meta(0, 0, true)) else { panic!() };
+        assert_eq!(second.seq, first.seq + 1);
+        assert_eq!(stream.place(now, 2, &meta(0, 0, false)), Placement::TooLate, "from before the jump");
+    }
+
+    #[test]
+    fn a_packet_further_behind_than_a_replay_window_reaches_is_late() {
+        let (mut stream, now) = (SlotStream::new(CLOCK, 0, 0), Instant::now());
+        stream.place(now, 1, &meta(0, 0, true));
+        for index in [1 + REACH, 3 + REACH] {
+            assert!(matches!(stream.place(now, index, &meta(0, 0, false)), Placement::Send(_)));
+        }
+        assert_eq!(stream.place(now, 2, &meta(0, 0, false)), Placement::TooLate);
+        assert!(matches!(stream.place(now, 3, &meta(0, 0, false)), Placement::Send(_)));
     }
 
     proptest! {

@@ -101,6 +101,11 @@ impl Room {
         };
         let Some(slot) = slots.get_mut(slot).filter(|slot| slot.active) else { return };
         let Some(receiver) = participants.get_mut(slot.participant_key) else { return };
+        if !egress.reaches(slot.participant, packets.len()) {
+            // Numbers move on with what leaves alone. What comes after the pause begins like a new source.
+            slot.stream.end_source();
+            return;
+        }
         let codec = publication.codec.entry();
         for (waiting, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(waiting.index) else { continue };

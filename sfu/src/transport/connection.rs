@@ -210,6 +210,11 @@ impl Connection {
         Ok(clear)
     }
 
+    /// Whether what is sealed now would leave.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.srtp.is_some() && self.state == Some(TransportState::Connected) && self.ice.path().is_some()
+    }
+
     /// Seals an RTP packet into the outbox.
     pub(crate) fn send_rtp(&mut self, header: &[u8], payload: &[u8], outbox: &mut Outbox) -> Result<(), Blocked> {
         let (to, sealer, open_run) = self.sender()?;

@@ -34,6 +34,11 @@ impl<'a, F: FnMut(&Outbox, &mut Counters)> Outlet<'a, F> {
 }
 
 impl<F: FnMut(&Outbox, &mut Counters)> Egress for Outlet<'_, F> {
+    fn reaches(&mut self, to: ParticipantId, packets: usize) -> bool {
+        let key = self.turn_to(to);
+        self.transports.reaches(key, packets)
+    }
+
     fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
         let key = self.turn_to(to);
         self.transports.send_rtp(key, header, payload);

@@ -395,6 +395,15 @@ impl Transports {
         }
     }
 
+    /// Whether media for a transport can leave; so many packets that cannot are counted.
+    pub(super) fn reaches(&mut self, to: Option<usize>, packets: usize) -> bool {
+        let reachable = to.and_then(|key| self.entries.get(key)).is_some_and(|entry| entry.connection.is_reachable());
+        if !reachable {
+            self.counters.add(Counter::DropUnreachable, packets as u64);
+        }
+        reachable
+    }
+
     /// Seals an RTP packet for a transport.
     pub(super) fn send_rtp(&mut self, to: Option<usize>, header: &[u8], payload: &[u8]) {
         let Self { entries, outbox, now, first_media, .. } = self;
@@ -449,6 +458,10 @@ fn drop_reason(blocked: Blocked) -> Counter {
 
 /// The way out for rooms: a clear packet goes in, and a sealed one lies in the outbox.
 impl Egress for Transports {
+    fn reaches(&mut self, to: ParticipantId, packets: usize) -> bool {
+        self.reaches(self.key_of(to).ok(), packets)
+    }
+
     fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
         self.send_rtp(self.key_of(to).ok(), header, payload);
     }

@@ -39,6 +39,8 @@ const OVERHEAD: usize = 20 + 8 + 16;
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub packets: Vec<(ParticipantId, Datagram)>,
+    /// Whose media cannot leave.
+    pub unreachable: Option<ParticipantId>,
 }
 
 /// A clear packet on a link.
@@ -54,6 +56,10 @@ fn send(link: &mut Link<Datagram>, now: Instant, datagram: Datagram) {
 }
 
 impl Egress for Outbox {
+    fn reaches(&mut self, to: ParticipantId, _packets: usize) -> bool {
+        self.unreachable != Some(to)
+    }
+
     fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
         self.packets.push((to, Datagram::Rtp([header, payload].concat())));
     }

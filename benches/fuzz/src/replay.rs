@@ -1,0 +1,149 @@
+//! Replays committed inputs and rounds of altered ones, in a test: what a long round of libFuzzer found once is found
+//! ever after.
+
+#![allow(clippy::unwrap_used, reason = "runs in tests, which fail by panicking")]
+
+use crate::Target;
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// The targets of one fuzz crate.
+///
+/// A failure prints the input, and the seed of the round: `FUZZ_SEED=… cargo test -p CRATE` repeats it.
+#[derive(Clone, Copy, Debug)]
+pub struct Replay {
+    /// Folder of the crate: `env!("CARGO_MANIFEST_DIR")`.
+    pub folder: &'static str,
+    /// Its targets.
+    pub targets: &'static [Target],
+    /// How many altered inputs a target gets: about a second without optimisation.
+    pub rounds: fn(&str) -> u64,
+}
+
+impl Replay {
+    /// Every committed input of every target.
+    ///
+    /// # Panics
+    /// If one fails, or a target has no corpus.
+    pub fn committed_inputs(&self) {
+        for (target, body) in self.targets {
+            let inputs = self.corpus(target);
+            assert!(!inputs.is_empty(), "{target} has no corpus");
+            for input in inputs {
+                check(target, *body, &input, "a committed input");
+            }
+        }
+    }
+
+    /// Inputs that were made of committed ones.
+    ///
+    /// # Panics
+    /// If one fails.
+    pub fn altered_inputs(&self) {
+        let seed = seed();
+        for (target, body) in self.targets {
+            let (inputs, mut dice) = (self.corpus(target), Dice(seed));
+            for round in 0..(self.rounds)(target) {
+                let input = dice.alter(&inputs);
+                check(target, *body, &input, &format!("round {round} of FUZZ_SEED={seed}"));
+            }
+        }
+    }
+
+    /// Random bytes.
+    ///
+    /// # Panics
+    /// If a target fails on them.
+    pub fn any_bytes(&self) {
+        let seed = seed();
+        for (target, body) in self.targets {
+            let mut dice = Dice(seed);
+            for round in 0..(self.rounds)(target) / 4 {
+                let input: Vec<u8> = (0..dice.below(400)).map(|_| dice.below(256) as u8).collect();
+                check(target, *body, &input, &format!("round {round} of any bytes of FUZZ_SEED={seed}"));
+            }
+        }
+    }
+
+    /// The committed inputs of a target, in order of their names.
+    fn corpus(&self, target: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(self.folder).join("corpus").join(target);
+        let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
+            Ok(entries) => entries.map(|entry| entry.unwrap().path()).collect(),
+            Err(_) => Vec::new(),
+        };
+        paths.sort();
+        paths.iter().map(|path| fs::read(path).unwrap()).collect()
+    }
+}
+
+/// Deterministic random numbers (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound.max(1) as u64) as usize
+    }
+
+    /// An input made of one or two others: spliced, then changed in a few places.
+    fn alter(&mut self, inputs: &[Vec<u8>]) -> Vec<u8> {
+        let mut pick = || inputs.get(self.below(inputs.len())).cloned().unwrap_or_default();
+        let (mut input, other) = (pick(), pick());
+        if self.below(2) == 0 {
+            input.truncate(self.below(input.len() + 1));
+            input.extend_from_slice(&other[self.below(other.len() + 1)..]);
+        }
+        for _ in 0..self.below(5) {
+            let at = self.below(input.len() + 1);
+            match self.below(3) {
+                0 => input.insert(at, self.below(256) as u8),
+                1 if at < input.len() => drop(input.remove(at)),
+                _ => input.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << self.below(8)),
+            }
+        }
+        input
+    }
+}
+
+fn seed() -> u64 {
+    match std::env::var("FUZZ_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64,
+    }
+}
+
+/// Runs a target on an input; `why` tells where it came from.
+fn check(target: &str, body: fn(&[u8]), input: &[u8], why: &str) {
+    if catch_unwind(AssertUnwindSafe(|| body(input))).is_err() {
+        let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+        panic!("{target} fails on {why}, input (hex) {hex}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_that_panics_fails_with_its_input() {
+        let fails = |input: &[u8]| assert_ne!(input, [7, 8]);
+        let failure = catch_unwind(|| check("example", fails, &[7, 8], "purpose")).unwrap_err();
+        let message = failure.downcast_ref::<String>().unwrap();
+        assert_eq!(message, "example fails on purpose, input (hex) 0708");
+    }
+
+    #[test]
+    fn altered_inputs_repeat_with_their_seed() {
+        let inputs = [b"one".to_vec(), b"another".to_vec()];
+        let round = |seed| -> Vec<_> { (0..50).map(|_| Dice(seed).alter(&inputs)).collect() };
+        assert_eq!(round(1), round(1));
+        assert_ne!(round(1), round(2));
+    }
+}

@@ -1,0 +1,249 @@
+//! A client: signaling on a TCP connection, media on a UDP socket, and a device that seals or opens frames.
+
+use crate::{
+    FRAMES,
+    device::Device,
+    message::{Hex, ToClient, ToServer, receive, send},
+};
+use anyhow::{Context, Result, bail};
+use e2ee_frames::{Action, Event, ParticipantId, Seat};
+use sfu::{
+    event::LocalTransport,
+    transport::{ClientState, ClientTransport, Identity, Received},
+    wire::rtp::RtpPacket,
+};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What a client is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Sends frames until all others have left.
+    Speaks,
+    /// Opens [`FRAMES`] frames and leaves.
+    Listens,
+}
+
+/// Far more than is needed: only what is broken takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two frames of a speaker.
+const PACE: Duration = Duration::from_millis(20);
+/// Longest wait for a datagram before the next look at everything else.
+const TURN: Duration = Duration::from_millis(5);
+/// SSRC of a speaker; each is known together with its participant, so they may be the same everywhere.
+const SSRC: u32 = 7;
+
+/// Takes part in the call.
+pub(crate) fn run(name: &'static str, role: Role, server: SocketAddr, invite: &[u8; 32]) -> Result<()> {
+    let signaling = TcpStream::connect(server)?;
+    let (messages, inbox) = mpsc::channel();
+    let reader = signaling.try_clone()?;
+    thread::spawn(move || receive(reader).try_for_each(|message| messages.send(message)));
+    let device = Device::new(name, invite)?;
+    let identity = Identity::generate()?;
+    let mut client = Client {
+        name,
+        role,
+        signaling,
+        device,
+        identity,
+        path: None,
+        names: BTreeMap::new(),
+        have_left: 0,
+        may_speak: false,
+        sequence: 0,
+        opened: 0,
+    };
+    // A new session wants to announce itself before anything else.
+    let actions = client.device.tick()?;
+    client.carry_out(actions)?;
+    let (start, mut next_frame) = (Instant::now(), Instant::now());
+    while !client.is_done() {
+        if start.elapsed() > PATIENCE {
+            bail!("not done after {PATIENCE:?}: {} frames opened", client.opened);
+        }
+        while let Ok(message) = inbox.try_recv() {
+            client.on_message(message?)?;
+        }
+        let actions = client.device.tick()?;
+        client.carry_out(actions)?;
+        client.turn()?;
+        if next_frame <= Instant::now() {
+            next_frame += PACE;
+            client.speak()?;
+        }
+    }
+    println!("{name}: leaves");
+    client.leave()
+}
+
+struct Client {
+    name: &'static str,
+    role: Role,
+    signaling: TcpStream,
+    device: Device,
+    identity: Identity,
+    path: Option<Path>,
+    /// Those who have proven that they have the link.
+    names: BTreeMap<u32, String>,
+    have_left: usize,
+    /// There is a key, so frames may be sealed.
+    may_speak: bool,
+    sequence: u16,
+    opened: usize,
+}
+
+/// Where media goes.
+struct Path {
+    socket: UdpSocket,
+    transport: ClientTransport,
+}
+
+impl Client {
+    fn is_done(&self) -> bool {
+        match self.role {
+            Role::Speaks => self.have_left == 2,
+            Role::Listens => self.opened == FRAMES,
+        }
+    }
+
+    fn on_message(&mut self, message: ToClient) -> Result<()> {
+        let actions = match message {
+            ToClient::Welcome { seat, ufrag, pwd, fingerprint, candidates } => {
+                let Ok(fingerprint) = fingerprint.0.try_into() else { bail!("a fingerprint has 32 bytes") };
+                self.connect(&LocalTransport { ufrag, pwd, fingerprint, candidates })?;
+                self.device.happened(Event::Joined { seat: Seat(seat) })?
+            }
+            ToClient::Announces(body) => self.device.happened(Event::Announces(&body.0))?,
+            ToClient::Keys(body) => self.device.happened(Event::Keys(&body.0))?,
+            ToClient::Connected if self.role == Role::Speaks => {
+                send(&self.signaling, &ToServer::Publish { ssrc: SSRC })?;
+                self.device.speak()?
+            }
+            ToClient::Connected => return Ok(()),
+            ToClient::Slot { mid, ssrc } => {
+                println!("{}: will receive in slot {mid}, under SSRC {ssrc:#010x}", self.name);
+                return send(&self.signaling, &ToServer::SlotApplied { mid });
+            }
+            ToClient::Left { participant } => {
+                self.have_left += 1;
+                self.device.happened(Event::Left(&[ParticipantId(participant)]))?
+            }
+            ToClient::Refused { why } => bail!("the server refuses: {why}"),
+        };
+        self.carry_out(actions)
+    }
+
+    /// Does what the encryption of frames asks for.
+    fn carry_out(&mut self, actions: Vec<Action>) -> Result<()> {
+        for action in actions {
+            match action {
+                Action::SendAnnounce { announce, display, .. } => {
+                    send(&self.signaling, &ToServer::Join { announce: Hex(announce), display: Hex(display) })?;
+                }
+                Action::SendKeyBatch(body) => send(&self.signaling, &ToServer::Keys(Hex(body)))?,
+                Action::ParticipantVerified { participant, name, .. } => {
+                    println!("{}: {name} is in the call", self.name);
+                    self.names.insert(participant.0, name);
+                }
+                Action::StreamReady { .. } => self.may_speak = true,
+                Action::Problem { problem, .. } => bail!("the call is not safe: {problem:?}"),
+                Action::Ended(why) => bail!("the session is over: {why:?}"),
+                // A request for keys would be sent here: this example is too short for one to be lost.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to connect to the SFU, and tells the server how.
+    fn connect(&mut self, server: &LocalTransport) -> Result<()> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.connect(server.candidates.first().context("no candidate")?)?;
+        socket.set_read_timeout(Some(TURN))?;
+        let transport = ClientTransport::new(Instant::now(), &self.identity, server).context("no random numbers")?;
+        let local = transport.local();
+        let fingerprint = Hex(local.fingerprint.to_vec());
+        send(&self.signaling, &ToServer::Transport { ufrag: local.ufrag, pwd: local.pwd, fingerprint })?;
+        self.path = Some(Path { socket, transport });
+        Ok(())
+    }
+
+    /// Sends what the transport has to say, and takes one datagram.
+    fn turn(&mut self) -> Result<()> {
+        let Some(Path { socket, transport }) = &mut self.path else {
+            thread::sleep(TURN);
+            return Ok(());
+        };
+        let now = Instant::now();
+        transport.tick(now);
+        while let Some(datagram) = transport.poll_transmit() {
+            socket.send(&datagram)?;
+        }
+        let mut buffer = [0; 2_048];
+        let datagram = match socket.recv(&mut buffer) {
+            Ok(length) => &mut buffer[..length],
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let was = transport.state();
+        let frame = match transport.handle(now, datagram) {
+            Ok(Received::Rtp(packet)) => Some(RtpPacket::parse(packet)?.payload.to_vec()),
+            // Reports and forged packets are of no interest.
+            Ok(Received::Rtcp(_) | Received::Nothing) | Err(_) => None,
+        };
+        let state = transport.state();
+        if state != was {
+            println!("{}: {state:?}, with {:?}", self.name, transport.profile());
+        }
+        if matches!(state, ClientState::Failed | ClientState::Closed) {
+            bail!("the transport is {state:?}");
+        }
+        frame.map_or(Ok(()), |frame| self.on_frame(frame))
+    }
+
+    /// Opens a frame: one that was sealed before this device had the key does not open, and is dropped.
+    fn on_frame(&mut self, mut frame: Vec<u8>) -> Result<()> {
+        let Ok((range, participant)) = self.device.open(&mut frame) else { return Ok(()) };
+        let text = String::from_utf8(frame[range].to_vec())?;
+        // Whose it is, is told by the key that opened it.
+        let speaker = self.names.get(&participant).context("a frame of nobody")?;
+        if self.opened == 0 {
+            println!("{}: the first frame of {speaker}: {text:?}", self.name);
+        }
+        self.opened += 1;
+        Ok(())
+    }
+
+    /// Seals a frame and sends it: one RTP packet, as sound is.
+    fn speak(&mut self) -> Result<()> {
+        let Some(Path { socket, transport }) = self.path.as_mut().filter(|_| self.may_speak) else { return Ok(()) };
+        let frame = self.device.seal(format!("{} says {}", self.name, self.sequence).as_bytes())?;
+        let mut header = vec![0x80, sfu::media::Codec::Opus.entry().pt];
+        header.extend(self.sequence.to_be_bytes());
+        header.extend((u32::from(self.sequence) * 960).to_be_bytes());
+        header.extend(SSRC.to_be_bytes());
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut packet = Vec::new();
+        transport.seal_rtp(&header, &frame, &mut packet)?;
+        socket.send(&packet)?;
+        Ok(())
+    }
+
+    /// Says good-bye to the SFU; hanging up says it to the server.
+    fn leave(mut self) -> Result<()> {
+        if let Some(Path { socket, transport }) = &mut self.path {
+            transport.close(Instant::now());
+            while let Some(datagram) = transport.poll_transmit() {
+                socket.send(&datagram)?;
+            }
+        }
+        Ok(self.signaling.shutdown(std::net::Shutdown::Both)?)
+    }
+}

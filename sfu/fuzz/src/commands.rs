@@ -1,0 +1,62 @@
+//! Commands of a script: any command, about few participants, tracks and slots, so that they meet.
+
+use sfu::{
+    Command, Mid, ParticipantId, RoomId, Ssrc, TrackId,
+    command::{Publication, RemoteTransport},
+    media::Codec,
+};
+use tacet_fuzz::Script;
+
+const PARTICIPANTS: u8 = 4;
+const TRACKS: u8 = 6;
+const SLOTS: u8 = 4;
+
+pub(crate) const CODECS: [Codec; 5] = [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];
+
+pub(crate) fn participant(byte: u8) -> ParticipantId {
+    ParticipantId(u32::from(byte % PARTICIPANTS))
+}
+
+pub(crate) fn mid(byte: u8) -> Mid {
+    Mid::new(["m0", "m1", "m2", "a-mid-16-letters"][usize::from(byte % SLOTS)]).expect("a MID")
+}
+
+/// A track, of `codec` by default, with the SSRCs that [`crate::packets`] sends.
+pub(crate) fn publication(track: u8, codec: Codec, mid: Mid) -> Publication {
+    let ssrc = u32::from(track % TRACKS) * 2;
+    Publication { codec, mid, ssrc: Ssrc(ssrc), rtx: codec.entry().rtx_pt.map(|_| Ssrc(ssrc + 1)) }
+}
+
+/// The next command; `None` at the end of the script.
+pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
+    let (kind, who, what) = (script.byte()?, script.byte()?, script.byte()?);
+    let participant = participant(who);
+    let track = TrackId(u32::from(what % TRACKS));
+    // The high bits, which say no participant, say the slot.
+    let mid = mid(who >> 4);
+    let codec = CODECS[usize::from(what >> 4) % CODECS.len()];
+    Some(match kind % 9 {
+        0 => Command::AddParticipant { room: RoomId(u64::from(what % 2)), participant },
+        1 => {
+            let remote = RemoteTransport {
+                ufrag: "x".repeat(usize::from(what % 3)),
+                pwd: "y".to_owned(),
+                fingerprint: [what; 32],
+            };
+            Command::Connect { participant, remote }
+        }
+        2 => {
+            let mut publication = publication(what, codec, mid);
+            if kind & 0x80 != 0 {
+                publication.rtx = Some(publication.ssrc);
+            }
+            Command::Publish { participant, track, publication }
+        }
+        3 => Command::Unpublish { participant, track },
+        4 => Command::SetMuted { participant, track, muted: kind & 0x80 != 0 },
+        5 => Command::AddSlot { participant, mid, codec },
+        6 => Command::ActivateSlot { participant, mid },
+        7 => Command::SetSlot { participant, mid, track: (what != 0xff).then_some(track) },
+        _ => Command::RemoveParticipant { participant },
+    })
+}

@@ -1,0 +1,104 @@
+//! RTP and RTCP of a script: packets that are nearly what a client sends, and any bytes.
+
+use crate::commands;
+use sfu::{
+    Ssrc,
+    wire::{
+        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+        rtcp::{ReportBlock, SenderInfo},
+        rtcp_write,
+        seq::SeqNum,
+    },
+};
+use tacet_fuzz::Script;
+
+/// Ends every payload: what a client seals and the server must not show.
+pub(crate) const SECRET: &[u8] = b"the sealed frame";
+
+/// Payload types of the table, and some that are not in it.
+const PAYLOAD_TYPES: [u8; 12] = [111, 96, 97, 98, 99, 100, 101, 102, 103, 0, 72, 127];
+
+/// An RTP packet: header and payload.
+pub(crate) fn rtp(script: &mut Script<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (stream, seq, shape, length) = (script.byte()?, script.word()?, script.byte()?, script.byte()?);
+    let ssrc = u32::from(stream % 16);
+    let header = RtpHeader {
+        marker: shape & 1 != 0,
+        payload_type: PAYLOAD_TYPES[usize::from(stream >> 4) % PAYLOAD_TYPES.len()],
+        seq: SeqNum(seq),
+        timestamp: u32::from(seq) * 3_000,
+        ssrc: Ssrc(ssrc),
+    };
+    let mid = commands::mid(stream >> 2);
+    let mut buffer = HeaderBuffer::default();
+    let descriptor = if shape & 2 != 0 { script.bytes(usize::from(shape >> 4) * 2) } else { &[] };
+    let extensions = HeaderExtensions {
+        mid: (shape & 4 != 0).then_some(mid.as_bytes()),
+        audio_level: (shape & 8 != 0).then_some(shape),
+        transport_cc: (shape & 0xc0 != 0).then_some(seq ^ u16::from(shape >> 6 & 1) << 15),
+        dependency: (!descriptor.is_empty()).then_some(descriptor),
+    };
+    buffer.build(header, extensions);
+    // Descriptor bytes of the script, then a frame; or padding only.
+    let mut payload = script.bytes(usize::from(length % 16)).to_vec();
+    if length & 0x10 == 0 {
+        payload.resize(payload.len() + usize::from(length >> 5) * 150, length);
+        payload.extend_from_slice(SECRET);
+    }
+    Some((buffer.as_bytes().to_vec(), payload))
+}
+
+/// A compound RTCP packet about some of these streams.
+pub(crate) fn rtcp(script: &mut Script<'_>, streams: &[Ssrc]) -> Option<Vec<u8>> {
+    let mut packet = Vec::new();
+    let parts = script.byte()?;
+    for _ in 0..=parts % 4 {
+        let (kind, stream, what) = (script.byte()?, script.byte()?, script.word()?);
+        let media = streams.get(usize::from(stream)).copied().unwrap_or(Ssrc(u32::from(stream % 16)));
+        match kind % 9 {
+            0 => {
+                let ntp = u64::from(what) << 40;
+                let info = SenderInfo { ntp, timestamp: u32::from(what) * 3_000, packets: 1, octets: 2 };
+                rtcp_write::sender_report(&mut packet, media, &info);
+            }
+            1 => {
+                let block = ReportBlock {
+                    ssrc: media,
+                    fraction_lost: kind,
+                    cumulative_lost: -1,
+                    highest_seq: what.into(),
+                    jitter: 1,
+                    last_sr: u32::from(what) << 8,
+                    delay_since_last_sr: what.into(),
+                };
+                rtcp_write::receiver_report(&mut packet, Ssrc(9), &[block; 2]);
+            }
+            2 => {
+                let many = u64::from(script.byte()?);
+                let lost: Vec<u64> =
+                    (0..many).map(|seq| (1 << 16 | u64::from(what)) + seq * u64::from(1 + kind / 64)).collect();
+                rtcp_write::nack(&mut packet, Ssrc(9), media, &lost);
+            }
+            3 => rtcp_write::picture_loss(&mut packet, Ssrc(9), media),
+            4 => {
+                let entry = [&media.0.to_be_bytes()[..], &what.to_be_bytes(), &[0; 2]].concat();
+                packet.extend([0x84, 206, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0]);
+                packet.extend(entry.repeat(2));
+            }
+            5 => rtcp_write::source_description(&mut packet, media, script.bytes(usize::from(kind >> 4))),
+            6 => packet.extend([&[0x81, 203, 0, 1][..], &media.0.to_be_bytes()].concat()),
+            // Transport-wide feedback, and any part at all.
+            7 => part(&mut packet, 15, 205, script),
+            _ => part(&mut packet, what.to_be_bytes()[0] & 31, what.to_be_bytes()[1], script),
+        }
+    }
+    Some(packet)
+}
+
+fn part(packet: &mut Vec<u8>, count: u8, kind: u8, script: &mut Script<'_>) {
+    let words = script.byte().unwrap_or(0) % 16;
+    packet.extend([0x80 | count, kind, 0, words]);
+    let body = script.bytes(usize::from(words) * 4);
+    packet.extend(body);
+    packet.resize(packet.len() + usize::from(words) * 4 - body.len(), 0);
+}

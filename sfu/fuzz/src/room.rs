@@ -1,0 +1,293 @@
+//! A room: commands, clear RTP and RTCP, and time, in any order.
+//!
+//! Whatever comes, a receiver gets what belongs into its active slots, under their SSRCs and payload types; every packet
+//! that goes out can be sealed, which holds no number twice; one packet in makes a bounded number of packets out; and a
+//! tick leaves nothing due.
+
+use crate::{
+    commands::{self, CODECS},
+    packets,
+};
+use sfu::{
+    Command, CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    egress::Egress,
+    limits::SENDER_REPORTS,
+    media::Codec,
+    transport::srtp::{Profile, SrtpSealer},
+    wire::{rtcp, rtp::RtpPacket, vp8::Vp8Descriptor},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+use tacet_fuzz::Script;
+
+/// The target: steps, each a command, a packet of somebody, or a pause.
+pub fn run(data: &[u8]) {
+    let mut script = Script(data);
+    let Some(scene) = script.byte() else { return };
+    let mut stage = Stage::new();
+    stage.set(scene);
+    while let Some(step) = script.byte() {
+        if stage.step(step, &mut script).is_none() {
+            break;
+        }
+    }
+}
+
+struct Stage {
+    now: Instant,
+    room: Room,
+    out: Outbox,
+    receivers: HashMap<ParticipantId, Receiver>,
+    tracks: HashMap<TrackId, Track>,
+    payloads: Payloads,
+}
+
+/// What participants have sent, as media or as retransmissions, in their [`normal`] forms.
+type Payloads = HashSet<(ParticipantId, Vec<u8>)>;
+
+struct Track {
+    owner: ParticipantId,
+    codec: Codec,
+}
+
+/// One end of a transport.
+struct Receiver {
+    sealer: SrtpSealer,
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    mid: Mid,
+    codec: Codec,
+    ssrc: Ssrc,
+    rtx: Option<Ssrc>,
+    active: bool,
+    source: Option<TrackId>,
+    /// Sequence numbers that went out in it.
+    sent: HashSet<u16>,
+}
+
+#[derive(Default)]
+struct Outbox(Vec<(ParticipantId, Clear)>);
+
+enum Clear {
+    Rtp(Vec<u8>, Vec<u8>),
+    Rtcp(Vec<u8>),
+}
+
+impl Egress for Outbox {
+    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
+        self.0.push((to, Clear::Rtp(header.to_vec(), payload.to_vec())));
+    }
+
+    fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
+        self.0.push((to, Clear::Rtcp(packet.to_vec())));
+    }
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            room: Room::new(RoomId(1)),
+            out: Outbox::default(),
+            receivers: HashMap::new(),
+            tracks: HashMap::new(),
+            payloads: Payloads::new(),
+        }
+    }
+
+    /// A call that is under way: participant 0 publishes one track, and two others have it in a slot.
+    fn set(&mut self, scene: u8) {
+        let Some(codec) = CODECS.get(usize::from(scene % 8)).copied() else { return };
+        let mid = commands::mid(0);
+        let (publisher, track) = (ParticipantId(0), TrackId(0));
+        for participant in (0..3).map(ParticipantId) {
+            self.command(Command::AddParticipant { room: RoomId(1), participant });
+        }
+        let publication = commands::publication(0, codec, mid);
+        self.command(Command::Publish { participant: publisher, track, publication });
+        for participant in (1..3).map(ParticipantId) {
+            self.command(Command::AddSlot { participant, mid, codec });
+            self.command(Command::ActivateSlot { participant, mid });
+            self.command(Command::SetSlot { participant, mid, track: Some(track) });
+        }
+    }
+
+    fn step(&mut self, step: u8, script: &mut Script<'_>) -> Option<()> {
+        let from = commands::participant(step >> 4);
+        match step % 8 {
+            0 | 1 => {
+                let command = commands::command(script)?;
+                self.command(command);
+            }
+            2..=4 => {
+                let (header, payload) = packets::rtp(script)?;
+                let packet = [header, payload].concat();
+                let packet = if step % 8 == 4 { script.edit(&[&packet]) } else { packet };
+                self.note(from, &packet);
+                self.room.receive_rtp(self.now, from, &packet, &mut self.out);
+                // Or it waits for others.
+                if step & 8 == 0 {
+                    self.room.forward(self.now, &mut self.out);
+                }
+            }
+            5 | 6 => {
+                let streams: Vec<Ssrc> = self.receivers.get(&from)?.slots.iter().map(|slot| slot.ssrc).collect();
+                let packet = packets::rtcp(script, &streams)?;
+                let packet = if step % 8 == 6 { script.edit(&[&packet]) } else { packet };
+                self.room.receive_rtcp(self.now, from, &packet, &mut self.out);
+                self.is_bounded();
+            }
+            _ => {
+                self.now += Duration::from_millis(u64::from(script.byte()?) * 8);
+                self.room.tick(self.now, &mut self.out);
+                assert!(self.room.next_deadline().is_none_or(|at| at > self.now), "a deadline that stays due");
+            }
+        }
+        self.deliver();
+        Some(())
+    }
+
+    fn note(&mut self, from: ParticipantId, packet: &[u8]) {
+        let Ok(packet) = RtpPacket::parse(packet) else { return };
+        for payload in [packet.payload, packet.payload.get(2..).unwrap_or_default()] {
+            self.payloads.extend([false, true].map(|vp8| (from, normal(vp8, payload))));
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        // What is refused changes nothing, so what is expected to go out changes with success alone.
+        let _ = self.carry_out(command);
+        self.deliver();
+        assert!(self.room.is_empty() == self.receivers.is_empty());
+    }
+
+    fn carry_out(&mut self, command: Command) -> Result<(), CommandError> {
+        let Self { now, room, out, receivers, tracks, .. } = self;
+        match command {
+            Command::AddParticipant { participant, .. } => {
+                room.add_participant(participant)?;
+                let sealer = SrtpSealer::new(Profile::Aes128Gcm, &[1; 16], &[2; 12]).expect("a key");
+                receivers.insert(participant, Receiver { sealer, slots: Vec::new() });
+            }
+            Command::Connect { .. } => {}
+            Command::Publish { participant, track, publication } => {
+                room.publish(participant, track, publication)?;
+                tracks.insert(track, Track { owner: participant, codec: publication.codec });
+            }
+            Command::Unpublish { participant, track } => {
+                room.unpublish(participant, track)?;
+                tracks.remove(&track);
+                empty(receivers, |source| source == track);
+            }
+            Command::SetMuted { participant, track, muted } => room.set_muted(participant, track, muted)?,
+            Command::AddSlot { participant, mid, codec } => {
+                let (ssrc, rtx) = room.add_slot(participant, mid, codec)?;
+                assert_eq!(rtx.is_some(), codec.entry().rtx_pt.is_some());
+                let slot = Slot { mid, codec, ssrc, rtx, active: false, source: None, sent: HashSet::new() };
+                receivers.get_mut(&participant).expect("is in the room").slots.push(slot);
+            }
+            Command::ActivateSlot { participant, mid } => {
+                room.activate_slot(*now, participant, mid, out)?;
+                slot(receivers, participant, mid).active = true;
+            }
+            Command::SetSlot { participant, mid, track } => {
+                room.set_slot(*now, participant, mid, track, out)?;
+                slot(receivers, participant, mid).source = track;
+            }
+            Command::RemoveParticipant { participant } => {
+                room.remove_participant(participant);
+                receivers.remove(&participant);
+                let of = |track: &Track| track.owner == participant;
+                let gone: Vec<_> = tracks.iter().filter(|(_, track)| of(track)).map(|(id, _)| *id).collect();
+                tracks.retain(|_, track| !of(track));
+                empty(receivers, |source| gone.contains(&source));
+            }
+        }
+        Ok(())
+    }
+
+    /// One RTCP packet in: to each participant a few reports a slot, one request a track, and what it asked for itself.
+    fn is_bounded(&self) {
+        for (to, receiver) in &self.receivers {
+            let tracks = self.tracks.values().filter(|track| track.owner == *to).count();
+            let is_report = |clear: &Clear| matches!(clear, Clear::Rtcp(_));
+            let reports = self.out.0.iter().filter(|(receiver, clear)| receiver == to && is_report(clear)).count();
+            let most = receiver.slots.len() * SENDER_REPORTS as usize + tracks;
+            assert!(reports <= most, "one packet makes {reports}");
+        }
+        let bytes: usize = self
+            .out
+            .0
+            .iter()
+            .map(|(_, clear)| match clear {
+                Clear::Rtp(header, payload) => header.len() + payload.len(),
+                Clear::Rtcp(packet) => packet.len(),
+            })
+            .sum();
+        assert!(bytes < 500_000, "{bytes} bytes for one packet");
+    }
+
+    fn deliver(&mut self) {
+        while self.room.poll_event().is_some() {}
+        for (to, clear) in std::mem::take(&mut self.out.0) {
+            let receiver = self.receivers.get_mut(&to).expect("nothing is sent to who is not in the room");
+            match clear {
+                Clear::Rtp(header, payload) => receiver.take(&self.tracks, &self.payloads, &header, &payload),
+                Clear::Rtcp(packet) => {
+                    assert!(rtcp::parse(&packet).count() > 0);
+                    receiver.sealer.seal_rtcp(&packet, &mut Vec::new()).expect("RTCP that can be sealed");
+                }
+            }
+        }
+    }
+}
+
+fn slot(receivers: &mut HashMap<ParticipantId, Receiver>, participant: ParticipantId, mid: Mid) -> &mut Slot {
+    let slots = &mut receivers.get_mut(&participant).expect("is in the room").slots;
+    slots.iter_mut().find(|slot| slot.mid == mid).expect("was added")
+}
+
+/// Takes tracks out of all slots.
+fn empty(receivers: &mut HashMap<ParticipantId, Receiver>, gone: impl Fn(TrackId) -> bool) {
+    for slot in receivers.values_mut().flat_map(|receiver| &mut receiver.slots) {
+        slot.source = slot.source.filter(|source| !gone(*source));
+    }
+}
+
+/// A payload without what may be rewritten of it.
+fn normal(vp8: bool, payload: &[u8]) -> Vec<u8> {
+    let mut payload = payload.to_vec();
+    if let Some(descriptor) = Vp8Descriptor::parse(&payload).filter(|_| vp8) {
+        descriptor.rewrite(&mut payload, 0, 0);
+    }
+    payload
+}
+
+impl Receiver {
+    fn take(&mut self, tracks: &HashMap<TrackId, Track>, payloads: &Payloads, header: &[u8], payload: &[u8]) {
+        let whole = [header, payload].concat();
+        let packet = RtpPacket::parse(&whole).expect("RTP");
+        let is_it = |slot: &&mut Slot| slot.ssrc == packet.ssrc || slot.rtx == Some(packet.ssrc);
+        let slot = self.slots.iter_mut().find(is_it).expect("an SSRC of a slot");
+        assert!(slot.active, "nothing goes out in a slot that the client has not applied");
+        let track = &tracks[&slot.source.expect("nothing goes out in an empty slot")];
+        assert_eq!(track.codec, slot.codec);
+        let codec = slot.codec.entry();
+        if packet.ssrc == slot.ssrc {
+            assert_eq!(packet.payload_type, codec.pt);
+            slot.sent.insert(packet.seq.0);
+        } else {
+            assert_eq!(Some(packet.payload_type), codec.rtx_pt);
+            let original = u16::from_be_bytes(*payload.first_chunk().expect("the original number"));
+            assert!(slot.sent.contains(&original), "only what went out goes out again");
+        }
+        let repeated = if packet.ssrc == slot.ssrc { 0 } else { 2 };
+        let payload_of_owner = normal(slot.codec == Codec::Vp8, &packet.payload[repeated..]);
+        assert!(payloads.contains(&(track.owner, payload_of_owner)), "a payload that the owner did not send");
+        self.sealer.seal_rtp(header, payload, &mut Vec::new()).expect("a packet that can be sealed");
+    }
+}

@@ -1,0 +1,80 @@
+//! RTCP: any compound packet is read to an end, within bounds, and what was read is read again after it was written.
+
+use sfu::{
+    Ssrc,
+    wire::{
+        rtcp::{ReportBlock, Rtcp, parse},
+        rtcp_write,
+        seq::SeqNum,
+    },
+};
+use std::collections::BTreeSet;
+
+/// What can be both read and written.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    SenderReport(Ssrc, sfu::wire::rtcp::SenderInfo),
+    ReceiverReport(Ssrc, Vec<ReportBlock>),
+    Description(Ssrc, Vec<u8>),
+    Nack(Ssrc, BTreeSet<u16>),
+    PictureLoss(Ssrc),
+}
+
+/// The target: one compound packet.
+pub fn run(data: &[u8]) {
+    let read = parts(data);
+    let mut written = Vec::new();
+    for part in &read {
+        let start = written.len();
+        match part {
+            Part::SenderReport(ssrc, info) => rtcp_write::sender_report(&mut written, *ssrc, info),
+            Part::ReceiverReport(ssrc, blocks) => rtcp_write::receiver_report(&mut written, *ssrc, blocks),
+            Part::Description(ssrc, cname) => rtcp_write::source_description(&mut written, *ssrc, cname),
+            Part::Nack(media, lost) => {
+                let lost: Vec<u64> = lost.iter().map(|seq| 1 << 16 | u64::from(*seq)).collect();
+                rtcp_write::nack(&mut written, Ssrc(1), *media, &lost);
+            }
+            Part::PictureLoss(media) => rtcp_write::picture_loss(&mut written, Ssrc(1), *media),
+        }
+        assert!((written.len() - start).is_multiple_of(4), "whole words");
+    }
+    assert_eq!(parts(&written), read);
+}
+
+/// The parts of a compound packet that can be written. A report with blocks from a sender becomes two.
+fn parts(packet: &[u8]) -> Vec<Part> {
+    let words = packet.len() / 4;
+    let mut parts = Vec::new();
+    for part in parse(packet) {
+        match part {
+            Rtcp::SenderReport { ssrc, info, blocks } => {
+                assert!(blocks.count() <= rtcp_write::MAX_REPORT_BLOCKS.min(words));
+                parts.push(Part::SenderReport(ssrc, info));
+                if blocks.count() > 0 {
+                    parts.push(Part::ReceiverReport(ssrc, blocks.collect()));
+                }
+            }
+            Rtcp::ReceiverReport { ssrc, blocks } => {
+                assert!(blocks.count() <= rtcp_write::MAX_REPORT_BLOCKS.min(words));
+                parts.push(Part::ReceiverReport(ssrc, blocks.collect()));
+            }
+            Rtcp::SourceDescription(chunks) => {
+                assert!(chunks.count() < 32.min(words));
+                parts.extend(chunks.map(|(ssrc, cname)| Part::Description(ssrc, cname.to_vec())));
+            }
+            Rtcp::Nack { media, lost } => {
+                assert!(lost.count() <= 17 * words);
+                // One without entries is not worth writing.
+                let lost: BTreeSet<u16> = lost.map(|SeqNum(seq)| seq).collect();
+                parts.extend((!lost.is_empty()).then_some(Part::Nack(media, lost)));
+            }
+            Rtcp::PictureLoss { media } => parts.push(Part::PictureLoss(media)),
+            Rtcp::Bye(sources) => assert!(sources.count() < 32.min(words)),
+            Rtcp::FullIntraRequest(streams) => assert!(streams.count() < words),
+            Rtcp::TransportFeedback(feedback) => assert!(feedback.packets().count() <= feedback.covered.into()),
+            Rtcp::Other { .. } => {}
+        }
+    }
+    assert!(parts.len() <= 2 * words);
+    parts
+}

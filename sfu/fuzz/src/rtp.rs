@@ -1,0 +1,73 @@
+//! RTP packets and their header extensions: what is read lies in the packet, is written back the same, and can be
+//! sealed. The parser of SRTP and this one agree on where the payload begins: else a part of it would stay clear.
+
+use sfu::{
+    transport::srtp::{Profile, SrtpSealer},
+    wire::{
+        dependency,
+        extension::KnownExtensions,
+        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+        rtp::RtpPacket,
+        seq::SeqNum,
+    },
+};
+
+/// The target: one packet.
+pub fn run(data: &[u8]) {
+    let Ok(packet) = RtpPacket::parse(data) else { return };
+    let padding = if data[0] & 0x20 == 0 { 0 } else { usize::from(*data.last().expect("a packet")) };
+    let header = data.len() - padding - packet.payload.len();
+    assert_eq!(packet.payload, &data[header..data.len() - padding]);
+    let values: usize = packet.extensions.map(|(_, value)| 1 + value.len()).sum();
+    assert!(values <= header - RtpPacket::FIXED_HEADER, "extensions are in the header");
+    for (id, _) in packet.extensions {
+        let first = packet.extensions.into_iter().find(|(found, _)| *found == id);
+        assert_eq!(packet.extensions.get(id), first.map(|(_, value)| value));
+    }
+    is_sealed_after_its_header(&data[..header], packet.payload);
+    is_written_back(&packet);
+}
+
+fn is_sealed_after_its_header(header: &[u8], payload: &[u8]) {
+    let mut sealer = SrtpSealer::new(Profile::Aes128Gcm, &[1; 16], &[2; 12]).expect("a key");
+    let mut sealed = Vec::new();
+    sealer.seal_rtp(header, payload, &mut sealed).expect("what is parsed can be sealed");
+    assert_eq!(sealed.len(), header.len() + payload.len() + sealer.rtp_overhead());
+    assert_eq!(&sealed[..header.len()], header);
+    if let Some(shorter) = header.len().checked_sub(1) {
+        assert!(sealer.seal_rtp(&header[..shorter], payload, &mut sealed).is_err(), "a cut header");
+    }
+}
+
+/// The packet's header as the SFU would write it.
+fn is_written_back(packet: &RtpPacket<'_>) {
+    let known = KnownExtensions::read(packet.extensions);
+    let header = RtpHeader {
+        marker: packet.marker,
+        payload_type: packet.payload_type,
+        seq: packet.seq,
+        timestamp: packet.timestamp,
+        ssrc: packet.ssrc,
+    };
+    let mut buffer = HeaderBuffer::default();
+    let KnownExtensions { mid, audio_level, transport_cc, dependency } = known;
+    buffer.build(header, HeaderExtensions { mid, audio_level, transport_cc, dependency });
+    let written = RtpPacket::parse(buffer.as_bytes()).expect("a header of ours");
+    assert!(written.payload.is_empty());
+    assert_eq!((written.marker, written.payload_type), (packet.marker, packet.payload_type));
+    assert_eq!((written.seq, written.timestamp, written.ssrc), (packet.seq, packet.timestamp, packet.ssrc));
+    let read = KnownExtensions::read(written.extensions);
+    let mid = mid.filter(|mid| (1..=16).contains(&mid.len()));
+    let dependency = dependency.filter(|value| !value.is_empty());
+    assert_eq!(read, KnownExtensions { mid, audio_level, transport_cc, dependency });
+
+    buffer.set_stream(packet.ssrc, SeqNum(1), 2);
+    buffer.set_transport_cc(3);
+    buffer.set_frame_number(4);
+    let patched = RtpPacket::parse(buffer.as_bytes()).expect("a patched header");
+    let read = KnownExtensions::read(patched.extensions);
+    assert_eq!((patched.seq, patched.timestamp, read.mid, read.audio_level), (SeqNum(1), 2, mid, audio_level));
+    assert_eq!(read.transport_cc, transport_cc.map(|_| 3));
+    let numbered = dependency.filter(|value| value.len() >= 3);
+    assert_eq!(read.dependency.and_then(dependency::frame_number), numbered.map(|_| 4));
+}

@@ -1,0 +1,30 @@
+//! Every committed input of every target, and a short round of altered ones.
+
+use tacet_fuzz::Replay;
+use tacet_sfu_fuzz::TARGETS;
+
+fn rounds(target: &str) -> u64 {
+    match target {
+        "rtp" | "rtcp" | "transport_cc" | "payloads" => 5_000,
+        // Handshakes.
+        "dtls" | "worker" => 40,
+        _ => 250,
+    }
+}
+
+const REPLAY: Replay = Replay { folder: env!("CARGO_MANIFEST_DIR"), targets: &TARGETS, rounds };
+
+#[test]
+fn committed_inputs_pass() {
+    REPLAY.committed_inputs();
+}
+
+#[test]
+fn altered_inputs_pass() {
+    REPLAY.altered_inputs();
+}
+
+#[test]
+fn any_bytes_pass() {
+    REPLAY.any_bytes();
+}
