@@ -4,7 +4,7 @@
 
 mod simulation;
 
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 use sfu::{
     Event, TrackId,
     limits::{REPAIR_BURST, REPAIR_SHARE},
@@ -17,7 +17,7 @@ use simulation::{
     receiver::{Frame, SlotReceiver},
 };
 use std::time::Duration;
-use tacet_impair::{Bitrate, Bottleneck, Impairment, Loss, Share};
+use tacet_impair::{Bitrate, Bottleneck, Impairment, Loss, Random, Share};
 
 /// Three people, everybody sees everybody.
 fn three_way(seed: u64, network: Impairment) -> World {
@@ -77,18 +77,18 @@ fn every_frame_is_recovered_from_bursts_of_loss_on_both_legs() {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
-
-    /// Loss in bursts of any length, delay and overtaking, each within what calls bear: nearly everything is repaired, a
-    /// key frame soon replaces what is not, and it takes less than two questions for a lost packet.
-    #[test]
-    fn pictures_go_on_on_any_network_that_bears_a_call(
-        seed in any::<u64>(), percent in 0u8..9, burst in 10u32..50, delay in 2u64..50, jitter in 0u64..100,
-    ) {
-        let loss = Loss::bursts(Share::percent(percent), f64::from(burst) / 10.0).unwrap();
+/// Loss in bursts of any length, delay and overtaking, each within what calls bear: nearly everything is repaired, a key
+/// frame soon replaces what is not, and it takes less than two questions for a lost packet. The networks are drawn from a
+/// seed of their own: what happens on them is the same in every run.
+#[test]
+fn pictures_go_on_on_networks_that_bear_a_call() {
+    let mut draw = Random::new(5);
+    let mut below = |bound: u64| draw.next() % bound;
+    for _ in 0..12 {
+        let (seed, percent, burst, delay) = (below(u64::MAX), below(9), 10 + below(40), 2 + below(48));
+        let loss = Loss::bursts(Share::percent(u8::try_from(percent).unwrap()), burst as f64 / 10.0).unwrap();
         // Overtaking by more than half a round trip is not waited for.
-        let jitter = Duration::from_millis(delay * jitter / 100).min(Duration::from_millis(20));
+        let jitter = Duration::from_millis(delay * below(100) / 100).min(Duration::from_millis(20));
         let network = GOOD.delay(Duration::from_millis(delay)).loss(loss).reordering_jitter(jitter);
         let mut world = three_way(seed, network);
         world.run(4_000);
@@ -99,12 +99,12 @@ proptest! {
             let breaks = frames.windows(2).filter(|pair| pair[1].number != pair[0].number + 1).map(|pair| pair[1].made);
             let breaks: Vec<_> = breaks.collect();
             let soon = |at: &u64| frames.iter().any(|frame| frame.key && (*at..at + 1_500).contains(&frame.made));
-            prop_assert!(frames.len() > 30 && breaks.len() < 6, "{network}: {breaks:?} of {}", frames.len());
-            prop_assert!(breaks.iter().all(soon), "{network}: {breaks:?}");
+            assert!(frames.len() > 30 && breaks.len() < 6, "{network}: {breaks:?} of {}", frames.len());
+            assert!(breaks.iter().all(soon), "{network}: {breaks:?}");
         }
         let lost: u64 = world.clients.iter().map(|client| client.uplink.counts().lost).sum();
         let stats = world.room.stats();
-        prop_assert!(stats.nacked <= 2 * lost + 40, "{network}: {lost} lost, {stats:?}");
+        assert!(stats.nacked <= 2 * lost + 40, "{network}: {lost} lost, {stats:?}");
     }
 }
 
@@ -282,7 +282,8 @@ fn assert_continuous(slot: &SlotReceiver) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+    // How much of a stream a bad network leaves is a matter of chance: always the same chance.
+    #![proptest_config(ProptestConfig { cases: 12, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn a_slot_is_one_stream_however_its_sources_change(

@@ -152,7 +152,7 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::{prelude::*, test_runner::RngSeed};
 
     const RTT: Duration = Duration::from_millis(40);
 
@@ -263,6 +263,9 @@ mod tests {
     }
 
     proptest! {
+        // What is needless is a matter of chance: always the same chance.
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         /// A stream of one packet a millisecond, each of them late by less than half a round trip, some lost: once its
         /// first overtaken packets have come, nearly none is asked for that was not lost, and every lost one soon is.
         #[test]
