@@ -52,7 +52,19 @@ export class Server {
 
   /** Starts the binary named by the environment variable TACET, on ports that are free. */
   static async start(more: string[] = []): Promise<Server> {
-    const args = ["serve", "--json", "--bind", ADDRESS, "--port", "0", "--media-port", "0", "--metrics", "off", ...more];
+    const args = [
+      "serve",
+      "--json",
+      "--bind",
+      ADDRESS,
+      "--port",
+      "0",
+      "--media-port",
+      "0",
+      "--metrics",
+      "off",
+      ...more,
+    ];
     const child = spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
     return new Server(child, await firstLine<Announcement>(child));
   }
