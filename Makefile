@@ -146,9 +146,10 @@ $(PROMETHEUS)/promtool:
 		|| { sudo=$$(command -v sudo || true); $$sudo apt-get update -qq && apt-get download -qq prometheus; }; }
 	dpkg-deb --extract $(TARGET)/prometheus/*.deb $(TARGET)/prometheus
 
+# The committed inputs of all targets, the SFU's too, are replayed by the Rust tests.
 .PHONY: test-fuzz
-test-fuzz: ## Fuzz e2ee-frames and the SFU for two seconds a target.
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2
+test-fuzz: ## Fuzz e2ee-frames for two seconds a target.
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2 FUZZ_CRATES=e2ee-frames
 
 .PHONY: simulate
 simulate: ## Simulate calls from 100,000 seeds; SEEDS=1000000 FIRST_SEED=500000 for others.
@@ -195,7 +196,7 @@ perf: build setup-namespace ## Measure the media plane: in process, over sockets
 profile: build setup-namespace ## Show where the server's time goes under load, the kernel's part too (needs root).
 	$(call install,perf,linux-perf)
 	cargo build --locked --release --package tacet-peers
-	$(WEB)/e2e/namespace loadtest/peers/profile $(TARGET)/release/tacet-peers --subscribers 100
+	loadtest/peers/profile $(TARGET)/release/tacet-peers --subscribers 100
 
 # `go install` takes it; some later ones replace modules of others by forks, which it refuses.
 LIVEKIT_VERSION := 1.9.11
@@ -241,7 +242,8 @@ miri: ## Run the tests of the C ABI under Miri, which sees undefined behaviour (
 
 # Targets are found by their names: `make fuzz FUZZ_TARGETS="room worker"`.
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS ?= $(notdir $(basename $(wildcard */fuzz/fuzz_targets/*.rs)))
+FUZZ_CRATES ?= e2ee-frames sfu
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard $(FUZZ_CRATES:%=%/fuzz/fuzz_targets/*.rs))))
 FUZZ_LIMITS := -max_len=1024 -timeout=120
 # What rounds on this machine have found beside the committed inputs, and inputs that fail.
 FUZZ_FOUND := $(TARGET)/fuzz/found
@@ -252,7 +254,7 @@ FUZZ_CORPUS = $$(dirname */fuzz/fuzz_targets/$$target.rs)/../corpus/$$target
 fuzz-build:
 	$(call install,c++,g++)
 	RUSTC_WRAPPER=$(abspath benches/fuzz/rustc-coverage) cargo build --locked --profile fuzz \
-		--package e2ee-frames-fuzz --package tacet-sfu-fuzz --features libfuzzer --bins
+		$(FUZZ_CRATES:%=--package %-fuzz) --features libfuzzer --bins
 
 .PHONY: fuzz
 fuzz: fuzz-build ## Fuzz e2ee-frames and the SFU for FUZZ_SECONDS (60) a target.

@@ -6,6 +6,10 @@ use e2ee_frames::{
 };
 use tacet_native::video::{VP8_DESCRIPTOR_BYTES, split_vp8};
 
+/// Most bytes of payload in a packet: with header, extensions and tag it is a datagram of about 1,200 bytes, which every
+/// path carries.
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 1_170;
+
 /// Bytes around a frame's contents at most in steady state: descriptor, delta envelope, SFrame header, tag.
 const OVERHEAD_BYTES: usize = VP8_DESCRIPTOR_BYTES + 1 + 7 + 16;
 

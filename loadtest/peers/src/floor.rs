@@ -28,6 +28,8 @@ const RECEIVE_BATCH: usize = 32;
 /// Messages of one sending system call.
 const SEND_BATCH: usize = 64;
 const DATAGRAM_BYTES: usize = 2_048;
+/// Sealed bytes that are sent before more are sealed: they stay in the processor's cache until the kernel has them.
+const PORTION_BYTES: usize = 256 << 10;
 /// Bytes of the fixed RTP header.
 const RTP_HEADER: usize = 12;
 /// Protection profile of both directions.
@@ -180,33 +182,41 @@ impl Floor {
         if packets.is_empty() {
             return Ok(());
         }
-        self.sealed.clear();
-        self.runs.clear();
-        for subscriber in &mut self.subscribers {
-            for packets in packets.chunks(self.segments) {
-                let mut segment = 0;
-                let mut start = self.sealed.len();
-                for packet in packets {
-                    let before = self.sealed.len();
-                    if subscriber.seal(packet, &mut self.sealed).is_none() {
-                        continue;
-                    }
-                    let length = self.sealed.len() - before;
-                    // Only the last packet of a run may be shorter: another length begins a run.
-                    if length != segment && before > start {
-                        self.runs.push(Run { to: subscriber.address, start, end: before, segment });
-                        start = before;
-                    }
-                    segment = length;
-                }
-                if self.sealed.len() > start {
-                    self.runs.push(Run { to: subscriber.address, start, end: self.sealed.len(), segment });
-                }
+        for at in 0..self.subscribers.len() {
+            self.seal(at, &packets);
+            if self.sealed.len() >= PORTION_BYTES {
+                self.send()?;
             }
         }
         self.send()
     }
 
+    /// Seals the packets for one subscriber, in runs.
+    fn seal(&mut self, subscriber: usize, packets: &[&[u8]]) {
+        let Some(subscriber) = self.subscribers.get_mut(subscriber) else { return };
+        for packets in packets.chunks(self.segments) {
+            let mut segment = 0;
+            let mut start = self.sealed.len();
+            for packet in packets {
+                let before = self.sealed.len();
+                if subscriber.seal(packet, &mut self.sealed).is_none() {
+                    continue;
+                }
+                let length = self.sealed.len() - before;
+                // Only the last packet of a run may be shorter: another length begins a run.
+                if length != segment && before > start {
+                    self.runs.push(Run { to: subscriber.address, start, end: before, segment });
+                    start = before;
+                }
+                segment = length;
+            }
+            if self.sealed.len() > start {
+                self.runs.push(Run { to: subscriber.address, start, end: self.sealed.len(), segment });
+            }
+        }
+    }
+
+    /// Sends what was sealed.
     fn send(&mut self) -> io::Result<()> {
         // The library has one control message for all of a call.
         let same_length = |a: &Run, b: &Run| self.segments == 1 || a.segment == b.segment;
@@ -230,6 +240,8 @@ impl Floor {
                 rest = rest.get(sent..).unwrap_or_default();
             }
         }
+        self.sealed.clear();
+        self.runs.clear();
         Ok(())
     }
 }

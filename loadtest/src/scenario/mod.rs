@@ -4,8 +4,8 @@ mod file;
 
 pub use file::{FileError, builtin, builtins, parse};
 
+use crate::frame::MAX_PAYLOAD_BYTES;
 use serde::{Deserialize, Serialize};
-use tacet_native::video::MAX_PAYLOAD_BYTES;
 
 /// A load. In a file every field but `name` may be left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::dtls`.
+//! See `sfu_fuzz::dtls`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::dtls::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::dtls::run(data));

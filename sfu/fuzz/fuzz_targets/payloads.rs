@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::payloads`.
+//! See `sfu_fuzz::payloads`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::payloads::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::payloads::run(data));

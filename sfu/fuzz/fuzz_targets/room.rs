@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::room`.
+//! See `sfu_fuzz::room`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::room::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::room::run(data));

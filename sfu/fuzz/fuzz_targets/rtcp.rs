@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::rtcp`.
+//! See `sfu_fuzz::rtcp`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::rtcp::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::rtcp::run(data));

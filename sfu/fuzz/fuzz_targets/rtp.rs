@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::rtp`.
+//! See `sfu_fuzz::rtp`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::rtp::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::rtp::run(data));

@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::srtp`.
+//! See `sfu_fuzz::srtp`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::srtp::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::srtp::run(data));

@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::stun`.
+//! See `sfu_fuzz::stun`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::stun::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::stun::run(data));

@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::transport_cc`.
+//! See `sfu_fuzz::transport_cc`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::transport_cc::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::transport_cc::run(data));

@@ -1,4 +1,4 @@
-//! See `tacet_sfu_fuzz::worker`.
+//! See `sfu_fuzz::worker`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| tacet_sfu_fuzz::worker::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sfu_fuzz::worker::run(data));
