@@ -1,7 +1,7 @@
 //! Every committed input of every target, and a short round of altered ones.
 
-use tacet_fuzz::Replay;
 use sfu_fuzz::TARGETS;
+use tacet_fuzz::Replay;
 
 fn rounds(target: &str) -> u64 {
     match target {
