@@ -13,8 +13,6 @@ use sfu::{
     transport::srtp::{Profile, SrtpSealer},
     wire::{
         header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp::ReportBlock,
-        rtcp_write,
         seq::SeqNum,
     },
 };
@@ -22,6 +20,7 @@ use std::{
     hint::black_box,
     time::{Duration, Instant},
 };
+use tacet_benches::meeting::receiver_report;
 
 const PUBLISHER: ParticipantId = ParticipantId(0);
 const PAYLOAD: usize = 1_160;
@@ -89,18 +88,7 @@ impl Stream {
         let mut stream = Self { room, packet: [header.as_bytes(), &payload].concat(), seq: 0, now };
         stream.send(egress);
         for (subscriber, ssrc) in slots {
-            let block = ReportBlock {
-                ssrc,
-                fraction_lost: 0,
-                cumulative_lost: 0,
-                highest_seq: 0,
-                jitter: 0,
-                last_sr: 0,
-                delay_since_last_sr: 0,
-            };
-            let mut report = Vec::new();
-            rtcp_write::receiver_report(&mut report, Ssrc(3), &[block]);
-            stream.room.receive_rtcp(now, subscriber, &report, egress);
+            stream.room.receive_rtcp(now, subscriber, &receiver_report(ssrc), egress);
         }
         stream
     }

@@ -62,6 +62,23 @@ fn mid(number: usize) -> Mid {
     Mid::new(&number.to_string()).expect("a number is a MID")
 }
 
+/// A receiver's report on a stream: it knows by then to which m-line the stream belongs.
+#[must_use]
+pub fn receiver_report(ssrc: Ssrc) -> Vec<u8> {
+    let block = ReportBlock {
+        ssrc,
+        fraction_lost: 0,
+        cumulative_lost: 0,
+        highest_seq: 0,
+        jitter: 0,
+        last_sr: 0,
+        delay_since_last_sr: 0,
+    };
+    let mut report = Vec::new();
+    rtcp_write::receiver_report(&mut report, Ssrc(1), &[block]);
+    report
+}
+
 impl Meeting {
     /// So many participants, of whom the first `publishers` send a picture to all others.
     ///
@@ -155,19 +172,9 @@ impl Meeting {
 
     fn report(&mut self, slots: &[(usize, Ssrc)]) {
         for &(client, ssrc) in slots {
-            let block = ReportBlock {
-                ssrc,
-                fraction_lost: 0,
-                cumulative_lost: 0,
-                highest_seq: 0,
-                jitter: 0,
-                last_sr: 0,
-                delay_since_last_sr: 0,
-            };
-            let (mut report, mut sealed) = (Vec::new(), Vec::new());
-            rtcp_write::receiver_report(&mut report, Ssrc(1), &[block]);
+            let mut sealed = Vec::new();
             let client = &mut self.clients[client];
-            client.transport.seal_rtcp(&report, &mut sealed).expect("there are keys");
+            client.transport.seal_rtcp(&receiver_report(ssrc), &mut sealed).expect("there are keys");
             self.worker.receive(self.now, client.address, &mut sealed);
         }
     }
