@@ -81,17 +81,12 @@ run: build ## Start a call server with its page on this machine.
 .PHONY: test
 test: test-rust test-dashboard simulate test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
 
-.PHONY: test-rust
-test-rust: web ## Pass the Rust tests.
-	$(call install,vpxenc,vpx-tools)
-	cargo test --locked --workspace
-	@$(MAKE) --no-print-directory test-devices
-
 # ALSA is told of devices that are files, so a machine without a sound card will do.
-.PHONY: test-devices
-test-devices: ## Pass the tests of microphone and loudspeaker.
+.PHONY: test-rust
+test-rust: web ## Pass the Rust tests, those of microphone and loudspeaker too.
+	$(call install,vpxenc,vpx-tools)
 	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
-	cargo test --locked --package tacet-native --features device-audio --lib --test device device
+	cargo test --locked --workspace --features tacet-native/device-audio
 
 PYTHON := $(TARGET)/python/bin/python -B
 
