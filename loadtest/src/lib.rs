@@ -69,7 +69,7 @@ pub use latencies::Latencies;
 pub use light::LightError;
 pub use metrics::{MetricsError, MetricsUrl};
 pub use options::{ApiKey, Options, OptionsError, Rooms, Server, Threads};
-pub use process::{ServerError, Usage};
+pub use process::{ServerError, Usage, serve_command};
 pub use progress::{Progress, Silent, Stage};
 pub use report::{CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, Report};
 pub use run::{LoadError, run};

@@ -59,36 +59,34 @@ pub(crate) struct ChildServer {
     pub(crate) link: RoomLink,
 }
 
+/// `program serve --json` for so many participants a room on free ports of loopback, with one media worker; its line is on
+/// the standard output.
+#[must_use]
+pub fn serve_command(program: &Path, participants: usize) -> Command {
+    let mut command = Command::new(program);
+    // The user's own server settings are not what is measured.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
+        command.env_remove(name);
+    }
+    command
+        .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0"])
+        .args(["--metrics", "off", "--no-page"])
+        .args(["--workers", "1", "--log", "warn", "--participants", &participants.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    command
+}
+
 impl ChildServer {
     /// Starts `program serve --json` for so many participants a room on free ports of loopback, with one media worker,
     /// on one core if one is named, and waits until it listens.
     pub(crate) async fn start(program: &Path, participants: usize, core: Option<usize>) -> Result<Self, ServerError> {
-        let mut command = Command::new(program);
-        // The user's own server settings are not what is measured.
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
-            command.env_remove(name);
-        }
+        let mut command = serve_command(program, participants);
         if let Some(core) = core {
             // SAFETY: between fork and exec this makes one system call, and allocates nothing.
             unsafe { command.pre_exec(move || affinity::set(0, &[core])) };
         }
         let mut child = command
-            .args([
-                "serve",
-                "--json",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                "0",
-                "--media-port",
-                "0",
-                "--metrics",
-                "off",
-                "--no-page",
-            ])
-            .args(["--workers", "1", "--log", "warn", "--participants", &participants.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .spawn()

@@ -6,10 +6,11 @@ use e2ee_frames::StreamId;
 use loadtest::{
     RoomLink, Usage,
     fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
+    serve_command,
 };
 use serde::Deserialize;
 use sfu::event::LocalTransport;
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tacet_native::call::{Call, CallEvent, JoinOptions};
 use tacet_proto::{
     bytes::Fixed,
@@ -19,7 +20,6 @@ use tacet_proto::{
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
-    process::Command,
     task::JoinSet,
     time::timeout,
 };
@@ -125,27 +125,7 @@ impl Tacet {
 
 impl Peer for Tacet {
     async fn start(setup: &Setup) -> Result<Self, PeerError> {
-        let mut command = Command::new(&setup.tacet);
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
-            command.env_remove(name);
-        }
-        command
-            .args([
-                "serve",
-                "--json",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                "0",
-                "--media-port",
-                "0",
-                "--metrics",
-                "off",
-                "--no-page",
-            ])
-            .args(["--workers", "1", "--log", "warn", "--participants", &(setup.subscribers + 1).to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        let mut command = serve_command(&setup.tacet, setup.subscribers + 1);
         let mut server = Server::start(&mut command, setup.server_core(), Server::folder()?)?;
         let stdout = server.child().stdout.take().ok_or_else(|| unexpected("no output"))?;
         let mut lines = BufReader::new(stdout).lines();
