@@ -1,5 +1,5 @@
-# `make run` starts a call server with its page, `make test` passes all tests; both set up what they need.
-# Debian packages are installed only where a command is missing; without root rights the command to run is printed.
+# `make run` starts a call server with its page, `make test` runs all tests; both set up what they need.
+# Debian packages are installed only where a command is missing; without root, the command to run is printed.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -10,6 +10,9 @@ WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(W
 	\( -name '*.ts' -o -name '*.html' -o -name '*.css' -o -name '*.svg' -o -name 'package*.json' \) -print 2>/dev/null)
 CRYPTO_SOURCES := $(shell find e2ee-frames -name '*.rs' -o -name Cargo.toml) Cargo.lock
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
+# One profile and one feature set for every debug build, so that no dependency is compiled twice. `cargo test` and
+# `cargo clippy` take the same arguments.
+WORKSPACE := --locked --workspace --features tacet-native/device-audio
 
 .PHONY: help
 help: ## List the targets.
@@ -20,7 +23,7 @@ help: ## List the targets.
 # $(call install,COMMAND,DEBIAN PACKAGE): install the package unless the command is there.
 install = $(call install_unless,command -v $(1),$(2))
 
-# $(call install_unless,CHECK,DEBIAN PACKAGE): the same for what is no command.
+# $(call install_unless,CHECK,DEBIAN PACKAGE): the same for libraries and headers.
 define install_unless
 @$(1) >/dev/null 2>&1 || { \
 	if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; \
@@ -34,6 +37,7 @@ endef
 .PHONY: setup
 setup: ## Install what building needs: a C compiler, cmake, the wasm target, npm packages.
 	@command -v cargo >/dev/null || { echo "Rust is missing: https://rustup.rs" >&2; exit 1; }
+	@cargo --version >/dev/null 2>&1 || rustup toolchain install
 	@command -v node >/dev/null || { echo "Node.js 20.19 or newer is missing: https://nodejs.org" >&2; exit 1; }
 	@node -e 'process.exit(+(process.versions.node.split(".").reduce((n, part, i) => n + part / 1e3 ** i, 0) < 20.019))' \
 		|| { echo "Node.js 20.19 or newer is needed, this is $$(node --version)" >&2; exit 1; }
@@ -79,20 +83,35 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-dashboard simulate test-c test-fuzz test-python test-web test-browsers ## Pass all tests.
+test: test-rust test-dashboard test-c test-python test-web test-browsers ## Run all tests.
 
-# ALSA is told of devices that are files, so a machine without a sound card will do.
-.PHONY: test-rust
-test-rust: web ## Pass the Rust tests, those of microphone and loudspeaker too.
+# Headers of ALSA, for the microphone and loudspeaker. Tests use ALSA's file devices, so no sound card is needed.
+.PHONY: setup-rust
+setup-rust: web
 	$(call install,vpxenc,vpx-tools)
 	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
-	cargo test --locked --workspace --features tacet-native/device-audio
+
+.PHONY: test-rust
+test-rust: setup-rust ## Run the Rust tests; fuzz corpora and short simulations are among them.
+	cargo test $(WORKSPACE)
+
+.PHONY: debug
+debug: setup-rust ## Build every crate in the debug profile: target/debug/tacet, the C library.
+	cargo build $(WORKSPACE)
+
+# Unit tests of the crates with changes since they left origin/main (or BASE=…), after the quick checks.
+BASE ?= $(shell git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD)
+.PHONY: check
+check: setup-rust ## Check format, words and lints, and run the unit tests of crates that changed: the quick loop.
+	cargo fmt --all --check
+	docs/lint/words.py
+	cargo clippy $(WORKSPACE) --all-targets -- -D warnings
+	docs/lint/changed_tests.py $(BASE) $(WORKSPACE)
 
 PYTHON := $(TARGET)/python/bin/python -B
 
 .PHONY: test-python
-test-python: setup $(TARGET)/python/installed ## Check the frame encryption against a Python device of its own.
-	cargo build --locked --package e2ee-frames-ffi
+test-python: debug $(TARGET)/python/installed ## Check the frame encryption against an independent Python device.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 
@@ -108,11 +127,10 @@ CC_STRICT := cc -std=c11 -g -Wall -Wextra -Werror -pedantic -I$(FFI)/include
 
 # AddressSanitizer watches the C side and what it frees; valgrind watches every byte that the library itself touches.
 .PHONY: test-c
-test-c: ## Build and run the C example and the C tests, with and without checkers of memory.
+test-c: debug ## Build and run the C example and the C tests, also under AddressSanitizer and valgrind.
 	$(call install,cc,gcc libc6-dev)
 	$(call install,g++,g++)
 	$(call install,valgrind,valgrind)
-	cargo build --locked --package e2ee-frames-ffi
 	mkdir -p $(TARGET)/c
 	g++ -std=c++11 -Wall -Wextra -Werror -pedantic -fsyntax-only -x c++ $(FFI)/include/e2ee_frames.h
 	set -e; for source in $(FFI)/examples/call.c $(FFI)/tests/exact_buffers.c; do \
@@ -129,8 +147,7 @@ test-c: ## Build and run the C example and the C tests, with and without checker
 PROMETHEUS := $(TARGET)/prometheus/usr/bin
 
 .PHONY: test-dashboard
-test-dashboard: web $(PROMETHEUS)/promtool ## Check dashboard and alerts against a real Prometheus and a call.
-	cargo build --locked
+test-dashboard: debug $(PROMETHEUS)/promtool ## Check dashboard and alerts against a real Prometheus and a call.
 	PATH="$(abspath $(PROMETHEUS)):$$PATH" docs/grafana/check.py $(TARGET)/debug/tacet
 
 # Debian's package is unpacked and not installed, which would start a service.
@@ -141,40 +158,41 @@ $(PROMETHEUS)/promtool:
 		|| { sudo=$$(command -v sudo || true); $$sudo apt-get update -qq && apt-get download -qq prometheus; }; }
 	dpkg-deb --extract $(TARGET)/prometheus/*.deb $(TARGET)/prometheus
 
-# The committed inputs of all targets, the SFU's too, are replayed by the Rust tests.
-.PHONY: test-fuzz
-test-fuzz: ## Fuzz e2ee-frames for two seconds a target.
-	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=2 FUZZ_CRATES=e2ee-frames
+.PHONY: test-web
+test-web: web ## Run the unit tests of the web client.
+	cd $(WEB) && npm run --silent test
+
+.PHONY: test-browsers
+test-browsers: setup-browsers debug ## Call between real browsers through the built binary.
+	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e
+
+## Exploring: what `make test` does briefly, for as long as one likes
+
+.PHONY: explore
+explore: simulate fuzz verify miri ## Simulate, fuzz, verify and interpret for a long time.
 
 .PHONY: simulate
 simulate: ## Simulate calls from 100,000 seeds; SEEDS=1000000 FIRST_SEED=500000 for others.
 	SEEDS=$(or $(SEEDS),100000) REAL_SEEDS=$(or $(REAL_SEEDS),500) cargo test --locked --package e2ee-frames --lib \
 		--profile simulation simulation -- --nocapture --test-threads=1
 
-.PHONY: test-web
-test-web: web ## Pass the unit tests of the web client.
-	cd $(WEB) && npm run --silent test
-
-.PHONY: test-browsers
-test-browsers: setup-browsers web ## Call between real browsers through the built binary.
-	cargo build --locked
-	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e
-
 .PHONY: verify
 verify: $(TARGET)/verifpal/bin/verifpal ## Check the formal models of the key protocol.
 	VERIFPAL=$(abspath $<) e2ee-frames/formal/verify
 
-# A tool of its own (GPL-3.0, never linked), which wants a newer Rust than this project.
+# A separate tool (GPL-3.0, never linked) that needs a newer Rust than this project.
 $(TARGET)/verifpal/bin/verifpal:
 	@command -v rustup >/dev/null || { echo "rustup is missing: https://rustup.rs" >&2; exit 1; }
 	rustup toolchain install 1.98 --profile minimal --no-self-update
 	cargo +1.98 install --quiet --locked verifpal --version 1.6.7 --root $(TARGET)/verifpal --target-dir $(TARGET)/verifpal/build
 
+## Measuring
+
 .PHONY: bench
 bench: ## Run the benchmarks.
 	cargo bench --locked --package tacet-benches
 
-# What the media plane costs, beside what the kernel and the cipher cost in the same run: docs/performance.md.
+# The cost of the media plane beside that of kernel and cipher in the same run: docs/performance.md.
 .PHONY: perf
 perf: build setup-namespace ## Measure the media plane: in process, over sockets, at its limit, and flooded.
 	@mkdir -p $(TARGET)/perf
@@ -193,11 +211,11 @@ profile: build setup-namespace ## Show where the server's time goes under load, 
 	cargo build --locked --release --package tacet-peers
 	loadtest/peers/profile $(TARGET)/release/tacet-peers --subscribers 100
 
-# `go install` takes it; some later ones replace modules of others by forks, which it refuses.
+# The newest that `go install` accepts: some later versions replace modules by forks.
 LIVEKIT_VERSION := 1.9.11
 PEERS_ARGS ?= compare --json $(TARGET)/peers/comparison.json
 
-# In a network namespace of its own: Janus serves no loopback address, and nothing leaves it.
+# In a separate network namespace: Janus does not serve loopback addresses, and nothing leaves the machine.
 .PHONY: peers
 peers: build setup-peers ## Compare with Janus, LiveKit, an SFU on str0m and the kernel: docs/benchmarks.md.
 	cargo build --locked --release --package tacet-peers
@@ -208,7 +226,7 @@ setup-namespace:
 	$(call install,ip,iproute2)
 	$(call install,unshare,util-linux)
 
-# Whoever cannot be had is missing in the table, with the reason.
+# A server that cannot be installed is missing from the table, with the reason.
 .PHONY: setup-peers
 setup-peers: setup-namespace
 	@mkdir -p $(TARGET)/peers
@@ -226,21 +244,21 @@ setup-janus:
 bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Compare wasm and WebCrypto in both browsers.
 	cd $(WEB) && npm run --silent bench:browsers
 
-# All tests of the C ABI that are in Rust run, ciphers included: about two minutes. Not run: the header's, which starts
-# cargo; and what is compiled for wasm only, which Miri cannot interpret.
+# Runs the Rust tests of the C ABI, ciphers included, in about two minutes. Left out are the header test, which starts
+# cargo, and code that is compiled for wasm only, which Miri cannot interpret.
 .PHONY: miri
-miri: ## Run the tests of the C ABI under Miri, which sees undefined behaviour (nightly Rust).
+miri: ## Run the tests of the C ABI under Miri, which detects undefined behavior (nightly Rust).
 	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
 	@rustup component list --toolchain nightly --installed | grep -q '^miri' \
 		|| rustup component add --toolchain nightly miri rust-src
 	MIRIFLAGS=-Zmiri-strict-provenance cargo +nightly miri test --locked --package e2ee-frames-ffi --lib --test abi
 
-# Targets are found by their names: `make fuzz FUZZ_TARGETS="room worker"`.
+# Some targets only: `make fuzz FUZZ_TARGETS="room worker"`.
 FUZZ_SECONDS ?= 60
 FUZZ_CRATES ?= e2ee-frames sfu
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard $(FUZZ_CRATES:%=%/fuzz/fuzz_targets/*.rs))))
 FUZZ_LIMITS := -max_len=1024 -timeout=120
-# What rounds on this machine have found beside the committed inputs, and inputs that fail.
+# Inputs that were found on this machine, beside the committed ones, and inputs that fail.
 FUZZ_FOUND := $(TARGET)/fuzz/found
 # In a shell: the committed inputs of $$target.
 FUZZ_CORPUS = $$(dirname */fuzz/fuzz_targets/$$target.rs)/../corpus/$$target
@@ -278,16 +296,34 @@ fuzz-corpus: fuzz-build ## Commit what fuzzing has found: the fewest inputs that
 ## Keeping the code well
 
 .PHONY: lint
-lint: setup ## Check formatting, lints, types and licences.
+lint: setup-rust $(TARGET)/typos/bin/typos ## Check format, words, spelling, lints, features, documentation, types and licences.
 	cargo fmt --all --check
-	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
-	cargo clippy --locked --workspace --all-targets -- -D warnings
-	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
-	cargo clippy --locked --package tacet --features device-audio --all-targets -- -D warnings
-	cargo clippy --locked --package tacet-native --features device-audio --all-targets -- -D warnings
+	docs/lint/words.py
+	$(TARGET)/typos/bin/typos --format brief
+	cargo clippy $(WORKSPACE) --all-targets -- -D warnings
+	docs/lint/features.sh
+	RUSTDOCFLAGS="-D warnings" cargo doc $(WORKSPACE) --no-deps
 	cd $(WEB) && npm run --silent lint
-	@command -v cargo-deny >/dev/null || cargo install --quiet cargo-deny@0.20.2
+	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny@0.20.2
 	cargo deny --offline --workspace check licenses bans sources
+
+$(TARGET)/typos/bin/typos: docs/lint/requirements.txt
+	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
+	python3 -m venv --clear $(TARGET)/typos
+	$(TARGET)/typos/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+.PHONY: msrv
+msrv: setup-rust ## Build all crates with the oldest Rust that they promise to build with.
+	rustup toolchain install $(MSRV) --profile minimal --no-self-update
+	cargo +$(MSRV) check $(WORKSPACE)
+
+.PHONY: audit
+audit: setup ## Check dependencies for published vulnerabilities (needs the advisory databases of RustSec and npm).
+	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny@0.20.2
+	cargo deny --workspace check advisories
+	cd $(WEB) && npm audit --omit=dev
 
 .PHONY: fmt
 fmt: setup ## Format the code.
