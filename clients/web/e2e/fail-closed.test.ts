@@ -1,4 +1,4 @@
-// What must not work: hearing without the secret, and sending without encryption.
+// Fail closed: no media is opened without the secret, and none is sent without encryption.
 
 import { hkdfSync } from "node:crypto";
 import type { Browser } from "puppeteer-core";
@@ -10,7 +10,7 @@ import { until } from "./until.ts";
 
 declare global {
   interface Window {
-    /** Connections that the page has made. */
+    /** Connections that the page created. */
     peers?: RTCPeerConnection[];
     lastStats?: Promise<RTCStatsReport>[];
   }
@@ -31,20 +31,20 @@ afterAll(async () => {
 
 const url = (): string => new URL("/", server.link).href;
 
-/** The access token of the right secret, which a dishonest server might hand to anyone. Derived anew, by node's HKDF. */
-function rightAccess(): number[] {
+/** The guest access of the right secret, which a dishonest server could give to anyone. Derived independently, by Node's HKDF. */
+function rightGuestAccess(): number[] {
   const secret = Buffer.from(new URL(server.link).hash.slice(1), "base64url");
   return [...new Uint8Array(hkdfSync("sha512", secret, "e2ee-frames/1 invite", "access", 32))];
 }
 
-test("a wrong invite secret is turned away at the door", async () => {
+test("join with a wrong invite secret is refused", async () => {
   const stranger = await Participant.open(chromium, url(), "Stranger");
   const wrong = server.link.replace(/#.*/, `#${"A".repeat(43)}`);
   await expect(stranger.join({ link: wrong, name: "Stranger" }, {})).rejects.toThrow(/access|refused|link/i);
   await stranger.page.close();
 });
 
-test("who is let in with a wrong invite secret decodes nothing, and others show nobody", async () => {
+test("a participant with a wrong invite secret decodes nothing and is not shown", async () => {
   const ada = await Participant.joinByPage(chromium, server.link, "Ada");
   const bo = await Participant.joinByPage(chromium, server.link, "Bo");
   await ada.decodesMore(["Bo/mic", "Bo/cam"]);
@@ -52,10 +52,10 @@ test("who is let in with a wrong invite secret decodes nothing, and others show 
   const spy = await Participant.open(chromium, url(), "Spy");
   const { origin, pathname } = new URL(server.link);
   const room = pathname.split("/").at(-1) ?? "";
-  const lock = { server: origin, room, secret: "A".repeat(43), access: rightAccess() };
-  await spy.join({ ...lock, name: "Spy" }, { devices: true });
+  const target = { server: origin, room, secret: "A".repeat(43), guestAccess: rightGuestAccess() };
+  await spy.join({ ...target, name: "Spy" }, { devices: true });
 
-  await until("the spy has been sent frames", async () =>
+  await until("the spy receives frames", async () =>
     spy.page.evaluate(async () => {
       const counters = (await window.testCall?.counters()) ?? [];
       return counters.some(({ role, framesIn }) => role === "open" && framesIn > 100) || JSON.stringify(counters);
@@ -68,7 +68,7 @@ test("who is let in with a wrong invite secret decodes nothing, and others show 
   await Promise.all([ada, bo, spy].map((participant) => participant.leave()));
 });
 
-test("a browser that does not attach the transform sends no packet", async () => {
+test("a browser that ignores the transform sends no packets", async () => {
   const ada = await Participant.joinByPage(chromium, server.link, "Ada");
   const page = await chromium.newPage();
   await page.evaluateOnNewDocument(() => {
@@ -80,7 +80,7 @@ test("a browser that does not attach the transform sends no packet", async () =>
         super(configuration);
         window.peers?.push(this);
       }
-      // What closing would hide: the statistics of a connection's last moment.
+      // Keeps the final statistics of a connection, which are gone once it is closed.
       override close(): void {
         window.lastStats = [...(window.lastStats ?? []), this.getStats()];
         super.close();
@@ -91,7 +91,7 @@ test("a browser that does not attach the transform sends no packet", async () =>
   await page.locator("[data-testid=name]").fill("Bare");
   await page.locator("[data-testid=join]").click();
 
-  // Receiving works and goes on, so that time enough has passed in which to send; and the page says what is wrong.
+  // Receiving works for long enough that packets would have been sent, and the page shows a warning.
   await page.waitForFunction(async () => ((await window.tacet?.counters())?.framesOpened ?? 0) > 200);
   await page.waitForFunction(() =>
     /warning/i.test(document.querySelector("[data-testid=encryption]")?.textContent ?? ""),

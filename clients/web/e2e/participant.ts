@@ -8,30 +8,30 @@ const SCREENSHOTS = `${import.meta.dirname}/screenshots`;
 
 declare global {
   interface Window {
-    /** The test's call; the page itself exposes the SDK, and the calls that people join by its form. */
+    /** The call of the test. The page itself exposes the SDK, and the call that is joined by its form. */
     testCall?: Call;
     testProblems?: Problem[];
     testGenerations?: number[];
   }
 }
 
-/** What a test's participant sends: the fake devices, one tone, or nothing. */
+/** What a participant sends: the fake devices, a tone of this frequency in Hz, or nothing. */
 export interface Sending {
   readonly devices?: boolean;
   readonly tone?: number;
 }
 
-/** How much of one remote track has been decoded: video frames or audio samples, by `name/source`. */
+/** Decoded video frames or audio samples of each remote track, by `NAME/SOURCE`. */
 export type Progress = Record<string, number>;
 
-/** A page in which the SDK joins a call. */
+/** A participant of a call: a page in which the SDK runs. */
 export class Participant {
   private constructor(
     readonly name: string,
     readonly page: Page,
   ) {}
 
-  /** Opens a page of the server, in which the SDK is loaded but nothing is joined. */
+  /** Opens a page of the server in which the SDK is loaded, without joining a call. */
   static async open(browser: Browser, url: string, name: string): Promise<Participant> {
     const page = await browser.newPage();
     await page.goto(url, { waitUntil: "load" });
@@ -39,7 +39,7 @@ export class Participant {
     return new Participant(name, page);
   }
 
-  /** Joins as a person does: opens the link, types a name, presses the button. Sends the fake devices. */
+  /** Joins as a user does: opens the link, enters a name, presses the button. Sends the fake devices. */
   static async joinByPage(browser: Browser, link: string, name: string): Promise<Participant> {
     const page = await browser.newPage();
     await page.goto(link, { waitUntil: "load" });
@@ -52,15 +52,15 @@ export class Participant {
     return participant;
   }
 
-  /** Opens a page and joins by the SDK. */
+  /** Opens a page and joins through the SDK. */
   static async join(browser: Browser, link: string, name: string, sending: Sending): Promise<Participant> {
     const participant = await Participant.open(browser, new URL("/", link).href, name);
     await participant.join({ link, name }, sending);
     return participant;
   }
 
-  /** Joins a call; rejects with the SDK's message if that fails. */
-  async join(target: Pick<JoinOptions, "name"> & ({ link: string } | Lock), sending: Sending): Promise<void> {
+  /** Joins a call. Rejects with the SDK's message if that fails. */
+  async join(target: Pick<JoinOptions, "name"> & ({ link: string } | RoomParts), sending: Sending): Promise<void> {
     await this.page.evaluate(
       async (options, { devices = false, tone }) => {
         let audio: MediaStreamTrack | boolean = devices;
@@ -73,13 +73,13 @@ export class Participant {
           oscillator.start();
           audio = output.stream.getAudioTracks()[0] ?? false;
         }
-        const { access, ...rest } = { access: undefined, ...options };
+        const { guestAccess, ...rest } = { guestAccess: undefined, ...options };
         if (window.tacetSdk === undefined) throw new Error("the page exposes no SDK");
         const call = await window.tacetSdk.Call.join({
           ...rest,
           audio,
           video: devices,
-          ...(access === undefined ? {} : { access: new Uint8Array(access) }),
+          ...(guestAccess === undefined ? {} : { guestAccess: new Uint8Array(guestAccess) }),
         });
         window.testCall = call;
       },
@@ -89,7 +89,7 @@ export class Participant {
     await this.observe();
   }
 
-  /** Collects from now on what the call tells. */
+  /** Collects the call's events from now on. */
   private async observe(): Promise<void> {
     await this.page.evaluate(() => {
       const call = window.testCall ?? window.tacet?.call;
@@ -104,27 +104,27 @@ export class Participant {
     });
   }
 
-  /** Leaves the call as a user would. */
+  /** Leaves the call. */
   async leave(): Promise<void> {
     await this.page.evaluate(() => window.testCall?.leave());
   }
 
-  /** Names of the others whose announces were verified. */
+  /** Returns the names of the other verified participants, sorted. */
   async others(): Promise<string[]> {
     return this.page.evaluate(() => (window.testCall?.participants ?? []).map(({ name }) => name).sort());
   }
 
-  /** Problems told so far. */
+  /** Returns the codes of the problems so far. */
   async problems(): Promise<string[]> {
     return this.page.evaluate(() => (window.testProblems ?? []).map(({ code }) => String(code)));
   }
 
-  /** The newest generation of one's own key. */
+  /** Returns the latest generation of this device's session key, or -1 if there is none yet. */
   async generation(): Promise<number> {
     return this.page.evaluate(() => window.testGenerations?.at(-1) ?? -1);
   }
 
-  /** What has been decoded of each remote track. */
+  /** Returns what has been decoded of each remote track. */
   async progress(): Promise<Progress> {
     return this.page.evaluate(async () => {
       const call = window.testCall;
@@ -141,7 +141,7 @@ export class Participant {
     });
   }
 
-  /** Frames that all receiving transforms have opened. */
+  /** Returns the number of frames that the receiving transforms opened. */
   async opened(): Promise<number> {
     return this.page.evaluate(async () => {
       const counters = (await window.testCall?.counters()) ?? [];
@@ -149,7 +149,7 @@ export class Participant {
     });
   }
 
-  /** Frames that receiving transforms have dropped, by reason. */
+  /** Returns the number of frames that the receiving transforms dropped, by reason. */
   async openFailures(): Promise<Record<string, number>> {
     return this.page.evaluate(async () => {
       const sum: Record<string, number> = {};
@@ -161,7 +161,7 @@ export class Participant {
     });
   }
 
-  /** RTP packets that this page has sent again because somebody missed them. */
+  /** Returns the number of RTP packets that this page retransmitted. */
   async retransmitted(): Promise<number> {
     return this.page.evaluate(async () => {
       const stats = [...((await window.testCall?.stats())?.values() ?? [])];
@@ -171,7 +171,7 @@ export class Participant {
     });
   }
 
-  /** RTP packets that this page has sent. */
+  /** Returns the number of RTP packets that this page sent. */
   async packetsSent(): Promise<number> {
     return this.page.evaluate(async () => {
       const stats = [...((await window.testCall?.stats())?.values() ?? [])];
@@ -181,7 +181,7 @@ export class Participant {
     });
   }
 
-  /** SRTP profile of the connection, as Chromium names it. */
+  /** Returns the SRTP profile of the connection, as Chromium names it. */
   async srtpCipher(): Promise<string | undefined> {
     return this.page.evaluate(async () => {
       const stats = [...((await window.testCall?.stats())?.values() ?? [])];
@@ -189,7 +189,7 @@ export class Participant {
     });
   }
 
-  /** Keeps a picture of the page at this size. */
+  /** Saves a screenshot of the page at this size. */
   async screenshot(name: string, size: { width: number; height: number }): Promise<void> {
     await mkdir(SCREENSHOTS, { recursive: true });
     await this.page.setViewport(size);
@@ -197,7 +197,7 @@ export class Participant {
     await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
   }
 
-  /** Waits until each of these tracks (`name/source`) has been decoded further than it was. */
+  /** Waits until the decoding of each of these tracks (`NAME/SOURCE`) has progressed this many times. */
   async decodesMore(tracks: string[], steps = 3): Promise<void> {
     for (let step = 0; step < steps; step += 1) {
       const before = await this.progress();
@@ -209,11 +209,11 @@ export class Participant {
   }
 }
 
-/** A room by its parts, with an access token that need not belong to the secret. */
-export interface Lock {
+/** The parts of a room link, with a guest access that need not belong to the secret. */
+export interface RoomParts {
   readonly server: string;
   readonly room: string;
   readonly secret: string;
-  /** As numbers, since it crosses into the page. */
-  readonly access?: number[];
+  /** As an array of numbers, which can be passed into the page. */
+  readonly guestAccess?: number[];
 }

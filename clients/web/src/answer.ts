@@ -1,5 +1,5 @@
-// What the server must know of the browser's answer: ICE credentials, the certificate's fingerprint, and the SSRCs of
-// the sending m-lines. Everything else in it is of no interest to anyone but the browser.
+// Reads from the browser's answer what the server needs: ICE credentials, the certificate fingerprint, and the SSRCs of
+// the sending m-lines. Nothing else of it leaves the browser.
 
 import { encode } from "./base64url.ts";
 import type { ClientTransport } from "./protocol/generated.ts";
@@ -7,29 +7,29 @@ import type { ClientTransport } from "./protocol/generated.ts";
 /** SSRCs of one sending m-line. */
 export interface SenderSsrcs {
   readonly ssrc: number;
-  /** SSRC of the retransmissions. */
+  /** SSRC of the retransmissions (RFC 4588). */
   readonly rtx?: number;
 }
 
-/** An answer, as far as it matters. */
+/** The parts of an answer that the server needs. */
 export interface Answer {
   readonly transport: ClientTransport;
-  /** By MID; only sections that announce an SSRC. */
+  /** By MID; only m-lines that announce an SSRC. */
   readonly senders: ReadonlyMap<string, SenderSsrcs>;
 }
 
 /**
- * Reads a local answer. Transport lines may stand in the session or in any section (they are the same under BUNDLE).
+ * Reads a local answer. Transport attributes may be at session level or in any section: they are the same under BUNDLE.
  *
- * @throws {RangeError} if the answer has no credentials or no SHA-256 fingerprint.
+ * @throws {RangeError} if the answer lacks ICE credentials or a SHA-256 fingerprint.
  */
 export function parseAnswer(sdp: string): Answer {
   const [session = "", ...media] = sdp.split(/\r?\n(?=m=)/);
   const ufrag = attribute(session, "ice-ufrag") ?? first(media, "ice-ufrag");
   const pwd = attribute(session, "ice-pwd") ?? first(media, "ice-pwd");
   const fingerprint = sha256(session) ?? media.map(sha256).find((value) => value !== undefined);
-  if (ufrag === undefined || pwd === undefined) throw new RangeError("an answer has ICE credentials");
-  if (fingerprint === undefined) throw new RangeError("an answer has a SHA-256 fingerprint");
+  if (ufrag === undefined || pwd === undefined) throw new RangeError("the answer has no ICE credentials");
+  if (fingerprint === undefined) throw new RangeError("the answer has no SHA-256 fingerprint");
   const senders = new Map<string, SenderSsrcs>();
   for (const section of media) {
     const mid = attribute(section, "mid");

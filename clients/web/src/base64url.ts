@@ -1,15 +1,15 @@
-// Byte strings as text: base64url without padding (RFC 4648 section 5), the only form in links and messages.
+// base64url without padding (RFC 4648 section 5), the encoding of byte strings in links and messages.
 
 const PATTERN = /^[A-Za-z0-9_-]*$/;
 
-/** Writes bytes as base64url without padding. */
+/** Encodes bytes. */
 export function encode(bytes: Uint8Array): string {
   let binary = "";
   for (const byte of bytes) binary += String.fromCharCode(byte);
   return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** Reads base64url without padding; `null` unless it is canonical: no stray characters, no stray bits at the end. */
+/** Decodes text. Returns `null` unless it is canonical: no other characters, no padding, no stray bits at the end. */
 export function decode(text: string): Uint8Array<ArrayBuffer> | null {
   if (!PATTERN.test(text) || text.length % 4 === 1) return null;
   const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
@@ -17,7 +17,7 @@ export function decode(text: string): Uint8Array<ArrayBuffer> | null {
   return encode(bytes) === text ? bytes : null;
 }
 
-/** Reads exactly `length` bytes of base64url; `null` if the text is anything else. */
+/** Decodes exactly `length` bytes. Returns `null` if the text is not canonical or has another length. */
 export function decodeExactly(text: string, length: number): Uint8Array<ArrayBuffer> | null {
   const bytes = decode(text);
   return bytes?.length === length ? bytes : null;

@@ -1,16 +1,19 @@
-// A call: one's own tracks, the others with theirs, and a connection that is made anew when it is lost.
+// A call: the local media, the other participants with their tracks, and a connection that is replaced when it is lost.
 
+import { ActiveSpeakers } from "./active-speakers.ts";
 import { Connection } from "./connection.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
 import { Emitter } from "./emitter.ts";
 import { asTacetError, TacetError } from "./errors.ts";
 import { parseLink, type RoomLink, roomLink } from "./link.ts";
-import type { Codec, Source } from "./protocol/generated.ts";
+import { type Participant, type ParticipantTrack, participantTrack } from "./participant.ts";
+import type { KeyEpoch, Problem } from "./problem.ts";
+import type { Codec, ParticipantId, Source } from "./protocol/generated.ts";
+import type { MuteChange } from "./remote-tracks.ts";
+import { isFinal, retryDelay } from "./retry.ts";
 import type { RemoteTrack, SlotChange } from "./slots.ts";
-import { Speaking } from "./speaking.ts";
-import { kindOfSource } from "./stream.ts";
+import { SOURCES } from "./sources.ts";
 import { assertSupported } from "./support.ts";
-import type { ProblemCode } from "./worker/action.ts";
 import type { TransformCounters } from "./worker/messages.ts";
 
 /** How to join. */
@@ -19,35 +22,23 @@ export type JoinOptions = (
   | {
       /** Origin of the server. */
       readonly server: string;
-      /** Room and secret as in the link: base64url. */
+      /** Room id, base64url as in the link. */
       readonly room: string;
+      /** Invite secret, base64url as in the link. */
       readonly secret: string;
     }
 ) & {
-  /** The name that the others see. It is sealed: the server does not learn it. */
+  /** The name that the others see. It is sealed, so the server does not learn it. */
   readonly name: string;
-  /** Microphone: a track, constraints, or `true`; without it, one joins silent. */
+  /** Microphone: a track, constraints, or `true` for the default. Without it, no audio is sent at first. */
   readonly audio?: MediaStreamTrack | MediaTrackConstraints | boolean;
   /** Camera: likewise. */
   readonly video?: MediaStreamTrack | MediaTrackConstraints | boolean;
-  /** Codec of one's own picture. */
+  /** Codec of the video that this client sends. */
   readonly videoCodec?: Exclude<Codec, "opus">;
-  /** Access token by which the server lets one in, instead of the one derived from the secret. */
-  readonly access?: Uint8Array;
+  /** Guest access to show to the server instead of the one that is derived from the secret. */
+  readonly guestAccess?: Uint8Array;
 };
-
-/** A participant whose announce was verified with the room's secret. */
-export interface Participant {
-  readonly id: number;
-  readonly name: string;
-}
-
-/** A track of a participant. `participant` is authenticated, not what the server says. */
-export interface ParticipantTrack {
-  readonly participant: number;
-  readonly source: Source;
-  readonly track: MediaStreamTrack;
-}
 
 /** State of a call. */
 export type CallState = "connected" | "reconnecting" | "ended";
@@ -55,56 +46,38 @@ export type CallState = "connected" | "reconnecting" | "ended";
 /** State of the media path. */
 export type MediaState = "connecting" | "connected" | "interrupted";
 
-/** Something about encryption that a person should know. */
-export interface Problem {
-  readonly code: ProblemCode | "transform-bypassed";
-  /** Whose; `null` if one's own. */
-  readonly participant: number | null;
-}
-
 type CallEvents = {
   state: { readonly state: CallState /** Why it is not connected. */; readonly error: TacetError | null };
   media: MediaState;
   participantJoined: Participant;
   participantLeft: Participant;
   trackAdded: ParticipantTrack;
-  trackRemoved: Omit<ParticipantTrack, "track">;
-  /** A participant's source was muted or unmuted, as the server says; one that is not published is muted. */
-  muted: { readonly participant: number; readonly source: Source; readonly muted: boolean };
-  /** Who speaks now. */
-  speaking: ReadonlySet<number>;
-  /** One's own key generation moved on: somebody joined or left, or it was time. */
-  generation: { readonly generation: number; readonly step: number };
+  trackRemoved: { readonly participant: ParticipantId; readonly source: Source };
+  /** A source was muted or unmuted, according to the server. A source that is not published counts as muted. */
+  muted: MuteChange;
+  /** The active speakers. */
+  speaking: ReadonlySet<ParticipantId>;
+  /** This device's session key changed: a participant joined or left, or the key reached its age. */
+  generation: KeyEpoch;
   problem: Problem;
 };
 
 const WATCH_INTERVAL_MS = 1_000;
 const SPEAKING_INTERVAL_MS = 150;
-/** Waiting times before a lost connection is made anew; the last one repeats. */
-const BACKOFF_MS = [300, 1_000, 2_000, 4_000, 8_000];
-/** Errors after which it makes no sense to try again. */
-const FATAL: readonly TacetError["code"][] = [
-  "access-refused",
-  "no-room",
-  "room-full",
-  "encryption",
-  "unsupported-browser",
-  "ended",
-];
 
 interface LocalSource {
-  readonly track: MediaStreamTrack;
+  readonly media: MediaStreamTrack;
   muted: boolean;
 }
 
-/** A call that was joined. */
+/** A call that this device has joined. */
 export class Call extends Emitter<CallEvents> {
   /** The room. */
   readonly link: RoomLink;
   readonly #options: JoinOptions;
   readonly #local = new Map<Source, LocalSource>();
-  readonly #participants = new Map<number, Participant>();
-  readonly #speaking = new Speaking();
+  readonly #participants = new Map<ParticipantId, Participant>();
+  readonly #speakers = new ActiveSpeakers();
   #connection: Connection | undefined;
   #state: CallState = "connected";
   #media: MediaState = "connecting";
@@ -118,23 +91,23 @@ export class Call extends Emitter<CallEvents> {
   }
 
   /**
-   * Joins a call. Devices are opened only after it is sure that this browser can encrypt.
+   * Joins a call. No device is opened before this browser is known to support encryption.
    *
-   * @throws {TacetError} saying why not; nothing of the call is left then
+   * @throws {TacetError} if that fails; opened devices are closed again then
    */
   static async join(options: JoinOptions): Promise<Call> {
     const link = "link" in options ? parseLink(options.link) : roomLink(options.server, options.room, options.secret);
     assertSupported();
     const call = new Call(options, link);
     try {
-      const audio = await captured(options.audio, openMicrophone);
-      if (audio !== null) call.#local.set("mic", { track: audio, muted: false });
-      const video = await captured(options.video, openCamera);
-      if (video !== null) call.#local.set("cam", { track: video, muted: false });
+      const audio = await capture(options.audio, openMicrophone);
+      if (audio !== null) call.#local.set("mic", { media: audio, muted: false });
+      const video = await capture(options.video, openCamera);
+      if (video !== null) call.#local.set("cam", { media: video, muted: false });
       await call.#connect();
       call.#timers = [
         setInterval(() => void call.#watch(), WATCH_INTERVAL_MS),
-        setInterval(() => call.#listen(), SPEAKING_INTERVAL_MS),
+        setInterval(() => call.#measureLevels(), SPEAKING_INTERVAL_MS),
       ];
       call.#publishAll();
       return call;
@@ -154,81 +127,81 @@ export class Call extends Emitter<CallEvents> {
     return this.#media;
   }
 
-  /** One's own number, a new one on every connection. */
-  get self(): number {
-    return this.#connection?.participant ?? -1;
+  /** Participant id of this device, which differs with every connection; `null` without a connection. */
+  get self(): ParticipantId | null {
+    return this.#connection?.participant ?? null;
   }
 
-  /** The others. */
+  /** The other participants. */
   get participants(): readonly Participant[] {
     return [...this.#participants.values()];
   }
 
-  /** The tracks of the others. */
+  /** The tracks of the other participants. */
   get tracks(): readonly ParticipantTrack[] {
     return (this.#connection?.shown() ?? []).flatMap((shown) => {
-      const track = this.#playable(shown);
+      const track = this.#withMedia(shown);
       return track === undefined ? [] : [track];
     });
   }
 
-  /** Whether a participant's source is muted or absent. */
-  isMuted(participant: number, source: Source): boolean {
+  /** Whether a participant's source is muted or not published. */
+  isMuted(participant: ParticipantId, source: Source): boolean {
     if (participant !== this.self) return this.#connection?.muted(participant, source) ?? true;
     return this.#local.get(source)?.muted ?? true;
   }
 
   /**
-   * Sends a track, in the place of one of the same source. Resolves when its frames go out, sealed.
+   * Publishes media as a source, or replaces the media of that source. Resolves when its sealed frames are being sent.
    *
-   * @throws {TacetError} if it cannot be sent; it is then not published
+   * @throws {TacetError} if it cannot be sent; it is not published then
    */
-  async publish(track: MediaStreamTrack, source: Source): Promise<void> {
-    if (track.kind !== kindOfSource(source)) throw new TacetError("device", "The track is not of the source's kind.");
-    this.#local.set(source, { track, muted: false });
+  async publish(media: MediaStreamTrack, source: Source): Promise<void> {
+    if (media.kind !== SOURCES[source].kind) throw new TacetError("device", "The track is not of the source's kind.");
+    this.#local.set(source, { media, muted: false });
     try {
-      await this.#connection?.publish(source, track);
+      await this.#connection?.publish(source, media);
     } catch (thrown) {
-      this.#tellUnsent(thrown);
+      this.#reportUnsent(thrown);
       throw thrown;
     }
   }
 
-  /** Withdraws a source. The track itself is not stopped. */
+  /** Unpublishes a source. Its media is not stopped. */
   async unpublish(source: Source): Promise<void> {
     this.#local.delete(source);
     await this.#connection?.unpublish(source);
   }
 
-  /** Mutes or unmutes a published source. While it is muted, nothing of it is sent. */
+  /** Mutes or unmutes a published source. While it is muted, none of its media is sent. */
   async setMuted(source: Source, muted: boolean): Promise<void> {
     const local = this.#local.get(source);
     if (local === undefined) return;
     local.muted = muted;
-    await this.#connection?.publish(source, muted ? null : local.track);
+    await this.#connection?.publish(source, muted ? null : local.media);
   }
 
-  /** Leaves. Tracks that were passed in or opened are stopped, and the keys are gone. */
+  /** Leaves the call, stops the local media, and erases the keys. */
   leave(): void {
     if (this.#state === "ended") return;
     this.#end(null);
   }
 
-  /** What each transform has done: frames in, out, and dropped by reason. */
+  /** Returns the counters of every transform: frames in, frames out, and dropped frames by reason. */
   counters(): Promise<readonly TransformCounters[]> {
     return this.#connection?.counters() ?? Promise.resolve([]);
   }
 
-  /** The browser's statistics of the present connection. */
+  /** Returns the browser's statistics of the current connection. */
   stats(): Promise<RTCStatsReport> {
     return this.#connection?.stats() ?? Promise.resolve(new Map());
   }
 
   async #connect(): Promise<void> {
-    const { name, videoCodec = "vp8", access } = this.#options;
-    const options = { link: this.link, name, videoCodec, ...(access === undefined ? {} : { access }) };
+    const { name, videoCodec = "vp8", guestAccess } = this.#options;
+    const options = { link: this.link, name, videoCodec, ...(guestAccess === undefined ? {} : { guestAccess }) };
     this.#setMedia("connecting");
-    const connection = await Connection.open(options, (fresh) => this.#hear(fresh));
+    const connection = await Connection.open(options, (opened) => this.#listenTo(opened));
     if (this.#state === "ended") {
       connection.close();
       throw new TacetError("ended");
@@ -237,7 +210,7 @@ export class Call extends Emitter<CallEvents> {
     connection.on("lost", (error) => this.#lost(error));
   }
 
-  #hear(connection: Connection): void {
+  #listenTo(connection: Connection): void {
     connection.on("verified", ({ participant, name }) => {
       const joined = { id: participant, name };
       const known = this.#participants.has(participant);
@@ -247,14 +220,14 @@ export class Call extends Emitter<CallEvents> {
     connection.on("removed", (participant) => this.#remove(participant));
     connection.on("shown", (change) => this.#shown(change));
     connection.on("muted", (change) => {
-      if (change.muted && change.source === "mic") this.#speaking.silence(change.participant);
+      if (change.muted && change.source === "mic") this.#speakers.remove(change.participant);
       this.emit("muted", change);
     });
     connection.on("speakers", (speakers) => {
       const now = performance.now();
-      for (const { participant, level } of speakers) {
-        if (this.#participants.has(participant) && !this.#hears(participant)) {
-          this.#speaking.hint(participant, level, now);
+      for (const speaker of speakers) {
+        if (this.#participants.has(speaker.participant) && !this.#measures(speaker.participant)) {
+          this.#speakers.hint(speaker, now);
         }
       }
     });
@@ -268,27 +241,25 @@ export class Call extends Emitter<CallEvents> {
 
   #lost(error: TacetError): void {
     this.#connection = undefined;
-    if (FATAL.includes(error.code)) {
+    if (isFinal(error)) {
       this.#end(error);
       return;
     }
-    // First the state: whoever goes now has not left, but is out of sight.
+    // The state changes first, so that listeners can tell participants who are out of reach from those who left.
     this.#setState("reconnecting", error);
-    this.#forget();
-    this.#reconnect(0);
+    this.#removeAll();
+    this.#scheduleReconnect(0);
   }
 
-  #forget(): void {
+  #removeAll(): void {
     for (const participant of [...this.#participants.keys()]) this.#remove(participant);
   }
 
-  #reconnect(attempt: number): void {
-    const wait = BACKOFF_MS[Math.min(attempt, BACKOFF_MS.length - 1)] ?? 0;
-    // Half of it by chance, so that a restarted server does not meet everyone at once.
-    this.#retry = setTimeout(() => void this.#tryAgain(attempt), wait / 2 + (Math.random() * wait) / 2);
+  #scheduleReconnect(attempt: number): void {
+    this.#retry = setTimeout(() => void this.#reconnect(attempt), retryDelay(attempt));
   }
 
-  async #tryAgain(attempt: number): Promise<void> {
+  async #reconnect(attempt: number): Promise<void> {
     try {
       await this.#connect();
       this.#setState("connected", null);
@@ -296,19 +267,19 @@ export class Call extends Emitter<CallEvents> {
     } catch (thrown) {
       if (this.#state === "ended") return;
       const error = asTacetError(thrown, "server-unreachable");
-      this.#forget();
-      if (FATAL.includes(error.code)) this.#end(error);
-      else this.#reconnect(attempt + 1);
+      this.#removeAll();
+      if (isFinal(error)) this.#end(error);
+      else this.#scheduleReconnect(attempt + 1);
     }
   }
 
-  /** Publishes everything on a new connection. Nobody waits for it: what fails is told as a problem. */
+  /** Publishes all unmuted sources on a new connection. Failures are reported as problems. */
   #publishAll(): void {
-    for (const [source, { track, muted }] of this.#local) if (!muted) this.publish(track, source).catch(() => {});
+    for (const [source, { media, muted }] of this.#local) if (!muted) this.publish(media, source).catch(() => {});
   }
 
-  /** Tells that a source of one's own is not sent, unless that is because the connection is gone. */
-  #tellUnsent(thrown: unknown): void {
+  /** Reports that a local source is not sent, unless the reason is that there is no connection. */
+  #reportUnsent(thrown: unknown): void {
     if (this.#state !== "connected") return;
     const bypassed = thrown instanceof TacetError && thrown.code === "transform-bypassed";
     this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
@@ -318,52 +289,51 @@ export class Call extends Emitter<CallEvents> {
     if (removed !== null) {
       this.emit("trackRemoved", { participant: removed.participant, source: removed.source });
     }
-    const track = added === null ? undefined : this.#playable(added);
+    const track = added === null ? undefined : this.#withMedia(added);
     if (track !== undefined) this.emit("trackAdded", track);
   }
 
-  #playable(shown: RemoteTrack): ParticipantTrack | undefined {
-    const track = this.#connection?.receiver(shown)?.track;
-    return track === undefined ? undefined : { participant: shown.participant, source: shown.source, track };
+  #withMedia(shown: RemoteTrack): ParticipantTrack | undefined {
+    const media = this.#connection?.receiver(shown)?.track;
+    return media === undefined ? undefined : participantTrack(shown, media);
   }
 
-  #remove(participant: number): void {
-    const left = this.#participants.get(participant);
-    this.#participants.delete(participant);
-    this.#speaking.silence(participant);
+  #remove(id: ParticipantId): void {
+    const left = this.#participants.get(id);
+    this.#participants.delete(id);
+    this.#speakers.remove(id);
     if (left !== undefined) this.emit("participantLeft", left);
   }
 
   async #watch(): Promise<void> {
-    // A connection that is lost meanwhile tells it by itself.
+    // Rejects if the connection is lost in the meantime, which is reported by `lost`.
     await this.#connection?.watch().catch(() => {});
   }
 
-  #listen(): void {
+  #measureLevels(): void {
     const now = performance.now();
     for (const shown of this.#connection?.shown() ?? []) {
       if (shown.source !== "mic") continue;
-      const level = this.#connection?.receiver(shown)?.getSynchronizationSources()[0]?.audioLevel;
-      if (level !== undefined) this.#speaking.level(shown.participant, level, now);
+      const level = this.#connection?.audioLevel(shown);
+      if (level !== undefined) this.#speakers.measure({ participant: shown.participant, level }, now);
     }
-    const speaking = this.#speaking.update(now);
+    const speaking = this.#speakers.update(now);
     if (speaking !== null) this.emit("speaking", speaking);
   }
 
-  /** Whether the browser itself has a level for this participant. */
-  #hears(participant: number): boolean {
+  /** Whether the browser measures the level of this participant's microphone. */
+  #measures(participant: ParticipantId): boolean {
     const shown = this.#connection
       ?.shown()
       .find((track) => track.participant === participant && track.source === "mic");
-    if (shown === undefined) return false;
-    return this.#connection?.receiver(shown)?.getSynchronizationSources()[0]?.audioLevel !== undefined;
+    return shown !== undefined && this.#connection?.audioLevel(shown) !== undefined;
   }
 
   #end(error: TacetError | null): void {
     this.#setState("ended", error);
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#retry);
-    for (const { track } of this.#local.values()) track.stop();
+    for (const { media } of this.#local.values()) media.stop();
     this.#connection?.close();
     this.#connection = undefined;
   }
@@ -381,7 +351,7 @@ export class Call extends Emitter<CallEvents> {
   }
 }
 
-async function captured(
+async function capture(
   wanted: MediaStreamTrack | MediaTrackConstraints | boolean | undefined,
   open: (constraints?: MediaTrackConstraints) => Promise<MediaStreamTrack>,
 ): Promise<MediaStreamTrack | null> {

@@ -1,38 +1,42 @@
-// One connection to a room: a socket, a worker and a peer, from `hello` until one of them is lost. A call that loses
-// its connection opens a new one, with a new worker and new keys; nothing is carried over but what the user published.
+// One connection to a room: a socket, a worker and a peer connection, from `hello` until one of them is lost. A call
+// that loses its connection opens a new one, with a new worker and new keys; only the published media is carried over.
 
 import { decodeExactly, encode } from "./base64url.ts";
 import { CryptoWorker } from "./crypto-worker.ts";
 import { Emitter } from "./emitter.ts";
-import { asTacetError, TacetError, type TacetErrorCode } from "./errors.ts";
+import { asTacetError, TacetError } from "./errors.ts";
 import type { RoomLink } from "./link.ts";
+import { LocalTrack } from "./local-track.ts";
 import { Peer } from "./peer.ts";
+import type { KeyEpoch, Problem } from "./problem.ts";
 import { BinaryType, keyRequestBodies, type ServerBinary } from "./protocol/binary.ts";
 import type {
   Codec,
-  ErrorCode,
   Joined,
-  Roster,
+  ParticipantId,
+  Roster as RosterMessage,
   ServerMessage,
   Slots as SlotsMessage,
   Source,
   Speaker,
   Welcome,
 } from "./protocol/generated.ts";
+import { errorOfClose, errorOfRefusal } from "./protocol/refusal.ts";
 import { Refused, Socket } from "./protocol/socket.ts";
-import { Publication } from "./publication.ts";
 import { type MuteChange, RemoteTracks } from "./remote-tracks.ts";
+import { Roster } from "./roster.ts";
 import { type RemoteTrack, type SlotChange, Slots } from "./slots.ts";
-import { bypassed, readPassed } from "./watchdog.ts";
-import { type Action, EventKind, type ProblemCode } from "./worker/action.ts";
+import { StreamKeys } from "./stream-keys.ts";
+import { bypassed, countMedia } from "./watchdog.ts";
+import { type Action, EventKind } from "./worker/action.ts";
+import { joinedEvent, leftEvent, type SessionEvent } from "./worker/event.ts";
 import type { TransformCounters } from "./worker/messages.ts";
 
-/** Name and version told to the server. */
+/** Name and version of this client, as sent to the server. */
 const CLIENT = "tacet-web/0.1.0";
-/** How long a key for one's own stream may take. The longest switch window is 5 s. */
-const KEY_TIMEOUT_MS = 15_000;
+const CALL_BYTES = 16;
 
-/** When the watchdog looks after a source has started; the call looks every second besides. */
+/** Times after the start of a source at which the watchdog runs; the call also runs it every second. */
 const EARLY_WATCHES_MS = [40, 100, 200, 400];
 
 /** How to connect. */
@@ -40,40 +44,39 @@ export interface ConnectionOptions {
   readonly link: RoomLink;
   readonly name: string;
   readonly videoCodec: Codec;
-  /** Access token instead of the one derived from the secret. */
-  readonly access?: Uint8Array;
+  /** Guest access to show instead of the one that is derived from the secret. */
+  readonly guestAccess?: Uint8Array;
 }
 
+type Announce = Action & { kind: "announce" };
+
 type ConnectionEvents = {
-  /** A participant proved that it holds the secret. */
-  verified: { readonly participant: number; readonly name: string };
-  removed: number;
+  /** A participant proved that it has the secret. */
+  verified: { readonly participant: ParticipantId; readonly name: string };
+  removed: ParticipantId;
   shown: SlotChange;
   muted: MuteChange;
   speakers: readonly Speaker[];
-  problem: { readonly code: ProblemCode | "transform-bypassed"; readonly participant: number | null };
-  generation: { readonly generation: number; readonly step: number };
+  problem: Problem;
+  generation: KeyEpoch;
   media: RTCPeerConnectionState;
-  /** The connection is over. */
+  /** The connection has ended. */
   lost: TacetError;
 };
 
 /** A connection that has joined. */
 export class Connection extends Emitter<ConnectionEvents> {
-  /** The server's number of this participant. */
-  participant = -1;
   readonly #options: ConnectionOptions;
   readonly #crypto: CryptoWorker;
   readonly #socket: Socket;
+  readonly #roster = new Roster();
   readonly #slots = new Slots();
-  readonly #tracks = new RemoteTracks();
-  readonly #receivers = new Map<string, RTCRtpReceiver>();
-  readonly #publications = new Map<Source, Publication>();
-  readonly #waitingForKey = new Map<number, () => void>();
-  readonly #members = new Set<number>();
+  readonly #remoteTracks = new RemoteTracks();
+  readonly #localTracks = new Map<Source, LocalTrack>();
+  readonly #streamKeys = new StreamKeys((event) => this.#sessionEvent(event));
+  #participant: ParticipantId | null = null;
   #peer: Peer | undefined;
-  #announce: (announce: Action & { kind: "announce" }) => void = () => {};
-  #rosterRevision = 0;
+  #firstAnnounce: (announce: Announce) => void = () => {};
   #closed = false;
 
   private constructor(options: ConnectionOptions, crypto: CryptoWorker) {
@@ -81,9 +84,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#options = options;
     this.#crypto = crypto;
     crypto.on("action", (action) => this.#act(action));
-    crypto.on("attributed", ({ id, participant, stream }) =>
-      this.#show(this.#slots.attribute(id, participant, stream)),
-    );
+    crypto.on("authenticated", ({ id, origin }) => this.#show(this.#slots.authenticate(id, origin)));
     crypto.on("failed", (error) => this.#lose(error));
     this.#socket = new Socket(options.link.server, {
       message: (message) => this.#receive(message),
@@ -93,12 +94,12 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   /**
-   * Connects and joins.
+   * Connects and joins. `prepare` can add listeners before the first event.
    *
-   * @throws {TacetError} saying why not
+   * @throws {TacetError} if that fails; the connection is closed then
    */
   static async open(options: ConnectionOptions, prepare: (connection: Connection) => void): Promise<Connection> {
-    const { worker, access } = await CryptoWorker.load(options.link.secret);
+    const { worker, guestAccess } = await CryptoWorker.load(options.link.secret);
     const connection = new Connection(options, worker);
     prepare(connection);
     let lost: TacetError | undefined;
@@ -106,79 +107,89 @@ export class Connection extends Emitter<ConnectionEvents> {
       lost = error;
     });
     try {
-      await connection.#join(options.access ?? access);
+      await connection.#join(options.guestAccess ?? guestAccess);
       return connection;
     } catch (thrown) {
       connection.close();
-      // What closed the connection says more than the request that then got no answer.
+      // What closed the connection is a better explanation than the request that failed because of it.
       throw (
         lost ?? (thrown instanceof Refused ? errorOfRefusal(thrown.reason) : asTacetError(thrown, "server-unreachable"))
       );
     }
   }
 
-  /** Sends this track as this source, or nothing. */
-  async publish(source: Source, track: MediaStreamTrack | null): Promise<void> {
-    await this.#publication(source, track)?.set(track);
-    if (track !== null) this.#watchSoon();
+  /** Participant id of this device, or `null` before the server has assigned it. */
+  get participant(): ParticipantId | null {
+    return this.#participant;
   }
 
-  /** Withdraws a source. */
+  /** Sends this media as this source, or nothing if it is `null`. */
+  async publish(source: Source, media: MediaStreamTrack | null): Promise<void> {
+    await this.#localTrack(source, media)?.set(media);
+    if (media !== null) this.#watchSoon();
+  }
+
+  /** Unpublishes a source. */
   async unpublish(source: Source): Promise<void> {
-    const publication = this.#publications.get(source);
-    // One whose transform was bypassed is remembered: the source stays silent on this connection.
-    if (publication?.bypassed === false) this.#publications.delete(source);
-    await publication?.withdraw();
+    const track = this.#localTracks.get(source);
+    // A track whose transform was bypassed is kept, so that its source stays silent on this connection.
+    if (track?.bypassed === false) this.#localTracks.delete(source);
+    await track?.unpublish();
   }
 
-  /** The media of a shown track. */
+  /** Returns the receiver of a shown track. */
   receiver(track: RemoteTrack): RTCRtpReceiver | undefined {
-    return this.#receivers.get(track.mid);
+    return this.#peer?.receiver(track.mid);
   }
 
-  /** The remote tracks that are shown. */
+  /** Returns the remote tracks that are shown. */
   shown(): RemoteTrack[] {
     return this.#slots.shown();
   }
 
-  /** Whether a participant's source is muted or absent, as the server says. */
-  muted(participant: number, source: Source): boolean {
-    return this.#tracks.muted(participant, source);
+  /** Returns the level of a shown audio track as the browser measures it (linear, 0 to 1), if it does. */
+  audioLevel(track: RemoteTrack): number | undefined {
+    return this.receiver(track)?.getSynchronizationSources()[0]?.audioLevel;
   }
 
-  /** What each transform has done. */
+  /** Whether a participant's source is muted or not published, according to the server. */
+  muted(participant: ParticipantId, source: Source): boolean {
+    return this.#remoteTracks.muted(participant, source);
+  }
+
+  /** Returns the counters of every transform. */
   counters(): Promise<readonly TransformCounters[]> {
     return this.#crypto.counters();
   }
 
-  /** The browser's statistics. */
+  /** Returns the browser's statistics. */
   stats(): Promise<RTCStatsReport> | undefined {
     return this.#peer?.stats();
   }
 
-  /** Looks for media that passed without its transform, and silences it. */
+  /** Runs the watchdog: silences media that bypasses its transform. */
   async watch(): Promise<void> {
     const report = await this.stats();
     if (report === undefined) return;
     // In this order: the counters must not be older than the statistics.
     const counters = await this.counters();
     if (this.#closed) return;
-    for (const { mid, role } of bypassed(readPassed(report), counters)) {
+    for (const { mid, role } of bypassed(countMedia(report), counters)) {
       if (role === "open") {
-        const receiver = this.#receivers.get(mid);
+        const receiver = this.#peer?.receiver(mid);
         if (receiver?.track.enabled !== true) continue;
         receiver.track.enabled = false;
-        this.emit("problem", { code: "transform-bypassed", participant: this.#shownIn(mid) });
+        this.emit("problem", { code: "transform-bypassed", participant: this.#participantIn(mid) });
       } else {
-        const publication = [...this.#publications.values()].find((one) => one.mid === mid);
-        if (publication === undefined || publication.bypassed) continue;
+        const track = [...this.#localTracks.values()].find((one) => one.mid === mid);
+        if (track === undefined || track.bypassed) continue;
         this.emit("problem", { code: "transform-bypassed", participant: null });
-        await publication.bypass();
+        await track.stopBypassed();
       }
     }
   }
 
-  /** Leaves. Nothing is emitted any more. */
+  /** Leaves. No event is emitted afterwards. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -187,25 +198,25 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#crypto.terminate();
   }
 
-  async #join(access: Uint8Array): Promise<void> {
+  async #join(guestAccess: Uint8Array): Promise<void> {
     const { link, name, videoCodec } = this.#options;
     const welcome = await this.#socket.request({
       t: "hello",
       room: link.room,
-      access: encode(access),
+      access: encode(guestAccess),
       client: CLIENT,
       features: [],
     });
     if (welcome.t !== "welcome") throw new TacetError("protocol");
-    this.participant = welcome.participant;
-    this.#peer = this.#makePeer(welcome, videoCodec);
-    const announced = new Promise<Action & { kind: "announce" }>((resolve) => {
-      this.#announce = resolve;
+    this.#participant = welcome.participant;
+    this.#peer = this.#createPeer(welcome, videoCodec);
+    const announced = new Promise<Announce>((resolve) => {
+      this.#firstAnnounce = resolve;
     });
     const failed = this.once("lost").then((error): never => {
       throw error;
     });
-    // Once joined, nobody waits for this; a later loss is told as an event.
+    // After joining, nothing awaits it any more; a later loss is reported by the event alone.
     failed.catch(() => {});
     this.#crypto.start(link.roomBytes, decodeCall(welcome), name);
     const { announce, display } = await Promise.race([announced, failed]);
@@ -216,19 +227,15 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#joined(answer);
   }
 
-  #joined({ seat, rev, roster, tracks }: Joined): void {
-    const body = new Uint8Array(2);
-    new DataView(body.buffer).setUint16(0, seat);
-    this.#crypto.event(EventKind.Joined, body);
-    this.#rosterRevision = rev;
-    for (const { participant } of roster) this.#members.add(participant);
-    this.#mute(this.#tracks.apply({ add: tracks, del: [], upd: [] }));
+  #joined(joined: Joined): void {
+    this.#sessionEvent(joinedEvent(joined.seat));
+    this.#roster.start(joined);
+    this.#emitMuted(this.#remoteTracks.apply({ add: joined.tracks, del: [], upd: [] }));
   }
 
-  #makePeer({ codecs, hdrext }: Welcome, videoCodec: Codec): Peer {
+  #createPeer({ codecs, hdrext }: Welcome, videoCodec: Codec): Peer {
     return new Peer({ codecs, hdrext, videoCodec }, this.#crypto, {
       localTransport: (transport) => this.#socket.send({ t: "transport", ...transport }),
-      slotReady: (mid, receiver) => this.#receivers.set(mid, receiver),
       state: (state) => {
         if (this.#closed) return;
         this.emit("media", state);
@@ -241,16 +248,16 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (this.#closed) return;
     switch (message.t) {
       case "transport":
-        this.#background(this.#peer?.setServerTransport({ ice: message.ice, dtls: message.dtls }));
+        this.#inBackground(this.#peer?.setServerTransport({ ice: message.ice, dtls: message.dtls }));
         break;
       case "roster":
         this.#applyRoster(message);
         break;
       case "tracks":
-        this.#mute(this.#tracks.apply(message));
+        this.#emitMuted(this.#remoteTracks.apply(message));
         break;
       case "slots":
-        this.#background(this.#applySlots(message));
+        this.#inBackground(this.#applySlots(message));
         break;
       case "speakers":
         this.emit("speakers", message.speakers);
@@ -259,7 +266,7 @@ export class Connection extends Emitter<ConnectionEvents> {
         if (message.state === "failed") this.#lose(new TacetError("media-path"));
         break;
       default:
-        // Answers that nobody waits for, and messages of a newer server.
+        // Answers that nothing awaits, and messages of newer servers.
         break;
     }
   }
@@ -271,11 +278,15 @@ export class Connection extends Emitter<ConnectionEvents> {
     else if (type === BinaryType.KeyRequest) this.#crypto.event(EventKind.KeyRequest, body);
   }
 
+  #sessionEvent({ kind, body }: SessionEvent): void {
+    this.#crypto.event(kind, body);
+  }
+
   #act(action: Action): void {
     if (this.#closed) return;
     switch (action.kind) {
       case "announce":
-        if (action.first) this.#announce(action);
+        if (action.first) this.#firstAnnounce(action);
         else this.#socket.send({ t: "announce", announce: encode(action.announce), display: encode(action.display) });
         break;
       case "key-batch":
@@ -291,7 +302,7 @@ export class Connection extends Emitter<ConnectionEvents> {
         this.emit("removed", action.participant);
         break;
       case "stream-ready":
-        this.#waitingForKey.get(action.stream)?.();
+        this.#streamKeys.ready(action.stream);
         break;
       case "problem":
         this.emit("problem", { code: action.code, participant: action.participant });
@@ -302,51 +313,33 @@ export class Connection extends Emitter<ConnectionEvents> {
       case "key-installed":
         break;
       case "ended":
-        // The machine slept, or its clock jumped: the others have rotated this session out, so join with a new one.
-        this.#lose(new TacetError("server-unreachable", "The clock of this device jumped; joining again."));
+        // The machine slept or its clock jumped. The others have rotated this session out, so a new one has to join.
+        this.#lose(new TacetError("server-unreachable", "This device slept or its clock changed."));
         break;
     }
   }
 
-  /** The publication of a source; made if there is a track for it. */
-  #publication(source: Source, track: MediaStreamTrack | null): Publication | undefined {
+  /** Returns the local track of a source. Creates it if there is media for it. */
+  #localTrack(source: Source, media: MediaStreamTrack | null): LocalTrack | undefined {
     const peer = this.#peer;
     if (peer === undefined || this.#closed) throw new TacetError("ended");
-    const known = this.#publications.get(source);
-    if (known !== undefined || track === null) return known;
-    const gate = {
-      openStream: (stream: number) => this.#openStream(stream),
-      closeStream: (stream: number) => this.#streamEvent(EventKind.StreamClosed, stream),
-    };
-    const publication = new Publication(source, peer, this.#socket, gate);
-    this.#publications.set(source, publication);
-    return publication;
+    const known = this.#localTracks.get(source);
+    if (known !== undefined || media === null) return known;
+    const track = new LocalTrack(source, peer, this.#socket, this.#streamKeys);
+    this.#localTracks.set(source, track);
+    return track;
   }
 
-  /** Looks often while a source is new: a browser that bypasses its transform does so from the first frame. */
+  /** Runs the watchdog often while a source is new: a browser that ignores the transform does so from the first frame. */
   #watchSoon(): void {
-    // A connection that is lost meanwhile tells it by itself.
+    // Rejects if the connection is lost in the meantime, which is reported by `lost`.
     for (const delay of EARLY_WATCHES_MS) setTimeout(() => void this.watch().catch(() => {}), delay);
   }
 
-  #applyRoster({ rev, full, add, del }: Roster): void {
-    const left = new Set(del);
-    if (full) {
-      const present = new Set(add.map(({ participant }) => participant));
-      for (const participant of this.#members) if (!present.has(participant)) left.add(participant);
-    } else if (rev !== this.#rosterRevision + 1) {
-      this.#socket.send({ t: "resync" });
-    }
-    this.#rosterRevision = rev;
-    for (const { participant } of add) this.#members.add(participant);
-    for (const participant of left) this.#members.delete(participant);
-    if (left.size === 0) return;
-    const body = new Uint8Array(left.size * 4);
-    const view = new DataView(body.buffer);
-    [...left].forEach((participant, index) => {
-      view.setUint32(index * 4, participant);
-    });
-    this.#crypto.event(EventKind.Left, body);
+  #applyRoster(message: RosterMessage): void {
+    const { left, gap } = this.#roster.apply(message);
+    if (gap) this.#socket.send({ t: "resync" });
+    if (left.length > 0) this.#sessionEvent(leftEvent(left));
   }
 
   async #applySlots({ rev, add, set }: SlotsMessage): Promise<void> {
@@ -363,38 +356,16 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (change !== null && !this.#closed) this.emit("shown", change);
   }
 
-  #mute(changes: readonly MuteChange[]): void {
+  #emitMuted(changes: readonly MuteChange[]): void {
     for (const change of changes) this.emit("muted", change);
   }
 
-  #shownIn(mid: string): number | null {
+  #participantIn(mid: string): ParticipantId | null {
     return this.shown().find((track) => track.mid === mid)?.participant ?? null;
   }
 
-  #openStream(stream: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waitingForKey.delete(stream);
-        this.#streamEvent(EventKind.StreamClosed, stream);
-        reject(new TacetError("encryption", "No key is ready for sending."));
-      }, KEY_TIMEOUT_MS);
-      this.#waitingForKey.set(stream, () => {
-        clearTimeout(timer);
-        this.#waitingForKey.delete(stream);
-        resolve();
-      });
-      this.#streamEvent(EventKind.StreamOpened, stream);
-    });
-  }
-
-  #streamEvent(kind: number, stream: number): void {
-    const body = new Uint8Array(4);
-    new DataView(body.buffer).setUint32(0, stream);
-    this.#crypto.event(kind, body);
-  }
-
-  /** Runs work that nobody awaits. If it fails, the browser refused what the server asked: the connection is over. */
-  #background(work: Promise<void> | undefined): void {
+  /** Runs work that nothing awaits. If it fails, the browser rejected what the server asked for, which ends the connection. */
+  #inBackground(work: Promise<void> | undefined): void {
     work?.catch((thrown: unknown) => this.#lose(asTacetError(thrown, "media-path")));
   }
 
@@ -406,25 +377,7 @@ export class Connection extends Emitter<ConnectionEvents> {
 }
 
 function decodeCall({ call }: Welcome): Uint8Array {
-  const bytes = decodeExactly(call, 16);
+  const bytes = decodeExactly(call, CALL_BYTES);
   if (bytes === null) throw new TacetError("protocol");
   return bytes;
-}
-
-function errorOfRefusal(reason: ErrorCode): TacetError {
-  const codes: Partial<Record<ErrorCode, TacetErrorCode>> = {
-    unauthenticated: "access-refused",
-    forbidden: "access-refused",
-    no_room: "no-room",
-    room_full: "room-full",
-    server_busy: "server-unreachable",
-  };
-  return new TacetError(codes[reason] ?? "protocol");
-}
-
-function errorOfClose(code: number): TacetError {
-  if (code === 4401) return new TacetError("access-refused");
-  if (code === 4404) return new TacetError("no-room", "The room has been closed.");
-  if (code === 4400 || code === 4429 || code === 1008 || code === 1009) return new TacetError("protocol");
-  return new TacetError("server-unreachable", "The connection to the server was lost.");
 }

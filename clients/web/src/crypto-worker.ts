@@ -1,26 +1,29 @@
-// The page's end of a connection's worker.
+// The page's handle of a connection's worker, in which frames are sealed and opened.
 
 import wasmUrl from "./e2ee/e2ee_frames.wasm?url";
 import { Emitter } from "./emitter.ts";
 import { TacetError } from "./errors.ts";
-import type { Action } from "./worker/action.ts";
+import type { Action, EventKind } from "./worker/action.ts";
+import type { FrameOrigin } from "./worker/engine.ts";
 import type { FromWorker, ToWorker, TransformCounters, TransformOptions } from "./worker/messages.ts";
 
-/** How long the worker may take to load, and to confirm a transform. */
+/** How long the worker may take to load. */
 const LOAD_TIMEOUT_MS = 15_000;
+/** How long the worker may take to confirm a transform. */
 const ATTACH_TIMEOUT_MS = 10_000;
 
 type WorkerEvents = {
   action: Action;
-  attributed: { readonly id: string; readonly participant: number; readonly stream: number };
+  /** The frames of a receiver are now authenticated as this participant's stream. */
+  authenticated: { readonly id: string; readonly origin: FrameOrigin };
   failed: TacetError;
 };
 
-/** A transform on its way into the pipeline. */
+/** A transform that is being attached. */
 export interface AttachedTransform {
-  /** To be set on a sender or receiver at once. */
+  /** To be set on a sender or receiver immediately. */
   readonly transform: RTCRtpScriptTransform;
-  /** Resolves when the worker has the transform; only then may media start. */
+  /** Resolves when the worker has the transform. Media must not start before. */
   readonly attached: Promise<void>;
 }
 
@@ -29,70 +32,71 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   readonly #worker: Worker;
   readonly #attaching = new Map<string, () => void>();
   readonly #counting = new Map<number, (transforms: readonly TransformCounters[]) => void>();
-  #loaded: (access: Uint8Array<ArrayBuffer>) => void = () => {};
+  /** Resolves the load; absent once the worker has loaded. */
+  #loaded: ((guestAccess: Uint8Array<ArrayBuffer>) => void) | undefined;
   #nextRequest = 0;
 
   private constructor() {
     super();
     this.#worker = new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "tacet-frames" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
-    this.#worker.onerror = () => this.#fail("the worker stopped");
+    this.#worker.onerror = () => this.#fail("its worker crashed");
   }
 
   /**
-   * Starts a worker and loads the cipher into it.
+   * Starts a worker and loads the wasm module into it.
    *
-   * @returns the worker, and the access token that opens the server's door (and no frame)
+   * @returns the worker, and the guest access to show to the server; no frame can be opened with it
    * @throws {TacetError} `encryption`
    */
-  static async load(invite: Uint8Array): Promise<{ worker: CryptoWorker; access: Uint8Array<ArrayBuffer> }> {
+  static async load(invite: Uint8Array): Promise<{ worker: CryptoWorker; guestAccess: Uint8Array<ArrayBuffer> }> {
     const worker = new CryptoWorker();
     try {
-      const access = await worker.#load(invite);
-      return { worker, access };
+      const guestAccess = await worker.#load(invite);
+      return { worker, guestAccess };
     } catch (thrown) {
       worker.terminate();
       throw thrown;
     }
   }
 
-  /** Makes the session. Its announce follows as an action. */
+  /** Creates the session. Its announce follows as an action. */
   start(room: Uint8Array, call: Uint8Array, name: string): void {
-    this.#tell({ t: "start", room, call, name });
+    this.#post({ t: "start", room, call, name });
   }
 
-  /** Feeds an event of `EventKind` to the session. */
-  event(kind: number, body: Uint8Array): void {
-    this.#tell({ t: "event", kind, body });
+  /** Passes an event to the session. */
+  event(kind: EventKind, body: Uint8Array): void {
+    this.#post({ t: "event", kind, body });
   }
 
-  /** Makes a transform that seals or opens, or drops. */
+  /** Creates a transform that seals or opens every frame, or drops it. */
   transform(options: TransformOptions): AttachedTransform {
     const attached = new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#attaching.delete(options.id);
-        reject(new TacetError("encryption", "The browser did not attach the encryption to a track."));
+        reject(new TacetError("encryption", "The browser did not attach encryption to a track in time."));
       }, ATTACH_TIMEOUT_MS);
       this.#attaching.set(options.id, () => {
         clearTimeout(timer);
         resolve();
       });
     });
-    // Whoever waits is told; nobody waiting is no fault.
+    // Callers that await it still get the rejection; without one it must not count as unhandled.
     attached.catch(() => {});
     return { transform: new RTCRtpScriptTransform(this.#worker, options), attached };
   }
 
-  /** What each transform has done so far. */
+  /** Returns the counters of every transform. */
   counters(): Promise<readonly TransformCounters[]> {
     const request = this.#nextRequest++;
     return new Promise((resolve) => {
       this.#counting.set(request, resolve);
-      this.#tell({ t: "counters", request });
+      this.#post({ t: "counters", request });
     });
   }
 
-  /** Ends the worker, and the keys with it. */
+  /** Stops the worker, which erases its keys. */
   terminate(): void {
     this.#worker.terminate();
     for (const resolve of this.#counting.values()) resolve([]);
@@ -101,25 +105,28 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
 
   #load(invite: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new TacetError("encryption")), LOAD_TIMEOUT_MS);
+      const timer = setTimeout(() => {
+        reject(new TacetError("encryption", "The encryption code did not load in time."));
+      }, LOAD_TIMEOUT_MS);
       const off = this.on("failed", reject);
-      this.#loaded = (access) => {
+      this.#loaded = (guestAccess) => {
         clearTimeout(timer);
         off();
-        resolve(access);
+        resolve(guestAccess);
       };
-      this.#tell({ t: "load", wasm: new URL(wasmUrl, location.href).href, invite });
+      this.#post({ t: "load", wasm: new URL(wasmUrl, location.href).href, invite });
     });
   }
 
-  #tell(message: ToWorker): void {
+  #post(message: ToWorker): void {
     this.#worker.postMessage(message);
   }
 
   #receive(message: FromWorker): void {
     switch (message.t) {
       case "loaded":
-        this.#loaded(message.access);
+        this.#loaded?.(message.guestAccess);
+        this.#loaded = undefined;
         break;
       case "failed":
         this.#fail(message.detail);
@@ -131,8 +138,8 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
         this.#attaching.get(message.id)?.();
         this.#attaching.delete(message.id);
         break;
-      case "attributed":
-        this.emit("attributed", message);
+      case "authenticated":
+        this.emit("authenticated", message);
         break;
       case "counters":
         this.#counting.get(message.request)?.(message.transforms);
@@ -142,6 +149,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   }
 
   #fail(detail: string): void {
-    this.emit("failed", new TacetError("encryption", `Encryption failed: ${detail}.`));
+    const what = this.#loaded === undefined ? "Encryption stopped" : "The encryption code could not be loaded";
+    this.emit("failed", new TacetError("encryption", `${what}: ${detail}.`));
   }
 }

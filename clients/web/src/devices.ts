@@ -1,8 +1,8 @@
-// Camera and microphone, with errors that say what a person can do about them.
+// Opens the microphone and the camera, with errors that say what the user can do.
 
 import { TacetError } from "./errors.ts";
 
-/** Speech: the browser's processing on, one channel. */
+/** Speech: the browser's audio processing is on, one channel. */
 export const MICROPHONE: MediaTrackConstraints = {
   echoCancellation: true,
   noiseSuppression: true,
@@ -10,18 +10,21 @@ export const MICROPHONE: MediaTrackConstraints = {
   channelCount: 1,
 };
 
-/** Enough for tiles of ten people without simulcast: everyone receives what everyone sends. */
+/** Small enough for a call of ten without simulcast, in which everyone receives every track as it is sent. */
 export const CAMERA: MediaTrackConstraints = {
   width: { ideal: 640 },
   height: { ideal: 360 },
   frameRate: { ideal: 24, max: 30 },
 };
 
-const SENTENCES: Readonly<Record<string, string>> = {
-  NotAllowedError: "The browser was not allowed to use it. Allow it beside the address bar.",
-  NotFoundError: "No such device is connected.",
-  NotReadableError: "Another program is using it.",
-  OverconstrainedError: "The chosen device is gone.",
+type DeviceName = "microphone" | "camera";
+
+/** By the name of the `DOMException` (Media Capture and Streams, section 10.2). */
+const MESSAGES: Readonly<Record<string, (device: DeviceName) => string>> = {
+  NotAllowedError: (device) => `The browser blocked the ${device}. Allow it in the address bar.`,
+  NotFoundError: (device) => `No ${device} is connected.`,
+  NotReadableError: (device) => `Another app is using the ${device}.`,
+  OverconstrainedError: (device) => `The selected ${device} is no longer connected.`,
 };
 
 /**
@@ -30,7 +33,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
  * @throws {TacetError} `device`
  */
 export async function openMicrophone(constraints: MediaTrackConstraints = {}): Promise<MediaStreamTrack> {
-  const [track] = (await open({ audio: { ...MICROPHONE, ...constraints } }, "Microphone")).getAudioTracks();
+  const [track] = (await open({ audio: { ...MICROPHONE, ...constraints } }, "microphone")).getAudioTracks();
   if (track === undefined) throw new TacetError("device");
   return track;
 }
@@ -41,17 +44,18 @@ export async function openMicrophone(constraints: MediaTrackConstraints = {}): P
  * @throws {TacetError} `device`
  */
 export async function openCamera(constraints: MediaTrackConstraints = {}): Promise<MediaStreamTrack> {
-  const [track] = (await open({ video: { ...CAMERA, ...constraints } }, "Camera")).getVideoTracks();
+  const [track] = (await open({ video: { ...CAMERA, ...constraints } }, "camera")).getVideoTracks();
   if (track === undefined) throw new TacetError("device");
   track.contentHint = "motion";
   return track;
 }
 
-async function open(constraints: MediaStreamConstraints, device: string): Promise<MediaStream> {
+async function open(constraints: MediaStreamConstraints, device: DeviceName): Promise<MediaStream> {
   try {
     return await navigator.mediaDevices.getUserMedia(constraints);
   } catch (thrown) {
     const name = thrown instanceof DOMException ? thrown.name : "";
-    throw new TacetError("device", `${device}: ${SENTENCES[name] ?? "It cannot be used."}`, { cause: thrown });
+    const message = MESSAGES[name]?.(device) ?? `The ${device} can't be used.`;
+    throw new TacetError("device", message, { cause: thrown });
   }
 }

@@ -1,13 +1,13 @@
-// Typed events: `on` returns the function that ends the subscription.
+// Typed events.
 
-/** Events by name, with what each carries. */
+/** Payload type of each event, by the event's name. */
 export type EventMap = { [name: string]: unknown };
 
-/** Something that emits the events of `Events`. */
+/** Emits the events of `Events`. */
 export class Emitter<Events extends EventMap> {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
 
-  /** Calls `listener` at each event of this name, until the returned function is called. */
+  /** Calls `listener` on each event of this name. Returns a function that ends the subscription. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners);
@@ -25,7 +25,7 @@ export class Emitter<Events extends EventMap> {
     });
   }
 
-  /** Calls the listeners in the order of their subscription. One that throws does not keep the event from the rest. */
+  /** Calls the listeners in the order of their subscription. If one throws, the others are still called. */
   protected emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {

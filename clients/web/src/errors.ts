@@ -1,52 +1,52 @@
-// Errors of the SDK, by what whoever sees them can do about it. `message` is a sentence for people; it never holds a
-// secret, an address or anything that another participant sent.
+// Errors of the SDK, classified by what the user can do about them. A `message` is a sentence for the user; it never
+// contains a secret, an address or anything that another participant sent.
 
 /** What went wrong. */
 export type TacetErrorCode =
-  /** The link is not a room link. */
+  /** The link is not a complete room link. */
   | "bad-link"
-  /** The browser lacks what encryption needs; no device was touched. */
+  /** The browser lacks an API that encryption needs. No device was opened. */
   | "unsupported-browser"
-  /** The server cannot be reached, or the connection to it broke. */
+  /** The server cannot be reached, or the connection to it was lost. */
   | "server-unreachable"
-  /** The server does not let this link in: it is wrong, or from another server. */
+  /** The server rejected the link's credential: the link is wrong, or belongs to another server. */
   | "access-refused"
-  /** There is no such room (any more). */
+  /** The room does not exist, or no longer exists. */
   | "no-room"
   /** The room is full. */
   | "room-full"
-  /** This server does not let visitors make rooms. */
+  /** Only the operator of this server can create rooms. */
   | "rooms-closed"
-  /** The server refused a request, or answered something that the protocol does not allow. */
+  /** The server rejected a request, or sent a response that the protocol does not allow. */
   | "protocol"
   /** A message is larger than the server accepts; it was not sent. */
   | "message-too-large"
-  /** Keys cannot be made or exchanged. */
+  /** Keys could not be made or exchanged. */
   | "encryption"
-  /** A frame reached or left the browser without passing the transform; the track was silenced. */
+  /** A frame bypassed its transform; the track was stopped. */
   | "transform-bypassed"
-  /** The browser's media path to the server failed. */
+  /** The media path to the server failed. */
   | "media-path"
-  /** Camera or microphone cannot be used. */
+  /** The camera or microphone cannot be used. */
   | "device"
-  /** The call has ended, or was left. */
+  /** The call has ended. */
   | "ended";
 
-const SENTENCES: Record<TacetErrorCode, string> = {
+const MESSAGES: Record<TacetErrorCode, string> = {
   "bad-link": "This is not a complete room link.",
   "unsupported-browser":
-    "This browser cannot encrypt calls (it lacks RTCRtpScriptTransform). Use a current Chromium, Chrome, Edge or Firefox.",
-  "server-unreachable": "The server cannot be reached.",
-  "access-refused": "The server does not accept this link. Check that it was copied whole, and that it is still valid.",
-  "no-room": "This room does not exist, or exists no longer.",
+    "This browser can't encrypt calls: it lacks RTCRtpScriptTransform. Use a current version of Chrome, Chromium, Edge or Firefox.",
+  "server-unreachable": "The server can't be reached. It may be down, or this device may be offline.",
+  "access-refused": "The server did not accept this link. Check that you copied all of it and that it is still valid.",
+  "no-room": "This room does not exist, or no longer exists.",
   "room-full": "This room is full.",
-  "rooms-closed": "This server does not let visitors make rooms.",
-  protocol: "The server answered something unexpected.",
-  "message-too-large": "The message is too large to be sent.",
+  "rooms-closed": "Only the operator of this server can create rooms.",
+  protocol: "The server sent an unexpected response.",
+  "message-too-large": "The message is too large to send.",
   encryption: "Encryption could not be set up.",
-  "transform-bypassed": "Media passed without encryption and was silenced.",
-  "media-path": "No media connection to the server. A firewall may block UDP.",
-  device: "The device cannot be used.",
+  "transform-bypassed": "The browser sent or played media without encryption, so it was stopped.",
+  "media-path": "The audio and video connection to the server failed. A firewall may be blocking UDP.",
+  device: "The device can't be used.",
   ended: "The call has ended.",
 };
 
@@ -55,13 +55,13 @@ export class TacetError extends Error {
   override readonly name = "TacetError";
   readonly code: TacetErrorCode;
 
-  constructor(code: TacetErrorCode, message: string = SENTENCES[code], options?: ErrorOptions) {
+  constructor(code: TacetErrorCode, message: string = MESSAGES[code], options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }
 }
 
-/** Any thrown value as a `TacetError`, keeping the cause. */
+/** Returns a `TacetError` as it is, and wraps any other thrown value in one with this code. */
 export function asTacetError(thrown: unknown, code: TacetErrorCode): TacetError {
-  return thrown instanceof TacetError ? thrown : new TacetError(code, SENTENCES[code], { cause: thrown });
+  return thrown instanceof TacetError ? thrown : new TacetError(code, MESSAGES[code], { cause: thrown });
 }

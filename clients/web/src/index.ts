@@ -2,23 +2,17 @@
 //
 // ```ts
 // const call = await Call.join({ link, name: "Ada", audio: true, video: true });
-// call.on("trackAdded", ({ participant, track }) => play(participant, track));
+// call.on("trackAdded", ({ participant, track }) => attach(participant, track));
 // ```
 
-export {
-  Call,
-  type CallState,
-  type JoinOptions,
-  type MediaState,
-  type Participant,
-  type ParticipantTrack,
-  type Problem,
-} from "./call.ts";
+export { Call, type CallState, type JoinOptions, type MediaState } from "./call.ts";
 export { openCamera, openMicrophone } from "./devices.ts";
 export { TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";
 export { formatLink, parseLink, type RoomLink } from "./link.ts";
-export type { Source } from "./protocol/generated.ts";
-export { makeRoom, roomsAreOpen } from "./rooms.ts";
+export type { AudioTrack, Participant, ParticipantTrack, VideoTrack } from "./participant.ts";
+export type { KeyEpoch, Problem } from "./problem.ts";
+export type { ParticipantId, Source } from "./protocol/generated.ts";
+export { createRoom, roomsAreOpen } from "./rooms.ts";
 export { assertSupported } from "./support.ts";
 export type { TransformCounters } from "./worker/messages.ts";

@@ -1,13 +1,13 @@
-// Loudness of a local microphone, for a meter and for one's own speaking ring.
+// Measures the level of a local audio track, for the meter and for the speaking ring of the user's own tile.
 
 /** A running meter. */
 export interface LevelMeter {
-  /** Present loudness, linear from 0 to 1 (root mean square). */
+  /** Current level: root mean square, linear from 0 to 1. */
   level(): number;
   stop(): void;
 }
 
-/** Measures a track. The page must have been touched by the user, or browsers keep the meter at 0. */
+/** Starts to measure a track. Before the first user gesture on the page, browsers keep the level at 0. */
 export function meter(track: MediaStreamTrack): LevelMeter {
   const context = new AudioContext();
   const analyser = context.createAnalyser();
@@ -22,7 +22,7 @@ export function meter(track: MediaStreamTrack): LevelMeter {
     },
     stop() {
       source.disconnect();
-      // Closing a context that is closing by itself changes nothing.
+      // Rejects if the context is already closing, which is fine.
       context.close().catch(() => {});
     },
   };

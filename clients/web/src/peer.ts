@@ -1,7 +1,7 @@
-// The one RTCPeerConnection of a connection, and its negotiation with offers that the page writes itself.
+// The RTCPeerConnection of a connection, and its negotiation with offers that the client writes itself.
 //
 // Invariants: a transceiver only sends or only receives, because Chromium ignores the receiving transform of one that
-// does both; it gets its transform before the answer that brings it to life; a sender has no track until `attached`.
+// does both; it gets its transform before the answer that activates it; a sender has no track before `attached`.
 
 import { parseAnswer, type SenderSsrcs } from "./answer.ts";
 import type { CryptoWorker } from "./crypto-worker.ts";
@@ -12,48 +12,48 @@ import type {
   CodecParameters,
   HeaderExtension,
   Kind,
+  ParticipantId,
   ServerTransport,
   Slot,
   Source,
 } from "./protocol/generated.ts";
 import { offer, type Section } from "./sdp.ts";
-import { kindOfSource, MID_OF_SOURCE, STREAM_OF_SOURCE } from "./stream.ts";
+import { SOURCES } from "./sources.ts";
 import type { TransformOptions } from "./worker/messages.ts";
 
-/** A sending m-line that is ready for a track. */
-export interface SendingLine {
+/** An RTP sender that is ready for a track. */
+export interface ReadySender {
   readonly mid: string;
   readonly kind: Kind;
   readonly codec: Codec;
   readonly sender: RTCRtpSender;
   readonly ssrcs: SenderSsrcs;
-  /** Resolves when the worker takes the sender's frames. */
+  /** Resolves when the worker handles the sender's frames. */
   readonly attached: Promise<void>;
 }
 
-/** What the owner of a peer is told. */
+/** Notifications to the owner of a peer. */
 export interface PeerListener {
-  /** The client's half of the transport, once. */
+  /** The client's half of the transport is known. Called once. */
   localTransport(transport: ClientTransport): void;
-  /** A slot's receiver exists, with its transform. */
-  slotReady(mid: string, receiver: RTCRtpReceiver): void;
-  /** The media path came up or broke. */
+  /** The state of the media path changed. */
   state(state: RTCPeerConnectionState): void;
 }
 
-/** The server's tables. */
+/** The server's tables, and the client's choice of codec. */
 export interface PeerSetup {
   readonly codecs: readonly CodecParameters[];
   readonly hdrext: readonly HeaderExtension[];
-  /** Codec of published pictures. */
+  /** Codec of published video. */
   readonly videoCodec: Codec;
 }
 
-/** A dependency descriptor lets the server pick layers without reading a payload; browsers offer it only if told. */
+/** With a dependency descriptor, the server can select layers without reading payloads. Browsers do not offer it by default. */
 const DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
-interface Line {
+interface MLine {
   section: Section;
+  /** Sending m-lines only; the others are slots. */
   readonly source?: Source;
   transceiver?: RTCRtpTransceiver;
   attached?: Promise<void>;
@@ -65,13 +65,14 @@ export class Peer {
   readonly #crypto: CryptoWorker;
   readonly #listener: PeerListener;
   readonly #setup: PeerSetup;
-  readonly #lines: Line[] = [];
+  readonly #lines: MLine[] = [];
   readonly #server: Promise<ServerTransport>;
   #setServer: (transport: ServerTransport) => void = () => {};
   #ssrcs: ReadonlyMap<string, SenderSsrcs> = new Map();
+  /** Version of the last offer (`o=`); 0 before the first. */
   #version = 0;
-  #negotiating: Promise<void> = Promise.resolve();
-  #wanted = false;
+  #negotiation: Promise<void> = Promise.resolve();
+  #negotiationNeeded = false;
   #closed = false;
 
   constructor(setup: PeerSetup, crypto: CryptoWorker, listener: PeerListener) {
@@ -82,17 +83,17 @@ export class Peer {
       this.#setServer = resolve;
     });
     this.#connection.onconnectionstatechange = () => listener.state(this.#connection.connectionState);
-    this.#addPublication("mic");
-    this.#addPublication("cam");
+    this.#addSendingLine("mic");
+    this.#addSendingLine("cam");
   }
 
-  /** The server's half of the transport: negotiation starts. */
+  /** Sets the server's half of the transport, which starts the negotiation. */
   async setServerTransport(transport: ServerTransport): Promise<void> {
     this.#setServer(transport);
     await this.#negotiate();
   }
 
-  /** Appends slots; resolves when the browser has them and the worker their frames: media may flow in them. */
+  /** Appends slots. Resolves when their transforms are attached, so that media may flow in them. */
   async addSlots(slots: readonly Slot[]): Promise<void> {
     for (const { mid, kind, codec, ssrc, rtx } of slots) {
       if (this.#line(mid) !== undefined) continue;
@@ -103,8 +104,8 @@ export class Peer {
     await Promise.all(slots.map(({ mid }) => this.#line(mid)?.attached));
   }
 
-  /** Names the participants in slots, so that the browser pairs each one's sound and picture (lip sync). */
-  async setOwners(owners: ReadonlyMap<string, number>): Promise<void> {
+  /** Sets the participant of slots, by MID, so that the browser synchronizes each participant's audio and video. */
+  async setOwners(owners: ReadonlyMap<string, ParticipantId>): Promise<void> {
     let changed = false;
     for (const [mid, participant] of owners) {
       const line = this.#line(mid);
@@ -116,82 +117,84 @@ export class Peer {
     if (changed) await this.#negotiate();
   }
 
-  /** The m-line of a source, made if need be. */
-  async sendingLine(source: Source): Promise<SendingLine> {
-    if (this.#line(MID_OF_SOURCE[source]) === undefined) this.#addPublication(source);
+  /** Returns the sender of a source; adds its m-line if there is none. */
+  async prepareSender(source: Source): Promise<ReadySender> {
+    const { mid } = SOURCES[source];
+    if (this.#line(mid) === undefined) this.#addSendingLine(source);
     await this.#negotiate();
-    const line = this.#line(MID_OF_SOURCE[source]);
-    const ssrcs = this.#ssrcs.get(MID_OF_SOURCE[source]);
+    const line = this.#line(mid);
+    const ssrcs = this.#ssrcs.get(mid);
     if (line?.transceiver === undefined || line.attached === undefined || ssrcs === undefined) {
-      throw new TacetError("media-path", "The browser did not prepare a track for sending.");
+      throw new TacetError("media-path", "The browser did not set up a track for sending.");
     }
-    const { mid, kind, codec } = line.section;
+    const { kind, codec } = line.section;
     return { mid, kind, codec, sender: line.transceiver.sender, ssrcs, attached: line.attached };
   }
 
-  /** The browser's statistics. */
+  /** Returns the receiver of a slot, once it is negotiated. */
+  receiver(mid: string): RTCRtpReceiver | undefined {
+    const line = this.#line(mid);
+    return line?.source === undefined ? line?.transceiver?.receiver : undefined;
+  }
+
+  /** Returns the browser's statistics. */
   stats(): Promise<RTCStatsReport> {
     return this.#connection.getStats();
   }
 
-  /** Ends all media at once. */
+  /** Stops all media at once. */
   close(): void {
     this.#closed = true;
     this.#connection.onconnectionstatechange = null;
     this.#connection.close();
   }
 
-  #line(mid: string): Line | undefined {
+  #line(mid: string): MLine | undefined {
     return this.#lines.find((line) => line.section.mid === mid);
   }
 
-  #addPublication(source: Source): void {
-    const kind = kindOfSource(source);
+  #addSendingLine(source: Source): void {
+    const { kind, mid } = SOURCES[source];
     const codec = kind === "audio" ? "opus" : this.#setup.videoCodec;
-    this.#lines.push({ source, section: { mid: MID_OF_SOURCE[source], kind, codec, direction: "recvonly" } });
+    this.#lines.push({ source, section: { mid, kind, codec, direction: "recvonly" } });
   }
 
   /**
-   * Brings the browser to the present lines, once the server's transport is known. Calls during a negotiation are
-   * answered by one more after it.
+   * Brings the browser to the current m-lines, once the server's transport is known. Any number of calls during a
+   * negotiation lead to one more negotiation after it.
    */
   #negotiate(): Promise<void> {
-    this.#wanted = true;
+    this.#negotiationNeeded = true;
     const run = async (): Promise<void> => {
       const transport = await this.#server;
-      if (!this.#wanted || this.#closed) return;
-      this.#wanted = false;
-      await this.#apply(transport);
+      if (!this.#negotiationNeeded || this.#closed) return;
+      this.#negotiationNeeded = false;
+      await this.#exchange(transport);
     };
-    this.#negotiating = this.#negotiating.then(run, run);
-    return this.#negotiating;
+    this.#negotiation = this.#negotiation.then(run, run);
+    return this.#negotiation;
   }
 
-  async #apply(transport: ServerTransport): Promise<void> {
+  /** Runs one exchange of offer and answer. */
+  async #exchange(transport: ServerTransport): Promise<void> {
     const { codecs, hdrext } = this.#setup;
     const sections = this.#lines.map((line) => line.section);
-    const firstTime = this.#version === 0;
+    const isFirst = this.#version === 0;
     this.#version += 1;
     const connection = this.#connection;
     await connection.setRemoteDescription({
       type: "offer",
       sdp: offer({ version: this.#version, transport, codecs, hdrext, sections }),
     });
-    const fresh = this.#equip();
+    this.#setUpTransceivers();
     await connection.setLocalDescription(await connection.createAnswer());
     const answer = parseAnswer(connection.localDescription?.sdp ?? "");
     this.#ssrcs = answer.senders;
-    if (firstTime) this.#listener.localTransport(answer.transport);
-    for (const { section, transceiver } of fresh) {
-      if (section.direction === "sendonly" && transceiver !== undefined) {
-        this.#listener.slotReady(section.mid, transceiver.receiver);
-      }
-    }
+    if (isFirst) this.#listener.localTransport(answer.transport);
   }
 
-  /** Gives every new transceiver its direction and transform; returns the lines that were new. */
-  #equip(): Line[] {
-    const fresh: Line[] = [];
+  /** Sets the direction and the transform of every new transceiver. */
+  #setUpTransceivers(): void {
     for (const transceiver of this.#connection.getTransceivers()) {
       const line = transceiver.mid === null ? undefined : this.#line(transceiver.mid);
       if (line === undefined || line.transceiver !== undefined) continue;
@@ -201,24 +204,23 @@ export class Peer {
         line.attached = this.#attach(transceiver.receiver, { id, role: "open", codec });
         transceiver.direction = "recvonly";
       } else {
-        const stream = STREAM_OF_SOURCE[line.source];
+        const { stream } = SOURCES[line.source];
         line.attached = this.#attach(transceiver.sender, { id, role: "seal", codec, stream });
         transceiver.direction = "sendonly";
         this.#enableDependencyDescriptor(transceiver);
       }
-      // Whoever needs the line is told; nobody waiting is no fault.
+      // Callers that await it still get the rejection; without one it must not count as unhandled.
       line.attached.catch(() => {});
-      fresh.push(line);
     }
-    return fresh;
   }
 
-  /** Sets a transform; the promise resolves when both browser and worker say that it is there. */
+  /** Sets a transform. Resolves when both the browser and the worker confirm it. */
   async #attach(end: RTCRtpSender | RTCRtpReceiver, options: TransformOptions): Promise<void> {
     const { transform, attached } = this.#crypto.transform(options);
     end.transform = transform;
-    if (end.transform !== transform)
-      throw new TacetError("encryption", "The browser ignored the encryption of a track.");
+    if (end.transform !== transform) {
+      throw new TacetError("encryption", "The browser did not attach encryption to a track.");
+    }
     await attached;
   }
 
@@ -231,7 +233,7 @@ export class Peer {
   }
 }
 
-/** WebRTC Extensions, section "RTP header extension control": Chromium has it, Firefox not. */
+/** WebRTC Extensions, section "RTP header extension control". Chromium implements it, Firefox does not. */
 interface HeaderExtensionControl {
   getHeaderExtensionsToNegotiate?(): { uri: string; direction: RTCRtpTransceiverDirection }[];
   setHeaderExtensionsToNegotiate?(extensions: { uri: string; direction: RTCRtpTransceiverDirection }[]): void;

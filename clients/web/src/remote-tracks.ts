@@ -1,11 +1,11 @@
-// What the others publish, as the server lists it. Of it only the mute state is used, which is a hint: the server can
-// hide that someone is muted, but neither mute nor unmute anyone's frames.
+// The tracks of the other participants, as the server lists them. Only their mute state is used, and only as a hint: the
+// server can hide that someone is muted, but it can neither mute nor unmute anyone's frames.
 
-import type { Source, Track, TrackId, Tracks } from "./protocol/generated.ts";
+import type { ParticipantId, Source, Track, TrackId, Tracks } from "./protocol/generated.ts";
 
-/** Whether a source of a participant is muted. One that is not published is muted. */
+/** Whether a source of a participant is muted. A source that is not published counts as muted. */
 export interface MuteChange {
-  readonly participant: number;
+  readonly participant: ParticipantId;
   readonly source: Source;
   readonly muted: boolean;
 }
@@ -14,7 +14,7 @@ export interface MuteChange {
 export class RemoteTracks {
   readonly #tracks = new Map<TrackId, Track>();
 
-  /** Applies a change of the list; returns what it changes for those who look. */
+  /** Applies a change of the list. Returns the resulting mute states. */
   apply({ add, del, upd }: Tracks): MuteChange[] {
     const changes: MuteChange[] = [];
     for (const id of del) {
@@ -29,8 +29,8 @@ export class RemoteTracks {
     return changes;
   }
 
-  /** Whether a participant's source is muted or absent. */
-  muted(participant: number, source: Source): boolean {
+  /** Whether a participant's source is muted or not published. */
+  muted(participant: ParticipantId, source: Source): boolean {
     for (const track of this.#tracks.values()) {
       if (track.participant === participant && track.source === source) return track.muted;
     }

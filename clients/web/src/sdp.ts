@@ -1,32 +1,33 @@
-// Builds the server's offer from its parameters: a pure function, state in, text out.
+// Builds the server's offer (RFC 8866, RFC 8829) from its parameters, as a pure function.
 //
-// No session description crosses the wire, because one with 25 subscriptions is 86 kB (RFC 8829 says what a page does
-// with one). The page writes the server's *offers* itself, so that MIDs, payload types and header-extension ids are
-// the server's own and the same in every browser; with browser-made offers, Firefox can reset existing receive streams
-// at a renegotiation. What stands here is the least that Chromium and Firefox both accept; each line is needed by one
-// of them, or keeps bandwidth estimation and retransmission alive.
+// No SDP crosses the wire: with 25 subscriptions, a session description is 86 kB. The client writes the server's offers
+// itself, so MIDs, payload types and header-extension ids are chosen by the server and are the same in every browser.
+// With offers made by the browser, Firefox can reset existing receive streams at a renegotiation. The text is the
+// minimum that Chromium and Firefox both accept: each line is required by one of them, or enables bandwidth estimation
+// or retransmission.
 //
-// Invariant: sections are only ever appended. A section keeps its place, MID, kind and codec for the connection's life.
+// Invariant: sections are only ever appended. A section keeps its position, MID, kind and codec for the lifetime of the
+// connection.
 
 import { decodeExactly } from "./base64url.ts";
 import type { Codec, CodecParameters, HeaderExtension, Kind, ServerTransport } from "./protocol/generated.ts";
 
-/** One m-line. */
+/** An m-line. */
 export interface Section {
   readonly mid: string;
   readonly kind: Kind;
   readonly codec: Codec;
-  /** As the server says it: it receives what this client publishes, and sends what is in a slot. */
+  /** From the server's point of view: it receives what this client publishes, and sends in slots. */
   readonly direction: "recvonly" | "sendonly";
-  /** SSRC of every packet, slots only. */
+  /** SSRC of the stream; slots only. */
   readonly ssrc?: number;
-  /** SSRC of the retransmissions, video slots only. */
+  /** SSRC of the retransmissions; video slots only. */
   readonly rtx?: number;
-  /** Name under which the browser pairs sound and picture, once it is known whose they are. */
+  /** Media stream id by which the browser synchronizes a participant's audio and video (RFC 8830). */
   readonly msid?: string;
 }
 
-/** Everything an offer says. */
+/** The content of an offer. */
 export interface OfferState {
   /** Increases with every offer of a connection. */
   readonly version: number;
@@ -37,16 +38,20 @@ export interface OfferState {
 }
 
 const TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-/** Priority of the first host candidate (RFC 8445 section 5.1.2.1); each further one is one lower. */
+/** Priority of the first host candidate (RFC 8445 section 5.1.2.1); each further candidate has one less. */
 const CANDIDATE_PRIORITY = 2_130_706_431;
 
+/** Length of a SHA-256 certificate fingerprint. */
+const FINGERPRINT_BYTES = 32;
+
+/** Encoding names in `a=rtpmap`. */
 const ENCODING_NAMES: Record<Codec, string> = { opus: "opus", vp8: "VP8", vp9: "VP9", av1: "AV1", h264: "H264" };
 
 /**
  * Writes the server's offer.
  *
- * @throws {RangeError} if a section's codec is not in the table, or the fingerprint is not 32 bytes: the server broke
- * the protocol.
+ * @throws {RangeError} if the server violated the protocol: a section's codec is not in the table, or the fingerprint
+ * does not have 32 bytes.
  */
 export function offer(state: OfferState): string {
   const mids = state.sections.map((section) => section.mid).join(" ");
@@ -118,7 +123,7 @@ function candidateLines(transport: ServerTransport): string[] {
 }
 
 function colonHex(fingerprint: string): string {
-  const bytes = decodeExactly(fingerprint, 32);
-  if (bytes === null) throw new RangeError("a fingerprint is 32 bytes");
+  const bytes = decodeExactly(fingerprint, FINGERPRINT_BYTES);
+  if (bytes === null) throw new RangeError("the fingerprint does not have 32 bytes");
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(":");
 }

@@ -1,69 +1,71 @@
-// Who is in which slot.
+// Which remote track is in which slot.
 //
-// The server says which track it put into a slot; that is a hint. Whose frames arrive there the worker knows, from the
-// authenticated KID. A slot shows a track only while both agree, so that no server can put one participant's picture
-// or voice under another's name.
+// The server says which track it puts into a slot, but that is only a hint. The worker knows whose frames arrive there,
+// from their authenticated KID. A slot shows a track only while the two agree, so the server cannot show one
+// participant's video, or play their audio, under another's name.
 
-import type { Slot, SlotSource, Source } from "./protocol/generated.ts";
-import { kindOfSource, sourceOfStream } from "./stream.ts";
+import type { ParticipantId, Slot, SlotSource, Source } from "./protocol/generated.ts";
+import { SOURCES, sourceOfStream } from "./sources.ts";
+import type { FrameOrigin } from "./worker/engine.ts";
 
-/** A remote track as it is shown. */
+/** A remote track that is shown in a slot. */
 export interface RemoteTrack {
   readonly mid: string;
-  readonly participant: number;
+  readonly participant: ParticipantId;
   readonly source: Source;
 }
 
-interface Content {
+interface SlotState {
   readonly slot: Slot;
-  hinted: number | null;
-  authenticated: { readonly participant: number; readonly source: Source } | null;
+  /** Participant whose track the server says is in the slot. */
+  hinted: ParticipantId | null;
+  authenticated: { readonly participant: ParticipantId; readonly source: Source } | null;
   shown: RemoteTrack | null;
 }
 
-/** A change of what is shown. */
+/** A change of the track that a slot shows. */
 export interface SlotChange {
   readonly removed: RemoteTrack | null;
   readonly added: RemoteTrack | null;
 }
 
-/** The slots of a connection. */
+/** The slots of a connection, by MID. */
 export class Slots {
-  readonly #contents = new Map<string, Content>();
+  readonly #slots = new Map<string, SlotState>();
 
-  /** Adds an empty slot. */
+  /** Adds an empty slot. A known MID is ignored. */
   add(slot: Slot): void {
-    if (this.#contents.has(slot.mid)) return;
-    this.#contents.set(slot.mid, { slot, hinted: null, authenticated: null, shown: null });
+    if (this.#slots.has(slot.mid)) return;
+    this.#slots.set(slot.mid, { slot, hinted: null, authenticated: null, shown: null });
   }
 
-  /** The server has put a track into a slot, or emptied it. */
+  /** The server put a track into a slot, or emptied it. */
   hint({ mid, source }: SlotSource): SlotChange | null {
-    const content = this.#contents.get(mid);
-    if (content === undefined) return null;
-    content.hinted = source?.participant ?? null;
-    return update(content);
+    const state = this.#slots.get(mid);
+    if (state === undefined) return null;
+    state.hinted = source?.participant ?? null;
+    return update(state);
   }
 
-  /** Frames in a slot are authentic as this participant's stream. */
-  attribute(mid: string, participant: number, stream: number): SlotChange | null {
-    const content = this.#contents.get(mid);
+  /** Frames in a slot were authenticated. Origins of the wrong kind and unknown streams are ignored. */
+  authenticate(mid: string, { participant, stream }: FrameOrigin): SlotChange | null {
+    const state = this.#slots.get(mid);
     const source = sourceOfStream(stream);
-    if (content === undefined || source === null || kindOfSource(source) !== content.slot.kind) return null;
-    content.authenticated = { participant, source };
-    return update(content);
+    if (state === undefined || source === null || SOURCES[source].kind !== state.slot.kind) return null;
+    state.authenticated = { participant, source };
+    return update(state);
   }
 
-  /** What is shown, in no order. */
+  /** The tracks that are shown, in no particular order. */
   shown(): RemoteTrack[] {
-    return [...this.#contents.values()].flatMap(({ shown }) => (shown === null ? [] : [shown]));
+    return [...this.#slots.values()].flatMap(({ shown }) => (shown === null ? [] : [shown]));
   }
 }
 
-function update(content: Content): SlotChange | null {
-  const { authenticated, hinted, shown, slot } = content;
+function update(state: SlotState): SlotChange | null {
+  const { authenticated, hinted, shown, slot } = state;
   const agreed = authenticated !== null && authenticated.participant === hinted ? authenticated : null;
   if (agreed?.participant === shown?.participant && agreed?.source === shown?.source) return null;
-  content.shown = agreed === null ? null : { mid: slot.mid, ...agreed };
-  return { removed: shown, added: content.shown };
+  state.shown = agreed === null ? null : { mid: slot.mid, ...agreed };
+  return { removed: shown, added: state.shown };
 }

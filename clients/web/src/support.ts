@@ -1,4 +1,4 @@
-// Whether this browser can take part. Asked before any device is touched: there is no call without encryption.
+// Checks whether this browser can encrypt a call. Runs before any device is opened: there is no call without encryption.
 
 import { TacetError } from "./errors.ts";
 
@@ -7,7 +7,7 @@ export function assertSupported(): void {
   if (!globalThis.isSecureContext) {
     throw new TacetError(
       "unsupported-browser",
-      "Browsers give camera, microphone and encryption only to pages loaded over https:// or from localhost.",
+      "Browsers allow the camera, the microphone and encryption only on pages loaded over https:// or from localhost.",
     );
   }
   const encrypts =

@@ -1,54 +1,59 @@
-// Notices media that passes a browser without its transform.
+// Detects media that bypasses its transform.
 //
-// Browsers have had faults in which an attached transform was ignored. Then a receiver would play what the server
-// made up, and a sender would send its frames in the clear. Both show in numbers: packets were sent, or media decoded,
-// of which the transform knows nothing. Only what is counted behind the transform proves a bypass by itself: browsers
-// count the frames of a video sender when they leave the encoder, before the transform has seen them. Statistics are
-// read first and the worker's counters after, so that an honest browser is never ahead.
+// Browsers have had bugs in which an attached transform was ignored. A receiver would then play whatever the server
+// made up, and a sender would send its frames in the clear. Both show up in statistics: packets were sent, or media was
+// decoded, that the transform never saw. Only what is counted past the transform proves a bypass by itself: browsers
+// count the frames of a video sender when they leave the encoder, before the transform sees them. Statistics are read
+// before the worker's counters, so a correct browser is never ahead.
 
 import type { TransformCounters } from "./worker/messages.ts";
 
-/** What the browser says of one m-line, from its beginning. */
-export interface Passed {
+/** Number of frames by which the statistics of a video stream, or of sent audio, may be ahead of the transform. */
+const TOLERANCE_FRAMES = 10;
+
+/** Media of one m-line since its start, as the browser counts it. */
+export interface MediaCount {
   readonly mid: string;
   readonly role: "seal" | "open";
-  /** Packets sent or media decoded: more than none, and the transform must have seen a frame. */
-  readonly behind: number;
-  /** Frames sent or decoded, to be compared with those that the transform has seen. */
+  /** Packets sent, or media decoded. If there is any, the transform must have seen a frame. */
+  readonly pastTransform: number;
+  /** Frames sent or decoded, to compare with those that the transform saw. */
   readonly frames: number;
-  /** Frames by which the browser may be ahead. */
-  readonly ahead: number;
+  /** Number of frames by which the browser may be ahead. */
+  readonly tolerance: number;
 }
 
-/** The m-lines on which more passed than the transform has seen go in (sender) or let out (receiver). */
-export function bypassed(passed: readonly Passed[], counters: readonly TransformCounters[]): Passed[] {
-  return passed.filter(({ mid, role, behind, frames, ahead }) => {
-    const counted = counters.find((transform) => transform.id === mid && transform.role === role);
-    const seen = (role === "seal" ? counted?.framesIn : counted?.framesOut) ?? 0;
-    return seen === 0 ? behind > 0 : frames > seen + ahead;
+/** Returns the m-lines on which more media passed than the transform took in (sender) or let out (receiver). */
+export function bypassed(counts: readonly MediaCount[], counters: readonly TransformCounters[]): MediaCount[] {
+  return counts.filter(({ mid, role, pastTransform, frames, tolerance }) => {
+    const transform = counters.find((one) => one.id === mid && one.role === role);
+    const seen = (role === "seal" ? transform?.framesIn : transform?.framesOut) ?? 0;
+    return seen === 0 ? pastTransform > 0 : frames > seen + tolerance;
   });
 }
 
-/** Reads the browser's statistics. Unknown or absent members count as nothing passed. */
-export function readPassed(report: RTCStatsReport): Passed[] {
-  const passed: Passed[] = [];
+/** Reads the browser's statistics. Unknown and absent members count as no media. */
+export function countMedia(report: RTCStatsReport): MediaCount[] {
+  const counts: MediaCount[] = [];
   report.forEach((entry: StatsEntry) => {
-    const one = read(entry);
-    if (one !== null) passed.push(one);
+    const count = countEntry(entry);
+    if (count !== null) counts.push(count);
   });
-  return passed;
+  return counts;
 }
 
-function read({ type, kind, mid, ...entry }: StatsEntry): Passed | null {
+function countEntry({ type, kind, mid, ...entry }: StatsEntry): MediaCount | null {
   if (mid === undefined) return null;
   const { packetsSent = 0, framesSent = 0, framesDecoded = 0, jitterBufferEmittedCount = 0 } = entry;
+  const tolerance = TOLERANCE_FRAMES;
   if (type === "outbound-rtp") {
-    return { mid, role: "seal", behind: packetsSent, frames: kind === "video" ? framesSent : packetsSent, ahead: 10 };
+    const frames = kind === "video" ? framesSent : packetsSent;
+    return { mid, role: "seal", pastTransform: packetsSent, frames, tolerance };
   }
   if (type !== "inbound-rtp") return null;
-  if (kind === "video") return { mid, role: "open", behind: framesDecoded, frames: framesDecoded, ahead: 10 };
-  // Samples that came out of packets. How many packets they were is not known, since a packet has no fixed length.
-  return { mid, role: "open", behind: jitterBufferEmittedCount, frames: 0, ahead: 0 };
+  if (kind === "video") return { mid, role: "open", pastTransform: framesDecoded, frames: framesDecoded, tolerance };
+  // Samples that were decoded from packets. The number of packets is unknown, since their duration varies.
+  return { mid, role: "open", pastTransform: jitterBufferEmittedCount, frames: 0, tolerance: 0 };
 }
 
 interface StatsEntry {

@@ -42,8 +42,8 @@ const FIREFOX = [
   "a=ssrc:5 cname:{x}",
 ].join("\n");
 
-describe("an answer", () => {
-  it("of Chromium gives credentials, fingerprint and SSRCs", () => {
+describe("parseAnswer", () => {
+  it("reads credentials, fingerprint and SSRCs from an answer of Chromium", () => {
     const { transport, senders } = parseAnswer(CHROMIUM);
     expect(transport.ice).toEqual({ ufrag: "AbCd", pwd: "0123456789abcdefghijklmn" });
     expect(decode(transport.dtls.fingerprint)).toEqual(Uint8Array.from({ length: 32 }, (_, index) => index));
@@ -53,14 +53,14 @@ describe("an answer", () => {
     ]);
   });
 
-  it("of Firefox too, which writes the fingerprint once for all", () => {
+  it("reads an answer of Firefox, which has the fingerprint at session level", () => {
     const { transport, senders } = parseAnswer(FIREFOX);
     expect(transport.ice.ufrag).toBe("cafe0000");
     expect(decode(transport.dtls.fingerprint)).toHaveLength(32);
     expect([...senders]).toEqual([["sa", { ssrc: 5 }]]);
   });
 
-  it("without credentials or with another hash is refused", () => {
+  it("rejects an answer without credentials or with another hash", () => {
     expect(() => parseAnswer("v=0\r\n")).toThrow(RangeError);
     expect(() => parseAnswer(FIREFOX.replace("sha-256", "sha-1"))).toThrow("SHA-256");
   });

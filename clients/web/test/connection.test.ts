@@ -1,5 +1,4 @@
-// A connection against a scripted server, worker and browser: the order of what is said, and what follows from what
-// the server says.
+// A connection against a fake server, worker and browser: the order of its messages, and its reactions to the server's.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { encode } from "../src/base64url.ts";
@@ -29,11 +28,11 @@ class FakeSocket {
     this.sent.push(typeof data === "string" ? JSON.parse(data) : data);
   }
   close(): void {}
-  say(message: object): void {
+  receive(message: object): void {
     this.onmessage?.({ data: JSON.stringify({ seq: 1, ...message }) });
   }
-  /** Waits for a message of this type. */
-  async heard(t: string): Promise<Record<string, unknown>> {
+  /** Waits until a message of this type was sent. */
+  async nextSent(t: string): Promise<Record<string, unknown>> {
     return vi.waitFor(() => {
       const message = this.sent.find((one) => !(one instanceof Uint8Array) && one.t === t);
       if (message === undefined) throw new Error(`no ${t} yet`);
@@ -46,32 +45,34 @@ class FakeWorker {
   static last: FakeWorker;
   onmessage: ((event: { data: FromWorker }) => void) | null = null;
   onerror: (() => void) | null = null;
-  readonly heard: ToWorker[] = [];
+  readonly received: ToWorker[] = [];
   terminated = false;
 
   constructor() {
     FakeWorker.last = this;
   }
   postMessage(message: ToWorker): void {
-    this.heard.push(message);
-    if (message.t === "load") queueMicrotask(() => this.say({ t: "loaded", access: new Uint8Array(32).fill(3) }));
+    this.received.push(message);
+    if (message.t === "load") queueMicrotask(() => this.post({ t: "loaded", guestAccess: new Uint8Array(32).fill(3) }));
     if (message.t === "start") {
       const announce = new Uint8Array(298).fill(4);
       this.act({ kind: "announce", first: true, announce, display: new Uint8Array([5, 6]) });
     }
   }
-  say(data: FromWorker): void {
+  post(data: FromWorker): void {
     this.onmessage?.({ data });
   }
   act(action: Action): void {
-    queueMicrotask(() => this.say({ t: "action", action }));
+    queueMicrotask(() => this.post({ t: "action", action }));
   }
   terminate(): void {
     this.terminated = true;
   }
-  /** Bodies of the events of a kind. */
+  /** Bodies of the events of this kind. */
   events(kind: number): number[][] {
-    return this.heard.flatMap((message) => (message.t === "event" && message.kind === kind ? [[...message.body]] : []));
+    return this.received.flatMap((message) =>
+      message.t === "event" && message.kind === kind ? [[...message.body]] : [],
+    );
   }
 }
 
@@ -90,24 +91,24 @@ afterEach(() => void vi.unstubAllGlobals());
 
 const WELCOME = { t: "welcome", participant: 7, call: encode(new Uint8Array(16)), codecs: [], hdrext: [] };
 
-/** Opens a connection and answers until it has joined. `log` collects its events. */
+/** Opens a connection and answers its requests until it has joined. `log` collects its events. */
 async function joined(log: [name: string, event: unknown][] = []): Promise<Connection> {
   const opening = Connection.open({ link: LINK, name: "Ada", videoCodec: "vp8" }, (connection) => {
     for (const name of ["verified", "removed", "muted", "problem", "lost"] as const) {
       connection.on(name, (event) => void log.push([name, event]));
     }
   });
-  const hello = await vi.waitFor(() => FakeSocket.last.heard("hello"));
-  FakeSocket.last.say({ ...WELCOME, re: hello.id });
-  const join = await FakeSocket.last.heard("join");
+  const hello = await vi.waitFor(() => FakeSocket.last.nextSent("hello"));
+  FakeSocket.last.receive({ ...WELCOME, re: hello.id });
+  const join = await FakeSocket.last.nextSent("join");
   const roster = [{ participant: 3, seat: 0 }];
   const tracks = [{ track: 1, participant: 3, kind: "audio", source: "mic", codec: "opus", muted: true }];
-  FakeSocket.last.say({ t: "joined", seat: 258, rev: 4, roster, tracks, re: join.id });
+  FakeSocket.last.receive({ t: "joined", seat: 258, rev: 4, roster, tracks, re: join.id });
   return opening;
 }
 
-describe("a connection", () => {
-  it("shows the access token and never the secret, and joins with the sealed announce", async () => {
+describe("Connection", () => {
+  it("shows the guest access but never the secret, and joins with the sealed announce", async () => {
     const connection = await joined();
     expect(connection.participant).toBe(7);
     const [hello, join, subscribe] = FakeSocket.last.sent;
@@ -119,52 +120,52 @@ describe("a connection", () => {
     expect(connection.muted(3, "mic")).toBe(true);
   });
 
-  it("says why it was refused", async () => {
+  it("rejects with the reason of a refusal", async () => {
     const opening = Connection.open({ link: LINK, name: "Ada", videoCodec: "vp8" }, () => {});
     const refused = expect(opening).rejects.toMatchObject({ code: "no-room" });
-    const hello = await vi.waitFor(() => FakeSocket.last.heard("hello"));
-    FakeSocket.last.say({ t: "error", code: "no_room", detail: "", re: hello.id });
+    const hello = await vi.waitFor(() => FakeSocket.last.nextSent("hello"));
+    FakeSocket.last.receive({ t: "error", code: "no_room", detail: "", re: hello.id });
     await refused;
     expect(FakeWorker.last.terminated).toBe(true);
   });
 
-  it("understands a refusal that comes as a close code only", async () => {
+  it("rejects with the reason of a close code", async () => {
     const opening = Connection.open({ link: LINK, name: "Ada", videoCodec: "vp8" }, () => {});
     const refused = expect(opening).rejects.toMatchObject({ code: "access-refused" });
-    await vi.waitFor(() => FakeSocket.last.heard("hello"));
+    await vi.waitFor(() => FakeSocket.last.nextSent("hello"));
     FakeSocket.last.onclose?.({ code: 4401 });
     await refused;
   });
 
-  it("shows only participants that the worker verified, whatever the roster says", async () => {
+  it("reports only participants that the worker verified, not those of the roster", async () => {
     const log: [name: string, event: unknown][] = [];
     await joined(log);
-    FakeSocket.last.say({ t: "roster", rev: 5, full: false, add: [{ participant: 9, seat: 2 }], del: [] });
+    FakeSocket.last.receive({ t: "roster", rev: 5, full: false, add: [{ participant: 9, seat: 2 }], del: [] });
     expect(log.filter(([name]) => name === "verified")).toEqual([]);
-    FakeWorker.last.say({ t: "action", action: { kind: "verified", participant: 9, seat: 2, name: "Bo" } });
+    FakeWorker.last.post({ t: "action", action: { kind: "verified", participant: 9, seat: 2, name: "Bo" } });
     expect(log).toContainEqual(["verified", { participant: 9, name: "Bo" }]);
   });
 
-  it("tells the worker who left, and asks for the whole roster after a gap", async () => {
+  it("passes departures to the worker, and requests the whole roster after a gap", async () => {
     await joined();
-    FakeSocket.last.say({ t: "roster", rev: 5, full: false, add: [{ participant: 258, seat: 2 }], del: [3] });
+    FakeSocket.last.receive({ t: "roster", rev: 5, full: false, add: [{ participant: 258, seat: 2 }], del: [3] });
     expect(FakeWorker.last.events(EventKind.Left)).toEqual([[0, 0, 0, 3]]);
-    FakeSocket.last.say({ t: "roster", rev: 9, full: false, add: [], del: [] });
-    await FakeSocket.last.heard("resync");
-    FakeSocket.last.say({ t: "roster", rev: 10, full: true, add: [], del: [] });
+    FakeSocket.last.receive({ t: "roster", rev: 9, full: false, add: [], del: [] });
+    await FakeSocket.last.nextSent("resync");
+    FakeSocket.last.receive({ t: "roster", rev: 10, full: true, add: [], del: [] });
     expect(FakeWorker.last.events(EventKind.Left)).toEqual([
       [0, 0, 0, 3],
       [0, 0, 1, 2],
     ]);
   });
 
-  it("carries key traffic both ways without reading it", async () => {
+  it("passes key messages on unread, in both directions", async () => {
     await joined();
     const keys = Uint8Array.of(2, 0, 0, 0, 9, 1, 7, 7);
     FakeSocket.last.onmessage?.({ data: keys.buffer });
     expect(FakeWorker.last.events(EventKind.Keys)).toEqual([[1, 7, 7]]);
-    FakeWorker.last.say({ t: "action", action: { kind: "key-batch", body: Uint8Array.of(8, 8) } });
-    FakeWorker.last.say({ t: "action", action: { kind: "key-request", wanted: new Uint8Array(201 * 24) } });
+    FakeWorker.last.post({ t: "action", action: { kind: "key-batch", body: Uint8Array.of(8, 8) } });
+    FakeWorker.last.post({ t: "action", action: { kind: "key-request", wanted: new Uint8Array(201 * 24) } });
     const binary = FakeSocket.last.sent.filter((message) => message instanceof Uint8Array);
     expect(binary.map((message) => [message[0], message.length])).toEqual([
       [1, 5 + 2],
@@ -173,7 +174,7 @@ describe("a connection", () => {
     ]);
   });
 
-  it("is over once, with its keys, when the socket goes", async () => {
+  it("is lost once, and stops the worker, when the socket closes", async () => {
     const log: [name: string, event: unknown][] = [];
     await joined(log);
     FakeSocket.last.onclose?.({ code: 1006 });

@@ -2,20 +2,24 @@ import { describe, expect, it } from "vitest";
 import { layout } from "../src/page/grid.ts";
 import { initials } from "../src/page/tile.ts";
 
-const WIDE = { narrowest: 4 / 3, widest: 16 / 9 };
-const TALL = { narrowest: 3 / 4, widest: 16 / 9 };
+const LANDSCAPE = { narrowest: 4 / 3, widest: 16 / 9 };
+const PORTRAIT = { narrowest: 3 / 4, widest: 16 / 9 };
 
-describe("the grid", () => {
-  it("takes the number of columns that makes tiles largest", () => {
-    expect(layout(1, 1280, 720, 12, WIDE)).toEqual({ columns: 1, width: 1280, height: 720 });
-    expect(layout(2, 1280, 720, 12, WIDE).columns).toBe(2);
-    expect(layout(4, 1280, 660, 12, WIDE).columns).toBe(2);
-    expect(layout(10, 1280, 660, 12, WIDE).columns).toBe(4);
-    expect(layout(2, 374, 690, 8, TALL).columns).toBe(1);
-    expect(layout(6, 374, 690, 8, TALL).columns).toBe(2);
+describe("layout", () => {
+  it("chooses the number of columns with the largest tiles", () => {
+    expect(layout(1, { width: 1280, height: 720, gap: 12 }, LANDSCAPE)).toEqual({
+      columns: 1,
+      width: 1280,
+      height: 720,
+    });
+    expect(layout(2, { width: 1280, height: 720, gap: 12 }, LANDSCAPE).columns).toBe(2);
+    expect(layout(4, { width: 1280, height: 660, gap: 12 }, LANDSCAPE).columns).toBe(2);
+    expect(layout(10, { width: 1280, height: 660, gap: 12 }, LANDSCAPE).columns).toBe(4);
+    expect(layout(2, { width: 374, height: 690, gap: 8 }, PORTRAIT).columns).toBe(1);
+    expect(layout(6, { width: 374, height: 690, gap: 8 }, PORTRAIT).columns).toBe(2);
   });
 
-  it("never leaves the stage, nor the allowed shapes", () => {
+  it("keeps within the space and the aspect ratios", () => {
     for (let tiles = 1; tiles <= 12; tiles += 1) {
       for (const [width, height] of [
         [374, 690],
@@ -23,23 +27,23 @@ describe("the grid", () => {
         [300, 300],
         [2000, 200],
       ] as const) {
-        const tile = layout(tiles, width, height, 10, TALL);
+        const tile = layout(tiles, { width, height, gap: 10 }, PORTRAIT);
         const rows = Math.ceil(tiles / tile.columns);
         expect(tile.columns * tile.width + (tile.columns - 1) * 10).toBeLessThanOrEqual(width);
         expect(rows * tile.height + (rows - 1) * 10).toBeLessThanOrEqual(height);
-        expect((tile.width + 1) / tile.height).toBeGreaterThanOrEqual(TALL.narrowest);
-        expect(tile.width / (tile.height + 1)).toBeLessThanOrEqual(TALL.widest);
+        expect((tile.width + 1) / tile.height).toBeGreaterThanOrEqual(PORTRAIT.narrowest);
+        expect(tile.width / (tile.height + 1)).toBeLessThanOrEqual(PORTRAIT.widest);
       }
     }
   });
 
-  it("has no size on a stage that has none", () => {
-    expect(layout(3, 0, 0, 12, WIDE)).toMatchObject({ width: 0, height: 0 });
+  it("returns tiles without size for an empty space", () => {
+    expect(layout(3, { width: 0, height: 0, gap: 12 }, LANDSCAPE)).toMatchObject({ width: 0, height: 0 });
   });
 });
 
 describe("initials", () => {
-  it("are the first letters of the first and last name, of any script", () => {
+  it("takes the first letters of the first and last word, in any script", () => {
     expect(initials("Ada Lovelace")).toBe("AL");
     expect(initials("  edsger w. dijkstra ")).toBe("ED");
     expect(initials("Åsa")).toBe("Å");

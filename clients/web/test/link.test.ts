@@ -6,17 +6,17 @@ import { formatLink, parseLink } from "../src/link.ts";
 const ROOM = encode(new Uint8Array(16).fill(0xab));
 const SECRET = encode(new Uint8Array(32).fill(0xcd));
 
-function refusal(link: string): string {
+function errorOf(link: string): string {
   try {
     parseLink(link);
   } catch (thrown) {
     if (thrown instanceof TacetError && thrown.code === "bad-link") return thrown.message;
   }
-  throw new Error("accepted, or refused for another reason");
+  throw new Error("parsed, or rejected for another reason");
 }
 
-describe("a room link", () => {
-  it("is read into server, room and secret, and written back", () => {
+describe("parseLink", () => {
+  it("returns server, room and secret, and formatLink restores the link", () => {
     const link = `https://calls.example:8443/r/${ROOM}#${SECRET}`;
     const parsed = parseLink(link);
     expect(parsed.server).toBe("https://calls.example:8443");
@@ -25,30 +25,30 @@ describe("a room link", () => {
     expect(formatLink(parsed)).toBe(link);
   });
 
-  it("is refused with what is wrong with it", () => {
-    expect(refusal("calls")).toContain("not a link");
-    expect(refusal(`ftp://x/r/${ROOM}#${SECRET}`)).toContain("https://");
-    expect(refusal(`https://x/${ROOM}#${SECRET}`)).toContain("does not name a room");
-    expect(refusal(`https://x/r/${ROOM.slice(1)}#${SECRET}`)).toContain("room");
-    expect(refusal(`https://x/r/${ROOM}`)).toContain("lacks its secret");
-    expect(refusal(`https://x/r/${ROOM}#${SECRET.slice(1)}`)).toContain("secret");
-    expect(refusal(`https://x/r/${ROOM}#${SECRET}=`)).toContain("secret");
+  it("says what is wrong with an invalid link", () => {
+    expect(errorOf("calls")).toContain("not a link");
+    expect(errorOf(`ftp://x/r/${ROOM}#${SECRET}`)).toContain("https://");
+    expect(errorOf(`https://x/${ROOM}#${SECRET}`)).toContain("does not lead to a room");
+    expect(errorOf(`https://x/r/${ROOM.slice(1)}#${SECRET}`)).toContain("room");
+    expect(errorOf(`https://x/r/${ROOM}`)).toContain("missing its secret");
+    expect(errorOf(`https://x/r/${ROOM}#${SECRET.slice(1)}`)).toContain("secret");
+    expect(errorOf(`https://x/r/${ROOM}#${SECRET}=`)).toContain("secret");
   });
 
-  it("never repeats its secret in an error", () => {
-    expect(refusal(`https://x/r/${ROOM}#${SECRET}x`)).not.toContain(SECRET.slice(0, 8));
+  it("does not repeat the secret in an error", () => {
+    expect(errorOf(`https://x/r/${ROOM}#${SECRET}x`)).not.toContain(SECRET.slice(0, 8));
   });
 });
 
 describe("base64url", () => {
-  it("survives every length", () => {
+  it("round-trips every length", () => {
     for (let length = 0; length < 70; length += 1) {
       const bytes = Uint8Array.from({ length }, (_, index) => (index * 37) & 0xff);
       expect(decode(encode(bytes))).toEqual(bytes);
     }
   });
 
-  it("refuses padding, foreign characters and stray bits", () => {
+  it("rejects padding, other characters and stray bits", () => {
     for (const text of ["AA==", "A", "A+", "A/", "AB", "a b", "\n"]) expect(decode(text)).toBeNull();
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Outbox, Priority } from "../src/protocol/outbox.ts";
 
-/** Sends all that waits, as early as allowed, and returns when each message went out. */
+/** Takes every message as early as allowed, and returns when each was taken. */
 function drain(outbox: Outbox, from = 0): { at: number; payload: unknown }[] {
   const sent: { at: number; payload: unknown }[] = [];
   let now = from;
@@ -12,8 +12,8 @@ function drain(outbox: Outbox, from = 0): { at: number; payload: unknown }[] {
   return sent;
 }
 
-describe("the outbox", () => {
-  it("sends keys before control, control before state, state before chat", () => {
+describe("Outbox", () => {
+  it("returns keys before control, control before state, state before chat", () => {
     const outbox = new Outbox();
     outbox.push(Priority.Chat, "chat");
     outbox.push(Priority.State, "state");
@@ -23,7 +23,7 @@ describe("the outbox", () => {
     expect(drain(outbox).map(({ payload }) => payload)).toEqual(["keys", "control 1", "control 2", "state", "chat"]);
   });
 
-  it("never lets more than 25 messages out in any second, whatever its start", () => {
+  it("returns at most 25 messages in any second", () => {
     const outbox = new Outbox();
     for (let i = 0; i < 120; i += 1) outbox.push(Priority.Control, `${i}`);
     const sent = drain(outbox, 5_000);
@@ -34,7 +34,7 @@ describe("the outbox", () => {
     expect(sent.at(-1)?.at).toBe(5_000 + 4_000);
   });
 
-  it("spends its rate on the most urgent, even if that came last", () => {
+  it("spends its rate on the highest priority, even if that was pushed last", () => {
     const outbox = new Outbox(2);
     for (const payload of ["a", "b", "c"]) outbox.push(Priority.Control, payload);
     expect([outbox.take(0), outbox.take(0), outbox.take(0)]).toEqual(["a", "b", null]);
@@ -43,7 +43,7 @@ describe("the outbox", () => {
     expect([outbox.take(999), outbox.take(1_000)]).toEqual([null, "key"]);
   });
 
-  it("keeps only the latest state of an object, in the place of the first", () => {
+  it("keeps only the latest state of an object, in the position of the first", () => {
     const outbox = new Outbox();
     outbox.push(Priority.State, "mic muted", "mic");
     outbox.push(Priority.State, "camera muted", "camera");
@@ -51,7 +51,7 @@ describe("the outbox", () => {
     expect(drain(outbox).map(({ payload }) => payload)).toEqual(["mic unmuted", "camera muted"]);
   });
 
-  it("has no next moment while nothing waits", () => {
+  it("has no delay while it is empty", () => {
     expect(new Outbox().delay(0)).toBeNull();
     expect(new Outbox().take(0)).toBeNull();
   });

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { SOURCES } from "../src/sources.ts";
 import type { FrameEngine, OpenedFrame, Soon } from "../src/worker/engine.ts";
 import { type EncodedFrame, HOLD_FRAMES, HOLD_MS, Opener, Sealer } from "../src/worker/pipeline.ts";
 
 const MISSING = -1;
 
-/** An engine that "seals" by appending a byte, and opens what ends in the number of a sender whose key it has. */
+/** Seals by appending a byte, and opens frames that end in the number of a sender whose key it has. */
 class FakeEngine implements FrameEngine {
   sealFailure: number | null = null;
   readonly keys = new Set<number>();
@@ -41,9 +42,9 @@ beforeEach(() => {
   engine = new FakeEngine();
 });
 
-describe("a sealer", () => {
-  it("seals in place, telling the stream, the codec and whether it is a key frame", async () => {
-    const sealer = new Sealer(engine, "sv", "vp8", 1);
+describe("Sealer", () => {
+  it("seals in place, with the stream, the codec and the kind of frame", async () => {
+    const sealer = new Sealer(engine, "sv", "vp8", SOURCES.cam.stream);
     const video: EncodedFrame = { data: new Uint8Array([1, 2]).buffer, type: "key" };
     expect(await sealer.push(video, 7)).toBe(true);
     expect(new Uint8Array(video.data)).toEqual(new Uint8Array([1, 2, 0xff]));
@@ -51,8 +52,8 @@ describe("a sealer", () => {
     expect(sealer.counters).toMatchObject({ framesIn: 1, framesOut: 1, failures: {} });
   });
 
-  it("drops a frame that it cannot seal, for whatever reason, and counts it", async () => {
-    const sealer = new Sealer(engine, "sa", "opus", 0);
+  it("drops a frame that it cannot seal, and counts it by reason", async () => {
+    const sealer = new Sealer(engine, "sa", "opus", SOURCES.mic.stream);
     for (const failure of [-1, -2, -3, -4, -5, -99]) {
       engine.sealFailure = failure;
       expect(await sealer.push(frame(1), 0)).toBe(false);
@@ -69,7 +70,7 @@ describe("a sealer", () => {
   });
 });
 
-describe("an opener", () => {
+describe("Opener", () => {
   let passed: number[];
   let log: string[];
   let opener: Opener;
@@ -78,26 +79,26 @@ describe("an opener", () => {
     log = [];
     opener = new Opener(engine, "v3", "vp8", {
       frame: ({ data }) => void passed.push(new Uint8Array(data)[0] ?? -1),
-      attributed: (participant, stream) => void log.push(`p${participant} s${stream}`),
+      authenticated: ({ participant, stream }) => void log.push(`p${participant} s${stream}`),
       needsKeyFrame: () => void log.push("key frame"),
     });
   });
 
-  it("passes what it opens, and says once whose it is", async () => {
+  it("passes opened frames on, and reports their origin once", async () => {
     engine.keys.add(5).add(6);
     for (const [index, sender] of [5, 5, 6, 6, 5].entries()) await opener.push(frame(index, sender), index);
     expect(passed).toEqual([0, 1, 2, 3, 4]);
     expect(log).toEqual(["p5 s1", "p6 s1", "p5 s1"]);
   });
 
-  it("never passes what is not authentic", async () => {
+  it("never passes on a frame that is not authentic", async () => {
     await opener.push(frame(1, 0xee), 0);
     await opener.push(frame(), 0);
     expect(passed).toEqual([]);
     expect(opener.counters.failures).toEqual({ "not-authentic": 1 });
   });
 
-  it("holds frames until their key arrives, and passes them in order", async () => {
+  it("holds frames until their key arrives, and passes them on in order", async () => {
     for (let i = 0; i < 3; i += 1) await opener.push(frame(i, 5), i * 10);
     expect(passed).toEqual([]);
     engine.keys.add(5);
@@ -107,7 +108,7 @@ describe("an opener", () => {
     expect(opener.counters.failures).toEqual({});
   });
 
-  it("drops what it held too long, and then asks for a key frame", async () => {
+  it("drops frames that it held too long, and then requests a key frame", async () => {
     await opener.push(frame(0, 5), 0);
     await opener.push(frame(1, 5), HOLD_MS);
     engine.keys.add(5);
@@ -117,7 +118,7 @@ describe("an opener", () => {
     expect(opener.counters.failures).toEqual({ "missing-key": 1 });
   });
 
-  it("holds a bounded number of frames, the latest", async () => {
+  it("holds a bounded number of frames, dropping the oldest", async () => {
     for (let i = 0; i < HOLD_FRAMES + 10; i += 1) await opener.push(frame(i, 5), 0);
     engine.keys.add(5);
     await opener.retry(0);
@@ -126,7 +127,7 @@ describe("an opener", () => {
     expect(opener.counters.failures).toEqual({ "missing-key": 10 });
   });
 
-  it("gives up on held frames when a later one opens", async () => {
+  it("drops held frames when a later one opens", async () => {
     await opener.push(frame(0, 5), 0);
     engine.keys.add(6);
     await opener.push(frame(1, 6), 1);
@@ -137,7 +138,7 @@ describe("an opener", () => {
     expect(passed).toEqual([1]);
   });
 
-  it("keeps holding what another key than the one that arrived would open", async () => {
+  it("keeps holding frames whose key is still missing", async () => {
     await opener.push(frame(0, 5), 0);
     await opener.push(frame(1, 6), 0);
     engine.keys.add(5);
@@ -149,7 +150,7 @@ describe("an opener", () => {
     expect(opener.counters.failures).toEqual({});
   });
 
-  it("keeps the order of frames that take a while to open, whatever arrives meanwhile", async () => {
+  it("keeps the order of frames that are opened asynchronously", async () => {
     engine.keys.add(6);
     const waiting: (() => void)[] = [];
     const open = engine.open.bind(engine);

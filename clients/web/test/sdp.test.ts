@@ -98,12 +98,12 @@ a=ssrc:1003 cname:v3
 
 const crlf = (text: string): string => text.replaceAll("\n", "\r\n");
 
-describe("the server's offer", () => {
-  it("is, for publishing, exactly what both browsers were tried with", () => {
+describe("offer", () => {
+  it("matches the text that both browsers accept, for publishing", () => {
     expect(offer(state({}))).toBe(crlf(PUBLISHING));
   });
 
-  it("appends slots, names their owners, and keeps the rest as it was", () => {
+  it("appends slots with their owners, and leaves the rest unchanged", () => {
     const slots: Section[] = [
       { mid: "a2", kind: "audio", codec: "opus", direction: "sendonly", ssrc: 1001, msid: "p7" },
       { mid: "v3", kind: "video", codec: "vp8", direction: "sendonly", ssrc: 1002, rtx: 1003 },
@@ -112,7 +112,7 @@ describe("the server's offer", () => {
     expect(offer(state({ version: 2, sections: [MIC, CAMERA, ...slots] }))).toBe(crlf(expected));
   });
 
-  it("lists every candidate, the first one first", () => {
+  it("lists all candidates in order of priority", () => {
     const { transport } = state({});
     const candidates = [
       { ip: "203.0.113.5", port: 1 },
@@ -123,7 +123,7 @@ describe("the server's offer", () => {
     expect(text).toContain("a=candidate:2 1 udp 2130706430 2001:db8::5 2 typ host\r\n");
   });
 
-  it("writes format parameters, and asks for no feedback that the server did not offer", () => {
+  it("writes format parameters, and no feedback that the server did not list", () => {
     const codecs = [{ codec: "opus" as const, pt: 109, clock: 48_000, fmtp: "useinbandfec=1" }];
     const text = offer(state({ codecs, hdrext: [], sections: [MIC] }));
     expect(text).toContain("a=fmtp:109 useinbandfec=1\r\n");
@@ -131,7 +131,7 @@ describe("the server's offer", () => {
     expect(text).not.toContain("extmap:");
   });
 
-  it("is refused for a codec that the server's table lacks", () => {
+  it("throws for a codec that is not in the server's table", () => {
     expect(() => offer(state({ codecs: [] }))).toThrow(RangeError);
   });
 });

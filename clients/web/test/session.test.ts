@@ -3,7 +3,7 @@ import { type Action, EventKind, readAction } from "../src/worker/action.ts";
 import type { FrameEngine } from "../src/worker/engine.ts";
 import { Session } from "../src/worker/session.ts";
 
-/** An engine whose actions and deadline the test sets, and which notes its events. */
+/** An engine whose actions and deadline the test sets, and which records its events. */
 class ScriptedEngine implements FrameEngine {
   actions: Uint8Array[] = [];
   nextDeadline: number | null = null;
@@ -40,8 +40,8 @@ beforeEach(() => {
 });
 afterEach(() => void vi.useRealTimers());
 
-describe("the session driver", () => {
-  it("does all that follows from an event", () => {
+describe("Session", () => {
+  it("runs all actions that result from an event", () => {
     engine.actions = [new Uint8Array([6, 0, 0, 0, 1]), new Uint8Array([7, 0, 0, 0, 9, 0, 3])];
     expect(session.event(EventKind.Joined, new Uint8Array(2))).toBe(true);
     expect(acted).toEqual([
@@ -54,7 +54,7 @@ describe("the session driver", () => {
     expect(session.event(EventKind.Keys, new Uint8Array(0))).toBe(false);
   });
 
-  it("ticks at the deadline, and again at the next", async () => {
+  it("ticks at the deadline, and again at the next one", async () => {
     engine.nextDeadline = Math.floor(performance.now()) + 500;
     session.pump();
     await vi.advanceTimersByTimeAsync(499);
@@ -66,14 +66,14 @@ describe("the session driver", () => {
     expect(engine.events).toEqual([EventKind.Tick, EventKind.Tick]);
   });
 
-  it("looks at the clocks once a second, however far the deadline", async () => {
+  it("ticks once a second while the deadline is further away", async () => {
     engine.nextDeadline = Math.floor(performance.now()) + 600_000;
     session.pump();
     await vi.advanceTimersByTimeAsync(3_000);
     expect(engine.events).toEqual([EventKind.Tick, EventKind.Tick, EventKind.Tick]);
   });
 
-  it("forgets a deadline that is gone", async () => {
+  it("cancels a deadline that was withdrawn", async () => {
     engine.nextDeadline = Math.floor(performance.now()) + 500;
     session.pump();
     engine.nextDeadline = null;
@@ -83,8 +83,8 @@ describe("the session driver", () => {
   });
 });
 
-describe("actions", () => {
-  it("are read from bytes", () => {
+describe("readAction", () => {
+  it("reads actions from bytes", () => {
     const announce = new Uint8Array(1 + 1 + 298 + 3).fill(7);
     announce.set([1, 1]);
     expect(readAction(announce)).toMatchObject({ kind: "announce", first: true, display: new Uint8Array([7, 7, 7]) });

@@ -4,7 +4,7 @@ import { BinaryType } from "../src/protocol/binary.ts";
 import type { ServerMessage } from "../src/protocol/generated.ts";
 import { type Refused, Socket, type WebSocketLike } from "../src/protocol/socket.ts";
 
-/** A server's end. */
+/** The server's end of a socket. */
 class FakeWebSocket implements WebSocketLike {
   binaryType: BinaryType_ = "blob";
   readyState: WebSocket["readyState"] = WebSocket.CONNECTING;
@@ -60,8 +60,8 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-describe("the socket", () => {
-  it("pipelines requests and gives each its answer", async () => {
+describe("Socket", () => {
+  it("pipelines requests and matches their answers", async () => {
     const socket = connect();
     const first = socket.request({
       t: "publish",
@@ -82,7 +82,7 @@ describe("the socket", () => {
     await expect(first).resolves.toMatchObject({ t: "published", track: 9 });
   });
 
-  it("hands on events, and survives what it does not know", () => {
+  it("passes messages on, and ignores what it cannot parse", () => {
     connect();
     server.open();
     for (const noise of ["{", "[]", '"text"', '{"t":7}']) server.say(noise);
@@ -99,7 +99,7 @@ describe("the socket", () => {
     await expect(request).rejects.toMatchObject({ reason: "no_room" } satisfies Partial<Refused>);
   });
 
-  it("sends a rate-limited request again when it may", async () => {
+  it("retries a rate-limited request after the delay", async () => {
     const socket = connect();
     server.open();
     const request = socket.request({ t: "ping", ms: 1 });
@@ -111,7 +111,7 @@ describe("the socket", () => {
     await expect(request).resolves.toMatchObject({ t: "pong" });
   });
 
-  it("stays inside the rate, and sends keys first", async () => {
+  it("keeps within the rate, and sends keys first", async () => {
     const socket = connect();
     for (let i = 0; i < 60; i += 1) socket.send({ t: "ping", ms: i });
     socket.sendBinary(BinaryType.KeyBatch, new Uint8Array([1, 2]));
@@ -124,7 +124,7 @@ describe("the socket", () => {
     expect(server.sent).toHaveLength(61);
   });
 
-  it("refuses to send what the server would close for, one byte too many", () => {
+  it("rejects a message that is one byte too large", () => {
     const socket = connect();
     expect(() => socket.sendBinary(1, new Uint8Array(16_384 - 5))).not.toThrow();
     expect(() => socket.sendBinary(1, new Uint8Array(16_385 - 5))).toThrow(
@@ -132,7 +132,7 @@ describe("the socket", () => {
     );
   });
 
-  it("tells once that the connection is lost, and leaves no request waiting", async () => {
+  it("reports a lost connection once, and rejects pending requests", async () => {
     const socket = connect();
     server.open();
     const request = socket.request({ t: "ping", ms: 1 });
@@ -143,7 +143,7 @@ describe("the socket", () => {
     await expect(socket.request({ t: "ping", ms: 1 })).rejects.toMatchObject({ code: "server-unreachable" });
   });
 
-  it("takes silence for death", async () => {
+  it("reports a lost connection after silence", async () => {
     connect();
     server.open();
     await vi.advanceTimersByTimeAsync(20_000);
@@ -154,7 +154,7 @@ describe("the socket", () => {
     expect(closed).toEqual([1006]);
   });
 
-  it("says goodbye when it is closed, and then nothing more", () => {
+  it("sends leave when it is closed, and reports nothing afterwards", () => {
     const socket = connect();
     server.open();
     socket.close();

@@ -1,22 +1,23 @@
-// Two sessions in one process, as two devices of one call, with the built wasm module between them.
+// Two sessions of the built wasm module in one process, as two devices of one call.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { keyRequestBodies } from "../src/protocol/binary.ts";
+import { SOURCES } from "../src/sources.ts";
 import { EventKind } from "../src/worker/action.ts";
 import { Opener, Sealer } from "../src/worker/pipeline.ts";
 import { Device, moduleBytes } from "./device.ts";
 import { join, u16, u32 } from "./peer/bytes.ts";
 import { announcement, entryFor } from "./wire.ts";
 
-const VIDEO = 1;
+const VIDEO = SOURCES.cam.stream;
 
 let library: FrameCrypto;
 beforeAll(async () => {
   library = await FrameCrypto.fromBytes(moduleBytes());
 });
 
-/** The server: carries announces, keys and requests, and knows nothing. */
+/** The server: carries key batches and key requests without opening them. */
 function deliver(devices: readonly Device[], now: number): void {
   for (const device of devices) {
     for (let batch = device.take("key-batch"); batch !== undefined; batch = device.take("key-batch")) {
@@ -35,7 +36,7 @@ function deliver(devices: readonly Device[], now: number): void {
   }
 }
 
-/** Lets the devices exchange everything until `until`, in steps of 100 ms. */
+/** Ticks the devices and delivers their messages, in steps of 100 ms. */
 function run(devices: readonly Device[], from: number, until: number): void {
   for (let now = from; now <= until; now += 100) {
     for (const device of devices) device.tick(now);
@@ -55,12 +56,12 @@ function introduce(one: Device, other: Device): void {
 const invite = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
 
 describe("the wasm module", () => {
-  it("gives everyone with the secret the same access token, and nobody else", async () => {
+  it("derives the same access token from the same secret only", async () => {
     expect(library.accessToken(invite(7))).toEqual(library.accessToken(invite(7)));
     expect(library.accessToken(invite(7))).not.toEqual(library.accessToken(invite(8)));
   });
 
-  it("carries a call between two devices, names included", async () => {
+  it("carries a call between two devices, including their names", async () => {
     const ada = new Device(library, 1, "Ada", invite(9));
     const bob = new Device(library, 2, "Bob ☕", invite(9));
     introduce(ada, bob);
@@ -72,10 +73,10 @@ describe("the wasm module", () => {
 
     const sealer = new Sealer(ada.session, "sv", "vp8", VIDEO);
     const opened: Uint8Array[] = [];
-    const whose: unknown[] = [];
+    const origins: unknown[] = [];
     const opener = new Opener(bob.session, "v1", "vp8", {
       frame: ({ data }) => void opened.push(new Uint8Array(data)),
-      attributed: (participant, stream) => void whose.push({ participant, stream }),
+      authenticated: (origin) => void origins.push(origin),
       needsKeyFrame: () => {},
     });
     const clear = [1, 50, 5_000, 100_000].map((length) => new Uint8Array(length).fill(length & 0xff));
@@ -86,11 +87,11 @@ describe("the wasm module", () => {
       await opener.push(frame, 3_000);
     }
     expect(opened).toEqual(clear);
-    expect(whose).toEqual([{ participant: 1, stream: VIDEO }]);
+    expect(origins).toEqual([{ participant: 1, stream: VIDEO }]);
     expect(opener.counters.failures).toEqual({});
   });
 
-  it("lets a device with another secret neither in nor read", async () => {
+  it("neither verifies nor opens anything for a device with another secret", async () => {
     const ada = new Device(library, 1, "Ada", invite(9));
     const eve = new Device(library, 2, "Eve", invite(10));
     introduce(ada, eve);
@@ -102,12 +103,12 @@ describe("the wasm module", () => {
     const frame = { data: new Uint8Array(500).fill(3).buffer, type: "key" };
     expect(await new Sealer(ada.session, "sv", "vp8", VIDEO).push(frame, 3_000)).toBe(true);
     const passed: unknown[] = [];
-    const output = { frame: () => void passed.push(frame), attributed: () => {}, needsKeyFrame: () => {} };
+    const output = { frame: () => void passed.push(frame), authenticated: () => {}, needsKeyFrame: () => {} };
     await new Opener(eve.session, "v1", "vp8", output).push(frame, 3_000);
     expect(passed).toEqual([]);
   });
 
-  it("seals nothing on a stream that is not open", async () => {
+  it("seals nothing on a closed stream", async () => {
     const ada = new Device(library, 1, "Ada", invite(9));
     const sealer = new Sealer(ada.session, "sv", "vp8", VIDEO);
     expect(await sealer.push({ data: new ArrayBuffer(10), type: "key" }, 0)).toBe(false);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bypassed, readPassed } from "../src/watchdog.ts";
+import { bypassed, countMedia } from "../src/watchdog.ts";
 import type { TransformCounters } from "../src/worker/messages.ts";
 
 function transform(id: string, role: "seal" | "open", framesOut: number): TransformCounters {
@@ -7,11 +7,11 @@ function transform(id: string, role: "seal" | "open", framesOut: number): Transf
 }
 function mids(stats: object[], counters: TransformCounters[]): string[] {
   const report = new Map(stats.map((entry, index) => [`${index}`, entry])) as RTCStatsReport;
-  return bypassed(readPassed(report), counters).map(({ mid }) => mid);
+  return bypassed(countMedia(report), counters).map(({ mid }) => mid);
 }
 
-describe("the watchdog", () => {
-  it("is quiet while the browser is not ahead of the worker", () => {
+describe("bypassed", () => {
+  it("is empty while the browser is not ahead of the worker", () => {
     const stats = [
       { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 100 },
       { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 400 },
@@ -28,7 +28,7 @@ describe("the watchdog", () => {
     expect(mids(stats, counters)).toEqual([]);
   });
 
-  it("notices the first frame that was sent or decoded without the worker", () => {
+  it("contains an m-line whose first frame was sent or decoded without the worker", () => {
     const stats = [
       { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 1 },
       { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 4 },
@@ -37,23 +37,23 @@ describe("the watchdog", () => {
     expect(mids(stats, [transform("sa", "seal", 0), transform("v2", "open", 0)])).toEqual(["sa", "sv", "v2"]);
   });
 
-  it("notices when a transform stops being asked", () => {
+  it("contains an m-line whose transform is no longer called", () => {
     const stats = [{ type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 500 }];
     expect(mids(stats, [transform("sa", "seal", 450)])).toEqual(["sa"]);
   });
 
-  it("notices sound that was decoded without the worker, but not what the browser made up", () => {
-    const sound = { type: "inbound-rtp", kind: "audio", mid: "a2", totalSamplesReceived: 144_000 };
-    expect(mids([{ ...sound, jitterBufferEmittedCount: 960 }], [transform("a2", "open", 0)])).toEqual(["a2"]);
-    expect(mids([{ ...sound, jitterBufferEmittedCount: 0 }], [transform("a2", "open", 0)])).toEqual([]);
+  it("contains audio that was decoded without the worker, but not concealed audio", () => {
+    const audio = { type: "inbound-rtp", kind: "audio", mid: "a2", totalSamplesReceived: 144_000 };
+    expect(mids([{ ...audio, jitterBufferEmittedCount: 960 }], [transform("a2", "open", 0)])).toEqual(["a2"]);
+    expect(mids([{ ...audio, jitterBufferEmittedCount: 0 }], [transform("a2", "open", 0)])).toEqual([]);
   });
 
-  it("does not take a frame that has left the encoder for one that was sent", () => {
+  it("does not count a frame that left the encoder as sent", () => {
     const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 0 }];
     expect(mids(stats, [transform("sv", "seal", 0)])).toEqual([]);
   });
 
-  it("does not mind frames that the worker could not seal", () => {
+  it("does not count frames that the worker could not seal", () => {
     const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 80 }];
     expect(mids(stats, [{ ...transform("sv", "seal", 20), framesIn: 50 }])).toEqual([]);
   });

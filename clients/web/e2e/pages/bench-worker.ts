@@ -22,11 +22,11 @@ export interface Times {
 
 const SIZES = [100, 1_000, 1_500, 2_000, 4_000, 10_000, 100_000];
 const ROUNDS = 11;
-/** Long beside a clock that ticks in milliseconds. */
+/** Long compared with a clock of millisecond resolution. */
 const BATCH_MS = 25;
 const [VIDEO, VP8, NOW] = [1, 1, 2_000];
 
-/** A sender and a receiver that have met. */
+/** Returns a sender and a receiver that have verified each other and share a key. */
 function pair(library: FrameCrypto): [FrameCryptoSession, FrameCryptoSession] {
   const [room, call, invite] = [new Uint8Array(16), new Uint8Array(16), new Uint8Array(32)];
   const wall = Date.now();
@@ -96,7 +96,7 @@ async function bench(library: FrameCrypto): Promise<Row[]> {
     ) as [Way, Way];
     let count = 16;
     for (const { sender, receiver } of ways) {
-      // Warms up, and finds how many frames make a batch.
+      // Warms up, and determines the number of frames in a batch.
       for (let took = 0; took < BATCH_MS; ) {
         count *= 2;
         let sealed: ArrayBuffer[];

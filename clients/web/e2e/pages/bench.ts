@@ -1,4 +1,4 @@
-// Runs the bench in a worker, where frames are sealed and opened in earnest.
+// Runs the benchmark in a worker, as frames are sealed and opened in a call.
 
 import wasmUrl from "../../src/e2ee/e2ee_frames.wasm?url";
 import type { Row } from "./bench-worker.ts";

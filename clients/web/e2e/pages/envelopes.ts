@@ -1,35 +1,36 @@
-// Two devices in one page, each with the SDK's own worker: one sends a stream of every codec that the browser offers,
-// the other receives. What a server would carry, the page hands over.
+// Two devices in one page, each with the SDK's worker. One sends a stream of every codec that the browser can encode,
+// the other receives them. The page delivers the messages that a server would deliver.
 
 import { CryptoWorker } from "../../src/crypto-worker.ts";
 import { keyRequestBodies } from "../../src/protocol/binary.ts";
 import type { Codec } from "../../src/protocol/generated.ts";
+import { SOURCES, type StreamNumber } from "../../src/sources.ts";
 import { type Action, EventKind } from "../../src/worker/action.ts";
 import type { TransformCounters } from "../../src/worker/messages.ts";
 import { join, u16, u32 } from "../../test/peer/bytes.ts";
 import { announcement, boxed, entryFor } from "../../test/wire.ts";
 
-/** What became of one stream. */
+/** Progress of one stream. */
 export interface Progress {
-  /** As the browser names the codec of what it received. */
+  /** Codec of the received stream, as the browser names it. */
   readonly mimeType: string;
-  /** Pictures decoded, or samples that left the jitter buffer. */
+  /** Decoded video frames, or audio samples that left the jitter buffer. */
   readonly decoded: number;
   readonly sealed: TransformCounters;
   readonly opened: TransformCounters;
 }
 
 export interface Loopback {
-  /** Codecs that are sent, one stream each. */
+  /** Codecs of the streams; one stream each. */
   readonly codecs: readonly Codec[];
-  /** What went wrong. */
+  /** Problems of both devices. */
   readonly problems: readonly string[];
   progress(): Promise<Partial<Record<Codec, Progress>>>;
 }
 
 declare global {
   interface Window {
-    /** Starts everything; resolves when media is sent. */
+    /** Starts the call. Resolves when media is being sent. */
     startLoopback?: () => Promise<void>;
     loopback?: Loopback;
   }
@@ -37,10 +38,11 @@ declare global {
 
 const CODECS: readonly Codec[] = ["opus", "vp8", "vp9", "av1", "h264"];
 const kindOf = (codec: Codec): "audio" | "video" => (codec === "opus" ? "audio" : "video");
-/** A stream for each codec: the microphone, and cameras by index. */
-const streamOf = (codec: Codec): number => (codec === "opus" ? 0 : 1 + 8 * CODECS.indexOf(codec));
+/** Stream of a codec: the microphone, or a camera by its index. */
+const streamOf = (codec: Codec): StreamNumber =>
+  codec === "opus" ? SOURCES.mic.stream : ((SOURCES.cam.stream + 8 * CODECS.indexOf(codec)) as StreamNumber);
 
-/** The entries of a codec that the SDK would use: base profiles, and H.264 in several packets. */
+/** Capabilities of a codec that the SDK would use: base profiles, and H.264 with packetization mode 1. */
 function offered(codec: Codec): RTCRtpCodec[] {
   const all = RTCRtpSender.getCapabilities(kindOf(codec))?.codecs ?? [];
   return all.filter(({ mimeType, sdpFmtpLine = "" }) => {
@@ -50,24 +52,24 @@ function offered(codec: Codec): RTCRtpCodec[] {
   });
 }
 
-/** Retransmission, without which Chromium probes the path with empty packets among the frames. */
+/** RTX. Without it, Chromium probes the path with padding-only packets between the frames. */
 function retransmission(codec: Codec): RTCRtpCodec[] {
   const all = RTCRtpSender.getCapabilities(kindOf(codec))?.codecs ?? [];
   return all.filter(({ mimeType }) => mimeType.toLowerCase() === "video/rtx");
 }
 
-/** A device: its worker, and what it has said. */
+/** A device: its worker, and the worker's actions. */
 class Device {
-  readonly said: Action[] = [];
-  #hear: () => void = () => {};
+  readonly actions: Action[] = [];
+  #notify: () => void = () => {};
 
   private constructor(
     readonly number: number,
     readonly worker: CryptoWorker,
   ) {
     worker.on("action", (action) => {
-      this.said.push(action);
-      this.#hear();
+      this.actions.push(action);
+      this.#notify();
     });
   }
 
@@ -76,15 +78,15 @@ class Device {
     return new Device(number, worker);
   }
 
-  /** Waits for an action. */
-  async says<Kind extends Action["kind"]>(kind: Kind, is: (action: Action & { kind: Kind }) => boolean = () => true) {
+  /** Waits for an action of this kind that matches. */
+  async action<Kind extends Action["kind"]>(kind: Kind, is: (action: Action & { kind: Kind }) => boolean = () => true) {
     for (;;) {
       const matching = (action: Action): action is Action & { kind: Kind } => action.kind === kind;
-      const found = this.said.filter(matching).find(is);
+      const found = this.actions.filter(matching).find(is);
       if (found !== undefined) return found;
       await new Promise<void>((resolve) => {
-        const before = this.#hear;
-        this.#hear = () => {
+        const before = this.#notify;
+        this.#notify = () => {
           before();
           resolve();
         };
@@ -92,8 +94,8 @@ class Device {
     }
   }
 
-  /** Hands the other what a server would. */
-  carryTo(other: Device): void {
+  /** Delivers this device's messages to another, as a server would. */
+  deliverTo(other: Device): void {
     this.worker.on("action", (action) => {
       if (action.kind === "key-batch") {
         const box = entryFor(other.number, action.body);
@@ -109,16 +111,16 @@ class Device {
 
 async function meet(ada: Device, bob: Device): Promise<void> {
   const [room, call] = [new Uint8Array(16).fill(1), new Uint8Array(16).fill(2)];
-  ada.carryTo(bob);
-  bob.carryTo(ada);
+  ada.deliverTo(bob);
+  bob.deliverTo(ada);
   for (const device of [ada, bob]) device.worker.start(room, call, `device ${device.number}`);
-  const [ofAda, ofBob] = [await ada.says("announce"), await bob.says("announce")];
+  const [ofAda, ofBob] = [await ada.action("announce"), await bob.action("announce")];
   for (const device of [ada, bob]) device.worker.event(EventKind.Joined, u16(device.number));
   ada.worker.event(EventKind.Announces, announcement(bob.number, ofBob.announce, ofBob.display));
   bob.worker.event(EventKind.Announces, announcement(ada.number, ofAda.announce, ofAda.display));
 }
 
-/** Plays a track, since browsers need not decode what nobody sees or hears. */
+/** Plays a track, since browsers need not decode media that is not played. */
 function play(track: MediaStreamTrack): void {
   const element = document.createElement(track.kind === "audio" ? "audio" : "video");
   element.muted = true;
@@ -155,7 +157,7 @@ window.startLoopback = async () => {
     transceiver.sender.transform = seal.transform;
     attached.push(seal.attached);
   }
-  // Within one browser: Firefox keeps lines of codecs that it dropped from an offer, which Chromium would refuse.
+  // Works within one browser only: Firefox leaves attributes of removed codecs in an offer, which Chromium rejects.
   await from.setLocalDescription(await from.createOffer());
   await to.setRemoteDescription(from.localDescription as RTCSessionDescription);
   const receivers = to.getTransceivers().map(({ receiver }) => receiver);
@@ -174,9 +176,9 @@ window.startLoopback = async () => {
   for (const codec of codecs) {
     const stream = streamOf(codec);
     ada.worker.event(EventKind.StreamOpened, u32(stream));
-    await ada.says("stream-ready", (action) => action.stream === stream);
+    await ada.action("stream-ready", (action) => action.stream === stream);
   }
-  await bob.says("key-installed");
+  await bob.action("key-installed");
   const tracks = { audio: media.getAudioTracks()[0] ?? null, video: media.getVideoTracks()[0] ?? null };
   for (const [index, codec] of codecs.entries()) {
     await from.getTransceivers()[index]?.sender.replaceTrack(tracks[kindOf(codec)]);

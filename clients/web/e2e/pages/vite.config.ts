@@ -1,4 +1,4 @@
-// Builds the pages that only tests open, with the SDK's own sources and worker. They are never part of `dist`.
+// Builds the test pages, with the SDK's sources and worker. They are not part of `dist`.
 import { defineConfig } from "vite";
 
 export default defineConfig({

@@ -1,9 +1,7 @@
-// What the page shows of its inner state, for end-to-end tests and for whoever opens the console: counters and the SDK,
-// never a key or a secret.
+// Exposes the SDK and the current call on `window`, for end-to-end tests and for the browser's console: counters, never
+// a key or a secret.
 
-import type { Call } from "../call.ts";
 import * as sdk from "../index.ts";
-import type { TransformCounters } from "../worker/messages.ts";
 
 /** Counters of all transforms together. */
 export interface Summary {
@@ -13,25 +11,25 @@ export interface Summary {
   readonly failures: Record<string, number>;
 }
 
-/** The present call, as `window.tacet`. */
+/** The current call, as `window.tacet`. */
 export interface DebugHandle {
-  readonly call: Call;
-  /** The key generation that this device uses. */
-  generation: { readonly generation: number; readonly step: number } | null;
-  counters(): Promise<Summary & { readonly transforms: readonly TransformCounters[] }>;
+  readonly call: sdk.Call;
+  /** Epoch of this device's session key. */
+  generation: sdk.KeyEpoch | null;
+  counters(): Promise<Summary & { readonly transforms: readonly sdk.TransformCounters[] }>;
 }
 
 declare global {
   interface Window {
-    /** The present call, if there is one. */
+    /** The current call, if there is one. */
     tacet?: DebugHandle;
-    /** The SDK, as a page of one's own would import it. */
+    /** The SDK, as another page would import it. */
     tacetSdk?: typeof sdk;
   }
 }
 
-/** Adds up what the transforms did. */
-export function summarise(transforms: readonly TransformCounters[]): Summary {
+/** Adds up the counters of all transforms. */
+export function summarize(transforms: readonly sdk.TransformCounters[]): Summary {
   const failures: Record<string, number> = {};
   let framesSealed = 0;
   let framesOpened = 0;
@@ -45,19 +43,19 @@ export function summarise(transforms: readonly TransformCounters[]): Summary {
   return { framesSealed, framesOpened, failures };
 }
 
-/** Puts the SDK on the window. */
+/** Exposes the SDK. */
 export function exposeSdk(): void {
   window.tacetSdk = sdk;
 }
 
-/** Puts a call on the window. */
-export function exposeCall(call: Call): void {
+/** Exposes a call. */
+export function exposeCall(call: sdk.Call): void {
   const handle: DebugHandle = {
     call,
     generation: null,
     counters: async () => {
       const transforms = await call.counters();
-      return { ...summarise(transforms), transforms };
+      return { ...summarize(transforms), transforms };
     },
   };
   call.on("generation", (generation) => {

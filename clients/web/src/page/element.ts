@@ -1,11 +1,11 @@
-// Builds DOM elements. Text is always text: nothing here parses HTML.
+// Creates DOM elements. Text is inserted as text; nothing is parsed as HTML.
 
 type Child = Node | string | null;
 
-/** Attributes and listeners: functions are listeners of the event named after `on`, `true` is a bare attribute. */
+/** Attributes and listeners. A function listens to the event named after `on`; `true` sets an empty attribute. */
 export type Attributes = Readonly<Record<string, string | number | boolean | ((event: Event) => void)>>;
 
-/** An element with attributes and children. */
+/** Creates an element with attributes and children. `null` children are skipped. */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,
   attributes: Attributes = {},

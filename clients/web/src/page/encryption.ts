@@ -1,22 +1,24 @@
-// Says what is encrypted, for whom, and what is not promised. It never says more than is so.
+// The encryption badge and its dialog: what is encrypted, for whom, and what is not promised. It claims no more than is
+// true.
 
-import type { Call, Problem } from "../call.ts";
-import { summarise } from "./debug.ts";
+import type { Call, Problem } from "../index.ts";
+import { summarize } from "./debug.ts";
 import { h } from "./element.ts";
 import { icon } from "./icon.ts";
 
 const REFRESH_MS = 1_000;
 
 const PROBLEMS: Readonly<Record<Problem["code"], string>> = {
-  "announce-refused": "Someone tried to join without proof of the room's secret, and was left out.",
-  "keys-refused": "Keys arrived that were not made for this call, and were not used.",
-  "clock-skew": "The clock of a device is off by more than ten minutes. Its owner is left out until it is set right.",
-  equivocation: "A participant gave different keys to different people. Its media is not shown.",
-  "transform-bypassed": "Media passed by the encryption in this browser and was silenced. Update the browser.",
-  unknown: "Something could not be encrypted, and was not sent.",
+  "announce-refused": "Someone tried to join without proof of the room's secret and was kept out.",
+  "keys-refused": "Keys that were not made for this call arrived and were rejected.",
+  "clock-skew":
+    "A participant's clock is off by more than ten minutes. They are left out of the call until it is corrected.",
+  equivocation: "A participant sent different keys to different people. Their audio and video are not played.",
+  "transform-bypassed": "This browser let media bypass encryption, so it was stopped. Update the browser.",
+  unknown: "Some of your audio or video could not be sent.",
 };
 
-/** The badge in the top bar, and the dialogue behind it. */
+/** The badge in the top bar, and the dialog that it opens. */
 export class EncryptionBadge {
   readonly element: HTMLButtonElement;
   readonly dialog: HTMLDialogElement;
@@ -53,25 +55,25 @@ export class EncryptionBadge {
       h(
         "p",
         {},
-        "Sound and picture are sealed on this device with AES-256-GCM and opened only on the devices of the people shown " +
-          "in this room. Each device makes its own keys and hands them to the others sealed. Whoever joins cannot read " +
-          "what was said before; who leaves, nothing said after.",
+        "Audio and video are encrypted on this device with AES-256-GCM and decrypted only on the devices of the people " +
+          "shown in this room. Each device creates its own keys and sends them to the others encrypted. People who join " +
+          "can't decrypt what was said before, and people who leave can't decrypt what is said after.",
       ),
       this.#facts,
-      h("h3", {}, "What to know"),
+      h("h3", {}, "Good to know"),
       h(
         "ul",
         { class: "caveats" },
-        h("li", {}, "Whoever has the link can join, and can use any name. Look at who is here."),
+        h("li", {}, "Anyone who has the link can join, under any name. Check who is here."),
         h(
           "li",
           {},
-          `This page came from ${location.host}. You trust that server for the page's code, though not for what is said.`,
+          `This page was loaded from ${location.host}. You have to trust that server for the page's code, but not with what you say.`,
         ),
         h(
           "li",
           {},
-          "The server sees who is connected, when, from where, how much is sent, and how loud a microphone is.",
+          "The server can see who is connected, when and from where, how much data is sent, and how loud each microphone is.",
         ),
       ),
     );
@@ -86,7 +88,7 @@ export class EncryptionBadge {
     this.#draw();
   }
 
-  /** Ends what runs. */
+  /** Stops refreshing. */
   stop(): void {
     clearInterval(this.#timer);
   }
@@ -98,25 +100,25 @@ export class EncryptionBadge {
   }
 
   #draw(): void {
-    const trouble = this.#seen.size > 0;
-    this.#label.textContent = trouble ? "Encrypted, with a warning" : "End-to-end encrypted";
-    this.element.classList.toggle("is-warning", trouble);
-    this.element.replaceChildren(icon(trouble ? "warning" : "lock"), this.#label);
-    this.#problems.hidden = !trouble;
+    const warning = this.#seen.size > 0;
+    this.#label.textContent = warning ? "Encrypted, with a warning" : "End-to-end encrypted";
+    this.element.classList.toggle("is-warning", warning);
+    this.element.replaceChildren(icon(warning ? "warning" : "lock"), this.#label);
+    this.#problems.hidden = !warning;
     this.#problems.replaceChildren(
       ...[...this.#seen].map((code) => h("li", {}, icon("warning"), h("span", {}, PROBLEMS[code]))),
     );
   }
 
   async #refresh(): Promise<void> {
-    const { framesSealed, framesOpened, failures } = summarise(await this.#call.counters());
+    const { framesSealed, framesOpened, failures } = summarize(await this.#call.counters());
     const dropped = Object.values(failures).reduce((sum, frames) => sum + frames, 0);
     const number = new Intl.NumberFormat();
     const facts: [string, string][] = [
       ["Others verified with the room's secret", number.format(this.#call.participants.length)],
       ["Your key generation", this.#generation === "" ? "none yet" : this.#generation],
-      ["Frames sealed", number.format(framesSealed)],
-      ["Frames opened", number.format(framesOpened)],
+      ["Frames encrypted", number.format(framesSealed)],
+      ["Frames decrypted", number.format(framesOpened)],
       ["Frames dropped", number.format(dropped)],
     ];
     this.#facts.replaceChildren(...facts.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));

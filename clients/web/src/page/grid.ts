@@ -1,20 +1,28 @@
-// How tiles fill the stage: the number of columns and the shape that make them largest.
+// Computes the number of columns and the size at which tiles are largest.
 
-/** Size of every tile, and how many stand side by side. */
+/** Space for tiles, in CSS pixels. */
+export interface GridSpace {
+  readonly width: number;
+  readonly height: number;
+  /** Between two tiles. */
+  readonly gap: number;
+}
+
+/** Number of columns, and the size of every tile in CSS pixels. */
 export interface GridLayout {
   readonly columns: number;
   readonly width: number;
   readonly height: number;
 }
 
-/** Shapes that a tile may take, width by height: a picture is cut to it. */
-export interface Shapes {
+/** Range of aspect ratios (width divided by height) that a tile may have. Video is cropped to its tile. */
+export interface AspectRatios {
   readonly narrowest: number;
   readonly widest: number;
 }
 
-/** Lays `tiles` out in a stage of `width` × `height` pixels with `gap` between them. */
-export function layout(tiles: number, width: number, height: number, gap: number, shapes: Shapes): GridLayout {
+/** Lays out a number of tiles. */
+export function layout(tiles: number, { width, height, gap }: GridSpace, ratios: AspectRatios): GridLayout {
   let best: GridLayout = { columns: 1, width: 0, height: 0 };
   for (let columns = 1; columns <= tiles; columns += 1) {
     const rows = Math.ceil(tiles / columns);
@@ -22,8 +30,8 @@ export function layout(tiles: number, width: number, height: number, gap: number
     const cellHeight = Math.max(0, (height - gap * (rows - 1)) / rows);
     const tile = {
       columns,
-      width: Math.floor(Math.min(cellWidth, cellHeight * shapes.widest)),
-      height: Math.floor(Math.min(cellHeight, cellWidth / shapes.narrowest)),
+      width: Math.floor(Math.min(cellWidth, cellHeight * ratios.widest)),
+      height: Math.floor(Math.min(cellHeight, cellWidth / ratios.narrowest)),
     };
     if (tile.width * tile.height > best.width * best.height) best = tile;
   }

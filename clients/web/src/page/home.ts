@@ -1,12 +1,12 @@
-// The start page: make a room, or open one by its link.
+// The home page: create a room, or open one by its link.
 
 import { asTacetError } from "../errors.ts";
 import { formatLink, parseLink } from "../link.ts";
-import { makeRoom, roomsAreOpen } from "../rooms.ts";
+import { createRoom, roomsAreOpen } from "../rooms.ts";
 import { h } from "./element.ts";
 import { type Screen, wordmark } from "./screen.ts";
 
-/** The start page; `open` enters a room. */
+/** Returns the home page. `open` opens a room. */
 export function home(open: (link: string) => void): Screen {
   const failure = h("p", { class: "failure", role: "alert", hidden: true });
   const fail = (text: string): void => {
@@ -14,30 +14,30 @@ export function home(open: (link: string) => void): Screen {
     failure.hidden = false;
   };
 
-  const start = h(
+  const create = h(
     "button",
-    { type: "button", class: "button primary wide", "data-testid": "make-room" },
-    "Start a new room",
+    { type: "button", class: "button primary wide", "data-testid": "create-room" },
+    "Create a room",
   );
-  const or = h("div", { class: "or" }, h("span", {}, "or open a link you were sent"));
+  const or = h("div", { class: "or" }, h("span", {}, "or open a link"));
   const closed = h(
     "p",
     { class: "soft", hidden: true },
-    "Rooms are made by the operator of this server. Ask for a link.",
+    "Only the operator of this server can create rooms. Ask them for a link.",
   );
   void roomsAreOpen(location.origin).then((open) => {
-    start.hidden = !open;
+    create.hidden = !open;
     or.hidden = !open;
     closed.hidden = open;
   });
-  start.addEventListener("click", async () => {
-    start.disabled = true;
+  create.addEventListener("click", async () => {
+    create.disabled = true;
     failure.hidden = true;
     try {
-      open(formatLink(await makeRoom(location.origin)));
+      open(formatLink(await createRoom(location.origin)));
     } catch (thrown) {
       fail(asTacetError(thrown, "server-unreachable").message);
-      start.disabled = false;
+      create.disabled = false;
     }
   });
 
@@ -67,13 +67,13 @@ export function home(open: (link: string) => void): Screen {
       h(
         "section",
         { class: "card hero" },
-        h("h1", {}, "Calls that the server cannot hear"),
+        h("h1", {}, "Calls the server can't listen to"),
         h(
           "p",
           { class: "lead" },
-          "Voice and video are encrypted on your device, for the people in the room and for nobody else.",
+          "Audio and video are encrypted on your device. Only the people in the room can decrypt them.",
         ),
-        start,
+        create,
         closed,
         or,
         h(
@@ -88,7 +88,7 @@ export function home(open: (link: string) => void): Screen {
       h(
         "footer",
         { class: "fine" },
-        "A room lasts as long as this server runs. Its secret stays in the link and never reaches the server.",
+        "A room lasts until the server restarts. Its secret is part of the link and is never sent to the server.",
       ),
     ),
   };

@@ -1,4 +1,4 @@
-// Line icons on a grid of 24, drawn for this page.
+// The page's line icons, on a grid of 24 × 24.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -23,7 +23,7 @@ const PATHS = {
 /** Name of an icon. */
 export type IconName = keyof typeof PATHS;
 
-/** An icon. It is decoration: what it stands beside must have a name. */
+/** Creates an icon. It is hidden from screen readers, so the control that holds it needs a label. */
 export function icon(name: IconName): SVGSVGElement {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");

@@ -1,4 +1,5 @@
-// This device's microphone and camera: opened only while they are wanted, so that their lights tell the truth.
+// This device's microphone and camera. They are open only while they are in use, so that their indicator lights are
+// accurate.
 
 import { openCamera, openMicrophone } from "../devices.ts";
 import { Emitter } from "../emitter.ts";
@@ -9,7 +10,7 @@ import { recall, remember } from "./preferences.ts";
 export type Device = "microphone" | "camera";
 
 type LocalMediaEvents = {
-  /** A track came or went. */
+  /** The device was opened or closed. */
   changed: Device;
   /** A device cannot be used. */
   failed: { readonly device: Device; readonly error: TacetError };
@@ -17,21 +18,21 @@ type LocalMediaEvents = {
 
 const OPEN = { microphone: openMicrophone, camera: openCamera };
 
-/** Microphone and camera. */
+/** The microphone and the camera. */
 export class LocalMedia extends Emitter<LocalMediaEvents> {
   readonly #tracks: Record<Device, MediaStreamTrack | null> = { microphone: null, camera: null };
-  /** Which use of a device is the latest: an older one that ends later is dropped. */
-  readonly #uses: Record<Device, number> = { microphone: 0, camera: 0 };
+  /** Number of the latest request for each device. Results of older requests are dropped. */
+  readonly #requests: Record<Device, number> = { microphone: 0, camera: 0 };
 
-  /** The open track of a device. */
+  /** Returns the track of a device, or `null` while it is closed. */
   track(device: Device): MediaStreamTrack | null {
     return this.#tracks[device];
   }
 
-  /** Opens or closes a device. A failure is told as an event, and leaves it closed. */
+  /** Opens or closes a device. If opening fails, `failed` is emitted and the device stays closed. */
   async set(device: Device, on: boolean): Promise<void> {
-    this.#uses[device] += 1;
-    const use = this.#uses[device];
+    this.#requests[device] += 1;
+    const request = this.#requests[device];
     if (!on) {
       this.#replace(device, null);
       return;
@@ -40,7 +41,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     try {
       const deviceId = recall(device);
       const track = await OPEN[device](deviceId === "" ? {} : { deviceId: { ideal: deviceId } });
-      if (use !== this.#uses[device]) {
+      if (request !== this.#requests[device]) {
         track.stop();
         return;
       }
@@ -51,7 +52,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     }
   }
 
-  /** Chooses which device to use, now if it is open and from now on. */
+  /** Selects the device to use from now on. If one is open, it is replaced. */
   async choose(device: Device, deviceId: string): Promise<void> {
     remember(device, deviceId);
     if (this.#tracks[device] === null) return;
@@ -59,14 +60,14 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     await this.set(device, true);
   }
 
-  /** The connected devices. Browsers name them only after one was allowed. */
+  /** Lists the connected devices. Browsers reveal their names only after access to one was granted. */
   async list(device: Device): Promise<MediaDeviceInfo[]> {
     const kind = device === "microphone" ? "audioinput" : "videoinput";
     const all = await navigator.mediaDevices.enumerateDevices();
     return all.filter((info) => info.kind === kind && info.deviceId !== "");
   }
 
-  /** Closes both. */
+  /** Closes both devices. */
   stop(): void {
     void this.set("microphone", false);
     void this.set("camera", false);

@@ -1,24 +1,22 @@
-// The call page: which screen is shown, and what leads from one to the next.
+// The entry point of the call page: routes between its screens.
 
-import { Call } from "../call.ts";
-import { asTacetError, type TacetError } from "../errors.ts";
-import { parseLink } from "../link.ts";
-import { assertSupported } from "../support.ts";
+import { asTacetError } from "../errors.ts";
+import { assertSupported, Call, parseLink, type TacetError } from "../index.ts";
+import { callScreen } from "./call-screen.ts";
 import { exposeCall, exposeSdk } from "./debug.ts";
 import { home } from "./home.ts";
 import { LocalMedia } from "./local-media.ts";
 import { message } from "./message.ts";
 import { prejoin } from "./prejoin.ts";
-import { room } from "./room.ts";
 import { show } from "./screen.ts";
 
 const TITLES: Partial<Record<TacetError["code"], string>> = {
-  "bad-link": "This link does not work",
-  "unsupported-browser": "This browser cannot encrypt calls",
-  "access-refused": "This link does not open the room",
-  "no-room": "There is no such room",
-  "room-full": "The room is full",
-  "server-unreachable": "The server cannot be reached",
+  "bad-link": "This link doesn't work",
+  "unsupported-browser": "This browser can't encrypt calls",
+  "access-refused": "The server did not accept this link",
+  "no-room": "Room not found",
+  "room-full": "This room is full",
+  "server-unreachable": "Can't reach the server",
 };
 
 function goHome(): void {
@@ -29,12 +27,12 @@ function goHome(): void {
 function fail(error: TacetError): void {
   const steps = [
     { label: "Try again", run: route },
-    { label: "Start page", run: goHome },
+    { label: "Home page", run: goHome },
   ];
-  show(message(TITLES[error.code] ?? "That did not work", error.message, steps));
+  show(message(TITLES[error.code] ?? "Something went wrong", error.message, steps));
 }
 
-/** Shows what the address names. */
+/** Shows the screen for the current address. */
 function route(): void {
   if (location.pathname === "/" || location.pathname === "/index.html") {
     show(
@@ -48,7 +46,7 @@ function route(): void {
   }
   try {
     const link = parseLink(location.href);
-    // Before any device is touched: without encryption there is no call.
+    // Before any device is opened: there is no call without encryption.
     assertSupported();
     const media = new LocalMedia();
     let joined = false;
@@ -59,7 +57,7 @@ function route(): void {
         enter(call, media, name);
       } catch (thrown) {
         const error = asTacetError(thrown, "server-unreachable");
-        // What may pass, or is a device's fault, is said beside the button, to try again.
+        // Temporary problems and those of devices are shown beside the button, so that the user can try again.
         if (TITLES[error.code] === undefined || error.code === "server-unreachable") throw error;
         fail(error);
       }
@@ -80,20 +78,20 @@ function enter(call: Call, media: LocalMedia, name: string): void {
   const leave = (): void => call.leave();
   addEventListener("pagehide", leave);
   show(
-    room(call, media, name, (error) => {
+    callScreen(call, media, name, (error) => {
       removeEventListener("pagehide", leave);
-      if (error === null) sayGoodbye();
+      if (error === null) showLeft();
       else fail(error);
     }),
   );
 }
 
-function sayGoodbye(): void {
+function showLeft(): void {
   const steps = [
-    { label: "Join again", run: route },
-    { label: "Start page", run: goHome },
+    { label: "Rejoin", run: route },
+    { label: "Home page", run: goHome },
   ];
-  show(message("You left the call", "Its keys are gone from this device.", steps));
+  show(message("You left the call", "The keys of the call were erased from this device.", steps));
 }
 
 exposeSdk();

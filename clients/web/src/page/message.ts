@@ -1,15 +1,15 @@
-// A screen that says one thing and offers what to do next.
+// A screen with a message and the possible next steps.
 
 import { h } from "./element.ts";
 import { type Screen, wordmark } from "./screen.ts";
 
-/** Something to do next. */
+/** A button of the screen. */
 export interface NextStep {
   readonly label: string;
   run(): void;
 }
 
-/** A screen with a heading, a sentence and at most two buttons, the first being the likely one. */
+/** Returns a screen with a heading, a sentence and one or two buttons. The first one is the primary. */
 export function message(heading: string, text: string, steps: readonly NextStep[]): Screen {
   const buttons = steps.map(({ label, run }, index) =>
     h("button", { type: "button", class: index === 0 ? "button primary" : "button", onclick: run }, label),

@@ -1,4 +1,4 @@
-// Short notices that go by themselves. Screen readers speak them.
+// Short notices that disappear after a while. Screen readers announce them.
 
 import { h } from "./element.ts";
 

@@ -1,11 +1,12 @@
-// What the page remembers on this device: the name and the chosen devices. Never a link: it holds the secret.
+// Preferences that the page stores on this device: the name and the selected devices. Links are never stored, because
+// they contain the secret.
 
-/** What is remembered. */
+/** A stored preference. */
 export type Preference = "name" | "microphone" | "camera";
 
 const PREFIX = "tacet.";
 
-/** A remembered value, or an empty text. Browsers that forbid storage remember nothing. */
+/** Returns a stored value, or an empty string if there is none or the browser blocks storage. */
 export function recall(preference: Preference): string {
   try {
     return localStorage.getItem(PREFIX + preference) ?? "";
@@ -14,11 +15,11 @@ export function recall(preference: Preference): string {
   }
 }
 
-/** Remembers a value. */
+/** Stores a value. */
 export function remember(preference: Preference, value: string): void {
   try {
     localStorage.setItem(PREFIX + preference, value);
   } catch {
-    // Asked again next time.
+    // The browser blocks storage. The user is asked again next time.
   }
 }

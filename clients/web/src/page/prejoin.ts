@@ -1,6 +1,6 @@
-// Before joining: a name, a look in the mirror, and the choice of devices. Nothing has been sent yet.
+// The screen before joining: the name, a preview, and the selection of devices. Nothing is sent yet.
 
-import { type LevelMeter, meter } from "../level.ts";
+import { type LevelMeter, meter } from "../index.ts";
 import { h } from "./element.ts";
 import { icon } from "./icon.ts";
 import type { Device, LocalMedia } from "./local-media.ts";
@@ -10,12 +10,12 @@ import { initials } from "./tile.ts";
 import { Toggle } from "./toggle.ts";
 
 const METER_INTERVAL_MS = 80;
-/** Loudness at which the meter is full: a voice close by. */
-const METER_FULL = 0.25;
+/** Level at which the meter is full: speech close to the microphone. */
+const FULL_LEVEL = 0.25;
 
 /**
- * The screen before joining. `join` gets the name; while its promise is open, the form is locked. It rejects with what
- * the form shows.
+ * Returns the screen before joining. `join` receives the name. The form is locked until its promise settles, and shows
+ * the error if it rejects.
  */
 export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>): Screen {
   const video = h("video", { autoplay: true, playsinline: true, class: "tile-video" });
@@ -29,11 +29,23 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     camera: h("p", { class: "hint", hidden: true, "data-testid": "camera-hint" }),
   };
 
-  const mic = new Toggle("Microphone", ["mic", "mic-off"], ["Turn off microphone", "Turn on microphone"], "mic", () =>
-    toggle("microphone", mic),
+  const mic = new Toggle(
+    {
+      label: "Microphone",
+      icons: { on: "mic", off: "mic-off" },
+      hints: { on: "Turn off microphone", off: "Turn on microphone" },
+      testId: "microphone",
+    },
+    () => toggle("microphone", mic),
   );
-  const cam = new Toggle("Camera", ["cam", "cam-off"], ["Turn off camera", "Turn on camera"], "cam", () =>
-    toggle("camera", cam),
+  const cam = new Toggle(
+    {
+      label: "Camera",
+      icons: { on: "cam", off: "cam-off" },
+      hints: { on: "Turn off camera", off: "Turn on camera" },
+      testId: "camera",
+    },
+    () => toggle("camera", cam),
   );
   async function toggle(device: Device, button: Toggle): Promise<void> {
     button.busy = true;
@@ -52,7 +64,7 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
 
   let running: LevelMeter | null = null;
   const timer = setInterval(() => {
-    bar.style.setProperty("--level", `${Math.min(1, Math.sqrt((running?.level() ?? 0) / METER_FULL))}`);
+    bar.style.setProperty("--level", `${Math.min(1, Math.sqrt((running?.level() ?? 0) / FULL_LEVEL))}`);
   }, METER_INTERVAL_MS);
 
   function refresh(device: Device): void {
@@ -76,7 +88,7 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     const options = list.map(({ deviceId, label }) =>
       h("option", { value: deviceId, selected: deviceId === chosen }, label === "" ? "Unnamed device" : label),
     );
-    if (options.length === 0) options.push(h("option", { value: "" }, "None found"));
+    if (options.length === 0) options.push(h("option", { value: "" }, "No device found"));
     selects[device].replaceChildren(...options);
     selects[device].disabled = list.length === 0;
   }
@@ -96,7 +108,7 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     type: "text",
     maxlength: 60,
     autocomplete: "name",
-    placeholder: "How the others see you",
+    placeholder: "Shown to the others in the call",
     required: true,
     autofocus: true,
     value: recall("name"),
@@ -124,7 +136,12 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     h("div", { class: "field" }, h("label", { for: "camera" }, "Camera"), selects.camera, hints.camera),
     submit,
     failure,
-    h("p", { class: "sealed" }, icon("lock"), h("span", {}, "Encrypted on this device before it is sent.")),
+    h(
+      "p",
+      { class: "sealed" },
+      icon("lock"),
+      h("span", {}, "Audio and video are encrypted on this device before they are sent."),
+    ),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -141,7 +158,7 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     try {
       await join(chosen);
     } catch (thrown) {
-      failure.textContent = thrown instanceof Error ? thrown.message : "Joining failed.";
+      failure.textContent = thrown instanceof Error ? thrown.message : "The call could not be joined.";
       failure.hidden = false;
       submit.disabled = false;
       submit.textContent = "Join";

@@ -1,10 +1,10 @@
-// Sharing the screen: a button where the browser can, and a publication while it lasts.
+// The screen-sharing button. It is hidden where the browser cannot share the screen.
 
-import type { Call } from "../call.ts";
+import type { Call } from "../index.ts";
 import { notify } from "./notice.ts";
 import { Toggle } from "./toggle.ts";
 
-/** The button. */
+/** The button, and the track while the screen is shared. */
 export class ScreenShare {
   readonly element: HTMLButtonElement;
   readonly #call: Call;
@@ -13,9 +13,13 @@ export class ScreenShare {
 
   constructor(call: Call) {
     this.#call = call;
-    this.#toggle = new Toggle("Share screen", ["screen", "screen"], ["Stop sharing", "Share screen"], "screen", () => {
-      void (this.#track === null ? this.#start() : this.#stop());
-    });
+    const options = {
+      label: "Share screen",
+      icons: { on: "screen", off: "screen" },
+      hints: { on: "Stop sharing", off: "Share screen" },
+      testId: "screen",
+    } as const;
+    this.#toggle = new Toggle(options, () => void (this.#track === null ? this.#start() : this.#stop()));
     this.element = this.#toggle.element;
     this.element.classList.add("share");
     this.element.hidden = !("getDisplayMedia" in navigator.mediaDevices);
@@ -33,9 +37,9 @@ export class ScreenShare {
       await this.#call.publish(track, "screen");
     } catch (thrown) {
       await this.#stop();
-      // Whoever closes the browser's dialogue wanted nothing, and needs no notice.
+      // The user who cancels the browser's dialog needs no notice.
       const declined = thrown instanceof DOMException && thrown.name === "NotAllowedError";
-      if (!declined && this.#call.state === "connected") notify("The screen cannot be shared.", "bad");
+      if (!declined && this.#call.state === "connected") notify("Your screen could not be shared.", "bad");
     } finally {
       this.#toggle.busy = false;
       this.#toggle.set(this.#track !== null);
@@ -46,7 +50,7 @@ export class ScreenShare {
     this.#track?.stop();
     this.#track = null;
     this.#toggle.set(false);
-    // A call that ended withdraws everything by itself.
+    // Rejects if the call has ended, which has unpublished the track already.
     await this.#call.unpublish("screen").catch(() => {});
   }
 }

@@ -1,18 +1,18 @@
-// The page shows one screen at a time. Each screen fills the app element, and says what to do when it is left.
+// The page shows one screen at a time, in the app element.
 
 import { h } from "./element.ts";
 import { icon } from "./icon.ts";
 
-/** A screen: its element, and what ends with it. */
+/** A screen. */
 export interface Screen {
   readonly element: HTMLElement;
-  /** Called when another screen takes its place. */
+  /** Called when another screen replaces it. */
   leave?(): void;
 }
 
 let current: Screen | undefined;
 
-/** Shows a screen in the place of the present one, and moves the focus to its heading or first field. */
+/** Replaces the current screen, and moves the focus to the new one's heading or first field. */
 export function show(screen: Screen): void {
   current?.leave?.();
   current = screen;
@@ -20,11 +20,11 @@ export function show(screen: Screen): void {
   screen.element.querySelector<HTMLElement>("[autofocus]")?.focus();
 }
 
-/** The name of the product, with its mark. */
+/** Returns the product's name with its mark, as a link to the home page. */
 export function wordmark(): HTMLElement {
   return h(
     "a",
-    { class: "wordmark", href: "/", "aria-label": "tacet, start page" },
+    { class: "wordmark", href: "/", "aria-label": "tacet, home page" },
     icon("mark"),
     h("span", {}, "tacet"),
   );

@@ -1,9 +1,10 @@
-// One participant on the stage: picture or initials, name, and whether it speaks or is muted.
+// A tile of the stage: video or initials, a name, and whether the participant is speaking or muted.
 
+import type { ParticipantId } from "../index.ts";
 import { h } from "./element.ts";
 import { icon } from "./icon.ts";
 
-/** What a tile shows besides its picture. */
+/** State that a tile shows besides its video. */
 export interface TileState {
   readonly muted: boolean;
   readonly speaking: boolean;
@@ -19,15 +20,15 @@ export class Tile {
   #name = "";
 
   /**
-   * @param kind `self` is mirrored, as one knows oneself; a `screen` is shown whole
+   * @param kind the video of `self` is mirrored; that of a `screen` is shown uncropped
    */
-  constructor(kind: "self" | "other" | "screen", participant: number) {
-    // Without the property, an element made by script is not muted in every browser.
+  constructor(kind: "self" | "other" | "screen", participant: ParticipantId | null) {
+    // The attribute does not mute elements that are created by a script in every browser; the property does.
     this.#video.muted = true;
     this.#video.hidden = true;
     this.element = h(
       "li",
-      { class: `tile tile-${kind}`, "data-testid": "tile", "data-kind": kind, "data-participant": participant },
+      { class: `tile tile-${kind}`, "data-testid": "tile", "data-kind": kind, "data-participant": participant ?? "" },
       h("div", { class: "tile-avatar" }, this.#initials),
       this.#video,
       h("div", { class: "tile-caption" }, this.#muted, this.#label),
@@ -35,7 +36,7 @@ export class Tile {
     this.set({ muted: true, speaking: false });
   }
 
-  /** The name. */
+  /** The participant's name. */
   set name(name: string) {
     this.#name = name;
     this.#label.textContent = this.element.dataset.kind === "self" ? `${name} (you)` : name;
@@ -43,19 +44,17 @@ export class Tile {
     this.element.style.setProperty("--hue", `${hue(name)}`);
   }
 
-  /** The name. */
   get name(): string {
     return this.#name;
   }
 
-  /** The picture, or none. */
-  set picture(track: MediaStreamTrack | null) {
+  /** The video; `null` shows the initials. */
+  set video(track: MediaStreamTrack | null) {
     this.#video.srcObject = track === null ? null : new MediaStream([track]);
     this.#video.hidden = track === null;
-    this.element.classList.toggle("has-picture", track !== null);
   }
 
-  /** Shows the state. */
+  /** Shows whether the participant is muted or speaking. */
   set({ muted, speaking }: TileState): void {
     this.#muted.hidden = !muted;
     this.element.classList.toggle("is-speaking", speaking && !muted);
@@ -64,7 +63,7 @@ export class Tile {
   }
 }
 
-/** Up to two letters of a name. */
+/** Returns the first letters of the first and the last word of a name. */
 export function initials(name: string): string {
   const words = name
     .trim()
@@ -74,7 +73,7 @@ export function initials(name: string): string {
   return letters.join("").toLocaleUpperCase();
 }
 
-/** A steady hue for a name, in degrees. */
+/** Returns a hue in degrees that is always the same for a name. */
 function hue(name: string): number {
   let hash = 0;
   for (const char of name) hash = (hash * 31 + (char.codePointAt(0) ?? 0)) % 360;

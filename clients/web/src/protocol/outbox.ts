@@ -1,47 +1,47 @@
-// What waits to be sent, in order of urgency and inside the server's rate.
+// Messages that wait to be sent, in order of priority and within the server's rate limit.
 //
-// The server accepts 30 messages in any second and strikes for each one more. The outbox sends at most 25 in any
-// second, leaving room for the jitter between two clocks. Keys go first, because no frame can be read without them;
-// then control, then state (of which only the latest value of each object matters), then chat.
+// The server accepts 30 messages in any second and counts each further one against the client. The outbox sends at most
+// 25 in any second, to allow for jitter between the two clocks. Keys go first, because no frame can be opened without
+// them; then control messages, then state (of which only the latest value per object matters), then chat.
 //
-// Pure: time is an argument, sending is the caller's.
+// Pure: the time is an argument, and the caller does the sending.
 
 import { CLIENT_OUTBOX_PER_SECOND } from "./generated.ts";
 
-/** Urgency of a message, most urgent first. */
+/** Priority of a message, highest first. */
 export const Priority = { Keys: 0, Control: 1, State: 2, Chat: 3 } as const;
 export type Priority = (typeof Priority)[keyof typeof Priority];
 
-/** A message as the socket takes it. */
+/** A message as passed to the WebSocket. */
 export type Payload = string | Uint8Array<ArrayBuffer>;
 
 interface Entry {
   payload: Payload;
-  /** What the message is the state of; a later one of the same object replaces it. */
+  /** The object whose state the message carries. A later message for the same object replaces it. */
   readonly object: string | undefined;
 }
 
 const WINDOW_MS = 1_000;
 
-/** A prioritised, rate-limited queue. */
+/** A rate-limited priority queue. */
 export class Outbox {
   readonly #queues: Entry[][] = [[], [], [], []];
-  /** Instants of the last sends, oldest first, at most as many as the rate. */
+  /** Times of the last sends, oldest first; at most `rate` of them. */
   readonly #sent: number[] = [];
   readonly #rate: number;
 
-  /** @param rate messages in any second */
+  /** @param rate maximum number of messages in any second */
   constructor(rate: number = CLIENT_OUTBOX_PER_SECOND) {
     this.#rate = rate;
   }
 
-  /** Messages that wait. */
+  /** Number of waiting messages. */
   get length(): number {
     return this.#queues.reduce((sum, queue) => sum + queue.length, 0);
   }
 
   /**
-   * Adds a message. One with the same `object` that still waits in the same queue is replaced and keeps its place.
+   * Adds a message. If one with the same `object` and priority is waiting, its payload is replaced in place.
    */
   push(priority: Priority, payload: Payload, object?: string): void {
     const queue = this.#queues[priority];
@@ -51,7 +51,7 @@ export class Outbox {
     else waiting.payload = payload;
   }
 
-  /** The next message that may be sent at `now` (milliseconds, monotonic), counted as sent; `null` if none may. */
+  /** Takes the next message that may be sent at `now` (milliseconds, monotonic). Returns `null` if none may be sent. */
   take(now: number): Payload | null {
     if (this.delay(now) !== 0) return null;
     const entry = this.#queues.find((queue) => queue.length > 0)?.shift();
@@ -61,7 +61,7 @@ export class Outbox {
     return entry.payload;
   }
 
-  /** Milliseconds until `take` gives a message; `null` if nothing waits. */
+  /** Milliseconds until `take` returns a message, or `null` if none is waiting. */
   delay(now: number): number | null {
     if (this.length === 0) return null;
     const oldest = this.#sent[0];

@@ -1,32 +1,36 @@
-// The signaling connection: requests with answers, events, and one outbox that keeps inside the server's limits.
+// The signaling connection: requests and their answers, other messages, and the outbox that keeps within the server's
+// rate limit.
 
 import { TacetError } from "../errors.ts";
-import { frameBinary, parseBinary, type ServerBinary } from "./binary.ts";
+import { type BinaryType, frameBinary, parseBinary, type ServerBinary } from "./binary.ts";
 import { type ClientMessage, type ErrorCode, MAX_MESSAGE_BYTES, type ServerMessage, SUBPROTOCOL } from "./generated.ts";
 import { Outbox, type Payload, Priority } from "./outbox.ts";
+import { CloseCode } from "./refusal.ts";
 
 /** How long an answer may take. */
 const ANSWER_TIMEOUT_MS = 10_000;
-/** How often the connection is tested, and how long silence may last before it counts as dead. */
 const PING_INTERVAL_MS = 10_000;
-const DEAD_AFTER_MS = 25_000;
-/** How often a request that met the rate limit is sent again. */
-const MOST_RETRIES = 3;
+/** How long the server may be silent before the connection counts as lost. */
+const SILENCE_TIMEOUT_MS = 25_000;
+/** How many times a request that hit the rate limit is sent again. */
+const MAX_RETRIES = 3;
+/** Delay before such a retry, if the server names none. */
+const DEFAULT_RETRY_MS = 1_000;
 
-/** The part of `WebSocket` that is used, so that tests can be the server. */
+/** The members of `WebSocket` that are used. Tests implement them. */
 export type WebSocketLike = Pick<WebSocket, "send" | "close" | "readyState" | "binaryType"> & {
   onopen: ((event: Event) => void) | null;
   onmessage: ((event: MessageEvent) => void) | null;
   onclose: ((event: CloseEvent) => void) | null;
 };
 
-/** What the owner of a socket is told. */
+/** Notifications to the owner of a socket. */
 export interface SocketListener {
-  /** A message that answers no request. */
+  /** A message that is not the answer to a request. */
   message(message: ServerMessage): void;
   /** A binary message. */
   binary(message: ServerBinary): void;
-  /** The connection is over, whoever ended it. Called once. */
+  /** The connection was closed or lost, with a WebSocket close code. Called at most once. */
   closed(code: number): void;
 }
 
@@ -35,7 +39,7 @@ export class Refused extends TacetError {
   readonly reason: ErrorCode;
 
   constructor(reason: ErrorCode) {
-    super("protocol", `The server refused a request (${reason}).`);
+    super("protocol", `The server rejected a request (${reason}).`);
     this.reason = reason;
   }
 }
@@ -60,9 +64,10 @@ export class Socket {
   readonly #socket: WebSocketLike;
   #sendTimer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setInterval> | undefined;
-  #lastHeard = performance.now();
+  /** When the server last sent anything. */
+  #lastReceived = performance.now();
   #nextId = 1;
-  #over = false;
+  #closed = false;
 
   /**
    * @param server origin of the server, `http:` or `https:`
@@ -78,8 +83,8 @@ export class Socket {
     this.#socket = open(url.href, SUBPROTOCOL);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => {
-      this.#heard();
-      this.#pingTimer = setInterval(() => this.#watch(), PING_INTERVAL_MS);
+      this.#markReceived();
+      this.#pingTimer = setInterval(() => this.#ping(), PING_INTERVAL_MS);
       this.#flush();
     };
     this.#socket.onmessage = (event) => this.#receive(event.data);
@@ -87,60 +92,60 @@ export class Socket {
   }
 
   /**
-   * Sends a request and waits for its answer. One that meets the rate limit is sent again by itself.
+   * Sends a request and resolves with its answer. A request that hits the rate limit is retried.
    *
-   * @throws {Refused} if the server refuses it; {TacetError} `server-unreachable` if no answer comes, or
-   * `message-too-large`.
+   * @throws {Refused} if the server refuses it; {TacetError} `server-unreachable` if there is no answer in time, or
+   * `message-too-large`
    */
   request(message: ClientMessage, priority: Priority = Priority.Control): Promise<ServerMessage> {
-    if (this.#over) return Promise.reject(new TacetError("server-unreachable"));
+    if (this.#closed) return Promise.reject(new TacetError("server-unreachable"));
     const id = this.#nextId++;
     const payload = JSON.stringify({ ...message, id });
     checkSize(payload);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#pending.delete(id);
-        reject(new TacetError("server-unreachable", "The server does not answer."));
+        reject(new TacetError("server-unreachable", "The server did not answer in time."));
       }, ANSWER_TIMEOUT_MS);
       this.#pending.set(id, { payload, priority, retries: 0, timer, resolve, reject });
       this.#push(priority, payload);
     });
   }
 
-  /** Sends a message whose answer does not matter. `object` names what it is the state of: the latest wins. */
+  /** Sends a message without waiting for an answer. A later message for the same `object` replaces a waiting one. */
   send(message: ClientMessage, priority: Priority = Priority.Control, object?: string): void {
     const payload = JSON.stringify(message);
     checkSize(payload);
     this.#push(priority, payload, object);
   }
 
-  /** Sends key traffic. */
-  sendBinary(type: number, body: Uint8Array): void {
+  /** Sends a binary message, which has the priority of keys. */
+  sendBinary(type: BinaryType, body: Uint8Array): void {
     const payload = frameBinary(type, this.#nextId++, body);
     checkSize(payload);
     this.#push(Priority.Keys, payload);
   }
 
-  /** Says goodbye, if that is possible at once, and closes. `closed` is not called. */
+  /** Sends `leave` if the socket is open, and closes it. `closed` is not called. */
   close(): void {
-    if (this.#over) return;
+    if (this.#closed) return;
     try {
       if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ t: "leave" }));
-      this.#socket.close(1000);
+      this.#socket.close(CloseCode.Normal);
     } catch {
-      // A socket that is closing by itself is as good as closed.
+      // The socket is already closing.
     }
     this.#dispose(new TacetError("ended"));
   }
 
   #push(priority: Priority, payload: Payload, object?: string): void {
-    if (this.#over) return;
+    if (this.#closed) return;
     this.#outbox.push(priority, payload, object);
     this.#flush();
   }
 
   #flush(): void {
-    if (this.#over || this.#socket.readyState !== WebSocket.OPEN) return;
+    if (this.#closed || this.#socket.readyState !== WebSocket.OPEN) return;
     for (let payload = this.#outbox.take(performance.now()); payload !== null; ) {
       this.#socket.send(payload);
       payload = this.#outbox.take(performance.now());
@@ -154,7 +159,7 @@ export class Socket {
   }
 
   #receive(data: unknown): void {
-    this.#heard();
+    this.#markReceived();
     if (data instanceof ArrayBuffer) {
       const message = parseBinary(data);
       if (message !== null) this.#listener.binary(message);
@@ -167,9 +172,9 @@ export class Socket {
       this.#listener.message(message.body);
       return;
     }
-    if (message.body.t === "error" && message.body.code === "rate_limited" && pending.retries < MOST_RETRIES) {
+    if (message.body.t === "error" && message.body.code === "rate_limited" && pending.retries < MAX_RETRIES) {
       pending.retries += 1;
-      setTimeout(() => this.#push(pending.priority, pending.payload), message.body.retry_ms ?? 1_000);
+      setTimeout(() => this.#push(pending.priority, pending.payload), message.body.retry_ms ?? DEFAULT_RETRY_MS);
       return;
     }
     clearTimeout(pending.timer);
@@ -178,27 +183,27 @@ export class Socket {
     else pending.resolve(message.body);
   }
 
-  #heard(): void {
-    this.#lastHeard = performance.now();
+  #markReceived(): void {
+    this.#lastReceived = performance.now();
   }
 
-  #watch(): void {
-    if (performance.now() - this.#lastHeard > DEAD_AFTER_MS) {
+  #ping(): void {
+    if (performance.now() - this.#lastReceived > SILENCE_TIMEOUT_MS) {
       this.#socket.close();
-      this.#end(1006);
+      this.#end(CloseCode.Abnormal);
       return;
     }
     this.send({ t: "ping", ms: Math.round(performance.now()) }, Priority.Control, "ping");
   }
 
   #end(code: number): void {
-    if (this.#over) return;
+    if (this.#closed) return;
     this.#dispose(new TacetError("server-unreachable"));
     this.#listener.closed(code);
   }
 
   #dispose(error: TacetError): void {
-    this.#over = true;
+    this.#closed = true;
     clearTimeout(this.#sendTimer);
     clearInterval(this.#pingTimer);
     for (const pending of this.#pending.values()) {
@@ -209,7 +214,7 @@ export class Socket {
   }
 }
 
-/** Refuses what the server would close the connection for. */
+/** Rejects messages for which the server would close the connection. */
 function checkSize(payload: Payload): void {
   const bytes = typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length;
   if (bytes > MAX_MESSAGE_BYTES) throw new TacetError("message-too-large");
@@ -221,8 +226,8 @@ interface ServerText {
 }
 
 /**
- * Reads a text frame; `null` if it is not an object with a type. What the type is, and whether the client knows it,
- * the listener decides: unknown types are ignored there.
+ * Parses a text message. Returns `null` unless it is an object with a type. Messages of unknown type are passed on; the
+ * listener ignores them.
  */
 function parseText(text: string): ServerText | null {
   try {

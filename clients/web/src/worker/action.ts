@@ -82,3 +82,4 @@ export const EventKind = {
   StreamOpened: 6,
   StreamClosed: 7,
 } as const;
+export type EventKind = (typeof EventKind)[keyof typeof EventKind];

@@ -1,8 +1,10 @@
-// The frame-encryption session as the worker uses it. The implementation is `Frames`; tests have their own.
+// The frame-encryption session as the worker uses it. `Frames` implements it; tests use fakes.
 
 import { CIPHER_FAILED } from "../e2ee/frames.ts";
+import type { CodecNumber, StreamNumber } from "../sources.ts";
+import type { EventKind } from "./action.ts";
 
-/** Why a frame is not sealed. It is dropped: nothing leaves in the clear. */
+/** Why a frame was not sealed. It is dropped: nothing is sent in the clear. */
 export const SEAL_FAILURES: Readonly<Record<number, string>> = {
   [-1]: "no-key",
   [-2]: "stream-closed",
@@ -13,7 +15,7 @@ export const SEAL_FAILURES: Readonly<Record<number, string>> = {
   [CIPHER_FAILED]: "cipher",
 };
 
-/** Why a frame is not opened. It is dropped: nothing is shown or played that is not authentic. */
+/** Why a frame was not opened. It is dropped: nothing unauthenticated is played. */
 export const OPEN_FAILURES: Readonly<Record<number, string>> = {
   [-1]: "missing-key",
   [-2]: "not-authentic",
@@ -25,29 +27,39 @@ export const OPEN_FAILURES: Readonly<Record<number, string>> = {
   [CIPHER_FAILED]: "cipher",
 };
 
-/** The failure after which a frame may be held until its key arrives. */
+/** The failure of `open` after which the frame may be held until its key arrives. */
 export const MISSING_KEY = -1;
 
-/** An opened frame and whose it is. */
-export interface OpenedFrame {
-  readonly data: ArrayBuffer;
+/** Where a frame comes from, by its authenticated KID. */
+export interface FrameOrigin {
   readonly participant: number;
   readonly stream: number;
 }
 
-/** At once, or later; never rejected. */
+/** An opened frame and its origin. */
+export interface OpenedFrame extends FrameOrigin {
+  readonly data: ArrayBuffer;
+}
+
+/** A value, or a promise of it that never rejects. */
 export type Soon<T> = T | Promise<T>;
 
-/** Seals, opens, and runs the key exchange. Times are milliseconds: `now` monotonic, `wall` since 1970. */
+/** Seals and opens frames, and exchanges keys. Times are milliseconds: `now` monotonic, `wall` since 1970. */
 export interface FrameEngine {
-  /** Feeds an event; `false` if its body is malformed, which changes nothing. */
-  event(kind: number, now: number, wall: number, body: Uint8Array): boolean;
-  /** The next action, or `null`. */
+  /** Handles an event. Returns `false` if its body is malformed; nothing has changed then. */
+  event(kind: EventKind, now: number, wall: number, body: Uint8Array): boolean;
+  /** Returns the next action, or `null`. */
   poll(): Uint8Array | null;
-  /** When a tick is wanted next, or `null`. */
+  /** Returns when the next tick is due, or `null`. */
   deadline(): number | null;
-  /** A sealed frame in a buffer of its own, or a negative number of `SEAL_FAILURES`. Large frames take a while. */
-  seal(now: number, stream: number, codec: number, key: boolean, frame: ArrayBuffer): Soon<ArrayBuffer | number>;
-  /** An opened frame in a buffer of its own, or a negative number of `OPEN_FAILURES`. Large frames take a while. */
-  open(now: number, codec: number, frame: ArrayBuffer): Soon<OpenedFrame | number>;
+  /** Returns the sealed frame in a new buffer, or a code of `SEAL_FAILURES`. Large frames are sealed asynchronously. */
+  seal(
+    now: number,
+    stream: StreamNumber,
+    codec: CodecNumber,
+    key: boolean,
+    frame: ArrayBuffer,
+  ): Soon<ArrayBuffer | number>;
+  /** Returns the opened frame in a new buffer, or a code of `OPEN_FAILURES`. Large frames are opened asynchronously. */
+  open(now: number, codec: CodecNumber, frame: ArrayBuffer): Soon<OpenedFrame | number>;
 }

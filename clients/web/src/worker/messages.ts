@@ -1,22 +1,24 @@
-// What page and worker say to each other. Plain data; secrets go only from page to worker.
+// Messages between the page and the worker: plain data. Secrets go only from the page to the worker.
 
 import type { Codec } from "../protocol/generated.ts";
-import type { Action } from "./action.ts";
+import type { StreamNumber } from "../sources.ts";
+import type { Action, EventKind } from "./action.ts";
+import type { FrameOrigin } from "./engine.ts";
 
-/** Options of a transform, given to `RTCRtpScriptTransform` and read in the worker. */
+/** Options of a transform, passed to `RTCRtpScriptTransform` and read in the worker. `id` is the MID. */
 export type TransformOptions =
-  | { readonly id: string; readonly role: "seal"; readonly codec: Codec; readonly stream: number }
+  | { readonly id: string; readonly role: "seal"; readonly codec: Codec; readonly stream: StreamNumber }
   | { readonly id: string; readonly role: "open"; readonly codec: Codec };
 
-/** What a transform has done, from its beginning. */
+/** Counters of a transform since its start. */
 export interface TransformCounters {
   readonly id: string;
   readonly role: "seal" | "open";
-  /** Frames that came in. */
+  /** Frames received from the browser. */
   framesIn: number;
-  /** Frames that were sealed or opened, and went on. */
+  /** Frames sealed or opened, and passed on. */
   framesOut: number;
-  /** Frames that were dropped, by reason. */
+  /** Dropped frames, by reason. */
   readonly failures: Record<string, number>;
 }
 
@@ -24,16 +26,16 @@ export interface TransformCounters {
 export type ToWorker =
   | { readonly t: "load"; readonly wasm: string; readonly invite: Uint8Array }
   | { readonly t: "start"; readonly room: Uint8Array; readonly call: Uint8Array; readonly name: string }
-  | { readonly t: "event"; readonly kind: number; readonly body: Uint8Array }
+  | { readonly t: "event"; readonly kind: EventKind; readonly body: Uint8Array }
   | { readonly t: "counters"; readonly request: number };
 
 /** Worker to page. */
 export type FromWorker =
-  | { readonly t: "loaded"; readonly access: Uint8Array<ArrayBuffer> }
+  | { readonly t: "loaded"; readonly guestAccess: Uint8Array<ArrayBuffer> }
   | { readonly t: "failed"; readonly detail: string }
   | { readonly t: "action"; readonly action: Action }
-  /** The transform exists and takes every frame. */
+  /** The transform is attached and receives every frame. */
   | { readonly t: "attached"; readonly id: string }
-  /** Frames of this receiver are now authenticated as this participant's. */
-  | { readonly t: "attributed"; readonly id: string; readonly participant: number; readonly stream: number }
+  /** The frames of this receiver are now authenticated as this participant's stream. */
+  | { readonly t: "authenticated"; readonly id: string; readonly origin: FrameOrigin }
   | { readonly t: "counters"; readonly request: number; readonly transforms: readonly TransformCounters[] };

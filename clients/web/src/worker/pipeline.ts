@@ -1,21 +1,22 @@
-// What happens to an encoded frame between codec and network. It fails closed: a frame leaves a pipeline sealed or
-// opened, or not at all. Frames of one pipeline are worked on one after the other, so they keep their order.
+// The pipelines between codec and network: encoded frames are sealed on the way out and opened on the way in. They fail
+// closed: a frame leaves a pipeline sealed or opened, or not at all. A pipeline handles one frame at a time, so frames
+// keep their order.
 
 import type { Codec } from "../protocol/generated.ts";
-import { CODEC_NUMBER } from "../stream.ts";
-import { type FrameEngine, MISSING_KEY, OPEN_FAILURES, SEAL_FAILURES } from "./engine.ts";
+import { CODEC_NUMBER, type CodecNumber, type StreamNumber } from "../sources.ts";
+import { type FrameEngine, type FrameOrigin, MISSING_KEY, OPEN_FAILURES, SEAL_FAILURES } from "./engine.ts";
 import type { TransformCounters } from "./messages.ts";
 
-/** `RTCEncodedVideoFrame` or `RTCEncodedAudioFrame`, as far as it matters. */
+/** The members of `RTCEncodedVideoFrame` and `RTCEncodedAudioFrame` that are used. */
 export interface EncodedFrame {
   data: ArrayBuffer;
   /** Video only: `key`, `delta` or `empty`. */
   readonly type?: string;
 }
 
-/** Frames whose key is missing wait for it this long at most, … */
+/** How long a frame is held while its key is missing. */
 export const HOLD_MS = 300;
-/** … and this many of them. */
+/** Maximum number of held frames. */
 export const HOLD_FRAMES = 64;
 
 function count(counters: TransformCounters, reason: string, frames = 1): void {
@@ -26,17 +27,17 @@ function count(counters: TransformCounters, reason: string, frames = 1): void {
 export class Sealer {
   readonly counters: TransformCounters;
   readonly #engine: FrameEngine;
-  readonly #codec: number;
-  readonly #stream: number;
+  readonly #codec: CodecNumber;
+  readonly #stream: StreamNumber;
 
-  constructor(engine: FrameEngine, id: string, codec: Codec, stream: number) {
+  constructor(engine: FrameEngine, id: string, codec: Codec, stream: StreamNumber) {
     this.#engine = engine;
     this.#codec = CODEC_NUMBER[codec];
     this.#stream = stream;
     this.counters = { id, role: "seal", framesIn: 0, framesOut: 0, failures: {} };
   }
 
-  /** Seals a frame in place; `false` means that it must be dropped. To be awaited before the next one. */
+  /** Seals a frame in place. Returns `false` if it must be dropped. To be awaited before the next call. */
   async push(frame: EncodedFrame, now: number): Promise<boolean> {
     this.counters.framesIn += 1;
     const sealed = await this.#engine.seal(now, this.#stream, this.#codec, frame.type === "key", frame.data);
@@ -50,13 +51,13 @@ export class Sealer {
   }
 }
 
-/** What an opener does with what it opened. */
+/** Receives the results of an opener. */
 export interface OpenerOutput {
   /** Passes an opened frame on. */
   frame(frame: EncodedFrame): void;
-  /** Frames from here on are this participant's. Called before the first of them passes. */
-  attributed(participant: number, stream: number): void;
-  /** The decoder lacks frames and needs a key frame to go on. */
+  /** Frames are from this origin from now on. Called before the first of them is passed on. */
+  authenticated(origin: FrameOrigin): void;
+  /** Frames were lost, so the decoder needs a key frame. */
   needsKeyFrame(): void;
 }
 
@@ -69,14 +70,14 @@ interface Held {
 export class Opener {
   readonly counters: TransformCounters;
   readonly #engine: FrameEngine;
-  readonly #codec: number;
+  readonly #codec: CodecNumber;
   readonly #output: OpenerOutput;
   #held: Held[] = [];
-  /** Ends when what is under way has ended. */
-  #turn: Promise<void> = Promise.resolve();
-  #participant = -1;
-  #stream = -1;
-  /** Whether frames were lost to a missing key since the last one that opened. */
+  /** Settles when the queued work has ended. */
+  #queue: Promise<void> = Promise.resolve();
+  /** Origin of the last opened frame. */
+  #origin: FrameOrigin | null = null;
+  /** Whether frames were lost to a missing key since the last opened frame. */
   #starved = false;
 
   constructor(engine: FrameEngine, id: string, codec: Codec, output: OpenerOutput) {
@@ -86,32 +87,32 @@ export class Opener {
     this.counters = { id, role: "open", framesIn: 0, framesOut: 0, failures: {} };
   }
 
-  /** Opens a frame and passes it on, holds it while its key is missing, or drops it. */
+  /** Opens a frame and passes it on, or holds it while its key is missing, or drops it. */
   push(frame: EncodedFrame, now: number): Promise<void> {
     this.counters.framesIn += 1;
-    return this.#inTurn(() => this.#take(frame, now));
+    return this.#enqueue(() => this.#receive(frame, now));
   }
 
-  /** A key has arrived: opens what was held, in order, as far as the keys reach. */
+  /** A key has arrived: opens held frames in order, up to the first one whose key is still missing. */
   retry(now: number): Promise<void> {
-    return this.#inTurn(() => this.#retry(now));
+    return this.#enqueue(() => this.#retry(now));
   }
 
-  /** Keys arrive while frames are opened: what is begun is ended first. */
-  #inTurn(step: () => Promise<void>): Promise<void> {
-    const turn = this.#turn.then(step);
-    this.#turn = turn.catch(() => {});
-    return turn;
+  /** Runs work after the work queued before it: keys can arrive while a frame is being opened. */
+  #enqueue(work: () => Promise<void>): Promise<void> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => {});
+    return done;
   }
 
-  async #take(frame: EncodedFrame, now: number): Promise<void> {
+  async #receive(frame: EncodedFrame, now: number): Promise<void> {
     switch (await this.#open(frame, now)) {
       case "passed":
-        // A later frame opened, so those held can only come too late for the decoder.
+        // A later frame was passed on, so the held ones would reach the decoder out of order.
         this.#dropHeld(this.#held.length);
         this.#recover();
         break;
-      case "keyless":
+      case "missing-key":
         this.#hold(frame, now);
         break;
       case "dropped":
@@ -127,32 +128,32 @@ export class Opener {
       const outcome = await this.#open(frame, now);
       if (outcome === "passed") {
         this.#recover();
-      } else if (outcome === "keyless") {
+      } else if (outcome === "missing-key") {
         this.#held = held.slice(index);
         return;
       }
     }
   }
 
-  async #open(frame: EncodedFrame, now: number): Promise<"passed" | "keyless" | "dropped"> {
+  async #open(frame: EncodedFrame, now: number): Promise<"passed" | "missing-key" | "dropped"> {
     const opened = await this.#engine.open(now, this.#codec, frame.data);
     if (typeof opened === "number") {
-      if (opened === MISSING_KEY) return "keyless";
+      if (opened === MISSING_KEY) return "missing-key";
       count(this.counters, OPEN_FAILURES[opened] ?? "unknown");
       return "dropped";
     }
-    if (opened.participant !== this.#participant || opened.stream !== this.#stream) {
-      this.#participant = opened.participant;
-      this.#stream = opened.stream;
-      this.#output.attributed(opened.participant, opened.stream);
+    const { data, participant, stream } = opened;
+    if (participant !== this.#origin?.participant || stream !== this.#origin.stream) {
+      this.#origin = { participant, stream };
+      this.#output.authenticated(this.#origin);
     }
-    frame.data = opened.data;
+    frame.data = data;
     this.counters.framesOut += 1;
     this.#output.frame(frame);
     return "passed";
   }
 
-  /** Frames open again after some were lost: what the decoder gets now may build on what it never got. */
+  /** Frames can be opened again after some were lost: the next ones may depend on frames that the decoder never got. */
   #recover(): void {
     if (!this.#starved) return;
     this.#starved = false;
@@ -169,7 +170,7 @@ export class Opener {
     this.#dropHeld(this.#held.filter(({ since }) => now - since > HOLD_MS).length);
   }
 
-  /** Drops the oldest. */
+  /** Drops the oldest held frames. */
   #dropHeld(frames: number): void {
     if (frames <= 0) return;
     this.#held.splice(0, frames);

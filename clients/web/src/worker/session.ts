@@ -1,4 +1,4 @@
-// Drives the frame-encryption session: events in, actions out, a timer at its deadline.
+// Drives the frame-encryption session: passes events in, takes actions out, and sets a timer for its deadline.
 
 import { type Action, EventKind, readAction } from "./action.ts";
 import type { FrameEngine } from "./engine.ts";
@@ -9,10 +9,10 @@ export interface Clock {
   wall(): number;
 }
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
-/** The session is woken at least so often: a machine that slept, or was restored, shows by its wall clock. */
-const LOOK_EVERY_MS = 1_000;
+/** Longest time between two ticks. The session compares its clocks at each, to detect that the machine slept. */
+const MAX_TICK_INTERVAL_MS = 1_000;
 
 /** A running session. */
 export class Session {
@@ -28,14 +28,14 @@ export class Session {
     this.#act = act;
   }
 
-  /** Feeds an event and does what follows from it; `false` if it is malformed. */
-  event(kind: number, body: Uint8Array): boolean {
+  /** Handles an event and runs the resulting actions. Returns `false` if the event is malformed. */
+  event(kind: EventKind, body: Uint8Array): boolean {
     const accepted = this.#engine.event(kind, this.#clock.now(), this.#clock.wall(), body);
     this.pump();
     return accepted;
   }
 
-  /** Does what the session wants done. To be called after frames too: a frame can ask for a key. */
+  /** Runs pending actions and sets the timer. To be called after each frame too, since a frame can request a key. */
   pump(): void {
     for (let bytes = this.#engine.poll(); bytes !== null; bytes = this.#engine.poll()) {
       const action = readAction(bytes);
@@ -49,9 +49,9 @@ export class Session {
     this.#timer = setTimeout(
       () => {
         this.#deadline = null;
-        this.event(EventKind.Tick, NOTHING);
+        this.event(EventKind.Tick, EMPTY);
       },
-      Math.min(Math.max(0, deadline - this.#clock.now()), LOOK_EVERY_MS),
+      Math.min(Math.max(0, deadline - this.#clock.now()), MAX_TICK_INTERVAL_MS),
     );
   }
 }

@@ -1,5 +1,4 @@
-// The worker of one connection. It owns the keys, the counters and every transform; the page never sees a key, and no
-// frame passes the page.
+// The worker of one connection. It owns the keys, the counters and all transforms. The page sees neither keys nor frames.
 
 import { Frames } from "../e2ee/frames.ts";
 import { FrameCrypto } from "../e2ee/wasm.ts";
@@ -19,13 +18,13 @@ let invite: Uint8Array | undefined;
 let engine: FrameEngine | undefined;
 let session: Session | undefined;
 
-function tell(message: FromWorker): void {
+function post(message: FromWorker): void {
   self.postMessage(message);
 }
 
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   handle(data).catch((error: unknown) => {
-    tell({ t: "failed", detail: error instanceof Error ? error.message : "unknown" });
+    post({ t: "failed", detail: error instanceof Error ? error.message : "unknown" });
   });
 };
 
@@ -34,17 +33,17 @@ async function handle(message: ToWorker): Promise<void> {
     case "load":
       module = await FrameCrypto.fromUrl(message.wasm);
       invite = message.invite;
-      tell({ t: "loaded", access: module.accessToken(message.invite) });
+      post({ t: "loaded", guestAccess: module.accessToken(message.invite) });
       break;
     case "start":
       if (module === undefined || invite === undefined || session !== undefined)
-        throw new Error("started out of order");
+        throw new Error("it was started twice, or before it was loaded");
       engine = new Frames(module.session(message.room, message.call, invite, message.name, clock.now(), clock.wall()));
       invite.fill(0);
       invite = undefined;
       session = new Session(engine, clock, (action) => {
         if (action.kind === "key-installed") retryHeld();
-        tell({ t: "action", action });
+        post({ t: "action", action });
       });
       session.pump();
       break;
@@ -53,13 +52,13 @@ async function handle(message: ToWorker): Promise<void> {
       break;
     case "counters": {
       const transforms = [...sealers.values(), ...openers.values()].map(({ counters }) => counters);
-      tell({ t: "counters", request: message.request, transforms });
+      post({ t: "counters", request: message.request, transforms });
       break;
     }
   }
 }
 
-/** A key has come: what waited for it goes on. Pipes that have ended meanwhile take no frames, which is no fault. */
+/** A key has arrived: retries the held frames. A receiver may have ended in the meantime; its pipe then takes no frames. */
 function retryHeld(): void {
   for (const opener of openers.values()) {
     opener.retry(clock.now()).then(
@@ -72,18 +71,18 @@ function retryHeld(): void {
 self.onrtctransform = ({ transformer }: RTCTransformEvent) => {
   const options = transformer.options as TransformOptions;
   if (engine === undefined || session === undefined) {
-    // Without a session nothing is read, so nothing leaves.
-    tell({ t: "failed", detail: "a transform before the session" });
+    // Without a session the transform reads nothing, so nothing is sent.
+    post({ t: "failed", detail: "a transform was created before the session" });
     return;
   }
   const process = options.role === "seal" ? sealer(engine, options) : opener(engine, options, transformer);
   const stream = new TransformStream<EncodedFrame, EncodedFrame>(process);
-  // The pipe ends with its sender or receiver; how is of no interest.
+  // The pipe rejects when its sender or receiver ends, which is no error.
   transformer.readable
     .pipeThrough(stream)
     .pipeTo(transformer.writable)
     .catch(() => {});
-  tell({ t: "attached", id: options.id });
+  post({ t: "attached", id: options.id });
 };
 
 function sealer(
@@ -93,7 +92,7 @@ function sealer(
   const sealer = new Sealer(engine, id, codec, stream);
   sealers.set(id, sealer);
   return {
-    // The stream waits for this before the next frame.
+    // The stream awaits this before it delivers the next frame.
     async transform(frame, controller) {
       if (await sealer.push(frame, clock.now())) controller.enqueue(frame);
       session?.pump();
@@ -109,9 +108,9 @@ function opener(
   let enqueue: (frame: EncodedFrame) => void = () => {};
   const opener = new Opener(engine, id, codec, {
     frame: (frame) => enqueue(frame),
-    attributed: (participant, stream) => tell({ t: "attributed", id, participant, stream }),
+    authenticated: (origin) => post({ t: "authenticated", id, origin }),
     needsKeyFrame: () => {
-      // Refused for sound, and where the browser lacks it; the decoder's own request then follows.
+      // Rejects for audio, and where the browser does not support it; the decoder then sends its own request.
       if (codec !== "opus") transformer.sendKeyFrameRequest().catch(() => {});
     },
   });

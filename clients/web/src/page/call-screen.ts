@@ -1,9 +1,6 @@
-// The room: stage, controls, and the state of the connection.
+// The call screen: stage, controls, and the state of the connection.
 
-import type { Call, CallState } from "../call.ts";
-import type { TacetError } from "../errors.ts";
-import { type LevelMeter, meter } from "../level.ts";
-import { formatLink } from "../link.ts";
+import { type Call, formatLink, type LevelMeter, meter, type TacetError } from "../index.ts";
 import { h } from "./element.ts";
 import { EncryptionBadge } from "./encryption.ts";
 import { icon } from "./icon.ts";
@@ -15,25 +12,39 @@ import { Stage } from "./stage.ts";
 import { Toggle } from "./toggle.ts";
 
 const SPEAKING_INTERVAL_MS = 150;
-const SPEAKING_THRESHOLD = 0.015;
+/** Level of the user's own microphone from which the tile shows them as speaking. */
+const SPEAKING_LEVEL = 0.015;
 const SOURCE = { microphone: "mic", camera: "cam" } as const;
 
-/** The room. `ended` is called once, with the reason if it was not left on purpose. */
-export function room(call: Call, media: LocalMedia, name: string, ended: (error: TacetError | null) => void): Screen {
+/** Returns the call screen. `ended` is called once, with an error unless the user left. */
+export function callScreen(
+  call: Call,
+  media: LocalMedia,
+  name: string,
+  ended: (error: TacetError | null) => void,
+): Screen {
   const stage = new Stage(call, name, () => copyLink(call));
   const badge = new EncryptionBadge(call);
   const status = h("p", { class: "status", role: "status", "data-testid": "status" });
   const stageArea = h("div", { class: "stage-area" }, stage.element);
 
   const mic = new Toggle(
-    "Microphone",
-    ["mic", "mic-off"],
-    ["Turn off microphone (M)", "Turn on microphone (M)"],
-    "mic",
+    {
+      label: "Microphone",
+      icons: { on: "mic", off: "mic-off" },
+      hints: { on: "Turn off microphone (M)", off: "Turn on microphone (M)" },
+      testId: "microphone",
+    },
     () => toggle("microphone", mic),
   );
-  const cam = new Toggle("Camera", ["cam", "cam-off"], ["Turn off camera (V)", "Turn on camera (V)"], "cam", () =>
-    toggle("camera", cam),
+  const cam = new Toggle(
+    {
+      label: "Camera",
+      icons: { on: "cam", off: "cam-off" },
+      hints: { on: "Turn off camera (V)", off: "Turn on camera (V)" },
+      testId: "camera",
+    },
+    () => toggle("camera", cam),
   );
   const share = new ScreenShare(call);
   const leave = h(
@@ -70,7 +81,7 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
     }
   }
   async function setDevice(device: Device, on: boolean): Promise<void> {
-    // Muted first, so that nothing is sent of a track that is about to stop.
+    // Mute first, so that nothing is sent of a track that is about to stop.
     if (!on) await call.setMuted(SOURCE[device], true).catch(() => {});
     await media.set(device, on);
   }
@@ -82,7 +93,7 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
     const source = SOURCE[device];
     (device === "microphone" ? mic : cam).set(track !== null);
     if (device === "camera") {
-      stage.self.picture = track;
+      stage.self.video = track;
     } else {
       running?.stop();
       running = track === null ? null : meter(track);
@@ -90,21 +101,22 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
     }
     const work = track === null ? call.setMuted(source, true) : call.publish(track, source);
     work.catch((thrown: unknown) => {
-      if (call.state === "connected") notify(thrown instanceof Error ? thrown.message : "It cannot be sent.", "bad");
+      if (call.state === "connected")
+        notify(thrown instanceof Error ? thrown.message : "Your audio or video could not be sent.", "bad");
     });
   }
 
-  let trouble: TacetError | null = null;
+  let lossCause: TacetError | null = null;
   function draw(): void {
-    const text = statusText(call, trouble);
+    const text = statusText(call, lossCause);
     status.textContent = text;
     status.hidden = text === "";
     stageArea.classList.toggle("is-stale", call.state === "reconnecting");
-    stage.invite(call.participants.length === 0 && call.state === "connected");
+    stage.inviting = call.participants.length === 0 && call.state === "connected";
   }
 
   const timer = setInterval(() => {
-    const loud = (running?.level() ?? 0) >= SPEAKING_THRESHOLD;
+    const loud = (running?.level() ?? 0) >= SPEAKING_LEVEL;
     if (loud === speaking) return;
     speaking = loud;
     stage.self.set({ muted: running === null, speaking });
@@ -124,8 +136,8 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
     call.on("media", draw),
     call.on("participantJoined", draw),
     call.on("participantLeft", draw),
-    call.on("state", ({ state, error }: { state: CallState; error: TacetError | null }) => {
-      trouble = error;
+    call.on("state", ({ state, error }) => {
+      lossCause = error;
       draw();
       if (state === "ended") ended(error);
     }),
@@ -137,7 +149,7 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
   return {
     element: h(
       "div",
-      { class: "screen room", "data-testid": "room" },
+      { class: "screen call", "data-testid": "call" },
       h("header", { class: "top" }, wordmark(), status, h("div", { class: "top-right" }, badge.element, copy)),
       stageArea,
       h(
@@ -157,27 +169,25 @@ export function room(call: Call, media: LocalMedia, name: string, ended: (error:
       for (const unsubscribe of subscriptions) unsubscribe();
       badge.stop();
       stage.stop();
-      // The browser's back button leaves the call too.
+      // The browser's back button ends up here too, so the call has to be left.
       call.leave();
       media.stop();
     },
   };
 }
 
-function statusText(call: Call, trouble: TacetError | null): string {
-  if (call.state === "reconnecting") {
-    return trouble?.code === "media-path" ? trouble.message : "Connection lost. Reconnecting…";
-  }
+function statusText(call: Call, lossCause: TacetError | null): string {
+  if (call.state === "reconnecting") return `${lossCause?.message ?? "The connection was lost."} Reconnecting…`;
   if (call.state === "ended") return "";
   if (call.media === "connecting") return "Connecting…";
-  return call.media === "interrupted" ? "The connection is interrupted" : "";
+  return call.media === "interrupted" ? "Audio and video are interrupted" : "";
 }
 
 async function copyLink(call: Call): Promise<void> {
   try {
     await navigator.clipboard.writeText(formatLink(call.link));
-    notify("Link copied. Whoever has it can join.");
+    notify("Link copied. Anyone who has it can join.");
   } catch {
-    notify("The browser did not allow copying. Copy the address of this page instead.", "bad");
+    notify("The browser blocked copying. Copy this page's address instead.", "bad");
   }
 }

@@ -1,0 +1,124 @@
+// A track that this client sends on one connection, identified by its source.
+//
+// Media goes out only after the worker has the transform and a key for the stream, and after the server knows the track,
+// in this order. Muting takes the media away from the RTP sender, so nothing is sent at all, closes the stream (a closed
+// stream needs no new keys when participants join) and notifies the server. Changes are applied one after the other;
+// while one is being applied, only the latest request counts.
+
+import { TacetError } from "./errors.ts";
+import type { Peer, ReadySender } from "./peer.ts";
+import type { Source, TrackId } from "./protocol/generated.ts";
+import { Priority } from "./protocol/outbox.ts";
+import type { Socket } from "./protocol/socket.ts";
+import { SOURCES, type StreamNumber } from "./sources.ts";
+
+/** Opens and closes streams in the frame-encryption session. */
+export interface StreamGate {
+  /** Resolves when a key for the stream is in use. */
+  open(stream: StreamNumber): Promise<void>;
+  close(stream: StreamNumber): void;
+}
+
+/** A local track. */
+export class LocalTrack {
+  readonly source: Source;
+  readonly #peer: Pick<Peer, "prepareSender">;
+  readonly #socket: Pick<Socket, "request" | "send">;
+  readonly #gate: StreamGate;
+  #wanted: MediaStreamTrack | null = null;
+  #sending: MediaStreamTrack | null = null;
+  #sender: ReadySender | undefined;
+  #id: TrackId | undefined;
+  #work: Promise<void> = Promise.resolve();
+  #bypassed = false;
+
+  constructor(
+    source: Source,
+    peer: Pick<Peer, "prepareSender">,
+    socket: Pick<Socket, "request" | "send">,
+    gate: StreamGate,
+  ) {
+    this.source = source;
+    this.#peer = peer;
+    this.#socket = socket;
+    this.#gate = gate;
+  }
+
+  /** MID of the m-line of this track. */
+  get mid(): string {
+    return SOURCES[this.source].mid;
+  }
+
+  /** Whether the transform was bypassed. If so, nothing is sent any more. */
+  get bypassed(): boolean {
+    return this.#bypassed;
+  }
+
+  /**
+   * Sends this media, or nothing if it is `null`. Resolves when the change is applied.
+   *
+   * @throws {TacetError} if the server refuses the track, no key becomes ready, or the transform was bypassed earlier
+   */
+  set(media: MediaStreamTrack | null): Promise<void> {
+    this.#wanted = media;
+    const apply = (): Promise<void> => this.#apply();
+    this.#work = this.#work.then(apply, apply);
+    return this.#work;
+  }
+
+  /** Stops at once and permanently, because the transform was bypassed. */
+  async stopBypassed(): Promise<void> {
+    this.#bypassed = true;
+    await this.#sender?.sender.replaceTrack(null);
+    await this.set(null);
+  }
+
+  /** Stops sending and unpublishes the track. */
+  async unpublish(): Promise<void> {
+    await this.set(null);
+    if (this.#id !== undefined) await this.#socket.request({ t: "unpublish", track: this.#id });
+    this.#id = undefined;
+  }
+
+  async #apply(): Promise<void> {
+    const wanted = this.#wanted;
+    if (wanted === this.#sending) return;
+    if (wanted !== null && this.#bypassed) throw new TacetError("transform-bypassed");
+    if (wanted === null) await this.#mute();
+    else if (this.#sending === null) await this.#start(wanted);
+    else await this.#sender?.sender.replaceTrack(wanted);
+    this.#sending = wanted;
+  }
+
+  async #start(media: MediaStreamTrack): Promise<void> {
+    const { stream } = SOURCES[this.source];
+    const sender = await this.#peer.prepareSender(this.source);
+    this.#sender = sender;
+    await sender.attached;
+    await this.#gate.open(stream);
+    try {
+      if (this.#id === undefined) await this.#publish(sender);
+      else this.#socket.send({ t: "resume", track: this.#id }, Priority.State, `track ${this.#id}`);
+      if (this.#bypassed) throw new TacetError("transform-bypassed");
+      await sender.sender.replaceTrack(media);
+    } catch (thrown) {
+      this.#gate.close(stream);
+      throw thrown;
+    }
+  }
+
+  async #publish({ mid, kind, codec, ssrcs }: ReadySender): Promise<void> {
+    const { source } = this;
+    const answer = await this.#socket.request({ t: "publish", cid: source, kind, source, codec, mid, ...ssrcs });
+    if (answer.t !== "published") throw new TacetError("protocol");
+    this.#id = answer.track;
+  }
+
+  async #mute(): Promise<void> {
+    await this.#sender?.sender.replaceTrack(null);
+    this.#gate.close(SOURCES[this.source].stream);
+    if (this.#id !== undefined) {
+      this.#socket.send({ t: "pause", track: this.#id }, Priority.State, `track ${this.#id}`);
+    }
+  }
+}

@@ -1,0 +1,37 @@
+// The other participants of a call, and their tracks, as an application sees them.
+
+import type { ParticipantId } from "./protocol/generated.ts";
+import type { RemoteTrack } from "./slots.ts";
+import { type AudioSource, isAudio, type VideoSource } from "./sources.ts";
+
+/** A participant whose announce was verified with the room's secret. */
+export interface Participant {
+  readonly id: ParticipantId;
+  readonly name: string;
+}
+
+/** An audio track of a participant. `participant` is authenticated, and not taken from the server. */
+export interface AudioTrack {
+  readonly kind: "audio";
+  readonly participant: ParticipantId;
+  readonly source: AudioSource;
+  readonly track: MediaStreamTrack;
+}
+
+/** A video track of a participant. `participant` is authenticated, and not taken from the server. */
+export interface VideoTrack {
+  readonly kind: "video";
+  readonly participant: ParticipantId;
+  readonly source: VideoSource;
+  readonly track: MediaStreamTrack;
+}
+
+/** A track of a participant. */
+export type ParticipantTrack = AudioTrack | VideoTrack;
+
+/** Returns a shown track with its media. */
+export function participantTrack({ participant, source }: RemoteTrack, track: MediaStreamTrack): ParticipantTrack {
+  return isAudio(source)
+    ? { kind: "audio", participant, source, track }
+    : { kind: "video", participant, source, track };
+}

@@ -1,0 +1,17 @@
+// What a call reports about its encryption.
+
+import type { ParticipantId } from "./protocol/generated.ts";
+import type { ProblemCode } from "./worker/action.ts";
+
+/** A problem with encryption that the user should know about. */
+export interface Problem {
+  readonly code: ProblemCode | "transform-bypassed";
+  /** The participant concerned; `null` for this device. */
+  readonly participant: ParticipantId | null;
+}
+
+/** Epoch of this device's session key: its generation, and the ratchet step in it. */
+export interface KeyEpoch {
+  readonly generation: number;
+  readonly step: number;
+}

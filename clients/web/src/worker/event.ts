@@ -1,0 +1,36 @@
+// Events of the frame-encryption session that the client writes itself, as `kind` and body, big endian. The bodies of
+// the other events come from the server and are passed on unread.
+
+import type { ParticipantId, Seat } from "../protocol/generated.ts";
+import type { StreamNumber } from "../sources.ts";
+import { EventKind } from "./action.ts";
+
+/** An event of the session. */
+export interface SessionEvent {
+  readonly kind: EventKind;
+  readonly body: Uint8Array;
+}
+
+/** This device has joined: `seat2`. */
+export function joinedEvent(seat: Seat): SessionEvent {
+  const body = new Uint8Array(2);
+  new DataView(body.buffer).setUint16(0, seat);
+  return { kind: EventKind.Joined, body };
+}
+
+/** Participants have left: `participant4*`. */
+export function leftEvent(participants: readonly ParticipantId[]): SessionEvent {
+  const body = new Uint8Array(participants.length * 4);
+  const view = new DataView(body.buffer);
+  participants.forEach((participant, index) => {
+    view.setUint32(index * 4, participant);
+  });
+  return { kind: EventKind.Left, body };
+}
+
+/** A stream of this device opens or closes: `stream4`. */
+export function streamEvent(kind: "opened" | "closed", stream: StreamNumber): SessionEvent {
+  const body = new Uint8Array(4);
+  new DataView(body.buffer).setUint32(0, stream);
+  return { kind: kind === "opened" ? EventKind.StreamOpened : EventKind.StreamClosed, body };
+}
