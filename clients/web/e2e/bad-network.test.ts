@@ -1,4 +1,4 @@
-// A call through a network that loses packets in bursts, delays them unevenly and, once, changes everybody's address.
+// A call over a network that loses packets in bursts, has jitter, and changes the addresses of all clients once.
 
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -27,18 +27,18 @@ afterAll(async () => {
 
 const tracksOf = (name: string): string[] => [`${name}/mic`, `${name}/cam`];
 
-test("Chromium and Firefox go on seeing and hearing each other", async () => {
+test("a call continues on a lossy network and after a change of address", async () => {
   const [chromium, firefox] = browsers;
   if (chromium === undefined || firefox === undefined) throw new Error("browsers have not started");
   const ada = await Participant.joinByPage(chromium, server.link, "Ada");
   const bo = await Participant.joinByPage(firefox, server.link, "Bo");
-  const bothGoOn = async (): Promise<void> => {
+  const bothDecode = async (): Promise<void> => {
     await Promise.all([ada.decodesMore(tracksOf("Bo")), bo.decodesMore(tracksOf("Ada"))]);
   };
-  await bothGoOn();
+  await bothDecode();
 
   for (const participant of [ada, bo]) {
-    await until(`${participant.name} has sent packets again that the server has missed`, async () => {
+    await until(`${participant.name} has retransmitted packets that the server missed`, async () => {
       const sent = await participant.retransmitted();
       return sent > 0 || `${sent} packets`;
     });
@@ -47,12 +47,12 @@ test("Chromium and Firefox go on seeing and hearing each other", async () => {
   expect(Math.min(before.up.lost, before.down.lost)).toBeGreaterThan(0);
 
   expect(await relay.changeAddresses()).toBeGreaterThanOrEqual(2);
-  await bothGoOn();
-  await bothGoOn();
+  await bothDecode();
+  await bothDecode();
   const after = await relay.stats();
   expect(after.address_changes).toBe(before.clients);
 
-  // What is incomplete or comes twice is dropped; nothing that arrives is found to be forged or broken.
+  // Incomplete and duplicate frames are dropped; no frame is malformed or fails authentication.
   for (const participant of [ada, bo]) {
     const { replay, "missing-key": early, ...failures } = await participant.openFailures();
     expect(failures).toEqual({});

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Benches print; they take their time, and nothing runs beside them. */
+/** Benchmarks print their results. They take long, and run one at a time. */
 export default defineConfig({
   test: {
     root: import.meta.dirname,

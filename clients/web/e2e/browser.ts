@@ -22,7 +22,7 @@ const FIREFOX_PREFERENCES = {
   "media.navigator.permission.disabled": true,
   "media.autoplay.default": 0,
   "media.gmp-manager.updateEnabled": false,
-  // Machines without a sound card have no clock for Web Audio otherwise.
+  // Without it, Web Audio has no clock on machines without a sound card.
   "media.cubeb.force_mock_context": true,
   "app.update.enabled": false,
   "browser.safebrowsing.downloads.enabled": false,
@@ -33,7 +33,7 @@ const FIREFOX_PREFERENCES = {
   "toolkit.telemetry.enabled": false,
 };
 
-/** The first of these that exists. */
+/** Returns the first of these paths that exists. */
 function executable(paths: string[]): string {
   const found = paths.find((path) => existsSync(path));
   if (found === undefined) {
@@ -42,7 +42,7 @@ function executable(paths: string[]): string {
   return found;
 }
 
-/** Chromium with fake devices: a moving picture and a beep. */
+/** Launches Chromium with fake devices: a test video and beeps. */
 export async function launchChromium(): Promise<Browser> {
   return puppeteer.launch({
     browser: "chrome",
@@ -54,7 +54,7 @@ export async function launchChromium(): Promise<Browser> {
   });
 }
 
-/** Firefox with fake devices: a moving picture and a tone. */
+/** Launches Firefox with fake devices: a test video and a tone. */
 export async function launchFirefox(): Promise<Browser> {
   return puppeteer.launch({
     browser: "firefox",

@@ -1,4 +1,4 @@
-// Two Chromium and one Firefox in one room, with fake devices, through the built binary.
+// A call of two Chromium and one Firefox through the built binary, with fake devices.
 
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const tracksOf = (...names: string[]): string[] => names.flatMap((name) => [`${name}/mic`, `${name}/cam`]);
 
-test("everyone sees and hears everyone, and goes on doing so when one leaves", async () => {
+test("a call of three browsers continues when one leaves", async () => {
   const ada = await Participant.joinByPage(chromium, server.link, "Ada");
   const bo = await Participant.joinByPage(chromium, server.link, "Bo");
   const cy = await Participant.joinByPage(firefox, server.link, "Cy");
@@ -31,7 +31,7 @@ test("everyone sees and hears everyone, and goes on doing so when one leaves", a
 
   for (const participant of all) {
     const others = all.filter((other) => other !== participant).map(({ name }) => name);
-    await until(`${participant.name} has verified ${others}`, async () => {
+    await until(`${participant.name} verifies ${others}`, async () => {
       const seen = await participant.others();
       return others.every((name) => seen.includes(name)) || seen.join();
     });
@@ -45,8 +45,8 @@ test("everyone sees and hears everyone, and goes on doing so when one leaves", a
 
   const before = await ada.generation();
   await cy.leave();
-  await until("Ada no longer has Cy", async () => !(await ada.others()).includes("Cy"));
-  await until("Ada has a new key", async () => (await ada.generation()) > before || `${await ada.generation()}`);
+  await until("Ada removes Cy", async () => !(await ada.others()).includes("Cy"));
+  await until("Ada rotates her key", async () => (await ada.generation()) > before || `${await ada.generation()}`);
   await ada.decodesMore(tracksOf("Bo"));
   await bo.decodesMore(tracksOf("Ada"));
 });

@@ -1,4 +1,4 @@
-// Frames of every codec in their envelopes, through the packetizers, depacketizers and decoders of real browsers.
+// Sealed frames of every codec in their envelopes, through the packetizers, depacketizers and decoders of real browsers.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchChromium, launchFirefox } from "./browser.ts";
@@ -6,7 +6,7 @@ import type { Progress } from "./pages/envelopes.ts";
 import { Pages } from "./pages.ts";
 import { until } from "./until.ts";
 
-/** How often each stream must be seen to have gone on. */
+/** How many times each stream must make progress. */
 const STEPS = 5;
 
 let pages: Pages;
@@ -17,7 +17,7 @@ afterAll(() => pages?.stop());
 
 test.each([
   ["Chromium", launchChromium, ["opus", "vp8", "vp9", "av1", "h264"]],
-  // Debian's has no encoder for H.264. Where one has, this says so, and the list here is to grow.
+  // Debian's Firefox has no H.264 encoder. With one that has, this test fails until the list is extended.
   ["Firefox", launchFirefox, ["opus", "vp8", "vp9", "av1"]],
 ])("%s decodes every codec from its envelope", async (_, launch, codecs) => {
   const browser = await launch();
@@ -31,10 +31,10 @@ test.each([
       (await page.evaluate(() => window.loopback?.progress())) ?? {};
     for (let step = 0; step < STEPS; step += 1) {
       const before = await progress();
-      await until("every stream is decoded further", async () => {
+      await until("every stream makes progress", async () => {
         const now = await progress();
-        const on = codecs.every((codec) => (now[codec]?.decoded ?? 0) > (before[codec]?.decoded ?? 0));
-        return on || JSON.stringify(now);
+        const progressed = codecs.every((codec) => (now[codec]?.decoded ?? 0) > (before[codec]?.decoded ?? 0));
+        return progressed || JSON.stringify(now);
       });
     }
 
@@ -42,11 +42,11 @@ test.each([
     for (const codec of codecs) {
       const { mimeType, sealed, opened } = end[codec] ?? {};
       expect(mimeType?.toLowerCase()).toBe(`${codec === "opus" ? "audio" : "video"}/${codec}`);
-      // What left was sealed, and what came was opened, every frame of either; one may be under way.
+      // Every sent frame was sealed and every received frame opened; one may still be in progress.
       expect(sealed?.failures).toEqual({});
       expect([0, 1]).toContain((sealed?.framesIn ?? 0) - (sealed?.framesOut ?? 0));
       expect(opened?.framesOut).toBeGreaterThanOrEqual(STEPS);
-      // Browsers probe the path with packets that they sent before; whole frames of those arrive again.
+      // Browsers probe the path with old packets, so whole frames can arrive twice.
       const { replay = 0, ...failures } = opened?.failures ?? {};
       expect(failures).toEqual({});
       expect([0, 1]).toContain((opened?.framesIn ?? 0) - (opened?.framesOut ?? 0) - replay);

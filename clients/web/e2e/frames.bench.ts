@@ -1,4 +1,5 @@
-// Sealing and opening in both browsers, by the module and by WebCrypto: prints tables and where the two cross.
+// Seals and opens frames in both browsers, by the wasm module and by WebCrypto. Prints the times, and the frame size
+// from which WebCrypto is faster.
 
 import type { Browser } from "puppeteer-core";
 import { test } from "vitest";
@@ -8,7 +9,7 @@ import { Pages } from "./pages.ts";
 
 type Operation = "seal" | "open";
 
-/** The size from which on WebCrypto is faster, between the sizes measured. */
+/** Returns the size from which WebCrypto is faster, interpolated between the measured sizes. */
 function crossover(rows: readonly Row[], operation: Operation): string {
   const gains = rows.map((row) => ({ bytes: row.bytes, gain: row[operation].wasm - row[operation].webCrypto }));
   const last = gains.findLastIndex(({ gain }) => gain <= 0);

@@ -1,4 +1,5 @@
-// The native client and browsers in one call: each hears the other's tone, and the browser decodes a native picture.
+// Calls between the native client and browsers: each receives the other's tone, and the browser decodes the native
+// client's video.
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -17,7 +18,7 @@ import { until } from "./until.ts";
 const RATE = 48_000;
 const NATIVE_HZ = 523;
 const BROWSER_HZ = 784;
-/** Half a bin of the analysis, and what a resampler may do. */
+/** Half a bin of the analysis, and the error of a resampler. */
 const TOLERANCE_HZ = 8;
 
 let server: Server;
@@ -45,12 +46,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A running `tacet call --json`, which trusts the server's self-signed certificate. */
+/** A running `tacet call --json` that trusts the server's self-signed certificate. */
 class Native {
   private readonly lines: Interface;
 
   constructor(private readonly process: ChildProcess) {
-    if (process.stdout === null) throw new Error("no standard output");
+    if (process.stdout === null) throw new Error("the native client has no standard output");
     this.lines = createInterface({ input: process.stdout });
     this.lines.on("line", () => {});
   }
@@ -62,16 +63,16 @@ class Native {
     return new Native(spawn(process.env.TACET ?? "tacet", all, { stdio: ["ignore", "pipe", "inherit"] }));
   }
 
-  /** Leaves as at Ctrl-C, and waits until it has gone. */
+  /** Leaves the call as on Ctrl-C, and waits for the process to exit. */
   async stop(): Promise<void> {
     if (this.process.exitCode !== null) return;
-    const gone = once(this.process, "exit");
+    const exited = once(this.process, "exit");
     this.process.kill("SIGINT");
-    await gone;
+    await exited;
   }
 }
 
-/** A WAV file of one second of a tone, which is a whole number of periods. */
+/** Returns a WAV file with one second of a tone, which is a whole number of periods. */
 function tone(hertz: number): Buffer {
   const data = Buffer.alloc(RATE * 2);
   for (let n = 0; n < RATE; n += 1)
@@ -92,7 +93,7 @@ function tone(hertz: number): Buffer {
   return Buffer.concat([header, data]);
 }
 
-/** Seconds of a recording in which a frequency is mostly what is heard. */
+/** Returns the number of seconds of a recording in which a frequency dominates. */
 function heardSeconds(wav: Buffer, hertz: number): number {
   const samples = new Int16Array(wav.buffer, wav.byteOffset + 44, Math.floor((wav.length - 44) / 2));
   let heard = 0;
@@ -115,7 +116,7 @@ function heardSeconds(wav: Buffer, hertz: number): number {
 test.each([
   ["Chromium", 0],
   ["Firefox", 1],
-])("the native client and %s hear each other", async (name, index) => {
+])("the native client and %s receive each other's audio", async (name, index) => {
   const browser = browsers[index];
   if (browser === undefined) throw new Error("the browser has not started");
   const [played, recorded] = [join(folder, "played.wav"), join(folder, "recorded.wav")];
@@ -128,27 +129,27 @@ test.each([
     const frequency = await strongest();
     return Math.abs(frequency - NATIVE_HZ) <= TOLERANCE_HZ || `${frequency} Hz`;
   });
-  // The file grows by whole seconds; until the tone is in it, the native client goes on.
+  // The file grows by whole seconds. The native client stays in the call until the tone is in it.
   await until(`the recording holds ${BROWSER_HZ} Hz`, async () => {
     const seconds = heardSeconds(await readFile(recorded), BROWSER_HZ);
     return seconds >= 2 || `${seconds.toFixed(1)} s`;
   });
   expect(await page.problems()).toEqual([]);
   await native.stop();
-  await until("the page sees it leave", async () => (await page.others()).length === 0);
+  await until("the page removes the native client", async () => (await page.others()).length === 0);
   expect(heardSeconds(await readFile(recorded), BROWSER_HZ)).toBeGreaterThanOrEqual(2);
   await page.leave();
 });
 
-/** A Y4M file of a grey square that wanders. */
-function film(frames: number): Buffer {
+/** Returns a Y4M file of a grey square that moves. */
+function movie(frames: number): Buffer {
   const [width, height] = [160, 120];
   const parts = [Buffer.from(`YUV4MPEG2 W${width} H${height} F25:1 Ip A1:1 C420jpeg\n`)];
   for (let frame = 0; frame < frames; frame += 1) {
-    const picture = Buffer.alloc((width * height * 3) / 2, 128);
+    const planes = Buffer.alloc((width * height * 3) / 2, 128);
     for (let y = 40; y < 80; y += 1)
-      picture.fill(220, y * width + ((frame * 2) % 120), y * width + ((frame * 2) % 120) + 40);
-    parts.push(Buffer.from("FRAME\n"), picture);
+      planes.fill(220, y * width + ((frame * 2) % 120), y * width + ((frame * 2) % 120) + 40);
+    parts.push(Buffer.from("FRAME\n"), planes);
   }
   return Buffer.concat(parts);
 }
@@ -156,11 +157,11 @@ function film(frames: number): Buffer {
 test.each([
   ["Chromium", 0],
   ["Firefox", 1],
-])("%s decodes the pictures of the native client", async (name, index) => {
+])("%s decodes the native client's video", async (name, index) => {
   const browser = browsers[index];
   if (browser === undefined) throw new Error("the browser has not started");
-  const [raw, encoded] = [join(folder, "film.y4m"), join(folder, "film.ivf")];
-  await writeFile(raw, film(50));
+  const [raw, encoded] = [join(folder, "movie.y4m"), join(folder, "movie.ivf")];
+  await writeFile(raw, movie(50));
   const encoder = [
     "--codec=vp8",
     "--ivf",
@@ -177,7 +178,7 @@ test.each([
 
   native = Native.start("--video", encoded, "--loop");
   const page = await Participant.join(browser, server.link, name, {});
-  await until("the picture is there", async () => {
+  await until("the video track is there", async () => {
     const progress = await page.progress();
     return "Native/cam" in progress || JSON.stringify(progress);
   });

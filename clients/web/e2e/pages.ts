@@ -5,7 +5,7 @@ import { build, type PreviewServer, preview } from "vite";
 
 const CONFIG = join(import.meta.dirname, "pages/vite.config.ts");
 
-/** Serves the pages of `e2e/pages`, built into a folder that goes with the server. */
+/** Serves the pages of `e2e/pages`, built into a temporary folder that is removed with the server. */
 export class Pages {
   private constructor(
     private readonly folder: string,

@@ -1,17 +1,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { ADDRESS, binary, firstLine, Server, stop } from "./server.ts";
 
-/** The namespace's second address: what stands for the server at the other end of a bad network. */
-const OUTSIDE = "10.99.0.2";
+/** The namespace's second address, at which the relay stands in for the server. */
+const RELAY_ADDRESS = "10.99.0.2";
 
-/** Packets of one direction, as far as tests look. */
+/** Packets in one direction; the members that tests use. */
 interface Counts {
   readonly received: number;
   readonly lost: number;
   readonly forwarded: number;
 }
 
-/** What the relay has done. */
+/** Statistics of the relay. */
 export interface RelayStats {
   readonly up: Counts;
   readonly down: Counts;
@@ -19,12 +19,12 @@ export interface RelayStats {
   readonly address_changes: number;
 }
 
-/** What it says of itself when it listens. */
+/** Its first line of output, once it listens. */
 interface Ready {
   readonly seed: number;
 }
 
-/** What it answers to a command. */
+/** Its answer to a command. */
 interface Answer {
   readonly stats?: RelayStats;
   readonly changed?: number;
@@ -33,16 +33,16 @@ interface Answer {
 
 /** `tacet relay` between browsers and a server. */
 export class Relay {
-  /** Those who wait for answers, in the order of their commands. */
+  /** Resolvers of pending answers, in the order of their commands. */
   readonly #waiting: ((answer: Answer) => void)[] = [];
 
   private constructor(private readonly process: ChildProcess) {}
 
-  /** A server that browsers reach through a relay only, and the relay; `settings` are the options of `tacet relay`. */
+  /** Starts a server that browsers reach only through a relay, and the relay with these options. */
   static async withServer(settings: string[]): Promise<[Server, Relay]> {
-    // One worker has one port, and so there is one relay.
-    const server = await Server.start(["--advertise", OUTSIDE, "--workers", "1"]);
-    const [listen, to] = [OUTSIDE, ADDRESS].map((address) => `${address}:${server.mediaPort}`);
+    // With one worker there is one media port, so one relay is enough.
+    const server = await Server.start(["--advertise", RELAY_ADDRESS, "--workers", "1"]);
+    const [listen, to] = [RELAY_ADDRESS, ADDRESS].map((address) => `${address}:${server.mediaPort}`);
     const args = ["relay", "--json", "--listen", `${listen}`, "--to", `${to}`, ...settings];
     const child = spawn(binary(), args, { stdio: ["pipe", "pipe", "inherit"] });
     const relay = new Relay(child);
@@ -60,11 +60,11 @@ export class Relay {
 
   async stats(): Promise<RelayStats> {
     const { stats } = await this.#command("stats");
-    if (stats === undefined) throw new Error("the relay tells no statistics");
+    if (stats === undefined) throw new Error("the relay returned no statistics");
     return stats;
   }
 
-  /** Gives every client another address towards the server; gives how many there are. */
+  /** Changes the address that the server sees of every client. Returns the number of clients. */
   async changeAddresses(): Promise<number> {
     return (await this.#command("change-addresses")).changed ?? 0;
   }

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** Address of the namespace's only interface beyond loopback. */
+/** Address of the namespace's only interface other than loopback. */
 export const ADDRESS = "10.99.0.1";
 
-/** What `tacet serve --json` says of itself. */
+/** The first line of output of `tacet serve --json`. */
 interface Announcement {
   url: string;
   link: string;
@@ -14,7 +14,7 @@ interface Announcement {
   fingerprint?: string;
 }
 
-/** The program to test. */
+/** Returns the path of the binary under test. */
 export function binary(): string {
   const path = process.env.TACET;
   if (path === undefined) {
@@ -23,34 +23,34 @@ export function binary(): string {
   return path;
 }
 
-/** The first line that a program prints, which is JSON; its other lines go to `onLine`. */
+/** Returns the first line that a program prints, parsed as JSON. Later lines are passed to `onLine`. */
 export async function firstLine<T>(child: ChildProcess, onLine?: (line: string) => void): Promise<T> {
-  if (child.stdout === null) throw new Error("the program has no output");
+  if (child.stdout === null) throw new Error("the program has no standard output");
   const lines = createInterface({ input: child.stdout });
   const first = await new Promise<T>((resolve, reject) => {
     lines.once("line", (line) => resolve(JSON.parse(line) as T));
-    child.once("exit", (code) => reject(new Error(`the program stopped with code ${code}`)));
+    child.once("exit", (code) => reject(new Error(`the program exited with code ${code}`)));
     child.once("error", reject);
   });
   if (onLine !== undefined) lines.on("line", onLine);
   return first;
 }
 
-/** Asks a program to end, and waits for it. */
+/** Terminates a program and waits for it to exit. */
 export async function stop(child: ChildProcess): Promise<void> {
-  const stopped = new Promise((resolve) => child.once("exit", resolve));
+  const exited = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGTERM");
-  await stopped;
+  await exited;
 }
 
-/** A call server of our own, from the built binary. */
+/** A call server, run from the built binary. */
 export class Server {
   private constructor(
     private readonly process: ChildProcess,
     readonly announcement: Announcement,
   ) {}
 
-  /** Starts the binary named by the environment variable TACET, on ports that are free. */
+  /** Starts the binary that the environment variable TACET names, on free ports. */
   static async start(more: string[] = []): Promise<Server> {
     const args = [
       "serve",
@@ -69,14 +69,14 @@ export class Server {
     return new Server(child, await firstLine<Announcement>(child));
   }
 
-  /** The room link that the server printed. Its page is here, wherever the server sends media. */
+  /** The room link that the server printed. Its host is always the server, even if media goes through a relay. */
   get link(): string {
     const link = new URL(this.announcement.link);
     link.hostname = ADDRESS;
     return link.href;
   }
 
-  /** The UDP port of its first worker. */
+  /** UDP port of the first worker. */
   get mediaPort(): number {
     const [port] = this.announcement.media_ports;
     if (port === undefined) throw new Error("the server has no media port");

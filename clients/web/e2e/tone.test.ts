@@ -1,4 +1,4 @@
-// A tone that one participant publishes arrives at another with its pitch.
+// A tone that one participant publishes is received by another with the same pitch.
 
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -9,7 +9,7 @@ import { Server } from "./server.ts";
 import { until } from "./until.ts";
 
 const TONE_HZ = 660;
-/** Half a bin of the analysis below, and what a resampler may do. */
+/** Half a bin of the analysis, and the error of a resampler. */
 const TOLERANCE_HZ = 8;
 
 let server: Server;
@@ -28,7 +28,7 @@ afterAll(async () => {
 test.each([
   ["Chromium", "Firefox", 0, 1],
   ["Firefox", "Chromium", 1, 0],
-])("a tone from %s is heard in %s", async (from, to, speaking, listening) => {
+])("a tone from %s has the same pitch in %s", async (from, to, speaking, listening) => {
   const [a, b] = [browsers[speaking], browsers[listening]];
   if (a === undefined || b === undefined) throw new Error("browsers have not started");
   const speaker = await Participant.join(a, server.link, `${from} speaks`, { tone: TONE_HZ });

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** Browsers are heavy: one file at a time, and limits that a busy machine with two cores keeps. */
+/** Browsers use many resources: files run one at a time, with timeouts for a busy machine with two cores. */
 export default defineConfig({
   test: {
     root: import.meta.dirname,
