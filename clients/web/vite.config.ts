@@ -1,10 +1,10 @@
-// Builds the call page into `dist`, which the server embeds. Everything but `index.html` goes below `/assets/`, the
-// only folder that the server serves, and nothing is inlined: the page's content security policy allows no `data:`.
+// Builds the call page into `dist`, which the server embeds. All files except `index.html` are in `/assets/`, the only
+// folder that the server serves. Nothing is inlined, because the content security policy does not allow `data:`.
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, sourcemap: false },
   worker: { format: "es" },
-  // Far beyond what any test needs, so that only a hang meets it.
+  // Much longer than any test needs, so that only a hang reaches it.
   test: { include: ["test/**/*.test.ts"], environment: "node", testTimeout: 60_000 },
 });

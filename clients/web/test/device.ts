@@ -1,4 +1,4 @@
-// One device of a call for tests: a wasm session, and what it has told.
+// A device of a call, for tests: a session of the wasm module, and its actions.
 
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
@@ -11,7 +11,7 @@ export const WALL = Date.UTC(2026, 10, 22);
 export const ROOM = new Uint8Array(16).fill(1);
 export const CALL = new Uint8Array(16).fill(2);
 
-/** The built module's bytes. */
+/** Returns the bytes of the built module. */
 export function moduleBytes(): Buffer<ArrayBuffer> {
   try {
     return readFileSync(new URL("../src/e2ee/e2ee_frames.wasm", import.meta.url)) as Buffer<ArrayBuffer>;
@@ -21,7 +21,7 @@ export function moduleBytes(): Buffer<ArrayBuffer> {
 }
 
 export class Device {
-  readonly told: Action[] = [];
+  readonly actions: Action[] = [];
   announce: Action & { kind: "announce" };
   readonly session: FrameCryptoSession;
   readonly number: number;
@@ -44,24 +44,24 @@ export class Device {
     this.event(EventKind.Tick, new Uint8Array(0), now);
   }
 
-  /** A key boxed for this device has come. */
+  /** Receives a key that is sealed to this device. */
   keys(header: Uint8Array, entry: Uint8Array, now: number): void {
     this.event(EventKind.Keys, boxed({ header, entry }), now);
   }
 
   drain(): Action[] {
-    const actions: Action[] = [];
+    const drained: Action[] = [];
     for (let bytes = this.session.poll(); bytes !== null; bytes = this.session.poll()) {
       const action = readAction(bytes);
-      if (action !== null) actions.push(action);
+      if (action !== null) drained.push(action);
     }
-    this.told.push(...actions);
-    return actions;
+    this.actions.push(...drained);
+    return drained;
   }
 
-  /** Takes the oldest untaken action of a kind. */
+  /** Removes and returns the oldest action of a kind. */
   take<Kind extends Action["kind"]>(kind: Kind): (Action & { kind: Kind }) | undefined {
-    const index = this.told.findIndex((action) => action.kind === kind);
-    return index < 0 ? undefined : (this.told.splice(index, 1)[0] as Action & { kind: Kind });
+    const index = this.actions.findIndex((action) => action.kind === kind);
+    return index < 0 ? undefined : (this.actions.splice(index, 1)[0] as Action & { kind: Kind });
   }
 }

@@ -1,4 +1,4 @@
-// What is left in the module's memory when a session is freed: nothing secret, and nothing that was said.
+// After a session is freed, the module's memory holds neither its secrets nor its frames.
 
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Frames } from "../src/e2ee/frames.ts";
@@ -16,14 +16,14 @@ import { announcement, entryFor } from "./wire.ts";
 
 const [VIDEO, VP8, H264] = [1, 1, 4];
 const [tweetnacl] = BOXES as readonly [NaclBox];
-/** A piece of a secret this long is as good as found. */
+/** Length of the pieces of a secret that are searched for. */
 const PIECE = 16;
 
 const fresh = crypto.getRandomValues.bind(crypto);
 const random = (length: number): Bytes => fresh(new Uint8Array(length));
 
 let memory: WebAssembly.Memory;
-/** What the module has drawn, in order. */
+/** Random bytes that the module requested, in order. */
 let drawn: Bytes[];
 
 beforeEach(() => {
@@ -46,7 +46,7 @@ beforeEach(() => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-/** Where pieces of these secrets lie in the module's memory: `secret+offset@address`. */
+/** Returns where pieces of these secrets are in the module's memory: `secret+offset@address`. */
 function found(secrets: Readonly<Record<string, Bytes>>): string[] {
   const bytes = Buffer.from(memory.buffer);
   const places: string[] = [];
@@ -63,7 +63,7 @@ function found(secrets: Readonly<Record<string, Bytes>>): string[] {
 
 const names = (places: readonly string[]): string[] => [...new Set(places.map((place) => place.replace(/\+.*/, "")))];
 
-it("keys and frames are in memory while a session lives, and gone when it is freed", async () => {
+it("free: erases keys and frames from memory", async () => {
   const invite = random(32);
   const call = { room: ROOM, call: CALL };
   const library = await FrameCrypto.fromBytes(moduleBytes());
@@ -97,7 +97,7 @@ it("keys and frames are in memory while a session lives, and gone when it is fre
 
   expect(names(found(clear))).toEqual(expect.arrayContaining(["sealed frame", "opened frame"]));
 
-  // A large frame each way: its key leaves the module for WebCrypto, by a buffer in its memory.
+  // A large frame in each direction: its key is passed to WebCrypto through a buffer in the module's memory.
   const frames = new Frames(ada.session, 0);
   expect(await frames.seal(2_000, VIDEO, H264, true, clear["sealed outside"].slice().buffer)).toBeInstanceOf(
     ArrayBuffer,
@@ -106,15 +106,16 @@ it("keys and frames are in memory while a session lives, and gone when it is fre
   expect(outside).toMatchObject({ participant: 2 });
   expect(frames.cipherKeys).toBe(2);
 
-  // Each secret is told from the public bytes that it yields.
+  // Each secret is identified by the public key that it yields.
   const device = new Uint8Array(ada.announce.announce.slice(34, 66));
   const secrets = drawn.filter(({ length }) => length === 32);
   const seed = secrets.find((bytes) => equal(deviceKey(bytes).publicKey, known.device));
   const ephemeral = secrets.find((bytes) => equal(tweetnacl.publicKey(bytes), known.ephemeral));
-  if (seed === undefined || ephemeral === undefined) throw new Error("keys were not drawn from the host");
+  if (seed === undefined || ephemeral === undefined)
+    throw new Error("keys were not generated from the host's random bytes");
   expect(
     secrets.some((bytes) => equal(bytes, ownKey)),
-    "K is drawn from the host",
+    "K comes from the host's random bytes",
   ).toBe(true);
   const own = new SessionKey(
     ownKey,
@@ -143,7 +144,7 @@ it("keys and frames are in memory while a session lives, and gone when it is fre
   };
   const before = names(found(all));
   expect(before).toEqual(expect.arrayContaining(Object.keys(kept)));
-  // Frames that WebCrypto encrypts and decrypts never are in the module's memory in clear.
+  // Frames that WebCrypto encrypts or decrypts are never in the module's memory in the clear.
   for (const absent of ["invite", "sealed outside", "opened outside"]) expect(before).not.toContain(absent);
 
   frames.free();

@@ -1,4 +1,4 @@
-// Large frames by WebCrypto, beside small ones in the module: the same frames on the wire, and closed at every failure.
+// Large frames through WebCrypto and small ones in the module: the wire format is the same, and failures fail closed.
 
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { CIPHER_FAILED, Frames } from "../src/e2ee/frames.ts";
@@ -35,7 +35,7 @@ interface Pair {
   open(codec: CodecName, frame: ArrayBuffer): Promise<OpenedFrame | number>;
 }
 
-/** A device and a peer that have each other's keys. Frames from `large` bytes on go through WebCrypto. */
+/** Returns a device and a peer that share keys. Frames of `large` bytes or more go through WebCrypto. */
 async function pair(large: number): Promise<Pair> {
   const ada = new Device(library, 1, "Ada", INVITE);
   const frames = new Frames(ada.session, large);
@@ -66,19 +66,19 @@ function whole(result: ArrayBuffer | number): ArrayBuffer {
   return result;
 }
 
-/** What was opened, with the frame as a view: `toEqual` takes any two ArrayBuffers for equal. */
+/** Returns an opened frame as a view, since `toEqual` considers all ArrayBuffers equal. */
 function seen(result: OpenedFrame | number): object {
   if (typeof result === "number") throw new Error(`not opened: ${result}`);
   const { data, ...whose } = result;
   return { frame: new Uint8Array(data), ...whose };
 }
 
-/** A frame of Bob's that opens by WebCrypto: the first of a key opens inside. */
+/** Opens a first frame of Bob's: later ones go through WebCrypto, while the first of a key is opened in the module. */
 async function established(two: Pair): Promise<void> {
   seen(await two.open("vp8", await two.bob.seal("vp8", true, VIDEO, osRandom(30))));
 }
 
-it("frames of any size are the same on the wire, whoever encrypts", async () => {
+it("frames: both ciphers write the same wire format", async () => {
   const random = seeded();
   const two = await pair(1_000);
   const encrypt = vi.spyOn(crypto.subtle, "encrypt");
@@ -103,12 +103,12 @@ it("frames of any size are the same on the wire, whoever encrypts", async () => 
     expect(decrypt).toHaveBeenCalledTimes(his.byteLength >= 1_000 && count > 0 ? 1 : 0);
     expect(await two.open(codec, his)).toBe(REPLAY);
   }
-  // One counter for both ways, never used twice.
+  // Both ciphers share one counter, and no value is used twice.
   expect(counters).toEqual(counters.map((_, index) => BigInt(index)));
   expect(two.frames.cipherKeys).toBe(2);
 });
 
-it("of two openings of one frame under way, one is dropped", async () => {
+it("open: drops one of two concurrent openings of a frame", async () => {
   const two = await pair(0);
   await established(two);
   const wire = await two.bob.seal("h264", true, VIDEO, osRandom(5_000));
@@ -117,7 +117,7 @@ it("of two openings of one frame under way, one is dropped", async () => {
   expect([one, other]).toContain(REPLAY);
 });
 
-it("frames under way at once come out as they went in", async () => {
+it("frames: concurrent frames keep their content", async () => {
   const two = await pair(0);
   await established(two);
   const clear = Array.from({ length: 20 }, (_, index) => osRandom(index * 400));
@@ -131,7 +131,7 @@ it("frames under way at once come out as they went in", async () => {
   }
 });
 
-it("a changed frame is refused, and does not stand in the way of the real one", async () => {
+it("open: rejects a modified frame, and then opens the original", async () => {
   const two = await pair(0);
   await established(two);
   for (const codec of CODECS) {
@@ -144,14 +144,14 @@ it("a changed frame is refused, and does not stand in the way of the real one", 
   }
 });
 
-describe("it fails closed", () => {
-  it("when the browser does not encrypt", async () => {
+describe("Frames fail closed", () => {
+  it("if the browser fails to encrypt", async () => {
     const two = await pair(0);
     vi.spyOn(crypto.subtle, "encrypt").mockRejectedValue(new Error("no"));
     expect(await two.seal("vp8", true, osRandom(100))).toBe(CIPHER_FAILED);
   });
 
-  it("when the browser does not decrypt", async () => {
+  it("if the browser fails to decrypt", async () => {
     const two = await pair(0);
     await established(two);
     const wire = await two.bob.seal("vp8", true, VIDEO, osRandom(100));
@@ -160,7 +160,7 @@ describe("it fails closed", () => {
     seen(await two.open("vp8", wire));
   });
 
-  it("when the browser does not take a key, until it does", async () => {
+  it("if the browser rejects a key, until it accepts it", async () => {
     const two = await pair(0);
     await established(two);
     const wire = await two.bob.seal("vp8", true, VIDEO, osRandom(100));
@@ -172,7 +172,7 @@ describe("it fails closed", () => {
     seen(await two.open("vp8", wire));
   });
 
-  it("when the sender is gone before its frame is opened", async () => {
+  it("if the sender leaves before its frame is opened", async () => {
     const two = await pair(0);
     await established(two);
     const opening = two.open("vp8", await two.bob.seal("vp8", true, VIDEO, osRandom(100)));
@@ -180,29 +180,29 @@ describe("it fails closed", () => {
     expect(await opening).toBe(MISSING_KEY);
   });
 
-  it("when the session is gone before its frames are done", async () => {
+  it("if the session is freed while frames are in progress", async () => {
     const two = await pair(0);
     await established(two);
     const wire = await two.bob.seal("vp8", true, VIDEO, osRandom(100));
     const [opening, sealing] = [two.open("vp8", wire), two.seal("vp8", true, osRandom(100))];
     two.frames.free();
     expect(await opening).toBeTypeOf("number");
-    // What was sealed with the key while it lived may leave; nothing more may.
+    // A frame that was sealed while the key existed may be sent, but no later one.
     await sealing;
     expect(await two.seal("vp8", true, osRandom(100))).toBeTypeOf("number");
     expect(await two.open("vp8", wire)).toBeTypeOf("number");
     expect(two.frames.cipherKeys).toBe(0);
   });
 
-  it("when the stream is not open", async () => {
+  it("if the stream is not open", async () => {
     const two = await pair(0);
     two.event(EventKind.StreamClosed, u32(VIDEO));
     expect(await two.seal("vp8", true, osRandom(100))).toBe(-2);
   });
 });
 
-describe("keys for WebCrypto", () => {
-  it("cannot be exported, serve one direction, and their bytes are overwritten", async () => {
+describe("CipherKeys", () => {
+  it("are not extractable, have one usage, and their bytes are overwritten", async () => {
     const two = await pair(0);
     const imported = vi.spyOn(crypto.subtle, "importKey");
     await established(two);
@@ -218,13 +218,13 @@ describe("keys for WebCrypto", () => {
     ]);
   });
 
-  it("are dropped with the session's own", async () => {
+  it("are dropped with the keys of the session", async () => {
     const two = await pair(0);
     await established(two);
     whole(await two.seal("vp8", true, osRandom(100)));
     seen(await two.open("vp8", await two.bob.seal("vp8", true, VIDEO, osRandom(100))));
     expect(two.frames.cipherKeys).toBe(2);
-    // Bob leaves, and nobody is left who must first have the next key: his key and the own one go at once.
+    // Bob leaves, and no participant is left who needs the next key first, so his key and Ada's are dropped at once.
     two.event(EventKind.Left, u32(2));
     expect(two.frames.cipherKeys).toBe(0);
   });

@@ -1,4 +1,4 @@
-// The wasm module against a peer that shares no code with it: WebCrypto, tweetnacl and libsodium, see `peer/`.
+// The wasm module against an independent implementation on WebCrypto, tweetnacl and libsodium (`peer/`).
 
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { FrameCrypto } from "../src/e2ee/wasm.ts";
@@ -27,7 +27,7 @@ afterEach(() => void vi.restoreAllMocks());
 const osRandom = (length: number): Bytes => crypto.getRandomValues(new Uint8Array(length));
 const codecNumber = (codec: CodecName): number => CODECS.indexOf(codec);
 
-/** A device of the module and a peer that know of each other. */
+/** A device of the module and a peer that have verified each other. */
 interface Pair {
   readonly ada: Device;
   readonly bob: Peer;
@@ -47,7 +47,7 @@ async function pair(box: NaclBox, seats: readonly [number, number] = [1, 2], ran
   return { ada, bob, known };
 }
 
-/** Ada opens streams, and her key reaches Bob. */
+/** Opens streams of Ada and delivers her key to Bob. */
 async function adaSends({ ada, bob }: Pair, streams: readonly number[], now = NOW): Promise<void> {
   for (const stream of streams) ada.event(EventKind.StreamOpened, u32(stream), now);
   ada.tick(now);
@@ -77,7 +77,7 @@ function sealed(ada: Device, codec: CodecName, key: boolean, stream: number, fra
   return result;
 }
 
-/** Opens; the frame as a view, since `toEqual` takes any two ArrayBuffers for equal. */
+/** Opens a frame. Returns it as a view, since `toEqual` considers all ArrayBuffers equal. */
 function opened(ada: Device, codec: CodecName, frame: ArrayBuffer, now = NOW): object {
   const result = ada.session.open(now, codecNumber(codec), frame);
   if (typeof result === "number") throw new Error(`not opened: ${result}`);
@@ -88,14 +88,14 @@ function opened(ada: Device, codec: CodecName, frame: ArrayBuffer, now = NOW): o
 const FRAMES = [new Uint8Array(0), Uint8Array.of(7), new Uint8Array(400), osRandom(1_300), osRandom(20_000)];
 
 describe.each(BOXES)("with $name", (box) => {
-  it("the module believes the peer's announce, and the peer the module's", async () => {
+  it("announce: module and peer verify each other", async () => {
     const { ada, known } = await pair(box);
     expect(ada.take("verified")).toEqual({ kind: "verified", participant: 2, seat: 2, name: "Bob ☕" });
     expect(known.name).toBe("Ada");
     expect(ada.take("problem")).toBeUndefined();
   });
 
-  it("the peer opens the module's box, then its frames of every codec", async () => {
+  it("frames: the peer opens those of the module, in every codec", async () => {
     const two = await pair(box);
     await adaSends(two, [VIDEO]);
     for (const codec of CODECS) {
@@ -108,7 +108,7 @@ describe.each(BOXES)("with $name", (box) => {
     }
   });
 
-  it("the module takes the peer's box, then its frames of every codec, each once", async () => {
+  it("frames: the module opens those of the peer once, in every codec", async () => {
     const two = await pair(box);
     await bobSends(two);
     for (const codec of CODECS) {
@@ -123,7 +123,7 @@ describe.each(BOXES)("with $name", (box) => {
     }
   });
 
-  it("both ratchet alike when somebody joins, and rotate alike", async () => {
+  it("keys: both ratchet on a join and rotate in the same way", async () => {
     const two = await pair(box);
     const { ada, bob, known } = two;
     await adaSends(two, [VIDEO]);
@@ -143,7 +143,7 @@ describe.each(BOXES)("with $name", (box) => {
     const wire = sealed(ada, "vp8", false, VIDEO, frame, NOW + 1_000);
     for (const peer of [bob, cy]) expect((await peer.open("vp8", wire)).frame).toEqual(frame);
 
-    // The other direction: the module follows the peer's steps by itself, and its generations by a box.
+    // The other direction: the module follows ratchet steps by itself, and needs a key batch for a new generation.
     await bobSends(two, NOW + 1_000);
     await bob.ratchet();
     await bob.ratchet();
@@ -155,7 +155,7 @@ describe.each(BOXES)("with $name", (box) => {
     expect(opened(ada, "av1", await bob.seal("av1", true, VIDEO, frame), NOW + 1_000)).toMatchObject({ frame });
   });
 
-  it("a changed box or header is refused by either", async () => {
+  it("key batch: both reject a modified entry or header", async () => {
     const two = await pair(box);
     const { ada, bob, known } = two;
     ada.event(EventKind.StreamOpened, u32(VIDEO), NOW);
@@ -163,7 +163,7 @@ describe.each(BOXES)("with $name", (box) => {
     const boxed = entryFor(bob.seat, batch?.body ?? new Uint8Array(0));
     if (boxed === undefined) throw new Error("no box");
     const mine = await bob.sealKey(known);
-    // All of the box, and each field of the header; the last two bytes are the count, which the server writes.
+    // The whole box, and the header except its last two bytes, the count, which the server writes.
     const bits = [
       ...Array.from({ length: 169 }, (_, byte) => ({ part: "header", bit: 8 * byte + (byte % 8) }) as const),
       ...Array.from({ length: 80 }, (_, byte) => ({ part: "entry", bit: 8 * (6 + byte) + (byte % 8) }) as const),
@@ -185,32 +185,32 @@ describe.each(BOXES)("with $name", (box) => {
 
 const [tweetnacl] = BOXES as readonly [NaclBox];
 
-it("an announce with a flipped bit is refused by either", async () => {
+it("announce: both reject a flipped bit", async () => {
   const ada = new Device(library, 1, "Ada", INVITE);
   const bob = await Peer.make(tweetnacl, { room: ROOM, call: CALL }, INVITE, "Bob", 2, osRandom, WALL);
-  const said = { announce: new Uint8Array(ada.announce.announce), display: new Uint8Array(ada.announce.display) };
+  const hers = { announce: new Uint8Array(ada.announce.announce), display: new Uint8Array(ada.announce.display) };
   for (let byte = 0; byte < bob.announce.length; byte += 1) {
     const bit = 8 * byte + (byte % 8);
     ada.event(EventKind.Announces, announcement(2, flipped(bob.announce, bit), bob.display), 0);
-    await expect(bob.meet(1, flipped(said.announce, bit), said.display), `bit ${bit}`).rejects.toThrow();
+    await expect(bob.meet(1, flipped(hers.announce, bit), hers.display), `bit ${bit}`).rejects.toThrow();
   }
   for (let byte = 0; byte < bob.display.length; byte += 1) {
     ada.event(EventKind.Announces, announcement(2, bob.announce, flipped(bob.display, 8 * byte)), 0);
-    await expect(bob.meet(1, said.announce, flipped(said.display, 8 * byte)), `byte ${byte}`).rejects.toThrow();
+    await expect(bob.meet(1, hers.announce, flipped(hers.display, 8 * byte)), `byte ${byte}`).rejects.toThrow();
   }
   expect(ada.take("verified")).toBeUndefined();
   await introduce(ada, bob);
   expect(ada.take("verified")).toMatchObject({ name: "Bob" });
 });
 
-it("the access token is what HKDF gives", async () => {
+it("access token: equals the output of HKDF", async () => {
   for (const byte of [0, 9, 255]) {
     const invite = new Uint8Array(32).fill(byte);
     expect(library.accessToken(invite)).toEqual(await inviteKey(invite, "access"));
   }
 });
 
-it("a frame with a flipped bit is opened by neither", async () => {
+it("frames: both reject a flipped bit", async () => {
   const two = await pair(tweetnacl);
   await adaSends(two, [VIDEO]);
   await bobSends(two);
@@ -230,7 +230,7 @@ it("a frame with a flipped bit is opened by neither", async () => {
   }
 });
 
-/** A frame of a size from nothing to large, of noise, of zeros, or of what H.264 must escape. */
+/** Returns a frame of any size: random bytes, zeros, or bytes that H.264 must escape. */
 function randomFrame(random: Seeded): Bytes {
   const size = random.below(random.pick([2, 40, 1_500, 12_000]));
   const bytes = random.bytes(size);
@@ -238,7 +238,7 @@ function randomFrame(random: Seeded): Bytes {
   return shape === 0 ? bytes : bytes.map((byte) => (shape === 1 ? 0 : byte % 5));
 }
 
-it("200 random frames cross both ways", async () => {
+it("frames: 200 random ones are opened in both directions", async () => {
   const random = seeded();
   vi.spyOn(crypto, "getRandomValues").mockImplementation((array) => {
     if (array instanceof Uint8Array) array.set(random.bytes(array.length));

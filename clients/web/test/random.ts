@@ -1,10 +1,10 @@
-// Random tests that can be repeated: SEED=… npm test.
+// Seeded random values, so that a failed test can be repeated: SEED=… npm test.
 
 import { createHash } from "node:crypto";
 import { onTestFailed } from "vitest";
 import type { Bytes } from "./peer/bytes.ts";
 
-/** A stream of bytes that a seed determines. */
+/** A stream of bytes that is determined by a seed. */
 export class Seeded {
   #blocks = 0;
 
@@ -21,7 +21,7 @@ export class Seeded {
     return bytes;
   };
 
-  /** A whole number of 0..limit. */
+  /** Returns an integer from 0 to `limit`, exclusive. */
   below(limit: number): number {
     return new DataView(this.bytes(4).buffer).getUint32(0) % limit;
   }
@@ -31,7 +31,7 @@ export class Seeded {
   }
 }
 
-/** Another seed at each run, printed if the test fails. To be called inside a test. */
+/** Returns a stream with a new seed for every run, which is printed if the test fails. To be called in a test. */
 export function seeded(): Seeded {
   const seed = process.env.SEED ?? crypto.randomUUID().slice(0, 8);
   onTestFailed(() => void process.stderr.write(`to repeat it: SEED=${seed}\n`));

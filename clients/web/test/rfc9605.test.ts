@@ -1,4 +1,4 @@
-// The peer's SFrame against the vectors of RFC 9605 Appendix C, so that what agrees with it agrees with the standard.
+// The peer's SFrame implementation against the test vectors of RFC 9605 Appendix C.
 
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
@@ -25,7 +25,7 @@ const { header: headers, sframe } = JSON.parse(readFileSync(FILE, "utf8")) as {
   sframe: Vector[];
 };
 
-it("suite 5 of RFC 9605 Appendix C.3", async () => {
+it("sframe: cipher suite 5 (Appendix C.3)", async () => {
   const vectors = sframe.filter((vector) => vector.cipher_suite === SUITE);
   expect(vectors).toHaveLength(1);
   for (const vector of vectors) {
@@ -44,7 +44,7 @@ it("suite 5 of RFC 9605 Appendix C.3", async () => {
   }
 });
 
-it("the headers of Appendix C.1", () => {
+it("header: encoding (Appendix C.1)", () => {
   expect(headers).toHaveLength(289);
   for (const [kid, ctr, encoded] of headers) {
     const header = { kid: toNumber(fromHex(kid)), ctr: toNumber(fromHex(ctr)) };
@@ -53,6 +53,6 @@ it("the headers of Appendix C.1", () => {
   }
 });
 
-it.each(["", "08", "0807", "0900ff", "9000ff", "99012345"])("%j is no header", (bytes) => {
+it.each(["", "08", "0807", "0900ff", "9000ff", "99012345"])("header: %j is rejected", (bytes) => {
   expect(() => parseHeader(fromHex(bytes))).toThrow(RangeError);
 });

@@ -1,8 +1,8 @@
-// The module is loaded before a call can start, so it stays small.
+// The module is loaded before a call can start, so it must stay small.
 
 import { expect, it } from "vitest";
 import { moduleBytes } from "./device.ts";
 
-it("the wasm module has at most 200 kB", () => {
+it("the wasm module is at most 200 kB", () => {
   expect(moduleBytes().length).toBeLessThanOrEqual(200_000);
 });

@@ -1,4 +1,4 @@
-// The published vectors of the whole protocol, recomputed by the peer that shares no code with the library.
+// The published test vectors of the whole protocol, recomputed by the independent implementation in `peer/`.
 
 import { createHmac } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -128,7 +128,7 @@ function device(name: string): DeviceVector {
   return found;
 }
 
-it("the invite secret", async () => {
+it("vectors: keys of the invite secret", async () => {
   expect(vectors.protocol).toBe("e2ee-frames/1");
   expect(hex(await inviteKey(invite, "access"))).toBe(vectors.invite.access);
   expect(hex(await inviteKey(invite, "announce"))).toBe(vectors.invite.announce_key);
@@ -137,7 +137,7 @@ it("the invite secret", async () => {
   expect(hex(library.accessToken(invite))).toBe(vectors.invite.access);
 });
 
-it("key ids", () => {
+it("vectors: key ids", () => {
   expect(vectors.kids.length).toBeGreaterThan(0);
   for (const { kid, header_of_ctr_0: header, ...fields } of vectors.kids) {
     expect(Number(kidOf(fields, fields.seat, fields.stream))).toBe(kid);
@@ -146,7 +146,7 @@ it("key ids", () => {
   }
 });
 
-it("announces and names", async () => {
+it("vectors: announces and names", async () => {
   expect(vectors.devices.length).toBeGreaterThan(0);
   for (const one of vectors.devices) {
     const [seed, said] = [fromHex(one.signing_seed), one.announce];
@@ -174,7 +174,7 @@ it("announces and names", async () => {
   }
 });
 
-it("the key schedule, step by step", async () => {
+it("vectors: key schedule", async () => {
   const { join_id: id, generation, steps } = vectors.key_schedule;
   expect(steps.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   let key = new SessionKey(fromHex(steps[0]?.key ?? ""), { generation, step: 0 }, fromHex(id), call);
@@ -191,7 +191,7 @@ it("the key schedule, step by step", async () => {
 });
 
 describe.each(BOXES)("with $name", (box) => {
-  it("key batches", async () => {
+  it("vectors: key batches", async () => {
     expect(vectors.key_batches.length).toBeGreaterThan(0);
     for (const batch of vectors.key_batches) {
       const sender = device(batch.sender);
@@ -238,7 +238,7 @@ describe.each(BOXES)("with $name", (box) => {
   });
 });
 
-/** The base key of a frame, and its header, by the batch that has its key or one ratcheted to it. */
+/** Returns the base key and the header of a frame, from the batch that has its key or an earlier step of it. */
 async function sealedWith(frame: SealedVector): Promise<{ baseKey: Bytes; header: { kid: bigint; ctr: bigint } }> {
   const { sender, generation, step } = frame;
   const batch = vectors.key_batches.find(
@@ -257,7 +257,7 @@ async function sealedWith(frame: SealedVector): Promise<{ baseKey: Bytes; header
   return { baseKey, header };
 }
 
-it("frames of every codec", async () => {
+it("vectors: frames of every codec", async () => {
   expect(new Set(vectors.frames.map(({ codec }) => codec))).toEqual(new Set(["opus", "vp8", "vp9", "av1", "h264"]));
   for (const frame of vectors.frames) {
     const { baseKey, header } = await sealedWith(frame);
@@ -273,7 +273,7 @@ it("frames of every codec", async () => {
   }
 });
 
-it("frames without an envelope, in RTP payloads", async () => {
+it("vectors: frames in RTP payloads, without an envelope", async () => {
   expect(new Set(vectors.profile_n.map(({ payloads }) => payloads.length > 1))).toEqual(new Set([true, false]));
   for (const frame of vectors.profile_n) {
     const { baseKey, header } = await sealedWith(frame);
@@ -288,7 +288,7 @@ it("frames without an envelope, in RTP payloads", async () => {
   }
 });
 
-it("call codes", async () => {
+it("vectors: call codes", async () => {
   expect(vectors.call_codes.map(({ roster }) => roster.length)).toEqual([1, 2, 3, 2]);
   for (const { roster, roster_hash: hash, code, digits } of vectors.call_codes) {
     const ids = roster.map((name) => fromHex(device(name).join_id));

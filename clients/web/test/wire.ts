@@ -1,8 +1,8 @@
-// What the server does with the bodies of binary messages: it wraps announces and takes batches apart.
+// What the server does with the bodies of binary messages: it wraps announces and splits key batches.
 
 import { type Bytes, join, u16, u32 } from "./peer/bytes.ts";
 
-/** A participant as the server announces it; its number serves as its seat. */
+/** Returns the body that announces a participant. Its participant id is also its seat. */
 export function announcement(number: number, announce: Uint8Array, display: Uint8Array): Bytes {
   return join(Uint8Array.of(1), u32(number), u16(number), announce, u16(display.length), display);
 }
@@ -10,7 +10,7 @@ export function announcement(number: number, announce: Uint8Array, display: Uint
 const HEADER_BYTES = 171;
 const ENTRY_BYTES = 86;
 
-/** A batch's header and its entry for a seat. */
+/** Returns a batch's header and its entry for a seat, if there is one. */
 export function entryFor(seat: number, batch: Uint8Array): { header: Uint8Array; entry: Uint8Array } | undefined {
   for (let at = HEADER_BYTES; at < batch.length; at += ENTRY_BYTES) {
     const entry = batch.subarray(at, at + ENTRY_BYTES);
@@ -19,7 +19,7 @@ export function entryFor(seat: number, batch: Uint8Array): { header: Uint8Array;
   return undefined;
 }
 
-/** The body that brings one box to its recipient. */
+/** Returns the body that delivers a batch entry to its recipient. */
 export function boxed({ header, entry }: { header: Uint8Array; entry: Uint8Array }): Bytes {
   return join(Uint8Array.of(1), header, entry);
 }

@@ -1,7 +1,7 @@
-// How long one frame takes, sealed and opened, in the module and by WebCrypto: both by the code that calls use, with all
-// its copies, one frame after the other as in the pipeline of one track.
+// Measures how long it takes to seal and to open one frame, in the module and by WebCrypto. Both use the code of calls,
+// including its copies, and handle one frame at a time, like the pipeline of a track.
 //
-// Clocks of browsers are coarse, so batches are timed. The two ways take turns, so that what disturbs one disturbs both.
+// Clocks of browsers are coarse, so batches are timed. The two ciphers alternate, so that a disturbance affects both.
 
 import { Frames } from "../../src/e2ee/frames.ts";
 import { FrameCrypto, type FrameCryptoSession } from "../../src/e2ee/wasm.ts";
@@ -76,7 +76,7 @@ async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
   return [result, performance.now() - start];
 }
 
-interface Way {
+interface Measurement {
   readonly sender: Frames;
   readonly receiver: Frames;
   readonly seal: number[];
@@ -91,11 +91,16 @@ async function bench(library: FrameCrypto): Promise<Row[]> {
   for (const bytes of SIZES) {
     const clear = crypto.getRandomValues(new Uint8Array(Math.min(bytes, 65_536)));
     const frame = new Uint8Array(bytes).map((_, at) => clear[at % clear.length] ?? 0).buffer;
-    const ways = [Number.POSITIVE_INFINITY, 0].map(
-      (large): Way => ({ sender: new Frames(from, large), receiver: new Frames(to, large), seal: [], open: [] }),
-    ) as [Way, Way];
+    const measurements = [Number.POSITIVE_INFINITY, 0].map(
+      (large): Measurement => ({
+        sender: new Frames(from, large),
+        receiver: new Frames(to, large),
+        seal: [],
+        open: [],
+      }),
+    ) as [Measurement, Measurement];
     let count = 16;
-    for (const { sender, receiver } of ways) {
+    for (const { sender, receiver } of measurements) {
       // Warms up, and determines the number of frames in a batch.
       for (let took = 0; took < BATCH_MS; ) {
         count *= 2;
@@ -105,14 +110,14 @@ async function bench(library: FrameCrypto): Promise<Row[]> {
       }
     }
     for (let round = 0; round < ROUNDS; round += 1) {
-      for (const { sender, receiver, seal, open } of ways) {
+      for (const { sender, receiver, seal, open } of measurements) {
         const [sealed, sealing] = await timed(() => sealAll(sender, frame, count));
         const [, opening] = await timed(() => openAll(receiver, sealed));
         seal.push((1_000 * sealing) / count);
         open.push((1_000 * opening) / count);
       }
     }
-    const [wasm, webCrypto] = ways;
+    const [wasm, webCrypto] = measurements;
     rows.push({
       bytes,
       seal: { wasm: median(wasm.seal), webCrypto: median(webCrypto.seal) },

@@ -10,11 +10,11 @@ const MACED_BYTES = 266;
 const CONTEXT = text("e2ee-frames/1 announce");
 const NONCE_BYTES = 12;
 
-/** DER in front of an Ed25519 seed and public key (RFC 8410). */
+/** DER prefixes of an Ed25519 seed and public key (RFC 8410). */
 const PKCS8 = fromHex("302e020100300506032b657004220420");
 const SPKI = fromHex("302a300506032b6570032100");
 
-/** A device's signing key from its seed. */
+/** Returns a device's signing key. */
 export function deviceKey(seed: Bytes): { key: KeyObject; publicKey: Bytes } {
   const key = createPrivateKey({ key: Buffer.from(join(PKCS8, seed)), format: "der", type: "pkcs8" });
   const spki = createPublicKey(key).export({ format: "der", type: "spki" });
@@ -52,7 +52,7 @@ export interface AnnounceFields {
 /** Writes, signs and authenticates an announce. */
 export async function writeAnnounce({ room, call }: Call, invite: Bytes, fields: AnnounceFields): Promise<Bytes> {
   const { key, publicKey } = deviceKey(fields.seed);
-  const said = join(
+  const fieldsBytes = join(
     Uint8Array.of(1, 1),
     room,
     call,
@@ -66,11 +66,11 @@ export async function writeAnnounce({ room, call }: Call, invite: Bytes, fields:
     u64(fields.notBefore),
     u64(fields.notAfter),
   );
-  const signed = join(said, new Uint8Array(sign(null, join(CONTEXT, said), key)));
+  const signed = join(fieldsBytes, new Uint8Array(sign(null, join(CONTEXT, fieldsBytes), key)));
   return join(signed, new Uint8Array(await crypto.subtle.sign("HMAC", await macKey(invite), signed)));
 }
 
-/** What a checked announce says. */
+/** The fields of a verified announce. */
 export interface Announced {
   readonly device: Bytes;
   readonly incarnation: Bytes;
@@ -81,7 +81,7 @@ export interface Announced {
   readonly name: string;
 }
 
-/** Checks an announce and its sealed name. @throws if anything of it is not as it must be */
+/** Verifies an announce and its sealed name. @throws if either is invalid */
 export async function readAnnounce(
   call: Call,
   invite: Bytes,
@@ -94,7 +94,7 @@ export async function readAnnounce(
   if (version !== 1 || (auth !== 1 && auth !== 3)) throw new Error("version");
   if (!equal(reader.take(16), call.room) || !equal(reader.take(16), call.call)) throw new Error("call");
   const [device, incarnation, ephemeral] = [reader.take(32), reader.take(16), reader.take(32)];
-  // The hash of a directory's bundle, which is none here.
+  // The hash of a directory's bundle, which is not used here.
   reader.take(32);
   const displayHash = reader.take(32);
   // The profiles.

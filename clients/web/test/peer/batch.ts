@@ -1,4 +1,4 @@
-// Key batches: the header in clear, and a box of K and the context for each recipient.
+// Key batches: a header in the clear, and for each recipient a box with K and the context.
 
 import { type Bytes, equal, join, Reader, text, toNumber, u8, u16, u32, u64 } from "./bytes.ts";
 import type { NaclBox } from "./nacl-box.ts";
@@ -7,7 +7,7 @@ import { SUITE } from "./sframe.ts";
 
 export const HEADER_BYTES = 171;
 export const ENTRY_BYTES = 86;
-/** All but the count. */
+/** The header without the count. */
 const BOUND_BYTES = 169;
 
 export interface BatchHeader {
@@ -77,7 +77,7 @@ export function boxContext(header: Uint8Array, ends: Ends): Promise<Bytes> {
   return sha256(text("e2ee-frames/1 key"), bound, sender, recipient, senderAnnounce, recipientAnnounce);
 }
 
-/** Keys of a box: the other's public one, the own secret one. */
+/** Keys of a box: the other device's public key, and this device's secret key. */
 export interface BoxKeys {
   readonly box: NaclBox;
   readonly theirs: Bytes;
@@ -96,7 +96,7 @@ export async function writeEntry(
   return join(u16(recipient.seat), u32(recipient.announceSeq), box.seal(plain, nonce, theirs, secret));
 }
 
-/** Opens an entry. @throws if it is not this sender's for this recipient in this context, or not what was committed to */
+/** Opens an entry. @throws if it is from another sender, for another recipient or context, or not the committed key */
 export async function openEntry(
   headerBytes: Uint8Array,
   entry: Uint8Array,

@@ -1,4 +1,4 @@
-// Bytes as the protocol writes them: big endian.
+// Byte strings as the protocol encodes them: big endian.
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -46,7 +46,7 @@ export function flipped(bytes: Uint8Array, bit: number): Bytes {
   return copy;
 }
 
-/** Takes fields off the front of bytes; throws where there are too few. */
+/** Reads fields one after the other. Throws if there are not enough bytes. */
 export class Reader {
   #at = 0;
 

@@ -1,4 +1,4 @@
-// Profile C: constant, codec-shaped envelopes, and the metadata that binds codec and kind.
+// Profile C: constant envelopes that look like the codec's frames, and the metadata that authenticates codec and kind.
 
 import { type Bytes, equal, fromHex, join } from "./bytes.ts";
 
@@ -13,7 +13,7 @@ const H264 = {
 };
 const NOTHING = new Uint8Array(0);
 
-/** Whether an envelope of this codec shows if a frame is a key frame. */
+/** Whether the envelope of this frame marks it as a key frame. */
 export function shows(codec: CodecName, key: boolean): boolean {
   return key && codec !== "opus" && codec !== "vp9";
 }
@@ -75,7 +75,7 @@ export function wrap(codec: CodecName, key: boolean, content: Bytes): Bytes {
   }
 }
 
-/** What is in an envelope. @throws if it is not exactly one of this codec */
+/** Returns the content of an envelope. @throws if the frame is not an envelope of this codec */
 export function unwrap(codec: CodecName, frame: Uint8Array): { key: boolean; content: Bytes } {
   const behind = (prefix: Bytes): Bytes | null =>
     equal(frame.subarray(0, prefix.length), prefix) ? (frame.slice(prefix.length) as Bytes) : null;

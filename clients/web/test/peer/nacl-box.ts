@@ -1,4 +1,4 @@
-// nacl.box by two implementations that know nothing of this project.
+// nacl.box from two independent libraries.
 
 import sodium from "libsodium-wrappers";
 import nacl from "tweetnacl";
@@ -7,7 +7,7 @@ import type { Bytes } from "./bytes.ts";
 export interface NaclBox {
   readonly name: string;
   publicKey(secret: Bytes): Bytes;
-  /** Tag and ciphertext. */
+  /** Returns tag and ciphertext. */
   seal(plain: Bytes, nonce: Bytes, theirs: Bytes, secret: Bytes): Bytes;
   /** @throws if it is not authentic */
   open(sealed: Bytes, nonce: Bytes, theirs: Bytes, secret: Bytes): Bytes;

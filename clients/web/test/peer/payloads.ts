@@ -16,7 +16,7 @@ export function cut(ciphertext: Bytes, maxPayload: number, packetized: boolean):
   return payloads;
 }
 
-/** What all payloads of a ciphertext in order are of. @throws if they are not all of one */
+/** Joins the payloads of a ciphertext, in order. @throws if they are not exactly those of one ciphertext */
 export function assemble(payloads: readonly Bytes[]): { ciphertext: Bytes; packetized: boolean } {
   const descriptors = payloads.map(([first]) => first ?? 0);
   const packetized = ((descriptors[0] ?? 0) & PACKETIZED) !== 0;

@@ -1,5 +1,5 @@
-// A device written anew from the protocol's description, with WebCrypto and a nacl.box library: what the wasm module
-// says and hears must make sense to it. It keeps no replay window and no clock; it is for tests alone.
+// An independent implementation of a device, written from the protocol's description with WebCrypto and a nacl.box
+// library. It interoperates with the wasm module. It has neither a replay window nor a clock, and is for tests only.
 
 import { type Announced, deviceKey, readAnnounce, sealName, writeAnnounce } from "./announce.ts";
 import { openEntry, readHeader, writeEntry, writeHeader } from "./batch.ts";
@@ -11,10 +11,10 @@ import { open, parseHeader, seal } from "./sframe.ts";
 
 const VALIDITY_MS = 15 * 60_000;
 
-/** Where random bytes come from, so that a failure can be repeated. */
+/** Source of random bytes; a seeded one makes a failure repeatable. */
 export type Random = (length: number) => Bytes;
 
-/** Frame, and whose it is by its key. */
+/** An opened frame and its origin, by its KID. */
 export interface PeerOpened {
   readonly frame: Bytes;
   readonly key: boolean;
@@ -22,13 +22,13 @@ export interface PeerOpened {
   readonly stream: number;
 }
 
-/** Another device as this one knows it. */
+/** Another device, after its announce was verified. */
 export interface Other extends Announced {
   readonly seat: number;
 }
 
 export class Peer {
-  /** Keys of others by seat, the latest. */
+  /** Latest keys of the other devices, by seat. */
   readonly #keys = new Map<number, SessionKey>();
   readonly #others = new Map<string, Other>();
   readonly #counters = new Map<bigint, bigint>();
@@ -72,14 +72,14 @@ export class Peer {
     return new Peer(box, call, invite, seat, random, secret, announce, display, self, wall);
   }
 
-  /** Checks another's announce and gets to know it. @throws if anything of it is wrong */
+  /** Verifies another device's announce and remembers the device. @throws if the announce is invalid */
   async meet(seat: number, announce: Bytes, display: Bytes): Promise<Other> {
     const other = { ...(await readAnnounce(this.call, this.invite, announce, display, this.wall)), seat };
     this.#others.set(hex(other.joinId.subarray(0, 16)), other);
     return other;
   }
 
-  /** The own key; made at first use. */
+  /** This device's session key; generated at first use. */
   get key(): SessionKey {
     this.#own ??= new SessionKey(this.random(32), { generation: 0, step: 0 }, this.self.joinId, this.call);
     return this.#own;
@@ -94,7 +94,7 @@ export class Peer {
     this.#own = new SessionKey(this.random(32), epoch, this.self.joinId, this.call);
   }
 
-  /** The own key boxed for another: header and entry. */
+  /** Seals this device's key to another. Returns header and entry of the batch. */
   async sealKey(other: Other): Promise<{ header: Bytes; entry: Bytes }> {
     const nonce = this.random(24);
     const header = writeHeader(
@@ -123,7 +123,7 @@ export class Peer {
     return { header, entry: await writeEntry(header, nonce, recipient, ends, keys, this.key) };
   }
 
-  /** Opens a key boxed for this device. @throws if anything of it is wrong */
+  /** Opens a key that was sealed to this device. @throws if the batch is invalid */
   async takeKey(header: Uint8Array, entry: Uint8Array): Promise<SessionKey> {
     const { joinId, seat, announceSeq } = readHeader(header);
     const sender = this.#others.get(hex(joinId));
@@ -148,7 +148,7 @@ export class Peer {
     return join(wrap(codec, key, sealed)).buffer;
   }
 
-  /** Opens a frame, ratcheting to its step. @throws if it is not authentic, or from nobody with a key here */
+  /** Opens a frame, ratcheting to its step. @throws if it is not authentic, or its sender has no key here */
   async open(codec: CodecName, sealed: ArrayBuffer): Promise<PeerOpened> {
     const { key, content } = unwrap(codec, new Uint8Array(sealed));
     const { kid } = parseHeader(content).header;

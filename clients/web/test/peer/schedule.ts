@@ -1,4 +1,4 @@
-// The key schedule: what the invite secret and a sender's key K yield.
+// The key schedule: what is derived from the invite secret and from a sender's key K.
 
 import { type Bytes, join, text, toNumber, u8, u16, u32 } from "./bytes.ts";
 import { hkdf, SUITE } from "./sframe.ts";
@@ -20,7 +20,7 @@ export async function sha256(...parts: readonly Uint8Array[]): Promise<Bytes> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", join(...parts)));
 }
 
-/** What everybody with the link derives; `access` is shown to the server. */
+/** Derives a key from the invite secret. `access` is shown to the server. */
 export function inviteKey(invite: Bytes, purpose: "access" | "announce" | "display"): Promise<Bytes> {
   return hkdf(invite, text("e2ee-frames/1 invite"), text(purpose), 32);
 }
@@ -29,7 +29,7 @@ export function joinId({ room, call }: Call, device: Bytes, incarnation: Bytes):
   return sha256(text("e2ee-frames/1 join"), room, call, device, incarnation);
 }
 
-/** The key id of a stream: step, generation mod 8, seat, stream. */
+/** Returns the KID of a stream: step, generation mod 8, seat, stream. */
 export function kidOf({ generation, step }: Epoch, seat: number, stream: number): bigint {
   return BigInt(step) | (BigInt(generation % 8) << 3n) | (BigInt(seat) << 6n) | (BigInt(stream) << 18n);
 }
@@ -43,7 +43,7 @@ export function kidFields(kid: bigint): { step: number; generation: number; seat
   };
 }
 
-/** A sender's key at one epoch. */
+/** A sender's session key at one epoch. */
 export class SessionKey {
   constructor(
     readonly secret: Bytes,
@@ -53,7 +53,7 @@ export class SessionKey {
     readonly call: Call,
   ) {}
 
-  /** What each of its outputs is bound to. */
+  /** Context to which every derived key is bound. */
   context(): Promise<Bytes> {
     const { generation, step } = this.epoch;
     const { room, call } = this.call;
@@ -84,17 +84,17 @@ export class SessionKey {
   }
 }
 
-/** Of everybody in the call: their join ids, in any order. */
+/** Returns the hash of the join ids of all devices in the call, in any order. */
 export function rosterHash(joinIds: readonly Bytes[]): Promise<Bytes> {
   return sha256(text("e2ee-frames/1 roster"), ...[...joinIds].sort(Buffer.compare));
 }
 
-/** What everybody with the same roster shows. */
+/** Returns the call code, which is equal for all devices with the same roster. */
 export async function callCode({ room, call }: Call, joinIds: readonly Bytes[]): Promise<Bytes> {
   return hkdf(await rosterHash(joinIds), text("e2ee-frames/1 call code"), join(u8(POLICY), room, call), 32);
 }
 
-/** A call code to be read aloud. */
+/** Formats a call code as digits to be read aloud. */
 export function callCodeDigits(code: Bytes): string {
   const groups = [0, 1, 2, 3, 4, 5].map((group) => toNumber(code.subarray(5 * group, 5 * group + 5)) % 100_000n);
   return groups.map((group) => `${group}`.padStart(5, "0")).join(" ");

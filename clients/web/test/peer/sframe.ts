@@ -16,7 +16,7 @@ function digits(value: bigint): Bytes {
   return number(value, length);
 }
 
-/** Section 4.3: a value below 8 stands in the first byte, any other behind it in as few bytes as it needs. */
+/** Section 4.3: a value below 8 is in the first byte, any other follows in as few bytes as possible. */
 export function encodeHeader({ kid, ctr }: Header): Bytes {
   const [kidBytes, ctrBytes] = [kid, ctr].map((value) => (value < 8n ? new Uint8Array(0) : digits(value))) as [
     Bytes,
@@ -26,7 +26,7 @@ export function encodeHeader({ kid, ctr }: Header): Bytes {
   return join(Uint8Array.of((field(kid, kidBytes) << 4) | field(ctr, ctrBytes)), kidBytes, ctrBytes);
 }
 
-/** Reads the header in front of a ciphertext. @throws {RangeError} if it is truncated or not minimal */
+/** Parses the header of a ciphertext. @throws {RangeError} if it is truncated or not minimal */
 export function parseHeader(frame: Uint8Array): { header: Header; bytes: Bytes } {
   const first = frame[0];
   if (first === undefined) throw new RangeError("no header");
