@@ -11,7 +11,7 @@ WEB_SOURCES := $(shell find $(WEB) -path $(WEB)/node_modules -prune -o -path $(W
 CRYPTO_SOURCES := $(shell find e2ee-frames -name '*.rs' -o -name Cargo.toml) Cargo.lock
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 # One profile and one feature set for every debug build, so that no dependency is compiled twice. `cargo test` and
-# `cargo clippy` take the same arguments.
+# `cargo clippy` take the same arguments; `--tests` keeps the features of development dependencies.
 WORKSPACE := --locked --workspace --features tacet-native/device-audio
 
 .PHONY: help
@@ -97,7 +97,7 @@ test-rust: setup-rust ## Run the Rust tests; fuzz corpora and short simulations 
 
 .PHONY: debug
 debug: setup-rust ## Build every crate in the debug profile: target/debug/tacet, the C library.
-	cargo build $(WORKSPACE)
+	cargo build $(WORKSPACE) --lib --bins --tests
 
 # Unit tests of the crates with changes since they left origin/main (or BASE=…), after the quick checks.
 BASE ?= $(shell git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD)
@@ -247,7 +247,7 @@ bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ##
 # Runs the Rust tests of the C ABI, ciphers included, in about two minutes. Left out are the header test, which starts
 # cargo, and code that is compiled for wasm only, which Miri cannot interpret.
 .PHONY: miri
-miri: ## Run the tests of the C ABI under Miri, which detects undefined behavior (nightly Rust).
+miri: ## Run the tests of the C ABI under Miri, which detects undefined behaviour (nightly Rust).
 	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
 	@rustup component list --toolchain nightly --installed | grep -q '^miri' \
 		|| rustup component add --toolchain nightly miri rust-src
