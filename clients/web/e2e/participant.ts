@@ -171,16 +171,6 @@ export class Participant {
     });
   }
 
-  /** Returns the number of RTP packets that this page sent. */
-  async packetsSent(): Promise<number> {
-    return this.page.evaluate(async () => {
-      const stats = [...((await window.testCall?.stats())?.values() ?? [])];
-      return stats
-        .filter(({ type }) => type === "outbound-rtp")
-        .reduce((sum, { packetsSent = 0 }) => sum + packetsSent, 0);
-    });
-  }
-
   /** Returns the SRTP profile of the connection, as Chromium names it. */
   async srtpCipher(): Promise<string | undefined> {
     return this.page.evaluate(async () => {

@@ -5,7 +5,7 @@ import { Connection } from "./connection.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
 import { Emitter } from "./emitter.ts";
 import { asTacetError, TacetError } from "./errors.ts";
-import { parseLink, type RoomLink, roomLink } from "./link.ts";
+import { parseLink, type RoomLink, type RoomLinkParts, roomLink } from "./link.ts";
 import { type Participant, type ParticipantTrack, participantTrack } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
 import type { Codec, ParticipantId, Source } from "./protocol/generated.ts";
@@ -17,17 +17,7 @@ import { assertSupported } from "./support.ts";
 import type { TransformCounters } from "./worker/messages.ts";
 
 /** How to join. */
-export type JoinOptions = (
-  | { /** The whole room link. */ readonly link: string }
-  | {
-      /** Origin of the server. */
-      readonly server: string;
-      /** Room id, base64url as in the link. */
-      readonly room: string;
-      /** Invite secret, base64url as in the link. */
-      readonly secret: string;
-    }
-) & {
+export type JoinOptions = ({ /** The whole room link. */ readonly link: string } | RoomLinkParts) & {
   /** The name that the others see. It is sealed, so the server does not learn it. */
   readonly name: string;
   /** Microphone: a track, constraints, or `true` for the default. Without it, no audio is sent at first. */
@@ -96,7 +86,7 @@ export class Call extends Emitter<CallEvents> {
    * @throws {TacetError} if that fails; opened devices are closed again then
    */
   static async join(options: JoinOptions): Promise<Call> {
-    const link = "link" in options ? parseLink(options.link) : roomLink(options.server, options.room, options.secret);
+    const link = "link" in options ? parseLink(options.link) : roomLink(options);
     assertSupported();
     const call = new Call(options, link);
     try {

@@ -218,7 +218,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     });
     // After joining, nothing awaits it any more; a later loss is reported by the event alone.
     failed.catch(() => {});
-    this.#crypto.start(link.roomBytes, decodeCall(welcome), name);
+    this.#crypto.start({ room: link.roomBytes, call: decodeCall(welcome), name });
     const { announce, display } = await Promise.race([announced, failed]);
     const joined = this.#socket.request({ t: "join", announce: encode(announce), display: encode(display) });
     this.#socket.send({ t: "subscribe", auto: true });

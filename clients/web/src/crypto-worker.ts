@@ -5,7 +5,7 @@ import { Emitter } from "./emitter.ts";
 import { TacetError } from "./errors.ts";
 import type { Action, EventKind } from "./worker/action.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
-import type { FromWorker, ToWorker, TransformCounters, TransformOptions } from "./worker/messages.ts";
+import type { FromWorker, SessionOptions, ToWorker, TransformCounters, TransformOptions } from "./worker/messages.ts";
 
 /** How long the worker may take to load. */
 const LOAD_TIMEOUT_MS = 15_000;
@@ -61,8 +61,8 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   }
 
   /** Creates the session. Its announce follows as an action. */
-  start(room: Uint8Array, call: Uint8Array, name: string): void {
-    this.#post({ t: "start", room, call, name });
+  start(options: SessionOptions): void {
+    this.#post({ t: "start", ...options });
   }
 
   /** Passes an event to the session. */

@@ -9,7 +9,7 @@ export { Call, type CallState, type JoinOptions, type MediaState } from "./call.
 export { openCamera, openMicrophone } from "./devices.ts";
 export { TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";
-export { formatLink, parseLink, type RoomLink } from "./link.ts";
+export { formatLink, parseLink, type RoomLink, type RoomLinkParts } from "./link.ts";
 export type { AudioTrack, Participant, ParticipantTrack, VideoTrack } from "./participant.ts";
 export type { KeyEpoch, Problem } from "./problem.ts";
 export type { ParticipantId, Source } from "./protocol/generated.ts";

@@ -39,15 +39,25 @@ export function parseLink(link: string): RoomLink {
   }
   const room = /^\/r\/([^/]*)\/?$/.exec(url.pathname)?.[1];
   if (room === undefined) throw new TacetError("bad-link", "This link does not lead to a room.");
-  return roomLink(url.origin, room, url.hash.slice(1));
+  return roomLink({ server: url.origin, room, secret: url.hash.slice(1) });
+}
+
+/** The parts of a room link as text. */
+export interface RoomLinkParts {
+  /** Origin of the server. */
+  readonly server: string;
+  /** Room id, base64url. */
+  readonly room: string;
+  /** Invite secret, base64url. */
+  readonly secret: string;
 }
 
 /**
- * Builds a room link from its parts; `room` and `secret` are base64url.
+ * Builds a room link from its parts.
  *
  * @throws {TacetError} `bad-link`; the message says which part is missing or malformed.
  */
-export function roomLink(server: string, room: string, secret: string): RoomLink {
+export function roomLink({ server, room, secret }: RoomLinkParts): RoomLink {
   const roomBytes = decodeExactly(room, ROOM_BYTES);
   if (roomBytes === null) throw new TacetError("bad-link", "The room id in this link is mistyped or cut off.");
   if (secret === "") {

@@ -46,5 +46,5 @@ export async function createRoom(server: string): Promise<RoomLink> {
   if (typeof answer !== "object" || answer === null || !("room" in answer) || typeof answer.room !== "string") {
     throw new TacetError("protocol");
   }
-  return roomLink(server, answer.room, encode(secret));
+  return roomLink({ server, room: answer.room, secret: encode(secret) });
 }

@@ -9,7 +9,7 @@ import { EventKind } from "../src/worker/action.ts";
 import type { FromWorker, ToWorker } from "../src/worker/messages.ts";
 
 const ROOM = encode(new Uint8Array(16).fill(1));
-const LINK = roomLink("https://calls.example", ROOM, encode(new Uint8Array(32).fill(2)));
+const LINK = roomLink({ server: "https://calls.example", room: ROOM, secret: encode(new Uint8Array(32).fill(2)) });
 
 class FakeSocket {
   static readonly OPEN = 1;

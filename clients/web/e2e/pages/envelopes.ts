@@ -113,7 +113,7 @@ async function meet(ada: Device, bob: Device): Promise<void> {
   const [room, call] = [new Uint8Array(16).fill(1), new Uint8Array(16).fill(2)];
   ada.deliverTo(bob);
   bob.deliverTo(ada);
-  for (const device of [ada, bob]) device.worker.start(room, call, `device ${device.number}`);
+  for (const device of [ada, bob]) device.worker.start({ room, call, name: `device ${device.number}` });
   const [ofAda, ofBob] = [await ada.action("announce"), await bob.action("announce")];
   for (const device of [ada, bob]) device.worker.event(EventKind.Joined, u16(device.number));
   ada.worker.event(EventKind.Announces, announcement(bob.number, ofBob.announce, ofBob.display));

@@ -22,10 +22,20 @@ export interface TransformCounters {
   readonly failures: Record<string, number>;
 }
 
+/** What a session is created for. */
+export interface SessionOptions {
+  /** Room id, 16 bytes. */
+  readonly room: Uint8Array;
+  /** Call id, 16 bytes. */
+  readonly call: Uint8Array;
+  /** Name to show to the others, at most 256 bytes of UTF-8. */
+  readonly name: string;
+}
+
 /** Page to worker. */
 export type ToWorker =
   | { readonly t: "load"; readonly wasm: string; readonly invite: Uint8Array }
-  | { readonly t: "start"; readonly room: Uint8Array; readonly call: Uint8Array; readonly name: string }
+  | ({ readonly t: "start" } & SessionOptions)
   | { readonly t: "event"; readonly kind: EventKind; readonly body: Uint8Array }
   | { readonly t: "counters"; readonly request: number };
 
