@@ -59,7 +59,7 @@ export interface RoomLinkParts {
  */
 export function roomLink({ server, room, secret }: RoomLinkParts): RoomLink {
   const roomBytes = decodeExactly(room, ROOM_BYTES);
-  if (roomBytes === null) throw new TacetError("bad-link", "The room id in this link is mistyped or cut off.");
+  if (roomBytes === null) throw new TacetError("bad-link", "The room ID in this link is mistyped or cut off.");
   if (secret === "") {
     throw new TacetError(
       "bad-link",

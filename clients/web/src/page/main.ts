@@ -27,7 +27,7 @@ function goHome(): void {
 function fail(error: TacetError): void {
   const steps = [
     { label: "Try again", run: route },
-    { label: "Home page", run: goHome },
+    { label: "Home", run: goHome },
   ];
   show(message(TITLES[error.code] ?? "Something went wrong", error.message, steps));
 }
@@ -89,7 +89,7 @@ function enter(call: Call, media: LocalMedia, name: string): void {
 function showLeft(): void {
   const steps = [
     { label: "Rejoin", run: route },
-    { label: "Home page", run: goHome },
+    { label: "Home", run: goHome },
   ];
   show(message("You left the call", "The keys of the call were erased from this device.", steps));
 }

@@ -136,12 +136,7 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     h("div", { class: "field" }, h("label", { for: "camera" }, "Camera"), selects.camera, hints.camera),
     submit,
     failure,
-    h(
-      "p",
-      { class: "sealed" },
-      icon("lock"),
-      h("span", {}, "Audio and video are encrypted on this device before they are sent."),
-    ),
+    h("p", { class: "sealed" }, icon("lock"), h("span", {}, "Encrypted on this device before anything is sent.")),
   );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
