@@ -8,7 +8,7 @@ use loadtest::{
     limit::LimitReport,
     machine::Machine,
     plan::Plan,
-    spread::Repeats,
+    repeats::Repeats,
 };
 use std::{
     fs::{self, File, OpenOptions},

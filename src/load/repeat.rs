@@ -2,7 +2,7 @@
 
 use super::bar::Bar;
 use clap::Args;
-use loadtest::{LoadError, Options, spread::Repeats};
+use loadtest::{LoadError, Options, repeats::Repeats};
 
 /// How often, and at which sizes.
 #[derive(Args, Debug)]

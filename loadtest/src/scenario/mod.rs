@@ -4,7 +4,7 @@ mod file;
 
 pub use file::{FileError, builtin, builtins, parse};
 
-use crate::frame::MAX_PAYLOAD_BYTES;
+use crate::bots::frame::MAX_PAYLOAD_BYTES;
 use serde::{Deserialize, Serialize};
 
 /// A load. In a file every field but `name` may be left out.
@@ -31,7 +31,7 @@ pub struct Scenario {
     pub seconds: f64,
     /// How long media flows before, in seconds.
     pub warmup: f64,
-    /// Decides sizes, turns and stays.
+    /// Decides sizes, speaker changes and stays.
     pub seed: u64,
     /// When bots that receive join.
     pub join: Join,

@@ -1,0 +1,469 @@
+//! One publisher to many receivers through any server that forwards RTP, by the same bots and threads as a run's.
+//!
+//! ```text
+//!   caller ── signaling of its own ──► a server
+//!     │ Route, SSRCs                      ▲ │
+//!     ▼                                   │ ▼
+//!   Fanout:   thread of the publisher ────┘ └───► thread of the receivers
+//! ```
+//! [`crate::run`] speaks to servers of ours and measures all of a call; this measures forwarding alone, so that servers
+//! with other signaling can be compared. Frames are sealed with keys of a session that no server knows of: receivers
+//! authenticate every packet and open none, and nothing leaves without SRTP.
+
+use crate::{
+    bots::engine::{Bot, BotId, Engine},
+    bots::feed::{Feed, Sealing},
+    bots::frame,
+    bots::path::Path,
+    bots::pattern::Pattern,
+    bots::receiver::{Receiver, SlotStream},
+    bots::sender::{Sender, Stream},
+    bots::socket::BotSocket,
+    measure::accounting::{ReceiverAccounting, Window},
+    measure::clock::{nanos, now_ns},
+    measure::send_log::{Class, RoomLog, StreamLog},
+};
+use e2ee_frames::{Action, Codec, Event, EventError, Seat, SessionError, StreamId};
+use serde::{Deserialize, Serialize};
+use sfu::{
+    event::LocalTransport,
+    transport::{
+        ClientTransport, Credentials, Identity, IdentityError,
+        srtp::{Profile, SrtpOpener, SrtpSealer},
+    },
+};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tacet_native::{keys::SharedKeys, link::RoomLink};
+use tacet_proto::{CallId, RoomId, bytes::Fixed};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+
+/// How long a media path may take to come up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long packets of the measured time may still arrive.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What the publisher sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Packets a second.
+    pub pps: u32,
+    /// Packets sent at once.
+    pub burst: u32,
+    /// Bytes of RTP payload in each packet.
+    pub size: usize,
+}
+
+/// How a bot reaches the server.
+#[derive(Debug)]
+pub enum Route {
+    /// By ICE, DTLS and SRTP.
+    Negotiated {
+        /// The bot's credentials, which the server knows or will be told.
+        local: Credentials,
+        /// The server's half; the first candidate is used.
+        server: LocalTransport,
+    },
+    /// By SRTP alone, with keys that both ends were given.
+    Keyed {
+        /// Where the server listens.
+        server: SocketAddr,
+        /// Opens what the server seals.
+        opener: Box<SrtpOpener>,
+        /// Seals what goes to the server.
+        sealer: Box<SrtpSealer>,
+    },
+}
+
+/// The publisher's video stream, as it was negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublishedStream {
+    /// SSRC of the packets.
+    pub ssrc: u32,
+    /// SSRC of retransmissions.
+    pub rtx: u32,
+    /// Payload type of VP8.
+    pub payload_type: u8,
+    /// Payload type of retransmissions.
+    pub rtx_payload_type: u8,
+    /// Id of the transport-wide sequence number.
+    pub transport_cc: Option<u8>,
+}
+
+/// A stream as the server forwards it to a receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceivedStream {
+    /// SSRC of the packets.
+    pub ssrc: u32,
+    /// SSRC of retransmissions, if they have their own.
+    pub rtx: Option<u32>,
+}
+
+/// A bot whose media path is on its way up.
+#[derive(Debug)]
+pub struct Connecting {
+    bot: BotId,
+    address: SocketAddr,
+    connected: oneshot::Receiver<bool>,
+}
+
+/// A receiving bot.
+#[derive(Clone, Copy, Debug)]
+pub struct ReceiverId(BotId);
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum FanoutError {
+    /// A thread or socket of the generator.
+    #[error("load generator: {0}")]
+    Io(#[from] io::Error),
+    /// The bots' certificate.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The keys of the frames.
+    #[error(transparent)]
+    Keys(#[from] SessionError),
+    /// The keys of the frames.
+    #[error(transparent)]
+    KeyEvent(#[from] EventError),
+    /// The server named no address.
+    #[error("the server named no media address")]
+    NoCandidate,
+    /// The certificate was another's, the handshake failed, or it took too long.
+    #[error("the media path of a bot did not come up")]
+    NotConnected,
+    /// A thread of the generator has ended.
+    #[error("a bot thread has ended")]
+    EngineEnded,
+}
+
+/// What the receivers saw of the packets that were sent in the measured time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Packets sent, times receivers.
+    pub expected: u64,
+    /// Different ones that came.
+    pub delivered: u64,
+    /// Copies of those.
+    pub duplicates: u64,
+    /// One-way latency in microseconds: half of the packets took no longer.
+    pub p50_us: u64,
+    /// 99 of 100 took no longer.
+    pub p99_us: u64,
+    /// None took longer.
+    pub max_us: u64,
+    /// SRTP protection profile of the receivers.
+    pub profile: Option<String>,
+    /// Packets that the publisher should have sent and did not.
+    pub unsent: u64,
+    /// How late the publisher's bursts left, 99 of 100, in microseconds.
+    pub lag_p99_us: u64,
+    /// Packets that receivers' sockets dropped: the generator's fault.
+    pub receive_drops: u64,
+    /// CPU time of wall time of the busier thread of the generator.
+    pub generator_busy: f64,
+}
+
+impl Measured {
+    /// Part of the packets that did not come.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        self.expected.saturating_sub(self.delivered) as f64 / self.expected.max(1) as f64
+    }
+}
+
+/// The bots: first the publisher and the receivers are added, then it is measured.
+#[derive(Debug)]
+pub struct Fanout {
+    rate: Rate,
+    identity: Identity,
+    keys: SharedKeys,
+    window: Arc<Window>,
+    room: Arc<RoomLog>,
+    sending: Engine,
+    receiving: Engine,
+    sends: bool,
+    receivers: u64,
+}
+
+impl Fanout {
+    /// Starts the two threads, which run on the cores that the calling thread may use.
+    ///
+    /// # Errors
+    /// [`FanoutError`]: threads, a certificate or keys could not be had.
+    pub fn start(rate: Rate) -> Result<Self, FanoutError> {
+        Ok(Self {
+            rate,
+            identity: Identity::generate()?,
+            keys: own_keys()?,
+            window: Arc::new(Window::closed()),
+            room: Arc::new(RoomLog::default()),
+            sending: Engine::start("load-send", None)?,
+            receiving: Engine::start("load-receive", None)?,
+            sends: false,
+            receivers: 0,
+        })
+    }
+
+    /// SHA-256 of the certificate that all bots have.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.identity.fingerprint()
+    }
+
+    /// Adds the publisher.
+    ///
+    /// # Errors
+    /// [`FanoutError::NoCandidate`], a socket's error, or [`FanoutError::EngineEnded`].
+    pub async fn publish(&self, route: Route, stream: PublishedStream) -> Result<Connecting, FanoutError> {
+        let stream = Stream {
+            ssrc: stream.ssrc,
+            rtx: Some((stream.rtx, stream.rtx_payload_type)),
+            payload_type: stream.payload_type,
+            transport_cc: stream.transport_cc,
+            audio_level: None,
+        };
+        let Rate { pps, burst, size } = self.rate;
+        let log = Arc::new(StreamLog::new(Class::Video, None, Feed::remembered(f64::from(pps))));
+        let feed = Feed::new(
+            self.keys.clone(),
+            Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 },
+            Pattern::packets(pps, burst, frame::contents_for_payload(size)),
+            (self.room.clone(), log),
+            self.window.clone(),
+        );
+        self.add(&self.sending, route, vec![Sender::new(feed, stream)], None).await
+    }
+
+    /// Adds a receiver; `transport_cc` is the id of the transport-wide sequence number, which it answers.
+    ///
+    /// # Errors
+    /// As [`Fanout::publish`].
+    pub async fn receive(
+        &mut self,
+        route: Route,
+        streams: &[ReceivedStream],
+        transport_cc: Option<u8>,
+    ) -> Result<Connecting, FanoutError> {
+        let accounting = ReceiverAccounting::new(self.room.clone(), self.window.clone());
+        // Any number that the server does not use itself; each receiver has a transport of its own.
+        let mut receiver = Receiver::new(0x7a63_6574, transport_cc, None, accounting, None);
+        receiver.add_streams(&stream_ssrcs(streams));
+        self.receivers += 1;
+        self.add(&self.receiving, route, Vec::new(), Some(Box::new(receiver))).await
+    }
+
+    /// Streams that a receiver will get and that were not known before.
+    pub fn add_streams(&self, receiver: ReceiverId, streams: &[ReceivedStream]) {
+        self.receiving.add_streams(receiver.0, stream_ssrcs(streams));
+    }
+
+    /// Lets the publisher send, before it is measured: some servers make a stream known only when they have seen a
+    /// packet of it.
+    pub fn start_sending(&mut self) {
+        if !self.sends {
+            self.sending.start_sending();
+            self.sends = true;
+        }
+    }
+
+    async fn add(
+        &self,
+        engine: &Engine,
+        route: Route,
+        senders: Vec<Sender>,
+        receiver: Option<Box<Receiver>>,
+    ) -> Result<Connecting, FanoutError> {
+        let (address, path) = match route {
+            Route::Negotiated { local, server } => {
+                let address = *server.candidates.first().ok_or(FanoutError::NoCandidate)?;
+                let transport = ClientTransport::with_credentials(Instant::now(), &self.identity, local, &server);
+                (address, Path::Negotiated(Box::new(transport)))
+            }
+            Route::Keyed { server, opener, sealer } => (server, Path::Keyed(Box::new((*opener, *sealer)))),
+        };
+        let socket = BotSocket::connect(address)?;
+        let address = socket.local_address()?;
+        let (told, connected) = oneshot::channel();
+        let bot = Bot { socket, path, senders, receiver, connected: Some(told) };
+        let bot = engine.add(bot).await.ok_or(FanoutError::EngineEnded)?;
+        Ok(Connecting { bot, address, connected })
+    }
+
+    /// Statistics for `time` after `warmup`, and ends the bots. `mark` is called at both ends of the measured time.
+    ///
+    /// # Errors
+    /// When a thread of the generator has failed.
+    pub async fn measure<T>(
+        mut self,
+        warmup: Duration,
+        time: Duration,
+        mut mark: impl FnMut() -> T,
+    ) -> Result<(Measured, [T; 2]), FanoutError> {
+        self.start_sending();
+        sleep(warmup).await;
+        self.sending.measure();
+        self.receiving.measure();
+        let from_ns = now_ns();
+        self.window.set(from_ns, from_ns.saturating_add(nanos(time)));
+        let at_start = mark();
+        sleep(time).await;
+        let at_end = mark();
+        self.sending.stop_measuring();
+        self.receiving.stop_measuring();
+        self.sending.stop_sending();
+        sleep(DRAIN).await;
+        let sent = self.sending.finish()?;
+        let received = self.receiving.finish()?;
+        let seen = received.statistics.of(Class::Video);
+        let measured = Measured {
+            expected: self.room.sent(Class::Video).packets * self.receivers,
+            delivered: seen.counts.delivered,
+            duplicates: seen.counts.duplicates,
+            p50_us: seen.latencies.quantile(0.50),
+            p99_us: seen.latencies.quantile(0.99),
+            max_us: seen.latencies.max(),
+            profile: received.profile.map(|profile| profile_name(profile).to_owned()),
+            unsent: sent.skipped + sent.send_errors,
+            lag_p99_us: sent.lag.quantile(0.99),
+            receive_drops: received.receive_drops,
+            generator_busy: sent.busy.max(received.busy),
+        };
+        Ok((measured, [at_start, at_end]))
+    }
+}
+
+impl Connecting {
+    /// The bot's address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The number of the bot, if it is a receiver's.
+    #[must_use]
+    pub fn receiver(&self) -> ReceiverId {
+        ReceiverId(self.bot)
+    }
+
+    /// Waits until the media path is up.
+    ///
+    /// # Errors
+    /// [`FanoutError::NotConnected`].
+    pub async fn connected(self) -> Result<(), FanoutError> {
+        match timeout(CONNECT_TIMEOUT, self.connected).await {
+            Ok(Ok(true)) => Ok(()),
+            _ => Err(FanoutError::NotConnected),
+        }
+    }
+}
+
+fn stream_ssrcs(streams: &[ReceivedStream]) -> Vec<SlotStream> {
+    streams.iter().map(|stream| SlotStream { codec: Codec::Vp8, media: stream.ssrc, rtx: stream.rtx }).collect()
+}
+
+/// The names of RFC 5764 and RFC 7714.
+fn profile_name(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Aes256Gcm => "AEAD_AES_256_GCM",
+        Profile::Aes128Gcm => "AEAD_AES_128_GCM",
+        Profile::Aes128CmSha1 => "AES128_CM_HMAC_SHA1_80",
+    }
+}
+
+/// Keys of a session that has one member.
+fn own_keys() -> Result<SharedKeys, FanoutError> {
+    let mut invite = [0; 32];
+    getrandom::fill(&mut invite).map_err(|error| io::Error::other(error.to_string()))?;
+    let link = RoomLink::new(false, "127.0.0.1:1", RoomId(Fixed([0; 16])), invite);
+    let keys = SharedKeys::new(&link, CallId(Fixed([0; 16])), "publisher")?;
+    keys.handle(Event::Joined { seat: Seat(1) })?;
+    keys.handle(Event::StreamOpened(StreamId::CAMERA))?;
+    while let Some(action) = keys.poll() {
+        if matches!(action, Action::StreamReady { .. }) {
+            break;
+        }
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    const RATE: Rate = Rate { pps: 400, burst: 4, size: 1_000 };
+
+    fn keys(profile: Profile, byte: u8) -> (Box<SrtpOpener>, Box<SrtpSealer>) {
+        let (key, salt) = (vec![byte; profile.key_len()], vec![byte; profile.salt_len()]);
+        let opener = SrtpOpener::new(profile, &key, &salt).unwrap();
+        (Box::new(opener), Box::new(SrtpSealer::new(profile, &key, &salt).unwrap()))
+    }
+
+    /// Keys with the same bytes on both ends.
+    fn route(server: SocketAddr) -> Route {
+        let (opener, sealer) = keys(Profile::Aes256Gcm, 7);
+        Route::Keyed { server, opener, sealer }
+    }
+
+    #[test]
+    fn a_session_alone_seals_for_its_publisher() {
+        let mut sealed = [0; 200];
+        let contents = frame::contents(100);
+        let key = e2ee_frames::FrameKind::Key;
+        let length =
+            own_keys().unwrap().seal(StreamId::CAMERA, e2ee_frames::Codec::Vp8, key, &contents, &mut sealed).unwrap();
+        assert!(frame::header(Codec::Vp8, &sealed[..length]).is_some());
+        assert!(!sealed.windows(16).any(|window| window == &contents[..16]), "sealed");
+    }
+
+    #[tokio::test]
+    async fn what_a_forwarder_passes_on_is_counted_once_per_receiver() {
+        let forwarder = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let server = forwarder.local_addr().unwrap();
+        let mut fanout = Fanout::start(RATE).unwrap();
+        let stream = PublishedStream { ssrc: 5, rtx: 6, payload_type: 96, rtx_payload_type: 97, transport_cc: None };
+        let publisher = fanout.publish(route(server), stream).await.unwrap();
+        let mut addresses = Vec::new();
+        for _ in 0..3 {
+            let streams = [ReceivedStream { ssrc: 5, rtx: None }];
+            addresses.push(fanout.receive(route(server), &streams, None).await.unwrap().address());
+        }
+        publisher.connected().await.unwrap();
+        forwarder.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        // Its receivers share a key, so a copy of the datagram is a copy of the packet; each fifth is not passed on.
+        std::thread::spawn(move || {
+            let mut buffer = [0; 2_000];
+            let mut count = 0u32;
+            let mut started = false;
+            loop {
+                match forwarder.recv_from(&mut buffer) {
+                    Ok((length, from)) if !addresses.contains(&from) => {
+                        started = true;
+                        count += 1;
+                        for to in addresses.iter().filter(|_| !count.is_multiple_of(5)) {
+                            let _ = forwarder.send_to(&buffer[..length], to);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) if started => return,
+                    Err(_) => {}
+                }
+            }
+        });
+        let time = Duration::from_millis(500);
+        let (measured, marks) = fanout.measure(Duration::from_millis(100), time, || 1).await.unwrap();
+        assert_eq!(marks, [1, 1]);
+        assert!(measured.expected > 0 && measured.expected.is_multiple_of(3), "{measured:?}");
+        assert!((0.15..0.25).contains(&measured.loss()), "{measured:?}");
+        assert_eq!(measured.profile.as_deref(), Some("AEAD_AES_256_GCM"));
+    }
+}
