@@ -100,13 +100,10 @@ pub mod codec;
 pub mod hazmat;
 mod ids;
 mod keys;
-mod primitives;
-mod random;
+mod label;
 pub mod rtp;
-mod secret;
 mod session;
 pub mod sframe;
-mod sorted;
 #[cfg(test)]
 mod vectors;
 
@@ -116,9 +113,9 @@ mod vectors;
 struct Embedding;
 
 pub use codec::{Codec, FrameKind};
+pub use e2ee_core::Random;
 pub use ids::{ParticipantId, Seat, StreamId};
 pub use keys::{call_code::CallCode, invite::access_token};
-pub use random::Random;
 #[cfg(feature = "external-cipher")]
 pub use session::external;
 pub use session::{

@@ -5,10 +5,6 @@
 #[cfg(feature = "interop-ctr")]
 mod aes_ctr_hmac;
 
-#[cfg(feature = "aws-lc")]
-pub use crate::sframe::backend::AwsLc;
-use crate::sframe::backend::Default;
-pub use crate::sframe::backend::{Aead, RustCrypto, Unauthentic};
 use crate::{
     codec::{self, Codec, EnvelopeError, FrameKind},
     sframe::{
@@ -21,6 +17,10 @@ use crate::{
 #[cfg(feature = "interop-ctr")]
 pub use aes_ctr_hmac::{AesCtrHmac, CtrContext, CtrSuite};
 use alloc::vec::Vec;
+#[cfg(feature = "aws-lc")]
+pub use e2ee_core::aead::AwsLc;
+use e2ee_core::aead::Default;
+pub use e2ee_core::aead::{Aead, RustCrypto, Unauthentic};
 
 /// Seals and opens under one fixed base key and KID, by one of the backends.
 pub struct FixedKeyContext<A: Aead = Default> {

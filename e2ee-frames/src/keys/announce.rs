@@ -13,10 +13,10 @@ use super::{
     display,
     identity::{Call, Identity},
     invite::InviteKeys,
-    reader::Reader,
 };
-use crate::primitives::{Primitives, Secret};
+use crate::label;
 use alloc::{string::String, vec::Vec};
+use e2ee_core::{AgreementKey, Primitives, Reader};
 
 /// Bytes of an announce.
 pub(crate) const ANNOUNCE_BYTES: usize = 298;
@@ -31,7 +31,6 @@ const AUTH_INVITE: u8 = 1;
 const AUTH_BOTH: u8 = 3;
 /// Bit 0: the constant envelopes.
 const PROFILES: u32 = 1;
-const SIGNATURE_CONTEXT: &[u8] = b"e2ee-frames/1 announce";
 
 /// Longest validity, milliseconds.
 pub(crate) const MAX_VALIDITY_MS: u64 = 15 * 60_000;
@@ -96,12 +95,12 @@ pub(crate) fn write<P: Primitives>(
     bytes.extend_from_slice(&identity.incarnation);
     bytes.extend_from_slice(renewal.ephemeral);
     bytes.extend_from_slice(&[0; 32]);
-    bytes.extend_from_slice(&P::hash(&[renewal.display]));
+    bytes.extend_from_slice(&P::digest(renewal.display));
     bytes.extend_from_slice(&PROFILES.to_be_bytes());
     bytes.extend_from_slice(&renewal.seq.to_be_bytes());
     bytes.extend_from_slice(&renewal.wall.to_be_bytes());
     bytes.extend_from_slice(&renewal.wall.saturating_add(renewal.validity_ms).to_be_bytes());
-    let signature = identity.sign(SIGNATURE_CONTEXT, &bytes);
+    let signature = identity.sign(&label::ANNOUNCE, &bytes);
     bytes.extend_from_slice(&signature);
     let mac = invite.mac::<P>(&bytes);
     bytes.extend_from_slice(&mac);
@@ -110,7 +109,7 @@ pub(crate) fn write<P: Primitives>(
 
 /// Hash of an announce, by which key batches name it.
 pub(crate) fn hash<P: Primitives>(announce: &[u8]) -> [u8; 32] {
-    P::hash(&[announce])
+    P::digest(announce)
 }
 
 /// Checks an announce and its sealed name, cheapest and least revealing first. `secret` is any own X25519 secret, to
@@ -120,7 +119,7 @@ pub(crate) fn verify<P: Primitives>(
     sealed_name: &[u8],
     call: &Call,
     invite: &InviteKeys,
-    secret: &P::Secret,
+    secret: &P::Agreement,
     wall: u64,
 ) -> Result<Verified, AnnounceError> {
     let fields = Fields::read(announce).ok_or(AnnounceError::Malformed)?;
@@ -132,8 +131,7 @@ pub(crate) fn verify<P: Primitives>(
         return Err(AnnounceError::WrongInvite);
     }
     let signed = announce.get(..SIGNED_BYTES).ok_or(AnnounceError::Malformed)?;
-    let message = [SIGNATURE_CONTEXT, signed].concat();
-    if !P::verify(&fields.device, &message, &fields.signature) {
+    if !P::verify(&fields.device, &label::ANNOUNCE, signed, &fields.signature) {
         return Err(AnnounceError::WrongSignature);
     }
     let validity_ms = fields.not_after.checked_sub(fields.not_before).ok_or(AnnounceError::Validity)?;
@@ -148,7 +146,7 @@ pub(crate) fn verify<P: Primitives>(
         return Err(AnnounceError::LowOrder);
     }
     let join_id = call.join_id::<P>(&fields.device, &fields.incarnation);
-    if P::hash(&[sealed_name]) != fields.display_hash {
+    if P::digest(sealed_name) != fields.display_hash {
         return Err(AnnounceError::Display);
     }
     let name = display::open::<P>(&invite.display, &join_id, sealed_name).ok_or(AnnounceError::Display)?;
@@ -173,7 +171,7 @@ struct Fields {
 
 impl Fields {
     fn read(announce: &[u8]) -> Option<Self> {
-        let mut reader = Reader(announce);
+        let mut reader = Reader::new(announce);
         if reader.u8()? != VERSION || !matches!(reader.u8()?, AUTH_INVITE | AUTH_BOTH) {
             return None;
         }
@@ -204,7 +202,7 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::Standard;
+    use e2ee_core::Standard;
     use proptest::prelude::*;
     use x25519_dalek::{PublicKey, StaticSecret};
 

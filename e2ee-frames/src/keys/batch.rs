@@ -14,16 +14,15 @@
 
 use super::{
     identity::Call,
-    reader::Reader,
     schedule::{Epoch, POLICY, SUITE, SessionKey},
 };
 use crate::{
     ids::{Seat, StreamId},
-    primitives::{BoxKey, Primitives},
-    secret::SecretBytes,
+    label,
     sframe::kid::Kid,
 };
 use alloc::vec::Vec;
+use e2ee_core::{BoxKey, Primitives, Reader, SecretBytes};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -111,7 +110,7 @@ impl Header {
     }
 
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let mut reader = Reader(bytes);
+        let mut reader = Reader::new(bytes);
         Self::fields(&mut reader).ok_or(HeaderError::Truncated)?
     }
 
@@ -142,7 +141,7 @@ pub(crate) struct Ends<'a> {
 fn context<P: Primitives>(header: &[u8], ends: &Ends<'_>) -> [u8; 32] {
     let header = header.get(..BOUND_BYTES).unwrap_or_default();
     let Ends { sender, sender_announce, recipient, recipient_announce } = ends;
-    P::hash(&[b"e2ee-frames/1 key", header, *sender, *recipient, *sender_announce, *recipient_announce])
+    P::hash(&label::KEY_BATCH, &[header, *sender, *recipient, *sender_announce, *recipient_announce])
 }
 
 /// Boxes a key for one recipient. `header` is the written header.
@@ -178,7 +177,7 @@ pub(crate) struct Recipient {
 
 /// Reads whom an entry is for.
 pub(crate) fn recipient(entry: &[u8]) -> Option<Recipient> {
-    let mut reader = Reader(entry);
+    let mut reader = Reader::new(entry);
     Some(Recipient { seat: Seat(reader.u16()?), announce_seq: reader.u32()? })
 }
 
@@ -216,8 +215,8 @@ pub(crate) fn open_entry<P: Primitives>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::Standard;
     use crypto_box::{PublicKey, SalsaBox, SecretKey};
+    use e2ee_core::Standard;
     use proptest::prelude::*;
 
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };

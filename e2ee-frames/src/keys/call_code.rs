@@ -14,8 +14,9 @@
 //! for the digits and 2^128 for all bytes, while the call waits and with the invite in hand.
 
 use super::{identity::Call, schedule::POLICY};
-use crate::primitives::Primitives;
+use crate::label;
 use core::fmt;
+use e2ee_core::Primitives;
 
 const GROUPS: usize = 6;
 const GROUP_BYTES: usize = 5;
@@ -30,7 +31,7 @@ impl CallCode {
     /// The code of the roster with this hash.
     pub(crate) fn derive<P: Primitives>(call: &Call, roster: &[u8; 32]) -> Self {
         let mut code = [0; 32];
-        P::derive(b"e2ee-frames/1 call code", roster, &mut [(&[&[POLICY], &call.room, &call.call], &mut code)]);
+        P::derive(label::CALL_CODE.as_bytes(), roster, &mut [(&[&[POLICY], &call.room, &call.call], &mut code)]);
         Self(code)
     }
 
@@ -68,8 +69,8 @@ impl fmt::Debug for CallCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::Standard;
     use alloc::string::ToString;
+    use e2ee_core::Standard;
 
     #[test]
     fn digits_are_groups_of_five_bytes() {

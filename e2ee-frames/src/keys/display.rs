@@ -1,10 +1,7 @@
 //! Sealed names: nonce12 || AES-256-GCM under the invite's display key, bound to the device by the join id as AAD.
 
-use crate::{
-    primitives::{Aead, Primitives},
-    random::Random,
-};
 use alloc::{string::String, vec::Vec};
+use e2ee_core::{Aead, Primitives, Random};
 use zeroize::Zeroizing;
 
 /// Longest name in bytes of UTF-8.

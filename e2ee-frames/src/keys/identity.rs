@@ -1,9 +1,7 @@
 //! What one process is in one call: a signing key and an incarnation, both drawn once, and their join id.
 
-use crate::{
-    primitives::{Primitives, Signing},
-    random::Random,
-};
+use crate::label;
+use e2ee_core::{Label, Primitives, Random, SigningKey};
 use zeroize::Zeroizing;
 
 /// Room and call that everything is bound to.
@@ -16,7 +14,7 @@ pub(crate) struct Call {
 impl Call {
     /// Identity of one process of one device in this call.
     pub(crate) fn join_id<P: Primitives>(&self, device: &[u8; 32], incarnation: &[u8; 16]) -> [u8; 32] {
-        P::hash(&[b"e2ee-frames/1 join", &self.room, &self.call, device, incarnation])
+        P::hash(&label::JOIN_ID, &[&self.room, &self.call, device, incarnation])
     }
 }
 
@@ -39,10 +37,7 @@ impl<P: Primitives> Identity<P> {
         Self { device, incarnation, join_id: call.join_id::<P>(&device, &incarnation), signing }
     }
 
-    /// Signs; `context` separates purposes.
-    pub(crate) fn sign(&self, context: &[u8], bytes: &[u8]) -> [u8; 64] {
-        let mut message = context.to_vec();
-        message.extend_from_slice(bytes);
-        self.signing.sign(&message)
+    pub(crate) fn sign(&self, label: &Label, bytes: &[u8]) -> [u8; 64] {
+        self.signing.sign(label, bytes)
     }
 }

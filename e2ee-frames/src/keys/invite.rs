@@ -3,15 +3,14 @@
 //! The secret is 32 random bytes in the link's fragment. Each purpose has its own HKDF-SHA-512 output, so that what the
 //! server learns (`access`) says nothing about the others.
 
-use crate::primitives::{Primitives, Standard};
+use crate::label;
+use e2ee_core::{Primitives, Standard};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-const SALT: &[u8] = b"e2ee-frames/1 invite";
-
 fn derive<P: Primitives>(invite: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
-    P::derive(SALT, invite, &mut [(&[purpose], &mut *key)]);
+    P::derive(label::INVITE.as_bytes(), invite, &mut [(&[purpose], &mut *key)]);
     key
 }
 

@@ -8,7 +8,6 @@ pub(crate) mod call_code;
 pub(crate) mod display;
 pub(crate) mod identity;
 pub(crate) mod invite;
-pub(crate) mod reader;
 pub(crate) mod receiver;
 pub(crate) mod roster;
 pub(crate) mod schedule;

@@ -7,8 +7,6 @@
 use super::schedule::{Epoch, SessionKey};
 use crate::{
     ids::{ParticipantId, Seat, StreamId},
-    primitives::Primitives,
-    secret::SecretBytes,
     sframe::{
         context::{OpenContext, OpenFailure},
         header::Header,
@@ -17,6 +15,7 @@ use crate::{
     },
 };
 use alloc::vec::Vec;
+use e2ee_core::{Primitives, SecretBytes};
 
 /// Live keys of a sender.
 const MAX_KEYS: usize = 4;

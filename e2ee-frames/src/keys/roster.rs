@@ -6,10 +6,10 @@
 use super::{announce::Verified, schedule::Epoch};
 use crate::{
     ids::{ParticipantId, Seat},
-    primitives::{Primitives, Secret},
-    sorted::SortedMap,
+    label,
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
+use e2ee_core::{AgreementKey, Primitives, SortedMap};
 
 /// Most members: every seat but the own.
 pub(crate) const MAX_MEMBERS: usize = 4_095;
@@ -52,7 +52,7 @@ pub(crate) struct Member<P: Primitives> {
     /// When a key request of it may be answered again.
     pub(crate) answer_after: u64,
     /// In a box of its own, so that members may move without leaving copies behind.
-    shared: Option<Box<SharedKey<<P::Secret as Secret>::Box>>>,
+    shared: Option<Box<SharedKey<<P::Agreement as AgreementKey>::Box>>>,
 }
 
 impl<P: Primitives> Member<P> {
@@ -68,10 +68,10 @@ impl<P: Primitives> Member<P> {
     pub(crate) fn shared_key(
         &mut self,
         own_seq: u32,
-        own: &P::Secret,
+        own: &P::Agreement,
         their_seq: u32,
         theirs: &[u8; 32],
-    ) -> &<P::Secret as Secret>::Box {
+    ) -> &<P::Agreement as AgreementKey>::Box {
         let reusable = self.shared.take().filter(|key| key.own_seq == own_seq && key.their_seq == their_seq);
         let key = reusable.unwrap_or_else(|| Box::new(SharedKey { own_seq, their_seq, key: own.agree(theirs) }));
         &self.shared.insert(key).key
@@ -256,14 +256,13 @@ impl<P: Primitives> Roster<P> {
 
     /// Hash of everybody that a key is sealed among, the own device included.
     pub(crate) fn hash(&self, own: &[u8; 32]) -> [u8; 32] {
-        let mut parts: Vec<&[u8]> = Vec::with_capacity(self.members.len().saturating_add(2));
-        parts.push(b"e2ee-frames/1 roster");
+        let mut parts: Vec<&[u8]> = Vec::with_capacity(self.members.len().saturating_add(1));
         let mut others = self.records.iter().filter(|(_, record)| record.member.is_some()).map(|(id, _)| id).peekable();
         while let Some(id) = others.next_if(|id| *id < own) {
             parts.push(id);
         }
         parts.push(own);
         parts.extend(others.map(|id| &id[..]));
-        P::hash(&parts)
+        P::hash(&label::ROSTER, &parts)
     }
 }

@@ -12,11 +12,11 @@
 
 use super::identity::Call;
 use crate::{
-    primitives::Primitives,
-    secret::SecretBytes,
+    label,
     sframe::{Suite, kid::STEPS},
 };
 use core::fmt;
+use e2ee_core::{Primitives, SecretBytes};
 use subtle::ConstantTimeEq;
 
 /// The suite of every session.
@@ -64,12 +64,12 @@ impl SessionKey {
         let Call { room, call } = &self.call;
         let Epoch { generation, step } = self.epoch;
         let (suite, generation) = (SUITE.id().to_be_bytes(), generation.to_be_bytes());
-        P::hash(&[b"e2ee-frames/1 ctx", &suite, &[POLICY], room, call, &self.join_id, &generation, &[step]])
+        P::hash(&label::KEY_CONTEXT, &[&suite, &[POLICY], room, call, &self.join_id, &generation, &[step]])
     }
 
     fn expand<P: Primitives, const N: usize>(&self, info: &[&[u8]]) -> SecretBytes<N> {
         let mut out = SecretBytes::zeros();
-        P::derive(b"e2ee-frames/1", &*self.secret, &mut [(info, &mut *out)]);
+        P::derive(label::KEY_SCHEDULE.as_bytes(), &*self.secret, &mut [(info, &mut *out)]);
         out
     }
 
@@ -108,7 +108,7 @@ impl SessionKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::Standard;
+    use e2ee_core::Standard;
 
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };
 

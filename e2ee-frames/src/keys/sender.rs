@@ -5,15 +5,13 @@
 use super::schedule::{Epoch, SessionKey};
 use crate::{
     ids::{Seat, StreamId},
-    primitives::Primitives,
-    secret::SecretBytes,
     sframe::{
         context::{ROTATE_AT, SealContext},
         kdf::FrameKeys,
         kid::Kid,
     },
-    sorted::SortedMap,
 };
+use e2ee_core::{Primitives, SecretBytes, SortedMap};
 
 /// Most streams that one key seals.
 const MAX_STREAMS: usize = 64;

@@ -4,9 +4,9 @@ use super::{OpenError, Opened, SealError, Session};
 use crate::{
     codec::FrameKind,
     ids::StreamId,
-    primitives::Primitives,
     sframe::{header, kid::Kid},
 };
+use e2ee_core::Primitives;
 
 impl<P: Primitives> Session<P> {
     /// Seals a frame, or a payload of its codec's RTP format, into `out` without an envelope; returns its length.

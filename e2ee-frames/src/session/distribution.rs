@@ -16,15 +16,13 @@ use crate::{
     ids::{ParticipantId, StreamId},
     keys::{
         batch::{self, ENTRY_BYTES, Ends, MAX_ENTRIES, Reason},
-        reader::Reader,
         schedule::{Epoch, SessionKey},
         sender::{Pending, SendKey},
     },
-    primitives::Primitives,
-    secret::SecretBytes,
     sframe::kid::Kid,
 };
 use alloc::vec::Vec;
+use e2ee_core::{Primitives, Reader, SecretBytes};
 
 /// Joins within this time are served together, milliseconds.
 const COALESCE_JOINS_MS: u64 = 500;
@@ -353,7 +351,7 @@ type WantedKey = ([u8; 16], u64);
 
 /// Requester's seat and what it wants.
 fn read_request(body: &[u8]) -> Option<(u16, Vec<WantedKey>)> {
-    let mut reader = Reader(body);
+    let mut reader = Reader::new(body);
     let (requester, count) = (reader.u16()?, reader.u8()?);
     let mut wanted = Vec::with_capacity(usize::from(count));
     for _ in 0..count {

@@ -5,10 +5,8 @@
 //! others have long rotated this device out.
 
 use super::{Action, Ended, Session};
-use crate::{
-    keys::{receiver::Receiver, sender::OwnKeys},
-    primitives::{Primitives, Secret},
-};
+use crate::keys::{receiver::Receiver, sender::OwnKeys};
+use e2ee_core::{AgreementKey, Primitives, Process};
 
 /// How far the wall clock may move against the monotonic one between two events, milliseconds.
 const MAX_JUMP_MS: u64 = 30_000;
@@ -18,30 +16,16 @@ pub(super) struct Life {
     /// Wall clock less monotonic clock at the last event. Slow drift is followed.
     offset: i128,
     ended: bool,
-    #[cfg(feature = "std")]
-    process: e2ee_fork_guard::Mark,
+    process: Process,
 }
 
 impl Life {
     pub(super) fn new(now: u64, wall: u64) -> Self {
-        Self {
-            offset: offset(now, wall),
-            ended: false,
-            #[cfg(feature = "std")]
-            process: e2ee_fork_guard::Mark::here(),
-        }
+        Self { offset: offset(now, wall), ended: false, process: Process::current() }
     }
 
     pub(super) fn ended(&self) -> bool {
         self.ended
-    }
-
-    /// Whether this is the process that the session was made in.
-    fn at_home(&self) -> bool {
-        #[cfg(feature = "std")]
-        return self.process.holds();
-        #[cfg(not(feature = "std"))]
-        true
     }
 }
 
@@ -52,7 +36,7 @@ fn offset(now: u64, wall: u64) -> i128 {
 impl<P: Primitives> Session<P> {
     /// Whether frames may be sealed and opened here. In a forked copy the session ends.
     pub(super) fn lives(&mut self) -> bool {
-        if !self.life.ended && !self.life.at_home() {
+        if !self.life.ended && !self.life.process.is_current() {
             self.end(Ended::Forked);
         }
         !self.life.ended
@@ -75,7 +59,7 @@ impl<P: Primitives> Session<P> {
         self.life.ended = true;
         self.own = OwnKeys::default();
         self.receiver = Receiver::default();
-        self.ephemeral.secret = P::Secret::from_seed(&[0; 32]);
+        self.ephemeral.secret = P::Agreement::from_seed(&[0; 32]);
         self.previous_ephemeral = None;
         self.held.clear();
         self.actions.clear();

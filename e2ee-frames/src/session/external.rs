@@ -16,7 +16,6 @@ use crate::{
     codec::{self, Codec, FrameKind, close_envelope, open_envelope},
     ids::{ParticipantId, StreamId},
     keys::receiver::{Established, ReceiveFailure},
-    primitives::Primitives,
     sframe::{
         context::{CipherInput, OpenFailure},
         header,
@@ -25,6 +24,7 @@ use crate::{
     },
 };
 use core::ops::Range;
+use e2ee_core::Primitives;
 use zeroize::Zeroizing;
 
 /// What to give AES-256-GCM with a 16-byte tag, beside the data.

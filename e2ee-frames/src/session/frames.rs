@@ -5,7 +5,6 @@ use crate::{
     codec::{self, Codec, FrameKind, Located, close_envelope, open_envelope},
     ids::{ParticipantId, Seat, StreamId},
     keys::receiver::ReceiveFailure,
-    primitives::Primitives,
     sframe::{
         context::{OpenFailure, SealContext, SealFailure},
         header::{self, Header},
@@ -13,6 +12,7 @@ use crate::{
     },
 };
 use core::ops::Range;
+use e2ee_core::Primitives;
 
 /// A frame was not sealed and must be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

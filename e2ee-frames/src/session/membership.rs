@@ -7,18 +7,16 @@ use crate::{
         announce::{self, ANNOUNCE_BYTES, AnnounceError, Renewal},
         call_code::CallCode,
         display::{self, MAX_DISPLAY_BYTES},
-        reader::Reader,
         roster::{Admission, PREVIOUS_ANNOUNCE_MS},
     },
-    primitives::{Primitives, Secret},
-    random::Random,
 };
 use alloc::vec::Vec;
+use e2ee_core::{AgreementKey, Primitives, Random, Reader};
 
 /// The own X25519 key of one announce.
 pub(super) struct Ephemeral<P: Primitives> {
     pub(super) seq: u32,
-    pub(super) secret: P::Secret,
+    pub(super) secret: P::Agreement,
     public: [u8; 32],
     /// SHA-256 of the announce that named it.
     pub(super) announce_hash: [u8; 32],
@@ -28,7 +26,7 @@ impl<P: Primitives> Ephemeral<P> {
     pub(super) fn generate(seq: u32, random: &mut (impl Random + ?Sized)) -> Self {
         let mut seed = zeroize::Zeroizing::new([0; 32]);
         random.fill(&mut *seed);
-        let secret = P::Secret::from_seed(&seed);
+        let secret = P::Agreement::from_seed(&seed);
         Self { seq, public: secret.public(), secret, announce_hash: [0; 32] }
     }
 }
@@ -42,7 +40,7 @@ struct Entry<'a> {
 }
 
 fn read_entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
-    let mut reader = Reader(body);
+    let mut reader = Reader::new(body);
     let count = reader.u8()?;
     let mut entries = Vec::with_capacity(usize::from(count));
     for _ in 0..count {

@@ -36,11 +36,9 @@ use crate::{
         roster::Roster,
         sender::OwnKeys,
     },
-    primitives::{Primitives, Standard},
-    random::Random,
-    sorted::SortedMap,
 };
 use alloc::{boxed::Box, collections::VecDeque, string::String};
+use e2ee_core::{Primitives, Random, SortedMap, Standard};
 use end::Life;
 use membership::Ephemeral;
 use reception::{Held, Wanted};

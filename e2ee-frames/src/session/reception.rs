@@ -5,14 +5,13 @@ use crate::{
     ids::{ParticipantId, StreamId},
     keys::{
         batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
-        reader::Reader,
         receiver::{InstallError, LINGER_MS},
         roster::Record,
     },
-    primitives::Primitives,
     sframe::kid::Kid,
 };
 use alloc::{collections::VecDeque, vec::Vec};
+use e2ee_core::{Primitives, Reader};
 
 /// Most batches held for senders that are not verified yet.
 const MAX_HELD: usize = 64;
@@ -76,7 +75,7 @@ impl<P: Primitives> Session<P> {
         if self.seat.is_none() {
             return Err(EventError::NotJoined);
         }
-        let mut reader = Reader(body);
+        let mut reader = Reader::new(body);
         let count = reader.u8().ok_or(EventError::Malformed)?;
         let mut batches = Vec::with_capacity(usize::from(count));
         for _ in 0..count {

@@ -9,11 +9,11 @@
 
 use super::{
     TAG_BYTES,
-    backend::{self, Aead, Unauthentic},
     header::{Encoded, Header},
     kdf::{FrameKeys, NONCE_BYTES, nonce},
     window::ReplayWindow,
 };
+use e2ee_core::aead::{self, Aead, Unauthentic};
 use zeroize::Zeroizing;
 
 /// Most bytes of metadata behind the header in the additional data.
@@ -82,7 +82,7 @@ pub(crate) struct CipherInput {
 }
 
 /// Encrypts the frames of one KID, each under its own counter.
-pub(crate) struct SealContext<A: Aead = backend::Default> {
+pub(crate) struct SealContext<A: Aead = aead::Default> {
     /// Names this context among all of its session.
     #[cfg_attr(not(feature = "external-cipher"), allow(dead_code, reason = "names keys for ciphers outside"))]
     pub(crate) number: u32,
@@ -170,7 +170,7 @@ impl<A: Aead> SealContext<A> {
 }
 
 /// Decrypts the frames of one KID, each counter once.
-pub(crate) struct OpenContext<A: Aead = backend::Default> {
+pub(crate) struct OpenContext<A: Aead = aead::Default> {
     /// Names this context among all of its session.
     pub(crate) number: u32,
     aead: A,
@@ -291,13 +291,13 @@ pub(crate) mod tests {
     #[test]
     fn rfc_9605_appendix_c_frames_with_rust_crypto() {
         assert_eq!(vectors().len(), 2);
-        vectors_with::<backend::RustCrypto>();
+        vectors_with::<aead::RustCrypto>();
     }
 
     #[cfg(feature = "aws-lc")]
     #[test]
     fn rfc_9605_appendix_c_frames_with_aws_lc() {
-        vectors_with::<backend::AwsLc>();
+        vectors_with::<aead::AwsLc>();
     }
 
     fn pair() -> (SealContext, OpenContext) {

@@ -1,7 +1,7 @@
 //! Key derivation of a sender's key and salt (RFC 9605 section 4.4.2).
 
 use super::suite::Suite;
-use crate::primitives::{Output, Primitives};
+use e2ee_core::{Output, Primitives};
 #[cfg(any(test, feature = "hazmat"))]
 use hkdf::Hkdf;
 #[cfg(any(test, feature = "hazmat"))]
@@ -90,8 +90,8 @@ pub(crate) fn nonce(salt: &[u8; NONCE_BYTES], ctr: u64) -> [u8; NONCE_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitives::Standard;
     use crate::sframe::context::tests::{Vector, vectors};
+    use e2ee_core::Standard;
 
     #[test]
     fn rfc_9605_appendix_c_keys_salts_and_nonces() {

@@ -4,7 +4,6 @@
 
 #[cfg(test)]
 pub(crate) mod audit;
-pub(crate) mod backend;
 pub(crate) mod context;
 pub mod header;
 pub(crate) mod kdf;
@@ -15,4 +14,4 @@ pub(crate) mod window;
 pub use suite::Suite;
 
 /// Bytes of the authentication tag of both suites.
-pub const TAG_BYTES: usize = 16;
+pub const TAG_BYTES: usize = e2ee_core::aead::TAG_BYTES;

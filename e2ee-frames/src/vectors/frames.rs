@@ -6,7 +6,6 @@ use super::{
 };
 use crate::{
     Codec, FrameKind, Seat, StreamId, codec,
-    primitives::Standard,
     sframe::{
         header::{self, Header},
         kdf::{self, FrameKeys},
@@ -14,6 +13,7 @@ use crate::{
     },
 };
 use alloc::{vec, vec::Vec};
+use e2ee_core::Standard;
 
 /// A field of an object.
 type Field = (&'static str, Json);

@@ -7,13 +7,13 @@ use super::{
 use crate::{
     access_token,
     keys::{invite::InviteKeys, schedule::SessionKey},
-    primitives::{Primitives, Secret, Standard},
     sframe::{
         kdf::FrameKeys,
         kid::{Kid, STEPS},
     },
 };
 use alloc::{string::ToString, vec, vec::Vec};
+use e2ee_core::{AgreementKey, Primitives, Standard};
 use hkdf::Hkdf;
 use sha2::Sha512;
 use x25519_dalek::StaticSecret;
@@ -83,7 +83,7 @@ pub(super) fn batches(scene: &Scene) -> Json {
         let entries = batch.entries.iter().map(|entry| {
             let recipient = &scene.devices[entry.recipient];
             let secret = StaticSecret::from(sender.ephemeral);
-            let theirs = Secret::public(&StaticSecret::from(recipient.ephemeral));
+            let theirs = AgreementKey::public(&StaticSecret::from(recipient.ephemeral));
             Json::Object(vec![
                 ("recipient", text(recipient.name)),
                 ("recipient_seat", number(recipient.seat.0)),
@@ -158,7 +158,7 @@ pub(super) fn call_codes(scene: &Scene) -> Json {
             [&b"e2ee-frames/1 roster"[..]].into_iter().chain(ids.iter().map(|id| &id[..])).collect();
         Json::Object(vec![
             ("roster", Json::List(roster.iter().map(|member| text(scene.devices[*member].name)).collect())),
-            ("roster_hash", hex(Standard::hash(&parts))),
+            ("roster_hash", hex(Standard::digest(&parts.concat()))),
             ("code", hex(code.as_bytes())),
             ("digits", text(&code.to_string())),
         ])

@@ -9,12 +9,11 @@ use crate::{
         identity::Call,
         schedule::SessionKey,
     },
-    primitives::{BoxKey, Primitives, Secret, Standard},
     rtp::{Fragments, Reassembly, max_sealed_bytes},
-    secret::SecretBytes,
     sframe::kid::Kid,
 };
 use alloc::{format, string::String, sync::Arc, vec, vec::Vec};
+use e2ee_core::{AgreementKey, BoxKey, Primitives, SecretBytes, Standard};
 use std::sync::Mutex;
 use x25519_dalek::StaticSecret;
 
@@ -43,7 +42,7 @@ fn draws(name: &str) -> (impl FnMut(&mut [u8]) + Send + use<>, Drawn) {
     let log = drawn.clone();
     let source = move |bytes: &mut [u8]| {
         let mut log = log.lock().unwrap();
-        let hash = Standard::hash(&[format!("vectors of {name} {}", log.len()).as_bytes()]);
+        let hash = Standard::digest(format!("vectors of {name} {}", log.len()).as_bytes());
         bytes.copy_from_slice(&hash[..bytes.len()]);
         log.push(bytes.to_vec());
     };
@@ -80,7 +79,7 @@ impl Device {
     }
 
     pub(super) fn announce_hash(&self) -> [u8; 32] {
-        Standard::hash(&[&self.announce])
+        Standard::digest(&self.announce)
     }
 
     fn announces_entry(&self) -> Vec<u8> {
@@ -279,7 +278,8 @@ impl Scene {
                 recipient: &to.join_id(),
                 recipient_announce: &to.announce_hash(),
             };
-            let shared = StaticSecret::from(to.ephemeral).agree(&Secret::public(&StaticSecret::from(from.ephemeral)));
+            let shared =
+                StaticSecret::from(to.ephemeral).agree(&AgreementKey::public(&StaticSecret::from(from.ephemeral)));
             key = batch::open_entry::<Standard>(&header, header_bytes, bytes, &ends, &shared).ok();
             let mut plain: [u8; 64] = bytes[22..].try_into().unwrap();
             shared.open(&header.nonce, &mut plain, bytes[6..22].try_into().unwrap()).unwrap();

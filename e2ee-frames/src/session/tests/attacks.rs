@@ -7,11 +7,10 @@ use crate::{
         batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
         schedule::{Epoch, SessionKey},
     },
-    primitives::{Secret, Standard},
-    secret::SecretBytes,
     sframe::{audit, header},
 };
 use alloc::{vec, vec::Vec};
+use e2ee_core::{AgreementKey, SecretBytes, Standard};
 use proptest::prelude::*;
 use x25519_dalek::StaticSecret;
 

@@ -4,12 +4,10 @@ use super::world::World;
 use crate::{
     Codec, FrameKind, OpenError, ParticipantId, SealError, Session, StreamId, codec,
     external::{Job, KeyNumber, Opening, seal_finish},
-    sframe::{
-        TAG_BYTES,
-        backend::{Aead, RustCrypto},
-    },
+    sframe::TAG_BYTES,
 };
 use alloc::{vec, vec::Vec};
+use e2ee_core::aead::{Aead, RustCrypto};
 
 const CAMERA: StreamId = StreamId::CAMERA;
 const ALL: [Codec; 5] = [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];

@@ -4,10 +4,10 @@ use super::world::{CALL, Dice, EPOCH, INVITE, ROOM, announces};
 use crate::{
     Action, Event, ParticipantId, Seat, Session, SessionConfig, StreamId,
     keys::batch::{ENTRY_BYTES, HEADER_BYTES},
-    primitives::{Primitives, Standard, ideal::Ideal},
     session::distribution::switch_window,
 };
 use alloc::{collections::BTreeSet, vec::Vec};
+use e2ee_core::{Primitives, Standard, primitives::ideal::Ideal};
 
 /// Bytes of a binary message in front of its body: type and request number.
 const MESSAGE_HEAD_BYTES: usize = 5;

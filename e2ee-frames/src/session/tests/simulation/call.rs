@@ -9,8 +9,9 @@ use super::{
     scenario::Scenario,
     slots::{Slot, Slots},
 };
-use crate::{primitives::Primitives, sframe::audit};
+use crate::sframe::audit;
 use alloc::vec::Vec;
+use e2ee_core::Primitives;
 
 /// Where the virtual clock starts.
 const START_MS: u64 = 1_000;

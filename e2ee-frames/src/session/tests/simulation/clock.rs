@@ -12,10 +12,10 @@ use crate::{
         batch::{ENTRY_BYTES, HEADER_BYTES},
         receiver::LINGER_MS,
     },
-    primitives::Primitives,
     session::distribution::switch_window,
 };
 use alloc::vec::Vec;
+use e2ee_core::Primitives;
 
 /// How long frames are held for their key.
 const HELD_MS: u64 = 1_000;

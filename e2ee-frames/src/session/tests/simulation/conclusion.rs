@@ -4,8 +4,8 @@ use super::{
     call::Call,
     slots::{Slot, Slots},
 };
-use crate::primitives::Primitives;
 use alloc::vec::Vec;
+use e2ee_core::Primitives;
 
 /// When the weather has been fair for so long, no key is on its way any more: two switch windows, a held frame.
 const SETTLED_MS: u64 = 6_000;

@@ -4,10 +4,9 @@ use super::{
     super::world::{CALL, Dice, EPOCH, INVITE, ROOM},
     slots::{Slot, Slots},
 };
-use crate::{
-    Action, Codec, FrameKind, OpenError, Opened, Session, SessionConfig, StreamId, Timing, primitives::Primitives,
-};
+use crate::{Action, Codec, FrameKind, OpenError, Opened, Session, SessionConfig, StreamId, Timing};
 use alloc::vec::Vec;
+use e2ee_core::Primitives;
 
 /// Frames held until their key comes.
 const MAX_HELD: usize = 8;

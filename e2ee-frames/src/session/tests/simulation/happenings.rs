@@ -7,7 +7,8 @@ use super::{
     scenario::Happening,
     slots::Slot,
 };
-use crate::{Event, StreamId, primitives::Primitives};
+use crate::{Event, StreamId};
+use e2ee_core::Primitives;
 
 const NAMES: [&str; 8] = ["Ada", "Bob", "Cem", "Dia", "Eve", "Fay", "Gus", "Hal"];
 /// So early in the call, no announce is so old that it is refused for its age.

@@ -1,7 +1,8 @@
 //! Frames: who speaks, who listens, and what somebody forges.
 
 use super::{call::Call, device::codec, invariants::FRAME_BYTES, network::Message, slots::Slot};
-use crate::{OpenError, primitives::Primitives};
+use crate::OpenError;
+use e2ee_core::Primitives;
 
 impl<P: Primitives> Call<P> {
     /// Some speak, and some of the others are sent their frames; the server adds some of its own making.

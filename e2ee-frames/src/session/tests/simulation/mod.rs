@@ -41,9 +41,9 @@ mod report;
 mod scenario;
 mod slots;
 
-use crate::primitives::{Primitives, Standard, ideal::Ideal};
 use alloc::{format, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
+use e2ee_core::{Primitives, Standard, primitives::ideal::Ideal};
 use report::Tally;
 use std::{panic::catch_unwind, println, time::Instant};
 

@@ -1,23 +1,25 @@
-//! Secret bytes in a box of their own.
+//! Secret bytes on the heap, erased on drop.
 //!
-//! Values move: vectors grow, options are taken. A move leaves the bytes behind where they were, and nothing erases
-//! those. What holds one of these moves a pointer; the bytes stay where they are until they are erased.
+//! Moving a value copies its bytes and leaves the old copy behind, unerased: vectors reallocate, options are taken. A
+//! [`SecretBytes`] moves only a pointer; the bytes stay in one place until they are erased.
 
 use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
 use zeroize::Zeroize;
 
-/// `N` secret bytes, erased on drop. Neither `Clone` nor `Debug`.
-pub(crate) struct SecretBytes<const N: usize>(Box<[u8; N]>);
+/// `N` secret bytes. Neither `Clone` nor `Debug`.
+pub struct SecretBytes<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> SecretBytes<N> {
     /// Zeros, to be filled in place.
-    pub(crate) fn zeros() -> Self {
+    #[must_use]
+    pub fn zeros() -> Self {
         Self(Box::new([0; N]))
     }
 
-    /// A copy of bytes, whose owner erases them.
-    pub(crate) fn copy_of(bytes: &[u8; N]) -> Self {
+    /// A copy of `bytes`, whose owner erases the original.
+    #[must_use]
+    pub fn copy_of(bytes: &[u8; N]) -> Self {
         let mut secret = Self::zeros();
         secret.copy_from_slice(bytes);
         secret

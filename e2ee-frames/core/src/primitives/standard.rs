@@ -1,9 +1,9 @@
-//! The primitives that run: RustCrypto and dalek, and AES-GCM of the chosen backend.
+//! The real primitives: RustCrypto and dalek, and AES-GCM by the backend that is compiled in.
 
-use super::{BoxKey, Output, Primitives, Secret, Signing};
-use crate::sframe::backend;
+use super::{AgreementKey, BoxKey, Output, Primitives, SigningKey};
+use crate::{aead, label::Label};
 use crypto_box::{PublicKey, SalsaBox, SecretKey, aead::AeadInPlace};
-use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256, Sha512};
@@ -15,12 +15,16 @@ use zeroize::Zeroize;
 pub struct Standard;
 
 impl Primitives for Standard {
-    type Aead = backend::Default;
-    type Signing = SigningKey;
-    type Secret = StaticSecret;
+    type Aead = aead::Default;
+    type Signing = ed25519_dalek::SigningKey;
+    type Agreement = StaticSecret;
 
-    fn hash(parts: &[&[u8]]) -> [u8; 32] {
-        let mut hash = Sha256::new();
+    fn digest(bytes: &[u8]) -> [u8; 32] {
+        Sha256::digest(bytes).into()
+    }
+
+    fn hash(label: &Label, parts: &[&[u8]]) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(label.as_bytes());
         parts.iter().for_each(|part| hash.update(part));
         hash.finalize().into()
     }
@@ -35,18 +39,19 @@ impl Primitives for Standard {
     }
 
     fn mac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-        // A key of any length is one, so this has no other case.
+        // HMAC accepts keys of every length, so there is no other case.
         <Hmac<Sha256> as KeyInit>::new_from_slice(key)
             .map_or([0; 32], |mac| mac.chain_update(message).finalize().into_bytes().into())
     }
 
-    fn verify(device: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    fn verify(device: &[u8; 32], label: &Label, message: &[u8], signature: &[u8; 64]) -> bool {
+        let message = [label.as_bytes(), message].concat();
         VerifyingKey::from_bytes(device)
-            .is_ok_and(|device| device.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
+            .is_ok_and(|device| device.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())
     }
 }
 
-impl Signing for SigningKey {
+impl SigningKey for ed25519_dalek::SigningKey {
     fn from_seed(seed: &[u8; 32]) -> Self {
         Self::from_bytes(seed)
     }
@@ -55,12 +60,12 @@ impl Signing for SigningKey {
         self.verifying_key().to_bytes()
     }
 
-    fn sign(&self, message: &[u8]) -> [u8; 64] {
-        Signer::sign(self, message).to_bytes()
+    fn sign(&self, label: &Label, message: &[u8]) -> [u8; 64] {
+        Signer::sign(self, &[label.as_bytes(), message].concat()).to_bytes()
     }
 }
 
-impl Secret for StaticSecret {
+impl AgreementKey for StaticSecret {
     type Box = SalsaBox;
 
     fn from_seed(seed: &[u8; 32]) -> Self {
@@ -71,12 +76,12 @@ impl Secret for StaticSecret {
         x25519_dalek::PublicKey::from(self).to_bytes()
     }
 
-    fn contributes(&self, theirs: &[u8; 32]) -> bool {
-        self.diffie_hellman(&x25519_dalek::PublicKey::from(*theirs)).was_contributory()
+    fn contributes(&self, peer: &[u8; 32]) -> bool {
+        self.diffie_hellman(&x25519_dalek::PublicKey::from(*peer)).was_contributory()
     }
 
-    fn agree(&self, theirs: &[u8; 32]) -> SalsaBox {
-        SalsaBox::new(&PublicKey::from(*theirs), &SecretKey::from(self.to_bytes()))
+    fn agree(&self, peer: &[u8; 32]) -> SalsaBox {
+        SalsaBox::new(&PublicKey::from(*peer), &SecretKey::from(self.to_bytes()))
     }
 }
 

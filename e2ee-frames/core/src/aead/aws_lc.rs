@@ -4,7 +4,8 @@ use super::{Aead, Unauthentic};
 use alloc::boxed::Box;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-/// aws-lc's AES-GCM. Its contexts are cleansed on drop; in a box, since they hold key schedules, and contexts move.
+/// aws-lc's AES-GCM, which erases contexts on drop. Boxed, because a context holds the key schedule and would leave a
+/// copy behind when it moves.
 pub struct AwsLc(Box<LessSafeKey>);
 
 impl Aead for AwsLc {

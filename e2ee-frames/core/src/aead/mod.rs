@@ -1,46 +1,43 @@
 //! AES-GCM implementations behind one trait. A key is set up once, then seals and opens without allocating.
-//!
-//! Public only through `hazmat`: nothing else encrypts with a key of the caller's.
-
-#![cfg_attr(not(feature = "hazmat"), allow(unreachable_pub, reason = "re-exported by hazmat"))]
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
-#[cfg(any(test, feature = "hazmat", not(feature = "aws-lc")))]
 mod rust_crypto;
 
 #[cfg(feature = "aws-lc")]
 pub use aws_lc::AwsLc;
-#[cfg(any(test, feature = "hazmat", not(feature = "aws-lc")))]
 pub use rust_crypto::RustCrypto;
 
-/// What contexts use unless told otherwise: aws-lc where it is compiled in, else RustCrypto.
+/// The fastest implementation that is compiled in: aws-lc, else RustCrypto.
 #[cfg(feature = "aws-lc")]
-pub(crate) type Default = AwsLc;
-/// What contexts use unless told otherwise: aws-lc where it is compiled in, else RustCrypto.
+pub type Default = AwsLc;
+/// The fastest implementation that is compiled in: aws-lc, else RustCrypto.
 #[cfg(not(feature = "aws-lc"))]
-pub(crate) type Default = RustCrypto;
+pub type Default = RustCrypto;
 
-/// A tag did not authenticate, or a length is beyond the cipher's limit.
+/// The length of a tag, bytes.
+pub const TAG_BYTES: usize = 16;
+
+/// A tag did not authenticate, or a length exceeds the cipher's limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not authentic")]
 pub struct Unauthentic;
 
 /// An AES-GCM key, ready to use.
 pub trait Aead: Sized + Send {
-    /// Sets the key up: 16 bytes for AES-128, 32 for AES-256, nothing else.
+    /// Sets a key up: 32 bytes for AES-256, or 16 for AES-128 where it is compiled in. `None` for other lengths.
     fn new(key: &[u8]) -> Option<Self>;
 
     /// Encrypts in place and returns the tag.
     ///
     /// # Errors
-    /// Only beyond the cipher's length limit (64 GiB); `data` is then to be thrown away.
+    /// Only beyond the cipher's length limit (64 GiB); discard `data` then.
     fn seal(&self, nonce: &[u8; 12], aad: &[u8], data: &mut [u8]) -> Result<[u8; 16], Unauthentic>;
 
-    /// Encrypts `plain` into `out`, which is as long, and returns the tag.
+    /// Encrypts `plain` into `out`, which must have the same length, and returns the tag.
     ///
     /// # Errors
-    /// If the lengths differ, or beyond the cipher's length limit; `out` is then to be thrown away.
+    /// If the lengths differ, or beyond the cipher's length limit; discard `out` then.
     fn seal_into(&self, nonce: &[u8; 12], aad: &[u8], plain: &[u8], out: &mut [u8]) -> Result<[u8; 16], Unauthentic>;
 
     /// Decrypts in place.
@@ -58,7 +55,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_backends_make_the_same_bytes(
+        fn backends_produce_identical_bytes(
             key: [u8; 32], short: bool, nonce: [u8; 12],
             aad in proptest::collection::vec(any::<u8>(), 0..40),
             data in proptest::collection::vec(any::<u8>(), 0..2_000),

@@ -1,10 +1,10 @@
-//! Project Wycheproof's cases, made of bugs that implementations had, against the primitives as this crate uses them.
+//! The test cases of Project Wycheproof, which cover known implementation bugs, against the primitives that this crate uses.
 
 #![allow(clippy::unwrap_used)]
 
 #[cfg(feature = "aws-lc")]
-use e2ee_frames::hazmat::AwsLc;
-use e2ee_frames::hazmat::{Aead, RustCrypto};
+use e2ee_core::aead::AwsLc;
+use e2ee_core::aead::{Aead, RustCrypto};
 use ed25519_dalek::{Signature, VerifyingKey};
 use hkdf::Hkdf;
 use sha2::Sha512;

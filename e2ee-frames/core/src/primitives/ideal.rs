@@ -1,14 +1,19 @@
-//! The ideal twin of the primitives, for simulations: functions of the same shape that mix instead of encrypting.
+//! Ideal primitives for simulations: functions of the same shape that mix instead of encrypting.
 //!
-//! Different inputs give different outputs but for chance, tags fail where the real ones fail, and nothing is secret:
-//! whoever lacks a key is a device that does not know it, not an attacker who computes.
+//! Different inputs yield different outputs except by chance, and tags fail where the real ones fail. Nothing is secret:
+//! a device without a key merely does not know it; an attacker could compute it.
 
-use super::{Aead, BoxKey, Output, Primitives, Secret, Signing};
-use crate::sframe::backend::Unauthentic;
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "only in tests")]
+
+use super::{AgreementKey, BoxKey, Output, Primitives, SigningKey};
+use crate::{
+    aead::{Aead, Unauthentic},
+    label::Label,
+};
 
 /// Mixing in place of cryptography.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ideal;
+pub struct Ideal;
 
 /// Two lanes that each take half of 32 bytes at a time.
 #[derive(Clone)]
@@ -74,10 +79,14 @@ fn tag(mix: Mix) -> [u8; 16] {
 impl Primitives for Ideal {
     type Aead = IdealAead;
     type Signing = IdealSigning;
-    type Secret = IdealSecret;
+    type Agreement = IdealAgreement;
 
-    fn hash(parts: &[&[u8]]) -> [u8; 32] {
-        parts.iter().fold(Mix::new(1), |mix, part| mix.bytes(part)).array()
+    fn digest(bytes: &[u8]) -> [u8; 32] {
+        Mix::new(1).bytes(bytes).array()
+    }
+
+    fn hash(label: &Label, parts: &[&[u8]]) -> [u8; 32] {
+        parts.iter().fold(Mix::new(1).bytes(label.as_bytes()), |mix, part| mix.bytes(part)).array()
     }
 
     fn derive(salt: &[u8], secret: &[u8], outputs: &mut [Output<'_>]) {
@@ -94,9 +103,13 @@ impl Primitives for Ideal {
         Mix::new(3).bytes(key).bytes(message).array()
     }
 
-    fn verify(device: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-        signature.starts_with(&Mix::new(4).bytes(device).bytes(message).array())
+    fn verify(device: &[u8; 32], label: &Label, message: &[u8], signature: &[u8; 64]) -> bool {
+        signature.starts_with(&signature_of(device, label, message))
     }
+}
+
+fn signature_of(device: &[u8; 32], label: &Label, message: &[u8]) -> [u8; 32] {
+    Mix::new(4).bytes(device).bytes(label.as_bytes()).bytes(message).array()
 }
 
 /// The public half of a seed.
@@ -104,9 +117,9 @@ fn public(seed: &[u8; 32]) -> [u8; 32] {
     Mix::new(5).bytes(seed).array()
 }
 
-pub(crate) struct IdealSigning([u8; 32]);
+pub struct IdealSigning([u8; 32]);
 
-impl Signing for IdealSigning {
+impl SigningKey for IdealSigning {
     fn from_seed(seed: &[u8; 32]) -> Self {
         Self(public(seed))
     }
@@ -115,16 +128,16 @@ impl Signing for IdealSigning {
         self.0
     }
 
-    fn sign(&self, message: &[u8]) -> [u8; 64] {
+    fn sign(&self, label: &Label, message: &[u8]) -> [u8; 64] {
         let mut signature = [0; 64];
-        signature[..32].copy_from_slice(&Mix::new(4).bytes(&self.0).bytes(message).array());
+        signature[..32].copy_from_slice(&signature_of(&self.0, label, message));
         signature
     }
 }
 
-pub(crate) struct IdealSecret([u8; 32]);
+pub struct IdealAgreement([u8; 32]);
 
-impl Secret for IdealSecret {
+impl AgreementKey for IdealAgreement {
     type Box = IdealBox;
 
     fn from_seed(seed: &[u8; 32]) -> Self {
@@ -135,17 +148,17 @@ impl Secret for IdealSecret {
         self.0
     }
 
-    fn contributes(&self, theirs: &[u8; 32]) -> bool {
-        *theirs != [0; 32]
+    fn contributes(&self, peer: &[u8; 32]) -> bool {
+        *peer != [0; 32]
     }
 
-    fn agree(&self, theirs: &[u8; 32]) -> IdealBox {
-        let (low, high) = (self.0.min(*theirs), self.0.max(*theirs));
+    fn agree(&self, peer: &[u8; 32]) -> IdealBox {
+        let (low, high) = (self.0.min(*peer), self.0.max(*peer));
         IdealBox(Mix::new(6).bytes(&low).bytes(&high).array())
     }
 }
 
-pub(crate) struct IdealBox([u8; 32]);
+pub struct IdealBox([u8; 32]);
 
 impl BoxKey for IdealBox {
     fn seal(&self, nonce: &[u8; 24], data: &mut [u8]) -> Option<[u8; 16]> {
@@ -160,7 +173,7 @@ impl BoxKey for IdealBox {
     }
 }
 
-pub(crate) struct IdealAead([u8; 32]);
+pub struct IdealAead([u8; 32]);
 
 impl Aead for IdealAead {
     fn new(key: &[u8]) -> Option<Self> {
@@ -191,12 +204,13 @@ impl Aead for IdealAead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::label::Domain;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn behaves_as_the_real_ones_do(key: [u8; 32], other: [u8; 32], nonce: [u8; 24], data: [u8; 40], flip in 0usize..40) {
-            let (ada, bob) = (IdealSecret::from_seed(&key), IdealSecret::from_seed(&other));
+        fn ideal_rejects_what_real_primitives_reject(key: [u8; 32], other: [u8; 32], nonce: [u8; 24], data: [u8; 40], flip in 0usize..40) {
+            let (ada, bob) = (IdealAgreement::from_seed(&key), IdealAgreement::from_seed(&other));
             let mut sealed = data;
             let tag = ada.agree(&bob.public()).seal(&nonce, &mut sealed).unwrap();
             prop_assert_ne!(sealed, data);
@@ -207,9 +221,10 @@ mod tests {
             prop_assert_eq!(sealed, data);
 
             let signing = IdealSigning::from_seed(&key);
-            let signature = signing.sign(&data);
-            prop_assert!(Ideal::verify(&signing.public(), &data, &signature));
-            prop_assert!(!Ideal::verify(&signing.public(), &broken, &signature));
+            let label = Domain::new("test/1").label("data");
+            let signature = signing.sign(&label, &data);
+            prop_assert!(Ideal::verify(&signing.public(), &label, &data, &signature));
+            prop_assert!(!Ideal::verify(&signing.public(), &label, &broken, &signature));
         }
     }
 }

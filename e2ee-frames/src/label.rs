@@ -1,0 +1,37 @@
+//! The labels of this protocol. Each hash, salt and signature has its own.
+
+use e2ee_core::{Domain, Label};
+
+/// Names protocol and version; its number changes with the meaning of any field.
+const DOMAIN: Domain = Domain::new("e2ee-frames/1");
+
+/// Salt of the key schedule, whose outputs name their purpose in the info string.
+pub(crate) const KEY_SCHEDULE: Label = DOMAIN.root();
+/// Signature of an announce.
+pub(crate) const ANNOUNCE: Label = DOMAIN.label("announce");
+/// Salt of the call code.
+pub(crate) const CALL_CODE: Label = DOMAIN.label("call code");
+/// Hash of the fields that every holder of a session key agrees on.
+pub(crate) const KEY_CONTEXT: Label = DOMAIN.label("ctx");
+/// Salt of the keys that are derived from the invite secret.
+pub(crate) const INVITE: Label = DOMAIN.label("invite");
+/// Hash that is a join id.
+pub(crate) const JOIN_ID: Label = DOMAIN.label("join");
+/// Hash that binds an entry of a key batch to its header and its two ends.
+pub(crate) const KEY_BATCH: Label = DOMAIN.label("key");
+/// Hash of a roster.
+pub(crate) const ROSTER: Label = DOMAIN.label("roster");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_is_a_prefix_of_another() {
+        let labels = [ANNOUNCE, CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
+        for (index, label) in labels.iter().enumerate() {
+            let others = labels.iter().enumerate().filter(|(other, _)| *other != index);
+            assert!(others.clone().all(|(_, other)| !label.is_prefix_of(other)), "{label:?}");
+        }
+    }
+}
