@@ -40,7 +40,8 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
     super();
     this.#worker = new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "tacet-frames" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
-    this.#worker.onerror = () => this.#fail("its worker crashed");
+    this.#worker.onerror = () =>
+      this.#fail(this.#loaded === undefined ? "its worker crashed" : "the server may be unreachable");
   }
 
   /**

@@ -29,7 +29,7 @@ function fail(error: TacetError): void {
     { label: "Try again", run: route },
     { label: "Home", run: goHome },
   ];
-  show(message(TITLES[error.code] ?? "Something went wrong", error.message, steps));
+  show(message(TITLES[error.code] ?? "The call ended unexpectedly", error.message, steps));
 }
 
 /** Shows the screen for the current address. */
