@@ -335,8 +335,8 @@ types: ## Regenerate the TypeScript types of the wire messages.
 	UPDATE=1 cargo test -p tacet-proto --test typescript
 
 .PHONY: header
-header: ## Regenerate the C header of e2ee-frames.
-	UPDATE=1 cargo test -p e2ee-frames-ffi --test header
+header: ## Regenerate the C header of e2ee-frames and the TypeScript constants of its wasm ABI.
+	UPDATE=1 cargo test -p e2ee-frames-ffi --test header --test typescript
 
 .PHONY: vectors
 vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.

@@ -6,7 +6,7 @@ use e2ee_frames::{
     hazmat::{Aead, AwsLc, RustCrypto},
 };
 use std::hint::black_box;
-use tacet_benches::calls::pair;
+use tacet_benches::calls::{CLOCK, pair};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const NONCE: [u8; 12] = [1; 12];
@@ -41,7 +41,7 @@ fn session(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         let frame = vec![0; size];
         let mut out = vec![0; codec::max_sealed_bytes(Codec::Vp8, size)];
-        let mut seal = |out: &mut [u8]| sender.seal(0, StreamId::CAMERA, Codec::Vp8, FrameKind::Delta, &frame, out);
+        let mut seal = |out: &mut [u8]| sender.seal(CLOCK, StreamId::CAMERA, Codec::Vp8, FrameKind::Delta, &frame, out);
         group.bench_function(BenchmarkId::new("seal", size), |b| b.iter(|| black_box(seal(&mut out))));
         group.bench_function(BenchmarkId::new("open", size), |b| {
             // Each frame opens once, so each is sealed in the set-up, which is not timed.
@@ -50,7 +50,7 @@ fn session(c: &mut Criterion) {
                     let length = seal(&mut out).unwrap_or_default();
                     out.get(..length).unwrap_or_default().to_vec()
                 },
-                |mut frame| black_box(receiver.open(0, Codec::Vp8, &mut frame)).is_ok(),
+                |mut frame| black_box(receiver.open(CLOCK, Codec::Vp8, &mut frame)).is_ok(),
                 BatchSize::SmallInput,
             );
         });

@@ -20,7 +20,7 @@ use std::{
     hint::black_box,
     time::{Duration, Instant},
 };
-use tacet_benches::calls::pair;
+use tacet_benches::calls::{CLOCK, pair};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const ROUNDS: usize = 101;
@@ -66,7 +66,7 @@ fn medians(sides: &mut [&mut dyn Side]) -> Vec<f64> {
 }
 
 fn seal(session: &mut Session, frame: &[u8], out: &mut [u8]) -> usize {
-    session.seal(0, StreamId::CAMERA, Codec::Vp8, FrameKind::Delta, frame, out).unwrap_or(0)
+    session.seal(CLOCK, StreamId::CAMERA, Codec::Vp8, FrameKind::Delta, frame, out).unwrap_or(0)
 }
 
 fn seal_ours<'a>(session: &'a mut Session, frame: &'a [u8]) -> impl FnMut(usize) -> Duration + 'a {
@@ -119,7 +119,7 @@ fn open_ours<'a>(
         let mut opened = 0;
         for (frame, length) in sealed.iter_mut().zip(lengths) {
             let frame = frame.get_mut(..length).unwrap_or_default();
-            opened += usize::from(black_box(receiver.open(0, Codec::Vp8, frame)).is_ok());
+            opened += usize::from(black_box(receiver.open(CLOCK, Codec::Vp8, frame)).is_ok());
         }
         let elapsed = start.elapsed();
         assert_eq!(opened, frames, "every frame opens");

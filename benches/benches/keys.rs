@@ -2,7 +2,7 @@
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use e2ee_frames::{Event, ParticipantId, Session, StreamId};
-use tacet_benches::calls::{WALL, device, drain};
+use tacet_benches::calls::{CLOCK, device, drain};
 
 /// Members beside the sender.
 const MEMBERS: u16 = 999;
@@ -11,7 +11,7 @@ const MEMBERS: u16 = 999;
 fn sender(announces: &[Vec<u8>]) -> Option<Session> {
     let (mut sender, _) = device(0)?;
     for body in announces {
-        sender.handle(0, WALL, Event::Announces(body)).ok()?;
+        sender.handle(CLOCK, Event::Announces(body)).ok()?;
     }
     drain(&mut sender);
     Some(sender)
@@ -26,7 +26,7 @@ fn seal_key(c: &mut Criterion) {
         b.iter_batched_ref(
             || sender(&announces),
             |sender| {
-                sender.as_mut().map(|sender| sender.handle(0, WALL, Event::StreamOpened(StreamId::MICROPHONE)).is_ok())
+                sender.as_mut().map(|sender| sender.handle(CLOCK, Event::StreamOpened(StreamId::MICROPHONE)).is_ok())
             },
             BatchSize::PerIteration,
         );
@@ -35,12 +35,12 @@ fn seal_key(c: &mut Criterion) {
         b.iter_batched_ref(
             || {
                 let mut sender = sender(&announces)?;
-                sender.handle(0, WALL, Event::StreamOpened(StreamId::MICROPHONE)).ok()?;
+                sender.handle(CLOCK, Event::StreamOpened(StreamId::MICROPHONE)).ok()?;
                 drain(&mut sender);
                 Some(sender)
             },
             // A leave makes a new key for all who remain.
-            |sender| sender.as_mut().map(|sender| sender.handle(0, WALL, Event::Left(&[ParticipantId(1)])).is_ok()),
+            |sender| sender.as_mut().map(|sender| sender.handle(CLOCK, Event::Left(&[ParticipantId(1)])).is_ok()),
             BatchSize::PerIteration,
         );
     });

@@ -6,7 +6,7 @@ use std::{
     hint::black_box,
     time::{Duration, Instant},
 };
-use tacet_benches::calls::pair;
+use tacet_benches::calls::{CLOCK, pair};
 use tacet_native::{
     audio::{Channels, DelayBounds, Encoder, EncoderOptions, FRAME_SAMPLES, Playout},
     video::{Assembler, Packetizer},
@@ -25,7 +25,7 @@ fn pictures(c: &mut Criterion) {
             let mut sealed = vec![0; codec::max_sealed_bytes(codec, size)];
             let mut packetizer = Packetizer::new(codec, 0);
             let mut cut = || {
-                let length = sender.seal(0, StreamId::CAMERA, codec, FrameKind::Delta, &frame, &mut sealed);
+                let length = sender.seal(CLOCK, StreamId::CAMERA, codec, FrameKind::Delta, &frame, &mut sealed);
                 let sealed = sealed.get(..length.unwrap_or_default()).unwrap_or_default();
                 packetizer.packetize(sealed, FrameKind::Delta).unwrap_or_default()
             };

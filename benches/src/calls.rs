@@ -1,9 +1,9 @@
 //! Calls in memory whose frames and keys are benchmarked.
 
-use e2ee_frames::{Action, Event, Seat, Session, SessionConfig, StreamId};
+use e2ee_frames::{Action, Clock, Event, MonotonicTime, Seat, Session, SessionConfig, StreamId, WallTime};
 
-/// Wall clock of every benchmark, at monotonic time 0.
-pub const WALL: u64 = 1_800_000_000_000;
+/// Both clocks of every benchmark: time stands still.
+pub const CLOCK: Clock = Clock { now: MonotonicTime::from_millis(0), wall: WallTime::from_millis(1_800_000_000_000) };
 
 /// Deterministic bytes: a benchmark keeps no secrets.
 pub fn source(mut state: u64) -> impl FnMut(&mut [u8]) + Send {
@@ -23,7 +23,7 @@ pub fn drain(session: &mut Session) -> Vec<Action> {
 /// A device with this number, seated, and the server's message that announces it.
 pub fn device(number: u16) -> Option<(Session, Vec<u8>)> {
     let config = SessionConfig::new([1; 16], [2; 16], [3; 32], "bench");
-    let mut session = Session::new(config, source(number.into()), 0, WALL).ok()?;
+    let mut session = Session::new(config, source(number.into()), CLOCK).ok()?;
     let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { return None };
     let mut body = vec![1];
     body.extend_from_slice(&u32::from(number).to_be_bytes());
@@ -31,19 +31,19 @@ pub fn device(number: u16) -> Option<(Session, Vec<u8>)> {
     body.extend_from_slice(&announce);
     body.extend_from_slice(&u16::try_from(display.len()).ok()?.to_be_bytes());
     body.extend_from_slice(&display);
-    session.handle(0, WALL, Event::Joined { seat: Seat(number) }).ok()?;
+    session.handle(CLOCK, Event::Joined { seat: Seat(number) }).ok()?;
     Some((session, body))
 }
 
 /// A sender whose camera is open, and a receiver that has its key.
 pub fn pair() -> Option<(Session, Session)> {
     let ((mut sender, of_sender), (mut receiver, of_receiver)) = (device(0)?, device(1)?);
-    sender.handle(0, WALL, Event::Announces(&of_receiver)).ok()?;
-    receiver.handle(0, WALL, Event::Announces(&of_sender)).ok()?;
-    sender.handle(0, WALL, Event::StreamOpened(StreamId::CAMERA)).ok()?;
+    sender.handle(CLOCK, Event::Announces(&of_receiver)).ok()?;
+    receiver.handle(CLOCK, Event::Announces(&of_sender)).ok()?;
+    sender.handle(CLOCK, Event::StreamOpened(StreamId::CAMERA)).ok()?;
     for action in drain(&mut sender) {
         if let Action::SendKeyBatch(batch) = action {
-            receiver.handle(0, WALL, Event::Keys(&[&[1], batch.as_slice()].concat())).ok()?;
+            receiver.handle(CLOCK, Event::Keys(&[&[1], batch.as_slice()].concat())).ok()?;
         }
     }
     Some((sender, receiver))

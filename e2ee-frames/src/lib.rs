@@ -24,15 +24,16 @@
 //! step by step.
 //!
 //! ```
-//! use e2ee_frames::{Action, Codec, Event, FrameKind, OpenError, codec};
+//! use e2ee_frames::{Action, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, WallTime, codec};
 //! use e2ee_frames::{ParticipantId, Seat, Session, SessionConfig, StreamId};
 //!
 //! // Room and call are the server's labels. The invite secret is in the link, and the server never learns it.
 //! let (room, call, invite) = ([1; 16], [2; 16], [3; 32]);
 //! let random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("randomness of the system");
-//! let (now, wall) = (0, 1_800_000_000_000); // milliseconds: of a monotonic clock, and since 1970
-//! let mut ada = Session::new(SessionConfig::new(room, call, invite, "Ada"), random, now, wall)?;
-//! let mut bob = Session::new(SessionConfig::new(room, call, invite, "Bob"), random, now, wall)?;
+//! // A device reads its clocks for every call. Here time stands still.
+//! let clock = Clock { now: MonotonicTime::default(), wall: WallTime::from_millis(1_800_000_000_000) };
+//! let mut ada = Session::new(SessionConfig::new(room, call, invite, "Ada"), random, clock)?;
+//! let mut bob = Session::new(SessionConfig::new(room, call, invite, "Bob"), random, clock)?;
 //!
 //! // The server labels an announce with a participant and a seat, and gives it to the others.
 //! let announced = |participant: u32, seat: u16, device: &mut Session| {
@@ -41,30 +42,30 @@
 //!     [&[1], &participant.to_be_bytes()[..], &seat.to_be_bytes(), &announce, &length, &display].concat()
 //! };
 //! let (of_ada, of_bob) = (announced(10, 0, &mut ada), announced(20, 1, &mut bob));
-//! ada.handle(now, wall, Event::Joined { seat: Seat(0) })?;
-//! bob.handle(now, wall, Event::Joined { seat: Seat(1) })?;
-//! ada.handle(now, wall, Event::Announces(&of_bob))?;
-//! bob.handle(now, wall, Event::Announces(&of_ada))?;
-//! ada.handle(now, wall, Event::StreamOpened(StreamId::MICROPHONE))?;
+//! ada.handle(clock, Event::Joined { seat: Seat(0) })?;
+//! bob.handle(clock, Event::Joined { seat: Seat(1) })?;
+//! ada.handle(clock, Event::Announces(&of_bob))?;
+//! bob.handle(clock, Event::Announces(&of_ada))?;
+//! ada.handle(clock, Event::StreamOpened(StreamId::MICROPHONE))?;
 //!
 //! // What Ada's device wants done. The server cuts a key batch into each recipient's part; here Bob's is all of it.
 //! while let Some(action) = ada.poll() {
 //!     match action {
 //!         Action::ParticipantVerified { name, .. } => println!("{name} can listen"),
-//!         Action::SendKeyBatch(batch) => bob.handle(now, wall, Event::Keys(&[&[1], &batch[..]].concat()))?,
+//!         Action::SendKeyBatch(batch) => bob.handle(clock, Event::Keys(&[&[1], &batch[..]].concat()))?,
 //!         Action::StreamReady { .. } => println!("the microphone may start"),
 //!         other => println!("{other:?}"),
 //!     }
 //! }
 //!
 //! let mut frame = vec![0; codec::max_sealed_bytes(Codec::Opus, b"sound".len())];
-//! let length = ada.seal(now, StreamId::MICROPHONE, Codec::Opus, FrameKind::Delta, b"sound", &mut frame)?;
+//! let length = ada.seal(clock, StreamId::MICROPHONE, Codec::Opus, FrameKind::Delta, b"sound", &mut frame)?;
 //! frame.truncate(length);
 //!
 //! let mut changed = frame.clone();
 //! changed[length - 1] ^= 1;
-//! assert_eq!(bob.open(now, Codec::Opus, &mut changed), Err(OpenError::NotAuthentic));
-//! let opened = bob.open(now, Codec::Opus, &mut frame)?;
+//! assert_eq!(bob.open(clock, Codec::Opus, &mut changed), Err(OpenError::NotAuthentic));
+//! let opened = bob.open(clock, Codec::Opus, &mut frame)?;
 //! assert_eq!((opened.participant, &frame[opened.range]), (ParticipantId(10), &b"sound"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -95,6 +96,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod clock;
 pub mod codec;
 #[cfg(feature = "hazmat")]
 pub mod hazmat;
@@ -112,6 +114,7 @@ mod vectors;
 #[doc = include_str!("../../docs/embedding.md")]
 struct Embedding;
 
+pub use clock::{Clock, MonotonicTime, WallTime};
 pub use codec::{Codec, FrameKind};
 pub use e2ee_core::Random;
 pub use ids::{ParticipantId, Seat, StreamId};

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
-use e2ee_frames::{Action, Codec, Event, FrameKind, Seat, Session, SessionConfig, StreamId, codec};
+use e2ee_frames::{
+    Action, Clock, Codec, Event, FrameKind, MonotonicTime, Seat, Session, SessionConfig, StreamId, WallTime, codec,
+};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
 };
 
-const WALL: u64 = 1_800_000_000_000;
+const CLOCK: Clock = Clock { now: MonotonicTime::from_millis(0), wall: WallTime::from_millis(1_800_000_000_000) };
 const CAMERA: StreamId = StreamId::CAMERA;
 
 std::thread_local! {
@@ -46,31 +48,31 @@ fn allocations(run: impl FnOnce()) -> usize {
 fn device(number: u16) -> (Session, Vec<u8>) {
     let random = move |bytes: &mut [u8]| bytes.fill(number as u8);
     let config = SessionConfig::new([1; 16], [2; 16], [3; 32], "somebody");
-    let mut session = Session::new(config, random, 0, WALL).unwrap();
+    let mut session = Session::new(config, random, CLOCK).unwrap();
     let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("announce") };
     let length = u16::try_from(display.len()).unwrap().to_be_bytes();
     let body =
         [&[1][..], &u32::from(number).to_be_bytes(), &number.to_be_bytes(), &announce, &length, &display].concat();
-    session.handle(0, WALL, Event::Joined { seat: Seat(number) }).unwrap();
+    session.handle(CLOCK, Event::Joined { seat: Seat(number) }).unwrap();
     (session, body)
 }
 
 #[test]
 fn frames_allocate_nothing() {
     let ((mut ada, of_ada), (mut bob, of_bob)) = (device(1), device(2));
-    ada.handle(0, WALL, Event::Announces(&of_bob)).unwrap();
-    bob.handle(0, WALL, Event::Announces(&of_ada)).unwrap();
-    ada.handle(0, WALL, Event::StreamOpened(CAMERA)).unwrap();
+    ada.handle(CLOCK, Event::Announces(&of_bob)).unwrap();
+    bob.handle(CLOCK, Event::Announces(&of_ada)).unwrap();
+    ada.handle(CLOCK, Event::StreamOpened(CAMERA)).unwrap();
     while let Some(action) = ada.poll() {
         if let Action::SendKeyBatch(batch) = action {
-            bob.handle(0, WALL, Event::Keys(&[&[1], batch.as_slice()].concat())).unwrap();
+            bob.handle(CLOCK, Event::Keys(&[&[1], batch.as_slice()].concat())).unwrap();
         }
     }
     let frame: Vec<u8> = (0..10_000u32).map(|index| (index % 7) as u8).collect();
     let mut out = vec![0; codec::max_sealed_bytes(Codec::H264, frame.len())];
     let mut call = |codec, kind| {
-        let length = ada.seal(0, CAMERA, codec, kind, &frame, &mut out).unwrap();
-        bob.open(0, codec, &mut out[..length]).unwrap();
+        let length = ada.seal(CLOCK, CAMERA, codec, kind, &frame, &mut out).unwrap();
+        bob.open(CLOCK, codec, &mut out[..length]).unwrap();
     };
     // The first frame of a stream makes its keys.
     assert!(allocations(|| call(Codec::Opus, FrameKind::Delta)) > 0, "the allocator counts");

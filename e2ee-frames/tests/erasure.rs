@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use e2ee_frames::{Action, Codec, Event, FrameKind, ParticipantId, Seat, Session, SessionConfig, StreamId};
+use e2ee_frames::{
+    Action, Clock, Codec, Event, FrameKind, MonotonicTime, ParticipantId, Seat, Session, SessionConfig, StreamId,
+    WallTime,
+};
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256, Sha512};
 use std::{
@@ -16,6 +19,11 @@ use std::{
 };
 
 const WALL: u64 = 1_800_000_000_000;
+
+/// The clocks of a device, `now` milliseconds after the start.
+fn at(now: u64) -> Clock {
+    Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(WALL + now) }
+}
 const ROOM: [u8; 16] = [1; 16];
 const CALL: [u8; 16] = [2; 16];
 const INVITE: [u8; 32] = [0x1e; 32];
@@ -130,14 +138,14 @@ struct Device {
 impl Device {
     fn new(seat: u16, drawn: &Drawn) -> Self {
         let config = SessionConfig::new(ROOM, CALL, INVITE, "somebody");
-        let mut session = Box::new(Session::new(config, random(seat as u8, drawn), 0, WALL).unwrap());
+        let mut session = Box::new(Session::new(config, random(seat as u8, drawn), at(0)).unwrap());
         let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("announce") };
-        session.handle(0, WALL, Event::Joined { seat: Seat(seat) }).unwrap();
+        session.handle(at(0), Event::Joined { seat: Seat(seat) }).unwrap();
         Self { session, announce, display, seat }
     }
 
     fn event(&mut self, now: u64, event: Event<'_>) -> Vec<Vec<u8>> {
-        self.session.handle(now, WALL + now, event).unwrap();
+        self.session.handle(at(now), event).unwrap();
         let batch = |action| if let Action::SendKeyBatch(batch) = action { Some(batch) } else { None };
         std::iter::from_fn(|| self.session.poll()).filter_map(batch).collect()
     }
@@ -194,8 +202,8 @@ fn key_bytes_absent_after_drop() {
     let mut now = 0;
     for round in 0..6u16 {
         let mut frame = [0; 100];
-        let length = ada.session.seal(now, MIC, Codec::Opus, FrameKind::Delta, b"sound", &mut frame).unwrap();
-        bob.session.open(now, Codec::Opus, &mut frame[..length]).unwrap();
+        let length = ada.session.seal(at(now), MIC, Codec::Opus, FrameKind::Delta, b"sound", &mut frame).unwrap();
+        bob.session.open(at(now), Codec::Opus, &mut frame[..length]).unwrap();
         // Somebody joins: a ratchet step. And leaves: a new generation.
         let guest = Device::new(10 + round, &drawn);
         for (event, later) in

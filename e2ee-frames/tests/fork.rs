@@ -4,14 +4,15 @@
 #![allow(clippy::unwrap_used)]
 
 use e2ee_frames::{
-    Action, Codec, Ended, Event, EventError, FrameKind, SealError, Seat, Session, SessionConfig, StreamId,
+    Action, Clock, Codec, Ended, Event, EventError, FrameKind, MonotonicTime, SealError, Seat, Session, SessionConfig,
+    StreamId, WallTime,
 };
 
-const WALL: u64 = 1_800_000_000_000;
+const CLOCK: Clock = Clock { now: MonotonicTime::from_millis(0), wall: WallTime::from_millis(1_800_000_000_000) };
 const MIC: StreamId = StreamId::MICROPHONE;
 
 fn seal(session: &mut Session) -> Result<usize, SealError> {
-    session.seal(0, MIC, Codec::Opus, FrameKind::Delta, b"frame", &mut [0; 100])
+    session.seal(CLOCK, MIC, Codec::Opus, FrameKind::Delta, b"frame", &mut [0; 100])
 }
 
 /// Whether a forked child finds this true.
@@ -34,13 +35,13 @@ fn in_child(check: impl FnOnce() -> bool) -> bool {
 fn a_forked_sender_is_refused_and_its_parent_goes_on() {
     let random = |bytes: &mut [u8]| bytes.fill(7);
     let config = SessionConfig::new([1; 16], [2; 16], [3; 32], "Ada");
-    let mut session = Session::new(config, random, 0, WALL).unwrap();
-    session.handle(0, WALL, Event::Joined { seat: Seat(1) }).unwrap();
-    session.handle(0, WALL, Event::StreamOpened(MIC)).unwrap();
+    let mut session = Session::new(config, random, CLOCK).unwrap();
+    session.handle(CLOCK, Event::Joined { seat: Seat(1) }).unwrap();
+    session.handle(CLOCK, Event::StreamOpened(MIC)).unwrap();
     seal(&mut session).unwrap();
     assert!(in_child(|| {
         seal(&mut session) == Err(SealError::Ended)
-            && session.handle(0, WALL, Event::Tick) == Err(EventError::Ended)
+            && session.handle(CLOCK, Event::Tick) == Err(EventError::Ended)
             && std::iter::from_fn(|| session.poll()).collect::<Vec<_>>() == [Action::Ended(Ended::Forked)]
     }));
     seal(&mut session).unwrap();

@@ -47,21 +47,33 @@ def flipped(data, index):
     return data[:index] + bytes([data[index] ^ 1 << index % 8]) + data[index + 1 :]
 
 
+class Clock(ctypes.Structure):
+    """`ef_clock`: monotonic milliseconds, and milliseconds since 1970."""
+
+    _fields_ = [("now", ctypes.c_uint64), ("wall", ctypes.c_uint64)]
+
+
+class Origin(ctypes.Structure):
+    """`ef_frame_origin`."""
+
+    _fields_ = [(name, ctypes.c_uint32) for name in ("participant", "seat", "stream", "kind")]
+
+
 class Library:
     """The C ABI, as `e2ee_frames.h` declares it."""
 
     def __init__(self, path):
         self.c = ctypes.CDLL(path)
-        size, u32, u64 = ctypes.c_size_t, ctypes.c_uint32, ctypes.c_uint64
+        size, u32, clock = ctypes.c_size_t, ctypes.c_uint32, ctypes.POINTER(Clock)
         pointer, text = ctypes.c_void_p, ctypes.c_char_p
         self.declare("ef_access_token", ctypes.c_int32, text, pointer)
-        self.declare("ef_session_new", pointer, text, text, text, text, size, u64, u64)
+        self.declare("ef_session_new", pointer, text, text, text, text, size, clock)
         self.declare("ef_session_free", None, pointer)
-        self.declare("ef_session_event", ctypes.c_int32, pointer, u32, u64, u64, text, size)
+        self.declare("ef_session_event", ctypes.c_int32, pointer, u32, clock, text, size)
         self.declare("ef_session_poll", ctypes.c_int32, pointer, pointer, size)
         self.declare("ef_call_code", ctypes.c_int32, pointer, pointer)
-        self.declare("ef_seal", ctypes.c_int32, pointer, u64, u32, u32, u32, text, size, pointer, size)
-        self.declare("ef_open", ctypes.c_int32, pointer, u64, u32, text, size, pointer, size, pointer)
+        self.declare("ef_seal", ctypes.c_int32, pointer, clock, u32, u32, u32, text, size, pointer, size)
+        self.declare("ef_open", ctypes.c_int32, pointer, clock, u32, text, size, pointer, size, ctypes.POINTER(Origin))
 
     def declare(self, name, result, *arguments):
         function = getattr(self.c, name)
@@ -78,8 +90,10 @@ class Session:
 
     def __init__(self, library, call, name):
         self.c = library.c
+        # Time stands still.
+        self.clock = ctypes.byref(Clock(0, WALL))
         name = name.encode()
-        self.handle = self.c.ef_session_new(call.room, call.call, call.invite, name, len(name), 0, WALL)
+        self.handle = self.c.ef_session_new(call.room, call.call, call.invite, name, len(name), self.clock)
         expect(self.handle, "no session")
 
     def __enter__(self):
@@ -90,7 +104,7 @@ class Session:
 
     def event(self, kind, body=b""):
         """Hands an event over; returns the actions that follow, as pairs of kind and body."""
-        result = self.c.ef_session_event(self.handle, kind, 0, WALL, body, len(body))
+        result = self.c.ef_session_event(self.handle, kind, self.clock, body, len(body))
         expect(result == 0, f"event {kind} was refused with {result}")
         return self.poll()
 
@@ -109,17 +123,17 @@ class Session:
     def seal(self, stream, codec, kind, frame):
         out = ctypes.create_string_buffer(2 * len(frame) + 96)
         numbers = stream, p.CODECS[codec], p.KINDS[kind]
-        length = self.c.ef_seal(self.handle, 0, *numbers, frame, len(frame), out, len(out))
+        length = self.c.ef_seal(self.handle, self.clock, *numbers, frame, len(frame), out, len(out))
         expect(length > 0, f"sealing failed with {length}")
         return out.raw[:length]
 
     def open(self, codec, frame):
-        """Plaintext and info, or the error."""
-        out, info = ctypes.create_string_buffer(max(len(frame), 1)), ctypes.create_string_buffer(16)
-        length = self.c.ef_open(self.handle, 0, p.CODECS[codec], frame, len(frame), out, len(out), info)
+        """Plaintext and origin, or the error."""
+        out, origin = ctypes.create_string_buffer(max(len(frame), 1)), Origin()
+        length = self.c.ef_open(self.handle, self.clock, p.CODECS[codec], frame, len(frame), out, len(out), ctypes.byref(origin))
         if length < 0:
             return length
-        return out.raw[:length], tuple(int.from_bytes(info.raw[i : i + 4], "little") for i in range(0, 16, 4))
+        return out.raw[:length], (origin.participant, origin.seat, origin.stream, origin.kind)
 
 
 class Device:

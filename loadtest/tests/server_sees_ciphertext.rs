@@ -8,7 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use e2ee_frames::{
-    Action, Codec, Event, FrameKind, ParticipantId, Seat, Session, SessionConfig, StreamId, codec, sframe::header,
+    Action, Clock, Codec, Event, FrameKind, MonotonicTime, ParticipantId, Seat, Session, SessionConfig, StreamId,
+    WallTime, codec, sframe::header,
 };
 use sfu::{
     Command, Mid, RoomId, Ssrc, TrackId,
@@ -26,7 +27,10 @@ use tacet_native::video::{Assembler, split_vp8, vp8_payloads};
 use tacet_proto::binary;
 
 const TAG_BYTES: usize = 16;
-const WALL: u64 = 1_800_000_000_000;
+/// Both clocks of a device, `now` milliseconds after the start.
+fn clock_at(now: u64) -> Clock {
+    Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(1_800_000_000_000 + now) }
+}
 
 /// Bytes without structure, different for each seed, so that no run of eight appears elsewhere by chance.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -46,7 +50,7 @@ fn device(name: &str, seed: u64) -> Session {
         round += 1;
         buffer.copy_from_slice(&noise(round << 8 | seed, buffer.len()));
     };
-    Session::new(SessionConfig::new([1; 16], [2; 16], [3; 32], name), random, 0, WALL).unwrap()
+    Session::new(SessionConfig::new([1; 16], [2; 16], [3; 32], name), random, clock_at(0)).unwrap()
 }
 
 /// Alice and Bob, whose server passes everything on at once.
@@ -97,7 +101,7 @@ impl Keys {
     }
 
     fn event(&mut self, at: usize, event: Event<'_>) {
-        self.devices[at].handle(self.now, WALL + self.now, event).unwrap();
+        self.devices[at].handle(clock_at(self.now), event).unwrap();
     }
 
     fn deliver(&mut self, body: &[u8]) {
@@ -111,7 +115,7 @@ impl Keys {
 
     fn seal(&mut self, stream: StreamId, codec: Codec, kind: FrameKind, frame: &[u8]) -> Vec<u8> {
         let mut out = vec![0; codec::max_sealed_bytes(codec, frame.len())];
-        let length = self.devices[0].seal(self.now, stream, codec, kind, frame, &mut out).unwrap();
+        let length = self.devices[0].seal(clock_at(self.now), stream, codec, kind, frame, &mut out).unwrap();
         out.truncate(length);
         out
     }
@@ -274,7 +278,7 @@ fn check(keys: &mut Keys, codec: Codec, frame: &[u8], said: &[u8]) -> Result<(),
         return Err(Leak::Shape);
     }
     let mut buffer = frame.to_vec();
-    let opened = keys.devices[1].open(keys.now, codec, &mut buffer).map_err(|_| Leak::Unauthentic)?;
+    let opened = keys.devices[1].open(clock_at(keys.now), codec, &mut buffer).map_err(|_| Leak::Unauthentic)?;
     if buffer[opened.range.clone()] != *said || opened.participant != ParticipantId(0) {
         return Err(Leak::Unauthentic);
     }

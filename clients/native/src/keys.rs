@@ -6,8 +6,8 @@
 
 use crate::link::RoomLink;
 use e2ee_frames::{
-    Action, Codec, Event, EventError, FrameKind, OpenError, Opened, SealError, Session, SessionConfig, SessionError,
-    StreamId,
+    Action, Clock, Codec, Event, EventError, FrameKind, OpenError, Opened, SealError, Session, SessionConfig,
+    SessionError, StreamId,
 };
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -50,7 +50,7 @@ impl SharedKeys {
                 std::process::abort();
             }
         };
-        let session = Session::new(config, random, 0, wall_ms())?;
+        let session = Session::new(config, random, clock_since(started))?;
         Ok(Self(Arc::new(Shared { session: Mutex::new(session), stirred: Notify::new(), started })))
     }
 
@@ -66,8 +66,8 @@ impl SharedKeys {
         frame: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SealError> {
-        let now = self.now_ms();
-        self.session().seal(now, stream, codec, kind, frame, out)
+        let clock = self.clock();
+        self.session().seal(clock, stream, codec, kind, frame, out)
     }
 
     /// Opens a frame in place; the result says where in the buffer it lies.
@@ -75,8 +75,8 @@ impl SharedKeys {
     /// # Errors
     /// [`OpenError`]: nothing of the buffer may be shown. After [`OpenError::MissingKey`] the frame may be tried again.
     pub fn open(&self, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
-        let now = self.now_ms();
-        let opened = self.session().open(now, codec, frame);
+        let clock = self.clock();
+        let opened = self.session().open(clock, codec, frame);
         if matches!(opened, Err(OpenError::MissingKey)) {
             self.0.stirred.notify_one();
         }
@@ -88,8 +88,8 @@ impl SharedKeys {
     /// # Errors
     /// [`EventError`]: the event does not fit, and changed nothing.
     pub fn handle(&self, event: Event<'_>) -> Result<(), EventError> {
-        let now = self.now_ms();
-        self.session().handle(now, wall_ms(), event)
+        let clock = self.clock();
+        self.session().handle(clock, event)
     }
 
     /// What the session wants done, one by one.
@@ -100,7 +100,7 @@ impl SharedKeys {
     /// When the session wants [`Event::Tick`]: at most [`LOOK_EVERY`] from now, so that it soon sees a clock that jumped.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let deadline = Duration::from_millis(self.session().deadline()?);
+        let deadline = Duration::from(self.session().deadline()?);
         self.0.started.checked_add(deadline.min(self.0.started.elapsed().saturating_add(LOOK_EVERY)))
     }
 
@@ -109,8 +109,8 @@ impl SharedKeys {
         self.0.stirred.notified().await;
     }
 
-    fn now_ms(&self) -> u64 {
-        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn clock(&self) -> Clock {
+        clock_since(self.0.started)
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -118,10 +118,9 @@ impl SharedKeys {
     }
 }
 
-/// Milliseconds since 1970.
-fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// Reads both clocks; the monotonic one counts from `started`.
+fn clock_since(started: Instant) -> Clock {
+    Clock { now: started.elapsed().into(), wall: SystemTime::now().into() }
 }
 
 #[cfg(test)]

@@ -2,12 +2,17 @@
 
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import type { FrameCrypto, FrameCryptoSession } from "../src/e2ee/wasm.ts";
+import type { Clock, FrameCrypto, FrameCryptoSession } from "../src/e2ee/wasm.ts";
 import { type Action, EventKind, readAction } from "../src/worker/action.ts";
 import { u16 } from "./peer/bytes.ts";
 import { boxed } from "./wire.ts";
 
 export const WALL = Date.UTC(2026, 10, 22);
+
+/** The clocks of a device, `now` milliseconds after the start. */
+export function at(now: number): Clock {
+  return { now, wall: WALL + now };
+}
 export const ROOM = new Uint8Array(16).fill(1);
 export const CALL = new Uint8Array(16).fill(2);
 
@@ -28,7 +33,7 @@ export class Device {
 
   constructor(library: FrameCrypto, number: number, name: string, invite: Uint8Array) {
     this.number = number;
-    this.session = library.session(ROOM, CALL, invite, name, 0, WALL);
+    this.session = library.session(ROOM, CALL, invite, name, at(0));
     const first = this.drain().find((action) => action.kind === "announce");
     if (first === undefined) throw new Error("no announce");
     this.announce = first;
@@ -36,7 +41,7 @@ export class Device {
   }
 
   event(kind: number, body: Uint8Array, now: number): void {
-    expect(this.session.event(kind, now, WALL + now, body)).toBe(true);
+    expect(this.session.event(kind, at(now), body)).toBe(true);
     this.drain();
   }
 

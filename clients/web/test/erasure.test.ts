@@ -4,7 +4,7 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Frames } from "../src/e2ee/frames.ts";
 import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { EventKind } from "../src/worker/action.ts";
-import { CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
+import { at, CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
 import { deviceKey } from "./peer/announce.ts";
 import { readHeader } from "./peer/batch.ts";
 import { type Bytes, equal, u32 } from "./peer/bytes.ts";
@@ -87,22 +87,26 @@ it("free: erases keys and frames from memory", async () => {
     "sealed outside": random(2_500),
     "opened outside": random(2_500),
   };
-  expect(ada.session.seal(2_000, VIDEO, VP8, true, clear["sealed frame"].slice().buffer)).toBeInstanceOf(ArrayBuffer);
+  expect(ada.session.seal(at(2_000), VIDEO, VP8, true, clear["sealed frame"].slice().buffer)).toBeInstanceOf(
+    ArrayBuffer,
+  );
   for (const [codec, name, frame] of [
     [H264, "h264", clear["opened H.264 frame"]],
     [VP8, "vp8", clear["opened frame"]],
   ] as const) {
-    expect(ada.session.open(2_000, codec, await bob.seal(name, true, VIDEO, frame))).toMatchObject({ participant: 2 });
+    expect(ada.session.open(at(2_000), codec, await bob.seal(name, true, VIDEO, frame))).toMatchObject({
+      participant: 2,
+    });
   }
 
   expect(names(found(clear))).toEqual(expect.arrayContaining(["sealed frame", "opened frame"]));
 
   // A large frame in each direction: its key is passed to WebCrypto through a buffer in the module's memory.
   const frames = new Frames(ada.session, 0);
-  expect(await frames.seal(2_000, VIDEO, H264, true, clear["sealed outside"].slice().buffer)).toBeInstanceOf(
+  expect(await frames.seal(at(2_000), VIDEO, H264, true, clear["sealed outside"].slice().buffer)).toBeInstanceOf(
     ArrayBuffer,
   );
-  const outside = await frames.open(2_000, VP8, await bob.seal("vp8", false, VIDEO, clear["opened outside"]));
+  const outside = await frames.open(at(2_000), VP8, await bob.seal("vp8", false, VIDEO, clear["opened outside"]));
   expect(outside).toMatchObject({ participant: 2 });
   expect(frames.cipherKeys).toBe(2);
 

@@ -4,7 +4,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { CIPHER_FAILED, Frames } from "../src/e2ee/frames.ts";
 import { FrameCrypto, type OpenedFrame } from "../src/e2ee/wasm.ts";
 import { EventKind } from "../src/worker/action.ts";
-import { CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
+import { at, CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
 import { type Bytes, flipped, u32 } from "./peer/bytes.ts";
 import { CODECS, type CodecName, shows, unwrap } from "./peer/envelope.ts";
 import { BOXES, type NaclBox } from "./peer/nacl-box.ts";
@@ -40,7 +40,7 @@ async function pair(large: number): Promise<Pair> {
   const ada = new Device(library, 1, "Ada", INVITE);
   const frames = new Frames(ada.session, large);
   const event = (kind: number, body: Uint8Array, now = NOW): void => {
-    expect(frames.event(kind, now, WALL + now, body)).toBe(true);
+    expect(frames.event(kind, at(now), body)).toBe(true);
     ada.drain();
   };
   const bob = await Peer.make(tweetnacl, { room: ROOM, call: CALL }, INVITE, "Bob", 2, osRandom, WALL);
@@ -56,8 +56,8 @@ async function pair(large: number): Promise<Pair> {
     ada,
     bob,
     event,
-    seal: async (codec, key, frame) => frames.seal(NOW, VIDEO, CODECS.indexOf(codec), key, frame.slice().buffer),
-    open: async (codec, frame) => frames.open(NOW, CODECS.indexOf(codec), frame),
+    seal: async (codec, key, frame) => frames.seal(at(NOW), VIDEO, CODECS.indexOf(codec), key, frame.slice().buffer),
+    open: async (codec, frame) => frames.open(at(NOW), CODECS.indexOf(codec), frame),
   };
 }
 

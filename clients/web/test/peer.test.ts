@@ -4,7 +4,7 @@ import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { EventKind } from "../src/worker/action.ts";
 import { SEAL_FAILURES } from "../src/worker/engine.ts";
-import { CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
+import { at, CALL, Device, moduleBytes, ROOM, WALL } from "./device.ts";
 import { readHeader } from "./peer/batch.ts";
 import { type Bytes, flipped, u32 } from "./peer/bytes.ts";
 import { CODECS, type CodecName, shows } from "./peer/envelope.ts";
@@ -72,14 +72,14 @@ async function bobSends({ ada, bob, known }: Pair, now = NOW): Promise<void> {
 }
 
 function sealed(ada: Device, codec: CodecName, key: boolean, stream: number, frame: Bytes, now = NOW): ArrayBuffer {
-  const result = ada.session.seal(now, stream, codecNumber(codec), key, frame.slice().buffer);
+  const result = ada.session.seal(at(now), stream, codecNumber(codec), key, frame.slice().buffer);
   if (typeof result === "number") throw new Error(SEAL_FAILURES[result] ?? `${result}`);
   return result;
 }
 
 /** Opens a frame. Returns it as a view, since `toEqual` considers all ArrayBuffers equal. */
 function opened(ada: Device, codec: CodecName, frame: ArrayBuffer, now = NOW): object {
-  const result = ada.session.open(now, codecNumber(codec), frame);
+  const result = ada.session.open(at(now), codecNumber(codec), frame);
   if (typeof result === "number") throw new Error(`not opened: ${result}`);
   const { data, ...whose } = result;
   return { frame: new Uint8Array(data), ...whose };
@@ -117,7 +117,7 @@ describe.each(BOXES)("with $name", (box) => {
           const wire = await two.bob.seal(codec, key, VIDEO, frame);
           const expected = { frame, participant: 2, seat: 2, stream: VIDEO, key: shows(codec, key) };
           expect(opened(two.ada, codec, wire)).toEqual(expected);
-          expect(two.ada.session.open(NOW, codecNumber(codec), wire)).toBe(-3);
+          expect(two.ada.session.open(at(NOW), codecNumber(codec), wire)).toBe(-3);
         }
       }
     }
@@ -149,7 +149,7 @@ describe.each(BOXES)("with $name", (box) => {
     await bob.ratchet();
     expect(opened(ada, "av1", await bob.seal("av1", true, VIDEO, frame), NOW + 1_000)).toMatchObject({ frame });
     bob.rotate();
-    expect(ada.session.open(NOW + 1_000, codecNumber("av1"), await bob.seal("av1", true, VIDEO, frame))).toBe(-1);
+    expect(ada.session.open(at(NOW + 1_000), codecNumber("av1"), await bob.seal("av1", true, VIDEO, frame))).toBe(-1);
     const { header, entry } = await bob.sealKey(known);
     ada.keys(header, entry, NOW + 1_000);
     expect(opened(ada, "av1", await bob.seal("av1", true, VIDEO, frame), NOW + 1_000)).toMatchObject({ frame });
@@ -223,7 +223,7 @@ it("frames: both reject a flipped bit", async () => {
     }
     for (let bit = 0; bit < 8 * his.byteLength; bit += 1) {
       const changed = flipped(new Uint8Array(his), bit).buffer;
-      expect(two.ada.session.open(NOW, codecNumber(codec), changed), `${codec} bit ${bit}`).toBeTypeOf("number");
+      expect(two.ada.session.open(at(NOW), codecNumber(codec), changed), `${codec} bit ${bit}`).toBeTypeOf("number");
     }
     expect((await two.bob.open(codec, hers)).frame).toEqual(frame);
     expect(opened(two.ada, codec, his)).toMatchObject({ frame });

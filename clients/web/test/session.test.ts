@@ -35,7 +35,7 @@ beforeEach(() => {
   vi.useFakeTimers({ now: 1_000 });
   engine = new ScriptedEngine();
   acted = [];
-  const clock = { now: () => Math.floor(performance.now()), wall: () => Date.now() };
+  const clock = () => ({ now: Math.floor(performance.now()), wall: Date.now() });
   session = new Session(engine, clock, (action) => void acted.push(action));
 });
 afterEach(() => void vi.useRealTimers());

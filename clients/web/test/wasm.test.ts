@@ -6,7 +6,7 @@ import { keyRequestBodies } from "../src/protocol/binary.ts";
 import { SOURCES } from "../src/sources.ts";
 import { EventKind } from "../src/worker/action.ts";
 import { Opener, Sealer } from "../src/worker/pipeline.ts";
-import { Device, moduleBytes } from "./device.ts";
+import { at, Device, moduleBytes } from "./device.ts";
 import { join, u16, u32 } from "./peer/bytes.ts";
 import { announcement, entryFor } from "./wire.ts";
 
@@ -82,9 +82,9 @@ describe("the wasm module", () => {
     const clear = [1, 50, 5_000, 100_000].map((length) => new Uint8Array(length).fill(length & 0xff));
     for (const [index, plain] of clear.entries()) {
       const frame = { data: plain.slice().buffer as ArrayBuffer, type: index === 0 ? "key" : "delta" };
-      expect(await sealer.push(frame, 3_000)).toBe(true);
+      expect(await sealer.push(frame, at(3_000))).toBe(true);
       expect(frame.data.byteLength).toBeGreaterThan(plain.length);
-      await opener.push(frame, 3_000);
+      await opener.push(frame, at(3_000));
     }
     expect(opened).toEqual(clear);
     expect(origins).toEqual([{ participant: 1, stream: VIDEO }]);
@@ -101,17 +101,17 @@ describe("the wasm module", () => {
     expect(ada.take("problem")).toMatchObject({ code: "announce-refused" });
 
     const frame = { data: new Uint8Array(500).fill(3).buffer, type: "key" };
-    expect(await new Sealer(ada.session, "sv", "vp8", VIDEO).push(frame, 3_000)).toBe(true);
+    expect(await new Sealer(ada.session, "sv", "vp8", VIDEO).push(frame, at(3_000))).toBe(true);
     const passed: unknown[] = [];
     const output = { frame: () => void passed.push(frame), authenticated: () => {}, needsKeyFrame: () => {} };
-    await new Opener(eve.session, "v1", "vp8", output).push(frame, 3_000);
+    await new Opener(eve.session, "v1", "vp8", output).push(frame, at(3_000));
     expect(passed).toEqual([]);
   });
 
   it("seals nothing on a closed stream", async () => {
     const ada = new Device(library, 1, "Ada", invite(9));
     const sealer = new Sealer(ada.session, "sv", "vp8", VIDEO);
-    expect(await sealer.push({ data: new ArrayBuffer(10), type: "key" }, 0)).toBe(false);
+    expect(await sealer.push({ data: new ArrayBuffer(10), type: "key" }, at(0))).toBe(false);
     expect(sealer.counters.framesOut).toBe(0);
   });
 });

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`primitives`] | the one place that calls cryptographic libraries, behind the trait [`Primitives`] |
 //! | [`aead`] | AES-GCM by RustCrypto or aws-lc |
+//! | [`array`] | arrays of fixed size, split and concatenated |
 //! | [`label`] | domain separation: every hash and signature of a protocol starts with a [`Label`] |
 //! | [`secret`] | [`SecretBytes`]: key material on the heap, erased on drop |
 //! | [`random`] | [`Random`]: the caller's source of random bytes |
@@ -35,6 +36,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod aead;
+pub mod array;
 pub mod label;
 pub mod primitives;
 pub mod process;

@@ -11,8 +11,8 @@
 
 enum { ACTION_BYTES = 17000, ANNOUNCE_BYTES = 298, HEADER_BYTES = 171, CAMERA = 1 };
 
-/* A clock of its own would stand here: monotonic milliseconds, and milliseconds since 1970. */
-static const uint64_t now = 0, wall = 1800000000000;
+/* An application reads its clocks for each call: monotonic milliseconds, and milliseconds since 1970. */
+static const ef_clock now = {0, 1800000000000};
 
 typedef struct {
   ef_session *session;
@@ -33,7 +33,7 @@ static uint8_t *put(uint8_t *at, uint64_t number, int bytes) {
 }
 
 static void tell(const device *to, ef_event event, const uint8_t *body, size_t length) {
-  demand(ef_session_event(to->session, event, now, wall, body, length) == 0, "an event was refused");
+  demand(ef_session_event(to->session, event, &now, body, length) == 0, "an event was refused");
 }
 
 /* What a server does with an action of one device for the only other one. */
@@ -77,7 +77,7 @@ static device join(const char *name, uint32_t participant, uint16_t seat) {
   static const uint8_t room[16] = {1}, call[16] = {2}, invite[32] = {3};
   uint8_t body[2];
   device self = {NULL, participant, seat};
-  self.session = ef_session_new(room, call, invite, (const uint8_t *)name, strlen(name), now, wall);
+  self.session = ef_session_new(room, call, invite, (const uint8_t *)name, strlen(name), &now);
   demand(self.session != NULL, "no session");
   put(body, seat, sizeof body);
   tell(&self, EF_EVENT_JOINED, body, sizeof body);
@@ -86,7 +86,8 @@ static device join(const char *name, uint32_t participant, uint16_t seat) {
 
 int main(void) {
   static const uint8_t frame[] = "a frame of the encoder", camera[4] = {0, 0, 0, CAMERA};
-  uint8_t sealed[sizeof frame + 64], opened[sizeof sealed], info[16];
+  uint8_t sealed[sizeof frame + 64], opened[sizeof sealed];
+  ef_frame_origin origin;
   const device ada = join("Ada", 10, 0), bob = join("Bob", 11, 1);
 
   tell(&ada, EF_EVENT_STREAM_OPENED, camera, sizeof camera);
@@ -96,18 +97,18 @@ int main(void) {
   drain(&bob, &ada);
 
   int32_t length =
-      ef_seal(ada.session, now, CAMERA, EF_CODEC_VP8, EF_FRAME_KIND_KEY, frame, sizeof frame, sealed, sizeof sealed);
+      ef_seal(ada.session, &now, CAMERA, EF_CODEC_VP8, EF_FRAME_KIND_KEY, frame, sizeof frame, sealed, sizeof sealed);
   demand(length > 0, "a frame was not sealed");
   printf("%zu bytes sealed to %" PRId32 "\n", sizeof frame, length);
 
   sealed[length - 1] ^= 1;
-  int32_t altered = ef_open(bob.session, now, EF_CODEC_VP8, sealed, (size_t)length, opened, sizeof opened, info);
+  int32_t altered = ef_open(bob.session, &now, EF_CODEC_VP8, sealed, (size_t)length, opened, sizeof opened, &origin);
   demand(altered == EF_OPEN_ERROR_NOT_AUTHENTIC, "an altered frame was opened");
   sealed[length - 1] ^= 1;
 
-  length = ef_open(bob.session, now, EF_CODEC_VP8, sealed, (size_t)length, opened, sizeof opened, info);
+  length = ef_open(bob.session, &now, EF_CODEC_VP8, sealed, (size_t)length, opened, sizeof opened, &origin);
   demand(length == sizeof frame && memcmp(opened, frame, sizeof frame) == 0, "a frame was not opened");
-  printf("opened, of participant %d: %s\n", info[0], (const char *)opened);
+  printf("opened, of participant %" PRIu32 ": %s\n", origin.participant, (const char *)opened);
 
   ef_session_free(ada.session);
   ef_session_free(bob.session);

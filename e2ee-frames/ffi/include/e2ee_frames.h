@@ -2,9 +2,9 @@
  *
  * Generated from e2ee-frames/ffi/src by `make header`. Do not edit. How to embed it: e2ee-frames/ffi/README.md.
  *
- * A session is a state machine without clock, thread or I/O. `now` is monotonic time in milliseconds, `wall`
- * milliseconds since 1970. Drain ef_session_poll after every other call of a session, and tell it EF_EVENT_TICK when
- * ef_session_deadline has come. A session belongs to one thread at a time; different sessions are independent.
+ * A session is a state machine without clock, thread or I/O: pass an ef_clock to each call that depends on time. Drain
+ * ef_session_poll after every other call of a session, and pass it EF_EVENT_TICK at ef_session_deadline. A session
+ * belongs to one thread at a time; different sessions are independent.
  *
  * Lengths are in bytes. A NULL pointer is an empty buffer if its length is 0. No function keeps a pointer to a buffer.
  * Bodies are written as names with their lengths: `seat2` is a seat in two bytes, `{x4}*` any number of x; numbers in
@@ -17,11 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// Any function: a null session, a null buffer that has a length, buffers that overlap, or one of more than 2^31 - 1
-/// bytes. A bug of the caller; nothing was done.
+/// Returned by any function for a NULL session, clock or buffer with a length, for overlapping buffers, or for one of more
+/// than 2^31 - 1 bytes. A bug of the caller; nothing was done.
 #define EF_MISUSE -64
 
-/// How a stream is coded.
+/// The codec of a stream.
 typedef enum {
   /// Opus. The wire shows no kind of frame.
   EF_CODEC_OPUS = 0,
@@ -43,36 +43,36 @@ typedef enum {
   EF_FRAME_KIND_KEY = 1,
 } ef_frame_kind;
 
-/// What `ef_session_event` takes: something that happened, and the body that tells of it. The bodies of announces, keys
-/// and key requests are those of the server's binary messages without type and number.
+/// Kinds of events for `ef_session_event`, and their bodies. The bodies of announces, keys and key requests are those of
+/// the server's binary messages without type and number.
 typedef enum {
   /// Time has passed. Empty body.
   EF_EVENT_TICK = 0,
-  /// The server has let this device in: `seat2`.
+  /// The server has admitted this device: `seat2`.
   EF_EVENT_JOINED = 1,
   /// Announces of others: `count1 {participant4 seat2 announce298 length2 display}*`.
   EF_EVENT_ANNOUNCES = 2,
   /// These participants have left: `participant4*`.
   EF_EVENT_LEFT = 3,
-  /// Keys of others: `count1 {header171 entry86}*`, cut from their key batches by the server.
+  /// Keys of others: `count1 {header171 entry86}*`, which the server cuts from their key batches.
   EF_EVENT_KEYS = 4,
-  /// Somebody lacks keys: `requester_seat2 count1 {join_id16 kid8}*`.
+  /// Another device requests keys: `requester_seat2 count1 {join_id16 kid8}*`.
   EF_EVENT_KEY_REQUEST = 5,
   /// A stream is about to send: `stream4`, which is kind + 8 * index; kind 0 is a microphone, 1 a camera, 2 a screen,
-  /// 3 the sound of a screen, 4 application data.
+  /// 3 the audio of a screen, 4 application data.
   EF_EVENT_STREAM_OPENED = 6,
   /// A stream has stopped: `stream4`.
   EF_EVENT_STREAM_CLOSED = 7,
 } ef_event;
 
-/// The first byte of what `ef_session_poll` writes: something to send or to show. The body follows.
+/// Kinds of actions, in the first byte that `ef_session_poll` writes. The body follows.
 typedef enum {
-  /// Send the own announce: `first1 announce298 display`. `first1` is 1 for the one that belongs into the join, 0 for
-  /// a renewal.
+  /// Send this device's announce: `first1 announce298 display`. `first1` is 1 for the one that is part of the join, 0
+  /// for a renewal.
   EF_ACTION_SEND_ANNOUNCE = 1,
   /// Send a key batch: `header171 entry86*`, at most 188 entries. Each entry begins with the `seat2` it is for.
   EF_ACTION_SEND_KEY_BATCH = 2,
-  /// Ask for keys: `{join_id16 kid8}*`, at most 200. The sender of the message puts the count in front.
+  /// Request keys: `{join_id16 kid8}*`, at most 200. The message has the count in front.
   EF_ACTION_SEND_KEY_REQUEST = 3,
   /// Show this participant on the roster: `participant4 seat2 name`, the name in UTF-8 up to the end.
   EF_ACTION_PARTICIPANT_VERIFIED = 4,
@@ -80,29 +80,29 @@ typedef enum {
   EF_ACTION_PARTICIPANT_REMOVED = 5,
   /// An open stream has a key now, media may start: `stream4`.
   EF_ACTION_STREAM_READY = 6,
-  /// A key of this sender became usable: `participant4 seat2`. Retry held frames and ask for a key frame.
+  /// A key of this sender became usable: `participant4 seat2`. Retry held frames and request a key frame.
   EF_ACTION_KEY_INSTALLED = 7,
   /// Something of this participant was refused: `participant4 problem1`; participant 2^32 - 1 if it is unknown.
   EF_ACTION_PROBLEM = 8,
-  /// The own key in use has changed: `generation4 step1`.
+  /// This device's current key has changed: `generation4 step1`.
   EF_ACTION_GENERATION_CHANGED = 9,
-  /// The session is over and its keys are erased: `reason1`. Leave, and join with a new one.
+  /// The session has ended and its keys are erased: `reason1`. Leave, and join with a new one.
   EF_ACTION_ENDED = 10,
 } ef_action;
 
-/// What `EF_ACTION_PROBLEM` says was wrong.
+/// What `EF_ACTION_PROBLEM` reports.
 typedef enum {
-  /// Its announce is not authentic: made with another link, for another call, or altered.
+  /// Its announce is not authentic: made with another link or for another call, or altered.
   EF_PROBLEM_ANNOUNCE_REFUSED = 1,
-  /// Its keys were not meant for this device or were altered.
+  /// Its keys were not sealed to this device, or were altered.
   EF_PROBLEM_KEYS_REFUSED = 2,
-  /// Its clock or the own one is off by more than ten minutes.
+  /// Its clock and this device's differ by more than ten minutes.
   EF_PROBLEM_CLOCK_SKEW = 3,
-  /// It gave different keys out under one name.
+  /// It distributed different keys under one name.
   EF_PROBLEM_EQUIVOCATION = 4,
 } ef_problem;
 
-/// What `EF_ACTION_ENDED` says was the reason: the session's counters may be used elsewhere.
+/// Why a session ended, in `EF_ACTION_ENDED`: its counters may be in use elsewhere.
 typedef enum {
   /// The wall clock jumped by more than half a minute against the monotonic one.
   EF_ENDED_CLOCK_JUMPED = 1,
@@ -112,19 +112,19 @@ typedef enum {
 
 /// Why `ef_session_event` refuses an event. Nothing changed.
 typedef enum {
-  /// An unknown kind, a body that does not add up, or a number out of range.
+  /// An unknown kind, a malformed body, or a number out of range.
   EF_EVENT_ERROR_MALFORMED = -1,
   /// The stream is open already: two senders on one stream would count frames twice.
   EF_EVENT_ERROR_STREAM_ALREADY_OPEN = -2,
-  /// Something of the call before `EF_EVENT_JOINED`.
+  /// An event of the call before `EF_EVENT_JOINED`.
   EF_EVENT_ERROR_NOT_JOINED = -3,
-  /// Joined already, on another seat: that takes a new session.
+  /// Already joined, on another seat: that needs a new session.
   EF_EVENT_ERROR_ALREADY_JOINED = -4,
-  /// The session is over: see `EF_ACTION_ENDED`.
+  /// The session has ended: see `EF_ACTION_ENDED`.
   EF_EVENT_ERROR_ENDED = -7,
 } ef_event_error;
 
-/// Why `ef_seal` refuses a frame, which must then be dropped: it may not be sent in clear.
+/// Why `ef_seal` refuses a frame, which must then be dropped: it must not be sent in clear.
 typedef enum {
   /// There is no key yet: wait for `EF_ACTION_STREAM_READY`.
   EF_SEAL_ERROR_NO_KEY = -1,
@@ -134,38 +134,87 @@ typedef enum {
   EF_SEAL_ERROR_BUFFER = -3,
   /// An unknown codec or kind of frame, too many streams, or a frame beyond what its codec can hold.
   EF_SEAL_ERROR_UNSUPPORTED = -4,
-  /// The key has sealed as many frames as it may.
+  /// The key has sealed its maximum number of frames.
   EF_SEAL_ERROR_EXHAUSTED = -5,
-  /// The session is over: see `EF_ACTION_ENDED`.
+  /// The session has ended: see `EF_ACTION_ENDED`.
   EF_SEAL_ERROR_ENDED = -7,
 } ef_seal_error;
 
 /// Why `ef_open` refuses a frame, which must then be dropped, or held if its key is missing. The output is zeroed.
 typedef enum {
-  /// The key may come: the frame may be tried again after `EF_ACTION_KEY_INSTALLED`.
+  /// The key may still arrive: retry the frame after `EF_ACTION_KEY_INSTALLED`.
   EF_OPEN_ERROR_MISSING_KEY = -1,
-  /// Not sealed by whom it claims, or altered.
+  /// Not sealed by the sender that it names, or altered.
   EF_OPEN_ERROR_NOT_AUTHENTIC = -2,
-  /// Opened before, or too old to tell.
+  /// Opened before, or older than the replay window.
   EF_OPEN_ERROR_REPLAY = -3,
   /// An unknown codec, or not an SFrame ciphertext in the envelope of its codec.
   EF_OPEN_ERROR_MALFORMED = -4,
-  /// Nobody on the roster sits where it claims to be from.
+  /// No participant on the roster has the seat that it names.
   EF_OPEN_ERROR_UNKNOWN_SENDER = -5,
   /// The output is smaller than the input.
   EF_OPEN_ERROR_BUFFER = -6,
-  /// The session is over: see `EF_ACTION_ENDED`.
+  /// The session has ended: see `EF_ACTION_ENDED`.
   EF_OPEN_ERROR_ENDED = -7,
 } ef_open_error;
 
-/// A device in a call. Made by `ef_session_new`, freed by `ef_session_free`; what is inside is not for C.
+/// A device in a call. Opaque: created by `ef_session_new`, freed by `ef_session_free`.
 typedef struct ef_session ef_session;
+
+/// One reading of both clocks of the caller, in milliseconds. The two must be independent: a session that sees one jump
+/// against the other ends, since the machine slept or was restored from a snapshot.
+typedef struct {
+  /// Monotonic time, from any start.
+  uint64_t now;
+  /// Time of day, since 1970-01-01 00:00 UTC.
+  uint64_t wall;
+} ef_clock;
+
+/// The origin of an opened frame, from its key and not from any label of the server.
+typedef struct {
+  /// The participant that sealed it.
+  uint32_t participant;
+  /// The seat in its KID.
+  uint32_t seat;
+  /// The stream in its KID.
+  uint32_t stream;
+  /// The `ef_frame_kind` that the sender stated.
+  uint32_t kind;
+} ef_frame_origin;
+
+/// All codecs.
+#define ef_codec_ALL { ef_codec_Opus, ef_codec_Vp8, ef_codec_Vp9, ef_codec_Av1, ef_codec_H264, }
+
+/// Both kinds.
+#define ef_frame_kind_ALL { ef_frame_kind_Delta, ef_frame_kind_Key, }
+
+/// All kinds of events.
+#define ef_event_ALL { ef_event_Tick, ef_event_Joined, ef_event_Announces, ef_event_Left, ef_event_Keys, ef_event_KeyRequest, ef_event_StreamOpened, ef_event_StreamClosed, }
+
+/// All of them.
+#define ef_action_ALL { ef_action_SendAnnounce, ef_action_SendKeyBatch, ef_action_SendKeyRequest, ef_action_ParticipantVerified, ef_action_ParticipantRemoved, ef_action_StreamReady, ef_action_KeyInstalled, ef_action_Problem, ef_action_GenerationChanged, ef_action_Ended, }
+
+/// All of them.
+#define ef_problem_ALL { ef_problem_AnnounceRefused, ef_problem_KeysRefused, ef_problem_ClockSkew, ef_problem_Equivocation, }
+
+/// All of them.
+#define ef_ended_ALL { ef_ended_ClockJumped, ef_ended_Forked, }
+
+/// All of them.
+#define ef_event_error_ALL { ef_event_error_Malformed, ef_event_error_StreamAlreadyOpen, ef_event_error_NotJoined, ef_event_error_AlreadyJoined, ef_event_error_Ended, }
+
+/// All of them.
+#define ef_seal_error_ALL { ef_seal_error_NoKey, ef_seal_error_StreamNotOpen, ef_seal_error_Buffer, ef_seal_error_Unsupported, ef_seal_error_Exhausted, ef_seal_error_Ended, }
+
+/// All of them.
+#define ef_open_error_ALL { ef_open_error_MissingKey, ef_open_error_NotAuthentic, ef_open_error_Replay, ef_open_error_Malformed, ef_open_error_UnknownSender, ef_open_error_Buffer, ef_open_error_Ended, }
 
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
-/// What a client shows the server to be let in, derived from the invite secret of the link, which the server never sees.
+/// Derives the guest access, which a client shows the server, from the invite secret of the link, which the server never
+/// receives.
 ///
 /// Returns 0 or `EF_MISUSE`.
 ///
@@ -177,21 +226,19 @@ int32_t ef_access_token(const uint8_t *invite,
 /// A new device with fresh keys in a call. Its announce is the first action.
 ///
 /// `room` (16 bytes) and `call` (16) say where, as the server names them; `invite` (32) is the secret of the link;
-/// `name` (`name_len` bytes of UTF-8, 256 at most, no final NUL) is what others are shown, sealed. `now` is monotonic
-/// time in milliseconds, `wall` milliseconds since 1970. All bytes are copied.
+/// `name` (`name_len` bytes of UTF-8, 256 at most, no final NUL) is what others are shown, sealed. All bytes are copied.
 ///
 /// Returns a session to be freed by `ef_session_free`; NULL if the name is longer than 256 bytes or not UTF-8, or if a
 /// pointer is NULL.
 ///
 /// # Safety
-/// The pointers name as many readable bytes as said; `name` may be NULL if `name_len` is 0.
+/// The pointers name as many readable bytes as said, `clock` an `ef_clock`; `name` may be NULL if `name_len` is 0.
 ef_session *ef_session_new(const uint8_t *room,
                            const uint8_t *call,
                            const uint8_t *invite,
                            const uint8_t *name,
                            size_t name_len,
-                           uint64_t now,
-                           uint64_t wall);
+                           const ef_clock *clock);
 
 /// Erases a session's keys and frees it. NULL is ignored.
 ///
@@ -199,31 +246,31 @@ ef_session *ef_session_new(const uint8_t *room,
 /// `session` is NULL, or came from `ef_session_new` and was not freed before; no other thread is using it.
 void ef_session_free(ef_session *session);
 
-/// Tells a session that something happened: a kind of `ef_event`, and its body, which is copied. Poll afterwards.
+/// Passes an event to a session: a kind of `ef_event`, and its body, which is copied. Poll afterwards.
 ///
 /// Returns 0, an `ef_event_error`, or `EF_MISUSE`. If negative, nothing changed but time.
 ///
 /// # Safety
-/// `session` is live and used by no other thread; `body` names `body_len` readable bytes, or is NULL if that is 0.
+/// `session` is live and used by no other thread; `clock` names an `ef_clock`, `body` `body_len` readable bytes, or is
+/// NULL if that is 0.
 int32_t ef_session_event(ef_session *session,
                          uint32_t kind,
-                         uint64_t now,
-                         uint64_t wall,
+                         const ef_clock *clock,
                          const uint8_t *body,
                          size_t body_len);
 
-/// Takes the next thing to do: an `ef_action` in the first byte of `out`, then its body. To be called until it returns
-/// 0, after every other call of this session.
+/// Writes the next action: an `ef_action` in the first byte of `out`, then its body. To be called until it returns 0,
+/// after every other call of this session.
 ///
-/// Returns the bytes written; 0 if there is nothing to do; the negative number of bytes needed if `out_cap` is too
-/// small, which loses nothing: the same action comes again. 17,000 bytes always suffice. A NULL session has nothing to
-/// do, a NULL `out` is too small.
+/// Returns the bytes written; 0 if there is no action; minus the number of bytes needed if `out_cap` is too small, in
+/// which case the next call returns the same action. 17,000 bytes always suffice. A NULL session has no action, a NULL
+/// `out` is too small.
 ///
 /// # Safety
 /// `session` is live and used by no other thread; `out` names `out_cap` writable bytes, or is NULL.
 int32_t ef_session_poll(ef_session *session, uint8_t *out, size_t out_cap);
 
-/// When the next `EF_EVENT_TICK` is wanted, in the milliseconds of `now`; a time that has passed means at once.
+/// When the next `EF_EVENT_TICK` is due, in the milliseconds of `ef_clock.now`; a time that has passed means at once.
 /// `UINT64_MAX` for never, and for a NULL session.
 ///
 /// # Safety
@@ -232,8 +279,8 @@ uint64_t ef_session_deadline(const ef_session *session);
 
 /// The call code: 32 bytes that are the same on all devices with the same roster, and on no others. People compare them
 /// to learn that no other device is in the call, by a QR code of all bytes, or as 30 digits in six groups: group n, from
-/// 0, is bytes 5n..5n + 5 as a big-endian number, modulo 100,000, with five digits. It changes when anybody enters or
-/// goes.
+/// 0, is bytes 5n..5n + 5 as a big-endian number, modulo 100,000, with five digits. It changes when anyone joins or
+/// leaves.
 ///
 /// Returns 0 and writes `out`; -1 before `EF_EVENT_JOINED` and after the session has ended; or `EF_MISUSE`.
 ///
@@ -251,10 +298,10 @@ int32_t ef_call_code(const ef_session *session,
 /// dropped.
 ///
 /// # Safety
-/// `session` is live and used by no other thread; `frame` names `frame_len` readable bytes, `out` `out_cap` writable
-/// ones. They may not overlap: if they do, it is `EF_MISUSE`.
+/// `session` is live and used by no other thread; `clock` names an `ef_clock`, `frame` `frame_len` readable
+/// bytes, `out` `out_cap` writable ones. They may not overlap: if they do, it is `EF_MISUSE`.
 int32_t ef_seal(ef_session *session,
-                uint64_t now,
+                const ef_clock *clock,
                 uint32_t stream,
                 uint32_t codec,
                 uint32_t kind,
@@ -263,32 +310,31 @@ int32_t ef_seal(ef_session *session,
                 uint8_t *out,
                 size_t out_cap);
 
-/// Opens a frame that came from the network. Who sealed it is told by its key, not by any label of the server.
+/// Opens a frame from the network.
 ///
-/// `out` must be as large as the frame. `info`, which may be NULL, gets four numbers of 4 bytes each, little endian:
-/// participant, seat, stream, and the `ef_frame_kind` that the sender said.
+/// `out` must be as large as the frame. `origin`, which may be NULL, receives where the frame comes from.
 ///
 /// Returns the length of the frame at the front of `out`, an `ef_open_error`, or `EF_MISUSE`. If negative, the frame must
-/// be dropped, or held if its key is missing, and `info` was not written.
+/// be dropped, or held if its key is missing, and `origin` was not written.
 ///
 /// # Safety
-/// `session` is live and used by no other thread; `frame` names `frame_len` readable bytes, `out` `out_cap` writable
-/// ones, `info` 16 writable ones or is NULL. No two of them may overlap: if they do, it is `EF_MISUSE`.
+/// `session` is live and used by no other thread; `clock` names an `ef_clock`, `frame` `frame_len` readable bytes, `out` `out_cap` writable
+/// ones, `origin` a writable `ef_frame_origin` or is NULL. No two of them may overlap: if they do, it is `EF_MISUSE`.
 int32_t ef_open(ef_session *session,
-                uint64_t now,
+                const ef_clock *clock,
                 uint32_t codec,
                 const uint8_t *frame,
                 size_t frame_len,
                 uint8_t *out,
                 size_t out_cap,
-                uint8_t *info);
+                ef_frame_origin *origin);
 
 /// Allocates zeroed memory, for hosts without an allocator of their own.
 ///
-/// Returns `length` bytes, to be given back by `ef_free`; NULL if there is no memory.
+/// Returns `length` bytes, to be freed by `ef_free`; NULL if there is no memory.
 uint8_t *ef_alloc(size_t length);
 
-/// Frees what `ef_alloc` gave. NULL is ignored. Nothing is overwritten: do that before if it was secret.
+/// Frees memory of `ef_alloc`. NULL is ignored. Nothing is overwritten: do that before if it was secret.
 ///
 /// # Safety
 /// `pointer` is NULL, or came from `ef_alloc` with this very `length` and was not freed before. It is not memory of

@@ -26,19 +26,14 @@ pub enum CodecNumber {
 }
 
 impl CodecNumber {
-    const ALL: [Self; 5] = [Self::Opus, Self::Vp8, Self::Vp9, Self::Av1, Self::H264];
+    /// All codecs.
+    pub const ALL: [Self; 5] = [Self::Opus, Self::Vp8, Self::Vp9, Self::Av1, Self::H264];
+}
 
-    /// The codec of this number.
-    #[must_use]
-    pub fn codec(number: u32) -> Option<Codec> {
-        Self::ALL.into_iter().find(|codec| *codec as u32 == number).map(|codec| match codec {
-            Self::Opus => Codec::Opus,
-            Self::Vp8 => Codec::Vp8,
-            Self::Vp9 => Codec::Vp9,
-            Self::Av1 => Codec::Av1,
-            Self::H264 => Codec::H264,
-        })
-    }
+/// The codec of an `ef_codec`.
+#[must_use]
+pub fn codec(number: u32) -> Option<Codec> {
+    Codec::from_id(number)
 }
 
 /// Whether a frame can be decoded alone.
@@ -52,6 +47,9 @@ pub enum FrameKindNumber {
 }
 
 impl FrameKindNumber {
+    /// Both kinds.
+    pub const ALL: [Self; 2] = [Self::Delta, Self::Key];
+
     /// The kind of this number.
     #[must_use]
     pub fn kind(number: u32) -> Option<FrameKind> {
@@ -94,7 +92,8 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    const ALL: [Self; 8] = [
+    /// All kinds of events.
+    pub const ALL: [Self; 8] = [
         Self::Tick,
         Self::Joined,
         Self::Announces,
@@ -139,6 +138,22 @@ pub enum ActionKind {
     Ended = 10,
 }
 
+impl ActionKind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::SendAnnounce,
+        Self::SendKeyBatch,
+        Self::SendKeyRequest,
+        Self::ParticipantVerified,
+        Self::ParticipantRemoved,
+        Self::StreamReady,
+        Self::KeyInstalled,
+        Self::Problem,
+        Self::GenerationChanged,
+        Self::Ended,
+    ];
+}
+
 /// What `EF_ACTION_PROBLEM` says was wrong.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +166,11 @@ pub enum ProblemNumber {
     ClockSkew = 3,
     /// It gave different keys out under one name.
     Equivocation = 4,
+}
+
+impl ProblemNumber {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::AnnounceRefused, Self::KeysRefused, Self::ClockSkew, Self::Equivocation];
 }
 
 impl From<Problem> for ProblemNumber {
@@ -172,6 +192,11 @@ pub enum EndedNumber {
     ClockJumped = 1,
     /// This is a forked copy of the process that made the session.
     Forked = 2,
+}
+
+impl EndedNumber {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::ClockJumped, Self::Forked];
 }
 
 impl From<Ended> for EndedNumber {
@@ -197,6 +222,12 @@ pub enum EventRefusal {
     AlreadyJoined = -4,
     /// The session is over: see `EF_ACTION_ENDED`.
     Ended = -7,
+}
+
+impl EventRefusal {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::StreamAlreadyOpen, Self::NotJoined, Self::AlreadyJoined, Self::Ended];
 }
 
 impl From<EventError> for EventRefusal {
@@ -227,6 +258,12 @@ pub enum SealRefusal {
     Exhausted = -5,
     /// The session is over: see `EF_ACTION_ENDED`.
     Ended = -7,
+}
+
+impl SealRefusal {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::NoKey, Self::StreamNotOpen, Self::Buffer, Self::Unsupported, Self::Exhausted, Self::Ended];
 }
 
 impl From<SealError> for SealRefusal {
@@ -262,6 +299,19 @@ pub enum OpenRefusal {
     Ended = -7,
 }
 
+impl OpenRefusal {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::MissingKey,
+        Self::NotAuthentic,
+        Self::Replay,
+        Self::Malformed,
+        Self::UnknownSender,
+        Self::Buffer,
+        Self::Ended,
+    ];
+}
+
 impl From<OpenError> for OpenRefusal {
     fn from(error: OpenError) -> Self {
         match error {
@@ -281,9 +331,10 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_library() {
-        for number in 0..300 {
-            assert_eq!(CodecNumber::codec(number), Codec::from_id(number));
+        for number in CodecNumber::ALL {
+            assert_eq!(codec(number as u32).map(|codec| format!("{codec:?}")), Some(format!("{number:?}")));
         }
+        assert_eq!(codec(CodecNumber::ALL.len() as u32), None);
         for kind in [FrameKind::Delta, FrameKind::Key] {
             assert_eq!(FrameKindNumber::kind(FrameKindNumber::from(kind) as u32), Some(kind));
             assert_eq!(FrameKindNumber::from(kind) as u32, kind as u32);

@@ -12,6 +12,7 @@
 //! In wasm, `usize` and pointers are 32 bits and the module imports one function, `env.random_fill`.
 
 // The order of the functions in the header.
+pub mod clock;
 pub mod codes;
 
 mod session;
@@ -25,12 +26,14 @@ mod erase;
 #[cfg(target_family = "wasm")]
 pub mod external;
 
+pub mod layout;
 mod memory;
 
 mod random;
 pub mod wire;
 
-pub use frames::{ef_open, ef_seal};
+pub use clock::ClockReading;
+pub use frames::{FrameOrigin, ef_open, ef_seal};
 pub use memory::{ef_alloc, ef_free};
 pub use session::{
     Handle, ef_access_token, ef_call_code, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new,

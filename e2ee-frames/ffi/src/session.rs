@@ -1,11 +1,12 @@
 //! Sessions behind an opaque pointer.
 
 use crate::{
+    clock::{self, ClockReading},
     codes::{EF_MISUSE, EventRefusal},
     memory::{array, bytes, bytes_mut, overlap},
     random, wire,
 };
-use e2ee_frames::{Session, SessionConfig, access_token};
+use e2ee_frames::{MonotonicTime, Session, SessionConfig, access_token};
 
 /// A device in a call. Made by `ef_session_new`, freed by `ef_session_free`; what is inside is not for C.
 pub struct Handle {
@@ -34,14 +35,13 @@ pub unsafe extern "C" fn ef_access_token(invite: *const u8, out: *mut u8) -> i32
 /// A new device with fresh keys in a call. Its announce is the first action.
 ///
 /// `room` (16 bytes) and `call` (16) say where, as the server names them; `invite` (32) is the secret of the link;
-/// `name` (`name_len` bytes of UTF-8, 256 at most, no final NUL) is what others are shown, sealed. `now` is monotonic
-/// time in milliseconds, `wall` milliseconds since 1970. All bytes are copied.
+/// `name` (`name_len` bytes of UTF-8, 256 at most, no final NUL) is what others are shown, sealed. All bytes are copied.
 ///
 /// Returns a session to be freed by `ef_session_free`; NULL if the name is longer than 256 bytes or not UTF-8, or if a
 /// pointer is NULL.
 ///
 /// # Safety
-/// The pointers name as many readable bytes as said; `name` may be NULL if `name_len` is 0.
+/// The pointers name as many readable bytes as said, `clock` an `ef_clock`; `name` may be NULL if `name_len` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_new(
     room: *const u8,
@@ -49,16 +49,17 @@ pub unsafe extern "C" fn ef_session_new(
     invite: *const u8,
     name: *const u8,
     name_len: usize,
-    now: u64,
-    wall: u64,
+    clock: *const ClockReading,
 ) -> *mut Handle {
+    // SAFETY: by contract.
+    let Some(clock) = (unsafe { clock::read(clock) }) else { return std::ptr::null_mut() };
     // SAFETY: by contract.
     let (room, call, invite, name) = unsafe { (array(room), array(call), array(invite), bytes(name, name_len)) };
     let (Some(room), Some(call), Some(invite), Some(Ok(name))) = (room, call, invite, name.map(std::str::from_utf8))
     else {
         return std::ptr::null_mut();
     };
-    match Session::new(SessionConfig::new(room, call, invite, name), random::fill, now, wall) {
+    match Session::new(SessionConfig::new(room, call, invite, name), random::fill, clock) {
         Ok(session) => Box::into_raw(Box::new(Handle { session, waiting: None })),
         Err(_) => std::ptr::null_mut(),
     }
@@ -83,20 +84,20 @@ pub unsafe extern "C" fn ef_session_free(session: *mut Handle) {
 /// Returns 0, an `ef_event_error`, or `EF_MISUSE`. If negative, nothing changed but time.
 ///
 /// # Safety
-/// `session` is live and used by no other thread; `body` names `body_len` readable bytes, or is NULL if that is 0.
+/// `session` is live and used by no other thread; `clock` names an `ef_clock`, `body` `body_len` readable bytes, or is
+/// NULL if that is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_event(
     session: *mut Handle,
     kind: u32,
-    now: u64,
-    wall: u64,
+    clock: *const ClockReading,
     body: *const u8,
     body_len: usize,
 ) -> i32 {
     // SAFETY: by contract.
-    let (handle, body) = unsafe { (session.as_mut(), bytes(body, body_len)) };
-    let (Some(handle), Some(body)) = (handle, body) else { return EF_MISUSE };
-    match wire::handle(&mut handle.session, kind, now, wall, body) {
+    let (handle, clock, body) = unsafe { (session.as_mut(), clock::read(clock), bytes(body, body_len)) };
+    let (Some(handle), Some(clock), Some(body)) = (handle, clock, body) else { return EF_MISUSE };
+    match wire::handle(&mut handle.session, kind, clock, body) {
         Ok(()) => 0,
         Err(error) => EventRefusal::from(error) as i32,
     }
@@ -131,7 +132,7 @@ pub unsafe extern "C" fn ef_session_poll(session: *mut Handle, out: *mut u8, out
     }
 }
 
-/// When the next `EF_EVENT_TICK` is wanted, in the milliseconds of `now`; a time that has passed means at once.
+/// When the next `EF_EVENT_TICK` is wanted, in the milliseconds of `ef_clock.now`; a time that has passed means at once.
 /// `UINT64_MAX` for never, and for a NULL session.
 ///
 /// # Safety
@@ -139,7 +140,7 @@ pub unsafe extern "C" fn ef_session_poll(session: *mut Handle, out: *mut u8, out
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_deadline(session: *const Handle) -> u64 {
     // SAFETY: by contract.
-    unsafe { session.as_ref() }.and_then(|handle| handle.session.deadline()).unwrap_or(u64::MAX)
+    unsafe { session.as_ref() }.and_then(|handle| handle.session.deadline()).map_or(u64::MAX, MonotonicTime::as_millis)
 }
 
 /// The call code: 32 bytes that are the same on all devices with the same roster, and on no others. People compare them

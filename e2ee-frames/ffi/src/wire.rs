@@ -1,13 +1,13 @@
 //! Events and actions as bytes: a kind, then a body. [`EventKind`] and [`ActionKind`] say what the bodies hold.
 
 use crate::codes::{ActionKind, EndedNumber, EventKind, ProblemNumber};
-use e2ee_frames::{Action, Event, EventError, ParticipantId, Seat, Session, StreamId};
+use e2ee_frames::{Action, Clock, Event, EventError, ParticipantId, Seat, Session, StreamId};
 
 /// Hands an event to a session.
 ///
 /// # Errors
 /// [`EventError::Malformed`] for an unknown kind or a body of the wrong length, else what the session says.
-pub fn handle(session: &mut Session, kind: u32, now: u64, wall: u64, body: &[u8]) -> Result<(), EventError> {
+pub fn handle(session: &mut Session, kind: u32, clock: Clock, body: &[u8]) -> Result<(), EventError> {
     let left: Vec<ParticipantId>;
     let event = match EventKind::from_number(kind).ok_or(EventError::Malformed)? {
         EventKind::Tick if body.is_empty() => Event::Tick,
@@ -27,7 +27,7 @@ pub fn handle(session: &mut Session, kind: u32, now: u64, wall: u64, body: &[u8]
         EventKind::StreamOpened => Event::StreamOpened(StreamId(u32::from_be_bytes(exactly(body)?))),
         EventKind::StreamClosed => Event::StreamClosed(StreamId(u32::from_be_bytes(exactly(body)?))),
     };
-    session.handle(now, wall, event)
+    session.handle(clock, event)
 }
 
 /// The body as an array, if it has just that length.

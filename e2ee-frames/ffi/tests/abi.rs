@@ -1,13 +1,14 @@
-//! The C ABI as a host in C or JavaScript calls it: two sessions hear each other through pointers and byte codes.
+//! The C ABI as a host in C or JavaScript calls it: two sessions exchange frames through pointers and byte codes.
 
 #![allow(clippy::unwrap_used)]
 
 use e2ee_frames_ffi::{
-    Handle, codes::EF_MISUSE, ef_access_token, ef_alloc, ef_call_code, ef_free, ef_open, ef_seal, ef_session_deadline,
-    ef_session_event, ef_session_free, ef_session_new, ef_session_poll,
+    ClockReading, FrameOrigin, Handle, codes::EF_MISUSE, ef_access_token, ef_alloc, ef_call_code, ef_free, ef_open,
+    ef_seal, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new, ef_session_poll,
 };
 
-const WALL: u64 = 1_800_000_000_000;
+/// Time stands still.
+const CLOCK: ClockReading = ClockReading { now: 0, wall: 1_800_000_000_000 };
 
 struct Host(*mut Handle);
 
@@ -15,16 +16,15 @@ impl Host {
     fn new(name: &str, invite: [u8; 32]) -> Self {
         let (room, call) = ([1u8; 16], [2u8; 16]);
         // SAFETY: all pointers are of live arrays with the lengths that the contract names.
-        let session = unsafe {
-            ef_session_new(room.as_ptr(), call.as_ptr(), invite.as_ptr(), name.as_ptr(), name.len(), 0, WALL)
-        };
+        let session =
+            unsafe { ef_session_new(room.as_ptr(), call.as_ptr(), invite.as_ptr(), name.as_ptr(), name.len(), &CLOCK) };
         assert!(!session.is_null());
         Self(session)
     }
 
     fn event(&self, kind: u32, body: &[u8]) -> i32 {
         // SAFETY: the session is live, the body a slice.
-        unsafe { ef_session_event(self.0, kind, 0, WALL, body.as_ptr(), body.len()) }
+        unsafe { ef_session_event(self.0, kind, &CLOCK, body.as_ptr(), body.len()) }
     }
 
     fn poll(&self) -> Vec<u8> {
@@ -39,19 +39,19 @@ impl Host {
         let mut out = vec![0; frame.len() + 64];
         // SAFETY: the session is live, input and output are separate slices.
         let length =
-            unsafe { ef_seal(self.0, 0, stream, 1, 1, frame.as_ptr(), frame.len(), out.as_mut_ptr(), out.len()) };
+            unsafe { ef_seal(self.0, &CLOCK, stream, 1, 1, frame.as_ptr(), frame.len(), out.as_mut_ptr(), out.len()) };
         out.truncate(usize::try_from(length).map_err(|_| length)?);
         Ok(out)
     }
 
-    fn open(&self, frame: &[u8]) -> Result<(Vec<u8>, [u8; 16]), i32> {
-        let (mut out, mut info) = (vec![0; frame.len()], [0; 16]);
-        // SAFETY: the session is live, input, output and info are separate slices.
+    fn open(&self, frame: &[u8]) -> Result<(Vec<u8>, FrameOrigin), i32> {
+        let (mut out, mut origin) = (vec![0; frame.len()], FrameOrigin::default());
+        // SAFETY: the session is live, input, output and origin are separate slices.
         let length = unsafe {
-            ef_open(self.0, 0, 1, frame.as_ptr(), frame.len(), out.as_mut_ptr(), out.len(), info.as_mut_ptr())
+            ef_open(self.0, &CLOCK, 1, frame.as_ptr(), frame.len(), out.as_mut_ptr(), out.len(), &raw mut origin)
         };
         out.truncate(usize::try_from(length).map_err(|_| length)?);
-        Ok((out, info))
+        Ok((out, origin))
     }
 }
 
@@ -75,7 +75,7 @@ fn announces(participant: u32, seat: u16, action: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn two_hosts_hear_each_other() {
+fn two_hosts_exchange_frames() {
     let (ada, bob) = (Host::new("Ada", [3; 32]), Host::new("Bob", [3; 32]));
     let (of_ada, of_bob) = (ada.poll(), bob.poll());
     assert_eq!(of_ada[..2], [1, 1]);
@@ -100,22 +100,23 @@ fn two_hosts_hear_each_other() {
     }
     assert_eq!(kinds, [4, 2, 9, 6]);
     let sealed = ada.seal(1, b"frame").unwrap();
-    let (frame, info) = bob.open(&sealed).unwrap();
+    let (frame, origin) = bob.open(&sealed).unwrap();
     assert_eq!(frame, b"frame");
-    assert_eq!(info.map(u32::from).chunks(4).map(|word| word[0]).collect::<Vec<_>>(), [10, 0, 1, 1]);
+    assert_eq!(origin, FrameOrigin { participant: 10, seat: 0, stream: 1, kind: 1 });
     assert_eq!(bob.open(&sealed), Err(-3));
     let again = ada.seal(1, b"frame").unwrap();
     let mut out = vec![0; again.len()];
-    // SAFETY: the session is live, input and output are separate slices; nobody need want to know who it was.
-    let opened =
-        unsafe { ef_open(bob.0, 0, 1, again.as_ptr(), again.len(), out.as_mut_ptr(), out.len(), std::ptr::null_mut()) };
+    // SAFETY: the session is live, input and output are separate slices; the origin may be null.
+    let opened = unsafe {
+        ef_open(bob.0, &CLOCK, 1, again.as_ptr(), again.len(), out.as_mut_ptr(), out.len(), std::ptr::null_mut())
+    };
     assert_eq!(opened, 5);
     assert_eq!(bob.open(b"not in the envelope of VP8"), Err(-4));
     assert_eq!(bob.open(b"\x11 no frame of anybody here"), Err(-2));
 }
 
 #[test]
-fn an_action_that_does_not_fit_is_not_lost() {
+fn poll_keeps_action_that_does_not_fit() {
     let ada = Host::new("Ada", [3; 32]);
     let mut small = [0; 10];
     // SAFETY: the session is live, the output an array.
@@ -134,8 +135,8 @@ fn malformed_calls_are_refused() {
     // SAFETY: null pointers and null sessions are allowed and refused.
     unsafe {
         let null = std::ptr::null_mut();
-        assert!(ef_session_new(null, null, null, null, 0, 0, 0).is_null());
-        assert_eq!(ef_session_event(std::ptr::null_mut(), 0, 0, 0, null, 0), EF_MISUSE);
+        assert!(ef_session_new(null, null, null, null, 0, &CLOCK).is_null());
+        assert_eq!(ef_session_event(std::ptr::null_mut(), 0, &CLOCK, null, 0), EF_MISUSE);
         assert_eq!(ef_session_poll(std::ptr::null_mut(), null, 0), 0);
         assert_eq!(ef_session_deadline(std::ptr::null()), u64::MAX);
         assert_eq!(ef_access_token(null, null), EF_MISUSE);
@@ -146,12 +147,12 @@ fn malformed_calls_are_refused() {
     let bytes = [0; 32];
     // SAFETY: all pointers are of live memory with the lengths named.
     let refused =
-        unsafe { ef_session_new(bytes.as_ptr(), bytes.as_ptr(), bytes.as_ptr(), long.as_ptr(), long.len(), 0, WALL) };
+        unsafe { ef_session_new(bytes.as_ptr(), bytes.as_ptr(), bytes.as_ptr(), long.as_ptr(), long.len(), &CLOCK) };
     assert!(refused.is_null());
 }
 
 #[test]
-fn misuse_that_can_be_seen_is_refused() {
+fn detectable_misuse_is_refused() {
     const TOO_LONG: usize = i32::MAX as usize + 1;
     let ada = Host::new("Ada", [3; 32]);
     assert_eq!(ada.event(1, &[0, 0]), 0);
@@ -163,7 +164,7 @@ fn misuse_that_can_be_seen_is_refused() {
     // is must be refused before it is read, which Miri and valgrind would see.
     unsafe {
         let at = |offset| start.add(offset);
-        let seal = |frame, frame_len, out, out_cap| ef_seal(ada.0, 0, 1, 1, 0, frame, frame_len, out, out_cap);
+        let seal = |frame, frame_len, out, out_cap| ef_seal(ada.0, &CLOCK, 1, 1, 0, frame, frame_len, out, out_cap);
         assert!(seal(at(0), 50, at(50), 150) > 0, "side by side");
         assert_eq!(seal(at(0), 50, at(49), 150), EF_MISUSE, "one byte shared");
         assert_eq!(seal(at(0), 50, at(0), 200), EF_MISUSE, "in place");
@@ -172,30 +173,37 @@ fn misuse_that_can_be_seen_is_refused() {
         assert_eq!(seal(at(0), TOO_LONG, null, 0), EF_MISUSE);
         assert_eq!(seal(at(0), 50, null, 0), -3);
         assert!(seal(null, 0, at(50), 150) > 0, "an empty frame");
-        assert_eq!(ef_seal(null.cast(), 0, 1, 1, 0, at(0), 50, at(50), 150), EF_MISUSE);
-        assert_eq!(ef_seal(ada.0, 0, 1, 5, 0, at(0), 50, at(50), 150), -4, "no such codec");
-        assert_eq!(ef_seal(ada.0, 0, 1, 1, 2, at(0), 50, at(50), 150), -4, "no such kind");
+        assert_eq!(ef_seal(null.cast(), &CLOCK, 1, 1, 0, at(0), 50, at(50), 150), EF_MISUSE);
+        assert_eq!(ef_seal(ada.0, &CLOCK, 1, 5, 0, at(0), 50, at(50), 150), -4, "no such codec");
+        assert_eq!(ef_seal(ada.0, &CLOCK, 1, 1, 2, at(0), 50, at(50), 150), -4, "no such kind");
 
-        let open = |frame, frame_len, out, out_cap, info| ef_open(ada.0, 0, 1, frame, frame_len, out, out_cap, info);
+        let open = |frame, frame_len, out, out_cap, origin: *mut u8| {
+            ef_open(ada.0, &CLOCK, 1, frame, frame_len, out, out_cap, origin.cast())
+        };
         assert_eq!(open(at(0), 50, at(49), 50, at(100)), EF_MISUSE, "frame and output");
-        assert_eq!(open(at(0), 50, at(50), 50, at(49)), EF_MISUSE, "frame and info");
-        assert_eq!(open(at(0), 50, at(50), 50, at(99)), EF_MISUSE, "output and info");
+        assert_eq!(open(at(0), 50, at(50), 50, at(49)), EF_MISUSE, "frame and origin");
+        assert_eq!(open(at(0), 50, at(50), 50, at(99)), EF_MISUSE, "output and origin");
         assert_eq!(open(null, 50, at(50), 50, at(100)), EF_MISUSE);
         assert_eq!(open(at(0), 50, null, 50, at(100)), EF_MISUSE);
         assert_eq!(open(at(0), TOO_LONG, null, 0, null), EF_MISUSE);
         assert_eq!(open(at(0), 50, at(50), 49, null), -6);
-        assert_eq!(ef_open(null.cast(), 0, 1, at(0), 50, at(50), 50, null), EF_MISUSE);
-        assert_eq!(ef_open(ada.0, 0, 5, at(0), 50, at(50), 50, null), -4, "no such codec");
+        assert_eq!(ef_open(null.cast(), &CLOCK, 1, at(0), 50, at(50), 50, null.cast()), EF_MISUSE);
+        assert_eq!(ef_open(ada.0, &CLOCK, 5, at(0), 50, at(50), 50, null.cast()), -4, "no such codec");
 
-        assert_eq!(ef_session_event(ada.0, 4, 0, WALL, null, 1), EF_MISUSE);
+        assert_eq!(ef_session_event(ada.0, 4, &CLOCK, null, 1), EF_MISUSE);
+        let no_clock = std::ptr::null();
+        assert_eq!(ef_session_event(ada.0, 0, no_clock, null, 0), EF_MISUSE);
+        assert_eq!(ef_seal(ada.0, no_clock, 1, 1, 0, at(0), 50, at(50), 150), EF_MISUSE);
+        assert_eq!(ef_open(ada.0, no_clock, 1, at(0), 50, at(50), 50, null.cast()), EF_MISUSE);
+        assert!(ef_session_new(at(0), at(0), at(0), null, 0, no_clock).is_null());
         assert_eq!(ef_access_token(at(0), at(31)), EF_MISUSE);
         assert_eq!(ef_access_token(at(0), at(32)), 0);
-        assert!(ef_session_new(at(0), at(0), at(0), null, 1, 0, 0).is_null());
+        assert!(ef_session_new(at(0), at(0), at(0), null, 1, &CLOCK).is_null());
     }
 }
 
 #[test]
-fn memory_is_given_and_taken() {
+fn alloc_and_free() {
     for length in [0, 1, 17_000, 1 << 20] {
         let pointer = ef_alloc(length);
         assert!(!pointer.is_null());
@@ -206,7 +214,7 @@ fn memory_is_given_and_taken() {
 }
 
 #[test]
-fn the_access_token_is_the_librarys() {
+fn access_token_matches_library() {
     let mut token = [0; 32];
     // SAFETY: both are arrays of 32 bytes.
     assert_eq!(unsafe { ef_access_token([7; 32].as_ptr(), token.as_mut_ptr()) }, 0);
@@ -214,7 +222,7 @@ fn the_access_token_is_the_librarys() {
 }
 
 #[test]
-fn the_call_code_is_the_same_on_both_sides() {
+fn call_code_matches_on_both_sides() {
     let (ada, bob) = (Host::new("Ada", [3; 32]), Host::new("Bob", [3; 32]));
     let code = |host: &Host| {
         let mut code = [0x11; 32];

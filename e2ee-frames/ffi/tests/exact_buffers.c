@@ -10,7 +10,7 @@
 
 enum { ANNOUNCE = 298, HEADER = 171, CAMERA = 1 };
 
-static const uint64_t now = 0, wall = 1800000000000;
+static const ef_clock now = {0, 1800000000000};
 
 #define DEMAND(condition) \
   do { \
@@ -35,11 +35,11 @@ static uint8_t *copy(const void *bytes, size_t length) {
 static ef_session *join(const char *name, uint8_t seat) {
   uint8_t *room = copy("room 16 bytes...", 16), *call = copy("call 16 bytes...", 16);
   uint8_t *invite = copy("invite secret of thirty-two byte", 32), *text = copy(name, strlen(name));
-  ef_session *session = ef_session_new(room, call, invite, text, strlen(name), now, wall);
+  ef_session *session = ef_session_new(room, call, invite, text, strlen(name), &now);
   DEMAND(session != NULL);
   free(room), free(call), free(invite), free(text);
   uint8_t *body = copy((uint8_t[]){0, seat}, 2);
-  DEMAND(ef_session_event(session, EF_EVENT_JOINED, now, wall, body, 2) == 0);
+  DEMAND(ef_session_event(session, EF_EVENT_JOINED, &now, body, 2) == 0);
   free(body);
   return session;
 }
@@ -70,25 +70,26 @@ static void carry(ef_session *from, uint8_t seat, ef_session *to) {
       memcpy(body + 9 + ANNOUNCE, action + 2 + ANNOUNCE, display);
       for (size_t cut = 0; cut < total; cut += 7) {
         uint8_t *part = copy(body, cut);
-        DEMAND(ef_session_event(to, EF_EVENT_ANNOUNCES, now, wall, part, cut) == EF_EVENT_ERROR_MALFORMED);
+        DEMAND(ef_session_event(to, EF_EVENT_ANNOUNCES, &now, part, cut) == EF_EVENT_ERROR_MALFORMED);
         free(part);
       }
-      DEMAND(ef_session_event(to, EF_EVENT_ANNOUNCES, now, wall, body, total) == 0);
+      DEMAND(ef_session_event(to, EF_EVENT_ANNOUNCES, &now, body, total) == 0);
       free(body);
     } else if (action[0] == EF_ACTION_SEND_KEY_BATCH) {
       uint8_t *body = copy(action, length);
       body[0] = 1;
-      DEMAND(ef_session_event(to, EF_EVENT_KEYS, now, wall, body, length) == 0);
+      DEMAND(ef_session_event(to, EF_EVENT_KEYS, &now, body, length) == 0);
       free(body);
     }
   }
 }
 
 static int32_t open_exactly(ef_session *session, ef_codec codec, const uint8_t *sealed, size_t length, uint8_t *out) {
-  uint8_t *frame = copy(sealed, length), *info = block(16);
-  int32_t opened = ef_open(session, now, codec, frame, length, out, length, info);
-  if (opened >= 0) DEMAND(info[8] == CAMERA && info[12] <= EF_FRAME_KIND_KEY);
-  free(frame), free(info);
+  uint8_t *frame = copy(sealed, length);
+  ef_frame_origin *origin = (ef_frame_origin *)block(sizeof *origin);
+  int32_t opened = ef_open(session, &now, codec, frame, length, out, length, origin);
+  if (opened >= 0) DEMAND(origin->stream == CAMERA && origin->kind <= EF_FRAME_KIND_KEY);
+  free(frame), free(origin);
   return opened;
 }
 
@@ -100,7 +101,7 @@ static void seal_and_open(ef_session *from, ef_session *to, ef_codec codec, ef_f
   for (size_t capacity = 0; sealed_length < 0; capacity++) {
     free(sealed);
     sealed = block(capacity);
-    sealed_length = ef_seal(from, now, CAMERA, codec, kind, frame, length, sealed, capacity);
+    sealed_length = ef_seal(from, &now, CAMERA, codec, kind, frame, length, sealed, capacity);
     DEMAND(sealed_length == EF_SEAL_ERROR_BUFFER || (sealed_length > 0 && (size_t)sealed_length <= capacity));
   }
   for (size_t cut = 0; cut < (size_t)sealed_length; cut += 1 + cut / 8) {
@@ -110,7 +111,7 @@ static void seal_and_open(ef_session *from, ef_session *to, ef_codec codec, ef_f
   }
   size_t size = (size_t)sealed_length;
   uint8_t *out = block(size);
-  DEMAND(ef_open(to, now, codec, sealed, size, out, size - 1, NULL) == EF_OPEN_ERROR_BUFFER);
+  DEMAND(ef_open(to, &now, codec, sealed, size, out, size - 1, NULL) == EF_OPEN_ERROR_BUFFER);
   DEMAND(open_exactly(to, codec, sealed, size, out) == (int32_t)length);
   DEMAND(length == 0 || memcmp(out, frame, length) == 0);
   DEMAND(open_exactly(to, codec, sealed, size, out) == EF_OPEN_ERROR_REPLAY);
@@ -120,7 +121,7 @@ static void seal_and_open(ef_session *from, ef_session *to, ef_codec codec, ef_f
 int main(void) {
   ef_session *ada = join("Ada", 1), *bob = join("Bob", 2);
   uint8_t *camera = copy((uint8_t[]){0, 0, 0, CAMERA}, 4);
-  DEMAND(ef_session_event(ada, EF_EVENT_STREAM_OPENED, now, wall, camera, 4) == 0);
+  DEMAND(ef_session_event(ada, EF_EVENT_STREAM_OPENED, &now, camera, 4) == 0);
   free(camera);
   carry(ada, 1, bob);
   carry(bob, 2, ada);

@@ -17,7 +17,7 @@ fn header() -> String {
 }
 
 #[test]
-fn the_header_is_current() {
+fn c_header_is_current() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("include/e2ee_frames.h");
     let wanted = header();
     if std::env::var_os("UPDATE").is_some() {

@@ -1,6 +1,6 @@
 //! Announces: an altered one brings nobody on the roster but who made it, under its own name; keys go to nobody else.
 
-use crate::stage::{START, STREAM, Stage, drain, tell, wall};
+use crate::stage::{START, STREAM, Stage, at, drain, tell};
 use e2ee_frames::{Action, Event, Seat};
 use tacet_fuzz::Script;
 
@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     while !script.0.is_empty() {
         let body = script.edit(&genuine);
         // The outcome may be either; what follows must hold.
-        let _ = stage.bob.handle(START, wall(START), Event::Announces(&body));
+        let _ = stage.bob.handle(at(START), Event::Announces(&body));
         watch(drain(&mut stage.bob), &mut shown);
     }
     if shown.is_empty() {
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(shown.len(), 1, "a genuine announce was refused");
     }
     let later = START + 2_000;
-    stage.bob.handle(later, wall(later), Event::Tick).expect("time passes");
+    stage.bob.handle(at(later), Event::Tick).expect("time passes");
     watch(drain(&mut stage.bob), &mut shown);
 }
 

@@ -1,7 +1,7 @@
 //! Altered frames: what opens is what was sealed, by whom it was sealed, of the codec and kind it was sealed as, and each
 //! frame opens once. However many altered ones came before, the genuine one opens.
 
-use crate::stage::{ADA, ADA_SEAT, START, STREAM, Stage, drain, seal};
+use crate::stage::{ADA, ADA_SEAT, START, STREAM, Stage, at, drain, seal};
 use e2ee_frames::{Codec, FrameKind, codec, hazmat};
 use tacet_fuzz::Script;
 
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
         let (Some(codec), Some(shape)) = (crate::codec(&mut script), script.byte()) else { return };
         let kind = if shape % 2 == 0 { FrameKind::Delta } else { FrameKind::Key };
         let content = script.bytes(usize::from(shape / 2)).to_vec();
-        let (frame, kind) = seal(&mut stage.ada, START, codec, kind, &content).expect("Ada has a key");
+        let (frame, kind) = seal(&mut stage.ada, at(START), codec, kind, &content).expect("Ada has a key");
         frames.push(frame);
         sealed.push(Sealed { codec, kind, content, opened: false });
     }
@@ -53,7 +53,7 @@ fn rewrap(frame: &[u8], of: Codec, codec: Codec) -> [Vec<u8>; 2] {
 }
 
 fn open(stage: &mut Stage, codec: Codec, mut frame: Vec<u8>, sealed: &mut [Sealed]) {
-    let Ok(opened) = stage.bob.open(START, codec, &mut frame) else { return };
+    let Ok(opened) = stage.bob.open(at(START), codec, &mut frame) else { return };
     let content = frame.get(opened.range.clone()).expect("inside the buffer");
     let is_it = |sealed: &&mut Sealed| sealed.codec == codec && sealed.kind == opened.kind && sealed.content == content;
     let once = sealed.iter_mut().filter(|sealed| !sealed.opened).find(is_it);

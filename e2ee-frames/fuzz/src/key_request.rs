@@ -1,6 +1,6 @@
 //! Key requests: whatever is asked, by whomever it seems, the key goes to nobody but the roster, and not at any rate.
 
-use crate::stage::{ADA_SEAT, START, Stage, drain, wall};
+use crate::stage::{ADA_SEAT, START, Stage, at, drain};
 use e2ee_frames::{Action, Event};
 use tacet_fuzz::Script;
 
@@ -16,20 +16,20 @@ pub fn run(data: &[u8]) {
     while !script.0.is_empty() {
         let body = script.edit(&[&genuine]);
         // The outcome may be either; what follows must hold.
-        let _ = stage.bob.handle(START, wall(START), Event::KeyRequest(&body));
+        let _ = stage.bob.handle(at(START), Event::KeyRequest(&body));
     }
     let times = [START, START + 1_000, START + 2_000];
     let batches: usize = times.map(|later| answers(&mut stage, later)).iter().sum();
     assert!(batches <= 2, "{batches} answers to one device");
     let later = START + 5_000;
-    stage.bob.handle(later, wall(later), Event::KeyRequest(&genuine)).expect("a genuine request");
+    stage.bob.handle(at(later), Event::KeyRequest(&genuine)).expect("a genuine request");
     let batches: usize = [later, later + 1_000].map(|later| answers(&mut stage, later)).iter().sum();
     assert_eq!(batches, 1, "a genuine request is answered");
 }
 
 /// Batches that Bob sends when it is so late: to Ada alone.
 fn answers(stage: &mut Stage, now: u64) -> usize {
-    stage.bob.handle(now, wall(now), Event::Tick).expect("time passes");
+    stage.bob.handle(at(now), Event::Tick).expect("time passes");
     let actions = drain(&mut stage.bob).into_iter();
     let batches = actions.filter_map(|action| match action {
         Action::SendKeyBatch(body) => Some(body),

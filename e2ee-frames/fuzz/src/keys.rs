@@ -1,6 +1,6 @@
 //! Key batches: an altered one installs no other key than the sender's, and loses none that was there.
 
-use crate::stage::{ADA, ADA_SEAT, START, Stage, drain, seal, wall};
+use crate::stage::{ADA, ADA_SEAT, START, Stage, at, drain, seal};
 use e2ee_frames::{Action, Codec, Event, FrameKind, OpenError};
 use tacet_fuzz::Script;
 
@@ -13,7 +13,7 @@ pub fn run(data: &[u8]) {
     while !script.0.is_empty() {
         let body = script.edit(&[&stage.keys]);
         // The outcome may be either; what follows must hold.
-        let _ = stage.bob.handle(START, wall(START), Event::Keys(&body));
+        let _ = stage.bob.handle(at(START), Event::Keys(&body));
         for action in drain(&mut stage.bob) {
             if let Action::KeyInstalled { participant, seat } = action {
                 assert_eq!((participant, seat), (ADA, ADA_SEAT));
@@ -23,15 +23,16 @@ pub fn run(data: &[u8]) {
         hears(&mut stage, installed > 0);
     }
     assert!(installed <= 1, "one key is installed once");
-    stage.bob.handle(START, wall(START), Event::Keys(&stage.keys)).expect("a genuine message");
+    stage.bob.handle(at(START), Event::Keys(&stage.keys)).expect("a genuine message");
     drain(&mut stage.bob);
     hears(&mut stage, true);
 }
 
 /// Whether Bob opens what Ada seals: always if he has her key, else never.
 fn hears(stage: &mut Stage, has_key: bool) {
-    let (mut frame, _) = seal(&mut stage.ada, START, Codec::Opus, FrameKind::Delta, b"sound").expect("Ada has a key");
-    match stage.bob.open(START, Codec::Opus, &mut frame) {
+    let (mut frame, _) =
+        seal(&mut stage.ada, at(START), Codec::Opus, FrameKind::Delta, b"sound").expect("Ada has a key");
+    match stage.bob.open(at(START), Codec::Opus, &mut frame) {
         Ok(opened) => assert!(has_key && frame.get(opened.range) == Some(b"sound".as_slice())),
         Err(error) => assert!(!has_key && error == OpenError::MissingKey, "{error}"),
     }

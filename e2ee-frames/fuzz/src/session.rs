@@ -2,12 +2,13 @@
 //!
 //! Whatever happens, actions have their form, no timer stays due, and only what Ada sealed opens, each frame once.
 
-use crate::stage::{MAX_ACTION_BYTES, START, Stage, drain, seal, wall};
-use e2ee_frames::{Action, Codec, FrameKind, Session};
+use crate::stage::{MAX_ACTION_BYTES, START, Stage, at, drain, seal};
+use e2ee_frames::{Action, Clock, Codec, FrameKind, Session};
 use e2ee_frames_ffi::{
     codes::{ActionKind, EventKind},
     wire,
 };
+use std::time::Duration;
 use tacet_fuzz::Script;
 
 /// Numbers of a script beyond those of events.
@@ -24,19 +25,20 @@ pub fn run(data: &[u8]) {
     let mut stage = Stage::new();
     let announcements = stage.announcements();
     let frames: Vec<_> = (0u8..3)
-        .filter_map(|number| seal(&mut stage.ada, START, Codec::Vp8, FrameKind::Delta, &[number; 9]))
+        .filter_map(|number| seal(&mut stage.ada, at(START), Codec::Vp8, FrameKind::Delta, &[number; 9]))
         .map(|(frame, _)| frame)
         .collect();
     let mut opened = [false; 3];
-    let (mut now, mut jumped, mut over) = (START, 0, false);
+    let (mut now, mut jumped, mut over) = (START, Duration::ZERO, false);
     while let (Some(kind), Some(later)) = (script.byte(), script.byte()) {
         // From milliseconds to an hour, so that everything expires within one input.
         now += u64::from(later) * u64::from(later) * 50;
+        let clock = |jumped| Clock { wall: at(now).wall.saturating_add(jumped), ..at(now) };
         match kind % KINDS {
             OPEN => {
                 let genuine: Vec<_> = frames.iter().map(Vec::as_slice).collect();
                 let mut frame = script.edit(&genuine);
-                if let Ok(open) = stage.bob.open(now, Codec::Vp8, &mut frame) {
+                if let Ok(open) = stage.bob.open(clock(jumped), Codec::Vp8, &mut frame) {
                     let content = frame.get(open.range).unwrap_or_default();
                     let number = content.first().map_or(usize::MAX, |number| usize::from(*number));
                     let once = opened.get_mut(number).expect("a frame of Ada");
@@ -45,10 +47,10 @@ pub fn run(data: &[u8]) {
                 }
             }
             SEAL => {
-                let sealed = seal(&mut stage.bob, now, Codec::H264, FrameKind::Key, script.bytes(40));
+                let sealed = seal(&mut stage.bob, clock(jumped), Codec::H264, FrameKind::Key, script.bytes(40));
                 assert!(!over || sealed.is_none(), "sealed after its end");
             }
-            JUMP => jumped += 60_000,
+            JUMP => jumped += Duration::from_secs(60),
             kind => {
                 let genuine: Vec<&[u8]> = match EventKind::from_number(u32::from(kind)) {
                     Some(EventKind::Joined) => vec![&[0, 4], &[0, 3]],
@@ -61,21 +63,21 @@ pub fn run(data: &[u8]) {
                 };
                 let body = script.edit(&genuine);
                 // Most are refused; what follows must hold all the same.
-                let _ = wire::handle(&mut stage.bob, u32::from(kind), now, wall(now) + jumped, &body);
+                let _ = wire::handle(&mut stage.bob, u32::from(kind), clock(jumped), &body);
             }
         }
-        over |= settle(&mut stage.bob, now, wall(now) + jumped);
+        over |= settle(&mut stage.bob, clock(jumped));
     }
 }
 
 /// Polls all actions; a tick then leaves nothing to be done at once. Whether the session is over.
-fn settle(bob: &mut Session, now: u64, wall: u64) -> bool {
+fn settle(bob: &mut Session, clock: Clock) -> bool {
     let mut actions = drain(bob);
-    if bob.deadline().is_some_and(|deadline| deadline <= now) {
+    if bob.deadline().is_some_and(|deadline| deadline <= clock.now) {
         // Refused if it is this tick that ends the session.
-        let _ = wire::handle(bob, EventKind::Tick as u32, now, wall, &[]);
+        let _ = wire::handle(bob, EventKind::Tick as u32, clock, &[]);
         actions.extend(drain(bob));
-        assert!(bob.deadline().is_none_or(|deadline| deadline > now), "a timer that stays due");
+        assert!(bob.deadline().is_none_or(|deadline| deadline > clock.now), "a timer that stays due");
     }
     for action in &actions {
         let bytes = wire::encode(action);

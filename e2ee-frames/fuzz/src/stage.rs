@@ -3,7 +3,8 @@
 //! Random numbers have a seed and time is handed in, so that an input always meets the same bytes.
 
 use e2ee_frames::{
-    Action, Codec, Event, FrameKind, OpenError, ParticipantId, Seat, Session, SessionConfig, StreamId, codec,
+    Action, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, ParticipantId, Seat, Session, SessionConfig,
+    StreamId, WallTime, codec,
 };
 
 pub(crate) const ADA: ParticipantId = ParticipantId(10);
@@ -18,9 +19,9 @@ pub(crate) const MAX_ACTION_BYTES: usize = 17_000;
 /// Wall clock at monotonic time 0.
 const EPOCH: u64 = 1_800_000_000_000;
 
-/// The wall clock at a monotonic time.
-pub(crate) fn wall(now: u64) -> u64 {
-    EPOCH + now
+/// Both clocks at a monotonic time.
+pub(crate) fn at(now: u64) -> Clock {
+    Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(EPOCH + now) }
 }
 
 /// Both devices, and what the server would carry from Ada to Bob.
@@ -50,7 +51,7 @@ fn dice(mut state: u64) -> impl FnMut(&mut [u8]) + Send + 'static {
 
 fn device(name: &str, seed: u64) -> Session {
     let config = SessionConfig::new([1; 16], [2; 16], [3; 32], name);
-    Session::new(config, dice(seed), START, wall(START)).expect("a short name and the usual timing")
+    Session::new(config, dice(seed), at(START)).expect("a short name and the usual timing")
 }
 
 /// The body that a server makes of an announce.
@@ -98,10 +99,10 @@ impl Stage {
     pub(crate) fn key_request(&mut self) -> Vec<u8> {
         self.introduce_ada();
         tell(&mut self.bob, Event::StreamOpened(STREAM));
-        let (frame, _) = seal(&mut self.bob, START, Codec::Opus, FrameKind::Delta, b"who is this").expect("a key");
-        assert_eq!(self.ada.open(START, Codec::Opus, &mut frame.clone()), Err(OpenError::MissingKey));
+        let (frame, _) = seal(&mut self.bob, at(START), Codec::Opus, FrameKind::Delta, b"who is this").expect("a key");
+        assert_eq!(self.ada.open(at(START), Codec::Opus, &mut frame.clone()), Err(OpenError::MissingKey));
         let later = START + 1_500;
-        self.ada.handle(later, wall(later), Event::Tick).expect("time passes");
+        self.ada.handle(at(later), Event::Tick).expect("time passes");
         let wanted = drain(&mut self.ada).into_iter().find_map(|action| match action {
             Action::SendKeyRequest(wanted) => Some(wanted),
             _ => None,
@@ -119,7 +120,7 @@ impl Stage {
 
 /// An event that is not refused; what it makes the session want.
 pub(crate) fn tell(session: &mut Session, event: Event<'_>) -> Vec<Action> {
-    session.handle(START, wall(START), event).expect("a genuine event");
+    session.handle(at(START), event).expect("a genuine event");
     drain(session)
 }
 
@@ -134,13 +135,13 @@ fn batch(actions: &[Action]) -> Option<Vec<u8>> {
 /// Seals a frame; the sealed frame and the kind that it shows. `None` if there is no key or no open stream.
 pub(crate) fn seal(
     session: &mut Session,
-    now: u64,
+    clock: Clock,
     codec: Codec,
     kind: FrameKind,
     frame: &[u8],
 ) -> Option<(Vec<u8>, FrameKind)> {
     let mut out = vec![0; codec::max_sealed_bytes(codec, frame.len())];
-    let length = session.seal(now, STREAM, codec, kind, frame, &mut out).ok()?;
+    let length = session.seal(clock, STREAM, codec, kind, frame, &mut out).ok()?;
     out.truncate(length);
     Some((out, codec.shown(kind)))
 }

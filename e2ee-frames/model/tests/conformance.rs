@@ -8,13 +8,13 @@
 #![allow(clippy::unwrap_used)]
 
 use e2ee_frames::{
-    Action as Real, Codec, Event as RealEvent, FrameKind, OpenError, ParticipantId, Seat, Session, SessionConfig,
-    StreamId, Timing, codec,
+    Action as Real, Clock, Codec, Event as RealEvent, FrameKind, MonotonicTime, OpenError, ParticipantId, Seat,
+    Session, SessionConfig, StreamId, Timing, WallTime, codec,
 };
 use e2ee_frames_model::{
     Action, Batch, Device, Epoch, Event, Frame, Id, Protocol, Rule, Sizes, Time, Times, reception::Outcome,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 const TICK_MS: u64 = 100;
 const WALL_AT_0: u64 = 1_800_000_000_000;
@@ -108,6 +108,11 @@ struct Walk {
     differs: Option<String>,
 }
 
+/// The clocks of every session.
+fn clock(now: Time) -> Clock {
+    Clock { now: MonotonicTime::from_millis(ms(now)), wall: WallTime::from_millis(WALL_AT_0 + ms(now)) }
+}
+
 fn ms(now: Time) -> u64 {
     u64::from(now) * TICK_MS
 }
@@ -167,11 +172,11 @@ impl Walk {
     }
 
     fn join(&mut self, dice: &mut Dice, id: Id) {
-        let timing = Timing { rotation_ms: u64::from(ROTATION) * TICK_MS, ..Timing::default() };
+        let timing = Timing { rotation: Duration::from_millis(u64::from(ROTATION) * TICK_MS), ..Timing::default() };
         let config = SessionConfig { timing, ..SessionConfig::new([1; 16], [2; 16], [3; 32], "Ada") };
         let mut random = Dice(dice.next());
         let random = move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8);
-        let mut session = Session::new(config, random, ms(self.now), WALL_AT_0 + ms(self.now)).unwrap();
+        let mut session = Session::new(config, random, clock(self.now)).unwrap();
         let Some(Real::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("no announce") };
         let announces = [
             &[1][..],
@@ -190,7 +195,7 @@ impl Walk {
     fn both(&mut self, at: Id, real: RealEvent<'_>, event: Option<Event>) {
         let now = self.now;
         let twin = self.twins.get_mut(&at).unwrap();
-        twin.session.handle(ms(now), WALL_AT_0 + ms(now), real).unwrap();
+        twin.session.handle(clock(now), real).unwrap();
         let expected = event.map(|event| twin.device.handle(&self.protocol, now, event)).unwrap_or_default();
         self.compare(at, &expected);
     }
@@ -241,7 +246,7 @@ impl Walk {
             return;
         }
         let mut out = vec![0; codec::max_sealed_bytes(Codec::Opus, 3)];
-        let length = twin.session.seal(ms(now), STREAM, Codec::Opus, FrameKind::Delta, b"abc", &mut out);
+        let length = twin.session.seal(clock(now), STREAM, Codec::Opus, FrameKind::Delta, b"abc", &mut out);
         let mut expected = Vec::new();
         let frame = twin.device.seal(&self.protocol, now, &mut expected);
         twin.frames += u8::from(length.is_ok());
@@ -257,7 +262,7 @@ impl Walk {
     fn open(&mut self, at: Id, frame: Frame, mut bytes: Vec<u8>) {
         let now = self.now;
         let twin = self.twins.get_mut(&at).unwrap();
-        let opened = twin.session.open(ms(now), Codec::Opus, &mut bytes);
+        let opened = twin.session.open(clock(now), Codec::Opus, &mut bytes);
         let outcome = match &opened {
             Ok(opened) => {
                 assert_eq!(opened.participant, participant(frame.from));

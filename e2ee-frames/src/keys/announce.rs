@@ -11,12 +11,13 @@
 
 use super::{
     display,
-    identity::{Call, Identity},
+    identity::{Call, Identity, JoinId},
     invite::InviteKeys,
 };
-use crate::label;
-use alloc::{string::String, vec::Vec};
-use e2ee_core::{AgreementKey, Primitives, Reader};
+use crate::{clock::WallTime, label};
+use alloc::string::String;
+use core::time::Duration;
+use e2ee_core::{AgreementKey, Primitives, Reader, array};
 
 /// Bytes of an announce.
 pub(crate) const ANNOUNCE_BYTES: usize = 298;
@@ -32,10 +33,10 @@ const AUTH_BOTH: u8 = 3;
 /// Bit 0: the constant envelopes.
 const PROFILES: u32 = 1;
 
-/// Longest validity, milliseconds.
-pub(crate) const MAX_VALIDITY_MS: u64 = 15 * 60_000;
-/// How far clocks may differ, milliseconds.
-pub(crate) const MAX_SKEW_MS: u64 = 10 * 60_000;
+/// Maximum validity.
+pub(crate) const MAX_VALIDITY: Duration = Duration::from_secs(15 * 60);
+/// Maximum difference between two devices' clocks.
+pub(crate) const MAX_SKEW: Duration = Duration::from_secs(10 * 60);
 
 /// Why an announce is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,12 +62,12 @@ pub(crate) enum AnnounceError {
 /// What an announce says, once everything it says is checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Verified {
-    pub(crate) join_id: [u8; 32],
+    pub(crate) join_id: JoinId,
     pub(crate) seq: u32,
     pub(crate) ephemeral: [u8; 32],
     /// SHA-256 of the whole announce.
     pub(crate) hash: [u8; 32],
-    pub(crate) validity_ms: u64,
+    pub(crate) validity: Duration,
     pub(crate) name: String,
 }
 
@@ -74,9 +75,8 @@ pub(crate) struct Verified {
 pub(crate) struct Renewal<'a> {
     pub(crate) ephemeral: &'a [u8; 32],
     pub(crate) seq: u32,
-    /// Milliseconds since 1970.
-    pub(crate) wall: u64,
-    pub(crate) validity_ms: u64,
+    pub(crate) wall: WallTime,
+    pub(crate) validity: Duration,
     pub(crate) display: &'a [u8],
 }
 
@@ -86,61 +86,59 @@ pub(crate) fn write<P: Primitives>(
     identity: &Identity<P>,
     invite: &InviteKeys,
     renewal: &Renewal<'_>,
-) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(ANNOUNCE_BYTES);
-    bytes.extend_from_slice(&[VERSION, AUTH_INVITE]);
-    bytes.extend_from_slice(&call.room);
-    bytes.extend_from_slice(&call.call);
-    bytes.extend_from_slice(&identity.device);
-    bytes.extend_from_slice(&identity.incarnation);
-    bytes.extend_from_slice(renewal.ephemeral);
-    bytes.extend_from_slice(&[0; 32]);
-    bytes.extend_from_slice(&P::digest(renewal.display));
-    bytes.extend_from_slice(&PROFILES.to_be_bytes());
-    bytes.extend_from_slice(&renewal.seq.to_be_bytes());
-    bytes.extend_from_slice(&renewal.wall.to_be_bytes());
-    bytes.extend_from_slice(&renewal.wall.saturating_add(renewal.validity_ms).to_be_bytes());
-    let signature = identity.sign(&label::ANNOUNCE, &bytes);
-    bytes.extend_from_slice(&signature);
-    let mac = invite.mac::<P>(&bytes);
-    bytes.extend_from_slice(&mac);
-    bytes
+) -> [u8; ANNOUNCE_BYTES] {
+    let signed: [u8; SIGNED_BYTES] = array::concat(&[
+        &[VERSION, AUTH_INVITE],
+        &call.room,
+        &call.call,
+        &identity.device,
+        &identity.incarnation,
+        renewal.ephemeral,
+        &[0; 32],
+        &P::digest(renewal.display),
+        &PROFILES.to_be_bytes(),
+        &renewal.seq.to_be_bytes(),
+        &renewal.wall.as_millis().to_be_bytes(),
+        &renewal.wall.saturating_add(renewal.validity).as_millis().to_be_bytes(),
+    ]);
+    let maced: [u8; MACED_BYTES] = array::concat(&[&signed, &identity.sign(&label::ANNOUNCE, &signed)]);
+    array::concat(&[&maced, &invite.mac::<P>(&maced)])
 }
 
 /// Hash of an announce, by which key batches name it.
-pub(crate) fn hash<P: Primitives>(announce: &[u8]) -> [u8; 32] {
+pub(crate) fn hash<P: Primitives>(announce: &[u8; ANNOUNCE_BYTES]) -> [u8; 32] {
     P::digest(announce)
 }
 
 /// Checks an announce and its sealed name, cheapest and least revealing first. `secret` is any own X25519 secret, to
 /// find out whether the announced key contributes.
 pub(crate) fn verify<P: Primitives>(
-    announce: &[u8],
+    announce: &[u8; ANNOUNCE_BYTES],
     sealed_name: &[u8],
     call: &Call,
     invite: &InviteKeys,
     secret: &P::Agreement,
-    wall: u64,
+    wall: WallTime,
 ) -> Result<Verified, AnnounceError> {
     let fields = Fields::read(announce).ok_or(AnnounceError::Malformed)?;
     if fields.room != call.room || fields.call != call.call {
         return Err(AnnounceError::WrongCall);
     }
-    let maced = announce.get(..MACED_BYTES).ok_or(AnnounceError::Malformed)?;
-    if !invite.verify::<P>(maced, &fields.mac) {
+    let (maced, mac) = array::split::<MACED_BYTES, 32, ANNOUNCE_BYTES>(announce);
+    if !invite.verify::<P>(maced, mac) {
         return Err(AnnounceError::WrongInvite);
     }
-    let signed = announce.get(..SIGNED_BYTES).ok_or(AnnounceError::Malformed)?;
-    if !P::verify(&fields.device, &label::ANNOUNCE, signed, &fields.signature) {
+    let (signed, signature) = array::split::<SIGNED_BYTES, 64, MACED_BYTES>(maced);
+    if !P::verify(&fields.device, &label::ANNOUNCE, signed, signature) {
         return Err(AnnounceError::WrongSignature);
     }
-    let validity_ms = fields.not_after.checked_sub(fields.not_before).ok_or(AnnounceError::Validity)?;
-    if validity_ms == 0 || validity_ms > MAX_VALIDITY_MS {
+    let validity = fields.not_after.saturating_duration_since(fields.not_before);
+    if validity.is_zero() || validity > MAX_VALIDITY {
         return Err(AnnounceError::Validity);
     }
-    let away = fields.not_before.saturating_sub(wall).max(wall.saturating_sub(fields.not_after));
-    if away > MAX_SKEW_MS {
-        return Err(AnnounceError::ClockSkew { minutes: away / 60_000 });
+    let away = fields.not_before.saturating_duration_since(wall).max(wall.saturating_duration_since(fields.not_after));
+    if away > MAX_SKEW {
+        return Err(AnnounceError::ClockSkew { minutes: away.as_secs() / 60 });
     }
     if !secret.contributes(&fields.ephemeral) {
         return Err(AnnounceError::LowOrder);
@@ -151,7 +149,7 @@ pub(crate) fn verify<P: Primitives>(
     }
     let name = display::open::<P>(&invite.display, &join_id, sealed_name).ok_or(AnnounceError::Display)?;
     let hash = hash::<P>(announce);
-    Ok(Verified { join_id, seq: fields.seq, ephemeral: fields.ephemeral, hash, validity_ms, name })
+    Ok(Verified { join_id, seq: fields.seq, ephemeral: fields.ephemeral, hash, validity, name })
 }
 
 /// The fields of an announce, unchecked.
@@ -163,14 +161,12 @@ struct Fields {
     ephemeral: [u8; 32],
     display_hash: [u8; 32],
     seq: u32,
-    not_before: u64,
-    not_after: u64,
-    signature: [u8; 64],
-    mac: [u8; 32],
+    not_before: WallTime,
+    not_after: WallTime,
 }
 
 impl Fields {
-    fn read(announce: &[u8]) -> Option<Self> {
+    fn read(announce: &[u8; ANNOUNCE_BYTES]) -> Option<Self> {
         let mut reader = Reader::new(announce);
         if reader.u8()? != VERSION || !matches!(reader.u8()?, AUTH_INVITE | AUTH_BOTH) {
             return None;
@@ -180,41 +176,31 @@ impl Fields {
         let _bundle_hash: [u8; 32] = reader.array()?;
         let display_hash = reader.array()?;
         let _profiles = reader.u32()?;
-        let (seq, not_before, not_after) = (reader.u32()?, reader.u64()?, reader.u64()?);
-        let (signature, mac) = (reader.array()?, reader.array()?);
-        reader.end()?;
-        Some(Self {
-            room,
-            call,
-            device,
-            incarnation,
-            ephemeral,
-            display_hash,
-            seq,
-            not_before,
-            not_after,
-            signature,
-            mac,
-        })
+        let seq = reader.u32()?;
+        let (not_before, not_after) = (WallTime::from_millis(reader.u64()?), WallTime::from_millis(reader.u64()?));
+        Some(Self { room, call, device, incarnation, ephemeral, display_hash, seq, not_before, not_after })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use e2ee_core::Standard;
     use proptest::prelude::*;
     use x25519_dalek::{PublicKey, StaticSecret};
 
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };
-    const WALL: u64 = 1_800_000_000_000;
+    const WALL: WallTime = WallTime::from_millis(1_800_000_000_000);
+    const MINUTE: Duration = Duration::from_secs(60);
+    const MILLISECOND: Duration = Duration::from_millis(1);
 
     struct Maker {
         identity: Identity<Standard>,
         invite: InviteKeys,
         ephemeral: [u8; 32],
-        validity_ms: u64,
-        wall: u64,
+        validity: Duration,
+        wall: WallTime,
     }
 
     fn counting() -> impl FnMut(&mut [u8]) + Send {
@@ -234,12 +220,12 @@ mod tests {
                 identity: Identity::generate(&CALL, &mut counting()),
                 invite: InviteKeys::new::<Standard>(&[7; 32]),
                 ephemeral: PublicKey::from(&secret).to_bytes(),
-                validity_ms: MAX_VALIDITY_MS,
+                validity: MAX_VALIDITY,
                 wall: WALL,
             }
         }
 
-        fn make(&self, call: &Call) -> (Vec<u8>, Vec<u8>) {
+        fn make(&self, call: &Call) -> ([u8; ANNOUNCE_BYTES], Vec<u8>) {
             let display =
                 display::seal::<Standard>(&self.invite.display, &self.identity.join_id, "Ada", &mut counting())
                     .unwrap();
@@ -247,14 +233,14 @@ mod tests {
                 ephemeral: &self.ephemeral,
                 seq: 1,
                 wall: self.wall,
-                validity_ms: self.validity_ms,
+                validity: self.validity,
                 display: &display,
             };
             (write(call, &self.identity, &self.invite, &renewal), display)
         }
     }
 
-    fn check(announce: &[u8], display: &[u8]) -> Result<Verified, AnnounceError> {
+    fn check(announce: &[u8; ANNOUNCE_BYTES], display: &[u8]) -> Result<Verified, AnnounceError> {
         verify::<Standard>(
             announce,
             display,
@@ -268,9 +254,12 @@ mod tests {
     #[test]
     fn a_fresh_announce_verifies() {
         let (announce, display) = Maker::new().make(&CALL);
-        assert_eq!(announce.len(), ANNOUNCE_BYTES);
         let verified = check(&announce, &display).unwrap();
-        assert_eq!((verified.name.as_str(), verified.seq, verified.validity_ms), ("Ada", 1, MAX_VALIDITY_MS));
+        assert_eq!((verified.name.as_str(), verified.seq, verified.validity), ("Ada", 1, MAX_VALIDITY));
+    }
+
+    fn before(duration: Duration) -> WallTime {
+        WallTime::from_millis(WALL.as_millis() - duration.as_millis() as u64)
     }
 
     #[test]
@@ -284,16 +273,18 @@ mod tests {
         assert_eq!(refused(&maker, &Call { call: [9; 16], ..CALL }), AnnounceError::WrongCall);
         let stranger = Maker { invite: InviteKeys::new::<Standard>(&[8; 32]), ..Maker::new() };
         assert_eq!(refused(&stranger, &CALL), AnnounceError::WrongInvite);
-        let long = Maker { validity_ms: MAX_VALIDITY_MS + 1, ..Maker::new() };
+        let long = Maker { validity: MAX_VALIDITY + MILLISECOND, ..Maker::new() };
         assert_eq!(refused(&long, &CALL), AnnounceError::Validity);
-        let never = Maker { validity_ms: 0, ..Maker::new() };
+        let never = Maker { validity: Duration::ZERO, ..Maker::new() };
         assert_eq!(refused(&never, &CALL), AnnounceError::Validity);
-        let early = Maker { wall: WALL + MAX_SKEW_MS + 60_000, ..Maker::new() };
+        let early = Maker { wall: WALL.saturating_add(MAX_SKEW + MINUTE), ..Maker::new() };
         assert_eq!(refused(&early, &CALL), AnnounceError::ClockSkew { minutes: 11 });
-        let expired = Maker { wall: WALL - MAX_VALIDITY_MS - MAX_SKEW_MS - 1, ..Maker::new() };
+        let expired = Maker { wall: before(MAX_VALIDITY + MAX_SKEW + MILLISECOND), ..Maker::new() };
         assert_eq!(refused(&expired, &CALL), AnnounceError::ClockSkew { minutes: 10 });
         let (announce, display) = maker.make(&CALL);
-        assert_eq!(check(&announce[1..], &display).unwrap_err(), AnnounceError::Malformed);
+        let mut newer = announce;
+        newer[0] = VERSION + 1;
+        assert_eq!(check(&newer, &display).unwrap_err(), AnnounceError::Malformed);
         assert_eq!(check(&announce, &display[1..]).unwrap_err(), AnnounceError::Display);
     }
 
@@ -347,7 +338,7 @@ mod tests {
     fn every_flipped_bit_is_refused() {
         let (announce, display) = Maker::new().make(&CALL);
         for bit in 0..announce.len() * 8 {
-            let mut flipped = announce.clone();
+            let mut flipped = announce;
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(check(&flipped, &display).is_err(), "bit {bit}");
         }
@@ -355,8 +346,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(check(&bytes, &bytes).is_err());
+        fn arbitrary_bytes_are_refused(
+            bytes in proptest::collection::vec(any::<u8>(), ANNOUNCE_BYTES),
+            display in proptest::collection::vec(any::<u8>(), 0..400),
+        ) {
+            prop_assert!(check(&bytes.try_into().unwrap(), &display).is_err());
         }
     }
 }

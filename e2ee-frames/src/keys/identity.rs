@@ -1,7 +1,7 @@
 //! What one process is in one call: a signing key and an incarnation, both drawn once, and their join id.
 
 use crate::label;
-use e2ee_core::{Label, Primitives, Random, SigningKey};
+use e2ee_core::{Label, Primitives, Random, SigningKey, array};
 use zeroize::Zeroizing;
 
 /// Room and call that everything is bound to.
@@ -12,9 +12,20 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Identity of one process of one device in this call.
-    pub(crate) fn join_id<P: Primitives>(&self, device: &[u8; 32], incarnation: &[u8; 16]) -> [u8; 32] {
-        P::hash(&label::JOIN_ID, &[&self.room, &self.call, device, incarnation])
+    /// The join id of one process of one device in this call.
+    pub(crate) fn join_id<P: Primitives>(&self, device: &[u8; 32], incarnation: &[u8; 16]) -> JoinId {
+        JoinId(P::hash(&label::JOIN_ID, &[&self.room, &self.call, device, incarnation]))
+    }
+}
+
+/// Identifies one process of one device in one call: a hash of room, call, device key and incarnation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct JoinId(pub(crate) [u8; 32]);
+
+impl JoinId {
+    /// The first half, by which messages name a sender.
+    pub(crate) fn prefix(&self) -> &[u8; 16] {
+        array::split::<16, 16, 32>(&self.0).0
     }
 }
 
@@ -23,7 +34,7 @@ pub(crate) struct Identity<P: Primitives> {
     signing: P::Signing,
     pub(crate) device: [u8; 32],
     pub(crate) incarnation: [u8; 16],
-    pub(crate) join_id: [u8; 32],
+    pub(crate) join_id: JoinId,
 }
 
 impl<P: Primitives> Identity<P> {

@@ -4,8 +4,12 @@
 //! epoch once erased never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys
 //! and new contexts are kept only after their first valid tag.
 
-use super::schedule::{Epoch, SessionKey};
+use super::{
+    identity::JoinId,
+    schedule::{Epoch, SessionKey},
+};
 use crate::{
+    clock::MonotonicTime,
     ids::{ParticipantId, Seat, StreamId},
     sframe::{
         context::{OpenContext, OpenFailure},
@@ -15,6 +19,7 @@ use crate::{
     },
 };
 use alloc::vec::Vec;
+use core::time::Duration;
 use e2ee_core::{Primitives, SecretBytes};
 
 /// Live keys of a sender.
@@ -23,8 +28,8 @@ const MAX_KEYS: usize = 4;
 const MAX_STREAMS: usize = 64;
 /// Senders that may claim one seat; a third is refused.
 const MAX_CLAIMS: usize = 2;
-/// How long an older key opens frames after the first valid frame of a newer one, milliseconds.
-pub(crate) const LINGER_MS: u64 = 10_000;
+/// How long an older key opens frames after the first valid frame of a newer one.
+pub(crate) const LINGER: Duration = Duration::from_secs(10);
 
 /// Why a frame was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +54,11 @@ struct Common {
     /// Contexts made so far, by which they are numbered.
     contexts_made: u32,
     /// No key dies before.
-    next_death: Option<u64>,
+    next_death: Option<MonotonicTime>,
 }
 
 impl Common {
-    fn death_at(&mut self, at: u64) {
+    fn death_at(&mut self, at: MonotonicTime) {
         self.next_death = Some(self.next_death.map_or(at, |next| next.min(at)));
     }
 }
@@ -64,16 +69,16 @@ struct LiveKey<P: Primitives> {
     base_key: SecretBytes<64>,
     /// Has opened a frame.
     confirmed: bool,
-    dies_at: Option<u64>,
+    dies_at: Option<MonotonicTime>,
     contexts: Vec<(StreamId, OpenContext<P::Aead>)>,
 }
 
 impl<P: Primitives> LiveKey<P> {
-    fn new(key: SessionKey, dies_at: Option<u64>) -> Self {
+    fn new(key: SessionKey, dies_at: Option<MonotonicTime>) -> Self {
         Self { base_key: key.base_key::<P>(), key, confirmed: false, dies_at, contexts: Vec::new() }
     }
 
-    fn dies_by(&mut self, at: u64) {
+    fn dies_by(&mut self, at: MonotonicTime) {
         self.dies_at = Some(self.dies_at.map_or(at, |dies_at| dies_at.min(at)));
     }
 
@@ -105,7 +110,7 @@ impl<P: Primitives> LiveKey<P> {
 /// The keys of one sender.
 struct SenderKeys<P: Primitives> {
     participant: ParticipantId,
-    join_id: [u8; 32],
+    join_id: JoinId,
     /// Ascending by epoch.
     keys: Vec<LiveKey<P>>,
     /// Greatest epoch that was erased.
@@ -141,7 +146,7 @@ impl<P: Primitives> SenderKeys<P> {
 
     fn open(
         &mut self,
-        now: u64,
+        now: MonotonicTime,
         header: &Header,
         kid: Kid,
         metadata: &[u8],
@@ -173,8 +178,8 @@ impl<P: Primitives> SenderKeys<P> {
             self.keys
                 .iter_mut()
                 .filter(|older| older.key.epoch() < epoch)
-                .for_each(|older| older.dies_by(now.saturating_add(LINGER_MS)));
-            common.death_at(now.saturating_add(LINGER_MS));
+                .for_each(|older| older.dies_by(now.saturating_add(LINGER)));
+            common.death_at(now.saturating_add(LINGER));
         }
         Ok(length)
     }
@@ -192,7 +197,7 @@ impl<P: Primitives> SenderKeys<P> {
         index
     }
 
-    fn erase_dead(&mut self, now: u64) {
+    fn erase_dead(&mut self, now: MonotonicTime) {
         if self.keys.iter().all(|live| live.dies_at.is_none_or(|at| now < at)) {
             return;
         }
@@ -250,14 +255,14 @@ impl<P: Primitives> Receiver<P> {
     }
 
     /// Who claims a seat by its keys.
-    pub(crate) fn claimants(&self, seat: Seat) -> impl Iterator<Item = [u8; 32]> {
+    pub(crate) fn claimants(&self, seat: Seat) -> impl Iterator<Item = JoinId> {
         self.claims(seat).iter().map(|sender| sender.join_id)
     }
 
     /// Opens a frame in place: `body` is what follows the header. Returns whose it is and the plaintext's length.
     pub(crate) fn open(
         &mut self,
-        now: u64,
+        now: MonotonicTime,
         header: &Header,
         kid: Kid,
         metadata: &[u8],
@@ -288,7 +293,7 @@ impl<P: Primitives> Receiver<P> {
 
     /// What has opened frames of this KID before, if a single sender claims the seat.
     #[cfg(feature = "external-cipher")]
-    pub(crate) fn established(&mut self, now: u64, kid: Kid) -> Option<Established<'_, P>> {
+    pub(crate) fn established(&mut self, now: MonotonicTime, kid: Kid) -> Option<Established<'_, P>> {
         let [sender] = self.seats.get_mut(usize::from(kid.seat.0))?.as_mut_slice() else { return None };
         sender.erase_dead(now);
         let Ok(Way::Exact(index)) = sender.way(kid) else { return None };
@@ -302,11 +307,11 @@ impl<P: Primitives> Receiver<P> {
     pub(crate) fn install(
         &mut self,
         participant: ParticipantId,
-        join_id: [u8; 32],
+        join_id: JoinId,
         seat: Seat,
         erased: Option<Epoch>,
         key: SessionKey,
-        retire_at: u64,
+        retire_at: MonotonicTime,
     ) -> Result<bool, InstallError> {
         let seated = self.claims(seat).iter().any(|sender| sender.join_id == join_id);
         if !seated && self.seats.iter().flatten().any(|sender| sender.join_id == join_id) {
@@ -352,7 +357,7 @@ impl<P: Primitives> Receiver<P> {
     }
 
     /// Erases all keys of a sender; returns the greatest epoch that is thereby gone for good.
-    pub(crate) fn remove(&mut self, join_id: &[u8; 32]) -> Option<Epoch> {
+    pub(crate) fn remove(&mut self, join_id: &JoinId) -> Option<Epoch> {
         let mut erased = None;
         for claims in &mut self.seats {
             claims.retain(|sender| {
@@ -368,12 +373,12 @@ impl<P: Primitives> Receiver<P> {
     }
 
     /// Whether this sender has any live key.
-    pub(crate) fn knows(&self, join_id: &[u8; 32]) -> bool {
+    pub(crate) fn knows(&self, join_id: &JoinId) -> bool {
         self.seats.iter().flatten().any(|sender| sender.join_id == *join_id && !sender.keys.is_empty())
     }
 
     /// Erases keys whose time has come.
-    pub(crate) fn erase_dead(&mut self, now: u64) {
+    pub(crate) fn erase_dead(&mut self, now: MonotonicTime) {
         if self.common.next_death.is_none_or(|at| now < at) {
             return;
         }
@@ -385,7 +390,7 @@ impl<P: Primitives> Receiver<P> {
     }
 
     /// When to look for dead keys: no later than the first dies.
-    pub(crate) fn next_death(&self) -> Option<u64> {
+    pub(crate) fn next_death(&self) -> Option<MonotonicTime> {
         self.common.next_death
     }
 }

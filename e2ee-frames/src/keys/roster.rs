@@ -1,24 +1,26 @@
-//! The roster: devices whose announce was verified. Keys are sealed to these and to nobody else.
+//! The roster: devices whose announce was verified. Keys are sealed to these and to no others.
 //!
-//! A member is reported as verified when it enters and as removed when it goes, so the roster is what the user sees.
-//! A record per join id outlives its member: an old announce or key that comes back is known as old.
+//! A member is reported when it is verified and when it is removed, so the roster is what the user sees. A record per
+//! join id outlives the member, so that an old announce or key that comes back is recognised as old.
 
-use super::{announce::Verified, schedule::Epoch};
+use super::{announce::Verified, identity::JoinId, schedule::Epoch};
 use crate::{
+    clock::MonotonicTime,
     ids::{ParticipantId, Seat},
     label,
 };
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::time::Duration;
 use e2ee_core::{AgreementKey, Primitives, SortedMap};
 
-/// Most members: every seat but the own.
+/// Maximum number of members: every seat but this device's.
 pub(crate) const MAX_MEMBERS: usize = 4_095;
-/// Most join ids remembered after their member left.
+/// Maximum number of join ids remembered, members included.
 const MAX_RECORDS: usize = 8_192;
-/// How long an announce that was renewed still counts, for key batches in flight, milliseconds.
-pub(crate) const PREVIOUS_ANNOUNCE_MS: u64 = 30_000;
+/// How long an announce stays valid after its renewal, for key batches in flight.
+pub(crate) const PREVIOUS_ANNOUNCE_LIFE: Duration = Duration::from_secs(30);
 
-/// What of an announce key batches refer to.
+/// The fields of an announce that key batches refer to.
 #[derive(Clone)]
 pub(crate) struct Announced {
     pub(crate) seq: u32,
@@ -26,7 +28,7 @@ pub(crate) struct Announced {
     pub(crate) ephemeral: [u8; 32],
 }
 
-/// A shared nacl.box key, with what it was computed from.
+/// A nacl.box key, with the announces it was computed from.
 struct SharedKey<B> {
     own_seq: u32,
     their_seq: u32,
@@ -36,35 +38,35 @@ struct SharedKey<B> {
 /// A verified device.
 pub(crate) struct Member<P: Primitives> {
     pub(crate) participant: ParticipantId,
-    /// As the server named it: only a hint for whom a frame or a request may concern.
+    /// As the server says: a hint for routing frames and requests.
     pub(crate) seat: Seat,
-    pub(crate) join_id: [u8; 32],
+    pub(crate) join_id: JoinId,
     pub(crate) name: String,
     pub(crate) announced: Announced,
-    previous: Option<(Announced, u64)>,
-    pub(crate) expires_at: u64,
-    /// Whether it holds the own key in use.
+    previous: Option<(Announced, MonotonicTime)>,
+    pub(crate) expires_at: MonotonicTime,
+    /// Whether it holds this device's current key.
     pub(crate) has_current: bool,
-    /// Whether it holds the own key to be used next.
-    pub(crate) has_pending: bool,
-    /// It asked for the own key and was not answered yet.
+    /// Whether it holds this device's next key, during a rotation.
+    pub(crate) has_next: bool,
+    /// Whether it requested this device's key and was not answered yet.
     pub(crate) asked: bool,
-    /// When a key request of it may be answered again.
-    pub(crate) answer_after: u64,
-    /// In a box of its own, so that members may move without leaving copies behind.
+    /// When its next key request may be answered.
+    pub(crate) answer_after: MonotonicTime,
+    /// Boxed, so that a member that moves leaves no copy behind.
     shared: Option<Box<SharedKey<<P::Agreement as AgreementKey>::Box>>>,
 }
 
 impl<P: Primitives> Member<P> {
-    /// The announce with this number, if it still counts.
-    pub(crate) fn announced(&self, seq: u32, now: u64) -> Option<&Announced> {
+    /// The announce with this number, if it is still valid.
+    pub(crate) fn announced(&self, seq: u32, now: MonotonicTime) -> Option<&Announced> {
         if self.announced.seq == seq {
             return Some(&self.announced);
         }
         self.previous.as_ref().filter(|(previous, until)| previous.seq == seq && now < *until).map(|(old, _)| old)
     }
 
-    /// The box key between an own and one of their ephemeral keys, computed once for the pair in use.
+    /// The box key between an ephemeral key of this device and one of the member, computed once per pair.
     pub(crate) fn shared_key(
         &mut self,
         own_seq: u32,
@@ -78,23 +80,23 @@ impl<P: Primitives> Member<P> {
     }
 }
 
-/// What must not be forgotten of a join id.
+/// The history of a join id, which outlives its member.
 #[derive(Clone, Copy)]
 pub(crate) struct Record {
     /// Highest announce seen.
     pub(crate) announce_seq: u32,
-    /// When that one runs out, counted from its first sight.
-    expires_at: u64,
+    /// When that announce expires, counted from when it was first seen.
+    expires_at: MonotonicTime,
     /// Highest key epoch accepted, with its commitment.
     pub(crate) last_key: Option<(Epoch, [u8; 32])>,
-    /// Keys up to here were erased and never come back: their replay windows are gone.
+    /// The greatest erased epoch. No key up to it is installed again: its replay windows are gone.
     pub(crate) erased: Option<Epoch>,
-    /// Whose it is, while on the roster.
+    /// The participant, while on the roster.
     member: Option<ParticipantId>,
     order: u64,
 }
 
-/// What an announce changed.
+/// The effect of an announce.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// A device that was not on the roster.
@@ -104,9 +106,9 @@ pub(crate) enum Admission {
         /// The name differs from before.
         renamed: bool,
     },
-    /// Seen before, or older than what was seen: nothing changed.
+    /// Seen before, or older than the newest one: nothing changed.
     Known,
-    /// This device is on the roster under another participant, or the roster is full.
+    /// The device is on the roster as another participant, or the roster is full.
     Refused,
 }
 
@@ -115,10 +117,10 @@ pub(crate) enum Admission {
 pub(crate) struct Roster<P: Primitives> {
     members: SortedMap<ParticipantId, Member<P>>,
     /// By join id.
-    records: SortedMap<[u8; 32], Record>,
+    records: SortedMap<JoinId, Record>,
     records_made: u64,
-    /// No member expires before.
-    next_expiry: Option<u64>,
+    /// The earliest time at which a member expires.
+    next_expiry: Option<MonotonicTime>,
 }
 
 impl<P: Primitives> Roster<P> {
@@ -142,25 +144,32 @@ impl<P: Primitives> Roster<P> {
         self.members.values_mut()
     }
 
-    /// The member whose join id starts so, and its record.
-    pub(crate) fn by_join_id(&self, prefix: &[u8]) -> Option<(&Member<P>, &Record)> {
-        let (_, record) = self.records.find(|id| id.get(..prefix.len()).unwrap_or(id).cmp(prefix))?;
+    /// The member whose join id has this prefix, and its record.
+    pub(crate) fn by_prefix(&self, prefix: &[u8; 16]) -> Option<(&Member<P>, &Record)> {
+        let (_, record) = self.records.find(|id| id.prefix().cmp(prefix))?;
         self.members.get(&record.member?).map(|member| (member, record))
     }
 
-    /// The record of a join id, made if there is none.
-    pub(crate) fn record(&mut self, join_id: &[u8; 32]) -> &mut Record {
+    /// The record of a join id, created if there is none.
+    pub(crate) fn record(&mut self, join_id: &JoinId) -> &mut Record {
         if self.records.len() >= MAX_RECORDS && !self.records.contains(join_id) {
             self.forget_oldest();
         }
         let made = &mut self.records_made;
         self.records.get_or_insert_with(*join_id, || {
             *made = made.saturating_add(1);
-            Record { announce_seq: 0, expires_at: 0, last_key: None, erased: None, member: None, order: *made }
+            Record {
+                announce_seq: 0,
+                expires_at: MonotonicTime::default(),
+                last_key: None,
+                erased: None,
+                member: None,
+                order: *made,
+            }
         })
     }
 
-    /// Makes room for a record. Members are few against the records, so there is one of somebody who is gone.
+    /// Drops the oldest record without a member. There is one: fewer members than records are allowed.
     fn forget_oldest(&mut self) {
         let gone = self.records.iter().filter(|(_, record)| record.member.is_none());
         let oldest = gone.min_by_key(|(_, record)| record.order);
@@ -169,20 +178,26 @@ impl<P: Primitives> Roster<P> {
         }
     }
 
-    /// Takes a verified announce in. The caller has removed a different device of the same participant before.
-    pub(crate) fn admit(&mut self, participant: ParticipantId, seat: Seat, verified: Verified, now: u64) -> Admission {
+    /// Admits a verified announce. The caller has removed a different device of the same participant before.
+    pub(crate) fn admit(
+        &mut self,
+        participant: ParticipantId,
+        seat: Seat,
+        verified: Verified,
+        now: MonotonicTime,
+    ) -> Admission {
         let known = self.records.get(&verified.join_id).copied();
         if known.and_then(|record| record.member).is_some_and(|other| other != participant) {
             return Admission::Refused;
         }
-        let Verified { join_id, seq, ephemeral, hash, validity_ms, name } = verified;
+        let Verified { join_id, seq, ephemeral, hash, validity, name } = verified;
         let announced = Announced { seq, hash, ephemeral };
         let newest = known.map_or(0, |record| record.announce_seq);
-        // Whoever seems to leave and return gets no more time by the same announce: else a server could go on showing
-        // somebody who has gone.
+        // A member that leaves and returns gets no more time from the same announce. Otherwise a server could keep
+        // showing a member that has left.
         let expires_at = match known {
             Some(record) if record.announce_seq == seq => record.expires_at,
-            _ => now.saturating_add(validity_ms),
+            _ => now.saturating_add(validity),
         };
         let full = self.members.len() >= MAX_MEMBERS;
         match self.members.get_mut(&participant) {
@@ -192,7 +207,7 @@ impl<P: Primitives> Roster<P> {
                     return Admission::Known;
                 }
                 let old = core::mem::replace(&mut member.announced, announced);
-                member.previous = Some((old, now.saturating_add(PREVIOUS_ANNOUNCE_MS)));
+                member.previous = Some((old, now.saturating_add(PREVIOUS_ANNOUNCE_LIFE)));
                 member.expires_at = expires_at;
                 let renamed = member.name != name;
                 member.name = name;
@@ -216,9 +231,9 @@ impl<P: Primitives> Roster<P> {
                     previous: None,
                     expires_at,
                     has_current: false,
-                    has_pending: false,
+                    has_next: false,
                     asked: false,
-                    answer_after: 0,
+                    answer_after: now,
                     shared: None,
                 };
                 self.members.insert_new(participant, member);
@@ -233,8 +248,8 @@ impl<P: Primitives> Roster<P> {
         Some(member)
     }
 
-    /// Members whose announce ran out.
-    pub(crate) fn expired(&mut self, now: u64) -> Vec<ParticipantId> {
+    /// Members whose announce has expired.
+    pub(crate) fn expired(&mut self, now: MonotonicTime) -> Vec<ParticipantId> {
         let mut expired = Vec::new();
         if self.next_expiry.is_some_and(|at| at <= now) {
             self.next_expiry = None;
@@ -249,20 +264,20 @@ impl<P: Primitives> Roster<P> {
         expired
     }
 
-    /// When to look for expired members: no later than the first expires.
-    pub(crate) fn next_expiry(&self) -> Option<u64> {
+    /// When [`Self::expired`] is due, no later than the first member expires.
+    pub(crate) fn next_expiry(&self) -> Option<MonotonicTime> {
         self.next_expiry
     }
 
-    /// Hash of everybody that a key is sealed among, the own device included.
-    pub(crate) fn hash(&self, own: &[u8; 32]) -> [u8; 32] {
+    /// Hash of the join ids of all members and of this device, in ascending order.
+    pub(crate) fn hash(&self, own: &JoinId) -> [u8; 32] {
         let mut parts: Vec<&[u8]> = Vec::with_capacity(self.members.len().saturating_add(1));
         let mut others = self.records.iter().filter(|(_, record)| record.member.is_some()).map(|(id, _)| id).peekable();
         while let Some(id) = others.next_if(|id| *id < own) {
-            parts.push(id);
+            parts.push(&id.0);
         }
-        parts.push(own);
-        parts.extend(others.map(|id| &id[..]));
+        parts.push(&own.0);
+        parts.extend(others.map(|id| &id.0[..]));
         P::hash(&label::ROSTER, &parts)
     }
 }

@@ -10,7 +10,7 @@
 //! `ctx_key` has only fields that every holder agrees on. The join id of the sender is among them, so that two devices
 //! never share a base key, whatever seats a server gives them.
 
-use super::identity::Call;
+use super::identity::{Call, JoinId};
 use crate::{
     label,
     sframe::{Suite, kid::STEPS},
@@ -36,7 +36,7 @@ pub(crate) struct SessionKey {
     secret: SecretBytes<32>,
     epoch: Epoch,
     /// Of the sender.
-    join_id: [u8; 32],
+    join_id: JoinId,
     call: Call,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Debug for SessionKey {
 }
 
 impl SessionKey {
-    pub(crate) fn new(secret: SecretBytes<32>, epoch: Epoch, join_id: [u8; 32], call: Call) -> Self {
+    pub(crate) fn new(secret: SecretBytes<32>, epoch: Epoch, join_id: JoinId, call: Call) -> Self {
         Self { secret, epoch, join_id, call }
     }
 
@@ -64,7 +64,7 @@ impl SessionKey {
         let Call { room, call } = &self.call;
         let Epoch { generation, step } = self.epoch;
         let (suite, generation) = (SUITE.id().to_be_bytes(), generation.to_be_bytes());
-        P::hash(&label::KEY_CONTEXT, &[&suite, &[POLICY], room, call, &self.join_id, &generation, &[step]])
+        P::hash(&label::KEY_CONTEXT, &[&suite, &[POLICY], room, call, &self.join_id.0, &generation, &[step]])
     }
 
     fn expand<P: Primitives, const N: usize>(&self, info: &[&[u8]]) -> SecretBytes<N> {
@@ -85,7 +85,7 @@ impl SessionKey {
 
     /// RFC 9605 base key of this epoch.
     pub(crate) fn base_key<P: Primitives>(&self) -> SecretBytes<64> {
-        self.expand::<P, 64>(&[b"sframe base key", &self.context::<P>(), &self.join_id])
+        self.expand::<P, 64>(&[b"sframe base key", &self.context::<P>(), &self.join_id.0])
     }
 
     /// The key one ratchet step on, from which this one cannot be computed; `None` behind the last step.
@@ -113,7 +113,7 @@ mod tests {
     const CALL: Call = Call { room: [1; 16], call: [2; 16] };
 
     fn key(secret: u8, epoch: Epoch, join_id: u8) -> SessionKey {
-        SessionKey::new(SecretBytes::copy_of(&[secret; 32]), epoch, [join_id; 32], CALL)
+        SessionKey::new(SecretBytes::copy_of(&[secret; 32]), epoch, JoinId([join_id; 32]), CALL)
     }
 
     const FIRST: Epoch = Epoch { generation: 0, step: 0 };
@@ -132,7 +132,7 @@ mod tests {
             key(9, Epoch { generation: 0, step: 1 }, 1),
         ];
         for call in [Call { room: [3; 16], ..CALL }, Call { call: [3; 16], ..CALL }] {
-            others.push(SessionKey::new(SecretBytes::copy_of(&[9; 32]), FIRST, [1; 32], call));
+            others.push(SessionKey::new(SecretBytes::copy_of(&[9; 32]), FIRST, JoinId([1; 32]), call));
         }
         for other in others {
             assert_ne!(*base.base_key::<Standard>(), *other.base_key::<Standard>());

@@ -1,9 +1,10 @@
-//! The own keys: the one in use with its counters, the one to be used next, and the streams that are open.
+//! The own session key as a sender: its states, its frame counters, and the open streams.
 //!
-//! Counters live here, per (epoch, stream), and survive the closing and opening of a stream.
+//! Counters live here, per (epoch, stream), and continue when a stream closes and opens again.
 
 use super::schedule::{Epoch, SessionKey};
 use crate::{
+    clock::MonotonicTime,
     ids::{Seat, StreamId},
     sframe::{
         context::{ROTATE_AT, SealContext},
@@ -13,27 +14,32 @@ use crate::{
 };
 use e2ee_core::{Primitives, SecretBytes, SortedMap};
 
-/// Most streams that one key seals.
+/// Maximum number of streams under one key.
 const MAX_STREAMS: usize = 64;
 
-/// An own key with the contexts of its streams.
+/// A session key of this device, with the contexts of its streams.
 pub(crate) struct SendKey<P: Primitives> {
     key: SessionKey,
     base_key: SecretBytes<64>,
     seat: Seat,
-    /// When its generation was made.
-    made_at: u64,
+    /// When its generation was made, by any step of it.
+    made_at: MonotonicTime,
     contexts: SortedMap<StreamId, SealContext<P::Aead>>,
 }
 
 impl<P: Primitives> SendKey<P> {
-    pub(crate) fn new(key: SessionKey, seat: Seat, made_at: u64) -> Self {
+    pub(crate) fn new(key: SessionKey, seat: Seat, made_at: MonotonicTime) -> Self {
         Self { base_key: key.base_key::<P>(), key, seat, made_at, contexts: SortedMap::default() }
     }
 
-    /// The same generation one step on, with fresh counters under fresh keys; `None` behind the last step.
+    /// The same generation one ratchet step further, with new counters under new keys; `None` behind the last step.
     pub(crate) fn ratcheted(&self) -> Option<Self> {
         Some(Self::new(self.key.next_step::<P>()?, self.seat, self.made_at))
+    }
+
+    /// The seat in the KIDs of its frames.
+    pub(crate) fn seat(&self) -> Seat {
+        self.seat
     }
 
     pub(crate) fn key(&self) -> &SessionKey {
@@ -44,16 +50,16 @@ impl<P: Primitives> SendKey<P> {
         self.key.epoch()
     }
 
-    pub(crate) fn made_at(&self) -> u64 {
+    pub(crate) fn made_at(&self) -> MonotonicTime {
         self.made_at
     }
 
-    /// Whether no frame was sealed under it, so that it shows nobody the past.
+    /// Whether it has sealed no frame, so that a newcomer who receives it learns nothing of the past.
     pub(crate) fn unused(&self) -> bool {
         self.contexts.values().all(|context| context.sealed() == 0)
     }
 
-    /// Whether a counter is so high that a new key is due.
+    /// Whether a counter has reached the limit at which a new key is due.
     pub(crate) fn worn(&self) -> bool {
         self.contexts.values().any(|context| context.sealed() >= ROTATE_AT)
     }
@@ -70,7 +76,7 @@ impl<P: Primitives> SendKey<P> {
         Some(FrameKeys::derive::<P>(&*self.base_key, self.numbered(number)?.kid()))
     }
 
-    /// The context of a stream; `None` if there are too many streams. `made` counts the contexts of the session.
+    /// The context of a stream, created if needed; `None` beyond [`MAX_STREAMS`]. `made` counts contexts of the session.
     pub(crate) fn context(&mut self, stream: StreamId, made: &mut u32) -> Option<&mut SealContext<P::Aead>> {
         if !self.contexts.contains(&stream) {
             if self.contexts.len() >= MAX_STREAMS || stream > StreamId::MAX {
@@ -86,28 +92,109 @@ impl<P: Primitives> SendKey<P> {
     }
 }
 
-/// A key that the others have been given but that is not used yet.
-pub(crate) struct Pending<P: Primitives> {
+/// The own session key, through its life.
+///
+/// ```text
+///                 first                    leave, age, frame limit
+///  None ──────────────────────► Current ──────────────────────────► Rotating ─┐
+///                                │   ▲                                        │ the switch time has come
+///                        ratchet └───┴────────────────────────────────────────┘
+/// ```
+#[derive(Default)]
+pub(crate) enum OwnKey<P: Primitives> {
+    /// No key was made: this device has not joined, or has nothing to send in a large call.
+    #[default]
+    None,
+    /// This key seals frames.
+    Current(SendKey<P>),
+    /// The current key seals frames while the next one is distributed.
+    Rotating { current: SendKey<P>, next: NextKey<P> },
+}
+
+/// A key that members of the roster already hold and that does not seal frames yet.
+pub(crate) struct NextKey<P: Primitives> {
     pub(crate) key: SendKey<P>,
-    pub(crate) use_at: u64,
-    /// Somebody who holds it has left meanwhile: replace it as soon as it is in use.
+    pub(crate) use_at: MonotonicTime,
+    /// A holder has left since: rotate again after the switch.
     pub(crate) again: bool,
 }
 
-/// All own keys.
+/// What remains to be done after a switch.
+pub(crate) struct Switched {
+    pub(crate) use_at: MonotonicTime,
+    pub(crate) again: bool,
+}
+
+impl<P: Primitives> OwnKey<P> {
+    /// The key that seals frames.
+    pub(crate) fn current(&self) -> Option<&SendKey<P>> {
+        match self {
+            Self::None => None,
+            Self::Current(current) | Self::Rotating { current, .. } => Some(current),
+        }
+    }
+
+    pub(crate) fn current_mut(&mut self) -> Option<&mut SendKey<P>> {
+        match self {
+            Self::None => None,
+            Self::Current(current) | Self::Rotating { current, .. } => Some(current),
+        }
+    }
+
+    pub(crate) fn next(&self) -> Option<&NextKey<P>> {
+        match self {
+            Self::Rotating { next, .. } => Some(next),
+            Self::None | Self::Current(_) => None,
+        }
+    }
+
+    /// Steps the current key's ratchet; `None` without a key or behind its last step.
+    pub(crate) fn ratchet(&mut self) -> Option<Epoch> {
+        let current = self.current_mut()?;
+        *current = current.ratcheted()?;
+        Some(current.epoch())
+    }
+
+    /// Starts a rotation to `next`, or replaces the one under way. Without a current key, `next` is the current one.
+    pub(crate) fn rotate(&mut self, next: NextKey<P>) {
+        *self = match core::mem::take(self) {
+            Self::None => Self::Current(next.key),
+            Self::Current(current) | Self::Rotating { current, .. } => Self::Rotating { current, next },
+        };
+    }
+
+    /// Ends a rotation: the next key becomes the current one, which is erased. `None` if none is under way.
+    pub(crate) fn switch(&mut self) -> Option<Switched> {
+        match core::mem::take(self) {
+            Self::Rotating { next: NextKey { key, use_at, again }, .. } => {
+                *self = Self::Current(key);
+                Some(Switched { use_at, again })
+            }
+            unchanged => {
+                *self = unchanged;
+                None
+            }
+        }
+    }
+}
+
+/// The own key with its streams and timers.
 #[derive(Default)]
 pub(crate) struct OwnKeys<P: Primitives> {
-    pub(crate) current: Option<SendKey<P>>,
-    pub(crate) pending: Option<Pending<P>>,
+    pub(crate) key: OwnKey<P>,
     pub(crate) next_generation: u32,
     /// Open streams, and whether each was reported as ready.
     pub(crate) streams: SortedMap<StreamId, bool>,
-    /// Contexts made so far, by which they are numbered.
+    /// Number of contexts made, which numbers them.
     pub(crate) contexts_made: u32,
+    /// When newcomers receive a key.
+    pub(crate) serve_at: Option<MonotonicTime>,
+    /// When key requests are answered.
+    pub(crate) answer_at: Option<MonotonicTime>,
 }
 
 impl<P: Primitives> OwnKeys<P> {
-    /// Whether media is or may be sent.
+    /// Whether a stream is open, so that media may be sent.
     pub(crate) fn active(&self) -> bool {
         !self.streams.is_empty()
     }

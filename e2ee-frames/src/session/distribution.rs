@@ -1,54 +1,56 @@
-//! The own keys: when they ratchet, when they are replaced, and to whom they are sealed.
+//! Distribution of the own session key: when it ratchets, when it is replaced, and who receives it.
 //!
 //! | event | what happens |
 //! |---|---|
-//! | join | newcomers of 500 ms are given the key one ratchet step on, which cannot open the past |
-//! | join, nothing sealed yet | they are given the key as it is |
+//! | join | newcomers of 500 ms receive the key one ratchet step further, which does not open the past |
+//! | join, nothing sealed yet | newcomers receive the key as it is |
 //! | join while no stream is open | nothing; the next start makes a new generation |
-//! | leave, expiry | a new generation to all who remain, used after 1, 2 or 5 s by the size of the room |
-//! | leave while one is on its way | another follows as soon as that one is in use |
-//! | eighth step, ten minutes, 2^31 frames | a new generation |
+//! | leave, expiry | a new generation for all who remain, in use after 1, 2 or 5 s depending on the size of the call |
+//! | leave during a rotation | another rotation follows the switch |
+//! | last ratchet step, ten minutes, 2^31 frames | a new generation |
 //!
-//! Every recipient is on the roster, hence was reported as verified before.
+//! Every recipient is on the roster, and was reported as verified before.
 
 use super::{Action, EventError, Session};
 use crate::{
-    ids::{ParticipantId, StreamId},
+    clock::MonotonicTime,
+    ids::{ParticipantId, Seat, StreamId},
     keys::{
-        batch::{self, ENTRY_BYTES, Ends, MAX_ENTRIES, Reason},
+        batch::{self, Ends, MAX_ENTRIES, Reason, Recipient},
         schedule::{Epoch, SessionKey},
-        sender::{Pending, SendKey},
+        sender::{NextKey, OwnKey, SendKey, Switched},
     },
     sframe::kid::Kid,
 };
 use alloc::vec::Vec;
+use core::time::Duration;
 use e2ee_core::{Primitives, Reader, SecretBytes};
 
-/// Joins within this time are served together, milliseconds.
-const COALESCE_JOINS_MS: u64 = 500;
-/// After joining, whom the server announces is the room as it was, not newcomers one by one.
-const SETTLE_MS: u64 = 1_000;
-/// Key requests within this time are answered together, milliseconds.
-const COALESCE_ANSWERS_MS: u64 = 200;
-/// A requester is answered at most this often, milliseconds.
-const ANSWER_EVERY_MS: u64 = 1_000;
-/// Up to this many devices, the first key is made at join rather than at the first stream.
+/// Joins within this time are served together.
+const COALESCE_JOINS: Duration = Duration::from_millis(500);
+/// For this time after joining, announces are of the room as it was, not of newcomers one by one.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Key requests within this time are answered together.
+const COALESCE_ANSWERS: Duration = Duration::from_millis(200);
+/// Minimum time between two answers to one requester.
+const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
+/// Up to this many devices, the first key is made when joining, not when the first stream opens.
 const EAGER_ROOM: usize = 64;
 
 /// Which own key is meant.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Which {
     Current,
-    Pending,
+    Next,
 }
 
-/// How long a new generation travels before it is used, milliseconds; `devices` includes the own.
-pub(super) fn switch_window(devices: usize) -> u64 {
-    match devices {
-        0..=32 => 1_000,
-        33..=200 => 2_000,
-        _ => 5_000,
-    }
+/// How long a new generation is distributed before it is used. `devices` includes this one.
+pub(super) const fn switch_window(devices: usize) -> Duration {
+    Duration::from_secs(match devices {
+        0..=32 => 1,
+        33..=200 => 2,
+        _ => 5,
+    })
 }
 
 impl<P: Primitives> Session<P> {
@@ -57,159 +59,169 @@ impl<P: Primitives> Session<P> {
         self.roster.len().saturating_add(1)
     }
 
-    pub(super) fn next_distribution(&self) -> Option<u64> {
-        let periodic = self.own.current.as_ref().filter(|_| self.own.active() && self.own.pending.is_none());
-        let deadlines = [
-            self.own.pending.as_ref().map(|pending| pending.use_at),
-            periodic.map(|key| key.made_at().saturating_add(self.timing.rotation_ms)),
-            self.serve_at,
-            self.answer_at,
-        ];
-        deadlines.into_iter().flatten().min()
+    pub(super) fn next_distribution(&self) -> Option<MonotonicTime> {
+        let key = match &self.own.key {
+            OwnKey::Rotating { next, .. } => Some(next.use_at),
+            OwnKey::Current(current) if self.own.active() => Some(self.expires_at(current)),
+            OwnKey::None | OwnKey::Current(_) => None,
+        };
+        [key, self.own.serve_at, self.own.answer_at].into_iter().flatten().min()
     }
 
-    /// Runs the timers of the own keys.
+    /// Runs the timers of the own key.
     pub(super) fn distribute(&mut self) {
         self.switch_if_due();
-        let due = |key: &SendKey<P>| self.aged(key) || key.worn();
-        if self.own.active() && self.own.pending.is_none() && self.own.current.as_ref().is_some_and(due) {
-            self.rotate(Reason::Periodic, switch_window(self.devices()));
+        if let OwnKey::Current(current) = &self.own.key
+            && self.own.active()
+            && (self.aged(current) || current.worn())
+        {
+            self.rotate(current.seat(), Reason::Periodic, switch_window(self.devices()));
         }
-        if self.serve_at.is_some_and(|at| self.now >= at) {
-            self.serve_at = None;
+        if self.own.serve_at.is_some_and(|at| self.clock.now >= at) {
+            self.own.serve_at = None;
             self.serve_newcomers();
         }
-        if self.answer_at.is_some_and(|at| self.now >= at) {
-            self.answer_at = None;
+        if self.own.answer_at.is_some_and(|at| self.clock.now >= at) {
+            self.own.answer_at = None;
             self.answer();
         }
     }
 
-    fn aged(&self, key: &SendKey<P>) -> bool {
-        self.now >= key.made_at().saturating_add(self.timing.rotation_ms)
+    /// When a key is replaced because of its age.
+    fn expires_at(&self, key: &SendKey<P>) -> MonotonicTime {
+        key.made_at().saturating_add(self.timing.rotation)
     }
 
-    /// Joined: a key is made when the announces of the room have come, or at once if a stream waits for it.
-    pub(super) fn first_key(&mut self) {
+    fn aged(&self, key: &SendKey<P>) -> bool {
+        self.clock.now >= self.expires_at(key)
+    }
+
+    /// Makes the first key after joining: at once if a stream waits for it, else once the announces of the room are here.
+    pub(super) fn first_key(&mut self, seat: Seat) {
         if self.own.active() {
-            self.rotate(Reason::First, 0);
+            self.rotate(seat, Reason::First, Duration::ZERO);
         } else {
-            self.serve_at = Some(self.now.saturating_add(COALESCE_JOINS_MS));
+            self.own.serve_at = Some(self.clock.now.saturating_add(COALESCE_JOINS));
         }
     }
 
-    /// Somebody new is on the roster and has no key of ours.
+    /// Schedules keys for a new member of the roster.
     pub(super) fn newcomer(&mut self) {
-        let settling = self.now < self.joined_at.saturating_add(SETTLE_MS);
-        let at = if settling { self.now } else { self.now.saturating_add(COALESCE_JOINS_MS) };
-        self.serve_at = Some(self.serve_at.map_or(at, |serve_at| serve_at.min(at)));
+        let settling = self.clock.now < self.joined_at.saturating_add(SETTLE);
+        let at = if settling { self.clock.now } else { self.clock.now.saturating_add(COALESCE_JOINS) };
+        self.own.serve_at = Some(self.own.serve_at.map_or(at, |serve_at| serve_at.min(at)));
     }
 
-    /// Those without the key, in roster order.
+    /// The members without the key, in roster order.
     fn lacking(&self, which: Which) -> Vec<ParticipantId> {
-        let lacks = |has_current: bool, has_pending: bool| match which {
+        let lacks = |has_current: bool, has_next: bool| match which {
             Which::Current => !has_current,
-            Which::Pending => !has_pending,
+            Which::Next => !has_next,
         };
-        let members = self.roster.iter().filter(|member| lacks(member.has_current, member.has_pending));
+        let members = self.roster.iter().filter(|member| lacks(member.has_current, member.has_next));
         members.map(|member| member.participant).collect()
     }
 
     fn serve_newcomers(&mut self) {
         let active = self.own.active();
         let eager = active || self.devices() <= EAGER_ROOM;
-        let Some(current) = &self.own.current else {
-            if eager && self.own.pending.is_none() {
-                self.rotate(Reason::First, 0);
+        let Some(current) = self.own.key.current() else {
+            if let Some(seat) = self.seat.filter(|_| eager) {
+                self.rotate(seat, Reason::First, Duration::ZERO);
             }
             return;
         };
-        let (unused, aged) = (current.unused(), self.aged(current));
+        let (seat, unused, aged) = (current.seat(), current.unused(), self.aged(current));
         let lacking = self.lacking(Which::Current);
         if !lacking.is_empty() {
+            let rotating = self.own.key.next().is_some();
             if unused && eager {
                 self.seal_to(Which::Current, &lacking, Reason::Join);
             } else if active {
-                let replace = aged && self.own.pending.is_none();
-                if replace || !self.ratchet() {
-                    // With a generation on its way already, newcomers wait for that.
-                    if self.own.pending.is_none() {
-                        self.rotate(Reason::Join, switch_window(self.devices()));
-                    }
-                } else {
+                let replace = aged && !rotating;
+                if !replace && self.ratchet() {
                     self.seal_to(Which::Current, &lacking, Reason::Join);
+                } else if !rotating {
+                    // During a rotation, newcomers wait for the next generation.
+                    self.rotate(seat, Reason::Join, switch_window(self.devices()));
                 }
             }
         }
-        if self.own.pending.is_some() {
-            let lacking = self.lacking(Which::Pending);
-            self.seal_to(Which::Pending, &lacking, Reason::Join);
-        }
+        let lacking = self.lacking(Which::Next);
+        self.seal_to(Which::Next, &lacking, Reason::Join);
     }
 
-    /// Steps the key in use; false behind its last step.
+    /// Steps the ratchet of the current key. Returns false behind its last step.
     fn ratchet(&mut self) -> bool {
-        let Some(next) = self.own.current.as_ref().and_then(SendKey::ratcheted) else { return false };
-        self.put_in_use(next);
-        true
+        let stepped = self.own.key.ratchet();
+        stepped.map(|epoch| self.in_use(epoch)).is_some()
     }
 
-    fn put_in_use(&mut self, key: SendKey<P>) {
-        let Epoch { generation, step } = key.epoch();
-        self.own.current = Some(key);
+    /// Reports that a key of this epoch seals frames from now on.
+    fn in_use(&mut self, Epoch { generation, step }: Epoch) {
         self.actions.push_back(Action::GenerationChanged { generation, step });
         self.report_ready();
     }
 
-    /// Makes a new generation, seals it to everybody, and uses it after `window` milliseconds.
-    fn rotate(&mut self, reason: Reason, window: u64) {
-        let Some(seat) = self.seat else { return };
+    /// Makes a new generation, seals it to the whole roster, and uses it after `window`.
+    fn rotate(&mut self, seat: Seat, reason: Reason, window: Duration) {
         let mut secret = SecretBytes::zeros();
         self.random.fill(&mut *secret);
         let epoch = Epoch { generation: self.own.next_generation, step: 0 };
         self.own.next_generation = self.own.next_generation.saturating_add(1);
-        let key = SessionKey::new(secret, epoch, self.identity.join_id, self.call);
-        let window = if self.roster.len() == 0 { 0 } else { window };
-        let use_at = self.now.saturating_add(window);
-        self.own.pending = Some(Pending { key: SendKey::new(key, seat, self.now), use_at, again: false });
-        self.roster.iter_mut().for_each(|member| member.has_pending = false);
-        let all = self.lacking(Which::Pending);
-        self.seal_to(Which::Pending, &all, reason);
-        if window == 0 {
-            self.switch();
-        }
-    }
-
-    /// Uses the pending key from now on. The one before is erased.
-    fn switch(&mut self) {
-        let Some(Pending { key, again, use_at }) = self.own.pending.take() else { return };
+        let key = SendKey::new(SessionKey::new(secret, epoch, self.identity.join_id, self.call), seat, self.clock.now);
+        let first = self.own.key.current().is_none();
+        let at_once = window.is_zero() || self.roster.len() == 0;
+        let use_at = if at_once { self.clock.now } else { self.clock.now.saturating_add(window) };
+        self.own.key.rotate(NextKey { key, use_at, again: false });
+        let which = if first { Which::Current } else { Which::Next };
         for member in self.roster.iter_mut() {
-            member.has_current = core::mem::replace(&mut member.has_pending, false);
+            match which {
+                Which::Current => member.has_current = false,
+                Which::Next => member.has_next = false,
+            }
         }
-        self.put_in_use(key);
-        if again {
-            // The second window began when the first was over, however late that is noticed.
-            let late = self.now.saturating_sub(use_at);
-            self.rotate(Reason::Leave, switch_window(self.devices()).saturating_sub(late));
-        }
-    }
-
-    /// Switches to the pending key if its time has come; also asked before every frame.
-    pub(super) fn switch_if_due(&mut self) {
-        if self.own.pending.as_ref().is_some_and(|pending| self.now >= pending.use_at) {
+        let all = self.lacking(which);
+        self.seal_to(which, &all, reason);
+        if first {
+            self.in_use(epoch);
+        } else if at_once {
             self.switch();
         }
     }
 
-    /// Members who held the key in use, or the pending one, are off the roster.
-    pub(super) fn holders_left(&mut self, held_current: bool, held_pending: bool) {
-        match &mut self.own.pending {
-            Some(pending) => pending.again |= held_pending,
-            None if held_current && self.own.current.is_some() => {
-                let window = if self.own.active() { switch_window(self.devices()) } else { 0 };
-                self.rotate(Reason::Leave, window);
+    /// Uses the next key from now on, and erases the current one.
+    fn switch(&mut self) {
+        let Some(Switched { use_at, again }) = self.own.key.switch() else { return };
+        for member in self.roster.iter_mut() {
+            member.has_current = core::mem::replace(&mut member.has_next, false);
+        }
+        let Some((seat, epoch)) = self.own.key.current().map(|key| (key.seat(), key.epoch())) else { return };
+        self.in_use(epoch);
+        if again {
+            // The second window began at the end of the first, even if that is noticed late.
+            let late = self.clock.now.saturating_duration_since(use_at);
+            self.rotate(seat, Reason::Leave, switch_window(self.devices()).saturating_sub(late));
+        }
+    }
+
+    /// Switches to the next key at its time; also called before every frame.
+    pub(super) fn switch_if_due(&mut self) {
+        if self.own.key.next().is_some_and(|next| self.clock.now >= next.use_at) {
+            self.switch();
+        }
+    }
+
+    /// Replaces keys that members held who are off the roster.
+    pub(super) fn holders_left(&mut self, held_current: bool, held_next: bool) {
+        match &mut self.own.key {
+            OwnKey::Rotating { next, .. } => next.again |= held_next,
+            OwnKey::Current(current) if held_current => {
+                let seat = current.seat();
+                let window = if self.own.active() { switch_window(self.devices()) } else { Duration::ZERO };
+                self.rotate(seat, Reason::Leave, window);
             }
-            None => {}
+            OwnKey::None | OwnKey::Current(_) => {}
         }
     }
 
@@ -222,17 +234,17 @@ impl<P: Primitives> Session<P> {
         }
         let was_active = self.own.active();
         self.own.streams.insert_new(stream, false);
-        if self.seat.is_some() && !was_active {
-            self.start();
+        if let Some(seat) = self.seat.filter(|_| !was_active) {
+            self.start(seat);
         }
         self.report_ready();
         Ok(())
     }
 
-    /// The first stream opens: everybody on the roster must hold the key that is used, and newcomers only from now on.
-    fn start(&mut self) {
-        let Some(current) = &self.own.current else {
-            self.rotate(Reason::First, 0);
+    /// The first stream opens: the whole roster must hold the key in use, and newcomers only from now on.
+    fn start(&mut self, seat: Seat) {
+        let Some(current) = self.own.key.current() else {
+            self.rotate(seat, Reason::First, Duration::ZERO);
             return;
         };
         let (unused, aged) = (current.unused(), self.aged(current));
@@ -242,114 +254,111 @@ impl<P: Primitives> Session<P> {
         }
         if unused && !aged {
             self.seal_to(Which::Current, &lacking, Reason::Start);
-        } else if self.own.pending.is_some() {
-            let lacking = self.lacking(Which::Pending);
-            self.seal_to(Which::Pending, &lacking, Reason::Start);
+        } else if self.own.key.next().is_some() {
+            let lacking = self.lacking(Which::Next);
+            self.seal_to(Which::Next, &lacking, Reason::Start);
             self.switch();
         } else {
-            self.rotate(Reason::Start, 0);
+            self.rotate(seat, Reason::Start, Duration::ZERO);
         }
     }
 
-    /// Seals an own key to members and notes that they hold it.
+    /// Seals an own key to members and records that they hold it. Does nothing if there is no such key.
     fn seal_to(&mut self, which: Which, recipients: &[ParticipantId], reason: Reason) {
-        let Some(seat) = self.seat else { return };
         let key = match which {
-            Which::Current => self.own.current.as_ref(),
-            Which::Pending => self.own.pending.as_ref().map(|pending| &pending.key),
+            Which::Current => self.own.key.current(),
+            Which::Next => self.own.key.next().map(|next| &next.key),
         };
-        let Some(key) = key.map(SendKey::key) else { return };
-        let own_join_id = self.identity.join_id;
-        let join_id = own_join_id.first_chunk::<16>().copied().unwrap_or_default();
-        let roster_hash = self.roster.hash(&own_join_id);
+        let Some((seat, key)) = key.map(|key| (key.seat(), key.key())) else { return };
+        let sender = self.identity.join_id;
+        let roster_hash = self.roster.hash(&sender);
         for chunk in recipients.chunks(MAX_ENTRIES) {
             let mut nonce = [0; 24];
             self.random.fill(&mut nonce);
             let header = batch::Header {
                 call: self.call,
                 seat,
-                join_id,
+                join_id: *sender.prefix(),
                 announce_seq: self.ephemeral.seq,
                 epoch: key.epoch(),
                 reason: reason as u8,
-                created: self.wall,
+                created: self.clock.wall,
                 roster_hash,
                 commitment: key.commitment::<P>(),
                 nonce,
             };
-            let mut body = header.write(u16::try_from(chunk.len()).unwrap_or(0));
-            let header = body.clone();
-            body.reserve_exact(chunk.len().saturating_mul(ENTRY_BYTES));
+            let header = header.write();
+            let mut entries = Vec::with_capacity(chunk.len());
             for participant in chunk {
                 let Some(member) = self.roster.get_mut(*participant) else { continue };
                 let (recipient, announced) = (member.join_id, member.announced.clone());
                 let ends = Ends {
-                    sender: &own_join_id,
+                    sender: &sender,
                     sender_announce: &self.ephemeral.announce_hash,
                     recipient: &recipient,
                     recipient_announce: &announced.hash,
                 };
-                let seat = member.seat;
+                let clear = Recipient { seat: member.seat, announce_seq: announced.seq };
                 let shared =
                     member.shared_key(self.ephemeral.seq, &self.ephemeral.secret, announced.seq, &announced.ephemeral);
-                let entry = batch::write_entry::<P>(&header, &nonce, seat, announced.seq, &ends, shared, key);
-                let Some(entry) = entry else { continue };
-                body.extend_from_slice(&entry);
+                // A member whose key could not be boxed still lacks it, and is served with the next newcomers.
+                let Some(entry) = batch::write_entry::<P>(&header, &nonce, clear, &ends, shared, key) else { continue };
+                entries.push(entry);
                 match which {
                     Which::Current => member.has_current = true,
-                    Which::Pending => member.has_pending = true,
+                    Which::Next => member.has_next = true,
                 }
             }
-            self.actions.push_back(Action::SendKeyBatch(body));
+            self.actions.push_back(Action::SendKeyBatch(batch::write(&header, &entries)));
         }
     }
 
-    /// Somebody lacks keys of ours. Only members are answered, and only with a key that they were given before.
+    /// Another device asks for keys of this one. Only members are answered, and only with keys they received before.
     pub(super) fn key_request(&mut self, body: &[u8]) -> Result<(), EventError> {
         let own_seat = self.seat.ok_or(EventError::NotJoined)?;
         let (requester, wanted) = read_request(body).ok_or(EventError::Malformed)?;
         let own_join_id = self.identity.join_id;
         let ours = |(join_id, kid): &WantedKey| {
-            own_join_id.starts_with(join_id) && Kid::unpack(*kid).is_some_and(|kid| kid.seat == own_seat)
+            own_join_id.prefix() == join_id && Kid::unpack(*kid).is_some_and(|kid| kid.seat == own_seat)
         };
         if !wanted.iter().any(ours) {
             return Ok(());
         }
-        let now = self.now;
+        let now = self.clock.now;
         let mut asked = false;
         for member in self.roster.iter_mut().filter(|member| member.seat.0 == requester) {
             if now >= member.answer_after {
-                member.answer_after = now.saturating_add(ANSWER_EVERY_MS);
+                member.answer_after = now.saturating_add(ANSWER_INTERVAL);
                 member.asked = true;
                 asked = true;
             }
         }
-        if asked && self.answer_at.is_none() {
-            self.answer_at = Some(now.saturating_add(COALESCE_ANSWERS_MS));
+        if asked && self.own.answer_at.is_none() {
+            self.own.answer_at = Some(now.saturating_add(COALESCE_ANSWERS));
         }
         Ok(())
     }
 
     fn answer(&mut self) {
-        let (mut current, mut pending) = (Vec::new(), Vec::new());
+        let (mut current, mut next) = (Vec::new(), Vec::new());
         for member in self.roster.iter_mut().filter(|member| member.asked) {
             member.asked = false;
             if member.has_current {
                 current.push(member.participant);
             }
-            if member.has_pending {
-                pending.push(member.participant);
+            if member.has_next {
+                next.push(member.participant);
             }
         }
         self.seal_to(Which::Current, &current, Reason::Request);
-        self.seal_to(Which::Pending, &pending, Reason::Request);
+        self.seal_to(Which::Next, &next, Reason::Request);
     }
 }
 
-/// A wanted key: first half of the sender's join id, and KID.
+/// A wanted key: prefix of the sender's join id, and KID.
 type WantedKey = ([u8; 16], u64);
 
-/// Requester's seat and what it wants.
+/// The requester's seat and the keys it wants.
 fn read_request(body: &[u8]) -> Option<(u16, Vec<WantedKey>)> {
     let mut reader = Reader::new(body);
     let (requester, count) = (reader.u16()?, reader.u8()?);

@@ -5,23 +5,25 @@
 //! others have long rotated this device out.
 
 use super::{Action, Ended, Session};
+use crate::clock::Clock;
 use crate::keys::{receiver::Receiver, sender::OwnKeys};
+use core::time::Duration;
 use e2ee_core::{AgreementKey, Primitives, Process};
 
-/// How far the wall clock may move against the monotonic one between two events, milliseconds.
-const MAX_JUMP_MS: u64 = 30_000;
+/// Maximum movement of the wall clock against the monotonic one between two readings.
+const MAX_JUMP: Duration = Duration::from_secs(30);
 
 /// Where and when the session lives.
 pub(super) struct Life {
-    /// Wall clock less monotonic clock at the last event. Slow drift is followed.
+    /// Wall clock minus monotonic clock at the last reading, milliseconds. Slow drift is followed.
     offset: i128,
     ended: bool,
     process: Process,
 }
 
 impl Life {
-    pub(super) fn new(now: u64, wall: u64) -> Self {
-        Self { offset: offset(now, wall), ended: false, process: Process::current() }
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { offset: offset(clock), ended: false, process: Process::current() }
     }
 
     pub(super) fn ended(&self) -> bool {
@@ -29,26 +31,22 @@ impl Life {
     }
 }
 
-fn offset(now: u64, wall: u64) -> i128 {
-    i128::from(wall).saturating_sub(i128::from(now))
+/// Wall clock minus monotonic clock, milliseconds.
+fn offset(clock: Clock) -> i128 {
+    i128::from(clock.wall.as_millis()).saturating_sub(i128::from(clock.now.as_millis()))
 }
 
 impl<P: Primitives> Session<P> {
-    /// Whether frames may be sealed and opened here. In a forked copy the session ends.
-    pub(super) fn lives(&mut self) -> bool {
-        if !self.life.ended && !self.life.process.is_current() {
-            self.end(Ended::Forked);
-        }
-        !self.life.ended
-    }
-
-    /// The same for an event at these times, which must not be far apart from those of the last.
-    pub(super) fn lives_at(&mut self, now: u64, wall: u64) -> bool {
-        if !self.lives() {
+    /// Advances time. Returns whether the session is alive: it ends in a forked copy, and when the clocks jump.
+    pub(super) fn advance(&mut self, clock: Clock) -> bool {
+        self.clock = Clock { now: self.clock.now.max(clock.now), wall: clock.wall };
+        if self.life.ended {
             return false;
         }
-        let offset = offset(now, wall);
-        if offset.abs_diff(self.life.offset) > u128::from(MAX_JUMP_MS) {
+        let offset = offset(clock);
+        if !self.life.process.is_current() {
+            self.end(Ended::Forked);
+        } else if offset.abs_diff(self.life.offset) > MAX_JUMP.as_millis() {
             self.end(Ended::ClockJumped);
         }
         self.life.offset = offset;

@@ -13,6 +13,7 @@ use super::{
     frames::{Found, find},
 };
 use crate::{
+    clock::Clock,
     codec::{self, Codec, FrameKind, close_envelope, open_envelope},
     ids::{ParticipantId, StreamId},
     keys::receiver::{Established, ReceiveFailure},
@@ -106,14 +107,14 @@ impl<P: Primitives> Session<P> {
     /// As [`Session::seal`].
     pub fn seal_begin(
         &mut self,
-        now: u64,
+        clock: Clock,
         stream: StreamId,
         codec: Codec,
         kind: FrameKind,
         frame: usize,
         out: &mut [u8],
     ) -> Result<Sealing, SealError> {
-        let context = self.seal_context(now, stream)?;
+        let context = self.seal_context(clock, stream)?;
         let envelope = open_envelope(codec, kind, context.sealed_len(frame), out).map_err(|_| SealError::Buffer)?;
         let header = out.get_mut(envelope..).and_then(|rest| rest.get_mut(..context.header_len()));
         let header = header.ok_or(SealError::Buffer)?;
@@ -128,12 +129,12 @@ impl<P: Primitives> Session<P> {
     ///
     /// # Errors
     /// As [`Session::open`].
-    pub fn open_begin(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Option<Opening>, OpenError> {
-        self.wake_to_open(now)?;
+    pub fn open_begin(&mut self, clock: Clock, codec: Codec, frame: &mut [u8]) -> Result<Option<Opening>, OpenError> {
+        self.wake_to_open(clock)?;
         let Found { kind, range, header, header_length, kid } = find(codec, frame)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
         let metadata = codec.metadata(kind);
-        let Some(established) = self.receiver.established(self.now, kid) else { return Ok(None) };
+        let Some(established) = self.receiver.established(self.clock.now, kid) else { return Ok(None) };
         let Established { participant, context, .. } = established;
         let screened = context.screen(&header.encode(), header.ctr, &metadata);
         let number = context.number;
@@ -150,8 +151,8 @@ impl<P: Primitives> Session<P> {
     ///
     /// # Errors
     /// [`OpenError::Replay`] if the same frame was opened meanwhile, [`OpenError::MissingKey`] if its key has died.
-    pub fn open_finish(&mut self, now: u64, key: KeyNumber, ctr: u64) -> Result<(), OpenError> {
-        self.now = self.now.max(now);
+    pub fn open_finish(&mut self, clock: Clock, key: KeyNumber, ctr: u64) -> Result<(), OpenError> {
+        self.wake_to_open(clock)?;
         let kid = Kid::unpack(key.kid).ok_or(OpenError::Malformed)?;
         let Established { context, .. } = self.opening(kid, key.number).ok_or(OpenError::MissingKey)?;
         context.accept(ctr).map_err(|failure| match failure {
@@ -165,7 +166,7 @@ impl<P: Primitives> Session<P> {
         if key.opens {
             Kid::unpack(key.kid).is_some_and(|kid| self.opening(kid, key.number).is_some())
         } else {
-            self.own.current.as_ref().is_some_and(|own| own.numbered(key.number).is_some())
+            self.own.key.current().is_some_and(|own| own.numbered(key.number).is_some())
         }
     }
 
@@ -175,13 +176,13 @@ impl<P: Primitives> Session<P> {
             let kid = Kid::unpack(key.kid)?;
             FrameKeys::derive::<P>(self.opening(kid, key.number)?.base_key, key.kid)
         } else {
-            self.own.current.as_ref()?.frame_keys(key.number)?
+            self.own.key.current()?.frame_keys(key.number)?
         };
         keys.key().try_into().ok().map(Zeroizing::new)
     }
 
     /// The key of this number that opens frames of this KID.
     fn opening(&mut self, kid: Kid, number: u32) -> Option<Established<'_, P>> {
-        self.receiver.established(self.now, kid).filter(|key| key.context.number == number)
+        self.receiver.established(self.clock.now, kid).filter(|key| key.context.number == number)
     }
 }

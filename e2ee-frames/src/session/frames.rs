@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::{
+    clock::Clock,
     codec::{self, Codec, FrameKind, Located, close_envelope, open_envelope},
     ids::{ParticipantId, Seat, StreamId},
     keys::receiver::ReceiveFailure,
@@ -99,7 +100,7 @@ pub(super) fn find(codec: Codec, frame: &[u8]) -> Result<Found, OpenError> {
     let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
     let (head, length) = codec::peek(codec, frame.get(range.clone()).ok_or(OpenError::Malformed)?);
     let (header, header_length) =
-        header::parse(head.get(..length).unwrap_or_default()).map_err(|_| OpenError::Malformed)?;
+        head.get(..length).and_then(|head| header::parse(head).ok()).ok_or(OpenError::Malformed)?;
     let kid = Kid::unpack(header.kid).ok_or(OpenError::Malformed)?;
     Ok(Found { kind, range, header, header_length, kid })
 }
@@ -111,14 +112,14 @@ impl<P: Primitives> Session<P> {
     /// See [`SealError`]; the frame must then be dropped, never sent as it is.
     pub fn seal(
         &mut self,
-        now: u64,
+        clock: Clock,
         stream: StreamId,
         codec: Codec,
         kind: FrameKind,
         frame: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SealError> {
-        let context = self.seal_context(now, stream)?;
+        let context = self.seal_context(clock, stream)?;
         let start = open_envelope(codec, kind, context.sealed_len(frame.len()), out).map_err(|_| SealError::Buffer)?;
         let body = out.get_mut(start..).ok_or(SealError::Buffer)?;
         let length = context.seal(&codec.metadata(kind), frame, body)?;
@@ -126,31 +127,33 @@ impl<P: Primitives> Session<P> {
     }
 
     /// The context that seals the next frame of a stream.
-    pub(super) fn seal_context(&mut self, now: u64, stream: StreamId) -> Result<&mut SealContext<P::Aead>, SealError> {
-        self.now = self.now.max(now);
-        if !self.lives() {
+    pub(super) fn seal_context(
+        &mut self,
+        clock: Clock,
+        stream: StreamId,
+    ) -> Result<&mut SealContext<P::Aead>, SealError> {
+        if !self.advance(clock) {
             return Err(SealError::Ended);
         }
         self.switch_if_due();
         if !self.own.streams.contains(&stream) {
             return Err(SealError::StreamNotOpen);
         }
-        let key = self.own.current.as_mut().ok_or(SealError::NoKey)?;
+        let key = self.own.key.current_mut().ok_or(SealError::NoKey)?;
         key.context(stream, &mut self.own.contexts_made).ok_or(SealError::Unsupported)
     }
 
     /// Takes the time at which a frame is to be opened, if the session lives.
-    pub(super) fn wake_to_open(&mut self, now: u64) -> Result<(), OpenError> {
-        self.now = self.now.max(now);
-        if self.lives() { Ok(()) } else { Err(OpenError::Ended) }
+    pub(super) fn wake_to_open(&mut self, clock: Clock) -> Result<(), OpenError> {
+        if self.advance(clock) { Ok(()) } else { Err(OpenError::Ended) }
     }
 
     /// Opens a frame in place.
     ///
     /// # Errors
     /// See [`OpenError`]; nothing of the buffer may then be shown. Only after [`OpenError::MissingKey`] is it unchanged.
-    pub fn open(&mut self, now: u64, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
-        self.wake_to_open(now)?;
+    pub fn open(&mut self, clock: Clock, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
+        self.wake_to_open(clock)?;
         let Found { kind, range, header, header_length, kid } = find(codec, frame)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
         self.receiver.expects(kid).map_err(|failure| self.not_opened(kid, failure))?;
@@ -158,7 +161,7 @@ impl<P: Primitives> Session<P> {
         let body = located.get_mut(header_length..length).ok_or(OpenError::Malformed)?;
         let (participant, length) = self
             .receiver
-            .open(self.now, &header, kid, &codec.metadata(kind), body)
+            .open(self.clock.now, &header, kid, &codec.metadata(kind), body)
             .map_err(|failure| self.not_opened(kid, failure))?;
         let start = range.start.saturating_add(header_length);
         let range = start..start.saturating_add(length);

@@ -7,7 +7,7 @@ use crate::{
         announce::{self, ANNOUNCE_BYTES, AnnounceError, Renewal},
         call_code::CallCode,
         display::{self, MAX_DISPLAY_BYTES},
-        roster::{Admission, PREVIOUS_ANNOUNCE_MS},
+        roster::{Admission, PREVIOUS_ANNOUNCE_LIFE},
     },
 };
 use alloc::vec::Vec;
@@ -35,7 +35,7 @@ impl<P: Primitives> Ephemeral<P> {
 struct Entry<'a> {
     participant: ParticipantId,
     seat: Seat,
-    announce: &'a [u8],
+    announce: &'a [u8; ANNOUNCE_BYTES],
     display: &'a [u8],
 }
 
@@ -45,7 +45,7 @@ fn read_entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
     let mut entries = Vec::with_capacity(usize::from(count));
     for _ in 0..count {
         let (participant, seat) = (ParticipantId(reader.u32()?), Seat(reader.u16()?));
-        let announce = reader.take(ANNOUNCE_BYTES)?;
+        let announce = reader.chunk()?;
         let length = usize::from(reader.u16()?);
         let display = reader.take(length)?;
         if seat > Seat::MAX || length > MAX_DISPLAY_BYTES {
@@ -68,32 +68,38 @@ impl<P: Primitives> Session<P> {
         seated.then(|| CallCode::derive::<P>(&self.call, &self.roster.hash(&self.identity.join_id)))
     }
 
-    /// Makes the announce of the ephemeral key in use and hands it out.
-    pub(super) fn announce(&mut self) {
+    /// Signs an announce of the current ephemeral key and sends it. `None` if the name cannot be sealed: no device is
+    /// announced without its name.
+    pub(super) fn announce(&mut self) -> Option<()> {
         let (key, join_id) = (&self.invite.display, &self.identity.join_id);
-        let display = display::seal::<P>(key, join_id, &self.name, &mut *self.random).unwrap_or_default();
+        let display = display::seal::<P>(key, join_id, &self.name, &mut *self.random)?;
         let renewal = Renewal {
             ephemeral: &self.ephemeral.public,
             seq: self.ephemeral.seq,
-            wall: self.wall,
-            validity_ms: self.timing.validity_ms,
+            wall: self.clock.wall,
+            validity: self.timing.validity,
             display: &display,
         };
         let announce = announce::write(&self.call, &self.identity, &self.invite, &renewal);
         self.ephemeral.announce_hash = announce::hash::<P>(&announce);
-        self.renew_at = self.now.saturating_add(self.timing.renewal_ms);
-        self.actions.push_back(Action::SendAnnounce { first: self.seat.is_none(), announce, display });
+        self.renew_at = self.clock.now.saturating_add(self.timing.renewal);
+        let (first, announce) = (self.seat.is_none(), announce.to_vec());
+        self.actions.push_back(Action::SendAnnounce { first, announce, display });
+        Some(())
     }
 
     /// Renews the own announce with a new ephemeral key when it is time, and forgets the one before.
     pub(super) fn renew_announce(&mut self) {
-        if self.now >= self.renew_at {
+        if self.clock.now >= self.renew_at {
             let fresh = Ephemeral::generate(self.ephemeral.seq.saturating_add(1), &mut *self.random);
             let old = core::mem::replace(&mut self.ephemeral, fresh);
-            self.previous_ephemeral = Some((old, self.now.saturating_add(PREVIOUS_ANNOUNCE_MS)));
-            self.announce();
+            self.previous_ephemeral = Some((old, self.clock.now.saturating_add(PREVIOUS_ANNOUNCE_LIFE)));
+            if self.announce().is_none() {
+                // The others keep the previous announce until it expires.
+                self.renew_at = self.clock.now.saturating_add(self.timing.renewal);
+            }
         }
-        if self.previous_ephemeral.as_ref().is_some_and(|(_, until)| self.now >= *until) {
+        if self.previous_ephemeral.as_ref().is_some_and(|(_, until)| self.clock.now >= *until) {
             self.previous_ephemeral = None;
         }
     }
@@ -117,15 +123,21 @@ impl<P: Primitives> Session<P> {
     fn take_announce(&mut self, entry: &Entry<'_>) -> bool {
         let Entry { participant, seat, .. } = *entry;
         let secret = &self.ephemeral.secret;
-        let verified =
-            match announce::verify::<P>(entry.announce, entry.display, &self.call, &self.invite, secret, self.wall) {
-                Ok(verified) => verified,
-                Err(error) => {
-                    let skewed = matches!(error, AnnounceError::ClockSkew { .. });
-                    self.problem(participant, if skewed { Problem::ClockSkew } else { Problem::AnnounceRefused });
-                    return false;
-                }
-            };
+        let verified = match announce::verify::<P>(
+            entry.announce,
+            entry.display,
+            &self.call,
+            &self.invite,
+            secret,
+            self.clock.wall,
+        ) {
+            Ok(verified) => verified,
+            Err(error) => {
+                let skewed = matches!(error, AnnounceError::ClockSkew { .. });
+                self.problem(participant, if skewed { Problem::ClockSkew } else { Problem::AnnounceRefused });
+                return false;
+            }
+        };
         if verified.join_id == self.identity.join_id {
             return false;
         }
@@ -133,7 +145,7 @@ impl<P: Primitives> Session<P> {
             self.left(&[participant]);
         }
         let name = verified.name.clone();
-        match self.roster.admit(participant, seat, verified, self.now) {
+        match self.roster.admit(participant, seat, verified, self.clock.now) {
             Admission::New => {
                 self.actions.push_back(Action::ParticipantVerified { participant, seat, name });
                 self.newcomer();
@@ -155,23 +167,23 @@ impl<P: Primitives> Session<P> {
 
     /// Takes participants off the roster and their keys away, and replaces the own key if any of them held it.
     pub(super) fn left(&mut self, participants: &[ParticipantId]) {
-        let (mut held_current, mut held_pending) = (false, false);
+        let (mut held_current, mut held_next) = (false, false);
         for participant in participants {
             let Some(member) = self.roster.remove(*participant) else { continue };
             held_current |= member.has_current;
-            held_pending |= member.has_pending;
+            held_next |= member.has_next;
             let erased = self.receiver.remove(&member.join_id);
             let record = self.roster.record(&member.join_id);
             record.erased = record.erased.max(erased);
             self.wanted.remove(&member.join_id);
             self.actions.push_back(Action::ParticipantRemoved { participant: *participant });
         }
-        self.holders_left(held_current, held_pending);
+        self.holders_left(held_current, held_next);
     }
 
     /// Removes members whose announce was not renewed: a server cannot hide that they are gone.
     pub(super) fn remove_expired(&mut self) {
-        let expired = self.roster.expired(self.now);
+        let expired = self.roster.expired(self.clock.now);
         if !expired.is_empty() {
             self.left(&expired);
         }

@@ -6,8 +6,8 @@
 //!                   └──► reception    (their keys: check, hold, request)  ──┘
 //!   frames ─► seal / open (frames), seal_bare / open_bare (bare_frames)
 //! ```
-//! Time is an argument: `now` in monotonic milliseconds, `wall` in milliseconds since 1970. Timers run inside
-//! [`Session::handle`]; [`Session::deadline`] tells when the next [`Event::Tick`] is wanted.
+//! Time is an argument, a [`Clock`]. Timers run inside [`Session::handle`]; [`Session::deadline`] is when the next
+//! [`Event::Tick`] is due.
 
 mod action;
 mod bare_frames;
@@ -27,10 +27,11 @@ pub use event::{Event, EventError};
 pub use frames::{OpenError, Opened, SealError};
 
 use crate::{
+    clock::{Clock, MonotonicTime},
     ids::{ParticipantId, Seat},
     keys::{
         display::MAX_NAME_BYTES,
-        identity::{Call, Identity},
+        identity::{Call, Identity, JoinId},
         invite::InviteKeys,
         receiver::Receiver,
         roster::Roster,
@@ -38,10 +39,14 @@ use crate::{
     },
 };
 use alloc::{boxed::Box, collections::VecDeque, string::String};
+use core::time::Duration;
 use e2ee_core::{Primitives, Random, SortedMap, Standard};
 use end::Life;
 use membership::Ephemeral;
 use reception::{Held, Wanted};
+
+/// Shortest time in [`Timing`].
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What a session is made of. Not `Debug`: it holds the invite secret.
 pub struct SessionConfig<'a> {
@@ -65,20 +70,21 @@ impl<'a> SessionConfig<'a> {
     }
 }
 
-/// How often keys and announces are renewed, milliseconds. Larger values than the default are refused.
+/// How often keys and announces are renewed. Larger values than the default are refused. Resolution is one millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// Age at which a key generation is replaced.
-    pub rotation_ms: u64,
+    pub rotation: Duration,
     /// Age at which the announce is renewed, with a new ephemeral key.
-    pub renewal_ms: u64,
+    pub renewal: Duration,
     /// How long an announce is valid; longer than the renewal.
-    pub validity_ms: u64,
+    pub validity: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { rotation_ms: 10 * 60_000, renewal_ms: 10 * 60_000, validity_ms: 15 * 60_000 }
+        let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+        Self { rotation: minutes(10), renewal: minutes(10), validity: minutes(15) }
     }
 }
 
@@ -95,11 +101,10 @@ pub enum SessionError {
 
 /// One device in one call. Dropping it erases its keys.
 ///
-/// `now` is always monotonic time in milliseconds, from any start; a time before the last one counts as the last one.
-/// `wall` is milliseconds since 1970, which announces carry and others check to ten minutes. They must be clocks of their
-/// own: a difference that jumps by more than 30 s between two events ends the session.
+/// Methods that depend on time take a [`Clock`]. Its wall time is what announces carry; others accept a skew of ten
+/// minutes. If the two clocks move apart by more than 30 s between two calls, the session ends.
 ///
-/// After every call of a method that takes `now`, [`Self::poll`] may have something and [`Self::deadline`] be another.
+/// After every call that takes a clock, [`Self::poll`] may return an action and [`Self::deadline`] may have moved.
 pub struct Session<P: Primitives = Standard> {
     call: Call,
     invite: InviteKeys,
@@ -107,26 +112,21 @@ pub struct Session<P: Primitives = Standard> {
     random: Box<dyn Random>,
     timing: Timing,
     name: String,
-    now: u64,
-    wall: u64,
+    clock: Clock,
     life: Life,
     ephemeral: Ephemeral<P>,
     /// The one before, and when it is erased.
-    previous_ephemeral: Option<(Ephemeral<P>, u64)>,
-    renew_at: u64,
+    previous_ephemeral: Option<(Ephemeral<P>, MonotonicTime)>,
+    renew_at: MonotonicTime,
     seat: Option<Seat>,
-    joined_at: u64,
+    joined_at: MonotonicTime,
     roster: Roster<P>,
     receiver: Receiver<P>,
     own: OwnKeys<P>,
-    /// When newcomers are given a key.
-    serve_at: Option<u64>,
-    /// When key requests are answered.
-    answer_at: Option<u64>,
     held: VecDeque<Held>,
     /// Keys to ask for, by the sender's join id.
-    wanted: SortedMap<[u8; 32], Wanted>,
-    next_request_at: u64,
+    wanted: SortedMap<JoinId, Wanted>,
+    next_request_at: MonotonicTime,
     actions: VecDeque<Action>,
 }
 
@@ -135,13 +135,8 @@ impl Session {
     ///
     /// # Errors
     /// If the name or the timing is out of range.
-    pub fn new(
-        config: SessionConfig<'_>,
-        random: impl Random + 'static,
-        now: u64,
-        wall: u64,
-    ) -> Result<Self, SessionError> {
-        Self::with_primitives(config, random, now, wall)
+    pub fn new(config: SessionConfig<'_>, random: impl Random + 'static, clock: Clock) -> Result<Self, SessionError> {
+        Self::with_primitives(config, random, clock)
     }
 }
 
@@ -149,17 +144,16 @@ impl<P: Primitives> Session<P> {
     pub(crate) fn with_primitives(
         config: SessionConfig<'_>,
         random: impl Random + 'static,
-        now: u64,
-        wall: u64,
+        clock: Clock,
     ) -> Result<Self, SessionError> {
         if config.name.len() > MAX_NAME_BYTES {
             return Err(SessionError::Name);
         }
         let (timing, most) = (config.timing, Timing::default());
-        let in_range = (1..=most.rotation_ms).contains(&timing.rotation_ms)
-            && (1..=most.renewal_ms).contains(&timing.renewal_ms)
-            && (1..=most.validity_ms).contains(&timing.validity_ms)
-            && timing.renewal_ms < timing.validity_ms;
+        let in_range = (SHORTEST..=most.rotation).contains(&timing.rotation)
+            && (SHORTEST..=most.renewal).contains(&timing.renewal)
+            && (SHORTEST..=most.validity).contains(&timing.validity)
+            && timing.renewal < timing.validity;
         if !in_range {
             return Err(SessionError::Timing);
         }
@@ -174,24 +168,21 @@ impl<P: Primitives> Session<P> {
             random,
             timing,
             name: String::from(config.name),
-            now,
-            wall,
-            life: Life::new(now, wall),
+            clock,
+            life: Life::new(clock),
             previous_ephemeral: None,
-            renew_at: 0,
+            renew_at: clock.now,
             seat: None,
-            joined_at: 0,
+            joined_at: clock.now,
             roster: Roster::default(),
             receiver: Receiver::default(),
             own: OwnKeys::default(),
-            serve_at: None,
-            answer_at: None,
             held: VecDeque::new(),
             wanted: SortedMap::default(),
-            next_request_at: 0,
+            next_request_at: clock.now,
             actions: VecDeque::new(),
         };
-        session.announce();
+        session.announce().ok_or(SessionError::Name)?;
         Ok(session)
     }
 
@@ -199,10 +190,8 @@ impl<P: Primitives> Session<P> {
     ///
     /// # Errors
     /// If the event's bytes are malformed or it does not fit the state; nothing changed then but time.
-    pub fn handle(&mut self, now: u64, wall: u64, event: Event<'_>) -> Result<(), EventError> {
-        self.now = self.now.max(now);
-        self.wall = wall;
-        if !self.lives_at(now, wall) {
+    pub fn handle(&mut self, clock: Clock, event: Event<'_>) -> Result<(), EventError> {
+        if !self.advance(clock) {
             return Err(EventError::Ended);
         }
         let result = match event {
@@ -232,8 +221,8 @@ impl<P: Primitives> Session<P> {
 
     /// When the next [`Event::Tick`] is wanted; a time that has passed means at once.
     #[must_use]
-    pub fn deadline(&self) -> Option<u64> {
-        let waiting = (!self.actions.is_empty()).then_some(self.now);
+    pub fn deadline(&self) -> Option<MonotonicTime> {
+        let waiting = (!self.actions.is_empty()).then_some(self.clock.now);
         if self.life.ended() {
             return waiting;
         }
@@ -252,7 +241,7 @@ impl<P: Primitives> Session<P> {
     fn run_timers(&mut self) {
         self.renew_announce();
         self.remove_expired();
-        self.receiver.erase_dead(self.now);
+        self.receiver.erase_dead(self.clock.now);
         self.distribute();
         self.receive();
     }
@@ -265,8 +254,8 @@ impl<P: Primitives> Session<P> {
             Some(_) => Err(EventError::AlreadyJoined),
             None => {
                 self.seat = Some(seat);
-                self.joined_at = self.now;
-                self.first_key();
+                self.joined_at = self.clock.now;
+                self.first_key(seat);
                 Ok(())
             }
         }
@@ -278,7 +267,7 @@ impl<P: Primitives> Session<P> {
 
     /// Reports every open stream that has a key now.
     fn report_ready(&mut self) {
-        if self.own.current.is_none() {
+        if self.own.key.current().is_none() {
             return;
         }
         for (stream, ready) in self.own.streams.iter_mut() {

@@ -2,45 +2,54 @@
 
 use super::{Action, EventError, Problem, Session, distribution::switch_window};
 use crate::{
+    clock::MonotonicTime,
     ids::{ParticipantId, StreamId},
     keys::{
-        batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
-        receiver::{InstallError, LINGER_MS},
+        batch::{self, BoundHeader, Ends, EntryBytes, Header, Recipient, Unsupported},
+        receiver::{InstallError, LINGER},
         roster::Record,
     },
     sframe::kid::Kid,
 };
 use alloc::{collections::VecDeque, vec::Vec};
+use core::time::Duration;
 use e2ee_core::{Primitives, Reader};
 
 /// Most batches held for senders that are not verified yet.
 const MAX_HELD: usize = 64;
-/// How long a batch is held, milliseconds.
-const HOLD_MS: u64 = 5_000;
+/// How long a batch is held.
+const HOLD: Duration = Duration::from_secs(5);
 /// Most keys in one request.
 const MAX_WANTED: usize = 200;
-/// A request goes out at most this often, milliseconds.
-const REQUEST_EVERY_MS: u64 = 1_000;
-/// How long a key that a frame named may be on its way before it is asked for, milliseconds.
-const GRACE_MS: u64 = 200;
+/// Minimum time between two requests.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a key that a frame named may be on its way before it is asked for.
+const GRACE: Duration = Duration::from_millis(200);
 /// The same for a sender of whom no key has come yet: it may still be collecting newcomers.
-const FIRST_GRACE_MS: u64 = 1_000;
-/// A missing key that no frame names any more is not asked for, milliseconds.
-const FORGET_MS: u64 = 10_000;
+const FIRST_GRACE: Duration = Duration::from_secs(1);
+/// A missing key that no frame names any more is not asked for after this time.
+const FORGET_AFTER: Duration = Duration::from_secs(10);
 
-/// A batch that waits for its sender's announce.
+/// The header of a key batch and its entry for this device.
+struct Delivery {
+    header: Header,
+    /// The header as it came.
+    bound: BoundHeader,
+    entry: EntryBytes,
+}
+
+/// A delivery that waits for its sender's announce.
 pub(super) struct Held {
-    header: [u8; HEADER_BYTES],
-    entry: [u8; ENTRY_BYTES],
-    until: u64,
+    delivery: Delivery,
+    until: MonotonicTime,
 }
 
 /// A key to ask for.
 pub(super) struct Wanted {
     kid: u64,
-    ask_at: u64,
+    ask_at: MonotonicTime,
     attempts: u32,
-    last_seen: u64,
+    last_seen: MonotonicTime,
 }
 
 /// What becomes of a batch.
@@ -54,11 +63,11 @@ enum Verdict {
     Refused(ParticipantId, Problem),
 }
 
-/// Of messages whose sender is unknown.
-const NOBODY: ParticipantId = ParticipantId(u32::MAX);
+/// The participant of a problem whose sender is unknown.
+const UNKNOWN: ParticipantId = ParticipantId(u32::MAX);
 
 impl<P: Primitives> Session<P> {
-    pub(super) fn next_reception(&self) -> Option<u64> {
+    pub(super) fn next_reception(&self) -> Option<MonotonicTime> {
         let held = self.held.iter().map(|held| held.until).min();
         let wanted = self.wanted.values().map(|wanted| wanted.ask_at).min();
         held.into_iter().chain(wanted.map(|at| at.max(self.next_request_at))).min()
@@ -66,7 +75,7 @@ impl<P: Primitives> Session<P> {
 
     /// Runs the timers of held batches and requests.
     pub(super) fn receive(&mut self) {
-        let now = self.now;
+        let now = self.clock.now;
         self.held.retain(|held| now < held.until);
         self.request_wanted();
     }
@@ -77,47 +86,48 @@ impl<P: Primitives> Session<P> {
         }
         let mut reader = Reader::new(body);
         let count = reader.u8().ok_or(EventError::Malformed)?;
-        let mut batches = Vec::with_capacity(usize::from(count));
+        let mut deliveries = Vec::with_capacity(usize::from(count));
         for _ in 0..count {
-            let batch = reader.array::<HEADER_BYTES>().zip(reader.array::<ENTRY_BYTES>());
-            batches.push(batch.ok_or(EventError::Malformed)?);
+            deliveries.push(reader.array().zip(reader.array()).ok_or(EventError::Malformed)?);
         }
         reader.end().ok_or(EventError::Malformed)?;
-        for (header, entry) in batches {
-            let until = self.now.saturating_add(HOLD_MS);
-            self.take_batch(Held { header, entry, until });
+        for (header, entry) in deliveries {
+            let bound = *batch::bound(&header);
+            let until = self.clock.now.saturating_add(HOLD);
+            match Header::read(&bound) {
+                Ok(header) => self.take_delivery(Held { delivery: Delivery { header, bound, entry }, until }),
+                Err(Unsupported) => self.problem(UNKNOWN, Problem::KeysRefused),
+            }
         }
         Ok(())
     }
 
-    /// Somebody was verified: the batches that waited for it are looked at again.
+    /// A participant was verified: checks held deliveries again.
     pub(super) fn retry_held(&mut self) {
         for held in core::mem::take(&mut self.held) {
-            self.take_batch(held);
+            self.take_delivery(held);
         }
     }
 
-    fn take_batch(&mut self, batch: Held) {
-        match self.check_batch(&batch.header, &batch.entry) {
+    fn take_delivery(&mut self, held: Held) {
+        match self.check_delivery(&held.delivery) {
             Verdict::Installed | Verdict::Stale => {}
-            Verdict::Hold => hold(&mut self.held, batch),
+            Verdict::Hold => hold(&mut self.held, held),
             Verdict::Refused(participant, problem) => self.problem(participant, problem),
         }
     }
 
     /// The receiver's checks, in this order: what it claims to be, who sent it, whether it is new, whether it is for
     /// this device, the box, its context, its commitment.
-    fn check_batch(&mut self, header_bytes: &[u8], entry: &[u8]) -> Verdict {
-        let Ok(header) = Header::read(header_bytes) else {
-            return Verdict::Refused(NOBODY, Problem::KeysRefused);
-        };
-        if header.call != self.call || self.identity.join_id.starts_with(&header.join_id) {
-            return Verdict::Refused(NOBODY, Problem::KeysRefused);
+    fn check_delivery(&mut self, delivery: &Delivery) -> Verdict {
+        let Delivery { header, bound, entry } = delivery;
+        if header.call != self.call || *self.identity.join_id.prefix() == header.join_id {
+            return Verdict::Refused(UNKNOWN, Problem::KeysRefused);
         }
-        let Some((member, record)) = self.roster.by_join_id(&header.join_id) else { return Verdict::Hold };
+        let Some((member, record)) = self.roster.by_prefix(&header.join_id) else { return Verdict::Hold };
         let (participant, join_id) = (member.participant, member.join_id);
         let refused = Verdict::Refused(participant, Problem::KeysRefused);
-        let Some(sender) = member.announced(header.announce_seq, self.now).cloned() else {
+        let Some(sender) = member.announced(header.announce_seq, self.clock.now).cloned() else {
             let ahead = header.announce_seq > member.announced.seq;
             return if ahead { Verdict::Hold } else { Verdict::Stale };
         };
@@ -127,7 +137,7 @@ impl<P: Primitives> Session<P> {
             Some((last, commitment)) => header.epoch == last && commitment != header.commitment,
             None => false,
         };
-        let Some(recipient) = batch::recipient(entry) else { return refused };
+        let recipient = Recipient::read(entry);
         if Some(recipient.seat) != self.seat {
             return refused;
         }
@@ -144,14 +154,14 @@ impl<P: Primitives> Session<P> {
         };
         let Some(member) = self.roster.get_mut(participant) else { return refused };
         let shared = member.shared_key(own.seq, &own.secret, sender.seq, &sender.ephemeral);
-        let key = match batch::open_entry::<P>(&header, header_bytes, entry, &ends, shared) {
+        let key = match batch::open_entry::<P>(header, bound, entry, &ends, shared) {
             // The box is authentic, so it is the sender who gave two keys one name.
             Ok(_) if contradicts => return Verdict::Refused(participant, Problem::Equivocation),
             Err(batch::OpenError::WrongCommitment) => return Verdict::Refused(participant, Problem::Equivocation),
             Err(batch::OpenError::Unauthentic | batch::OpenError::WrongContext) => return refused,
             Ok(key) => key,
         };
-        let retire_at = self.now.saturating_add(switch_window(self.devices())).saturating_add(LINGER_MS);
+        let retire_at = self.clock.now.saturating_add(switch_window(self.devices())).saturating_add(LINGER);
         match self.receiver.install(participant, join_id, header.seat, erased, key, retire_at) {
             Ok(fresh) => {
                 self.roster.record(&join_id).last_key = Some((header.epoch, header.commitment));
@@ -171,8 +181,8 @@ impl<P: Primitives> Session<P> {
         let by_key = self.receiver.claimants(kid.seat);
         let by_roster = self.roster.iter().filter(|member| member.seat == kid.seat).map(|member| member.join_id);
         let Some(join_id) = by_key.chain(by_roster).next() else { return false };
-        let grace = if self.receiver.knows(&join_id) { GRACE_MS } else { FIRST_GRACE_MS };
-        let now = self.now;
+        let grace = if self.receiver.knows(&join_id) { GRACE } else { FIRST_GRACE };
+        let now = self.clock.now;
         let kid = Kid { stream: StreamId::MICROPHONE, ..kid }.pack();
         let ask_at = now.saturating_add(grace);
         let wanted = self.wanted.get_or_insert_with(join_id, || Wanted { kid, ask_at, attempts: 0, last_seen: now });
@@ -182,28 +192,28 @@ impl<P: Primitives> Session<P> {
     }
 
     fn request_wanted(&mut self) {
-        let now = self.now;
-        self.wanted.retain(|_, wanted| now < wanted.last_seen.saturating_add(FORGET_MS));
+        let now = self.clock.now;
+        self.wanted.retain(|_, wanted| now < wanted.last_seen.saturating_add(FORGET_AFTER));
         if now < self.next_request_at {
             return;
         }
         let mut request = Vec::new();
         for (join_id, wanted) in self.wanted.iter_mut().filter(|(_, wanted)| now >= wanted.ask_at).take(MAX_WANTED) {
-            request.extend_from_slice(join_id.first_chunk::<16>().unwrap_or(&[0; 16]));
+            request.extend_from_slice(join_id.prefix());
             request.extend_from_slice(&wanted.kid.to_be_bytes());
-            let back_off = REQUEST_EVERY_MS << wanted.attempts.min(2);
+            let back_off = REQUEST_INTERVAL.saturating_mul(1 << wanted.attempts.min(2));
             wanted.ask_at = now.saturating_add(back_off);
             wanted.attempts = wanted.attempts.saturating_add(1);
         }
         if !request.is_empty() {
-            self.next_request_at = now.saturating_add(REQUEST_EVERY_MS);
+            self.next_request_at = now.saturating_add(REQUEST_INTERVAL);
             self.actions.push_back(Action::SendKeyRequest(request));
         }
     }
 }
 
-fn hold(held: &mut VecDeque<Held>, batch: Held) {
+fn hold(held: &mut VecDeque<Held>, delivery: Held) {
     if held.len() < MAX_HELD {
-        held.push_back(batch);
+        held.push_back(delivery);
     }
 }

@@ -1,6 +1,8 @@
 //! Key derivation of a sender's key and salt (RFC 9605 section 4.4.2).
 
 use super::suite::Suite;
+#[cfg(any(test, feature = "hazmat"))]
+use e2ee_core::array;
 use e2ee_core::{Output, Primitives};
 #[cfg(any(test, feature = "hazmat"))]
 use hkdf::Hkdf;
@@ -19,18 +21,22 @@ const SALT_LABEL: &[u8] = b"SFrame 1.0 Secret salt ";
 /// Key and salt of one KID.
 pub(crate) struct FrameKeys {
     key: Zeroizing<[u8; 32]>,
-    key_bytes: usize,
+    suite: Suite,
     pub(crate) salt: Zeroizing<[u8; NONCE_BYTES]>,
 }
 
 impl FrameKeys {
     fn zeros(suite: Suite) -> Self {
-        Self { key: Zeroizing::new([0; 32]), key_bytes: suite.key_bytes(), salt: Zeroizing::new([0; NONCE_BYTES]) }
+        Self { key: Zeroizing::new([0; 32]), suite, salt: Zeroizing::new([0; NONCE_BYTES]) }
     }
 
     /// The key of the AEAD, as long as the suite has it.
     pub(crate) fn key(&self) -> &[u8] {
-        self.key.get(..self.key_bytes).unwrap_or_default()
+        match self.suite {
+            #[cfg(any(test, feature = "hazmat"))]
+            Suite::Aes128GcmSha256 => array::split::<16, 16, 32>(&self.key).0,
+            Suite::Aes256GcmSha512 => &*self.key,
+        }
     }
 
     /// Key and salt of this KID in the suite of every session, 0x0005.
@@ -49,15 +55,17 @@ impl FrameKeys {
 #[cfg(any(test, feature = "hazmat"))]
 pub(crate) fn frame_keys(suite: Suite, base_key: &[u8], kid: u64) -> FrameKeys {
     let mut keys = FrameKeys::zeros(suite);
-    let key = keys.key.get_mut(..suite.key_bytes()).unwrap_or_default();
     match suite {
-        Suite::Aes128GcmSha256 => expand_sha256(base_key, kid, suite.id(), key, &mut *keys.salt),
+        Suite::Aes128GcmSha256 => {
+            let (key, _) = array::split_mut::<16, 16, 32>(&mut keys.key);
+            expand_sha256(base_key, kid, suite.id(), key, &mut *keys.salt);
+        }
         Suite::Aes256GcmSha512 => {
             let (mut prk, hkdf) = Hkdf::<Sha512>::extract(None, base_key);
             prk.zeroize();
             let (kid, suite) = (kid.to_be_bytes(), suite.id().to_be_bytes());
             let expanded = hkdf
-                .expand_multi_info(&[KEY_LABEL, &kid, &suite], key)
+                .expand_multi_info(&[KEY_LABEL, &kid, &suite], &mut *keys.key)
                 .and_then(|()| hkdf.expand_multi_info(&[SALT_LABEL, &kid, &suite], &mut *keys.salt));
             // Expanding fails only beyond 255 hash lengths.
             debug_assert!(expanded.is_ok(), "at most 32 bytes are expanded");

@@ -72,7 +72,7 @@ fn device(device: &Device) -> Json {
         ),
         ("announce_bytes", hex(announce)),
         ("announce_hash", hex(device.announce_hash())),
-        ("join_id", hex(device.join_id())),
+        ("join_id", hex(device.join_id().0)),
         ("sealed_name", hex(&device.sealed_name)),
     ])
 }
@@ -104,7 +104,7 @@ pub(super) fn batches(scene: &Scene) -> Json {
             ("generation", number(header.epoch.generation)),
             ("step", number(header.epoch.step)),
             ("reason", number(header.reason)),
-            ("created", number(header.created)),
+            ("created", number(header.created.as_millis())),
             ("roster", Json::List(batch.roster.iter().map(|member| text(scene.devices[*member].name)).collect())),
             ("roster_hash", hex(header.roster_hash)),
             ("commitment", hex(header.commitment)),
@@ -126,7 +126,7 @@ pub(super) fn schedule(scene: &Scene) -> Json {
     let steps: Vec<Json> = steps.collect();
     Json::Object(vec![
         ("sender", text(device.name)),
-        ("join_id", hex(device.join_id())),
+        ("join_id", hex(device.join_id().0)),
         ("generation", number(0u8)),
         ("steps", Json::List(steps)),
     ])
@@ -152,7 +152,7 @@ fn schedule_step(key: &SessionKey, kid: Kid) -> Json {
 /// After everybody who entered or left.
 pub(super) fn call_codes(scene: &Scene) -> Json {
     let codes = scene.codes.iter().map(|Shown { roster, code }| {
-        let mut ids: Vec<[u8; 32]> = roster.iter().map(|member| scene.devices[*member].join_id()).collect();
+        let mut ids: Vec<[u8; 32]> = roster.iter().map(|member| scene.devices[*member].join_id().0).collect();
         ids.sort_unstable();
         let parts: Vec<&[u8]> =
             [&b"e2ee-frames/1 roster"[..]].into_iter().chain(ids.iter().map(|id| &id[..])).collect();

@@ -3,10 +3,11 @@
 //! Ada and Béla meet and send; Cy joins, so that their keys ratchet; Béla leaves, so that Ada makes a new generation.
 
 use crate::{
-    Action, CallCode, Codec, Event, FrameKind, ParticipantId, Seat, Session, SessionConfig, StreamId, codec,
+    Action, CallCode, Clock, Codec, Event, FrameKind, MonotonicTime, ParticipantId, Seat, Session, SessionConfig,
+    StreamId, WallTime, codec,
     keys::{
-        batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
-        identity::Call,
+        batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header, Recipient},
+        identity::{Call, JoinId},
         schedule::SessionKey,
     },
     rtp::{Fragments, Reassembly, max_sealed_bytes},
@@ -32,6 +33,11 @@ pub(super) const CALL: Call = Call { room: counting(0xa0), call: counting(0xb0) 
 pub(super) const INVITE: [u8; 32] = counting(0x20);
 /// Wall clock at virtual time 0, milliseconds since 1970.
 const EPOCH: u64 = 1_800_000_000_000;
+
+/// The clocks of every device at a virtual time in milliseconds.
+fn at(now: u64) -> Clock {
+    Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(EPOCH + now) }
+}
 
 /// What was drawn, in order.
 type Drawn = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -65,16 +71,16 @@ impl Device {
     fn new(name: &'static str, id: u32, seat: u16, now: u64) -> Self {
         let (random, drawn) = draws(name);
         let config = SessionConfig::new(CALL.room, CALL.call, INVITE, name);
-        let mut session = Session::new(config, random, now, EPOCH + now).unwrap();
+        let mut session = Session::new(config, random, at(now)).unwrap();
         let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("no announce") };
-        session.handle(now, EPOCH + now, Event::Joined { seat: Seat(seat) }).unwrap();
+        session.handle(at(now), Event::Joined { seat: Seat(seat) }).unwrap();
         let draw = |index: usize| drawn.lock().unwrap()[index].clone().try_into().unwrap();
         let (signing_seed, ephemeral) = (draw(0), draw(2));
         let (id, seat) = (ParticipantId(id), Seat(seat));
         Self { session, name, id, seat, signing_seed, ephemeral, announce, sealed_name: display }
     }
 
-    pub(super) fn join_id(&self) -> [u8; 32] {
+    pub(super) fn join_id(&self) -> JoinId {
         CALL.join_id::<Standard>(self.announce[34..66].try_into().unwrap(), self.announce[66..82].try_into().unwrap())
     }
 
@@ -89,7 +95,7 @@ impl Device {
     }
 
     fn handle(&mut self, now: u64, event: Event<'_>) {
-        self.session.handle(now, EPOCH + now, event).unwrap();
+        self.session.handle(at(now), event).unwrap();
     }
 }
 
@@ -264,12 +270,13 @@ impl Scene {
 
     fn take_batch(&mut self, sender: usize, body: &[u8]) {
         let (header_bytes, entries) = body.split_first_chunk::<HEADER_BYTES>().unwrap();
-        let header = Header::read(header_bytes).unwrap();
+        let bound = batch::bound(header_bytes);
+        let header = Header::read(bound).unwrap();
         let from = &self.devices[sender];
         let (sender_id, sender_announce) = (from.join_id(), from.announce_hash());
         let (mut opened, mut key) = (Vec::new(), None);
         for bytes in entries.as_chunks::<ENTRY_BYTES>().0 {
-            let seat = batch::recipient(bytes).unwrap().seat;
+            let seat = Recipient::read(bytes).seat;
             let recipient = self.devices.iter().position(|device| device.seat == seat).unwrap();
             let to = &self.devices[recipient];
             let ends = Ends {
@@ -280,7 +287,7 @@ impl Scene {
             };
             let shared =
                 StaticSecret::from(to.ephemeral).agree(&AgreementKey::public(&StaticSecret::from(from.ephemeral)));
-            key = batch::open_entry::<Standard>(&header, header_bytes, bytes, &ends, &shared).ok();
+            key = batch::open_entry::<Standard>(&header, bound, bytes, &ends, &shared).ok();
             let mut plain: [u8; 64] = bytes[22..].try_into().unwrap();
             shared.open(&header.nonce, &mut plain, bytes[6..22].try_into().unwrap()).unwrap();
             opened.push(Entry { recipient, bytes: *bytes, plain });
@@ -301,7 +308,7 @@ impl Scene {
         let sealed = self.seal_bytes(sender, codec, kind, &plain);
         for other in self.present.iter().filter(|other| **other != sender) {
             let mut frame = sealed.clone();
-            let opened = self.devices[*other].session.open(self.now, codec, &mut frame).unwrap();
+            let opened = self.devices[*other].session.open(at(self.now), codec, &mut frame).unwrap();
             assert_eq!((opened.participant, opened.kind), (self.devices[sender].id, codec.shown(kind)));
             assert_eq!(frame[opened.range], plain);
         }
@@ -313,7 +320,7 @@ impl Scene {
         let first = self.bare_frames.len();
         let plain: Vec<u8> = (first..first + length).map(|byte| byte as u8).collect();
         let mut sframe = vec![0; max_sealed_bytes(length)];
-        let length = self.devices[sender].session.seal_bare(self.now, stream, &plain, &mut sframe).unwrap();
+        let length = self.devices[sender].session.seal_bare(at(self.now), stream, &plain, &mut sframe).unwrap();
         sframe.truncate(length);
         let fragments = Fragments::new(&sframe, max_payload, packetized).unwrap();
         let payloads: Vec<Vec<u8>> = fragments.map(|fragment| fragment.to_vec()).collect();
@@ -323,7 +330,7 @@ impl Scene {
             let complete = numbered.filter_map(|(sequence, payload)| reassembly.push(sequence, payload).unwrap());
             let mut complete = complete.collect::<Vec<_>>().pop().unwrap();
             assert_eq!((complete.packetized, &complete.bytes), (packetized, &sframe));
-            let opened = self.devices[*other].session.open_bare(self.now, &mut complete.bytes).unwrap();
+            let opened = self.devices[*other].session.open_bare(at(self.now), &mut complete.bytes).unwrap();
             assert_eq!((opened.participant, opened.stream), (self.devices[sender].id, stream));
             assert_eq!(complete.bytes[opened.range], plain);
         }
@@ -338,7 +345,7 @@ impl Scene {
     fn seal_bytes(&mut self, sender: usize, codec: Codec, kind: FrameKind, frame: &[u8]) -> Vec<u8> {
         let stream = if codec == Codec::Opus { StreamId::MICROPHONE } else { StreamId::CAMERA };
         let mut out = vec![0; codec::max_sealed_bytes(codec, frame.len())];
-        let length = self.devices[sender].session.seal(self.now, stream, codec, kind, frame, &mut out).unwrap();
+        let length = self.devices[sender].session.seal(at(self.now), stream, codec, kind, frame, &mut out).unwrap();
         out.truncate(length);
         out
     }

@@ -2,10 +2,10 @@
 //! `docs/embedding.md`.
 
 use anyhow::Result;
-use e2ee_frames::{Action, Codec, Event, FrameKind, Session, SessionConfig, StreamId, codec};
+use e2ee_frames::{Action, Clock, Codec, Event, FrameKind, Session, SessionConfig, StreamId, codec};
 use std::{
     ops::Range,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime},
 };
 
 /// The one stream of a speaker.
@@ -22,12 +22,13 @@ impl Device {
         // There is no weaker source to fall back on.
         let random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap_or_else(|_| std::process::abort());
         let config = SessionConfig::new(*b"room of the call", *b"an example call.", *invite, name);
-        Ok(Self { session: Session::new(config, random, 0, wall())?, started: Instant::now() })
+        let started = Instant::now();
+        Ok(Self { session: Session::new(config, random, clock_since(started))?, started })
     }
 
     /// Something happened; gives what is to be done.
     pub(crate) fn happened(&mut self, event: Event<'_>) -> Result<Vec<Action>> {
-        self.session.handle(self.now(), wall(), event)?;
+        self.session.handle(self.clock(), event)?;
         Ok(std::iter::from_fn(|| self.session.poll()).collect())
     }
 
@@ -38,30 +39,30 @@ impl Device {
 
     /// Time passes; gives what is to be done.
     pub(crate) fn tick(&mut self) -> Result<Vec<Action>> {
-        let due = self.session.deadline().is_some_and(|deadline| deadline <= self.now());
+        let due = self.session.deadline().is_some_and(|deadline| deadline <= self.clock().now);
         if due { self.happened(Event::Tick) } else { Ok(Vec::new()) }
     }
 
     /// Seals a frame. After an error, nothing is sent.
     pub(crate) fn seal(&mut self, frame: &[u8]) -> Result<Vec<u8>> {
         let mut sealed = vec![0; codec::max_sealed_bytes(Codec::Opus, frame.len())];
-        let length = self.session.seal(self.now(), STREAM, Codec::Opus, FrameKind::Delta, frame, &mut sealed)?;
+        let length = self.session.seal(self.clock(), STREAM, Codec::Opus, FrameKind::Delta, frame, &mut sealed)?;
         sealed.truncate(length);
         Ok(sealed)
     }
 
     /// Opens a frame in place; gives where it is, and who sealed it.
     pub(crate) fn open(&mut self, frame: &mut [u8]) -> Result<(Range<usize>, u32)> {
-        let opened = self.session.open(self.now(), Codec::Opus, frame)?;
+        let opened = self.session.open(self.clock(), Codec::Opus, frame)?;
         Ok((opened.range, opened.participant.0))
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn clock(&self) -> Clock {
+        clock_since(self.started)
     }
 }
 
-fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+/// Reads both clocks; the monotonic one counts from `started`.
+fn clock_since(started: Instant) -> Clock {
+    Clock { now: started.elapsed().into(), wall: SystemTime::now().into() }
 }

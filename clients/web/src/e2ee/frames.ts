@@ -7,7 +7,8 @@
 // and a frame opened outside is given out only after the module has taken note of it, so that of two copies under way
 // one is dropped. Nothing in the module's buffers is relied on across a wait.
 
-import type { CipherJob, FrameCryptoSession, OpenedFrame } from "./wasm.ts";
+import { OpenRefusal } from "./abi.ts";
+import type { CipherJob, Clock, FrameCryptoSession, OpenedFrame } from "./wasm.ts";
 
 /**
  * From this length on, bytes, frames go to WebCrypto. `make bench-browsers` measures where it begins to be faster: well
@@ -16,8 +17,8 @@ import type { CipherJob, FrameCryptoSession, OpenedFrame } from "./wasm.ts";
 export const LARGE_FRAME_BYTES = 1_500;
 
 /** The key of a frame died while it was under way; to those who open, the same as one that is missing. */
-const NO_KEY = -1;
-const NOT_AUTHENTIC = -2;
+const NO_KEY = OpenRefusal.MissingKey;
+const NOT_AUTHENTIC = OpenRefusal.NotAuthentic;
 /** The browser's cipher failed. Beyond the codes of the module. */
 export const CIPHER_FAILED = -100;
 
@@ -85,8 +86,8 @@ export class Frames {
   }
 
   /** Feeds an event; `false` if it is refused, which changes nothing. */
-  event(kind: number, now: number, wall: number, body: Uint8Array): boolean {
-    const accepted = this.#session.event(kind, now, wall, body);
+  event(kind: number, clock: Clock, body: Uint8Array): boolean {
+    const accepted = this.#session.event(kind, clock, body);
     this.#keys.prune();
     return accepted;
   }
@@ -103,22 +104,22 @@ export class Frames {
 
   /** A sealed frame in a buffer of its own, or a negative error code: the frame must then be dropped. */
   seal(
-    now: number,
+    clock: Clock,
     stream: number,
     codec: number,
     key: boolean,
     frame: ArrayBuffer,
   ): ArrayBuffer | number | Promise<ArrayBuffer | number> {
     return frame.byteLength < this.#large
-      ? this.#session.seal(now, stream, codec, key, frame)
-      : this.#sealLarge(now, stream, codec, key, frame).catch(() => CIPHER_FAILED);
+      ? this.#session.seal(clock, stream, codec, key, frame)
+      : this.#sealLarge(clock, stream, codec, key, frame).catch(() => CIPHER_FAILED);
   }
 
   /** An opened frame in a buffer of its own, or a negative error code: the frame must then be dropped or held. */
-  open(now: number, codec: number, frame: ArrayBuffer): OpenedFrame | number | Promise<OpenedFrame | number> {
+  open(clock: Clock, codec: number, frame: ArrayBuffer): OpenedFrame | number | Promise<OpenedFrame | number> {
     return frame.byteLength < this.#large
-      ? this.#session.open(now, codec, frame)
-      : this.#openLarge(now, codec, frame).catch(() => CIPHER_FAILED);
+      ? this.#session.open(clock, codec, frame)
+      : this.#openLarge(clock, codec, frame).catch(() => CIPHER_FAILED);
   }
 
   /** Erases the keys, and the frames still in the module's buffers. */
@@ -128,13 +129,13 @@ export class Frames {
   }
 
   async #sealLarge(
-    now: number,
+    clock: Clock,
     stream: number,
     codec: number,
     kind: boolean,
     frame: ArrayBuffer,
   ): Promise<ArrayBuffer | number> {
-    const sealing = this.#session.sealBegin(now, stream, codec, kind, frame.byteLength);
+    const sealing = this.#session.sealBegin(clock, stream, codec, kind, frame.byteLength);
     if (typeof sealing === "number") return sealing;
     const key = await this.#keys.get(sealing.job);
     if (key === null) return NO_KEY;
@@ -142,10 +143,10 @@ export class Frames {
     return this.#session.sealFinish(codec, sealing, sealed);
   }
 
-  async #openLarge(now: number, codec: number, frame: ArrayBuffer): Promise<OpenedFrame | number> {
-    const opening = this.#session.openBegin(now, codec, frame);
+  async #openLarge(clock: Clock, codec: number, frame: ArrayBuffer): Promise<OpenedFrame | number> {
+    const opening = this.#session.openBegin(clock, codec, frame);
     if (typeof opening === "number") return opening;
-    if (opening === null) return this.#session.open(now, codec, frame);
+    if (opening === null) return this.#session.open(clock, codec, frame);
     const key = await this.#keys.get(opening.job);
     if (key === null) return NO_KEY;
     let data: ArrayBuffer;
@@ -154,7 +155,7 @@ export class Frames {
     } catch {
       return NOT_AUTHENTIC;
     }
-    const finished = this.#session.openFinish(now, opening.job);
+    const finished = this.#session.openFinish(clock, opening.job);
     return finished < 0 ? finished : { data, ...opening.whose };
   }
 }

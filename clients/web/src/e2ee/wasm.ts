@@ -1,33 +1,27 @@
-// The frame-encryption library in wasm: loads the module and gives its C exports types.
+// Loads the frame-encryption library as a wasm module, and types its C exports.
 //
-// Bytes cross in two buffers inside the module's memory, one in and one out, which grow and are used again. The memory
-// may move when it grows, so views of it are made anew for every use and never kept.
+// Bytes are exchanged in buffers inside the module's memory, which grow and are reused. The memory may move when it
+// grows, so a view of it is created for each use and never kept.
 //
-// The contract of the exports stands in `e2ee-frames/ffi/include/e2ee_frames.h`, that of those for a cipher outside the
-// module in `e2ee-frames/ffi/src/external.rs`.
+// The contract of the exports is in `e2ee-frames/ffi/include/e2ee_frames.h`, of those for an external cipher in
+// `e2ee-frames/ffi/src/external.rs`. `abi.ts` has the numbers and offsets.
 
-/** What the module exports. Pointers and lengths are numbers, 64-bit times are BigInts. */
+import { ClockLayout, CodecNumber, FrameKindNumber, JobLayout, OriginLayout } from "./abi.ts";
+
+/** What the module exports. Pointers, also to a clock, and lengths are numbers; 64-bit times are BigInts. */
 interface Exports {
   readonly memory: WebAssembly.Memory;
   ef_alloc(length: number): number;
   ef_free(pointer: number, length: number): void;
   ef_access_token(invite: number, out: number): number;
-  ef_session_new(
-    room: number,
-    call: number,
-    invite: number,
-    name: number,
-    nameLength: number,
-    now: bigint,
-    wall: bigint,
-  ): number;
+  ef_session_new(room: number, call: number, invite: number, name: number, nameLength: number, clock: number): number;
   ef_session_free(session: number): void;
-  ef_session_event(session: number, kind: number, now: bigint, wall: bigint, body: number, bodyLength: number): number;
+  ef_session_event(session: number, kind: number, clock: number, body: number, bodyLength: number): number;
   ef_session_poll(session: number, out: number, capacity: number): number;
   ef_session_deadline(session: number): bigint;
   ef_seal(
     session: number,
-    now: bigint,
+    clock: number,
     stream: number,
     codec: number,
     kind: number,
@@ -38,17 +32,17 @@ interface Exports {
   ): number;
   ef_open(
     session: number,
-    now: bigint,
+    clock: number,
     codec: number,
     frame: number,
     frameLength: number,
     out: number,
     capacity: number,
-    info: number,
+    origin: number,
   ): number;
   ef_seal_begin(
     session: number,
-    now: bigint,
+    clock: number,
     stream: number,
     codec: number,
     kind: number,
@@ -58,12 +52,20 @@ interface Exports {
     job: number,
   ): number;
   ef_seal_finish(codec: number, envelope: number, end: number, out: number, capacity: number): number;
-  ef_open_begin(session: number, now: bigint, codec: number, buffer: number, length: number, job: number): number;
-  ef_open_finish(session: number, now: bigint, job: number): number;
+  ef_open_begin(session: number, clock: number, codec: number, buffer: number, length: number, job: number): number;
+  ef_open_finish(session: number, clock: number, job: number): number;
   ef_cipher_key(session: number, job: number, out: number): number;
 }
 
-/** An opened frame and whose it is, by its key and not by any label of the server. */
+/** One reading of both clocks, in milliseconds. They must be independent: a session compares how far each has moved. */
+export interface Clock {
+  /** Monotonic, from any start. */
+  readonly now: number;
+  /** Time of day, since 1970. */
+  readonly wall: number;
+}
+
+/** An opened frame and its origin, from its key and not from any label of the server. */
 export interface OpenedFrame {
   readonly data: ArrayBuffer;
   readonly participant: number;
@@ -72,59 +74,57 @@ export interface OpenedFrame {
   readonly key: boolean;
 }
 
-/** What AES-256-GCM with a tag of 16 bytes is to be given, beside the data, when it runs outside the module. */
+/** The inputs of AES-256-GCM with a 16-byte tag, besides the data, when the cipher runs outside the module. */
 export interface CipherJob {
-  /** Names the key among all of the session. */
+  /** Number of the key in the session. */
   readonly key: number;
   readonly nonce: Uint8Array<ArrayBuffer>;
   readonly additional: Uint8Array<ArrayBuffer>;
-  /** As the module wrote it, and takes it back. */
+  /** The job as the module wrote it, to be passed back. */
   readonly bytes: Uint8Array;
 }
 
-/** A frame to be sealed outside. Its counter is used up, whatever becomes of it. */
+/** A frame to be sealed outside the module. Its counter is used up, even if sealing fails. */
 export interface Sealing {
   readonly job: CipherJob;
   /** Envelope and SFrame header. Ciphertext and tag follow. */
   readonly prefix: Uint8Array;
-  /** Bytes of the envelope in it. */
+  /** Bytes of the envelope in the prefix. */
   readonly envelope: number;
 }
 
-/** A frame to be opened outside. Nothing of it is authentic before `openFinish`. */
+/** A frame to be opened outside the module. Nothing of it is authentic before `openFinish`. */
 export interface Opening {
   readonly job: CipherJob;
   /** Ciphertext and tag. */
   readonly sealed: Uint8Array<ArrayBuffer>;
-  /** Whose it is and what, if it authenticates. */
+  /** Its origin, if it authenticates. */
   readonly whose: Omit<OpenedFrame, "data">;
 }
 
 const ROOM_BYTES = 16;
 const CALL_BYTES = 16;
 const SECRET_BYTES = 32;
-const INFO_BYTES = 16;
-/** Holds every action. */
+/** Large enough for every action. */
 const ACTION_BYTES = 17_000;
-/** Most bytes that random numbers are drawn for at once. */
+/** Maximum number of bytes in one call of `getRandomValues`. */
 const RANDOM_BYTES = 65_536;
 const NEVER = 2n ** 64n - 1n;
-const JOB_BYTES = 88;
 const KEY_BYTES = 32;
-const H264 = 4;
-/** Holds the longest envelope and SFrame header. */
+const NONCE_BYTES = 12;
+/** Large enough for every envelope and SFrame header. */
 const PREFIX_BYTES = 96;
-/** Bytes behind a frame and its half that suffice to seal it with any codec. */
+/** A sealed frame of any codec has at most half more bytes than the frame, and this many. */
 const SEAL_MARGIN = 96;
 
-/** Memory inside the module that grows and is used again. */
+/** A reusable buffer inside the module's memory that grows as needed. */
 class Scratch {
   #pointer = 0;
   #capacity = 0;
 
   constructor(private readonly exports: Exports) {}
 
-  /** Makes room for so many bytes and tells where. What was there is lost when it grows. */
+  /** Reserves bytes and returns their address. Growing loses the contents. */
   reserve(bytes: number): number {
     if (bytes > this.#capacity) {
       const capacity = Math.max(bytes, 2 * this.#capacity, 4_096);
@@ -137,7 +137,7 @@ class Scratch {
     return this.#pointer;
   }
 
-  /** Copies bytes in and tells where they are. */
+  /** Copies bytes in and returns their address. */
   put(...parts: readonly Uint8Array[]): number {
     let at = this.reserve(parts.reduce((sum, part) => sum + part.length, 0));
     const memory = new Uint8Array(this.exports.memory.buffer);
@@ -152,7 +152,7 @@ class Scratch {
     return this.#capacity;
   }
 
-  /** Overwrites what is there, and gives the memory back. */
+  /** Overwrites the contents and frees the memory. */
   release(): void {
     if (this.#capacity === 0) return;
     new Uint8Array(this.exports.memory.buffer, this.#pointer, this.#capacity).fill(0);
@@ -164,6 +164,15 @@ class Scratch {
 
 function milliseconds(time: number): bigint {
   return BigInt(Math.max(0, Math.floor(time)));
+}
+
+/** A clock as the module reads it: an `ef_clock`. */
+function clockBytes({ now, wall }: Clock): Uint8Array {
+  const bytes = new Uint8Array(ClockLayout.bytes);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(ClockLayout.now, milliseconds(now), true);
+  view.setBigUint64(ClockLayout.wall, milliseconds(wall), true);
+  return bytes;
 }
 
 function demand(bytes: Uint8Array, length: number, what: string): void {
@@ -198,7 +207,7 @@ export class FrameCrypto {
     return FrameCrypto.fromBytes(await response.arrayBuffer());
   }
 
-  /** What a client shows the server to be let in, from the invite secret of the link. */
+  /** Derives the guest access, which a client shows the server, from the invite secret of the link. */
   accessToken(invite: Uint8Array): Uint8Array<ArrayBuffer> {
     demand(invite, SECRET_BYTES, "an invite secret");
     const scratch = new Scratch(this.exports);
@@ -211,35 +220,30 @@ export class FrameCrypto {
   }
 
   /** A new device in a call. Its announce is the first action. The name has at most 256 bytes of UTF-8. */
-  session(
-    room: Uint8Array,
-    call: Uint8Array,
-    invite: Uint8Array,
-    name: string,
-    now: number,
-    wall: number,
-  ): FrameCryptoSession {
+  session(room: Uint8Array, call: Uint8Array, invite: Uint8Array, name: string, clock: Clock): FrameCryptoSession {
     demand(room, ROOM_BYTES, "a room id");
     demand(call, CALL_BYTES, "a call id");
     demand(invite, SECRET_BYTES, "an invite secret");
     const nameBytes = new TextEncoder().encode(name);
     const scratch = new Scratch(this.exports);
-    const at = scratch.put(room, call, invite, nameBytes);
-    const [callAt, inviteAt] = [at + ROOM_BYTES, at + ROOM_BYTES + CALL_BYTES];
+    const clockAt = scratch.put(clockBytes(clock), room, call, invite, nameBytes);
+    const roomAt = clockAt + ClockLayout.bytes;
+    const callAt = roomAt + ROOM_BYTES;
+    const inviteAt = callAt + CALL_BYTES;
     const nameAt = inviteAt + SECRET_BYTES;
-    const [nowAt, wallAt] = [milliseconds(now), milliseconds(wall)];
-    const pointer = this.exports.ef_session_new(at, callAt, inviteAt, nameAt, nameBytes.length, nowAt, wallAt);
+    const pointer = this.exports.ef_session_new(roomAt, callAt, inviteAt, nameAt, nameBytes.length, clockAt);
     scratch.release();
     if (pointer === 0) throw new RangeError("the name is too long");
     return new FrameCryptoSession(this.exports, pointer);
   }
 }
 
-/** One device in one call. Times are milliseconds: `now` monotonic, `wall` since 1970. Not to be used after `free`. */
+/** One device in one call. Not to be used after `free`. */
 export class FrameCryptoSession {
   readonly #exports: Exports;
   readonly #in: Scratch;
   readonly #out: Scratch;
+  readonly #clock: Scratch;
   #pointer: number;
 
   /** Made by `FrameCrypto.session`. */
@@ -248,16 +252,17 @@ export class FrameCryptoSession {
     this.#pointer = pointer;
     this.#in = new Scratch(exports);
     this.#out = new Scratch(exports);
+    this.#clock = new Scratch(exports);
   }
 
-  /** Feeds an event; `false` if it is refused, which changes nothing. */
-  event(kind: number, now: number, wall: number, body: Uint8Array): boolean {
+  /** Handles an event. Returns `false` if it is refused; nothing has changed then. */
+  event(kind: number, clock: Clock, body: Uint8Array): boolean {
+    const clockAt = this.#clock.put(clockBytes(clock));
     const at = this.#in.put(body);
-    const [nowAt, wallAt] = [milliseconds(now), milliseconds(wall)];
-    return this.#exports.ef_session_event(this.#pointer, kind, nowAt, wallAt, at, body.length) === 0;
+    return this.#exports.ef_session_event(this.#pointer, kind, clockAt, at, body.length) === 0;
   }
 
-  /** The next action, or `null`. To be drained after every other call. */
+  /** Returns the next action, or `null`. To be drained after every other call. */
   poll(): Uint8Array<ArrayBuffer> | null {
     let at = this.#out.reserve(ACTION_BYTES);
     let length = this.#exports.ef_session_poll(this.#pointer, at, this.#out.capacity);
@@ -268,22 +273,23 @@ export class FrameCryptoSession {
     return length > 0 ? new Uint8Array(this.#copy(at, length)) : null;
   }
 
-  /** When an event of kind Tick is wanted, or `null`. */
+  /** Returns when the next `Tick` is due, or `null`. */
   deadline(): number | null {
     const deadline = BigInt.asUintN(64, this.#exports.ef_session_deadline(this.#pointer));
     return deadline === NEVER ? null : Number(deadline);
   }
 
-  /** A sealed frame in a buffer of its own, or a negative error code: the frame must then be dropped. */
-  seal(now: number, stream: number, codec: number, key: boolean, frame: ArrayBuffer): ArrayBuffer | number {
+  /** Returns the sealed frame in a new buffer, or a code of `SealRefusal`: the frame must then be dropped. */
+  seal(clock: Clock, stream: number, codec: number, key: boolean, frame: ArrayBuffer): ArrayBuffer | number {
     const bytes = new Uint8Array(frame);
     const from = this.#in.put(bytes);
     const capacity = bytes.length + (bytes.length >> 1) + SEAL_MARGIN;
     const to = this.#out.reserve(capacity);
-    const [nowAt, kind] = [milliseconds(now), key ? 1 : 0];
+    const clockAt = this.#clock.put(clockBytes(clock));
+    const kind = key ? FrameKindNumber.Key : FrameKindNumber.Delta;
     const sealed = this.#exports.ef_seal(
       this.#pointer,
-      nowAt,
+      clockAt,
       stream,
       codec,
       kind,
@@ -295,41 +301,42 @@ export class FrameCryptoSession {
     return sealed < 0 ? sealed : this.#copy(to, sealed);
   }
 
-  /** An opened frame in a buffer of its own, or a negative error code: the frame must then be dropped or held. */
-  open(now: number, codec: number, frame: ArrayBuffer): OpenedFrame | number {
+  /** Returns the opened frame in a new buffer, or a code of `OpenRefusal`: the frame must then be dropped or held. */
+  open(clock: Clock, codec: number, frame: ArrayBuffer): OpenedFrame | number {
     const bytes = new Uint8Array(frame);
     const from = this.#in.put(bytes);
-    const info = this.#out.reserve(INFO_BYTES + bytes.length);
-    const to = info + INFO_BYTES;
+    const origin = this.#out.reserve(OriginLayout.bytes + bytes.length);
+    const to = origin + OriginLayout.bytes;
     const opened = this.#exports.ef_open(
       this.#pointer,
-      milliseconds(now),
+      this.#clock.put(clockBytes(clock)),
       codec,
       from,
       bytes.length,
       to,
       bytes.length,
-      info,
+      origin,
     );
     if (opened < 0) return opened;
-    const view = new DataView(this.#exports.memory.buffer, info, INFO_BYTES);
+    const view = new DataView(this.#exports.memory.buffer, origin, OriginLayout.bytes);
     return {
       data: this.#copy(to, opened),
-      participant: view.getUint32(0, true),
-      seat: view.getUint32(4, true),
-      stream: view.getUint32(8, true),
-      key: view.getUint32(12, true) === 1,
+      participant: view.getUint32(OriginLayout.participant, true),
+      seat: view.getUint32(OriginLayout.seat, true),
+      stream: view.getUint32(OriginLayout.stream, true),
+      key: view.getUint32(OriginLayout.kind, true) === FrameKindNumber.Key,
     };
   }
 
-  /** Starts to seal a frame of so many bytes outside the module, or a negative error code: it must then be dropped. */
-  sealBegin(now: number, stream: number, codec: number, key: boolean, frameLength: number): Sealing | number {
-    const at = this.#out.reserve(JOB_BYTES + PREFIX_BYTES);
-    const to = at + JOB_BYTES;
-    const [nowAt, kind] = [milliseconds(now), key ? 1 : 0];
+  /** Starts to seal a frame outside the module. Returns a code of `SealRefusal` if it must be dropped. */
+  sealBegin(clock: Clock, stream: number, codec: number, key: boolean, frameLength: number): Sealing | number {
+    const at = this.#out.reserve(JobLayout.bytes + PREFIX_BYTES);
+    const to = at + JobLayout.bytes;
+    const clockAt = this.#clock.put(clockBytes(clock));
+    const kind = key ? FrameKindNumber.Key : FrameKindNumber.Delta;
     const written = this.#exports.ef_seal_begin(
       this.#pointer,
-      nowAt,
+      clockAt,
       stream,
       codec,
       kind,
@@ -340,20 +347,20 @@ export class FrameCryptoSession {
     );
     if (written < 0) return written;
     const { job, view } = this.#job(at);
-    return { job, prefix: new Uint8Array(this.#copy(to, written)), envelope: view.getUint32(36, true) };
+    return { job, prefix: new Uint8Array(this.#copy(to, written)), envelope: view.getUint32(JobLayout.envelope, true) };
   }
 
-  /** A frame sealed outside, complete, or a negative error code. `sealed` is ciphertext and tag. */
+  /** Completes a frame sealed outside: `sealed` is ciphertext and tag. Returns the frame, or a code of `SealRefusal`. */
   sealFinish(codec: number, { prefix, envelope }: Sealing, sealed: ArrayBuffer): ArrayBuffer | number {
     const parts = [prefix, new Uint8Array(sealed)] as const;
     const end = prefix.length + sealed.byteLength;
-    if (codec !== H264) {
+    if (codec !== CodecNumber.H264) {
       const frame = new Uint8Array(end);
       frame.set(parts[0]);
       frame.set(parts[1], prefix.length);
       return frame.buffer;
     }
-    // Only escaping needs the module.
+    // Only the escaping of H.264 needs the module.
     this.#out.reserve(end + (end >> 1) + SEAL_MARGIN);
     const at = this.#out.put(...parts);
     const length = this.#exports.ef_seal_finish(codec, envelope, end, at, this.#out.capacity);
@@ -361,36 +368,41 @@ export class FrameCryptoSession {
   }
 
   /**
-   * Starts to open a frame outside the module. `null` if it is to be opened by `open`; a negative error code if it must
-   * be dropped or held. The frame is not changed, and must not be until it is opened.
+   * Starts to open a frame outside the module. Returns `null` if `open` must open it, or a code of `OpenRefusal` if it
+   * must be dropped or held. Does not change the frame, which must stay unchanged until it is opened.
    */
-  openBegin(now: number, codec: number, frame: ArrayBuffer): Opening | number | null {
+  openBegin(clock: Clock, codec: number, frame: ArrayBuffer): Opening | number | null {
     const bytes = new Uint8Array(frame);
     const from = this.#in.put(bytes);
-    const at = this.#out.reserve(JOB_BYTES);
-    const begun = this.#exports.ef_open_begin(this.#pointer, milliseconds(now), codec, from, bytes.length, at);
+    const at = this.#out.reserve(JobLayout.bytes);
+    const clockAt = this.#clock.put(clockBytes(clock));
+    const begun = this.#exports.ef_open_begin(this.#pointer, clockAt, codec, from, bytes.length, at);
     if (begun <= 0) return begun === 0 ? null : begun;
     const { job, view } = this.#job(at);
-    const [start, length] = [view.getUint32(28, true), view.getUint32(32, true)];
+    const [start, length] = [view.getUint32(JobLayout.start, true), view.getUint32(JobLayout.length, true)];
     return {
       job,
-      // In the module's memory the escaping of H.264 is gone; other frames are as they came.
-      sealed: codec === H264 ? new Uint8Array(this.#copy(from + start, length)) : bytes.subarray(start, start + length),
+      // For H.264, escaping was removed in the module's memory; other frames are unchanged.
+      sealed:
+        codec === CodecNumber.H264
+          ? new Uint8Array(this.#copy(from + start, length))
+          : bytes.subarray(start, start + length),
       whose: {
-        participant: view.getUint32(40, true),
-        seat: view.getUint32(44, true),
-        stream: view.getUint32(48, true),
-        key: view.getUint32(52, true) === 1,
+        participant: view.getUint32(JobLayout.participant, true),
+        seat: view.getUint32(JobLayout.seat, true),
+        stream: view.getUint32(JobLayout.stream, true),
+        key: view.getUint32(JobLayout.kind, true) === FrameKindNumber.Key,
       },
     };
   }
 
-  /** The tag of a frame opened outside was valid. 0, or a negative error code: the frame must be dropped even so. */
-  openFinish(now: number, { bytes }: CipherJob): number {
-    return this.#exports.ef_open_finish(this.#pointer, milliseconds(now), this.#in.put(bytes));
+  /** Reports that the tag of a frame was valid. Returns 0, or a code of `OpenRefusal`: the frame must be dropped. */
+  openFinish(clock: Clock, { bytes }: CipherJob): number {
+    const clockAt = this.#clock.put(clockBytes(clock));
+    return this.#exports.ef_open_finish(this.#pointer, clockAt, this.#in.put(bytes));
   }
 
-  /** The key of a job, to be overwritten once it is imported; `null` if it has been erased. */
+  /** Returns the key of a job, to be overwritten once it is imported, or `null` if it has been erased. */
   cipherKey({ bytes }: CipherJob): Uint8Array<ArrayBuffer> | null {
     const job = this.#in.put(bytes);
     const at = this.#out.reserve(KEY_BYTES);
@@ -412,16 +424,19 @@ export class FrameCryptoSession {
     this.#pointer = 0;
     this.#in.release();
     this.#out.release();
+    this.#clock.release();
   }
 
   /** Reads the job that the module wrote here. */
   #job(at: number): { job: CipherJob; view: DataView } {
-    const bytes = new Uint8Array(this.#copy(at, JOB_BYTES));
+    const bytes = new Uint8Array(this.#copy(at, JobLayout.bytes));
     const view = new DataView(bytes.buffer);
-    const additional = bytes.slice(68, 68 + view.getUint32(24, true));
-    // Numbers of sealing and of opening keys are counted apart.
-    const key = 2 * view.getUint32(16, true) + view.getUint32(20, true);
-    return { job: { key, nonce: bytes.slice(56, 68), additional, bytes }, view };
+    const nonce = bytes.slice(JobLayout.nonce, JobLayout.nonce + NONCE_BYTES);
+    const additionalEnd = JobLayout.additional + view.getUint32(JobLayout.additionalLength, true);
+    const additional = bytes.slice(JobLayout.additional, additionalEnd);
+    // Sealing and opening keys are numbered separately.
+    const key = 2 * view.getUint32(JobLayout.key, true) + view.getUint32(JobLayout.opens, true);
+    return { job: { key, nonce, additional, bytes }, view };
   }
 
   #copy(at: number, length: number): ArrayBuffer {

@@ -1,6 +1,10 @@
 // Actions of the frame-encryption session, read from bytes: `kind1 || body`, big endian.
 
-/** Why the session complains. */
+import { ActionKind, ProblemNumber } from "../e2ee/abi.ts";
+
+export { EventKind } from "../e2ee/abi.ts";
+
+/** Why the session reports a problem. */
 export type ProblemCode = "announce-refused" | "keys-refused" | "clock-skew" | "equivocation" | "unknown";
 
 /** What the session wants done, or tells. */
@@ -29,57 +33,49 @@ export type Action =
   | { readonly kind: "ended" };
 
 const ANNOUNCE_BYTES = 298;
-const PROBLEMS: readonly ProblemCode[] = ["unknown", "announce-refused", "keys-refused", "clock-skew", "equivocation"];
+const PROBLEMS: Readonly<Record<number, ProblemCode>> = {
+  [ProblemNumber.AnnounceRefused]: "announce-refused",
+  [ProblemNumber.KeysRefused]: "keys-refused",
+  [ProblemNumber.ClockSkew]: "clock-skew",
+  [ProblemNumber.Equivocation]: "equivocation",
+} satisfies Record<ProblemNumber, ProblemCode>;
 
 /** Reads an action; `null` if its kind is unknown, which a newer library may have. */
 export function readAction(bytes: Uint8Array): Action | null {
   const body = bytes.slice(1);
   const view = new DataView(body.buffer);
   switch (bytes[0]) {
-    case 1:
+    case ActionKind.SendAnnounce:
       return {
         kind: "announce",
         first: body[0] === 1,
         announce: body.subarray(1, 1 + ANNOUNCE_BYTES),
         display: body.subarray(1 + ANNOUNCE_BYTES),
       };
-    case 2:
+    case ActionKind.SendKeyBatch:
       return { kind: "key-batch", body };
-    case 3:
+    case ActionKind.SendKeyRequest:
       return { kind: "key-request", wanted: body };
-    case 4:
+    case ActionKind.ParticipantVerified:
       return {
         kind: "verified",
         participant: view.getUint32(0),
         seat: view.getUint16(4),
         name: new TextDecoder().decode(body.subarray(6)),
       };
-    case 5:
+    case ActionKind.ParticipantRemoved:
       return { kind: "removed", participant: view.getUint32(0) };
-    case 6:
+    case ActionKind.StreamReady:
       return { kind: "stream-ready", stream: view.getUint32(0) };
-    case 7:
+    case ActionKind.KeyInstalled:
       return { kind: "key-installed", participant: view.getUint32(0) };
-    case 8:
+    case ActionKind.Problem:
       return { kind: "problem", participant: view.getUint32(0), code: PROBLEMS[view.getUint8(4)] ?? "unknown" };
-    case 9:
+    case ActionKind.GenerationChanged:
       return { kind: "generation", generation: view.getUint32(0), step: view.getUint8(4) };
-    case 10:
+    case ActionKind.Ended:
       return { kind: "ended" };
     default:
       return null;
   }
 }
-
-/** Kinds of events that the session takes. */
-export const EventKind = {
-  Tick: 0,
-  Joined: 1,
-  Announces: 2,
-  Left: 3,
-  Keys: 4,
-  KeyRequest: 5,
-  StreamOpened: 6,
-  StreamClosed: 7,
-} as const;
-export type EventKind = (typeof EventKind)[keyof typeof EventKind];

@@ -2,6 +2,7 @@
 // closed: a frame leaves a pipeline sealed or opened, or not at all. A pipeline handles one frame at a time, so frames
 // keep their order.
 
+import type { Clock } from "../e2ee/wasm.ts";
 import type { Codec } from "../protocol/generated.ts";
 import { CODEC_NUMBER, type CodecNumber, type StreamNumber } from "../sources.ts";
 import { type FrameEngine, type FrameOrigin, MISSING_KEY, OPEN_FAILURES, SEAL_FAILURES } from "./engine.ts";
@@ -38,9 +39,9 @@ export class Sealer {
   }
 
   /** Seals a frame in place. Returns `false` if it must be dropped. To be awaited before the next call. */
-  async push(frame: EncodedFrame, now: number): Promise<boolean> {
+  async push(frame: EncodedFrame, clock: Clock): Promise<boolean> {
     this.counters.framesIn += 1;
-    const sealed = await this.#engine.seal(now, this.#stream, this.#codec, frame.type === "key", frame.data);
+    const sealed = await this.#engine.seal(clock, this.#stream, this.#codec, frame.type === "key", frame.data);
     if (typeof sealed === "number") {
       count(this.counters, SEAL_FAILURES[sealed] ?? "unknown");
       return false;
@@ -88,14 +89,14 @@ export class Opener {
   }
 
   /** Opens a frame and passes it on, or holds it while its key is missing, or drops it. */
-  push(frame: EncodedFrame, now: number): Promise<void> {
+  push(frame: EncodedFrame, clock: Clock): Promise<void> {
     this.counters.framesIn += 1;
-    return this.#enqueue(() => this.#receive(frame, now));
+    return this.#enqueue(() => this.#receive(frame, clock));
   }
 
   /** A key has arrived: opens held frames in order, up to the first one whose key is still missing. */
-  retry(now: number): Promise<void> {
-    return this.#enqueue(() => this.#retry(now));
+  retry(clock: Clock): Promise<void> {
+    return this.#enqueue(() => this.#retry(clock));
   }
 
   /** Runs work after the work queued before it: keys can arrive while a frame is being opened. */
@@ -105,27 +106,27 @@ export class Opener {
     return done;
   }
 
-  async #receive(frame: EncodedFrame, now: number): Promise<void> {
-    switch (await this.#open(frame, now)) {
+  async #receive(frame: EncodedFrame, clock: Clock): Promise<void> {
+    switch (await this.#open(frame, clock)) {
       case "passed":
         // A later frame was passed on, so the held ones would reach the decoder out of order.
         this.#dropHeld(this.#held.length);
         this.#recover();
         break;
       case "missing-key":
-        this.#hold(frame, now);
+        this.#hold(frame, clock.now);
         break;
       case "dropped":
         break;
     }
   }
 
-  async #retry(now: number): Promise<void> {
-    this.#dropExpired(now);
+  async #retry(clock: Clock): Promise<void> {
+    this.#dropExpired(clock.now);
     const held = this.#held;
     this.#held = [];
     for (const [index, { frame }] of held.entries()) {
-      const outcome = await this.#open(frame, now);
+      const outcome = await this.#open(frame, clock);
       if (outcome === "passed") {
         this.#recover();
       } else if (outcome === "missing-key") {
@@ -135,8 +136,8 @@ export class Opener {
     }
   }
 
-  async #open(frame: EncodedFrame, now: number): Promise<"passed" | "missing-key" | "dropped"> {
-    const opened = await this.#engine.open(now, this.#codec, frame.data);
+  async #open(frame: EncodedFrame, clock: Clock): Promise<"passed" | "missing-key" | "dropped"> {
+    const opened = await this.#engine.open(clock, this.#codec, frame.data);
     if (typeof opened === "number") {
       if (opened === MISSING_KEY) return "missing-key";
       count(this.counters, OPEN_FAILURES[opened] ?? "unknown");

@@ -1,13 +1,11 @@
 // Drives the frame-encryption session: passes events in, takes actions out, and sets a timer for its deadline.
 
+import type { Clock } from "../e2ee/wasm.ts";
 import { type Action, EventKind, readAction } from "./action.ts";
 import type { FrameEngine } from "./engine.ts";
 
-/** The clocks: milliseconds, `now` monotonic and whole, `wall` since 1970. */
-export interface Clock {
-  now(): number;
-  wall(): number;
-}
+/** Reads both clocks. */
+export type ReadClock = () => Clock;
 
 const EMPTY = new Uint8Array(0);
 
@@ -17,12 +15,12 @@ const MAX_TICK_INTERVAL_MS = 1_000;
 /** A running session. */
 export class Session {
   readonly #engine: FrameEngine;
-  readonly #clock: Clock;
+  readonly #clock: ReadClock;
   readonly #act: (action: Action) => void;
   #deadline: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(engine: FrameEngine, clock: Clock, act: (action: Action) => void) {
+  constructor(engine: FrameEngine, clock: ReadClock, act: (action: Action) => void) {
     this.#engine = engine;
     this.#clock = clock;
     this.#act = act;
@@ -30,7 +28,7 @@ export class Session {
 
   /** Handles an event and runs the resulting actions. Returns `false` if the event is malformed. */
   event(kind: EventKind, body: Uint8Array): boolean {
-    const accepted = this.#engine.event(kind, this.#clock.now(), this.#clock.wall(), body);
+    const accepted = this.#engine.event(kind, this.#clock(), body);
     this.pump();
     return accepted;
   }
@@ -51,7 +49,7 @@ export class Session {
         this.#deadline = null;
         this.event(EventKind.Tick, EMPTY);
       },
-      Math.min(Math.max(0, deadline - this.#clock.now()), MAX_TICK_INTERVAL_MS),
+      Math.min(Math.max(0, deadline - this.#clock().now), MAX_TICK_INTERVAL_MS),
     );
   }
 }

@@ -5,11 +5,11 @@ import { FrameCrypto } from "../e2ee/wasm.ts";
 import type { FrameEngine } from "./engine.ts";
 import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
 import { type EncodedFrame, Opener, Sealer } from "./pipeline.ts";
-import { Session } from "./session.ts";
+import { type ReadClock, Session } from "./session.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
-const clock = { now: () => Math.floor(performance.now()), wall: () => Date.now() };
+const clock: ReadClock = () => ({ now: Math.floor(performance.now()), wall: Date.now() });
 const openers = new Map<string, Opener>();
 const sealers = new Map<string, Sealer>();
 
@@ -38,7 +38,7 @@ async function handle(message: ToWorker): Promise<void> {
     case "start":
       if (module === undefined || invite === undefined || session !== undefined)
         throw new Error("it was started twice, or before it was loaded");
-      engine = new Frames(module.session(message.room, message.call, invite, message.name, clock.now(), clock.wall()));
+      engine = new Frames(module.session(message.room, message.call, invite, message.name, clock()));
       invite.fill(0);
       invite = undefined;
       session = new Session(engine, clock, (action) => {
@@ -61,7 +61,7 @@ async function handle(message: ToWorker): Promise<void> {
 /** A key has arrived: retries the held frames. A receiver may have ended in the meantime; its pipe then takes no frames. */
 function retryHeld(): void {
   for (const opener of openers.values()) {
-    opener.retry(clock.now()).then(
+    opener.retry(clock()).then(
       () => session?.pump(),
       () => {},
     );
@@ -94,7 +94,7 @@ function sealer(
   return {
     // The stream awaits this before it delivers the next frame.
     async transform(frame, controller) {
-      if (await sealer.push(frame, clock.now())) controller.enqueue(frame);
+      if (await sealer.push(frame, clock())) controller.enqueue(frame);
       session?.pump();
     },
   };
@@ -120,7 +120,7 @@ function opener(
       enqueue = (frame) => controller.enqueue(frame);
     },
     async transform(frame) {
-      await opener.push(frame, clock.now());
+      await opener.push(frame, clock());
       session?.pump();
     },
   };

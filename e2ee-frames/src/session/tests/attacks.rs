@@ -2,9 +2,10 @@
 
 use super::world::{Dice, Message, World, open_with};
 use crate::{
-    Action, Codec, Event, FrameKind, OpenError, ParticipantId, Problem, Seat, Session, SessionConfig, StreamId, codec,
+    Action, Codec, Event, FrameKind, OpenError, ParticipantId, Problem, Seat, Session, SessionConfig, StreamId,
+    WallTime, codec,
     keys::{
-        batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header},
+        batch::{self, ENTRY_BYTES, Ends, HEADER_BYTES, Header, Recipient},
         schedule::{Epoch, SessionKey},
     },
     sframe::{audit, header},
@@ -41,20 +42,20 @@ fn installs(world: &World, id: ParticipantId) -> usize {
 #[test]
 fn prop_bitflip_every_position() {
     let (mut world, ada, bob) = pair(1);
-    let now = world.now;
+    let clock = world.clock();
     let frame: Vec<u8> = (0..200u8).collect();
     for codec in [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264] {
         for kind in [FrameKind::Delta, FrameKind::Key] {
             let mut sealed = vec![0; codec::max_sealed_bytes(codec, frame.len())];
-            let length = world.device(ada).session.seal(now, MIC, codec, kind, &frame, &mut sealed).unwrap();
+            let length = world.device(ada).session.seal(clock, MIC, codec, kind, &frame, &mut sealed).unwrap();
             sealed.truncate(length);
             let receiver = &mut world.device(bob).session;
             for bit in 0..length * 8 {
                 let mut flipped = sealed.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
-                assert!(receiver.open(now, codec, &mut flipped).is_err(), "{codec:?} {kind:?} bit {bit}");
+                assert!(receiver.open(clock, codec, &mut flipped).is_err(), "{codec:?} {kind:?} bit {bit}");
             }
-            let opened = receiver.open(now, codec, &mut sealed).unwrap();
+            let opened = receiver.open(clock, codec, &mut sealed).unwrap();
             assert_eq!(sealed[opened.range], frame, "bad frames changed nothing");
         }
     }
@@ -63,15 +64,15 @@ fn prop_bitflip_every_position() {
 #[test]
 fn a_frame_of_one_codec_or_kind_does_not_pass_as_another() {
     let (mut world, ada, bob) = pair(2);
-    let now = world.now;
+    let clock = world.clock();
     let mut sealed = vec![0; 200];
     let sender = &mut world.device(ada).session;
-    let length = sender.seal(now, MIC, Codec::Opus, FrameKind::Delta, b"frame", &mut sealed).unwrap();
+    let length = sender.seal(clock, MIC, Codec::Opus, FrameKind::Delta, b"frame", &mut sealed).unwrap();
     let receiver = &mut world.device(bob).session;
     let mut as_vp9 = sealed[..length].to_vec();
-    assert_eq!(receiver.open(now, Codec::Vp9, &mut as_vp9), Err(OpenError::NotAuthentic));
+    assert_eq!(receiver.open(clock, Codec::Vp9, &mut as_vp9), Err(OpenError::NotAuthentic));
     let mut as_vp8 = [&[0x11][..], &sealed[..length]].concat();
-    assert_eq!(receiver.open(now, Codec::Vp8, &mut as_vp8), Err(OpenError::NotAuthentic));
+    assert_eq!(receiver.open(clock, Codec::Vp8, &mut as_vp8), Err(OpenError::NotAuthentic));
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn frame_of_a_on_b_track_is_attributed_to_a() {
 #[test]
 fn plaintext_opus_vp8_av1_h264_never_emitted() {
     let (mut world, _, bob) = pair(4);
-    let now = world.now;
+    let clock = world.clock();
     let frames: [(Codec, &[u8]); 8] = [
         (Codec::Opus, &[0xf8, 0xff, 0xfe]),
         (Codec::Opus, &[0x78; 80]),
@@ -103,7 +104,7 @@ fn plaintext_opus_vp8_av1_h264_never_emitted() {
     ];
     for (codec, frame) in frames {
         let mut frame = frame.to_vec();
-        assert!(world.device(bob).session.open(now, codec, &mut frame).is_err());
+        assert!(world.device(bob).session.open(clock, codec, &mut frame).is_err());
     }
 }
 
@@ -111,7 +112,7 @@ fn plaintext_opus_vp8_av1_h264_never_emitted() {
 fn arbitrary_frames_and_messages_are_refused_and_change_nothing() {
     let (mut world, ada, bob) = pair(5);
     let mut dice = Dice(55);
-    let (now, wall) = (world.now, world.wall());
+    let clock = world.clock();
     let good = world.seal(ada, MIC, b"good").unwrap();
     let (header, _) = header::parse(&good).unwrap();
     let receiver = &mut world.device(bob).session;
@@ -123,10 +124,10 @@ fn arbitrary_frames_and_messages_are_refused_and_change_nothing() {
             bytes.splice(0..0, start.as_bytes().iter().copied());
         }
         for codec in [Codec::Opus, Codec::Vp8, Codec::Av1, Codec::H264] {
-            assert!(receiver.open(now, codec, &mut bytes.clone()).is_err());
+            assert!(receiver.open(clock, codec, &mut bytes.clone()).is_err());
         }
         for event in [Event::Announces(&bytes), Event::Keys(&bytes), Event::KeyRequest(&bytes)] {
-            let _ = receiver.handle(now, wall, event);
+            let _ = receiver.handle(clock, event);
         }
     }
     assert_eq!(world.open(bob, &good), Ok((ada, b"good".to_vec())));
@@ -220,10 +221,10 @@ fn keybatch_reflection_rejected() {
     let (ada_seat, bob_seat) = (world.device(ada).seat.0, world.device(bob).seat.0);
     let bob_join_id = world.device(bob).session.identity.join_id;
     let epoch = Epoch { generation: 7, step: 0 };
-    let header = Header::read(&keys[1..=HEADER_BYTES]).unwrap();
-    let join_id = *bob_join_id.first_chunk().unwrap();
+    let header = Header::read(batch::bound(keys[1..].first_chunk().unwrap())).unwrap();
+    let join_id = *bob_join_id.prefix();
     let forged = Header { seat: Seat(bob_seat), join_id, epoch, ..header };
-    keys.splice(1..=HEADER_BYTES, forged.write(1));
+    keys.splice(1..1 + forged.write().len(), forged.write());
     keys[1 + HEADER_BYTES..][..2].copy_from_slice(&ada_seat.to_be_bytes());
     let before = installs(&world, ada);
     world.event(ada, Event::Keys(&keys));
@@ -270,16 +271,16 @@ fn forge(
     let header = Header {
         call: sender.call,
         seat: world.devices[&from].seat,
-        join_id: *sender.identity.join_id.first_chunk().unwrap(),
+        join_id: *sender.identity.join_id.prefix(),
         announce_seq: sender.ephemeral.seq,
         epoch: forgery.epoch,
         reason: 1,
-        created: 0,
+        created: WallTime::default(),
         roster_hash: [0; 32],
         commitment: key(forgery.committed).commitment::<Standard>(),
         nonce: [forgery.secret; 24],
     };
-    let bytes = header.write(1);
+    let bytes = header.write();
     let ends = Ends {
         sender: &sender.identity.join_id,
         sender_announce: &sender.ephemeral.announce_hash,
@@ -287,11 +288,10 @@ fn forge(
         recipient_announce: &recipient_hash,
     };
     let shared = box_key.agree(&public);
-    let (seat, key) = (world.devices[&to].seat, key(forgery.secret));
-    let entry =
-        batch::write_entry::<Standard>(&bytes, &header.nonce, seat, recipient_seq, &ends, &shared, &key).unwrap();
-    assert_eq!(entry.len(), ENTRY_BYTES);
-    [&[1][..], &bytes, &entry].concat()
+    let clear = Recipient { seat: world.devices[&to].seat, announce_seq: recipient_seq };
+    let key = key(forgery.secret);
+    let entry = batch::write_entry::<Standard>(&bytes, &header.nonce, clear, &ends, &shared, &key).unwrap();
+    [&[1][..], &batch::write(&bytes, &[entry])].concat()
 }
 
 struct Forgery {
@@ -349,25 +349,25 @@ fn transcript_plus_static_keys_opens_nothing() {
     let ada = world.join("Ada");
     world.open_stream(ada, MIC);
     let config = || SessionConfig::new(super::world::ROOM, super::world::CALL, super::world::INVITE, "Bob");
-    let (now, wall) = (world.now, world.wall());
-    let bob = Session::new(config(), source(2), now, wall).unwrap();
+    let clock = world.clock();
+    let bob = Session::new(config(), source(2), clock).unwrap();
     let bob = world.seat(bob, Seat(9));
     world.run(2_000);
     let frame = world.seal(ada, MIC, b"secret").unwrap();
     world.open(bob, &frame).unwrap();
     // Later: everything the server saw, the invite secret and Bob's device key; only the ephemerals are gone.
-    let mut thief = Session::new(config(), source(3), now, wall).unwrap();
+    let mut thief = Session::new(config(), source(3), clock).unwrap();
     assert_eq!(thief.identity.join_id, world.device(bob).session.identity.join_id);
-    thief.handle(now, wall, Event::Joined { seat: Seat(9) }).unwrap();
+    thief.handle(clock, Event::Joined { seat: Seat(9) }).unwrap();
     let announce = world.device(ada).announces();
-    thief.handle(now, wall, Event::Announces(&announce)).unwrap();
+    thief.handle(clock, Event::Announces(&announce)).unwrap();
     let transcript: Vec<_> = world.recorded.iter().filter(|(to, _)| *to == bob).cloned().collect();
     assert!(!transcript.is_empty());
     for (_, message) in transcript {
         let Message::Keys(body) = message else { continue };
-        thief.handle(now, wall, Event::Keys(&body)).unwrap();
+        thief.handle(clock, Event::Keys(&body)).unwrap();
     }
-    assert!(open_with(&mut thief, now, &frame).is_err());
+    assert!(open_with(&mut thief, clock, &frame).is_err());
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn seal_only_to_roster() {
     let ghost = world.seat(session, Seat(40));
     world.run(2_000);
     let kid = u64::from(world.devices[&ada].seat.0) << 6;
-    let join_id = world.devices[&ada].session.identity.join_id[..16].to_vec();
+    let join_id = world.devices[&ada].session.identity.join_id.prefix().to_vec();
     let request = [&Seat(40).0.to_be_bytes()[..], &[1], &join_id, &kid.to_be_bytes()].concat();
     world.event(ada, Event::KeyRequest(&request));
     world.leave(ghost);

@@ -18,16 +18,16 @@ fn call(seed: u64) -> (World, ParticipantId, ParticipantId) {
 }
 
 fn seal(world: &mut World, who: ParticipantId, frame: &[u8]) -> Result<Vec<u8>, SealError> {
-    let now = world.now;
+    let clock = world.clock();
     let mut out = vec![0; max_sealed_bytes(frame.len())];
-    let length = world.device(who).session.seal_bare(now, CAMERA, frame, &mut out)?;
+    let length = world.device(who).session.seal_bare(clock, CAMERA, frame, &mut out)?;
     out.truncate(length);
     Ok(out)
 }
 
 fn open(world: &mut World, who: ParticipantId, mut sealed: Vec<u8>) -> Result<Vec<u8>, OpenError> {
-    let now = world.now;
-    let opened = world.device(who).session.open_bare(now, &mut sealed)?;
+    let clock = world.clock();
+    let opened = world.device(who).session.open_bare(clock, &mut sealed)?;
     assert_eq!((opened.stream, opened.kind), (CAMERA, FrameKind::Delta));
     Ok(sealed[opened.range].to_vec())
 }
@@ -127,12 +127,12 @@ fn all_lengths_about_the_edge_of_a_packet_pass() {
 #[test]
 fn no_frame_opens_under_the_other_profile() {
     let (mut world, ada, bob) = call(2);
-    let now = world.now;
+    let clock = world.clock();
     // Opus and VP9 have no envelope either: only the metadata tells them apart.
     for codec in [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264] {
         let mut enveloped = vec![0; codec::max_sealed_bytes(codec, 5)];
         let session = &mut world.device(ada).session;
-        let length = session.seal(now, CAMERA, codec, FrameKind::Delta, b"frame", &mut enveloped).unwrap();
+        let length = session.seal(clock, CAMERA, codec, FrameKind::Delta, b"frame", &mut enveloped).unwrap();
         enveloped.truncate(length);
         let range = codec::locate(codec, &enveloped).unwrap().range;
         let mut sframe = enveloped[range].to_vec();
@@ -140,11 +140,11 @@ fn no_frame_opens_under_the_other_profile() {
         sframe.truncate(length);
         assert_eq!(open(&mut world, bob, sframe), Err(OpenError::NotAuthentic), "{codec:?}");
         // Neither attempt spoils the frame where it belongs.
-        assert!(world.device(bob).session.open(now, codec, &mut enveloped).is_ok());
+        assert!(world.device(bob).session.open(clock, codec, &mut enveloped).is_ok());
 
         let bare = seal(&mut world, ada, b"frame").unwrap();
         let mut disguised = bare.clone();
-        let failure = world.device(bob).session.open(now, codec, &mut disguised).unwrap_err();
+        let failure = world.device(bob).session.open(clock, codec, &mut disguised).unwrap_err();
         let expected =
             if matches!(codec, Codec::Opus | Codec::Vp9) { OpenError::NotAuthentic } else { OpenError::Malformed };
         assert_eq!(failure, expected, "{codec:?}");
@@ -155,11 +155,11 @@ fn no_frame_opens_under_the_other_profile() {
 #[test]
 fn failures_are_those_of_other_frames() {
     let (mut world, ada, bob) = call(3);
-    let now = world.now;
+    let clock = world.clock();
     let sealed = seal(&mut world, ada, b"frame").unwrap();
     let session = &mut world.device(ada).session;
-    assert_eq!(session.seal_bare(now, StreamId::SCREEN, b"frame", &mut [0; 64]), Err(SealError::StreamNotOpen));
-    assert_eq!(session.seal_bare(now, CAMERA, b"frame", &mut [0; 20]), Err(SealError::Buffer));
+    assert_eq!(session.seal_bare(clock, StreamId::SCREEN, b"frame", &mut [0; 64]), Err(SealError::StreamNotOpen));
+    assert_eq!(session.seal_bare(clock, CAMERA, b"frame", &mut [0; 20]), Err(SealError::Buffer));
     assert_eq!(open(&mut world, bob, Vec::new()), Err(OpenError::Malformed));
     assert_eq!(open(&mut world, bob, sealed[..10].to_vec()), Err(OpenError::Malformed));
     for byte in 0..sealed.len() {
@@ -172,11 +172,11 @@ fn failures_are_those_of_other_frames() {
 
     let cy = world.join("Cy");
     let mut early = sealed.clone();
-    let now = world.now;
-    assert_eq!(world.device(cy).session.open_bare(now, &mut early), Err(OpenError::UnknownSender));
+    let clock = world.clock();
+    assert_eq!(world.device(cy).session.open_bare(clock, &mut early), Err(OpenError::UnknownSender));
     world.run(10);
     let next = seal(&mut world, ada, b"next").unwrap();
     let mut early = next.clone();
-    assert_eq!(world.device(cy).session.open_bare(now, &mut early), Err(OpenError::MissingKey));
+    assert_eq!(world.device(cy).session.open_bare(clock, &mut early), Err(OpenError::MissingKey));
     assert_eq!(early, next, "it may be retried");
 }

@@ -23,15 +23,16 @@ fn no_frame_is_sealed_before_a_key_and_a_stream() {
     let mut world = World::new(2);
     let session = world.session_with("Ada", super::world::INVITE);
     let mut session = session;
-    let (now, wall) = (world.now, world.wall());
+    let clock = world.clock();
     let mut out = [0; 100];
-    let mut seal = |session: &mut crate::Session| session.seal(now, MIC, Codec::Opus, FrameKind::Delta, b"x", &mut out);
+    let mut seal =
+        |session: &mut crate::Session| session.seal(clock, MIC, Codec::Opus, FrameKind::Delta, b"x", &mut out);
     assert_eq!(seal(&mut session), Err(SealError::StreamNotOpen));
-    session.handle(now, wall, Event::StreamOpened(MIC)).unwrap();
+    session.handle(clock, Event::StreamOpened(MIC)).unwrap();
     assert_eq!(seal(&mut session), Err(SealError::NoKey));
     session.poll();
     assert_eq!(session.poll(), None, "nothing but the announce before joining");
-    session.handle(now, wall, Event::Joined { seat: crate::Seat(4) }).unwrap();
+    session.handle(clock, Event::Joined { seat: crate::Seat(4) }).unwrap();
     assert!(seal(&mut session).is_ok());
     assert_eq!(session.poll(), Some(Action::GenerationChanged { generation: 0, step: 0 }));
     assert_eq!(session.poll(), Some(Action::StreamReady { stream: MIC }));
@@ -43,8 +44,8 @@ fn a_stream_is_opened_once_and_its_counter_goes_on() {
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.open_stream(ada, MIC);
     world.run(1_000);
-    let (now, wall) = (world.now, world.wall());
-    let again = world.device(ada).session.handle(now, wall, Event::StreamOpened(MIC));
+    let clock = world.clock();
+    let again = world.device(ada).session.handle(clock, Event::StreamOpened(MIC));
     assert_eq!(again, Err(EventError::StreamAlreadyOpen));
     let first = world.seal(ada, MIC, b"one").unwrap();
     world.close_stream(ada, MIC);
@@ -64,14 +65,14 @@ fn every_codec_passes_in_its_envelope() {
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.open_stream(ada, StreamId::CAMERA);
     world.run(1_000);
-    let now = world.now;
+    let clock = world.clock();
     let frame = [0; 5_000];
     for codec in [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264] {
         for kind in [FrameKind::Key, FrameKind::Delta] {
             let mut sealed = alloc::vec![0; codec::max_sealed_bytes(codec, frame.len())];
             let session = &mut world.device(ada).session;
-            let length = session.seal(now, StreamId::CAMERA, codec, kind, &frame, &mut sealed).unwrap();
-            let opened = world.device(bob).session.open(now, codec, &mut sealed[..length]).unwrap();
+            let length = session.seal(clock, StreamId::CAMERA, codec, kind, &frame, &mut sealed).unwrap();
+            let opened = world.device(bob).session.open(clock, codec, &mut sealed[..length]).unwrap();
             assert_eq!((opened.participant, opened.stream, opened.kind), (ada, StreamId::CAMERA, codec.shown(kind)));
             assert_eq!(sealed[opened.range], frame);
         }

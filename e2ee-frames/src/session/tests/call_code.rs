@@ -1,8 +1,11 @@
 //! The call code is the same for the same roster and for no other.
 
-use super::world::{EPOCH, INVITE, World, announces};
-use crate::{Action, CallCode, Event, ParticipantId, Seat};
+use super::world::{INVITE, World, announces, at};
+use crate::{Action, CallCode, Clock, Event, ParticipantId, Seat};
 use alloc::vec::Vec;
+use core::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 fn code(world: &mut World, id: ParticipantId) -> CallCode {
     world.device(id).session.call_code().unwrap()
@@ -45,11 +48,11 @@ fn everybody_with_the_same_roster_has_the_same_and_every_change_changes_it() {
 fn there_is_none_before_joining_and_after_the_end() {
     let mut world = World::new(2);
     let mut session = world.session_with("Ada", INVITE);
-    let (now, wall) = (world.now, world.wall());
+    let clock = world.clock();
     assert_eq!(session.call_code(), None);
-    session.handle(now, wall, Event::Joined { seat: Seat(4) }).unwrap();
+    session.handle(clock, Event::Joined { seat: Seat(4) }).unwrap();
     assert!(session.call_code().is_some());
-    session.handle(now, wall + 3_600_000, Event::Tick).unwrap_err();
+    session.handle(Clock { wall: clock.wall.saturating_add(HOUR), ..clock }, Event::Tick).unwrap_err();
     assert_eq!(session.call_code(), None);
 }
 
@@ -60,11 +63,11 @@ fn a_device_in_the_middle_changes_it() {
     let seated = |world: &mut World, name: &str, seat: u16| {
         let mut session = world.session_with(name, INVITE);
         let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("no announce") };
-        session.handle(1_000, EPOCH + 1_000, Event::Joined { seat: Seat(seat) }).unwrap();
+        session.handle(at(1_000), Event::Joined { seat: Seat(seat) }).unwrap();
         (session, announces(ParticipantId(u32::from(seat)), Seat(seat), &announce, &display))
     };
     let told = |mut session: crate::Session, body: &[u8]| {
-        session.handle(1_000, EPOCH + 1_000, Event::Announces(body)).unwrap();
+        session.handle(at(1_000), Event::Announces(body)).unwrap();
         let verified = core::iter::from_fn(|| session.poll());
         assert!(verified.into_iter().any(|action| matches!(action, Action::ParticipantVerified { .. })));
         session.call_code().unwrap()

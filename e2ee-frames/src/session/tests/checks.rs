@@ -74,7 +74,7 @@ fn each_check_of_a_key_batch_refuses_alone() {
         batch
     };
     let mut mine = new.clone();
-    mine[JOIN_ID..JOIN_ID + 16].copy_from_slice(&own_join_id[..16]);
+    mine[JOIN_ID..JOIN_ID + 16].copy_from_slice(own_join_id.prefix());
     let mut of_the_old = old.clone();
     *of_the_old.last_mut().unwrap() ^= 1;
     let checks = [

@@ -18,7 +18,7 @@ fn shows(bytes: &[u8], secret: &[u8]) -> bool {
 
 /// Every event there is, with bytes of a server that would like to have no encryption.
 fn persuade(world: &mut World, at: ParticipantId, real: &[Vec<u8>; 2], dice: &mut Dice) {
-    let (now, wall) = (world.now, world.wall());
+    let clock = world.clock();
     let mut bytes: Vec<u8> = (0..dice.below(700)).map(|_| dice.next() as u8).collect();
     let session = &mut world.device(at).session;
     let event = match dice.below(9) {
@@ -37,7 +37,7 @@ fn persuade(world: &mut World, at: ParticipantId, real: &[Vec<u8>; 2], dice: &mu
             if which % 2 == 0 { Event::Keys(&bytes) } else { Event::Announces(&bytes) }
         }
     };
-    let _ = session.handle(now, wall, event);
+    let _ = session.handle(clock, event);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn server_cannot_disable() {
     world.run(2_000);
     let keys = [&[1][..], world.batches(bob).last().unwrap()].concat();
     let real = [world.device(bob).announces(), keys];
-    let (mut dice, now) = (Dice(2), world.now);
+    let (mut dice, clock) = (Dice(2), world.clock());
     let mut sealed_frames = 0;
     for round in 0..4_000 {
         persuade(&mut world, ada, &real, &mut dice);
@@ -57,7 +57,7 @@ fn server_cannot_disable() {
         let codec = CODECS[round % CODECS.len()];
         let kind = if dice.percent(20) { FrameKind::Key } else { FrameKind::Delta };
         let mut out = vec![0; codec::max_sealed_bytes(codec, SECRET.len())];
-        match session.seal(now, MIC, codec, kind, SECRET, &mut out) {
+        match session.seal(clock, MIC, codec, kind, SECRET, &mut out) {
             Ok(length) => {
                 sealed_frames += 1;
                 assert!(length >= SECRET.len() + crate::sframe::TAG_BYTES + 2);
@@ -67,11 +67,11 @@ fn server_cannot_disable() {
         }
         // And what comes unsealed, bare or in the envelope of its codec, is never handed out.
         let mut bare = SECRET.to_vec();
-        assert!(session.open(now, codec, &mut bare).is_err());
+        assert!(session.open(clock, codec, &mut bare).is_err());
         let (header, _) = header::parse(&out).unwrap_or((header::Header { kid: 0, ctr: 0 }, 1));
         let mut dressed = [header.encode().as_bytes(), SECRET, &[0; 16]].concat();
-        assert!(session.open(now, codec, &mut dressed).is_err());
-        assert!(session.open(now, codec, &mut out).is_err(), "not even the own frames");
+        assert!(session.open(clock, codec, &mut dressed).is_err());
+        assert!(session.open(clock, codec, &mut out).is_err(), "not even the own frames");
     }
     assert_eq!(sealed_frames, 4_000);
     // Who was on the roster still is, and hears.
@@ -84,16 +84,16 @@ fn server_cannot_disable() {
 fn a_stream_without_a_key_stays_silent_whatever_the_server_says() {
     let mut world = World::new(3);
     let mut session = world.session_with("Ada", super::world::INVITE);
-    let (now, wall) = (world.now, world.wall());
-    session.handle(now, wall, Event::StreamOpened(MIC)).unwrap();
+    let clock = world.clock();
+    session.handle(clock, Event::StreamOpened(MIC)).unwrap();
     let mut dice = Dice(4);
     for _ in 0..500 {
         let bytes: Vec<u8> = (0..dice.below(700)).map(|_| dice.next() as u8).collect();
         for event in [Event::Announces(&bytes), Event::Keys(&bytes), Event::KeyRequest(&bytes), Event::Tick] {
-            let _ = session.handle(now, wall, event);
+            let _ = session.handle(clock, event);
         }
         let mut out = [0; 200];
-        let sealed = session.seal(now, MIC, Codec::Opus, FrameKind::Delta, SECRET, &mut out);
+        let sealed = session.seal(clock, MIC, Codec::Opus, FrameKind::Delta, SECRET, &mut out);
         assert_eq!((sealed, out), (Err(SealError::NoKey), [0; 200]));
     }
 }

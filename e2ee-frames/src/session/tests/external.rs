@@ -2,7 +2,7 @@
 
 use super::world::World;
 use crate::{
-    Codec, FrameKind, OpenError, ParticipantId, SealError, Session, StreamId, codec,
+    Clock, Codec, FrameKind, OpenError, ParticipantId, SealError, Session, StreamId, codec,
     external::{Job, KeyNumber, Opening, seal_finish},
     sframe::TAG_BYTES,
 };
@@ -30,9 +30,9 @@ fn additional(job: &Job) -> &[u8] {
     &job.additional[..job.additional_len]
 }
 
-fn seal(session: &mut Session, now: u64, codec: Codec, kind: FrameKind, frame: &[u8]) -> Vec<u8> {
+fn seal(session: &mut Session, clock: Clock, codec: Codec, kind: FrameKind, frame: &[u8]) -> Vec<u8> {
     let mut out = vec![0; codec::max_sealed_bytes(codec, frame.len())];
-    let sealing = session.seal_begin(now, CAMERA, codec, kind, frame.len(), &mut out).unwrap();
+    let sealing = session.seal_begin(clock, CAMERA, codec, kind, frame.len(), &mut out).unwrap();
     let body = sealing.written..sealing.written + frame.len();
     out[body.clone()].copy_from_slice(frame);
     let key = cipher(session, sealing.job.key);
@@ -43,8 +43,8 @@ fn seal(session: &mut Session, now: u64, codec: Codec, kind: FrameKind, frame: &
     out
 }
 
-fn begin(session: &mut Session, now: u64, codec: Codec, frame: &mut [u8]) -> Opening {
-    session.open_begin(now, codec, frame).unwrap().expect("established")
+fn begin(session: &mut Session, clock: Clock, codec: Codec, frame: &mut [u8]) -> Opening {
+    session.open_begin(clock, codec, frame).unwrap().expect("established")
 }
 
 fn open(session: &mut Session, opening: &Opening, frame: &mut [u8]) -> Option<Vec<u8>> {
@@ -56,21 +56,21 @@ fn open(session: &mut Session, opening: &Opening, frame: &mut [u8]) -> Option<Ve
 #[test]
 fn what_is_sealed_outside_opens_inside_and_outside() {
     let (mut world, ada, bob) = pair();
-    let now = world.now;
+    let clock = world.clock();
     // Rich in zeros, so that H.264 has to escape.
     let frame: Vec<u8> = (0..3_000u32).map(|index| (index % 5) as u8 / 4).collect();
     for codec in ALL {
         for kind in [FrameKind::Key, FrameKind::Delta] {
-            let mut first = seal(&mut world.device(ada).session, now, codec, kind, &frame);
-            let opened = world.device(bob).session.open(now, codec, &mut first).unwrap();
+            let mut first = seal(&mut world.device(ada).session, clock, codec, kind, &frame);
+            let opened = world.device(bob).session.open(clock, codec, &mut first).unwrap();
             assert_eq!((first[opened.range].to_vec(), opened.participant), (frame.clone(), ada));
 
-            let mut second = seal(&mut world.device(ada).session, now, codec, kind, &frame);
+            let mut second = seal(&mut world.device(ada).session, clock, codec, kind, &frame);
             let receiver = &mut world.device(bob).session;
-            let opening = begin(receiver, now, codec, &mut second);
+            let opening = begin(receiver, clock, codec, &mut second);
             assert_eq!((opening.participant, opening.stream, opening.kind), (ada, CAMERA, codec.shown(kind)));
             assert_eq!(open(receiver, &opening, &mut second).unwrap(), frame);
-            receiver.open_finish(now, opening.job.key, opening.ctr).unwrap();
+            receiver.open_finish(clock, opening.job.key, opening.ctr).unwrap();
         }
     }
 }
@@ -78,42 +78,42 @@ fn what_is_sealed_outside_opens_inside_and_outside() {
 #[test]
 fn inside_and_outside_share_one_counter_and_one_window() {
     let (mut world, ada, bob) = pair();
-    let now = world.now;
+    let clock = world.clock();
     let mut frames: Vec<Vec<u8>> = Vec::new();
     for outside in [false, true, false, true] {
         let session = &mut world.device(ada).session;
         if outside {
-            frames.push(seal(session, now, Codec::Vp9, FrameKind::Delta, b"frame"));
+            frames.push(seal(session, clock, Codec::Vp9, FrameKind::Delta, b"frame"));
         } else {
             let mut out = vec![0; 100];
-            let length = session.seal(now, CAMERA, Codec::Vp9, FrameKind::Delta, b"frame", &mut out).unwrap();
+            let length = session.seal(clock, CAMERA, Codec::Vp9, FrameKind::Delta, b"frame", &mut out).unwrap();
             frames.push(out[..length].to_vec());
         }
     }
     let counters: Vec<u64> = frames.iter().map(|frame| crate::sframe::header::parse(frame).unwrap().0.ctr).collect();
     assert_eq!(counters, [0, 1, 2, 3]);
     let receiver = &mut world.device(bob).session;
-    receiver.open(now, Codec::Vp9, &mut frames[0].clone()).unwrap();
+    receiver.open(clock, Codec::Vp9, &mut frames[0].clone()).unwrap();
     // The same frame on two slots at once: the second to finish is a replay.
     let (mut once, mut twice) = (frames[1].clone(), frames[1].clone());
-    let first = begin(receiver, now, Codec::Vp9, &mut once);
-    let second = begin(receiver, now, Codec::Vp9, &mut twice);
-    receiver.open_finish(now, first.job.key, first.ctr).unwrap();
-    assert_eq!(receiver.open_finish(now, second.job.key, second.ctr), Err(OpenError::Replay));
-    assert_eq!(receiver.open(now, Codec::Vp9, &mut frames[1].clone()), Err(OpenError::Replay));
-    assert_eq!(receiver.open_begin(now, Codec::Vp9, &mut frames[0].clone()), Err(OpenError::Replay));
+    let first = begin(receiver, clock, Codec::Vp9, &mut once);
+    let second = begin(receiver, clock, Codec::Vp9, &mut twice);
+    receiver.open_finish(clock, first.job.key, first.ctr).unwrap();
+    assert_eq!(receiver.open_finish(clock, second.job.key, second.ctr), Err(OpenError::Replay));
+    assert_eq!(receiver.open(clock, Codec::Vp9, &mut frames[1].clone()), Err(OpenError::Replay));
+    assert_eq!(receiver.open_begin(clock, Codec::Vp9, &mut frames[0].clone()), Err(OpenError::Replay));
 }
 
 #[test]
 fn the_first_frame_of_a_key_opens_inside() {
     let (mut world, ada, bob) = pair();
-    let now = world.now;
-    let frame = seal(&mut world.device(ada).session, now, Codec::Vp8, FrameKind::Key, b"first");
+    let clock = world.clock();
+    let frame = seal(&mut world.device(ada).session, clock, Codec::Vp8, FrameKind::Key, b"first");
     let receiver = &mut world.device(bob).session;
     let mut buffer = frame.clone();
-    assert_eq!(receiver.open_begin(now, Codec::Vp8, &mut buffer), Ok(None));
+    assert_eq!(receiver.open_begin(clock, Codec::Vp8, &mut buffer), Ok(None));
     assert_eq!(buffer, frame, "unchanged");
-    receiver.open(now, Codec::Vp8, &mut buffer).unwrap();
+    receiver.open(clock, Codec::Vp8, &mut buffer).unwrap();
 }
 
 #[test]
@@ -121,36 +121,36 @@ fn a_forged_frame_moves_nothing_and_a_dead_key_gives_nothing_out() {
     let (mut world, ada, bob) = pair();
     let carol = world.join("Carol");
     world.run(2_000);
-    let now = world.now;
+    let clock = world.clock();
     for _ in 0..2 {
-        let mut frame = seal(&mut world.device(ada).session, now, Codec::Vp9, FrameKind::Delta, b"frame");
-        world.device(bob).session.open(now, Codec::Vp9, &mut frame).unwrap();
+        let mut frame = seal(&mut world.device(ada).session, clock, Codec::Vp9, FrameKind::Delta, b"frame");
+        world.device(bob).session.open(clock, Codec::Vp9, &mut frame).unwrap();
     }
-    let mut frame = seal(&mut world.device(ada).session, now, Codec::Vp9, FrameKind::Delta, b"frame");
+    let mut frame = seal(&mut world.device(ada).session, clock, Codec::Vp9, FrameKind::Delta, b"frame");
     let mut forged = frame.clone();
     *forged.last_mut().unwrap() ^= 1;
     let receiver = &mut world.device(bob).session;
-    let opening = begin(receiver, now, Codec::Vp9, &mut forged);
+    let opening = begin(receiver, clock, Codec::Vp9, &mut forged);
     assert_eq!(open(receiver, &opening, &mut forged), None);
-    let opening = begin(receiver, now, Codec::Vp9, &mut frame);
+    let opening = begin(receiver, clock, Codec::Vp9, &mut frame);
     assert!(open(receiver, &opening, &mut frame).is_some());
 
     // Carol leaves, and Ada's old key dies by time.
     world.leave(carol);
     world.run(12_000);
-    let now = world.now;
+    let clock = world.clock();
     let receiver = &mut world.device(bob).session;
     assert!(receiver.cipher_key(opening.job.key).is_none() && !receiver.has_cipher_key(opening.job.key));
-    assert_eq!(receiver.open_finish(now, opening.job.key, opening.ctr), Err(OpenError::MissingKey));
+    assert_eq!(receiver.open_finish(clock, opening.job.key, opening.ctr), Err(OpenError::MissingKey));
 }
 
 #[test]
 fn an_output_without_room_uses_no_counter() {
     let (mut world, ada, _) = pair();
-    let now = world.now;
+    let clock = world.clock();
     let session = &mut world.device(ada).session;
-    let refused = session.seal_begin(now, CAMERA, Codec::Vp8, FrameKind::Key, 1_000, &mut [0; 11]);
+    let refused = session.seal_begin(clock, CAMERA, Codec::Vp8, FrameKind::Key, 1_000, &mut [0; 11]);
     assert_eq!(refused, Err(SealError::Buffer));
-    let frame = seal(session, now, Codec::Vp9, FrameKind::Key, b"x");
+    let frame = seal(session, clock, Codec::Vp9, FrameKind::Key, b"x");
     assert_eq!(crate::sframe::header::parse(&frame).unwrap().0.ctr, 0);
 }

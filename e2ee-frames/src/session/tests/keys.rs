@@ -1,7 +1,9 @@
 //! When keys are made, given out, replaced and asked for.
 
-use super::world::{CALL, ROOM, Weather, World};
-use crate::{Action, Event, OpenError, ParticipantId, Problem, SealError, Seat, StreamId, keys::batch};
+use super::world::{CALL, ROOM, Weather, World, at};
+use crate::{
+    Action, Clock, Event, OpenError, ParticipantId, Problem, SealError, Seat, StreamId, WallTime, keys::batch,
+};
 use alloc::vec::Vec;
 
 const MIC: StreamId = StreamId::MICROPHONE;
@@ -97,12 +99,12 @@ fn leaver_cannot_decrypt_after_t() {
     let mut gone = world.leave(ids[2]);
     world.run(999);
     let early = world.seal(ids[0], MIC, b"window").unwrap();
-    let now = world.now;
-    assert!(super::world::open_with(&mut gone.session, now, &early).is_ok(), "the old key is used inside the window");
+    let clock = world.clock();
+    assert!(super::world::open_with(&mut gone.session, clock, &early).is_ok(), "the old key is used inside the window");
     world.run(1);
     let late = world.seal(ids[0], MIC, b"after").unwrap();
-    let now = world.now;
-    assert_eq!(super::world::open_with(&mut gone.session, now, &late).unwrap_err(), OpenError::MissingKey);
+    let clock = world.clock();
+    assert_eq!(super::world::open_with(&mut gone.session, clock, &late).unwrap_err(), OpenError::MissingKey);
     assert_eq!(world.open(ids[1], &late), Ok((ids[0], b"after".to_vec())));
 }
 
@@ -197,7 +199,7 @@ fn key_request_from_non_member_ignored() {
     let before = world.batches(ids[0]).len();
     let ada_seat = world.device(ids[0]).seat;
     let bob_seat = world.device(ids[1]).seat;
-    let join_id = world.device(ids[0]).session.identity.join_id[..16].to_vec();
+    let join_id = world.device(ids[0]).session.identity.join_id.prefix().to_vec();
     let request = |requester: Seat, of: Seat| {
         let kid = u64::from(of.0) << 6;
         [&requester.0.to_be_bytes()[..], &[1], &join_id, &kid.to_be_bytes()].concat()
@@ -236,17 +238,17 @@ fn a_batch_waits_for_its_senders_announce() {
     // Bob is served by Ada before he hears of her.
     let mut bob = world.session_with("Bob", super::world::INVITE);
     let Some(Action::SendAnnounce { announce, display, .. }) = bob.poll() else { panic!("announce") };
-    let (now, wall) = (world.now, world.wall());
-    bob.handle(now, wall, Event::Joined { seat: Seat(60) }).unwrap();
+    let clock = world.clock();
+    bob.handle(clock, Event::Joined { seat: Seat(60) }).unwrap();
     let of_bob = super::world::announces(ParticipantId(50), Seat(60), &announce, &display);
     world.event(ada, Event::Announces(&of_bob));
     world.run(1_000);
-    let (now, wall) = (world.now, world.wall());
+    let clock = world.clock();
     let keys = [&[1][..], world.batches(ada).last().unwrap()].concat();
-    bob.handle(now, wall, Event::Keys(&keys)).unwrap();
+    bob.handle(clock, Event::Keys(&keys)).unwrap();
     assert_eq!(bob.held.len(), 1);
     let of_ada = world.device(ada).announces();
-    bob.handle(now + 4_000, wall + 4_000, Event::Announces(&of_ada)).unwrap();
+    bob.handle(at(world.now + 4_000), Event::Announces(&of_ada)).unwrap();
     assert_eq!(bob.held.len(), 0);
     let installed = core::iter::from_fn(|| bob.poll()).any(|action| matches!(action, Action::KeyInstalled { .. }));
     assert!(installed);
@@ -256,7 +258,7 @@ fn a_batch_waits_for_its_senders_announce() {
 fn held_batches_are_few_and_short_lived() {
     let (mut world, ids) = talking(16, 2);
     let mut header = world.batches(ids[0])[0][..batch::HEADER_BYTES].to_vec();
-    let at = header.windows(16).position(|window| window == &world.devices[&ids[0]].session.identity.join_id[..16]);
+    let at = header.windows(16).position(|window| window == world.devices[&ids[0]].session.identity.join_id.prefix());
     header[at.unwrap()] ^= 1;
     let body = [&[1][..], &header, &[0; batch::ENTRY_BYTES]].concat();
     for _ in 0..100 {
@@ -334,8 +336,9 @@ fn clock_skew_is_told_apart() {
     let mut world = World::new(21);
     let ada = world.join("Ada");
     let config = crate::SessionConfig::new(ROOM, CALL, super::world::INVITE, "Late");
-    let wall = world.wall() - 26 * 60_000;
-    let mut late = crate::Session::new(config, super::world::Dice::source(5), world.now, wall).unwrap();
+    let slow = WallTime::from_millis(world.clock().wall.as_millis() - 26 * 60_000);
+    let clock = Clock { wall: slow, ..world.clock() };
+    let mut late = crate::Session::new(config, super::world::Dice::source(5), clock).unwrap();
     let Some(Action::SendAnnounce { announce, display, .. }) = late.poll() else { panic!("announce") };
     let body = super::world::announces(ParticipantId(50), Seat(9), &announce, &display);
     world.event(ada, Event::Announces(&body));

@@ -1,12 +1,13 @@
 //! What key traffic costs in large rooms: the size and number of messages, and when the last of them has left.
 
-use super::world::{CALL, Dice, EPOCH, INVITE, ROOM, announces};
+use super::world::{CALL, Dice, INVITE, ROOM, announces, at};
 use crate::{
     Action, Event, ParticipantId, Seat, Session, SessionConfig, StreamId,
     keys::batch::{ENTRY_BYTES, HEADER_BYTES},
     session::distribution::switch_window,
 };
 use alloc::{collections::BTreeSet, vec::Vec};
+use core::time::Duration;
 use e2ee_core::{Primitives, Standard, primitives::ideal::Ideal};
 
 /// Bytes of a binary message in front of its body: type and request number.
@@ -14,29 +15,29 @@ const MESSAGE_HEAD_BYTES: usize = 5;
 /// What a server takes.
 const MAX_MESSAGE_BYTES: usize = 16_384;
 /// A client's outbox lets 25 messages out in a second, one every 40 ms, of the 30 that a server takes.
-const OUTBOX_GAP_MS: u64 = 40;
+const OUTBOX_GAP: Duration = Duration::from_millis(40);
 
 const NOW: u64 = 1_000;
 
 fn device<P: Primitives>(seed: u64) -> Session<P> {
-    Session::with_primitives(SessionConfig::new(ROOM, CALL, INVITE, "x"), Dice::source(seed), NOW, EPOCH + NOW).unwrap()
+    Session::with_primitives(SessionConfig::new(ROOM, CALL, INVITE, "x"), Dice::source(seed), at(NOW)).unwrap()
 }
 
 /// A sender in a room of these many devices, when one of them has left; gives the key batches of that moment.
 fn batches_of_a_rotation<P: Primitives>(devices: u16) -> Vec<Vec<u8>> {
     let mut sender = device::<P>(1);
-    sender.handle(NOW, EPOCH + NOW, Event::Joined { seat: Seat(0) }).unwrap();
+    sender.handle(at(NOW), Event::Joined { seat: Seat(0) }).unwrap();
     for other in 1..devices {
         let Some(Action::SendAnnounce { announce, display, .. }) = device::<P>(u64::from(other) << 20).poll() else {
             panic!("no announce")
         };
         let body = announces(ParticipantId(u32::from(other)), Seat(other), &announce, &display);
-        sender.handle(NOW, EPOCH + NOW, Event::Announces(&body)).unwrap();
+        sender.handle(at(NOW), Event::Announces(&body)).unwrap();
     }
-    sender.handle(NOW, EPOCH + NOW, Event::StreamOpened(StreamId::MICROPHONE)).unwrap();
+    sender.handle(at(NOW), Event::StreamOpened(StreamId::MICROPHONE)).unwrap();
     while sender.poll().is_some() {}
     let later = NOW + 10_000;
-    sender.handle(later, EPOCH + later, Event::Left(&[ParticipantId(1)])).unwrap();
+    sender.handle(at(later), Event::Left(&[ParticipantId(1)])).unwrap();
     let batch = |action| match action {
         Action::SendKeyBatch(body) => Some(body),
         _ => None,
@@ -54,8 +55,8 @@ fn check(devices: u16, most: usize, batches: &[Vec<u8>]) {
         }
     }
     assert!(served.into_iter().eq(2..devices), "everybody who remains");
-    let last_leaves_after = (batches.len() as u64 - 1) * OUTBOX_GAP_MS;
-    assert!(last_leaves_after <= 300, "{devices} devices: {last_leaves_after} ms");
+    let last_leaves_after = OUTBOX_GAP * (batches.len() as u32 - 1);
+    assert!(last_leaves_after <= Duration::from_millis(300), "{devices} devices: {last_leaves_after:?}");
     assert!(last_leaves_after < switch_window(devices.into()), "sent long before the key is used");
 }
 

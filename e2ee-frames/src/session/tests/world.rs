@@ -1,7 +1,8 @@
 //! A call in memory: devices, a virtual clock, and a server that splits, routes, delays, loses and doubles key traffic.
+
 use crate::{
-    Action, Codec, Event, FrameKind, OpenError, Opened, ParticipantId, SealError, Seat, Session, SessionConfig,
-    StreamId, Timing, codec,
+    Action, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, Opened, ParticipantId, SealError, Seat, Session,
+    SessionConfig, StreamId, Timing, WallTime, codec,
     keys::batch::{ENTRY_BYTES, HEADER_BYTES},
 };
 use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
@@ -85,6 +86,11 @@ pub(super) fn announces(id: ParticipantId, seat: Seat, announce: &[u8], display:
     body
 }
 
+/// The clocks of every device, this many milliseconds after the start.
+pub(super) fn at(now: u64) -> Clock {
+    Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(EPOCH + now) }
+}
+
 pub(super) struct World {
     pub(super) now: u64,
     pub(super) dice: Dice,
@@ -113,8 +119,8 @@ impl World {
         }
     }
 
-    pub(super) fn wall(&self) -> u64 {
-        EPOCH + self.now
+    pub(super) fn clock(&self) -> Clock {
+        at(self.now)
     }
 
     pub(super) fn device(&mut self, id: ParticipantId) -> &mut Device {
@@ -123,7 +129,7 @@ impl World {
 
     pub(super) fn session_with(&mut self, name: &str, invite: [u8; 32]) -> Session {
         let config = SessionConfig { timing: self.timing, ..SessionConfig::new(ROOM, CALL, invite, name) };
-        Session::new(config, Dice::source(self.dice.next()), self.now, self.wall()).unwrap()
+        Session::new(config, Dice::source(self.dice.next()), self.clock()).unwrap()
     }
 
     /// A device joins on the next seat, and everybody hears of everybody.
@@ -168,8 +174,8 @@ impl World {
     }
 
     pub(super) fn event(&mut self, id: ParticipantId, event: Event<'_>) {
-        let (now, wall) = (self.now, self.wall());
-        self.device(id).session.handle(now, wall, event).unwrap();
+        let clock = self.clock();
+        self.device(id).session.handle(clock, event).unwrap();
         self.drain(id);
     }
 
@@ -276,7 +282,8 @@ impl World {
         let end = self.now + milliseconds;
         loop {
             let message = self.queue.keys().next().map(|(at, _)| *at);
-            let deadlines = self.devices.values().filter_map(|device| device.session.deadline());
+            let deadlines =
+                self.devices.values().filter_map(|device| device.session.deadline()).map(MonotonicTime::as_millis);
             let next = deadlines.chain(message).min().unwrap_or(u64::MAX);
             if next > end {
                 break;
@@ -288,7 +295,7 @@ impl World {
             }
             let due: Vec<_> = self.devices.keys().copied().collect();
             for id in due {
-                let now = self.now;
+                let now = self.clock().now;
                 if self.device(id).session.deadline().is_some_and(|at| at <= now) {
                     self.event(id, Event::Tick);
                     assert!(self.device(id).session.deadline().is_none_or(|at| at > now), "a timer that stays due");
@@ -299,17 +306,17 @@ impl World {
     }
 
     pub(super) fn seal(&mut self, id: ParticipantId, stream: StreamId, frame: &[u8]) -> Result<Vec<u8>, SealError> {
-        let now = self.now;
+        let clock = self.clock();
         let mut out = vec![0; codec::max_sealed_bytes(Codec::Opus, frame.len())];
-        let sealed = self.device(id).session.seal(now, stream, Codec::Opus, FrameKind::Delta, frame, &mut out);
+        let sealed = self.device(id).session.seal(clock, stream, Codec::Opus, FrameKind::Delta, frame, &mut out);
         self.drain(id);
         sealed.map(|length| out[..length].to_vec())
     }
 
     pub(super) fn open(&mut self, id: ParticipantId, frame: &[u8]) -> Result<(ParticipantId, Vec<u8>), OpenError> {
-        let now = self.now;
+        let clock = self.clock();
         let opened =
-            open_with(&mut self.device(id).session, now, frame).map(|(opened, frame)| (opened.participant, frame));
+            open_with(&mut self.device(id).session, clock, frame).map(|(opened, frame)| (opened.participant, frame));
         self.drain(id);
         opened
     }
@@ -349,9 +356,9 @@ impl World {
 }
 
 /// Opens an Opus frame with a session outside the world.
-pub(super) fn open_with(session: &mut Session, now: u64, frame: &[u8]) -> Result<(Opened, Vec<u8>), OpenError> {
+pub(super) fn open_with(session: &mut Session, clock: Clock, frame: &[u8]) -> Result<(Opened, Vec<u8>), OpenError> {
     let mut buffer = frame.to_vec();
-    let opened = session.open(now, Codec::Opus, &mut buffer)?;
+    let opened = session.open(clock, Codec::Opus, &mut buffer)?;
     let frame = buffer[opened.range.clone()].to_vec();
     Ok((opened, frame))
 }

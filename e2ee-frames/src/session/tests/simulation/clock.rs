@@ -3,6 +3,7 @@
 use super::{
     call::Call,
     device::announces,
+    millis,
     network::Message,
     slots::{Slot, Slots},
 };
@@ -10,7 +11,7 @@ use crate::{
     Action, Event,
     keys::{
         batch::{ENTRY_BYTES, HEADER_BYTES},
-        receiver::LINGER_MS,
+        receiver::LINGER,
     },
     session::distribution::switch_window,
 };
@@ -117,10 +118,10 @@ impl<P: Primitives> Call<P> {
     pub(super) fn event(&mut self, slot: Slot, event: Event<'_>) {
         let now = self.now();
         let device = &mut self.devices[slot.index()];
-        let on_its_way = device.session.own.pending.as_ref().map(|pending| pending.use_at);
-        let (wall, told) = (device.wall(now), matches!(event, Event::Left(_)));
+        let on_its_way = device.session.own.key.next().map(|next| next.use_at.as_millis());
+        let (clock, told) = (device.clock(now), matches!(event, Event::Left(_)));
         let shown = device.shown.len();
-        device.session.handle(now, wall, event).unwrap();
+        device.session.handle(clock, event).unwrap();
         self.drain(slot, on_its_way);
         if !told && self.present.contains(slot) {
             self.network.tally.expired += shown.saturating_sub(self.devices[slot.index()].shown.len()) as u64;
@@ -154,7 +155,7 @@ impl<P: Primitives> Call<P> {
                     let other = Slot::of_participant(participant);
                     say!(self, "{slot:?} removes {other:?}");
                     assert!(self.devices[slot.index()].shown.remove(other), "{other:?} is not shown");
-                    let window = switch_window(self.scenario.devices);
+                    let window = millis(switch_window(self.scenario.devices));
                     self.ledger.removed(slot, other, on_its_way.unwrap_or(now).max(now) + window);
                 }
                 Action::StreamReady { .. } => self.devices[slot.index()].ready = true,
@@ -164,7 +165,7 @@ impl<P: Primitives> Call<P> {
                     let roster = &mut self.devices[slot.index()].session.roster;
                     let join_id = roster.get(participant).unwrap().join_id;
                     let (epoch, _) = roster.record(&join_id).last_key.unwrap();
-                    let dead_at = now + switch_window(self.scenario.devices) + LINGER_MS;
+                    let dead_at = now + millis(switch_window(self.scenario.devices) + LINGER);
                     self.ledger.key_taken(sender, slot, epoch.generation, dead_at);
                 }
                 Action::Problem { participant, problem } => {
@@ -180,7 +181,7 @@ impl<P: Primitives> Call<P> {
             }
         }
         let device = &mut self.devices[slot.index()];
-        self.deadlines[slot.index()] = device.session.deadline().unwrap_or(u64::MAX);
+        self.deadlines[slot.index()] = device.deadline();
         if !installed.is_empty() && !device.held.is_empty() {
             for number in core::mem::take(&mut device.held) {
                 let frame = self.ledger.frame(number);

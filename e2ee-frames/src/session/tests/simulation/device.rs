@@ -4,7 +4,10 @@ use super::{
     super::world::{CALL, Dice, EPOCH, INVITE, ROOM},
     slots::{Slot, Slots},
 };
-use crate::{Action, Codec, FrameKind, OpenError, Opened, Session, SessionConfig, StreamId, Timing};
+use crate::{
+    Action, Clock, Codec, FrameKind, MonotonicTime, OpenError, Opened, Session, SessionConfig, StreamId, Timing,
+    WallTime,
+};
 use alloc::vec::Vec;
 use e2ee_core::Primitives;
 
@@ -28,6 +31,11 @@ pub(super) struct Device<P: Primitives> {
     skew: u64,
 }
 
+/// The clocks of a device whose wall clock is off by `skew` milliseconds.
+fn skewed(now: u64, skew: u64) -> Clock {
+    Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(EPOCH + now + skew) }
+}
+
 /// Random bytes of a session.
 fn random(seed: u64) -> impl FnMut(&mut [u8]) + Send {
     let mut dice = Dice(seed);
@@ -43,7 +51,7 @@ impl<P: Primitives> Device<P> {
     pub(super) fn new(dice: &mut Dice, name: &'static str, timing: Timing, now: u64) -> (Self, Vec<u8>, Vec<u8>) {
         let skew = dice.below(5 * 60_000);
         let config = SessionConfig { timing, ..SessionConfig::new(ROOM, CALL, INVITE, name) };
-        let mut session = Session::with_primitives(config, random(dice.next()), now, EPOCH + now + skew).unwrap();
+        let mut session = Session::with_primitives(config, random(dice.next()), skewed(now, skew)).unwrap();
         let Some(Action::SendAnnounce { first: true, announce, display }) = session.poll() else {
             panic!("no announce")
         };
@@ -61,8 +69,14 @@ impl<P: Primitives> Device<P> {
         (device, announce, display)
     }
 
-    pub(super) fn wall(&self, now: u64) -> u64 {
-        EPOCH + now + self.skew
+    /// The clocks of this device at a time of the simulation.
+    pub(super) fn clock(&self, now: u64) -> Clock {
+        skewed(now, self.skew)
+    }
+
+    /// When its timers want to run, milliseconds; `u64::MAX` for never.
+    pub(super) fn deadline(&self) -> u64 {
+        self.session.deadline().map_or(u64::MAX, MonotonicTime::as_millis)
     }
 
     /// A stream that is open, the camera if there is the choice.
@@ -80,7 +94,8 @@ impl<P: Primitives> Device<P> {
 
     /// Opens the bytes of a frame in the buffer.
     pub(super) fn open(&mut self, now: u64, codec: Codec, buffer: &mut [u8]) -> Result<Opened, OpenError> {
-        self.session.open(now, codec, buffer)
+        let clock = self.clock(now);
+        self.session.open(clock, codec, buffer)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     call::Call,
     device::{Device, announces},
+    millis,
     network::Message,
     scenario::Happening,
     slots::Slot,
@@ -128,7 +129,7 @@ impl<P: Primitives> Call<P> {
         self.microphone(slot, false);
         self.camera(slot, false);
         self.present.remove(slot);
-        let runs_out = self.now().max(self.network.told_at) + self.scenario.timing.validity_ms;
+        let runs_out = self.now().max(self.network.told_at) + millis(self.scenario.timing.validity);
         self.last_left = Some((slot, self.present, runs_out));
         if told {
             for other in self.present.iter() {

@@ -11,8 +11,11 @@
 //! * Keys are sealed to devices that the sender shows at that moment.
 //! * A sender's keys only go forward.
 
-use super::slots::{Slot, Slots};
-use crate::{FrameKind, Opened, StreamId, keys::receiver::LINGER_MS};
+use super::{
+    millis,
+    slots::{Slot, Slots},
+};
+use crate::{FrameKind, Opened, StreamId, keys::receiver::LINGER};
 use alloc::vec::Vec;
 
 /// Bytes of a frame.
@@ -196,6 +199,6 @@ impl Ledger {
             grant.gap_from
         );
         let epoch = frame.epoch;
-        self.grant(sender, receiver).used.note(epoch, now + LINGER_MS);
+        self.grant(sender, receiver).used.note(epoch, now + millis(LINGER));
     }
 }

@@ -40,7 +40,8 @@ impl<P: Primitives> Call<P> {
         let stream = device.stream()?;
         let (codec, kind) = codec(stream, self.ledger.len());
         let mut out = [0; FRAME_BYTES + 64];
-        match device.session.seal(now, stream, codec, kind, &content, &mut out) {
+        let clock = device.clock(now);
+        match device.session.seal(clock, stream, codec, kind, &content, &mut out) {
             Ok(length) => {
                 let number = self.ledger.sealed(slot, stream, kind, now, &out[..length]);
                 self.drain(slot, None);
@@ -63,7 +64,7 @@ impl<P: Primitives> Call<P> {
         let (codec, _) = codec(frame.stream(), 0);
         let device = &mut self.devices[slot.index()];
         let result = device.open(now, codec, buffer);
-        self.deadlines[slot.index()] = device.session.deadline().unwrap_or(u64::MAX);
+        self.deadlines[slot.index()] = device.deadline();
         match &result {
             Ok(opened) => self.ledger.opened(now, slot, number, opened, &buffer[opened.range.clone()]),
             Err(OpenError::MissingKey) => {
@@ -88,7 +89,7 @@ impl<P: Primitives> Call<P> {
         let device = &mut self.devices[listener.index()];
         assert!(device.open(now, codec, &mut altered).is_err(), "{listener:?} opened an altered frame");
         assert!(device.open(now, codec, &mut plain).is_err(), "{listener:?} took plaintext");
-        self.deadlines[listener.index()] = device.session.deadline().unwrap_or(u64::MAX);
+        self.deadlines[listener.index()] = device.deadline();
         self.network.tally.forged += 2;
     }
 }

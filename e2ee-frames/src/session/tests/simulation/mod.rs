@@ -42,13 +42,21 @@ mod scenario;
 mod slots;
 
 use alloc::{format, vec::Vec};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 use e2ee_core::{Primitives, Standard, primitives::ideal::Ideal};
 use report::Tally;
 use std::{panic::catch_unwind, println, time::Instant};
 
 /// Seeds in a row that a thread takes.
 const CHUNK: u64 = 16;
+
+/// Whole milliseconds, in which the simulation counts time.
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
@@ -58,7 +66,7 @@ fn setting(name: &str) -> Option<u64> {
 fn simulate_all<P: Primitives>(test: &str, title: &str, seeds: u64, most: fn(u64) -> u64) {
     if let Some(seed) = setting("SEED") {
         let tally = call::simulate::<P>(seed, most(seed), true);
-        println!("{}", tally.report(title, &format!("seed {seed}"), core::time::Duration::ZERO, 1));
+        println!("{}", tally.report(title, &format!("seed {seed}"), Duration::ZERO, 1));
         return;
     }
     let started = Instant::now();

@@ -3,8 +3,9 @@
 //! Work grows with the square of the devices, above all with every leave, upon which each device seals a new key to each
 //! other. So small rooms live long and large ones briefly; every kind of thing happens in both.
 
-use super::{super::world::Dice, network::Weather};
+use super::{super::world::Dice, millis, network::Weather};
 use crate::Timing;
+use core::time::Duration;
 
 /// What may happen in a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +73,11 @@ impl Scenario {
             _ => Weather { drop_percent: 20, double_percent: 20, delay_ms: 1_500, grain_ms },
         };
         let timing = if lengthy > 0 && dice.percent(60) {
-            let renewal_ms = 8_000 + dice.below(10_000);
+            let renewal = 8_000 + dice.below(10_000);
             Timing {
-                rotation_ms: 6_000 + dice.below(20_000),
-                renewal_ms,
-                validity_ms: renewal_ms + 8_000 + dice.below(8_000),
+                rotation: Duration::from_millis(6_000 + dice.below(20_000)),
+                renewal: Duration::from_millis(renewal),
+                validity: Duration::from_millis(renewal + 8_000 + dice.below(8_000)),
             }
         } else {
             Timing::default()
@@ -135,7 +136,7 @@ impl Scenario {
 
     /// Longer than any timer.
     pub(super) fn pause(&self) -> u64 {
-        self.timing.validity_ms + 1_000
+        millis(self.timing.validity) + 1_000
     }
 }
 
