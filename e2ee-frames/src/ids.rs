@@ -1,10 +1,10 @@
-//! Names of participants, seats and streams.
+//! Identifiers of participants, seats and streams.
 
-/// A participant of the call, as the server numbers it. A label: nothing is decided by it.
+/// A participant of the call, numbered by the server. A label: no decision depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParticipantId(pub u32);
 
-/// Number of a sending device in the room, 0..=4095. A look-up label: keys are bound to join ids, not to seats.
+/// Number of a sending device in its room, 0..=4095. A look-up hint: keys are bound to join ids, not to seats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat(pub u16);
 
@@ -24,7 +24,7 @@ impl StreamId {
     pub const CAMERA: StreamId = StreamId(1);
     /// The first shared screen.
     pub const SCREEN: StreamId = StreamId(2);
-    /// The sound of the first shared screen.
+    /// The audio of the first shared screen.
     pub const SCREEN_AUDIO: StreamId = StreamId(3);
     /// Application data such as chat.
     pub const DATA: StreamId = StreamId(4);

@@ -10,18 +10,17 @@
 //!      actions: messages to send, who is verified, problems            frames of RTP (opened in place)
 //! ```
 //!
-//! One [`Session`] is one device in one call. It is a pure state machine: time and randomness are handed in, messages
-//! are handed out, nothing blocks and nothing is global. What must never stop being true:
+//! One [`Session`] is one device in one call. It is a pure state machine: time and randomness are arguments, messages are
+//! return values, nothing blocks and nothing is global. Its invariants:
 //!
-//! * no frame leaves unsealed, none is handed out that did not authenticate, and no setting changes that;
+//! * no frame leaves unsealed, no frame is returned that did not authenticate, and no setting changes that;
 //! * no (key, nonce) pair seals two frames: counters live in the session and die with its random keys;
-//! * a key is sealed only to devices whose announce was verified and reported as on the roster before;
+//! * a key is sealed only to devices whose announce was verified, and that were reported as on the roster before;
 //! * bytes from the network never panic, and change no state before they are authentic.
 //!
 //! # A call of two devices
 //!
-//! Ada speaks, Bob listens, and the lines between are all that a server has to do. `docs/embedding.md` goes through it
-//! step by step.
+//! Ada speaks, Bob listens, and the lines between do the work of the server. `docs/embedding.md` explains each step.
 //!
 //! ```
 //! use e2ee_frames::{Action, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, WallTime, codec};
@@ -35,7 +34,7 @@
 //! let mut ada = Session::new(SessionConfig::new(room, call, invite, "Ada"), random, clock)?;
 //! let mut bob = Session::new(SessionConfig::new(room, call, invite, "Bob"), random, clock)?;
 //!
-//! // The server labels an announce with a participant and a seat, and gives it to the others.
+//! // The server labels an announce with a participant and a seat, and sends it to the others.
 //! let announced = |participant: u32, seat: u16, device: &mut Session| {
 //!     let Some(Action::SendAnnounce { announce, display, .. }) = device.poll() else { panic!("comes first") };
 //!     let length = (display.len() as u16).to_be_bytes();
@@ -48,7 +47,7 @@
 //! bob.handle(clock, Event::Announces(&of_ada))?;
 //! ada.handle(clock, Event::StreamOpened(StreamId::MICROPHONE))?;
 //!
-//! // What Ada's device wants done. The server cuts a key batch into each recipient's part; here Bob's is all of it.
+//! // Ada's actions. The server splits a key batch by recipient; here all of it is for Bob.
 //! while let Some(action) = ada.poll() {
 //!     match action {
 //!         Action::ParticipantVerified { name, .. } => println!("{name} can listen"),
@@ -58,15 +57,15 @@
 //!     }
 //! }
 //!
-//! let mut frame = vec![0; codec::max_sealed_bytes(Codec::Opus, b"sound".len())];
-//! let length = ada.seal(clock, StreamId::MICROPHONE, Codec::Opus, FrameKind::Delta, b"sound", &mut frame)?;
+//! let mut frame = vec![0; codec::max_sealed_bytes(Codec::Opus, b"audio".len())];
+//! let length = ada.seal(clock, StreamId::MICROPHONE, Codec::Opus, FrameKind::Delta, b"audio", &mut frame)?;
 //! frame.truncate(length);
 //!
 //! let mut changed = frame.clone();
 //! changed[length - 1] ^= 1;
 //! assert_eq!(bob.open(clock, Codec::Opus, &mut changed), Err(OpenError::NotAuthentic));
 //! let opened = bob.open(clock, Codec::Opus, &mut frame)?;
-//! assert_eq!((opened.participant, &frame[opened.range]), (ParticipantId(10), &b"sound"[..]));
+//! assert_eq!((opened.participant, &frame[opened.range]), (ParticipantId(10), &b"audio"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -74,18 +73,18 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `std` (default) | a forked process is noticed and its session ends; errors are `std` errors |
-//! | `aws-lc` | AES-GCM by aws-lc, which is faster and wants a C compiler; implies `std` |
-//! | `external-cipher` | module `external`: the cipher of large frames runs outside, for WebCrypto. Hands frame keys out |
+//! | `std` (default) | a session detects a fork and ends in the copy; conversions from `std` time |
+//! | `aws-lc` | AES-GCM by aws-lc, which is faster and needs a C compiler; implies `std` |
+//! | `external-cipher` | module `external`: the cipher of large frames runs outside, for WebCrypto. Exposes frame keys |
 //! | `hazmat` | module `hazmat`: suites 4 and 5 with keys of the caller, for test vectors. No product enables it |
 //! | `interop-ctr` | suites 1 to 3 in `hazmat`, whose tags are short, for the vectors of the RFC |
 //!
-//! Without `std` the crate needs `alloc` only. It does not notice forks then: do not fork a process that has a session.
+//! Without `std` the crate needs only `alloc`. It does not detect forks then: do not fork a process that has a session.
 //!
 //! # What it does not do
 //!
-//! It has no network, no clock, no thread and no source of randomness: those are the caller's. It knows who has the
-//! invite secret, not who somebody is: there is no directory of identities behind it. It is not post-quantum.
+//! It has no network, no clock, no thread and no source of randomness: those are the caller's. It authenticates that a
+//! device has the invite secret, not whose device it is: there is no directory of identities. It is not post-quantum.
 //! `docs/security/threat-model.md` says what each party can and cannot do, and which test shows it.
 
 #![no_std]

@@ -1,7 +1,7 @@
 /* Two devices in one call: they exchange announces and keys, one seals a frame of its camera, the other opens it, and
  * an altered frame is refused. `make test-c` builds and runs it.
  *
- * In an application each device is a process of its own, and the server carries what deliver() carries here. */
+ * In an application each device is a separate process, and the server carries what deliver() carries here. */
 #include "e2ee_frames.h"
 
 #include <inttypes.h>

@@ -1,15 +1,16 @@
-//! The numbers that cross the ABI: kinds of events and actions, and why a call is refused. The C header is made of them.
+//! The numbers of the ABI: kinds of events and actions, and reasons for refusals. The C header and the TypeScript module
+//! are generated from them.
 //!
 //! Bodies are written as names with their lengths in bytes: `seat2` is a seat in two bytes, `{x4}*` any number of x.
 //! All numbers in bodies are big endian.
 
 use e2ee_frames::{Codec, Ended, EventError, FrameKind, OpenError, Problem, SealError};
 
-/// Any function: a null session, a null buffer that has a length, buffers that overlap, or one of more than 2^31 - 1
-/// bytes. A bug of the caller; nothing was done.
+/// Returned by any function for a NULL session, clock or buffer with a length, for overlapping buffers, or for one of more
+/// than 2^31 - 1 bytes. A bug of the caller; nothing was done.
 pub const EF_MISUSE: i32 = -64;
 
-/// How a stream is coded.
+/// The codec of a stream.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodecNumber {
@@ -67,25 +68,25 @@ impl From<FrameKind> for FrameKindNumber {
     }
 }
 
-/// What `ef_session_event` takes: something that happened, and the body that tells of it. The bodies of announces, keys
-/// and key requests are those of the server's binary messages without type and number.
+/// Kinds of events for `ef_session_event`, and their bodies. The bodies of announces, keys and key requests are those of
+/// the server's binary messages without type and number.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// Time has passed. Empty body.
     Tick = 0,
-    /// The server has let this device in: `seat2`.
+    /// The server has admitted this device: `seat2`.
     Joined = 1,
     /// Announces of others: `count1 {participant4 seat2 announce298 length2 display}*`.
     Announces = 2,
     /// These participants have left: `participant4*`.
     Left = 3,
-    /// Keys of others: `count1 {header171 entry86}*`, cut from their key batches by the server.
+    /// Keys of others: `count1 {header171 entry86}*`, which the server cuts from their key batches.
     Keys = 4,
-    /// Somebody lacks keys: `requester_seat2 count1 {join_id16 kid8}*`.
+    /// Another device requests keys: `requester_seat2 count1 {join_id16 kid8}*`.
     KeyRequest = 5,
     /// A stream is about to send: `stream4`, which is kind + 8 * index; kind 0 is a microphone, 1 a camera, 2 a screen,
-    /// 3 the sound of a screen, 4 application data.
+    /// 3 the audio of a screen, 4 application data.
     StreamOpened = 6,
     /// A stream has stopped: `stream4`.
     StreamClosed = 7,
@@ -111,16 +112,16 @@ impl EventKind {
     }
 }
 
-/// The first byte of what `ef_session_poll` writes: something to send or to show. The body follows.
+/// Kinds of actions, in the first byte that `ef_session_poll` writes. The body follows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionKind {
-    /// Send the own announce: `first1 announce298 display`. `first1` is 1 for the one that belongs into the join, 0 for
-    /// a renewal.
+    /// Send this device's announce: `first1 announce298 display`. `first1` is 1 for the one that is part of the join, 0
+    /// for a renewal.
     SendAnnounce = 1,
     /// Send a key batch: `header171 entry86*`, at most 188 entries. Each entry begins with the `seat2` it is for.
     SendKeyBatch = 2,
-    /// Ask for keys: `{join_id16 kid8}*`, at most 200. The sender of the message puts the count in front.
+    /// Request keys: `{join_id16 kid8}*`, at most 200. The message has the count in front.
     SendKeyRequest = 3,
     /// Show this participant on the roster: `participant4 seat2 name`, the name in UTF-8 up to the end.
     ParticipantVerified = 4,
@@ -128,13 +129,13 @@ pub enum ActionKind {
     ParticipantRemoved = 5,
     /// An open stream has a key now, media may start: `stream4`.
     StreamReady = 6,
-    /// A key of this sender became usable: `participant4 seat2`. Retry held frames and ask for a key frame.
+    /// A key of this sender became usable: `participant4 seat2`. Retry held frames and request a key frame.
     KeyInstalled = 7,
     /// Something of this participant was refused: `participant4 problem1`; participant 2^32 - 1 if it is unknown.
     Problem = 8,
-    /// The own key in use has changed: `generation4 step1`.
+    /// This device's current key has changed: `generation4 step1`.
     GenerationChanged = 9,
-    /// The session is over and its keys are erased: `reason1`. Leave, and join with a new one.
+    /// The session has ended and its keys are erased: `reason1`. Leave, and join with a new one.
     Ended = 10,
 }
 
@@ -154,17 +155,17 @@ impl ActionKind {
     ];
 }
 
-/// What `EF_ACTION_PROBLEM` says was wrong.
+/// What `EF_ACTION_PROBLEM` reports.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemNumber {
-    /// Its announce is not authentic: made with another link, for another call, or altered.
+    /// Its announce is not authentic: made with another link or for another call, or altered.
     AnnounceRefused = 1,
-    /// Its keys were not meant for this device or were altered.
+    /// Its keys were not sealed to this device, or were altered.
     KeysRefused = 2,
-    /// Its clock or the own one is off by more than ten minutes.
+    /// Its clock and this device's differ by more than ten minutes.
     ClockSkew = 3,
-    /// It gave different keys out under one name.
+    /// It distributed different keys under one name.
     Equivocation = 4,
 }
 
@@ -184,7 +185,7 @@ impl From<Problem> for ProblemNumber {
     }
 }
 
-/// What `EF_ACTION_ENDED` says was the reason: the session's counters may be used elsewhere.
+/// Why a session ended, in `EF_ACTION_ENDED`: its counters may be in use elsewhere.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndedNumber {
@@ -212,15 +213,15 @@ impl From<Ended> for EndedNumber {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventRefusal {
-    /// An unknown kind, a body that does not add up, or a number out of range.
+    /// An unknown kind, a malformed body, or a number out of range.
     Malformed = -1,
     /// The stream is open already: two senders on one stream would count frames twice.
     StreamAlreadyOpen = -2,
-    /// Something of the call before `EF_EVENT_JOINED`.
+    /// An event of the call before `EF_EVENT_JOINED`.
     NotJoined = -3,
-    /// Joined already, on another seat: that takes a new session.
+    /// Already joined, on another seat: that needs a new session.
     AlreadyJoined = -4,
-    /// The session is over: see `EF_ACTION_ENDED`.
+    /// The session has ended: see `EF_ACTION_ENDED`.
     Ended = -7,
 }
 
@@ -242,7 +243,7 @@ impl From<EventError> for EventRefusal {
     }
 }
 
-/// Why `ef_seal` refuses a frame, which must then be dropped: it may not be sent in clear.
+/// Why `ef_seal` refuses a frame, which must then be dropped: it must not be sent in clear.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealRefusal {
@@ -254,9 +255,9 @@ pub enum SealRefusal {
     Buffer = -3,
     /// An unknown codec or kind of frame, too many streams, or a frame beyond what its codec can hold.
     Unsupported = -4,
-    /// The key has sealed as many frames as it may.
+    /// The key has sealed its maximum number of frames.
     Exhausted = -5,
-    /// The session is over: see `EF_ACTION_ENDED`.
+    /// The session has ended: see `EF_ACTION_ENDED`.
     Ended = -7,
 }
 
@@ -283,19 +284,19 @@ impl From<SealError> for SealRefusal {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenRefusal {
-    /// The key may come: the frame may be tried again after `EF_ACTION_KEY_INSTALLED`.
+    /// The key may still arrive: retry the frame after `EF_ACTION_KEY_INSTALLED`.
     MissingKey = -1,
-    /// Not sealed by whom it claims, or altered.
+    /// Not sealed by the sender that it names, or altered.
     NotAuthentic = -2,
-    /// Opened before, or too old to tell.
+    /// Opened before, or older than the replay window.
     Replay = -3,
     /// An unknown codec, or not an SFrame ciphertext in the envelope of its codec.
     Malformed = -4,
-    /// Nobody on the roster sits where it claims to be from.
+    /// No participant on the roster has the seat that it names.
     UnknownSender = -5,
     /// The output is smaller than the input.
     Buffer = -6,
-    /// The session is over: see `EF_ACTION_ENDED`.
+    /// The session has ended: see `EF_ACTION_ENDED`.
     Ended = -7,
 }
 
@@ -330,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_those_of_the_library() {
+    fn codes_match_library() {
         for number in CodecNumber::ALL {
             assert_eq!(codec(number as u32).map(|codec| format!("{codec:?}")), Some(format!("{number:?}")));
         }

@@ -1,8 +1,8 @@
-//! Erasing what the core cannot: in wasm, memory that is given back and the stack below a call.
+//! Erases what the core cannot: in wasm, freed memory and the stack below a call.
 //!
-//! Values move, and a move leaves its source as it was: in a vector that grew, in an `Option` that was taken, in the
-//! frame of a function that returned. Memory of a native process is not ours alone to clean; a module's is, and its host
-//! can read all of it.
+//! A move leaves a copy of the value behind: in the old buffer of a vector, in an `Option` that was taken, in the stack
+//! frame of a function that returned. A native process shares its memory with other code; a wasm module does not, and
+//! its host can read all of it.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -29,7 +29,7 @@ unsafe impl GlobalAlloc for Erasing {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's contract there are so many bytes, and nobody uses them any more.
+        // SAFETY: by the caller's contract the block has this many bytes and is no longer used.
         unsafe {
             pointer.write_bytes(0, layout.size());
             System.dealloc(black_box(pointer), layout);

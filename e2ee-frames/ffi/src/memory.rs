@@ -1,7 +1,7 @@
-//! Memory that a host without its own allocator (JavaScript) exchanges bytes in, and views of what pointers name.
+//! Memory for hosts without an allocator, such as JavaScript, and slices of what pointers name.
 //!
-//! A view is made only of what can be one: null with a length, lengths that no return value could tell, and areas that
-//! overlap where they may not are refused before a reference exists.
+//! Null with a length, lengths that do not fit a return value, and buffers that overlap where they must not are refused
+//! before a reference exists.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 
@@ -14,7 +14,7 @@ fn layout(length: usize) -> Option<Layout> {
 
 /// Allocates zeroed memory, for hosts without an allocator of their own.
 ///
-/// Returns `length` bytes, to be given back by `ef_free`; NULL if there is no memory.
+/// Returns `length` bytes, to be freed by `ef_free`; NULL if there is no memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn ef_alloc(length: usize) -> *mut u8 {
     match layout(length) {
@@ -24,7 +24,7 @@ pub extern "C" fn ef_alloc(length: usize) -> *mut u8 {
     }
 }
 
-/// Frees what `ef_alloc` gave. NULL is ignored. Nothing is overwritten: do that before if it was secret.
+/// Frees memory of `ef_alloc`. NULL is ignored. Nothing is overwritten: do that before if it was secret.
 ///
 /// # Safety
 /// `pointer` is NULL, or came from `ef_alloc` with this very `length` and was not freed before. It is not memory of
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn ef_free(pointer: *mut u8, length: usize) {
 /// Bytes to read; null is the empty slice. `None` for null with a length, and for more than [`MAX_BYTES`].
 ///
 /// # Safety
-/// `pointer` is null or names `length` readable bytes that nobody writes during `'a`.
+/// `pointer` is null or names `length` readable bytes that are not written during `'a`.
 pub(crate) unsafe fn bytes<'a>(pointer: *const u8, length: usize) -> Option<&'a [u8]> {
     match (pointer.is_null(), length) {
         (_, 0) => Some(&[]),
@@ -53,7 +53,7 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const u8, length: usize) -> Option<&'a 
 /// Bytes to write, [`MAX_BYTES`] at most; null is the empty slice. `None` for null with a length.
 ///
 /// # Safety
-/// `pointer` is null or names `length` initialised bytes that nobody else touches during `'a`.
+/// `pointer` is null or names `length` initialised bytes that nothing else accesses during `'a`.
 pub(crate) unsafe fn bytes_mut<'a>(pointer: *mut u8, length: usize) -> Option<&'a mut [u8]> {
     match (pointer.is_null(), length.min(MAX_BYTES)) {
         (_, 0) => Some(&mut []),
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn areas_overlap_if_they_share_a_byte() {
+    fn overlap_is_a_shared_byte() {
         let area = [0u8; 8];
         let at = |offset: usize| area[offset..].as_ptr();
         assert!(!overlap(at(0), 4, at(4), 4), "side by side");
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_view_is_none() {
+    fn impossible_slice_is_none() {
         let mut area = [7u8; 4];
         // SAFETY: null pointers and impossible lengths are refused before anything is read; the rest is the array.
         unsafe {

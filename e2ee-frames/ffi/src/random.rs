@@ -1,4 +1,4 @@
-//! Random bytes: from the operating system, in wasm from the host. Without them nothing goes on.
+//! Random bytes from the operating system, or in wasm from the host. Without them the process aborts.
 
 #[cfg(target_family = "wasm")]
 pub(crate) fn fill(buffer: &mut [u8]) {
@@ -13,5 +13,5 @@ pub(crate) fn fill(buffer: &mut [u8]) {
 #[cfg(not(target_family = "wasm"))]
 #[allow(clippy::expect_used, reason = "keys without randomness would be worse than no process")]
 pub(crate) fn fill(buffer: &mut [u8]) {
-    getrandom::fill(buffer).expect("the operating system gives random bytes");
+    getrandom::fill(buffer).expect("the operating system provides random bytes");
 }

@@ -8,14 +8,15 @@ use crate::{
 };
 use e2ee_frames::{MonotonicTime, Session, SessionConfig, access_token};
 
-/// A device in a call. Made by `ef_session_new`, freed by `ef_session_free`; what is inside is not for C.
+/// A device in a call. Opaque: created by `ef_session_new`, freed by `ef_session_free`.
 pub struct Handle {
     pub(crate) session: Session,
     /// The action that did not fit the last buffer.
-    waiting: Option<Vec<u8>>,
+    unread: Option<Vec<u8>>,
 }
 
-/// What a client shows the server to be let in, derived from the invite secret of the link, which the server never sees.
+/// Derives the guest access, which a client shows the server, from the invite secret of the link, which the server never
+/// receives.
 ///
 /// Returns 0 or `EF_MISUSE`.
 ///
@@ -60,7 +61,7 @@ pub unsafe extern "C" fn ef_session_new(
         return std::ptr::null_mut();
     };
     match Session::new(SessionConfig::new(room, call, invite, name), random::fill, clock) {
-        Ok(session) => Box::into_raw(Box::new(Handle { session, waiting: None })),
+        Ok(session) => Box::into_raw(Box::new(Handle { session, unread: None })),
         Err(_) => std::ptr::null_mut(),
     }
 }
@@ -72,14 +73,14 @@ pub unsafe extern "C" fn ef_session_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ef_session_free(session: *mut Handle) {
     if !session.is_null() {
-        // SAFETY: by contract it is a box that nobody else holds.
+        // SAFETY: by contract it is a box with no other owner.
         drop(unsafe { Box::from_raw(session) });
         #[cfg(target_family = "wasm")]
         crate::erase::stack();
     }
 }
 
-/// Tells a session that something happened: a kind of `ef_event`, and its body, which is copied. Poll afterwards.
+/// Passes an event to a session: a kind of `ef_event`, and its body, which is copied. Poll afterwards.
 ///
 /// Returns 0, an `ef_event_error`, or `EF_MISUSE`. If negative, nothing changed but time.
 ///
@@ -103,12 +104,12 @@ pub unsafe extern "C" fn ef_session_event(
     }
 }
 
-/// Takes the next thing to do: an `ef_action` in the first byte of `out`, then its body. To be called until it returns
-/// 0, after every other call of this session.
+/// Writes the next action: an `ef_action` in the first byte of `out`, then its body. To be called until it returns 0,
+/// after every other call of this session.
 ///
-/// Returns the bytes written; 0 if there is nothing to do; the negative number of bytes needed if `out_cap` is too
-/// small, which loses nothing: the same action comes again. 17,000 bytes always suffice. A NULL session has nothing to
-/// do, a NULL `out` is too small.
+/// Returns the bytes written; 0 if there is no action; minus the number of bytes needed if `out_cap` is too small, in
+/// which case the next call returns the same action. 17,000 bytes always suffice. A NULL session has no action, a NULL
+/// `out` is too small.
 ///
 /// # Safety
 /// `session` is live and used by no other thread; `out` names `out_cap` writable bytes, or is NULL.
@@ -117,7 +118,7 @@ pub unsafe extern "C" fn ef_session_poll(session: *mut Handle, out: *mut u8, out
     // SAFETY: by contract.
     let (handle, out) = unsafe { (session.as_mut(), bytes_mut(out, out_cap)) };
     let (Some(handle), out) = (handle, out.unwrap_or_default()) else { return 0 };
-    let next = handle.waiting.take().or_else(|| handle.session.poll().map(|action| wire::encode(&action)));
+    let next = handle.unread.take().or_else(|| handle.session.poll().map(|action| wire::encode(&action)));
     let Some(action) = next else { return 0 };
     let length = i32::try_from(action.len()).unwrap_or(i32::MAX);
     match out.get_mut(..action.len()) {
@@ -126,13 +127,13 @@ pub unsafe extern "C" fn ef_session_poll(session: *mut Handle, out: *mut u8, out
             length
         }
         None => {
-            handle.waiting = Some(action);
+            handle.unread = Some(action);
             -length
         }
     }
 }
 
-/// When the next `EF_EVENT_TICK` is wanted, in the milliseconds of `ef_clock.now`; a time that has passed means at once.
+/// When the next `EF_EVENT_TICK` is due, in the milliseconds of `ef_clock.now`; a time that has passed means at once.
 /// `UINT64_MAX` for never, and for a NULL session.
 ///
 /// # Safety
@@ -145,8 +146,8 @@ pub unsafe extern "C" fn ef_session_deadline(session: *const Handle) -> u64 {
 
 /// The call code: 32 bytes that are the same on all devices with the same roster, and on no others. People compare them
 /// to learn that no other device is in the call, by a QR code of all bytes, or as 30 digits in six groups: group n, from
-/// 0, is bytes 5n..5n + 5 as a big-endian number, modulo 100,000, with five digits. It changes when anybody enters or
-/// goes.
+/// 0, is bytes 5n..5n + 5 as a big-endian number, modulo 100,000, with five digits. It changes when anyone joins or
+/// leaves.
 ///
 /// Returns 0 and writes `out`; -1 before `EF_EVENT_JOINED` and after the session has ended; or `EF_MISUSE`.
 ///

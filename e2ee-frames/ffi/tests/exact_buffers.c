@@ -1,5 +1,5 @@
 /* Every buffer is a block of the heap of just its length, and outputs are not initialised: valgrind sees each byte that
- * the library reads or writes beside a buffer, each decision on a byte that nobody wrote, and what is not freed.
+ * the library reads or writes beside a buffer, each branch on an uninitialised byte, and what is not freed.
  *
  * Run by `make test-c`. */
 #include "e2ee_frames.h"
@@ -44,7 +44,7 @@ static ef_session *join(const char *name, uint8_t seat) {
   return session;
 }
 
-/* The next action in a block of its own, or NULL. */
+/* The next action in a separate block, or NULL. */
 static uint8_t *poll(ef_session *session, size_t *length) {
   int32_t needed = ef_session_poll(session, NULL, 0);
   if (needed == 0) return NULL;

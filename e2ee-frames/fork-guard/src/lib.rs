@@ -1,8 +1,8 @@
-//! Tells whether this process is the one in which a [`Mark`] was made, or a forked copy of it.
+//! Detects whether this process is the one in which a [`Mark`] was created, or a forked copy of it.
 //!
-//! A forked process has its parent's keys and counters: were both to go on, they would encrypt different data under the
-//! same key and nonce. Asking the kernel for the process id before every frame costs more than encrypting a small one,
-//! so the answer is kept in memory that a fork changes:
+//! A forked process shares its parent's keys and counters: if both continue, they encrypt different data under the same
+//! key and nonce. Asking the kernel for the process id before every frame costs more than encrypting a small one, so the
+//! answer is kept in memory that a fork changes:
 //!
 //! * Linux wipes a page marked `MADV_WIPEONFORK` in every child, however it is made;
 //! * other Unix systems run a `pthread_atfork` handler, which a bare system call would bypass;
@@ -11,7 +11,7 @@
 #[cfg(unix)]
 mod unix;
 
-/// The process in which it was made.
+/// Remembers the process in which it was created.
 #[derive(Debug)]
 pub struct Mark(#[cfg(unix)] u64);
 

@@ -1,23 +1,23 @@
-//! A number that differs in every process of a family of forks, in memory that a fork zeroes or a handler advances.
+//! A number that differs between a process and its forks, in memory that the kernel or a handler zeroes in children.
 
 use std::sync::{
     OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
-/// The number last given out. Ordinary memory: children inherit it, and count on.
-static GIVEN: AtomicU64 = AtomicU64::new(0);
+/// The last number assigned. Ordinary memory: children inherit it and continue counting.
+static LAST: AtomicU64 = AtomicU64::new(0);
 /// The number of this process where pages cannot be wiped; the handler zeroes it in children.
 static FALLBACK: AtomicU64 = AtomicU64::new(0);
 /// Where the number of this process is; zero in a child that has not asked for one yet.
 static CELL: OnceLock<&'static AtomicU64> = OnceLock::new();
 
-/// The number of this process, given out at the first call in it.
+/// The number of this process, assigned by the first call.
 pub(crate) fn generation() -> u64 {
     let cell = CELL.get_or_init(|| wiped_page().unwrap_or_else(fallback));
     match cell.load(Ordering::Relaxed) {
         0 => {
-            let fresh = GIVEN.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            let fresh = LAST.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             // Of several threads that ask first, one wins.
             match cell.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => fresh,
@@ -33,7 +33,7 @@ pub(crate) fn current() -> u64 {
     CELL.get().map_or(0, |cell| cell.load(Ordering::Relaxed))
 }
 
-/// A page of its own that the kernel zeroes in children.
+/// A separate page that the kernel zeroes in children.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn wiped_page() -> Option<&'static AtomicU64> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -93,16 +93,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_holds_in_its_process_and_not_in_a_child() {
+    fn mark_holds_in_its_process_only() {
         let mark = Mark::here();
         assert!(mark.holds());
         assert!(in_child(|| !mark.holds()));
-        assert!(in_child(|| Mark::here().holds() && !mark.holds()), "a child has marks of its own");
+        assert!(in_child(|| Mark::here().holds() && !mark.holds()), "a child has its own marks");
         assert!(mark.holds(), "the parent goes on");
     }
 
     #[test]
-    fn the_fallback_is_zeroed_in_children() {
+    fn fallback_is_zeroed_in_children() {
         let cell = fallback();
         cell.store(7, Ordering::Relaxed);
         assert!(in_child(|| fallback_is(0)));

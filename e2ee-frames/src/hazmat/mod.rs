@@ -1,6 +1,6 @@
-//! Contexts with keys given by the caller, for published test vectors and interoperability peers only.
+//! Contexts with keys of the caller, only for published test vectors and interoperability peers.
 //!
-//! Nothing here keeps two contexts from counting under one key. A product that seals with this has no security.
+//! Nothing here prevents two contexts from counting under one key. A product that seals with this has no security.
 
 #[cfg(feature = "interop-ctr")]
 mod aes_ctr_hmac;
@@ -99,7 +99,7 @@ impl<A: Aead> FixedKeyContext<A> {
 /// Puts the envelope of a codec around any bytes, as around an SFrame ciphertext: for fuzzing what finds them again.
 ///
 /// # Errors
-/// If the codec cannot hold so many bytes.
+/// If the content is too large for the codec's envelope.
 pub fn wrap(codec: Codec, kind: FrameKind, content: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     let mut out = alloc::vec![0; codec::max_sealed_bytes(codec, content.len())];
     let start = codec::open_envelope(codec, kind, content.len(), &mut out)?;

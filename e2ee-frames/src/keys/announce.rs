@@ -1,11 +1,11 @@
-//! The join announce: what a device says of itself, signed by its key and authenticated by the invite secret.
+//! The announce: the public keys of a device, signed by it and authenticated by the invite secret.
 //!
 //! ```text
 //! ver1 auth1 room16 call16 device_pk32 incarnation16 eph_pk32 bundle_hash32 display_hash32
 //! profiles4 seq4 not_before8 not_after8 | sig64 (Ed25519, device key) | mac32 (HMAC-SHA-256, invite)     298 bytes
 //! ```
-//! The signature covers `"e2ee-frames/1 announce"` and all before it, the MAC all before it. Only a checked announce
-//! becomes a [`Verified`], and only a [`Verified`] gets onto the roster.
+//! The signature covers the label `"e2ee-frames/1 announce"` and everything before it, the MAC everything before it. Only
+//! a checked announce becomes a [`Verified`], and only a [`Verified`] is admitted to the roster.
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
@@ -27,7 +27,7 @@ const SIGNED_BYTES: usize = 202;
 const MACED_BYTES: usize = 266;
 
 const VERSION: u8 = 1;
-/// Authenticated by the invite secret; 2 is a directory, 3 both.
+/// Authenticated by the invite secret; 2 stands for a directory, 3 for both.
 const AUTH_INVITE: u8 = 1;
 const AUTH_BOTH: u8 = 3;
 /// Bit 0: the constant envelopes.
@@ -38,7 +38,7 @@ pub(crate) const MAX_VALIDITY: Duration = Duration::from_secs(15 * 60);
 /// Maximum difference between two devices' clocks.
 pub(crate) const MAX_SKEW: Duration = Duration::from_secs(10 * 60);
 
-/// Why an announce is refused.
+/// Why an announce is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum AnnounceError {
     #[error("not an announce of this version")]
@@ -59,7 +59,7 @@ pub(crate) enum AnnounceError {
     Display,
 }
 
-/// What an announce says, once everything it says is checked.
+/// The contents of an announce after every check.
 #[derive(Clone, Debug)]
 pub(crate) struct Verified {
     pub(crate) join_id: JoinId,
@@ -71,7 +71,7 @@ pub(crate) struct Verified {
     pub(crate) name: String,
 }
 
-/// What changes with every renewal of the own announce.
+/// The fields that change with every renewal of this device's announce.
 pub(crate) struct Renewal<'a> {
     pub(crate) ephemeral: &'a [u8; 32],
     pub(crate) seq: u32,
@@ -80,7 +80,7 @@ pub(crate) struct Renewal<'a> {
     pub(crate) display: &'a [u8],
 }
 
-/// Writes the own announce.
+/// Writes and signs this device's announce.
 pub(crate) fn write<P: Primitives>(
     call: &Call,
     identity: &Identity<P>,
@@ -105,13 +105,13 @@ pub(crate) fn write<P: Primitives>(
     array::concat(&[&maced, &invite.mac::<P>(&maced)])
 }
 
-/// Hash of an announce, by which key batches name it.
+/// Hash of an announce, by which key batches refer to it.
 pub(crate) fn hash<P: Primitives>(announce: &[u8; ANNOUNCE_BYTES]) -> [u8; 32] {
     P::digest(announce)
 }
 
-/// Checks an announce and its sealed name, cheapest and least revealing first. `secret` is any own X25519 secret, to
-/// find out whether the announced key contributes.
+/// Checks an announce and its sealed name, cheapest and least revealing checks first. `secret` is any X25519 key of this
+/// device, to check that the announced key contributes.
 pub(crate) fn verify<P: Primitives>(
     announce: &[u8; ANNOUNCE_BYTES],
     sealed_name: &[u8],

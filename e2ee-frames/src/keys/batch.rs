@@ -1,4 +1,4 @@
-//! Key batches: a sender's key, boxed to each recipient and bound to everything around it.
+//! Key batches: a sender's key, boxed to each recipient and bound to its context.
 //!
 //! ```text
 //! header 171: ver2 type1 suite2 policy1 room16 call16 seat2 join_id16 announce_seq4 gen4 kid8 reason1 created8
@@ -7,8 +7,8 @@
 //! ctx32     = SHA-256("e2ee-frames/1 key" || header without count || join_id(sender) || join_id(recipient)
 //!                     || SHA-256(sender's announce) || SHA-256(recipient's announce))
 //! ```
-//! A nacl.box alone knows no direction, no room and no time: the server could replay, reflect or re-address it. The
-//! context inside makes each of these fail. One random nonce serves a batch, because every recipient has another key.
+//! A nacl.box alone has no direction, room or time: the server could replay, reflect or readdress it. The context inside
+//! makes each of these fail. One random nonce serves a batch, because the box key differs for every recipient.
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 pub(crate) const HEADER_BYTES: usize = 171;
 /// Bytes of a recipient's entry.
 pub(crate) const ENTRY_BYTES: usize = 86;
-/// Most entries of one batch: what fits a message of 16,384 bytes.
+/// Maximum number of entries in a batch: as many as fit a message of 16,384 bytes.
 pub(crate) const MAX_ENTRIES: usize = 188;
 /// Bytes of the header that the context binds: all but the count, which the server changes.
 const BOUND_BYTES: usize = HEADER_BYTES - COUNT_BYTES;
@@ -66,7 +66,7 @@ pub(crate) enum Reason {
     Start = 6,
 }
 
-/// What a batch says in clear, and what its boxes are bound to.
+/// The clear part of a batch, to which its boxes are bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) call: Call,
@@ -203,12 +203,12 @@ pub(crate) fn write(header: &BoundHeader, entries: &[EntryBytes]) -> Vec<u8> {
     [header.as_slice(), &count.to_be_bytes(), entries.as_flattened()].concat()
 }
 
-/// Why a box yields no key.
+/// Why an entry yields no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenError {
-    /// Not boxed by this sender for this recipient.
+    /// The box was not made by this sender for this recipient.
     Unauthentic,
-    /// Boxed by this sender for this recipient, in another context.
+    /// The box was made by this sender for this recipient, in another context.
     WrongContext,
     /// The key is not the one that the header commits to: the sender itself equivocates.
     WrongCommitment,
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_opens_where_it_belongs() {
+    fn entry_opens_in_its_context() {
         let (header, bytes, entry) = sealed();
         assert_eq!(Header::read(&bytes), Ok(header.clone()));
         assert_eq!(Recipient::read(&entry), RECIPIENT);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_the_header_does_not_commit_to_is_told_apart() {
+    fn wrong_commitment_is_distinct_error() {
         let (mut header, _, _) = sealed();
         header.commitment = [0; 32];
         let bytes = header.write();

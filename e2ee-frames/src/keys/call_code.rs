@@ -1,17 +1,16 @@
-//! The call code: what people read to each other to learn whether they are in the same call with the same devices.
+//! The call code: digits that participants compare to verify that they are in the same call with the same devices.
 //!
 //! ```text
 //! roster = SHA-256("e2ee-frames/1 roster" || join ids in ascending order)             own device included
 //! code   = HKDF-SHA-512(salt = "e2ee-frames/1 call code", roster, info = policy1 || room16 || call16, 32)
 //! digits = six groups; group n, from 0, is bytes 5n..5n + 5 of the code as a big-endian number, mod 100,000
 //! ```
-//! A join id is itself a hash of room, call, device key and incarnation, so the code binds the key of every device: who
-//! passes on one announce for another changes it. There are no identity keys in it yet; a code with them gets a label of
-//! its own.
+//! A join id is itself a hash of room, call, device key and incarnation, so the code binds the key of every device:
+//! substituting an announce changes it. It contains no identity keys yet; a code with them needs a separate label.
 //!
-//! Nothing of it is secret. The six groups are 99.7 bits of the 256; a group is off even by less than 2^-23. Somebody in
-//! the middle who shows two sides different devices of its own choice must make two codes equal, which takes 2^50 trials
-//! for the digits and 2^128 for all bytes, while the call waits and with the invite in hand.
+//! The code is not secret. The six groups are 99.7 bits of the 256; a group deviates from uniform by less than 2^-23. A
+//! machine in the middle that shows the two sides different devices of its choice must find two equal codes, which takes
+//! 2^50 trials for the digits and 2^128 for all bytes, during the call and with the invite secret.
 
 use super::{identity::Call, schedule::POLICY};
 use crate::label;
@@ -21,9 +20,9 @@ use e2ee_core::Primitives;
 const GROUPS: usize = 6;
 const GROUP_BYTES: usize = 5;
 
-/// The same for all devices of a call that have the same roster, and for no others: see [`crate::Session::call_code`].
+/// Equal on all devices of a call with the same roster, and on no others: see [`crate::Session::call_code`].
 ///
-/// It is displayed as 30 digits in six groups, to be read aloud; all 32 bytes are for a QR code.
+/// It displays as 30 digits in six groups, to be read aloud; a QR code has all 32 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallCode([u8; 32]);
 
@@ -35,13 +34,13 @@ impl CallCode {
         Self(code)
     }
 
-    /// All of it.
+    /// All 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The numbers below 100,000 that are displayed with five digits each.
+    /// The six groups: numbers below 100,000, displayed with five digits each.
     #[must_use]
     pub fn groups(&self) -> [u32; GROUPS] {
         let mut groups = [0; GROUPS];
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_bound_to_room_call_and_roster() {
+    fn call_code_binds_room_call_and_roster() {
         let call = Call { room: [1; 16], call: [2; 16] };
         let code = |call: &Call, roster: u8| CallCode::derive::<Standard>(call, &[roster; 32]);
         assert_eq!(code(&call, 3), code(&call, 3));

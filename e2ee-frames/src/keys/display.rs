@@ -5,15 +5,15 @@ use alloc::{string::String, vec::Vec};
 use e2ee_core::{Aead, Primitives, Random};
 use zeroize::Zeroizing;
 
-/// Longest name in bytes of UTF-8.
+/// Maximum length of a name, bytes of UTF-8.
 pub(crate) const MAX_NAME_BYTES: usize = 256;
-/// Longest sealed name that is looked at.
+/// Maximum length of a sealed name that is accepted, bytes.
 pub(crate) const MAX_DISPLAY_BYTES: usize = 512;
 
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 
-/// Seals a name for everybody who has the link.
+/// Seals a name for everyone who has the link. `None` if the cipher fails.
 pub(crate) fn seal<P: Primitives>(
     key: &Zeroizing<[u8; 32]>,
     join_id: &JoinId,

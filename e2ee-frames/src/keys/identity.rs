@@ -1,10 +1,10 @@
-//! What one process is in one call: a signing key and an incarnation, both drawn once, and their join id.
+//! The identity of one process in one call: a signing key and an incarnation, both random, and their join id.
 
 use crate::label;
 use e2ee_core::{Label, Primitives, Random, SigningKey, array};
 use zeroize::Zeroizing;
 
-/// Room and call that everything is bound to.
+/// The room and call to which keys and announces are bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
     pub(crate) room: [u8; 16],
@@ -29,7 +29,7 @@ impl JoinId {
     }
 }
 
-/// The own signing key and incarnation. Drawn anew for every session, so that counters never restart under old keys.
+/// The signing key and incarnation of this device. Fresh for every session, so that counters never restart under old keys.
 pub(crate) struct Identity<P: Primitives> {
     signing: P::Signing,
     pub(crate) device: [u8; 32],

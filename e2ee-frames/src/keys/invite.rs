@@ -1,7 +1,7 @@
-//! What the invite secret of a room link yields: access for the server, and keys that the server never has.
+//! Values derived from the invite secret of a room link: guest access for the server, and keys that it never receives.
 //!
-//! The secret is 32 random bytes in the link's fragment. Each purpose has its own HKDF-SHA-512 output, so that what the
-//! server learns (`access`) says nothing about the others.
+//! The secret is 32 random bytes in the link's fragment. Each purpose has its own HKDF-SHA-512 output, so that the output
+//! for the server (`access`) reveals nothing about the others.
 
 use crate::label;
 use e2ee_core::{Primitives, Standard};
@@ -14,14 +14,14 @@ fn derive<P: Primitives>(invite: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32
     key
 }
 
-/// What a client shows the server to be let in: HKDF-SHA-512 of the invite secret, salt `e2ee-frames/1 invite`, info
+/// The guest access that a client shows the server: HKDF-SHA-512 of the invite secret, salt `e2ee-frames/1 invite`, info
 /// `access`. The server stores only its SHA-256.
 #[must_use]
 pub fn access_token(invite: &[u8; 32]) -> [u8; 32] {
     *derive::<Standard>(invite, b"access")
 }
 
-/// The keys of everybody who has the link.
+/// Keys shared by everyone who has the link.
 pub(crate) struct InviteKeys {
     announce: Zeroizing<[u8; 32]>,
     /// Seals names.
@@ -33,7 +33,7 @@ impl InviteKeys {
         Self { announce: derive::<P>(invite, b"announce"), display: derive::<P>(invite, b"display") }
     }
 
-    /// Authenticates an announce as made by someone who has the link.
+    /// Authenticates an announce as made by a holder of the link.
     pub(crate) fn mac<P: Primitives>(&self, bytes: &[u8]) -> [u8; 32] {
         P::mac(&self.announce, bytes)
     }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn purposes_do_not_share_keys() {
+    fn invite_keys_differ_by_purpose() {
         let keys = InviteKeys::new::<Standard>(&[7; 32]);
         assert_ne!(*keys.announce, *keys.display);
         assert_ne!(*keys.announce, access_token(&[7; 32]));
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn macs_verify_only_for_their_bytes_and_secret() {
+    fn mac_binds_bytes_and_secret() {
         let keys = InviteKeys::new::<Standard>(&[7; 32]);
         let mac = keys.mac::<Standard>(b"announce");
         assert!(keys.verify::<Standard>(b"announce", &mac));

@@ -1,6 +1,6 @@
-//! Who is in the call and which keys they use: announces, key batches, the key schedule, the roster.
+//! Announces, key batches, the key schedule, the roster, and the keys of sender and receivers.
 //!
-//! Bytes and state only; what happens when is decided by [`crate::session`].
+//! Bytes and state only; [`crate::session`] decides what happens when.
 
 pub(crate) mod announce;
 pub(crate) mod batch;

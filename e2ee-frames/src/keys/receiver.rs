@@ -1,8 +1,8 @@
-//! The keys of others, by the seat that frames name: a flat table, no hashing on the frame path.
+//! The keys of other devices, by the seat that frames name: a flat table, without hashing on the frame path.
 //!
-//! A sender has at most four live keys, sorted by epoch. Older ones die by time or by number, oldest first, and an
-//! epoch once erased never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys
-//! and new contexts are kept only after their first valid tag.
+//! A sender has at most four live keys, sorted by epoch. Older ones expire by time or by number, oldest first. An erased
+//! epoch never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys and new contexts
+//! are kept only after their first valid tag.
 
 use super::{
     identity::JoinId,
@@ -22,11 +22,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 use e2ee_core::{Primitives, SecretBytes};
 
-/// Live keys of a sender.
+/// Maximum number of live keys of a sender.
 const MAX_KEYS: usize = 4;
-/// Streams under one key.
+/// Maximum number of streams under one key.
 const MAX_STREAMS: usize = 64;
-/// Senders that may claim one seat; a third is refused.
+/// Maximum number of senders that claim one seat.
 const MAX_CLAIMS: usize = 2;
 /// How long an older key opens frames after the first valid frame of a newer one.
 pub(crate) const LINGER: Duration = Duration::from_secs(10);
@@ -36,9 +36,9 @@ pub(crate) const LINGER: Duration = Duration::from_secs(10);
 pub(crate) enum ReceiveFailure {
     /// No key of this seat.
     NoSender,
-    /// Not the key of this epoch; whether asking the sender for its current key may help.
+    /// No key of this epoch. `ask`: the sender's current key may be the one.
     NoKey { ask: bool },
-    /// The frame itself.
+    /// The frame itself is invalid.
     Frame(OpenFailure),
 }
 
@@ -48,12 +48,12 @@ impl From<OpenFailure> for ReceiveFailure {
     }
 }
 
-/// What concerns the keys of all senders.
+/// State shared by the keys of all senders.
 #[derive(Default)]
 struct Common {
-    /// Contexts made so far, by which they are numbered.
+    /// Number of contexts created, which numbers them.
     contexts_made: u32,
-    /// No key dies before.
+    /// The earliest time at which a key expires.
     next_death: Option<MonotonicTime>,
 }
 
@@ -67,7 +67,7 @@ impl Common {
 struct LiveKey<P: Primitives> {
     key: SessionKey,
     base_key: SecretBytes<64>,
-    /// Has opened a frame.
+    /// Whether it has opened a frame.
     confirmed: bool,
     dies_at: Option<MonotonicTime>,
     contexts: Vec<(StreamId, OpenContext<P::Aead>)>,
@@ -117,10 +117,10 @@ struct SenderKeys<P: Primitives> {
     erased: Option<Epoch>,
 }
 
-/// How a frame may be opened.
+/// How to open a frame.
 enum Way {
     Exact(usize),
-    /// By a key derived forward from this one.
+    /// With a key derived from this earlier step.
     Forward(usize),
 }
 
@@ -164,7 +164,7 @@ impl<P: Primitives> SenderKeys<P> {
                 let base = self.keys.get(index).ok_or(missing)?;
                 let key =
                     base.key.at_step::<P>(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
-                // It never outlives what it was derived from, so the oldest keys always die first.
+                // It expires with the key it was derived from, so that the oldest keys always expire first.
                 let mut live = LiveKey::new(key, base.dies_at);
                 let length = live.open(header, kid, metadata, body, common)?;
                 (self.insert(live), length)
@@ -184,7 +184,7 @@ impl<P: Primitives> SenderKeys<P> {
         Ok(length)
     }
 
-    /// Inserts in order; returns the index. The oldest key goes if there are too many.
+    /// Inserts in order and returns the index. Erases the oldest key beyond [`MAX_KEYS`].
     fn insert(&mut self, live: LiveKey<P>) -> usize {
         let epoch = live.key.epoch();
         let mut index = self.keys.partition_point(|other| other.key.epoch() < epoch);
@@ -223,16 +223,16 @@ pub(crate) struct Established<'a, P: Primitives> {
 /// A key was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstallError {
-    /// Two other senders claim the seat already, or this sender has another.
+    /// Two other senders claim the seat, or this sender has another seat.
     Seat,
-    /// Erased before, or not newer than what frames have shown.
+    /// Erased before, or older than the newest key.
     Old,
 }
 
-/// The keys of all others.
+/// The keys of all other devices.
 #[derive(Default)]
 pub(crate) struct Receiver<P: Primitives> {
-    /// By seat; each up to two senders.
+    /// By seat: up to [`MAX_CLAIMS`] senders each.
     seats: Vec<Vec<SenderKeys<P>>>,
     common: Common,
 }
@@ -242,7 +242,7 @@ impl<P: Primitives> Receiver<P> {
         self.seats.get(usize::from(seat.0)).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a frame of this KID can be tried at all. Cheap, and changes nothing.
+    /// Whether a frame of this KID could open. Cheap, and changes nothing.
     pub(crate) fn expects(&self, kid: Kid) -> Result<(), ReceiveFailure> {
         let mut failure = ReceiveFailure::NoSender;
         for sender in self.claims(kid.seat) {
@@ -254,12 +254,12 @@ impl<P: Primitives> Receiver<P> {
         Err(failure)
     }
 
-    /// Who claims a seat by its keys.
+    /// The senders whose keys claim a seat.
     pub(crate) fn claimants(&self, seat: Seat) -> impl Iterator<Item = JoinId> {
         self.claims(seat).iter().map(|sender| sender.join_id)
     }
 
-    /// Opens a frame in place: `body` is what follows the header. Returns whose it is and the plaintext's length.
+    /// Opens a frame in place: `body` is what follows the header. Returns the sender and the length of the plaintext.
     pub(crate) fn open(
         &mut self,
         now: MonotonicTime,
@@ -273,7 +273,7 @@ impl<P: Primitives> Receiver<P> {
         if let [only] = claims {
             return only.open(now, header, kid, metadata, body, common).map(|length| (only.participant, length));
         }
-        // A server that seats two devices together costs copies, never confusion.
+        // Two devices on one seat cost a copy per frame, but are never confused.
         let mut failure = ReceiveFailure::NoSender;
         for sender in claims {
             let mut copy = body.to_vec();
@@ -291,7 +291,7 @@ impl<P: Primitives> Receiver<P> {
         Err(failure)
     }
 
-    /// What has opened frames of this KID before, if a single sender claims the seat.
+    /// The context that has opened frames of this KID before, if a single sender claims the seat.
     #[cfg(feature = "external-cipher")]
     pub(crate) fn established(&mut self, now: MonotonicTime, kid: Kid) -> Option<Established<'_, P>> {
         let [sender] = self.seats.get_mut(usize::from(kid.seat.0))?.as_mut_slice() else { return None };
@@ -302,8 +302,8 @@ impl<P: Primitives> Receiver<P> {
         Some(Established { participant: sender.participant, context, base_key })
     }
 
-    /// Takes an authentic key of a sender. Keys of its older generations die at `retire_at` at the latest. `Ok(false)`
-    /// if the key was there already.
+    /// Installs an authentic key of a sender. Keys of its older generations expire at `retire_at` at the latest. Returns
+    /// `Ok(false)` for a key that is installed already.
     pub(crate) fn install(
         &mut self,
         participant: ParticipantId,
@@ -337,7 +337,7 @@ impl<P: Primitives> Receiver<P> {
         if Some(epoch) <= sender.erased || Some(epoch) < newest {
             return Err(InstallError::Old);
         }
-        // KIDs show the generation mod 8: what a new one would be mistaken for goes first.
+        // KIDs have the generation mod 8: erase older generations that it cannot be distinguished from.
         let clashing = sender.keys.partition_point(|live| live.key.epoch().generation < epoch.generation);
         let clash =
             sender.keys.iter().take(clashing).rposition(|live| live.key.epoch().generation % 8 == epoch.generation % 8);
@@ -356,7 +356,7 @@ impl<P: Primitives> Receiver<P> {
         Ok(true)
     }
 
-    /// Erases all keys of a sender; returns the greatest epoch that is thereby gone for good.
+    /// Erases all keys of a sender and returns the greatest epoch erased.
     pub(crate) fn remove(&mut self, join_id: &JoinId) -> Option<Epoch> {
         let mut erased = None;
         for claims in &mut self.seats {
@@ -377,7 +377,7 @@ impl<P: Primitives> Receiver<P> {
         self.seats.iter().flatten().any(|sender| sender.join_id == *join_id && !sender.keys.is_empty())
     }
 
-    /// Erases keys whose time has come.
+    /// Erases expired keys.
     pub(crate) fn erase_dead(&mut self, now: MonotonicTime) {
         if self.common.next_death.is_none_or(|at| now < at) {
             return;
@@ -389,7 +389,7 @@ impl<P: Primitives> Receiver<P> {
         }
     }
 
-    /// When to look for dead keys: no later than the first dies.
+    /// When [`Self::erase_dead`] is due, no later than the first key expires.
     pub(crate) fn next_death(&self) -> Option<MonotonicTime> {
         self.common.next_death
     }

@@ -7,8 +7,8 @@
 //! base_key = HKDF-Expand(PRK, "sframe base key" || ctx_key || join_id32, 64)
 //! next K   = HKDF-Expand(PRK, "ratchet" || ctx_key, 32)
 //! ```
-//! `ctx_key` has only fields that every holder agrees on. The join id of the sender is among them, so that two devices
-//! never share a base key, whatever seats a server gives them.
+//! `ctx_key` contains only fields that every holder agrees on. The sender's join id is among them, so that two devices
+//! never share a base key, whatever seats the server assigns.
 
 use super::identity::{Call, JoinId};
 use crate::{
@@ -21,7 +21,7 @@ use subtle::ConstantTimeEq;
 
 /// The suite of every session.
 pub(crate) const SUITE: Suite = Suite::Aes256GcmSha512;
-/// Sender keys; a shared room key and MLS are reserved and refused.
+/// Sender keys. Other policies, a shared room key and MLS, are reserved and rejected.
 pub(crate) const POLICY: u8 = 0;
 
 /// Generation and ratchet step of a sender's key. Later keys are greater.
@@ -31,11 +31,11 @@ pub(crate) struct Epoch {
     pub(crate) step: u8,
 }
 
-/// A sender's key K at one epoch, with what it is bound to.
+/// A sender's key K at one epoch, with the context it is bound to.
 pub(crate) struct SessionKey {
     secret: SecretBytes<32>,
     epoch: Epoch,
-    /// Of the sender.
+    /// The sender.
     join_id: JoinId,
     call: Call,
 }
@@ -73,12 +73,12 @@ impl SessionKey {
         out
     }
 
-    /// What the clear header of a key batch commits to.
+    /// The commitment in the clear header of a key batch.
     pub(crate) fn commitment<P: Primitives>(&self) -> [u8; 32] {
         *self.expand::<P, 32>(&[b"key commitment", &self.context::<P>()])
     }
 
-    /// Whether a commitment is of this key, in constant time.
+    /// Whether a commitment is to this key, in constant time.
     pub(crate) fn commits_to<P: Primitives>(&self, commitment: &[u8; 32]) -> bool {
         self.commitment::<P>().ct_eq(commitment).into()
     }
@@ -88,14 +88,14 @@ impl SessionKey {
         self.expand::<P, 64>(&[b"sframe base key", &self.context::<P>(), &self.join_id.0])
     }
 
-    /// The key one ratchet step on, from which this one cannot be computed; `None` behind the last step.
+    /// The key one ratchet step further, from which this one cannot be computed; `None` behind the last step.
     pub(crate) fn next_step<P: Primitives>(&self) -> Option<Self> {
         let step = self.epoch.step.checked_add(1).filter(|step| *step < STEPS)?;
         let epoch = Epoch { step, ..self.epoch };
         Some(Self { secret: self.expand::<P, 32>(&[b"ratchet", &self.context::<P>()]), epoch, ..*self })
     }
 
-    /// The key at a later step of the same generation; `None` if that is not ahead.
+    /// The key at a later step of the same generation; `None` for an earlier step or the same.
     pub(crate) fn at_step<P: Primitives>(&self, step: u8) -> Option<Self> {
         let mut key = self.next_step::<P>()?;
         while key.epoch.step < step {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_the_context_changes_the_key() {
+    fn every_context_field_changes_base_key() {
         let base = key(9, FIRST, 1);
         let mut others = alloc::vec![
             key(8, FIRST, 1),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn holders_of_any_step_agree_on_later_ones() {
+    fn ratchet_agrees_from_any_step() {
         let first = key(9, FIRST, 1);
         let third =
             first.next_step::<Standard>().unwrap().next_step::<Standard>().unwrap().next_step::<Standard>().unwrap();

@@ -4,7 +4,7 @@
 //!  frame ─► Session::seal_bare ─► SFrame header │ ciphertext │ tag ─► Fragments ─► descriptor │ bytes  (RTP payloads)
 //!  frame ◄─ Session::open_bare ◄───────────────────────────────────── Reassembly ◄─ descriptor │ bytes
 //! ```
-//! No envelope and no metadata: nothing here looks like a codec, so whoever takes part must know the format. It is
+//! No envelope and no metadata: nothing here looks like a codec, so every participant must know the format. It is
 //! draft-ietf-avtcore-rtp-sframe-02 as far as this crate goes: the payload descriptor, how a ciphertext is cut, and how
 //! it is found among packets. The draft's keys per SSRC are optional and not used, because the KID names the stream. RTP
 //! headers, the marker bit (of the last packet only) and the negotiation (`a=sframe`) are the caller's.

@@ -58,7 +58,7 @@ pub struct Reassembly {
     slots: Vec<Slot>,
     newest: u16,
     held_bytes: usize,
-    /// After a packet from too long ago: the number by which the next one shows that the sender counts anew.
+    /// After a packet from too long ago: the number by which the next one shows that the sender has restarted its numbers.
     restart: Option<u16>,
 }
 
@@ -70,7 +70,7 @@ impl Reassembly {
     }
 
     /// Takes the payload of a packet; returns the ciphertext that it completes. Copies, and packets from further back
-    /// than [`MAX_PACKETS`], change nothing. But if two of these follow each other, the sender has begun to count anew,
+    /// than [`MAX_PACKETS`], change nothing. But if two of these follow each other, the sender has restarted its numbers,
     /// and so does the reassembly with the second.
     ///
     /// # Errors
@@ -239,8 +239,8 @@ mod tests {
         assert_eq!(rows(&[(7, S), (9, E)]), [], "one missing");
         assert_eq!(rows(&[(7, 0), (8, E)]), [], "no start");
         assert_eq!(rows(&[(7, S), (8, 0)]), [], "no end");
-        assert_eq!(rows(&[(7, S), (8, S), (9, E)]), [(8, 9)], "a start in the middle begins anew");
-        assert_eq!(rows(&[(7, S), (8, E), (9, E)]), [(7, 8)], "an end too many is of nobody");
+        assert_eq!(rows(&[(7, S), (8, S), (9, E)]), [(8, 9)], "a start in the middle discards the earlier part");
+        assert_eq!(rows(&[(7, S), (8, E), (9, E)]), [(7, 8)], "an extra end belongs to no frame");
         assert_eq!(rows(&[(7, S), (10, E), (9, E), (8, 0)]), [(7, 9)], "the first end is the end");
         assert_eq!(rows(&[(8, E), (9, S), (7, S), (10, E)]), [(7, 8), (9, 10)]);
         assert_eq!(rows(&[(7, S | 0x1f), (8, E | 0x1f)]), [(7, 8)], "reserved bits are ignored");
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_that_counts_anew_is_followed() {
+    fn restarted_sequence_is_followed() {
         let packets = [(40_000, S), (20_000, S | E), (20_001, S | E), (20_002, S), (20_003, E), (40_001, E)];
         assert_eq!(rows(&packets), [(20_001, 20_001), (20_002, 20_003)]);
         let late = [(40_000, S | E), (20_000, S | E), (40_001, S | E), (20_001, S | E), (40_002, S | E)];

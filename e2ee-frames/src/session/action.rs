@@ -1,90 +1,90 @@
-//! What a session wants done or known.
+//! Actions that a session returns.
 
 use crate::ids::{ParticipantId, Seat, StreamId};
 use alloc::{string::String, vec::Vec};
 
-/// Something for the caller to send or to show, in order.
+/// Something for the caller to send or to show, in the order returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send the own announce with the sealed name.
+    /// Send this device's announce with the sealed name.
     SendAnnounce {
-        /// It belongs into `join`; else it renews one.
+        /// Whether it is part of the join; otherwise it is a renewal.
         first: bool,
-        /// 298 bytes.
+        /// The announce, 298 bytes.
         announce: Vec<u8>,
         /// The sealed name.
         display: Vec<u8>,
     },
-    /// Send this body of a key batch: header171 || entry86 × count, at most 188.
+    /// Send a key batch with this body: header171 || entry86 × count, at most 188 entries.
     SendKeyBatch(Vec<u8>),
-    /// Send a key request for these: {join_id16 kid8} × n, at most 200. The caller adds the count.
+    /// Send a key request for these keys: {join_id16 kid8} × n, at most 200. The caller adds the count.
     SendKeyRequest(Vec<u8>),
-    /// Show this participant on the roster: it is who it says, as far as the link tells. Keys may be sealed to it now.
-    /// Comes again when it changes its name.
+    /// Show this participant on the roster: it has the invite secret. Keys may be sealed to it from now on. Repeated when
+    /// its name changes.
     ParticipantVerified {
-        /// Whose announce it was.
+        /// The participant.
         participant: ParticipantId,
-        /// Where the server seats it.
+        /// Its seat, as the server says.
         seat: Seat,
-        /// The name it gave itself.
+        /// The name in its announce.
         name: String,
     },
     /// Take this participant off the roster.
     ParticipantRemoved {
-        /// Who has gone.
+        /// The participant.
         participant: ParticipantId,
     },
-    /// An open stream has a key in use: media may start.
+    /// An open stream has a key: media may start.
     StreamReady {
         /// The stream.
         stream: StreamId,
     },
-    /// A key of this sender became usable: retry held frames, ask for a key frame.
+    /// A key of this sender became usable: retry held frames, request a key frame.
     KeyInstalled {
-        /// Whose key.
+        /// The sender.
         participant: ParticipantId,
-        /// The seat that its frames name.
+        /// The seat in the KIDs of its frames.
         seat: Seat,
     },
-    /// Something was refused.
+    /// A message of a participant was refused.
     Problem {
-        /// Whose message it was; `u32::MAX` if that is unknown.
+        /// The sender of the message; `u32::MAX` if unknown.
         participant: ParticipantId,
-        /// What was wrong.
+        /// The reason.
         problem: Problem,
     },
-    /// The own key in use has changed.
+    /// This device's current key has changed.
     GenerationChanged {
-        /// Key generation.
+        /// The key generation.
         generation: u32,
-        /// Ratchet step in it.
+        /// The ratchet step.
         step: u8,
     },
-    /// The session is over, its keys are erased: leave, and join with a new one. Nothing follows.
+    /// The session has ended and its keys are erased: leave, and join with a new one. The last action.
     Ended(Ended),
 }
 
-/// Why a session is over.
+/// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Ended {
-    /// The wall clock jumped by more than half a minute against the monotonic one: the machine slept, or is a copy that
-    /// was restored, whose counters may be used elsewhere.
+    /// The wall clock jumped by more than half a minute against the monotonic one: the machine slept, or was restored from
+    /// a snapshot, whose counters may be in use elsewhere.
     ClockJumped = 1,
-    /// This is a forked copy of the process that the session was made in, which goes on counting.
+    /// This is a forked copy of the process that created the session, which continues counting.
     Forked = 2,
 }
 
-/// Why something of a participant was refused.
+/// Why a message of a participant was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Problem {
-    /// Its announce is not authentic: made with another link, for another call, or altered.
+    /// Its announce is not authentic: made with another link or for another call, or altered.
     AnnounceRefused = 1,
-    /// Its keys were not meant for this device or were altered.
+    /// Its keys were not sealed to this device, or were altered.
     KeysRefused = 2,
-    /// Its clock or the own one is off by more than ten minutes.
+    /// Its clock and this device's differ by more than ten minutes.
     ClockSkew = 3,
-    /// It gave different keys out under one name.
+    /// It distributed different keys under one name.
     Equivocation = 4,
 }

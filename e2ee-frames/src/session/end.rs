@@ -1,8 +1,8 @@
-//! When a session must not go on: its state may be counting elsewhere too.
+//! The end of a session whose counters may also be in use elsewhere.
 //!
-//! A restored snapshot of a machine and a forked process have keys and counters that somebody else goes on with, and
-//! then one nonce would seal two frames. Both end the session, which erases its keys. So does sleep, after which the
-//! others have long rotated this device out.
+//! A machine restored from a snapshot and a forked process share keys and counters with the original, so one nonce could
+//! seal two frames. Both end the session, which erases its keys. So does sleep, after which the others have long removed
+//! this device.
 
 use super::{Action, Ended, Session};
 use crate::clock::Clock;
@@ -13,7 +13,7 @@ use e2ee_core::{AgreementKey, Primitives, Process};
 /// Maximum movement of the wall clock against the monotonic one between two readings.
 const MAX_JUMP: Duration = Duration::from_secs(30);
 
-/// Where and when the session lives.
+/// The process and the clocks of the session.
 pub(super) struct Life {
     /// Wall clock minus monotonic clock at the last reading, milliseconds. Slow drift is followed.
     offset: i128,

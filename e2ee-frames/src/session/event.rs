@@ -1,15 +1,15 @@
-//! What happens to a session.
+//! Events that a session handles.
 
 use crate::ids::{ParticipantId, Seat, StreamId};
 
-/// Something that happened. Bodies are those of the binary messages of `tacet.v1`, without type and number.
+/// An event. Bodies are those of the binary messages of `tacet.v1`, without type and number.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
     /// Time has passed.
     Tick,
-    /// The server has let this device in. Before it, nothing but the announce is produced.
+    /// The server has admitted this device. Before it, the announce is the only action.
     Joined {
-        /// Where this device sits.
+        /// The seat of this device.
         seat: Seat,
     },
     /// Announces: count1 || {participant4 seat2 announce298 len2 display} × count.
@@ -18,30 +18,30 @@ pub enum Event<'a> {
     Left(&'a [ParticipantId]),
     /// Keys of others: count1 || {header171 entry86} × count.
     Keys(&'a [u8]),
-    /// Somebody lacks keys: requester_seat2 || count1 || {join_id16 kid8} × count.
+    /// Another device requests keys: requester_seat2 || count1 || {join_id16 kid8} × count.
     KeyRequest(&'a [u8]),
     /// A stream is about to send.
     StreamOpened(StreamId),
-    /// A stream has stopped. Its counters go on when it opens again.
+    /// A stream has stopped. Its counters continue when it opens again.
     StreamClosed(StreamId),
 }
 
-/// An event was refused; nothing changed.
+/// Why an event was refused. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    /// Bytes that do not add up, or a number out of range.
+    /// A malformed body, or a number out of range.
     #[error("malformed event")]
     Malformed,
-    /// Two senders on one stream would count frames twice.
-    #[error("the stream is open already")]
+    /// The stream is open. Two senders on it would use each counter twice.
+    #[error("the stream is already open")]
     StreamAlreadyOpen,
-    /// Something of the call before [`Event::Joined`].
+    /// An event of the call before [`Event::Joined`].
     #[error("not joined yet")]
     NotJoined,
-    /// A second [`Event::Joined`] with another seat: that takes a new session.
-    #[error("joined already, on another seat")]
+    /// A second [`Event::Joined`] with another seat, which needs a new session.
+    #[error("already joined, on another seat")]
     AlreadyJoined,
-    /// The session is over: see [`super::Action::Ended`].
-    #[error("the session is over")]
+    /// The session has ended: see [`super::Action::Ended`].
+    #[error("the session has ended")]
     Ended,
 }

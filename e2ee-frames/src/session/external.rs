@@ -1,12 +1,12 @@
-//! Frames whose cipher runs outside: a page hands large ones to WebCrypto, which is many times faster than wasm.
+//! Frames whose cipher runs outside: a page passes large ones to WebCrypto, which is many times faster than wasm.
 //!
 //! ```text
 //!  seal_begin ─► envelope, SFrame header, counter used up ─► cipher outside ─► seal_finish ─► escaped and closed
 //!  open_begin ─► found, screened, unescaped               ─► cipher outside ─► open_finish ─► counter noted
 //! ```
-//! All but the cipher stays here: keys, counters, nonces, envelopes, replay windows. The first frame of a key and stream
-//! is always opened inside, so that nothing is decided by a frame that did not authenticate. Keys leave by
-//! [`Session::cipher_key`] alone; the caller imports one as a key that cannot be exported and erases the bytes.
+//! Everything but the cipher stays here: keys, counters, nonces, envelopes, replay windows. The first frame of a key and
+//! stream is always opened inside, so that no state depends on a frame that did not authenticate. Keys leave only through
+//! [`Session::cipher_key`]; the caller imports one as a key that cannot be exported, and erases the bytes.
 
 use super::{
     OpenError, SealError, Session,
@@ -28,28 +28,28 @@ use core::ops::Range;
 use e2ee_core::Primitives;
 use zeroize::Zeroizing;
 
-/// What to give AES-256-GCM with a 16-byte tag, beside the data.
+/// The inputs of AES-256-GCM with a 16-byte tag, besides the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// Which key, among all of the session: see [`Session::cipher_key`].
+    /// The key: see [`Session::cipher_key`].
     pub key: KeyNumber,
-    /// The nonce. It has been used up for this frame.
+    /// The nonce, which is used up.
     pub nonce: [u8; 12],
-    /// Bytes of the additional data, in the front of it.
+    /// Length of the additional data.
     pub additional_len: usize,
     /// The additional data: SFrame header and metadata.
     pub additional: [u8; MAX_ADDITIONAL_BYTES],
 }
 
-/// Most bytes of additional data: header and metadata.
+/// Maximum length of the additional data: header and metadata.
 pub const MAX_ADDITIONAL_BYTES: usize = header::MAX_BYTES + 3;
 
-/// Names a frame key of a session, as long as it lives.
+/// Identifies a frame key of a session while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyNumber {
-    /// Seals or opens.
+    /// Whether it opens; otherwise it seals.
     pub opens: bool,
-    /// Number among those that seal, or those that open.
+    /// Number among the keys that seal, or those that open.
     pub number: u32,
     /// The KID of its frames.
     pub kid: u64,
@@ -73,13 +73,13 @@ pub struct Opening {
     pub job: Job,
     /// The frame's counter, for [`Session::open_finish`].
     pub ctr: u64,
-    /// Who sealed it, if it authenticates.
+    /// The sender, if it authenticates.
     pub participant: ParticipantId,
-    /// Which stream of the sender.
+    /// The stream in its KID.
     pub stream: StreamId,
     /// Key or delta.
     pub kind: FrameKind,
-    /// Where ciphertext and tag lie in the buffer.
+    /// Where ciphertext and tag are in the buffer.
     pub range: Range<usize>,
 }
 
@@ -124,13 +124,13 @@ impl<P: Primitives> Session<P> {
         Ok(Sealing { job: Job::new(key, &input), envelope, written: envelope.saturating_add(header.len()) })
     }
 
-    /// Starts to open a frame; `None` if it is to be opened inside, by [`Session::open`]. Only if there is a job may the
-    /// buffer have changed: escaping is removed in place.
+    /// Starts to open a frame. Returns `None` if [`Session::open`] must open it; the buffer is unchanged then. Otherwise
+    /// escaping was removed in place.
     ///
     /// # Errors
     /// As [`Session::open`].
     pub fn open_begin(&mut self, clock: Clock, codec: Codec, frame: &mut [u8]) -> Result<Option<Opening>, OpenError> {
-        self.wake_to_open(clock)?;
+        self.advance_to_open(clock)?;
         let Found { kind, range, header, header_length, kid } = find(codec, frame)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
         let metadata = codec.metadata(kind);
@@ -147,12 +147,12 @@ impl<P: Primitives> Session<P> {
         Ok(Some(Opening { job: Job::new(key, &input), ctr, participant, stream: kid.stream, kind, range }))
     }
 
-    /// Says that the tag of a frame was valid. Only then may the frame be used, and only if this succeeds.
+    /// Reports that the tag of a frame was valid. The frame may be used only if this succeeds.
     ///
     /// # Errors
-    /// [`OpenError::Replay`] if the same frame was opened meanwhile, [`OpenError::MissingKey`] if its key has died.
+    /// [`OpenError::Replay`] if the same frame was opened meanwhile, [`OpenError::MissingKey`] if its key was erased.
     pub fn open_finish(&mut self, clock: Clock, key: KeyNumber, ctr: u64) -> Result<(), OpenError> {
-        self.wake_to_open(clock)?;
+        self.advance_to_open(clock)?;
         let kid = Kid::unpack(key.kid).ok_or(OpenError::Malformed)?;
         let Established { context, .. } = self.opening(kid, key.number).ok_or(OpenError::MissingKey)?;
         context.accept(ctr).map_err(|failure| match failure {

@@ -1,4 +1,4 @@
-//! Sealing and opening frames. Nothing passes that is not sealed; nothing comes out that is not authentic.
+//! Sealing and opening frames. Every failure is an error; no frame passes unsealed or unauthenticated.
 
 use super::Session;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 use core::ops::Range;
 use e2ee_core::Primitives;
 
-/// A frame was not sealed and must be dropped.
+/// Why a frame was not sealed. It must be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// There is no key yet: wait for [`super::Action::StreamReady`].
@@ -27,14 +27,14 @@ pub enum SealError {
     /// The output is too small: see [`codec::max_sealed_bytes`].
     #[error("output too small")]
     Buffer,
-    /// Too many streams, or a frame beyond what its codec can hold.
+    /// Too many streams, or a frame too large for its codec's envelope.
     #[error("unsupported stream or frame")]
     Unsupported,
-    /// The key has sealed as many frames as it may.
+    /// The key has sealed its maximum number of frames.
     #[error("key exhausted")]
     Exhausted,
-    /// The session is over: see [`super::Action::Ended`].
-    #[error("the session is over")]
+    /// The session has ended: see [`super::Action::Ended`].
+    #[error("the session has ended")]
     Ended,
 }
 
@@ -47,55 +47,55 @@ impl From<SealFailure> for SealError {
     }
 }
 
-/// A frame was not opened and must be dropped, or held if its key is missing.
+/// Why a frame was not opened. It must be dropped, or held if its key is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// The key may come: the frame is unchanged and may be retried after [`super::Action::KeyInstalled`].
+    /// The key may still arrive: the frame is unchanged and can be retried after [`super::Action::KeyInstalled`].
     #[error("missing key")]
     MissingKey,
-    /// Not sealed by whom it claims, or altered.
+    /// Not sealed by the sender that it names, or altered.
     #[error("not authentic")]
     NotAuthentic,
-    /// Opened before, or too old to tell.
+    /// Opened before, or older than the replay window.
     #[error("replayed")]
     Replay,
     /// Not an SFrame ciphertext in the envelope of its codec.
     #[error("malformed")]
     Malformed,
-    /// Nobody on the roster sits where it claims to be from.
+    /// No participant on the roster has the seat that it names.
     #[error("unknown sender")]
     UnknownSender,
-    /// The session is over: see [`super::Action::Ended`].
-    #[error("the session is over")]
+    /// The session has ended: see [`super::Action::Ended`].
+    #[error("the session has ended")]
     Ended,
 }
 
 /// An opened frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Who sealed it: by its key, not by any label of the server.
+    /// The sender, by its key and not by any label of the server.
     pub participant: ParticipantId,
     /// The seat in its KID.
     pub seat: Seat,
-    /// Which stream of the sender.
+    /// The stream in its KID.
     pub stream: StreamId,
-    /// Key or delta, as the sender said.
+    /// Key or delta, as the sender stated.
     pub kind: FrameKind,
-    /// Where in the buffer the frame lies now.
+    /// Where the frame is in the buffer.
     pub range: Range<usize>,
 }
 
-/// What a frame in an envelope says of itself. Nothing of it is authentic.
+/// The unauthenticated parts of a frame in an envelope.
 pub(super) struct Found {
     pub(super) kind: FrameKind,
-    /// Header, ciphertext and tag, as escaped as they came.
+    /// Header, ciphertext and tag, still escaped.
     pub(super) range: Range<usize>,
     pub(super) header: Header,
     pub(super) header_length: usize,
     pub(super) kid: Kid,
 }
 
-/// Looks at a frame without changing it.
+/// Parses a frame without changing it.
 pub(super) fn find(codec: Codec, frame: &[u8]) -> Result<Found, OpenError> {
     let Located { kind, range } = codec::locate(codec, frame).map_err(|_| OpenError::Malformed)?;
     let (head, length) = codec::peek(codec, frame.get(range.clone()).ok_or(OpenError::Malformed)?);
@@ -106,10 +106,10 @@ pub(super) fn find(codec: Codec, frame: &[u8]) -> Result<Found, OpenError> {
 }
 
 impl<P: Primitives> Session<P> {
-    /// Seals a frame into `out`; returns its length. [`codec::max_sealed_bytes`] of output always suffice.
+    /// Seals a frame into `out` and returns its length. [`codec::max_sealed_bytes`] of output always suffice.
     ///
     /// # Errors
-    /// See [`SealError`]; the frame must then be dropped, never sent as it is.
+    /// See [`SealError`]. The frame must be dropped, never sent unsealed.
     pub fn seal(
         &mut self,
         clock: Clock,
@@ -143,17 +143,17 @@ impl<P: Primitives> Session<P> {
         key.context(stream, &mut self.own.contexts_made).ok_or(SealError::Unsupported)
     }
 
-    /// Takes the time at which a frame is to be opened, if the session lives.
-    pub(super) fn wake_to_open(&mut self, clock: Clock) -> Result<(), OpenError> {
+    /// Advances time before a frame is opened.
+    pub(super) fn advance_to_open(&mut self, clock: Clock) -> Result<(), OpenError> {
         if self.advance(clock) { Ok(()) } else { Err(OpenError::Ended) }
     }
 
     /// Opens a frame in place.
     ///
     /// # Errors
-    /// See [`OpenError`]; nothing of the buffer may then be shown. Only after [`OpenError::MissingKey`] is it unchanged.
+    /// See [`OpenError`]. Nothing of the buffer may be shown then. It is unchanged only after [`OpenError::MissingKey`].
     pub fn open(&mut self, clock: Clock, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
-        self.wake_to_open(clock)?;
+        self.advance_to_open(clock)?;
         let Found { kind, range, header, header_length, kid } = find(codec, frame)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
         self.receiver.expects(kid).map_err(|failure| self.not_opened(kid, failure))?;
@@ -168,13 +168,13 @@ impl<P: Primitives> Session<P> {
         Ok(Opened { participant, seat: kid.seat, stream: kid.stream, kind, range })
     }
 
-    /// Notes a missing key and names the error.
+    /// Records a missing key and returns the error.
     pub(super) fn not_opened(&mut self, kid: Kid, failure: ReceiveFailure) -> OpenError {
         match failure {
             ReceiveFailure::Frame(OpenFailure::Replay) => OpenError::Replay,
             ReceiveFailure::Frame(OpenFailure::Truncated) => OpenError::Malformed,
             ReceiveFailure::Frame(OpenFailure::Unauthentic) => {
-                // Perhaps not forged, but of a generation eight later, whose keys were all lost: KIDs show no difference.
+                // It may be of a generation eight later, whose keys were all lost: the KID is the same.
                 self.want_key(kid);
                 OpenError::NotAuthentic
             }

@@ -1,4 +1,4 @@
-//! Who is in the call: own announce and its renewal, announces of others, leaves and expiry.
+//! Membership: this device's announce and its renewal, announces of others, leaves and expiry.
 
 use super::{Action, EventError, Problem, Session};
 use crate::{
@@ -13,12 +13,12 @@ use crate::{
 use alloc::vec::Vec;
 use e2ee_core::{AgreementKey, Primitives, Random, Reader};
 
-/// The own X25519 key of one announce.
+/// The X25519 key of one announce of this device.
 pub(super) struct Ephemeral<P: Primitives> {
     pub(super) seq: u32,
     pub(super) secret: P::Agreement,
     public: [u8; 32],
-    /// SHA-256 of the announce that named it.
+    /// SHA-256 of the announce that contains it.
     pub(super) announce_hash: [u8; 32],
 }
 
@@ -57,11 +57,11 @@ fn read_entries(body: &[u8]) -> Option<Vec<Entry<'_>>> {
 }
 
 impl<P: Primitives> Session<P> {
-    /// What people compare to learn that no other device is in the call: the same on all devices with the same roster.
-    /// `None` before the server has seated this device, and after the session has ended.
+    /// The code that participants compare to verify that no other device is in the call: equal on all devices with the
+    /// same roster. `None` before [`Event::Joined`](super::Event::Joined) and after the session has ended.
     ///
-    /// It changes with everybody who enters, goes or comes back, so it is compared while nobody does. It says nothing of
-    /// who the devices belong to: that is what the voices are for that read it.
+    /// It changes whenever a participant joins, leaves or returns. It does not show whose devices they are: participants
+    /// recognise the voices that read it.
     #[must_use]
     pub fn call_code(&self) -> Option<CallCode> {
         let seated = self.seat.is_some() && !self.life.ended();
@@ -88,7 +88,7 @@ impl<P: Primitives> Session<P> {
         Some(())
     }
 
-    /// Renews the own announce with a new ephemeral key when it is time, and forgets the one before.
+    /// Renews the announce with a new ephemeral key when due, and erases the previous key later.
     pub(super) fn renew_announce(&mut self) {
         if self.clock.now >= self.renew_at {
             let fresh = Ephemeral::generate(self.ephemeral.seq.saturating_add(1), &mut *self.random);
@@ -119,7 +119,7 @@ impl<P: Primitives> Session<P> {
         Ok(())
     }
 
-    /// Verifies an announce and puts its device on the roster; whether key batches may be waiting for it.
+    /// Verifies an announce and admits its device to the roster. Returns whether held key batches may be for it.
     fn take_announce(&mut self, entry: &Entry<'_>) -> bool {
         let Entry { participant, seat, .. } = *entry;
         let secret = &self.ephemeral.secret;
@@ -165,7 +165,7 @@ impl<P: Primitives> Session<P> {
         }
     }
 
-    /// Takes participants off the roster and their keys away, and replaces the own key if any of them held it.
+    /// Removes participants and their keys, and replaces this device's key if any of them held it.
     pub(super) fn left(&mut self, participants: &[ParticipantId]) {
         let (mut held_current, mut held_next) = (false, false);
         for participant in participants {
@@ -181,7 +181,7 @@ impl<P: Primitives> Session<P> {
         self.holders_left(held_current, held_next);
     }
 
-    /// Removes members whose announce was not renewed: a server cannot hide that they are gone.
+    /// Removes members whose announce was not renewed: a server cannot hide for longer that they have left.
     pub(super) fn remove_expired(&mut self) {
         let expired = self.roster.expired(self.clock.now);
         if !expired.is_empty() {

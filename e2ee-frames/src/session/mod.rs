@@ -1,8 +1,8 @@
-//! One device in one call: takes events and frames, gives actions and sealed frames.
+//! One device in one call: consumes events and frames, returns actions and sealed frames.
 //!
 //! ```text
 //!   Event ──► handle ──► membership   (announces: who is verified)        ──┐
-//!                   ├──► distribution (own keys: ratchet, rotate, seal)   ──┼──► Action ──► poll
+//!                   ├──► distribution (own key: ratchet, rotate, seal)   ──┼──► Action ──► poll
 //!                   └──► reception    (their keys: check, hold, request)  ──┘
 //!   frames ─► seal / open (frames), seal_bare / open_bare (bare_frames)
 //! ```
@@ -48,22 +48,22 @@ use reception::{Held, Wanted};
 /// Shortest time in [`Timing`].
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What a session is made of. Not `Debug`: it holds the invite secret.
+/// The configuration of a session. Not `Debug`: it holds the invite secret.
 pub struct SessionConfig<'a> {
-    /// The room, as its link names it.
+    /// The room's id, from its link.
     pub room: [u8; 16],
-    /// The call in the room, as the server labels it: the same for all devices. No security rests on it.
+    /// The server's label of the call: the same for all devices. No security depends on it.
     pub call: [u8; 16],
-    /// The invite secret of the room's link: 32 random bytes that the server does not have.
+    /// The invite secret of the room's link: 32 random bytes that the server never receives.
     pub invite: [u8; 32],
-    /// The name to show others: at most 256 bytes of UTF-8.
+    /// The name shown to others: at most 256 bytes of UTF-8.
     pub name: &'a str,
     /// How often keys and announces are renewed.
     pub timing: Timing,
 }
 
 impl<'a> SessionConfig<'a> {
-    /// A configuration with the usual timing.
+    /// A configuration with the default timing.
     #[must_use]
     pub fn new(room: [u8; 16], call: [u8; 16], invite: [u8; 32], name: &'a str) -> Self {
         Self { room, call, invite, name, timing: Timing::default() }
@@ -88,13 +88,13 @@ impl Default for Timing {
     }
 }
 
-/// A configuration is refused.
+/// Why a configuration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
-    /// The name is longer than 256 bytes.
+    /// The name is longer than 256 bytes, or cannot be sealed.
     #[error("a name has at most 256 bytes")]
     Name,
-    /// A time is zero, longer than the default, or the announce would run out before its renewal.
+    /// A time is zero or longer than the default, or the announce would expire before its renewal.
     #[error("renewal times may only be shortened, and an announce must outlive its renewal")]
     Timing,
 }
@@ -115,7 +115,7 @@ pub struct Session<P: Primitives = Standard> {
     clock: Clock,
     life: Life,
     ephemeral: Ephemeral<P>,
-    /// The one before, and when it is erased.
+    /// The previous key, and when it is erased.
     previous_ephemeral: Option<(Ephemeral<P>, MonotonicTime)>,
     renew_at: MonotonicTime,
     seat: Option<Seat>,
@@ -124,14 +124,14 @@ pub struct Session<P: Primitives = Standard> {
     receiver: Receiver<P>,
     own: OwnKeys<P>,
     held: VecDeque<Held>,
-    /// Keys to ask for, by the sender's join id.
+    /// Keys to request, by the sender's join id.
     wanted: SortedMap<JoinId, Wanted>,
     next_request_at: MonotonicTime,
     actions: VecDeque<Action>,
 }
 
 impl Session {
-    /// A new device with fresh identity; its announce is the first action.
+    /// Creates a device with a fresh identity. Its announce is the first action.
     ///
     /// # Errors
     /// If the name or the timing is out of range.
@@ -186,10 +186,10 @@ impl<P: Primitives> Session<P> {
         Ok(session)
     }
 
-    /// Takes an event and runs the timers that are due.
+    /// Handles an event and runs the timers that are due.
     ///
     /// # Errors
-    /// If the event's bytes are malformed or it does not fit the state; nothing changed then but time.
+    /// If the event is malformed or does not fit the state. Only time has advanced then.
     pub fn handle(&mut self, clock: Clock, event: Event<'_>) -> Result<(), EventError> {
         if !self.advance(clock) {
             return Err(EventError::Ended);
@@ -214,12 +214,12 @@ impl<P: Primitives> Session<P> {
         result
     }
 
-    /// The next thing for the caller to do. To be drained after every other call.
+    /// Returns the next action for the caller. To be drained after every other call.
     pub fn poll(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// When the next [`Event::Tick`] is wanted; a time that has passed means at once.
+    /// When the next [`Event::Tick`] is due; a time in the past means now.
     #[must_use]
     pub fn deadline(&self) -> Option<MonotonicTime> {
         let waiting = (!self.actions.is_empty()).then_some(self.clock.now);
@@ -246,7 +246,7 @@ impl<P: Primitives> Session<P> {
         self.receive();
     }
 
-    /// The server has seated this device.
+    /// The server has admitted this device.
     fn joined(&mut self, seat: Seat) -> Result<(), EventError> {
         match self.seat {
             _ if seat > Seat::MAX => Err(EventError::Malformed),
@@ -265,7 +265,7 @@ impl<P: Primitives> Session<P> {
         self.actions.push_back(Action::Problem { participant, problem });
     }
 
-    /// Reports every open stream that has a key now.
+    /// Reports open streams as ready once there is a key.
     fn report_ready(&mut self) {
         if self.own.key.current().is_none() {
             return;

@@ -1,4 +1,4 @@
-//! Keys of others: the checks of a key batch, batches held until their sender is known, requests for missing keys.
+//! Keys of other devices: checks of key batches, batches held until their sender is known, requests for missing keys.
 
 use super::{Action, EventError, Problem, Session, distribution::switch_window};
 use crate::{
@@ -15,19 +15,19 @@ use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 use e2ee_core::{Primitives, Reader};
 
-/// Most batches held for senders that are not verified yet.
+/// Maximum number of batches held for senders that are not verified yet.
 const MAX_HELD: usize = 64;
 /// How long a batch is held.
 const HOLD: Duration = Duration::from_secs(5);
-/// Most keys in one request.
+/// Maximum number of keys in one request.
 const MAX_WANTED: usize = 200;
 /// Minimum time between two requests.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a key that a frame named may be on its way before it is asked for.
+/// How long a key that a frame names may be in flight before it is requested.
 const GRACE: Duration = Duration::from_millis(200);
-/// The same for a sender of whom no key has come yet: it may still be collecting newcomers.
+/// The same for a sender without any key yet: it may still be collecting newcomers.
 const FIRST_GRACE: Duration = Duration::from_secs(1);
-/// A missing key that no frame names any more is not asked for after this time.
+/// A missing key is no longer requested this long after the last frame that named it.
 const FORGET_AFTER: Duration = Duration::from_secs(10);
 
 /// The header of a key batch and its entry for this device.
@@ -44,7 +44,7 @@ pub(super) struct Held {
     until: MonotonicTime,
 }
 
-/// A key to ask for.
+/// A key to request.
 pub(super) struct Wanted {
     kid: u64,
     ask_at: MonotonicTime,
@@ -52,13 +52,13 @@ pub(super) struct Wanted {
     last_seen: MonotonicTime,
 }
 
-/// What becomes of a batch.
+/// The outcome of a batch.
 enum Verdict {
-    /// Its key is usable.
+    /// The key is usable.
     Installed,
     /// The sender, or this announce of it, is not known yet.
     Hold,
-    /// Redelivered, overtaken or for an announce long renewed: nothing to report.
+    /// Delivered again, overtaken, or for an announce that was renewed long ago: nothing to report.
     Stale,
     Refused(ParticipantId, Problem),
 }
@@ -117,8 +117,8 @@ impl<P: Primitives> Session<P> {
         }
     }
 
-    /// The receiver's checks, in this order: what it claims to be, who sent it, whether it is new, whether it is for
-    /// this device, the box, its context, its commitment.
+    /// The receiver's checks, in this order: the call, the sender, whether it is new, whether it is for this device, the
+    /// box, its context, its commitment.
     fn check_delivery(&mut self, delivery: &Delivery) -> Verdict {
         let Delivery { header, bound, entry } = delivery;
         if header.call != self.call || *self.identity.join_id.prefix() == header.join_id {
@@ -155,7 +155,7 @@ impl<P: Primitives> Session<P> {
         let Some(member) = self.roster.get_mut(participant) else { return refused };
         let shared = member.shared_key(own.seq, &own.secret, sender.seq, &sender.ephemeral);
         let key = match batch::open_entry::<P>(header, bound, entry, &ends, shared) {
-            // The box is authentic, so it is the sender who gave two keys one name.
+            // The box is authentic, so the sender itself distributed two keys under one name.
             Ok(_) if contradicts => return Verdict::Refused(participant, Problem::Equivocation),
             Err(batch::OpenError::WrongCommitment) => return Verdict::Refused(participant, Problem::Equivocation),
             Err(batch::OpenError::Unauthentic | batch::OpenError::WrongContext) => return refused,
@@ -176,7 +176,7 @@ impl<P: Primitives> Session<P> {
         }
     }
 
-    /// A frame named a key that is not there. Whether somebody on the roster may have it; it is then asked for.
+    /// A frame names a key that is not installed. If a member may have it, schedules a request and returns true.
     pub(super) fn want_key(&mut self, kid: Kid) -> bool {
         let by_key = self.receiver.claimants(kid.seat);
         let by_roster = self.roster.iter().filter(|member| member.seat == kid.seat).map(|member| member.join_id);

@@ -1,4 +1,4 @@
-//! Contexts of one KID: [`SealContext`] counts and encrypts, [`OpenContext`] screens, decrypts and remembers.
+//! Contexts of one KID: [`SealContext`] counts and encrypts, [`OpenContext`] checks for replay and decrypts.
 //!
 //! They are different types, and neither is `Clone`: a copied counter would repeat nonces.
 //!
@@ -16,7 +16,7 @@ use super::{
 use e2ee_core::aead::{self, Aead, Unauthentic};
 use zeroize::Zeroizing;
 
-/// Most bytes of metadata behind the header in the additional data.
+/// Maximum length of the metadata that follows the header in the additional data.
 pub(crate) const MAX_METADATA_BYTES: usize = 24;
 
 /// Frames after which a key is due for replacement.
@@ -36,7 +36,7 @@ pub(crate) enum SealFailure {
 /// A frame cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenFailure {
-    /// The counter was accepted before, or is too old to tell.
+    /// The counter was accepted before, or is older than the replay window.
     Replay,
     /// Shorter than header and tag.
     Truncated,
@@ -74,7 +74,7 @@ impl AdditionalData {
     }
 }
 
-/// What the cipher takes beside key and data.
+/// The inputs of the cipher besides key and data.
 pub(crate) struct CipherInput {
     pub(crate) header: Encoded,
     pub(crate) nonce: [u8; NONCE_BYTES],
@@ -83,7 +83,7 @@ pub(crate) struct CipherInput {
 
 /// Encrypts the frames of one KID, each under its own counter.
 pub(crate) struct SealContext<A: Aead = aead::Default> {
-    /// Names this context among all of its session.
+    /// Number of this context in its session.
     #[cfg_attr(not(feature = "external-cipher"), allow(dead_code, reason = "names keys for ciphers outside"))]
     pub(crate) number: u32,
     aead: A,
@@ -95,7 +95,7 @@ pub(crate) struct SealContext<A: Aead = aead::Default> {
 }
 
 impl<A: Aead> SealContext<A> {
-    /// The context of this KID. The caller vouches that no other exists for this key. `None` never, for keys of a suite.
+    /// The context of this KID. The caller guarantees that no other exists for this key. Never `None` for keys of a suite.
     pub(crate) fn new(keys: FrameKeys, kid: u64, number: u32) -> Option<Self> {
         Some(Self {
             number,
@@ -117,7 +117,7 @@ impl<A: Aead> SealContext<A> {
         Header { kid: self.kid, ctr: self.next }
     }
 
-    /// Bytes that the next frame of this many bytes becomes.
+    /// Length of the next frame once sealed, from its clear length.
     pub(crate) fn sealed_len(&self, frame: usize) -> usize {
         self.header().encoded_len().saturating_add(frame).saturating_add(TAG_BYTES)
     }
@@ -132,7 +132,7 @@ impl<A: Aead> SealContext<A> {
         self.header().encoded_len()
     }
 
-    /// Uses a counter up. What is returned may seal one frame, and no failure gives the counter back.
+    /// Uses up a counter. The result may seal one frame; a failure does not return the counter.
     pub(crate) fn take_counter(&mut self, metadata: &[u8]) -> Result<CipherInput, SealFailure> {
         if self.next >= EXHAUSTED_AT {
             return Err(SealFailure::Exhausted);
@@ -171,7 +171,7 @@ impl<A: Aead> SealContext<A> {
 
 /// Decrypts the frames of one KID, each counter once.
 pub(crate) struct OpenContext<A: Aead = aead::Default> {
-    /// Names this context among all of its session.
+    /// Number of this context in its session.
     pub(crate) number: u32,
     aead: A,
     salt: Zeroizing<[u8; NONCE_BYTES]>,
@@ -179,12 +179,12 @@ pub(crate) struct OpenContext<A: Aead = aead::Default> {
 }
 
 impl<A: Aead> OpenContext<A> {
-    /// The context of a key. `None` never, for keys of a suite.
+    /// The context of a key. Never `None` for keys of a suite.
     pub(crate) fn new(keys: FrameKeys, number: u32) -> Option<Self> {
         Some(Self { number, aead: A::new(keys.key())?, salt: keys.salt, window: ReplayWindow::new() })
     }
 
-    /// What the cipher takes to open a frame, if its counter is neither seen nor too old.
+    /// The cipher's inputs to open a frame, if its counter is neither seen nor too old.
     #[cfg(feature = "external-cipher")]
     pub(crate) fn screen(&self, header: &Encoded, ctr: u64, metadata: &[u8]) -> Result<CipherInput, OpenFailure> {
         if !self.window.screen(ctr) {
@@ -194,7 +194,7 @@ impl<A: Aead> OpenContext<A> {
         Ok(CipherInput { header: *header, nonce: nonce(&self.salt, ctr), additional })
     }
 
-    /// Notes the counter of a frame whose tag was valid; refuses it if another was noted meanwhile.
+    /// Records the counter of a frame whose tag was valid, unless it was recorded meanwhile.
     #[cfg(feature = "external-cipher")]
     pub(crate) fn accept(&mut self, ctr: u64) -> Result<(), OpenFailure> {
         if !self.window.screen(ctr) {
@@ -325,7 +325,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_forged_copy_does_not_block_the_real_frame() {
+    fn forged_copy_does_not_block_frame() {
         let (mut seal, mut receiver) = pair();
         let mut frame = [0; 64];
         let length = seal.seal(b"m", b"one", &mut frame).unwrap();
@@ -336,14 +336,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_counter_stops_hard() {
+    fn exhausted_counter_refuses_to_seal() {
         let (mut seal, _) = pair();
         seal.set_counter(EXHAUSTED_AT);
         assert_eq!(seal.seal(b"", b"x", &mut [0; 64]), Err(SealFailure::Exhausted));
     }
 
     #[test]
-    fn too_small_an_output_uses_no_counter() {
+    fn short_output_uses_no_counter() {
         let (mut seal, _) = pair();
         for length in 0..seal.sealed_len(3) {
             assert_eq!(seal.seal(b"", b"abc", &mut vec![0; length]), Err(SealFailure::Buffer));

@@ -11,25 +11,25 @@
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
-/// Most bytes of a header: one for the configuration, eight each for KID and CTR.
+/// Maximum length of a header: one byte of configuration, eight each for KID and CTR.
 pub const MAX_BYTES: usize = 17;
 
-/// Key id and counter of a frame. Both travel in clear.
+/// Key id and counter of a frame, both in clear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Header {
-    /// Which key sealed the frame.
+    /// The key that sealed the frame.
     pub kid: u64,
-    /// Number of the frame under this key.
+    /// The frame counter under this key.
     pub ctr: u64,
 }
 
-/// Why bytes are no header.
+/// Why bytes are not a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// Fewer bytes than the first one announces.
+    /// Fewer bytes than the configuration byte says.
     #[error("truncated header")]
     Truncated,
-    /// A value in more bytes than it needs.
+    /// A value encoded in more bytes than it needs.
     #[error("header is not minimal")]
     NotMinimal,
 }
@@ -148,7 +148,7 @@ mod tests {
     ];
 
     /// The rule of section 4.3 written the slow way, digit by digit.
-    fn by_the_book(kid: u64, ctr: u64) -> Vec<u8> {
+    fn rfc_encoding(kid: u64, ctr: u64) -> Vec<u8> {
         let digits = |mut value: u64| {
             let mut digits = Vec::new();
             while value > 0 {
@@ -176,7 +176,7 @@ mod tests {
             for ctr in EDGES {
                 let header = Header { kid, ctr };
                 let encoded = header.encode();
-                assert_eq!(encoded.as_bytes(), by_the_book(kid, ctr));
+                assert_eq!(encoded.as_bytes(), rfc_encoding(kid, ctr));
                 assert_eq!(header.encoded_len(), encoded.as_bytes().len());
                 assert_eq!(parse(encoded.as_bytes()), Ok((header, encoded.as_bytes().len())));
                 pairs += 1;

@@ -1,4 +1,4 @@
-//! How this project fills the 64-bit SFrame key id.
+//! The layout of the 64-bit SFrame key id (KID).
 //!
 //! ```text
 //!  bits 0..2    step     ratchet step inside the generation, absolute, 0..=7, never wraps (RFC 9605 5.1, R = 3)
@@ -6,23 +6,23 @@
 //!  bits 6..17   seat     number of the sending device in the room
 //!  bits 18..    stream   kind + 8 × index
 //! ```
-//! The stream is mandatory: two senders of one device start at counter 0 under one base key.
+//! The stream is needed because two streams of one device both start at counter 0 under one base key.
 
 use crate::ids::{Seat, StreamId};
 
-/// Ratchet steps of a generation; the join that would need one more makes a new generation.
+/// Ratchet steps of a generation. A join that would need one more makes a new generation.
 pub(crate) const STEPS: u8 = 8;
 
-/// A key id, taken apart.
+/// The fields of a key id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kid {
     /// Ratchet step, 0..=7.
     pub step: u8,
     /// Generation mod 8.
     pub generation: u8,
-    /// Sending device.
+    /// The sending device.
     pub seat: Seat,
-    /// Stream of that device.
+    /// The stream of that device.
     pub stream: StreamId,
 }
 
@@ -36,7 +36,7 @@ impl Kid {
             | u64::from(self.stream.0) << 18
     }
 
-    /// Takes a number apart; `None` if its stream is larger than [`StreamId::MAX`].
+    /// The fields of a KID; `None` if its stream is larger than [`StreamId::MAX`].
     #[must_use]
     pub fn unpack(kid: u64) -> Option<Self> {
         let stream = StreamId(u32::try_from(kid >> 18).ok()?);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_sit_where_the_layout_says() {
+    fn kid_layout() {
         let kid = Kid { step: 5, generation: 2, seat: Seat(4_095), stream: StreamId(3) };
         assert_eq!(kid.pack(), 3 << 18 | 4_095 << 6 | 0b010_101);
         assert_eq!(Kid::unpack(1 << 60), None);
@@ -70,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_unpacks_packs_to_the_same(kid in 0u64..1 << 34) {
+        fn kid_round_trip(kid in 0u64..1 << 34) {
             prop_assert_eq!(Kid::unpack(kid).map(Kid::pack), Some(kid));
         }
     }

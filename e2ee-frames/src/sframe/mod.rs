@@ -1,6 +1,6 @@
 //! SFrame (RFC 9605): header, key derivation, cipher suites, replay window, and contexts that seal and open.
 //!
-//! Byte for byte the RFC; nothing here knows of codecs, participants or key distribution.
+//! Byte for byte the RFC, without codecs, participants or key distribution.
 
 #[cfg(test)]
 pub(crate) mod audit;

@@ -1,6 +1,6 @@
-//! Cipher suites (RFC 9605 section 4.5) that this crate speaks: AES-GCM with a full 16-byte tag.
+//! The supported cipher suites (RFC 9605 section 4.5): AES-GCM with a full 16-byte tag.
 //!
-//! The suites with AES-CTR and short tags (1 to 3) are left out: a four-byte tag is forged in about an hour.
+//! The suites with AES-CTR and short tags (1 to 3) are not supported: forging a four-byte tag takes about an hour.
 
 /// An SFrame cipher suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

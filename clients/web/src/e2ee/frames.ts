@@ -3,23 +3,23 @@
 //   seal:  begin (envelope, header, counter) ─► WebCrypto ─► finish (escaping)
 //   open:  begin (found, screened)           ─► WebCrypto ─► finish (replay window) ─► the frame
 //
-// The module keeps keys, counters and windows either way. It fails closed: whatever goes wrong outside is a failure code,
-// and a frame opened outside is given out only after the module has taken note of it, so that of two copies under way
-// one is dropped. Nothing in the module's buffers is relied on across a wait.
+// Keys, counters and replay windows stay in the module either way. It fails closed: an error outside the module is a
+// failure code, and a frame opened outside is released only after the module has recorded its counter, so that of two
+// copies in flight one is dropped. Nothing in the module's buffers is relied on across an `await`.
 
 import { OpenRefusal } from "./abi.ts";
 import type { CipherJob, Clock, FrameCryptoSession, OpenedFrame } from "./wasm.ts";
 
 /**
- * From this length on, bytes, frames go to WebCrypto. `make bench-browsers` measures where it begins to be faster: well
- * below this in Chromium, somewhat above in Firefox. Sound always is smaller, and so never waits.
+ * Minimum length in bytes of frames that go to WebCrypto. `make bench-browsers` measures where it becomes faster: well
+ * below this in Chromium, somewhat above in Firefox. Audio frames are always smaller, so audio never waits.
  */
 export const LARGE_FRAME_BYTES = 1_500;
 
-/** The key of a frame died while it was under way; to those who open, the same as one that is missing. */
+/** The key of a frame was erased while the frame was in flight; the same as a missing key. */
 const NO_KEY = OpenRefusal.MissingKey;
 const NOT_AUTHENTIC = OpenRefusal.NotAuthentic;
-/** The browser's cipher failed. Beyond the codes of the module. */
+/** The browser's cipher failed. Not a code of the module. */
 export const CIPHER_FAILED = -100;
 
 const TAG_BITS = 128;
@@ -28,7 +28,7 @@ function parameters({ nonce, additional }: CipherJob): AesGcmParams {
   return { name: "AES-GCM", iv: nonce, additionalData: additional, tagLength: TAG_BITS };
 }
 
-/** Keys as WebCrypto holds them: none can be exported, and none is kept longer than the session keeps its own. */
+/** Imported WebCrypto keys. They cannot be exported, and are kept no longer than the session keeps its own. */
 class CipherKeys {
   readonly #session: FrameCryptoSession;
   readonly #keys = new Map<number, { readonly job: CipherJob; readonly imported: Promise<CryptoKey> }>();
@@ -37,7 +37,7 @@ class CipherKeys {
     this.#session = session;
   }
 
-  /** The key of a job; `null` if it has been erased. Rejects if the browser does not take it. */
+  /** Returns the key of a job, or `null` if it has been erased. Rejects if the browser does not import it. */
   get(job: CipherJob): Promise<CryptoKey> | null {
     const known = this.#keys.get(job.key);
     if (known !== undefined) return known.imported;
@@ -47,7 +47,7 @@ class CipherKeys {
     const usage = job.key % 2 === 1 ? "decrypt" : "encrypt";
     const imported = crypto.subtle.importKey("raw", bytes, "AES-GCM", false, [usage]).finally(() => void bytes.fill(0));
     this.#keys.set(job.key, { job, imported });
-    // What failed once is tried again with the next frame.
+    // A failed import is retried with the next frame.
     imported.catch(() => void this.#keys.delete(job.key));
     return imported;
   }
@@ -57,7 +57,7 @@ class CipherKeys {
     for (const [number, { job }] of this.#keys) if (!this.#session.hasKey(job)) this.#keys.delete(number);
   }
 
-  /** How many are kept. */
+  /** The number of keys. */
   get size(): number {
     return this.#keys.size;
   }
@@ -73,36 +73,36 @@ export class Frames {
   readonly #keys: CipherKeys;
   readonly #large: number;
 
-  /** @param large the length in bytes from which on WebCrypto is used */
+  /** @param large minimum length in bytes of frames that go to WebCrypto */
   constructor(session: FrameCryptoSession, large = LARGE_FRAME_BYTES) {
     this.#session = session;
     this.#keys = new CipherKeys(session);
     this.#large = large;
   }
 
-  /** Keys that WebCrypto holds now. */
+  /** The number of keys that WebCrypto holds now. */
   get cipherKeys(): number {
     return this.#keys.size;
   }
 
-  /** Feeds an event; `false` if it is refused, which changes nothing. */
+  /** Handles an event. Returns `false` if it is refused; nothing has changed then. */
   event(kind: number, clock: Clock, body: Uint8Array): boolean {
     const accepted = this.#session.event(kind, clock, body);
     this.#keys.prune();
     return accepted;
   }
 
-  /** The next action, or `null`. To be drained after every other call. */
+  /** Returns the next action, or `null`. To be drained after every other call. */
   poll(): Uint8Array<ArrayBuffer> | null {
     return this.#session.poll();
   }
 
-  /** When an event of kind Tick is wanted, or `null`. */
+  /** Returns when the next `Tick` is due, or `null`. */
   deadline(): number | null {
     return this.#session.deadline();
   }
 
-  /** A sealed frame in a buffer of its own, or a negative error code: the frame must then be dropped. */
+  /** Returns the sealed frame in a new buffer, or a code of `SealRefusal`: the frame must then be dropped. */
   seal(
     clock: Clock,
     stream: number,
@@ -115,7 +115,7 @@ export class Frames {
       : this.#sealLarge(clock, stream, codec, key, frame).catch(() => CIPHER_FAILED);
   }
 
-  /** An opened frame in a buffer of its own, or a negative error code: the frame must then be dropped or held. */
+  /** Returns the opened frame in a new buffer, or a code of `OpenRefusal`: the frame must then be dropped or held. */
   open(clock: Clock, codec: number, frame: ArrayBuffer): OpenedFrame | number | Promise<OpenedFrame | number> {
     return frame.byteLength < this.#large
       ? this.#session.open(clock, codec, frame)

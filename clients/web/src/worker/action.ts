@@ -7,7 +7,7 @@ export { EventKind } from "../e2ee/abi.ts";
 /** Why the session reports a problem. */
 export type ProblemCode = "announce-refused" | "keys-refused" | "clock-skew" | "equivocation" | "unknown";
 
-/** What the session wants done, or tells. */
+/** What the session requests or reports. */
 export type Action =
   /** Send the announce: in `join` the first time, as a renewal later. */
   | {
@@ -18,7 +18,7 @@ export type Action =
     }
   /** Send a key batch. */
   | { readonly kind: "key-batch"; readonly body: Uint8Array<ArrayBuffer> }
-  /** Ask for these keys. */
+  /** Request these keys. */
   | { readonly kind: "key-request"; readonly wanted: Uint8Array<ArrayBuffer> }
   /** A participant proved that it holds the invite secret, and this is its name. */
   | { readonly kind: "verified"; readonly participant: number; readonly seat: number; readonly name: string }
@@ -29,7 +29,7 @@ export type Action =
   | { readonly kind: "key-installed"; readonly participant: number }
   | { readonly kind: "problem"; readonly participant: number; readonly code: ProblemCode }
   | { readonly kind: "generation"; readonly generation: number; readonly step: number }
-  /** The session is over and its keys are erased: a new one has to join. */
+  /** The session has ended and its keys are erased: join with a new one. */
   | { readonly kind: "ended" };
 
 const ANNOUNCE_BYTES = 298;
@@ -40,7 +40,7 @@ const PROBLEMS: Readonly<Record<number, ProblemCode>> = {
   [ProblemNumber.Equivocation]: "equivocation",
 } satisfies Record<ProblemNumber, ProblemCode>;
 
-/** Reads an action; `null` if its kind is unknown, which a newer library may have. */
+/** Parses an action. Returns `null` if its kind is unknown. */
 export function readAction(bytes: Uint8Array): Action | null {
   const body = bytes.slice(1);
   const view = new DataView(body.buffer);
