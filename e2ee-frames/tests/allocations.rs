@@ -47,7 +47,7 @@ fn allocations(run: impl FnOnce()) -> usize {
 /// A device, and the server's message that announces it.
 fn device(number: u16) -> (Session, Vec<u8>) {
     let random = move |bytes: &mut [u8]| bytes.fill(number as u8);
-    let config = SessionConfig::new([1; 16], [2; 16], [3; 32], "somebody");
+    let config = SessionConfig::new([1; 16], [2; 16], [3; 32], "someone");
     let mut session = Session::new(config, random, CLOCK).unwrap();
     let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("announce") };
     let length = u16::try_from(display.len()).unwrap().to_be_bytes();

@@ -50,7 +50,7 @@ unsafe impl GlobalAlloc for Searching {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's contract there are so many bytes, all initialised by `alloc`.
+        // SAFETY: by the caller's contract the block has this many bytes, all initialised by `alloc`.
         search(unsafe { std::slice::from_raw_parts(pointer, layout.size()) });
         // SAFETY: by the caller's contract.
         unsafe { System.dealloc(pointer, layout) }
@@ -137,7 +137,7 @@ struct Device {
 
 impl Device {
     fn new(seat: u16, drawn: &Drawn) -> Self {
-        let config = SessionConfig::new(ROOM, CALL, INVITE, "somebody");
+        let config = SessionConfig::new(ROOM, CALL, INVITE, "someone");
         let mut session = Box::new(Session::new(config, random(seat as u8, drawn), at(0)).unwrap());
         let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("announce") };
         session.handle(at(0), Event::Joined { seat: Seat(seat) }).unwrap();
@@ -202,9 +202,9 @@ fn key_bytes_absent_after_drop() {
     let mut now = 0;
     for round in 0..6u16 {
         let mut frame = [0; 100];
-        let length = ada.session.seal(at(now), MIC, Codec::Opus, FrameKind::Delta, b"sound", &mut frame).unwrap();
+        let length = ada.session.seal(at(now), MIC, Codec::Opus, FrameKind::Delta, b"audio", &mut frame).unwrap();
         bob.session.open(at(now), Codec::Opus, &mut frame[..length]).unwrap();
-        // Somebody joins: a ratchet step. And leaves: a new generation.
+        // A participant joins: a ratchet step. It leaves: a new generation.
         let guest = Device::new(10 + round, &drawn);
         for (event, later) in
             [(Event::Announces(&guest.announces()), 600), (Event::Left(&[ParticipantId(u32::from(10 + round))]), 1_500)]

@@ -32,7 +32,7 @@ fn in_child(check: impl FnOnce() -> bool) -> bool {
 }
 
 #[test]
-fn a_forked_sender_is_refused_and_its_parent_goes_on() {
+fn fork_ends_session_in_child_only() {
     let random = |bytes: &mut [u8]| bytes.fill(7);
     let config = SessionConfig::new([1; 16], [2; 16], [3; 32], "Ada");
     let mut session = Session::new(config, random, CLOCK).unwrap();

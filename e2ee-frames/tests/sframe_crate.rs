@@ -64,7 +64,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn theirs_opens_what_ours_seals(
+    fn sframe_crate_opens_our_frames(
         key in key(), ctr in number(), metadata in metadata(), frame in frame(),
     ) {
         // A session never counts further.
@@ -75,13 +75,13 @@ proptest! {
     }
 
     #[test]
-    fn ours_opens_what_theirs_seals(key in key(), ctr in number(), metadata in metadata(), frame in frame()) {
+    fn sframe_crate_frames_open(key in key(), ctr in number(), metadata in metadata(), frame in frame()) {
         let sealed = key.seal_theirs(ctr, &metadata, &frame);
         prop_assert_eq!(key.ours().open(&metadata, &sealed).unwrap(), frame);
     }
 
     #[test]
-    fn both_refuse_a_flipped_bit(
+    fn flipped_bit_is_refused_by_both(
         key in key(), ctr in number(), metadata in metadata(), frame in frame(), position: prop::sample::Index,
     ) {
         let mut sealed = key.seal_theirs(ctr, &metadata, &frame);
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn both_refuse_a_part(
+    fn truncated_frame_is_refused_by_both(
         key in key(), ctr in number(), metadata in metadata(), frame in frame(), position: prop::sample::Index,
     ) {
         let sealed = key.seal_theirs(ctr, &metadata, &frame);
@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn both_refuse_another_key_or_other_metadata(
+    fn other_key_or_metadata_is_refused_by_both(
         key in key(), other in key(), ctr in number(), metadata in metadata(), others in metadata(), frame in frame(),
     ) {
         let sealed = key.seal_theirs(ctr, &metadata, &frame);
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn both_refuse_arbitrary_bytes(key in key(), metadata in metadata(), bytes in vec(any::<u8>(), 0..100)) {
+    fn arbitrary_bytes_are_refused_by_both(key in key(), metadata in metadata(), bytes in vec(any::<u8>(), 0..100)) {
         prop_assert!(key.ours().open(&metadata, &bytes).is_err());
         prop_assert!(key.open_theirs(&metadata, &bytes).is_err());
     }

@@ -30,7 +30,7 @@ fn quoted(text: &str, mark: char) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_named_test_exists() {
+fn threat_model_tests_exist() {
     let document = fs::read_to_string(root().join("docs/security/threat-model.md")).unwrap();
     let (mut rust, mut web) = (String::new(), String::new());
     for folder in ["e2ee-frames", "signaling", "sfu", "tests"] {

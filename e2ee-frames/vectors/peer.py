@@ -226,7 +226,7 @@ def rust_to_python(session, device, rust, actions):
     for index in range(p.BATCH_HEADER_BYTES - 2):
         errors = p.Refused, nacl.exceptions.CryptoError
         refuses("a box in another header", lambda: opening(header=flipped(header, index)), *errors)
-    refuses("a box for somebody else", lambda: opening(secret=os.urandom(32)), nacl.exceptions.CryptoError)
+    refuses("a box for another device", lambda: opening(secret=os.urandom(32)), nacl.exceptions.CryptoError)
 
     for stream, (codec, kind) in enumerate(FRAMES, start=CAMERA):
         if stream > CAMERA:

@@ -1,4 +1,4 @@
-//! Announces: an altered one brings nobody on the roster but who made it, under its own name; keys go to nobody else.
+//! Announces: an altered one admits only the device that made it, under its own name, and keys go to no other.
 
 use crate::stage::{START, STREAM, Stage, at, drain, tell};
 use e2ee_frames::{Action, Event, Seat};
@@ -45,12 +45,12 @@ fn watch(actions: Vec<Action>, shown: &mut Vec<(e2ee_frames::ParticipantId, Seat
             Action::ParticipantRemoved { participant } => {
                 let before = shown.len();
                 shown.retain(|(other, _)| *other != participant);
-                assert_eq!(shown.len() + 1, before, "who goes was there");
+                assert_eq!(shown.len() + 1, before, "removed without being shown");
             }
             Action::SendKeyBatch(body) => {
                 for entry in body.get(HEADER_BYTES..).unwrap_or_default().chunks(ENTRY_BYTES) {
                     let to = Seat(u16::from_be_bytes([entry[0], entry[1]]));
-                    assert!(shown.iter().any(|(_, seat)| *seat == to), "a key for nobody on the roster");
+                    assert!(shown.iter().any(|(_, seat)| *seat == to), "a key for a device that is not on the roster");
                 }
             }
             _ => {}

@@ -1,4 +1,4 @@
-//! Key requests: whatever is asked, by whomever it seems, the key goes to nobody but the roster, and not at any rate.
+//! Key requests: whatever is requested, in whatever name, keys go only to the roster and at a limited rate.
 
 use crate::stage::{ADA_SEAT, START, Stage, at, drain};
 use e2ee_frames::{Action, Event};
@@ -39,5 +39,5 @@ fn answers(stage: &mut Stage, now: u64) -> usize {
         let entries = body.get(HEADER_BYTES..).unwrap_or_default();
         entries.chunks(ENTRY_BYTES).all(|entry| entry.get(..2) == Some(&ADA_SEAT.0.to_be_bytes()[..]))
     };
-    batches.inspect(|body| assert!(to_ada(body), "a key for nobody on the roster")).count()
+    batches.inspect(|body| assert!(to_ada(body), "a key for a device that is not on the roster")).count()
 }

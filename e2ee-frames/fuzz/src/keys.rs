@@ -31,9 +31,9 @@ pub fn run(data: &[u8]) {
 /// Whether Bob opens what Ada seals: always if he has her key, else never.
 fn hears(stage: &mut Stage, has_key: bool) {
     let (mut frame, _) =
-        seal(&mut stage.ada, at(START), Codec::Opus, FrameKind::Delta, b"sound").expect("Ada has a key");
+        seal(&mut stage.ada, at(START), Codec::Opus, FrameKind::Delta, b"audio").expect("Ada has a key");
     match stage.bob.open(at(START), Codec::Opus, &mut frame) {
-        Ok(opened) => assert!(has_key && frame.get(opened.range) == Some(b"sound".as_slice())),
+        Ok(opened) => assert!(has_key && frame.get(opened.range) == Some(b"audio".as_slice())),
         Err(error) => assert!(!has_key && error == OpenError::MissingKey, "{error}"),
     }
 }

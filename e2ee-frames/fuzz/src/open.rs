@@ -1,4 +1,4 @@
-//! Frames that nobody sealed never open, whatever they are.
+//! Arbitrary bytes never open as frames.
 
 use crate::stage::{START, Stage, at, drain};
 use tacet_fuzz::Script;
@@ -10,6 +10,6 @@ pub fn run(data: &[u8]) {
     let mut stage = Stage::new();
     stage.hand_over_key();
     let mut frame = script.0.to_vec();
-    assert!(stage.bob.open(at(START), codec, &mut frame).is_err(), "a frame that nobody sealed was opened");
+    assert!(stage.bob.open(at(START), codec, &mut frame).is_err(), "a forged frame was opened");
     drain(&mut stage.bob);
 }

@@ -1,4 +1,4 @@
-//! One device: takes events, gives actions, as `e2ee_frames::Session` does. Here: roster and timers.
+//! One device: handles events and returns actions, as `e2ee_frames::Session` does. Here: roster and timers.
 
 use crate::{
     distribution::{Own, Which},
@@ -18,7 +18,7 @@ pub enum Event {
     Left(Id),
     /// A key batch came.
     Keys(Batch),
-    /// Somebody lacks the own key, says the server.
+    /// The server passes on a request for the own key.
     KeyRequest(Id),
     /// The stream starts.
     StreamOpened,
@@ -60,7 +60,7 @@ pub struct Device {
     pub own: Own,
     pub(crate) serve_at: Option<Time>,
     pub(crate) answer_at: Option<Time>,
-    /// Who asked without being on the roster; nobody unless [`Rule::AnswerMembers`] is left out.
+    /// Requesters that are not on the roster; none unless [`Rule::AnswerMembers`] is left out.
     pub(crate) strangers_asked: Vec<Id>,
     /// Keys of others and what is remembered of them.
     pub(crate) others: BTreeMap<Id, Reception>,

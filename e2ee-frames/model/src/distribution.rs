@@ -27,7 +27,7 @@ pub(crate) struct SendKey {
 pub struct Pending {
     key: SendKey,
     use_at: Time,
-    /// Somebody who holds it has left meanwhile.
+    /// A holder has left since.
     pub again: bool,
 }
 
@@ -245,7 +245,7 @@ impl Device {
         }
     }
 
-    /// Somebody lacks the own key.
+    /// Another device requests the own key.
     pub(crate) fn key_request(&mut self, protocol: &Protocol, now: Time, requester: Id) {
         let mut asked = false;
         match self.roster.get_mut(&requester) {

@@ -1,4 +1,4 @@
-//! A call whose server does its work: who comes and goes is told to everybody, in order, and what is sent arrives within
+//! A call with an honest server: joins and leaves are reported to everyone in order, and messages arrive within
 //! a bound, but for a few key batches and requests that are lost. Coming, going, muting and losing end at some time;
 //! a while later, everybody must read everybody.
 
@@ -23,7 +23,7 @@ pub struct Fair {
     pub senders: Id,
     /// Ticks that a message takes at most.
     pub delay: Time,
-    /// From when on nobody comes, goes or mutes and nothing is lost.
+    /// From then on no one joins, leaves or mutes, and nothing is lost.
     pub quiet_from: Time,
     /// When everybody must read everybody.
     pub ends_at: Time,
@@ -38,14 +38,14 @@ pub struct Fair {
 /// What the server carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Message {
-    /// Somebody is there.
+    /// A device is in the call.
     Announce {
         /// Who.
         of: Id,
         /// To whom.
         to: Id,
     },
-    /// Somebody is gone.
+    /// A device has left.
     Left {
         /// Who.
         of: Id,
@@ -312,7 +312,7 @@ impl Model for Fair {
                 let senders = state.present().filter(|device| device.own.active).count();
                 all && senders > 0 && state.now == call.ends_at && state.everybody_reads_everybody()
             }),
-            Property::sometimes("somebody does not read yet", |_, state: &State| {
+            Property::sometimes("a device does not read yet", |_, state: &State| {
                 state.now > 0 && !state.everybody_reads_everybody()
             }),
             Property::sometimes("a request is on its way", |_, state: &State| {

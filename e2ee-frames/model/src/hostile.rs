@@ -61,7 +61,7 @@ pub enum Move {
         /// Of this one.
         of: Id,
     },
-    /// Says that somebody left.
+    /// Reports that a device left.
     Dismiss {
         /// To this device.
         at: Id,
@@ -151,7 +151,7 @@ impl State {
         self.devices.first()
     }
 
-    /// Whether a device can compute the key of a frame, whatever it was told to forget.
+    /// Whether a device can compute the key of a frame, whatever it should have forgotten.
     fn readable(&self, by: Id, frame: Frame) -> bool {
         self.given.iter().any(|batch| batch.to == by && batch.epoch.leads_to(frame.epoch))
     }
@@ -381,7 +381,7 @@ impl Model for Hostile {
             Property::sometimes("a frame is sealed under a later generation", |_, state: &State| {
                 state.frames.iter().any(|sealed| sealed.frame.epoch.generation > 0)
             }),
-            Property::sometimes("a frame is not for somebody who left", |_, state: &State| {
+            Property::sometimes("a frame is not for a device that left", |_, state: &State| {
                 state.frames.iter().any(|sealed| !sealed.gone.is_empty())
             }),
         ];

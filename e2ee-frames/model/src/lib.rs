@@ -5,7 +5,7 @@
 //!   Hostile  a server that delivers, withholds, repeats, reorders and invents whatever it can: what is never read
 //!   Fair     a server that loses some and delivers the rest within a bound: what is read in the end
 //! ```
-//! A key is its name: whose it is, its generation, its step. Whoever was given a step has all later ones of the
+//! A key is its name: whose it is, its generation, its step. A device with a step has all later ones of the
 //! generation and none before; a frame opens under the key that sealed it and no other. So cryptography is ideal here
 //! (the Verifpal models beside this package are about that), and what is explored is who holds which key when.
 //!

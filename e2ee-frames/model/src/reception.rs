@@ -16,7 +16,7 @@ pub enum Outcome {
     NotAuthentic,
     /// Opened before.
     Replay,
-    /// Nobody on the roster.
+    /// No device on the roster.
     UnknownSender,
 }
 

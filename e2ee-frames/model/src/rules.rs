@@ -16,14 +16,14 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Whether whoever holds this key can compute the other.
+    /// Whether a holder of this key can compute the other.
     #[must_use]
     pub fn leads_to(self, other: Self) -> bool {
         self.generation == other.generation && self.step <= other.step
     }
 }
 
-/// A key, boxed by its sender for one recipient. It opens for nobody else.
+/// A key, boxed by its sender for one recipient. It opens for no other device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Batch {
     /// Whose key it is.

@@ -282,7 +282,7 @@ impl Walk {
             Outcome::MissingKey => "frame without key",
             Outcome::NotAuthentic => "frame not authentic",
             Outcome::Replay => "frame replayed",
-            Outcome::UnknownSender => "frame of nobody",
+            Outcome::UnknownSender => "frame of an unknown sender",
         });
         self.compare(at, &[]);
     }
@@ -351,7 +351,7 @@ const WALKS: u64 = 150;
 const STEPS: usize = 1_500;
 
 #[test]
-fn sessions_and_the_model_do_the_same() {
+fn session_matches_model() {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for seed in 0..WALKS {
         let walk = Walk::random(seed, PROTOCOL);
@@ -370,13 +370,13 @@ fn sessions_and_the_model_do_the_same() {
         "frame without key",
         "frame not authentic",
         "frame replayed",
-        "frame of nobody",
+        "frame of an unknown sender",
     ];
     kinds.iter().for_each(|kind| assert!(seen.contains_key(kind), "no {kind}"));
 }
 
 #[test]
-fn a_model_that_lacks_a_rule_is_found_out() {
+fn missing_rule_is_detected() {
     for rule in Rule::ALL {
         let protocol = Protocol { without: Some(rule), ..PROTOCOL };
         let found = (0..WALKS).find_map(|seed| Walk::random(seed, protocol).differs.map(|differs| (seed, differs)));
@@ -387,7 +387,7 @@ fn a_model_that_lacks_a_rule_is_found_out() {
 
 /// What the model finds with two generations and two losses is so with the real eight: see `tests/fair.rs`.
 #[test]
-fn a_muted_sender_is_asked_however_many_generations_were_lost() {
+fn muted_sender_is_requested_after_any_loss() {
     let asked_after = |leaves: Id| {
         let (mut dice, mut walk) = (Dice(1), Walk::new(PROTOCOL));
         (0..10).for_each(|id| walk.join(&mut dice, id));
@@ -403,7 +403,7 @@ fn a_muted_sender_is_asked_however_many_generations_were_lost() {
         let first = walk.boxed.iter().find(|boxed| boxed.batch.from == sender && boxed.batch.to == receiver).cloned();
         let Boxed { body, batch } = first.unwrap();
         walk.both(receiver, RealEvent::Keys(&body), Some(Event::Keys(batch)));
-        // Nobody sends; some leave, and what each leave gives the receiver is lost.
+        // No device sends; some leave, and what the receiver gets by each leave is lost.
         for other in 2..2 + leaves {
             walk.both(sender, RealEvent::Left(&[participant(other)]), Some(Event::Left(other)));
         }

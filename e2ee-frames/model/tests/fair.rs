@@ -10,7 +10,7 @@ use exploring::{counterexample, explore};
 
 const IN_THE_END: &str = "in the end everybody reads everybody";
 const ALL_READ: &str = "all devices are there, send and are read";
-const NOT_YET: &str = "somebody does not read yet";
+const NOT_YET: &str = "a device does not read yet";
 const ASKED: &str = "a request is on its way";
 
 /// No periodic rotation, which would heal whatever else fails.
@@ -81,7 +81,7 @@ fn four_devices() {
 }
 
 #[test]
-fn without_requests_a_lost_key_stays_lost() {
+fn without_requests_lost_key_stays_lost() {
     let protocol = Protocol { without: Some(Rule::Requests), ..PROTOCOL };
     let moves = counterexample("no requests", Fair { protocol, ..THREE }, IN_THE_END);
     assert!(moves.iter().any(|step| matches!(step, Move::Lose(Message::Keys(_)))));
@@ -90,7 +90,7 @@ fn without_requests_a_lost_key_stays_lost() {
 /// A frame tells eight generations apart, two here. Who lost as many in a row, while the sender was muted and so no frame
 /// could tell, takes the next frame for one of the generation it has, finds it not authentic, and asks all the same.
 #[test]
-fn as_many_lost_generations_as_frames_tell_apart_are_asked_for() {
+fn lost_generations_are_requested_up_to_kid_range() {
     let protocol = Protocol { sizes: Sizes { generations: 2, ..SIZES }, ..PROTOCOL };
     let call = Fair { protocol, devices: 4, present: 4, leaves: 2, switches: 1, quiet_from: 3, ..THREE };
     explore("two generations apart, two lost", call, &[ASKED]);

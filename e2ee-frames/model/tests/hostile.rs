@@ -19,7 +19,7 @@ const RETIRED: &str = "a replaced generation opens nothing after its time";
 const AGAIN: &str = "a leave comes while a generation is on its way";
 const LAST_STEP: &str = "a key is at its last step";
 const ROTATED: &str = "a frame is sealed under a later generation";
-const GONE: &str = "a frame is not for somebody who left";
+const GONE: &str = "a frame is not for a device that left";
 const ANSWERED: &str = "a request is answered";
 const READ: &str = "every receiver opens the same frame";
 
@@ -80,7 +80,7 @@ fn muted_and_unmuted() -> Hostile {
 }
 
 #[test]
-fn a_sender_that_mutes_and_unmutes() {
+fn sender_mutes_and_unmutes() {
     explore("muted and unmuted", muted_and_unmuted(), &[LAST_STEP, ROTATED, GONE]);
 }
 
@@ -97,23 +97,23 @@ fn four_devices_in_a_large_room() {
 }
 
 #[test]
-fn devices_that_leave_and_come_back() {
+fn devices_leave_and_return() {
     explore("three devices, coming back", three_devices_that_come_back(), &[AGAIN, LAST_STEP, ROTATED, GONE]);
 }
 
 #[test]
-fn a_receiver_of_everything_again_and_out_of_order() {
+fn receiver_with_replays_and_reordering() {
     explore("one receiver", one_receiver(), &[AGAIN, ROTATED, GONE, READ]);
 }
 
 #[test]
-fn a_receiver_of_three_generations() {
+fn receiver_of_three_generations() {
     let limits = Limits { ticks: 7, frames: 3, admissions: 2, switches: 1, ..NOTHING };
     explore("one receiver, long call", reception(2, limits), &[ROTATED, READ]);
 }
 
 #[test]
-fn a_receiver_and_a_member_who_forges() {
+fn receiver_and_forging_member() {
     explore("one receiver, one forger", one_receiver_and_a_forger(), &[ROTATED, READ]);
 }
 
@@ -125,71 +125,71 @@ fn two_receivers() {
 }
 
 #[test]
-fn without_the_ratchet_a_newcomer_reads_the_past() {
+fn without_ratchet_newcomer_reads_past() {
     counterexample("no ratchet on join", without(Rule::RatchetOnJoin, four_devices()), BEFORE_JOIN);
 }
 
 #[test]
-fn without_the_start_rule_a_newcomer_reads_the_past() {
+fn without_start_rule_newcomer_reads_past() {
     counterexample("no rule at start", without(Rule::Start, muted_and_unmuted()), BEFORE_JOIN);
 }
 
 #[test]
-fn answering_who_was_not_given_the_key_shows_the_past() {
+fn answering_device_without_key_reveals_past() {
     counterexample("answer any member", without(Rule::AnswerHolders, four_devices()), BEFORE_JOIN);
 }
 
 #[test]
-fn answering_strangers_gives_them_keys() {
+fn answering_strangers_leaks_keys() {
     counterexample("answer anybody", without(Rule::AnswerMembers, four_devices()), STRANGER);
 }
 
 #[test]
-fn without_rotation_who_left_reads_on() {
+fn without_rotation_leaver_reads_on() {
     counterexample("no rotation on leave", without(Rule::RotateOnLeave, four_devices()), AFTER_LEAVE);
 }
 
 #[test]
-fn without_again_who_left_reads_on() {
+fn without_second_rotation_leaver_reads_on() {
     counterexample("no rotation again", without(Rule::Again, four_devices()), AFTER_LEAVE);
 }
 
 #[test]
-fn counters_that_start_anew_repeat() {
-    counterexample("counters start anew", without(Rule::CountersGoOn, muted_and_unmuted()), COUNTER);
+fn restarted_counters_repeat() {
+    counterexample("counters restart", without(Rule::CountersGoOn, muted_and_unmuted()), COUNTER);
 }
 
 #[test]
-fn erased_keys_that_come_back_open_frames_again() {
+fn reinstalled_keys_allow_replay() {
     counterexample("erased keys come back", without(Rule::ErasedStayErased, one_receiver()), REPLAY);
 }
 
 #[test]
-fn taking_older_keys_brings_replaced_ones_back() {
+fn older_keys_bring_back_replaced_ones() {
     counterexample("older keys are taken", without(Rule::EpochsIncrease, one_receiver()), RETIRED);
 }
 
 #[test]
-fn without_retirement_a_member_forges_for_a_silent_sender() {
+fn without_retirement_member_forges_for_silent_sender() {
     counterexample("no retirement", without(Rule::Retirement, one_receiver_and_a_forger()), RETIRED);
 }
 
 #[test]
-fn derived_keys_that_outlive_their_base_open_too_long() {
+fn derived_keys_outlive_base() {
     counterexample("derived keys live on", without(Rule::DerivedDieToo, one_receiver_and_a_forger()), RETIRED);
 }
 
 /// The windows are kept by timers, and by a look at the clock before every frame: also by a device that sleeps through
 /// its timers.
 #[test]
-fn a_device_that_sleeps_keeps_the_windows() {
+fn sleeping_device_keeps_windows() {
     let limits = Limits { switches: 1, requests: 0, ..four_devices().limits };
     let call = Hostile { punctual: false, ..distribution(4, limits) };
     explore("late timers", call, &[AGAIN, ROTATED, GONE]);
 }
 
 #[test]
-fn all_properties_are_named_here() {
+fn every_property_is_tested() {
     use stateright::{Expectation, Model};
     let call = Hostile { limits: Limits { requests: 1, ..NOTHING }, ..one_receiver() };
     let named = |expectation: &Expectation| {

@@ -72,13 +72,13 @@ mod tests {
     use alloc::vec;
 
     #[test]
-    fn a_temporal_delimiter_in_front_is_accepted() {
+    fn leading_temporal_delimiter_is_accepted() {
         let located = locate(&[0x12, 0x00, 0x32, 0x01, 0xaa]).unwrap();
         assert_eq!((located.kind, located.range), (FrameKind::Delta, 4..5));
     }
 
     #[test]
-    fn sizes_are_minimal_and_exact() {
+    fn obu_size_is_minimal() {
         assert!(locate(&[0x32, 0x81, 0x00, 0xaa]).is_err(), "two bytes for one");
         assert!(locate(&[0x32, 0x02, 0xaa]).is_err(), "too few bytes");
         assert!(locate(&[0x32, 0x01, 0xaa, 0xbb]).is_err(), "bytes left over");

@@ -125,27 +125,27 @@ mod tests {
     }
 
     #[test]
-    fn escapes_where_the_standard_says() {
+    fn h264_escapes_as_annex_b() {
         assert_eq!(escaped(&[0, 0, 0, 0, 0]), [0, 0, 3, 0, 0, 3, 0, FINAL]);
         assert_eq!(escaped(&[0, 0, 1, 0, 0, 3]), [0, 0, 3, 1, 0, 0, 3, 3, FINAL]);
         assert_eq!(escaped(&[0, 0, 4, 0, 0]), [0, 0, 4, 0, 0, FINAL]);
     }
 
     #[test]
-    fn an_output_without_room_is_refused() {
+    fn short_output_is_refused() {
         let mut out = vec![0; 6];
         assert!(close(0, 6, &mut out).is_err());
     }
 
     #[test]
-    fn start_codes_inside_the_content_are_refused() {
+    fn start_code_in_content_is_refused() {
         for content in [[0, 0, 1, 9], [0, 0, 0, 9], [0, 0, 2, 9], [0, 0, 3, 9]] {
             assert!(unescape(&mut content.clone()).is_err());
         }
     }
 
     #[test]
-    fn start_codes_of_three_bytes_are_accepted() {
+    fn three_byte_start_code_is_accepted() {
         let frame = [START, SPS, START, PPS, START, KEY_SLICE, &[0xaa, FINAL]].concat();
         let located = locate(&frame).unwrap();
         assert_eq!((located.kind, &frame[located.range]), (FrameKind::Key, &[0xaa][..]));

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn envelopes_are_the_designed_bytes() {
+    fn envelope_bytes() {
         let content = [0xaa; 3];
         let hex = |codec, kind| data_encoding::HEXLOWER.encode(&wrap(codec, kind, &content));
         assert_eq!(hex(Codec::Opus, FrameKind::Delta), "aaaaaa");
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_envelope_bit_is_refused_or_changes_the_kind_or_the_content() {
+    fn flipped_envelope_bit_is_refused_or_visible() {
         let content = [0x5a; 40];
         for codec in ALL {
             for kind in [FrameKind::Delta, FrameKind::Key] {
@@ -237,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out(
+        fn envelope_round_trip(
             content in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..600),
                 // Rich in what H.264 must escape.

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_suites_open_what_they_seal_once() {
+    fn fixed_key_round_trip() {
         for suite in [Suite::Aes128GcmSha256, Suite::Aes256GcmSha512] {
             let mut context = FixedKeyContext::new(suite, b"a base key of any length", 291).unwrap();
             let sealed = context.seal(17_767, b"metadata", b"frame").unwrap();

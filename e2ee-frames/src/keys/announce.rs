@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fresh_announce_verifies() {
+    fn fresh_announce_verifies() {
         let (announce, display) = Maker::new().make(&CALL);
         let verified = check(&announce, &display).unwrap();
         assert_eq!((verified.name.as_str(), verified.seq, verified.validity), ("Ada", 1, MAX_VALIDITY));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_by_another_device_is_refused_even_with_the_right_mac() {
+    fn signature_of_other_device_is_refused() {
         let maker = Maker::new();
         let (mut announce, display) = maker.make(&CALL);
         announce[SIGNED_BYTES + 3] ^= 1;
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn low_order_ephemerals_are_refused() {
+    fn low_order_ephemeral_is_refused() {
         // The points of order 1, 2, 4 and 8 on curve and twist, and their non-canonical forms.
         let p = |low: u8| {
             let mut bytes = [0xff; 32];
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_refused() {
+    fn flipped_announce_bit_is_refused() {
         let (announce, display) = Maker::new().make(&CALL);
         for bit in 0..announce.len() * 8 {
             let mut flipped = announce;
@@ -346,7 +346,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_are_refused(
+        fn arbitrary_announce_is_refused(
             bytes in proptest::collection::vec(any::<u8>(), ANNOUNCE_BYTES),
             display in proptest::collection::vec(any::<u8>(), 0..400),
         ) {

@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn other_suites_policies_and_kids_are_refused() {
+    fn other_suite_policy_or_kid_is_refused() {
         let (_, bytes, _) = sealed();
         for position in [1, 2, 4, 5, 70] {
             let mut changed = bytes;

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_are_those_of_the_draft_and_the_rest_is_ignored() {
+    fn descriptor_bits_match_draft() {
         let byte = |start, end, packetized| SframeDescriptor { start, end, packetized }.to_byte();
         assert_eq!(
             [byte(true, false, false), byte(false, true, false), byte(false, false, true), byte(false, false, false)],

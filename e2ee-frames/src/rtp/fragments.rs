@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_are_the_designed_bytes() {
+    fn fragment_bytes() {
         assert_eq!(payloads(b"abcdefg", 4, false), [&b"\x80abc"[..], b"\0def", b"\x40g"]);
         assert_eq!(payloads(b"abcdef", 4, true), [b"\xa0abc", b"\x60def"]);
         assert_eq!(payloads(b"abc", 4, false), [b"\xc0abc"]);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_does_not_fit_is_not_written() {
+    fn oversized_fragment_is_not_written() {
         let fragment = Fragments::new(b"abc", 100, false).unwrap().next().unwrap();
         let mut out = [0; 6];
         for short in 0..4 {
@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_fit_and_add_up(
+        fn fragments_fit_and_add_up(
             ciphertext in proptest::collection::vec(any::<u8>(), 1..300), max in 2usize..80, packetized: bool,
         ) {
             let fragments = Fragments::new(&ciphertext, max, packetized).unwrap();

@@ -231,7 +231,7 @@ mod tests {
     const T: u8 = 0x20;
 
     #[test]
-    fn rows_start_with_s_and_end_with_e() {
+    fn row_starts_with_s_and_ends_with_e() {
         assert_eq!(rows(&[(7, S | E)]), [(7, 7)]);
         assert_eq!(rows(&[(7, S), (8, 0), (9, E), (10, S | E)]), [(7, 9), (10, 10)]);
         assert_eq!(rows(&[(9, E), (8, 0), (7, S)]), [(7, 9)], "backwards");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn copies_complete_nothing_twice() {
+    fn duplicate_packet_completes_nothing() {
         let packets = [(7, S), (7, S), (8, E), (7, S), (8, E), (8, S | E)];
         assert_eq!(rows(&packets), [(7, 8)]);
         let mut reassembly = Reassembly::new();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_and_packetized_payloads_do_not_mix() {
+    fn frames_and_payloads_do_not_mix() {
         let mut reassembly = Reassembly::new();
         let mixed = push_all(&mut reassembly, &[(7, S), (8, T), (9, E), (10, S | T), (11, T | E), (9, E)]);
         let packetized = Ciphertext { packetized: true, first: 10, last: 11, bytes: vec![10, 11] };
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_payload_is_refused() {
+    fn invalid_payload_is_refused() {
         let mut reassembly = Reassembly::new();
         assert_eq!(reassembly.push(0, &[]), Err(PayloadError::Empty));
         assert_eq!(reassembly.push(0, &[S | E]), Err(PayloadError::Empty));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_row_has_max_packets() {
+    fn row_is_bounded() {
         let row = |start: u16, length: usize| {
             let last = start.wrapping_add(length as u16 - 1);
             let middle = (1..length as u16 - 1).map(move |index| (start.wrapping_add(index), 0));
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn old_packets_are_forgotten_and_never_taken_for_new_ones() {
+    fn old_packets_are_not_taken_for_new() {
         let far = MAX_PACKETS as u16;
         assert_eq!(rows(&[(0, S), (far, S | E), (1, E)]), [(far, far)], "its start is too old");
         assert_eq!(rows(&[(1, S), (far, S | E), (2, E)]), [(far, far), (1, 2)], "just recent enough");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_when_there_are_too_many_bytes() {
+    fn oldest_packets_dropped_beyond_byte_limit() {
         let mut reassembly = Reassembly::new();
         let payload = |descriptor: u8| {
             let mut payload = vec![0; 60_001];
@@ -352,7 +352,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_the_draft(packets in proptest::collection::vec((0u16..30, 0u8..8), 0..200)) {
+        fn reassembly_matches_draft(packets in proptest::collection::vec((0u16..30, 0u8..8), 0..200)) {
             let (mut ours, mut draft) = (Reassembly::new(), Draft::default());
             for (sequence, bits) in packets {
                 let descriptor = bits << 5;
@@ -363,7 +363,7 @@ mod tests {
         }
 
         #[test]
-        fn is_total_and_bounded(
+        fn reassembly_is_total_and_bounded(
             packets in proptest::collection::vec(
                 (
                     prop_oneof![any::<u16>(), 0u16..2_000, 64_000u16..],

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn all_289_rfc_headers_encode_and_parse() {
+    fn rfc_9605_headers_round_trip() {
         let mut pairs = 0;
         for kid in EDGES {
             for ctr in EDGES {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn published_headers_are_met_literally() {
+    fn published_headers_match() {
         let vectors: [(u64, u64, &[u8]); 9] = [
             (0, 0, &[0x00]),
             (0, 255, &[0x08, 0xff]),
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn longer_than_needed_is_refused() {
+    fn non_minimal_header_is_refused() {
         assert_eq!(parse(&[0x08, 0x07]), Err(HeaderError::NotMinimal));
         assert_eq!(parse(&[0x09, 0x00, 0xff]), Err(HeaderError::NotMinimal));
         assert_eq!(parse(&[0x90, 0x00, 0xff]), Err(HeaderError::NotMinimal));
     }
 
     #[test]
-    fn truncation_is_refused() {
+    fn truncated_header_is_refused() {
         let encoded = Header { kid: u64::MAX, ctr: u64::MAX }.encode();
         for length in 0..encoded.as_bytes().len() {
             assert_eq!(parse(&encoded.as_bytes()[..length]), Err(HeaderError::Truncated));
@@ -220,7 +220,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_parses_encodes_to_the_same_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
+        fn parsed_header_encodes_identically(bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
             if let Ok((header, length)) = parse(&bytes) {
                 let encoded = header.encode();
                 prop_assert_eq!(encoded.as_bytes(), &bytes[..length]);
@@ -228,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn every_pair_survives(kid: u64, ctr: u64) {
+        fn header_round_trip(kid: u64, ctr: u64) {
             let header = Header { kid, ctr };
             prop_assert_eq!(parse(header.encode().as_bytes()).map(|(header, _)| header), Ok(header));
         }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_counter_enters_the_nonce() {
+    fn nonce_contains_whole_counter() {
         assert_eq!(nonce(&[0; 12], u64::MAX), [0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]);
     }
 }

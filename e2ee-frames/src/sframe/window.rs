@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn screening_moves_nothing() {
+    fn screen_does_not_move_window() {
         let mut window = ReplayWindow::new();
         window.record(3);
         assert!(window.screen(u64::MAX));
@@ -104,7 +104,7 @@ mod tests {
     proptest! {
         /// The slow twin: remember everything.
         #[test]
-        fn agrees_with_a_set_of_all_counters(
+        fn window_matches_set_of_counters(
             steps in proptest::collection::vec(prop_oneof![0u64..3_000, 0u64..40, Just(1_023), Just(1_024)], 1..400),
             back in proptest::collection::vec(0u64..1_500, 400),
         ) {

@@ -364,7 +364,7 @@ impl Scene {
 }
 
 #[test]
-fn the_scene_ends_where_it_was_meant_to() {
+fn scene_ends_in_expected_state() {
     let scene = Scene::run();
     assert_eq!(scene.present, [ADA, CY]);
     let batches = scene.batches.iter().map(|Batch { sender, header, entries, .. }| {

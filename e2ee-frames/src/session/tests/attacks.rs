@@ -62,7 +62,7 @@ fn prop_bitflip_every_position() {
 }
 
 #[test]
-fn a_frame_of_one_codec_or_kind_does_not_pass_as_another() {
+fn frame_is_bound_to_codec_and_kind() {
     let (mut world, ada, bob) = pair(2);
     let clock = world.clock();
     let mut sealed = vec![0; 200];
@@ -109,7 +109,7 @@ fn plaintext_opus_vp8_av1_h264_never_emitted() {
 }
 
 #[test]
-fn arbitrary_frames_and_messages_are_refused_and_change_nothing() {
+fn arbitrary_input_changes_nothing() {
     let (mut world, ada, bob) = pair(5);
     let mut dice = Dice(55);
     let clock = world.clock();
@@ -145,7 +145,7 @@ fn kid_collision_two_senders() {
         world.open_stream(sender, MIC);
     }
     world.run(3_000);
-    // The server seats three devices together: two are told apart by their keys, the third is refused.
+    // The server seats three devices together: two are distinguished by their keys, the third is refused.
     let heard: Vec<_> = senders.iter().filter(|sender| world.hears(hearer, **sender).is_ok()).collect();
     assert_eq!(heard.len(), 2);
     let refused = world.problems(hearer);
@@ -192,7 +192,7 @@ fn keybatch_replay_rejected() {
 }
 
 #[test]
-fn keys_do_not_roll_back_through_a_feigned_leave() {
+fn feigned_leave_does_not_roll_keys_back() {
     let (mut world, ada, bob) = pair(9);
     let old_frame = world.seal(ada, MIC, b"old").unwrap();
     let old_keys = last_keys(&world, bob);
@@ -233,7 +233,7 @@ fn keybatch_reflection_rejected() {
 }
 
 #[test]
-fn a_box_for_somebody_else_is_refused() {
+fn box_for_other_device_is_refused() {
     let mut world = World::new(11);
     let (ada, bob, carol) = (world.join("Ada"), world.join("Bob"), world.join("Carol"));
     world.run(2_000);
@@ -252,7 +252,7 @@ fn a_box_for_somebody_else_is_refused() {
     assert_eq!(world.problems(dave), [(ada, Problem::KeysRefused); 2], "readdressed");
 }
 
-/// A key batch from `from` to `to` as `from` itself, or somebody with these secrets, could make it.
+/// A key batch from `from` to `to` as `from` itself, or an attacker with these secrets, could make it.
 fn forge(
     world: &mut World,
     from: ParticipantId,
@@ -323,7 +323,7 @@ fn equivocation_detected() {
 #[test]
 fn kci_with_recipient_static_key_fails() {
     let (mut world, ada, bob) = pair(13);
-    // Whoever stole Bob's signing key still lacks both ephemeral secrets, so no box "from Ada" opens.
+    // A thief of Bob's signing key still lacks both ephemeral secrets, so no box "from Ada" opens.
     let thief = StaticSecret::from([42; 32]);
     let before = installs(&world, bob);
     let body = forge(&mut world, ada, bob, &thief, &Forgery { epoch: NEXT, secret: 1, committed: 1 });
@@ -371,7 +371,7 @@ fn transcript_plus_static_keys_opens_nothing() {
 }
 
 #[test]
-fn a_second_device_under_the_same_participant_replaces_the_first_visibly() {
+fn second_device_of_participant_replaces_first() {
     let (mut world, ada, bob) = pair(15);
     let mut session = world.session_with("Mallory", super::world::INVITE);
     let Some(Action::SendAnnounce { announce, display, .. }) = session.poll() else { panic!("announce") };
@@ -421,7 +421,7 @@ fn seal_only_to_roster() {
 }
 
 #[test]
-fn the_same_device_is_not_shown_twice() {
+fn device_is_shown_once() {
     let (mut world, ada, bob) = pair(16);
     let mut ghost = world.device(bob).announces();
     ghost[1..5].copy_from_slice(&999u32.to_be_bytes());

@@ -94,7 +94,7 @@ fn send(seed: u64, path: &Path, lengths: &[usize], max_payload: usize) -> Vec<bo
 }
 
 #[test]
-fn every_frame_that_arrives_whole_opens_once_and_no_other() {
+fn complete_frames_open_once() {
     let (mut whole, mut torn) = (0, 0);
     for seed in 0..30 {
         let mut dice = Dice(1_000 + seed);
@@ -117,7 +117,7 @@ fn every_frame_that_arrives_whole_opens_once_and_no_other() {
 }
 
 #[test]
-fn all_lengths_about_the_edge_of_a_packet_pass() {
+fn lengths_around_packet_size_round_trip() {
     let path = Path { drop_percent: 0, double_percent: 0, disorder: 0 };
     let lengths: Vec<usize> = (1..300).collect();
     assert!(send(7, &path, &lengths, 101).into_iter().all(|whole| whole));
@@ -125,7 +125,7 @@ fn all_lengths_about_the_edge_of_a_packet_pass() {
 }
 
 #[test]
-fn no_frame_opens_under_the_other_profile() {
+fn frame_is_bound_to_profile() {
     let (mut world, ada, bob) = call(2);
     let clock = world.clock();
     // Opus and VP9 have no envelope either: only the metadata tells them apart.
@@ -153,7 +153,7 @@ fn no_frame_opens_under_the_other_profile() {
 }
 
 #[test]
-fn failures_are_those_of_other_frames() {
+fn bare_frame_failures_match_enveloped() {
     let (mut world, ada, bob) = call(3);
     let clock = world.clock();
     let sealed = seal(&mut world, ada, b"frame").unwrap();

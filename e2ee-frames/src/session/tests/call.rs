@@ -1,4 +1,4 @@
-//! How a call goes when nobody interferes.
+//! Calls without interference.
 
 use super::world::World;
 use crate::{Action, Codec, Event, EventError, FrameKind, OpenError, SealError, StreamId, codec};
@@ -6,7 +6,7 @@ use crate::{Action, Codec, Event, EventError, FrameKind, OpenError, SealError, S
 const MIC: StreamId = StreamId::MICROPHONE;
 
 #[test]
-fn two_devices_hear_each_other() {
+fn two_devices_exchange_frames() {
     let mut world = World::new(1);
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.run(1_000);
@@ -19,7 +19,7 @@ fn two_devices_hear_each_other() {
 }
 
 #[test]
-fn no_frame_is_sealed_before_a_key_and_a_stream() {
+fn seal_needs_key_and_stream() {
     let mut world = World::new(2);
     let session = world.session_with("Ada", super::world::INVITE);
     let mut session = session;
@@ -39,7 +39,7 @@ fn no_frame_is_sealed_before_a_key_and_a_stream() {
 }
 
 #[test]
-fn a_stream_is_opened_once_and_its_counter_goes_on() {
+fn stream_opens_once_and_counter_continues() {
     let mut world = World::new(3);
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.open_stream(ada, MIC);
@@ -60,7 +60,7 @@ fn a_stream_is_opened_once_and_its_counter_goes_on() {
 }
 
 #[test]
-fn every_codec_passes_in_its_envelope() {
+fn every_codec_round_trip() {
     let mut world = World::new(4);
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.open_stream(ada, StreamId::CAMERA);

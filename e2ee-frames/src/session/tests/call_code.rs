@@ -12,7 +12,7 @@ fn code(world: &mut World, id: ParticipantId) -> CallCode {
 }
 
 #[test]
-fn everybody_with_the_same_roster_has_the_same_and_every_change_changes_it() {
+fn call_code_follows_roster() {
     let mut world = World::new(1);
     let ada = world.join("Ada");
     let mut codes = Vec::from([code(&mut world, ada)]);
@@ -32,7 +32,7 @@ fn everybody_with_the_same_roster_has_the_same_and_every_change_changes_it() {
     let cy = present.remove(2);
     let gone = world.leave(cy);
     codes.push(agreed(&mut world, &present));
-    assert_eq!(gone.session.call_code(), Some(codes[3]), "nobody told it");
+    assert_eq!(gone.session.call_code(), Some(codes[3]), "it was not notified");
     present.push(world.join("Cy"));
     codes.push(agreed(&mut world, &present));
     for (index, one) in codes.iter().enumerate() {
@@ -45,7 +45,7 @@ fn everybody_with_the_same_roster_has_the_same_and_every_change_changes_it() {
 }
 
 #[test]
-fn there_is_none_before_joining_and_after_the_end() {
+fn call_code_absent_before_join_and_after_end() {
     let mut world = World::new(2);
     let mut session = world.session_with("Ada", INVITE);
     let clock = world.clock();
@@ -56,9 +56,9 @@ fn there_is_none_before_joining_and_after_the_end() {
     assert_eq!(session.call_code(), None);
 }
 
-/// Ada and Bob are told of Mallory instead of each other, who has the invite and shows both the other's name and seat.
+/// The server announces Mallory to Ada and Bob instead of each other. Mallory has the invite, and their names and seats.
 #[test]
-fn a_device_in_the_middle_changes_it() {
+fn call_code_differs_with_device_in_the_middle() {
     let mut world = World::new(3);
     let seated = |world: &mut World, name: &str, seat: u16| {
         let mut session = world.session_with(name, INVITE);
@@ -66,7 +66,7 @@ fn a_device_in_the_middle_changes_it() {
         session.handle(at(1_000), Event::Joined { seat: Seat(seat) }).unwrap();
         (session, announces(ParticipantId(u32::from(seat)), Seat(seat), &announce, &display))
     };
-    let told = |mut session: crate::Session, body: &[u8]| {
+    let after = |mut session: crate::Session, body: &[u8]| {
         session.handle(at(1_000), Event::Announces(body)).unwrap();
         let verified = core::iter::from_fn(|| session.poll());
         assert!(verified.into_iter().any(|action| matches!(action, Action::ParticipantVerified { .. })));
@@ -74,8 +74,8 @@ fn a_device_in_the_middle_changes_it() {
     };
     let ((ada, of_ada), (bob, of_bob)) = (seated(&mut world, "Ada", 1), seated(&mut world, "Bob", 2));
     let ((_, of_false_ada), (_, of_false_bob)) = (seated(&mut world, "Ada", 1), seated(&mut world, "Bob", 2));
-    assert_ne!(told(ada, &of_false_bob), told(bob, &of_false_ada));
+    assert_ne!(after(ada, &of_false_bob), after(bob, &of_false_ada));
     let ((ada, of_ada_again), (bob, of_bob_again)) = (seated(&mut world, "Ada", 1), seated(&mut world, "Bob", 2));
     assert!(of_ada != of_ada_again && of_bob != of_bob_again);
-    assert_eq!(told(ada, &of_bob_again), told(bob, &of_ada_again));
+    assert_eq!(after(ada, &of_bob_again), after(bob, &of_ada_again));
 }

@@ -19,7 +19,7 @@ const RECIPIENT_SEAT: usize = HEADER_BYTES;
 const RECIPIENT_ANNOUNCE_SEQ: usize = HEADER_BYTES + 2;
 const BOX: usize = HEADER_BYTES + 6;
 
-const NOBODY: ParticipantId = ParticipantId(u32::MAX);
+const UNKNOWN: ParticipantId = ParticipantId(u32::MAX);
 
 /// The last key that one device sealed to another, as the server would hand it over.
 fn last_batch(world: &World, from: ParticipantId, to: ParticipantId) -> Vec<u8> {
@@ -63,7 +63,7 @@ fn outcome(world: &mut World, bob: ParticipantId, batch: &[u8]) -> (usize, Vec<(
 }
 
 #[test]
-fn each_check_of_a_key_batch_refuses_alone() {
+fn key_batch_checks_refuse_alone() {
     let (mut world, ada, bob, old, new) = undelivered();
     let own_join_id = world.device(bob).session.identity.join_id;
     let nothing = (0, vec![], 0);
@@ -78,10 +78,10 @@ fn each_check_of_a_key_batch_refuses_alone() {
     let mut of_the_old = old.clone();
     *of_the_old.last_mut().unwrap() ^= 1;
     let checks = [
-        ("a header of this version", changed(TYPE, 1), refused(NOBODY)),
-        ("this room", changed(ROOM, 1), refused(NOBODY)),
-        ("this call", changed(CALL, 1), refused(NOBODY)),
-        ("not reflected", mine, refused(NOBODY)),
+        ("a header of this version", changed(TYPE, 1), refused(UNKNOWN)),
+        ("this room", changed(ROOM, 1), refused(UNKNOWN)),
+        ("this call", changed(CALL, 1), refused(UNKNOWN)),
+        ("not reflected", mine, refused(UNKNOWN)),
         ("a sender on the roster, else it waits", changed(JOIN_ID, 1), (0, vec![], 1)),
         ("an announce that has come, else it waits", changed(ANNOUNCE_SEQ + 3, 2), (0, vec![], 1)),
         ("an announce that still counts", changed(ANNOUNCE_SEQ + 3, 1), nothing.clone()),
@@ -105,7 +105,7 @@ fn each_check_of_a_key_batch_refuses_alone() {
 }
 
 #[test]
-fn a_withheld_key_does_not_come_after_a_newer_one() {
+fn withheld_key_is_refused_after_newer_one() {
     let (mut world, ada, bob, _, withheld) = undelivered();
     world.run(1_000);
     let dave = world.join("Dave");

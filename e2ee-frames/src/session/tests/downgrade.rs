@@ -81,7 +81,7 @@ fn server_cannot_disable() {
 }
 
 #[test]
-fn a_stream_without_a_key_stays_silent_whatever_the_server_says() {
+fn stream_without_key_stays_silent() {
     let mut world = World::new(3);
     let mut session = world.session_with("Ada", super::world::INVITE);
     let clock = world.clock();
@@ -99,7 +99,7 @@ fn a_stream_without_a_key_stays_silent_whatever_the_server_says() {
 }
 
 #[test]
-fn no_member_can_ask_for_another_suite_or_policy() {
+fn other_suite_or_policy_is_refused() {
     let mut world = World::new(5);
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.run(2_000);

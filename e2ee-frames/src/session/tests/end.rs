@@ -13,7 +13,7 @@ fn skewed(now: u64, skew: i64) -> Clock {
 }
 
 #[test]
-fn a_jump_of_the_wall_clock_ends_the_session() {
+fn wall_clock_jump_ends_session() {
     for jump in [-31_000i64, 31_000] {
         let mut world = World::new(1);
         let (ada, bob) = (world.join("Ada"), world.join("Bob"));
@@ -38,7 +38,7 @@ fn a_jump_of_the_wall_clock_ends_the_session() {
 }
 
 #[test]
-fn clocks_may_drift_and_be_corrected() {
+fn clock_drift_is_tolerated() {
     let mut world = World::new(2);
     let ada = world.join("Ada");
     world.open_stream(ada, MIC);

@@ -54,7 +54,7 @@ fn open(session: &mut Session, opening: &Opening, frame: &mut [u8]) -> Option<Ve
 }
 
 #[test]
-fn what_is_sealed_outside_opens_inside_and_outside() {
+fn external_frame_opens_inside_and_outside() {
     let (mut world, ada, bob) = pair();
     let clock = world.clock();
     // Rich in zeros, so that H.264 has to escape.
@@ -76,7 +76,7 @@ fn what_is_sealed_outside_opens_inside_and_outside() {
 }
 
 #[test]
-fn inside_and_outside_share_one_counter_and_one_window() {
+fn external_cipher_shares_counter_and_window() {
     let (mut world, ada, bob) = pair();
     let clock = world.clock();
     let mut frames: Vec<Vec<u8>> = Vec::new();
@@ -105,7 +105,7 @@ fn inside_and_outside_share_one_counter_and_one_window() {
 }
 
 #[test]
-fn the_first_frame_of_a_key_opens_inside() {
+fn first_frame_of_key_opens_inside() {
     let (mut world, ada, bob) = pair();
     let clock = world.clock();
     let frame = seal(&mut world.device(ada).session, clock, Codec::Vp8, FrameKind::Key, b"first");
@@ -117,7 +117,7 @@ fn the_first_frame_of_a_key_opens_inside() {
 }
 
 #[test]
-fn a_forged_frame_moves_nothing_and_a_dead_key_gives_nothing_out() {
+fn forged_frame_and_erased_key_fail() {
     let (mut world, ada, bob) = pair();
     let carol = world.join("Carol");
     world.run(2_000);
@@ -145,7 +145,7 @@ fn a_forged_frame_moves_nothing_and_a_dead_key_gives_nothing_out() {
 }
 
 #[test]
-fn an_output_without_room_uses_no_counter() {
+fn short_external_output_uses_no_counter() {
     let (mut world, ada, _) = pair();
     let clock = world.clock();
     let session = &mut world.device(ada).session;

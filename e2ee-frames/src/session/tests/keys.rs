@@ -1,4 +1,4 @@
-//! When keys are made, given out, replaced and asked for.
+//! When keys are made, distributed, replaced and requested.
 
 use super::world::{CALL, ROOM, Weather, World, at};
 use crate::{
@@ -19,7 +19,7 @@ fn talking(seed: u64, devices: usize) -> (World, Vec<ParticipantId>) {
 }
 
 #[test]
-fn joins_within_half_a_second_cost_one_step() {
+fn joins_coalesce_into_one_ratchet_step() {
     let (mut world, ids) = talking(1, 2);
     world.hears(ids[1], ids[0]).unwrap();
     let before = world.epochs(ids[0]);
@@ -45,7 +45,7 @@ fn joiner_cannot_decrypt_past() {
 }
 
 #[test]
-fn the_ninth_step_is_a_new_generation() {
+fn ninth_ratchet_step_is_new_generation() {
     let (mut world, ids) = talking(3, 2);
     for _ in 0..9 {
         world.hears(ids[1], ids[0]).unwrap();
@@ -83,7 +83,7 @@ fn unmute_after_many_joins_decrypts() {
 }
 
 #[test]
-fn unmuting_for_the_first_time_needs_no_key_traffic() {
+fn first_unmute_needs_no_key_traffic() {
     let mut world = World::new(5);
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.run(2_000);
@@ -109,7 +109,7 @@ fn leaver_cannot_decrypt_after_t() {
 }
 
 #[test]
-fn the_switch_happens_on_time_even_without_a_tick() {
+fn switch_is_on_time_without_tick() {
     let (mut world, ids) = talking(7, 3);
     world.leave(ids[2]);
     world.run(0);
@@ -119,7 +119,7 @@ fn the_switch_happens_on_time_even_without_a_tick() {
 }
 
 #[test]
-fn leaves_inside_the_window_coalesce_into_one_more_rotation() {
+fn leaves_during_rotation_coalesce() {
     let (mut world, ids) = talking(8, 6);
     for id in &ids[2..] {
         world.leave(*id);
@@ -144,7 +144,7 @@ fn leaver_cannot_forge_for_silent_sender() {
 }
 
 #[test]
-fn old_generations_die_ten_seconds_after_the_new_one_is_heard() {
+fn old_generation_expires_ten_seconds_after_new_frame() {
     let (mut world, ids) = talking(10, 3);
     let old = world.seal(ids[0], MIC, b"old").unwrap();
     let older = world.seal(ids[0], MIC, b"older").unwrap();
@@ -158,7 +158,7 @@ fn old_generations_die_ten_seconds_after_the_new_one_is_heard() {
 }
 
 #[test]
-fn a_lost_key_is_asked_for_and_given_again() {
+fn lost_key_is_requested_and_resent() {
     let mut world = World::new(11);
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.weather = Weather { drop_percent: 100, ..Weather::default() };
@@ -172,7 +172,7 @@ fn a_lost_key_is_asked_for_and_given_again() {
 }
 
 #[test]
-fn requests_back_off() {
+fn key_requests_back_off() {
     let mut world = World::new(12);
     let (ada, bob) = (world.join("Ada"), world.join("Bob"));
     world.weather = Weather { drop_percent: 100, ..Weather::default() };
@@ -204,7 +204,7 @@ fn key_request_from_non_member_ignored() {
         let kid = u64::from(of.0) << 6;
         [&requester.0.to_be_bytes()[..], &[1], &join_id, &kid.to_be_bytes()].concat()
     };
-    // A seat where nobody verified sits; a key of somebody else; then Bob.
+    // A seat without a verified participant; a key of another device; then Bob.
     for body in [request(Seat(99), ada_seat), request(bob_seat, Seat(77))] {
         world.event(ids[0], Event::KeyRequest(&body));
         world.run(2_000);
@@ -218,7 +218,7 @@ fn key_request_from_non_member_ignored() {
 }
 
 #[test]
-fn a_joiner_gets_no_used_key_from_a_muted_sender_by_asking() {
+fn key_request_of_joiner_to_muted_sender_is_ignored() {
     let (mut world, ids) = talking(14, 2);
     let past = world.seal(ids[0], MIC, b"past").unwrap();
     world.close_stream(ids[0], MIC);
@@ -231,7 +231,7 @@ fn a_joiner_gets_no_used_key_from_a_muted_sender_by_asking() {
 }
 
 #[test]
-fn a_batch_waits_for_its_senders_announce() {
+fn batch_is_held_until_announce() {
     let mut world = World::new(15);
     let ada = world.join("Ada");
     world.open_stream(ada, MIC);
@@ -255,7 +255,7 @@ fn a_batch_waits_for_its_senders_announce() {
 }
 
 #[test]
-fn held_batches_are_few_and_short_lived() {
+fn held_batches_are_bounded() {
     let (mut world, ids) = talking(16, 2);
     let mut header = world.batches(ids[0])[0][..batch::HEADER_BYTES].to_vec();
     let at = header.windows(16).position(|window| window == world.devices[&ids[0]].session.identity.join_id.prefix());
@@ -270,7 +270,7 @@ fn held_batches_are_few_and_short_lived() {
 }
 
 #[test]
-fn an_hour_renews_announces_and_keys_and_removes_nobody() {
+fn hour_renews_announces_and_keys() {
     let (mut world, ids) = talking(17, 3);
     for _ in 0..60 {
         world.run(60_000);
@@ -286,9 +286,9 @@ fn an_hour_renews_announces_and_keys_and_removes_nobody() {
 }
 
 #[test]
-fn a_member_whose_announce_runs_out_is_removed_and_rotated_out() {
+fn expired_member_is_removed() {
     let (mut world, ids) = talking(18, 3);
-    // The server hides that Carol is gone: she is silent, and nobody is told.
+    // The server hides that Carol is gone: she is silent, and the server reports nothing.
     let gone = world.devices.remove(&ids[2]).unwrap();
     world.run(15 * 60_000 - 3_000);
     assert!(world.device(ids[0]).shown.contains_key(&gone.id));
@@ -300,7 +300,7 @@ fn a_member_whose_announce_runs_out_is_removed_and_rotated_out() {
 }
 
 #[test]
-fn an_announce_counts_from_its_first_sight() {
+fn announce_validity_starts_at_first_sight() {
     let (mut world, ids) = talking(24, 3);
     let gone = world.devices.remove(&ids[2]).unwrap();
     // The server hides that Carol is gone. Shortly before her announce runs out, it feigns that she left and returned.
@@ -318,7 +318,7 @@ fn an_announce_counts_from_its_first_sight() {
 }
 
 #[test]
-fn a_device_with_another_link_is_refused_and_hears_nothing() {
+fn device_with_other_link_is_refused() {
     let mut world = World::new(20);
     let ada = world.join("Ada");
     world.open_stream(ada, MIC);
@@ -332,7 +332,7 @@ fn a_device_with_another_link_is_refused_and_hears_nothing() {
 }
 
 #[test]
-fn clock_skew_is_told_apart() {
+fn clock_skew_is_distinct_problem() {
     let mut world = World::new(21);
     let ada = world.join("Ada");
     let config = crate::SessionConfig::new(ROOM, CALL, super::world::INVITE, "Late");
@@ -346,14 +346,14 @@ fn clock_skew_is_told_apart() {
 }
 
 #[test]
-fn streams_have_their_own_counters_and_a_limit() {
+fn streams_have_separate_counters_and_limit() {
     let (mut world, ids) = talking(22, 2);
     world.open_stream(ids[0], CAMERA);
-    let sound = world.seal(ids[0], MIC, b"sound").unwrap();
-    let picture = world.seal(ids[0], CAMERA, b"picture").unwrap();
-    assert_ne!(sound[..1], picture[..1]);
-    world.open(ids[1], &sound).unwrap();
-    world.open(ids[1], &picture).unwrap();
+    let audio = world.seal(ids[0], MIC, b"audio").unwrap();
+    let video = world.seal(ids[0], CAMERA, b"video").unwrap();
+    assert_ne!(audio[..1], video[..1]);
+    world.open(ids[1], &audio).unwrap();
+    world.open(ids[1], &video).unwrap();
     for stream in 2..64 {
         world.open_stream(ids[0], StreamId(stream));
         world.seal(ids[0], StreamId(stream), b"x").unwrap();

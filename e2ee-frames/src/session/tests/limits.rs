@@ -23,7 +23,7 @@ fn device<P: Primitives>(seed: u64) -> Session<P> {
     Session::with_primitives(SessionConfig::new(ROOM, CALL, INVITE, "x"), Dice::source(seed), at(NOW)).unwrap()
 }
 
-/// A sender in a room of these many devices, when one of them has left; gives the key batches of that moment.
+/// The key batches of a sender in a room of this many devices, when one of them leaves.
 fn batches_of_a_rotation<P: Primitives>(devices: u16) -> Vec<Vec<u8>> {
     let mut sender = device::<P>(1);
     sender.handle(at(NOW), Event::Joined { seat: Seat(0) }).unwrap();

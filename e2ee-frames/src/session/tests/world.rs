@@ -262,7 +262,7 @@ impl World {
                 _ => {}
             }
         }
-        assert!(shown, "a key was sealed to somebody who is not on the roster");
+        assert!(shown, "a key was sealed to a device that is not on the roster");
     }
 
     pub(super) fn deliver(&mut self, to: ParticipantId, message: &Message) {
@@ -350,8 +350,8 @@ impl World {
 
     /// Seals at `from`, opens at `to`, and checks who and what.
     pub(super) fn hears(&mut self, to: ParticipantId, from: ParticipantId) -> Result<(), OpenError> {
-        let frame = self.seal(from, StreamId::MICROPHONE, b"sound").unwrap();
-        self.open(to, &frame).map(|opened| assert_eq!(opened, (from, b"sound".to_vec())))
+        let frame = self.seal(from, StreamId::MICROPHONE, b"audio").unwrap();
+        self.open(to, &frame).map(|opened| assert_eq!(opened, (from, b"audio".to_vec())))
     }
 }
 

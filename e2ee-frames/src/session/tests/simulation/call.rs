@@ -5,7 +5,7 @@ use super::{
     device::Device,
     invariants::Ledger,
     network::{Message, Network},
-    report::Tally,
+    report::Statistics,
     scenario::Scenario,
     slots::{Slot, Slots},
 };
@@ -27,7 +27,7 @@ pub(super) struct Call<P: Primitives> {
     pub(super) present: Slots,
     /// Who left last, who had seen its last announce by then, and when that has run out for all of them.
     pub(super) last_left: Option<(Slot, Slots, u64)>,
-    /// Until then somebody may be shown who has gone.
+    /// Until then a participant that has left may still be shown.
     pub(super) ghosts_until: u64,
     /// Keys were erased whose owner does not know of it.
     pub(super) feigned: bool,
@@ -36,15 +36,15 @@ pub(super) struct Call<P: Primitives> {
     pub(super) body: Vec<u8>,
 }
 
-/// Simulates the call of a seed with up to so many devices.
-pub(super) fn simulate<P: Primitives>(seed: u64, most: u64, verbose: bool) -> Tally {
+/// Simulates the call of a seed with up to `most` devices.
+pub(super) fn simulate<P: Primitives>(seed: u64, most: u64, verbose: bool) -> Statistics {
     audit::start();
     let mut call = Call::<P>::new(seed, most, verbose);
     call.arrive();
     call.live();
     call.conclude();
     assert_eq!(audit::stop(), call.ledger.len(), "every sealed frame had its own nonce");
-    call.tally()
+    call.statistics()
 }
 
 impl<P: Primitives> Call<P> {
@@ -69,20 +69,20 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    fn tally(&self) -> Tally {
-        let mut tally = self.network.tally.clone();
-        tally.call_of(self.scenario.devices);
-        tally.sealed = self.ledger.len() as u64;
-        tally.opened = self.ledger.opened;
-        tally.simulated_ms = self.network.now - START_MS;
-        tally
+    fn statistics(&self) -> Statistics {
+        let mut statistics = self.network.statistics.clone();
+        statistics.call_of(self.scenario.devices);
+        statistics.sealed = self.ledger.len() as u64;
+        statistics.opened = self.ledger.opened;
+        statistics.simulated_ms = self.network.now - START_MS;
+        statistics
     }
 
     pub(super) fn now(&self) -> u64 {
         self.network.now
     }
 
-    pub(super) fn somebody(&mut self) -> Slot {
+    pub(super) fn random_participant(&mut self) -> Slot {
         self.present.at(self.dice.below(self.present.len() as u64))
     }
 

@@ -1,4 +1,4 @@
-//! Time passes: devices wake, take what has arrived, and what they want done is carried out.
+//! Time passes: devices wake, handle what has arrived, and their actions are carried out.
 
 use super::{
     call::Call,
@@ -119,12 +119,12 @@ impl<P: Primitives> Call<P> {
         let now = self.now();
         let device = &mut self.devices[slot.index()];
         let on_its_way = device.session.own.key.next().map(|next| next.use_at.as_millis());
-        let (clock, told) = (device.clock(now), matches!(event, Event::Left(_)));
+        let (clock, leave) = (device.clock(now), matches!(event, Event::Left(_)));
         let shown = device.shown.len();
         device.session.handle(clock, event).unwrap();
         self.drain(slot, on_its_way);
-        if !told && self.present.contains(slot) {
-            self.network.tally.expired += shown.saturating_sub(self.devices[slot.index()].shown.len()) as u64;
+        if !leave && self.present.contains(slot) {
+            self.network.statistics.expired += shown.saturating_sub(self.devices[slot.index()].shown.len()) as u64;
         }
     }
 
@@ -174,8 +174,8 @@ impl<P: Primitives> Call<P> {
                 Action::Ended(reason) => panic!("{slot:?} has ended: {reason:?}"),
                 Action::GenerationChanged { generation, step } => {
                     say!(self, "{slot:?} uses generation {generation} step {step}");
-                    self.network.tally.generations += u64::from(step == 0);
-                    self.network.tally.ratchets += u64::from(step > 0);
+                    self.network.statistics.generations += u64::from(step == 0);
+                    self.network.statistics.ratchets += u64::from(step > 0);
                     self.ledger.epoch(slot, (generation, step));
                 }
             }
@@ -196,7 +196,7 @@ impl<P: Primitives> Call<P> {
 
     /// The server splits a batch and sends each entry to the seat that it names.
     pub(super) fn send_keys(&mut self, slot: Slot, body: Vec<u8>) {
-        // Whoever has gone may go on asking, but the server lets it say nothing else.
+        // A device that has left may still send requests, which the server drops.
         if !self.present.contains(slot) {
             return;
         }
@@ -208,14 +208,14 @@ impl<P: Primitives> Call<P> {
             let seat = &self.network.bodies.get(batch)[at..at + 2];
             let to = Slot::of_seat(u16::from_be_bytes([seat[0], seat[1]]));
             self.ledger.key_sealed(slot, to, shown);
-            self.network.tally.keys += 1;
+            self.network.statistics.keys += 1;
             self.network.send(slot, to, Message::Keys { batch, entry: entry as u16 });
         }
     }
 
     /// The server passes a request on to everybody whose keys it names.
     pub(super) fn send_request(&mut self, slot: Slot, wanted: &[u8]) {
-        self.network.tally.requests += 1;
+        self.network.statistics.requests += 1;
         let mut asked = Slots::default();
         let mut body = slot.seat().0.to_be_bytes().to_vec();
         body.push((wanted.len() / 24) as u8);

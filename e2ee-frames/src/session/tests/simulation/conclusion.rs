@@ -1,4 +1,4 @@
-//! The end of a call: the weather turns fair, and everybody opens everybody's frames, and nobody else does.
+//! The end of a call: the network recovers, all participants open each other's frames, and no one else does.
 
 use super::{
     call::Call,
@@ -9,7 +9,7 @@ use e2ee_core::Primitives;
 
 /// When the weather has been fair for so long, no key is on its way any more: two switch windows, a held frame.
 const SETTLED_MS: u64 = 6_000;
-/// Then whoever sees a frame without having its key has the key within this time: the longest grace before asking
+/// Then a device that sees a frame without its key has the key within this time: the longest grace before a request
 /// (1 s), or the longest back-off if it asked in vain before (4 s); then answers at most once a second, and 200 ms of
 /// collecting.
 const EVENTUALLY_MS: u64 = 6_000;
@@ -23,17 +23,17 @@ impl<P: Primitives> Call<P> {
         everybody.iter().for_each(|slot| self.microphone(slot, true));
         self.run(1_000);
         if self.feigned {
-            self.run(self.network.told_at.saturating_sub(self.now()) + 1_000);
+            self.run(self.network.notified_at.saturating_sub(self.now()) + 1_000);
             // Keys that were erased because their owner seemed to leave come back with its next generation.
             everybody.iter().for_each(|slot| {
                 self.seal(slot);
             });
-            let slot = self.somebody();
+            let slot = self.random_participant();
             self.reload(slot);
             let newest = Slot((self.devices.len() - 1) as u8);
             self.microphone(newest, true);
         }
-        let settled = self.now().max(self.ghosts_until).max(self.network.told_at) + SETTLED_MS;
+        let settled = self.now().max(self.ghosts_until).max(self.network.notified_at) + SETTLED_MS;
         self.run(settled - self.now());
         self.everybody_hears_everybody();
         for slot in self.present.iter() {
@@ -63,7 +63,7 @@ impl<P: Primitives> Call<P> {
             assert!(self.now() < since + EVENTUALLY_MS, "still unheard, and by whom: {deaf:?}");
             self.run(500);
         }
-        self.network.tally.slowest_ms = self.now() - since;
+        self.network.statistics.slowest_ms = self.now() - since;
         let last = self.ledger.len() as u32;
         for gone in (0..self.devices.len()).map(Slot::of).filter(|slot| !all.contains(*slot)) {
             for frame in first..last {

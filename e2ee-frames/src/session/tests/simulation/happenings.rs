@@ -1,4 +1,4 @@
-//! What happens in a call: people come, go, reload, mute, and the server plays tricks.
+//! What happens in a call: participants join, leave, reload and mute, and the server misbehaves.
 
 use super::{
     call::Call,
@@ -47,36 +47,36 @@ impl<P: Primitives> Call<P> {
         match happening {
             Happening::Join => self.join(None),
             Happening::SecondTab => {
-                let name = self.somebody();
-                self.network.tally.second_tabs += 1;
+                let name = self.random_participant();
+                self.network.statistics.second_tabs += 1;
                 self.join(Some(self.devices[name.index()].name));
             }
             Happening::Leave => {
-                let slot = self.somebody();
-                self.network.tally.leaves += 1;
+                let slot = self.random_participant();
+                self.network.statistics.leaves += 1;
                 self.leave(slot, true);
             }
             Happening::HiddenLeave => {
-                let slot = self.somebody();
-                self.network.tally.hidden_leaves += 1;
+                let slot = self.random_participant();
+                self.network.statistics.hidden_leaves += 1;
                 self.leave(slot, false);
             }
             Happening::FeignedLeave => self.feign_leave(),
             Happening::Ghost => self.show_ghost(),
             Happening::Reload => {
-                let slot = self.somebody();
+                let slot = self.random_participant();
                 self.reload(slot);
             }
             Happening::Mute => {
-                let slot = self.somebody();
+                let slot = self.random_participant();
                 let on = !self.devices[slot.index()].microphone;
-                self.network.tally.mutes += 1;
+                self.network.statistics.mutes += 1;
                 self.microphone(slot, on);
             }
             Happening::Camera => {
-                let slot = self.somebody();
+                let slot = self.random_participant();
                 let on = !self.devices[slot.index()].camera;
-                self.network.tally.cameras += 1;
+                self.network.statistics.cameras += 1;
                 self.camera(slot, on);
             }
             Happening::Partition => {
@@ -102,7 +102,7 @@ impl<P: Primitives> Call<P> {
         let name = name.unwrap_or(NAMES[slot.index() % NAMES.len()]);
         let now = self.now();
         let (device, announce, display) = Device::new(&mut self.dice, name, self.scenario.timing, now);
-        self.network.tally.joins += 1;
+        self.network.statistics.joins += 1;
         self.devices.push(device);
         self.deadlines.push(u64::MAX);
         self.network.connect();
@@ -124,14 +124,14 @@ impl<P: Primitives> Call<P> {
     }
 
     /// A device goes. It keeps its keys and the server's favour: it still gets what is sent to its seat.
-    pub(super) fn leave(&mut self, slot: Slot, told: bool) {
-        say!(self, "{slot:?} leaves{}", if told { "" } else { ", and nobody is told" });
+    pub(super) fn leave(&mut self, slot: Slot, announced: bool) {
+        say!(self, "{slot:?} leaves{}", if announced { "" } else { ", unannounced" });
         self.microphone(slot, false);
         self.camera(slot, false);
         self.present.remove(slot);
-        let runs_out = self.now().max(self.network.told_at) + millis(self.scenario.timing.validity);
+        let runs_out = self.now().max(self.network.notified_at) + millis(self.scenario.timing.validity);
         self.last_left = Some((slot, self.present, runs_out));
-        if told {
+        if announced {
             for other in self.present.iter() {
                 self.network.tell(slot, other, 0, Message::Left(slot));
             }
@@ -141,16 +141,16 @@ impl<P: Primitives> Call<P> {
     }
 
     pub(super) fn reload(&mut self, slot: Slot) {
-        self.network.tally.reloads += 1;
+        self.network.statistics.reloads += 1;
         self.leave(slot, true);
         self.join(Some(self.devices[slot.index()].name));
     }
 
     pub(super) fn feign_leave(&mut self) {
-        let slot = self.somebody();
+        let slot = self.random_participant();
         let fooled = self.some_of(self.present.without(slot));
         say!(self, "the server tells {fooled:?} that {slot:?} has left, and shows it again");
-        self.network.tally.feigned_leaves += 1;
+        self.network.statistics.feigned_leaves += 1;
         self.feigned = true;
         let back_after = self.dice.below(3_000);
         for other in fooled.iter() {
@@ -160,7 +160,7 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    /// The server shows somebody who has gone once more, to some who knew it. That gives it no more time.
+    /// The server shows a participant that has left again, to some who knew it. That does not extend its time.
     pub(super) fn show_ghost(&mut self) {
         let Some((gone, witnesses, runs_out)) = self.last_left else { return };
         if self.now() > ANNOUNCE_COUNTS_MS {
@@ -168,7 +168,7 @@ impl<P: Primitives> Call<P> {
         }
         let fooled = self.some_of(self.present.and(witnesses));
         say!(self, "the server shows {gone:?} to {fooled:?}");
-        self.network.tally.ghosts += 1;
+        self.network.statistics.ghosts += 1;
         for other in fooled.iter() {
             self.network.tell(gone, other, 0, Message::Announce(self.devices[gone.index()].announce));
         }

@@ -1,12 +1,12 @@
-//! What must be true of every frame, whatever server and network do.
+//! Invariants of every frame, whatever server and network do.
 //!
 //! * What is opened is what its sender sealed: this frame, this participant, this stream, this kind.
 //! * Each receiver opens a frame at most once.
-//! * Nobody opens a frame that was sealed before its sender sealed the first key to it. That comes after it joined, so
+//! * No device opens a frame that was sealed before its sender sealed the first key to it. That comes after it joined, so
 //!   no joiner reads the past.
-//! * Nobody opens a frame that was sealed two switch windows or later after the sender removed it: one window if no new
+//! * No device opens a frame that was sealed two switch windows or later after the sender removed it: one window if no new
 //!   key was on its way then, else that key's remaining window and one more.
-//! * Nobody opens a frame of an older generation when it has had a newer one of this sender for a switch window and 10 s,
+//! * No device opens a frame of an older generation when it has had a newer one of this sender for a switch window and 10 s,
 //!   or of an older key 10 s after it opened a frame of a newer one: who left could speak for a sender that is silent.
 //! * Keys are sealed to devices that the sender shows at that moment.
 //! * A sender's keys only go forward.
@@ -176,7 +176,7 @@ impl Ledger {
         assert_eq!(
             (opened.participant, opened.seat, opened.stream, opened.kind),
             (frame.sender.participant(), frame.sender.seat(), frame.stream, frame.kind),
-            "{receiver:?} took frame {number} for somebody else's"
+            "{receiver:?} attributed frame {number} to another sender"
         );
         assert_eq!(plain, content(number, frame.sender), "{receiver:?} opened something else");
         assert!(frame.opened_by.insert(receiver), "{receiver:?} opened frame {number} twice");

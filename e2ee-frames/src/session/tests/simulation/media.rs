@@ -1,15 +1,15 @@
-//! Frames: who speaks, who listens, and what somebody forges.
+//! Frames: sent, received and forged.
 
 use super::{call::Call, device::codec, invariants::FRAME_BYTES, network::Message, slots::Slot};
 use crate::OpenError;
 use e2ee_core::Primitives;
 
 impl<P: Primitives> Call<P> {
-    /// Some speak, and some of the others are sent their frames; the server adds some of its own making.
+    /// Some participants speak, some of the others receive their frames, and the server adds forged ones.
     pub(super) fn talk(&mut self) {
         let all = self.devices.len() as u64;
         for _ in 0..3 {
-            let speaker = self.somebody();
+            let speaker = self.random_participant();
             let Some(frame) = self.seal(speaker) else { continue };
             for _ in 0..4 {
                 let listener = Slot(self.dice.below(all) as u8);
@@ -18,7 +18,7 @@ impl<P: Primitives> Call<P> {
                 }
             }
         }
-        // Something older for whoever came or left last, and something forged.
+        // An older frame for the last to join or leave, and a forged one.
         let frames = self.ledger.len() as u64;
         if frames > 0 {
             for _ in 0..3 {
@@ -68,18 +68,18 @@ impl<P: Primitives> Call<P> {
         match &result {
             Ok(opened) => self.ledger.opened(now, slot, number, opened, &buffer[opened.range.clone()]),
             Err(OpenError::MissingKey) => {
-                self.network.tally.missing += 1;
+                self.network.statistics.missing += 1;
                 self.devices[slot.index()].hold(number);
             }
-            Err(_) => self.network.tally.refused += 1,
+            Err(_) => self.network.statistics.refused += 1,
         }
         result.is_ok()
     }
 
-    /// Plaintext, and an altered frame: never opened by anybody.
+    /// Sends plaintext and an altered frame, which no device opens.
     pub(super) fn forge(&mut self, number: u32) {
         let now = self.now();
-        let listener = self.somebody();
+        let listener = self.random_participant();
         let frame = self.ledger.frame(number);
         let (codec, _) = codec(frame.stream(), 0);
         let mut altered = frame.bytes.clone();
@@ -90,6 +90,6 @@ impl<P: Primitives> Call<P> {
         assert!(device.open(now, codec, &mut altered).is_err(), "{listener:?} opened an altered frame");
         assert!(device.open(now, codec, &mut plain).is_err(), "{listener:?} took plaintext");
         self.deadlines[listener.index()] = device.deadline();
-        self.network.tally.forged += 2;
+        self.network.statistics.forged += 2;
     }
 }

@@ -16,11 +16,11 @@
 //!  make simulate                                                          100,000 seeds, and 500 with real cryptography
 //!  make simulate SEEDS=1000000 FIRST_SEED=500000                          more, or others
 //!  SEED=123 cargo test --profile simulation -p e2ee-frames --lib calls_on_ideal_crypto -- --nocapture
-//!                                                                         one call, told in words
+//!                                                                         one call, in words  
 //! ```
 //! In an ordinary test run, there are a hundred and five.
 
-/// Tells what happens, if somebody wants to know.
+/// Prints what happens, in verbose runs.
 macro_rules! say {
     ($call:expr, $($what:tt)*) => {
         if $call.verbose {
@@ -47,7 +47,7 @@ use core::{
     time::Duration,
 };
 use e2ee_core::{Primitives, Standard, primitives::ideal::Ideal};
-use report::Tally;
+use report::Statistics;
 use std::{panic::catch_unwind, println, time::Instant};
 
 /// Seeds in a row that a thread takes.
@@ -65,8 +65,8 @@ fn setting(name: &str) -> Option<u64> {
 /// Simulates the calls of many seeds on all cores. `most` devices by seed.
 fn simulate_all<P: Primitives>(test: &str, title: &str, seeds: u64, most: fn(u64) -> u64) {
     if let Some(seed) = setting("SEED") {
-        let tally = call::simulate::<P>(seed, most(seed), true);
-        println!("{}", tally.report(title, &format!("seed {seed}"), Duration::ZERO, 1));
+        let statistics = call::simulate::<P>(seed, most(seed), true);
+        println!("{}", statistics.report(title, &format!("seed {seed}"), Duration::ZERO, 1));
         return;
     }
     let started = Instant::now();
@@ -76,13 +76,13 @@ fn simulate_all<P: Primitives>(test: &str, title: &str, seeds: u64, most: fn(u64
     let replay =
         |seed| format!("SEED={seed} cargo test --profile simulation -p e2ee-frames --lib {test} -- --nocapture");
     let work = || {
-        let mut tally = Tally::default();
+        let mut statistics = Statistics::default();
         let mut failed = Vec::new();
         loop {
             let start = next.fetch_add(CHUNK, Ordering::Relaxed);
             for seed in start..end.min(start.saturating_add(CHUNK)) {
                 match catch_unwind(|| call::simulate::<P>(seed, most(seed), false)) {
-                    Ok(of_call) => tally.add(&of_call),
+                    Ok(of_call) => statistics.add(&of_call),
                     Err(_) => {
                         println!("Failed; to see it: {}", replay(seed));
                         failed.push(seed);
@@ -90,22 +90,22 @@ fn simulate_all<P: Primitives>(test: &str, title: &str, seeds: u64, most: fn(u64
                 }
             }
             if start >= end || failed.len() > 3 {
-                return (tally, failed);
+                return (statistics, failed);
             }
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut tally = Tally::default();
+    let mut statistics = Statistics::default();
     let mut failed = Vec::new();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         for worker in workers {
             let (of_worker, failed_there) = worker.join().unwrap();
-            tally.add(&of_worker);
+            statistics.add(&of_worker);
             failed.extend(failed_there);
         }
     });
-    println!("{}", tally.report(title, &format!("seeds {first} to {}", end - 1), started.elapsed(), threads));
+    println!("{}", statistics.report(title, &format!("seeds {first} to {}", end - 1), started.elapsed(), threads));
     let commands: Vec<_> = failed.into_iter().map(replay).collect();
     assert!(commands.is_empty(), "calls went wrong; to see one:\n  {}", commands.join("\n  "));
 }

@@ -8,7 +8,7 @@
 
 use super::{
     super::world::Dice,
-    report::Tally,
+    report::Statistics,
     slots::{Slot, Slots},
 };
 use alloc::vec::Vec;
@@ -72,10 +72,10 @@ pub(super) struct Network {
     arrivals: Vec<u64>,
     pub(super) bodies: Archive,
     /// When the last announce or leave so far arrives.
-    pub(super) told_at: u64,
+    pub(super) notified_at: u64,
     /// All that was to be sent at some risk.
     passed: Vec<(Slot, Message)>,
-    pub(super) tally: Tally,
+    pub(super) statistics: Statistics,
 }
 
 impl Network {
@@ -88,9 +88,9 @@ impl Network {
             inboxes: Vec::new(),
             arrivals: Vec::new(),
             bodies: Archive::default(),
-            told_at: now,
+            notified_at: now,
             passed: Vec::new(),
-            tally: Tally::default(),
+            statistics: Statistics::default(),
         }
     }
 
@@ -102,7 +102,7 @@ impl Network {
 
     pub(super) fn part(&mut self, side: Slots, milliseconds: u64) {
         self.partition = (side, self.now + milliseconds);
-        self.tally.partitions += 1;
+        self.statistics.partitions += 1;
     }
 
     /// From now on nothing is lost. What is under way or was delayed still comes.
@@ -132,7 +132,7 @@ impl Network {
         inbox.in_order = inbox.in_order.max(at);
         let at = inbox.in_order;
         self.put(to, at, message);
-        self.told_at = self.told_at.max(at);
+        self.notified_at = self.notified_at.max(at);
     }
 
     /// Sends what may be lost.
@@ -140,16 +140,16 @@ impl Network {
         let Weather { drop_percent, double_percent, .. } = self.weather;
         self.passed.push((to, message));
         if self.apart(from, to) || drop_percent > 0 && self.dice.percent(drop_percent) {
-            self.tally.lost += 1;
+            self.statistics.lost += 1;
             return;
         }
         if double_percent > 0 && self.dice.percent(double_percent) {
-            self.tally.doubled += 1;
+            self.statistics.doubled += 1;
             let at = self.now + self.weather.delay(&mut self.dice);
             self.put(to, at, message);
         }
         let delay = self.weather.delay(&mut self.dice);
-        self.tally.delayed += u64::from(delay > 0);
+        self.statistics.delayed += u64::from(delay > 0);
         self.put(to, self.now + delay, message);
     }
 
@@ -158,7 +158,7 @@ impl Network {
         if !self.passed.is_empty() {
             let (to, message) = self.passed[self.dice.below(self.passed.len() as u64) as usize];
             let at = self.now + self.dice.below(500);
-            self.tally.replayed += 1;
+            self.statistics.replayed += 1;
             self.put(to, at, message);
         }
     }

@@ -9,7 +9,7 @@ const CLASSES: usize = 5;
 
 /// Counts over one call or many.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Statistics {
     pub(super) calls: u64,
     pub(super) devices: u64,
     classes: [u64; CLASSES],
@@ -38,11 +38,11 @@ pub(super) struct Tally {
     pub(super) missing: u64,
     pub(super) forged: u64,
     pub(super) simulated_ms: u64,
-    /// Longest time in fair weather until somebody could open somebody's frames.
+    /// Longest time on a good network until every participant could open the others' frames.
     pub(super) slowest_ms: u64,
 }
 
-impl Tally {
+impl Statistics {
     pub(super) fn call_of(&mut self, devices: usize) {
         self.calls += 1;
         self.devices += devices as u64;
@@ -105,7 +105,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for Statistics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,

@@ -11,16 +11,16 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Happening {
     Join,
-    /// Somebody opens the page in another tab as well.
+    /// A participant opens the page in a second tab.
     SecondTab,
     Leave,
-    /// Somebody leaves and the server does not tell.
+    /// A participant leaves and the server hides it.
     HiddenLeave,
-    /// The server tells some that somebody left who did not, and shows it again later.
+    /// The server reports to some that a participant left who did not, and shows it again later.
     FeignedLeave,
-    /// The server shows somebody again who has left.
+    /// The server shows a participant that has left again.
     Ghost,
-    /// Somebody leaves and joins in the same moment.
+    /// A participant leaves and joins at the same moment.
     Reload,
     Mute,
     Camera,
@@ -95,7 +95,7 @@ impl Scenario {
         }
     }
 
-    /// What happens next, with so many devices in the call.
+    /// What happens next, by the number of devices in the call.
     pub(super) fn next(&mut self, dice: &mut Dice, present: usize) -> Option<Happening> {
         self.happenings = self.happenings.checked_sub(1)?;
         let room = present < self.devices;
