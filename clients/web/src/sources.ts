@@ -3,6 +3,7 @@
 //
 // A stream number is `kind + 8 × index`. The index tells several sources of the same kind apart; it is always 0 here.
 
+import { CodecNumber } from "./e2ee/abi.ts";
 import type { Codec, Kind, Source } from "./protocol/generated.ts";
 
 declare const streamNumber: unique symbol;
@@ -34,9 +35,14 @@ export const SOURCES: Readonly<Record<Source, SourceNumbers>> = {
   "screen-audio": numbers("audio", 3, "sx"),
 };
 
-/** Codec number in a frame's authenticated metadata. */
-export const CODEC_NUMBER = { opus: 0, vp8: 1, vp9: 2, av1: 3, h264: 4 } as const satisfies Record<Codec, number>;
-export type CodecNumber = (typeof CODEC_NUMBER)[Codec];
+/** Number of each codec in a frame's authenticated metadata. */
+export const CODEC_NUMBER: Readonly<Record<Codec, CodecNumber>> = {
+  opus: CodecNumber.Opus,
+  vp8: CodecNumber.Vp8,
+  vp9: CodecNumber.Vp9,
+  av1: CodecNumber.Av1,
+  h264: CodecNumber.H264,
+};
 
 const SOURCE_OF_STREAM = new Map<number, Source>(
   (Object.keys(SOURCES) as Source[]).map((source) => [SOURCES[source].stream, source]),

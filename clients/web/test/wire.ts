@@ -1,5 +1,6 @@
 // What the server does with the bodies of binary messages: it wraps announces and splits key batches.
 
+import { BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES } from "../src/protocol/generated.ts";
 import { type Bytes, join, u16, u32 } from "./peer/bytes.ts";
 
 /** Returns the body that announces a participant. Its participant id is also its seat. */
@@ -7,14 +8,12 @@ export function announcement(number: number, announce: Uint8Array, display: Uint
   return join(Uint8Array.of(1), u32(number), u16(number), announce, u16(display.length), display);
 }
 
-const HEADER_BYTES = 171;
-const ENTRY_BYTES = 86;
-
 /** Returns a batch's header and its entry for a seat, if there is one. */
 export function entryFor(seat: number, batch: Uint8Array): { header: Uint8Array; entry: Uint8Array } | undefined {
-  for (let at = HEADER_BYTES; at < batch.length; at += ENTRY_BYTES) {
-    const entry = batch.subarray(at, at + ENTRY_BYTES);
-    if ((((entry[0] ?? 0) << 8) | (entry[1] ?? 0)) === seat) return { header: batch.subarray(0, HEADER_BYTES), entry };
+  for (let at = BATCH_HEADER_BYTES; at < batch.length; at += BATCH_ENTRY_BYTES) {
+    const entry = batch.subarray(at, at + BATCH_ENTRY_BYTES);
+    if ((((entry[0] ?? 0) << 8) | (entry[1] ?? 0)) === seat)
+      return { header: batch.subarray(0, BATCH_HEADER_BYTES), entry };
   }
   return undefined;
 }

@@ -1,6 +1,7 @@
 // Actions of the frame-encryption session, read from bytes: `kind1 || body`, big endian.
 
 import { ActionKind, ProblemNumber } from "../e2ee/abi.ts";
+import { ANNOUNCE_BYTES } from "../protocol/generated.ts";
 
 export { EventKind } from "../e2ee/abi.ts";
 
@@ -32,7 +33,6 @@ export type Action =
   /** The session has ended and its keys are erased: join with a new one. */
   | { readonly kind: "ended" };
 
-const ANNOUNCE_BYTES = 298;
 const PROBLEMS: Readonly<Record<number, ProblemCode>> = {
   [ProblemNumber.AnnounceRefused]: "announce-refused",
   [ProblemNumber.KeysRefused]: "keys-refused",

@@ -1,9 +1,9 @@
 // The frame-encryption session as the worker uses it. `Frames` implements it; tests use fakes.
 
-import { OpenRefusal, SealRefusal } from "../e2ee/abi.ts";
+import { type CodecNumber, OpenRefusal, SealRefusal } from "../e2ee/abi.ts";
 import { CIPHER_FAILED } from "../e2ee/frames.ts";
 import type { Clock } from "../e2ee/wasm.ts";
-import type { CodecNumber, StreamNumber } from "../sources.ts";
+import type { StreamNumber } from "../sources.ts";
 import type { EventKind } from "./action.ts";
 
 /** Why a frame was not sealed. It is dropped: nothing is sent in the clear. */

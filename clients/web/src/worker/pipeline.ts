@@ -2,9 +2,10 @@
 // closed: a frame leaves a pipeline sealed or opened, or not at all. A pipeline handles one frame at a time, so frames
 // keep their order.
 
+import type { CodecNumber } from "../e2ee/abi.ts";
 import type { Clock } from "../e2ee/wasm.ts";
 import type { Codec } from "../protocol/generated.ts";
-import { CODEC_NUMBER, type CodecNumber, type StreamNumber } from "../sources.ts";
+import { CODEC_NUMBER, type StreamNumber } from "../sources.ts";
 import { type FrameEngine, type FrameOrigin, MISSING_KEY, OPEN_FAILURES, SEAL_FAILURES } from "./engine.ts";
 import type { TransformCounters } from "./messages.ts";
 
