@@ -8,7 +8,7 @@ use tacet_fuzz::Script;
 const HEADER_BYTES: usize = 171;
 const ENTRY_BYTES: usize = 86;
 
-/// The target: edits of an announces message. Bob has a stream open, so that newcomers are given his key.
+/// The target: edits of an announces message. Bob has an open stream, so that newcomers receive his key.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let mut stage = Stage::new();
@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
     let mut shown = Vec::new();
     while !script.0.is_empty() {
         let body = script.edit(&genuine);
-        // The outcome may be either; what follows must hold.
+        // May be accepted or refused; the assertions below hold in both cases.
         let _ = stage.bob.handle(at(START), Event::Announces(&body));
         watch(drain(&mut stage.bob), &mut shown);
     }
@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
     watch(drain(&mut stage.bob), &mut shown);
 }
 
-/// Only Ada is ever shown, once at a time, and keys are sealed to whom is shown.
+/// Only Ada is ever shown, once at a time, and keys are sealed only to shown devices.
 fn watch(actions: Vec<Action>, shown: &mut Vec<(e2ee_frames::ParticipantId, Seat)>) {
     for action in actions {
         match action {

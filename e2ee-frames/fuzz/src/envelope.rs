@@ -1,4 +1,4 @@
-//! Envelopes: what is located lies in the frame, what is unescaped escapes to the same again, and what goes in comes out.
+//! Envelopes: a located range is in the frame, unescaping is the inverse of escaping, and content survives a round trip.
 
 use e2ee_frames::{Codec, FrameKind, codec, hazmat};
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! Altered frames: what opens is what was sealed, by whom it was sealed, of the codec and kind it was sealed as, and each
-//! frame opens once. However many altered ones came before, the genuine one opens.
+//! Altered frames: a frame opens only unchanged, with its sender, codec and kind, and only once. The genuine one opens
+//! after any number of altered ones.
 
 use crate::stage::{ADA, ADA_SEAT, START, STREAM, Stage, at, drain, seal};
 use e2ee_frames::{Codec, FrameKind, codec, hazmat};

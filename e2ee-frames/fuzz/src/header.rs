@@ -1,4 +1,4 @@
-//! SFrame headers: whatever parses is the one encoding of its values, and nothing else of the KID changes.
+//! SFrame headers: a header that parses is the only encoding of its values, and the KID round-trips.
 
 use e2ee_frames::sframe::{header, kid::Kid};
 

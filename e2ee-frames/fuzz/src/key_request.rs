@@ -8,14 +8,14 @@ use tacet_fuzz::Script;
 const HEADER_BYTES: usize = 171;
 const ENTRY_BYTES: usize = 86;
 
-/// The target: edits of a key request, all at once, and what comes of them in two seconds; then a genuine one.
+/// The target: edits of a key request at one time, and the answers within two seconds; then a genuine one.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let mut stage = Stage::new();
     let genuine = stage.key_request();
     while !script.0.is_empty() {
         let body = script.edit(&[&genuine]);
-        // The outcome may be either; what follows must hold.
+        // May be accepted or refused; the assertions below hold in both cases.
         let _ = stage.bob.handle(at(START), Event::KeyRequest(&body));
     }
     let times = [START, START + 1_000, START + 2_000];
@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(batches, 1, "a genuine request is answered");
 }
 
-/// Batches that Bob sends when it is so late: to Ada alone.
+/// The number of batches that Bob sends at this time, all of them to Ada.
 fn answers(stage: &mut Stage, now: u64) -> usize {
     stage.bob.handle(at(now), Event::Tick).expect("time passes");
     let actions = drain(&mut stage.bob).into_iter();

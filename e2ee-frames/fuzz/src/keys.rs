@@ -1,4 +1,4 @@
-//! Key batches: an altered one installs no other key than the sender's, and loses none that was there.
+//! Key batches: an altered one installs no key but the sender's, and removes none.
 
 use crate::stage::{ADA, ADA_SEAT, START, Stage, at, drain, seal};
 use e2ee_frames::{Action, Codec, Event, FrameKind, OpenError};
@@ -12,7 +12,7 @@ pub fn run(data: &[u8]) {
     let mut installed = 0;
     while !script.0.is_empty() {
         let body = script.edit(&[&stage.keys]);
-        // The outcome may be either; what follows must hold.
+        // May be accepted or refused; the assertions below hold in both cases.
         let _ = stage.bob.handle(at(START), Event::Keys(&body));
         for action in drain(&mut stage.bob) {
             if let Action::KeyInstalled { participant, seat } = action {
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
     hears(&mut stage, true);
 }
 
-/// Whether Bob opens what Ada seals: always if he has her key, else never.
+/// Asserts that Bob opens Ada's frames if and only if he has her key.
 fn hears(stage: &mut Stage, has_key: bool) {
     let (mut frame, _) =
         seal(&mut stage.ada, at(START), Codec::Opus, FrameKind::Delta, b"audio").expect("Ada has a key");

@@ -2,7 +2,7 @@
 //!
 //! Each module is one target: a function of bytes that panics if something is wrong. libFuzzer drives it (`make fuzz`),
 //! and `cargo test` replays every committed input and a short round of altered ones ([`tacet_fuzz`]). Everything is
-//! deterministic: one input, one outcome. A target asserts what must hold whatever the bytes are, not only that nothing
+//! deterministic: one input, one outcome. A target asserts invariants for arbitrary bytes, not only the absence of
 //! panics.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a target fails by panicking")]

@@ -1,6 +1,6 @@
-//! A whole session through the bytes of the C ABI: any events in any order at any time, and frames between.
+//! A whole session through the bytes of the C ABI: any events in any order at any time, with frames in between.
 //!
-//! Whatever happens, actions have their form, no timer stays due, and only what Ada sealed opens, each frame once.
+//! Actions are always well-formed, no timer stays due, and only Ada's frames open, each once.
 
 use crate::stage::{MAX_ACTION_BYTES, START, Stage, at, drain, seal};
 use e2ee_frames::{Action, Clock, Codec, FrameKind, Session};
@@ -11,12 +11,12 @@ use e2ee_frames_ffi::{
 use std::time::Duration;
 use tacet_fuzz::Script;
 
-/// Numbers of a script beyond those of events.
+/// Steps of a script besides events.
 const OPEN: u8 = 8;
 const SEAL: u8 = 9;
 /// The wall clock jumps, which ends the session: its keys may be in use elsewhere.
 const JUMP: u8 = 10;
-/// With one that is no kind at all.
+/// Number of kinds, one of them invalid.
 const KINDS: u8 = 12;
 
 /// The target: kinds of events, each with how much later it happens and an edit of a genuine body.
@@ -62,7 +62,7 @@ pub fn run(data: &[u8]) {
                     Some(EventKind::Tick) | None => vec![&[]],
                 };
                 let body = script.edit(&genuine);
-                // Most are refused; what follows must hold all the same.
+                // Most are refused; the assertions below hold in both cases.
                 let _ = wire::handle(&mut stage.bob, u32::from(kind), clock(jumped), &body);
             }
         }
@@ -70,7 +70,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Polls all actions; a tick then leaves nothing to be done at once. Whether the session is over.
+/// Polls all actions and asserts that a tick leaves no timer due. Returns whether the session has ended.
 fn settle(bob: &mut Session, clock: Clock) -> bool {
     let mut actions = drain(bob);
     if bob.deadline().is_some_and(|deadline| deadline <= clock.now) {

@@ -1,6 +1,6 @@
-//! Where targets play: Ada, who has said and sealed everything already, and Bob, to whom the input happens.
+//! The setup of the targets: Ada, who has announced herself and sealed her key, and Bob, who receives the input.
 //!
-//! Random numbers have a seed and time is handed in, so that an input always meets the same bytes.
+//! Random numbers are seeded and time is an argument, so that the outcome of an input is deterministic.
 
 use e2ee_frames::{
     Action, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, ParticipantId, Seat, Session, SessionConfig,
@@ -12,7 +12,7 @@ pub(crate) const ADA_SEAT: Seat = Seat(3);
 const BOB: ParticipantId = ParticipantId(11);
 pub(crate) const BOB_SEAT: Seat = Seat(4);
 pub(crate) const STREAM: StreamId = StreamId::CAMERA;
-/// Monotonic time when the play begins.
+/// Monotonic time at the start.
 pub(crate) const START: u64 = 1_000;
 /// Longest action, as the C header promises.
 pub(crate) const MAX_ACTION_BYTES: usize = 17_000;
@@ -24,11 +24,11 @@ pub(crate) fn at(now: u64) -> Clock {
     Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(EPOCH + now) }
 }
 
-/// Both devices, and what the server would carry from Ada to Bob.
+/// Both devices, and the messages from Ada to Bob.
 pub(crate) struct Stage {
     /// Has joined, knows Bob and has a key.
     pub(crate) ada: Session,
-    /// Has announced himself, and knows nothing.
+    /// Has announced himself, and has received nothing.
     pub(crate) bob: Session,
     /// Body of an announces message with Ada's announce.
     pub(crate) announces: Vec<u8>,
@@ -61,13 +61,13 @@ fn announces(participant: ParticipantId, seat: Seat, session: &mut Session) -> V
     [&[1], &participant.0.to_be_bytes()[..], &seat.0.to_be_bytes(), &announce, &length, &display].concat()
 }
 
-/// What a session wants, all of it.
+/// All pending actions of a session.
 pub(crate) fn drain(session: &mut Session) -> Vec<Action> {
     std::iter::from_fn(|| session.poll()).collect()
 }
 
 impl Stage {
-    /// The scene before the input happens.
+    /// The state before the input.
     pub(crate) fn new() -> Self {
         let (mut ada, mut bob) = (device("Ada", 1), device("Bob", 2));
         let of_ada = announces(ADA, ADA_SEAT, &mut ada);
@@ -118,7 +118,7 @@ impl Stage {
     }
 }
 
-/// An event that is not refused; what it makes the session want.
+/// Passes an event that must be accepted. Returns the resulting actions.
 pub(crate) fn tell(session: &mut Session, event: Event<'_>) -> Vec<Action> {
     session.handle(at(START), event).expect("a genuine event");
     drain(session)
@@ -132,7 +132,7 @@ fn batch(actions: &[Action]) -> Option<Vec<u8>> {
     })
 }
 
-/// Seals a frame; the sealed frame and the kind that it shows. `None` if there is no key or no open stream.
+/// Seals a frame. Returns it with its visible kind, or `None` without a key or an open stream.
 pub(crate) fn seal(
     session: &mut Session,
     clock: Clock,

@@ -1,6 +1,6 @@
-//! AV1: the ciphertext is the payload of one frame OBU; key frames have a constant sequence header before it.
+//! AV1: the ciphertext is the payload of one frame OBU, after a constant sequence header in key frames.
 //!
-//! A depacketizer may put a temporal delimiter in front. Every OBU has its size, in as few bytes as it needs.
+//! A depacketizer may prepend a temporal delimiter. Every OBU has a size field, minimally encoded.
 
 use super::{EnvelopeError, FrameKind, Located, put};
 
@@ -9,7 +9,7 @@ const SEQUENCE_HEADER: &[u8] = &[0x0a, 0x0b, 0x00, 0x00, 0x00, 0x04, 0x3c, 0xff,
 /// Header of an OBU of type 6 (frame) with a size field and no extension.
 const FRAME: u8 = 0x32;
 
-/// Most bytes of a size that fits 32 bits.
+/// Maximum length of an encoded 32-bit size.
 const MAX_SIZE_BYTES: usize = 5;
 
 pub(super) fn write_prefix(kind: FrameKind, content: usize, out: &mut [u8]) -> Result<usize, EnvelopeError> {
@@ -38,7 +38,7 @@ fn put_size(size: usize, out: &mut [u8]) -> Result<usize, EnvelopeError> {
     Err(EnvelopeError)
 }
 
-/// Reads a minimal leb128 size and what follows it.
+/// Parses a minimal leb128 size. Returns it and the bytes that follow.
 fn take_size(bytes: &[u8]) -> Result<(usize, &[u8]), EnvelopeError> {
     let mut size: u64 = 0;
     let shifts = (0u32..).step_by(7);

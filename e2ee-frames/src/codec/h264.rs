@@ -39,13 +39,13 @@ fn escapes(content: &[u8]) -> usize {
     escapes
 }
 
-/// Escapes `out[start..end]` in place and appends the final byte; returns the length.
+/// Escapes `out[start..end]` in place, appends the final byte and returns the length.
 pub(super) fn close(start: usize, end: usize, out: &mut [u8]) -> Result<usize, EnvelopeError> {
     let added = escapes(out.get(start..end).ok_or(EnvelopeError)?);
     let escaped_end = end.checked_add(added).ok_or(EnvelopeError)?;
     *out.get_mut(escaped_end).ok_or(EnvelopeError)? = FINAL;
     if added > 0 {
-        // Moved back by what will be inserted, the content is never overtaken by its escaped form.
+        // The content is moved back by the number of inserted bytes, so that its escaped form never overtakes it.
         out.copy_within(start..end, start.saturating_add(added));
         let (mut read, mut write, mut zeros) = (start.saturating_add(added), start, 0u8);
         let mut push = |out: &mut [u8], byte| {
@@ -67,7 +67,7 @@ pub(super) fn close(start: usize, end: usize, out: &mut [u8]) -> Result<usize, E
     Ok(escaped_end.saturating_add(1))
 }
 
-/// Strips a start code of three or four bytes, then the whole of a constant unit.
+/// Strips a start code of three or four bytes, then an entire constant unit.
 fn strip_unit<'a>(rest: &'a [u8], unit: &[u8]) -> Option<&'a [u8]> {
     let rest = rest.strip_prefix(&[0]).filter(|rest| rest.starts_with(START)).unwrap_or(rest);
     rest.strip_prefix(START)?.strip_prefix(unit)
@@ -86,7 +86,7 @@ pub(super) fn locate(frame: &[u8]) -> Result<Located, EnvelopeError> {
     Ok(Located { kind, range: start..start.saturating_add(content.len()) })
 }
 
-/// Removes emulation prevention in place; returns the length. Refuses what escaping never yields.
+/// Removes emulation prevention in place and returns the length. Rejects bytes that escaping cannot produce.
 pub(super) fn unescape(content: &mut [u8]) -> Result<usize, EnvelopeError> {
     let (mut write, mut zeros) = (0usize, 0u8);
     let mut read = 0usize;

@@ -1,13 +1,13 @@
 //! Constant, codec-shaped envelopes around SFrame ciphertexts.
 //!
-//! Packetizers and depacketizers of browsers look at the first bytes of a frame. So that nothing of the frame need stay
-//! in clear, the whole frame is ciphertext, and a constant prefix of the codec's shape stands in front:
+//! Packetizers and depacketizers of browsers parse the first bytes of a frame. So that no byte of the frame has to stay in
+//! clear, the whole frame is encrypted and preceded by a constant prefix in the codec's format:
 //!
 //! ```text
-//!  envelope (constant, tells only key or delta) │ SFrame header │ ciphertext │ tag   [│ H.264: final 80]
+//!  envelope (constant, shows only key or delta) │ SFrame header │ ciphertext │ tag   [│ H.264: final 80]
 //! ```
-//! The envelope is not ciphertext and carries no information but the frame kind, which the metadata binds. Finders
-//! accept exactly the constant bytes, whatever framing a depacketizer may have restored around them.
+//! The envelope is in clear and carries only the frame kind, which the metadata authenticates. Parsers accept exactly the
+//! constant bytes, and the framing that a depacketizer may restore around them.
 
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
@@ -37,7 +37,7 @@ pub enum Codec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FrameKind {
-    /// Needs frames before it. Every Opus frame counts as one, and every VP9 frame on the wire.
+    /// Needs earlier frames. Every Opus frame counts as one, and every VP9 frame on the wire.
     Delta = 0,
     /// A key frame.
     Key = 1,
@@ -48,7 +48,7 @@ pub enum FrameKind {
 pub struct Located {
     /// The frame kind that the envelope shows; delta where there is no envelope.
     pub kind: FrameKind,
-    /// SFrame header, ciphertext and tag. For H.264 still with emulation prevention: see [`unescape`].
+    /// SFrame header, ciphertext and tag; for H.264 still escaped: see [`unescape`].
     pub range: Range<usize>,
 }
 
@@ -58,7 +58,7 @@ pub struct Located {
 pub struct EnvelopeError;
 
 impl Codec {
-    /// The codec of this number, as it crosses the C ABI and stands in the metadata.
+    /// The codec with this number in the C ABI and in the metadata.
     #[must_use]
     pub fn from_id(id: u32) -> Option<Self> {
         Some(match id {
@@ -71,7 +71,7 @@ impl Codec {
         })
     }
 
-    /// The kind that the wire can show: codecs without an envelope show none.
+    /// The kind that is visible on the wire: delta for codecs without an envelope.
     #[must_use]
     pub fn shown(self, kind: FrameKind) -> FrameKind {
         match self {
@@ -80,7 +80,7 @@ impl Codec {
         }
     }
 
-    /// What is authenticated behind the SFrame header: profile, codec, kind (as the envelope shows it).
+    /// The metadata authenticated after the SFrame header: profile, codec, visible kind.
     pub(crate) fn metadata(self, kind: FrameKind) -> [u8; 3] {
         [0xc1, self as u8, self.shown(kind) as u8]
     }
@@ -96,7 +96,7 @@ pub fn max_sealed_bytes(codec: Codec, frame: usize) -> usize {
     }
 }
 
-/// Writes what stands in front of an SFrame ciphertext of `content` bytes; returns its length.
+/// Writes the prefix of an SFrame ciphertext of `content` bytes and returns its length.
 pub(crate) fn open_envelope(
     codec: Codec,
     kind: FrameKind,
@@ -111,7 +111,7 @@ pub(crate) fn open_envelope(
     }
 }
 
-/// Completes a frame whose envelope takes `start` bytes and whose ciphertext ends at `end`; returns its length.
+/// Completes a frame whose envelope has `start` bytes and whose ciphertext ends at `end`. Returns its length.
 pub(crate) fn close_envelope(codec: Codec, start: usize, end: usize, out: &mut [u8]) -> Result<usize, EnvelopeError> {
     match codec {
         Codec::H264 => h264::close(start, end, out),
@@ -119,7 +119,7 @@ pub(crate) fn close_envelope(codec: Codec, start: usize, end: usize, out: &mut [
     }
 }
 
-/// Finds the SFrame ciphertext of a frame, by structure only: nothing of it is authenticated yet.
+/// Finds the SFrame ciphertext of a frame by its structure. Nothing is authenticated yet.
 ///
 /// # Errors
 /// If the bytes around it are not this codec's envelope.
@@ -132,10 +132,10 @@ pub fn locate(codec: Codec, frame: &[u8]) -> Result<Located, EnvelopeError> {
     }
 }
 
-/// Removes a codec's escaping from located bytes in place; returns how many are left at the front. Only H.264 has any.
+/// Removes a codec's escaping from located bytes in place and returns the remaining length. Only H.264 escapes.
 ///
 /// # Errors
-/// If the bytes are not what escaping yields.
+/// If escaping cannot have produced the bytes.
 pub fn unescape(codec: Codec, located: &mut [u8]) -> Result<usize, EnvelopeError> {
     match codec {
         Codec::H264 => h264::unescape(located),
@@ -143,7 +143,7 @@ pub fn unescape(codec: Codec, located: &mut [u8]) -> Result<usize, EnvelopeError
     }
 }
 
-/// The first bytes of located content without escaping, enough for an SFrame header, leaving the frame as it is.
+/// The first bytes of located content without escaping, enough for an SFrame header. Does not change the frame.
 pub(crate) fn peek(codec: Codec, located: &[u8]) -> ([u8; crate::sframe::header::MAX_BYTES], usize) {
     let mut head = [0; crate::sframe::header::MAX_BYTES];
     if codec != Codec::H264 {
@@ -240,7 +240,7 @@ mod tests {
         fn envelope_round_trip(
             content in prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..600),
-                // Rich in what H.264 must escape.
+                // Many bytes that H.264 must escape.
                 proptest::collection::vec(prop_oneof![5 => Just(0u8), 1 => 0u8..5], 0..600),
             ],
             key: bool,

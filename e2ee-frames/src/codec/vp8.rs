@@ -1,6 +1,6 @@
 //! VP8: ten constant bytes before a key frame (frame tag, start code, 320 x 180), one before a delta frame.
 //!
-//! Bit 0 of the first byte is what depacketizers read as the frame kind.
+//! Depacketizers read the frame kind from bit 0 of the first byte.
 
 use super::{EnvelopeError, FrameKind, Located, put};
 

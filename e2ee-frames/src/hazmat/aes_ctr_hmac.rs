@@ -1,6 +1,6 @@
 //! RFC 9605 suites 1 to 3: AES-CTR with a truncated HMAC-SHA-256 (section 4.5.1).
 //!
-//! Here to meet the vectors of Appendix C, not to be used: a tag of four bytes is forged in about an hour.
+//! Only for the vectors of Appendix C: forging a four-byte tag takes about an hour.
 
 use super::HazmatError;
 use crate::sframe::{
@@ -44,7 +44,7 @@ impl CtrSuite {
     }
 }
 
-/// The AEAD of these suites under one key.
+/// The AEAD of these suites with one key.
 pub struct AesCtrHmac {
     suite: CtrSuite,
     key: Zeroizing<[u8; KEY_BYTES]>,
@@ -91,7 +91,7 @@ impl AesCtrHmac {
     /// The plaintext.
     ///
     /// # Errors
-    /// If the tag is not right.
+    /// If the tag does not match.
     pub fn open(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, HazmatError> {
         let length = sealed.len().checked_sub(self.suite.tag_bytes()).ok_or(HazmatError)?;
         let (ct, tag) = sealed.split_at_checked(length).ok_or(HazmatError)?;
@@ -106,7 +106,7 @@ impl AesCtrHmac {
     }
 }
 
-/// Seals and opens SFrame ciphertexts under one base key and KID. Remembers no counter, in neither direction.
+/// Seals and opens SFrame ciphertexts under one base key and KID. Keeps no counters, in either direction.
 pub struct CtrContext {
     aead: AesCtrHmac,
     salt: Zeroizing<[u8; NONCE_BYTES]>,

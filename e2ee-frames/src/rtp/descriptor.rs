@@ -10,20 +10,20 @@ const START: u8 = 0x80;
 const END: u8 = 0x40;
 const PACKETIZED: u8 = 0x20;
 
-/// What a payload is of its SFrame ciphertext.
+/// The part that a payload is of its SFrame ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SframeDescriptor {
     /// S: its first bytes.
     pub start: bool,
     /// E: its last bytes.
     pub end: bool,
-    /// T: what was sealed is a payload of the codec's own RTP format, not a whole frame as its encoder made it. The same
-    /// for all payloads of a ciphertext.
+    /// T: the plaintext is a payload of the codec's own RTP format, not a whole frame of the encoder. Equal for all
+    /// payloads of a ciphertext.
     pub packetized: bool,
 }
 
 impl SframeDescriptor {
-    /// Reads the byte. Every byte is a descriptor.
+    /// Parses the byte. Every byte is a descriptor.
     #[must_use]
     pub fn parse(byte: u8) -> Self {
         Self { start: byte & START != 0, end: byte & END != 0, packetized: byte & PACKETIZED != 0 }

@@ -1,4 +1,4 @@
-//! Cuts SFrame ciphertexts into payloads.
+//! Fragments SFrame ciphertexts into payloads.
 
 use super::SframeDescriptor;
 use alloc::vec::Vec;
@@ -7,14 +7,14 @@ use core::{iter::FusedIterator, slice::Chunks};
 /// A payload: descriptor, and a piece of the ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment<'a> {
-    /// First or last, and of what.
+    /// The descriptor.
     pub descriptor: SframeDescriptor,
-    /// What follows the descriptor.
+    /// The bytes after the descriptor.
     pub bytes: &'a [u8],
 }
 
 impl Fragment<'_> {
-    /// Writes the payload to the front of `out`; returns its length, or `None` if it does not fit.
+    /// Writes the payload to the front of `out`. Returns its length, or `None` if it does not fit.
     #[must_use]
     pub fn write(&self, out: &mut [u8]) -> Option<usize> {
         let (descriptor, rest) = out.split_first_mut()?;
@@ -42,8 +42,8 @@ pub struct Fragments<'a> {
 }
 
 impl<'a> Fragments<'a> {
-    /// Payloads of at most `max_payload` bytes, the descriptor among them; all but the last are as long. `packetized`
-    /// tells what was sealed: see [`SframeDescriptor::packetized`]. `None` if not even a byte would fit.
+    /// Payloads of at most `max_payload` bytes, descriptor included; all but the last have that length. `packetized`: see
+    /// [`SframeDescriptor::packetized`]. `None` if not even one byte would fit.
     #[must_use]
     pub fn new(ciphertext: &'a [u8], max_payload: usize, packetized: bool) -> Option<Self> {
         let most = max_payload.checked_sub(1).filter(|most| *most > 0)?;

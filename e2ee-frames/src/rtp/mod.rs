@@ -1,16 +1,16 @@
-//! Profile N: SFrame ciphertexts in RTP packets of their own payload format, for native clients that packetize themselves.
+//! Profile N: SFrame ciphertexts in a separate RTP payload format, for native clients with their own packetizer.
 //!
 //! ```text
 //!  frame ─► Session::seal_bare ─► SFrame header │ ciphertext │ tag ─► Fragments ─► descriptor │ bytes  (RTP payloads)
 //!  frame ◄─ Session::open_bare ◄───────────────────────────────────── Reassembly ◄─ descriptor │ bytes
 //! ```
-//! No envelope and no metadata: nothing here looks like a codec, so every participant must know the format. It is
-//! draft-ietf-avtcore-rtp-sframe-02 as far as this crate goes: the payload descriptor, how a ciphertext is cut, and how
-//! it is found among packets. The draft's keys per SSRC are optional and not used, because the KID names the stream. RTP
-//! headers, the marker bit (of the last packet only) and the negotiation (`a=sframe`) are the caller's.
+//! There is no envelope and no metadata, so every participant must support the format. It implements
+//! draft-ietf-avtcore-rtp-sframe-02: the payload descriptor, fragmentation and reassembly. The draft's optional keys per
+//! SSRC are not used, because the KID names the stream. RTP headers, the marker bit (set on the last packet only) and the
+//! negotiation (`a=sframe`) are up to the caller.
 //!
-//! The descriptor is not authenticated. Who forges it can make a ciphertext that does not open, and can choose whether a
-//! frame that did is handed on as raw or as packetized, no more.
+//! The descriptor is not authenticated. Forging it can only produce a ciphertext that does not open, or change whether an
+//! opened frame is passed on as raw or as packetized.
 
 mod descriptor;
 mod fragments;

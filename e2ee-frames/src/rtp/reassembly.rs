@@ -1,26 +1,25 @@
-//! Puts SFrame ciphertexts together again from packets that come in any order, or twice, or not at all.
+//! Reassembles SFrame ciphertexts from packets that are reordered, duplicated or lost.
 //!
-//! A ciphertext is the shortest row of packets with consecutive sequence numbers that starts with S and ends with E. It
-//! can only have come about by the packet that came last, so only rows through that one are looked at. Packets are kept
-//! in a ring of slots by their sequence numbers; those already used leave a mark, so that their copies are known.
+//! A ciphertext is the shortest row of packets with consecutive sequence numbers that starts with S and ends with E. Only
+//! the packet that arrived last can have completed it, so only rows through that one are considered. Packets are kept in a
+//! ring of slots by their sequence numbers; used packets leave a mark, so that duplicates are recognised.
 
 use super::SframeDescriptor;
 use alloc::vec::Vec;
 
-/// Packets that a reassembly looks back: those this far behind the newest are forgotten. The longest ciphertext has as
-/// many.
+/// Packets this far behind the newest are dropped. Also the maximum number of packets of a ciphertext.
 pub const MAX_PACKETS: usize = 1_024;
-/// Bytes that a reassembly holds. The oldest packets go when there are more.
+/// Maximum number of bytes held. Beyond it, the oldest packets are dropped.
 pub const MAX_BYTES: usize = 1 << 20;
-/// Longest payload that is taken. No datagram carries more.
+/// Maximum length of a payload. No datagram carries more.
 pub const MAX_PAYLOAD_BYTES: usize = 65_535;
 
 const _: () = assert!(65_536 % MAX_PACKETS == 0, "a sequence number that wraps around finds its slot");
 
-/// A payload was not taken, or what it completes is no ciphertext.
+/// Why a payload was refused, or did not complete a ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// No descriptor, or nothing behind it.
+    /// No descriptor, or no bytes after it.
     #[error("nothing in the payload")]
     Empty,
     /// Longer than [`MAX_PAYLOAD_BYTES`].
@@ -31,14 +30,14 @@ pub enum PayloadError {
     Mixed,
 }
 
-/// A ciphertext all of whose packets have come. Nothing of it is authentic yet: see [`crate::Session::open_bare`].
+/// A complete ciphertext. Nothing of it is authentic yet: see [`crate::Session::open_bare`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ciphertext {
     /// T: see [`SframeDescriptor::packetized`].
     pub packetized: bool,
     /// Sequence number of its first packet.
     pub first: u16,
-    /// Sequence number of its last packet, which tells marker bit and timestamp.
+    /// Sequence number of its last packet, which has the marker bit and the timestamp.
     pub last: u16,
     /// SFrame header, ciphertext and tag.
     pub bytes: Vec<u8>,
@@ -47,11 +46,11 @@ pub struct Ciphertext {
 enum Slot {
     Empty,
     Held(SframeDescriptor, Vec<u8>),
-    /// Its packet is part of a ciphertext that was handed out.
+    /// The packet is part of a ciphertext that was returned.
     Used,
 }
 
-/// Packets of one SSRC and payload type that are not complete ciphertexts yet.
+/// Packets of one SSRC and payload type that do not form complete ciphertexts yet.
 #[derive(Default)]
 pub struct Reassembly {
     /// None before the first packet, then [`MAX_PACKETS`], by sequence number modulo that.
@@ -63,13 +62,13 @@ pub struct Reassembly {
 }
 
 impl Reassembly {
-    /// Without any packet.
+    /// Without packets.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes the payload of a packet; returns the ciphertext that it completes. Copies, and packets from further back
+    /// Adds the payload of a packet and returns the ciphertext that it completes. Copies, and packets from further back
     /// than [`MAX_PACKETS`], change nothing. But if two of these follow each other, the sender has restarted its numbers,
     /// and so does the reassembly with the second.
     ///
@@ -91,7 +90,7 @@ impl Reassembly {
         self.row_through(sequence).map(|(first, last)| self.take(first, last)).transpose()
     }
 
-    /// Moves on to a packet if it is newer than all before; whether it is recent enough.
+    /// Advances to a packet if it is the newest. Returns whether it is recent enough.
     fn looks_at(&mut self, sequence: u16) -> bool {
         if self.slots.is_empty() {
             self.slots.resize_with(MAX_PACKETS, || Slot::Empty);
@@ -114,7 +113,7 @@ impl Reassembly {
         true
     }
 
-    /// Makes this the newest, `ahead` after the one before: the slots in between are those of packets long past.
+    /// Makes this packet the newest, `ahead` of the previous one, and clears the slots in between.
     fn move_on(&mut self, sequence: u16, ahead: usize) {
         let mut passed = sequence;
         for _ in 0..ahead.min(MAX_PACKETS) {
@@ -143,7 +142,7 @@ impl Reassembly {
         }
     }
 
-    /// Puts something else into a slot; returns the bytes that were held there.
+    /// Replaces the contents of a slot and returns the number of bytes it held.
     fn replace(&mut self, sequence: u16, with: Slot) -> Option<Vec<u8>> {
         let slot = self.slots.get_mut(usize::from(sequence) % MAX_PACKETS)?;
         if let Slot::Held(_, bytes) = &with {
@@ -154,7 +153,7 @@ impl Reassembly {
         Some(bytes)
     }
 
-    /// Drops the oldest packets until this many bytes more may be held.
+    /// Drops the oldest packets until this many more bytes fit.
     fn make_room(&mut self, bytes: usize) {
         let mut oldest = self.newest.wrapping_add(1);
         for _ in 0..MAX_PACKETS {
@@ -169,7 +168,7 @@ impl Reassembly {
         }
     }
 
-    /// First and last packet of the shortest row through this one that is complete.
+    /// First and last packet of the shortest complete row through this one.
     fn row_through(&self, sequence: u16) -> Option<(u16, u16)> {
         let (mut first, mut last) = (sequence, sequence);
         // Forward first: in order, there is nothing there. Another start or end on the way would have its own row, which
@@ -193,7 +192,7 @@ impl Reassembly {
         Some((first, last))
     }
 
-    /// Takes a row out and puts it together.
+    /// Removes a row and concatenates its payloads.
     fn take(&mut self, first: u16, last: u16) -> Result<Ciphertext, PayloadError> {
         let packetized = self.held(first).is_some_and(|packet| packet.packetized);
         let (mut bytes, mut mixed, mut sequence) = (Vec::new(), false, first);

@@ -14,7 +14,7 @@ pub(crate) fn start() {
     USED.with_borrow_mut(|used| *used = Some(BTreeSet::new()));
 }
 
-/// Stops recording; how many pairs were used.
+/// Stops recording. Returns the number of pairs used.
 pub(crate) fn stop() -> usize {
     USED.with_borrow_mut(|used| used.take().map_or(0, |used| used.len()))
 }

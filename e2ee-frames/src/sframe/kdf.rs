@@ -30,7 +30,7 @@ impl FrameKeys {
         Self { key: Zeroizing::new([0; 32]), suite, salt: Zeroizing::new([0; NONCE_BYTES]) }
     }
 
-    /// The key of the AEAD, as long as the suite has it.
+    /// The key of the AEAD, with the length that the suite requires.
     pub(crate) fn key(&self) -> &[u8] {
         match self.suite {
             #[cfg(any(test, feature = "hazmat"))]

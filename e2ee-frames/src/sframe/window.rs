@@ -1,10 +1,10 @@
-//! Sliding replay window of one KID: which of the last 1,024 counters were already accepted.
+//! Sliding replay window of one KID: which of the last 1,024 counters were accepted.
 //!
-//! [`screen`](ReplayWindow::screen) asks before decryption, [`record`](ReplayWindow::record) notes after the tag was
-//! valid. An unauthenticated header never moves the window; an authenticated counter may jump as far as it likes,
-//! because a server pauses layers.
+//! [`screen`](ReplayWindow::screen) checks before decryption, [`record`](ReplayWindow::record) updates after the tag was
+//! valid. An unauthenticated header never moves the window; an authenticated counter may jump arbitrarily, because a
+//! server pauses layers.
 
-/// Counters that the window remembers: 20 s of audio, 11 s of simulcast with three layers.
+/// Size of the window in counters: 20 s of audio, 11 s of simulcast with three layers.
 pub(crate) const SPAN: u64 = 1_024;
 
 const WORDS: usize = 16;
@@ -28,7 +28,7 @@ impl ReplayWindow {
         Self { seen: [0; WORDS], highest: None }
     }
 
-    /// Whether a frame with this counter may still be accepted: neither seen nor too old to tell.
+    /// Whether a frame with this counter may be accepted: neither seen nor older than the window.
     pub(crate) fn screen(&self, ctr: u64) -> bool {
         match self.highest {
             Some(highest) if ctr <= highest => {
@@ -39,7 +39,7 @@ impl ReplayWindow {
         }
     }
 
-    /// Notes an authenticated counter that [`screen`](Self::screen) admitted.
+    /// Records an authenticated counter that [`screen`](Self::screen) accepted.
     pub(crate) fn record(&mut self, ctr: u64) {
         match self.highest {
             Some(highest) if ctr <= highest => {}
@@ -102,7 +102,7 @@ mod tests {
     }
 
     proptest! {
-        /// The slow twin: remember everything.
+        /// The reference: a set of all counters.
         #[test]
         fn window_matches_set_of_counters(
             steps in proptest::collection::vec(prop_oneof![0u64..3_000, 0u64..40, Just(1_023), Just(1_024)], 1..400),

@@ -48,7 +48,7 @@ pub(super) fn frames(scene: &Scene) -> Json {
 }
 
 fn frame(scene: &Scene, frame: &Frame) -> Json {
-    // What lies in the envelope, without H.264's escaping.
+    // The content of the envelope, without H.264's escaping.
     let located = codec::locate(frame.codec, &frame.sealed).unwrap();
     let mut sframe = frame.sealed[located.range].to_vec();
     let length = codec::unescape(frame.codec, &mut sframe).unwrap();
@@ -78,7 +78,7 @@ fn frame(scene: &Scene, frame: &Frame) -> Json {
     Json::Object(fields)
 }
 
-/// Whose a ciphertext is and what it was sealed with; in the middle what else was said of it.
+/// The sender of a ciphertext and its inputs, with further fields in between.
 fn keyed<const N: usize>(scene: &Scene, sender: usize, sframe: &[u8], said: [Field; N]) -> Vec<Field> {
     let (Header { kid: packed, ctr }, _) = header::parse(sframe).unwrap();
     let kid = Kid::unpack(packed).unwrap();

@@ -83,12 +83,12 @@ pub(super) fn batches(scene: &Scene) -> Json {
         let entries = batch.entries.iter().map(|entry| {
             let recipient = &scene.devices[entry.recipient];
             let secret = StaticSecret::from(sender.ephemeral);
-            let theirs = AgreementKey::public(&StaticSecret::from(recipient.ephemeral));
+            let public = AgreementKey::public(&StaticSecret::from(recipient.ephemeral));
             Json::Object(vec![
                 ("recipient", text(recipient.name)),
                 ("recipient_seat", number(recipient.seat.0)),
                 ("recipient_announce_seq", number(1u8)),
-                ("x25519", hex(secret.diffie_hellman(&theirs.into()))),
+                ("x25519", hex(secret.diffie_hellman(&public.into()))),
                 ("context", hex(&entry.plain[32..])),
                 ("plain", hex(entry.plain)),
                 ("box", hex(&entry.bytes[6..])),
@@ -149,7 +149,7 @@ fn schedule_step(key: &SessionKey, kid: Kid) -> Json {
     ])
 }
 
-/// After everybody who entered or left.
+/// The call codes after each join and leave.
 pub(super) fn call_codes(scene: &Scene) -> Json {
     let codes = scene.codes.iter().map(|Shown { roster, code }| {
         let mut ids: Vec<[u8; 32]> = roster.iter().map(|member| scene.devices[*member].join_id().0).collect();

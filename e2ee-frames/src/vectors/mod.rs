@@ -1,9 +1,9 @@
-//! The published vectors `vectors/v1.json`: everything that an independent implementation needs to compare itself with,
-//! secrets included.
+//! The published vectors `vectors/v1.json`: everything that an independent implementation needs to compare with, secrets
+//! included.
 //!
-//! A short call is run on fixed random bytes; what its sessions emit is written down together with all that it was made
-//! of. `make vectors` writes the file, and the test here fails when it is stale: then the protocol has changed. New
-//! parts of the protocol get a section: a function of the scene that returns its JSON.
+//! A short call runs with fixed random bytes; the file has the output of its sessions and all inputs. `make vectors`
+//! writes the file, and the test here fails when it is stale: then the protocol has changed. A new part of the protocol
+//! gets a section: a function of the scene that returns its JSON.
 
 mod frames;
 mod json;

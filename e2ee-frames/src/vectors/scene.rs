@@ -1,4 +1,4 @@
-//! The call that the vectors are taken from.
+//! The call from which the vectors are taken.
 //!
 //! Ada and Béla meet and send; Cy joins, so that their keys ratchet; Béla leaves, so that Ada makes a new generation.
 
@@ -39,10 +39,10 @@ fn at(now: u64) -> Clock {
     Clock { now: MonotonicTime::from_millis(now), wall: WallTime::from_millis(EPOCH + now) }
 }
 
-/// What was drawn, in order.
+/// The random bytes drawn, in order.
 type Drawn = Arc<Mutex<Vec<Vec<u8>>>>;
 
-/// Random bytes that are not: hashes of the owner's name and the number of the draw. Every draw is written down.
+/// Fixed random bytes: hashes of the owner's name and the number of the draw. Every draw is recorded.
 fn draws(name: &str) -> (impl FnMut(&mut [u8]) + Send + use<>, Drawn) {
     let (drawn, name) = (Drawn::default(), String::from(name));
     let log = drawn.clone();
@@ -110,7 +110,7 @@ pub(super) struct Entry {
 /// A key batch that a session emitted.
 pub(super) struct Batch {
     pub(super) sender: usize,
-    /// Who is in the call.
+    /// The devices in the call.
     pub(super) roster: Vec<usize>,
     pub(super) header: Header,
     pub(super) header_bytes: [u8; HEADER_BYTES],
@@ -301,7 +301,7 @@ impl Scene {
         self.batches.push(Batch { sender, roster, header, header_bytes, entries: opened, key });
     }
 
-    /// Seals a frame that counts up from its own number, and lets everybody else open it.
+    /// Seals a frame of ascending bytes, starting with its number, which all other devices open.
     fn seal(&mut self, sender: usize, codec: Codec, kind: FrameKind, length: usize) {
         let first = self.frames.len();
         let plain: Vec<u8> = (first..first + length).map(|byte| byte as u8).collect();
@@ -315,7 +315,7 @@ impl Scene {
         self.frames.push(Frame { sender, codec, kind, plain, sealed });
     }
 
-    /// The same without an envelope, put together again by everybody else from payloads that come backwards.
+    /// The same without an envelope; all other devices reassemble it from payloads in reverse order.
     fn seal_bare(&mut self, sender: usize, stream: StreamId, length: usize, max_payload: usize, packetized: bool) {
         let first = self.bare_frames.len();
         let plain: Vec<u8> = (first..first + length).map(|byte| byte as u8).collect();
@@ -337,7 +337,7 @@ impl Scene {
         self.bare_frames.push(BareFrame { sender, plain, sframe, max_payload, packetized, payloads });
     }
 
-    /// Uses counters up.
+    /// Uses up counters.
     fn skip(&mut self, sender: usize, codec: Codec, frames: u32) {
         (0..frames).for_each(|_| drop(self.seal_bytes(sender, codec, FrameKind::Delta, &[])));
     }
