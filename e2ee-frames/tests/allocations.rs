@@ -1,4 +1,4 @@
-//! Sealing and opening a frame allocates nothing: the allocator counts.
+//! Sealing and opening a frame do not allocate, which a counting allocator checks.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,11 +14,11 @@ const CLOCK: Clock = Clock { now: MonotonicTime::from_millis(0), wall: WallTime:
 const CAMERA: StreamId = StreamId::CAMERA;
 
 std::thread_local! {
-    /// Of this thread alone: a test runner has others.
+    /// Per thread, because the test runner has others.
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, which counts.
+/// The system's allocator with a counter.
 struct Counting;
 
 #[global_allocator]

@@ -1,6 +1,6 @@
-//! Secrets are gone from the heap when it is given back: every block is searched as it is freed.
+//! Secrets are erased from the heap before it is freed: every block is searched as it is freed.
 //!
-//! What values leave on the stack when they move is not ours to erase; secrets that live longer than a call are in boxes.
+//! The stack is not searched; long-lived secrets are on the heap.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -29,13 +29,13 @@ const CALL: [u8; 16] = [2; 16];
 const INVITE: [u8; 32] = [0x1e; 32];
 const MIC: StreamId = StreamId::MICROPHONE;
 
-/// The first eight bytes of what must not be found, and how often each was.
+/// The first eight bytes of each secret, and how often it was found.
 static WANTED: [AtomicU64; 256] = [const { AtomicU64::new(0) }; 256];
 static FOUND: [AtomicUsize; 256] = [const { AtomicUsize::new(0) }; 256];
 /// A bit for each pair of bytes that something wanted begins with: most places in a block need no closer look.
 static STARTS: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
 
-/// The system's allocator, which looks into what it frees.
+/// The system's allocator, which searches blocks before it frees them.
 struct Searching;
 
 #[global_allocator]
@@ -87,7 +87,7 @@ fn watch(secret: &[u8]) -> usize {
     index
 }
 
-/// What was drawn in 32 bytes at a time, which are secrets: signing seed, X25519 seeds, session keys.
+/// The draws of 32 bytes, which are secrets: signing seed, X25519 seeds, session keys.
 type Drawn = Arc<Mutex<Vec<[u8; 32]>>>;
 
 fn random(seed: u8, drawn: &Drawn) -> impl FnMut(&mut [u8]) + Send + use<> {
@@ -161,7 +161,7 @@ impl Device {
     }
 }
 
-/// Hands a sender's batches to a receiver that is the recipient of all their entries.
+/// Delivers a sender's batches to a receiver that is the recipient of all their entries.
 fn give(now: u64, batches: &[Vec<u8>], to: &mut Device) {
     let seat = to.seat.to_be_bytes();
     for batch in batches {
@@ -172,7 +172,7 @@ fn give(now: u64, batches: &[Vec<u8>], to: &mut Device) {
     }
 }
 
-/// Ada sends to Bob through joins, leaves, rotations and a renewal; then both are gone.
+/// Ada sends to Bob through joins, leaves, rotations and a renewal; then both sessions are dropped.
 #[test]
 fn key_bytes_absent_after_drop() {
     // Never grows, so that nothing of it is freed before the end.

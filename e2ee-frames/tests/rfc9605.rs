@@ -1,4 +1,4 @@
-//! RFC 9605 Appendix C, all of it, through the public interface.
+//! All of RFC 9605 Appendix C, through the public interface.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

@@ -1,5 +1,5 @@
-//! Against the `sframe` crate, another implementation of RFC 9605: each opens what the other seals, byte for byte the
-//! same, and both refuse what is malformed.
+//! Interoperability with the `sframe` crate, another implementation of RFC 9605: both produce identical bytes, open each
+//! other's frames, and refuse malformed ones.
 
 #![allow(clippy::unwrap_used)]
 

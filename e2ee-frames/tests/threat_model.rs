@@ -1,4 +1,4 @@
-//! The tests that the threat model names exist: a renamed test must not leave a claim without proof behind.
+//! The tests that the threat model names exist: renaming a test must not leave a claim without evidence.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -24,7 +24,7 @@ fn sources(folder: &Path, extension: &str, into: &mut String) {
     }
 }
 
-/// What stands between pairs of `mark`.
+/// The text between pairs of `mark`.
 fn quoted(text: &str, mark: char) -> impl Iterator<Item = &str> {
     text.split(mark).skip(1).step_by(2)
 }
@@ -33,8 +33,11 @@ fn quoted(text: &str, mark: char) -> impl Iterator<Item = &str> {
 fn threat_model_tests_exist() {
     let document = fs::read_to_string(root().join("docs/security/threat-model.md")).unwrap();
     let (mut rust, mut web) = (String::new(), String::new());
-    for folder in ["e2ee-frames", "signaling", "sfu", "tests"] {
-        sources(&root().join(folder), "rs", &mut rust);
+    for folder in ["clients/native", "e2ee-frames", "fuzz", "loadtest", "sfu", "signaling", "tests"] {
+        let folder = root().join(folder);
+        if folder.is_dir() {
+            sources(&folder, "rs", &mut rust);
+        }
     }
     sources(&root().join("clients/web"), "ts", &mut web);
     let is_name = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');

@@ -7,16 +7,16 @@ use crate::{
 };
 use std::collections::BTreeMap;
 
-/// Something that happens to a device.
+/// An event for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Time has passed.
     Tick,
-    /// The announce of another device came and is authentic.
+    /// An authentic announce of another device.
     Announced(Id),
-    /// Another device is gone, says the server, or its announce has run out.
+    /// The server reports that another device left, or its announce has expired.
     Left(Id),
-    /// A key batch came.
+    /// A key batch.
     Keys(Batch),
     /// The server passes on a request for the own key.
     KeyRequest(Id),
@@ -26,23 +26,23 @@ pub enum Event {
     StreamClosed,
 }
 
-/// Something that a device does.
+/// An action of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Sends a key.
     SendKeys(Batch),
-    /// Asks for the key of another device.
+    /// Requests the key of another device.
     RequestKeys(Id),
     /// Uses this own key from now on.
     Use(Epoch),
 }
 
-/// What a device keeps of another on its roster.
+/// A member of a device's roster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Member {
-    /// Holds the own key in use.
+    /// Whether it holds the current own key.
     pub has_current: bool,
-    /// Holds the own key to be used next.
+    /// Whether it holds the next own key.
     pub has_pending: bool,
     pub(crate) asked: bool,
     pub(crate) answer_after: Time,
@@ -54,7 +54,7 @@ pub struct Device {
     /// Who this is.
     pub id: Id,
     pub(crate) joined_at: Time,
-    /// Who is shown, and may be given keys.
+    /// The members, who are shown and may receive keys.
     pub roster: BTreeMap<Id, Member>,
     /// The own keys.
     pub own: Own,
@@ -62,14 +62,14 @@ pub struct Device {
     pub(crate) answer_at: Option<Time>,
     /// Requesters that are not on the roster; none unless [`Rule::AnswerMembers`] is left out.
     pub(crate) strangers_asked: Vec<Id>,
-    /// Keys of others and what is remembered of them.
+    /// Keys of others and their history.
     pub(crate) others: BTreeMap<Id, Reception>,
     pub(crate) held: Vec<Held>,
     pub(crate) next_request_at: Time,
 }
 
 impl Device {
-    /// A device that the server has just let in.
+    /// A device that the server has just admitted.
     #[must_use]
     pub fn joined(protocol: &Protocol, id: Id, now: Time) -> Self {
         let mut device = Self {
@@ -88,7 +88,7 @@ impl Device {
         device
     }
 
-    /// Takes an event and runs the timers that are due.
+    /// Handles an event and runs the timers that are due.
     pub fn handle(&mut self, protocol: &Protocol, now: Time, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
@@ -126,7 +126,7 @@ impl Device {
         }
     }
 
-    /// Whether this member holds an own key, as far as the own books say.
+    /// Whether this member holds an own key, as recorded.
     #[must_use]
     pub fn believes_holder(&self, id: Id) -> Option<Epoch> {
         let holds = self.roster.get(&id).is_some_and(|member| member.has_current);

@@ -8,9 +8,9 @@ use crate::{
 /// Which own key is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The one in use.
+    /// The current one.
     Current,
-    /// The one to be used next.
+    /// The next one.
     Pending,
 }
 
@@ -22,7 +22,7 @@ pub(crate) struct SendKey {
     sealed: u8,
 }
 
-/// A key that the others have been given but that is not used yet.
+/// A key that the others already hold and that is not used yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pending {
     key: SendKey,
@@ -35,7 +35,7 @@ pub struct Pending {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Own {
     current: Option<SendKey>,
-    /// The one to be used next.
+    /// The next one.
     pub pending: Option<Pending>,
     next_generation: u16,
     /// Whether the stream is open.
@@ -131,7 +131,7 @@ impl Device {
         }
     }
 
-    /// Steps the key in use; false behind its last step.
+    /// Steps the ratchet of the current key. Returns false behind its last step.
     fn ratchet(&mut self, protocol: &Protocol, actions: &mut Vec<Action>) -> bool {
         if !protocol.has(Rule::RatchetOnJoin) {
             return true;
@@ -182,7 +182,7 @@ impl Device {
         }
     }
 
-    /// Members who held the key in use, or the pending one, are off the roster.
+    /// Replaces keys that members held who are off the roster.
     pub(crate) fn holders_left(
         &mut self,
         protocol: &Protocol,
@@ -231,7 +231,7 @@ impl Device {
         }
     }
 
-    /// Seals an own key to members and notes that they hold it.
+    /// Seals an own key to members and records that they hold it.
     fn seal_to(&mut self, which: Which, recipients: &[Id], actions: &mut Vec<Action>) {
         let Some(epoch) = self.own.epoch(which) else { return };
         for to in recipients {

@@ -1,6 +1,6 @@
 //! A call with an honest server: joins and leaves are reported to everyone in order, and messages arrive within
-//! a bound, but for a few key batches and requests that are lost. Coming, going, muting and losing end at some time;
-//! a while later, everybody must read everybody.
+//! a bound, except for a few lost key batches and requests. Joins, leaves, mutes and losses end at some time; a while
+//! later, all devices must read each other.
 
 use crate::{
     device::{Action as Done, Device, Event},
@@ -17,15 +17,15 @@ pub struct Fair {
     pub protocol: Protocol,
     /// How many devices there are.
     pub devices: Id,
-    /// How many of them are there from the start and know each other.
+    /// How many of them are in the call from the start and know each other.
     pub present: Id,
-    /// How many devices ever open a stream, the first ones. The others make no keys, so that there is less to explore.
+    /// How many devices, the first ones, ever open a stream. The others make no keys, which bounds the exploration.
     pub senders: Id,
     /// Ticks that a message takes at most.
     pub delay: Time,
     /// From then on no one joins, leaves or mutes, and nothing is lost.
     pub quiet_from: Time,
-    /// When everybody must read everybody.
+    /// When all devices must read each other.
     pub ends_at: Time,
     /// Devices that leave.
     pub leaves: u8,
@@ -35,7 +35,7 @@ pub struct Fair {
     pub losses: u8,
 }
 
-/// What the server carries.
+/// A message that the server carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Message {
     /// A device is in the call.
@@ -78,12 +78,12 @@ impl Message {
     }
 }
 
-/// What happens next.
+/// A step of the exploration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Move {
     /// A device joins.
     Join(Id),
-    /// A device leaves for good; it would come back as another.
+    /// A device leaves for good; it would return as another.
     Leave(Id),
     /// A device mutes or unmutes.
     Switch(Id),
@@ -91,7 +91,7 @@ pub enum Move {
     Deliver(Message),
     /// A message is lost.
     Lose(Message),
-    /// Time passes, timers run, and everybody who is not muted sends everybody a frame.
+    /// Time passes, timers run, and every unmuted device sends every other a frame.
     Tick,
 }
 
@@ -99,12 +99,12 @@ pub enum Move {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     now: Time,
-    /// Who is there; the next to join is the first that was never there.
+    /// The devices in the call; the next to join is the first that was never in it.
     devices: Vec<Option<Device>>,
     joined: Id,
     /// With when it was sent, ascending.
     in_flight: Vec<(Message, Time)>,
-    /// Who opened whose last frame: reader, sender.
+    /// Pairs of reader and sender whose last frame opened.
     read: BTreeSet<(Id, Id)>,
     leaves: u8,
     switches: u8,
@@ -303,7 +303,7 @@ impl Model for Fair {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            // Every run ends, and the end is in the state, so that this is no question of fairness or of paths.
+            // Every run ends, and the end is in the state, so neither fairness nor paths matter.
             Property::always("in the end everybody reads everybody", |call: &Self, state: &State| {
                 state.now < call.ends_at || state.everybody_reads_everybody()
             }),

@@ -1,9 +1,9 @@
-//! A call whose server is the enemy. It decides who hears of whose coming and going, invents leaves and key requests,
-//! and delivers what was ever sent when it likes, as often as it likes, or never. It cannot make or alter announces,
-//! batches and frames, but a member may work with it: whatever was ever boxed for a device counts as known to that
-//! device for good, and such a device may forge frames under the keys it knows.
+//! A call with a malicious server. It decides which joins and leaves are reported to whom, invents leaves and key requests,
+//! and delivers every message at any time, any number of times, or never. It cannot create or alter announces, batches and
+//! frames, but a member may collude: everything that was ever boxed for a device counts as known to it for good, and such
+//! a device may forge frames under the keys it knows.
 //!
-//! What is never read is asked here. What is read in the end depends on the server: see [`crate::fair`].
+//! This model checks safety: what is never read. Liveness depends on the server: see [`crate::fair`].
 
 use crate::{
     device::{Action as Done, Device, Event},
@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// First counter of forged frames, which no honest sender reaches here.
 const FORGED: u8 = 32;
 
-/// How much of each may happen; what bounds the number of states.
+/// Bounds on each kind of step, and thus on the number of states.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     /// Ticks of time.
@@ -43,15 +43,15 @@ pub struct Hostile {
     pub protocol: Protocol,
     /// How many devices there are.
     pub devices: Id,
-    /// Who takes keys and frames by the rules. The others only know what was boxed for them.
+    /// Devices that handle keys and frames by the rules. The others only know what was boxed for them.
     pub receivers: Vec<Id>,
-    /// What bounds the exploration.
+    /// The bounds of the exploration.
     pub limits: Limits,
-    /// Whether timers run in the tick in which they are due. Else a device may sleep.
+    /// Whether timers run in the tick in which they are due. Otherwise a device may sleep.
     pub punctual: bool,
 }
 
-/// What the server does next.
+/// A step of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Move {
     /// Delivers an announce.
@@ -109,7 +109,7 @@ enum Presence {
     Gone(Time),
 }
 
-/// A frame with who must not read it.
+/// A frame, and the devices that must not read it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Sealed {
     frame: Frame,
@@ -117,7 +117,7 @@ struct Sealed {
     gone: Vec<Id>,
 }
 
-/// What must never happen and shows in a step rather than in a state.
+/// Violations that are visible in a step rather than in a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Wrong {
     CounterTwice,
@@ -164,7 +164,7 @@ impl State {
         let Some(device) = self.devices.get_mut(usize::from(at)) else { return };
         let holders: Vec<Id> =
             device.roster.keys().copied().filter(|id| device.believes_holder(*id).is_some()).collect();
-        // The others have no stream, so the keys that they would make for one make no difference here.
+        // The others have no stream, so their own keys do not matter here.
         let protocol = Protocol { eager: call.protocol.eager && at == 0, ..call.protocol };
         let done = device.handle(&protocol, self.now, event);
         self.note(at, &done, &holders);
@@ -203,7 +203,7 @@ impl State {
     fn open(&mut self, call: &Hostile, to: Id, frame: Frame) -> Option<()> {
         let device = self.devices.get_mut(usize::from(to))?;
         if device.open(&call.protocol, self.now, frame) != Outcome::Opened {
-            // The server invents requests, so who asks makes no difference.
+            // The server invents requests, so the requester does not matter.
             device.want_nothing();
             return Some(());
         }
@@ -259,7 +259,7 @@ impl Model for Hostile {
         let limits = &self.limits;
         let mut pairs: Vec<(Id, Id)> = (1..self.devices).map(|of| (0, of)).collect();
         pairs.extend(self.receivers.iter().map(|at| (*at, 0)));
-        // Who only knows what it was given is like any other such device: they come in order.
+        // Devices that only know what they received are interchangeable, so they join in order.
         let passive = |id: &Id| !self.receivers.contains(id);
         let fresh = |id: &Id| state.presence.get(usize::from(*id)) == Some(&Presence::Never);
         let first_fresh = (1..self.devices).filter(passive).find(fresh);
@@ -283,7 +283,7 @@ impl Model for Hostile {
             moves.extend((1..self.devices).map(Move::Request));
         }
         for to in &self.receivers {
-            // A batch that waits for an announce is one that comes later.
+            // A batch that is held until an announce is equivalent to one that arrives later.
             let device = state.devices.get(usize::from(*to)).filter(|device| device.roster.contains_key(&0));
             let batches = state.given.iter().filter(|batch| device.is_some() && batch.to == *to);
             moves.extend(batches.map(|batch| Move::Keys(*batch)));

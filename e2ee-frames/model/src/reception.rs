@@ -5,12 +5,12 @@ use crate::{
     rules::{Batch, Epoch, Frame, Id, Protocol, Rule, Time},
 };
 
-/// What became of a frame.
+/// The outcome of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It was opened.
     Opened,
-    /// Its key may come.
+    /// Its key may still arrive.
     MissingKey,
     /// Not sealed under the key that it names.
     NotAuthentic,
@@ -20,7 +20,7 @@ pub enum Outcome {
     UnknownSender,
 }
 
-/// A batch that waits for its sender's announce.
+/// A batch that is held until its sender's announce.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Held {
     pub(crate) batch: Batch,
@@ -31,7 +31,7 @@ pub(crate) struct Held {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct LiveKey {
     epoch: Epoch,
-    /// Has opened a frame.
+    /// Whether it has opened a frame.
     confirmed: bool,
     dies_at: Option<Time>,
     /// Counters that were opened, one bit each: the replay window.
@@ -56,7 +56,7 @@ impl LiveKey {
     }
 }
 
-/// A key to ask for.
+/// A key to request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Wanted {
     ask_at: Time,
@@ -64,14 +64,14 @@ struct Wanted {
     last_seen: Time,
 }
 
-/// What a device keeps of one sender.
+/// A device's state of one sender.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reception {
     /// Ascending by epoch; `None` if there never was a key since the sender is on the roster.
     live: Option<Vec<LiveKey>>,
     /// Greatest epoch that was erased.
     erased: Option<Epoch>,
-    /// What outlives the removal of the sender: greatest epoch taken, greatest epoch erased.
+    /// Survives the removal of the sender: greatest epoch installed, greatest epoch erased.
     last_key: Option<Epoch>,
     erased_before: Option<Epoch>,
     wanted: Option<Wanted>,
@@ -84,7 +84,7 @@ enum Missing {
     Failed(Outcome),
 }
 
-/// How a frame may be opened.
+/// How to open a frame.
 enum Way {
     Exact(usize),
     Forward(usize),
@@ -148,7 +148,7 @@ impl Reception {
         }
     }
 
-    /// Inserts in order; returns the index. The oldest key goes if there are too many.
+    /// Inserts in order and returns the index. Drops the oldest key beyond the limit.
     fn insert(&mut self, protocol: &Protocol, key: LiveKey) -> usize {
         let live = self.live.get_or_insert_default();
         let mut index = live.partition_point(|other| other.epoch < key.epoch);
@@ -174,7 +174,7 @@ impl Reception {
         }
     }
 
-    /// Takes an authentic key.
+    /// Installs an authentic key.
     fn install(&mut self, protocol: &Protocol, now: Time, epoch: Epoch) {
         if protocol.has(Rule::EpochsIncrease) && Some(epoch) < self.last_key {
             return;

@@ -1,4 +1,4 @@
-//! What all devices agree on: names of keys and frames, times, sizes, and which rule is left out.
+//! Definitions shared by all devices: names of keys and frames, times, sizes, and the rule that is left out.
 
 /// A device.
 pub type Id = u8;
@@ -11,7 +11,7 @@ pub type Time = u16;
 pub struct Epoch {
     /// A new random key each.
     pub generation: u16,
-    /// How often it was ratcheted.
+    /// Number of ratchet steps.
     pub step: u8,
 }
 
@@ -26,26 +26,26 @@ impl Epoch {
 /// A key, boxed by its sender for one recipient. It opens for no other device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Batch {
-    /// Whose key it is.
+    /// The sender.
     pub from: Id,
-    /// For whom.
+    /// The recipient.
     pub to: Id,
-    /// Which key.
+    /// The key.
     pub epoch: Epoch,
 }
 
 /// A sealed frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Frame {
-    /// Whose key sealed it.
+    /// The sender.
     pub from: Id,
-    /// Which key. The frame itself shows the generation modulo [`Sizes::generations`].
+    /// The key. The frame itself has the generation modulo [`Sizes::generations`].
     pub epoch: Epoch,
-    /// Under which counter, at most 63.
+    /// The counter, at most 63.
     pub counter: u8,
 }
 
-/// How long things take, ticks.
+/// Durations in ticks.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     /// Between the sealing of a new generation and its use.
@@ -58,64 +58,64 @@ pub struct Times {
     pub settle: Time,
     /// Requests within it are answered together.
     pub coalesce_answers: Time,
-    /// A requester is answered at most this often.
+    /// Minimum time between two answers to one requester.
     pub answer_every: Time,
     /// Age at which a generation is replaced.
     pub rotation: Time,
-    /// How long a batch waits for its sender's announce.
+    /// How long a batch is held for its sender's announce.
     pub hold: Time,
-    /// A request goes out at most this often.
+    /// Minimum time between two requests.
     pub request_every: Time,
-    /// How long a key that a frame named may be on its way before it is asked for.
+    /// How long a key that a frame names may be in flight before it is requested.
     pub grace: Time,
-    /// The same for a sender of whom no key has come yet.
+    /// The same for a sender without any key yet.
     pub first_grace: Time,
-    /// A key that no frame names any more is not asked for.
+    /// A key that no frame names any more is not requested.
     pub forget: Time,
 }
 
-/// How many of what there are.
+/// Sizes.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
     /// Ratchet steps of a generation.
     pub steps: u8,
-    /// Generations that frames tell apart.
+    /// Generations that frames distinguish.
     pub generations: u16,
     /// Live keys of a sender.
     pub keys: usize,
 }
 
 impl Sizes {
-    /// Those of `e2ee-frames`.
+    /// The values of `e2ee-frames`.
     pub const REAL: Self = Self { steps: 8, generations: 8, keys: 4 };
 }
 
-/// A rule that can be left out, to see what it is good for.
+/// A rule that can be left out, to show what it prevents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// A newcomer is given the next step of a key that has sealed frames, not the key itself.
+    /// A newcomer receives the next step of a key that has sealed frames, not the key itself.
     RatchetOnJoin,
-    /// Who leaves while a generation is on its way that it was given is rotated out once that generation is in use.
+    /// After a leave during a rotation, if the leaver holds the next generation, another rotation follows the switch.
     Again,
     /// A leave makes a new generation.
     RotateOnLeave,
-    /// A key request is answered only with a key that the requester was given before.
+    /// A key request is answered only with a key that the requester received before.
     AnswerHolders,
     /// A key request is answered only if the requester is on the roster.
     AnswerMembers,
-    /// A stream that starts uses a key that everybody on the roster has, and that newcomers cannot look back with.
+    /// A stream that starts uses a key that the whole roster has, and that does not reveal the past to newcomers.
     Start,
-    /// Counters go on when a stream opens again.
+    /// Counters continue when a stream opens again.
     CountersGoOn,
     /// A key that was erased never comes back.
     ErasedStayErased,
     /// A key that is older than one taken before is refused.
     EpochsIncrease,
-    /// Older generations die by time even if no frame of a newer one comes.
+    /// Older generations expire even if no frame of a newer one arrives.
     Retirement,
-    /// A derived key dies no later than the key it was derived from.
+    /// A derived key expires no later than the key it was derived from.
     DerivedDieToo,
-    /// A key that frames name and that is missing is asked for.
+    /// A missing key that frames name is requested.
     Requests,
 }
 
@@ -140,9 +140,9 @@ impl Rule {
 /// Everything that does not change during a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
-    /// How long things take.
+    /// Durations.
     pub times: Times,
-    /// How many there are.
+    /// Sizes.
     pub sizes: Sizes,
     /// Small rooms make the first key at join rather than at the first stream.
     pub eager: bool,

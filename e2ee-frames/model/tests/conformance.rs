@@ -1,5 +1,5 @@
 //! The model follows the rules of the session: both walk the same random calls, and every key sent, every request, every
-//! change of key and the fate of every frame is the same.
+//! change of key and the outcome of every frame must agree.
 //!
 //! Real sessions with real cryptography on one side, [`Device`]s with the real times and sizes on the other. The server
 //! is hostile as in the model: leaves and requests are invented, messages repeated, reordered and withheld, and devices
@@ -23,7 +23,7 @@ const HEADER_BYTES: usize = 171;
 const ENTRY_BYTES: usize = 86;
 const STREAM: StreamId = StreamId::MICROPHONE;
 
-/// The times of `e2ee-frames` in ticks of 100 ms, but for the periodic rotation, which its API lets shorten.
+/// The times of `e2ee-frames` in ticks of 100 ms, with a shorter periodic rotation, which its API allows.
 const TIMES: Times = Times {
     window: 10,
     linger: 100,
@@ -102,9 +102,9 @@ struct Walk {
     boxed: Vec<Boxed>,
     asked: Vec<Asked>,
     sealed: Vec<(Frame, Vec<u8>)>,
-    /// How often each kind of thing was compared.
+    /// The number of comparisons by kind.
     seen: BTreeMap<&'static str, usize>,
-    /// The first thing that the two did not do alike.
+    /// The first difference.
     differs: Option<String>,
 }
 
@@ -145,7 +145,7 @@ impl Walk {
         }
     }
 
-    /// A random call; what was compared in it.
+    /// Walks a random call and returns the comparisons.
     fn random(seed: u64, protocol: Protocol) -> Self {
         let mut dice = Dice(seed);
         let mut walk = Self::new(protocol);
@@ -191,7 +191,7 @@ impl Walk {
         self.both(id, RealEvent::Joined { seat: seat(id) }, None);
     }
 
-    /// Both take the event; what they do is compared.
+    /// Both handle the event, and their actions are compared.
     fn both(&mut self, at: Id, real: RealEvent<'_>, event: Option<Event>) {
         let now = self.now;
         let twin = self.twins.get_mut(&at).unwrap();
@@ -287,7 +287,7 @@ impl Walk {
         self.compare(at, &[]);
     }
 
-    /// One random thing happens.
+    /// One random step.
     fn step(&mut self, dice: &mut Dice) {
         let ids: Vec<Id> = self.twins.keys().copied().collect();
         let (at, other) = (dice.pick(&ids).unwrap(), dice.pick(&ids).unwrap());
@@ -323,7 +323,7 @@ impl Walk {
             55..=74 => {
                 let from = if dice.below(4) == 0 { 0 } else { self.boxed.len().saturating_sub(8) };
                 if let Some(Boxed { body, batch }) = dice.pick(&self.boxed[from..]) {
-                    // Sometimes to whom it is not for.
+                    // Sometimes to a device that it is not for.
                     let to = if dice.below(10) == 0 { at } else { batch.to };
                     let event = if to == batch.to { Event::Keys(batch) } else { Event::Tick };
                     self.both(to, RealEvent::Keys(&body), Some(event));
@@ -385,7 +385,7 @@ fn missing_rule_is_detected() {
     }
 }
 
-/// What the model finds with two generations and two losses is so with the real eight: see `tests/fair.rs`.
+/// What the model finds with two generations and two losses also holds for the real eight: see `tests/fair.rs`.
 #[test]
 fn muted_sender_is_requested_after_any_loss() {
     let asked_after = |leaves: Id| {

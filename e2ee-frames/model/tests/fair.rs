@@ -1,4 +1,4 @@
-//! A server that does its work: what is read in the end.
+//! An honest server: all devices read each other in the end.
 
 mod exploring;
 
@@ -87,8 +87,8 @@ fn without_requests_lost_key_stays_lost() {
     assert!(moves.iter().any(|step| matches!(step, Move::Lose(Message::Keys(_)))));
 }
 
-/// A frame tells eight generations apart, two here. Who lost as many in a row, while the sender was muted and so no frame
-/// could tell, takes the next frame for one of the generation it has, finds it not authentic, and asks all the same.
+/// A frame distinguishes eight generations, here two. A device that lost as many in a row while the sender was muted takes
+/// the next frame for one of the generation it has, finds it not authentic, and requests the key anyway.
 #[test]
 fn lost_generations_are_requested_up_to_kid_range() {
     let protocol = Protocol { sizes: Sizes { generations: 2, ..SIZES }, ..PROTOCOL };

@@ -1,4 +1,4 @@
-//! A hostile server: what is never read, and that each rule is needed for it.
+//! A malicious server: what is never read, and a counterexample for each rule that is left out.
 
 mod exploring;
 
@@ -23,7 +23,7 @@ const GONE: &str = "a frame is not for a device that left";
 const ANSWERED: &str = "a request is answered";
 const READ: &str = "every receiver opens the same frame";
 
-/// As short as keeps every rule at work.
+/// The shortest times under which every rule matters.
 const TIMES: Times = Times {
     window: 2,
     linger: 1,
@@ -46,13 +46,13 @@ fn without(rule: Rule, call: Hostile) -> Hostile {
     Hostile { protocol: Protocol { without: Some(rule), ..call.protocol }, ..call }
 }
 
-/// Who is given keys: a sender and others that know for good what was boxed for them.
+/// Recipients of keys: a sender, and others that know for good what was boxed for them.
 fn distribution(devices: u8, limits: Limits) -> Hostile {
     let protocol = Protocol { times: TIMES, sizes: SIZES, eager: true, without: None };
     Hostile { protocol, devices, receivers: Vec::new(), limits, punctual: true }
 }
 
-/// Who takes keys and frames: as above, and device 1 by the rules. Generations follow fast.
+/// Receivers of keys and frames: as above, with device 1 by the rules. Generations follow fast.
 fn reception(devices: u8, limits: Limits) -> Hostile {
     let call = distribution(devices, limits);
     let times = Times { window: 1, rotation: 2, ..TIMES };
@@ -179,8 +179,7 @@ fn derived_keys_outlive_base() {
     counterexample("derived keys live on", without(Rule::DerivedDieToo, one_receiver_and_a_forger()), RETIRED);
 }
 
-/// The windows are kept by timers, and by a look at the clock before every frame: also by a device that sleeps through
-/// its timers.
+/// The windows are enforced by timers and by the clock before every frame, also on a device that sleeps through its timers.
 #[test]
 fn sleeping_device_keeps_windows() {
     let limits = Limits { switches: 1, requests: 0, ..four_devices().limits };

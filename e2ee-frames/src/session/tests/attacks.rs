@@ -1,4 +1,4 @@
-//! What a malicious server, SFU or former member tries; rows of the attack table by name.
+//! Attacks by a malicious server, SFU or former member: rows of the threat model's table.
 
 use super::world::{Dice, Message, World, open_with};
 use crate::{
@@ -82,7 +82,7 @@ fn frame_of_a_on_b_track_is_attributed_to_a() {
     world.open_stream(ada, MIC);
     world.open_stream(bob, MIC);
     world.run(2_000);
-    // Opening takes no track, no SSRC and no label of the server: only the frame says whose it is.
+    // `open` takes no track, SSRC or label of the server: attribution depends only on the frame.
     let (of_ada, of_bob) = (world.seal(ada, MIC, b"a").unwrap(), world.seal(bob, MIC, b"b").unwrap());
     assert_eq!(world.open(carol, &of_bob), Ok((bob, b"b".to_vec())));
     assert_eq!(world.open(carol, &of_ada), Ok((ada, b"a".to_vec())));
@@ -201,7 +201,7 @@ fn feigned_leave_does_not_roll_keys_back() {
     world.leave(carol);
     world.run(2_000);
     world.hears(bob, ada).unwrap();
-    // The server tells Bob that Ada left and came back, and hands him her first key again.
+    // The server reports to Bob that Ada left and returned, and delivers her first key again.
     let announce = world.device(ada).announces();
     world.event(bob, Event::Left(&[ada]));
     world.event(bob, Event::Announces(&announce));
@@ -217,7 +217,7 @@ fn keybatch_reflection_rejected() {
     let mut keys = last_keys(&world, bob);
     world.event(ada, Event::Keys(&keys));
     assert_eq!(world.problems(ada).len(), 1);
-    // Dressed up as Bob's, for Ada: the box opens, for its key is the same in both directions; the context does not.
+    // Presented as Bob's, for Ada: the box opens, since its key is the same in both directions; the context does not match.
     let (ada_seat, bob_seat) = (world.device(ada).seat.0, world.device(bob).seat.0);
     let bob_join_id = world.device(bob).session.identity.join_id;
     let epoch = Epoch { generation: 7, step: 0 };
@@ -355,7 +355,7 @@ fn transcript_plus_static_keys_opens_nothing() {
     world.run(2_000);
     let frame = world.seal(ada, MIC, b"secret").unwrap();
     world.open(bob, &frame).unwrap();
-    // Later: everything the server saw, the invite secret and Bob's device key; only the ephemerals are gone.
+    // Later: everything the server saw, the invite secret and Bob's device key; only the ephemeral keys are missing.
     let mut thief = Session::new(config(), source(3), clock).unwrap();
     assert_eq!(thief.identity.join_id, world.device(bob).session.identity.join_id);
     thief.handle(clock, Event::Joined { seat: Seat(9) }).unwrap();
@@ -385,7 +385,7 @@ fn second_device_of_participant_replaces_first() {
 
 #[test]
 fn event_before_seal() {
-    // The world refuses every batch to a seat that its sender does not show at that moment; here, the order itself.
+    // `World` asserts that every batch goes to a seat that its sender shows; this checks the order.
     let (mut world, ada, _) = pair(18);
     let carol = world.join("Carol");
     world.run(1_500);
@@ -403,7 +403,7 @@ fn event_before_seal() {
 #[test]
 fn seal_only_to_roster() {
     let (mut world, ada, bob) = pair(19);
-    // A ghost whose announce does not verify is never sealed to, whatever the server says and asks.
+    // A device whose announce does not verify never receives a key, whatever the server sends.
     let session = world.session_with("Ghost", [9; 32]);
     let ghost = world.seat(session, Seat(40));
     world.run(2_000);

@@ -1,4 +1,4 @@
-//! Profile N, from session to session: over a path that loses, doubles and reorders packets.
+//! Profile N between sessions, over a path that loses, duplicates and reorders packets.
 
 use super::world::{Dice, World};
 use crate::{
@@ -32,7 +32,7 @@ fn open(world: &mut World, who: ParticipantId, mut sealed: Vec<u8>) -> Result<Ve
     Ok(sealed[opened.range].to_vec())
 }
 
-/// What a path does to numbered packets.
+/// The impairments of a path.
 struct Path {
     drop_percent: u64,
     double_percent: u64,
@@ -57,7 +57,7 @@ impl Path {
     }
 }
 
-/// Sends frames over a path; whether each was whole, all of whose packets arrived. Whole ones opened once, the rest never.
+/// Sends frames over a path and asserts that complete ones open once and others never. Returns which were complete.
 fn send(seed: u64, path: &Path, lengths: &[usize], max_payload: usize) -> Vec<bool> {
     let (mut world, ada, bob) = call(seed);
     let mut dice = Dice(seed);
@@ -139,7 +139,7 @@ fn frame_is_bound_to_profile() {
         let length = codec::unescape(codec, &mut sframe).unwrap();
         sframe.truncate(length);
         assert_eq!(open(&mut world, bob, sframe), Err(OpenError::NotAuthentic), "{codec:?}");
-        // Neither attempt spoils the frame where it belongs.
+        // Neither attempt affects the frame under its own profile.
         assert!(world.device(bob).session.open(clock, codec, &mut enveloped).is_ok());
 
         let bare = seal(&mut world, ada, b"frame").unwrap();

@@ -1,4 +1,4 @@
-//! The call code is the same for the same roster and for no other.
+//! The call code is equal for equal rosters, and only for those.
 
 use super::world::{INVITE, World, announces, at};
 use crate::{Action, CallCode, Clock, Event, ParticipantId, Seat};
@@ -38,7 +38,7 @@ fn call_code_follows_roster() {
     for (index, one) in codes.iter().enumerate() {
         assert!(codes[..index].iter().all(|other| other != one), "a device that comes back is another");
     }
-    // Renewed announces, new generations and streams are not the roster.
+    // Renewed announces, new generations and streams do not change the roster.
     world.open_stream(ada, crate::StreamId::MICROPHONE);
     world.run(15 * 60_000);
     assert_eq!(agreed(&mut world, &present), codes[5]);

@@ -1,4 +1,4 @@
-//! A receiver's checks of a key batch, each by a batch that fails it alone and in the order in which they are made.
+//! A receiver's checks of a key batch, in order, each with a batch that fails only this check.
 
 use super::world::World;
 use crate::{
@@ -21,7 +21,7 @@ const BOX: usize = HEADER_BYTES + 6;
 
 const UNKNOWN: ParticipantId = ParticipantId(u32::MAX);
 
-/// The last key that one device sealed to another, as the server would hand it over.
+/// The last key that one device sealed to another, as the server delivers it.
 fn last_batch(world: &World, from: ParticipantId, to: ParticipantId) -> Vec<u8> {
     let seat = world.devices[&to].seat.0.to_be_bytes();
     let cut = |body: &Vec<u8>| {
@@ -48,7 +48,7 @@ fn undelivered() -> (World, ParticipantId, ParticipantId, Vec<u8>, Vec<u8>) {
     (world, ada, bob, old, new)
 }
 
-/// What became of a batch at Bob's: keys installed, problems reported, batches held.
+/// The outcome of a batch for Bob: keys installed, problems reported, batches held.
 fn outcome(world: &mut World, bob: ParticipantId, batch: &[u8]) -> (usize, Vec<(ParticipantId, Problem)>, usize) {
     let before = world.device(bob).log.len();
     let held = world.device(bob).session.held.len();

@@ -1,4 +1,4 @@
-//! Nothing that a server says turns encryption off.
+//! No message of a server turns encryption off.
 
 use super::world::{Dice, World};
 use crate::{
@@ -9,14 +9,14 @@ use alloc::{vec, vec::Vec};
 
 const MIC: StreamId = StreamId::MICROPHONE;
 const CODECS: [Codec; 5] = [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];
-/// What must not show up in anything that leaves: longer than chance would repeat.
+/// Must not appear in any output: long enough not to occur by chance.
 const SECRET: &[u8] = b"plaintext of the microphone";
 
 fn shows(bytes: &[u8], secret: &[u8]) -> bool {
     bytes.windows(secret.len()).any(|window| window == secret)
 }
 
-/// Every event there is, with bytes of a server that would like to have no encryption.
+/// Every kind of event, with contents of a server that wants to disable encryption.
 fn persuade(world: &mut World, at: ParticipantId, real: &[Vec<u8>; 2], dice: &mut Dice) {
     let clock = world.clock();
     let mut bytes: Vec<u8> = (0..dice.below(700)).map(|_| dice.next() as u8).collect();
@@ -28,7 +28,7 @@ fn persuade(world: &mut World, at: ParticipantId, real: &[Vec<u8>; 2], dice: &mu
         3 => Event::Keys(&bytes),
         4 => Event::KeyRequest(&bytes),
         5 => Event::Left(&[ParticipantId(99)]),
-        // A true announce or key batch with other versions, suites, policies, profiles: any byte, any value.
+        // A genuine announce or key batch with other versions, suites, policies, profiles: any byte, any value.
         which => {
             let real = &real[usize::from(which % 2 == 0)];
             bytes.clone_from(real);
@@ -65,7 +65,7 @@ fn server_cannot_disable() {
             }
             Err(error) => panic!("round {round}: {error}"),
         }
-        // And what comes unsealed, bare or in the envelope of its codec, is never handed out.
+        // Unsealed input, bare or in the envelope of its codec, is never returned.
         let mut bare = SECRET.to_vec();
         assert!(session.open(clock, codec, &mut bare).is_err());
         let (header, _) = header::parse(&out).unwrap_or((header::Header { kid: 0, ctr: 0 }, 1));
@@ -74,7 +74,7 @@ fn server_cannot_disable() {
         assert!(session.open(clock, codec, &mut out).is_err(), "not even the own frames");
     }
     assert_eq!(sealed_frames, 4_000);
-    // Who was on the roster still is, and hears.
+    // Members are still on the roster, and frames still open.
     assert!(world.device(ada).shown.contains_key(&bob));
     world.hears(bob, ada).unwrap();
     world.hears(ada, bob).unwrap();

@@ -1,4 +1,4 @@
-//! Sessions that must not go on.
+//! The end of sessions whose counters may be in use elsewhere.
 
 use super::world::{World, at};
 use crate::keys::identity::JoinId;
@@ -26,7 +26,7 @@ fn wall_clock_jump_ends_session() {
         assert_eq!(session.handle(jumped, Event::Tick), Err(EventError::Ended));
         assert_eq!((session.poll(), session.poll()), (Some(Action::Ended(Ended::ClockJumped)), None));
         assert_eq!(session.deadline(), None);
-        // Nothing brings it back, not even the right time.
+        // It cannot be revived, not even by the right time.
         let clock = world.clock();
         let session = &mut world.device(ada).session;
         assert_eq!(session.handle(clock, Event::StreamOpened(StreamId::CAMERA)), Err(EventError::Ended));
@@ -44,7 +44,7 @@ fn clock_drift_is_tolerated() {
     world.open_stream(ada, MIC);
     let mut skew = 0;
     for minute in 1..120 {
-        // Half a second a minute, an hour either way, and now and then a correction of twenty seconds.
+        // Half a second per minute, for an hour each way, with occasional corrections of twenty seconds.
         skew += if minute < 60 { 500 } else { -500 };
         let correction = if minute % 20 == 0 { 20_000 } else { 0 };
         let clock = skewed(world.now + minute * 60_000, skew + correction);

@@ -1,4 +1,4 @@
-//! Frames whose cipher runs outside are the same bytes, pass the same checks, and fail as closed.
+//! Frames whose cipher runs outside have the same bytes, pass the same checks, and fail closed.
 
 use super::world::World;
 use crate::{
@@ -20,7 +20,7 @@ fn pair() -> (World, ParticipantId, ParticipantId) {
     (world, ada, bob)
 }
 
-/// The cipher outside, as WebCrypto would be.
+/// The external cipher, in place of WebCrypto.
 fn cipher(session: &mut Session, key: KeyNumber) -> RustCrypto {
     assert!(session.has_cipher_key(key));
     RustCrypto::new(&*session.cipher_key(key).unwrap()).unwrap()
@@ -57,7 +57,7 @@ fn open(session: &mut Session, opening: &Opening, frame: &mut [u8]) -> Option<Ve
 fn external_frame_opens_inside_and_outside() {
     let (mut world, ada, bob) = pair();
     let clock = world.clock();
-    // Rich in zeros, so that H.264 has to escape.
+    // Many zeros, so that H.264 has to escape.
     let frame: Vec<u8> = (0..3_000u32).map(|index| (index % 5) as u8 / 4).collect();
     for codec in ALL {
         for kind in [FrameKind::Key, FrameKind::Delta] {
@@ -135,7 +135,7 @@ fn forged_frame_and_erased_key_fail() {
     let opening = begin(receiver, clock, Codec::Vp9, &mut frame);
     assert!(open(receiver, &opening, &mut frame).is_some());
 
-    // Carol leaves, and Ada's old key dies by time.
+    // Carol leaves, and Ada's old key expires.
     world.leave(carol);
     world.run(12_000);
     let clock = world.clock();

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 const MIC: StreamId = StreamId::MICROPHONE;
 const CAMERA: StreamId = StreamId::CAMERA;
 
-/// A world with these many devices, all sending.
+/// A world with this many devices, all sending.
 fn talking(seed: u64, devices: usize) -> (World, Vec<ParticipantId>) {
     let mut world = World::new(seed);
     let ids: Vec<_> = (0..devices).map(|_| world.join("x")).collect();
@@ -166,7 +166,7 @@ fn lost_key_is_requested_and_resent() {
     world.run(2_000);
     assert_eq!(world.hears(bob, ada), Err(OpenError::MissingKey));
     world.weather = Weather::default();
-    // The first request goes out after a second, for the key may still be on its way; the answer takes 200 ms.
+    // The first request is sent after a second, since the key may still be in flight; the answer takes 200 ms.
     world.run(1_300);
     world.hears(bob, ada).unwrap();
 }
@@ -235,7 +235,7 @@ fn batch_is_held_until_announce() {
     let mut world = World::new(15);
     let ada = world.join("Ada");
     world.open_stream(ada, MIC);
-    // Bob is served by Ada before he hears of her.
+    // Bob receives Ada's key before her announce.
     let mut bob = world.session_with("Bob", super::world::INVITE);
     let Some(Action::SendAnnounce { announce, display, .. }) = bob.poll() else { panic!("announce") };
     let clock = world.clock();

@@ -1,4 +1,4 @@
-//! What key traffic costs in large rooms: the size and number of messages, and when the last of them has left.
+//! Key traffic in large rooms: the size and number of messages, and when the last of them is sent.
 
 use super::world::{CALL, Dice, INVITE, ROOM, announces, at};
 use crate::{
@@ -12,9 +12,9 @@ use e2ee_core::{Primitives, Standard, primitives::ideal::Ideal};
 
 /// Bytes of a binary message in front of its body: type and request number.
 const MESSAGE_HEAD_BYTES: usize = 5;
-/// What a server takes.
+/// Maximum size of a message that a server accepts.
 const MAX_MESSAGE_BYTES: usize = 16_384;
-/// A client's outbox lets 25 messages out in a second, one every 40 ms, of the 30 that a server takes.
+/// A client's outbox sends 25 messages per second, one every 40 ms; a server accepts 30.
 const OUTBOX_GAP: Duration = Duration::from_millis(40);
 
 const NOW: u64 = 1_000;

@@ -1,4 +1,4 @@
-//! Sessions against each other, over a server that is played by the test.
+//! Sessions that talk to each other over a server simulated by the test.
 
 mod attacks;
 mod bare_frames;

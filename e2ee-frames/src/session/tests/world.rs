@@ -1,4 +1,4 @@
-//! A call in memory: devices, a virtual clock, and a server that splits, routes, delays, loses and doubles key traffic.
+//! A call in memory: devices, a virtual clock, and a server that splits, routes, delays, loses and duplicates key traffic.
 
 use crate::{
     Action, Clock, Codec, Event, FrameKind, MonotonicTime, OpenError, Opened, ParticipantId, SealError, Seat, Session,
@@ -49,7 +49,7 @@ pub(super) enum Message {
     Left(ParticipantId),
 }
 
-/// How key traffic fares.
+/// Impairments of key traffic.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Weather {
     pub(super) drop_percent: u64,
@@ -64,7 +64,7 @@ pub(super) struct Device {
     pub(super) seat: Seat,
     /// As shown: name by participant.
     pub(super) shown: BTreeMap<ParticipantId, String>,
-    /// Everything it did that is not a message, in order, and key batches.
+    /// All actions in order, except messages other than key batches.
     pub(super) log: Vec<Action>,
     announce: (Vec<u8>, Vec<u8>),
 }
@@ -132,14 +132,14 @@ impl World {
         Session::new(config, Dice::source(self.dice.next()), self.clock()).unwrap()
     }
 
-    /// A device joins on the next seat, and everybody hears of everybody.
+    /// A device joins on the next seat, and all announces are exchanged.
     pub(super) fn join(&mut self, name: &str) -> ParticipantId {
         let session = self.session_with(name, INVITE);
         let seat = Seat(self.next_id as u16);
         self.seat(session, seat)
     }
 
-    /// Seats a session, wherever.
+    /// Adds a session on any seat.
     pub(super) fn seat(&mut self, mut session: Session, seat: Seat) -> ParticipantId {
         let id = ParticipantId(self.next_id);
         self.next_id += 1;
@@ -163,7 +163,7 @@ impl World {
         id
     }
 
-    /// A device goes; it keeps its session and may be asked to open frames.
+    /// A device leaves. It keeps its session, so that tests can try to open frames with it.
     pub(super) fn leave(&mut self, id: ParticipantId) -> Device {
         let device = self.devices.remove(&id).unwrap();
         let others: Vec<_> = self.devices.keys().copied().collect();
@@ -203,7 +203,7 @@ impl World {
         }
     }
 
-    /// Carries out what a device wants.
+    /// Carries out the actions of a device.
     fn drain(&mut self, id: ParticipantId) {
         while let Some(action) = self.device(id).session.poll() {
             match &action {
@@ -251,7 +251,7 @@ impl World {
         }
     }
 
-    /// Keys go only to whom the sender shows: verified before, and not removed since.
+    /// Asserts that keys go only to devices that the sender shows: verified before, and not removed since.
     fn assert_shown(&self, id: ParticipantId, seat: Seat) {
         let mut shown = false;
         for action in &self.devices[&id].log {
@@ -348,7 +348,7 @@ impl World {
         self.devices[&id].log.iter().filter_map(epoch).collect()
     }
 
-    /// Seals at `from`, opens at `to`, and checks who and what.
+    /// Seals at `from`, opens at `to`, and checks attribution and content.
     pub(super) fn hears(&mut self, to: ParticipantId, from: ParticipantId) -> Result<(), OpenError> {
         let frame = self.seal(from, StreamId::MICROPHONE, b"audio").unwrap();
         self.open(to, &frame).map(|opened| assert_eq!(opened, (from, b"audio".to_vec())))

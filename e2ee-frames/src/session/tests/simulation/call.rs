@@ -22,14 +22,14 @@ pub(super) struct Call<P: Primitives> {
     pub(super) network: Network,
     pub(super) ledger: Ledger,
     pub(super) devices: Vec<Device<P>>,
-    /// When each device wants to be woken.
+    /// When each device's next tick is due.
     pub(super) deadlines: Vec<u64>,
     pub(super) present: Slots,
     /// Who left last, who had seen its last announce by then, and when that has run out for all of them.
     pub(super) last_left: Option<(Slot, Slots, u64)>,
     /// Until then a participant that has left may still be shown.
     pub(super) ghosts_until: u64,
-    /// Keys were erased whose owner does not know of it.
+    /// Whether keys were erased without their owner knowing.
     pub(super) feigned: bool,
     pub(super) verbose: bool,
     pub(super) due: Vec<(u64, Message)>,
@@ -86,7 +86,7 @@ impl<P: Primitives> Call<P> {
         self.present.at(self.dice.below(self.present.len() as u64))
     }
 
-    /// Anybody of some.
+    /// A random member of a set.
     pub(super) fn some_of(&mut self, slots: Slots) -> Slots {
         let chosen = self.dice.next();
         let mut some = Slots::default();

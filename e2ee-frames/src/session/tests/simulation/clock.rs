@@ -20,7 +20,7 @@ use e2ee_core::Primitives;
 
 /// How long frames are held for their key.
 const HELD_MS: u64 = 1_000;
-/// Most bodies that the server hands over in one message.
+/// Maximum number of bodies that the server puts in one message.
 const COALESCED: usize = 63;
 
 impl<P: Primitives> Call<P> {
@@ -43,7 +43,7 @@ impl<P: Primitives> Call<P> {
         self.network.now = end;
     }
 
-    /// A device takes what has arrived, and its timers run.
+    /// A device handles what has arrived, and its timers run.
     pub(super) fn step(&mut self, slot: Slot) {
         let now = self.now();
         let mut due = core::mem::take(&mut self.due);
@@ -64,7 +64,7 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    /// Hands over messages of one kind.
+    /// Delivers messages of one kind together.
     pub(super) fn deliver(&mut self, slot: Slot, together: &[(u64, Message)]) {
         let mut body = core::mem::take(&mut self.body);
         body.clear();
@@ -128,7 +128,7 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    /// Carries out what a device wants. `on_its_way`: when a new key was to be used, as of before the event.
+    /// Carries out the actions of a device. `on_its_way`: when the next key was due before the event.
     pub(super) fn drain(&mut self, slot: Slot, on_its_way: Option<u64>) {
         let now = self.now();
         let mut installed = Slots::default();
@@ -213,7 +213,7 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    /// The server passes a request on to everybody whose keys it names.
+    /// The server passes a request on to all devices whose keys it names.
     pub(super) fn send_request(&mut self, slot: Slot, wanted: &[u8]) {
         self.network.statistics.requests += 1;
         let mut asked = Slots::default();

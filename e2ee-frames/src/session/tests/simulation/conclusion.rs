@@ -7,7 +7,7 @@ use super::{
 use alloc::vec::Vec;
 use e2ee_core::Primitives;
 
-/// When the weather has been fair for so long, no key is on its way any more: two switch windows, a held frame.
+/// After this long on a good network, no key is in flight: two switch windows, a held frame.
 const SETTLED_MS: u64 = 6_000;
 /// Then a device that sees a frame without its key has the key within this time: the longest grace before a request
 /// (1 s), or the longest back-off if it asked in vain before (4 s); then answers at most once a second, and 200 ms of
@@ -15,7 +15,7 @@ const SETTLED_MS: u64 = 6_000;
 const EVENTUALLY_MS: u64 = 6_000;
 
 impl<P: Primitives> Call<P> {
-    /// The weather turns fair, and soon everybody opens everybody's frames.
+    /// The network recovers, and soon all devices open each other's frames.
     pub(super) fn conclude(&mut self) {
         say!(self, "the weather clears up");
         self.network.clear_up();
@@ -24,7 +24,7 @@ impl<P: Primitives> Call<P> {
         self.run(1_000);
         if self.feigned {
             self.run(self.network.notified_at.saturating_sub(self.now()) + 1_000);
-            // Keys that were erased because their owner seemed to leave come back with its next generation.
+            // Keys that were erased by a feigned leave are replaced by the owner's next generation.
             everybody.iter().for_each(|slot| {
                 self.seal(slot);
             });

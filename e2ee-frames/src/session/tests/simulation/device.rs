@@ -11,7 +11,7 @@ use crate::{
 use alloc::vec::Vec;
 use e2ee_core::Primitives;
 
-/// Frames held until their key comes.
+/// Maximum number of frames held until their key arrives.
 const MAX_HELD: usize = 8;
 
 pub(super) struct Device<P: Primitives> {
@@ -19,13 +19,13 @@ pub(super) struct Device<P: Primitives> {
     pub(super) name: &'static str,
     /// The participants shown to the user.
     pub(super) shown: Slots,
-    /// Its newest announce, as the server hands it out.
+    /// Its newest announce, as the server distributes it.
     pub(super) announce: u32,
     pub(super) microphone: bool,
     pub(super) camera: bool,
     /// Media may start.
     pub(super) ready: bool,
-    /// Frames whose key may come.
+    /// Frames whose key may still arrive.
     pub(super) held: Vec<u32>,
     /// How far its clock is off, milliseconds.
     skew: u64,
@@ -74,7 +74,7 @@ impl<P: Primitives> Device<P> {
         skewed(now, self.skew)
     }
 
-    /// When its timers want to run, milliseconds; `u64::MAX` for never.
+    /// When its next tick is due, milliseconds; `u64::MAX` for never.
     pub(super) fn deadline(&self) -> u64 {
         self.session.deadline().map_or(u64::MAX, MonotonicTime::as_millis)
     }
@@ -99,7 +99,7 @@ impl<P: Primitives> Device<P> {
     }
 }
 
-/// The codec of a stream, and the kind of its frames that the wire shows.
+/// The codec of a stream, and the visible kind of its frames.
 pub(super) fn codec(stream: StreamId, number: usize) -> (Codec, FrameKind) {
     match stream {
         StreamId::CAMERA => (Codec::Vp8, if number.is_multiple_of(4) { FrameKind::Key } else { FrameKind::Delta }),

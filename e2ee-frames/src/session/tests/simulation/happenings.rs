@@ -12,11 +12,11 @@ use crate::{Event, StreamId};
 use e2ee_core::Primitives;
 
 const NAMES: [&str; 8] = ["Ada", "Bob", "Cem", "Dia", "Eve", "Fay", "Gus", "Hal"];
-/// So early in the call, no announce is so old that it is refused for its age.
+/// Until this time of the call, no announce is old enough to be refused.
 const ANNOUNCE_COUNTS_MS: u64 = 10 * 60_000;
 
 impl<P: Primitives> Call<P> {
-    /// The devices come, some together, the others in groups while the first already speak.
+    /// The devices join: some together, the others in groups while the first are already sending.
     pub(super) fn arrive(&mut self) {
         say!(self, "{} devices, {:?}, {:?}", self.scenario.devices, self.scenario.weather, self.scenario.timing);
         let mut group = self.scenario.together;
@@ -123,7 +123,7 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    /// A device goes. It keeps its keys and the server's favour: it still gets what is sent to its seat.
+    /// A device leaves. It keeps its keys, and the malicious server still delivers messages for its seat.
     pub(super) fn leave(&mut self, slot: Slot, announced: bool) {
         say!(self, "{slot:?} leaves{}", if announced { "" } else { ", unannounced" });
         self.microphone(slot, false);

@@ -1,13 +1,13 @@
 //! Invariants of every frame, whatever server and network do.
 //!
-//! * What is opened is what its sender sealed: this frame, this participant, this stream, this kind.
+//! * An opened frame is exactly what its sender sealed: this frame, participant, stream and kind.
 //! * Each receiver opens a frame at most once.
 //! * No device opens a frame that was sealed before its sender sealed the first key to it. That comes after it joined, so
 //!   no joiner reads the past.
 //! * No device opens a frame that was sealed two switch windows or later after the sender removed it: one window if no new
 //!   key was on its way then, else that key's remaining window and one more.
 //! * No device opens a frame of an older generation when it has had a newer one of this sender for a switch window and 10 s,
-//!   or of an older key 10 s after it opened a frame of a newer one: who left could speak for a sender that is silent.
+//!   or of an older key 10 s after it opened a frame of a newer one: a former member could speak for a silent sender.
 //! * Keys are sealed to devices that the sender shows at that moment.
 //! * A sender's keys only go forward.
 
@@ -38,7 +38,7 @@ impl Sealed {
     }
 }
 
-/// What a sender has let a receiver read.
+/// The frames of a sender that a receiver may read.
 #[derive(Clone, Copy)]
 struct Grant {
     /// From this frame on: the sender sealed the first key to it then.
@@ -64,7 +64,7 @@ const NOTHING: Grant = Grant {
 /// Generation and step of a key.
 type Epoch = (u32, u8);
 
-/// The two newest keys, and when older ones than each are dead.
+/// The two newest keys, and when keys older than each expire.
 #[derive(Clone, Copy)]
 struct Newest([(Epoch, u64); 2]);
 
@@ -108,7 +108,7 @@ impl Ledger {
         &self.frames[number as usize]
     }
 
-    /// What the next frame is to contain.
+    /// The content of the next frame.
     pub(super) fn next_content(&self, sender: Slot) -> [u8; FRAME_BYTES] {
         content(self.frames.len() as u32, sender)
     }
@@ -167,7 +167,7 @@ impl Ledger {
         *newest = Some(epoch);
     }
 
-    /// A receiver was handed the bytes of a frame, and opened them.
+    /// A receiver has opened a frame.
     pub(super) fn opened(&mut self, now: u64, receiver: Slot, number: u32, opened: &Opened, plain: &[u8]) {
         self.opened += 1;
         let sender = self.frame(number).sender;

@@ -1,13 +1,13 @@
-//! Whole calls as a deterministic simulation: lost, late, doubled and reordered key traffic, and people who come and go.
+//! Whole calls as a deterministic simulation: lost, late, duplicated and reordered key traffic, joins and leaves.
 //!
 //! ```text
-//!  seed ─► scenario: devices, weather, what happens when
+//!  seed ─► scenario: devices, network, events and times
 //!             │
 //!             ▼
-//!  call ─► devices (a session and what its user sees) ◄──► network (server and weather, neither to be trusted)
+//!  call ─► devices (a session and what its user sees) ◄──► network (server and network, both untrusted)     
 //!             │
 //!             ▼
-//!          invariants: who may open which frame, and once; whom keys are sealed to; nonces (audit)
+//!          invariants: who may open which frame, once; recipients of keys; nonces (audit)
 //! ```
 //! Time is virtual and jumps to the next event; all randomness comes from the seed, so that a seed is a call and a
 //! failure can be repeated:
@@ -16,9 +16,9 @@
 //!  make simulate                                                          100,000 seeds, and 500 with real cryptography
 //!  make simulate SEEDS=1000000 FIRST_SEED=500000                          more, or others
 //!  SEED=123 cargo test --profile simulation -p e2ee-frames --lib calls_on_ideal_crypto -- --nocapture
-//!                                                                         one call, in words  
+//!                                                                         one call, in words
 //! ```
-//! In an ordinary test run, there are a hundred and five.
+//! An ordinary test run simulates 105 calls.
 
 /// Prints what happens, in verbose runs.
 macro_rules! say {

@@ -1,10 +1,10 @@
-//! The server and the network, neither of them to be trusted.
+//! The server and the network, both untrusted.
 //!
-//! Announces and leaves come in order, if the server tells of them at all. Key batches, key requests and frames are
-//! lost, doubled and delayed at random, hence reordered; between the two sides of a partition nothing passes while it
-//! lasts. Everything may be sent once more later, also what was withheld at its time.
+//! Announces and leaves arrive in order, if the server sends them at all. Key batches, key requests and frames are lost,
+//! duplicated and delayed at random, hence reordered; a partition drops everything between its two sides. Everything may
+//! be replayed later, including messages that were lost.
 //!
-//! What arrives at one device at one time is handed over together, as the server coalesces it.
+//! Messages that arrive at one device at the same time are delivered together, as the server coalesces them.
 
 use super::{
     super::world::Dice,
@@ -13,7 +13,7 @@ use super::{
 };
 use alloc::vec::Vec;
 
-/// How traffic fares.
+/// Impairments of traffic.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weather {
     pub(super) drop_percent: u64,
@@ -30,7 +30,7 @@ impl Weather {
     }
 }
 
-/// What is under way; bodies lie in the [`Archive`].
+/// A message in flight; bodies are in the [`Archive`].
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Message {
     Announce(u32),
@@ -73,7 +73,7 @@ pub(super) struct Network {
     pub(super) bodies: Archive,
     /// When the last announce or leave so far arrives.
     pub(super) notified_at: u64,
-    /// All that was to be sent at some risk.
+    /// All messages that could be lost, for replays.
     passed: Vec<(Slot, Message)>,
     pub(super) statistics: Statistics,
 }
@@ -105,7 +105,7 @@ impl Network {
         self.statistics.partitions += 1;
     }
 
-    /// From now on nothing is lost. What is under way or was delayed still comes.
+    /// From now on nothing is lost. Messages in flight still arrive.
     pub(super) fn clear_up(&mut self) {
         self.weather = Weather::default();
         self.partition.1 = self.now;
@@ -135,7 +135,7 @@ impl Network {
         self.notified_at = self.notified_at.max(at);
     }
 
-    /// Sends what may be lost.
+    /// Sends a message that may be lost.
     pub(super) fn send(&mut self, from: Slot, to: Slot, message: Message) {
         let Weather { drop_percent, double_percent, .. } = self.weather;
         self.passed.push((to, message));
@@ -153,7 +153,7 @@ impl Network {
         self.put(to, self.now + delay, message);
     }
 
-    /// Sends something once more, to whom it was sent before.
+    /// Replays a message to its recipient.
     pub(super) fn replay(&mut self) {
         if !self.passed.is_empty() {
             let (to, message) = self.passed[self.dice.below(self.passed.len() as u64) as usize];

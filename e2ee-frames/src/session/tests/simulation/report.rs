@@ -1,4 +1,4 @@
-//! What was simulated, in numbers.
+//! Statistics of simulated calls.
 
 use alloc::{format, string::String};
 use core::fmt;
@@ -85,7 +85,7 @@ impl Statistics {
         }
     }
 
-    /// All of it, for people.
+    /// The statistics as text.
     pub(super) fn report(&self, title: &str, seeds: &str, took: Duration, threads: usize) -> String {
         let counts = self
             .classes

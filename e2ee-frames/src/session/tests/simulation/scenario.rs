@@ -1,13 +1,13 @@
-//! What a seed makes of a call: how many devices, which weather, what happens and when.
+//! The scenario of a seed: the number of devices, the network, and the events with their times.
 //!
-//! Work grows with the square of the devices, above all with every leave, upon which each device seals a new key to each
-//! other. So small rooms live long and large ones briefly; every kind of thing happens in both.
+//! Work grows with the square of the devices, above all at a leave, when each device seals a new key to every other. So
+//! small rooms are simulated for long and large ones briefly; every kind of event happens in both.
 
 use super::{super::world::Dice, millis, network::Weather};
 use crate::Timing;
 use core::time::Duration;
 
-/// What may happen in a call.
+/// Events of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Happening {
     Join,
@@ -26,13 +26,13 @@ pub(super) enum Happening {
     Camera,
     Partition,
     Replay,
-    /// Nothing for longer than any timer.
+    /// Silence for longer than any timer.
     Pause,
 }
 
-/// A call to be.
+/// The plan of a call.
 pub(super) struct Scenario {
-    /// Most devices at one time.
+    /// Maximum number of devices at one time.
     pub(super) devices: usize,
     /// Devices that arrive together at the start.
     pub(super) together: usize,
@@ -43,9 +43,9 @@ pub(super) struct Scenario {
     pub(super) camera_percent: u64,
     /// Things left to happen.
     pub(super) happenings: u64,
-    /// How many of them may be such that everybody replaces its key.
+    /// Maximum number of them after which all devices replace their key.
     costly: u64,
-    /// How many of these may last longer than an announce is valid.
+    /// Maximum number of these that may outlast an announce.
     lengthy: u64,
 }
 

@@ -7,7 +7,7 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slot(pub(super) u8);
 
-/// Most devices that ever enter one call.
+/// Maximum number of devices that enter one call.
 pub(super) const MAX_SLOTS: usize = 128;
 
 impl Slot {
