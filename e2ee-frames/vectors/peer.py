@@ -1,4 +1,4 @@
-"""A call between a session of the Rust library, through its C ABI, and a device that is all Python.
+"""A call between a session of the Rust library, through its C ABI, and a device written in Python.
 
 usage: peer.py LIBRARY
 
@@ -103,7 +103,7 @@ class Session:
         self.c.ef_session_free(self.handle)
 
     def event(self, kind, body=b""):
-        """Hands an event over; returns the actions that follow, as pairs of kind and body."""
+        """Passes an event; returns the resulting actions as pairs of kind and body."""
         result = self.c.ef_session_event(self.handle, kind, self.clock, body, len(body))
         expect(result == 0, f"event {kind} was refused with {result}")
         return self.poll()
@@ -185,7 +185,7 @@ def keys_event(header, entry):
 
 
 def meet(session, device, call):
-    """Announces in both directions; returns what Python knows of the Rust device."""
+    """Exchanges announces; returns what Python knows about the Rust device."""
     ((kind, body),) = session.poll()
     expect(kind == SEND_ANNOUNCE and body[0] == 1, "the first action is no announce")
     announce, sealed_name = body[1 : 1 + p.ANNOUNCE_BYTES], body[1 + p.ANNOUNCE_BYTES :]

@@ -22,7 +22,7 @@ KINDS = {"delta": 0, "key": 1}
 
 
 class Refused(Exception):
-    """Bytes that a device must not accept."""
+    """Input that a device must not accept."""
 
 
 def u8(number):
@@ -187,7 +187,7 @@ def wrap(codec, kind, sframe):
 
 
 def unwrap(codec, kind, frame):
-    """Takes the envelope away; it must be that of this kind."""
+    """Removes the envelope, which must be that of this kind."""
     prefix = {"vp8": VP8, "av1": AV1, "h264": H264}.get(codec, {}).get(kind, b"")
     if not frame.startswith(prefix):
         raise Refused("envelope")
@@ -208,7 +208,7 @@ START, END, PACKETIZED = 0x80, 0x40, 0x20
 
 
 def payloads(sframe, max_payload, packetized):
-    """Cuts an SFrame ciphertext."""
+    """Fragments an SFrame ciphertext."""
     pieces = [sframe[start : start + max_payload - 1] for start in range(0, len(sframe), max_payload - 1)]
     descriptors = [PACKETIZED if packetized else 0 for _ in pieces]
     descriptors[0] |= START
@@ -254,7 +254,7 @@ ANNOUNCE_BYTES = sum(ANNOUNCE_FIELDS)
 
 @dataclass
 class Announced:
-    """What others know of a device."""
+    """What other devices know about a device."""
 
     join_id: bytes
     ephemeral: bytes
