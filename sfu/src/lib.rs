@@ -33,9 +33,9 @@ pub mod command;
 pub mod egress;
 pub mod event;
 mod forward;
+mod id_map;
 pub mod ids;
 pub mod limits;
-pub mod media;
 pub mod metrics;
 pub mod net;
 pub mod room;
@@ -46,6 +46,7 @@ pub mod worker;
 pub use command::{Command, CommandError};
 pub use event::Event;
 pub use ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
+pub use media_types as media;
 pub use net::{Sfu, SfuConfig};
 pub use room::Room;
 

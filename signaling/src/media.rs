@@ -3,7 +3,7 @@
 use sfu::{Command, Event, media};
 use tacet_proto::{
     bytes::Fixed,
-    media::{Candidate, Codec, CodecParameters, Dtls, HeaderExtension, Kind, ServerIce},
+    media::{Candidate, CodecParameters, Dtls, HeaderExtension, ServerIce},
     server::ServerTransport,
 };
 use tokio::sync::mpsc;
@@ -63,31 +63,13 @@ impl MediaEvents {
 /// The payload-type table for `welcome`.
 #[must_use]
 pub fn codecs() -> Vec<CodecParameters> {
-    media::CODECS
-        .iter()
-        .map(|entry| CodecParameters {
-            codec: to_wire(entry.codec),
-            pt: entry.pt,
-            rtx: entry.rtx_pt,
-            clock: entry.clock,
-            fmtp: entry.fmtp.to_owned(),
-        })
-        .collect()
+    media::CODECS.iter().map(CodecParameters::from).collect()
 }
 
 /// The header-extension table for `welcome`.
 #[must_use]
 pub fn header_extensions() -> Vec<HeaderExtension> {
-    let kinds = |entry: &media::ExtensionEntry| {
-        [(entry.audio, Kind::Audio), (entry.video, Kind::Video)]
-            .into_iter()
-            .filter_map(|(carried, kind)| carried.then_some(kind))
-            .collect()
-    };
-    media::EXTENSIONS
-        .iter()
-        .map(|entry| HeaderExtension { uri: entry.uri.to_owned(), id: entry.id, kinds: kinds(entry) })
-        .collect()
+    media::EXTENSIONS.iter().map(HeaderExtension::from).collect()
 }
 
 /// The server's half of a transport on the wire.
@@ -107,51 +89,17 @@ pub fn transport(local: &sfu::event::LocalTransport) -> ServerTransport {
     }
 }
 
-/// A codec of the wire as the media plane knows it.
-#[must_use]
-pub fn from_wire(codec: Codec) -> media::Codec {
-    match codec {
-        Codec::Opus => media::Codec::Opus,
-        Codec::Vp8 => media::Codec::Vp8,
-        Codec::Vp9 => media::Codec::Vp9,
-        Codec::Av1 => media::Codec::Av1,
-        Codec::H264 => media::Codec::H264,
-    }
-}
-
-/// A codec of the media plane as the wire knows it.
-#[must_use]
-pub fn to_wire(codec: media::Codec) -> Codec {
-    match codec {
-        media::Codec::Opus => Codec::Opus,
-        media::Codec::Vp8 => Codec::Vp8,
-        media::Codec::Vp9 => Codec::Vp9,
-        media::Codec::Av1 => Codec::Av1,
-        media::Codec::H264 => Codec::H264,
-    }
-}
-
-/// Sound or picture, of a codec.
-#[must_use]
-pub fn kind(codec: Codec) -> Kind {
-    match from_wire(codec).entry().kind {
-        media::Kind::Audio => Kind::Audio,
-        media::Kind::Video => Kind::Video,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sfu::media::Kind;
 
     #[test]
-    fn the_tables_of_both_planes_are_the_same() {
+    fn welcome_tables_are_those_of_the_media_plane() {
         let table = codecs();
         assert_eq!(table.len(), media::CODECS.len());
         for (wire, own) in table.iter().zip(&media::CODECS) {
-            assert_eq!(from_wire(wire.codec), own.codec);
-            assert_eq!((wire.pt, wire.rtx), (own.pt, own.rtx_pt));
-            assert_eq!(kind(wire.codec) == Kind::Audio, own.kind == media::Kind::Audio);
+            assert_eq!((wire.codec, wire.pt, wire.rtx), (own.codec, own.pt, own.rtx_pt));
         }
         let extensions = header_extensions();
         assert!(extensions.iter().any(|e| e.id == media::MID.id && e.kinds == [Kind::Audio, Kind::Video]));

@@ -244,9 +244,7 @@ async fn route(shared: Arc<Shared>, mut events: MediaEventQueue) {
                 | Event::SlotAdded { participant, .. }
                 | Event::TransportState { participant, .. }
                 | Event::Refused { participant, .. }
-                | Event::LimitExceeded { participant, .. } => {
-                    directory.participants.get(&ParticipantId(participant.0)).cloned()
-                }
+                | Event::LimitExceeded { participant, .. } => directory.participants.get(&participant).cloned(),
             }
         };
         if let Some(inbox) = inbox {
@@ -320,7 +318,6 @@ impl Drop for Task {
     fn drop(&mut self) {
         for (participant, guest) in self.guests.drain() {
             guest.outbox.close(CloseCode::Internal, "the room has ended");
-            let participant = sfu::ParticipantId(participant.0);
             self.shared.media.command(self.worker, sfu::Command::RemoveParticipant { participant });
         }
     }
@@ -378,7 +375,7 @@ impl Task {
             }
             Input::Media(event) => {
                 if let Event::TransportState { participant, state: TransportState::Connected } = event
-                    && let Some(guest) = self.guests.get_mut(&ParticipantId(participant.0))
+                    && let Some(guest) = self.guests.get_mut(&participant)
                     && let Some(since) = guest.joining.take()
                 {
                     self.shared.metrics.connected(now.saturating_duration_since(since));
@@ -405,7 +402,7 @@ impl Task {
                 }
                 Output::Command(command) => {
                     if let Command::AddParticipant { participant, .. } = command
-                        && let Some(guest) = self.guests.get_mut(&ParticipantId(participant.0))
+                        && let Some(guest) = self.guests.get_mut(&participant)
                     {
                         guest.joining = Some(Alarm::now().into_std());
                     }

@@ -1,11 +1,6 @@
 //! The worker's rooms, by key, and when each wants its turn.
 
-use crate::{
-    event::Event,
-    ids::{IdMap, RoomId},
-    metrics::Counters,
-    room::Room,
-};
+use crate::{event::Event, id_map::IdMap, ids::RoomId, metrics::Counters, room::Room};
 use slab::Slab;
 use std::time::Instant;
 

@@ -1,6 +1,7 @@
 //! Identifiers that cross the wire.
 
 use crate::bytes::Fixed;
+pub use media_types::{ParticipantId, Seat, TrackId};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -14,18 +15,6 @@ pub struct RoomId(pub Fixed<16>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[ts(type = "string")]
 pub struct CallId(pub Fixed<16>);
-
-/// A participant of a call, numbered by the server, never reused while the server runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
-pub struct ParticipantId(pub u32);
-
-/// Number of a sending device in its room, 0..=4095, part of the SFrame KID. Not reused for 60 s.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
-pub struct Seat(pub u16);
-
-/// A published track, numbered by the server, never reused while the server runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
-pub struct TrackId(pub u32);
 
 impl std::fmt::Display for RoomId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,18 +4,10 @@ use crate::{
     bytes::Fixed,
     ids::{ParticipantId, TrackId},
 };
+pub use media_types::{Codec, Kind};
+use media_types::{CodecEntry, ExtensionEntry};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
-
-/// Kind of a track or slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Sound.
-    Audio,
-    /// Moving picture.
-    Video,
-}
 
 /// Where a track comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
@@ -29,22 +21,6 @@ pub enum Source {
     Screen,
     /// The sound of a shared screen.
     ScreenAudio,
-}
-
-/// Codecs that the server forwards. It reads none of their payloads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
-#[serde(rename_all = "lowercase")]
-pub enum Codec {
-    /// RFC 7587.
-    Opus,
-    /// RFC 7741.
-    Vp8,
-    /// RFC 9628.
-    Vp9,
-    /// AV1 RTP specification of the Alliance for Open Media.
-    Av1,
-    /// RFC 6184.
-    H264,
 }
 
 /// One entry of the payload-type table, the same for every client of a server.
@@ -65,6 +41,13 @@ pub struct CodecParameters {
     pub fmtp: String,
 }
 
+impl From<&CodecEntry> for CodecParameters {
+    fn from(entry: &CodecEntry) -> Self {
+        let CodecEntry { codec, kind: _, pt, rtx_pt, clock, fmtp } = *entry;
+        Self { codec, pt, rtx: rtx_pt, clock, fmtp: fmtp.to_owned() }
+    }
+}
+
 /// One entry of the header-extension table (RFC 8285), the same for every client of a server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +58,12 @@ pub struct HeaderExtension {
     pub id: u8,
     /// Kinds of section that carry it.
     pub kinds: Vec<Kind>,
+}
+
+impl From<&ExtensionEntry> for HeaderExtension {
+    fn from(entry: &ExtensionEntry) -> Self {
+        Self { uri: entry.uri.to_owned(), id: entry.id, kinds: entry.kinds().collect() }
+    }
 }
 
 /// ICE parameters of the server (RFC 8445, lite).

@@ -191,21 +191,19 @@ impl Room {
     pub fn media(&mut self, now: Instant, event: Event) {
         match event {
             Event::Transport { participant, local } => {
-                let participant = ParticipantId(participant.0);
                 if let Some(member) = self.members.get_mut(&participant) {
                     member.transport = Transport::Offered;
                     self.send(participant, None, ServerMessage::Transport(media::transport(&local)));
                 }
             }
             Event::SlotAdded { participant, mid, ssrc, rtx } => {
-                if let Some(member) = self.members.get_mut(&ParticipantId(participant.0)) {
+                if let Some(member) = self.members.get_mut(&participant) {
                     member.slots.added(mid, ssrc.0, rtx.map(|rtx| rtx.0));
                     member.backlog.touch(now);
                     wake(&mut self.wake, &member.backlog);
                 }
             }
             Event::TransportState { participant, state } => {
-                let participant = ParticipantId(participant.0);
                 if self.members.contains_key(&participant) {
                     let state = match state {
                         MediaState::Connected => TransportState::Connected,
@@ -218,13 +216,10 @@ impl Room {
                 }
             }
             Event::Refused { participant, track, mid, error } => {
-                self.media_refused(now, ParticipantId(participant.0), track, mid, error);
+                self.media_refused(now, participant, track, mid, error);
             }
             Event::Speakers { levels, .. } => {
-                let speakers = levels
-                    .into_iter()
-                    .map(|(participant, level)| Speaker { participant: ParticipantId(participant.0), level })
-                    .collect();
+                let speakers = levels.into_iter().map(|(participant, level)| Speaker { participant, level }).collect();
                 let message = ServerMessage::Speakers(Speakers { speakers });
                 for &member in self.members.keys() {
                     self.outputs.push_back(Output::Hint(member, message.clone()));
@@ -234,7 +229,6 @@ impl Room {
             Event::LimitExceeded { limit, .. } => tracing::warn!(?limit, "a client sends more than it may"),
             Event::RoomFailed { participants, .. } => {
                 for participant in participants {
-                    let participant = ParticipantId(participant.0);
                     self.close(participant, CloseCode::Internal, "the room's media failed");
                     self.remove(now, participant);
                 }
@@ -246,7 +240,6 @@ impl Room {
     /// The participant is gone: it left, or its connection broke.
     pub fn leave(&mut self, now: Instant, participant: ParticipantId) {
         if self.remove(now, participant) {
-            let participant = sfu::ParticipantId(participant.0);
             self.outputs.push_back(Output::Command(Command::RemoveParticipant { participant }));
         }
         self.attached.remove(&participant);
@@ -292,10 +285,7 @@ impl Room {
         let slots = Slots::new(self.limits.slots_per_participant);
         let subscription = Subscription::default();
         self.members.insert(from, Member { announced, transport: Transport::Requested, subscription, slots, backlog });
-        self.outputs.push_back(Output::Command(Command::AddParticipant {
-            room: self.id,
-            participant: sfu::ParticipantId(from.0),
-        }));
+        self.outputs.push_back(Output::Command(Command::AddParticipant { room: self.id, participant: from }));
         Ok(None)
     }
 
@@ -328,8 +318,7 @@ impl Room {
         }
         member.transport = Transport::Connecting(id);
         let remote = sfu::command::RemoteTransport { ufrag: ice.ufrag, pwd: ice.pwd, fingerprint: dtls.fingerprint.0 };
-        let participant = sfu::ParticipantId(from.0);
-        self.outputs.push_back(Output::Command(Command::Connect { participant, remote }));
+        self.outputs.push_back(Output::Command(Command::Connect { participant: from, remote }));
         Ok(DONE)
     }
 
@@ -351,7 +340,7 @@ impl Room {
         &mut self,
         now: Instant,
         participant: ParticipantId,
-        track: Option<sfu::TrackId>,
+        track: Option<TrackId>,
         mid: Option<sfu::Mid>,
         error: CommandError,
     ) {
@@ -362,7 +351,7 @@ impl Room {
                 member.backlog.touch(now);
                 wake(&mut self.wake, &member.backlog);
             }
-            (None, Some(track)) => self.publication_refused(now, participant, TrackId(track.0), error),
+            (None, Some(track)) => self.publication_refused(now, participant, track, error),
             (None, None) => match member.transport {
                 Transport::Connecting(id) if error == CommandError::Invalid => {
                     member.transport = Transport::Offered;

@@ -1,7 +1,6 @@
 //! Tracks that participants publish.
 
 use super::{Answer, DONE, Output, Refusal, Room, refusal, wake};
-use crate::media::{from_wire, kind};
 use sfu::{Command, CommandError, Mid, Ssrc, command::Publication};
 use std::{sync::atomic::Ordering, time::Instant};
 use tacet_proto::{
@@ -33,7 +32,7 @@ impl Room {
             return Err(refusal(ErrorCode::BadMessage, "cid: too long"));
         }
         let mid = Mid::new(&publish.mid).ok_or(refusal(ErrorCode::BadMessage, "mid: 1 to 16 visible characters"))?;
-        if kind(publish.codec) != publish.kind {
+        if publish.codec.kind() != publish.kind {
             return Err(refusal(ErrorCode::CodecUnsupported, "the codec is not of this kind"));
         }
         if publish.ssrc == 0 || publish.rtx == Some(publish.ssrc) || publish.rtx == Some(0) {
@@ -56,12 +55,11 @@ impl Room {
             codec: publish.codec,
             muted: publish.muted,
         };
-        let participant = sfu::ParticipantId(from.0);
         self.outputs.push_back(Output::Command(Command::Publish {
-            participant,
-            track: sfu::TrackId(number),
+            participant: from,
+            track: track.track,
             publication: Publication {
-                codec: from_wire(publish.codec),
+                codec: publish.codec,
                 mid,
                 ssrc: Ssrc(publish.ssrc),
                 rtx: publish.rtx.map(Ssrc),
@@ -82,8 +80,7 @@ impl Room {
     pub(super) fn unpublish(&mut self, now: Instant, from: ParticipantId, track: TrackId) -> Result<Answer, Refusal> {
         self.own_track(from, track)?;
         self.withdraw(now, track);
-        let (participant, track) = (sfu::ParticipantId(from.0), sfu::TrackId(track.0));
-        self.outputs.push_back(Output::Command(Command::Unpublish { participant, track }));
+        self.outputs.push_back(Output::Command(Command::Unpublish { participant: from, track }));
         Ok(DONE)
     }
 
@@ -149,7 +146,6 @@ impl Room {
     }
 
     fn command_muted(&mut self, from: ParticipantId, track: TrackId, muted: bool) {
-        let (participant, track) = (sfu::ParticipantId(from.0), sfu::TrackId(track.0));
-        self.outputs.push_back(Output::Command(Command::SetMuted { participant, track, muted }));
+        self.outputs.push_back(Output::Command(Command::SetMuted { participant: from, track, muted }));
     }
 }

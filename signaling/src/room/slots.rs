@@ -7,11 +7,9 @@
 //! A slot's class, its codec, never changes; a freed slot of the class is used before a new block is made.
 
 use super::pages::Page;
-use crate::media::{from_wire, kind};
-use sfu::media::Codec;
 use tacet_proto::{
     TrackId,
-    media::{Codec as WireCodec, Kind, Slot as WireSlot, SlotSource, SlotTrack},
+    media::{Codec, Kind, Slot as WireSlot, SlotSource, SlotTrack},
     server::Slots as SlotsMessage,
 };
 
@@ -32,7 +30,7 @@ pub(super) enum SlotCommand {
 #[derive(Debug)]
 struct Slot {
     mid: sfu::Mid,
-    codec: WireCodec,
+    codec: Codec,
     /// SSRCs of media and retransmissions, once the media plane has given them.
     ssrcs: Option<(u32, Option<u32>)>,
     /// Revision in which the client was told of it.
@@ -64,17 +62,17 @@ impl Slots {
 
     /// Puts a track into a free slot of its class, making a block of slots if there is none. Returns whether it found
     /// a place.
-    pub(super) fn place(&mut self, track: SlotTrack, codec: WireCodec, command: &mut impl FnMut(SlotCommand)) -> bool {
+    pub(super) fn place(&mut self, track: SlotTrack, codec: Codec, command: &mut impl FnMut(SlotCommand)) -> bool {
         if self.holds(track.track) {
             return true;
         }
         if self.free(codec).is_none() {
             // The first need makes slots for sound and picture together: one round of negotiation instead of two.
             let first = self.slots.is_empty();
-            let classes = match (first, kind(codec)) {
+            let classes = match (first, codec.kind()) {
                 (false, _) => [Some(codec), None],
-                (true, Kind::Audio) => [Some(codec), Some(WireCodec::Vp8)],
-                (true, Kind::Video) => [Some(WireCodec::Opus), Some(codec)],
+                (true, Kind::Audio) => [Some(codec), Some(Codec::Vp8)],
+                (true, Kind::Video) => [Some(Codec::Opus), Some(codec)],
             };
             for class in classes.into_iter().flatten() {
                 self.make_block(class, command);
@@ -86,16 +84,16 @@ impl Slots {
         true
     }
 
-    fn free(&mut self, codec: WireCodec) -> Option<&mut Slot> {
+    fn free(&mut self, codec: Codec) -> Option<&mut Slot> {
         self.slots.iter_mut().find(|slot| slot.track.is_none() && slot.codec == codec)
     }
 
-    fn make_block(&mut self, codec: WireCodec, command: &mut impl FnMut(SlotCommand)) {
+    fn make_block(&mut self, codec: Codec, command: &mut impl FnMut(SlotCommand)) {
         for _ in 0..BLOCK.min(self.limit.saturating_sub(self.slots.len())) {
             let Some(mid) = sfu::Mid::new(&format!("r{}", self.made)) else { return };
             self.made = self.made.saturating_add(1);
             self.slots.push(Slot { mid, codec, ssrcs: None, offered: None, active: false, track: None, shown: None });
-            command(SlotCommand::Add(mid, from_wire(codec)));
+            command(SlotCommand::Add(mid, codec));
         }
     }
 
@@ -148,7 +146,7 @@ impl Slots {
             // A slot that the media plane has not made yet holds those behind it back: m-lines are only appended.
             let Some((ssrc, rtx)) = slot.ssrcs else { break };
             let mid = slot.mid.as_str().to_owned();
-            let wire = WireSlot { mid, kind: kind(slot.codec), codec: slot.codec, ssrc, rtx };
+            let wire = WireSlot { mid, kind: slot.codec.kind(), codec: slot.codec, ssrc, rtx };
             if !page.fits(&wire) {
                 break;
             }
@@ -173,9 +171,9 @@ impl Slots {
 
 /// The class of a slot that the media plane reports on.
 #[cfg(test)]
-fn class(command: &SlotCommand) -> Option<WireCodec> {
+fn class(command: &SlotCommand) -> Option<Codec> {
     match command {
-        SlotCommand::Add(_, codec) => Some(crate::media::to_wire(*codec)),
+        SlotCommand::Add(_, codec) => Some(*codec),
         SlotCommand::Set(..) | SlotCommand::Activate(_) => None,
     }
 }
@@ -190,7 +188,7 @@ mod tests {
         SlotTrack { track: TrackId(id), participant: ParticipantId(1) }
     }
 
-    fn place(slots: &mut Slots, id: u32, codec: WireCodec) -> (bool, Vec<SlotCommand>) {
+    fn place(slots: &mut Slots, id: u32, codec: Codec) -> (bool, Vec<SlotCommand>) {
         let mut commands = Vec::new();
         let placed = slots.place(track(id), codec, &mut |command| commands.push(command));
         for (i, command) in commands.iter().enumerate() {
@@ -204,10 +202,10 @@ mod tests {
     #[test]
     fn the_first_track_makes_slots_for_sound_and_picture() {
         let mut slots = Slots::new(100);
-        let (placed, commands) = place(&mut slots, 1, WireCodec::Opus);
+        let (placed, commands) = place(&mut slots, 1, Codec::Opus);
         assert!(placed);
         let classes: Vec<_> = commands.iter().filter_map(class).collect();
-        assert_eq!(classes, [[WireCodec::Opus; 4], [WireCodec::Vp8; 4]].concat());
+        assert_eq!(classes, [[Codec::Opus; 4], [Codec::Vp8; 4]].concat());
         let message = slots.next_message().unwrap();
         assert_eq!((message.rev, message.add.len(), message.set.len()), (1, 8, 1));
         assert_eq!(message.set[0].source, Some(track(1)));
@@ -217,7 +215,7 @@ mod tests {
     #[test]
     fn media_flows_in_new_slots_only_after_the_client_is_ready() {
         let mut slots = Slots::new(100);
-        let (_, commands) = place(&mut slots, 1, WireCodec::Vp8);
+        let (_, commands) = place(&mut slots, 1, Codec::Vp8);
         assert!(!commands.iter().any(|command| matches!(command, SlotCommand::Activate(_))));
         assert!(!slots.ready(1, &mut |_| panic!("nothing was offered")), "no such revision yet");
         slots.next_message().unwrap();
@@ -230,10 +228,10 @@ mod tests {
     #[test]
     fn freed_slots_are_used_before_new_ones_are_made() {
         let mut slots = Slots::new(100);
-        place(&mut slots, 1, WireCodec::Vp8);
+        place(&mut slots, 1, Codec::Vp8);
         slots.next_message().unwrap();
         slots.vacate(TrackId(1), &mut |_| {});
-        let (placed, commands) = place(&mut slots, 2, WireCodec::Vp8);
+        let (placed, commands) = place(&mut slots, 2, Codec::Vp8);
         assert!(placed && commands.len() == 1, "{commands:?}");
         let message = slots.next_message().unwrap();
         assert_eq!((message.add.len(), message.set.len()), (0, 1), "only the last contents are told");
@@ -243,21 +241,21 @@ mod tests {
     fn a_class_that_runs_out_gets_a_block_of_its_own() {
         let mut slots = Slots::new(100);
         for id in 1..=4 {
-            place(&mut slots, id, WireCodec::Vp8);
+            place(&mut slots, id, Codec::Vp8);
         }
-        let (_, commands) = place(&mut slots, 5, WireCodec::Vp8);
-        assert_eq!(commands.iter().filter_map(class).collect::<Vec<_>>(), [WireCodec::Vp8; 4]);
-        let (_, commands) = place(&mut slots, 6, WireCodec::Av1);
-        assert_eq!(commands.iter().filter_map(class).collect::<Vec<_>>(), [WireCodec::Av1; 4]);
+        let (_, commands) = place(&mut slots, 5, Codec::Vp8);
+        assert_eq!(commands.iter().filter_map(class).collect::<Vec<_>>(), [Codec::Vp8; 4]);
+        let (_, commands) = place(&mut slots, 6, Codec::Av1);
+        assert_eq!(commands.iter().filter_map(class).collect::<Vec<_>>(), [Codec::Av1; 4]);
     }
 
     #[test]
     fn there_are_never_more_slots_than_allowed() {
         let mut slots = Slots::new(6);
-        assert!(place(&mut slots, 1, WireCodec::Opus).0);
-        assert!(place(&mut slots, 2, WireCodec::Vp8).0);
-        assert!(place(&mut slots, 3, WireCodec::Vp8).0);
-        assert!(!place(&mut slots, 4, WireCodec::Vp8).0, "only two of the video block fit");
+        assert!(place(&mut slots, 1, Codec::Opus).0);
+        assert!(place(&mut slots, 2, Codec::Vp8).0);
+        assert!(place(&mut slots, 3, Codec::Vp8).0);
+        assert!(!place(&mut slots, 4, Codec::Vp8).0, "only two of the video block fit");
         assert_eq!(slots.next_message().unwrap().add.len(), 6);
     }
 
@@ -265,7 +263,7 @@ mod tests {
     fn a_refused_slot_is_forgotten_and_not_asked_for_again() {
         let mut slots = Slots::new(100);
         let mut mids = Vec::new();
-        slots.place(track(1), WireCodec::Opus, &mut |command| {
+        slots.place(track(1), Codec::Opus, &mut |command| {
             if let SlotCommand::Add(mid, _) = command {
                 mids.push(mid);
             }
@@ -274,14 +272,14 @@ mod tests {
             slots.refused(mid);
         }
         assert_eq!(slots.next_message(), None);
-        assert!(!slots.place(track(2), WireCodec::Opus, &mut |command| panic!("asked again: {command:?}")));
+        assert!(!slots.place(track(2), Codec::Opus, &mut |command| panic!("asked again: {command:?}")));
     }
 
     #[test]
     fn a_slot_without_ssrc_holds_back_those_behind_it() {
         let mut slots = Slots::new(100);
         let mut mids = Vec::new();
-        slots.place(track(1), WireCodec::Opus, &mut |command| {
+        slots.place(track(1), Codec::Opus, &mut |command| {
             if let SlotCommand::Add(mid, _) = command {
                 mids.push(mid);
             }

@@ -142,12 +142,9 @@ impl Room {
 }
 
 fn output(participant: ParticipantId, command: SlotCommand) -> Output {
-    let participant = sfu::ParticipantId(participant.0);
     Output::Command(match command {
         SlotCommand::Add(mid, codec) => Command::AddSlot { participant, mid, codec },
         SlotCommand::Activate(mid) => Command::ActivateSlot { participant, mid },
-        SlotCommand::Set(mid, track) => {
-            Command::SetSlot { participant, mid, track: track.map(|track| sfu::TrackId(track.0)) }
-        }
+        SlotCommand::Set(mid, track) => Command::SetSlot { participant, mid, track: track },
     })
 }

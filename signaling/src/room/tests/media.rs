@@ -94,7 +94,7 @@ fn muting_is_told_to_others_and_to_the_media_plane() {
     let muted = |muted: bool| move |m: &ServerMessage| matches!(m, ServerMessage::Tracks(t) if matches!(&t.upd[..], [Track { muted: m, .. }] if *m == muted));
     assert!(story.messages(2).iter().any(muted(true)));
     let participant = sfu::ParticipantId(1);
-    let command = |muted| Command::SetMuted { participant, track: sfu::TrackId(track.0), muted };
+    let command = |muted| Command::SetMuted { participant, track, muted };
     assert!(story.commands.contains(&command(true)));
     story.ask(1, ClientMessage::Resume(TrackRef { track }));
     story.quiet();
@@ -137,7 +137,7 @@ fn a_track_that_the_media_plane_refuses_is_withdrawn() {
         story.now,
         Event::Refused {
             participant: sfu::ParticipantId(1),
-            track: Some(sfu::TrackId(track.0)),
+            track: Some(track),
             mid: None,
             error: CommandError::Exists,
         },

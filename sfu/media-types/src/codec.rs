@@ -1,19 +1,23 @@
-//! What the server forwards: payload types and header extensions, the same for every client.
+//! Codecs, and the payload type that each has for every client.
 //!
-//! Because the client builds the server's offers, the server fixes these tables, and no packet needs its payload type
-//! or extension ids translated between subscribers.
+//! Clients build the server's offers themselves, so the server fixes the table, and no packet needs its payload type
+//! translated between subscribers.
 
-/// Sound or picture.
+/// Kind of media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Kind {
-    /// Sound.
+    /// Audio.
     Audio,
-    /// Moving picture.
+    /// Video.
     Video,
 }
 
-/// A codec whose packets are forwarded.
+/// A codec whose packets the server forwards. It does not read their payloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Codec {
     /// RFC 7587.
     Opus,
@@ -79,41 +83,32 @@ impl Codec {
             Self::H264 => &CODECS[4],
         }
     }
+
+    /// The codec's kind of media.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        self.entry().kind
+    }
 }
 
-/// One row of the header-extension table (RFC 8285).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExtensionEntry {
-    /// URI in SDP.
-    pub uri: &'static str,
-    /// Id on the wire.
-    pub id: u8,
-    /// In audio sections.
-    pub audio: bool,
-    /// In video sections.
-    pub video: bool,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_codec_has_its_own_row() {
+        for entry in &CODECS {
+            assert_eq!(entry.codec.entry(), entry);
+            assert_eq!(entry.rtx_pt.is_some(), entry.kind == Kind::Video);
+        }
+    }
+
+    #[test]
+    fn payload_types_are_distinct() {
+        let mut types: Vec<u8> = CODECS.iter().flat_map(|entry| [Some(entry.pt), entry.rtx_pt]).flatten().collect();
+        let count = types.len();
+        types.sort_unstable();
+        types.dedup();
+        assert_eq!(types.len(), count);
+    }
 }
-
-/// MID (RFC 8843).
-pub const MID: ExtensionEntry =
-    ExtensionEntry { uri: "urn:ietf:params:rtp-hdrext:sdes:mid", id: 1, audio: true, video: true };
-/// Audio level of the client (RFC 6464).
-pub const AUDIO_LEVEL: ExtensionEntry =
-    ExtensionEntry { uri: "urn:ietf:params:rtp-hdrext:ssrc-audio-level", id: 2, audio: true, video: false };
-/// Transport-wide sequence number (draft-holmer-rmcat-transport-wide-cc-extensions-01).
-pub const TRANSPORT_CC: ExtensionEntry = ExtensionEntry {
-    uri: "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
-    id: 3,
-    audio: true,
-    video: true,
-};
-/// Dependency Descriptor (AV1 RTP specification, appendix A).
-pub const DEPENDENCY_DESCRIPTOR: ExtensionEntry = ExtensionEntry {
-    uri: "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension",
-    id: 4,
-    audio: false,
-    video: true,
-};
-
-/// The header-extension table.
-pub const EXTENSIONS: [ExtensionEntry; 4] = [MID, AUDIO_LEVEL, TRANSPORT_CC, DEPENDENCY_DESCRIPTOR];

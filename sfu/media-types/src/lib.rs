@@ -1,0 +1,16 @@
+//! The vocabulary of media that the protocol, the control plane, the media plane and the clients share: identifiers,
+//! codecs, and the tables of payload types and header extensions.
+//!
+//! This is a leaf crate. It has no dependencies unless `serde` or `ts` asks for them, and is `no_std` without `ts`.
+
+#![cfg_attr(not(any(feature = "ts", test)), no_std)]
+
+mod codec;
+mod extension;
+mod ids;
+mod mid;
+
+pub use codec::{CODECS, Codec, CodecEntry, Kind};
+pub use extension::{AUDIO_LEVEL, DEPENDENCY_DESCRIPTOR, EXTENSIONS, ExtensionEntry, MID, TRANSPORT_CC};
+pub use ids::{ParticipantId, Seat, Ssrc, TrackId};
+pub use mid::Mid;
