@@ -61,7 +61,7 @@ struct Ready<'a> {
     fingerprint: Option<&'a str>,
 }
 
-/// The SFU as signaling's media plane. What the SFU does not take at all is answered as what it refuses.
+/// The SFU as signaling's media plane. A command that the SFU does not accept is answered as if its worker had refused it.
 struct SfuPlane {
     sfu: Arc<Sfu>,
     events: media::MediaEvents,
@@ -72,10 +72,9 @@ impl MediaPlane for SfuPlane {
         self.sfu.workers()
     }
 
-    fn command(&self, worker: usize, command: sfu::Command) {
-        let (refused, result) = (command.clone(), self.sfu.command(worker, command));
-        if let Err(error) = result {
-            self.events.send(refused.refused(error));
+    fn command(&self, worker: usize, request: sfu::Request) {
+        if let Err(error) = self.sfu.command(worker, request.clone()) {
+            self.events.send(sfu::net::refusal(&request, error));
         }
     }
 

@@ -20,7 +20,7 @@
 //! // One worker, on the loopback address. Its thread calls back, and must not be kept waiting.
 //! let sfu = Sfu::start(&SfuConfig::default(), move |_worker, event| events.send(event).unwrap_or_default())?;
 //! sfu.command(0, Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) })?;
-//! let Event::Transport { participant, local } = inbox.recv()? else { panic!("refused") };
+//! let Event::Transport { participant, local, .. } = inbox.recv()? else { panic!("refused") };
 //! // What the client has to know, by signaling; its answer becomes `Command::Connect`.
 //! assert_eq!(participant, ParticipantId(7));
 //! assert_eq!(local.candidates[0].port(), sfu.local_ports()[0]);
@@ -29,12 +29,9 @@
 //! ```
 
 mod allowance;
-pub mod command;
 pub mod egress;
-pub mod event;
 mod forward;
 mod id_map;
-pub mod ids;
 pub mod limits;
 pub mod metrics;
 pub mod net;
@@ -43,12 +40,12 @@ pub mod transport;
 pub mod wire;
 pub mod worker;
 
-pub use command::{Command, CommandError};
-pub use event::Event;
-pub use ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
-pub use media_types as media;
 pub use net::{Sfu, SfuConfig};
 pub use room::Room;
+pub use sfu_api::{
+    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Ssrc, TrackId, command, event, ids,
+    media,
+};
 
 /// The example of the document compiles.
 #[cfg(doctest)]

@@ -1,7 +1,10 @@
 //! The driver on loopback sockets: commands become events, and datagrams come back.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use sfu::{Command, CommandError, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, TrackId, metrics::Counter};
+use sfu::{
+    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Sfu, SfuConfig, TrackId,
+    metrics::Counter,
+};
 use std::{
     net::{Ipv4Addr, UdpSocket},
     sync::mpsc,
@@ -17,10 +20,11 @@ fn a_command_is_answered_by_an_event_of_its_worker() {
     let config = SfuConfig { workers: 2, ..SfuConfig::default() };
     let sfu = Sfu::start(&config, move |worker, event| events.send((worker, event)).unwrap_or_default()).unwrap();
     assert_eq!(sfu.workers(), 2);
-    sfu.command(1, Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) }).unwrap();
+    let command = Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) };
+    sfu.command(1, Request { id: CommandId(5), command }).unwrap();
     let (worker, event) = inbox.recv_timeout(PATIENCE).unwrap();
-    let Event::Transport { participant, local } = event else { panic!("{event:?}") };
-    assert_eq!((worker, participant), (1, ParticipantId(7)));
+    let Event::Transport { command, participant, local } = event else { panic!("{event:?}") };
+    assert_eq!((worker, command, participant), (1, CommandId(5), ParticipantId(7)));
     assert_eq!(local.candidates, [(Ipv4Addr::LOCALHOST, sfu.local_ports()[1]).into()]);
 }
 
@@ -29,11 +33,12 @@ fn a_command_to_a_worker_that_is_not_there_is_refused_at_once() {
     let sfu = Sfu::start(&SfuConfig::default(), |_, _| ()).unwrap();
     let (participant, mid) = (ParticipantId(7), Mid::new("v0").unwrap());
     let command = Command::SetSlot { participant, mid, track: Some(TrackId(3)) };
-    let error = sfu.command(1, command.clone()).unwrap_err();
+    let request = Request { id: CommandId(5), command };
+    let error = sfu.command(1, request.clone()).unwrap_err();
     assert_eq!(error, CommandError::Unavailable);
-    // Whoever drives the SFU may answer it like a refusal of the worker.
-    let refused = Event::Refused { participant, track: Some(TrackId(3)), mid: Some(mid), error };
-    assert_eq!(command.refused(error), refused);
+    // The embedder may handle it like a refusal by the worker.
+    let refused = Event::Refused { command: CommandId(5), participant, error };
+    assert_eq!(sfu::net::refusal(&request, error), refused);
 }
 
 #[test]

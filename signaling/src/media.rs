@@ -1,6 +1,6 @@
 //! The seam to the media plane, and the tables that both planes must agree on.
 
-use sfu::{Command, Event, media};
+use sfu_api::{Event, Request, media};
 use tacet_proto::{
     bytes::Fixed,
     media::{Candidate, CodecParameters, Dtls, HeaderExtension, ServerIce},
@@ -13,8 +13,8 @@ pub trait MediaPlane: Send + Sync {
     /// Number of workers, at least one; a room lives on one of them.
     fn workers(&self) -> usize;
 
-    /// Hands a command to a worker; its answer, if it has one, comes as an event. Does not block.
-    fn command(&self, worker: usize, command: Command);
+    /// Hands a command to a worker. Its answer or refusal comes as an event that repeats its id. Does not block.
+    fn command(&self, worker: usize, request: Request);
 
     /// Datagrams a second that a worker receives and sends, as of lately. New calls go where there are few; a plane that
     /// does not measure says 0, and participants alone decide.
@@ -28,8 +28,8 @@ impl<M: MediaPlane + ?Sized> MediaPlane for std::sync::Arc<M> {
         (**self).workers()
     }
 
-    fn command(&self, worker: usize, command: Command) {
-        (**self).command(worker, command);
+    fn command(&self, worker: usize, request: Request) {
+        (**self).command(worker, request);
     }
 
     fn packet_rate(&self, worker: usize) -> u64 {
@@ -74,7 +74,7 @@ pub fn header_extensions() -> Vec<HeaderExtension> {
 
 /// The server's half of a transport on the wire.
 #[must_use]
-pub fn transport(local: &sfu::event::LocalTransport) -> ServerTransport {
+pub fn transport(local: &sfu_api::LocalTransport) -> ServerTransport {
     ServerTransport {
         ice: ServerIce {
             ufrag: local.ufrag.clone(),
@@ -92,7 +92,7 @@ pub fn transport(local: &sfu::event::LocalTransport) -> ServerTransport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sfu::media::Kind;
+    use sfu_api::media::Kind;
 
     #[test]
     fn welcome_tables_are_those_of_the_media_plane() {

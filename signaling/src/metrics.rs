@@ -1,6 +1,6 @@
 //! What the control plane counts. Labels are of fixed sets: no room, no participant, no address, no name.
 
-use sfu::metrics::{FIRST_MEDIA, Histogram};
+use histogram::{Histogram, PERSON_WAITS};
 use std::{
     marker::PhantomData,
     sync::{
@@ -142,7 +142,7 @@ impl Default for Metrics {
             sent: Tally::default(),
             errors: Tally::default(),
             room_faults: AtomicU64::new(0),
-            joins: Mutex::new(Histogram::new(FIRST_MEDIA)),
+            joins: Mutex::new(Histogram::new(PERSON_WAITS)),
         }
     }
 }

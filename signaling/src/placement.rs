@@ -62,7 +62,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sfu::Command;
+    use sfu_api::Request;
 
     /// Workers that say how many packets a second they move.
     struct Busy(Vec<u64>);
@@ -72,7 +72,7 @@ mod tests {
             self.0.len()
         }
 
-        fn command(&self, _: usize, _: Command) {}
+        fn command(&self, _: usize, _: Request) {}
 
         fn packet_rate(&self, worker: usize) -> u64 {
             self.0[worker]

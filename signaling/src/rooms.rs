@@ -12,7 +12,7 @@ use crate::{
     placement::{Place, Placement},
     room::{Output, Room},
 };
-use sfu::{Command, Event, event::TransportState};
+use sfu_api::{Command, Event, event::TransportState};
 use std::{
     collections::HashMap,
     sync::{
@@ -127,7 +127,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Directory {
     rooms: HashMap<RoomId, Entry>,
-    numbers: HashMap<sfu::RoomId, mpsc::Sender<Input>>,
+    numbers: HashMap<sfu_api::RoomId, mpsc::Sender<Input>>,
     participants: HashMap<ParticipantId, mpsc::Sender<Input>>,
 }
 
@@ -180,7 +180,7 @@ impl Rooms {
     /// See [`CreateError`].
     pub fn create(&self, access: AccessHash) -> Result<RoomId, CreateError> {
         let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
-        let number = sfu::RoomId(self.0.numbers.fetch_add(1, Ordering::Relaxed));
+        let number = sfu_api::RoomId(self.0.numbers.fetch_add(1, Ordering::Relaxed));
         let mut directory = self.0.directory();
         if directory.rooms.len() >= self.0.config.rooms {
             return Err(CreateError::TooMany);
@@ -244,7 +244,8 @@ async fn route(shared: Arc<Shared>, mut events: MediaEventQueue) {
                 | Event::SlotAdded { participant, .. }
                 | Event::TransportState { participant, .. }
                 | Event::Refused { participant, .. }
-                | Event::LimitExceeded { participant, .. } => directory.participants.get(&participant).cloned(),
+                | Event::LimitExceeded { participant, .. } => directory.participants.get(participant).cloned(),
+                _ => None,
             }
         };
         if let Some(inbox) = inbox {
@@ -255,7 +256,7 @@ async fn route(shared: Arc<Shared>, mut events: MediaEventQueue) {
 
 impl Directory {
     /// Puts a room's new inbox into the directory, and gives its other end.
-    fn register(&mut self, id: RoomId, number: sfu::RoomId, access: AccessHash) -> mpsc::Receiver<Input> {
+    fn register(&mut self, id: RoomId, number: sfu_api::RoomId, access: AccessHash) -> mpsc::Receiver<Input> {
         let (inbox, inputs) = mpsc::channel(INBOX);
         self.rooms.insert(id, Entry { access, inbox: inbox.clone() });
         self.numbers.insert(number, inbox);
@@ -268,7 +269,7 @@ impl Directory {
 async fn supervise(
     shared: Arc<Shared>,
     id: RoomId,
-    number: sfu::RoomId,
+    number: sfu_api::RoomId,
     access: AccessHash,
     mut inputs: mpsc::Receiver<Input>,
 ) {
@@ -318,7 +319,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         for (participant, guest) in self.guests.drain() {
             guest.outbox.close(CloseCode::Internal, "the room has ended");
-            self.shared.media.command(self.worker, sfu::Command::RemoveParticipant { participant });
+            self.shared.media.command(self.worker, Command::RemoveParticipant { participant }.into());
         }
     }
 }
@@ -400,13 +401,13 @@ impl Task {
                         guest.outbox.hint(message);
                     }
                 }
-                Output::Command(command) => {
-                    if let Command::AddParticipant { participant, .. } = command
+                Output::Command(request) => {
+                    if let Command::AddParticipant { participant, .. } = request.command
                         && let Some(guest) = self.guests.get_mut(&participant)
                     {
                         guest.joining = Some(Alarm::now().into_std());
                     }
-                    self.shared.media.command(self.worker, command);
+                    self.shared.media.command(self.worker, request);
                 }
                 Output::Close(participant, closing) => {
                     if let Some(guest) = self.guests.get(&participant) {
@@ -431,6 +432,7 @@ impl Task {
 mod tests {
     use super::*;
     use crate::{media, outbox::outbox};
+    use sfu_api::Request;
     use std::sync::atomic::AtomicBool;
     use tacet_proto::{
         binary::ANNOUNCE_BYTES,
@@ -453,8 +455,8 @@ mod tests {
             2
         }
 
-        fn command(&self, worker: usize, command: Command) {
-            if matches!(command, Command::AddParticipant { .. }) {
+        fn command(&self, worker: usize, request: Request) {
+            if matches!(request.command, Command::AddParticipant { .. }) {
                 assert!(!self.breaks.swap(false, Ordering::Relaxed), "a fault in a room, on purpose");
                 self.added.lock().unwrap().push(worker);
             }

@@ -82,8 +82,8 @@ async fn two_people_meet_and_one_leaves() {
     let gone = |r: &Received| matches!(r, Received::Message(_, ServerMessage::Roster(roster)) if roster.del.len() == 1);
     ada.until(gone).await;
     let commands = server.media.commands.lock().unwrap();
-    assert!(commands.iter().any(|c| matches!(c, sfu::Command::ActivateSlot { .. })));
-    assert!(matches!(commands.last(), Some(sfu::Command::RemoveParticipant { .. })));
+    assert!(commands.iter().any(|c| matches!(c, sfu_api::Command::ActivateSlot { .. })));
+    assert!(matches!(commands.last(), Some(sfu_api::Command::RemoveParticipant { .. })));
 }
 
 #[tokio::test]

@@ -174,7 +174,7 @@ impl Server {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Transport { participant, local } => {
+            Event::Transport { participant, local, .. } => {
                 let Ok(seat) = seat(participant) else { return };
                 let (ufrag, pwd, fingerprint) = (local.ufrag, local.pwd, Hex(local.fingerprint.to_vec()));
                 let welcome = ToClient::Welcome { seat, ufrag, pwd, fingerprint, candidates: local.candidates };

@@ -206,6 +206,7 @@ impl Stage {
                 tracks.retain(|_, track| !of(track));
                 empty(receivers, |source| gone.contains(&source));
             }
+            _ => return Err(CommandError::Unsupported),
         }
         Ok(())
     }

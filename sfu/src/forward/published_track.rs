@@ -322,7 +322,7 @@ mod tests {
         assert!(track.repeatable(late, first + 2).is_some(), "the key frame itself");
         let mut ask_for = Vec::new();
         track.due_repairs(late, Duration::ZERO, &mut ask_for);
-        assert_eq!(ask_for, []);
+        assert!(ask_for.is_empty());
         assert!(track.key_frames.deadline(late).is_none(), "and no other one is needed");
     }
 

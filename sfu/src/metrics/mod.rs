@@ -11,14 +11,23 @@
 
 mod counters;
 mod gauges;
-mod histogram;
 mod published;
 
 pub use counters::{Counter, Counters};
 pub use gauges::{Gauge, Gauges};
-pub use histogram::{Bounds, FIRST_MEDIA, FORWARDING, Histogram};
+pub use histogram::{Bounds, Histogram};
 pub(crate) use published::Published;
 pub use published::WorkerMetrics;
+
+/// From the receipt of a batch of datagrams to the return of the call that has sent what was forwarded of it. Fine
+/// where one core with a hundred subscribers is (a fraction of a millisecond), coarse where calls suffer.
+pub const FORWARDING: Bounds = Bounds::new(&[
+    10, 25, 50, 75, 100, 150, 200, 250, 375, 500, 750, 1_000, 1_500, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
+    250_000,
+]);
+
+/// From a participant's arrival to the first media sent to it.
+pub const FIRST_MEDIA: Bounds = histogram::PERSON_WAITS;
 
 /// Makes an enum of quantities, each with its name; its comment is also what people are told.
 macro_rules! quantities {
@@ -58,3 +67,13 @@ macro_rules! quantities {
     };
 }
 use quantities;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histogram_bounds_ascend() {
+        assert!(FORWARDING.is_ascending() && FIRST_MEDIA.is_ascending());
+    }
+}

@@ -1,10 +1,11 @@
 //! A worker's measurements as other threads see them.
 
 use super::{
+    Bounds, FIRST_MEDIA, FORWARDING, Histogram,
     counters::{Counter, Counters},
     gauges::{Gauge, Gauges},
-    histogram::{Bounds, FIRST_MEDIA, FORWARDING, Histogram, MAX_BOUNDS},
 };
+use histogram::MAX_BOUNDS;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -40,12 +41,13 @@ struct SharedHistogram {
 
 impl SharedHistogram {
     fn write(&self, histogram: &Histogram) {
-        self.counts.write(&histogram.counts);
-        self.sum_ns.store(histogram.sum_ns, Ordering::Relaxed);
+        let (counts, sum_ns) = histogram.parts();
+        self.counts.write(counts);
+        self.sum_ns.store(sum_ns, Ordering::Relaxed);
     }
 
     fn read(&self, bounds: Bounds) -> Histogram {
-        Histogram { counts: self.counts.read(), sum_ns: self.sum_ns.load(Ordering::Relaxed), ..Histogram::new(bounds) }
+        Histogram::from_parts(bounds, self.counts.read(), self.sum_ns.load(Ordering::Relaxed))
     }
 }
 

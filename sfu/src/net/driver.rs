@@ -68,8 +68,8 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             thread::sleep(BACK_OFF);
         }
         self.receive();
-        for command in self.inbox.turn() {
-            self.worker.command(Instant::now(), command);
+        for request in self.inbox.turn() {
+            self.worker.command(Instant::now(), request);
         }
         let now = Instant::now();
         if self.worker.next_deadline().is_some_and(|at| at <= now) {

@@ -5,7 +5,7 @@
 
 use super::poll::Wakeup;
 use crate::{
-    command::{Command, CommandError},
+    command::{Command, CommandError, Request},
     limits::{COMMANDS, COMMANDS_AT_ONCE},
 };
 use std::sync::{
@@ -17,7 +17,7 @@ use std::sync::{
 /// Where commands go in, from any thread.
 #[derive(Debug)]
 pub(super) struct Commands {
-    queue: mpsc::Sender<Command>,
+    queue: mpsc::Sender<Request>,
     waiting: Arc<AtomicUsize>,
     wakeup: Arc<Wakeup>,
 }
@@ -25,7 +25,7 @@ pub(super) struct Commands {
 /// Where the worker takes them out.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    queue: mpsc::Receiver<Command>,
+    queue: mpsc::Receiver<Request>,
     waiting: Arc<AtomicUsize>,
     wakeup: Arc<Wakeup>,
 }
@@ -45,14 +45,14 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError::Overloaded`] if too many wait, [`CommandError::Unavailable`] if the worker has ended.
-    pub(super) fn send(&self, command: Command) -> Result<(), CommandError> {
-        let takes_away = matches!(command, Command::RemoveParticipant { .. } | Command::Unpublish { .. });
+    pub(super) fn send(&self, request: Request) -> Result<(), CommandError> {
+        let takes_away = matches!(request.command, Command::RemoveParticipant { .. } | Command::Unpublish { .. });
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
         if waiting >= COMMANDS && !takes_away {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(CommandError::Overloaded);
         }
-        self.queue.send(command).map_err(|_| CommandError::Unavailable)?;
+        self.queue.send(request).map_err(|_| CommandError::Unavailable)?;
         self.wakeup.wake();
         Ok(())
     }
@@ -60,7 +60,7 @@ impl Commands {
 
 impl Inbox {
     /// Takes out what waits, but no more than a turn may take; if there is more, the worker is woken again.
-    pub(super) fn turn(&self) -> impl Iterator<Item = Command> + '_ {
+    pub(super) fn turn(&self) -> impl Iterator<Item = Request> + '_ {
         let mut left = COMMANDS_AT_ONCE;
         std::iter::from_fn(move || {
             if left == 0 {
@@ -68,9 +68,9 @@ impl Inbox {
                 return None;
             }
             left -= 1;
-            let command = self.queue.try_recv().ok()?;
+            let request = self.queue.try_recv().ok()?;
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            Some(command)
+            Some(request)
         })
     }
 }
@@ -78,10 +78,15 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{ParticipantId, RoomId};
+    use crate::ids::{CommandId, ParticipantId, RoomId};
 
-    const ADD: Command = Command::AddParticipant { room: RoomId(1), participant: ParticipantId(1) };
-    const REMOVE: Command = Command::RemoveParticipant { participant: ParticipantId(1) };
+    const PARTICIPANT: ParticipantId = ParticipantId(1);
+    const ADD: Request = request(Command::AddParticipant { room: RoomId(1), participant: PARTICIPANT });
+    const REMOVE: Request = request(Command::RemoveParticipant { participant: PARTICIPANT });
+
+    const fn request(command: Command) -> Request {
+        Request { id: CommandId(1), command }
+    }
 
     #[test]
     fn a_full_queue_refuses_what_adds_and_takes_what_takes_away() {

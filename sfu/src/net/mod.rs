@@ -23,7 +23,7 @@ mod stopwatch;
 mod tests;
 
 use crate::{
-    command::{Command, CommandError},
+    command::{CommandError, Request},
     event::Event,
     metrics::{Counters, Gauge, Published, WorkerMetrics},
     transport::{Identity, IdentityError},
@@ -175,8 +175,8 @@ impl Sfu {
     /// [`CommandError::Overloaded`] if [`COMMANDS`](crate::limits::COMMANDS) wait for the worker; what takes something
     /// away is taken all the same. [`CommandError::Unavailable`] if there is no such worker. The command is not carried
     /// out then.
-    pub fn command(&self, worker: usize, command: Command) -> Result<(), CommandError> {
-        self.workers.get(worker).ok_or(CommandError::Unavailable)?.commands.send(command)
+    pub fn command(&self, worker: usize, request: impl Into<Request>) -> Result<(), CommandError> {
+        self.workers.get(worker).ok_or(CommandError::Unavailable)?.commands.send(request.into())
     }
 
     /// The counters of one worker, since it started.
@@ -216,6 +216,13 @@ impl Sfu {
         }
         total
     }
+}
+
+/// The refusal of a request that [`Sfu::command`] did not accept, for an embedder that handles it like a refusal by the
+/// worker.
+#[must_use]
+pub fn refusal(request: &Request, error: CommandError) -> Event {
+    Event::Refused { command: request.id, participant: request.command.participant(), error }
 }
 
 impl Drop for Sfu {

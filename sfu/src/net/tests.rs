@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    command::Publication,
+    command::{Command, Publication},
     event::TransportState,
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
     media::Codec,
@@ -69,7 +69,7 @@ impl Call {
     }
 
     fn command(&self, command: Command) {
-        self.handle.commands.send(command).unwrap();
+        self.handle.commands.send(command.into()).unwrap();
     }
 
     fn event<T>(&self, mut wanted: impl FnMut(Event) -> Option<T>) -> T {

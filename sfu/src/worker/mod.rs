@@ -23,7 +23,8 @@ mod fault;
 mod tests;
 
 use crate::{
-    command::{Command, CommandError},
+    CommandId,
+    command::{Command, CommandError, Request},
     event::Event,
     ids::{ParticipantId, RoomId},
     metrics::{Counter, Counters, Gauges, Histogram},
@@ -128,15 +129,16 @@ impl Worker {
         self.turn_of_waiting(|room, transports| room.forward(now, &mut Outlet::new(transports, &mut full)));
     }
 
-    /// Carries out a command. Answers and refusals are events.
-    pub fn command(&mut self, now: Instant, command: Command) {
+    /// Carries out a command. Answers and refusals are events that repeat its id.
+    pub fn command(&mut self, now: Instant, request: impl Into<Request>) {
+        let Request { id, command } = request.into();
         self.transports.begin_step(now);
         // What came before the command is not touched by it.
         self.forward_all(now);
-        let (participant, track, mid) = command.subject();
+        let participant = command.participant();
         self.guarded(|worker| {
-            if let Err(error) = worker.execute(now, command) {
-                worker.events.push_back(Event::Refused { participant, track, mid, error });
+            if let Err(error) = worker.execute(now, id, command) {
+                worker.events.push_back(Event::Refused { command: id, participant, error });
             }
         });
     }
@@ -254,9 +256,9 @@ impl Worker {
         }
     }
 
-    fn execute(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
+    fn execute(&mut self, now: Instant, id: CommandId, command: Command) -> Result<(), CommandError> {
         match command {
-            Command::AddParticipant { room, participant } => self.add_participant(now, room, participant),
+            Command::AddParticipant { room, participant } => self.add_participant(now, id, room, participant),
             Command::Connect { participant, remote } => {
                 let key = self.transports.key_of(participant)?;
                 self.turn = Turn::Transport(key);
@@ -273,7 +275,7 @@ impl Worker {
             }
             Command::AddSlot { participant, mid, codec } => {
                 let (ssrc, rtx) = self.room_command(participant, |room, _| room.add_slot(participant, mid, codec))?;
-                self.events.push_back(Event::SlotAdded { participant, mid, ssrc, rtx });
+                self.events.push_back(Event::SlotAdded { command: id, participant, mid, ssrc, rtx });
                 Ok(())
             }
             Command::ActivateSlot { participant, mid } => {
@@ -289,10 +291,17 @@ impl Worker {
                 self.rooms.left(key);
                 Ok(())
             }
+            _ => Err(CommandError::Unsupported),
         }
     }
 
-    fn add_participant(&mut self, now: Instant, room: RoomId, participant: ParticipantId) -> Result<(), CommandError> {
+    fn add_participant(
+        &mut self,
+        now: Instant,
+        id: CommandId,
+        room: RoomId,
+        participant: ParticipantId,
+    ) -> Result<(), CommandError> {
         self.transports.check_new(participant)?;
         let key = self.rooms.enter(room);
         let added = self.transports.add(now, participant, key);
@@ -303,7 +312,7 @@ impl Worker {
             Ok(local) => {
                 self.rooms.joined(key);
                 self.next_sweep.get_or_insert(now + SWEEP);
-                self.events.push_back(Event::Transport { participant, local });
+                self.events.push_back(Event::Transport { command: id, participant, local });
                 Ok(())
             }
             Err(error) => {

@@ -47,8 +47,8 @@ impl Network {
         Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new(), events: Vec::new() }
     }
 
-    fn command(&mut self, command: Command) {
-        self.worker.command(self.now, command);
+    fn command(&mut self, request: impl Into<Request>) {
+        self.worker.command(self.now, request);
         self.events.extend(std::iter::from_fn(|| self.worker.poll_event()));
     }
 
@@ -355,19 +355,24 @@ fn commands_that_cannot_be_are_refused() {
     let stranger = ParticipantId(99);
     let mid = Mid::new("v0").unwrap();
     network.events.clear();
-    network.command(Command::AddParticipant { room: RoomId(2), participant });
-    network.command(Command::RemoveParticipant { participant: stranger });
-    network.command(Command::SetSlot { participant, mid, track: None });
     let remote = RemoteTransport { ufrag: String::new(), pwd: String::new(), fingerprint: [0; 32] };
-    network.command(Command::Connect { participant, remote });
-    let refused = |participant, mid, error| Event::Refused { participant, track: None, mid, error };
+    let commands = [
+        Command::AddParticipant { room: RoomId(2), participant },
+        Command::RemoveParticipant { participant: stranger },
+        Command::SetSlot { participant, mid, track: None },
+        Command::Connect { participant, remote },
+    ];
+    for (id, command) in (1..).map(CommandId).zip(commands) {
+        network.command(Request { id, command });
+    }
+    let refused = |command, participant, error| Event::Refused { command: CommandId(command), participant, error };
     assert_eq!(
         network.events,
         [
-            refused(participant, None, CommandError::Exists),
-            refused(stranger, None, CommandError::NoParticipant),
-            refused(participant, Some(mid), CommandError::NoSlot),
-            refused(participant, None, CommandError::Invalid),
+            refused(1, participant, CommandError::Exists),
+            refused(2, stranger, CommandError::NoParticipant),
+            refused(3, participant, CommandError::NoSlot),
+            refused(4, participant, CommandError::Invalid),
         ]
     );
 }

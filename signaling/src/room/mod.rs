@@ -14,6 +14,7 @@
 
 mod backlog;
 mod keys;
+mod outputs;
 mod pages;
 mod publish;
 mod seats;
@@ -22,19 +23,17 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    config::RoomLimits,
-    media,
-    outbox::{Closing, Outgoing},
-};
+use crate::{config::RoomLimits, media, outbox::Outgoing};
 use backlog::{Announced, Backlog};
 pub(crate) use keys::{malformed, request_number};
+pub use outputs::Output;
+use outputs::Outputs;
 use publish::Published;
 use seats::Seats;
-use sfu::{Command, CommandError, Event, event::TransportState as MediaState};
+use sfu_api::{Command, CommandError, CommandId, Event, event::TransportState as MediaState};
 use slots::Slots;
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::AtomicU32},
     time::Instant,
 };
@@ -46,19 +45,6 @@ use tacet_proto::{
     limits::MAX_NAME_BYTES,
     server::{Bye, ErrorMessage, Ok as OkMessage, Speaker, Speakers, TransportState, TransportStateChange},
 };
-
-/// What a room wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// A message for a participant.
-    Send(ParticipantId, Outgoing),
-    /// A message for a participant that may be lost.
-    Hint(ParticipantId, ServerMessage),
-    /// A command for the media plane.
-    Command(Command),
-    /// The end of a participant's connection, after what was sent to it before.
-    Close(ParticipantId, Closing),
-}
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +60,20 @@ pub(crate) const fn refusal(code: ErrorCode, detail: &'static str) -> Refusal {
     Refusal { code, detail }
 }
 
-/// State of the way between a member and the media plane.
+/// How far a member's transport is set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
-    /// The media plane has not answered yet.
-    Requested,
+    /// The media plane has not answered this command yet.
+    Requested(CommandId),
     /// The client has the server's half.
     Offered,
-    /// The media plane has the client's half; it came with this request.
-    Connecting(Option<u32>),
+    /// The media plane has the client's half.
+    Connecting {
+        /// The client's request that it came with.
+        re: Option<u32>,
+        /// The command that passed it on.
+        command: CommandId,
+    },
 }
 
 /// A participant of the call.
@@ -98,7 +89,7 @@ struct Member {
 /// One room.
 #[derive(Debug)]
 pub struct Room {
-    id: sfu::RoomId,
+    id: sfu_api::RoomId,
     limits: RoomLimits,
     call: Option<CallId>,
     attached: BTreeSet<ParticipantId>,
@@ -108,13 +99,13 @@ pub struct Room {
     track_ids: Arc<AtomicU32>,
     /// No later than the first delivery that is due.
     wake: Option<Instant>,
-    outputs: VecDeque<Output>,
+    outputs: Outputs,
 }
 
 impl Room {
     /// An empty room. Tracks are numbered by a counter that all rooms share.
     #[must_use]
-    pub fn new(id: sfu::RoomId, limits: RoomLimits, track_ids: Arc<AtomicU32>) -> Self {
+    pub fn new(id: sfu_api::RoomId, limits: RoomLimits, track_ids: Arc<AtomicU32>) -> Self {
         Self {
             id,
             limits,
@@ -125,7 +116,7 @@ impl Room {
             tracks: BTreeMap::new(),
             track_ids,
             wake: None,
-            outputs: VecDeque::new(),
+            outputs: Outputs::default(),
         }
     }
 
@@ -143,7 +134,7 @@ impl Room {
 
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.outputs.pop()
     }
 
     /// Somebody said `hello` with the right access token. Returns the call: `fresh` if it begins now.
@@ -190,15 +181,17 @@ impl Room {
     /// The media plane says something. What concerns nobody here any more is ignored.
     pub fn media(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Transport { participant, local } => {
-                if let Some(member) = self.members.get_mut(&participant) {
+            Event::Transport { command, participant, local } => {
+                if let Some(member) = self.members.get_mut(&participant)
+                    && member.transport == Transport::Requested(command)
+                {
                     member.transport = Transport::Offered;
                     self.send(participant, None, ServerMessage::Transport(media::transport(&local)));
                 }
             }
-            Event::SlotAdded { participant, mid, ssrc, rtx } => {
+            Event::SlotAdded { command, participant, ssrc, rtx, .. } => {
                 if let Some(member) = self.members.get_mut(&participant) {
-                    member.slots.added(mid, ssrc.0, rtx.map(|rtx| rtx.0));
+                    member.slots.added(command, ssrc.0, rtx.map(|rtx| rtx.0));
                     member.backlog.touch(now);
                     wake(&mut self.wake, &member.backlog);
                 }
@@ -215,14 +208,12 @@ impl Room {
                     self.send(participant, None, message);
                 }
             }
-            Event::Refused { participant, track, mid, error } => {
-                self.media_refused(now, participant, track, mid, error);
-            }
+            Event::Refused { command, participant, error } => self.media_refused(now, command, participant, error),
             Event::Speakers { levels, .. } => {
                 let speakers = levels.into_iter().map(|(participant, level)| Speaker { participant, level }).collect();
                 let message = ServerMessage::Speakers(Speakers { speakers });
                 for &member in self.members.keys() {
-                    self.outputs.push_back(Output::Hint(member, message.clone()));
+                    self.outputs.hint(member, message.clone());
                 }
             }
             // What is too much has been dropped; one to be told there is none, for an honest client is far from it.
@@ -233,6 +224,7 @@ impl Room {
                     self.remove(now, participant);
                 }
             }
+            other => tracing::debug!(?other, "an event of the media plane that this server does not know"),
         }
         self.settle(now);
     }
@@ -240,7 +232,7 @@ impl Room {
     /// The participant is gone: it left, or its connection broke.
     pub fn leave(&mut self, now: Instant, participant: ParticipantId) {
         if self.remove(now, participant) {
-            self.outputs.push_back(Output::Command(Command::RemoveParticipant { participant }));
+            self.outputs.command(Command::RemoveParticipant { participant });
         }
         self.attached.remove(&participant);
         if self.attached.is_empty() {
@@ -284,8 +276,9 @@ impl Room {
         }
         let slots = Slots::new(self.limits.slots_per_participant);
         let subscription = Subscription::default();
-        self.members.insert(from, Member { announced, transport: Transport::Requested, subscription, slots, backlog });
-        self.outputs.push_back(Output::Command(Command::AddParticipant { room: self.id, participant: from }));
+        let command = self.outputs.command(Command::AddParticipant { room: self.id, participant: from });
+        let transport = Transport::Requested(command);
+        self.members.insert(from, Member { announced, transport, subscription, slots, backlog });
         Ok(None)
     }
 
@@ -305,8 +298,10 @@ impl Room {
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
         match member.transport {
             Transport::Offered => {}
-            Transport::Requested => return Err(refusal(ErrorCode::OutOfOrder, "the server's transport comes first")),
-            Transport::Connecting(_) => return Err(refusal(ErrorCode::OutOfOrder, "one transport per session")),
+            Transport::Requested(_) => {
+                return Err(refusal(ErrorCode::OutOfOrder, "the server's transport comes first"));
+            }
+            Transport::Connecting { .. } => return Err(refusal(ErrorCode::OutOfOrder, "one transport per session")),
         }
         let ClientTransport { ice, dtls } = transport;
         // RFC 8839 section 5.4: ice-char, at least 4 and 22 of them.
@@ -316,9 +311,9 @@ impl Room {
         if !(ufrag && pwd) {
             return Err(refusal(ErrorCode::BadMessage, "ice: not a ufrag and password"));
         }
-        member.transport = Transport::Connecting(id);
-        let remote = sfu::command::RemoteTransport { ufrag: ice.ufrag, pwd: ice.pwd, fingerprint: dtls.fingerprint.0 };
-        self.outputs.push_back(Output::Command(Command::Connect { participant: from, remote }));
+        let remote = sfu_api::RemoteTransport { ufrag: ice.ufrag, pwd: ice.pwd, fingerprint: dtls.fingerprint.0 };
+        let command = self.outputs.command(Command::Connect { participant: from, remote });
+        member.transport = Transport::Connecting { re: id, command };
         Ok(DONE)
     }
 
@@ -336,36 +331,29 @@ impl Room {
         Ok(None)
     }
 
-    fn media_refused(
-        &mut self,
-        now: Instant,
-        participant: ParticipantId,
-        track: Option<TrackId>,
-        mid: Option<sfu::Mid>,
-        error: CommandError,
-    ) {
+    /// The media plane refused a command. What depends on it is undone; a refusal of a command that nothing depends on
+    /// any more is ignored.
+    fn media_refused(&mut self, now: Instant, command: CommandId, participant: ParticipantId, error: CommandError) {
         let Some(member) = self.members.get_mut(&participant) else { return };
-        match (mid, track) {
-            (Some(mid), _) => {
-                member.slots.refused(mid);
+        match member.transport {
+            Transport::Requested(requested) if requested == command => {
+                self.refuse(participant, None, refusal(ErrorCode::ServerBusy, "no room for another transport"));
+                self.close(participant, CloseCode::TryLater, "the server is busy");
+                self.leave(now, participant);
+            }
+            Transport::Connecting { re, command: connecting } if connecting == command => {
+                if error == CommandError::Invalid {
+                    member.transport = Transport::Offered;
+                    self.refuse(participant, re, refusal(ErrorCode::BadMessage, "transport: invalid parameters"));
+                } else {
+                    self.refuse(participant, None, refusal(ErrorCode::Internal, "the media plane refused"));
+                }
+            }
+            _ if member.slots.refused(command) => {
                 member.backlog.touch(now);
                 wake(&mut self.wake, &member.backlog);
             }
-            (None, Some(track)) => self.publication_refused(now, participant, track, error),
-            (None, None) => match member.transport {
-                Transport::Connecting(id) if error == CommandError::Invalid => {
-                    member.transport = Transport::Offered;
-                    self.refuse(participant, id, refusal(ErrorCode::BadMessage, "transport: invalid parameters"));
-                }
-                Transport::Requested => {
-                    self.refuse(participant, None, refusal(ErrorCode::ServerBusy, "no room for another transport"));
-                    self.close(participant, CloseCode::TryLater, "the server is busy");
-                    self.leave(now, participant);
-                }
-                Transport::Offered | Transport::Connecting(_) => {
-                    self.refuse(participant, None, refusal(ErrorCode::Internal, "the media plane refused"));
-                }
-            },
+            _ => self.publication_refused(now, command, participant, error),
         }
     }
 
@@ -388,7 +376,7 @@ impl Room {
     fn send(&mut self, to: ParticipantId, re: Option<u32>, message: ServerMessage) {
         // An answer without a number is nobody's answer.
         if re.is_some() || !matches!(message, ServerMessage::Ok(_)) {
-            self.outputs.push_back(Output::Send(to, Outgoing::Message { re, message }));
+            self.outputs.send(to, Outgoing::Message { re, message });
         }
     }
 
@@ -398,7 +386,7 @@ impl Room {
     }
 
     fn close(&mut self, participant: ParticipantId, code: CloseCode, reason: &'static str) {
-        self.outputs.push_back(Output::Close(participant, Closing { code, reason }));
+        self.outputs.close(participant, code, reason);
     }
 
     /// Delivers every backlog that is due and finds out when the next one is.
@@ -411,7 +399,7 @@ impl Room {
             if member.backlog.due().is_some_and(|due| due <= now) {
                 let (slots, outputs) = (&mut member.slots, &mut self.outputs);
                 let more = || slots.next_message().map(ServerMessage::Slots);
-                member.backlog.deliver(now, more, |out| outputs.push_back(Output::Send(participant, out)));
+                member.backlog.deliver(now, more, |out| outputs.send(participant, out));
             }
             wake(&mut self.wake, &member.backlog);
         }

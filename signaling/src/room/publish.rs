@@ -1,7 +1,7 @@
 //! Tracks that participants publish.
 
-use super::{Answer, DONE, Output, Refusal, Room, refusal, wake};
-use sfu::{Command, CommandError, Mid, Ssrc, command::Publication};
+use super::{Answer, DONE, Refusal, Room, refusal, wake};
+use sfu_api::{Command, CommandError, CommandId, Mid, Publication, Ssrc};
 use std::{sync::atomic::Ordering, time::Instant};
 use tacet_proto::{
     ErrorCode, ParticipantId, ServerMessage, TrackId,
@@ -16,8 +16,10 @@ use tacet_proto::{
 pub(super) struct Published {
     /// As others see it.
     pub(super) track: Track,
-    /// The request it came with.
+    /// The client's request that it came with.
     request: Option<u32>,
+    /// The command that passed it on to the media plane.
+    command: CommandId,
 }
 
 impl Room {
@@ -55,7 +57,7 @@ impl Room {
             codec: publish.codec,
             muted: publish.muted,
         };
-        self.outputs.push_back(Output::Command(Command::Publish {
+        let command = self.outputs.command(Command::Publish {
             participant: from,
             track: track.track,
             publication: Publication {
@@ -64,11 +66,11 @@ impl Room {
                 ssrc: Ssrc(publish.ssrc),
                 rtx: publish.rtx.map(Ssrc),
             },
-        }));
+        });
         if publish.muted {
             self.command_muted(from, track.track, true);
         }
-        self.tracks.insert(track.track, Published { track: track.clone(), request: id });
+        self.tracks.insert(track.track, Published { track: track.clone(), request: id, command });
         for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
             other.backlog.track_added(now, track.clone());
             wake(&mut self.wake, &other.backlog);
@@ -80,7 +82,7 @@ impl Room {
     pub(super) fn unpublish(&mut self, now: Instant, from: ParticipantId, track: TrackId) -> Result<Answer, Refusal> {
         self.own_track(from, track)?;
         self.withdraw(now, track);
-        self.outputs.push_back(Output::Command(Command::Unpublish { participant: from, track }));
+        self.outputs.command(Command::Unpublish { participant: from, track });
         Ok(DONE)
     }
 
@@ -104,22 +106,23 @@ impl Room {
         Ok(DONE)
     }
 
-    /// The media plane cannot take a track that its publisher was already promised: it is withdrawn.
+    /// Withdraws the track whose publication the media plane refused after its publisher was answered.
     pub(super) fn publication_refused(
         &mut self,
         now: Instant,
+        command: CommandId,
         from: ParticipantId,
-        track: TrackId,
         error: CommandError,
     ) {
-        let Some(published) = self.tracks.get(&track).filter(|p| p.track.participant == from) else { return };
-        let request = published.request;
+        let refused = |p: &&Published| p.track.participant == from && p.command == command;
+        let Some(published) = self.tracks.values().find(refused) else { return };
+        let (track, request) = (published.track.track, published.request);
         let code = match error {
             CommandError::Limit => ErrorCode::LimitTracks,
             CommandError::Exists | CommandError::Invalid => ErrorCode::BadMessage,
             CommandError::CodecMismatch => ErrorCode::CodecUnsupported,
             CommandError::Unavailable | CommandError::Overloaded => ErrorCode::ServerBusy,
-            CommandError::NoParticipant | CommandError::NoTrack | CommandError::NoSlot => ErrorCode::Internal,
+            _ => ErrorCode::Internal,
         };
         self.withdraw(now, track);
         self.refuse(from, request, refusal(code, "the media plane refused the track"));
@@ -146,6 +149,6 @@ impl Room {
     }
 
     fn command_muted(&mut self, from: ParticipantId, track: TrackId, muted: bool) {
-        self.outputs.push_back(Output::Command(Command::SetMuted { participant: from, track, muted }));
+        self.outputs.command(Command::SetMuted { participant: from, track, muted });
     }
 }

@@ -7,6 +7,7 @@
 //! A slot's class, its codec, never changes; a freed slot of the class is used before a new block is made.
 
 use super::pages::Page;
+use sfu_api::{CommandId, Mid};
 use tacet_proto::{
     TrackId,
     media::{Codec, Kind, Slot as WireSlot, SlotSource, SlotTrack},
@@ -20,22 +21,27 @@ const BLOCK: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotCommand {
     /// Make it.
-    Add(sfu::Mid, Codec),
+    Add(Mid, Codec),
     /// Fill or empty it.
-    Set(sfu::Mid, Option<TrackId>),
+    Set(Mid, Option<TrackId>),
     /// Let media flow in it.
-    Activate(sfu::Mid),
+    Activate(Mid),
 }
 
 #[derive(Debug)]
 struct Slot {
-    mid: sfu::Mid,
+    mid: Mid,
     codec: Codec,
+    /// The command that makes it.
+    add: CommandId,
+    /// The last command that filled or emptied it.
+    set: Option<CommandId>,
+    /// The command that lets media flow in it, once the client is ready.
+    activate: Option<CommandId>,
     /// SSRCs of media and retransmissions, once the media plane has given them.
     ssrcs: Option<(u32, Option<u32>)>,
     /// Revision in which the client was told of it.
     offered: Option<u32>,
-    active: bool,
     track: Option<SlotTrack>,
     shown: Option<SlotTrack>,
 }
@@ -62,7 +68,12 @@ impl Slots {
 
     /// Puts a track into a free slot of its class, making a block of slots if there is none. Returns whether it found
     /// a place.
-    pub(super) fn place(&mut self, track: SlotTrack, codec: Codec, command: &mut impl FnMut(SlotCommand)) -> bool {
+    pub(super) fn place(
+        &mut self,
+        track: SlotTrack,
+        codec: Codec,
+        command: &mut impl FnMut(SlotCommand) -> CommandId,
+    ) -> bool {
         if self.holds(track.track) {
             return true;
         }
@@ -80,7 +91,7 @@ impl Slots {
         }
         let Some(slot) = self.free(codec) else { return false };
         slot.track = Some(track);
-        command(SlotCommand::Set(slot.mid, Some(track.track)));
+        slot.set = Some(command(SlotCommand::Set(slot.mid, Some(track.track))));
         true
     }
 
@@ -88,51 +99,65 @@ impl Slots {
         self.slots.iter_mut().find(|slot| slot.track.is_none() && slot.codec == codec)
     }
 
-    fn make_block(&mut self, codec: Codec, command: &mut impl FnMut(SlotCommand)) {
+    fn make_block(&mut self, codec: Codec, command: &mut impl FnMut(SlotCommand) -> CommandId) {
         for _ in 0..BLOCK.min(self.limit.saturating_sub(self.slots.len())) {
-            let Some(mid) = sfu::Mid::new(&format!("r{}", self.made)) else { return };
+            let Some(mid) = Mid::new(&format!("r{}", self.made)) else { return };
             self.made = self.made.saturating_add(1);
-            self.slots.push(Slot { mid, codec, ssrcs: None, offered: None, active: false, track: None, shown: None });
-            command(SlotCommand::Add(mid, codec));
+            let add = command(SlotCommand::Add(mid, codec));
+            self.slots.push(Slot {
+                mid,
+                codec,
+                add,
+                set: None,
+                activate: None,
+                ssrcs: None,
+                offered: None,
+                track: None,
+                shown: None,
+            });
         }
     }
 
     /// Empties the slot of a track.
-    pub(super) fn vacate(&mut self, track: TrackId, command: &mut impl FnMut(SlotCommand)) {
+    pub(super) fn vacate(&mut self, track: TrackId, command: &mut impl FnMut(SlotCommand) -> CommandId) {
         for slot in self.slots.iter_mut().filter(|slot| slot.track.is_some_and(|held| held.track == track)) {
             slot.track = None;
-            command(SlotCommand::Set(slot.mid, None));
+            slot.set = Some(command(SlotCommand::Set(slot.mid, None)));
         }
     }
 
-    /// The media plane has made a slot.
-    pub(super) fn added(&mut self, mid: sfu::Mid, ssrc: u32, rtx: Option<u32>) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.mid == mid) {
+    /// The media plane has made the slot that this command asked for.
+    pub(super) fn added(&mut self, command: CommandId, ssrc: u32, rtx: Option<u32>) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.add == command) {
             slot.ssrcs = Some((ssrc, rtx));
         }
     }
 
-    /// The media plane refused a slot, or what was to be put into it.
-    pub(super) fn refused(&mut self, mid: sfu::Mid) {
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.mid == mid) {
-            slot.track = None;
-            if slot.ssrcs.is_none() {
-                // There will be no more than there are now; asking again would be refused again.
-                self.slots.retain(|slot| slot.mid != mid);
-                self.limit = self.limit.min(self.slots.len());
-            }
+    /// The media plane refused a command. Returns whether a slot depends on it: such a slot is removed if it was not made
+    /// yet, and empty otherwise.
+    pub(super) fn refused(&mut self, command: CommandId) -> bool {
+        if let Some(refused) = self.slots.iter().position(|slot| slot.add == command) {
+            self.slots.remove(refused);
+            // There will be no more than there are now; asking again would be refused again.
+            self.limit = self.limit.min(self.slots.len());
+            return true;
         }
+        let depends = |slot: &&mut Slot| [slot.set, slot.activate].contains(&Some(command));
+        let slot = self.slots.iter_mut().find(depends);
+        slot.is_some_and(|slot| {
+            slot.track = None;
+            true
+        })
     }
 
     /// The client has applied everything up to a revision. Returns whether there was such a revision.
-    pub(super) fn ready(&mut self, rev: u32, command: &mut impl FnMut(SlotCommand)) -> bool {
+    pub(super) fn ready(&mut self, rev: u32, command: &mut impl FnMut(SlotCommand) -> CommandId) -> bool {
         if rev > self.rev {
             return false;
         }
         for slot in &mut self.slots {
-            if !slot.active && slot.offered.is_some_and(|offered| offered <= rev) {
-                slot.active = true;
-                command(SlotCommand::Activate(slot.mid));
+            if slot.activate.is_none() && slot.offered.is_some_and(|offered| offered <= rev) {
+                slot.activate = Some(command(SlotCommand::Activate(slot.mid)));
             }
         }
         true
@@ -188,15 +213,28 @@ mod tests {
         SlotTrack { track: TrackId(id), participant: ParticipantId(1) }
     }
 
+    /// Takes commands, and numbers them upwards from a first id.
+    fn take(commands: &mut Vec<SlotCommand>, first: u64) -> impl FnMut(SlotCommand) -> CommandId {
+        move |command| {
+            commands.push(command);
+            CommandId(first + commands.len() as u64)
+        }
+    }
+
     fn place(slots: &mut Slots, id: u32, codec: Codec) -> (bool, Vec<SlotCommand>) {
-        let mut commands = Vec::new();
-        let placed = slots.place(track(id), codec, &mut |command| commands.push(command));
-        for (i, command) in commands.iter().enumerate() {
-            if let SlotCommand::Add(mid, _) = command {
-                slots.added(*mid, 1_000 + id * 100 + i as u32, None);
-            }
+        let (mut commands, first) = (Vec::new(), u64::from(id) * 1_000);
+        let placed = slots.place(track(id), codec, &mut take(&mut commands, first));
+        for i in 0..commands.len() as u32 {
+            slots.added(CommandId(first + 1 + u64::from(i)), 1_000 + id * 100 + i, None);
         }
         (placed, commands)
+    }
+
+    /// Ids of the commands that make slots.
+    fn adds(slots: &mut Slots, id: u32, codec: Codec) -> Vec<CommandId> {
+        let mut commands = Vec::new();
+        slots.place(track(id), codec, &mut take(&mut commands, 0));
+        (1..).map(CommandId).zip(&commands).filter(|(_, command)| class(command).is_some()).map(|(id, _)| id).collect()
     }
 
     #[test]
@@ -220,7 +258,11 @@ mod tests {
         assert!(!slots.ready(1, &mut |_| panic!("nothing was offered")), "no such revision yet");
         slots.next_message().unwrap();
         let mut active = 0;
-        assert!(slots.ready(1, &mut |_| active += 1));
+        let mut count = |_| {
+            active += 1;
+            CommandId(active)
+        };
+        assert!(slots.ready(1, &mut count));
         assert_eq!(active, 8);
         assert!(slots.ready(1, &mut |_| panic!("active already")));
     }
@@ -230,7 +272,7 @@ mod tests {
         let mut slots = Slots::new(100);
         place(&mut slots, 1, Codec::Vp8);
         slots.next_message().unwrap();
-        slots.vacate(TrackId(1), &mut |_| {});
+        slots.vacate(TrackId(1), &mut |_| CommandId(1));
         let (placed, commands) = place(&mut slots, 2, Codec::Vp8);
         assert!(placed && commands.len() == 1, "{commands:?}");
         let message = slots.next_message().unwrap();
@@ -262,14 +304,8 @@ mod tests {
     #[test]
     fn a_refused_slot_is_forgotten_and_not_asked_for_again() {
         let mut slots = Slots::new(100);
-        let mut mids = Vec::new();
-        slots.place(track(1), Codec::Opus, &mut |command| {
-            if let SlotCommand::Add(mid, _) = command {
-                mids.push(mid);
-            }
-        });
-        for mid in mids {
-            slots.refused(mid);
+        for command in adds(&mut slots, 1, Codec::Opus) {
+            assert!(slots.refused(command));
         }
         assert_eq!(slots.next_message(), None);
         assert!(!slots.place(track(2), Codec::Opus, &mut |command| panic!("asked again: {command:?}")));
@@ -278,16 +314,24 @@ mod tests {
     #[test]
     fn a_slot_without_ssrc_holds_back_those_behind_it() {
         let mut slots = Slots::new(100);
-        let mut mids = Vec::new();
-        slots.place(track(1), Codec::Opus, &mut |command| {
-            if let SlotCommand::Add(mid, _) = command {
-                mids.push(mid);
-            }
-        });
-        slots.added(mids[1], 1, None);
+        let commands = adds(&mut slots, 1, Codec::Opus);
+        slots.added(commands[1], 1, None);
         assert_eq!(slots.next_message(), None);
-        slots.added(mids[0], 2, None);
+        slots.added(commands[0], 2, None);
         let message = slots.next_message().unwrap();
         assert_eq!(message.add.iter().map(|slot| slot.mid.as_str()).collect::<Vec<_>>(), ["r0", "r1"]);
+    }
+
+    #[test]
+    fn only_the_last_change_of_a_slot_can_empty_it() {
+        let mut slots = Slots::new(100);
+        place(&mut slots, 1, Codec::Vp8);
+        slots.next_message().unwrap();
+        slots.vacate(TrackId(1), &mut |_| CommandId(7));
+        slots.place(track(2), Codec::Vp8, &mut |_| CommandId(8));
+        assert!(!slots.refused(CommandId(7)), "overtaken by a later change");
+        assert!(slots.holds(TrackId(2)));
+        assert!(slots.refused(CommandId(8)));
+        assert!(!slots.holds(TrackId(2)));
     }
 }

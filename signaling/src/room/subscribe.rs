@@ -1,7 +1,7 @@
 //! Who receives what: subscriptions, and the slots that carry them.
 
-use super::{Answer, DONE, Output, Refusal, Room, refusal, slots::SlotCommand, wake};
-use sfu::Command;
+use super::{Answer, DONE, Refusal, Room, outputs::Outputs, refusal, slots::SlotCommand, wake};
+use sfu_api::{Command, CommandId};
 use std::{collections::BTreeSet, time::Instant};
 use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
@@ -89,7 +89,7 @@ impl Room {
         member.subscription = Subscription::Tracks(kept);
         for &track in tracks {
             let outputs = &mut self.outputs;
-            member.slots.vacate(track, &mut |command| outputs.push_back(output(from, command)));
+            member.slots.vacate(track, &mut |command| send(outputs, from, command));
         }
         member.backlog.touch(now);
         wake(&mut self.wake, &member.backlog);
@@ -100,7 +100,7 @@ impl Room {
     pub(super) fn slots_ready(&mut self, from: ParticipantId, rev: u32) -> Result<Answer, Refusal> {
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
         let outputs = &mut self.outputs;
-        if member.slots.ready(rev, &mut |command| outputs.push_back(output(from, command))) {
+        if member.slots.ready(rev, &mut |command| send(outputs, from, command)) {
             Ok(DONE)
         } else {
             Err(refusal(ErrorCode::BadMessage, "rev: no such revision"))
@@ -117,7 +117,7 @@ impl Room {
                 }
                 let source = SlotTrack { track: track.track, participant: track.participant };
                 let outputs = &mut self.outputs;
-                if member.slots.place(source, track.codec, &mut |command| outputs.push_back(output(me, command))) {
+                if member.slots.place(source, track.codec, &mut |command| send(outputs, me, command)) {
                     member.backlog.touch(now);
                     wake(&mut self.wake, &member.backlog);
                 }
@@ -133,7 +133,7 @@ impl Room {
             }
             if member.slots.holds(track) {
                 let outputs = &mut self.outputs;
-                member.slots.vacate(track, &mut |command| outputs.push_back(output(me, command)));
+                member.slots.vacate(track, &mut |command| send(outputs, me, command));
                 member.backlog.touch(now);
                 wake(&mut self.wake, &member.backlog);
             }
@@ -141,10 +141,11 @@ impl Room {
     }
 }
 
-fn output(participant: ParticipantId, command: SlotCommand) -> Output {
-    Output::Command(match command {
+/// Sends a command about a participant's slot.
+fn send(outputs: &mut Outputs, participant: ParticipantId, command: SlotCommand) -> CommandId {
+    outputs.command(match command {
         SlotCommand::Add(mid, codec) => Command::AddSlot { participant, mid, codec },
         SlotCommand::Activate(mid) => Command::ActivateSlot { participant, mid },
-        SlotCommand::Set(mid, track) => Command::SetSlot { participant, mid, track: track },
+        SlotCommand::Set(mid, track) => Command::SetSlot { participant, mid, track },
     })
 }

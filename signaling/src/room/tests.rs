@@ -8,7 +8,7 @@ mod membership;
 mod random;
 
 use super::*;
-use sfu::event::LocalTransport;
+use sfu_api::{CommandId, LocalTransport, Request};
 use std::time::Duration;
 use tacet_proto::{
     binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
@@ -26,6 +26,7 @@ struct Story {
     hints: usize,
     closed: Vec<(ParticipantId, CloseCode)>,
     commands: Vec<Command>,
+    requests: Vec<Request>,
     ssrc: u32,
 }
 
@@ -36,12 +37,13 @@ impl Story {
 
     fn with(limits: RoomLimits) -> Self {
         Self {
-            room: Room::new(sfu::RoomId(1), limits, Arc::new(AtomicU32::new(1))),
+            room: Room::new(sfu_api::RoomId(1), limits, Arc::new(AtomicU32::new(1))),
             now: Instant::now(),
             heard: BTreeMap::new(),
             hints: 0,
             closed: Vec::new(),
             commands: Vec::new(),
+            requests: Vec::new(),
             ssrc: 1_000,
         }
     }
@@ -52,7 +54,7 @@ impl Story {
                 Output::Send(to, outgoing) => self.heard.entry(to).or_default().push(outgoing),
                 Output::Hint(..) => self.hints += 1,
                 Output::Close(who, closing) => self.closed.push((who, closing.code)),
-                Output::Command(command) => {
+                Output::Command(Request { id, command }) => {
                     match &command {
                         Command::AddParticipant { participant, .. } => {
                             let local = LocalTransport {
@@ -61,16 +63,19 @@ impl Story {
                                 fingerprint: [5; 32],
                                 candidates: vec![],
                             };
-                            self.room.media(self.now, Event::Transport { participant: *participant, local });
+                            self.room
+                                .media(self.now, Event::Transport { command: id, participant: *participant, local });
                         }
                         Command::AddSlot { participant, mid, .. } => {
                             self.ssrc += 1;
-                            let ssrc = sfu::Ssrc(self.ssrc);
-                            let added = Event::SlotAdded { participant: *participant, mid: *mid, ssrc, rtx: None };
+                            let ssrc = sfu_api::Ssrc(self.ssrc);
+                            let (participant, mid, rtx) = (*participant, *mid, None);
+                            let added = Event::SlotAdded { command: id, participant, mid, ssrc, rtx };
                             self.room.media(self.now, added);
                         }
                         _ => {}
                     }
+                    self.requests.push(Request { id, command: command.clone() });
                     self.commands.push(command);
                 }
             }
@@ -158,6 +163,11 @@ impl Story {
             Outgoing::Binary(bytes) => Some(bytes),
         };
         self.take(who).into_iter().filter_map(binaries).collect()
+    }
+
+    /// Id of the last command of a kind.
+    fn id_of(&self, kind: impl Fn(&Command) -> bool) -> CommandId {
+        self.requests.iter().rev().find(|request| kind(&request.command)).map(|request| request.id).unwrap()
     }
 
     /// New slots, slot contents, and the last revision.

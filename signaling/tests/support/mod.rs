@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use futures_util::{SinkExt, StreamExt};
-use sfu::{Command, Event, event::LocalTransport};
+use sfu_api::{Command, Event, LocalTransport, Request};
 use signaling::{AccessHash, Config, MediaPlane, Signaling, config::Timing, media};
 use std::{
     net::{SocketAddr, TcpListener},
@@ -42,10 +42,11 @@ impl MediaPlane for FakeMedia {
         2
     }
 
-    fn command(&self, worker: usize, command: Command) {
+    fn command(&self, worker: usize, Request { id, command }: Request) {
         assert!(worker < 2);
         match &command {
             Command::AddParticipant { participant, .. } => self.events.send(Event::Transport {
+                command: id,
                 participant: *participant,
                 local: LocalTransport {
                     ufrag: "serv".to_owned(),
@@ -55,9 +56,10 @@ impl MediaPlane for FakeMedia {
                 },
             }),
             Command::AddSlot { participant, mid, codec } => {
-                let ssrc = sfu::Ssrc(self.commands.lock().unwrap().len() as u32 + 1_000);
-                let rtx = codec.entry().rtx_pt.map(|_| sfu::Ssrc(ssrc.0 + 1_000_000));
-                self.events.send(Event::SlotAdded { participant: *participant, mid: *mid, ssrc, rtx });
+                let ssrc = sfu_api::Ssrc(self.commands.lock().unwrap().len() as u32 + 1_000);
+                let rtx = codec.entry().rtx_pt.map(|_| sfu_api::Ssrc(ssrc.0 + 1_000_000));
+                let (participant, mid) = (*participant, *mid);
+                self.events.send(Event::SlotAdded { command: id, participant, mid, ssrc, rtx });
             }
             _ => {}
         }

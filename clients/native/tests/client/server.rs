@@ -27,8 +27,8 @@ impl MediaPlane for Plane {
         self.0.workers()
     }
 
-    fn command(&self, worker: usize, command: sfu::Command) {
-        self.0.command(worker, command).unwrap();
+    fn command(&self, worker: usize, request: sfu::Request) {
+        self.0.command(worker, request).unwrap();
     }
 }
 

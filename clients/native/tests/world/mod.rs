@@ -92,7 +92,7 @@ impl World {
         self.command(Command::AddParticipant { room: RoomId(1), participant });
         let local = self
             .event(|event| match event {
-                Event::Transport { participant: p, local } if p == participant => Some(local),
+                Event::Transport { participant: p, local, .. } if p == participant => Some(local),
                 _ => None,
             })
             .await;
@@ -113,7 +113,7 @@ impl World {
         self.command(Command::AddSlot { participant, mid: name, codec: SfuCodec::Vp8 });
         let (ssrc, rtx) = self
             .event(|event| match event {
-                Event::SlotAdded { participant: p, mid, ssrc, rtx } if (p, mid) == (participant, name) => {
+                Event::SlotAdded { participant: p, mid, ssrc, rtx, .. } if (p, mid) == (participant, name) => {
                     Some((ssrc.0, rtx.map(|r| r.0)))
                 }
                 _ => None,

@@ -77,9 +77,9 @@ fn unsubscribing_ends_auto_and_keeps_the_rest() {
     story.publish(1, Publish { mid: "s2".to_owned(), ssrc: 31, ..mic() });
     story.quiet();
     assert_eq!(story.slots(2).1, [], "later tracks are not received");
-    let participant = sfu::ParticipantId(1);
+    let participant = ParticipantId(1);
     story.ask(1, ClientMessage::Unpublish(TrackRef { track: audio }));
-    assert!(story.commands.contains(&Command::Unpublish { participant, track: sfu::TrackId(audio.0) }));
+    assert!(story.commands.contains(&Command::Unpublish { participant, track: TrackId(audio.0) }));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn muting_is_told_to_others_and_to_the_media_plane() {
     story.quiet();
     let muted = |muted: bool| move |m: &ServerMessage| matches!(m, ServerMessage::Tracks(t) if matches!(&t.upd[..], [Track { muted: m, .. }] if *m == muted));
     assert!(story.messages(2).iter().any(muted(true)));
-    let participant = sfu::ParticipantId(1);
+    let participant = ParticipantId(1);
     let command = |muted| Command::SetMuted { participant, track, muted };
     assert!(story.commands.contains(&command(true)));
     story.ask(1, ClientMessage::Resume(TrackRef { track }));
@@ -133,15 +133,9 @@ fn a_track_that_the_media_plane_refuses_is_withdrawn() {
     story.quiet();
     story.take(1);
     story.take(2);
-    story.room.media(
-        story.now,
-        Event::Refused {
-            participant: sfu::ParticipantId(1),
-            track: Some(track),
-            mid: None,
-            error: CommandError::Exists,
-        },
-    );
+    let command = story.id_of(|command| matches!(command, Command::Publish { .. }));
+    let refused = Event::Refused { command, participant: ParticipantId(1), error: CommandError::Exists };
+    story.room.media(story.now, refused);
     story.quiet();
     assert!(matches!(&story.messages(1)[..], [ServerMessage::Error(error)] if error.code == ErrorCode::BadMessage));
     let heard = story.messages(2);
@@ -185,8 +179,8 @@ fn a_media_fault_ends_the_calls_of_those_it_hit() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
-    let participants = vec![sfu::ParticipantId(1), sfu::ParticipantId(2)];
-    story.room.media(story.now, Event::RoomFailed { room: sfu::RoomId(1), participants });
+    let participants = vec![ParticipantId(1), ParticipantId(2)];
+    story.room.media(story.now, Event::RoomFailed { room: sfu_api::RoomId(1), participants });
     story.quiet();
     assert_eq!(story.closed, [1, 2].map(|who| (ParticipantId(who), CloseCode::Internal)));
 }
@@ -196,13 +190,13 @@ fn events_about_nobody_are_ignored() {
     let mut story = Story::new();
     story.join(1);
     story.take(1);
-    let participant = sfu::ParticipantId(99);
-    let mid = sfu::Mid::new("r0").unwrap();
+    let (participant, command) = (ParticipantId(99), CommandId(1));
+    let mid = sfu_api::Mid::new("r0").unwrap();
     let events = [
-        Event::SlotAdded { participant, mid, ssrc: sfu::Ssrc(1), rtx: None },
+        Event::SlotAdded { command, participant, mid, ssrc: sfu_api::Ssrc(1), rtx: None },
         Event::TransportState { participant, state: MediaState::Connected },
-        Event::Refused { participant, track: None, mid: None, error: CommandError::NoParticipant },
-        Event::RoomFailed { room: sfu::RoomId(1), participants: vec![participant] },
+        Event::Refused { command, participant, error: CommandError::NoParticipant },
+        Event::RoomFailed { room: sfu_api::RoomId(1), participants: vec![participant] },
     ];
     for event in events {
         story.room.media(story.now, event);
@@ -216,7 +210,7 @@ fn speakers_are_hints() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
-    story.room.media(story.now, Event::Speakers { room: sfu::RoomId(1), levels: vec![(sfu::ParticipantId(1), 30)] });
+    story.room.media(story.now, Event::Speakers { room: sfu_api::RoomId(1), levels: vec![(ParticipantId(1), 30)] });
     story.quiet();
     assert_eq!(story.hints, 2);
 }

@@ -94,7 +94,7 @@ fn a_leaver_is_gone_for_everybody_and_for_the_media_plane() {
     assert!(heard.iter().any(|m| matches!(m, ServerMessage::Tracks(tracks) if tracks.del == [track])));
     let emptied = |m: &ServerMessage| matches!(m, ServerMessage::Slots(slots) if slots.set[0].source.is_none());
     assert!(heard.iter().any(emptied));
-    let participant = sfu::ParticipantId(2);
+    let participant = ParticipantId(2);
     assert_eq!(story.commands.last(), Some(&Command::RemoveParticipant { participant }));
     story.room.leave(story.now, ParticipantId(2));
     story.quiet();

@@ -1,30 +1,37 @@
-//! Durations in fixed buckets: recording is one search of a short list and two additions.
+//! Durations counted in fixed buckets: recording is one search of a short list and two additions.
 
 use std::time::Duration;
 
-/// Most buckets of a histogram, beside the one for all that is longer.
-pub(super) const MAX_BOUNDS: usize = 20;
+/// Maximum number of bounds of a histogram.
+pub const MAX_BOUNDS: usize = 20;
 
-/// Upper bounds of buckets in microseconds, ascending, 20 at most.
+/// Counts of a histogram by bucket. The bucket behind the last bound counts all longer durations.
+pub type Counts = [u64; MAX_BOUNDS + 1];
+
+/// Upper bounds of buckets in microseconds, ascending, at most [`MAX_BOUNDS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds(&'static [u64]);
 
 impl Bounds {
-    const fn new(micros: &'static [u64]) -> Self {
+    /// Takes ascending bounds in microseconds.
+    ///
+    /// # Panics
+    /// If there are more than [`MAX_BOUNDS`]; in a constant, that fails to compile.
+    #[must_use]
+    pub const fn new(micros: &'static [u64]) -> Self {
         assert!(micros.len() <= MAX_BOUNDS, "more bounds than buckets");
         Self(micros)
     }
+
+    /// Whether each bound is above the one before it.
+    #[must_use]
+    pub fn is_ascending(self) -> bool {
+        self.0.is_sorted_by(|a, b| a < b)
+    }
 }
 
-/// From the receipt of a batch of datagrams to the return of the call that has sent what was forwarded of it. Fine
-/// where one core with a hundred subscribers is (a fraction of a millisecond), coarse where calls suffer.
-pub const FORWARDING: Bounds = Bounds::new(&[
-    10, 25, 50, 75, 100, 150, 200, 250, 375, 500, 750, 1_000, 1_500, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
-    250_000,
-]);
-
-/// From a participant's coming to the first media sent to it: what a person waits for.
-pub const FIRST_MEDIA: Bounds = Bounds::new(&[
+/// Bounds for what a person waits for: 50 ms to 2 minutes.
+pub const PERSON_WAITS: Bounds = Bounds::new(&[
     50_000,
     100_000,
     200_000,
@@ -41,23 +48,34 @@ pub const FIRST_MEDIA: Bounds = Bounds::new(&[
     120_000_000,
 ]);
 
-/// Durations, counted.
+/// Counted durations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
-    pub(super) bounds: Bounds,
-    /// By bucket; the one behind the last bound counts what is longer.
-    pub(super) counts: [u64; MAX_BOUNDS + 1],
-    pub(super) sum_ns: u64,
+    bounds: Bounds,
+    counts: Counts,
+    sum_ns: u64,
 }
 
 impl Histogram {
-    /// An empty one.
+    /// An empty histogram.
     #[must_use]
     pub const fn new(bounds: Bounds) -> Self {
         Self { bounds, counts: [0; MAX_BOUNDS + 1], sum_ns: 0 }
     }
 
-    /// Counts `n` things that have taken so long, each.
+    /// A histogram with the counts and the sum of durations in nanoseconds that [`parts`](Self::parts) returned.
+    #[must_use]
+    pub const fn from_parts(bounds: Bounds, counts: Counts, sum_ns: u64) -> Self {
+        Self { bounds, counts, sum_ns }
+    }
+
+    /// Counts by bucket, and the sum of all durations in nanoseconds.
+    #[must_use]
+    pub const fn parts(&self) -> (&Counts, u64) {
+        (&self.counts, self.sum_ns)
+    }
+
+    /// Counts `n` durations of this length.
     pub fn record(&mut self, duration: Duration, n: u64) {
         let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let bucket = self.bounds.0.iter().take_while(|bound| ns > **bound * 1_000).count();
@@ -67,19 +85,19 @@ impl Histogram {
         self.sum_ns = self.sum_ns.wrapping_add(ns.wrapping_mul(n));
     }
 
-    /// Upper bound of each bucket in seconds and how many were counted in it alone; the last bound is infinite.
+    /// Upper bound of each bucket in seconds, and the count of that bucket alone. The last bound is infinite.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.0.iter().map(|micros| *micros as f64 / 1e6);
         bounds.chain([f64::INFINITY]).zip(self.counts)
     }
 
-    /// How many were counted.
+    /// Number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().fold(0, |sum, count| sum.wrapping_add(*count))
     }
 
-    /// All durations together.
+    /// Sum of all durations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum_ns)
@@ -91,9 +109,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const FINE: Bounds = Bounds::new(&[10, 25, 50]);
+
     #[test]
-    fn a_duration_is_in_the_bucket_whose_bound_it_does_not_exceed() {
-        let mut histogram = Histogram::new(FORWARDING);
+    fn bucket_bounds_are_inclusive() {
+        let mut histogram = Histogram::new(FINE);
         histogram.record(Duration::from_micros(25), 3);
         histogram.record(Duration::from_nanos(25_001), 1);
         histogram.record(Duration::from_secs(9), 2);
@@ -105,15 +125,14 @@ mod tests {
 
     #[test]
     fn bounds_ascend() {
-        for bounds in [FORWARDING, FIRST_MEDIA] {
-            assert!(bounds.0.windows(2).all(|pair| pair[0] < pair[1]));
-        }
+        assert!(PERSON_WAITS.is_ascending());
+        assert!(!Bounds::new(&[2, 1]).is_ascending());
     }
 
     proptest! {
         #[test]
-        fn everything_is_counted_once(micros in prop::collection::vec(0u64..400_000_000, 0..50)) {
-            let mut histogram = Histogram::new(FIRST_MEDIA);
+        fn buckets_count_each_duration_once(micros in prop::collection::vec(0u64..400_000_000, 0..50)) {
+            let mut histogram = Histogram::new(PERSON_WAITS);
             micros.iter().for_each(|micros| histogram.record(Duration::from_micros(*micros), 1));
             prop_assert_eq!(histogram.count(), micros.len() as u64);
             prop_assert_eq!(histogram.sum(), micros.iter().copied().map(Duration::from_micros).sum::<Duration>());

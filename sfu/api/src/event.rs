@@ -1,0 +1,103 @@
+//! Events from a worker to the embedding application.
+//!
+//! ```
+//! use sfu_api::{Command, Event, TransportState};
+//!
+//! /// The command that follows from an event alone: a participant whose transport has ended is removed.
+//! fn tidy(event: &Event) -> Option<Command> {
+//!     match *event {
+//!         Event::TransportState { participant, state: TransportState::Failed | TransportState::Closed } => {
+//!             Some(Command::RemoveParticipant { participant })
+//!         }
+//!         _ => None,
+//!     }
+//! }
+//! # let (participant, state) = (sfu_api::ParticipantId(1), TransportState::Closed);
+//! # assert!(tidy(&Event::TransportState { participant, state }).is_some());
+//! ```
+
+pub use crate::transport::{LocalTransport, TransportState};
+use crate::{
+    error::CommandError,
+    ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc},
+};
+use serde::{Deserialize, Serialize};
+
+/// An event of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Event {
+    /// Answers `AddParticipant`.
+    Transport {
+        /// The command that this answers.
+        command: CommandId,
+        /// The new participant.
+        participant: ParticipantId,
+        /// The server's half of its transport.
+        local: LocalTransport,
+    },
+    /// Answers `AddSlot`.
+    SlotAdded {
+        /// The command that this answers.
+        command: CommandId,
+        /// The participant that receives in the slot.
+        participant: ParticipantId,
+        /// The slot.
+        mid: Mid,
+        /// SSRC of every packet in it.
+        ssrc: Ssrc,
+        /// SSRC of its retransmissions, if its codec has any.
+        rtx: Option<Ssrc>,
+    },
+    /// A transport's state changed.
+    TransportState {
+        /// The transport's participant.
+        participant: ParticipantId,
+        /// The new state.
+        state: TransportState,
+    },
+    /// A command was refused and changed nothing.
+    Refused {
+        /// The command.
+        command: CommandId,
+        /// The participant that the command named.
+        participant: ParticipantId,
+        /// The cause.
+        error: CommandError,
+    },
+    /// The active speakers of a room, loudest first; at most five times a second, and only on change.
+    Speakers {
+        /// The room.
+        room: RoomId,
+        /// Participant and level in -dBov (RFC 6464): 0 is loudest, 127 is silence.
+        levels: Vec<(ParticipantId, u8)>,
+    },
+    /// A participant sends more than it may, and the excess is dropped. Sent at most once in the SFU's
+    /// `limits::NOTICE_INTERVAL` for datagrams, and once for feedback.
+    LimitExceeded {
+        /// The sender.
+        participant: ParticipantId,
+        /// The limit.
+        limit: Limit,
+    },
+    /// A fault ended the room. Its participants are gone; other rooms are unaffected.
+    RoomFailed {
+        /// The room.
+        room: RoomId,
+        /// The participants that were in it.
+        participants: Vec<ParticipantId>,
+    },
+}
+
+/// A limit that a participant can exceed by what it sends. Unauthenticated packets are only counted, because their
+/// sender is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Packets, bytes, RTCP packets or connectivity checks per second.
+    Datagrams,
+    /// SSRCs of one transport.
+    Ssrcs,
+    /// NACKs, key-frame requests and reports in RTCP.
+    Feedback,
+}
