@@ -154,7 +154,7 @@ fn what_one_plays_the_other_records() {
     listener.event("connected");
     let player = Running::start(&[&server.link, "--name", "Player", "--play", &tone, "--loop"]);
     assert_eq!(listener.event("participant_joined")["name"], "Player");
-    assert_eq!(listener.event("audio_ready")["source"], "mic");
+    assert_eq!(listener.event("audio_ready")["source"], "microphone");
     // The file is whole at any time, and grows by seconds.
     let patience = Instant::now() + PATIENCE;
     while heard(&read_sound(&record), 525.0) < 10 {
@@ -183,14 +183,14 @@ fn pictures_go_from_file_to_file_byte_for_byte() {
     viewer.event("connected");
     let shower = Running::start(&[&server.link, "--name", "Film", "--video", &film]);
     let track = viewer.event("track_added");
-    assert_eq!((&track["source"], &track["codec"]), (&Value::from("cam"), &Value::from("vp8")));
+    assert_eq!((&track["source"], &track["codec"]), (&Value::from("camera"), &Value::from("vp8")));
     let (status, told) = shower.end();
     assert!(status.success(), "it leaves at the end of its file: {told:?}");
     viewer.event("participant_left");
     viewer.interrupt();
     assert!(viewer.end().0.success());
 
-    let path = Path::new(&recordings).join(format!("Film-{}-cam.ivf", track["participant"]));
+    let path = Path::new(&recordings).join(format!("Film-{}-camera.ivf", track["participant"]));
     let mut reader = ivf::Reader::new(BufReader::new(fs::File::open(path).unwrap())).unwrap();
     let recorded: Vec<_> = std::iter::from_fn(|| reader.frame().unwrap()).collect();
     assert!(recorded.len() >= 20, "{} of {}", recorded.len(), frames.len());

@@ -102,9 +102,9 @@ async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
         let mut alice = Client::join(&link, "Alice").await;
         let mut bob = Client::join(&link, "Bob").await;
         let microphone = Publish {
-            cid: "mic".to_owned(),
+            cid: "microphone".to_owned(),
             kind: Kind::Audio,
-            source: Source::Mic,
+            source: Source::Microphone,
             codec: Codec::Opus,
             mid: "sa".to_owned(),
             ssrc: SSRC,

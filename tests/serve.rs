@@ -9,7 +9,9 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, ErrorCode, SUBPROTOCOL, ServerEnvelope, ServerMessage, bytes::Fixed, client::Hello,
+    ClientEnvelope, ClientMessage, ErrorCode, SUBPROTOCOL, ServerEnvelope, ServerMessage,
+    bytes::Fixed,
+    client::{Credential, Hello},
 };
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client, client::IntoClientRequest};
 
@@ -67,13 +69,14 @@ impl Server {
     }
 
     /// A WebSocket that has said hello with this access token.
-    fn hello(&self, access: [u8; 32]) -> WebSocket<TcpStream> {
+    fn hello(&self, token: [u8; 32]) -> WebSocket<TcpStream> {
         let mut request = format!("ws://{}/v1/ws", self.authority()).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         let (mut socket, _) = client(request, TcpStream::connect(self.authority()).unwrap()).unwrap();
         assert!(matches!(next(&mut socket), ServerMessage::Challenge(_)));
         let room = self.text("room").parse().unwrap();
-        let hello = Hello { room, access: Fixed(access), client: "test".to_owned(), features: vec![] };
+        let credential = Credential::GuestAccess { token: Fixed(token) };
+        let hello = Hello { room, credential, client: "test".to_owned(), features: vec![] };
         let hello = ClientEnvelope { id: Some(1), message: ClientMessage::Hello(hello) };
         socket.send(Message::text(hello.to_json())).unwrap();
         socket

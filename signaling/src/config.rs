@@ -1,5 +1,6 @@
 //! What an operator decides. Defaults are those of the protocol.
 
+pub use crate::api_key::ApiKey;
 use std::time::Duration;
 use tacet_proto::limits;
 
@@ -24,16 +25,6 @@ pub struct Config {
     pub handshakes_per_second: Option<u32>,
     /// Time limits of a connection.
     pub timing: Timing,
-}
-
-/// A secret of the operator; `Debug` shows nothing of it.
-#[derive(Clone)]
-pub struct ApiKey(pub String);
-
-impl std::fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ApiKey(..)")
-    }
 }
 
 /// Limits of one room.

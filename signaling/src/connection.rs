@@ -236,7 +236,7 @@ impl Connection {
         if hello.client.len() > MAX_NAME_BYTES || hello.features.len() > MAX_NAME_BYTES {
             return self.error(id, ErrorCode::BadMessage, "client or features: too long".to_owned());
         }
-        let attachment = match self.rooms.enter(hello.room, &hello.access, self.outbox.clone()).await {
+        let attachment = match self.rooms.enter(hello.room, &hello.credential, self.outbox.clone()).await {
             Ok(attachment) => attachment,
             Err(EnterError::NoRoom) => {
                 self.error(id, ErrorCode::NoRoom, "there is no such room".to_owned())?;
@@ -246,9 +246,9 @@ impl Connection {
                 self.error(id, ErrorCode::Internal, "the server has no randomness".to_owned())?;
                 return Err(end(CloseCode::Internal, "no randomness"));
             }
-            Err(EnterError::WrongAccess) => {
+            Err(EnterError::WrongCredential) => {
                 self.error(id, ErrorCode::Unauthenticated, "the link's secret is not this room's".to_owned())?;
-                return Err(end(CloseCode::Authentication, "wrong access token"));
+                return Err(end(CloseCode::Authentication, "wrong credential"));
             }
         };
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

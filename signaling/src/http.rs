@@ -9,7 +9,7 @@
 //! | `/`, `/r/{room}` | the page; the room's secret is in the link's fragment, which is not sent        |
 
 use crate::{
-    access::{AccessHash, bears_key},
+    access_hash::AccessHash,
     admission::Admission,
     config::Config,
     connection, headers,
@@ -153,7 +153,7 @@ async fn make_room(
     body: Bytes,
 ) -> Response {
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let keyed = bears_key(authorization, server.config.api_key.as_ref());
+    let keyed = server.config.api_key.as_ref().is_some_and(|key| key.authorizes(authorization));
     if !keyed {
         if !server.config.open_rooms {
             return problem(StatusCode::FORBIDDEN, "rooms are made by the operator of this server");

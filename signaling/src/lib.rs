@@ -9,8 +9,9 @@
 //! [`Signaling`] is what a binary starts. It drives any [`MediaPlane`]; nothing here knows how packets are forwarded,
 //! and nothing here can read them or the key traffic that it passes on.
 
-pub mod access;
+mod access_hash;
 mod admission;
+pub mod api_key;
 pub mod config;
 mod connection;
 mod headers;
@@ -21,14 +22,16 @@ pub mod origin;
 pub mod outbox;
 mod page;
 mod placement;
+mod random;
 pub mod rate;
 pub mod room;
 mod rooms;
 pub mod scrape;
 mod server;
+mod sha256;
 mod writer;
 
-pub use access::AccessHash;
+pub use access_hash::AccessHash;
 pub use config::Config;
 pub use media::MediaPlane;
 pub use metrics::Metrics;

@@ -4,12 +4,13 @@
 //! closed. If a room panics its participants are closed and no other room notices.
 
 use crate::{
-    access::{AccessHash, random},
+    access_hash::AccessHash,
     config::Config,
     media::{MediaEventQueue, MediaPlane},
     metrics::Metrics,
     outbox::{Outbox, Outgoing},
     placement::{Place, Placement},
+    random::random,
     room::{Output, Room},
 };
 use sfu_api::{Command, Event, event::TransportState};
@@ -21,7 +22,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tacet_proto::{CallId, ClientMessage, CloseCode, ParticipantId, RoomId, bytes::Fixed};
+use tacet_proto::{CallId, ClientMessage, CloseCode, ParticipantId, RoomId, bytes::Fixed, client::Credential};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant as Alarm, sleep_until},
@@ -62,9 +63,9 @@ pub(crate) enum EnterError {
     /// There is no such room, or it has just ended.
     #[error("no such room")]
     NoRoom,
-    /// The access token is another room's, or nobody's.
-    #[error("wrong access token")]
-    WrongAccess,
+    /// The credential does not admit to this room.
+    #[error("the credential does not admit to this room")]
+    WrongCredential,
     /// The operating system gives no randomness.
     #[error("no randomness")]
     NoRandomness,
@@ -133,7 +134,7 @@ struct Directory {
 
 #[derive(Debug)]
 struct Entry {
-    access: AccessHash,
+    access_hash: AccessHash,
     inbox: mpsc::Sender<Input>,
 }
 
@@ -174,20 +175,20 @@ impl Rooms {
         Self(shared)
     }
 
-    /// Makes a room that whoever has the token of this hash may enter.
+    /// Creates a room for everyone who has the access token of this hash.
     ///
     /// # Errors
     /// See [`CreateError`].
-    pub fn create(&self, access: AccessHash) -> Result<RoomId, CreateError> {
+    pub fn create(&self, access_hash: AccessHash) -> Result<RoomId, CreateError> {
         let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
         let number = sfu_api::RoomId(self.0.numbers.fetch_add(1, Ordering::Relaxed));
         let mut directory = self.0.directory();
         if directory.rooms.len() >= self.0.config.rooms {
             return Err(CreateError::TooMany);
         }
-        let inputs = directory.register(id, number, access);
+        let inputs = directory.register(id, number, access_hash);
         drop(directory);
-        tokio::spawn(supervise(Arc::clone(&self.0), id, number, access, inputs));
+        tokio::spawn(supervise(Arc::clone(&self.0), id, number, access_hash, inputs));
         Ok(id)
     }
 
@@ -207,14 +208,15 @@ impl Rooms {
     pub(crate) async fn enter(
         &self,
         room: RoomId,
-        access: &Fixed<32>,
+        credential: &Credential,
         outbox: Outbox,
     ) -> Result<Attachment, EnterError> {
         let inbox = {
             let directory = self.0.directory();
             let entry = directory.rooms.get(&room).ok_or(EnterError::NoRoom)?;
-            if !entry.access.admits(access) {
-                return Err(EnterError::WrongAccess);
+            let Credential::GuestAccess { token } = credential;
+            if !entry.access_hash.admits(token) {
+                return Err(EnterError::WrongCredential);
             }
             entry.inbox.clone()
         };
@@ -256,9 +258,9 @@ async fn route(shared: Arc<Shared>, mut events: MediaEventQueue) {
 
 impl Directory {
     /// Puts a room's new inbox into the directory, and gives its other end.
-    fn register(&mut self, id: RoomId, number: sfu_api::RoomId, access: AccessHash) -> mpsc::Receiver<Input> {
+    fn register(&mut self, id: RoomId, number: sfu_api::RoomId, access_hash: AccessHash) -> mpsc::Receiver<Input> {
         let (inbox, inputs) = mpsc::channel(INBOX);
-        self.rooms.insert(id, Entry { access, inbox: inbox.clone() });
+        self.rooms.insert(id, Entry { access_hash, inbox: inbox.clone() });
         self.numbers.insert(number, inbox);
         inputs
     }
@@ -270,7 +272,7 @@ async fn supervise(
     shared: Arc<Shared>,
     id: RoomId,
     number: sfu_api::RoomId,
-    access: AccessHash,
+    access_hash: AccessHash,
     mut inputs: mpsc::Receiver<Input>,
 ) {
     loop {
@@ -286,7 +288,7 @@ async fn supervise(
             Err(error) if error.is_panic() => {
                 shared.metrics.room_faults.fetch_add(1, Ordering::Relaxed);
                 tracing::error!("a room panicked; those in it were disconnected");
-                inputs = directory.register(id, number, access);
+                inputs = directory.register(id, number, access_hash);
             }
             _ => {
                 directory.rooms.remove(&id);
@@ -440,7 +442,8 @@ mod tests {
         client::{Join, Ping},
     };
 
-    const ACCESS: Fixed<32> = Fixed([3; 32]);
+    const ACCESS: [u8; 32] = [3; 32];
+    const CREDENTIAL: Credential = Credential::GuestAccess { token: Fixed(ACCESS) };
 
     /// Two workers. Panics at the next participant when told to, inside the room's task.
     #[derive(Default)]
@@ -479,26 +482,26 @@ mod tests {
     #[tokio::test]
     async fn who_does_not_read_is_closed_and_leaves_the_room() {
         let (rooms, _) = rooms(Config::default());
-        let room = rooms.create(AccessHash::of(&ACCESS.0)).unwrap();
+        let room = rooms.create(AccessHash::of(&ACCESS)).unwrap();
         let (slow, _unread) = outbox();
-        let slow_guest = rooms.enter(room, &ACCESS, slow.clone()).await.unwrap();
+        let slow_guest = rooms.enter(room, &CREDENTIAL, slow.clone()).await.unwrap();
         for _ in 0..=crate::outbox::QUEUE {
             slow_guest.request(Some(1), ClientMessage::Ping(Ping { ms: 1 })).await.unwrap();
         }
         assert_eq!(code(&slow).await, CloseCode::IdleOrSlow);
         let call = slow_guest.call;
         let (other, _queue) = outbox();
-        let guest = rooms.enter(room, &ACCESS, other).await.unwrap();
+        let guest = rooms.enter(room, &CREDENTIAL, other).await.unwrap();
         assert_ne!(guest.call, call, "nobody was there any more");
     }
 
     #[tokio::test]
     async fn a_panic_ends_one_call_and_its_room_opens_again() {
         let (rooms, media) = rooms(Config::default());
-        let [broken, sound] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS.0)).unwrap());
+        let [broken, sound] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
         let ((ada, _ada), (bo, mut heard)) = (outbox(), outbox());
-        let in_broken = rooms.enter(broken, &ACCESS, ada.clone()).await.unwrap();
-        let in_sound = rooms.enter(sound, &ACCESS, bo).await.unwrap();
+        let in_broken = rooms.enter(broken, &CREDENTIAL, ada.clone()).await.unwrap();
+        let in_sound = rooms.enter(sound, &CREDENTIAL, bo).await.unwrap();
         media.breaks.store(true, Ordering::Relaxed);
         in_broken.request(Some(1), join()).await.unwrap();
         assert_eq!(code(&ada).await, CloseCode::Internal);
@@ -508,7 +511,7 @@ mod tests {
         loop {
             // The supervisor needs a moment to open the room again.
             let (cy, _cy) = outbox();
-            if rooms.enter(broken, &ACCESS, cy).await.is_ok() {
+            if rooms.enter(broken, &CREDENTIAL, cy).await.is_ok() {
                 break;
             }
             tokio::task::yield_now().await;
@@ -518,13 +521,13 @@ mod tests {
     #[tokio::test]
     async fn a_call_goes_to_the_least_loaded_worker_when_it_begins_and_stays_there() {
         let (rooms, media) = rooms(Config::default());
-        let [first, second, third] = [0; 3].map(|_| rooms.create(AccessHash::of(&ACCESS.0)).unwrap());
+        let [first, second, third] = [0; 3].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
         let mut heard = Vec::new();
         let mut guests = Vec::new();
         for room in [second, first, second, second] {
             let (outbox, queue) = outbox();
             heard.push(queue);
-            let guest = rooms.enter(room, &ACCESS, outbox).await.unwrap();
+            let guest = rooms.enter(room, &CREDENTIAL, outbox).await.unwrap();
             guest.request(Some(1), join()).await.unwrap();
             heard.last_mut().unwrap().queue.recv().await.unwrap();
             guests.push(guest);
@@ -536,7 +539,7 @@ mod tests {
         }
         for room in [third, second] {
             let (outbox, mut queue) = outbox();
-            let guest = rooms.enter(room, &ACCESS, outbox).await.unwrap();
+            let guest = rooms.enter(room, &CREDENTIAL, outbox).await.unwrap();
             guest.request(Some(1), join()).await.unwrap();
             queue.queue.recv().await.unwrap();
             heard.push(queue);
@@ -548,7 +551,7 @@ mod tests {
     #[tokio::test]
     async fn a_room_that_nobody_uses_ends() {
         let (rooms, _) = rooms(Config { room_idle: Duration::ZERO, ..Config::default() });
-        rooms.create(AccessHash::of(&ACCESS.0)).unwrap();
+        rooms.create(AccessHash::of(&ACCESS)).unwrap();
         while rooms.count() > 0 {
             tokio::task::yield_now().await;
         }
@@ -557,7 +560,7 @@ mod tests {
     #[tokio::test]
     async fn there_are_no_more_rooms_than_allowed() {
         let (rooms, _) = rooms(Config { rooms: 1, ..Config::default() });
-        rooms.create(AccessHash::of(&ACCESS.0)).unwrap();
-        assert_eq!(rooms.create(AccessHash::of(&ACCESS.0)), Err(CreateError::TooMany));
+        rooms.create(AccessHash::of(&ACCESS)).unwrap();
+        assert_eq!(rooms.create(AccessHash::of(&ACCESS)), Err(CreateError::TooMany));
     }
 }

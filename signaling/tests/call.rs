@@ -20,9 +20,9 @@ use tokio::{
 
 fn mic() -> ClientMessage {
     ClientMessage::Publish(Publish {
-        cid: "mic".to_owned(),
+        cid: "microphone".to_owned(),
         kind: Kind::Audio,
-        source: Source::Mic,
+        source: Source::Microphone,
         codec: Codec::Opus,
         mid: "sa".to_owned(),
         ssrc: 11,

@@ -15,8 +15,8 @@ pub(super) fn harmless(text: &str) -> String {
 /// What a source is called.
 pub(super) fn source(source: Source) -> &'static str {
     match source {
-        Source::Mic => "mic",
-        Source::Cam => "cam",
+        Source::Microphone => "microphone",
+        Source::Camera => "camera",
         Source::Screen => "screen",
         Source::ScreenAudio => "screen-audio",
     }

@@ -166,14 +166,14 @@ mod tests {
 
     fn frame(timestamp: u32) -> VideoFrame {
         let data = [0x10, 2, 0, 0x9d, 1, 0x2a, 64, 0, 48, 0, 1].to_vec().into();
-        let (participant, source) = (ParticipantId(7), Source::Cam);
+        let (participant, source) = (ParticipantId(7), Source::Camera);
         VideoFrame { participant, source, codec: Codec::Vp8, key: true, timestamp, data }
     }
 
     #[test]
     fn a_participant_does_not_choose_where_a_file_goes() {
-        assert_eq!(file_name("../../etc/Ada L.", &frame(0)), "etcAdaL-7-cam.ivf");
-        assert_eq!(file_name("…", &frame(0)), "7-cam.ivf");
+        assert_eq!(file_name("../../etc/Ada L.", &frame(0)), "etcAdaL-7-camera.ivf");
+        assert_eq!(file_name("…", &frame(0)), "7-camera.ivf");
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
         files.write(&frame(0)).unwrap();
         files.write(&frame(3_000)).unwrap();
         files.finish().unwrap();
-        let mut reader = ivf::Reader::new(File::open(folder.join("Ada-7-cam.ivf")).unwrap()).unwrap();
+        let mut reader = ivf::Reader::new(File::open(folder.join("Ada-7-camera.ivf")).unwrap()).unwrap();
         assert_eq!((reader.header().width, reader.header().height), (64, 48));
         let times: Vec<_> = std::iter::from_fn(|| reader.frame().unwrap()).map(|frame| frame.timestamp).collect();
         assert_eq!(times, [0, 3_000, 6_000]);

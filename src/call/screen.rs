@@ -150,8 +150,13 @@ mod tests {
     #[test]
     fn the_status_names_everyone_with_level_protection_and_tracks() {
         let id = ParticipantId(1);
-        let track =
-            RemoteTrack { track: TrackId(1), participant: id, source: Source::Mic, codec: Codec::Opus, muted: true };
+        let track = RemoteTrack {
+            track: TrackId(1),
+            participant: id,
+            source: Source::Microphone,
+            codec: Codec::Opus,
+            muted: true,
+        };
         let snapshot = Snapshot {
             connection: Some(ConnectionState::Connected),
             generation: Some((2, 1)),
@@ -161,7 +166,11 @@ mod tests {
                 level: Level::from_dbov(30),
                 tracks: vec![track],
             }],
-            publications: vec![PublicationStatus { source: Source::Cam, state: PublicationState::Live, muted: false }],
+            publications: vec![PublicationStatus {
+                source: Source::Camera,
+                state: PublicationState::Live,
+                muted: false,
+            }],
             received: Received { packets: 99, lost: 1, opened: 99, not_opened: 0 },
             lost_on_the_way_up: 0.25,
         };
@@ -173,8 +182,8 @@ mod tests {
             [
                 "",
                 "Me · connected · key 2.1 · lost 1.0 % in, 25.0 % out · 1:02",
-                "  Ada\u{fffd}  ██████        waiting for key  mic (muted)",
-                "  sending cam: live",
+                "  Ada\u{fffd}  ██████        waiting for key  microphone (muted)",
+                "  sending camera: live",
                 "  recording call.wav",
             ]
         );

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use tacet_proto::{
     ClientMessage, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
     bytes::{Base64, Fixed},
-    client::{ClientTransport, Empty, Hello, Join, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
+    client::{ClientTransport, Credential, Empty, Hello, Join, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
     server::{ErrorMessage, Joined, ServerTransport, Slots, Speaker, Tracks, TransportState, Welcome},
 };
 use tokio::time::sleep_until;
@@ -156,7 +156,7 @@ impl Call {
         let mut signaling = Signaling::connect(link, options.trust).await?;
         let hello = Hello {
             room: link.room(),
-            access: Fixed(e2ee_frames::access_token(link.invite())),
+            credential: Credential::GuestAccess { token: Fixed(e2ee_frames::access_token(link.invite())) },
             client: concat!("tacet-native/", env!("CARGO_PKG_VERSION")).to_owned(),
             features: Vec::new(),
         };
@@ -307,7 +307,7 @@ impl Call {
     /// When the connection has ended.
     pub fn set_muted(&self, track: TrackId, muted: bool) -> Result<(), CallError> {
         let body = TrackRef { track };
-        let message = if muted { ClientMessage::Pause(body) } else { ClientMessage::Resume(body) };
+        let message = if muted { ClientMessage::Mute(body) } else { ClientMessage::Unmute(body) };
         self.signaling.send(Priority::State(StateKind::Muted(track.0)), message)?;
         Ok(())
     }

@@ -38,8 +38,8 @@ pub enum RoomError {
 pub fn make(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<RoomLink, RoomError> {
     let mut invite = [0; 32];
     getrandom::fill(&mut invite).map_err(|_| RoomError::NoRandomness)?;
-    let access = tls::sha256(&e2ee_frames::access_token(&invite)).ok_or(RoomError::NoRandomness)?;
-    let body = json!({ "access_hash": Fixed(access).encode() }).to_string();
+    let hash = tls::sha256(&e2ee_frames::access_token(&invite)).ok_or(RoomError::NoRandomness)?;
+    let body = json!({ "access_hash": Fixed(hash).encode() }).to_string();
     let request = Request { method: "POST", path: "/v1/rooms", bearer: api_key, body: &body };
     let (status, answer) = http::request(origin, trust, &request)?;
     let answer: Value = serde_json::from_str(&answer).unwrap_or_default();

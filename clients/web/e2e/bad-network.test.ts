@@ -25,7 +25,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
-const tracksOf = (name: string): string[] => [`${name}/mic`, `${name}/cam`];
+const tracksOf = (name: string): string[] => [`${name}/microphone`, `${name}/camera`];
 
 test("a call continues on a lossy network and after a change of address", async () => {
   const [chromium, firefox] = browsers;

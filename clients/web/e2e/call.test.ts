@@ -21,7 +21,7 @@ afterAll(async () => {
   await server?.stop();
 });
 
-const tracksOf = (...names: string[]): string[] => names.flatMap((name) => [`${name}/mic`, `${name}/cam`]);
+const tracksOf = (...names: string[]): string[] => names.flatMap((name) => [`${name}/microphone`, `${name}/camera`]);
 
 test("a call of three browsers continues when one leaves", async () => {
   const ada = await Participant.joinByPage(chromium, server.link, "Ada");

@@ -47,7 +47,7 @@ test("join with a wrong invite secret is refused", async () => {
 test("a participant with a wrong invite secret decodes nothing and is not shown", async () => {
   const ada = await Participant.joinByPage(chromium, server.link, "Ada");
   const bo = await Participant.joinByPage(chromium, server.link, "Bo");
-  await ada.decodesMore(["Bo/mic", "Bo/cam"]);
+  await ada.decodesMore(["Bo/microphone", "Bo/camera"]);
 
   const spy = await Participant.open(chromium, url(), "Spy");
   const { origin, pathname } = new URL(server.link);
@@ -64,7 +64,7 @@ test("a participant with a wrong invite secret decodes nothing and is not shown"
   expect(await spy.opened()).toBe(0);
   expect(await spy.others()).toEqual([]);
   expect(await ada.others()).toEqual(["Bo"]);
-  await bo.decodesMore(["Ada/mic", "Ada/cam"]);
+  await bo.decodesMore(["Ada/microphone", "Ada/camera"]);
   await Promise.all([ada, bo, spy].map((participant) => participant.leave()));
 });
 

@@ -13,12 +13,12 @@ const AUDIBLE_DB = -60;
 export async function listen(listener: Participant, speaker: string): Promise<() => Promise<number>> {
   await until(`${listener.name} has the audio of ${speaker}`, async () => {
     const progress = await listener.progress();
-    return `${speaker}/mic` in progress || JSON.stringify(progress);
+    return `${speaker}/microphone` in progress || JSON.stringify(progress);
   });
   const analyser = await listener.page.evaluateHandle(async (name) => {
     const call = window.testCall;
     const id = call?.participants.find((participant) => participant.name === name)?.id;
-    const audio = call?.tracks.find(({ participant, source }) => participant === id && source === "mic");
+    const audio = call?.tracks.find(({ participant, source }) => participant === id && source === "microphone");
     if (audio === undefined) throw new Error("there is no audio track");
     const stream = new MediaStream([audio.track]);
     // Chromium feeds Web Audio from a remote stream only while an element plays it.

@@ -180,9 +180,9 @@ test.each([
   const page = await Participant.join(browser, server.link, name, {});
   await until("the video track is there", async () => {
     const progress = await page.progress();
-    return "Native/cam" in progress || JSON.stringify(progress);
+    return "Native/camera" in progress || JSON.stringify(progress);
   });
-  await page.decodesMore(["Native/cam"], 5);
+  await page.decodesMore(["Native/camera"], 5);
   expect(await page.problems()).toEqual([]);
   await page.leave();
 });

@@ -134,7 +134,7 @@ export class Participant {
       const stats = [...(await call.stats()).values()];
       for (const { participant, source, track } of call.tracks) {
         const inbound = stats.find((entry) => entry.type === "inbound-rtp" && entry.trackIdentifier === track.id);
-        const decoded = source === "mic" ? inbound?.jitterBufferEmittedCount : inbound?.framesDecoded;
+        const decoded = source === "microphone" ? inbound?.jitterBufferEmittedCount : inbound?.framesDecoded;
         progress[`${names.get(participant)}/${source}`] = decoded ?? 0;
       }
       return progress;

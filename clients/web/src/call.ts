@@ -91,9 +91,9 @@ export class Call extends Emitter<CallEvents> {
     const call = new Call(options, link);
     try {
       const audio = await capture(options.audio, openMicrophone);
-      if (audio !== null) call.#local.set("mic", { media: audio, muted: false });
+      if (audio !== null) call.#local.set("microphone", { media: audio, muted: false });
       const video = await capture(options.video, openCamera);
-      if (video !== null) call.#local.set("cam", { media: video, muted: false });
+      if (video !== null) call.#local.set("camera", { media: video, muted: false });
       await call.#connect();
       call.#timers = [
         setInterval(() => void call.#watch(), WATCH_INTERVAL_MS),
@@ -210,7 +210,7 @@ export class Call extends Emitter<CallEvents> {
     connection.on("removed", (participant) => this.#remove(participant));
     connection.on("shown", (change) => this.#shown(change));
     connection.on("muted", (change) => {
-      if (change.muted && change.source === "mic") this.#speakers.remove(change.participant);
+      if (change.muted && change.source === "microphone") this.#speakers.remove(change.participant);
       this.emit("muted", change);
     });
     connection.on("speakers", (speakers) => {
@@ -303,7 +303,7 @@ export class Call extends Emitter<CallEvents> {
   #measureLevels(): void {
     const now = performance.now();
     for (const shown of this.#connection?.shown() ?? []) {
-      if (shown.source !== "mic") continue;
+      if (shown.source !== "microphone") continue;
       const level = this.#connection?.audioLevel(shown);
       if (level !== undefined) this.#speakers.measure({ participant: shown.participant, level }, now);
     }
@@ -315,7 +315,7 @@ export class Call extends Emitter<CallEvents> {
   #measures(participant: ParticipantId): boolean {
     const shown = this.#connection
       ?.shown()
-      .find((track) => track.participant === participant && track.source === "mic");
+      .find((track) => track.participant === participant && track.source === "microphone");
     return shown !== undefined && this.#connection?.audioLevel(shown) !== undefined;
   }
 

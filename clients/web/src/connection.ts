@@ -203,7 +203,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     const welcome = await this.#socket.request({
       t: "hello",
       room: link.room,
-      access: encode(guestAccess),
+      credential: { type: "guest", token: encode(guestAccess) },
       client: CLIENT,
       features: [],
     });

@@ -98,7 +98,7 @@ export class LocalTrack {
     await this.#gate.open(stream);
     try {
       if (this.#id === undefined) await this.#publish(sender);
-      else this.#socket.send({ t: "resume", track: this.#id }, Priority.State, `track ${this.#id}`);
+      else this.#socket.send({ t: "unmute", track: this.#id }, Priority.State, `track ${this.#id}`);
       if (this.#bypassed) throw new TacetError("transform-bypassed");
       await sender.sender.replaceTrack(media);
     } catch (thrown) {
@@ -118,7 +118,7 @@ export class LocalTrack {
     await this.#sender?.sender.replaceTrack(null);
     this.#gate.close(SOURCES[this.source].stream);
     if (this.#id !== undefined) {
-      this.#socket.send({ t: "pause", track: this.#id }, Priority.State, `track ${this.#id}`);
+      this.#socket.send({ t: "mute", track: this.#id }, Priority.State, `track ${this.#id}`);
     }
   }
 }

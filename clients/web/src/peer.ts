@@ -83,8 +83,8 @@ export class Peer {
       this.#setServer = resolve;
     });
     this.#connection.onconnectionstatechange = () => listener.state(this.#connection.connectionState);
-    this.#addSendingLine("mic");
-    this.#addSendingLine("cam");
+    this.#addSendingLine("microphone");
+    this.#addSendingLine("camera");
   }
 
   /** Sets the server's half of the transport, which starts the negotiation. */

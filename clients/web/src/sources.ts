@@ -12,7 +12,7 @@ declare const streamNumber: unique symbol;
 export type StreamNumber = number & { readonly [streamNumber]: true };
 
 /** Sources of audio. */
-export type AudioSource = Extract<Source, "mic" | "screen-audio">;
+export type AudioSource = Extract<Source, "microphone" | "screen-audio">;
 
 /** Sources of video. */
 export type VideoSource = Exclude<Source, AudioSource>;
@@ -29,8 +29,8 @@ function numbers(kind: Kind, stream: number, mid: string): SourceNumbers {
 
 /** Every source. */
 export const SOURCES: Readonly<Record<Source, SourceNumbers>> = {
-  mic: numbers("audio", 0, "sa"),
-  cam: numbers("video", 1, "sv"),
+  microphone: numbers("audio", 0, "sa"),
+  camera: numbers("video", 1, "sv"),
   screen: numbers("video", 2, "ss"),
   "screen-audio": numbers("audio", 3, "sx"),
 };

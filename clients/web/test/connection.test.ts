@@ -102,7 +102,7 @@ async function joined(log: [name: string, event: unknown][] = []): Promise<Conne
   FakeSocket.last.receive({ ...WELCOME, re: hello.id });
   const join = await FakeSocket.last.nextSent("join");
   const roster = [{ participant: 3, seat: 0 }];
-  const tracks = [{ track: 1, participant: 3, kind: "audio", source: "mic", codec: "opus", muted: true }];
+  const tracks = [{ track: 1, participant: 3, kind: "audio", source: "microphone", codec: "opus", muted: true }];
   FakeSocket.last.receive({ t: "joined", seat: 258, rev: 4, roster, tracks, re: join.id });
   return opening;
 }
@@ -112,12 +112,16 @@ describe("Connection", () => {
     const connection = await joined();
     expect(connection.participant).toBe(7);
     const [hello, join, subscribe] = FakeSocket.last.sent;
-    expect(hello).toMatchObject({ t: "hello", room: ROOM, access: encode(new Uint8Array(32).fill(3)) });
+    expect(hello).toMatchObject({
+      t: "hello",
+      room: ROOM,
+      credential: { type: "guest", token: encode(new Uint8Array(32).fill(3)) },
+    });
     expect(join).toMatchObject({ announce: encode(new Uint8Array(298).fill(4)), display: encode(Uint8Array.of(5, 6)) });
     expect(subscribe).toMatchObject({ t: "subscribe", auto: true });
     expect(JSON.stringify(FakeSocket.last.sent)).not.toContain(encode(LINK.secret));
     expect(FakeWorker.last.events(EventKind.Joined)).toEqual([[1, 2]]);
-    expect(connection.muted(3, "mic")).toBe(true);
+    expect(connection.muted(3, "microphone")).toBe(true);
   });
 
   it("rejects with the reason of a refusal", async () => {

@@ -28,7 +28,7 @@ beforeEach(() => {
     request: async (message: ClientMessage): Promise<ServerMessage> => {
       log.push(message.t);
       if (refuse) throw new TacetError("protocol");
-      return { t: "published", cid: "mic", track: 3 };
+      return { t: "published", cid: "microphone", track: 3 };
     },
     send: (message: ClientMessage) => void log.push(message.t),
   };
@@ -39,7 +39,7 @@ beforeEach(() => {
     },
     close: (stream: number) => void log.push(`close ${stream}`),
   };
-  local = new LocalTrack("mic", { prepareSender: async () => ready }, socket, gate);
+  local = new LocalTrack("microphone", { prepareSender: async () => ready }, socket, gate);
 });
 
 /** Waits until all pending promises are settled. */
@@ -62,10 +62,10 @@ describe("LocalTrack", () => {
     await local.set(media("a"));
     log = [];
     await local.set(null);
-    expect(log).toEqual(["track none", "close 0", "pause"]);
+    expect(log).toEqual(["track none", "close 0", "mute"]);
     log = [];
     await local.set(media("a"));
-    expect(log).toEqual(["open 0", "resume", "track a"]);
+    expect(log).toEqual(["open 0", "unmute", "track a"]);
   });
 
   it("replaces its media without publishing again", async () => {
@@ -112,6 +112,6 @@ describe("LocalTrack", () => {
     await local.set(media("a"));
     log = [];
     await local.unpublish();
-    expect(log).toEqual(["track none", "close 0", "pause", "unpublish"]);
+    expect(log).toEqual(["track none", "close 0", "mute", "unpublish"]);
   });
 });

@@ -49,7 +49,7 @@ beforeEach(() => {
 
 describe("Sealer", () => {
   it("seals in place, with the stream, the codec and the kind of frame", async () => {
-    const sealer = new Sealer(engine, "sv", "vp8", SOURCES.cam.stream);
+    const sealer = new Sealer(engine, "sv", "vp8", SOURCES.camera.stream);
     const video: EncodedFrame = { data: new Uint8Array([1, 2]).buffer, type: "key" };
     expect(await sealer.push(video, at(7))).toBe(true);
     expect(new Uint8Array(video.data)).toEqual(new Uint8Array([1, 2, 0xff]));
@@ -58,7 +58,7 @@ describe("Sealer", () => {
   });
 
   it("drops a frame that it cannot seal, and counts it by reason", async () => {
-    const sealer = new Sealer(engine, "sa", "opus", SOURCES.mic.stream);
+    const sealer = new Sealer(engine, "sa", "opus", SOURCES.microphone.stream);
     for (const failure of [-1, -2, -3, -4, -5, -99]) {
       engine.sealFailure = failure;
       expect(await sealer.push(frame(1), at(0))).toBe(false);

@@ -4,8 +4,8 @@ import { SOURCES } from "../src/sources.ts";
 
 const ADA = 1;
 const BOB = 2;
-const CAMERA = SOURCES.cam.stream;
-const MICROPHONE = SOURCES.mic.stream;
+const CAMERA = SOURCES.camera.stream;
+const MICROPHONE = SOURCES.microphone.stream;
 const UNKNOWN_STREAM = 4;
 
 function slots(): Slots {
@@ -22,7 +22,7 @@ describe("Slots", () => {
   it("shows a track once the hint and the authenticated frames agree, in either order", () => {
     const hintFirst = slots();
     expect(hintFirst.hint(holds(ADA))).toBeNull();
-    const ada = { mid: "v1", participant: ADA, source: "cam" };
+    const ada = { mid: "v1", participant: ADA, source: "camera" };
     expect(hintFirst.authenticate("v1", { participant: ADA, stream: CAMERA })).toEqual({ removed: null, added: ada });
     const framesFirst = slots();
     expect(framesFirst.authenticate("v1", { participant: ADA, stream: CAMERA })).toBeNull();

@@ -65,9 +65,9 @@ describe("Socket", () => {
     const socket = connect();
     const first = socket.request({
       t: "publish",
-      cid: "mic",
+      cid: "microphone",
       kind: "audio",
-      source: "mic",
+      source: "microphone",
       codec: "opus",
       mid: "sa",
       ssrc: 1,
@@ -77,7 +77,7 @@ describe("Socket", () => {
     server.open();
     expect(server.sent.map((message) => (message as { id: number }).id)).toEqual([1, 2]);
     server.say({ t: "pong", ms: 5, seq: 1, re: 2 });
-    server.say({ t: "published", cid: "mic", track: 9, seq: 2, re: 1 });
+    server.say({ t: "published", cid: "microphone", track: 9, seq: 2, re: 1 });
     await expect(second).resolves.toMatchObject({ t: "pong" });
     await expect(first).resolves.toMatchObject({ t: "published", track: 9 });
   });

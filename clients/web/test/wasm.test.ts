@@ -10,7 +10,7 @@ import { at, Device, moduleBytes } from "./device.ts";
 import { join, u16, u32 } from "./peer/bytes.ts";
 import { announcement, entryFor } from "./wire.ts";
 
-const VIDEO = SOURCES.cam.stream;
+const VIDEO = SOURCES.camera.stream;
 
 let library: FrameCrypto;
 beforeAll(async () => {

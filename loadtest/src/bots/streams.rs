@@ -88,8 +88,8 @@ impl StreamPlan {
     /// What the server is told.
     pub(crate) fn publish(&self, ssrc: u32, rtx: Option<u32>) -> Publish {
         let (kind, source) = match self.codec() {
-            Codec::Opus => (MediaKind::Audio, Source::Mic),
-            _ => (MediaKind::Video, Source::Cam),
+            Codec::Opus => (MediaKind::Audio, Source::Microphone),
+            _ => (MediaKind::Video, Source::Camera),
         };
         Publish {
             cid: self.mid.clone(),

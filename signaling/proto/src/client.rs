@@ -34,10 +34,10 @@ pub enum ClientMessage {
     Publish(Publish),
     /// Withdraws a track of one's own.
     Unpublish(TrackRef),
-    /// Says that a track of one's own is muted. The client has already stopped sending.
-    Pause(TrackRef),
-    /// Says that a track of one's own sends again.
-    Resume(TrackRef),
+    /// Mutes one of the client's own tracks. The client has already stopped sending.
+    Mute(TrackRef),
+    /// Unmutes one of the client's own tracks.
+    Unmute(TrackRef),
     /// Asks for tracks.
     Subscribe(Subscribe),
     /// Gives tracks back.
@@ -65,15 +65,27 @@ pub struct Empty {}
 pub struct Hello {
     /// The room.
     pub room: RoomId,
-    /// Guest access: HKDF of the invite secret, label "access". It opens the door and no frame.
-    #[ts(type = "string")]
-    pub access: Fixed<32>,
+    /// What entitles the client to enter.
+    pub credential: Credential,
     /// Name and version of the client software.
     pub client: String,
     /// Optional parts of the protocol that the client speaks.
     #[serde(default)]
     #[ts(as = "Option<Vec<String>>", optional)]
     pub features: Vec<String>,
+}
+
+/// What entitles a client to enter a room, tagged by `type`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", deny_unknown_fields)]
+pub enum Credential {
+    /// The client has the room's link.
+    #[serde(rename = "guest")]
+    GuestAccess {
+        /// HKDF of the link's invite secret, label "access". It admits to the room and opens no frame.
+        #[ts(type = "string")]
+        token: Fixed<32>,
+    },
 }
 
 /// Body of `join` and `announce`: opaque to the server but for its length, which forwards both to the others.
@@ -200,8 +212,8 @@ impl ClientMessage {
         "transport",
         "publish",
         "unpublish",
-        "pause",
-        "resume",
+        "mute",
+        "unmute",
         "subscribe",
         "unsubscribe",
         "slots.ready",
@@ -269,7 +281,7 @@ mod tests {
         vec![
             ClientMessage::Hello(Hello {
                 room: RoomId(Fixed([3; 16])),
-                access: Fixed([4; 32]),
+                credential: Credential::GuestAccess { token: Fixed([4; 32]) },
                 client: "test".to_owned(),
                 features: vec![],
             }),
@@ -280,9 +292,9 @@ mod tests {
                 dtls: Dtls { fingerprint: Fixed([5; 32]) },
             }),
             ClientMessage::Publish(Publish {
-                cid: "cam".to_owned(),
+                cid: "camera".to_owned(),
                 kind: Kind::Video,
-                source: Source::Cam,
+                source: Source::Camera,
                 codec: Codec::Vp8,
                 mid: "sv".to_owned(),
                 ssrc: 1,
@@ -290,8 +302,8 @@ mod tests {
                 muted: false,
             }),
             ClientMessage::Unpublish(track),
-            ClientMessage::Pause(track),
-            ClientMessage::Resume(track),
+            ClientMessage::Mute(track),
+            ClientMessage::Unmute(track),
             ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] }),
             ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![TrackId(1)] }),
             ClientMessage::SlotsReady(SlotsReady { rev: 1 }),

@@ -98,7 +98,7 @@ pub enum CloseCode {
     TryLater = 1013,
     /// Repeated malformed messages.
     BadMessages = 4400,
-    /// No `hello` in time, or a wrong access token.
+    /// No `hello` in time, or a wrong credential.
     Authentication = 4401,
     /// The room has ended.
     RoomEnded = 4404,

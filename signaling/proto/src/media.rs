@@ -14,12 +14,12 @@ use ts_rs::TS;
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A microphone.
-    Mic,
+    Microphone,
     /// A camera.
-    Cam,
+    Camera,
     /// A shared screen.
     Screen,
-    /// The sound of a shared screen.
+    /// Audio of a shared screen.
     ScreenAudio,
 }
 
@@ -121,7 +121,7 @@ pub struct Track {
     pub source: Source,
     /// Its codec.
     pub codec: Codec,
-    /// Whether its owner has paused it. The server can neither pause nor resume it.
+    /// Whether its publisher has muted it. The server can neither mute nor unmute it.
     pub muted: bool,
 }
 

@@ -38,6 +38,7 @@ fn declarations() -> String {
         media::SlotTrack,
         media::SlotSource,
         tacet_proto::bytes::Base64,
+        client::Credential,
         client::Hello,
         client::Join,
         client::ClientTransport,

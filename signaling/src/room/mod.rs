@@ -137,7 +137,7 @@ impl Room {
         self.outputs.pop()
     }
 
-    /// Somebody said `hello` with the right access token. Returns the call: `fresh` if it begins now.
+    /// A client sent `hello` with a valid credential. Returns the call: `fresh` if it begins now.
     pub fn enter(&mut self, participant: ParticipantId, fresh: CallId) -> CallId {
         self.attached.insert(participant);
         *self.call.get_or_insert(fresh)
@@ -163,8 +163,8 @@ impl Room {
             ClientMessage::Transport(transport) => self.connect(from, id, transport),
             ClientMessage::Publish(publish) => self.publish(now, from, id, publish),
             ClientMessage::Unpublish(track) => self.unpublish(now, from, track.track),
-            ClientMessage::Pause(track) => self.set_muted(now, from, track.track, true),
-            ClientMessage::Resume(track) => self.set_muted(now, from, track.track, false),
+            ClientMessage::Mute(track) => self.set_muted(now, from, track.track, true),
+            ClientMessage::Unmute(track) => self.set_muted(now, from, track.track, false),
             ClientMessage::Subscribe(subscribe) => self.subscribe(now, from, &subscribe),
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
             ClientMessage::SlotsReady(ready) => self.slots_ready(from, ready.rev),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tacet_proto::{
     binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
     bytes::{Base64, Fixed},
-    client::{ClientTransport, Empty, Hello, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
+    client::{ClientTransport, Credential, Empty, Hello, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
     media::{ClientIce, Codec, Dtls, Kind, Slot, SlotSource, Source, Track},
     server::{Joined, RosterEntry},
 };
@@ -194,9 +194,9 @@ fn auto() -> ClientMessage {
 
 fn mic() -> Publish {
     Publish {
-        cid: "mic".to_owned(),
+        cid: "microphone".to_owned(),
         kind: Kind::Audio,
-        source: Source::Mic,
+        source: Source::Microphone,
         codec: Codec::Opus,
         mid: "sa".to_owned(),
         ssrc: 11,
@@ -207,9 +207,9 @@ fn mic() -> Publish {
 
 fn cam() -> Publish {
     Publish {
-        cid: "cam".to_owned(),
+        cid: "camera".to_owned(),
         kind: Kind::Video,
-        source: Source::Cam,
+        source: Source::Camera,
         codec: Codec::Vp8,
         mid: "sv".to_owned(),
         ssrc: 21,
@@ -241,7 +241,7 @@ fn every_message() -> Vec<ClientMessage> {
     vec![
         ClientMessage::Hello(Hello {
             room: tacet_proto::RoomId(Fixed([0; 16])),
-            access: Fixed([0; 32]),
+            credential: Credential::GuestAccess { token: Fixed([0; 32]) },
             client: String::new(),
             features: vec![],
         }),
@@ -250,8 +250,8 @@ fn every_message() -> Vec<ClientMessage> {
         ClientMessage::Transport(transport()),
         ClientMessage::Publish(mic()),
         ClientMessage::Unpublish(track),
-        ClientMessage::Pause(track),
-        ClientMessage::Resume(track),
+        ClientMessage::Mute(track),
+        ClientMessage::Unmute(track),
         auto(),
         ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![] }),
         ClientMessage::SlotsReady(SlotsReady { rev: 0 }),

@@ -14,7 +14,7 @@ use tacet_proto::{
     ClientEnvelope, ClientMessage, RoomId, SUBPROTOCOL, ServerEnvelope, ServerMessage,
     binary::{self, ServerBinary},
     bytes::{Base64, Fixed},
-    client::{Hello, Join},
+    client::{Credential, Hello, Join},
 };
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_tungstenite::{
@@ -153,10 +153,10 @@ impl Server {
         client
     }
 
-    pub fn hello(&self, access: [u8; 32]) -> ClientMessage {
+    pub fn hello(&self, token: [u8; 32]) -> ClientMessage {
         ClientMessage::Hello(Hello {
             room: self.room,
-            access: Fixed(access),
+            credential: Credential::GuestAccess { token: Fixed(token) },
             client: "test".to_owned(),
             features: vec![],
         })

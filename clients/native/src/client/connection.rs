@@ -207,7 +207,7 @@ impl<G: Engine> Connection<G> {
         }
         // A path needs a section to begin with: the one that is most likely to be used.
         if self.lines.is_empty() {
-            self.lines.push(Line::new(Source::Mic, Codec::Opus, &mut random_u32));
+            self.lines.push(Line::new(Source::Microphone, Codec::Opus, &mut random_u32));
         }
         let streams: Vec<_> = self.lines.iter().map(|line| line.send_stream().clone()).collect();
         let endpoint = self.engine.start(self.call.welcome(), remote, &streams).await?;

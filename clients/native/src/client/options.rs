@@ -75,7 +75,7 @@ pub enum SoundOutput {
 /// How to publish sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioOptions {
-    /// [`Source::Mic`] or [`Source::ScreenAudio`].
+    /// [`Source::Microphone`] or [`Source::ScreenAudio`].
     pub source: Source,
     /// The encoder. Its expected loss is the least that is prepared for: reports of more raise it for a while.
     pub encoder: EncoderOptions,
@@ -85,14 +85,14 @@ pub struct AudioOptions {
 
 impl Default for AudioOptions {
     fn default() -> Self {
-        Self { source: Source::Mic, encoder: EncoderOptions::default(), muted: false }
+        Self { source: Source::Microphone, encoder: EncoderOptions::default(), muted: false }
     }
 }
 
 /// How to publish encoded pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoOptions {
-    /// [`Source::Cam`] or [`Source::Screen`].
+    /// [`Source::Camera`] or [`Source::Screen`].
     pub source: Source,
     /// Codec of the access units; any but Opus.
     pub codec: Codec,
@@ -104,14 +104,14 @@ impl VideoOptions {
     /// A camera with this codec.
     #[must_use]
     pub fn camera(codec: Codec) -> Self {
-        Self { source: Source::Cam, codec, muted: false }
+        Self { source: Source::Camera, codec, muted: false }
     }
 }
 
 /// Sound or picture.
 pub(super) fn kind_of_source(source: Source) -> Kind {
     match source {
-        Source::Mic | Source::ScreenAudio => Kind::Audio,
-        Source::Cam | Source::Screen => Kind::Video,
+        Source::Microphone | Source::ScreenAudio => Kind::Audio,
+        Source::Camera | Source::Screen => Kind::Video,
     }
 }

@@ -176,7 +176,7 @@ mod tests {
     fn picture(participant: u32, bytes: usize) -> VideoFrame {
         VideoFrame {
             participant: ParticipantId(participant),
-            source: Source::Cam,
+            source: Source::Camera,
             codec: Codec::Vp8,
             key: true,
             timestamp: 0,

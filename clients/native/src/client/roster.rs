@@ -185,7 +185,14 @@ mod tests {
     const ADA: ParticipantId = ParticipantId(1);
 
     fn track(muted: bool) -> Track {
-        Track { track: TrackId(9), participant: ADA, kind: Kind::Audio, source: Source::Mic, codec: Codec::Opus, muted }
+        Track {
+            track: TrackId(9),
+            participant: ADA,
+            kind: Kind::Audio,
+            source: Source::Microphone,
+            codec: Codec::Opus,
+            muted,
+        }
     }
 
     fn tracks(add: &[Track], del: &[TrackId], upd: &[Track]) -> Tracks {

@@ -139,8 +139,8 @@ impl Publication {
 /// Number of a source's stream, as frames name it.
 pub(super) fn stream_of_source(source: Source) -> StreamId {
     match source {
-        Source::Mic => StreamId::MICROPHONE,
-        Source::Cam => StreamId::CAMERA,
+        Source::Microphone => StreamId::MICROPHONE,
+        Source::Camera => StreamId::CAMERA,
         Source::Screen => StreamId::SCREEN,
         Source::ScreenAudio => StreamId::SCREEN_AUDIO,
     }
@@ -148,7 +148,7 @@ pub(super) fn stream_of_source(source: Source) -> StreamId {
 
 /// The source of an authenticated stream; `None` if it is none that a client shows.
 pub(super) fn source_of_stream(stream: StreamId) -> Option<Source> {
-    [Source::Mic, Source::Cam, Source::Screen, Source::ScreenAudio]
+    [Source::Microphone, Source::Camera, Source::Screen, Source::ScreenAudio]
         .into_iter()
         .find(|source| stream_of_source(*source) == stream)
 }
@@ -183,8 +183,8 @@ impl Line {
     /// A section for a source, with numbers of its own.
     pub(super) fn new(source: Source, codec: Codec, random: &mut impl FnMut() -> u32) -> Self {
         let name = match source {
-            Source::Mic => "sa",
-            Source::Cam => "sv",
+            Source::Microphone => "sa",
+            Source::Camera => "sv",
             Source::Screen => "ss",
             Source::ScreenAudio => "sx",
         };

@@ -139,8 +139,8 @@ mod tests {
     use crate::audio::{Encoder, EncoderOptions, FRAME_SAMPLES};
     use std::time::Duration;
 
-    const ADA: Key = (ParticipantId(1), Source::Mic);
-    const BOB: Key = (ParticipantId(2), Source::Mic);
+    const ADA: Key = (ParticipantId(1), Source::Microphone);
+    const BOB: Key = (ParticipantId(2), Source::Microphone);
 
     fn of(slot: u32, n: u16, arrived: Instant) -> HeldSound {
         HeldSound { slot, sequence: n, timestamp: u32::from(n) * 960, arrived, sealed: Vec::new() }

@@ -33,9 +33,9 @@ async fn what_one_says_the_other_hears_and_is_told_of() {
     bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
 
     let of = bob.sees("Ada").await;
-    assert!(
-        bob.was_told(|e| matches!(e, ClientEvent::TrackAdded(t) if t.participant == of.id && t.source == Source::Mic))
-    );
+    assert!(bob.was_told(
+        |e| matches!(e, ClientEvent::TrackAdded(t) if t.participant == of.id && t.source == Source::Microphone)
+    ));
     assert!(bob.was_told(|e| matches!(e, ClientEvent::AudioReady { participant, .. } if *participant == of.id)));
     assert!(bob.was_told(|e| *e == ClientEvent::Encryption { participant: of.id, state: Encryption::Verified }));
     assert!(bob.was_told(|e| *e == ClientEvent::KeyInstalled(of.id)));
@@ -156,10 +156,10 @@ async fn pictures_arrive_byte_for_byte_in_order_beginning_with_a_key_frame() {
     }
     let numbers: Vec<_> = bob.pictures.iter().map(|picture| written[&picture.data]).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "in order, without a gap: {numbers:?}");
-    assert!(bob.pictures[0].key && bob.pictures.iter().all(|picture| picture.source == Source::Cam));
+    assert!(bob.pictures[0].key && bob.pictures.iter().all(|picture| picture.source == Source::Camera));
     let steps: Vec<_> = bob.pictures.windows(2).map(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp)).collect();
     assert!(steps.iter().all(|step| *step == 1_800), "{steps:?}");
-    assert!(ada.was_told(|event| *event == ClientEvent::KeyFrameWanted(Source::Cam)));
+    assert!(ada.was_told(|event| *event == ClientEvent::KeyFrameWanted(Source::Camera)));
 }
 
 #[tokio::test]
@@ -203,7 +203,7 @@ async fn who_wants_sound_alone_is_sent_no_picture_until_asking_for_it() {
     });
     let mut bob = Listener::join(&server.link(), ClientOptions { receive: Receive::Sound, ..options("Bob") }).await;
     let track = bob.event("Ada's camera", |event| match event {
-        ClientEvent::TrackAdded(track) if track.source == Source::Cam => Some(track.track),
+        ClientEvent::TrackAdded(track) if track.source == Source::Camera => Some(track.track),
         _ => None,
     });
     let track = track.await;

@@ -40,8 +40,8 @@ impl Server {
         let media_port = sfu.local_ports()[0];
         let config = Config { connections_per_address: None, handshakes_per_second: None, ..Config::default() };
         let signaling = Signaling::new(config, Arc::new(Plane(sfu)), queue);
-        let access = AccessHash::of(&e2ee_frames::access_token(&INVITE));
-        let room = signaling.rooms().create(access).unwrap();
+        let hash = AccessHash::of(&e2ee_frames::access_token(&INVITE));
+        let room = signaling.rooms().create(hash).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();

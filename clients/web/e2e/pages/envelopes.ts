@@ -40,7 +40,7 @@ const CODECS: readonly Codec[] = ["opus", "vp8", "vp9", "av1", "h264"];
 const kindOf = (codec: Codec): "audio" | "video" => (codec === "opus" ? "audio" : "video");
 /** Stream of a codec: the microphone, or a camera by its index. */
 const streamOf = (codec: Codec): StreamNumber =>
-  codec === "opus" ? SOURCES.mic.stream : ((SOURCES.cam.stream + 8 * CODECS.indexOf(codec)) as StreamNumber);
+  codec === "opus" ? SOURCES.microphone.stream : ((SOURCES.camera.stream + 8 * CODECS.indexOf(codec)) as StreamNumber);
 
 /** Capabilities of a codec that the SDK would use: base profiles, and H.264 with packetization mode 1. */
 function offered(codec: Codec): RTCRtpCodec[] {

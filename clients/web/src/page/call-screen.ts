@@ -14,7 +14,6 @@ import { Toggle } from "./toggle.ts";
 const SPEAKING_INTERVAL_MS = 150;
 /** Level of the user's own microphone from which the tile shows them as speaking. */
 const SPEAKING_LEVEL = 0.015;
-const SOURCE = { microphone: "mic", camera: "cam" } as const;
 
 /** Returns the call screen. `ended` is called once, with an error unless the user left. */
 export function callScreen(
@@ -82,7 +81,7 @@ export function callScreen(
   }
   async function setDevice(device: Device, on: boolean): Promise<void> {
     // Mute first, so that nothing is sent of a track that is about to stop.
-    if (!on) await call.setMuted(SOURCE[device], true).catch(() => {});
+    if (!on) await call.setMuted(device, true).catch(() => {});
     await media.set(device, on);
   }
 
@@ -90,7 +89,6 @@ export function callScreen(
   let speaking = false;
   function refresh(device: Device): void {
     const track = media.track(device);
-    const source = SOURCE[device];
     (device === "microphone" ? mic : cam).set(track !== null);
     if (device === "camera") {
       stage.self.video = track;
@@ -99,7 +97,7 @@ export function callScreen(
       running = track === null ? null : meter(track);
       stage.self.set({ muted: track === null, speaking: false });
     }
-    const work = track === null ? call.setMuted(source, true) : call.publish(track, source);
+    const work = track === null ? call.setMuted(device, true) : call.publish(track, device);
     work.catch((thrown: unknown) => {
       if (call.state === "connected")
         notify(thrown instanceof Error ? thrown.message : "Your audio or video could not be sent.", "bad");

@@ -38,7 +38,7 @@ export class Stage {
     call.on("trackAdded", (track) => this.#add(track));
     call.on("trackRemoved", ({ participant, source }) => this.#remove(participant, source));
     call.on("muted", ({ participant, source }) => {
-      if (source === "cam") this.#updateCamera(participant);
+      if (source === "camera") this.#updateCamera(participant);
       this.#updateState(participant);
     });
     call.on("speaking", (speaking) => {
@@ -76,7 +76,7 @@ export class Stage {
   }
 
   #leave(participant: ParticipantId, name: string): void {
-    for (const source of ["mic", "screen-audio", "screen"] as const) this.#remove(participant, source);
+    for (const source of ["microphone", "screen-audio", "screen"] as const) this.#remove(participant, source);
     this.#tiles.get(participant)?.element.remove();
     this.#tiles.delete(participant);
     this.#arrange();
@@ -90,7 +90,7 @@ export class Stage {
   }
 
   #remove(participant: ParticipantId, source: Source): void {
-    if (source === "cam") {
+    if (source === "camera") {
       this.#updateCamera(participant);
     } else if (source === "screen") {
       this.#screens.get(participant)?.element.remove();
@@ -137,12 +137,12 @@ export class Stage {
   #updateCamera(participant: ParticipantId): void {
     const tile = this.#tiles.get(participant);
     if (tile === undefined) return;
-    const camera = this.#call.tracks.find((track) => track.participant === participant && track.source === "cam");
-    tile.video = camera === undefined || this.#call.isMuted(participant, "cam") ? null : camera.track;
+    const camera = this.#call.tracks.find((track) => track.participant === participant && track.source === "camera");
+    tile.video = camera === undefined || this.#call.isMuted(participant, "camera") ? null : camera.track;
   }
 
   #updateState(participant: ParticipantId): void {
-    const muted = this.#call.isMuted(participant, "mic");
+    const muted = this.#call.isMuted(participant, "microphone");
     this.#tiles.get(participant)?.set({ muted, speaking: this.#speaking.has(participant) });
   }
 

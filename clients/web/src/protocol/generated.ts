@@ -14,7 +14,7 @@ export type Empty = Record<never, never>;
 
 export type Kind = "audio" | "video";
 
-export type Source = "mic" | "cam" | "screen" | "screen-audio";
+export type Source = "microphone" | "camera" | "screen" | "screen-audio";
 
 export type Codec = "opus" | "vp8" | "vp9" | "av1" | "h264";
 
@@ -164,15 +164,21 @@ source: SlotTrack | null, };
 
 export type Base64 = string;
 
+export type Credential = { "type": "guest", 
+/**
+ * HKDF of the link's invite secret, label "access". It admits to the room and opens no frame.
+ */
+token: string, };
+
 export type Hello = { 
 /**
  * The room.
  */
 room: RoomId, 
 /**
- * Guest access: HKDF of the invite secret, label "access". It opens the door and no frame.
+ * What entitles the client to enter.
  */
-access: string, 
+credential: Credential, 
 /**
  * Name and version of the client software.
  */
@@ -270,7 +276,7 @@ export type Ping = {
  */
 ms: number, };
 
-export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Join | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "pause" } & TrackRef | { "t": "resume" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
+export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Join | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
 
 export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "rate_limited" | "out_of_order" | "server_busy" | "internal";
 

@@ -156,7 +156,7 @@ impl Peer for Tacet {
         let track = Publish {
             cid: "load".to_owned(),
             kind: Kind::Video,
-            source: Source::Cam,
+            source: Source::Camera,
             codec: Codec::Vp8,
             mid: "sv".to_owned(),
             ssrc,

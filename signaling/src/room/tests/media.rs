@@ -89,17 +89,17 @@ fn muting_is_told_to_others_and_to_the_media_plane() {
     story.join(2);
     let track = story.publish(1, mic());
     story.take(2);
-    story.ask(1, ClientMessage::Pause(TrackRef { track }));
+    story.ask(1, ClientMessage::Mute(TrackRef { track }));
     story.quiet();
     let muted = |muted: bool| move |m: &ServerMessage| matches!(m, ServerMessage::Tracks(t) if matches!(&t.upd[..], [Track { muted: m, .. }] if *m == muted));
     assert!(story.messages(2).iter().any(muted(true)));
     let participant = ParticipantId(1);
     let command = |muted| Command::SetMuted { participant, track, muted };
     assert!(story.commands.contains(&command(true)));
-    story.ask(1, ClientMessage::Resume(TrackRef { track }));
+    story.ask(1, ClientMessage::Unmute(TrackRef { track }));
     story.quiet();
     assert!(story.messages(2).iter().any(muted(false)));
-    assert_eq!(story.refused(2, ClientMessage::Resume(TrackRef { track })), ErrorCode::NoTrack, "not one's own");
+    assert_eq!(story.refused(2, ClientMessage::Unmute(TrackRef { track })), ErrorCode::NoTrack, "not one's own");
 }
 
 #[test]

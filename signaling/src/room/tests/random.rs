@@ -167,7 +167,7 @@ proptest! {
                 Step::Mute(who, track, muted) => {
                     if let Some(&track) = published.get(track) {
                         let track = TrackRef { track };
-                        let message = if muted { ClientMessage::Pause(track) } else { ClientMessage::Resume(track) };
+                        let message = if muted { ClientMessage::Mute(track) } else { ClientMessage::Unmute(track) };
                         story.ask(id(who), message);
                     }
                 }
