@@ -107,9 +107,9 @@ impl Keys {
     fn deliver(&mut self, body: &[u8]) {
         let message = binary::key_batch(1, body);
         let Ok((_, binary::ClientBinary::KeyBatch(batch))) = binary::parse_client(&message) else { panic!() };
-        for (seat, entry) in batch.recipients() {
-            let keys = binary::keys(1, [(batch.header, entry)].into_iter());
-            self.event(usize::from(seat.0), Event::Keys(&keys[binary::PREFIX_BYTES..]));
+        for entry in &batch.entries {
+            let keys = binary::keys(1, [(&batch.header, entry)].into_iter());
+            self.event(usize::from(entry.recipient().0), Event::Keys(&keys[binary::PREFIX_BYTES..]));
         }
     }
 

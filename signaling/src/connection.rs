@@ -9,7 +9,6 @@ use crate::{
     metrics::{Format, Metrics},
     outbox::{Closing, Outbox, Outgoing, ended, outbox},
     rate::{Window, retry_ms},
-    room::{malformed, request_number},
     rooms::{Attachment, EnterError, Rooms},
     writer,
 };
@@ -20,7 +19,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage, binary,
+    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage,
+    binary::{self, BinaryError},
     client::Hello,
     limits::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW, STRIKE_WINDOW_MS, STRIKES_PER_WINDOW,
@@ -168,8 +168,8 @@ impl Connection {
             }
             Message::Binary(bytes) => {
                 self.metrics.received.count(Format::Binary);
-                if self.admit(bytes.len(), now, || request_number(&bytes))? {
-                    self.binary(bytes.into(), now).await?;
+                if self.admit(bytes.len(), now, || binary::request_id(&bytes))? {
+                    self.binary(&bytes, now).await?;
                 }
                 Ok(())
             }
@@ -219,16 +219,19 @@ impl Connection {
         }
     }
 
-    async fn binary(&mut self, bytes: Vec<u8>, now: std::time::Instant) -> Result<(), End> {
-        if let Err(error) = binary::parse_client(&bytes) {
-            let refusal = malformed(error);
-            return self.bad_message(request_number(&bytes), now, refusal.code, refusal.detail.to_owned());
-        }
+    async fn binary(&mut self, bytes: &[u8], now: std::time::Instant) -> Result<(), End> {
+        let (id, message) = match binary::parse_client(bytes) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                let (code, detail) = malformed(error);
+                return self.bad_message(binary::request_id(bytes), now, code, detail.to_owned());
+            }
+        };
         match &self.attachment {
             Some(attachment) => {
-                attachment.binary(bytes).await.map_err(|_| end(CloseCode::Internal, "the room has ended"))
+                attachment.binary(id, message).await.map_err(|_| end(CloseCode::Internal, "the room has ended"))
             }
-            None => self.error(request_number(&bytes), ErrorCode::Unauthenticated, "say hello first".to_owned()),
+            None => self.error(id, ErrorCode::Unauthenticated, "say hello first".to_owned()),
         }
     }
 
@@ -294,6 +297,16 @@ impl Connection {
 #[derive(serde::Deserialize)]
 struct RequestNumber {
     id: Option<u32>,
+}
+
+/// The error that answers a malformed binary message.
+fn malformed(error: BinaryError) -> (ErrorCode, &'static str) {
+    match error {
+        BinaryError::UnknownType => (ErrorCode::UnknownType, "unknown binary type"),
+        BinaryError::Truncated => (ErrorCode::BadMessage, "binary message too short"),
+        BinaryError::Trailing => (ErrorCode::BadMessage, "binary message too long"),
+        BinaryError::Count | BinaryError::Display => (ErrorCode::BadMessage, "count out of range"),
+    }
 }
 
 /// How a connection ends whose bytes are not a WebSocket's.

@@ -22,7 +22,9 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tacet_proto::{CallId, ClientMessage, CloseCode, ParticipantId, RoomId, bytes::Fixed, client::Credential};
+use tacet_proto::{
+    CallId, ClientMessage, CloseCode, ParticipantId, RoomId, binary::ClientBinary, bytes::Fixed, client::Credential,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant as Alarm, sleep_until},
@@ -38,8 +40,8 @@ pub(crate) enum Input {
     Enter { participant: ParticipantId, outbox: Outbox, fresh: CallId, reply: oneshot::Sender<CallId> },
     /// A request.
     Request(ParticipantId, Option<u32>, ClientMessage),
-    /// A binary message.
-    Binary(ParticipantId, Vec<u8>),
+    /// A binary message, with its request number.
+    Binary(ParticipantId, Option<u32>, ClientBinary),
     /// A connection ended. It waits for the answer, so that what it asked for before is answered before it closes.
     Leave(ParticipantId, oneshot::Sender<()>),
     /// The media plane speaks.
@@ -92,8 +94,8 @@ impl Attachment {
     }
 
     /// Hands a binary message to the room.
-    pub(crate) async fn binary(&self, message: Vec<u8>) -> Result<(), Ended> {
-        self.put(Input::Binary(self.participant, message)).await
+    pub(crate) async fn binary(&self, id: Option<u32>, message: ClientBinary) -> Result<(), Ended> {
+        self.put(Input::Binary(self.participant, id, message)).await
     }
 
     /// Tells the room that the connection has ended.
@@ -371,7 +373,7 @@ impl Task {
                 }
             }
             Input::Request(participant, id, message) => self.room.request(now, participant, id, message),
-            Input::Binary(participant, message) => self.room.binary(now, participant, &message),
+            Input::Binary(participant, id, message) => self.room.binary(now, participant, id, message),
             Input::Leave(participant, reply) => {
                 self.gone(now, participant);
                 let _ = reply.send(());

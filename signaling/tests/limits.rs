@@ -7,7 +7,7 @@ mod support;
 use signaling::{Config, config::Timing, metrics::Kind};
 use std::time::{Duration, Instant};
 use support::{ACCESS, Client, Received, Server, config};
-use tacet_proto::{ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, client::Ping};
+use tacet_proto::{ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, binary, client::Ping};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
 /// A well-formed ping of exactly this many bytes.
@@ -197,6 +197,41 @@ async fn twenty_malformed_messages_close_with_4400() {
     }
     let (before, code) = client.closed().await;
     assert_eq!((before.len(), code), (20, 4400), "each is answered");
+}
+
+#[tokio::test]
+async fn malformed_binary_is_answered_and_concerns_no_one_else() {
+    let server = Server::start(config());
+    let (mut ada, mut eve) = (server.member().await, server.member().await);
+    let mut batch = vec![7; binary::BATCH_HEADER_BYTES - 2];
+    batch.extend_from_slice(&1u16.to_be_bytes());
+    batch.extend_from_slice(&[0; binary::BATCH_ENTRY_BYTES]);
+    let batch = binary::key_batch(9, &batch);
+    let mut malformed: Vec<_> = (0..batch.len()).step_by(18).map(|length| batch[..length].to_vec()).collect();
+    malformed.push(vec![9; 40]);
+    for message in &malformed {
+        eve.binary(message.clone()).await;
+    }
+    eve.send(99, ClientMessage::Ping(Ping { ms: 1 })).await;
+    let mut refused = 0;
+    loop {
+        match eve.receive().await {
+            Received::Message(_, ServerMessage::Error(_)) => refused += 1,
+            Received::Message(Some(99), _) => break,
+            Received::Message(..) | Received::Binary(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused, malformed.len(), "each is answered");
+    ada.send(99, ClientMessage::Ping(Ping { ms: 1 })).await;
+    loop {
+        match ada.receive().await {
+            Received::Binary(bytes) => assert_ne!(bytes[0], binary::BinaryType::Keys as u8),
+            Received::Message(Some(99), _) => break,
+            Received::Message(..) => {}
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]

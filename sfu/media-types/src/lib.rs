@@ -1,5 +1,5 @@
-//! The vocabulary of media that the protocol, the control plane, the media plane and the clients share: identifiers,
-//! codecs, and the tables of payload types and header extensions.
+//! The vocabulary that the protocol, the control plane, the media plane and the clients share: identifiers, codecs, the
+//! tables of payload types and header extensions, and the layouts by which the server routes keys.
 //!
 //! This is a leaf crate. It has no dependencies unless `serde` or `ts` asks for them, and is `no_std` without `ts`.
 
@@ -8,6 +8,8 @@
 mod codec;
 mod extension;
 mod ids;
+pub mod key_exchange;
+pub mod kid;
 mod mid;
 
 pub use codec::{CODECS, Codec, CodecEntry, Kind};

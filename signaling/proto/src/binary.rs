@@ -13,24 +13,17 @@ use crate::{
     ids::{ParticipantId, Seat},
     limits::MAX_MESSAGE_BYTES,
 };
+pub use media_types::key_exchange::{ANNOUNCE_BYTES, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, WANTED_KEY_BYTES};
 
-/// Bytes of a key batch's header.
-pub const BATCH_HEADER_BYTES: usize = 171;
-/// Bytes of a key batch's entry for one recipient.
-pub const BATCH_ENTRY_BYTES: usize = 86;
 /// Bytes in front of every body: type and number.
 pub const PREFIX_BYTES: usize = 5;
-/// Most entries of one key batch: what fits a message.
+/// Maximum number of entries of one key batch: what fits a message.
 pub const MAX_BATCH_ENTRIES: usize = (MAX_MESSAGE_BYTES - PREFIX_BYTES - BATCH_HEADER_BYTES) / BATCH_ENTRY_BYTES;
-/// Most senders of one `Keys` message: what fits a message.
+/// Maximum number of senders of one `Keys` message: what fits a message.
 pub const MAX_KEYS: usize = (MAX_MESSAGE_BYTES - PREFIX_BYTES - 1) / (BATCH_HEADER_BYTES + BATCH_ENTRY_BYTES);
-/// Bytes of an announce.
-pub const ANNOUNCE_BYTES: usize = 298;
-/// Most bytes of a sealed name.
+/// Maximum number of bytes of a sealed name.
 pub const MAX_DISPLAY_BYTES: usize = 512;
-/// Bytes of one wanted key in a key request.
-pub const WANTED_KEY_BYTES: usize = 24;
-/// Most wanted keys of one key request.
+/// Maximum number of wanted keys of one key request.
 pub const MAX_WANTED_KEYS: usize = 200;
 
 /// Type byte of a binary message.
@@ -45,6 +38,16 @@ pub enum BinaryType {
     Announces = 3,
     /// Keys that a receiver lacks.
     KeyRequest = 4,
+}
+
+impl BinaryType {
+    /// The type that a byte stands for.
+    fn of(byte: u8) -> Result<Self, BinaryError> {
+        [Self::KeyBatch, Self::Keys, Self::Announces, Self::KeyRequest]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+            .ok_or(BinaryError::UnknownType)
+    }
 }
 
 /// Why a binary message is refused.
@@ -67,36 +70,73 @@ pub enum BinaryError {
     Display,
 }
 
-/// A message from the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientBinary<'a> {
+/// A message from the client, parsed once and owned, so that it can travel to the room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientBinary {
     /// Keys of this client for others.
-    KeyBatch(KeyBatch<'a>),
-    /// Keys of others that this client lacks, each [`WANTED_KEY_BYTES`].
-    KeyRequest(&'a [u8]),
+    KeyBatch(KeyBatch),
+    /// Keys of others that this client lacks.
+    KeyRequest(Vec<WantedKey>),
 }
 
 /// A key batch as the server sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyBatch<'a> {
-    /// Opaque but for the count.
-    pub header: &'a [u8],
-    /// Whole entries of [`BATCH_ENTRY_BYTES`].
-    pub entries: &'a [u8],
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyBatch {
+    /// The header that every recipient gets.
+    pub header: BatchHeader,
+    /// One sealed key for each recipient.
+    pub entries: Vec<BatchEntry>,
 }
 
-/// A message from the server.
+/// Header of a key batch, opaque except for the number of entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHeader(pub [u8; BATCH_HEADER_BYTES]);
+
+/// Entry of a key batch, opaque except for the recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchEntry(pub [u8; BATCH_ENTRY_BYTES]);
+
+/// A key that a receiver lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedKey(pub [u8; WANTED_KEY_BYTES]);
+
+impl BatchHeader {
+    /// The number of entries that follow.
+    fn count(&self) -> usize {
+        self.0.last_chunk().map_or(0, |count| usize::from(u16::from_be_bytes(*count)))
+    }
+}
+
+impl BatchEntry {
+    /// The seat of the recipient.
+    #[must_use]
+    pub fn recipient(&self) -> Seat {
+        let [high, low, ..] = self.0;
+        Seat(u16::from_be_bytes([high, low]))
+    }
+}
+
+impl WantedKey {
+    /// The seat of the device that has the key, taken from the KID.
+    #[must_use]
+    pub fn owner(&self) -> Seat {
+        let kid = self.0.last_chunk().map_or(0, |kid| u64::from_be_bytes(*kid));
+        Seat::of_kid(kid)
+    }
+}
+
+/// A message from the server. It borrows, because the session that it is for parses keys and announces itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerBinary<'a> {
     /// Header and entry of each sender, [`BATCH_HEADER_BYTES`] + [`BATCH_ENTRY_BYTES`] each.
     Keys(&'a [u8]),
     /// Announces.
     Announces(Vec<AnnounceEntry<'a>>),
-    /// A participant at this seat lacks these keys, each [`WANTED_KEY_BYTES`].
+    /// A participant lacks keys of this one.
     KeyRequest {
-        /// Who asks.
+        /// Seat of the participant that lacks the keys.
         requester: Seat,
-        /// What it lacks.
+        /// The keys, [`WANTED_KEY_BYTES`] each.
         wanted: &'a [u8],
     },
 }
@@ -104,31 +144,14 @@ pub enum ServerBinary<'a> {
 /// One participant's announce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnounceEntry<'a> {
-    /// Whose it is.
+    /// The participant.
     pub participant: ParticipantId,
-    /// Where it sits.
+    /// Its seat.
     pub seat: Seat,
     /// The announce, [`ANNOUNCE_BYTES`] bytes.
     pub announce: &'a [u8],
     /// The sealed name.
     pub display: &'a [u8],
-}
-
-impl KeyBatch<'_> {
-    /// The entries with the seat each is for.
-    pub fn recipients(&self) -> impl Iterator<Item = (Seat, &[u8])> {
-        self.entries.chunks_exact(BATCH_ENTRY_BYTES).filter_map(|entry| {
-            let (seat, _) = entry.split_first_chunk()?;
-            Some((Seat(u16::from_be_bytes(*seat)), entry))
-        })
-    }
-}
-
-/// The seat inside a wanted key's KID (bits 6..=17), which says whom to ask; `None` if it is not a wanted key.
-#[must_use]
-pub fn wanted_seat(wanted: &[u8]) -> Option<Seat> {
-    let (_, kid) = wanted.split_last_chunk::<8>()?;
-    Some(Seat(((u64::from_be_bytes(*kid) >> 6) & 0xfff) as u16))
 }
 
 /// Reads bytes from the front, refusing to run past the end.
@@ -147,6 +170,13 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
+    /// Reads `count` elements of fixed size.
+    fn arrays<T, const N: usize>(&mut self, count: usize, of: impl Fn([u8; N]) -> T) -> Result<Vec<T>, BinaryError> {
+        // The bytes are there before space is reserved for them.
+        let (chunks, _) = self.take(count.saturating_mul(N))?.as_chunks();
+        Ok(chunks.iter().map(|bytes| of(*bytes)).collect())
+    }
+
     fn count(&mut self, most: usize) -> Result<usize, BinaryError> {
         let [count] = self.array()?;
         let count = usize::from(count);
@@ -158,51 +188,63 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Type byte, number, and what follows.
-fn prefix(message: &[u8]) -> Result<(u8, u32, Reader<'_>), BinaryError> {
+/// Type, number, and what follows.
+fn prefix(message: &[u8]) -> Result<(BinaryType, u32, Reader<'_>), BinaryError> {
     let mut reader = Reader(message);
     let [kind] = reader.array()?;
     let n = u32::from_be_bytes(reader.array()?);
-    Ok((kind, n, reader))
+    Ok((BinaryType::of(kind)?, n, reader))
 }
 
-/// Reads a message from a client: its request number and contents.
+/// The request number of a message from a client that may be malformed otherwise. Zero asks for no answer.
+#[must_use]
+pub fn request_id(message: &[u8]) -> Option<u32> {
+    let (_, rest) = message.split_first()?;
+    answered(u32::from_be_bytes(*rest.first_chunk()?))
+}
+
+/// A request number, unless it asks for no answer.
+fn answered(id: u32) -> Option<u32> {
+    Some(id).filter(|id| *id != 0)
+}
+
+/// Parses a message from a client: its request number, if it asks for an answer, and its contents.
 ///
 /// # Errors
-/// See [`BinaryError`]; nothing of a refused message is to be forwarded.
-pub fn parse_client(message: &[u8]) -> Result<(u32, ClientBinary<'_>), BinaryError> {
+/// See [`BinaryError`]; nothing of a refused message is forwarded.
+pub fn parse_client(message: &[u8]) -> Result<(Option<u32>, ClientBinary), BinaryError> {
     let (kind, n, mut reader) = prefix(message)?;
     let body = match kind {
-        1 => {
-            let header = reader.take(BATCH_HEADER_BYTES)?;
-            let count = header.split_last_chunk::<2>().map_or(0, |(_, count)| usize::from(u16::from_be_bytes(*count)));
+        BinaryType::KeyBatch => {
+            let header = BatchHeader(reader.array()?);
+            let count = header.count();
             if count == 0 || count > MAX_BATCH_ENTRIES {
                 return Err(BinaryError::Count);
             }
-            ClientBinary::KeyBatch(KeyBatch { header, entries: reader.take(count * BATCH_ENTRY_BYTES)? })
+            ClientBinary::KeyBatch(KeyBatch { header, entries: reader.arrays(count, BatchEntry)? })
         }
-        4 => {
+        BinaryType::KeyRequest => {
             let count = reader.count(MAX_WANTED_KEYS)?;
-            ClientBinary::KeyRequest(reader.take(count * WANTED_KEY_BYTES)?)
+            ClientBinary::KeyRequest(reader.arrays(count, WantedKey)?)
         }
-        _ => return Err(BinaryError::UnknownType),
+        BinaryType::Keys | BinaryType::Announces => return Err(BinaryError::UnknownType),
     };
     reader.end()?;
-    Ok((n, body))
+    Ok((answered(n), body))
 }
 
-/// Reads a message from a server: its running number and contents.
+/// Parses a message from a server: its running number and contents.
 ///
 /// # Errors
 /// See [`BinaryError`].
 pub fn parse_server(message: &[u8]) -> Result<(u32, ServerBinary<'_>), BinaryError> {
     let (kind, n, mut reader) = prefix(message)?;
     let body = match kind {
-        2 => {
+        BinaryType::Keys => {
             let count = reader.count(MAX_KEYS)?;
             ServerBinary::Keys(reader.take(count * (BATCH_HEADER_BYTES + BATCH_ENTRY_BYTES))?)
         }
-        3 => {
+        BinaryType::Announces => {
             let count = reader.count(usize::from(u8::MAX))?;
             let mut announces = Vec::with_capacity(count);
             for _ in 0..count {
@@ -221,12 +263,12 @@ pub fn parse_server(message: &[u8]) -> Result<(u32, ServerBinary<'_>), BinaryErr
             }
             ServerBinary::Announces(announces)
         }
-        4 => {
+        BinaryType::KeyRequest => {
             let requester = Seat(u16::from_be_bytes(reader.array()?));
             let count = reader.count(MAX_WANTED_KEYS)?;
             ServerBinary::KeyRequest { requester, wanted: reader.take(count * WANTED_KEY_BYTES)? }
         }
-        _ => return Err(BinaryError::UnknownType),
+        BinaryType::KeyBatch => return Err(BinaryError::UnknownType),
     };
     reader.end()?;
     Ok((n, body))
@@ -255,12 +297,12 @@ pub fn key_batch(id: u32, body: &[u8]) -> Vec<u8> {
 
 /// Writes the keys of several senders for one recipient, at most [`MAX_KEYS`].
 #[must_use]
-pub fn keys<'a>(seq: u32, keys: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+pub fn keys<'a>(seq: u32, keys: impl ExactSizeIterator<Item = (&'a BatchHeader, &'a BatchEntry)>) -> Vec<u8> {
     let mut message = start(BinaryType::Keys, seq);
     message.push(count_byte(keys.len()));
     for (header, entry) in keys {
-        message.extend_from_slice(header);
-        message.extend_from_slice(entry);
+        message.extend_from_slice(&header.0);
+        message.extend_from_slice(&entry.0);
     }
     message
 }
@@ -296,13 +338,13 @@ pub fn key_request(id: u32, wanted: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Writes a key request as the server passes it on.
+/// Writes a key request as the server forwards it, with 1 to [`MAX_WANTED_KEYS`] keys.
 #[must_use]
-pub fn forwarded_key_request(seq: u32, requester: Seat, wanted: &[u8]) -> Vec<u8> {
+pub fn forwarded_key_request(seq: u32, requester: Seat, wanted: &[WantedKey]) -> Vec<u8> {
     let mut message = start(BinaryType::KeyRequest, seq);
     message.extend_from_slice(&requester.0.to_be_bytes());
-    message.push(count_byte(wanted.len() / WANTED_KEY_BYTES));
-    message.extend_from_slice(wanted);
+    message.push(count_byte(wanted.len()));
+    message.extend(wanted.iter().flat_map(|wanted| wanted.0));
     message
 }
 
@@ -323,18 +365,21 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_key_batch_fits_a_message_exactly_as_designed() {
+    fn largest_key_batch_fits_a_message() {
         assert_eq!((MAX_BATCH_ENTRIES, MAX_KEYS), (188, 63));
         let message = key_batch(1, &batch(188));
         assert!(message.len() <= MAX_MESSAGE_BYTES);
         let (id, ClientBinary::KeyBatch(read)) = parse_client(&message).unwrap() else { panic!("not a batch") };
-        assert_eq!(id, 1);
-        assert_eq!(read.recipients().map(|(seat, _)| seat.0).collect::<Vec<_>>(), (0..188).collect::<Vec<_>>());
+        assert_eq!(id, Some(1));
+        assert_eq!(
+            read.entries.iter().map(|entry| entry.recipient().0).collect::<Vec<_>>(),
+            (0..188).collect::<Vec<_>>()
+        );
         assert_eq!(parse_client(&key_batch(1, &batch(189))), Err(BinaryError::Count));
     }
 
     #[test]
-    fn announces_survive_the_wire() {
+    fn announces_round_trip() {
         let entries = [
             AnnounceEntry {
                 participant: ParticipantId(9),
@@ -355,17 +400,18 @@ mod tests {
     }
 
     #[test]
-    fn key_requests_name_the_seat_to_ask() {
-        let mut wanted = vec![7; 16];
-        wanted.extend_from_slice(&((3u64 << 18) | (4095 << 6) | 0b10_101).to_be_bytes());
-        assert_eq!(wanted_seat(&wanted), Some(Seat(4095)));
-        assert_eq!(parse_client(&key_request(2, &wanted)), Ok((2, ClientBinary::KeyRequest(&wanted))));
-        let expected = ServerBinary::KeyRequest { requester: Seat(6), wanted: &wanted };
-        assert_eq!(parse_server(&forwarded_key_request(3, Seat(6), &wanted)), Ok((3, expected)));
+    fn wanted_key_names_its_owner() {
+        let mut wanted = WantedKey([7; WANTED_KEY_BYTES]);
+        *wanted.0.last_chunk_mut().unwrap() = ((3u64 << 18) | (4095 << 6) | 0b10_101).to_be_bytes();
+        assert_eq!(wanted.owner(), Seat(4095));
+        assert_eq!(parse_client(&key_request(2, &wanted.0)), Ok((Some(2), ClientBinary::KeyRequest(vec![wanted]))));
+        let expected = ServerBinary::KeyRequest { requester: Seat(6), wanted: &wanted.0 };
+        assert_eq!(parse_server(&forwarded_key_request(3, Seat(6), &[wanted])), Ok((3, expected)));
+        assert_eq!(parse_client(&key_request(0, &wanted.0)).unwrap().0, None, "zero asks for no answer");
     }
 
     #[test]
-    fn every_truncation_and_extension_is_refused() {
+    fn truncated_and_extended_messages_are_refused() {
         let message = key_batch(1, &batch(2));
         for length in 0..message.len() {
             assert!(parse_client(&message[..length]).is_err(), "accepted {length} bytes");
@@ -376,7 +422,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsers_are_total(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        fn parsers_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
             let _ = parse_client(&bytes);
             let _ = parse_server(&bytes);
         }

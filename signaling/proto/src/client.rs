@@ -1,22 +1,13 @@
 //! Messages from client to server.
 
+pub use crate::ping::Ping;
 use crate::{
     bytes::{Base64, Fixed},
     ids::{RoomId, TrackId},
     media::{ClientIce, Codec, Dtls, Kind, Source},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use ts_rs::TS;
-
-/// One text frame: a message and the number that its answer will repeat.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientEnvelope {
-    /// Number of the request, chosen by the client; the answer carries it as `re`.
-    pub id: Option<u32>,
-    /// The message.
-    pub message: ClientMessage,
-}
 
 /// A message, tagged by `t`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -172,37 +163,6 @@ pub struct SlotsReady {
     pub rev: u32,
 }
 
-/// Body of `ping` and `pong`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
-#[serde(deny_unknown_fields)]
-pub struct Ping {
-    /// The sender's clock in milliseconds, repeated in the answer.
-    #[ts(type = "number")]
-    pub ms: u64,
-}
-
-/// Why a text frame is not a client message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// Not JSON, or not an object: the connection is closed with 1007.
-    #[error("not a JSON object")]
-    NotJson,
-    /// An object whose `t` is unknown.
-    #[error("unknown message type")]
-    UnknownType {
-        /// Number of the request, to be repeated.
-        id: Option<u32>,
-    },
-    /// A known type with a malformed body. The text names fields, never values.
-    #[error("malformed message: {reason}")]
-    BadMessage {
-        /// Number of the request, to be repeated.
-        id: Option<u32>,
-        /// What is wrong.
-        reason: String,
-    },
-}
-
 impl ClientMessage {
     /// Every value of `t`.
     pub const TYPES: [&'static str; 14] = [
@@ -221,133 +181,4 @@ impl ClientMessage {
         "ping",
         "leave",
     ];
-}
-
-impl ClientEnvelope {
-    /// Reads one text frame.
-    ///
-    /// Fields that the protocol does not know are refused, except under `ext`.
-    ///
-    /// # Errors
-    /// See [`ParseError`].
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|_| ParseError::NotJson)?;
-        let id =
-            match object.remove("id") {
-                None => None,
-                Some(value) => Some(value.as_u64().and_then(|n| u32::try_from(n).ok()).ok_or_else(|| {
-                    ParseError::BadMessage { id: None, reason: "id: not a 32-bit number".to_owned() }
-                })?),
-            };
-        object.remove("ext");
-        match object.get("t").and_then(Value::as_str) {
-            Some(t) if ClientMessage::TYPES.contains(&t) => {}
-            Some(_) => return Err(ParseError::UnknownType { id }),
-            None => return Err(ParseError::BadMessage { id, reason: "t: missing or not text".to_owned() }),
-        }
-        match serde_json::from_value(Value::Object(object)) {
-            Ok(message) => Ok(Self { id, message }),
-            Err(error) => Err(ParseError::BadMessage { id, reason: describe(&error) }),
-        }
-    }
-
-    /// Writes one text frame.
-    ///
-    /// # Panics
-    /// Never: the message types hold nothing that JSON cannot.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        crate::server::tagged_json(&self.message, self.id.map(|id| ("id", Value::from(id))))
-    }
-}
-
-/// A description that names fields but repeats no value a client sent.
-fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let names_a_field =
-        ["missing field", "unknown field", "not ", "duplicate field"].iter().any(|p| text.starts_with(p));
-    if names_a_field && text.len() <= 120 { text } else { "a field has the wrong type or value".to_owned() }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::ids::RoomId;
-
-    fn sample_messages() -> Vec<ClientMessage> {
-        let track = TrackRef { track: TrackId(7) };
-        let join = Join { announce: Base64(vec![1; 298]), display: Base64(vec![2; 40]) };
-        vec![
-            ClientMessage::Hello(Hello {
-                room: RoomId(Fixed([3; 16])),
-                credential: Credential::GuestAccess { token: Fixed([4; 32]) },
-                client: "test".to_owned(),
-                features: vec![],
-            }),
-            ClientMessage::Join(join.clone()),
-            ClientMessage::Announce(join),
-            ClientMessage::Transport(ClientTransport {
-                ice: ClientIce { ufrag: "u".to_owned(), pwd: "p".to_owned() },
-                dtls: Dtls { fingerprint: Fixed([5; 32]) },
-            }),
-            ClientMessage::Publish(Publish {
-                cid: "camera".to_owned(),
-                kind: Kind::Video,
-                source: Source::Camera,
-                codec: Codec::Vp8,
-                mid: "sv".to_owned(),
-                ssrc: 1,
-                rtx: Some(2),
-                muted: false,
-            }),
-            ClientMessage::Unpublish(track),
-            ClientMessage::Mute(track),
-            ClientMessage::Unmute(track),
-            ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] }),
-            ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![TrackId(1)] }),
-            ClientMessage::SlotsReady(SlotsReady { rev: 1 }),
-            ClientMessage::Resync(Empty {}),
-            ClientMessage::Ping(Ping { ms: 5 }),
-            ClientMessage::Leave(Empty {}),
-        ]
-    }
-
-    #[test]
-    fn every_message_survives_the_wire_and_is_listed() {
-        let messages = sample_messages();
-        assert_eq!(messages.len(), ClientMessage::TYPES.len());
-        for (message, t) in messages.into_iter().zip(ClientMessage::TYPES) {
-            let envelope = ClientEnvelope { id: Some(9), message };
-            let text = envelope.to_json();
-            assert!(text.contains(&format!("\"t\":\"{t}\"")), "{text}");
-            assert_eq!(ClientEnvelope::parse(&text), Ok(envelope));
-        }
-    }
-
-    #[test]
-    fn unknown_fields_are_refused_except_under_ext() {
-        assert!(ClientEnvelope::parse(r#"{"t":"ping","ms":1,"ext":{"a":1}}"#).is_ok());
-        let refused = ClientEnvelope::parse(r#"{"t":"ping","id":3,"ms":1,"extra":1}"#);
-        assert!(matches!(refused, Err(ParseError::BadMessage { id: Some(3), .. })), "{refused:?}");
-        let refused = ClientEnvelope::parse(r#"{"t":"leave","extra":1}"#);
-        assert!(matches!(refused, Err(ParseError::BadMessage { .. })), "{refused:?}");
-    }
-
-    #[test]
-    fn unknown_types_are_told_from_malformed_ones() {
-        assert_eq!(ClientEnvelope::parse(r#"{"t":"dance","id":1}"#), Err(ParseError::UnknownType { id: Some(1) }));
-        assert_eq!(ClientEnvelope::parse("[1]"), Err(ParseError::NotJson));
-        assert_eq!(ClientEnvelope::parse("{"), Err(ParseError::NotJson));
-        assert!(matches!(ClientEnvelope::parse("{}"), Err(ParseError::BadMessage { .. })));
-        assert!(matches!(ClientEnvelope::parse(r#"{"t":"ping","id":-1}"#), Err(ParseError::BadMessage { .. })));
-    }
-
-    #[test]
-    fn descriptions_repeat_no_value() {
-        let Err(ParseError::BadMessage { reason, .. }) = ClientEnvelope::parse(r#"{"t":"ping","ms":"s3cret"}"#) else {
-            panic!("accepted a text where a number belongs");
-        };
-        assert!(!reason.contains("s3cret"), "{reason}");
-    }
 }

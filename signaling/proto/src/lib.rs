@@ -13,16 +13,19 @@
 pub mod binary;
 pub mod bytes;
 pub mod client;
+pub mod envelope;
 pub mod error;
 pub mod ids;
 pub mod limits;
 pub mod media;
+pub mod ping;
 pub mod server;
 
-pub use client::{ClientEnvelope, ClientMessage, ParseError};
+pub use client::ClientMessage;
+pub use envelope::{ClientEnvelope, ParseError, ServerEnvelope};
 pub use error::{CloseCode, ErrorCode};
 pub use ids::{CallId, ParticipantId, RoomId, Seat, TrackId};
-pub use server::{ServerEnvelope, ServerMessage};
+pub use server::ServerMessage;
 
 /// WebSocket subprotocol, offered by the client and echoed by the server.
 pub const SUBPROTOCOL: &str = "tacet.v1.json";

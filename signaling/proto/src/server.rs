@@ -1,25 +1,13 @@
 //! Messages from server to client.
 
 use crate::{
-    client::{ParseError, Ping},
     error::ErrorCode,
     ids::{CallId, ParticipantId, Seat, TrackId},
     media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
+    ping::Ping,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use ts_rs::TS;
-
-/// One text frame: a message, its running number, and the request it answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerEnvelope {
-    /// Running number of the server's messages on this connection, JSON and binary together, from 1.
-    pub seq: u32,
-    /// Number of the request that this answers.
-    pub re: Option<u32>,
-    /// The message.
-    pub message: ServerMessage,
-}
 
 /// A message, tagged by `t`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -227,46 +215,4 @@ pub struct ErrorMessage {
     pub retry_ms: Option<u32>,
     /// For people. Holds nothing that another client sent.
     pub detail: String,
-}
-
-impl ServerEnvelope {
-    /// Reads one text frame. A client ignores [`ParseError::UnknownType`], and fields it does not know.
-    ///
-    /// # Errors
-    /// See [`ParseError`].
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        let mut object: Map<String, Value> = serde_json::from_str(text).map_err(|_| ParseError::NotJson)?;
-        let mut number =
-            |field: &str| object.remove(field).and_then(|v| v.as_u64()).and_then(|n| u32::try_from(n).ok());
-        let (seq, re) = (number("seq"), number("re"));
-        let bad = |reason: String| ParseError::BadMessage { id: re, reason };
-        let seq = seq.ok_or_else(|| bad("seq: missing".to_owned()))?;
-        let message = serde_json::from_value(Value::Object(object)).map_err(|error| match error.to_string() {
-            text if text.starts_with("unknown variant") => ParseError::UnknownType { id: re },
-            text => bad(text),
-        })?;
-        Ok(Self { seq, re, message })
-    }
-
-    /// Writes one text frame.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let numbers = [Some(("seq", Value::from(self.seq))), self.re.map(|re| ("re", Value::from(re)))];
-        tagged_json(&self.message, numbers.into_iter().flatten())
-    }
-}
-
-/// Writes a message with the envelope's numbers behind its own fields.
-pub(crate) fn tagged_json<M: Serialize>(
-    message: &M,
-    numbers: impl IntoIterator<Item = (&'static str, Value)>,
-) -> String {
-    let mut value = serde_json::to_value(message).unwrap_or(Value::Null);
-    debug_assert!(value.is_object(), "a message is an object");
-    if let Some(object) = value.as_object_mut() {
-        for (name, number) in numbers {
-            object.insert(name.to_owned(), number);
-        }
-    }
-    value.to_string()
 }

@@ -10,7 +10,7 @@ use std::{
 };
 use tacet_proto::{
     ParticipantId, Seat, ServerMessage, TrackId,
-    binary::{self, AnnounceEntry, MAX_KEYS, PREFIX_BYTES},
+    binary::{self, AnnounceEntry, BatchEntry, BatchHeader, MAX_KEYS, PREFIX_BYTES, WantedKey},
     limits::MAX_MESSAGE_BYTES,
     media::Track,
     server::{Joined, Roster, RosterEntry, Tracks},
@@ -47,8 +47,8 @@ pub(super) struct Backlog {
     /// The next roster message replaces what the client knows; it answers this request.
     full: Option<Option<u32>>,
     announces: BTreeMap<ParticipantId, Announced>,
-    keys: VecDeque<(Arc<[u8]>, Vec<u8>)>,
-    key_requests: VecDeque<(Seat, Vec<u8>)>,
+    keys: VecDeque<(Arc<BatchHeader>, BatchEntry)>,
+    key_requests: VecDeque<(Seat, Vec<WantedKey>)>,
     tracks_added: BTreeMap<TrackId, Track>,
     tracks_removed: BTreeSet<TrackId>,
     tracks_changed: BTreeMap<TrackId, Track>,
@@ -127,16 +127,16 @@ impl Backlog {
     }
 
     /// Keys of a sender for this participant.
-    pub(super) fn keys(&mut self, now: Instant, header: Arc<[u8]>, entry: &[u8]) {
+    pub(super) fn keys(&mut self, now: Instant, header: Arc<BatchHeader>, entry: BatchEntry) {
         if self.keys.len() >= MAX_WAITING_KEYS {
             self.keys.pop_front();
         }
-        self.keys.push_back((header, entry.to_vec()));
+        self.keys.push_back((header, entry));
         self.due_by(now + KEY_GAP);
     }
 
     /// Somebody lacks keys of this participant.
-    pub(super) fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<u8>) {
+    pub(super) fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<WantedKey>) {
         if self.key_requests.len() < MAX_WAITING_REQUESTS {
             self.key_requests.push_back((requester, wanted));
             self.due_by(now + KEY_GAP);
@@ -257,7 +257,7 @@ impl Backlog {
             return None;
         }
         let keys: Vec<_> = self.keys.drain(..count).collect();
-        Some(Outgoing::Binary(binary::keys(0, keys.iter().map(|(header, entry)| (&**header, entry.as_slice())))))
+        Some(Outgoing::Binary(binary::keys(0, keys.iter().map(|(header, entry)| (&**header, entry)))))
     }
 
     fn requested_keys(&mut self) -> Option<Outgoing> {
@@ -368,7 +368,7 @@ mod tests {
     fn keys_of_many_senders_share_messages() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         for _ in 0..64 {
-            backlog.keys(now, vec![1; BATCH_HEADER_BYTES].into(), &[2; BATCH_ENTRY_BYTES]);
+            backlog.keys(now, Arc::new(BatchHeader([1; BATCH_HEADER_BYTES])), BatchEntry([2; BATCH_ENTRY_BYTES]));
         }
         assert_eq!(backlog.due(), Some(now + KEY_GAP));
         let counts: Vec<_> = deliver(&mut backlog, now + KEY_GAP)

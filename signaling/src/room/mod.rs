@@ -25,7 +25,6 @@ mod tests;
 
 use crate::{config::RoomLimits, media, outbox::Outgoing};
 use backlog::{Announced, Backlog};
-pub(crate) use keys::{malformed, request_number};
 pub use outputs::Output;
 use outputs::Outputs;
 use publish::Published;
@@ -49,7 +48,7 @@ use tacet_proto::{
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What the client is told.
+    /// Code on the wire.
     pub code: ErrorCode,
     /// For people.
     pub detail: &'static str,

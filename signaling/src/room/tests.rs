@@ -117,7 +117,9 @@ impl Story {
     }
 
     fn binary(&mut self, from: u32, message: &[u8]) {
-        self.room.binary(self.now, ParticipantId(from), message);
+        // The connection answers malformed ones.
+        let Ok((id, message)) = binary::parse_client(message) else { return };
+        self.room.binary(self.now, ParticipantId(from), id, message);
         self.settle();
     }
 

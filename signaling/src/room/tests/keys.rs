@@ -62,21 +62,3 @@ fn key_requests_reach_those_whose_keys_are_missing() {
     }
     assert!(story.take(1).is_empty());
 }
-
-#[test]
-fn malformed_binary_messages_are_refused_and_concern_nobody_else() {
-    let mut story = Story::new();
-    story.join(1);
-    story.join(2);
-    story.take(1);
-    story.take(2);
-    let batch = key_batch(&[1]);
-    for length in 0..batch.len() {
-        story.binary(1, &batch[..length]);
-    }
-    story.binary(1, &[9; 40]);
-    story.quiet();
-    assert_eq!(story.messages(1).len(), batch.len() + 1, "each is answered");
-    assert!(story.take(2).is_empty());
-    assert!(story.closed.is_empty());
-}

@@ -1,0 +1,10 @@
+//! Sizes of the key-exchange messages. Devices fill them in; the server splits them by size without reading them.
+
+/// Bytes of a key batch's header. Its last two bytes are the number of entries, big endian.
+pub const BATCH_HEADER_BYTES: usize = 171;
+/// Bytes of a key batch's entry for one recipient. Its first two bytes are the recipient's seat, big endian.
+pub const BATCH_ENTRY_BYTES: usize = 86;
+/// Bytes of an announce.
+pub const ANNOUNCE_BYTES: usize = 298;
+/// Bytes of one wanted key in a key request: the owner's join id, then the KID, big endian.
+pub const WANTED_KEY_BYTES: usize = 24;

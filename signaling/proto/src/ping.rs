@@ -1,0 +1,13 @@
+//! `ping` and `pong`.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Body of `ping` and `pong`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Ping {
+    /// The sender's clock in milliseconds, repeated in the answer.
+    #[ts(type = "number")]
+    pub ms: u64,
+}
