@@ -3,7 +3,10 @@
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Deserialize;
-use signaling::config::{ApiKey, RoomLimits};
+use signaling::{
+    SecurityContact,
+    config::{ApiKey, RoomLimits},
+};
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
@@ -80,6 +83,14 @@ struct File {
     tls: TlsFiles,
     rooms: RoomSettings,
     limits: LimitSettings,
+    security: SecuritySettings,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SecuritySettings {
+    contact: Option<String>,
+    expires: Option<toml::value::Datetime>,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -187,6 +198,7 @@ impl Flags {
             allowed_origins: either(self.allow_origin, file.allow_origin),
             open_rooms: self.open_rooms.or(file.rooms.open).unwrap_or(local),
             api_key: self.api_key.or(file.rooms.api_key).filter(|key| !key.is_empty()).map(ApiKey),
+            security_contact: file.security.contact()?,
             rooms: file.rooms.most.unwrap_or(defaults.rooms),
             room_idle: idle.unwrap_or(defaults.room_idle),
             room,
@@ -207,6 +219,16 @@ impl Flags {
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             signaling,
         })
+    }
+}
+
+impl SecuritySettings {
+    fn contact(&self) -> anyhow::Result<Option<SecurityContact>> {
+        match (&self.contact, &self.expires) {
+            (Some(contact), Some(expires)) => Ok(Some(SecurityContact::new(contact, &expires.to_string())?)),
+            (None, None) => Ok(None),
+            _ => bail!("[security] contact and expires come together: set both or neither"),
+        }
     }
 }
 
@@ -251,6 +273,7 @@ mod tests {
         let file = parse(&all).unwrap();
         assert!(file.rooms.api_key.is_some() && file.tls.cert.is_some() && file.workers.is_some());
         assert!(file.limits.connections_per_address.is_some() && file.rooms.open.is_some());
+        assert!(file.security.contact().unwrap().is_some());
         assert!(file.metrics.is_some() && !file.advertise.is_empty() && !file.allow_origin.is_empty());
     }
 
@@ -279,6 +302,8 @@ mod tests {
         assert!(parse("[rooms]\nopened = true").is_err());
         assert!(Flags::default().over(parse("[tls]\ncert = 'a.pem'").unwrap()).is_err(), "a key is missing");
         assert!(Flags::default().over(parse("[rooms]\nparticipants = 0").unwrap()).is_err());
+        let contact = "[security]\ncontact = 'mailto:a@example.org'";
+        assert!(Flags::default().over(parse(contact).unwrap()).is_err(), "the expiry is missing");
     }
 
     #[test]

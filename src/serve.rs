@@ -13,7 +13,7 @@ use clap::Args;
 use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig};
-use signaling::{MediaPlane, PageSource, Signaling, media};
+use signaling::{MediaEvents, MediaPlane, PageSource, Signaling};
 use std::{
     io::{self, Write},
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
@@ -64,7 +64,7 @@ struct Ready<'a> {
 /// The SFU as signaling's media plane. A command that the SFU does not accept is answered as if its worker had refused it.
 struct SfuPlane {
     sfu: Arc<Sfu>,
-    events: media::MediaEvents,
+    events: MediaEvents,
 }
 
 impl MediaPlane for SfuPlane {
@@ -111,7 +111,7 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", SocketAddr::new(host, port));
 
-    let (events, queue) = media::events();
+    let events = MediaEvents::default();
     let config = SfuConfig {
         workers: settings.workers,
         bind: settings.bind,
@@ -126,7 +126,8 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     let media_ports = sfu.local_ports();
 
     let sfu = Arc::new(sfu);
-    let signaling = Signaling::new(settings.signaling, Arc::new(SfuPlane { sfu: Arc::clone(&sfu), events }), queue);
+    let plane = SfuPlane { sfu: Arc::clone(&sfu), events: events.clone() };
+    let signaling = Signaling::new(settings.signaling, Arc::new(plane), events);
     let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
     let invite = Invite::random()?;
     let room = signaling.rooms().create(invite.access_hash()).context("cannot make a room")?;

@@ -165,7 +165,7 @@ fn more_rooms_are_made_by_command_if_the_server_lets() {
 
     let closed = Server::start(&["--open-rooms", "false", "--api-key", "k3y"]);
     let (code, _, error) = outcome(&["room", "--server", closed.text("url")]);
-    assert!(code == Some(1) && error.contains("made by the operator"), "{error}");
+    assert!(code == Some(1) && error.contains("only the operator of this server creates rooms"), "{error}");
     let (code, link, _) = outcome(&["room", "--server", closed.text("url"), "--api-key", "k3y"]);
     assert_eq!(code, Some(0));
     invite(link.trim_end(), closed.text("url"));

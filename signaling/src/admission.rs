@@ -1,4 +1,4 @@
-//! How many connections one address may have, and how fast it may make them.
+//! Limits on the connections of one address: how many, and how fast new ones.
 
 use crate::config::Config;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -12,12 +12,12 @@ use std::{
 /// Counts connections by address.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    most: Option<usize>,
+    limit: Option<usize>,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
     handshakes: Option<DefaultKeyedRateLimiter<IpAddr>>,
 }
 
-/// One connection's place; free again when dropped.
+/// The place of one connection; dropping it frees the place.
 #[derive(Debug)]
 pub(crate) struct Place {
     address: IpAddr,
@@ -27,27 +27,27 @@ pub(crate) struct Place {
 impl Admission {
     pub(crate) fn new(config: &Config) -> Self {
         let quota = config.handshakes_per_second.and_then(NonZeroU32::new).map(Quota::per_second);
-        Self { most: config.connections_per_address, open: Arc::default(), handshakes: quota.map(RateLimiter::keyed) }
+        Self { limit: config.connections_per_address, open: Arc::default(), handshakes: quota.map(RateLimiter::keyed) }
     }
 
-    /// Whether the address may try something now.
+    /// Whether the address may make another attempt now.
     pub(crate) fn may_try(&self, address: IpAddr) -> bool {
         self.handshakes.as_ref().is_none_or(|handshakes| handshakes.check_key(&network(address)).is_ok())
     }
 
-    /// A place for a connection, if the address has not got as many as it may.
+    /// A place for a connection, or `None` if the address has its maximum number.
     pub(crate) fn place(&self, address: IpAddr) -> Option<Place> {
         let address = network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
-        if self.most.is_some_and(|most| *count >= most) {
+        if self.limit.is_some_and(|limit| *count >= limit) {
             return None;
         }
         *count = count.saturating_add(1);
         Some(Place { address, open: Arc::clone(&self.open) })
     }
 
-    /// Forgets addresses that have been quiet. To be called now and then.
+    /// Forgets addresses that have been quiet. Call it regularly.
     pub(crate) fn forget_quiet(&self) {
         if let Some(handshakes) = &self.handshakes {
             handshakes.retain_recent();
@@ -67,7 +67,7 @@ impl Drop for Place {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /56 that one IPv6 customer has.
+/// What counts as one address: an IPv4 address, or the /56 of one IPv6 customer.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_no_more_places_than_it_may_and_gets_them_back() {
+    fn places_of_an_address_are_limited_and_returned() {
         let admission = admission(2, 100);
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let places = [admission.place(address).unwrap(), admission.place(address).unwrap()];
@@ -98,11 +98,11 @@ mod tests {
         assert!(admission.place("192.0.2.2".parse().unwrap()).is_some());
         drop(places);
         assert!(admission.place(address).is_some());
-        assert!(admission.open.lock().unwrap().is_empty(), "nothing is kept of who has gone");
+        assert!(admission.open.lock().unwrap().is_empty(), "addresses without connections are forgotten");
     }
 
     #[test]
-    fn one_customer_of_ipv6_is_one_address() {
+    fn ipv6_customer_is_one_address() {
         let admission = admission(100, 1);
         assert!(admission.may_try("2001:db8:0:1::1".parse().unwrap()));
         assert!(!admission.may_try("2001:db8:0:ff::2".parse().unwrap()), "the same /56");

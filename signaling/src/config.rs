@@ -1,6 +1,7 @@
-//! What an operator decides. Defaults are those of the protocol.
+//! Settings of an operator.
 
 pub use crate::api_key::ApiKey;
+use crate::security_contact::SecurityContact;
 use std::time::Duration;
 use tacet_proto::limits;
 
@@ -9,19 +10,21 @@ use tacet_proto::limits;
 pub struct Config {
     /// Web origins beside the server's own that may connect, such as `https://example.org`.
     pub allowed_origins: Vec<String>,
-    /// Whether anybody may make a room.
+    /// Whether anyone may create a room.
     pub open_rooms: bool,
-    /// Bearer token with which rooms may be made over HTTP.
+    /// Bearer token with which rooms may be created over HTTP.
     pub api_key: Option<ApiKey>,
-    /// Most rooms at a time.
+    /// Contact for vulnerability reports, served as `/.well-known/security.txt`.
+    pub security_contact: Option<SecurityContact>,
+    /// Maximum number of rooms.
     pub rooms: usize,
-    /// How long a room that nobody is in is kept.
+    /// How long an unused room is kept.
     pub room_idle: Duration,
     /// Limits of each room.
     pub room: RoomLimits,
-    /// Most WebSocket connections of one address; `None` is no limit.
+    /// Maximum number of WebSocket connections of one address; `None` is no limit.
     pub connections_per_address: Option<usize>,
-    /// Most new connections and rooms a second of one address; `None` is no limit.
+    /// Maximum number of new connections and rooms per second of one address; `None` is no limit.
     pub handshakes_per_second: Option<u32>,
     /// Time limits of a connection.
     pub timing: Timing,
@@ -30,24 +33,24 @@ pub struct Config {
 /// Limits of one room.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomLimits {
-    /// Most participants, 1..=4096.
+    /// Maximum number of participants, 1..=4096.
     pub participants: usize,
-    /// Most tracks that one participant publishes.
+    /// Maximum number of tracks that one participant publishes.
     pub tracks_per_participant: usize,
-    /// Most receiving slots of one participant.
+    /// Maximum number of receiving slots of one participant.
     pub slots_per_participant: usize,
 }
 
 /// Time limits of a connection. Only tests change them.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Until `hello`.
+    /// From the challenge until `hello`.
     pub hello: Duration,
     /// Between the server's pings.
     pub ping: Duration,
-    /// After which a silent connection is dead.
+    /// Silence after which a connection is closed.
     pub dead: Duration,
-    /// From Close to the end of the TCP connection at most.
+    /// Maximum time from Close to the end of the TCP connection.
     pub linger: Duration,
 }
 
@@ -57,6 +60,7 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             open_rooms: false,
             api_key: None,
+            security_contact: None,
             rooms: 1_000,
             room_idle: Duration::from_secs(7 * 24 * 3_600),
             room: RoomLimits::default(),

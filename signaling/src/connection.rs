@@ -1,7 +1,7 @@
-//! One WebSocket connection: the limits, `hello`, and then the way to a room.
+//! One WebSocket connection: its limits, `hello`, and from then on the way to a room.
 //!
-//! Every data message is measured and counted before it is parsed. The reader is this task, the writer another one;
-//! they share nothing but the outbox.
+//! Every data message is measured and counted before it is parsed. This task reads and another one writes; they share
+//! nothing but the outbox.
 
 use crate::{
     config::Timing,
@@ -15,6 +15,7 @@ use crate::{
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{StreamExt, stream::SplitStream};
 use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
@@ -29,38 +30,42 @@ use tacet_proto::{
 };
 use tokio::{
     sync::watch,
+    task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
+use tracing::{Instrument, field::Empty};
 
-/// Answers to messages over the rate in any second: more would let a flood be answered by a flood.
+/// Errors that answer messages over the rate in any second: with more, a flood would be answered by a flood.
 const RATE_ANSWERS: usize = 10;
 /// Ping and pong frames in any second.
 const CONTROL_FRAMES: usize = 10;
 /// Malformed messages in any minute; the next one closes.
 const BAD_MESSAGES: usize = 19;
-/// Bytes that are read and thrown away after Close at most. Unread bytes would make the kernel send a reset, and the
-/// client would lose the Close frame and all that came before it.
+/// Maximum number of bytes that are read and discarded after Close. Unread bytes would make the kernel send a reset, and
+/// the client would lose the Close frame and everything before it.
 const DISCARD: usize = 1 << 20;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Serves a connection until it ends, and the room knows.
+/// Serves a connection until it has ended and its room knows.
 pub(crate) async fn serve(
     socket: WebSocket,
+    peer: SocketAddr,
     rooms: Rooms,
     metrics: Arc<Metrics>,
     timing: Timing,
     stop: watch::Receiver<bool>,
 ) {
-    metrics.connections.fetch_add(1, Ordering::Relaxed);
+    let number = metrics.connections.fetch_add(1, Ordering::Relaxed) + 1;
+    let span = tracing::info_span!("connection", connection = number, participant = Empty);
     let (sink, stream) = socket.split();
     let (outbox, outgoings) = outbox();
-    let writer = tokio::spawn(writer::write(sink, outgoings, Arc::clone(&metrics), timing));
-    let mut connection = Connection {
+    let writer = tokio::spawn(writer::write(sink, outgoings, Arc::clone(&metrics), timing).instrument(span.clone()));
+    let connection = Connection {
         stream,
-        outbox: outbox.clone(),
+        outbox,
         rooms,
-        metrics: Arc::clone(&metrics),
+        metrics,
         timing,
         attachment: None,
         messages: Window::new(MESSAGES_PER_WINDOW, Duration::from_millis(MESSAGE_WINDOW_MS)),
@@ -69,14 +74,26 @@ pub(crate) async fn serve(
         control: Window::new(CONTROL_FRAMES, SECOND),
         bad: Window::new(BAD_MESSAGES, Duration::from_secs(60)),
     };
-    let end = connection.run(stop).await;
-    metrics.closes.count(end.code);
-    tracing::debug!(code = end.code.code(), reason = end.reason, "connection ends");
-    if let Some(attachment) = connection.attachment.take() {
-        attachment.leave().await;
+    async {
+        tracing::debug!(peer = %shortened(peer.ip()), "connected");
+        connection.serve(writer, stop).await;
     }
-    outbox.close(end.code, end.reason);
-    let _ = tokio::join!(timeout(timing.linger, discard(connection.stream)), writer);
+    .instrument(span)
+    .await;
+}
+
+/// An address without the part that names a host: its /24 or /48.
+pub(crate) fn shortened(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+        }
+    }
 }
 
 /// Waits until the server stops.
@@ -84,7 +101,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// Reads and throws away what the peer still sends, until its Close or the end.
+/// Reads and discards what the peer still sends, until its Close or the end.
 async fn discard(mut stream: SplitStream<WebSocket>) {
     let mut left = DISCARD;
     while let Some(Ok(message)) = stream.next().await {
@@ -101,7 +118,7 @@ async fn discard(mut stream: SplitStream<WebSocket>) {
     }
 }
 
-/// Why reading goes on no longer.
+/// Why the read loop ended.
 type End = Closing;
 
 const fn end(code: CloseCode, reason: &'static str) -> End {
@@ -123,6 +140,17 @@ struct Connection {
 }
 
 impl Connection {
+    async fn serve(mut self, writer: JoinHandle<()>, stop: watch::Receiver<bool>) {
+        let end = self.run(stop).await;
+        self.metrics.closes.count(end.code);
+        tracing::debug!(code = end.code.code(), reason = end.reason, "closed");
+        if let Some(attachment) = self.attachment.take() {
+            attachment.leave().await;
+        }
+        self.outbox.close(end.code, end.reason);
+        let _ = tokio::join!(timeout(self.timing.linger, discard(self.stream)), writer);
+    }
+
     async fn run(&mut self, mut stop: watch::Receiver<bool>) -> End {
         let challenge = Challenge { protocol: PROTOCOL.to_owned(), features: Vec::new() };
         if let Err(end) = self.send(None, ServerMessage::Challenge(challenge)) {
@@ -134,13 +162,13 @@ impl Connection {
         loop {
             let dead_at = heard + self.timing.dead;
             let (alarm, too_late) = match self.attachment {
-                Some(_) => (dead_at, end(CloseCode::IdleOrSlow, "nothing was heard for too long")),
+                Some(_) => (dead_at, end(CloseCode::IdleOrSlow, "the client was silent for too long")),
                 None => (hello_by.min(dead_at), end(CloseCode::Authentication, "no hello in time")),
             };
             let message = tokio::select! {
                 biased;
                 closing = ended(&mut closing) => return closing.unwrap_or(end(CloseCode::Normal, "done")),
-                () = stopped(&mut stop) => return end(CloseCode::GoingAway, "the server stops"),
+                () = stopped(&mut stop) => return end(CloseCode::GoingAway, "the server is stopping"),
                 () = sleep_until(alarm) => return too_late,
                 message = self.stream.next() => message,
             };
@@ -186,12 +214,13 @@ impl Connection {
             return Err(end(CloseCode::TooLarge, "more than 16384 bytes"));
         }
         let Err(wait) = self.messages.accept(now) else { return Ok(true) };
-        self.strikes.accept(now).map_err(|_| end(CloseCode::Rate, "a flood of messages"))?;
+        tracing::debug!("message over the rate dropped");
+        self.strikes.accept(now).map_err(|_| end(CloseCode::Rate, "too many messages over the rate"))?;
         if self.rate_answers.accept(now).is_ok() {
             let error = ErrorMessage {
                 code: ErrorCode::RateLimited,
                 retry_ms: Some(retry_ms(wait)),
-                detail: "more than 30 messages in a second".to_owned(),
+                detail: "more than 30 messages in one second".to_owned(),
             };
             self.send(id(), ServerMessage::Error(error))?;
         }
@@ -215,7 +244,7 @@ impl Connection {
                 attachment.request(id, message).await.map_err(|_| end(CloseCode::Internal, "the room has ended"))
             }
             (None, ClientMessage::Hello(hello)) => self.hello(id, hello).await,
-            (None, _) => self.error(id, ErrorCode::Unauthenticated, "say hello first".to_owned()),
+            (None, _) => self.error(id, ErrorCode::Unauthenticated, "send hello first".to_owned()),
         }
     }
 
@@ -231,7 +260,7 @@ impl Connection {
             Some(attachment) => {
                 attachment.binary(id, message).await.map_err(|_| end(CloseCode::Internal, "the room has ended"))
             }
-            None => self.error(id, ErrorCode::Unauthenticated, "say hello first".to_owned()),
+            None => self.error(id, ErrorCode::Unauthenticated, "send hello first".to_owned()),
         }
     }
 
@@ -241,19 +270,15 @@ impl Connection {
         }
         let attachment = match self.rooms.enter(hello.room, &hello.credential, self.outbox.clone()).await {
             Ok(attachment) => attachment,
-            Err(EnterError::NoRoom) => {
-                self.error(id, ErrorCode::NoRoom, "there is no such room".to_owned())?;
-                return Err(end(CloseCode::RoomEnded, "there is no such room"));
-            }
-            Err(EnterError::NoRandomness) => {
-                self.error(id, ErrorCode::Internal, "the server has no randomness".to_owned())?;
-                return Err(end(CloseCode::Internal, "no randomness"));
-            }
-            Err(EnterError::WrongCredential) => {
-                self.error(id, ErrorCode::Unauthenticated, "the link's secret is not this room's".to_owned())?;
-                return Err(end(CloseCode::Authentication, "wrong credential"));
+            Err(error) => {
+                tracing::debug!(cause = %error, "hello refused");
+                let (code, end) = refused(error);
+                self.error(id, code, end.reason.to_owned())?;
+                return Err(end);
             }
         };
+        tracing::Span::current().record("participant", attachment.participant.0);
+        tracing::debug!(room = attachment.room.0, "hello accepted");
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let welcome = Welcome {
             participant: attachment.participant,
@@ -283,6 +308,7 @@ impl Connection {
     }
 
     fn error(&self, re: Option<u32>, code: ErrorCode, detail: String) -> Result<(), End> {
+        tracing::debug!(?code, detail, "request refused");
         self.send(re, ServerMessage::Error(ErrorMessage { code, retry_ms: None, detail }))
     }
 
@@ -293,10 +319,21 @@ impl Connection {
     }
 }
 
-/// The one field of a request that is looked at when the request itself is not.
+/// The only field of a request that is read when the request itself is not.
 #[derive(serde::Deserialize)]
 struct RequestNumber {
     id: Option<u32>,
+}
+
+/// The error that answers a refused `hello`, and how its connection ends.
+fn refused(error: EnterError) -> (ErrorCode, End) {
+    match error {
+        EnterError::NoRoom => (ErrorCode::NoRoom, end(CloseCode::RoomEnded, "there is no such room")),
+        EnterError::WrongCredential => {
+            (ErrorCode::Unauthenticated, end(CloseCode::Authentication, "the credential is not valid for this room"))
+        }
+        EnterError::NoRandomness => (ErrorCode::Internal, end(CloseCode::Internal, "the server has no random numbers")),
+    }
 }
 
 /// The error that answers a malformed binary message.
@@ -309,7 +346,7 @@ fn malformed(error: BinaryError) -> (ErrorCode, &'static str) {
     }
 }
 
-/// How a connection ends whose bytes are not a WebSocket's.
+/// How a connection ends when reading from it fails.
 fn broken(error: axum::Error) -> End {
     use tungstenite::Error;
     let error = error.into_inner();
@@ -317,5 +354,19 @@ fn broken(error: axum::Error) -> End {
         Some(Error::Capacity(_)) => end(CloseCode::TooLarge, "more than 16384 bytes"),
         Some(Error::Utf8(_)) => end(CloseCode::NotJson, "not UTF-8"),
         _ => end(CloseCode::Normal, "the connection broke"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortened_address_names_no_host() {
+        let short = |text: &str| shortened(text.parse().unwrap());
+        assert_eq!(short("192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(short("::ffff:192.0.2.77"), "192.0.2.0/24");
+        assert_eq!(short("2001:db8:1:2::3"), "2001:db8:1::/48");
     }
 }

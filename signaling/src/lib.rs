@@ -1,40 +1,41 @@
-//! The control plane of tacet: WebSocket and HTTP, rooms, access, limits.
+//! The control plane of tacet: WebSocket and HTTP, rooms, credentials, limits.
 //!
 //! ```text
 //!   HTTP ──► http ──► connection (limits, hello) ──► rooms ──► room (no I/O) ──► media plane
-//!                          │                                     │
-//!                        writer ◄──────────── outbox ◄───────────┘
+//!                          │                                     │  ▲                 │
+//!                        writer ◄──────────── outbox ◄───────────┘  └─ media_events ◄─┘
 //! ```
 //!
-//! [`Signaling`] is what a binary starts. It drives any [`MediaPlane`]; nothing here knows how packets are forwarded,
-//! and nothing here can read them or the key traffic that it passes on.
+//! A binary starts [`Signaling`], which drives any [`MediaPlane`] by the commands and events of `sfu-api`. Nothing here
+//! knows how packets are forwarded, and nothing here can read them or the key traffic that it forwards.
 
 mod access_hash;
 mod admission;
 pub mod api_key;
 pub mod config;
 mod connection;
-mod headers;
 mod http;
 pub mod media;
+mod media_events;
 pub mod metrics;
-pub mod origin;
 pub mod outbox;
-mod page;
 mod placement;
 mod random;
 pub mod rate;
 pub mod room;
 mod rooms;
 pub mod scrape;
+mod security_contact;
 mod server;
 mod sha256;
 mod writer;
 
 pub use access_hash::AccessHash;
 pub use config::Config;
+pub use http::{PageFile, PageSource};
 pub use media::MediaPlane;
+pub use media_events::MediaEvents;
 pub use metrics::Metrics;
-pub use page::{PageFile, PageSource};
 pub use rooms::{CreateError, Rooms};
+pub use security_contact::{InvalidContact, SecurityContact};
 pub use server::Signaling;

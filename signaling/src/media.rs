@@ -1,23 +1,22 @@
-//! The seam to the media plane, and the tables that both planes must agree on.
+//! The interface to the media plane, and the tables that both planes must agree on.
 
-use sfu_api::{Event, Request, media};
+use sfu_api::{Request, media};
 use tacet_proto::{
     bytes::Fixed,
     media::{Candidate, CodecParameters, Dtls, HeaderExtension, ServerIce},
     server::ServerTransport,
 };
-use tokio::sync::mpsc;
 
-/// What signaling needs of an SFU. Tests bring one that records.
+/// What signaling needs of an SFU.
 pub trait MediaPlane: Send + Sync {
-    /// Number of workers, at least one; a room lives on one of them.
+    /// Number of workers, at least one. A call lives on one of them.
     fn workers(&self) -> usize;
 
     /// Hands a command to a worker. Its answer or refusal comes as an event that repeats its id. Does not block.
     fn command(&self, worker: usize, request: Request);
 
-    /// Datagrams a second that a worker receives and sends, as of lately. New calls go where there are few; a plane that
-    /// does not measure says 0, and participants alone decide.
+    /// Datagrams that a worker received and sent in the last second. New calls go to workers with few. A plane that does
+    /// not measure returns 0, and the number of participants alone decides.
     fn packet_rate(&self, _worker: usize) -> u64 {
         0
     }
@@ -34,29 +33,6 @@ impl<M: MediaPlane + ?Sized> MediaPlane for std::sync::Arc<M> {
 
     fn packet_rate(&self, worker: usize) -> u64 {
         (**self).packet_rate(worker)
-    }
-}
-
-/// Where the media plane puts its events, from any thread and without blocking.
-#[derive(Clone, Debug)]
-pub struct MediaEvents(mpsc::UnboundedSender<Event>);
-
-/// Where signaling takes them.
-#[derive(Debug)]
-pub struct MediaEventQueue(pub(crate) mpsc::UnboundedReceiver<Event>);
-
-/// A queue for the media plane's events. It is unbounded because a worker cannot wait; events are answers to commands
-/// of rate-limited clients, and a few a second of each room.
-#[must_use]
-pub fn events() -> (MediaEvents, MediaEventQueue) {
-    let (events, queue) = mpsc::unbounded_channel();
-    (MediaEvents(events), MediaEventQueue(queue))
-}
-
-impl MediaEvents {
-    /// Passes an event on; after signaling has ended it goes nowhere.
-    pub fn send(&self, event: Event) {
-        let _ = self.0.send(event);
     }
 }
 

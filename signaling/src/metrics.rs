@@ -1,4 +1,4 @@
-//! What the control plane counts. Labels are of fixed sets: no room, no participant, no address, no name.
+//! Counters of the control plane. Labels are from fixed sets: no rooms, participants, addresses or names.
 
 use histogram::{Histogram, PERSON_WAITS};
 use std::{
@@ -11,29 +11,29 @@ use std::{
 };
 use tacet_proto::{CloseCode, ErrorCode};
 
-/// A thing of a fixed set.
+/// An element of a fixed set, which becomes a label.
 pub trait Kind: Copy + PartialEq + 'static {
     /// The whole set.
     const ALL: &'static [Self];
 
-    /// Its name in metrics.
+    /// The value of the label.
     fn label(self) -> String;
 }
 
-/// Counts by kind. Kinds that never came are there with zero, so that a rate of the first is seen.
+/// Counts by kind. A kind that never occurred is reported as zero, so that its first occurrence shows in a rate.
 #[derive(Debug)]
-pub struct Tally<K> {
+pub struct CountByKind<K> {
     counts: Box<[AtomicU64]>,
     kind: PhantomData<K>,
 }
 
-impl<K: Kind> Default for Tally<K> {
+impl<K: Kind> Default for CountByKind<K> {
     fn default() -> Self {
         Self { counts: K::ALL.iter().map(|_| AtomicU64::new(0)).collect(), kind: PhantomData }
     }
 }
 
-impl<K: Kind> Tally<K> {
+impl<K: Kind> CountByKind<K> {
     /// Counts one.
     pub fn count(&self, kind: K) {
         if let Some((count, _)) = self.counts.iter().zip(K::ALL).find(|(_, known)| **known == kind) {
@@ -41,7 +41,7 @@ impl<K: Kind> Tally<K> {
         }
     }
 
-    /// All kinds with their numbers.
+    /// All kinds with their counts.
     pub fn read(&self) -> impl Iterator<Item = (K, u64)> {
         K::ALL.iter().zip(&self.counts).map(|(kind, count)| (*kind, count.load(Ordering::Relaxed)))
     }
@@ -50,22 +50,22 @@ impl<K: Kind> Tally<K> {
 /// Why a connection was refused before it became a WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// A web page of an origin that may not connect.
+    /// The origin of the web page may not connect.
     Origin,
-    /// No protocol that the server speaks.
+    /// The client offers no protocol that the server speaks.
     Protocol,
-    /// More new connections a second than one address may make.
+    /// Too many new connections per second of one address.
     Rate,
-    /// More connections at a time than one address may have.
+    /// Too many connections of one address.
     Connections,
 }
 
-/// How a message is written.
+/// Format of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// JSON.
     Text,
-    /// Keys and chat.
+    /// Key traffic.
     Binary,
 }
 
@@ -112,21 +112,21 @@ impl Kind for CloseCode {
     }
 }
 
-/// Everything that is counted, since the start.
+/// All counters, since the start.
 #[derive(Debug)]
 pub struct Metrics {
-    /// WebSocket connections that were made.
+    /// WebSocket connections that were accepted.
     pub connections: AtomicU64,
     /// Connections by the code with which they ended.
-    pub closes: Tally<CloseCode>,
-    /// Connections that were not made.
-    pub refusals: Tally<Refusal>,
+    pub closes: CountByKind<CloseCode>,
+    /// Connections that were refused.
+    pub refusals: CountByKind<Refusal>,
     /// Data messages of clients, accepted or not.
-    pub received: Tally<Format>,
+    pub received: CountByKind<Format>,
     /// Data messages to clients.
-    pub sent: Tally<Format>,
-    /// Errors that clients were told.
-    pub errors: Tally<ErrorCode>,
+    pub sent: CountByKind<Format>,
+    /// Errors sent to clients.
+    pub errors: CountByKind<ErrorCode>,
     /// Rooms that panicked.
     pub room_faults: AtomicU64,
     joins: Mutex<Histogram>,
@@ -136,11 +136,11 @@ impl Default for Metrics {
     fn default() -> Self {
         Self {
             connections: AtomicU64::new(0),
-            closes: Tally::default(),
-            refusals: Tally::default(),
-            received: Tally::default(),
-            sent: Tally::default(),
-            errors: Tally::default(),
+            closes: CountByKind::default(),
+            refusals: CountByKind::default(),
+            received: CountByKind::default(),
+            sent: CountByKind::default(),
+            errors: CountByKind::default(),
             room_faults: AtomicU64::new(0),
             joins: Mutex::new(Histogram::new(PERSON_WAITS)),
         }
@@ -148,12 +148,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A participant's media are connected, so long after it has joined.
+    /// Records how long after `join` a participant's media were connected.
     pub(crate) fn connected(&self, waited: Duration) {
         self.joins.lock().unwrap_or_else(PoisonError::into_inner).record(waited, 1);
     }
 
-    /// How long participants waited for their media to be connected: signaling both ways, checks and the handshake.
+    /// How long participants waited until their media were connected: signaling both ways, connectivity checks and the
+    /// handshake.
     #[must_use]
     pub fn joins(&self) -> Histogram {
         self.joins.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_counted_is_found_by_its_kind_and_the_rest_is_zero() {
+    fn counts_are_reported_for_every_kind() {
         let metrics = Metrics::default();
         metrics.connections.fetch_add(3, Ordering::Relaxed);
         metrics.closes.count(CloseCode::Rate);

@@ -1,19 +1,28 @@
-//! The way from a room to one socket: bounded, and never waited for.
+//! The outbox of a participant: its messages, numbered and encoded, on their way to the socket.
 //!
 //! ```text
-//!   room, reader ──► queue of 256 ──► writer (numbers, encodes, writes) ──► socket
-//!               └──► hints, dropped while the queue is half full
-//!               └──► closing signal: the first reason wins, what is queued still goes out
+//!   room, reader ──► number, encode ──► ring of 256 ──► writer ──► socket
+//!               └──► hints, dropped while the ring is half full
+//!               └──► closing signal: the first reason wins, and the ring is still sent
 //! ```
+//!
+//! Messages are numbered and encoded here, by the participant's outbox, and not by whatever writes to its socket: the
+//! order and the bytes of what a client receives belong to the participant. A message leaves the ring when the writer
+//! takes it.
 
-use std::sync::Arc;
-use tacet_proto::{CloseCode, ServerMessage};
-use tokio::sync::{mpsc, watch};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tacet_proto::{
+    CloseCode, ErrorCode, ServerEnvelope, ServerMessage, binary::PREFIX_BYTES, limits::MAX_MESSAGE_BYTES,
+};
+use tokio::sync::{Notify, watch};
 
-/// Messages that wait for a socket at most. A client that lets more pile up does not read, and is closed with 4408.
-pub const QUEUE: usize = 256;
+/// Maximum number of messages in an outbox. A client that lets more pile up does not read, and is closed with 4408.
+pub const CAPACITY: usize = 256;
 
-/// A message to a client, without its running number, which the writer gives.
+/// A message to a client, before it is numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outgoing {
     /// A text frame.
@@ -23,8 +32,50 @@ pub enum Outgoing {
         /// The message.
         message: ServerMessage,
     },
-    /// A binary frame; the writer sets its number.
+    /// A binary frame, with space for its number.
     Binary(Vec<u8>),
+}
+
+/// A numbered message as it goes to the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// The frame.
+    pub frame: Frame,
+    /// The code, if the message is an error.
+    pub error: Option<ErrorCode>,
+}
+
+/// A data frame of the WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// JSON.
+    Text(String),
+    /// Key traffic.
+    Binary(Vec<u8>),
+}
+
+impl Outgoing {
+    /// Numbers and encodes the message.
+    fn encode(self, seq: u32) -> Encoded {
+        match self {
+            Self::Message { re, message } => {
+                let error = match &message {
+                    ServerMessage::Error(error) => Some(error.code),
+                    _ => None,
+                };
+                let text = ServerEnvelope { seq, re, message }.to_json();
+                debug_assert!(text.len() <= MAX_MESSAGE_BYTES, "a message of {} bytes", text.len());
+                Encoded { frame: Frame::Text(text), error }
+            }
+            Self::Binary(mut bytes) => {
+                debug_assert!(bytes.len() <= MAX_MESSAGE_BYTES, "a message of {} bytes", bytes.len());
+                if let Some(number) = bytes.get_mut(1..PREFIX_BYTES) {
+                    number.copy_from_slice(&seq.to_be_bytes());
+                }
+                Encoded { frame: Frame::Binary(bytes), error: None }
+            }
+        }
+    }
 }
 
 /// How a connection ends.
@@ -41,50 +92,87 @@ pub struct Closing {
 #[error("the client does not read what it is sent")]
 pub struct Overflow;
 
-/// Sending half, shared by whoever has something to say to the client.
+#[derive(Debug, Default)]
+struct Ring {
+    /// Number of the last message.
+    seq: u32,
+    messages: VecDeque<Encoded>,
+    /// The writer has ended: what is sent now goes nowhere.
+    ended: bool,
+}
+
+impl Ring {
+    fn push(&mut self, outgoing: Outgoing) {
+        self.seq = self.seq.wrapping_add(1);
+        self.messages.push_back(outgoing.encode(self.seq));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    ring: Mutex<Ring>,
+    /// The ring has messages.
+    filled: Notify,
+}
+
+impl Shared {
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        // A panic while encoding leaves the ring without that message, and otherwise whole.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sending half, shared by the room and the reader.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    queue: mpsc::Sender<Outgoing>,
+    shared: Arc<Shared>,
     closing: Arc<watch::Sender<Option<Closing>>>,
 }
 
-/// Receiving half.
+/// Receiving half, which the writer has.
 #[derive(Debug)]
 pub struct Outgoings {
-    /// What is to be written.
-    pub queue: mpsc::Receiver<Outgoing>,
-    /// Set once the connection is to end.
-    pub closing: watch::Receiver<Option<Closing>>,
+    shared: Arc<Shared>,
+    closing: watch::Receiver<Option<Closing>>,
 }
 
-/// Makes an outbox and its receiving half.
+/// Creates an outbox and its receiving half.
 #[must_use]
 pub fn outbox() -> (Outbox, Outgoings) {
-    let (queue, queued) = mpsc::channel(QUEUE);
+    let shared = Arc::new(Shared::default());
     let (closing, closed) = watch::channel(None);
-    (Outbox { queue, closing: Arc::new(closing) }, Outgoings { queue: queued, closing: closed })
+    (Outbox { shared: Arc::clone(&shared), closing: Arc::new(closing) }, Outgoings { shared, closing: closed })
 }
 
 impl Outbox {
     /// Queues a message. To a connection that has ended it goes nowhere, which is no error.
     ///
     /// # Errors
-    /// The queue is full; the caller closes the connection.
+    /// The outbox is full; the caller closes the connection.
     pub fn send(&self, outgoing: Outgoing) -> Result<(), Overflow> {
-        match self.queue.try_send(outgoing) {
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Overflow),
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-        }
+        self.put(outgoing, CAPACITY)
     }
 
-    /// Queues a message that may be lost, such as who is loud right now.
+    /// Queues a message that may be lost, such as the active speakers.
     pub fn hint(&self, message: ServerMessage) {
-        if self.queue.capacity() > QUEUE / 2 {
-            let _ = self.queue.try_send(Outgoing::Message { re: None, message });
-        }
+        let _ = self.put(Outgoing::Message { re: None, message }, CAPACITY / 2);
     }
 
-    /// Ends the connection once what is queued has gone out. The first call decides.
+    fn put(&self, outgoing: Outgoing, capacity: usize) -> Result<(), Overflow> {
+        let mut ring = self.shared.ring();
+        if ring.ended {
+            return Ok(());
+        }
+        if ring.messages.len() >= capacity {
+            return Err(Overflow);
+        }
+        ring.push(outgoing);
+        drop(ring);
+        self.shared.filled.notify_one();
+        Ok(())
+    }
+
+    /// Ends the connection once all queued messages are sent. The first call decides.
     pub fn close(&self, code: CloseCode, reason: &'static str) {
         self.closing.send_if_modified(|closing| {
             let first = closing.is_none();
@@ -95,48 +183,102 @@ impl Outbox {
         });
     }
 
-    /// Says when the connection is to end.
+    /// Reports when the connection is to end.
     #[must_use]
     pub fn closing(&self) -> watch::Receiver<Option<Closing>> {
         self.closing.subscribe()
     }
 }
 
-/// Waits until a connection is to end; `None` if nobody is left to say so.
+impl Outgoings {
+    /// Waits for the next message and takes it. Cancelling loses no message.
+    pub async fn recv(&mut self) -> Encoded {
+        loop {
+            if let Some(encoded) = self.try_recv() {
+                return encoded;
+            }
+            self.shared.filled.notified().await;
+        }
+    }
+
+    /// Takes the next message, if there is one.
+    pub fn try_recv(&mut self) -> Option<Encoded> {
+        self.shared.ring().messages.pop_front()
+    }
+
+    /// Reports when the connection is to end.
+    #[must_use]
+    pub fn closing(&self) -> watch::Receiver<Option<Closing>> {
+        self.closing.clone()
+    }
+}
+
+impl Drop for Outgoings {
+    fn drop(&mut self) {
+        let mut ring = self.shared.ring();
+        ring.ended = true;
+        ring.messages = VecDeque::new();
+    }
+}
+
+/// Waits until a connection is to end; returns `None` if its outbox is gone.
 pub async fn ended(closing: &mut watch::Receiver<Option<Closing>>) -> Option<Closing> {
     closing.wait_for(Option::is_some).await.ok().and_then(|closing| *closing)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tacet_proto::{client::Ping, server::Speakers};
+    use tacet_proto::{binary, client::Ping, server::Speakers};
 
     fn pong() -> Outgoing {
         Outgoing::Message { re: None, message: ServerMessage::Pong(Ping { ms: 1 }) }
     }
 
     #[test]
-    fn a_full_queue_is_told_and_hints_are_dropped_before() {
+    fn full_outbox_is_an_error_and_hints_are_dropped_before() {
         let (outbox, mut outgoings) = outbox();
-        for _ in 0..QUEUE / 2 {
+        for _ in 0..CAPACITY / 2 {
             assert_eq!(outbox.send(pong()), Ok(()));
         }
         outbox.hint(ServerMessage::Speakers(Speakers { speakers: vec![] }));
-        for _ in 0..QUEUE / 2 {
+        for _ in 0..CAPACITY / 2 {
             assert_eq!(outbox.send(pong()), Ok(()));
         }
         assert_eq!(outbox.send(pong()), Err(Overflow));
-        while let Ok(outgoing) = outgoings.queue.try_recv() {
-            assert_eq!(outgoing, pong(), "the hint was dropped");
+        for seq in 1..=CAPACITY as u32 {
+            assert_eq!(outgoings.try_recv(), Some(pong().encode(seq)), "the hint was dropped, and has no number");
         }
+        assert_eq!(outgoings.try_recv(), None);
     }
 
     #[test]
-    fn the_first_reason_to_close_wins() {
+    fn messages_are_numbered_in_one_sequence() {
+        let (outbox, mut outgoings) = outbox();
+        outbox.send(pong()).unwrap();
+        outbox.send(Outgoing::Binary(binary::key_request(0, &[0; binary::WANTED_KEY_BYTES]))).unwrap();
+        let Some(Encoded { frame: Frame::Text(text), .. }) = outgoings.try_recv() else { panic!("no text") };
+        assert_eq!(ServerEnvelope::parse(&text).unwrap().seq, 1);
+        let Some(Encoded { frame: Frame::Binary(bytes), .. }) = outgoings.try_recv() else { panic!("no binary") };
+        assert_eq!(bytes[1..PREFIX_BYTES], 2u32.to_be_bytes());
+    }
+
+    #[test]
+    fn ended_connection_takes_messages_without_keeping_them() {
+        let (outbox, outgoings) = outbox();
+        drop(outgoings);
+        for _ in 0..2 * CAPACITY {
+            assert_eq!(outbox.send(pong()), Ok(()));
+        }
+        assert!(outbox.shared.ring().messages.is_empty());
+    }
+
+    #[test]
+    fn first_reason_to_close_wins() {
         let (outbox, outgoings) = outbox();
         outbox.close(CloseCode::Rate, "flood");
         outbox.close(CloseCode::Normal, "bye");
-        assert_eq!(*outgoings.closing.borrow(), Some(Closing { code: CloseCode::Rate, reason: "flood" }));
+        assert_eq!(*outgoings.closing().borrow(), Some(Closing { code: CloseCode::Rate, reason: "flood" }));
     }
 }

@@ -1,8 +1,8 @@
-//! On which worker a call goes: the least loaded one at the moment when the first participant comes.
+//! Places each call on the worker that is least loaded when the first participant enters.
 //!
-//! Load is what a worker does, packets a second as it measures them, and what it is about to do: its participants, who
-//! count before they have sent anything, so that many calls that begin in one second do not meet on one worker. A call
-//! stays where it is until everybody has left.
+//! Load is the measured packet rate of a worker plus an allowance for each participant. Participants count before they
+//! have sent anything, so that calls that begin in the same second are spread. A call stays on its worker until the last
+//! participant has left.
 
 use crate::media::MediaPlane;
 use std::sync::{
@@ -10,17 +10,17 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// What a participant is thought to cost, in packets a second in both directions: sound in a small call. Who costs more
-/// shows in the measured packets.
+/// Assumed cost of a participant in packets per second, both directions together: audio in a small call. Higher costs
+/// show in the measured rate.
 const PACKETS_PER_PARTICIPANT: u64 = 150;
 
-/// Who is where.
+/// Number of participants on each worker.
 #[derive(Debug)]
 pub(crate) struct Placement {
     participants: Arc<[AtomicUsize]>,
 }
 
-/// A participant on a worker; dropping it says that it has left.
+/// A participant on a worker; dropping it takes the participant off.
 #[derive(Debug)]
 pub(crate) struct Place {
     worker: usize,
@@ -32,7 +32,7 @@ impl Placement {
         Self { participants: (0..workers.max(1)).map(|_| AtomicUsize::new(0)).collect() }
     }
 
-    /// The worker for a call that begins: the first of the least loaded.
+    /// The worker for a new call: the first of the least loaded.
     pub(crate) fn least_loaded(&self, media: &dyn MediaPlane) -> usize {
         let load = |worker: usize, participants: &AtomicUsize| {
             let participants = participants.load(Ordering::Relaxed) as u64;
@@ -42,7 +42,12 @@ impl Placement {
         workers.min_by_key(|(worker, participants)| load(*worker, participants)).map_or(0, |(worker, _)| worker)
     }
 
-    /// Notes a participant on a worker.
+    /// Number of participants on all workers.
+    pub(crate) fn participants(&self) -> usize {
+        self.participants.iter().map(|participants| participants.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Counts a participant on a worker.
     pub(crate) fn enter(&self, worker: usize) -> Place {
         if let Some(participants) = self.participants.get(worker) {
             participants.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +69,7 @@ mod tests {
     use super::*;
     use sfu_api::Request;
 
-    /// Workers that say how many packets a second they move.
+    /// Workers with these packet rates.
     struct Busy(Vec<u64>);
 
     impl MediaPlane for Busy {
@@ -80,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_begin_together_are_spread_before_a_packet_flows() {
+    fn simultaneous_calls_are_spread() {
         let (placement, media) = (Placement::new(3), Busy(vec![0; 3]));
         let mut places = Vec::new();
         let workers: Vec<usize> = (0..6)
@@ -94,10 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn a_large_call_keeps_others_away_and_who_leaves_makes_room() {
+    fn load_is_packets_and_participants() {
         let placement = Placement::new(2);
         let here: Vec<Place> = (0..4).map(|_| placement.enter(1)).collect();
-        assert_eq!(placement.least_loaded(&Busy(vec![60_000, 1_000])), 1, "few people who send much");
+        assert_eq!(placement.least_loaded(&Busy(vec![60_000, 1_000])), 1, "few participants with much traffic");
         assert_eq!(placement.least_loaded(&Busy(vec![0, 1_000])), 0);
         drop(here);
         assert_eq!(placement.least_loaded(&Busy(vec![10, 0])), 1);

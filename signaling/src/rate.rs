@@ -1,7 +1,7 @@
 //! Exact sliding windows: at most N events in *any* window of a given length, whatever its start.
 //!
-//! A token bucket of 30 that refills 30 a second would let 59 through between two refills. This keeps the last N
-//! instants instead: an event is accepted if and only if the Nth last accepted one is at least a window old.
+//! A token bucket of 30 that refills 30 per second would let 59 through in one second. A window keeps the last N instants
+//! instead: an event is accepted if and only if the Nth last accepted one is at least a window old.
 
 use std::{
     collections::VecDeque,
@@ -23,7 +23,7 @@ impl Window {
         Self { accepted: VecDeque::new(), most, length }
     }
 
-    /// Accepts an event, or says after how long one would be accepted. A refused event leaves no trace.
+    /// Accepts an event, or returns the time after which one would be accepted. A refused event is not counted.
     ///
     /// # Errors
     /// The time until the window has room again, longer than zero.
@@ -36,7 +36,7 @@ impl Window {
         Ok(())
     }
 
-    /// Whether an event would be accepted, or after how long one would be. Counts nothing.
+    /// Returns whether an event would be accepted, or the time after which one would be, without counting it.
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
@@ -50,7 +50,7 @@ impl Window {
     }
 }
 
-/// A duration in whole milliseconds, rounded up: who waits this long has waited long enough.
+/// A duration in whole milliseconds, rounded up, so that waiting that long suffices.
 #[must_use]
 pub fn retry_ms(wait: Duration) -> u32 {
     u32::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u32::MAX)
@@ -64,7 +64,7 @@ mod tests {
     const LENGTH: Duration = Duration::from_millis(1_000);
 
     #[test]
-    fn the_thirty_first_is_refused_until_the_first_is_a_second_old() {
+    fn thirty_first_event_waits_for_the_first_to_expire() {
         let (mut window, start) = (Window::new(30, LENGTH), Instant::now());
         for i in 0..30 {
             assert_eq!(window.accept(start + Duration::from_millis(i)), Ok(()));
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_as_long_as_told_suffices() {
+    fn retry_time_is_rounded_up() {
         assert_eq!(retry_ms(Duration::from_micros(1)), 1);
         assert_eq!(retry_ms(Duration::from_micros(1_000)), 1);
         assert_eq!(retry_ms(Duration::from_micros(1_001)), 2);
@@ -84,7 +84,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn accepts_exactly_what_the_rule_allows(gaps in proptest::collection::vec(0u64..200, 1..400), most in 1usize..40) {
+        fn window_accepts_exactly_the_limit(gaps in proptest::collection::vec(0u64..200, 1..400), most in 1usize..40) {
             let (mut window, mut now) = (Window::new(most, LENGTH), Instant::now());
             let mut accepted: Vec<Instant> = Vec::new();
             for gap in gaps {

@@ -1,13 +1,13 @@
-//! `GET /metrics` on a listener of its own, so that it is never on the public port.
+//! `GET /metrics` on a separate listener, so that metrics are never on the public port.
 
 use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use hyper_util::rt::TokioTimer;
 use std::{io, net::TcpListener, time::Duration};
 
-/// Within which the headers of a request must have arrived.
+/// Time within which the headers of a request must arrive.
 const HEADERS: Duration = Duration::from_secs(10);
 
-/// Answers with what `text` gives, in the form that `content_type` names, until the future is dropped.
+/// Answers with what `text` returns, as `content_type`, until the future is dropped.
 ///
 /// # Errors
 /// The listener fails.

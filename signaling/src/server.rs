@@ -1,12 +1,12 @@
-//! The server as a whole: everything that a binary has to start, and to stop.
+//! The control plane as a whole, as a binary starts and stops it.
 
 use crate::{
     admission::Admission,
     config::Config,
-    http,
-    media::{MediaEventQueue, MediaPlane},
+    http::{self, PageSource},
+    media::MediaPlane,
+    media_events::MediaEvents,
     metrics::Metrics,
-    page::PageSource,
     rooms::Rooms,
 };
 use axum_server::{
@@ -25,10 +25,10 @@ use tokio::{
     time::{interval, timeout},
 };
 
-/// How often addresses that have been quiet are forgotten.
+/// Interval at which quiet addresses are forgotten.
 const FORGET: Duration = Duration::from_secs(60);
 
-/// Within which the headers of a request must have arrived.
+/// Time within which the headers of a request must arrive.
 const HEADERS: Duration = Duration::from_secs(10);
 
 /// The control plane.
@@ -40,9 +40,9 @@ pub struct Signaling {
 }
 
 impl Signaling {
-    /// Starts the rooms. Must be called inside a tokio runtime.
+    /// A control plane without rooms. `events` must be the one that the media plane reports to.
     #[must_use]
-    pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEventQueue) -> Self {
+    pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEvents) -> Self {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
         let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics));
@@ -55,15 +55,16 @@ impl Signaling {
         &self.rooms
     }
 
-    /// What is counted.
+    /// The counters.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Serves until `stop` is done, then closes every connection with 1001 and waits for them, a little while.
+    /// Serves until `stop` is done, then closes every connection with 1001 and waits for them, up to twice
+    /// [`Timing::linger`](crate::config::Timing).
     ///
-    /// Without `tls` it speaks plain HTTP, which is for loopback and for a proxy on the same machine.
+    /// Without `tls` it speaks plain HTTP, for loopback or a proxy on the same machine.
     ///
     /// # Errors
     /// The listener fails.
@@ -91,7 +92,7 @@ impl Signaling {
 
         let handle = axum_server::Handle::new();
         let serving = async {
-            // Not `http1_only()`: that would refuse upgrades too. Over TLS the binary offers HTTP/1.1 alone by ALPN.
+            // Not `http1_only()`, which would refuse upgrades too. Over TLS the binary offers only HTTP/1.1 by ALPN.
             let mut server = axum_server::from_tcp(listener)?.acceptor(NoDelayAcceptor::new());
             server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
             let server = server.handle(handle.clone());
@@ -119,7 +120,7 @@ impl Signaling {
             result = async { tokio::join!(serving, stopping).0 } => result,
             () = forgetting => Ok(()),
         };
-        // Every connection holds a sender; when the last one is dropped there is nothing more to receive.
+        // Every connection holds a sender; when the last one is dropped, `recv` returns.
         let grace = self.config.timing.linger * 2;
         let _ = timeout(grace, ended.recv()).await;
         result

@@ -4,7 +4,7 @@
 
 mod support;
 
-use signaling::{Config, PageFile, config::ApiKey};
+use signaling::{Config, PageFile, SecurityContact, config::ApiKey};
 use std::{borrow::Cow, sync::Arc};
 use support::{ACCESS, Received, Server, config, join};
 use tacet_proto::{
@@ -174,6 +174,16 @@ async fn rooms_are_made_by_whoever_may() {
     }
     let (status, body) = http(&open, "GET /v1/server", "", "").await;
     assert_eq!((status, body), (200, format!(r#"{{"protocols":["{SUBPROTOCOL}"],"open_rooms":true}}"#)));
+}
+
+#[tokio::test]
+async fn security_txt_names_the_operators_contact() {
+    let contact = SecurityContact::new("mailto:security@example.org", "2027-12-31T00:00:00Z").unwrap();
+    let server = Server::start(Config { security_contact: Some(contact), ..config() });
+    let text = "Contact: mailto:security@example.org\nExpires: 2027-12-31T00:00:00Z\n";
+    assert_eq!(http(&server, "GET /.well-known/security.txt", "", "").await, (200, text.to_owned()));
+    let without = Server::start(config());
+    assert_eq!(http(&without, "GET /.well-known/security.txt", "", "").await.0, 404);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::family::{PLAIN, counter, gauge, histogram};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use signaling::{
     Metrics, Rooms,
-    metrics::{Kind, Tally},
+    metrics::{CountByKind, Kind},
 };
 use std::{
     fmt,
@@ -73,7 +73,10 @@ impl Collector for Control {
     }
 }
 
-/// The counts of a tally, with the kind in a label.
-fn tallied<K: Kind>(label: &'static str, tally: &Tally<K>) -> impl Iterator<Item = ([(&'static str, String); 1], u64)> {
-    tally.read().map(move |(kind, count)| ([(label, kind.label())], count))
+/// Counts by kind, with the kind in a label.
+fn tallied<K: Kind>(
+    label: &'static str,
+    counts: &CountByKind<K>,
+) -> impl Iterator<Item = ([(&'static str, String); 1], u64)> {
+    counts.read().map(move |(kind, count)| ([(label, kind.label())], count))
 }

@@ -89,6 +89,30 @@ pub enum Event {
     },
 }
 
+/// What an event concerns, by which it is routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// One participant.
+    Participant(ParticipantId),
+    /// A room as a whole.
+    Room(RoomId),
+}
+
+impl Event {
+    /// What the event concerns.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Transport { participant, .. }
+            | Self::SlotAdded { participant, .. }
+            | Self::TransportState { participant, .. }
+            | Self::Refused { participant, .. }
+            | Self::LimitExceeded { participant, .. } => Subject::Participant(*participant),
+            Self::Speakers { room, .. } | Self::RoomFailed { room, .. } => Subject::Room(*room),
+        }
+    }
+}
+
 /// A limit that a participant can exceed by what it sends. Unauthenticated packets are only counted, because their
 /// sender is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use ts_rs::TS;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "t", rename_all = "lowercase")]
 pub enum ClientMessage {
-    /// First message: who asks, for which room.
+    /// First message: the room, and what entitles the client to enter it.
     Hello(Hello),
     /// Enters the call.
     Join(Join),
@@ -23,7 +23,7 @@ pub enum ClientMessage {
     Transport(ClientTransport),
     /// Publishes a track.
     Publish(Publish),
-    /// Withdraws a track of one's own.
+    /// Withdraws one of the client's own tracks.
     Unpublish(TrackRef),
     /// Mutes one of the client's own tracks. The client has already stopped sending.
     Mute(TrackRef),
@@ -31,7 +31,7 @@ pub enum ClientMessage {
     Unmute(TrackRef),
     /// Asks for tracks.
     Subscribe(Subscribe),
-    /// Gives tracks back.
+    /// No longer asks for tracks.
     Unsubscribe(Unsubscribe),
     /// The client has applied all slots of this revision and of those before.
     #[serde(rename = "slots.ready")]
@@ -79,7 +79,7 @@ pub enum Credential {
     },
 }
 
-/// Body of `join` and `announce`: opaque to the server but for its length, which forwards both to the others.
+/// Body of `join` and `announce`. The server checks lengths only, and forwards both fields to the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
@@ -103,15 +103,15 @@ pub struct ClientTransport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
-    /// The client's own name of the track, repeated in `published`.
+    /// The client's own name for the track, repeated in `published`.
     pub cid: String,
-    /// Sound or picture.
+    /// Kind of media.
     pub kind: Kind,
-    /// Where it comes from.
+    /// Where the media come from.
     pub source: Source,
-    /// Codec it is sent with.
+    /// Codec of its packets.
     pub codec: Codec,
-    /// Sending m-line.
+    /// MID of the sending m-line.
     pub mid: String,
     /// SSRC of its packets.
     pub ssrc: u32,

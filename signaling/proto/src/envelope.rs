@@ -33,13 +33,13 @@ pub enum ParseError {
     /// An object whose `t` is unknown.
     #[error("unknown message type")]
     UnknownType {
-        /// Number of the request, to be repeated.
+        /// Number of the request, which the answer repeats.
         id: Option<u32>,
     },
     /// A known type with a malformed body. The text names fields, never values.
     #[error("malformed message: {reason}")]
     BadMessage {
-        /// Number of the request, to be repeated.
+        /// Number of the request, which the answer repeats.
         id: Option<u32>,
         /// What is wrong.
         reason: String,

@@ -17,28 +17,28 @@ pub enum ErrorCode {
     Forbidden,
     /// There is no such room.
     NoRoom,
-    /// The room has as many participants as it may.
+    /// The room has its maximum number of participants.
     RoomFull,
     /// A request before `join`.
     NotMember,
-    /// There is no such track, or it is somebody else's.
+    /// There is no such track, or another participant publishes it.
     NoTrack,
     /// The server forwards no such codec, or not for this kind.
     CodecUnsupported,
-    /// The participant publishes or subscribes to as many tracks as it may.
+    /// The participant publishes, or subscribes to, the maximum number of tracks.
     LimitTracks,
-    /// More than 30 messages in a second; the message was not processed.
+    /// More than 30 messages in one second; the message was not processed.
     RateLimited,
-    /// The request does not fit what has been said before, such as a second `join`.
+    /// The request does not fit earlier ones, such as a second `join`.
     OutOfOrder,
-    /// The server has no room for more.
+    /// The server has no capacity left.
     ServerBusy,
     /// A fault of the server, logged there.
     Internal,
 }
 
 impl ErrorCode {
-    /// All of them.
+    /// Every code.
     pub const ALL: &[Self] = &[
         Self::BadMessage,
         Self::UnknownType,
@@ -82,9 +82,9 @@ impl ErrorCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum CloseCode {
-    /// Done.
+    /// The connection has served its purpose.
     Normal = 1000,
-    /// The server stops.
+    /// The server is stopping.
     GoingAway = 1001,
     /// Text that is not UTF-8 or not a JSON object.
     NotJson = 1007,
@@ -94,7 +94,7 @@ pub enum CloseCode {
     TooLarge = 1009,
     /// A fault of the server.
     Internal = 1011,
-    /// The server has no room for more right now.
+    /// The server has no capacity left right now.
     TryLater = 1013,
     /// Repeated malformed messages.
     BadMessages = 4400,
@@ -109,7 +109,7 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    /// All of them.
+    /// Every code.
     pub const ALL: &[Self] = &[
         Self::Normal,
         Self::GoingAway,
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_wire() {
+    fn error_names_are_those_of_the_wire() {
         for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.name());
         }

@@ -10,8 +10,8 @@ use ts_rs::TS;
 #[ts(type = "string")]
 pub struct RoomId(pub Fixed<16>);
 
-/// One call in a room: from the first participant's arrival to the last one's leave. A label; no security rests on
-/// its being fresh.
+/// One call in a room: from the first participant's arrival until the last one leaves. A label; security does not rest
+/// on its freshness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[ts(type = "string")]
 pub struct CallId(pub Fixed<16>);

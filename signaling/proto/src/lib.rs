@@ -4,8 +4,8 @@
 //!   carry an `id`, which the answer repeats as `re`; every server message carries a running number `seq`.
 //! * Binary frames carry key traffic ([`binary`]): `type1 || n4 || body`.
 //!
-//! There is no SDP on the wire: both ends build their own from the few parameters here, because one description
-//! with 25 subscriptions is 86 kB and a message may have [`limits::MAX_MESSAGE_BYTES`].
+//! There is no SDP on the wire: both ends build their own from the parameters here, because one description with 25
+//! subscriptions has 86 kB, and a message at most [`limits::MAX_MESSAGE_BYTES`].
 //!
 //! Types for TypeScript are generated from this crate (`clients/web/src/protocol/generated.ts`); a test fails when
 //! that file is stale.

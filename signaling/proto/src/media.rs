@@ -88,7 +88,7 @@ pub struct Candidate {
     pub port: u16,
 }
 
-/// ICE parameters of a client. Its candidates need no signaling: the server learns its address from its checks.
+/// ICE parameters of a client. Its candidates are not signaled: the server learns its address from connectivity checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct ClientIce {
@@ -111,13 +111,13 @@ pub struct Dtls {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Track {
-    /// Its number.
+    /// Its id.
     pub track: TrackId,
-    /// Who publishes it.
+    /// Its publisher.
     pub participant: ParticipantId,
-    /// Sound or picture.
+    /// Kind of media.
     pub kind: Kind,
-    /// Where it comes from.
+    /// Where the media come from.
     pub source: Source,
     /// Its codec.
     pub codec: Codec,
@@ -125,13 +125,13 @@ pub struct Track {
     pub muted: bool,
 }
 
-/// A receiving m-line of a client, whose `mid` and SSRCs stay the same for the connection's life.
+/// A receiving m-line of a client. Its MID and SSRCs stay the same while the connection lasts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Slot {
     /// Media identification (RFC 8843), chosen by the server.
     pub mid: String,
-    /// Sound or picture.
+    /// Kind of media.
     pub kind: Kind,
     /// Codec of the slot's class.
     pub codec: Codec,
@@ -143,13 +143,13 @@ pub struct Slot {
     pub rtx: Option<u32>,
 }
 
-/// What a slot shows from now on.
+/// New contents of a slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct SlotSource {
     /// The slot.
     pub mid: String,
-    /// The track in it, and whose it is; `null` when it is empty.
+    /// The track in it, or `null` if it is empty.
     pub source: Option<SlotTrack>,
 }
 
@@ -159,6 +159,6 @@ pub struct SlotSource {
 pub struct SlotTrack {
     /// The track.
     pub track: TrackId,
-    /// Its publisher: the msid under which the client pairs sound and picture.
+    /// Its publisher: the msid under which the client pairs audio and video.
     pub participant: ParticipantId,
 }

@@ -19,22 +19,22 @@ pub enum ServerMessage {
     Welcome(Welcome),
     /// Answer to `join`.
     Joined(Joined),
-    /// Who came, went and changed.
+    /// Participants that joined and left.
     Roster(Roster),
     /// The server's transport parameters.
     Transport(ServerTransport),
     /// Answer to `publish`.
     Published(Published),
-    /// Which tracks came, went and changed.
+    /// Tracks that were published, withdrawn, muted and unmuted.
     Tracks(Tracks),
-    /// Receiving m-lines to add, and what is in them.
+    /// Receiving m-lines to add, and their contents.
     Slots(Slots),
-    /// The media path came up or broke.
+    /// The media path was connected or lost.
     #[serde(rename = "transport.state")]
     TransportState(TransportStateChange),
-    /// Who is loud: a hint for layout. Who speaks is drawn from the authenticated KID.
+    /// The active speakers: a hint for layout. Whose frame it is, the authenticated KID says.
     Speakers(Speakers),
-    /// Answer to a request that has no answer of its own.
+    /// Answer to a request without a specific answer.
     Ok(Ok),
     /// Answer to `ping`.
     Pong(Ping),
@@ -56,7 +56,7 @@ pub struct Challenge {
 /// Body of `welcome`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Welcome {
-    /// The client's number in the call.
+    /// The client's participant id.
     pub participant: ParticipantId,
     /// The call.
     pub call: CallId,
@@ -69,14 +69,14 @@ pub struct Welcome {
     pub codecs: Vec<CodecParameters>,
     /// Header extensions.
     pub hdrext: Vec<HeaderExtension>,
-    /// Optional parts of the protocol that both speak.
+    /// Optional parts of the protocol that both sides speak.
     pub features: Vec<String>,
 }
 
 /// Limits of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Limits {
-    /// Accepted messages in any second.
+    /// Maximum number of messages in any second.
     pub rate: u32,
     /// Largest message in bytes.
     pub bytes: u32,
@@ -89,16 +89,16 @@ pub struct Joined {
     pub seat: Seat,
     /// Revision of the roster that follows.
     pub rev: u32,
-    /// Who else is present.
+    /// The other participants.
     pub roster: Vec<RosterEntry>,
-    /// What they publish.
+    /// Their tracks.
     pub tracks: Vec<Track>,
 }
 
 /// A participant. Names and keys travel in its announce, not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct RosterEntry {
-    /// Its number.
+    /// Its id.
     pub participant: ParticipantId,
     /// Its seat.
     pub seat: Seat,
@@ -111,9 +111,9 @@ pub struct Roster {
     pub rev: u32,
     /// Whether `add` is the whole roster, as the answer to `resync`.
     pub full: bool,
-    /// Who came.
+    /// Participants that joined.
     pub add: Vec<RosterEntry>,
-    /// Who went.
+    /// Participants that left.
     pub del: Vec<ParticipantId>,
 }
 
@@ -129,9 +129,9 @@ pub struct ServerTransport {
 /// Body of `published`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Published {
-    /// The client's own name of the track.
+    /// The client's own name for the track.
     pub cid: String,
-    /// Its number.
+    /// Its id.
     pub track: TrackId,
 }
 
@@ -142,7 +142,7 @@ pub struct Tracks {
     pub add: Vec<Track>,
     /// Withdrawn tracks.
     pub del: Vec<TrackId>,
-    /// Tracks whose mute state changed, whole.
+    /// Tracks that were muted or unmuted, in full.
     pub upd: Vec<Track>,
 }
 
@@ -151,7 +151,7 @@ pub struct Tracks {
 pub struct Slots {
     /// Revision, to be confirmed by `slots.ready` once applied; only then does media flow in new slots.
     pub rev: u32,
-    /// New m-lines, in the order in which they are appended.
+    /// New m-lines, in the order of appending.
     pub add: Vec<Slot>,
     /// New contents.
     pub set: Vec<SlotSource>,
@@ -170,7 +170,7 @@ pub struct TransportStateChange {
 pub enum TransportState {
     /// SRTP keys are in use.
     Connected,
-    /// No check has arrived for a while; it may come back.
+    /// No connectivity check has arrived for a while; the path may recover.
     Disconnected,
     /// The handshake failed: wrong fingerprint, no common SRTP profile.
     Failed,
@@ -179,14 +179,14 @@ pub enum TransportState {
 /// Body of `speakers`, loudest first, at most five times a second.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Speakers {
-    /// Who is loud.
+    /// Participants and their levels.
     pub speakers: Vec<Speaker>,
 }
 
-/// One who is loud.
+/// An active speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Speaker {
-    /// Who.
+    /// The participant.
     pub participant: ParticipantId,
     /// Level in -dBov (RFC 6464): 0 is loudest, 127 is silence.
     pub level: u8,
@@ -200,19 +200,19 @@ pub struct Ok {}
 /// Body of `bye`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Bye {
-    /// Why, in a word.
+    /// The cause, in a word.
     pub reason: String,
 }
 
 /// Body of `error`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct ErrorMessage {
-    /// What is wrong.
+    /// The cause.
     pub code: ErrorCode,
     /// After how many milliseconds the request may be repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub retry_ms: Option<u32>,
-    /// For people. Holds nothing that another client sent.
+    /// For people. Repeats nothing that another client sent.
     pub detail: String,
 }

@@ -1,5 +1,5 @@
-//! What a participant has yet to be told. Changes that come close together go out together, and what undoes itself
-//! before it was told is never told.
+//! Changes that a participant has yet to be sent. Changes that occur close together are sent together, and those that
+//! undo each other before they are sent are never sent.
 
 use super::pages::Page;
 use crate::{outbox::Outgoing, rate::Window};
@@ -16,21 +16,21 @@ use tacet_proto::{
     server::{Joined, Roster, RosterEntry, Tracks},
 };
 
-/// Shortest time between two deliveries of changes. The first change after a quiet time goes out at once.
+/// Minimum time between two deliveries of changes. The first change after a quiet period is sent at once.
 const CHANGE_GAP: Duration = Duration::from_millis(40);
-/// How long keys wait for those of other senders: after a leave, all senders rotate at about the same time.
+/// How long keys wait for those of other senders: after a participant leaves, all senders rotate at about the same time.
 const KEY_GAP: Duration = Duration::from_millis(20);
-/// Messages a second that changes may take; answers and hints take the rest of the 30 that a client can expect.
+/// Maximum number of messages per second for changes; answers and hints use the rest of the 30 that a client expects.
 const CHANGES_PER_SECOND: usize = 20;
-/// Keys that wait for one participant at most; more than a room of honest senders makes.
+/// Maximum number of keys that wait for one participant; more than honest senders of a room produce.
 const MAX_WAITING_KEYS: usize = 2_048;
-/// Key requests that wait for one participant at most.
+/// Maximum number of key requests that wait for one participant.
 const MAX_WAITING_REQUESTS: usize = 128;
 
-/// An announce and sealed name, shared by all that have yet to be told of them.
+/// An announce and sealed name, shared by the backlogs of all that have yet to receive them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Announced {
-    /// Where the participant sits.
+    /// The participant's seat.
     pub(super) seat: Seat,
     /// The announce.
     pub(super) announce: Arc<[u8]>,
@@ -83,7 +83,7 @@ impl Backlog {
         self.due
     }
 
-    /// Something changed: it is to be delivered, at once or when enough time has passed since the last delivery.
+    /// Something changed: schedules a delivery, at once or when enough time has passed since the last one.
     pub(super) fn touch(&mut self, now: Instant) {
         self.due_by(self.delivered.map_or(now, |last| now.max(last + CHANGE_GAP)));
     }
@@ -92,19 +92,19 @@ impl Backlog {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
-    /// Somebody came.
+    /// A participant joined.
     pub(super) fn arrived(&mut self, now: Instant, participant: ParticipantId, announced: Announced) {
         self.arrived.insert(participant, announced.seat);
         self.announced(now, participant, announced);
     }
 
-    /// Somebody's announce is new or renewed.
+    /// A participant's announce is new or renewed.
     pub(super) fn announced(&mut self, now: Instant, participant: ParticipantId, announced: Announced) {
         self.announces.insert(participant, announced);
         self.touch(now);
     }
 
-    /// Somebody went.
+    /// A participant left.
     pub(super) fn left(&mut self, now: Instant, participant: ParticipantId) {
         self.announces.remove(&participant);
         if self.arrived.remove(&participant).is_none() {
@@ -126,7 +126,7 @@ impl Backlog {
         self.touch(now);
     }
 
-    /// Keys of a sender for this participant.
+    /// A sender has a key for this participant.
     pub(super) fn keys(&mut self, now: Instant, header: Arc<BatchHeader>, entry: BatchEntry) {
         if self.keys.len() >= MAX_WAITING_KEYS {
             self.keys.pop_front();
@@ -135,7 +135,7 @@ impl Backlog {
         self.due_by(now + KEY_GAP);
     }
 
-    /// Somebody lacks keys of this participant.
+    /// Another participant lacks keys of this one.
     pub(super) fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<WantedKey>) {
         if self.key_requests.len() < MAX_WAITING_REQUESTS {
             self.key_requests.push_back((requester, wanted));
@@ -143,13 +143,13 @@ impl Backlog {
         }
     }
 
-    /// Somebody publishes a track.
+    /// A track was published.
     pub(super) fn track_added(&mut self, now: Instant, track: Track) {
         self.tracks_added.insert(track.track, track);
         self.touch(now);
     }
 
-    /// A track's mute state changed.
+    /// A track was muted or unmuted.
     pub(super) fn track_changed(&mut self, now: Instant, track: Track) {
         match self.tracks_added.get_mut(&track.track) {
             Some(added) => *added = track,
@@ -160,7 +160,7 @@ impl Backlog {
         self.touch(now);
     }
 
-    /// A track is gone.
+    /// A track was withdrawn.
     pub(super) fn track_removed(&mut self, now: Instant, track: TrackId) {
         self.tracks_changed.remove(&track);
         if self.tracks_added.remove(&track).is_none() {
@@ -169,7 +169,7 @@ impl Backlog {
         self.touch(now);
     }
 
-    /// The answer to `join`, with as much of roster and tracks as fits; the rest stays in the backlog.
+    /// Returns the answer to `join`, with as much of roster and tracks as fits; the rest stays in the backlog.
     pub(super) fn joined(&mut self, seat: Seat) -> Joined {
         let mut page = Page::new();
         let roster = self.roster_page(&mut page);
@@ -178,8 +178,8 @@ impl Backlog {
         Joined { seat, rev: self.roster_rev, roster, tracks }
     }
 
-    /// Gives everything that is due to `send`, in the order in which a client needs it, and within the budget; what
-    /// `more` adds comes last.
+    /// Passes everything that is due to `send`, in the order in which a client needs it and within the budget; messages of
+    /// `more` come last.
     pub(super) fn deliver(
         &mut self,
         now: Instant,
@@ -190,7 +190,7 @@ impl Backlog {
         self.due = None;
         loop {
             if let Err(wait) = self.budget.check(now) {
-                // Asked before anything is taken out, so nothing is lost. If nothing was left, one idle turn follows.
+                // Checked before anything is taken out, so nothing is lost. If nothing was left, one idle delivery follows.
                 self.due = Some(now + wait);
                 return;
             }
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_change_is_due_at_once_and_the_next_after_a_gap() {
+    fn first_change_is_due_at_once_and_the_next_after_a_gap() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         backlog.arrived(now, ParticipantId(1), announced(1));
         assert_eq!(backlog.due(), Some(now));
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_undoes_itself_is_never_told() {
+    fn changes_that_undo_each_other_are_not_sent() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         backlog.arrived(now, ParticipantId(1), announced(1));
         backlog.track_added(now, track(5, false));
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_muted_new_track_is_told_once() {
+    fn new_track_is_sent_once_with_its_mute_state() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         backlog.track_added(now, track(5, false));
         backlog.track_changed(now, track(5, true));
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_of_thousands_is_told_in_messages_that_fit_and_at_a_bounded_rate() {
+    fn large_room_is_sent_in_bounded_messages_at_a_bounded_rate() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         for i in 0..4_000 {
             backlog.arrived(start, ParticipantId(u32::MAX - 5_000 + i), announced(4_095));

@@ -25,7 +25,7 @@ impl Room {
         self.settle(now);
     }
 
-    /// Gives each recipient its entry of a batch.
+    /// Queues for each recipient its entry of a batch.
     fn key_batch(&mut self, now: Instant, sender: Seat, KeyBatch { header, entries }: KeyBatch) {
         let mut by_seat: BTreeMap<Seat, BatchEntry> = BTreeMap::new();
         for entry in entries {

@@ -1,6 +1,7 @@
-//! A room: who is in it, what they publish, who receives what, and who has yet to be told of it.
+//! A room: its participants, their tracks, who receives what, and what each has yet to be sent.
 //!
-//! The core has no clock, no socket and no task: it is told what happened and when, and gives [`Output`]s.
+//! The room has no clock, no socket and no task: its methods take what happened and when, and [`Room::poll`] returns
+//! [`Output`]s.
 //!
 //! ```text
 //!   connections ──► enter, request, binary, leave ──►┌──────┐──► Output::Send      ──► outboxes
@@ -8,9 +9,9 @@
 //!   clock       ──► tick at deadline() ─────────────►└──────┘──► Output::Close     ──► sockets
 //! ```
 //!
-//! Invariants: a participant is *attached* from `hello` on and a *member* from `join` on. Members are on each other's
-//! rosters, all of them: nobody listens unseen. A refused request changes nothing. Nothing that one client sends can
-//! end another's call.
+//! Invariants: a participant is *attached* from `hello` on and a *member* from `join` on. Every member is on the roster of
+//! every other, so no one listens unseen. A refused request changes nothing. Nothing that one client sends can end
+//! another's call.
 
 mod backlog;
 mod keys;
@@ -96,7 +97,7 @@ pub struct Room {
     seats: Seats,
     tracks: BTreeMap<TrackId, Published>,
     track_ids: Arc<AtomicU32>,
-    /// No later than the first delivery that is due.
+    /// At or before the time of the first delivery.
     wake: Option<Instant>,
     outputs: Outputs,
 }
@@ -119,19 +120,19 @@ impl Room {
         }
     }
 
-    /// Whether nobody is here, not even on the doorstep.
+    /// Whether no participant is attached.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.attached.is_empty()
     }
 
-    /// When [`tick`](Self::tick) is wanted.
+    /// When [`tick`](Self::tick) is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.wake
     }
 
-    /// The next thing to do.
+    /// Takes the next output.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop()
     }
@@ -145,7 +146,7 @@ impl Room {
     /// A request after `hello`. `ping` is answered before it gets here.
     pub fn request(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, message: ClientMessage) {
         let result = match message {
-            ClientMessage::Hello(_) => Err(refusal(ErrorCode::OutOfOrder, "hello was said before")),
+            ClientMessage::Hello(_) => Err(refusal(ErrorCode::OutOfOrder, "hello was sent before")),
             ClientMessage::Join(join) => self.join(now, from, id, &join),
             ClientMessage::Ping(ping) => {
                 self.send(from, id, ServerMessage::Pong(ping));
@@ -177,7 +178,7 @@ impl Room {
         self.settle(now);
     }
 
-    /// The media plane says something. What concerns nobody here any more is ignored.
+    /// Handles an event of the media plane. Events about participants that have left are ignored.
     pub fn media(&mut self, now: Instant, event: Event) {
         match event {
             Event::Transport { command, participant, local } => {
@@ -200,9 +201,10 @@ impl Room {
                     let state = match state {
                         MediaState::Connected => TransportState::Connected,
                         MediaState::Disconnected => TransportState::Disconnected,
-                        // Neither comes back.
+                        // Neither recovers.
                         MediaState::Failed | MediaState::Closed => TransportState::Failed,
                     };
+                    tracing::debug!(participant = participant.0, ?state, "media transport changed");
                     let message = ServerMessage::TransportState(TransportStateChange { state });
                     self.send(participant, None, message);
                 }
@@ -215,20 +217,22 @@ impl Room {
                     self.outputs.hint(member, message.clone());
                 }
             }
-            // What is too much has been dropped; one to be told there is none, for an honest client is far from it.
-            Event::LimitExceeded { limit, .. } => tracing::warn!(?limit, "a client sends more than it may"),
+            // The media plane has dropped the excess. No message tells the client: an honest one stays far below.
+            Event::LimitExceeded { participant, limit } => {
+                tracing::warn!(participant = participant.0, ?limit, "limit exceeded");
+            }
             Event::RoomFailed { participants, .. } => {
                 for participant in participants {
-                    self.close(participant, CloseCode::Internal, "the room's media failed");
+                    self.close(participant, CloseCode::Internal, "the media of the room failed");
                     self.remove(now, participant);
                 }
             }
-            other => tracing::debug!(?other, "an event of the media plane that this server does not know"),
+            other => tracing::debug!(?other, "unknown event of the media plane"),
         }
         self.settle(now);
     }
 
-    /// The participant is gone: it left, or its connection broke.
+    /// The participant left, or its connection ended.
     pub fn leave(&mut self, now: Instant, participant: ParticipantId) {
         if self.remove(now, participant) {
             self.outputs.command(Command::RemoveParticipant { participant });
@@ -240,7 +244,7 @@ impl Room {
         self.settle(now);
     }
 
-    /// Delivers what has become due.
+    /// Delivers what is due.
     pub fn tick(&mut self, now: Instant) {
         self.settle(now);
     }
@@ -250,13 +254,14 @@ impl Room {
             return Err(refusal(ErrorCode::Unauthenticated, "say hello first"));
         }
         if self.members.contains_key(&from) {
-            return Err(refusal(ErrorCode::OutOfOrder, "joined before"));
+            return Err(refusal(ErrorCode::OutOfOrder, "already joined"));
         }
         check_announce(join)?;
         if self.members.len() >= self.limits.participants {
             return Err(refusal(ErrorCode::RoomFull, "the room is full"));
         }
         let seat = self.seats.take(now).ok_or(refusal(ErrorCode::RoomFull, "no free seat"))?;
+        tracing::debug!(participant = from.0, seat = seat.0, "joined");
 
         let mut backlog = Backlog::default();
         for (&other, member) in &self.members {
@@ -298,9 +303,11 @@ impl Room {
         match member.transport {
             Transport::Offered => {}
             Transport::Requested(_) => {
-                return Err(refusal(ErrorCode::OutOfOrder, "the server's transport comes first"));
+                return Err(refusal(ErrorCode::OutOfOrder, "wait for the transport of the server"));
             }
-            Transport::Connecting { .. } => return Err(refusal(ErrorCode::OutOfOrder, "one transport per session")),
+            Transport::Connecting { .. } => {
+                return Err(refusal(ErrorCode::OutOfOrder, "the transport is already connected"));
+            }
         }
         let ClientTransport { ice, dtls } = transport;
         // RFC 8839 section 5.4: ice-char, at least 4 and 22 of them.
@@ -308,7 +315,7 @@ impl Room {
         let ufrag = (4..=MAX_NAME_BYTES).contains(&ice.ufrag.len()) && ice_chars(&ice.ufrag);
         let pwd = (22..=256).contains(&ice.pwd.len()) && ice_chars(&ice.pwd);
         if !(ufrag && pwd) {
-            return Err(refusal(ErrorCode::BadMessage, "ice: not a ufrag and password"));
+            return Err(refusal(ErrorCode::BadMessage, "ice: invalid ufrag or password"));
         }
         let remote = sfu_api::RemoteTransport { ufrag: ice.ufrag, pwd: ice.pwd, fingerprint: dtls.fingerprint.0 };
         let command = self.outputs.command(Command::Connect { participant: from, remote });
@@ -334,9 +341,10 @@ impl Room {
     /// any more is ignored.
     fn media_refused(&mut self, now: Instant, command: CommandId, participant: ParticipantId, error: CommandError) {
         let Some(member) = self.members.get_mut(&participant) else { return };
+        tracing::debug!(participant = participant.0, command = command.0, %error, "media plane refused a command");
         match member.transport {
             Transport::Requested(requested) if requested == command => {
-                self.refuse(participant, None, refusal(ErrorCode::ServerBusy, "no room for another transport"));
+                self.refuse(participant, None, refusal(ErrorCode::ServerBusy, "no capacity for another transport"));
                 self.close(participant, CloseCode::TryLater, "the server is busy");
                 self.leave(now, participant);
             }
@@ -345,7 +353,11 @@ impl Room {
                     member.transport = Transport::Offered;
                     self.refuse(participant, re, refusal(ErrorCode::BadMessage, "transport: invalid parameters"));
                 } else {
-                    self.refuse(participant, None, refusal(ErrorCode::Internal, "the media plane refused"));
+                    self.refuse(
+                        participant,
+                        None,
+                        refusal(ErrorCode::Internal, "the media plane refused the transport"),
+                    );
                 }
             }
             _ if member.slots.refused(command) => {
@@ -373,13 +385,14 @@ impl Room {
     }
 
     fn send(&mut self, to: ParticipantId, re: Option<u32>, message: ServerMessage) {
-        // An answer without a number is nobody's answer.
+        // Without a request number, `ok` says nothing.
         if re.is_some() || !matches!(message, ServerMessage::Ok(_)) {
             self.outputs.send(to, Outgoing::Message { re, message });
         }
     }
 
     fn refuse(&mut self, to: ParticipantId, re: Option<u32>, Refusal { code, detail }: Refusal) {
+        tracing::debug!(participant = to.0, ?code, detail, "request refused");
         let error = ErrorMessage { code, retry_ms: None, detail: detail.to_owned() };
         self.send(to, re, ServerMessage::Error(error));
     }
@@ -388,7 +401,7 @@ impl Room {
         self.outputs.close(participant, code, reason);
     }
 
-    /// Delivers every backlog that is due and finds out when the next one is.
+    /// Delivers every backlog that is due, and notes when the next one is.
     fn settle(&mut self, now: Instant) {
         if self.wake.is_none_or(|wake| wake > now) {
             return;
@@ -405,19 +418,19 @@ impl Room {
     }
 }
 
-/// What a request is answered with, if anything.
+/// The answer to a request, if it has one.
 type Answer = Option<ServerMessage>;
-/// The answer of a request that has no answer of its own.
+/// The answer to a request without a specific answer.
 const DONE: Answer = Some(ServerMessage::Ok(OkMessage {}));
 
-/// Remembers to wake for a backlog.
+/// Notes when a backlog is due.
 fn wake(at: &mut Option<Instant>, backlog: &Backlog) {
     if let Some(due) = backlog.due() {
         *at = Some(at.map_or(due, |at| at.min(due)));
     }
 }
 
-/// The server knows nothing of an announce but its length.
+/// Checks what the server knows of an announce: its length.
 fn check_announce(join: &Join) -> Result<(), Refusal> {
     if join.announce.0.len() != ANNOUNCE_BYTES {
         return Err(refusal(ErrorCode::BadMessage, "announce: wrong length"));

@@ -1,23 +1,23 @@
-//! Cutting long lists into messages: by bytes, never by count, so that no message can outgrow the limit.
+//! Splits long lists into messages by bytes, not by count, so that no message exceeds the limit.
 
 use serde::Serialize;
 use std::io::{self, Write};
 use tacet_proto::limits::ROSTER_PAGE_BYTES;
 
-/// What is left of one message.
+/// The space that is left in one message.
 #[derive(Debug)]
 pub(super) struct Page {
     left: usize,
 }
 
 impl Page {
-    /// An empty message, with room for its envelope set aside.
+    /// An empty message, with space reserved for its envelope.
     #[must_use]
     pub(super) fn new() -> Self {
         Self { left: ROSTER_PAGE_BYTES }
     }
 
-    /// Whether an entry still fits; if so its bytes are taken.
+    /// Whether an entry still fits; if so its bytes are used up.
     pub(super) fn fits(&mut self, entry: &impl Serialize) -> bool {
         let mut count = Count(1);
         let fits = serde_json::to_writer(&mut count, entry).is_ok() && count.0 <= self.left;
@@ -28,7 +28,7 @@ impl Page {
     }
 }
 
-/// Counts what is written to it.
+/// Counts the bytes that are written to it.
 struct Count(usize);
 
 impl Write for Count {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_holds_no_more_bytes_than_it_may() {
+    fn page_is_bounded_in_bytes() {
         let (mut page, mut bytes) = (Page::new(), 0);
         while page.fits(&"0123456789") {
             bytes += "\"0123456789\",".len();

@@ -1,4 +1,4 @@
-//! Tracks that participants publish.
+//! Publishing, muting and withdrawing tracks.
 
 use super::{Answer, DONE, Refusal, Room, refusal, wake};
 use sfu_api::{Command, CommandError, CommandId, Mid, Publication, Ssrc};
@@ -14,7 +14,7 @@ use tacet_proto::{
 /// A published track.
 #[derive(Debug)]
 pub(super) struct Published {
-    /// As others see it.
+    /// The track as other participants see it.
     pub(super) track: Track,
     /// The client's request that it came with.
     request: Option<u32>,
@@ -45,7 +45,7 @@ impl Room {
         }
         let own = self.tracks.values().filter(|p| p.track.participant == from).count();
         if own >= self.limits.tracks_per_participant {
-            return Err(refusal(ErrorCode::LimitTracks, "no more tracks"));
+            return Err(refusal(ErrorCode::LimitTracks, "maximum number of tracks published"));
         }
 
         let number = self.track_ids.fetch_add(1, Ordering::Relaxed);
@@ -128,7 +128,7 @@ impl Room {
         self.refuse(from, request, refusal(code, "the media plane refused the track"));
     }
 
-    /// Takes a track out of the room, and out of all slots.
+    /// Removes a track from the room and from all slots.
     pub(super) fn withdraw(&mut self, now: Instant, track: TrackId) {
         let Some(published) = self.tracks.remove(&track) else { return };
         self.vacate(now, track);
@@ -145,7 +145,7 @@ impl Room {
             .get_mut(&track)
             .map(|published| &mut published.track)
             .filter(|track| track.participant == from)
-            .ok_or(refusal(ErrorCode::NoTrack, "no such track of yours"))
+            .ok_or(refusal(ErrorCode::NoTrack, "you publish no such track"))
     }
 
     fn command_muted(&mut self, from: ParticipantId, track: TrackId, muted: bool) {

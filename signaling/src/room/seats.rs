@@ -1,5 +1,5 @@
-//! Seats: the numbers of devices inside their SFrame key ids. The lowest free one is given; one that was left rests
-//! for a minute, so that a late frame of its last owner is not taken for one of the next.
+//! Seats: the numbers of devices in their SFrame key ids. The lowest free one is assigned. A seat rests for a minute after
+//! it was left, so that a late frame of its last owner is not attributed to the next.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -7,12 +7,12 @@ use std::{
 };
 use tacet_proto::Seat;
 
-/// Seats of a room: what 12 bits of a key id can name.
-pub(super) const SEATS: u16 = 4_096;
+/// Number of seats of a room: those that a key id can name.
+pub(super) const SEATS: u16 = Seat::MAX.0 + 1;
 /// How long a seat rests after it was left.
 pub(super) const REST: Duration = Duration::from_secs(60);
 
-/// Which seats are taken, and which rest.
+/// The seats that are taken, and those that rest.
 #[derive(Debug, Default)]
 pub(super) struct Seats {
     unavailable: BTreeSet<u16>,
@@ -33,7 +33,7 @@ impl Seats {
         Some(Seat(seat))
     }
 
-    /// Gives a seat back.
+    /// Returns a seat.
     pub(super) fn leave(&mut self, now: Instant, seat: Seat) {
         self.resting.push_back((now, seat.0));
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_left_seat_rests_for_a_minute() {
+    fn left_seat_rests_for_a_minute() {
         let (mut seats, start) = (Seats::default(), Instant::now());
         assert_eq!([seats.take(start), seats.take(start), seats.take(start)], [0, 1, 2].map(|s| Some(Seat(s))));
         seats.leave(start, Seat(1));
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_seats_as_a_key_id_can_name() {
+    fn seats_are_those_that_a_kid_can_name() {
         let (mut seats, now) = (Seats::default(), Instant::now());
         assert_eq!((0..SEATS).filter_map(|_| seats.take(now)).count(), usize::from(SEATS));
         assert_eq!(seats.take(now), None);

@@ -1,10 +1,10 @@
-//! Receiving slots of one participant: m-lines that are added in blocks, never removed, and whose contents change.
+//! Receiving slots of one participant: m-lines that are added in blocks, are never removed, and whose contents change.
 //!
 //! ```text
 //!   made ── AddSlot ──► (SSRC known) ── slots{rev, add} ──► offered ── slots.ready{rev} ──► active: media may flow
 //! ```
 //!
-//! A slot's class, its codec, never changes; a freed slot of the class is used before a new block is made.
+//! A slot's class, its codec, never changes. A free slot of the class is used before a new block is created.
 
 use super::pages::Page;
 use sfu_api::{CommandId, Mid};
@@ -14,17 +14,17 @@ use tacet_proto::{
     server::Slots as SlotsMessage,
 };
 
-/// Slots that are made at a time.
+/// Number of slots that are created together.
 const BLOCK: usize = 4;
 
-/// What the media plane is to do with a slot.
+/// A command about a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SlotCommand {
-    /// Make it.
+    /// Creates it.
     Add(Mid, Codec),
-    /// Fill or empty it.
+    /// Fills or empties it.
     Set(Mid, Option<TrackId>),
-    /// Let media flow in it.
+    /// Lets media flow in it.
     Activate(Mid),
 }
 
@@ -32,15 +32,15 @@ pub(super) enum SlotCommand {
 struct Slot {
     mid: Mid,
     codec: Codec,
-    /// The command that makes it.
+    /// The command that creates it.
     add: CommandId,
     /// The last command that filled or emptied it.
     set: Option<CommandId>,
     /// The command that lets media flow in it, once the client is ready.
     activate: Option<CommandId>,
-    /// SSRCs of media and retransmissions, once the media plane has given them.
+    /// SSRCs of media and retransmissions, once the media plane has assigned them.
     ssrcs: Option<(u32, Option<u32>)>,
-    /// Revision in which the client was told of it.
+    /// Revision in which it was sent to the client.
     offered: Option<u32>,
     track: Option<SlotTrack>,
     shown: Option<SlotTrack>,
@@ -52,13 +52,13 @@ pub(super) struct Slots {
     slots: Vec<Slot>,
     limit: usize,
     rev: u32,
-    made: u32,
+    created: u32,
 }
 
 impl Slots {
-    /// No slots yet, and never more than `limit`.
+    /// No slots yet, and at most `limit`.
     pub(super) fn new(limit: usize) -> Self {
-        Self { slots: Vec::new(), limit, rev: 0, made: 0 }
+        Self { slots: Vec::new(), limit, rev: 0, created: 0 }
     }
 
     /// Whether a track is in a slot.
@@ -66,8 +66,8 @@ impl Slots {
         self.slots.iter().any(|slot| slot.track.is_some_and(|held| held.track == track))
     }
 
-    /// Puts a track into a free slot of its class, making a block of slots if there is none. Returns whether it found
-    /// a place.
+    /// Puts a track into a free slot of its class, and creates a block of slots if there is none. Returns whether the
+    /// track is in a slot.
     pub(super) fn place(
         &mut self,
         track: SlotTrack,
@@ -78,7 +78,7 @@ impl Slots {
             return true;
         }
         if self.free(codec).is_none() {
-            // The first need makes slots for sound and picture together: one round of negotiation instead of two.
+            // The first track creates slots for audio and video together: one round of negotiation instead of two.
             let first = self.slots.is_empty();
             let classes = match (first, codec.kind()) {
                 (false, _) => [Some(codec), None],
@@ -86,7 +86,7 @@ impl Slots {
                 (true, Kind::Video) => [Some(Codec::Opus), Some(codec)],
             };
             for class in classes.into_iter().flatten() {
-                self.make_block(class, command);
+                self.create_block(class, command);
             }
         }
         let Some(slot) = self.free(codec) else { return false };
@@ -99,10 +99,10 @@ impl Slots {
         self.slots.iter_mut().find(|slot| slot.track.is_none() && slot.codec == codec)
     }
 
-    fn make_block(&mut self, codec: Codec, command: &mut impl FnMut(SlotCommand) -> CommandId) {
+    fn create_block(&mut self, codec: Codec, command: &mut impl FnMut(SlotCommand) -> CommandId) {
         for _ in 0..BLOCK.min(self.limit.saturating_sub(self.slots.len())) {
-            let Some(mid) = Mid::new(&format!("r{}", self.made)) else { return };
-            self.made = self.made.saturating_add(1);
+            let Some(mid) = Mid::new(&format!("r{}", self.created)) else { return };
+            self.created = self.created.saturating_add(1);
             let add = command(SlotCommand::Add(mid, codec));
             self.slots.push(Slot {
                 mid,
@@ -138,7 +138,7 @@ impl Slots {
     pub(super) fn refused(&mut self, command: CommandId) -> bool {
         if let Some(refused) = self.slots.iter().position(|slot| slot.add == command) {
             self.slots.remove(refused);
-            // There will be no more than there are now; asking again would be refused again.
+            // Asking again would be refused again, so the limit is what exists now.
             self.limit = self.limit.min(self.slots.len());
             return true;
         }
@@ -150,7 +150,7 @@ impl Slots {
         })
     }
 
-    /// The client has applied everything up to a revision. Returns whether there was such a revision.
+    /// The client has applied everything up to a revision. Returns whether there is such a revision.
     pub(super) fn ready(&mut self, rev: u32, command: &mut impl FnMut(SlotCommand) -> CommandId) -> bool {
         if rev > self.rev {
             return false;
@@ -163,12 +163,12 @@ impl Slots {
         true
     }
 
-    /// The next message that the client needs: new slots in the order in which they were made, and new contents.
+    /// The next message for the client: new slots in the order of creation, and new contents.
     pub(super) fn next_message(&mut self) -> Option<SlotsMessage> {
         let (mut page, mut add, mut set) = (Page::new(), Vec::new(), Vec::new());
         let rev = self.rev.saturating_add(1);
         for slot in self.slots.iter_mut().filter(|slot| slot.offered.is_none()) {
-            // A slot that the media plane has not made yet holds those behind it back: m-lines are only appended.
+            // A slot without SSRCs holds back those behind it, because m-lines are only appended.
             let Some((ssrc, rtx)) = slot.ssrcs else { break };
             let mid = slot.mid.as_str().to_owned();
             let wire = WireSlot { mid, kind: slot.codec.kind(), codec: slot.codec, ssrc, rtx };
@@ -194,7 +194,7 @@ impl Slots {
     }
 }
 
-/// The class of a slot that the media plane reports on.
+/// The class of a slot that is created.
 #[cfg(test)]
 fn class(command: &SlotCommand) -> Option<Codec> {
     match command {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_track_makes_slots_for_sound_and_picture() {
+    fn first_track_creates_audio_and_video_slots() {
         let mut slots = Slots::new(100);
         let (placed, commands) = place(&mut slots, 1, Codec::Opus);
         assert!(placed);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn media_flows_in_new_slots_only_after_the_client_is_ready() {
+    fn new_slots_are_activated_once_the_client_is_ready() {
         let mut slots = Slots::new(100);
         let (_, commands) = place(&mut slots, 1, Codec::Vp8);
         assert!(!commands.iter().any(|command| matches!(command, SlotCommand::Activate(_))));
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn freed_slots_are_used_before_new_ones_are_made() {
+    fn free_slots_are_reused() {
         let mut slots = Slots::new(100);
         place(&mut slots, 1, Codec::Vp8);
         slots.next_message().unwrap();
@@ -276,11 +276,11 @@ mod tests {
         let (placed, commands) = place(&mut slots, 2, Codec::Vp8);
         assert!(placed && commands.len() == 1, "{commands:?}");
         let message = slots.next_message().unwrap();
-        assert_eq!((message.add.len(), message.set.len()), (0, 1), "only the last contents are told");
+        assert_eq!((message.add.len(), message.set.len()), (0, 1), "only the last contents are sent");
     }
 
     #[test]
-    fn a_class_that_runs_out_gets_a_block_of_its_own() {
+    fn exhausted_class_gets_another_block() {
         let mut slots = Slots::new(100);
         for id in 1..=4 {
             place(&mut slots, id, Codec::Vp8);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_more_slots_than_allowed() {
+    fn slots_are_limited() {
         let mut slots = Slots::new(6);
         assert!(place(&mut slots, 1, Codec::Opus).0);
         assert!(place(&mut slots, 2, Codec::Vp8).0);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_slot_is_forgotten_and_not_asked_for_again() {
+    fn refused_slot_is_not_requested_again() {
         let mut slots = Slots::new(100);
         for command in adds(&mut slots, 1, Codec::Opus) {
             assert!(slots.refused(command));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_without_ssrc_holds_back_those_behind_it() {
+    fn slot_without_ssrc_holds_back_later_ones() {
         let mut slots = Slots::new(100);
         let commands = adds(&mut slots, 1, Codec::Opus);
         slots.added(commands[1], 1, None);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_change_of_a_slot_can_empty_it() {
+    fn overtaken_refusal_does_not_empty_a_slot() {
         let mut slots = Slots::new(100);
         place(&mut slots, 1, Codec::Vp8);
         slots.next_message().unwrap();

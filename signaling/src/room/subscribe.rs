@@ -1,4 +1,4 @@
-//! Who receives what: subscriptions, and the slots that carry them.
+//! Subscriptions, and the slots that carry them.
 
 use super::{Answer, DONE, Refusal, Room, outputs::Outputs, refusal, slots::SlotCommand, wake};
 use sfu_api::{Command, CommandId};
@@ -9,15 +9,15 @@ use tacet_proto::{
     media::{SlotTrack, Track},
 };
 
-/// Tracks that one request names at most.
+/// Maximum number of tracks that one request names.
 const MAX_TRACKS: usize = 50;
 
-/// What a participant wants to receive.
+/// The tracks that a participant wants to receive.
 #[derive(Debug)]
 pub(super) enum Subscription {
-    /// Every track of the others, now and later.
+    /// Every track of other participants, present and future.
     Auto,
-    /// These tracks, as long as they exist.
+    /// These tracks, while they exist.
     Tracks(BTreeSet<TrackId>),
 }
 
@@ -49,7 +49,7 @@ impl Room {
         }
         let foreign = |id| self.tracks.get(id).is_some_and(|published| published.track.participant != from);
         if !request.tracks.iter().all(foreign) {
-            return Err(refusal(ErrorCode::NoTrack, "no such track of somebody else"));
+            return Err(refusal(ErrorCode::NoTrack, "no other participant publishes such a track"));
         }
         let limit = self.limits.slots_per_participant;
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
@@ -58,7 +58,7 @@ impl Room {
             Subscription::Auto => {}
             Subscription::Tracks(tracks) => {
                 if tracks.union(&request.tracks.iter().copied().collect()).count() > limit {
-                    return Err(refusal(ErrorCode::LimitTracks, "no more subscriptions"));
+                    return Err(refusal(ErrorCode::LimitTracks, "maximum number of subscriptions reached"));
                 }
                 tracks.extend(&request.tracks);
             }
@@ -107,7 +107,7 @@ impl Room {
         }
     }
 
-    /// Puts every wanted track that is in no slot yet into one, as far as there are slots.
+    /// Puts every wanted track that is in no slot yet into one, as far as slots are available.
     pub(super) fn fill_slots(&mut self, now: Instant) {
         for (&me, member) in &mut self.members {
             let wanted = self.tracks.values().map(|published| &published.track);
@@ -125,7 +125,7 @@ impl Room {
         }
     }
 
-    /// Empties every slot that a track is in, and ends its subscriptions.
+    /// Empties every slot that holds a track, and ends its subscriptions.
     pub(super) fn vacate(&mut self, now: Instant, track: TrackId) {
         for (&me, member) in &mut self.members {
             if let Subscription::Tracks(tracks) = &mut member.subscription {

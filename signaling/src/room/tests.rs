@@ -1,4 +1,4 @@
-//! Stories of a room, in virtual time.
+//! Scenarios of a room, in virtual time.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -18,7 +18,7 @@ use tacet_proto::{
     server::{Joined, RosterEntry},
 };
 
-/// A room with a clock, and a media plane that makes whatever it is asked for.
+/// A room with a clock, and a media plane that accepts every command.
 struct Story {
     room: Room,
     now: Instant,
@@ -82,7 +82,7 @@ impl Story {
         }
     }
 
-    /// Lets time pass until nothing is due any more.
+    /// Lets time pass until nothing is due.
     fn quiet(&mut self) {
         self.settle();
         while let Some(deadline) = self.room.deadline() {
@@ -133,7 +133,7 @@ impl Story {
         self.quiet();
     }
 
-    /// Joins somebody who receives everything.
+    /// Joins a participant that subscribes to everything.
     fn join_and_subscribe(&mut self, who: u32) {
         self.join(who);
         self.ask(who, auto());

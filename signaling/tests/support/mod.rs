@@ -4,7 +4,7 @@
 
 use futures_util::{SinkExt, StreamExt};
 use sfu_api::{Command, Event, LocalTransport, Request};
-use signaling::{AccessHash, Config, MediaPlane, Signaling, config::Timing, media};
+use signaling::{AccessHash, Config, MediaEvents, MediaPlane, Signaling, config::Timing};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex},
@@ -33,7 +33,7 @@ pub const ACCESS: [u8; 32] = [9; 32];
 
 /// Answers `AddParticipant` and `AddSlot` as an SFU does, and keeps every command.
 pub struct FakeMedia {
-    events: media::MediaEvents,
+    events: MediaEvents,
     pub commands: Mutex<Vec<Command>>,
 }
 
@@ -67,6 +67,13 @@ impl MediaPlane for FakeMedia {
     }
 }
 
+impl FakeMedia {
+    /// Makes the media plane report an event.
+    pub fn event(&self, event: Event) {
+        self.events.send(event);
+    }
+}
+
 pub struct Server {
     pub address: SocketAddr,
     pub room: RoomId,
@@ -93,9 +100,9 @@ impl Server {
     pub fn start_with_page(config: Config, page: Option<Arc<dyn signaling::PageSource>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (events, queue) = media::events();
-        let media = Arc::new(FakeMedia { events, commands: Mutex::default() });
-        let signaling = Signaling::new(config, Arc::clone(&media) as _, queue);
+        let events = MediaEvents::default();
+        let media = Arc::new(FakeMedia { events: events.clone(), commands: Mutex::default() });
+        let signaling = Signaling::new(config, Arc::clone(&media) as _, events);
         let room = signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap();
         let metrics = Arc::clone(signaling.metrics());
         let (stop, stopped) = oneshot::channel::<()>();

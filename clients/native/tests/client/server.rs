@@ -1,7 +1,7 @@
 //! The server: SFU and signaling, as the binary joins them.
 
 use sfu::net::{Sfu, SfuConfig};
-use signaling::{AccessHash, Config, MediaPlane, Signaling, media};
+use signaling::{AccessHash, Config, MediaEvents, MediaPlane, Signaling};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -35,11 +35,12 @@ impl MediaPlane for Plane {
 impl Server {
     /// Starts one. Must be called inside a tokio runtime.
     pub(crate) fn start() -> Self {
-        let (events, queue) = media::events();
-        let sfu = Sfu::start(&SfuConfig::default(), move |_, event| events.send(event)).unwrap();
+        let events = MediaEvents::default();
+        let of_workers = events.clone();
+        let sfu = Sfu::start(&SfuConfig::default(), move |_, event| of_workers.send(event)).unwrap();
         let media_port = sfu.local_ports()[0];
         let config = Config { connections_per_address: None, handshakes_per_second: None, ..Config::default() };
-        let signaling = Signaling::new(config, Arc::new(Plane(sfu)), queue);
+        let signaling = Signaling::new(config, Arc::new(Plane(sfu)), events);
         let hash = AccessHash::of(&e2ee_frames::access_token(&INVITE));
         let room = signaling.rooms().create(hash).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -96,19 +96,19 @@ fingerprint: string, };
 
 export type Track = { 
 /**
- * Its number.
+ * Its id.
  */
 track: TrackId, 
 /**
- * Who publishes it.
+ * Its publisher.
  */
 participant: ParticipantId, 
 /**
- * Sound or picture.
+ * Kind of media.
  */
 kind: Kind, 
 /**
- * Where it comes from.
+ * Where the media come from.
  */
 source: Source, 
 /**
@@ -116,7 +116,7 @@ source: Source,
  */
 codec: Codec, 
 /**
- * Whether its owner has paused it. The server can neither pause nor resume it.
+ * Whether its publisher has muted it. The server can neither mute nor unmute it.
  */
 muted: boolean, };
 
@@ -126,7 +126,7 @@ export type Slot = {
  */
 mid: string, 
 /**
- * Sound or picture.
+ * Kind of media.
  */
 kind: Kind, 
 /**
@@ -148,7 +148,7 @@ export type SlotTrack = {
  */
 track: TrackId, 
 /**
- * Its publisher: the msid under which the client pairs sound and picture.
+ * Its publisher: the msid under which the client pairs audio and video.
  */
 participant: ParticipantId, };
 
@@ -158,7 +158,7 @@ export type SlotSource = {
  */
 mid: string, 
 /**
- * The track in it, and whose it is; `null` when it is empty.
+ * The track in it, or `null` if it is empty.
  */
 source: SlotTrack | null, };
 
@@ -210,23 +210,23 @@ dtls: Dtls, };
 
 export type Publish = { 
 /**
- * The client's own name of the track, repeated in `published`.
+ * The client's own name for the track, repeated in `published`.
  */
 cid: string, 
 /**
- * Sound or picture.
+ * Kind of media.
  */
 kind: Kind, 
 /**
- * Where it comes from.
+ * Where the media come from.
  */
 source: Source, 
 /**
- * Codec it is sent with.
+ * Codec of its packets.
  */
 codec: Codec, 
 /**
- * Sending m-line.
+ * MID of the sending m-line.
  */
 mid: string, 
 /**
@@ -292,7 +292,7 @@ features: Array<string>, };
 
 export type Limits = { 
 /**
- * Accepted messages in any second.
+ * Maximum number of messages in any second.
  */
 rate: number, 
 /**
@@ -302,7 +302,7 @@ bytes: number, };
 
 export type Welcome = { 
 /**
- * The client's number in the call.
+ * The client's participant id.
  */
 participant: ParticipantId, 
 /**
@@ -326,13 +326,13 @@ codecs: Array<CodecParameters>,
  */
 hdrext: Array<HeaderExtension>, 
 /**
- * Optional parts of the protocol that both speak.
+ * Optional parts of the protocol that both sides speak.
  */
 features: Array<string>, };
 
 export type RosterEntry = { 
 /**
- * Its number.
+ * Its id.
  */
 participant: ParticipantId, 
 /**
@@ -350,11 +350,11 @@ seat: Seat,
  */
 rev: number, 
 /**
- * Who else is present.
+ * The other participants.
  */
 roster: Array<RosterEntry>, 
 /**
- * What they publish.
+ * Their tracks.
  */
 tracks: Array<Track>, };
 
@@ -368,11 +368,11 @@ rev: number,
  */
 full: boolean, 
 /**
- * Who came.
+ * Participants that joined.
  */
 add: Array<RosterEntry>, 
 /**
- * Who went.
+ * Participants that left.
  */
 del: Array<ParticipantId>, };
 
@@ -388,11 +388,11 @@ dtls: Dtls, };
 
 export type Published = { 
 /**
- * The client's own name of the track.
+ * The client's own name for the track.
  */
 cid: string, 
 /**
- * Its number.
+ * Its id.
  */
 track: TrackId, };
 
@@ -406,7 +406,7 @@ add: Array<Track>,
  */
 del: Array<TrackId>, 
 /**
- * Tracks whose mute state changed, whole.
+ * Tracks that were muted or unmuted, in full.
  */
 upd: Array<Track>, };
 
@@ -416,7 +416,7 @@ export type Slots = {
  */
 rev: number, 
 /**
- * New m-lines, in the order in which they are appended.
+ * New m-lines, in the order of appending.
  */
 add: Array<Slot>, 
 /**
@@ -434,7 +434,7 @@ state: TransportState, };
 
 export type Speaker = { 
 /**
- * Who.
+ * The participant.
  */
 participant: ParticipantId, 
 /**
@@ -444,7 +444,7 @@ level: number, };
 
 export type Speakers = { 
 /**
- * Who is loud.
+ * Participants and their levels.
  */
 speakers: Array<Speaker>, };
 
@@ -452,13 +452,13 @@ export type Ok = Record<never, never>;
 
 export type Bye = { 
 /**
- * Why, in a word.
+ * The cause, in a word.
  */
 reason: string, };
 
 export type ErrorMessage = { 
 /**
- * What is wrong.
+ * The cause.
  */
 code: ErrorCode, 
 /**
@@ -466,7 +466,7 @@ code: ErrorCode,
  */
 retry_ms?: number, 
 /**
- * For people. Holds nothing that another client sent.
+ * For people. Repeats nothing that another client sent.
  */
 detail: string, };
 

@@ -1,15 +1,28 @@
-//! Headers that every answer carries: what the page may load, and what may embed it.
+//! Headers of every response: what the page may load, and what may embed it.
 
-use axum::http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName, HeaderValue,
+        header::{CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+    },
+    middleware::Next,
+    response::Response,
 };
 
 const PERMISSIONS: &str = "camera=(self), microphone=(self), display-capture=(self), speaker-selection=(self), \
                            geolocation=(), payment=(), usb=()";
 
+/// Middleware that adds the headers.
+pub(super) async fn add(request: Request, next: Next) -> Response {
+    let host = request.headers().get(HOST).cloned();
+    let mut response = next.run(request).await;
+    secure(response.headers_mut(), host.as_ref().and_then(|host| host.to_str().ok()));
+    response
+}
+
 /// Adds the headers. `host` is the request's own, which the page may connect to.
-pub(crate) fn secure(headers: &mut HeaderMap, host: Option<&str>) {
+fn secure(headers: &mut HeaderMap, host: Option<&str>) {
     let fixed = [
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -26,8 +39,8 @@ pub(crate) fn secure(headers: &mut HeaderMap, host: Option<&str>) {
     }
 }
 
-/// Scripts, workers and wasm from this server alone; WebSockets to this server alone, which `'self'` does not cover in
-/// every browser.
+/// Allows scripts, workers and wasm from this server only, and WebSockets to this server only, which `'self'` does not
+/// cover in every browser.
 fn content_policy(host: Option<&str>) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
     let sockets = match host {
@@ -46,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_policy_allows_the_servers_own_socket_and_no_other() {
+    fn content_policy_allows_the_own_socket_only() {
         let policy = content_policy(Some("127.0.0.1:8800"));
         assert!(policy.contains("connect-src 'self' ws://127.0.0.1:8800 wss://127.0.0.1:8800;"), "{policy}");
         for injected in ["evil; script-src *", "a b", "", "a'", "*"] {
