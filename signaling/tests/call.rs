@@ -1,4 +1,4 @@
-//! Calls over real WebSockets, with a media plane that records what it is told.
+//! Calls over real WebSockets, with a media plane that records its commands.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -54,7 +54,7 @@ async fn http(server: &Server, request: &str, headers: &str, body: &str) -> (u16
 }
 
 #[tokio::test]
-async fn two_people_meet_and_one_leaves() {
+async fn two_participants_meet_and_one_leaves() {
     let server = Server::start(config());
     let mut ada = server.member().await;
     ada.send(3, transport()).await;
@@ -87,7 +87,7 @@ async fn two_people_meet_and_one_leaves() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_a_leave() {
+async fn broken_connection_is_a_leave() {
     let server = Server::start(config());
     let mut ada = server.member().await;
     let bo = server.member().await;
@@ -96,7 +96,7 @@ async fn a_connection_that_breaks_is_a_leave() {
 }
 
 #[tokio::test]
-async fn before_hello_every_message_is_refused_and_the_connection_lives() {
+async fn messages_before_hello_are_refused_without_closing() {
     let server = Server::start(config());
     let mut client = server.connect().await;
     let messages = [
@@ -121,7 +121,7 @@ async fn before_hello_every_message_is_refused_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn key_traffic_reaches_its_recipient_alone() {
+async fn key_traffic_reaches_its_recipient_only() {
     let server = Server::start(config());
     let (mut ada, mut bo) = (server.member().await, server.member().await);
     let mut body = vec![7; binary::BATCH_HEADER_BYTES - 2];
@@ -137,7 +137,7 @@ async fn key_traffic_reaches_its_recipient_alone() {
 }
 
 #[tokio::test]
-async fn what_one_sends_never_ends_anothers_call() {
+async fn hostile_messages_end_no_other_call() {
     let server = Server::start(config());
     let mut ada = server.member().await;
     let nasty: [&[u8]; 6] = [b"\x01", b"\x02\0\0\0\0\x01", b"\x04\0\0\0\0\xff", &[0; 16_384], &[1; 200], b""];
@@ -155,7 +155,7 @@ async fn what_one_sends_never_ends_anothers_call() {
 }
 
 #[tokio::test]
-async fn rooms_are_made_by_whoever_may() {
+async fn room_creation_requires_permission() {
     let hash = format!(r#"{{"access_hash":"{}"}}"#, Fixed([1; 32]).encode());
     let closed = Server::start(Config { api_key: Some(ApiKey("k3y".to_owned())), rooms: 2, ..config() });
     assert_eq!(http(&closed, "POST /v1/rooms", "", &hash).await.0, 403);
@@ -164,7 +164,7 @@ async fn rooms_are_made_by_whoever_may() {
     assert_eq!(status, 201);
     assert!(body.starts_with(r#"{"room":""#) && body.len() == 22 + 11, "{body}");
     let (status, body) = http(&closed, "POST /v1/rooms", "Authorization: Bearer k3y\r\n", &hash).await;
-    assert_eq!(status, 503, "two rooms are the most: {body}");
+    assert_eq!(status, 503, "the limit is two rooms: {body}");
 
     let open = Server::start(Config { open_rooms: true, ..config() });
     assert_eq!(http(&open, "POST /v1/rooms", "", &hash).await.0, 201);
@@ -187,14 +187,14 @@ async fn security_txt_names_the_operators_contact() {
 }
 
 #[tokio::test]
-async fn bodies_of_more_than_16384_bytes_are_refused() {
+async fn large_bodies_are_refused() {
     let server = Server::start(Config { open_rooms: true, ..config() });
     assert_eq!(http(&server, "POST /v1/rooms", "", &" ".repeat(16_384)).await.0, 400, "read, and not JSON");
     assert_eq!(http(&server, "POST /v1/rooms", "", &" ".repeat(16_385)).await.0, 413);
 }
 
 #[tokio::test]
-async fn the_page_is_served_for_every_room_and_only_if_there_is_one() {
+async fn page_is_served_for_every_room_if_there_is_one() {
     let page = |path: &str| {
         let bytes = match path {
             "index.html" => "<title>call</title>",

@@ -25,7 +25,7 @@ async fn close_code(server: &Server, text: String) -> u16 {
 }
 
 #[tokio::test]
-async fn messages_of_16384_bytes_are_accepted_and_one_byte_more_closes_with_1009() {
+async fn message_over_16384_bytes_closes_with_1009() {
     let server = Server::start(config());
     let mut client = server.guest().await;
     client.text(ping_of(16_384)).await;
@@ -48,7 +48,7 @@ async fn size_is_counted_after_reassembly() {
 }
 
 #[tokio::test]
-async fn binary_messages_are_measured_too() {
+async fn large_binary_message_closes_with_1009() {
     let server = Server::start(config());
     let mut client = server.guest().await;
     client.binary(vec![1; 16_385]).await;
@@ -56,7 +56,7 @@ async fn binary_messages_are_measured_too() {
 }
 
 #[tokio::test]
-async fn the_thirty_first_message_in_a_second_is_refused_and_the_connection_lives() {
+async fn thirty_first_message_is_refused_without_closing() {
     let server = Server::start(config());
     let (mut client, answers) = within_a_second(async || {
         let mut client = server.guest().await;
@@ -80,7 +80,7 @@ async fn the_thirty_first_message_in_a_second_is_refused_and_the_connection_live
     assert!((1..=1_000).contains(&wait), "{wait}");
     tokio::time::sleep(Duration::from_millis(u64::from(wait))).await;
     client.send(40, ClientMessage::Ping(Ping { ms: 40 })).await;
-    assert_eq!(client.answer(40).await, ServerMessage::Pong(Ping { ms: 40 }), "who waits as told is heard again");
+    assert_eq!(client.answer(40).await, ServerMessage::Pong(Ping { ms: 40 }), "accepted after the announced wait");
 }
 
 /// Does something until it was done within one second: on a machine that stalls, a flood may be spread over more than
@@ -123,13 +123,13 @@ async fn flood(server: &Server, mut send: impl AsyncFnMut(&mut Client, u32)) {
 }
 
 #[tokio::test]
-async fn a_flood_of_text_is_closed_with_4429_after_all_good_answers() {
+async fn text_flood_closes_with_4429_after_all_good_answers() {
     let server = Server::start(config());
     flood(&server, async |client, id| client.send(id, ClientMessage::Ping(Ping { ms: 1 })).await).await;
 }
 
 #[tokio::test]
-async fn a_flood_of_binary_counts_the_same() {
+async fn binary_flood_closes_with_4429() {
     let server = Server::start(config());
     let wanted = [0; 24];
     flood(&server, async |client, id| client.binary(tacet_proto::binary::key_request(id, &wanted)).await).await;
@@ -177,7 +177,7 @@ async fn what_is_not_utf8_closes_with_1007() {
 }
 
 #[tokio::test]
-async fn an_unknown_type_is_refused_and_the_connection_lives() {
+async fn unknown_type_is_refused_without_closing() {
     let server = Server::start(config());
     let mut client = server.guest().await;
     client.text(r#"{"t":"dance","id":5}"#).await;
@@ -235,7 +235,7 @@ async fn malformed_binary_is_answered_and_concerns_no_one_else() {
 }
 
 #[tokio::test]
-async fn without_hello_the_connection_is_closed_with_4401() {
+async fn missing_hello_closes_with_4401() {
     let timing = Timing { hello: Duration::from_millis(20), ..Timing::default() };
     let server = Server::start(Config { timing, ..config() });
     let mut client = server.connect().await;
@@ -243,7 +243,7 @@ async fn without_hello_the_connection_is_closed_with_4401() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_silent_is_closed_with_4408() {
+async fn silent_client_is_closed_with_4408() {
     let timing = Timing { dead: Duration::from_millis(20), ..config().timing };
     let server = Server::start(Config { timing, ..config() });
     let mut client = server.guest().await;
@@ -251,7 +251,7 @@ async fn a_client_that_is_silent_is_closed_with_4408() {
 }
 
 #[tokio::test]
-async fn only_the_rooms_own_access_token_opens_it() {
+async fn wrong_credential_closes_with_4401() {
     let server = Server::start(config());
     let mut client = server.connect().await;
     client.send(1, server.hello([8; 32])).await;
@@ -267,7 +267,7 @@ async fn only_the_rooms_own_access_token_opens_it() {
 }
 
 #[tokio::test]
-async fn the_subprotocol_and_the_origin_are_checked() {
+async fn subprotocol_and_origin_are_checked() {
     let server = Server::start(config());
     let own = format!("http://{}", server.address);
     assert_eq!(server.try_connect(&[]).await.err(), Some(StatusCode::UPGRADE_REQUIRED));
@@ -285,7 +285,7 @@ async fn the_subprotocol_and_the_origin_are_checked() {
 }
 
 #[tokio::test]
-async fn an_address_has_as_many_connections_as_configured() {
+async fn connections_of_an_address_are_limited() {
     let server = Server::start(Config { connections_per_address: Some(1), ..config() });
     let first = server.guest().await;
     let protocol = [("sec-websocket-protocol", SUBPROTOCOL)];
@@ -306,7 +306,7 @@ async fn stopping_closes_every_connection_with_1001() {
 }
 
 #[tokio::test]
-async fn what_clients_are_refused_is_counted_by_reason() {
+async fn refusals_are_counted_by_reason() {
     let server = Server::start(Config { connections_per_address: Some(1), ..config() });
     assert_eq!(server.try_connect(&[]).await.err(), Some(StatusCode::UPGRADE_REQUIRED));
     let mut client = server.guest().await;

@@ -392,7 +392,8 @@ mod tests {
             backlog.track_added(start, track(u32::MAX - 5_000 + i, false));
         }
         let joined = backlog.joined(Seat(0));
-        let (mut told, mut rev, mut announces, mut tracks) = (joined.roster.len(), joined.rev, 0, joined.tracks.len());
+        let (mut listed, mut rev, mut announces, mut tracks) =
+            (joined.roster.len(), joined.rev, 0, joined.tracks.len());
         while let Some(due) = backlog.due() {
             let sent = deliver(&mut backlog, due);
             assert!(sent.len() <= CHANGES_PER_SECOND);
@@ -401,7 +402,7 @@ mod tests {
                     Outgoing::Message { message: ServerMessage::Roster(roster), .. } => {
                         assert_eq!(roster.rev, rev + 1, "no gap");
                         rev = roster.rev;
-                        told += roster.add.len();
+                        listed += roster.add.len();
                     }
                     Outgoing::Message { message: ServerMessage::Tracks(more), .. } => tracks += more.add.len(),
                     Outgoing::Binary(bytes) => match binary::parse_server(&bytes) {
@@ -412,7 +413,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!((told, announces, tracks), (4_000, 4_000, 4_000));
+        assert_eq!((listed, announces, tracks), (4_000, 4_000, 4_000));
     }
 
     #[test]

@@ -72,15 +72,15 @@ async fn client_that_does_not_read_is_closed_and_leaves() {
 #[tokio::test]
 async fn panic_ends_one_call_and_its_room_reopens() {
     let (rooms, media) = rooms(Config::default());
-    let [broken, sound] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
+    let [broken, intact] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
     let ((ada, _ada), (bo, mut heard)) = (outbox(), outbox());
     let in_broken = rooms.enter(broken, &CREDENTIAL, ada.clone()).await.unwrap();
-    let in_sound = rooms.enter(sound, &CREDENTIAL, bo).await.unwrap();
+    let in_intact = rooms.enter(intact, &CREDENTIAL, bo).await.unwrap();
     media.breaks.store(true, Ordering::Relaxed);
     in_broken.request(Some(1), join()).await.unwrap();
     assert_eq!(code(&ada).await, CloseCode::Internal);
 
-    in_sound.request(Some(1), join()).await.unwrap();
+    in_intact.request(Some(1), join()).await.unwrap();
     assert!(matches!(heard.recv().await.frame, Frame::Text(_)), "the other room goes on");
     loop {
         // The supervisor reopens the room soon.
@@ -106,7 +106,7 @@ async fn call_begins_on_the_least_loaded_worker_and_stays() {
         heard.last_mut().unwrap().recv().await;
         guests.push(guest);
     }
-    assert_eq!(*media.added.lock().unwrap(), [0, 1, 0, 0], "rooms were made in another order than calls began");
+    assert_eq!(*media.added.lock().unwrap(), [0, 1, 0, 0], "rooms were created in another order than calls began");
     assert_eq!(rooms.participants(), 4);
     for guest in guests.drain(..) {
         guest.leave().await;

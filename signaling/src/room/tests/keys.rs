@@ -1,9 +1,9 @@
-//! Key traffic: split, joined, and passed on to whom it is for.
+//! Key traffic: split, joined, and forwarded to its recipients.
 
 use super::*;
 
 #[test]
-fn a_key_batch_is_split_by_recipient_and_keys_of_several_senders_are_joined() {
+fn key_batches_are_split_by_recipient_and_joined_by_sender() {
     let mut story = Story::new();
     for who in 1..=4 {
         story.join(who);
@@ -26,12 +26,12 @@ fn a_key_batch_is_split_by_recipient_and_keys_of_several_senders_are_joined() {
     };
     let keys = story.binaries(4);
     assert_eq!(keys.len(), 1, "one message for three senders");
-    assert_eq!(entries(&keys[0]), [3, 3, 3], "everybody gets its own entry alone");
+    assert_eq!(entries(&keys[0]), [3, 3, 3], "each gets its own entry only");
     assert_eq!(story.binaries(1).iter().flat_map(|m| entries(m)).collect::<Vec<_>>(), [0, 0], "none from itself");
 }
 
 #[test]
-fn a_recipient_named_twice_gets_one_key() {
+fn recipient_named_twice_gets_one_key() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
@@ -44,7 +44,7 @@ fn a_recipient_named_twice_gets_one_key() {
 }
 
 #[test]
-fn key_requests_reach_those_whose_keys_are_missing() {
+fn key_request_reaches_the_owners_of_wanted_keys() {
     let mut story = Story::new();
     for who in 1..=3 {
         story.join(who);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_late_joiner_receives_what_is_published_once_its_slots_are_ready() {
+fn late_joiner_receives_tracks_once_its_slots_are_ready() {
     let mut story = Story::new();
     story.join_and_subscribe(1);
     let (audio, video) = (story.publish(1, mic()), story.publish(1, cam()));
@@ -27,7 +27,7 @@ fn a_late_joiner_receives_what_is_published_once_its_slots_are_ready() {
 }
 
 #[test]
-fn slots_are_reused_when_people_come_and_go() {
+fn slots_are_reused_as_participants_change() {
     let mut story = Story::new();
     story.join_and_subscribe(1);
     for who in 2..12 {
@@ -43,7 +43,7 @@ fn slots_are_reused_when_people_come_and_go() {
 }
 
 #[test]
-fn explicit_subscriptions_receive_those_tracks_alone() {
+fn explicit_subscription_receives_its_tracks_only() {
     let mut story = Story::new();
     story.join(1);
     let (audio, video) = (story.publish(1, mic()), story.publish(1, cam()));
@@ -73,7 +73,7 @@ fn unsubscribing_ends_auto_and_keeps_the_rest() {
     story.ask(2, ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![video] }));
     story.quiet();
     let (_, set, _) = story.slots(2);
-    assert_eq!(set.len(), 1, "only the picture is gone: {set:?}");
+    assert_eq!(set.len(), 1, "only the video is gone: {set:?}");
     story.publish(1, Publish { mid: "s2".to_owned(), ssrc: 31, ..mic() });
     story.quiet();
     assert_eq!(story.slots(2).1, [], "later tracks are not received");
@@ -83,7 +83,7 @@ fn unsubscribing_ends_auto_and_keeps_the_rest() {
 }
 
 #[test]
-fn muting_is_told_to_others_and_to_the_media_plane() {
+fn mute_reaches_members_and_the_media_plane() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
@@ -125,7 +125,7 @@ fn impossible_publications_are_refused() {
 }
 
 #[test]
-fn a_track_that_the_media_plane_refuses_is_withdrawn() {
+fn track_refused_by_the_media_plane_is_withdrawn() {
     let mut story = Story::new();
     story.join(1);
     story.join_and_subscribe(2);
@@ -143,7 +143,7 @@ fn a_track_that_the_media_plane_refuses_is_withdrawn() {
 }
 
 #[test]
-fn a_transport_is_connected_once_and_only_with_possible_parameters() {
+fn transport_is_connected_once_with_valid_parameters() {
     let mut story = Story::new();
     story.join(1);
     let broken = [("abc", "0123456789abcdef01234567"), ("abcd", "short"), ("ab\ncd", "0123456789abcdef01234567")];
@@ -158,7 +158,7 @@ fn a_transport_is_connected_once_and_only_with_possible_parameters() {
 }
 
 #[test]
-fn unmuting_after_nine_joins_loses_no_key() {
+fn unmute_after_nine_joins_loses_no_key() {
     let mut story = Story::new();
     story.join(1);
     for who in 2..=10 {
@@ -175,7 +175,7 @@ fn unmuting_after_nine_joins_loses_no_key() {
 }
 
 #[test]
-fn a_media_fault_ends_the_calls_of_those_it_hit() {
+fn media_fault_ends_the_connections_of_its_room() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
@@ -186,7 +186,7 @@ fn a_media_fault_ends_the_calls_of_those_it_hit() {
 }
 
 #[test]
-fn events_about_nobody_are_ignored() {
+fn events_about_unknown_participants_are_ignored() {
     let mut story = Story::new();
     story.join(1);
     story.take(1);

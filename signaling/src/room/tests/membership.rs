@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn before_join_every_request_of_a_member_is_refused() {
+fn requests_before_join_are_refused() {
     let messages = every_message();
     assert_eq!(messages.len(), ClientMessage::TYPES.len());
     for message in messages {
@@ -32,14 +32,14 @@ fn before_join_every_request_of_a_member_is_refused() {
 }
 
 #[test]
-fn who_never_said_hello_cannot_join() {
+fn join_without_hello_is_refused() {
     let mut story = Story::new();
     assert_eq!(story.refused(7, join(7)), ErrorCode::Unauthenticated);
     assert!(story.commands.is_empty());
 }
 
 #[test]
-fn a_joiner_learns_of_those_present_first_and_they_of_it() {
+fn join_announces_members_to_each_other() {
     let mut story = Story::new();
     story.join(1);
     story.take(1);
@@ -76,7 +76,7 @@ fn a_joiner_learns_of_those_present_first_and_they_of_it() {
 }
 
 #[test]
-fn a_leaver_is_gone_for_everybody_and_for_the_media_plane() {
+fn leave_reaches_members_and_the_media_plane() {
     let mut story = Story::new();
     story.join_and_subscribe(1);
     story.join_and_subscribe(2);
@@ -102,7 +102,7 @@ fn a_leaver_is_gone_for_everybody_and_for_the_media_plane() {
 }
 
 #[test]
-fn a_leave_request_ends_in_good_order() {
+fn leave_request_is_answered_before_close() {
     let mut story = Story::new();
     story.join(1);
     assert!(matches!(story.answer(1, ClientMessage::Leave(Empty {})), ServerMessage::Bye(_)));
@@ -111,7 +111,7 @@ fn a_leave_request_ends_in_good_order() {
 }
 
 #[test]
-fn a_call_is_new_when_the_first_one_comes_and_the_same_until_the_last_one_goes() {
+fn call_lasts_from_first_to_last_participant() {
     let mut story = Story::new();
     let call = story.enter(1);
     assert_eq!(story.enter(2), call);
@@ -123,7 +123,7 @@ fn a_call_is_new_when_the_first_one_comes_and_the_same_until_the_last_one_goes()
 }
 
 #[test]
-fn a_full_room_refuses_one_more_and_nobody_notices() {
+fn full_room_refuses_a_join_unnoticed() {
     let mut story = Story::with(RoomLimits { participants: 2, ..RoomLimits::default() });
     story.join(1);
     story.join(2);
@@ -143,11 +143,11 @@ fn malformed_announces_are_refused() {
         let join = Join { announce: Base64(vec![1; announce]), display: Base64(vec![1; display]) };
         assert_eq!(story.refused(1, ClientMessage::Join(join)), ErrorCode::BadMessage);
     }
-    assert!(story.commands.is_empty(), "nothing was begun");
+    assert!(story.commands.is_empty(), "no command was sent");
 }
 
 #[test]
-fn a_renewed_announce_reaches_the_others_and_later_joiners() {
+fn renewed_announce_reaches_members_and_later_joiners() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
@@ -165,7 +165,7 @@ fn a_renewed_announce_reaches_the_others_and_later_joiners() {
 }
 
 #[test]
-fn resync_gives_the_whole_roster() {
+fn resync_returns_the_whole_roster() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
@@ -177,12 +177,12 @@ fn resync_gives_the_whole_roster() {
 }
 
 #[test]
-fn a_busy_room_tells_nobody_more_than_thirty_messages_in_a_second() {
+fn busy_room_sends_at_most_thirty_messages_per_second() {
     let mut story = Story::new();
     story.join_and_subscribe(1);
     story.take(1);
     let start = story.now;
-    let mut told: Vec<(Duration, usize)> = Vec::new();
+    let mut sent: Vec<(Duration, usize)> = Vec::new();
     for who in 2..=40 {
         story.enter(who);
         story.ask(who, join(who as u8));
@@ -191,11 +191,11 @@ fn a_busy_room_tells_nobody_more_than_thirty_messages_in_a_second() {
         story.now += Duration::from_millis(25);
         story.room.tick(story.now);
         story.settle();
-        told.push((story.now - start, story.take(1).len()));
+        sent.push((story.now - start, story.take(1).len()));
     }
-    assert!(told.iter().map(|(_, count)| count).sum::<usize>() >= 15, "what comes together is told together");
-    for (at, _) in &told {
-        let second = told.iter().filter(|(t, _)| *t >= *at && *t < *at + Duration::from_secs(1));
+    assert!(sent.iter().map(|(_, count)| count).sum::<usize>() >= 15, "changes are sent together");
+    for (at, _) in &sent {
+        let second = sent.iter().filter(|(t, _)| *t >= *at && *t < *at + Duration::from_secs(1));
         assert!(second.map(|(_, count)| count).sum::<usize>() <= 30);
     }
 }

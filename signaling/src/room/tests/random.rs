@@ -1,4 +1,4 @@
-//! Whatever happens, in whatever order: what the clients have been told is what is.
+//! Random sequences of requests: what the clients were sent is the state of the room.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ enum Step {
     Leave(u32),
     Auto(u32),
     Publish(u32, bool),
-    /// Somebody, and which of all tracks.
+    /// The participant, and an index into all tracks.
     Unpublish(u32, usize),
     Mute(u32, usize, bool),
     Resync(u32),
@@ -39,7 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
-/// What a client knows from what it was told.
+/// What a client knows from the messages that it received.
 #[derive(Debug, Default)]
 struct View {
     rev: u32,
