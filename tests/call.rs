@@ -248,7 +248,7 @@ fn each_mistake_is_named_and_no_secret_is_repeated() {
     for (arguments, expected) in [
         (vec!["http://127.0.0.1/r/short#x"], "room link"),
         (vec![nowhere], "cannot reach 127.0.0.1:9"),
-        (vec![&other_secret], "the link's secret is not this room's"),
+        (vec![&other_secret], "the credential is not valid for this room"),
         (vec![&server.link, "--play", &missing], "missing.wav"),
         (vec![&server.link, "--play", &text_file], "not a WAV file"),
         (vec![&server.link, "--video", &text_file], ".ivf"),

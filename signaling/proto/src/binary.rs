@@ -173,7 +173,7 @@ impl<'a> Reader<'a> {
     /// Reads `count` elements of fixed size.
     fn arrays<T, const N: usize>(&mut self, count: usize, of: impl Fn([u8; N]) -> T) -> Result<Vec<T>, BinaryError> {
         // The bytes are there before space is reserved for them.
-        let (chunks, _) = self.take(count.saturating_mul(N))?.as_chunks();
+        let (chunks, _) = self.take(count.saturating_mul(N))?.as_chunks::<N>();
         Ok(chunks.iter().map(|bytes| of(*bytes)).collect())
     }
 

@@ -251,7 +251,7 @@ impl Room {
 
     fn join(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, join: &Join) -> Result<Answer, Refusal> {
         if !self.attached.contains(&from) {
-            return Err(refusal(ErrorCode::Unauthenticated, "say hello first"));
+            return Err(refusal(ErrorCode::Unauthenticated, "send hello first"));
         }
         if self.members.contains_key(&from) {
             return Err(refusal(ErrorCode::OutOfOrder, "already joined"));
