@@ -30,7 +30,7 @@ export function callScreen(
   const mic = new Toggle(
     {
       label: "Microphone",
-      icons: { on: "mic", off: "mic-off" },
+      icons: { on: "microphone", off: "microphone-off" },
       hints: { on: "Turn off microphone (M)", off: "Turn on microphone (M)" },
       testId: "microphone",
     },
@@ -39,7 +39,7 @@ export function callScreen(
   const cam = new Toggle(
     {
       label: "Camera",
-      icons: { on: "cam", off: "cam-off" },
+      icons: { on: "camera", off: "camera-off" },
       hints: { on: "Turn off camera (V)", off: "Turn on camera (V)" },
       testId: "camera",
     },

@@ -29,23 +29,23 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     camera: h("p", { class: "hint", hidden: true, "data-testid": "camera-hint" }),
   };
 
-  const mic = new Toggle(
+  const microphone = new Toggle(
     {
       label: "Microphone",
-      icons: { on: "mic", off: "mic-off" },
+      icons: { on: "microphone", off: "microphone-off" },
       hints: { on: "Turn off microphone", off: "Turn on microphone" },
       testId: "microphone",
     },
-    () => toggle("microphone", mic),
+    () => toggle("microphone", microphone),
   );
-  const cam = new Toggle(
+  const camera = new Toggle(
     {
       label: "Camera",
-      icons: { on: "cam", off: "cam-off" },
+      icons: { on: "camera", off: "camera-off" },
       hints: { on: "Turn off camera", off: "Turn on camera" },
       testId: "camera",
     },
-    () => toggle("camera", cam),
+    () => toggle("camera", camera),
   );
   async function toggle(device: Device, button: Toggle): Promise<void> {
     button.busy = true;
@@ -70,12 +70,12 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
   function refresh(device: Device): void {
     const track = media.track(device);
     if (device === "camera") {
-      cam.set(track !== null);
+      camera.set(track !== null);
       video.srcObject = track === null ? null : new MediaStream([track]);
       video.hidden = track === null;
       off.hidden = track !== null;
     } else {
-      mic.set(track !== null);
+      microphone.set(track !== null);
       running?.stop();
       running = track === null ? null : meter(track);
       level.classList.toggle("is-off", track === null);
@@ -179,7 +179,7 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
           { class: "preview tile tile-self" },
           h("div", { class: "tile-avatar" }, avatar, off),
           video,
-          h("div", { class: "preview-controls" }, mic.element, cam.element),
+          h("div", { class: "preview-controls" }, microphone.element, camera.element),
         ),
         form,
       ),

@@ -15,7 +15,7 @@ export class Tile {
   readonly element: HTMLElement;
   readonly #video = h("video", { autoplay: true, playsinline: true, muted: true, class: "tile-video" });
   readonly #label = h("span", { class: "tile-name" });
-  readonly #muted = h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("mic-off"));
+  readonly #muted = h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("microphone-off"));
   readonly #initials = h("span", { class: "tile-initials", "aria-hidden": "true" });
   #name = "";
 
