@@ -23,7 +23,7 @@ class FakeWebSocket implements WebSocketLike {
     this.readyState = WebSocket.OPEN;
     this.onopen?.(new Event("open"));
   }
-  say(message: unknown): void {
+  deliver(message: unknown): void {
     this.onmessage?.({ data: typeof message === "string" ? message : JSON.stringify(message) } as MessageEvent);
   }
   drop(code: number): void {
@@ -33,15 +33,15 @@ class FakeWebSocket implements WebSocketLike {
 type BinaryType_ = "blob" | "arraybuffer";
 
 let server: FakeWebSocket;
-let heard: ServerMessage[];
+let received: ServerMessage[];
 let closed: number[];
 
 function connect(): Socket {
   server = new FakeWebSocket();
-  heard = [];
+  received = [];
   closed = [];
   const listener = {
-    message: (message: ServerMessage) => void heard.push(message),
+    message: (message: ServerMessage) => void received.push(message),
     binary: () => {},
     closed: (code: number) => void closed.push(code),
   };
@@ -76,8 +76,8 @@ describe("Socket", () => {
     expect(server.sent).toEqual([]);
     server.open();
     expect(server.sent.map((message) => (message as { id: number }).id)).toEqual([1, 2]);
-    server.say({ t: "pong", ms: 5, seq: 1, re: 2 });
-    server.say({ t: "published", cid: "microphone", track: 9, seq: 2, re: 1 });
+    server.deliver({ t: "pong", ms: 5, seq: 1, re: 2 });
+    server.deliver({ t: "published", cid: "microphone", track: 9, seq: 2, re: 1 });
     await expect(second).resolves.toMatchObject({ t: "pong" });
     await expect(first).resolves.toMatchObject({ t: "published", track: 9 });
   });
@@ -85,17 +85,17 @@ describe("Socket", () => {
   it("passes messages on, and ignores what it cannot parse", () => {
     connect();
     server.open();
-    for (const noise of ["{", "[]", '"text"', '{"t":7}']) server.say(noise);
-    server.say({ t: "dance", seq: 1 });
-    server.say({ t: "speakers", speakers: [], seq: 2 });
-    expect(heard.map(({ t }) => t as string)).toEqual(["dance", "speakers"]);
+    for (const noise of ["{", "[]", '"text"', '{"t":7}']) server.deliver(noise);
+    server.deliver({ t: "dance", seq: 1 });
+    server.deliver({ t: "speakers", speakers: [], seq: 2 });
+    expect(received.map(({ t }) => t as string)).toEqual(["dance", "speakers"]);
   });
 
   it("rejects a refused request with the server's reason", async () => {
     const socket = connect();
     server.open();
     const request = socket.request({ t: "ping", ms: 1 });
-    server.say({ t: "error", code: "no_room", detail: "", seq: 1, re: 1 });
+    server.deliver({ t: "error", code: "no_room", detail: "", seq: 1, re: 1 });
     await expect(request).rejects.toMatchObject({ reason: "no_room" } satisfies Partial<Refused>);
   });
 
@@ -103,11 +103,11 @@ describe("Socket", () => {
     const socket = connect();
     server.open();
     const request = socket.request({ t: "ping", ms: 1 });
-    server.say({ t: "error", code: "rate_limited", retry_ms: 250, detail: "", seq: 1, re: 1 });
+    server.deliver({ t: "error", code: "rate_limited", retry_ms: 250, detail: "", seq: 1, re: 1 });
     expect(server.sent).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(250);
     expect(server.sent).toHaveLength(2);
-    server.say({ t: "pong", ms: 1, seq: 2, re: 1 });
+    server.deliver({ t: "pong", ms: 1, seq: 2, re: 1 });
     await expect(request).resolves.toMatchObject({ t: "pong" });
   });
 
@@ -147,7 +147,7 @@ describe("Socket", () => {
     connect();
     server.open();
     await vi.advanceTimersByTimeAsync(20_000);
-    server.say({ t: "pong", ms: 1, seq: 1 });
+    server.deliver({ t: "pong", ms: 1, seq: 1 });
     await vi.advanceTimersByTimeAsync(20_000);
     expect(closed).toEqual([]);
     await vi.advanceTimersByTimeAsync(20_000);

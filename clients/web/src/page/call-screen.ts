@@ -27,23 +27,23 @@ export function callScreen(
   const status = h("p", { class: "status", role: "status", "data-testid": "status" });
   const stageArea = h("div", { class: "stage-area" }, stage.element);
 
-  const mic = new Toggle(
+  const microphone = new Toggle(
     {
       label: "Microphone",
       icons: { on: "microphone", off: "microphone-off" },
       hints: { on: "Turn off microphone (M)", off: "Turn on microphone (M)" },
       testId: "microphone",
     },
-    () => toggle("microphone", mic),
+    () => toggle("microphone", microphone),
   );
-  const cam = new Toggle(
+  const camera = new Toggle(
     {
       label: "Camera",
       icons: { on: "camera", off: "camera-off" },
       hints: { on: "Turn off camera (V)", off: "Turn on camera (V)" },
       testId: "camera",
     },
-    () => toggle("camera", cam),
+    () => toggle("camera", camera),
   );
   const share = new ScreenShare(call);
   const leave = h(
@@ -89,7 +89,7 @@ export function callScreen(
   let speaking = false;
   function refresh(device: Device): void {
     const track = media.track(device);
-    (device === "microphone" ? mic : cam).set(track !== null);
+    (device === "microphone" ? microphone : camera).set(track !== null);
     if (device === "camera") {
       stage.self.video = track;
     } else {
@@ -123,8 +123,8 @@ export function callScreen(
   const onKey = (event: KeyboardEvent): void => {
     const typing = event.target instanceof HTMLInputElement || badge.dialog.open;
     if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (event.key === "m") mic.element.click();
-    if (event.key === "v") cam.element.click();
+    if (event.key === "m") microphone.element.click();
+    if (event.key === "v") camera.element.click();
   };
   document.addEventListener("keydown", onKey);
 
@@ -153,8 +153,8 @@ export function callScreen(
       h(
         "footer",
         { class: "controls", role: "toolbar", "aria-label": "Call controls" },
-        mic.element,
-        cam.element,
+        microphone.element,
+        camera.element,
         share.element,
         leave,
       ),
