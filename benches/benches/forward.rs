@@ -81,7 +81,7 @@ impl Stream {
         let mut header = HeaderBuffer::default();
         header.build(
             RtpHeader { marker: false, payload_type: 96, seq: SeqNum(0), timestamp: 0, ssrc: Ssrc(1) },
-            HeaderExtensions { transport_cc: Some(0), ..Default::default() },
+            HeaderExtensions { twcc_seq: Some(0), ..Default::default() },
         );
         let mut payload = vec![0x90, 0xc0, 0x80, 1, 1, 0x10];
         payload.resize(PAYLOAD, 0xa5);

@@ -9,8 +9,7 @@ use sfu::{
     transport::{ClientState, ClientTransport, Identity},
     wire::{
         header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp::ReportBlock,
-        rtcp_write,
+        rtcp::{self, ReportBlock},
         seq::SeqNum,
     },
     worker::{Worker, WorkerConfig},
@@ -75,7 +74,7 @@ pub fn receiver_report(ssrc: Ssrc) -> Vec<u8> {
         delay_since_last_sr: 0,
     };
     let mut report = Vec::new();
-    rtcp_write::receiver_report(&mut report, Ssrc(1), &[block]);
+    rtcp::write::receiver_report(&mut report, Ssrc(1), &[block]);
     report
 }
 
@@ -193,7 +192,7 @@ impl Meeting {
                 let seq = SeqNum(self.seq.wrapping_add(n));
                 header.build(
                     RtpHeader { marker: false, payload_type: 96, seq, timestamp: seq.0.into(), ssrc: ssrc(number) },
-                    HeaderExtensions { transport_cc: Some(seq.0), ..Default::default() },
+                    HeaderExtensions { twcc_seq: Some(seq.0), ..Default::default() },
                 );
                 let mut bytes = Vec::new();
                 client.transport.seal_rtp(header.as_bytes(), &payload, &mut bytes).expect("a number is used once");

@@ -37,7 +37,6 @@ pub mod metrics;
 pub mod net;
 pub mod room;
 pub mod transport;
-pub mod wire;
 pub mod worker;
 
 pub use net::{Sfu, SfuConfig};
@@ -46,6 +45,8 @@ pub use sfu_api::{
     Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Ssrc, TrackId, command, event, ids,
     media,
 };
+#[doc(hidden)]
+pub use rtp_wire as wire;
 
 /// The example of the document compiles.
 #[cfg(doctest)]

@@ -13,7 +13,6 @@ use sfu::{
     wire::{
         header::{HeaderExtensions, RtpHeader},
         rtcp::{self, Rtcp, SenderInfo},
-        rtcp_write,
         seq::SeqNum,
     },
 };
@@ -93,7 +92,7 @@ fn a_storm_of_questions_gets_a_budget_of_answers() {
     let mut call = Call::new();
     let numbers = call.numbers();
     let mut nack = Vec::new();
-    rtcp_write::nack(&mut nack, Ssrc(1), call.ssrc, &numbers);
+    rtcp::write::nack(&mut nack, Ssrc(1), call.ssrc, &numbers);
     // For half a second, 2,000 packets a second that each ask for everything.
     for _ in 0..1_000 {
         call.now += Duration::from_micros(500);
@@ -120,7 +119,7 @@ fn a_storm_of_key_frame_requests_reaches_the_publisher_as_a_few() {
     call.out.packets.clear();
     let mut storm = Vec::new();
     for _ in 0..100 {
-        rtcp_write::picture_loss(&mut storm, Ssrc(1), call.ssrc);
+        rtcp::write::pli(&mut storm, Ssrc(1), call.ssrc);
     }
     for _ in 0..1_000 {
         call.now += Duration::from_millis(1);
@@ -128,7 +127,7 @@ fn a_storm_of_key_frame_requests_reaches_the_publisher_as_a_few() {
         call.room.tick(call.now, &mut call.out);
     }
     let asked = |datagram: &Datagram| match datagram {
-        Datagram::Rtcp(packet) => rtcp::parse(packet).filter(|part| matches!(part, Rtcp::PictureLoss { .. })).count(),
+        Datagram::Rtcp(packet) => rtcp::parse(packet).filter(|part| matches!(part, Rtcp::Pli { .. })).count(),
         Datagram::Rtp(_) => 0,
     };
     let asked: usize =
@@ -143,7 +142,7 @@ fn a_storm_of_sender_reports_is_not_multiplied_by_the_subscribers() {
     let mut storm = Vec::new();
     for _ in 0..40 {
         let info = SenderInfo { ntp: 1 << 32, timestamp: 0, packets: 1, octets: 1 };
-        rtcp_write::sender_report(&mut storm, Ssrc(100), &info);
+        rtcp::write::sender_report(&mut storm, Ssrc(100), &info);
     }
     for _ in 0..1_000 {
         call.now += Duration::from_micros(900);
@@ -160,7 +159,7 @@ fn a_compound_packet_of_ever_more_reports_is_read_up_to_the_limit() {
     let mut feedback = vec![0x8f, 205, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
     feedback.extend([0x3f, 0xff].repeat(8));
     let claimed = rtcp::parse(&feedback).map(|part| match part {
-        Rtcp::TransportFeedback(feedback) => feedback.packets().count(),
+        Rtcp::Twcc(feedback) => feedback.packets().count(),
         other => panic!("{other:?}"),
     });
     assert_eq!(claimed.sum::<usize>(), 65_528);
@@ -194,7 +193,7 @@ fn a_report_that_lies_about_what_arrived_gets_no_more_than_the_most() {
     let mut call = Call::new();
     let numbers = call.numbers();
     let mut nack = Vec::new();
-    rtcp_write::nack(&mut nack, Ssrc(1), call.ssrc, &numbers);
+    rtcp::write::nack(&mut nack, Ssrc(1), call.ssrc, &numbers);
     let mut repaired = 0;
     for round in 0..40 {
         call.now += Duration::from_millis(50);

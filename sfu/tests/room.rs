@@ -13,7 +13,6 @@ use sfu::{
     wire::{
         header::{HeaderExtensions, RtpHeader},
         rtcp::{self, Rtcp, SenderInfo},
-        rtcp_write,
         rtp::RtpPacket,
         seq::{SeqNum, Unwrapper},
     },
@@ -79,9 +78,7 @@ fn key_frame_requests(out: &mut Outbox) -> usize {
     let packets = std::mem::take(&mut out.packets).into_iter();
     packets
         .map(|(_, datagram)| match datagram {
-            Datagram::Rtcp(bytes) => {
-                rtcp::parse(&bytes).filter(|part| matches!(part, Rtcp::PictureLoss { .. })).count()
-            }
+            Datagram::Rtcp(bytes) => rtcp::parse(&bytes).filter(|part| matches!(part, Rtcp::Pli { .. })).count(),
             Datagram::Rtp(_) => 0,
         })
         .sum()
@@ -266,10 +263,10 @@ fn a_publisher_gets_reports_and_transport_feedback() {
     let (mut room, _) = call(start, &mut out);
     let mut report = Vec::new();
     let info = SenderInfo { ntp: 0x1234_5678_9abc_def0, timestamp: 0, packets: 0, octets: 0 };
-    rtcp_write::sender_report(&mut report, Ssrc(100), &info);
+    rtcp::write::sender_report(&mut report, Ssrc(100), &info);
     for n in [0u16, 1, 3, 4] {
         let now = start + Duration::from_millis(u64::from(n));
-        let numbered = HeaderExtensions { transport_cc: Some(65_534u16.wrapping_add(n)), ..Default::default() };
+        let numbered = HeaderExtensions { twcc_seq: Some(65_534u16.wrapping_add(n)), ..Default::default() };
         pass(&mut room, now, ALICE, &vp8(100, n, &KEY, numbered), &mut out);
     }
     room.receive_rtcp(start, ALICE, &report, &mut out);
@@ -283,8 +280,8 @@ fn a_publisher_gets_reports_and_transport_feedback() {
             for part in rtcp::parse(&bytes) {
                 match part {
                     Rtcp::ReceiverReport { blocks: found, .. } => blocks.extend(found.map(|block| (to, block))),
-                    Rtcp::TransportFeedback(found) => feedback.extend(found.packets()),
-                    Rtcp::Nack { media: Ssrc(100), .. } | Rtcp::PictureLoss { media: Ssrc(100) } => {}
+                    Rtcp::Twcc(found) => feedback.extend(found.packets()),
+                    Rtcp::Nack { media: Ssrc(100), .. } | Rtcp::Pli { media: Ssrc(100) } => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -312,7 +309,7 @@ fn a_nack_without_a_retransmission_stream_is_not_answered() {
     let (_, Datagram::Rtp(sent)) = out.packets.pop().unwrap() else { panic!("no sound") };
     let seq = RtpPacket::parse(&sent).unwrap().seq;
     let mut nack = Vec::new();
-    rtcp_write::nack(&mut nack, Ssrc(1), ssrc, &[u64::from(seq.0)]);
+    rtcp::write::nack(&mut nack, Ssrc(1), ssrc, &[u64::from(seq.0)]);
     room.receive_rtcp(now, ALICE, &nack, &mut out);
     assert!(out.packets.is_empty(), "again under the same number would repeat a nonce");
 }
@@ -390,7 +387,7 @@ proptest! {
                     let header = RtpHeader {
                         marker: false, payload_type: pt, seq: SeqNum(seq), timestamp: 0, ssrc: Ssrc(ssrc),
                     };
-                    let extensions = HeaderExtensions { transport_cc: Some(seq), audio_level: Some(head), ..Default::default() };
+                    let extensions = HeaderExtensions { twcc_seq: Some(seq), audio_level: Some(head), ..Default::default() };
                     let mut bytes = packet(header, extensions, &tail);
                     if head < 20 { bytes[0] ^= head; }
                     room.receive_rtp(now, ParticipantId(from), &bytes, &mut out);

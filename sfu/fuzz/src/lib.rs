@@ -19,7 +19,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod srtp;
 pub mod stun;
-pub mod transport_cc;
+pub mod twcc;
 pub mod worker;
 
 use tacet_fuzz::Target;
@@ -28,7 +28,7 @@ use tacet_fuzz::Target;
 pub const TARGETS: [Target; 9] = [
     ("rtp", rtp::run),
     ("rtcp", rtcp::run),
-    ("transport_cc", transport_cc::run),
+    ("twcc", twcc::run),
     ("payloads", payloads::run),
     ("srtp", srtp::run),
     ("stun", stun::run),

@@ -5,8 +5,7 @@ use sfu::{
     Ssrc,
     wire::{
         header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp::{ReportBlock, SenderInfo},
-        rtcp_write,
+        rtcp::{self, ReportBlock, SenderInfo},
         seq::SeqNum,
     },
 };
@@ -35,7 +34,7 @@ pub(crate) fn rtp(script: &mut Script<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let extensions = HeaderExtensions {
         mid: (shape & 4 != 0).then_some(mid.as_bytes()),
         audio_level: (shape & 8 != 0).then_some(shape),
-        transport_cc: (shape & 0xc0 != 0).then_some(seq ^ u16::from(shape >> 6 & 1) << 15),
+        twcc_seq: (shape & 0xc0 != 0).then_some(seq ^ u16::from(shape >> 6 & 1) << 15),
         dependency: (!descriptor.is_empty()).then_some(descriptor),
     };
     buffer.build(header, extensions);
@@ -59,7 +58,7 @@ pub(crate) fn rtcp(script: &mut Script<'_>, streams: &[Ssrc]) -> Option<Vec<u8>>
             0 => {
                 let ntp = u64::from(what) << 40;
                 let info = SenderInfo { ntp, timestamp: u32::from(what) * 3_000, packets: 1, octets: 2 };
-                rtcp_write::sender_report(&mut packet, media, &info);
+                rtcp::write::sender_report(&mut packet, media, &info);
             }
             1 => {
                 let block = ReportBlock {
@@ -71,21 +70,21 @@ pub(crate) fn rtcp(script: &mut Script<'_>, streams: &[Ssrc]) -> Option<Vec<u8>>
                     last_sr: u32::from(what) << 8,
                     delay_since_last_sr: what.into(),
                 };
-                rtcp_write::receiver_report(&mut packet, Ssrc(9), &[block; 2]);
+                rtcp::write::receiver_report(&mut packet, Ssrc(9), &[block; 2]);
             }
             2 => {
                 let many = u64::from(script.byte()?);
                 let lost: Vec<u64> =
                     (0..many).map(|seq| (1 << 16 | u64::from(what)) + seq * u64::from(1 + kind / 64)).collect();
-                rtcp_write::nack(&mut packet, Ssrc(9), media, &lost);
+                rtcp::write::nack(&mut packet, Ssrc(9), media, &lost);
             }
-            3 => rtcp_write::picture_loss(&mut packet, Ssrc(9), media),
+            3 => rtcp::write::pli(&mut packet, Ssrc(9), media),
             4 => {
                 let entry = [&media.0.to_be_bytes()[..], &what.to_be_bytes(), &[0; 2]].concat();
                 packet.extend([0x84, 206, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0]);
                 packet.extend(entry.repeat(2));
             }
-            5 => rtcp_write::source_description(&mut packet, media, script.bytes(usize::from(kind >> 4))),
+            5 => rtcp::write::source_description(&mut packet, media, script.bytes(usize::from(kind >> 4))),
             6 => packet.extend([&[0x81, 203, 0, 1][..], &media.0.to_be_bytes()].concat()),
             // Transport-wide feedback, and any part at all.
             7 => part(&mut packet, 15, 205, script),

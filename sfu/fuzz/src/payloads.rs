@@ -4,7 +4,7 @@
 use sfu::{
     media::Codec,
     wire::{
-        dependency::{self, Descriptor},
+        dependency_descriptor::{self, Descriptor},
         key_frame::starts_key_frame,
         vp8::Vp8Descriptor,
     },
@@ -38,11 +38,11 @@ pub fn run(data: &[u8]) {
 
 fn descriptor(value: &[u8]) {
     let mut renumbered = value.to_vec();
-    dependency::set_frame_number(&mut renumbered, 0xabcd);
+    dependency_descriptor::set_frame_number(&mut renumbered, 0xabcd);
     match Descriptor::parse(value) {
         Some(read) => {
             assert_eq!(Descriptor::parse(&renumbered), Some(Descriptor { frame_number: 0xabcd, ..read }));
-            dependency::set_frame_number(&mut renumbered, read.frame_number);
+            dependency_descriptor::set_frame_number(&mut renumbered, read.frame_number);
         }
         None => assert!(value.len() < 3),
     }

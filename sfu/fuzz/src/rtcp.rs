@@ -3,8 +3,7 @@
 use sfu::{
     Ssrc,
     wire::{
-        rtcp::{ReportBlock, Rtcp, parse},
-        rtcp_write,
+        rtcp::{self, ReportBlock, Rtcp, parse},
         seq::SeqNum,
     },
 };
@@ -13,11 +12,11 @@ use std::collections::BTreeSet;
 /// What can be both read and written.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
-    SenderReport(Ssrc, sfu::wire::rtcp::SenderInfo),
+    SenderReport(Ssrc, rtcp::SenderInfo),
     ReceiverReport(Ssrc, Vec<ReportBlock>),
     Description(Ssrc, Vec<u8>),
     Nack(Ssrc, BTreeSet<u16>),
-    PictureLoss(Ssrc),
+    Pli(Ssrc),
 }
 
 /// The target: one compound packet.
@@ -27,14 +26,14 @@ pub fn run(data: &[u8]) {
     for part in &read {
         let start = written.len();
         match part {
-            Part::SenderReport(ssrc, info) => rtcp_write::sender_report(&mut written, *ssrc, info),
-            Part::ReceiverReport(ssrc, blocks) => rtcp_write::receiver_report(&mut written, *ssrc, blocks),
-            Part::Description(ssrc, cname) => rtcp_write::source_description(&mut written, *ssrc, cname),
+            Part::SenderReport(ssrc, info) => rtcp::write::sender_report(&mut written, *ssrc, info),
+            Part::ReceiverReport(ssrc, blocks) => rtcp::write::receiver_report(&mut written, *ssrc, blocks),
+            Part::Description(ssrc, cname) => rtcp::write::source_description(&mut written, *ssrc, cname),
             Part::Nack(media, lost) => {
                 let lost: Vec<u64> = lost.iter().map(|seq| 1 << 16 | u64::from(*seq)).collect();
-                rtcp_write::nack(&mut written, Ssrc(1), *media, &lost);
+                rtcp::write::nack(&mut written, Ssrc(1), *media, &lost);
             }
-            Part::PictureLoss(media) => rtcp_write::picture_loss(&mut written, Ssrc(1), *media),
+            Part::Pli(media) => rtcp::write::pli(&mut written, Ssrc(1), *media),
         }
         assert!((written.len() - start).is_multiple_of(4), "whole words");
     }
@@ -48,14 +47,14 @@ fn parts(packet: &[u8]) -> Vec<Part> {
     for part in parse(packet) {
         match part {
             Rtcp::SenderReport { ssrc, info, blocks } => {
-                assert!(blocks.count() <= rtcp_write::MAX_REPORT_BLOCKS.min(words));
+                assert!(blocks.count() <= rtcp::write::MAX_REPORT_BLOCKS.min(words));
                 parts.push(Part::SenderReport(ssrc, info));
                 if blocks.count() > 0 {
                     parts.push(Part::ReceiverReport(ssrc, blocks.collect()));
                 }
             }
             Rtcp::ReceiverReport { ssrc, blocks } => {
-                assert!(blocks.count() <= rtcp_write::MAX_REPORT_BLOCKS.min(words));
+                assert!(blocks.count() <= rtcp::write::MAX_REPORT_BLOCKS.min(words));
                 parts.push(Part::ReceiverReport(ssrc, blocks.collect()));
             }
             Rtcp::SourceDescription(chunks) => {
@@ -68,10 +67,10 @@ fn parts(packet: &[u8]) -> Vec<Part> {
                 let lost: BTreeSet<u16> = lost.map(|SeqNum(seq)| seq).collect();
                 parts.extend((!lost.is_empty()).then_some(Part::Nack(media, lost)));
             }
-            Rtcp::PictureLoss { media } => parts.push(Part::PictureLoss(media)),
+            Rtcp::Pli { media } => parts.push(Part::Pli(media)),
             Rtcp::Bye(sources) => assert!(sources.count() < 32.min(words)),
-            Rtcp::FullIntraRequest(streams) => assert!(streams.count() < words),
-            Rtcp::TransportFeedback(feedback) => assert!(feedback.packets().count() <= feedback.covered.into()),
+            Rtcp::Fir(streams) => assert!(streams.count() < words),
+            Rtcp::Twcc(feedback) => assert!(feedback.packets().count() <= feedback.covered.into()),
             Rtcp::Other { .. } => {}
         }
     }

@@ -4,7 +4,7 @@
 use sfu::{
     transport::srtp::{Profile, SrtpSealer},
     wire::{
-        dependency,
+        dependency_descriptor,
         extension::KnownExtensions,
         header::{HeaderBuffer, HeaderExtensions, RtpHeader},
         rtp::RtpPacket,
@@ -50,8 +50,8 @@ fn is_written_back(packet: &RtpPacket<'_>) {
         ssrc: packet.ssrc,
     };
     let mut buffer = HeaderBuffer::default();
-    let KnownExtensions { mid, audio_level, transport_cc, dependency } = known;
-    buffer.build(header, HeaderExtensions { mid, audio_level, transport_cc, dependency });
+    let KnownExtensions { mid, audio_level, twcc_seq, dependency } = known;
+    buffer.build(header, HeaderExtensions { mid, audio_level, twcc_seq, dependency });
     let written = RtpPacket::parse(buffer.as_bytes()).expect("a header of ours");
     assert!(written.payload.is_empty());
     assert_eq!((written.marker, written.payload_type), (packet.marker, packet.payload_type));
@@ -59,15 +59,15 @@ fn is_written_back(packet: &RtpPacket<'_>) {
     let read = KnownExtensions::read(written.extensions);
     let mid = mid.filter(|mid| (1..=16).contains(&mid.len()));
     let dependency = dependency.filter(|value| !value.is_empty());
-    assert_eq!(read, KnownExtensions { mid, audio_level, transport_cc, dependency });
+    assert_eq!(read, KnownExtensions { mid, audio_level, twcc_seq, dependency });
 
     buffer.set_stream(packet.ssrc, SeqNum(1), 2);
-    buffer.set_transport_cc(3);
+    buffer.set_twcc_seq(3);
     buffer.set_frame_number(4);
     let patched = RtpPacket::parse(buffer.as_bytes()).expect("a patched header");
     let read = KnownExtensions::read(patched.extensions);
     assert_eq!((patched.seq, patched.timestamp, read.mid, read.audio_level), (SeqNum(1), 2, mid, audio_level));
-    assert_eq!(read.transport_cc, transport_cc.map(|_| 3));
+    assert_eq!(read.twcc_seq, twcc_seq.map(|_| 3));
     let numbered = dependency.filter(|value| value.len() >= 3);
-    assert_eq!(read.dependency.and_then(dependency::frame_number), numbered.map(|_| 4));
+    assert_eq!(read.dependency.and_then(dependency_descriptor::frame_number), numbered.map(|_| 4));
 }

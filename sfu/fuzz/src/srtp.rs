@@ -7,7 +7,7 @@ use sfu::{
     transport::srtp::{Profile, SrtpOpener, SrtpSealer},
     wire::{
         header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp_write,
+        rtcp,
         seq::{SeqNum, Unwrapper, near},
     },
 };
@@ -109,7 +109,7 @@ impl Play {
     fn seal_rtcp(&mut self, script: &mut Script<'_>) {
         let (Some(ssrc), Some(length)) = (script.byte(), script.byte()) else { return };
         let (ssrc, mut clear) = (u32::from(ssrc % 4), Vec::new());
-        rtcp_write::source_description(&mut clear, Ssrc(ssrc), script.bytes(length.into()));
+        rtcp::write::source_description(&mut clear, Ssrc(ssrc), script.bytes(length.into()));
         let mut bytes = vec![0xfe];
         self.sealer.seal_rtcp(&clear, &mut bytes).expect("a key is not soon used up");
         let extended = self.rtcp_sealed;

@@ -4,8 +4,8 @@
 use crate::{
     ids::Ssrc,
     wire::{
+        rtcp::twcc::{self, Arrival},
         seq::{SeqNum, Unwrapper},
-        transport_cc::{self, Arrival},
     },
 };
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl ArrivalLog {
             // A late packet is reported again from its number on.
             let base = self.base.map_or(first.seq, |base| base.min(first.seq));
             buffer.clear();
-            let Some(next) = transport_cc::write(buffer, sender, media, self.count, base, left) else { break };
+            let Some(next) = twcc::write(buffer, sender, media, self.count, base, left) else { break };
             send(buffer);
             self.count = self.count.wrapping_add(1);
             self.base = Some(next);
@@ -68,7 +68,7 @@ mod tests {
     fn flush(log: &mut ArrivalLog) -> Vec<(u16, bool)> {
         let mut packets = Vec::new();
         log.flush(Ssrc(1), Ssrc(2), &mut Vec::new(), |packet| {
-            let Some(Rtcp::TransportFeedback(feedback)) = parse(packet).next() else { panic!("no feedback") };
+            let Some(Rtcp::Twcc(feedback)) = parse(packet).next() else { panic!("no feedback") };
             packets.extend(feedback.packets());
         });
         packets

@@ -17,7 +17,7 @@ use crate::{
     limits::{REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, STORE_AUDIO_BYTES, STORE_VIDEO_BYTES},
     media::Kind,
     wire::{
-        dependency::Descriptor,
+        dependency_descriptor::Descriptor,
         extension::KnownExtensions,
         key_frame::starts_key_frame,
         rtp::RtpPacket,

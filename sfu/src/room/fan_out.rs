@@ -216,7 +216,7 @@ fn emit(
     egress: &mut (impl Egress + ?Sized),
 ) {
     header.set_stream(slot.ssrc, SeqNum(low(rewritten.seq)), rewritten.timestamp);
-    header.set_transport_cc(receiver.take_transport_seq());
+    header.set_twcc_seq(receiver.take_transport_seq());
     header.set_frame_number(rewritten.frame_number);
     rewrite_payload(packet, rewritten);
     egress.rtp(slot.participant, header.as_bytes(), packet.padded());

@@ -9,9 +9,9 @@ use crate::{
     ids::{ParticipantId, Ssrc},
     limits,
     wire::{
+        rtcp::twcc::TwccFeedback,
+        rtcp::write as rtcp_write,
         rtcp::{self, ReportBlock, Rtcp, SenderInfo},
-        rtcp_write,
-        transport_cc::TransportFeedback,
     },
 };
 use std::time::Instant;
@@ -43,11 +43,11 @@ impl Room {
                         lost.for_each(|seq| self.retransmit(now, slot, seq, egress));
                     }
                 }
-                Rtcp::PictureLoss { media } => self.on_key_frame_request(now, from, media, egress),
-                Rtcp::FullIntraRequest(streams) => {
+                Rtcp::Pli { media } => self.on_key_frame_request(now, from, media, egress),
+                Rtcp::Fir(streams) => {
                     streams.for_each(|media| self.on_key_frame_request(now, from, media, egress));
                 }
-                Rtcp::TransportFeedback(feedback) => self.on_transport_feedback(now, from, &feedback),
+                Rtcp::Twcc(feedback) => self.on_transport_feedback(now, from, &feedback),
                 // Who comes and goes is told by signaling, which is authenticated end to end.
                 Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Other { .. } => {}
             }
@@ -66,7 +66,7 @@ impl Room {
     }
 
     /// Counts what has arrived at a receiver.
-    fn on_transport_feedback(&mut self, now: Instant, from: ParticipantId, feedback: &TransportFeedback<'_>) {
+    fn on_transport_feedback(&mut self, now: Instant, from: ParticipantId, feedback: &TwccFeedback<'_>) {
         let Some(receiver) = self.participant_keys.get(&from) else { return };
         let Some(receiver) = self.participants.get_mut(*receiver) else { return };
         let (mut covered, mut arrived) = (0, 0);
@@ -162,7 +162,7 @@ impl Room {
         rtcp_write::nack(&mut scratch.rtcp, owner.feedback_ssrc, track.publication.ssrc, &scratch.ask_for);
         stats.nacked += scratch.ask_for.len() as u64;
         if track.key_frames.due(now) {
-            rtcp_write::picture_loss(&mut scratch.rtcp, owner.feedback_ssrc, track.publication.ssrc);
+            rtcp_write::pli(&mut scratch.rtcp, owner.feedback_ssrc, track.publication.ssrc);
             stats.key_frame_requests += 1;
         }
         if !scratch.rtcp.is_empty() {
@@ -179,8 +179,8 @@ fn items(part: &Rtcp<'_>) -> usize {
     1 + match part {
         Rtcp::SenderReport { blocks, .. } | Rtcp::ReceiverReport { blocks, .. } => blocks.count(),
         Rtcp::Nack { lost, .. } => lost.count(),
-        Rtcp::FullIntraRequest(streams) => streams.count(),
-        Rtcp::TransportFeedback(feedback) => usize::from(feedback.covered),
-        Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::PictureLoss { .. } | Rtcp::Other { .. } => 0,
+        Rtcp::Fir(streams) => streams.count(),
+        Rtcp::Twcc(feedback) => usize::from(feedback.covered),
+        Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Pli { .. } | Rtcp::Other { .. } => 0,
     }
 }

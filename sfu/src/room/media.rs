@@ -16,7 +16,7 @@ use crate::{
         extension::KnownExtensions,
         header::{HeaderBuffer, HeaderExtensions, RtpHeader},
         rtcp::SenderInfo,
-        rtcp_write,
+        rtcp::write as rtcp_write,
         rtp::RtpPacket,
         seq::{SeqNum, low},
     },
@@ -49,7 +49,7 @@ impl Room {
                 self.stats.unknown_ssrc += 1;
                 // It has used the uplink all the same, and its sender's estimate counts on hearing so.
                 if let Some(&owner) = self.participant_keys.get(&from) {
-                    self.record_arrival(now, owner, extensions.transport_cc);
+                    self.record_arrival(now, owner, extensions.twcc_seq);
                 }
                 return;
             }
@@ -64,7 +64,7 @@ impl Room {
             self.deadlines.levels.get_or_insert(now + levels::INTERVAL);
         }
         self.deadlines.arm_reports(now);
-        self.record_arrival(now, owner_key, extensions.transport_cc);
+        self.record_arrival(now, owner_key, extensions.twcc_seq);
         match received {
             Ok(index) => {
                 self.stats.recovered += u64::from(stream == Stream::Retransmission);
@@ -148,7 +148,7 @@ impl Room {
         scratch.mid_header.set_padding(false);
         scratch.mid_header.set_stream(rtx.ssrc, rtx.take_seq(), rewritten.timestamp);
         scratch.mid_header.set_frame_number(rewritten.frame_number);
-        scratch.mid_header.set_transport_cc(receiver.take_transport_seq());
+        scratch.mid_header.set_twcc_seq(receiver.take_transport_seq());
         scratch.payload.clear();
         scratch.payload.extend(low(rewritten.seq).to_be_bytes());
         scratch.payload.extend_from_slice(rewrite_payload(packet, &rewritten));
@@ -181,7 +181,7 @@ pub(super) fn build_header(buffer: &mut HeaderBuffer, payload_type: u8, packet: 
     let header =
         RtpHeader { marker: meta.marker, payload_type, seq: SeqNum(0), timestamp: 0, ssrc: crate::ids::Ssrc(0) };
     let dependency = packet.dependency();
-    let extensions = HeaderExtensions { mid, audio_level: meta.audio_level, transport_cc: Some(0), dependency };
+    let extensions = HeaderExtensions { mid, audio_level: meta.audio_level, twcc_seq: Some(0), dependency };
     buffer.build(header, extensions);
     buffer.set_padding(packet.padded().len() > packet.payload_len());
 }

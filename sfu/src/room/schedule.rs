@@ -6,7 +6,7 @@ use crate::{
     event::Event,
     forward::{arrivals, levels},
     ids::{ParticipantId, Ssrc},
-    wire::rtcp_write::{self, MAX_REPORT_BLOCKS},
+    wire::rtcp::write::{self as rtcp_write, MAX_REPORT_BLOCKS},
 };
 use std::time::{Duration, Instant};
 

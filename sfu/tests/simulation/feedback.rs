@@ -4,9 +4,9 @@ use super::Datagram;
 use sfu::{
     Ssrc,
     wire::{
+        rtcp::twcc::{self, Arrival},
         rtp::RtpPacket,
         seq::{SeqNum, Unwrapper},
-        transport_cc::{self, Arrival},
     },
 };
 
@@ -40,7 +40,7 @@ impl TransportFeedback {
         while let Some(first) = left.first() {
             let base = self.base.map_or(first.seq, |base| base.min(first.seq));
             let mut packet = Vec::new();
-            let next = transport_cc::write(&mut packet, Ssrc(1), Ssrc(2), self.count, base, left).unwrap();
+            let next = twcc::write(&mut packet, Ssrc(1), Ssrc(2), self.count, base, left).unwrap();
             out.push(Datagram::Rtcp(packet));
             (self.count, self.base) = (self.count.wrapping_add(1), Some(next));
             left = &left[left.partition_point(|arrival| arrival.seq < next)..];

@@ -5,8 +5,7 @@ use sfu::{
     Ssrc,
     wire::{
         header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp::{Rtcp, SenderInfo},
-        rtcp_write,
+        rtcp::{self, Rtcp, SenderInfo},
         seq::SeqNum,
     },
 };
@@ -32,7 +31,7 @@ pub fn ntp(skew: u64, ms: u64) -> u64 {
 
 fn report(ssrc: Ssrc, skew: u64, ms: u64, timestamp: u32) -> Datagram {
     let mut out = Vec::new();
-    rtcp_write::sender_report(&mut out, ssrc, &SenderInfo { ntp: ntp(skew, ms), timestamp, packets: 1, octets: 1 });
+    rtcp::write::sender_report(&mut out, ssrc, &SenderInfo { ntp: ntp(skew, ms), timestamp, packets: 1, octets: 1 });
     Datagram::Rtcp(out)
 }
 
@@ -116,7 +115,7 @@ impl VideoSource {
 
     fn extensions(&mut self) -> HeaderExtensions<'static> {
         self.transport_seq = self.transport_seq.wrapping_add(1);
-        HeaderExtensions { transport_cc: Some(self.transport_seq), ..Default::default() }
+        HeaderExtensions { twcc_seq: Some(self.transport_seq), ..Default::default() }
     }
 
     fn send(&mut self, marker: bool, timestamp: u32, payload: &[u8], out: &mut Vec<Datagram>) {
@@ -128,7 +127,7 @@ impl VideoSource {
 
     pub fn on_rtcp(&mut self, part: &Rtcp<'_>, out: &mut Vec<Datagram>) {
         match part {
-            Rtcp::PictureLoss { media } if *media == self.ssrc => {
+            Rtcp::Pli { media } if *media == self.ssrc => {
                 self.key_wanted = true;
                 self.asked_for_key_frames += 1;
             }

@@ -4,8 +4,7 @@ use super::Datagram;
 use sfu::{
     Ssrc,
     wire::{
-        rtcp::{ReportBlock, Rtcp, SenderInfo},
-        rtcp_write,
+        rtcp::{self, ReportBlock, Rtcp, SenderInfo},
         rtp::RtpPacket,
         seq::{SeqNum, Unwrapper, low},
         vp8::Vp8Descriptor,
@@ -125,14 +124,14 @@ impl SlotReceiver {
                 .collect();
             asked.extend(missing.iter().map(|&seq| (seq, ms)));
             let mut packet = Vec::new();
-            rtcp_write::nack(&mut packet, Ssrc(1), self.ssrc, &missing);
+            rtcp::write::nack(&mut packet, Ssrc(1), self.ssrc, &missing);
             if !packet.is_empty() {
                 out.push(Datagram::Rtcp(packet));
             }
         }
         if self.rtx.is_some() && ms.is_multiple_of(200) && !self.packets.is_empty() && self.frames().is_empty() {
             let mut packet = Vec::new();
-            rtcp_write::picture_loss(&mut packet, Ssrc(1), self.ssrc);
+            rtcp::write::pli(&mut packet, Ssrc(1), self.ssrc);
             out.push(Datagram::Rtcp(packet));
         }
         if ms % 1_000 == 500 {
@@ -146,7 +145,7 @@ impl SlotReceiver {
                 delay_since_last_sr: ((ms - self.last_sr.1) * 65_536 / 1_000) as u32,
             };
             let mut packet = Vec::new();
-            rtcp_write::receiver_report(&mut packet, Ssrc(1), &[block]);
+            rtcp::write::receiver_report(&mut packet, Ssrc(1), &[block]);
             out.push(Datagram::Rtcp(packet));
         }
     }

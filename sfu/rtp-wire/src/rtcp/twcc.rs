@@ -1,47 +1,44 @@
-//! Transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1): which packets of a
-//! transport arrived, and when.
+//! TWCC feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1): which packets of a transport
+//! arrived, and when.
 //!
-//! A feedback covers a run of transport-wide sequence numbers. Status symbols of two bits say of each whether it
-//! arrived and how its time is coded, as the difference to the arrival before it, in units of 250 µs.
+//! One feedback packet covers a range of transport-wide sequence numbers. A status symbol of two bits says whether a
+//! packet arrived and how its arrival time is encoded: as the difference to the previous arrival, in units of 250 µs.
 
-use super::{
-    rtcp::packet_type,
-    rtcp_write::{begin, finish},
-    seq::low,
-    u16_at,
-};
-use crate::ids::Ssrc;
+use super::part::{begin, finish, format, packet_type};
+use crate::{bytes::u16_at, seq::low};
+use media_types::Ssrc;
 
-/// Unit of time differences, in µs.
+/// Unit of arrival time differences, in µs.
 const TICK: i64 = 250;
 /// Unit of the reference time, in µs.
 const REFERENCE: u64 = 64_000;
-/// Most packets that one feedback covers, so that it fits into a small datagram even if all symbols are costly.
+/// Maximum number of packets that one feedback covers: it fits into 1,000 bytes even if every symbol is `LARGE`.
 const MAX_COVERED: u64 = 300;
 
-/// A packet's arrival: extended transport-wide sequence number, and time in µs on any clock of the receiver.
+/// Arrival of one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival {
-    /// Extended sequence number.
+    /// Extended transport-wide sequence number.
     pub seq: u64,
-    /// Arrival time in µs.
+    /// Arrival time in µs, on any monotonic clock of the receiver.
     pub micros: u64,
 }
 
-/// Status symbols.
+/// Packet status symbols (section 3.1.1).
 mod symbol {
     pub(super) const LOST: u8 = 0;
     pub(super) const SMALL: u8 = 1;
     pub(super) const LARGE: u8 = 2;
 }
 
-/// Appends one feedback that covers the numbers from `base` on, and gives the first number that it does not cover.
+/// Appends one feedback that starts at sequence number `base`; returns the first number that it does not cover.
 ///
-/// `arrivals` are in strictly ascending order of number and none lies before `base`; the last covered number is always
-/// one that arrived. Appends nothing, and gives `None`, if there is no arrival.
+/// `arrivals` are in strictly ascending order of sequence number, none before `base`. The last covered number is always
+/// one that arrived. `count` is the running count of feedback packets. Appends nothing and returns `None` if `arrivals`
+/// is empty.
 pub fn write(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc, count: u8, base: u64, arrivals: &[Arrival]) -> Option<u64> {
     let first = arrivals.first()?;
-    // A gap too long for one feedback is not worth several: its packets are long given up.
+    // Skips a gap that would need several feedback packets: the sender has given up its packets long ago.
     let base = if first.seq.saturating_sub(base) >= MAX_COVERED { first.seq } else { base };
     let reference = first.micros / REFERENCE;
 
@@ -54,7 +51,7 @@ pub fn write(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc, count: u8, base: u64,
         let ticks = i64::try_from(arrival.micros).ok()?.checked_sub(clock)?.div_euclid(TICK);
         let Ok(ticks) = i16::try_from(ticks) else { break };
         let Some(status) = symbols.get_mut(at) else { break };
-        // Rounding must not add up, so the clock follows what was written.
+        // The clock advances by the rounded time, so that rounding errors do not accumulate.
         clock = clock.checked_add(i64::from(ticks).checked_mul(TICK)?)?;
         if let Ok(small) = u8::try_from(ticks) {
             *status = symbol::SMALL;
@@ -67,7 +64,7 @@ pub fn write(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc, count: u8, base: u64,
     }
     let symbols = symbols.get(..covered)?;
 
-    let start = begin(out, 15, packet_type::TRANSPORT_FEEDBACK, sender);
+    let start = begin(out, format::TWCC, packet_type::TRANSPORT_FEEDBACK, sender);
     out.extend(media.0.to_be_bytes());
     out.extend(low(base).to_be_bytes());
     out.extend(u16::try_from(covered).unwrap_or_default().to_be_bytes());
@@ -79,7 +76,7 @@ pub fn write(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc, count: u8, base: u64,
     base.checked_add(u64::try_from(covered).ok()?)
 }
 
-/// Codes symbols: runs of one symbol where they save space, else vectors of seven.
+/// Appends symbols as run-length chunks where these are shorter, otherwise as vectors of seven symbols.
 fn chunks(out: &mut Vec<u8>, mut symbols: &[u8]) {
     while let Some(&first) = symbols.first() {
         let run = symbols.iter().take_while(|&&symbol| symbol == first).count();
@@ -107,22 +104,22 @@ fn put(buffer: &mut [u8], length: &mut usize, bytes: &[u8]) {
     }
 }
 
-/// A view of a received feedback.
+/// View of a received feedback.
 #[derive(Clone, Copy, Debug)]
-pub struct TransportFeedback<'a> {
+pub struct TwccFeedback<'a> {
     /// First sequence number covered.
     pub base: u16,
-    /// How many numbers are covered.
+    /// Number of sequence numbers covered.
     pub covered: u16,
     /// Reference time in units of 64 ms, 24 bits.
     pub reference: u32,
-    /// Running count of feedbacks.
+    /// Running count of feedback packets.
     pub count: u8,
     chunks: &'a [u8],
 }
 
-impl<'a> TransportFeedback<'a> {
-    /// Reads what follows the part's length field.
+impl<'a> TwccFeedback<'a> {
+    /// Parses the body of the RTCP part, which starts after the length field.
     #[must_use]
     pub(super) fn parse(body: &'a [u8]) -> Option<Self> {
         let &[high, middle, low, count] = body.get(12..)?.first_chunk()?;
@@ -135,18 +132,18 @@ impl<'a> TransportFeedback<'a> {
         })
     }
 
-    /// The covered packets: sequence number and whether it arrived. Ends early if chunks are missing.
+    /// The covered packets: sequence number, and whether the packet arrived. Ends early if chunks are missing.
     pub fn packets(&self) -> impl Iterator<Item = (u16, bool)> + use<'a> {
         let base = self.base;
         let symbols = self.chunks.as_chunks::<2>().0.iter().flat_map(|&bytes| chunk_symbols(u16::from_be_bytes(bytes)));
         symbols.take(usize::from(self.covered)).zip(0u16..).map(move |(symbol, offset)| {
-            // Symbol 3 is "received, without time" in later drafts.
+            // Symbol 3 means "received, without a time" in later drafts.
             (base.wrapping_add(offset), symbol != symbol::LOST)
         })
     }
 }
 
-/// The symbols of one chunk.
+/// Decodes the symbols of one chunk.
 fn chunk_symbols(chunk: u16) -> impl Iterator<Item = u8> {
     let bits = |shift: u32, mask: u16| u8::try_from(chunk.wrapping_shr(shift) & mask).unwrap_or_default();
     let (length, run) = match chunk >> 14 {
@@ -167,19 +164,19 @@ fn chunk_symbols(chunk: u16) -> impl Iterator<Item = u8> {
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::{
-        super::rtcp::{Rtcp, parse},
+        super::read::{Rtcp, parse},
         *,
     };
     use proptest::prelude::*;
 
-    /// Splits all arrivals into feedbacks and reads them back.
+    /// Writes all arrivals as feedback packets and reads these.
     fn roundtrip(base: u64, arrivals: &[Arrival]) -> Vec<(u16, bool)> {
         let (mut base, mut left, mut read) = (base, arrivals, Vec::new());
         while !left.is_empty() {
             let mut out = Vec::new();
             let next = write(&mut out, Ssrc(1), Ssrc(2), 3, base, left).unwrap();
             assert!(out.len() < 1_000 && out.len().is_multiple_of(4));
-            let Some(Rtcp::TransportFeedback(feedback)) = parse(&out).next() else { panic!("no feedback") };
+            let Some(Rtcp::Twcc(feedback)) = parse(&out).next() else { panic!("no feedback") };
             assert_eq!(feedback.count, 3);
             read.extend(feedback.packets());
             assert!(next > base);
@@ -190,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feedback_is_coded_as_the_draft_says() {
+    fn feedback_matches_the_draft() {
         let arrivals = [Arrival { seq: 65_536, micros: 64_000 }, Arrival { seq: 65_538, micros: 65_000 }];
         let mut out = Vec::new();
         assert_eq!(write(&mut out, Ssrc(1), Ssrc(2), 9, 65_536, &arrivals), Some(65_539));
@@ -204,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn one_bit_vectors_are_read() {
+    fn one_bit_vector_is_decoded() {
         let symbols: Vec<u8> = chunk_symbols(0b1010_0000_0000_0001).collect();
         assert_eq!(symbols, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     }
 
     proptest! {
         #[test]
-        fn arrivals_survive_writing_and_reading(
+        fn arrivals_round_trip(
             base in 65_536u64..200_000,
             steps in prop::collection::vec((1u64..40, 0u64..20_000_000), 1..400),
         ) {

@@ -1,13 +1,14 @@
-//! Tells the first packet of a key frame without looking into ciphertext.
+//! Detects the first packet of a key frame without reading ciphertext.
 //!
-//! Where there is a Dependency Descriptor it decides, since then the payload may be ciphertext from its first byte.
-//! Otherwise the bits that packetization and the constant envelope leave in clear do.
+//! A Dependency Descriptor decides if there is one, because the payload may then be ciphertext from its first byte.
+//! Otherwise the bits decide that packetization and the constant envelope leave in clear.
 
-use super::{dependency::Descriptor, vp8::Vp8Descriptor};
-use crate::media::Codec;
+use crate::{dependency_descriptor::Descriptor, vp8::Vp8Descriptor};
+use media_types::Codec;
 
-/// Whether a packet is the first of a frame from which decoding can start. Every Opus packet is.
+/// Returns whether a packet is the first of a frame from which decoding can start; true for every Opus packet.
 #[must_use]
+#[inline]
 pub fn starts_key_frame(codec: Codec, dependency: Option<&[u8]>, payload: &[u8]) -> bool {
     if let Some(descriptor) = dependency.and_then(Descriptor::parse) {
         return descriptor.starts_key_frame();
@@ -16,13 +17,13 @@ pub fn starts_key_frame(codec: Codec, dependency: Option<&[u8]>, payload: &[u8])
         Codec::Opus => true,
         Codec::Vp8 => Vp8Descriptor::parse(payload).is_some_and(|descriptor| descriptor.starts_key_frame(payload)),
         Codec::Vp9 => vp9(payload).unwrap_or(false),
-        // Aggregation header: N, the first packet of a coded video sequence.
+        // N of the aggregation header: first packet of a coded video sequence.
         Codec::Av1 => payload.first().is_some_and(|header| header & 0x08 != 0),
         Codec::H264 => h264(payload).unwrap_or(false),
     }
 }
 
-/// RFC 9628 section 4.2: not predicted from other pictures, start of a frame, spatial layer 0.
+/// RFC 9628 section 4.2: start of a frame in spatial layer 0 that is not inter-picture predicted.
 fn vp9(payload: &[u8]) -> Option<bool> {
     let mut bytes = payload.iter().copied();
     let first = bytes.next()?;
@@ -56,7 +57,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_dependency_descriptor_overrides_the_payload() {
+    fn dependency_descriptor_overrides_the_payload() {
         let key_looking = [0x10, 0x10];
         assert!(starts_key_frame(Codec::Vp8, None, &key_looking));
         assert!(!starts_key_frame(Codec::Vp8, Some(&[0x80, 0, 1]), &key_looking));
@@ -64,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn vp9_needs_start_no_prediction_and_the_lowest_layer() {
+    fn vp9_key_frame_starts_unpredicted_in_layer_0() {
         assert!(starts_key_frame(Codec::Vp9, None, &[0x88, 0x05, 0]));
         assert!(starts_key_frame(Codec::Vp9, None, &[0xa8, 0x85, 0x05, 0x00, 0]));
         assert!(!starts_key_frame(Codec::Vp9, None, &[0xa8, 0x85, 0x05, 0x02, 0]), "spatial layer 1");
@@ -73,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn av1_goes_by_the_new_sequence_bit() {
+    fn av1_key_frame_sets_the_new_sequence_bit() {
         assert!(starts_key_frame(Codec::Av1, None, &[0x18]));
         assert!(!starts_key_frame(Codec::Av1, None, &[0x10]));
     }
 
     #[test]
-    fn h264_goes_by_nal_types() {
+    fn h264_key_frame_has_a_parameter_set_or_idr_slice() {
         assert!(starts_key_frame(Codec::H264, None, &[0x67, 1]));
         assert!(starts_key_frame(Codec::H264, None, &[0x78, 0, 9, 0x67]));
         assert!(starts_key_frame(Codec::H264, None, &[0x7c, 0x85]));
@@ -89,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_payload_has_an_answer(payload in prop::collection::vec(any::<u8>(), 0..8), dependency in prop::option::of(prop::collection::vec(any::<u8>(), 0..8))) {
+        fn detection_is_total(payload in prop::collection::vec(any::<u8>(), 0..8), dependency in prop::option::of(prop::collection::vec(any::<u8>(), 0..8))) {
             for codec in [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264] {
                 let _ = starts_key_frame(codec, dependency.as_deref(), &payload);
             }

@@ -1,11 +1,9 @@
 //! RTP header extensions, one-byte and two-byte form (RFC 8285 section 4).
 
-use super::{u16_at, u32_at};
-use crate::media;
+use crate::bytes::{u16_at, u32_at};
+use media_types as media;
 
-/// The extension block of one packet: an iterator over `(id, value)`.
-///
-/// It ends early at a malformed element; elements before it are still given.
+/// Iterator over the `(id, value)` elements of one packet's extension block. It ends at the first malformed element.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Extensions<'a> {
     rest: &'a [u8],
@@ -13,8 +11,9 @@ pub struct Extensions<'a> {
 }
 
 impl<'a> Extensions<'a> {
-    /// Interprets an extension block. Blocks of an unknown profile have no elements (RFC 3550 section 5.3.1).
+    /// Interprets an extension block. A block of an unknown profile has no elements (RFC 3550 section 5.3.1).
     #[must_use]
+    #[inline]
     pub fn new(profile: u16, block: &'a [u8]) -> Self {
         match profile {
             0xbede => Self { rest: block, two_byte: false },
@@ -23,8 +22,9 @@ impl<'a> Extensions<'a> {
         }
     }
 
-    /// The value of the first element with this id.
+    /// Returns the value of the first element with this id.
     #[must_use]
+    #[inline]
     pub fn get(mut self, id: u8) -> Option<&'a [u8]> {
         self.find_map(|(found, value)| (found == id).then_some(value))
     }
@@ -33,6 +33,7 @@ impl<'a> Extensions<'a> {
 impl<'a> Iterator for Extensions<'a> {
     type Item = (u8, &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let (&first, rest) = self.rest.split_first()?;
@@ -63,29 +64,30 @@ impl<'a> Iterator for Extensions<'a> {
     }
 }
 
-/// The elements that the server uses, by the fixed ids of [`crate::media`], gathered in one pass.
+/// The elements that the server uses, by the fixed ids of [`media_types::EXTENSIONS`], read in one pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KnownExtensions<'a> {
-    /// Text of the MID.
+    /// MID (RFC 8843), 1 to 16 bytes in valid packets.
     pub mid: Option<&'a [u8]>,
-    /// Voice bit and level, as on the wire.
+    /// Voice activity bit and level in −dBov (RFC 6464), as on the wire.
     pub audio_level: Option<u8>,
-    /// Transport-wide sequence number.
-    pub transport_cc: Option<u16>,
+    /// Transport-wide sequence number (TWCC).
+    pub twcc_seq: Option<u16>,
     /// Dependency Descriptor.
     pub dependency: Option<&'a [u8]>,
 }
 
 impl<'a> KnownExtensions<'a> {
-    /// Reads all elements of a packet.
+    /// Reads the elements of a packet; of repeated elements the last one counts.
     #[must_use]
+    #[inline]
     pub fn read(extensions: Extensions<'a>) -> Self {
         let mut known = Self::default();
         for (id, value) in extensions {
             match id {
                 id if id == media::MID.id => known.mid = Some(value),
                 id if id == media::AUDIO_LEVEL.id => known.audio_level = value.first().copied(),
-                id if id == media::TRANSPORT_CC.id => known.transport_cc = u16_at(value, 0),
+                id if id == media::TRANSPORT_CC.id => known.twcc_seq = u16_at(value, 0),
                 id if id == media::DEPENDENCY_DESCRIPTOR.id => known.dependency = Some(value),
                 _ => {}
             }
@@ -94,8 +96,9 @@ impl<'a> KnownExtensions<'a> {
     }
 }
 
-/// Splits the extension header off what follows the fixed RTP header: the elements, and the bytes after them.
-pub(super) fn split(after_fixed: &[u8]) -> Option<(Extensions<'_>, &[u8])> {
+/// Splits the bytes after the fixed RTP header and CSRCs into the extension elements and the bytes after these.
+#[inline]
+pub(crate) fn split(after_fixed: &[u8]) -> Option<(Extensions<'_>, &[u8])> {
     let word = u32_at(after_fixed, 0)?;
     let [profile_high, profile_low, words_high, words_low] = word.to_be_bytes();
     let length = usize::from(u16::from_be_bytes([words_high, words_low])).checked_mul(4)?;
@@ -109,14 +112,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn one_byte_elements_are_found_between_padding() {
+    fn one_byte_form_skips_padding() {
         let block = [0x10, b'a', 0, 0, 0x31, 0x12, 0x34, 0];
         let found: Vec<_> = Extensions::new(0xbede, &block).collect();
         assert_eq!(found, [(1, &b"a"[..]), (3, &[0x12, 0x34][..])]);
     }
 
     #[test]
-    fn two_byte_elements_may_be_empty_and_long() {
+    fn two_byte_form_allows_empty_and_long_elements() {
         let mut block = vec![7, 0, 4, 20];
         block.extend([9; 20]);
         let found: Vec<_> = Extensions::new(0x1000, &block).collect();
@@ -124,18 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn id_fifteen_ends_the_one_byte_form() {
+    fn one_byte_form_ends_at_id_15() {
         assert_eq!(Extensions::new(0xbede, &[0xf0, 1, 0x10, 2]).count(), 0);
     }
 
     #[test]
-    fn an_unknown_profile_has_no_elements() {
+    fn unknown_profile_has_no_elements() {
         assert_eq!(Extensions::new(0x1234, &[0x10, 2]).count(), 0);
     }
 
     proptest! {
         #[test]
-        fn any_block_ends(profile in prop_oneof![Just(0xbede), Just(0x1000), any::<u16>()], block in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn parsing_is_total(profile in prop_oneof![Just(0xbede), Just(0x1000), any::<u16>()], block in prop::collection::vec(any::<u8>(), 0..64)) {
             let extensions = Extensions::new(profile, &block);
             prop_assert!(extensions.count() <= block.len());
             let _ = KnownExtensions::read(extensions);

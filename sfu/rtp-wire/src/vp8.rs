@@ -1,18 +1,18 @@
-//! The VP8 payload descriptor (RFC 7741 section 4.2), and the one bit behind it that tells key frames.
+//! The VP8 payload descriptor (RFC 7741 section 4.2), and the key frame bit after it.
 //!
-//! Descriptor and bit lie outside the ciphertext; nothing behind them is read. Rewriting keeps every length, so it
-//! happens in place.
+//! Descriptor and bit lie outside the ciphertext; nothing after them is read. Rewriting happens in place, because it
+//! changes no length.
 
 /// A parsed descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vp8Descriptor {
-    /// First packet of a partition of a frame.
+    /// S: the packet starts a partition of the frame.
     pub start_of_partition: bool,
-    /// The partition.
+    /// PID: index of the partition.
     pub partition: u8,
     /// Picture id, if present.
     pub picture_id: Option<PictureId>,
-    /// Running index of the temporal base layer, if present.
+    /// TL0PICIDX: running index of frames of the temporal base layer, if present.
     pub tl0_pic_idx: Option<u8>,
     /// Length of the descriptor in bytes.
     pub length: usize,
@@ -21,15 +21,16 @@ pub struct Vp8Descriptor {
 /// A picture id, of 7 or 15 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PictureId {
-    /// Its value.
+    /// Value.
     pub value: u16,
-    /// Whether it has 15 bits.
+    /// Whether it is encoded in 15 bits.
     pub long: bool,
 }
 
 impl Vp8Descriptor {
-    /// Reads the descriptor at the start of a payload.
+    /// Parses the descriptor at the start of a payload; `None` if the payload is too short.
     #[must_use]
+    #[inline]
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let mut bytes = payload.iter().copied();
         let first = bytes.next()?;
@@ -57,14 +58,16 @@ impl Vp8Descriptor {
         })
     }
 
-    /// Whether the payload that this descriptor begins starts a key frame: bit P behind the descriptor is 0.
+    /// Returns whether `payload`, which this descriptor was parsed from, starts a key frame: P after the descriptor is 0.
     #[must_use]
+    #[inline]
     pub fn starts_key_frame(&self, payload: &[u8]) -> bool {
         self.start_of_partition && self.partition == 0 && payload.get(self.length).is_some_and(|byte| byte & 0x01 == 0)
     }
 
-    /// Overwrites picture id and TL0PICIDX in the payload that this descriptor was read from, where they are present.
-    /// A short picture id keeps its 7 bits.
+    /// Overwrites picture id and TL0PICIDX, where present, in the payload that this descriptor was parsed from. Writes
+    /// the low 7 bits of `picture_id` if the id is short.
+    #[inline]
     pub fn rewrite(&self, payload: &mut [u8], picture_id: u16, tl0_pic_idx: u8) {
         let mut at: usize = 2;
         if let Some(PictureId { long, .. }) = self.picture_id {
@@ -84,6 +87,7 @@ impl Vp8Descriptor {
     }
 }
 
+#[inline]
 fn put(bytes: &mut [u8], at: usize, value: u8) {
     if let Some(byte) = bytes.get_mut(at) {
         *byte = value;
@@ -97,7 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_chromium_descriptor_with_all_fields() {
+    fn descriptor_of_chromium_is_parsed() {
         let payload = [0x90, 0xf0, 0x81, 0x02, 0x07, 0x20, 0x10, 0x00];
         let descriptor = Vp8Descriptor::parse(&payload).unwrap();
         assert_eq!(descriptor.picture_id, Some(PictureId { value: 0x102, long: true }));
@@ -106,20 +110,20 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_of_a_delta_frame_is_no_key_frame() {
+    fn delta_frame_envelope_is_not_a_key_frame() {
         let payload = [0x10, 0x11, 0xff];
         assert!(!Vp8Descriptor::parse(&payload).unwrap().starts_key_frame(&payload));
     }
 
     #[test]
-    fn a_later_packet_of_a_key_frame_does_not_start_it() {
+    fn later_packet_of_a_key_frame_does_not_start_it() {
         let payload = [0x00, 0x10];
         assert!(!Vp8Descriptor::parse(&payload).unwrap().starts_key_frame(&payload));
     }
 
     proptest! {
         #[test]
-        fn rewriting_changes_these_fields_and_nothing_else(
+        fn rewrite_changes_only_its_fields(
             mut payload in prop::collection::vec(any::<u8>(), 0..24), picture in any::<u16>(), tl0 in any::<u8>(),
         ) {
             let original = payload.clone();

@@ -1,15 +1,16 @@
 //! Writers of RTCP. Each appends one part to a buffer; parts appended one after another form a compound packet.
 
 use super::{
-    rtcp::{ReportBlock, SenderInfo, packet_type},
-    seq::low,
+    part::{begin, finish, format, packet_type},
+    report::{ReportBlock, SenderInfo},
 };
-use crate::ids::Ssrc;
+use crate::seq::low;
+use media_types::Ssrc;
 
-/// Most blocks that a report can hold.
+/// Maximum number of blocks in one report.
 pub const MAX_REPORT_BLOCKS: usize = 31;
 
-/// Appends a receiver report with at most [`MAX_REPORT_BLOCKS`] blocks; more are left out.
+/// Appends an RR with the first [`MAX_REPORT_BLOCKS`] blocks.
 pub fn receiver_report(out: &mut Vec<u8>, sender: Ssrc, blocks: &[ReportBlock]) {
     let blocks = blocks.get(..MAX_REPORT_BLOCKS).unwrap_or(blocks);
     let start = begin(out, u8::try_from(blocks.len()).unwrap_or_default(), packet_type::RECEIVER_REPORT, sender);
@@ -19,7 +20,7 @@ pub fn receiver_report(out: &mut Vec<u8>, sender: Ssrc, blocks: &[ReportBlock]) 
     finish(out, start);
 }
 
-/// Appends a sender report without blocks.
+/// Appends an SR without report blocks.
 pub fn sender_report(out: &mut Vec<u8>, ssrc: Ssrc, info: &SenderInfo) {
     let start = begin(out, 0, packet_type::SENDER_REPORT, ssrc);
     out.extend(info.ntp.to_be_bytes());
@@ -29,7 +30,7 @@ pub fn sender_report(out: &mut Vec<u8>, ssrc: Ssrc, info: &SenderInfo) {
     finish(out, start);
 }
 
-/// Appends a source description with one CNAME of at most 255 bytes.
+/// Appends an SDES with one CNAME, cut off after 255 bytes.
 pub fn source_description(out: &mut Vec<u8>, ssrc: Ssrc, cname: &[u8]) {
     let start = begin(out, 1, packet_type::SOURCE_DESCRIPTION, ssrc);
     let cname = cname.get(..255).unwrap_or(cname);
@@ -39,10 +40,10 @@ pub fn source_description(out: &mut Vec<u8>, ssrc: Ssrc, cname: &[u8]) {
     finish(out, start);
 }
 
-/// Appends a NACK for extended sequence numbers in ascending order; nothing if there are none.
+/// Appends a NACK for extended sequence numbers in ascending order. Appends nothing if `lost` is empty.
 pub fn nack(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc, lost: &[u64]) {
     let Some((&first, rest)) = lost.split_first() else { return };
-    let start = begin(out, 1, packet_type::TRANSPORT_FEEDBACK, sender);
+    let start = begin(out, format::NACK, packet_type::TRANSPORT_FEEDBACK, sender);
     out.extend(media.0.to_be_bytes());
     let (mut pid, mut bitmask) = (first, 0u16);
     for &seq in rest {
@@ -63,9 +64,9 @@ fn nack_pair(out: &mut Vec<u8>, pid: u64, bitmask: u16) {
     out.extend(bitmask.to_be_bytes());
 }
 
-/// Appends a picture loss indication.
-pub fn picture_loss(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc) {
-    let start = begin(out, 1, packet_type::PAYLOAD_FEEDBACK, sender);
+/// Appends a PLI: a request for a key frame of `media`.
+pub fn pli(out: &mut Vec<u8>, sender: Ssrc, media: Ssrc) {
+    let start = begin(out, format::PLI, packet_type::PAYLOAD_FEEDBACK, sender);
     out.extend(media.0.to_be_bytes());
     finish(out, start);
 }
@@ -79,41 +80,19 @@ fn report_block(out: &mut Vec<u8>, block: &ReportBlock) {
     }
 }
 
-/// Appends a part's header with the first source; gives where the part starts.
-pub(super) fn begin(out: &mut Vec<u8>, count: u8, packet_type: u8, ssrc: Ssrc) -> usize {
-    let start = out.len();
-    out.extend([0x80 | count & 0x1f, packet_type, 0, 0]);
-    out.extend(ssrc.0.to_be_bytes());
-    start
-}
-
-/// Pads the part to whole words with zeros and sets its length field.
-pub(super) fn finish(out: &mut Vec<u8>, start: usize) {
-    while !out.len().saturating_sub(start).is_multiple_of(4) {
-        out.push(0);
-    }
-    let words = (out.len().saturating_sub(start) / 4).saturating_sub(1);
-    let length = u16::try_from(words).unwrap_or(u16::MAX).to_be_bytes();
-    if let Some(field) = out.get_mut(start.saturating_add(2)..).and_then(|header| header.get_mut(..2)) {
-        field.copy_from_slice(&length);
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 mod tests {
     use super::{
-        super::{
-            rtcp::{Rtcp, parse},
-            seq::SeqNum,
-        },
+        super::read::{Rtcp, parse},
         *,
     };
+    use crate::seq::SeqNum;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
     #[test]
-    fn a_compound_of_report_and_description_is_read_back() {
+    fn sr_with_sdes_round_trips() {
         let info = SenderInfo { ntp: 0x0123_4567_89ab_cdef, timestamp: 7, packets: 8, octets: 9 };
         for cname in ["", "1", "42", "123", "4294967295"] {
             let mut out = Vec::new();
@@ -131,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_nack_names_exactly_what_was_lost(start in any::<u32>(), lost in prop::collection::btree_set(0u64..2_000, 0..64)) {
+        fn nack_lists_exactly_the_lost_packets(start in any::<u32>(), lost in prop::collection::btree_set(0u64..2_000, 0..64)) {
             let lost: Vec<u64> = lost.into_iter().map(|seq| seq + u64::from(start)).collect();
             let mut out = Vec::new();
             nack(&mut out, Ssrc(1), Ssrc(2), &lost);
@@ -143,7 +122,7 @@ mod tests {
         }
 
         #[test]
-        fn report_blocks_are_read_back(
+        fn report_blocks_round_trip(
             ssrc in any::<u32>(), fraction_lost in any::<u8>(), cumulative_lost in -0x80_0000i32..0x80_0000,
             highest_seq in any::<u32>(), jitter in any::<u32>(), count in 0usize..40,
         ) {

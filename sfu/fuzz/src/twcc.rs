@@ -4,9 +4,11 @@
 use sfu::{
     Ssrc,
     wire::{
-        rtcp::{Rtcp, parse},
+        rtcp::{
+            Rtcp, parse,
+            twcc::{Arrival, TwccFeedback, write},
+        },
         seq::low,
-        transport_cc::{Arrival, TransportFeedback, write},
     },
 };
 use tacet_fuzz::Script;
@@ -29,7 +31,7 @@ fn read(body: &[u8]) {
     let body = &body[..body.len() / 4 * 4];
     let words = u16::try_from(body.len() / 4).expect("a short input").to_be_bytes();
     let packet = [&[0x8f, 205, words[0], words[1]], body].concat();
-    let Some(Rtcp::TransportFeedback(feedback)) = parse(&packet).next() else { return };
+    let Some(Rtcp::Twcc(feedback)) = parse(&packet).next() else { return };
     let numbers: Vec<u16> = feedback.packets().map(|(seq, _)| seq).collect();
     assert!(numbers.len() <= feedback.covered.into());
     assert!(numbers.iter().zip(0..).all(|(seq, offset)| *seq == feedback.base.wrapping_add(offset)));
@@ -57,7 +59,7 @@ fn written_is_read_back(mut script: Script<'_>) {
         let mut packet = Vec::new();
         let next = write(&mut packet, Ssrc(1), Ssrc(2), 3, base, left).expect("there are arrivals");
         assert!(packet.len() < 1_000 && packet.len().is_multiple_of(4));
-        let Some(Rtcp::TransportFeedback(feedback)) = parse(&packet).next() else { panic!("no feedback") };
+        let Some(Rtcp::Twcc(feedback)) = parse(&packet).next() else { panic!("no feedback") };
         assert_eq!((feedback.count, next > base), (3, true));
         let covered = left.partition_point(|arrival| arrival.seq < next);
         let (told, later) = left.split_at(covered);
@@ -72,7 +74,7 @@ fn written_is_read_back(mut script: Script<'_>) {
 }
 
 /// The packets that arrived, and when in µs, read from the bytes of a feedback.
-fn times(packet: &[u8], feedback: &TransportFeedback<'_>) -> Vec<(u16, u64)> {
+fn times(packet: &[u8], feedback: &TwccFeedback<'_>) -> Vec<(u16, u64)> {
     let covered = usize::from(feedback.covered);
     let (mut at, mut symbols) = (20, Vec::new());
     while symbols.len() < covered {

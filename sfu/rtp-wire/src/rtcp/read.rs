@@ -1,111 +1,69 @@
-//! Views of RTCP (RFC 3550 section 6, RFC 4585, RFC 5104): a compound packet is an iterator over its parts.
+//! Views of RTCP: a compound packet is an iterator over its parts.
 
-use super::{seq::SeqNum, transport_cc::TransportFeedback, u16_at, u32_at, u64_at};
-use crate::ids::Ssrc;
-
-/// Packet types.
-pub(super) mod packet_type {
-    pub(in super::super) const SENDER_REPORT: u8 = 200;
-    pub(in super::super) const RECEIVER_REPORT: u8 = 201;
-    pub(in super::super) const SOURCE_DESCRIPTION: u8 = 202;
-    pub(in super::super) const BYE: u8 = 203;
-    pub(in super::super) const TRANSPORT_FEEDBACK: u8 = 205;
-    pub(in super::super) const PAYLOAD_FEEDBACK: u8 = 206;
-}
+use super::{
+    part::{format, packet_type, split},
+    report::{ReportBlock, SenderInfo},
+    twcc::TwccFeedback,
+};
+use crate::{
+    bytes::{u16_at, u32_at, u64_at},
+    seq::SeqNum,
+};
+use media_types::Ssrc;
 
 /// One part of a compound packet.
 #[derive(Clone, Copy, Debug)]
 pub enum Rtcp<'a> {
-    /// Sender report.
+    /// SR (RFC 3550 section 6.4.1).
     SenderReport {
-        /// Who sends.
+        /// Stream of the sender.
         ssrc: Ssrc,
-        /// Its clocks and counters.
+        /// Clocks and counters of that stream.
         info: SenderInfo,
-        /// What it receives.
+        /// Statistics of the streams that it receives.
         blocks: ReportBlocks<'a>,
     },
-    /// Receiver report.
+    /// RR (RFC 3550 section 6.4.2).
     ReceiverReport {
-        /// Who receives.
+        /// SSRC of the receiver.
         ssrc: Ssrc,
-        /// What it receives.
+        /// Statistics of the streams that it receives.
         blocks: ReportBlocks<'a>,
     },
-    /// Source description.
+    /// SDES (RFC 3550 section 6.5).
     SourceDescription(Chunks<'a>),
-    /// Sources that end.
+    /// BYE (RFC 3550 section 6.6): streams that end.
     Bye(Sources<'a>),
-    /// Packets asked for again.
+    /// Generic NACK (RFC 4585 section 6.2.1).
     Nack {
-        /// Stream that misses them.
+        /// Stream whose packets are missing.
         media: Ssrc,
-        /// Which.
-        lost: Lost<'a>,
+        /// Sequence numbers of the missing packets.
+        lost: NackedSeqs<'a>,
     },
-    /// A key frame asked for.
-    PictureLoss {
-        /// Of which stream.
+    /// Picture loss indication (RFC 4585 section 6.3.1): a request for a key frame.
+    Pli {
+        /// Stream that needs the key frame.
         media: Ssrc,
     },
-    /// Key frames asked for, of several streams.
-    FullIntraRequest(FirEntries<'a>),
-    /// Arrival times of a transport's packets.
-    TransportFeedback(TransportFeedback<'a>),
-    /// Something that is not used here.
+    /// Full intra request (RFC 5104 section 4.3.1): a request for key frames of several streams.
+    Fir(FirEntries<'a>),
+    /// Transport-wide congestion control feedback.
+    Twcc(TwccFeedback<'a>),
+    /// A part of another type.
     Other {
         /// Its packet type.
         packet_type: u8,
     },
 }
 
-/// Sender information (RFC 3550 section 6.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SenderInfo {
-    /// Wall clock in NTP format: seconds since 1900 in 32.32 bits.
-    pub ntp: u64,
-    /// The same moment in the stream's timestamps.
-    pub timestamp: u32,
-    /// Packets sent.
-    pub packets: u32,
-    /// Payload bytes sent.
-    pub octets: u32,
-}
-
-impl SenderInfo {
-    /// The middle 32 bits of the wall clock, by which receivers name a report.
-    #[must_use]
-    pub const fn compact_ntp(&self) -> u32 {
-        (self.ntp >> 16 & 0xffff_ffff) as u32
-    }
-}
-
-/// A report block (RFC 3550 section 6.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReportBlock {
-    /// Stream reported on.
-    pub ssrc: Ssrc,
-    /// Fraction lost since the last report, in 1/256.
-    pub fraction_lost: u8,
-    /// Packets lost in all, 24 bits, negative if duplicates arrived.
-    pub cumulative_lost: i32,
-    /// Highest sequence number with its cycles.
-    pub highest_seq: u32,
-    /// Interarrival jitter in timestamp units.
-    pub jitter: u32,
-    /// Name of the last sender report: the middle bits of its wall clock, 0 if none.
-    pub last_sr: u32,
-    /// Time since it arrived, in 1/65,536 s.
-    pub delay_since_last_sr: u32,
-}
-
-/// Iterates over the parts of a compound packet; ends at the first malformed one.
+/// Iterator over the parts of a compound packet. It ends at the first malformed part.
 #[derive(Clone, Copy, Debug)]
 pub struct Compound<'a> {
     rest: &'a [u8],
 }
 
-/// Reads a compound or reduced-size packet (RFC 5506).
+/// Returns the parts of a compound or reduced-size (RFC 5506) packet.
 #[must_use]
 pub const fn parse(packet: &[u8]) -> Compound<'_> {
     Compound { rest: packet }
@@ -115,7 +73,7 @@ impl<'a> Iterator for Compound<'a> {
     type Item = Rtcp<'a>;
 
     fn next(&mut self) -> Option<Rtcp<'a>> {
-        let (part, rest) = split_part(self.rest)?;
+        let (part, rest) = split(self.rest)?;
         self.rest = rest;
         let parsed = read_part(part);
         if parsed.is_none() {
@@ -123,15 +81,6 @@ impl<'a> Iterator for Compound<'a> {
         }
         parsed
     }
-}
-
-/// Cuts one part off by its length field.
-fn split_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    if bytes.first()? >> 6 != 2 {
-        return None;
-    }
-    let words = usize::from(u16_at(bytes, 2)?).checked_add(1)?;
-    bytes.split_at_checked(words.checked_mul(4)?)
 }
 
 fn read_part(part: &[u8]) -> Option<Rtcp<'_>> {
@@ -163,15 +112,17 @@ fn read_part(part: &[u8]) -> Option<Rtcp<'_>> {
         }
         (pt::SOURCE_DESCRIPTION, _) => Rtcp::SourceDescription(Chunks { rest: body, left: count }),
         (pt::BYE, _) => Rtcp::Bye(Sources { rest: body, left: count }),
-        (pt::TRANSPORT_FEEDBACK, 1) => Rtcp::Nack { media: media()?, lost: Lost { rest: body.get(8..)?, pair: None } },
-        (pt::TRANSPORT_FEEDBACK, 15) => Rtcp::TransportFeedback(TransportFeedback::parse(body)?),
-        (pt::PAYLOAD_FEEDBACK, 1) => Rtcp::PictureLoss { media: media()? },
-        (pt::PAYLOAD_FEEDBACK, 4) => Rtcp::FullIntraRequest(FirEntries { rest: body.get(8..)? }),
+        (pt::TRANSPORT_FEEDBACK, format::NACK) => {
+            Rtcp::Nack { media: media()?, lost: NackedSeqs { rest: body.get(8..)?, pair: None } }
+        }
+        (pt::TRANSPORT_FEEDBACK, format::TWCC) => Rtcp::Twcc(TwccFeedback::parse(body)?),
+        (pt::PAYLOAD_FEEDBACK, format::PLI) => Rtcp::Pli { media: media()? },
+        (pt::PAYLOAD_FEEDBACK, format::FIR) => Rtcp::Fir(FirEntries { rest: body.get(8..)? }),
         (packet_type, _) => Rtcp::Other { packet_type },
     })
 }
 
-/// Report blocks of a report.
+/// Iterator over the report blocks of an SR or RR.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportBlocks<'a> {
     rest: &'a [u8],
@@ -198,7 +149,7 @@ impl Iterator for ReportBlocks<'_> {
     }
 }
 
-/// Chunks of a source description: `(source, CNAME)`; sources without a CNAME are passed over.
+/// Iterator over the chunks of an SDES: `(SSRC, CNAME)`. It skips chunks without a CNAME.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunks<'a> {
     rest: &'a [u8],
@@ -227,7 +178,7 @@ impl<'a> Iterator for Chunks<'a> {
                     cname = Some(value);
                 }
             }
-            // The end mark is padded to the next word.
+            // The terminating zero is padded to the next word.
             self.rest = self.rest.get(at.checked_add(1)?.checked_next_multiple_of(4)?..)?;
             if let Some(cname) = cname {
                 return Some((ssrc, cname));
@@ -236,7 +187,7 @@ impl<'a> Iterator for Chunks<'a> {
     }
 }
 
-/// Sources of a BYE.
+/// Iterator over the SSRCs of a BYE.
 #[derive(Clone, Copy, Debug)]
 pub struct Sources<'a> {
     rest: &'a [u8],
@@ -254,14 +205,14 @@ impl Iterator for Sources<'_> {
     }
 }
 
-/// Sequence numbers of a NACK (RFC 4585 section 6.2.1).
+/// Iterator over the sequence numbers of a NACK (RFC 4585 section 6.2.1).
 #[derive(Clone, Copy, Debug)]
-pub struct Lost<'a> {
+pub struct NackedSeqs<'a> {
     rest: &'a [u8],
     pair: Option<(u16, u16)>,
 }
 
-impl Iterator for Lost<'_> {
+impl Iterator for NackedSeqs<'_> {
     type Item = SeqNum;
 
     fn next(&mut self) -> Option<SeqNum> {
@@ -279,7 +230,7 @@ impl Iterator for Lost<'_> {
     }
 }
 
-/// Streams of a FIR (RFC 5104 section 4.3.1).
+/// Iterator over the SSRCs of a FIR (RFC 5104 section 4.3.1).
 #[derive(Clone, Copy, Debug)]
 pub struct FirEntries<'a> {
     rest: &'a [u8],
@@ -301,29 +252,29 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_fir_names_its_streams() {
+    fn fir_lists_its_ssrcs() {
         let packet = [0x84, 206, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 5, 0, 0, 0];
-        let Some(Rtcp::FullIntraRequest(entries)) = parse(&packet).next() else { panic!("not a FIR") };
+        let Some(Rtcp::Fir(entries)) = parse(&packet).next() else { panic!("not a FIR") };
         assert_eq!(entries.collect::<Vec<_>>(), [Ssrc(9)]);
     }
 
     #[test]
-    fn a_bye_names_its_sources() {
+    fn bye_lists_its_ssrcs() {
         let packet = [0x82, 203, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
         let Some(Rtcp::Bye(sources)) = parse(&packet).next() else { panic!("not a BYE") };
         assert_eq!(sources.collect::<Vec<_>>(), [Ssrc(1), Ssrc(2)]);
     }
 
     #[test]
-    fn unknown_parts_are_stepped_over() {
+    fn unknown_parts_are_skipped() {
         let packet = [0x80, 207, 0, 0, 0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9];
         let parts: Vec<_> = parse(&packet).collect();
-        assert!(matches!(parts[..], [Rtcp::Other { packet_type: 207 }, Rtcp::PictureLoss { media: Ssrc(9) }]));
+        assert!(matches!(parts[..], [Rtcp::Other { packet_type: 207 }, Rtcp::Pli { media: Ssrc(9) }]));
     }
 
     proptest! {
         #[test]
-        fn any_packet_is_read_to_an_end(
+        fn parsing_is_total(
             kind in 198u8..210, count in 0u8..32, words in 0u8..20, body in prop::collection::vec(any::<u8>(), 0..96),
         ) {
             let mut packet = vec![0x80 | count, kind, 0, words];
@@ -334,9 +285,9 @@ mod tests {
                     Rtcp::SourceDescription(chunks) => prop_assert!(chunks.count() < 32),
                     Rtcp::Bye(sources) => prop_assert!(sources.count() < 32),
                     Rtcp::Nack { lost, .. } => prop_assert!(lost.count() < 17 * 96),
-                    Rtcp::FullIntraRequest(entries) => prop_assert!(entries.count() < 96),
-                    Rtcp::TransportFeedback(feedback) => prop_assert!(feedback.packets().count() <= 0xffff),
-                    Rtcp::PictureLoss { .. } | Rtcp::Other { .. } => {}
+                    Rtcp::Fir(entries) => prop_assert!(entries.count() < 96),
+                    Rtcp::Twcc(feedback) => prop_assert!(feedback.packets().count() <= 0xffff),
+                    Rtcp::Pli { .. } | Rtcp::Other { .. } => {}
                 }
             }
         }

@@ -1,67 +1,68 @@
-//! Writes the RTP headers of forwarded packets.
+//! Writer of the RTP headers of forwarded packets.
 //!
-//! A packet goes out to many subscribers under headers that differ in a few fixed places. So the header is built once,
-//! with the extensions of the fixed table ([`crate::media`]), and then patched per subscriber.
+//! The headers that one packet gets for its subscribers differ in a few fields at fixed offsets. The header is built
+//! once, with the extensions of [`media_types::EXTENSIONS`], and then patched per subscriber.
 
-use super::{dependency, rtp::RtpPacket, seq::SeqNum};
-use crate::{ids::Ssrc, media};
+use crate::{dependency_descriptor, rtp::RtpPacket, seq::SeqNum};
+use media_types::{self as media, Ssrc};
 
-/// The fixed part of a header.
+/// Fields of the fixed header (RFC 3550 section 5.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RtpHeader {
     /// Marker bit.
     pub marker: bool,
-    /// Payload type; only 7 bits are used.
+    /// Payload type, 7 bits.
     pub payload_type: u8,
     /// Sequence number.
     pub seq: SeqNum,
-    /// Timestamp.
+    /// Timestamp, in units of the codec's clock.
     pub timestamp: u32,
-    /// Source.
+    /// SSRC of the stream.
     pub ssrc: Ssrc,
 }
 
-/// Extensions to write.
+/// Header extensions to write.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeaderExtensions<'a> {
-    /// Text of the MID, at most 16 bytes.
+    /// MID (RFC 8843), 1 to 16 bytes.
     pub mid: Option<&'a [u8]>,
-    /// Voice bit and level.
+    /// Voice activity bit and level (RFC 6464).
     pub audio_level: Option<u8>,
-    /// Transport-wide sequence number.
-    pub transport_cc: Option<u16>,
-    /// Dependency Descriptor, at most 255 bytes.
+    /// Transport-wide sequence number (TWCC).
+    pub twcc_seq: Option<u16>,
+    /// Dependency Descriptor, 1 to 255 bytes.
     pub dependency: Option<&'a [u8]>,
 }
 
-/// Fixed header, extension header, the longest of each extension in two-byte form, padding.
+/// Maximum length in bytes: fixed header, extension header, each extension at its longest in two-byte form, padding.
 const MAX_HEADER: usize = 12 + 4 + (2 + 16) + (2 + 1) + (2 + 2) + (2 + 255) + 3;
 
-/// A header under construction, of fixed size, to be kept and built anew for each packet.
+/// A header in a buffer of fixed size, which is reused for each packet.
 #[derive(Clone, Debug)]
 pub struct HeaderBuffer {
     bytes: [u8; MAX_HEADER],
     length: usize,
-    transport_cc_at: Option<usize>,
+    twcc_at: Option<usize>,
     dependency_at: Option<usize>,
 }
 
 impl Default for HeaderBuffer {
     fn default() -> Self {
-        Self { bytes: [0; MAX_HEADER], length: 0, transport_cc_at: None, dependency_at: None }
+        Self { bytes: [0; MAX_HEADER], length: 0, twcc_at: None, dependency_at: None }
     }
 }
 
 impl HeaderBuffer {
-    /// Builds a header. Values longer than their maximum are left out.
+    /// Builds a header. Leaves out empty extensions, and extensions longer than their maximum.
+    #[inline]
     pub fn build(&mut self, header: RtpHeader, extensions: HeaderExtensions<'_>) {
-        let HeaderExtensions { mid, audio_level, transport_cc, dependency } = extensions;
+        let HeaderExtensions { mid, audio_level, twcc_seq, dependency } = extensions;
         let mid = mid.filter(|mid| (1..=16).contains(&mid.len()));
         let dependency = dependency.filter(|value| (1..=255).contains(&value.len()));
-        let any = mid.is_some() || audio_level.is_some() || transport_cc.is_some() || dependency.is_some();
+        let any = mid.is_some() || audio_level.is_some() || twcc_seq.is_some() || dependency.is_some();
 
         self.length = 0;
-        self.transport_cc_at = None;
+        self.twcc_at = None;
         self.dependency_at = None;
         self.push(&[0x80 | u8::from(any) << 4, u8::from(header.marker) << 7 | header.payload_type & 0x7f]);
         self.push(&header.seq.0.to_be_bytes());
@@ -70,12 +71,12 @@ impl HeaderBuffer {
         if !any {
             return;
         }
-        // The one-byte form has no room for values above 16 bytes; both sides negotiate `extmap-allow-mixed`.
+        // The one-byte form cannot hold values above 16 bytes; both sides negotiate `extmap-allow-mixed` (RFC 8285 section 6).
         let two_byte = dependency.is_some_and(|value| value.len() > 16);
         self.push(&if two_byte { [0x10, 0x00, 0, 0] } else { [0xbe, 0xde, 0, 0] });
-        if let Some(seq) = transport_cc {
+        if let Some(seq) = twcc_seq {
             self.element(media::TRANSPORT_CC.id, &seq.to_be_bytes(), two_byte);
-            self.transport_cc_at = self.length.checked_sub(2);
+            self.twcc_at = self.length.checked_sub(2);
         }
         if let Some(level) = audio_level {
             self.element(media::AUDIO_LEVEL.id, &[level], two_byte);
@@ -94,40 +95,46 @@ impl HeaderBuffer {
         self.patch(14, &u16::try_from(words).unwrap_or_default().to_be_bytes());
     }
 
-    /// The header.
+    /// Returns the bytes of the header.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// Rewrites what differs between the streams a packet is forwarded into.
+    /// Overwrites the fields that differ between the streams that the packet is forwarded into.
+    #[inline]
     pub fn set_stream(&mut self, ssrc: Ssrc, seq: SeqNum, timestamp: u32) {
         self.patch(2, &seq.0.to_be_bytes());
         self.patch(4, &timestamp.to_be_bytes());
         self.patch(8, &ssrc.0.to_be_bytes());
     }
 
-    /// Says whether padding lies behind the payload (RFC 3550 section 5.1).
+    /// Sets the padding bit (RFC 3550 section 5.1).
+    #[inline]
     pub fn set_padding(&mut self, padding: bool) {
         if let Some(first) = self.bytes.first_mut() {
             *first = *first & !0x20 | u8::from(padding) << 5;
         }
     }
 
-    /// Rewrites the transport-wide sequence number, if the header has one.
-    pub fn set_transport_cc(&mut self, seq: u16) {
-        if let Some(at) = self.transport_cc_at {
+    /// Overwrites the transport-wide sequence number, if the header has one.
+    #[inline]
+    pub fn set_twcc_seq(&mut self, seq: u16) {
+        if let Some(at) = self.twcc_at {
             self.patch(at, &seq.to_be_bytes());
         }
     }
 
-    /// Rewrites the frame number of the Dependency Descriptor, if the header has one.
+    /// Overwrites the frame number of the Dependency Descriptor, if the header has one.
+    #[inline]
     pub fn set_frame_number(&mut self, number: u16) {
         if let Some(value) = self.dependency_at.and_then(|at| self.bytes.get_mut(at..self.length)) {
-            dependency::set_frame_number(value, number);
+            dependency_descriptor::set_frame_number(value, number);
         }
     }
 
+    #[inline]
     fn element(&mut self, id: u8, value: &[u8], two_byte: bool) {
         let length = u8::try_from(value.len()).unwrap_or_default();
         if two_byte {
@@ -138,12 +145,14 @@ impl HeaderBuffer {
         self.push(value);
     }
 
+    #[inline]
     fn push(&mut self, bytes: &[u8]) {
         if self.patch(self.length, bytes) {
             self.length = self.length.saturating_add(bytes.len());
         }
     }
 
+    #[inline]
     fn patch(&mut self, at: usize, bytes: &[u8]) -> bool {
         match self.bytes.get_mut(at..).and_then(|room| room.get_mut(..bytes.len())) {
             Some(room) => {
@@ -157,7 +166,8 @@ impl HeaderBuffer {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::extension::KnownExtensions, *};
+    use super::*;
+    use crate::extension::KnownExtensions;
     use proptest::prelude::*;
 
     fn header() -> RtpHeader {
@@ -165,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_extensions_is_twelve_bytes() {
+    fn header_without_extensions_has_12_bytes() {
         let mut buffer = HeaderBuffer::default();
         buffer.build(header(), HeaderExtensions::default());
         assert_eq!(buffer.as_bytes(), [0x80, 0x80 | 96, 0, 9, 0, 0, 0, 77, 0, 0, 0, 5]);
@@ -173,18 +183,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_and_patched_is_read_back(
+        fn written_and_patched_fields_round_trip(
             mid in prop::option::of(prop::collection::vec(any::<u8>(), 1..=16)),
             audio_level in any::<Option<u8>>(),
-            transport_cc in any::<Option<u16>>(),
+            twcc_seq in any::<Option<u16>>(),
             dependency in prop::option::of(prop::collection::vec(any::<u8>(), 3..=255)),
             frame in any::<u16>(),
         ) {
             let mut buffer = HeaderBuffer::default();
             let dependency = dependency.as_deref();
-            buffer.build(header(), HeaderExtensions { mid: mid.as_deref(), audio_level, transport_cc, dependency });
+            buffer.build(header(), HeaderExtensions { mid: mid.as_deref(), audio_level, twcc_seq, dependency });
             buffer.set_stream(Ssrc(6), SeqNum(10), 78);
-            buffer.set_transport_cc(4_711);
+            buffer.set_twcc_seq(4_711);
             buffer.set_frame_number(frame);
 
             let view = RtpPacket::parse(buffer.as_bytes()).unwrap();
@@ -193,9 +203,9 @@ mod tests {
             let known = KnownExtensions::read(view.extensions);
             prop_assert_eq!(known.mid, mid.as_deref());
             prop_assert_eq!(known.audio_level, audio_level);
-            prop_assert_eq!(known.transport_cc, transport_cc.map(|_| 4_711));
+            prop_assert_eq!(known.twcc_seq, twcc_seq.map(|_| 4_711));
             prop_assert_eq!(known.dependency.map(<[u8]>::len), dependency.map(<[u8]>::len));
-            prop_assert_eq!(known.dependency.and_then(super::dependency::frame_number), dependency.map(|_| frame));
+            prop_assert_eq!(known.dependency.and_then(dependency_descriptor::frame_number), dependency.map(|_| frame));
         }
     }
 }

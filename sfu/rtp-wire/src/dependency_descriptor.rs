@@ -1,9 +1,9 @@
-//! The Dependency Descriptor (AV1 RTP specification, appendix A), as far as forwarding without layers needs it: its
-//! mandatory three bytes, and whether a structure is attached, which is so at the start of a key frame.
+//! The Dependency Descriptor (AV1 RTP specification, appendix A), as far as forwarding without layers needs it: the three
+//! mandatory bytes, and the flag of an attached template structure, which marks the start of a key frame.
 
-use super::u16_at;
+use crate::bytes::u16_at;
 
-/// What the mandatory fields and the first flag behind them say.
+/// The mandatory fields, and the first flag after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// First packet of its frame.
@@ -17,8 +17,9 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Reads a descriptor; `None` if it is too short to be one.
+    /// Parses a descriptor; `None` if it has fewer than three bytes.
     #[must_use]
+    #[inline]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let flags = *value.first()?;
         Some(Self {
@@ -31,18 +32,21 @@ impl Descriptor {
 
     /// Whether this is the first packet of a frame from which decoding can start.
     #[must_use]
+    #[inline]
     pub const fn starts_key_frame(&self) -> bool {
         self.start_of_frame && self.structure
     }
 }
 
-/// The frame number of a descriptor.
+/// Returns the frame number of a descriptor; `None` if it is too short.
 #[must_use]
+#[inline]
 pub fn frame_number(value: &[u8]) -> Option<u16> {
     u16_at(value, 1)
 }
 
-/// Overwrites the frame number of a descriptor; does nothing to one that is too short.
+/// Overwrites the frame number of a descriptor. Leaves a descriptor that is too short unchanged.
+#[inline]
 pub fn set_frame_number(value: &mut [u8], number: u16) {
     if let Some(field) = value.get_mut(1..3) {
         field.copy_from_slice(&number.to_be_bytes());
@@ -54,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_attached_structure_at_a_frame_start_is_a_key_frame() {
+    fn key_frame_needs_a_structure_at_the_start_of_a_frame() {
         assert!(Descriptor::parse(&[0x80, 0, 1, 0x80, 0]).unwrap().starts_key_frame());
         assert!(!Descriptor::parse(&[0x40, 0, 1, 0x80, 0]).unwrap().starts_key_frame());
         assert!(!Descriptor::parse(&[0xc3, 0, 6, 0x1a, 0x20, 0x10]).unwrap().starts_key_frame(), "a simulcast delta");

@@ -1,23 +1,23 @@
-//! A view of an RTP packet (RFC 3550 section 5.1).
+//! View of an RTP packet (RFC 3550 section 5.1).
 
-use super::{
+use crate::{
+    bytes::{u16_at, u32_at},
     extension::{self, Extensions},
     seq::SeqNum,
-    u16_at, u32_at,
 };
-use crate::ids::Ssrc;
+use media_types::Ssrc;
 
-/// Why bytes are no RTP packet.
+/// Why bytes are not an RTP packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RtpError {
-    /// Shorter than its header says.
+    /// Shorter than the header says.
     #[error("truncated RTP packet")]
     Truncated,
     /// Not version 2.
     #[error("not RTP version 2")]
     Version,
-    /// More padding than payload, or a padding count of zero.
-    #[error("impossible RTP padding")]
+    /// The padding count is zero, or exceeds the payload.
+    #[error("invalid RTP padding")]
     Padding,
 }
 
@@ -30,13 +30,13 @@ pub struct RtpPacket<'a> {
     pub payload_type: u8,
     /// Sequence number.
     pub seq: SeqNum,
-    /// Timestamp, in ticks of the codec's clock.
+    /// Timestamp, in units of the codec's clock.
     pub timestamp: u32,
-    /// Source.
+    /// SSRC of the stream.
     pub ssrc: Ssrc,
     /// Header extensions.
     pub extensions: Extensions<'a>,
-    /// Payload without padding; empty in a packet of padding only.
+    /// Payload without padding; empty in a padding-only packet.
     pub payload: &'a [u8],
 }
 
@@ -44,10 +44,11 @@ impl<'a> RtpPacket<'a> {
     /// Length of the fixed header in bytes.
     pub const FIXED_HEADER: usize = 12;
 
-    /// Parses a whole clear packet.
+    /// Parses one clear packet.
     ///
     /// # Errors
-    /// [`RtpError`] for anything that is not exactly one well-formed packet.
+    /// [`RtpError`] if `packet` is not exactly one well-formed packet.
+    #[inline]
     pub fn parse(packet: &'a [u8]) -> Result<Self, RtpError> {
         let (&[first, second], _) = packet.split_first_chunk().ok_or(RtpError::Truncated)?;
         if first >> 6 != 2 {
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fixed_header_is_read() {
+    fn fixed_header_is_parsed() {
         let bytes = packet(0x80, b"payload");
         let view = RtpPacket::parse(&bytes).unwrap();
         assert_eq!((view.marker, view.payload_type, view.seq, view.timestamp), (true, 96, SeqNum(0x1234), 7));
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn contributors_extensions_and_padding_are_not_payload() {
+    fn payload_excludes_csrcs_extensions_and_padding() {
         let mut rest = vec![0, 0, 0, 1]; // one contributing source
         rest.extend([0xbe, 0xde, 0, 1, 0x20, 0x85, 0, 0]);
         rest.extend(b"media");
@@ -115,13 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_of_padding_only_has_an_empty_payload() {
+    fn padding_only_packet_has_an_empty_payload() {
         let bytes = packet(0xa0, &[0, 0, 0, 4]);
         assert!(RtpPacket::parse(&bytes).unwrap().payload.is_empty());
     }
 
     #[test]
-    fn impossible_packets_are_refused() {
+    fn malformed_packets_are_refused() {
         assert_eq!(RtpPacket::parse(&[0x80]).unwrap_err(), RtpError::Truncated);
         assert_eq!(RtpPacket::parse(&packet(0x40, &[])).unwrap_err(), RtpError::Version);
         assert_eq!(RtpPacket::parse(&packet(0xa0, &[9])).unwrap_err(), RtpError::Padding);
