@@ -266,7 +266,7 @@ FUZZ_CORPUS = $$(dirname */fuzz/fuzz_targets/$$target.rs)/../corpus/$$target
 .PHONY: fuzz-build
 fuzz-build:
 	$(call install,c++,g++)
-	RUSTC_WRAPPER=$(abspath benches/fuzz/rustc-coverage) cargo build --locked --profile fuzz \
+	RUSTC_WRAPPER=$(abspath fuzz/rustc-coverage) cargo build --locked --profile fuzz \
 		$(FUZZ_CRATES:%=--package %-fuzz) --features libfuzzer --bins
 
 .PHONY: fuzz

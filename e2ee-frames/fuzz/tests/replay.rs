@@ -1,4 +1,4 @@
-//! Every committed input of every target, and a short round of altered ones.
+//! Every committed input of every target, and a short run of mutated ones.
 
 use e2ee_frames_fuzz::TARGETS;
 use tacet_fuzz::Replay;
@@ -16,11 +16,11 @@ fn committed_inputs_pass() {
 }
 
 #[test]
-fn altered_inputs_pass() {
-    REPLAY.altered_inputs();
+fn mutated_inputs_pass() {
+    REPLAY.mutated_inputs();
 }
 
 #[test]
-fn any_bytes_pass() {
-    REPLAY.any_bytes();
+fn random_bytes_pass() {
+    REPLAY.random_bytes();
 }

@@ -1,5 +1,5 @@
-//! Replays committed inputs and rounds of altered ones, in a test: what a long round of libFuzzer found once is found
-//! ever after.
+//! Runs targets inside `cargo test`: on the committed corpus, so that no finding of libFuzzer comes back, and on seeded
+//! mutations of it.
 
 #![allow(clippy::unwrap_used, reason = "runs in tests, which fail by panicking")]
 
@@ -13,22 +13,22 @@ use std::{
 
 /// The targets of one fuzz crate.
 ///
-/// A failure prints the input, and the seed of the round: `FUZZ_SEED=… cargo test -p CRATE` repeats it.
+/// A failure prints the input and the seed. `FUZZ_SEED=… cargo test -p CRATE` repeats the run.
 #[derive(Clone, Copy, Debug)]
 pub struct Replay {
     /// Folder of the crate: `env!("CARGO_MANIFEST_DIR")`.
     pub folder: &'static str,
-    /// Its targets.
+    /// Targets of the crate.
     pub targets: &'static [Target],
-    /// How many altered inputs a target gets: about a second without optimisation.
+    /// Number of mutated inputs for a target, by its name; chosen so that an unoptimised run takes about a second.
     pub rounds: fn(&str) -> u64,
 }
 
 impl Replay {
-    /// Every committed input of every target.
+    /// Runs every target on its committed corpus.
     ///
     /// # Panics
-    /// If one fails, or a target has no corpus.
+    /// If a target fails or has no corpus.
     pub fn committed_inputs(&self) {
         for (target, body) in self.targets {
             let inputs = self.corpus(target);
@@ -39,37 +39,37 @@ impl Replay {
         }
     }
 
-    /// Inputs that were made of committed ones.
+    /// Runs every target on mutations of its corpus.
     ///
     /// # Panics
-    /// If one fails.
-    pub fn altered_inputs(&self) {
+    /// If a target fails.
+    pub fn mutated_inputs(&self) {
         let seed = seed();
         for (target, body) in self.targets {
-            let (inputs, mut dice) = (self.corpus(target), Dice(seed));
+            let (inputs, mut random) = (self.corpus(target), SplitMix(seed));
             for round in 0..(self.rounds)(target) {
-                let input = dice.alter(&inputs);
-                check(target, *body, &input, &format!("round {round} of FUZZ_SEED={seed}"));
+                let input = random.mutate(&inputs);
+                check(target, *body, &input, &format!("round {round} of mutations, FUZZ_SEED={seed}"));
             }
         }
     }
 
-    /// Random bytes.
+    /// Runs every target on random bytes.
     ///
     /// # Panics
-    /// If a target fails on them.
-    pub fn any_bytes(&self) {
+    /// If a target fails.
+    pub fn random_bytes(&self) {
         let seed = seed();
         for (target, body) in self.targets {
-            let mut dice = Dice(seed);
+            let mut random = SplitMix(seed);
             for round in 0..(self.rounds)(target) / 4 {
-                let input: Vec<u8> = (0..dice.below(400)).map(|_| dice.below(256) as u8).collect();
-                check(target, *body, &input, &format!("round {round} of any bytes of FUZZ_SEED={seed}"));
+                let input: Vec<u8> = (0..random.below(400)).map(|_| random.below(256) as u8).collect();
+                check(target, *body, &input, &format!("round {round} of random bytes, FUZZ_SEED={seed}"));
             }
         }
     }
 
-    /// The committed inputs of a target, in order of their names.
+    /// Returns the committed inputs of a target, ordered by file name.
     fn corpus(&self, target: &str) -> Vec<Vec<u8>> {
         let folder = Path::new(self.folder).join("corpus").join(target);
         let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
@@ -81,10 +81,10 @@ impl Replay {
     }
 }
 
-/// Deterministic random numbers (splitmix64).
-struct Dice(u64);
+/// Deterministic random numbers: splitmix64.
+struct SplitMix(u64);
 
-impl Dice {
+impl SplitMix {
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -92,8 +92,8 @@ impl Dice {
         ((mixed ^ (mixed >> 31)) % bound.max(1) as u64) as usize
     }
 
-    /// An input made of one or two others: spliced, then changed in a few places.
-    fn alter(&mut self, inputs: &[Vec<u8>]) -> Vec<u8> {
+    /// Returns a mutation: one or two inputs spliced, then changed in up to four places.
+    fn mutate(&mut self, inputs: &[Vec<u8>]) -> Vec<u8> {
         let mut pick = || inputs.get(self.below(inputs.len())).cloned().unwrap_or_default();
         let (mut input, other) = (pick(), pick());
         if self.below(2) == 0 {
@@ -119,11 +119,11 @@ fn seed() -> u64 {
     }
 }
 
-/// Runs a target on an input; `why` tells where it came from.
-fn check(target: &str, body: fn(&[u8]), input: &[u8], why: &str) {
+/// Runs a target on an input; `origin` says where the input comes from.
+fn check(target: &str, body: fn(&[u8]), input: &[u8], origin: &str) {
     if catch_unwind(AssertUnwindSafe(|| body(input))).is_err() {
         let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
-        panic!("{target} fails on {why}, input (hex) {hex}");
+        panic!("{target} fails on {origin}, input (hex) {hex}");
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_that_panics_fails_with_its_input() {
+    fn check_reports_the_input_of_a_failure() {
         let fails = |input: &[u8]| assert_ne!(input, [7, 8]);
         let failure = catch_unwind(|| check("example", fails, &[7, 8], "purpose")).unwrap_err();
         let message = failure.downcast_ref::<String>().unwrap();
@@ -140,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn altered_inputs_repeat_with_their_seed() {
+    fn mutations_repeat_with_their_seed() {
         let inputs = [b"one".to_vec(), b"another".to_vec()];
-        let round = |seed| -> Vec<_> { (0..50).map(|_| Dice(seed).alter(&inputs)).collect() };
+        let round = |seed| -> Vec<_> { (0..50).map(|_| SplitMix(seed).mutate(&inputs)).collect() };
         assert_eq!(round(1), round(1));
         assert_ne!(round(1), round(2));
     }
