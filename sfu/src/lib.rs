@@ -41,12 +41,12 @@ pub mod worker;
 
 pub use net::{Sfu, SfuConfig};
 pub use room::Room;
+#[doc(hidden)]
+pub use rtp_wire as wire;
 pub use sfu_api::{
     Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Ssrc, TrackId, command, event, ids,
     media,
 };
-#[doc(hidden)]
-pub use rtp_wire as wire;
 
 /// The example of the document compiles.
 #[cfg(doctest)]
