@@ -15,11 +15,8 @@
 mod running;
 
 use e2ee_frames::{Codec, codec, sframe::header};
+use rtc_client::{ClientState, Identity, Received, RemoteParameters, RtcClient};
 use running::Server;
-use sfu::{
-    event::LocalTransport,
-    transport::{ClientState, ClientTransport, Identity, Received},
-};
 use std::{
     collections::HashMap,
     net::{SocketAddr, UdpSocket},
@@ -133,13 +130,13 @@ async fn listen(link: RoomLink, over: Arc<AtomicBool>) -> Payloads {
     };
     let candidate = &remote.ice.candidates[0];
     let server = SocketAddr::new(candidate.ip.parse().unwrap(), candidate.port);
-    let remote = LocalTransport {
+    let remote = RemoteParameters {
         ufrag: remote.ice.ufrag.clone(),
         pwd: remote.ice.pwd.clone(),
         fingerprint: remote.dtls.fingerprint.0,
         candidates: vec![server],
     };
-    let mut transport = ClientTransport::new(Instant::now(), &Identity::generate().unwrap(), &remote).unwrap();
+    let mut transport = RtcClient::new(Instant::now(), &Identity::generate().unwrap(), &remote).unwrap();
     let local = transport.local();
     call.transport(client::ClientTransport {
         ice: ClientIce { ufrag: local.ufrag, pwd: local.pwd },

@@ -5,17 +5,12 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sfu::{
-    Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
-    command::Publication,
-    egress::Egress,
-    media::Codec,
-    transport::srtp::{Profile, SrtpSealer},
-    wire::{
-        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        seq::SeqNum,
-    },
+use rtc_client::srtp::{Profile, SrtpSealer};
+use rtp_wire::{
+    header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    seq::SeqNum,
 };
+use sfu::{Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, egress::Egress, media::Codec};
 use std::{
     hint::black_box,
     time::{Duration, Instant},

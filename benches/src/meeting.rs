@@ -2,16 +2,16 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up measures nothing")]
 
+use rtc_client::{ClientState, Identity, RtcClient};
+use rtp_wire::{
+    header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtcp::{self, ReportBlock},
+    seq::SeqNum,
+};
 use sfu::{
     Command, Event, Mid, ParticipantId, RoomId, Ssrc, TrackId,
     command::Publication,
     media::Codec,
-    transport::{ClientState, ClientTransport, Identity},
-    wire::{
-        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp::{self, ReportBlock},
-        seq::SeqNum,
-    },
     worker::{Worker, WorkerConfig},
 };
 use std::{
@@ -39,7 +39,7 @@ pub struct Meeting {
 #[derive(Debug)]
 struct Client {
     address: SocketAddr,
-    transport: ClientTransport,
+    transport: RtcClient,
 }
 
 /// A packet on the wire.
@@ -117,8 +117,8 @@ impl Meeting {
     fn join(&mut self, number: usize, identity: &Identity) {
         self.command(Command::AddParticipant { room: RoomId(1), participant: participant(number) });
         let Some(Event::Transport { local, .. }) = self.worker.poll_event() else { panic!("no transport") };
-        let transport = ClientTransport::new(self.now, identity, &local).expect("the random generator works");
-        self.command(Command::Connect { participant: participant(number), remote: transport.local() });
+        let transport = RtcClient::new(self.now, identity, &local).expect("the random generator works");
+        self.command(Command::Connect { participant: participant(number), remote: transport.local().into() });
         let address = ([198, 51, 100, 1], 10_000 + number as u16).into();
         self.clients.push(Client { address, transport });
         if number < self.publishers {

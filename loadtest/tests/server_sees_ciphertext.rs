@@ -11,11 +11,11 @@ use e2ee_frames::{
     Action, Clock, Codec, Event, FrameKind, MonotonicTime, ParticipantId, Seat, Session, SessionConfig, StreamId,
     WallTime, codec, sframe::header,
 };
+use rtc_client::{ClientState, Identity, Received, RtcClient};
 use sfu::{
     Command, Mid, RoomId, Ssrc, TrackId,
     command::Publication,
     media::Codec as SfuCodec,
-    transport::{ClientState, ClientTransport, Identity, Received},
     worker::{Worker, WorkerConfig},
 };
 use std::{
@@ -124,7 +124,7 @@ impl Keys {
 /// A client of the worker, in memory.
 struct Client {
     address: SocketAddr,
-    transport: ClientTransport,
+    transport: RtcClient,
     /// RTP packets as they stood behind SRTP.
     recorded: Vec<Vec<u8>>,
 }
@@ -146,8 +146,8 @@ impl Network {
             let participant = sfu::ParticipantId(number);
             network.command(Command::AddParticipant { room: RoomId(1), participant });
             let Some(sfu::Event::Transport { local, .. }) = network.worker.poll_event() else { panic!() };
-            let transport = ClientTransport::new(network.now, &identity, &local).unwrap();
-            network.command(Command::Connect { participant, remote: transport.local() });
+            let transport = RtcClient::new(network.now, &identity, &local).unwrap();
+            network.command(Command::Connect { participant, remote: transport.local().into() });
             let address = ([198, 51, 100, number as u8], 5_000).into();
             network.clients.push(Client { address, transport, recorded: Vec::new() });
         }

@@ -69,7 +69,7 @@ pub const FEEDBACK_ITEMS: u32 = 50_000;
 /// Sender reports of a track in a second that are passed on to its subscribers. Browsers send one.
 pub const SENDER_REPORTS: u32 = 5;
 /// SSRCs of one client in each direction.
-pub const SSRCS: usize = 1_024;
+pub const SSRCS: usize = dtls_srtp::srtp::MAX_SSRCS;
 
 /// How long a missing packet is asked for, and how long a packet is kept to be sent again: receivers wait no longer.
 pub const REPAIR_WAIT: Duration = Duration::from_millis(1_000);

@@ -4,13 +4,10 @@
 mod loopback;
 
 use loopback::{Client, PATIENCE, turn_until};
+use rtc_client::{ClientState, Identity};
 use sfu::{
-    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId,
-    command::Publication,
-    event::TransportState,
-    media::Codec,
-    metrics::Counter,
-    transport::{ClientState, Identity},
+    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId, command::Publication,
+    event::TransportState, media::Codec, metrics::Counter,
 };
 use std::{sync::mpsc, time::Duration};
 
@@ -30,7 +27,7 @@ fn every_listener_hears_every_packet() {
         sfu.command(0, Command::AddParticipant { room: RoomId(1), participant }).unwrap();
         let Event::Transport { local, .. } = next() else { panic!() };
         let client = Client::new(&identity, &local);
-        sfu.command(0, Command::Connect { participant, remote: client.transport.local() }).unwrap();
+        sfu.command(0, Command::Connect { participant, remote: client.transport.local().into() }).unwrap();
         clients.push(client);
     }
     turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));

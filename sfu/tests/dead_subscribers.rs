@@ -4,12 +4,10 @@
 mod loopback;
 
 use loopback::{Client, PATIENCE, turn_until};
+use rtc_client::{ClientState, Identity};
 use sfu::{
-    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId,
-    command::Publication,
-    media::Codec,
+    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId, command::Publication, media::Codec,
     metrics::Counter,
-    transport::{ClientState, Identity},
 };
 use std::sync::mpsc;
 
@@ -29,7 +27,7 @@ fn dead_subscribers_cost_the_others_nothing() {
         command(Command::AddParticipant { room: RoomId(1), participant });
         let Event::Transport { local, .. } = inbox.recv_timeout(PATIENCE).unwrap() else { panic!() };
         let client = Client::new(&identity, &local);
-        command(Command::Connect { participant, remote: client.transport.local() });
+        command(Command::Connect { participant, remote: client.transport.local().into() });
         clients.push(client);
     }
     turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));

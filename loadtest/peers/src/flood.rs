@@ -15,11 +15,8 @@ use crate::{
 };
 use clap::ValueEnum;
 use loadtest::fanout::{Fanout, Measured, Rate};
+use rtc_client::{Credentials, Identity, RemoteParameters, RtcClient};
 use serde::{Deserialize, Serialize};
-use sfu::{
-    event::LocalTransport,
-    transport::{ClientTransport, Credentials, Identity},
-};
 use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
@@ -117,7 +114,7 @@ struct Victim {
 
 /// A connectivity check whose sender does not know the password.
 fn check(ufrag: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, PeerError> {
-    let server = LocalTransport {
+    let server = RemoteParameters {
         ufrag: ufrag.to_owned(),
         pwd: "a-password-that-is-guessed".to_owned(),
         fingerprint: [0; 32],
@@ -125,7 +122,7 @@ fn check(ufrag: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, P
     };
     let now = Instant::now();
     let local = Credentials::random().ok_or(PeerError::Random)?;
-    let mut client = ClientTransport::with_credentials(now, identity, local, &server);
+    let mut client = RtcClient::with_credentials(now, identity, local, &server);
     client.tick(now);
     client.poll_transmit().ok_or(PeerError::Random)
 }
@@ -363,7 +360,7 @@ impl fmt::Display for FloodReport {
 mod tests {
     use super::*;
     use crate::measure::tests::seen;
-    use sfu::transport::Protocol;
+    use rtc_client::DatagramKind;
 
     fn victim(server: SocketAddr) -> Victim {
         Victim { server, ufrag: "known000".to_owned(), address: "127.0.0.1:9".parse().unwrap() }
@@ -372,12 +369,12 @@ mod tests {
     #[test]
     fn each_kind_is_what_it_says() {
         let (victim, identity) = (victim("127.0.0.1:9".parse().unwrap()), Identity::generate().unwrap());
-        let protocol = |kind: Kind| Protocol::of(&kind.datagram(&victim, &identity, 7).unwrap());
+        let protocol = |kind: Kind| DatagramKind::of(&kind.datagram(&victim, &identity, 7).unwrap());
         for kind in [Kind::UnknownUser, Kind::GuessedPassword, Kind::ForgedChecks] {
-            assert_eq!(protocol(kind), Some(Protocol::Stun), "{kind:?}");
+            assert_eq!(protocol(kind), Some(DatagramKind::Stun), "{kind:?}");
         }
-        assert_eq!(protocol(Kind::Records), Some(Protocol::Dtls));
-        assert_eq!(protocol(Kind::ForgedPackets), Some(Protocol::Rtp));
+        assert_eq!(protocol(Kind::Records), Some(DatagramKind::Dtls));
+        assert_eq!(protocol(Kind::ForgedPackets), Some(DatagramKind::Rtp));
     }
 
     #[test]

@@ -14,8 +14,8 @@ use nix::{
     },
     sys::time::TimeVal,
 };
+use rtc_client::srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer};
 use serde::{Deserialize, Serialize};
-use sfu::transport::srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer};
 use std::{
     io::{self, IoSlice, IoSliceMut},
     net::{SocketAddr, SocketAddrV4, UdpSocket},

@@ -9,7 +9,7 @@ use crate::{
     scenario::{Join, Scenario},
 };
 use e2ee_frames::StreamId;
-use sfu::transport::Identity;
+use rtc_client::Identity;
 use std::{
     collections::{HashMap, HashSet},
     sync::{

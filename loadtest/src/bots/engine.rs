@@ -17,7 +17,7 @@ use crate::{
     measure::latencies::Latencies,
     measure::statistics::Statistics,
 };
-use sfu::transport::srtp::Profile;
+use rtc_client::srtp::Profile;
 use slab::Slab;
 use std::{
     cmp::Reverse,

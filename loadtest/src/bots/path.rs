@@ -1,11 +1,8 @@
 //! A light bot's way to the server: the SFU's own client transport, or SRTP with given keys.
 
-use sfu::{
-    event::LocalTransport,
-    transport::{
-        ClientState, ClientTransport, Identity, Protocol, Received,
-        srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer},
-    },
+use rtc_client::{
+    ClientState, DatagramKind, Identity, Received, RemoteParameters, RtcClient,
+    srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer},
 };
 use std::{net::SocketAddr, time::Instant};
 use tacet_proto::{
@@ -71,7 +68,7 @@ impl Datagrams {
 #[derive(Debug)]
 pub(crate) enum Path {
     /// ICE, DTLS and SRTP.
-    Negotiated(Box<ClientTransport>),
+    Negotiated(Box<RtcClient>),
     /// SRTP alone, with keys that both ends were given.
     Keyed(Box<(SrtpOpener, SrtpSealer)>),
 }
@@ -84,7 +81,7 @@ impl Path {
         server: SocketAddr,
         now: Instant,
     ) -> Result<Self, PathError> {
-        let transport = ClientTransport::new(now, identity, &server_half(remote, server)).ok_or(PathError)?;
+        let transport = RtcClient::new(now, identity, &server_half(remote, server)).ok_or(PathError)?;
         Ok(Self::Negotiated(Box::new(transport)))
     }
 
@@ -126,9 +123,9 @@ impl Path {
         let transport = match self {
             Self::Negotiated(transport) => transport,
             Self::Keyed(keys) => {
-                return match Protocol::of(datagram)? {
-                    Protocol::Rtp => keys.0.open_rtp(datagram).ok().map(|packet| Input::Rtp(packet)),
-                    Protocol::Rtcp => keys.0.open_rtcp(datagram).ok().map(|packet| Input::Rtcp(packet)),
+                return match DatagramKind::of(datagram)? {
+                    DatagramKind::Rtp => keys.0.open_rtp(datagram).ok().map(|packet| Input::Rtp(packet)),
+                    DatagramKind::Rtcp => keys.0.open_rtcp(datagram).ok().map(|packet| Input::Rtcp(packet)),
                     _ => None,
                 };
             }
@@ -180,8 +177,8 @@ impl Path {
 }
 
 /// The server's half as the client transport takes it.
-pub(crate) fn server_half(remote: &ServerTransport, server: SocketAddr) -> LocalTransport {
-    LocalTransport {
+pub(crate) fn server_half(remote: &ServerTransport, server: SocketAddr) -> RemoteParameters {
+    RemoteParameters {
         ufrag: remote.ice.ufrag.clone(),
         pwd: remote.ice.pwd.clone(),
         fingerprint: remote.dtls.fingerprint.0,
@@ -189,7 +186,7 @@ pub(crate) fn server_half(remote: &ServerTransport, server: SocketAddr) -> Local
     }
 }
 
-fn take_transmits(transport: &mut ClientTransport, out: &mut Datagrams) {
+fn take_transmits(transport: &mut RtcClient, out: &mut Datagrams) {
     while let Some(datagram) = transport.poll_transmit() {
         out.push(|buffer| {
             buffer.extend_from_slice(&datagram);

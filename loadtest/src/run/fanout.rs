@@ -24,14 +24,11 @@ use crate::{
     measure::send_log::{Class, RoomLog, StreamLog},
 };
 use e2ee_frames::{Action, Codec, Event, EventError, Seat, SessionError, StreamId};
-use serde::{Deserialize, Serialize};
-use sfu::{
-    event::LocalTransport,
-    transport::{
-        ClientTransport, Credentials, Identity, IdentityError,
-        srtp::{Profile, SrtpOpener, SrtpSealer},
-    },
+use rtc_client::{
+    Credentials, Identity, IdentityError, RemoteParameters, RtcClient,
+    srtp::{Profile, SrtpOpener, SrtpSealer},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     io,
     net::SocketAddr,
@@ -69,7 +66,7 @@ pub enum Route {
         /// The bot's credentials, which the server knows or will be told.
         local: Credentials,
         /// The server's half; the first candidate is used.
-        server: LocalTransport,
+        server: RemoteParameters,
     },
     /// By SRTP alone, with keys that both ends were given.
     Keyed {
@@ -284,7 +281,7 @@ impl Fanout {
         let (address, path) = match route {
             Route::Negotiated { local, server } => {
                 let address = *server.candidates.first().ok_or(FanoutError::NoCandidate)?;
-                let transport = ClientTransport::with_credentials(Instant::now(), &self.identity, local, &server);
+                let transport = RtcClient::with_credentials(Instant::now(), &self.identity, local, &server);
                 (address, Path::Negotiated(Box::new(transport)))
             }
             Route::Keyed { server, opener, sealer } => (server, Path::Keyed(Box::new((*opener, *sealer)))),

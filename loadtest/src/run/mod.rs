@@ -25,7 +25,7 @@ use crate::{
     run::options::{Options, OptionsError, Rooms, Server},
     run::progress::{Progress, Stage},
 };
-use sfu::transport::{Identity, IdentityError};
+use rtc_client::{Identity, IdentityError};
 use std::{io, sync::Arc, time::Duration};
 use tacet_native::{
     link::{Origin as ServerOrigin, RoomLink},

@@ -7,11 +7,8 @@ use crate::{
 };
 use anyhow::{Context, Result, bail};
 use e2ee_frames::{Action, Event, ParticipantId, Seat};
-use sfu::{
-    event::LocalTransport,
-    transport::{ClientState, ClientTransport, Identity, Received},
-    wire::rtp::RtpPacket,
-};
+use rtc_client::{ClientState, Identity, Received, RemoteParameters, RtcClient};
+use rtp_wire::rtp::RtpPacket;
 use std::{
     collections::BTreeMap,
     io::ErrorKind,
@@ -102,7 +99,7 @@ struct Client {
 /// Where media goes.
 struct Path {
     socket: UdpSocket,
-    transport: ClientTransport,
+    transport: RtcClient,
 }
 
 impl Client {
@@ -117,7 +114,7 @@ impl Client {
         let actions = match message {
             ToClient::Welcome { seat, ufrag, pwd, fingerprint, candidates } => {
                 let Ok(fingerprint) = fingerprint.0.try_into() else { bail!("a fingerprint has 32 bytes") };
-                self.connect(&LocalTransport { ufrag, pwd, fingerprint, candidates })?;
+                self.connect(&RemoteParameters { ufrag, pwd, fingerprint, candidates })?;
                 self.device.happened(Event::Joined { seat: Seat(seat) })?
             }
             ToClient::Announces(body) => self.device.happened(Event::Announces(&body.0))?,
@@ -163,11 +160,11 @@ impl Client {
     }
 
     /// Begins to connect to the SFU, and tells the server how.
-    fn connect(&mut self, server: &LocalTransport) -> Result<()> {
+    fn connect(&mut self, server: &RemoteParameters) -> Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(server.candidates.first().context("no candidate")?)?;
         socket.set_read_timeout(Some(TURN))?;
-        let transport = ClientTransport::new(Instant::now(), &self.identity, server).context("no random numbers")?;
+        let transport = RtcClient::new(Instant::now(), &self.identity, server).context("no random numbers")?;
         let local = transport.local();
         let fingerprint = Hex(local.fingerprint.to_vec());
         send(&self.signaling, &ToServer::Transport { ufrag: local.ufrag, pwd: local.pwd, fingerprint })?;

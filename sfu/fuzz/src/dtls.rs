@@ -5,7 +5,7 @@
 //! keys; and where both ends have keys, they are the same.
 
 use crate::network::{Client, Network, pause};
-use sfu::{Command, ParticipantId, RoomId, event::TransportState};
+use sfu::{Command, ParticipantId, RoomId, command::RemoteTransport, event::TransportState};
 use tacet_fuzz::Script;
 
 const WHO: ParticipantId = ParticipantId(0);
@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     let Some(scene) = script.byte() else { return };
     let mut network = Network::new();
     network.command(Command::AddParticipant { room: RoomId(1), participant: WHO });
-    let mut remote = network.clients[&WHO].transport.local();
+    let mut remote = RemoteTransport::from(network.clients[&WHO].transport.local());
     let forged = scene % 4 == 1;
     if forged {
         remote.fingerprint[0] ^= 1;
@@ -83,7 +83,7 @@ fn client(network: &mut Network) -> &mut Client {
     network.clients.get_mut(&WHO).expect("has joined")
 }
 
-fn connect(network: &mut Network, remote: &mut Option<sfu::command::RemoteTransport>) {
+fn connect(network: &mut Network, remote: &mut Option<RemoteTransport>) {
     if let Some(remote) = remote.take() {
         network.command(Command::Connect { participant: WHO, remote });
     }

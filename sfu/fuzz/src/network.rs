@@ -2,12 +2,13 @@
 
 use crate::packets::SECRET;
 use is::stun::StunMessage;
+use rtc_client::{ClientState, DatagramKind, Identity, Received, RtcClient};
+use rtp_wire::rtp::RtpPacket;
 use sfu::{
     Command, Event, ParticipantId, RoomId, Ssrc,
     event::{LocalTransport, TransportState},
     metrics::Counter,
-    transport::{ClientState, ClientTransport, Identity, Outbox, Protocol, Received},
-    wire::rtp::RtpPacket,
+    transport::Outbox,
     worker::{Worker, WorkerConfig},
 };
 use std::{
@@ -31,7 +32,7 @@ const MOST_EVENTS: usize = 16;
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) server: LocalTransport,
-    pub(crate) transport: ClientTransport,
+    pub(crate) transport: RtcClient,
     /// What the server said last about it.
     pub(crate) state: Option<TransportState>,
     /// Datagrams of the server that wait to be taken.
@@ -73,7 +74,7 @@ impl Network {
     pub(crate) fn join(&mut self, room: u64, participant: ParticipantId) {
         self.command(Command::AddParticipant { room: RoomId(room), participant });
         if let Some(client) = self.clients.get(&participant) {
-            let remote = client.transport.local();
+            let remote = client.transport.local().into();
             self.command(Command::Connect { participant, remote });
         }
     }
@@ -179,7 +180,7 @@ impl Network {
         match event {
             Event::Transport { participant, local, .. } => {
                 let address = self.new_address();
-                let transport = ClientTransport::new(self.now, &CLIENT, &local).expect("random numbers");
+                let transport = RtcClient::new(self.now, &CLIENT, &local).expect("random numbers");
                 let client =
                     Client { address, server: local, transport, state: None, inbox: Vec::new(), slots: Vec::new() };
                 self.clients.insert(participant, client);
@@ -208,7 +209,7 @@ fn deliver(outbox: &Outbox, clients: &mut BTreeMap<ParticipantId, Client>) -> bo
         let mut inbox = client.map(|client| &mut client.inbox);
         for segment in run.segments() {
             assert!(!segment.windows(SECRET.len()).any(|window| window == SECRET), "something clear leaves");
-            assert!(Protocol::of(segment).is_some(), "what leaves is STUN, DTLS or SRTP");
+            assert!(DatagramKind::of(segment).is_some(), "what leaves is STUN, DTLS or SRTP");
             if let Some(inbox) = &mut inbox {
                 inbox.push(segment.to_vec());
             }
@@ -225,7 +226,7 @@ impl Client {
 
     /// Takes a genuine datagram of the server, which it can read: sealed packets open, and STUN has the right MAC.
     pub(crate) fn take(&mut self, now: Instant, mut datagram: Vec<u8>) {
-        if Protocol::of(&datagram) == Some(Protocol::Stun) {
+        if DatagramKind::of(&datagram) == Some(DatagramKind::Stun) {
             let reply = StunMessage::parse(&datagram).expect("STUN");
             assert!(crate::stun::is_authentic(&datagram, self.server.pwd.as_bytes()));
             assert!(!reply.is_binding_request());

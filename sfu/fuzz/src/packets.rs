@@ -1,14 +1,12 @@
 //! RTP and RTCP of a script: packets that are nearly what a client sends, and any bytes.
 
 use crate::commands;
-use sfu::{
-    Ssrc,
-    wire::{
-        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp::{self, ReportBlock, SenderInfo},
-        seq::SeqNum,
-    },
+use rtp_wire::{
+    header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtcp::{self, ReportBlock, SenderInfo},
+    seq::SeqNum,
 };
+use sfu::Ssrc;
 use tacet_fuzz::Script;
 
 /// Ends every payload: what a client seals and the server must not show.

@@ -1,14 +1,12 @@
 //! The Dependency Descriptor, the codecs' payload descriptors and what tells key frames: nothing is read beyond the few
 //! bytes that are clear, and what is rewritten changes nothing else.
 
-use sfu::{
-    media::Codec,
-    wire::{
-        dependency_descriptor::{self, Descriptor},
-        key_frame::starts_key_frame,
-        vp8::Vp8Descriptor,
-    },
+use rtp_wire::{
+    dependency_descriptor::{self, Descriptor},
+    key_frame::starts_key_frame,
+    vp8::Vp8Descriptor,
 };
+use sfu::media::Codec;
 use tacet_fuzz::Script;
 
 /// Longest start of a payload that may be looked at: descriptor and, for VP8, the byte with the key-frame bit.

@@ -8,13 +8,11 @@ use crate::{
     commands::{self, CODECS},
     packets,
 };
+use rtc_client::srtp::{Profile, SrtpSealer};
+use rtp_wire::{rtcp, rtp::RtpPacket, vp8::Vp8Descriptor};
 use sfu::{
-    Command, CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
-    egress::Egress,
-    limits::SENDER_REPORTS,
+    Command, CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, egress::Egress, limits::SENDER_REPORTS,
     media::Codec,
-    transport::srtp::{Profile, SrtpSealer},
-    wire::{rtcp, rtp::RtpPacket, vp8::Vp8Descriptor},
 };
 use std::{
     collections::{HashMap, HashSet},

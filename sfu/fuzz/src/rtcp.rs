@@ -1,12 +1,10 @@
 //! RTCP: any compound packet is read to an end, within bounds, and what was read is read again after it was written.
 
-use sfu::{
-    Ssrc,
-    wire::{
-        rtcp::{self, ReportBlock, Rtcp, parse},
-        seq::SeqNum,
-    },
+use rtp_wire::{
+    rtcp::{self, ReportBlock, Rtcp, parse},
+    seq::SeqNum,
 };
+use sfu::Ssrc;
 use std::collections::BTreeSet;
 
 /// What can be both read and written.

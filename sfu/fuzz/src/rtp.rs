@@ -1,15 +1,13 @@
 //! RTP packets and their header extensions: what is read lies in the packet, is written back the same, and can be
 //! sealed. The parser of SRTP and this one agree on where the payload begins: else a part of it would stay clear.
 
-use sfu::{
-    transport::srtp::{Profile, SrtpSealer},
-    wire::{
-        dependency_descriptor,
-        extension::KnownExtensions,
-        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtp::RtpPacket,
-        seq::SeqNum,
-    },
+use rtc_client::srtp::{Profile, SrtpSealer};
+use rtp_wire::{
+    dependency_descriptor,
+    extension::KnownExtensions,
+    header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtp::RtpPacket,
+    seq::SeqNum,
 };
 
 /// The target: one packet.

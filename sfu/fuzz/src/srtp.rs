@@ -2,15 +2,13 @@
 //! number; and however many forged packets came before, the genuine ones open.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use sfu::{
-    Ssrc,
-    transport::srtp::{Profile, SrtpOpener, SrtpSealer},
-    wire::{
-        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp,
-        seq::{SeqNum, Unwrapper, near},
-    },
+use rtc_client::srtp::{Profile, SrtpOpener, SrtpSealer};
+use rtp_wire::{
+    header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtcp,
+    seq::{SeqNum, Unwrapper, near},
 };
+use sfu::Ssrc;
 use std::collections::{HashMap, HashSet};
 use tacet_fuzz::Script;
 

@@ -1,16 +1,14 @@
 //! Transport-wide feedback: any bytes are read to an end, and what we write says of each packet whether it arrived, and
 //! when, to the unit of the format. A reader of times of its own checks it, which the SFU has none of.
 
-use sfu::{
-    Ssrc,
-    wire::{
-        rtcp::{
-            Rtcp, parse,
-            twcc::{Arrival, TwccFeedback, write},
-        },
-        seq::low,
+use rtp_wire::{
+    rtcp::{
+        Rtcp, parse,
+        twcc::{Arrival, TwccFeedback, write},
     },
+    seq::low,
 };
+use sfu::Ssrc;
 use tacet_fuzz::Script;
 
 const TICK: u64 = 250;

@@ -119,7 +119,7 @@ impl Stage {
                 if step & 0x80 != 0 {
                     client.transport.close(now);
                 } else {
-                    let remote = client.transport.local();
+                    let remote = client.transport.local().into();
                     network.command(Command::Connect { participant, remote });
                 }
             }

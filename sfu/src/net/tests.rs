@@ -7,9 +7,9 @@ use crate::{
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
     media::Codec,
     metrics::Counter,
-    transport::{ClientState, ClientTransport, Received},
     worker::Fault,
 };
+use rtc_client::{ClientState, Received, RtcClient};
 use std::{
     net::{Ipv4Addr, UdpSocket},
     sync::mpsc,
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Client {
     socket: UdpSocket,
-    transport: ClientTransport,
+    transport: RtcClient,
     heard: u32,
 }
 
@@ -95,8 +95,8 @@ impl Call {
             let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
             socket.connect(local.candidates[0]).unwrap();
             socket.set_nonblocking(true).unwrap();
-            let transport = ClientTransport::new(Instant::now(), &identity, &local).unwrap();
-            self.command(Command::Connect { participant, remote: transport.local() });
+            let transport = RtcClient::new(Instant::now(), &identity, &local).unwrap();
+            self.command(Command::Connect { participant, remote: transport.local().into() });
             self.clients.push((participant, Client { socket, transport, heard: 0 }));
         }
         self.turn_until(|clients| clients.iter().all(|(_, c)| c.transport.state() == ClientState::Connected));

@@ -4,8 +4,8 @@
 //! that is used up, its packets are dropped before they cost a cipher's time. What cannot be authenticated, checks with
 //! a wrong MAC and records of the handshake, is limited by itself.
 
-use super::demux::Protocol;
 use crate::{allowance::Allowance, limits};
+use dtls_srtp::DatagramKind as Protocol;
 use std::time::Instant;
 
 /// What a client has sent in the current second.

@@ -9,12 +9,8 @@
 
 use super::{
     allowance::ClientAllowance,
-    demux::Protocol,
-    dtls::{Dtls, DtlsEvent, Identity, Role},
     ice::{Check, IceLite},
     outbox::{OpenRun, Outbox},
-    srtp::{SrtpError, SrtpOpener, SrtpSealer},
-    stun::Credentials,
 };
 use crate::{
     allowance::Notice,
@@ -22,6 +18,11 @@ use crate::{
     event::{Limit, TransportState},
     ids::ParticipantId,
     limits,
+};
+use dtls_srtp::{
+    Credentials, DatagramKind as Protocol, Identity,
+    dtls::{Dtls, DtlsEvent, Role},
+    srtp::{SrtpError, SrtpOpener, SrtpSealer},
 };
 use is::stun::StunMessage;
 use std::{net::SocketAddr, time::Instant};

@@ -5,11 +5,12 @@
 //! likes, whatever the priorities of the pairs. Before the first nomination the newest proven address is used, since
 //! browsers start DTLS before they nominate.
 
-use super::{
-    outbox::Outbox,
-    stun::{Credentials, encode, hmac_sha1},
-};
+use super::outbox::Outbox;
 use crate::limits::SOURCES;
+use dtls_srtp::{
+    Credentials,
+    stun::{encode, hmac_sha1},
+};
 use is::stun::StunMessage;
 use std::{
     net::SocketAddr,

@@ -4,24 +4,11 @@
 //! socket accepts have no constructor outside of this module, so that a clear packet cannot reach one.
 
 mod allowance;
-mod cipher;
 mod connection;
-mod demux;
-mod dtls;
-mod endpoint;
-#[cfg(test)]
-mod hex;
 mod ice;
-mod kdf;
 mod outbox;
-mod replay;
-pub mod srtp;
-mod stun;
 
 pub(crate) use connection::{Blocked, Clear, Connection};
-pub use demux::Protocol;
-pub use dtls::{Identity, IdentityError};
-pub use endpoint::{ClientState, ClientTransport, Received};
+pub use dtls_srtp::{Credentials, DatagramKind as Protocol, Identity, IdentityError, srtp};
 pub(crate) use ice::Check;
 pub use outbox::{Outbox, Run};
-pub use stun::Credentials;

@@ -8,9 +8,9 @@ use crate::{
     event::{LocalTransport, TransportState},
     ids::{Mid, Ssrc, TrackId},
     media::Codec,
-    transport::{ClientState, ClientTransport, Received},
 };
 use proptest::prelude::*;
+use rtc_client::{ClientState, Received, RtcClient};
 use std::sync::LazyLock;
 
 mod floods;
@@ -24,7 +24,7 @@ const PAYLOAD: &[u8] = b"sealed frame";
 struct Client {
     participant: ParticipantId,
     address: SocketAddr,
-    transport: ClientTransport,
+    transport: RtcClient,
     rtp: Vec<Vec<u8>>,
 }
 
@@ -65,8 +65,8 @@ impl Network {
     /// Adds a participant and gives its client the server's parameters; gives the client's.
     fn join_half(&mut self, room: u64, participant: u32) -> RemoteTransport {
         let server = self.add(room, participant);
-        let transport = ClientTransport::new(self.now, &CLIENT, &server).unwrap();
-        let remote = transport.local();
+        let transport = RtcClient::new(self.now, &CLIENT, &server).unwrap();
+        let remote = RemoteTransport::from(transport.local());
         self.clients.push(Client {
             participant: ParticipantId(participant),
             address: ([198, 51, 100, 1], 10_000 + u16::try_from(participant).unwrap()).into(),
@@ -235,7 +235,7 @@ fn a_client_refuses_a_server_with_another_certificate() {
     let mut network = Network::new();
     let mut server = network.add(1, 1);
     server.fingerprint[0] ^= 1;
-    let transport = ClientTransport::new(network.now, &CLIENT, &server).unwrap();
+    let transport = RtcClient::new(network.now, &CLIENT, &server).unwrap();
     let address = ([198, 51, 100, 1], 9).into();
     network.clients.push(Client { participant: ParticipantId(1), address, transport, rtp: Vec::new() });
     network.run(Duration::from_secs(1));

@@ -2,10 +2,8 @@
 
 #![allow(dead_code, unreachable_pub)]
 
-use sfu::{
-    event::LocalTransport,
-    transport::{ClientTransport, Identity, Received},
-};
+use rtc_client::{Identity, Received, RtcClient};
+use sfu::event::LocalTransport;
 use std::{
     collections::BTreeSet,
     io::ErrorKind,
@@ -18,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Client {
     pub socket: UdpSocket,
-    pub transport: ClientTransport,
+    pub transport: RtcClient,
     /// Payloads heard, which are numbers.
     pub heard: BTreeSet<u16>,
 }
@@ -28,7 +26,7 @@ impl Client {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         socket.connect(server.candidates[0]).unwrap();
-        let transport = ClientTransport::new(Instant::now(), identity, server).unwrap();
+        let transport = RtcClient::new(Instant::now(), identity, server).unwrap();
         Self { socket, transport, heard: BTreeSet::new() }
     }
 

@@ -17,11 +17,8 @@ use loadtest::{
     Usage,
     fanout::{Connecting, Fanout, FanoutError, PublishedStream, Route},
 };
+use rtc_client::{Credentials, RemoteParameters, srtp::SrtpError};
 use serde::{Deserialize, Serialize};
-use sfu::{
-    event::LocalTransport,
-    transport::{Credentials, srtp::SrtpError},
-};
 use std::{net::SocketAddr, path::PathBuf};
 use tacet_native::call::CallError;
 
@@ -145,7 +142,7 @@ fn ssrcs(bot: u32) -> (u32, u32) {
 
 /// The way to a server that has described its half.
 fn route(local: Credentials, remote: &Remote, candidates: &[SocketAddr]) -> Route {
-    let server = LocalTransport {
+    let server = RemoteParameters {
         ufrag: remote.ufrag.clone(),
         pwd: remote.pwd.clone(),
         fingerprint: remote.fingerprint,

@@ -9,7 +9,7 @@ use loadtest::{
     Usage,
     fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
 };
-use sfu::event::LocalTransport;
+use rtc_client::RemoteParameters;
 
 /// The plain SFU.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Str0m {
         };
         let server: Half = self.child.ask(&Order { publishes, ssrc, rtx, client }).await?;
         let fingerprint = server.fingerprint.try_into();
-        let server = LocalTransport {
+        let server = RemoteParameters {
             ufrag: server.ufrag,
             pwd: server.pwd,
             fingerprint: fingerprint.map_err(|_| PeerError::Answer("a fingerprint of another length".to_owned()))?,

@@ -8,8 +8,8 @@ use loadtest::{
     fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
     serve_command,
 };
+use rtc_client::RemoteParameters;
 use serde::Deserialize;
-use sfu::event::LocalTransport;
 use std::{net::SocketAddr, time::Duration};
 use tacet_native::call::{Call, CallEvent, JoinOptions};
 use tacet_proto::{
@@ -100,7 +100,7 @@ impl Tacet {
             dtls: Dtls { fingerprint: Fixed(fanout.fingerprint()) },
         })?;
         let address = |c: &tacet_proto::media::Candidate| Some(SocketAddr::new(c.ip.parse().ok()?, c.port));
-        let server = LocalTransport {
+        let server = RemoteParameters {
             candidates: remote.ice.candidates.iter().filter_map(address).collect(),
             ufrag: remote.ice.ufrag,
             pwd: remote.ice.pwd,

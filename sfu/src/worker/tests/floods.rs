@@ -1,10 +1,8 @@
 //! Floods of those who have proven nothing: they change nothing, no log tells of them, and calls go on without a loss.
 
 use super::*;
-use crate::{
-    limits::{PACKETS, REFUSED_CHECKS},
-    transport::Credentials,
-};
+use crate::limits::{PACKETS, REFUSED_CHECKS};
+use rtc_client::Credentials;
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
@@ -24,7 +22,7 @@ fn stranger(number: u32) -> SocketAddr {
 fn check(now: Instant, ufrag: &str, pwd: &str) -> Vec<u8> {
     let (ufrag, pwd) = (ufrag.to_owned(), pwd.to_owned());
     let server = LocalTransport { ufrag, pwd, fingerprint: [0; 32], candidates: vec![] };
-    let mut client = ClientTransport::with_credentials(now, &CLIENT, Credentials::random().unwrap(), &server);
+    let mut client = RtcClient::with_credentials(now, &CLIENT, Credentials::random().unwrap(), &server);
     client.tick(now);
     client.poll_transmit().unwrap()
 }

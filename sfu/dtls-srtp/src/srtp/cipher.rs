@@ -10,7 +10,7 @@
 
 use super::{
     kdf::{Label, aes_ctr, counter_key, derive},
-    srtp::{Profile, SrtpError},
+    profile::{CM_TAG, GCM_TAG, Profile, SrtpError},
 };
 use aws_lc_rs::{
     aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -18,28 +18,26 @@ use aws_lc_rs::{
     constant_time, hmac,
 };
 
-const GCM_TAG: usize = 16;
-const CM_TAG: usize = 10;
 /// Length of the clear part of an SRTCP packet: header and SSRC of the sender.
 const RTCP_CLEAR: usize = 8;
 const RTCP_WORD: usize = 4;
-/// The E bit: the packet is encrypted. We send and accept nothing else.
+/// The E bit: the packet is encrypted. Packets without it are neither sent nor accepted.
 const ENCRYPTED: u32 = 1 << 31;
 
-/// RTP or RTCP: each has keys of its own.
+/// RTP or RTCP: each has separate session keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
     Rtp,
     Rtcp,
 }
 
-/// One direction's transform for RTP, or for RTCP.
+/// Transform of one direction for RTP, or for RTCP.
 pub(super) enum Cipher {
     Gcm { key: LessSafeKey, salt: [u8; 12] },
     Cm(Box<CounterMode>),
 }
 
-/// Expanded keys of AES and HMAC: much larger than those of GCM, and rare.
+/// Expanded keys of AES and HMAC. Boxed, because they are much larger than those of GCM and rarely used.
 pub(super) struct CounterMode {
     key: EncryptingKey,
     auth: hmac::Key,
@@ -62,7 +60,7 @@ impl Cipher {
         let session = session.get_mut(..profile.key_len()).ok_or(SrtpError::Key)?;
         derive(key, padded, cipher_label, session)?;
         let mut session_salt = [0; 14];
-        // Of the GCM profiles' salt only the first 12 bytes are used, which the counter mode gives all the same.
+        // The GCM profiles use only the first 12 bytes of the salt, and counter mode derives these regardless of length.
         derive(key, padded, salt_label, &mut session_salt)?;
         let mut auth = [0; 20];
         if profile == Profile::Aes128CmSha1 {
@@ -71,7 +69,7 @@ impl Cipher {
         Self::from_session(profile, session, session_salt, &auth)
     }
 
-    /// Takes session keys, as the test vectors of the RFCs give them.
+    /// Builds the transform from session keys, as in the test vectors of the RFCs.
     pub(super) fn from_session(
         profile: Profile,
         key: &[u8],
@@ -120,7 +118,7 @@ impl Cipher {
         Ok(())
     }
 
-    /// Opens an RTP packet whose header has `body` bytes; gives the length of the clear packet.
+    /// Opens an RTP packet whose header has `body` bytes; returns the length of the clear packet.
     pub(super) fn open_rtp(&self, packet: &mut [u8], body: usize, ssrc: u32, index: u64) -> Result<usize, SrtpError> {
         let clear = packet.len().checked_sub(self.tag_len()).ok_or(SrtpError::Malformed)?;
         let (packet, tag) = packet.split_at_mut_checked(clear).ok_or(SrtpError::Malformed)?;
@@ -181,7 +179,7 @@ impl Cipher {
         Ok(word & !ENCRYPTED)
     }
 
-    /// Opens an RTCP packet; gives the length of the clear packet.
+    /// Opens an RTCP packet; returns the length of the clear packet.
     pub(super) fn open_rtcp(&self, packet: &mut [u8], ssrc: u32, index: u32) -> Result<usize, SrtpError> {
         let overhead = self.tag_len().saturating_add(RTCP_WORD);
         let clear = packet.len().checked_sub(overhead).ok_or(SrtpError::Malformed)?;
@@ -221,14 +219,6 @@ impl Cipher {
 impl std::fmt::Debug for Cipher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Cipher").finish_non_exhaustive()
-    }
-}
-
-/// Bytes that sealing adds to an RTP packet.
-pub(super) const fn rtp_overhead(profile: Profile) -> usize {
-    match profile {
-        Profile::Aes256Gcm | Profile::Aes128Gcm => GCM_TAG,
-        Profile::Aes128CmSha1 => CM_TAG,
     }
 }
 
@@ -272,7 +262,7 @@ fn rollover(index: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::hex::hex;
+    use crate::hex::hex;
 
     const RTP: &str = "8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976 69736120 696e2070
                        61727465 73207472 6573";
@@ -308,7 +298,7 @@ mod tests {
 
     /// RFC 7714 section 16.1.
     #[test]
-    fn seals_srtp_as_rfc_7714_with_128_bits() {
+    fn srtp_matches_rfc_7714_aes_128() {
         check_rtp(
             Profile::Aes128Gcm,
             "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f 42a5f47a 51c7d19b
@@ -318,7 +308,7 @@ mod tests {
 
     /// RFC 7714 section 16.2.
     #[test]
-    fn seals_srtp_as_rfc_7714_with_256_bits() {
+    fn srtp_matches_rfc_7714_aes_256() {
         check_rtp(
             Profile::Aes256Gcm,
             "8040f17b 8041f8d3 5501a0b2 32b1de78 a822fe12 ef9f78fa 332e33aa b1801238 9a58e2f3 b50b2a02 76ffae0f
@@ -328,7 +318,7 @@ mod tests {
 
     /// RFC 7714 section 17.1.
     #[test]
-    fn seals_srtcp_as_rfc_7714_with_128_bits() {
+    fn srtcp_matches_rfc_7714_aes_128() {
         check_rtcp(
             Profile::Aes128Gcm,
             "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1 730d6fda 4ce09b46
@@ -338,7 +328,7 @@ mod tests {
 
     /// RFC 7714 section 17.3.
     #[test]
-    fn seals_srtcp_as_rfc_7714_with_256_bits() {
+    fn srtcp_matches_rfc_7714_aes_256() {
         check_rtcp(
             Profile::Aes256Gcm,
             "81c8000d 4d617273 d50ae4d1 f5ce5d30 4ba297e4 7d470c28 2c3ece5d bffe0a50 a2eaa5c1 110555be 8415f658
@@ -348,7 +338,7 @@ mod tests {
 
     /// RFC 3711 appendix B.2: the first blocks of the key stream.
     #[test]
-    fn counter_mode_gives_the_key_stream_of_rfc_3711() {
+    fn counter_mode_key_stream_matches_rfc_3711() {
         let key = counter_key(&hex("2B7E151628AED2A6ABF7158809CF4F3C")).unwrap();
         let salt: [u8; 14] = hex("F0F1F2F3F4F5F6F7F8F9FAFBFCFD").try_into().unwrap();
         let mut stream = [0; 48];

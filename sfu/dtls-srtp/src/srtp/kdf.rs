@@ -1,12 +1,12 @@
 //! SRTP key derivation (RFC 3711 section 4.3, RFC 7714 section 11), without re-keying: the key derivation rate is zero.
 
-use super::srtp::SrtpError;
+use super::profile::SrtpError;
 use aws_lc_rs::{
     cipher::{AES_128, AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey},
     iv::FixedLength,
 };
 
-/// What a session key is for: the label of RFC 3711 sections 4.3.1 and 4.3.2.
+/// Purpose of a session key: the label of RFC 3711 sections 4.3.1 and 4.3.2.
 #[derive(Clone, Copy, Debug)]
 #[repr(u8)]
 pub(super) enum Label {
@@ -48,11 +48,11 @@ pub(super) fn aes_ctr(key: &EncryptingKey, iv: [u8; 16], data: &mut [u8]) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::hex::hex;
+    use crate::hex::hex;
 
     /// RFC 3711 appendix B.3.
     #[test]
-    fn derives_the_keys_of_rfc_3711() {
+    fn derived_keys_match_rfc_3711() {
         let master = hex("E1F97A0D3E018BE0D64FA32C06DE4139");
         let salt: [u8; 14] = hex("0EC675AD498AFEEBB6960B3AABE6").try_into().unwrap();
         let mut cipher = [0; 16];
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn every_label_gives_another_key() {
+    fn labels_derive_distinct_keys() {
         let labels =
             [Label::RtpCipher, Label::RtpAuth, Label::RtpSalt, Label::RtcpCipher, Label::RtcpAuth, Label::RtcpSalt];
         let mut keys: Vec<_> = labels

@@ -4,73 +4,24 @@
 //! * state of an SSRC appears, and its replay window moves, only after a packet was authenticated, so that forged
 //!   packets cost no memory;
 //! * no (SSRC, index) is opened twice or sealed twice. An SSRC keeps its index for the life of the sealer, whatever
-//!   source feeds it; a sequence number that was used, or that lies behind the window, is refused and not sealed.
+//!   source feeds it; a sequence number that was used, or is older than the window, is refused and not sealed.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use super::{
-    cipher::{self, Cipher, Stream},
-    replay::{Refused, ReplayWindow},
-};
-use crate::limits::SSRCS;
+mod cipher;
+mod kdf;
+mod profile;
+mod replay;
 
+use cipher::{Cipher, Stream};
+pub use profile::{Profile, SrtpError};
+use replay::{Refused, ReplayWindow};
+
+/// Maximum number of SSRCs of one peer in each direction.
+pub const MAX_SSRCS: usize = 1_024;
 /// Packets of one key (RFC 3711 section 9.2): 2^48 of SRTP and 2^31 of SRTCP, over all SSRCs.
 const RTP_KEY_LIMIT: u64 = 1 << 48;
 const RTCP_KEY_LIMIT: u32 = 1 << 31;
-
-/// An SRTP protection profile (RFC 5764 section 4.1.2, RFC 7714 section 14.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Profile {
-    /// `AEAD_AES_256_GCM`.
-    Aes256Gcm,
-    /// `AEAD_AES_128_GCM`.
-    Aes128Gcm,
-    /// `AES128_CM_HMAC_SHA1_80`.
-    Aes128CmSha1,
-}
-
-impl Profile {
-    /// Length of the master key in bytes.
-    #[must_use]
-    pub const fn key_len(self) -> usize {
-        match self {
-            Self::Aes256Gcm => 32,
-            Self::Aes128Gcm | Self::Aes128CmSha1 => 16,
-        }
-    }
-
-    /// Length of the master salt in bytes.
-    #[must_use]
-    pub const fn salt_len(self) -> usize {
-        match self {
-            Self::Aes256Gcm | Self::Aes128Gcm => 12,
-            Self::Aes128CmSha1 => 14,
-        }
-    }
-}
-
-/// Why a packet was not opened or sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SrtpError {
-    /// Not an RTP or RTCP packet, too short, or SRTCP without encryption.
-    #[error("not an SRTP packet")]
-    Malformed,
-    /// The tag does not fit: forged, damaged, or of another key.
-    #[error("authentication failed")]
-    Authentication,
-    /// The index was used before or is too old.
-    #[error("replayed")]
-    Replay,
-    /// [`SSRCS`] are known already.
-    #[error("too many SSRCs")]
-    TooManySsrcs,
-    /// The key has protected as many packets as it may.
-    #[error("key used up")]
-    KeyExhausted,
-    /// Key or salt of a wrong length, or refused by the cipher.
-    #[error("unusable key")]
-    Key,
-}
 
 impl From<Refused> for SrtpError {
     fn from(refused: Refused) -> Self {
@@ -81,7 +32,7 @@ impl From<Refused> for SrtpError {
     }
 }
 
-/// Opens what the peer sealed.
+/// Decrypts and authenticates packets of the peer.
 #[derive(Debug)]
 pub struct SrtpOpener {
     rtp: Cipher,
@@ -91,7 +42,7 @@ pub struct SrtpOpener {
 }
 
 impl SrtpOpener {
-    /// Derives the session keys of the peer's direction.
+    /// Derives the session keys for packets from the peer.
     ///
     /// # Errors
     /// [`SrtpError::Key`] if a length is not the profile's.
@@ -104,7 +55,7 @@ impl SrtpOpener {
         })
     }
 
-    /// Opens an SRTP packet in place and gives the clear RTP packet, header and all.
+    /// Opens an SRTP packet in place; returns the clear RTP packet with its header.
     ///
     /// # Errors
     /// [`SrtpError`]; the content of `packet` is undefined then.
@@ -116,7 +67,7 @@ impl SrtpOpener {
         packet.get_mut(..clear).ok_or(SrtpError::Malformed)
     }
 
-    /// Opens an SRTCP packet in place and gives the clear, possibly compound RTCP packet.
+    /// Opens an SRTCP packet in place; returns the clear, possibly compound RTCP packet.
     ///
     /// # Errors
     /// [`SrtpError`]; the content of `packet` is undefined then.
@@ -130,7 +81,7 @@ impl SrtpOpener {
     }
 }
 
-/// Seals what goes to the peer.
+/// Encrypts and authenticates packets to the peer.
 #[derive(Debug)]
 pub struct SrtpSealer {
     profile: Profile,
@@ -138,12 +89,12 @@ pub struct SrtpSealer {
     rtcp: Cipher,
     rtp_windows: Windows,
     rtp_sealed: u64,
-    /// One counter for all SSRCs: each (SSRC, index) is new all the same.
+    /// One index for all SSRCs, so that no (SSRC, index) pair repeats.
     rtcp_sealed: u32,
 }
 
 impl SrtpSealer {
-    /// Derives the session keys of our direction.
+    /// Derives the session keys for packets to the peer.
     ///
     /// # Errors
     /// [`SrtpError::Key`] if a length is not the profile's.
@@ -167,7 +118,7 @@ impl SrtpSealer {
     /// Bytes that sealing adds to an RTP packet.
     #[must_use]
     pub fn rtp_overhead(&self) -> usize {
-        cipher::rtp_overhead(self.profile)
+        self.profile.rtp_overhead()
     }
 
     /// Bytes that sealing adds to an RTCP packet.
@@ -222,11 +173,11 @@ impl SrtpSealer {
     }
 }
 
-/// What SRTP needs of an RTP header (RFC 3550 section 5.1).
+/// The fields of an RTP header that SRTP uses (RFC 3550 section 5.1).
 struct RtpHeader {
     ssrc: u32,
     sequence: u16,
-    /// With contributing sources and extensions: up to here it is clear.
+    /// Length in bytes with CSRCs and extensions: the part that stays in clear.
     len: usize,
 }
 
@@ -254,19 +205,19 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<u32> {
     (first >> 6 == 2).then(|| u32::from_be_bytes(*ssrc))
 }
 
-/// Replay windows by SSRC, sorted: a transport has few, and an attacker's choice of SSRCs makes no look-up slow.
+/// Replay windows by SSRC, sorted: a transport has few, and no choice of SSRCs makes a lookup slow.
 #[derive(Debug, Default)]
 struct Windows {
-    /// The SSRCs alone, so that a search touches few cache lines.
+    /// SSRCs apart from their windows, so that a search touches few cache lines.
     sorted: Vec<u32>,
-    /// In the same order.
+    /// In the order of `sorted`.
     windows: Vec<ReplayWindow>,
-    /// Where the last look-up ended; packets come in runs of one SSRC.
+    /// Position of the last lookup: consecutive packets often have the same SSRC.
     last: usize,
 }
 
 impl Windows {
-    /// Where the SSRC is (`Ok`), or where it belongs (`Err`).
+    /// Position of the SSRC (`Ok`), or where to insert it (`Err`).
     fn position(&mut self, ssrc: u32) -> Result<usize, usize> {
         if self.sorted.get(self.last) != Some(&ssrc) {
             self.last = self.sorted.binary_search(&ssrc)?;
@@ -274,16 +225,16 @@ impl Windows {
         Ok(self.last)
     }
 
-    /// The SSRC's window, if it has one; an error if there may be no more.
+    /// Returns the window of the SSRC, if it has one; an error if it has none and there can be no more.
     fn find(&mut self, ssrc: u32) -> Result<Option<&mut ReplayWindow>, SrtpError> {
         match self.position(ssrc) {
             Ok(at) => Ok(self.windows.get_mut(at)),
-            Err(_) if self.sorted.len() >= SSRCS => Err(SrtpError::TooManySsrcs),
+            Err(_) if self.sorted.len() >= MAX_SSRCS => Err(SrtpError::TooManySsrcs),
             Err(_) => Ok(None),
         }
     }
 
-    /// The index of a packet, if it may be used.
+    /// Returns the index of a packet, unless it was used or is too old.
     fn index_of(&mut self, ssrc: u32, sequence: u16) -> Result<u64, SrtpError> {
         let Some(window) = self.find(ssrc)? else { return Ok(sequence.into()) };
         let index = window.index_of(sequence)?;
@@ -343,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_opens_once() {
+    fn srtp_packet_opens_once() {
         for profile in PROFILES {
             let (mut sealer, mut opener) = pair(profile);
             let sealed = seal(&mut sealer, 7, 100, b"sound").unwrap();
@@ -354,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_number_is_sealed_once() {
+    fn sequence_number_is_sealed_once() {
         let (mut sealer, _) = pair(Profile::Aes256Gcm);
         seal(&mut sealer, 7, 100, b"one").unwrap();
         assert_eq!(seal(&mut sealer, 7, 100, b"two"), Err(SrtpError::Replay));
@@ -363,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_appended_when_sealing_is_refused() {
+    fn refused_seal_appends_nothing() {
         let (mut sealer, _) = pair(Profile::Aes256Gcm);
         let mut out = b"before".to_vec();
         assert_eq!(sealer.seal_rtp(&[0x80; 5], b"", &mut out), Err(SrtpError::Malformed));
@@ -372,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_packets_leave_no_state() {
+    fn forged_packet_leaves_no_state() {
         let (_, mut opener) = pair(Profile::Aes256Gcm);
         for ssrc in 0..10_000 {
             let mut forged = header(ssrc, 1);
@@ -386,9 +337,9 @@ mod tests {
     }
 
     #[test]
-    fn ssrcs_are_limited_and_known_ones_go_on() {
+    fn ssrc_limit_spares_known_ssrcs() {
         let (mut sealer, _) = pair(Profile::Aes128Gcm);
-        for ssrc in 0..u32::try_from(SSRCS).unwrap() {
+        for ssrc in 0..u32::try_from(MAX_SSRCS).unwrap() {
             seal(&mut sealer, ssrc, 1, b"").unwrap();
         }
         assert_eq!(seal(&mut sealer, 99_999, 1, b""), Err(SrtpError::TooManySsrcs));
@@ -396,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn rtcp_opens_once_and_in_any_order() {
+    fn srtcp_opens_once_in_any_order() {
         for profile in PROFILES {
             let (mut sealer, mut opener) = pair(profile);
             let packets: Vec<_> = (0..5)
@@ -415,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_used_up_key_seals_nothing_more() {
+    fn exhausted_key_seals_nothing() {
         let (mut sealer, _) = pair(Profile::Aes256Gcm);
         (sealer.rtp_sealed, sealer.rtcp_sealed) = (RTP_KEY_LIMIT - 1, RTCP_KEY_LIMIT - 1);
         seal(&mut sealer, 1, 1, b"last").unwrap();
@@ -425,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn unencrypted_rtcp_is_refused() {
+    fn unencrypted_srtcp_is_refused() {
         let (mut sealer, mut opener) = pair(Profile::Aes256Gcm);
         let mut out = Vec::new();
         sealer.seal_rtcp(&receiver_report(9), &mut out).unwrap();
@@ -435,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_survives_many_rollovers() {
+    fn stream_survives_rollovers() {
         let (mut sealer, mut opener) = pair(Profile::Aes128CmSha1);
         for step in 0..40u32 {
             #[expect(clippy::cast_possible_truncation, reason = "sequence numbers wrap")]

@@ -1,12 +1,12 @@
-//! Packet indices of one SSRC: guessed from 16 bits, and each accepted once (RFC 3711 sections 3.3.1, 3.3.2).
+//! Packet indices of one SSRC: estimated from 16 bits, and each accepted once (RFC 3711 sections 3.3.1, 3.3.2).
 //!
-//! Both directions use it. A receiver checks, authenticates, then commits: a forged packet changes nothing. A sender
-//! commits what it seals, so that no (SSRC, index) is ever sealed twice, which under GCM would give away the key stream.
+//! Both directions use it. A receiver checks, authenticates, then commits, so a forged packet changes nothing. A sender
+//! commits each index that it seals, so that no (SSRC, index) is sealed twice, which under GCM would reveal the key stream.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 const WORDS: usize = 16;
-/// How far behind the highest index a packet may be. One word is always being refilled.
+/// Maximum distance of a packet below the highest index. One word of the ring is always being refilled.
 const WINDOW: u64 = (WORDS as u64 - 1) * 64;
 /// Indices have 48 bits.
 const INDEX_LIMIT: u64 = 1 << 48;
@@ -14,13 +14,13 @@ const INDEX_LIMIT: u64 = 1 << 48;
 /// Why an index is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Seen already, or older than the window.
+    /// Seen before, or older than the window.
     Replay,
-    /// The 48 bits are used up; new keys are needed.
+    /// The 48 bits are exhausted.
     Exhausted,
 }
 
-/// The indices of one SSRC that were seen.
+/// The indices of one SSRC that were committed.
 #[derive(Clone, Debug)]
 pub(super) struct ReplayWindow {
     highest: u64,
@@ -44,13 +44,13 @@ impl ReplayWindow {
         let index = if distance < 0x8000 {
             self.highest.wrapping_add(u64::from(distance))
         } else {
-            // Before the first packet of all there is nothing.
+            // An index below 0 does not exist.
             self.highest.checked_sub(u64::from(distance.wrapping_neg())).ok_or(Refused::Replay)?
         };
         if index < INDEX_LIMIT { Ok(index) } else { Err(Refused::Exhausted) }
     }
 
-    /// Whether the index is new.
+    /// Returns an error unless the index is new and inside the window.
     pub(super) fn check(&self, index: u64) -> Result<(), Refused> {
         match self.highest.checked_sub(index) {
             None => Ok(()),
@@ -60,7 +60,7 @@ impl ReplayWindow {
         }
     }
 
-    /// Remembers an index that passed [`check`](Self::check) and was authenticated since.
+    /// Records an index that passed [`check`](Self::check) and whose packet was authenticated since.
     pub(super) fn commit(&mut self, index: u64) {
         if index > self.highest {
             let (old, new) = (self.highest / 64, index / 64);
@@ -94,7 +94,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn a_late_packet_across_the_wrap_belongs_to_the_earlier_cycle() {
+    fn late_packet_across_the_wrap_is_in_the_earlier_cycle() {
         let mut window = ReplayWindow::starting_at(65_530);
         assert_eq!(window.index_of(3), Ok(65_539));
         window.commit(65_539);
@@ -103,12 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_precedes_the_first_packet_of_the_first_cycle() {
+    fn index_below_zero_is_refused() {
         assert_eq!(ReplayWindow::starting_at(2).index_of(65_535), Err(Refused::Replay));
     }
 
     #[test]
-    fn the_last_index_is_the_end() {
+    fn index_space_ends() {
         let window = ReplayWindow::starting_at(INDEX_LIMIT - 1);
         assert_eq!(window.index_of(0xffff), Ok(INDEX_LIMIT - 1));
         assert_eq!(window.index_of(0), Err(Refused::Exhausted));

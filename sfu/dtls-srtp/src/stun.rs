@@ -1,27 +1,27 @@
-//! What ICE needs of STUN (RFC 8489) beyond the codec of `is`: its HMAC, from the same library as all other ciphers,
-//! and random credentials.
+//! STUN (RFC 8489) for ICE, beyond the codec of `is`: HMAC, by the library that all other ciphers come from, and random
+//! credentials.
 
 use aws_lc_rs::{hmac, rand};
 use is::stun::StunMessage;
 
-/// Length of a user name fragment of ours. RFC 8445 section 5.3 wants 24 bits at least; this has 48, and is unique.
-pub(super) const UFRAG_LEN: usize = 8;
-/// Length of a password of ours: 144 bits, of which RFC 8445 section 5.3 wants 128.
+/// Length of a generated username fragment: 48 bits. RFC 8445 section 5.3 requires 24; 48 make it unique.
+pub const UFRAG_LEN: usize = 8;
+/// Length of a generated password: 144 bits. RFC 8445 section 5.3 requires 128.
 const PWD_LEN: usize = 24;
-/// A STUN message of ours is far shorter.
+/// Maximum length of an encoded message in bytes; connectivity checks are far shorter.
 const MAX_MESSAGE: usize = 256;
 
-/// User name fragment and password of one side (RFC 8445 section 5.3).
+/// Username fragment and password of one ICE agent (RFC 8445 section 5.3).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// User name fragment.
+    /// Username fragment.
     pub ufrag: String,
     /// Password: the key of MESSAGE-INTEGRITY of requests to this side.
     pub pwd: String,
 }
 
 impl Credentials {
-    /// Makes credentials by the process's cryptographic random generator; `None` if it fails.
+    /// Generates credentials; `None` if the random generator fails.
     #[must_use]
     pub fn random() -> Option<Self> {
         Some(Self { ufrag: random_text(UFRAG_LEN)?, pwd: random_text(PWD_LEN)? })
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Six random bits a character: the 64 characters of `ice-char`.
+/// Returns `len` random characters of `ice-char`, six bits each.
 fn random_text(len: usize) -> Option<String> {
     const ICE_CHARS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bytes = vec![0; len];
@@ -42,8 +42,8 @@ fn random_text(len: usize) -> Option<String> {
     bytes.iter().map(|byte| ICE_CHARS.get(usize::from(byte & 63)).copied().map(char::from)).collect()
 }
 
-/// HMAC-SHA1 as the codec asks for it.
-pub(super) fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
+/// HMAC-SHA1 over the concatenated parts, in the form that the codec calls.
+pub fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key));
     for part in parts {
         context.update(part);
@@ -51,8 +51,8 @@ pub(super) fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
     context.sign().as_ref().try_into().unwrap_or_default()
 }
 
-/// Hands the bytes of a message with MESSAGE-INTEGRITY and FINGERPRINT to `send`.
-pub(super) fn encode(message: StunMessage<'_>, pwd: &str, send: impl FnOnce(&[u8])) {
+/// Encodes a message with MESSAGE-INTEGRITY and FINGERPRINT and passes it to `send`.
+pub fn encode(message: StunMessage<'_>, pwd: &str, send: impl FnOnce(&[u8])) {
     let mut buffer = [0; MAX_MESSAGE];
     if let Some(bytes) =
         message.to_bytes(Some(pwd.as_bytes()), &mut buffer, hmac_sha1).ok().and_then(|len| buffer.get(..len))
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_of_ice_characters_and_differ() {
+    fn random_credentials_are_ice_characters() {
         let (a, b) = (Credentials::random().unwrap(), Credentials::random().unwrap());
         assert_ne!(a, b);
         assert_eq!((a.ufrag.len(), a.pwd.len()), (UFRAG_LEN, PWD_LEN));
@@ -74,15 +74,15 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_shows_no_password() {
+    fn credentials_debug_hides_the_password() {
         let credentials = Credentials::random().unwrap();
         assert!(!format!("{credentials:?}").contains(&credentials.pwd));
     }
 
     /// RFC 2202 section 3, test case 2, in two parts.
     #[test]
-    fn the_hmac_is_that_of_rfc_2202() {
+    fn hmac_matches_rfc_2202() {
         let mac = hmac_sha1(b"Jefe", &[b"what do ya want ", b"for nothing?"]);
-        assert_eq!(mac.to_vec(), crate::transport::hex::hex("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"));
+        assert_eq!(mac.to_vec(), crate::hex::hex("effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"));
     }
 }

@@ -1,7 +1,7 @@
 //! Hexadecimal test vectors.
 
-/// The bytes of a vector as RFCs print it, blanks ignored.
-pub(super) fn hex(text: &str) -> Vec<u8> {
+/// Decodes a vector as RFCs print it, ignoring whitespace.
+pub(crate) fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> =
         text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap().try_into().unwrap()).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()

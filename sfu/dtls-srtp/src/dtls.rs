@@ -1,27 +1,27 @@
-//! The DTLS handshake that gives SRTP its keys (RFC 5764), on `dimpl`, in either role.
+//! The DTLS handshake that keys SRTP (RFC 5764), in either role, on `dimpl`.
 //!
-//! Keys are handed out only after the peer's certificate was compared with the fingerprint from signaling (RFC 8122);
-//! the handshake itself would complete with any certificate. Version 1.2, because there the server chooses the SRTP
-//! profile, AES-256-GCM first. No cookies: records are taken from addresses alone that ICE has proven.
+//! Keys are released only after the peer's certificate matched the fingerprint from signaling (RFC 8122); the handshake
+//! itself completes with any certificate. Version 1.2, because there the server chooses the SRTP profile, AES-256-GCM
+//! first. No cookies: callers accept records only from addresses that ICE has proven.
 
-use super::srtp::{Profile, SrtpOpener, SrtpSealer};
+use crate::srtp::{Profile, SrtpOpener, SrtpSealer};
 use dimpl::{Config, DtlsCertificate, KeyingMaterial, Output, SrtpProfile};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// First retransmission; the default of one second costs seconds when a datagram is lost.
+/// Time to the first retransmission. The default of one second would delay the call by seconds when a datagram is lost.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// 100 ms doubled so often outlasts the handshake's own time-out.
+/// 100 ms doubled this many times exceeds [`HANDSHAKE_TIMEOUT`].
 const RETRIES: usize = 9;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Larger than any record that we make.
+/// Larger than any record of a usual handshake, in bytes.
 const OUTPUT_BUFFER: usize = 2_048;
-/// `dimpl` speaks of a time-out years ahead when it has none.
+/// `dimpl` reports a timeout years ahead when it has none.
 const NO_TIMEOUT: Duration = Duration::from_secs(86_400);
 
-/// Certificate and settings that all transports of a process share: making them costs a millisecond.
+/// Certificate and settings, which all transports of a process can share. Generating one takes about a millisecond.
 #[derive(Clone)]
 pub struct Identity {
     certificate: DtlsCertificate,
@@ -29,13 +29,13 @@ pub struct Identity {
     config: Arc<Config>,
 }
 
-/// No certificate or configuration could be made.
+/// The certificate or the configuration could not be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no DTLS certificate could be made")]
+#[error("cannot create a DTLS certificate")]
 pub struct IdentityError;
 
 impl Identity {
-    /// Makes a self-signed ECDSA P-256 certificate, valid for a year.
+    /// Generates a self-signed ECDSA P-256 certificate, valid for a year.
     ///
     /// # Errors
     /// If the random generator or the cipher library fails.
@@ -69,27 +69,29 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.as_ref().try_into().unwrap_or_default()
 }
 
-/// Which side of the handshake. A client that answers a server's offer is the DTLS client.
+/// Role in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub enum Role {
+    /// Sends the first flight.
     Client,
+    /// Waits for the first flight.
     Server,
 }
 
-/// What came of a handshake; told once each.
+/// Result of a handshake, or its end. Each is returned once.
 #[derive(Debug)]
-pub(super) enum DtlsEvent {
-    /// The peer is who signaling said; here are the ciphers of both directions.
+pub enum DtlsEvent {
+    /// The certificate matches the fingerprint; the SRTP contexts of both directions.
     Keyed(Box<SrtpOpener>, Box<SrtpSealer>),
-    /// The certificate is another's, no SRTP profile is common, or the peer gave up.
+    /// The certificate does not match, there is no common SRTP profile, or the handshake timed out.
     Failed,
-    /// The peer said good-bye.
+    /// The peer sent close_notify.
     Closed,
 }
 
-/// One handshake and what follows it.
-pub(super) struct Dtls {
-    /// Gone after an error: `dimpl`'s errors are final. SRTP goes on without.
+/// One DTLS association.
+pub struct Dtls {
+    /// `None` after an error, because errors of `dimpl` are final. SRTP continues without it.
     engine: Option<dimpl::Dtls>,
     role: Role,
     expected: Option<[u8; 32]>,
@@ -108,13 +110,13 @@ enum Stage {
 }
 
 impl Dtls {
-    /// A handshake that starts with the first datagram (server) or the first [`handle_timeout`](Self::handle_timeout)
-    /// (client).
-    pub(super) fn new(identity: &Identity, role: Role, now: Instant) -> Self {
+    /// An association whose handshake starts with the first datagram (server) or the first
+    /// [`handle_timeout`](Self::handle_timeout) (client).
+    pub fn new(identity: &Identity, role: Role, now: Instant) -> Self {
         let mut engine = dimpl::Dtls::new_12(identity.config.clone(), identity.certificate.clone(), now);
         engine.set_active(role == Role::Client);
         if role == Role::Server {
-            // A server that is given a packet before it was given the time panics.
+            // `dimpl` panics if a server gets a packet before it gets the time.
             let _ = engine.handle_timeout(now);
         }
         Self {
@@ -129,37 +131,32 @@ impl Dtls {
         }
     }
 
-    /// The fingerprint that the peer's certificate must have. The handshake may be over by then.
-    pub(super) fn expect(&mut self, fingerprint: [u8; 32]) -> Option<DtlsEvent> {
+    /// Sets the fingerprint that the peer's certificate must have. The handshake may have completed before.
+    pub fn expect(&mut self, fingerprint: [u8; 32]) -> Option<DtlsEvent> {
         self.expected = Some(fingerprint);
         self.conclude()
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.timeout
     }
 
-    /// Takes a datagram of the peer; answers go to `send`.
-    pub(super) fn handle_datagram(
-        &mut self,
-        now: Instant,
-        datagram: &[u8],
-        send: impl FnMut(&[u8]),
-    ) -> Option<DtlsEvent> {
+    /// Handles a datagram from the peer; `send` gets the datagrams that answer it.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8], send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
         let engine = self.engine.as_mut()?;
         let result = engine.handle_timeout(now).and_then(|()| engine.handle_packet(datagram));
         self.progress(now, result.is_err(), send)
     }
 
-    /// Starts a client's handshake, and repeats what may be lost.
-    pub(super) fn handle_timeout(&mut self, now: Instant, send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
+    /// Starts a client's handshake, and retransmits the current flight when it is due.
+    pub fn handle_timeout(&mut self, now: Instant, send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
         let failed = self.engine.as_mut()?.handle_timeout(now).is_err();
         self.progress(now, failed, send)
     }
 
-    /// Says good-bye.
-    pub(super) fn close(&mut self, now: Instant, send: impl FnMut(&[u8])) {
+    /// Sends close_notify.
+    pub fn close(&mut self, now: Instant, send: impl FnMut(&[u8])) {
         if let Some(engine) = &mut self.engine {
             let failed = engine.handle_timeout(now).and_then(|()| engine.close()).is_err();
             self.stage = Stage::Over;
@@ -168,14 +165,14 @@ impl Dtls {
         }
     }
 
-    /// Takes and gives nothing more.
-    pub(super) fn abandon(&mut self) {
+    /// Ends the association without a message to the peer.
+    pub fn abandon(&mut self) {
         self.engine = None;
         self.stage = Stage::Over;
         self.timeout = None;
     }
 
-    /// Sends what the engine has, and draws conclusions.
+    /// Sends the output of the engine and returns the resulting event.
     fn progress(&mut self, now: Instant, failed: bool, mut send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
         let mut closed = false;
         let mut buffer = [0; OUTPUT_BUFFER];
@@ -194,7 +191,7 @@ impl Dtls {
                     self.timeout = Some(at).filter(|_| awaited);
                     break;
                 }
-                // Nobody has business sending application data.
+                // Application data is not used.
                 _ => {}
             }
         }
@@ -206,7 +203,7 @@ impl Dtls {
             self.stage = Stage::Over;
             return Some(DtlsEvent::Closed);
         }
-        // Once there are keys, an error of DTLS is no reason to end the media.
+        // Media goes on after an error of DTLS once there are keys.
         if failed && self.stage == Stage::Handshake {
             return self.fail();
         }
@@ -223,7 +220,7 @@ impl Dtls {
             Some(_) if self.connected => {}
             _ => return None,
         }
-        // Connected without keying material: no profile was common.
+        // Connected without keying material: there is no common profile.
         let ciphers = self.material.take().and_then(|(material, profile)| self.ciphers(&material, profile));
         let Some((opener, sealer)) = ciphers else { return self.fail() };
         self.stage = Stage::Keyed;
@@ -231,7 +228,7 @@ impl Dtls {
     }
 
     fn fail(&mut self) -> Option<DtlsEvent> {
-        // The engine stays for a good-bye.
+        // The engine stays, to send close_notify.
         self.stage = Stage::Over;
         self.timeout = None;
         self.material = None;
@@ -309,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_get_ciphers_that_fit_and_are_gcm_256() {
+    fn handshake_agrees_on_aes_256_gcm() {
         let (mut client, mut server, a, b, now) = two();
         assert!(client.dtls.expect(b.fingerprint()).is_none());
         assert!(server.dtls.expect(a.fingerprint()).is_none());
@@ -323,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_wait_for_a_fingerprint_that_comes_late() {
+    fn keys_wait_for_the_fingerprint() {
         let (mut client, mut server, a, b, now) = two();
         assert!(client.dtls.expect(b.fingerprint()).is_none());
         run(&mut client, &mut server, now);
@@ -332,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn another_certificate_gets_no_keys() {
+    fn wrong_certificate_fails() {
         let (mut client, mut server, _, b, now) = two();
         assert!(client.dtls.expect(b.fingerprint()).is_none());
         assert!(server.dtls.expect([1; 32]).is_none());
@@ -341,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_bye_arrives() {
+    fn close_notify_closes_the_peer() {
         let (mut client, mut server, a, b, now) = two();
         client.dtls.expect(b.fingerprint());
         server.dtls.expect(a.fingerprint());
@@ -352,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_flight_is_repeated_long_before_a_second() {
+    fn lost_flight_is_retransmitted_within_600_ms() {
         let (mut client, mut server, a, b, now) = two();
         client.dtls.expect(b.fingerprint());
         server.dtls.expect(a.fingerprint());
@@ -372,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_after_the_handshake_changes_nothing() {
+    fn garbage_after_the_handshake_is_ignored() {
         let (mut client, mut server, a, b, now) = two();
         client.dtls.expect(b.fingerprint());
         server.dtls.expect(a.fingerprint());

@@ -1,21 +1,22 @@
-//! A client's end of a transport to an SFU of ours: ICE controlling, DTLS client, SRTP. Without I/O, for load bots and
-//! tests; browsers and the native client have stacks of their own.
+//! Client side of a transport to the SFU: controlling ICE agent, DTLS client, SRTP. No I/O. Load bots, tests, fuzz
+//! targets and benchmarks use it; browsers and the native client have their own WebRTC stacks.
 //!
 //! ```text
-//!   ClientTransport::new ── local() ──► signaling ──► Command::Connect
+//!   RtcClient::new(RemoteParameters) ── local() ──► signaling ──► server
 //!        │ ▲
 //!        │ └── handle(now, datagram) ─► Received::Rtp | Rtcp        socket → client
 //!        └──── poll_transmit(), seal_rtp(), seal_rtcp() ─►          client → socket
 //!              tick(now), due at next_deadline()
 //! ```
 
-use super::{
-    demux::Protocol,
-    dtls::{Dtls, DtlsEvent, Identity, Role},
+mod parameters;
+
+pub use dtls_srtp::{Credentials, DatagramKind, Identity, IdentityError, srtp};
+use dtls_srtp::{
+    dtls::{Dtls, DtlsEvent, Role},
     srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer},
-    stun::{Credentials, encode, hmac_sha1},
+    stun::{encode, hmac_sha1},
 };
-use crate::{command::RemoteTransport, event::LocalTransport};
 use is::stun::{StunMessage, TransId};
 use std::{
     collections::VecDeque,
@@ -23,81 +24,88 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between checks that are not answered yet.
+pub use parameters::{LocalParameters, RemoteParameters};
+
+/// Interval of connectivity checks until one is answered.
 const CHECK_RETRY: Duration = Duration::from_millis(100);
-/// Between checks that keep the consent of both sides alive.
+/// Interval of checks that keep consent alive (RFC 7675).
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
-/// Without an answer for so long, the server is out of reach.
+/// Time without an answer after which the server counts as disconnected.
 const SILENCE: Duration = Duration::from_secs(15);
 /// Type preference of a peer-reflexive candidate, component 1 (RFC 8445 section 5.1.2).
 const PRIORITY: u32 = (110 << 24) | (65_535 << 8) | 255;
 
-/// How far a client's transport is.
+/// State of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientState {
-    /// Checks or the handshake are under way.
+    /// Connectivity checks or the handshake are in progress.
     Connecting,
     /// SRTP keys are in use.
     Connected,
-    /// The server has not answered for 15 s; it may come back.
+    /// The server has not answered for 15 s. It may come back.
     Disconnected,
-    /// The server's certificate is another's, or the handshake failed. Final.
+    /// The server's certificate does not match, or the handshake failed. Final.
     Failed,
-    /// The server said good-bye. Final.
+    /// Either side sent close_notify. Final.
     Closed,
 }
 
-/// What a datagram held for the owner of the transport.
+/// Contents of a received datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received<'a> {
     /// A clear RTP packet.
     Rtp(&'a [u8]),
     /// A clear, possibly compound RTCP packet.
     Rtcp(&'a [u8]),
-    /// STUN or DTLS, dealt with. There may be something to transmit, and the state may have changed.
+    /// STUN or DTLS, which has been handled. There may be datagrams to transmit, and the state may have changed.
     Nothing,
 }
 
-/// A client's transport. One UDP socket, connected or not, to the server's candidate belongs to it.
+/// A client of the SFU on one UDP path: from one local socket to the server's first candidate.
 #[derive(Debug)]
-pub struct ClientTransport {
+pub struct RtcClient {
     local: Credentials,
     fingerprint: [u8; 32],
-    /// User name and password of checks.
+    /// USERNAME of outgoing checks.
     username: String,
     server_pwd: String,
-    /// Where checks of the server come from, if it makes any.
+    /// Source address of checks by the server, if it sends any.
     server: Option<SocketAddr>,
     dtls: Dtls,
     srtp: Option<(Box<SrtpOpener>, Box<SrtpSealer>)>,
     state: ClientState,
     transmits: VecDeque<Vec<u8>>,
     next_check: Instant,
-    /// The check that was not answered yet.
+    /// The latest check, until it is answered.
     check: Option<TransId>,
     last_answer: Option<Instant>,
 }
 
-impl ClientTransport {
-    /// A transport to the server that has these parameters. `identity` may be shared by many; making one costs a
-    /// millisecond.
+impl RtcClient {
+    /// A client of the server that has these parameters. Clients can share one `identity`.
     ///
-    /// Gives `None` if the random generator fails.
+    /// Returns `None` if the random generator fails.
     #[must_use]
-    pub fn new(now: Instant, identity: &Identity, server: &LocalTransport) -> Option<Self> {
+    pub fn new(now: Instant, identity: &Identity, server: impl Into<RemoteParameters>) -> Option<Self> {
         Some(Self::with_credentials(now, identity, Credentials::random()?, server))
     }
 
-    /// The same with credentials that the server was told already, as where clients offer first.
+    /// The same, with credentials that signaling has sent to the server before: for servers that answer offers.
     #[must_use]
-    pub fn with_credentials(now: Instant, identity: &Identity, local: Credentials, server: &LocalTransport) -> Self {
+    pub fn with_credentials(
+        now: Instant,
+        identity: &Identity,
+        local: Credentials,
+        server: impl Into<RemoteParameters>,
+    ) -> Self {
+        let server = server.into();
         let mut dtls = Dtls::new(identity, Role::Client, now);
         dtls.expect(server.fingerprint);
         Self {
             fingerprint: identity.fingerprint(),
             username: format!("{}:{}", server.ufrag, local.ufrag),
             local,
-            server_pwd: server.pwd.clone(),
+            server_pwd: server.pwd,
             server: server.candidates.first().copied(),
             dtls,
             srtp: None,
@@ -109,40 +117,39 @@ impl ClientTransport {
         }
     }
 
-    /// What the server has to know, by signaling.
+    /// Parameters of this client, which signaling sends to the server.
     #[must_use]
-    pub fn local(&self) -> RemoteTransport {
-        RemoteTransport { ufrag: self.local.ufrag.clone(), pwd: self.local.pwd.clone(), fingerprint: self.fingerprint }
+    pub fn local(&self) -> LocalParameters {
+        LocalParameters { ufrag: self.local.ufrag.clone(), pwd: self.local.pwd.clone(), fingerprint: self.fingerprint }
     }
 
-    /// How far it is.
+    /// Current state.
     #[must_use]
     pub fn state(&self) -> ClientState {
         self.state
     }
 
-    /// The protection profile that both ends agreed on, once there are keys.
+    /// Negotiated protection profile; `None` before there are keys.
     #[must_use]
     pub fn profile(&self) -> Option<Profile> {
         self.srtp.as_ref().map(|(_, sealer)| sealer.profile())
     }
 
-    /// Takes a datagram of the server; SRTP is opened in place.
+    /// Handles a datagram from the server; SRTP is opened in place.
     ///
     /// # Errors
-    /// [`SrtpError`] of an SRTP or SRTCP packet, which is to be dropped. Before there are keys it is
-    /// [`SrtpError::Key`].
+    /// [`SrtpError`] if an SRTP or SRTCP packet must be dropped; [`SrtpError::Key`] before there are keys.
     pub fn handle<'a>(&mut self, now: Instant, datagram: &'a mut [u8]) -> Result<Received<'a>, SrtpError> {
-        match Protocol::of(datagram) {
-            Some(Protocol::Stun) => self.handle_stun(now, datagram),
-            Some(Protocol::Dtls) => {
+        match DatagramKind::of(datagram) {
+            Some(DatagramKind::Stun) => self.handle_stun(now, datagram),
+            Some(DatagramKind::Dtls) => {
                 let transmits = &mut self.transmits;
                 let event = self.dtls.handle_datagram(now, datagram, |record| transmits.push_back(record.to_vec()));
                 self.on_dtls(event);
             }
-            Some(protocol) => {
+            Some(kind) => {
                 let (opener, _) = self.srtp.as_mut().ok_or(SrtpError::Key)?;
-                return Ok(if protocol == Protocol::Rtcp {
+                return Ok(if kind == DatagramKind::Rtcp {
                     Received::Rtcp(opener.open_rtcp(datagram)?)
                 } else {
                     Received::Rtp(opener.open_rtp(datagram)?)
@@ -153,9 +160,10 @@ impl ClientTransport {
         Ok(Received::Nothing)
     }
 
-    /// Sends checks, starts and repeats the handshake. Due at [`next_deadline`](Self::next_deadline), at once at first.
+    /// Sends due checks and retransmits the handshake. Call it first immediately, then at
+    /// [`next_deadline`](Self::next_deadline).
     pub fn tick(&mut self, now: Instant) {
-        if self.is_over() {
+        if self.is_final() {
             return;
         }
         if self.next_check <= now {
@@ -170,16 +178,16 @@ impl ClientTransport {
         }
     }
 
-    /// When [`tick`](Self::tick) is due; `None` when all is over.
+    /// When [`tick`](Self::tick) is due; `None` in a final state.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        if self.is_over() {
+        if self.is_final() {
             return None;
         }
         Some(self.dtls.deadline().map_or(self.next_check, |at| at.min(self.next_check)))
     }
 
-    /// The next datagram for the server: STUN or DTLS. To be polled after every other call.
+    /// Returns the next STUN or DTLS datagram for the server. Poll it until `None` after every other call.
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.transmits.pop_front()
     }
@@ -202,7 +210,7 @@ impl ClientTransport {
         sealer.seal_rtcp(packet, out)
     }
 
-    /// Says good-bye; what [`poll_transmit`](Self::poll_transmit) then gives is to be sent.
+    /// Sends close_notify: the datagrams are available from [`poll_transmit`](Self::poll_transmit).
     pub fn close(&mut self, now: Instant) {
         let transmits = &mut self.transmits;
         self.dtls.close(now, |record| transmits.push_back(record.to_vec()));
@@ -212,12 +220,12 @@ impl ClientTransport {
         }
     }
 
-    /// The address or the socket has changed: prove the new one at once.
+    /// Starts a check immediately, after the local address or socket changed.
     pub fn moved(&mut self, now: Instant) {
         self.next_check = now;
     }
 
-    fn is_over(&self) -> bool {
+    fn is_final(&self) -> bool {
         matches!(self.state, ClientState::Failed | ClientState::Closed)
     }
 
@@ -225,7 +233,7 @@ impl ClientTransport {
         let id = TransId::new();
         self.check = Some(id);
         self.next_check = now + CHECK_RETRY;
-        // The server is lite: there is one pair, and every check nominates it.
+        // The server is ICE lite: there is one candidate pair, and every check nominates it.
         let request = StunMessage::binding_request(&self.username, id, true, 1, PRIORITY, true);
         let transmits = &mut self.transmits;
         encode(request, &self.server_pwd, |bytes| transmits.push_back(bytes.to_vec()));
@@ -253,7 +261,7 @@ impl ClientTransport {
         }
     }
 
-    /// A lite server makes no checks, but some that call themselves so verify ours by one of their own.
+    /// ICE lite servers send no checks, but some servers that announce it do.
     fn answer_check(&mut self, request: &StunMessage<'_>) {
         let (Some((local, _)), Some(server)) = (request.split_username(), self.server) else { return };
         if local == self.local.ufrag && request.verify(self.local.pwd.as_bytes(), hmac_sha1) {
@@ -295,8 +303,8 @@ mod tests {
     }
 
     #[test]
-    fn a_servers_check_is_answered_if_it_knows_the_password() {
-        let server = LocalTransport {
+    fn check_of_the_server_is_answered_if_authentic() {
+        let server = RemoteParameters {
             ufrag: "server".to_owned(),
             pwd: "password-of-the-server".to_owned(),
             fingerprint: [0; 32],
@@ -304,8 +312,8 @@ mod tests {
         };
         let local = Credentials { ufrag: "client".to_owned(), pwd: "password-of-the-client".to_owned() };
         let (now, identity) = (Instant::now(), Identity::generate().unwrap());
-        let mut client = ClientTransport::with_credentials(now, &identity, local.clone(), &server);
-        for (username, pwd) in [("client:server", "another"), ("somebody:server", local.pwd.as_str())] {
+        let mut client = RtcClient::with_credentials(now, &identity, local.clone(), server.clone());
+        for (username, pwd) in [("client:server", "another"), ("another:server", local.pwd.as_str())] {
             assert_eq!(client.handle(now, &mut check(username, pwd)), Ok(Received::Nothing));
             assert_eq!(client.poll_transmit(), None);
         }
