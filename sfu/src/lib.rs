@@ -39,7 +39,7 @@ pub mod room;
 pub mod transport;
 pub mod worker;
 
-pub use net::{Sfu, SfuConfig};
+pub use net::{Sfu, SfuConfig, SocketIo};
 pub use room::Room;
 #[doc(hidden)]
 pub use rtp_wire as wire;

@@ -1,4 +1,4 @@
-//! A call over loopback sockets: one participant speaks, all others hear every packet.
+//! A call over loopback sockets: one participant speaks, and all others receive every packet.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod loopback;
@@ -6,7 +6,7 @@ mod loopback;
 use loopback::{Client, PATIENCE, turn_until};
 use rtc_client::{ClientState, Identity};
 use sfu::{
-    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId, command::Publication,
+    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, SocketIo, Ssrc, TrackId, command::Publication,
     event::TransportState, media::Codec, metrics::Counter,
 };
 use std::{sync::mpsc, time::Duration};
@@ -15,10 +15,21 @@ const LISTENERS: u32 = 12;
 const SPEAKER: ParticipantId = ParticipantId(0);
 const BURSTS: u16 = 20;
 const BURST: u16 = 8;
+
 #[test]
-fn every_listener_hears_every_packet() {
+fn every_listener_receives_every_packet() {
+    call(SocketIo::Batched);
+}
+
+#[test]
+fn every_listener_receives_every_packet_with_plain_io() {
+    call(SocketIo::Plain);
+}
+
+fn call(io: SocketIo) {
     let (events, inbox) = mpsc::channel();
-    let sfu = Sfu::start(&SfuConfig::default(), move |_, event| events.send(event).unwrap_or_default()).unwrap();
+    let config = SfuConfig { io, ..SfuConfig::default() };
+    let sfu = Sfu::start(&config, move |_, event| events.send(event).unwrap_or_default()).unwrap();
     let next = || inbox.recv_timeout(PATIENCE).unwrap();
     let identity = Identity::generate().unwrap();
 
@@ -44,7 +55,7 @@ fn every_listener_hears_every_packet() {
         sfu.command(0, Command::ActivateSlot { participant, mid }).unwrap();
         let Event::SlotAdded { .. } = next() else { panic!() };
     }
-    // Commands are carried out in order: with the answer to this one, all before are done.
+    // Commands are executed in order: the answer to this one comes after all previous ones.
     sfu.command(0, Command::AddSlot { participant: SPEAKER, mid, codec: Codec::Opus }).unwrap();
     let Event::SlotAdded { .. } = next() else { panic!() };
 
@@ -70,7 +81,7 @@ fn every_listener_hears_every_packet() {
     assert!(metrics.receive_buffer > 0 && metrics.send_buffer > 0);
     assert_eq!(sfu.metrics(1), None, "there is one worker");
 
-    // Stopping says good-bye to all.
+    // Stopping sends close_notify to all clients.
     drop(sfu);
     turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Closed));
 }

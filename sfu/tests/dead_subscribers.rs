@@ -1,4 +1,4 @@
-//! Subscribers that are gone without a good-bye, or do not read: the others get everything, and as soon as before.
+//! Subscribers that vanish without close_notify, or stop reading, neither delay nor lose packets of the others.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod loopback;
@@ -6,8 +6,8 @@ mod loopback;
 use loopback::{Client, PATIENCE, turn_until};
 use rtc_client::{ClientState, Identity};
 use sfu::{
-    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, Ssrc, TrackId, command::Publication, media::Codec,
-    metrics::Counter,
+    Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, SocketIo, Ssrc, TrackId, command::Publication,
+    media::Codec, metrics::Counter,
 };
 use std::sync::mpsc;
 
@@ -17,8 +17,18 @@ const BURST: u16 = 8;
 
 #[test]
 fn dead_subscribers_cost_the_others_nothing() {
+    call(SocketIo::Batched);
+}
+
+#[test]
+fn dead_subscribers_cost_the_others_nothing_with_plain_io() {
+    call(SocketIo::Plain);
+}
+
+fn call(io: SocketIo) {
     let (events, inbox) = mpsc::channel();
-    let sfu = Sfu::start(&SfuConfig::default(), move |_, event| events.send(event).unwrap_or_default()).unwrap();
+    let config = SfuConfig { io, ..SfuConfig::default() };
+    let sfu = Sfu::start(&config, move |_, event| events.send(event).unwrap_or_default()).unwrap();
     let identity = Identity::generate().unwrap();
     let mid = Mid::new("a0").unwrap();
     let mut clients = Vec::new();
@@ -42,11 +52,11 @@ fn dead_subscribers_cost_the_others_nothing() {
     while slots < LISTENERS {
         slots += u32::from(matches!(inbox.recv_timeout(PATIENCE).unwrap(), Event::SlotAdded { .. }));
     }
-    // Commands are carried out in order: with the answer to this one, all before are done.
+    // Commands are executed in order: the answer to this one comes after all previous ones.
     command(Command::AddSlot { participant: ParticipantId(0), mid, codec: Codec::Opus });
     let Event::SlotAdded { .. } = inbox.recv_timeout(PATIENCE).unwrap() else { panic!() };
 
-    // Each third has closed its socket, which its machine tells by ICMP; each third does not read any more.
+    // One third has closed its socket, to which the kernel answers by ICMP; one third stops reading.
     let (mut alive, mut asleep) = (Vec::new(), Vec::new());
     for (number, client) in clients.into_iter().enumerate() {
         match number % 3 {

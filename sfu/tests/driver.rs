@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use sfu::{
-    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Sfu, SfuConfig, TrackId,
+    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Sfu, SfuConfig, SocketIo, TrackId,
     metrics::Counter,
 };
 use std::{
@@ -15,9 +15,18 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_command_is_answered_by_an_event_of_its_worker() {
+fn command_is_answered_by_its_worker() {
+    answers_commands(SocketIo::Batched);
+}
+
+#[test]
+fn command_is_answered_with_plain_io() {
+    answers_commands(SocketIo::Plain);
+}
+
+fn answers_commands(io: SocketIo) {
     let (events, inbox) = mpsc::channel();
-    let config = SfuConfig { workers: 2, ..SfuConfig::default() };
+    let config = SfuConfig { workers: 2, io, ..SfuConfig::default() };
     let sfu = Sfu::start(&config, move |worker, event| events.send((worker, event)).unwrap_or_default()).unwrap();
     assert_eq!(sfu.workers(), 2);
     let command = Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) };
@@ -29,7 +38,7 @@ fn a_command_is_answered_by_an_event_of_its_worker() {
 }
 
 #[test]
-fn a_command_to_a_worker_that_is_not_there_is_refused_at_once() {
+fn command_to_a_missing_worker_is_refused() {
     let sfu = Sfu::start(&SfuConfig::default(), |_, _| ()).unwrap();
     let (participant, mid) = (ParticipantId(7), Mid::new("v0").unwrap());
     let command = Command::SetSlot { participant, mid, track: Some(TrackId(3)) };
@@ -43,7 +52,16 @@ fn a_command_to_a_worker_that_is_not_there_is_refused_at_once() {
 
 #[test]
 fn datagrams_of_strangers_are_counted_and_not_answered() {
-    let sfu = Sfu::start(&SfuConfig::default(), |_, _| ()).unwrap();
+    counts_strangers(SocketIo::Batched);
+}
+
+#[test]
+fn datagrams_of_strangers_are_counted_with_plain_io() {
+    counts_strangers(SocketIo::Plain);
+}
+
+fn counts_strangers(io: SocketIo) {
+    let sfu = Sfu::start(&SfuConfig { io, ..SfuConfig::default() }, |_, _| ()).unwrap();
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.connect((Ipv4Addr::LOCALHOST, sfu.local_ports()[0])).unwrap();
     for datagram in [&[0x80, 96, 0, 0][..], &[0xff; 40], &[22, 254, 253], &[0, 1, 0, 0]] {
@@ -58,7 +76,7 @@ fn datagrams_of_strangers_are_counted_and_not_answered() {
 }
 
 #[test]
-fn an_unspecified_address_cannot_be_advertised() {
+fn unspecified_address_cannot_be_advertised() {
     let config = SfuConfig { bind: Ipv4Addr::UNSPECIFIED.into(), ..SfuConfig::default() };
     let error = Sfu::start(&config, |_, _| ()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);

@@ -23,7 +23,7 @@ pub fn starts_key_frame(codec: Codec, dependency: Option<&[u8]>, payload: &[u8])
     }
 }
 
-/// RFC 9628 section 4.2: start of a frame in spatial layer 0 that is not inter-picture predicted.
+/// RFC 9628 section 4.2: start of a frame in spatial layer 0 without inter-frame prediction.
 fn vp9(payload: &[u8]) -> Option<bool> {
     let mut bytes = payload.iter().copied();
     let first = bytes.next()?;

@@ -124,18 +124,18 @@ mod tests {
     proptest! {
         #[test]
         fn rewrite_changes_only_its_fields(
-            mut payload in prop::collection::vec(any::<u8>(), 0..24), picture in any::<u16>(), tl0 in any::<u8>(),
+            mut payload in prop::collection::vec(any::<u8>(), 0..24), new_id in any::<u16>(), tl0 in any::<u8>(),
         ) {
             let original = payload.clone();
             let Some(before) = Vp8Descriptor::parse(&payload) else { return Ok(()) };
-            before.rewrite(&mut payload, picture & 0x7fff, tl0);
+            before.rewrite(&mut payload, new_id & 0x7fff, tl0);
             let after = Vp8Descriptor::parse(&payload).unwrap();
             prop_assert_eq!(after.length, before.length);
             prop_assert_eq!(after.starts_key_frame(&payload), before.starts_key_frame(&original));
             prop_assert_eq!(after.tl0_pic_idx, before.tl0_pic_idx.map(|_| tl0));
             if let (Some(id), Some(was)) = (after.picture_id, before.picture_id) {
                 prop_assert_eq!(id.long, was.long);
-                prop_assert_eq!(id.value, if id.long { picture & 0x7fff } else { picture & 0x7f });
+                prop_assert_eq!(id.value, if id.long { new_id & 0x7fff } else { new_id & 0x7f });
             }
             prop_assert_eq!(&payload[before.length..], &original[before.length..]);
         }

@@ -2,9 +2,8 @@
 
 use super::{
     inbox::Inbox,
-    poll::{Poll, Wakeup},
-    receive::Receiver,
-    send::Sender,
+    poll::Poll,
+    socket_io::{Receiver, Sender},
     stopwatch::Stopwatch,
 };
 use crate::{
@@ -12,10 +11,9 @@ use crate::{
     metrics::{Counter, Counters, Published},
     worker::Worker,
 };
+use mio::net::UdpSocket;
 use std::{
-    io,
-    net::UdpSocket,
-    os::fd::AsFd,
+    io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -36,10 +34,10 @@ const BACK_OFF: Duration = Duration::from_millis(10);
 pub(super) struct Driver<F> {
     pub(super) worker: Worker,
     pub(super) socket: UdpSocket,
+    pub(super) poll: Poll,
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
     pub(super) inbox: Inbox,
-    pub(super) wakeup: Arc<Wakeup>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) published: Arc<Published>,
     pub(super) stopwatch: Stopwatch,
@@ -48,13 +46,15 @@ pub(super) struct Driver<F> {
 
 impl<F: Fn(Event) + Send + 'static> Driver<F> {
     pub(super) fn spawn(self, number: usize) -> io::Result<thread::JoinHandle<()>> {
-        let poll = Poll::new(self.socket.as_fd(), &self.wakeup)?;
-        thread::Builder::new().name(format!("sfu-{number}")).spawn(move || self.run(&poll))
+        thread::Builder::new().name(format!("sfu-{number}")).spawn(move || self.run())
     }
 
-    fn run(mut self, poll: &Poll) {
+    fn run(mut self) {
+        let mut more = false;
         while !self.stop.load(Ordering::Relaxed) {
-            self.guarded(|driver| driver.turn(poll));
+            // After a panic there may be unread datagrams.
+            let unread = mem::replace(&mut more, true);
+            self.guarded(|driver| more = driver.turn(unread));
         }
         self.guarded(|driver| {
             driver.worker.close(Instant::now());
@@ -62,12 +62,14 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         });
     }
 
-    fn turn(&mut self, poll: &Poll) {
-        if let Err(error) = poll.wait(&self.wakeup, self.worker.next_deadline()) {
+    /// Waits, unless there were `more` datagrams than the last call received. Returns whether there are more again.
+    fn turn(&mut self, more: bool) -> bool {
+        let deadline = if more { Some(Instant::now()) } else { self.worker.next_deadline() };
+        if let Err(error) = self.poll.wait(deadline) {
             tracing::error!(%error, "waiting for packets failed");
             thread::sleep(BACK_OFF);
         }
-        self.receive();
+        let more = self.receive();
         for request in self.inbox.turn() {
             self.worker.command(Instant::now(), request);
         }
@@ -77,6 +79,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         }
         self.flush();
         self.publish();
+        more
     }
 
     fn publish(&self) {
@@ -95,7 +98,8 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         }
     }
 
-    fn receive(&mut self) {
+    /// Returns whether there may be more datagrams.
+    fn receive(&mut self) -> bool {
         let Self { worker, socket, receiver, sender, stopwatch, .. } = self;
         let mut outside = Counters::default();
         for _ in 0..BATCHES {
@@ -109,10 +113,12 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             });
             forward(worker, now, socket, sender, stopwatch);
             if !more {
-                break;
+                worker.outgoing().1.merge(&outside);
+                return false;
             }
         }
         worker.outgoing().1.merge(&outside);
+        true
     }
 
     fn flush(&mut self) {

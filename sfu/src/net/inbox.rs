@@ -79,6 +79,7 @@ impl Inbox {
 mod tests {
     use super::*;
     use crate::ids::{CommandId, ParticipantId, RoomId};
+    use crate::net::poll::Poll;
 
     const PARTICIPANT: ParticipantId = ParticipantId(1);
     const ADD: Request = request(Command::AddParticipant { room: RoomId(1), participant: PARTICIPANT });
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_what_adds_and_takes_what_takes_away() {
-        let (commands, inbox) = queue(Arc::new(Wakeup::new().unwrap()));
+        let (commands, inbox) = queue(Arc::new(Poll::new().unwrap().1));
         assert_eq!((0..2 * COMMANDS).filter(|_| commands.send(ADD).is_ok()).count(), COMMANDS);
         assert_eq!(commands.send(ADD), Err(CommandError::Overloaded));
         assert_eq!(commands.send(REMOVE), Ok(()));
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_worker_that_has_ended_takes_no_commands() {
-        let (commands, inbox) = queue(Arc::new(Wakeup::new().unwrap()));
+        let (commands, inbox) = queue(Arc::new(Poll::new().unwrap().1));
         drop(inbox);
         assert_eq!(commands.send(ADD), Err(CommandError::Unavailable));
     }

@@ -1,23 +1,24 @@
-//! The driver: a thread, a UDP port and a [`Worker`] per core, and the handle that the rest of the process holds.
+//! The driver: a thread, a UDP port and a [`Worker`] per core, and the handle that the embedding process holds.
 //!
 //! ```text
-//!   Sfu ── Command ──► channel + eventfd ──┐
+//!   Sfu ── Command ──► queue + wakeup ─────┐
 //!                                          ▼
 //!   UDP port ── recvmmsg, GRO ──► Worker (one thread) ── sendmmsg, GSO ──► UDP port
 //!                                          │
 //!   on_event(worker, Event) ◄──────────────┘
 //! ```
-//! Workers share nothing. A room lives on one worker; whoever drives the SFU picks it and sends all commands for the
-//! room's participants there.
+//! Workers share nothing. A room lives on one worker. The embedder picks it and sends it all commands about the room's
+//! participants. Batched system calls are for Linux; [`SocketIo::Plain`] works everywhere.
 
 mod cpu;
 mod driver;
 mod inbox;
-mod message;
+#[cfg(target_os = "linux")]
+mod linux;
+mod plain;
 mod poll;
-mod receive;
-mod send;
 mod socket;
+mod socket_io;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
@@ -32,10 +33,9 @@ use crate::{
 use cpu::CpuClock;
 use driver::Driver;
 use inbox::Commands;
-use poll::Wakeup;
-use receive::Receiver;
-use send::Sender;
+use poll::{Poll, Wakeup};
 use socket::Bound;
+pub use socket_io::SocketIo;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -50,27 +50,36 @@ use stopwatch::Stopwatch;
 /// How the SFU runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SfuConfig {
-    /// Number of workers, each a thread; at least one. One per core is right.
+    /// Number of workers, each with a thread; at least one. Use one per core.
     pub workers: usize,
     /// Address of the workers' sockets. An unspecified address serves all interfaces; on a machine with several
     /// addresses name one, since the kernel picks which of them it answers from.
     pub bind: IpAddr,
     /// Port of the first worker; the next one has the next port. With 0 the system picks each.
     pub port: u16,
-    /// Addresses that clients are told, with the worker's port. Empty: the bound address, which must be specified.
+    /// Addresses in the candidates for clients, with the worker's port. Empty: the bound address, which must be specified.
     pub advertise: Vec<IpAddr>,
-    /// Most participants of a worker, over all its rooms.
+    /// Maximum number of participants of a worker, over all its rooms.
     pub max_participants: usize,
+    /// How workers receive and send datagrams.
+    pub io: SocketIo,
 }
 
 impl Default for SfuConfig {
     /// One worker on the loopback address, on a port that the system picks.
     fn default() -> Self {
-        Self { workers: 1, bind: IpAddr::from([127, 0, 0, 1]), port: 0, advertise: Vec::new(), max_participants: 2_000 }
+        Self {
+            workers: 1,
+            bind: IpAddr::from([127, 0, 0, 1]),
+            port: 0,
+            advertise: Vec::new(),
+            max_participants: 2_000,
+            io: SocketIo::default(),
+        }
     }
 }
 
-/// A running SFU. Dropping it says good-bye to all clients and stops the threads.
+/// A running SFU. Dropping it sends close_notify to all clients and stops the threads.
 #[derive(Debug)]
 pub struct Sfu {
     workers: Vec<WorkerHandle>,
@@ -92,21 +101,25 @@ impl WorkerHandle {
     fn start(
         number: usize,
         worker: Worker,
-        bound: Bound,
+        mut bound: Bound,
+        io: SocketIo,
         on_event: impl Fn(Event) + Send + 'static,
     ) -> io::Result<Self> {
         let address = bound.socket.local_addr()?;
-        let wakeup = Arc::new(Wakeup::new()?);
+        let (poll, wakeup) = Poll::new()?;
+        poll.register(&mut bound.socket)?;
+        let wakeup = Arc::new(wakeup);
+        let (receiver, sender) = socket_io::open(&bound.socket, io, address.is_ipv6());
         let (commands, inbox) = inbox::queue(wakeup.clone());
         let stop = Arc::new(AtomicBool::new(false));
         let published = Arc::new(Published::default());
         let driver = Driver {
             worker,
             socket: bound.socket,
-            receiver: Receiver::new(),
-            sender: Sender::new(address.is_ipv6(), bound.segmentation),
+            poll,
+            receiver,
+            sender,
             inbox,
-            wakeup: wakeup.clone(),
             stop: stop.clone(),
             published: published.clone(),
             stopwatch: Stopwatch::new(),
@@ -123,8 +136,8 @@ impl Sfu {
     /// it must not block. If it panics, that event is lost and counted as a fault.
     ///
     /// # Errors
-    /// If a socket cannot be had, no certificate can be made, there is no address to advertise, or a thread cannot be
-    /// started. Nothing is left running then.
+    /// If a socket, the certificate or a thread cannot be created, or there is no address to advertise. Nothing is left
+    /// running then.
     pub fn start(config: &SfuConfig, on_event: impl Fn(usize, Event) + Send + Clone + 'static) -> io::Result<Self> {
         let identity = Identity::generate().map_err(|error: IdentityError| io::Error::other(error))?;
         let addresses = match &config.advertise[..] {
@@ -140,7 +153,7 @@ impl Sfu {
             let port = match config.port {
                 0 => 0,
                 first => u16::try_from(number).ok().and_then(|number| first.checked_add(number)).ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::InvalidInput, "there are not so many ports above the first")
+                    io::Error::new(io::ErrorKind::InvalidInput, "there are not enough ports above the first")
                 })?,
             };
             let bound = socket::bind(SocketAddr::new(config.bind, port))?;
@@ -151,7 +164,7 @@ impl Sfu {
                 max_participants: config.max_participants,
             });
             let on_event = on_event.clone();
-            let handle = WorkerHandle::start(number, worker, bound, move |event| on_event(number, event))?;
+            let handle = WorkerHandle::start(number, worker, bound, config.io, move |event| on_event(number, event))?;
             sfu.workers.push(handle);
         }
         Ok(sfu)

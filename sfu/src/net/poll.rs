@@ -1,95 +1,99 @@
-//! Waiting for a socket or for another thread: `epoll` and `eventfd`.
+//! Waiting for a socket, for another thread or for a deadline, on any platform.
 
+use mio::{Events, Interest, Token, Waker, net::UdpSocket};
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
 /// Wakes a thread that waits in [`Poll::wait`].
 #[derive(Debug)]
-pub(super) struct Wakeup(OwnedFd);
+pub(super) struct Wakeup(Waker);
 
 impl Wakeup {
-    pub(super) fn new() -> io::Result<Self> {
-        // SAFETY: no pointers are passed; the returned descriptor is checked.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        owned(fd).map(Self)
-    }
-
-    /// Ends the current or the next wait.
+    /// Ends the current wait, or the next one.
     pub(super) fn wake(&self) {
-        let one = 1u64.to_ne_bytes();
-        // It fails only when the counter is full, and then the thread is woken anyway.
-        // SAFETY: the buffer is valid for its length, and the descriptor is open.
-        let _ = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-    }
-
-    fn reset(&self) {
-        let mut count = [0u8; 8];
-        // SAFETY: the buffer is valid for its length, and the descriptor is open.
-        let _ = unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        if let Err(error) = self.0.wake() {
+            tracing::error!(%error, "cannot wake a worker");
+        }
     }
 }
 
-/// What is waited for, by its name in events.
-const SOCKET: u64 = 0;
-const WAKEUP: u64 = 1;
+/// Tokens of events. What became ready does not matter: the driver looks at everything after each wait.
+const SOCKET: Token = Token(0);
+const WAKEUP: Token = Token(1);
 
 /// Waits for a socket and a [`Wakeup`].
+///
+/// Readiness is edge-triggered: a socket that was not read until it was empty is not reported again.
 #[derive(Debug)]
 pub(super) struct Poll {
-    epoll: OwnedFd,
+    poll: mio::Poll,
+    events: Events,
 }
 
 impl Poll {
-    pub(super) fn new(socket: BorrowedFd<'_>, wakeup: &Wakeup) -> io::Result<Self> {
-        // SAFETY: no pointers are passed; the returned descriptor is checked.
-        let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-        for (fd, name) in [(socket.as_raw_fd(), SOCKET), (wakeup.0.as_raw_fd(), WAKEUP)] {
-            let mut event = libc::epoll_event { events: libc::EPOLLIN.cast_unsigned(), u64: name };
-            // SAFETY: both descriptors are open, and the event is valid for the call.
-            if unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(Self { epoll })
+    /// A poll, and the wakeup that ends its waits.
+    pub(super) fn new() -> io::Result<(Self, Wakeup)> {
+        let poll = mio::Poll::new()?;
+        let wakeup = Wakeup(Waker::new(poll.registry(), WAKEUP)?);
+        Ok((Self { poll, events: Events::with_capacity(2) }, wakeup))
     }
 
-    /// Waits until the socket can be read, the wake-up was called, or the deadline has come.
-    pub(super) fn wait(&self, wakeup: &Wakeup, deadline: Option<Instant>) -> io::Result<()> {
-        let timeout = deadline.map_or(-1, |at| milliseconds(at.saturating_duration_since(Instant::now())));
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 2];
-        // SAFETY: the array is valid for two events.
-        let ready = unsafe { libc::epoll_wait(self.epoll.as_raw_fd(), events.as_mut_ptr(), 2, timeout) };
-        if ready < 0 {
-            let error = io::Error::last_os_error();
-            return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
+    /// Adds the socket that is waited for.
+    pub(super) fn register(&self, socket: &mut UdpSocket) -> io::Result<()> {
+        self.poll.registry().register(socket, SOCKET, Interest::READABLE)
+    }
+
+    /// Waits until a datagram arrived, [`Wakeup::wake`] was called, or the deadline has passed.
+    pub(super) fn wait(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        let timeout = deadline.map(|at| whole_milliseconds(at.saturating_duration_since(Instant::now())));
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            result => result,
         }
-        let ready = usize::try_from(ready).unwrap_or_default();
-        if events.iter().take(ready).any(|event| event.u64 == WAKEUP) {
-            wakeup.reset();
-        }
-        Ok(())
     }
 }
 
-/// Rounded up: to wake too early would be to wake twice.
-fn milliseconds(duration: Duration) -> libc::c_int {
-    duration.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(libc::c_int::MAX)
+/// Rounds up, since waking before the deadline would mean waking twice.
+fn whole_milliseconds(duration: Duration) -> Duration {
+    let milliseconds = duration.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(milliseconds.try_into().unwrap_or(u64::MAX))
 }
 
-/// Waits until the socket can be written, for so long at most. False: it still cannot.
-pub(super) fn wait_writable(socket: BorrowedFd<'_>, timeout: Duration) -> bool {
-    let mut fd = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: one valid pollfd is passed, and its descriptor is open.
-    unsafe { libc::poll(&raw mut fd, 1, milliseconds(timeout)) > 0 }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{net::Ipv4Addr, sync::Arc, thread};
 
-fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+    #[test]
+    fn wait_ends_at_the_deadline() {
+        let (mut poll, _wakeup) = Poll::new().unwrap();
+        let deadline = Instant::now() + Duration::from_micros(1_500);
+        poll.wait(Some(deadline)).unwrap();
+        assert!(Instant::now() >= deadline);
     }
-    // SAFETY: the descriptor was just made, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+
+    #[test]
+    fn wait_ends_when_another_thread_wakes() {
+        let (mut poll, wakeup) = Poll::new().unwrap();
+        let wakeup = Arc::new(wakeup);
+        let waker = thread::spawn({
+            let wakeup = wakeup.clone();
+            move || wakeup.wake()
+        });
+        poll.wait(None).unwrap();
+        waker.join().unwrap();
+    }
+
+    #[test]
+    fn wait_ends_when_a_datagram_arrives() {
+        let (mut poll, _wakeup) = Poll::new().unwrap();
+        let mut socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        poll.register(&mut socket).unwrap();
+        let to = socket.local_addr().unwrap();
+        std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().send_to(b"datagram", to).unwrap();
+        poll.wait(None).unwrap();
+        assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 8);
+    }
 }

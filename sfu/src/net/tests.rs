@@ -50,7 +50,7 @@ struct Call {
 }
 
 impl Call {
-    fn start(on_event: impl Fn(&Event) + Send + 'static) -> Self {
+    fn start(io: SocketIo, on_event: impl Fn(&Event) + Send + 'static) -> Self {
         let bound = socket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let port = bound.socket.local_addr().unwrap().port();
         let worker = Worker::new(WorkerConfig {
@@ -60,7 +60,7 @@ impl Call {
         });
         let fault = worker.fault();
         let (sender, events) = mpsc::channel();
-        let handle = WorkerHandle::start(0, worker, bound, move |event| {
+        let handle = WorkerHandle::start(0, worker, bound, io, move |event| {
             on_event(&event);
             let _ = sender.send(event);
         });
@@ -155,9 +155,8 @@ impl Drop for Call {
     }
 }
 
-#[test]
-fn a_fault_in_a_room_ends_it_and_other_rooms_go_on() {
-    let mut call = Call::start(|_| ());
+fn room_fault(io: SocketIo) {
+    let mut call = Call::start(io, |_| ());
     call.pair(1);
     call.pair(2);
     call.is_heard(1);
@@ -179,13 +178,34 @@ fn a_fault_in_a_room_ends_it_and_other_rooms_go_on() {
     assert_eq!(call.faults(), 1);
 }
 
-#[test]
-fn a_fault_of_whoever_takes_events_loses_one_event() {
-    let mut call = Call::start(|event| {
+fn event_handler_fault(io: SocketIo) {
+    let mut call = Call::start(io, |event| {
         let connected = matches!(event, Event::TransportState { state: TransportState::Connected, .. });
         assert!(!connected, "a fault that the test asked for");
     });
     call.pair(1);
     call.is_heard(1);
     assert_eq!(call.faults(), 2, "one for each who has connected");
+}
+
+/// A fault in a room ends it; other rooms go on.
+#[test]
+fn room_fault_is_contained() {
+    room_fault(SocketIo::Batched);
+}
+
+#[test]
+fn room_fault_is_contained_with_plain_io() {
+    room_fault(SocketIo::Plain);
+}
+
+/// A panic in the embedder's event handler loses one event.
+#[test]
+fn event_handler_fault_loses_one_event() {
+    event_handler_fault(SocketIo::Batched);
+}
+
+#[test]
+fn event_handler_fault_loses_one_event_with_plain_io() {
+    event_handler_fault(SocketIo::Plain);
 }

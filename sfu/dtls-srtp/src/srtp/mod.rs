@@ -297,9 +297,9 @@ mod tests {
     fn srtp_packet_opens_once() {
         for profile in PROFILES {
             let (mut sealer, mut opener) = pair(profile);
-            let sealed = seal(&mut sealer, 7, 100, b"sound").unwrap();
+            let sealed = seal(&mut sealer, 7, 100, b"audio").unwrap();
             assert_eq!(sealed.len(), 12 + 5 + sealer.rtp_overhead());
-            assert_eq!(opener.open_rtp(&mut sealed.clone()).unwrap(), [&header(7, 100)[..], b"sound"].concat());
+            assert_eq!(opener.open_rtp(&mut sealed.clone()).unwrap(), [&header(7, 100)[..], b"audio"].concat());
             assert_eq!(opener.open_rtp(&mut sealed.clone()), Err(SrtpError::Replay));
         }
     }

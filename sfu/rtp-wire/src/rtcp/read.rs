@@ -41,7 +41,7 @@ pub enum Rtcp<'a> {
         /// Sequence numbers of the missing packets.
         lost: NackedSeqs<'a>,
     },
-    /// Picture loss indication (RFC 4585 section 6.3.1): a request for a key frame.
+    /// PLI, picture loss indication (RFC 4585 section 6.3.1): a request for a key frame.
     Pli {
         /// Stream that needs the key frame.
         media: Ssrc,

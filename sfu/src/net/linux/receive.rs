@@ -1,35 +1,31 @@
-//! Receiving in batches: one system call for many datagrams, and one buffer for a train of one source (`UDP_GRO`).
+//! Receives in batches: one system call for many datagrams, and one buffer for a train of one source (`UDP_GRO`).
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
-use super::message::{Control, RawAddress, notes};
+use super::control::{Control, RawAddress, notes};
 use crate::metrics::{Counter, Counters};
-use std::{
-    mem,
-    net::{SocketAddr, UdpSocket},
-    os::fd::AsRawFd,
-    ptr,
-};
+use mio::net::UdpSocket;
+use std::{io, mem, net::SocketAddr, os::fd::AsRawFd, ptr};
 
 /// Datagrams, or trains of them, per system call.
 const BATCH: usize = 32;
 /// The kernel may put a train of up to 64 KiB into one buffer.
 const BUFFER: usize = 65_536;
 
-/// The receive buffers of a socket. Pages of them that no datagram has reached cost nothing.
-pub(super) struct Receiver {
+/// The receive buffers of a socket. Their pages take no memory until a datagram reaches them.
+pub(in crate::net) struct Receiver {
     buffers: Vec<Box<[u8]>>,
     /// Datagrams that the kernel has dropped since the socket was made, modulo 2^32.
     overflows: u32,
 }
 
 impl Receiver {
-    pub(super) fn new() -> Self {
+    pub(in crate::net) fn new() -> Self {
         Self { buffers: (0..BATCH).map(|_| vec![0; BUFFER].into_boxed_slice()).collect(), overflows: 0 }
     }
 
-    /// Receives one batch and hands each datagram to `take`. True: the batch was full, there may be more.
-    pub(super) fn receive(
+    /// Receives one batch and passes each datagram to `take`. Returns whether there may be more.
+    pub(in crate::net) fn receive(
         &mut self,
         socket: &UdpSocket,
         counters: &mut Counters,
@@ -51,8 +47,8 @@ impl Receiver {
             header.msg_hdr.msg_control = control.as_mut_ptr();
             header.msg_hdr.msg_controllen = Control::SIZE as _;
         }
-        // SAFETY: every header points to an address, a vector, a buffer and a control buffer of its own, which live in
-        // this frame or in `self` and are not touched during the call.
+        // SAFETY: every header points to its own address, vector, buffer and control buffer, which live in this frame or
+        // in `self` and are not accessed otherwise during the call.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
@@ -62,8 +58,10 @@ impl Receiver {
                 ptr::null_mut(),
             )
         };
-        // Nothing there, or an ICMP error of an earlier send, which is of no concern.
-        let received = usize::try_from(received).unwrap_or(0);
+        let Ok(received) = usize::try_from(received) else {
+            // An ICMP error that answers an earlier packet does not mean that there are no datagrams.
+            return io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock;
+        };
         for ((header, buffer), address) in headers.iter().zip(&mut self.buffers).zip(&addresses).take(received) {
             let notes = notes(&header.msg_hdr);
             if let Some(overflows) = notes.overflows {

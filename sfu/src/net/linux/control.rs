@@ -1,4 +1,4 @@
-//! `sockaddr`s and control messages, in the forms that `recvmmsg` and `sendmmsg` take.
+//! Socket addresses and control messages in the layout of `recvmmsg` and `sendmmsg`.
 
 use std::{
     mem,
@@ -21,7 +21,7 @@ impl RawAddress {
         Self { storage: unsafe { mem::zeroed() }, len: Self::SIZE }
     }
 
-    /// For a socket of IPv6, an address of IPv4 is written in its mapped form.
+    /// For an IPv6 socket, an IPv4 address is written in its mapped form.
     pub(super) fn new(address: SocketAddr, ipv6_socket: bool) -> Self {
         let mut raw = Self::empty();
         let address = match address {
@@ -58,7 +58,7 @@ impl RawAddress {
         raw
     }
 
-    /// The address; one of IPv4 in its plain form, whatever the socket.
+    /// Returns the address, with mapped IPv4 addresses in their plain form.
     pub(super) fn get(&self) -> Option<SocketAddr> {
         match libc::c_int::from(self.storage.ss_family) {
             libc::AF_INET => {
@@ -82,7 +82,7 @@ impl RawAddress {
     }
 }
 
-/// Room for one control message of an integer, aligned for its header.
+/// Space for control messages of integers, aligned for their headers.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 pub(super) struct Control([u8; Self::SIZE]);
@@ -99,7 +99,7 @@ impl Control {
     }
 }
 
-/// Puts `UDP_SEGMENT` into the message's control buffer.
+/// Writes `UDP_SEGMENT` into the control buffer of a message.
 #[expect(clippy::cast_possible_truncation, reason = "the sizes are small constants")]
 pub(super) fn set_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
     const LEN: libc::c_uint = size_of::<u16>() as libc::c_uint;
@@ -117,12 +117,12 @@ pub(super) fn set_segment(header: &mut libc::msghdr, control: &mut Control, segm
     }
 }
 
-/// What the kernel notes with received datagrams.
+/// Control information of received datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Notes {
-    /// Length of each of several datagrams that it has put into one buffer, but for the last (`UDP_GRO`).
+    /// Length of each datagram of a train in one buffer, except the last (`UDP_GRO`).
     pub(super) segment: Option<usize>,
-    /// Datagrams that it has dropped since the socket was made, because the buffer was full (`SO_RXQ_OVFL`).
+    /// Datagrams dropped since the socket was created because its buffer was full (`SO_RXQ_OVFL`), modulo 2^32.
     pub(super) overflows: Option<u32>,
 }
 
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_survive_the_way_through_the_kernels_form() {
+    fn raw_address_round_trips() {
         let v4: SocketAddr = "192.0.2.7:4242".parse().unwrap();
         let v6: SocketAddr = "[2001:db8::7]:4242".parse().unwrap();
         assert_eq!(RawAddress::new(v4, false).get(), Some(v4));
