@@ -1,8 +1,8 @@
-//! What a worker costs per forwarded packet, in process: receive, open, decide, rewrite, seal, queue. AES-256-GCM,
-//! about 1,200 bytes; no sockets.
+//! Cost of a forwarded packet in a worker, without sockets: receive, open, route, rewrite, seal, queue. AES-256-GCM,
+//! about 1,200 bytes.
 //!
-//! `meeting/N` has N streams for each subscriber, which all send a packet at once; `webinar` has one publisher and a
-//! hundred subscribers. The time shown is that of all that a batch brings; the throughput is of forwarded packets.
+//! `meeting/N` has N streams for each subscriber, which all send a packet at once; `webinar` has one publisher and 100
+//! subscribers. The time is that of a batch; the throughput counts forwarded packets.
 
 #![allow(missing_docs)]
 
@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::time::{Duration, Instant};
 use tacet_benches::meeting::Meeting;
 
-/// Time of so many batches, each of which has been sealed before the clock runs.
+/// Time of `count` batches, excluding the sealing by publishers.
 fn batches(meeting: &mut Meeting, of_each: u16, count: u64) -> Duration {
     let mut taken = Duration::ZERO;
     for _ in 0..count {

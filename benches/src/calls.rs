@@ -1,11 +1,11 @@
-//! Calls in memory whose frames and keys are benchmarked.
+//! E2EE sessions in memory, for the benchmarks of frames and keys.
 
 use e2ee_frames::{Action, Clock, Event, MonotonicTime, Seat, Session, SessionConfig, StreamId, WallTime};
 
 /// Both clocks of every benchmark: time stands still.
 pub const CLOCK: Clock = Clock { now: MonotonicTime::from_millis(0), wall: WallTime::from_millis(1_800_000_000_000) };
 
-/// Deterministic bytes: a benchmark keeps no secrets.
+/// Deterministic random bytes, since a benchmark has no secrets.
 pub fn source(mut state: u64) -> impl FnMut(&mut [u8]) + Send {
     move |bytes: &mut [u8]| {
         for byte in bytes {
@@ -15,12 +15,12 @@ pub fn source(mut state: u64) -> impl FnMut(&mut [u8]) + Send {
     }
 }
 
-/// What a session wants done.
+/// Returns the pending actions of a session.
 pub fn drain(session: &mut Session) -> Vec<Action> {
     std::iter::from_fn(|| session.poll()).collect()
 }
 
-/// A device with this number, seated, and the server's message that announces it.
+/// A seated device with this number, and the server's message that announces it.
 pub fn device(number: u16) -> Option<(Session, Vec<u8>)> {
     let config = SessionConfig::new([1; 16], [2; 16], [3; 32], "bench");
     let mut session = Session::new(config, source(number.into()), CLOCK).ok()?;
@@ -35,7 +35,7 @@ pub fn device(number: u16) -> Option<(Session, Vec<u8>)> {
     Some((session, body))
 }
 
-/// A sender whose camera is open, and a receiver that has its key.
+/// A sender with an open camera stream, and a receiver with its key.
 pub fn pair() -> Option<(Session, Session)> {
     let ((mut sender, of_sender), (mut receiver, of_receiver)) = (device(0)?, device(1)?);
     sender.handle(CLOCK, Event::Announces(&of_receiver)).ok()?;

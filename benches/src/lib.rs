@@ -1,4 +1,4 @@
-//! Criterion benchmarks of tacet's hot paths live in `benches/`; what they share is here.
+//! Support of the Criterion benchmarks of tacet's hot paths, which are in `benches/`.
 
 pub mod calls;
 pub mod meeting;

@@ -1,26 +1,17 @@
-//! A meeting in one worker, without sockets: every client has a transport of its own, with real handshakes and keys.
+//! A meeting on one worker, in memory and in virtual time. Every client has real handshakes and keys.
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up measures nothing")]
 
-use rtc_client::{ClientState, Identity, RtcClient};
 use rtp_wire::{
     header::{HeaderBuffer, HeaderExtensions, RtpHeader},
     rtcp::{self, ReportBlock},
     seq::SeqNum,
 };
-use sfu::{
-    Command, Event, Mid, ParticipantId, RoomId, Ssrc, TrackId,
-    command::Publication,
-    media::Codec,
-    worker::{Worker, WorkerConfig},
-};
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use sfu::{Command, Event, Mid, ParticipantId, Ssrc, TrackId, command::Publication, media::Codec, worker::Worker};
+use sfu_testing::{Network, subscribe};
+use std::{net::SocketAddr, time::Duration};
 
-/// Payload of a packet, so that it has about 1,200 bytes on the wire.
+/// Payload of a packet in bytes: about 1,200 bytes on the wire.
 const PAYLOAD: usize = 1_160;
 /// First bytes of a VP8 packet: payload descriptor with picture id, first byte of a key frame.
 const VP8: [u8; 6] = [0x90, 0xc0, 0x80, 1, 1, 0x10];
@@ -28,18 +19,10 @@ const VP8: [u8; 6] = [0x90, 0xc0, 0x80, 1, 1, 0x10];
 /// Clients around a worker, in virtual time.
 #[derive(Debug)]
 pub struct Meeting {
-    worker: Worker,
-    clients: Vec<Client>,
+    network: Network<Worker>,
     publishers: usize,
-    now: Instant,
-    /// Of each publisher's next packet.
+    /// Sequence number of the next packet of each publisher.
     seq: u16,
-}
-
-#[derive(Debug)]
-struct Client {
-    address: SocketAddr,
-    transport: RtcClient,
 }
 
 /// A packet on the wire.
@@ -61,7 +44,7 @@ fn mid(number: usize) -> Mid {
     Mid::new(&number.to_string()).expect("a number is a MID")
 }
 
-/// A receiver's report on a stream: it knows by then to which m-line the stream belongs.
+/// An RR on a stream, by which the server learns that the receiver knows its m-line.
 #[must_use]
 pub fn receiver_report(ssrc: Ssrc) -> Vec<u8> {
     let block = ReportBlock {
@@ -79,29 +62,19 @@ pub fn receiver_report(ssrc: Ssrc) -> Vec<u8> {
 }
 
 impl Meeting {
-    /// So many participants, of whom the first `publishers` send a picture to all others.
+    /// A meeting whose first `publishers` participants send video to all others.
     ///
     /// # Panics
     /// If the worker refuses anything.
     #[must_use]
     pub fn new(participants: usize, publishers: usize) -> Self {
-        let config = WorkerConfig {
-            identity: Identity::generate().expect("a certificate can be made"),
-            candidates: vec![([192, 0, 2, 1], 3_478).into()],
-            max_participants: participants,
-        };
-        let mut meeting =
-            Self { worker: Worker::new(config), clients: Vec::new(), publishers, now: Instant::now(), seq: 0 };
-        let identity = Identity::generate().expect("a certificate can be made");
+        let mut meeting = Self { network: Network::new(sfu_testing::worker(participants)), publishers, seq: 0 };
         for number in 0..participants {
-            meeting.join(number, &identity);
+            meeting.join(number);
         }
-        while meeting.clients.iter().any(|client| client.transport.state() != ClientState::Connected) {
-            meeting.exchange();
-            meeting.now += Duration::from_millis(10);
-        }
+        meeting.network.connect();
         let slots = meeting.subscribe();
-        // A first packet of each, and the receivers' reports on it: nobody needs to be told the MID any more.
+        // One packet of each publisher, and reports on it: after these, packets carry no MID.
         for mut datagram in meeting.packets(1) {
             meeting.receive(&mut datagram);
         }
@@ -110,59 +83,25 @@ impl Meeting {
         meeting
     }
 
-    fn command(&mut self, command: Command) {
-        self.worker.command(self.now, command);
-    }
-
-    fn join(&mut self, number: usize, identity: &Identity) {
-        self.command(Command::AddParticipant { room: RoomId(1), participant: participant(number) });
-        let Some(Event::Transport { local, .. }) = self.worker.poll_event() else { panic!("no transport") };
-        let transport = RtcClient::new(self.now, identity, &local).expect("the random generator works");
-        self.command(Command::Connect { participant: participant(number), remote: transport.local().into() });
-        let address = ([198, 51, 100, 1], 10_000 + number as u16).into();
-        self.clients.push(Client { address, transport });
+    fn join(&mut self, number: usize) {
+        self.network.join(1, number as u32);
         if number < self.publishers {
             let publication = Publication { codec: Codec::Vp8, mid: mid(0), ssrc: ssrc(number), rtx: None };
-            self.command(Command::Publish {
-                participant: participant(number),
-                track: TrackId(number as u32),
-                publication,
-            });
+            let track = TrackId(number as u32);
+            self.network.command(Command::Publish { participant: participant(number), track, publication });
         }
     }
 
-    /// Carries handshakes.
-    fn exchange(&mut self) {
-        for client in &mut self.clients {
-            client.transport.tick(self.now);
-            while let Some(mut datagram) = client.transport.poll_transmit() {
-                self.worker.receive(self.now, client.address, &mut datagram);
-            }
-        }
-        self.worker.tick(self.now);
-        let sent: Vec<_> = (self.worker.outbox().runs())
-            .flat_map(|run| run.segments().map(|segment| (run.to(), segment.to_vec())).collect::<Vec<_>>())
-            .collect();
-        self.worker.outbox().clear();
-        let mut by_address: HashMap<_, _> = self.clients.iter_mut().map(|client| (client.address, client)).collect();
-        for (to, mut datagram) in sent {
-            if let Some(client) = by_address.get_mut(&to) {
-                let _ = client.transport.handle(self.now, &mut datagram);
-            }
-        }
-    }
-
-    /// A slot of everybody for each of the others' pictures; gives their SSRCs.
+    /// Adds slots for the video of all others to each participant; returns the receivers with the SSRCs of their slots.
     fn subscribe(&mut self) -> Vec<(usize, Ssrc)> {
-        for to in 0..self.clients.len() {
+        for to in 0..self.network.clients.len() {
             for from in (0..self.publishers).filter(|from| *from != to) {
-                let (participant, mid) = (participant(to), mid(1 + from));
-                self.command(Command::AddSlot { participant, mid, codec: Codec::Vp8 });
-                self.command(Command::ActivateSlot { participant, mid });
-                self.command(Command::SetSlot { participant, mid, track: Some(TrackId(from as u32)) });
+                for command in subscribe(participant(to), mid(1 + from), Codec::Vp8, TrackId(from as u32)) {
+                    self.network.command(command);
+                }
             }
         }
-        let added = std::iter::from_fn(|| self.worker.poll_event()).filter_map(|event| match event {
+        let added = self.network.events.drain(..).filter_map(|event| match event {
             Event::SlotAdded { participant, ssrc, .. } => Some((participant.0 as usize, ssrc)),
             _ => None,
         });
@@ -172,21 +111,22 @@ impl Meeting {
     fn report(&mut self, slots: &[(usize, Ssrc)]) {
         for &(client, ssrc) in slots {
             let mut sealed = Vec::new();
-            let client = &mut self.clients[client];
+            let Network { now, worker, clients, .. } = &mut self.network;
+            let client = &mut clients[client];
             client.transport.seal_rtcp(&receiver_report(ssrc), &mut sealed).expect("there are keys");
-            self.worker.receive(self.now, client.address, &mut sealed);
+            worker.receive(*now, client.address, &mut sealed);
         }
     }
 
-    /// The next packets of every publisher, so many of each, as they come when all send at once.
+    /// The next `of_each` packets of every publisher, publisher by publisher.
     ///
     /// # Panics
-    /// If a key is used up.
+    /// If a key is exhausted.
     pub fn packets(&mut self, of_each: u16) -> Vec<Datagram> {
         let mut payload = VP8.to_vec();
         payload.resize(PAYLOAD, 0xa5);
         let mut packets = Vec::new();
-        for (number, client) in self.clients.iter_mut().enumerate().take(self.publishers) {
+        for (number, client) in self.network.clients.iter_mut().enumerate().take(self.publishers) {
             for n in 0..of_each {
                 let mut header = HeaderBuffer::default();
                 let seq = SeqNum(self.seq.wrapping_add(n));
@@ -203,29 +143,33 @@ impl Meeting {
         packets
     }
 
-    /// Lets the worker take a packet in.
+    /// Passes a packet to the worker.
     pub fn receive(&mut self, datagram: &mut Datagram) {
-        self.worker.receive(self.now, datagram.from, &mut datagram.bytes);
+        self.network.worker.receive(self.network.now, datagram.from, &mut datagram.bytes);
     }
 
-    /// Lets the worker forward what it has; what it sends is counted and forgotten. Gives the number of packets.
+    /// Lets the worker forward queued packets, and drops what it sends. Returns the number of packets sent.
     pub fn forward(&mut self) -> usize {
+        let Network { now, worker, .. } = &mut self.network;
         let mut sent = 0;
-        self.worker.forward(self.now, |outbox, _| sent += outbox.packets());
-        sent += self.worker.outbox().packets();
-        self.worker.outbox().clear();
+        worker.forward(*now, |outbox, _| sent += outbox.packets());
+        sent += worker.outbox().packets();
+        worker.outbox().clear();
         sent
     }
 
-    /// Lets time pass, and the worker do what is due: reports, feedback. Clients prove that they are there.
+    /// Lets time pass: the worker sends due reports and feedback, and clients send checks.
     pub fn pass(&mut self, time: Duration) {
-        self.now += time;
-        self.exchange();
+        self.network.now += time;
+        self.network.exchange();
+        // Received packets and events are not looked at.
+        self.network.clients.iter_mut().for_each(|client| client.rtp.clear());
+        self.network.events.clear();
     }
 
-    /// Packets that are sent for each that is received.
+    /// Number of packets sent for each received packet.
     #[must_use]
     pub fn fan_out(&self) -> usize {
-        self.clients.len() - 1
+        self.network.clients.len() - 1
     }
 }

@@ -1,9 +1,9 @@
-//! A worker that forwards at a steady pace asks the allocator for nothing.
+//! A worker that forwards steadily does not allocate.
 
 use std::time::Duration;
 use tacet_benches::meeting::Meeting;
 
-/// Longer than packets are kept, so that every buffer has been used before.
+/// Rounds before counting: longer than packets are kept, so that every buffer has reached its size.
 const WARM: u32 = 100;
 const COUNTED: u32 = 50;
 const FRAME: Duration = Duration::from_millis(33);
@@ -11,7 +11,7 @@ const FRAME: Duration = Duration::from_millis(33);
 fn allocations(participants: usize, publishers: usize, of_each: u16) -> (u64, usize) {
     let mut meeting = Meeting::new(participants, publishers);
     let (mut allocations, mut forwarded) = (0, 0);
-    for turn in 0..WARM + COUNTED {
+    for round in 0..WARM + COUNTED {
         let mut packets = meeting.packets(of_each);
         let counted = allocation_counter::measure(|| {
             for packet in &mut packets {
@@ -19,7 +19,7 @@ fn allocations(participants: usize, publishers: usize, of_each: u16) -> (u64, us
             }
             forwarded += meeting.forward();
         });
-        if turn < WARM {
+        if round < WARM {
             forwarded = 0;
         } else {
             allocations += counted.count_total;

@@ -1,14 +1,12 @@
 //! A call over loopback sockets: one participant speaks, and all others receive every packet.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod loopback;
-
-use loopback::{Client, PATIENCE, turn_until};
-use rtc_client::{ClientState, Identity};
+use rtc_client::ClientState;
 use sfu::{
     Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, SocketIo, Ssrc, TrackId, command::Publication,
     event::TransportState, media::Codec, metrics::Counter,
 };
+use sfu_testing::{LoopbackClient, PATIENCE, run_until, subscribe};
 use std::{sync::mpsc, time::Duration};
 
 const LISTENERS: u32 = 12;
@@ -31,17 +29,16 @@ fn call(io: SocketIo) {
     let config = SfuConfig { io, ..SfuConfig::default() };
     let sfu = Sfu::start(&config, move |_, event| events.send(event).unwrap_or_default()).unwrap();
     let next = || inbox.recv_timeout(PATIENCE).unwrap();
-    let identity = Identity::generate().unwrap();
 
     let mut clients = Vec::new();
     for participant in (0..=LISTENERS).map(ParticipantId) {
         sfu.command(0, Command::AddParticipant { room: RoomId(1), participant }).unwrap();
         let Event::Transport { local, .. } = next() else { panic!() };
-        let client = Client::new(&identity, &local);
+        let client = LoopbackClient::new(&local);
         sfu.command(0, Command::Connect { participant, remote: client.transport.local().into() }).unwrap();
         clients.push(client);
     }
-    turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));
+    run_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));
     for _ in &clients {
         let Event::TransportState { state: TransportState::Connected, .. } = next() else { panic!() };
     }
@@ -50,9 +47,9 @@ fn call(io: SocketIo) {
     let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
     sfu.command(0, Command::Publish { participant: SPEAKER, track: TrackId(1), publication }).unwrap();
     for participant in (1..=LISTENERS).map(ParticipantId) {
-        sfu.command(0, Command::AddSlot { participant, mid, codec: Codec::Opus }).unwrap();
-        sfu.command(0, Command::SetSlot { participant, mid, track: Some(TrackId(1)) }).unwrap();
-        sfu.command(0, Command::ActivateSlot { participant, mid }).unwrap();
+        for command in subscribe(participant, mid, Codec::Opus, TrackId(1)) {
+            sfu.command(0, command).unwrap();
+        }
         let Event::SlotAdded { .. } = next() else { panic!() };
     }
     // Commands are executed in order: the answer to this one comes after all previous ones.
@@ -60,11 +57,11 @@ fn call(io: SocketIo) {
     let Event::SlotAdded { .. } = next() else { panic!() };
 
     for burst in 0..BURSTS {
-        for number in 0..BURST {
-            clients[0].speak(burst * BURST + number);
+        for seq in burst * BURST..(burst + 1) * BURST {
+            clients[0].speak(7, seq, &[0xee; 1_000]);
         }
         let heard = usize::from((burst + 1) * BURST);
-        turn_until(&mut clients, |clients| clients[1..].iter().all(|client| client.heard.len() == heard));
+        run_until(&mut clients, |clients| clients[1..].iter().all(|client| client.rtp.len() == heard));
     }
     let stats = sfu.stats();
     assert_eq!(stats.get(Counter::RtpOut), u64::from(LISTENERS) * u64::from(BURSTS * BURST));
@@ -83,5 +80,5 @@ fn call(io: SocketIo) {
 
     // Stopping sends close_notify to all clients.
     drop(sfu);
-    turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Closed));
+    run_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Closed));
 }

@@ -1,14 +1,12 @@
 //! Subscribers that vanish without close_notify, or stop reading, neither delay nor lose packets of the others.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod loopback;
-
-use loopback::{Client, PATIENCE, turn_until};
-use rtc_client::{ClientState, Identity};
+use rtc_client::ClientState;
 use sfu::{
     Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, SocketIo, Ssrc, TrackId, command::Publication,
     media::Codec, metrics::Counter,
 };
+use sfu_testing::{LoopbackClient, PATIENCE, run_until, subscribe};
 use std::sync::mpsc;
 
 const LISTENERS: u32 = 12;
@@ -29,24 +27,21 @@ fn call(io: SocketIo) {
     let (events, inbox) = mpsc::channel();
     let config = SfuConfig { io, ..SfuConfig::default() };
     let sfu = Sfu::start(&config, move |_, event| events.send(event).unwrap_or_default()).unwrap();
-    let identity = Identity::generate().unwrap();
     let mid = Mid::new("a0").unwrap();
     let mut clients = Vec::new();
     let command = |command| sfu.command(0, command).unwrap();
     for participant in (0..=LISTENERS).map(ParticipantId) {
         command(Command::AddParticipant { room: RoomId(1), participant });
         let Event::Transport { local, .. } = inbox.recv_timeout(PATIENCE).unwrap() else { panic!() };
-        let client = Client::new(&identity, &local);
+        let client = LoopbackClient::new(&local);
         command(Command::Connect { participant, remote: client.transport.local().into() });
         clients.push(client);
     }
-    turn_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));
+    run_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));
     let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
     command(Command::Publish { participant: ParticipantId(0), track: TrackId(1), publication });
     for participant in (1..=LISTENERS).map(ParticipantId) {
-        command(Command::AddSlot { participant, mid, codec: Codec::Opus });
-        command(Command::SetSlot { participant, mid, track: Some(TrackId(1)) });
-        command(Command::ActivateSlot { participant, mid });
+        subscribe(participant, mid, Codec::Opus, TrackId(1)).into_iter().for_each(command);
     }
     let mut slots = 0;
     while slots < LISTENERS {
@@ -66,11 +61,11 @@ fn call(io: SocketIo) {
         }
     }
     for burst in 0..BURSTS {
-        for number in 0..BURST {
-            alive[0].speak(burst * BURST + number);
+        for seq in burst * BURST..(burst + 1) * BURST {
+            alive[0].speak(7, seq, &[0xee; 1_000]);
         }
         let heard = usize::from((burst + 1) * BURST);
-        turn_until(&mut alive, |clients| clients[1..].iter().all(|client| client.heard.len() == heard));
+        run_until(&mut alive, |clients| clients[1..].iter().all(|client| client.rtp.len() == heard));
     }
     let stats = sfu.stats();
     assert_eq!(stats.get(Counter::RtpOut), u64::from(LISTENERS) * u64::from(BURSTS * BURST));

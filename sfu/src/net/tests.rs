@@ -1,4 +1,4 @@
-//! Faults in a running driver, with clients on loopback sockets: what they end, and what goes on.
+//! Faults in a running driver with clients on loopback sockets: what they end, and what continues.
 
 use super::*;
 use crate::{
@@ -9,44 +9,17 @@ use crate::{
     metrics::Counter,
     worker::Fault,
 };
-use rtc_client::{ClientState, Received, RtcClient};
-use std::{
-    net::{Ipv4Addr, UdpSocket},
-    sync::mpsc,
-    time::{Duration, Instant},
-};
+use rtc_client::ClientState;
+use sfu_testing::{LoopbackClient, PATIENCE, subscribe};
+use std::{net::Ipv4Addr, sync::mpsc, time::Instant};
 
-/// Far more than is needed: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Client {
-    socket: UdpSocket,
-    transport: RtcClient,
-    heard: u32,
-}
-
-impl Client {
-    fn turn(&mut self) {
-        self.transport.tick(Instant::now());
-        let mut buffer = [0; 2_048];
-        loop {
-            while let Some(datagram) = self.transport.poll_transmit() {
-                self.socket.send(&datagram).unwrap();
-            }
-            let Ok(length) = self.socket.recv(&mut buffer) else { return };
-            let received = self.transport.handle(Instant::now(), &mut buffer[..length]);
-            self.heard += u32::from(matches!(received, Ok(Received::Rtp(_))));
-        }
-    }
-}
-
-/// A worker with its thread; participants are numbered by room and place.
+/// A running worker. Participants are numbered by room: ten times its number, and one more.
 struct Call {
     handle: WorkerHandle,
     events: mpsc::Receiver<Event>,
     fault: Fault,
-    clients: Vec<(ParticipantId, Client)>,
-    spoken: u16,
+    clients: Vec<(ParticipantId, LoopbackClient)>,
+    seq: u16,
 }
 
 impl Call {
@@ -65,7 +38,7 @@ impl Call {
             let _ = sender.send(event);
         });
         let handle = handle.unwrap();
-        Self { handle, events, fault, clients: Vec::new(), spoken: 0 }
+        Self { handle, events, fault, clients: Vec::new(), seq: 0 }
     }
 
     fn command(&self, command: Command) {
@@ -82,9 +55,8 @@ impl Call {
         }
     }
 
-    /// Two clients in a room, of whom the first is heard by the second.
+    /// Adds two clients to a room; the second receives the first.
     fn pair(&mut self, room: u32) {
-        let identity = Identity::generate().unwrap();
         for place in 0..2 {
             let participant = ParticipantId(10 * room + place);
             self.command(Command::AddParticipant { room: RoomId(room.into()), participant });
@@ -92,52 +64,47 @@ impl Call {
                 Event::Transport { local, .. } => Some(local),
                 _ => None,
             });
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            socket.connect(local.candidates[0]).unwrap();
-            socket.set_nonblocking(true).unwrap();
-            let transport = RtcClient::new(Instant::now(), &identity, &local).unwrap();
-            self.command(Command::Connect { participant, remote: transport.local().into() });
-            self.clients.push((participant, Client { socket, transport, heard: 0 }));
+            let client = LoopbackClient::new(&local);
+            self.command(Command::Connect { participant, remote: client.transport.local().into() });
+            self.clients.push((participant, client));
         }
-        self.turn_until(|clients| clients.iter().all(|(_, c)| c.transport.state() == ClientState::Connected));
+        self.run_until(|clients| clients.iter().all(|(_, c)| c.transport.state() == ClientState::Connected));
         let (speaker, listener) = (ParticipantId(10 * room), ParticipantId(10 * room + 1));
         let (mid, track) = (Mid::new("a0").unwrap(), TrackId(room));
         let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
         self.command(Command::Publish { participant: speaker, track, publication });
-        self.command(Command::AddSlot { participant: listener, mid, codec: Codec::Opus });
-        self.command(Command::SetSlot { participant: listener, mid, track: Some(track) });
-        self.command(Command::ActivateSlot { participant: listener, mid });
+        for command in subscribe(listener, mid, Codec::Opus, track) {
+            self.command(command);
+        }
         self.event(|event| matches!(event, Event::SlotAdded { .. }).then_some(()));
     }
 
-    fn turn_until(&mut self, mut done: impl FnMut(&[(ParticipantId, Client)]) -> bool) {
+    fn run_until(&mut self, mut done: impl FnMut(&[(ParticipantId, LoopbackClient)]) -> bool) {
         let until = Instant::now() + PATIENCE;
         while !done(&self.clients) {
-            assert!(Instant::now() < until, "nothing more comes");
-            self.clients.iter_mut().for_each(|(_, client)| client.turn());
+            assert!(Instant::now() < until, "nothing more arrives");
+            self.clients.iter_mut().for_each(|(_, client)| client.step());
             thread::yield_now();
         }
     }
 
     fn speak(&mut self, room: u32) {
-        self.spoken += 1;
-        let speaker = self.clients.iter_mut().find(|(id, _)| *id == ParticipantId(10 * room)).unwrap();
-        let header = [&[0x80, 111][..], &self.spoken.to_be_bytes(), &[0; 4], &7u32.to_be_bytes()].concat();
-        let mut packet = Vec::new();
-        speaker.1.transport.seal_rtp(&header, b"sealed", &mut packet).unwrap();
-        speaker.1.socket.send(&packet).unwrap();
+        self.seq += 1;
+        let (_, speaker) = self.clients.iter_mut().find(|(id, _)| *id == ParticipantId(10 * room)).unwrap();
+        speaker.speak(7, self.seq, b"sealed");
     }
 
-    /// Speaks in a room until it is heard, since the first packet may come before the slot is active.
+    /// Sends in a room until a packet is received: the first ones may arrive before the slot is active.
     fn is_heard(&mut self, room: u32) {
         let listener = ParticipantId(10 * room + 1);
-        let heard =
-            |clients: &[(ParticipantId, Client)]| clients.iter().find(|(id, _)| *id == listener).unwrap().1.heard;
+        let heard = |clients: &[(ParticipantId, LoopbackClient)]| {
+            clients.iter().find(|(id, _)| *id == listener).unwrap().1.rtp.len()
+        };
         let (before, until) = (heard(&self.clients), Instant::now() + PATIENCE);
         while heard(&self.clients) == before {
             assert!(Instant::now() < until, "room {room} is not heard");
             self.speak(room);
-            self.clients.iter_mut().for_each(|(_, client)| client.turn());
+            self.clients.iter_mut().for_each(|(_, client)| client.step());
             thread::yield_now();
         }
     }
@@ -170,7 +137,7 @@ fn room_fault(io: SocketIo) {
     assert_eq!(failed, (RoomId(1), vec![ParticipantId(10), ParticipantId(11)]));
     call.is_heard(2);
     call.fault.mend();
-    // The room can be made again, by the same people.
+    // The same participants can create the room again.
     call.clients.retain(|(id, _)| id.0 >= 20);
     call.pair(1);
     call.is_heard(1);
@@ -185,7 +152,7 @@ fn event_handler_fault(io: SocketIo) {
     });
     call.pair(1);
     call.is_heard(1);
-    assert_eq!(call.faults(), 2, "one for each who has connected");
+    assert_eq!(call.faults(), 2, "one for each connected participant");
 }
 
 /// A fault in a room ends it; other rooms go on.
