@@ -2,14 +2,16 @@
 //!
 //! ```text
 //!   sockets ──► net ──► worker ──► transport ──► room ──► forward ──► room ──► transport ──► net ──► sockets
-//!               I/O     demux      ICE, DTLS,    who      rewrite              SRTP seal
-//!                                  SRTP open     gets it
+//!               I/O     demux      ICE, DTLS,    routing  rewriting            SRTP seal
+//!                                  SRTP open
 //! ```
 //!
-//! [`Worker`](worker::Worker) is a state machine without I/O: it is told the time, datagrams and [`Command`]s, and gives
-//! datagrams and [`Event`]s. [`net`] runs one worker per core on sockets; workers share nothing. Whoever embeds this
-//! crate speaks to it by commands and events and brings a signaling protocol of its own: `docs/sfu.md` says how, and
-//! `examples/embed` does it.
+//! [`Sfu`] runs one worker per core on sockets. A worker is a state machine without I/O: it takes the time, datagrams and
+//! [`Command`]s, and returns datagrams and [`Event`]s. Workers share nothing. Embedders bring their own signaling protocol;
+//! `docs/sfu.md` is the guide, and `examples/embed` an example.
+//!
+//! The modules of the worker (`egress`, `room`, `transport`, `worker`) are public only with the feature
+//! `unstable-testing`, for tests, fuzz targets and benchmarks. They can change in any release.
 //!
 //! ```
 //! use sfu::{Command, Event, ParticipantId, RoomId, Sfu, SfuConfig};
@@ -17,11 +19,11 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let (events, inbox) = mpsc::channel();
-//! // One worker, on the loopback address. Its thread calls back, and must not be kept waiting.
+//! // One worker, on the loopback address. The callback runs on its thread and must not block.
 //! let sfu = Sfu::start(&SfuConfig::default(), move |_worker, event| events.send(event).unwrap_or_default())?;
 //! sfu.command(0, Command::AddParticipant { room: RoomId(1), participant: ParticipantId(7) })?;
 //! let Event::Transport { participant, local, .. } = inbox.recv()? else { panic!("refused") };
-//! // What the client has to know, by signaling; its answer becomes `Command::Connect`.
+//! // Signaling sends this to the client, and the answer becomes `Command::Connect`.
 //! assert_eq!(participant, ParticipantId(7));
 //! assert_eq!(local.candidates[0].port(), sfu.local_ports()[0]);
 //! # Ok(())
@@ -29,26 +31,42 @@
 //! ```
 
 mod allowance;
+#[cfg(feature = "unstable-testing")]
 pub mod egress;
+#[cfg(not(feature = "unstable-testing"))]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
+mod egress;
 mod forward;
 mod id_map;
 pub mod limits;
 pub mod metrics;
 pub mod net;
+#[cfg(feature = "unstable-testing")]
 pub mod room;
+#[cfg(not(feature = "unstable-testing"))]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
+mod room;
+#[cfg(feature = "unstable-testing")]
 pub mod transport;
+#[cfg(not(feature = "unstable-testing"))]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
+mod transport;
+#[cfg(feature = "unstable-testing")]
 pub mod worker;
+#[cfg(not(feature = "unstable-testing"))]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
+mod worker;
 
 pub use net::{Sfu, SfuConfig, SocketIo};
+#[cfg(feature = "unstable-testing")]
 pub use room::Room;
-#[doc(hidden)]
-pub use rtp_wire as wire;
+use rtp_wire as wire;
 pub use sfu_api::{
     Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Ssrc, TrackId, command, event, ids,
     media,
 };
 
-/// The example of the document compiles.
+/// Compiles the example in the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/sfu.md")]
 mod document {}

@@ -4,16 +4,12 @@
 
 mod simulation;
 
-use sfu::{
-    Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
-    command::Publication,
-    media::Codec,
-    wire::{
-        header::{HeaderExtensions, RtpHeader},
-        rtp::RtpPacket,
-        seq::SeqNum,
-    },
+use rtp_wire::{
+    header::{HeaderExtensions, RtpHeader},
+    rtp::RtpPacket,
+    seq::SeqNum,
 };
+use sfu::{Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, media::Codec};
 use simulation::{Datagram, Outbox, publisher::packet};
 use std::time::Instant;
 

@@ -4,17 +4,17 @@
 
 mod simulation;
 
+use rtp_wire::{
+    header::{HeaderExtensions, RtpHeader},
+    rtcp::{self, Rtcp, SenderInfo},
+    seq::SeqNum,
+};
 use sfu::{
     Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
     command::Publication,
     event::Limit,
     limits::{FEEDBACK_ITEMS, REPAIR_BURST, REPAIR_RATE, SENDER_REPORTS},
     media::Codec,
-    wire::{
-        header::{HeaderExtensions, RtpHeader},
-        rtcp::{self, Rtcp, SenderInfo},
-        seq::SeqNum,
-    },
 };
 use simulation::{Datagram, Outbox, publisher::packet};
 use std::time::{Duration, Instant};

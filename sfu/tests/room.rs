@@ -5,17 +5,17 @@
 mod simulation;
 
 use proptest::prelude::*;
+use rtp_wire::{
+    header::{HeaderExtensions, RtpHeader},
+    rtcp::{self, Rtcp, SenderInfo},
+    rtp::RtpPacket,
+    seq::{SeqNum, Unwrapper},
+};
 use sfu::{
     CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
     command::Publication,
     limits::{SLOTS, TRACKS},
     media::Codec,
-    wire::{
-        header::{HeaderExtensions, RtpHeader},
-        rtcp::{self, Rtcp, SenderInfo},
-        rtp::RtpPacket,
-        seq::{SeqNum, Unwrapper},
-    },
 };
 use simulation::{Datagram, Outbox, publisher::packet};
 use std::{

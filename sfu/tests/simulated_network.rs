@@ -5,11 +5,11 @@
 mod simulation;
 
 use proptest::{prelude::*, test_runner::RngSeed};
+use rtp_wire::vp8::Vp8Descriptor;
 use sfu::{
     Event, TrackId,
     limits::{REPAIR_BURST, REPAIR_SHARE},
     media::Codec,
-    wire::vp8::Vp8Descriptor,
 };
 use simulation::{
     BAD, GOOD, World,

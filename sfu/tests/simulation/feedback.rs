@@ -1,14 +1,12 @@
 //! What a client tells of all packets that arrive at it: transport-wide feedback.
 
 use super::Datagram;
-use sfu::{
-    Ssrc,
-    wire::{
-        rtcp::twcc::{self, Arrival},
-        rtp::RtpPacket,
-        seq::{SeqNum, Unwrapper},
-    },
+use rtp_wire::{
+    rtcp::twcc::{self, Arrival},
+    rtp::RtpPacket,
+    seq::{SeqNum, Unwrapper},
 };
+use sfu::Ssrc;
 
 const INTERVAL: u64 = 100;
 const TRANSPORT_CC: u8 = 3;

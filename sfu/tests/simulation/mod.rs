@@ -13,10 +13,8 @@ pub mod receiver;
 use feedback::TransportFeedback;
 use publisher::{AudioSource, VideoSource};
 use receiver::SlotReceiver;
-use sfu::{
-    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, egress::Egress, media::Codec,
-    wire::rtcp,
-};
+use rtp_wire::rtcp;
+use sfu::{Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, egress::Egress, media::Codec};
 use std::{
     collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
@@ -222,7 +220,7 @@ impl World {
         self.events.extend(std::iter::from_fn(|| self.room.poll_event()));
         for (to, datagram) in std::mem::take(&mut self.outbox.packets) {
             if let Datagram::Rtp(packet) = &datagram {
-                let view = sfu::wire::rtp::RtpPacket::parse(packet).unwrap();
+                let view = rtp_wire::rtp::RtpPacket::parse(packet).unwrap();
                 assert!(self.nonces.insert((to, view.ssrc, view.seq.0)), "a nonce is repeated");
             }
             let client = self.clients.iter_mut().find(|client| client.id == to).unwrap();

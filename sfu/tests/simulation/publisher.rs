@@ -1,14 +1,12 @@
 //! What publishers send.
 
 use super::Datagram;
-use sfu::{
-    Ssrc,
-    wire::{
-        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-        rtcp::{self, Rtcp, SenderInfo},
-        seq::SeqNum,
-    },
+use rtp_wire::{
+    header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtcp::{self, Rtcp, SenderInfo},
+    seq::SeqNum,
 };
+use sfu::Ssrc;
 use std::collections::BTreeMap;
 use tacet_impair::Random;
 

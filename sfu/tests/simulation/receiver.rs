@@ -1,15 +1,13 @@
 //! The receiving end of a slot.
 
 use super::Datagram;
-use sfu::{
-    Ssrc,
-    wire::{
-        rtcp::{self, ReportBlock, Rtcp, SenderInfo},
-        rtp::RtpPacket,
-        seq::{SeqNum, Unwrapper, low},
-        vp8::Vp8Descriptor,
-    },
+use rtp_wire::{
+    rtcp::{self, ReportBlock, Rtcp, SenderInfo},
+    rtp::RtpPacket,
+    seq::{SeqNum, Unwrapper, low},
+    vp8::Vp8Descriptor,
 };
+use sfu::Ssrc;
 use std::collections::BTreeMap;
 
 const RETRY: u64 = 60;

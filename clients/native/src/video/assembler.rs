@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_server_finds_exactly_the_key_frames() {
-        use sfu::{media::Codec as SfuCodec, wire::key_frame::starts_key_frame};
+        use rtp_wire::key_frame::starts_key_frame;
+        use sfu::media::Codec as SfuCodec;
         let known = [SfuCodec::Vp8, SfuCodec::Vp9, SfuCodec::Av1, SfuCodec::H264];
         for (codec, known) in VIDEO.into_iter().zip(known) {
             for length in [17, 900, 5_000] {
