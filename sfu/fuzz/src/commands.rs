@@ -1,4 +1,4 @@
-//! Commands of a script: any command, about few participants, tracks and slots, so that they meet.
+//! Commands from a script, on few participants, tracks and slots, so that they often refer to the same ones.
 
 use sfu::{
     Command, Mid, ParticipantId, RoomId, Ssrc, TrackId,
@@ -21,18 +21,18 @@ pub(crate) fn mid(byte: u8) -> Mid {
     Mid::new(["m0", "m1", "m2", "a-mid-16-letters"][usize::from(byte % SLOTS)]).expect("a MID")
 }
 
-/// A track, of `codec` by default, with the SSRCs that [`crate::packets`] sends.
+/// A publication with the SSRCs that [`crate::packets`] sends.
 pub(crate) fn publication(track: u8, codec: Codec, mid: Mid) -> Publication {
     let ssrc = u32::from(track % TRACKS) * 2;
     Publication { codec, mid, ssrc: Ssrc(ssrc), rtx: codec.entry().rtx_pt.map(|_| Ssrc(ssrc + 1)) }
 }
 
-/// The next command; `None` at the end of the script.
+/// Returns the next command; `None` at the end of the script.
 pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
     let (kind, who, what) = (script.byte()?, script.byte()?, script.byte()?);
     let participant = participant(who);
     let track = TrackId(u32::from(what % TRACKS));
-    // The high bits, which say no participant, say the slot.
+    // The low bits select the participant, the high bits the slot.
     let mid = mid(who >> 4);
     let codec = CODECS[usize::from(what >> 4) % CODECS.len()];
     Some(match kind % 9 {

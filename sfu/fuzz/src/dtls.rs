@@ -1,26 +1,26 @@
-//! The DTLS front door of the server, and that of a client: a handshake whose datagrams are edited, lost, repeated and
-//! reordered, with any bytes and time-outs in between.
+//! The DTLS handshake of server and client: datagrams are edited, lost, repeated and reordered, with arbitrary bytes and
+//! timeouts in between.
 //!
-//! Whatever comes, nothing panics and little is answered to much; who shows another certificate than signaled gets no
-//! keys; and where both ends have keys, they are the same.
+//! Asserts that one datagram causes a bounded number of answers, that a certificate with the wrong fingerprint yields no
+//! keys, and that both ends have the same keys.
 
 use crate::network::{Client, Network, pause};
 use sfu::{Command, ParticipantId, RoomId, command::RemoteTransport, event::TransportState};
 use tacet_fuzz::Script;
 
-const WHO: ParticipantId = ParticipantId(0);
-/// Datagrams that one datagram makes: a flight that is repeated, and an alert.
-const MOST_ANSWERS: usize = 16;
-/// Datagrams of both directions that are remembered for edits.
-const REMEMBERED: usize = 24;
+const CLIENT: ParticipantId = ParticipantId(0);
+/// Maximum number of answers to one datagram: a retransmitted flight, and an alert.
+const MAX_ANSWERS: usize = 16;
+/// Maximum number of datagrams, of both directions, kept for edits.
+const MAX_KEPT: usize = 24;
 
-/// The target: what signaling says of the certificate, and when; then steps of the handshake.
+/// Input: which fingerprint signaling sends, and when; then steps of the handshake.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let Some(scene) = script.byte() else { return };
     let mut network = Network::new();
-    network.command(Command::AddParticipant { room: RoomId(1), participant: WHO });
-    let mut remote = RemoteTransport::from(network.clients[&WHO].transport.local());
+    network.command(Command::AddParticipant { room: RoomId(1), participant: CLIENT });
+    let mut remote = RemoteTransport::from(network.clients[&CLIENT].transport.local());
     let forged = scene % 4 == 1;
     if forged {
         remote.fingerprint[0] ^= 1;
@@ -34,12 +34,12 @@ pub fn run(data: &[u8]) {
     while let Some(step) = script.byte() {
         let now = network.now;
         match step % 8 {
-            // The next datagram of the client, or a later one, arrives.
+            // The next datagram of the client, or a later one, reaches the server.
             0 | 1 if !to_server.is_empty() => {
                 let datagram = to_server.remove(usize::from(step >> 4) % to_server.len());
                 feed(&mut network, &datagram);
             }
-            // The next of the server, or a later one, does.
+            // The next datagram of the server, or a later one, reaches the client.
             2 | 3 if !client(&mut network).inbox.is_empty() => {
                 let client = client(&mut network);
                 let datagram = client.inbox.remove(usize::from(step >> 4) % client.inbox.len());
@@ -69,27 +69,27 @@ pub fn run(data: &[u8]) {
         to_server.extend(client.sent());
         let new = to_server.iter().chain(&client.inbox);
         seen.extend(new.filter(|datagram| !seen.contains(datagram)).cloned().collect::<Vec<_>>());
-        seen.truncate(REMEMBERED);
-        assert!(to_server.len() + client.inbox.len() < 2_000, "an endless talk");
-        assert!(!forged || client.state != Some(TransportState::Connected), "keys for another certificate");
+        seen.truncate(MAX_KEPT);
+        assert!(to_server.len() + client.inbox.len() < 2_000, "endless retransmission");
+        assert!(!forged || client.state != Some(TransportState::Connected), "keys for the wrong certificate");
         if client.is_connected() {
-            both_have_the_same_keys(&mut network);
+            assert_same_keys(&mut network);
             return;
         }
     }
 }
 
 fn client(network: &mut Network) -> &mut Client {
-    network.clients.get_mut(&WHO).expect("has joined")
+    network.clients.get_mut(&CLIENT).expect("has joined")
 }
 
 fn connect(network: &mut Network, remote: &mut Option<RemoteTransport>) {
     if let Some(remote) = remote.take() {
-        network.command(Command::Connect { participant: WHO, remote });
+        network.command(Command::Connect { participant: CLIENT, remote });
     }
 }
 
-/// The first check and its answer, which make the client begin.
+/// Exchanges the first connectivity check, after which the client starts the handshake.
 fn check(network: &mut Network) {
     let now = network.now;
     client(network).transport.tick(now);
@@ -107,10 +107,10 @@ fn feed(network: &mut Network, datagram: &[u8]) {
     let from = client(network).address;
     let before = client(network).inbox.len();
     network.feed(from, datagram);
-    assert!(client(network).inbox.len() - before <= MOST_ANSWERS, "one datagram is answered by too many");
+    assert!(client(network).inbox.len() - before <= MAX_ANSWERS, "too many answers to one datagram");
 }
 
-fn both_have_the_same_keys(network: &mut Network) {
+fn assert_same_keys(network: &mut Network) {
     let now = network.now;
     let client = client(network);
     let from = client.address;

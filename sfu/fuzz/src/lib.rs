@@ -1,16 +1,17 @@
-//! Fuzz targets of the SFU: every format that the network can reach, and the worker as a whole.
+//! Fuzz targets of the SFU: every format that arrives from the network, and the whole worker.
 //!
-//! Each module is one target: a function of bytes that panics if something is wrong. libFuzzer drives it (`make fuzz`),
-//! and `cargo test` replays every committed input and a short round of altered ones ([`tacet_fuzz`]). A target asserts
-//! what must hold whatever the bytes are, not only that nothing panics.
+//! Each module is one target: a function of bytes that panics when it finds a fault. libFuzzer drives it (`make fuzz`), and
+//! `cargo test` replays the committed corpus and mutations of it ([`tacet_fuzz`]). A target asserts properties that hold
+//! for all inputs, beyond the absence of panics.
 //!
-//! Targets below the transport are deterministic. [`stun`], [`dtls`] and [`worker`] speak to a real transport, whose
-//! keys are random: their scripts say what happens, and every key they need is that of the run.
+//! Targets below the transport are deterministic. [`stun`], [`dtls`] and [`worker`] use real transports with random keys;
+//! their scripts refer to the keys of the current run.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a target fails by panicking")]
 
 mod commands;
 pub mod dtls;
+mod message_integrity;
 mod network;
 mod packets;
 pub mod payloads;

@@ -1,6 +1,8 @@
-//! A worker and clients around it, in memory and in virtual time. Everything that leaves the worker is looked at.
+//! A worker and its clients, in memory and in virtual time. Checks every datagram that leaves the worker.
+//!
+//! Unlike `sfu_testing::Network`, clients do not take datagrams by themselves: scripts decide what arrives.
 
-use crate::packets::SECRET;
+use crate::{message_integrity::is_authentic, packets::SECRET};
 use is::stun::StunMessage;
 use rtc_client::{ClientState, DatagramKind, Identity, Received, RtcClient};
 use rtp_wire::rtp::RtpPacket;
@@ -21,23 +23,23 @@ use std::{
 static SERVER: LazyLock<Identity> = LazyLock::new(|| Identity::generate().expect("a certificate"));
 static CLIENT: LazyLock<Identity> = LazyLock::new(|| Identity::generate().expect("a certificate"));
 
-/// Packets that one datagram or command may make leave: retransmissions that one NACK asks for are the most.
-const MOST_PACKETS: usize = 10_000;
-/// Datagrams of clients that are remembered.
-const REMEMBERED: usize = 40;
-/// Events that one call may give.
-const MOST_EVENTS: usize = 16;
+/// Maximum number of packets that one datagram or command can cause: retransmissions for one NACK.
+const MAX_PACKETS: usize = 10_000;
+/// Maximum number of datagrams of clients kept for edits.
+const MAX_KEPT: usize = 40;
+/// Maximum number of events of one call.
+const MAX_EVENTS: usize = 16;
 
-/// A participant's machine.
+/// A client of a participant.
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) server: LocalTransport,
     pub(crate) transport: RtcClient,
-    /// What the server said last about it.
+    /// The last state that the server reported.
     pub(crate) state: Option<TransportState>,
-    /// Datagrams of the server that wait to be taken.
+    /// Datagrams from the server that the client has not handled.
     pub(crate) inbox: Vec<Vec<u8>>,
-    /// SSRCs of its slots, and of their retransmissions.
+    /// SSRCs of its slots, with their RTX.
     pub(crate) slots: Vec<Ssrc>,
 }
 
@@ -46,7 +48,7 @@ pub(crate) struct Network {
     pub(crate) now: Instant,
     pub(crate) worker: Worker,
     pub(crate) clients: BTreeMap<ParticipantId, Client>,
-    /// What clients have sent, to be edited.
+    /// Datagrams that clients have sent, for edits.
     seen: Vec<(ParticipantId, Vec<u8>)>,
     addresses: u16,
 }
@@ -64,13 +66,13 @@ impl Network {
         }
     }
 
-    /// An address that nobody has had.
+    /// Returns an unused address.
     pub(crate) fn new_address(&mut self) -> SocketAddr {
         self.addresses += 1;
         ([198, 51, 100, 1], self.addresses).into()
     }
 
-    /// Adds a participant, and connects what its client and the server know of each other.
+    /// Adds a participant; client and server know each other's parameters.
     pub(crate) fn join(&mut self, room: u64, participant: ParticipantId) {
         self.command(Command::AddParticipant { room: RoomId(room), participant });
         if let Some(client) = self.clients.get(&participant) {
@@ -79,24 +81,24 @@ impl Network {
         }
     }
 
-    /// Gives the worker a command.
+    /// Executes a command.
     pub(crate) fn command(&mut self, command: Command) {
         self.worker.command(self.now, command);
         self.drain();
     }
 
-    /// Gives the worker a datagram and takes what comes of it; true if anything left.
+    /// Passes a datagram to the worker and forwards. Returns whether it sent anything.
     pub(crate) fn feed(&mut self, from: SocketAddr, datagram: &[u8]) -> bool {
         self.hold(from, datagram);
         self.forward()
     }
 
-    /// Gives the worker a datagram that waits to be forwarded with others.
+    /// Passes a datagram to the worker, which stays queued.
     pub(crate) fn hold(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.worker.receive(self.now, from, &mut datagram.to_vec());
     }
 
-    /// Lets the worker forward what waits, and takes it; true if anything left.
+    /// Lets the worker forward queued packets. Returns whether it sent anything.
     pub(crate) fn forward(&mut self) -> bool {
         let Self { now, worker, clients, .. } = self;
         let mut any = false;
@@ -109,10 +111,10 @@ impl Network {
     pub(crate) fn tick(&mut self) {
         self.worker.tick(self.now);
         self.drain();
-        assert!(self.worker.next_deadline().is_none_or(|at| at > self.now), "a deadline that stays due");
+        assert!(self.worker.next_deadline().is_none_or(|at| at > self.now), "a deadline is still due");
     }
 
-    /// Brings all datagrams that wait, both ways, until all are quiet.
+    /// Delivers datagrams in both directions until none are left, at most 30 times.
     pub(crate) fn settle(&mut self) {
         for _ in 0..30 {
             let participants: Vec<_> = self.clients.keys().copied().collect();
@@ -124,7 +126,7 @@ impl Network {
         }
     }
 
-    /// Lets a client take what waits for it, and the worker what it says; true if there was anything.
+    /// Lets a client handle its inbox, and the worker the client's datagrams. Returns whether there were any.
     pub(crate) fn exchange(&mut self, participant: ParticipantId) -> bool {
         let now = self.now;
         let Some(client) = self.clients.get_mut(&participant) else { return false };
@@ -143,34 +145,34 @@ impl Network {
 
     /// Keeps a datagram for edits.
     pub(crate) fn remember(&mut self, of: ParticipantId, datagram: &[u8]) {
-        if self.seen.len() < REMEMBERED {
+        if self.seen.len() < MAX_KEPT {
             self.seen.push((of, datagram.to_vec()));
         }
     }
 
-    /// What was kept of one client, or of all.
+    /// Returns the kept datagrams of one client, or of all.
     pub(crate) fn remembered(&self, of: Option<ParticipantId>) -> Vec<&[u8]> {
         let theirs = self.seen.iter().filter(|(sender, _)| of.is_none_or(|of| of == *sender));
         theirs.map(|(_, datagram)| &datagram[..]).collect()
     }
 
-    /// Removes a participant and its client. What the server says to it last is looked at.
+    /// Removes a participant and its client, after checking the last datagrams to it.
     pub(crate) fn remove(&mut self, participant: ParticipantId) {
         self.command(Command::RemoveParticipant { participant });
         self.clients.remove(&participant);
         self.seen.retain(|(sender, _)| *sender != participant);
     }
 
-    /// Takes what the worker wants to send and tell; true if it wants to send anything.
+    /// Delivers what the worker sends, and handles its events. Returns whether it sent anything.
     fn drain(&mut self) -> bool {
         let counters = self.worker.counters();
         assert_eq!(counters.get(Counter::Faults), 0, "a fault was contained");
-        assert_eq!(counters.get(Counter::DropUnsealed), 0, "a packet was forwarded that SRTP may not seal");
+        assert_eq!(counters.get(Counter::DropUnsealed), 0, "a forwarded packet cannot be sealed");
         let any = deliver(self.worker.outbox(), &mut self.clients);
         self.worker.outbox().clear();
         for number in 0.. {
             let Some(event) = self.worker.poll_event() else { break };
-            assert!(number < MOST_EVENTS, "too much to tell: {event:?}");
+            assert!(number < MAX_EVENTS, "too many events: {event:?}");
             self.on_event(event);
         }
         any
@@ -200,16 +202,16 @@ impl Network {
     }
 }
 
-/// Looks at what leaves, and brings it to the clients; true if there is anything.
+/// Checks all datagrams and puts them into the inboxes of the clients. Returns whether there are any.
 fn deliver(outbox: &Outbox, clients: &mut BTreeMap<ParticipantId, Client>) -> bool {
-    assert!(outbox.packets() <= MOST_PACKETS, "{} packets at once", outbox.packets());
+    assert!(outbox.packets() <= MAX_PACKETS, "{} packets at once", outbox.packets());
     for run in outbox.runs() {
         assert_eq!(run.segments().count(), run.packets());
         let client = clients.values_mut().find(|client| client.address == run.to());
         let mut inbox = client.map(|client| &mut client.inbox);
         for segment in run.segments() {
-            assert!(!segment.windows(SECRET.len()).any(|window| window == SECRET), "something clear leaves");
-            assert!(DatagramKind::of(segment).is_some(), "what leaves is STUN, DTLS or SRTP");
+            assert!(!segment.windows(SECRET.len()).any(|window| window == SECRET), "a clear packet leaves");
+            assert!(DatagramKind::of(segment).is_some(), "only STUN, DTLS and SRTP leave");
             if let Some(inbox) = &mut inbox {
                 inbox.push(segment.to_vec());
             }
@@ -219,37 +221,37 @@ fn deliver(outbox: &Outbox, clients: &mut BTreeMap<ParticipantId, Client>) -> bo
 }
 
 impl Client {
-    /// What it wants to send.
+    /// Returns its datagrams to send.
     pub(crate) fn sent(&mut self) -> Vec<Vec<u8>> {
         std::iter::from_fn(|| self.transport.poll_transmit()).collect()
     }
 
-    /// Takes a genuine datagram of the server, which it can read: sealed packets open, and STUN has the right MAC.
+    /// Handles a genuine datagram of the server. Asserts that SRTP opens, and that the MAC of STUN is right.
     pub(crate) fn take(&mut self, now: Instant, mut datagram: Vec<u8>) {
         if DatagramKind::of(&datagram) == Some(DatagramKind::Stun) {
             let reply = StunMessage::parse(&datagram).expect("STUN");
-            assert!(crate::stun::is_authentic(&datagram, self.server.pwd.as_bytes()));
+            assert!(is_authentic(&datagram, self.server.pwd.as_bytes()));
             assert!(!reply.is_binding_request());
         }
         let keyed = self.transport.profile().is_some();
         match self.transport.handle(now, &mut datagram) {
-            // Under its slots' SSRCs and no other.
+            // Only with SSRCs of its slots.
             Ok(Received::Rtp(packet)) => {
                 let ssrc = RtpPacket::parse(packet).expect("RTP").ssrc;
-                assert!(self.slots.contains(&ssrc), "a stream that the client does not know");
+                assert!(self.slots.contains(&ssrc), "an unknown stream");
             }
             Ok(_) => {}
             Err(error) => assert!(!keyed, "the client cannot open what the server sealed: {error}"),
         }
     }
 
-    /// Whether both ends say that they have keys.
+    /// Returns whether both ends are connected.
     pub(crate) fn is_connected(&self) -> bool {
         self.state == Some(TransportState::Connected) && self.transport.state() == ClientState::Connected
     }
 }
 
-/// Time that passes for a byte of a script: from milliseconds to a minute.
+/// Time that a byte of a script stands for: up to 65 s.
 pub(crate) fn pause(byte: u8) -> Duration {
     Duration::from_millis(u64::from(byte) * u64::from(byte))
 }

@@ -1,4 +1,4 @@
-//! RTP and RTCP of a script: packets that are nearly what a client sends, and any bytes.
+//! RTP and RTCP packets from a script: mostly valid packets, and arbitrary bytes.
 
 use crate::commands;
 use rtp_wire::{
@@ -9,13 +9,13 @@ use rtp_wire::{
 use sfu::Ssrc;
 use tacet_fuzz::Script;
 
-/// Ends every payload: what a client seals and the server must not show.
+/// End of every payload: sealed by the client, and never visible outside SRTP.
 pub(crate) const SECRET: &[u8] = b"the sealed frame";
 
-/// Payload types of the table, and some that are not in it.
+/// Payload types of the table, and unknown ones.
 const PAYLOAD_TYPES: [u8; 12] = [111, 96, 97, 98, 99, 100, 101, 102, 103, 0, 72, 127];
 
-/// An RTP packet: header and payload.
+/// Returns header and payload of an RTP packet.
 pub(crate) fn rtp(script: &mut Script<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let (stream, seq, shape, length) = (script.byte()?, script.word()?, script.byte()?, script.byte()?);
     let ssrc = u32::from(stream % 16);
@@ -36,7 +36,7 @@ pub(crate) fn rtp(script: &mut Script<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
         dependency: (!descriptor.is_empty()).then_some(descriptor),
     };
     buffer.build(header, extensions);
-    // Descriptor bytes of the script, then a frame; or padding only.
+    // Descriptor bytes from the script, then a frame; or nothing but these bytes.
     let mut payload = script.bytes(usize::from(length % 16)).to_vec();
     if length & 0x10 == 0 {
         payload.resize(payload.len() + usize::from(length >> 5) * 150, length);
@@ -45,7 +45,7 @@ pub(crate) fn rtp(script: &mut Script<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((buffer.as_bytes().to_vec(), payload))
 }
 
-/// A compound RTCP packet about some of these streams.
+/// Returns a compound RTCP packet on some of these streams.
 pub(crate) fn rtcp(script: &mut Script<'_>, streams: &[Ssrc]) -> Option<Vec<u8>> {
     let mut packet = Vec::new();
     let parts = script.byte()?;
@@ -84,7 +84,7 @@ pub(crate) fn rtcp(script: &mut Script<'_>, streams: &[Ssrc]) -> Option<Vec<u8>>
             }
             5 => rtcp::write::source_description(&mut packet, media, script.bytes(usize::from(kind >> 4))),
             6 => packet.extend([&[0x81, 203, 0, 1][..], &media.0.to_be_bytes()].concat()),
-            // Transport-wide feedback, and any part at all.
+            // TWCC feedback, and arbitrary parts.
             7 => part(&mut packet, 15, 205, script),
             _ => part(&mut packet, what.to_be_bytes()[0] & 31, what.to_be_bytes()[1], script),
         }

@@ -1,5 +1,5 @@
-//! The Dependency Descriptor, the codecs' payload descriptors and what tells key frames: nothing is read beyond the few
-//! bytes that are clear, and what is rewritten changes nothing else.
+//! The Dependency Descriptor, payload descriptors and key frame detection. Asserts that only the bytes in clear are read,
+//! and that rewriting changes no others.
 
 use rtp_wire::{
     dependency_descriptor::{self, Descriptor},
@@ -9,11 +9,11 @@ use rtp_wire::{
 use sfu::media::Codec;
 use tacet_fuzz::Script;
 
-/// Longest start of a payload that may be looked at: descriptor and, for VP8, the byte with the key-frame bit.
+/// Maximum number of payload bytes that may be read: the descriptor and, for VP8, the byte with the key frame bit.
 const CLEAR: [(Codec, usize); 5] =
     [(Codec::Opus, 0), (Codec::Vp8, 7), (Codec::Vp9, 4), (Codec::Av1, 1), (Codec::H264, 4)];
 
-/// The target: the length of a Dependency Descriptor, the descriptor, and a payload.
+/// Input: the length of a Dependency Descriptor, the descriptor, and a payload.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let Some(length) = script.byte() else { return };
@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
         let mut sealed = payload.to_vec();
         sealed.iter_mut().skip(clear).for_each(|byte| *byte = !*byte);
         let starts = starts_key_frame(codec, dependency, payload);
-        assert_eq!(starts, starts_key_frame(codec, dependency, &sealed), "{codec:?} was told by what is sealed");
+        assert_eq!(starts, starts_key_frame(codec, dependency, &sealed), "{codec:?} depends on sealed bytes");
     }
     if let Some(read) = Vp8Descriptor::parse(payload) {
         vp8(&read, payload);
@@ -55,7 +55,7 @@ fn vp8(read: &Vp8Descriptor, payload: &[u8]) {
     assert_eq!(again.tl0_pic_idx, read.tl0_pic_idx.map(|_| 0xde));
     assert_eq!(again.picture_id.map(|id| id.value), read.picture_id.map(|id| if id.long { 0x7abc } else { 0x3c }));
     assert_eq!(again.starts_key_frame(&rewritten), read.starts_key_frame(payload));
-    let (picture, tl0) = (read.picture_id.map_or(0, |id| id.value), read.tl0_pic_idx.unwrap_or(0));
-    again.rewrite(&mut rewritten, picture, tl0);
+    let (picture_id, tl0) = (read.picture_id.map_or(0, |id| id.value), read.tl0_pic_idx.unwrap_or(0));
+    again.rewrite(&mut rewritten, picture_id, tl0);
     assert_eq!(rewritten, payload);
 }

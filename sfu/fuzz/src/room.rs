@@ -1,8 +1,8 @@
 //! A room: commands, clear RTP and RTCP, and time, in any order.
 //!
-//! Whatever comes, a receiver gets what belongs into its active slots, under their SSRCs and payload types; every packet
-//! that goes out can be sealed, which holds no number twice; one packet in makes a bounded number of packets out; and a
-//! tick leaves nothing due.
+//! Asserts that receivers get only packets of the tracks in their active slots, under the SSRCs and payload types of
+//! these; that every packet can be sealed, so that no sequence number repeats; that one packet causes a bounded number of
+//! packets; and that nothing is due after a tick.
 
 use crate::{
     commands::{self, CODECS},
@@ -20,7 +20,7 @@ use std::{
 };
 use tacet_fuzz::Script;
 
-/// The target: steps, each a command, a packet of somebody, or a pause.
+/// Input: steps, each a command, a packet of a participant, or a pause.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let Some(scene) = script.byte() else { return };
@@ -42,7 +42,7 @@ struct Stage {
     payloads: Payloads,
 }
 
-/// What participants have sent, as media or as retransmissions, in their [`normal`] forms.
+/// Payloads that participants have sent, as media or RTX, in [`normal`] form.
 type Payloads = HashSet<(ParticipantId, Vec<u8>)>;
 
 struct Track {
@@ -50,7 +50,7 @@ struct Track {
     codec: Codec,
 }
 
-/// One end of a transport.
+/// A receiver with its SRTP context.
 struct Receiver {
     sealer: SrtpSealer,
     slots: Vec<Slot>,
@@ -63,7 +63,7 @@ struct Slot {
     rtx: Option<Ssrc>,
     active: bool,
     source: Option<TrackId>,
-    /// Sequence numbers that went out in it.
+    /// Sequence numbers sent in the slot.
     sent: HashSet<u16>,
 }
 
@@ -97,7 +97,7 @@ impl Stage {
         }
     }
 
-    /// A call that is under way: participant 0 publishes one track, and two others have it in a slot.
+    /// Sets up a call: participant 0 publishes a track, and two others have it in a slot.
     fn set(&mut self, scene: u8) {
         let Some(codec) = CODECS.get(usize::from(scene % 8)).copied() else { return };
         let mid = commands::mid(0);
@@ -127,7 +127,7 @@ impl Stage {
                 let packet = if step % 8 == 4 { script.edit(&[&packet]) } else { packet };
                 self.note(from, &packet);
                 self.room.receive_rtp(self.now, from, &packet, &mut self.out);
-                // Or it waits for others.
+                // Otherwise the packet stays queued.
                 if step & 8 == 0 {
                     self.room.forward(self.now, &mut self.out);
                 }
@@ -137,12 +137,12 @@ impl Stage {
                 let packet = packets::rtcp(script, &streams)?;
                 let packet = if step % 8 == 6 { script.edit(&[&packet]) } else { packet };
                 self.room.receive_rtcp(self.now, from, &packet, &mut self.out);
-                self.is_bounded();
+                self.assert_bounded();
             }
             _ => {
                 self.now += Duration::from_millis(u64::from(script.byte()?) * 8);
                 self.room.tick(self.now, &mut self.out);
-                assert!(self.room.next_deadline().is_none_or(|at| at > self.now), "a deadline that stays due");
+                assert!(self.room.next_deadline().is_none_or(|at| at > self.now), "a deadline is still due");
             }
         }
         self.deliver();
@@ -157,13 +157,13 @@ impl Stage {
     }
 
     fn command(&mut self, command: Command) {
-        // What is refused changes nothing, so what is expected to go out changes with success alone.
-        let _ = self.carry_out(command);
+        // A refused command changes nothing, so only success changes the expected output.
+        let _ = self.execute(command);
         self.deliver();
         assert!(self.room.is_empty() == self.receivers.is_empty());
     }
 
-    fn carry_out(&mut self, command: Command) -> Result<(), CommandError> {
+    fn execute(&mut self, command: Command) -> Result<(), CommandError> {
         let Self { now, room, out, receivers, tracks, .. } = self;
         match command {
             Command::AddParticipant { participant, .. } => {
@@ -209,14 +209,15 @@ impl Stage {
         Ok(())
     }
 
-    /// One RTCP packet in: to each participant a few reports a slot, one request a track, and what it asked for itself.
-    fn is_bounded(&self) {
+    /// Asserts the bounds for one RTCP packet: per participant a few reports per slot, one request per track, and what the
+    /// participant requested itself.
+    fn assert_bounded(&self) {
         for (to, receiver) in &self.receivers {
             let tracks = self.tracks.values().filter(|track| track.owner == *to).count();
             let is_report = |clear: &Clear| matches!(clear, Clear::Rtcp(_));
             let reports = self.out.0.iter().filter(|(receiver, clear)| receiver == to && is_report(clear)).count();
             let most = receiver.slots.len() * SENDER_REPORTS as usize + tracks;
-            assert!(reports <= most, "one packet makes {reports}");
+            assert!(reports <= most, "one packet causes {reports} reports");
         }
         let bytes: usize = self
             .out
@@ -233,7 +234,7 @@ impl Stage {
     fn deliver(&mut self) {
         while self.room.poll_event().is_some() {}
         for (to, clear) in std::mem::take(&mut self.out.0) {
-            let receiver = self.receivers.get_mut(&to).expect("nothing is sent to who is not in the room");
+            let receiver = self.receivers.get_mut(&to).expect("packets go to participants of the room");
             match clear {
                 Clear::Rtp(header, payload) => receiver.take(&self.tracks, &self.payloads, &header, &payload),
                 Clear::Rtcp(packet) => {
@@ -250,14 +251,14 @@ fn slot(receivers: &mut HashMap<ParticipantId, Receiver>, participant: Participa
     slots.iter_mut().find(|slot| slot.mid == mid).expect("was added")
 }
 
-/// Takes tracks out of all slots.
+/// Removes tracks from all slots.
 fn empty(receivers: &mut HashMap<ParticipantId, Receiver>, gone: impl Fn(TrackId) -> bool) {
     for slot in receivers.values_mut().flat_map(|receiver| &mut receiver.slots) {
         slot.source = slot.source.filter(|source| !gone(*source));
     }
 }
 
-/// A payload without what may be rewritten of it.
+/// Returns the payload with the fields zeroed that forwarding rewrites.
 fn normal(vp8: bool, payload: &[u8]) -> Vec<u8> {
     let mut payload = payload.to_vec();
     if let Some(descriptor) = Vp8Descriptor::parse(&payload).filter(|_| vp8) {
@@ -272,8 +273,8 @@ impl Receiver {
         let packet = RtpPacket::parse(&whole).expect("RTP");
         let is_it = |slot: &&mut Slot| slot.ssrc == packet.ssrc || slot.rtx == Some(packet.ssrc);
         let slot = self.slots.iter_mut().find(is_it).expect("an SSRC of a slot");
-        assert!(slot.active, "nothing goes out in a slot that the client has not applied");
-        let track = &tracks[&slot.source.expect("nothing goes out in an empty slot")];
+        assert!(slot.active, "packets go to active slots");
+        let track = &tracks[&slot.source.expect("packets go to slots with a track")];
         assert_eq!(track.codec, slot.codec);
         let codec = slot.codec.entry();
         if packet.ssrc == slot.ssrc {
@@ -282,11 +283,11 @@ impl Receiver {
         } else {
             assert_eq!(Some(packet.payload_type), codec.rtx_pt);
             let original = u16::from_be_bytes(*payload.first_chunk().expect("the original number"));
-            assert!(slot.sent.contains(&original), "only what went out goes out again");
+            assert!(slot.sent.contains(&original), "only sent packets are retransmitted");
         }
         let repeated = if packet.ssrc == slot.ssrc { 0 } else { 2 };
         let payload_of_owner = normal(slot.codec == Codec::Vp8, &packet.payload[repeated..]);
-        assert!(payloads.contains(&(track.owner, payload_of_owner)), "a payload that the owner did not send");
+        assert!(payloads.contains(&(track.owner, payload_of_owner)), "a payload that the publisher did not send");
         self.sealer.seal_rtp(header, payload, &mut Vec::new()).expect("a packet that can be sealed");
     }
 }

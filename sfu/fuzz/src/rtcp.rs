@@ -1,4 +1,4 @@
-//! RTCP: any compound packet is read to an end, within bounds, and what was read is read again after it was written.
+//! RTCP: parsing of any compound packet ends within bounds, and parsed parts round-trip through the writers.
 
 use rtp_wire::{
     rtcp::{self, ReportBlock, Rtcp, parse},
@@ -7,7 +7,7 @@ use rtp_wire::{
 use sfu::Ssrc;
 use std::collections::BTreeSet;
 
-/// What can be both read and written.
+/// A part that has both a parser and a writer.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     SenderReport(Ssrc, rtcp::SenderInfo),
@@ -17,7 +17,7 @@ enum Part {
     Pli(Ssrc),
 }
 
-/// The target: one compound packet.
+/// Input: one compound packet.
 pub fn run(data: &[u8]) {
     let read = parts(data);
     let mut written = Vec::new();
@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
     assert_eq!(parts(&written), read);
 }
 
-/// The parts of a compound packet that can be written. A report with blocks from a sender becomes two.
+/// Returns the parts that have a writer. An SR with blocks becomes an SR and an RR.
 fn parts(packet: &[u8]) -> Vec<Part> {
     let words = packet.len() / 4;
     let mut parts = Vec::new();
@@ -61,7 +61,7 @@ fn parts(packet: &[u8]) -> Vec<Part> {
             }
             Rtcp::Nack { media, lost } => {
                 assert!(lost.count() <= 17 * words);
-                // One without entries is not worth writing.
+                // The writer skips a NACK without entries.
                 let lost: BTreeSet<u16> = lost.map(|SeqNum(seq)| seq).collect();
                 parts.extend((!lost.is_empty()).then_some(Part::Nack(media, lost)));
             }

@@ -1,5 +1,6 @@
-//! RTP packets and their header extensions: what is read lies in the packet, is written back the same, and can be
-//! sealed. The parser of SRTP and this one agree on where the payload begins: else a part of it would stay clear.
+//! RTP packets and their header extensions. Asserts that parsed fields lie in the packet, round-trip through the writer, and
+//! can be sealed; and that the parser of SRTP agrees on where the payload starts, since otherwise part of it would stay in
+//! clear.
 
 use rtc_client::srtp::{Profile, SrtpSealer};
 use rtp_wire::{
@@ -10,7 +11,7 @@ use rtp_wire::{
     seq::SeqNum,
 };
 
-/// The target: one packet.
+/// Input: one packet.
 pub fn run(data: &[u8]) {
     let Ok(packet) = RtpPacket::parse(data) else { return };
     let padding = if data[0] & 0x20 == 0 { 0 } else { usize::from(*data.last().expect("a packet")) };
@@ -22,14 +23,14 @@ pub fn run(data: &[u8]) {
         let first = packet.extensions.into_iter().find(|(found, _)| *found == id);
         assert_eq!(packet.extensions.get(id), first.map(|(_, value)| value));
     }
-    is_sealed_after_its_header(&data[..header], packet.payload);
-    is_written_back(&packet);
+    assert_sealed_after_header(&data[..header], packet.payload);
+    assert_round_trip(&packet);
 }
 
-fn is_sealed_after_its_header(header: &[u8], payload: &[u8]) {
+fn assert_sealed_after_header(header: &[u8], payload: &[u8]) {
     let mut sealer = SrtpSealer::new(Profile::Aes128Gcm, &[1; 16], &[2; 12]).expect("a key");
     let mut sealed = Vec::new();
-    sealer.seal_rtp(header, payload, &mut sealed).expect("what is parsed can be sealed");
+    sealer.seal_rtp(header, payload, &mut sealed).expect("a parsed packet can be sealed");
     assert_eq!(sealed.len(), header.len() + payload.len() + sealer.rtp_overhead());
     assert_eq!(&sealed[..header.len()], header);
     if let Some(shorter) = header.len().checked_sub(1) {
@@ -37,8 +38,8 @@ fn is_sealed_after_its_header(header: &[u8], payload: &[u8]) {
     }
 }
 
-/// The packet's header as the SFU would write it.
-fn is_written_back(packet: &RtpPacket<'_>) {
+/// Writes the header as the SFU does, and parses it again.
+fn assert_round_trip(packet: &RtpPacket<'_>) {
     let known = KnownExtensions::read(packet.extensions);
     let header = RtpHeader {
         marker: packet.marker,
@@ -50,7 +51,7 @@ fn is_written_back(packet: &RtpPacket<'_>) {
     let mut buffer = HeaderBuffer::default();
     let KnownExtensions { mid, audio_level, twcc_seq, dependency } = known;
     buffer.build(header, HeaderExtensions { mid, audio_level, twcc_seq, dependency });
-    let written = RtpPacket::parse(buffer.as_bytes()).expect("a header of ours");
+    let written = RtpPacket::parse(buffer.as_bytes()).expect("a written header");
     assert!(written.payload.is_empty());
     assert_eq!((written.marker, written.payload_type), (packet.marker, packet.payload_type));
     assert_eq!((written.seq, written.timestamp, written.ssrc), (packet.seq, packet.timestamp, packet.ssrc));

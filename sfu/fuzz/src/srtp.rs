@@ -1,5 +1,5 @@
-//! SRTP and SRTCP in all profiles: what opens is what was sealed, whole and once; nothing is sealed twice under one
-//! number; and however many forged packets came before, the genuine ones open.
+//! SRTP and SRTCP in all profiles. Asserts that a packet opens only if it was sealed, unmodified and once; that no index is
+//! sealed twice; and that genuine packets open after any number of forged ones.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rtc_client::srtp::{Profile, SrtpOpener, SrtpSealer};
@@ -12,23 +12,23 @@ use sfu::Ssrc;
 use std::collections::{HashMap, HashSet};
 use tacet_fuzz::Script;
 
-/// How far behind the highest index a packet opens at least.
+/// Packets at most this far below the highest index must open.
 const WINDOW: u64 = 900;
-/// Packets of one input.
-const MOST: usize = 32;
+/// Maximum number of sealed packets of one input.
+const MAX_SEALED: usize = 32;
 
-/// A packet that may open, once.
+/// A sealed packet, which may open once.
 struct Sealed {
     rtcp: bool,
     ssrc: u32,
-    /// Extended number, from one cycle up.
+    /// Extended sequence number, starting in cycle 1.
     extended: u64,
     clear: Vec<u8>,
     bytes: Vec<u8>,
     opened: bool,
 }
 
-/// The target: a profile, then packets to seal, and edits of sealed packets and any bytes to open.
+/// Input: a profile, then packets to seal, and edits of sealed packets or arbitrary bytes to open.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let Some(profile) = script.byte() else { return };
@@ -37,12 +37,12 @@ pub fn run(data: &[u8]) {
         1 => Profile::Aes128Gcm,
         _ => Profile::Aes128CmSha1,
     };
-    // Each input has a key of its own: libFuzzer remembers what was sealed for others, and would forge with that.
+    // Each input has its own key: with a shared key, libFuzzer would replay packets that it saw with other inputs.
     let mut play = Play::new(profile, digest(&SHA256, data).as_ref());
     while let Some(step) = script.byte() {
         match step % 4 {
-            0 if play.sealed.len() < MOST => play.seal_rtp(&mut script),
-            1 if play.sealed.len() < MOST => play.seal_rtcp(&mut script),
+            0 if play.sealed.len() < MAX_SEALED => play.seal_rtp(&mut script),
+            1 if play.sealed.len() < MAX_SEALED => play.seal_rtcp(&mut script),
             2 => {
                 let genuine: Vec<&[u8]> = play.sealed.iter().map(|sealed| &sealed.bytes[..]).collect();
                 let packet = script.edit(&genuine);
@@ -64,7 +64,7 @@ struct Play {
     sealed: Vec<Sealed>,
     numbers: HashMap<u32, Unwrapper>,
     used: HashSet<(u32, u64)>,
-    /// Highest number opened, of RTP and of RTCP.
+    /// Highest index opened, by RTP or RTCP and SSRC.
     highest: HashMap<(bool, u32), u64>,
     rtcp_sealed: u64,
 }
@@ -99,7 +99,7 @@ impl Play {
         let numbers = self.numbers.entry(ssrc).or_default();
         let extended = numbers.peek(SeqNum(seq));
         numbers.accept(extended);
-        assert!(self.used.insert((ssrc, extended)), "sealed twice under one number");
+        assert!(self.used.insert((ssrc, extended)), "an index was sealed twice");
         let clear = [buffer.as_bytes(), payload].concat();
         self.push(Sealed { rtcp: false, ssrc, extended, clear, bytes, opened: false });
     }
@@ -109,7 +109,7 @@ impl Play {
         let (ssrc, mut clear) = (u32::from(ssrc % 4), Vec::new());
         rtcp::write::source_description(&mut clear, Ssrc(ssrc), script.bytes(length.into()));
         let mut bytes = vec![0xfe];
-        self.sealer.seal_rtcp(&clear, &mut bytes).expect("a key is not soon used up");
+        self.sealer.seal_rtcp(&clear, &mut bytes).expect("the key is not exhausted");
         let extended = self.rtcp_sealed;
         self.rtcp_sealed += 1;
         self.push(Sealed { rtcp: true, ssrc, extended, clear, bytes, opened: false });
@@ -127,28 +127,28 @@ impl Play {
         let opened = if rtcp { self.opener.open_rtcp(&mut packet) } else { self.opener.open_rtp(&mut packet) };
         let Ok(clear) = opened else { return };
         let is_it = |sealed: &&mut Sealed| sealed.rtcp == rtcp && sealed.bytes == bytes && sealed.clear == clear;
-        let sealed = self.sealed.iter_mut().find(is_it).expect("what opens was sealed, all of it");
-        assert!(!std::mem::replace(&mut sealed.opened, true), "it opens once");
+        let sealed = self.sealed.iter_mut().find(is_it).expect("an opened packet was sealed before");
+        assert!(!std::mem::replace(&mut sealed.opened, true), "a packet opened twice");
         let highest = self.highest.entry((rtcp, sealed.ssrc)).or_default();
         *highest = sealed.extended.max(*highest);
     }
 
-    /// Those that a receiver who knows what came before can place, and that are not too late.
+    /// Asserts that packets open whose index a receiver can estimate, and which are not too old.
     fn genuine_packets_open(&mut self) {
         for at in 0..self.sealed.len() {
             let sealed = &self.sealed[at];
             let opens = match self.highest.get(&(sealed.rtcp, sealed.ssrc)) {
                 Some(highest) if sealed.rtcp => sealed.extended + WINDOW > *highest,
                 Some(highest) => {
-                    let guessed = near(*highest, SeqNum((sealed.extended & 0xffff) as u16));
-                    guessed == sealed.extended && sealed.extended + WINDOW > *highest
+                    let estimated = near(*highest, SeqNum((sealed.extended & 0xffff) as u16));
+                    estimated == sealed.extended && sealed.extended + WINDOW > *highest
                 }
                 None => sealed.rtcp || sealed.extended < 2 << 16,
             };
             if opens {
                 let (rtcp, bytes) = (sealed.rtcp, sealed.bytes.clone());
                 self.open(rtcp, bytes);
-                assert!(self.sealed[at].opened, "a genuine packet opens");
+                assert!(self.sealed[at].opened, "a genuine packet did not open");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Transport-wide feedback: any bytes are read to an end, and what we write says of each packet whether it arrived, and
-//! when, to the unit of the format. A reader of times of its own checks it, which the SFU has none of.
+//! TWCC feedback: parsing of any bytes ends, and written feedback says which packets arrived, and when, to the unit of the
+//! format. An independent parser of arrival times checks it.
 
 use rtp_wire::{
     rtcp::{
@@ -15,12 +15,12 @@ const TICK: u64 = 250;
 /// Reference times have 24 bits of 64 ms.
 const CYCLE: u64 = 64_000 << 24;
 
-/// The target: a body to read, or a base and the steps between arrivals to write.
+/// Input: a body to parse, or a base and the steps between arrivals to write.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     match script.byte() {
         Some(kind) if kind % 2 == 0 => read(script.0),
-        Some(_) => written_is_read_back(script),
+        Some(_) => round_trip(script),
         None => {}
     }
 }
@@ -35,14 +35,14 @@ fn read(body: &[u8]) {
     assert!(numbers.iter().zip(0..).all(|(seq, offset)| *seq == feedback.base.wrapping_add(offset)));
 }
 
-fn written_is_read_back(mut script: Script<'_>) {
+fn round_trip(mut script: Script<'_>) {
     let (Some(cycle), Some(start), Some(late)) = (script.byte(), script.word(), script.word()) else { return };
-    // Extended numbers start one cycle up.
+    // Extended numbers start in cycle 1.
     let mut base = (u64::from(cycle) + 1) << 16 | u64::from(start);
     let (mut seq, mut micros) = (base, u64::from(late) << 24);
     let mut arrivals = Vec::new();
     while let (Some(gap), Some(wait)) = (script.byte(), script.word()) {
-        // A gap now and then is long, and so is a pause; and some packets overtake others.
+        // Some gaps and pauses are long, and some packets are reordered.
         seq += if gap > 250 { 100 * u64::from(gap) } else { 1 + u64::from(gap / 32) };
         let wait = u64::from(wait);
         micros = if wait % 5 == 0 {
@@ -60,10 +60,10 @@ fn written_is_read_back(mut script: Script<'_>) {
         let Some(Rtcp::Twcc(feedback)) = parse(&packet).next() else { panic!("no feedback") };
         assert_eq!((feedback.count, next > base), (3, true));
         let covered = left.partition_point(|arrival| arrival.seq < next);
-        let (told, later) = left.split_at(covered);
+        let (reported, later) = left.split_at(covered);
         let read = times(&packet, &feedback);
-        assert_eq!(read.len(), told.len());
-        for ((seq, time), arrival) in read.into_iter().zip(told) {
+        assert_eq!(read.len(), reported.len());
+        for ((seq, time), arrival) in read.into_iter().zip(reported) {
             assert_eq!(seq, low(arrival.seq));
             assert!((arrival.micros % CYCLE + CYCLE - time) % CYCLE < TICK, "{time} for {}", arrival.micros);
         }
@@ -71,7 +71,7 @@ fn written_is_read_back(mut script: Script<'_>) {
     }
 }
 
-/// The packets that arrived, and when in µs, read from the bytes of a feedback.
+/// Returns the packets that arrived, with their times in µs, from the bytes of a feedback.
 fn times(packet: &[u8], feedback: &TwccFeedback<'_>) -> Vec<(u16, u64)> {
     let covered = usize::from(feedback.covered);
     let (mut at, mut symbols) = (20, Vec::new());
@@ -93,7 +93,7 @@ fn times(packet: &[u8], feedback: &TwccFeedback<'_>) -> Vec<(u16, u64)> {
             0 => continue,
             1 => (1, i64::from(packet[at])),
             2 => (2, i64::from(i16::from_be_bytes([packet[at], packet[at + 1]]))),
-            _ => panic!("a symbol that is not written"),
+            _ => panic!("a symbol that the writer does not use"),
         };
         at += length;
         time = (time + CYCLE).wrapping_add_signed(ticks * TICK as i64) % CYCLE;

@@ -1,17 +1,18 @@
-//! The whole worker: commands, time, any bytes from anywhere, and what real clients seal.
+//! The whole worker: commands, time, arbitrary bytes from any address, and sealed packets of real clients.
 //!
-//! Nothing panics, nothing clear leaves, strangers are not answered, every datagram to a client is one that it can
-//! open, and what leaves at once is bounded.
+//! Asserts that no clear packet leaves, that strangers get no answers, that clients can open every datagram, and that the
+//! number of datagrams sent at once is bounded.
 
 use crate::{
     commands,
+    message_integrity::is_authentic,
     network::{Client, Network, pause},
-    packets, stun,
+    packets,
 };
 use sfu::{Command, ParticipantId, TrackId};
 use tacet_fuzz::Script;
 
-/// The target: how many clients are in a call already, then steps.
+/// Input: the number of connected clients, then steps.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
     let Some(scene) = script.byte() else { return };
@@ -22,7 +23,7 @@ pub fn run(data: &[u8]) {
             break;
         }
     }
-    // Whatever came before: who joins now is served.
+    // A newcomer can connect after any steps.
     if scene & 0x80 != 0 {
         let (newcomer, network) = (ParticipantId(99), &mut stage.network);
         network.join(9, newcomer);
@@ -36,7 +37,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// So many clients are connected; the first publishes, and the others receive.
+    /// Connects up to three clients; the first publishes, and the others receive.
     fn set(&mut self, scene: u8) {
         let Self { network } = self;
         let connected = scene % 4;
@@ -83,7 +84,7 @@ impl Stage {
                 self.send(participant, &sealed?, false);
             }
             9 => {
-                // Its own: another's check would rightly make its address the other's.
+                // Only its own datagrams: a check of another client would move that client to this address.
                 let datagram = script.edit(&network.remembered(Some(participant)));
                 network.feed(from?, &datagram);
             }
@@ -94,12 +95,12 @@ impl Stage {
             11 => {
                 let datagram = script.edit(&network.remembered(None));
                 network.forward();
-                // An address is proven by a genuine check alone.
+                // Only an authentic check proves an address.
                 let is_check =
-                    network.clients.values().any(|client| stun::is_authentic(&datagram, client.server.pwd.as_bytes()));
+                    network.clients.values().any(|client| is_authentic(&datagram, client.server.pwd.as_bytes()));
                 let stranger = network.new_address();
                 let answered = network.feed(stranger, &datagram);
-                assert!(is_check || !answered, "a stranger is answered");
+                assert!(is_check || !answered, "a stranger got an answer");
             }
             12 => {
                 network.now += pause(script.byte()?);
@@ -133,12 +134,12 @@ impl Stage {
         seal: impl FnOnce(&mut Client, &mut Vec<u8>) -> Result<(), E>,
     ) -> Option<Vec<u8>> {
         let mut sealed = Vec::new();
-        // Without keys, or under a number that was used, it is a step without effect.
+        // Without keys, or with a used sequence number, the step has no effect.
         let _ = seal(self.network.clients.get_mut(&participant)?, &mut sealed);
         Some(sealed)
     }
 
-    /// Sends a datagram, which may wait at the server for others.
+    /// Sends a datagram; with `hold` it stays queued at the server.
     fn send(&mut self, participant: ParticipantId, datagram: &[u8], hold: bool) {
         if datagram.is_empty() {
             return;
@@ -150,7 +151,7 @@ impl Stage {
             return;
         }
         self.network.feed(from, datagram);
-        // What came of it is opened by who gets it, now or later.
+        // Clients open the resulting datagrams now or later.
         let now = self.network.now;
         for client in self.network.clients.values_mut() {
             std::mem::take(&mut client.inbox).into_iter().for_each(|datagram| client.take(now, datagram));
