@@ -1,4 +1,4 @@
-//! Sealing and opening frames: one AEAD call each, by both backends, and a whole session with its envelope and look-ups.
+//! Sealing and opening frames: a single AEAD call with both backends, and a whole session with envelope and lookups.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use e2ee_frames::{
@@ -44,7 +44,7 @@ fn session(c: &mut Criterion) {
         let mut seal = |out: &mut [u8]| sender.seal(CLOCK, StreamId::CAMERA, Codec::Vp8, FrameKind::Delta, &frame, out);
         group.bench_function(BenchmarkId::new("seal", size), |b| b.iter(|| black_box(seal(&mut out))));
         group.bench_function(BenchmarkId::new("open", size), |b| {
-            // Each frame opens once, so each is sealed in the set-up, which is not timed.
+            // A frame opens only once, so the setup, which is not timed, seals each.
             b.iter_batched(
                 || {
                     let length = seal(&mut out).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Sealing and opening frames beside the `sframe` crate, in one run: batches take turns, so that a busy machine slows
-//! both sides alike. Prints one table of medians.
+//! Compares sealing and opening frames with the `sframe` crate in one run. Batches alternate, so that a busy machine slows
+//! both sides equally. Prints a table of medians.
 //!
-//! Ours is a whole session with aws-lc: envelope, key look-up, counter, replay window. For sealing there is also a bare
-//! context on RustCrypto. `sframe` is given keys that are derived already, and reuses its buffers.
+//! `e2ee-frames` runs a whole session on aws-lc: envelope, key lookup, counter, replay window; for sealing, also a bare
+//! context on RustCrypto. `sframe` gets derived keys and reuses its buffers.
 
 #![allow(clippy::print_stdout)]
 
@@ -24,12 +24,12 @@ use tacet_benches::calls::{CLOCK, pair};
 
 const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 const ROUNDS: usize = 101;
-/// How long a batch takes, about.
+/// Approximate duration of a batch.
 const BATCH: Duration = Duration::from_micros(500);
 const BASE_KEY: [u8; 64] = [7; 64];
 const METADATA: [u8; 3] = [0xc1, 1, 0];
 
-/// Something whose time per frame is measured.
+/// A side of the comparison.
 trait Side {
     /// Handles this many frames; returns how long that took.
     fn run(&mut self, frames: usize) -> Duration;
@@ -41,7 +41,7 @@ impl<F: FnMut(usize) -> Duration> Side for F {
     }
 }
 
-/// Median nanoseconds a frame of each side, which take turns.
+/// Returns the median time per frame of each side in ns. The sides alternate.
 fn medians(sides: &mut [&mut dyn Side]) -> Vec<f64> {
     let frames: Vec<usize> = sides
         .iter_mut()
@@ -112,7 +112,7 @@ fn open_ours<'a>(
 ) -> impl FnMut(usize) -> Duration + 'a {
     let mut sealed: Vec<Vec<u8>> = Vec::new();
     move |frames| {
-        // Each frame opens once, so each batch has its own, sealed before the clock runs.
+        // A frame opens only once, so each batch has its own frames, sealed before the measurement.
         sealed.resize_with(frames.max(sealed.len()), || vec![0; codec::max_sealed_bytes(Codec::Vp8, frame.len())]);
         let lengths: Vec<usize> = sealed.iter_mut().take(frames).map(|out| seal(sender, frame, out)).collect();
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! A native client's work for each frame: pictures sealed and cut into packets, sound encoded, buffered and decoded.
+//! Work of a native client per frame: video is sealed and packetized, audio is encoded, buffered and decoded.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use e2ee_frames::{Codec, FrameKind, StreamId, codec};
@@ -14,10 +14,10 @@ use tacet_native::{
 
 const BLOCK: Duration = Duration::from_millis(20);
 
-/// Pictures of some sizes: sealed and cut; put together.
-fn pictures(c: &mut Criterion) {
+/// Video frames of several sizes: sealed and packetized; reassembled.
+fn video(c: &mut Criterion) {
     let Some((mut sender, _)) = pair() else { return };
-    let mut group = c.benchmark_group("picture");
+    let mut group = c.benchmark_group("video");
     for size in [1_000, 10_000, 100_000] {
         group.throughput(Throughput::Bytes(size as u64));
         let frame = vec![0x5a; size];
@@ -47,12 +47,12 @@ fn pictures(c: &mut Criterion) {
     group.finish();
 }
 
-/// 20 ms of sound: encoded; through jitter buffer and decoder.
-fn sound(c: &mut Criterion) {
+/// 20 ms of audio: encoded; through jitter buffer and decoder.
+fn audio(c: &mut Criterion) {
     let Ok(mut encoder) = Encoder::new(&EncoderOptions::default()) else { return };
     let Ok(mut playout) = Playout::new(Channels::Mono, DelayBounds::default()) else { return };
     let block: Vec<f32> = (0..FRAME_SAMPLES).map(|n| (n as f32 * 0.05).sin() * 0.5).collect();
-    let mut group = c.benchmark_group("sound");
+    let mut group = c.benchmark_group("audio");
     group.bench_function("encode", |b| b.iter(|| black_box(encoder.encode(&block))));
     let (start, mut n) = (Instant::now(), 0u32);
     group.bench_function("push and pull", |b| {
@@ -73,6 +73,6 @@ fn sound(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20);
-    targets = pictures, sound
+    targets = video, audio
 }
 criterion_main!(benches);

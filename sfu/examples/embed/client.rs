@@ -1,4 +1,4 @@
-//! A client: signaling on a TCP connection, media on a UDP socket, and a device that seals or opens frames.
+//! A client: signaling over TCP, media over UDP, and a device that seals or opens frames.
 
 use crate::{
     FRAMES,
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a client is there for.
+/// Role of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Sends frames until all others have left.
@@ -27,13 +27,13 @@ pub(crate) enum Role {
     Listens,
 }
 
-/// Far more than is needed: only what is broken takes so long.
+/// Timeout of each step. Far more than any step needs.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two frames of a speaker.
+/// Interval between frames of a speaker.
 const PACE: Duration = Duration::from_millis(20);
-/// Longest wait for a datagram before the next look at everything else.
+/// Maximum time to wait for a datagram.
 const TURN: Duration = Duration::from_millis(5);
-/// SSRC of a speaker; each is known together with its participant, so they may be the same everywhere.
+/// SSRC of every speaker: SSRCs only need to be unique per participant.
 const SSRC: u32 = 7;
 
 /// Takes part in the call.
@@ -57,7 +57,7 @@ pub(crate) fn run(name: &'static str, role: Role, server: SocketAddr, invite: &[
         sequence: 0,
         opened: 0,
     };
-    // A new session wants to announce itself before anything else.
+    // The first action of a new session is its announce.
     let actions = client.device.tick()?;
     client.carry_out(actions)?;
     let (start, mut next_frame) = (Instant::now(), Instant::now());
@@ -87,16 +87,16 @@ struct Client {
     device: Device,
     identity: Identity,
     path: Option<Path>,
-    /// Those who have proven that they have the link.
+    /// Participants that have proven that they have the link.
     names: BTreeMap<u32, String>,
     have_left: usize,
-    /// There is a key, so frames may be sealed.
+    /// Whether there is a key to seal frames with.
     may_speak: bool,
     sequence: u16,
     opened: usize,
 }
 
-/// Where media goes.
+/// The media path.
 struct Path {
     socket: UdpSocket,
     transport: RtcClient,
@@ -137,7 +137,7 @@ impl Client {
         self.carry_out(actions)
     }
 
-    /// Does what the encryption of frames asks for.
+    /// Executes the actions of the session.
     fn carry_out(&mut self, actions: Vec<Action>) -> Result<()> {
         for action in actions {
             match action {
@@ -152,14 +152,14 @@ impl Client {
                 Action::StreamReady { .. } => self.may_speak = true,
                 Action::Problem { problem, .. } => bail!("the call is not safe: {problem:?}"),
                 Action::Ended(why) => bail!("the session is over: {why:?}"),
-                // A request for keys would be sent here: this example is too short for one to be lost.
+                // A real client sends a key request here; this example is too short to lose a key.
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Begins to connect to the SFU, and tells the server how.
+    /// Starts to connect to the SFU, and sends the client's parameters to the server.
     fn connect(&mut self, server: &RemoteParameters) -> Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(server.candidates.first().context("no candidate")?)?;
@@ -172,7 +172,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends what the transport has to say, and takes one datagram.
+    /// Sends pending datagrams of the transport, and receives one.
     fn turn(&mut self) -> Result<()> {
         let Some(Path { socket, transport }) = &mut self.path else {
             thread::sleep(TURN);
@@ -192,7 +192,7 @@ impl Client {
         let was = transport.state();
         let frame = match transport.handle(now, datagram) {
             Ok(Received::Rtp(packet)) => Some(RtpPacket::parse(packet)?.payload.to_vec()),
-            // Reports and forged packets are of no interest.
+            // Reports and forged packets are ignored.
             Ok(Received::Rtcp(_) | Received::Nothing) | Err(_) => None,
         };
         let state = transport.state();
@@ -205,12 +205,12 @@ impl Client {
         frame.map_or(Ok(()), |frame| self.on_frame(frame))
     }
 
-    /// Opens a frame: one that was sealed before this device had the key does not open, and is dropped.
+    /// Opens a frame. Drops frames that were sealed before this device had the key.
     fn on_frame(&mut self, mut frame: Vec<u8>) -> Result<()> {
         let Ok((range, participant)) = self.device.open(&mut frame) else { return Ok(()) };
         let text = String::from_utf8(frame[range].to_vec())?;
-        // Whose it is, is told by the key that opened it.
-        let speaker = self.names.get(&participant).context("a frame of nobody")?;
+        // The key that opened the frame identifies its sender.
+        let speaker = self.names.get(&participant).context("a frame of an unknown participant")?;
         if self.opened == 0 {
             println!("{}: the first frame of {speaker}: {text:?}", self.name);
         }
@@ -218,7 +218,7 @@ impl Client {
         Ok(())
     }
 
-    /// Seals a frame and sends it: one RTP packet, as sound is.
+    /// Seals an audio frame and sends it in one RTP packet.
     fn speak(&mut self) -> Result<()> {
         let Some(Path { socket, transport }) = self.path.as_mut().filter(|_| self.may_speak) else { return Ok(()) };
         let frame = self.device.seal(format!("{} says {}", self.name, self.sequence).as_bytes())?;
@@ -233,7 +233,7 @@ impl Client {
         Ok(())
     }
 
-    /// Says good-bye to the SFU; hanging up says it to the server.
+    /// Sends close_notify to the SFU. Closing the TCP connection informs the server.
     fn leave(mut self) -> Result<()> {
         if let Some(Path { socket, transport }) = &mut self.path {
             transport.close(Instant::now());

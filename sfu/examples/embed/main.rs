@@ -1,4 +1,4 @@
-//! Somebody else's signaling around the SFU: lines of JSON over TCP, in one process on the loopback address.
+//! A third-party signaling server around the SFU: lines of JSON over TCP, in one process on the loopback address.
 //!
 //! ```text
 //!   Ada ─── lines ──┐                      ┌── lines ─── Bob, Cleo
@@ -7,13 +7,12 @@
 //!                                         ▲
 //!   Ada ─── sealed frames in SRTP ────────┴──────────────► Bob, Cleo
 //! ```
-//! Ada seals frames for the others with `e2ee-frames` and publishes them; Bob and Cleo receive and open them, and leave
-//! when they have enough. The server carries announces and keys as bytes that it cannot use, and the SFU, which does not
-//! know that there is such a thing as sealed frames, forwards what it cannot read. Each client uses a socket of its own
-//! and knows of the others by the server's word alone.
+//! Ada seals frames for the others with `e2ee-frames` and publishes them. Bob and Cleo receive and open them, and leave
+//! after enough frames. The server relays announces and keys as opaque bytes, and the SFU forwards payloads that it cannot
+//! read. Each client has its own socket and learns about the others only from the server.
 //!
-//! `cargo run -p tacet-sfu --example embed` prints what happens. It ends by itself, with a status that says whether all
-//! frames arrived. What a real service needs beyond: TLS, tokens, time-outs of silent connections.
+//! `cargo run -p tacet-sfu --example embed` prints what happens, and exits with a status that says whether all frames
+//! arrived. A real service also needs TLS, tokens and timeouts of silent connections.
 
 #![allow(clippy::print_stdout, reason = "it shows what happens")]
 
@@ -25,13 +24,13 @@ mod server;
 use anyhow::{Context, Result};
 use std::{sync::Arc, thread};
 
-/// Frames that a listener wants before it leaves.
+/// Number of frames after which a listener leaves.
 const FRAMES: usize = 50;
 
 fn main() -> Result<()> {
     let server = server::start().context("the server does not start")?;
     let address = server.address();
-    // What the link of a call carries from person to person, and never past the server.
+    // The link of a call carries this between people; the server never receives it.
     let mut invite = [0; 32];
     getrandom::fill(&mut invite).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
     let invite = Arc::new(invite);

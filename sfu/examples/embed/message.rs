@@ -1,4 +1,4 @@
-//! The wire messages: one JSON object a line. Bytes are hexadecimal.
+//! The wire messages: one JSON object per line. Bytes are hexadecimal.
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -7,40 +7,40 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-/// Longest line that is read.
+/// Maximum length of a line in bytes.
 const MAX_LINE: u64 = 64 << 10;
 
-/// What a client says.
+/// A message from a client.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToServer {
-    /// First: who it is, in bytes that only those with the link can check.
+    /// First message: its announce, which only holders of the link can verify.
     Join { announce: Hex, display: Hex },
-    /// Its half of the transport.
+    /// The client's transport parameters.
     Transport { ufrag: String, pwd: String, fingerprint: Hex },
-    /// It sends sound, under this SSRC.
+    /// It publishes audio with this SSRC.
     Publish { ssrc: u32 },
-    /// It can receive in this slot now.
+    /// It has applied this slot.
     SlotApplied { mid: String },
-    /// Keys, each sealed to one other device.
+    /// Session keys, each sealed to one other device.
     Keys(Hex),
 }
 
-/// What the server says.
+/// A message from the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToClient {
-    /// It has a seat, and here is the server's half of the transport.
+    /// The client's seat, and the server's transport parameters.
     Welcome { seat: u16, ufrag: String, pwd: String, fingerprint: Hex, candidates: Vec<SocketAddr> },
-    /// Who is there, as they announced themselves.
+    /// Announces of other participants.
     Announces(Hex),
-    /// Keys of others for this client.
+    /// Session keys of others for this client.
     Keys(Hex),
-    /// Its SRTP keys are in use at the server.
+    /// The transport is connected.
     Connected,
-    /// Sound will come in this slot, under this SSRC.
+    /// A new slot for audio, with this SSRC.
     Slot { mid: String, ssrc: u32 },
-    /// Somebody has left.
+    /// A participant has left.
     Left { participant: u32 },
-    /// The server will not.
+    /// The server refused a request.
     Refused { why: String },
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn send(mut stream: &TcpStream, message: &impl Serialize) -> Result<(
     Ok(stream.write_all(&line)?)
 }
 
-/// The messages of a peer, until it hangs up.
+/// Iterates over the messages of a peer until it closes the connection.
 pub(crate) fn receive<M: DeserializeOwned>(stream: TcpStream) -> impl Iterator<Item = Result<M>> {
     let mut stream = BufReader::new(stream);
     std::iter::from_fn(move || {

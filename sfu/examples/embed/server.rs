@@ -1,7 +1,7 @@
-//! The signaling server: one thread that owns all state, told what clients say and what the SFU tells.
+//! The signaling server: one thread that owns all state and handles messages of clients and events of the SFU.
 //!
-//! It does in this order what every embedder does: `AddParticipant` when somebody comes, `Connect` with the client's
-//! half of the transport, `Publish` for each track, and for each receiver of it `AddSlot`, `SetSlot` and, when the
+//! It sends the commands of every embedder, in this order: `AddParticipant` when a client joins, `Connect` with the
+//! client's transport parameters, `Publish` for each track, and for each receiver of it `AddSlot`, `SetSlot` and, after the
 //! client has applied the slot, `ActivateSlot`; `RemoveParticipant` when the connection ends.
 
 use crate::message::{Hex, ToClient, ToServer, receive, send};
@@ -20,14 +20,14 @@ use std::{
     thread,
 };
 
-/// The one room of this server, which lives on the one worker of its SFU.
+/// The only room of this server, on the only worker of its SFU.
 const ROOM: RoomId = RoomId(1);
 const WORKER: usize = 0;
-/// Sizes in the bodies that devices send each other: see `docs/embedding.md`, "A server of your own".
+/// Sizes in the messages between devices, in bytes: see `docs/embedding.md`, "A server of your own".
 const KEYS_HEADER: usize = 171;
 const KEYS_ENTRY: usize = 86;
 
-/// What happens to the server.
+/// An input of the server.
 enum Input {
     Came(ParticipantId, TcpStream),
     Said(ParticipantId, ToServer),
@@ -42,12 +42,12 @@ pub(crate) struct Handle {
     inputs: mpsc::Sender<Input>,
 }
 
-/// Starts SFU and server.
+/// Starts the SFU and the server.
 pub(crate) fn start() -> Result<Handle> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let (inputs, inbox) = mpsc::channel();
-    // Called on the worker's thread, which must not wait: it only passes the event on.
+    // Runs on the worker's thread and must not block.
     let events = inputs.clone();
     let on_event = move |_worker, event| events.send(Input::Sfu(event)).unwrap_or_default();
     let sfu = Sfu::start(&SfuConfig::default(), on_event)?;
@@ -74,12 +74,12 @@ pub(crate) fn start() -> Result<Handle> {
 }
 
 impl Handle {
-    /// Where clients connect.
+    /// Address that clients connect to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Ends the server, which has closed the SFU then; gives what there is to say.
+    /// Stops the server and the SFU; returns the final report.
     pub(crate) fn stop(self) -> String {
         let (report, answer) = mpsc::channel();
         let _ = self.inputs.send(Input::Stop(report));
@@ -87,12 +87,12 @@ impl Handle {
     }
 }
 
-/// Passes on what one client says.
+/// Forwards the messages of one client to the server.
 fn listen(who: ParticipantId, stream: TcpStream, inputs: &mpsc::Sender<Input>) {
     let Ok(reader) = stream.try_clone() else { return };
     let _ = inputs.send(Input::Came(who, stream));
     for message in receive(reader) {
-        // Who says what is no message is not listened to any more.
+        // Stops reading after an invalid message.
         let Ok(message) = message else { break };
         let _ = inputs.send(Input::Said(who, message));
     }
@@ -106,12 +106,12 @@ struct Server {
 
 struct Member {
     stream: TcpStream,
-    /// Its entry in the bodies of announces.
+    /// Its entry in announce messages.
     announce: Vec<u8>,
-    /// It was welcomed, and may be told of others.
+    /// Whether it was welcomed, and may learn about others.
     seated: bool,
     track: Option<TrackId>,
-    /// Slots, and what comes in them.
+    /// Slots, and the publishers in them.
     slots: Vec<(Mid, TrackId)>,
 }
 
@@ -161,7 +161,7 @@ impl Server {
                 self.command(Command::ActivateSlot { participant, mid });
             }
             ToServer::Keys(batch) => {
-                // header ‖ entries, each of which begins with the recipient's seat.
+                // header ‖ entries, each of which starts with the recipient's seat.
                 let (header, entries) = batch.0.split_at_checked(KEYS_HEADER).context("no key batch")?;
                 for entry in entries.as_chunks::<KEYS_ENTRY>().0 {
                     let recipient = ParticipantId(u16::from_be_bytes([entry[0], entry[1]]).into());
@@ -194,12 +194,12 @@ impl Server {
             Event::Refused { participant, error, .. } => {
                 self.tell(participant, &ToClient::Refused { why: error.to_string() });
             }
-            // A client that is gone for good closes its connection, too; and this example shows no speakers.
+            // A client that fails also closes its connection; and this example shows no speakers.
             other => println!("server: {other:?}"),
         }
     }
 
-    /// Tells a newcomer of those who are there, and them of it; then what they send is offered to it.
+    /// Announces a newcomer and the others to each other, and adds slots for their tracks to the newcomer.
     fn introduce(&mut self, newcomer: ParticipantId) {
         let others: Vec<_> = self.seated().collect();
         let Some(member) = self.members.get_mut(&newcomer) else { return };
@@ -211,13 +211,13 @@ impl Server {
             self.tell(newcomer, &ToClient::Announces(Hex([&[1], &theirs[..]].concat())));
             self.tell(other, &ToClient::Announces(Hex([&[1], &announce[..]].concat())));
             if let Some(track) = track {
-                // It cannot fail: there are far fewer participants than MIDs.
+                // Cannot fail: there are far fewer participants than MIDs.
                 let _ = self.offer(newcomer, track);
             }
         }
     }
 
-    /// Gives a receiver a slot for a track.
+    /// Adds a slot for a track to a receiver.
     fn offer(&mut self, participant: ParticipantId, track: TrackId) -> Result<()> {
         let member = self.members.get_mut(&participant).context("no connection")?;
         let mid = Mid::new(&format!("a{}", member.slots.len())).context("too many slots")?;
@@ -239,7 +239,7 @@ impl Server {
     }
 
     fn command(&self, command: Command) {
-        // Refused only to who gives thousands at once. What the worker refuses comes as an event.
+        // Fails only with thousands of queued commands. A refusal by the worker is an event.
         if let Err(error) = self.sfu.command(WORKER, command) {
             println!("server: a command was not taken: {error}");
         }
@@ -247,13 +247,13 @@ impl Server {
 
     fn tell(&self, participant: ParticipantId, message: &ToClient) {
         if let Some(member) = self.members.get(&participant) {
-            // Whoever cannot be told has hung up, which the listening thread notices.
+            // Fails if the client has closed the connection, which its reading thread notices.
             let _ = send(&member.stream, message);
         }
     }
 }
 
-/// Seats are numbers of 12 bits, which participants of this example never exceed.
+/// Seats have 12 bits, which the participants of this example never exceed.
 fn seat(participant: ParticipantId) -> Result<u16> {
     u16::try_from(participant.0).ok().filter(|seat| *seat < 4_096).context("the server is full")
 }
