@@ -137,10 +137,10 @@ fn loss_and_its_repair_show_in_both_directions() {
         assert!((0.02..0.2).contains(&share), "about five in a hundred are lost, not {share}:\n{}", said.text);
     }
     for name in [
-        "tacet_uplink_packets_requested_total",
+        "tacet_uplink_packets_nacked_total",
         "tacet_uplink_packets_recovered_total",
         "tacet_retransmissions_total",
-        "tacet_key_frame_requests_total",
+        "tacet_plis_sent_total",
     ] {
         assert!(said.sum(name) > 0.0, "{name}:\n{}", said.text);
     }

@@ -1,18 +1,18 @@
-//! What a worker counts, in plain integers.
+//! Counters of a worker: plain integers.
 
 use super::quantities;
 
 quantities! {
-    /// What is counted, since the worker started.
+    /// A counter. Values count from the start of the worker.
     pub enum Counter;
 
     /// Datagrams received.
     DatagramsIn = "datagrams_received",
-    /// Bytes of the datagrams received.
+    /// Bytes of received datagrams.
     BytesIn = "received_bytes",
-    /// Datagrams handed to the kernel.
+    /// Datagrams passed to the kernel.
     DatagramsOut = "datagrams_sent",
-    /// Bytes of the datagrams handed to the kernel.
+    /// Bytes of the datagrams passed to the kernel.
     BytesOut = "sent_bytes",
     /// RTP packets opened.
     RtpIn = "rtp_packets_received",
@@ -22,75 +22,75 @@ quantities! {
     RtpOut = "rtp_packets_sent",
     /// RTCP packets sealed.
     RtcpOut = "rtcp_packets_sent",
-    /// RTP packets forwarded, each subscriber's counted, those to unreachable ones too.
+    /// RTP packets forwarded, counted per subscriber, including unreachable ones.
     Forwarded = "forwarded_packets",
-    /// RTP packets of publishers that did not arrive at first; some are recovered.
+    /// RTP packets of publishers that were missing at first. Some are recovered.
     UplinkLost = "uplink_packets_lost",
-    /// RTP packets asked for again from publishers.
-    UplinkRequested = "uplink_packets_requested",
-    /// RTP packets of publishers that came as retransmissions in time.
+    /// RTP packets requested from publishers by NACK.
+    UplinkNacked = "uplink_packets_nacked",
+    /// RTP packets of publishers that arrived in time as retransmissions.
     UplinkRecovered = "uplink_packets_recovered",
-    /// Packets to subscribers that they reported as arrived.
+    /// Packets that subscribers reported as received.
     DownlinkArrived = "downlink_packets_arrived",
-    /// Packets to subscribers that they reported as missing, for good or so far.
+    /// Packets that subscribers reported as missing, whether or not they arrive later.
     DownlinkMissing = "downlink_packets_missing",
-    /// Packets sent again to subscribers.
+    /// Packets retransmitted to subscribers.
     Retransmissions = "retransmissions",
-    /// Packets that subscribers asked for and did not get: too old, too often, over budget.
+    /// Packets requested by subscribers that were not retransmitted: too old, requested too often, or over the budget.
     RetransmissionsRefused = "retransmissions_refused",
-    /// Key frames asked for from publishers.
-    KeyFrameRequests = "key_frame_requests",
+    /// PLIs sent to publishers: requests for key frames.
+    PlisSent = "plis_sent",
     /// Connectivity checks accepted.
     Checks = "ice_checks",
-    /// Transports whose handshake came to keys.
+    /// Transports whose handshake completed.
     Connected = "handshakes_completed",
-    /// Transports that failed: a wrong certificate, a handshake without end, a fault.
+    /// Transports that failed: wrong certificate, handshake timeout, or a fault.
     Failed = "transports_failed",
-    /// Transports whose client fell silent without a good-bye; some come back.
-    Silent = "transports_silent",
-    /// Datagrams dropped: no STUN, DTLS, RTP or RTCP, or RTP of a payload type that is not the stream's.
+    /// Transports whose client fell silent without close_notify. Some come back.
+    Disconnected = "transports_disconnected",
+    /// Datagrams dropped: not STUN, DTLS, RTP or RTCP, or RTP with a payload type that the stream does not use.
     DropMalformed = "drop_malformed",
-    /// Datagrams dropped: no transport has proven that address.
+    /// Datagrams dropped: no client has proven the source address.
     DropUnknownSource = "drop_unknown_source",
-    /// STUN dropped: unknown user name, wrong password, or an address that is another's.
+    /// STUN dropped: unknown username, wrong password, or an address that belongs to another client.
     DropCheck = "drop_check",
-    /// STUN dropped unread: more checks than may be verified.
+    /// STUN dropped without verification: too many checks.
     DropCheckRate = "drop_check_rate",
-    /// SRTP dropped: no keys yet, or none any more.
+    /// SRTP dropped: there are no keys yet, or no longer.
     DropUnkeyed = "drop_unkeyed",
     /// SRTP dropped: authentication failed.
     DropForged = "drop_forged",
-    /// SRTP dropped: replayed, or too late.
+    /// SRTP dropped: replayed, or older than the replay window.
     DropReplayed = "drop_replayed",
-    /// SRTP dropped: over the limit of SSRCs, or the key is used up.
+    /// SRTP dropped: too many SSRCs, or the key is exhausted.
     DropLimit = "drop_limit",
-    /// Datagrams dropped: the client sends more than it may.
+    /// Datagrams dropped: the client exceeds its rate limit.
     DropRate = "drop_rate",
-    /// Packets for a participant without keys, without a path or without consent.
+    /// Packets dropped: the receiver has no keys, no path or no consent.
     DropUnreachable = "drop_unreachable",
-    /// Packets that SRTP refused to seal: a number used twice, no RTP.
+    /// Packets that SRTP refused to seal: a repeated sequence number, or not RTP.
     DropUnsealed = "drop_unsealed",
-    /// Datagrams that the kernel refused, its buffer full or the destination unreachable.
+    /// Datagrams that the kernel refused: send buffer full, or destination unreachable.
     DropSend = "drop_send",
-    /// Datagrams that the kernel dropped because the socket's buffer was full.
+    /// Datagrams that the kernel dropped because the receive buffer was full.
     DropReceive = "drop_receive",
-    /// Datagrams longer than the receive buffer, or than any path carries.
+    /// Datagrams dropped: longer than the receive buffer, or than any path carries.
     DropTruncated = "drop_truncated",
-    /// RTP dropped: of an SSRC that nobody signaled.
+    /// RTP dropped: an SSRC that was not signaled.
     DropUnknownSsrc = "drop_unknown_ssrc",
     /// RTP dropped: padding only.
     DropPadding = "drop_padding",
-    /// RTP dropped: a packet that came before.
+    /// RTP dropped: a duplicate.
     DropDuplicate = "drop_duplicate",
-    /// RTP dropped: older than what is remembered, or a repair that nobody waits for any more.
+    /// RTP dropped: older than the packet history, or a retransmission that is no longer awaited.
     DropTooLate = "drop_too_late",
-    /// RTCP packets whose rest was not read: their sender asks and reports more than it may.
+    /// RTCP packets cut off: the sender exceeds its limit of requests and reports.
     DropExcessFeedback = "drop_excess_feedback",
-    /// Faults that were contained: in a room, a transport, or a datagram of nobody.
+    /// Contained faults: in a room, in a transport, or in the handling of a datagram from a stranger.
     Faults = "faults",
 }
 
-/// The worker's own counters.
+/// All counters of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counters(pub(super) [u64; Counter::COUNT]);
 
@@ -101,21 +101,21 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Counts `n` more.
+    /// Adds `n` to a counter.
     pub fn add(&mut self, counter: Counter, n: u64) {
         if let Some(value) = self.0.get_mut(counter as usize) {
             *value = value.wrapping_add(n);
         }
     }
 
-    /// Counts all that another has counted.
+    /// Adds all values of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (value, more) in self.0.iter_mut().zip(other.0) {
             *value = value.wrapping_add(more);
         }
     }
 
-    /// The value.
+    /// Returns the value of a counter.
     #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or_default()
@@ -123,7 +123,7 @@ impl Counters {
 }
 
 impl Counter {
-    /// Why packets were dropped, if that is what it counts.
+    /// Returns the reason if this counts dropped packets.
     #[must_use]
     pub fn drop_reason(self) -> Option<&'static str> {
         self.name().strip_prefix("drop_")
@@ -136,7 +136,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn what_was_counted_is_found_again() {
+    fn counters_add_and_merge() {
         let mut counters = Counters::default();
         counters.add(Counter::RtpIn, 2);
         counters.add(Counter::RtpIn, 1);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn every_counter_has_a_name_of_its_own_and_says_what_it_counts() {
+    fn counter_names_are_unique() {
         let names: HashSet<&str> = Counter::ALL.iter().map(|counter| counter.name()).collect();
         assert_eq!(names.len(), Counter::COUNT);
         assert!(Counter::ALL.iter().all(|counter| counter.help().len() > 10));

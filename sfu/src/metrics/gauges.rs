@@ -1,25 +1,25 @@
-//! What a worker has at the moment. It is counted once a second, not on the packet path.
+//! Gauges of a worker: current quantities, updated once per second and not on the packet path.
 
 use super::quantities;
 
 quantities! {
-    /// What is there now.
+    /// A gauge.
     pub enum Gauge;
-    /// Rooms that somebody is in.
+    /// Rooms with participants.
     Rooms = "rooms",
     /// Participants, connected or not.
     Participants = "participants",
     /// Published tracks.
     Tracks = "tracks",
-    /// Transports with keys and with a client that is heard.
+    /// Transports with keys whose client is reachable.
     Connected = "transports_connected",
-    /// Handshakes under way.
+    /// Handshakes in progress.
     Handshakes = "handshakes",
     /// Datagrams received and sent in the last second.
     PacketRate = "datagrams_per_second",
 }
 
-/// The worker's gauges.
+/// All gauges of a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gauges(pub(super) [u64; Gauge::COUNT]);
 
@@ -30,14 +30,14 @@ impl Default for Gauges {
 }
 
 impl Gauges {
-    /// Sets one.
+    /// Sets a gauge.
     pub fn set(&mut self, gauge: Gauge, value: u64) {
         if let Some(place) = self.0.get_mut(gauge as usize) {
             *place = value;
         }
     }
 
-    /// The value.
+    /// Returns the value of a gauge.
     #[must_use]
     pub fn get(&self, gauge: Gauge) -> u64 {
         self.0.get(gauge as usize).copied().unwrap_or_default()

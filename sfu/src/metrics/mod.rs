@@ -1,13 +1,12 @@
-//! What a worker measures, read without stopping it.
+//! Metrics of a worker, which other threads read without interrupting it.
 //!
 //! ```text
 //!   worker thread                                other threads
 //!   Counters, Gauges, Histogram ── publish() ──► Published ── read() ──► WorkerMetrics
-//!   plain integers                 each turn     atomics                 exact each, together no snapshot
+//!   plain integers                 each step     atomics                 exact values, not a snapshot
 //! ```
-//! On the packet path a count is an addition to an integer that nobody else writes: no lock, no shared cache line. Names
-//! here are without prefix and suffix; whoever shows them adds both. Nothing here names a room, a participant or an
-//! address.
+//! On the packet path, counting adds to an integer that only this thread writes: no lock, no shared cache line. Exporters
+//! add prefixes and suffixes to the names. No metric contains a room, a participant or an address.
 
 mod counters;
 mod gauges;
@@ -19,17 +18,17 @@ pub use histogram::{Bounds, Histogram};
 pub(crate) use published::Published;
 pub use published::WorkerMetrics;
 
-/// From the receipt of a batch of datagrams to the return of the call that has sent what was forwarded of it. Fine
-/// where one core with a hundred subscribers is (a fraction of a millisecond), coarse where calls suffer.
+/// Buckets of the forwarding delay: from the receipt of a batch of datagrams to the return of the call that sent the
+/// packets forwarded from it. Fine around the usual fraction of a millisecond, coarse where calls suffer.
 pub const FORWARDING: Bounds = Bounds::new(&[
     10, 25, 50, 75, 100, 150, 200, 250, 375, 500, 750, 1_000, 1_500, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000,
     250_000,
 ]);
 
-/// From a participant's arrival to the first media sent to it.
+/// Buckets of the time from a participant's arrival to the first media sent to it.
 pub const FIRST_MEDIA: Bounds = histogram::PERSON_WAITS;
 
-/// Makes an enum of quantities, each with its name; its comment is also what people are told.
+/// Declares an enum of quantities with their names. The doc comments are also the help texts.
 macro_rules! quantities {
     (
         $(#[$attribute:meta])*
@@ -38,17 +37,18 @@ macro_rules! quantities {
     ) => {
         $(#[$attribute])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub enum $Quantity {
             $($(#[doc = $doc])+ $variant,)*
         }
 
         impl $Quantity {
-            /// All of them.
+            /// All variants.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
             /// Their number.
             pub(super) const COUNT: usize = Self::ALL.len();
 
-            /// Name in metrics.
+            /// Name without prefix and suffix.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -56,7 +56,7 @@ macro_rules! quantities {
                 }
             }
 
-            /// What it is, for people.
+            /// Help text.
             #[must_use]
             pub fn help(self) -> &'static str {
                 match self {

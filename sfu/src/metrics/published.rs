@@ -1,4 +1,4 @@
-//! A worker's measurements as other threads see them.
+//! Metrics of a worker, as published to other threads.
 
 use super::{
     Bounds, FIRST_MEDIA, FORWARDING, Histogram,
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-/// Integers that one thread writes and others read.
+/// Integers that one thread writes and other threads read.
 #[derive(Debug)]
 struct Shared<const N: usize>([AtomicU64; N]);
 
@@ -51,7 +51,7 @@ impl SharedHistogram {
     }
 }
 
-/// Where a worker's thread leaves its measurements.
+/// The latest metrics of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     counters: Shared<{ Counter::COUNT }>,
@@ -60,27 +60,28 @@ pub(crate) struct Published {
     first_media: SharedHistogram,
 }
 
-/// Measurements of one worker, since it started.
+/// Metrics of one worker since its start.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct WorkerMetrics {
-    /// What was counted.
+    /// Counters.
     pub counters: Counters,
-    /// What is there.
+    /// Gauges.
     pub gauges: Gauges,
-    /// See [`FORWARDING`]: counted by packets.
+    /// Forwarding delay, counted by packets: see [`FORWARDING`].
     pub forwarding: Histogram,
-    /// See [`FIRST_MEDIA`]: counted by participants.
+    /// Time to the first media, counted by participants: see [`FIRST_MEDIA`].
     pub first_media: Histogram,
-    /// CPU time of the worker's thread; `None` if the system does not say.
+    /// CPU time of the worker's thread; `None` if the system does not provide it.
     pub cpu: Option<Duration>,
-    /// Bytes that the kernel has granted the socket for datagrams that wait to be received, as it counts them.
+    /// Size of the receive buffer in bytes, as the kernel counts.
     pub receive_buffer: u64,
-    /// Bytes that the kernel has granted the socket for datagrams that wait to be sent.
+    /// Size of the send buffer in bytes, as the kernel counts.
     pub send_buffer: u64,
 }
 
 impl Published {
-    /// Makes the worker's values visible. Each is exact; together they are no snapshot.
+    /// Publishes the values. Each is exact, but a reader can see values of different calls.
     pub(crate) fn publish(
         &self,
         counters: &Counters,
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_published_is_what_is_read() {
+    fn published_metrics_round_trip() {
         let published = Published::default();
         let (mut counters, mut gauges) = (Counters::default(), Gauges::default());
         let (mut forwarding, first_media) = (Histogram::new(FORWARDING), Histogram::new(FIRST_MEDIA));

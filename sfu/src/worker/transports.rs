@@ -379,7 +379,7 @@ impl Transports {
     pub(super) fn check_consent(&mut self, now: Instant, events: &mut VecDeque<Event>) {
         for (_, Entry { connection, .. }) in &mut self.entries {
             if let Some(state) = connection.check_consent(now) {
-                self.counters.add(Counter::Silent, 1);
+                self.counters.add(Counter::Disconnected, 1);
                 events.push_back(Event::TransportState { participant: connection.participant(), state });
             }
         }

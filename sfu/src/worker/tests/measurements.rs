@@ -73,7 +73,7 @@ fn lost_packets_of_a_publisher_are_counted_at_each_report() {
     }
     network.run(Duration::from_millis(2_500));
     assert_eq!(count(&network, Counter::UplinkLost), 10);
-    assert_eq!(count(&network, Counter::UplinkRequested), 0, "sound is not asked for again");
+    assert_eq!(count(&network, Counter::UplinkNacked), 0, "sound is not asked for again");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn handshakes_are_counted_by_their_ends() {
     network.command(Command::Connect { participant: ParticipantId(3), remote });
     network.clients.retain(|client| client.participant != ParticipantId(2));
     network.run(Duration::from_secs(30));
-    let ends = [Counter::Connected, Counter::Failed, Counter::Silent].map(|counter| count(&network, counter));
+    let ends = [Counter::Connected, Counter::Failed, Counter::Disconnected].map(|counter| count(&network, counter));
     assert_eq!(ends, [2, 1, 1]);
     assert_eq!(gauges(&network), [1, 3, 1, 1, 0]);
 }
