@@ -8,7 +8,6 @@ use crate::{
     bots::frame,
     bots::frame_opener::{FrameAssembler, FrameOpener, Opening},
     bots::packet_identity::{PacketIdentifier, SlotPacket},
-    bots::receiver_statistics::extend,
     bots::streams,
     measure::accounting::ReceiverAccounting,
     measure::clock::now_ns,
@@ -16,6 +15,7 @@ use crate::{
     measure::statistics::Statistics,
 };
 use e2ee_frames::Codec as FrameCodec;
+use rtp_wire::seq::{self, SeqNum};
 use std::{collections::HashMap, time::Duration};
 use tacet_native::{
     call::{Call, CallError, CallEvent},
@@ -259,7 +259,7 @@ impl Receiver {
         let late_ns = u64::try_from(packet.arrived.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let arrived_ns = now_ns().saturating_sub(late_ns);
         let near = slot.highest.unwrap_or(0x1_0000 + u64::from(packet.sequence));
-        let sequence = extend(packet.sequence, near);
+        let sequence = seq::near(near, SeqNum(packet.sequence));
         slot.highest = Some(near.max(sequence));
         let frame = frame::begins(slot.codec, &packet.payload);
         let slot_packet = SlotPacket {

@@ -1,6 +1,7 @@
 //! What a receiver knows of one RTP stream: what came, what is missing, what to tell the sender.
 
 use crate::bots::rtcp::{ReceivedReport, ReportBlock};
+use rtp_wire::seq::{SeqNum, Unwrapper, near};
 use std::collections::BTreeMap;
 
 /// ReceiverStatistics of one stream (RFC 3550 appendix A).
@@ -67,7 +68,7 @@ impl ReceiverStatistics {
             self.range = Some((start, start));
             return start;
         };
-        let extended = extend(sequence, highest);
+        let extended = near(highest, SeqNum(sequence));
         if extended <= highest {
             self.missing.remove(&extended);
             return extended;
@@ -154,17 +155,11 @@ impl ReceiverStatistics {
     }
 }
 
-/// The extended sequence number nearest to `near`.
-pub(crate) fn extend(sequence: u16, near: u64) -> u64 {
-    let ahead = i64::from(sequence.wrapping_sub((near & 0xffff) as u16) as i16);
-    near.saturating_add_signed(ahead)
-}
-
 /// Arrival times by transport-wide sequence number, for the next feedback.
 #[derive(Debug, Default)]
 pub(crate) struct TwccRecorder {
     times: BTreeMap<u64, u64>,
-    highest: Option<u64>,
+    numbers: Unwrapper,
     /// First number of the next feedback.
     next: Option<u64>,
     count: u8,
@@ -176,8 +171,8 @@ impl TwccRecorder {
 
     /// Notes a packet.
     pub(crate) fn packet(&mut self, sequence: u16, arrived_ns: u64) {
-        let extended = extend(sequence, self.highest.unwrap_or(0x1_0000 + u64::from(sequence)));
-        self.highest = Some(self.highest.map_or(extended, |highest| highest.max(extended)));
+        let extended = self.numbers.peek(SeqNum(sequence));
+        self.numbers.accept(extended);
         self.times.insert(extended, arrived_ns / 1_000);
     }
 
