@@ -7,7 +7,7 @@ mod play;
 mod record;
 mod screen;
 
-use crate::{log, pin::pin};
+use crate::{log, pin::pin, stop::StopSignal};
 use anyhow::{Context, bail};
 use clap::Args;
 use play::{Pictures, Played, Sound};
@@ -25,7 +25,6 @@ use tacet_native::{
     tls::Trust,
 };
 use tokio::{
-    signal::unix::{SignalKind, signal},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep_until},
 };
@@ -228,7 +227,7 @@ struct Participation {
 
 impl Participation {
     async fn run(mut self) -> anyhow::Result<()> {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut stop = StopSignal::new()?;
         let mut draw = interval(DRAW_EVERY);
         draw.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let joined = Instant::now();
@@ -270,8 +269,7 @@ impl Participation {
                     }
                 }
                 () = sleep_until(until.into()), if self.until.is_some() => break,
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
+                () = stop.received() => break,
                 _ = draw.tick() => {
                     let lines = self.playing.iter().cloned().chain(self.recording.status()).collect();
                     self.output.draw(&self.client, Files { lines }, joined.elapsed())?;

@@ -25,6 +25,8 @@ mod room;
 mod secret;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(any(feature = "serve", feature = "call", feature = "load"))]
+mod stop;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! `tacet relay`: a bad network between clients and a server, on purpose.
 
+use crate::stop::StopSignal;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
@@ -11,7 +12,6 @@ use std::{
 };
 use tacet_impair::{Impairment, Relay as UdpRelay, RelayConfig, RelayStats};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
@@ -205,7 +205,7 @@ impl Relay {
         };
         let relays = Relays::start(&self, &RelayConfig { up, down, ..RelayConfig::new(both, seed) })?;
         // Registered before anything is announced: whoever reads the announcement may stop the relay at once.
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut stop = StopSignal::new()?;
         self.announce(&relays, seed)?;
 
         let mut commands = commands()?;
@@ -221,8 +221,7 @@ impl Relay {
                     let answer = relays.change_addresses();
                     self.print(&answer)?;
                 }
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
+                () = stop.received() => break,
             }
         }
         self.print(&Answer::Stats(relays.stats()))

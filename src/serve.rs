@@ -7,6 +7,7 @@ use crate::{
     log,
     metrics::Exposition,
     page,
+    stop::StopSignal,
 };
 use anyhow::{Context, bail};
 use clap::Args;
@@ -19,7 +20,6 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Starts a call server and prints the link of a room
 ///
@@ -179,15 +179,10 @@ fn reachable(settings: &Settings) -> anyhow::Result<Vec<IpAddr>> {
     }
 }
 
-/// Done at SIGINT or SIGTERM.
+/// Completes when the process is asked to stop.
 fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
+    let mut stop = StopSignal::new()?;
+    Ok(async move { stop.received().await })
 }
 
 fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Result<()> {
