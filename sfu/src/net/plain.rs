@@ -42,7 +42,7 @@ impl Receiver {
             match socket.recv_from(&mut self.buffer) {
                 Ok((length, from)) => {
                     if let Some(datagram) = self.buffer.get_mut(..length) {
-                        take(SocketAddr::new(from.ip().to_canonical(), from.port()), datagram);
+                        take(unmapped(from), datagram);
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
@@ -52,6 +52,14 @@ impl Receiver {
             }
         }
         true
+    }
+}
+
+/// Returns a mapped IPv4 address in its plain form.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        IpAddr::V6(_) => address,
     }
 }
 
