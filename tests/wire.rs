@@ -136,7 +136,7 @@ async fn listen(link: RoomLink, over: Arc<AtomicBool>) -> Payloads {
         fingerprint: remote.dtls.fingerprint.0,
         candidates: vec![server],
     };
-    let mut transport = RtcClient::new(Instant::now(), &Identity::generate().unwrap(), &remote).unwrap();
+    let mut transport = RtcClient::new(Instant::now(), &Identity::generate().unwrap(), remote).unwrap();
     let local = transport.local();
     call.transport(client::ClientTransport {
         ice: ClientIce { ufrag: local.ufrag, pwd: local.pwd },

@@ -122,7 +122,7 @@ fn check(ufrag: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, P
     };
     let now = Instant::now();
     let local = Credentials::random().ok_or(PeerError::Random)?;
-    let mut client = RtcClient::with_credentials(now, identity, local, &server);
+    let mut client = RtcClient::with_credentials(now, identity, local, server);
     client.tick(now);
     client.poll_transmit().ok_or(PeerError::Random)
 }

@@ -81,7 +81,7 @@ impl Path {
         server: SocketAddr,
         now: Instant,
     ) -> Result<Self, PathError> {
-        let transport = RtcClient::new(now, identity, &server_half(remote, server)).ok_or(PathError)?;
+        let transport = RtcClient::new(now, identity, server_half(remote, server)).ok_or(PathError)?;
         Ok(Self::Negotiated(Box::new(transport)))
     }
 

@@ -281,7 +281,7 @@ impl Fanout {
         let (address, path) = match route {
             Route::Negotiated { local, server } => {
                 let address = *server.candidates.first().ok_or(FanoutError::NoCandidate)?;
-                let transport = RtcClient::with_credentials(Instant::now(), &self.identity, local, &server);
+                let transport = RtcClient::with_credentials(Instant::now(), &self.identity, local, server);
                 (address, Path::Negotiated(Box::new(transport)))
             }
             Route::Keyed { server, opener, sealer } => (server, Path::Keyed(Box::new((*opener, *sealer)))),
