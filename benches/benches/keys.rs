@@ -1,13 +1,13 @@
-//! Giving a key to a room: cold, with a key agreement for every member, and warm, with box keys that are there.
+//! Distributing a key in a room: cold, with a key agreement for each member, and warm, with cached box keys.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use e2ee_frames::{Event, ParticipantId, Session, StreamId};
 use tacet_benches::calls::{CLOCK, device, drain};
 
-/// Members beside the sender.
+/// Number of members besides the sender.
 const MEMBERS: u16 = 999;
 
-/// A sender that has verified everybody and given nobody a key.
+/// A sender that has verified all members and has not sent a key yet.
 fn sender(announces: &[Vec<u8>]) -> Option<Session> {
     let (mut sender, _) = device(0)?;
     for body in announces {
