@@ -83,10 +83,36 @@ pub enum Role {
 pub enum DtlsEvent {
     /// The certificate matches the fingerprint; the SRTP contexts of both directions.
     Keyed(Box<SrtpOpener>, Box<SrtpSealer>),
-    /// The certificate does not match, there is no common SRTP profile, or the handshake timed out.
-    Failed,
+    /// There will be no keys.
+    Failed(HandshakeError),
     /// The peer sent close_notify.
     Closed,
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The certificate is not the one that signaling announced.
+    #[error("wrong certificate: its fingerprint is not the one from signaling")]
+    Fingerprint,
+    /// The peer offers none of our SRTP profiles, or no `use_srtp` at all.
+    #[error("no SRTP protection profile in common")]
+    NoProfile,
+    /// The peer stopped answering.
+    #[error("the DTLS handshake timed out")]
+    Timeout,
+    /// The peer violated the protocol, or sent an alert.
+    #[error("DTLS error: {0}")]
+    Protocol(dimpl::Error),
+}
+
+impl From<dimpl::Error> for HandshakeError {
+    fn from(error: dimpl::Error) -> Self {
+        match error {
+            dimpl::Error::Timeout(_) => Self::Timeout,
+            other => Self::Protocol(other),
+        }
+    }
 }
 
 /// One DTLS association.
@@ -146,21 +172,21 @@ impl Dtls {
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8], send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
         let engine = self.engine.as_mut()?;
         let result = engine.handle_timeout(now).and_then(|()| engine.handle_packet(datagram));
-        self.progress(now, result.is_err(), send)
+        self.progress(now, result, send)
     }
 
     /// Starts a client's handshake, and retransmits the current flight when it is due.
     pub fn handle_timeout(&mut self, now: Instant, send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
-        let failed = self.engine.as_mut()?.handle_timeout(now).is_err();
-        self.progress(now, failed, send)
+        let result = self.engine.as_mut()?.handle_timeout(now);
+        self.progress(now, result, send)
     }
 
     /// Sends close_notify.
     pub fn close(&mut self, now: Instant, send: impl FnMut(&[u8])) {
         if let Some(engine) = &mut self.engine {
-            let failed = engine.handle_timeout(now).and_then(|()| engine.close()).is_err();
+            let result = engine.handle_timeout(now).and_then(|()| engine.close());
             self.stage = Stage::Over;
-            self.progress(now, failed, send);
+            self.progress(now, result, send);
             self.engine = None;
         }
     }
@@ -172,8 +198,13 @@ impl Dtls {
         self.timeout = None;
     }
 
-    /// Sends the output of the engine and returns the resulting event.
-    fn progress(&mut self, now: Instant, failed: bool, mut send: impl FnMut(&[u8])) -> Option<DtlsEvent> {
+    /// Sends the output of the engine after a step with this result, and returns the resulting event.
+    fn progress(
+        &mut self,
+        now: Instant,
+        result: Result<(), dimpl::Error>,
+        mut send: impl FnMut(&[u8]),
+    ) -> Option<DtlsEvent> {
         let mut closed = false;
         let mut buffer = [0; OUTPUT_BUFFER];
         let mut large = Vec::new();
@@ -195,7 +226,7 @@ impl Dtls {
                 _ => {}
             }
         }
-        if failed {
+        if result.is_err() {
             self.engine = None;
             self.timeout = None;
         }
@@ -203,11 +234,11 @@ impl Dtls {
             self.stage = Stage::Over;
             return Some(DtlsEvent::Closed);
         }
-        // Media goes on after an error of DTLS once there are keys.
-        if failed && self.stage == Stage::Handshake {
-            return self.fail();
+        match result {
+            Err(error) if self.stage == Stage::Handshake => self.fail(error.into()),
+            // Media goes on after an error of DTLS once there are keys.
+            _ => self.conclude(),
         }
-        self.conclude()
     }
 
     fn conclude(&mut self) -> Option<DtlsEvent> {
@@ -216,23 +247,22 @@ impl Dtls {
         }
         let expected = self.expected?;
         match self.presented {
-            Some(presented) if presented != expected => return self.fail(),
+            Some(presented) if presented != expected => return self.fail(HandshakeError::Fingerprint),
             Some(_) if self.connected => {}
             _ => return None,
         }
-        // Connected without keying material: there is no common profile.
         let ciphers = self.material.take().and_then(|(material, profile)| self.ciphers(&material, profile));
-        let Some((opener, sealer)) = ciphers else { return self.fail() };
+        let Some((opener, sealer)) = ciphers else { return self.fail(HandshakeError::NoProfile) };
         self.stage = Stage::Keyed;
         Some(DtlsEvent::Keyed(Box::new(opener), Box::new(sealer)))
     }
 
-    fn fail(&mut self) -> Option<DtlsEvent> {
+    fn fail(&mut self, error: HandshakeError) -> Option<DtlsEvent> {
         // The engine stays, to send close_notify.
         self.stage = Stage::Over;
         self.timeout = None;
         self.material = None;
-        Some(DtlsEvent::Failed)
+        Some(DtlsEvent::Failed(error))
     }
 
     /// RFC 5764 section 4.2: `client key ‖ server key ‖ client salt ‖ server salt`.
@@ -320,6 +350,16 @@ mod tests {
     }
 
     #[test]
+    fn handshake_without_common_profile_fails() {
+        let (_, mut server, a, _, _) = two();
+        assert!(server.dtls.expect(a.fingerprint()).is_none());
+        // As `dimpl` leaves it when the peer offered none of our profiles: connected, without keying material.
+        (server.dtls.presented, server.dtls.connected) = (Some(a.fingerprint()), true);
+        let Some(DtlsEvent::Failed(error)) = server.dtls.conclude() else { panic!("no failure") };
+        assert_eq!(error.to_string(), "no SRTP protection profile in common");
+    }
+
+    #[test]
     fn keys_wait_for_the_fingerprint() {
         let (mut client, mut server, a, b, now) = two();
         assert!(client.dtls.expect(b.fingerprint()).is_none());
@@ -334,7 +374,7 @@ mod tests {
         assert!(client.dtls.expect(b.fingerprint()).is_none());
         assert!(server.dtls.expect([1; 32]).is_none());
         run(&mut client, &mut server, now);
-        assert!(matches!(server.events[..], [DtlsEvent::Failed]));
+        assert!(matches!(server.events[..], [DtlsEvent::Failed(HandshakeError::Fingerprint)]));
     }
 
     #[test]

@@ -283,7 +283,7 @@ impl RtcClient {
                 self.srtp = Some((opener, sealer));
                 self.state = ClientState::Connected;
             }
-            Some(DtlsEvent::Failed) => self.state = ClientState::Failed,
+            Some(DtlsEvent::Failed(_)) => self.state = ClientState::Failed,
             Some(DtlsEvent::Closed) => self.state = ClientState::Closed,
             None => {}
         }

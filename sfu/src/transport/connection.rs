@@ -288,7 +288,7 @@ impl Connection {
                 self.srtp = Some((opener, sealer));
                 self.enter(TransportState::Connected)
             }
-            DtlsEvent::Failed => {
+            DtlsEvent::Failed(_) => {
                 // With a wrong certificate the client believes to be connected; tell it.
                 self.close(now, outbox);
                 self.fail()

@@ -45,6 +45,17 @@ impl Profile {
     }
 }
 
+/// The name in the RFCs.
+impl std::fmt::Display for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Aes256Gcm => "AEAD_AES_256_GCM",
+            Self::Aes128Gcm => "AEAD_AES_128_GCM",
+            Self::Aes128CmSha1 => "AES128_CM_HMAC_SHA1_80",
+        })
+    }
+}
+
 /// Why a packet was not opened or sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SrtpError {
