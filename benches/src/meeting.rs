@@ -8,7 +8,7 @@ use rtp_wire::{
     seq::SeqNum,
 };
 use sfu::{Command, Event, Mid, ParticipantId, Ssrc, TrackId, command::Publication, media::Codec, worker::Worker};
-use sfu_testing::{Network, subscribe};
+use sfu_testing::{Network, datagram_from, subscribe};
 use std::{net::SocketAddr, time::Duration};
 
 /// Payload of a packet in bytes: about 1,200 bytes on the wire.
@@ -114,7 +114,7 @@ impl Meeting {
             let Network { now, worker, clients, .. } = &mut self.network;
             let client = &mut clients[client];
             client.transport.seal_rtcp(&receiver_report(ssrc), &mut sealed).expect("there are keys");
-            worker.receive(*now, client.address, &mut sealed);
+            worker.receive(*now, datagram_from(client.address, &mut sealed));
         }
     }
 
@@ -145,7 +145,8 @@ impl Meeting {
 
     /// Passes a packet to the worker.
     pub fn receive(&mut self, datagram: &mut Datagram) {
-        self.network.worker.receive(self.network.now, datagram.from, &mut datagram.bytes);
+        let received = datagram_from(datagram.from, &mut datagram.bytes);
+        self.network.worker.receive(self.network.now, received);
     }
 
     /// Lets the worker forward queued packets, and drops what it sends. Returns the number of packets sent.

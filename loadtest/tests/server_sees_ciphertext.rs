@@ -16,16 +16,19 @@ use sfu::{
     Command, Mid, RoomId, Ssrc, TrackId,
     command::Publication,
     media::Codec as SfuCodec,
+    transport::{Datagram, Tuple},
     worker::{Worker, WorkerConfig},
 };
 use std::{
     collections::HashSet,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     time::{Duration, Instant},
 };
 use tacet_native::video::{Assembler, split_vp8, vp8_payloads};
 use tacet_proto::binary;
 
+/// Address of the worker's socket.
+const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 3_478);
 const TAG_BYTES: usize = 16;
 /// Both clocks of a device, `now` milliseconds after the start.
 fn clock_at(now: u64) -> Clock {
@@ -138,14 +141,14 @@ struct Network {
 
 impl Network {
     fn new() -> Self {
-        let candidates = vec![([192, 0, 2, 1], 3_478).into()];
+        let candidates = vec![SERVER];
         let config = WorkerConfig { identity: Identity::generate().unwrap(), candidates, max_participants: 10 };
         let mut network = Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new() };
         let identity = Identity::generate().unwrap();
         for number in 1..=2 {
             let participant = sfu::ParticipantId(number);
             network.command(Command::AddParticipant { room: RoomId(1), participant });
-            let Some(sfu::Event::Transport { local, .. }) = network.worker.poll_event() else { panic!() };
+            let Some(sfu::Event::Transport { local, .. }) = network.worker.poll_output().event() else { panic!() };
             let transport = RtcClient::new(network.now, &identity, &local).unwrap();
             network.command(Command::Connect { participant, remote: transport.local().into() });
             let address = ([198, 51, 100, number as u8], 5_000).into();
@@ -168,13 +171,13 @@ impl Network {
             for client in &mut self.clients {
                 client.transport.tick(self.now);
                 while let Some(mut datagram) = client.transport.poll_transmit() {
-                    self.worker.receive(self.now, client.address, &mut datagram);
+                    self.worker.receive(self.now, Datagram::new(Tuple::udp(SERVER, client.address), &mut datagram));
                     quiet = false;
                 }
             }
             self.worker.tick(self.now);
             let sent: Vec<_> = (self.worker.outbox().runs())
-                .flat_map(|run| run.segments().map(|segment| (run.to(), segment.to_vec())).collect::<Vec<_>>())
+                .flat_map(|run| run.segments().map(|segment| (run.to().remote, segment.to_vec())).collect::<Vec<_>>())
                 .collect();
             self.worker.outbox().clear();
             for (to, mut datagram) in sent {
@@ -195,7 +198,7 @@ impl Network {
         let mut datagram = Vec::new();
         let client = &mut self.clients[0];
         client.transport.seal_rtp(header, payload, &mut datagram).unwrap();
-        self.worker.receive(self.now, client.address, &mut datagram);
+        self.worker.receive(self.now, Datagram::new(Tuple::udp(SERVER, client.address), &mut datagram));
         self.step();
     }
 
@@ -206,7 +209,7 @@ impl Network {
         let publication = Publication { codec, mid, ssrc: Ssrc(ssrc), rtx: None };
         self.command(Command::Publish { participant: alice, track, publication });
         self.command(Command::AddSlot { participant: bob, mid, codec });
-        let slot_ssrc = std::iter::from_fn(|| self.worker.poll_event()).find_map(|event| match event {
+        let slot_ssrc = std::iter::from_fn(|| self.worker.poll_output().event()).find_map(|event| match event {
             sfu::Event::SlotAdded { ssrc, .. } => Some(ssrc.0),
             sfu::Event::Refused { error, .. } => panic!("{error}"),
             _ => None,

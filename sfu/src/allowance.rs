@@ -1,33 +1,33 @@
-//! So many in a second, of whatever is counted.
+//! A per-second quota, and a limit on how often something is reported.
 
 use std::time::{Duration, Instant};
 
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// What was used in the current second.
+/// A quota that is renewed each second.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
-    most: u32,
+    limit: u32,
     used: u32,
     since: Option<Instant>,
 }
 
 impl Allowance {
-    pub(crate) const fn new(most: u32) -> Self {
-        Self { most, used: 0, since: None }
+    pub(crate) const fn new(limit: u32) -> Self {
+        Self { limit, used: 0, since: None }
     }
 
-    /// Whether nothing is left.
+    /// Whether nothing is left in this second.
     pub(crate) fn is_used_up(&mut self, now: Instant) -> bool {
         self.renew(now);
-        self.used >= self.most
+        self.used >= self.limit
     }
 
-    /// Takes `amount`; false if that was more than was left, and then nothing is left.
+    /// Takes `amount`. If less is left, takes what is left and returns false.
     pub(crate) fn take(&mut self, now: Instant, amount: u32) -> bool {
         self.renew(now);
-        let within = amount <= self.most.saturating_sub(self.used);
-        self.used = self.used.saturating_add(amount).min(self.most);
+        let within = amount <= self.limit.saturating_sub(self.used);
+        self.used = self.used.saturating_add(amount).min(self.limit);
         within
     }
 
@@ -39,18 +39,18 @@ impl Allowance {
     }
 }
 
-/// Something that is told seldom, however often there is cause to.
+/// Limits how often something is reported.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Notice {
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 impl Notice {
-    /// Whether to tell now; it counts as told.
+    /// Whether to report it now. If so, the next report is due after `interval`.
     pub(crate) fn due(&mut self, now: Instant, interval: Duration) -> bool {
-        let due = self.told.is_none_or(|told| now.saturating_duration_since(told) >= interval);
+        let due = self.reported.is_none_or(|reported| now.saturating_duration_since(reported) >= interval);
         if due {
-            self.told = Some(now);
+            self.reported = Some(now);
         }
         due
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_in_a_second_can_be_taken_and_no_more() {
+    fn allowance_is_renewed_each_second() {
         let start = Instant::now();
         let mut allowance = Allowance::new(10);
         assert_eq!((0..20).filter(|_| allowance.take(start, 1)).count(), 10);
@@ -73,9 +73,9 @@ mod tests {
     }
 
     #[test]
-    fn a_notice_is_given_once_in_its_interval() {
+    fn notice_is_due_once_per_interval() {
         let (mut notice, start) = (Notice::default(), Instant::now());
-        let told = (0..100u32).filter(|&s| notice.due(start + s * WINDOW, Duration::from_secs(10)));
-        assert_eq!(told.collect::<Vec<_>>(), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+        let reports = (0..100u32).filter(|&s| notice.due(start + s * WINDOW, Duration::from_secs(10)));
+        assert_eq!(reports.collect::<Vec<_>>(), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
     }
 }

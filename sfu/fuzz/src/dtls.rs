@@ -119,6 +119,6 @@ fn assert_same_keys(network: &mut Network) {
     client.transport.seal_rtp(&header, b"payload", &mut sealed).expect("keys");
     let opened = sfu::metrics::Counter::RtpIn;
     let before = network.worker.counters().get(opened);
-    network.worker.receive(now, from, &mut sealed);
+    network.worker.receive(now, crate::network::datagram_from(from, &mut sealed));
     assert_eq!(network.worker.counters().get(opened), before + 1, "the keys differ");
 }

@@ -10,12 +10,12 @@ use sfu::{
     Command, Event, ParticipantId, RoomId, Ssrc,
     event::{LocalTransport, TransportState},
     metrics::Counter,
-    transport::Outbox,
-    worker::{Worker, WorkerConfig},
+    transport::{Datagram, Outbox, Tuple},
+    worker::{Output, Worker, WorkerConfig},
 };
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -29,6 +29,14 @@ const MAX_PACKETS: usize = 10_000;
 const MAX_KEPT: usize = 40;
 /// Maximum number of events of one call.
 const MAX_EVENTS: usize = 16;
+
+/// Address of the worker's socket.
+const SERVER_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 3_478);
+
+/// A datagram that the worker received from this address.
+pub(crate) fn datagram_from(remote: SocketAddr, bytes: &mut [u8]) -> Datagram<'_> {
+    Datagram::new(Tuple::udp(SERVER_ADDRESS, remote), bytes)
+}
 
 /// A client of a participant.
 pub(crate) struct Client {
@@ -55,7 +63,7 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new() -> Self {
-        let candidates = vec![([192, 0, 2, 1], 3478).into()];
+        let candidates = vec![SERVER_ADDRESS];
         let config = WorkerConfig { identity: SERVER.clone(), candidates, max_participants: 8 };
         Self {
             now: Instant::now(),
@@ -95,7 +103,7 @@ impl Network {
 
     /// Passes a datagram to the worker, which stays queued.
     pub(crate) fn hold(&mut self, from: SocketAddr, datagram: &[u8]) {
-        self.worker.receive(self.now, from, &mut datagram.to_vec());
+        self.worker.receive(self.now, datagram_from(from, &mut datagram.to_vec()));
     }
 
     /// Lets the worker forward queued packets. Returns whether it sent anything.
@@ -103,7 +111,7 @@ impl Network {
         let Self { now, worker, clients, .. } = self;
         let mut any = false;
         worker.forward(*now, |outbox, _| any |= deliver(outbox, clients));
-        assert_eq!(worker.waiting(), 0);
+        assert_eq!(worker.queued(), 0);
         self.drain() || any
     }
 
@@ -111,7 +119,8 @@ impl Network {
     pub(crate) fn tick(&mut self) {
         self.worker.tick(self.now);
         self.drain();
-        assert!(self.worker.next_deadline().is_none_or(|at| at > self.now), "a deadline is still due");
+        let Output::Deadline(deadline) = self.worker.poll_output() else { panic!("all events were taken") };
+        assert!(deadline.is_none_or(|at| at > self.now), "a deadline is still due");
     }
 
     /// Delivers datagrams in both directions until none are left, at most 30 times.
@@ -171,7 +180,7 @@ impl Network {
         let any = deliver(self.worker.outbox(), &mut self.clients);
         self.worker.outbox().clear();
         for number in 0.. {
-            let Some(event) = self.worker.poll_event() else { break };
+            let Output::Event(event) = self.worker.poll_output() else { break };
             assert!(number < MAX_EVENTS, "too many events: {event:?}");
             self.on_event(event);
         }
@@ -207,7 +216,7 @@ fn deliver(outbox: &Outbox, clients: &mut BTreeMap<ParticipantId, Client>) -> bo
     assert!(outbox.packets() <= MAX_PACKETS, "{} packets at once", outbox.packets());
     for run in outbox.runs() {
         assert_eq!(run.segments().count(), run.packets());
-        let client = clients.values_mut().find(|client| client.address == run.to());
+        let client = clients.values_mut().find(|client| client.address == run.to().remote);
         let mut inbox = client.map(|client| &mut client.inbox);
         for segment in run.segments() {
             assert!(!segment.windows(SECRET.len()).any(|window| window == SECRET), "a clear packet leaves");

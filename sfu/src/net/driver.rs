@@ -1,4 +1,4 @@
-//! The loop of one worker's thread.
+//! The loop of a worker's thread: packets in, commands, timers, packets and events out.
 
 use super::{
     inbox::Inbox,
@@ -9,11 +9,13 @@ use super::{
 use crate::{
     event::Event,
     metrics::{Counter, Counters, Published},
-    worker::Worker,
+    transport::{Datagram, Tuple},
+    worker::{Output, Worker},
 };
 use mio::net::UdpSocket;
 use std::{
     io, mem,
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -23,17 +25,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Batches that are received before commands and timers get their turn.
+/// Batches that are received before commands and timers are served.
 const BATCHES: usize = 8;
-/// Packets that may wait to be forwarded together: enough for long runs. A long train of one source could bring more.
-const MAX_WAITING: usize = 64;
-/// After an error of the poll itself, which should not be.
+/// Number of queued packets at which they are forwarded before the rest of the batch, which may be far longer. Enough for
+/// long runs.
+const MAX_QUEUED: usize = 64;
+/// Pause after the poll itself has failed, which should not happen.
 const BACK_OFF: Duration = Duration::from_millis(10);
 
-/// A worker with its socket and its neighbours.
+/// A worker with its socket, and its ends of what it shares with other threads.
 pub(super) struct Driver<F> {
     pub(super) worker: Worker,
     pub(super) socket: UdpSocket,
+    /// The address that the socket is bound to.
+    pub(super) local: SocketAddr,
     pub(super) poll: Poll,
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
@@ -41,6 +46,8 @@ pub(super) struct Driver<F> {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) published: Arc<Published>,
     pub(super) stopwatch: Stopwatch,
+    /// When the worker wants its next tick.
+    pub(super) deadline: Option<Instant>,
     pub(super) on_event: F,
 }
 
@@ -54,7 +61,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         while !self.stop.load(Ordering::Relaxed) {
             // After a panic there may be unread datagrams.
             let unread = mem::replace(&mut more, true);
-            self.guarded(|driver| more = driver.turn(unread));
+            self.guarded(|driver| more = driver.step(unread));
         }
         self.guarded(|driver| {
             driver.worker.close(Instant::now());
@@ -63,20 +70,17 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     }
 
     /// Waits, unless there were `more` datagrams than the last call received. Returns whether there are more again.
-    fn turn(&mut self, more: bool) -> bool {
-        let deadline = if more { Some(Instant::now()) } else { self.worker.next_deadline() };
+    fn step(&mut self, more: bool) -> bool {
+        let deadline = if more { Some(Instant::now()) } else { self.deadline };
         if let Err(error) = self.poll.wait(deadline) {
-            tracing::error!(%error, "waiting for packets failed");
+            tracing::error!(%error, "cannot wait for packets");
             thread::sleep(BACK_OFF);
         }
         let more = self.receive();
-        for request in self.inbox.turn() {
+        for request in self.inbox.take() {
             self.worker.command(Instant::now(), request);
         }
-        let now = Instant::now();
-        if self.worker.next_deadline().is_some_and(|at| at <= now) {
-            self.worker.tick(now);
-        }
+        self.worker.tick(Instant::now());
         self.flush();
         self.publish();
         more
@@ -87,11 +91,12 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         self.published.publish(worker.counters(), worker.gauges(), self.stopwatch.times(), worker.first_media());
     }
 
-    /// Contains a panic, so that the worker's rooms do not end with it. Those of rooms and transports are contained by
-    /// the worker; here it is one of `on_event`, or of the driver itself, which has no state but buffers.
+    /// Runs a step, and contains a panic in it, so that the worker's rooms outlive it. The worker contains panics of rooms
+    /// and transports; those that arrive here are panics of `on_event`, or of the driver itself, whose only state is
+    /// buffers.
     fn guarded(&mut self, step: impl FnOnce(&mut Self)) {
         if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
-            tracing::error!("a fault was contained");
+            tracing::error!("a panic outside of the worker was contained");
             self.worker.outbox().clear();
             self.worker.counters_mut().add(Counter::Faults, 1);
             self.publish();
@@ -100,14 +105,14 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
 
     /// Returns whether there may be more datagrams.
     fn receive(&mut self) -> bool {
-        let Self { worker, socket, receiver, sender, stopwatch, .. } = self;
+        let Self { worker, socket, local, receiver, sender, stopwatch, .. } = self;
         let mut outside = Counters::default();
         for _ in 0..BATCHES {
-            // One reading of the clock a batch; its packets have come within microseconds of each other.
+            // One reading of the clock per batch, whose packets arrived within microseconds of each other.
             let now = Instant::now();
-            let more = receiver.receive(socket, &mut outside, |from, datagram| {
-                worker.receive(now, from, datagram);
-                if worker.waiting() >= MAX_WAITING {
+            let more = receiver.receive(socket, &mut outside, |from, bytes| {
+                worker.receive(now, Datagram::new(Tuple::udp(*local, from), bytes));
+                if worker.queued() >= MAX_QUEUED {
                     forward(worker, now, socket, sender, stopwatch);
                 }
             });
@@ -124,10 +129,13 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     fn flush(&mut self) {
         send(&mut self.worker, &self.socket, &mut self.sender);
         self.stopwatch.skip(self.worker.counters());
-        while let Some(event) = self.worker.poll_event() {
-            // A panic loses the one event, not those behind it.
-            self.guarded(|driver| (driver.on_event)(event));
-        }
+        self.deadline = loop {
+            match self.worker.poll_output() {
+                // A panic loses one event, not those behind it.
+                Output::Event(event) => self.guarded(|driver| (driver.on_event)(event)),
+                Output::Deadline(at) => break at,
+            }
+        };
     }
 }
 

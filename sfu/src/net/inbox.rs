@@ -1,7 +1,7 @@
-//! Commands on their way to a worker: a queue that has an end.
+//! A bounded queue of commands to a worker.
 //!
-//! What takes something away is accepted even when the queue is full: it could otherwise never be said again, and there
-//! cannot be more of it than there are things to take away.
+//! Commands that remove something are accepted even when the queue is full: a refused removal would never be repeated, and
+//! there cannot be more of them than there are participants and tracks.
 
 use super::poll::Wakeup;
 use crate::{
@@ -14,42 +14,42 @@ use std::sync::{
     mpsc,
 };
 
-/// Where commands go in, from any thread.
+/// The sending end, for any thread.
 #[derive(Debug)]
 pub(super) struct Commands {
     queue: mpsc::Sender<Request>,
-    waiting: Arc<AtomicUsize>,
+    queued: Arc<AtomicUsize>,
     wakeup: Arc<Wakeup>,
 }
 
-/// Where the worker takes them out.
+/// The worker's end.
 #[derive(Debug)]
 pub(super) struct Inbox {
     queue: mpsc::Receiver<Request>,
-    waiting: Arc<AtomicUsize>,
+    queued: Arc<AtomicUsize>,
     wakeup: Arc<Wakeup>,
 }
 
-/// A queue whose worker is woken by `wakeup`.
+/// Creates a queue whose worker is woken by `wakeup`.
 pub(super) fn queue(wakeup: Arc<Wakeup>) -> (Commands, Inbox) {
     let (sender, receiver) = mpsc::channel();
-    let waiting = Arc::new(AtomicUsize::new(0));
+    let queued = Arc::new(AtomicUsize::new(0));
     (
-        Commands { queue: sender, waiting: waiting.clone(), wakeup: wakeup.clone() },
-        Inbox { queue: receiver, waiting, wakeup },
+        Commands { queue: sender, queued: queued.clone(), wakeup: wakeup.clone() },
+        Inbox { queue: receiver, queued, wakeup },
     )
 }
 
 impl Commands {
-    /// Puts a command in and wakes the worker.
+    /// Queues a command and wakes the worker.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`] if too many wait, [`CommandError::Unavailable`] if the worker has ended.
+    /// [`CommandError::Overloaded`] if the queue is full, [`CommandError::Unavailable`] if the worker has ended.
     pub(super) fn send(&self, request: Request) -> Result<(), CommandError> {
-        let takes_away = matches!(request.command, Command::RemoveParticipant { .. } | Command::Unpublish { .. });
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        if waiting >= COMMANDS && !takes_away {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let removes = matches!(request.command, Command::RemoveParticipant { .. } | Command::Unpublish { .. });
+        let queued = self.queued.fetch_add(1, Ordering::Relaxed);
+        if queued >= COMMANDS && !removes {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             return Err(CommandError::Overloaded);
         }
         self.queue.send(request).map_err(|_| CommandError::Unavailable)?;
@@ -59,8 +59,8 @@ impl Commands {
 }
 
 impl Inbox {
-    /// Takes out what waits, but no more than a turn may take; if there is more, the worker is woken again.
-    pub(super) fn turn(&self) -> impl Iterator<Item = Request> + '_ {
+    /// Takes queued commands, at most [`COMMANDS_AT_ONCE`]; if there are more, the worker is woken again.
+    pub(super) fn take(&self) -> impl Iterator<Item = Request> + '_ {
         let mut left = COMMANDS_AT_ONCE;
         std::iter::from_fn(move || {
             if left == 0 {
@@ -69,7 +69,7 @@ impl Inbox {
             }
             left -= 1;
             let request = self.queue.try_recv().ok()?;
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             Some(request)
         })
     }
@@ -90,19 +90,19 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_what_adds_and_takes_what_takes_away() {
+    fn full_queue_accepts_removals_only() {
         let (commands, inbox) = queue(Arc::new(Poll::new().unwrap().1));
         assert_eq!((0..2 * COMMANDS).filter(|_| commands.send(ADD).is_ok()).count(), COMMANDS);
         assert_eq!(commands.send(ADD), Err(CommandError::Overloaded));
         assert_eq!(commands.send(REMOVE), Ok(()));
-        assert_eq!(inbox.turn().count(), COMMANDS_AT_ONCE, "packets get their turn");
+        assert_eq!(inbox.take().count(), COMMANDS_AT_ONCE, "packets are served in between");
         assert_eq!(commands.send(ADD), Ok(()));
-        let rest = std::iter::from_fn(|| Some(inbox.turn().count()).filter(|count| *count > 0)).sum::<usize>();
+        let rest = std::iter::from_fn(|| Some(inbox.take().count()).filter(|count| *count > 0)).sum::<usize>();
         assert_eq!(rest, COMMANDS - COMMANDS_AT_ONCE + 2);
     }
 
     #[test]
-    fn a_worker_that_has_ended_takes_no_commands() {
+    fn ended_worker_is_unavailable() {
         let (commands, inbox) = queue(Arc::new(Poll::new().unwrap().1));
         drop(inbox);
         assert_eq!(commands.send(ADD), Err(CommandError::Unavailable));

@@ -116,6 +116,7 @@ impl WorkerHandle {
         let driver = Driver {
             worker,
             socket: bound.socket,
+            local: address,
             poll,
             receiver,
             sender,
@@ -123,6 +124,7 @@ impl WorkerHandle {
             stop: stop.clone(),
             published: published.clone(),
             stopwatch: Stopwatch::new(),
+            deadline: None,
             on_event,
         };
         let thread = driver.spawn(number)?;

@@ -84,7 +84,7 @@ impl Sender {
     pub(super) fn send(&mut self, socket: &UdpSocket, outbox: &Outbox, counters: &mut Counters) {
         let mut patience = Patience::default();
         for run in outbox.runs() {
-            let to = self.mapped(run.to());
+            let to = self.mapped(run.to().remote);
             for packet in run.segments() {
                 if send_one(socket, packet, to, &mut patience) {
                     counters.add(Counter::DatagramsOut, 1);

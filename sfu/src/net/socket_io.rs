@@ -77,10 +77,19 @@ pub(super) fn open(socket: &UdpSocket, io: SocketIo, ipv6: bool) -> (Receiver, S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{metrics::Counter, net::socket};
+    use crate::{
+        metrics::Counter,
+        net::socket::{self, Bound},
+        transport::Tuple,
+    };
     use std::net::Ipv4Addr;
 
     const LOCAL: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+    /// The path from a socket to this address.
+    fn path(bound: &Bound, remote: SocketAddr) -> Tuple {
+        Tuple::udp(bound.socket.local_addr().unwrap(), remote)
+    }
 
     /// Sends packets of these lengths in runs, and receives them on another socket.
     fn pass(io: SocketIo, lengths: &[usize]) -> (Vec<usize>, Counters) {
@@ -89,7 +98,7 @@ mod tests {
         let (_, mut sender) = open(&bound.socket, io, false);
         let (mut receiver, _) = open(&receiving.socket, io, false);
         let mut outbox = Outbox::default();
-        outbox.fill(receiving.socket.local_addr().unwrap(), lengths);
+        outbox.fill(path(&bound, receiving.socket.local_addr().unwrap()), lengths);
         let (mut counters, mut received) = (Counters::default(), Vec::new());
         sender.send(&bound.socket, &outbox, &mut counters);
         while received.len() < lengths.len() {
@@ -120,8 +129,8 @@ mod tests {
             let bound = socket::bind((LOCAL, 0).into()).unwrap();
             let mut outbox = Outbox::default();
             // The kernel refuses port 0.
-            outbox.fill((LOCAL, 0).into(), &[50, 50, 50]);
-            outbox.fill(bound.socket.local_addr().unwrap(), &[60, 60]);
+            outbox.fill(path(&bound, (LOCAL, 0).into()), &[50, 50, 50]);
+            outbox.fill(path(&bound, bound.socket.local_addr().unwrap()), &[60, 60]);
             let mut counters = Counters::default();
             open(&bound.socket, io, false).1.send(&bound.socket, &outbox, &mut counters);
             assert_eq!((counters.get(Counter::DropSend), counters.get(Counter::DatagramsOut)), (3, 2), "{io:?}");
@@ -142,7 +151,7 @@ mod tests {
             }
             assert_eq!(from, Some(client.local_addr().unwrap()));
             let mut outbox = Outbox::default();
-            outbox.fill(client.local_addr().unwrap(), &[9]);
+            outbox.fill(path(&bound, client.local_addr().unwrap()), &[9]);
             sender.send(&bound.socket, &outbox, &mut counters);
             assert_eq!(client.recv(&mut [0; 16]).unwrap(), 9);
         }

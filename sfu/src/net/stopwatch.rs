@@ -1,13 +1,13 @@
-//! How long forwarded packets are inside: from the receipt of their batch to the return of the call that has sent them.
+//! Forwarding times of packets: from the receipt of their batch to the return of the system call that has sent them.
 
 use crate::metrics::{Counter, Counters, FORWARDING, Histogram};
 use std::time::Instant;
 
-/// Times packets by the counter of those that were sealed.
+/// Measures packets by the counter of sealed ones.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     times: Histogram,
-    /// Packets that were sealed when it last looked.
+    /// The counter at the last call.
     sealed: u64,
 }
 
@@ -20,20 +20,20 @@ impl Stopwatch {
         &self.times
     }
 
-    /// What was sealed since the last look has just been sent, and is of datagrams received then.
+    /// Records packets sealed since the last call: they were just sent, in answer to datagrams received at `received`.
     pub(super) fn sent(&mut self, received: Instant, counters: &Counters) {
-        let packets = self.look(counters);
+        let packets = self.advance(counters);
         if packets > 0 {
             self.times.record(received.elapsed(), packets);
         }
     }
 
-    /// What was sealed since the last look was no answer to a datagram.
+    /// Ignores packets sealed since the last call: they answer no datagram.
     pub(super) fn skip(&mut self, counters: &Counters) {
-        self.look(counters);
+        self.advance(counters);
     }
 
-    fn look(&mut self, counters: &Counters) -> u64 {
+    fn advance(&mut self, counters: &Counters) -> u64 {
         let sealed = counters.get(Counter::RtpOut);
         sealed.wrapping_sub(std::mem::replace(&mut self.sealed, sealed))
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_packet_is_timed_once_and_what_a_timer_sends_is_not() {
+    fn sent_packets_are_recorded_once() {
         let (mut stopwatch, mut counters, received) = (Stopwatch::new(), Counters::default(), Instant::now());
         counters.add(Counter::RtpOut, 100);
         stopwatch.sent(received, &counters);

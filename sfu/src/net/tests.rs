@@ -128,7 +128,7 @@ fn room_fault(io: SocketIo) {
     call.pair(2);
     call.is_heard(1);
     call.is_heard(2);
-    call.fault.in_room(0);
+    call.fault.in_room(RoomId(1));
     call.speak(1);
     let failed = call.event(|event| match event {
         Event::RoomFailed { room, participants } => Some((room, participants)),

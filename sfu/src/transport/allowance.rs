@@ -1,14 +1,14 @@
-//! How much one client may send, by kind.
+//! How much one client may send in a second, by kind of datagram.
 //!
-//! Only what was authenticated counts against a client: else whoever forges its address could use up its allowance. Once
-//! that is used up, its packets are dropped before they cost a cipher's time. What cannot be authenticated, checks with
-//! a wrong MAC and records of the handshake, is limited by itself.
+//! Only authenticated packets count against a client; otherwise a stranger that forges its address could use up its
+//! allowance. Once that is used up, its packets are dropped before they are decrypted. Checks with a wrong MAC and DTLS
+//! records, which cannot be authenticated, have separate limits.
 
 use crate::{allowance::Allowance, limits};
-use dtls_srtp::DatagramKind as Protocol;
+use dtls_srtp::DatagramKind;
 use std::time::Instant;
 
-/// What a client has sent in the current second.
+/// Quotas of one client in the current second.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAllowance {
     packets: Allowance,
@@ -31,37 +31,37 @@ impl ClientAllowance {
         }
     }
 
-    /// Whether the client has sent as many packets of the protocol as it may.
-    pub(super) fn is_used_up(&mut self, now: Instant, protocol: Protocol) -> bool {
+    /// Whether the quota of this kind is used up.
+    pub(super) fn is_used_up(&mut self, now: Instant, kind: DatagramKind) -> bool {
         self.packets.is_used_up(now)
             || self.bytes.is_used_up(now)
-            || (protocol == Protocol::Rtcp && self.rtcp.is_used_up(now))
+            || (kind == DatagramKind::Rtcp && self.rtcp.is_used_up(now))
     }
 
     /// Counts an authenticated packet.
-    pub(super) fn authenticated(&mut self, now: Instant, protocol: Protocol, bytes: usize) {
+    pub(super) fn authenticated(&mut self, now: Instant, kind: DatagramKind, bytes: usize) {
         self.packets.take(now, 1);
         self.bytes.take(now, u32::try_from(bytes).unwrap_or(u32::MAX));
-        if protocol == Protocol::Rtcp {
+        if kind == DatagramKind::Rtcp {
             self.rtcp.take(now, 1);
         }
     }
 
-    /// Takes a datagram of DTLS; false: there were too many.
+    /// Takes a DTLS datagram; returns false if there were too many.
     pub(super) fn take_dtls(&mut self, now: Instant) -> bool {
         self.dtls.take(now, 1)
     }
 
-    /// Whether a check is to be verified.
-    pub(super) fn allows_check(&mut self, now: Instant, from_proven_address: bool) -> bool {
-        !self.checks.is_used_up(now) && (from_proven_address || !self.refused_checks.is_used_up(now))
+    /// Whether a check may be verified.
+    pub(super) fn allows_check(&mut self, now: Instant, from_proven_tuple: bool) -> bool {
+        !self.checks.is_used_up(now) && (from_proven_tuple || !self.refused_checks.is_used_up(now))
     }
 
     /// Counts a check that was verified.
-    pub(super) fn verified_check(&mut self, now: Instant, right: bool, from_proven_address: bool) {
+    pub(super) fn verified_check(&mut self, now: Instant, right: bool, from_proven_tuple: bool) {
         if right {
             self.checks.take(now, 1);
-        } else if !from_proven_address {
+        } else if !from_proven_tuple {
             self.refused_checks.take(now, 1);
         }
     }
@@ -71,13 +71,13 @@ impl ClientAllowance {
 mod tests {
     use super::*;
 
-    /// How many datagrams pass of 30,000 at once.
-    fn passing(protocol: Protocol, bytes: usize) -> usize {
+    /// Number of datagrams that pass, of 30,000 at once.
+    fn passing(kind: DatagramKind, bytes: usize) -> usize {
         let (mut allowance, now) = (ClientAllowance::new(), Instant::now());
         let passes = |_: &i32| {
-            let passes = !allowance.is_used_up(now, protocol);
+            let passes = !allowance.is_used_up(now, kind);
             if passes {
-                allowance.authenticated(now, protocol, bytes);
+                allowance.authenticated(now, kind, bytes);
             }
             passes
         };
@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn packets_bytes_and_rtcp_of_a_second_are_limited() {
-        assert_eq!(passing(Protocol::Rtp, 100), limits::PACKETS as usize);
-        assert_eq!(passing(Protocol::Rtp, 25_000), 1_000);
-        assert_eq!(passing(Protocol::Rtcp, 100), limits::RTCP_PACKETS as usize);
+    fn packets_bytes_and_rtcp_are_limited() {
+        assert_eq!(passing(DatagramKind::Rtp, 100), limits::PACKETS as usize);
+        assert_eq!(passing(DatagramKind::Rtp, 25_000), 1_000);
+        assert_eq!(passing(DatagramKind::Rtcp, 100), limits::RTCP_PACKETS as usize);
     }
 
     #[test]
-    fn wrong_checks_of_strangers_do_not_use_up_those_of_the_client() {
+    fn refused_checks_do_not_use_up_accepted_ones() {
         let (mut allowance, now) = (ClientAllowance::new(), Instant::now());
         let verified = (0..10_000).filter(|_| {
             let verified = allowance.allows_check(now, false);
@@ -103,13 +103,13 @@ mod tests {
         });
         assert_eq!(verified.count(), limits::REFUSED_CHECKS as usize);
         for _ in 0..10_000 {
-            assert!(allowance.allows_check(now, true), "from a proven address, though forged");
+            assert!(allowance.allows_check(now, true), "from a proven tuple, though forged");
             allowance.verified_check(now, false, true);
         }
         for _ in 0..limits::CHECKS {
             assert!(allowance.allows_check(now, true));
             allowance.verified_check(now, true, true);
         }
-        assert!(!allowance.allows_check(now, true), "as often as a client may ask");
+        assert!(!allowance.allows_check(now, true), "the quota of checks is used up");
     }
 }

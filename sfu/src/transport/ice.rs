@@ -1,52 +1,60 @@
 //! The server's side of ICE: lite and always controlled (RFC 8445 section 2.5, RFC 7675 for consent).
 //!
-//! It never sends a check. The client checks each of its addresses against ours; a check that carries our password's
-//! MAC proves the address, and the one with USE-CANDIDATE moves the path there, at once and as often as the client
-//! likes, whatever the priorities of the pairs. Before the first nomination the newest proven address is used, since
-//! browsers start DTLS before they nominate.
+//! It never sends a check. The client checks each of its addresses against ours. A check with the MAC of our password
+//! proves its tuple, and one with USE-CANDIDATE moves the path there, at once and as often as the client likes, whatever
+//! the priorities of the pairs. Before the first nomination the newest proven tuple is the path, since browsers start
+//! DTLS before they nominate.
 
-use super::outbox::Outbox;
+use super::{outbox::Outbox, tuple::Tuple};
 use crate::limits::SOURCES;
 use dtls_srtp::{
     Credentials,
     stun::{encode, hmac_sha1},
 };
 use is::stun::StunMessage;
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-/// Without a check for so long, the client has withdrawn its consent: nothing more is sent. Firefox checks every 5 s,
-/// Chromium every 2 s. RFC 7675 section 5.1 has 30 s.
+/// The client's consent ends without a check for this long (RFC 7675 section 5.1 has 30 s), and nothing more is sent.
+/// Firefox checks every 5 s, Chromium every 2 s.
 pub(super) const CONSENT: Duration = Duration::from_secs(25);
-/// A path that has been silent for so long, while another address speaks, is the client's no more. Browsers and the
-/// `webrtc` crate send feedback several times a second.
+/// A path that has been silent for this long while another proven tuple sends media is given up. Browsers and the `webrtc`
+/// crate send feedback several times a second.
 const MOVED: Duration = Duration::from_secs(1);
 
-/// What a request was worth.
+/// Result of a binding request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// Proven. Another address may have had to give way.
+    /// The tuple is proven.
     Accepted {
-        /// The address that is not the client's any more.
-        dropped: Option<SocketAddr>,
+        /// The tuple that was forgotten to make room for it.
+        dropped: Option<Tuple>,
     },
-    /// The client believes to be controlled; it was told (RFC 8445 section 7.3.1.1).
+    /// The client believes that it is controlled; the response says otherwise (RFC 8445 section 7.3.1.1).
     RoleConflict,
-    /// The MAC or the user name is not right. Nothing was answered.
-    Refused,
+    /// Nothing was answered.
+    Refused(CheckError),
+}
+
+/// Why a binding request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CheckError {
+    /// USERNAME names other fragments than signaling exchanged.
+    #[error("wrong username: the fragments are not those that signaling exchanged")]
+    Username,
+    /// MESSAGE-INTEGRITY is not made with our password.
+    #[error("wrong password: MESSAGE-INTEGRITY does not match")]
+    Password,
 }
 
 /// The agent of one transport.
 #[derive(Debug)]
 pub(super) struct IceLite {
     local: Credentials,
-    /// Known when the client's parameters have arrived; checks may come before.
+    /// The client's fragment. Checks may arrive before it does.
     remote_ufrag: Option<String>,
     sources: Vec<Source>,
-    path: Option<SocketAddr>,
-    /// When something came by the path that only the client can have sent.
+    path: Option<Tuple>,
+    /// When the last authenticated packet or check arrived on the path.
     path_heard: Option<Instant>,
     nominated: bool,
     last_check: Option<Instant>,
@@ -54,7 +62,7 @@ pub(super) struct IceLite {
 
 #[derive(Debug)]
 struct Source {
-    address: SocketAddr,
+    tuple: Tuple,
     last_check: Instant,
 }
 
@@ -75,60 +83,69 @@ impl IceLite {
         &self.local
     }
 
-    /// The client's user name fragment, which its checks carry from now on.
+    /// Sets the client's username fragment, which its checks must carry from now on.
     pub(super) fn set_remote(&mut self, ufrag: String) {
         self.remote_ufrag = Some(ufrag);
     }
 
-    /// Where packets go.
-    pub(super) fn path(&self) -> Option<SocketAddr> {
+    /// The tuple that packets are sent on.
+    pub(super) fn path(&self) -> Option<Tuple> {
         self.path
     }
 
-    /// The client's proven addresses.
-    pub(super) fn sources(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sources.iter().map(|source| source.address)
+    /// Tuples that the client has proven.
+    pub(super) fn tuples(&self) -> impl Iterator<Item = Tuple> {
+        self.sources.iter().map(|source| source.tuple)
     }
 
-    /// Whether the client has proven the address.
-    pub(super) fn has_proven(&self, address: SocketAddr) -> bool {
-        self.sources.iter().any(|source| source.address == address)
+    /// Whether the client has proven the tuple.
+    pub(super) fn has_proven(&self, tuple: Tuple) -> bool {
+        self.sources.iter().any(|source| source.tuple == tuple)
     }
 
-    /// When the address was proven last.
-    pub(super) fn last_check_from(&self, address: SocketAddr) -> Option<Instant> {
-        self.sources.iter().find(|source| source.address == address).map(|source| source.last_check)
+    /// Whether any check was accepted.
+    pub(super) fn has_any_check(&self) -> bool {
+        self.last_check.is_some()
     }
 
-    /// The address is another transport's now.
-    pub(super) fn forget(&mut self, address: SocketAddr) {
-        self.sources.retain(|source| source.address != address);
+    /// When the tuple was proven last.
+    pub(super) fn last_check_on(&self, tuple: Tuple) -> Option<Instant> {
+        self.sources.iter().find(|source| source.tuple == tuple).map(|source| source.last_check)
     }
 
-    /// Whether the client wants to receive.
+    /// The tuple belongs to another transport now.
+    pub(super) fn forget(&mut self, tuple: Tuple) {
+        self.sources.retain(|source| source.tuple != tuple);
+    }
+
+    /// Whether the client consents to receive.
     pub(super) fn has_consent(&self, now: Instant) -> bool {
         self.last_check.is_some_and(|last| now.saturating_duration_since(last) < CONSENT)
     }
 
-    /// Takes a binding request that names our user name fragment, and answers it.
+    /// Takes a binding request that names our username fragment, and answers it if it is authentic.
     pub(super) fn handle_request(
         &mut self,
         now: Instant,
-        from: SocketAddr,
+        from: Tuple,
         request: &StunMessage<'_>,
         outbox: &mut Outbox,
     ) -> Check {
-        let Some((local, remote)) = request.split_username() else { return Check::Refused };
-        let known = local == self.local.ufrag && self.remote_ufrag.as_deref().is_none_or(|ufrag| ufrag == remote);
-        if !known || !request.verify(self.local.pwd.as_bytes(), hmac_sha1) {
-            return Check::Refused;
+        let known = request.split_username().is_some_and(|(local, remote)| {
+            local == self.local.ufrag && self.remote_ufrag.as_deref().is_none_or(|ufrag| ufrag == remote)
+        });
+        if !known {
+            return Check::Refused(CheckError::Username);
+        }
+        if !request.verify(self.local.pwd.as_bytes(), hmac_sha1) {
+            return Check::Refused(CheckError::Password);
         }
         if request.ice_controlled().is_some() {
             let reply = StunMessage::binding_role_conflict_reply(request.trans_id());
             encode(reply, &self.local.pwd, |bytes| outbox.datagram(from, bytes));
             return Check::RoleConflict;
         }
-        let reply = StunMessage::binding_reply(request.trans_id(), from);
+        let reply = StunMessage::binding_reply(request.trans_id(), from.remote);
         encode(reply, &self.local.pwd, |bytes| outbox.datagram(from, bytes));
 
         self.last_check = Some(now);
@@ -145,18 +162,24 @@ impl IceLite {
         Check::Accepted { dropped }
     }
 
-    /// Notes a packet from a proven address that has passed SRTP; the path follows it if it has moved.
-    pub(super) fn heard(&mut self, now: Instant, from: SocketAddr) {
-        let silent = || self.path_heard.is_none_or(|heard| now.saturating_duration_since(heard) >= MOVED);
-        if self.path == Some(from) || silent() {
+    /// Notes an authenticated packet from a proven tuple. If the path has been silent, it moves there; returns whether
+    /// it has moved.
+    pub(super) fn heard(&mut self, now: Instant, from: Tuple) -> bool {
+        if self.path == Some(from) {
+            self.path_heard = Some(now);
+            return false;
+        }
+        let silent = self.path_heard.is_none_or(|heard| now.saturating_duration_since(heard) >= MOVED);
+        if silent {
             self.path = Some(from);
             self.path_heard = Some(now);
         }
+        silent
     }
 
-    /// Notes the address; gives the one that had to go for it.
-    fn prove(&mut self, now: Instant, from: SocketAddr) -> Option<SocketAddr> {
-        if let Some(source) = self.sources.iter_mut().find(|source| source.address == from) {
+    /// Notes a proven tuple; returns the one that was forgotten to make room for it.
+    fn prove(&mut self, now: Instant, from: Tuple) -> Option<Tuple> {
+        if let Some(source) = self.sources.iter_mut().find(|source| source.tuple == from) {
             source.last_check = now;
             return None;
         }
@@ -167,12 +190,12 @@ impl IceLite {
                 .sources
                 .iter()
                 .enumerate()
-                .filter(|(_, source)| Some(source.address) != path)
+                .filter(|(_, source)| Some(source.tuple) != path)
                 .min_by_key(|(_, source)| source.last_check)
                 .map(|(at, _)| at);
-            dropped = oldest.map(|at| self.sources.swap_remove(at).address);
+            dropped = oldest.map(|at| self.sources.swap_remove(at).tuple);
         }
-        self.sources.push(Source { address: from, last_check: now });
+        self.sources.push(Source { tuple: from, last_check: now });
         dropped
     }
 }
@@ -181,9 +204,14 @@ impl IceLite {
 mod tests {
     use super::*;
     use is::stun::TransId;
+    use std::net::SocketAddr;
 
     fn address(port: u16) -> SocketAddr {
         ([192, 0, 2, 1], port).into()
+    }
+
+    fn path(port: u16) -> Tuple {
+        Tuple::udp(([127, 0, 0, 1], 3478).into(), address(port))
     }
 
     fn agent() -> IceLite {
@@ -209,14 +237,14 @@ mod tests {
             StunMessage::binding_request(request.username, TransId::new(), request.controlling, 1, 1, request.nominate);
         encode(message, request.pwd, |encoded| bytes.extend_from_slice(encoded));
         let mut outbox = Outbox::default();
-        let check = agent.handle_request(now, address(port), &StunMessage::parse(&bytes).unwrap(), &mut outbox);
+        let check = agent.handle_request(now, path(port), &StunMessage::parse(&bytes).unwrap(), &mut outbox);
         (check, outbox.runs().map(|run| run.bytes().to_vec()).collect())
     }
 
     const ACCEPTED: Check = Check::Accepted { dropped: None };
 
     #[test]
-    fn a_check_is_answered_with_the_address_it_came_from() {
+    fn check_response_maps_source_address() {
         let mut agent = agent();
         let (check, replies) = check(&mut agent, Instant::now(), 4000, &PLAIN);
         assert_eq!(check, ACCEPTED);
@@ -226,68 +254,68 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_or_name_is_not_answered() {
+    fn check_with_wrong_credentials_is_refused() {
         let mut agent = agent();
-        for request in [
-            Request { pwd: "guess", ..PLAIN },
-            Request { username: "server:somebody", ..PLAIN },
-            Request { username: "other:client", ..PLAIN },
+        for (request, error) in [
+            (Request { pwd: "guess", ..PLAIN }, CheckError::Password),
+            (Request { username: "server:stranger", ..PLAIN }, CheckError::Username),
+            (Request { username: "other:client", ..PLAIN }, CheckError::Username),
         ] {
-            assert_eq!(check(&mut agent, Instant::now(), 4000, &request), (Check::Refused, vec![]));
+            assert_eq!(check(&mut agent, Instant::now(), 4000, &request), (Check::Refused(error), vec![]));
         }
         assert_eq!(agent.path(), None);
     }
 
     #[test]
-    fn checks_before_the_clients_parameters_are_answered() {
+    fn check_before_remote_ufrag_is_accepted() {
         let mut agent = IceLite::new(Credentials { ufrag: "server".into(), pwd: "password-of-the-server".into() });
         assert_eq!(check(&mut agent, Instant::now(), 4000, &PLAIN).0, ACCEPTED);
     }
 
     #[test]
-    fn the_newest_address_serves_until_one_is_nominated() {
+    fn path_is_newest_tuple_until_nomination() {
         let mut agent = agent();
         let now = Instant::now();
         check(&mut agent, now, 1, &PLAIN);
         check(&mut agent, now, 2, &PLAIN);
-        assert_eq!(agent.path(), Some(address(2)));
+        assert_eq!(agent.path(), Some(path(2)));
         check(&mut agent, now, 1, &NOMINATING);
         check(&mut agent, now, 2, &PLAIN);
-        assert_eq!(agent.path(), Some(address(1)));
+        assert_eq!(agent.path(), Some(path(1)));
         check(&mut agent, now, 3, &NOMINATING);
-        assert_eq!(agent.path(), Some(address(3)));
+        assert_eq!(agent.path(), Some(path(3)));
     }
 
     #[test]
-    fn a_client_that_moves_without_nominating_is_followed_by_what_it_sends() {
+    fn path_follows_media_of_moved_client() {
         let mut agent = agent();
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         check(&mut agent, start, 1, &NOMINATING);
-        agent.heard(after(500), address(1));
-        // Behind another address from here on: checks as before, but they nominate nothing.
+        agent.heard(after(500), path(1));
+        // From here on behind another address: it checks as before, but nominates nothing.
         check(&mut agent, after(600), 2, &PLAIN);
-        agent.heard(after(1_400), address(2));
-        assert_eq!(agent.path(), Some(address(1)), "a packet that overtook others moves nothing");
-        agent.heard(after(1_500), address(2));
-        assert_eq!(agent.path(), Some(address(2)));
-        agent.heard(after(1_600), address(1));
-        assert_eq!(agent.path(), Some(address(2)), "nor does one that comes late");
+        agent.heard(after(1_400), path(2));
+        assert_eq!(agent.path(), Some(path(1)), "a packet that overtook others moves nothing");
+        agent.heard(after(1_500), path(2));
+        assert_eq!(agent.path(), Some(path(2)));
+        agent.heard(after(1_600), path(1));
+        assert_eq!(agent.path(), Some(path(2)), "nor does one that is late");
         check(&mut agent, after(1_700), 1, &NOMINATING);
-        assert_eq!(agent.path(), Some(address(1)), "what the client says counts at once");
+        assert_eq!(agent.path(), Some(path(1)), "a nomination counts at once");
     }
 
     #[test]
-    fn a_silent_path_stays_while_nothing_else_speaks() {
+    fn path_stays_without_media_elsewhere() {
         let mut agent = agent();
         let start = Instant::now();
         check(&mut agent, start, 1, &NOMINATING);
         check(&mut agent, start + Duration::from_secs(9), 2, &PLAIN);
-        assert_eq!(agent.path(), Some(address(1)), "checks alone prove that an address works, not that it is used");
+        assert_eq!(agent.path(), Some(path(1)), "a check proves that a tuple works, not that it is used");
     }
 
     #[test]
-    fn a_client_that_claims_to_be_controlled_is_told_so() {
+    fn role_conflict_is_answered_with_487() {
         let mut agent = agent();
         let (check, replies) =
             check(&mut agent, Instant::now(), 1, &Request { controlling: false, nominate: true, ..PLAIN });
@@ -297,24 +325,24 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_capped_and_the_path_stays() {
+    fn tuples_are_bounded_and_path_is_kept() {
         let mut agent = agent();
         let start = Instant::now();
         check(&mut agent, start, 1, &NOMINATING);
         let mut dropped = Vec::new();
         for port in 2..100 {
             let now = start + Duration::from_millis(port.into());
-            if let (Check::Accepted { dropped: Some(address) }, _) = check(&mut agent, now, port, &PLAIN) {
-                dropped.push(address.port());
+            if let (Check::Accepted { dropped: Some(tuple) }, _) = check(&mut agent, now, port, &PLAIN) {
+                dropped.push(tuple.remote.port());
             }
         }
-        assert_eq!(agent.sources().count(), SOURCES);
+        assert_eq!(agent.tuples().count(), SOURCES);
         assert_eq!(dropped, (2..85).collect::<Vec<_>>());
-        assert_eq!(agent.path(), Some(address(1)));
+        assert_eq!(agent.path(), Some(path(1)));
     }
 
     #[test]
-    fn consent_ends_without_checks_and_comes_back_with_one() {
+    fn consent_expires_and_returns_with_a_check() {
         let mut agent = agent();
         let start = Instant::now();
         assert!(!agent.has_consent(start));

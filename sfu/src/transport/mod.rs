@@ -1,14 +1,18 @@
-//! One client's path to the server: ICE (lite), DTLS, SRTP.
+//! The path between the server and one client: ICE (lite), DTLS, SRTP.
 //!
-//! Everything that leaves the process is made here: STUN replies, DTLS records, sealed SRTP and SRTCP. The types that a
+//! Everything that the process sends is made here: STUN responses, DTLS records, sealed SRTP and SRTCP. The types that a
 //! socket accepts have no constructor outside of this module, so that a clear packet cannot reach one.
 
 mod allowance;
-mod connection;
+mod datagram;
 mod ice;
 mod outbox;
+mod server;
+mod tuple;
 
-pub(crate) use connection::{Blocked, Clear, Connection};
-pub use dtls_srtp::{Credentials, DatagramKind as Protocol, Identity, IdentityError, srtp};
+pub use datagram::Datagram;
+pub use dtls_srtp::{Credentials, DatagramKind, Identity, IdentityError, srtp};
 pub(crate) use ice::Check;
 pub use outbox::{Outbox, Run};
+pub(crate) use server::{Blocked, Clear, ServerTransport, TransportEvent};
+pub use tuple::{Protocol, Tuple};

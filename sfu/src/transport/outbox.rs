@@ -1,23 +1,23 @@
-//! What leaves: sealed packets in runs of one destination, ready for segmentation offload.
+//! Packets to send, in runs to one destination, ready for segmentation offload.
 //!
 //! ```text
 //!   Outbox   Run → 192.0.2.1:4000   |1200|1200|1200| 700|      one system call, one pass through the stack
 //!            Run → 192.0.2.2:4000   |1200|1200|1200| 700|
 //!            Run → 192.0.2.1:4000   | 100|                     a run ends with its first shorter packet
 //! ```
-//! A run is written by this module's siblings alone, and what they write is a STUN message, a DTLS record or a sealed
-//! SRTP packet; whoever owns a socket can only read it. Buffers are kept and used again.
+//! Only this module's siblings write runs, and they write STUN messages, DTLS records and sealed SRTP packets; the owner of
+//! a socket can only read them. Buffers are reused.
 
-use std::net::SocketAddr;
+use super::tuple::Tuple;
 
-/// Most packets of a run: what Linux takes in one segmented send.
+/// Maximum number of packets in a run: the limit of Linux for one segmented send.
 const MAX_SEGMENTS: usize = 64;
-/// Most bytes of a run: one UDP payload, with room to spare.
+/// Maximum length of a run in bytes: below that of a UDP payload.
 const MAX_BYTES: usize = 60_000;
-/// Spare buffers that are kept between flushes.
+/// Maximum number of buffers that are kept between flushes.
 const MAX_SPARE: usize = 128;
-/// As many runs as one system call takes, or as many packets as stay in the processor's cache until the kernel copies
-/// them: then it is time to send.
+/// The outbox is full with as many runs as one system call takes, or as many packets as stay in the processor's cache
+/// until the kernel copies them.
 const FULL_RUNS: usize = 64;
 const FULL_PACKETS: usize = 256;
 
@@ -28,45 +28,45 @@ pub struct Outbox {
     runs: Vec<Run>,
     live: usize,
     packets: usize,
-    /// Moves with every [`clear`](Self::clear), so that open runs of before are not written to.
+    /// Increases with each [`clear`](Self::clear), so that older open runs are not written to.
     generation: u64,
 }
 
-/// Packets of one destination: all as long as the first, but for the last, which may be shorter.
+/// Packets to one destination. All are as long as the first, except the last, which may be shorter.
 #[derive(Debug)]
 pub struct Run {
-    to: SocketAddr,
+    to: Tuple,
     bytes: Vec<u8>,
-    /// Length of what is whole. If sealing ended in a panic, there may be clear bytes behind; nobody can see them.
-    whole: usize,
+    /// Length of the complete packets. Clear bytes may follow if sealing panicked; they cannot be read.
+    complete: usize,
     segment: usize,
     packets: usize,
-    /// Whether the last packet was as long as the first, so that another may follow.
+    /// Whether another packet may follow, because the last one was as long as the first.
     open: bool,
 }
 
-/// A transport's place in the outbox, where its next packet continues a run.
+/// The run that a transport's next packet may continue.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct OpenRun {
-    /// With one added, so that the default is no run.
+    /// The outbox's generation plus one, so that the default names no run.
     generation: u64,
     index: usize,
 }
 
 impl Run {
-    /// Where to.
+    /// The path to send on.
     #[must_use]
-    pub fn to(&self) -> SocketAddr {
+    pub fn to(&self) -> Tuple {
         self.to
     }
 
     /// All packets, without gaps.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.whole).unwrap_or_default()
+        self.bytes.get(..self.complete).unwrap_or_default()
     }
 
-    /// Length of every packet but the last, in bytes; not zero.
+    /// Length in bytes of each packet but the last; not zero.
     #[must_use]
     pub fn segment(&self) -> usize {
         self.segment.max(1)
@@ -83,28 +83,28 @@ impl Run {
         self.bytes().chunks(self.segment())
     }
 
-    fn accepts(&self, to: SocketAddr, len: usize) -> bool {
+    fn accepts(&self, to: Tuple, len: usize) -> bool {
         self.open
             && self.to == to
             && self.packets < MAX_SEGMENTS
             && len <= self.segment
-            && self.whole + len <= MAX_BYTES
+            && self.complete + len <= MAX_BYTES
     }
 
-    fn begin(&mut self, to: SocketAddr) {
+    fn begin(&mut self, to: Tuple) {
         self.to = to;
         self.bytes.clear();
-        self.whole = 0;
+        self.complete = 0;
         self.segment = 0;
         self.packets = 0;
         self.open = true;
     }
 
     fn append<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
-        self.bytes.truncate(self.whole);
+        self.bytes.truncate(self.complete);
         write(&mut self.bytes)?;
-        let len = self.bytes.len() - self.whole;
-        self.whole = self.bytes.len();
+        let len = self.bytes.len() - self.complete;
+        self.complete = self.bytes.len();
         self.packets += 1;
         if self.segment == 0 {
             self.segment = len;
@@ -115,9 +115,9 @@ impl Run {
 }
 
 impl Outbox {
-    /// The runs, in the order in which they are to be sent.
+    /// The runs, in sending order.
     pub fn runs(&self) -> impl Iterator<Item = &Run> {
-        self.runs.iter().take(self.live).filter(|run| run.whole > 0)
+        self.runs.iter().take(self.live).filter(|run| run.complete > 0)
     }
 
     /// Number of packets.
@@ -126,13 +126,13 @@ impl Outbox {
         self.packets
     }
 
-    /// Whether it is time to send: more would only make those wait that are ready.
+    /// Whether it is time to send.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.live >= FULL_RUNS || self.packets >= FULL_PACKETS
     }
 
-    /// Forgets everything, sent or not, and keeps the buffers.
+    /// Removes all packets, and keeps the buffers.
     pub fn clear(&mut self) {
         self.live = 0;
         self.packets = 0;
@@ -140,8 +140,8 @@ impl Outbox {
         self.runs.truncate(MAX_SPARE);
     }
 
-    /// Adds a datagram that is a run of its own: STUN, DTLS.
-    pub(super) fn datagram(&mut self, to: SocketAddr, bytes: &[u8]) {
+    /// Adds a datagram as a separate run: STUN, DTLS.
+    pub(super) fn datagram(&mut self, to: Tuple, bytes: &[u8]) {
         let run = self.begin(to);
         let Ok(()) = run.append(|out| {
             out.extend_from_slice(bytes);
@@ -155,7 +155,7 @@ impl Outbox {
     pub(super) fn sealed<E>(
         &mut self,
         open: &mut OpenRun,
-        to: SocketAddr,
+        to: Tuple,
         len: usize,
         seal: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
@@ -170,9 +170,9 @@ impl Outbox {
         Ok(())
     }
 
-    /// Packets that only look sealed, for tests of what comes after.
+    /// Adds packets of these lengths that only look sealed, for tests of the sockets.
     #[cfg(test)]
-    pub(crate) fn fill(&mut self, to: SocketAddr, lengths: &[usize]) {
+    pub(crate) fn fill(&mut self, to: Tuple, lengths: &[usize]) {
         let mut open = OpenRun::default();
         for len in lengths {
             let Ok(()) = self.sealed(&mut open, to, *len, |out| {
@@ -182,11 +182,11 @@ impl Outbox {
         }
     }
 
-    fn begin(&mut self, to: SocketAddr) -> &mut Run {
+    fn begin(&mut self, to: Tuple) -> &mut Run {
         let at = self.live;
         self.live += 1;
         if at == self.runs.len() {
-            self.runs.push(Run { to, bytes: Vec::new(), whole: 0, segment: 0, packets: 0, open: true });
+            self.runs.push(Run { to, bytes: Vec::new(), complete: 0, segment: 0, packets: 0, open: true });
         }
         #[expect(clippy::indexing_slicing, reason = "at is at most the length, and was pushed if it was the length")]
         let run = &mut self.runs[at];
@@ -198,14 +198,15 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::Ipv4Addr;
 
-    fn address(port: u16) -> SocketAddr {
-        ([127, 0, 0, 1], port).into()
+    fn path(port: u16) -> Tuple {
+        Tuple::udp((Ipv4Addr::LOCALHOST, 3478).into(), (Ipv4Addr::LOCALHOST, port).into())
     }
 
     fn put(outbox: &mut Outbox, open: &mut OpenRun, port: u16, len: usize) {
         outbox
-            .sealed(open, address(port), len, |out| {
+            .sealed(open, path(port), len, |out| {
                 out.extend(vec![0xab; len]);
                 Ok::<_, ()>(())
             })
@@ -213,11 +214,11 @@ mod tests {
     }
 
     fn shape(outbox: &Outbox) -> Vec<(u16, Vec<usize>)> {
-        outbox.runs().map(|run| (run.to().port(), run.segments().map(<[u8]>::len).collect())).collect()
+        outbox.runs().map(|run| (run.to().remote.port(), run.segments().map(<[u8]>::len).collect())).collect()
     }
 
     #[test]
-    fn packets_of_two_subscribers_become_two_runs() {
+    fn runs_are_separate_per_destination() {
         let mut outbox = Outbox::default();
         let (mut a, mut b) = (OpenRun::default(), OpenRun::default());
         for len in [1200, 1200, 700] {
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_ends_where_the_kernel_or_a_datagram_would() {
+    fn runs_are_bounded() {
         let mut outbox = Outbox::default();
         let mut open = OpenRun::default();
         for _ in 0..150 {
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_path_begins_a_run() {
+    fn moved_path_begins_a_run() {
         let mut outbox = Outbox::default();
         let mut open = OpenRun::default();
         put(&mut outbox, &mut open, 1, 100);
@@ -255,11 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_sealed_to_its_end_is_never_seen() {
+    fn run_excludes_incomplete_packets() {
         let mut outbox = Outbox::default();
         let mut open = OpenRun::default();
         put(&mut outbox, &mut open, 1, 100);
-        let refused = outbox.sealed(&mut open, address(1), 100, |out| {
+        let refused = outbox.sealed(&mut open, path(1), 100, |out| {
             out.extend_from_slice(b"clear");
             Err(())
         });

@@ -1,90 +1,112 @@
-//! One worker: rooms, the transports of their participants, and nothing of the outside world.
+//! A worker: the state machine of one core, with its rooms and their transports. It does no I/O and reads no clock.
 //!
 //! ```text
-//!   receive(now, from, datagram) ─► demux ─► open ─► room          as many as there are
-//!   forward(now, full) ───────────► room ─► seal ─► outbox()       then, subscriber by subscriber
-//!   command(now, command) ────────► transport, room ──────────────► poll_event()
-//!   tick(now), due at next_deadline() ─► handshakes, consent, rooms; forwards, too
-//! ```
-//! It is told the time with every call and reads no clock. Workers share nothing.
+//!   receive(now, datagram) ─► demux ─► transport: open ─► room            queues packets
+//!   forward(now, flush) ────► room ─► egress: seal ─► outbox()
+//!   command(now, command) ──► transport, room
+//!   tick(now) ──────────────► handshakes, consent, rooms; forwards, too
 //!
-//! **Faults.** Each call runs under `catch_unwind`. After a panic the room whose turn it was is dropped with its
-//! transports and [`Event::RoomFailed`] is given; outside of a room's turn the transport concerned fails alone. All
-//! others go on.
+//!   poll_output() ◄────────── events, answers to commands; then the time of the next tick
+//! ```
+//! Workers share nothing.
+//!
+//! **Faults.** Each call runs under `catch_unwind`. A panic in a room removes the room with its transports, and
+//! [`Event::RoomFailed`] says so; a panic in a transport fails that transport. All others go on.
 
-mod outlet;
+mod commands;
+mod demux;
+mod egress;
+mod fault;
+mod meter;
+mod queue;
+mod receive;
 mod rooms;
 mod survey;
+mod timers;
 mod transports;
 
-#[cfg(test)]
-mod fault;
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    CommandId,
-    command::{Command, CommandError, Request},
+    allowance::Notice,
+    command::Request,
     event::Event,
-    ids::{ParticipantId, RoomId},
-    metrics::{Counter, Counters, Gauges, Histogram},
+    metrics::{Counters, Gauges, Histogram},
     room::Room,
-    transport::{Clear, Identity, Outbox},
+    transport::{Datagram, Identity, Outbox, ServerTransport, TransportEvent},
 };
+use demux::Demux;
+use egress::{Flush, Sealing};
 #[cfg(test)]
 pub(crate) use fault::Fault;
-use outlet::Outlet;
-use rooms::Rooms;
+use fault::FaultScope;
+use meter::Meter;
+use queue::ForwardQueue;
+use rooms::{RoomKey, Rooms};
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     time::{Duration, Instant},
 };
 use survey::Survey;
-use transports::Transports;
+use transports::{TransportKey, Transports};
 
-/// How often silent clients are looked for, and everything is counted.
+/// Between two checks of all transports for consent, and between two surveys.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// What a worker must know.
+/// Configuration of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// Its certificate.
+    /// Certificate of its DTLS endpoints.
     pub identity: Identity,
-    /// Where clients find it.
+    /// Addresses at which clients reach its socket.
     pub candidates: Vec<SocketAddr>,
-    /// Most participants, over all rooms.
+    /// Maximum number of participants, over all rooms.
     pub max_participants: usize,
 }
 
-/// A worker's state machine.
+/// What a worker has for its driver. Packets leave by [`Worker::outbox`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// An event for the embedding application: an answer to a command, its refusal, or a change.
+    Event(Event),
+    /// There are no more events, and [`Worker::tick`] is due at this time. `None`: not before the next input.
+    Deadline(Option<Instant>),
+}
+
+impl Output {
+    /// The event, if it is one.
+    #[must_use]
+    pub fn event(self) -> Option<Event> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Deadline(_) => None,
+        }
+    }
+}
+
+/// The state machine of one core.
 #[derive(Debug)]
 pub struct Worker {
     transports: Transports,
+    demux: Demux,
     rooms: Rooms,
+    queue: ForwardQueue,
+    outbox: Outbox,
     events: VecDeque<Event>,
-    turn: Turn,
-    next_sweep: Option<Instant>,
-    /// Rooms in which packets wait to be forwarded.
-    to_forward: Vec<usize>,
-    /// The packets in them, and when the first of them came.
-    waiting: usize,
-    waiting_since: Option<Instant>,
+    meter: Meter,
     survey: Survey,
-    /// Scratch space of `tick` and `forward`.
-    due: Vec<usize>,
-    /// Whose next turn panics.
+    scope: FaultScope,
+    next_sweep: Option<Instant>,
+    /// Limits the log of checks that name no transport.
+    unknown_check: Notice,
+    /// Buffers of `tick` and `forward`.
+    due_rooms: Vec<RoomKey>,
+    due_handshakes: Vec<TransportKey>,
+    /// Makes steps panic.
     #[cfg(test)]
-    fault: fault::Fault,
-}
-
-/// Whose turn it is: whom a panic ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Nobody,
-    Transport(usize),
-    Room(usize),
+    fault: Fault,
 }
 
 impl Worker {
@@ -93,48 +115,46 @@ impl Worker {
     pub fn new(config: WorkerConfig) -> Self {
         Self {
             transports: Transports::new(config),
+            demux: Demux::default(),
             rooms: Rooms::default(),
+            queue: ForwardQueue::default(),
+            outbox: Outbox::default(),
             events: VecDeque::new(),
-            turn: Turn::Nobody,
-            next_sweep: None,
+            meter: Meter::new(),
             survey: Survey::default(),
-            to_forward: Vec::new(),
-            waiting: 0,
-            waiting_since: None,
-            due: Vec::new(),
+            scope: FaultScope::Step,
+            next_sweep: None,
+            unknown_check: Notice::default(),
+            due_rooms: Vec::new(),
+            due_handshakes: Vec::new(),
             #[cfg(test)]
-            fault: fault::Fault::default(),
+            fault: Fault::default(),
         }
     }
 
-    /// Takes a datagram, which is decrypted in place. What is to be forwarded waits for [`forward`](Self::forward).
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        self.transports.begin_step(now);
-        let counters = self.transports.counters_mut();
-        counters.add(Counter::DatagramsIn, 1);
-        counters.add(Counter::BytesIn, datagram.len() as u64);
-        self.guarded(|worker| worker.dispatch(now, from, datagram));
+    /// Takes a datagram, which is decrypted in place. Media is queued for [`forward`](Self::forward).
+    pub fn receive(&mut self, now: Instant, datagram: Datagram<'_>) {
+        self.meter.received(datagram.bytes.len());
+        self.guarded(|worker| worker.dispatch(now, datagram));
     }
 
-    /// How many packets wait for [`forward`](Self::forward).
+    /// Number of packets that are queued for [`forward`](Self::forward).
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.waiting
+    pub fn queued(&self) -> usize {
+        self.queue.packets()
     }
 
-    /// Forwards everything that was received since the last time. Whenever the outbox has enough for a turn of the
-    /// kernel, `full` gets it, to send it; what is left at the end stays in the outbox.
-    pub fn forward(&mut self, now: Instant, mut full: impl FnMut(&Outbox, &mut Counters)) {
-        self.transports.begin_step(now);
-        self.turn_of_waiting(|room, transports| room.forward(now, &mut Outlet::new(transports, &mut full)));
+    /// Forwards all queued packets. Whenever the outbox is full, `flush` is called to send it; what is left at the end
+    /// stays in the outbox.
+    pub fn forward(&mut self, now: Instant, mut flush: impl FnMut(&Outbox, &mut Counters)) {
+        self.forward_queued(now, Some(&mut flush));
     }
 
-    /// Carries out a command. Answers and refusals are events that repeat its id.
+    /// Executes a command. Answers and refusals are events with its id.
     pub fn command(&mut self, now: Instant, request: impl Into<Request>) {
         let Request { id, command } = request.into();
-        self.transports.begin_step(now);
-        // What came before the command is not touched by it.
-        self.forward_all(now);
+        // Packets that arrived before the command are forwarded as they were meant then.
+        self.forward_queued(now, None);
         let participant = command.participant();
         self.guarded(|worker| {
             if let Err(error) = worker.execute(now, id, command) {
@@ -143,261 +163,163 @@ impl Worker {
         });
     }
 
-    /// Does what is due, and forwards what waits. To be called when [`next_deadline`](Self::next_deadline) has come;
-    /// any time is right.
+    /// Forwards all queued packets, and does what is due. It may be called at any time, and must be when the deadline of
+    /// [`poll_output`](Self::poll_output) has come.
     pub fn tick(&mut self, now: Instant) {
-        self.transports.begin_step(now);
-        self.forward_all(now);
-        let mut due = std::mem::take(&mut self.due);
-        self.transports.collect_due_handshakes(now, &mut due);
+        self.forward_queued(now, None);
+        let mut due = std::mem::take(&mut self.due_handshakes);
+        self.transports.take_due_handshakes(now, &mut due);
         for key in due.drain(..) {
             self.guarded(|worker| {
-                worker.turn = Turn::Transport(key);
-                worker.transports.handle_handshake_timeout(now, key, &mut worker.events);
+                worker.transport_step(key, |transport, outbox| transport.handle_handshake_timeout(now, outbox));
             });
         }
+        self.due_handshakes = due;
         if self.next_sweep.is_some_and(|at| at <= now) {
             self.next_sweep = (!self.transports.is_empty()).then(|| now + SWEEP);
-            self.guarded(|worker| {
-                worker.transports.check_consent(now, &mut worker.events);
-                worker.survey.take(now, &mut worker.rooms, &mut worker.transports);
-            });
+            self.guarded(|worker| worker.sweep(now));
         }
-        self.rooms.collect_due(now, &mut due);
+        let mut due = std::mem::take(&mut self.due_rooms);
+        self.rooms.take_due(now, &mut due);
         for key in due.drain(..) {
             self.guarded(|worker| {
-                worker.room_turn(key, |room, egress| room.tick(now, egress));
+                worker.room_step(now, key, None, |room, egress| room.tick(now, egress));
             });
         }
-        self.due = due;
+        self.due_rooms = due;
     }
 
-    /// When [`tick`](Self::tick) is due.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    /// The next event; when there are no more, the time at which [`tick`](Self::tick) is due. To be polled after each
+    /// other call.
+    pub fn poll_output(&mut self) -> Output {
+        match self.events.pop_front() {
+            Some(event) => Output::Event(event),
+            None => Output::Deadline(self.next_deadline()),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
         let deadlines =
-            [self.waiting_since, self.transports.handshake_deadline(), self.next_sweep, self.rooms.deadline()];
+            [self.queue.since(), self.transports.handshake_deadline(), self.next_sweep, self.rooms.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
-    /// What is to be sent; whoever sends it clears it.
+    /// Packets to send. They are cleared by the caller that has sent them.
     pub fn outbox(&mut self) -> &mut Outbox {
-        self.outgoing().0
+        &mut self.outbox
     }
 
-    /// What is to be sent, and where to count what becomes of it.
+    /// Packets to send, and the counters of what happens to them.
     pub fn outgoing(&mut self) -> (&mut Outbox, &mut Counters) {
-        self.transports.outgoing()
+        (&mut self.outbox, self.meter.counters_mut())
     }
 
-    /// The next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
-    /// What is there, as of the last second.
+    /// Numbers of rooms, participants and so on, as of the last second.
     #[must_use]
     pub fn gauges(&self) -> &Gauges {
         self.survey.gauges()
     }
 
-    /// How long participants have waited for their first media.
+    /// Times from joining to the first media.
     #[must_use]
     pub fn first_media(&self) -> &Histogram {
-        self.transports.first_media()
+        self.meter.first_media()
     }
 
-    /// What was counted; what rooms count, as of the last second.
+    /// The counters; those of rooms are as of the last second.
     #[must_use]
     pub fn counters(&self) -> &Counters {
-        self.transports.counters()
+        self.meter.counters()
     }
 
-    /// To count what happens to datagrams outside.
+    /// The counters, for what happens to datagrams outside of the worker.
     pub fn counters_mut(&mut self) -> &mut Counters {
-        self.transports.counters_mut()
+        self.meter.counters_mut()
     }
 
-    /// Says good-bye to all clients, as the last act.
+    /// Sends `close_notify` to all clients. Nothing follows it.
     pub fn close(&mut self, now: Instant) {
         for key in self.transports.keys() {
             self.guarded(|worker| {
-                worker.turn = Turn::Transport(key);
-                worker.transports.close(now, key);
+                worker.transport_step(key, |transport, outbox| transport.close(now, outbox));
             });
         }
     }
 
-    fn dispatch(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        let Self { transports, turn, events, .. } = self;
-        let Some((key, clear)) = transports.receive(now, from, datagram, events, |key| *turn = Turn::Transport(key))
-        else {
+    fn sweep(&mut self, now: Instant) {
+        for key in self.transports.keys() {
+            self.transport_step(key, |transport, _| transport.check_consent(now));
+        }
+        self.scope = FaultScope::Step;
+        self.survey.take(now, &mut self.rooms, &self.transports, self.meter.counters_mut());
+    }
+
+    /// Forwards all queued packets; without `flush`, the outbox grows until then.
+    fn forward_queued(&mut self, now: Instant, mut flush: Option<Flush<'_>>) {
+        if self.queue.packets() == 0 {
             return;
-        };
-        let Some((participant, room)) = transports.owner(key) else { return };
-        match clear {
-            Clear::Rtp(packet) => {
-                let waiting = self.room_turn(room, |room, egress| {
-                    let before = room.waiting();
-                    room.receive_rtp(now, participant, packet, egress);
-                    (before, room.waiting())
-                });
-                if let Some((before, after)) = waiting.filter(|(before, after)| before < after) {
-                    if before == 0 {
-                        self.to_forward.push(room);
-                    }
-                    self.waiting += after - before;
-                    self.waiting_since.get_or_insert(now);
-                }
-            }
-            Clear::Rtcp(packet) => {
-                self.room_turn(room, |room, egress| room.receive_rtcp(now, participant, packet, egress));
-            }
+        }
+        let mut rooms = std::mem::take(&mut self.due_rooms);
+        self.queue.take(&mut rooms);
+        for key in rooms.drain(..) {
+            self.rooms.set_queued(key, false);
+            let flush = flush.as_mut().map(|flush| &mut **flush as Flush<'_>);
+            self.guarded(|worker| {
+                worker.room_step(now, key, flush, |room, egress| room.forward(now, egress));
+            });
+        }
+        self.due_rooms = rooms;
+    }
+
+    /// Runs a step of a transport, then takes its events and the deadline of its handshake.
+    fn transport_step<T>(
+        &mut self,
+        key: TransportKey,
+        step: impl FnOnce(&mut ServerTransport, &mut Outbox) -> T,
+    ) -> Option<T> {
+        self.scope = FaultScope::Transport(key);
+        let result = step(&mut self.transports.get_mut(key)?.transport, &mut self.outbox);
+        self.transports.arm_handshake(key);
+        self.take_events(key);
+        Some(result)
+    }
+
+    /// Moves the events of a transport to those of the worker.
+    fn take_events(&mut self, key: TransportKey) {
+        let Self { transports, events, meter, .. } = self;
+        let Some(entry) = transports.get_mut(key) else { return };
+        let participant = entry.transport.participant();
+        while let Some(event) = entry.transport.poll_event() {
+            meter.transport(event);
+            events.push_back(match event {
+                TransportEvent::LimitExceeded(limit) => Event::LimitExceeded { participant, limit },
+                event => match event.state() {
+                    Some(state) => Event::TransportState { participant, state },
+                    None => continue,
+                },
+            });
         }
     }
 
-    fn execute(&mut self, now: Instant, id: CommandId, command: Command) -> Result<(), CommandError> {
-        match command {
-            Command::AddParticipant { room, participant } => self.add_participant(now, id, room, participant),
-            Command::Connect { participant, remote } => {
-                let key = self.transports.key_of(participant)?;
-                self.turn = Turn::Transport(key);
-                self.transports.connect(now, key, remote, &mut self.events)
-            }
-            Command::Publish { participant, track, publication } => {
-                self.room_command(participant, |room, _| room.publish(participant, track, publication))
-            }
-            Command::Unpublish { participant, track } => {
-                self.room_command(participant, |room, _| room.unpublish(participant, track))
-            }
-            Command::SetMuted { participant, track, muted } => {
-                self.room_command(participant, |room, _| room.set_muted(participant, track, muted))
-            }
-            Command::AddSlot { participant, mid, codec } => {
-                let (ssrc, rtx) = self.room_command(participant, |room, _| room.add_slot(participant, mid, codec))?;
-                self.events.push_back(Event::SlotAdded { command: id, participant, mid, ssrc, rtx });
-                Ok(())
-            }
-            Command::ActivateSlot { participant, mid } => {
-                self.room_command(participant, |room, egress| room.activate_slot(now, participant, mid, egress))
-            }
-            Command::SetSlot { participant, mid, track } => {
-                self.room_command(participant, |room, egress| room.set_slot(now, participant, mid, track, egress))
-            }
-            Command::RemoveParticipant { participant } => {
-                let key = self.transports.room_of(participant)?;
-                self.transports.remove(now, participant);
-                self.room_turn(key, |room, _| room.remove_participant(participant));
-                self.rooms.left(key);
-                Ok(())
-            }
-            _ => Err(CommandError::Unsupported),
-        }
-    }
-
-    fn add_participant(
+    /// Runs a step of a room, then takes its events and its deadline.
+    fn room_step<T>(
         &mut self,
         now: Instant,
-        id: CommandId,
-        room: RoomId,
-        participant: ParticipantId,
-    ) -> Result<(), CommandError> {
-        self.transports.check_new(participant)?;
-        let key = self.rooms.enter(room);
-        let added = self.transports.add(now, participant, key);
-        let added = added.and_then(|local| {
-            self.room_command(participant, |room, _| room.add_participant(participant)).map(|()| local)
-        });
-        match added {
-            Ok(local) => {
-                self.rooms.joined(key);
-                self.next_sweep.get_or_insert(now + SWEEP);
-                self.events.push_back(Event::Transport { command: id, participant, local });
-                Ok(())
-            }
-            Err(error) => {
-                self.transports.discard(participant);
-                self.rooms.leave_if_empty(key);
-                Err(error)
-            }
-        }
-    }
-
-    /// Forwards what waits, however long the outbox becomes.
-    fn forward_all(&mut self, now: Instant) {
-        if self.waiting > 0 {
-            self.turn_of_waiting(|room, transports| room.forward(now, transports));
-        }
-    }
-
-    /// Gives all rooms in which packets wait their turn.
-    fn turn_of_waiting(&mut self, mut turn: impl FnMut(&mut Room, &mut Transports)) {
-        self.waiting = 0;
-        self.waiting_since = None;
-        let mut due = std::mem::take(&mut self.due);
-        std::mem::swap(&mut due, &mut self.to_forward);
-        for key in due.drain(..) {
-            self.guarded(|worker| {
-                worker.room_turn(key, &mut turn);
-            });
-        }
-        self.due = due;
-    }
-
-    /// Carries out a command in the participant's room.
-    fn room_command<T>(
-        &mut self,
-        participant: ParticipantId,
-        turn: impl FnOnce(&mut Room, &mut Transports) -> Result<T, CommandError>,
-    ) -> Result<T, CommandError> {
-        let key = self.transports.room_of(participant)?;
-        self.room_turn(key, turn).unwrap_or(Err(CommandError::NoParticipant))
-    }
-
-    /// Gives a room its turn.
-    fn room_turn<T>(&mut self, key: usize, turn: impl FnOnce(&mut Room, &mut Transports) -> T) -> Option<T> {
-        self.turn = Turn::Room(key);
+        key: RoomKey,
+        flush: Option<Flush<'_>>,
+        step: impl FnOnce(&mut Room, &mut Sealing<'_>) -> T,
+    ) -> Option<T> {
+        self.scope = FaultScope::Room(key);
         #[cfg(test)]
-        assert!(!self.fault.is_of(self.turn), "a fault that the test asked for");
-        let Self { transports, rooms, events, .. } = self;
-        let result = rooms.turn(key, |room| turn(room, transports), |event| events.push_back(event));
-        self.turn = Turn::Nobody;
-        result
+        self.inject_fault();
+        let Self { transports, rooms, outbox, meter, events, .. } = self;
+        let room = &mut rooms.get_mut(key)?.room;
+        let flush = flush.map(|flush| flush as Flush<'_>);
+        let result = step(room, &mut Sealing { now, transports, outbox, meter, flush, last: None });
+        events.extend(std::iter::from_fn(|| room.poll_event()));
+        let deadline = room.next_timer();
+        rooms.arm(key, deadline);
+        self.scope = FaultScope::Step;
+        Some(result)
     }
-
-    /// Runs a step, and contains a panic in it.
-    fn guarded(&mut self, step: impl FnOnce(&mut Self)) {
-        self.turn = Turn::Nobody;
-        // State that a panic leaves half changed belongs to the room or the transport, and goes with it; the outbox
-        // shows no packet that is not whole.
-        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
-            self.contain();
-        }
-    }
-
-    fn contain(&mut self) {
-        self.counters_mut().add(Counter::Faults, 1);
-        match self.turn {
-            Turn::Nobody => tracing::error!("a fault was contained"),
-            Turn::Transport(key) => {
-                tracing::error!("a fault ended a transport");
-                self.transports.fail(key, &mut self.events);
-            }
-            Turn::Room(key) => {
-                tracing::error!("a fault ended a room");
-                let Some((id, room)) = self.rooms.remove(key) else { return };
-                drop_contained(room);
-                let participants = self.transports.participants_in(key);
-                for participant in &participants {
-                    drop_contained(self.transports.discard(*participant));
-                }
-                self.events.push_back(Event::RoomFailed { room: id, participants });
-            }
-        }
-    }
-}
-
-/// Drops what is broken, and so may panic once more.
-fn drop_contained<T>(broken: T) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(broken)));
 }

@@ -1,117 +1,123 @@
-//! The worker's rooms, by key, and when each wants its turn.
+//! The worker's rooms, by key and by id, and when each is due.
 
-use crate::{event::Event, id_map::IdMap, ids::RoomId, metrics::Counters, room::Room};
-use slab::Slab;
+use super::timers::Timers;
+use crate::{id_map::IdMap, ids::RoomId, metrics::Counters, room::Room};
+use slotmap::SlotMap;
 use std::time::Instant;
+use tracing::Span;
+
+slotmap::new_key_type! {
+    /// A room of one worker.
+    pub(super) struct RoomKey;
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    entries: Slab<Entry>,
-    by_id: IdMap<RoomId, usize>,
-    /// Not later than the earliest deadline of all rooms.
-    deadline: Option<Instant>,
-    /// What rooms that have ended had counted, until it is taken.
+    entries: SlotMap<RoomKey, Entry>,
+    by_id: IdMap<RoomId, RoomKey>,
+    timers: Timers<RoomKey>,
+    /// Counted by rooms that have ended, until it is taken.
     counted: Counters,
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: RoomId,
-    room: Room,
+    pub(super) room: Room,
     participants: usize,
-    deadline: Option<Instant>,
+    /// Whether the room has packets in the forward queue.
+    queued: bool,
+    span: Span,
 }
 
 impl Rooms {
-    /// The key of the room, which is made if there is none.
-    pub(super) fn enter(&mut self, id: RoomId) -> usize {
-        *self
-            .by_id
-            .entry(id)
-            .or_insert_with(|| self.entries.insert(Entry { id, room: Room::new(id), participants: 0, deadline: None }))
+    /// The room with this id, which is created if there is none.
+    pub(super) fn enter(&mut self, id: RoomId) -> RoomKey {
+        let Self { entries, by_id, .. } = self;
+        *by_id.entry(id).or_insert_with(|| {
+            let span = tracing::debug_span!("room", id = id.0);
+            tracing::debug!(parent: &span, "room created");
+            entries.insert(Entry { id, room: Room::new(id), participants: 0, queued: false, span })
+        })
     }
 
-    /// One participant more.
-    pub(super) fn joined(&mut self, key: usize) {
+    pub(super) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Entry> {
+        self.entries.get_mut(key)
+    }
+
+    /// The span of the room's log lines.
+    pub(super) fn span(&self, key: RoomKey) -> Option<&Span> {
+        self.entries.get(key).map(|entry| &entry.span)
+    }
+
+    /// Counts one participant more.
+    pub(super) fn joined(&mut self, key: RoomKey) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.participants += 1;
         }
     }
 
-    /// One participant less; the room goes with the last.
-    pub(super) fn left(&mut self, key: usize) {
+    /// Counts one participant less; the room is removed with the last.
+    pub(super) fn left(&mut self, key: RoomKey) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.participants = entry.participants.saturating_sub(1);
         }
-        self.leave_if_empty(key);
+        self.remove_if_empty(key);
     }
 
-    /// Drops the room if nobody is in it.
-    pub(super) fn leave_if_empty(&mut self, key: usize) {
-        if self.entries.get(key).is_some_and(|entry| entry.participants == 0) {
-            self.remove(key);
+    /// Removes the room if it has no participants.
+    pub(super) fn remove_if_empty(&mut self, key: RoomKey) {
+        if self.entries.get(key).is_some_and(|entry| entry.participants == 0)
+            && let Some((_, _, span)) = self.remove(key)
+        {
+            tracing::debug!(parent: &span, "room ended");
         }
     }
 
-    /// Drops the room.
-    pub(super) fn remove(&mut self, key: usize) -> Option<(RoomId, Room)> {
-        let mut entry = self.entries.try_remove(key)?;
+    /// Removes the room.
+    pub(super) fn remove(&mut self, key: RoomKey) -> Option<(RoomId, Room, Span)> {
+        let mut entry = self.entries.remove(key)?;
         self.by_id.remove(&entry.id);
+        self.timers.set(key, None);
         entry.room.take_stats().count_in(&mut self.counted);
-        Some((entry.id, entry.room))
+        Some((entry.id, entry.room, entry.span))
+    }
+
+    /// Marks the room as queued for forwarding, or no longer; returns whether that changed.
+    pub(super) fn set_queued(&mut self, key: RoomKey, queued: bool) -> bool {
+        self.entries.get_mut(key).is_some_and(|entry| std::mem::replace(&mut entry.queued, queued) != queued)
     }
 
     /// Number of rooms, and of tracks in them.
     pub(super) fn size(&self) -> (usize, usize) {
-        (self.entries.len(), self.entries.iter().map(|(_, entry)| entry.room.tracks()).sum())
+        (self.entries.len(), self.entries.values().map(|entry| entry.room.tracks()).sum())
     }
 
-    /// What all rooms have counted since this was last asked, those that have ended too.
+    /// What all rooms have counted since the last call, including those that have ended.
     pub(super) fn take_counted(&mut self) -> Counters {
-        for (_, entry) in &mut self.entries {
+        for entry in self.entries.values_mut() {
             entry.room.take_stats().count_in(&mut self.counted);
         }
         std::mem::take(&mut self.counted)
     }
 
-    /// Gives the room its turn, then takes its events and its next deadline.
-    pub(super) fn turn<T>(
-        &mut self,
-        key: usize,
-        turn: impl FnOnce(&mut Room) -> T,
-        mut events: impl FnMut(Event),
-    ) -> Option<T> {
-        let entry = self.entries.get_mut(key)?;
-        let result = turn(&mut entry.room);
-        while let Some(event) = entry.room.poll_event() {
-            events(event);
-        }
-        entry.deadline = entry.room.next_timer();
-        self.deadline = [self.deadline, entry.deadline].into_iter().flatten().min();
-        Some(result)
+    /// Takes over the room's deadline after a step of it.
+    pub(super) fn arm(&mut self, key: RoomKey, at: Option<Instant>) {
+        self.timers.set(key, at);
     }
 
-    /// When a room may want its turn.
+    /// When the first room is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.timers.next()
     }
 
-    /// Moves the keys of all rooms that want their turn by now to `due`.
-    pub(super) fn collect_due(&mut self, now: Instant, due: &mut Vec<usize>) {
-        if self.deadline.is_none_or(|at| at > now) {
-            return;
-        }
-        self.deadline = None;
-        for (key, entry) in &mut self.entries {
-            match entry.deadline {
-                // Its turn gives it a new one.
-                Some(at) if at <= now => {
-                    entry.deadline = None;
-                    due.push(key);
-                }
-                Some(at) => self.deadline = Some(self.deadline.map_or(at, |earliest| earliest.min(at))),
-                None => {}
-            }
-        }
+    /// Appends the rooms that are due to `due`.
+    pub(super) fn take_due(&mut self, now: Instant, due: &mut Vec<RoomKey>) {
+        self.timers.take_due(now, due);
+    }
+
+    #[cfg(test)]
+    pub(super) fn id(&self, key: RoomKey) -> Option<RoomId> {
+        self.entries.get(key).map(|entry| entry.id)
     }
 }

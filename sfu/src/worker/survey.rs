@@ -1,14 +1,14 @@
-//! Once a second: what rooms have counted is added up, and what there is, is counted. The packet path pays nothing.
+//! The survey of once a second: adds up the counters of rooms and sets the gauges, at no cost to the packet path.
 
 use super::{rooms::Rooms, transports::Transports};
-use crate::metrics::{Counter, Gauge, Gauges};
+use crate::metrics::{Counter, Counters, Gauge, Gauges};
 use std::time::Instant;
 
-/// The last survey and what it found.
+/// Results of the last survey.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     gauges: Gauges,
-    /// When it was, and datagrams by then.
+    /// Its time, and the number of datagrams by then.
     last: Option<(Instant, u64)>,
 }
 
@@ -17,17 +17,17 @@ impl Survey {
         &self.gauges
     }
 
-    /// Looks at everything.
-    pub(super) fn take(&mut self, now: Instant, rooms: &mut Rooms, transports: &mut Transports) {
-        transports.counters_mut().merge(&rooms.take_counted());
-        let datagrams = [Counter::DatagramsIn, Counter::DatagramsOut].map(|counter| transports.counters().get(counter));
+    /// Takes a survey.
+    pub(super) fn take(&mut self, now: Instant, rooms: &mut Rooms, transports: &Transports, counters: &mut Counters) {
+        counters.merge(&rooms.take_counted());
+        let datagrams = [Counter::DatagramsIn, Counter::DatagramsOut].map(|counter| counters.get(counter));
         let datagrams = datagrams.into_iter().fold(0, u64::wrapping_add);
         let rate = self.last.replace((now, datagrams)).map_or(0, |(at, before)| {
             let millis = now.saturating_duration_since(at).as_millis().max(1);
             u64::try_from(u128::from(datagrams.wrapping_sub(before)) * 1_000 / millis).unwrap_or(u64::MAX)
         });
         if transports.is_empty() {
-            // There will be no survey before somebody comes, and that may be days.
+            // The next survey follows the next participant, which may be days away.
             self.last = None;
         }
         let (rooms, tracks) = rooms.size();

@@ -4,6 +4,7 @@ use crate::WorkerCore;
 use rtc_client::Identity;
 use sfu::{
     Command, Event,
+    transport::{Datagram, Tuple},
     worker::{Worker, WorkerConfig},
 };
 use std::{
@@ -23,9 +24,15 @@ pub fn worker(max_participants: usize) -> Worker {
     Worker::new(WorkerConfig { identity: SERVER_IDENTITY.clone(), candidates: vec![CANDIDATE], max_participants })
 }
 
+/// A datagram that a worker received at [`CANDIDATE`] from this address.
+#[must_use]
+pub fn datagram_from(remote: SocketAddr, bytes: &mut [u8]) -> Datagram<'_> {
+    Datagram::new(Tuple::udp(CANDIDATE, remote), bytes)
+}
+
 impl WorkerCore for Worker {
     fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &mut [u8]) {
-        self.receive(now, from, datagram);
+        self.receive(now, datagram_from(from, datagram));
     }
 
     fn tick(&mut self, now: Instant) {
@@ -37,12 +44,12 @@ impl WorkerCore for Worker {
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.poll_event()
+        self.poll_output().event()
     }
 
     fn take_outbox(&mut self, mut take: impl FnMut(SocketAddr, &[u8])) {
         for run in self.outbox().runs() {
-            run.segments().for_each(|segment| take(run.to(), segment));
+            run.segments().for_each(|segment| take(run.to().remote, segment));
         }
         self.outbox().clear();
     }

@@ -48,7 +48,7 @@ impl Sender {
             if run.packets() == 1 || flush.sender.segmentation {
                 flush.push(Train::of(run));
             } else {
-                run.segments().for_each(|packet| flush.push(Train::single(run.to(), packet)));
+                run.segments().for_each(|packet| flush.push(Train::single(run.to().remote, packet)));
             }
         }
         flush.flush();
@@ -66,7 +66,7 @@ struct Train<'a> {
 
 impl<'a> Train<'a> {
     fn of(run: &'a Run) -> Self {
-        Self { to: run.to(), bytes: run.bytes(), segment: run.segment(), packets: run.packets() }
+        Self { to: run.to().remote, bytes: run.bytes(), segment: run.segment(), packets: run.packets() }
     }
 
     fn single(to: SocketAddr, bytes: &'a [u8]) -> Self {
@@ -200,7 +200,10 @@ fn wait_writable(socket: &UdpSocket, timeout: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{linux::Receiver, socket};
+    use crate::{
+        net::{linux::Receiver, socket},
+        transport::Tuple,
+    };
 
     /// Runs that the kernel does not cut arrive as the same packets.
     #[test]
@@ -209,7 +212,8 @@ mod tests {
         let bound = socket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let receiving = socket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let mut outbox = Outbox::default();
-        outbox.fill(receiving.socket.local_addr().unwrap(), &lengths);
+        let path = Tuple::udp(bound.socket.local_addr().unwrap(), receiving.socket.local_addr().unwrap());
+        outbox.fill(path, &lengths);
         let (mut counters, mut received) = (Counters::default(), Vec::new());
         Sender::new(false, false).send(&bound.socket, &outbox, &mut counters);
         let mut receiver = Receiver::new();

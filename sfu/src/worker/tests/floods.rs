@@ -1,4 +1,4 @@
-//! Floods of those who have proven nothing: they change nothing, no log tells of them, and calls go on without a loss.
+//! Floods by strangers: they change nothing, add nothing to the log at `info`, and calls go on without loss.
 
 use super::*;
 use crate::limits::{PACKETS, REFUSED_CHECKS};
@@ -8,9 +8,9 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Datagrams of a flood, all in one millisecond of virtual time: 100 times as dense as 200,000 a second.
+/// Datagrams of a flood, all in one millisecond of virtual time: 100 times the density of 200,000 a second.
 const FLOOD: u32 = 20_000;
-/// Packets of the call, sent in between.
+/// Packets of the call, sent during the flood.
 const MEDIA: u16 = 50;
 
 fn stranger(number: u32) -> SocketAddr {
@@ -18,8 +18,8 @@ fn stranger(number: u32) -> SocketAddr {
     ([10, a, b, c], 40_000).into()
 }
 
-/// The checks that a client would send who has these credentials of the server.
-fn check(now: Instant, ufrag: &str, pwd: &str) -> Vec<u8> {
+/// The first check of a client that has these credentials of the server.
+pub(super) fn check(now: Instant, ufrag: &str, pwd: &str) -> Vec<u8> {
     let (ufrag, pwd) = (ufrag.to_owned(), pwd.to_owned());
     let server = LocalTransport { ufrag, pwd, fingerprint: [0; 32], candidates: vec![] };
     let mut client = RtcClient::with_credentials(now, &CLIENT, Credentials::random().unwrap(), &server);
@@ -27,7 +27,7 @@ fn check(now: Instant, ufrag: &str, pwd: &str) -> Vec<u8> {
     client.poll_transmit().unwrap()
 }
 
-/// Counts lines of a log.
+/// Counts the lines of a log.
 #[derive(Clone, Default)]
 struct Lines(Arc<AtomicUsize>);
 
@@ -53,28 +53,28 @@ impl tracing::Subscriber for Lines {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// A call under a flood: nothing of it is remembered, answered, told or logged, and no packet of the call is lost.
-/// Gives the network, to look at what was counted.
+/// Runs a call under a flood: no state, answer, event or log line comes of the flood, and no packet of the call is lost.
+/// Returns the network, for its counters.
 fn under_flood(mut datagram: impl FnMut(&mut Network, u32) -> (SocketAddr, Vec<u8>)) -> Network {
     let mut network = Network::new();
     network.call(1, 1, 2);
     network.settle();
-    let (sizes, events) = (network.worker.transports.sizes(), network.events.len());
+    let (sizes, events) = (state_sizes(&network), network.events.len());
     let lines = Lines::default();
     let log = tracing::subscriber::set_default(lines.clone());
     for number in 0..FLOOD {
         let (from, mut datagram) = datagram(&mut network, number);
-        network.worker.receive(network.now, from, &mut datagram);
-        assert_eq!((network.worker.outbox().packets(), network.worker.waiting()), (0, 0), "no answer");
+        network.worker.receive(network.now, datagram_from(from, &mut datagram));
+        assert_eq!((network.worker.outbox().packets(), network.worker.queued()), (0, 0), "no answer");
         if number.is_multiple_of(FLOOD / u32::from(MEDIA)) {
             network.send(1, u16::try_from(number * u32::from(MEDIA) / FLOOD).unwrap());
         }
     }
     assert_eq!(network.heard(2), usize::from(MEDIA));
     drop(log);
-    assert_eq!((network.worker.transports.sizes(), network.events.len()), (sizes, events));
+    assert_eq!((state_sizes(&network), network.events.len()), (sizes, events));
     assert_eq!((network.worker.counters().get(Counter::Faults), lines.0.load(Ordering::Relaxed)), (0, 0));
-    // And the flood does not keep anybody from coming back at a new address afterwards.
+    // After the flood a client can still move to a new address.
     network.run(Duration::from_secs(2));
     let now = network.now;
     let client = network.client(2);
@@ -86,14 +86,13 @@ fn under_flood(mut datagram: impl FnMut(&mut Network, u32) -> (SocketAddr, Vec<u
     network
 }
 
-/// The user name fragment of a participant, as one who sees its checks knows it.
-fn ufrag(network: &mut Network, participant: u32) -> String {
-    let key = network.worker.transports.key_of(ParticipantId(participant)).unwrap();
-    network.worker.transports.local_of(key).ufrag.clone()
+/// The username fragment in the checks of a participant.
+pub(super) fn ufrag(network: &mut Network, participant: u32) -> String {
+    network.worker.transports.local_of(ParticipantId(participant)).ufrag.clone()
 }
 
 #[test]
-fn noise() {
+fn flood_of_noise() {
     let mut state = 1u64;
     let network = under_flood(|_, number| {
         let mut bytes = vec![0; 200];
@@ -108,14 +107,14 @@ fn noise() {
 }
 
 #[test]
-fn checks_with_an_unknown_user_name() {
-    let bytes = check(Instant::now(), "nobody", "a-password-of-nobody-here");
+fn flood_of_checks_with_unknown_ufrag() {
+    let bytes = check(Instant::now(), "stranger", "a-password-of-a-stranger");
     let network = under_flood(|_, number| (stranger(number), bytes.clone()));
     assert_eq!(network.worker.counters().get(Counter::DropCheck), u64::from(FLOOD));
 }
 
 #[test]
-fn checks_with_a_known_user_name_and_a_guessed_password() {
+fn flood_of_checks_with_guessed_password() {
     let mut bytes = Vec::new();
     let network = under_flood(|network, number| {
         if bytes.is_empty() {
@@ -125,12 +124,12 @@ fn checks_with_a_known_user_name_and_a_guessed_password() {
         (stranger(number), bytes.clone())
     });
     let counted = |counter| network.worker.counters().get(counter);
-    assert_eq!(counted(Counter::DropCheck), u64::from(REFUSED_CHECKS), "so many HMACs in this second");
+    assert_eq!(counted(Counter::DropCheck), u64::from(REFUSED_CHECKS), "HMACs in this second");
     assert_eq!(counted(Counter::DropCheckRate), u64::from(FLOOD - REFUSED_CHECKS));
 }
 
 #[test]
-fn checks_with_a_guessed_password_from_an_address_that_is_the_clients() {
+fn flood_of_checks_from_a_proven_tuple() {
     let mut bytes = Vec::new();
     let network = under_flood(|network, _| {
         let ufrag = ufrag(network, 2);
@@ -143,7 +142,7 @@ fn checks_with_a_guessed_password_from_an_address_that_is_the_clients() {
 }
 
 #[test]
-fn records_and_packets_from_addresses_that_nobody_has_proven() {
+fn flood_from_unproven_tuples() {
     for first in [22, 0x80] {
         let network = under_flood(|_, number| (stranger(number), [&[first, 254][..], &[0xfd; 198]].concat()));
         assert_eq!(network.worker.counters().get(Counter::DropUnknownSource), u64::from(FLOOD));
@@ -151,7 +150,7 @@ fn records_and_packets_from_addresses_that_nobody_has_proven() {
 }
 
 #[test]
-fn forged_packets_from_an_address_that_is_the_clients_use_up_nothing_of_it() {
+fn flood_of_forged_packets_from_a_proven_tuple() {
     const { assert!(FLOOD >= PACKETS) };
     for second in [111, 201] {
         let network = under_flood(|network, number| {
@@ -166,7 +165,7 @@ fn forged_packets_from_an_address_that_is_the_clients_use_up_nothing_of_it() {
 }
 
 #[test]
-fn forged_records_from_an_address_that_is_the_clients() {
+fn flood_of_forged_records_from_a_proven_tuple() {
     let network = under_flood(|network, number| {
         let mut bytes = vec![23, 254, 253, 0, 1, 0, 0];
         bytes.extend(number.to_be_bytes());
@@ -178,14 +177,14 @@ fn forged_records_from_an_address_that_is_the_clients() {
 }
 
 #[test]
-fn a_client_keeps_its_consent_through_a_minute_of_guesses() {
+fn consent_survives_a_minute_of_guesses() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     let ufrag = ufrag(&mut network, 2);
     let guess = check(network.now, &ufrag, "a-password-that-is-guessed");
     for number in 0..600 {
         for burst in 0..20 {
-            network.worker.receive(network.now, stranger(number * 20 + burst), &mut guess.clone());
+            network.worker.receive(network.now, datagram_from(stranger(number * 20 + burst), &mut guess.clone()));
         }
         network.run(Duration::from_millis(100));
     }

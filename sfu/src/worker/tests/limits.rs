@@ -1,4 +1,4 @@
-//! Where it ends what a participant or its signaling can make grow. Those of a room are in the tests of rooms.
+//! Limits on what a participant or its signaling can make grow. Those of rooms are in the tests of rooms.
 
 use super::*;
 use crate::{
@@ -15,12 +15,12 @@ fn excesses(network: &Network) -> Vec<(u32, Limit)> {
 }
 
 #[test]
-fn a_client_that_sends_too_much_is_cut_off_for_the_second_and_told_of_once() {
+fn packet_excess_is_dropped_and_reported_once() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     for sequence in 0..30_000 {
         let (from, mut datagram) = network.sealed(1, sequence);
-        network.worker.receive(network.now, from, &mut datagram);
+        network.worker.receive(network.now, datagram_from(from, &mut datagram));
         network.worker.tick(network.now);
         network.worker.outbox().clear();
     }
@@ -35,14 +35,14 @@ fn a_client_that_sends_too_much_is_cut_off_for_the_second_and_told_of_once() {
 }
 
 #[test]
-fn rtcp_of_a_client_is_limited() {
+fn rtcp_is_limited() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     for _ in 0..10_000 {
         let client = network.client(2);
         let (from, mut sealed) = (client.address, Vec::new());
         client.transport.seal_rtcp(&[0x80, 201, 0, 1, 0, 0, 0, 9], &mut sealed).unwrap();
-        network.worker.receive(network.now, from, &mut sealed);
+        network.worker.receive(network.now, datagram_from(from, &mut sealed));
     }
     network.settle();
     assert_eq!(network.worker.counters().get(Counter::RtcpIn), u64::from(crate::limits::RTCP_PACKETS));
@@ -52,7 +52,7 @@ fn rtcp_of_a_client_is_limited() {
 }
 
 #[test]
-fn questions_of_a_client_are_limited_and_counted() {
+fn feedback_items_are_limited() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     // 180 empty reports in a datagram.
@@ -61,7 +61,7 @@ fn questions_of_a_client_are_limited_and_counted() {
         let client = network.client(2);
         let (from, mut sealed) = (client.address, Vec::new());
         client.transport.seal_rtcp(&reports, &mut sealed).unwrap();
-        network.worker.receive(network.now, from, &mut sealed);
+        network.worker.receive(network.now, datagram_from(from, &mut sealed));
     }
     network.run(Duration::from_secs(2));
     let unread = network.worker.counters().get(Counter::DropExcessFeedback);
@@ -70,7 +70,7 @@ fn questions_of_a_client_are_limited_and_counted() {
 }
 
 #[test]
-fn ssrcs_of_a_client_are_limited() {
+fn ssrcs_are_limited() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     for ssrc in 0..2_000u32 {
@@ -79,9 +79,9 @@ fn ssrcs_of_a_client_are_limited() {
         let header = [&[0x80, 111, 0, 1, 0, 0, 0, 0][..], &ssrc.to_be_bytes()].concat();
         client.transport.seal_rtp(&header, PAYLOAD, &mut sealed).unwrap_or_default();
         if sealed.is_empty() {
-            break; // The client's end has the same limit.
+            break; // The client has the same limit.
         }
-        network.worker.receive(network.now, from, &mut sealed);
+        network.worker.receive(network.now, datagram_from(from, &mut sealed));
     }
     network.settle();
     assert_eq!(network.worker.counters().get(Counter::RtpIn), SSRCS as u64);
@@ -90,22 +90,22 @@ fn ssrcs_of_a_client_are_limited() {
 }
 
 #[test]
-fn a_datagram_that_no_path_carries_is_dropped_unopened() {
+fn oversized_datagram_is_dropped() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     let client = network.client(1);
     let (from, mut sealed) = (client.address, Vec::new());
     let header = [0x80, 111, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1];
     client.transport.seal_rtp(&header, &[0; DATAGRAM_BYTES], &mut sealed).unwrap();
-    network.worker.receive(network.now, from, &mut sealed);
+    network.worker.receive(network.now, datagram_from(from, &mut sealed));
     assert_eq!(network.worker.counters().get(Counter::DropTruncated), 1);
     let mut record = vec![22; DATAGRAM_BYTES + 1];
-    network.worker.receive(network.now, from, &mut record);
+    network.worker.receive(network.now, datagram_from(from, &mut record));
     assert_eq!(network.worker.counters().get(Counter::DropTruncated), 2);
 }
 
 #[test]
-fn a_client_gets_only_so_many_checks_answered() {
+fn answered_checks_are_limited() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     network.run(Duration::from_secs(2));
@@ -117,7 +117,7 @@ fn a_client_gets_only_so_many_checks_answered() {
         client.transport.tick(now);
         let from = client.address;
         for mut check in std::iter::from_fn(|| client.transport.poll_transmit()).collect::<Vec<_>>() {
-            network.worker.receive(now, from, &mut check);
+            network.worker.receive(now, datagram_from(from, &mut check));
         }
     }
     let answered = network.worker.counters().get(Counter::Checks) - before;
@@ -126,7 +126,7 @@ fn a_client_gets_only_so_many_checks_answered() {
 }
 
 #[test]
-fn a_participant_that_never_connects_fails_in_the_end() {
+fn unconnected_participant_times_out() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     network.add(1, 3);
@@ -138,7 +138,7 @@ fn a_participant_that_never_connects_fails_in_the_end() {
 }
 
 #[test]
-fn participants_that_have_not_connected_are_limited() {
+fn unconnected_participants_are_limited() {
     let mut network = Network::with_room_for(usize::MAX);
     network.call(1, 1, 2);
     let most = u32::try_from(UNCONNECTED).unwrap();
@@ -154,7 +154,7 @@ fn participants_that_have_not_connected_are_limited() {
 }
 
 #[test]
-fn credentials_of_a_client_are_of_bounded_length_and_replaced_not_collected() {
+fn remote_credentials_are_bounded_and_replaced() {
     let mut network = Network::new();
     let remote = network.join_half(1, 1);
     let participant = ParticipantId(1);
@@ -167,13 +167,13 @@ fn credentials_of_a_client_are_of_bounded_length_and_replaced_not_collected() {
     }
     network.command(Command::Connect { participant, remote: remote.clone() });
     network.run(Duration::from_millis(300));
-    let sizes = network.worker.transports.sizes();
+    let sizes = state_sizes(&network);
     for restart in 0..1_000 {
         let remote = RemoteTransport { ufrag: restart.to_string(), ..remote.clone() };
         network.command(Command::Connect { participant, remote });
     }
     network.command(Command::Connect { participant, remote });
-    assert_eq!(network.worker.transports.sizes(), sizes);
+    assert_eq!(state_sizes(&network), sizes);
     network.run(Duration::from_secs(5));
     assert_eq!(network.states(1), [TransportState::Connected]);
 }

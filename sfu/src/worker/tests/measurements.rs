@@ -1,4 +1,4 @@
-//! What a worker says of itself agrees with what happened.
+//! Counters, gauges and histograms of a worker agree with what happened.
 
 use super::*;
 use crate::metrics::Gauge;
@@ -15,7 +15,7 @@ fn count(network: &Network, counter: Counter) -> u64 {
 }
 
 #[test]
-fn what_is_there_is_known_within_a_second_and_forgotten_with_the_last() {
+fn gauges_follow_within_a_second() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     network.join(2, 3);
@@ -23,13 +23,13 @@ fn what_is_there_is_known_within_a_second_and_forgotten_with_the_last() {
     while network.worker.transports.handshakes() == 0 {
         third.transport.tick(now);
         let mut datagram = third.transport.poll_transmit().unwrap();
-        network.worker.receive(now, third.address, &mut datagram);
+        network.worker.receive(now, datagram_from(third.address, &mut datagram));
         network.clients.push(third);
         network.deliver();
         third = network.clients.pop().unwrap();
     }
     network.run(Duration::from_millis(1_100));
-    assert_eq!(gauges(&network), [2, 3, 1, 2, 1], "the third was cut off in the middle of its handshake");
+    assert_eq!(gauges(&network), [2, 3, 1, 2, 1], "the third client's handshake is incomplete");
     (0..100).for_each(|sequence| network.send(1, sequence));
     network.run(Duration::from_secs(1));
     assert!((90..=110).contains(&network.worker.gauges().get(Gauge::PacketRate)), "a hundred in one second");
@@ -40,14 +40,14 @@ fn what_is_there_is_known_within_a_second_and_forgotten_with_the_last() {
     network.run(Duration::from_millis(1_100));
     assert_eq!(gauges(&network), [0; 5]);
     assert_eq!(network.worker.gauges().get(Gauge::PacketRate), 0);
-    assert_eq!(network.worker.next_deadline(), None, "an empty worker sleeps");
+    assert_eq!(network.worker.poll_output(), Output::Deadline(None), "an empty worker sleeps");
 }
 
 #[test]
-fn what_a_room_has_counted_outlives_it() {
+fn room_counters_outlive_the_room() {
     let mut network = Network::new();
     network.call(1, 1, 2);
-    // The second packet comes after the third, too.
+    // The second packet arrives after the third.
     for sequence in [0, 2, 1] {
         network.send(1, sequence);
     }
@@ -65,7 +65,7 @@ fn what_a_room_has_counted_outlives_it() {
 }
 
 #[test]
-fn lost_packets_of_a_publisher_are_counted_at_each_report() {
+fn uplink_losses_are_counted_per_report() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     for sequence in (0..100).filter(|sequence| sequence % 10 != 5) {
@@ -73,11 +73,11 @@ fn lost_packets_of_a_publisher_are_counted_at_each_report() {
     }
     network.run(Duration::from_millis(2_500));
     assert_eq!(count(&network, Counter::UplinkLost), 10);
-    assert_eq!(count(&network, Counter::UplinkNacked), 0, "sound is not asked for again");
+    assert_eq!(count(&network, Counter::UplinkNacked), 0, "audio is not requested again");
 }
 
 #[test]
-fn the_wait_for_the_first_media_is_measured_once_for_each_participant() {
+fn first_media_is_measured_once_per_participant() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     network.run(Duration::from_millis(200));
@@ -86,12 +86,12 @@ fn the_wait_for_the_first_media_is_measured_once_for_each_participant() {
         network.run(Duration::from_millis(20));
     }
     let first_media = network.worker.first_media();
-    assert_eq!(first_media.count(), 1, "the speaker hears nobody");
-    assert_eq!(first_media.sum(), Duration::from_millis(500), "the call was set up in 300 ms, and silent for 200");
+    assert_eq!(first_media.count(), 1, "the publisher receives no media");
+    assert_eq!(first_media.sum(), Duration::from_millis(500), "300 ms to connect, and 200 ms without media");
 }
 
 #[test]
-fn handshakes_are_counted_by_their_ends() {
+fn handshakes_are_counted_by_result() {
     let mut network = Network::new();
     network.call(1, 1, 2);
     let mut remote = network.join_half(1, 3);

@@ -1,0 +1,481 @@
+//! The server's end of one client's transport: ICE, DTLS and SRTP.
+//!
+//! ```text
+//!             checks            fingerprint matches          no check for 25 s
+//!    (new) ──────────► tuples ─────────────────────► Connected ◄───────────────► Disconnected
+//!                        │                               │          a check again
+//!                        └── wrong certificate ──► Failed         close_notify ──► Closed
+//! ```
+//! Each change of state, and what leads to it, is logged at `debug` in the transport's span, so that a log shows why a
+//! client did not connect. A client cannot bring about more than [`LOG_LINES`] a second.
+
+use super::{
+    allowance::ClientAllowance,
+    ice::{Check, IceLite},
+    outbox::{OpenRun, Outbox},
+    tuple::Tuple,
+};
+use crate::{
+    allowance::{Allowance, Notice},
+    command::{CommandError, RemoteTransport},
+    event::{Limit, TransportState},
+    ids::ParticipantId,
+    limits,
+};
+use dtls_srtp::{
+    Credentials, DatagramKind, Identity,
+    dtls::{Dtls, DtlsEvent, Role},
+    srtp::{SrtpError, SrtpOpener, SrtpSealer},
+};
+use is::stun::StunMessage;
+use std::{collections::VecDeque, fmt, time::Instant};
+use tracing::{Level, Span, debug};
+
+/// Lines of log in a second that one client can bring about by what it sends.
+const LOG_LINES: u32 = 10;
+
+/// A packet that was authenticated and decrypted. It must not reach a socket.
+#[derive(Debug)]
+pub(crate) enum Clear<'a> {
+    Rtp(&'a [u8]),
+    Rtcp(&'a [u8]),
+}
+
+/// Why a packet was not received, or not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// There are no keys, no path or no consent.
+    NotConnected,
+    /// The client has sent as much as it may.
+    Excess,
+    /// Longer than any path carries.
+    TooLong,
+    /// SRTP refused it.
+    Srtp(SrtpError),
+}
+
+impl From<SrtpError> for Blocked {
+    fn from(error: SrtpError) -> Self {
+        Self::Srtp(error)
+    }
+}
+
+/// What happened to a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TransportEvent {
+    /// The handshake is complete, and SRTP keys are in use.
+    Connected,
+    /// A check arrived after consent had been lost.
+    Reconnected,
+    /// No check arrived for [`CONSENT`](super::ice::CONSENT).
+    ConsentLost,
+    /// The handshake failed, or the transport had a fault.
+    Failed,
+    /// The client did not connect within [`CONNECT_TIME`](limits::CONNECT_TIME).
+    TimedOut,
+    /// The client sent `close_notify`.
+    Closed,
+    /// The client sends more than it may.
+    LimitExceeded(Limit),
+}
+
+impl TransportEvent {
+    /// The state that the transport has entered, if it has.
+    pub(crate) fn state(self) -> Option<TransportState> {
+        match self {
+            Self::Connected | Self::Reconnected => Some(TransportState::Connected),
+            Self::ConsentLost => Some(TransportState::Disconnected),
+            Self::Failed | Self::TimedOut => Some(TransportState::Failed),
+            Self::Closed => Some(TransportState::Closed),
+            Self::LimitExceeded(_) => None,
+        }
+    }
+}
+
+/// One client's transport.
+#[derive(Debug)]
+pub(crate) struct ServerTransport {
+    participant: ParticipantId,
+    ice: IceLite,
+    dtls: Dtls,
+    srtp: Option<(Box<SrtpOpener>, Box<SrtpSealer>)>,
+    open_run: OpenRun,
+    state: Option<TransportState>,
+    remote_fingerprint: Option<[u8; 32]>,
+    allowance: ClientAllowance,
+    excess: Notice,
+    added: Instant,
+    events: VecDeque<TransportEvent>,
+    /// Parent of its log lines.
+    span: Span,
+    log: Allowance,
+    /// What was received on the way to a connection, to say what is missing if it fails.
+    dtls_started: bool,
+    checks_refused: bool,
+}
+
+impl ServerTransport {
+    /// A transport without a peer; its log lines go to `span`.
+    pub(crate) fn new(
+        participant: ParticipantId,
+        identity: &Identity,
+        credentials: Credentials,
+        now: Instant,
+        span: Span,
+    ) -> Self {
+        debug!(parent: &span, "transport created");
+        Self {
+            participant,
+            ice: IceLite::new(credentials),
+            dtls: Dtls::new(identity, Role::Server, now),
+            srtp: None,
+            open_run: OpenRun::default(),
+            state: None,
+            remote_fingerprint: None,
+            allowance: ClientAllowance::new(),
+            excess: Notice::default(),
+            added: now,
+            events: VecDeque::new(),
+            span,
+            log: Allowance::new(LOG_LINES),
+            dtls_started: false,
+            checks_refused: false,
+        }
+    }
+
+    pub(crate) fn participant(&self) -> ParticipantId {
+        self.participant
+    }
+
+    /// The server's credentials.
+    pub(crate) fn local(&self) -> &Credentials {
+        self.ice.local()
+    }
+
+    /// Tuples that the client has proven.
+    pub(crate) fn tuples(&self) -> impl Iterator<Item = Tuple> {
+        self.ice.tuples()
+    }
+
+    /// When the client last proved the tuple.
+    pub(crate) fn last_check_on(&self, tuple: Tuple) -> Option<Instant> {
+        self.ice.last_check_on(tuple)
+    }
+
+    /// The tuple belongs to another transport now.
+    pub(crate) fn forget(&mut self, tuple: Tuple) {
+        self.ice.forget(tuple);
+    }
+
+    /// The next event, oldest first. To be polled after each other call.
+    pub(crate) fn poll_event(&mut self) -> Option<TransportEvent> {
+        self.events.pop_front()
+    }
+
+    /// Takes the client's parameters. Those of a second call with another username fragment are an ICE restart, and must
+    /// have the same fingerprint.
+    pub(crate) fn connect(
+        &mut self,
+        now: Instant,
+        remote: RemoteTransport,
+        outbox: &mut Outbox,
+    ) -> Result<(), CommandError> {
+        let fits = |text: &str| (1..=limits::CREDENTIAL_BYTES).contains(&text.len());
+        let other_certificate = self.remote_fingerprint.is_some_and(|known| known != remote.fingerprint);
+        if !fits(&remote.ufrag) || !fits(&remote.pwd) || other_certificate {
+            debug!(parent: &self.span, other_certificate, "client's transport parameters refused");
+            return Err(CommandError::Invalid);
+        }
+        self.ice.set_remote(remote.ufrag);
+        if self.remote_fingerprint.replace(remote.fingerprint).is_some() {
+            debug!(parent: &self.span, "ICE restarted by the client");
+            return Ok(());
+        }
+        debug!(parent: &self.span, "client's transport parameters arrived");
+        let event = self.dtls.expect(remote.fingerprint);
+        self.on_dtls(now, event, outbox);
+        Ok(())
+    }
+
+    /// Whether there are keys, and the client's consent is fresh.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.state == Some(TransportState::Connected)
+    }
+
+    /// Takes a connectivity check that names our username fragment.
+    ///
+    /// # Errors
+    /// [`Blocked::Excess`] if there were too many.
+    pub(crate) fn handle_check(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        request: &StunMessage<'_>,
+        outbox: &mut Outbox,
+    ) -> Result<Check, Blocked> {
+        let proven = self.ice.has_proven(tuple);
+        if !self.allowance.allows_check(now, proven) {
+            return Err(Blocked::Excess);
+        }
+        let path = self.ice.path();
+        let check = self.ice.handle_request(now, tuple, request, outbox);
+        self.allowance.verified_check(now, !matches!(check, Check::Refused(_)), proven);
+        match check {
+            Check::Accepted { .. } => {
+                if !proven && self.may_log(now) {
+                    debug!(parent: &self.span, %tuple, "connectivity check accepted on a new tuple");
+                }
+                if self.ice.path() != path {
+                    self.log_path(now);
+                }
+                if self.state == Some(TransportState::Disconnected) {
+                    self.enter(TransportEvent::Reconnected, "a connectivity check arrived again");
+                }
+            }
+            Check::RoleConflict => {
+                if self.may_log(now) {
+                    debug!(parent: &self.span, %tuple, "connectivity check answered with role conflict (487)");
+                }
+            }
+            Check::Refused(cause) => {
+                self.checks_refused = true;
+                if self.may_log(now) {
+                    debug!(parent: &self.span, %tuple, %cause, "connectivity check refused");
+                }
+            }
+        }
+        Ok(check)
+    }
+
+    /// A check arrived on a tuple that another transport has proven recently; it is not answered.
+    pub(crate) fn refuse_tuple(&mut self, now: Instant, tuple: Tuple) {
+        self.checks_refused = true;
+        if self.may_log(now) {
+            debug!(parent: &self.span, %tuple, "connectivity check dropped: another transport uses the tuple");
+        }
+    }
+
+    /// Takes a DTLS datagram from a proven tuple.
+    ///
+    /// # Errors
+    /// [`Blocked`] if it is too long, or there were too many.
+    pub(crate) fn handle_dtls(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        datagram: &[u8],
+        outbox: &mut Outbox,
+    ) -> Result<(), Blocked> {
+        if datagram.len() > limits::DATAGRAM_BYTES {
+            return Err(Blocked::TooLong);
+        }
+        if !self.allowance.take_dtls(now) {
+            return Err(Blocked::Excess);
+        }
+        if !std::mem::replace(&mut self.dtls_started, true) {
+            debug!(parent: &self.span, %tuple, "DTLS handshake started");
+        }
+        let to = self.ice.path().unwrap_or(tuple);
+        let event = self.dtls.handle_datagram(now, datagram, |record| outbox.datagram(to, record));
+        self.on_dtls(now, event, outbox);
+        Ok(())
+    }
+
+    /// Opens SRTP or SRTCP from a proven tuple, in place.
+    pub(crate) fn open<'a>(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        kind: DatagramKind,
+        packet: &'a mut [u8],
+    ) -> Result<Clear<'a>, Blocked> {
+        match self.try_open(now, tuple, kind, packet) {
+            Ok(clear) => Ok(clear),
+            Err(blocked) => {
+                let limit = match blocked {
+                    Blocked::Excess => Some(Limit::Datagrams),
+                    Blocked::Srtp(SrtpError::TooManySsrcs) => Some(Limit::Ssrcs),
+                    _ => None,
+                };
+                if let Some(limit) = limit.filter(|_| self.excess.due(now, limits::NOTICE_INTERVAL)) {
+                    debug!(parent: &self.span, ?limit, "client exceeds a limit");
+                    self.events.push_back(TransportEvent::LimitExceeded(limit));
+                }
+                Err(blocked)
+            }
+        }
+    }
+
+    fn try_open<'a>(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        kind: DatagramKind,
+        packet: &'a mut [u8],
+    ) -> Result<Clear<'a>, Blocked> {
+        let (opener, _) = self.srtp.as_mut().ok_or(Blocked::NotConnected)?;
+        let bytes = packet.len();
+        if bytes > limits::DATAGRAM_BYTES {
+            return Err(Blocked::TooLong);
+        }
+        if self.allowance.is_used_up(now, kind) {
+            return Err(Blocked::Excess);
+        }
+        let clear = if kind == DatagramKind::Rtcp {
+            Clear::Rtcp(opener.open_rtcp(packet)?)
+        } else {
+            Clear::Rtp(opener.open_rtp(packet)?)
+        };
+        self.allowance.authenticated(now, kind, bytes);
+        if self.ice.heard(now, tuple) {
+            self.log_path(now);
+        }
+        Ok(clear)
+    }
+
+    /// Whether a packet that is sealed now would be sent.
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.srtp.is_some() && self.state == Some(TransportState::Connected) && self.ice.path().is_some()
+    }
+
+    /// Seals an RTP packet into the outbox.
+    pub(crate) fn send_rtp(&mut self, header: &[u8], payload: &[u8], outbox: &mut Outbox) -> Result<(), Blocked> {
+        let (to, sealer, open_run) = self.sender()?;
+        let len = header.len() + payload.len() + sealer.rtp_overhead();
+        Ok(outbox.sealed(open_run, to, len, |out| sealer.seal_rtp(header, payload, out))?)
+    }
+
+    /// Seals an RTCP packet into the outbox.
+    pub(crate) fn send_rtcp(&mut self, packet: &[u8], outbox: &mut Outbox) -> Result<(), Blocked> {
+        let (to, sealer, open_run) = self.sender()?;
+        let len = packet.len() + sealer.rtcp_overhead();
+        Ok(outbox.sealed(open_run, to, len, |out| sealer.seal_rtcp(packet, out))?)
+    }
+
+    fn sender(&mut self) -> Result<(Tuple, &mut SrtpSealer, &mut OpenRun), Blocked> {
+        let to = self.ice.path().filter(|_| self.state == Some(TransportState::Connected));
+        match (to, &mut self.srtp) {
+            (Some(to), Some((_, sealer))) => Ok((to, sealer, &mut self.open_run)),
+            _ => Err(Blocked::NotConnected),
+        }
+    }
+
+    /// When [`handle_handshake_timeout`](Self::handle_handshake_timeout) is due.
+    pub(crate) fn handshake_deadline(&self) -> Option<Instant> {
+        self.dtls.deadline()
+    }
+
+    /// Retransmits a flight of the handshake, or fails after the last one.
+    pub(crate) fn handle_handshake_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        let path = self.ice.path();
+        let event = self.dtls.handle_timeout(now, |record| {
+            if let Some(to) = path {
+                outbox.datagram(to, record);
+            }
+        });
+        self.on_dtls(now, event, outbox);
+    }
+
+    /// Whether the client has yet to connect.
+    pub(crate) fn is_unconnected(&self) -> bool {
+        self.state.is_none()
+    }
+
+    /// Notices that consent was lost, or that the client does not connect at all.
+    pub(crate) fn check_consent(&mut self, now: Instant) {
+        if self.is_unconnected() && now.saturating_duration_since(self.added) >= limits::CONNECT_TIME {
+            self.end();
+            self.enter(TransportEvent::TimedOut, self.missing());
+        } else if self.state == Some(TransportState::Connected) && !self.ice.has_consent(now) {
+            self.enter(TransportEvent::ConsentLost, "no connectivity check for 25 s");
+        }
+    }
+
+    /// Sends `close_notify`.
+    pub(crate) fn close(&mut self, now: Instant, outbox: &mut Outbox) {
+        if self.is_unconnected() {
+            debug!(parent: &self.span, missing = %self.missing(), "transport closed before it was connected");
+        } else {
+            debug!(parent: &self.span, "transport closed by the server");
+        }
+        self.send_close_notify(now, outbox);
+    }
+
+    fn send_close_notify(&mut self, now: Instant, outbox: &mut Outbox) {
+        if let Some(to) = self.ice.path() {
+            self.dtls.close(now, |record| outbox.datagram(to, record));
+        }
+    }
+
+    /// Ends the transport: nothing of it is used again.
+    pub(crate) fn fail(&mut self, cause: impl fmt::Display) {
+        self.end();
+        self.enter(TransportEvent::Failed, cause);
+    }
+
+    fn end(&mut self) {
+        self.srtp = None;
+        self.dtls.abandon();
+    }
+
+    fn on_dtls(&mut self, now: Instant, event: Option<DtlsEvent>, outbox: &mut Outbox) {
+        match event {
+            Some(DtlsEvent::Keyed(opener, sealer)) => {
+                let profile = sealer.profile();
+                self.srtp = Some((opener, sealer));
+                self.enter(TransportEvent::Connected, format_args!("DTLS handshake completed, SRTP profile {profile}"));
+            }
+            Some(DtlsEvent::Failed(error)) => {
+                // If its certificate was wrong, the client believes that it is connected.
+                self.send_close_notify(now, outbox);
+                self.fail(error);
+            }
+            Some(DtlsEvent::Closed) => {
+                self.srtp = None;
+                self.enter(TransportEvent::Closed, "the client sent close_notify");
+            }
+            None => {}
+        }
+    }
+
+    fn enter(&mut self, event: TransportEvent, cause: impl fmt::Display) {
+        let is_final = matches!(self.state, Some(TransportState::Failed | TransportState::Closed));
+        if is_final || self.state == event.state() {
+            return;
+        }
+        self.state = event.state();
+        self.events.push_back(event);
+        if let Some(state) = self.state {
+            debug!(parent: &self.span, ?state, %cause, "transport state changed");
+        }
+    }
+
+    /// The first step towards a connection that has not been taken.
+    fn missing(&self) -> &'static str {
+        let parameters = self.remote_fingerprint.is_some();
+        if self.dtls_started && !parameters {
+            "the client's transport parameters never arrived by signaling"
+        } else if self.dtls_started {
+            "the DTLS handshake was not completed"
+        } else if self.ice.has_any_check() {
+            "no DTLS handshake was started"
+        } else if self.checks_refused {
+            "all connectivity checks were refused"
+        } else if parameters {
+            "no connectivity check arrived"
+        } else {
+            "neither the client's transport parameters nor a connectivity check arrived"
+        }
+    }
+
+    fn log_path(&mut self, now: Instant) {
+        if let Some(tuple) = self.ice.path().filter(|_| self.may_log(now)) {
+            debug!(parent: &self.span, %tuple, "path selected");
+        }
+    }
+
+    /// Whether a line may be logged that the client can bring about again and again.
+    fn may_log(&mut self, now: Instant) -> bool {
+        tracing::enabled!(Level::DEBUG) && self.log.take(now, 1)
+    }
+}
