@@ -57,7 +57,7 @@ pub mod worker;
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
 mod worker;
 
-pub use net::{Sfu, SfuConfig, SocketIo};
+pub use net::{Sfu, SfuConfig, SocketIo, StartError};
 #[cfg(feature = "unstable-testing")]
 pub use room::Room;
 use rtp_wire as wire;

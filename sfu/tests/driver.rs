@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use sfu::{
-    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Sfu, SfuConfig, SocketIo, TrackId,
-    metrics::Counter,
+    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Sfu, SfuConfig, SocketIo, StartError,
+    TrackId, metrics::Counter,
 };
 use std::{
     net::{Ipv4Addr, UdpSocket},
@@ -79,5 +79,5 @@ fn counts_strangers(io: SocketIo) {
 fn unspecified_address_cannot_be_advertised() {
     let config = SfuConfig { bind: Ipv4Addr::UNSPECIFIED.into(), ..SfuConfig::default() };
     let error = Sfu::start(&config, |_, _| ()).unwrap_err();
-    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(matches!(error, StartError::NoAdvertisedAddress));
 }

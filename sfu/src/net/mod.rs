@@ -47,7 +47,7 @@ use std::{
 };
 use stopwatch::Stopwatch;
 
-/// How the SFU runs.
+/// Configuration of an SFU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SfuConfig {
     /// Number of workers, each with a thread; at least one. Use one per core.
@@ -77,6 +77,35 @@ impl Default for SfuConfig {
             io: SocketIo::default(),
         }
     }
+}
+
+/// Why an SFU did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The certificate could not be generated.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// [`SfuConfig::bind`] is unspecified and [`SfuConfig::advertise`] is empty.
+    #[error("an SFU that is bound to all interfaces needs an address to advertise")]
+    NoAdvertisedAddress,
+    /// The port of a worker would be above 65535.
+    #[error("there is no port for worker {worker}: the first port is too high")]
+    NoPort {
+        /// Number of the worker.
+        worker: usize,
+    },
+    /// A socket could not be bound.
+    #[error("cannot bind a UDP socket to {address}")]
+    Socket {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A worker's thread could not be started.
+    #[error("cannot start a worker's thread")]
+    Thread(#[source] io::Error),
 }
 
 /// A running SFU. Dropping it sends close_notify to all clients and stops the threads.
@@ -138,15 +167,14 @@ impl Sfu {
     /// it must not block. If it panics, that event is lost and counted as a fault.
     ///
     /// # Errors
-    /// If a socket, the certificate or a thread cannot be created, or there is no address to advertise. Nothing is left
-    /// running then.
-    pub fn start(config: &SfuConfig, on_event: impl Fn(usize, Event) + Send + Clone + 'static) -> io::Result<Self> {
-        let identity = Identity::generate().map_err(|error: IdentityError| io::Error::other(error))?;
+    /// [`StartError`]; nothing is left running then.
+    pub fn start(
+        config: &SfuConfig,
+        on_event: impl Fn(usize, Event) + Send + Clone + 'static,
+    ) -> Result<Self, StartError> {
+        let identity = Identity::generate()?;
         let addresses = match &config.advertise[..] {
-            [] if config.bind.is_unspecified() => {
-                let text = "an SFU that is bound to all interfaces needs an address to advertise";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-            }
+            [] if config.bind.is_unspecified() => return Err(StartError::NoAdvertisedAddress),
             [] => vec![config.bind],
             addresses => addresses.to_vec(),
         };
@@ -154,19 +182,23 @@ impl Sfu {
         for number in 0..config.workers.max(1) {
             let port = match config.port {
                 0 => 0,
-                first => u16::try_from(number).ok().and_then(|number| first.checked_add(number)).ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::InvalidInput, "there are not enough ports above the first")
-                })?,
+                first => {
+                    let port = u16::try_from(number).ok().and_then(|number| first.checked_add(number));
+                    port.ok_or(StartError::NoPort { worker: number })?
+                }
             };
-            let bound = socket::bind(SocketAddr::new(config.bind, port))?;
-            let port = bound.socket.local_addr()?.port();
+            let address = SocketAddr::new(config.bind, port);
+            let socket_error = |source| StartError::Socket { address, source };
+            let bound = socket::bind(address).map_err(socket_error)?;
+            let port = bound.socket.local_addr().map_err(socket_error)?.port();
             let worker = Worker::new(WorkerConfig {
                 identity: identity.clone(),
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
                 max_participants: config.max_participants,
             });
             let on_event = on_event.clone();
-            let handle = WorkerHandle::start(number, worker, bound, config.io, move |event| on_event(number, event))?;
+            let handle = WorkerHandle::start(number, worker, bound, config.io, move |event| on_event(number, event));
+            let handle = handle.map_err(StartError::Thread)?;
             sfu.workers.push(handle);
         }
         Ok(sfu)
@@ -184,12 +216,11 @@ impl Sfu {
         self.workers.iter().map(|worker| worker.port).collect()
     }
 
-    /// Sends a command to a worker; its answer, or its refusal by the worker, comes as an event.
+    /// Sends a command to a worker. The worker answers or refuses it by an event.
     ///
     /// # Errors
-    /// [`CommandError::Overloaded`] if [`COMMANDS`](crate::limits::COMMANDS) wait for the worker; what takes something
-    /// away is taken all the same. [`CommandError::Unavailable`] if there is no such worker. The command is not carried
-    /// out then.
+    /// [`CommandError::Overloaded`] if [`COMMANDS`](crate::limits::COMMANDS) are queued for the worker, unless the command
+    /// removes something. [`CommandError::Unavailable`] if there is no such worker. The command is not executed then.
     pub fn command(&self, worker: usize, request: impl Into<Request>) -> Result<(), CommandError> {
         self.workers.get(worker).ok_or(CommandError::Unavailable)?.commands.send(request.into())
     }
@@ -200,7 +231,7 @@ impl Sfu {
         self.workers.get(worker).map(|worker| worker.published.counters()).unwrap_or_default()
     }
 
-    /// Datagrams that a worker received and sent in the last second.
+    /// Number of datagrams that a worker received and sent in the last second.
     #[must_use]
     pub fn packet_rate(&self, worker: usize) -> u64 {
         self.workers.get(worker).map(|worker| worker.published.gauges().get(Gauge::PacketRate)).unwrap_or_default()
@@ -248,7 +279,7 @@ impl Drop for Sfu {
         }
         for worker in &mut self.workers {
             if let Some(thread) = worker.thread.take() {
-                // A thread that has panicked has said so already.
+                // A panic of the thread was printed when it happened.
                 let _ = thread.join();
             }
         }
