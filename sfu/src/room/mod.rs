@@ -441,10 +441,10 @@ impl Room {
     }
 }
 
-/// Random bits of the operating system's generator. Without them nothing new can be made, so this is a limit reached.
+/// Random bits of the cryptographic random generator.
 fn random() -> Result<u32, CommandError> {
     let mut bytes = [0; 4];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CommandError::Limit)?;
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CommandError::Unavailable)?;
     Ok(u32::from_be_bytes(bytes))
 }
 
