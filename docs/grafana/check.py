@@ -129,7 +129,7 @@ def check(tacet: str, folder: str, started: list) -> None:
     start = time.monotonic()
     while not all_have_data():
         if time.monotonic() - start > 30:
-            sys.exit("no data:\n" + "\n".join(f"  {query} gives {result}" for query, result in missing.items()))
+            sys.exit("no data:\n" + "\n".join(f"  {query} returns {result}" for query, result in missing.items()))
         time.sleep(0.5)
 
     metrics = get(ready["metrics"])
