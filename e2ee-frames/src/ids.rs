@@ -1,17 +1,7 @@
 //! Identifiers of participants, seats and streams.
 
-/// A participant of the call, numbered by the server. A label: no decision depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParticipantId(pub u32);
-
-/// Number of a sending device in its room, 0..=4095. A look-up hint: keys are bound to join ids, not to seats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seat(pub u16);
-
-impl Seat {
-    /// The largest seat that a KID can name.
-    pub const MAX: Seat = Seat(0xfff);
-}
+/// A participant is a label, and a seat a look-up hint: no decision depends on either, and keys are bound to join ids.
+pub use media_types::{ParticipantId, Seat};
 
 /// A stream of a device: kind + 8 × index, kind 0 microphone, 1 camera, 2 screen, 3 screen audio, 4 app data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

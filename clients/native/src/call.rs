@@ -204,7 +204,7 @@ impl Call {
 
     fn joined(&mut self, joined: Joined) -> Result<(), CallError> {
         self.seat = joined.seat;
-        self.keys.handle(Event::Joined { seat: e2ee_frames::Seat(joined.seat.0) })?;
+        self.keys.handle(Event::Joined { seat: joined.seat })?;
         if !joined.tracks.is_empty() {
             let tracks = Tracks { add: joined.tracks, del: Vec::new(), upd: Vec::new() };
             self.ready.push_back(CallEvent::Tracks(tracks));
@@ -381,9 +381,8 @@ impl Call {
             ServerMessage::Speakers(speakers) => CallEvent::Speakers(speakers.speakers),
             ServerMessage::Error(error) => CallEvent::Refused { re, error },
             ServerMessage::Roster(roster) => {
-                let left: Vec<_> = roster.del.iter().map(|p| e2ee_frames::ParticipantId(p.0)).collect();
-                self.ready.extend(roster.del.into_iter().map(CallEvent::Left));
-                self.keys.handle(Event::Left(&left))?;
+                self.ready.extend(roster.del.iter().copied().map(CallEvent::Left));
+                self.keys.handle(Event::Left(&roster.del))?;
                 return Ok(());
             }
             ServerMessage::Bye(bye) => return Err(CallError::Closed { code: 1000, reason: bye.reason }),
@@ -416,15 +415,14 @@ impl Call {
                     continue;
                 }
                 Action::ParticipantVerified { participant, seat, name } => {
-                    CallEvent::Verified { participant: ParticipantId(participant.0), seat: Seat(seat.0), name }
+                    CallEvent::Verified { participant, seat, name }
                 }
-                Action::ParticipantRemoved { participant } => CallEvent::Left(ParticipantId(participant.0)),
+                Action::ParticipantRemoved { participant } => CallEvent::Left(participant),
                 Action::StreamReady { stream } => CallEvent::StreamReady(stream),
-                Action::KeyInstalled { participant, .. } => CallEvent::KeyInstalled(ParticipantId(participant.0)),
-                Action::Problem { participant, problem } => CallEvent::Problem {
-                    participant: (participant.0 != u32::MAX).then_some(ParticipantId(participant.0)),
-                    problem,
-                },
+                Action::KeyInstalled { participant, .. } => CallEvent::KeyInstalled(participant),
+                Action::Problem { participant, problem } => {
+                    CallEvent::Problem { participant: (participant.0 != u32::MAX).then_some(participant), problem }
+                }
                 Action::GenerationChanged { generation, step } => CallEvent::Generation { generation, step },
                 Action::Ended(reason) => return Err(CallError::Ended(reason)),
             };

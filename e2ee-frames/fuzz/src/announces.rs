@@ -2,11 +2,8 @@
 
 use crate::stage::{START, STREAM, Stage, at, drain, tell};
 use e2ee_frames::{Action, Event, Seat};
+use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use tacet_fuzz::Script;
-
-/// Bytes of a key batch before its entries, and of an entry.
-const HEADER_BYTES: usize = 171;
-const ENTRY_BYTES: usize = 86;
 
 /// The target: edits of an announces message. Bob has an open stream, so that newcomers receive his key.
 pub fn run(data: &[u8]) {

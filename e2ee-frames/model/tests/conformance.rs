@@ -14,13 +14,12 @@ use e2ee_frames::{
 use e2ee_frames_model::{
     Action, Batch, Device, Epoch, Event, Frame, Id, Protocol, Rule, Sizes, Time, Times, reception::Outcome,
 };
+use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use std::{collections::BTreeMap, time::Duration};
 
 const TICK_MS: u64 = 100;
 const WALL_AT_0: u64 = 1_800_000_000_000;
 const ROTATION: Time = 80;
-const HEADER_BYTES: usize = 171;
-const ENTRY_BYTES: usize = 86;
 const STREAM: StreamId = StreamId::MICROPHONE;
 
 /// The times of `e2ee-frames` in ticks of 100 ms, with a shorter periodic rotation, which its API allows.

@@ -18,9 +18,8 @@ use crate::{clock::WallTime, label};
 use alloc::string::String;
 use core::time::Duration;
 use e2ee_core::{AgreementKey, Primitives, Reader, array};
+pub(crate) use media_types::key_exchange::ANNOUNCE_BYTES;
 
-/// Bytes of an announce.
-pub(crate) const ANNOUNCE_BYTES: usize = 298;
 /// Bytes that the signature covers.
 const SIGNED_BYTES: usize = 202;
 /// Bytes that the MAC covers.

@@ -24,13 +24,10 @@ use crate::{
 };
 use alloc::vec::Vec;
 use e2ee_core::{BoxKey, Primitives, Reader, SecretBytes, array};
+pub(crate) use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Bytes of a header.
-pub(crate) const HEADER_BYTES: usize = 171;
-/// Bytes of a recipient's entry.
-pub(crate) const ENTRY_BYTES: usize = 86;
 /// Maximum number of entries in a batch: as many as fit a message of 16,384 bytes.
 pub(crate) const MAX_ENTRIES: usize = 188;
 /// Bytes of the header that the context binds: all but the count, which the server changes.

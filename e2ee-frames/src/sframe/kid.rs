@@ -9,6 +9,7 @@
 //! The stream is needed because two streams of one device both start at counter 0 under one base key.
 
 use crate::ids::{Seat, StreamId};
+use media_types::kid::{GENERATION_SHIFT, SEAT_SHIFT, STREAM_SHIFT};
 
 /// Ratchet steps of a generation. A join that would need one more makes a new generation.
 pub(crate) const STEPS: u8 = 8;
@@ -31,19 +32,19 @@ impl Kid {
     #[must_use]
     pub fn pack(self) -> u64 {
         u64::from(self.step & 7)
-            | u64::from(self.generation & 7) << 3
-            | u64::from(self.seat.0 & Seat::MAX.0) << 6
-            | u64::from(self.stream.0) << 18
+            | u64::from(self.generation & 7) << GENERATION_SHIFT
+            | u64::from(self.seat.0 & Seat::MAX.0) << SEAT_SHIFT
+            | u64::from(self.stream.0) << STREAM_SHIFT
     }
 
     /// The fields of a KID; `None` if its stream is larger than [`StreamId::MAX`].
     #[must_use]
     pub fn unpack(kid: u64) -> Option<Self> {
-        let stream = StreamId(u32::try_from(kid >> 18).ok()?);
+        let stream = StreamId(u32::try_from(kid >> STREAM_SHIFT).ok()?);
         (stream <= StreamId::MAX).then_some(Self {
             step: (kid & 7) as u8,
-            generation: (kid >> 3 & 7) as u8,
-            seat: Seat((kid >> 6 & 0xfff) as u16),
+            generation: (kid >> GENERATION_SHIFT & 7) as u8,
+            seat: Seat::of_kid(kid),
             stream,
         })
     }
