@@ -136,7 +136,7 @@ async fn binary_flood_closes_with_4429() {
 }
 
 #[tokio::test]
-async fn a_flood_of_control_frames_is_closed_with_1008() {
+async fn control_frame_flood_closes_with_1008() {
     use futures_util::SinkExt;
     use tokio_tungstenite::tungstenite::Message;
     let server = Server::start(config());
@@ -152,7 +152,7 @@ async fn a_flood_of_control_frames_is_closed_with_1008() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_closes_with_1007() {
+async fn invalid_json_closes_with_1007() {
     let server = Server::start(config());
     for text in ["nonsense", "[1,2]", "", "{"] {
         assert_eq!(close_code(&server, text.to_owned()).await, 1007, "{text:?}");
@@ -160,7 +160,7 @@ async fn what_is_not_json_closes_with_1007() {
 }
 
 #[tokio::test]
-async fn what_is_not_utf8_closes_with_1007() {
+async fn invalid_utf8_closes_with_1007() {
     use futures_util::SinkExt;
     use tokio_tungstenite::tungstenite::{
         Message,

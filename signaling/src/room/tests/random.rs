@@ -119,7 +119,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_client_knows_exactly_who_and_what_is_there(steps in steps()) {
+    fn client_view_equals_room_state(steps in steps()) {
         let mut story = Story::new();
         // People who leave come back as new participants.
         let mut current: HashMap<u32, u32> = HashMap::new();
