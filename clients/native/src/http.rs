@@ -1,42 +1,49 @@
-//! One HTTP/1.1 request and its answer, blocking: for what is asked once, such as making a room or reading metrics.
+//! One HTTP/1.1 request and its response, blocking: for requests that are made once, such as creating a room or reading
+//! metrics.
 
 use crate::{link::Origin, tls::Trust};
-use rustls::{
-    ClientConnection, StreamOwned,
-    pki_types::{InvalidDnsNameError, ServerName},
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    client::conn::http1::handshake,
+    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, InvalidHeaderValue},
 };
-use std::{
-    io::{self, ErrorKind, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
-    sync::Arc,
-    time::Duration,
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
 };
+use tokio_rustls::TlsConnector;
 
-const PATIENCE: Duration = Duration::from_secs(10);
-/// More than any answer of the server; metrics are the longest.
-const MOST: u64 = 1 << 20;
+/// Maximum time for the whole exchange.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum size of a response body, in bytes. Metrics are the longest.
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The network, or TLS.
+    /// The network or TLS failed.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The host's name has no address.
-    #[error("no such host")]
-    NoHost,
-    /// TLS cannot prove a host of this name.
+    /// TLS cannot verify a host of this name.
     #[error("not a host name")]
     HostName(#[from] InvalidDnsNameError),
-    /// TLS cannot be set up.
+    /// TLS cannot be configured.
     #[error(transparent)]
     Tls(#[from] rustls::Error),
-    /// A header that would break the request.
-    #[error("the key is visible ASCII characters")]
-    Header,
-    /// It is no HTTP.
-    #[error("not an HTTP answer")]
-    Answer,
+    /// The bearer token has characters that a header must not have.
+    #[error("the key has characters other than visible ASCII")]
+    Token(#[from] InvalidHeaderValue),
+    /// The path or the host is malformed.
+    #[error("malformed request: {0}")]
+    Request(#[from] hyper::http::Error),
+    /// The response is not HTTP, is malformed or longer than a megabyte.
+    #[error("malformed HTTP response: {0}")]
+    Response(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A request.
@@ -44,77 +51,74 @@ pub enum HttpError {
 pub struct Request<'a> {
     /// `GET` or `POST`.
     pub method: &'static str,
-    /// Path, from `/` on.
+    /// Path, starting with `/`.
     pub path: &'a str,
-    /// Bearer token of the `Authorization` header.
+    /// Bearer token for the `Authorization` header.
     pub bearer: Option<&'a str>,
-    /// JSON to send; empty for none.
+    /// JSON body; may be empty.
     pub body: &'a str,
 }
 
-/// Status and body of the answer to one request. The origin's scheme decides about TLS.
+/// Sends a request and returns status and body of the response. TLS is used if the origin's scheme is `https`.
+///
+/// Must not be called from an asynchronous task, which it would block.
 ///
 /// # Errors
-/// [`HttpError`]; a status that tells of an error is an answer.
+/// [`HttpError`]. A response with an error status is not an error.
 pub fn request(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, String), HttpError> {
-    let Request { method, path, bearer, body } = request;
-    let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
-    if !bearer.is_none_or(visible) || !visible(path) {
-        return Err(HttpError::Header);
-    }
-    let authorization = bearer.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
-    let (authority, length) = (origin.authority(), body.len());
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n{authorization}\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
-    let address = (origin.host(), origin.port()).to_socket_addrs()?.next().ok_or(HttpError::NoHost)?;
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let answer = if origin.is_secure() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let exchange = async { timeout(TIMEOUT, connect_and_send(origin, trust, request)).await };
+    runtime.block_on(exchange).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+async fn connect_and_send(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, String), HttpError> {
+    let message = message(origin, request)?;
+    let stream = TcpStream::connect((origin.host(), origin.port())).await?;
+    if origin.is_secure() {
         let name = ServerName::try_from(origin.host().to_owned())?;
-        let tls = ClientConnection::new(Arc::new(trust.client_config()?), name)?;
-        exchange(StreamOwned::new(tls, stream), &request)?
+        let connector = TlsConnector::from(Arc::new(trust.client_config()?));
+        send(connector.connect(name, stream).await?, message).await
     } else {
-        exchange(stream, &request)?
-    };
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or(HttpError::Answer)?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(HttpError::Answer)?;
-    Ok((status, if is_chunked(head) { dechunk(body).ok_or(HttpError::Answer)? } else { body.to_owned() }))
-}
-
-/// Sends the request and reads until the server closes.
-fn exchange(mut stream: impl Read + Write, request: &str) -> Result<String, HttpError> {
-    stream.write_all(request.as_bytes())?;
-    stream.flush()?;
-    let mut answer = Vec::new();
-    match stream.take(MOST).read_to_end(&mut answer) {
-        // A server that closes without TLS's own good-bye has still said all: the length is in the answer.
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => {}
-        other => drop(other?),
+        send(stream, message).await
     }
-    String::from_utf8(answer).map_err(|_| HttpError::Answer)
 }
 
-fn is_chunked(head: &str) -> bool {
-    head.lines().any(|line| {
-        let Some((name, value)) = line.split_once(':') else { return false };
-        name.eq_ignore_ascii_case("transfer-encoding") && value.trim().eq_ignore_ascii_case("chunked")
-    })
+fn message(origin: &Origin, request: &Request<'_>) -> Result<hyper::Request<Full<Bytes>>, HttpError> {
+    let mut message = hyper::Request::builder()
+        .method(request.method)
+        .uri(request.path)
+        .header(HOST, origin.authority())
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONNECTION, "close")
+        .body(Full::from(request.body.to_owned()))?;
+    if let Some(token) = request.bearer {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}"))?;
+        value.set_sensitive(true);
+        message.headers_mut().insert(AUTHORIZATION, value);
+    }
+    Ok(message)
 }
 
-/// Joins the chunks of a body (RFC 9112 section 7.1).
-fn dechunk(mut rest: &str) -> Option<String> {
-    let mut body = String::new();
-    loop {
-        let (size, after) = rest.split_once("\r\n")?;
-        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
-        if size == 0 {
-            return Some(body);
-        }
-        body.push_str(after.get(..size)?);
-        rest = after.get(size..)?.strip_prefix("\r\n")?;
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    message: hyper::Request<Full<Bytes>>,
+) -> Result<(u16, String), HttpError> {
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(http_error)?;
+    // Ends when the response is complete; its errors are also those of the response.
+    tokio::spawn(connection);
+    let response = sender.send_request(message).await.map_err(http_error)?;
+    let status = response.status().as_u16();
+    let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await.map_err(HttpError::Response)?;
+    let text = String::from_utf8(body.to_bytes().into()).map_err(|error| HttpError::Response(error.into()))?;
+    Ok((status, text))
+}
+
+/// Tells errors of the network from malformed responses.
+fn http_error(error: hyper::Error) -> HttpError {
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause {
+        Some(cause) => HttpError::Io(io::Error::new(cause.kind(), cause.to_string())),
+        None => HttpError::Response(error.into()),
     }
 }
 
@@ -122,53 +126,73 @@ fn dechunk(mut rest: &str) -> Option<String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use std::{net::TcpListener, thread};
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
 
-    /// Answers one request with these bytes; gives its origin and, when joined, the request.
-    fn server(answer: &'static str) -> (Origin, thread::JoinHandle<String>) {
+    /// Answers one request with `response`. Returns the origin and, when joined, the request.
+    fn server(response: &'static str) -> (Origin, thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let asked = thread::spawn(move || {
+        let received = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = Vec::new();
-            while !asked.ends_with(b"\r\n\r\n{}") {
+            let mut received = Vec::new();
+            while !received.ends_with(b"\r\n\r\n{}") {
                 let mut byte = [0];
                 stream.read_exact(&mut byte).unwrap();
-                asked.push(byte[0]);
+                received.push(byte[0]);
             }
-            stream.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(asked).unwrap()
+            // The client may have closed the connection of a response that is too long.
+            let _ = stream.write_all(response.as_bytes());
+            String::from_utf8(received).unwrap()
         });
-        (origin, asked)
+        (origin, received)
     }
 
     const POST: Request<'_> = Request { method: "POST", path: "/v1/x", bearer: Some("k"), body: "{}" };
 
     #[test]
-    fn an_answer_has_a_status_and_a_body() {
-        let (origin, asked) = server("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
+    fn response_has_status_and_body() {
+        let (origin, received) = server("HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
         assert_eq!(request(&origin, Trust::default(), &POST).unwrap(), (201, "ok".to_owned()));
-        let asked = asked.join().unwrap();
-        assert!(asked.starts_with("POST /v1/x HTTP/1.1\r\n") && asked.contains("\r\nAuthorization: Bearer k\r\n"));
+        let received = received.join().unwrap().to_ascii_lowercase();
+        assert!(
+            received.starts_with("post /v1/x http/1.1\r\n") && received.contains("\r\nauthorization: bearer k\r\n")
+        );
+        assert!(received.contains(&format!("\r\nhost: {}\r\n", origin.authority())), "{received}");
     }
 
     #[test]
-    fn chunks_are_joined() {
-        let (origin, asked) =
+    fn chunked_body_is_joined() {
+        const HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (origin, received) =
             server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n");
         assert_eq!(request(&origin, Trust::default(), &POST).unwrap().1, "abcde");
-        asked.join().unwrap();
+        received.join().unwrap();
         for cut in ["", "3\r\nab", "zz\r\n", "3\r\nabcX", "ffffffffffffffff\r\nab"] {
-            assert_eq!(dechunk(cut), None, "{cut:?}");
+            let (origin, received) = server(format!("{HEAD}{cut}").leak());
+            assert!(matches!(request(&origin, Trust::default(), &POST), Err(HttpError::Response(_))), "{cut:?}");
+            received.join().unwrap();
         }
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error() {
-        let (origin, asked) = server("220 smtp.example ESMTP\r\n");
-        assert!(matches!(request(&origin, Trust::default(), &POST), Err(HttpError::Answer)));
-        asked.join().unwrap();
+    fn body_is_bounded() {
+        let body = "x".repeat(MAX_RESPONSE_BYTES + 1);
+        let (origin, received) =
+            server(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).leak());
+        assert!(matches!(request(&origin, Trust::default(), &POST), Err(HttpError::Response(_))));
+        drop(received);
+    }
+
+    #[test]
+    fn malformed_response_or_token_is_an_error() {
+        let (origin, received) = server("220 smtp.example ESMTP\r\n");
+        assert!(matches!(request(&origin, Trust::default(), &POST), Err(HttpError::Response(_))));
+        received.join().unwrap();
         let broken = Request { bearer: Some("a\r\nX: y"), ..POST };
-        assert!(matches!(request(&origin, Trust::default(), &broken), Err(HttpError::Header)));
+        assert!(matches!(request(&origin, Trust::default(), &broken), Err(HttpError::Token(_))));
     }
 }
