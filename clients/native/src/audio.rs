@@ -1,52 +1,50 @@
-//! Sound: samples to Opus frames, and frames that arrive as they may back to an unbroken stream of samples.
+//! Audio: samples to Opus frames, and frames that arrive irregularly back to a continuous stream of samples.
 //!
 //! ```text
 //!  microphone, file ─► Encoder ─► [seal] ─► RTP ─► … ─► RTP ─► [open] ─► Playout ─► Mixer ─► speaker, file
 //!                         │                                     │  jitter buffer, decoder,
-//!                       Level ─► RFC 6464 header extension      │  repair, stretching
+//!                       Level ─► RFC 6464 header extension      │  FEC, PLC, time stretching
 //!                                                               └► Level, statistics
 //! ```
 //! Samples are `f32` between −1 and 1, interleaved, at 48 kHz; a block is 20 ms of them. Nothing here does I/O or reads
-//! a clock: time is an argument, so that an hour of a call runs in a second of a test.
+//! a clock: time is an argument, so that a test can run an hour of a call in a second.
 
-mod delay;
 mod encoder;
-mod jitter;
 mod level;
 mod mixer;
-mod playout;
+mod neteq;
 pub(crate) mod resample;
-mod stretch;
 
 pub use self::{
-    delay::DelayBounds,
     encoder::{Content, Encoder, EncoderOptions, Rate},
-    jitter::{Inserted, JitterBuffer, JitterStats, Lag, Step},
     level::Level,
     mixer::Mixer,
-    playout::{Block, Heard, Playout, PlayoutStats},
+    neteq::{
+        Block, BlockKind, DelayBounds, InsertOutcome, JitterBuffer, JitterStats, Playout, PlayoutStats, PlayoutStep,
+        TimeScale,
+    },
     resample::{ResampleError, Resampler},
 };
 
-/// Samples a second and channel.
+/// Sample rate, hertz.
 pub const SAMPLE_RATE: u32 = 48_000;
-/// Samples of one block and channel: 20 ms.
+/// Samples per channel of a 20 ms block.
 pub const FRAME_SAMPLES: usize = 960;
-/// Samples of the longest Opus packet and channel: 120 ms (RFC 6716 section 2.1.4).
-const MAX_PACKET_SAMPLES: usize = 5_760;
+/// Samples per channel of the longest Opus packet: 120 ms (RFC 6716 section 2.1.4).
+pub(crate) const MAX_PACKET_SAMPLES: usize = 5_760;
 
-/// How many channels a stream of samples has.
+/// Channels of a stream of samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Channels {
-    /// One.
+    /// One channel.
     #[default]
     Mono,
-    /// Two, left before right.
+    /// Two channels, left before right.
     Stereo,
 }
 
 impl Channels {
-    /// Their number.
+    /// Number of channels.
     #[must_use]
     pub const fn count(self) -> usize {
         match self {
@@ -55,7 +53,7 @@ impl Channels {
         }
     }
 
-    /// Samples of one block, all channels counted.
+    /// Samples of a 20 ms block, all channels counted.
     #[must_use]
     pub const fn block_samples(self) -> usize {
         FRAME_SAMPLES * self.count()
@@ -71,18 +69,18 @@ impl From<Channels> for opus::Channels {
     }
 }
 
-/// Why sound could not be encoded or decoded.
+/// Why audio could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum AudioError {
-    /// A setting that Opus does not take, or a fault of the codec.
+    /// Opus rejected an option, or failed.
     #[error("opus: {0}")]
     Codec(#[from] opus::Error),
-    /// A block of another length than 20 ms.
-    #[error("a block of {got} samples where 20 ms are {wanted}")]
+    /// A block is not 20 ms long.
+    #[error("a block has {got} samples; 20 ms are {wanted}")]
     BlockLength {
-        /// Samples given, all channels.
+        /// Samples of the block, all channels counted.
         got: usize,
-        /// Samples of 20 ms, all channels.
+        /// Samples of 20 ms, all channels counted.
         wanted: usize,
     },
 }

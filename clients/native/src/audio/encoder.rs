@@ -1,29 +1,29 @@
-//! Samples to Opus frames.
+//! Opus encoder.
 //!
-//! The size of a sealed frame is the size of what is in it. With variable bit rate, sizes follow speech so closely that
-//! phrases have been recognised from them (White et al., "Phonotactic Reconstruction of Encrypted VoIP Conversations",
-//! IEEE S&P 2011; RFC 6562), and discontinuous transmission shows who speaks when. So frames are all of one size unless
-//! an application asks otherwise, and there is no way to switch discontinuous transmission on.
+//! A sealed frame is as long as its plaintext. With variable bit rate, sizes follow speech so closely that phrases
+//! have been recognised from them (White et al., "Phonotactic Reconstruction of Encrypted VoIP Conversations", IEEE
+//! S&P 2011; RFC 6562), and discontinuous transmission shows who speaks when. Frames therefore have a constant size
+//! unless an application asks otherwise, and discontinuous transmission cannot be enabled.
 
 use super::{AudioError, Channels, SAMPLE_RATE};
 use opus::{Application, Bitrate, Signal};
 
-/// Bytes of the largest Opus frame (RFC 6716 section 3.2.1).
+/// Maximum size of an Opus frame, in bytes (RFC 6716 section 3.2.1).
 const MAX_FRAME_BYTES: usize = 1_275;
 
-/// What an encoder aims at.
+/// Options of an encoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncoderOptions {
-    /// Channels of the samples that it is given.
+    /// Channels of the input.
     pub channels: Channels,
-    /// How many bits a second.
+    /// Bit rate, and whether it is constant.
     pub rate: Rate,
-    /// What it is tuned for.
+    /// What the encoder is tuned for.
     pub content: Content,
-    /// Loss in percent that frames are prepared for: what receivers report, or a guess. At 0, frames carry nothing to
-    /// repair their predecessor with; above, a part of their bits.
+    /// Packet loss that frames are prepared for, in percent: as reported by receivers, or a guess. At 0, frames carry
+    /// no in-band FEC; above, a part of their bits is spent on it.
     pub expected_loss_percent: u8,
-    /// Effort, 0 to 10: more costs processor time and sounds better.
+    /// Complexity from 0 to 10: higher values have better quality and use more CPU.
     pub complexity: u8,
 }
 
@@ -39,27 +39,28 @@ impl Default for EncoderOptions {
     }
 }
 
-/// Bits a second, and who may see what they are spent on.
+/// Bit rate, in bit/s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rate {
-    /// All frames have the same size, which tells nothing of what is said.
+    /// All frames have the same size, which reveals nothing about the content.
     Constant(u32),
-    /// Frames have the size that their sound needs, about this rate on average and never much above. Sounds better for
-    /// the same rate, but **sizes tell an observer what is said**: for music or public talks, not for conversations.
+    /// Frames are as large as their content needs: about this rate on average and never much above. Has better quality at
+    /// the same rate, but **frame sizes reveal what is said**: use it for music or public talks, not for
+    /// conversations.
     Capped(u32),
 }
 
 /// What an encoder is tuned for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Voices. In-band error correction works.
+    /// Voices. In-band FEC works.
     Speech,
-    /// Music. The codec then mostly works in a mode that has no in-band error correction.
+    /// Music. Opus then mostly uses CELT, which has no in-band FEC.
     Music,
 }
 
-/// An Opus encoder for blocks of 20 ms, with in-band error correction: each frame also carries its predecessor, coarsely.
-/// That travels inside the sealed frame, so that a server can neither read nor drop it.
+/// An Opus encoder for blocks of 20 ms with in-band FEC: each frame also carries its predecessor at a lower bit rate.
+/// The FEC data is inside the sealed frame, so a server can neither read nor remove it.
 #[derive(Debug)]
 pub struct Encoder {
     inner: opus::Encoder,
@@ -67,11 +68,10 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder.
+    /// Makes an encoder.
     ///
     /// # Errors
-    /// [`AudioError::Codec`] if Opus does not take an option: a rate outside 500 to 512,000 bits a second, a complexity
-    /// above 10.
+    /// [`AudioError::Codec`] if Opus rejects an option: a rate outside 500 to 512,000 bit/s, a complexity above 10.
     pub fn new(options: &EncoderOptions) -> Result<Self, AudioError> {
         let (application, signal) = match options.content {
             Content::Speech => (Application::Voip, Signal::Voice),
@@ -92,13 +92,13 @@ impl Encoder {
         Ok(encoder)
     }
 
-    /// Channels of the blocks that it takes.
+    /// Channels of the blocks.
     #[must_use]
     pub const fn channels(&self) -> Channels {
         self.channels
     }
 
-    /// Prepares the frames from here on for this much loss. More than 100 counts as 100.
+    /// Changes the packet loss that further frames are prepared for, in percent; values above 100 count as 100.
     ///
     /// # Errors
     /// [`AudioError::Codec`].
@@ -109,7 +109,7 @@ impl Encoder {
     /// Encodes one block.
     ///
     /// # Errors
-    /// [`AudioError::BlockLength`] for anything but 20 ms, [`AudioError::Codec`].
+    /// [`AudioError::BlockLength`] if it is not 20 ms long, [`AudioError::Codec`].
     pub fn encode(&mut self, block: &[f32]) -> Result<Vec<u8>, AudioError> {
         let wanted = self.channels.block_samples();
         if block.len() != wanted {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// A second: silence, a tone, noise.
+    /// A second of silence, a tone and noise.
     fn second(channels: Channels) -> Vec<f32> {
         let mut noise = 1u32;
         (0..50 * channels.block_samples())
@@ -147,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn sizes_do_not_tell_silence_from_speech() {
+    fn constant_rate_frames_have_one_size() {
         assert_eq!(sizes(&EncoderOptions::default()), BTreeSet::from([80]));
         let stereo = EncoderOptions { channels: Channels::Stereo, rate: Rate::Constant(64_000), ..Default::default() };
         assert_eq!(sizes(&stereo), BTreeSet::from([160]));
     }
 
     #[test]
-    fn a_capped_rate_gives_frames_of_many_sizes() {
+    fn capped_rate_frames_vary_in_size() {
         let capped = EncoderOptions { rate: Rate::Capped(32_000), ..Default::default() };
         assert!(sizes(&capped).len() > 5);
     }
 
     #[test]
-    fn the_expected_loss_can_follow_reports() {
+    fn expected_loss_can_change() {
         let mut encoder = Encoder::new(&EncoderOptions::default()).unwrap();
         encoder.set_expected_loss(0).unwrap();
         encoder.set_expected_loss(255).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_opus_cannot_do_is_refused() {
+    fn invalid_options_are_rejected() {
         assert!(Encoder::new(&EncoderOptions { complexity: 11, ..Default::default() }).is_err());
         let mut encoder = Encoder::new(&EncoderOptions::default()).unwrap();
         assert!(matches!(encoder.encode(&[0.0; 480]), Err(AudioError::BlockLength { got: 480, wanted: 960 })));

@@ -1,17 +1,17 @@
-//! Several participants to one stream.
+//! Mixes several participants into one stream.
 //!
-//! Voices add up to more than full scale. The sum is turned down as far as its peak demands, at once, and comes back
-//! slowly; what the turning leaves above full scale is bent, not cut.
+//! The sum of voices exceeds full scale. A peak limiter reduces the gain at once, as far as the peak demands, and
+//! raises it again slowly; what still exceeds full scale is soft-clipped.
 
 use super::Channels;
 use opus::SoftClip;
 
-/// Samples over which a new gain is reached: 2.5 ms, short against a syllable and long against a click.
+/// Samples over which the gain changes: 2.5 ms, shorter than a syllable and longer than a click.
 const RAMP: usize = 120;
-/// The part of the way back to full gain that is gone in each block: 80 % after a second.
+/// Fraction of the missing gain that is recovered in each block: 80 % after a second.
 const RECOVERY: f32 = 0.03;
 
-/// Adds blocks of equal channels.
+/// Mixes blocks of equal channels.
 #[derive(Debug)]
 pub struct Mixer {
     channels: Channels,
@@ -27,8 +27,8 @@ impl Mixer {
         Self { channels, gain: 1.0, clip: SoftClip::new(channels.into()), sum: vec![0.0; channels.block_samples()] }
     }
 
-    /// Adds up one block of each participant; silence if there are none. Always a whole block, between −1 and 1.
-    /// Blocks that are too short count as silent at their end.
+    /// Mixes one block of each participant. Always returns a whole block of samples between −1 and 1, silence if there
+    /// are no participants. Short blocks are padded with silence.
     pub fn mix<'a>(&mut self, blocks: impl IntoIterator<Item = &'a [f32]>) -> &[f32] {
         self.sum.fill(0.0);
         for block in blocks {
@@ -46,7 +46,7 @@ impl Mixer {
         }
         self.gain = target;
         self.clip.apply(&mut self.sum);
-        // Beyond twice full scale the bend is a clamp by itself, but for rounding.
+        // Soft clipping is exact up to twice full scale; this removes rounding errors.
         self.sum.iter_mut().for_each(|sample| *sample = sample.clamp(-1.0, 1.0));
         &self.sum
     }
@@ -62,15 +62,15 @@ mod tests {
     }
 
     #[test]
-    fn one_voice_passes_unchanged() {
+    fn single_voice_is_unchanged() {
         let mut mixer = Mixer::new(Channels::Mono);
         let voice = sine(0.8, 0.03);
         assert_eq!(mixer.mix([voice.as_slice()]), voice);
-        assert_eq!(mixer.mix([]), [0.0; 960], "nobody speaks");
+        assert_eq!(mixer.mix([]), [0.0; 960], "no participants");
     }
 
     #[test]
-    fn loud_voices_are_turned_down_and_come_back() {
+    fn limiter_reduces_gain_and_recovers() {
         let mut mixer = Mixer::new(Channels::Mono);
         let voices = [sine(0.9, 0.03), sine(0.9, 0.04), sine(0.9, 0.05)];
         for _ in 0..3 {
@@ -79,7 +79,7 @@ mod tests {
         let held = mixer.mix(voices.iter().map(Vec::as_slice)).to_vec();
         let sum = |n: usize| voices.iter().map(|voice| voice[n]).sum::<f32>();
         let ratio = held[500] / sum(500);
-        assert!((480..960).all(|n| (held[n] - sum(n) * ratio).abs() < 0.01), "the shape is kept, only smaller");
+        assert!((480..960).all(|n| (held[n] - sum(n) * ratio).abs() < 0.01), "the waveform is only scaled");
         for _ in 0..300 {
             mixer.mix([]);
         }
@@ -90,7 +90,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_sum_stays_in_range(blocks in prop::collection::vec(prop::collection::vec(any::<f32>(), 0..2_000), 0..6)) {
+        fn output_stays_in_range(blocks in prop::collection::vec(prop::collection::vec(any::<f32>(), 0..2_000), 0..6)) {
             let mut mixer = Mixer::new(Channels::Stereo);
             let mixed = mixer.mix(blocks.iter().map(Vec::as_slice));
             prop_assert_eq!(mixed.len(), 1_920);

@@ -1,20 +1,20 @@
-//! Other sample rates to 48 kHz and back, for files and devices.
+//! Sample rate conversion between 48 kHz and the rates of files and devices.
 
 use rubato::{Fft, FixedSync, Resampler as _, audioadapter_buffers::direct::InterleavedSlice};
 use std::ops::RangeInclusive;
 
-/// Rates that files and devices have.
+/// Supported sample rates, in hertz.
 const RATES: RangeInclusive<u32> = 4_000..=384_000;
-/// Frames of input that are worked on at once, about.
+/// Approximate number of input frames converted at once.
 const CHUNK: usize = 512;
 
-/// The rate cannot be converted.
+/// Why a rate cannot be converted.
 #[derive(Debug, thiserror::Error)]
 pub enum ResampleError {
-    /// Nobody has such a rate.
-    #[error("a sample rate of {0} Hz; {low} to {high} Hz can be converted", low = RATES.start(), high = RATES.end())]
+    /// The rate is not supported.
+    #[error("unsupported sample rate of {0} Hz; {low} to {high} Hz are supported", low = RATES.start(), high = RATES.end())]
     Rate(u32),
-    /// The converter refuses.
+    /// The converter failed.
     #[error("sample rate conversion: {0}")]
     Converter(String),
 }
@@ -23,9 +23,9 @@ fn converter(error: impl std::fmt::Display) -> ResampleError {
     ResampleError::Converter(error.to_string())
 }
 
-/// Converts interleaved samples from one rate to another, a piece at a time. Equal rates pass unchanged.
+/// Converts interleaved samples from one rate to another, piece by piece. Equal rates pass unchanged.
 pub struct Resampler {
-    /// `None` where the rates are equal.
+    /// `None` if the rates are equal.
     inner: Option<Fft<f32>>,
     from: u64,
     to: u64,
@@ -33,7 +33,7 @@ pub struct Resampler {
     /// Input that does not fill a chunk yet.
     pending: Vec<f32>,
     output: Vec<f32>,
-    /// Samples of output, of the converter's own delay, that are still to be left out.
+    /// Output samples of the converter's own delay that are still to be skipped.
     skip: usize,
     taken: u64,
     given: u64,
@@ -47,10 +47,10 @@ impl std::fmt::Debug for Resampler {
 }
 
 impl Resampler {
-    /// A converter from `from` to `to` samples a second and channel.
+    /// A converter from `from` to `to` hertz.
     ///
     /// # Errors
-    /// [`ResampleError::Rate`] for a rate that nobody has.
+    /// [`ResampleError::Rate`] for an unsupported rate.
     pub fn new(from: u32, to: u32, channels: usize) -> Result<Self, ResampleError> {
         if let Some(strange) = [from, to].into_iter().find(|rate| !RATES.contains(rate)) {
             return Err(ResampleError::Rate(strange));
@@ -76,10 +76,10 @@ impl Resampler {
         })
     }
 
-    /// Takes whole frames and appends what they yield, a little later, to `out`.
+    /// Takes whole frames and appends converted ones, a little later, to `out`.
     ///
     /// # Errors
-    /// [`ResampleError::Converter`], which says that this code is wrong.
+    /// [`ResampleError::Converter`], which means a bug here.
     pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) -> Result<(), ResampleError> {
         self.taken += samples.len() as u64;
         if self.inner.is_none() {
@@ -90,7 +90,7 @@ impl Resampler {
         self.convert(out)
     }
 
-    /// Appends what is still to come of all that was taken.
+    /// Appends the rest of the output.
     ///
     /// # Errors
     /// As [`Self::push`].
@@ -140,8 +140,8 @@ impl Resampler {
     }
 }
 
-/// Interleaved frames of `from` channels as frames of `to`: one channel is copied to all, all are averaged into one,
-/// and of others the first ones stay. Appended to `out`.
+/// Appends interleaved frames of `from` channels to `out` as frames of `to` channels: one channel is copied to all,
+/// several are averaged into one, otherwise the first ones are kept.
 pub(crate) fn remix(samples: &[f32], from: usize, to: usize, out: &mut Vec<f32>) {
     let from = from.max(1);
     for frame in samples.chunks_exact(from) {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_stays_itself_at_any_rate() {
+    fn tone_survives_resampling() {
         for (from, to, channels) in [(44_100, 48_000, 1), (8_000, 48_000, 2), (48_000, 44_100, 2), (96_000, 48_000, 1)]
         {
             let mut resampler = Resampler::new(from, to, channels).unwrap();
@@ -175,7 +175,7 @@ mod tests {
             resampler.finish(&mut converted).unwrap();
             let wanted = sine(500.0, to, to as usize / 2, channels);
             assert_eq!(converted.len(), wanted.len(), "{from} to {to}");
-            // The converter's filter has nothing to look at before the beginning and behind the end.
+            // The filter has no input before the start and after the end.
             let middle = 2_000..wanted.len() - 2_000;
             let worst = middle.map(|n| (converted[n] - wanted[n]).abs()).fold(0.0f32, f32::max);
             assert!(worst < 0.01, "{from} to {to}: {worst}");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_rates_pass_unchanged() {
+    fn equal_rates_are_unchanged() {
         let mut resampler = Resampler::new(48_000, 48_000, 2).unwrap();
         let mut out = Vec::new();
         resampler.push(&[0.1, 0.2], &mut out).unwrap();
@@ -192,13 +192,13 @@ mod tests {
     }
 
     #[test]
-    fn strange_rates_are_refused() {
+    fn unsupported_rates_are_rejected() {
         assert!(matches!(Resampler::new(0, 48_000, 1), Err(ResampleError::Rate(0))));
         assert!(matches!(Resampler::new(48_000, 4_000_000_000, 1), Err(ResampleError::Rate(_))));
     }
 
     #[test]
-    fn channels_are_spread_averaged_or_left_out() {
+    fn remix_copies_averages_or_drops_channels() {
         let remixed = |samples: &[f32], from, to| {
             let mut out = Vec::new();
             remix(samples, from, to, &mut out);

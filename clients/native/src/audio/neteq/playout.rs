@@ -1,55 +1,55 @@
-//! One participant's sound: a jitter buffer, a decoder, and what makes the result unbroken.
+//! Plays one participant's audio: jitter buffer, decoder, and concealment of the seams.
 //!
-//! Whoever plays pulls a block every 20 ms, by whatever clock the loudspeaker has. Sender, network and loudspeaker may
-//! disagree about what a second is: pieces of sound are left out or repeated until the delay is the target again.
+//! The player pulls a block every 20 ms by its own clock. The clocks of sender and loudspeaker differ: time stretching
+//! shortens or lengthens the audio until the delay is back at its target.
 
 use super::{
-    AudioError, Channels, FRAME_SAMPLES, MAX_PACKET_SAMPLES, SAMPLE_RATE,
-    delay::{DelayBounds, duration},
-    jitter::{JitterBuffer, JitterStats, Lag, Step},
-    stretch,
+    delay_estimator::{DelayBounds, duration},
+    jitter_buffer::{JitterBuffer, JitterStats, PlayoutStep, TimeScale},
+    time_stretch,
 };
+use crate::audio::{AudioError, Channels, FRAME_SAMPLES, MAX_PACKET_SAMPLES, SAMPLE_RATE};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-/// Samples over which a jump between two pieces of sound is evened out: 2.5 ms.
-const SEAM: usize = 120;
-/// So many blocks lie between two stretched ones, at least: more often would be heard.
+/// Samples over which a discontinuity is smoothed: 2.5 ms.
+const CROSS_FADE: usize = 120;
+/// Minimum number of pieces between two stretched ones: more frequent stretching is audible.
 const STRETCH_EVERY: u32 = 4;
 
-/// What a block holds, the worst of it.
+/// The least faithful content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Heard {
-    /// Nothing: no sound was due.
+pub enum BlockKind {
+    /// Silence: no audio was due.
     Silence,
-    /// What was sent.
-    Sound,
-    /// Lost sound, rebuilt from the copy in the frame behind it.
+    /// Audio as it was sent.
+    Decoded,
+    /// Lost audio, decoded from in-band FEC.
     Recovered,
-    /// Lost sound, guessed.
+    /// Lost audio, concealed.
     Concealed,
 }
 
-/// 20 ms of sound.
+/// 20 ms of audio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Block<'a> {
-    /// Interleaved samples: [`Channels::block_samples`] of them.
+    /// Interleaved samples, [`Channels::block_samples`] of them.
     pub samples: &'a [f32],
-    /// What they are.
-    pub heard: Heard,
+    /// What the samples are.
+    pub kind: BlockKind,
 }
 
-/// What happened so far.
+/// Counters of a playout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlayoutStats {
-    /// On the way in.
+    /// Counters of the jitter buffer.
     pub jitter: JitterStats,
-    /// Frames that looked like Opus and were none.
+    /// Frames that Opus could not decode.
     pub undecodable: u64,
-    /// Sound left out to lower the delay.
-    pub shortened: Duration,
-    /// Sound repeated to raise it.
-    pub lengthened: Duration,
+    /// Audio removed to lower the delay.
+    pub accelerated: Duration,
+    /// Audio added to raise the delay.
+    pub decelerated: Duration,
 }
 
 /// Plays the frames of one stream.
@@ -57,18 +57,18 @@ pub struct Playout {
     channels: Channels,
     buffer: JitterBuffer,
     decoder: opus::Decoder,
-    /// Decoded and not yet pulled.
+    /// Decoded samples that were not pulled yet.
     queue: Vec<f32>,
     /// What the queue holds.
-    queued: Heard,
-    /// One piece of sound, on its way into the queue.
+    queued: BlockKind,
+    /// The piece of audio of the current step, on its way into the queue.
     piece: Vec<f32>,
     /// The block that was pulled last.
     block: Vec<f32>,
     /// The last sample of each channel.
     last: [f32; 2],
-    /// The next piece does not continue the one before it.
-    seam: bool,
+    /// Whether the next piece does not continue the one before it.
+    discontinuity: bool,
     since_stretch: u32,
     stats: PlayoutStats,
 }
@@ -80,21 +80,21 @@ impl std::fmt::Debug for Playout {
 }
 
 impl Playout {
-    /// Plays with these channels, whatever the sender has.
+    /// A playout with these channels, whatever the sender's are.
     ///
     /// # Errors
-    /// [`AudioError::Codec`] if there is no memory for a decoder.
+    /// [`AudioError::Codec`] if a decoder cannot be allocated.
     pub fn new(channels: Channels, bounds: DelayBounds) -> Result<Self, AudioError> {
         Ok(Self {
             channels,
             buffer: JitterBuffer::new(bounds),
             decoder: opus::Decoder::new(SAMPLE_RATE, channels.into())?,
             queue: Vec::new(),
-            queued: Heard::Silence,
+            queued: BlockKind::Silence,
             piece: Vec::new(),
             block: Vec::new(),
             last: [0.0; 2],
-            seam: false,
+            discontinuity: false,
             since_stretch: 0,
             stats: PlayoutStats::default(),
         })
@@ -105,68 +105,68 @@ impl Playout {
         self.buffer.insert(now, sequence, timestamp, Bytes::copy_from_slice(frame));
     }
 
-    /// Forgets what was not played yet: another source follows, as when a slot shows another speaker.
+    /// Discards what was not played yet: another source follows, as when a slot shows another speaker.
     pub fn restart(&mut self) {
         self.buffer.restart();
         self.queue.clear();
-        self.seam = true;
-        // A decoder that cannot be reset still decodes; the first frame sounds of the old voice.
+        self.discontinuity = true;
+        // A decoder that cannot be reset still decodes; the first frame is coloured by the previous source.
         let _ = self.decoder.reset_state();
     }
 
-    /// The next 20 ms, in any case.
+    /// The next 20 ms; always a whole block.
     pub fn pull(&mut self, now: Instant) -> Block<'_> {
         let wanted = self.channels.block_samples();
-        let mut heard = if self.queue.is_empty() { Heard::Silence } else { self.queued };
+        let mut kind = if self.queue.is_empty() { BlockKind::Silence } else { self.queued };
         while self.queue.len() < wanted {
             let step = self.buffer.step(now, self.queue.len() / self.channels.count());
             self.queued = self.play(step);
             self.fit(now);
             self.join();
             self.queue.append(&mut self.piece);
-            heard = heard.max(self.queued);
+            kind = kind.max(self.queued);
         }
         self.block.clear();
         self.block.extend(self.queue.drain(..wanted));
-        Block { samples: &self.block, heard }
+        Block { samples: &self.block, kind }
     }
 
-    /// What happened so far.
+    /// Current counters.
     #[must_use]
     pub fn stats(&self) -> PlayoutStats {
         PlayoutStats { jitter: self.buffer.stats(), ..self.stats }
     }
 
-    /// Makes a step's piece of sound.
-    fn play(&mut self, step: Step) -> Heard {
+    /// Fills `piece` with the audio of a step.
+    fn play(&mut self, step: PlayoutStep) -> BlockKind {
         let decoded = match &step {
-            Step::Silence => {
+            PlayoutStep::Silence => {
                 self.piece.clear();
                 self.piece.resize(self.channels.block_samples(), 0.0);
-                self.seam |= self.queued != Heard::Silence;
-                return Heard::Silence;
+                self.discontinuity |= self.queued != BlockKind::Silence;
+                return BlockKind::Silence;
             }
-            Step::Frame(frame) => self.decode(frame, MAX_PACKET_SAMPLES, false),
-            Step::Recover { following, samples } => self.decode(following, *samples, true),
-            Step::Conceal { samples } => self.decode(&[], *samples, false),
+            PlayoutStep::Decode(frame) => self.decode(frame, MAX_PACKET_SAMPLES, false),
+            PlayoutStep::DecodeFec { following, samples } => self.decode(following, *samples, true),
+            PlayoutStep::Conceal { samples } => self.decode(&[], *samples, false),
         };
-        self.seam |= self.queued == Heard::Silence;
+        self.discontinuity |= self.queued == BlockKind::Silence;
         match (decoded, step) {
-            (Ok(()), Step::Frame(_)) => Heard::Sound,
-            (Ok(()), Step::Recover { .. }) => Heard::Recovered,
-            (Ok(()), _) => Heard::Concealed,
+            (Ok(()), PlayoutStep::Decode(_)) => BlockKind::Decoded,
+            (Ok(()), PlayoutStep::DecodeFec { .. }) => BlockKind::Recovered,
+            (Ok(()), _) => BlockKind::Concealed,
             (Err(_), step) => {
                 self.stats.undecodable += 1;
                 let samples = match step {
-                    Step::Recover { samples, .. } => samples,
+                    PlayoutStep::DecodeFec { samples, .. } => samples,
                     _ => FRAME_SAMPLES,
                 };
                 if self.decode(&[], samples, false).is_err() {
                     self.piece.clear();
                     self.piece.resize(self.channels.block_samples(), 0.0);
-                    self.seam = true;
+                    self.discontinuity = true;
                 }
-                Heard::Concealed
+                BlockKind::Concealed
             }
         }
     }
@@ -183,23 +183,23 @@ impl Playout {
         Ok(())
     }
 
-    /// Stretches the piece if the delay asks for it.
+    /// Stretches the piece if the delay requires it.
     fn fit(&mut self, now: Instant) {
         self.since_stretch = self.since_stretch.saturating_add(1);
-        if self.queued != Heard::Sound || self.since_stretch < STRETCH_EVERY {
+        if self.queued != BlockKind::Decoded || self.since_stretch < STRETCH_EVERY {
             return;
         }
         let channels = self.channels.count();
-        let changed = match self.buffer.lag(now, self.piece.len() / channels) {
-            Lag::Fine => return,
-            Lag::Late => {
-                let gone = stretch::shorten(&mut self.piece, channels);
-                self.stats.shortened += duration(gone as i64);
+        let changed = match self.buffer.time_scale(now, self.piece.len() / channels) {
+            TimeScale::Keep => return,
+            TimeScale::Accelerate => {
+                let gone = time_stretch::accelerate(&mut self.piece, channels);
+                self.stats.accelerated += duration(gone as i64);
                 gone
             }
-            Lag::Early => {
-                let added = stretch::lengthen(&mut self.piece, channels);
-                self.stats.lengthened += duration(added as i64);
+            TimeScale::Decelerate => {
+                let added = time_stretch::decelerate(&mut self.piece, channels);
+                self.stats.decelerated += duration(added as i64);
                 added
             }
         };
@@ -208,13 +208,13 @@ impl Playout {
         }
     }
 
-    /// Evens out the jump from the last sample to the piece where it begins anew, and remembers its end.
+    /// Smooths a discontinuity at the start of the piece, and remembers its last samples.
     fn join(&mut self) {
         let channels = self.channels.count();
-        if std::mem::take(&mut self.seam) {
+        if std::mem::take(&mut self.discontinuity) {
             let jump: Vec<f32> = self.last.iter().zip(&self.piece).map(|(last, first)| last - first).collect();
-            for (n, frame) in self.piece.chunks_mut(channels).take(SEAM).enumerate() {
-                let share = 1.0 - n as f32 / SEAM as f32;
+            for (n, frame) in self.piece.chunks_mut(channels).take(CROSS_FADE).enumerate() {
+                let share = 1.0 - n as f32 / CROSS_FADE as f32;
                 let moved = frame.iter_mut().zip(&jump);
                 moved.for_each(|(sample, jump)| *sample = (*sample + jump * share).clamp(-1.0, 1.0));
             }
@@ -236,7 +236,7 @@ mod tests {
 
     const BLOCK: Duration = Duration::from_millis(20);
 
-    /// A tone as frames.
+    /// A tone, as Opus frames.
     fn tone(frames: usize) -> Vec<Vec<u8>> {
         let mut encoder = Encoder::new(&EncoderOptions::default()).unwrap();
         let samples: Vec<f32> = (0..frames * 960).map(|n| (n as f32 * TAU / 240.0).sin() * 0.5).collect();
@@ -247,15 +247,15 @@ mod tests {
         Playout::new(channels, DelayBounds::default()).unwrap()
     }
 
-    /// The largest step between neighbours: a tone of this pitch and level has 0.013.
+    /// The largest difference of adjacent samples: a tone of this pitch and level has 0.013.
     fn steepest(samples: &[f32]) -> f32 {
         samples.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max)
     }
 
     #[test]
-    fn a_tone_begins_and_ends_without_a_click() {
+    fn start_and_end_do_not_click() {
         let (start, mut playout) = (Instant::now(), playout(Channels::Mono));
-        let mut sound = Vec::new();
+        let mut played = Vec::new();
         let frames = tone(30);
         for n in 0..60u32 {
             let now = start + BLOCK * n;
@@ -264,24 +264,24 @@ mod tests {
             }
             let block = playout.pull(now);
             let silent = block.samples.iter().all(|sample| *sample == 0.0);
-            assert!(block.heard != Heard::Silence || silent || n > 3, "{n}");
-            sound.extend_from_slice(block.samples);
+            assert!(block.kind != BlockKind::Silence || silent || n > 3, "{n}");
+            played.extend_from_slice(block.samples);
         }
-        assert!(steepest(&sound) < 0.05, "{}", steepest(&sound));
-        assert!(sound[58 * 960..].iter().all(|sample| *sample == 0.0), "silence at the end");
+        assert!(steepest(&played) < 0.05, "{}", steepest(&played));
+        assert!(played[58 * 960..].iter().all(|sample| *sample == 0.0), "silence at the end");
     }
 
     #[test]
-    fn mono_is_played_on_both_sides() {
+    fn mono_is_played_on_both_channels() {
         let (now, mut playout) = (Instant::now(), playout(Channels::Stereo));
         tone(10).iter().zip(0u32..).for_each(|(frame, n)| playout.push(now, n as u16, n * 960, frame));
         let block = playout.pull(now + BLOCK * 5);
-        assert_eq!((block.samples.len(), block.heard), (1_920, Heard::Sound));
+        assert_eq!((block.samples.len(), block.kind), (1_920, BlockKind::Decoded));
         assert!(block.samples.chunks(2).all(|frame| (frame[0] - frame[1]).abs() < 1e-3));
     }
 
     #[test]
-    fn frames_of_sixty_milliseconds_fill_three_blocks() {
+    fn sixty_ms_frame_fills_three_blocks() {
         let mut encoder = opus::Encoder::new(48_000, opus::Channels::Mono, opus::Application::Voip).unwrap();
         let (start, mut playout) = (Instant::now(), playout(Channels::Mono));
         let mut heard = Vec::new();
@@ -291,27 +291,27 @@ mod tests {
                 let frame = encoder.encode_vec_float(&[0.1; 2_880], 1_000).unwrap();
                 playout.push(now, (n / 3) as u16, n * 960, &frame);
             }
-            heard.push(playout.pull(now).heard);
+            heard.push(playout.pull(now).kind);
         }
-        let begin = heard.iter().position(|heard| *heard == Heard::Sound).unwrap();
-        assert!(begin <= 4 && heard[begin..].iter().all(|heard| *heard == Heard::Sound), "{heard:?}");
+        let begin = heard.iter().position(|heard| *heard == BlockKind::Decoded).unwrap();
+        assert!(begin <= 4 && heard[begin..].iter().all(|heard| *heard == BlockKind::Decoded), "{heard:?}");
     }
 
     #[test]
-    fn another_source_is_not_mixed_with_what_was_held() {
+    fn restart_discards_the_previous_source() {
         let (now, mut playout) = (Instant::now(), playout(Channels::Mono));
         tone(6).iter().zip(0u32..).for_each(|(frame, n)| playout.push(now + BLOCK * n, n as u16, n * 960, frame));
-        assert_eq!(playout.pull(now + BLOCK * 5).heard, Heard::Sound);
+        assert_eq!(playout.pull(now + BLOCK * 5).kind, BlockKind::Decoded);
         playout.restart();
-        assert_eq!(playout.pull(now + BLOCK * 6).heard, Heard::Silence);
+        assert_eq!(playout.pull(now + BLOCK * 6).kind, BlockKind::Silence);
         playout.push(now + BLOCK * 7, 9_000, 77, &tone(1)[0]);
-        assert_eq!(playout.pull(now + BLOCK * 11).heard, Heard::Sound, "the delay it takes has passed");
+        assert_eq!(playout.pull(now + BLOCK * 11).kind, BlockKind::Decoded, "the target delay has passed");
     }
 
     #[test]
-    fn what_looks_like_opus_and_is_none_is_concealed() {
+    fn undecodable_frame_is_concealed() {
         let (now, mut playout) = (Instant::now(), playout(Channels::Mono));
-        // One frame of the speech layer, cut to nothing but a code for two frames that do not share it equally.
+        // A SILK frame whose code announces two frames of equal size, with an odd number of bytes.
         (0..10).for_each(|n| playout.push(now, n, u32::from(n) * 960, &[0x49, 1, 2]));
         for n in 5..20 {
             assert_eq!(playout.pull(now + BLOCK * n).samples.len(), 960);
@@ -321,7 +321,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn any_arrivals_give_whole_blocks(
+        fn pull_returns_whole_blocks_for_any_arrivals(
             events in prop::collection::vec((0u32..12, 0u8..40, any::<bool>(), 0usize..4), 1..60),
         ) {
             let frames = tone(8);

@@ -1,14 +1,14 @@
-//! A jitter buffer fed by hand, in virtual time.
+//! Tests of the jitter buffer in virtual time.
 
 use super::*;
 use proptest::prelude::*;
 
-/// 20 ms of Opus in the speech layer's wide band; `copy` is whether it carries its predecessor.
+/// 20 ms of wideband SILK, with or without in-band FEC.
 fn frame(copy: bool) -> Bytes {
     Bytes::from(vec![0x48, if copy { 0xc0 } else { 0x80 }, 0, 0])
 }
 
-/// A sender, a buffer and a listener who takes a block every 20 ms.
+/// A sender, a jitter buffer and a player that takes a step every 20 ms.
 struct Stage {
     buffer: JitterBuffer,
     start: Instant,
@@ -25,21 +25,21 @@ impl Stage {
         self.start + Duration::from_millis(ms)
     }
 
-    /// The n-th frame of a stream arrives now.
-    fn arrives(&mut self, n: u32) -> Inserted {
+    /// Inserts the n-th frame of a stream now.
+    fn arrives(&mut self, n: u32) -> InsertOutcome {
         self.arrives_as(n as u16, n * 960)
     }
 
-    fn arrives_as(&mut self, sequence: u16, timestamp: u32) -> Inserted {
+    fn arrives_as(&mut self, sequence: u16, timestamp: u32) -> InsertOutcome {
         self.buffer.insert(self.at(self.now), sequence, timestamp, frame(true))
     }
 
-    fn step(&mut self) -> Step {
+    fn step(&mut self) -> PlayoutStep {
         self.buffer.step(self.at(self.now), 0)
     }
 
-    /// Frames `from..to` arrive on time, all but `lost`, and a block is taken after each.
-    fn play(&mut self, from: u32, to: u32, lost: &[u32]) -> Vec<Step> {
+    /// Frames `from..to` arrive on time, except `lost`; a step is taken after each.
+    fn play(&mut self, from: u32, to: u32, lost: &[u32]) -> Vec<PlayoutStep> {
         let mut steps = Vec::new();
         for n in from..to {
             self.now = u64::from(n) * 20;
@@ -52,70 +52,70 @@ impl Stage {
     }
 }
 
-fn is_frame(step: &Step) -> bool {
-    matches!(step, Step::Frame(_))
+fn is_frame(step: &PlayoutStep) -> bool {
+    matches!(step, PlayoutStep::Decode(_))
 }
 
 #[test]
-fn sound_begins_when_the_target_has_passed() {
+fn playout_starts_after_target_delay() {
     let steps = Stage::new().play(0, 8, &[]);
-    assert_eq!(steps.iter().position(is_frame), Some(3), "60 ms are the first guess");
+    assert_eq!(steps.iter().position(is_frame), Some(3), "the initial target is 60 ms");
     assert!(steps[3..].iter().all(is_frame));
 }
 
 #[test]
-fn a_lost_frame_is_rebuilt_from_its_successor() {
+fn lost_frame_is_decoded_from_fec() {
     let mut stage = Stage::new();
     let steps = stage.play(0, 20, &[10]);
-    assert_eq!(steps[13], Step::Recover { following: frame(true), samples: 960 });
+    assert_eq!(steps[13], PlayoutStep::DecodeFec { following: frame(true), samples: 960 });
     assert!(steps[3..13].iter().chain(&steps[14..]).all(is_frame));
     let JitterStats { lost, recovered, concealed, .. } = stage.buffer.stats();
     assert_eq!((lost, recovered, concealed), (1, 1, Duration::ZERO));
 }
 
 #[test]
-fn of_several_lost_frames_the_last_is_rebuilt() {
+fn last_of_several_lost_frames_is_decoded_from_fec() {
     let mut stage = Stage::new();
     let steps = stage.play(0, 20, &[10, 11]);
-    assert_eq!(steps[13], Step::Conceal { samples: 960 });
-    assert!(matches!(steps[14], Step::Recover { .. }));
+    assert_eq!(steps[13], PlayoutStep::Conceal { samples: 960 });
+    assert!(matches!(steps[14], PlayoutStep::DecodeFec { .. }));
     assert!(steps[15..].iter().all(is_frame), "no more delay than before");
     let JitterStats { lost, recovered, .. } = stage.buffer.stats();
     assert_eq!((lost, recovered), (2, 1));
 }
 
 #[test]
-fn what_a_frame_does_not_carry_is_not_rebuilt() {
-    assert!(carries_copy(&frame(true)) && !carries_copy(&frame(false)));
-    assert!(!carries_copy(&[0xfc, 0xff, 0xff]), "the music layer has no copies");
-    assert!(!carries_copy(&[]));
+fn fec_flag_is_parsed() {
+    assert!(has_in_band_fec(&frame(true)) && !has_in_band_fec(&frame(false)));
+    assert!(!has_in_band_fec(&[0xfc, 0xff, 0xff]), "CELT has no in-band FEC");
+    assert!(!has_in_band_fec(&[]));
 }
 
 #[test]
-fn a_frame_that_comes_after_the_next_is_in_time() {
+fn reordered_frame_is_in_time() {
     let mut stage = Stage::new();
     stage.play(0, 10, &[]);
     for n in [11, 10, 12, 13] {
         stage.now = u64::from(n) * 20;
-        assert_eq!(stage.arrives(n), Inserted::Kept);
+        assert_eq!(stage.arrives(n), InsertOutcome::Buffered);
         assert!(is_frame(&stage.step()));
     }
 }
 
 #[test]
-fn late_and_repeated_frames_change_nothing() {
+fn late_and_duplicate_frames_are_ignored() {
     let mut stage = Stage::new();
     stage.play(0, 20, &[10]);
-    assert_eq!(stage.arrives(10), Inserted::Late);
-    assert_eq!(stage.arrives(10), Inserted::Duplicate);
-    assert_eq!(stage.arrives(19), Inserted::Duplicate, "still held");
-    assert_eq!(stage.arrives(12), Inserted::Duplicate, "long played");
+    assert_eq!(stage.arrives(10), InsertOutcome::Late);
+    assert_eq!(stage.arrives(10), InsertOutcome::Duplicate);
+    assert_eq!(stage.arrives(19), InsertOutcome::Duplicate, "still held");
+    assert_eq!(stage.arrives(12), InsertOutcome::Duplicate, "played long ago");
     assert!(stage.play(20, 30, &[]).iter().all(is_frame));
-    assert_eq!(stage.buffer.insert(stage.at(600), 30, 30 * 960, Bytes::new()), Inserted::Refused);
+    assert_eq!(stage.buffer.insert(stage.at(600), 30, 30 * 960, Bytes::new()), InsertOutcome::Invalid);
 }
 
 #[test]
-fn when_nothing_comes_sound_fades_and_begins_again() {
+fn empty_buffer_conceals_then_restarts() {
     let mut stage = Stage::new();
     stage.play(0, 20, &[]);
     let mut steps = Vec::new();
@@ -123,36 +123,36 @@ fn when_nothing_comes_sound_fades_and_begins_again() {
         stage.now = n * 20;
         steps.push(stage.step());
     }
-    assert_eq!(steps.iter().filter(|step| is_frame(step)).count(), 3, "what was held");
-    assert_eq!(steps.iter().filter(|step| matches!(step, Step::Conceal { .. })).count(), 5);
-    assert!(steps[8..].iter().all(|step| *step == Step::Silence));
+    assert_eq!(steps.iter().filter(|step| is_frame(step)).count(), 3, "what was buffered");
+    assert_eq!(steps.iter().filter(|step| matches!(step, PlayoutStep::Conceal { .. })).count(), 5);
+    assert!(steps[8..].iter().all(|step| *step == PlayoutStep::Silence));
     let steps = stage.play(40, 50, &[]);
-    assert_eq!(steps.iter().position(is_frame), Some(3), "not before the delay is there again");
+    assert_eq!(steps.iter().position(is_frame), Some(3), "not before the target delay has passed again");
 }
 
 #[test]
-fn frames_that_were_only_late_are_all_played() {
+fn late_burst_is_played_with_more_delay() {
     let mut stage = Stage::new();
     stage.play(0, 20, &[]);
-    // 100 ms without any, then all at once.
+    // Nothing arrives for 100 ms, then everything at once.
     let mut played = 0;
     for n in 20..25 {
         stage.now = n * 20;
         played += usize::from(is_frame(&stage.step()));
     }
-    (20..25).for_each(|n| assert_eq!(stage.arrives(n), Inserted::Kept));
+    (20..25).for_each(|n| assert_eq!(stage.arrives(n), InsertOutcome::Buffered));
     played += stage.play(25, 40, &[]).iter().filter(|step| is_frame(step)).count();
-    assert_eq!(played, 3 + 15, "one for each block, those that were late before the newer ones");
+    assert_eq!(played, 3 + 15, "one for each block, late frames before newer ones");
     let JitterStats { lost, delay, target, .. } = stage.buffer.stats();
-    assert_eq!((lost, delay), (0, Duration::from_millis(100)), "later than before by what was concealed");
-    assert!(target > Duration::from_millis(80), "so late may others be, too");
+    assert_eq!((lost, delay), (0, Duration::from_millis(100)), "later by what was concealed");
+    assert!(target > Duration::from_millis(80), "others may be as late");
 }
 
 #[test]
-fn a_silent_sender_is_no_loss() {
+fn silent_sender_is_not_a_loss() {
     let mut stage = Stage::new();
     stage.play(0, 20, &[]);
-    // Half a second without packets: numbers go on, times jump.
+    // Half a second without packets: sequence numbers continue, timestamps jump.
     let mut steps = Vec::new();
     for n in 20..65u32 {
         stage.now = u64::from(n) * 20;
@@ -167,11 +167,11 @@ fn a_silent_sender_is_no_loss() {
 }
 
 #[test]
-fn another_timeline_begins_anew() {
+fn new_timeline_restarts() {
     let mut stage = Stage::new();
     stage.play(0, 20, &[]);
     stage.now = 400;
-    assert_eq!(stage.arrives_as(20, 3_000_000_000), Inserted::Kept);
+    assert_eq!(stage.arrives_as(20, 3_000_000_000), InsertOutcome::Buffered);
     assert_eq!(stage.buffer.stats().restarts, 1);
     for n in 1..10 {
         stage.now = 400 + n * 20;
@@ -181,18 +181,18 @@ fn another_timeline_begins_anew() {
 }
 
 #[test]
-fn a_straggler_from_another_timeline_does_not_begin_it() {
+fn straggler_does_not_restart() {
     let mut stage = Stage::new();
     stage.play(0, 20, &[]);
-    assert_eq!(stage.arrives_as(5, 3_000_000_000), Inserted::Late);
+    assert_eq!(stage.arrives_as(5, 3_000_000_000), InsertOutcome::Late);
     assert!(stage.play(20, 30, &[]).iter().all(is_frame));
-    for (sequence, outcome) in [(5, Inserted::Late), (6, Inserted::Late), (7, Inserted::Kept)] {
-        assert_eq!(stage.arrives_as(sequence, 3_000_000_000), outcome, "three in a row are believed");
+    for (sequence, outcome) in [(5, InsertOutcome::Late), (6, InsertOutcome::Late), (7, InsertOutcome::Buffered)] {
+        assert_eq!(stage.arrives_as(sequence, 3_000_000_000), outcome, "three in a row are accepted");
     }
 }
 
 #[test]
-fn numbers_and_times_may_wrap() {
+fn sequence_and_timestamp_wrap() {
     let mut stage = Stage::new();
     let mut played = 0;
     for n in 0..400u32 {
@@ -204,13 +204,13 @@ fn numbers_and_times_may_wrap() {
 }
 
 #[test]
-fn a_listener_who_comes_back_hears_what_is_new() {
+fn stalled_player_skips_to_recent_frames() {
     let mut stage = Stage::new();
     stage.play(0, 20, &[]);
     for n in 20..1_000 {
         stage.now = u64::from(n) * 20;
         stage.arrives(n);
-        assert!(stage.buffer.held.len() <= MAX_FRAMES);
+        assert!(stage.buffer.frames.len() <= MAX_FRAMES);
     }
     assert!(is_frame(&stage.step()));
     let JitterStats { skipped, delay, .. } = stage.buffer.stats();
@@ -219,11 +219,11 @@ fn a_listener_who_comes_back_hears_what_is_new() {
 
 proptest! {
     #[test]
-    fn whatever_arrives_time_goes_on_and_the_delay_is_bounded(
+    fn time_is_monotonic_and_delay_bounded(
         events in prop::collection::vec((0u32..60, any::<u16>(), 0u8..40, any::<bool>()), 1..300),
     ) {
         let mut stage = Stage::new();
-        let bound = DelayBounds::default().most + Duration::from_millis(140);
+        let bound = DelayBounds::default().maximum + Duration::from_millis(140);
         let mut position = i64::MIN;
         for (n, (jump, any, wait, wild)) in events.into_iter().enumerate() {
             stage.now += u64::from(wait);
@@ -236,11 +236,11 @@ proptest! {
                 position = i64::MIN;
             }
             match stage.step() {
-                Step::Conceal { samples } => prop_assert!(samples <= 960 && samples % 120 == 0 && samples > 0),
-                Step::Recover { samples, .. } => prop_assert_eq!(samples, 960),
-                Step::Frame(_) | Step::Silence => {}
+                PlayoutStep::Conceal { samples } => prop_assert!(samples <= 960 && samples % 120 == 0 && samples > 0),
+                PlayoutStep::DecodeFec { samples, .. } => prop_assert_eq!(samples, 960),
+                PlayoutStep::Decode(_) | PlayoutStep::Silence => {}
             }
-            prop_assert!(stage.buffer.held.len() <= MAX_FRAMES);
+            prop_assert!(stage.buffer.frames.len() <= MAX_FRAMES);
             prop_assert!(stage.buffer.stats().delay <= bound, "{:?}", stage.buffer.stats().delay);
             let now = stage.buffer.playhead.map_or(stage.buffer.floor, |playhead| playhead.position);
             prop_assert!(now >= position, "time runs backwards");
