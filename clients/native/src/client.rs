@@ -1,20 +1,21 @@
-//! A whole participant: signaling, keys and media in one task, with events out and media in and out.
+//! A complete participant: signaling, keys and media in one task.
 //!
 //! ```text
-//!   AudioPublication ─ samples ──► Inlet ─► encoder ─► seal ─► packets ─┐
-//!   VideoPublication ─ pictures ─► Inlet ────────────► seal ─► packets ─┤
-//!                                                                       ▼
+//!   AudioTrack ─ samples ──────► queue ─► encoder ─► seal ─► packets ─┐
+//!   VideoTrack ─ access units ─► queue ────────────► seal ─► packets ─┤
+//!                                                                     ▼
 //!   Client ─ commands ─► Driver ─► Connection: Call (signaling, keys) + Endpoint (media path)
-//!                                                                       │
-//!   Events ◄─ Outlet ◄┬─ who is here, what they publish, how protected ─┤
-//!                     ├─ 20 ms of sound ◄─ mixer ◄─ playouts ◄─ open ◄──┤
-//!                     └─ pictures in order ◄─ open ◄─ whole frames ◄────┘
+//!                                                                     │
+//!   Events ◄─ queue ◄┬─ participants, tracks, encryption state ◄──────┤
+//!                    ├─ 20 ms of audio ◄─ mixer ◄─ Playout ◄─ open ◄──┤
+//!                    └─ access units ◄─ open ◄─ whole frames ◄────────┘
 //! ```
-//! * **It fails closed.** What leaves was sealed by the session; what comes out was opened by it, and carries the name of
-//!   whose key opened it. Without a key, frames are dropped; nothing can be configured otherwise.
-//! * **It comes back.** When signaling, the media path or the keys are lost, the driver joins anew, with a new identity,
-//!   new keys and a new media path, and publishes again what the application still holds.
-//! * **Everything is bounded.** A slow application loses the oldest media and never an event.
+//! * **It fails closed.** Only frames that the session has sealed are sent, and only frames that it has opened are
+//!   delivered, under the name of the participant whose key opened them. Without a key frames are dropped; this cannot be
+//!   configured.
+//! * **It reconnects.** When signaling, the media path or the keys are lost, the driver joins again with a new identity,
+//!   new keys and a new media path, and publishes the tracks that the application still holds.
+//! * **Everything is bounded.** A slow application loses the oldest media but never an event.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,7 +27,7 @@
 //! while let Some(event) = events.next().await {
 //!     match event {
 //!         ClientEvent::ParticipantJoined(participant) => println!("{} is here", participant.name),
-//!         ClientEvent::Mixed(sound) => microphone.write(&sound.samples),
+//!         ClientEvent::MixedAudio(audio) => microphone.write(&audio.samples),
 //!         _ => {}
 //!     }
 //! }
@@ -34,34 +35,38 @@
 //! # }
 //! ```
 
-mod backoff;
+mod audio_receiver;
 mod connection;
+mod disconnect;
 mod driver;
-mod end;
 mod event;
-mod inlet;
-mod lasting;
+mod event_queue;
+mod input_queue;
+mod local_track;
+mod media_receiver;
 mod options;
-mod outlet;
-mod path;
-mod pictures;
-mod publication;
+mod packet_loss;
+mod path_state;
 mod random;
-mod reception;
+mod reconnect;
 mod roster;
-mod sending;
+mod session_state;
 mod snapshot;
-mod sounds;
+mod subscriptions;
+mod track;
+mod track_sender;
+mod video_receiver;
 
 pub use self::{
-    backoff::Reconnect,
-    end::{EndReason, Loss},
-    event::{ClientEvent, ConnectionState, Encryption, Mixed, Participant, RemoteTrack, Sound, VideoFrame},
-    inlet::PublicationState,
-    options::{AudioOptions, ClientOptions, Receive, SoundOutput, VideoOptions},
-    outlet::Events,
-    publication::{AudioPublication, PublicationError, VideoPublication},
-    snapshot::{ParticipantStatus, PublicationStatus, Received, Snapshot},
+    disconnect::{DisconnectReason, EndReason},
+    event::{
+        ClientEvent, ConnectionState, Encryption, MixedAudio, Participant, ParticipantAudio, RemoteTrack, VideoFrame,
+    },
+    event_queue::Events,
+    options::{AudioOptions, AudioOutput, ClientOptions, SubscribePolicy, VideoOptions},
+    reconnect::ReconnectPolicy,
+    snapshot::{LocalTrackStatus, ParticipantStatus, ReceiverStatistics, Snapshot},
+    track::{AudioTrack, TrackError, TrackState, VideoTrack},
 };
 
 pub use e2ee_frames::Problem;
@@ -73,12 +78,12 @@ pub use tacet_proto::{
 use self::{
     connection::Connection,
     driver::{Command, Driver},
-    inlet::inlet,
-    lasting::Lasting,
+    event_queue::event_queue,
+    input_queue::input_queue,
+    local_track::{LocalAudioTrack, LocalTrack, LocalVideoTrack},
     options::kind_of_source,
-    outlet::outlet,
-    publication::{WAITING_BLOCKS, WAITING_PICTURES},
-    sending::{LocalAudio, LocalVideo, Publication},
+    session_state::SessionState,
+    track::{AUDIO_QUEUE_BLOCKS, VIDEO_QUEUE_FRAMES},
 };
 use crate::{audio::AudioError, call::CallError, link::RoomLink, media::Engine, webrtc::Webrtc};
 use std::sync::Arc;
@@ -88,27 +93,27 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// Commands that wait for the client's task.
-const COMMANDS: usize = 64;
+/// Capacity of the command queue of the client's task.
+const COMMAND_QUEUE: usize = 64;
 
-/// Why a client does not do what it was asked.
+/// Why a client cannot carry out a request.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The call is over for this client.
     #[error("the client has ended")]
     Ended,
-    /// Its source is published; drop the other publication first.
-    #[error("{0:?} is published already")]
+    /// Another track has the same source; drop it first.
+    #[error("{0:?} is already published")]
     AlreadyPublished(Source),
-    /// A picture as sound, or sound as a picture.
-    #[error("{0:?} does not fit what is to be published")]
+    /// A video source for an audio track, or the other way around.
+    #[error("{0:?} is not a source for this kind of track")]
     WrongSource(Source),
-    /// The encoder refuses its options.
+    /// The encoder rejected its options.
     #[error(transparent)]
     Audio(#[from] AudioError),
 }
 
-/// A participant of a call. Dropping it leaves.
+/// A participant in a call. Dropping it leaves the call.
 #[derive(Debug)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
@@ -118,15 +123,15 @@ pub struct Client {
 }
 
 impl Client {
-    /// Enters the call of the link's room, and stays until [`Client::leave`] or until it is over.
+    /// Joins the call in the link's room, until [`Client::leave`] or the end of the call.
     ///
     /// # Errors
-    /// [`CallError`] if it cannot be entered. Only a call that was entered is made anew when it is lost.
+    /// [`CallError`] if the client cannot join. It reconnects only after it has joined once.
     pub async fn join(link: &RoomLink, options: ClientOptions) -> Result<(Self, Events), CallError> {
         Self::join_over(Webrtc, link, options).await
     }
 
-    /// The same over a media path of the application's own.
+    /// Joins with another media engine.
     ///
     /// # Errors
     /// [`CallError`].
@@ -135,52 +140,52 @@ impl Client {
         link: &RoomLink,
         options: ClientOptions,
     ) -> Result<(Self, Events), CallError> {
-        let (outlet, events) = outlet();
+        let (event_sender, events) = event_queue();
         let wake = Arc::new(Notify::new());
         let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
-        let lasting = Lasting::new(options, outlet, wake.clone(), snapshot_sender);
+        let session = SessionState::new(options, event_sender, wake.clone(), snapshot_sender);
         let engine = Arc::new(engine);
-        let connection = Connection::open(engine.clone(), link, lasting.joining()).await?;
-        let (commands, command_queue) = mpsc::channel(COMMANDS);
-        let driver = Driver::new(engine, link.clone(), lasting, command_queue);
+        let connection = Connection::open(engine.clone(), link, session.join_options()).await?;
+        let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
+        let driver = Driver::new(engine, link.clone(), session, command_queue);
         let task = tokio::spawn(driver.run(connection));
         Ok((Self { commands, wake, snapshot, task }, events))
     }
 
-    /// Publishes sound: write samples to what this gives.
+    /// Publishes an audio track.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn publish_audio(&self, options: AudioOptions) -> Result<AudioPublication, ClientError> {
+    pub async fn publish_audio(&self, options: AudioOptions) -> Result<AudioTrack, ClientError> {
         if kind_of_source(options.source) != Kind::Audio {
             return Err(ClientError::WrongSource(options.source));
         }
-        let (inlet, feed) = inlet(WAITING_BLOCKS, options.muted, self.wake.clone());
+        let (receiver, input) = input_queue(AUDIO_QUEUE_BLOCKS, options.muted, self.wake.clone());
         let (source, block_samples) = (options.source, options.encoder.channels.block_samples());
-        self.publish(Publication::Audio(LocalAudio::new(options, inlet)?)).await?;
-        Ok(AudioPublication { source, block_samples, feed })
+        self.publish(LocalTrack::Audio(LocalAudioTrack::new(options, receiver)?)).await?;
+        Ok(AudioTrack { source, block_samples, input })
     }
 
-    /// Publishes pictures that the application encodes: write access units to what this gives.
+    /// Publishes a video track of access units that the application encodes.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn publish_video(&self, options: VideoOptions) -> Result<VideoPublication, ClientError> {
+    pub async fn publish_video(&self, options: VideoOptions) -> Result<VideoTrack, ClientError> {
         if kind_of_source(options.source) != Kind::Video || options.codec == Codec::Opus {
             return Err(ClientError::WrongSource(options.source));
         }
-        let (inlet, feed) = inlet(WAITING_PICTURES, options.muted, self.wake.clone());
-        self.publish(Publication::Video(LocalVideo::new(options, inlet))).await?;
-        Ok(VideoPublication { source: options.source, feed })
+        let (receiver, input) = input_queue(VIDEO_QUEUE_FRAMES, options.muted, self.wake.clone());
+        self.publish(LocalTrack::Video(LocalVideoTrack::new(options, receiver))).await?;
+        Ok(VideoTrack { source: options.source, input })
     }
 
-    async fn publish(&self, publication: Publication) -> Result<(), ClientError> {
+    async fn publish(&self, track: LocalTrack) -> Result<(), ClientError> {
         let (answer, answered) = oneshot::channel();
-        self.command(Command::Publish(publication, answer)).await?;
+        self.command(Command::Publish(track, answer)).await?;
         answered.await.map_err(|_| ClientError::Ended)?
     }
 
-    /// Asks the server for tracks, beside those that come by [`ClientOptions::receive`].
+    /// Subscribes to tracks, in addition to those received by [`ClientOptions::subscribe`].
     ///
     /// # Errors
     /// [`ClientError::Ended`].
@@ -188,7 +193,7 @@ impl Client {
         self.command(Command::Subscribe(tracks.to_vec())).await
     }
 
-    /// Gives tracks back. From then on new tracks come only by [`Client::subscribe`].
+    /// Unsubscribes from tracks, and switches to [`SubscribePolicy::Manual`].
     ///
     /// # Errors
     /// [`ClientError::Ended`].
@@ -196,22 +201,22 @@ impl Client {
         self.command(Command::Unsubscribe(tracks.to_vec())).await
     }
 
-    /// Asks a participant for a key frame. A decoder that was started late needs it; after a loss the client asks by
+    /// Requests a key frame from a participant, for a decoder that starts late. After a loss the client requests one by
     /// itself.
     ///
     /// # Errors
     /// [`ClientError::Ended`].
-    pub async fn ask_for_key_frame(&self, participant: ParticipantId, source: Source) -> Result<(), ClientError> {
-        self.command(Command::AskForKeyFrame(participant, source)).await
+    pub async fn request_key_frame(&self, participant: ParticipantId, source: Source) -> Result<(), ClientError> {
+        self.command(Command::RequestKeyFrame(participant, source)).await
     }
 
-    /// How things stand.
+    /// State of the whole call, at most 200 ms old.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
     }
 
-    /// Leaves: the others are told, the keys are erased, and the media path is closed when this returns.
+    /// Leaves the call: notifies the others, erases the keys, and returns when the media path is closed.
     pub async fn leave(self) {
         drop(self.commands);
         let _ = self.task.await;

@@ -1,23 +1,22 @@
 //! The task of a client: one connection after another, until the application leaves or the room ends.
 //!
 //! ```text
-//!            ┌──────────────────────────── a new connection, new keys ◄───────────────┐
-//!            ▼                                                                        │
-//!   live: signaling, media, commands, 20 ms ticks ── lost ──► again: wait, try ───────┤
-//!            │                                                  │ too long, or final  │ failed: wait longer
-//!            └── left, room ended ─────────► ended ◄────────────┘                     ▼
+//!            ┌─────────────────── new connection, new keys ◄──────────────────┐
+//!            ▼                                                                │
+//!   run_connection: signaling, media,  ── lost ──► reconnect: wait, try ──────┤
+//!     commands, 20 ms ticks                            │ gave up, or final    │ failed: wait longer
+//!            └── left, room ended ──────► ended ◄──────┘                      ▼
 //! ```
 
 use super::{
     ClientError,
-    connection::{Connection, Step},
-    end::{EndReason, Fate, Loss},
+    connection::{Connection, ConnectionRequest},
+    disconnect::{ConnectionEnd, DisconnectReason, EndReason},
     event::{ClientEvent, ConnectionState},
-    lasting::Lasting,
-    options::Receive,
-    random::chance,
-    sending::Publication,
-    snapshot::Received,
+    local_track::LocalTrack,
+    random::random_fraction,
+    session_state::SessionState,
+    snapshot::ReceiverStatistics,
 };
 use crate::{link::RoomLink, media::Engine};
 use std::{
@@ -30,192 +29,174 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep, timeout},
 };
 
-/// Blocks of sound are handed out this often, and everything else that waits for time is looked at.
+/// Interval of audio blocks and of everything else that depends on time.
 const TICK: Duration = Duration::from_millis(20);
 /// Ticks between two snapshots.
 const SNAPSHOT_TICKS: u32 = 10;
-/// How long saying goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(3);
+/// Maximum time for closing a connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the application wants done.
+/// A request of the application.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// To publish this.
-    Publish(Publication, oneshot::Sender<Result<(), ClientError>>),
-    /// To receive these tracks.
+    Publish(LocalTrack, oneshot::Sender<Result<(), ClientError>>),
     Subscribe(Vec<TrackId>),
-    /// To receive them no longer.
     Unsubscribe(Vec<TrackId>),
-    /// To have a key frame of this source.
-    AskForKeyFrame(ParticipantId, Source),
+    /// Request a key frame of a participant's source.
+    RequestKeyFrame(ParticipantId, Source),
 }
 
-/// The task.
+/// The client's task.
 pub(super) struct Driver<G> {
     engine: Arc<G>,
     link: RoomLink,
-    lasting: Lasting,
+    session: SessionState,
     commands: mpsc::Receiver<Command>,
     ticks: Interval,
     tick: u32,
 }
 
 impl<G: Engine> Driver<G> {
-    pub(super) fn new(engine: Arc<G>, link: RoomLink, lasting: Lasting, commands: mpsc::Receiver<Command>) -> Self {
+    pub(super) fn new(
+        engine: Arc<G>,
+        link: RoomLink,
+        session: SessionState,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
         let mut ticks = interval(TICK);
-        // Sound is handed out block for block: what a stall has delayed comes at once after it.
+        // Audio is delivered block by block: the blocks that a stall delayed follow at once.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        Self { engine, link, lasting, commands, ticks, tick: 0 }
+        Self { engine, link, session, commands, ticks, tick: 0 }
     }
 
-    /// Runs until the call is over for this client; tells why.
+    /// Runs until the call is over for this client, and emits the reason.
     pub(super) async fn run(mut self, mut connection: Connection<G>) {
         let reason = loop {
-            self.lasting.enter(ConnectionState::Joined);
-            let fate = self.live(&mut connection).await;
-            let goodbye = timeout(GOODBYE, connection.close());
-            let loss = match fate {
-                Fate::End(reason) => {
-                    let _ = goodbye.await;
+            self.session.set_connection_state(ConnectionState::Joined);
+            let end = self.run_connection(&mut connection).await;
+            let closing = timeout(CLOSE_TIMEOUT, connection.close());
+            let cause = match end {
+                ConnectionEnd::Final(reason) => {
+                    let _ = closing.await;
                     break reason;
                 }
-                Fate::Again(loss) => loss,
+                ConnectionEnd::Reconnect(cause) => cause,
             };
-            // The old path is torn down beside the new one's making.
-            tokio::spawn(goodbye);
-            match self.again(loss).await {
+            // The old connection closes while the new one is made.
+            tokio::spawn(closing);
+            match self.reconnect(cause).await {
                 Ok(made) => connection = made,
                 Err(reason) => break reason,
             }
         };
-        self.lasting.forget();
-        self.lasting.publish_snapshot(Received::default());
-        self.lasting.outlet.event(ClientEvent::Ended(reason));
+        self.session.reset_connection();
+        self.session.publish_snapshot(ReceiverStatistics::default());
+        self.session.events().emit(ClientEvent::Ended(reason));
     }
 
-    /// Lives with a connection until it is lost or the call is over.
-    async fn live(&mut self, connection: &mut Connection<G>) -> Fate {
+    /// Runs a connection until it is lost or the call is over.
+    async fn run_connection(&mut self, connection: &mut Connection<G>) -> ConnectionEnd {
         loop {
-            let wake = self.lasting.wake.clone();
-            let done = tokio::select! {
-                input = connection.next() => connection.handle(input, &mut self.lasting).await,
+            let wake = self.session.wake();
+            let result = tokio::select! {
+                event = connection.next() => connection.handle(event, &mut self.session).await,
                 command = self.commands.recv() => match command {
-                    None => Err(Fate::End(EndReason::Left)),
+                    None => Err(ConnectionEnd::Final(EndReason::Left)),
                     Some(command) => {
-                        let step = self.command(command);
-                        connection.step(step, &mut self.lasting).await
+                        let request = self.handle_command(command);
+                        connection.request(request, &mut self.session).await
                     }
                 },
-                () = wake.notified() => connection.attend(&mut self.lasting).await,
+                () = wake.notified() => connection.reconcile_tracks(&mut self.session).await,
                 _ = self.ticks.tick() => {
                     let now = Instant::now();
-                    self.tick(now, connection.received());
-                    connection.look(now, &mut self.lasting).await
+                    self.on_tick(now, connection.statistics());
+                    connection.on_tick(now, &mut self.session).await
                 }
             };
-            if let Err(fate) = done {
-                return fate;
+            if let Err(end) = result {
+                return end;
             }
-            if self.lasting.outlet.is_unread() {
-                return Fate::End(EndReason::EventsUnread);
+            if self.session.events().has_overflowed() {
+                return ConnectionEnd::Final(EndReason::EventsUnread);
             }
         }
     }
 
-    /// Makes a new connection after a loss.
-    async fn again(&mut self, mut loss: Loss) -> Result<Connection<G>, EndReason> {
+    /// Makes a new connection after one was lost.
+    async fn reconnect(&mut self, mut cause: DisconnectReason) -> Result<Connection<G>, EndReason> {
         let lost_at = Instant::now();
         let mut attempt = 0;
         loop {
-            let Some(wait) = self.lasting.options.reconnect.wait(attempt, lost_at.elapsed(), chance()) else {
-                return Err(EndReason::GaveUp { lost: lost_at.elapsed(), last: loss });
+            let policy = self.session.options().reconnect;
+            let Some(wait) = policy.delay(attempt, lost_at.elapsed(), random_fraction()) else {
+                return Err(EndReason::GaveUp { after: lost_at.elapsed(), last: cause });
             };
             attempt += 1;
-            // First the state: whoever goes now has not left, but is out of sight.
-            self.lasting.enter(ConnectionState::Reconnecting { attempt, cause: loss });
-            self.lasting.forget();
-            self.meanwhile(sleep(wait)).await?;
-            // What the attempt needs to know is copied: commands may change it meanwhile.
-            let (engine, link, options) = (self.engine.clone(), self.link.clone(), self.lasting.joining());
-            match self.meanwhile(Connection::open(engine, &link, options)).await? {
+            // The state comes first: participants that disappear now have not left, but are out of sight.
+            self.session.set_connection_state(ConnectionState::Reconnecting { attempt, cause });
+            self.session.reset_connection();
+            self.while_disconnected(sleep(wait)).await?;
+            // The attempt owns what it needs, since commands may change the session meanwhile.
+            let (engine, link, options) = (self.engine.clone(), self.link.clone(), self.session.join_options());
+            match self.while_disconnected(Connection::open(engine, &link, options)).await? {
                 Ok(connection) => return Ok(connection),
-                Err(error) => match Fate::from(error) {
-                    Fate::End(reason) => return Err(reason),
-                    Fate::Again(next) => loss = next,
+                Err(error) => match ConnectionEnd::from(error) {
+                    ConnectionEnd::Final(reason) => return Err(reason),
+                    ConnectionEnd::Reconnect(next) => cause = next,
                 },
             }
         }
     }
 
-    /// Waits for something without a connection; sound goes on, silent, and the application is heard.
-    async fn meanwhile<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T, EndReason> {
+    /// Awaits something without a connection. Meanwhile audio goes on, silent, and commands are accepted.
+    async fn while_disconnected<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T, EndReason> {
         tokio::pin!(awaited);
         loop {
-            let wake = self.lasting.wake.clone();
+            let wake = self.session.wake();
             tokio::select! {
                 done = &mut awaited => return Ok(done),
                 command = self.commands.recv() => match command {
                     None => return Err(EndReason::Left),
-                    // What it means for a connection, the next one finds.
-                    Some(command) => drop(self.command(command)),
+                    // The next connection starts from the session, which the command has changed.
+                    Some(command) => drop(self.handle_command(command)),
                 },
-                () = wake.notified() => self.lasting.idle(),
-                _ = self.ticks.tick() => self.tick(Instant::now(), Received::default()),
+                () = wake.notified() => self.session.discard_input(),
+                _ = self.ticks.tick() => self.on_tick(Instant::now(), ReceiverStatistics::default()),
             }
-            if self.lasting.outlet.is_unread() {
+            if self.session.events().has_overflowed() {
                 return Err(EndReason::EventsUnread);
             }
         }
     }
 
-    fn tick(&mut self, now: Instant, received: Received) {
-        self.lasting.sound(now);
+    fn on_tick(&mut self, now: Instant, received: ReceiverStatistics) {
+        self.session.play_audio(now);
         self.tick = self.tick.wrapping_add(1);
         if self.tick.is_multiple_of(SNAPSHOT_TICKS) {
-            self.lasting.publish_snapshot(received);
+            self.session.publish_snapshot(received);
         }
     }
 
-    /// Does what a command changes for good; gives what it means for the present connection.
-    fn command(&mut self, command: Command) -> Step {
+    /// Applies a command to the session. Returns what it asks of the current connection.
+    fn handle_command(&mut self, command: Command) -> ConnectionRequest {
         match command {
-            Command::Publish(publication, answer) => {
-                let _ = answer.send(self.lasting.take_publication(publication));
-                Step::Attend
+            Command::Publish(track, answer) => {
+                let _ = answer.send(self.session.local_tracks_mut().add(track));
+                ConnectionRequest::Reconcile
             }
             Command::Subscribe(tracks) => {
-                self.lasting.chosen.extend(&tracks);
-                Step::Subscribe(tracks)
+                self.session.subscriptions_mut().add(&tracks);
+                ConnectionRequest::Subscribe(tracks)
             }
             Command::Unsubscribe(tracks) => {
-                self.lasting.choose_all_but(&tracks);
-                Step::Unsubscribe(tracks)
+                self.session.unsubscribe(&tracks);
+                ConnectionRequest::Unsubscribe(tracks)
             }
-            Command::AskForKeyFrame(participant, source) => {
-                self.lasting.roster.track(participant, source).map_or(Step::Attend, Step::AskSender)
-            }
+            Command::RequestKeyFrame(participant, source) => self
+                .session
+                .remote_track(participant, source)
+                .map_or(ConnectionRequest::Reconcile, ConnectionRequest::RequestKeyFrame),
         }
-    }
-}
-
-impl Lasting {
-    /// Takes a publication, unless its source is published.
-    fn take_publication(&mut self, publication: Publication) -> Result<(), ClientError> {
-        self.publications.retain(|known| !known.closed());
-        let source = publication.source();
-        if self.publications.iter().any(|known| known.source() == source) {
-            return Err(ClientError::AlreadyPublished(source));
-        }
-        self.publications.push(publication);
-        Ok(())
-    }
-
-    /// From now on what is received is a choice, which these are not in.
-    fn choose_all_but(&mut self, tracks: &[TrackId]) {
-        if self.receive != Receive::Chosen {
-            self.chosen = self.roster.all_tracks().collect();
-            self.receive = Receive::Chosen;
-        }
-        self.chosen.retain(|track| !tracks.contains(track));
     }
 }

@@ -1,6 +1,6 @@
-//! What a client tells its application.
+//! Events and media that a client delivers to its application.
 
-use super::end::{EndReason, Loss};
+use super::disconnect::{DisconnectReason, EndReason};
 use crate::audio::Level;
 use bytes::Bytes;
 use e2ee_frames::Problem;
@@ -9,167 +9,167 @@ use tacet_proto::{
     media::{Codec, Source},
 };
 
-/// One thing that happened, or one piece of media.
+/// An event, or a piece of media.
 ///
-/// Names and senders are authenticated by the secret of the room's link, not by the server. What the server alone says
-/// is marked so: it can hide or delay, and cannot make one participant's media pass for another's.
+/// Names and senders are authenticated by the secret of the room's link, not by the server. Events that rest on the
+/// server's word alone say so: the server can hide or delay media, but cannot attribute it to another participant.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientEvent {
     /// The connection's state has changed.
     Connection(ConnectionState),
-    /// A participant has joined, and holds the room's secret.
+    /// A participant that holds the room's secret has joined.
     ParticipantJoined(Participant),
-    /// A participant has another name now.
+    /// A participant has changed its name.
     ParticipantRenamed(Participant),
-    /// A participant has left, or is out of sight while this client reconnects.
+    /// A participant has left, or is no longer visible because this client reconnects.
     ParticipantLeft(Participant),
-    /// How well a participant's media is protected has changed.
+    /// The encryption state of a participant's media has changed.
     Encryption {
-        /// Who.
+        /// The sender.
         participant: ParticipantId,
         /// The new state.
         state: Encryption,
     },
     /// A key of this participant became usable.
     KeyInstalled(ParticipantId),
-    /// This client's own key moved on: somebody joined or left, or it was time.
+    /// This client's own key was ratcheted or rotated: a participant joined or left, or the key was old.
     Generation {
         /// Key generation.
         generation: u32,
         /// Ratchet step in it.
         step: u8,
     },
-    /// A message of somebody was refused: altered, made with another link, or by a clock that is off.
+    /// A message of a participant was rejected: it was altered, made with another link, or its clock is wrong.
     Problem {
-        /// Whose; `None` if that is unknown.
+        /// The sender; `None` if it is unknown.
         participant: Option<ParticipantId>,
-        /// What was wrong with it.
+        /// Why the message was rejected.
         problem: Problem,
     },
-    /// A participant publishes this, as the server says.
+    /// A participant publishes a track, according to the server.
     TrackAdded(RemoteTrack),
-    /// A participant no longer publishes this, as the server says.
+    /// A participant has unpublished a track, according to the server.
     TrackRemoved(RemoteTrack),
-    /// A track was muted or unmuted, as the server says.
+    /// A track was muted or unmuted, according to the server.
     TrackMuted(RemoteTrack),
-    /// The first frame of this sound was opened: from here on it is heard.
+    /// The first audio frame of a source was opened: it is audible from now on.
     AudioReady {
-        /// Whose.
+        /// The authenticated sender.
         participant: ParticipantId,
-        /// Which.
+        /// What the audio was captured from.
         source: Source,
     },
-    /// Who is loud, loudest first, as the server says. Only the newest is kept.
-    Speakers(Vec<(ParticipantId, Level)>),
-    /// A track of this client is known to the server.
+    /// Active speakers, loudest first, according to the server. Only the newest of these events is kept in the queue.
+    ActiveSpeakers(Vec<(ParticipantId, Level)>),
+    /// The server has accepted a track of this client.
     Published(Source),
-    /// The server refuses a track of this client.
+    /// The server refused a track of this client.
     PublicationRefused {
-        /// Which.
+        /// The track's source.
         source: Source,
-        /// Why.
+        /// The server's reason.
         code: ErrorCode,
     },
-    /// A receiver of this track of ours needs a key frame.
-    KeyFrameWanted(Source),
-    /// 20 ms of everyone ([`super::SoundOutput::Mixed`]).
-    Mixed(Mixed),
-    /// 20 ms of one participant ([`super::SoundOutput::Separate`]).
-    Sound(Sound),
-    /// A picture of one participant.
+    /// A receiver of this client's video track needs a key frame.
+    KeyFrameRequested(Source),
+    /// 20 ms of all participants, mixed ([`super::AudioOutput::Mixed`]).
+    MixedAudio(MixedAudio),
+    /// 20 ms of one participant's audio ([`super::AudioOutput::PerParticipant`]).
+    ParticipantAudio(ParticipantAudio),
+    /// An encoded video frame of one participant.
     Video(VideoFrame),
-    /// The call is over for this client. Nothing follows.
+    /// The call is over for this client. This is the last event.
     Ended(EndReason),
 }
 
 /// A participant whose announce was verified with the room's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// The server's number of it, a new one each time that it connects.
+    /// Participant id, assigned by the server for each connection.
     pub id: ParticipantId,
-    /// The name it gave itself.
+    /// The name that the participant chose.
     pub name: String,
 }
 
 /// State of the connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectionState {
-    /// In the call, media to follow.
+    /// In the call; the media path is not up yet.
     Joined,
-    /// Media flows.
+    /// The media path is up.
     Connected,
-    /// The media path is silent. It may come back; if not, the connection is made anew.
+    /// The media path is silent. If it does not recover, the client reconnects.
     Interrupted,
-    /// The connection is lost and made anew, with new keys.
+    /// The connection was lost; the client reconnects with new keys.
     Reconnecting {
-        /// Number of the attempt that comes next, from 1.
+        /// Number of the next attempt, from 1.
         attempt: u32,
-        /// Why it is not connected.
-        cause: Loss,
+        /// Why the client is not connected.
+        cause: DisconnectReason,
     },
 }
 
-/// How well a participant's media is protected.
+/// Encryption state of a participant's media.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encryption {
-    /// It is who it says, as far as the link tells, and its key has not come yet.
+    /// Its announce is authentic; its session key has not arrived yet.
     WaitingForKey,
-    /// Its key is here, and its frames open.
+    /// Its session key is installed, and its frames open.
     Verified,
-    /// Its keys were refused, or its frames do not open: nothing of it is shown.
+    /// Its keys were rejected, or its frames do not open: none of its media is delivered.
     Broken,
 }
 
-/// A track that a participant publishes, as the server lists it.
+/// A track that a participant publishes, according to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemoteTrack {
-    /// Its number.
+    /// Track id.
     pub track: TrackId,
-    /// Whose.
+    /// The participant that publishes it.
     pub participant: ParticipantId,
-    /// Which.
+    /// What it captures.
     pub source: Source,
-    /// Its codec.
+    /// Codec of its frames.
     pub codec: Codec,
-    /// Whether its owner has paused it.
+    /// Whether its publisher has muted it.
     pub muted: bool,
 }
 
-/// 20 ms of everyone.
+/// 20 ms of all participants, mixed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mixed {
+pub struct MixedAudio {
     /// Samples at 48 kHz, interleaved, between −1 and 1.
     pub samples: Vec<f32>,
-    /// How loud each participant in it is. Who is silent is left out.
+    /// Level of each participant in the mix; silent participants are left out.
     pub levels: Vec<(ParticipantId, Level)>,
 }
 
-/// 20 ms of one participant.
+/// 20 ms of one participant's audio.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sound {
-    /// Whose, by the key that opened it.
+pub struct ParticipantAudio {
+    /// The authenticated sender: the participant whose key opened it.
     pub participant: ParticipantId,
-    /// Which.
+    /// What it was captured from.
     pub source: Source,
     /// Samples at 48 kHz, interleaved, between −1 and 1.
     pub samples: Vec<f32>,
-    /// How loud it is.
+    /// Level of the block.
     pub level: Level,
 }
 
-/// An encoded picture, as its sender's encoder made it. Pictures of a track come in the order of decoding; after a loss,
-/// the next one is a key frame.
+/// An encoded video frame, as the sender's encoder produced it. Frames of a track are delivered in decoding order; after a
+/// loss the next one is a key frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoFrame {
-    /// Whose, by the key that opened it.
+    /// The authenticated sender: the participant whose key opened it.
     pub participant: ParticipantId,
-    /// Which.
+    /// What it was captured from.
     pub source: Source,
-    /// Its codec.
+    /// Codec of the access unit.
     pub codec: Codec,
-    /// Whether it can be decoded alone.
+    /// Whether it is a key frame.
     pub key: bool,
-    /// RTP timestamp, 90 kHz, of any start.
+    /// RTP timestamp, 90 kHz, from a random start.
     pub timestamp: u32,
     /// The access unit.
     pub data: Bytes,

@@ -1,6 +1,6 @@
-//! How to take part in a call.
+//! Options of a client and of its tracks.
 
-use super::backoff::Reconnect;
+use super::reconnect::ReconnectPolicy;
 use crate::{
     audio::{Channels, EncoderOptions},
     tls::Trust,
@@ -8,78 +8,78 @@ use crate::{
 use std::time::Duration;
 use tacet_proto::media::{Codec, Kind, Source};
 
-/// How to join, what to receive, and what to do when the connection is lost.
+/// Options of a client.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
-    /// The name to show others, at most 256 bytes; the server cannot read it.
+    /// Name shown to the other participants, at most 256 bytes. The server cannot read it.
     pub name: String,
-    /// How the server proves itself.
+    /// How the server's certificate is verified.
     pub trust: Trust,
-    /// Which tracks to ask the server for.
-    pub receive: Receive,
-    /// How received sound is handed out.
-    pub sound: SoundOutput,
-    /// Channels of received sound.
+    /// Which tracks to receive.
+    pub subscribe: SubscribePolicy,
+    /// How received audio is delivered.
+    pub audio_output: AudioOutput,
+    /// Channels of received audio.
     pub channels: Channels,
-    /// Whether the server is told how loud one's own sound is (RFC 6464), as browsers tell it. It uses that to pick whom
-    /// to forward in large calls, and to tell others who speaks; without it, this client is nobody's loudest speaker.
-    pub show_level: bool,
-    /// How a lost connection is made anew.
-    pub reconnect: Reconnect,
-    /// How long the media path may be silent after it was found broken, before the connection is made anew.
-    pub media_patience: Duration,
+    /// Whether packets carry the audio level header extension (RFC 6464), as those of browsers do. The server uses it to
+    /// detect active speakers; without it, this client is never reported as one.
+    pub send_audio_level: bool,
+    /// When to reconnect.
+    pub reconnect: ReconnectPolicy,
+    /// How long the media path may be interrupted before the client reconnects.
+    pub media_timeout: Duration,
 }
 
 impl ClientOptions {
-    /// Receives everything, mixed to mono; trusts public authorities; reconnects for two minutes.
+    /// Receives all tracks, mixes audio to mono, trusts public certificate authorities and reconnects for two minutes.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             trust: Trust::default(),
-            receive: Receive::Everything,
-            sound: SoundOutput::Mixed,
+            subscribe: SubscribePolicy::All,
+            audio_output: AudioOutput::Mixed,
             channels: Channels::Mono,
-            show_level: true,
-            reconnect: Reconnect::default(),
-            media_patience: Duration::from_secs(5),
+            send_audio_level: true,
+            reconnect: ReconnectPolicy::default(),
+            media_timeout: Duration::from_secs(5),
         }
     }
 }
 
-/// Which tracks of the others to receive.
+/// Which tracks of the other participants to receive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Receive {
-    /// All, now and later.
+pub enum SubscribePolicy {
+    /// All tracks, including future ones.
     #[default]
-    Everything,
-    /// All sound and no pictures.
-    Sound,
-    /// What [`super::Client::subscribe`] names.
-    Chosen,
+    All,
+    /// All audio tracks and no video.
+    AudioOnly,
+    /// The tracks passed to [`super::Client::subscribe`].
+    Manual,
 }
 
-/// How received sound is handed out.
+/// How received audio is delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SoundOutput {
-    /// Everyone in one block each 20 ms, silence included: [`super::ClientEvent::Mixed`]. Levels of each participant
-    /// come as well.
+pub enum AudioOutput {
+    /// All participants in one block every 20 ms, silence included: [`super::ClientEvent::MixedAudio`]. The event contains the
+    /// level of each participant.
     #[default]
     Mixed,
-    /// A block of each participant who is heard, each 20 ms: [`super::ClientEvent::Sound`].
-    Separate,
-    /// Not at all, and nothing is decoded.
-    Nothing,
+    /// One block for each audible participant every 20 ms: [`super::ClientEvent::ParticipantAudio`].
+    PerParticipant,
+    /// Audio is not decoded.
+    Disabled,
 }
 
-/// How to publish sound.
+/// Options of an audio track.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AudioOptions {
     /// [`Source::Microphone`] or [`Source::ScreenAudio`].
     pub source: Source,
-    /// The encoder. Its expected loss is the least that is prepared for: reports of more raise it for a while.
+    /// Encoder options. The expected loss is a minimum: receiver reports of a higher loss raise it for a while.
     pub encoder: EncoderOptions,
-    /// Whether it starts muted.
+    /// Whether the track starts muted.
     pub muted: bool,
 }
 
@@ -89,26 +89,26 @@ impl Default for AudioOptions {
     }
 }
 
-/// How to publish encoded pictures.
+/// Options of a video track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoOptions {
     /// [`Source::Camera`] or [`Source::Screen`].
     pub source: Source,
-    /// Codec of the access units; any but Opus.
+    /// Codec of the access units; not Opus.
     pub codec: Codec,
-    /// Whether it starts muted.
+    /// Whether the track starts muted.
     pub muted: bool,
 }
 
 impl VideoOptions {
-    /// A camera with this codec.
+    /// An unmuted camera track.
     #[must_use]
     pub fn camera(codec: Codec) -> Self {
         Self { source: Source::Camera, codec, muted: false }
     }
 }
 
-/// Sound or picture.
+/// The kind of media of a source.
 pub(super) fn kind_of_source(source: Source) -> Kind {
     match source {
         Source::Microphone | Source::ScreenAudio => Kind::Audio,

@@ -1,16 +1,15 @@
-//! Numbers that must differ, and waits that should.
+//! Random numbers of the system.
 
-/// A random number of the system.
 pub(super) fn random_u32() -> u32 {
     let mut bytes = [0; 4];
-    // Where the system has no randomness there are no keys either: the session has ended the process before.
+    // Without system randomness there are no keys either: the session has aborted before.
     if getrandom::fill(&mut bytes).is_err() {
         std::process::abort();
     }
     u32::from_ne_bytes(bytes)
 }
 
-/// From 0 to 1.
-pub(super) fn chance() -> f64 {
+/// A number from 0 to 1.
+pub(super) fn random_fraction() -> f64 {
     f64::from(random_u32()) / f64::from(u32::MAX)
 }

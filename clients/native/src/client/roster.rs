@@ -1,7 +1,7 @@
-//! Who is in the call and what they publish.
+//! The participants of a call and their tracks.
 //!
-//! Participants are those whose announces were verified; what they publish is the server's list, of which only the
-//! tracks of verified participants are shown. Changes come out as events.
+//! A participant is on the roster once its announce was verified. Tracks come from the server's list; only those of
+//! verified participants are shown. Changes are emitted as events.
 
 use super::event::{ClientEvent, Encryption, Participant, RemoteTrack};
 use e2ee_frames::Problem;
@@ -12,8 +12,8 @@ use tacet_proto::{
     server::Tracks,
 };
 
-/// Frames in a row that do not open before a participant counts as broken: half a second of sound. Single ones may be
-/// late frames of a key that is gone.
+/// Number of consecutive frames that do not open before a participant counts as broken: half a second of audio. Fewer may
+/// be late frames of an expired key.
 const BROKEN_AFTER: u32 = 25;
 
 /// The participants and tracks of one connection.
@@ -23,7 +23,7 @@ pub(super) struct Roster {
     tracks: BTreeMap<TrackId, RemoteTrack>,
 }
 
-/// What is new in the server's list of tracks, and what is gone from it.
+/// Tracks that appeared in the server's list and disappeared from it.
 #[derive(Debug, Default)]
 pub(super) struct TrackChange {
     pub(super) added: Vec<RemoteTrack>,
@@ -34,53 +34,54 @@ pub(super) struct TrackChange {
 struct Member {
     name: String,
     encryption: Encryption,
+    /// Consecutive frames that did not open.
     unopened: u32,
 }
 
 impl Roster {
-    /// An announce was verified: somebody is new, or has another name.
-    pub(super) fn verified(&mut self, id: ParticipantId, name: String, tell: &mut impl FnMut(ClientEvent)) {
+    /// An announce was verified: a participant is new, or has changed its name.
+    pub(super) fn verified(&mut self, id: ParticipantId, name: String, emit: &mut impl FnMut(ClientEvent)) {
         if let Some(member) = self.members.get_mut(&id) {
             if member.name != name {
                 member.name.clone_from(&name);
-                tell(ClientEvent::ParticipantRenamed(Participant { id, name }));
+                emit(ClientEvent::ParticipantRenamed(Participant { id, name }));
             }
             return;
         }
         let encryption = Encryption::WaitingForKey;
         self.members.insert(id, Member { name: name.clone(), encryption, unopened: 0 });
-        tell(ClientEvent::ParticipantJoined(Participant { id, name }));
-        tell(ClientEvent::Encryption { participant: id, state: encryption });
+        emit(ClientEvent::ParticipantJoined(Participant { id, name }));
+        emit(ClientEvent::Encryption { participant: id, state: encryption });
         for track in self.tracks_of(id) {
-            tell(ClientEvent::TrackAdded(track));
+            emit(ClientEvent::TrackAdded(track));
         }
     }
 
-    /// Somebody has gone.
-    pub(super) fn left(&mut self, id: ParticipantId, tell: &mut impl FnMut(ClientEvent)) {
+    /// A participant has left.
+    pub(super) fn left(&mut self, id: ParticipantId, emit: &mut impl FnMut(ClientEvent)) {
         let Some(member) = self.members.remove(&id) else { return };
         for track in self.tracks_of(id) {
             self.tracks.remove(&track.track);
-            tell(ClientEvent::TrackRemoved(track));
+            emit(ClientEvent::TrackRemoved(track));
         }
-        tell(ClientEvent::ParticipantLeft(Participant { id, name: member.name }));
+        emit(ClientEvent::ParticipantLeft(Participant { id, name: member.name }));
     }
 
-    /// The connection is lost: everyone is out of sight.
-    pub(super) fn clear(&mut self, tell: &mut impl FnMut(ClientEvent)) {
+    /// The connection was lost: removes everyone.
+    pub(super) fn clear(&mut self, emit: &mut impl FnMut(ClientEvent)) {
         for id in self.members.keys().copied().collect::<Vec<_>>() {
-            self.left(id, tell);
+            self.left(id, emit);
         }
         self.tracks.clear();
     }
 
-    /// The server's list has changed. Gives what is new in it and what is gone.
-    pub(super) fn tracks(&mut self, change: Tracks, tell: &mut impl FnMut(ClientEvent)) -> TrackChange {
+    /// Applies a change of the server's track list.
+    pub(super) fn update_tracks(&mut self, change: Tracks, emit: &mut impl FnMut(ClientEvent)) -> TrackChange {
         let TrackChange { mut added, mut removed } = TrackChange::default();
         for id in change.del {
             let Some(track) = self.tracks.remove(&id) else { continue };
             if self.members.contains_key(&track.participant) {
-                tell(ClientEvent::TrackRemoved(track));
+                emit(ClientEvent::TrackRemoved(track));
             }
             removed.push(track);
         }
@@ -92,50 +93,50 @@ impl Roster {
             if known == Some(track) || !self.members.contains_key(&track.participant) {
                 continue;
             }
-            tell(if known.is_some() { ClientEvent::TrackMuted(track) } else { ClientEvent::TrackAdded(track) });
+            emit(if known.is_some() { ClientEvent::TrackMuted(track) } else { ClientEvent::TrackAdded(track) });
         }
         TrackChange { added, removed }
     }
 
-    /// Whether media of this participant may be shown.
+    /// Whether a participant is on the roster; only then its media may be delivered.
     pub(super) fn contains(&self, id: ParticipantId) -> bool {
         self.members.contains_key(&id)
     }
 
-    /// A frame of this participant was opened, or a key of it came.
-    pub(super) fn opens(&mut self, id: ParticipantId, tell: &mut impl FnMut(ClientEvent)) {
+    /// A frame of this participant was opened, or its key was installed.
+    pub(super) fn frame_opened(&mut self, id: ParticipantId, emit: &mut impl FnMut(ClientEvent)) {
         if let Some(member) = self.members.get_mut(&id) {
             member.unopened = 0;
-            member.set(id, Encryption::Verified, tell);
+            member.set(id, Encryption::Verified, emit);
         }
     }
 
-    /// A frame in a slot that shows this participant, as the server says, is not authentic.
-    pub(super) fn does_not_open(&mut self, id: ParticipantId, tell: &mut impl FnMut(ClientEvent)) {
+    /// A frame in a slot that shows this participant, according to the server, is not authentic.
+    pub(super) fn frame_rejected(&mut self, id: ParticipantId, emit: &mut impl FnMut(ClientEvent)) {
         if let Some(member) = self.members.get_mut(&id) {
             member.unopened = member.unopened.saturating_add(1);
             if member.unopened >= BROKEN_AFTER {
-                member.set(id, Encryption::Broken, tell);
+                member.set(id, Encryption::Broken, emit);
             }
         }
     }
 
-    /// Something of a participant was refused.
+    /// A message of a participant was rejected.
     pub(super) fn problem(
         &mut self,
         participant: Option<ParticipantId>,
         problem: Problem,
-        tell: &mut impl FnMut(ClientEvent),
+        emit: &mut impl FnMut(ClientEvent),
     ) {
-        tell(ClientEvent::Problem { participant, problem });
+        emit(ClientEvent::Problem { participant, problem });
         let Some(id) = participant else { return };
         let Some(member) = self.members.get_mut(&id) else { return };
         if matches!(problem, Problem::KeysRefused | Problem::Equivocation) {
-            member.set(id, Encryption::Broken, tell);
+            member.set(id, Encryption::Broken, emit);
         }
     }
 
-    /// Everyone with name and protection, for a look at the whole.
+    /// All participants with their encryption state.
     pub(super) fn members(&self) -> impl Iterator<Item = (Participant, Encryption)> {
         let participant = |(id, member): (&ParticipantId, &Member)| {
             (Participant { id: *id, name: member.name.clone() }, member.encryption)
@@ -143,17 +144,17 @@ impl Roster {
         self.members.iter().map(participant)
     }
 
-    /// The tracks of everyone on the roster.
+    /// The tracks of all participants on the roster.
     pub(super) fn shown_tracks(&self) -> impl Iterator<Item = RemoteTrack> {
         self.tracks.values().filter(|track| self.contains(track.participant)).copied()
     }
 
-    /// The tracks that the server lists.
+    /// All tracks in the server's list, also those of unverified participants.
     pub(super) fn all_tracks(&self) -> impl Iterator<Item = TrackId> {
         self.tracks.keys().copied()
     }
 
-    /// The track of a participant's source.
+    /// The track of a participant's source, if the server lists one.
     pub(super) fn track(&self, id: ParticipantId, source: Source) -> Option<RemoteTrack> {
         self.tracks.values().find(|track| (track.participant, track.source) == (id, source)).copied()
     }
@@ -164,10 +165,10 @@ impl Roster {
 }
 
 impl Member {
-    fn set(&mut self, id: ParticipantId, state: Encryption, tell: &mut impl FnMut(ClientEvent)) {
+    fn set(&mut self, id: ParticipantId, state: Encryption, emit: &mut impl FnMut(ClientEvent)) {
         if self.encryption != state {
             self.encryption = state;
-            tell(ClientEvent::Encryption { participant: id, state });
+            emit(ClientEvent::Encryption { participant: id, state });
         }
     }
 }
@@ -199,7 +200,7 @@ mod tests {
         Tracks { add: add.to_vec(), del: del.to_vec(), upd: upd.to_vec() }
     }
 
-    fn told(act: impl FnOnce(&mut dyn FnMut(ClientEvent))) -> Vec<ClientEvent> {
+    fn events_of(act: impl FnOnce(&mut dyn FnMut(ClientEvent))) -> Vec<ClientEvent> {
         let mut events = Vec::new();
         act(&mut |event| events.push(event));
         events
@@ -210,47 +211,51 @@ mod tests {
     }
 
     #[test]
-    fn a_track_is_shown_once_its_publisher_is_verified() {
+    fn track_is_shown_once_its_publisher_is_verified() {
         let mut roster = Roster::default();
-        assert_eq!(told(|mut tell| drop(roster.tracks(tracks(&[track(false)], &[], &[]), &mut tell))), []);
-        let events = told(|mut tell| roster.verified(ADA, "Ada".to_owned(), &mut tell));
+        assert_eq!(events_of(|mut emit| drop(roster.update_tracks(tracks(&[track(false)], &[], &[]), &mut emit))), []);
+        let events = events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit));
         assert_eq!(events.first(), Some(&ClientEvent::ParticipantJoined(ada("Ada"))));
         assert_eq!(events.last(), Some(&ClientEvent::TrackAdded(remote(track(false)))));
     }
 
     #[test]
-    fn names_mutes_and_leaves_are_told_once() {
+    fn changes_are_emitted_once() {
         let mut roster = Roster::default();
-        told(|mut tell| roster.verified(ADA, "Ada".to_owned(), &mut tell));
-        told(|mut tell| drop(roster.tracks(tracks(&[track(false)], &[], &[]), &mut tell)));
-        assert_eq!(told(|mut tell| roster.verified(ADA, "Ada".to_owned(), &mut tell)), [], "a renewal is no change");
-        let renamed = told(|mut tell| roster.verified(ADA, "Countess".to_owned(), &mut tell));
+        events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit));
+        events_of(|mut emit| drop(roster.update_tracks(tracks(&[track(false)], &[], &[]), &mut emit)));
+        assert_eq!(
+            events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit)),
+            [],
+            "a renewal is no change"
+        );
+        let renamed = events_of(|mut emit| roster.verified(ADA, "Countess".to_owned(), &mut emit));
         assert_eq!(renamed, [ClientEvent::ParticipantRenamed(ada("Countess"))]);
         let muted = || tracks(&[], &[], &[track(true)]);
-        let events = told(|mut tell| drop(roster.tracks(muted(), &mut tell)));
+        let events = events_of(|mut emit| drop(roster.update_tracks(muted(), &mut emit)));
         assert_eq!(events, [ClientEvent::TrackMuted(remote(track(true)))]);
-        assert_eq!(told(|mut tell| drop(roster.tracks(muted(), &mut tell))), []);
-        let left = told(|mut tell| roster.left(ADA, &mut tell));
+        assert_eq!(events_of(|mut emit| drop(roster.update_tracks(muted(), &mut emit))), []);
+        let left = events_of(|mut emit| roster.left(ADA, &mut emit));
         assert_eq!(
             left,
             [ClientEvent::TrackRemoved(remote(track(true))), ClientEvent::ParticipantLeft(ada("Countess"))]
         );
-        assert_eq!(told(|mut tell| roster.left(ADA, &mut tell)), []);
+        assert_eq!(events_of(|mut emit| roster.left(ADA, &mut emit)), []);
     }
 
     #[test]
-    fn encryption_is_broken_by_refused_keys_or_many_frames_and_mended_by_one() {
+    fn encryption_breaks_after_many_rejected_frames_and_recovers() {
         let state = |state| ClientEvent::Encryption { participant: ADA, state };
         let mut roster = Roster::default();
-        told(|mut tell| roster.verified(ADA, "Ada".to_owned(), &mut tell));
-        assert_eq!(told(|mut tell| roster.opens(ADA, &mut tell)), [state(Encryption::Verified)]);
-        assert_eq!(told(|mut tell| roster.opens(ADA, &mut tell)), []);
+        events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit));
+        assert_eq!(events_of(|mut emit| roster.frame_opened(ADA, &mut emit)), [state(Encryption::Verified)]);
+        assert_eq!(events_of(|mut emit| roster.frame_opened(ADA, &mut emit)), []);
         for _ in 1..BROKEN_AFTER {
-            assert_eq!(told(|mut tell| roster.does_not_open(ADA, &mut tell)), []);
+            assert_eq!(events_of(|mut emit| roster.frame_rejected(ADA, &mut emit)), []);
         }
-        assert_eq!(told(|mut tell| roster.does_not_open(ADA, &mut tell)), [state(Encryption::Broken)]);
-        assert_eq!(told(|mut tell| roster.opens(ADA, &mut tell)), [state(Encryption::Verified)]);
-        let events = told(|mut tell| roster.problem(Some(ADA), Problem::KeysRefused, &mut tell));
+        assert_eq!(events_of(|mut emit| roster.frame_rejected(ADA, &mut emit)), [state(Encryption::Broken)]);
+        assert_eq!(events_of(|mut emit| roster.frame_opened(ADA, &mut emit)), [state(Encryption::Verified)]);
+        let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::KeysRefused, &mut emit));
         assert_eq!(events.last(), Some(&state(Encryption::Broken)));
     }
 }

@@ -1,68 +1,68 @@
-//! A look at the whole call, for a status screen or a health check. It is a fifth of a second old at most.
+//! A snapshot of the call for a status screen or a health check, at most 200 ms old.
 
 use super::{
     event::{ConnectionState, Encryption, Participant, RemoteTrack},
-    inlet::PublicationState,
+    track::TrackState,
 };
 use crate::audio::Level;
 use tacet_proto::media::Source;
 
-/// How things stand.
+/// State of the whole call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// The connection; `None` before it was joined.
+    /// State of the connection; `None` before it has joined.
     pub connection: Option<ConnectionState>,
-    /// Generation and step of this client's own key; `None` before there is one.
+    /// Generation and ratchet step of this client's own key; `None` before there is one.
     pub generation: Option<(u32, u8)>,
-    /// The others.
+    /// The other participants.
     pub participants: Vec<ParticipantStatus>,
-    /// What this client publishes.
-    pub publications: Vec<PublicationStatus>,
-    /// What has arrived on the present connection.
-    pub received: Received,
-    /// Share of this client's packets that did not reach the server lately, from 0 to 1, as it reports.
-    pub lost_on_the_way_up: f32,
+    /// The tracks that this client sends.
+    pub local_tracks: Vec<LocalTrackStatus>,
+    /// Packets and frames received on the current connection.
+    pub received: ReceiverStatistics,
+    /// Fraction of this client's packets that were lost on the way to the server, from 0 to 1, by its last receiver report.
+    pub uplink_loss: f32,
 }
 
-/// One of the others.
+/// State of another participant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParticipantStatus {
-    /// Who.
+    /// Its id and name.
     pub participant: Participant,
-    /// How well its media is protected.
+    /// Encryption state of its media.
     pub encryption: Encryption,
-    /// How loud it is now.
+    /// Current audio level.
     pub level: Level,
-    /// What it publishes, as the server says.
+    /// The tracks it publishes, according to the server.
     pub tracks: Vec<RemoteTrack>,
 }
 
-/// One track of this client.
+/// State of a track of this client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublicationStatus {
-    /// What it is.
+pub struct LocalTrackStatus {
+    /// What it captures.
     pub source: Source,
-    /// How far it is.
-    pub state: PublicationState,
+    /// Current state.
+    pub state: TrackState,
     /// Whether it is muted.
     pub muted: bool,
 }
 
-/// Counts of what has arrived.
+/// Receiver statistics of all slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Received {
-    /// RTP packets.
+pub struct ReceiverStatistics {
+    /// ReceiverStatistics RTP packets.
     pub packets: u64,
-    /// Packets that are missing by their sequence numbers.
+    /// Lost RTP packets, by sequence number, after retransmission.
     pub lost: u64,
     /// Frames that were opened.
     pub opened: u64,
-    /// Frames that were thrown away because they did not open: late for their key, altered, replayed.
+    /// Frames that were dropped because they did not open: their key was missing, or they were altered or replayed.
     pub not_opened: u64,
 }
 
-impl Received {
-    /// Share of packets lost, from 0 to 1.
+impl ReceiverStatistics {
+    /// Fraction of packets lost, from 0 to 1.
     #[must_use]
     pub fn loss(&self) -> f32 {
         let sent = self.packets.saturating_add(self.lost);

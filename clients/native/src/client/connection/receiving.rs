@@ -1,0 +1,54 @@
+//! Receiving: slots, subscriptions and key frame requests to senders.
+
+use super::Connection;
+use crate::{
+    client::{disconnect::ConnectionEnd, event::RemoteTrack, session_state::SessionState},
+    media::{Endpoint, Engine},
+};
+use std::time::Instant;
+use tacet_proto::{
+    TrackId,
+    server::{Slots, Tracks},
+};
+
+impl<G: Engine> Connection<G> {
+    /// Applies a change of the slots and confirms it; slots that arrive before the media path are kept for it.
+    pub(super) async fn add_slots(&mut self, slots: Slots) -> Result<(), ConnectionEnd> {
+        let Some(endpoint) = &mut self.endpoint else {
+            self.early_slots.push(slots);
+            return Ok(());
+        };
+        slots.add.iter().for_each(|slot| self.receiver.add_slot(slot));
+        slots.set.iter().for_each(|content| self.receiver.set_slot(content));
+        endpoint.add_slots(&slots.add).await?;
+        self.call.slots_ready(slots.rev)?;
+        Ok(())
+    }
+
+    /// Applies a change of the server's track list and subscribes to new tracks by the application's policy.
+    pub(super) fn on_tracks(&mut self, tracks: Tracks, session: &mut SessionState) -> Result<(), ConnectionEnd> {
+        let change = session.update_tracks(tracks);
+        let subscriptions = session.subscriptions();
+        let wanted: Vec<TrackId> =
+            change.added.iter().filter(|track| subscriptions.must_request(track)).map(|track| track.track).collect();
+        self.call.subscribe(&wanted)?;
+        Ok(())
+    }
+
+    /// Requests a key frame of a track, if a slot shows it.
+    pub(super) async fn request_key_frame_of(&mut self, track: &RemoteTrack) -> Result<(), ConnectionEnd> {
+        if let (Some(ssrc), Some(endpoint)) = (self.receiver.slot_of(track.track), &mut self.endpoint) {
+            endpoint.request_key_frame(ssrc).await?;
+        }
+        Ok(())
+    }
+
+    /// Requests key frames in all slots that cannot decode without one.
+    pub(super) async fn request_missing_key_frames(&mut self, now: Instant) -> Result<(), ConnectionEnd> {
+        let Some(endpoint) = &mut self.endpoint else { return Ok(()) };
+        for ssrc in self.receiver.slots_needing_key_frame(now) {
+            endpoint.request_key_frame(ssrc).await?;
+        }
+        Ok(())
+    }
+}

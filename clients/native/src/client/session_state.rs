@@ -1,0 +1,237 @@
+//! State of a client that outlives its connections.
+//!
+//! It holds what the application wants (options, local tracks, subscriptions), what the application has been shown
+//! (roster, audio, connection state), and the channels to it. Everything that a connection learned is reset when that
+//! connection is lost; everything that the application wants stays.
+
+use super::{
+    audio_receiver::AudioReceiver,
+    event::{ClientEvent, ConnectionState, RemoteTrack},
+    event_queue::EventSender,
+    local_track::LocalTracks,
+    options::ClientOptions,
+    roster::{Roster, TrackChange},
+    snapshot::{LocalTrackStatus, ParticipantStatus, ReceiverStatistics, Snapshot},
+    subscriptions::Subscriptions,
+    track::TrackState,
+};
+use crate::{audio::Level, call::JoinOptions};
+use e2ee_frames::Problem;
+use std::{sync::Arc, time::Instant};
+use tacet_proto::{
+    ParticipantId,
+    media::Source,
+    server::{Speaker, Tracks},
+};
+use tokio::sync::{Notify, watch};
+
+/// The state of a client beside its connection.
+#[derive(Debug)]
+pub(super) struct SessionState {
+    options: ClientOptions,
+    events: EventSender,
+    /// Notified when the application has written media or changed a local track.
+    wake: Arc<Notify>,
+    local_tracks: LocalTracks,
+    subscriptions: Subscriptions,
+    /// Emptied when a connection is lost.
+    roster: Roster,
+    /// Emptied when a connection is lost; the mixer goes on.
+    audio: AudioReceiver,
+    connection: Option<ConnectionState>,
+    key_generation: Option<(u32, u8)>,
+    uplink_loss: f32,
+    snapshot: watch::Sender<Snapshot>,
+}
+
+impl SessionState {
+    pub(super) fn new(
+        options: ClientOptions,
+        events: EventSender,
+        wake: Arc<Notify>,
+        snapshot: watch::Sender<Snapshot>,
+    ) -> Self {
+        Self {
+            audio: AudioReceiver::new(options.audio_output, options.channels),
+            subscriptions: Subscriptions::new(options.subscribe),
+            options,
+            events,
+            wake,
+            local_tracks: LocalTracks::default(),
+            roster: Roster::default(),
+            connection: None,
+            key_generation: None,
+            uplink_loss: 0.0,
+            snapshot,
+        }
+    }
+
+    pub(super) fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    pub(super) fn events(&self) -> &EventSender {
+        &self.events
+    }
+
+    pub(super) fn wake(&self) -> Arc<Notify> {
+        self.wake.clone()
+    }
+
+    pub(super) fn local_tracks(&self) -> &LocalTracks {
+        &self.local_tracks
+    }
+
+    pub(super) fn local_tracks_mut(&mut self) -> &mut LocalTracks {
+        &mut self.local_tracks
+    }
+
+    pub(super) fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
+    }
+
+    pub(super) fn subscriptions_mut(&mut self) -> &mut Subscriptions {
+        &mut self.subscriptions
+    }
+
+    pub(super) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    pub(super) fn audio_mut(&mut self) -> &mut AudioReceiver {
+        &mut self.audio
+    }
+
+    /// How the next connection joins.
+    pub(super) fn join_options(&self) -> JoinOptions {
+        JoinOptions {
+            trust: self.options.trust,
+            subscribe: self.subscriptions.is_automatic(),
+            ..JoinOptions::new(&self.options.name)
+        }
+    }
+
+    /// Changes the connection state and emits it.
+    pub(super) fn set_connection_state(&mut self, state: ConnectionState) {
+        self.connection = Some(state.clone());
+        self.events.emit(ClientEvent::Connection(state));
+    }
+
+    /// Resets everything that the lost connection knew, and emits that its participants left.
+    pub(super) fn reset_connection(&mut self) {
+        let events = &self.events;
+        self.roster.clear(&mut |event| events.emit(event));
+        self.audio.clear();
+        self.key_generation = None;
+        self.uplink_loss = 0.0;
+        self.local_tracks.set_state(TrackState::Pending);
+    }
+
+    /// Discards what the application wrote while nothing can be sent, and forgets the tracks that it dropped.
+    pub(super) fn discard_input(&mut self) {
+        self.local_tracks.remove_closed();
+        self.local_tracks.discard_input();
+    }
+
+    /// Stops receiving these tracks; from now on new tracks are only received by explicit subscription.
+    pub(super) fn unsubscribe(&mut self, tracks: &[tacet_proto::TrackId]) {
+        self.subscriptions.remove(tracks, self.roster.all_tracks());
+    }
+
+    /// An announce was verified: a participant joined or changed its name.
+    pub(super) fn participant_verified(&mut self, id: ParticipantId, name: String) {
+        let events = &self.events;
+        self.roster.verified(id, name, &mut |event| events.emit(event));
+    }
+
+    pub(super) fn participant_left(&mut self, id: ParticipantId) {
+        let events = &self.events;
+        self.roster.left(id, &mut |event| events.emit(event));
+        self.audio.remove(id, None);
+    }
+
+    /// A session key of this participant was installed.
+    pub(super) fn key_installed(&mut self, id: ParticipantId) {
+        self.frame_opened(id);
+        self.events.emit(ClientEvent::KeyInstalled(id));
+    }
+
+    /// A frame of this participant was opened.
+    pub(super) fn frame_opened(&mut self, id: ParticipantId) {
+        let events = &self.events;
+        self.roster.frame_opened(id, &mut |event| events.emit(event));
+    }
+
+    /// A frame in a slot that shows this participant, as the server says, is not authentic.
+    pub(super) fn frame_rejected(&mut self, id: ParticipantId) {
+        let events = &self.events;
+        self.roster.frame_rejected(id, &mut |event| events.emit(event));
+    }
+
+    pub(super) fn problem(&mut self, participant: Option<ParticipantId>, problem: Problem) {
+        let events = &self.events;
+        self.roster.problem(participant, problem, &mut |event| events.emit(event));
+    }
+
+    /// Applies a change of the server's track list. Returns the tracks that appeared in it and disappeared from it.
+    pub(super) fn update_tracks(&mut self, change: Tracks) -> TrackChange {
+        let events = &self.events;
+        let change = self.roster.update_tracks(change, &mut |event| events.emit(event));
+        for RemoteTrack { participant, source, .. } in &change.removed {
+            self.audio.remove(*participant, Some(*source));
+        }
+        change
+    }
+
+    /// Emits the active speakers that are on the roster.
+    pub(super) fn active_speakers(&mut self, speakers: &[Speaker]) {
+        let known = speakers.iter().filter(|speaker| self.roster.contains(speaker.participant));
+        let levels = known.map(|speaker| (speaker.participant, Level::from_dbov(speaker.level)));
+        self.events.emit(ClientEvent::ActiveSpeakers(levels.collect()));
+    }
+
+    /// This client's own key in use has changed.
+    pub(super) fn set_key_generation(&mut self, generation: u32, step: u8) {
+        self.key_generation = Some((generation, step));
+        self.events.emit(ClientEvent::Generation { generation, step });
+    }
+
+    /// Records the fraction of lost packets, from 0 to 1, that a receiver report contained.
+    pub(super) fn set_uplink_loss(&mut self, fraction: f32) {
+        self.uplink_loss = fraction;
+    }
+
+    /// The track of a participant's source, if the server lists one.
+    pub(super) fn remote_track(&self, id: ParticipantId, source: Source) -> Option<RemoteTrack> {
+        self.roster.track(id, source)
+    }
+
+    /// Emits the next 20 ms of received audio.
+    pub(super) fn play_audio(&mut self, now: Instant) {
+        let events = &self.events;
+        self.audio.pull(now, &mut |block| events.push_audio(block));
+    }
+
+    pub(super) fn publish_snapshot(&self, received: ReceiverStatistics) {
+        let tracks: Vec<_> = self.roster.shown_tracks().collect();
+        let participants = self.roster.members().map(|(participant, encryption)| ParticipantStatus {
+            level: self.audio.level(participant.id),
+            tracks: tracks.iter().filter(|track| track.participant == participant.id).copied().collect(),
+            participant,
+            encryption,
+        });
+        let local_tracks = self.local_tracks.iter().map(|track| LocalTrackStatus {
+            source: track.source(),
+            state: track.state(),
+            muted: track.muted(),
+        });
+        self.snapshot.send_replace(Snapshot {
+            connection: self.connection.clone(),
+            generation: self.key_generation,
+            participants: participants.collect(),
+            local_tracks: local_tracks.collect(),
+            received,
+            uplink_loss: self.uplink_loss,
+        });
+    }
+}
