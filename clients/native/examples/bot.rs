@@ -21,15 +21,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     play(&link.parse()?, Path::new(&file)).await
 }
 
-/// Joins the call of a link, plays a file to whoever is there, and leaves.
+/// Joins the call of a link, plays a file to the participants, and leaves.
 pub async fn play(link: &RoomLink, file: &Path) -> Result<(), Box<dyn Error>> {
-    let mut sound = Reader::open(file, Channels::Mono)?;
+    let mut audio = Reader::open(file, Channels::Mono)?;
     let (client, events) = Client::join(link, ClientOptions::new("Bot")).await?;
-    // It listens to nobody.
+    // It does not listen.
     drop(events);
     let speaker = client.publish_audio(AudioOptions::default()).await?;
     speaker.live().await?;
-    speaker.play(std::iter::from_fn(|| sound.block().transpose())).await?;
+    speaker.play(std::iter::from_fn(|| audio.block().transpose())).await?;
     client.leave().await;
     Ok(())
 }

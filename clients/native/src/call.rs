@@ -1,8 +1,8 @@
-//! A participant's place in a call: signaling and keys, without media.
+//! Signaling and keys of one participant in a call, without media.
 //!
-//! [`Call::join`] goes through `hello`, `join` and `subscribe` without waiting for answers that it does not need.
-//! Afterwards [`Call::next`] is the whole life of the call: it passes key traffic to the session and its answers to
-//! the server, and gives what is left for the program to act on.
+//! [`Call::join`] sends `hello`, `join` and `subscribe` without waiting for answers that it does not need. After that,
+//! [`Call::next`] drives the call: it passes key traffic between server and session, and returns what is left for the
+//! program to act on.
 
 use crate::{
     keys::SharedKeys,
@@ -21,122 +21,122 @@ use tacet_proto::{
 };
 use tokio::time::sleep_until;
 
-/// Most tracks that one `subscribe` may name.
+/// Maximum number of tracks in one `subscribe` message.
 const TRACKS_PER_REQUEST: usize = 50;
 
 /// How to join.
 #[derive(Clone, Debug)]
 pub struct JoinOptions {
-    /// The name to show others, which the server cannot read.
+    /// Name shown to the others; the server cannot read it.
     pub name: String,
-    /// How the server proves itself.
+    /// How the server's certificate is verified.
     pub trust: Trust,
-    /// Whether to receive every track of the others, now and later.
+    /// Whether to receive every track of the others, including future ones.
     pub subscribe: bool,
-    /// Whether to take part in key traffic. A load bot that opens no frame need not; it is shown to nobody then.
+    /// Whether to exchange keys. A load test bot that opens no frames need not; the others do not see it then.
     pub exchange_keys: bool,
 }
 
 impl JoinOptions {
-    /// Receives everything, exchanges keys, trusts public authorities.
+    /// Receives all tracks, exchanges keys, trusts public certificate authorities.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self { name: name.to_owned(), trust: Trust::default(), subscribe: true, exchange_keys: true }
     }
 }
 
-/// Why there is no call.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The connection.
+    /// The signaling connection failed.
     #[error(transparent)]
     Signaling(#[from] SignalingError),
-    /// The name.
+    /// The session cannot be made: the name is too long.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// An event that does not fit the session.
+    /// An event does not fit the state of the session.
     #[error(transparent)]
     Event(#[from] EventError),
-    /// The session is over: leave, and join anew.
-    #[error("the session is over: {0:?}")]
+    /// The session has ended: leave, and join again.
+    #[error("the session has ended: {0:?}")]
     Ended(Ended),
-    /// The server refuses the request.
-    #[error("the server refuses: {code:?}: {detail}")]
+    /// The server refused a request.
+    #[error("the server refused: {code:?}: {detail}")]
     Refused {
-        /// Why.
+        /// Error code.
         code: ErrorCode,
-        /// For people.
+        /// Text for people.
         detail: String,
     },
-    /// The server has ended the connection.
+    /// The server closed the connection.
     #[error("the server closed the connection with {code}{}{reason}", if reason.is_empty() { "" } else { ": " })]
     Closed {
         /// WebSocket close code.
         code: u16,
-        /// For people.
+        /// Text for people.
         reason: String,
     },
 }
 
-/// What happens in a call.
+/// An event of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallEvent {
-    /// The server's half of the media path.
+    /// The server's transport parameters.
     Transport(ServerTransport),
-    /// The media path came up or broke, as the server sees it.
+    /// State of the transport, as the server sees it.
     TransportState(TransportState),
-    /// New receiving sections and what is in which; to be confirmed by [`Call::slots_ready`].
+    /// New slots and what they show; to be confirmed by [`Call::slots_ready`].
     Slots(Slots),
-    /// A track of this client has a number.
+    /// The server has assigned an id to a track of this client.
     Published {
         /// The client's own name of the track.
         cid: String,
-        /// Its number.
+        /// Track id.
         track: TrackId,
     },
-    /// What others publish has changed.
+    /// The server's list of tracks has changed.
     Tracks(Tracks),
-    /// This participant is who it says, as far as the link tells.
+    /// The announce of a participant was verified with the link's secret.
     Verified {
-        /// Who.
+        /// Participant id.
         participant: ParticipantId,
-        /// Its seat, which its frames name.
+        /// Its seat, which is part of the KID of its frames.
         seat: Seat,
-        /// The name it gave itself.
+        /// The name that the participant chose.
         name: String,
     },
-    /// This participant has left.
+    /// A participant has left.
     Left(ParticipantId),
-    /// A stream of this client has a key: frames may be sealed.
+    /// The session has a key for a stream of this client: frames can be sealed.
     StreamReady(StreamId),
-    /// A key of this sender became usable: retry held frames, ask for a key frame.
+    /// A key of this sender was installed: retry held frames, request a key frame.
     KeyInstalled(ParticipantId),
-    /// This client's own key in use has changed: somebody joined or left, or it was time.
+    /// This client's own key was ratcheted or rotated: a participant joined or left, or the key was old.
     Generation {
         /// Key generation.
         generation: u32,
-        /// Ratchet step in it.
+        /// Ratchet step within the generation.
         step: u8,
     },
-    /// Something of a participant was refused.
+    /// A message of a participant was rejected.
     Problem {
-        /// Whose; `None` if that is unknown.
+        /// The sender; `None` if it is unknown.
         participant: Option<ParticipantId>,
-        /// What.
+        /// Why it was rejected.
         problem: Problem,
     },
-    /// Who is loud.
+    /// Active speakers, loudest first.
     Speakers(Vec<Speaker>),
-    /// The server refuses a request.
+    /// The server refused a request.
     Refused {
-        /// The request.
+        /// Number of the request.
         re: Option<u32>,
-        /// Why.
+        /// Error code and text.
         error: ErrorMessage,
     },
 }
 
-/// A place in a call.
+/// A call that was joined.
 #[derive(Debug)]
 pub struct Call {
     signaling: Signaling,
@@ -148,7 +148,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Enters the call of the link's room.
+    /// Joins the call in the link's room.
     ///
     /// # Errors
     /// [`CallError`].
@@ -212,7 +212,7 @@ impl Call {
         self.run_actions()
     }
 
-    /// The server's tables and this client's number.
+    /// Codecs, header extensions, limits and participant id, as the server sent them.
     #[must_use]
     pub fn welcome(&self) -> &Welcome {
         &self.welcome
@@ -224,16 +224,16 @@ impl Call {
         self.seat
     }
 
-    /// The keys, for the media path.
+    /// The session keys, for the media path.
     #[must_use]
     pub fn keys(&self) -> SharedKeys {
         self.keys.clone()
     }
 
-    /// What happens next. Cancel safe.
+    /// The next event. Cancel safe.
     ///
     /// # Errors
-    /// [`CallError::Closed`] when the call is over for this client, and what else may go wrong.
+    /// [`CallError::Closed`] when the server has ended the call for this client; [`CallError`].
     pub async fn next(&mut self) -> Result<CallEvent, CallError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -248,33 +248,33 @@ impl Call {
                 () = sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                     self.tick()?;
                 }
-                () = self.keys.stirred() => self.tick()?,
+                () = self.keys.key_missing() => self.tick()?,
             }
         }
     }
 
     fn tick(&mut self) -> Result<(), CallError> {
         match self.keys.handle(Event::Tick) {
-            // An action says why.
+            // The session has queued an action that says why.
             Ok(()) | Err(EventError::Ended) => self.run_actions(),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Tells the server this client's half of the media path.
+    /// Sends this client's transport parameters to the server.
     ///
     /// # Errors
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn transport(&self, local: ClientTransport) -> Result<(), CallError> {
         self.signaling.send(Priority::Control, ClientMessage::Transport(local))?;
         Ok(())
     }
 
-    /// Publishes a track, and opens its stream: [`CallEvent::StreamReady`] says when frames may be sealed. Gives the
-    /// number of the request, which a refusal repeats.
+    /// Publishes a track and opens its stream: frames can be sealed after [`CallEvent::StreamReady`]. Returns the
+    /// number of the request, which [`CallEvent::Refused`] repeats.
     ///
     /// # Errors
-    /// If the stream is open already, or the connection has ended.
+    /// If the stream is already open, or the connection has ended.
     pub fn publish(&mut self, stream: StreamId, track: Publish) -> Result<u32, CallError> {
         self.keys.handle(Event::StreamOpened(stream))?;
         let request = self.signaling.send(Priority::Control, ClientMessage::Publish(track))?;
@@ -282,10 +282,10 @@ impl Call {
         Ok(request)
     }
 
-    /// Withdraws a track and closes its stream.
+    /// Unpublishes a track and closes its stream.
     ///
     /// # Errors
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn unpublish(&mut self, stream: StreamId, track: TrackId) -> Result<(), CallError> {
         self.keys.handle(Event::StreamClosed(stream))?;
         self.signaling.send(Priority::Control, ClientMessage::Unpublish(TrackRef { track }))?;
@@ -295,16 +295,16 @@ impl Call {
     /// Closes a stream whose track the server refused.
     ///
     /// # Errors
-    /// When the session is over.
+    /// If the session has ended.
     pub fn close_stream(&mut self, stream: StreamId) -> Result<(), CallError> {
         self.keys.handle(Event::StreamClosed(stream))?;
         self.run_actions()
     }
 
-    /// Says whether a track is muted; this client has already stopped sending, or goes on only afterwards.
+    /// Tells the server whether a track is muted. Stop sending before muting; resume sending after unmuting.
     ///
     /// # Errors
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn set_muted(&self, track: TrackId, muted: bool) -> Result<(), CallError> {
         let body = TrackRef { track };
         let message = if muted { ClientMessage::Mute(body) } else { ClientMessage::Unmute(body) };
@@ -312,10 +312,10 @@ impl Call {
         Ok(())
     }
 
-    /// Asks for tracks of others; those that are there already stay.
+    /// Subscribes to tracks, in addition to the current ones.
     ///
     /// # Errors
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn subscribe(&self, tracks: &[TrackId]) -> Result<(), CallError> {
         for tracks in tracks.chunks(TRACKS_PER_REQUEST) {
             let some = Subscribe { auto: false, tracks: tracks.to_vec() };
@@ -324,10 +324,11 @@ impl Call {
         Ok(())
     }
 
-    /// Gives tracks back. Also ends the rule by which every new track comes, if [`JoinOptions::subscribe`] set it.
+    /// Unsubscribes from tracks. Also ends the automatic subscription to new tracks that [`JoinOptions::subscribe`]
+    /// requested.
     ///
     /// # Errors
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn unsubscribe(&self, tracks: &[TrackId]) -> Result<(), CallError> {
         for tracks in tracks.chunks(TRACKS_PER_REQUEST) {
             let some = Unsubscribe { tracks: tracks.to_vec() };
@@ -336,10 +337,10 @@ impl Call {
         Ok(())
     }
 
-    /// Says that all slots up to this revision are applied: only then does media flow in new ones.
+    /// Confirms that all slots up to this revision are applied; the server sends media in new slots only after that.
     ///
     /// # Errors
-    /// When the connection has ended.
+    /// If the connection has ended.
     pub fn slots_ready(&self, rev: u32) -> Result<(), CallError> {
         let message = ClientMessage::SlotsReady(SlotsReady { rev });
         self.signaling.send(Priority::State(StateKind::SlotsReady), message)?;
@@ -365,8 +366,8 @@ impl Call {
             }
         };
         if let Err(error) = refused {
-            // What another participant sent does not end this one's call.
-            tracing::warn!(%error, "key traffic refused");
+            // A malformed message of another participant must not end the call.
+            tracing::warn!(%error, "rejected key traffic of a participant");
         }
         self.run_actions()
     }
@@ -396,7 +397,7 @@ impl Call {
         Ok(())
     }
 
-    /// Does what the session wants done.
+    /// Carries out the actions that the session has queued.
     fn run_actions(&mut self) -> Result<(), CallError> {
         while let Some(action) = self.keys.poll() {
             let event = match action {
@@ -426,7 +427,7 @@ impl Call {
                 Action::GenerationChanged { generation, step } => CallEvent::Generation { generation, step },
                 Action::Ended(reason) => return Err(CallError::Ended(reason)),
             };
-            // The session and the roster both tell of a leave.
+            // Both the session and the roster report that a participant left.
             if self.ready.back() != Some(&event) {
                 self.ready.push_back(event);
             }
@@ -435,7 +436,7 @@ impl Call {
     }
 }
 
-/// The next JSON message; refusals and the end of the connection are errors.
+/// The next JSON message. Error messages and the end of the connection are errors.
 async fn answer(signaling: &mut Signaling) -> Result<ServerMessage, CallError> {
     loop {
         match signaling.next().await?.ok_or(SignalingError::Ended)? {

@@ -1,13 +1,13 @@
-//! Microphone and loudspeaker as blocks of 20 ms at 48 kHz (feature `device-audio`; on Linux it is built with Debian's
+//! Microphone and loudspeaker as blocks of 20 ms at 48 kHz (feature `device-audio`; on Linux it needs Debian's
 //! `libasound2-dev`).
 //!
 //! ```text
-//!  device's thread │ samples as the device has them │ whoever calls
+//!  device thread  │ samples in device format       │ caller's thread
 //!   callback ──────► lock-free ring ────────────────► remix, resample ─► Microphone::block
 //!   callback ◄────── lock-free ring ◄──────────────── resample, remix ◄─ Loudspeaker::play
 //! ```
-//! The device's thread only moves samples: it never waits, allocates or converts rates. The loudspeaker's clock sets the
-//! pace: whoever plays gives a block when [`Loudspeaker::wants_block`] says so.
+//! The device thread only moves samples: it never blocks, allocates or resamples. The loudspeaker's clock sets the
+//! pace: the caller writes a block when [`Loudspeaker::wants_block`] returns `true`.
 
 mod format;
 mod loudspeaker;
@@ -28,55 +28,55 @@ use std::{
     time::Duration,
 };
 
-/// Why a device cannot be used, or no longer.
+/// Why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// The machine has none.
+    /// The machine has no such device.
     #[error("there is no {0}")]
     None(Role),
-    /// None has this name.
-    #[error("there is no {role} {id:?}; `devices` lists what there is")]
+    /// No device has this id.
+    #[error("no {role} has the id {id:?}; `devices` lists the available ones")]
     Unknown {
-        /// What was looked for.
+        /// Requested role.
         role: Role,
-        /// Its name.
+        /// Requested id.
         id: String,
     },
-    /// It was unplugged, or taken away by the system. Open another, or it again.
-    #[error("the {role} is gone: {reason}")]
+    /// The device was unplugged, or the system took it away. It may be opened again.
+    #[error("the {role} was lost: {reason}")]
     Lost {
-        /// What it was.
+        /// Role of the device.
         role: Role,
-        /// What the system says.
+        /// Error of the system.
         reason: String,
     },
-    /// The system refuses, for example since another program has it, or since nobody gave leave.
+    /// The system refused, for example because another program uses the device or permission is missing.
     #[error("the {role} cannot be used: {reason}")]
     Refused {
-        /// What it is.
+        /// Role of the device.
         role: Role,
-        /// What the system says.
+        /// Error of the system.
         reason: String,
     },
-    /// Its samples are of a kind that is not known here.
-    #[error("the {role} has samples of an unknown kind: {format}")]
+    /// The device has an unsupported sample format.
+    #[error("the {role} has an unsupported sample format: {format}")]
     Format {
-        /// What it is.
+        /// Role of the device.
         role: Role,
-        /// The kind.
+        /// The sample format.
         format: SampleFormat,
     },
-    /// Its rate cannot be converted.
+    /// The device's sample rate is not supported.
     #[error("device: {0}")]
     Rate(#[from] ResampleError),
 }
 
-/// What a device is for.
+/// What a device is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// To record.
+    /// Recording.
     Microphone,
-    /// To play.
+    /// Playback.
     Loudspeaker,
 }
 
@@ -92,16 +92,16 @@ impl std::fmt::Display for Role {
 /// A device that can be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// By this it is opened; stays the same from run to run.
+    /// Identifies the device; stable across runs.
     pub id: String,
-    /// For people.
+    /// Name for people.
     pub name: String,
 }
 
-/// All devices of a kind.
+/// Lists the devices of a role.
 ///
 /// # Errors
-/// [`DeviceError::Refused`] if the system does not say.
+/// [`DeviceError::Refused`] if the system cannot list them.
 pub fn devices(role: Role) -> Result<Vec<DeviceInfo>, DeviceError> {
     let host = cpal::default_host();
     let refused = |error: cpal::Error| DeviceError::Refused { role, reason: error.to_string() };
@@ -117,7 +117,7 @@ pub fn devices(role: Role) -> Result<Vec<DeviceInfo>, DeviceError> {
     Ok(known.collect())
 }
 
-/// The device of this id, or the system's choice.
+/// The device with this id, or the system's default.
 fn find(role: Role, id: Option<&str>) -> Result<Device, DeviceError> {
     let host = cpal::default_host();
     match (id, role) {
@@ -130,7 +130,7 @@ fn find(role: Role, id: Option<&str>) -> Result<Device, DeviceError> {
     }
 }
 
-/// A device, and how it is to be opened.
+/// A device and the configuration to open it with.
 struct Found {
     device: Device,
     config: StreamConfig,
@@ -139,7 +139,7 @@ struct Found {
 }
 
 impl Found {
-    /// The device of this id, or the system's choice.
+    /// The device with this id, or the system's default.
     fn new(role: Role, id: Option<&str>) -> Result<Self, DeviceError> {
         let device = find(role, id)?;
         let (config, format) = choose(role, id, &device)?;
@@ -149,13 +149,13 @@ impl Found {
         Ok(Self { device, config, format, channels: usize::from(config.channels).max(1) })
     }
 
-    /// Samples of so much time, as the device counts them.
+    /// Number of samples, all channels counted, of a duration at the device's rate.
     fn samples(&self, time: Duration) -> usize {
         time.as_millis() as usize * self.config.sample_rate as usize / 1_000 * self.channels
     }
 }
 
-/// What the device would choose, but at 48 kHz if it can.
+/// The device's default configuration, but at 48 kHz if it supports that.
 fn choose(role: Role, id: Option<&str>, device: &Device) -> Result<(StreamConfig, SampleFormat), DeviceError> {
     let error = |error| refusal(role, id, &error);
     let default = match role {
@@ -178,7 +178,7 @@ fn choose(role: Role, id: Option<&str>, device: &Device) -> Result<(StreamConfig
     Ok((chosen.into(), chosen.sample_format()))
 }
 
-/// Why the device of this id cannot be opened.
+/// Maps an error of the system while opening a device.
 fn refusal(role: Role, id: Option<&str>, error: &cpal::Error) -> DeviceError {
     match (error.kind(), id) {
         (ErrorKind::DeviceNotAvailable | ErrorKind::HostUnavailable, None) => DeviceError::None(role),
@@ -187,7 +187,7 @@ fn refusal(role: Role, id: Option<&str>, error: &cpal::Error) -> DeviceError {
     }
 }
 
-/// What the device's thread has to tell.
+/// State shared with the device thread.
 #[derive(Debug, Default)]
 struct Health {
     lost: Mutex<Option<String>>,
@@ -195,18 +195,18 @@ struct Health {
 }
 
 impl Health {
-    /// A function for the device's thread to call with errors.
+    /// The error callback for the device thread.
     fn watch(health: &Arc<Self>) -> impl FnMut(cpal::Error) + Send + 'static {
         let health = Arc::clone(health);
         move |error| match error.kind() {
-            // It goes on: with a gap, on another device, or less punctually.
+            // The device goes on: with a gap, on another device, or with less priority.
             ErrorKind::Xrun => health.glitch(),
             ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {}
             _ => *health.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string()),
         }
     }
 
-    /// Counts sound that was dropped or missing.
+    /// Counts audio that was dropped or missing.
     fn glitch(&self) {
         self.glitches.fetch_add(1, Ordering::Relaxed);
     }
@@ -228,22 +228,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_that_is_gone_stays_gone_and_a_glitch_is_only_counted() {
+    fn lost_device_stays_lost_and_glitches_are_counted() {
         let health = Arc::new(Health::default());
-        let mut told = Health::watch(&health);
-        told(cpal::Error::new(ErrorKind::Xrun));
-        told(cpal::Error::new(ErrorKind::DeviceChanged));
+        let mut report = Health::watch(&health);
+        report(cpal::Error::new(ErrorKind::Xrun));
+        report(cpal::Error::new(ErrorKind::DeviceChanged));
         assert!(health.check(Role::Microphone).is_ok());
         assert_eq!(health.glitches(), 1);
-        told(cpal::Error::new(ErrorKind::DeviceNotAvailable));
+        report(cpal::Error::new(ErrorKind::DeviceNotAvailable));
         let error = health.check(Role::Loudspeaker).map_err(|error| error.to_string());
-        assert!(error.is_err_and(|error| error.starts_with("the loudspeaker is gone: ")));
+        assert!(error.is_err_and(|error| error.starts_with("the loudspeaker was lost: ")));
     }
 
     #[test]
-    fn errors_say_what_to_do() {
+    fn error_texts() {
         let unknown = DeviceError::Unknown { role: Role::Microphone, id: "alsa:hw:9".to_owned() };
-        assert_eq!(unknown.to_string(), "there is no microphone \"alsa:hw:9\"; `devices` lists what there is");
+        assert_eq!(unknown.to_string(), "no microphone has the id \"alsa:hw:9\"; `devices` lists the available ones");
         assert_eq!(DeviceError::None(Role::Loudspeaker).to_string(), "there is no loudspeaker");
     }
 }

@@ -1,8 +1,8 @@
-//! Recorded sound and pictures, in and out.
+//! Recorded audio and video.
 //!
-//! * [`wav`]: sound of any rate and depth, as blocks of 48 kHz;
-//! * [`ivf`]: encoded pictures;
-//! * [`y4m`]: raw pictures, through encoder and decoder programs that the user has.
+//! * [`wav`]: audio at any sample rate and bit depth, as blocks at 48 kHz;
+//! * [`ivf`]: encoded video;
+//! * [`y4m`]: raw video, through the programs `vpxenc` and `vpxdec`.
 
 pub mod ivf;
 #[cfg(feature = "media")]

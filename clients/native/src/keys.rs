@@ -1,8 +1,8 @@
-//! The session keys of one call, shared by its signaling task and its media path.
+//! The session of one call, shared by its signaling task and its media path.
 //!
-//! A [`Session`] is a pure state machine; this gives it the clocks and a lock. The lock is held for one frame or one
-//! message at a time. What the media path finds missing is asked for by the signaling task, which waits in
-//! [`SharedKeys::stirred`].
+//! A [`Session`] is a pure state machine; [`SharedKeys`] adds clocks and a lock, which is held for one frame or one
+//! message at a time. When the media path misses a key, the signaling task requests it: it waits in
+//! [`SharedKeys::key_missing`].
 
 use crate::link::RoomLink;
 use e2ee_frames::{
@@ -16,16 +16,17 @@ use std::{
 use tacet_proto::CallId;
 use tokio::{sync::Notify, time::Instant};
 
-/// A restored copy of a machine shows by its wall clock, which a session compares at every event.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Maximum interval between two events for the session, which compares the clocks at every event: a restored copy of a
+/// machine is detected by its wall clock.
+const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A handle on the keys of one call.
+/// A handle to the session of one call.
 #[derive(Clone)]
 pub struct SharedKeys(Arc<Shared>);
 
 struct Shared {
     session: Mutex<Session>,
-    stirred: Notify,
+    key_missing: Notify,
     started: Instant,
 }
 
@@ -37,7 +38,7 @@ impl std::fmt::Debug for SharedKeys {
 }
 
 impl SharedKeys {
-    /// Keys of a new device in a call.
+    /// Makes the session of a new device in a call.
     ///
     /// # Errors
     /// If the name is too long.
@@ -51,10 +52,10 @@ impl SharedKeys {
             }
         };
         let session = Session::new(config, random, clock_since(started))?;
-        Ok(Self(Arc::new(Shared { session: Mutex::new(session), stirred: Notify::new(), started })))
+        Ok(Self(Arc::new(Shared { session: Mutex::new(session), key_missing: Notify::new(), started })))
     }
 
-    /// Seals a frame into `out`; gives its length. 64 bytes more than the frame suffice but for H.264.
+    /// Seals a frame into `out` and returns its length: at most 64 bytes more than the frame, except for H.264.
     ///
     /// # Errors
     /// [`SealError`]: the frame must be dropped.
@@ -70,20 +71,20 @@ impl SharedKeys {
         self.session().seal(clock, stream, codec, kind, frame, out)
     }
 
-    /// Opens a frame in place; the result says where in the buffer it lies.
+    /// Opens a frame in place. The result contains the range of the plaintext in the buffer.
     ///
     /// # Errors
-    /// [`OpenError`]: nothing of the buffer may be shown. After [`OpenError::MissingKey`] the frame may be tried again.
+    /// [`OpenError`]: no byte of the buffer may be used. After [`OpenError::MissingKey`] the frame may be tried again.
     pub fn open(&self, codec: Codec, frame: &mut [u8]) -> Result<Opened, OpenError> {
         let clock = self.clock();
         let opened = self.session().open(clock, codec, frame);
         if matches!(opened, Err(OpenError::MissingKey)) {
-            self.0.stirred.notify_one();
+            self.0.key_missing.notify_one();
         }
         opened
     }
 
-    /// Tells the session what happened.
+    /// Passes an event to the session.
     ///
     /// # Errors
     /// [`EventError`]: the event does not fit, and changed nothing.
@@ -92,21 +93,22 @@ impl SharedKeys {
         self.session().handle(clock, event)
     }
 
-    /// What the session wants done, one by one.
+    /// The next action that the session has queued.
     pub fn poll(&self) -> Option<Action> {
         self.session().poll()
     }
 
-    /// When the session wants [`Event::Tick`]: at most [`LOOK_EVERY`] from now, so that it soon sees a clock that jumped.
+    /// When the session needs [`Event::Tick`]: at most [`CLOCK_CHECK_INTERVAL`] from now, so that it soon notices a
+    /// clock that jumped.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let deadline = Duration::from(self.session().deadline()?);
-        self.0.started.checked_add(deadline.min(self.0.started.elapsed().saturating_add(LOOK_EVERY)))
+        self.0.started.checked_add(deadline.min(self.0.started.elapsed().saturating_add(CLOCK_CHECK_INTERVAL)))
     }
 
     /// Returns when the media path has met a frame whose key is missing.
-    pub async fn stirred(&self) {
-        self.0.stirred.notified().await;
+    pub async fn key_missing(&self) {
+        self.0.key_missing.notified().await;
     }
 
     fn clock(&self) -> Clock {
@@ -130,10 +132,10 @@ mod tests {
     use tacet_proto::{RoomId, bytes::Fixed};
 
     #[test]
-    fn the_clocks_are_looked_at_once_a_second() {
+    fn deadline_is_within_clock_check_interval() {
         let link = RoomLink::new(false, "127.0.0.1:8800", RoomId(Fixed([7; 16])), [9; 32]);
         let keys = SharedKeys::new(&link, CallId(Fixed([8; 16])), "Ada").unwrap();
         while keys.poll().is_some() {}
-        assert!(keys.deadline().unwrap() <= Instant::now() + LOOK_EVERY);
+        assert!(keys.deadline().unwrap() <= Instant::now() + CLOCK_CHECK_INTERVAL);
     }
 }

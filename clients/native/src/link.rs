@@ -1,19 +1,19 @@
 //! Room links: `http(s)://HOST[:PORT]/r/ROOM#SECRET`.
 //!
-//! The fragment holds the invite secret, 32 bytes of base64url. It never leaves this process: what the server is shown
-//! is derived from it.
+//! The fragment is the invite secret, 32 bytes of base64url. It never leaves this process: the server only receives an
+//! access token derived from it.
 
 use std::{fmt, str::FromStr};
 use tacet_proto::{RoomId, bytes::Fixed};
 
-/// Where a server is: `http(s)://HOST[:PORT]`.
+/// The origin of a server: `http(s)://HOST[:PORT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     secure: bool,
     authority: String,
 }
 
-/// A room link, taken apart.
+/// A parsed room link.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RoomLink {
     origin: Origin,
@@ -21,37 +21,37 @@ pub struct RoomLink {
     invite: [u8; 32],
 }
 
-/// Why a text is not a room link or the origin of one. Names no part of the secret.
+/// Why a text is not a room link or an origin. Contains no part of the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// Neither `http://` nor `https://`.
-    #[error("an address starts with http:// or https://")]
+    /// The scheme is neither `http://` nor `https://`.
+    #[error("the address must start with http:// or https://")]
     Scheme,
-    /// No host, or characters that no host has.
-    #[error("an address names a host, and perhaps a port")]
+    /// The host or port is missing or invalid.
+    #[error("the address has no valid host or port")]
     Host,
     /// The path is not `/r/ROOM`.
-    #[error("a room link's path is /r/ and 22 characters of base64url")]
+    #[error("the path of a room link is /r/ and 22 characters of base64url")]
     Room,
-    /// No fragment, or one that is not a secret.
-    #[error("a room link ends in # and 43 characters of base64url: copy it whole")]
+    /// The fragment is missing or not a secret.
+    #[error("a room link ends in # and 43 characters of base64url; copy it whole")]
     Secret,
 }
 
 impl Origin {
-    /// Whether the server is spoken to through TLS.
+    /// Whether the server uses TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.secure
     }
 
-    /// Host and port as written.
+    /// Host and port, as written.
     #[must_use]
     pub fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// Host alone, without the brackets of an IPv6 address.
+    /// Host without port, and without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
         let host = match self.authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -61,7 +61,7 @@ impl Origin {
         host.trim()
     }
 
-    /// Port as written, or the scheme's own.
+    /// Port as written, or the scheme's default.
     #[must_use]
     pub fn port(&self) -> u16 {
         let behind_v6 = self.authority.rsplit_once(']').map_or(self.authority.as_str(), |(_, rest)| rest);
@@ -84,7 +84,7 @@ impl FromStr for Origin {
         if authority.is_empty() || authority.starts_with(':') || !authority.bytes().all(host_like) {
             return Err(LinkError::Host);
         }
-        // What follows the last colon outside the brackets of an IPv6 address is a port.
+        // The port follows the last colon outside the brackets of an IPv6 address.
         let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
         if port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return Err(LinkError::Host);
@@ -100,13 +100,13 @@ impl fmt::Display for Origin {
 }
 
 impl RoomLink {
-    /// A link to a room on the server at `authority` (host, perhaps port).
+    /// A link to a room on the server at `authority` (host, optional port).
     #[must_use]
     pub fn new(secure: bool, authority: &str, room: RoomId, invite: [u8; 32]) -> Self {
         Self { origin: Origin { secure, authority: authority.to_owned() }, room, invite }
     }
 
-    /// The room.
+    /// The room id.
     #[must_use]
     pub fn room(&self) -> RoomId {
         self.room
@@ -118,37 +118,37 @@ impl RoomLink {
         &self.invite
     }
 
-    /// The server.
+    /// The server's origin.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Whether the server is spoken to through TLS.
+    /// Whether the server uses TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.origin.is_secure()
     }
 
-    /// Host and port as written in the link.
+    /// Host and port, as written in the link.
     #[must_use]
     pub fn authority(&self) -> &str {
         self.origin.authority()
     }
 
-    /// Host alone, without the brackets of an IPv6 address.
+    /// Host without port, and without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
         self.origin.host()
     }
 
-    /// Port as written in the link, or the scheme's own.
+    /// Port as written in the link, or the scheme's default.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.origin.port()
     }
 
-    /// Address of the signaling WebSocket.
+    /// URL of the signaling WebSocket.
     #[must_use]
     pub fn websocket_url(&self) -> String {
         format!("{}://{}/v1/ws", if self.is_secure() { "wss" } else { "ws" }, self.authority())
@@ -191,7 +191,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_link_survives_text() {
+    fn link_round_trips_as_text() {
         let link = RoomLink::new(false, "127.0.0.1:8800", RoomId(Fixed([7; 16])), [9; 32]);
         let text = link.to_string();
         assert_eq!(text.parse::<RoomLink>().unwrap(), link);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_default_by_scheme_and_brackets_belong_to_ipv6() {
+    fn port_defaults_by_scheme() {
         let room = RoomId(Fixed([7; 16]));
         assert_eq!(RoomLink::new(true, "call.example", room, [0; 32]).port(), 443);
         let v6 = RoomLink::new(false, "[::1]:8800", room, [0; 32]);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn each_missing_part_is_named() {
+    fn errors_name_the_missing_part() {
         let room = RoomId(Fixed([7; 16]));
         let secret = Fixed([9u8; 32]).encode();
         for (text, error) in [
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_holds_no_secret() {
+    fn debug_output_has_no_secret() {
         let link = RoomLink::new(false, "h", RoomId(Fixed([7; 16])), [9; 32]);
         assert!(!format!("{link:?}").contains(&Fixed([9u8; 32]).encode()));
     }
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_may_have_a_port_and_brackets() {
+    fn origin_parses_port_and_brackets() {
         let parts = |text: &str| text.parse::<Origin>().map(|origin| (origin.host().to_owned(), origin.port()));
         assert_eq!(parts("https://call.example").unwrap(), ("call.example".to_owned(), 443));
         assert_eq!(parts("https://call.example:8800").unwrap(), ("call.example".to_owned(), 8800));

@@ -1,7 +1,7 @@
-//! The media path of one client, as a seam: connect, RTP out and in, key frame requests, close.
+//! The interface of a media path: connect, send and receive RTP, request key frames, close.
 //!
-//! The rest of the client knows this trait alone, so that an engine can be exchanged: the one here is the `webrtc`
-//! crate ([`crate::webrtc`]), the load tester's light endpoint needs no trait and none of its cost.
+//! The client only uses these traits, so the engine can be replaced. The one here uses the `webrtc` crate
+//! ([`crate::webrtc`]).
 
 use bytes::Bytes;
 use std::{future::Future, time::Instant};
@@ -14,88 +14,88 @@ use tacet_proto::{
 /// A stream that this client may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendStream {
-    /// Its section.
+    /// MID of its m-section.
     pub mid: String,
-    /// Its codec.
+    /// Codec of the frames.
     pub codec: Codec,
     /// SSRC of its packets.
     pub ssrc: u32,
-    /// SSRC of its retransmissions, video only.
+    /// SSRC of its retransmissions; video only.
     pub rtx: Option<u32>,
 }
 
-/// A packet to send. SSRC, payload type and MID are the stream's.
+/// A packet to send. SSRC, payload type and MID are those of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingPacket {
     /// RTP sequence number.
     pub sequence: u16,
     /// RTP timestamp.
     pub timestamp: u32,
-    /// Last packet of a frame.
+    /// Marker bit: last packet of a frame.
     pub marker: bool,
-    /// How loud the sound in it is, in -dBov from 0 to 127 (RFC 6464): the server reads it to find who speaks. `None`
-    /// tells the server nothing.
+    /// Audio level in −dBov, from 0 to 127 (RFC 6464), which the server uses to detect active speakers; `None` omits
+    /// the header extension.
     pub level: Option<u8>,
-    /// What stands behind the header.
+    /// RTP payload.
     pub payload: Bytes,
 }
 
-/// A received packet, retransmissions already put back into their stream.
+/// A received packet. Retransmissions are already restored to their stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncomingPacket {
-    /// SSRC, which names the slot.
+    /// SSRC, which identifies the slot.
     pub ssrc: u32,
     /// RTP sequence number.
     pub sequence: u16,
     /// RTP timestamp.
     pub timestamp: u32,
-    /// Last packet of a frame.
+    /// Marker bit: last packet of a frame.
     pub marker: bool,
-    /// What stands behind the header.
+    /// RTP payload.
     pub payload: Bytes,
-    /// When the packet came out of the engine.
+    /// When the engine delivered the packet.
     pub arrived: Instant,
 }
 
-/// What a media path tells.
+/// An event of a media path.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MediaEvent {
-    /// SRTP keys are in use.
+    /// DTLS is complete and SRTP keys are in use.
     Connected,
-    /// No answer for a while; may come back.
+    /// The peer does not answer; the path may recover.
     Disconnected,
-    /// It will not come back: make a new one.
+    /// The path has failed for good.
     Failed,
-    /// A packet.
+    /// A packet was received.
     Packet(IncomingPacket),
-    /// A receiver of this stream needs a key frame.
-    KeyFrameWanted {
-        /// Section of the stream.
+    /// A receiver of this stream needs a key frame (PLI or FIR).
+    KeyFrameRequested {
+        /// MID of the stream.
         mid: String,
     },
-    /// The server's report on a stream of ours, about once a second (RFC 3550 section 6.4.1).
-    Loss {
+    /// A receiver report for one of our streams, about once a second (RFC 3550 section 6.4.1).
+    ReceiverReport {
         /// SSRC of the stream.
         ssrc: u32,
-        /// Share of its packets that were lost on the way to the server since the last report, from 0 to 1.
-        fraction: f32,
+        /// Fraction of packets lost since the last report, from 0 to 1.
+        fraction_lost: f32,
     },
 }
 
-/// Why a media path cannot do what it was asked.
+/// Why a media path failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
-    /// The engine refuses.
+    /// The engine returned an error.
     #[error("media engine: {0}")]
     Engine(String),
-    /// No local address leads to the server.
-    #[error("no way to the server's media port: {0}")]
+    /// There is no route to the server.
+    #[error("no route to the server's media address: {0}")]
     NoRoute(#[source] std::io::Error),
-    /// The server named no media address that can be read.
-    #[error("the server named no media address")]
+    /// The server sent no usable candidate.
+    #[error("the server sent no usable media address")]
     NoCandidate,
     /// There is no such stream.
-    #[error("no stream in section {0}")]
+    #[error("no stream has the MID {0}")]
     NoStream(String),
     /// The path is closed.
     #[error("the media path is closed")]
@@ -104,10 +104,10 @@ pub enum MediaError {
 
 /// Makes media paths.
 pub trait Engine: Send + Sync + 'static {
-    /// A path.
+    /// The media path that this engine makes.
     type Path: Endpoint + 'static;
 
-    /// Builds a path to the server with streams to send, at least one, and starts it: it connects once the server knows
+    /// Starts a path to the server with at least one stream. It connects once the server has received
     /// [`Endpoint::local`].
     fn start(
         &self,
@@ -117,26 +117,26 @@ pub trait Engine: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Self::Path, MediaError>> + Send;
 }
 
-/// One client's media path. Dropping it ends it; [`Endpoint::close`] waits until all that it holds is free.
+/// A media path. Dropping it closes it; [`Endpoint::close`] waits until its resources are released.
 pub trait Endpoint: Send {
-    /// What the server must be told in `transport`.
+    /// The transport parameters for the server.
     fn local(&self) -> &ClientTransport;
 
-    /// Appends a stream to send.
+    /// Adds a stream.
     fn add_stream(&mut self, stream: &SendStream) -> impl Future<Output = Result<(), MediaError>> + Send;
 
-    /// Appends receiving sections; all earlier ones stay as they are. Once it returns, media may arrive in them.
+    /// Adds receiving sections; earlier ones do not change. Media may arrive in them when this returns.
     fn add_slots(&mut self, slots: &[Slot]) -> impl Future<Output = Result<(), MediaError>> + Send;
 
     /// Sends a packet of a stream.
     fn send(&mut self, mid: &str, packet: OutgoingPacket) -> impl Future<Output = Result<(), MediaError>> + Send;
 
-    /// Asks the sender of a received stream for a key frame.
-    fn want_key_frame(&mut self, ssrc: u32) -> impl Future<Output = Result<(), MediaError>> + Send;
+    /// Requests a key frame from the sender of a received stream.
+    fn request_key_frame(&mut self, ssrc: u32) -> impl Future<Output = Result<(), MediaError>> + Send;
 
     /// The next event; `None` when the path is closed.
     fn next(&mut self) -> impl Future<Output = Option<MediaEvent>> + Send;
 
-    /// Ends the path and frees all that it holds.
+    /// Closes the path and releases its resources.
     fn close(self) -> impl Future<Output = ()> + Send;
 }

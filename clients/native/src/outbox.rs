@@ -1,20 +1,25 @@
-//! What a client wants to say, in the order and at the pace in which it may.
+//! Queues messages for the server, by priority and within the server's rate limit.
 //!
-//! The server accepts 30 messages in any second; this client sends [`CLIENT_OUTBOX_PER_SECOND`] in any second, keys
-//! first, so that a burst of roster changes delays chat and never a key. No clock inside: `now` is an argument, in
-//! milliseconds of any monotonic clock.
+//! The server accepts 30 messages in any second; this client sends [`CLIENT_OUTBOX_PER_SECOND`] in any second, key
+//! traffic first, so that a burst of other messages never delays a key. No clock inside: `now` is an argument.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 use tacet_proto::limits::{CLIENT_OUTBOX_PER_SECOND, MAX_MESSAGE_BYTES, MESSAGE_WINDOW_MS};
 
-/// What goes first.
+/// Length of the window in which the rate limit counts.
+const WINDOW: Duration = Duration::from_millis(MESSAGE_WINDOW_MS);
+
+/// Priority of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Hello, join, announces, keys: without them nobody hears anything.
+    /// Hello, join, announces and keys: without them nothing can be decrypted.
     Keys,
-    /// Requests that change what the server does.
+    /// Requests.
     Control,
-    /// State of which only the newest matters; an unsent message of the same kind is replaced.
+    /// State of which only the latest value matters: an unsent message of the same kind is replaced.
     State(StateKind),
 }
 
@@ -37,7 +42,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// Bytes of payload.
+    /// Size of the payload, in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
@@ -46,36 +51,36 @@ impl Frame {
         }
     }
 
-    /// Whether there is no payload.
+    /// Whether the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Why a message is not taken.
+/// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutboxError {
-    /// The server would close the connection for it.
-    #[error("message of {0} bytes, {MAX_MESSAGE_BYTES} are allowed")]
+    /// The message exceeds the server's limit.
+    #[error("message of {0} bytes exceeds the limit of {MAX_MESSAGE_BYTES}")]
     TooLarge(usize),
-    /// As many messages wait as may.
-    #[error("{} messages wait to be sent", Outbox::CAPACITY)]
+    /// The queue is full.
+    #[error("{} messages are queued already", Outbox::CAPACITY)]
     Full,
 }
 
-/// The queue in front of the socket.
+/// The queue of unsent messages.
 #[derive(Debug, Default)]
 pub struct Outbox {
     keys: VecDeque<Frame>,
     control: VecDeque<Frame>,
     state: VecDeque<(StateKind, Frame)>,
-    /// When the last messages left, oldest first, at most [`CLIENT_OUTBOX_PER_SECOND`].
-    sent: VecDeque<u64>,
+    /// When the last messages were sent, oldest first; at most [`CLIENT_OUTBOX_PER_SECOND`] of them.
+    sent: VecDeque<Instant>,
 }
 
 impl Outbox {
-    /// Most messages that wait: 40 seconds' worth, more means that the program and not the line is at fault.
+    /// Maximum number of queued messages: 40 seconds' worth. More means that the program is at fault, not the network.
     pub const CAPACITY: usize = 1_000;
 
     /// An empty outbox.
@@ -84,21 +89,21 @@ impl Outbox {
         Self::default()
     }
 
-    /// Takes a message.
+    /// Queues a message.
     ///
     /// # Errors
-    /// [`OutboxError`]; the message is not taken.
+    /// [`OutboxError`]; the message is not queued.
     pub fn push(&mut self, priority: Priority, frame: Frame) -> Result<(), OutboxError> {
         if frame.len() > MAX_MESSAGE_BYTES {
             return Err(OutboxError::TooLarge(frame.len()));
         }
         if let Priority::State(kind) = priority
-            && let Some((_, waiting)) = self.state.iter_mut().find(|(k, _)| *k == kind)
+            && let Some((_, queued)) = self.state.iter_mut().find(|(k, _)| *k == kind)
         {
-            *waiting = frame;
+            *queued = frame;
             return Ok(());
         }
-        if self.waiting() >= Self::CAPACITY {
+        if self.len() >= Self::CAPACITY {
             return Err(OutboxError::Full);
         }
         match priority {
@@ -109,9 +114,9 @@ impl Outbox {
         Ok(())
     }
 
-    /// The next message, if one waits and may be sent now.
-    pub fn pop(&mut self, now: u64) -> Option<Frame> {
-        if self.ready_at()? > now {
+    /// The next message, if one is queued and may be sent at `now`.
+    pub fn pop(&mut self, now: Instant) -> Option<Frame> {
+        if self.ready_at(now)? > now {
             return None;
         }
         let frame = self
@@ -126,22 +131,28 @@ impl Outbox {
         Some(frame)
     }
 
-    /// From when on [`Self::pop`] gives a message; `None` when none waits.
+    /// When [`Self::pop`] will next return a message, at `now` or later; `None` if none is queued.
     #[must_use]
-    pub fn ready_at(&self) -> Option<u64> {
-        if self.waiting() == 0 {
+    pub fn ready_at(&self, now: Instant) -> Option<Instant> {
+        if self.is_empty() {
             return None;
         }
         if self.sent.len() < CLIENT_OUTBOX_PER_SECOND as usize {
-            return Some(0);
+            return Some(now);
         }
-        self.sent.front().map(|oldest| oldest.saturating_add(MESSAGE_WINDOW_MS))
+        self.sent.front().map(|oldest| (*oldest + WINDOW).max(now))
     }
 
-    /// Messages that wait.
+    /// Number of queued messages.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.keys.len() + self.control.len() + self.state.len()
+    }
+
+    /// Whether no message is queued.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }
 
@@ -156,31 +167,33 @@ mod tests {
     }
 
     #[test]
-    fn keys_go_first_and_newer_state_replaces_older() {
+    fn keys_precede_state_and_new_state_replaces_old() {
         let mut outbox = Outbox::new();
         outbox.push(Priority::State(StateKind::SlotsReady), text(1)).unwrap();
         outbox.push(Priority::Control, text(2)).unwrap();
         outbox.push(Priority::State(StateKind::SlotsReady), text(3)).unwrap();
         outbox.push(Priority::Keys, text(4)).unwrap();
-        let order: Vec<_> = std::iter::from_fn(|| outbox.pop(0)).collect();
+        let now = Instant::now();
+        let order: Vec<_> = std::iter::from_fn(|| outbox.pop(now)).collect();
         assert_eq!(order, [text(4), text(2), text(3)]);
     }
 
     #[test]
-    fn the_twenty_sixth_message_waits_for_the_window() {
+    fn rate_limit_delays_next_message() {
         let mut outbox = Outbox::new();
         for n in 0..26 {
             outbox.push(Priority::Control, text(n)).unwrap();
         }
-        assert_eq!(std::iter::from_fn(|| outbox.pop(500)).count(), 25);
-        assert_eq!(outbox.ready_at(), Some(1_500));
-        assert_eq!(outbox.pop(1_499), None);
-        assert_eq!(outbox.pop(1_500), Some(text(25)));
-        assert_eq!(outbox.ready_at(), None);
+        let now = Instant::now();
+        assert_eq!(std::iter::from_fn(|| outbox.pop(now)).count(), 25);
+        assert_eq!(outbox.ready_at(now), Some(now + WINDOW));
+        assert_eq!(outbox.pop(now + WINDOW - Duration::from_millis(1)), None);
+        assert_eq!(outbox.pop(now + WINDOW), Some(text(25)));
+        assert_eq!(outbox.ready_at(now + WINDOW), None);
     }
 
     #[test]
-    fn what_the_server_would_close_for_is_refused_here() {
+    fn oversized_message_and_full_queue_are_rejected() {
         let mut outbox = Outbox::new();
         outbox.push(Priority::Keys, Frame::Binary(vec![0; MAX_MESSAGE_BYTES])).unwrap();
         let refused = outbox.push(Priority::Keys, Frame::Binary(vec![0; MAX_MESSAGE_BYTES + 1]));
@@ -193,11 +206,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_second_holds_more_than_the_limit(steps in proptest::collection::vec(0u64..200, 1..400)) {
+        fn no_second_exceeds_the_rate_limit(steps in proptest::collection::vec(0u64..200, 1..400)) {
             let mut outbox = Outbox::new();
-            let (mut now, mut sent) = (0, Vec::new());
+            let (mut now, mut sent) = (Instant::now(), Vec::new());
             for step in steps {
-                now += step;
+                now += Duration::from_millis(step);
                 for _ in 0..3 {
                     let _ = outbox.push(Priority::Control, text(0));
                 }
@@ -207,7 +220,7 @@ mod tests {
             }
             let limit = CLIENT_OUTBOX_PER_SECOND as usize;
             for window in sent.windows(limit + 1) {
-                prop_assert!(window[limit] - window[0] >= MESSAGE_WINDOW_MS);
+                prop_assert!(window[limit] - window[0] >= WINDOW);
             }
         }
     }

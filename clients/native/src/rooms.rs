@@ -1,5 +1,5 @@
-//! Making a room on a running server. The link's secret is made here and stays here: the server gets the hash of a token
-//! that is derived from it.
+//! Creates a room on a running server. The link's secret is drawn here and is not sent: the server receives the hash
+//! of an access token that is derived from it.
 
 use crate::{
     http::{self, HttpError, Request},
@@ -9,29 +9,29 @@ use crate::{
 use serde_json::{Value, json};
 use tacet_proto::{RoomId, bytes::Fixed};
 
-/// Why there is no room.
+/// Why a room could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum RoomError {
-    /// The request.
+    /// The HTTP request failed.
     #[error(transparent)]
     Http(#[from] HttpError),
-    /// The server's answer.
-    #[error("the server made no room (HTTP status {status}): {reason}")]
+    /// The server refused.
+    #[error("the server refused to create a room (HTTP status {status}): {reason}")]
     Refused {
         /// HTTP status.
         status: u16,
-        /// For people.
+        /// Text for people.
         reason: String,
     },
-    /// What answers is no server of tacet.
-    #[error("the server's answer is not that of tacet")]
+    /// The response is not one of tacet.
+    #[error("unexpected response: this is not a tacet server")]
     Answer,
-    /// The system has no randomness to give.
-    #[error("the system gives no random numbers")]
+    /// The system has no randomness.
+    #[error("the system's random number generator failed")]
     NoRandomness,
 }
 
-/// Makes a room; gives its link. Blocks until the server has answered.
+/// Creates a room and returns its link. Blocks until the server has answered.
 ///
 /// # Errors
 /// [`RoomError`].

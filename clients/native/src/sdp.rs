@@ -1,8 +1,7 @@
-//! The server's offer, written by the client: no SDP crosses the wire.
+//! The server's SDP offer, written by the client: no SDP is exchanged with the server.
 //!
-//! A pure function of the server's transport parameters, the tables of `welcome`, and the sections: what this client
-//! sends, and the slots in which it receives. Sections are appended and never removed or moved for the life of a
-//! connection.
+//! A pure function of the server's transport parameters, the tables in `welcome`, and the m-sections: what this client
+//! sends, and the slots in which it receives. Sections are appended and never removed or moved during a connection.
 
 use data_encoding::HEXUPPER;
 use std::fmt::Write as _;
@@ -15,23 +14,23 @@ use tacet_proto::{
 /// A section in which this client sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendSection {
-    /// Its name.
+    /// MID of the section.
     pub mid: String,
-    /// Sound or picture.
+    /// Kind of media.
     pub kind: Kind,
 }
 
-/// A section (m-line) of the connection.
+/// An m-section of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Section {
     /// This client sends.
     Sending(SendSection),
-    /// It receives.
+    /// This client receives.
     Slot(Slot),
 }
 
 impl Section {
-    /// Its name.
+    /// MID of the section.
     #[must_use]
     pub fn mid(&self) -> &str {
         match self {
@@ -41,10 +40,10 @@ impl Section {
     }
 }
 
-/// All that an offer says.
+/// The contents of an offer.
 #[derive(Clone, Debug)]
 pub struct Offer<'a> {
-    /// The server's half of the transport.
+    /// The server's transport parameters.
     pub transport: &'a ServerTransport,
     /// Payload types.
     pub codecs: &'a [CodecParameters],
@@ -52,16 +51,16 @@ pub struct Offer<'a> {
     pub extensions: &'a [HeaderExtension],
     /// All sections, in the order in which they were appended.
     pub sections: &'a [Section],
-    /// One more with each offer of a connection.
+    /// Session version: increases by one with each offer of a connection.
     pub version: u64,
 }
 
-/// Why an answer is refused: it lacks what the server must be told.
+/// Why an answer is unusable: a transport parameter is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the answer lacks {0}")]
 pub struct AnswerError(&'static str);
 
-/// Name of a codec in `a=rtpmap`.
+/// Encoding name of a codec in `a=rtpmap`.
 #[must_use]
 pub fn encoding_name(codec: Codec) -> &'static str {
     match codec {
@@ -73,7 +72,7 @@ pub fn encoding_name(codec: Codec) -> &'static str {
     }
 }
 
-/// Sound or picture.
+/// Kind of media of a codec.
 #[must_use]
 pub fn kind_of(codec: Codec) -> Kind {
     if codec == Codec::Opus { Kind::Audio } else { Kind::Video }
@@ -170,7 +169,7 @@ impl Offer<'_> {
     }
 }
 
-/// The SSRCs of a slot, without which its packets would belong to nothing.
+/// The SSRCs of a slot. Packets with undeclared SSRCs would be dropped.
 fn source_lines(out: &mut String, slot: &Slot) -> std::fmt::Result {
     write!(out, "a=msid:slot-{0} {0}\r\n", slot.mid)?;
     if let Some(rtx) = slot.rtx {
@@ -183,7 +182,7 @@ fn source_lines(out: &mut String, slot: &Slot) -> std::fmt::Result {
     Ok(())
 }
 
-/// Takes from an answer what the server must be told: ICE credentials and certificate fingerprint.
+/// Extracts ICE credentials and certificate fingerprint from an answer.
 ///
 /// # Errors
 /// [`AnswerError`] names what is missing.
@@ -209,7 +208,7 @@ pub fn fingerprint_text(fingerprint: &[u8; 32]) -> String {
     pairs.join(":")
 }
 
-/// Reads a fingerprint: hex of either case, with or without colons.
+/// Parses a fingerprint: hex of either case, with or without colons.
 #[must_use]
 pub fn parse_fingerprint(text: &str) -> Option<[u8; 32]> {
     let hex: String = text.trim().chars().filter(|c| *c != ':').collect();
@@ -264,7 +263,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_offer_bundles_all_sections_and_declares_every_ssrc() {
+    fn offer_bundles_sections_and_declares_ssrcs() {
         let (codecs, extensions) = tables();
         let sending = |mid: &str, kind| Section::Sending(SendSection { mid: mid.to_owned(), kind });
         let slots = slots().into_iter().map(Section::Slot);
@@ -277,14 +276,14 @@ pub(crate) mod tests {
         assert!(sdp.starts_with("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"));
         assert!(sdp.contains("a=group:BUNDLE sv a0 v0 sa\r\n"));
         assert!(sdp.contains("a=ssrc-group:FID 12 13\r\n") && sdp.contains("a=ssrc:11 cname"));
-        assert_eq!(sdp.matches("a=candidate:").count(), 1, "the candidate stands in the first section only");
+        assert_eq!(sdp.matches("a=candidate:").count(), 1, "the candidate is in the first section only");
         assert_eq!(sdp.matches("a=recvonly").count(), 2);
         assert_eq!(sdp.matches("a=sendonly").count(), 2);
         assert!(sdp.lines().all(|line| !line.is_empty()) && sdp.ends_with("\r\n"));
     }
 
     #[test]
-    fn the_answer_gives_what_the_server_must_know() {
+    fn answer_yields_local_parameters() {
         let text = fingerprint_text(&[0xcd; 32]);
         let answer = format!("v=0\r\na=ice-ufrag:me\r\na=ice-pwd:mine\r\na=fingerprint:sha-256 {text}\r\n");
         let (ice, dtls) = local_parameters(&answer).unwrap();
@@ -294,7 +293,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn fingerprints_are_read_in_any_case() {
+    fn fingerprint_parses_in_any_case() {
         let text = fingerprint_text(&[0x5e; 32]);
         assert_eq!(parse_fingerprint(&text.to_lowercase()), Some([0x5e; 32]));
         assert_eq!(parse_fingerprint(&text[3..]), None);

@@ -1,7 +1,7 @@
 //! The `tacet.v1` connection: one WebSocket, one task, typed events.
 //!
-//! Outgoing messages pass the [`Outbox`], which keeps inside the server's limits. Incoming ones become [`Incoming`];
-//! what this version does not know is skipped, as the protocol asks.
+//! Outgoing messages go through the [`Outbox`], which keeps them within the server's limits. Incoming messages become
+//! [`Incoming`]; unknown types are skipped, as the protocol requires.
 
 use crate::{
     link::RoomLink,
@@ -14,7 +14,9 @@ use std::{
     time::Duration,
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, ParseError, SUBPROTOCOL, ServerEnvelope, ServerMessage, binary, limits,
+    ClientEnvelope, ClientMessage, ParseError, SUBPROTOCOL, ServerEnvelope, ServerMessage,
+    binary::{self, BinaryType, PREFIX_BYTES},
+    limits,
 };
 use tokio::{
     net::TcpStream,
@@ -32,31 +34,31 @@ use tokio_tungstenite::{
     },
 };
 
-/// How long connecting, TLS and the upgrade may take together.
+/// Maximum time for TCP, TLS and the upgrade together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server may be silent; it pings every 20 s.
 const DEAD_AFTER: Duration = Duration::from_secs(45);
-/// How long a graceful close waits for the server's Close.
+/// Maximum time for the server's Close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why there is no connection.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignalingError {
-    /// Nobody listens there, or the network is down.
+    /// The server cannot be reached.
     #[error("cannot reach {authority}: {source}")]
     Unreachable {
         /// Host and port.
         authority: String,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// Connecting took too long.
-    #[error("{0} does not answer")]
+    /// The server did not answer in time.
+    #[error("{0} does not respond")]
     Timeout(String),
-    /// The server speaks, but not this protocol, or its certificate is not trusted.
-    #[error("no {SUBPROTOCOL} connection: {0}")]
+    /// The server does not speak this protocol, or its certificate is not trusted.
+    #[error("cannot open a {SUBPROTOCOL} connection: {0}")]
     Handshake(#[source] Box<tungstenite::Error>),
-    /// The message cannot be sent.
+    /// A message cannot be sent.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
     /// The connection has ended.
@@ -64,40 +66,41 @@ pub enum SignalingError {
     Ended,
 }
 
-/// What arrives.
+/// What arrives from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A JSON message.
     Message {
-        /// The request that it answers.
+        /// Number of the request that it answers.
         re: Option<u32>,
         /// The message.
         message: ServerMessage,
     },
-    /// Announces, the body of a binary message of type 3.
+    /// Body of a binary message of type 3. Its announces are not parsed here: the session does that.
     Announces(Vec<u8>),
-    /// Keys, the body of a binary message of type 2.
+    /// Body of a binary message of type 2. Its key batches are not parsed here: the session does that.
     Keys(Vec<u8>),
-    /// Somebody lacks keys of ours, the body of a binary message of type 4.
+    /// Body of a binary message of type 4: a participant requests keys of this client. Not parsed here either.
     KeyRequest(Vec<u8>),
-    /// The connection has ended; nothing follows.
+    /// The connection has ended; this is the last event.
     Closed {
-        /// WebSocket close code; 1006 when the connection just broke.
+        /// WebSocket close code; 1006 if the connection broke.
         code: u16,
-        /// For people.
+        /// Text for people.
         reason: String,
     },
 }
 
-enum Order {
+/// What the task is asked to do.
+enum Command {
     Send(Priority, Frame),
     Close,
 }
 
-/// A connection. Dropping it closes the socket without ceremony; [`Signaling::close`] says goodbye.
+/// A connection. Dropping it closes the socket abruptly; [`Signaling::close`] sends a Close frame.
 #[derive(Debug)]
 pub struct Signaling {
-    orders: mpsc::UnboundedSender<Order>,
+    commands: mpsc::UnboundedSender<Command>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     refused: mpsc::UnboundedReceiver<OutboxError>,
     next_id: AtomicU32,
@@ -120,53 +123,53 @@ impl Signaling {
     }
 
     fn start(socket: Socket) -> Self {
-        let (orders, order_queue) = mpsc::unbounded_channel();
+        let (commands, command_queue) = mpsc::unbounded_channel();
         let (incoming_sender, incoming) = mpsc::unbounded_channel();
         let (refused_sender, refused) = mpsc::unbounded_channel();
-        let task = Task { socket, orders: order_queue, incoming: incoming_sender, refused: refused_sender };
+        let task = Task { socket, commands: command_queue, incoming: incoming_sender, refused: refused_sender };
         tokio::spawn(task.run());
-        Self { orders, incoming, refused, next_id: AtomicU32::new(1) }
+        Self { commands, incoming, refused, next_id: AtomicU32::new(1) }
     }
 
-    /// Queues a message and gives its request number, which the answer repeats.
+    /// Queues a message and returns the number of the request, which the answer repeats.
     ///
     /// # Errors
     /// [`SignalingError::Ended`].
     pub fn send(&self, priority: Priority, message: ClientMessage) -> Result<u32, SignalingError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let text = ClientEnvelope { id: Some(id), message }.to_json();
-        self.order(Order::Send(priority, Frame::Text(text)))?;
+        self.command(Command::Send(priority, Frame::Text(text)))?;
         Ok(id)
     }
 
-    /// Queues a key batch: header and entries as the session made them.
+    /// Queues a key batch of the session: header and entries.
     ///
     /// # Errors
     /// [`SignalingError::Ended`].
     pub fn send_key_batch(&self, body: &[u8]) -> Result<u32, SignalingError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        self.order(Order::Send(Priority::Keys, Frame::Binary(binary::key_batch(id, body))))?;
+        self.command(Command::Send(Priority::Keys, Frame::Binary(binary::key_batch(id, body))))?;
         Ok(id)
     }
 
-    /// Queues a request for keys, whole wanted keys.
+    /// Queues a key request of the session.
     ///
     /// # Errors
     /// [`SignalingError::Ended`].
     pub fn send_key_request(&self, wanted: &[u8]) -> Result<u32, SignalingError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        self.order(Order::Send(Priority::Keys, Frame::Binary(binary::key_request(id, wanted))))?;
+        self.command(Command::Send(Priority::Keys, Frame::Binary(binary::key_request(id, wanted))))?;
         Ok(id)
     }
 
-    fn order(&self, order: Order) -> Result<(), SignalingError> {
-        self.orders.send(order).map_err(|_| SignalingError::Ended)
+    fn command(&self, command: Command) -> Result<(), SignalingError> {
+        self.commands.send(command).map_err(|_| SignalingError::Ended)
     }
 
-    /// The next event; after [`Incoming::Closed`], `None`.
+    /// The next event; `None` after [`Incoming::Closed`].
     ///
     /// # Errors
-    /// [`SignalingError::Outbox`] when an earlier message was refused by the outbox: a fault of this program.
+    /// [`SignalingError::Outbox`] if the outbox rejected an earlier message: a bug of this program.
     pub async fn next(&mut self) -> Result<Option<Incoming>, SignalingError> {
         tokio::select! {
             biased;
@@ -175,9 +178,9 @@ impl Signaling {
         }
     }
 
-    /// Sends what waits, then Close, and waits for the server's.
+    /// Sends the queued messages and a Close frame, and waits for the server's.
     pub async fn close(mut self) {
-        if self.orders.send(Order::Close).is_ok() {
+        if self.commands.send(Command::Close).is_ok() {
             let drain = async { while self.incoming.recv().await.is_some() {} };
             let _ = timeout(CLOSE_TIMEOUT, drain).await;
         }
@@ -195,7 +198,7 @@ async fn open(link: &RoomLink, trust: Trust) -> Result<Socket, SignalingError> {
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     let connector =
         trust.connector().map(Some).map_err(|_| handshake(tungstenite::Error::Url(UrlError::TlsFeatureNotEnabled)))?;
-    // The server keeps to the same limit; the buffers need to be no larger than its messages.
+    // The server has the same limit; larger buffers are not needed.
     let config = WebSocketConfig::default()
         .read_buffer_size(4_096)
         .write_buffer_size(4_096)
@@ -207,30 +210,28 @@ async fn open(link: &RoomLink, trust: Trust) -> Result<Socket, SignalingError> {
     Ok(socket)
 }
 
-/// Owns the socket.
+/// The task that owns the socket.
 struct Task {
     socket: Socket,
-    orders: mpsc::UnboundedReceiver<Order>,
+    commands: mpsc::UnboundedReceiver<Command>,
     incoming: mpsc::UnboundedSender<Incoming>,
     refused: mpsc::UnboundedSender<OutboxError>,
 }
 
 impl Task {
     async fn run(mut self) {
-        let (code, reason) = self.converse().await;
+        let (code, reason) = self.run_until_closed().await;
         let _ = self.incoming.send(Incoming::Closed { code, reason });
     }
 
-    /// Sends and receives until the connection ends; gives the close code and reason.
-    async fn converse(&mut self) -> (u16, String) {
+    /// Sends and receives until the connection ends. Returns close code and reason.
+    async fn run_until_closed(&mut self) -> (u16, String) {
         const BROKEN: u16 = 1006;
-        let started = Instant::now();
-        let clock = |at: Instant| u64::try_from(at.duration_since(started).as_millis()).unwrap_or(u64::MAX);
         let mut outbox = Outbox::new();
         let mut closing = false;
-        let mut dead_at = started + DEAD_AFTER;
+        let mut dead_at = Instant::now() + DEAD_AFTER;
         loop {
-            while let Some(frame) = outbox.pop(clock(Instant::now())) {
+            while let Some(frame) = outbox.pop(Instant::now().into_std()) {
                 let message = match frame {
                     Frame::Text(text) => Message::text(text),
                     Frame::Binary(bytes) => Message::binary(bytes),
@@ -239,20 +240,20 @@ impl Task {
                     return (BROKEN, "the connection broke".to_owned());
                 }
             }
-            if closing && outbox.waiting() == 0 {
+            if closing && outbox.is_empty() {
                 let _ = self.socket.close(None).await;
                 closing = false;
                 dead_at = Instant::now() + CLOSE_TIMEOUT;
             }
-            let send_at = outbox.ready_at().map(|ms| started + Duration::from_millis(ms));
+            let send_at = outbox.ready_at(Instant::now().into_std()).map(Instant::from_std);
             tokio::select! {
-                order = self.orders.recv(), if !closing => match order {
-                    Some(Order::Send(priority, frame)) => {
+                command = self.commands.recv(), if !closing => match command {
+                    Some(Command::Send(priority, frame)) => {
                         if let Err(error) = outbox.push(priority, frame) {
                             let _ = self.refused.send(error);
                         }
                     }
-                    Some(Order::Close) => closing = true,
+                    Some(Command::Close) => closing = true,
                     None => return (BROKEN, "dropped".to_owned()),
                 },
                 message = self.socket.next() => {
@@ -277,7 +278,7 @@ impl Task {
                 Ok(ServerEnvelope { re, message, .. }) => Some(Incoming::Message { re, message }),
                 Err(ParseError::UnknownType { .. }) => None,
                 Err(error) => {
-                    tracing::warn!(%error, "unreadable message of the server");
+                    tracing::warn!(%error, "malformed message from the server");
                     None
                 }
             },
@@ -290,17 +291,34 @@ impl Task {
     }
 }
 
-/// Checks a binary message and gives its body.
+/// Converts a binary message by its type byte. The body is parsed once, by the session.
 fn binary_body(message: &[u8]) -> Option<Incoming> {
-    let body = || message.get(binary::PREFIX_BYTES..).unwrap_or_default().to_vec();
-    match binary::parse_server(message) {
-        Ok((_, binary::ServerBinary::Announces(_))) => Some(Incoming::Announces(body())),
-        Ok((_, binary::ServerBinary::Keys(_))) => Some(Incoming::Keys(body())),
-        Ok((_, binary::ServerBinary::KeyRequest { .. })) => Some(Incoming::KeyRequest(body())),
-        Err(binary::BinaryError::UnknownType) => None,
-        Err(error) => {
-            tracing::warn!(%error, "unreadable binary message of the server");
-            None
-        }
+    const KEYS: u8 = BinaryType::Keys as u8;
+    const ANNOUNCES: u8 = BinaryType::Announces as u8;
+    const KEY_REQUEST: u8 = BinaryType::KeyRequest as u8;
+    let Some((&[kind, ..], body)) = message.split_first_chunk::<PREFIX_BYTES>() else {
+        tracing::warn!("binary message from the server is too short");
+        return None;
+    };
+    match kind {
+        KEYS => Some(Incoming::Keys(body.to_vec())),
+        ANNOUNCES => Some(Incoming::Announces(body.to_vec())),
+        KEY_REQUEST => Some(Incoming::KeyRequest(body.to_vec())),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn binary_message_is_identified_by_type() {
+        let body = |kind| binary_body(&[kind, 0, 0, 0, 1, 7, 8]);
+        assert_eq!(body(2), Some(Incoming::Keys(vec![7, 8])));
+        assert_eq!(body(3), Some(Incoming::Announces(vec![7, 8])));
+        assert_eq!(body(4), Some(Incoming::KeyRequest(vec![7, 8])));
+        assert_eq!(body(9), None, "unknown types are skipped");
+        assert_eq!(binary_body(&[2, 0, 0, 0]), None, "shorter than a prefix");
     }
 }

@@ -1,7 +1,7 @@
-//! Whom a client trusts to be the server.
+//! How the server's certificate is verified.
 //!
-//! A server beyond loopback without a domain shows a self-signed certificate, whose SHA-256 it prints at its start: the
-//! client pins it. All others must be known to a public authority.
+//! A server beyond loopback without a domain has a self-signed certificate and prints its SHA-256 at startup; the
+//! client pins that. Other certificates must be issued by a public certificate authority.
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -12,26 +12,26 @@ use rustls::{
 use std::sync::Arc;
 use tokio_tungstenite::Connector;
 
-/// How a server proves itself.
+/// How a server's certificate is verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// By a certificate of a public authority.
+    /// It must be issued by a public certificate authority.
     #[default]
     PublicAuthorities,
-    /// By the certificate with this SHA-256, whoever issued it.
+    /// It must have this SHA-256; its issuer does not matter.
     Pinned([u8; 32]),
 }
 
 impl Trust {
-    /// What the WebSocket library is given.
+    /// The connector for the WebSocket library.
     pub(crate) fn connector(self) -> Result<Connector, Error> {
         Ok(Connector::Rustls(Arc::new(self.client_config()?)))
     }
 
-    /// A TLS client that trusts so.
+    /// A TLS client configuration that verifies in this way.
     ///
     /// # Errors
-    /// None in practice: the cryptographic library has the default protocol versions.
+    /// None in practice: the crypto provider supports the default protocol versions.
     pub fn client_config(self) -> Result<ClientConfig, Error> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -49,7 +49,7 @@ impl Trust {
     }
 }
 
-/// Accepts exactly one certificate; that its owner has the key is checked as ever.
+/// Accepts exactly one certificate; the handshake signature is verified as usual.
 #[derive(Debug)]
 struct PinnedCertificate {
     fingerprint: [u8; 32],
@@ -100,7 +100,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
     digest(&aws_lc_rs::default_provider(), bytes)
 }
 
-/// SHA-256 by the provider's own hash, found through one of its cipher suites.
+/// SHA-256 by the provider's hash, found through one of its cipher suites.
 fn digest(provider: &CryptoProvider, bytes: &[u8]) -> Option<[u8; 32]> {
     let hash = provider.cipher_suites.iter().find_map(|suite| {
         let hash = suite.tls13()?.common.hash_provider;
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_pinned_certificate_is_accepted() {
+    fn only_pinned_certificate_is_accepted() {
         // SHA-256 of "abc", FIPS 180-4.
         let abc = parse_fingerprint("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad").unwrap();
         assert!(verify(&verifier(abc), b"abc").is_ok());

@@ -1,7 +1,6 @@
-//! Sound that can be recognised: a sine, encoded with Opus, and its pitch measured where it is heard.
+//! A test signal: a sine encoded with Opus, and a meter of its pitch at the receiver.
 //!
-//! A call is only proven when what one says is what the other hears. Loss of packets shows as concealment, not as
-//! another pitch, so a test may compare frequencies without a reference clock.
+//! Packet loss is concealed and does not change the pitch, so tests can compare frequencies without a common clock.
 
 use crate::audio::{AudioError, Encoder, EncoderOptions};
 use opus::{Channels, Decoder};
@@ -12,7 +11,7 @@ pub use crate::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 /// Samples of the longest Opus frame, 120 ms.
 const MAX_DECODED_SAMPLES: usize = 5_760;
 
-/// An encoded sine.
+/// A sine, encoded with Opus.
 pub struct Tone {
     encoder: Encoder,
     step: f32,
@@ -26,8 +25,7 @@ impl std::fmt::Debug for Tone {
 }
 
 impl Tone {
-    /// A sine of so many hertz, at a third of full scale. In-band error correction is on: it travels inside the sealed
-    /// frame.
+    /// A sine of this frequency at a third of full scale, with in-band FEC.
     ///
     /// # Errors
     /// [`AudioError`] if the encoder cannot be made.
@@ -50,8 +48,8 @@ impl Tone {
     }
 }
 
-/// Decodes frames and measures the pitch of what they hold.
-pub struct Ear {
+/// Decodes Opus frames and measures their pitch.
+pub struct PitchMeter {
     decoder: Decoder,
     buffer: Vec<i16>,
     heard: u64,
@@ -59,17 +57,17 @@ pub struct Ear {
     last: i16,
 }
 
-impl std::fmt::Debug for Ear {
+impl std::fmt::Debug for PitchMeter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ear").field("heard", &self.heard).finish_non_exhaustive()
+        f.debug_struct("PitchMeter").field("heard", &self.heard).finish_non_exhaustive()
     }
 }
 
-impl Ear {
-    /// Hysteresis around zero, so that noise in silence counts as no sound.
+impl PitchMeter {
+    /// Hysteresis around zero, so that noise in silence is not counted.
     const THRESHOLD: i16 = 1_000;
 
-    /// An ear that has heard nothing.
+    /// A meter that has received nothing.
     ///
     /// # Errors
     /// [`AudioError`] if the decoder cannot be made.
@@ -102,7 +100,7 @@ impl Ear {
         Ok(())
     }
 
-    /// Pitch of all that was heard, in hertz.
+    /// Mean pitch of all frames, in hertz.
     #[must_use]
     pub fn hertz(&self) -> f32 {
         if self.heard == 0 { 0.0 } else { self.crossings as f32 * SAMPLE_RATE as f32 / self.heard as f32 }
@@ -115,20 +113,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tone_is_heard_at_its_pitch() {
-        let (mut tone, mut ear) = (Tone::new(440.0).unwrap(), Ear::new().unwrap());
+    fn tone_has_its_pitch() {
+        let (mut tone, mut meter) = (Tone::new(440.0).unwrap(), PitchMeter::new().unwrap());
         for _ in 0..50 {
             let frame = tone.frame().unwrap();
-            ear.frame(&frame).unwrap();
+            meter.frame(&frame).unwrap();
         }
-        assert!((ear.hertz() - 440.0).abs() < 5.0, "{}", ear.hertz());
+        assert!((meter.hertz() - 440.0).abs() < 5.0, "{}", meter.hertz());
     }
 
     #[test]
-    fn garbage_is_refused_and_silence_is_no_tone() {
-        let mut ear = Ear::new().unwrap();
-        assert!(ear.frame(&[0xff; 3]).is_err());
-        ear.frame(&[]).unwrap();
-        assert!(ear.hertz() < 1.0);
+    fn garbage_is_rejected_and_silence_has_no_pitch() {
+        let mut meter = PitchMeter::new().unwrap();
+        assert!(meter.frame(&[0xff; 3]).is_err());
+        meter.frame(&[]).unwrap();
+        assert!(meter.hertz() < 1.0);
     }
 }

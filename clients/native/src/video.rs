@@ -1,14 +1,13 @@
-//! Pictures: whole sealed frames to RTP payloads and back.
+//! Video: whole sealed frames to RTP payloads and back.
 //!
 //! ```text
 //!  encoder ─► [seal] ─► Packetizer ─► RTP payloads ─► … ─► RTP payloads ─► Assembler ─► [open] ─► decoder
 //! ```
-//! The codec is the application's: what goes in and comes out are encoded pictures. A sealed frame is ciphertext inside
-//! the constant envelope of its codec (see [`e2ee_frames::codec`]); packets are cut and put together by the envelope and
-//! by sizes, never by what is inside. Frames come out as soon as they are whole, in whatever order packets arrive: a
-//! sealed frame is opened by itself, and order is the decoder's affair.
+//! The application encodes and decodes. A sealed frame is ciphertext inside the constant envelope of its codec (see
+//! [`e2ee_frames::codec`]); packetizing uses the envelope and sizes, never the contents. Frames are returned as soon
+//! as they are complete, in any order: each is opened independently, and ordering is left to the decoder.
 //!
-//! | codec | payload format | what begins a key frame, for a server that cannot look inside |
+//! | codec | payload format | how a key frame is recognised without decryption |
 //! |---|---|---|
 //! | VP8 | RFC 7741 | S = 1, PID 0, bit P of the envelope 0 |
 //! | VP9 | RFC 9628, not flexible | P = 0, B = 1 |
@@ -19,13 +18,15 @@ mod access_unit;
 mod assembler;
 mod av1;
 mod h264;
+mod opus;
 mod packetizer;
+mod payload_format;
 mod vp8;
 mod vp9;
 
 pub use self::{
     access_unit::{dimensions, kind_of_access_unit},
-    assembler::{Assembled, Assembler},
+    assembler::{AssembledFrame, Assembler},
     packetizer::{Packetizer, PacketizerError, Payload},
     vp8::{
         DESCRIPTOR_BYTES as VP8_DESCRIPTOR_BYTES, descriptor as vp8_descriptor, payloads as vp8_payloads,
@@ -33,10 +34,23 @@ pub use self::{
     },
 };
 
-/// Most bytes of RTP payload in one packet, so that header, extensions, SRTP tag and UDP fit any path.
+/// Maximum RTP payload of a packet, in bytes, so that headers, extensions, SRTP tag and UDP fit any path.
 pub const MAX_PAYLOAD_BYTES: usize = 1_100;
 
-/// The codec of signaling as frames are sealed with it.
+use payload_format::PayloadFormat;
+
+/// The payload format of a codec.
+const fn payload_format_of(codec: e2ee_frames::Codec) -> &'static dyn PayloadFormat {
+    match codec {
+        e2ee_frames::Codec::Opus => &opus::Opus,
+        e2ee_frames::Codec::Vp8 => &vp8::Vp8,
+        e2ee_frames::Codec::Vp9 => &vp9::Vp9,
+        e2ee_frames::Codec::Av1 => &av1::Av1,
+        e2ee_frames::Codec::H264 => &h264::H264,
+    }
+}
+
+/// The codec of signaling as e2ee-frames names it.
 #[must_use]
 pub const fn frame_codec(codec: tacet_proto::media::Codec) -> e2ee_frames::Codec {
     use tacet_proto::media::Codec;

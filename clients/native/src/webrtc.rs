@@ -1,21 +1,24 @@
-//! A media path on the `webrtc` crate: an implementation independent of the server's, so that every use of it is also
-//! an interoperability test.
+//! A media path on the `webrtc` crate. It shares no code with the server, so every use is also an interoperability
+//! test.
 //!
-//! What that crate needs to be told, each found by trial:
-//! * an ICE-lite offer is answered `setup:passive` unless the role is set, and then nothing ever connects;
-//! * the SRTP profiles are an ordered list, whose default holds SHA-1;
-//! * a received SSRC must be declared in the SDP, else its packets vanish;
-//! * RTX is unwrapped *behind* the NACK generator, which then asks again for what has come ([`interceptor::Repair`]);
-//! * RTCP does not reach the application unless an interceptor marks it ([`interceptor::Feedback`]);
-//! * anyone who reaches the port can make it keep state per forged SSRC: the socket is connected to the server, so the
-//!   kernel drops what comes from elsewhere ([`socket::ConnectedSockets`]);
-//! * dropping a connection without closing it leaks a task, two descriptors and 420 kB.
+//! Pitfalls of that crate, each found by trial:
+//! * An ICE-lite offer is answered with `setup:passive` unless the DTLS role is set; then nothing ever connects.
+//! * The default list of SRTP profiles contains SHA-1.
+//! * Packets with an SSRC that the SDP does not declare are dropped.
+//! * RTX is unwrapped *after* the NACK generator, which therefore requests packets that have arrived
+//!   ([`interceptor::RtxUnwrapper`]).
+//! * RTCP reaches the application only if an interceptor marks it ([`interceptor::RtcpForwarder`]).
+//! * Anyone who reaches the port can make the crate keep state per forged SSRC. The socket is therefore connected to
+//!   the server, so that the kernel drops other datagrams ([`socket::ConnectedSockets`]).
+//! * Dropping a connection without closing it leaks a task, two descriptors and 420 kB.
 
 mod interceptor;
+mod media_engine;
 mod socket;
 
 use self::{
-    interceptor::{Feedback, Repair},
+    interceptor::{RtcpForwarder, RtxUnwrapper},
+    media_engine::{codec, codec_kind, media_engine},
     socket::ConnectedSockets,
 };
 use crate::{
@@ -28,7 +31,7 @@ use ::webrtc::{
         track_remote::{TrackRemote, TrackRemoteEvent},
     },
     peer_connection::{
-        MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
+        PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCPeerConnectionState,
         RTCSessionDescription, SettingEngineBuilder, SrtpProtectionProfile,
     },
     rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit},
@@ -42,10 +45,7 @@ use rtc::{
     },
     rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication,
     rtp,
-    rtp_transceiver::rtp_sender::{
-        RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
-        RTCRtpHeaderExtensionCapability, RTCRtpRtxParameters, RtpCodecKind,
-    },
+    rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters},
 };
 use std::{
     collections::HashMap,
@@ -55,12 +55,12 @@ use std::{
 };
 use tacet_proto::{
     client::ClientTransport,
-    media::{Codec, CodecParameters, HeaderExtension, Kind, Slot},
+    media::{CodecParameters, HeaderExtension, Slot},
     server::{ServerTransport, Welcome},
 };
 use tokio::sync::mpsc;
 
-/// Events that wait for the application; more are dropped, as late media is worth nothing.
+/// Capacity of the event queue. If it is full, events are dropped: late media is useless.
 const EVENT_QUEUE: usize = 4_096;
 const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
@@ -114,7 +114,7 @@ impl std::fmt::Debug for WebrtcEndpoint {
     }
 }
 
-/// Closes the connection when it is dropped: the crate does not.
+/// Closes the connection when it is dropped, which the crate does not do.
 struct Closing(Option<Arc<dyn PeerConnection>>);
 
 impl Closing {
@@ -138,7 +138,7 @@ fn engine(error: impl std::fmt::Display) -> MediaError {
 }
 
 impl WebrtcEndpoint {
-    /// Builds a connection that answers the server's offer, and starts it: it connects once the server knows
+    /// Starts a connection that answers the server's offer. It connects once the server has received
     /// [`Endpoint::local`].
     ///
     /// # Errors
@@ -154,8 +154,8 @@ impl WebrtcEndpoint {
         let registry = configure_nack(registry, &mut media_engine);
         let registry = configure_twcc(registry, &mut media_engine).map_err(engine)?;
         let registry = configure_rtcp_reports(registry)
-            .with(ChainSlot::from(Repair::SLOT), Repair::default())
-            .with(ChainSlot::from(Feedback::SLOT), Feedback::default());
+            .with(ChainSlot::from(RtxUnwrapper::SLOT), RtxUnwrapper::default())
+            .with(ChainSlot::from(RtcpForwarder::SLOT), RtcpForwarder::default());
         let settings = SettingEngineBuilder::new()
             .with_srtp_protection_profiles(vec![
                 SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
@@ -199,10 +199,10 @@ impl WebrtcEndpoint {
         Ok(endpoint)
     }
 
-    /// Appends a stream, which is negotiated with the next offer.
+    /// Adds a stream, which is negotiated with the next offer.
     async fn append_stream(&mut self, stream: &SendStream) -> Result<(), MediaError> {
         let entry = self.codecs.iter().find(|c| c.codec == stream.codec);
-        let entry = entry.ok_or_else(|| engine("the server forwards no such codec"))?;
+        let entry = entry.ok_or_else(|| engine("the server does not support this codec"))?;
         let kind = kind_of(stream.codec);
         let coding = RTCRtpEncodingParameters {
             rtp_coding_parameters: RTCRtpCodingParameters {
@@ -243,7 +243,7 @@ impl WebrtcEndpoint {
         Ok(())
     }
 
-    /// Applies the offer of the present state and answers it; gives the answer.
+    /// Applies an offer of the current state and answers it. Returns the answer.
     async fn negotiate(&mut self) -> Result<String, MediaError> {
         self.version += 1;
         let offer = Offer {
@@ -296,13 +296,13 @@ impl Endpoint for WebrtcEndpoint {
             header.set_extension(id, bytes::Bytes::copy_from_slice(mid.as_bytes())).map_err(engine)?;
         }
         if let (Some(id), Some(level)) = (stream.level_extension, packet.level) {
-            // The highest bit would say whether it is a voice, which is not ours to tell.
+            // The highest bit would tell the server whether the block contains speech; it stays zero.
             header.set_extension(id, bytes::Bytes::copy_from_slice(&[level.min(127)])).map_err(engine)?;
         }
         stream.track.write_rtp(rtp::Packet { header, payload: packet.payload }).await.map_err(engine)
     }
 
-    async fn want_key_frame(&mut self, ssrc: u32) -> Result<(), MediaError> {
+    async fn request_key_frame(&mut self, ssrc: u32) -> Result<(), MediaError> {
         let track = self.received.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned();
         let Some(track) = track else { return Ok(()) };
         let request = PictureLossIndication { sender_ssrc: 0, media_ssrc: ssrc };
@@ -347,7 +347,7 @@ impl PeerConnectionEventHandler for Handler {
     }
 }
 
-/// Hands on the packets of a received track until the connection closes.
+/// Passes on the packets of a received track until the connection closes.
 async fn read_track(track: Arc<dyn TrackRemote>, events: mpsc::Sender<MediaEvent>) {
     while let Some(event) = track.poll().await {
         let TrackRemoteEvent::OnRtpPacket(packet) = event else { continue };
@@ -359,83 +359,32 @@ async fn read_track(track: Arc<dyn TrackRemote>, events: mpsc::Sender<MediaEvent
             payload: packet.payload,
             arrived: Instant::now(),
         };
-        // A full queue means that the application is behind: late media is worth nothing.
+        // A full queue means that the application is behind: late media is useless.
         if let Err(mpsc::error::TrySendError::Closed(_)) = events.try_send(MediaEvent::Packet(packet)) {
             return;
         }
     }
 }
 
-/// Hands on key frame requests and reports for a sent track until the connection closes.
+/// Passes on key frame requests and receiver reports for a sent track until the connection closes.
 async fn watch_feedback(track: Arc<TrackLocalStaticRTP>, mid: String, events: mpsc::Sender<MediaEvent>) {
     while let Some(TrackLocalEvent::OnRtcpPacket(packets)) = track.poll().await {
-        if packets.iter().any(interceptor::asks_for_key_frame) {
-            let _ = events.try_send(MediaEvent::KeyFrameWanted { mid: mid.clone() });
+        if packets.iter().any(interceptor::is_key_frame_request) {
+            let _ = events.try_send(MediaEvent::KeyFrameRequested { mid: mid.clone() });
         }
-        for (ssrc, fraction) in packets.iter().flat_map(interceptor::losses) {
-            let _ = events.try_send(MediaEvent::Loss { ssrc, fraction });
+        for (ssrc, fraction_lost) in packets.iter().flat_map(interceptor::reported_losses) {
+            let _ = events.try_send(MediaEvent::ReceiverReport { ssrc, fraction_lost });
         }
     }
 }
 
-fn codec_kind(kind: Kind) -> RtpCodecKind {
-    match kind {
-        Kind::Audio => RtpCodecKind::Audio,
-        Kind::Video => RtpCodecKind::Video,
-    }
-}
-
-fn codec(entry: &CodecParameters) -> RTCRtpCodec {
-    let kind = if kind_of(entry.codec) == Kind::Audio { "audio" } else { "video" };
-    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
-    let rtcp_feedback = match kind_of(entry.codec) {
-        Kind::Audio => vec![feedback("transport-cc", "")],
-        Kind::Video => vec![feedback("transport-cc", ""), feedback("nack", ""), feedback("nack", "pli")],
-    };
-    RTCRtpCodec {
-        mime_type: format!("{kind}/{}", sdp::encoding_name(entry.codec)),
-        clock_rate: entry.clock,
-        channels: if entry.codec == Codec::Opus { 2 } else { 0 },
-        sdp_fmtp_line: entry.fmtp.clone(),
-        rtcp_feedback,
-    }
-}
-
-/// The server's tables as the crate wants them.
-fn media_engine(welcome: &Welcome) -> Result<MediaEngine, MediaError> {
-    let mut media_engine = MediaEngine::default();
-    for entry in &welcome.codecs {
-        let kind = codec_kind(kind_of(entry.codec));
-        let parameters = RTCRtpCodecParameters { rtp_codec: codec(entry), payload_type: entry.pt };
-        media_engine.register_codec(parameters, kind).map_err(engine)?;
-        if let Some(pt) = entry.rtx {
-            let rtp_codec = RTCRtpCodec {
-                mime_type: "video/rtx".to_owned(),
-                clock_rate: entry.clock,
-                channels: 0,
-                sdp_fmtp_line: format!("apt={}", entry.pt),
-                rtcp_feedback: Vec::new(),
-            };
-            let parameters = RTCRtpCodecParameters { rtp_codec, payload_type: pt };
-            media_engine.register_codec(parameters, kind).map_err(engine)?;
-        }
-    }
-    for extension in &welcome.hdrext {
-        for kind in &extension.kinds {
-            let capability = RTCRtpHeaderExtensionCapability { uri: extension.uri.clone() };
-            media_engine.register_header_extension(capability, codec_kind(*kind), None).map_err(engine)?;
-        }
-    }
-    Ok(media_engine)
-}
-
-/// The server's first address that can be read.
+/// The first candidate of the server with a valid address.
 fn server_address(remote: &ServerTransport) -> Result<SocketAddr, MediaError> {
     let readable = |c: &tacet_proto::media::Candidate| Some(SocketAddr::new(c.ip.parse().ok()?, c.port));
     remote.ice.candidates.iter().find_map(readable).ok_or(MediaError::NoCandidate)
 }
 
-/// The local address from which packets to the server leave. Nothing is sent.
+/// The local address from which packets to the server are sent. Sends nothing.
 fn route_to(server: SocketAddr) -> Result<IpAddr, MediaError> {
     let any: IpAddr = if server.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
     let probe = UdpSocket::bind((any, 0)).map_err(MediaError::NoRoute)?;
@@ -447,7 +396,7 @@ fn route_to(server: SocketAddr) -> Result<IpAddr, MediaError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tacet_proto::{CallId, ParticipantId, bytes::Fixed, server::Limits};
+    use tacet_proto::{CallId, ParticipantId, bytes::Fixed, media::Codec, server::Limits};
 
     fn welcome() -> Welcome {
         let (codecs, hdrext) = sdp::tests::tables();
@@ -470,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_endpoint_answers_the_offers_it_writes_for_the_server() {
+    async fn endpoint_answers_generated_offers() {
         let silent_server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let remote = sdp::tests::transport(silent_server.local_addr().unwrap().port());
         let mut endpoint = WebrtcEndpoint::start(&welcome(), remote, &streams()).await.unwrap();
@@ -491,7 +440,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_may_be_appended_behind_slots() {
+    async fn stream_can_be_added_after_slots() {
         let silent_server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let remote = sdp::tests::transport(silent_server.local_addr().unwrap().port());
         let [microphone, camera] = [streams().remove(0), streams().remove(1)];
@@ -505,7 +454,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_without_an_address_is_refused() {
+    async fn missing_candidate_is_an_error() {
         let mut remote = sdp::tests::transport(1);
         remote.ice.candidates.clear();
         let refused = WebrtcEndpoint::start(&welcome(), remote, &streams()).await;

@@ -1,5 +1,5 @@
-//! Microphone and loudspeaker on a machine without a sound card: ALSA is told of a device that plays into a file and
-//! records from one.
+//! Microphone and loudspeaker on a machine without a sound card: ALSA is configured with a device that plays into a
+//! file and records from one.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
@@ -16,12 +16,12 @@ use tacet_native::{
     device::{DeviceError, Loudspeaker, Microphone, Role, devices},
 };
 
-/// Where ALSA finds its configuration.
+/// The variable from which ALSA takes the path of its configuration.
 const CONFIG: &str = "ALSA_CONFIG_PATH";
-/// What no step takes.
-const TOO_LONG: Duration = Duration::from_secs(30);
+/// Upper limit of any step.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Runs one of the `inner_…` tests in a process of its own with this configuration: ALSA reads the environment once.
+/// Runs one of the `inner_…` tests in its own process with this configuration: ALSA reads the environment only once.
 fn with_alsa(test: &str, config: &str, folder: &Path) {
     let path = folder.join("alsa.conf");
     fs::write(&path, config).unwrap();
@@ -37,18 +37,17 @@ fn folder(name: &str) -> std::path::PathBuf {
 }
 
 fn until(mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + TOO_LONG;
+    let end = Instant::now() + TIMEOUT;
     while !done() {
-        assert!(Instant::now() < end, "it takes too long");
+        assert!(Instant::now() < end, "timeout");
         sleep(Duration::from_millis(2));
     }
 }
 
 #[test]
-fn a_device_records_and_plays() {
+fn device_records_and_plays() {
     let folder = folder("devices");
-    // Of all kinds that such a device can have, `f32` is taken. The same sample again and again means the same whatever
-    // the number of channels.
+    // The file device uses `f32`. Identical samples mean the same for any number of channels.
     let steady = std::iter::repeat_n(0.5f32.to_ne_bytes(), 1_000_000).flatten();
     fs::write(folder.join("in.raw"), steady.collect::<Vec<u8>>()).unwrap();
     let config = format!(
@@ -57,15 +56,15 @@ fn a_device_records_and_plays() {
         out = folder.join("out.raw").display(),
         input = folder.join("in.raw").display(),
     );
-    with_alsa("inner_a_device_records_and_plays", &config, &folder);
+    with_alsa("inner_device_records_and_plays", &config, &folder);
     let out = fs::read(folder.join("out.raw")).unwrap();
     assert!(out.iter().any(|byte| *byte != 0), "what was played is in the file");
     fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-#[ignore = "run by the test above, in a process of its own"]
-fn inner_a_device_records_and_plays() {
+#[ignore = "run by the test above, in its own process"]
+fn inner_device_records_and_plays() {
     for role in [Role::Microphone, Role::Loudspeaker] {
         let found = devices(role).unwrap();
         println!("{role}: {found:?}");
@@ -90,15 +89,15 @@ fn inner_a_device_records_and_plays() {
 }
 
 #[test]
-fn a_machine_without_any_device_says_so() {
+fn missing_device_is_an_error() {
     let folder = folder("silence");
-    with_alsa("inner_a_machine_without_any_device_says_so", "# Nothing.\n", &folder);
+    with_alsa("inner_missing_device_is_an_error", "# Nothing.\n", &folder);
     fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]
-#[ignore = "run by the test above, in a process of its own"]
-fn inner_a_machine_without_any_device_says_so() {
+#[ignore = "run by the test above, in its own process"]
+fn inner_missing_device_is_an_error() {
     let error = Microphone::open(None, Channels::Mono).unwrap_err();
     assert!(matches!(error, DeviceError::None(Role::Microphone)), "{error}");
     let error = Loudspeaker::open(Some("alsa:none_of_that_name"), Channels::Mono).unwrap_err();

@@ -1,12 +1,13 @@
 //! The `webrtc` crate and the SFU, two implementations that share no code, over real loopback sockets: ICE, DTLS,
-//! SRTP, slots, key frame requests. Signaling is played by the test.
+//! SRTP, slots, key frame requests. The test plays signaling.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod world;
+mod media_plane;
 
 use bytes::Bytes;
 use e2ee_frames::Codec;
+use media_plane::{MediaPlane, TIMEOUT, camera, key_frame, publication, remote, server_transport, wait_for, welcome};
 use sfu::{Command, Event, ParticipantId, RoomId, TrackId};
 use std::time::Duration;
 use tacet_native::{
@@ -15,19 +16,18 @@ use tacet_native::{
     webrtc::WebrtcEndpoint,
 };
 use tokio::time::timeout;
-use world::{TOO_LONG, World, camera, key_frame, publication, remote, server_transport, wait_for, welcome};
 
 #[tokio::test]
-async fn frames_and_key_frame_requests_cross_two_implementations() {
-    let mut world = World::new();
-    let mut alice = world.join(1, &[camera()]).await;
+async fn frames_and_key_frame_requests_are_forwarded() {
+    let mut plane = MediaPlane::new();
+    let mut alice = plane.join(1, &[camera()]).await;
     let track = TrackId(7);
-    world.command(Command::Publish { participant: ParticipantId(1), track, publication: publication() });
-    let mut bob = world.join(2, &[camera()]).await;
-    let slot = world.add_video_slot(2, "v0", &mut bob, track).await;
+    plane.command(Command::Publish { participant: ParticipantId(1), track, publication: publication() });
+    let mut bob = plane.join(2, &[camera()]).await;
+    let slot = plane.add_video_slot(2, "v0", &mut bob, track).await;
 
-    // Whoever is put into a slot is asked for a key frame.
-    wait_for(&mut alice, |event| matches!(event, MediaEvent::KeyFrameWanted { mid } if mid == "sv")).await;
+    // The SFU requests a key frame from the sender of a track that enters a slot.
+    wait_for(&mut alice, |event| matches!(event, MediaEvent::KeyFrameRequested { mid } if mid == "sv")).await;
 
     let frames: Vec<_> = (0..5).map(key_frame).collect();
     let mut sequence = 65_530u16;
@@ -53,12 +53,12 @@ async fn frames_and_key_frame_requests_cross_two_implementations() {
     }
     assert_eq!(received, frames, "byte for byte");
 
-    // And a receiver's own request travels the same way.
-    timeout(TOO_LONG, async {
+    // A receiver's own request takes the same way.
+    timeout(TIMEOUT, async {
         loop {
-            bob.want_key_frame(slot.ssrc).await.unwrap();
+            bob.request_key_frame(slot.ssrc).await.unwrap();
             tokio::select! {
-                _ = wait_for(&mut alice, |event| matches!(event, MediaEvent::KeyFrameWanted { .. })) => return,
+                _ = wait_for(&mut alice, |event| matches!(event, MediaEvent::KeyFrameRequested { .. })) => return,
                 () = tokio::time::sleep(Duration::from_millis(200)) => {}
             }
         }
@@ -70,11 +70,11 @@ async fn frames_and_key_frame_requests_cross_two_implementations() {
 }
 
 #[tokio::test]
-async fn a_server_with_another_certificate_gets_no_media_path() {
-    let mut world = World::new();
+async fn wrong_certificate_prevents_media() {
+    let mut plane = MediaPlane::new();
     let participant = ParticipantId(1);
-    world.command(Command::AddParticipant { room: RoomId(1), participant });
-    let mut local = world
+    plane.command(Command::AddParticipant { room: RoomId(1), participant });
+    let mut local = plane
         .event(|event| match event {
             Event::Transport { local, .. } => Some(local),
             _ => None,
@@ -82,8 +82,8 @@ async fn a_server_with_another_certificate_gets_no_media_path() {
         .await;
     local.fingerprint = [0x11; 32];
     let mut endpoint = WebrtcEndpoint::start(&welcome(), server_transport(&local), &[camera()]).await.unwrap();
-    world.command(Command::Connect { participant, remote: remote(endpoint.local()) });
-    // The client sees another certificate than signaling promised, and never sends media.
+    plane.command(Command::Connect { participant, remote: remote(endpoint.local()) });
+    // The client sees another certificate than signaling announced, and never sends media.
     let connected = async {
         while let Some(event) = endpoint.next().await {
             if event == MediaEvent::Connected {
@@ -92,7 +92,7 @@ async fn a_server_with_another_certificate_gets_no_media_path() {
         }
         false
     };
-    let server_side = world.event(|event| match event {
+    let server_side = plane.event(|event| match event {
         Event::TransportState { state, .. } => Some(state),
         _ => None,
     });

@@ -1,12 +1,12 @@
-//! The `webrtc` crate and the SFU with a bad network between them: what they repair, and an address that changes in
-//! the middle of a call.
+//! The `webrtc` crate and the SFU over a bad network: loss repair, and an address change during a call.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod world;
+mod media_plane;
 
 use bytes::Bytes;
 use e2ee_frames::Codec;
+use media_plane::{MediaPlane, camera, key_frame, publication, wait_for};
 use sfu::{Command, Event, ParticipantId, TrackId};
 use std::{collections::BTreeSet, time::Duration};
 use tacet_native::{
@@ -15,40 +15,39 @@ use tacet_native::{
     webrtc::WebrtcEndpoint,
 };
 use tokio::time::{interval, timeout};
-use world::{World, camera, key_frame, publication, wait_for};
 
-/// Far more than is needed: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Upper limit of any step: only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A frame that says which it is.
+/// A frame that contains its number.
 fn numbered_frame(number: u16) -> Vec<u8> {
     [&key_frame(number as u8)[..], &number.to_be_bytes()].concat()
 }
 
 /// Alice sends frames, Bob receives them.
 struct Call {
-    world: World,
+    plane: MediaPlane,
     alice: WebrtcEndpoint,
     bob: WebrtcEndpoint,
     assembler: Assembler,
     sequence: u16,
     /// Number of the next frame.
     sent: u16,
-    /// Numbers of frames that came whole, byte for byte.
+    /// Numbers of the frames that arrived complete and unchanged.
     received: BTreeSet<u16>,
 }
 
 impl Call {
     async fn start(network: &str, seed: u64) -> Self {
-        let mut world = World::behind(network.parse().unwrap(), seed);
-        let mut alice = world.join(1, &[camera()]).await;
+        let mut plane = MediaPlane::behind(network.parse().unwrap(), seed);
+        let mut alice = plane.join(1, &[camera()]).await;
         let track = TrackId(7);
-        world.command(Command::Publish { participant: ParticipantId(1), track, publication: publication() });
-        let mut bob = world.join(2, &[camera()]).await;
-        world.add_video_slot(2, "v0", &mut bob, track).await;
-        wait_for(&mut alice, |event| matches!(event, MediaEvent::KeyFrameWanted { .. })).await;
+        plane.command(Command::Publish { participant: ParticipantId(1), track, publication: publication() });
+        let mut bob = plane.join(2, &[camera()]).await;
+        plane.add_video_slot(2, "v0", &mut bob, track).await;
+        wait_for(&mut alice, |event| matches!(event, MediaEvent::KeyFrameRequested { .. })).await;
         let (assembler, received) = (Assembler::new(Codec::Vp8), BTreeSet::new());
-        Self { world, alice, bob, assembler, sequence: 65_500, sent: 0, received }
+        Self { plane, alice, bob, assembler, sequence: 65_500, sent: 0, received }
     }
 
     async fn send_frame(&mut self) {
@@ -75,7 +74,7 @@ impl Call {
         }
     }
 
-    /// Goes on, 100 frames a second, until so many of the frames from now on have come.
+    /// Sends 100 frames a second until this many of them have arrived.
     async fn go_on_until(&mut self, frames: usize) {
         let from = self.sent;
         let mut pace = interval(Duration::from_millis(10));
@@ -88,17 +87,17 @@ impl Call {
                 }
             }
         };
-        timeout(PATIENCE, call).await.expect("frames go on coming");
+        timeout(TIMEOUT, call).await.expect("frames go on coming");
     }
 
-    /// Frames that never came, of all but the newest.
+    /// Number of missing frames, not counting the `newest` ones.
     fn missing(&self, newest: u16) -> usize {
         (0..self.sent.saturating_sub(newest)).filter(|number| !self.received.contains(number)).count()
     }
 
-    /// That nothing was negotiated or keyed again.
+    /// Asserts that nothing was renegotiated or rekeyed.
     fn assert_one_handshake(&mut self) {
-        for event in self.world.events_so_far() {
+        for event in self.plane.events_so_far() {
             let again = matches!(event, Event::TransportState { .. });
             assert!(!again, "{event:?}");
         }
@@ -111,10 +110,10 @@ impl Call {
 }
 
 #[tokio::test]
-async fn bursts_of_loss_on_both_legs_are_repaired() {
+async fn burst_losses_on_both_legs_are_repaired() {
     let mut call = Call::start("loss=5%,burst=3,delay=10ms,jitter=5ms,duplicate=1%", 1).await;
     call.go_on_until(250).await;
-    let stats = call.world.relay.as_ref().unwrap().stats();
+    let stats = call.plane.relay.as_ref().unwrap().stats();
     assert!(stats.up.lost > 20 && stats.down.lost > 20, "{stats:?}");
     // Without repair, every seventh frame of three packets would lack one.
     let missing = call.missing(100);
@@ -124,10 +123,10 @@ async fn bursts_of_loss_on_both_legs_are_repaired() {
 }
 
 #[tokio::test]
-async fn media_goes_on_when_every_client_gets_another_address() {
+async fn media_survives_address_change() {
     let mut call = Call::start("delay=5ms", 2).await;
     call.go_on_until(50).await;
-    assert_eq!(call.world.relay.as_ref().unwrap().change_addresses().unwrap(), 2);
+    assert_eq!(call.plane.relay.as_ref().unwrap().change_addresses().unwrap(), 2);
     call.go_on_until(50).await;
     call.assert_one_handshake();
     call.end().await;

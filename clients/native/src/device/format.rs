@@ -1,8 +1,8 @@
-//! Samples as a device has them, to `f32` and back, in the device's thread.
+//! Converts samples between the device's format and `f32`, on the device thread.
 
 use cpal::{Data, FromSample, I24, Sample, SampleFormat, SizedSample, U24};
 
-/// Whether samples of this kind can be converted.
+/// Whether samples of this format can be converted.
 pub(super) const fn is_known(format: SampleFormat) -> bool {
     !matches!(format, SampleFormat::DsdU8 | SampleFormat::DsdU16 | SampleFormat::DsdU32)
 }
@@ -26,21 +26,21 @@ pub(super) fn read(data: &Data, take: impl FnMut(f32)) {
     }
 }
 
-/// Fills a buffer with what `give` returns, sample by sample.
-pub(super) fn write(data: &mut Data, give: impl FnMut() -> f32) {
+/// Fills a buffer with the samples that `next` returns.
+pub(super) fn write(data: &mut Data, next: impl FnMut() -> f32) {
     match data.sample_format() {
-        SampleFormat::I8 => write_as::<i8>(data, give),
-        SampleFormat::I16 => write_as::<i16>(data, give),
-        SampleFormat::I24 => write_as::<I24>(data, give),
-        SampleFormat::I32 => write_as::<i32>(data, give),
-        SampleFormat::I64 => write_as::<i64>(data, give),
-        SampleFormat::U8 => write_as::<u8>(data, give),
-        SampleFormat::U16 => write_as::<u16>(data, give),
-        SampleFormat::U24 => write_as::<U24>(data, give),
-        SampleFormat::U32 => write_as::<u32>(data, give),
-        SampleFormat::U64 => write_as::<u64>(data, give),
-        SampleFormat::F32 => write_as::<f32>(data, give),
-        SampleFormat::F64 => write_as::<f64>(data, give),
+        SampleFormat::I8 => write_as::<i8>(data, next),
+        SampleFormat::I16 => write_as::<i16>(data, next),
+        SampleFormat::I24 => write_as::<I24>(data, next),
+        SampleFormat::I32 => write_as::<i32>(data, next),
+        SampleFormat::I64 => write_as::<i64>(data, next),
+        SampleFormat::U8 => write_as::<u8>(data, next),
+        SampleFormat::U16 => write_as::<u16>(data, next),
+        SampleFormat::U24 => write_as::<U24>(data, next),
+        SampleFormat::U32 => write_as::<u32>(data, next),
+        SampleFormat::U64 => write_as::<u64>(data, next),
+        SampleFormat::F32 => write_as::<f32>(data, next),
+        SampleFormat::F64 => write_as::<f64>(data, next),
         _ => {}
     }
 }
@@ -52,9 +52,9 @@ where
     data.as_slice::<T>().unwrap_or_default().iter().map(|sample| f32::from_sample(*sample)).for_each(take);
 }
 
-fn write_as<T: SizedSample + FromSample<f32>>(data: &mut Data, mut give: impl FnMut() -> f32) {
+fn write_as<T: SizedSample + FromSample<f32>>(data: &mut Data, mut next: impl FnMut() -> f32) {
     for sample in data.as_slice_mut::<T>().unwrap_or_default() {
-        *sample = T::from_sample(give());
+        *sample = T::from_sample(next());
     }
 }
 
@@ -62,10 +62,10 @@ fn write_as<T: SizedSample + FromSample<f32>>(data: &mut Data, mut give: impl Fn
 mod tests {
     use super::*;
 
-    /// Writes samples of one kind into a buffer of a device, and reads them back.
+    /// Writes samples into a device buffer of one format and reads them back.
     fn through<T: SizedSample>(samples: &[f32]) -> Vec<f32> {
         let mut buffer = vec![T::EQUILIBRIUM; samples.len()];
-        // SAFETY: the pointer is that of as many samples of this type, and outlives `data`.
+        // SAFETY: the pointer is valid for this many samples of this type, and outlives `data`.
         #[allow(unsafe_code)]
         let mut data = unsafe { Data::from_parts(buffer.as_mut_ptr().cast(), buffer.len(), T::FORMAT) };
         let mut next = samples.iter().copied();
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn samples_of_every_kind_mean_the_same() {
+    fn every_format_round_trips() {
         let samples = [0.0, 0.5, -0.5, 0.25, -1.0];
         let kinds: [(SampleFormat, Vec<f32>); 12] = [
             (SampleFormat::I8, through::<i8>(&samples)),

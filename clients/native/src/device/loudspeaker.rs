@@ -1,4 +1,4 @@
-//! Sound to a device.
+//! Plays audio on a device.
 
 use super::{DeviceError, Found, Health, Role, format, refusal};
 use crate::audio::{Channels, Resampler, SAMPLE_RATE, resample::remix};
@@ -15,14 +15,14 @@ use std::{
     time::Duration,
 };
 
-/// Sound that may wait for the device. More is heard later, less runs dry when a program is busy.
+/// How much audio to keep queued. More adds latency; with less, the device runs dry when the program is busy.
 const AHEAD: Duration = Duration::from_millis(60);
-/// Room for more, since a block is given whole.
+/// Capacity of the queue: more than is kept queued, since whole blocks are written.
 const ROOM: Duration = Duration::from_millis(200);
 
 /// A device that plays.
 pub struct Loudspeaker {
-    // Stopped when dropped.
+    // Stops when dropped.
     _stream: Stream,
     ring: Producer<f32>,
     capacity: usize,
@@ -43,7 +43,7 @@ impl std::fmt::Debug for Loudspeaker {
 }
 
 impl Loudspeaker {
-    /// Opens the device of this id, or the system's choice. It is silent until it is given blocks.
+    /// Opens the device with this id, or the system's default. It plays silence until blocks are written.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -63,7 +63,7 @@ impl Loudspeaker {
                     0.0
                 })
             });
-            // Running dry counts once, and not before there was sound.
+            // Running dry counts once, and not before the first block.
             if playing.swap(!dry, Ordering::Relaxed) && dry {
                 counted.glitch();
             }
@@ -86,16 +86,16 @@ impl Loudspeaker {
         })
     }
 
-    /// Whether the device will soon have nothing to play. Its clock, not ours, says when.
+    /// Whether the device will soon run dry, by its own clock.
     #[must_use]
     pub fn wants_block(&self) -> bool {
         self.capacity.saturating_sub(self.ring.slots()) < self.ahead
     }
 
-    /// Plays 20 ms, interleaved. What does not fit, since it was not asked for, is dropped.
+    /// Plays 20 ms of interleaved samples. Samples that do not fit into the queue are dropped.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`]: nothing will be heard any more.
+    /// [`DeviceError::Lost`]: nothing will be played any more.
     pub fn play(&mut self, block: &[f32]) -> Result<(), DeviceError> {
         self.health.check(Role::Loudspeaker)?;
         self.converted.clear();
@@ -108,13 +108,13 @@ impl Loudspeaker {
         }
         let fitting = self.mixed.get(..room.min(self.mixed.len())).unwrap_or_default();
         for sample in fitting {
-            // There is room.
+            // The queue has room.
             let _ = self.ring.push(*sample);
         }
         Ok(())
     }
 
-    /// How often it ran dry or was given too much.
+    /// Number of times that the queue ran dry or overflowed.
     #[must_use]
     pub fn glitches(&self) -> u64 {
         self.health.glitches()

@@ -1,4 +1,4 @@
-//! Sound from a device.
+//! Records audio from a device.
 
 use super::{DeviceError, Found, Health, Role, format, refusal};
 use crate::audio::{Channels, Resampler, SAMPLE_RATE, resample::remix};
@@ -9,12 +9,12 @@ use cpal::{
 use rtrb::{Consumer, RingBuffer};
 use std::{sync::Arc, time::Duration};
 
-/// Sound that is kept for a caller who is late: what is older is more than late.
+/// How much audio is kept for a caller that reads late.
 const KEPT: Duration = Duration::from_millis(200);
 
 /// A device that records.
 pub struct Microphone {
-    // Stopped when dropped.
+    // Stops when dropped.
     _stream: Stream,
     ring: Consumer<f32>,
     device_channels: usize,
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Microphone {
 }
 
 impl Microphone {
-    /// Opens the device of this id, or the system's choice, and starts to record.
+    /// Opens the device with this id, or the system's default, and starts recording.
     ///
     /// # Errors
     /// [`DeviceError`].
@@ -43,13 +43,13 @@ impl Microphone {
         let health = Arc::new(Health::default());
         let counted = Arc::clone(&health);
         let record = move |data: &cpal::Data, _: &cpal::InputCallbackInfo| {
-            // Whole callbacks or nothing, so that channels stay what they are.
+            // Whole callbacks or nothing, so that channels are not swapped.
             if sink.slots() < data.len() {
                 counted.glitch();
                 return;
             }
             format::read(data, |sample| {
-                // There is room.
+                // The queue has room.
                 let _ = sink.push(sample);
             });
         };
@@ -69,10 +69,10 @@ impl Microphone {
         })
     }
 
-    /// The next 20 ms if they are there; does not wait.
+    /// Returns the next 20 ms if they are available; does not block.
     ///
     /// # Errors
-    /// [`DeviceError::Lost`]: there will be no more.
+    /// [`DeviceError::Lost`]: nothing will be recorded any more.
     pub fn block(&mut self) -> Result<Option<Vec<f32>>, DeviceError> {
         self.health.check(Role::Microphone)?;
         let whole = self.ring.slots() / self.device_channels * self.device_channels;
@@ -80,7 +80,7 @@ impl Microphone {
             let samples: Vec<f32> = chunk.into_iter().collect();
             self.mixed.clear();
             remix(&samples, self.device_channels, self.channels.count(), &mut self.mixed);
-            // A driver may give anything.
+            // A driver may deliver invalid samples.
             for sample in &mut self.mixed {
                 *sample = if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
             }
@@ -90,7 +90,7 @@ impl Microphone {
         Ok((self.ready.len() >= wanted).then(|| self.ready.drain(..wanted).collect()))
     }
 
-    /// How often sound was lost, since it was not fetched in time or the machine was too slow.
+    /// Number of times that audio was lost because it was read late or the machine was too slow.
     #[must_use]
     pub fn glitches(&self) -> u64 {
         self.health.glitches()

@@ -1,4 +1,4 @@
-//! IVF files: encoded pictures one after the other, each with its length and time.
+//! IVF files: encoded frames, each with its length and timestamp.
 //!
 //! ```text
 //!  "DKIF" │ version 2 │ header length 2 │ codec 4 │ width 2 │ height 2 │ rate 4 │ scale 4 │ frames 4 │ unused 4
@@ -14,65 +14,65 @@ use std::{
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 12;
-/// Larger than any frame of a call.
+/// Maximum size of a frame, in bytes: larger than any frame of a call.
 const MAX_FRAME_BYTES: u32 = 16 << 20;
-/// Where the header tells how many frames there are.
+/// Offset of the number of frames in the header.
 const COUNT_AT: u64 = 24;
-/// The header is brought up to date after so many frames.
+/// The number of frames in the header is updated after this many frames.
 const COUNT_EVERY: u32 = 30;
 
 /// Why an IVF file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum IvfError {
-    /// The first bytes are others.
-    #[error("not an IVF file: it does not begin with DKIF")]
+    /// The file does not start with the IVF signature.
+    #[error("not an IVF file: it does not start with DKIF")]
     NotIvf,
-    /// The header says what cannot be.
-    #[error("bad IVF header: {0}")]
+    /// The header is invalid.
+    #[error("invalid IVF header: {0}")]
     Header(&'static str),
-    /// A codec that calls do not know.
-    #[error("IVF file with codec {0:?}; calls can carry VP80, VP90, AV01 and H264")]
+    /// Calls do not support the codec.
+    #[error("unsupported codec {0:?} in IVF file; supported are VP80, VP90, AV01 and H264")]
     Codec(String),
     /// The file ends inside a frame.
-    #[error("the IVF file is cut short in frame {frame}, at byte {offset}")]
+    #[error("the IVF file is truncated in frame {frame}, at byte {offset}")]
     CutShort {
-        /// Which frame, from 0.
+        /// Number of the frame, from 0.
         frame: u64,
-        /// Where it begins.
+        /// Byte offset of the frame.
         offset: u64,
     },
-    /// A frame of a length that cannot be.
-    #[error("IVF frame {frame} at byte {offset} says that it has {length} bytes")]
+    /// A frame is empty or too long.
+    #[error("IVF frame {frame} at byte {offset} has an invalid length of {length} bytes")]
     FrameLength {
-        /// Which frame, from 0.
+        /// Number of the frame, from 0.
         frame: u64,
-        /// Where it begins.
+        /// Byte offset of the frame.
         offset: u64,
-        /// What it says.
+        /// Length in the frame header.
         length: u32,
     },
-    /// The system cannot read or write.
+    /// The system failed to read or write.
     #[error("IVF file: {0}")]
     Io(#[from] io::Error),
 }
 
-/// What an IVF file holds.
+/// The header of an IVF file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Its codec; never Opus.
+    /// Codec of the frames; never Opus.
     pub codec: Codec,
     /// Width in pixels, 0 if unknown.
     pub width: u16,
     /// Height in pixels, 0 if unknown.
     pub height: u16,
-    /// Time units: a frame's timestamp counts `scale / rate` seconds.
+    /// Time base: timestamps are in units of `scale / rate` seconds.
     pub rate: u32,
     /// See `rate`.
     pub scale: u32,
 }
 
 impl Header {
-    /// The time of a timestamp.
+    /// The time of a timestamp, since timestamp 0.
     #[must_use]
     pub fn time(&self, timestamp: u64) -> Duration {
         let nanos = u128::from(timestamp) * u128::from(self.scale) * 1_000_000_000 / u128::from(self.rate.max(1));
@@ -106,12 +106,12 @@ fn fourcc(codec: Codec) -> Option<&'static [u8; 4]> {
     }
 }
 
-/// One encoded picture.
+/// An encoded frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its time, in units of the header.
+    /// Presentation time, in units of the header's time base.
     pub timestamp: u64,
-    /// What an encoder made.
+    /// Encoded bytes.
     pub bytes: Vec<u8>,
 }
 
@@ -144,21 +144,21 @@ impl<R: Read> Reader<R> {
         let (width, height) = (u16::from_le_bytes(fields.take()), u16::from_le_bytes(fields.take()));
         let (rate, scale) = (u32::from_le_bytes(fields.take()), u32::from_le_bytes(fields.take()));
         if version != 0 {
-            return Err(IvfError::Header("its version is not 0"));
+            return Err(IvfError::Header("the version is not 0"));
         }
         if rate == 0 || scale == 0 {
-            return Err(IvfError::Header("its time units are zero"));
+            return Err(IvfError::Header("the time base is zero"));
         }
         let more = usize::from(length).checked_sub(HEADER_BYTES);
-        let more = more.ok_or(IvfError::Header("it says that it is shorter than 32 bytes"))?;
+        let more = more.ok_or(IvfError::Header("its length is below 32 bytes"))?;
         if io::copy(&mut source.by_ref().take(more as u64), &mut io::sink())? < more as u64 {
-            return Err(IvfError::Header("it is cut short"));
+            return Err(IvfError::Header("it is truncated"));
         }
         let header = Header { codec, width, height, rate, scale };
         Ok(Self { source, header, frames: 0, offset: u64::from(length) })
     }
 
-    /// What the file holds.
+    /// The file's header.
     #[must_use]
     pub fn header(&self) -> Header {
         self.header
@@ -167,7 +167,7 @@ impl<R: Read> Reader<R> {
     /// The next frame; `None` at the end.
     ///
     /// # Errors
-    /// [`IvfError::CutShort`], [`IvfError::FrameLength`], [`IvfError::Io`]; nothing can be read behind one.
+    /// [`IvfError::CutShort`], [`IvfError::FrameLength`], [`IvfError::Io`]; nothing can be read after an error.
     pub fn frame(&mut self) -> Result<Option<Frame>, IvfError> {
         let (frame, offset) = (self.frames, self.offset);
         let mut head = [0; FRAME_HEADER_BYTES];
@@ -192,7 +192,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// Reads as much as there is; gives how much that was.
+/// Reads until the buffer is full or the source ends. Returns the number of bytes read.
 fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let length = buffer.len() as u64;
     let mut bytes = Vec::new();
@@ -201,7 +201,7 @@ fn read_up_to(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Fields of a header, one by one; zeros behind its end.
+/// Reads the fields of a header in order; zeros after its end.
 struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
@@ -212,7 +212,7 @@ impl Fields<'_> {
     }
 }
 
-/// Writes frames. A file that is not finished is whole as well, but its header may tell of fewer frames.
+/// Writes frames. An unfinished file is readable, but its header may contain a lower number of frames.
 #[derive(Debug)]
 pub struct Writer<W> {
     sink: W,
@@ -250,7 +250,7 @@ impl<W: Write + Seek> Writer<W> {
         Ok(())
     }
 
-    /// Ends the file; gives the sink back.
+    /// Finishes the file and returns the sink.
     ///
     /// # Errors
     /// [`IvfError::Io`].
@@ -259,7 +259,7 @@ impl<W: Write + Seek> Writer<W> {
         Ok(self.sink)
     }
 
-    /// Brings the number of frames in the header up to date.
+    /// Updates the number of frames in the header.
     fn count(&mut self) -> io::Result<()> {
         let end = self.sink.stream_position()?;
         self.sink.seek(SeekFrom::Start(COUNT_AT))?;
@@ -291,32 +291,32 @@ mod tests {
     }
 
     #[test]
-    fn the_header_is_what_other_programs_write() {
+    fn header_matches_other_programs() {
         let bytes = written(HEADER, &[]);
         let wanted = "444b494600002000565038304001b4001e000000010000000000000000000000";
         assert_eq!(data_encoding::HEXLOWER.encode(&bytes), wanted);
     }
 
     #[test]
-    fn the_number_of_frames_is_kept_up_to_date() {
+    fn frame_count_is_updated() {
         let mut file = Cursor::new(Vec::new());
         {
             let mut writer = Writer::new(&mut file, HEADER).unwrap();
             (0..31).for_each(|n| writer.write(n, b"frame").unwrap());
         }
         assert_eq!(file.get_ref()[24..28], [30, 0, 0, 0]);
-        assert_eq!(read(file.get_ref()).unwrap().1.len(), 31, "all are read whatever the header says");
+        assert_eq!(read(file.get_ref()).unwrap().1.len(), 31, "all frames are read whatever the header says");
     }
 
     #[test]
-    fn times_follow_from_the_units() {
+    fn timestamps_convert_by_time_base() {
         assert_eq!(Header { rate: 90_000, ..HEADER }.time(180_000), Duration::from_secs(2));
         assert_eq!(Header { rate: 30_000, scale: 1_001, ..HEADER }.time(30_000), Duration::from_secs(1_001));
         let _ = Header { scale: u32::MAX, ..HEADER }.time(u64::MAX);
     }
 
     #[test]
-    fn bad_files_say_what_is_wrong_and_where() {
+    fn errors_name_the_position() {
         let frames = [Frame { timestamp: 0, bytes: vec![1; 10] }, Frame { timestamp: 1, bytes: vec![2; 10] }];
         let good = written(HEADER, &frames);
         let error = |bytes: &[u8]| read(bytes).unwrap_err().to_string();
@@ -325,17 +325,20 @@ mod tests {
             bytes[at] = byte;
             bytes
         };
-        assert_eq!(error(b"RIFF"), "not an IVF file: it does not begin with DKIF");
-        assert_eq!(error(&with(8, b'X')), "IVF file with codec \"XP80\"; calls can carry VP80, VP90, AV01 and H264");
-        assert_eq!(error(&with(16, 0)), "bad IVF header: its time units are zero");
-        assert_eq!(error(&with(6, 31)), "bad IVF header: it says that it is shorter than 32 bytes");
-        assert_eq!(error(&good[..60]), "the IVF file is cut short in frame 1, at byte 54");
-        assert_eq!(error(&with(57, 0xff)), "IVF frame 1 at byte 54 says that it has 4278190090 bytes");
+        assert_eq!(error(b"RIFF"), "not an IVF file: it does not start with DKIF");
+        assert_eq!(
+            error(&with(8, b'X')),
+            "unsupported codec \"XP80\" in IVF file; supported are VP80, VP90, AV01 and H264"
+        );
+        assert_eq!(error(&with(16, 0)), "invalid IVF header: the time base is zero");
+        assert_eq!(error(&with(6, 31)), "invalid IVF header: its length is below 32 bytes");
+        assert_eq!(error(&good[..60]), "the IVF file is truncated in frame 1, at byte 54");
+        assert_eq!(error(&with(57, 0xff)), "IVF frame 1 at byte 54 has an invalid length of 4278190090 bytes");
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(
+        fn written_frames_are_read_back(
             frames in prop::collection::vec((any::<u64>(), prop::collection::vec(any::<u8>(), 1..200)), 0..40),
             (width, height, rate, scale) in (any::<u16>(), any::<u16>(), 1u32.., 1u32..),
         ) {
@@ -347,7 +350,7 @@ mod tests {
         }
 
         #[test]
-        fn changed_bytes_do_no_harm(changes in prop::collection::vec((0usize..90, any::<u8>()), 1..6)) {
+        fn corrupt_files_do_not_panic(changes in prop::collection::vec((0usize..90, any::<u8>()), 1..6)) {
             let mut bytes = written(HEADER, &[Frame { timestamp: 0, bytes: vec![7; 50] }]);
             for (at, byte) in changes {
                 if let Some(slot) = bytes.get_mut(at) {

@@ -1,7 +1,7 @@
-//! Y4M files: raw pictures, through `vpxenc` and `vpxdec` of Debian's `vpx-tools`.
+//! Y4M files: raw video, through `vpxenc` and `vpxdec` of Debian's `vpx-tools`.
 //!
-//! This client carries encoded pictures and has no encoder of its own; an application brings its codec. For files, a
-//! program that the user has does it: its output is read as it comes, so that a film need not fit into memory.
+//! This client sends encoded video and has no encoder. For files, `vpxenc` encodes: its output is read as it is
+//! produced, so that a file need not fit into memory. No Y4M is parsed here.
 
 use super::ivf::{Frame, Header, IvfError, Reader};
 use std::{
@@ -10,48 +10,48 @@ use std::{
     process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
 };
 
-/// Most bytes of what a program complains that are kept.
+/// Maximum size of a program's error output that is kept, in bytes.
 const MAX_COMPLAINT_BYTES: u64 = 2_000;
 
-/// Why raw pictures could not be encoded or decoded.
+/// Why raw video could not be encoded or decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Y4mError {
     /// The program is not installed.
     #[error("{program} is needed for Y4M files and is not installed (on Debian: apt-get install vpx-tools)")]
     Missing {
-        /// Its name.
+        /// Name of the program.
         program: &'static str,
     },
     /// The program could not be started.
     #[error("cannot start {program}: {source}")]
     Start {
-        /// Its name.
+        /// Name of the program.
         program: &'static str,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// The program failed.
     #[error("{program} failed ({status}): {complaint}")]
     Failed {
-        /// Its name.
+        /// Name of the program.
         program: &'static str,
-        /// How it ended.
+        /// Exit status.
         status: ExitStatus,
-        /// What it said at the end.
+        /// First line of its error output.
         complaint: String,
     },
-    /// What it wrote could not be read.
+    /// The program's output could not be read.
     #[error(transparent)]
     Ivf(#[from] IvfError),
 }
 
-/// How to encode.
+/// Options of the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodingOptions {
-    /// Bits a second.
+    /// Bit rate, in bit/s.
     pub bitrate: u32,
-    /// Frames between two key frames at most. An encoder in another program makes none when asked, so that one who joins
-    /// waits this long for a picture.
+    /// Maximum number of frames between two key frames. An external encoder cannot produce one on request, so a
+    /// participant that joins waits up to this long for the first frame.
     pub key_frame_every: u32,
 }
 
@@ -69,7 +69,7 @@ pub struct Encoding {
 }
 
 impl Encoding {
-    /// Starts to encode a file.
+    /// Starts encoding a file.
     ///
     /// # Errors
     /// [`Y4mError::Missing`] without `vpxenc`, [`Y4mError::Failed`] if it cannot read the file.
@@ -87,18 +87,18 @@ impl Encoding {
         let (mut program, output) = Program::start(name, command)?;
         match Reader::new(BufReader::new(output)) {
             Ok(frames) => Ok(Self { program, frames }),
-            // A program that cannot read its input says so better.
+            // The program's own error explains better why there is no output.
             Err(error) => Err(program.end().err().unwrap_or(error.into())),
         }
     }
 
-    /// Size and time units of the pictures.
+    /// Size and time base of the video.
     #[must_use]
     pub fn header(&self) -> Header {
         self.frames.header()
     }
 
-    /// The next encoded picture, as soon as it is made; `None` at the end.
+    /// The next encoded frame; blocks until it is encoded. `None` at the end.
     ///
     /// # Errors
     /// [`Y4mError::Failed`], [`Y4mError::Ivf`].
@@ -106,7 +106,7 @@ impl Encoding {
         match self.frames.frame() {
             Ok(Some(frame)) => Ok(Some(frame)),
             Ok(None) => self.program.end().map(|()| None),
-            // Its output has ended, so that waiting for it does not take long.
+            // The output has ended, so the program exits soon.
             Err(error @ IvfError::CutShort { .. }) => Err(self.program.end().err().unwrap_or(error.into())),
             Err(error) => Err(error.into()),
         }
@@ -124,12 +124,12 @@ pub fn decode(ivf: &Path, y4m: &Path) -> Result<(), Y4mError> {
     program.end()
 }
 
-/// A path as these programs take it: not as an option, nor as standard input.
+/// A path that these programs take neither for an option nor for standard input.
 fn operand(path: &Path) -> std::path::PathBuf {
     if path.as_os_str().as_encoded_bytes().starts_with(b"-") { Path::new(".").join(path) } else { path.to_owned() }
 }
 
-/// A running program; ended when it is dropped.
+/// A running program; killed when it is dropped.
 #[derive(Debug)]
 struct Program {
     name: &'static str,
@@ -152,11 +152,11 @@ impl Program {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for the program to exit.
     fn end(&mut self) -> Result<(), Y4mError> {
         let mut complaint = Vec::new();
         if let Some(errors) = self.errors.take() {
-            // Quiet programs say a few lines when they fail; one that says more is not waited for.
+            // Programs print a few lines when they fail; longer output is cut off.
             let _ = errors.take(MAX_COMPLAINT_BYTES).read_to_end(&mut complaint);
         }
         let status = self.child.wait().map_err(|source| Y4mError::Start { program: self.name, source })?;
@@ -164,14 +164,14 @@ impl Program {
             return Ok(());
         }
         let complaint = String::from_utf8_lossy(&complaint);
-        let line = complaint.lines().find(|line| !line.trim().is_empty()).unwrap_or("it did not say why");
+        let line = complaint.lines().find(|line| !line.trim().is_empty()).unwrap_or("no error message");
         Err(Y4mError::Failed { program: self.name, status, complaint: line.trim().to_owned() })
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Nobody reads on: it may have ended by itself.
+        // The output is no longer read. The program may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -184,11 +184,11 @@ mod tests {
     use crate::file::ivf::Writer;
     use std::{fs, path::PathBuf};
 
-    /// Width and height, odd ones: rows of colour are rounded up.
+    /// Odd width and height: chroma planes are rounded up.
     const SIZE: (usize, usize) = (75, 51);
-    const PICTURES: usize = 40;
+    const FRAMES: usize = 40;
 
-    /// A file of this process, gone when dropped.
+    /// A temporary file of this process, removed when dropped.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -203,11 +203,11 @@ mod tests {
         }
     }
 
-    /// Grey pictures, each a little brighter than the one before.
+    /// Grey frames, each a little brighter than the one before.
     fn film() -> Vec<u8> {
         let (width, height) = SIZE;
         let mut film = format!("YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420\n").into_bytes();
-        for n in 0..PICTURES {
+        for n in 0..FRAMES {
             film.extend(b"FRAME\n");
             film.extend(vec![brightness(n); width * height]);
             film.extend(vec![128; 2 * width.div_ceil(2) * height.div_ceil(2)]);
@@ -215,12 +215,12 @@ mod tests {
         film
     }
 
-    fn brightness(picture: usize) -> u8 {
-        40 + picture as u8 * 4
+    fn brightness(frame: usize) -> u8 {
+        40 + frame as u8 * 4
     }
 
     #[test]
-    fn pictures_survive_encoding_and_decoding() {
+    fn video_survives_encoding_and_decoding() {
         let (raw, ivf, back) = (Scratch::new("film.y4m"), Scratch::new("film.ivf"), Scratch::new("back.y4m"));
         fs::write(&raw.0, film()).unwrap();
         let options = EncodingOptions { key_frame_every: 10, ..Default::default() };
@@ -234,25 +234,25 @@ mod tests {
             frames.push(frame);
         }
         writer.finish().unwrap();
-        assert_eq!(frames.len(), PICTURES);
-        let keys: Vec<_> = (0..PICTURES).filter(|n| frames[*n].bytes[0] & 1 == 0).collect();
+        assert_eq!(frames.len(), FRAMES);
+        let keys: Vec<_> = (0..FRAMES).filter(|n| frames[*n].bytes[0] & 1 == 0).collect();
         assert!(keys.len() >= 4 && keys[0] == 0, "a key frame every ten: {keys:?}");
         let seconds: Vec<_> = frames.iter().map(|frame| header.time(frame.timestamp).as_secs_f64()).collect();
         assert!((seconds[15] - 1.0).abs() < 0.01, "15 a second: {seconds:?}");
 
         decode(&ivf.0, &back.0).unwrap();
         let film = fs::read(&back.0).unwrap();
-        let pictures: Vec<_> =
+        let frames_at: Vec<_> =
             film.windows(6).enumerate().filter(|(_, w)| w == b"FRAME\n").map(|(at, _)| at + 6).collect();
-        assert_eq!(pictures.len(), PICTURES);
-        for (n, at) in pictures.into_iter().enumerate() {
+        assert_eq!(frames_at.len(), FRAMES);
+        for (n, at) in frames_at.into_iter().enumerate() {
             let middle = film[at + 51 * 75 / 2];
-            assert!(middle.abs_diff(brightness(n)) < 12, "picture {n} is {middle}");
+            assert!(middle.abs_diff(brightness(n)) < 12, "frame {n} is {middle}");
         }
     }
 
     #[test]
-    fn what_is_no_film_is_told_in_the_programs_words() {
+    fn invalid_file_reports_the_programs_error() {
         let text = Scratch::new("text.y4m");
         fs::write(&text.0, "no film").unwrap();
         let error = Encoding::start(&text.0, EncodingOptions::default()).unwrap_err();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_that_nobody_reads_ends() {
+    fn dropped_encoding_ends() {
         let raw = Scratch::new("unread.y4m");
         fs::write(&raw.0, film()).unwrap();
         let mut encoding = Encoding::start(&raw.0, EncodingOptions::default()).unwrap();
@@ -271,14 +271,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_missing_is_named_with_its_package() {
+    fn missing_program_error_names_package() {
         let error = Encoding::start_with("tacet-no-such-encoder", Path::new("film.y4m"), EncodingOptions::default());
         let text = error.unwrap_err().to_string();
         assert!(text.contains("tacet-no-such-encoder") && text.contains("apt-get install vpx-tools"), "{text}");
     }
 
     #[test]
-    fn a_path_is_never_taken_for_an_option() {
+    fn path_is_never_an_option() {
         assert_eq!(operand(Path::new("-rf")), Path::new("./-rf"));
         assert_eq!(operand(Path::new("film.y4m")), Path::new("film.y4m"));
     }

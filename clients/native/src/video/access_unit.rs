@@ -1,11 +1,11 @@
-//! What a plain encoded picture shows of itself: whether it is a key frame, and its size.
+//! What the plaintext of an encoded frame reveals: whether it is a key frame, and its size.
 //!
-//! Sealing wants to know the kind, and encoders in other programs do not always tell.
+//! Sealing needs the kind of a frame, and external encoders do not always report it.
 
 use super::h264::nal_units;
 use e2ee_frames::{Codec, FrameKind};
 
-/// Whether a plain access unit can be decoded alone. What cannot be read counts as a delta frame.
+/// Whether an access unit is a key frame. Unreadable access units count as delta frames.
 #[must_use]
 pub fn kind_of_access_unit(codec: Codec, unit: &[u8]) -> FrameKind {
     let key = match codec {
@@ -13,14 +13,14 @@ pub fn kind_of_access_unit(codec: Codec, unit: &[u8]) -> FrameKind {
         // RFC 6386 section 9.1.
         Codec::Vp8 => unit.first().is_some_and(|byte| byte & 0x01 == 0),
         Codec::Vp9 => vp9_key(unit).unwrap_or(false),
-        // Encoders of calls put a sequence header before each key frame, and before nothing else.
+        // Real-time encoders put a sequence header before each key frame, and nowhere else.
         Codec::Av1 => av1_obu_types(unit).any(|kind| kind == 1),
         Codec::H264 => nal_units(unit).any(|unit| unit.first().is_some_and(|header| header & 0x1f == 5)),
     };
     if key { FrameKind::Key } else { FrameKind::Delta }
 }
 
-/// Width and height in pixels, where a key frame of VP8 tells them.
+/// Width and height in pixels; only of VP8 key frames.
 #[must_use]
 pub fn dimensions(codec: Codec, unit: &[u8]) -> Option<(u16, u16)> {
     if codec != Codec::Vp8 || kind_of_access_unit(codec, unit) != FrameKind::Key {
@@ -33,7 +33,8 @@ pub fn dimensions(codec: Codec, unit: &[u8]) -> Option<(u16, u16)> {
     Some((u16::from_le_bytes(*width) & 0x3fff, u16::from_le_bytes(*height) & 0x3fff))
 }
 
-/// The uncompressed header (VP9 bitstream specification, section 6.2): marker, profile, no existing frame, frame type.
+/// The uncompressed header (VP9 bitstream specification, section 6.2): marker, profile, show_existing_frame,
+/// frame_type.
 fn vp9_key(unit: &[u8]) -> Option<bool> {
     let first = *unit.first()?;
     let mut bits = (0..8).rev().map(|bit| first >> bit & 1);
@@ -49,7 +50,7 @@ fn vp9_key(unit: &[u8]) -> Option<bool> {
     Some(existing == 0 && bit()? == 0)
 }
 
-/// The types of the OBUs of a temporal unit.
+/// OBU types of a temporal unit.
 fn av1_obu_types(unit: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = unit;
     std::iter::from_fn(move || {
@@ -75,7 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn key_frames_of_each_codec_are_told() {
+    fn key_frames_of_each_codec_are_detected() {
         let kinds = [
             (Codec::Vp8, &[0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0][..], FrameKind::Key),
             (Codec::Vp8, &[0x11, 0, 0], FrameKind::Delta),
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_of_a_picture_is_read() {
+    fn vp8_dimensions_are_read() {
         let key = [0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 0x41, 0xb4, 0];
         assert_eq!(dimensions(Codec::Vp8, &key), Some((320, 180)));
         assert_eq!(dimensions(Codec::Vp8, &key[..9]), None);
@@ -103,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_have_an_answer(unit in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn any_bytes_do_not_panic(unit in prop::collection::vec(any::<u8>(), 0..40)) {
             for codec in [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264] {
                 let _ = (kind_of_access_unit(codec, &unit), dimensions(codec, &unit));
             }

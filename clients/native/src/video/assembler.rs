@@ -1,48 +1,35 @@
-//! RTP payloads to sealed frames.
+//! Assembles sealed frames from RTP payloads.
 
-use super::{av1, h264, vp8, vp9};
+use super::{
+    payload_format::{PayloadFormat, Place, Start},
+    payload_format_of,
+};
 use bytes::Bytes;
 use e2ee_frames::Codec;
 use std::collections::VecDeque;
 
-/// Most bytes of a payload that is kept: no packet is larger.
+/// Maximum size of a payload, in bytes: that of a packet.
 const MAX_PIECE_BYTES: usize = 1_500;
 
-/// Where a payload stands in its frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) start: Start,
-    pub(super) ends: bool,
-}
-
-/// Whether a payload is the first of a frame, as far as it shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    Yes,
-    No,
-    /// It may be, unless the packet before it belongs to an unfinished frame.
-    UnlessContinued,
-}
-
-/// A whole sealed frame.
+/// A complete sealed frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assembled {
-    /// What was sealed, in its envelope.
+pub struct AssembledFrame {
+    /// The sealed frame, in its envelope.
     pub bytes: Vec<u8>,
-    /// Sequence number of its first packet. Where it is not the one behind the last packet of the frame before, something
-    /// is missing between the two.
+    /// Sequence number of its first packet. Packets are missing if this does not follow the last packet of the
+    /// previous frame.
     pub first: u16,
     /// Sequence number of its last packet.
     pub last: u16,
 }
 
-/// Puts the packets of one stream together.
+/// Assembles the packets of one stream.
 ///
-/// A frame leaves only when all its packets are here. Holds the packets of the last [`Assembler::WINDOW`] sequence
-/// numbers, none larger than a packet can be.
+/// Returns a frame when all of its packets have arrived. Holds the packets of the last [`Assembler::WINDOW`] sequence
+/// numbers.
 #[derive(Debug)]
 pub struct Assembler {
-    codec: Codec,
+    format: &'static dyn PayloadFormat,
     /// Packets by sequence number, oldest first.
     window: VecDeque<Slot>,
     /// Sequence number of the first entry.
@@ -51,11 +38,11 @@ pub struct Assembler {
 
 #[derive(Debug)]
 enum Slot {
-    /// Has not come.
+    /// Has not arrived.
     Missing,
-    /// Has come.
+    /// Has arrived.
     Held(Piece),
-    /// Has left in a frame, or belongs to one that is no frame. Whether it was the last of that frame.
+    /// Was returned in a frame, or belongs to a malformed one. `ended`: whether it was the last packet of that frame.
     Gone { ended: bool },
 }
 
@@ -66,27 +53,21 @@ struct Piece {
 }
 
 impl Assembler {
-    /// Sequence numbers that are held: a key frame of 500 kB.
+    /// Number of sequence numbers that are held: enough for a key frame of 500 kB.
     pub const WINDOW: usize = 512;
 
-    /// An empty one.
+    /// An empty assembler.
     #[must_use]
     pub const fn new(codec: Codec) -> Self {
-        Self { codec, window: VecDeque::new(), first: 0 }
+        Self { format: payload_format_of(codec), window: VecDeque::new(), first: 0 }
     }
 
-    /// Takes a packet, and gives the frame that it completes.
-    pub fn push(&mut self, sequence: u16, marker: bool, payload: &[u8]) -> Option<Assembled> {
+    /// Takes a packet. Returns the frame that it completes, if any.
+    pub fn push(&mut self, sequence: u16, marker: bool, payload: &[u8]) -> Option<AssembledFrame> {
         if payload.len() > MAX_PIECE_BYTES {
             return None;
         }
-        let place = match self.codec {
-            Codec::Opus => Some(Place { start: Start::Yes, ends: true }),
-            Codec::Vp8 => vp8::place(payload, marker),
-            Codec::Vp9 => vp9::place(payload),
-            Codec::Av1 => av1::place(payload, marker),
-            Codec::H264 => h264::place(payload, marker),
-        }?;
+        let place = self.format.place(payload, marker)?;
         let at = self.slot(sequence)?;
         let slot = self.window.get_mut(at)?;
         if !matches!(slot, Slot::Missing) {
@@ -96,12 +77,13 @@ impl Assembler {
         let begin = self.begin(at)?;
         let end = (at..self.window.len()).map_while(|n| Some((n, self.piece(n)?))).find(|(_, p)| p.place.ends)?.0;
         let pieces: Vec<Piece> = self.window.range_mut(begin..=end).filter_map(Slot::take).collect();
-        let bytes = self.join(&pieces)?;
+        let payloads: Vec<&[u8]> = pieces.iter().map(|piece| piece.payload.as_ref()).collect();
+        let bytes = self.format.depacketize(&payloads)?;
         let number = |index: usize| self.first.wrapping_add(index as u16);
-        Some(Assembled { bytes, first: number(begin), last: number(end) })
+        Some(AssembledFrame { bytes, first: number(begin), last: number(end) })
     }
 
-    /// Index of the first packet of the frame to which the one at `at` belongs, if all between are here.
+    /// Index of the first packet of the frame to which packet `at` belongs, if all packets in between have arrived.
     fn begin(&self, at: usize) -> Option<usize> {
         for n in (0..=at).rev() {
             let piece = self.piece(n)?;
@@ -112,8 +94,8 @@ impl Assembler {
                 Start::Yes => true,
                 Start::No => false,
                 Start::UnlessContinued => match n.checked_sub(1).and_then(|before| self.window.get(before)) {
-                    // What is missing may be the end of another frame. If it is the beginning of this one, the frame does
-                    // not open; one without its beginning cannot be used anyway.
+                    // A missing packet may be the end of another frame. If it is the start of this one, the frame does
+                    // not open; without its start it is useless anyway.
                     None | Some(Slot::Missing) => true,
                     Some(Slot::Gone { ended }) => *ended,
                     Some(Slot::Held(before)) => before.place.ends,
@@ -126,23 +108,6 @@ impl Assembler {
         None
     }
 
-    fn join(&self, pieces: &[Piece]) -> Option<Vec<u8>> {
-        let payloads = pieces.iter().map(|piece| piece.payload.as_ref());
-        if self.codec == Codec::Av1 {
-            return av1::assemble(payloads);
-        }
-        let mut frame = Vec::with_capacity(pieces.iter().map(|piece| piece.payload.len()).sum());
-        for payload in payloads {
-            match self.codec {
-                Codec::Vp8 => frame.extend_from_slice(vp8::split(payload)?.1),
-                Codec::Vp9 => frame.extend_from_slice(vp9::split(payload)?.1),
-                Codec::H264 => h264::append(payload, &mut frame)?,
-                Codec::Opus | Codec::Av1 => frame.extend_from_slice(payload),
-            }
-        }
-        Some(frame)
-    }
-
     fn piece(&self, at: usize) -> Option<&Piece> {
         match self.window.get(at)? {
             Slot::Held(piece) => Some(piece),
@@ -150,8 +115,8 @@ impl Assembler {
         }
     }
 
-    /// Index of a sequence number in the window, which moves forward for newer ones; `None` for one too old. One that is
-    /// far from all others begins a new window.
+    /// Index of a sequence number in the window, which advances for newer numbers; `None` for one that is too old. A
+    /// number far from all others starts a new window.
     fn slot(&mut self, sequence: u16) -> Option<usize> {
         let ahead = sequence.wrapping_sub(self.first);
         let behind = self.first.wrapping_sub(sequence);
@@ -198,7 +163,7 @@ mod tests {
 
     const VIDEO: [Codec; 4] = [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];
 
-    /// A frame in its envelope, with ciphertext that has no zeros, so that nothing need be escaped.
+    /// A frame in its envelope; its ciphertext has no zeros, so that nothing needs to be escaped.
     fn sealed(codec: Codec, kind: FrameKind, length: usize, salt: usize) -> Vec<u8> {
         let contents: Vec<u8> = (0..length).map(|n| (n * 7 + salt) as u8 | 1).collect();
         let mut frame: Vec<u8> = match (codec, kind) {
@@ -246,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_finds_exactly_the_key_frames() {
+    fn server_recognises_exactly_the_key_frames() {
         use rtp_wire::key_frame::starts_key_frame;
         use sfu::media::Codec as SfuCodec;
         let known = [SfuCodec::Vp8, SfuCodec::Vp9, SfuCodec::Av1, SfuCodec::H264];
@@ -270,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_packet_completes_nothing_twice() {
+    fn duplicate_packet_completes_no_frame() {
         let mut assembler = Assembler::new(Codec::Vp8);
         let payload = [&vp8_descriptor(true, 1)[..], b"frame"].concat();
         assert_eq!(assembler.push(7, true, &payload).unwrap().bytes, b"frame");
@@ -279,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_packet_spoils_its_own_frame_only() {
+    fn lost_packet_affects_only_its_frame() {
         for codec in VIDEO {
             let (frames, packets) = stream(codec, &[3_000; 7], 65_530);
             for lost in 0..packets.len() {
@@ -292,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn sequence_numbers_show_what_is_missing() {
+    fn sequence_numbers_show_gaps() {
         let (_, packets) = stream(Codec::Vp8, &[2_500; 3], 10);
         let mut assembler = Assembler::new(Codec::Vp8);
         let out = packets.iter().filter(|(seq, ..)| *seq != 14);
@@ -302,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_begins_elsewhere_is_followed() {
+    fn distant_sequence_number_starts_new_window() {
         let mut assembler = Assembler::new(Codec::Vp8);
         let payload = [&vp8_descriptor(true, 1)[..], b"frame"].concat();
         for sequence in [40_000, 1_000, 60_000, 59_999] {
@@ -314,7 +279,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn frames_survive_packets_in_any_order_near_by(
+        fn reordered_and_duplicate_packets_assemble(
             lengths in prop::collection::vec(1usize..4_000, 1..8),
             start: u16,
             swaps in prop::collection::vec((0usize..40, 0usize..40), 0..30),
@@ -324,7 +289,7 @@ mod tests {
                 let (mut expected, mut packets) = stream(codec, &lengths, start);
                 prop_assert!(packets.iter().all(|(_, _, payload)| payload.len() <= 1_100));
                 for (a, b) in &swaps {
-                    // The first packet stays: a receiver counts from the first that it sees.
+                    // The first packet stays first: the receiver's window starts there.
                     let (a, b) = (1 + a % packets.len(), 1 + b % packets.len());
                     if a < packets.len() && b < packets.len() {
                         packets.swap(a, b);
@@ -344,7 +309,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_lost_nothing_but_whole_frames_comes_out(
+        fn losses_never_yield_partial_frames(
             lengths in prop::collection::vec(1usize..4_000, 1..8),
             lost in prop::collection::vec(any::<bool>(), 40),
         ) {
@@ -360,7 +325,7 @@ mod tests {
         }
 
         #[test]
-        fn garbage_does_no_harm(packets in prop::collection::vec(
+        fn garbage_does_not_panic(packets in prop::collection::vec(
             (any::<u16>(), any::<bool>(), prop::collection::vec(any::<u8>(), 0..20)), 0..200)) {
             for codec in VIDEO {
                 let mut assembler = Assembler::new(codec);

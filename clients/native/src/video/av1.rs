@@ -1,13 +1,14 @@
 //! AV1 (RTP payload format of the Alliance for Open Media, version 1.0).
 //!
 //! ```text
-//!  aggregation header Z Y WW N ···   Z: goes on with an OBU   Y: its last OBU goes on   N: a new sequence begins
-//!  [length] OBU │ [length] OBU │ OBU          W of them, the last without a length; all with lengths where W is 0
+//!  aggregation header Z Y WW N ···   Z: continues an OBU   Y: its last OBU continues   N: new coded video sequence
+//!  [length] OBU │ [length] OBU │ OBU          W OBUs, the last without a length; all with lengths if W is 0
 //! ```
-//! OBUs travel without their own sizes; whoever puts a frame together gives them back, in as few bytes as they need,
-//! which is how the envelope has them. The crate `rtc` has a depacketizer for this, which panics on malformed payloads.
+//! OBUs are sent without their size fields; the depacketizer restores them with the minimum number of bytes, as the
+//! envelope has them. The `rtc` crate has a depacketizer too, but it panics on malformed payloads.
 
-use super::assembler::{Place, Start};
+use super::payload_format::{PayloadFormat, Place, Start};
+use e2ee_frames::FrameKind;
 
 const CONTINUES: u8 = 0x80;
 const GOES_ON: u8 = 0x40;
@@ -19,14 +20,14 @@ const TEMPORAL_DELIMITER: u8 = 2;
 const HAS_SIZE: u8 = 0x02;
 const HAS_EXTENSION: u8 = 0x04;
 
-/// Most bytes of a leb128 number here.
+/// Maximum length of a leb128 number, in bytes.
 const MAX_LEB_BYTES: usize = 5;
 
 fn obu_type(header: u8) -> u8 {
     header >> 3 & 0x0f
 }
 
-/// Reads a leb128 number and what follows it.
+/// Reads a leb128 number. Returns it and the rest.
 fn take_leb(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0u64;
     for (n, byte) in bytes.iter().take(MAX_LEB_BYTES).enumerate() {
@@ -58,7 +59,7 @@ impl<'a> Obu<'a> {
         obu_type(self.header)
     }
 
-    /// Splits the OBU at the front, which has a size or goes to the end, from the rest.
+    /// Splits off the first OBU, which has a size or extends to the end.
     fn take(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&header, mut rest) = bytes.split_first()?;
         let mut extension = None;
@@ -74,14 +75,14 @@ impl<'a> Obu<'a> {
         Some((Self { header, extension, contents }, rest))
     }
 
-    /// Appends it as it travels: without its size.
+    /// Appends the OBU without its size field.
     fn put_bare(&self, out: &mut Vec<u8>) {
         out.push(self.header & !HAS_SIZE);
         out.extend(self.extension);
         out.extend_from_slice(self.contents);
     }
 
-    /// Appends it with its size.
+    /// Appends the OBU with its size field.
     fn put_sized(&self, out: &mut Vec<u8>) {
         out.push(self.header | HAS_SIZE);
         out.extend(self.extension);
@@ -90,8 +91,8 @@ impl<'a> Obu<'a> {
     }
 }
 
-/// Cuts a frame, which is a row of OBUs, into payloads of at most `max` bytes; `None` if it is none.
-pub(super) fn payloads(frame: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
+/// Cuts a frame, a sequence of OBUs, into payloads of at most `max` bytes; `None` if it is malformed.
+fn payloads(frame: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
     let mut payloads: Vec<Vec<u8>> = Vec::new();
     let mut current = Vec::new();
     let mut rest = frame;
@@ -110,13 +111,13 @@ pub(super) fn payloads(frame: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
                 let first_of_sequence = payloads.is_empty() && obu.kind() == SEQUENCE_HEADER;
                 current.push(continues | if first_of_sequence { NEW_SEQUENCE } else { 0 });
             }
-            // A length of two bytes is enough: no packet is larger than 16,383.
+            // A length of two bytes is enough: payloads are smaller than 16,384 bytes.
             let room = max.saturating_sub(current.len() + 2).max(1);
             let (now, later) = left.split_at(room.min(left.len()));
             put_leb(now.len(), &mut current);
             current.extend_from_slice(now);
             (left, continues) = (later, CONTINUES);
-            // Less is left than a length and a byte.
+            // No room is left for a length and a byte.
             let full = max.saturating_sub(current.len()) < 3;
             if let Some(aggregation) = current.first_mut().filter(|_| !left.is_empty()) {
                 *aggregation |= GOES_ON;
@@ -132,7 +133,7 @@ pub(super) fn payloads(frame: &[u8], max: usize) -> Option<Vec<Vec<u8>>> {
     Some(payloads)
 }
 
-/// The OBU pieces of a payload, in order.
+/// The aggregation header and the OBU elements of a payload, in order.
 fn pieces(payload: &[u8]) -> Option<(u8, Vec<&[u8]>)> {
     let (&aggregation, mut rest) = payload.split_first()?;
     let count = aggregation >> 4 & 0x03;
@@ -151,21 +152,21 @@ fn pieces(payload: &[u8]) -> Option<(u8, Vec<&[u8]>)> {
     complete.then_some((aggregation, pieces))
 }
 
-pub(super) fn place(payload: &[u8], marker: bool) -> Option<Place> {
+fn place(payload: &[u8], marker: bool) -> Option<Place> {
     let (aggregation, pieces) = pieces(payload)?;
     let first = pieces.first().and_then(|piece| piece.first()).map(|header| obu_type(*header));
     let start = match first {
         _ if aggregation & CONTINUES != 0 => Start::No,
         _ if aggregation & NEW_SEQUENCE != 0 => Start::Yes,
         Some(TEMPORAL_DELIMITER | SEQUENCE_HEADER) => Start::Yes,
-        // The frame OBU of a key frame may stand in a packet of its own, behind the sequence header's.
+        // The frame OBU of a key frame may be in its own packet, after that of the sequence header.
         _ => Start::UnlessContinued,
     };
     Some(Place { start, ends: marker })
 }
 
-/// Puts the payloads of one frame together: OBUs with their sizes, without temporal delimiters.
-pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+/// Joins the payloads of one frame: OBUs with size fields, without temporal delimiters.
+fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
     let mut obus: Vec<Vec<u8>> = Vec::new();
     let mut open = false;
     for payload in payloads {
@@ -197,6 +198,28 @@ pub(super) fn assemble<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Option<V
     (!frame.is_empty()).then_some(frame)
 }
 
+#[derive(Debug)]
+pub(super) struct Av1;
+
+impl PayloadFormat for Av1 {
+    fn overhead(&self) -> usize {
+        // Aggregation header and a length of two bytes.
+        3
+    }
+
+    fn packetize(&self, frame: &[u8], _kind: FrameKind, _picture_id: u16, max: usize) -> Option<Vec<Vec<u8>>> {
+        payloads(frame, max)
+    }
+
+    fn place(&self, payload: &[u8], marker: bool) -> Option<Place> {
+        place(payload, marker)
+    }
+
+    fn depacketize(&self, payloads: &[&[u8]]) -> Option<Vec<u8>> {
+        assemble(payloads.iter().copied())
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -210,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_left_out_and_given_back() {
+    fn size_fields_are_removed_and_restored() {
         let payloads = payloads(&key_frame(), 1_100).unwrap();
         assert_eq!(payloads.len(), 1);
         assert_eq!(payloads[0][..4], [NEW_SEQUENCE, 12, 0x08, 0]);
@@ -219,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn payloads_of_a_browser_are_understood() {
+    fn browser_payloads_are_depacketized() {
         // W = 2: the sequence header with a length, the frame OBU without; then its rest.
         let first =
             [&[0x68, 12, 0x08, 0, 0, 0, 0x04, 0x3c, 0xff, 0xbc, 0xfb, 0xf9, 0x80, 0x40, 0x30][..], &[0x5a; 100]];
@@ -230,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn temporal_delimiters_are_left_out() {
+    fn temporal_delimiters_are_removed() {
         assert_eq!(assemble([&[0x10, 0x12, 0x00][..]].into_iter()), None);
         let with_delimiter = [&[0x12, 0x00][..], &key_frame()].concat();
         assert_eq!(payloads(&with_delimiter, 1_100), payloads(&key_frame(), 1_100));
@@ -238,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_row_of_obus_comes_back(
+        fn any_obu_sequence_round_trips(
             obus in prop::collection::vec((prop_oneof![Just(1u8), Just(6), Just(5)], any::<bool>(), 0usize..600), 1..5),
             max in 20usize..300,
         ) {
@@ -255,7 +278,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_have_an_answer(payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..5)) {
+        fn any_bytes_do_not_panic(payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..5)) {
             let _ = assemble(payloads.iter().map(Vec::as_slice));
             for payload in &payloads {
                 let _ = place(payload, true);

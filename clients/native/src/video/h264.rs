@@ -1,9 +1,10 @@
 //! H.264 (RFC 6184, packetization mode 1): single NAL units, STAP-A, FU-A.
 //!
-//! The envelope is Annex B, and the ciphertext is escaped, so that start codes are found by looking for them. Whoever puts
-//! a frame together gives the units start codes of four bytes.
+//! The envelope is Annex B. The ciphertext is escaped, so start codes can be searched for. The depacketizer writes
+//! start codes of four bytes.
 
-use super::assembler::{Place, Start};
+use super::payload_format::{PayloadFormat, Place, Start};
+use e2ee_frames::FrameKind;
 
 const START: &[u8] = &[0, 0, 0, 1];
 const SLICE: u8 = 1;
@@ -14,7 +15,7 @@ const FU_A: u8 = 28;
 const FRAGMENT_STARTS: u8 = 0x80;
 const FRAGMENT_ENDS: u8 = 0x40;
 const NAL_TYPE: u8 = 0x1f;
-/// Importance and forbidden bit of a NAL header.
+/// NRI and forbidden bit of a NAL header.
 const NAL_REST: u8 = 0xe0;
 
 /// The NAL units of an Annex B stream.
@@ -24,15 +25,15 @@ pub(super) fn nal_units(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
         let begin = starts.next()? + 3;
         let end = starts.peek().copied().unwrap_or(frame.len());
         let unit = frame.get(begin..end).unwrap_or_default();
-        // The first zero of a start code of four bytes; units themselves never end in one.
+        // Drop the first zero of a start code of four bytes; NAL units never end in a zero.
         let zeros = if end == frame.len() { 0 } else { unit.iter().rev().take_while(|byte| **byte == 0).count() };
         unit.get(..unit.len() - zeros)
     })
     .filter(|unit| !unit.is_empty())
 }
 
-/// Cuts a frame into payloads of at most `max` bytes: what is small goes together, what is large in fragments.
-pub(super) fn payloads(frame: &[u8], max: usize) -> Vec<Vec<u8>> {
+/// Cuts a frame into payloads of at most `max` bytes: small NAL units are aggregated, large ones fragmented.
+fn payloads(frame: &[u8], max: usize) -> Vec<Vec<u8>> {
     let mut payloads = Vec::new();
     let mut together: Vec<&[u8]> = Vec::new();
     for unit in nal_units(frame) {
@@ -50,7 +51,7 @@ pub(super) fn payloads(frame: &[u8], max: usize) -> Vec<Vec<u8>> {
     payloads
 }
 
-/// Makes a payload of some units (section 5.7.1).
+/// Makes a payload of several NAL units (section 5.7.1).
 fn aggregate(units: &mut Vec<&[u8]>, payloads: &mut Vec<Vec<u8>>) {
     match units.as_slice() {
         [] => {}
@@ -68,7 +69,7 @@ fn aggregate(units: &mut Vec<&[u8]>, payloads: &mut Vec<Vec<u8>>) {
     units.clear();
 }
 
-/// Makes payloads of a unit that is too large for one (section 5.8).
+/// Fragments a NAL unit that is too large for one payload (section 5.8).
 fn fragment(unit: &[u8], max: usize, payloads: &mut Vec<Vec<u8>>) {
     let Some((&header, contents)) = unit.split_first() else { return };
     let room = max.saturating_sub(2).max(1);
@@ -80,7 +81,7 @@ fn fragment(unit: &[u8], max: usize, payloads: &mut Vec<Vec<u8>>) {
     }));
 }
 
-pub(super) fn place(payload: &[u8], marker: bool) -> Option<Place> {
+fn place(payload: &[u8], marker: bool) -> Option<Place> {
     let kind = *payload.first()? & NAL_TYPE;
     let (kind, begins) = match kind {
         STAP_A => (*payload.get(3)? & NAL_TYPE, true),
@@ -90,18 +91,18 @@ pub(super) fn place(payload: &[u8], marker: bool) -> Option<Place> {
     };
     let start = match kind {
         _ if !begins => Start::No,
-        // Parameter sets stand before it.
+        // Parameter sets precede it.
         IDR => Start::No,
         SLICE => Start::UnlessContinued,
-        // Delimiter, sequence parameters; picture parameters follow the latter.
+        // Access unit delimiter, SPS; PPS follow the SPS.
         7 | 9 => Start::Yes,
         _ => Start::No,
     };
     Some(Place { start, ends: marker })
 }
 
-/// Appends what a payload holds of the frame.
-pub(super) fn append(payload: &[u8], frame: &mut Vec<u8>) -> Option<()> {
+/// Appends the NAL units of a payload to a frame, in Annex B.
+fn append(payload: &[u8], frame: &mut Vec<u8>) -> Option<()> {
     let (&first, rest) = payload.split_first()?;
     match first & NAL_TYPE {
         STAP_A => {
@@ -131,12 +132,38 @@ pub(super) fn append(payload: &[u8], frame: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+#[derive(Debug)]
+pub(super) struct H264;
+
+impl PayloadFormat for H264 {
+    fn overhead(&self) -> usize {
+        // FU indicator and FU header.
+        2
+    }
+
+    fn packetize(&self, frame: &[u8], _kind: FrameKind, _picture_id: u16, max: usize) -> Option<Vec<Vec<u8>>> {
+        Some(payloads(frame, max))
+    }
+
+    fn place(&self, payload: &[u8], marker: bool) -> Option<Place> {
+        place(payload, marker)
+    }
+
+    fn depacketize(&self, payloads: &[&[u8]]) -> Option<Vec<u8>> {
+        let mut frame = Vec::with_capacity(payloads.iter().map(|payload| payload.len()).sum());
+        for payload in payloads {
+            append(payload, &mut frame)?;
+        }
+        Some(frame)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn start_codes_of_both_lengths_part_units() {
+    fn start_codes_of_both_lengths_separate_units() {
         let stream = [0, 0, 0, 1, 0x67, 1, 0, 0, 1, 0x68, 2, 0, 0, 0, 1, 0x65, 3, 0];
         let units: Vec<_> = nal_units(&stream).collect();
         assert_eq!(units, [&[0x67, 1][..], &[0x68, 2], &[0x65, 3, 0]]);
@@ -145,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn small_units_go_together_and_large_ones_in_fragments() {
+    fn small_units_are_aggregated_and_large_ones_fragmented() {
         let frame = [&[0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x68, 2, 0, 0, 0, 1, 0x65][..], &[9; 40]].concat();
         let payloads = payloads(&frame, 20);
         assert_eq!(payloads[0], [STAP_A | 0x60, 0, 2, 0x67, 1, 0, 2, 0x68, 2]);
@@ -158,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_mode_one_does_not_have_is_refused() {
+    fn unsupported_payload_types_are_rejected() {
         for kind in [0, 25, 26, 27, 29, 30, 31] {
             assert_eq!(place(&[kind, 1, 2, 3], true), None);
             assert_eq!(append(&[kind, 1, 2, 3], &mut Vec::new()), None);

@@ -1,24 +1,24 @@
-//! Sealed frames to RTP payloads.
+//! Packetizes sealed frames.
 
-use super::{MAX_PAYLOAD_BYTES, av1, h264, vp8, vp9};
+use super::{MAX_PAYLOAD_BYTES, payload_format::PayloadFormat, payload_format_of};
 use bytes::Bytes;
 use e2ee_frames::{Codec, FrameKind};
 
-/// A frame that has not the shape of its codec's envelope, so that no receiver could put it together again.
+/// The frame is not in the envelope of its codec, so no receiver could reassemble it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a sealed {0:?} frame")]
 pub struct PacketizerError(Codec);
 
-/// What stands behind one RTP header.
+/// Payload of one RTP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
-    /// The marker bit: this ends the frame.
+    /// Marker bit: this is the last payload of its frame.
     pub marker: bool,
     /// At most [`MAX_PAYLOAD_BYTES`].
     pub bytes: Bytes,
 }
 
-/// Cuts the frames of one stream.
+/// Packetizes the frames of one stream.
 #[derive(Debug)]
 pub struct Packetizer {
     codec: Codec,
@@ -26,26 +26,21 @@ pub struct Packetizer {
 }
 
 impl Packetizer {
-    /// A packetizer whose frames are numbered from `picture_id` on, where the codec has numbers (15 bits).
+    /// A packetizer that numbers frames from `picture_id`, for codecs with 15-bit picture ids.
     #[must_use]
     pub const fn new(codec: Codec, picture_id: u16) -> Self {
         Self { codec, picture_id }
     }
 
-    /// Cuts a sealed frame into payloads of about equal size, none of them above [`MAX_PAYLOAD_BYTES`]: packets of one
-    /// size leave a server in one piece. `kind` is what it was sealed as.
+    /// Cuts a sealed frame into payloads of almost equal size, at most [`MAX_PAYLOAD_BYTES`] each: a server can send
+    /// packets of equal size as one segmented buffer. `kind` is the kind that the frame was sealed as.
     ///
     /// # Errors
-    /// [`PacketizerError`] if it is not in the envelope of this codec, or empty.
+    /// [`PacketizerError`] if the frame is empty or not in the envelope of this codec.
     pub fn packetize(&mut self, sealed: &[u8], kind: FrameKind) -> Result<Vec<Payload>, PacketizerError> {
-        let max = even_payload_bytes(self.codec, sealed.len());
-        let payloads = match self.codec {
-            Codec::Opus => (sealed.len() <= MAX_PAYLOAD_BYTES).then(|| vec![sealed.to_vec()]),
-            Codec::Vp8 => Some(vp8::payloads(sealed, self.picture_id, max).map(|(_, payload)| payload).collect()),
-            Codec::Vp9 => Some(vp9::payloads(sealed, kind, self.picture_id, max)),
-            Codec::Av1 => av1::payloads(sealed, max),
-            Codec::H264 => Some(h264::payloads(sealed, max)),
-        };
+        let format = payload_format_of(self.codec);
+        let max = even_payload_bytes(format, sealed.len());
+        let payloads = format.packetize(sealed, kind, self.picture_id, max);
         let payloads = payloads.filter(|payloads| !payloads.is_empty() && !sealed.is_empty());
         let payloads = payloads.ok_or(PacketizerError(self.codec))?;
         self.picture_id = self.picture_id.wrapping_add(1) & 0x7fff;
@@ -55,19 +50,13 @@ impl Packetizer {
     }
 }
 
-/// The payload size that divides a frame into as few and as equal packets as possible.
-fn even_payload_bytes(codec: Codec, frame: usize) -> usize {
-    /// Smaller ones are not worth it.
-    const LEAST: usize = 64;
-    // What stands in front of each piece: descriptor; aggregation header and length; fragment header.
-    let overhead = match codec {
-        Codec::Opus => 0,
-        Codec::Vp8 => 4,
-        Codec::Vp9 | Codec::Av1 => 3,
-        Codec::H264 => 2,
-    };
+/// The payload size that divides a frame into as few packets as possible, of equal size.
+fn even_payload_bytes(format: &dyn PayloadFormat, frame: usize) -> usize {
+    /// Smaller payloads waste more on headers than even sizes save.
+    const MIN: usize = 64;
+    let overhead = format.overhead();
     let pieces = frame.div_ceil(MAX_PAYLOAD_BYTES - overhead).max(1);
-    (frame.div_ceil(pieces) + overhead).clamp(LEAST, MAX_PAYLOAD_BYTES)
+    (frame.div_ceil(pieces) + overhead).clamp(MIN, MAX_PAYLOAD_BYTES)
 }
 
 #[cfg(test)]
@@ -76,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_of_a_frame_are_of_about_one_size() {
+    fn payloads_of_a_frame_have_almost_equal_sizes() {
         let mut packetizer = Packetizer::new(Codec::Vp8, 0x7fff);
         for length in [1, 50, 1_096, 1_097, 2_000, 100_000] {
             let payloads = packetizer.packetize(&vec![0x11; length], FrameKind::Delta).unwrap();
@@ -90,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_refused() {
+    fn malformed_frame_is_rejected() {
         for codec in [Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264] {
             assert_eq!(Packetizer::new(codec, 0).packetize(&[], FrameKind::Delta), Err(PacketizerError(codec)));
         }

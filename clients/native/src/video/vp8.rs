@@ -1,13 +1,14 @@
-//! VP8 (RFC 7741). Frames are cut anywhere: partition boundaries matter only to those who resume inside a frame.
+//! VP8 (RFC 7741). Frames are cut anywhere: partition boundaries only matter to decoders that resume inside a frame.
 
-use super::assembler::{Place, Start};
+use super::payload_format::{PayloadFormat, Place, Start};
+use e2ee_frames::FrameKind;
 
-/// Bytes of the payload descriptor that we write: X, S and a 15-bit picture id.
+/// Size of the payload descriptor that we write, in bytes: X, S and a 15-bit picture id.
 pub const DESCRIPTOR_BYTES: usize = 4;
 
 /// Cuts a frame into payloads of at most `max` bytes, each with its marker bit.
 ///
-/// `max` is at least [`DESCRIPTOR_BYTES`] + 1; a smaller one counts as that.
+/// Values of `max` below [`DESCRIPTOR_BYTES`] + 1 count as that.
 pub fn payloads(frame: &[u8], picture_id: u16, max: usize) -> impl Iterator<Item = (bool, Vec<u8>)> {
     let room = max.saturating_sub(DESCRIPTOR_BYTES).max(1);
     let last = frame.len().div_ceil(room).saturating_sub(1);
@@ -26,7 +27,7 @@ pub fn descriptor(first: bool, picture_id: u16) -> [u8; DESCRIPTOR_BYTES] {
     [0x80 | if first { 0x10 } else { 0 }, 0x80, high, low]
 }
 
-/// Splits a payload into "starts a frame" and what follows the descriptor; `None` when it is cut short.
+/// Splits a payload into "starts a frame" and what follows the descriptor; `None` if it is truncated.
 #[must_use]
 pub fn split(payload: &[u8]) -> Option<(bool, &[u8])> {
     let first = *payload.first()?;
@@ -48,9 +49,34 @@ pub fn split(payload: &[u8]) -> Option<(bool, &[u8])> {
     Some((starts, payload.get(length..)?))
 }
 
-pub(super) fn place(payload: &[u8], marker: bool) -> Option<Place> {
+fn place(payload: &[u8], marker: bool) -> Option<Place> {
     let (starts, _) = split(payload)?;
     Some(Place { start: if starts { Start::Yes } else { Start::No }, ends: marker })
+}
+
+#[derive(Debug)]
+pub(super) struct Vp8;
+
+impl PayloadFormat for Vp8 {
+    fn overhead(&self) -> usize {
+        DESCRIPTOR_BYTES
+    }
+
+    fn packetize(&self, frame: &[u8], _kind: FrameKind, picture_id: u16, max: usize) -> Option<Vec<Vec<u8>>> {
+        Some(payloads(frame, picture_id, max).map(|(_, payload)| payload).collect())
+    }
+
+    fn place(&self, payload: &[u8], marker: bool) -> Option<Place> {
+        place(payload, marker)
+    }
+
+    fn depacketize(&self, payloads: &[&[u8]]) -> Option<Vec<u8>> {
+        let mut frame = Vec::with_capacity(payloads.iter().map(|payload| payload.len()).sum());
+        for payload in payloads {
+            frame.extend_from_slice(split(payload)?.1);
+        }
+        Some(frame)
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_of_every_shape_are_skipped() {
+    fn descriptors_are_skipped() {
         assert_eq!(split(&[0x10, 1, 2]), Some((true, [1, 2].as_slice())));
         assert_eq!(split(&[0x00, 1, 2]), Some((false, [1, 2].as_slice())));
         assert_eq!(split(&[0x90, 0x80, 0x05, 1]), Some((true, [1].as_slice())), "7-bit picture id");

@@ -1,9 +1,9 @@
-//! VP9 (RFC 9628), not flexible, one layer. There is no envelope: the descriptor alone shows what a frame is.
+//! VP9 (RFC 9628), non-flexible mode, one layer. There is no envelope: only the descriptor shows the kind of a frame.
 
-use super::assembler::{Place, Start};
+use super::payload_format::{PayloadFormat, Place, Start};
 use e2ee_frames::FrameKind;
 
-/// Bytes of the payload descriptor that we write: flags and a 15-bit picture id.
+/// Size of the payload descriptor that we write, in bytes: flags and a 15-bit picture id.
 const DESCRIPTOR_BYTES: usize = 3;
 
 const PICTURE_ID: u8 = 0x80;
@@ -15,7 +15,7 @@ const ENDS: u8 = 0x04;
 const STRUCTURE: u8 = 0x02;
 
 /// Cuts a frame into payloads of at most `max` bytes.
-pub(super) fn payloads(frame: &[u8], kind: FrameKind, picture_id: u16, max: usize) -> Vec<Vec<u8>> {
+fn payloads(frame: &[u8], kind: FrameKind, picture_id: u16, max: usize) -> Vec<Vec<u8>> {
     let room = max.saturating_sub(DESCRIPTOR_BYTES).max(1);
     let last = frame.len().div_ceil(room).saturating_sub(1);
     let predicted = if kind == FrameKind::Delta { PREDICTED } else { 0 };
@@ -28,8 +28,8 @@ pub(super) fn payloads(frame: &[u8], kind: FrameKind, picture_id: u16, max: usiz
     cut.collect()
 }
 
-/// Splits a payload into its flags and what follows the descriptor (section 4.2); `None` when it is cut short.
-pub(super) fn split(payload: &[u8]) -> Option<(u8, &[u8])> {
+/// Splits a payload into its flags and what follows the descriptor (section 4.2); `None` if it is truncated.
+fn split(payload: &[u8]) -> Option<(u8, &[u8])> {
     let (&flags, mut rest) = payload.split_first()?;
     let mut skip = |count: usize| {
         let (skipped, behind) = rest.split_at_checked(count)?;
@@ -46,7 +46,7 @@ pub(super) fn split(payload: &[u8]) -> Option<(u8, &[u8])> {
         }
     }
     if flags & FLEXIBLE != 0 && flags & PREDICTED != 0 {
-        // Up to three references, each of which says whether another follows.
+        // Up to three references, each with a flag for another one.
         for _ in 0..3 {
             if skip(1)? & 0x01 == 0 {
                 break;
@@ -70,10 +70,35 @@ pub(super) fn split(payload: &[u8]) -> Option<(u8, &[u8])> {
     Some((flags, rest))
 }
 
-pub(super) fn place(payload: &[u8]) -> Option<Place> {
+fn place(payload: &[u8]) -> Option<Place> {
     let (flags, _) = split(payload)?;
-    // A sealed frame is one layer frame, whose bounds are B and E; the marker only ends a picture of several.
+    // A sealed frame is one layer frame, delimited by B and E; the marker ends a superframe of several.
     Some(Place { start: if flags & BEGINS != 0 { Start::Yes } else { Start::No }, ends: flags & ENDS != 0 })
+}
+
+#[derive(Debug)]
+pub(super) struct Vp9;
+
+impl PayloadFormat for Vp9 {
+    fn overhead(&self) -> usize {
+        DESCRIPTOR_BYTES
+    }
+
+    fn packetize(&self, frame: &[u8], kind: FrameKind, picture_id: u16, max: usize) -> Option<Vec<Vec<u8>>> {
+        Some(payloads(frame, kind, picture_id, max))
+    }
+
+    fn place(&self, payload: &[u8], _marker: bool) -> Option<Place> {
+        place(payload)
+    }
+
+    fn depacketize(&self, payloads: &[&[u8]]) -> Option<Vec<u8>> {
+        let mut frame = Vec::with_capacity(payloads.iter().map(|payload| payload.len()).sum());
+        for payload in payloads {
+            frame.extend_from_slice(split(payload)?.1);
+        }
+        Some(frame)
+    }
 }
 
 #[cfg(test)]
@@ -81,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_of_every_shape_are_skipped() {
+    fn descriptors_are_skipped() {
         let rest = |payload: &[u8]| split(payload).map(|(_, rest)| rest.to_vec());
         assert_eq!(rest(&[0x0c, 7]), Some(vec![7]), "flags alone");
         assert_eq!(rest(&[0x8c, 0x05, 7]), Some(vec![7]), "short picture id");

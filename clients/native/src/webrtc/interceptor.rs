@@ -1,4 +1,4 @@
-//! Two links of the crate's packet chain that it lacks.
+//! Two interceptors that the crate lacks.
 
 use rtc::{
     interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket},
@@ -15,23 +15,23 @@ use std::{
     time::Instant,
 };
 
-/// Puts retransmissions (RFC 4588) back into their stream before the NACK generator counts what is missing.
+/// Restores retransmissions (RFC 4588) to their stream before the NACK generator looks for missing packets.
 ///
-/// The crate does it behind the generator, which then asks again and again for what has come: 620 retransmissions
+/// The crate does so after the generator, which then keeps requesting packets that have arrived: 620 retransmissions
 /// for 75 lost packets, 72 with this.
 #[derive(Default)]
-pub(super) struct Repair {
-    /// Primary SSRC and payload type by the SSRC of retransmissions.
+pub(super) struct RtxUnwrapper {
+    /// Primary SSRC and payload type, by the SSRC of retransmissions.
     streams: HashMap<u32, (u32, u8)>,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
 
-impl Repair {
+impl RtxUnwrapper {
     /// Nearer to the wire than the NACK generator at 7,000.
     pub(super) const SLOT: usize = 6_500;
 
-    /// Rewrites a retransmission; `false` for one without contents, which is a probe for bandwidth.
+    /// Rewrites a retransmission. Returns `false` for one without payload, which is a bandwidth probe.
     fn unwrap(&self, packet: &mut rtc::rtp::Packet) -> bool {
         let Some((ssrc, payload_type)) = self.streams.get(&packet.header.ssrc) else { return true };
         let Some(original) = packet.payload.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes)) else {
@@ -46,7 +46,7 @@ impl Repair {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
+impl Protocol<TaggedPacket, TaggedPacket, ()> for RtxUnwrapper {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -77,7 +77,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
     }
 }
 
-impl Interceptor for Repair {
+impl Interceptor for RtxUnwrapper {
     fn bind_local_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
 
@@ -94,33 +94,33 @@ impl Interceptor for Repair {
     }
 }
 
-/// Lets key frame requests and receiver reports through to the application; the crate keeps all RTCP to itself.
+/// Passes key frame requests and receiver reports to the application; the crate consumes all RTCP itself.
 #[derive(Default)]
-pub(super) struct Feedback {
+pub(super) struct RtcpForwarder {
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
 }
 
-impl Feedback {
-    /// Behind every consumer of RTCP.
+impl RtcpForwarder {
+    /// After every consumer of RTCP.
     pub(super) const SLOT: usize = 14_000;
 }
 
-/// Whether an RTCP packet is PLI or FIR.
+/// Whether an RTCP packet is a PLI or FIR.
 #[allow(clippy::borrowed_box, reason = "the shape in which the crate keeps packets")]
-pub(super) fn asks_for_key_frame(packet: &Box<dyn rtcp::Packet>) -> bool {
+pub(super) fn is_key_frame_request(packet: &Box<dyn rtcp::Packet>) -> bool {
     let packet = packet.as_any();
     packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
 }
 
-/// What a receiver report says of each stream: its SSRC, and the share of packets lost, from 0 to 1.
+/// SSRC and fraction of packets lost, from 0 to 1, of each report block of a receiver report.
 #[allow(clippy::borrowed_box, reason = "the shape in which the crate keeps packets")]
-pub(super) fn losses(packet: &Box<dyn rtcp::Packet>) -> impl Iterator<Item = (u32, f32)> {
+pub(super) fn reported_losses(packet: &Box<dyn rtcp::Packet>) -> impl Iterator<Item = (u32, f32)> {
     let reports = packet.as_any().downcast_ref::<ReceiverReport>().map(|report| report.reports.as_slice());
     reports.unwrap_or_default().iter().map(|report| (report.ssrc, f32::from(report.fraction_lost) / 256.0))
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
+impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpForwarder {
     type Rout = TaggedPacket;
     type Wout = TaggedPacket;
     type Eout = ();
@@ -129,7 +129,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
 
     fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &mut message.message.packet {
-            packets.retain(|packet| asks_for_key_frame(packet) || losses(packet).next().is_some());
+            packets.retain(|packet| is_key_frame_request(packet) || reported_losses(packet).next().is_some());
             if packets.is_empty() {
                 return Ok(());
             }
@@ -153,7 +153,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Feedback {
     }
 }
 
-impl Interceptor for Feedback {
+impl Interceptor for RtcpForwarder {
     fn bind_local_stream(&mut self, _info: &StreamInfo) {}
     fn unbind_local_stream(&mut self, _info: &StreamInfo) {}
     fn bind_remote_stream(&mut self, _info: &StreamInfo) {}
@@ -166,16 +166,16 @@ mod tests {
     use bytes::Bytes;
     use rtc::rtcp::reception_report::ReceptionReport;
 
-    fn bound() -> Repair {
-        let mut repair = Repair::default();
-        repair.bind_remote_stream(&StreamInfo {
+    fn bound() -> RtxUnwrapper {
+        let mut unwrapper = RtxUnwrapper::default();
+        unwrapper.bind_remote_stream(&StreamInfo {
             ssrc: 10,
             ssrc_rtx: Some(11),
             payload_type: 96,
             payload_type_rtx: Some(97),
             ..Default::default()
         });
-        repair
+        unwrapper
     }
 
     fn packet(ssrc: u32, payload: &'static [u8]) -> rtc::rtp::Packet {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retransmission_becomes_the_packet_that_was_lost() {
+    fn retransmission_is_restored() {
         let mut retransmission = packet(11, &[0x12, 0x34, 7, 8]);
         assert!(bound().unwrap(&mut retransmission));
         let header = &retransmission.header;
@@ -195,17 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_report_tells_the_loss_of_each_stream() {
+    fn receiver_report_yields_loss_per_stream() {
         let report = |ssrc, fraction_lost| ReceptionReport { ssrc, fraction_lost, ..Default::default() };
         let reports = vec![report(1, 64), report(2, 0)];
         let packet: Box<dyn rtcp::Packet> = Box::new(ReceiverReport { ssrc: 9, reports, ..Default::default() });
-        assert_eq!(losses(&packet).collect::<Vec<_>>(), [(1, 0.25), (2, 0.0)]);
+        assert_eq!(reported_losses(&packet).collect::<Vec<_>>(), [(1, 0.25), (2, 0.0)]);
         let request: Box<dyn rtcp::Packet> = Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: 2 });
-        assert_eq!(losses(&request).count(), 0);
+        assert_eq!(reported_losses(&request).count(), 0);
     }
 
     #[test]
-    fn media_passes_and_probes_do_not() {
+    fn media_passes_and_probes_are_dropped() {
         let mut media = packet(10, &[1]);
         assert!(bound().unwrap(&mut media));
         assert_eq!(media.payload.as_ref(), &[1]);

@@ -1,4 +1,4 @@
-//! Sockets that hear the server alone.
+//! Sockets that receive from the server only.
 
 use ::webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 
-/// The tokio runtime, but for UDP sockets: each is connected to the server, so that the kernel drops datagrams of
-/// anyone else before the crate keeps state for them.
+/// The tokio runtime, except that UDP sockets are connected to the server: the kernel drops datagrams of others before
+/// the crate keeps state for them.
 #[derive(Debug)]
 pub(super) struct ConnectedSockets {
     server: SocketAddr,

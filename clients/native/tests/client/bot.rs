@@ -1,10 +1,10 @@
-//! The example, as it is.
+//! Runs the example.
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     listener::Listener,
     server::Server,
-    sound::{is_heard, tone},
+    tone::{is_heard, tone},
 };
 use tacet_native::{audio::Channels, client::ClientOptions, file::wav::Writer};
 use tokio::time::timeout;
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 mod example;
 
 #[tokio::test]
-async fn the_bot_plays_its_file_and_leaves() {
+async fn bot_plays_its_file_and_leaves() {
     let server = Server::start();
     let file = std::env::temp_dir().join(format!("tacet-bot-{}.wav", std::process::id()));
     let mut writer = Writer::create(&file, Channels::Mono).unwrap();
@@ -23,11 +23,11 @@ async fn the_bot_plays_its_file_and_leaves() {
 
     let mut listener = Listener::join(&server.link(), ClientOptions::new("Listener")).await;
     let link = server.link();
-    let played = timeout(PATIENCE, example::play(&link, &file));
+    let played = timeout(TIMEOUT, example::play(&link, &file));
     let listening = async {
         listener
             .until("880 Hz", |listener| {
-                is_heard(listener.sound.iter().map(|block| block.samples.as_slice()), 880.0).then_some(())
+                is_heard(listener.audio.iter().map(|block| block.samples.as_slice()), 880.0).then_some(())
             })
             .await;
     };

@@ -1,16 +1,16 @@
-//! Two and more in a call: what they are told, what they hear and see.
+//! Calls of two and more: what the clients receive, and the events that they emit.
 
 use crate::{
-    PATIENCE,
+    TIMEOUT,
     listener::Listener,
     server::Server,
-    sound::{is_heard, play, tone},
+    tone::{is_heard, play, tone},
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
 use tacet_native::client::{
-    AudioOptions, ClientEvent, ClientOptions, ConnectionState, Encryption, EndReason, PublicationState, Receive,
-    SoundOutput, VideoOptions,
+    AudioOptions, AudioOutput, ClientEvent, ClientOptions, ConnectionState, Encryption, EndReason, SubscribePolicy,
+    TrackState, VideoOptions,
 };
 use tacet_proto::media::{Codec, Source};
 use tokio::time::{interval, timeout};
@@ -20,11 +20,11 @@ fn options(name: &str) -> ClientOptions {
 }
 
 fn hears(listener: &Listener, hertz: f32) -> Option<()> {
-    is_heard(listener.sound.iter().map(|block| block.samples.as_slice()), hertz).then_some(())
+    is_heard(listener.audio.iter().map(|block| block.samples.as_slice()), hertz).then_some(())
 }
 
 #[tokio::test]
-async fn what_one_says_the_other_hears_and_is_told_of() {
+async fn audio_is_received_with_its_events() {
     let server = Server::start();
     let ada = Listener::join(&server.link(), options("Ada")).await;
     let mut bob = Listener::join(&server.link(), options("Bob")).await;
@@ -33,17 +33,19 @@ async fn what_one_says_the_other_hears_and_is_told_of() {
     bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
 
     let of = bob.sees("Ada").await;
-    assert!(bob.was_told(
-        |e| matches!(e, ClientEvent::TrackAdded(t) if t.participant == of.id && t.source == Source::Microphone)
-    ));
-    assert!(bob.was_told(|e| matches!(e, ClientEvent::AudioReady { participant, .. } if *participant == of.id)));
-    assert!(bob.was_told(|e| *e == ClientEvent::Encryption { participant: of.id, state: Encryption::Verified }));
-    assert!(bob.was_told(|e| *e == ClientEvent::KeyInstalled(of.id)));
-    assert!(bob.was_told(|e| *e == ClientEvent::Connection(ConnectionState::Connected)));
-    let loud = bob.sound.last().unwrap().levels.first().copied();
+    assert!(
+        bob.saw(
+            |e| matches!(e, ClientEvent::TrackAdded(t) if t.participant == of.id && t.source == Source::Microphone)
+        )
+    );
+    assert!(bob.saw(|e| matches!(e, ClientEvent::AudioReady { participant, .. } if *participant == of.id)));
+    assert!(bob.saw(|e| *e == ClientEvent::Encryption { participant: of.id, state: Encryption::Verified }));
+    assert!(bob.saw(|e| *e == ClientEvent::KeyInstalled(of.id)));
+    assert!(bob.saw(|e| *e == ClientEvent::Connection(ConnectionState::Connected)));
+    let loud = bob.audio.last().unwrap().levels.first().copied();
     assert!(loud.is_some_and(|(who, level)| who == of.id && level.dbov() < 20), "{loud:?}");
 
-    // The state that Bob's client shows is what its events told.
+    // The snapshot of Bob's client agrees with its events.
     let snapshot = bob.client.snapshot();
     assert_eq!(snapshot.connection, Some(ConnectionState::Connected));
     assert_eq!(snapshot.participants.len(), 1);
@@ -61,7 +63,7 @@ async fn what_one_says_the_other_hears_and_is_told_of() {
 }
 
 #[tokio::test]
-async fn muted_nothing_is_sent_and_unmuted_it_is_heard_again() {
+async fn muted_track_sends_nothing_until_unmuted() {
     let server = Server::start();
     let mut ada = Listener::join(&server.link(), options("Ada")).await;
     let mut bob = Listener::join(&server.link(), options("Bob")).await;
@@ -77,12 +79,12 @@ async fn muted_nothing_is_sent_and_unmuted_it_is_heard_again() {
         microphone.set_muted(true);
         assert!(bob.event("a mute", muted).await);
         let silent =
-            |bob: &Listener| bob.sound.iter().rev().take(10).all(|block| block.levels.is_empty()).then_some(());
+            |bob: &Listener| bob.audio.iter().rev().take(10).all(|block| block.levels.is_empty()).then_some(());
         bob.until("silence", silent).await;
         let before = bob.client.snapshot().received.packets;
-        bob.sound.clear();
-        bob.until("a second of silence", |bob| (bob.sound.len() > 50).then_some(())).await;
-        assert!(bob.sound.iter().all(|block| block.levels.is_empty()));
+        bob.audio.clear();
+        bob.until("a second of silence", |bob| (bob.audio.len() > 50).then_some(())).await;
+        assert!(bob.audio.iter().all(|block| block.levels.is_empty()));
         assert_eq!(bob.client.snapshot().received.packets, before, "not even silence is sent");
         microphone.set_muted(false);
         assert!(!bob.event("an unmute", muted).await);
@@ -102,21 +104,21 @@ async fn muted_nothing_is_sent_and_unmuted_it_is_heard_again() {
 }
 
 #[tokio::test]
-async fn whoever_comes_late_hears_from_then_on() {
+async fn late_joiner_hears_audio() {
     let server = Server::start();
     let ada = Listener::join(&server.link(), options("Ada")).await;
     let microphone = ada.client.publish_audio(AudioOptions::default()).await.unwrap();
-    timeout(PATIENCE, microphone.live()).await.unwrap().unwrap();
+    timeout(TIMEOUT, microphone.live()).await.unwrap().unwrap();
     let playing = play(microphone, 550.0);
     for name in ["Bob", "Carol"] {
-        let separate = ClientOptions { sound: SoundOutput::Separate, ..options(name) };
+        let separate = ClientOptions { audio_output: AudioOutput::PerParticipant, ..options(name) };
         let mut late = Listener::join(&server.link(), separate).await;
         let heard = |listener: &Listener| {
-            let sounds = listener.told.iter().filter_map(|event| match event {
-                ClientEvent::Sound(sound) => Some(sound.samples.as_slice()),
+            let blocks = listener.events_seen.iter().filter_map(|event| match event {
+                ClientEvent::ParticipantAudio(audio) => Some(audio.samples.as_slice()),
                 _ => None,
             });
-            is_heard(sounds, 550.0).then_some(())
+            is_heard(blocks, 550.0).then_some(())
         };
         late.until("550 Hz", heard).await;
         late.client.leave().await;
@@ -124,8 +126,8 @@ async fn whoever_comes_late_hears_from_then_on() {
     playing.abort();
 }
 
-/// A VP8 frame, as far as its first byte tells: the lowest bit is 0 in key frames (RFC 6386 section 9.1).
-fn picture(n: u32, key: bool, length: usize) -> Bytes {
+/// A VP8 frame as far as its first byte goes: the lowest bit is 0 in key frames (RFC 6386 section 9.1).
+fn video_frame(n: u32, key: bool, length: usize) -> Bytes {
     let noise = (0..length as u32).map(|i| ((i ^ n << 10).wrapping_mul(2_654_435_761) >> 13) as u8);
     let mut frame: Vec<u8> = noise.collect();
     frame[0] = frame[0] & !1 | u8::from(!key);
@@ -133,7 +135,7 @@ fn picture(n: u32, key: bool, length: usize) -> Bytes {
 }
 
 #[tokio::test]
-async fn pictures_arrive_byte_for_byte_in_order_beginning_with_a_key_frame() {
+async fn video_arrives_in_order_from_a_key_frame() {
     let server = Server::start();
     let mut ada = Listener::join(&server.link(), options("Ada")).await;
     let mut bob = Listener::join(&server.link(), options("Bob")).await;
@@ -141,12 +143,12 @@ async fn pictures_arrive_byte_for_byte_in_order_beginning_with_a_key_frame() {
     let mut written = BTreeMap::new();
     let mut pace = interval(Duration::from_millis(20));
     let mut n = 0u32;
-    while bob.pictures.len() < 40 {
+    while bob.video.len() < 40 {
         tokio::select! {
             alive = bob.step() => assert!(alive),
             _ = pace.tick() => {
-                let key = n == 0 || camera.key_frame_wanted();
-                let frame = picture(n, key, if key { 12_000 } else { 1_700 });
+                let key = n == 0 || camera.key_frame_requested();
+                let frame = video_frame(n, key, if key { 12_000 } else { 1_700 });
                 written.insert(frame.clone(), n);
                 camera.write(n * 1_800, frame);
                 n += 1;
@@ -154,16 +156,16 @@ async fn pictures_arrive_byte_for_byte_in_order_beginning_with_a_key_frame() {
             alive = ada.step() => assert!(alive),
         }
     }
-    let numbers: Vec<_> = bob.pictures.iter().map(|picture| written[&picture.data]).collect();
+    let numbers: Vec<_> = bob.video.iter().map(|frame| written[&frame.data]).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "in order, without a gap: {numbers:?}");
-    assert!(bob.pictures[0].key && bob.pictures.iter().all(|picture| picture.source == Source::Camera));
-    let steps: Vec<_> = bob.pictures.windows(2).map(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp)).collect();
+    assert!(bob.video[0].key && bob.video.iter().all(|frame| frame.source == Source::Camera));
+    let steps: Vec<_> = bob.video.windows(2).map(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp)).collect();
     assert!(steps.iter().all(|step| *step == 1_800), "{steps:?}");
-    assert!(ada.was_told(|event| *event == ClientEvent::KeyFrameWanted(Source::Camera)));
+    assert!(ada.saw(|event| *event == ClientEvent::KeyFrameRequested(Source::Camera)));
 }
 
 #[tokio::test]
-async fn a_camera_that_was_muted_goes_on_with_a_key_frame() {
+async fn unmuted_camera_resumes_with_a_key_frame() {
     let server = Server::start();
     let ada = Listener::join(&server.link(), options("Ada")).await;
     let mut bob = Listener::join(&server.link(), options("Bob")).await;
@@ -172,23 +174,23 @@ async fn a_camera_that_was_muted_goes_on_with_a_key_frame() {
         let mut pace = interval(Duration::from_millis(20));
         for n in 0.. {
             pace.tick().await;
-            camera.write(n * 1_800, picture(n, camera.key_frame_wanted(), 900));
+            camera.write(n * 1_800, video_frame(n, camera.key_frame_requested(), 900));
         }
     };
     let story = async {
-        bob.until("pictures", |bob| (bob.pictures.len() > 5).then_some(())).await;
+        bob.until("video", |bob| (bob.video.len() > 5).then_some(())).await;
         camera.set_muted(true);
         bob.event("a mute", |event| matches!(event, ClientEvent::TrackMuted(t) if t.muted).then_some(())).await;
-        bob.pictures.clear();
+        bob.video.clear();
         camera.set_muted(false);
-        bob.until("pictures again", |bob| (bob.pictures.len() > 5).then_some(())).await;
+        bob.until("video again", |bob| (bob.video.len() > 5).then_some(())).await;
     };
     tokio::select! { () = story => {}, () = filming => {} }
-    assert!(bob.pictures[0].key, "nothing before it could be decoded");
+    assert!(bob.video[0].key, "nothing before it could be decoded");
 }
 
 #[tokio::test]
-async fn who_wants_sound_alone_is_sent_no_picture_until_asking_for_it() {
+async fn audio_only_client_receives_video_after_subscribing() {
     let server = Server::start();
     let ada = Listener::join(&server.link(), options("Ada")).await;
     let camera = ada.client.publish_video(VideoOptions::camera(Codec::Vp8)).await.unwrap();
@@ -198,33 +200,34 @@ async fn who_wants_sound_alone_is_sent_no_picture_until_asking_for_it() {
         let mut pace = interval(Duration::from_millis(20));
         for n in 0.. {
             pace.tick().await;
-            camera.write(n * 1_800, picture(n, camera.key_frame_wanted(), 900));
+            camera.write(n * 1_800, video_frame(n, camera.key_frame_requested(), 900));
         }
     });
-    let mut bob = Listener::join(&server.link(), ClientOptions { receive: Receive::Sound, ..options("Bob") }).await;
+    let mut bob =
+        Listener::join(&server.link(), ClientOptions { subscribe: SubscribePolicy::AudioOnly, ..options("Bob") }).await;
     let track = bob.event("Ada's camera", |event| match event {
         ClientEvent::TrackAdded(track) if track.source == Source::Camera => Some(track.track),
         _ => None,
     });
     let track = track.await;
     bob.until("Bob hears 500 Hz", |bob| hears(bob, 500.0)).await;
-    assert!(bob.pictures.is_empty());
+    assert!(bob.video.is_empty());
     bob.client.subscribe(&[track]).await.unwrap();
-    bob.until("a picture", |bob| (!bob.pictures.is_empty()).then_some(())).await;
+    bob.until("a frame", |bob| (!bob.video.is_empty()).then_some(())).await;
     bob.client.unsubscribe(&[track]).await.unwrap();
-    let quiet = |bob: &Listener| bob.sound.iter().rev().take(25).count() == 25;
-    bob.sound.clear();
+    let quiet = |bob: &Listener| bob.audio.iter().rev().take(25).count() == 25;
+    bob.audio.clear();
     bob.until("half a second", |bob| quiet(bob).then_some(())).await;
-    bob.pictures.clear();
-    bob.sound.clear();
+    bob.video.clear();
+    bob.audio.clear();
     bob.until("half a second more", |bob| quiet(bob).then_some(())).await;
-    assert!(bob.pictures.is_empty(), "given back");
+    assert!(bob.video.is_empty(), "unsubscribed");
     filming.abort();
     playing.abort();
 }
 
 #[tokio::test]
-async fn a_publication_lives_as_long_as_its_handle() {
+async fn track_is_published_while_its_handle_lives() {
     let server = Server::start();
     let ada = Listener::join(&server.link(), options("Ada")).await;
     let mut bob = Listener::join(&server.link(), options("Bob")).await;
@@ -232,19 +235,19 @@ async fn a_publication_lives_as_long_as_its_handle() {
         let microphone = ada.client.publish_audio(AudioOptions::default()).await.unwrap();
         let again = ada.client.publish_audio(AudioOptions::default()).await;
         assert!(again.is_err(), "one microphone at a time");
-        timeout(PATIENCE, microphone.live()).await.unwrap().unwrap();
+        timeout(TIMEOUT, microphone.live()).await.unwrap().unwrap();
         bob.event("a track", |event| matches!(event, ClientEvent::TrackAdded(_)).then_some(())).await;
         drop(microphone);
         bob.event("no track", |event| matches!(event, ClientEvent::TrackRemoved(_)).then_some(())).await;
     }
     let microphone = ada.client.publish_audio(AudioOptions::default()).await.unwrap();
     ada.client.leave().await;
-    assert_eq!(microphone.state(), PublicationState::Ended);
+    assert_eq!(microphone.state(), TrackState::Ended);
     assert!(microphone.live().await.is_err());
 }
 
 #[tokio::test]
-async fn leaving_is_the_last_event() {
+async fn ended_is_the_last_event() {
     let server = Server::start();
     let Listener { client, mut events, .. } = Listener::join(&server.link(), options("Ada")).await;
     client.leave().await;

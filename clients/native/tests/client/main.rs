@@ -4,17 +4,17 @@
 
 mod bot;
 mod conversation;
-mod detour;
 mod listener;
-mod proxy;
 mod reconnect;
 mod recorder;
 mod refusal;
 mod secrecy;
 mod server;
-mod sound;
+mod tcp_proxy;
+mod tone;
+mod udp_relay;
 
 use std::time::Duration;
 
-/// Far more than any step needs: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Upper limit of any step: only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(60);

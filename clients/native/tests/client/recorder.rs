@@ -1,6 +1,6 @@
-//! A media path that keeps a copy of all that the client hands to it: nothing of a call leaves by another way.
+//! A media path that records everything that the client passes to it.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -22,11 +22,11 @@ use tokio::time::timeout;
 #[derive(Clone, Default)]
 pub(crate) struct Recorder {
     pub(crate) recorded: Arc<Mutex<Vec<Path>>>,
-    /// Where media goes instead of to the server's own address.
-    pub(crate) detour: Option<SocketAddr>,
+    /// Where media is sent instead of to the server's own address.
+    pub(crate) relay: Option<SocketAddr>,
 }
 
-/// What one path was told.
+/// What was passed to one path.
 #[derive(Clone)]
 pub(crate) struct Path {
     pub(crate) local: ClientTransport,
@@ -44,7 +44,7 @@ pub(crate) struct Recorded {
 impl Recorder {
     /// Joins with recorded paths.
     pub(crate) async fn join(&self, link: &RoomLink, options: ClientOptions) -> (Client, Events) {
-        timeout(PATIENCE, Client::join_over(self.clone(), link, options)).await.unwrap().unwrap()
+        timeout(TIMEOUT, Client::join_over(self.clone(), link, options)).await.unwrap().unwrap()
     }
 
     /// A copy of what was recorded so far, by path.
@@ -62,8 +62,8 @@ impl Engine for Recorder {
         mut remote: ServerTransport,
         streams: &[SendStream],
     ) -> Result<Recorded, MediaError> {
-        if let Some(detour) = self.detour {
-            remote.ice.candidates = vec![Candidate { ip: detour.ip().to_string(), port: detour.port() }];
+        if let Some(relay) = self.relay {
+            remote.ice.candidates = vec![Candidate { ip: relay.ip().to_string(), port: relay.port() }];
         }
         let inner = WebrtcEndpoint::start(welcome, remote, streams).await?;
         let mut paths = self.recorded.lock().unwrap();
@@ -91,8 +91,8 @@ impl Endpoint for Recorded {
         self.inner.send(mid, packet).await
     }
 
-    async fn want_key_frame(&mut self, ssrc: u32) -> Result<(), MediaError> {
-        self.inner.want_key_frame(ssrc).await
+    async fn request_key_frame(&mut self, ssrc: u32) -> Result<(), MediaError> {
+        self.inner.request_key_frame(ssrc).await
     }
 
     async fn next(&mut self) -> Option<MediaEvent> {

@@ -1,4 +1,4 @@
-//! The server: SFU and signaling, as the binary joins them.
+//! A server in this process: SFU and signaling, connected as in the binary.
 
 use sfu::net::{Sfu, SfuConfig};
 use signaling::{AccessHash, Config, MediaEvents, MediaPlane, Signaling};
@@ -58,12 +58,12 @@ impl Server {
         self.link_through(self.address)
     }
 
-    /// The same by another way to the server.
+    /// The room's link with another address of the server.
     pub(crate) fn link_through(&self, address: SocketAddr) -> RoomLink {
         RoomLink::new(false, &address.to_string(), self.room, INVITE)
     }
 
-    /// A link to the room that somebody without its secret has made up.
+    /// A link to the room with a wrong secret.
     pub(crate) fn forged_link(&self) -> RoomLink {
         RoomLink::new(false, &self.address.to_string(), self.room, [1; 32])
     }

@@ -1,23 +1,23 @@
-//! How much one sound is another: segmental signal-to-noise ratio, each stretch of sound laid where it fits best, since a
-//! playout may move sound in time and nobody hears that.
+//! Segmental signal-to-noise ratio of two signals. Each segment is aligned where it fits best, since playout may shift
+//! audio in time inaudibly.
 
 /// Samples of a segment: 20 ms.
 const SEGMENT: usize = 960;
-/// Segments that are laid together: 100 ms.
+/// Number of segments that are aligned together: 100 ms.
 const TOGETHER: usize = 5;
-/// How far a place may lie from the one before, samples.
+/// Maximum shift from one alignment to the next, in samples.
 const REACH: isize = 720;
-/// Segments with less energy than this say nothing: −45 dB of full scale.
+/// Mean square below which a segment is ignored: −45 dB of full scale.
 const QUIET: f32 = 3e-5;
-/// A segment counts with this many decibels at least and at most (Hansen and Pellom, "An effective quality evaluation
-/// protocol for speech enhancement algorithms", ICSLP 1998).
+/// Bounds of a segment's score in decibels (Hansen and Pellom, "An effective quality evaluation protocol for speech
+/// enhancement algorithms", ICSLP 1998).
 const BOUNDS: (f32, f32) = (-10.0, 35.0);
 
 fn energy(samples: &[f32]) -> f32 {
     samples.iter().map(|sample| sample * sample).sum()
 }
 
-/// Energy of the difference between `wanted` and what lies `shift` samples behind `at` in `got`, every `step`-th sample.
+/// Energy of the difference between `wanted` and `got` at `at + shift`, of every `step`-th sample.
 fn difference(wanted: &[f32], got: &[f32], at: usize, shift: isize, step: usize) -> f32 {
     let Some(from) = at.checked_add_signed(shift) else { return f32::INFINITY };
     let Some(got) = got.get(from..from + wanted.len()) else { return f32::INFINITY };
@@ -25,7 +25,7 @@ fn difference(wanted: &[f32], got: &[f32], at: usize, shift: isize, step: usize)
     pairs.map(|(wanted, got)| wanted[0] - got[0]).map(|difference| difference * difference).sum()
 }
 
-/// How far behind `at`, where `wanted` stands, it lies in `got`: near `shift`.
+/// The shift near `shift` at which `got` matches `wanted`, which is at `at`.
 fn place(wanted: &[f32], got: &[f32], at: usize, shift: isize, reach: isize) -> isize {
     let best = |shifts: &mut dyn Iterator<Item = isize>, step| {
         shifts.min_by(|a, b| difference(wanted, got, at, *a, step).total_cmp(&difference(wanted, got, at, *b, step)))
@@ -34,7 +34,7 @@ fn place(wanted: &[f32], got: &[f32], at: usize, shift: isize, reach: isize) -> 
     best(&mut (coarse - 8..=coarse + 8), 2).unwrap_or(coarse)
 }
 
-/// Mean signal-to-noise ratio, in decibels, of the segments of `wanted` that hold sound.
+/// Mean signal-to-noise ratio, in decibels, of the segments of `wanted` that are not silent.
 pub(super) fn segmental_snr(wanted: &[f32], got: &[f32]) -> f32 {
     let mut shift = None;
     let mut ratios = Vec::new();
@@ -45,7 +45,7 @@ pub(super) fn segmental_snr(wanted: &[f32], got: &[f32]) -> f32 {
         let at = n * SEGMENT * TOGETHER;
         let found = match shift {
             None => place(stretch, got, at, 0, 9_600),
-            // It has not moved.
+            // The alignment has not changed.
             Some(shift) if difference(stretch, got, at, shift, 8) * 8.0 < energy(stretch) / 30.0 => shift,
             Some(shift) => place(stretch, got, at, shift, REACH),
         };
@@ -61,13 +61,13 @@ pub(super) fn segmental_snr(wanted: &[f32], got: &[f32]) -> f32 {
     ratios.iter().sum::<f32>() / ratios.len().max(1) as f32
 }
 
-/// The longest row of items that are so.
+/// The longest run of items for which `is` holds.
 pub(super) fn longest_run<T>(items: &[T], is: impl Fn(&T) -> bool) -> usize {
     items.split(|item| !is(item)).map(<[T]>::len).max().unwrap_or(0)
 }
 
 #[test]
-fn a_sound_moved_in_time_is_itself_and_noise_is_not() {
+fn shifted_signal_matches_and_noise_does_not() {
     let talk = super::speech::speech(3, 96_000);
     let moved = [vec![0.0; 3_000], talk.clone(), vec![0.0; 9_600]].concat();
     assert!(segmental_snr(&talk, &moved) > 34.9);

@@ -1,12 +1,12 @@
-//! A signal with what matters of speech to a codec and to a jitter buffer: voiced sounds with a moving pitch and
-//! formants, hissing between them, syllables, pauses between phrases. Made by a seed; nobody is recorded.
+//! Synthetic speech with the properties that matter to a codec and a jitter buffer: voiced segments with a moving
+//! pitch and formants, fricatives, syllables, and pauses between phrases. Generated from a seed; no recording is used.
 
 use std::f32::consts::TAU;
 use tacet_impair::Random;
 use tacet_native::audio::SAMPLE_RATE;
 
-/// The first three formants of some vowels, hertz: Peterson and Barney, "Control methods used in a study of the vowels",
-/// JASA 24 (1952), averages for men.
+/// The first three formants of some vowels, in hertz: Peterson and Barney, "Control methods used in a study of the
+/// vowels", JASA 24 (1952), averages for men.
 const VOWELS: [[f32; 3]; 6] = [
     [270.0, 2_290.0, 3_010.0],
     [390.0, 1_990.0, 2_550.0],
@@ -18,7 +18,7 @@ const VOWELS: [[f32; 3]; 6] = [
 const BANDWIDTHS: [f32; 3] = [60.0, 90.0, 120.0];
 const RATE: f32 = SAMPLE_RATE as f32;
 
-/// A filter that rings at one frequency.
+/// A filter that resonates at one frequency.
 #[derive(Default)]
 struct Resonator {
     before: [f32; 2],
@@ -34,7 +34,7 @@ impl Resonator {
     }
 }
 
-/// So many samples of somebody talking, mono, at most half of full scale.
+/// Mono samples of speech, at most half of full scale.
 pub(super) fn speech(seed: u64, samples: usize) -> Vec<f32> {
     let mut random = Random::new(seed);
     let mut talk = Vec::with_capacity(samples + SAMPLE_RATE as usize);
@@ -51,7 +51,7 @@ pub(super) fn speech(seed: u64, samples: usize) -> Vec<f32> {
     talk
 }
 
-/// A consonant that hisses, then a vowel that glides to another.
+/// A fricative, then a vowel that glides to another.
 fn syllable(random: &mut Random, talk: &mut Vec<f32>) {
     let mut between = |low: f32, high: f32| low + (high - low) * random.fraction() as f32;
     let (hiss, voice) = ((between(0.03, 0.09) * RATE) as usize, (between(0.09, 0.22) * RATE) as usize);
@@ -74,10 +74,10 @@ fn syllable(random: &mut Random, talk: &mut Vec<f32>) {
         phase = phase.fract();
         let breath = (random.fraction() as f32 - 0.5) * 0.01;
         let formants = filters.iter_mut().zip(from.iter().zip(to)).zip(BANDWIDTHS);
-        let sound: f32 = formants
+        let sample: f32 = formants
             .map(|((filter, (from, to)), width)| filter.next(pulse + breath, from + (to - from) * way, width))
             .sum();
-        talk.push(sound * arch(n, voice) * loudness);
+        talk.push(sample * arch(n, voice) * loudness);
     }
 }
 

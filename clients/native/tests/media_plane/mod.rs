@@ -1,5 +1,5 @@
-//! A server with its media plane, on loopback, and the part of signaling that a test needs. Endpoints reach it directly or
-//! through a relay that makes the network bad.
+//! A server's media plane on loopback, and the part of signaling that a test needs. Endpoints reach it directly or
+//! through a relay that impairs the network.
 
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
@@ -28,34 +28,34 @@ use tacet_proto::{
 };
 use tokio::{sync::mpsc, time::timeout};
 
-/// What no step of a test takes.
-pub(crate) const TOO_LONG: Duration = Duration::from_secs(20);
+/// Upper limit of any step.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 const KEY_ENVELOPE: [u8; 10] = [0x10, 0, 0, 0x9d, 1, 0x2a, 0x40, 1, 0xb4, 0];
 const CAMERA: SendStream = SendStream { mid: String::new(), codec: Codec::Vp8, ssrc: 1_000, rtx: Some(1_001) };
 
-/// The server and the part of signaling that a test needs.
-pub(crate) struct World {
+/// The media plane and the part of signaling that a test needs.
+pub(crate) struct MediaPlane {
     sfu: Sfu,
     events: mpsc::UnboundedReceiver<Event>,
-    /// What stands between clients and the server, if anything does.
+    /// The relay between clients and server, if there is one.
     pub(crate) relay: Option<Relay>,
 }
 
-impl World {
+impl MediaPlane {
     pub(crate) fn new() -> Self {
         Self::start(&SfuConfig::default())
     }
 
-    /// A server that clients reach through a bad network only.
+    /// A server that clients reach only through an impaired network.
     pub(crate) fn behind(network: Impairment, seed: u64) -> Self {
-        // Another address of loopback, with the same port.
+        // Another loopback address, with the same port.
         let outside = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
         let config = SfuConfig { advertise: vec![outside], ..SfuConfig::default() };
-        let mut world = Self::start(&config);
-        let port = world.sfu.local_ports()[0];
+        let mut plane = Self::start(&config);
+        let port = plane.sfu.local_ports()[0];
         let (listen, target) = (SocketAddr::new(outside, port), SocketAddr::new(config.bind, port));
-        world.relay = Some(Relay::start(listen, target, &RelayConfig::new(network, seed)).unwrap());
-        world
+        plane.relay = Some(Relay::start(listen, target, &RelayConfig::new(network, seed)).unwrap());
+        plane
     }
 
     fn start(config: &SfuConfig) -> Self {
@@ -64,7 +64,7 @@ impl World {
         Self { sfu, events, relay: None }
     }
 
-    /// What has happened since somebody asked last.
+    /// Events since the last call.
     pub(crate) fn events_so_far(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.events.try_recv().ok()).collect()
     }
@@ -83,10 +83,10 @@ impl World {
                 }
             }
         };
-        timeout(TOO_LONG, search).await.expect("the event comes")
+        timeout(TIMEOUT, search).await.expect("the event comes")
     }
 
-    /// A participant with its media path up.
+    /// A participant whose media path is up.
     pub(crate) async fn join(&mut self, number: u32, streams: &[SendStream]) -> WebrtcEndpoint {
         let participant = ParticipantId(number);
         self.command(Command::AddParticipant { room: RoomId(1), participant });
@@ -179,7 +179,7 @@ pub(crate) async fn wait_for(endpoint: &mut WebrtcEndpoint, mut wanted: impl FnM
             }
         }
     };
-    timeout(TOO_LONG, search).await.expect("the event comes")
+    timeout(TIMEOUT, search).await.expect("the event comes")
 }
 
 pub(crate) fn camera() -> SendStream {
@@ -195,7 +195,7 @@ pub(crate) fn publication() -> Publication {
     }
 }
 
-/// A key frame in its envelope, of bytes that no codec would accept.
+/// A key frame in its envelope, of random bytes.
 pub(crate) fn key_frame(number: u8) -> Vec<u8> {
     let noise = (0..2_500u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8 ^ number);
     KEY_ENVELOPE.into_iter().chain(noise).collect()

@@ -1,4 +1,4 @@
-//! A way to the server that can be cut: signaling's TCP connections.
+//! A TCP proxy that can cut the signaling connection.
 
 use std::net::SocketAddr;
 use tokio::{
@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// A TCP proxy.
-pub(crate) struct Proxy {
+pub(crate) struct TcpProxy {
     pub(crate) address: SocketAddr,
     state: watch::Sender<State>,
 }
@@ -16,11 +16,11 @@ pub(crate) struct Proxy {
 #[derive(Clone, Copy)]
 struct State {
     cuts: u32,
-    /// Where connections go; `None` for nowhere.
+    /// Where connections are forwarded to; `None` refuses them.
     server: Option<SocketAddr>,
 }
 
-impl Proxy {
+impl TcpProxy {
     /// A proxy to this server.
     pub(crate) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -34,12 +34,12 @@ impl Proxy {
         Self { address, state }
     }
 
-    /// Breaks all connections, without a word to either end.
+    /// Closes all connections without a Close frame.
     pub(crate) fn cut(&self) {
         self.state.send_modify(|state| state.cuts += 1);
     }
 
-    /// Breaks all connections, and leads the next ones elsewhere, or nowhere.
+    /// Closes all connections, and forwards the next ones elsewhere, or refuses them.
     pub(crate) fn redirect(&self, server: Option<SocketAddr>) {
         self.state.send_modify(|state| *state = State { cuts: state.cuts + 1, server });
     }

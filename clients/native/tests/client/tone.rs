@@ -1,13 +1,13 @@
-//! Tones, and how much of a tone is in what is heard.
+//! Test tones, and how much of a tone is in received audio.
 
 use std::{convert::Infallible, f32::consts::TAU};
 use tacet_native::{
     audio::{FRAME_SAMPLES, SAMPLE_RATE},
-    client::AudioPublication,
+    client::AudioTrack,
 };
 use tokio::task::JoinHandle;
 
-/// Blocks of a sine at half of full scale, for ever.
+/// Blocks of a sine at half of full scale, endless.
 pub(crate) fn tone(hertz: f32) -> impl Iterator<Item = Vec<f32>> {
     let step = TAU * hertz / SAMPLE_RATE as f32;
     (0u64..).map(move |block| {
@@ -17,9 +17,9 @@ pub(crate) fn tone(hertz: f32) -> impl Iterator<Item = Vec<f32>> {
 }
 
 /// Plays a tone until the task is aborted.
-pub(crate) fn play(publication: AudioPublication, hertz: f32) -> JoinHandle<()> {
+pub(crate) fn play(track: AudioTrack, hertz: f32) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let Ok(()) = publication.play(tone(hertz).map(Ok::<_, Infallible>)).await;
+        let Ok(()) = track.play(tone(hertz).map(Ok::<_, Infallible>)).await;
     })
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn strength(samples: &[f32], hertz: f32) -> f32 {
     (2.0 * sine.hypot(cosine) / samples.len().max(1) as f64) as f32
 }
 
-/// Whether the last fifth of a second of blocks is mostly this tone.
+/// Whether the last 200 ms are mostly this tone.
 pub(crate) fn is_heard<'a>(blocks: impl DoubleEndedIterator<Item = &'a [f32]>, hertz: f32) -> bool {
     let mut last: Vec<_> = blocks.rev().take(10).collect();
     last.reverse();

@@ -1,4 +1,4 @@
-//! A way for media that can be blocked: one client's UDP.
+//! A UDP relay that can block one client's media.
 
 use std::{
     net::SocketAddr,
@@ -9,13 +9,13 @@ use std::{
 };
 use tokio::net::UdpSocket;
 
-/// A UDP relay for one client at a time: whoever sent last.
-pub(crate) struct Detour {
+/// A UDP relay for one client at a time: the one that sent last.
+pub(crate) struct UdpRelay {
     pub(crate) address: SocketAddr,
     open: Arc<AtomicBool>,
 }
 
-impl Detour {
+impl UdpRelay {
     /// A relay to the server's media port on loopback.
     pub(crate) async fn to(media_port: u16) -> Self {
         let bind = || UdpSocket::bind("127.0.0.1:0");
@@ -30,7 +30,7 @@ impl Detour {
                 tokio::select! {
                     Ok((length, from)) = near.recv_from(&mut up) => {
                         if client != Some(from) {
-                            // To the server, another client is another address.
+                            // The server must see another client as another address.
                             (client, far) = (Some(from), bind().await.unwrap());
                         }
                         if passes.load(Ordering::Relaxed) {
@@ -48,7 +48,7 @@ impl Detour {
         Self { address, open }
     }
 
-    /// Lets everything through, or nothing.
+    /// Forwards everything, or nothing.
     pub(crate) fn set_open(&self, open: bool) {
         self.open.store(open, Ordering::Relaxed);
     }
