@@ -1,4 +1,4 @@
-//! The certificate of the HTTPS server: the operator's, or one made at start.
+//! TLS certificate of the server: the operator's, or a self-signed one.
 
 use anyhow::{Context, bail};
 use rustls::{
@@ -7,29 +7,29 @@ use rustls::{
 };
 use std::{path::Path, sync::Arc};
 
-/// A TLS configuration, and what a person needs to know of it.
+/// A TLS configuration.
 pub(crate) struct Tls {
-    /// For the listener. It offers HTTP/1.1 alone, which WebSockets need.
+    /// For the listener. ALPN offers HTTP/1.1 only, which WebSockets need.
     pub(crate) config: Arc<ServerConfig>,
-    /// SHA-256 of a certificate that was made at start: `AA:BB:…`.
+    /// SHA-256 of the certificate if it is self-signed: `AA:BB:…`.
     pub(crate) fingerprint: Option<String>,
 }
 
-/// Reads certificate chain and key from PEM files.
+/// Reads certificate chain and private key from PEM files.
 pub(crate) fn from_files(cert: &Path, key: &Path) -> anyhow::Result<Tls> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("cannot read certificates from {}", cert.display()))?;
     if chain.is_empty() {
-        bail!("there is no certificate in {}", cert.display());
+        bail!("no certificate in {}", cert.display());
     }
     let key_der = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read a private key from {}", key.display()))?;
-    let config = configure(chain, key_der).context("certificate and key do not fit together")?;
+    let config = configure(chain, key_der).context("the private key does not match the certificate")?;
     Ok(Tls { config, fingerprint: None })
 }
 
-/// Makes a certificate for these names and addresses. It lives as long as the process.
+/// Makes a self-signed certificate for these names and addresses, valid as long as the process runs.
 pub(crate) fn self_signed(names: Vec<String>) -> anyhow::Result<Tls> {
     let made = rcgen::generate_simple_self_signed(names).context("cannot make a certificate")?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();

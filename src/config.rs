@@ -16,25 +16,25 @@ use std::{
     time::Duration,
 };
 
-/// What may be said on the command line or in the environment.
+/// Settings from the command line or the environment.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Flags {
-    /// Configuration file (TOML); docs/tacet.toml explains every setting
+    /// Configuration file (TOML); docs/tacet.toml documents every setting
     #[arg(long, value_name = "FILE", env = "TACET_CONFIG")]
     config: Option<PathBuf>,
-    /// Address for HTTP and media. Beyond loopback the server speaks HTTPS [default: 127.0.0.1]
+    /// Address for HTTP and media. Beyond loopback the server uses HTTPS [default: 127.0.0.1]
     #[arg(long, value_name = "IP", env = "TACET_BIND")]
     bind: Option<IpAddr>,
-    /// TCP port of the page and of signaling; 0 takes a free one [default: 8800]
+    /// TCP port of the call page and signaling; 0 picks a free one [default: 8800]
     #[arg(long, value_name = "PORT", env = "TACET_PORT")]
     port: Option<u16>,
-    /// UDP port of the first media worker, the next has the next; 0 takes free ones [default: 8801]
+    /// UDP port of the first media worker; the others use the following ports. 0 picks free ones [default: 8801]
     #[arg(long, value_name = "PORT", env = "TACET_MEDIA_PORT")]
     media_port: Option<u16>,
-    /// Address that clients are told, if it is not the bound one: for servers behind NAT. May be repeated
+    /// Address that clients connect to for media, if it is not the bound one (for servers behind NAT). May be repeated
     #[arg(long, value_name = "IP", env = "TACET_ADVERTISE", value_delimiter = ',')]
     advertise: Vec<IpAddr>,
-    /// Media workers, each a thread with a port of its own [default: one per core]
+    /// Number of media workers, each with its own thread and port [default: one per core]
     #[arg(long, value_name = "N", env = "TACET_WORKERS")]
     workers: Option<usize>,
     /// Certificate chain for HTTPS (PEM)
@@ -43,31 +43,31 @@ pub(crate) struct Flags {
     /// Private key of the certificate (PEM)
     #[arg(long, value_name = "FILE", env = "TACET_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Web origin that may connect beside the server's own, such as https://example.org. May be repeated
+    /// Web origin that may connect in addition to the server's own, such as https://example.org. May be repeated
     #[arg(long, value_name = "ORIGIN", env = "TACET_ALLOW_ORIGIN", value_delimiter = ',')]
     allow_origin: Vec<String>,
     /// Do not serve the call page
     #[arg(long, env = "TACET_NO_PAGE")]
     no_page: bool,
-    /// Whether visitors may make rooms. Beyond loopback this makes the server a relay for anybody
+    /// Whether visitors may create rooms. Beyond loopback this lets anyone use the server as a relay
     #[arg(long, value_name = "BOOL", env = "TACET_OPEN_ROOMS", num_args = 0..=1, default_missing_value = "true")]
     open_rooms: Option<bool>,
-    /// Key with which rooms can be made over HTTP. Other users of this machine can read flags: prefer the variable
+    /// Key that allows creating rooms over HTTP. Other users of this machine can read flags: prefer the variable
     #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
-    /// Most participants of a room [default: 50]
+    /// Maximum number of participants in a room [default: 50]
     #[arg(long, value_name = "N", env = "TACET_PARTICIPANTS")]
     participants: Option<usize>,
-    /// Address of the metrics for Prometheus, or "off". There is no login: beyond loopback, put a firewall before it
+    /// Address of the Prometheus metrics, or "off". There is no authentication: beyond loopback, use a firewall
     /// [default: 127.0.0.1:9464, if it is free]
     #[arg(long, value_name = "IP:PORT", env = "TACET_METRICS")]
     metrics: Option<MetricsAddress>,
-    /// What is logged to the standard error: a level, or levels by module [default: info]
+    /// Log filter for standard error: a level, or levels by module [default: info]
     #[arg(long, value_name = "FILTER", env = "TACET_LOG")]
     log: Option<String>,
 }
 
-/// The configuration file. What it does not know is an error.
+/// The configuration file. Unknown settings are errors.
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -119,7 +119,7 @@ struct LimitSettings {
     handshakes_per_second: Option<u32>,
 }
 
-/// Where metrics are shown.
+/// Address of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum MetricsAddress {
@@ -134,7 +134,7 @@ impl FromStr for MetricsAddress {
         if text == "off" {
             return Ok(Self::Off);
         }
-        text.parse().map(Self::At).map_err(|_| "neither \"off\" nor an address such as 127.0.0.1:9464".to_owned())
+        text.parse().map(Self::At).map_err(|_| "expected \"off\" or an address such as 127.0.0.1:9464".to_owned())
     }
 }
 
@@ -146,7 +146,7 @@ impl TryFrom<String> for MetricsAddress {
     }
 }
 
-/// How the server runs.
+/// The resulting settings of the server.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
@@ -155,7 +155,7 @@ pub(crate) struct Settings {
     pub(crate) advertise: Vec<IpAddr>,
     pub(crate) workers: usize,
     pub(crate) page: bool,
-    /// Where metrics are shown; `None` is not said.
+    /// Address of the metrics; `None` if it is not set.
     pub(crate) metrics: Option<MetricsAddress>,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) log: String,
@@ -163,7 +163,7 @@ pub(crate) struct Settings {
 }
 
 impl Flags {
-    /// Reads the configuration file, if one is named, and decides.
+    /// Reads the configuration file, if there is one, and merges all settings.
     pub(crate) fn settings(self) -> anyhow::Result<Settings> {
         let file = match &self.config {
             Some(path) => read(path)?,
@@ -178,7 +178,7 @@ impl Flags {
         let tls = match (self.tls_cert.or(file.tls.cert), self.tls_key.or(file.tls.key)) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
-            _ => bail!("a certificate and its key come together: give both or neither"),
+            _ => bail!("--tls-cert and --tls-key must be given together"),
         };
         let room = RoomLimits::default();
         let room = RoomLimits {
@@ -187,10 +187,10 @@ impl Flags {
             slots_per_participant: file.rooms.slots_per_participant.unwrap_or(room.slots_per_participant),
         };
         if !(1..=4_096).contains(&room.participants) {
-            bail!("a room has 1 to 4096 participants");
+            bail!("the number of participants in a room must be 1 to 4096");
         }
         let defaults = signaling::Config::default();
-        // On loopback every bot of a load test has the same address, and nobody else is there.
+        // On loopback all bots of a load test have the same address, and there are no other clients.
         let (connections, handshakes) =
             if local { (None, None) } else { (defaults.connections_per_address, defaults.handshakes_per_second) };
         let idle = file.rooms.idle_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600));
@@ -257,14 +257,14 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_sample_says_what_the_defaults_are() {
+    fn sample_file_equals_defaults() {
         let (sample, default) = (settings(Flags::default(), SAMPLE), settings(Flags::default(), ""));
         assert_eq!(format!("{sample:?}"), format!("{default:?}"));
     }
 
     #[test]
-    fn the_documented_sample_holds_with_every_line_in_use() {
-        // Settings that have no fixed default stand behind "#" and no blank.
+    fn sample_file_parses_with_every_line_in_use() {
+        // Settings without a fixed default are commented out by "#" without a space.
         let all: String = SAMPLE
             .lines()
             .map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '#'])).unwrap_or(line))
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_come_before_the_file_and_the_file_before_defaults() {
+    fn flags_override_file_and_file_overrides_defaults() {
         let flags = Flags { port: Some(1), ..Flags::default() };
         let settings = settings(flags, "port = 2\nmedia_port = 3\n[rooms]\nparticipants = 4");
         assert_eq!((settings.port, settings.media_port), (1, 3));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_misspells_is_an_error_that_names_it() {
+    fn unknown_setting_is_an_error() {
         let error = format!("{:#}", parse("prot = 8800").unwrap_err());
         assert!(error.contains("prot"), "{error}");
         assert!(parse("[rooms]\nopened = true").is_err());
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_have_an_address_or_none() {
+    fn metrics_setting_parses() {
         let metrics = |file: &str| settings(Flags::default(), file).metrics;
         assert_eq!(metrics(""), None);
         assert_eq!(metrics("metrics = 'off'"), Some(MetricsAddress::Off));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_api_key_is_not_shown() {
+    fn debug_output_hides_the_api_key() {
         let settings = settings(Flags::default(), "[rooms]\napi_key = 'hidden'");
         assert!(!format!("{settings:?}").contains("hidden"));
     }

@@ -1,22 +1,22 @@
-//! Room links: `https://HOST/r/ROOM#SECRET`. What is behind `#` never leaves the devices.
+//! Room links: `https://HOST/r/ROOM#SECRET`. The part after `#` never leaves the devices.
 
 use anyhow::Context;
 use signaling::AccessHash;
 use std::fmt;
 use tacet_proto::{RoomId, bytes::Fixed};
 
-/// The secret of a room's link: 32 random bytes. `Debug` shows nothing of it.
+/// The invite secret of a room link: 32 random bytes. `Debug` does not print it.
 pub(crate) struct Invite([u8; 32]);
 
 impl Invite {
     /// A new secret.
     pub(crate) fn random() -> anyhow::Result<Self> {
         let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+        getrandom::fill(&mut bytes).context("the system's random number generator failed")?;
         Ok(Self(bytes))
     }
 
-    /// What the server may know of it: the hash of a token that opens the door and no frame.
+    /// Hash of the access token, which the server stores. The token allows access to the room but opens no frame.
     pub(crate) fn access_hash(&self) -> AccessHash {
         AccessHash::of(&e2ee_frames::access_token(&self.0))
     }
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_has_the_room_in_its_path_and_the_secret_in_its_fragment() {
+    fn link_has_room_in_path_and_secret_in_fragment() {
         let link = room_link("http://127.0.0.1:8800", RoomId(Fixed([0; 16])), &Invite([255; 32]));
         assert_eq!(
             link,
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_is_told_neither_secret_nor_token() {
+    fn access_hash_reveals_neither_secret_nor_token() {
         let invite = Invite([7; 32]);
         assert_ne!(invite.access_hash().0, [7; 32]);
         assert_ne!(invite.access_hash().0, e2ee_frames::access_token(&[7; 32]));

@@ -1,4 +1,4 @@
-//! `tacet load`: bots against a server, and what they measured.
+//! `tacet load`: load tests with bots.
 
 mod bar;
 mod flags;
@@ -17,26 +17,26 @@ use output::{Findings, OutputFlags};
 use plan::PlanFlags;
 use repeat::RepeatFlags;
 
-/// Puts load on a call server and measures latency, loss and CPU
+/// Load-test a call server and measure latency, loss and CPU
 ///
-/// Bots join rooms with real signaling and real keys, send sealed frames, count and open them. Without --server a server
-/// is started for the run, and its CPU and memory are measured too. A few more bots use an independent WebRTC stack and
-/// are reported apart ("canaries").
+/// Bots join rooms with real signaling and keys, send sealed frames, and count and open what they receive. Without
+/// --server, a server is started for the run, and its CPU and memory are measured as well. A few extra bots
+/// ("canaries") use an independent WebRTC stack and are reported separately.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 EXAMPLES:
-  tacet load                                          single packets to twenty viewers, on a server of its own
-  tacet load --scenario everyone --participants 8     a meeting of eight, sound and pictures
+  tacet load                                          single packets to twenty viewers, on a new server
+  tacet load --scenario everyone --participants 8     a meeting of eight with audio and video
   tacet load --scenario rooms --rooms 50 --threads 4  fifty meetings of four
   tacet load --scenario webinar --subscribers 100     ten speakers, a hundred listeners
-  tacet load --print-scenario churn > mine.toml       a file to start from, for --scenario mine.toml
-  tacet load --subscribers 500 --light                as many as one generator core can take
+  tacet load --print-scenario churn > mine.toml       a scenario file to edit, for --scenario mine.toml
+  tacet load --subscribers 500 --light                as many as one generator core can serve
   tacet load --burst 16 --pps 960                     key-frame-like bursts
-  tacet load --runs 5 --html report.html              five runs, their spread, and a page to look at
+  tacet load --runs 5 --html report.html              five runs, their spread, and an HTML report
   tacet load --sweep 25,50,100,200 --runs 3           CPU and latency against load
-  tacet load --find-limit --light                     the most that one core of the server forwards
-  tacet load --plan                                   what a packet costs, and machines for a million participants
-  tacet load --server 'http://127.0.0.1:8800/r/…#…'   a server that runs already")]
+  tacet load --find-limit --light                     the maximum that one core of the server forwards
+  tacet load --plan                                   cost per packet, and machines for a million participants
+  tacet load --server 'http://127.0.0.1:8800/r/…#…'   a server that is already running")]
 pub(crate) struct Load {
     #[command(flatten)]
     scenario: ScenarioFlags,
@@ -64,10 +64,10 @@ impl Load {
         })
     }
 
-    /// Runs the load and prints the result.
+    /// Runs the load test and prints the result.
     ///
     /// # Errors
-    /// When there is no result, or when nothing was delivered at all.
+    /// If there is no result, or nothing was delivered.
     #[allow(clippy::print_stdout, reason = "the result is this command's output")]
     pub(crate) fn run(self) -> anyhow::Result<()> {
         if self.scenario.list_scenarios {
@@ -80,7 +80,7 @@ impl Load {
         }
         let options = self.options()?;
         self.output.check()?;
-        // Media has threads of its own; signaling and canaries are content with two.
+        // Media runs on its own threads; two are enough for signaling and canaries.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let bar = Bar::new(self.output.quiet);
         let mut findings = Findings::default();

@@ -3,13 +3,13 @@
 use anyhow::Context;
 use std::io::{self, IsTerminal};
 
-/// Logs what passes the directives of `quiet` and then of `filter`, the value of `--log`.
+/// Starts logging by the directives of `quiet` followed by `filter`, the value of `--log`.
 ///
 /// # Errors
-/// When `filter` is no filter.
+/// If `filter` is malformed.
 pub(crate) fn start(quiet: &str, filter: &str) -> anyhow::Result<()> {
     let filter =
-        tracing_subscriber::EnvFilter::try_new(format!("{quiet},{filter}")).context("--log is not a filter")?;
+        tracing_subscriber::EnvFilter::try_new(format!("{quiet},{filter}")).context("--log is not a valid filter")?;
     let colours = io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
     Ok(())

@@ -1,4 +1,4 @@
-//! The one binary of tacet: its command line, and nothing else.
+//! The tacet binary: command line and subcommands.
 
 #[cfg(feature = "call")]
 mod call;
@@ -33,8 +33,9 @@ use std::process::ExitCode;
 
 /// End-to-end encrypted voice and video calls, self-hosted.
 ///
-/// `tacet serve` starts a call server and prints a link. Whoever opens the link in a browser is in the call. The server
-/// forwards the call and cannot hear it: frames are encrypted on the devices, with keys that it never holds.
+/// `tacet serve` starts a call server and prints a link. Anyone who opens the link in a browser joins the call. The
+/// server forwards media but cannot decrypt it: frames are encrypted on the devices with keys that the server never
+/// has.
 #[derive(Parser, Debug)]
 #[command(name = "tacet", version, max_term_width = 100)]
 struct Cli {
@@ -57,7 +58,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Several parts speak TLS, and more than one cryptographic library may be linked: say which one it is.
+    // More than one crypto provider may be linked; select the one that all TLS connections use.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match Cli::try_parse().unwrap_or_else(|error| refuse(&error)).command {
         #[cfg(feature = "serve")]
@@ -74,15 +75,15 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // `{:#}` is the error with its causes on one line.
+            // `{:#}` prints the error and its causes on one line.
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Says what is wrong with the arguments, or what was asked for, and ends. Arguments may be links, whose secrets are not
-/// repeated.
+/// Prints an argument error, or the requested help, and exits. Arguments may contain links, whose secrets are removed
+/// from the output.
 fn refuse(error: &clap::Error) -> ! {
     let (code, text) = (error.exit_code(), error.render());
     if error.use_stderr() {

@@ -1,10 +1,10 @@
-//! The call page inside the binary, or a page that says how to get it there.
+//! The embedded call page, or a page that explains how to build it.
 
 use rust_embed::RustEmbed;
 use signaling::PageFile;
 use std::borrow::Cow;
 
-/// The built web client. A debug build reads it from the source tree, a release build holds it.
+/// The built web client. Debug builds read it from the source tree, release builds embed it.
 #[derive(RustEmbed)]
 #[folder = "clients/web/dist"]
 struct Dist;
@@ -14,7 +14,7 @@ const MISSING: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>t
     <p>The server runs, and native clients can use it. To get the page, build the web client first:</p>\
     <pre>make web\ncargo build</pre>";
 
-/// The page's file at a path.
+/// The file at a path of the page.
 pub(crate) fn file(path: &str) -> Option<PageFile> {
     match Dist::get(path) {
         Some(file) => Some(PageFile { mime: Cow::Borrowed(mime(path)), bytes: file.data }),
@@ -25,7 +25,7 @@ pub(crate) fn file(path: &str) -> Option<PageFile> {
     }
 }
 
-/// Media type by extension: the few that a web build makes.
+/// Media type by file extension: those that a web build contains.
 fn mime(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
         "html" => "text/html; charset=utf-8",
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_always_an_index_page_and_nothing_outside_the_build() {
+    fn index_page_exists_and_paths_are_confined() {
         assert!(file("index.html").is_some_and(|file| file.mime == "text/html; charset=utf-8"));
         for outside in ["../Cargo.toml", "/etc/passwd", "assets/../../package.json", ""] {
             assert!(file(outside).is_none(), "{outside}");

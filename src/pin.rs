@@ -2,7 +2,7 @@
 
 use tacet_native::sdp::parse_fingerprint;
 
-/// Reads a fingerprint as `tacet serve` prints it.
+/// Parses a fingerprint as `tacet serve` prints it.
 pub(crate) fn pin(text: &str) -> Result<[u8; 32], &'static str> {
-    parse_fingerprint(text).ok_or("a SHA-256 is 64 hexadecimal digits, with or without colons")
+    parse_fingerprint(text).ok_or("expected 64 hexadecimal digits, with or without colons")
 }

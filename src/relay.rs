@@ -1,4 +1,4 @@
-//! `tacet relay`: a bad network between clients and a server, on purpose.
+//! `tacet relay`: an impaired network between clients and a server.
 
 use crate::stop::StopSignal;
 use anyhow::{Context, bail};
@@ -16,113 +16,113 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// Puts a bad network between clients and a server: loss, delay, jitter, reordering, a rate
+/// Simulate a bad network between clients and a server
 ///
-/// Datagrams that come to --listen go to --to, and the answers back. Each client gets an address of its own towards the
-/// server. Settings hold for both directions; --up and --down change them for one.
+/// Forwards datagrams from --listen to --to, and the responses back. Each client has its own address towards the
+/// server. Settings apply to both directions; --up and --down change them for one.
 ///
-/// Commands while it runs, one a line: "stats"; "change-addresses" gives every client a new address towards the server,
-/// as a NAT does that has forgotten its clients; "set SETTINGS", "set up SETTINGS", "set down SETTINGS".
+/// Commands on standard input, one per line: "stats"; "change-addresses", which changes every client's address towards
+/// the server, as a NAT does when its bindings expire; "set SETTINGS", "set up SETTINGS", "set down SETTINGS".
 #[derive(Args, Debug)]
 #[command(
     next_line_help = true,
     after_help = "\
 EXAMPLES:
-  tacet serve --advertise 127.0.0.2 --workers 1       a server that sends its clients to the relay
+  tacet serve --advertise 127.0.0.2 --workers 1       a server whose clients use the relay
   tacet relay --listen 127.0.0.2:8801 --to 127.0.0.1:8801 --loss 5% --burst 3
-  tacet relay … --preset 4g                           a phone
-  tacet relay … --rate 800kbit --queue 60kB           a line too slow for video
-  tacet relay … --delay 20ms --up loss=10%            bad in one direction
-  tacet relay … --down-for 3s --down-every 30s        out of reach at times
-  tacet relay … --change-every 20s                    a new address towards the server each 20 s
+  tacet relay … --preset 4g                           a mobile connection
+  tacet relay … --rate 800kbit --queue 60kB           a link too slow for video
+  tacet relay … --delay 20ms --up loss=10%            impaired in one direction
+  tacet relay … --down-for 3s --down-every 30s        regular outages
+  tacet relay … --change-every 20s                    a new address towards the server every 20 s
 
-SETTINGS of --up, --down and \"set\": a preset, then the options as NAME=VALUE, with commas: 4g,loss=5%,burst=3
+SETTINGS of --up, --down and \"set\": a preset and options as NAME=VALUE, separated by commas: 4g,loss=5%,burst=3
 PRESETS: perfect, wifi, 4g, congested, lossy"
 )]
 pub(crate) struct Relay {
-    /// Address that clients send to; the server must advertise its IP, and media ports are the same on both
+    /// Address that clients send to. The server must advertise its IP; media ports are the same on both
     #[arg(long, value_name = "IP:PORT")]
     listen: SocketAddr,
     /// Media address of the server
     #[arg(long, value_name = "IP:PORT")]
     to: SocketAddr,
-    /// Ports to relay, from these on: a server has one for each worker
+    /// Number of consecutive ports to relay, one for each media worker
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     ports: u16,
     #[command(flatten)]
     path: Settings,
-    /// Other settings from clients to the server
+    /// Settings from clients to the server, if different
     #[arg(long, value_name = "SETTINGS")]
     up: Option<String>,
-    /// Other settings from the server to clients
+    /// Settings from the server to clients, if different
     #[arg(long, value_name = "SETTINGS")]
     down: Option<String>,
-    /// Give every client a new address towards the server so often
+    /// Change every client's address towards the server at this interval
     #[arg(long, value_name = "TIME", value_parser = time)]
     change_every: Option<Duration>,
-    /// Names the run: the same datagrams meet the same fates [default: random]
+    /// Random seed: runs with the same seed impair the same datagrams [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Print lines of JSON: one when the relay listens, one for each command and one at the end
+    /// Print JSON: one line when the relay listens, one per command, and one at the end
     #[arg(long)]
     json: bool,
 }
 
-/// The settings of the model, as options.
+/// The settings of the network model, as options.
 #[derive(Args, Debug)]
 struct Settings {
-    /// Begin with the settings of this name
+    /// Start from a preset
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
-    /// Share of packets lost, such as 5%
+    /// Fraction of packets lost, such as 5%
     #[arg(long, value_name = "SHARE")]
     loss: Option<String>,
-    /// Mean length of bursts of loss, in packets
+    /// Mean length of loss bursts, in packets
     #[arg(long, value_name = "N")]
     burst: Option<String>,
-    /// Loss by the four parameters of the model, instead: TO_BAD/TO_GOOD/LOSS_IN_GOOD/LOSS_IN_BAD
+    /// Loss by the four parameters of the Gilbert-Elliott model: TO_BAD/TO_GOOD/LOSS_IN_GOOD/LOSS_IN_BAD
     #[arg(long, value_name = "SHARES", conflicts_with_all = ["loss", "burst"])]
     gilbert_elliott: Option<String>,
-    /// What every packet needs, such as 20ms
+    /// Delay of every packet, such as 20ms
     #[arg(long, value_name = "TIME")]
     delay: Option<String>,
-    /// Up to so much more; packets keep their order
+    /// Maximum additional random delay; packets stay in order
     #[arg(long, value_name = "TIME")]
     jitter: Option<String>,
-    /// Jitter lets packets overtake
+    /// Let jitter reorder packets
     #[arg(long)]
     jitter_reorders: bool,
-    /// Rate of the slowest link, such as 2mbit
+    /// Rate of the bottleneck, such as 2mbit
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
-    /// Bytes that may wait before that link, such as 64kB [default: 100 ms at its rate]
+    /// Queue size of the bottleneck, such as 64kB [default: 100 ms at its rate]
     #[arg(long, value_name = "SIZE")]
     queue: Option<String>,
-    /// Share of packets held back, so that others overtake
+    /// Fraction of packets held back, so that later ones overtake them
     #[arg(long, value_name = "SHARE")]
     reorder: Option<String>,
-    /// For how long they are held back [default: 20ms]
+    /// How long they are held back [default: 20ms]
     #[arg(long, value_name = "TIME")]
     held_back: Option<String>,
-    /// Share of packets that arrive twice
+    /// Fraction of packets duplicated
     #[arg(long, value_name = "SHARE")]
     duplicate: Option<String>,
     /// When the first outage begins, after a client's first packet
     #[arg(long, value_name = "TIME")]
     down_after: Option<String>,
-    /// How long an outage lasts
+    /// Duration of an outage
     #[arg(long, value_name = "TIME")]
     down_for: Option<String>,
-    /// From one outage to the next
+    /// Interval from one outage to the next
     #[arg(long, value_name = "TIME")]
     down_every: Option<String>,
 }
 
 impl Settings {
-    /// The path that they describe: options are settings by the same names.
+    /// The impairment that these options describe: each is a setting of the same name.
     fn impairment(&self) -> anyhow::Result<Impairment> {
         let base = match &self.preset {
-            Some(name) => Impairment::preset(name).with_context(|| format!("--preset: there is no `{name}`"))?,
+            Some(name) => Impairment::preset(name).with_context(|| format!("--preset: unknown preset `{name}`"))?,
             None => Impairment::PERFECT,
         };
         let settings = [
@@ -148,16 +148,16 @@ impl Settings {
 
 /// A time above zero.
 fn time(text: &str) -> Result<Duration, String> {
-    // The model reads times; an option of its own is read by the same rules.
+    // Parsed by the network model, so that times have the same syntax everywhere.
     let path: Impairment =
         format!("delay={text}").parse().map_err(|error: tacet_impair::SpecError| error.to_string())?;
-    Some(path.delay).filter(|time| !time.is_zero()).ok_or_else(|| "must be more than nothing".to_owned())
+    Some(path.delay).filter(|time| !time.is_zero()).ok_or_else(|| "must be greater than zero".to_owned())
 }
 
-/// The line that `--json` prints once the relay listens.
+/// The line that `--json` prints when the relay listens.
 #[derive(Serialize)]
 struct Ready {
-    /// Where clients send to, one for each port.
+    /// Where clients send to, one address per port.
     listen: Vec<SocketAddr>,
     /// Where the server is.
     to: Vec<SocketAddr>,
@@ -167,12 +167,12 @@ struct Ready {
     pid: u32,
 }
 
-/// What a command did, as a line of JSON.
+/// Result of a command, as a line of JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {
     Stats(RelayStats),
-    /// Clients that have another address now.
+    /// Number of clients whose address has changed.
     Changed(usize),
     Set {
         up: String,
@@ -200,11 +200,11 @@ impl Relay {
         let (up, down) = (one_way(&self.up, "up")?, one_way(&self.down, "down")?);
         let seed = match self.seed {
             Some(seed) => seed,
-            // Short, as it may have to be typed.
+            // Short, since it may have to be typed.
             None => u64::from(getrandom::u32()?),
         };
         let relays = Relays::start(&self, &RelayConfig { up, down, ..RelayConfig::new(both, seed) })?;
-        // Registered before anything is announced: whoever reads the announcement may stop the relay at once.
+        // Installed before the relay is announced, since it may be stopped immediately after that.
         let mut stop = StopSignal::new()?;
         self.announce(&relays, seed)?;
 
@@ -216,7 +216,7 @@ impl Relay {
         }
         loop {
             tokio::select! {
-                Some(command) = commands.recv() => self.print(&relays.obey(&command))?,
+                Some(command) = commands.recv() => self.print(&relays.run_command(&command))?,
                 () = next(&mut changes) => {
                     let answer = relays.change_addresses();
                     self.print(&answer)?;
@@ -251,7 +251,7 @@ impl Relay {
         match answer {
             answer if self.json => writeln!(out, "{}", serde_json::to_string(answer)?)?,
             Answer::Stats(stats) => writeln!(out, "{stats}")?,
-            Answer::Changed(clients) => writeln!(out, "{clients} clients have another address now")?,
+            Answer::Changed(clients) => writeln!(out, "{clients} clients have a new address")?,
             Answer::Set { up, down } => writeln!(out, "up:   {up}\ndown: {down}")?,
             Answer::Error(error) => writeln!(out, "error: {error}")?,
         }
@@ -265,7 +265,7 @@ impl Relays {
         let mut relays = Vec::new();
         for n in 0..options.ports {
             let (Some(listen), Some(to)) = (shifted(options.listen, n), shifted(options.to, n)) else {
-                bail!("--ports {}: there are no such ports", options.ports);
+                bail!("--ports {}: port number above 65535", options.ports);
             };
             let config = RelayConfig { seed: config.seed.wrapping_add(n.into()), ..*config };
             relays.push(UdpRelay::start(listen, to, &config)?);
@@ -273,7 +273,7 @@ impl Relays {
         Ok(Self(relays))
     }
 
-    fn obey(&self, command: &str) -> Answer {
+    fn run_command(&self, command: &str) -> Answer {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words.as_slice() {
             ["stats"] => Answer::Stats(self.stats()),
@@ -287,7 +287,7 @@ impl Relays {
         }
     }
 
-    /// Changes settings; what they do not name stays. All relays are the same.
+    /// Changes settings; others keep their values. All relays have the same settings.
     fn set(&self, up: Option<&str>, down: Option<&str>) -> Answer {
         for relay in &self.0 {
             let (old_up, old_down) = relay.impairments();
@@ -322,13 +322,13 @@ impl Relays {
     }
 }
 
-/// The address so many ports further; 0 stays 0, which is any port.
+/// The address `by` ports higher; port 0 stays 0.
 fn shifted(address: SocketAddr, by: u16) -> Option<SocketAddr> {
     let port = if address.port() == 0 { 0 } else { address.port().checked_add(by)? };
     Some(SocketAddr::new(address.ip(), port))
 }
 
-/// Done at the next tick; never without an interval.
+/// Waits for the next tick; forever without an interval.
 async fn next(interval: &mut Option<tokio::time::Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
@@ -336,7 +336,7 @@ async fn next(interval: &mut Option<tokio::time::Interval>) {
     }
 }
 
-/// Lines of the standard input, read on a thread of its own that ends with the process.
+/// Lines of standard input, read on a separate thread that ends with the process.
 fn commands() -> anyhow::Result<mpsc::UnboundedReceiver<String>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     thread::Builder::new().name("commands".to_owned()).spawn(move || {
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_the_settings_of_the_same_name() {
+    fn options_match_settings() {
         let options = "--preset 4g --loss 5% --burst 3 --delay 20ms --jitter 10ms --jitter-reorders --rate 2mbit \
                        --queue 9kB --reorder 1% --held-back 5ms --duplicate 2% --down-after 1s --down-for 2s \
                        --down-every 9s";
@@ -381,21 +381,21 @@ mod tests {
     }
 
     #[test]
-    fn commands_change_one_direction_or_both_and_errors_change_nothing() {
+    fn set_changes_directions_and_errors_change_nothing() {
         let options = relay("--ports 2");
         let relays = Relays::start(&options, &RelayConfig::new(Impairment::PERFECT, 1)).unwrap();
-        assert!(matches!(relays.obey("set loss=10%"), Answer::Set { .. }));
-        assert!(matches!(relays.obey("set up delay=3ms"), Answer::Set { .. }));
-        assert!(matches!(relays.obey("set down delay=9"), Answer::Error(_)));
+        assert!(matches!(relays.run_command("set loss=10%"), Answer::Set { .. }));
+        assert!(matches!(relays.run_command("set up delay=3ms"), Answer::Set { .. }));
+        assert!(matches!(relays.run_command("set down delay=9"), Answer::Error(_)));
         assert_eq!(relays.impairments(), ("loss=10%,delay=3ms".to_owned(), "loss=10%".to_owned()));
         assert!(relays.0.iter().all(|relay| relay.impairments() == relays.0[0].impairments()));
-        assert!(matches!(relays.obey("change-addresses"), Answer::Changed(0)));
-        assert!(matches!(relays.obey("stats"), Answer::Stats(stats) if stats == RelayStats::default()));
-        assert!(matches!(relays.obey("stat"), Answer::Error(_)));
+        assert!(matches!(relays.run_command("change-addresses"), Answer::Changed(0)));
+        assert!(matches!(relays.run_command("stats"), Answer::Stats(stats) if stats == RelayStats::default()));
+        assert!(matches!(relays.run_command("stat"), Answer::Error(_)));
     }
 
     #[test]
-    fn ports_beyond_the_last_are_refused() {
+    fn ports_above_65535_are_rejected() {
         let options = Relay { to: "127.0.0.1:65535".parse().unwrap(), ..relay("--ports 2") };
         assert!(Relays::start(&options, &RelayConfig::new(Impairment::PERFECT, 1)).is_err());
     }

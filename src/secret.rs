@@ -1,6 +1,6 @@
-//! Keeps the secrets of room links out of what is printed.
+//! Removes the secrets of room links from output.
 
-/// Replaces what stands behind the `#` of every link in a text.
+/// Replaces the part after `#` of every link in a text.
 pub(crate) fn without_secrets(text: &str) -> String {
     let secret = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let mut pieces = text.split('#');
@@ -8,7 +8,7 @@ pub(crate) fn without_secrets(text: &str) -> String {
     for piece in pieces {
         let rest = piece.trim_start_matches(secret);
         clean.push('#');
-        // Shorter than any part of a secret that is worth hiding.
+        // Too short to be a useful part of a secret.
         clean.push_str(if piece.len() - rest.len() > 8 {
             "…"
         } else {
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_secret_of_a_link_is_not_repeated() {
+    fn link_secrets_are_removed() {
         let secret = "A".repeat(43);
         let text = format!("unexpected argument 'http://h/r/x#{secret}' found, #1 of #{secret}");
         assert_eq!(without_secrets(&text), "unexpected argument 'http://h/r/x#…' found, #1 of #…");

@@ -1,4 +1,4 @@
-//! `tacet serve`: SFU, signaling and page in one process.
+//! `tacet serve`: SFU, signaling and call page in one process.
 
 use crate::{
     certificate::{self, Tls},
@@ -21,42 +21,42 @@ use std::{
     sync::Arc,
 };
 
-/// Starts a call server and prints the link of a room
+/// Start a call server and print the link of a room
 ///
-/// Every setting can be a flag, a TACET_* variable or a line of the configuration file; flags come first, then variables,
-/// then the file.
+/// Every setting can be a flag, a TACET_* variable or a line of the configuration file. Flags override variables, and
+/// variables override the file.
 #[derive(Args, Debug)]
 #[command(
     next_line_help = true,
     after_help = "\
 EXAMPLES:
-  tacet serve                                        calls on this machine, to try it
+  tacet serve                                        calls on this machine, for a first try
   tacet serve --bind 192.168.1.5                     calls in the local network
   tacet serve --bind 0.0.0.0 --advertise 203.0.113.7 a public server, behind NAT or not
   tacet serve --config /etc/tacet.toml               settings from a file
 
-PORTS: TCP 8800 for page and signaling, UDP 8801 and following for media, one for each worker; TCP 9464 on loopback for\nmetrics."
+PORTS: TCP 8800 for the call page and signaling; UDP 8801 and up for media, one per worker; TCP 9464 on\nloopback for metrics."
 )]
 pub(crate) struct Serve {
     #[command(flatten)]
     flags: Flags,
-    /// Print one line of JSON instead of text for people: url, link, room, media_ports, metrics, pid
+    /// Print one line of JSON instead of text: url, link, room, media_ports, metrics, pid
     #[arg(long)]
     json: bool,
 }
 
-/// The line that `--json` prints once the server listens.
+/// The line that `--json` prints when the server listens.
 #[derive(Serialize)]
 struct Ready<'a> {
     url: &'a str,
     link: &'a str,
     room: String,
     media_ports: Vec<u16>,
-    /// Where the metrics are, if they are anywhere.
+    /// URL of the metrics, if they are exposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<String>,
     pid: u32,
-    /// SHA-256 of the self-signed certificate, if there is one.
+    /// SHA-256 of the certificate if it is self-signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<&'a str>,
 }
@@ -88,7 +88,7 @@ impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let settings = self.flags.settings()?;
         log::start(QUIET_LIBRARIES, &settings.log)?;
-        // The media plane has threads of its own; signaling is content with two.
+        // The media plane has its own threads; two are enough for signaling.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(serve(settings, self.json))
     }
@@ -100,7 +100,8 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     let port = listener.local_addr()?.port();
     let metrics = crate::metrics::listen(settings.metrics)?;
     let advertise = reachable(&settings)?;
-    // A page on loopback is reached there only; media may be advertised elsewhere on the machine, where a relay stands.
+    // The page on loopback is only reachable there, even if media is advertised elsewhere on the machine, as for a
+    // relay.
     let host = advertise.first().copied().filter(|_| !settings.bind.is_loopback()).unwrap_or(settings.bind);
 
     let tls = match &settings.tls {
@@ -130,14 +131,14 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     let signaling = Signaling::new(settings.signaling, Arc::new(plane), events);
     let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
     let invite = Invite::random()?;
-    let room = signaling.rooms().create(invite.access_hash()).context("cannot make a room")?;
+    let room = signaling.rooms().create(invite.access_hash()).context("cannot create a room")?;
     let link = room_link(&url, room, &invite);
     let (config, fingerprint) = match tls {
         Some(Tls { config, fingerprint }) => (Some(config), fingerprint),
         None => (None, None),
     };
-    // Registered before anything is announced: whoever reads the announcement may stop the server at once.
-    let stop = stopped()?;
+    // Installed before the server is announced, since it may be stopped immediately after that.
+    let mut stop = StopSignal::new()?;
     let fingerprint = fingerprint.as_deref();
     let ready = Ready {
         url: &url,
@@ -152,9 +153,12 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
 
     let page = settings.page.then(|| Arc::new(page::file) as Arc<dyn PageSource>);
     let showing = metrics.map(|listener| tokio::spawn(exposition.serve(listener)));
-    let served = signaling.serve(listener, config, page, stop).await.context("the server has ended");
+    let served = signaling
+        .serve(listener, config, page, async move { stop.received().await })
+        .await
+        .context("the server failed");
     if let Some(showing) = showing {
-        // It holds the media plane, which says good-bye to all when nobody holds it any more.
+        // It holds a reference to the media plane, which closes all transports when the last one is dropped.
         showing.abort();
         let _ = showing.await;
     }
@@ -163,26 +167,20 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The addresses that clients are told. A server that listens everywhere says the one it would be reached at.
+/// The addresses that clients receive for media. If the server listens on all addresses, that of the default route.
 fn reachable(settings: &Settings) -> anyhow::Result<Vec<IpAddr>> {
     if !settings.advertise.is_empty() || !settings.bind.is_unspecified() {
         return Ok(settings.advertise.clone());
     }
-    // Connecting a UDP socket sends nothing; it asks the routing table which address would be used (192.0.2.0/24 and
-    // 2001:db8::/32 are for documentation).
+    // Connecting a UDP socket sends nothing; it only selects the local address by the routing table. 192.0.2.0/24 and
+    // 2001:db8::/32 are reserved for documentation.
     let beyond = if settings.bind.is_ipv4() { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
     let own = UdpSocket::bind(SocketAddr::new(settings.bind, 0))
         .and_then(|socket| socket.connect(beyond).and_then(|()| socket.local_addr()));
     match own {
         Ok(own) if !own.ip().is_unspecified() => Ok(vec![own.ip()]),
-        _ => bail!("this machine's address is not known: say where clients reach it with --advertise IP"),
+        _ => bail!("cannot find this machine's address: set it with --advertise IP"),
     }
-}
-
-/// Completes when the process is asked to stop.
-fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut stop = StopSignal::new()?;
-    Ok(async move { stop.received().await })
 }
 
 fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Result<()> {
@@ -192,21 +190,21 @@ fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Res
     } else {
         writeln!(out, "Server: {}", ready.url)?;
         if let Some(fingerprint) = ready.fingerprint {
-            writeln!(out, "Its certificate is self-signed and new at every start; browsers will warn. SHA-256:")?;
+            writeln!(out, "The certificate is self-signed and changes at every start; browsers will warn. SHA-256:")?;
             writeln!(out, "  {fingerprint}")?;
         }
         writeln!(out, "\nRoom: {}\n", ready.link)?;
         if beyond_loopback {
-            let code = qrcode::QrCode::new(ready.link).context("cannot draw the link")?;
-            // Terminals are dark as a rule: what is printed is light.
+            let code = qrcode::QrCode::new(ready.link).context("cannot encode the link as a QR code")?;
+            // Most terminals are dark: invert the colours.
             let (light, dark) = (Dense1x2::Dark, Dense1x2::Light);
             writeln!(out, "{}", code.render().light_color(light).dark_color(dark).build())?;
         }
-        writeln!(out, "Whoever has the link can join. Stop with Ctrl-C.")?;
+        writeln!(out, "Anyone with the link can join. Press Ctrl-C to stop.")?;
     }
     out.flush()?;
     Ok(())
 }
 
-/// Libraries that would log a line for a stranger's packet, and so let it fill the log. `--log` may name them.
+/// Libraries that log a line for each unexpected packet and could fill the log. `--log` may enable them.
 const QUIET_LIBRARIES: &str = "is=error,dimpl=error";

@@ -1,9 +1,10 @@
-//! Events as a person reads them, and as a program does.
+//! Events as text for people and as JSON for programs.
 
 use serde_json::{Value, json};
 use tacet_native::client::{ClientEvent, ConnectionState, Encryption, EndReason, Problem, RemoteTrack, Source};
 
-/// Text of somebody else, made harmless: it may hold what moves a terminal's cursor or turns the direction of writing.
+/// Replaces control and bidirectional formatting characters in text of another participant, which could otherwise move the
+/// terminal's cursor or reverse the writing direction.
 pub(super) fn harmless(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
@@ -12,7 +13,7 @@ pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// What a source is called.
+/// Name of a source.
 pub(super) fn source(source: Source) -> &'static str {
     match source {
         Source::Microphone => "microphone",
@@ -22,7 +23,7 @@ pub(super) fn source(source: Source) -> &'static str {
     }
 }
 
-/// How well somebody's media is protected, in a few words.
+/// Name of an encryption state.
 pub(super) fn encryption(state: Encryption) -> &'static str {
     match state {
         Encryption::WaitingForKey => "waiting for key",
@@ -33,47 +34,47 @@ pub(super) fn encryption(state: Encryption) -> &'static str {
 
 fn problem(problem: Problem) -> &'static str {
     match problem {
-        Problem::AnnounceRefused => "an announce was refused: it was made with another link, or altered on the way",
-        Problem::KeysRefused => "keys were refused: not meant for this device, or altered on the way",
-        Problem::ClockSkew => "a clock is off by more than ten minutes: that participant's or this machine's",
-        Problem::Equivocation => "a participant gave out different keys under one name",
+        Problem::AnnounceRefused => "an announce was rejected: it was made with another link or altered in transit",
+        Problem::KeysRefused => "keys were rejected: not meant for this device, or altered in transit",
+        Problem::ClockSkew => "clocks differ by more than ten minutes: that participant's or this machine's is wrong",
+        Problem::Equivocation => "a participant announced different keys under one name",
     }
 }
 
-/// A line for people, without a time; `None` for what the status screen shows and a log need not.
+/// A line for people; `None` for what the status screen shows and a log does not need.
 pub(super) fn line(event: &ClientEvent) -> Option<String> {
     Some(match event {
         ClientEvent::Connection(ConnectionState::Joined) => "joined".to_owned(),
-        ClientEvent::Connection(ConnectionState::Connected) => "connected: media flows".to_owned(),
-        ClientEvent::Connection(ConnectionState::Interrupted) => "media has stopped arriving".to_owned(),
+        ClientEvent::Connection(ConnectionState::Connected) => "connected".to_owned(),
+        ClientEvent::Connection(ConnectionState::Interrupted) => "media interrupted".to_owned(),
         ClientEvent::Connection(ConnectionState::Reconnecting { attempt: 1, cause }) => {
-            format!("connection lost, joining again with new keys ({cause})")
+            format!("connection lost, reconnecting with new keys ({cause})")
         }
         ClientEvent::Connection(ConnectionState::Reconnecting { attempt, cause }) => {
-            format!("attempt {attempt} to join again ({cause})")
+            format!("reconnecting, attempt {attempt} ({cause})")
         }
-        ClientEvent::ParticipantJoined(participant) => format!("{} is here", harmless(&participant.name)),
+        ClientEvent::ParticipantJoined(participant) => format!("{} joined", harmless(&participant.name)),
         ClientEvent::ParticipantRenamed(participant) => {
             format!("participant {} is now called {}", participant.id.0, harmless(&participant.name))
         }
-        ClientEvent::ParticipantLeft(participant) => format!("{} has gone", harmless(&participant.name)),
+        ClientEvent::ParticipantLeft(participant) => format!("{} left", harmless(&participant.name)),
         ClientEvent::Encryption { participant, state: Encryption::Broken } => {
-            format!("ENCRYPTION IS BROKEN with participant {}: nothing of it is shown", participant.0)
+            format!("ENCRYPTION BROKEN for participant {}: its media is not shown", participant.0)
         }
         ClientEvent::Problem { participant: Some(participant), problem: what } => {
             format!("participant {}: {}", participant.0, problem(*what))
         }
         ClientEvent::Problem { participant: None, problem: what } => problem(*what).to_owned(),
         ClientEvent::PublicationRefused { source: of, code } => {
-            format!("the server refuses to forward this {}: {code:?}", source(*of))
+            format!("the server refused to publish {}: {code:?}", source(*of))
         }
         ClientEvent::Ended(EndReason::Left) => "left".to_owned(),
-        ClientEvent::Ended(reason) => format!("the call is over: {reason}"),
+        ClientEvent::Ended(reason) => format!("call ended: {reason}"),
         _ => return None,
     })
 }
 
-/// An object for programs, one a line; `None` for media and levels.
+/// A JSON object for programs; `None` for media and audio levels.
 pub(super) fn object(event: &ClientEvent) -> Option<Value> {
     let track = |t: &str, track: &RemoteTrack| {
         json!({
@@ -120,9 +121,12 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
         ClientEvent::PublicationRefused { source: of, code } => {
             json!({ "t": "publication_refused", "source": source(*of), "code": code })
         }
-        ClientEvent::KeyFrameWanted(of) => json!({ "t": "key_frame_wanted", "source": source(*of) }),
+        ClientEvent::KeyFrameRequested(of) => json!({ "t": "key_frame_wanted", "source": source(*of) }),
         ClientEvent::Ended(reason) => json!({ "t": "ended", "reason": reason.to_string() }),
-        ClientEvent::Speakers(_) | ClientEvent::Mixed(_) | ClientEvent::Sound(_) | ClientEvent::Video(_) => {
+        ClientEvent::ActiveSpeakers(_)
+        | ClientEvent::MixedAudio(_)
+        | ClientEvent::ParticipantAudio(_)
+        | ClientEvent::Video(_) => {
             return None;
         }
     })
@@ -132,28 +136,28 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tacet_native::client::{Loss, Participant, ParticipantId};
+    use tacet_native::client::{DisconnectReason, Participant, ParticipantId};
 
     fn joined(name: &str) -> ClientEvent {
         ClientEvent::ParticipantJoined(Participant { id: ParticipantId(7), name: name.to_owned() })
     }
 
     #[test]
-    fn a_name_cannot_steer_the_terminal() {
+    fn name_cannot_control_the_terminal() {
         let line = line(&joined("Eve\u{1b}[2J\r\n\u{202e}root")).unwrap();
-        assert_eq!(line, "Eve\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}root is here");
+        assert_eq!(line, "Eve\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}root joined");
     }
 
     #[test]
-    fn programs_read_one_object_a_line() {
+    fn object_is_one_line() {
         let object = object(&joined("Eve\n")).unwrap().to_string();
         assert_eq!(object, r#"{"name":"Eve\n","participant":7,"t":"participant_joined"}"#);
     }
 
     #[test]
-    fn a_loss_says_why() {
-        let lost = ConnectionState::Reconnecting { attempt: 1, cause: Loss::Silent };
+    fn reconnecting_line_names_the_cause() {
+        let lost = ConnectionState::Reconnecting { attempt: 1, cause: DisconnectReason::MediaSilent };
         let line = line(&ClientEvent::Connection(lost)).unwrap();
-        assert_eq!(line, "connection lost, joining again with new keys (media has stopped arriving)");
+        assert_eq!(line, "connection lost, reconnecting with new keys (media has stopped arriving)");
     }
 }

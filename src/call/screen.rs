@@ -1,47 +1,47 @@
-//! The status screen: a few lines at the bottom of the terminal that are drawn anew, above them what happened.
+//! The status screen: a few lines at the bottom of the terminal that are redrawn, below the lines of past events.
 
 use super::event_text::{encryption, harmless, source};
 use console::{Term, style, truncate_str};
 use std::{io, time::Duration};
-use tacet_native::client::{ConnectionState, Encryption, ParticipantStatus, PublicationState, Snapshot};
+use tacet_native::client::{ConnectionState, Encryption, ParticipantStatus, Snapshot, TrackState};
 
-/// Cells of a level bar.
+/// Width of a level bar, in cells.
 const BAR: usize = 12;
-/// Participants that are shown; more are counted.
-const SHOWN: usize = 12;
+/// Maximum number of participants shown; the rest are counted.
+const MAX_SHOWN: usize = 12;
 
-/// What this client does with files, for the screen.
+/// Files that are played and recorded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Files {
-    /// Such as `playing tone.wav`.
+    /// For example `playing tone.wav`.
     pub(super) lines: Vec<String>,
 }
 
-/// A terminal with status lines at its end.
+/// A terminal with status lines at the bottom.
 pub(super) struct Screen {
     terminal: Term,
     drawn: usize,
 }
 
 impl Screen {
-    /// The standard output, if it is a terminal.
+    /// Standard output, if it is a terminal.
     pub(super) fn of_stdout() -> Option<Self> {
         let terminal = Term::buffered_stdout();
         terminal.is_term().then_some(Self { terminal, drawn: 0 })
     }
 
-    /// Writes a line that stays, above the status.
+    /// Writes a permanent line above the status.
     pub(super) fn log(&mut self, line: &str) -> io::Result<()> {
         self.clear()?;
         self.terminal.write_line(line)?;
         self.terminal.flush()
     }
 
-    /// Draws the status anew.
+    /// Redraws the status.
     pub(super) fn draw(&mut self, lines: &[String]) -> io::Result<()> {
         self.clear()?;
         let (height, width) = self.terminal.size();
-        // More lines than there are would scroll, and could not be cleared.
+        // More lines than the terminal has would scroll and could not be cleared.
         for line in lines.iter().take(usize::from(height).saturating_sub(1)) {
             self.terminal.write_line(&truncate_str(line, usize::from(width), "…"))?;
             self.drawn += 1;
@@ -49,7 +49,7 @@ impl Screen {
         self.terminal.flush()
     }
 
-    /// Takes the status away.
+    /// Removes the status.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         self.terminal.clear_last_lines(std::mem::take(&mut self.drawn))
     }
@@ -59,9 +59,9 @@ impl Screen {
 pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Duration) -> Vec<String> {
     let state = match &snapshot.connection {
         None => style("connecting".to_owned()).yellow(),
-        Some(ConnectionState::Joined) => style("joined, media is on its way".to_owned()).yellow(),
+        Some(ConnectionState::Joined) => style("joined, connecting media".to_owned()).yellow(),
         Some(ConnectionState::Connected) => style("connected".to_owned()).green(),
-        Some(ConnectionState::Interrupted) => style("media is interrupted".to_owned()).red(),
+        Some(ConnectionState::Interrupted) => style("media interrupted".to_owned()).red(),
         Some(ConnectionState::Reconnecting { attempt, .. }) => style(format!("reconnecting, attempt {attempt}")).red(),
     };
     let key =
@@ -75,28 +75,31 @@ pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Dur
             "{} · {state} · {key} · lost {} in, {} out · {minutes}:{seconds:02}",
             style(harmless(name)).bold(),
             loss(snapshot.received.loss()),
-            loss(snapshot.lost_on_the_way_up),
+            loss(snapshot.uplink_loss),
         ),
     ];
     if snapshot.participants.is_empty() {
-        lines.push(style("  nobody else is here").dim().to_string());
+        lines.push(style("  no one else is here").dim().to_string());
     }
-    let names =
-        snapshot.participants.iter().take(SHOWN).map(|p| console::measure_text_width(&harmless(&p.participant.name)));
+    let names = snapshot
+        .participants
+        .iter()
+        .take(MAX_SHOWN)
+        .map(|p| console::measure_text_width(&harmless(&p.participant.name)));
     let width = names.max().unwrap_or(0).min(24);
-    lines.extend(snapshot.participants.iter().take(SHOWN).map(|participant| row(participant, width)));
-    if snapshot.participants.len() > SHOWN {
-        lines.push(format!("  and {} more", snapshot.participants.len() - SHOWN));
+    lines.extend(snapshot.participants.iter().take(MAX_SHOWN).map(|participant| row(participant, width)));
+    if snapshot.participants.len() > MAX_SHOWN {
+        lines.push(format!("  and {} more", snapshot.participants.len() - MAX_SHOWN));
     }
-    for publication in &snapshot.publications {
-        let state = match publication.state {
-            _ if publication.muted => "muted",
-            PublicationState::Waiting => "waiting",
-            PublicationState::Live => "live",
-            PublicationState::Refused(_) => "refused",
-            PublicationState::Ended => "ended",
+    for track in &snapshot.local_tracks {
+        let state = match track.state {
+            _ if track.muted => "muted",
+            TrackState::Pending => "pending",
+            TrackState::Live => "live",
+            TrackState::Refused(_) => "refused",
+            TrackState::Ended => "ended",
         };
-        lines.push(format!("  sending {}: {state}", source(publication.source)));
+        lines.push(format!("  sending {}: {state}", source(track.source)));
     }
     lines.extend(files.lines.iter().map(|line| format!("  {line}")));
     lines
@@ -136,11 +139,13 @@ mod tests {
     use super::*;
     use tacet_native::{
         audio::Level,
-        client::{Codec, Participant, ParticipantId, PublicationStatus, Received, RemoteTrack, Source, TrackId},
+        client::{
+            Codec, LocalTrackStatus, Participant, ParticipantId, ReceiverStatistics, RemoteTrack, Source, TrackId,
+        },
     };
 
     #[test]
-    fn bars_fill_by_eighths() {
+    fn bar_fills_by_eighths() {
         assert_eq!(bar(0.0), " ".repeat(BAR));
         assert_eq!(bar(1.0), "█".repeat(BAR));
         assert_eq!(bar(2.0), bar(1.0));
@@ -148,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_names_everyone_with_level_protection_and_tracks() {
+    fn status_lists_level_encryption_and_tracks() {
         let id = ParticipantId(1);
         let track = RemoteTrack {
             track: TrackId(1),
@@ -166,13 +171,9 @@ mod tests {
                 level: Level::from_dbov(30),
                 tracks: vec![track],
             }],
-            publications: vec![PublicationStatus {
-                source: Source::Camera,
-                state: PublicationState::Live,
-                muted: false,
-            }],
-            received: Received { packets: 99, lost: 1, opened: 99, not_opened: 0 },
-            lost_on_the_way_up: 0.25,
+            local_tracks: vec![LocalTrackStatus { source: Source::Camera, state: TrackState::Live, muted: false }],
+            received: ReceiverStatistics { packets: 99, lost: 1, opened: 99, not_opened: 0 },
+            uplink_loss: 0.25,
         };
         let files = Files { lines: vec!["recording call.wav".to_owned()] };
         let lines = status("Me", &snapshot, &files, Duration::from_secs(62));

@@ -1,4 +1,4 @@
-//! A progress bar on the terminal; nothing where standard error is none.
+//! Progress bar on standard error, if that is a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use loadtest::{Progress, Stage};
@@ -9,19 +9,19 @@ use std::{
     time::Duration,
 };
 
-/// How often time that passes is shown.
+/// Interval at which elapsed time is redrawn.
 const TICK: Duration = Duration::from_millis(100);
-/// Characters of the bar.
+/// Width of the bar, in characters.
 const WIDTH: usize = 24;
 
-/// Shows how far a run is, and which run of how many it is.
+/// Shows the stage of a run, and its number among several.
 pub(crate) struct Bar {
     bar: ProgressBar,
     stage: Arc<Mutex<Stage>>,
 }
 
 impl Bar {
-    /// A bar, or none for who wants none and where nobody would see it.
+    /// A bar; hidden if `quiet` or if standard error is not a terminal.
     pub(crate) fn new(quiet: bool) -> Self {
         let stage = Arc::new(Mutex::new(Stage::Starting));
         let shown = stage.clone();
@@ -42,12 +42,12 @@ impl Bar {
         Self { bar, stage }
     }
 
-    /// What comes next, before what the run tells.
+    /// Sets the text before the stage.
     pub(crate) fn next(&self, what: &str) {
         self.bar.set_prefix(if what.is_empty() { String::new() } else { format!("{what} · ") });
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();
     }
@@ -69,7 +69,7 @@ impl Drop for Bar {
     }
 }
 
-/// What is shown of a stage that began so long ago.
+/// Text for a stage that started `elapsed` ago.
 fn line(stage: Stage, elapsed: Duration) -> String {
     let timed = |name: &str, length: Duration| {
         let (passed, whole) = (elapsed.as_secs_f64().min(length.as_secs_f64()), length.as_secs_f64());
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joining_counts_and_measuring_takes_time() {
+    fn stages_show_counts_or_time() {
         let joining = line(Stage::Joining { ready: 5, of: 20 }, Duration::ZERO);
         assert!(joining.starts_with("joining") && joining.ends_with("5 of 20"), "{joining}");
         assert_eq!(joining.matches('█').count(), WIDTH / 4);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_that_nobody_sees_says_nothing() {
+    fn quiet_bar_is_hidden() {
         let bar = Bar::new(true);
         bar.next("run 1 of 2");
         bar.stage(Stage::Draining);

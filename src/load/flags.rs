@@ -1,4 +1,4 @@
-//! What `tacet load` runs, and against what: a scenario by name or file, flags over it, and the server.
+//! Flags of `tacet load` for the scenario and the server under test.
 
 use crate::pin::pin;
 use anyhow::{Context, bail};
@@ -16,55 +16,55 @@ use std::{
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Load")]
 pub(super) struct ScenarioFlags {
-    /// A scenario that comes with the program, or a file of one [default: packets]
+    /// Built-in scenario, or a scenario file [default: packets]
     #[arg(long, value_name = "NAME|FILE")]
     scenario: Option<String>,
-    /// List the scenarios that come with the program
+    /// List the built-in scenarios
     #[arg(long)]
     pub(super) list_scenarios: bool,
-    /// Print a scenario as a file to start from
+    /// Print a built-in scenario, as a file to edit
     #[arg(long, value_name = "NAME")]
     pub(super) print_scenario: Option<String>,
-    /// Rooms
+    /// Number of rooms
     #[arg(long, value_name = "N")]
     rooms: Option<usize>,
-    /// Bots of each room that send and do not receive
+    /// Bots per room that only send
     #[arg(long, value_name = "N")]
     publishers: Option<usize>,
-    /// Bots of each room that receive and do not send
+    /// Bots per room that only receive
     #[arg(long, value_name = "N")]
     subscribers: Option<usize>,
-    /// Bots of each room that send and receive
+    /// Bots per room that send and receive
     #[arg(long, value_name = "N")]
     participants: Option<usize>,
-    /// How long to measure
+    /// Duration of the measurement
     #[arg(long, value_name = "S")]
     seconds: Option<f64>,
-    /// How long media flows before it is measured
+    /// Duration of media before the measurement
     #[arg(long, value_name = "S")]
     warmup: Option<f64>,
-    /// Packets a second of each publisher, where single packets are sent
+    /// Packets per second of each publisher (scenarios of single packets)
     #[arg(long, value_name = "N")]
     pps: Option<u32>,
-    /// Bytes of RTP payload in each packet, likewise
+    /// RTP payload of each packet, in bytes (scenarios of single packets)
     #[arg(long, value_name = "BYTES")]
     size: Option<usize>,
-    /// Packets sent at once, like those of one large frame, likewise
+    /// Packets sent at once, as for one large frame (scenarios of single packets)
     #[arg(long, value_name = "N")]
     burst: Option<u32>,
-    /// Bots authenticate packets but open no frames: for many of them
+    /// Bots authenticate packets but do not open frames: for large numbers of bots
     #[arg(long)]
     light: bool,
-    /// Bots on the independent stack
+    /// Number of bots on the independent WebRTC stack
     #[arg(long, value_name = "N")]
     canaries: Option<usize>,
-    /// Decides frame sizes, who speaks when, and how long people stay
+    /// Random seed for frame sizes, talk spurts and durations of stay
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
 
 impl ScenarioFlags {
-    /// The scenario with flags over it.
+    /// The scenario with the flags applied.
     pub(super) fn scenario(&self) -> anyhow::Result<Scenario> {
         let mut scenario = match &self.scenario {
             None => named("packets")?,
@@ -93,11 +93,11 @@ impl ScenarioFlags {
                 over(burst, self.burst);
             }
             None if self.pps.is_some() || self.size.is_some() || self.burst.is_some() => {
-                bail!("--pps, --size and --burst are for single packets; {} sends sound or pictures", scenario.name);
+                bail!("--pps, --size and --burst are for single packets; {} sends audio or video", scenario.name);
             }
             None => {}
         }
-        // Over a storm or a short measured time of the file, flags may cut: the storm is cut with it.
+        // A shorter duration also shortens the join storm.
         if let (Some(seconds), scenario::Join::Storm { over_s }) = (self.seconds, &mut scenario.join) {
             *over_s = over_s.min(seconds);
         }
@@ -105,7 +105,7 @@ impl ScenarioFlags {
         Ok(scenario)
     }
 
-    /// An error in the terms of flags, where there is one for the field.
+    /// An error that names the flag instead of the field, if there is one.
     fn explain(&self, error: &scenario::ScenarioError) -> String {
         let flag = match error.field {
             "packets.per_second" => "--pps",
@@ -124,7 +124,7 @@ fn named(name: &str) -> anyhow::Result<Scenario> {
     let names: Vec<String> = scenario::builtins().map(|(scenario, _)| scenario.name).collect();
     match scenario::builtin(name) {
         Some((scenario, _)) => Ok(scenario),
-        None => bail!("no scenario and no file is called {name}; there are {}", names.join(", ")),
+        None => bail!("no scenario or file is called {name}; scenarios are {}", names.join(", ")),
     }
 }
 
@@ -133,12 +133,12 @@ fn read(path: &Path) -> anyhow::Result<Scenario> {
     scenario::parse(&text).with_context(|| format!("in {}", path.display()))
 }
 
-/// A line for each scenario that comes with the program.
+/// One line per built-in scenario.
 pub(super) fn list() -> String {
     scenario::builtins().map(|(scenario, _)| format!("{:<12} {}\n", scenario.name, scenario.about)).collect()
 }
 
-/// The text of one of them.
+/// Text of a built-in scenario.
 pub(super) fn print(name: &str) -> anyhow::Result<&'static str> {
     match scenario::builtin(name) {
         Some((_, text)) => Ok(text),
@@ -150,36 +150,35 @@ pub(super) fn print(name: &str) -> anyhow::Result<&'static str> {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Server and generator")]
 pub(super) struct ServerFlags {
-    /// A server that runs already: a room's link, in quotes since its part behind # matters, or the address of a server
-    /// on which rooms may be made
+    /// Running server: a room link, quoted because of its #, or the address of a server that allows creating rooms
     // Not parsed by clap, whose error would repeat the link with its secret.
     #[arg(long, value_name = "LINK|URL")]
     server: Option<String>,
-    /// File with a room link on each line, instead of --server
+    /// File with one room link per line, instead of --server
     #[arg(long, value_name = "FILE", conflicts_with = "server")]
     links: Option<PathBuf>,
-    /// That server's key for making rooms, if it wants one
+    /// The server's key for creating rooms, if it requires one
     #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true, requires = "server")]
     api_key: Option<String>,
-    /// SHA-256 of that server's self-signed certificate, as it prints it at its start
+    /// SHA-256 of the server's self-signed certificate, as the server prints it at startup
     #[arg(long, value_name = "HEX", value_parser = pin)]
     pin: Option<[u8; 32]>,
-    /// Where that server shows its metrics in the Prometheus format; without, its CPU and memory are not known
+    /// URL of the server's Prometheus metrics; without it, CPU and memory of the server are unknown
     #[arg(long, value_name = "URL")]
     metrics: Option<String>,
     /// Pin the server that is started for the run to this core, and keep the bots off it
     #[arg(long, value_name = "CORE", conflicts_with_all = ["server", "links"])]
     server_core: Option<usize>,
-    /// Threads of light bots, a quarter of them for those that only send; two or more
+    /// Threads of light bots, a quarter of them for bots that only send; at least two
     #[arg(long, value_name = "N", default_value_t = 2)]
     threads: usize,
-    /// Give each of these threads a core of its own, as far as there are
+    /// Pin each of these threads to its own core, while there are cores
     #[arg(long)]
     pin_threads: bool,
 }
 
 impl ServerFlags {
-    /// The core of a server of our own.
+    /// The core to which the started server is pinned.
     pub(super) fn core(&self) -> Option<usize> {
         self.server_core
     }
@@ -189,32 +188,33 @@ impl ServerFlags {
         (Threads::of(self.threads), self.pin_threads)
     }
 
-    /// The server, a child of this program if none is named.
+    /// The server under test; started as a child of this program if none is given.
     pub(super) fn server(&self) -> anyhow::Result<Server> {
         let rooms = match (&self.server, &self.links) {
             (Some(server), _) if server.contains("/r/") || server.contains('#') => {
                 Rooms::Links(vec![server.parse::<RoomLink>().context("--server is not a room link")?])
             }
             (Some(server), _) => Rooms::Make {
-                origin: server.trim_end_matches('/').parse::<Origin>().context("--server is no address")?,
+                origin: server.trim_end_matches('/').parse::<Origin>().context("--server is not a valid address")?,
                 api_key: self.api_key.clone().map(ApiKey),
             },
             (None, Some(file)) => Rooms::Links(read_links(file)?),
             (None, None) if self.pin.is_some() || self.metrics.is_some() => {
-                bail!("--pin and --metrics are for a server that runs already: name it with --server or --links")
+                bail!("--pin and --metrics require a running server: use --server or --links")
             }
             (None, None) => {
                 let program = std::env::current_exe()
-                    .context("cannot find this program to start a server from; name one with --server")?;
+                    .context("cannot find this program's file to start a server; use --server")?;
                 return Ok(Server::Child { program });
             }
         };
-        let metrics = self.metrics.as_deref().map(str::parse).transpose().context("--metrics is no address")?;
+        let metrics =
+            self.metrics.as_deref().map(str::parse).transpose().context("--metrics is not a valid address")?;
         Ok(Server::Running { rooms, trust: self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned), metrics })
     }
 }
 
-/// Links hold secrets: errors name lines, and never what stands in them.
+/// Links contain secrets: errors name lines, never their contents.
 fn read_links(file: &Path) -> anyhow::Result<Vec<RoomLink>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());

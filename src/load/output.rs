@@ -1,4 +1,4 @@
-//! Where results go: standard output, and files for spreadsheets and people.
+//! Where results are written: standard output, CSV and HTML files.
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -16,28 +16,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where results go.
+/// Where results are written.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct OutputFlags {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
-    /// Write a row a run to this file as CSV; a file that is there is replaced
+    /// Write a CSV file with one row per run; replaces an existing file
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// Write a report with plots to this file, for a browser; a file that is there is replaced
+    /// Write an HTML report with charts; replaces an existing file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Show no progress
+    /// Do not show progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
-/// What was found.
+/// The results.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// The loads that were run, each as often as it was run.
+    /// The loads, each with all of its runs.
     pub(crate) loads: Vec<Repeats>,
     /// The search for the limit.
     pub(crate) limit: Option<LimitReport>,
@@ -46,10 +46,10 @@ pub(crate) struct Findings {
 }
 
 impl OutputFlags {
-    /// Finds out whether files can be written before time is spent on what shall be in them.
+    /// Checks that the files can be written before time is spent on measuring.
     ///
     /// # Errors
-    /// When one cannot.
+    /// If one cannot.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         for path in [&self.csv, &self.html].into_iter().flatten() {
             let is_new = fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
@@ -59,21 +59,21 @@ impl OutputFlags {
                 .open(path)
                 .with_context(|| format!("cannot write {}", path.display()))?;
             if is_new {
-                // Nothing is in it yet.
+                // Do not leave an empty file behind.
                 let _ = fs::remove_file(path);
             }
         }
         Ok(())
     }
 
-    /// Prints the result, then writes the files: what was measured is never lost to a full disk.
+    /// Prints the result, then writes the files, so that a full disk does not lose the result.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// If a file cannot be written.
     pub(crate) fn write(&self, findings: &Findings) -> anyhow::Result<()> {
         let machine = Machine::this();
         let text = if self.json { findings.json(&machine)? + "\n" } else { findings.table() };
-        // Who reads no further than to the middle of a table wants no error.
+        // A reader that closes the pipe early is not an error.
         let printed = stdout().write_all(text.as_bytes());
         let csv = self.csv.as_deref().map(|path| {
             let runs = findings.loads.iter().flat_map(|load| load.runs());
@@ -148,7 +148,7 @@ fn one_load(load: &Repeats, named: bool) -> String {
     }
 }
 
-/// The command as it is shown in a report: without the secret of a room link or a key of a server.
+/// The command line for a report, without the secrets of links and keys.
 fn shown_command(arguments: impl Iterator<Item = String>) -> String {
     let mut shown = vec!["tacet".to_owned()];
     let mut secret_follows = false;
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_in_the_shown_command() {
+    fn shown_command_has_no_secrets() {
         assert_eq!(shown("/usr/bin/tacet load --runs 3"), "tacet load --runs 3");
         for line in [
             "tacet load --server http://x/r/a#SECRET --light",
@@ -196,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_said_before_the_run() {
+    fn unwritable_file_is_reported_before_the_run() {
         let error = format!("{:#}", flags("/no/such/folder/x.csv", "/tmp/x.html").check().unwrap_err());
         assert!(error.starts_with("cannot write /no/such/folder/x.csv: "), "{error}");
     }
 
     #[test]
-    fn a_full_disk_is_said_after_the_result() {
+    fn full_disk_is_reported_after_the_result() {
         let findings = Findings { loads: vec![Repeats::new(vec![])], ..Findings::default() };
         let error = format!("{:#}", flags("/dev/full", "/dev/full").write(&findings).unwrap_err());
         assert_eq!(error.matches("cannot write /dev/full").count(), 2, "{error}");

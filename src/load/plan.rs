@@ -1,4 +1,4 @@
-//! `--plan`: short runs that tell what things cost, or a file that does, and the machines that follow.
+//! `--plan`: capacity planning from short runs or from result files.
 
 use super::bar::Bar;
 use anyhow::{Context, bail};
@@ -13,31 +13,31 @@ use std::{fs, path::PathBuf};
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Plan")]
 pub(crate) struct PlanFlags {
-    /// Measure what packets and participants cost, in short runs, and plan machines for many at once
+    /// Measure the cost of packets and participants in short runs, and plan machines for many participants
     #[arg(long, conflicts_with = "find_limit")]
     pub(crate) plan: bool,
-    /// Plan from what `tacet load --json` printed, with or without --plan, and run nothing; several files count together
+    /// Plan from files that `tacet load --json` printed, with or without --plan, instead of measuring. May be repeated
     #[arg(long, value_name = "FILE", requires = "plan")]
     from: Vec<PathBuf>,
-    /// Participants at once
+    /// Number of concurrent participants
     #[arg(long, value_name = "N", default_value_t = 1e6, requires = "plan", value_parser = positive)]
     plan_participants: f64,
     /// Minutes that a participant stays
     #[arg(long, value_name = "MINUTES", default_value_t = 30.0, requires = "plan", value_parser = positive)]
     plan_stay: f64,
-    /// Percent of each core and link that may be used in the mean; the rest is for peaks
+    /// Mean utilisation of each core and link, in percent; the rest is headroom for peaks
     #[arg(long, value_name = "PERCENT", default_value_t = 70.0, requires = "plan", value_parser = positive)]
     plan_use: f64,
-    /// Cores of a machine
+    /// Cores per machine
     #[arg(long, value_name = "N", default_value_t = 32.0, requires = "plan", value_parser = positive)]
     plan_cores: f64,
-    /// Gbit/s of a machine's link, each way
+    /// Gbit/s of a machine's link, in each direction
     #[arg(long, value_name = "N", default_value_t = 25.0, requires = "plan", value_parser = positive)]
     plan_gbits: f64,
-    /// GB of a machine's memory
+    /// Memory per machine, in GB
     #[arg(long, value_name = "N", default_value_t = 64.0, requires = "plan", value_parser = positive)]
     plan_memory: f64,
-    /// Seconds that each short run measures
+    /// Duration of each short run, in seconds
     #[arg(long, value_name = "S", default_value_t = 4.0, requires = "plan", value_parser = positive)]
     plan_seconds: f64,
 }
@@ -45,15 +45,15 @@ pub(crate) struct PlanFlags {
 fn positive(text: &str) -> Result<f64, &'static str> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
-        _ => Err("must be a number above 0"),
+        _ => Err("must be a number greater than 0"),
     }
 }
 
 impl PlanFlags {
-    /// Plans, from files or from runs on the server of the options.
+    /// Plans from files, or from runs on the server of the options.
     ///
     /// # Errors
-    /// When a run fails, a file is none, or what was measured does not tell the costs.
+    /// If a run fails, a file is invalid, or the measurements do not determine the costs.
     pub(crate) async fn plan(&self, options: &Options, bar: &Bar) -> anyhow::Result<Plan> {
         let points = if self.from.is_empty() { self.measure(options, bar).await? } else { self.read()? };
         let wishes = Wishes {
@@ -85,7 +85,7 @@ impl PlanFlags {
             let options = Options { scenario: run.scenario.clone(), ..options.clone() };
             let report = loadtest::run(&options, bar).await.with_context(|| name.to_owned())?;
             let Some(point) = Point::of(name, &report) else {
-                bail!("the server's CPU is not known: leave --server out, or give --metrics with it");
+                bail!("the server's CPU is unknown: omit --server, or add --metrics");
             };
             points.push(Point { held_out: run.held_out, ..point });
         }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_for_nobody_is_refused() {
+    fn zero_or_invalid_numbers_are_rejected() {
         assert_eq!(positive("1e6"), Ok(1e6));
         for text in ["0", "-1", "inf", "NaN", "many", ""] {
             assert!(positive(text).is_err(), "{text}");

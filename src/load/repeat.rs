@@ -1,27 +1,27 @@
-//! `--runs` and `--sweep`: loads run again and again, in turn, so that what changes on the machine meets them all.
+//! `--runs` and `--sweep`: repeats loads in turn, so that changes of the machine affect them all.
 
 use super::bar::Bar;
 use clap::Args;
 use loadtest::{LoadError, Options, repeats::Repeats};
 
-/// How often, and at which sizes.
+/// Number of repetitions, and sizes.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Repeats")]
 pub(crate) struct RepeatFlags {
-    /// Repeat the whole run, and tell the median and how far runs differ
+    /// Repeat the whole run, and report the median and spread
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     runs: u16,
-    /// Run several sizes in turn, for CPU and latency against load: subscribers, or participants, or rooms, whatever makes
-    /// the scenario large
+    /// Run several sizes in turn, for CPU and latency by load: numbers of subscribers, participants or rooms,
+    /// whichever determines the size of the scenario
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', num_args = 1..)]
     sweep: Vec<usize>,
 }
 
 impl RepeatFlags {
-    /// Runs everything in turn: all sizes, then all again.
+    /// Runs all sizes in turn, then all again.
     ///
     /// # Errors
-    /// Of the first run that came to no result.
+    /// That of the first run that fails.
     pub(crate) async fn run(&self, options: &Options, bar: &Bar) -> Result<Vec<Repeats>, LoadError> {
         let loads: Vec<Options> = if self.sweep.is_empty() {
             vec![options.clone()]

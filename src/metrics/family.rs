@@ -1,4 +1,4 @@
-//! Metric families of one name whose values are read elsewhere.
+//! Metric families whose values are read elsewhere.
 
 use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, NoLabelSet},
@@ -6,10 +6,10 @@ use prometheus_client::{
 };
 use std::fmt;
 
-/// No label at all.
+/// No labels.
 pub(super) const PLAIN: [(&str, String); 0] = [];
 
-/// Writes a counter, whose name gets `_total` behind it, for each set of labels.
+/// Writes a counter for each set of labels; its name gets the suffix `_total`.
 pub(super) fn counter<L: EncodeLabelSet, V: EncodeCounterValue>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The media plane, worker by worker.
+//! Metrics of the media plane, by worker.
 
 use super::family::{counter, gauge, histogram};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -28,45 +28,44 @@ impl Collector for Media {
                 }),
             );
         }
-        counter(encoder, "dropped_packets", "Packets and datagrams that were not passed on, by reason.", drops)?;
+        counter(encoder, "dropped_packets", "Packets and datagrams that were dropped, by reason.", drops)?;
         for kind in Gauge::ALL {
             gauge(encoder, kind.name(), kind.help(), each(&workers, |metrics| Some(metrics.gauges.get(*kind))))?;
         }
         histogram(
             encoder,
             "forwarding_seconds",
-            "From the receipt of a batch of datagrams to the return of the call that has sent what was forwarded of it, \
-             counted by packets sent.",
+            "Time from receiving a batch of datagrams until its forwarded packets were passed to the kernel, by packet.",
             workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.forwarding)),
         )?;
         histogram(
             encoder,
             "first_media_seconds",
-            "From a participant's coming to the first media sent to it.",
+            "Time from a participant's arrival until the first media was sent to it.",
             workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.first_media)),
         )?;
         counter(
             encoder,
             "worker_cpu_seconds",
-            "CPU time of the worker's thread; a worker whose rate comes near to 1 is full.",
+            "CPU time of the worker's thread. A worker whose rate approaches 1 is overloaded.",
             each(&workers, |metrics| Some(metrics.cpu?.as_secs_f64())),
         )?;
         gauge(
             encoder,
             "socket_receive_buffer_bytes",
-            "What the kernel grants for datagrams that wait to be received.",
+            "Size of the socket's receive buffer.",
             each(&workers, |metrics| Some(metrics.receive_buffer)),
         )?;
         gauge(
             encoder,
             "socket_send_buffer_bytes",
-            "What the kernel grants for datagrams that wait to be sent.",
+            "Size of the socket's send buffer.",
             each(&workers, |metrics| Some(metrics.send_buffer)),
         )
     }
 }
 
-/// A value of each worker that has it, with the worker's number in a label.
+/// A value of each worker that has one, with the worker's number in a label.
 fn each<V>(
     workers: &[(String, WorkerMetrics)],
     value: impl Fn(&WorkerMetrics) -> Option<V>,

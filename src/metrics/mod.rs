@@ -1,12 +1,12 @@
-//! What the server measures, in the Prometheus text format, on an address of its own.
+//! Server metrics in the Prometheus text format, on a separate address.
 //!
 //! ```text
 //!   SFU workers ──► media ──┐
-//!   signaling ────► control ├──► Exposition ──► GET /metrics (loopback unless told otherwise)
+//!   signaling ────► control ├──► Exposition ──► GET /metrics (loopback by default)
 //!   /proc/self ───► process ┘
 //! ```
-//! Everything is read when it is asked for. Labels have values of fixed sets: a worker's number, a reason, a code. None
-//! names a room, a participant or an address.
+//! Values are read when they are requested. Label values come from fixed sets: a worker's number, a reason, a code. No
+//! label contains a room, a participant or an address.
 
 mod control;
 mod family;
@@ -25,43 +25,43 @@ use std::{
     sync::Arc,
 };
 
-/// Where metrics are if nothing is said: the port that is customary for exporters that are part of a program.
+/// Default address of the metrics: the port that is usual for exporters inside a program.
 const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9_464);
 
-/// Takes the port. That of the default may be in use, by another server on this machine for example; one that was asked
-/// for must be free.
+/// Binds the listener. If the default port is in use, for example by another server on this machine, metrics are
+/// disabled; a port that was configured must be free.
 pub(crate) fn listen(address: Option<MetricsAddress>) -> anyhow::Result<Option<TcpListener>> {
     match address {
         Some(MetricsAddress::Off) => Ok(None),
         Some(MetricsAddress::At(address)) => {
             let listener =
-                TcpListener::bind(address).with_context(|| format!("cannot show metrics on {address} (--metrics)"))?;
+                TcpListener::bind(address).with_context(|| format!("cannot bind {address} for metrics (--metrics)"))?;
             if !address.ip().is_loopback() {
-                tracing::warn!("the metrics are readable for whoever reaches {address}");
+                tracing::warn!("anyone who can reach {address} can read the metrics");
             }
             Ok(Some(listener))
         }
         None => match TcpListener::bind(DEFAULT) {
             Ok(listener) => Ok(Some(listener)),
             Err(error) => {
-                tracing::warn!(%error, "no metrics: {DEFAULT} is not to be had. Name another address with --metrics, or off");
+                tracing::warn!(%error, "cannot bind {DEFAULT}; metrics are disabled. Set another address with --metrics, or --metrics off");
                 Ok(None)
             }
         },
     }
 }
 
-/// Where the metrics of a listener are.
+/// URL of the metrics of a listener.
 pub(crate) fn url(listener: &TcpListener) -> String {
     listener.local_addr().map(|address| format!("http://{address}/metrics")).unwrap_or_default()
 }
 
-/// All measurements of the process.
+/// All metrics of the process.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposition(Arc<Registry>);
 
 impl Exposition {
-    /// Measurements of these and of the process itself.
+    /// Metrics of the SFU, of signaling and of the process.
     pub(crate) fn new(sfu: Arc<Sfu>, rooms: signaling::Rooms, signaling: Arc<signaling::Metrics>) -> Self {
         let mut registry = Registry::default();
         // Dashboards expect these under their usual names.
@@ -72,19 +72,19 @@ impl Exposition {
         Self(Arc::new(registry))
     }
 
-    /// Answers those who ask, until the future is dropped.
+    /// Serves requests until the future is dropped.
     pub(crate) async fn serve(self, listener: TcpListener) {
         let text = move || self.text();
         if let Err(error) = signaling::scrape::serve(listener, prometheus_text::CONTENT_TYPE, text).await {
-            tracing::error!(%error, "metrics are no longer shown");
+            tracing::error!(%error, "the metrics server failed");
         }
     }
 
     fn text(&self) -> String {
         let mut text = String::new();
-        // Writing to a string fails only if a collector does, and what was written by then is still right.
+        // Writing to a string fails only if a collector fails; the text up to there is valid.
         if prometheus_text::encode(&mut text, &self.0).is_err() {
-            tracing::error!("metrics are incomplete");
+            tracing::error!("a collector failed; metrics are incomplete");
         }
         text
     }

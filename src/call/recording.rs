@@ -1,6 +1,6 @@
-//! Sound and pictures of a call to files. What was written stays whole, however it ends.
+//! Records the audio and video of a call to files, which stay readable however the recording ends.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -9,36 +9,90 @@ use std::{
 };
 use tacet_native::{
     audio::Channels,
-    client::{Mixed, ParticipantId, Source, VideoFrame},
+    client::{ClientEvent, MixedAudio, ParticipantId, Source, VideoFrame},
     file::{ivf, wav},
     video::{dimensions, frame_codec},
 };
 
-/// Most files of pictures.
+/// Maximum number of video files.
 const MAX_FILES: usize = 256;
 
-/// Everyone's sound in one WAV file.
-pub(super) struct SoundFile<W: Write + Seek = BufWriter<File>> {
+/// All recordings of a call.
+pub(super) struct Recording {
+    audio: Option<AudioRecorder>,
+    video: Option<VideoRecorder>,
+    failed: bool,
+}
+
+impl Recording {
+    /// Creates the WAV file and the directory of the IVF files, where they are asked for.
+    pub(super) fn create(audio: Option<&Path>, video: Option<&Path>) -> anyhow::Result<Self> {
+        Ok(Self {
+            audio: audio.map(AudioRecorder::create).transpose()?,
+            video: video.map(VideoRecorder::create).transpose()?,
+            failed: false,
+        })
+    }
+
+    /// Records the media of an event. Returns a line for the user if that failed.
+    pub(super) fn on_event(&mut self, event: &ClientEvent) -> Option<String> {
+        let written = match event {
+            ClientEvent::MixedAudio(block) => self.audio.as_mut().map(|audio| audio.write(block)),
+            ClientEvent::Video(frame) => self.video.as_mut().map(|video| video.write(frame)),
+            ClientEvent::ParticipantJoined(participant) | ClientEvent::ParticipantRenamed(participant) => {
+                if let Some(video) = &mut self.video {
+                    video.set_name(participant.id, &participant.name);
+                }
+                None
+            }
+            _ => None,
+        };
+        let error = written?.err()?;
+        self.failed = true;
+        Some(format!("{error:#}; the recording up to here is kept"))
+    }
+
+    /// Lines for the status screen.
+    pub(super) fn status(&self) -> impl Iterator<Item = String> {
+        let audio = self.audio.as_ref().map(AudioRecorder::status);
+        audio.into_iter().chain(self.video.as_ref().map(VideoRecorder::status))
+    }
+
+    /// Finishes all files.
+    ///
+    /// # Errors
+    /// If anything could not be recorded.
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        self.audio.map_or(Ok(()), AudioRecorder::finish)?;
+        self.video.map_or(Ok(()), VideoRecorder::finish)?;
+        if self.failed {
+            bail!("not everything could be recorded");
+        }
+        Ok(())
+    }
+}
+
+/// Writes the mixed audio of all participants to a WAV file.
+struct AudioRecorder<W: Write + Seek = BufWriter<File>> {
     path: PathBuf,
-    /// `None` once it could not be written.
+    /// `None` after a write error.
     writer: Option<wav::Writer<W>>,
     blocks: u64,
 }
 
-impl SoundFile {
-    /// Makes it.
-    pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
+impl AudioRecorder {
+    fn create(path: &Path) -> anyhow::Result<Self> {
         let writer =
             wav::Writer::create(path, Channels::Mono).with_context(|| format!("--record {}", path.display()))?;
         Ok(Self { path: path.to_owned(), writer: Some(writer), blocks: 0 })
     }
 }
 
-impl<W: Write + Seek> SoundFile<W> {
-    /// Appends 20 ms. After an error the file is ended, and nothing more is written.
-    pub(super) fn write(&mut self, sound: &Mixed) -> anyhow::Result<()> {
+impl<W: Write + Seek> AudioRecorder<W> {
+    /// Appends 20 ms. After an error the file is closed and nothing more is written.
+    fn write(&mut self, block: &MixedAudio) -> anyhow::Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        let written = writer.write(&sound.samples).with_context(|| format!("--record {}", self.path.display()));
+        let written = writer.write(&block.samples).with_context(|| format!("--record {}", self.path.display()));
         match written {
             Ok(()) => self.blocks += 1,
             Err(_) => drop(self.writer.take()),
@@ -46,56 +100,54 @@ impl<W: Write + Seek> SoundFile<W> {
         written
     }
 
-    /// Ends it.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
+    fn finish(self) -> anyhow::Result<()> {
         let Some(writer) = self.writer else { return Ok(()) };
         writer.finish().with_context(|| format!("--record {}", self.path.display()))
     }
 
-    /// For the status screen.
-    pub(super) fn status(&self) -> String {
+    /// A line for the status screen.
+    fn status(&self) -> String {
         let seconds = self.blocks / 50;
         let state = if self.writer.is_some() { "recording" } else { "NO LONGER recording" };
         format!("{state} {} {}:{:02}", self.path.display(), seconds / 60, seconds % 60)
     }
 }
 
-/// The pictures of each participant and source in an IVF file.
-pub(super) struct PictureFiles {
-    folder: PathBuf,
-    files: BTreeMap<(ParticipantId, Source), Option<PictureFile>>,
+/// Writes each video track to an IVF file.
+struct VideoRecorder {
+    directory: PathBuf,
+    files: BTreeMap<(ParticipantId, Source), Option<VideoTrackFile>>,
     names: BTreeMap<ParticipantId, String>,
 }
 
-struct PictureFile {
+struct VideoTrackFile {
     writer: ivf::Writer<BufWriter<File>>,
-    /// The newest timestamp, without its wrap, and as it came.
+    /// The highest timestamp, unwrapped and as received.
     clock: (u64, u32),
 }
 
-impl PictureFiles {
-    /// Makes the folder.
-    pub(super) fn create(folder: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(folder).with_context(|| format!("--record-video {}", folder.display()))?;
-        Ok(Self { folder: folder.to_owned(), files: BTreeMap::new(), names: BTreeMap::new() })
+impl VideoRecorder {
+    fn create(directory: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(directory).with_context(|| format!("--record-video {}", directory.display()))?;
+        Ok(Self { directory: directory.to_owned(), files: BTreeMap::new(), names: BTreeMap::new() })
     }
 
-    /// Notes what somebody is called.
-    pub(super) fn name(&mut self, participant: ParticipantId, name: &str) {
+    /// Remembers a participant's name for the names of its files.
+    fn set_name(&mut self, participant: ParticipantId, name: &str) {
         self.names.insert(participant, name.to_owned());
     }
 
-    /// Appends a picture. After an error its file is ended, and nothing more is written to it.
-    pub(super) fn write(&mut self, frame: &VideoFrame) -> anyhow::Result<()> {
+    /// Appends a frame. After an error its file is closed and nothing more is written to it.
+    fn write(&mut self, frame: &VideoFrame) -> anyhow::Result<()> {
         let key = (frame.participant, frame.source);
         let name = file_name(self.names.get(&frame.participant).map_or("", String::as_str), frame);
-        let path = self.folder.join(name);
+        let path = self.directory.join(name);
         let context = || format!("--record-video {}", path.display());
         if !self.files.contains_key(&key) {
             if self.files.len() >= MAX_FILES {
                 return Ok(());
             }
-            let made = PictureFile::create(&path, frame).with_context(context);
+            let made = VideoTrackFile::create(&path, frame).with_context(context);
             let (file, result) = match made {
                 Ok(file) => (Some(file), Ok(())),
                 Err(error) => (None, Err(error)),
@@ -113,22 +165,22 @@ impl PictureFiles {
         written
     }
 
-    /// Ends all files.
-    pub(super) fn finish(self) -> anyhow::Result<()> {
+    /// Finishes all files.
+    fn finish(self) -> anyhow::Result<()> {
         for file in self.files.into_values().flatten() {
-            file.writer.finish().with_context(|| format!("--record-video {}", self.folder.display()))?;
+            file.writer.finish().with_context(|| format!("--record-video {}", self.directory.display()))?;
         }
         Ok(())
     }
 
-    /// For the status screen.
-    pub(super) fn status(&self) -> String {
+    /// A line for the status screen.
+    fn status(&self) -> String {
         let open = self.files.values().flatten().count();
-        format!("recording pictures to {} ({open} files)", self.folder.display())
+        format!("recording video to {} ({open} files)", self.directory.display())
     }
 }
 
-impl PictureFile {
+impl VideoTrackFile {
     fn create(path: &Path, first: &VideoFrame) -> anyhow::Result<Self> {
         let codec = frame_codec(first.codec);
         let (width, height) = dimensions(codec, &first.data).unwrap_or((0, 0));
@@ -138,14 +190,14 @@ impl PictureFile {
     }
 
     fn write(&mut self, frame: &VideoFrame) -> Result<(), ivf::IvfError> {
-        let (time, newest) = self.clock;
-        let ahead = frame.timestamp.wrapping_sub(newest) as i32;
+        let (time, highest) = self.clock;
+        let ahead = frame.timestamp.wrapping_sub(highest) as i32;
         self.clock = (time.saturating_add_signed(ahead.into()), frame.timestamp);
         self.writer.write(self.clock.0, &frame.data)
     }
 }
 
-/// A name that no participant can steer: letters, digits, a number.
+/// A file name that the participant cannot use to choose a path: letters and digits of its name, then its id.
 fn file_name(name: &str, frame: &VideoFrame) -> String {
     let safe: String = name.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
     let source = super::event_text::source(frame.source);
@@ -171,16 +223,16 @@ mod tests {
     }
 
     #[test]
-    fn a_participant_does_not_choose_where_a_file_goes() {
+    fn file_name_cannot_leave_the_directory() {
         assert_eq!(file_name("../../etc/Ada L.", &frame(0)), "etcAdaL-7-camera.ivf");
         assert_eq!(file_name("…", &frame(0)), "7-camera.ivf");
     }
 
     #[test]
-    fn pictures_are_read_back_with_their_times_across_the_wrap_of_the_clock() {
-        let folder = std::env::temp_dir().join(format!("tacet-pictures-{}", std::process::id()));
-        let mut files = PictureFiles::create(&folder).unwrap();
-        files.name(ParticipantId(7), "Ada");
+    fn video_timestamps_are_unwrapped() {
+        let folder = std::env::temp_dir().join(format!("tacet-video-{}", std::process::id()));
+        let mut files = VideoRecorder::create(&folder).unwrap();
+        files.set_name(ParticipantId(7), "Ada");
         files.write(&frame(u32::MAX - 2_999)).unwrap();
         files.write(&frame(0)).unwrap();
         files.write(&frame(3_000)).unwrap();
@@ -192,7 +244,7 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
-    /// A disk with room for so many bytes.
+    /// A disk with this many bytes left.
     #[derive(Clone)]
     struct Disk(Rc<RefCell<Cursor<Vec<u8>>>>, u64);
 
@@ -217,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_ends_the_recording_and_what_was_recorded_stays() {
+    fn full_disk_stops_recording_and_keeps_the_file() {
         let disk = Disk(Rc::default(), 300_000);
         let writer = wav::Writer::new(disk.clone(), Channels::Mono).unwrap();
-        let mut file = SoundFile { path: "call.wav".into(), writer: Some(writer), blocks: 0 };
-        let sound = Mixed { samples: vec![0.5; 960], levels: Vec::new() };
-        let failures = (0..400).filter(|_| file.write(&sound).is_err()).count();
-        assert_eq!(failures, 1, "told once, and the call goes on");
+        let mut file = AudioRecorder { path: "call.wav".into(), writer: Some(writer), blocks: 0 };
+        let block = MixedAudio { samples: vec![0.5; 960], levels: Vec::new() };
+        let failures = (0..400).filter(|_| file.write(&block).is_err()).count();
+        assert_eq!(failures, 1, "reported once, and the call goes on");
         assert!(file.status().starts_with("NO LONGER recording"));
         file.finish().unwrap();
 

@@ -1,4 +1,4 @@
-//! Files that are played into a call.
+//! Plays files into a call.
 
 use anyhow::{Context, bail};
 use std::{
@@ -9,44 +9,41 @@ use std::{
 };
 use tacet_native::{
     audio::Channels,
-    client::{AudioPublication, Codec, VideoPublication},
+    client::{AudioTrack, Codec, VideoTrack},
     file::{ivf, wav, y4m},
 };
 use tokio::{sync::mpsc, time::sleep_until};
 
-/// Pictures that are read ahead.
-const AHEAD: usize = 8;
-/// The RTP clock of pictures.
-const CLOCK_HZ: u128 = 90_000;
+/// Frames that are read ahead.
+const READ_AHEAD: usize = 8;
+/// RTP clock rate of video.
+const VIDEO_CLOCK_HZ: u128 = 90_000;
 
-/// What has been played to its end; it stays published until it is dropped.
+/// A track whose file has ended. It stays published until it is dropped.
 #[allow(dead_code, reason = "held, not read")]
 pub(super) enum Played {
-    /// Sound.
-    Sound(AudioPublication),
-    /// Pictures.
-    Pictures(VideoPublication),
+    Audio(AudioTrack),
+    Video(VideoTrack),
 }
 
 /// A WAV file to play.
-pub(super) struct Sound {
+pub(super) struct AudioFile {
     reader: wav::Reader<BufReader<File>>,
     repeat: bool,
 }
 
-impl Sound {
-    /// Opens it.
+impl AudioFile {
     pub(super) fn open(path: &Path, repeat: bool) -> anyhow::Result<Self> {
         let reader = wav::Reader::open(path, Channels::Mono).with_context(|| format!("--play {}", path.display()))?;
         Ok(Self { reader, repeat })
     }
 
-    /// Plays it once it is heard; returns at its end.
-    pub(super) async fn play(mut self, microphone: AudioPublication) -> anyhow::Result<Played> {
+    /// Plays the file in real time once the track is live; returns at its end.
+    pub(super) async fn play(mut self, microphone: AudioTrack) -> anyhow::Result<Played> {
         microphone.live().await?;
         let blocks = std::iter::from_fn(|| self.block().transpose());
         microphone.play(blocks).await.context("--play")?;
-        Ok(Played::Sound(microphone))
+        Ok(Played::Audio(microphone))
     }
 
     fn block(&mut self) -> Result<Option<Vec<f32>>, wav::WavError> {
@@ -59,8 +56,8 @@ impl Sound {
     }
 }
 
-/// An IVF or Y4M file to show.
-pub(super) struct Pictures {
+/// An IVF or Y4M file to play.
+pub(super) struct VideoFile {
     path: PathBuf,
     source: Source,
     repeat: bool,
@@ -71,8 +68,8 @@ enum Source {
     Y4m(y4m::Encoding),
 }
 
-/// A picture, and when it is shown, counted from the first.
-struct Timed {
+/// A frame and its presentation time, counted from the first frame.
+struct TimedFrame {
     at: Duration,
     bytes: Vec<u8>,
 }
@@ -82,7 +79,7 @@ impl Source {
         Ok(match path.extension().and_then(|extension| extension.to_str()) {
             Some("y4m") => Self::Y4m(y4m::Encoding::start(path, y4m::EncodingOptions::default())?),
             Some("ivf") => Self::Ivf(ivf::Reader::new(BufReader::new(File::open(path)?))?),
-            _ => bail!("a name that ends in .ivf (encoded pictures) or .y4m (raw ones) is wanted"),
+            _ => bail!("unknown file type: expected a name that ends in .ivf (encoded) or .y4m (raw)"),
         })
     }
 
@@ -101,14 +98,13 @@ impl Source {
     }
 }
 
-impl Pictures {
-    /// Opens it.
+impl VideoFile {
     pub(super) fn open(path: &Path, repeat: bool) -> anyhow::Result<Self> {
         let source = Source::open(path).with_context(|| format!("--video {}", path.display()))?;
         Ok(Self { path: path.to_owned(), source, repeat })
     }
 
-    /// Their codec.
+    /// Codec of the frames.
     pub(super) fn codec(&self) -> Codec {
         match self.source.header().codec {
             e2ee_frames::Codec::Opus => Codec::Opus,
@@ -119,25 +115,25 @@ impl Pictures {
         }
     }
 
-    /// Shows them once they are seen; returns at the end.
-    pub(super) async fn play(self, camera: VideoPublication) -> anyhow::Result<Played> {
+    /// Plays the file in real time once the track is live; returns at its end.
+    pub(super) async fn play(self, camera: VideoTrack) -> anyhow::Result<Played> {
         camera.live().await?;
         let context = format!("--video {}", self.path.display());
-        // Reading may wait for an encoder.
-        let (sender, mut pictures) = mpsc::channel(AHEAD);
+        // Reading may block on an encoder.
+        let (sender, mut frames) = mpsc::channel(READ_AHEAD);
         let reading = tokio::task::spawn_blocking(move || self.read(&sender));
         let start = Instant::now();
-        while let Some(Timed { at, bytes }) = pictures.recv().await {
+        while let Some(TimedFrame { at, bytes }) = frames.recv().await {
             sleep_until((start + at).into()).await;
-            // The clock wraps.
-            camera.write(((at.as_nanos() * CLOCK_HZ + 500_000_000) / 1_000_000_000) as u32, bytes);
+            // RTP timestamps wrap.
+            camera.write(((at.as_nanos() * VIDEO_CLOCK_HZ + 500_000_000) / 1_000_000_000) as u32, bytes);
         }
         reading.await?.context(context)?;
-        Ok(Played::Pictures(camera))
+        Ok(Played::Video(camera))
     }
 
-    /// Reads until the end, or until nobody wants more.
-    fn read(mut self, pictures: &mpsc::Sender<Timed>) -> anyhow::Result<()> {
+    /// Reads frames until the end of the file, or until the receiver is dropped.
+    fn read(mut self, frames: &mpsc::Sender<TimedFrame>) -> anyhow::Result<()> {
         let mut begin = Duration::ZERO;
         loop {
             let header = self.source.header();
@@ -148,7 +144,7 @@ impl Pictures {
                     frame_time = at - end;
                 }
                 end = at;
-                if pictures.blocking_send(Timed { at, bytes: frame.bytes }).is_err() {
+                if frames.blocking_send(TimedFrame { at, bytes: frame.bytes }).is_err() {
                     return Ok(());
                 }
             }
