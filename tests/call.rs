@@ -1,52 +1,28 @@
-//! `tacet call` as it is run from a terminal and from scripts.
+//! `tacet call`, run as from a terminal and from scripts.
 
 #![cfg(all(feature = "serve", feature = "call"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod running;
+mod support;
 
-use running::Server;
 use serde_json::Value;
 use std::{
     f32::consts::TAU,
     fs,
     io::{BufRead, BufReader, Lines, Write},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
     thread::sleep,
     time::{Duration, Instant},
 };
+use support::{Server, TempDir};
 use tacet_native::{
     audio::Channels,
     file::{ivf, wav},
 };
 
-/// Far more than is needed: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A folder of its own, removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
-        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tacet-call-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+/// Upper limit of any step: only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn call(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tacet"));
@@ -80,13 +56,13 @@ impl Running {
             .unwrap_or_else(|| panic!("it ended without {t}"))
     }
 
-    /// As Ctrl-C does.
+    /// Sends SIGINT, as Ctrl-C does.
     fn interrupt(&self) {
         let interrupt = format!("kill -INT {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
     }
 
-    /// Waits for its end; gives what it told until then.
+    /// Waits for its end. Returns the exit status and the remaining events.
     fn end(mut self) -> (ExitStatus, Vec<Value>) {
         let rest = self.events.by_ref().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
         (self.child.wait().unwrap(), rest)
@@ -107,7 +83,7 @@ fn write_tone(path: &str, hertz: f32, seconds: usize) {
     file.finish().unwrap();
 }
 
-fn read_sound(path: &str) -> Vec<f32> {
+fn read_audio(path: &str) -> Vec<f32> {
     let mut reader = wav::Reader::open(Path::new(path), Channels::Mono).unwrap();
     std::iter::from_fn(|| reader.block().unwrap()).flatten().collect()
 }
@@ -122,13 +98,13 @@ fn strength(samples: &[f32], hertz: f32) -> f32 {
     (2.0 * f64::hypot(sine, cosine) / samples.len().max(1) as f64) as f32
 }
 
-/// Fifths of a second in which a frequency is heard.
+/// Number of 200 ms chunks that contain a frequency.
 fn heard(samples: &[f32], hertz: f32) -> usize {
     samples.chunks(9_600).filter(|chunk| strength(chunk, hertz) > 0.25).count()
 }
 
-/// Frames that look like VP8 as far as their first byte goes.
-fn write_pictures(path: &str, frames: u32) -> Vec<Vec<u8>> {
+/// Frames that look like VP8 by their first byte.
+fn write_video(path: &str, frames: u32) -> Vec<Vec<u8>> {
     let header = ivf::Header { codec: e2ee_frames::Codec::Vp8, width: 64, height: 48, rate: 25, scale: 1 };
     let mut file = ivf::Writer::new(fs::File::create(path).unwrap(), header).unwrap();
     let frame = |n: u32| {
@@ -146,8 +122,8 @@ fn write_pictures(path: &str, frames: u32) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_one_plays_the_other_records() {
-    let (server, folder) = (Server::start(&[]), Folder::new());
+fn played_audio_is_recorded() {
+    let (server, folder) = (Server::start(&[]), TempDir::new());
     let [tone, record] = ["tone.wav", "record.wav"].map(|name| folder.file(name));
     write_tone(&tone, 525.0, 1);
     let mut listener = Running::start(&[&server.link, "--name", "Listener", "--record", &record]);
@@ -155,37 +131,37 @@ fn what_one_plays_the_other_records() {
     let player = Running::start(&[&server.link, "--name", "Player", "--play", &tone, "--loop"]);
     assert_eq!(listener.event("participant_joined")["name"], "Player");
     assert_eq!(listener.event("audio_ready")["source"], "microphone");
-    // The file is whole at any time, and grows by seconds.
-    let patience = Instant::now() + PATIENCE;
-    while heard(&read_sound(&record), 525.0) < 10 {
-        assert!(Instant::now() < patience, "{} fifths of a second", heard(&read_sound(&record), 525.0));
+    // The file is readable at any time, and grows every second.
+    let patience = Instant::now() + TIMEOUT;
+    while heard(&read_audio(&record), 525.0) < 10 {
+        assert!(Instant::now() < patience, "{} fifths of a second", heard(&read_audio(&record), 525.0));
         sleep(Duration::from_millis(200));
     }
     player.interrupt();
     assert!(player.end().0.success());
     listener.event("participant_left");
     listener.interrupt();
-    let (status, told) = listener.end();
+    let (status, events) = listener.end();
     assert!(status.success());
-    let reasons: Vec<_> = told.iter().filter(|event| event["t"] == "ended").map(|event| &event["reason"]).collect();
+    let reasons: Vec<_> = events.iter().filter(|event| event["t"] == "ended").map(|event| &event["reason"]).collect();
     assert_eq!(reasons, ["left"], "once");
-    assert_eq!(told.last().unwrap()["t"], "summary");
-    assert!(told.last().unwrap()["opened"].as_u64().unwrap() > 100);
-    assert!(heard(&read_sound(&record), 525.0) >= 10);
+    assert_eq!(events.last().unwrap()["t"], "summary");
+    assert!(events.last().unwrap()["opened"].as_u64().unwrap() > 100);
+    assert!(heard(&read_audio(&record), 525.0) >= 10);
 }
 
 #[test]
-fn pictures_go_from_file_to_file_byte_for_byte() {
-    let (server, folder) = (Server::start(&[]), Folder::new());
+fn video_is_recorded_unchanged() {
+    let (server, folder) = (Server::start(&[]), TempDir::new());
     let (film, recordings) = (folder.file("film.ivf"), folder.file("recordings"));
-    let frames = write_pictures(&film, 50);
+    let frames = write_video(&film, 50);
     let mut viewer = Running::start(&[&server.link, "--name", "Viewer", "--record-video", &recordings]);
     viewer.event("connected");
     let shower = Running::start(&[&server.link, "--name", "Film", "--video", &film]);
     let track = viewer.event("track_added");
     assert_eq!((&track["source"], &track["codec"]), (&Value::from("camera"), &Value::from("vp8")));
-    let (status, told) = shower.end();
-    assert!(status.success(), "it leaves at the end of its file: {told:?}");
+    let (status, events) = shower.end();
+    assert!(status.success(), "it leaves at the end of its file: {events:?}");
     viewer.event("participant_left");
     viewer.interrupt();
     assert!(viewer.end().0.success());
@@ -194,7 +170,7 @@ fn pictures_go_from_file_to_file_byte_for_byte() {
     let mut reader = ivf::Reader::new(BufReader::new(fs::File::open(path).unwrap())).unwrap();
     let recorded: Vec<_> = std::iter::from_fn(|| reader.frame().unwrap()).collect();
     assert!(recorded.len() >= 20, "{} of {}", recorded.len(), frames.len());
-    // From some key frame to the end, nothing is missing.
+    // Nothing is missing after the first key frame.
     let first = frames.len() - recorded.len();
     assert!(first.is_multiple_of(10), "it begins with a key frame: {first}");
     assert!(recorded.iter().zip(&frames[first..]).all(|(recorded, shown)| recorded.bytes == *shown));
@@ -203,7 +179,7 @@ fn pictures_go_from_file_to_file_byte_for_byte() {
 }
 
 #[test]
-fn it_leaves_when_its_time_is_over_and_says_so_in_lines() {
+fn seconds_flag_ends_the_call() {
     let server = Server::start(&[]);
     let output = output(&[&server.link, "--seconds", "0.5"]);
     assert!(output.status.success(), "{output:?}");
@@ -214,7 +190,7 @@ fn it_leaves_when_its_time_is_over_and_says_so_in_lines() {
 }
 
 #[test]
-fn a_link_may_come_by_standard_input() {
+fn link_is_read_from_stdin() {
     let server = Server::start(&[]);
     let mut child = Command::new(env!("CARGO_BIN_EXE_tacet"))
         .args(["call", "-", "--seconds", "0.1"])
@@ -227,8 +203,8 @@ fn a_link_may_come_by_standard_input() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// What it says when it does not take part.
-fn complaint(arguments: &[&str]) -> String {
+/// The error message of a failed start.
+fn error_message(arguments: &[&str]) -> String {
     let output = output(arguments);
     assert!(!output.status.success());
     assert!(output.stdout.is_empty(), "{output:?}");
@@ -236,12 +212,12 @@ fn complaint(arguments: &[&str]) -> String {
 }
 
 #[test]
-fn each_mistake_is_named_and_no_secret_is_repeated() {
-    let (server, folder) = (Server::start(&[]), Folder::new());
+fn errors_name_the_mistake_without_secrets() {
+    let (server, folder) = (Server::start(&[]), TempDir::new());
     let secret = server.link.split_once('#').unwrap().1.to_owned();
     let other_secret = server.link.replace(&secret, &"A".repeat(43));
     let text_file = folder.file("text.wav");
-    fs::write(&text_file, "no sound").unwrap();
+    fs::write(&text_file, "not audio").unwrap();
     let nowhere = "http://127.0.0.1:9/r/AAAAAAAAAAAAAAAAAAAAAA#AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let missing = folder.file("missing.wav");
     let unwritable = folder.file("no/such/folder.wav");
@@ -257,8 +233,8 @@ fn each_mistake_is_named_and_no_secret_is_repeated() {
         (vec![&server.link, &server.link], "unexpected argument"),
         (vec![&server.link, "--pin", &"ab".repeat(32)], "--pin is for https"),
     ] {
-        let complaint = complaint(&arguments);
-        assert!(complaint.contains(expected), "{arguments:?}: {complaint}");
-        assert!(!complaint.contains(&secret) && !complaint.contains(&"A".repeat(43)), "{complaint}");
+        let error_message = error_message(&arguments);
+        assert!(error_message.contains(expected), "{arguments:?}: {error_message}");
+        assert!(!error_message.contains(&secret) && !error_message.contains(&"A".repeat(43)), "{error_message}");
     }
 }

@@ -3,14 +3,14 @@
 #![cfg(all(feature = "serve", feature = "load"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod running;
+mod support;
 
-use running::Server;
 use serde_json::Value;
 use std::{
     io::{Read, Write},
     process::{Command, Output},
 };
+use support::Server;
 
 fn load(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tacet")).arg("load").args(arguments).output().unwrap()
@@ -27,7 +27,7 @@ fn count(report: &Value, field: &str) -> u64 {
     report[field].as_u64().unwrap_or_else(|| panic!("no {field}: {report}"))
 }
 
-/// Nearly all: on a machine that is busy with other tests, a socket may overflow.
+/// Almost all packets: on a busy machine, a socket may overflow.
 fn nearly_all(report: &Value) {
     let (expected, delivered) = (count(report, "expected"), count(report, "delivered"));
     assert!(expected > 0 && delivered + count(report, "lost") == expected, "{report}");
@@ -36,7 +36,7 @@ fn nearly_all(report: &Value) {
 }
 
 #[test]
-fn every_frame_reaches_bots_of_both_stacks_and_opens() {
+fn frames_reach_bots_of_both_stacks_and_open() {
     let report = report(&["--publishers", "1", "--subscribers", "4", "--seconds", "2", "--warmup", "0.5"]);
     nearly_all(&report);
     nearly_all(&report["canaries"]);
@@ -50,7 +50,7 @@ fn every_frame_reaches_bots_of_both_stacks_and_opens() {
 }
 
 #[test]
-fn a_light_run_of_bursts_from_two_publishers_is_counted() {
+fn light_bursts_of_two_publishers_are_counted() {
     let report = report(&[
         "--publishers",
         "2",
@@ -69,13 +69,13 @@ fn a_light_run_of_bursts_from_two_publishers_is_counted() {
         "--light",
     ]);
     nearly_all(&report);
-    // Two publishers, 320 packets a second, eight subscribers, one second; the first burst may lie a little beside.
+    // Two publishers, 320 packets a second, eight subscribers, one second; the first burst may be outside.
     let expected = count(&report, "expected");
     assert!((4_600..=5_500).contains(&expected), "{report}");
 }
 
 #[test]
-fn a_server_that_runs_already_is_measured_but_for_its_process() {
+fn running_server_is_measured_without_its_process() {
     let server = Server::start(&[]);
     let link = server.link.as_str();
     let report = report(&["--server", link, "--subscribers", "2", "--seconds", "0.5", "--warmup", "0.2"]);
@@ -84,7 +84,7 @@ fn a_server_that_runs_already_is_measured_but_for_its_process() {
 }
 
 #[test]
-fn a_self_signed_server_is_trusted_by_its_fingerprint_alone() {
+fn self_signed_server_requires_its_pin() {
     let (server, pin) = Server::start_self_signed(&[]);
     assert!(server.link.starts_with("https://"), "{}", server.link);
 
@@ -97,7 +97,7 @@ fn a_self_signed_server_is_trusted_by_its_fingerprint_alone() {
     }
 }
 
-/// A scenario that comes with the program, sized down.
+/// A built-in scenario, reduced in size.
 fn scenario(name: &str, size: &[&str]) -> Value {
     let report = report(&[&["--scenario", name, "--warmup", "0.5"], size].concat());
     assert_eq!(report["scenario"], name);
@@ -111,14 +111,14 @@ fn scenario(name: &str, size: &[&str]) -> Value {
 }
 
 #[test]
-fn one_is_seen_and_heard_by_many() {
+fn one_to_many_delivers_audio_and_video() {
     let report = scenario("one-to-many", &["--subscribers", "3", "--seconds", "1"]);
     for kind in ["audio", "video"] {
         nearly_all(&report[kind]);
         assert!(count(&report[kind], "opened") > 0, "{report}");
         assert!(count(&report[kind]["latency_us"], "p50") > 0, "{report}");
     }
-    // Pictures have frames of many packets: fewer frames than packets.
+    // Video frames consist of many packets: fewer frames than packets.
     assert!(count(&report["video"], "opened") < count(&report["video"], "delivered"), "{report}");
     assert_eq!(count(&report["joins"], "completed"), 6, "{report}");
     assert!(report["joins"]["first_media_ms"]["p50"].is_u64(), "{report}");
@@ -127,7 +127,7 @@ fn one_is_seen_and_heard_by_many() {
 }
 
 #[test]
-fn everyone_sees_and_hears_everyone_and_canaries_are_heard() {
+fn everyone_scenario_includes_canaries() {
     let report = scenario("everyone", &["--participants", "3", "--canaries", "1", "--seconds", "1"]);
     assert_eq!((count(&report, "publishers"), count(&report, "subscribers")), (3, 3));
     let of_canaries = &report["canaries"]["published"];
@@ -137,14 +137,14 @@ fn everyone_sees_and_hears_everyone_and_canaries_are_heard() {
 }
 
 #[test]
-fn rooms_are_apart() {
+fn rooms_are_separate() {
     let report = scenario("rooms", &["--rooms", "3", "--participants", "2", "--seconds", "1", "--threads", "4"]);
     assert_eq!((count(&report, "rooms"), count(&report["audio"], "streams")), (3, 6));
     assert_eq!(count(&report["generator"], "threads"), 4);
 }
 
 #[test]
-fn each_listener_of_a_webinar_takes_one_encoding() {
+fn webinar_listeners_take_one_encoding() {
     let report = scenario("webinar", &["--publishers", "2", "--subscribers", "3", "--seconds", "1"]);
     let video = &report["video"];
     assert_eq!(count(video, "streams"), 6, "two speakers in three encodings");
@@ -153,7 +153,7 @@ fn each_listener_of_a_webinar_takes_one_encoding() {
 }
 
 #[test]
-fn a_storm_of_joins_gets_its_media() {
+fn join_storm_gets_media() {
     let report = scenario("join-storm", &["--subscribers", "4", "--seconds", "3"]);
     assert_eq!(count(&report["joins"], "completed"), 8, "{report}");
     let first = &report["joins"]["first_media_ms"];
@@ -161,7 +161,7 @@ fn a_storm_of_joins_gets_its_media() {
 }
 
 #[test]
-fn people_come_and_go() {
+fn churn_replaces_participants() {
     let text = load(&["--print-scenario", "churn"]).stdout;
     let text = String::from_utf8(text).unwrap().replace("mean_stay_s = 8 ", "mean_stay_s = 1 ");
     assert!(text.contains("mean_stay_s = 1 "), "{text}");
@@ -173,26 +173,26 @@ fn people_come_and_go() {
     std::fs::remove_file(&file).unwrap();
     nearly_all(&report);
     assert!(count(&report["joins"], "left") > 0, "{report}");
-    assert!(count(&report["joins"], "begun") > 6, "who leaves is followed: {report}");
+    assert!(count(&report["joins"], "begun") > 6, "leaving bots are replaced: {report}");
 }
 
 #[test]
-fn rooms_are_made_on_a_server_that_runs_already_and_its_metrics_are_read() {
+fn rooms_are_created_on_running_server_and_metrics_read() {
     let server = Server::start(&[]);
     let (origin, _) = server.link.split_once("/r/").unwrap();
-    let metrics = metrics_that_grow();
+    let metrics = serve_growing_metrics();
     let size = ["--scenario", "rooms", "--rooms", "2", "--participants", "2", "--canaries", "0", "--seconds", "1"];
     let report = report(&[&size[..], &["--warmup", "0.3", "--server", origin, "--metrics", &metrics]].concat());
     nearly_all(&report);
-    // It says that it has used 250 ms more each time that it is asked.
+    // It reports 250 ms more CPU time at each request.
     let server_cpu = report["server_cpu"].as_f64().unwrap();
     assert!((0.1..=0.26).contains(&server_cpu), "{server_cpu}");
     assert_eq!(count(&report, "server_rss_bytes"), 5_000_000);
     assert!(report["server_socket_drops"].is_null());
 }
 
-/// A server that shows metrics, as another would.
-fn metrics_that_grow() -> String {
+/// A server that exposes growing metrics.
+fn serve_growing_metrics() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -210,7 +210,7 @@ fn metrics_that_grow() -> String {
 }
 
 #[test]
-fn a_pinned_server_has_its_core_for_itself() {
+fn server_core_is_pinned() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let quick = ["--subscribers", "1", "--canaries", "0", "--seconds", "0.5", "--warmup", "0.2"];
     if cores >= 2 {
@@ -234,7 +234,7 @@ fn scenarios_are_listed_and_printed() {
 }
 
 #[test]
-fn a_malformed_scenario_is_explained() {
+fn malformed_scenario_is_explained() {
     let file = std::env::temp_dir().join(format!("tacet-malformed-{}.toml", std::process::id()));
     let path = file.to_str().unwrap();
     let head = "name = 'x'\npublishers = 1\nsubscribers = 1\n";
@@ -260,7 +260,7 @@ fn a_malformed_scenario_is_explained() {
 }
 
 #[test]
-fn people_get_a_table() {
+fn default_output_is_a_table() {
     let output = load(&["--subscribers", "1", "--seconds", "0.5", "--warmup", "0.2", "--canaries", "0"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
@@ -270,7 +270,7 @@ fn people_get_a_table() {
 }
 
 #[test]
-fn what_cannot_be_is_explained() {
+fn invalid_arguments_are_explained() {
     let link = format!("http://127.0.0.1:9/r/{}#{}", "A".repeat(22), "A".repeat(43));
     for (arguments, explanation) in [
         (vec!["--server", "http://127.0.0.1:9/r/x"], "room link"),

@@ -1,7 +1,9 @@
-//! What `tacet load` makes of several runs: files that others read, the limit, the plan. The built binary, short runs.
+//! Results of several runs of `tacet load`: CSV, HTML and JSON, the limit, the plan. The built binary, short runs.
 
 #![cfg(all(feature = "serve", feature = "load"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
 
 use loadtest::{
     Report,
@@ -12,50 +14,26 @@ use loadtest::{
 use serde::de::DeserializeOwned;
 use std::{
     fs,
-    path::PathBuf,
     process::{Command, Output},
-    sync::atomic::{AtomicU32, Ordering},
 };
-
-/// A folder of this test alone, gone afterwards.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("tacet-reports-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use support::TempDir;
 
 fn load(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tacet")).arg("load").args(arguments).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn result<T: DeserializeOwned>(arguments: &[&str]) -> Measured<T> {
     let output = load(&[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{}", said(&output));
-    assert!(!said(&output).contains("measuring"), "progress where no terminal is: {}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("measuring"), "progress where no terminal is: {}", stderr(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Equal but for the last digits of a number written as text.
+/// Equal except for the last digits of a number written as text.
 fn close(one: f64, other: f64) -> bool {
     (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
 }
@@ -63,10 +41,10 @@ fn close(one: f64, other: f64) -> bool {
 const SHORT: [&str; 8] = ["--subscribers", "2", "--canaries", "1", "--seconds", "0.5", "--warmup", "0.2"];
 
 #[test]
-fn two_runs_become_json_csv_and_a_page() {
-    let folder = Folder::new();
+fn two_runs_are_written_as_json_csv_and_html() {
+    let folder = TempDir::new();
     let (csv_file, html_file) = (folder.file("runs.csv"), folder.file("report.html"));
-    // What was in a named file is replaced.
+    // An existing file is replaced.
     fs::write(&html_file, "x".repeat(1 << 20)).unwrap();
     let files = ["--csv", csv_file.as_str(), "--html", html_file.as_str()];
     let Measured::<Repeated> { machine, result } = result(&[&SHORT[..], &["--runs", "2"], &files].concat());
@@ -88,26 +66,26 @@ fn two_runs_become_json_csv_and_a_page() {
 }
 
 #[test]
-fn sizes_of_a_sweep_are_reported_apart() {
+fn sweep_sizes_are_reported_separately() {
     let swept = result::<Swept>(&[&SHORT[..], &["--sweep", "1,3"]].concat()).result;
     let subscribers: Vec<_> = swept.loads.iter().map(|load| load.runs[0].subscribers).collect();
     assert_eq!(subscribers, [1, 3]);
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_said_before_any_run_and_a_full_disk_after_the_result() {
+fn unwritable_file_fails_early_and_full_disk_after_the_result() {
     let output = load(&["--html", "/no/such/folder/report.html"]);
-    assert!(!output.status.success() && said(&output).contains("/no/such/folder/report.html"), "{}", said(&output));
+    assert!(!output.status.success() && stderr(&output).contains("/no/such/folder/report.html"), "{}", stderr(&output));
     assert!(output.stdout.is_empty());
 
     let output = load(&[&SHORT[..], &["--json", "--csv", "/dev/full"]].concat());
-    assert!(!output.status.success() && said(&output).contains("cannot write /dev/full"), "{}", said(&output));
+    assert!(!output.status.success() && stderr(&output).contains("cannot write /dev/full"), "{}", stderr(&output));
     let report: Measured<Report> = serde_json::from_slice(&output.stdout).unwrap();
     assert!(report.result.delivered > 0);
 }
 
 #[test]
-fn a_search_ends_with_a_limit_or_says_why_there_is_none() {
+fn search_ends_with_a_limit_or_a_reason() {
     let flags = ["--find-limit", "--limit-by", "pps", "--limit-runs", "4", "--pps", "5000", "--light"];
     let limit = result::<LimitReport>(&[&SHORT[..], &flags].concat()).result;
     assert!((1..=4).contains(&limit.samples.len()));
@@ -125,16 +103,16 @@ fn a_search_ends_with_a_limit_or_says_why_there_is_none() {
 }
 
 #[test]
-fn a_plan_predicts_a_run_that_was_held_out_and_is_made_again_from_its_file() {
-    let folder = Folder::new();
+fn plan_predicts_held_out_run_and_is_reproduced_from_file() {
+    let folder = TempDir::new();
     let file = folder.file("plan.json");
     let output = load(&["--plan", "--plan-seconds", "1", "--json"]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     fs::write(&file, &output.stdout).unwrap();
     let plan: Measured<Plan> = serde_json::from_slice(&output.stdout).unwrap();
     let held_out: Vec<_> = plan.result.held_out().collect();
     assert_eq!(held_out.len(), 1);
-    // Short runs on a machine that does other things besides: within a factor of five.
+    // Short runs on a busy machine: within a factor of five.
     let ratio = held_out[0].predicted_cpu / held_out[0].measured_cpu;
     assert!((1.0 / 5.0..5.0).contains(&ratio), "{held_out:?}");
 

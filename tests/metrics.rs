@@ -3,10 +3,9 @@
 #![cfg(all(feature = "serve", feature = "load"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod running;
+mod support;
 
 use prometheus_parse::{LineInfo, Scrape, Value};
-use running::Server;
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Read, Write},
@@ -14,17 +13,18 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+use support::Server;
 
-/// Long enough that only a fault reaches it.
+/// Upper limit of any step: only a failing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a server says at `http://ADDRESS/metrics`.
-struct Said {
+/// The response of `http://ADDRESS/metrics`.
+struct Metrics {
     text: String,
     scrape: Scrape,
 }
 
-impl Said {
+impl Metrics {
     fn by(url: &str) -> Self {
         let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
         let mut tcp = TcpStream::connect(address).unwrap();
@@ -37,20 +37,20 @@ impl Said {
         Self { text: text.to_owned(), scrape }
     }
 
-    /// The same when a call has ended and everything of it is counted: rooms are looked at once a second.
+    /// The metrics after a call has ended and is fully counted: rooms are counted once a second.
     fn after_a_call(url: &str) -> Self {
         let start = Instant::now();
         loop {
-            let said = Self::by(url);
-            if said.sum("tacet_rooms") == 0.0 && said.sum("tacet_forwarded_packets_total") > 0.0 {
-                return said;
+            let metrics = Self::by(url);
+            if metrics.sum("tacet_rooms") == 0.0 && metrics.sum("tacet_forwarded_packets_total") > 0.0 {
+                return metrics;
             }
-            assert!(start.elapsed() < PATIENCE, "{}", said.text);
+            assert!(start.elapsed() < PATIENCE, "{}", metrics.text);
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// The sum over all labels; of a histogram, how many were counted.
+    /// The sum over all labels; of a histogram, its count.
     fn sum(&self, name: &str) -> f64 {
         let values: Vec<f64> = self
             .scrape
@@ -68,7 +68,7 @@ impl Said {
     }
 }
 
-/// A publisher and two subscribers for a moment; gives the report.
+/// Runs a publisher and two subscribers for a moment. Returns the report.
 fn call(server: &Server, scenario: &[&str]) -> serde_json::Value {
     let output = Command::new(env!("CARGO_BIN_EXE_tacet"))
         .args(["load", "--json", "--server", &server.link, "--metrics", &server.metrics])
@@ -81,9 +81,9 @@ fn call(server: &Server, scenario: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn a_call_shows_in_the_metrics() {
+fn call_is_counted() {
     let server = Server::start(&[]);
-    let before = Said::by(&server.metrics);
+    let before = Metrics::by(&server.metrics);
     for line in before.text.lines() {
         assert_ne!(LineInfo::parse(line), LineInfo::Ignored, "{line}");
     }
@@ -94,7 +94,7 @@ fn a_call_shows_in_the_metrics() {
     assert!(report["server_cpu_s_per_mpkt"].as_f64().unwrap() > 0.0, "the load tester reads the CPU time: {report}");
     let delivered = report["delivered"].as_f64().unwrap();
 
-    let after = Said::after_a_call(&server.metrics);
+    let after = Metrics::after_a_call(&server.metrics);
     assert!(after.sum("tacet_forwarded_packets_total") >= delivered);
     for name in ["tacet_rtp_packets_sent_total", "tacet_datagrams_sent_total", "tacet_forwarding_seconds"] {
         assert!(after.sum(name) >= delivered, "{name}: {} of {delivered}", after.sum(name));
@@ -124,17 +124,18 @@ fn a_call_shows_in_the_metrics() {
 }
 
 #[test]
-fn loss_and_its_repair_show_in_both_directions() {
+fn loss_and_repair_are_counted_in_both_directions() {
     let (server, _relay) = Server::start_behind("loss=5%,delay=5ms", 3, &[]);
     call(&server, &["--scenario", "one-to-many", "--seconds", "2"]);
-    let said = Said::after_a_call(&server.metrics);
-    let [lost, received] = ["tacet_uplink_packets_lost_total", "tacet_rtp_packets_received_total"].map(|n| said.sum(n));
+    let metrics = Metrics::after_a_call(&server.metrics);
+    let [lost, received] =
+        ["tacet_uplink_packets_lost_total", "tacet_rtp_packets_received_total"].map(|n| metrics.sum(n));
     let uplink = lost / (lost + received);
     let [missing, arrived] =
-        ["tacet_downlink_packets_missing_total", "tacet_downlink_packets_arrived_total"].map(|n| said.sum(n));
+        ["tacet_downlink_packets_missing_total", "tacet_downlink_packets_arrived_total"].map(|n| metrics.sum(n));
     let downlink = missing / (missing + arrived);
     for share in [uplink, downlink] {
-        assert!((0.02..0.2).contains(&share), "about five in a hundred are lost, not {share}:\n{}", said.text);
+        assert!((0.02..0.2).contains(&share), "about five in a hundred are lost, not {share}:\n{}", metrics.text);
     }
     for name in [
         "tacet_uplink_packets_nacked_total",
@@ -142,20 +143,20 @@ fn loss_and_its_repair_show_in_both_directions() {
         "tacet_retransmissions_total",
         "tacet_plis_sent_total",
     ] {
-        assert!(said.sum(name) > 0.0, "{name}:\n{}", said.text);
+        assert!(metrics.sum(name) > 0.0, "{name}:\n{}", metrics.text);
     }
     let [recovered, forwarded] =
-        ["tacet_uplink_packets_recovered_total", "tacet_forwarded_packets_total"].map(|n| said.sum(n));
-    assert!(recovered <= lost * 1.5 && forwarded > received, "{}", said.text);
+        ["tacet_uplink_packets_recovered_total", "tacet_forwarded_packets_total"].map(|n| metrics.sum(n));
+    assert!(recovered <= lost * 1.5 && forwarded > received, "{}", metrics.text);
 }
 
 #[test]
-fn no_label_has_an_unbounded_value() {
+fn label_values_are_bounded() {
     let server = Server::start(&[]);
     call(&server, &["--seconds", "0.5"]);
-    let said = Said::by(&server.metrics);
+    let metrics = Metrics::by(&server.metrics);
     let mut values: Vec<(&str, BTreeSet<&str>)> = Vec::new();
-    for (label, value) in said.scrape.samples.iter().flat_map(|sample| sample.labels.iter()) {
+    for (label, value) in metrics.scrape.samples.iter().flat_map(|sample| sample.labels.iter()) {
         match values.iter_mut().find(|(known, _)| known == label) {
             Some((_, known)) => _ = known.insert(value),
             None => values.push((label, BTreeSet::from([value.as_str()]))),
@@ -173,14 +174,14 @@ fn no_label_has_an_unbounded_value() {
         };
         assert!(fixed, "{label}: {values:?}");
     }
-    // All series are there from the beginning: what happens adds none.
-    assert_eq!(said.scrape.samples.len(), Said::by(&Server::start(&[]).metrics).scrape.samples.len());
+    // All series exist from the start: calls add none.
+    assert_eq!(metrics.scrape.samples.len(), Metrics::by(&Server::start(&[]).metrics).scrape.samples.len());
     let (room, secret) = server.link.rsplit_once("/r/").unwrap().1.split_once('#').unwrap();
-    assert!(!said.text.contains(room) && !said.text.contains(secret));
+    assert!(!metrics.text.contains(room) && !metrics.text.contains(secret));
 }
 
-/// A server with no word about metrics; gives what it says of them.
-fn start_without_a_word() -> (Child, Option<String>) {
+/// Starts a server without a metrics setting. Returns the URL of its metrics.
+fn start_with_default_metrics() -> (Child, Option<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tacet"))
         .args(["serve", "--json", "--port", "0", "--media-port", "0", "--workers", "1", "--log", "error"])
         .env_remove("TACET_METRICS")
@@ -194,14 +195,14 @@ fn start_without_a_word() -> (Child, Option<String>) {
 }
 
 #[test]
-fn metrics_are_on_loopback_and_a_second_server_does_without() {
-    let (mut first, metrics) = start_without_a_word();
-    // Somebody else on this machine may have the port; then both do without.
+fn metrics_default_to_loopback_and_second_server_has_none() {
+    let (mut first, metrics) = start_with_default_metrics();
+    // Another program on this machine may use the port; then both servers run without metrics.
     if let Some(url) = metrics {
         assert_eq!(url, "http://127.0.0.1:9464/metrics");
-        assert_eq!(Said::by(&url).sum("tacet_build_info"), 1.0);
+        assert_eq!(Metrics::by(&url).sum("tacet_build_info"), 1.0);
     }
-    let (mut second, none) = start_without_a_word();
+    let (mut second, none) = start_with_default_metrics();
     assert_eq!(none, None);
     for child in [&mut first, &mut second] {
         child.kill().unwrap();

@@ -1,18 +1,18 @@
-//! Two native clients in a call on the built server: what one says, sealed, is what the other hears.
+//! Two native clients in a call on the built server: sealed audio of one is heard by the other.
 
 #![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod running;
+mod support;
 
-use running::Server;
 use std::{collections::HashSet, time::Duration};
+use support::Server;
 use tacet_native::{
     call::{Call, CallError, CallEvent, JoinOptions},
     keys::SharedKeys,
     link::RoomLink,
     media::{Endpoint, IncomingPacket, MediaEvent, OutgoingPacket, SendStream},
-    tone::{Ear, FRAME_SAMPLES, Tone},
+    tone::{FRAME_SAMPLES, PitchMeter, Tone},
     webrtc::WebrtcEndpoint,
 };
 use tacet_proto::{
@@ -21,8 +21,8 @@ use tacet_proto::{
 };
 use tokio::time::{interval, timeout};
 
-/// Far more than is needed: only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Upper limit of any step: only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(30);
 const SSRC: u32 = 77;
 
 /// A client with its media path.
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// Lets one thing happen; gives a packet if that is what it was.
+    /// Handles one event. Returns the packet if it is one.
     async fn step(&mut self) -> Option<IncomingPacket> {
         tokio::select! {
             event = self.call.next() => {
@@ -95,7 +95,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
+async fn tone_is_received_at_its_pitch() {
     let server = Server::start(&[]);
     let link: RoomLink = server.link.parse().unwrap();
     let call = async {
@@ -115,7 +115,7 @@ async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
         while !(alice.connected && alice.has(|e| matches!(e, CallEvent::StreamReady(_)))) {
             tokio::select! { _ = alice.step() => {}, _ = bob.step() => {} }
         }
-        let (mut tone, mut ear) = (Tone::new(660.0).unwrap(), Ear::new().unwrap());
+        let (mut tone, mut meter) = (Tone::new(660.0).unwrap(), PitchMeter::new().unwrap());
         let (mut sequence, mut opened) = (0u16, 0);
         let mut pace = interval(Duration::from_millis(5));
         while opened < 60 {
@@ -140,15 +140,15 @@ async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
                 packet = bob.step() => {
                     let Some(packet) = packet else { continue };
                     let mut frame = packet.payload.to_vec();
-                    // Before Bob has Alice's key, there is nothing to hear.
-                    if let Ok(sound) = bob.keys.open(e2ee_frames::Codec::Opus, &mut frame) {
-                        ear.frame(&frame[sound.range]).unwrap();
+                    // Until Bob has Alice's key, he opens nothing.
+                    if let Ok(opened_frame) = bob.keys.open(e2ee_frames::Codec::Opus, &mut frame) {
+                        meter.frame(&frame[opened_frame.range]).unwrap();
                         opened += 1;
                     }
                 }
             }
         }
-        assert!((ear.hertz() - 660.0).abs() < 15.0, "{} Hz", ear.hertz());
+        assert!((meter.hertz() - 660.0).abs() < 15.0, "{} Hz", meter.hertz());
         assert!(alice.names.contains("Bob") && bob.names.contains("Alice"));
         alice.endpoint.close().await;
         alice.call.leave().await;
@@ -158,21 +158,21 @@ async fn a_tone_said_by_one_is_heard_by_the_other_at_its_pitch() {
         bob.endpoint.close().await;
         bob.call.leave().await;
     };
-    timeout(PATIENCE, call).await.expect("the call takes less");
+    timeout(TIMEOUT, call).await.expect("the call takes less");
 }
 
-/// Joins without a media path: signaling and keys.
-async fn sit_down(link: &RoomLink, name: &str) -> Call {
+/// Joins without a media path: signaling and keys only.
+async fn join_without_media(link: &RoomLink, name: &str) -> Call {
     Call::join(link, &JoinOptions::new(name)).await.unwrap()
 }
 
 #[tokio::test]
-async fn the_keys_of_who_left_open_nothing_new_after_the_window() {
+async fn keys_of_a_leaver_open_nothing_after_the_window() {
     let server = Server::start(&[]);
     let link: RoomLink = server.link.parse().unwrap();
     let call = async {
-        let (mut alice, mut bob) = (sit_down(&link, "Alice").await, sit_down(&link, "Bob").await);
-        let mut leaver = sit_down(&link, "Leaver").await;
+        let (mut alice, mut bob) = (join_without_media(&link, "Alice").await, join_without_media(&link, "Bob").await);
+        let mut leaver = join_without_media(&link, "Leaver").await;
         let (alices, bobs, kept) = (alice.keys(), bob.keys(), leaver.keys());
         alices.handle(e2ee_frames::Event::StreamOpened(e2ee_frames::StreamId::MICROPHONE)).unwrap();
 
@@ -184,7 +184,8 @@ async fn the_keys_of_who_left_open_nothing_new_after_the_window() {
         };
         let opens = |keys: &SharedKeys, frame: &[u8]| {
             let mut frame = frame.to_vec();
-            keys.open(e2ee_frames::Codec::Opus, &mut frame).is_ok_and(|sound| &frame[sound.range] == b"what is said")
+            keys.open(e2ee_frames::Codec::Opus, &mut frame)
+                .is_ok_and(|opened_frame| &frame[opened_frame.range] == b"what is said")
         };
         let mut pace = interval(Duration::from_millis(5));
 
@@ -199,7 +200,7 @@ async fn the_keys_of_who_left_open_nothing_new_after_the_window() {
         }
         leaver.leave().await;
 
-        // The old key may last for a window. From the first frame that the leaver cannot open, it opens none.
+        // The old key may remain valid for a window. From the first frame that the leaver cannot open, it opens none.
         let (mut closed, mut unread) = (false, 0);
         while unread < 100 {
             tokio::select! {
@@ -215,15 +216,15 @@ async fn the_keys_of_who_left_open_nothing_new_after_the_window() {
             }
         }
     };
-    timeout(PATIENCE, call).await.expect("the call takes less");
+    timeout(TIMEOUT, call).await.expect("the call takes less");
 }
 
 #[tokio::test]
-async fn another_secret_does_not_open_the_door() {
+async fn wrong_secret_is_rejected() {
     let server = Server::start(&[]);
     let link: RoomLink = server.link.parse().unwrap();
     let stranger = RoomLink::new(false, link.authority(), link.room(), [9; 32]);
-    let refused = timeout(PATIENCE, Call::join(&stranger, &JoinOptions::new("Mallory"))).await.unwrap();
+    let refused = timeout(TIMEOUT, Call::join(&stranger, &JoinOptions::new("Mallory"))).await.unwrap();
     let refused = refused.expect_err("the server knows the hash of the right one");
     assert!(matches!(refused, CallError::Refused { .. } | CallError::Closed { code: 4_401, .. }), "{refused}");
 }

@@ -1,4 +1,4 @@
-//! The comparison with other servers, as far as it concerns this one: `tacet serve` among the peers.
+//! The comparison with other servers, as far as it concerns this one.
 
 #![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used)]
@@ -7,7 +7,7 @@ use peers::{Load, PeerName, Setup, Times};
 use std::{path::PathBuf, time::Duration};
 
 #[tokio::test]
-async fn this_server_forwards_the_load_of_the_comparison() {
+async fn server_forwards_the_comparison_load() {
     let nowhere = PathBuf::from("/no/such/program");
     let setup = Setup {
         own: nowhere.clone(),
@@ -19,7 +19,7 @@ async fn this_server_forwards_the_load_of_the_comparison() {
     };
     let times = Times { warmup: Duration::from_millis(500), measure: Duration::from_millis(500) };
     let run = peers::run(PeerName::Tacet, &setup, Load::Bursts.rate(), 3, times).await.unwrap();
-    // Nearly all: on a machine that is busy with other tests, a socket may overflow.
+    // Almost all packets: on a busy machine, a socket may overflow.
     assert!(run.seen.expected > 0 && run.seen.loss() < 0.05, "{run:?}");
     assert!(run.rss_bytes_per_subscriber > 0 && run.cpu_s_per_million > 0.0, "{run:?}");
 }

@@ -1,12 +1,10 @@
-//! `tacet relay` as its users meet it: started, told what to do, stopped; between datagrams of two sockets, and between a
-//! load test's bots and their server.
+//! `tacet relay` from start to stop: between two sockets, and between the bots of a load test and their server.
 
 #![cfg(all(feature = "serve", feature = "load"))]
 #![allow(clippy::unwrap_used)]
 
-mod running;
+mod support;
 
-use running::Server;
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Lines, Write},
@@ -14,6 +12,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
+use support::Server;
 
 const TACET: &str = env!("CARGO_BIN_EXE_tacet");
 
@@ -68,7 +67,7 @@ fn socket() -> UdpSocket {
 }
 
 #[test]
-fn it_says_where_it_is_obeys_and_tells_what_it_did_when_it_stops() {
+fn relay_announces_runs_commands_and_reports() {
     let server = socket();
     let mut relay = Relay::start(server.local_addr().unwrap(), &["--delay", "5ms", "--up", "delay=1ms", "--seed", "9"]);
     let words = ["up", "down", "to"].map(|name| relay.ready[name].clone());
@@ -104,7 +103,7 @@ fn it_says_where_it_is_obeys_and_tells_what_it_did_when_it_stops() {
 }
 
 #[test]
-fn what_it_cannot_do_is_an_error_that_says_why() {
+fn invalid_settings_are_explained() {
     let refused = |options: &[&str]| {
         let output = Command::new(TACET).arg("relay").args(options).output().unwrap();
         assert!(!output.status.success());
@@ -121,7 +120,7 @@ fn what_it_cannot_do_is_an_error_that_says_why() {
 }
 
 #[test]
-fn bots_in_a_call_through_bursts_of_loss_miss_no_frame() {
+fn bots_recover_from_burst_losses() {
     let (server, relay) = Server::start_behind("loss=5%,burst=3,delay=5ms,jitter=2ms", 5, &[]);
     let call = ["load", "--server", &server.link, "--publishers", "1", "--subscribers", "2", "--canaries", "1"];
     let run = ["--pps", "200", "--warmup", "0.5", "--seconds", "3", "--json"];
@@ -132,8 +131,8 @@ fn bots_in_a_call_through_bursts_of_loss_miss_no_frame() {
 
     let stats = relay.stats();
     assert!(stats.up.lost > 10 && stats.down.lost > 30, "{stats}");
-    assert_eq!(stats.clients, 4, "one address for each bot");
-    // The last ones may be under way still, and a busy machine is late with its questions.
+    assert_eq!(stats.clients, 4, "one address per bot");
+    // The last packets may still be on the way, and NACKs may be late on a busy machine.
     assert!(count("delivered") * 100 >= count("expected") * 97, "{stats}\n{report}");
     assert_eq!(count("undecryptable"), 0);
 }

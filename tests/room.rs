@@ -1,19 +1,19 @@
-//! `tacet room` against a server that speaks HTTPS.
+//! `tacet room` against an HTTPS server.
 
 #![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod running;
+mod support;
 
-use running::Server;
 use std::process::{Command, Output};
+use support::Server;
 
 fn room(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tacet")).arg("room").args(arguments).output().unwrap()
 }
 
 #[test]
-fn a_room_is_made_over_https_if_the_certificate_is_the_pinned_one() {
+fn room_is_created_over_https_with_pinned_certificate() {
     let (server, pin) = Server::start_self_signed(&[]);
     let origin = server.link.split("/r/").next().unwrap();
     let made = room(&["--server", origin, "--pin", &pin]);
@@ -21,7 +21,7 @@ fn a_room_is_made_over_https_if_the_certificate_is_the_pinned_one() {
     assert!(made.status.success() && link.starts_with(&format!("{origin}/r/")), "{link}");
     assert_ne!(link.trim_end(), server.link);
 
-    // Neither another certificate nor one that no authority knows.
+    // Neither another certificate nor one without a known certificate authority is accepted.
     for trust in [&["--pin", &"0".repeat(64)][..], &[]] {
         let refused = room(&[&["--server", origin], trust].concat());
         assert_eq!(refused.status.code(), Some(1));

@@ -1,13 +1,16 @@
-//! The built binary as its users meet it: started, asked, stopped.
+//! The built server from start to stop.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(feature = "serve")]
 
+mod support;
+
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
 };
+use support::{Server, tacet};
 use tacet_proto::{
     ClientEnvelope, ClientMessage, ErrorCode, SUBPROTOCOL, ServerEnvelope, ServerMessage,
     bytes::Fixed,
@@ -15,44 +18,21 @@ use tacet_proto::{
 };
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client, client::IntoClientRequest};
 
-const TACET: &str = env!("CARGO_BIN_EXE_tacet");
-
-/// A command that sees no setting of whoever runs the tests.
-fn tacet(arguments: &[&str]) -> Command {
-    let mut command = Command::new(TACET);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
-        command.env_remove(name);
-    }
-    command.args(arguments).stdin(Stdio::null());
-    command
-}
-
 fn outcome(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = tacet(arguments).output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// A server on free ports of loopback, killed when the test ends.
-struct Server {
-    child: Child,
-    ready: serde_json::Value,
-}
+/// A server without metrics.
+struct Serve(Server);
 
-impl Server {
+impl Serve {
     fn start(arguments: &[&str]) -> Self {
-        let mut child =
-            tacet(&["serve", "--json", "--port", "0", "--media-port", "0", "--metrics", "off", "--log", "warn"])
-                .args(arguments)
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        Self { child, ready: serde_json::from_str(&line).expect("a line of JSON") }
+        Self(Server::spawn(&[&["--metrics", "off"], arguments].concat()))
     }
 
     fn text(&self, field: &str) -> &str {
-        self.ready[field].as_str().unwrap()
+        self.0.ready[field].as_str().unwrap()
     }
 
     fn authority(&self) -> &str {
@@ -68,7 +48,7 @@ impl Server {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    /// A WebSocket that has said hello with this access token.
+    /// A WebSocket that has sent hello with this access token.
     fn hello(&self, token: [u8; 32]) -> WebSocket<TcpStream> {
         let mut request = format!("ws://{}/v1/ws", self.authority()).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
@@ -83,16 +63,9 @@ impl Server {
     }
 
     fn terminate(mut self) -> Option<i32> {
-        let pid = self.child.id().to_string();
+        let pid = self.0.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.child.wait().unwrap().code()
     }
 }
 
@@ -112,7 +85,7 @@ fn close_code(socket: &mut WebSocket<TcpStream>) -> u16 {
     }
 }
 
-/// The invite secret of a link, which must have the form that clients expect.
+/// The invite secret of a link, which must have the expected form.
 fn invite(link: &str, url: &str) -> [u8; 32] {
     let (room, secret) = link.strip_prefix(url).unwrap().strip_prefix("/r/").unwrap().split_once('#').unwrap();
     assert_eq!((room.len(), secret.len()), (22, 43));
@@ -120,10 +93,10 @@ fn invite(link: &str, url: &str) -> [u8; 32] {
 }
 
 #[test]
-fn the_printed_link_opens_the_room_and_another_secret_does_not() {
-    let server = Server::start(&[]);
-    assert_eq!(server.ready["pid"], server.child.id());
-    assert!(server.ready["media_ports"].as_array().is_some_and(|ports| !ports.is_empty()));
+fn printed_link_opens_the_room_and_wrong_secret_does_not() {
+    let server = Serve::start(&[]);
+    assert_eq!(server.0.ready["pid"], server.0.child.id());
+    assert!(server.0.ready["media_ports"].as_array().is_some_and(|ports| !ports.is_empty()));
     let invite = invite(server.text("link"), server.text("url"));
 
     let mut socket = server.hello(e2ee_frames::access_token(&invite));
@@ -134,20 +107,20 @@ fn the_printed_link_opens_the_room_and_another_secret_does_not() {
 }
 
 #[test]
-fn the_server_answers_for_its_health_and_serves_a_page() {
-    let server = Server::start(&[]);
+fn health_check_and_page_are_served() {
+    let server = Serve::start(&[]);
     assert_eq!(server.get("/healthz"), (200, "ok\n".to_owned()));
     let (status, page) = server.get("/r/AAAAAAAAAAAAAAAAAAAAAA");
     assert_eq!(status, 200);
     assert!(page.to_ascii_lowercase().starts_with("<!doctype html>"), "{page}");
     assert_eq!(server.get("/metrics").0, 404, "metrics are never on the public port");
-    let without = Server::start(&["--no-page"]);
+    let without = Serve::start(&["--no-page"]);
     assert_eq!(without.get("/").0, 404);
 }
 
 #[test]
-fn a_signal_ends_it_in_good_order() {
-    let server = Server::start(&[]);
+fn sigterm_shuts_down_gracefully() {
+    let server = Serve::start(&[]);
     let invite = invite(server.text("link"), server.text("url"));
     let mut socket = server.hello(e2ee_frames::access_token(&invite));
     assert!(matches!(next(&mut socket), ServerMessage::Welcome(_)));
@@ -157,13 +130,13 @@ fn a_signal_ends_it_in_good_order() {
 }
 
 #[test]
-fn more_rooms_are_made_by_command_if_the_server_lets() {
-    let open = Server::start(&[]);
+fn rooms_are_created_by_command_if_allowed() {
+    let open = Serve::start(&[]);
     let (code, link, _) = outcome(&["room", "--server", open.text("url")]);
     assert_eq!(code, Some(0));
     invite(link.trim_end(), open.text("url"));
 
-    let closed = Server::start(&["--open-rooms", "false", "--api-key", "k3y"]);
+    let closed = Serve::start(&["--open-rooms", "false", "--api-key", "k3y"]);
     let (code, _, error) = outcome(&["room", "--server", closed.text("url")]);
     assert!(code == Some(1) && error.contains("only the operator of this server creates rooms"), "{error}");
     let (code, link, _) = outcome(&["room", "--server", closed.text("url"), "--api-key", "k3y"]);
@@ -172,10 +145,10 @@ fn more_rooms_are_made_by_command_if_the_server_lets() {
 }
 
 #[test]
-fn what_cannot_work_is_one_clear_line_and_a_failure() {
-    let server = Server::start(&[]);
+fn errors_are_one_line_and_a_failure() {
+    let server = Serve::start(&[]);
     let taken = server.authority().rsplit_once(':').unwrap().1;
-    let media = server.ready["media_ports"][0].to_string();
+    let media = server.0.ready["media_ports"][0].to_string();
     let file = std::env::temp_dir().join(format!("tacet-test-{}.toml", std::process::id()));
     std::fs::write(&file, "prot = 1").unwrap();
     let file = file.to_str().unwrap();

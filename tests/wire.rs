@@ -1,22 +1,21 @@
-//! What load bots put on the wire: STUN, DTLS, SRTP and SRTCP, and behind SRTP nothing but sealed frames.
+//! What load test bots send: STUN, DTLS, SRTP and SRTCP, and only sealed frames inside SRTP.
 //!
 //! ```text
-//!   tacet load ──► 127.0.0.2 (tap: every datagram is kept) ──► 127.0.0.1 tacet serve
-//!                                                                   │ payloads as they came
+//!   tacet load ──► 127.0.0.2 (tap: records every datagram) ──► 127.0.0.1 tacet serve
+//!                                                                   │ payloads, unchanged
 //!                                                                   ▼
-//!                                         a listener without keys, which takes SRTP off and keeps them
+//!                                         a listener without keys, which decrypts SRTP and records them
 //! ```
-//! The server tells clients another address of loopback than it listens on, where the tap stands. What the listener gets
-//! behind SRTP is what the server had in its hands, since it forwards payloads as they are.
+//! The server advertises another loopback address than it listens on, which is that of the tap. The listener receives
+//! the payloads that the server had, since it forwards them unchanged.
 
 #![cfg(all(feature = "serve", feature = "load"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod running;
+mod support;
 
 use e2ee_frames::{Codec, codec, sframe::header};
 use rtc_client::{ClientState, Identity, Received, RemoteParameters, RtcClient};
-use running::Server;
 use std::{
     collections::HashMap,
     net::{SocketAddr, UdpSocket},
@@ -28,6 +27,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use support::Server;
 use tacet_native::{
     call::{Call, CallEvent, JoinOptions},
     link::RoomLink,
@@ -39,20 +39,20 @@ use tacet_proto::{
     media::{ClientIce, Codec as WireCodec, Dtls},
 };
 
-/// First bytes of every frame of a load bot before it is sealed, and what fills the rest.
+/// First bytes of every plaintext frame of a load test bot, and what fills the rest.
 const MARK: &[u8] = b"tacet load frame";
 const FILL: &[u8] = &[0x5a; 8];
 
-/// Whether bytes of a frame are to be seen.
+/// Whether bytes of a plaintext frame are visible.
 fn shows_a_frame(bytes: &[u8]) -> bool {
-    // Few bytes can begin what is looked for: the others need no comparison.
+    // A quick check of the first byte; most positions need no comparison.
     let begins = |byte: u8| byte == FILL[0] || MARK[..MARK.len() - 7].contains(&byte);
     let shows = |window: &[u8]| window == FILL || MARK.windows(8).any(|mark| mark == window);
     bytes.windows(8).any(|window| begins(window[0]) && shows(window))
 }
 
-/// How evenly bytes are spread: chi-square against all values being equally likely, divided by its mean. Ciphertext has
-/// 1, give or take a little; text and headers have tens.
+/// How unevenly bytes are distributed: chi-square against the uniform distribution, divided by its mean. Ciphertext
+/// scores about 1; text and headers score tens.
 fn unevenness(bytes: &[u8]) -> f64 {
     let mut counts = [0u32; 256];
     bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
@@ -60,7 +60,7 @@ fn unevenness(bytes: &[u8]) -> f64 {
     counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum::<f64>() / 255.0
 }
 
-/// Passes datagrams on to the server and back, and keeps those that go to it.
+/// Forwards datagrams to the server and back, and records those sent to it.
 struct Tap {
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
     stop: Arc<AtomicBool>,
@@ -110,10 +110,10 @@ impl Drop for Tap {
     }
 }
 
-/// Payloads by the codec of the slot that they came in.
+/// Payloads by the codec of the slot in which they arrived.
 type Payloads = Vec<(WireCodec, Vec<u8>)>;
 
-/// Somebody in the room who has no keys, and keeps what stands behind SRTP until `over`.
+/// A participant without keys, which records the payloads inside SRTP until `over`.
 async fn listen(link: RoomLink, over: Arc<AtomicBool>) -> Payloads {
     let options = JoinOptions { exchange_keys: false, ..JoinOptions::new("listener") };
     let mut call = Call::join(&link, &options).await.unwrap();
@@ -182,12 +182,12 @@ fn read_rtp(packet: &[u8]) -> (u32, &[u8]) {
     (u32::from_be_bytes(packet[8..12].try_into().unwrap()), &packet[start..])
 }
 
-/// Runs a load and gives what went over the wire, and what was behind SRTP.
+/// Runs a load test. Returns the datagrams on the wire and the payloads inside SRTP.
 fn run(arguments: &[&str]) -> (Vec<Vec<u8>>, Payloads) {
     let server = Server::start(&["--advertise", "127.0.0.2"]);
     let tap = Tap::start(server.media_port);
     let over = Arc::new(AtomicBool::new(false));
-    // The other address is for media alone.
+    // The advertised address is for media only.
     let address = server.link.replace("127.0.0.2", "127.0.0.1");
     let (link, until) = (address.parse().unwrap(), over.clone());
     let listener = thread::spawn(move || {
@@ -205,7 +205,7 @@ fn run(arguments: &[&str]) -> (Vec<Vec<u8>>, Payloads) {
     (tap.datagrams(), payloads)
 }
 
-/// Every datagram is of a protocol that encrypts or holds no media, and shows no frame.
+/// Every datagram is of an encrypted protocol or carries no media, and shows no plaintext frame.
 fn check_wire(datagrams: &[Vec<u8>]) {
     let mut kinds = [0; 3];
     for datagram in datagrams {
@@ -216,18 +216,18 @@ fn check_wire(datagrams: &[Vec<u8>]) {
             128..=191 => kinds[2] += 1,
             other => panic!("neither STUN nor DTLS nor SRTP: first byte {other}"),
         }
-        assert!(!shows_a_frame(datagram), "a frame in clear on the wire");
+        assert!(!shows_a_frame(datagram), "a plaintext frame on the wire");
     }
     assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
 }
 
-/// Every payload is a sealed frame or a part of one.
+/// Every payload is a sealed frame or part of one.
 fn check_payloads(payloads: &Payloads, wanted: WireCodec) {
     let of_codec: Vec<&[u8]> = payloads.iter().filter(|(c, _)| *c == wanted).map(|(_, p)| p.as_slice()).collect();
     assert!(of_codec.len() > 20, "{} packets of {wanted:?}", of_codec.len());
     let mut ciphertext = Vec::new();
     for payload in of_codec {
-        assert!(!shows_a_frame(payload), "a frame in clear behind SRTP");
+        assert!(!shows_a_frame(payload), "a plaintext frame inside SRTP");
         let (starts, codec, frame) = match wanted {
             WireCodec::Opus => (true, Codec::Opus, payload),
             _ => {
@@ -236,7 +236,7 @@ fn check_payloads(payloads: &Payloads, wanted: WireCodec) {
             }
         };
         if starts {
-            // A constant envelope, then an SFrame header, and nothing else in clear.
+            // A constant envelope, then an SFrame header; the rest is ciphertext.
             let sealed = &frame[codec::locate(codec, frame).unwrap().range];
             ciphertext.extend_from_slice(&sealed[header::parse(sealed).unwrap().1..]);
         } else {
@@ -248,7 +248,7 @@ fn check_payloads(payloads: &Payloads, wanted: WireCodec) {
 }
 
 #[test]
-fn bots_that_open_frames_send_sealed_sound_and_pictures_only() {
+fn full_bots_send_only_sealed_audio_and_video() {
     let (datagrams, payloads) = run(&["--scenario", "everyone", "--participants", "2", "--canaries", "1"]);
     check_wire(&datagrams);
     check_payloads(&payloads, WireCodec::Opus);
@@ -256,7 +256,7 @@ fn bots_that_open_frames_send_sealed_sound_and_pictures_only() {
 }
 
 #[test]
-fn light_bots_send_sealed_frames_only() {
+fn light_bots_send_only_sealed_frames() {
     let (datagrams, payloads) = run(&["--scenario", "one-to-many", "--subscribers", "1", "--canaries", "0", "--light"]);
     check_wire(&datagrams);
     check_payloads(&payloads, WireCodec::Opus);
@@ -271,8 +271,8 @@ fn single_packets_are_sealed_frames() {
 }
 
 #[test]
-fn bots_on_the_other_stack_send_sealed_sound_only() {
-    // Nobody else sends sound.
+fn canaries_send_only_sealed_audio() {
+    // No other bot sends audio.
     let file = std::env::temp_dir().join(format!("tacet-wire-{}.toml", std::process::id()));
     std::fs::write(&file, "name = 'canaries'\nparticipants = 1\ncanaries = 2\n[video]\nframes_per_second = 5\n")
         .unwrap();
@@ -283,11 +283,11 @@ fn bots_on_the_other_stack_send_sealed_sound_only() {
 }
 
 #[test]
-fn the_checks_see_what_is_not_sealed() {
+fn checks_detect_unsealed_frames() {
     let frame = [MARK, &[0x5a; 500]].concat();
-    let sound: Payloads = (0..30).map(|_| (WireCodec::Opus, frame.clone())).collect();
+    let payloads: Payloads = (0..30).map(|_| (WireCodec::Opus, frame.clone())).collect();
     assert!(shows_a_frame(&frame) && shows_a_frame(&frame[100..120]) && shows_a_frame(&frame[3..13]));
-    assert!(std::panic::catch_unwind(|| check_payloads(&sound, WireCodec::Opus)).is_err());
+    assert!(std::panic::catch_unwind(|| check_payloads(&payloads, WireCodec::Opus)).is_err());
     assert!(std::panic::catch_unwind(|| check_wire(&[frame])).is_err());
     let text: Vec<u8> = "It was the best of times, it was the worst of times. ".bytes().cycle().take(20_000).collect();
     assert!(unevenness(&text) > 10.0);
