@@ -139,10 +139,10 @@ pub(crate) async fn attend(
                 Some(MediaEvent::Packet(packet)) => {
                     let wants_key_frame = receiver.packet(&packet);
                     if let Some(endpoint) = endpoint.as_mut().filter(|_| wants_key_frame) {
-                        endpoint.want_key_frame(packet.ssrc).await?;
+                        endpoint.request_key_frame(packet.ssrc).await?;
                     }
                 }
-                Some(MediaEvent::Disconnected | MediaEvent::KeyFrameWanted { .. } | MediaEvent::Loss { .. }) => {}
+                Some(MediaEvent::Disconnected | MediaEvent::KeyFrameRequested { .. } | MediaEvent::ReceiverReport { .. }) => {}
             },
             event = call.next() => match event? {
                 CallEvent::Transport(remote) => {
