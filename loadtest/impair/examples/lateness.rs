@@ -1,4 +1,4 @@
-//! How much later than asked for the relay is: `cargo run --release -p tacet-impair --example lateness`.
+//! How late the relay forwards datagrams: `cargo run --release -p tacet-impair --example lateness`.
 //!
 //! Datagrams go through a relay with a delay, one each 500 µs; what they take beyond the delay is the relay's own doing,
 //! and that of the two sockets and of this program.

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::{fmt, ops::AddAssign};
 
-/// Numbers of packets. `received + duplicated` is all the others together, but for `reordered`, and what is under way.
+/// Numbers of packets. `received + duplicated` is all the others together, but for `reordered`, and packets in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Sent into the path.
@@ -12,7 +12,7 @@ pub struct Counts {
     pub down: u64,
     /// Dropped by the full queue of the bottleneck.
     pub dropped: u64,
-    /// Lost under way.
+    /// Lost in flight.
     pub lost: u64,
     /// Copies that were made.
     pub duplicated: u64,

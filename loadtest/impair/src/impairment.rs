@@ -70,7 +70,7 @@ pub struct Impairment {
     pub loss: Loss,
     /// Rate and queue; `None`: as fast as packets come.
     pub bottleneck: Option<Bottleneck>,
-    /// What every packet needs, besides the queue.
+    /// Delay of every packet, without the queue.
     pub delay: Duration,
     /// Up to so much more, each packet on its own, every value as likely. No packet is earlier than `delay`.
     pub jitter: Duration,
@@ -81,7 +81,7 @@ pub struct Impairment {
     pub reorder: Share,
     /// For how long they are held back.
     pub held_back: Duration,
-    /// Packets that arrive twice, each copy with a jitter of its own.
+    /// Packets that arrive twice, each copy with its own jitter.
     pub duplicate: Share,
     /// When nothing passes.
     pub outage: Option<Outage>,
@@ -203,13 +203,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_a_path() {
+    fn presets_are_valid() {
         assert!(PRESETS.iter().all(|(name, _)| Impairment::preset(name).is_some()));
         assert_eq!(Impairment::preset("unheard of"), None);
     }
 
     #[test]
-    fn outages_come_when_they_are_said_to() {
+    fn outages_follow_their_schedule() {
         let s = Duration::from_secs;
         let once = Outage { after: s(5), lasts: s(2), every: None };
         let down = |outage: &Outage| (0..20).filter(|&age| outage.covers(s(age))).collect::<Vec<_>>();

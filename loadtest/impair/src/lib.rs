@@ -6,15 +6,15 @@
 //!                      ▼        (rate)    ▼       ▼                     └───► arrives again
 //!                    down              dropped   lost
 //! ```
-//! * [`Impairment`] says what a path does: by builder methods, by name ([`Impairment::preset`]) or as text
+//! * [`Impairment`] describes a path: by builder methods, by name ([`Impairment::preset`]) or as text
 //!   (`"4g,loss=5%,burst=3"`).
 //! * [`Path`] decides the fate of each packet of one direction. It holds no packets, does no I/O and reads no clock:
 //!   time is an argument, and the same seed and the same packets give the same fates, on every machine and in every
 //!   version of this crate's dependencies.
-//! * [`Link`] is a path with the packets that are under way on it: what a simulation needs.
+//! * [`Link`] is a path with the packets in flight on it, for simulations.
 //! * [`Relay`] puts paths between real UDP sockets, a pair for each client.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod counts;
 mod impairment;

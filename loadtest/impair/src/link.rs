@@ -8,7 +8,7 @@ use crate::{
 };
 use std::time::Instant;
 
-/// One direction of a path, with the packets that are under way: for simulations in virtual time.
+/// One direction of a path with the packets in flight, for simulations in virtual time.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl<T: Clone> Link<T> {
         self.path.set_impairment(impairment);
     }
 
-    /// Sends a packet of so many bytes; gives its fate. Time must not go back.
+    /// Sends a packet of this size in bytes; returns its fate. Time must not decrease.
     pub fn send(&mut self, now: Instant, bytes: usize, item: T) -> Fate {
         let fate = self.path.send(now, bytes);
         if let Fate::Arrives { number, at, again } = fate {
@@ -74,7 +74,7 @@ impl<T: Clone> Link<T> {
         self.path.counts()
     }
 
-    /// Packets that are under way, copies included.
+    /// Number of packets in flight, copies included.
     pub fn under_way(&self) -> usize {
         self.under_way.len()
     }

@@ -1,4 +1,4 @@
-//! Loss that comes in bursts: the Gilbert–Elliott model (E. O. Elliott, "Estimates of error rates for codes on
+//! Loss in bursts: the Gilbert–Elliott model (E. O. Elliott, "Estimates of error rates for codes on
 //! burst-noise channels", Bell System Technical Journal 42, 1963; RFC 6534 uses the same two states).
 //!
 //! ```text
@@ -31,7 +31,7 @@ pub enum LossError {
     TooMuch {
         /// The share to be lost.
         mean: Share,
-        /// The mean burst that was asked for.
+        /// The requested mean burst.
         length: f64,
         /// The shortest that is possible.
         least: f64,
@@ -100,7 +100,7 @@ impl Default for Loss {
     }
 }
 
-/// The model under way.
+/// State of the model.
 #[derive(Debug)]
 pub(crate) struct LossProcess {
     random: Random,
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bursts_are_the_model_that_has_this_mean_and_length() {
+    fn bursts_have_mean_and_length() {
         let loss = Loss::bursts(Share::percent(5), 3.0).unwrap();
         assert!((loss.mean().value() - 0.05).abs() < 1e-12);
         assert!((loss.mean_bad() - 3.0).abs() < 1e-12);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_without_a_way_back_loses_for_ever() {
+    fn bad_state_without_return_is_permanent() {
         let loss = Loss::gilbert_elliott(Share::ALL, Share::NONE, Share::NONE, Share::ALL);
         assert_eq!(loss.mean(), Share::ALL);
         let mut process = LossProcess::new(Random::new(1));

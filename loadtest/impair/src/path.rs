@@ -2,9 +2,9 @@
 //!
 //! Invariants, whatever the numbers: no packet arrives before `sent + delay`; packets arrive in the order in which they
 //! were sent, but for those held back and those that [`Impairment::jitter_reorders`] lets overtake; and
-//! `received + duplicated = down + dropped + lost + forwarded + under way`.
+//! `received + duplicated = down + dropped + lost + forwarded + in flight`.
 //!
-//! Each kind of chance has a stream of numbers of its own: which packets are lost does not depend on whether there is
+//! Each kind of impairment draws from its own random stream: which packets are lost does not depend on whether there is
 //! jitter.
 
 use crate::{counts::Counts, impairment::Impairment, loss::LossProcess, quantity::LONGEST, random::Random};
@@ -17,9 +17,9 @@ pub enum Fate {
     Down,
     /// The queue before the bottleneck was full.
     Dropped,
-    /// Lost under way.
+    /// Lost in flight.
     Lost,
-    /// It arrives; [`Path::forwarded`] is to be told then, for each copy.
+    /// It arrives; call [`Path::forwarded`] then, for each copy.
     Arrives {
         /// Its place in the order of sending.
         number: u64,
@@ -30,7 +30,7 @@ pub enum Fate {
     },
 }
 
-/// A direction under way.
+/// State of one direction.
 #[derive(Debug)]
 pub struct Path {
     impairment: Impairment,
@@ -73,12 +73,12 @@ impl Path {
         &self.impairment
     }
 
-    /// Changes what happens to packets from now on. Those under way arrive as they would have.
+    /// Changes what happens to packets from now on. Those in flight arrive as planned.
     pub fn set_impairment(&mut self, impairment: Impairment) {
         self.impairment = impairment;
     }
 
-    /// Decides about a packet of so many bytes that is sent now. Time must not go back.
+    /// Decides the fate of a packet of this size in bytes that is sent now. Time must not decrease.
     pub fn send(&mut self, now: Instant, bytes: usize) -> Fate {
         let number = self.sent;
         self.sent = self.sent.wrapping_add(1);
@@ -133,7 +133,7 @@ impl Path {
         self.latest
     }
 
-    /// Notes that the packet with this number has arrived. Numbers come from [`Fate::Arrives`].
+    /// Records that the packet with this number, from [`Fate::Arrives`], has arrived.
     pub fn forwarded(&mut self, number: u64) {
         self.counts.forwarded += 1;
         // RFC 4737 section 3.3: reordered is what arrives behind a packet that was sent later.

@@ -37,7 +37,7 @@ impl Share {
         (0.0..=1.0).contains(&value).then_some(Self(value))
     }
 
-    /// So many in a hundred; more than 100 is 100.
+    /// A percentage, at most 100.
     pub const fn percent(value: u8) -> Self {
         if value >= 100 { Self::ALL } else { Self(value as f64 / 100.0) }
     }
@@ -95,7 +95,7 @@ impl Bitrate {
         self.0
     }
 
-    /// How long so many bytes take, rounded up to a nanosecond, at most an hour.
+    /// How long this number of bytes takes, rounded up to a nanosecond, at most an hour.
     pub fn time_for(self, bytes: u64) -> Duration {
         let nanos = (u128::from(bytes) * 8_000_000_000).div_ceil(u128::from(self.0));
         u64::try_from(nanos).map_or(LONGEST, |nanos| Duration::from_nanos(nanos).min(LONGEST))
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_are_read_as_people_write_them() {
+    fn parse_accepts_units() {
         assert_eq!("5%".parse(), Ok(Share::percent(5)));
         assert_eq!("0.05".parse(), Ok(Share::percent(5)));
         assert_eq!("2mbit".parse(), Ok(Bitrate::mbit(2)));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_quantity_is_refused() {
+    fn parse_refuses_other_text() {
         for text in ["", "%", "101%", "-1%", "nan", "inf", "5 %%", "1e9"] {
             assert!(text.parse::<Share>().is_err(), "{text}");
         }
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_tells_times_and_bytes() {
+    fn rate_converts_time_and_bytes() {
         let rate = Bitrate::mbit(2);
         assert_eq!(rate.time_for(1_250), Duration::from_millis(5));
         assert_eq!(rate.bytes_in(Duration::from_millis(5)), 1_250);

@@ -34,7 +34,7 @@ impl Random {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// True as often as the share says. Takes one number, whatever the share.
+    /// True with this probability. Always draws one number.
     pub fn happens(&mut self, share: Share) -> bool {
         self.fraction() < share.value()
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_are_those_of_the_published_generator() {
+    fn sequence_matches_reference() {
         // From the reference implementation, https://prng.di.unimi.it/splitmix64.c, with the state 1234567.
         let mut random = Random::new(1_234_567);
         let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn what_always_or_never_happens_does() {
+    fn chance_of_zero_and_one() {
         let mut random = Random::new(1);
         assert!((0..10_000).all(|_| random.happens(Share::ALL) && !random.happens(Share::NONE)));
         assert!((0..10_000).all(|_| random.below(7) < 7));

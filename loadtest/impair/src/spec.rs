@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_a_path_and_later_settings_come_over_earlier_ones() {
+    fn later_settings_override() {
         let path: Impairment =
             "4g, loss=5%, burst=3, delay=20ms, delay=30ms, reorder=2%, held-back=40ms".parse().unwrap();
         let expected = Impairment::preset("4g")
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn error_names_the_setting() {
         let error = |text: &str| text.parse::<Impairment>().unwrap_err().to_string();
         assert_eq!(error("loss=5,delay=1ms"), "loss: `5` is no share: write 5% or 0.05");
         assert!(error("los=5%").starts_with("`los=5%` is no setting"), "{}", error("los=5%"));
@@ -259,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_as_the_same(path in paths()) {
+        fn display_parses_back(path in paths()) {
             let read: Impairment = path.to_string().parse().unwrap();
             // Printing rounds shares to ten digits; the second time there is nothing left to round.
             prop_assert_eq!(read.to_string(), path.to_string());
@@ -268,7 +268,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_is_too_strange(text in "\\PC*") {
+        fn parse_is_total(text in "\\PC*") {
             let _ = text.parse::<Impairment>();
         }
     }

@@ -1,4 +1,4 @@
-//! What is under way, ordered by when it arrives.
+//! Packets in flight, ordered by arrival time.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-/// A queue by time; of two with the same time, the one that was put in first comes first.
+/// A queue by time; entries with the same time keep their order.
 #[derive(Debug)]
 pub(crate) struct UnderWay<T> {
     heap: BinaryHeap<Reverse<Entry<T>>>,

@@ -1,4 +1,4 @@
-//! The model does what it is told: measured over many packets in virtual time, against what was asked for.
+//! The model does what was configured: measured over many packets in virtual time, against the configuration.
 //!
 //! Seeds are fixed, so a test that passes once passes always; the bounds are several standard deviations wide all the
 //! same, so that they say something about the model and not about the seed.
@@ -24,7 +24,7 @@ fn share(tenths_of_a_percent: u32) -> Share {
 /// Number and travel time of a packet.
 type Arrival = (usize, Duration);
 
-/// Sends packets at an even pace; gives the number and the travel time of each, in the order of arrival.
+/// Sends packets at an even pace; returns the number and the travel time of each, in the order of arrival.
 fn travel(impairment: Impairment, seed: u64) -> (Vec<Arrival>, Link<(usize, Instant)>) {
     let start = Instant::now();
     let mut link = Link::new(impairment, seed, start);
@@ -74,7 +74,7 @@ fn near(measured: f64, expected: f64, tolerance: f64) {
 }
 
 #[test]
-fn independent_losses_are_as_many_as_asked_for_and_follow_each_other_by_chance_only() {
+fn independent_loss_rate_and_runs() {
     for (seed, percent) in [(1, 1), (2, 5), (3, 30)] {
         let lost = losses(Loss::independent(Share::percent(percent)), seed);
         let p = f64::from(percent) / 100.0;
@@ -85,7 +85,7 @@ fn independent_losses_are_as_many_as_asked_for_and_follow_each_other_by_chance_o
 }
 
 #[test]
-fn bursts_have_their_mean_length_and_a_geometric_distribution() {
+fn burst_length_is_geometric() {
     for (seed, percent, length) in [(1, 5, 3.0), (2, 2, 8.0), (3, 20, 2.0)] {
         let lost = losses(Loss::bursts(Share::percent(percent), length).unwrap(), seed);
         let bursts = bursts(&lost);
@@ -104,7 +104,7 @@ fn bursts_have_their_mean_length_and_a_geometric_distribution() {
 }
 
 #[test]
-fn all_four_parameters_of_the_burst_model_count() {
+fn burst_model_uses_all_parameters() {
     // One packet in a hundred begins a bad time of ten, in which half are lost; of the others one in two hundred.
     let loss = Loss::gilbert_elliott(share(10), share(100), share(5), share(500));
     let lost = losses(loss, 4);
@@ -121,7 +121,7 @@ fn all_four_parameters_of_the_burst_model_count() {
 }
 
 #[test]
-fn the_first_packets_are_lost_as_often_as_later_ones() {
+fn loss_is_stationary_from_the_start() {
     let loss = Loss::bursts(Share::percent(20), 10.0).unwrap();
     let first: Vec<bool> = (0..5_000)
         .map(|seed| {
@@ -133,7 +133,7 @@ fn the_first_packets_are_lost_as_often_as_later_ones() {
 }
 
 #[test]
-fn jitter_is_spread_evenly_above_the_delay() {
+fn jitter_is_uniform_above_delay() {
     let (arrivals, link) = travel(Impairment::PERFECT.delay(ms(20)).reordering_jitter(ms(10)), 5);
     let mut times: Vec<Duration> = arrivals.iter().map(|(_, time)| *time).collect();
     times.sort_unstable();
@@ -149,7 +149,7 @@ fn jitter_is_spread_evenly_above_the_delay() {
 }
 
 #[test]
-fn jitter_that_keeps_order_only_makes_packets_wait() {
+fn ordered_jitter_only_delays() {
     let (arrivals, link) = travel(Impairment::PERFECT.delay(ms(20)).jitter(ms(10)), 5);
     assert!(arrivals.windows(2).all(|pair| pair[0].0 < pair[1].0));
     assert!(arrivals.iter().all(|(_, time)| (ms(20)..=ms(30)).contains(time)));
@@ -161,14 +161,14 @@ fn jitter_that_keeps_order_only_makes_packets_wait() {
 }
 
 #[test]
-fn without_jitter_every_packet_takes_exactly_the_delay() {
+fn delay_is_exact_without_jitter() {
     let (arrivals, link) = travel(Impairment::PERFECT.delay(ms(35)), 1);
     assert!(arrivals.iter().enumerate().all(|(place, arrival)| *arrival == (place, ms(35))));
     assert_eq!(link.counts().forwarded, PACKETS as u64);
 }
 
 #[test]
-fn the_asked_share_of_packets_is_overtaken() {
+fn reordered_share() {
     let (arrivals, link) = travel(Impairment::PERFECT.delay(ms(5)).reorder(Share::percent(3), ms(7)), 6);
     let held_back = arrivals.iter().filter(|(_, time)| *time == ms(12)).count();
     near(held_back as f64 / PACKETS as f64, 0.03, 5.0 * (0.03f64 * 0.97 / PACKETS as f64).sqrt());
@@ -179,7 +179,7 @@ fn the_asked_share_of_packets_is_overtaken() {
 }
 
 #[test]
-fn the_asked_share_of_packets_comes_twice() {
+fn duplicated_share() {
     let (arrivals, link) = travel(Impairment::PERFECT.delay(ms(5)).jitter(ms(1)).duplicate(Share::percent(4)), 7);
     let mut seen = vec![0u8; PACKETS];
     arrivals.iter().for_each(|(number, _)| seen[*number] += 1);
@@ -191,7 +191,7 @@ fn the_asked_share_of_packets_comes_twice() {
 }
 
 #[test]
-fn a_bottleneck_lets_through_its_rate_and_delays_by_its_queue() {
+fn bottleneck_rate_and_queue() {
     // 1,200 bytes each 2 ms are 4.8 Mbit/s; 3 Mbit/s pass, and the queue of 30,000 bytes takes 80 ms.
     let bottleneck = Bottleneck { rate: Bitrate::mbit(3), queue: 30_000 };
     let (arrivals, link) = travel(Impairment::PERFECT.delay(ms(10)).bottleneck(bottleneck), 8);
@@ -207,7 +207,7 @@ fn a_bottleneck_lets_through_its_rate_and_delays_by_its_queue() {
 }
 
 #[test]
-fn below_its_rate_a_bottleneck_drops_nothing() {
+fn bottleneck_below_rate_drops_nothing() {
     let (arrivals, link) = travel(Impairment::PERFECT.rate(Bitrate::mbit(5)), 8);
     assert_eq!(link.counts().forwarded, PACKETS as u64);
     assert!(arrivals.iter().all(|(_, time)| *time == Bitrate::mbit(5).time_for(BYTES as u64)));
@@ -219,7 +219,7 @@ fn below_its_rate_a_bottleneck_drops_nothing() {
 }
 
 #[test]
-fn nothing_passes_while_the_path_is_down() {
+fn outage_passes_nothing() {
     let outage = Outage { after: ms(3_000), lasts: ms(500), every: Some(ms(10_000)) };
     let (arrivals, link) = travel(Impairment::PERFECT.outage(outage), 9);
     assert_eq!(link.counts().down as usize, PACKETS / 20);
@@ -227,7 +227,7 @@ fn nothing_passes_while_the_path_is_down() {
 }
 
 #[test]
-fn a_seed_names_a_run_and_chances_do_not_disturb_each_other() {
+fn seed_fixes_each_impairment() {
     let loss = Loss::bursts(Share::percent(5), 3.0).unwrap();
     let plain = Impairment::PERFECT.loss(loss);
     let rich = plain.delay(ms(5)).reordering_jitter(ms(50)).duplicate(Share::percent(9)).reorder(share(70), ms(90));
@@ -242,7 +242,7 @@ fn a_seed_names_a_run_and_chances_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_change_under_way_keeps_the_promised_order() {
+fn change_keeps_order() {
     let start = Instant::now();
     let mut link = Link::new(Impairment::PERFECT.delay(ms(100)), 1, start);
     link.send(start, BYTES, 'a');
@@ -274,7 +274,7 @@ mod properties {
 
     proptest! {
         #[test]
-        fn counts_add_up_and_nothing_is_early_or_out_of_order(
+        fn counts_delay_and_order_are_consistent(
             impairment in impairments(),
             seed in any::<u64>(),
             steps in prop::collection::vec((0u64..5_000, 0usize..1_500), 1..300),

@@ -55,7 +55,7 @@ fn wait_for(relay: &Relay, holds: impl Fn(&RelayStats) -> bool) -> RelayStats {
 }
 
 #[test]
-fn clients_reach_the_server_each_from_an_address_of_its_own_and_get_its_answers() {
+fn clients_have_separate_upstream_addresses() {
     let server = socket();
     let relay = relay(&server, Impairment::PERFECT);
     let clients = [client(&relay), client(&relay), client(&relay)];
@@ -81,7 +81,7 @@ fn clients_reach_the_server_each_from_an_address_of_its_own_and_get_its_answers(
 }
 
 #[test]
-fn nothing_comes_earlier_than_its_delay_and_order_is_kept() {
+fn delay_and_order_are_kept() {
     let server = socket();
     let delay = Duration::from_millis(30);
     let relay = relay(&server, Impairment::PERFECT.delay(delay).jitter(Duration::from_millis(20)));
@@ -105,7 +105,7 @@ fn nothing_comes_earlier_than_its_delay_and_order_is_kept() {
 }
 
 #[test]
-fn what_is_lost_and_doubled_is_counted_to_the_last_datagram() {
+fn loss_and_duplication_are_counted() {
     let server = socket();
     let loss = Loss::bursts(Share::percent(10), 3.0).unwrap();
     let bad = Impairment::PERFECT
@@ -141,7 +141,7 @@ fn what_is_lost_and_doubled_is_counted_to_the_last_datagram() {
 }
 
 #[test]
-fn a_changed_address_is_new_to_the_server_and_unseen_by_the_client() {
+fn address_change_is_invisible_to_client() {
     let server = socket();
     let relay = relay(&server, Impairment::PERFECT);
     let client = client(&relay);
@@ -161,11 +161,11 @@ fn a_changed_address_is_new_to_the_server_and_unseen_by_the_client() {
     let stats = relay.stats();
     assert_eq!((stats.address_changes, stats.clients, stats.down.received), (1, 1, 1));
     assert!(relay.change_address_of(client.local_addr().unwrap()).unwrap());
-    assert!(!relay.change_address_of(any()).unwrap(), "nobody there");
+    assert!(!relay.change_address_of(any()).unwrap(), "no such client");
 }
 
 #[test]
-fn impairment_changes_while_it_runs_in_each_direction() {
+fn impairment_changes_per_direction() {
     let server = socket();
     let relay = relay(&server, Impairment::PERFECT);
     let client = client(&relay);
@@ -183,20 +183,20 @@ fn impairment_changes_while_it_runs_in_each_direction() {
 }
 
 #[test]
-fn a_server_that_is_not_there_yet_is_reached_once_it_is() {
+fn late_server_is_reached() {
     let place = socket();
     let address = place.local_addr().unwrap();
     drop(place);
     let relay = Relay::start(any(), address, &RelayConfig::new(Impairment::PERFECT, 1)).unwrap();
     let client = client(&relay);
     for number in 1..=3 {
-        client.send(b"nobody hears").unwrap();
+        client.send(b"to no one").unwrap();
         wait_for(&relay, |stats| stats.up.forwarded == number);
     }
     let server = UdpSocket::bind(address).unwrap();
     server.set_read_timeout(Some(TOO_LONG)).unwrap();
-    client.send(b"somebody hears").unwrap();
-    assert_eq!(receive(&server).0, b"somebody hears");
+    client.send(b"to the server").unwrap();
+    assert_eq!(receive(&server).0, b"to the server");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn clients_and_memory_are_bounded() {
 }
 
 #[test]
-fn a_dropped_relay_is_gone() {
+fn drop_closes_the_relay() {
     let server = socket();
     let relay = relay(&server, Impairment::PERFECT.delay(Duration::from_secs(60)));
     let address = relay.local_addr();
@@ -233,7 +233,7 @@ fn a_dropped_relay_is_gone() {
 }
 
 #[test]
-fn what_cannot_work_is_refused() {
+fn invalid_addresses_are_refused() {
     let taken = socket();
     let config = RelayConfig::new(Impairment::PERFECT, 1);
     let target = any();

@@ -1,4 +1,4 @@
-//! A UDP relay that puts a bad path between clients and a server, for machines whose kernel cannot.
+//! A UDP relay that puts a bad path between clients and a server, for machines without `netem`.
 //!
 //! ```text
 //!   client A ──►┐  listen          ┌── up: Path ──► own socket of A ──►┐  target
@@ -6,31 +6,33 @@
 //!   client B ──►┘  (one for all)   └── up: Path ──► own socket of B ──►┘
 //!                                  ◄── down: Path, one for each client ◄──
 //! ```
-//! Each address that sends to the relay is a client with a socket of its own towards the server, which therefore sees as
+//! Each address that sends to the relay is a client with its own socket towards the server, which therefore sees as
 //! many addresses as there are clients, as behind a NAT. [`Relay::change_addresses`] replaces these sockets under
 //! running clients: what a NAT that has forgotten its clients, or a phone that leaves the wireless network, looks like
 //! to the server.
 //!
-//! One thread does it all; it sleeps until the next datagram comes or is due, to the microsecond where the kernel can.
-//! Everything is bounded: clients, and bytes that are held. Datagrams are never looked into.
+//! One thread does everything; it sleeps until the next datagram arrives or is due. Clients and held bytes are bounded.
+//! Datagrams are never parsed.
 
 mod overruns;
 mod state;
-mod wait;
 
-use self::{
-    state::{Direction, State},
-    wait::Waiter,
-};
+use self::state::{Direction, State};
 use crate::{counts::Counts, impairment::Impairment};
+use polling::{Events, Poller};
 use serde::Serialize;
 use std::{
     fmt, io,
     iter::Sum,
     net::SocketAddr,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::Instant,
 };
+
+/// Readable sockets reported by one wait; the rest are reported by the next.
+const EVENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// How a relay treats its clients.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +41,12 @@ pub struct RelayConfig {
     pub up: Impairment,
     /// From the server to clients.
     pub down: Impairment,
-    /// The chances of every client follow from this and from the order in which clients come.
+    /// Seed of all random decisions, with the order in which clients come.
     pub seed: u64,
-    /// Most clients. When one more comes, the one that has been silent longest goes, if that is half a minute or more;
-    /// otherwise the new one is refused.
+    /// Maximum number of clients. When one more comes, the one that has been silent longest is removed, if that is half a
+    /// minute or more; otherwise the new one is refused.
     pub clients: usize,
-    /// Most bytes that are held for all of them; what comes beyond is dropped and counted.
+    /// Maximum number of bytes held for all of them; datagrams beyond it are dropped and counted.
     pub held_bytes: usize,
 }
 
@@ -55,10 +57,10 @@ impl RelayConfig {
     }
 }
 
-/// A relay that cannot be had.
+/// Why a relay cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The address to listen on is not to be had.
+    /// The address to listen on is unavailable.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] io::Error),
     /// An IPv4 relay for an IPv6 server, or the reverse.
@@ -85,7 +87,7 @@ pub struct RelayStats {
     pub clients: usize,
     /// Sockets towards the server that were replaced.
     pub address_changes: u64,
-    /// Datagrams of clients for which there was no room.
+    /// Datagrams of refused clients.
     pub refused: u64,
     /// Datagrams for which there was no memory.
     pub overflowed: u64,
@@ -137,7 +139,7 @@ pub struct Relay {
 
 #[derive(Debug)]
 struct Shared {
-    waiter: Waiter,
+    poller: Poller,
     state: Mutex<State>,
 }
 
@@ -157,10 +159,10 @@ impl Relay {
         if listen.is_ipv4() != target.is_ipv4() {
             return Err(RelayError::Families { listen, target });
         }
-        let waiter = Waiter::new()?;
-        let state = State::new(listen, target, config, &waiter)?;
+        let poller = Poller::new()?;
+        let state = State::new(listen, target, config, &poller)?;
         let local = state.local()?;
-        let shared = Arc::new(Shared { waiter, state: Mutex::new(state) });
+        let shared = Arc::new(Shared { poller, state: Mutex::new(state) });
         let of_thread = shared.clone();
         let thread = thread::Builder::new().name("relay".to_owned()).spawn(move || run(&of_thread))?;
         Ok(Self { shared, thread: Some(thread), local })
@@ -186,24 +188,24 @@ impl Relay {
         self.shared.state().clients()
     }
 
-    /// Gives every client another address towards the server; their own stays. What the server still sends to the old
-    /// ones is lost. Gives the number of clients.
+    /// Moves every client to another address towards the server; their own stays. What the server still sends to the old
+    /// ones is lost. Returns the number of clients.
     ///
     /// # Errors
     /// When the system has no sockets left; some clients may have changed.
     pub fn change_addresses(&self) -> io::Result<usize> {
         let mut state = self.shared.state();
         let clients = state.clients();
-        clients.iter().try_for_each(|client| state.change_address(*client, &self.shared.waiter).map(|_| ()))?;
+        clients.iter().try_for_each(|client| state.change_address(*client, &self.shared.poller).map(|_| ()))?;
         Ok(clients.len())
     }
 
-    /// The same for one client; gives whether it is known.
+    /// The same for one client; returns whether it is known.
     ///
     /// # Errors
     /// When the system has no sockets left; the client keeps its address.
     pub fn change_address_of(&self, client: SocketAddr) -> io::Result<bool> {
-        self.shared.state().change_address(client, &self.shared.waiter)
+        self.shared.state().change_address(client, &self.shared.poller)
     }
 
     /// Changes what happens to datagrams in both directions from now on, of present and future clients.
@@ -227,7 +229,7 @@ impl Relay {
         self.shared.state().impairments()
     }
 
-    /// Ends it; gives what it has done.
+    /// Ends it; returns what it has done.
     ///
     /// # Errors
     /// What had ended it before, if anything had.
@@ -238,7 +240,7 @@ impl Relay {
 
     fn end(&mut self) -> io::Result<()> {
         self.shared.state().stop();
-        self.shared.waiter.wake();
+        self.shared.poller.notify()?;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(io::Error::other("the relay's thread has panicked")),
@@ -254,17 +256,16 @@ impl Drop for Relay {
 }
 
 fn run(shared: &Shared) -> io::Result<()> {
-    wait::make_timers_exact();
-    let mut ready = Vec::new();
+    let mut events = Events::with_capacity(EVENTS);
     loop {
         let next = {
             let mut state = shared.state();
             if state.is_stopped() {
                 return Ok(());
             }
-            state.turn(&ready, &shared.waiter)
+            state.step(events.iter().map(|event| event.key), &shared.poller)
         };
-        ready.clear();
-        shared.waiter.wait(next, &mut ready)?;
+        events.clear();
+        shared.poller.wait(&mut events, next.map(|at| at.saturating_duration_since(Instant::now())))?;
     }
 }

@@ -1,6 +1,6 @@
 //! What the kernel drops because a socket's buffer is full: the last column of `/proc/net/udp` and `/proc/net/udp6`.
 //!
-//! Such a datagram is lost between sender and relay. No path has decided so, and nobody would know.
+//! Such a datagram is lost between sender and relay. No path has decided that, so it is counted here.
 
 use std::{
     collections::HashSet,
@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-/// Datagrams dropped so far by the sockets bound to these addresses; 0 where the kernel does not tell.
+/// Datagrams dropped so far by the sockets bound to these addresses; 0 where unknown.
 pub(super) fn of(sockets: &[SocketAddr]) -> u64 {
     let names: HashSet<String> = sockets.iter().copied().map(name).collect();
     let table = |path: &str| fs::read_to_string(path).map_or(0, |table| dropped(&table, &names));
@@ -42,7 +42,7 @@ mod tests {
     use std::net::UdpSocket;
 
     #[test]
-    fn what_does_not_fit_into_a_buffer_is_counted_for_its_socket_alone() {
+    fn overruns_are_counted_per_socket() {
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(full) = UdpSocket::bind(host) else { continue };
             let other = UdpSocket::bind(host).unwrap();
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn strange_tables_count_nothing() {
+    fn malformed_table_counts_nothing() {
         let names = HashSet::from(["0100007F:0001".to_owned()]);
         assert_eq!(dropped("", &names), 0);
         assert_eq!(dropped("head\n  1: 0100007F:0001 x\n  2: 0100007F:0001\n\n", &names), 0);

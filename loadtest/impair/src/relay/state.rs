@@ -1,6 +1,6 @@
 //! The relay's clients, and the datagrams that it holds.
 
-use super::{RelayConfig, RelayError, RelayStats, wait::Waiter};
+use super::{RelayConfig, RelayError, RelayStats};
 use crate::{
     counts::Counts,
     impairment::Impairment,
@@ -8,6 +8,7 @@ use crate::{
     random::Random,
     under_way::UnderWay,
 };
+use polling::{Event, PollMode, Poller};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -18,18 +19,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Datagrams taken from a socket before others have their turn.
+/// Datagrams read from a socket before the next one is served.
 const BATCH: usize = 64;
 /// No UDP datagram is larger.
 const LARGEST: usize = 65_535;
-/// What is asked of the kernel for each socket; bursts wait there while the relay does other things.
+/// Size of each socket buffer; bursts wait there while the relay is busy.
 const BUFFER: usize = 4 << 20;
-/// A client silent for so long may be replaced by a new one.
+/// A client that was silent for this long may be replaced by a new one.
 const SILENT: Duration = Duration::from_secs(30);
 /// The token of the listening socket; clients have others.
-const LISTENER: u64 = 0;
+const LISTENER: usize = 0;
 
-/// Which way a datagram goes.
+/// Direction of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     /// To the server.
@@ -59,7 +60,7 @@ impl Client {
 
 #[derive(Debug)]
 struct Datagram {
-    client: u64,
+    client: usize,
     direction: Direction,
     number: u64,
     bytes: Arc<[u8]>,
@@ -72,13 +73,13 @@ pub(super) struct State {
     target: SocketAddr,
     config: RelayConfig,
     seeds: Random,
-    clients: HashMap<u64, Client>,
-    tokens: HashMap<SocketAddr, u64>,
-    last_token: u64,
+    clients: HashMap<usize, Client>,
+    tokens: HashMap<SocketAddr, usize>,
+    last_token: usize,
     under_way: UnderWay<Datagram>,
     held_bytes: usize,
     buffer: Box<[u8]>,
-    /// What is not the sum over present clients.
+    /// Counts that are not sums over present clients.
     stats: RelayStats,
     stopped: bool,
 }
@@ -88,10 +89,10 @@ impl State {
         listen: SocketAddr,
         target: SocketAddr,
         config: &RelayConfig,
-        waiter: &Waiter,
+        poller: &Poller,
     ) -> Result<Self, RelayError> {
         let listener = bind(listen).map_err(|error| RelayError::Listen(listen, error))?;
-        waiter.add(&listener, LISTENER)?;
+        listen_to(poller, &listener, LISTENER)?;
         Ok(Self {
             listener,
             target,
@@ -124,7 +125,7 @@ impl State {
         self.tokens.keys().copied().collect()
     }
 
-    /// All but what the kernel has dropped.
+    /// Everything but what the kernel has dropped.
     pub(super) fn stats(&self) -> RelayStats {
         let mut stats = RelayStats { clients: self.clients.len(), ..self.stats };
         for client in self.clients.values() {
@@ -152,24 +153,25 @@ impl State {
         self.clients.values_mut().for_each(|client| client.path(direction).set_impairment(impairment));
     }
 
-    /// Replaces a client's socket towards the server; gives whether the client is known.
-    pub(super) fn change_address(&mut self, client: SocketAddr, waiter: &Waiter) -> io::Result<bool> {
+    /// Replaces a client's socket towards the server; returns whether the client is known.
+    pub(super) fn change_address(&mut self, client: SocketAddr, poller: &Poller) -> io::Result<bool> {
         let Some(token) = self.tokens.get(&client) else { return Ok(false) };
         let Some(client) = self.clients.get_mut(token) else { return Ok(false) };
         // The old socket is still there while the new one is bound: they cannot have the same port.
         let upstream = connect(self.target)?;
-        waiter.add(&upstream, *token)?;
+        listen_to(poller, &upstream, *token)?;
+        poller.delete(&client.upstream)?;
         client.upstream = upstream;
         self.stats.address_changes += 1;
         Ok(true)
     }
 
-    /// Takes in what these sockets have, and sends what is due; gives when there is more to send.
-    pub(super) fn turn(&mut self, ready: &[u64], waiter: &Waiter) -> Option<Instant> {
-        for &token in ready {
+    /// Reads these sockets and sends what is due; returns when the next datagram is due.
+    pub(super) fn step(&mut self, ready: impl Iterator<Item = usize>, poller: &Poller) -> Option<Instant> {
+        for token in ready {
             self.send_due(Instant::now());
             match token {
-                LISTENER => self.receive_from_clients(waiter),
+                LISTENER => self.receive_from_clients(poller),
                 token => self.receive_from_server(token),
             }
         }
@@ -177,7 +179,7 @@ impl State {
         self.under_way.next_at()
     }
 
-    fn receive_from_clients(&mut self, waiter: &Waiter) {
+    fn receive_from_clients(&mut self, poller: &Poller) {
         for _ in 0..BATCH {
             let (length, from) = match self.listener.recv_from(&mut self.buffer) {
                 Ok(received) => received,
@@ -187,7 +189,7 @@ impl State {
             let now = Instant::now();
             let token = match self.tokens.get(&from) {
                 Some(token) => Some(*token),
-                None => self.admit(now, from, waiter),
+                None => self.admit(now, from, poller),
             };
             match token {
                 Some(token) => self.take(now, token, Direction::Up, length),
@@ -196,26 +198,26 @@ impl State {
         }
     }
 
-    fn receive_from_server(&mut self, token: u64) {
+    fn receive_from_server(&mut self, token: usize) {
         for _ in 0..BATCH {
             let Some(client) = self.clients.get(&token) else { return };
             match client.upstream.recv(&mut self.buffer) {
                 Ok(length) => self.take(Instant::now(), token, Direction::Down, length),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // Nobody listens at the target, at present.
+                // The target is not listening, at present.
                 Err(_) => {}
             }
         }
     }
 
-    /// Makes a client; nothing if there is no room for it or no socket.
-    fn admit(&mut self, now: Instant, address: SocketAddr, waiter: &Waiter) -> Option<u64> {
+    /// Adds a client; `None` if there is no room for it or no socket.
+    fn admit(&mut self, now: Instant, address: SocketAddr, poller: &Poller) -> Option<usize> {
         if self.clients.len() >= self.config.clients {
-            self.forget_silent(now)?;
+            self.forget_silent(now, poller)?;
         }
         let token = self.last_token + 1;
         let upstream = connect(self.target).ok()?;
-        waiter.add(&upstream, token).ok()?;
+        listen_to(poller, &upstream, token).ok()?;
         self.last_token = token;
         let client = Client {
             address,
@@ -229,22 +231,23 @@ impl State {
         Some(token)
     }
 
-    /// Forgets the client that has been silent longest, if it has been for long.
-    fn forget_silent(&mut self, now: Instant) -> Option<()> {
+    /// Removes the client that has been silent longest, if that is long enough.
+    fn forget_silent(&mut self, now: Instant, poller: &Poller) -> Option<()> {
         let (&token, _) = self.clients.iter().min_by_key(|(_, client)| client.heard)?;
         let client = self.clients.get(&token)?;
         if now.saturating_duration_since(client.heard) < SILENT {
             return None;
         }
         let client = self.clients.remove(&token)?;
+        let _ = poller.delete(&client.upstream);
         self.tokens.remove(&client.address);
         self.stats.up += client.up.counts();
         self.stats.down += client.down.counts();
         Some(())
     }
 
-    /// Takes in the datagram of this length that is in the buffer.
-    fn take(&mut self, now: Instant, token: u64, direction: Direction, length: usize) {
+    /// Takes the datagram of this length from the buffer.
+    fn take(&mut self, now: Instant, token: usize, direction: Direction, length: usize) {
         let Some(client) = self.clients.get_mut(&token) else { return };
         if direction == Direction::Up {
             client.heard = now;
@@ -275,7 +278,7 @@ impl State {
                 Direction::Up => client.upstream.send(&datagram.bytes),
                 Direction::Down => self.listener.send_to(&datagram.bytes, client.address),
             };
-            // A connected socket tells of an earlier datagram that nobody wanted, once, instead of sending.
+            // A connected socket reports the ICMP error of an earlier datagram once, instead of sending.
             let sent = send().or_else(|error| match error.kind() {
                 ErrorKind::ConnectionRefused => send(),
                 _ => Err(error),
@@ -284,7 +287,7 @@ impl State {
         }
     }
 
-    /// Notes a datagram whose client is not there any more.
+    /// Counts a datagram whose client has gone.
     fn abandoned(&mut self, direction: Direction) {
         let counts: &mut Counts = match direction {
             Direction::Up => &mut self.stats.up,
@@ -292,6 +295,14 @@ impl State {
         };
         counts.lost += 1;
     }
+}
+
+/// Reports the socket under this token whenever it is readable.
+#[expect(unsafe_code, reason = "a poller must not outlive the registration of a source")]
+fn listen_to(poller: &Poller, socket: &UdpSocket, token: usize) -> io::Result<()> {
+    // SAFETY: a socket is deleted from the poller before it is closed, but for those that live as long as the relay; epoll
+    // itself forgets a closed socket.
+    unsafe { poller.add_with_mode(socket, Event::readable(token), PollMode::Level) }
 }
 
 /// Bytes of the IP and UDP headers, which a rate counts as well.
@@ -311,7 +322,7 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// A socket with a port of its own that talks to the target alone.
+/// A socket with its own port, connected to the target.
 fn connect(target: SocketAddr) -> io::Result<UdpSocket> {
     let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = bind(SocketAddr::new(any, 0))?;
