@@ -202,7 +202,7 @@ impl Network {
         self.step();
     }
 
-    /// Alice's track of this codec, in a slot of Bob's; gives the slot's SSRC.
+    /// Alice's track of this codec, in a slot of Bob's; returns the slot's SSRC.
     fn forward(&mut self, codec: SfuCodec, ssrc: u32, track: u32, slot: &str) -> u32 {
         let (alice, bob) = (sfu::ParticipantId(1), sfu::ParticipantId(2));
         let (track, mid) = (TrackId(track), Mid::new(slot).unwrap());
@@ -312,35 +312,35 @@ fn call(treat: Treat) -> (Vec<Result<(), Leak>>, bool) {
     let audio = network.forward(SfuCodec::Opus, 200, 2, "a0");
     let (mut said, mut sequence) = (Vec::new(), [40_000u16, 50_000]);
     for n in 0..12u32 {
-        // Pictures of several packets and of one, key frames and others; sounds of a few bytes.
+        // Video frames of several packets and of one, key frames and others; audio frames of a few bytes.
         let kind = if n % 5 == 0 { FrameKind::Key } else { FrameKind::Delta };
-        let picture = noise(1_000 + u64::from(n), if n % 5 == 0 { 4_000 } else { 300 });
-        let sound = noise(2_000 + u64::from(n), 80);
-        let sealed = treat(&mut keys, StreamId::CAMERA, Codec::Vp8, kind, &picture);
+        let video = noise(1_000 + u64::from(n), if n % 5 == 0 { 4_000 } else { 300 });
+        let audio = noise(2_000 + u64::from(n), 80);
+        let sealed = treat(&mut keys, StreamId::CAMERA, Codec::Vp8, kind, &video);
         for (marker, payload) in vp8_payloads(&sealed, n as u16, 1_100) {
             network.send(&rtp_header(96, marker, sequence[0], 3_000 * n, 100), &payload);
             sequence[0] += 1;
         }
-        let sealed = treat(&mut keys, StreamId::MICROPHONE, Codec::Opus, FrameKind::Delta, &sound);
+        let sealed = treat(&mut keys, StreamId::MICROPHONE, Codec::Opus, FrameKind::Delta, &audio);
         network.send(&rtp_header(111, false, sequence[1], 960 * n, 200), &sealed);
         sequence[1] += 1;
-        said.push((picture, sound));
+        said.push((video, audio));
     }
     let recorded = std::mem::take(&mut network.clients[1].recorded);
     let shown = recorded.iter().any(|packet| {
         let (_, _, _, payload) = read_rtp(packet);
-        said.iter().any(|(picture, sound)| shows(payload, picture) || shows(payload, sound))
+        said.iter().any(|(video, audio)| shows(payload, video) || shows(payload, audio))
     });
-    let (mut pictures, mut sounds, mut assembler) = (said.iter(), said.iter(), Assembler::new(Codec::Vp8));
+    let (mut videos, mut audios, mut assembler) = (said.iter(), said.iter(), Assembler::new(Codec::Vp8));
     let mut verdicts = Vec::new();
     for packet in &recorded {
         let (ssrc, packet_sequence, marker, payload) = read_rtp(packet);
         if ssrc == audio {
-            verdicts.push(check(&mut keys, Codec::Opus, payload, &sounds.next().unwrap().1));
+            verdicts.push(check(&mut keys, Codec::Opus, payload, &audios.next().unwrap().1));
         } else if ssrc == video {
             assert!(split_vp8(payload).is_some());
             if let Some(frame) = assembler.push(packet_sequence, marker, payload) {
-                verdicts.push(check(&mut keys, Codec::Vp8, &frame.bytes, &pictures.next().unwrap().0));
+                verdicts.push(check(&mut keys, Codec::Vp8, &frame.bytes, &videos.next().unwrap().0));
             }
         }
     }
@@ -348,14 +348,14 @@ fn call(treat: Treat) -> (Vec<Result<(), Leak>>, bool) {
 }
 
 #[test]
-fn every_payload_behind_srtp_is_envelope_header_ciphertext_and_tag() {
+fn payloads_are_sealed() {
     let (verdicts, shown) = call(seal);
     assert_eq!(verdicts, (0..24).map(|_| Ok(())).collect::<Vec<_>>());
     assert!(!shown);
 }
 
 #[test]
-fn the_same_check_fails_without_sealing() {
+fn check_fails_without_sealing() {
     let (verdicts, shown) = call(do_not_seal);
     assert_eq!(verdicts.len(), 24, "the SFU forwards what it does not read");
     assert!(verdicts.iter().all(Result::is_err), "{verdicts:?}");
@@ -363,7 +363,7 @@ fn the_same_check_fails_without_sealing() {
 }
 
 #[test]
-fn the_check_sees_one_byte_too_many() {
+fn check_fails_with_one_extra_byte() {
     let mut keys = Keys::exchanged();
     let said = noise(5, 200);
     let sealed = keys.seal(StreamId::CAMERA, Codec::Vp8, FrameKind::Key, &said);

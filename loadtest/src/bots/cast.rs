@@ -1,8 +1,8 @@
-//! Who plays which part: every bot of a run, with its room, what it sends and when it comes.
+//! The cast of a run: every bot with its room, what it sends and when it joins.
 
 use crate::scenario::{Join, Scenario};
 
-/// What a bot is.
+/// Kind of a bot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Publisher,
@@ -11,14 +11,14 @@ pub(crate) enum Kind {
     Canary,
 }
 
-/// When a bot comes.
+/// When a bot joins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum When {
-    /// Before all that receive only.
+    /// Before all bots that receive.
     First,
-    /// Before it is measured.
+    /// After those, before the measured time.
     Second,
-    /// So many seconds after measuring has begun.
+    /// Seconds after the start of the measured time.
     Storm(f64),
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct Part {
     /// Number among those of its room that send.
     pub(crate) sender: Option<usize>,
     pub(crate) when: When,
-    /// Whether it leaves and comes again.
+    /// Whether it leaves and joins again.
     pub(crate) churns: bool,
-    /// Tracks that it should have in slots before it is ready; 0 if that changes all the time.
+    /// Number of tracks that it must have in slots before it is ready; 0 if that changes all the time.
     pub(crate) needs: usize,
 }
 
@@ -43,7 +43,7 @@ impl Part {
         self.kind != Kind::Publisher
     }
 
-    /// Its name in errors and to others.
+    /// Its name in errors and in the roster.
     pub(crate) fn name(&self) -> String {
         let kind = match self.kind {
             Kind::Publisher => "publisher",
@@ -55,7 +55,7 @@ impl Part {
     }
 }
 
-/// Whether canaries send sound: where others do both, too.
+/// Whether canaries send audio: only where other bots send and receive, too.
 pub(crate) fn canaries_send(scenario: &Scenario) -> bool {
     scenario.participants > 0
 }
@@ -70,7 +70,7 @@ fn canaries_of(scenario: &Scenario, room: usize) -> usize {
     (0..scenario.canaries).filter(|canary| canary % scenario.rooms.max(1) == room).count()
 }
 
-/// All parts: room after room, those that only send first, canaries last.
+/// All parts, by room: bots that only send first, canaries last.
 pub(crate) fn cast(scenario: &Scenario) -> Vec<Part> {
     let mut parts = Vec::with_capacity(scenario.bots());
     let joiners = scenario.subscribers + scenario.participants;
@@ -117,7 +117,7 @@ pub(crate) fn cast(scenario: &Scenario) -> Vec<Part> {
     parts
 }
 
-/// Tracks that will be there for sure once all have joined that do before it is measured.
+/// Number of tracks that are certainly published once all bots have joined that do so before the measured time.
 fn needs(scenario: &Scenario, part: &Part) -> usize {
     if !part.receives() || part.churns || part.when != When::Second {
         return 0;
@@ -128,7 +128,7 @@ fn needs(scenario: &Scenario, part: &Part) -> usize {
     };
     let itself = usize::from(part.kind == Kind::Participant);
     let canaries = if canaries_send(scenario) { canaries_of(scenario, part.room) } else { 0 };
-    // A canary that sends, sends one stream. Canaries come when all others are there.
+    // A canary sends at most one stream. Canaries join last.
     let of_canaries = if part.kind == Kind::Canary { canaries.saturating_sub(1) } else { 0 };
     (staying - itself) * scenario.taken_streams() + of_canaries
 }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_is_cast_once_in_every_room() {
+    fn parts_of_every_room() {
         let parts = cast(&scenario());
         assert_eq!(parts.len(), scenario().bots());
         for room in 0..2 {
@@ -173,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_waits_for_what_will_be_there() {
+    fn needs_counts_expected_tracks() {
         let parts = cast(&scenario());
-        // Sound, and one of three encodings, of each other sender.
+        // Audio, and one of three encodings, of each other sender.
         assert_eq!(of(&parts, Kind::Subscriber, 0)[0].needs, 8);
         assert_eq!(of(&parts, Kind::Participant, 0)[0].needs, 6);
-        assert_eq!(of(&parts, Kind::Canary, 0)[0].needs, 9, "and the sound of the other canary");
+        assert_eq!(of(&parts, Kind::Canary, 0)[0].needs, 9, "and the audio of the other canary");
         assert_eq!(of(&parts, Kind::Publisher, 0)[0].needs, 0);
         let churning = cast(&Scenario { churn: Some(Churn { mean_stay_s: 5.0 }), ..scenario() });
         assert_eq!(of(&churning, Kind::Subscriber, 0)[0].needs, 0);
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_is_spread_evenly() {
+    fn storm_is_spread_evenly() {
         let storm = Scenario { join: Join::Storm { over_s: 5.0 }, rooms: 1, participants: 0, ..scenario() };
         let parts = cast(&storm);
         let times: Vec<When> = of(&parts, Kind::Subscriber, 0).iter().map(|part| part.when).collect();

@@ -1,8 +1,9 @@
-//! The packets of one published stream: frames by a pattern, sealed with the keys of a real call, cut for RTP, logged.
+//! The packets of one published stream: frames by a pattern, sealed with the keys of a real call, split for RTP, logged.
 //!
-//! A frame is sealed once, whole, and cut afterwards, as every client does. Without a key nothing comes out: there is no
+//! A frame is sealed whole and split afterwards, as every client does. Without a key nothing comes out: there is no
 //! plaintext path, not even here.
 
+use crate::measure::clock::Time;
 use crate::{
     bots::frame::{self, MAX_PAYLOAD_BYTES},
     bots::pattern::{Due, Frame, Pattern},
@@ -10,15 +11,16 @@ use crate::{
     measure::send_log::{KeyLog, RoomLog, Sent, StreamLog},
 };
 use e2ee_frames::{Codec, FrameKind, StreamId, codec};
+use std::time::Duration;
 use std::{collections::VecDeque, sync::Arc};
 use tacet_native::{keys::SharedKeys, video::vp8_payloads};
 
-/// Keys whose frames may still be under way.
+/// Number of keys whose frames may still be in flight.
 const KEYS: usize = 4;
-/// Packets that a log remembers, in seconds.
+/// Seconds of packets that a log remembers.
 const REMEMBERED_S: f64 = 4.0;
 
-/// What a stream is to the keys.
+/// How frames of a stream are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sealing {
     pub(crate) stream: StreamId,
@@ -38,7 +40,7 @@ pub(crate) struct Packet {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A packet that was made and has not left.
+/// A packet that was made and not sent yet.
 #[derive(Clone, Copy, Debug)]
 struct Made {
     /// KID and CTR, if a frame begins here.
@@ -47,7 +49,7 @@ struct Made {
     bytes: usize,
 }
 
-/// A stream's packets, as they become due.
+/// Makes the packets of a stream as they become due.
 #[derive(Debug)]
 pub(crate) struct Feed {
     keys: SharedKeys,
@@ -60,15 +62,16 @@ pub(crate) struct Feed {
     contents: Vec<u8>,
     sealed: Vec<u8>,
     made: Vec<Made>,
-    picture: u16,
+    /// Picture id of the next frame (RFC 7741).
+    picture_id: u16,
     key_frame_wanted: bool,
-    started_ns: u64,
+    started_at: Time,
     /// Frames that were due and not sent.
     pub(crate) skipped: u64,
 }
 
 impl Feed {
-    /// How many packets the log of a stream must remember that sends so many a second.
+    /// Number of packets that the log of a stream at this rate must remember.
     pub(crate) fn remembered(packets_per_second: f64) -> usize {
         (packets_per_second * REMEMBERED_S) as usize + 64
     }
@@ -92,66 +95,66 @@ impl Feed {
             contents: Vec::new(),
             sealed: Vec::new(),
             made: Vec::new(),
-            picture: 0,
+            picture_id: 0,
             key_frame_wanted: true,
-            started_ns: 0,
+            started_at: Time::default(),
             skipped: 0,
         }
     }
 
-    /// How many packets are remembered, a power of two.
+    /// Number of packets that the log remembers, a power of two.
     pub(crate) fn remembers(&self) -> usize {
         self.log.remembers()
     }
 
-    /// Begins.
-    pub(crate) fn start(&mut self, now_ns: u64) {
-        self.started_ns = now_ns;
-        self.pattern.start(now_ns);
+    /// Starts the pattern.
+    pub(crate) fn start(&mut self, now: Time) {
+        self.started_at = now;
+        self.pattern.start(now);
     }
 
-    /// Stops.
+    /// Stops the pattern.
     pub(crate) fn stop(&mut self) {
         self.skipped += self.pattern.stop();
     }
 
-    /// Counts from zero what is due and not sent.
+    /// Resets the count of frames that were due and not sent.
     pub(crate) fn forget_skipped(&mut self) {
         self.skipped = 0;
         self.pattern.forget_skipped();
     }
 
-    /// When the next packets are due.
-    pub(crate) fn due_at(&self) -> Option<u64> {
+    /// When the next packets are due; `None` while it is stopped.
+    pub(crate) fn due_at(&self) -> Option<Time> {
         self.pattern.due_at()
     }
 
-    /// The next frame that can be one will be a key frame.
+    /// Makes the next frame a key frame, if the codec has them.
     pub(crate) fn want_key_frame(&mut self) {
         self.key_frame_wanted = true;
     }
 
     /// RTP timestamp of a time.
-    pub(crate) fn timestamp(&self, at_ns: u64) -> u32 {
-        let elapsed = u128::from(at_ns.saturating_sub(self.started_ns));
+    pub(crate) fn timestamp(&self, at: Time) -> u32 {
+        let elapsed = at.since(self.started_at).as_nanos();
         (elapsed * u128::from(self.pattern.clock()) / 1_000_000_000) as u32
     }
 
-    /// Makes what is due; the packets go to `packet`, in order. [`Feed::leaving`] must follow, just before they are sent.
-    /// Gives how late it is, in nanoseconds; `None` when nothing was due.
-    pub(crate) fn make(&mut self, now_ns: u64, mut packet: impl FnMut(Packet)) -> Option<u64> {
-        let due = self.pattern.take(now_ns)?;
+    /// Makes what is due and passes the packets to `packet`, in order. [`Feed::leaving`] must follow, just before they are sent.
+    /// Returns how late it is; `None` when nothing was due.
+    pub(crate) fn make(&mut self, now: Time, mut packet: impl FnMut(Packet)) -> Option<Duration> {
+        let due = self.pattern.take(now)?;
         self.made.clear();
-        for n in 0..u64::from(due.frames) {
+        for n in 0..due.frames {
             let wanted = self.pattern.frame(&due, self.key_frame_wanted);
             if self.frame(&due, n, wanted, &mut packet).is_none() {
                 self.skipped += 1;
             }
         }
-        Some(due.lag_ns)
+        Some(due.lag)
     }
 
-    fn frame(&mut self, due: &Due, n: u64, wanted: Frame, packet: &mut impl FnMut(Packet)) -> Option<()> {
+    fn frame(&mut self, due: &Due, n: u32, wanted: Frame, packet: &mut impl FnMut(Packet)) -> Option<()> {
         if self.contents.len() < wanted.bytes {
             self.contents = frame::contents(wanted.bytes);
         }
@@ -163,32 +166,33 @@ impl Feed {
         self.sealed.truncate(length);
         let header = frame::header(codec, &self.sealed)?;
         self.key_frame_wanted &= !wanted.key;
-        let timestamp = self.timestamp(due.nominal_ns + n * due.spacing_ns);
+        let timestamp = self.timestamp(due.nominal + due.spacing * n);
         let mut frame = Some((header.kid, header.ctr));
         let (next, made) = (self.log.next(), &mut self.made);
-        let mut give = |marker: bool, payload: Vec<u8>| {
+        let mut emit = |marker: bool, payload: Vec<u8>| {
             let sequence = (next + made.len() as u64) as u16;
             made.push(Made { frame: frame.take(), timestamp, bytes: payload.len() });
             packet(Packet { sequence, timestamp, marker, level: wanted.level, payload });
         };
         if codec == Codec::Opus {
-            give(false, self.sealed.clone());
+            emit(false, self.sealed.clone());
         } else {
-            let picture = self.picture & 0x7fff;
-            self.picture = self.picture.wrapping_add(1);
-            vp8_payloads(&self.sealed, picture, MAX_PAYLOAD_BYTES).for_each(|(marker, payload)| give(marker, payload));
+            let picture_id = self.picture_id & 0x7fff;
+            self.picture_id = self.picture_id.wrapping_add(1);
+            vp8_payloads(&self.sealed, picture_id, MAX_PAYLOAD_BYTES)
+                .for_each(|(marker, payload)| emit(marker, payload));
         }
         Some(())
     }
 
-    /// Notes that all that was made leaves now.
-    pub(crate) fn leaving(&mut self, now_ns: u64) {
-        let measured = self.window.contains(now_ns);
+    /// Logs the packets that were made: they are about to be sent.
+    pub(crate) fn leaving(&mut self, now: Time) {
+        let measured = self.window.contains(now);
         for made in std::mem::take(&mut self.made) {
             if let Some((kid, ctr)) = made.frame {
                 self.key(kid).record(ctr, self.log.next());
             }
-            self.log.record(Sent { at_ns: now_ns, timestamp: made.timestamp }, made.bytes, measured);
+            self.log.record(Sent { at: now, timestamp: made.timestamp }, made.bytes, measured);
         }
     }
 
@@ -226,7 +230,7 @@ pub(crate) mod tests {
     use tacet_native::{link::RoomLink, video::Assembler};
     use tacet_proto::{CallId, RoomId, bytes::Fixed};
 
-    /// Keys of somebody who is alone in a call.
+    /// Keys of a device that is alone in a call.
     pub(crate) fn keys(streams: &[StreamId]) -> SharedKeys {
         let link = RoomLink::new(false, "127.0.0.1:1", RoomId(Fixed([1; 16])), [2; 32]);
         let keys = SharedKeys::new(&link, CallId(Fixed([3; 16])), "test").unwrap();
@@ -244,7 +248,7 @@ pub(crate) mod tests {
     fn feed(sealing: Sealing, pattern: Pattern, opened: &[StreamId]) -> (Feed, Arc<RoomLog>, Arc<StreamLog>) {
         let (room, window) = (Arc::new(RoomLog::default()), Arc::new(Window::closed()));
         let log = Arc::new(StreamLog::new(Class::Video, None, 4_096));
-        window.set(0, u64::MAX);
+        window.set(Time::default(), Time::from_nanos(u64::MAX));
         let feed = Feed::new(keys(opened), sealing, pattern, (room.clone(), log.clone()), window);
         (feed, room, log)
     }
@@ -252,12 +256,12 @@ pub(crate) mod tests {
     const CAMERA: Sealing = Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 };
 
     #[test]
-    fn a_large_frame_is_sealed_once_and_cut() {
+    fn large_frame_is_split() {
         let (mut feed, room, log) = feed(CAMERA, Pattern::packets(10, 1, 5_000), &[StreamId::CAMERA]);
-        feed.start(1_000);
+        feed.start(Time::from_nanos(1_000));
         let (mut packets, mut assembler) = (Vec::new(), Assembler::new(Codec::Vp8));
-        assert_eq!(feed.make(1_500, |packet| packets.push(packet)), Some(500));
-        feed.leaving(2_000);
+        assert_eq!(feed.make(Time::from_nanos(1_500), |packet| packets.push(packet)), Some(Duration::from_nanos(500)));
+        feed.leaving(Time::from_nanos(2_000));
         assert_eq!(packets.len(), 5, "5,000 bytes in packets of 1,100");
         assert_eq!(packets.iter().map(|packet| packet.marker).collect::<Vec<_>>(), [false, false, false, false, true]);
         let push = |p: &Packet| assembler.push(p.sequence, p.marker, &p.payload);
@@ -265,20 +269,20 @@ pub(crate) mod tests {
         let header = frame::header(Codec::Vp8, &whole[0]).unwrap();
         assert!(!whole[0].windows(16).any(frame::is_ours), "sealed");
         let first = room.key(header.kid).unwrap().first(header.ctr).unwrap();
-        assert_eq!(log.sent(first + 4).unwrap(), Sent { at_ns: 2_000, timestamp: packets[4].timestamp });
+        assert_eq!(log.sent(first + 4).unwrap(), Sent { at: Time::from_nanos(2_000), timestamp: packets[4].timestamp });
         assert_eq!(log.measured(), first..first + 5);
     }
 
     #[test]
-    fn single_packets_have_the_size_that_was_asked_for() {
+    fn single_packet_size() {
         let size = 1_160;
         let pattern = Pattern::packets(500, 16, frame::contents_for_payload(size));
         let (mut feed, ..) = feed(CAMERA, pattern, &[StreamId::CAMERA]);
-        feed.start(0);
+        feed.start(Time::default());
         let mut packets = Vec::new();
         for _ in 0..20 {
             feed.make(feed.due_at().unwrap(), |packet| packets.push(packet));
-            feed.leaving(0);
+            feed.leaving(Time::default());
         }
         assert_eq!(packets.len(), 320);
         assert!(packets.iter().all(|packet| packet.marker), "every frame fits one packet");
@@ -288,11 +292,11 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn without_a_key_nothing_is_made() {
+    fn no_packets_without_key() {
         let (mut feed, _, log) = feed(CAMERA, Pattern::packets(10, 2, 500), &[StreamId::MICROPHONE]);
-        feed.start(0);
-        assert_eq!(feed.make(0, |_| panic!("a packet without a key")), Some(0));
-        feed.leaving(0);
+        feed.start(Time::default());
+        assert_eq!(feed.make(Time::default(), |_| panic!("a packet without a key")), Some(Duration::ZERO));
+        feed.leaving(Time::default());
         assert_eq!((feed.skipped, log.next()), (2, StreamLog::FIRST));
     }
 }

@@ -1,4 +1,4 @@
-//! The frames that publishers send: sealed like any other, with contents that a receiver recognises.
+//! The contents of the frames that publishers send, which a receiver recognises.
 
 use e2ee_frames::{
     Codec, codec,
@@ -6,24 +6,24 @@ use e2ee_frames::{
 };
 use tacet_native::video::{VP8_DESCRIPTOR_BYTES, split_vp8};
 
-/// Most bytes of payload in a packet: with header, extensions and tag it is a datagram of about 1,200 bytes, which every
-/// path carries.
+/// Maximum RTP payload: with header, extensions and tag it makes a datagram of about 1,200 bytes, which every path
+/// carries.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 1_170;
 
-/// Bytes around a frame's contents at most in steady state: descriptor, delta envelope, SFrame header, tag.
+/// Maximum overhead of a delta frame: descriptor, envelope, SFrame header, tag.
 const OVERHEAD_BYTES: usize = VP8_DESCRIPTOR_BYTES + 1 + 7 + 16;
 
 /// First bytes of every frame before it is sealed.
 const MARK: &[u8; 16] = b"tacet load frame";
 
-/// Contents of `length` bytes, at least [`MARK`]'s.
+/// Contents of `length` bytes, but at least [`MARK`].
 pub(crate) fn contents(length: usize) -> Vec<u8> {
     let mut frame = MARK.to_vec();
     frame.resize(length.max(MARK.len()), 0x5a);
     frame
 }
 
-/// Bytes of contents so that a VP8 delta frame makes a payload of so many bytes.
+/// Size of the contents for which a VP8 delta frame has an RTP payload of `bytes` bytes.
 pub(crate) fn contents_for_payload(bytes: usize) -> usize {
     bytes.saturating_sub(OVERHEAD_BYTES)
 }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contents_have_their_length_and_are_recognised() {
+    fn contents_are_recognised() {
         assert_eq!(contents(1_000).len(), 1_000);
         assert!(is_ours(&contents(20)) && !is_ours(&[0; 20]));
         assert_eq!(header(Codec::Vp8, &[0xff; 40]), None);

@@ -1,16 +1,18 @@
-//! A light bot's life in a call: the real signaling and keys of the native client, a media path of its own.
+//! A light bot's life in a call: the real signaling and keys of the native client, a media path built for load.
 
 use crate::{
-    bots::cast::{Kind, Part},
-    bots::context::{Phase, Published, Readiness, RunContext, TrackChoice, count},
-    bots::engine::{Bot, BotId, Engine},
-    bots::path::{Path, PathError},
-    bots::receiver::{Receiver, SlotChange, SlotStream},
-    bots::sender::{Sender, Stream},
-    bots::socket::BotSocket,
-    bots::streams::{self, StreamPlan},
-    measure::accounting::ReceiverAccounting,
-    measure::clock::now_ns,
+    bots::{
+        cast::{Kind, Part},
+        context::{Attendance, Phase, RunContext, count},
+        engine::Engine,
+        path::{Path, PathError},
+        readiness::Readiness,
+        receiver::{Receiver, SlotStream},
+        running::{BotId, Bots},
+        sender::{Sender, Stream},
+        streams::{self, StreamPlan},
+    },
+    measure::{accounting::ReceiverAccounting, clock::Time},
 };
 use e2ee_frames::Codec as FrameCodec;
 use std::{
@@ -21,7 +23,6 @@ use std::{
 };
 use tacet_native::call::{Call, CallError, CallEvent};
 use tacet_proto::{
-    ErrorCode,
     client::Publish,
     media::{Codec, Slot},
     server::{ServerTransport, Welcome},
@@ -33,34 +34,34 @@ use tokio::{
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-/// How often it is looked whether a track's publisher has heard of its number.
-const LOOK: Duration = Duration::from_millis(20);
+/// Interval of looking for tracks of simulcast publishers in the send log.
+const CHOICE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a light bot ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum LightError {
-    /// Its call.
+    /// The call failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// Its socket.
+    /// A socket could not be made.
     #[error("bot socket: {0}")]
     Socket(#[from] io::Error),
-    /// Its media path could not be made.
+    /// The media path could not be made.
     #[error(transparent)]
     Path(#[from] PathError),
-    /// Its media path did not come up.
+    /// The media path did not come up.
     #[error("the media path of a bot failed")]
     Failed,
-    /// The server does not forward what it would send.
+    /// The server does not forward the codec that it would send.
     #[error("the server forwards no {0:?}")]
     NoCodec(Codec),
-    /// The server named no media address that can be read.
+    /// The server named no readable media address.
     #[error("the server named no media address")]
     NoCandidate,
-    /// The system has no randomness to give.
+    /// The system's random generator failed.
     #[error("the random generator failed")]
     NoRandomness,
-    /// The thread of its engine has ended.
+    /// The thread that runs the bot has ended.
     #[error("a bot thread has ended")]
     EngineEnded,
 }
@@ -74,7 +75,7 @@ fn server_address(remote: &ServerTransport) -> Result<SocketAddr, LightError> {
     remote.ice.candidates.iter().find_map(readable).ok_or(LightError::NoCandidate)
 }
 
-/// Waits for the server's half of the transport; gives the events that came before it, too.
+/// Waits for the server's half of the transport; returns the events that came before it as well.
 async fn transport(call: &mut Call) -> Result<(ServerTransport, Vec<CallEvent>), LightError> {
     let mut before = Vec::new();
     loop {
@@ -85,27 +86,35 @@ async fn transport(call: &mut Call) -> Result<(ServerTransport, Vec<CallEvent>),
     }
 }
 
-/// A bot in its engine, which ends when this is dropped.
+/// A bot in its engine. Dropping this ends the bot.
 #[derive(Debug)]
 struct InEngine {
     engine: Arc<Engine>,
     id: BotId,
 }
 
-impl Drop for InEngine {
-    fn drop(&mut self) {
-        self.engine.remove(self.id);
+impl InEngine {
+    /// Runs a closure on the thread of the bot.
+    fn run(&self, command: impl FnOnce(&mut Bots, BotId) + Send + 'static) {
+        let id = self.id;
+        self.engine.run(move |bots| command(bots, id));
     }
 }
 
-/// Random SSRCs, none twice and none zero.
+impl Drop for InEngine {
+    fn drop(&mut self) {
+        self.run(Bots::remove);
+    }
+}
+
+/// A random SSRC that is not zero.
 fn random_ssrc() -> Result<u32, LightError> {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).map_err(|_| LightError::NoRandomness)?;
     Ok(u32::from_be_bytes(bytes).max(1))
 }
 
-/// Gives a planned stream its SSRCs: how it is written, and what the server is told.
+/// Assigns SSRCs to a planned stream: how it is written, and how it is announced to the server.
 fn stream(plan: &StreamPlan, welcome: &Welcome) -> Result<(Stream, Publish), LightError> {
     let entry = streams::entry(&welcome.codecs, plan.codec()).ok_or(LightError::NoCodec(plan.codec()))?;
     let ssrc = random_ssrc()?;
@@ -129,41 +138,43 @@ fn slot_stream(slot: &Slot) -> SlotStream {
     SlotStream { codec, media: slot.ssrc, rtx: slot.rtx }
 }
 
-/// A bot that has joined, and is in its engine.
+/// Whether the bot opens frames.
+fn opens(context: &RunContext, part: &Part) -> bool {
+    part.receives() && !context.scenario.light
+}
+
+/// A bot that has joined and runs in its engine.
 struct Joined {
-    call: Call,
+    attendance: Attendance,
     bot: InEngine,
-    readiness: Readiness,
-    published: Vec<Published>,
-    /// Tells when its path is up.
+    /// Receives whether the media path came up.
     connected: oneshot::Receiver<bool>,
-    /// What was told before the server's half of the transport.
-    before: Vec<CallEvent>,
+    /// Events that came before the server's half of the transport.
+    early: Vec<CallEvent>,
 }
 
 /// Joins, makes the media path and publishes.
-async fn join(context: &RunContext, part: &Part, mut readiness: Readiness) -> Result<Joined, LightError> {
+async fn join(context: &RunContext, part: &Part, readiness: Readiness) -> Result<Joined, LightError> {
     let engine = context.engine.clone().ok_or(LightError::EngineEnded)?;
-    let since_ns = part.receives().then(|| context.joining_since(now_ns())).flatten();
-    // Whoever sends gives keys to others; a light bot that only receives needs none.
+    let since = part.receives().then(|| context.joining_since(Time::now())).flatten();
+    // A sender must distribute its keys; a light bot that only receives needs none.
     let exchange_keys = !(context.scenario.light && part.kind == Kind::Subscriber);
     let mut call = Call::join(&context.room.link, &context.join_options(part, exchange_keys)).await?;
-    let (remote, before) = transport(&mut call).await?;
+    let (remote, early) = transport(&mut call).await?;
+    let mut attendance = Attendance::new(call, readiness);
 
-    let (mut senders, mut published) = (Vec::new(), Vec::new());
+    let mut senders = Vec::new();
     for plan in streams::plans(&context.scenario, part, context.origin) {
-        let (stream, track) = stream(&plan, call.welcome())?;
-        readiness.unkeyed.insert(plan.sealing.stream);
-        readiness.unpublished.insert(plan.mid.clone());
-        published.push(Published { stream: plan.sealing.stream, track, log: plan.log.clone() });
-        let feed = plan.feed(call.keys(), context.room.log.clone(), context.window.clone());
+        let (stream, track) = stream(&plan, attendance.call.welcome())?;
+        attendance.add_track(&plan, track);
+        let feed = plan.feed(attendance.call.keys(), context.room.log.clone(), context.window.clone());
         senders.push(Sender::new(feed, stream));
     }
     let receiver = if part.receives() {
         let accounting = ReceiverAccounting::new(context.room.log.clone(), context.window.clone());
-        let keys = opens(context, part).then(|| call.keys());
-        let transport_cc = extension(call.welcome(), TRANSPORT_CC_URI);
-        Some(Box::new(Receiver::new(random_ssrc()?, transport_cc, keys, accounting, since_ns)))
+        let keys = opens(context, part).then(|| attendance.call.keys());
+        let transport_cc = extension(attendance.call.welcome(), TRANSPORT_CC_URI);
+        Some(Box::new(Receiver::new(random_ssrc()?, transport_cc, keys, accounting, since)))
     } else {
         None
     };
@@ -171,20 +182,11 @@ async fn join(context: &RunContext, part: &Part, mut readiness: Readiness) -> Re
     let server = server_address(&remote)?;
     let path = Path::new(&context.identity, &remote, server, Instant::now())?;
     let local = path.local().ok_or(PathError)?;
-    let (told, connected) = oneshot::channel();
-    let bot = Bot { socket: BotSocket::connect(server)?, path, senders, receiver, connected: Some(told) };
-    let id = engine.add(bot).await.ok_or(LightError::EngineEnded)?;
-    let bot = InEngine { engine, id };
-    call.transport(local)?;
-    for Published { stream, track, .. } in &published {
-        call.publish(*stream, track.clone())?;
-    }
-    Ok(Joined { call, bot, readiness, published, connected, before })
-}
-
-/// Whether the bot opens frames.
-fn opens(context: &RunContext, part: &Part) -> bool {
-    part.receives() && !context.scenario.light
+    let started = engine.add(server, path, senders, receiver).await?.ok_or(LightError::EngineEnded)?;
+    let bot = InEngine { engine, id: started.id };
+    attendance.call.transport(local)?;
+    attendance.publish()?;
+    Ok(Joined { attendance, bot, connected: started.connected, early })
 }
 
 /// Joins, sends and receives until the run is over or the stay has ended.
@@ -195,75 +197,57 @@ pub(crate) async fn attend(
     stay: Option<Duration>,
 ) -> Result<(), LightError> {
     let readiness = Readiness::new(part.needs, opens(context, part), permit, stay);
-    let Joined { mut call, bot, mut readiness, published, mut connected, before } =
-        join(context, part, readiness).await?;
+    let Joined { mut attendance, bot, mut connected, early } = join(context, part, readiness).await?;
     let mut phase = context.phase.clone();
-    let mut choice = TrackChoice::default();
-    let mut before = before.into_iter();
+    let mut early = early.into_iter();
     loop {
-        if readiness.became_ready() {
+        if attendance.readiness.became_ready() {
             count(&context.joins.completed);
-            if context.flows() && !published.is_empty() {
-                bot.engine.start_bot(bot.id);
+            if context.flows() && attendance.publishes() {
+                bot.run(|bots, id| bots.start(id));
                 context.room.log.begin();
             }
             let _ = context.ready.send(());
         }
-        readiness.plan_leave(*phase.borrow(), tokio::time::Instant::now());
-        let leave = readiness.leave_deadline();
-        let event = match before.next() {
+        attendance.readiness.plan_leave(*phase.borrow(), tokio::time::Instant::now());
+        let leave = attendance.readiness.leave_deadline();
+        let event = match early.next() {
             Some(event) => event,
             None => tokio::select! {
                 changed = phase.changed() => {
                     if changed.is_err() || *phase.borrow() == Phase::Over { break } else { continue }
                 }
-                state = &mut connected, if !readiness.connected => {
-                    readiness.connected = state.unwrap_or(false);
-                    if readiness.connected { continue } else { return Err(LightError::Failed) }
+                up = &mut connected, if !attendance.readiness.connected => {
+                    attendance.readiness.connected = up.unwrap_or(false);
+                    if attendance.readiness.connected { continue } else { return Err(LightError::Failed) }
                 }
                 () = sleep_until(leave.unwrap_or_else(tokio::time::Instant::now)), if leave.is_some() => {
-                    if !readiness.begin_leaving(tokio::time::Instant::now()) {
+                    if !attendance.readiness.begin_leaving(tokio::time::Instant::now()) {
                         count(&context.joins.left);
                         break;
                     }
-                    bot.engine.stop_bot(bot.id);
-                    bot.engine.retire(bot.id);
+                    bot.run(|bots, id| bots.retire(id));
                     continue
                 }
-                () = sleep(LOOK), if choice.is_open() => {
-                    let chosen = choice.decide(&context.room.log, part.number);
-                    if !chosen.is_empty() {
-                        call.subscribe(&chosen)?;
-                    }
+                () = sleep(CHOICE_INTERVAL), if attendance.is_choosing() => {
+                    attendance.choose_tracks(&context.room.log, part)?;
                     continue
                 }
-                event = call.next() => event?,
+                event = attendance.call.next() => event?,
             },
         };
-        match event {
-            CallEvent::StreamReady(stream) => {
-                readiness.unkeyed.remove(&stream);
-            }
-            CallEvent::Published { cid, track } => {
-                context.numbered(&published, &cid, track);
-                readiness.unpublished.remove(&cid);
-            }
-            CallEvent::Tracks(tracks) if part.receives() && context.chooses() => choice.add(tracks.add),
-            CallEvent::Slots(slots) => {
-                bot.engine.add_streams(bot.id, slots.add.iter().map(slot_stream).collect());
-                let changes = readiness.fill(slots.set);
-                let changes = changes.into_iter().map(|(out, into)| SlotChange { out, into }).collect();
-                bot.engine.slots_changed(bot.id, changes);
-                call.slots_ready(slots.rev)?;
-            }
-            CallEvent::KeyInstalled(participant) => readiness.key_installed(participant),
-            // A track that was there when it was asked for may have gone meanwhile.
-            CallEvent::Refused { error, .. } if error.code != ErrorCode::NoTrack => {
-                return Err(CallError::Refused { code: error.code, detail: error.detail }.into());
-            }
-            _ => {}
+        if let Some(CallEvent::Slots(slots)) = attendance.handle(event, context, part)? {
+            let added: Vec<_> = slots.add.iter().map(slot_stream).collect();
+            let changes = attendance.readiness.fill(slots.set);
+            bot.run(move |bots, id| {
+                if let Some(receiver) = bots.receiver(id) {
+                    receiver.add_streams(&added);
+                    receiver.accounting().slots_changed(&changes, Time::now());
+                }
+            });
+            attendance.call.slots_ready(slots.rev)?;
         }
     }
-    call.leave().await;
+    attendance.call.leave().await;
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! Which packet of which publisher a received packet is.
 //!
-//! The first packet of a frame says it by the clear SFrame header behind the payload descriptor. From it the slot's
-//! *shift* is known, the difference between the server's numbers and the publisher's, which names all other packets
-//! while the source stays. A packet that fits no known source waits until the next first packet.
+//! The first packet of a frame shows it in the clear SFrame header behind the payload descriptor. It also shows the slot's
+//! *shift*: the difference between the server's sequence numbers and the publisher's, which identifies all other packets
+//! while the source stays in the slot. A packet that fits no known source is held until the next first packet.
 
+use crate::measure::clock::Time;
 use crate::measure::send_log::{KeyLog, RoomLog, Sent, StreamLog};
 use std::{collections::VecDeque, sync::Arc};
 
-/// A packet in a slot, as far as it matters here.
+/// A packet that was received in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotPacket {
     /// Sequence number in the slot without wraps; of the original for a retransmission.
@@ -17,14 +18,14 @@ pub(crate) struct SlotPacket {
     /// KID and CTR, if a frame begins here.
     pub(crate) frame: Option<(u64, u64)>,
     /// When it arrived.
-    pub(crate) arrived_ns: u64,
-    /// Bytes of RTP payload.
+    pub(crate) arrived_at: Time,
+    /// Size of the RTP payload in bytes.
     pub(crate) bytes: usize,
-    /// Whether it came as a retransmission.
+    /// Whether it is a retransmission.
     pub(crate) repair: bool,
 }
 
-/// A packet that is known.
+/// A packet whose publisher is known.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdentifiedPacket<'a> {
     pub(crate) stream: &'a Arc<StreamLog>,
@@ -34,7 +35,7 @@ pub(crate) struct IdentifiedPacket<'a> {
     pub(crate) packet: SlotPacket,
 }
 
-/// What is in a slot.
+/// The source in a slot.
 #[derive(Debug)]
 struct Source {
     key: Arc<KeyLog>,
@@ -43,50 +44,50 @@ struct Source {
     timestamp_shift: u32,
 }
 
-/// Tells the packets of one slot apart.
+/// Identifies the packets of one slot.
 #[derive(Debug, Default)]
 pub(crate) struct PacketIdentifier {
     source: Option<Source>,
-    waiting: VecDeque<SlotPacket>,
+    held: VecDeque<SlotPacket>,
 }
 
 impl PacketIdentifier {
-    /// Packets that wait for the beginning of their frame; the oldest are forgotten.
-    const MAX_WAITING: usize = 64;
+    /// Maximum number of packets held for the start of their frame; the oldest are dropped.
+    const MAX_HELD: usize = 64;
 
-    /// Finds out what a packet is; calls `known` for it and for those that waited for it.
+    /// Identifies a packet; calls `known` for it and for those that were held for it.
     pub(crate) fn packet(&mut self, room: &RoomLog, packet: SlotPacket, mut known: impl FnMut(IdentifiedPacket<'_>)) {
         if let Some((kid, ctr)) = packet.frame {
             self.learn(room, kid, ctr, &packet);
         }
-        let Self { source, waiting } = self;
+        let Self { source, held } = self;
         let find = |packet| source.as_ref().and_then(|source| source.find(packet));
         match find(packet) {
             Some(found) => known(found),
-            // The beginning of a frame that nobody sent waits for nothing.
+            // The start of a frame that is in no log need not wait for anything.
             None if packet.frame.is_some() => return,
             None => {
-                waiting.push_back(packet);
-                if waiting.len() > Self::MAX_WAITING {
-                    waiting.pop_front();
+                held.push_back(packet);
+                if held.len() > Self::MAX_HELD {
+                    held.pop_front();
                 }
                 return;
             }
         }
         if packet.frame.is_some() {
-            for _ in 0..waiting.len() {
-                let Some(packet) = waiting.pop_front() else { break };
+            for _ in 0..held.len() {
+                let Some(packet) = held.pop_front() else { break };
                 match find(packet) {
                     Some(found) => known(found),
-                    None => waiting.push_back(packet),
+                    None => held.push_back(packet),
                 }
             }
         }
     }
 
-    /// Learns from a frame's first packet what is in the slot, and by how much its numbers are shifted.
+    /// Learns the source in the slot and its shift from the first packet of a frame.
     fn learn(&mut self, room: &RoomLog, kid: u64, ctr: u64, packet: &SlotPacket) {
-        // The source's own log first, then the room's: a seat may have been given to somebody else.
+        // The source's own log first, then the room's: a seat may have a new owner.
         let own = self.source.as_mut().filter(|source| source.key.kid == kid);
         let learned = own.is_some_and(|source| source.shift(ctr, packet).is_some());
         if !learned {
@@ -131,14 +132,14 @@ mod tests {
             key.record(ctr, stream.next());
             for _ in 0..3 {
                 let timestamp = timestamp + 3_000 * ctr as u32;
-                stream.record(Sent { at_ns: 1_000_000 * ctr, timestamp }, 100, false);
+                stream.record(Sent { at: Time::from_nanos(1_000_000 * ctr), timestamp }, 100, false);
             }
         }
         stream
     }
 
     fn packet(sequence: u64, timestamp: u32, frame: Option<(u64, u64)>) -> SlotPacket {
-        SlotPacket { sequence, timestamp, frame, arrived_ns: 0, bytes: 100, repair: false }
+        SlotPacket { sequence, timestamp, frame, arrived_at: Time::default(), bytes: 100, repair: false }
     }
 
     fn found(identity: &mut PacketIdentifier, room: &RoomLog, packet: SlotPacket) -> Vec<u64> {
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn all_packets_of_a_frame_are_known_by_its_first() {
+    fn first_packet_identifies_the_frame() {
         let (room, mut identity) = (RoomLog::default(), PacketIdentifier::default());
         publisher(&room, 7, 10, 500);
         // The server counts from 90,000, and its time is 40 more.
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_before_the_beginning_of_its_frame_waits_for_it() {
+    fn early_packet_is_held() {
         let (room, mut identity) = (RoomLog::default(), PacketIdentifier::default());
         publisher(&room, 7, 10, 500);
         assert!(found(&mut identity, &room, packet(90_002, 500, None)).is_empty());
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_source_in_the_slot_is_not_taken_for_the_old_one() {
+    fn new_source_is_distinguished() {
         let (room, mut identity) = (RoomLog::default(), PacketIdentifier::default());
         publisher(&room, 7, 4, 500);
         let second = publisher(&room, 8, 10, 77);
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_that_nobody_sent_are_unknown() {
+    fn frames_not_sent_are_unknown() {
         let (room, mut identity) = (RoomLog::default(), PacketIdentifier::default());
         publisher(&room, 7, 2, 500);
         assert!(found(&mut identity, &room, packet(1, 1, Some((9, 0)))).is_empty());
@@ -191,6 +192,6 @@ mod tests {
         for sequence in 0..1_000 {
             identity.packet(&room, packet(sequence, 1, None), |_| panic!("unknown"));
         }
-        assert!(identity.waiting.len() <= PacketIdentifier::MAX_WAITING);
+        assert!(identity.held.len() <= PacketIdentifier::MAX_HELD);
     }
 }

@@ -1,4 +1,4 @@
-//! A light bot's way to the server: the SFU's own client transport, or SRTP with given keys.
+//! The path from a light bot to the server: ICE, DTLS and SRTP, or SRTP with given keys.
 
 use rtc_client::{
     ClientState, DatagramKind, Identity, Received, RemoteParameters, RtcClient,
@@ -26,7 +26,7 @@ pub(crate) enum Input<'a> {
     Rtcp(&'a [u8]),
 }
 
-/// How far a path is.
+/// State of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PathState {
     Connecting,
@@ -34,7 +34,7 @@ pub(crate) enum PathState {
     Failed,
 }
 
-/// Datagrams to send, whose buffers are used again.
+/// Datagrams to send, in reused buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Datagrams {
     buffers: Vec<Vec<u8>>,
@@ -50,7 +50,7 @@ impl Datagrams {
         self.used = 0;
     }
 
-    /// Appends the datagram that `write` makes; drops it when it makes none.
+    /// Appends the datagram that `write` makes, unless it fails.
     fn push<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) {
         if self.buffers.len() == self.used {
             self.buffers.push(Vec::with_capacity(1_500));
@@ -64,7 +64,7 @@ impl Datagrams {
     }
 }
 
-/// The way of one bot.
+/// The path of one bot.
 #[derive(Debug)]
 pub(crate) enum Path {
     /// ICE, DTLS and SRTP.
@@ -74,7 +74,7 @@ pub(crate) enum Path {
 }
 
 impl Path {
-    /// A way to a server of ours, whose half of the transport came by signaling.
+    /// A path to a tacet server, whose half of the transport came by signaling.
     pub(crate) fn new(
         identity: &Identity,
         remote: &ServerTransport,
@@ -85,7 +85,7 @@ impl Path {
         Ok(Self::Negotiated(Box::new(transport)))
     }
 
-    /// What the server must be told; nothing if both ends have their keys already.
+    /// The client's half for signaling; `None` if both ends have their keys already.
     pub(crate) fn local(&self) -> Option<client::ClientTransport> {
         let Self::Negotiated(transport) = self else { return None };
         let local = transport.local();
@@ -99,7 +99,7 @@ impl Path {
         let Self::Negotiated(transport) = self else { return PathState::Connected };
         match transport.state() {
             ClientState::Connecting => PathState::Connecting,
-            // A server that is silent for a while may come back; what is lost meanwhile is counted.
+            // A silent server may come back; packets lost until then are counted.
             ClientState::Connected | ClientState::Disconnected => PathState::Connected,
             ClientState::Failed | ClientState::Closed => PathState::Failed,
         }
@@ -113,7 +113,7 @@ impl Path {
         }
     }
 
-    /// Takes a datagram; answers go to `out`. Gives nothing for what did not authenticate.
+    /// Takes a datagram; replies go to `out`. Returns `None` unless it is an authenticated RTP or RTCP packet.
     pub(crate) fn handle<'a>(
         &mut self,
         now: Instant,
@@ -141,7 +141,7 @@ impl Path {
         }
     }
 
-    /// Checks and handshake, when they are due.
+    /// Runs checks and handshake when they are due.
     pub(crate) fn tick(&mut self, now: Instant, out: &mut Datagrams) {
         if let Self::Negotiated(transport) = self
             && transport.next_deadline().is_some_and(|at| at <= now)
@@ -151,7 +151,7 @@ impl Path {
         }
     }
 
-    /// Says good-bye.
+    /// Sends close_notify.
     pub(crate) fn close(&mut self, now: Instant, out: &mut Datagrams) {
         if let Self::Negotiated(transport) = self {
             transport.close(now);
@@ -159,7 +159,7 @@ impl Path {
         }
     }
 
-    /// Appends a sealed RTP packet; nothing before there are keys.
+    /// Appends a sealed RTP packet, once there are keys.
     pub(crate) fn seal_rtp(&mut self, header: &[u8], payload: &[u8], out: &mut Datagrams) {
         out.push(|buffer| match self {
             Self::Negotiated(transport) => transport.seal_rtp(header, payload, buffer),
@@ -167,7 +167,7 @@ impl Path {
         });
     }
 
-    /// Appends a sealed RTCP packet; nothing before there are keys.
+    /// Appends a sealed RTCP packet, once there are keys.
     pub(crate) fn seal_rtcp(&mut self, packet: &[u8], out: &mut Datagrams) {
         out.push::<SrtpError>(|buffer| match self {
             Self::Negotiated(transport) => transport.seal_rtcp(packet, buffer),

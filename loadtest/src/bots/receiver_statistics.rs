@@ -1,10 +1,12 @@
-//! What a receiver knows of one RTP stream: what came, what is missing, what to tell the sender.
+//! Receiver statistics of one RTP stream, its NACK generator, and the TWCC recorder of a transport.
 
-use crate::bots::rtcp::{ReceivedReport, ReportBlock};
+use crate::bots::rtcp::ReceptionReport;
+use crate::measure::clock::Time;
 use rtp_wire::seq::{SeqNum, Unwrapper, near};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// ReceiverStatistics of one stream (RFC 3550 appendix A).
+/// Statistics of one received stream (RFC 3550 appendix A).
 #[derive(Debug)]
 pub(crate) struct ReceiverStatistics {
     ssrc: u32,
@@ -14,32 +16,32 @@ pub(crate) struct ReceiverStatistics {
     transit: Option<u32>,
     /// Interarrival jitter in RTP time, times 16.
     jitter: u64,
-    /// The last sender report: middle 32 bits of its NTP time, and when it came.
-    sender_report: Option<(u32, u64)>,
-    /// Packets were given up since the last look.
+    /// The last sender report: middle 32 bits of its NTP time, and when it arrived.
+    sender_report: Option<(u32, Time)>,
+    /// Whether packets were given up since this was last read.
     gave_up: bool,
     /// First and highest sequence number, extended by their wraps.
     range: Option<(u64, u64)>,
     received: u64,
     /// Expected and received at the last report.
     reported: (u64, u64),
-    /// Missing packets: when to ask next, and how often it was asked.
-    missing: BTreeMap<u64, (u64, u32)>,
+    /// Missing packets: when to send the next NACK, and how many were sent.
+    missing: BTreeMap<u64, (Time, u32)>,
 }
 
 impl ReceiverStatistics {
-    /// Missing packets that are asked for; beyond it, the oldest are given up.
+    /// Maximum number of missing packets; beyond it, the oldest are given up.
     const MAX_MISSING: usize = 1_024;
-    /// How long to wait between requests for the same packet.
-    const RETRY_NS: u64 = 50_000_000;
-    /// How often the same packet is asked for.
+    /// Time between NACKs for the same packet.
+    const RETRY: Duration = Duration::from_millis(50);
+    /// Maximum number of NACKs for a packet.
     const TRIES: u32 = 5;
-    /// Where extended sequence numbers start: packets from before the first have a number, too.
+    /// Where extended sequence numbers start, so that packets before the first have one, too.
     const START: u64 = 0x1_0000;
-    /// A jump by more than this is a new start.
+    /// A jump by more than this restarts the statistics.
     const MAX_JUMP: u64 = 3_000;
 
-    /// A stream from which nothing has come; `clock` is its RTP clock in Hz.
+    /// A stream of which nothing was received; `clock` is its RTP clock in Hz.
     pub(crate) fn new(ssrc: u32, clock: u32) -> Self {
         Self {
             ssrc,
@@ -60,8 +62,8 @@ impl ReceiverStatistics {
         self.ssrc
     }
 
-    /// Notes a packet, new or retransmitted; gives its sequence number without wraps.
-    pub(crate) fn packet(&mut self, sequence: u16, now_ns: u64) -> u64 {
+    /// Records a packet, new or retransmitted; returns its sequence number, extended by its wraps.
+    pub(crate) fn packet(&mut self, sequence: u16, now: Time) -> u64 {
         self.received += 1;
         let Some((first, highest)) = self.range else {
             let start = Self::START + u64::from(sequence);
@@ -79,7 +81,7 @@ impl ReceiverStatistics {
             self.gave_up = true;
             return extended;
         }
-        self.missing.extend((highest + 1..extended).map(|lost| (lost, (now_ns, 0))));
+        self.missing.extend((highest + 1..extended).map(|lost| (lost, (now, 0))));
         while self.missing.len() > Self::MAX_MISSING {
             self.missing.pop_first();
             self.gave_up = true;
@@ -89,12 +91,12 @@ impl ReceiverStatistics {
     }
 
     /// Statistics how unevenly packets arrive (RFC 3550 section 6.4.1), retransmissions left out.
-    pub(crate) fn time(&mut self, timestamp: u32, arrived_ns: u64) {
-        let arrived = u128::from(arrived_ns) * u128::from(self.clock) / 1_000_000_000;
+    pub(crate) fn time(&mut self, timestamp: u32, arrived_at: Time) {
+        let arrived = u128::from(arrived_at.as_nanos()) * u128::from(self.clock) / 1_000_000_000;
         let transit = (arrived as u32).wrapping_sub(timestamp);
         if let Some(last) = self.transit.replace(transit) {
             let difference = u64::from((transit.wrapping_sub(last) as i32).unsigned_abs());
-            // A new source in the slot has a time of its own: that is no jitter.
+            // A new source in the slot has another clock: that is no jitter.
             if difference < 2 * self.clock {
                 self.jitter = (self.jitter + difference).saturating_sub((self.jitter + 8) >> 4);
             }
@@ -106,31 +108,31 @@ impl ReceiverStatistics {
         (self.jitter >> 4) * 1_000_000 / self.clock
     }
 
-    /// Notes a sender report of the stream.
-    pub(crate) fn sender_report(&mut self, report: &ReceivedReport, now_ns: u64) {
-        self.sender_report = Some((report.compact_ntp, now_ns));
+    /// Records the middle 32 bits of a sender report's NTP time.
+    pub(crate) fn sender_report(&mut self, compact_ntp: u32, now: Time) {
+        self.sender_report = Some((compact_ntp, now));
     }
 
-    /// Whether packets were given up since this was asked last: only a key frame helps then.
+    /// Whether packets were given up since the last call: only a key frame helps then.
     pub(crate) fn take_gave_up(&mut self) -> bool {
         std::mem::take(&mut self.gave_up)
     }
 
-    /// Packets to ask for now, in ascending order.
-    pub(crate) fn take_due(&mut self, now_ns: u64) -> Vec<u16> {
+    /// Packets to send NACKs for now, in ascending order.
+    pub(crate) fn take_due(&mut self, now: Time) -> Vec<u16> {
         let before = self.missing.len();
-        self.missing.retain(|_, (at, tries)| *tries < Self::TRIES || *at > now_ns);
+        self.missing.retain(|_, (at, tries)| *tries < Self::TRIES || *at > now);
         self.gave_up |= self.missing.len() < before;
-        let due = self.missing.iter_mut().filter(|(_, (at, _))| *at <= now_ns).take(200);
+        let due = self.missing.iter_mut().filter(|(_, (at, _))| *at <= now).take(200);
         due.map(|(sequence, state)| {
-            *state = (now_ns + Self::RETRY_NS, state.1 + 1);
+            *state = (now + Self::RETRY, state.1 + 1);
             (*sequence & 0xffff) as u16
         })
         .collect()
     }
 
     /// The stream's part of a receiver report.
-    pub(crate) fn report(&mut self, now_ns: u64) -> Option<ReportBlock> {
+    pub(crate) fn report(&mut self, now: Time) -> Option<ReceptionReport> {
         let (first, highest) = self.range?;
         let expected = highest - first + 1;
         let (expected_before, received_before) = self.reported;
@@ -138,17 +140,17 @@ impl ReceiverStatistics {
         let expected_since = expected.saturating_sub(expected_before);
         let lost_since = expected_since.saturating_sub(self.received.saturating_sub(received_before));
         let fraction = (lost_since * 256).checked_div(expected_since).unwrap_or_default().min(255);
-        Some(ReportBlock {
+        Some(ReceptionReport {
             ssrc: self.ssrc,
             fraction_lost: fraction as u8,
-            lost: u32::try_from(expected.saturating_sub(self.received)).unwrap_or(u32::MAX),
+            total_lost: expected.saturating_sub(self.received).min(0x7f_ffff) as u32,
             // Cycles are counted from 0.
-            highest: (highest.saturating_sub(Self::START) & 0xffff_ffff) as u32,
+            last_sequence_number: (highest.saturating_sub(Self::START) & 0xffff_ffff) as u32,
             jitter: u32::try_from(self.jitter >> 4).unwrap_or(u32::MAX),
             last_sender_report: self.sender_report.map_or(0, |(ntp, _)| ntp),
             // In units of 1/65,536 s.
-            delay_since: self.sender_report.map_or(0, |(_, at)| {
-                let delay = u128::from(now_ns.saturating_sub(at)) * 65_536 / 1_000_000_000;
+            delay: self.sender_report.map_or(0, |(_, at)| {
+                let delay = now.since(at).as_nanos() * 65_536 / 1_000_000_000;
                 u32::try_from(delay).unwrap_or(u32::MAX)
             }),
         })
@@ -166,20 +168,20 @@ pub(crate) struct TwccRecorder {
 }
 
 impl TwccRecorder {
-    /// Packets of one feedback.
+    /// Maximum number of packets in one feedback.
     const MAX: u64 = 400;
 
-    /// Notes a packet.
-    pub(crate) fn packet(&mut self, sequence: u16, arrived_ns: u64) {
+    /// Records a packet.
+    pub(crate) fn packet(&mut self, sequence: u16, arrived_at: Time) {
         let extended = self.numbers.peek(SeqNum(sequence));
         self.numbers.accept(extended);
-        self.times.insert(extended, arrived_ns / 1_000);
+        self.times.insert(extended, arrived_at.as_nanos() / 1_000);
     }
 
-    /// What to tell: number of the feedback, first sequence number, arrival times in microseconds.
+    /// The next feedback: its number, first sequence number, arrival times in microseconds.
     pub(crate) fn take(&mut self) -> Option<(u8, u16, Vec<Option<u64>>)> {
         let (first, last) = (*self.times.first_key_value()?.0, *self.times.last_key_value()?.0);
-        // From where the last feedback ended, so that what was lost between is told.
+        // From where the last feedback ended, so that packets lost in between are reported.
         let base = self.next.unwrap_or(first).max(last.saturating_sub(Self::MAX - 1)).min(last);
         let arrivals = (base..=last).map(|sequence| self.times.get(&sequence).copied()).collect();
         self.times.clear();
@@ -195,65 +197,69 @@ impl TwccRecorder {
 mod tests {
     use super::*;
 
+    fn ns(nanos: u64) -> Time {
+        Time::from_nanos(nanos)
+    }
+
     #[test]
-    fn a_gap_is_asked_for_at_once_and_again_until_it_closes() {
+    fn nack_is_repeated_until_gap_closes() {
         let mut reception = ReceiverStatistics::new(1, 90_000);
         for sequence in [65_534u16, 65_535, 2, 3] {
-            reception.packet(sequence, 0);
+            reception.packet(sequence, ns(0));
         }
-        assert_eq!(reception.take_due(0), [0, 1]);
-        assert_eq!(reception.take_due(1_000), Vec::<u16>::new());
-        reception.packet(1, 2_000);
-        assert_eq!(reception.take_due(60_000_000), [0]);
-        let asked = (2..20).filter(|n| !reception.take_due(n * 60_000_000).is_empty()).count();
+        assert_eq!(reception.take_due(ns(0)), [0, 1]);
+        assert_eq!(reception.take_due(ns(1_000)), Vec::<u16>::new());
+        reception.packet(1, ns(2_000));
+        assert_eq!(reception.take_due(ns(60_000_000)), [0]);
+        let asked = (2..20).filter(|n| !reception.take_due(ns(n * 60_000_000)).is_empty()).count();
         assert_eq!(asked, 3, "five times in all");
         assert!(reception.take_gave_up() && !reception.take_gave_up(), "once");
     }
 
     #[test]
-    fn jitter_is_that_of_the_rfc() {
+    fn jitter_follows_rfc_3550() {
         // Packets of 20 ms that arrive 1 ms late and in time in alternation: |D| is always 1 ms.
         let mut reception = ReceiverStatistics::new(1, 48_000);
         for n in 0..400u64 {
-            reception.time(960 * n as u32, n * 20_000_000 + (n % 2) * 1_000_000);
+            reception.time(960 * n as u32, ns(n * 20_000_000 + (n % 2) * 1_000_000));
         }
         assert!((950..=1_000).contains(&reception.jitter_us()), "{}", reception.jitter_us());
         // Another source: one jump of time, and no jitter of it.
-        reception.time(7, 400 * 20_000_000);
+        reception.time(7, ns(400 * 20_000_000));
         assert!(reception.jitter_us() <= 1_000);
     }
 
     #[test]
-    fn reports_tell_the_last_sender_report_and_its_age() {
+    fn report_has_last_sender_report() {
         let mut reception = ReceiverStatistics::new(1, 90_000);
-        reception.packet(1, 0);
-        reception.sender_report(&ReceivedReport { ssrc: 1, compact_ntp: 77 }, 1_000_000_000);
-        let report = reception.report(1_500_000_000).unwrap();
-        assert_eq!((report.last_sender_report, report.delay_since), (77, 32_768));
+        reception.packet(1, ns(0));
+        reception.sender_report(77, ns(1_000_000_000));
+        let report = reception.report(ns(1_500_000_000)).unwrap();
+        assert_eq!((report.last_sender_report, report.delay), (77, 32_768));
     }
 
     #[test]
-    fn reports_tell_loss_since_the_last() {
+    fn report_counts_loss_since_the_last() {
         let mut reception = ReceiverStatistics::new(1, 90_000);
         for sequence in (0..100).filter(|s| s % 4 != 1) {
-            reception.packet(sequence, 0);
+            reception.packet(sequence, ns(0));
         }
-        let report = reception.report(0).unwrap();
-        assert_eq!((report.lost, report.fraction_lost), (25, 64));
+        let report = reception.report(ns(0)).unwrap();
+        assert_eq!((report.total_lost, report.fraction_lost), (25, 64));
         for sequence in 100..200 {
-            reception.packet(sequence, 0);
+            reception.packet(sequence, ns(0));
         }
-        let report = reception.report(0).unwrap();
-        assert_eq!((report.lost, report.fraction_lost), (25, 0));
-        assert_eq!(report.highest, 199);
+        let report = reception.report(ns(0)).unwrap();
+        assert_eq!((report.total_lost, report.fraction_lost), (25, 0));
+        assert_eq!(report.last_sequence_number, 199);
     }
 
     #[test]
-    fn arrivals_tell_what_was_lost_between_two_feedbacks() {
+    fn twcc_covers_loss_between_feedbacks() {
         let mut arrivals = TwccRecorder::default();
-        arrivals.packet(65_535, 1_000_000);
+        arrivals.packet(65_535, ns(1_000_000));
         assert_eq!(arrivals.take().unwrap(), (0, 65_535, vec![Some(1_000)]));
-        arrivals.packet(1, 3_000_000);
+        arrivals.packet(1, ns(3_000_000));
         assert_eq!(arrivals.take().unwrap(), (1, 0, vec![None, Some(3_000)]));
         assert_eq!(arrivals.take(), None);
     }

@@ -121,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(ssrc: u32, sequence: u16, timestamp: u32, marker: bool, twcc: Option<u16>,
+        fn header_round_trip(ssrc: u32, sequence: u16, timestamp: u32, marker: bool, twcc: Option<u16>,
             level: Option<u8>,
             payload in proptest::collection::vec(any::<u8>(), 0..50)) {
             let transport_sequence = twcc.map(|sequence| (3, sequence));
@@ -143,7 +143,7 @@ mod tests {
         }
 
         #[test]
-        fn reading_is_total(packet in proptest::collection::vec(any::<u8>(), 0..80)) {
+        fn parse_is_total(packet in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = RtpView::parse(&packet, Some(3));
         }
     }

@@ -1,16 +1,18 @@
 //! One sent stream behind its transport: RTP headers, retransmissions, sender reports.
 
+use crate::measure::clock::Time;
 use crate::{
     bots::feed::{Feed, Packet},
-    bots::rtcp::{self, Request, SenderReport},
+    bots::rtcp::{self, Feedback},
     bots::rtp::RtpHeader,
 };
+use std::time::Duration;
 
-const REPORT_NS: u64 = 1_000_000_000;
-/// Most packets kept for retransmission.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of packets kept for retransmission.
 const STORED: usize = 4_096;
 
-/// How a stream is written.
+/// RTP parameters of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stream {
     pub(crate) ssrc: u32,
@@ -31,14 +33,14 @@ pub(crate) struct Sender {
     stored: Vec<Option<Packet>>,
     packets: u32,
     bytes: u32,
-    next_report_ns: u64,
+    next_report: Time,
     header: Vec<u8>,
     payload: Vec<u8>,
     /// Packets that the kernel refused.
     pub(crate) errors: u64,
 }
 
-/// Where a packet is kept.
+/// Index at which a packet is kept.
 fn place(sequence: u16, places: usize) -> Option<usize> {
     usize::from(sequence).checked_rem(places)
 }
@@ -70,23 +72,23 @@ impl Sender {
             stored,
             packets: 0,
             bytes: 0,
-            next_report_ns: 0,
+            next_report: Time::default(),
             header: Vec::new(),
             payload: Vec::new(),
             errors: 0,
         }
     }
 
-    /// Makes what is due: clear packets, header and payload, go to `seal` in order. [`Feed::leaving`] must follow, just
-    /// before they are sent. Gives how late it is, in nanoseconds; `None` when nothing was due.
+    /// Makes what is due and passes header and payload of each packet to `seal`, in order. [`Feed::leaving`] must follow, just
+    /// before they are sent. Returns how late it is; `None` when nothing was due.
     pub(crate) fn burst(
         &mut self,
-        now_ns: u64,
+        now: Time,
         transport: &mut TransportSequence,
         mut seal: impl FnMut(&[u8], &[u8]),
-    ) -> Option<u64> {
+    ) -> Option<Duration> {
         let Self { feed, stream, stored, packets, bytes, header, .. } = self;
-        feed.make(now_ns, |packet| {
+        feed.make(now, |packet| {
             RtpHeader {
                 ssrc: stream.ssrc,
                 sequence: packet.sequence,
@@ -106,20 +108,22 @@ impl Sender {
         })
     }
 
-    /// Takes RTCP of the server; retransmissions go to `seal`.
+    /// Takes feedback of the server; retransmissions go to `seal`.
     pub(crate) fn feedback(
         &mut self,
-        compound: &[u8],
+        feedback: &[Feedback],
         transport: &mut TransportSequence,
         mut seal: impl FnMut(&[u8], &[u8]),
     ) {
         let mut wanted = Vec::new();
         let own = self.stream.ssrc;
-        rtcp::requests(compound, |request| match request {
-            Request::KeyFrame { ssrc } if ssrc == own => self.feed.want_key_frame(),
-            Request::Retransmit { ssrc, sequence } if ssrc == own => wanted.push(sequence),
-            _ => {}
-        });
+        for feedback in feedback {
+            match feedback {
+                Feedback::KeyFrame { ssrc } if *ssrc == own => self.feed.want_key_frame(),
+                Feedback::Retransmit { ssrc, sequence } if *ssrc == own => wanted.push(*sequence),
+                _ => {}
+            }
+        }
         let Some((ssrc, payload_type)) = self.stream.rtx else { return };
         for sequence in wanted {
             let place = place(sequence, self.stored.len());
@@ -144,22 +148,14 @@ impl Sender {
         }
     }
 
-    /// Writes the sender report if it is due.
-    pub(crate) fn report(&mut self, now_ns: u64) -> Option<Vec<u8>> {
-        if self.packets == 0 || now_ns < self.next_report_ns {
+    /// The sender report, if it is due.
+    pub(crate) fn report(&mut self, now: Time) -> Option<Vec<u8>> {
+        if self.packets == 0 || now < self.next_report {
             return None;
         }
-        self.next_report_ns = now_ns + REPORT_NS;
-        let report = SenderReport {
-            ssrc: self.stream.ssrc,
-            now_ns,
-            timestamp: self.feed.timestamp(now_ns),
-            packets: self.packets,
-            bytes: self.bytes,
-        };
-        let mut packet = Vec::new();
-        report.write(&mut packet);
-        Some(packet)
+        self.next_report = now + REPORT_INTERVAL;
+        let rtp_time = self.feed.timestamp(now);
+        Some(rtcp::sender_report(self.stream.ssrc, now, rtp_time, self.packets, self.bytes))
     }
 }
 
@@ -177,7 +173,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn what_is_asked_for_again_is_sent_again_and_numbered_on() {
+    fn nack_and_pli_are_answered() {
         let log = Arc::new(StreamLog::new(Class::Video, None, 256));
         let logs = (Arc::new(RoomLog::default()), log);
         let sealing = Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 };
@@ -186,15 +182,13 @@ mod tests {
         let stream = Stream { ssrc: 5, rtx: Some((6, 97)), payload_type: 96, transport_cc: Some(3), audio_level: None };
         let mut sender = Sender::new(feed, stream);
         let (mut transport, mut sent) = (TransportSequence::default(), Vec::new());
-        sender.feed.start(0);
+        sender.feed.start(Time::default());
         let mut take = |header: &[u8], payload: &[u8]| sent.push([header, payload].concat());
-        assert_eq!(sender.burst(0, &mut transport, &mut take), Some(0));
-        sender.feed.leaving(0);
-        let mut nack = Vec::new();
-        rtcp::nack(1, 5, &[1, 9], &mut nack);
-        rtcp::picture_loss(1, 5, &mut nack);
-        sender.feedback(&nack, &mut transport, &mut take);
-        assert_eq!(sender.burst(30_000_000, &mut transport, &mut take), Some(0));
+        assert_eq!(sender.burst(Time::default(), &mut transport, &mut take), Some(Duration::ZERO));
+        sender.feed.leaving(Time::default());
+        let feedback = rtcp::read(&[rtcp::nack(1, 5, &[1, 9]), rtcp::pli(1, 5)].concat());
+        sender.feedback(&feedback, &mut transport, &mut take);
+        assert_eq!(sender.burst(Time::from_nanos(30_000_000), &mut transport, &mut take), Some(Duration::ZERO));
         let views: Vec<_> = sent.iter().filter_map(|packet| RtpView::parse(packet, Some(3))).collect();
         assert_eq!(views.len(), 3 + 1 + 3, "9 was never sent");
         let numbers: Vec<_> = views.iter().filter_map(|view| view.transport_sequence).collect();

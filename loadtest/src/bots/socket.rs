@@ -1,13 +1,14 @@
 //! A bot's UDP socket: connected, non-blocking, many datagrams a system call, with the kernel's receive times.
 //!
-//! Unsafe code of the load tester is here, in [`crate::bots::wait`], and in one call of [`crate::measure::server_process`].
+//! Most unsafe code of the load tester is here.
 
+use crate::measure::clock::Time;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
     mem::{self, MaybeUninit},
     net::{SocketAddr, UdpSocket},
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     ptr,
 };
 
@@ -21,7 +22,7 @@ const SEND_BUFFER: usize = 1 << 20;
 /// Room for a timestamp, a drop counter and their headers.
 const CONTROL_BYTES: usize = 128;
 
-/// A socket that talks to the server alone.
+/// A socket that is connected to the server.
 #[derive(Debug)]
 pub(crate) struct BotSocket(UdpSocket);
 
@@ -44,7 +45,7 @@ impl BotSocket {
         self.0.local_addr()
     }
 
-    /// Sends datagrams in order; gives how many the kernel took.
+    /// Sends datagrams in order; returns how many the kernel took.
     pub(crate) fn send(&self, datagrams: &[Vec<u8>]) -> io::Result<usize> {
         let mut sent = 0;
         for batch in datagrams.chunks(BATCH) {
@@ -69,6 +70,12 @@ impl BotSocket {
             }
         }
         Ok(sent)
+    }
+}
+
+impl AsFd for BotSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -109,7 +116,7 @@ struct Control([u8; CONTROL_BYTES]);
 #[derive(Clone, Copy, Default)]
 struct Meta {
     length: usize,
-    arrived_ns: u64,
+    arrived_at: Time,
 }
 
 impl ReceiveBatch {
@@ -122,9 +129,9 @@ impl ReceiveBatch {
         }
     }
 
-    /// Receives what waits, at most [`BATCH`] datagrams; gives their number and, if the kernel told it, how many
-    /// datagrams this socket has dropped so far. Those without a timestamp are given `now_ns`.
-    pub(crate) fn receive(&mut self, socket: &BotSocket, now_ns: u64) -> io::Result<(usize, Option<u32>)> {
+    /// Receives at most [`BATCH`] datagrams; returns their number and, if the kernel reported it, how many datagrams this
+    /// socket has dropped so far. Those without a timestamp get `now`.
+    pub(crate) fn receive(&mut self, socket: &BotSocket, now: Time) -> io::Result<(usize, Option<u32>)> {
         self.count = 0;
         let mut vectors: [libc::iovec; BATCH] = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH];
         // SAFETY: all-zero bytes are a valid `mmsghdr`: null pointers, zero lengths.
@@ -137,7 +144,7 @@ impl ReceiveBatch {
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             header.msg_hdr.msg_controllen = CONTROL_BYTES as _;
         }
-        // SAFETY: each header points to a vector and a control buffer of its own, all alive until the call returns,
+        // SAFETY: each header points to its own vector and control buffer, all alive until the call returns,
         // with their true lengths.
         let count = unsafe {
             libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, ptr::null_mut())
@@ -153,7 +160,7 @@ impl ReceiveBatch {
             dropped = control.dropped.or(dropped);
             *meta = Meta {
                 length: (header.msg_len as usize).min(DATAGRAM_BYTES),
-                arrived_ns: control.arrived_ns.unwrap_or(now_ns),
+                arrived_at: control.arrived_at.unwrap_or(now),
             };
         }
         self.count = count;
@@ -161,18 +168,18 @@ impl ReceiveBatch {
     }
 
     /// The datagrams of the last call, with the time at which the kernel received each.
-    pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = (&mut [u8], u64)> {
+    pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = (&mut [u8], Time)> {
         self.buffers
             .iter_mut()
             .zip(&self.received)
             .take(self.count)
-            .filter_map(|(buffer, meta)| Some((buffer.get_mut(..meta.length)?, meta.arrived_ns)))
+            .filter_map(|(buffer, meta)| Some((buffer.get_mut(..meta.length)?, meta.arrived_at)))
     }
 }
 
 #[derive(Default)]
 struct ControlValues {
-    arrived_ns: Option<u64>,
+    arrived_at: Option<Time>,
     dropped: Option<u32>,
 }
 
@@ -199,7 +206,8 @@ unsafe fn read_control(header: &libc::msghdr) -> ControlValues {
                     };
                     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
                     let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
-                    values.arrived_ns = Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanos));
+                    values.arrived_at =
+                        Some(Time::from_nanos(seconds.saturating_mul(1_000_000_000).saturating_add(nanos)));
                 }
                 libc::SO_RXQ_OVFL => {
                     // SAFETY: this message's data is a `u32`, perhaps not aligned.
@@ -218,14 +226,13 @@ unsafe fn read_control(header: &libc::msghdr) -> ControlValues {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::measure::clock::now_ns;
 
     #[test]
-    fn datagrams_come_in_order_with_the_kernels_time() {
+    fn datagrams_keep_order_and_kernel_time() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         let socket = BotSocket::connect(server.local_addr().unwrap()).unwrap();
         let datagrams: Vec<Vec<u8>> = (0..BATCH as u8 + 3).map(|n| vec![n; 100]).collect();
-        let before = now_ns();
+        let before = Time::now();
         assert_eq!(socket.send(&datagrams).unwrap(), datagrams.len());
         let mut buffer = [0; 200];
         for expected in &datagrams {
@@ -236,13 +243,13 @@ mod tests {
         let mut batch = ReceiveBatch::new();
         let mut received = Vec::new();
         while received.len() < datagrams.len() {
-            batch.receive(&socket, 0).unwrap();
+            batch.receive(&socket, Time::default()).unwrap();
             for (datagram, arrived) in batch.datagrams() {
-                assert!((before..=now_ns()).contains(&arrived));
+                assert!((before..=Time::now()).contains(&arrived));
                 received.push(datagram.to_vec());
             }
         }
         assert_eq!(received, datagrams);
-        assert_eq!(batch.receive(&socket, 0).unwrap().0, 0);
+        assert_eq!(batch.receive(&socket, Time::default()).unwrap().0, 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The streams that a bot sends: from a scenario to feeds and what signaling says of them.
+//! The streams that a bot sends: from a scenario to feeds and to publications.
 
 use crate::{
     bots::cast::{self, Kind, Part},
@@ -6,7 +6,7 @@ use crate::{
     bots::frame,
     bots::pattern::{AudioPattern, Floor, Pattern, VideoPattern},
     measure::accounting::Window,
-    measure::clock::now_ns,
+    measure::clock::Time,
     measure::send_log::{Class, RoomLog, StreamLog},
     scenario::Scenario,
 };
@@ -24,17 +24,17 @@ pub(crate) struct StreamPlan {
     pub(crate) sealing: Sealing,
     pattern: Pattern,
     pub(crate) log: Arc<StreamLog>,
-    /// Its section, and the client's own name of it.
+    /// MID of its m-line, and the client's id of the track.
     pub(crate) mid: String,
 }
 
-/// What all bots of a run count their times from.
+/// Start of all random processes of a run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Origin(u64);
+pub(crate) struct Origin(Time);
 
 impl Origin {
     pub(crate) fn now() -> Self {
-        Self(now_ns())
+        Self(Time::now())
     }
 }
 
@@ -85,7 +85,7 @@ impl StreamPlan {
         if self.sealing.codec == FrameCodec::Opus { Codec::Opus } else { Codec::Vp8 }
     }
 
-    /// What the server is told.
+    /// How the stream is announced to the server.
     pub(crate) fn publish(&self, ssrc: u32, rtx: Option<u32>) -> Publish {
         let (kind, source) = match self.codec() {
             Codec::Opus => (MediaKind::Audio, Source::Microphone),
@@ -114,7 +114,7 @@ pub(crate) fn entry(codecs: &[CodecParameters], codec: Codec) -> Option<&CodecPa
     codecs.iter().find(|entry| entry.codec == codec)
 }
 
-/// Which encoding of a simulcast publisher a receiver takes: all are taken equally often.
+/// Which encoding of a simulcast publisher a receiver takes, so that all are taken equally often.
 pub(crate) fn takes(receiver: usize, publisher: u32, encodings: usize) -> usize {
     (receiver + publisher as usize) % encodings.max(1)
 }
@@ -138,8 +138,8 @@ mod tests {
     }
 
     #[test]
-    fn a_simulcast_publisher_has_a_stream_for_each_encoding() {
-        let plans = plans(&scenario(), &part(Kind::Participant), Origin(0));
+    fn simulcast_has_a_stream_per_encoding() {
+        let plans = plans(&scenario(), &part(Kind::Participant), Origin(Time::default()));
         assert_eq!(plans.len(), 4);
         let streams: Vec<u32> = plans.iter().map(|plan| plan.sealing.stream.0).collect();
         assert_eq!(streams, [0, 1, 9, 17], "a microphone and three cameras");
@@ -149,8 +149,8 @@ mod tests {
     }
 
     #[test]
-    fn a_canary_sends_sound_that_is_counted_apart() {
-        let plans = plans(&scenario(), &part(Kind::Canary), Origin(0));
+    fn canary_audio_has_its_own_class() {
+        let plans = plans(&scenario(), &part(Kind::Canary), Origin(Time::default()));
         assert_eq!(
             plans.iter().map(|plan| (plan.codec(), plan.log.class)).collect::<Vec<_>>(),
             [(Codec::Opus, Class::OfCanaries)]
@@ -158,13 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn who_sends_nothing_has_no_streams() {
+    fn no_streams_without_sender() {
         let part = Part { sender: None, ..part(Kind::Subscriber) };
-        assert!(plans(&scenario(), &part, Origin(0)).is_empty());
+        assert!(plans(&scenario(), &part, Origin(Time::default())).is_empty());
     }
 
     #[test]
-    fn encodings_are_taken_equally_often() {
+    fn encodings_are_taken_equally() {
         let mut taken = [0; 3];
         (0..30).for_each(|receiver| taken[takes(receiver, 7, 3)] += 1);
         assert_eq!(taken, [10, 10, 10]);

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_must_be_below() {
+    fn loss_and_latency_must_pass() {
         let criteria = Criteria::default();
         assert!(criteria.met_by(0.000_099, 4_999) && criteria.broken_by(0.000_099, 4_999).is_empty());
         for (loss, p99_us, broken) in [(0.000_1, 0, 1), (0.0, 5_000, 1), (0.5, 9_000, 2), (f64::NAN, 0, 1)] {

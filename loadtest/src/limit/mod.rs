@@ -1,7 +1,7 @@
-//! The most packets a second that a server forwards while it keeps its [`Criteria`]; `--find-limit`.
+//! The maximum rate at which a server forwards packets within the [`Criteria`]; `--find-limit`.
 //!
 //! ```text
-//!   search ──► Try(load) ──► a run ──► Sample (pass, or whose failure) ──► search ──► … ──► Done ──► LimitReport
+//!   search ──► Try(load) ──► a run ──► Sample (pass, or what failed) ──► search ──► … ──► Done ──► LimitReport
 //! ```
 //! [`Search`] decides and runs nothing; [`find`] drives it with whatever runs a load. The limit is a rate that was
 //! measured, twice, and never one between two measurements. Where the generator gave out before the server, there is
@@ -55,14 +55,14 @@ pub struct Failing {
     pub forwarded_pps: f64,
     /// Whose failure it was.
     pub by: Verdict,
-    /// Why it failed, as its last failing run says.
+    /// Why its last failing run failed.
     pub why: Vec<String>,
 }
 
 /// The result of a search. The names of the fields are stable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LimitReport {
-    /// Most packets a second that the server forwarded while it kept the criteria; `null` when the server was not shown
+    /// Maximum packets a second that the server forwarded within the criteria; `null` when the server was not shown
     /// to be the limit.
     pub limit_pps: Option<f64>,
     /// Packets a second that it forwarded in two runs while it kept the criteria: the limit is not below.
@@ -115,7 +115,7 @@ impl LimitReport {
     }
 }
 
-/// Searches with runs made by `run`, which is given a load and the number of the run, and gives what came of it.
+/// Searches with runs made by `run`, which takes a load and the number of the run, and returns the sample.
 pub async fn find(settings: SearchSettings, mut run: impl AsyncFnMut(u64, usize) -> Sample) -> (Search, Bounds) {
     let mut search = Search::new(settings);
     loop {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_limit_is_a_rate_that_was_measured() {
+    async fn limit_is_a_measured_rate() {
         let report = limit(Server { capacity: 400.0, ..Server::default() }, SearchSettings::from(20)).await;
         let pps = report.limit_pps.unwrap();
         let measured = |sample: &&Sample| sample.verdict == Verdict::Pass && sample.forwarded_pps == pps;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_exhausted_generator_gives_at_least_and_says_why() {
+    async fn exhausted_generator_reports_at_least() {
         let server = Server { capacity: 1_000.0, generator: 100.0, ..Server::default() };
         let report = limit(server, SearchSettings::from(20)).await;
         assert_eq!(report.limit_pps, None);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_search_that_was_cut_short_claims_no_limit() {
+    async fn aborted_search_has_no_limit() {
         let settings = SearchSettings { most_runs: 3, ..SearchSettings::from(20) };
         let report = limit(Server { capacity: 1e6, ..Server::default() }, settings).await;
         assert_eq!((report.limit_pps, report.samples.len()), (None, 3));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_printed_as_json_can_be_read_again() {
+    async fn json_round_trip() {
         let report = limit(Server::default(), SearchSettings::from(7)).await;
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<LimitReport>(&text).unwrap(), report);

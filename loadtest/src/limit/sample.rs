@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// Share of its core from which a server is said to be full.
 const FULL_CORE: f64 = 0.95;
-/// Share of the packets that may stay unsent before a run is not the load that was asked for.
+/// Share of the packets that may stay unsent in a run that still counts as this load.
 const UNSENT: f64 = 0.01;
 
-/// What one run says about a load.
+/// The result of one run of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -76,7 +76,7 @@ impl Sample {
         Self { load, forwarded_pps: report.forwarded_pps, loss, p99_us, server_cpu: report.server_cpu, verdict, why }
     }
 
-    /// A run that came to no result: nothing can be said about the server.
+    /// A run without result, which proves nothing about the server.
     #[must_use]
     pub fn unmeasured(load: u64, why: String) -> Self {
         Self {
@@ -125,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn a_carried_load_passes_even_by_a_busy_generator() {
+    fn carried_load_passes_despite_busy_generator() {
         assert_eq!(verdict(&report(9, 4_000)), (Verdict::Pass, vec![]));
         let busy = Report { generator: busy_generator(0), ..report(9, 4_000) };
         assert_eq!(verdict(&busy).0, Verdict::Pass);
     }
 
     #[test]
-    fn an_idle_generator_leaves_the_server_to_blame() {
+    fn loss_with_idle_generator_is_the_servers() {
         let (lossy, why) = verdict(&report(10, 100));
         assert_eq!(lossy, Verdict::Server);
         assert!(why.iter().any(|why| why.contains("loss 0.0100 %")), "{why:?}");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_generator_is_blamed_unless_the_server_is_full() {
+    fn loss_with_busy_generator_is_the_generators() {
         let busy = Report { generator: busy_generator(0), ..report(500, 100) };
         let (blamed, why) = verdict(&busy);
         assert_eq!(blamed, Verdict::Generator);
@@ -150,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn drops_of_the_generator_are_not_losses_of_a_full_server() {
+    fn generator_drops_are_not_server_loss() {
         let dropping = Report { generator: busy_generator(495), server_cpu: Some(0.99), ..report(500, 100) };
         assert_eq!(verdict(&dropping).0, Verdict::Generator);
     }
 
     #[test]
-    fn a_load_that_was_not_sent_is_no_pass() {
+    fn unsent_load_does_not_pass() {
         let mut halved = report(0, 100);
         halved.generator.skipped = 2_500;
         assert_eq!(verdict(&halved).0, Verdict::Generator);

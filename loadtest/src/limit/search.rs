@@ -8,7 +8,7 @@
 //! since a higher load has passed.
 //!
 //! Only a failure that was the *server's* is a limit of the server. When the lowest failure was the generator's (or
-//! nobody's that can be named), the answer is "at least".
+//! of unknown cause), the answer is "at least".
 
 use super::sample::{Sample, Verdict};
 
@@ -21,7 +21,7 @@ pub struct SearchSettings {
     pub most: u64,
     /// The search ends when pass and failure are no further apart than this share of the passing load.
     pub resolution: f64,
-    /// The search ends after so many runs, whatever was found.
+    /// Maximum number of runs, after which the search ends.
     pub most_runs: usize,
 }
 
@@ -39,7 +39,7 @@ impl SearchSettings {
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Run this load and [`record`](Search::record) what came of it.
+    /// Run this load and [`record`](Search::record) the sample.
     Try(u64),
     /// There is nothing more to learn.
     Done(Bounds),
@@ -50,7 +50,7 @@ pub enum Step {
 pub struct Bounds {
     /// Highest load that passed, twice; all loads that failed are higher.
     pub passed: Option<u64>,
-    /// Lowest load that failed, twice, and whose failure it was.
+    /// Lowest load that failed, twice, and what was at its limit.
     pub failed: Option<(u64, Verdict)>,
     /// Why it ended.
     pub end: End,
@@ -69,7 +69,7 @@ pub enum End {
     RunsUsed,
 }
 
-/// What the runs at one load say together.
+/// The verdict of all runs at one load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Judgement {
     /// Passed once, and nothing speaks against it yet.
@@ -82,7 +82,7 @@ enum Judgement {
     Open,
 }
 
-/// A search under way.
+/// A search in progress.
 #[derive(Clone, Debug)]
 pub struct Search {
     settings: SearchSettings,
@@ -102,7 +102,7 @@ impl Search {
         &self.samples
     }
 
-    /// Takes the result of a run that [`step`](Self::step) asked for.
+    /// Takes the sample of the load that [`step`](Self::step) returned.
     pub fn record(&mut self, sample: Sample) {
         self.samples.push(sample);
     }
@@ -165,7 +165,7 @@ impl Search {
             (2.., ..) => Judgement::Pass,
             (1, 0, 0) => Judgement::LikelyPass,
             (_, 2.., _) => Judgement::Fail(Verdict::Server),
-            // Two failures that do not agree on whose they were: a third run decides, and without it nobody can say.
+            // Two failures with different causes: a third run decides, and without it the cause stays unknown.
             (_, _, 2..) | (1, 1, 1) => Judgement::Fail(Verdict::Generator),
             _ => Judgement::Open,
         }
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_knee_of_a_quiet_server_is_found_within_the_resolution() {
+    fn knee_within_resolution() {
         for capacity in [3.0, 40.0, 777.0, 12_345.0] {
             let server = Server { capacity, ..Server::default() };
             let (bounds, search) = search(SearchSettings::from(20), |load| server.run(load, &mut Noise::none()));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn both_bounds_were_run_twice() {
+    fn bounds_are_run_twice() {
         let server = Server { capacity: 300.0, ..Server::default() };
         let (bounds, search) = search(SearchSettings::from(20), |load| server.run(load, &mut Noise::none()));
         let runs = |load| search.samples().iter().filter(|sample| Some(sample.load) == load).count();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn rare_bad_runs_move_the_answer_little() {
+    fn rare_bad_runs_are_tolerated() {
         let server = Server { capacity: 500.0, ..Server::default() };
         for seed in 1..=200 {
             // One run in ten fails for no reason of the server's.
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_is_not_believed() {
+    fn single_failure_is_repeated() {
         let mut first = true;
         let server = Server { capacity: 100.0, ..Server::default() };
         let (bounds, _) = search(SearchSettings::from(10), |load| {
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_that_is_exhausted_first_gives_no_limit() {
+    fn exhausted_generator_finds_no_limit() {
         let server = Server { capacity: 1_000.0, generator: 260.0, ..Server::default() };
         let (bounds, _) = search(SearchSettings::from(20), |load| server.run(load, &mut Noise::none()));
         assert!(matches!(bounds.failed, Some((_, Verdict::Generator))), "{bounds:?}");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_above_the_limit_goes_down() {
+    fn start_above_the_limit() {
         let server = Server { capacity: 10.0, ..Server::default() };
         let (bounds, _) = search(SearchSettings::from(640), |load| server.run(load, &mut Noise::none()));
         assert_eq!(bounds.end, End::Found);
@@ -260,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_carries_nothing_has_no_limit() {
+    fn no_limit_if_nothing_passes() {
         let server = Server { capacity: 0.5, ..Server::default() };
         let (bounds, _) = search(SearchSettings::from(8), |load| server.run(load, &mut Noise::none()));
         assert_eq!((bounds.end, bounds.passed), (End::LeastFailed, None));
     }
 
     #[test]
-    fn the_highest_load_that_may_be_tried_is_not_exceeded() {
+    fn maximum_load_is_respected() {
         let server = Server { capacity: 1e9, ..Server::default() };
         let settings = SearchSettings { most: 100, ..SearchSettings::from(30) };
         let (bounds, search) = search(settings, |load| server.run(load, &mut Noise::none()));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_ends_whatever_the_runs_say() {
+    fn search_terminates() {
         let mut noise = Noise::seeded(7, 0.5);
         let server = Server { capacity: 1e6, ..Server::default() };
         for _ in 0..50 {

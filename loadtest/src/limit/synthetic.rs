@@ -5,7 +5,7 @@ use super::{
     sample::{Sample, Verdict},
 };
 
-/// A server with one queue (M/M/1), and a generator with an end of its own.
+/// A server with one queue (M/M/1), and a generator with its own limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
     /// Load from which its queue grows without end.

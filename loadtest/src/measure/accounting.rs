@@ -1,10 +1,11 @@
-//! One receiver's book: which packets of which stream have come, and which should have.
+//! Receiver accounting: which packets of which stream have arrived, and which should have.
 //!
-//! A packet counts if it was *sent* in the measured time. Loss is told by the publisher's sequence numbers, for each pair
-//! of a receiver and a stream: everything from the first packet that came, which a key frame is, to the last that was
-//! sent while the receiver counted. A stream that is in a slot and does not come within [`ReceiverAccounting::GRACE_NS`] is expected
+//! A packet counts if it was *sent* in the measured time. Loss is computed from the publisher's sequence numbers, for each
+//! stream of a receiver: everything from the first packet that arrived, which begins a key frame, to the last that was
+//! sent while the receiver counted. A stream that is in a slot and does not come within [`ReceiverAccounting::GRACE`] is expected
 //! from then on, so that what never begins is lost and not forgotten.
 
+use crate::measure::clock::Time;
 use crate::{
     bots::packet_identity::{IdentifiedPacket, PacketIdentifier, SlotPacket},
     measure::received_stream::{Arrival, ReceivedStream},
@@ -15,9 +16,10 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
+use std::time::Duration;
 use tacet_proto::TrackId;
 
-/// The measured time: what is sent in it is counted. Set once media flows.
+/// The measured time: packets sent in it are counted. Set once media flows.
 #[derive(Debug)]
 pub(crate) struct Window {
     from_ns: AtomicU64,
@@ -25,78 +27,92 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// A window that holds nothing yet.
+    /// A window that is not set yet.
     pub(crate) fn closed() -> Self {
         Self { from_ns: AtomicU64::new(u64::MAX), until_ns: AtomicU64::new(u64::MAX) }
     }
 
-    pub(crate) fn set(&self, from_ns: u64, until_ns: u64) {
-        self.until_ns.store(until_ns, Ordering::Release);
-        self.from_ns.store(from_ns, Ordering::Release);
+    pub(crate) fn set(&self, from: Time, until: Time) {
+        self.until_ns.store(until.as_nanos(), Ordering::Release);
+        self.from_ns.store(from.as_nanos(), Ordering::Release);
     }
 
-    pub(crate) fn contains(&self, at_ns: u64) -> bool {
-        (self.from_ns.load(Ordering::Acquire)..self.until_ns.load(Ordering::Acquire)).contains(&at_ns)
+    pub(crate) fn contains(&self, at: Time) -> bool {
+        (self.from_ns.load(Ordering::Acquire)..self.until_ns.load(Ordering::Acquire)).contains(&at.as_nanos())
     }
 }
 
-/// One receiver's book.
+/// Accounting of one receiver.
 #[derive(Debug)]
 pub(crate) struct ReceiverAccounting {
     room: Arc<RoomLog>,
     window: Arc<Window>,
-    pairs: Vec<ReceivedStream>,
-    /// Tracks that are in slots, and not known to be whose yet.
-    unknown: Vec<(TrackId, u64)>,
-    /// Counts nothing more.
+    streams: Vec<ReceivedStream>,
+    /// Tracks in slots that are not in the send log yet, with the time of their assignment.
+    unknown: Vec<(TrackId, Time)>,
+    /// Whether what is sent from now on is not counted.
     retired: bool,
 }
 
-/// A packet's place in the book.
+/// What changed in a slot: the track that was taken out, and the one that was put in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SlotChange {
+    pub(crate) out: Option<TrackId>,
+    pub(crate) into: Option<TrackId>,
+}
+
+/// How a packet was accounted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Accounted {
     pub(crate) arrival: Arrival,
     /// Whether it counts, and in which class.
     pub(crate) counted: Option<Class>,
-    /// Index of its pair.
-    pair: usize,
+    /// Index of its stream.
+    index: usize,
 }
 
 impl ReceiverAccounting {
-    /// How long a stream may take to begin.
-    pub(crate) const GRACE_NS: u64 = 2_000_000_000;
-    /// How long a joiner may be without a key that is in use: a sender lets a new generation travel for up to five
-    /// seconds in a large room, and who joins meanwhile waits for that one.
-    const KEY_GRACE_NS: u64 = 5_000_000_000 + Self::GRACE_NS;
+    /// How long a stream may take to start.
+    pub(crate) const GRACE: Duration = Duration::from_secs(2);
+    /// How long a joiner may lack a key that is in use: in a large room a sender distributes a new generation for up to
+    /// five seconds before it switches, and a joiner gets only that one.
+    const KEY_GRACE: Duration = Duration::from_secs(7);
 
     pub(crate) fn new(room: Arc<RoomLog>, window: Arc<Window>) -> Self {
-        Self { room, window, pairs: Vec::new(), unknown: Vec::new(), retired: false }
+        Self { room, window, streams: Vec::new(), unknown: Vec::new(), retired: false }
+    }
+
+    /// Takes changes of slots.
+    pub(crate) fn slots_changed(&mut self, changes: &[SlotChange], now: Time) {
+        // Removals first: a track may have moved to another slot.
+        changes.iter().filter_map(|change| change.out).for_each(|track| self.vacated(track));
+        changes.iter().filter_map(|change| change.into).for_each(|track| self.assigned(track, now));
     }
 
     /// A track was put into a slot.
-    pub(crate) fn assigned(&mut self, track: TrackId, now_ns: u64) {
-        self.unknown.push((track, now_ns));
+    fn assigned(&mut self, track: TrackId, now: Time) {
+        self.unknown.push((track, now));
         self.find_tracks();
     }
 
     /// A track was taken out of its slot.
-    pub(crate) fn vacated(&mut self, track: TrackId) {
+    fn vacated(&mut self, track: TrackId) {
         self.unknown.retain(|(unknown, _)| *unknown != track);
         if let Some(stream) = self.room.track(track)
-            && let Some(pair) = self.pairs.iter_mut().find(|pair| Arc::ptr_eq(&pair.stream, &stream))
+            && let Some(received) = self.streams.iter_mut().find(|received| Arc::ptr_eq(&received.stream, &stream))
         {
-            pair.until = Some(stream.next());
+            received.until = Some(stream.next());
         }
     }
 
-    /// Looks up tracks whose publisher had not heard of their numbers yet.
+    /// Looks up tracks that were not in the send log yet.
     fn find_tracks(&mut self) {
         let mut unknown = std::mem::take(&mut self.unknown);
         unknown.retain(|(track, since)| match self.room.track(*track) {
             Some(stream) => {
-                let pair = pair(&mut self.pairs, &stream, *since, self.retired);
-                if let Some(pair) = self.pairs.get_mut(pair).filter(|_| !self.retired) {
-                    pair.until = None;
+                let index = index_of(&mut self.streams, &stream, *since, self.retired);
+                if let Some(received) = self.streams.get_mut(index).filter(|_| !self.retired) {
+                    received.until = None;
                 }
                 false
             }
@@ -105,8 +121,7 @@ impl ReceiverAccounting {
         self.unknown = unknown;
     }
 
-    /// Takes a packet of a slot. What is found out is told to `accounted`, for other packets as well that waited for this
-    /// one.
+    /// Takes a packet of a slot. Calls `accounted` once it is identified, and for packets that were held for it.
     pub(crate) fn packet(
         &mut self,
         slot: &mut PacketIdentifier,
@@ -114,41 +129,41 @@ impl ReceiverAccounting {
         statistics: &mut Statistics,
         mut accounted: impl FnMut(&SlotPacket, Accounted),
     ) {
-        let Self { room, window, pairs, retired, .. } = self;
+        let Self { room, window, streams, retired, .. } = self;
         slot.packet(room, packet, |known| {
-            let at = pair(pairs, known.stream, packet.arrived_ns, *retired);
-            if let Some(pair) = pairs.get_mut(at) {
-                let (arrival, counted) = book(pair, &known, window, statistics);
-                accounted(&known.packet, Accounted { arrival, counted, pair: at });
+            let index = index_of(streams, known.stream, packet.arrived_at, *retired);
+            if let Some(received) = streams.get_mut(index) {
+                let (arrival, counted) = account(received, &known, window, statistics);
+                accounted(&known.packet, Accounted { arrival, counted, index });
             }
         });
     }
 
-    /// A frame opened that had arrived at this time, and whose first packet was accounted so.
-    pub(crate) fn opened(&mut self, accounted: Accounted, arrived_ns: u64, statistics: &mut Statistics) {
-        if let Some(pair) = self.pairs.get_mut(accounted.pair) {
-            pair.opened_ns.get_or_insert(arrived_ns);
+    /// Counts an opened frame: when it arrived, and how its first packet was accounted for.
+    pub(crate) fn opened(&mut self, accounted: Accounted, arrived_at: Time, statistics: &mut Statistics) {
+        if let Some(received) = self.streams.get_mut(accounted.index) {
+            received.opened_at.get_or_insert(arrived_at);
         }
         if let Some(class) = accounted.counted {
             statistics.of_mut(class).counts.opened += 1;
         }
     }
 
-    /// A whole frame did not open; `missing_key` if for want of a key.
+    /// Counts a whole frame that did not open; `missing_key` if its key was missing.
     ///
-    /// Who joins gets a key of then, and not those before: what arrived ahead of the first frame that opens is owed to
-    /// nobody, unless that takes too long.
+    /// A joiner gets the key that is current then, and none before: frames that arrive ahead of the first one that opens
+    /// are not owed to it, unless that takes too long.
     pub(crate) fn did_not_open(
         &mut self,
         accounted: Accounted,
         missing_key: bool,
-        arrived_ns: u64,
+        arrived_at: Time,
         statistics: &mut Statistics,
     ) {
         let Some(class) = accounted.counted else { return };
-        let before_key = self.pairs.get(accounted.pair).is_some_and(|pair| {
-            pair.opened_ns.is_none_or(|first| arrived_ns <= first)
-                && arrived_ns.saturating_sub(pair.assigned_ns) < Self::KEY_GRACE_NS
+        let before_key = self.streams.get(accounted.index).is_some_and(|received| {
+            received.opened_at.is_none_or(|first| arrived_at <= first)
+                && arrived_at.since(received.assigned_at) < Self::KEY_GRACE
         });
         let counts = &mut statistics.of_mut(class).counts;
         if missing_key && before_key {
@@ -158,40 +173,39 @@ impl ReceiverAccounting {
         }
     }
 
-    /// Whether this is in the measured time.
-    pub(crate) fn is_measuring(&self, now_ns: u64) -> bool {
-        self.window.contains(now_ns)
+    /// Whether a time is in the measured time.
+    pub(crate) fn is_measuring(&self, now: Time) -> bool {
+        self.window.contains(now)
     }
 
-    /// Notices streams that have not begun in time.
-    pub(crate) fn tick(&mut self, now_ns: u64) {
+    /// Finds streams that have not started in time.
+    pub(crate) fn tick(&mut self, now: Time) {
         if !self.unknown.is_empty() {
             self.find_tracks();
         }
-        let overdue = |pair: &&mut ReceivedStream| {
-            pair.begun.is_none() && now_ns.saturating_sub(pair.assigned_ns) >= Self::GRACE_NS
-        };
-        for pair in self.pairs.iter_mut().filter(overdue) {
-            pair.begun = Some(pair.stream.next());
+        let overdue =
+            |received: &&mut ReceivedStream| received.begun.is_none() && now.since(received.assigned_at) >= Self::GRACE;
+        for received in self.streams.iter_mut().filter(overdue) {
+            received.begun = Some(received.stream.next());
         }
     }
 
-    /// Counts nothing that is sent from now on: the receiver will leave.
+    /// Stops counting what is sent from now on: the receiver is leaving.
     pub(crate) fn retire(&mut self) {
         self.retired = true;
-        for pair in &mut self.pairs {
-            pair.until.get_or_insert(pair.stream.next());
+        for received in &mut self.streams {
+            received.until.get_or_insert(received.stream.next());
         }
     }
 
-    /// Adds what the book holds to the figures of its thread.
+    /// Adds the counts to the statistics of the thread.
     pub(crate) fn finish(&mut self, statistics: &mut Statistics) {
-        for pair in self.pairs.drain(..) {
-            let expected = pair.expected();
-            let (delivered, repaired) = pair.count(&expected);
+        for received in self.streams.drain(..) {
+            let expected = received.expected();
+            let (delivered, repaired) = received.count(&expected);
             let wanted = expected.end.saturating_sub(expected.start);
             let lost = wanted.saturating_sub(delivered);
-            let counts = &mut statistics.of_mut(pair.stream.class).counts;
+            let counts = &mut statistics.of_mut(received.stream.class).counts;
             counts.expected += wanted;
             counts.delivered += delivered;
             counts.lost += lost;
@@ -200,35 +214,35 @@ impl ReceiverAccounting {
     }
 }
 
-/// Index of the pair of a stream, which is made if it is new.
-fn pair(pairs: &mut Vec<ReceivedStream>, stream: &Arc<StreamLog>, now_ns: u64, retired: bool) -> usize {
-    if let Some(at) = pairs.iter().position(|pair| Arc::ptr_eq(&pair.stream, stream)) {
+/// Index of a stream, which is added if it is new.
+fn index_of(streams: &mut Vec<ReceivedStream>, stream: &Arc<StreamLog>, now: Time, retired: bool) -> usize {
+    if let Some(at) = streams.iter().position(|received| Arc::ptr_eq(&received.stream, stream)) {
         return at;
     }
-    let mut pair = ReceivedStream::new(stream.clone(), now_ns);
+    let mut received = ReceivedStream::new(stream.clone(), now);
     if retired {
-        pair.until = Some(0);
+        received.until = Some(0);
     }
-    pairs.push(pair);
-    pairs.len() - 1
+    streams.push(received);
+    streams.len() - 1
 }
 
-/// Enters a packet; gives what it is, and the class in which it counts.
-fn book(
-    pair: &mut ReceivedStream,
+/// Accounts for a packet; returns whether it is new, and the class in which it counts.
+fn account(
+    received: &mut ReceivedStream,
     known: &IdentifiedPacket<'_>,
     window: &Window,
     statistics: &mut Statistics,
 ) -> (Arrival, Option<Class>) {
     let IdentifiedPacket { stream, sequence, sent, packet } = *known;
-    let arrival = pair.mark(sequence, packet.repair);
-    let latency_us = packet.arrived_ns.saturating_sub(sent.at_ns) / 1_000;
-    let last_us = if packet.repair { None } else { pair.last_latency_us.replace(latency_us) };
-    let late = !packet.repair && sequence < pair.highest;
+    let arrival = received.mark(sequence, packet.repair);
+    let latency_us = packet.arrived_at.since(sent.at).as_micros() as u64;
+    let last_us = if packet.repair { None } else { received.last_latency_us.replace(latency_us) };
+    let late = !packet.repair && sequence < received.highest;
     if !packet.repair {
-        pair.highest = pair.highest.max(sequence);
+        received.highest = received.highest.max(sequence);
     }
-    let counts = window.contains(sent.at_ns) && pair.until.is_none_or(|until| sequence < until);
+    let counts = window.contains(sent.at) && received.until.is_none_or(|until| sequence < until);
     if counts {
         let statistics = statistics.of_mut(stream.class);
         match arrival {
@@ -265,7 +279,10 @@ mod tests {
         statistics: Statistics,
     }
 
-    const MS: u64 = 1_000_000;
+    /// Milliseconds since the start.
+    fn ms(ms: u64) -> Time {
+        Time::from_nanos(ms * 1_000_000)
+    }
 
     impl Fixture {
         fn new() -> Self {
@@ -287,8 +304,8 @@ mod tests {
 
         fn send(&self, n: u64) {
             self.key.record(n, self.stream.next());
-            let sent = Sent { at_ns: n * MS, timestamp: 90 * n as u32 };
-            self.stream.record(sent, 100, self.window.contains(n * MS));
+            let sent = Sent { at: ms(n), timestamp: 90 * n as u32 };
+            self.stream.record(sent, 100, self.window.contains(ms(n)));
         }
 
         fn arrive(&mut self, n: u64, repair: bool) -> Option<Accounted> {
@@ -296,7 +313,7 @@ mod tests {
                 sequence: 500 + n,
                 timestamp: 90 * n as u32,
                 frame: Some((5, n)),
-                arrived_ns: n * MS + 50_000,
+                arrived_at: ms(n) + Duration::from_micros(50),
                 bytes: 100,
                 repair,
             };
@@ -313,9 +330,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sent_in_the_measured_time_counts_and_each_once() {
+    fn counts_measured_packets_once() {
         let mut it = Fixture::new();
-        it.window.set(10 * MS, 20 * MS);
+        it.window.set(ms(10), ms(20));
         for n in 0..30 {
             it.send(n);
         }
@@ -331,9 +348,9 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_late_by_itself_is_reordered_and_not_repaired() {
+    fn late_packet_is_reordered() {
         let mut it = Fixture::new();
-        it.window.set(0, 100 * MS);
+        it.window.set(ms(0), ms(100));
         (0..10).for_each(|n| it.send(n));
         for n in [0, 1, 3, 2, 4, 6, 7, 8, 9] {
             it.arrive(n, false);
@@ -345,11 +362,11 @@ mod tests {
     }
 
     #[test]
-    fn a_joiner_is_owed_nothing_from_before_its_first_packet() {
+    fn joiner_expects_from_first_packet() {
         let mut it = Fixture::new();
-        it.window.set(0, 100 * MS);
+        it.window.set(ms(0), ms(100));
         (0..100).for_each(|n| it.send(n));
-        it.accounting.assigned(TrackId(1), 0);
+        it.accounting.assigned(TrackId(1), ms(0));
         for n in 40..100 {
             it.arrive(n, false);
         }
@@ -358,22 +375,22 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_never_begins_is_lost() {
+    fn absent_stream_is_lost() {
         let mut it = Fixture::new();
-        it.window.set(0, 10_000 * MS);
-        it.accounting.assigned(TrackId(1), 0);
+        it.window.set(ms(0), ms(10_000));
+        it.accounting.assigned(TrackId(1), ms(0));
         for n in 0..3_000 {
             it.send(n);
-            it.accounting.tick(n * MS);
+            it.accounting.tick(ms(n));
         }
         let counts = it.finish();
         assert_eq!((counts.expected, counts.delivered, counts.lost), (999, 0, 999), "from two seconds on");
     }
 
     #[test]
-    fn who_leaves_is_owed_what_was_sent_before() {
+    fn retired_receiver_expects_earlier_packets() {
         let mut it = Fixture::new();
-        it.window.set(0, 1_000 * MS);
+        it.window.set(ms(0), ms(1_000));
         (0..50).for_each(|n| it.send(n));
         for n in 0..49 {
             it.arrive(n, false);
@@ -387,19 +404,19 @@ mod tests {
     }
 
     #[test]
-    fn a_key_may_take_a_moment_for_who_has_just_joined_and_not_later() {
+    fn missing_key_of_joiner_is_before_key() {
         let mut it = Fixture::new();
-        it.window.set(0, 10_000 * MS);
+        it.window.set(ms(0), ms(10_000));
         (0..10).for_each(|n| it.send(n));
-        for (n, now_ns) in [(0, 1), (1, 2), (2, ReceiverAccounting::KEY_GRACE_NS + MS)] {
+        for (n, now) in [(0, ms(1)), (1, ms(2)), (2, ms(1) + ReceiverAccounting::KEY_GRACE)] {
             let Some(accounted) = it.arrive(n, false) else { panic!("accounted") };
-            it.accounting.did_not_open(accounted, true, now_ns, &mut it.statistics);
+            it.accounting.did_not_open(accounted, true, now, &mut it.statistics);
         }
         let Some(accounted) = it.arrive(3, false) else { panic!("accounted") };
-        it.accounting.did_not_open(accounted, false, 3, &mut it.statistics);
-        it.accounting.opened(accounted, 10, &mut it.statistics);
-        it.accounting.did_not_open(accounted, true, 9, &mut it.statistics);
-        it.accounting.did_not_open(accounted, true, 11, &mut it.statistics);
+        it.accounting.did_not_open(accounted, false, ms(3), &mut it.statistics);
+        it.accounting.opened(accounted, ms(10), &mut it.statistics);
+        it.accounting.did_not_open(accounted, true, ms(9), &mut it.statistics);
+        it.accounting.did_not_open(accounted, true, ms(11), &mut it.statistics);
         let counts = it.finish();
         assert_eq!((counts.before_key, counts.undecryptable, counts.opened), (3, 3, 1));
     }
@@ -411,7 +428,7 @@ mod tests {
             from in 0u64..300, length in 0u64..300, retire in proptest::option::of(0usize..400),
         ) {
             let mut it = Fixture::new();
-            it.window.set(from * MS, (from + length) * MS);
+            it.window.set(ms(from), ms(from + length));
             (0..300).for_each(|n| it.send(n));
             for (at, (n, repair)) in came.iter().enumerate() {
                 if retire == Some(at) {

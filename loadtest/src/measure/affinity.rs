@@ -1,4 +1,4 @@
-//! On which cores threads may run.
+//! CPU affinity of threads.
 
 use std::{fs, io, mem};
 
@@ -14,7 +14,7 @@ pub(crate) fn allowed() -> io::Result<Vec<usize>> {
     Ok((0..libc::CPU_SETSIZE as usize).filter(|core| unsafe { libc::CPU_ISSET(*core, &set) }).collect())
 }
 
-/// Lets a thread run on these cores alone; 0 is the calling thread. Allocates nothing, so it may be called between
+/// Restricts a thread to these cores; 0 is the calling thread. Allocates nothing, so it may be called between
 /// fork and exec.
 pub(crate) fn set(thread: libc::pid_t, cores: &[usize]) -> io::Result<()> {
     // SAFETY: all-zero bytes are an empty set.
@@ -35,7 +35,7 @@ pub(crate) struct KeptOff {
 }
 
 impl KeptOff {
-    /// Leaves the core to somebody else, if this process may use it and another.
+    /// Leaves this core to the server, if this process may use it and another.
     pub(crate) fn core(core: usize) -> io::Result<Self> {
         let before = allowed()?;
         let left: Vec<usize> = before.iter().copied().filter(|allowed| *allowed != core).collect();
@@ -74,7 +74,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn a_thread_runs_where_it_is_told_to() {
+    fn set_pins_the_thread() {
         let core = allowed().unwrap()[0];
         let there = thread::spawn(move || {
             set(0, &[core]).unwrap();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_that_is_not_there_is_refused() {
+    fn unknown_core_is_refused() {
         let error = KeptOff::core(100_000).unwrap_err().to_string();
         assert!(error.contains("core"), "{error}");
     }

@@ -87,7 +87,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn half_of_the_distribution_is_its_tail() {
+    fn cdf_has_a_detailed_tail() {
         // Exponential, mean 1 ms, so that there is a tail.
         let mut latencies = Latencies::new();
         (0..100_000).for_each(|n| latencies.record((-1_000.0 * (1.0 - f64::from(n) / 100_000.0).ln()) as u64));
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_distribution() {
+    fn empty_cdf() {
         assert!(Latencies::new().cdf(200).is_empty());
         assert_eq!((Latencies::new().quantile(0.5), Latencies::new().max()), (0, 0));
     }
 
     proptest! {
         #[test]
-        fn a_distribution_rises_to_one(values in proptest::collection::vec(0u64..100_000_000, 1..300)) {
+        fn cdf_rises_to_one(values in proptest::collection::vec(0u64..100_000_000, 1..300)) {
             let mut latencies = Latencies::new();
             values.iter().for_each(|us| latencies.record(*us));
             let cdf = latencies.cdf(50);
@@ -116,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn merged_histograms_are_one_of_all(a in proptest::collection::vec(1u64..9_000, 0..99), b in proptest::collection::vec(1u64..9_000, 0..99)) {
+        fn add_merges_histograms(a in proptest::collection::vec(1u64..9_000, 0..99), b in proptest::collection::vec(1u64..9_000, 0..99)) {
             let of = |values: &[u64]| {
                 let mut latencies = Latencies::new();
                 values.iter().for_each(|us| latencies.record(*us));

@@ -10,7 +10,7 @@ pub(crate) struct MachineTime {
 }
 
 impl MachineTime {
-    /// Now; zeros if the system does not tell.
+    /// Now; zeros if unknown.
     pub(crate) fn now() -> Self {
         fs::read_to_string("/proc/stat").ok().and_then(|stat| Self::parse(&stat)).unwrap_or_default()
     }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stolen_share_is_of_all_time() {
+    fn stolen_share() {
         let before = MachineTime::parse("cpu  100 0 50 800 0 0 0 10 0 0\ncpu0 1 1").unwrap_or_default();
         let after = MachineTime::parse("cpu  150 0 100 870 0 0 0 40 0 0\n").unwrap_or_default();
         assert_eq!(after.stolen_since(&before), 0.15);

@@ -10,3 +10,4 @@ pub(crate) mod send_log;
 pub(crate) mod server_metrics;
 pub(crate) mod server_process;
 pub(crate) mod statistics;
+pub(crate) mod thread_time;

@@ -1,14 +1,15 @@
-//! One stream as one receiver gets it: which packets have come, and which should have.
+//! One stream as one receiver gets it: which packets have arrived, and which should have.
 
+use crate::measure::clock::Time;
 use crate::measure::send_log::StreamLog;
 use std::{ops::Range, sync::Arc};
 
-/// What a packet is to the book.
+/// Whether a packet is new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// Has not come before.
+    /// Has not arrived before.
     New,
-    /// Has come before.
+    /// Has arrived before.
     Duplicate,
 }
 
@@ -17,41 +18,41 @@ pub(crate) enum Arrival {
 pub(crate) struct ReceivedStream {
     pub(crate) stream: Arc<StreamLog>,
     /// When it was put into a slot.
-    pub(crate) assigned_ns: u64,
+    pub(crate) assigned_at: Time,
     /// The packet from which on all are expected.
     pub(crate) begun: Option<u64>,
     /// The first packet that is expected no longer.
     pub(crate) until: Option<u64>,
-    /// Highest number that came by itself.
+    /// Highest sequence number that arrived without retransmission.
     pub(crate) highest: u64,
-    /// Number that the first bit below stands for.
+    /// Sequence number of the first bit below.
     base: u64,
-    /// Which have come, and which of them by retransmission.
+    /// Which packets have arrived, and which of them by retransmission.
     seen: Vec<[u64; 2]>,
     pub(crate) last_latency_us: Option<u64>,
-    /// When the first frame of it that opened had arrived.
-    pub(crate) opened_ns: Option<u64>,
+    /// When the first frame that opened had arrived.
+    pub(crate) opened_at: Option<Time>,
 }
 
 impl ReceivedStream {
-    /// Packets that may come before the first that came.
+    /// Packets that may arrive after the first and precede it.
     const BEFORE: u64 = 1_024;
 
-    pub(crate) fn new(stream: Arc<StreamLog>, assigned_ns: u64) -> Self {
+    pub(crate) fn new(stream: Arc<StreamLog>, assigned_at: Time) -> Self {
         Self {
             stream,
-            assigned_ns,
+            assigned_at,
             begun: None,
             until: None,
             highest: 0,
             base: 0,
             seen: Vec::new(),
             last_latency_us: None,
-            opened_ns: None,
+            opened_at: None,
         }
     }
 
-    /// Marks a packet; the number is one that the publisher has used, so the book cannot be made to grow.
+    /// Marks a packet; its number is one that the publisher has used, which bounds the bitmap.
     pub(crate) fn mark(&mut self, sequence: u64, repair: bool) -> Arrival {
         if self.seen.is_empty() {
             self.base = sequence.saturating_sub(Self::BEFORE) & !63;
@@ -64,7 +65,7 @@ impl ReceivedStream {
         let Some([seen, repaired]) = self.seen.get_mut(word) else { return Arrival::Duplicate };
         if *seen & bit != 0 {
             if !repair {
-                // It was only late: its repair came first.
+                // It was only late: its retransmission arrived first.
                 *repaired &= !bit;
             }
             return Arrival::Duplicate;
@@ -77,14 +78,14 @@ impl ReceivedStream {
         Arrival::New
     }
 
-    /// The numbers that should have come of the measured time.
+    /// The packets of the measured time that should have arrived.
     pub(crate) fn expected(&self) -> Range<u64> {
         let measured = self.stream.measured();
         let Some(begun) = self.begun else { return 0..0 };
         begun.max(measured.start)..self.until.unwrap_or(u64::MAX).min(measured.end)
     }
 
-    /// How many of a range came, and how many of those by retransmission.
+    /// Number of packets of a range that arrived, and how many of those by retransmission.
     pub(crate) fn count(&self, range: &Range<u64>) -> (u64, u64) {
         let mut counted = (0, 0);
         for (n, [seen, repaired]) in self.seen.iter().enumerate() {

@@ -1,40 +1,82 @@
-//! What each publisher sent and when: the other half of every measurement.
+//! The send log: what each publisher sent, and when.
 //!
 //! A receiver must know which packet of which publisher it holds, though the server has rewritten its SSRC, sequence
 //! number and timestamp. The SFrame header at the start of a frame is clear and cannot be rewritten: its KID and CTR
-//! name the frame, and this log tells the sequence number under which its publisher sent the frame's first packet.
+//! name the frame, and this log has the sequence number under which its publisher sent the frame's first packet.
 //! ```text
 //!   first packet of a frame:  KID, CTR ──► KeyLog ──► sequence number of the publisher ──► StreamLog ──► when
 //!   the others:               sequence number in the slot − shift of the slot's source ──► StreamLog ──► when
 //! ```
-//! The shift between both numbers is constant while a source stays in a slot, and every first packet shows it anew; the
+//! The shift between both numbers is constant while a source stays in a slot, and every first packet shows it again; the
 //! timestamp's shift must fit, too, or the packet is not taken for known ([`crate::bots::packet_identity`]).
 //!
-//! One writer, many readers, no lock but when a key or track is new: an entry's values are stored before its number, so
-//! a reader who finds the number finds the values that belong to it.
+//! There is a lock only for new keys and tracks.
 
+use crate::measure::clock::Time;
 use std::{
     collections::HashMap,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tacet_proto::TrackId;
 
-/// What is counted apart.
+/// Streams that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Sound of light bots.
+    /// Audio of light bots.
     Audio,
-    /// Pictures of light bots, and single packets.
+    /// Video of light bots, and single packets.
     Video,
-    /// Whatever bots on the `webrtc` crate send.
+    /// Streams of bots on the `webrtc` crate.
     OfCanaries,
 }
 
 impl Class {
     pub(crate) const ALL: [Self; 3] = [Self::Audio, Self::Video, Self::OfCanaries];
+}
+
+/// The newest entries of a log by their numbers. One thread writes and others read, without locks: values are stored before
+/// the number, so a reader that finds the number finds the values that belong to it.
+#[derive(Debug)]
+struct Ring<const VALUES: usize>(Box<[Entry<VALUES>]>);
+
+#[derive(Debug)]
+struct Entry<const VALUES: usize> {
+    /// Number plus one; zero is empty.
+    number: AtomicU64,
+    values: [AtomicU64; VALUES],
+}
+
+impl<const VALUES: usize> Ring<VALUES> {
+    /// A ring of at least this many entries; their number is a power of two.
+    fn new(entries: usize) -> Self {
+        let empty = || Entry { number: AtomicU64::new(0), values: [const { AtomicU64::new(0) }; VALUES] };
+        Self((0..entries.clamp(64, 1 << 22).next_power_of_two()).map(|_| empty()).collect())
+    }
+
+    fn entry(&self, number: u64) -> Option<&Entry<VALUES>> {
+        self.0.get(usize::try_from(number).ok()? & (self.0.len() - 1))
+    }
+
+    fn set(&self, number: u64, values: [u64; VALUES]) {
+        let Some(entry) = self.entry(number) else { return };
+        entry.number.store(0, Ordering::Release);
+        for (place, value) in entry.values.iter().zip(values) {
+            place.store(value, Ordering::Release);
+        }
+        entry.number.store(number.wrapping_add(1), Ordering::Release);
+    }
+
+    /// The values of a number, unless they are overwritten.
+    fn get(&self, number: u64) -> Option<[u64; VALUES]> {
+        let entry = self.entry(number)?;
+        let is_there = || entry.number.load(Ordering::Acquire) == number.wrapping_add(1);
+        let found = is_there();
+        let values = entry.values.each_ref().map(|value| value.load(Ordering::Acquire));
+        (found && is_there()).then_some(values)
+    }
 }
 
 /// The packets of one stream, by its publisher's sequence number without wraps.
@@ -43,7 +85,8 @@ pub(crate) struct StreamLog {
     pub(crate) class: Class,
     /// Which of a simulcast publisher's encodings this is, the largest first.
     pub(crate) encoding: Option<usize>,
-    ring: Box<[Packet]>,
+    /// Time and RTP timestamp of each packet.
+    packets: Ring<2>,
     /// Sequence number of the next packet.
     next: AtomicU64,
     /// First packet of the measured time, and the one behind its last; equal while there is none.
@@ -52,18 +95,10 @@ pub(crate) struct StreamLog {
     measured_bytes: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Packet {
-    /// Sequence number plus one; zero is empty.
-    number: AtomicU64,
-    sent_ns: AtomicU64,
-    timestamp: AtomicU32,
-}
-
-/// When a packet left, and its RTP timestamp then.
+/// When a packet was sent, and its RTP timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
-    pub(crate) at_ns: u64,
+    pub(crate) at: Time,
     pub(crate) timestamp: u32,
 }
 
@@ -71,13 +106,12 @@ impl StreamLog {
     /// Sequence number of a stream's first packet: away from zero, so that what is computed from it stays positive.
     pub(crate) const FIRST: u64 = 0x1_0000;
 
-    /// A log that remembers at least so many packets.
+    /// A log that remembers at least `packets` packets.
     pub(crate) fn new(class: Class, encoding: Option<usize>, packets: usize) -> Self {
-        let entries = packets.clamp(64, 1 << 22).next_power_of_two();
         Self {
             class,
             encoding,
-            ring: (0..entries).map(|_| Packet::default()).collect(),
+            packets: Ring::new(packets),
             next: AtomicU64::new(Self::FIRST),
             measured_from: AtomicU64::new(0),
             measured_until: AtomicU64::new(0),
@@ -85,14 +119,9 @@ impl StreamLog {
         }
     }
 
-    fn entry(&self, sequence: u64) -> Option<&Packet> {
-        // The ring's length is a power of two.
-        self.ring.get(usize::try_from(sequence).ok()? & (self.ring.len() - 1))
-    }
-
-    /// How many packets it remembers.
+    /// Number of packets that it remembers.
     pub(crate) fn remembers(&self) -> usize {
-        self.ring.len()
+        self.packets.0.len()
     }
 
     /// Sequence number of the packet that will be sent next.
@@ -100,15 +129,10 @@ impl StreamLog {
         self.next.load(Ordering::Acquire)
     }
 
-    /// Notes that the next packet leaves; gives its sequence number.
+    /// Records that the next packet is sent; returns its sequence number.
     pub(crate) fn record(&self, sent: Sent, bytes: usize, measured: bool) -> u64 {
         let sequence = self.next();
-        if let Some(entry) = self.entry(sequence) {
-            entry.number.store(0, Ordering::Release);
-            entry.sent_ns.store(sent.at_ns, Ordering::Release);
-            entry.timestamp.store(sent.timestamp, Ordering::Release);
-            entry.number.store(sequence.wrapping_add(1), Ordering::Release);
-        }
+        self.packets.set(sequence, [sent.at.as_nanos(), u64::from(sent.timestamp)]);
         if measured {
             if self.measured_until.load(Ordering::Relaxed) == 0 {
                 self.measured_from.store(sequence, Ordering::Release);
@@ -120,14 +144,10 @@ impl StreamLog {
         sequence
     }
 
-    /// When this packet left, if it did, and not too long ago.
+    /// When this packet was sent, if it was, and not too long ago.
     pub(crate) fn sent(&self, sequence: u64) -> Option<Sent> {
-        let entry = self.entry(sequence)?;
-        let wanted = sequence.wrapping_add(1);
-        let found = entry.number.load(Ordering::Acquire) == wanted;
-        let sent =
-            Sent { at_ns: entry.sent_ns.load(Ordering::Acquire), timestamp: entry.timestamp.load(Ordering::Acquire) };
-        (found && entry.number.load(Ordering::Acquire) == wanted).then_some(sent)
+        let [at, timestamp] = self.packets.get(sequence)?;
+        Some(Sent { at: Time::from_nanos(at), timestamp: timestamp as u32 })
     }
 
     /// Packets of the measured time, by sequence number.
@@ -146,53 +166,34 @@ impl StreamLog {
 pub(crate) struct KeyLog {
     pub(crate) kid: u64,
     pub(crate) stream: Arc<StreamLog>,
-    ring: Box<[Frame]>,
-}
-
-#[derive(Debug, Default)]
-struct Frame {
-    /// Counter plus one; zero is empty.
-    ctr: AtomicU64,
-    first: AtomicU64,
+    /// Sequence number of the first packet of each frame, by counter.
+    frames: Ring<1>,
 }
 
 impl KeyLog {
-    /// A log that remembers at least so many frames.
+    /// A log that remembers at least `frames` frames.
     pub(crate) fn new(kid: u64, stream: Arc<StreamLog>, frames: usize) -> Self {
-        let entries = frames.clamp(64, 1 << 22).next_power_of_two();
-        Self { kid, stream, ring: (0..entries).map(|_| Frame::default()).collect() }
+        Self { kid, stream, frames: Ring::new(frames) }
     }
 
-    fn entry(&self, ctr: u64) -> Option<&Frame> {
-        self.ring.get(usize::try_from(ctr).ok()? & (self.ring.len() - 1))
-    }
-
-    /// Notes that the frame with this counter begins with this packet.
+    /// Records that the frame with this counter begins with this packet.
     pub(crate) fn record(&self, ctr: u64, first: u64) {
-        if let Some(entry) = self.entry(ctr) {
-            entry.ctr.store(0, Ordering::Release);
-            entry.first.store(first, Ordering::Release);
-            entry.ctr.store(ctr.wrapping_add(1), Ordering::Release);
-        }
+        self.frames.set(ctr, [first]);
     }
 
     /// Sequence number of the frame's first packet, if the frame was sent, and not too long ago.
     pub(crate) fn first(&self, ctr: u64) -> Option<u64> {
-        let entry = self.entry(ctr)?;
-        let wanted = ctr.wrapping_add(1);
-        let found = entry.ctr.load(Ordering::Acquire) == wanted;
-        let first = entry.first.load(Ordering::Acquire);
-        (found && entry.ctr.load(Ordering::Acquire) == wanted).then_some(first)
+        self.frames.get(ctr).map(|[first]| first)
     }
 }
 
-/// All that was sent in one room. KIDs name seats, which other rooms have as well.
+/// Everything that was sent in one room. KIDs are unique in a room only.
 #[derive(Debug, Default)]
 pub(crate) struct RoomLog {
     keys: RwLock<HashMap<u64, Arc<KeyLog>>>,
     tracks: RwLock<HashMap<TrackId, Arc<StreamLog>>>,
     streams: RwLock<Vec<Arc<StreamLog>>>,
-    /// What streams have sent that are sent no longer, by class.
+    /// What ended streams have sent, by class.
     ended: RwLock<[SentTotal; 3]>,
     flows: AtomicBool,
 }
@@ -220,21 +221,20 @@ impl RoomLog {
         self.streams.write().unwrap_or_else(PoisonError::into_inner).push(stream);
     }
 
-    /// Forgets a stream that is sent no longer, but for what it has sent.
+    /// Removes a stream that has ended, and keeps what it has sent.
     pub(crate) fn remove_stream(&self, stream: &Arc<StreamLog>) {
         self.streams.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, stream));
         self.tracks.write().unwrap_or_else(PoisonError::into_inner).retain(|_, other| !Arc::ptr_eq(other, stream));
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        let ended = ended.iter_mut().zip(Class::ALL).find(|(_, class)| *class == stream.class);
-        ended.into_iter().for_each(|(total, _)| total.add(stream));
+        ended[stream.class as usize].add(stream);
     }
 
-    /// Somebody begins to send.
+    /// Records that a bot has begun to send.
     pub(crate) fn begin(&self) {
         self.flows.store(true, Ordering::Release);
     }
 
-    /// Whether anybody has begun to send.
+    /// Whether a bot has begun to send.
     pub(crate) fn flows(&self) -> bool {
         self.flows.load(Ordering::Acquire)
     }
@@ -242,18 +242,18 @@ impl RoomLog {
     /// What was sent in the measured time.
     pub(crate) fn sent(&self, class: Class) -> SentTotal {
         let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
-        let mut total = ended.iter().zip(Class::ALL).find(|(_, c)| *c == class).map(|(t, _)| *t).unwrap_or_default();
+        let mut total = ended[class as usize];
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         streams.iter().filter(|stream| stream.class == class).for_each(|stream| total.add(stream));
         total
     }
 
-    /// Makes a KID known. The server gives a seat again after a while, and the newer user of a KID is the one meant.
+    /// Adds a KID. The server reuses a seat after a while: the newer owner of a KID is the one meant.
     pub(crate) fn add_key(&self, key: Arc<KeyLog>) {
         self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.kid, key);
     }
 
-    /// Forgets a KID, unless somebody else uses it by now.
+    /// Removes a KID, unless it has a new owner.
     pub(crate) fn remove_key(&self, key: &Arc<KeyLog>) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         if keys.get(&key.kid).is_some_and(|known| Arc::ptr_eq(known, key)) {
@@ -266,7 +266,7 @@ impl RoomLog {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&kid).cloned()
     }
 
-    /// The server's number of a stream.
+    /// Adds the track id of a stream.
     pub(crate) fn add_track(&self, track: TrackId, stream: Arc<StreamLog>) {
         self.tracks.write().unwrap_or_else(PoisonError::into_inner).insert(track, stream);
     }
@@ -282,12 +282,12 @@ impl RoomLog {
 mod tests {
     use super::*;
 
-    fn sent(at_ns: u64) -> Sent {
-        Sent { at_ns, timestamp: 3 }
+    fn sent(nanos: u64) -> Sent {
+        Sent { at: Time::from_nanos(nanos), timestamp: 3 }
     }
 
     #[test]
-    fn a_packet_is_found_by_its_number_until_it_is_overwritten() {
+    fn sent_until_overwritten() {
         let log = StreamLog::new(Class::Video, None, 64);
         let numbers: Vec<u64> = (0..70).map(|n| log.record(sent(1_000 + n), 100, false)).collect();
         assert_eq!(log.sent(numbers[69]), Some(sent(1_069)));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_measured_time_is_a_range_of_numbers() {
+    fn measured_is_a_range() {
         let log = StreamLog::new(Class::Audio, None, 64);
         assert!(log.measured().is_empty());
         for n in 0..10 {
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_known_when_the_stream_has_ended() {
+    fn sent_total_includes_ended_streams() {
         let room = RoomLog::default();
         let streams = [0, 1].map(|_| Arc::new(StreamLog::new(Class::Video, None, 64)));
         for stream in &streams {
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_found_by_its_key_and_counter() {
+    fn first_packet_by_kid_and_counter() {
         let stream = Arc::new(StreamLog::new(Class::Video, None, 64));
         let room = RoomLog::default();
         let key = Arc::new(KeyLog::new(7, stream, 64));
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newer_user_of_a_key_id_is_kept() {
+    fn newer_owner_of_kid_is_kept() {
         let stream = Arc::new(StreamLog::new(Class::Video, None, 64));
         let room = RoomLog::default();
         let [old, new] = [0, 1].map(|_| Arc::new(KeyLog::new(7, stream.clone(), 64)));

@@ -75,7 +75,7 @@ impl ProcessMetrics {
     }
 }
 
-/// What is known of a server's process: all of it for a child, what it says itself for another.
+/// Usage of a server's process: complete for a child, as far as its metrics go for another.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct ServerUsage {
     pub(crate) cpu_ns: Option<f64>,
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_metrics_are_found_among_others() {
+    fn parse_sums_labelled_series() {
         let text = "# HELP process_cpu_seconds_total Total\n# TYPE process_cpu_seconds_total counter\n\
                     process_cpu_seconds_total 12.5\nprocess_cpu_seconds_total_other 9\n\
                     process_resident_memory_bytes{node=\"a}\"} 1.5e+06 1700000000\n\
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_not_known() {
+    fn missing_metrics_are_unknown() {
         for text in ["", "process_cpu_seconds_total", "process_cpu_seconds_total NaN", "process_cpu_seconds_total{x 1"]
         {
             assert_eq!(ProcessMetrics::parse(text), ProcessMetrics::default(), "{text:?}");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_url_has_a_path_or_the_usual_one() {
+    fn url_path_defaults_to_metrics() {
         let path = |url: &str| url.parse::<MetricsUrl>().map(|url| url.path);
         assert_eq!(path("http://127.0.0.1:9100"), Ok("/metrics".to_owned()));
         assert_eq!(path("http://127.0.0.1:9100/m?x=1"), Ok("/m?x=1".to_owned()));

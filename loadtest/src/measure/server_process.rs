@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a server may take to say that it listens.
+/// How long a server may take to announce that it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it may take to stop when asked, before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ pub enum ServerError {
     Start {
         /// The program.
         program: String,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
     /// It has ended instead of listening.
@@ -38,10 +38,10 @@ pub enum ServerError {
         /// How.
         status: ExitStatus,
     },
-    /// It says nothing.
+    /// It printed nothing.
     #[error("the server did not say in {} s that it listens", START_TIMEOUT.as_secs())]
     Silent,
-    /// What it says is not the line that `serve --json` prints.
+    /// Its first line is not what `serve --json` prints.
     #[error("the server's first line is not what `serve --json` prints: {0}")]
     Line(String),
 }
@@ -52,15 +52,15 @@ struct Ready {
     link: String,
 }
 
-/// A server of our own.
+/// A server that was started for the run.
 #[derive(Debug)]
 pub(crate) struct ChildServer {
     child: Child,
     pub(crate) link: RoomLink,
 }
 
-/// `program serve --json` for so many participants a room on free ports of loopback, with one media worker; its line is on
-/// the standard output.
+/// `program serve --json` on free ports of loopback, with one media worker and rooms of at most `participants`; its line is
+/// on the standard output.
 #[must_use]
 pub fn serve_command(program: &Path, participants: usize) -> Command {
     let mut command = Command::new(program);
@@ -78,8 +78,7 @@ pub fn serve_command(program: &Path, participants: usize) -> Command {
 }
 
 impl ChildServer {
-    /// Starts `program serve --json` for so many participants a room on free ports of loopback, with one media worker,
-    /// on one core if one is named, and waits until it listens.
+    /// Starts [`serve_command`], on one core if one is named, and waits until it listens.
     pub(crate) async fn start(program: &Path, participants: usize, core: Option<usize>) -> Result<Self, ServerError> {
         let mut command = serve_command(program, participants);
         if let Some(core) = core {
@@ -219,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_name_cannot_disturb_the_numbers() {
+    fn stat_with_parentheses_in_name() {
         let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 250 50 0 0 20 0 1 0 5 6 7";
         assert_eq!(ticks(stat), Some(300));
         assert_eq!(ticks("42 (cut) S 1 2"), None);
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_are_those_of_the_process_alone() {
+    fn drops_of_own_sockets() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
  1: 0100007F:2261 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 111 2 0000000000000000 7
  2: 0100007F:2262 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 222 2 0000000000000000 5
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_socket_shows_in_the_drops() {
+    fn full_socket_drops() {
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let full = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let before = socket_drops(std::process::id()).unwrap();
@@ -249,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn this_process_uses_something() {
+    fn usage_of_this_process() {
         let usage = Usage::of(std::process::id());
         assert!(usage.rss_bytes > 100_000);
     }
 
     #[tokio::test]
-    async fn a_program_that_is_no_server_is_named() {
+    async fn start_failure_is_named() {
         let none = ChildServer::start(Path::new("/no/such/program"), 4, None).await;
         assert!(matches!(none, Err(ServerError::Start { .. })));
         let ends = ChildServer::start(Path::new("/bin/false"), 4, None).await;

@@ -1,20 +1,20 @@
-//! Figures of what arrived, by class of stream, for all bots of a thread together: histograms for each bot would cost more
-//! than the bot.
+//! Statistics of received packets by class of stream, for all bots of a thread together: histograms for each bot would cost
+//! more than the bot.
 
 use crate::{measure::latencies::Latencies, measure::send_log::Class, report::KindReport};
 
-/// Figures of one class of streams.
+/// Statistics of one class of streams.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClassStatistics {
     pub(crate) latencies: Latencies,
     pub(crate) interarrival: Latencies,
     pub(crate) deviation: Latencies,
-    /// Sums over pairs; latency and jitter are filled in at the end.
+    /// Sums over receivers and streams; latency and jitter are filled in at the end.
     pub(crate) counts: KindReport,
 }
 
 impl ClassStatistics {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.latencies.add(&other.latencies);
         self.interarrival.add(&other.interarrival);
         self.deviation.add(&other.deviation);
@@ -22,7 +22,7 @@ impl ClassStatistics {
     }
 }
 
-/// Adds what can be added.
+/// Adds the counters, not the quantiles.
 pub(crate) fn add_counts(to: &mut KindReport, from: &KindReport) {
     to.streams += from.streams;
     to.sent += from.sent;
@@ -39,7 +39,7 @@ pub(crate) fn add_counts(to: &mut KindReport, from: &KindReport) {
     to.before_key += from.before_key;
 }
 
-/// Figures of the bots of one thread.
+/// Statistics of the bots of one thread.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Statistics {
     classes: [ClassStatistics; 3],
@@ -49,21 +49,11 @@ pub(crate) struct Statistics {
 
 impl Statistics {
     pub(crate) fn of(&self, class: Class) -> &ClassStatistics {
-        let [audio, video, canaries] = &self.classes;
-        match class {
-            Class::Audio => audio,
-            Class::Video => video,
-            Class::OfCanaries => canaries,
-        }
+        &self.classes[class as usize]
     }
 
     pub(crate) fn of_mut(&mut self, class: Class) -> &mut ClassStatistics {
-        let [audio, video, canaries] = &mut self.classes;
-        match class {
-            Class::Audio => audio,
-            Class::Video => video,
-            Class::OfCanaries => canaries,
-        }
+        &mut self.classes[class as usize]
     }
 
     pub(crate) fn add(&mut self, other: &Self) {

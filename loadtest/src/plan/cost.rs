@@ -3,7 +3,6 @@
 use super::{
     fit::{FitError, fit},
     point::Point,
-    size::MemoryCosts,
 };
 use serde::{Deserialize, Serialize};
 
@@ -12,12 +11,21 @@ use serde::{Deserialize, Serialize};
 pub struct UnitCosts {
     /// One packet received: read, authenticated, decrypted, stored.
     pub received_packet_us: f64,
-    /// One packet of sound forwarded to one receiver.
+    /// One audio packet forwarded to one receiver.
     pub audio_packet_us: f64,
-    /// One packet of pictures forwarded to one receiver: larger, and sent in batches.
+    /// One video packet forwarded to one receiver: larger, and sent in batches.
     pub video_packet_us: f64,
     /// One participant for a second, whatever is sent: checks, reports, feedback.
     pub participant_second_us: f64,
+}
+
+/// Memory of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MemoryCosts {
+    /// For each participant, in bytes.
+    pub participant_bytes: f64,
+    /// For each stream that is sent to it, whose last packets it keeps, in bytes.
+    pub stream_bytes: f64,
 }
 
 /// Packets a second, and participants: what costs CPU.
@@ -25,9 +33,9 @@ pub struct UnitCosts {
 pub struct Load {
     /// Packets a second in.
     pub received_pps: f64,
-    /// Packets a second of sound out.
+    /// Audio packets a second out.
     pub audio_pps: f64,
-    /// Packets a second of pictures out.
+    /// Video packets a second out.
     pub video_pps: f64,
     /// Participants.
     pub participants: f64,
@@ -76,7 +84,7 @@ impl UnitCosts {
             / 1e6
     }
 
-    /// What these costs say of a point.
+    /// Predicts a point.
     #[must_use]
     pub fn predict(&self, point: &Point) -> Prediction {
         let predicted_cpu = self.cpu(Load::of(point));
@@ -127,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_found_on_some_points_predict_another() {
+    fn costs_predict_held_out_point() {
         let truth = UnitCosts {
             received_packet_us: 2.5,
             audio_packet_us: 1.2,
@@ -162,6 +170,6 @@ mod tests {
         );
 
         points.retain(|point| point.audio_pps == 0.0);
-        assert!(UnitCosts::of(&points).is_err(), "no sound says nothing about sound");
+        assert!(UnitCosts::of(&points).is_err(), "no audio says nothing about audio");
     }
 }

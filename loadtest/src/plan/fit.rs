@@ -1,11 +1,11 @@
 //! Least squares with costs that cannot be negative.
 //!
-//! Few columns, so that every subset of them is tried: of those whose solution has no negative cost, the one that
+//! There are few columns, so every subset of them is tried: of those whose solution has no negative cost, the one that
 //! explains the points best is *the* optimum (Lawson and Hanson 1974, chapter 23: an optimum is the ordinary solution on
 //! its positive columns). Errors count relative to the point, since a point of a tenth of a core matters as much as one
 //! of a whole.
 
-/// Why points say nothing about costs.
+/// Why points do not determine costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FitError {
     /// Fewer points than costs.
@@ -69,7 +69,7 @@ pub(super) fn fit<const K: usize>(points: &[([f64; K], f64)]) -> Result<[f64; K]
     Ok(best)
 }
 
-/// Squared relative error: every point, divided by itself, should be one.
+/// Sum of squared relative errors; each scaled point should be one.
 fn residual<const K: usize>(rows: &[[f64; K]], costs: &[f64; K]) -> f64 {
     rows.iter().map(|row| (dot(row, costs) - 1.0).powi(2)).sum()
 }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn exact_costs_are_found_again_whatever_their_size() {
+    fn exact_costs_of_any_scale() {
         let costs = [2e-6, 8e-7, 5e-4];
         let points: Vec<_> =
             [[500.0, 5_000.0, 11.0], [500.0, 40_000.0, 81.0], [4_000.0, 40_000.0, 14.0], [50.0, 5e3, 101.0]]
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_cost_less_than_nothing_costs_nothing() {
+    fn negative_cost_becomes_zero() {
         // Noise made the second column's best cost negative: y = x1 but for a little less where x2 is large.
         let points = [([1.0, 0.0], 1.0), ([2.0, 1.0], 1.9), ([3.0, 5.0], 2.7)];
         let [first, second] = fit(&points).unwrap();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn points_that_say_too_little_are_refused() {
+    fn underdetermined_is_refused() {
         assert_eq!(fit(&[([1.0, 2.0], 1.0)]), Err(FitError::TooFew { points: 1, costs: 2 }));
         let alike = [([1.0, 2.0], 1.0), ([2.0, 4.0], 2.0), ([3.0, 6.0], 3.0)];
         assert_eq!(fit(&alike), Err(FitError::Alike));
@@ -154,7 +154,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_other_costs_explain_the_points_better(
+        fn fit_is_optimal(
             rows in prop::collection::vec((prop::array::uniform3(0.1..10.0f64), 0.1..10.0f64), 4..10),
             other in prop::array::uniform3(0.0..2.0f64),
         ) {

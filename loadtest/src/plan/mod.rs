@@ -5,7 +5,7 @@
 //!   or a file                                     │
 //!   assumptions, workloads ───────────────────────┴──► participants per core and per link, machines for many at once
 //! ```
-//! The model: a server's CPU is a sum of what came in, what went out and who is there, each at a fixed price. Whether
+//! The model: a server's CPU is a sum of packets in, packets out and participants, each at a fixed price. Whether
 //! that holds is shown, not claimed: at least one run takes no part in finding the prices, and is predicted.
 
 mod cost;
@@ -15,12 +15,10 @@ mod size;
 mod survey;
 mod workload;
 
-pub use cost::{Load, Prediction, UnitCosts};
+pub use cost::{Load, MemoryCosts, Prediction, UnitCosts};
 pub use fit::FitError;
 pub use point::{Point, StreamRate};
-pub use size::{
-    Assumptions, Bottleneck, KindSize, MachineSize, MemoryCosts, Total, WIRE_BYTES_PER_PACKET, WorkloadSize,
-};
+pub use size::{Assumptions, Bottleneck, KindSize, MachineSize, Total, WIRE_BYTES_PER_PACKET, WorkloadSize};
 pub use survey::{SurveyRun, survey, workloads};
 pub use workload::{Kind, Streams, Workload};
 
@@ -48,7 +46,7 @@ pub struct Wishes {
 }
 
 impl Default for Wishes {
-    /// A million at once, who stay for half an hour; 70 % of cores and links may be used in the mean.
+    /// A million at once, each for half an hour; mean use of cores and links is at most 70 %.
     fn default() -> Self {
         Self { participants: 1e6, core_use: 0.7, link_use: 0.7, stay_minutes: 30.0, machine: MachineSize::default() }
     }
@@ -70,13 +68,13 @@ pub enum PlanError {
 pub struct Plan {
     /// What a packet and a participant cost.
     pub costs: UnitCosts,
-    /// What these costs say of each point, beside what was measured.
+    /// The prediction for each point beside its measurement.
     pub predictions: Vec<Prediction>,
-    /// What the plan takes for granted, in numbers.
+    /// Assumptions, in numbers.
     pub assumptions: Assumptions,
     /// And in words.
     pub notes: Vec<String>,
-    /// What speaks against it; empty when nothing does.
+    /// Reasons for doubt; empty when there are none.
     pub warnings: Vec<String>,
     /// Each workload, sized.
     pub workloads: Vec<WorkloadSize>,
@@ -91,7 +89,7 @@ impl Plan {
     /// Plans from measured points, of which at least one is held out.
     ///
     /// # Errors
-    /// [`PlanError`] when the points do not say what is needed.
+    /// [`PlanError`] when the points do not determine what is needed.
     pub fn new(mut points: Vec<Point>, wishes: &Wishes, workloads: &[Workload]) -> Result<Self, PlanError> {
         if !points.iter().any(|point| point.held_out) {
             hold_out_the_middle(&mut points);
@@ -107,8 +105,8 @@ impl Plan {
             link_use,
             stay_minutes,
             machine,
-            audio: rate(|point| point.audio, "sound")?,
-            video: rate(|point| point.video, "pictures")?,
+            audio: rate(|point| point.audio, "audio")?,
+            video: rate(|point| point.video, "video")?,
             join_cpu_ms: Spread::of(&joins).map(|spread| spread.median),
             memory,
         };
@@ -124,7 +122,7 @@ impl Plan {
     }
 }
 
-/// Holds out the point whose CPU is the middle one: inside the range of the others, where a plan is used.
+/// Holds out the point with the median CPU: it is inside the range of the others, where a plan is used.
 fn hold_out_the_middle(points: &mut [Point]) {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|&one, &other| points[one].cpu.total_cmp(&points[other].cpu));
@@ -147,12 +145,12 @@ fn notes() -> Vec<String> {
             .to_owned(),
         "workers share nothing, so cores add up; a room has one worker, and one that needs more does not fit"
             .to_owned(),
-        "everyone receives every stream of the room, one encoding each; nobody is left out for being silent or small"
+        "everyone receives every stream of the room, one encoding each; silent and small streams are forwarded, too"
             .to_owned(),
         format!(
             "{WIRE_BYTES_PER_PACKET} bytes a packet around its payload on the wire; reports and feedback not counted"
         ),
-        "signaling messages are counted from the protocol, each change told alone: the most that can be".to_owned(),
+        "signaling messages are counted from the protocol, each change in its own message: an upper bound".to_owned(),
         "links count out and in apart, and the larger of the two".to_owned(),
     ]
     .into()
@@ -177,8 +175,8 @@ impl Display for Plan {
         let UnitCosts { received_packet_us, audio_packet_us, video_packet_us, participant_second_us } = self.costs;
         writeln!(f, "COSTS OF THE SERVER")?;
         writeln!(f, "  packet received              {received_packet_us:>8.2} µs")?;
-        writeln!(f, "  packet of sound forwarded    {audio_packet_us:>8.2} µs")?;
-        writeln!(f, "  packet of pictures forwarded {video_packet_us:>8.2} µs")?;
+        writeln!(f, "  audio packet forwarded       {audio_packet_us:>8.2} µs")?;
+        writeln!(f, "  video packet forwarded       {video_packet_us:>8.2} µs")?;
         writeln!(f, "  participant, each second     {participant_second_us:>8.2} µs")?;
         let assumed = &self.assumptions;
         if let Some(ms) = assumed.join_cpu_ms {
@@ -197,7 +195,7 @@ impl Display for Plan {
         }
         writeln!(f, "\nASSUMED")?;
         let rate = |rate: StreamRate| format!("{:.0} packets/s, {:.0} kbit/s", rate.pps, rate.bytes_per_s * 8.0 / 1e3);
-        writeln!(f, "  a stream of sound: {} · of pictures: {}", rate(assumed.audio), rate(assumed.video))?;
+        writeln!(f, "  an audio stream: {} · a video stream: {}", rate(assumed.audio), rate(assumed.video))?;
         let MachineSize { cores, gbits, memory_gb } = assumed.machine;
         writeln!(f, "  machine: {cores} cores, {gbits} Gbit/s each way, {memory_gb} GB")?;
         writeln!(
@@ -297,7 +295,7 @@ mod tests {
             point("many hear ten", [500.0, 30_000.0, 0.0, 70.0, 10.0], -noise),
             point("few see one", [120.0, 0.0, 1_200.0, 11.0, 1.0], noise),
             point("many see one", [120.0, 0.0, 7_200.0, 61.0, 1.0], -noise),
-            point("many, little sound", [50.0, 5_000.0, 0.0, 101.0, 1.0], noise),
+            point("many, little audio", [50.0, 5_000.0, 0.0, 101.0, 1.0], noise),
             point("a call", [1_360.0, 2_800.0, 6_720.0, 8.0, 16.0], 0.0),
         ]
     }
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_held_out_is_predicted() {
+    fn held_out_run_is_predicted() {
         let mut measured = points(0.05);
         measured[5].held_out = true;
         let plan = plan(measured).unwrap();
@@ -323,14 +321,14 @@ mod tests {
     }
 
     #[test]
-    fn one_run_is_always_held_out() {
+    fn one_run_is_held_out() {
         let plan = plan(points(0.0)).unwrap();
         assert_eq!(plan.held_out().count(), 1);
         assert!(plan.held_out().all(|prediction| prediction.error.abs() < 0.01), "{:?}", plan.predictions);
     }
 
     #[test]
-    fn a_prediction_that_failed_is_a_warning() {
+    fn failed_prediction_is_a_warning() {
         let mut measured = points(0.0);
         measured[5].held_out = true;
         measured[5].cpu *= 3.0;
@@ -340,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn points_without_pictures_give_no_plan() {
-        let sound = points(0.0).into_iter().filter(|point| point.video_pps == 0.0).collect();
-        assert!(plan(sound).is_err());
+    fn no_plan_without_video() {
+        let audio = points(0.0).into_iter().filter(|point| point.video_pps == 0.0).collect();
+        assert!(plan(audio).is_err());
         assert!(plan(Vec::new()).is_err());
     }
 
     #[test]
-    fn what_is_printed_as_json_can_be_read_again() {
+    fn json_round_trip() {
         let plan = plan(points(0.0)).unwrap();
         let text = serde_json::to_string(&plan).unwrap();
         let read: Plan = serde_json::from_str(&text).unwrap();

@@ -1,4 +1,4 @@
-//! What one measured run says about costs.
+//! One measured run, as the fit of costs takes it.
 
 use crate::report::{KindReport, Report};
 use serde::{Deserialize, Serialize};
@@ -18,15 +18,15 @@ pub struct StreamRate {
 pub struct Point {
     /// What was run, for people.
     pub name: String,
-    /// Packets a second that came in.
+    /// Packets a second received by the server.
     pub received_pps: f64,
-    /// Packets a second of sound that went out.
+    /// Audio packets a second that went out.
     pub audio_pps: f64,
-    /// Packets a second of pictures that went out.
+    /// Video packets a second that went out.
     pub video_pps: f64,
-    /// Participants, each of whom costs a little without any media: checks, reports, feedback.
+    /// Participants, each of which costs a little without any media: checks, reports, feedback.
     pub participants: f64,
-    /// Streams that came in, each with packets that the server keeps.
+    /// Streams received by the server, each with packets that it stores.
     pub streams: f64,
     /// CPU seconds a second, of all the server's threads.
     pub cpu: f64,
@@ -34,9 +34,9 @@ pub struct Point {
     pub rss_bytes_per_participant: Option<f64>,
     /// CPU of the server for one participant to join, in milliseconds; `null` when not measured.
     pub join_cpu_ms: Option<f64>,
-    /// One stream of sound; `null` when there was none.
+    /// One audio stream; `null` when there was none.
     pub audio: Option<StreamRate>,
-    /// One stream of pictures; `null` when there was none.
+    /// One video stream; `null` when there was none.
     pub video: Option<StreamRate>,
     /// Why its numbers are doubtful; empty when they are not.
     pub limits: Vec<String>,
@@ -45,7 +45,7 @@ pub struct Point {
 }
 
 impl Point {
-    /// Takes what a report says; `None` when the server's CPU was not measured.
+    /// The point of a report; `None` when the server's CPU was not measured.
     #[must_use]
     pub fn of(name: &str, report: &Report) -> Option<Self> {
         let rate = |kind: &KindReport| {
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forwarded_packets_are_split_as_they_were_delivered() {
+    fn forwarded_split_by_kind() {
         let kind = |streams, sent, delivered| {
             Some(KindReport { streams, sent, sent_bytes: sent * 100, delivered, ..KindReport::default() })
         };

@@ -1,7 +1,7 @@
 //! From unit costs to machines: how many participants fit a core and a link, and what many at once need.
 
 use super::{
-    cost::{Load, UnitCosts},
+    cost::{Load, MemoryCosts, UnitCosts},
     point::StreamRate,
     workload::{Kind, Workload},
 };
@@ -13,19 +13,10 @@ pub const WIRE_BYTES_PER_PACKET: f64 = 106.0;
 /// A link of 10 Gbit/s.
 const TEN_GIGABITS: f64 = 10e9;
 
-/// Memory of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MemoryCosts {
-    /// For each participant, in bytes.
-    pub participant_bytes: f64,
-    /// For each stream that is sent to it, whose last packets it keeps, in bytes.
-    pub stream_bytes: f64,
-}
-
 /// A machine to plan with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MachineSize {
-    /// Cores, each with a worker of its own.
+    /// Cores, each with one worker.
     pub cores: f64,
     /// Speed of its link, each way, in Gbit/s.
     pub gbits: f64,
@@ -40,7 +31,7 @@ impl Default for MachineSize {
     }
 }
 
-/// What is taken for granted.
+/// Assumptions of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assumptions {
     /// Participants at once.
@@ -53,9 +44,9 @@ pub struct Assumptions {
     pub stay_minutes: f64,
     /// The machine.
     pub machine: MachineSize,
-    /// One stream of sound, as measured.
+    /// One audio stream, as measured.
     pub audio: StreamRate,
-    /// One stream of pictures, as measured.
+    /// One video stream, as measured.
     pub video: StreamRate,
     /// CPU of the server for one participant to join, in milliseconds, as measured; `null` when it was not.
     pub join_cpu_ms: Option<f64>,
@@ -156,7 +147,7 @@ pub struct WorkloadSize {
     pub total: Total,
 }
 
-/// How many of something fit; without end when it needs nothing.
+/// How many of something fit; `f64::MAX` when it needs nothing.
 fn fitting(available: f64, needed: f64) -> f64 {
     if needed > 0.0 { available / needed } else { f64::MAX }
 }
@@ -211,8 +202,7 @@ impl Assumptions {
         }
     }
 
-    /// All participants, of whom each takes so much of a core, of memory, and so many bits a second out and in, in the
-    /// mean.
+    /// All participants, from the mean of one: share of a core, bytes of memory, bits a second out and in.
     fn total(&self, workload: &Workload, cpu: f64, memory: Option<f64>, (out, into): (f64, f64)) -> Total {
         let Self { participants, core_use, link_use, machine, .. } = *self;
         let joins_per_s = participants / (self.stay_minutes * 60.0);
@@ -272,13 +262,13 @@ mod tests {
     }
 
     #[test]
-    fn the_arithmetic_holds_on_round_numbers() {
+    fn size_of_round_numbers() {
         let size = assumptions().size(&MICROSECOND, &video_call_of_four());
         let kind = &size.kinds[0];
         // Three others, 150 packets a second each, a microsecond each.
         assert!((kind.cpu - 450e-6).abs() < 1e-12, "{kind:?}");
         assert!((kind.per_core - 0.5 / 450e-6).abs() < 1e-6);
-        // 200 bytes for sound and 1,000 for a picture packet on the wire.
+        // 200 bytes for an audio and 1,000 for a video packet on the wire.
         assert!((kind.in_bits_per_s - (50.0 * 200.0 + 100.0 * 1_000.0) * 8.0).abs() < 1e-6);
         assert!((kind.out_bits_per_s - 3.0 * kind.in_bits_per_s).abs() < 1e-6);
         let total = size.total;
@@ -293,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_that_is_too_large_for_one_worker_is_said() {
+    fn room_too_large_for_a_worker() {
         let one = Streams { audio: 0.0, video: 1.0 };
         let room = |n| assumptions().size(&MICROSECOND, &Workload::room("stage", [1, n, 0], one, one));
         let (small, large) = (room(1_000), room(10_000));
@@ -302,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_measured_stays_unknown() {
+    fn unmeasured_stays_unknown() {
         let assumptions = Assumptions { join_cpu_ms: None, memory: None, ..assumptions() };
         let total = assumptions.size(&MICROSECOND, &video_call_of_four()).total;
         assert_eq!((total.join_cores, total.memory_bytes), (None, None));

@@ -1,6 +1,6 @@
 //! The short runs from which a plan learns its costs, and the calls that it sizes.
 //!
-//! Each run is rich in one thing that costs: packets in, sound out, pictures out, or participants with hardly any media.
+//! Each run is rich in one thing that costs: packets in, audio out, video out, or participants with hardly any media.
 //! The last is a meeting, in which everything is mixed and everyone does both; no cost is taken from it, it is predicted.
 
 use super::workload::{Streams, Workload};
@@ -15,7 +15,7 @@ pub struct SurveyRun {
     pub held_out: bool,
 }
 
-/// Runs of so many seconds each, the last held out.
+/// Runs of `seconds` each, the last held out.
 #[must_use]
 pub fn survey(seconds: f64, seed: u64) -> Vec<SurveyRun> {
     let run = |name: &str, publishers, subscribers, audio: bool, video: bool| Scenario {
@@ -37,15 +37,15 @@ pub fn survey(seconds: f64, seed: u64) -> Vec<SurveyRun> {
         run("10 voices to 12", 10, 12, true, false),
         run("10 voices to 40", 10, 40, true, false),
         run("1 voice to 100", 1, 100, true, false),
-        run("1 picture to 8", 1, 8, false, true),
-        run("2 pictures to 40", 2, 40, false, true),
-        run("12 pictures to 1", 12, 1, false, true),
+        run("1 video to 8", 1, 8, false, true),
+        run("2 videos to 40", 2, 40, false, true),
+        run("12 videos to 1", 12, 1, false, true),
     ];
     let runs = learned.into_iter().map(|scenario| SurveyRun { scenario, held_out: false });
     runs.chain([SurveyRun { scenario: meeting, held_out: true }]).collect()
 }
 
-/// The calls that a plan sizes: those that are known by name and send sound or pictures.
+/// The calls that a plan sizes: the built-in scenarios that send audio or video.
 #[must_use]
 pub fn workloads() -> Vec<Workload> {
     let real = builtins().filter(|(scenario, _)| scenario.audio.is_some() || scenario.video.is_some());
@@ -70,14 +70,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_run_of_the_survey_can_be_run_and_one_is_held_out() {
+    fn survey_is_valid() {
         let runs = survey(2.0, 7);
         assert!(runs.iter().all(|run| run.scenario.check().is_ok() && run.scenario.seconds == 2.0));
         assert_eq!(runs.iter().filter(|run| run.held_out).count(), 1);
     }
 
     #[test]
-    fn known_calls_are_sized() {
+    fn builtin_workloads() {
         let workloads = workloads();
         let rooms = workloads.iter().find(|workload| workload.name == "rooms");
         assert_eq!(rooms.map(Workload::participants), Some(4.0), "{workloads:?}");

@@ -1,15 +1,15 @@
 //! Calls as a plan sees them: how many of which kind are in a room, and what each kind sends and receives.
 //!
-//! The server forwards every stream to everyone in the room who takes it; nobody is left out for being silent.
+//! The server forwards every stream to everyone in the room who takes it, silent ones included.
 
 use serde::{Deserialize, Serialize};
 
 /// Streams at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Streams {
-    /// Of sound.
+    /// Audio streams.
     pub audio: f64,
-    /// Of pictures.
+    /// Video streams.
     pub video: f64,
 }
 
@@ -36,7 +36,7 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// A room of some who only send, some who only receive, and some who do both; `sent` is what each sender sends, and
+    /// A room of senders, receivers, and participants that do both, in this order; `sent` is what each sender sends, and
     /// `taken` what each receiver takes of each other sender (less than what is sent, with simulcast).
     #[must_use]
     pub fn room(name: &str, [senders, receivers, both]: [usize; 3], sent: Streams, taken: Streams) -> Self {
@@ -68,8 +68,8 @@ impl Workload {
     }
 
     /// Signaling messages, both ways, that one stay of a participant causes at the server: what it exchanges itself, and
-    /// what its coming and going tells the others in the room. Counted from the protocol, each change told alone; a busy
-    /// server tells several changes in one message, so that this is the most.
+    /// what its joining and leaving sends to the others in the room. Counted from the protocol, one message for each change; a busy
+    /// server puts several changes into one message, so that this is an upper bound.
     #[must_use]
     pub fn messages_per_stay(&self) -> f64 {
         let room = self.participants();
@@ -99,20 +99,20 @@ impl Workload {
 mod tests {
     use super::*;
 
-    const SOUND_AND_PICTURE: Streams = Streams { audio: 1.0, video: 1.0 };
+    const AUDIO_AND_VIDEO: Streams = Streams { audio: 1.0, video: 1.0 };
 
     #[test]
-    fn nobody_receives_what_it_sends() {
-        let four = Workload::room("four", [0, 0, 4], SOUND_AND_PICTURE, SOUND_AND_PICTURE);
+    fn own_streams_are_not_received() {
+        let four = Workload::room("four", [0, 0, 4], AUDIO_AND_VIDEO, AUDIO_AND_VIDEO);
         assert_eq!(four.kinds.len(), 1);
         assert_eq!(four.kinds[0].receives, Streams { audio: 3.0, video: 3.0 });
         assert_eq!(four.participants(), 4.0);
     }
 
     #[test]
-    fn listeners_receive_all_who_send() {
+    fn listeners_receive_all_streams() {
         let simulcast = Streams { audio: 1.0, video: 3.0 };
-        let webinar = Workload::room("webinar", [2, 1_000, 8], simulcast, SOUND_AND_PICTURE);
+        let webinar = Workload::room("webinar", [2, 1_000, 8], simulcast, AUDIO_AND_VIDEO);
         let receives: Vec<_> = webinar.kinds.iter().map(|kind| kind.receives.video).collect();
         assert_eq!(receives, [0.0, 10.0, 9.0]);
         assert_eq!(webinar.kinds[2].sends.video, 3.0);
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn messages_grow_with_the_room() {
-        let room = |n| Workload::room("", [0, 0, n], SOUND_AND_PICTURE, SOUND_AND_PICTURE).messages_per_stay();
+        let room = |n| Workload::room("", [0, 0, n], AUDIO_AND_VIDEO, AUDIO_AND_VIDEO).messages_per_stay();
         assert_eq!(room(1), Workload::OWN + 2.0 * Workload::PER_OWN_TRACK);
         assert_eq!(room(4) - room(3), Workload::PER_OTHER + 2.0 * Workload::PER_OTHERS_TRACK);
         assert_eq!(Workload { name: String::new(), kinds: vec![] }.messages_per_stay(), 0.0);

@@ -36,13 +36,13 @@ const COLUMNS: &[Column] = &[
     ("light", |row| row.report.light.to_string()),
     ("server_core", |row| row.report.server_core.map(|core| core.to_string()).unwrap_or_default()),
 ];
-/// Notes of the generator about itself, separated by `; `.
+/// Limits of the generator, separated by `; `.
 const LIMITS: &str = "generator.limits";
 
 /// Writes runs, numbered from 1 in the order given.
 ///
 /// # Errors
-/// What the writer says.
+/// Errors of the writer.
 pub fn write<'a>(
     out: impl Write,
     machine: &Machine,
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_a_run_reads_back_as_what_was_measured() {
+    fn row_round_trip() {
         let first = Report { lost: 3, server_cpu: Some(0.25), scenario: "one, two\nthree".into(), ..Report::default() };
         let mut second = Report::default();
         second.generator.limits = vec!["late".into(), "busy".into()];
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_does_not_depend_on_what_was_measured() {
+    fn header_is_constant() {
         let header = |runs: &[Report]| {
             let mut text = Vec::new();
             write(&mut text, &Machine::default(), runs).unwrap();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_an_error() {
+    fn full_disk_is_an_error() {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
         assert!(write(full, &Machine::default(), &[Report::default()]).is_err());
     }

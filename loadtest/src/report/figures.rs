@@ -1,9 +1,10 @@
-//! The figures of a report that are compared, tabulated and plotted: each with its name, its unit and where it stands.
+//! The figures of a report that are compared, tabulated and plotted: each with its name, its label and its unit.
 //!
-//! One list for the spread of repeated runs, the columns of the CSV file and the table of the HTML report, so that a
-//! figure has the same name everywhere.
+//! They are declared with the fields that hold them. One list serves the spread of repeated runs, the columns of the CSV
+//! file and the tables of the HTML report, so that a figure has the same name everywhere.
 
 use crate::report::Report;
+pub use crate::report::{CANARY_FIGURES, FIGURES};
 
 /// How a figure is written for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,74 +42,82 @@ pub struct Figure {
     pub get: fn(&Report) -> Option<f64>,
 }
 
-const fn figure(
-    name: &'static str,
-    label: &'static str,
-    unit: Unit,
-    compared: bool,
-    get: fn(&Report) -> Option<f64>,
-) -> Figure {
-    Figure { name, label, unit, compared, get }
+/// A number in a report.
+pub(super) trait Value {
+    /// `None` when it was not measured.
+    fn value(self) -> Option<f64>;
 }
 
-fn some(count: u64) -> Option<f64> {
-    Some(count as f64)
+impl Value for u64 {
+    fn value(self) -> Option<f64> {
+        Some(self as f64)
+    }
 }
 
-fn maybe(count: Option<u64>) -> Option<f64> {
-    count.map(|count| count as f64)
+impl Value for usize {
+    fn value(self) -> Option<f64> {
+        Some(self as f64)
+    }
 }
 
-/// All figures, in the order in which they are shown.
-#[rustfmt::skip]
-pub const FIGURES: &[Figure] = &[
-    figure("forwarded_pps", "Forwarded", Unit::PerSecond, true, |r| Some(r.forwarded_pps)),
-    figure("received_pps", "Received by the server", Unit::PerSecond, false, |r| Some(r.received_pps)),
-    figure("forwarded_bytes_per_s", "Forwarded payload", Unit::BytesPerSecond, false, |r| Some(r.forwarded_bytes_per_s)),
-    figure("expected", "Packets expected", Unit::Count, false, |r| some(r.expected)),
-    figure("delivered", "Packets delivered", Unit::Count, false, |r| some(r.delivered)),
-    figure("lost", "Packets lost", Unit::Count, false, |r| some(r.lost)),
-    figure("lost_before_repair", "Packets lost before repair", Unit::Count, false, |r| some(r.lost_before_repair)),
-    figure("reordered", "Packets reordered", Unit::Count, false, |r| some(r.reordered)),
-    figure("duplicates", "Duplicates", Unit::Count, false, |r| some(r.duplicates)),
-    figure("undecryptable", "Frames undecryptable", Unit::Count, false, |r| some(r.undecryptable)),
-    figure("before_key", "Frames before their key", Unit::Count, false, |r| some(r.before_key)),
-    figure("latency_us.p50", "Latency, median", Unit::Microseconds, true, |r| some(r.latency_us.p50)),
-    figure("latency_us.p95", "Latency, p95", Unit::Microseconds, false, |r| some(r.latency_us.p95)),
-    figure("latency_us.p99", "Latency, p99", Unit::Microseconds, true, |r| some(r.latency_us.p99)),
-    figure("latency_us.max", "Latency, largest", Unit::Microseconds, false, |r| some(r.latency_us.max)),
-    figure("jitter_us.interarrival_p50", "Jitter, median", Unit::Microseconds, false, |r| some(r.jitter_us.interarrival_p50)),
-    figure("jitter_us.interarrival_p99", "Jitter, p99", Unit::Microseconds, false, |r| some(r.jitter_us.interarrival_p99)),
-    figure("jitter_us.deviation_p99", "Latency step, p99", Unit::Microseconds, false, |r| some(r.jitter_us.deviation_p99)),
-    figure("joins.first_media_ms.p50", "Join to first media, median", Unit::Milliseconds, false, |r| maybe(r.joins.first_media_ms.map(|ms| ms.p50))),
-    figure("joins.first_media_ms.p95", "Join to first media, p95", Unit::Milliseconds, false, |r| maybe(r.joins.first_media_ms.map(|ms| ms.p95))),
-    figure("join_cpu_ms", "Server CPU per join", Unit::Milliseconds, false, |r| r.join_cpu_ms),
-    figure("server_cpu_s_per_mpkt", "Server CPU per million packets", Unit::CpuSeconds, true, |r| r.server_cpu_s_per_mpkt),
-    figure("server_cpu", "Server CPU, of a core", Unit::Share, true, |r| r.server_cpu),
-    figure("server_rss_bytes", "Server memory", Unit::Bytes, false, |r| maybe(r.server_rss_bytes)),
-    figure("rss_bytes_per_subscriber", "Server memory per subscriber", Unit::Bytes, false, |r| maybe(r.rss_bytes_per_subscriber)),
-    figure("rss_bytes_per_participant", "Server memory per participant", Unit::Bytes, false, |r| maybe(r.rss_bytes_per_participant)),
-    figure("server_socket_drops", "Dropped by the server's sockets", Unit::Count, false, |r| maybe(r.server_socket_drops)),
-    figure("generator.busiest_thread", "Busiest generator thread", Unit::Share, false, |r| Some(r.generator.busiest_thread)),
-    figure("generator.schedule_lag_us_p99", "Generator late, p99", Unit::Microseconds, false, |r| some(r.generator.schedule_lag_us_p99)),
-    figure("generator.skipped", "Generator did not send", Unit::Count, false, |r| some(r.generator.skipped)),
-    figure("generator.receive_drops", "Generator dropped", Unit::Count, false, |r| some(r.generator.receive_drops)),
-    figure("generator.server_waited", "Server waited for a core", Unit::Share, false, |r| Some(r.generator.server_waited)),
-];
+impl Value for f64 {
+    fn value(self) -> Option<f64> {
+        Some(self)
+    }
+}
 
-/// Figures of the bots on the independent stack, never mixed with the others.
-#[rustfmt::skip]
-pub const CANARY_FIGURES: &[Figure] = &[
-    figure("canaries.bots", "Bots", Unit::Count, false, |r| some(r.canaries.bots as u64)),
-    figure("canaries.expected", "Packets expected", Unit::Count, false, |r| some(r.canaries.expected)),
-    figure("canaries.delivered", "Packets delivered", Unit::Count, false, |r| some(r.canaries.delivered)),
-    figure("canaries.lost", "Packets lost", Unit::Count, false, |r| some(r.canaries.lost)),
-    figure("canaries.opened", "Frames opened", Unit::Count, false, |r| some(r.canaries.opened)),
-    figure("canaries.undecryptable", "Frames undecryptable", Unit::Count, false, |r| some(r.canaries.undecryptable)),
-    figure("canaries.latency_us.p50", "Latency until read, median", Unit::Microseconds, false, |r| some(r.canaries.latency_us.p50)),
-    figure("canaries.latency_us.p99", "Latency until read, p99", Unit::Microseconds, false, |r| some(r.canaries.latency_us.p99)),
-    figure("canaries.first_media_ms.p50", "Join to first frame, median", Unit::Milliseconds, false, |r| maybe(r.canaries.first_media_ms.map(|ms| ms.p50))),
-];
+impl<T: Value> Value for Option<T> {
+    fn value(self) -> Option<f64> {
+        self.and_then(Value::value)
+    }
+}
+
+/// Declares a struct and the list of figures in it. The list has a name, a prefix for the names of its figures, and a
+/// function from a report to the struct.
+///
+/// A field is a figure if a label and a [`Unit`] follow its type. A field whose parts are figures has a list of them in
+/// braces: the rest of the name, how to get there, label and unit. `compared` sets [`Figure::compared`].
+macro_rules! figures {
+    (
+        $(#[$list_doc:meta])* $list:ident $prefix:literal ($of:expr)
+        $(#[$meta:meta])* pub struct $name:ident {
+            $(
+                $(#[$doc:meta])* pub $field:ident: $type:ty
+                $(= $label:literal $unit:ident $($compared:ident)?)?
+                $({ $($part:literal ($($path:tt)+) $part_label:literal $part_unit:ident $($part_compared:ident)?;)+ })?
+            ;)*
+        }
+    ) => {
+        $(#[$meta])* pub struct $name { $($(#[$doc])* pub $field: $type,)* }
+
+        $(#[$list_doc])*
+        pub const $list: &[Figure] = &[
+            $(
+                $(Figure {
+                    name: concat!($prefix, stringify!($field)),
+                    label: $label,
+                    unit: Unit::$unit,
+                    compared: !concat!("" $(, stringify!($compared))?).is_empty(),
+                    get: |report| {
+                        const OF: fn(&Report) -> &$name = $of;
+                        OF(report).$field.value()
+                    },
+                },)?
+                $($(Figure {
+                    name: concat!($prefix, stringify!($field), ".", $part),
+                    label: $part_label,
+                    unit: Unit::$part_unit,
+                    compared: !concat!("" $(, stringify!($part_compared))?).is_empty(),
+                    get: |report| {
+                        const OF: fn(&Report) -> &$name = $of;
+                        OF(report).$field$($path)+.value()
+                    },
+                },)+)?
+            )*
+        ];
+    };
+}
+pub(super) use figures;
 
 /// All figures, those of the canaries last.
 pub fn all() -> impl Iterator<Item = &'static Figure> {
@@ -165,7 +174,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_figure_stands_in_the_json_report_under_its_name() {
+    fn figures_are_in_json() {
         let mut report = Report::default();
         (report.server_cpu, report.server_cpu_s_per_mpkt) = (Some(0.25), Some(1.5));
         report.rss_bytes_per_subscriber = Some(64_000);
@@ -182,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_short_and_carry_their_unit() {
+    fn unit_formats() {
         for (unit, value, text) in [
             (Unit::Count, 0.0, "0"),
             (Unit::Count, 1_234_567.0, "1\u{2009}234\u{2009}567"),

@@ -23,7 +23,7 @@ pub struct Measured<T> {
     /// The machine and the build.
     #[serde(default)]
     pub machine: Machine,
-    /// The result, whose fields stand beside.
+    /// The result; its fields are flattened.
     #[serde(flatten)]
     pub result: T,
 }
@@ -44,7 +44,7 @@ pub struct Repeated {
 /// Several loads, each with its runs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Swept {
-    /// In the order in which they were asked for.
+    /// In the order given.
     pub loads: Vec<Repeated>,
 }
 
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn one_run_keeps_its_fields_on_top() {
+    fn single_run_is_flat() {
         let text = printed(run(1_000.0));
         let value: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["forwarded_pps"], 1_000.0);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn several_runs_carry_their_spread() {
+    fn repeated_runs_have_spread() {
         let repeats = Repeats::new(vec![run(1_000.0), run(1_100.0), run(900.0)]);
         let text = printed(Repeated::from(&repeats));
         let read: Measured<Repeated> = serde_json::from_str(&text).unwrap();
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn every_result_with_a_server_gives_points() {
+    fn points_of_every_result_with_cpu() {
         let repeats = Repeats::new(vec![run(1.0), run(2.0)]);
         let swept = Swept { loads: vec![Repeated::from(&repeats), Repeated::from(&repeats)] };
         for (text, count) in [(printed(run(1.0)), 1), (printed(Repeated::from(&repeats)), 2), (printed(swept), 4)] {

@@ -13,17 +13,17 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub struct Machine {
     /// When the report was made, RFC 3339, UTC.
     pub at: String,
-    /// Model of the CPU; `null` when the system does not tell.
+    /// Model of the CPU; `null` when unknown.
     pub cpu: Option<String>,
     /// Cores that this process may use.
     pub cores: usize,
-    /// Memory of the machine; `null` when the system does not tell.
+    /// Memory of the machine; `null` when unknown.
     pub memory_bytes: Option<u64>,
-    /// Kernel and its version; `null` when the system does not tell.
+    /// Kernel and its version; `null` when unknown.
     pub kernel: Option<String>,
     /// Version of this program.
     pub version: String,
-    /// `release`, or `debug`, whose numbers say nothing about the server.
+    /// `release`, or `debug`, whose numbers mean nothing.
     pub build: String,
 }
 
@@ -33,7 +33,7 @@ impl Machine {
     pub fn this() -> Self {
         let read = |path: &str| fs::read_to_string(path).ok();
         let kernel = |part: &str| Some(read(&format!("/proc/sys/kernel/{part}"))?.trim().to_owned());
-        // A time without fraction: nobody compares reports by the nanosecond.
+        // Whole seconds are precise enough to identify a report.
         let now = OffsetDateTime::now_utc();
         let now = now.replace_nanosecond(0).unwrap_or(now);
         Self {
@@ -47,7 +47,7 @@ impl Machine {
         }
     }
 
-    /// Why numbers of this machine and build say little; empty when they do not.
+    /// Why numbers of this machine and build mean little; empty when they do not.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_s_words_are_read() {
+    fn proc_files_are_parsed() {
         assert_eq!(cpu_model("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\n"), Some("A CPU @ 2 GHz".into()));
         assert_eq!(cpu_model("processor\t: 0\n"), None);
         assert_eq!(memory_bytes("MemTotal:       2048 kB\nMemFree: 1 kB\n"), Some(2_097_152));
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_a_core_and_a_date() {
+    fn this_machine() {
         let machine = Machine::this();
         assert!(machine.cores > 0 && machine.at.ends_with('Z') && machine.at.starts_with("20"), "{machine:?}");
         assert_eq!(machine.warnings().len(), usize::from(cfg!(debug_assertions)));

@@ -10,6 +10,7 @@ pub mod repeats;
 pub(crate) mod summary;
 
 use crate::measure::latencies::Latencies;
+use figures::{Figure, Unit, Value, figures};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
@@ -27,7 +28,7 @@ pub struct LatencyUs {
 }
 
 impl LatencyUs {
-    /// What a report says of a histogram.
+    /// The quantiles of a histogram.
     #[must_use]
     pub fn of(latencies: &Latencies) -> Self {
         Self {
@@ -109,7 +110,7 @@ pub struct KindReport {
     pub opened: u64,
     /// Whole frames that did not open, though their key was there or overdue.
     pub undecryptable: u64,
-    /// Whole frames that came before their receiver had its first key of the sender, soon after one of them had joined.
+    /// Whole frames that arrived before their receiver had its first key of the sender, soon after one of them had joined.
     pub before_key: u64,
     /// One-way latency.
     pub latency_us: LatencyUs,
@@ -117,30 +118,40 @@ pub struct KindReport {
     pub jitter_us: JitterUs,
 }
 
-/// What the bots on the `webrtc` crate saw, and what others saw of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CanaryReport {
-    /// How many there were.
-    pub bots: usize,
-    /// Packets that all of them together should have received.
-    pub expected: u64,
-    /// Packets that they received.
-    pub delivered: u64,
-    /// Packets that did not come.
-    pub lost: u64,
-    /// Frames that they opened.
-    pub opened: u64,
-    /// Frames that came and did not open.
-    pub undecryptable: u64,
-    /// Frames that came before the first that they could open.
-    pub before_key: u64,
-    /// Until the packet was read by the application, not by the kernel: not to be compared with the others.
-    pub latency_us: LatencyUs,
-    /// Join to first frame opened, as in [`JoinReport`].
-    pub first_media_ms: Option<FirstMediaMs>,
-    /// What the other bots received of the streams that these bots sent.
-    pub published: KindReport,
+figures! {
+    /// Figures of the bots on the `webrtc` crate, never mixed with the others.
+    CANARY_FIGURES "canaries." (|report| &report.canaries)
+
+    /// What the bots on the `webrtc` crate received, and what other bots received of them.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    pub struct CanaryReport {
+        /// How many there were.
+        pub bots: usize = "Bots" Count;
+        /// Packets that all of them together should have received.
+        pub expected: u64 = "Packets expected" Count;
+        /// Packets that they received.
+        pub delivered: u64 = "Packets delivered" Count;
+        /// Packets that did not arrive.
+        pub lost: u64 = "Packets lost" Count;
+        /// Frames that they opened.
+        pub opened: u64 = "Frames opened" Count;
+        /// Frames that arrived and did not open.
+        pub undecryptable: u64 = "Frames undecryptable" Count;
+        /// Frames that arrived before the first that they could open.
+        pub before_key: u64;
+        /// Until the application read the packet, not until the kernel received it: not comparable with the others.
+        pub latency_us: LatencyUs {
+            "p50" (.p50) "Latency until read, median" Microseconds;
+            "p99" (.p99) "Latency until read, p99" Microseconds;
+        };
+        /// Join to first frame opened, as in [`JoinReport`].
+        pub first_media_ms: Option<FirstMediaMs> {
+            "p50" (?.p50) "Join to first frame, median" Milliseconds;
+        };
+        /// What the other bots received of the streams that these bots sent.
+        pub published: KindReport;
+    }
 }
 
 /// Whether the load generator itself was the limit.
@@ -170,92 +181,116 @@ pub struct GeneratorReport {
     pub limits: Vec<String>,
 }
 
-/// The result of a run. The names of the fields are stable.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Report {
-    /// Name of the scenario.
-    pub scenario: String,
-    /// Rooms.
-    pub rooms: usize,
-    /// Bots that sent, those that received as well included.
-    pub publishers: usize,
-    /// Bots that received, those that sent as well included, canaries not.
-    pub subscribers: usize,
-    /// Bots that did both.
-    pub participants: usize,
-    /// Measured seconds.
-    pub seconds: f64,
-    /// Packets a second of each publisher, of all its streams, as planned.
-    pub pps: u32,
-    /// Bytes of RTP payload of a packet, on average as planned.
-    pub size: usize,
-    /// Packets sent at once; 0 when frames have the sizes of real video.
-    pub burst: u32,
-    /// Whether subscribers opened no frames.
-    pub light: bool,
-    /// The core that the server was pinned to.
-    pub server_core: Option<usize>,
-    /// Packets sent in the measured time, times the subscribers that should have had each.
-    pub expected: u64,
-    /// Packets of these that arrived, repaired ones included.
-    pub delivered: u64,
-    /// Packets of these that did not, not even after repair.
-    pub lost: u64,
-    /// Packets of these that did not arrive but by retransmission, and those that did not at all.
-    pub lost_before_repair: u64,
-    /// Packets that arrived behind one with a higher sequence number, repairs not counted.
-    pub reordered: u64,
-    /// Frames that arrived whole and did not open.
-    pub undecryptable: u64,
-    /// Frames that came before their receiver had its first key of the sender.
-    pub before_key: u64,
-    /// Copies of packets that had arrived.
-    pub duplicates: u64,
-    /// Packets a second that publishers sent to the server.
-    pub received_pps: f64,
-    /// Packets a second that the server forwarded to subscribers and canaries.
-    pub forwarded_pps: f64,
-    /// RTP payload bytes a second that publishers sent to the server.
-    pub received_bytes_per_s: f64,
-    /// RTP payload bytes a second that the server forwarded.
-    pub forwarded_bytes_per_s: f64,
-    /// One-way latency.
-    pub latency_us: LatencyUs,
-    /// One-way latency as a cumulative distribution: microseconds and the share of packets that took no longer.
-    pub latency_cdf: Vec<(u64, f64)>,
-    /// The histogram behind it, to be merged with those of other runs; not written to JSON.
-    #[serde(skip)]
-    pub latencies: Latencies,
-    /// Jitter.
-    pub jitter_us: JitterUs,
-    /// Sound alone; `null` when there was none.
-    pub audio: Option<KindReport>,
-    /// Pictures alone, or single packets; `null` when there were none.
-    pub video: Option<KindReport>,
-    /// Who joined, and how soon they had media.
-    pub joins: JoinReport,
-    /// CPU seconds of the server process per million forwarded packets; `null` for a server whose CPU is not known.
-    pub server_cpu_s_per_mpkt: Option<f64>,
-    /// CPU of the server process, of one core; `null` likewise.
-    pub server_cpu: Option<f64>,
-    /// CPU of the server while bots joined before the measured time, per bot, in milliseconds; `null` likewise.
-    pub join_cpu_ms: Option<f64>,
-    /// Resident memory of the server at the end of the measured time; `null` for a server whose memory is not known.
-    pub server_rss_bytes: Option<u64>,
-    /// Growth of the server's memory from before the first receiver to the end, per receiver; `null` likewise, and
-    /// when receivers are publishers, too.
-    pub rss_bytes_per_subscriber: Option<u64>,
-    /// Growth of the server's memory from before the first bot to the end, per bot that is in a call at the end;
-    /// `null` likewise.
-    pub rss_bytes_per_participant: Option<u64>,
-    /// Datagrams that the kernel dropped in the measured time because the server did not read them; `null` for a
-    /// server that is not our child.
-    pub server_socket_drops: Option<u64>,
-    /// What the independent bots saw.
-    pub canaries: CanaryReport,
-    /// What the generator says about itself.
-    pub generator: GeneratorReport,
+figures! {
+    /// Figures of a run, in the order in which they are shown.
+    FIGURES "" (|report| report)
+
+    /// The result of a run. The names of the fields are stable.
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    pub struct Report {
+        /// Name of the scenario.
+        pub scenario: String;
+        /// Rooms.
+        pub rooms: usize;
+        /// Bots that sent, including those that received as well.
+        pub publishers: usize;
+        /// Bots that received, including those that sent as well, without canaries.
+        pub subscribers: usize;
+        /// Bots that did both.
+        pub participants: usize;
+        /// Measured seconds.
+        pub seconds: f64;
+        /// Planned packets a second of each publisher, all its streams together.
+        pub pps: u32;
+        /// Planned mean bytes of RTP payload in a packet.
+        pub size: usize;
+        /// Packets sent at once; 0 when frames have the sizes of real video.
+        pub burst: u32;
+        /// Whether subscribers opened no frames.
+        pub light: bool;
+        /// The core that the server was pinned to.
+        pub server_core: Option<usize>;
+        /// Packets a second that the server forwarded to subscribers and canaries.
+        pub forwarded_pps: f64 = "Forwarded" PerSecond compared;
+        /// Packets a second that publishers sent to the server.
+        pub received_pps: f64 = "Received by the server" PerSecond;
+        /// RTP payload bytes a second that the server forwarded.
+        pub forwarded_bytes_per_s: f64 = "Forwarded payload" BytesPerSecond;
+        /// RTP payload bytes a second that publishers sent to the server.
+        pub received_bytes_per_s: f64;
+        /// Packets sent in the measured time, times the subscribers that should have received each.
+        pub expected: u64 = "Packets expected" Count;
+        /// Those that arrived, retransmitted ones included.
+        pub delivered: u64 = "Packets delivered" Count;
+        /// Those that did not arrive, not even by retransmission.
+        pub lost: u64 = "Packets lost" Count;
+        /// Those that arrived only by retransmission, and those that did not arrive at all.
+        pub lost_before_repair: u64 = "Packets lost before repair" Count;
+        /// Packets that arrived behind one with a higher sequence number, without retransmissions.
+        pub reordered: u64 = "Packets reordered" Count;
+        /// Copies of packets that had arrived.
+        pub duplicates: u64 = "Duplicates" Count;
+        /// Frames that arrived whole and did not open.
+        pub undecryptable: u64 = "Frames undecryptable" Count;
+        /// Frames that arrived before their receiver had its first key of the sender.
+        pub before_key: u64 = "Frames before their key" Count;
+        /// One-way latency.
+        pub latency_us: LatencyUs {
+            "p50" (.p50) "Latency, median" Microseconds compared;
+            "p95" (.p95) "Latency, p95" Microseconds;
+            "p99" (.p99) "Latency, p99" Microseconds compared;
+            "max" (.max) "Latency, largest" Microseconds;
+        };
+        /// One-way latency as a cumulative distribution: microseconds, and the share of packets that took no longer.
+        pub latency_cdf: Vec<(u64, f64)>;
+        /// The histogram of the one-way latency, to be merged with those of other runs; not written to JSON.
+        #[serde(skip)]
+        pub latencies: Latencies;
+        /// Jitter.
+        pub jitter_us: JitterUs {
+            "interarrival_p50" (.interarrival_p50) "Jitter, median" Microseconds;
+            "interarrival_p99" (.interarrival_p99) "Jitter, p99" Microseconds;
+            "deviation_p99" (.deviation_p99) "Latency step, p99" Microseconds;
+        };
+        /// Audio alone; `null` when there was none.
+        pub audio: Option<KindReport>;
+        /// Video alone, or single packets; `null` when there were none.
+        pub video: Option<KindReport>;
+        /// Bots that joined, and how soon they had media.
+        pub joins: JoinReport {
+            "first_media_ms.p50" (.first_media_ms?.p50) "Join to first media, median" Milliseconds;
+            "first_media_ms.p95" (.first_media_ms?.p95) "Join to first media, p95" Milliseconds;
+        };
+        /// CPU of the server while bots joined before the measured time, per bot, in milliseconds; `null` for a server
+        /// whose CPU is unknown.
+        pub join_cpu_ms: Option<f64> = "Server CPU per join" Milliseconds;
+        /// CPU seconds of the server process per million forwarded packets; `null` likewise.
+        pub server_cpu_s_per_mpkt: Option<f64> = "Server CPU per million packets" CpuSeconds compared;
+        /// CPU of the server process, of one core; `null` likewise.
+        pub server_cpu: Option<f64> = "Server CPU, of a core" Share compared;
+        /// Resident memory of the server at the end of the measured time; `null` for a server whose memory is unknown.
+        pub server_rss_bytes: Option<u64> = "Server memory" Bytes;
+        /// Growth of the server's memory from before the first receiver to the end, per receiver; `null` likewise, and
+        /// when receivers are publishers, too.
+        pub rss_bytes_per_subscriber: Option<u64> = "Server memory per subscriber" Bytes;
+        /// Growth of the server's memory from before the first bot to the end, per bot that is in a call at the end;
+        /// `null` likewise.
+        pub rss_bytes_per_participant: Option<u64> = "Server memory per participant" Bytes;
+        /// Datagrams that the kernel dropped in the measured time because the server did not read them; `null` for a
+        /// server that is not our child.
+        pub server_socket_drops: Option<u64> = "Dropped by the server's sockets" Count;
+        /// What the independent bots received.
+        pub canaries: CanaryReport;
+        /// Whether the generator kept up.
+        pub generator: GeneratorReport {
+            "busiest_thread" (.busiest_thread) "Busiest generator thread" Share;
+            "schedule_lag_us_p99" (.schedule_lag_us_p99) "Generator late, p99" Microseconds;
+            "skipped" (.skipped) "Generator did not send" Count;
+            "receive_drops" (.receive_drops) "Generator dropped" Count;
+            "server_waited" (.server_waited) "Server waited for a core" Share;
+        };
+    }
 }
 
 impl Report {
@@ -333,8 +368,8 @@ impl Display for Report {
             percent(self.lost_before_repair, *expected)
         )?;
         if let (Some(audio), Some(video)) = (&self.audio, &self.video) {
-            audio.line(f, "  sound")?;
-            video.line(f, "  pictures")?;
+            audio.line(f, "  audio")?;
+            video.line(f, "  video")?;
         }
         writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
         writeln!(f, "latency     {}", self.latency_us)?;
@@ -382,7 +417,7 @@ impl GeneratorReport {
     const BUSY: f64 = 0.85;
     /// Share of the time from which waiting for a core shows in latencies.
     const WAITED: f64 = 0.02;
-    /// Share of CPU time from which a host that gives it to others shows.
+    /// Stolen share of CPU time from which it shows in the numbers.
     const STOLEN: f64 = 0.02;
 
     /// Draws conclusions from the numbers.
@@ -426,7 +461,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_that_scripts_rely_on_are_there() {
+    fn json_names_are_stable() {
         let report = Report::default();
         let json = serde_json::to_value(&report).unwrap();
         for name in [
@@ -449,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_at_its_limit_says_so() {
+    fn judge_names_every_limit() {
         let mut generator = GeneratorReport {
             schedule_lag_us_p99: 5_000,
             busiest_thread: 0.99,

@@ -1,7 +1,7 @@
-//! Notes that several runs make alike, told once.
+//! Notes that several runs share, written once.
 
-/// Puts notes together that differ in their numbers only: the first of each kind, as it was made, with the name of who
-/// made it and how many made it besides. In the order in which kinds first appear.
+/// Merges notes that differ only in their numbers: the first of each kind, with its origin and the number of further ones,
+/// in the order in which kinds first appear.
 pub(crate) fn gathered<'a>(notes: impl IntoIterator<Item = (String, &'a str)>) -> Vec<String> {
     let mut kinds: Vec<(String, String, &str, usize)> = Vec::new();
     for (who, note) in notes {
@@ -11,12 +11,12 @@ pub(crate) fn gathered<'a>(notes: impl IntoIterator<Item = (String, &'a str)>) -
             None => kinds.push((kind, who, note, 0)),
         }
     }
-    let told = |(_, who, note, more): (String, String, &str, usize)| match (who.as_str(), more) {
+    let line = |(_, who, note, more): (String, String, &str, usize)| match (who.as_str(), more) {
         ("", _) => note.to_owned(),
         (who, 0) => format!("{who}: {note}"),
         (who, more) => format!("{who}, and {more} more alike: {note}"),
     };
-    kinds.into_iter().map(told).collect()
+    kinds.into_iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -24,11 +24,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notes_that_differ_in_numbers_only_are_told_once() {
+    fn notes_differing_in_numbers_are_merged() {
         let notes =
             [("run 1", "late by 50 µs"), ("run 1", "busy"), ("run 2", "late by 9 µs"), ("run 3", "late by 1 µs")];
-        let told = gathered(notes.map(|(who, note)| (who.to_owned(), note)));
-        assert_eq!(told, ["run 1, and 2 more alike: late by 50 µs", "run 1: busy"]);
+        let merged = gathered(notes.map(|(who, note)| (who.to_owned(), note)));
+        assert_eq!(merged, ["run 1, and 2 more alike: late by 50 µs", "run 1: busy"]);
         assert_eq!(gathered([(String::new(), "busy")]), ["busy"]);
     }
 }

@@ -29,7 +29,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of these values; `None` when there are none, or one of them is no number.
+    /// The spread of these values; `None` when there are none, or one of them is not finite.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let mut sorted = values.to_vec();
@@ -56,9 +56,9 @@ pub struct Repeats {
 }
 
 impl Repeats {
-    /// Spread from which two medians cannot be told apart by a few runs.
+    /// Spread from which a few runs cannot distinguish two medians.
     pub(crate) const WIDE: f64 = 0.25;
-    /// Fewer runs say nothing about their own spread.
+    /// Minimum number of runs whose spread means something.
     const ENOUGH: usize = 3;
 
     /// These runs, in the order in which they were made.
@@ -144,10 +144,10 @@ impl Repeats {
 impl Display for Repeats {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<36} {:>14} {:>14} {:>14} {:>8}", "", "median", "min", "max", "spread")?;
-        // What never happened is not told, unless it is what one looks for.
-        let told =
+        // Figures that are always zero are left out, unless they are what one looks for.
+        let shown =
             |figure: &Figure, spread: &Spread| spread.max != 0.0 || ["lost", "undecryptable"].contains(&figure.name);
-        for (figure, spread) in self.figures().filter(|(figure, spread)| told(figure, spread)) {
+        for (figure, spread) in self.figures().filter(|(figure, spread)| shown(figure, spread)) {
             let label = match figure.name.strip_prefix("canaries.") {
                 Some(_) => format!("canaries: {}", figure.label),
                 None => figure.label.to_owned(),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_is_of_runs() {
+    fn spread_median() {
         let odd = Spread::of(&[3.0, 1.0, 100.0]).unwrap();
         assert_eq!((odd.median, odd.min, odd.max, odd.relative), (3.0, 1.0, 100.0, Some(33.0)));
         assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 8.0]).unwrap().median, 3.0);
@@ -189,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_median_lies_between_and_order_does_not_matter(mut values in prop::collection::vec(-1e9..1e9f64, 1..20)) {
+        fn spread_is_ordered(mut values in prop::collection::vec(-1e9..1e9f64, 1..20)) {
             let spread = Spread::of(&values).unwrap();
             prop_assert!(spread.min <= spread.median && spread.median <= spread.max);
             let below = values.iter().filter(|&&value| value < spread.median).count();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_that_one_run_lacks_is_left_out() {
+    fn missing_figure_is_left_out() {
         let repeats = Repeats::new(vec![run(200, Some(1.0)), run(200, None)]);
         assert_eq!(repeats.median("server_cpu_s_per_mpkt"), None);
         assert_eq!(repeats.median("latency_us.p99"), Some(200.0));
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_agree_need_no_warning() {
+    fn no_warning_for_close_runs() {
         let repeats = Repeats::new(vec![run(200, Some(1.0)), run(210, Some(1.1)), run(190, Some(1.0))]);
         assert_eq!(repeats.warnings(), Vec::<String>::new());
         let text = repeats.to_string();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_spread_is_said() {
+    fn wide_spread_is_a_warning() {
         let repeats = Repeats::new(vec![run(200, Some(1.0)), run(900, Some(1.1)), run(190, Some(1.0))]);
         let warnings = repeats.warnings();
         assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn few_runs_and_limits_of_the_generator_are_said() {
+    fn warnings_name_runs() {
         let mut limited = run(200, None);
         limited.generator.limits = vec!["the generator sent late".into()];
         let warnings = Repeats::new(vec![run(200, None), limited.clone()]).warnings();

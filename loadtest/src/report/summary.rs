@@ -1,9 +1,9 @@
-//! From what bots, threads and the server's process have counted to the report.
+//! The report of a run, from the counts of bots, threads and the server's process.
 
 use crate::{
     bots::canary::CanaryOutcome,
     bots::context::Joins,
-    bots::engine::Outcome,
+    bots::running::Outcome,
     measure::latencies::Latencies,
     measure::send_log::{Class, RoomLog},
     measure::server_metrics::ServerUsage,
@@ -23,11 +23,11 @@ const CDF_POINTS: usize = 200;
 /// The server's process at the turning points of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Server {
-    /// Before anybody joined.
-    pub(crate) nobody: ServerUsage,
-    /// When those that only send had joined.
+    /// Before the first bot joined.
+    pub(crate) empty: ServerUsage,
+    /// When the bots that only send had joined.
     pub(crate) before_receivers: ServerUsage,
-    /// When all had joined that do before it is measured.
+    /// When all bots had joined that do so before the measured time.
     pub(crate) joined: ServerUsage,
     /// At the beginning and at the end of the measured time.
     pub(crate) start: ServerUsage,
@@ -58,10 +58,7 @@ impl Summary<'_> {
         let [audio, video, of_canaries] = Class::ALL.map(|class| self.kind(class));
         let mut all = ClassStatistics::default();
         for class in [Class::Audio, Class::Video] {
-            let statistics = self.outcome.statistics.of(class);
-            all.latencies.add(&statistics.latencies);
-            all.interarrival.add(&statistics.interarrival);
-            all.deviation.add(&statistics.deviation);
+            all.add(self.outcome.statistics.of(class));
         }
         let mut counts = KindReport::default();
         add_counts(&mut counts, &audio);
@@ -93,14 +90,14 @@ impl Summary<'_> {
         report.canaries = canaries;
         report.joins = self.join_report();
 
-        let Server { nobody, before_receivers, joined, start, end, drops, .. } = &self.server;
+        let Server { empty, before_receivers, joined, start, end, drops, .. } = &self.server;
         if let Some(cpu_ns) = between(start.cpu_ns, end.cpu_ns) {
             report.server_cpu = Some(cpu_ns / 1e9 / seconds);
             // Both over their own time: that of the process is read a moment later.
             let forwarded = report.forwarded_pps * seconds;
             report.server_cpu_s_per_mpkt = (forwarded > 0.0).then(|| cpu_ns / 1e9 / (forwarded / 1e6));
         }
-        let joiners = self.joined_before(true);
+        let joiners = self.receivers_joined_before();
         if let Some(cpu_ns) = between(before_receivers.cpu_ns, joined.cpu_ns).filter(|_| joiners > 0) {
             report.join_cpu_ms = Some(cpu_ns / 1e6 / joiners as f64);
         }
@@ -113,13 +110,13 @@ impl Summary<'_> {
         if scenario.participants == 0 {
             report.rss_bytes_per_subscriber = growth(before_receivers.rss_bytes, receivers);
         }
-        report.rss_bytes_per_participant = growth(nobody.rss_bytes, scenario.bots());
+        report.rss_bytes_per_participant = growth(empty.rss_bytes, scenario.bots());
         report.server_socket_drops = *drops;
         report.generator = self.generator();
         report
     }
 
-    /// What was to be done.
+    /// A report that describes the load and has no results.
     fn load(&self) -> Report {
         let scenario = &self.options.scenario;
         let Scenario { rooms, publishers, subscribers, participants, .. } = *scenario;
@@ -158,9 +155,7 @@ impl Summary<'_> {
         self.canaries.iter().for_each(|seen| statistics.add(&seen.statistics));
         let mut all = ClassStatistics::default();
         for class in Class::ALL {
-            let of_class = statistics.of(class);
-            add_counts(&mut all.counts, &of_class.counts);
-            all.latencies.add(&of_class.latencies);
+            all.add(statistics.of(class));
         }
         let report = CanaryReport {
             bots: self.options.scenario.canaries,
@@ -188,15 +183,14 @@ impl Summary<'_> {
         }
     }
 
-    /// Bots that joined before it was measured, those that only send left out if asked.
-    fn joined_before(&self, receivers: bool) -> usize {
-        let Scenario { rooms, publishers, subscribers, participants, canaries, .. } = self.options.scenario;
-        let senders = if receivers { 0 } else { rooms * publishers };
+    /// Number of receiving bots that joined before the measured time.
+    fn receivers_joined_before(&self) -> usize {
+        let Scenario { rooms, subscribers, participants, canaries, .. } = self.options.scenario;
         let joiners = match self.options.scenario.join {
             Join::Storm { .. } => 0,
             _ => rooms * (subscribers + participants),
         };
-        senders + joiners + canaries
+        joiners + canaries
     }
 
     fn generator(&self) -> GeneratorReport {

@@ -1,27 +1,31 @@
-//! One publisher to many receivers through any server that forwards RTP, by the same bots and threads as a run's.
+//! One publisher to many receivers through any server that forwards RTP, by the bots and threads of a run.
 //!
 //! ```text
-//!   caller ── signaling of its own ──► a server
-//!     │ Route, SSRCs                      ▲ │
-//!     ▼                                   │ ▼
-//!   Fanout:   thread of the publisher ────┘ └───► thread of the receivers
+//!   caller ── the server's own signaling ──► a server
+//!     │ Route, SSRCs                           ▲ │
+//!     ▼                                        │ ▼
+//!   Fanout:   thread of the publisher ─────────┘ └───► thread of the receivers
 //! ```
-//! [`crate::run`] speaks to servers of ours and measures all of a call; this measures forwarding alone, so that servers
-//! with other signaling can be compared. Frames are sealed with keys of a session that no server knows of: receivers
+//! [`crate::run`] needs a tacet server and measures all of a call; this measures forwarding alone, so that servers with
+//! other signaling can be compared. Frames are sealed with the keys of a session that no server knows: receivers
 //! authenticate every packet and open none, and nothing leaves without SRTP.
 
 use crate::{
-    bots::engine::{Bot, BotId, Engine},
-    bots::feed::{Feed, Sealing},
-    bots::frame,
-    bots::path::Path,
-    bots::pattern::Pattern,
-    bots::receiver::{Receiver, SlotStream},
-    bots::sender::{Sender, Stream},
-    bots::socket::BotSocket,
-    measure::accounting::{ReceiverAccounting, Window},
-    measure::clock::{nanos, now_ns},
-    measure::send_log::{Class, RoomLog, StreamLog},
+    bots::{
+        engine::{Engines, Started},
+        feed::{Feed, Sealing},
+        frame,
+        path::Path,
+        pattern::Pattern,
+        receiver::{Receiver, SlotStream},
+        running::{BotId, Bots},
+        sender::{Sender, Stream},
+    },
+    measure::{
+        accounting::{ReceiverAccounting, Window},
+        send_log::{Class, RoomLog, StreamLog},
+    },
+    run::options::Threads,
 };
 use e2ee_frames::{Action, Codec, Event, EventError, Seat, SessionError, StreamId};
 use rtc_client::{
@@ -37,15 +41,10 @@ use std::{
 };
 use tacet_native::{keys::SharedKeys, link::RoomLink};
 use tacet_proto::{CallId, RoomId, bytes::Fixed};
-use tokio::{
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 /// How long a media path may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long packets of the measured time may still arrive.
-const DRAIN: Duration = Duration::from_millis(500);
 
 /// What the publisher sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +62,7 @@ pub struct Rate {
 pub enum Route {
     /// By ICE, DTLS and SRTP.
     Negotiated {
-        /// The bot's credentials, which the server knows or will be told.
+        /// The bot's credentials, which the caller signals to the server.
         local: Credentials,
         /// The server's half; the first candidate is used.
         server: RemoteParameters,
@@ -72,9 +71,9 @@ pub enum Route {
     Keyed {
         /// Where the server listens.
         server: SocketAddr,
-        /// Opens what the server seals.
+        /// Opens packets of the server.
         opener: Box<SrtpOpener>,
-        /// Seals what goes to the server.
+        /// Seals packets to the server.
         sealer: Box<SrtpSealer>,
     },
 }
@@ -103,13 +102,9 @@ pub struct ReceivedStream {
     pub rtx: Option<u32>,
 }
 
-/// A bot whose media path is on its way up.
+/// A bot whose media path is coming up.
 #[derive(Debug)]
-pub struct Connecting {
-    bot: BotId,
-    address: SocketAddr,
-    connected: oneshot::Receiver<bool>,
-}
+pub struct Connecting(Started);
 
 /// A receiving bot.
 #[derive(Clone, Copy, Debug)]
@@ -143,10 +138,10 @@ pub enum FanoutError {
 
 /// What the receivers saw of the packets that were sent in the measured time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct FanoutReport {
     /// Packets sent, times receivers.
     pub expected: u64,
-    /// Different ones that came.
+    /// Distinct packets that arrived.
     pub delivered: u64,
     /// Copies of those.
     pub duplicates: u64,
@@ -168,7 +163,7 @@ pub struct Measured {
     pub generator_busy: f64,
 }
 
-impl Measured {
+impl FanoutReport {
     /// Part of the packets that did not come.
     #[must_use]
     pub fn loss(&self) -> f64 {
@@ -184,9 +179,7 @@ pub struct Fanout {
     keys: SharedKeys,
     window: Arc<Window>,
     room: Arc<RoomLog>,
-    sending: Engine,
-    receiving: Engine,
-    sends: bool,
+    engines: Engines,
     receivers: u64,
 }
 
@@ -202,9 +195,7 @@ impl Fanout {
             keys: own_keys()?,
             window: Arc::new(Window::closed()),
             room: Arc::new(RoomLog::default()),
-            sending: Engine::start("load-send", None)?,
-            receiving: Engine::start("load-receive", None)?,
-            sends: false,
+            engines: Engines::start(Threads { send: 1, receive: 1 }, false)?,
             receivers: 0,
         })
     }
@@ -236,7 +227,7 @@ impl Fanout {
             (self.room.clone(), log),
             self.window.clone(),
         );
-        self.add(&self.sending, route, vec![Sender::new(feed, stream)], None).await
+        self.add(route, vec![Sender::new(feed, stream)], None).await
     }
 
     /// Adds a receiver; `transport_cc` is the id of the transport-wide sequence number, which it answers.
@@ -250,30 +241,29 @@ impl Fanout {
         transport_cc: Option<u8>,
     ) -> Result<Connecting, FanoutError> {
         let accounting = ReceiverAccounting::new(self.room.clone(), self.window.clone());
-        // Any number that the server does not use itself; each receiver has a transport of its own.
+        // Any SSRC that the server does not use; each receiver has its own transport.
         let mut receiver = Receiver::new(0x7a63_6574, transport_cc, None, accounting, None);
         receiver.add_streams(&stream_ssrcs(streams));
         self.receivers += 1;
-        self.add(&self.receiving, route, Vec::new(), Some(Box::new(receiver))).await
+        self.add(route, Vec::new(), Some(Box::new(receiver))).await
     }
 
     /// Streams that a receiver will get and that were not known before.
     pub fn add_streams(&self, receiver: ReceiverId, streams: &[ReceivedStream]) {
-        self.receiving.add_streams(receiver.0, stream_ssrcs(streams));
+        let (ReceiverId(id), streams) = (receiver, stream_ssrcs(streams));
+        if let Some(engine) = self.engines.pick(true) {
+            engine.run(move |bots| bots.receiver(id).into_iter().for_each(|receiver| receiver.add_streams(&streams)));
+        }
     }
 
-    /// Lets the publisher send, before it is measured: some servers make a stream known only when they have seen a
+    /// Starts the publisher before the measured time: some servers announce a stream only when they have seen a
     /// packet of it.
-    pub fn start_sending(&mut self) {
-        if !self.sends {
-            self.sending.start_sending();
-            self.sends = true;
-        }
+    pub fn start_sending(&self) {
+        self.engines.each(Bots::start_all);
     }
 
     async fn add(
         &self,
-        engine: &Engine,
         route: Route,
         senders: Vec<Sender>,
         receiver: Option<Box<Receiver>>,
@@ -286,12 +276,9 @@ impl Fanout {
             }
             Route::Keyed { server, opener, sealer } => (server, Path::Keyed(Box::new((*opener, *sealer)))),
         };
-        let socket = BotSocket::connect(address)?;
-        let address = socket.local_address()?;
-        let (told, connected) = oneshot::channel();
-        let bot = Bot { socket, path, senders, receiver, connected: Some(told) };
-        let bot = engine.add(bot).await.ok_or(FanoutError::EngineEnded)?;
-        Ok(Connecting { bot, address, connected })
+        let engine = self.engines.pick(receiver.is_some()).ok_or(FanoutError::EngineEnded)?;
+        let started = engine.add(address, path, senders, receiver).await?;
+        started.map(Connecting).ok_or(FanoutError::EngineEnded)
     }
 
     /// Statistics for `time` after `warmup`, and ends the bots. `mark` is called at both ends of the measured time.
@@ -299,39 +286,32 @@ impl Fanout {
     /// # Errors
     /// When a thread of the generator has failed.
     pub async fn measure<T>(
-        mut self,
+        self,
         warmup: Duration,
         time: Duration,
         mut mark: impl FnMut() -> T,
-    ) -> Result<(Measured, [T; 2]), FanoutError> {
+    ) -> Result<(FanoutReport, [T; 2]), FanoutError> {
         self.start_sending();
         sleep(warmup).await;
-        self.sending.measure();
-        self.receiving.measure();
-        let from_ns = now_ns();
-        self.window.set(from_ns, from_ns.saturating_add(nanos(time)));
+        self.engines.start_measuring(&self.window, time);
         let at_start = mark();
         sleep(time).await;
         let at_end = mark();
-        self.sending.stop_measuring();
-        self.receiving.stop_measuring();
-        self.sending.stop_sending();
-        sleep(DRAIN).await;
-        let sent = self.sending.finish()?;
-        let received = self.receiving.finish()?;
-        let seen = received.statistics.of(Class::Video);
-        let measured = Measured {
+        self.engines.stop_measuring().await;
+        let outcome = self.engines.finish()?;
+        let seen = outcome.statistics.of(Class::Video);
+        let measured = FanoutReport {
             expected: self.room.sent(Class::Video).packets * self.receivers,
             delivered: seen.counts.delivered,
             duplicates: seen.counts.duplicates,
             p50_us: seen.latencies.quantile(0.50),
             p99_us: seen.latencies.quantile(0.99),
             max_us: seen.latencies.max(),
-            profile: received.profile.map(|profile| profile_name(profile).to_owned()),
-            unsent: sent.skipped + sent.send_errors,
-            lag_p99_us: sent.lag.quantile(0.99),
-            receive_drops: received.receive_drops,
-            generator_busy: sent.busy.max(received.busy),
+            profile: outcome.profile.map(|profile| profile_name(profile).to_owned()),
+            unsent: outcome.skipped + outcome.send_errors,
+            lag_p99_us: outcome.lag.quantile(0.99),
+            receive_drops: outcome.receive_drops,
+            generator_busy: outcome.busy,
         };
         Ok((measured, [at_start, at_end]))
     }
@@ -341,13 +321,13 @@ impl Connecting {
     /// The bot's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address
     }
 
     /// The number of the bot, if it is a receiver's.
     #[must_use]
     pub fn receiver(&self) -> ReceiverId {
-        ReceiverId(self.bot)
+        ReceiverId(self.0.id)
     }
 
     /// Waits until the media path is up.
@@ -355,7 +335,7 @@ impl Connecting {
     /// # Errors
     /// [`FanoutError::NotConnected`].
     pub async fn connected(self) -> Result<(), FanoutError> {
-        match timeout(CONNECT_TIMEOUT, self.connected).await {
+        match timeout(CONNECT_TIMEOUT, self.0.connected).await {
             Ok(Ok(true)) => Ok(()),
             _ => Err(FanoutError::NotConnected),
         }
@@ -412,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_alone_seals_for_its_publisher() {
+    fn own_keys_seal() {
         let mut sealed = [0; 200];
         let contents = frame::contents(100);
         let key = e2ee_frames::FrameKind::Key;
@@ -423,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_forwarder_passes_on_is_counted_once_per_receiver() {
+    async fn forwarded_packets_are_counted_per_receiver() {
         let forwarder = UdpSocket::bind("127.0.0.1:0").unwrap();
         let server = forwarder.local_addr().unwrap();
         let mut fanout = Fanout::start(RATE).unwrap();

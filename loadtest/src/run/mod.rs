@@ -9,13 +9,13 @@ use crate::{
     bots::canary::{self, CanaryError, CanaryOutcome},
     bots::cast::{self, Kind, Part, When},
     bots::context::{Joins, Phase, Room, RunContext, count},
-    bots::engines::Engines,
+    bots::engine::Engines,
     bots::light::{self, LightError},
     bots::pattern::Stays,
+    bots::running::Bots,
     bots::streams::Origin,
     measure::accounting::Window,
     measure::affinity::KeptOff,
-    measure::clock::{nanos, now_ns},
     measure::machine_time::MachineTime,
     measure::send_log::RoomLog,
     measure::server_metrics::{MetricsError, MetricsUrl, ServerUsage},
@@ -50,8 +50,6 @@ const MOST_PARTICIPANTS: usize = 4_096;
 /// How long all bots may take to be ready, and how much more each may.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const READY_PER_BOT: Duration = Duration::from_millis(100);
-/// How long packets of the measured time may still arrive: retransmissions take several round trips.
-const DRAIN: Duration = Duration::from_millis(500);
 /// How long bots may take to leave.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -105,8 +103,8 @@ pub enum LoadError {
     Panicked,
 }
 
-/// Ends of the tasks that stay in calls; canaries tell what they saw.
-type Bots = JoinSet<Result<Option<CanaryOutcome>, LoadError>>;
+/// Tasks of the bots; those of canaries return what they saw.
+type BotTasks = JoinSet<Result<Option<CanaryOutcome>, LoadError>>;
 
 /// Runs the load and measures it, telling `progress` how far it is.
 ///
@@ -122,7 +120,7 @@ pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, L
         Server::Child { program } => {
             let scenario = &options.scenario;
             let canaries = scenario.canaries.div_ceil(scenario.rooms.max(1));
-            // Who leaves and who follows may be there together for a moment.
+            // A bot that leaves and its successor may be in the room together for a moment.
             let participants = (2 * (scenario.room_size() + canaries)).min(MOST_PARTICIPANTS);
             (Some(ChildServer::start(program, participants, options.server_core).await?), Trust::default(), None)
         }
@@ -199,13 +197,13 @@ struct Run<'a> {
     server: &'a UnderTest,
     progress: &'a dyn Progress,
     rooms: Vec<Arc<Room>>,
-    /// What every bot is told; room and thread differ.
+    /// What every bot knows; room and thread differ.
     context: RunContext,
     engines: Engines,
     phase: watch::Sender<Phase>,
     ready: mpsc::UnboundedReceiver<()>,
     joins: Arc<Semaphore>,
-    bots: Bots,
+    bots: BotTasks,
 }
 
 impl<'a> Run<'a> {
@@ -260,7 +258,7 @@ impl<'a> Run<'a> {
         let canaries = at(|when| *when == When::Second, true);
         let storm = at(|when| matches!(when, When::Storm(_)), false);
 
-        let nobody = self.server.usage().await?;
+        let empty = self.server.usage().await?;
         let all = first.len() + second.len() + canaries.len();
         self.progress.stage(Stage::Joining { ready: 0, of: all });
         self.join(&first, 0, all).await?;
@@ -269,14 +267,12 @@ impl<'a> Run<'a> {
         self.join(&canaries, first.len() + second.len(), all).await?;
         let joined = self.server.usage().await?;
 
-        self.engines.each(|engine| engine.start_sending());
+        self.engines.each(Bots::start_all);
         self.progress.stage(Stage::WarmingUp(warmup));
         sleep(warmup).await;
         self.progress.stage(Stage::Measuring(measure));
-        self.engines.each(|engine| engine.measure());
         let (machine, drops) = (MachineTime::now(), self.server.socket_drops());
-        let from_ns = now_ns();
-        self.context.window.set(from_ns, from_ns.saturating_add(nanos(measure)));
+        self.engines.start_measuring(&self.context.window, measure);
         let start = self.server.usage().await?;
         let _ = self.phase.send(Phase::Measuring);
         let begun = Instant::now();
@@ -288,10 +284,8 @@ impl<'a> Run<'a> {
         let measured = begun.elapsed();
         let stolen = MachineTime::now().stolen_since(&machine);
         let drops = self.server.socket_drops().zip(drops).map(|(end, start)| end.saturating_sub(start));
-        self.engines.each(|engine| engine.stop_measuring());
-        self.engines.each(|engine| engine.stop_sending());
         self.progress.stage(Stage::Draining);
-        sleep(DRAIN).await;
+        self.engines.stop_measuring().await;
 
         let _ = self.phase.send(Phase::Over);
         let canaries = self.end_calls().await;
@@ -299,7 +293,7 @@ impl<'a> Run<'a> {
         // The bots' own copies have gone with them.
         let Self { context, engines, rooms, .. } = self;
         let outcome = engines.finish()?;
-        let server = ServerSeen { nobody, before_receivers, joined, start, end, measured, drops };
+        let server = ServerSeen { empty, before_receivers, joined, start, end, measured, drops };
         let summary = Summary {
             options: self.options,
             outcome,
@@ -313,7 +307,7 @@ impl<'a> Run<'a> {
         Ok(summary.report())
     }
 
-    /// Lets bots join and waits until all are ready; `ready` of `all` were before.
+    /// Starts bots and waits until they are ready; `ready` of `all` were ready before.
     async fn join(&mut self, parts: &[Part], ready: usize, all: usize) -> Result<(), LoadError> {
         let now = Instant::now();
         for part in parts {
@@ -329,7 +323,7 @@ impl<'a> Run<'a> {
                     done += 1;
                     self.progress.stage(Stage::Joining { ready: ready + done, of: all });
                 }
-                // Nobody leaves before the run is measured.
+                // No bot leaves before the measured time.
                 Some(ended) = self.bots.join_next() => {
                     ended.unwrap_or(Err(LoadError::Panicked))?;
                     return Err(LoadError::NotReady { missing: bots - done, bots });
@@ -359,7 +353,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Lets every bot leave; gives what the canaries saw.
+    /// Waits until every bot has left; returns what the canaries saw.
     async fn end_calls(&mut self) -> Vec<CanaryOutcome> {
         let mut seen = Vec::new();
         let leave = async {

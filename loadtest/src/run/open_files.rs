@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Lets this process, and those that it starts, have so many open files.
+/// Raises the limit of open files of this process, and of those that it starts.
 ///
 /// # Errors
 /// When the system allows fewer; the message says how many.
@@ -22,7 +22,7 @@ pub(crate) fn allow(wanted: u64) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "so many bots need {wanted} open files, and this process may have {most}: raise its limit (ulimit -Hn)"
+        "the bots need {wanted} open files, and this process may have {most}: raise its limit (ulimit -Hn)"
     )))
 }
 
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_does_not_allow_is_said() {
+    fn refusal_names_the_limit() {
         allow(10).unwrap();
         let error = allow(u64::MAX - 1).unwrap_err().to_string();
         assert!(error.contains("ulimit"), "{error}");

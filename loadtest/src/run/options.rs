@@ -19,7 +19,7 @@ pub struct Options {
     pub server: Server,
     /// Threads for bots that only send, and for all others.
     pub threads: Threads,
-    /// Whether each of these threads has a core of its own, as far as there are.
+    /// Whether these threads are pinned, each to a different core as far as there are.
     pub pin_threads: bool,
     /// The core to which a child server is pinned; the generator keeps off it.
     pub server_core: Option<usize>,
@@ -41,10 +41,10 @@ impl Default for Threads {
 }
 
 impl Threads {
-    /// Most threads of a kind.
+    /// Maximum number of threads of a kind.
     pub const MAX: usize = 64;
 
-    /// So many threads in all, at least two: a quarter of them for bots that only send.
+    /// Divides a number of threads, at least two: a quarter is for bots that only send.
     #[must_use]
     pub fn of(all: usize) -> Self {
         let send = (all / 4).max(1);
@@ -74,9 +74,9 @@ pub enum Server {
 /// Where the rooms of a run come from.
 #[derive(Clone, Debug)]
 pub enum Rooms {
-    /// They are there.
+    /// Existing ones.
     Links(Vec<RoomLink>),
-    /// They are made for the run.
+    /// Created for the run.
     Make {
         /// The server.
         origin: Origin,
@@ -95,13 +95,13 @@ impl std::fmt::Debug for ApiKey {
     }
 }
 
-/// Why settings cannot be.
+/// Why the settings are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// The load.
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
-    /// Too few rooms are there.
+    /// Fewer links than rooms.
     #[error("{links} room links for {rooms} rooms: give as many links as rooms, or an address where rooms can be made")]
     Links {
         /// Links given.
@@ -118,7 +118,7 @@ pub enum OptionsError {
 }
 
 impl Options {
-    /// This load on a server of our own.
+    /// This load on a server that is started for the run.
     #[must_use]
     pub fn new(program: PathBuf, scenario: Scenario) -> Self {
         Self {
@@ -161,7 +161,7 @@ mod tests {
     use crate::scenario::builtin;
 
     #[test]
-    fn impossible_settings_are_named() {
+    fn check_names_the_error() {
         let good = Options::new(PathBuf::new(), builtin("rooms").unwrap().0);
         assert_eq!(good.check(), Ok(()));
         let check = |change: fn(&mut Options)| {
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_shared_out() {
+    fn threads_are_divided() {
         assert_eq!(Threads::of(2), Threads::default());
         assert_eq!(Threads::of(1), Threads { send: 1, receive: 1 });
         assert_eq!(Threads::of(8), Threads { send: 2, receive: 6 });
     }
 
     #[test]
-    fn a_key_is_not_shown() {
+    fn api_key_debug_is_redacted() {
         assert_eq!(format!("{:?}", ApiKey("hidden".to_owned())), "ApiKey(..)");
     }
 }

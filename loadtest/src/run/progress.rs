@@ -1,20 +1,20 @@
-//! What a run tells about how far it is, to whoever shows it.
+//! Progress of a run, for a terminal to show.
 //!
 //! A run calls [`Progress::stage`] when a part of it begins and for each bot that has joined; what is done with that (a
 //! bar on a terminal, nothing) is not its business. The calls come in the order in which things happen, from one task.
 
 use std::time::Duration;
 
-/// How far a run is.
+/// Stage of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The server under test is being started or reached.
     Starting,
     /// Bots are joining.
     Joining {
-        /// Those that have all they need.
+        /// Bots that have all they need.
         ready: usize,
-        /// All that shall join in this run.
+        /// All that join before the measured time.
         of: usize,
     },
     /// Media flows and is not measured yet.

@@ -1,20 +1,20 @@
-//! Scenarios as text: files that are read strictly, and those that come with the program.
+//! Scenarios as TOML: files, which are parsed strictly, and the built-in ones.
 
 use super::{Join, Scenario, ScenarioError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use toml::de::{DeTable, DeValue};
 
-/// Why a text is no scenario.
+/// Why a text is not a scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FileError {
-    /// It is not TOML, or has fields that no scenario has; the text names line and field.
+    /// It is not TOML, or has unknown fields; the text names line and field.
     Toml(toml::de::Error),
-    /// A value that cannot be.
+    /// A value is invalid.
     Value {
         /// Line of the field, from 1, if it is in the file.
         line: Option<usize>,
-        /// Which, and what it must be.
+        /// The field, and what its value must be.
         error: ScenarioError,
     },
 }
@@ -70,7 +70,7 @@ const BUILTIN: [&str; 7] = [
     include_str!("../../scenarios/churn.toml"),
 ];
 
-/// Every scenario that comes with the program, with its text.
+/// Every built-in scenario, with its text.
 pub fn builtins() -> impl Iterator<Item = (Scenario, &'static str)> {
     // They are valid: a test reads all.
     BUILTIN.into_iter().filter_map(|text| parse(text).ok().map(|scenario| (scenario, text)))
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_builtin_is_valid_and_survives_being_written() {
+    fn builtins_round_trip() {
         let names: Vec<String> = BUILTIN.iter().map(|text| parse(text).unwrap().name).collect();
         assert_eq!(names, ["packets", "one-to-many", "everyone", "rooms", "webinar", "join-storm", "churn"]);
         for (scenario, _) in builtins() {
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_misspelt_is_named_with_its_line() {
+    fn unknown_field_is_named_with_line() {
         let text = "name = 'x'\npublishers = 1\nsubscribers = 1\n[video]\nframes_per_secnd = 3\n";
         let error = error(text);
         assert!(error.contains("frames_per_secnd") && error.contains("line 5"), "{error}");
     }
 
     #[test]
-    fn values_that_cannot_be_are_named_with_their_line() {
+    fn invalid_value_is_named_with_line() {
         let text = "name = 'x'\npublishers = 1\nsubscribers = 1\n\n[video]\nframes_per_second = 0\n";
         assert_eq!(error(text), "line 6: video.frames_per_second must be 1 to 240");
         assert_eq!(error("rooms = 0\nname = 'x'"), "line 1: rooms must be at least 1");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_has_a_length_and_nothing_else_has() {
+    fn only_storm_has_length() {
         let with = |join: &str| format!("name = 'x'\npublishers = 1\nsubscribers = 1\n[audio]\n[join]\n{join}");
         assert!(error(&with("when = 'storm'")).contains("over_s"));
         assert!(error(&with("when = 'before-media'\nover_s = 1.0")).contains("over_s"));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_does_harm() {
+    fn parse_is_total() {
         for text in ["", "\0", "name = ", "[video", "name = 3", "seconds = nan\nname='x'", "join = 3", "video = 3"] {
             assert!(parse(text).is_err(), "{text:?}");
         }

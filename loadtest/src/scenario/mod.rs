@@ -25,7 +25,7 @@ pub struct Scenario {
     pub participants: usize,
     /// Whether bots authenticate packets and open no frames; those that only receive then take no part in key traffic.
     pub light: bool,
-    /// Bots on the independent stack, in the whole run. Those of a room with participants send sound, too.
+    /// Bots on the independent stack, in the whole run. Those of a room with participants send audio, too.
     pub canaries: usize,
     /// How long is measured, in seconds.
     pub seconds: f64,
@@ -39,9 +39,9 @@ pub struct Scenario {
     pub churn: Option<Churn>,
     /// Single-packet frames of one size at one rate, for exact comparisons. Excludes `audio` and `video`.
     pub packets: Option<Packets>,
-    /// Sound.
+    /// Audio.
     pub audio: Option<Audio>,
-    /// Pictures.
+    /// Video.
     pub video: Option<Video>,
 }
 
@@ -53,14 +53,14 @@ pub enum Join {
     BeforeMedia,
     /// Media flows while they join; it is measured when all have joined.
     WhileMediaFlows,
-    /// They join while it is measured, at times spread over so many seconds.
+    /// They join in the measured time, spread over these seconds.
     Storm {
         /// How long the storm takes, in seconds.
         over_s: f64,
     },
 }
 
-/// People come and go: who leaves is followed by somebody else at once.
+/// Participants come and go: each one that leaves is followed by another at once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Churn {
@@ -80,7 +80,7 @@ pub struct Packets {
     pub burst: u32,
 }
 
-/// Opus-like sound: 50 packets a second.
+/// Opus-like audio: 50 packets a second.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audio {
@@ -92,23 +92,23 @@ pub struct Audio {
     pub size_spread: f64,
 }
 
-/// Pictures with the frame sizes of real video.
+/// Frames with the sizes of real video.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Video {
     /// Frames a second.
     pub frames_per_second: u32,
-    /// Rate of the picture, of the largest encoding with simulcast.
+    /// Bitrate; with simulcast, of the largest encoding.
     pub kilobits_per_second: u32,
     /// Seconds from a key frame to the next; 0: only when a receiver needs one.
     pub key_frame_every_s: f64,
-    /// A key frame is so many other frames large.
+    /// Size of a key frame in other frames.
     pub key_frame_size: f64,
     /// Standard deviation of the logarithm of frame sizes.
     pub size_spread: f64,
     /// Mean seconds between changes of scene, each a large frame; 0: never.
     pub scene_every_s: f64,
-    /// A change of scene is so many other frames large.
+    /// Size of a change of scene in other frames.
     pub scene_size: f64,
     /// Three encodings, the second with a quarter of the rate, the third with a tenth and half of the frames; each
     /// receiver takes one of them.
@@ -184,7 +184,7 @@ impl Scenario {
     pub const MAX_BOTS: usize = 50_000;
     /// Seats of a room.
     pub const MAX_ROOM: usize = 4_000;
-    /// Slots that the server gives one participant unless it is told otherwise.
+    /// The server's default for the slots of one participant.
     pub const SLOTS: usize = 200;
     /// Smallest payload of single packets: descriptor, envelope, SFrame header and tag, and the mark that receivers
     /// check.
@@ -216,7 +216,7 @@ impl Scenario {
         usize::from(self.audio.is_some()) + usize::from(self.packets.is_some() || self.video.is_some())
     }
 
-    /// The number by which this load grows with its shape kept: rooms where there are several, else those who receive.
+    /// The number by which this load grows while its shape stays: rooms if there are several, receivers otherwise.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {
@@ -270,11 +270,15 @@ impl Scenario {
         let time = |value: f64| value.is_finite() && (0.0..=86_400.0).contains(&value);
         check(!self.name.trim().is_empty(), "name", "must not be empty")?;
         check(self.rooms >= 1, "rooms", "must be at least 1")?;
-        check(self.publishers + self.participants >= 1, "publishers", "must be at least 1 where nobody does both")?;
-        let somebody = self.subscribers + self.canaries >= 1
+        check(
+            self.publishers + self.participants >= 1,
+            "publishers",
+            "must be at least 1 unless there are participants",
+        )?;
+        let receives = self.subscribers + self.canaries >= 1
             || self.participants >= 2
             || (self.participants == 1 && self.publishers >= 1);
-        check(somebody, "subscribers", "must be at least 1 where nobody else receives")?;
+        check(receives, "subscribers", "must be at least 1 unless others receive")?;
         let room = self.room_size() <= Self::MAX_ROOM;
         check(room, "subscribers", format!("and the others of a room must be at most {}", Self::MAX_ROOM))?;
         check(self.bots() <= Self::MAX_BOTS, "rooms", format!("must make at most {} bots", Self::MAX_BOTS))?;
@@ -292,7 +296,7 @@ impl Scenario {
         )?;
         if let Join::Storm { over_s } = self.join {
             check(time(over_s) && over_s <= self.seconds, "join.over_s", "must be 0 to the measured seconds")?;
-            check(self.subscribers + self.participants >= 1, "join.when", "is a storm of nobody: add subscribers")?;
+            check(self.subscribers + self.participants >= 1, "join.when", "has no bots that join: add subscribers")?;
         }
         if let Some(churn) = self.churn {
             check(time(churn.mean_stay_s) && churn.mean_stay_s >= 0.5, "churn.mean_stay_s", "must be 0.5 to 86400")?;
@@ -363,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_name_their_field() {
+    fn check_names_the_field() {
         assert_eq!(good().check(), Ok(()));
         type Change = fn(&mut Scenario);
         let changes: [(&str, Change); 17] = [
@@ -396,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn a_load_grows_where_it_is_large() {
+    fn scaling_grows_the_largest_group() {
         let rooms = Scenario { rooms: 5, participants: 4, ..good() };
         assert_eq!((rooms.size(), rooms.with_size(9).rooms), (5, 9));
         let everyone = Scenario { publishers: 0, subscribers: 0, participants: 6, ..good() };
@@ -405,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn the_planned_rate_is_that_of_all_streams() {
+    fn planned_rate_sums_streams() {
         assert_eq!(good().planned_rate(), (500.0, 1_100.0));
         let video = Video { kilobits_per_second: 1_056, simulcast: true, ..Video::default() };
         let call = Scenario { packets: None, audio: Some(Audio::default()), video: Some(video), ..good() };

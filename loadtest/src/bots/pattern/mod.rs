@@ -1,9 +1,9 @@
-//! What a publisher sends when: the sizes and times of frames, decided by a seed before anything is sealed.
+//! When a publisher sends which frames: sizes and times, decided by a seed before anything is sealed.
 //!
 //! ```text
-//!   packets   exact: so many single-packet frames of one size at once, at one rate
+//!   packets   exact: bursts of single-packet frames of one size, at one rate
 //!   video     frames of many packets, key frames, sizes that vary, simulcast encodings
-//!   audio     a packet each 20 ms, talk spurts, one speaker at a time in a room
+//!   audio     a packet every 20 ms, talk spurts, one speaker at a time in a room
 //! ```
 
 mod audio;
@@ -11,9 +11,11 @@ mod random;
 mod schedule;
 mod video;
 
+use crate::measure::clock::Time;
 pub(crate) use audio::{AudioPattern, Floor};
 pub(crate) use random::Stays;
 use schedule::Schedule;
+use std::time::Duration;
 pub(crate) use video::VideoPattern;
 
 /// Bytes by which the VP8 envelope of a key frame is longer than that of a delta.
@@ -33,17 +35,17 @@ pub(crate) struct Frame {
 /// Frames that are due together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// How late it is, in nanoseconds.
-    pub(crate) lag_ns: u64,
+    /// How late it is.
+    pub(crate) lag: Duration,
     /// When they should have been sent.
-    pub(crate) nominal_ns: u64,
+    pub(crate) nominal: Time,
     /// How many frames.
     pub(crate) frames: u32,
-    /// From the beginning of one of them to that of the next, in nanoseconds: together they are sent, not made.
-    pub(crate) spacing_ns: u64,
+    /// From the start of one of them to that of the next, in nanoseconds: they are captured apart and sent together.
+    pub(crate) spacing: Duration,
 }
 
-/// A stream's plan.
+/// When a stream sends which frames.
 #[derive(Debug)]
 pub(crate) enum Pattern {
     /// Single-packet frames of one size.
@@ -58,7 +60,7 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
-    /// Single-packet frames: `burst` of them at once, `pps` a second, of so many bytes before sealing.
+    /// Single-packet frames: `burst` of them at once, `pps` a second, of `bytes` bytes before sealing.
     pub(crate) fn packets(pps: u32, burst: u32, bytes: usize) -> Self {
         Self::Packets { pps, burst, bytes, schedule: None }
     }
@@ -71,12 +73,12 @@ impl Pattern {
         }
     }
 
-    /// Begins at a time.
-    pub(crate) fn start(&mut self, now_ns: u64) {
+    /// Starts at a time.
+    pub(crate) fn start(&mut self, now: Time) {
         match self {
-            Self::Packets { pps, burst, schedule, .. } => *schedule = Some(Schedule::new(now_ns, *pps, *burst)),
-            Self::Video(video) => video.start(now_ns),
-            Self::Audio(audio) => audio.start(now_ns),
+            Self::Packets { pps, burst, schedule, .. } => *schedule = Some(Schedule::new(now, *pps, *burst)),
+            Self::Video(video) => video.start(now),
+            Self::Audio(audio) => audio.start(now),
         }
     }
 
@@ -96,7 +98,7 @@ impl Pattern {
         }
     }
 
-    /// Stops; gives how many frames were due and never sent.
+    /// Stops; returns how many frames were due and never sent.
     pub(crate) fn stop(&mut self) -> u64 {
         let skipped = self.schedule().map_or(0, Schedule::skipped_packets);
         match self {
@@ -107,36 +109,38 @@ impl Pattern {
         skipped
     }
 
-    /// Counts from zero what is due and not sent.
+    /// Resets the count of frames that were due and not sent.
     pub(crate) fn forget_skipped(&mut self) {
         self.schedule_mut().into_iter().for_each(Schedule::forget_skipped);
     }
 
-    /// When something is due.
-    pub(crate) fn due_at(&self) -> Option<u64> {
+    /// When the next frames are due.
+    pub(crate) fn due_at(&self) -> Option<Time> {
         self.schedule().map(Schedule::due_at)
     }
 
-    /// Takes what is due.
-    pub(crate) fn take(&mut self, now_ns: u64) -> Option<Due> {
-        let (frames, spacing_ns) = match self {
-            Self::Packets { pps, burst, .. } => (*burst, 1_000_000_000 / u64::from((*pps).max(1))),
-            Self::Video(_) | Self::Audio(_) => (1, 0),
+    /// Takes the frames that are due.
+    pub(crate) fn take(&mut self, now: Time) -> Option<Due> {
+        let (frames, spacing) = match self {
+            Self::Packets { pps, burst, .. } => {
+                (*burst, Duration::from_nanos(1_000_000_000 / u64::from((*pps).max(1))))
+            }
+            Self::Video(_) | Self::Audio(_) => (1, Duration::ZERO),
         };
-        let lag_ns = self.schedule_mut()?.take(now_ns)?;
-        Some(Due { lag_ns, nominal_ns: now_ns.saturating_sub(lag_ns), frames, spacing_ns })
+        let lag = self.schedule_mut()?.take(now)?;
+        Some(Due { lag, nominal: now - lag, frames, spacing })
     }
 
     /// The next frame. A key frame is made when it is wanted.
     pub(crate) fn frame(&mut self, due: &Due, key_wanted: bool) -> Frame {
         match self {
             Self::Packets { bytes, .. } => {
-                // A key frame's envelope is longer; the packet shall not be.
+                // A key frame's envelope is longer; the packet must not be.
                 let bytes = if key_wanted { bytes.saturating_sub(KEY_ENVELOPE_BYTES) } else { *bytes };
                 Frame { bytes, key: key_wanted, level: None }
             }
             Self::Video(video) => video.frame(key_wanted),
-            Self::Audio(audio) => audio.frame(due.nominal_ns),
+            Self::Audio(audio) => audio.frame(due.nominal),
         }
     }
 }
@@ -146,14 +150,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_due_together_and_its_frames_are_spaced_in_time() {
+    fn burst_frames_are_spaced_in_time() {
         let mut pattern = Pattern::packets(500, 4, 100);
         assert_eq!(pattern.due_at(), None, "not started");
-        pattern.start(1_000);
-        let due = pattern.take(1_500);
-        assert_eq!(due, Some(Due { lag_ns: 500, nominal_ns: 1_000, frames: 4, spacing_ns: 2_000_000 }));
-        assert_eq!(pattern.due_at(), Some(8_001_000));
+        pattern.start(Time::from_nanos(1_000));
+        let due = pattern.take(Time::from_nanos(1_500));
+        assert_eq!(
+            due,
+            Some(Due {
+                lag: Duration::from_nanos(500),
+                nominal: Time::from_nanos(1_000),
+                frames: 4,
+                spacing: Duration::from_millis(2),
+            })
+        );
+        assert_eq!(pattern.due_at(), Some(Time::from_nanos(8_001_000)));
         assert_eq!(pattern.stop(), 0);
-        assert_eq!(pattern.take(9_000_000), None);
+        assert_eq!(pattern.take(Time::from_nanos(9_000_000)), None);
     }
 }

@@ -4,7 +4,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};
 use std::time::Duration;
 
-/// A generator of its own for one purpose: `path` tells it from the others of the same seed.
+/// A separate generator for one purpose, which `path` distinguishes from the others of the same seed.
 pub(crate) fn seed_of(seed: u64, path: [u64; 3]) -> ChaCha8Rng {
     let mut bytes = [0; 32];
     for (chunk, value) in bytes.chunks_exact_mut(8).zip([seed, path[0], path[1], path[2]]) {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_gives_the_same_stays_and_another_place_others() {
+    fn stays_follow_from_seed_and_path() {
         let first = |seed, place| Stays::new(5.0, seed, place).next();
         assert_eq!(first(1, 0), first(1, 0));
         assert_ne!(first(1, 0), first(1, 1));
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_vary_around_their_mean() {
+    fn sizes_have_their_mean() {
         let (around, mut random) = (Around::new(0.5), seed_of(1, [0; 3]));
         let all: Vec<f64> = (0..20_000).map(|_| around.draw(&mut random)).collect();
         let mean = all.iter().sum::<f64>() / all.len() as f64;

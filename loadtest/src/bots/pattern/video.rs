@@ -5,6 +5,7 @@ use super::{
     Frame,
     random::{Around, exponential, seed_of},
 };
+use crate::measure::clock::Time;
 use crate::scenario::Video;
 use rand_chacha::ChaCha8Rng;
 
@@ -19,7 +20,7 @@ pub(crate) struct VideoPattern {
     frames_per_second: u32,
     /// Mean bytes of a delta frame.
     delta: f64,
-    /// A key frame is so many deltas large.
+    /// Size of a key frame in deltas.
     key_factor: f64,
     /// Frames from a key frame to the next; `None`: only when it is wanted.
     key_every: Option<u64>,
@@ -60,8 +61,8 @@ impl VideoPattern {
         }
     }
 
-    pub(super) fn start(&mut self, now_ns: u64) {
-        self.schedule = Some(Schedule::new(now_ns, self.frames_per_second, 1));
+    pub(super) fn start(&mut self, now: Time) {
+        self.schedule = Some(Schedule::new(now, self.frames_per_second, 1));
     }
 
     pub(super) fn frame(&mut self, key_wanted: bool) -> Frame {
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_holds_with_key_frames_in_it() {
+    fn rate_includes_key_frames() {
         let video = Video { key_frame_every_s: 4.0, key_frame_size: 8.0, scene_every_s: 0.0, ..video() };
         let frames = sizes(&video, 1, 120 * 100);
         let bytes: usize = frames.iter().map(|frame| frame.bytes).sum();
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_frame_comes_when_it_is_wanted_and_the_interval_starts_again() {
+    fn requested_key_frame_restarts_interval() {
         let video = Video { key_frame_every_s: 1.0, ..video() };
         let mut pattern = VideoPattern::new(&video, 1_200_000.0, 30, 1, 0);
         let keys: Vec<usize> = (0..80).filter(|n| pattern.frame(*n == 10).key).collect();
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn scenes_change_now_and_then() {
+    fn scene_changes_are_large() {
         let video = Video { scene_every_s: 2.0, scene_size: 10.0, size_spread: 0.0, key_frame_every_s: 0.0, ..video() };
         let frames = sizes(&video, 1, 30 * 200);
         let large = frames.iter().filter(|frame| frame.bytes > 5 * 5_000).count();
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_decides_every_size() {
+    fn sizes_follow_from_seed() {
         assert_eq!(sizes(&video(), 7, 300), sizes(&video(), 7, 300));
         assert_ne!(sizes(&video(), 7, 300), sizes(&video(), 8, 300));
     }

@@ -1,8 +1,7 @@
 //! The plots of a report: what is drawn from runs, from a search for the limit and from a plan.
 
 use super::{
-    axis::{Axis, Scale},
-    plot::{At, Mark, Plot, Series, Shape},
+    plot::{At, Axis, Mark, Plot, Scale, Series, Shape},
     sections::load_name,
 };
 use crate::{
@@ -139,13 +138,13 @@ pub(super) fn latency(loads: &[Repeats]) -> Markup {
     }
 }
 
-/// The share that is no slower, where one of so many is.
+/// The share of packets that are no slower, when one of `one_of` is.
 fn percent_of_tail(one_of: f64) -> String {
     let decimals = (one_of.log10().round() as usize).saturating_sub(2);
     format!("{:.decimals$} %", (1.0 - 1.0 / one_of) * 100.0)
 }
 
-/// What happened at one load, whoever asked for it.
+/// What was measured at one load.
 struct LoadPoint {
     pps: f64,
     cpu: Option<f64>,
@@ -153,7 +152,7 @@ struct LoadPoint {
     group: usize,
 }
 
-/// How points are grouped: what one knows about them.
+/// Groups of points: name, colour, shape.
 const GROUPS: [(&str, usize, Shape); 4] = [
     ("carried", 0, Shape::Dots),
     ("not carried by the server", 1, Shape::Dots),
@@ -259,7 +258,7 @@ pub(super) fn predictions(plan: &Plan) -> Markup {
     };
     let all = || plan.predictions.iter().flat_map(|p| [p.measured_cpu, p.predicted_cpu]);
     let axis = Axis::of(Scale::Linear, all());
-    let end = axis.ticks(|_| String::new()).last().map_or(1.0, |tick| tick.value);
+    let end = axis.end();
     let dots = |name: &str, colour, shape, points| Series { name: Some(name.to_owned()), colour, shape, points };
     let plot = Plot {
         describes: "Predicted against measured CPU of the server".to_owned(),

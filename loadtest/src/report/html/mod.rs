@@ -3,7 +3,6 @@
 //! No script, no font, no image, nothing fetched; plots are inline SVG. Light, dark and paper are one style sheet. All
 //! text goes through `maud`, which escapes what it is given.
 
-mod axis;
 mod charts;
 mod planned;
 mod plot;

@@ -25,6 +25,23 @@ const OF_A_RUN: [&str; 9] = [
     "server_cpu",
 ];
 
+/// A table that scrolls sideways where it is too wide.
+pub(super) fn table<'a>(head: impl IntoIterator<Item = &'a str>, rows: &Markup) -> Markup {
+    html! {
+        div class="scroll" {
+            table {
+                thead { tr { @for name in head { th { (name) } } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+/// A row of a table.
+pub(super) fn row(cells: impl IntoIterator<Item = String>) -> Markup {
+    html! { tr { @for cell in cells { td { (cell) } } } }
+}
+
 fn named(name: &str) -> Option<&'static Figure> {
     FIGURES.iter().find(|figure| figure.name == name)
 }
@@ -175,59 +192,31 @@ pub(super) fn figures(load: &Repeats) -> Markup {
             }
         }
     };
-    html! {
-        div class="scroll" {
-            table {
-                thead {
-                    tr {
-                        th { "Figure" }
-                        @if repeated { th { "median" } th { "smallest" } th { "largest" } th { "spread" } }
-                        @else { th { "value" } }
-                    }
-                }
-                tbody {
-                    @for (figure, spread) in load.figures().filter(|(one, _)| !one.name.starts_with("canaries.")) {
-                        (row(figure, spread))
-                    }
-                }
-            }
-        }
-    }
+    let head = if repeated { &["Figure", "median", "smallest", "largest", "spread"][..] } else { &["Figure", "value"] };
+    let of_light_bots = load.figures().filter(|(one, _)| !one.name.starts_with("canaries."));
+    table(head.iter().copied(), &html! { @for (figure, spread) in of_light_bots { (row(figure, spread)) } })
 }
 
 /// Each run of each load.
 pub(super) fn runs(document: &Document<'_>) -> Markup {
     let columns: Vec<_> = OF_A_RUN.iter().filter_map(|name| named(name)).collect();
     let loads = document.loads.len();
-    html! {
-        div class="scroll" {
-            table {
-                thead {
-                    tr {
-                        th { "Run" }
-                        @for figure in &columns { th { (figure.label) } }
-                        th { "Notes" }
-                    }
-                }
-                tbody {
-                    @for load in document.loads {
-                        @if loads > 1 {
-                            @if let Some(run) = load.runs().first() {
-                                tr class="group" { td colspan=(columns.len() + 2) { (load_name(run)) } }
-                            }
-                        }
-                        @for (n, run) in load.runs().iter().enumerate() {
-                            tr {
-                                td { (n + 1) }
-                                @for figure in &columns { td { (show(figure, run)) } }
-                                td { (run.generator.limits.len()) }
-                            }
-                        }
-                    }
+    let head = ["Run"].into_iter().chain(columns.iter().map(|figure| figure.label)).chain(["Notes"]);
+    let rows = html! {
+        @for load in document.loads {
+            @if let Some(run) = load.runs().first().filter(|_| loads > 1) {
+                tr class="group" { td colspan=(columns.len() + 2) { (load_name(run)) } }
+            }
+            @for (n, run) in load.runs().iter().enumerate() {
+                tr {
+                    td { (n + 1) }
+                    @for figure in &columns { td { (show(figure, run)) } }
+                    td { (run.generator.limits.len()) }
                 }
             }
         }
-    }
+    };
+    table(head, &rows)
 }
 
 /// The bots on the independent stack, apart from all others.
@@ -241,16 +230,11 @@ pub(super) fn canaries(document: &Document<'_>) -> Markup {
                     "Bots on the webrtc crate, which shares no code with the server. Their latency runs until the \
                      application reads, not until the kernel receives: not to be compared with the latency above."
                 }
-                div class="scroll" {
-                    table {
-                        thead { tr { th { "Run" } @for figure in CANARY_FIGURES { th { (figure.label) } } } }
-                        tbody {
-                            @for (n, run) in runs.iter().enumerate() {
-                                tr { td { (n + 1) } @for figure in CANARY_FIGURES { td { (show(figure, run)) } } }
-                            }
-                        }
+                (table(["Run"].into_iter().chain(CANARY_FIGURES.iter().map(|figure| figure.label)), &html! {
+                    @for (n, run) in runs.iter().enumerate() {
+                        tr { td { (n + 1) } @for figure in CANARY_FIGURES { td { (show(figure, run)) } } }
                     }
-                }
+                }))
             }
         }
     }
@@ -272,35 +256,25 @@ pub(super) fn limit(limit: &LimitReport) -> Markup {
                     (failed.why.join("; ")) "."
                 }
             }
-            div class="scroll" {
-                table {
-                    thead {
-                        tr {
-                            th { "Run" } th { "Load" } th { "Forwarded" } th { "Loss" } th { "Latency, p99" }
-                            th { "Server CPU" } th class="text" { "Verdict" }
-                        }
-                    }
-                    tbody {
-                        @for (n, sample) in limit.samples.iter().enumerate() {
-                            tr {
-                                td { (n + 1) }
-                                td { (grouped(sample.load as f64)) }
-                                td { (Unit::PerSecond.show(sample.forwarded_pps)) }
-                                td { (format!("{:.4} %", sample.loss * 100.0)) }
-                                td { (Unit::Microseconds.show(sample.p99_us as f64)) }
-                                td { (sample.server_cpu.map_or_else(|| "–".to_owned(), |cpu| Unit::Share.show(cpu))) }
-                                td class="text" {
-                                    @match sample.verdict {
-                                        Verdict::Pass => { "carried" }
-                                        Verdict::Server => { "not carried: " (sample.why.join("; ")) }
-                                        Verdict::Generator => { "says nothing of the server: " (sample.why.join("; ")) }
-                                    }
-                                }
+            (table(["Run", "Load", "Forwarded", "Loss", "Latency, p99", "Server CPU", "Verdict"], &html! {
+                @for (n, sample) in limit.samples.iter().enumerate() {
+                    tr {
+                        td { (n + 1) }
+                        td { (grouped(sample.load as f64)) }
+                        td { (Unit::PerSecond.show(sample.forwarded_pps)) }
+                        td { (format!("{:.4} %", sample.loss * 100.0)) }
+                        td { (Unit::Microseconds.show(sample.p99_us as f64)) }
+                        td { (sample.server_cpu.map_or_else(|| "–".to_owned(), |cpu| Unit::Share.show(cpu))) }
+                        td class="text" {
+                            @match sample.verdict {
+                                Verdict::Pass => { "carried" }
+                                Verdict::Server => { "not carried: " (sample.why.join("; ")) }
+                                Verdict::Generator => { "says nothing of the server: " (sample.why.join("; ")) }
                             }
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }

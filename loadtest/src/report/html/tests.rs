@@ -97,7 +97,7 @@ fn a_plan() -> Plan {
 }
 
 #[test]
-fn a_single_run_is_a_whole_page() {
+fn page_of_a_single_run() {
     let html = of_loads(&[Repeats::new(vec![run(400)])]);
     let elements = elements(&html);
     assert_eq!(named(&elements, "title")[0].text, "Load test: one-to-many");
@@ -110,7 +110,7 @@ fn a_single_run_is_a_whole_page() {
 }
 
 #[test]
-fn nothing_is_fetched_and_nothing_runs() {
+fn no_external_resources_or_scripts() {
     let loads = [Repeats::new(vec![run(400), run(420), run(390)])];
     let plan = a_plan();
     let html = page(&Document {
@@ -131,7 +131,7 @@ fn nothing_is_fetched_and_nothing_runs() {
 }
 
 #[test]
-fn text_stays_text() {
+fn text_is_escaped() {
     let evil = "</style></title><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;";
     let mut hostile = run(400);
     hostile.scenario = evil.into();
@@ -150,7 +150,7 @@ fn text_stays_text() {
 }
 
 #[test]
-fn every_coordinate_is_a_number_inside_the_picture() {
+fn coordinates_are_inside_the_plot() {
     let mut wild = run(60_000);
     (wild.forwarded_pps, wild.server_cpu) = (f64::NAN, Some(f64::INFINITY));
     wild.latency_cdf.push((0, f64::NAN));
@@ -166,7 +166,7 @@ fn every_coordinate_is_a_number_inside_the_picture() {
             if ["x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "points"].contains(&name.as_str()) {
                 for number in value.split([' ', ',']).filter(|number| !number.is_empty()) {
                     let number: f64 = number.parse().unwrap();
-                    assert!((0.0..=480.0).contains(&number), "{} {name}={value}", element.name);
+                    assert!((0.0..=f64::from(plot::SIZE.0)).contains(&number), "{} {name}={value}", element.name);
                     coordinates += 1;
                 }
             }
@@ -176,7 +176,7 @@ fn every_coordinate_is_a_number_inside_the_picture() {
 }
 
 #[test]
-fn warnings_stand_before_the_numbers_of_every_table() {
+fn warnings_come_first() {
     let mut late = run(400);
     late.generator.limits = vec!["the generator sent late".into()];
     let debug = Machine { build: "debug".into(), ..machine() };
@@ -192,7 +192,7 @@ fn warnings_stand_before_the_numbers_of_every_table() {
 }
 
 #[tokio::test]
-async fn a_limit_is_a_tile_two_plots_and_a_table() {
+async fn page_of_a_limit() {
     let sample = |load: u64| Sample {
         load,
         forwarded_pps: load as f64 * 500.0,
@@ -214,7 +214,7 @@ async fn a_limit_is_a_tile_two_plots_and_a_table() {
 }
 
 #[test]
-fn a_room_that_does_not_fit_is_said_in_the_plan() {
+fn plan_marks_rooms_that_do_not_fit() {
     let plan = a_plan();
     let html = page(&Document { machine: &machine(), command: None, loads: &[], limit: None, plan: Some(&plan) });
     let elements = elements(&html);
@@ -227,6 +227,6 @@ fn a_room_that_does_not_fit_is_said_in_the_plan() {
 }
 
 #[test]
-fn a_report_of_nothing_is_a_page() {
+fn empty_page() {
     assert!(named(&elements(&of_loads(&[])), "svg").is_empty());
 }
