@@ -1,5 +1,5 @@
-//! A server that is this program itself, told what to do by JSON lines: one order on its standard input, one answer on
-//! its standard output.
+//! A server that is this program itself, controlled by JSON lines: a request on its standard input, its response on the
+//! standard output.
 
 use crate::server::{Server, ServerError};
 use loadtest::Usage;
@@ -24,7 +24,7 @@ const BUFFER_BYTES: usize = 4 << 20;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Our end.
+/// The parent's end.
 #[derive(Debug)]
 pub(crate) struct ChildServer {
     server: Server,
@@ -43,7 +43,7 @@ impl ChildServer {
         Ok(Self { server, orders, answers: BufReader::new(answers).lines() })
     }
 
-    /// Gives an order and waits for its answer.
+    /// Sends a request and waits for its response.
     pub(crate) async fn ask<T: DeserializeOwned>(&mut self, order: &impl Serialize) -> Result<T, ServerError> {
         let mut line = serde_json::to_string(order).map_err(io::Error::from)?;
         line.push('\n');
@@ -74,7 +74,7 @@ pub(crate) fn media_socket() -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// The child's end: orders come by a thread, so that the one that forwards never waits for them.
+/// The child's end: a thread reads requests, so that the one that forwards never waits for them.
 pub(crate) fn orders<T: DeserializeOwned + Send + 'static>() -> mpsc::Receiver<io::Result<T>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {

@@ -1,72 +1,37 @@
-//! The order of the runs: all peers take turns, so that what the machine does meanwhile hits all of them alike.
+//! The order of the runs: peers alternate, so that disturbances of the machine affect all of them alike.
 
 use crate::{
+    load::Load,
     measure::{Times, run},
     peer::{PeerError, PeerName, Setup},
     report::Row,
     server::ServerError,
 };
-use loadtest::fanout::Rate;
-use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::sleep;
 
-/// Between two runs, so that the end of one is not measured by the next.
+/// Pause between two runs, so that the next one does not measure the end of the last.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// A shape of traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Load {
-    /// 500 single packets a second.
-    Singles,
-    /// 960 packets a second, 16 at once: a large frame sixty times a second.
-    Bursts,
-}
-
-impl Load {
-    /// RTP payload of a packet at most: with header, one extension and the tag of GCM, a datagram has about 1,200 bytes.
-    pub const PAYLOAD_BYTES: usize = 1_164;
-
-    /// Its rate.
-    #[must_use]
-    pub fn rate(self) -> Rate {
-        let size = Self::PAYLOAD_BYTES;
-        match self {
-            Self::Singles => Rate { pps: 500, burst: 1, size },
-            Self::Bursts => Rate { pps: 960, burst: 16, size },
-        }
-    }
-
-    /// What it is, in words.
-    #[must_use]
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Singles => "single packets, 500 a second",
-            Self::Bursts => "bursts of 16 packets, 960 a second",
-        }
-    }
-}
 
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Who, in this order.
+    /// The peers, in this order.
     pub peers: Vec<PeerName>,
-    /// Under which loads.
+    /// The loads.
     pub loads: Vec<Load>,
-    /// With how many subscribers.
+    /// Numbers of subscribers.
     pub subscribers: Vec<usize>,
-    /// How often.
+    /// Number of runs of each.
     pub runs: usize,
-    /// How long.
+    /// Durations of a run.
     pub times: Times,
 }
 
-/// Runs the plan; `progress` is told of every run in a line.
+/// Runs the plan; `progress` gets a line for every run.
 pub async fn compare(plan: &Plan, setup: &Setup, mut progress: impl FnMut(&str)) -> Vec<Row> {
     let mut rows = Vec::new();
-    // Peers whose program is not there are asked once.
+    // A peer whose program is missing is tried once.
     let mut absent = BTreeMap::<PeerName, String>::new();
     for load in &plan.loads {
         for subscribers in &plan.subscribers {

@@ -3,9 +3,9 @@
 //! ```text
 //!   load's core:    publisher ──┐            ┌──► subscribers: what of the call is lost?
 //!                               ├─► server ──┘
-//!                   flood ──────┘   on a core of its own
+//!                   flood ──────┘   on its own core
 //! ```
-//! Each kind of flood meets a server of its own. Those that come under the publisher's address need a raw socket: root,
+//! Each kind of flood meets its own server. Those that come under the publisher's address need a raw socket: root,
 //! or a user namespace (`clients/web/e2e/namespace`).
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     peer::{Peer, PeerError, Setup, Tacet},
 };
 use clap::ValueEnum;
-use loadtest::fanout::{Fanout, Measured, Rate};
+use loadtest::fanout::{Fanout, FanoutReport, Rate};
 use rtc_client::{Credentials, Identity, RemoteParameters, RtcClient};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -31,7 +31,7 @@ use tokio::time::sleep;
 
 /// Sockets, and so addresses, from which strangers send.
 const SOCKETS: usize = 64;
-/// The flood comes in portions of so much time.
+/// Interval of the portions of a flood.
 const PORTION: Duration = Duration::from_millis(1);
 /// Between the start of the flood and the measurement.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ pub enum Kind {
     None,
     /// Random bytes.
     Noise,
-    /// Connectivity checks with a user name that nobody has.
+    /// Connectivity checks with an unknown user name.
     UnknownUser,
     /// Connectivity checks with the publisher's user name and a guessed password.
     GuessedPassword,
@@ -87,7 +87,7 @@ impl Kind {
         getrandom::fill(&mut bytes).map_err(|_| PeerError::Random)?;
         match self {
             Self::None | Self::Noise => {}
-            Self::UnknownUser => return check("nobody00", victim, identity),
+            Self::UnknownUser => return check("unknown0", victim, identity),
             Self::GuessedPassword | Self::ForgedChecks => return check(&victim.ufrag, victim, identity),
             Self::Records | Self::ForgedRecords => {
                 let record = [23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 0, 0, 187];
@@ -153,7 +153,7 @@ pub struct FloodRun {
     pub memory_grown: u64,
     /// What the subscribers saw.
     #[serde(flatten)]
-    pub seen: Measured,
+    pub seen: FanoutReport,
 }
 
 /// All floods.
@@ -170,7 +170,7 @@ pub struct FloodReport {
 /// Measures one kind after the other.
 ///
 /// # Errors
-/// [`PeerError`]; without the right to forge addresses, those kinds are left out, and `progress` is told.
+/// [`PeerError`]; without the right to forge addresses, those kinds are left out with a line to `progress`.
 pub async fn flood(
     plan: &FloodPlan,
     setup: &Setup,
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_what_it_says() {
+    fn datagrams_match_their_kind() {
         let (victim, identity) = (victim("127.0.0.1:9".parse().unwrap()), Identity::generate().unwrap());
         let protocol = |kind: Kind| DatagramKind::of(&kind.datagram(&victim, &identity, 7).unwrap());
         for kind in [Kind::UnknownUser, Kind::GuessedPassword, Kind::ForgedChecks] {
@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_keeps_its_rate_and_ends() {
+    fn flood_keeps_rate() {
         let server = UdpSocket::bind("127.0.0.1:0").unwrap();
         server.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let flood = Flood::start(Kind::Noise, victim(server.local_addr().unwrap()), 10_000).unwrap();
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_line_for_each_flood() {
+    fn table_has_every_flood() {
         let run = FloodRun {
             kind: Kind::Noise,
             flood_per_s: 199_999.6,

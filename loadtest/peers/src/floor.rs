@@ -171,10 +171,10 @@ impl Floor {
         Ok(())
     }
 
-    /// Opens what came, and sends it to everybody.
+    /// Opens the received packets and sends them to all receivers.
     fn forward<'a>(&mut self, datagrams: impl Iterator<Item = &'a mut [u8]>) -> io::Result<()> {
         let Some(opener) = &mut self.publisher else { return Ok(()) };
-        // What does not authenticate goes nowhere.
+        // Packets that do not authenticate are dropped.
         let packets: Vec<&[u8]> = datagrams
             .filter_map(|datagram| opener.open_rtp(datagram).ok().map(|packet| &*packet))
             .filter(|packet| packet.len() > RTP_HEADER)
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extensions_are_left_behind() {
+    fn extensions_are_removed() {
         let plain = [&[0x80, 96][..], &[0; 10], b"media"].concat();
         assert_eq!(payload(&plain).unwrap(), b"media");
         let extended = [&[0x90, 96][..], &[0; 10], &[0xbe, 0xde, 0, 1, 0x31, 7, 7, 0], b"media"].concat();

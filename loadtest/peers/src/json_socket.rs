@@ -1,5 +1,5 @@
 //! A WebSocket that carries JSON texts, as other servers' signaling does. It is read all the time, so that pings are
-//! answered while nobody waits for a message.
+//! answered while the caller does something else.
 
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use serde_json::Value;
@@ -62,7 +62,7 @@ impl JsonSocket {
         let (sink, mut stream) = connect_async(request).await?.0.split();
         let (sender, messages) = mpsc::unbounded_channel();
         let reader = tokio::spawn(async move {
-            // What is no text, or no JSON, is of no interest.
+            // Anything but JSON text is ignored.
             while let Some(Ok(message)) = stream.next().await {
                 let value = message.to_text().ok().and_then(|text| serde_json::from_str(text).ok());
                 if value.is_some_and(|value| sender.send(value).is_err()) {
@@ -77,7 +77,7 @@ impl JsonSocket {
         Ok(self.sink.send(Message::text(message.to_string())).await?)
     }
 
-    /// The next message for which `pick` gives something; others are passed over.
+    /// The next message for which `pick` returns something; others are skipped.
     pub(crate) async fn wait_for<T>(&mut self, mut pick: impl FnMut(&Value) -> Option<T>) -> Result<T, SocketError> {
         let wait = async {
             while let Some(message) = self.messages.recv().await {

@@ -1,13 +1,13 @@
 //! The same load through other forwarding servers on the same machine, in alternating runs: `make peers`.
 //!
 //! ```text
-//!   compare ──► peer (tacet, str0m, floor, Janus, LiveKit) ── signaling ──► the server's process, on a core of its own
+//!   compare ──► peer (tacet, str0m, floor, Janus, LiveKit) ── signaling ──► the server's process, on its own core
 //!      │                   │ Route, SSRCs                                        ▲ │
 //!      ▼                   ▼                                                     │ ▼
 //!   report            loadtest::fanout: one publisher, N receivers, on the other core
 //! ```
 //! A developer's tool: not part of the `tacet` binary. Bots, threads, load and measurement are one and the same for all;
-//! only the signaling differs. What that favours is told in `docs/benchmarks.md`.
+//! only the signaling differs. `docs/benchmarks.md` describes what that favours.
 
 mod child;
 mod compare;
@@ -15,6 +15,7 @@ mod flood;
 pub mod floor;
 mod json_socket;
 mod limit;
+mod load;
 mod machine;
 mod measure;
 mod peer;
@@ -24,9 +25,10 @@ mod sdp;
 mod server;
 pub mod str0m_sfu;
 
-pub use compare::{Load, Plan, compare};
+pub use compare::{Plan, compare};
 pub use flood::{FloodPlan, FloodReport, FloodRun, Kind, flood};
 pub use limit::{Limit, find_limits, limits_table};
+pub use load::Load;
 pub use machine::Machine;
 pub use measure::{Run, Times, run};
 pub use peer::{PeerError, PeerName, Setup};

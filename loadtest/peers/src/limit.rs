@@ -1,7 +1,7 @@
-//! The most that a server forwards from one core without loss.
+//! The maximum rate that a server forwards from one core without loss.
 
 use crate::{
-    compare::Load,
+    load::Load,
     measure::{Run, Times, run},
     peer::{PeerName, Setup},
 };
@@ -21,7 +21,7 @@ const GENERATOR_FULL: f64 = 0.9;
 /// The limit of one peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
-    /// Who.
+    /// The peer.
     pub peer: PeerName,
     /// With how many subscribers.
     pub subscribers: usize,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_found_to_an_eighth_of_the_last_doubling() {
+    fn search_resolution() {
         assert_eq!(found(7_100), (7_000, 9));
         assert_eq!(found(100), (93, 4), "below the first step");
         assert_eq!(found(u32::MAX), (MAX_PPS, 9));

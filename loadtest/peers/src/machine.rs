@@ -1,4 +1,4 @@
-//! On what a comparison ran.
+//! The machine and the programs of a comparison.
 
 use crate::peer::Setup;
 use serde::{Deserialize, Serialize};
@@ -7,20 +7,20 @@ use std::{fmt, fs, path::Path, process::Command, thread, time::SystemTime};
 /// The machine and the programs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// As the kernel names it.
+    /// Model, as the kernel names it.
     pub cpu: String,
-    /// Those that this program may use.
+    /// Number of cores that this program may use.
     pub cores: usize,
     /// Release of the kernel.
     pub kernel: String,
-    /// What the peers say of themselves; absent ones say nothing.
+    /// Versions of the peers, without absent ones.
     pub versions: Vec<String>,
     /// Seconds since 1970.
     pub at: u64,
 }
 
 impl Machine {
-    /// Looks around. To be asked before this process is pinned.
+    /// This machine. Must be called before this process is pinned.
     #[must_use]
     pub fn look(setup: &Setup) -> Self {
         let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -37,7 +37,7 @@ impl Machine {
     }
 }
 
-/// First line that says something with a digit in it.
+/// First line of `--version` that has a digit.
 fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

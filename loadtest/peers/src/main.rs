@@ -108,7 +108,7 @@ struct Flood {
 }
 
 impl Programs {
-    /// Looks around, and moves this process to the load's core.
+    /// Describes the machine, and moves this process to the load's core.
     fn prepare(&self, subscribers: usize) -> anyhow::Result<(Setup, Machine, Times)> {
         let setup = Setup {
             own: std::env::current_exe().context("cannot find this program")?,
@@ -133,7 +133,7 @@ impl Programs {
     }
 }
 
-/// Runs `work`, and drops it when this program is told to end: servers and folders go with it.
+/// Runs `work`, and drops it when this program is asked to end: servers and folders go with it.
 fn until_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     // Signaling only; the bots have threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -142,7 +142,7 @@ fn until_interrupted<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
         tokio::select! {
             result = work => Ok(result),
             _ = tokio::signal::ctrl_c() => bail!("interrupted"),
-            _ = terminate.recv() => bail!("told to end"),
+            _ = terminate.recv() => bail!("terminated"),
         }
     })
 }

@@ -3,15 +3,15 @@
 use crate::peer::{Floor, Janus, LiveKit, Peer, PeerError, PeerName, Setup, Str0m, Tacet};
 use loadtest::{
     Usage,
-    fanout::{Fanout, Measured, Rate},
+    fanout::{Fanout, FanoutReport, Rate},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long the publisher sends alone, so that a server knows its stream when subscribers ask for it.
+/// How long the publisher sends alone, so that a server knows its stream when subscribers join.
 const ALONE: Duration = Duration::from_millis(500);
-/// Joins whose media paths are waited for together.
+/// Number of joins in parallel.
 const JOINS: usize = 10;
 
 /// How long a run takes, joins aside.
@@ -36,13 +36,13 @@ pub struct Run {
     pub rss_bytes_per_subscriber: u64,
     /// What the receivers saw.
     #[serde(flatten)]
-    pub seen: Measured,
+    pub seen: FanoutReport,
 }
 
 /// Runs a load through a peer.
 ///
 /// # Errors
-/// [`PeerError`]; loss is a result, unless nothing came at all.
+/// [`PeerError`]; loss is a result, unless nothing arrived at all.
 pub async fn run(
     peer: PeerName,
     setup: &Setup,
@@ -92,7 +92,7 @@ async fn drive(peer: &mut impl Peer, rate: Rate, subscribers: usize, times: Time
     Ok(figures(seen, times.measure, subscribers, [before, start, end]))
 }
 
-fn figures(seen: Measured, time: Duration, subscribers: usize, [before, start, end]: [Usage; 3]) -> Run {
+fn figures(seen: FanoutReport, time: Duration, subscribers: usize, [before, start, end]: [Usage; 3]) -> Run {
     let seconds = |ns: u64| ns as f64 / 1e9;
     let cpu = seconds(end.cpu_ns.saturating_sub(start.cpu_ns));
     Run {
@@ -108,8 +108,8 @@ fn figures(seen: Measured, time: Duration, subscribers: usize, [before, start, e
 pub(crate) mod tests {
     use super::*;
 
-    pub(crate) fn seen(expected: u64, delivered: u64) -> Measured {
-        Measured {
+    pub(crate) fn seen(expected: u64, delivered: u64) -> FanoutReport {
+        FanoutReport {
             expected,
             delivered,
             duplicates: 0,
@@ -125,7 +125,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn cpu_is_counted_for_what_was_forwarded_and_memory_for_who_came() {
+    fn cpu_per_packet_and_memory_per_receiver() {
         let before = Usage { cpu_ns: 0, waited_ns: 0, rss_bytes: 1_000_000 };
         let start = Usage { cpu_ns: 5_000_000_000, waited_ns: 0, rss_bytes: 2_000_000 };
         let end = Usage { cpu_ns: 6_000_000_000, waited_ns: 500_000_000, rss_bytes: 3_000_000 };

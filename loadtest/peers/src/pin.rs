@@ -1,4 +1,4 @@
-//! Which core runs what: servers on one, the load on another, so that neither takes the other's time.
+//! Which core runs what: servers on one, the load on another, so that they do not compete.
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -19,7 +19,7 @@ impl Cores {
     /// The first two cores that this thread may use.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Errors of the kernel.
     pub fn of_this_machine() -> io::Result<Option<Self>> {
         let allowed = sched_getaffinity(Pid::from_raw(0))?;
         let mut cores = (0..CpuSet::count()).filter(|core| allowed.is_set(*core).unwrap_or(false));
@@ -30,7 +30,7 @@ impl Cores {
 /// Moves this thread to one core; threads and processes that it starts begin there.
 ///
 /// # Errors
-/// What the kernel says.
+/// Errors of the kernel.
 pub fn move_to(core: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(core)?;
@@ -38,10 +38,10 @@ pub fn move_to(core: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs `work` on one core and comes back to the core of before. Children that it starts stay there.
+/// Runs `work` on one core and restores the affinity. Children that it starts stay on that core.
 ///
 /// # Errors
-/// What the kernel says, or `work`.
+/// Errors of the kernel, or of `work`.
 pub(crate) fn on_core<T>(core: Option<usize>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let Some(core) = core else { return work() };
     let before = sched_getaffinity(Pid::from_raw(0))?;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_stays_where_it_was_started_and_the_thread_comes_back() {
+    fn on_core_restores_affinity() {
         let before = sched_getaffinity(Pid::from_raw(0)).unwrap();
         let Some(Cores { server, .. }) = Cores::of_this_machine().unwrap() else { return };
         let output = on_core(Some(server), || std::process::Command::new("nproc").output()).unwrap();

@@ -1,10 +1,11 @@
 //! The result of a comparison: every run in JSON, medians and spread in a table.
 
-use crate::{compare::Load, machine::Machine, measure::Run, peer::PeerName};
+use crate::{load::Load, machine::Machine, measure::Run, peer::PeerName};
+use loadtest::repeats::Spread;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A publisher whose bursts leave later than this, one of a hundred, shares its core with something.
+/// Lag of the publisher's bursts (p99) above which its core is shared with something.
 const MAX_LAG_US: u64 = 2_000;
 
 /// All runs.
@@ -25,7 +26,7 @@ pub struct Row {
     pub load: Load,
     /// With how many subscribers.
     pub subscribers: usize,
-    /// Those that gave a result.
+    /// Runs with a result.
     pub runs: Vec<Run>,
     /// Why there is none, or why a run has failed.
     pub missing: Option<String>,
@@ -36,7 +37,7 @@ impl Row {
         Self { peer, load, subscribers, runs: Vec::new(), missing: None }
     }
 
-    /// The generator, or something else on the machine, may have set the figures of a run.
+    /// Whether the generator, or something else on the machine, may have determined the figures of a run.
     fn is_doubtful(&self) -> bool {
         self.runs.iter().any(|run| {
             let seen = &run.seen;
@@ -44,23 +45,14 @@ impl Row {
         })
     }
 
-    /// Lowest, median and highest of the runs; `None` without a run.
-    fn spread(&self, figure: impl Fn(&Run) -> f64) -> Option<[f64; 3]> {
-        let mut values: Vec<_> = self.runs.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        let (lowest, highest) = (*values.first()?, *values.last()?);
-        let half = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            *values.get(half)?
-        } else {
-            f64::midpoint(*values.get(half.checked_sub(1)?)?, *values.get(half)?)
-        };
-        Some([lowest, median, highest])
+    /// The spread of a figure over the runs; `None` without a run.
+    fn spread(&self, figure: impl Fn(&Run) -> f64) -> Option<Spread> {
+        Spread::of(&self.runs.iter().map(figure).collect::<Vec<_>>())
     }
 }
 
 impl PeerName {
-    /// As the table calls it.
+    /// Its name in the table.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Floor => "kernel + cipher, sendmmsg",
@@ -104,11 +96,12 @@ impl fmt::Display for Comparison {
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some([lowest, cpu, highest]) = self.spread(|run| run.cpu_s_per_million) else {
+        let Some(Spread { median: cpu, min: lowest, max: highest, .. }) = self.spread(|run| run.cpu_s_per_million)
+        else {
             let reason = self.missing.as_deref().unwrap_or("not run").replace(['|', '\n'], " ");
             return write!(f, "| {} | missing: {reason} | | | | | | 0 |", self.peer.title());
         };
-        let median = |figure: fn(&Run) -> f64| self.spread(figure).map_or(0.0, |[_, median, _]| median);
+        let median = |figure: fn(&Run) -> f64| self.spread(figure).map_or(0.0, |spread| spread.median);
         let mark = if self.is_doubtful() { " †" } else { "" };
         let failed = if self.missing.is_some() { ", others failed" } else { "" };
         write!(
@@ -149,19 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn a_row_shows_medians_and_the_spread() {
+    fn row_has_median_and_spread() {
         let row = row(vec![run(9.0, 1_000), run(7.0, 999), run(8.0, 900)], None);
         assert_eq!(row.to_string(), "| Janus | 8.00 (7.00–9.00) | 100 | 200 | 0.100 % | 64 | 50 % | 3 |");
     }
 
     #[test]
-    fn an_even_number_of_runs_has_its_median_between_two() {
+    fn median_of_even_count() {
         let row = row(vec![run(4.0, 1_000), run(1.0, 1_000), run(2.0, 1_000), run(3.0, 1_000)], None);
-        assert_eq!(row.spread(|run| run.cpu_s_per_million), Some([1.0, 2.5, 4.0]));
+        let spread = row.spread(|run| run.cpu_s_per_million).map(|spread| [spread.min, spread.median, spread.max]);
+        assert_eq!(spread, Some([1.0, 2.5, 4.0]));
     }
 
     #[test]
-    fn who_is_missing_is_in_the_table_with_the_reason() {
+    fn missing_peer_has_reason() {
         let text = row(Vec::new(), Some("janus does not start: no such\nfile | folder")).to_string();
         assert_eq!(text, "| Janus | missing: janus does not start: no such file   folder | | | | | | 0 |");
         let partly = row(vec![run(1.0, 1_000)], Some("it crashed")).to_string();
@@ -169,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_generator_marks_its_row_and_is_explained() {
+    fn late_generator_is_marked() {
         let mut late = run(1.0, 1_000);
         late.seen.lag_p99_us = MAX_LAG_US + 1;
         let machine = Machine { cpu: "a".to_owned(), cores: 2, kernel: "6".to_owned(), versions: Vec::new(), at: 0 };

@@ -1,5 +1,5 @@
-//! As much SDP (RFC 8866, RFC 8829) as the light bots need to speak with servers that insist on it: one video section
-//! of VP8, ICE-lite servers, one certificate.
+//! The SDP (RFC 8866, RFC 8829) that light bots need for servers that insist on it: one m-line of VP8 video, ICE-lite
+//! servers, one certificate.
 
 use std::{fmt::Write, net::SocketAddr};
 use tacet_native::sdp::{fingerprint_text, parse_fingerprint};
@@ -33,10 +33,10 @@ pub(crate) struct Remote {
 /// One media section.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Section {
-    /// What stands after `m=`, as a section of the answer has to repeat it.
+    /// The rest of the m-line, which the answer has to repeat.
     media: String,
     mid: String,
-    /// False: refused.
+    /// False if the port is 0.
     pub(crate) accepted: bool,
     /// Payload type of VP8, and of its retransmissions.
     pub(crate) vp8: Option<u8>,
@@ -53,7 +53,7 @@ impl Section {
     }
 }
 
-/// Reads a description; what is not of interest is skipped.
+/// Reads a description and skips unknown lines.
 pub(crate) fn parse(sdp: &str) -> Result<Remote, SdpError> {
     let (mut ufrag, mut pwd, mut fingerprint) = (None, None, None);
     let mut candidates = Vec::new();
@@ -68,7 +68,7 @@ pub(crate) fn parse(sdp: &str) -> Result<Remote, SdpError> {
             continue;
         };
         match name {
-            // With bundling all sections say the same.
+            // With bundling all m-lines repeat these.
             "ice-ufrag" => ufrag = ufrag.or(Some(value)),
             "ice-pwd" => pwd = pwd.or(Some(value)),
             "fingerprint" => fingerprint = fingerprint.or_else(|| sha256(value)),
@@ -145,13 +145,13 @@ impl Section {
     }
 }
 
-/// A bot's half of what it describes.
+/// A bot's half of the transport.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Local<'a> {
     pub(crate) ufrag: &'a str,
     pub(crate) pwd: &'a str,
     pub(crate) fingerprint: &'a [u8; 32],
-    /// Where it is, if it has a socket already.
+    /// Address of its socket, if it has one already.
     pub(crate) address: Option<SocketAddr>,
 }
 
@@ -181,7 +181,7 @@ pub(crate) fn offer(local: &Local<'_>, sending: Option<&Sending<'_>>) -> String 
     sdp
 }
 
-/// The answer of a bot that receives the videos of an offer and refuses all else.
+/// The answer of a bot that receives the video of an offer and rejects the rest.
 pub(crate) fn answer(offer: &Remote, local: &Local<'_>) -> String {
     let taken = |section: &&Section| section.is_video() && section.accepted && section.vp8.is_some();
     let mids: Vec<_> = offer.sections.iter().filter(taken).map(|section| section.mid.as_str()).collect();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_gives_transport_and_stream() {
+    fn parse_reads_transport_and_stream() {
         let remote = parse(&offer_of_two()).unwrap();
         assert_eq!((remote.ufrag.as_str(), remote.pwd.as_str()), ("srv", "servers-password"));
         assert_eq!(remote.fingerprint, [0xab; 32]);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_takes_the_video_and_refuses_the_rest_in_order() {
+    fn answer_rejects_all_but_video() {
         let answer = parse(&answer(&parse(&offer_of_two()).unwrap(), &local())).unwrap();
         let accepted: Vec<_> = answer.sections.iter().map(|s| (s.mid.as_str(), s.is_video(), s.accepted)).collect();
         assert_eq!(accepted, [("0", false, false), ("1", true, true)]);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_of_ours_says_what_is_sent() {
+    fn offer_describes_the_stream() {
         let sending = Sending { ssrc: 5, rtx: 6, track: "camera" };
         let local = Local { address: Some("127.0.0.1:5000".parse().unwrap()), ..local() };
         let offer = parse(&offer(&local, Some(&sending))).unwrap();
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn parse_names_the_missing_line() {
         assert_eq!(parse("v=0\r\n"), Err(SdpError::Missing("ice-ufrag")));
         let sha1 = "a=ice-ufrag:a\r\na=ice-pwd:b\r\na=fingerprint:sha-1 AB:AB\r\n";
         assert_eq!(parse(sha1), Err(SdpError::Missing("SHA-256 fingerprint")));
@@ -308,7 +308,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_is_total(text in "([mav]=|candidate|:| |ssrc-group|fmtp|rtpmap|[a-z0-9]|\r\n){0,60}") {
+        fn parse_is_total(text in "([mav]=|candidate|:| |ssrc-group|fmtp|rtpmap|[a-z0-9]|\r\n){0,60}") {
             let _ = parse(&text);
             let _ = candidate(&text);
         }

@@ -25,7 +25,7 @@ pub enum ServerError {
     Start {
         /// The program.
         program: String,
-        /// What the system says.
+        /// Error of the system.
         source: io::Error,
     },
     /// A folder, file or port of ours.
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_server_that_fails_is_quoted_and_its_folder_is_removed() {
+    async fn failed_server_is_quoted() {
         let folder = Server::folder().unwrap();
         let path = folder.path().to_owned();
         let mut command = Command::new("sh");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_is_missing_is_named() {
+    async fn missing_program_is_named() {
         let started = Server::start(&mut Command::new("/no/such/sfu"), None, Server::folder().unwrap());
         assert!(started.unwrap_err().to_string().contains("/no/such/sfu"));
     }

@@ -118,7 +118,7 @@ struct Sfu {
 }
 
 impl Sfu {
-    /// Lets a client in; gives the server's half of its transport.
+    /// Adds a client; returns the server's half of its transport.
     fn add(&mut self, order: Order) -> io::Result<Half> {
         let now = Instant::now();
         let mut rtc = Rtc::builder()
@@ -173,7 +173,7 @@ impl Sfu {
         }
     }
 
-    /// Gives their time to the clients that want it.
+    /// Runs the timeouts of the clients that are due.
     fn tick(&mut self) {
         let now = Instant::now();
         for at in 0..self.clients.len() {

@@ -1,4 +1,4 @@
-//! The servers of this program, each in a process of its own, forward to three subscribers.
+//! The servers of this program, each in its own process, forward to three subscribers.
 
 #![allow(clippy::unwrap_used)]
 
@@ -30,19 +30,19 @@ async fn run(peer: PeerName) {
 }
 
 #[tokio::test]
-async fn the_plain_sfu_forwards_everything() {
+async fn str0m_forwards_everything() {
     run(PeerName::Str0m).await;
 }
 
 #[tokio::test]
-async fn the_floor_forwards_everything_packet_by_packet_and_in_runs() {
+async fn floor_forwards_everything() {
     for peer in [PeerName::Floor, PeerName::FloorGso4, PeerName::FloorGso16] {
         run(peer).await;
     }
 }
 
 #[tokio::test]
-async fn absent_peers_are_in_the_table() {
+async fn absent_peers_are_listed() {
     let plan = peers::Plan {
         peers: vec![PeerName::Livekit, PeerName::Janus],
         loads: vec![peers::Load::Singles],

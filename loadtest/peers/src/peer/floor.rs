@@ -1,4 +1,4 @@
-//! The floor: [`crate::floor`] in a process of its own.
+//! The floor: [`crate::floor`] in its own process.
 
 use super::{Peer, PeerError, Setup, ssrcs, start_own};
 use crate::{

@@ -100,7 +100,7 @@ impl<const EVENT_LOOPS: usize> Janus<EVENT_LOOPS> {
         self.request(message).await
     }
 
-    /// Tells where the bot is; answered with an acknowledgement that nobody waits for.
+    /// Sends the bot's candidate; Janus acknowledges it, which is not awaited.
     async fn trickle(&mut self, handle: u64, address: SocketAddr) -> Result<(), PeerError> {
         let candidate = json!({"candidate": sdp::host_candidate(address), "sdpMid": "0", "sdpMLineIndex": 0});
         for candidate in [candidate, json!({"completed": true})] {
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn acknowledgements_and_events_of_others_answer_nothing() {
+    fn unrelated_messages_are_skipped() {
         assert!(reply_to(&json!({"janus": "ack", "transaction": "7"}), "7").is_none());
         assert!(reply_to(&json!({"janus": "webrtcup", "sender": 5}), "7").is_none());
         assert!(reply_to(&json!({"janus": "event", "transaction": "6"}), "7").is_none());
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_janus_complains_of_is_told() {
+    fn janus_error_is_reported() {
         let core = json!({"janus": "error", "transaction": "7", "error": {"code": 460, "reason": "No such plugin"}});
         let room = json!({
             "janus": "event", "transaction": "7", "plugindata": {"data": {"error_code": 426, "error": "No such room"}},
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_name_the_port_and_the_loops() {
+    fn configuration_names_port_and_loops() {
         let folder = Server::folder().unwrap();
         write_settings(folder.path(), 4_711, 2).unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();

@@ -111,7 +111,7 @@ impl Answer {
     }
 }
 
-/// Offers, and gives what the server answers.
+/// Sends an offer and returns the server's answer.
 async fn negotiate(socket: &mut JsonSocket, offer: String) -> Result<(Remote, Vec<SocketAddr>), PeerError> {
     socket.send(&json!({"offer": {"type": "offer", "sdp": offer}})).await?;
     let mut answer = Answer::default();
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_signed_over_its_two_parts() {
+    fn token_signature() {
         let token = token("secret", "publisher", 1_000_000);
         let (signed, tag) = token.rsplit_once('.').unwrap();
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_whole_once_an_address_came_in_whatever_order() {
+    fn answer_waits_for_candidate() {
         let sdp = "a=ice-ufrag:u\r\na=ice-pwd:p\r\na=fingerprint:sha-256 ".to_owned() + &["AB"; 32].join(":");
         let description = json!({"answer": {"type": "answer", "sdp": sdp}});
         let init = json!({"candidate": "candidate:1 1 udp 1 127.0.0.1 7882 typ host", "sdpMLineIndex": 0});
@@ -242,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_ended_says_why() {
+    fn ended_session_has_reason() {
         let leave = json!({"leave": {"reason": "DUPLICATE_IDENTITY"}});
         assert!(Answer::default().take(&leave).unwrap_err().to_string().contains("DUPLICATE_IDENTITY"));
     }
 
     #[test]
-    fn the_join_request_is_the_bytes_that_the_protocol_wants() {
+    fn join_request_bytes() {
         let bytes = BASE64URL.decode(join_request(true).as_bytes()).unwrap();
         assert_eq!(bytes, [0x12, 10, 0x0a, 4, 0x08, 8, 0x18, 16, 0x12, 2, 0x08, 1]);
     }

@@ -68,7 +68,7 @@ pub struct Setup {
     pub livekit: PathBuf,
     /// `None`: nothing is pinned.
     pub cores: Option<Cores>,
-    /// Most subscribers of a run.
+    /// Maximum number of subscribers of a run.
     pub subscribers: usize,
 }
 
@@ -108,7 +108,7 @@ pub enum PeerError {
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,
-    /// Nothing came through.
+    /// No packet arrived.
     #[error("no packet was delivered")]
     NothingDelivered,
 }
@@ -118,10 +118,10 @@ pub(crate) trait Peer: Sized {
     /// Starts it.
     async fn start(setup: &Setup) -> Result<Self, PeerError>;
 
-    /// Lets the publisher in.
+    /// Connects the publisher.
     async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError>;
 
-    /// Lets a subscriber in; the publisher is connected, and sends.
+    /// Connects a subscriber; the publisher is connected and sends.
     async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError>;
 
     /// What all threads of the server have used so far.

@@ -1,4 +1,4 @@
-//! The plain SFU on `str0m`: [`crate::str0m_sfu`] in a process of its own.
+//! The plain SFU on `str0m`: [`crate::str0m_sfu`] in its own process.
 
 use super::{Peer, PeerError, Setup, credentials, ssrcs, start_own};
 use crate::{

@@ -58,7 +58,7 @@ fn vp8(welcome: &Welcome) -> Result<&CodecParameters, PeerError> {
     welcome.codecs.iter().find(|c| c.codec == Codec::Vp8).ok_or_else(|| unexpected("no VP8"))
 }
 
-/// The first thing of interest that a call tells.
+/// The next event of a call that `pick` accepts.
 async fn wait<T>(call: &mut Call, mut pick: impl FnMut(CallEvent) -> Option<T>) -> Result<T, PeerError> {
     let wait = async {
         loop {
@@ -82,7 +82,7 @@ impl Tacet {
     }
 
     async fn join(&self, name: &str, subscribe: bool) -> Result<Call, PeerError> {
-        // Receivers open nothing, so only the publisher takes part in key traffic: without, it would be shown to nobody.
+        // Receivers open nothing, so only the publisher exchanges keys; without them the server would announce it to no one.
         let options = JoinOptions { subscribe, exchange_keys: !subscribe, ..JoinOptions::new(name) };
         Ok(Call::join(&self.link, &options).await?)
     }
