@@ -24,18 +24,18 @@ use crate::{
 use std::time::Instant;
 
 impl Room {
-    /// Takes a whole clear RTP packet of a participant in. [`Self::forward`] forwards it.
+    /// Takes a complete clear RTP packet of a participant. Returns whether it was queued for [`Self::forward`].
     pub fn receive_rtp(
         &mut self,
         now: Instant,
         from: ParticipantId,
         packet: &[u8],
         egress: &mut (impl Egress + ?Sized),
-    ) {
+    ) -> bool {
         self.stats.received += 1;
         let Ok(packet) = RtpPacket::parse(packet) else {
             self.stats.malformed += 1;
-            return;
+            return false;
         };
         let extensions = KnownExtensions::read(packet.extensions);
         let route = match self.routes.get(&(from, packet.ssrc)) {
@@ -51,12 +51,12 @@ impl Room {
                 if let Some(&owner) = self.participant_keys.get(&from) {
                     self.record_arrival(now, owner, extensions.twcc_seq);
                 }
-                return;
+                return false;
             }
         };
-        let Some(track) = self.tracks.get_mut(track_key) else { return };
+        let Some(track) = self.tracks.get_mut(track_key) else { return false };
         let owner_key = track.owner_key;
-        let Some(owner) = self.participants.get_mut(owner_key) else { return };
+        let Some(owner) = self.participants.get_mut(owner_key) else { return false };
         let received = track.receive(now, stream, &packet, &extensions, &mut owner.rtt);
         let has_subscribers = !track.subscribers.is_empty();
         if let Some(level) = extensions.audio_level.filter(|_| !track.is_video()) {
@@ -65,11 +65,13 @@ impl Room {
         }
         self.deadlines.arm_reports(now);
         self.record_arrival(now, owner_key, extensions.twcc_seq);
+        let mut queued = false;
         match received {
             Ok(index) => {
                 self.stats.recovered += u64::from(stream == Stream::Retransmission);
                 if has_subscribers {
                     self.waiting.push(now, track_key, index);
+                    queued = true;
                 }
             }
             Err(Dropped::Malformed) => self.stats.malformed += 1,
@@ -78,6 +80,7 @@ impl Room {
             Err(Dropped::TooLate) => self.stats.too_late += 1,
         }
         self.serve_track(now, track_key, egress);
+        queued
     }
 
     /// Finds the track of an unknown SSRC by its MID. A track learns its SSRCs once: the signaled ones were then not

@@ -100,11 +100,8 @@ impl Worker {
         match packet {
             Clear::Rtp(packet) => {
                 self.meter.count(Counter::RtpIn, 1);
-                let queued = self.room_step(now, room, None, |room, egress| {
-                    let before = room.waiting();
-                    room.receive_rtp(now, from, packet, egress);
-                    room.waiting() > before
-                });
+                let queued =
+                    self.room_step(now, room, None, |room, egress| room.receive_rtp(now, from, packet, egress));
                 if queued == Some(true) {
                     let first = self.rooms.set_queued(room, true);
                     self.queue.push(now, room, first);

@@ -208,7 +208,9 @@ impl World {
             up.into_iter().for_each(|datagram| send(&mut client.uplink, now, datagram));
             for datagram in client.uplink.arrived(now) {
                 match datagram {
-                    Datagram::Rtp(packet) => self.room.receive_rtp(now, client.id, &packet, &mut self.outbox),
+                    Datagram::Rtp(packet) => {
+                        self.room.receive_rtp(now, client.id, &packet, &mut self.outbox);
+                    }
                     Datagram::Rtcp(packet) => self.room.receive_rtcp(now, client.id, &packet, &mut self.outbox),
                 }
             }
