@@ -10,7 +10,14 @@ use rtp_wire::{
     header::{HeaderBuffer, HeaderExtensions, RtpHeader},
     seq::SeqNum,
 };
-use sfu::{Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, egress::Egress, media::Codec};
+use sfu::{
+    Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    command::Publication,
+    congestion::PathState,
+    egress::{Egress, TransportKey},
+    media::Codec,
+};
+use slotmap::SlotMap;
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -21,31 +28,42 @@ const PUBLISHER: ParticipantId = ParticipantId(0);
 const PAYLOAD: usize = 1_160;
 
 /// Copies packets into one buffer.
+#[derive(Default)]
 struct Copy {
+    paths: SlotMap<TransportKey, PathState>,
     out: Vec<u8>,
 }
 
 impl Egress for Copy {
-    fn rtp(&mut self, _: ParticipantId, header: &[u8], payload: &[u8]) {
+    fn path(&mut self, of: TransportKey) -> Option<&mut PathState> {
+        self.paths.get_mut(of)
+    }
+
+    fn rtp(&mut self, _: TransportKey, header: &[u8], payload: &[u8]) {
         self.out.extend_from_slice(header);
         self.out.extend_from_slice(payload);
     }
 
-    fn rtcp(&mut self, _: ParticipantId, _: &[u8]) {}
+    fn rtcp(&mut self, _: TransportKey, _: &[u8]) {}
 }
 
 /// Seals packets for their receivers into one buffer.
+#[derive(Default)]
 struct Seal {
-    sealers: Vec<SrtpSealer>,
+    transports: SlotMap<TransportKey, (PathState, SrtpSealer)>,
     out: Vec<u8>,
 }
 
 impl Egress for Seal {
-    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
-        self.sealers[to.0 as usize].seal_rtp(header, payload, &mut self.out).expect("a number is not used twice");
+    fn path(&mut self, of: TransportKey) -> Option<&mut PathState> {
+        self.transports.get_mut(of).map(|(path, _)| path)
     }
 
-    fn rtcp(&mut self, _: ParticipantId, _: &[u8]) {}
+    fn rtp(&mut self, to: TransportKey, header: &[u8], payload: &[u8]) {
+        self.transports[to].1.seal_rtp(header, payload, &mut self.out).expect("a number is not used twice");
+    }
+
+    fn rtcp(&mut self, _: TransportKey, _: &[u8]) {}
 }
 
 /// A room with a running call, and the next packet.
@@ -57,16 +75,16 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(subscribers: u32, egress: &mut impl Egress) -> Self {
+    fn new<E: Egress>(subscribers: u32, egress: &mut E, connect: impl Fn(&mut E) -> TransportKey) -> Self {
         let (now, mid) = (Instant::now(), Mid::new("v").unwrap());
         let mut room = Room::new(RoomId(1));
-        room.add_participant(PUBLISHER).unwrap();
+        room.add_participant(PUBLISHER, connect(egress)).unwrap();
         let publication = Publication { codec: Codec::Vp8, mid, ssrc: Ssrc(1), rtx: Some(Ssrc(2)) };
         room.publish(PUBLISHER, TrackId(1), publication).unwrap();
         let slots: Vec<_> = (1..=subscribers)
             .map(|subscriber| {
                 let subscriber = ParticipantId(subscriber);
-                room.add_participant(subscriber).unwrap();
+                room.add_participant(subscriber, connect(egress)).unwrap();
                 let (ssrc, _) = room.add_slot(subscriber, mid, Codec::Vp8).unwrap();
                 room.activate_slot(now, subscriber, mid, egress).unwrap();
                 room.set_slot(now, subscriber, mid, Some(TrackId(1)), egress).unwrap();
@@ -105,8 +123,8 @@ fn fan_out(criterion: &mut Criterion) {
     for subscribers in [1, 25, 100] {
         group.throughput(Throughput::Elements(u64::from(subscribers)));
         group.bench_function(BenchmarkId::new("copy", subscribers), |bencher| {
-            let mut egress = Copy { out: Vec::new() };
-            let mut stream = Stream::new(subscribers, &mut egress);
+            let mut egress = Copy::default();
+            let mut stream = Stream::new(subscribers, &mut egress, |egress| egress.paths.insert(PathState::default()));
             bencher.iter(|| {
                 egress.out.clear();
                 stream.send(&mut egress);
@@ -116,9 +134,10 @@ fn fan_out(criterion: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("seal", subscribers), |bencher| {
             let sealer = || SrtpSealer::new(Profile::Aes256Gcm, &[7; 32], &[7; 12]).unwrap();
-            let sealers = std::iter::repeat_with(sealer).take(subscribers as usize + 1).collect();
-            let mut egress = Seal { sealers, out: Vec::new() };
-            let mut stream = Stream::new(subscribers, &mut egress);
+            let mut egress = Seal::default();
+            let mut stream = Stream::new(subscribers, &mut egress, |egress| {
+                egress.transports.insert((PathState::default(), sealer()))
+            });
             bencher.iter(|| {
                 egress.out.clear();
                 stream.send(&mut egress);

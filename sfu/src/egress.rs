@@ -1,48 +1,60 @@
 //! The seam between rooms and transports.
 //!
-//! A room decides who gets which packet, and under which header; it hands clear packets to an [`Egress`] and never
-//! learns of addresses, keys or sockets. The worker's egress seals each packet for its receiver's transport, so that
-//! nothing clear can reach a socket; tests use one that records.
+//! A room decides which participant gets which packet, and with which header. It hands clear packets to an [`Egress`]
+//! and knows no addresses, SRTP keys or sockets. The worker's egress seals each packet for its receiver's transport, so
+//! that no clear packet can reach a socket. Tests use one that records.
 
-use crate::ids::ParticipantId;
+pub use crate::keys::TransportKey;
 
-/// Takes clear packets for sealing and sending.
+use crate::congestion::PathState;
+
+/// Accepts clear packets for sealing and sending, and holds the state of each transport's path.
 ///
 /// ```
-/// use sfu::{ParticipantId, egress::Egress};
+/// use sfu::{congestion::PathState, egress::{Egress, TransportKey}};
+/// use slotmap::SlotMap;
 ///
 /// /// Counts what a room would send.
 /// #[derive(Default)]
 /// struct Sent {
+///     paths: SlotMap<TransportKey, PathState>,
 ///     packets: usize,
 ///     bytes: usize,
 /// }
 ///
 /// impl Egress for Sent {
-///     fn rtp(&mut self, _to: ParticipantId, header: &[u8], payload: &[u8]) {
+///     fn path(&mut self, of: TransportKey) -> Option<&mut PathState> {
+///         self.paths.get_mut(of)
+///     }
+///
+///     fn rtp(&mut self, _to: TransportKey, header: &[u8], payload: &[u8]) {
 ///         self.packets += 1;
 ///         self.bytes += header.len() + payload.len();
 ///     }
 ///
-///     fn rtcp(&mut self, _to: ParticipantId, _packet: &[u8]) {}
+///     fn rtcp(&mut self, _to: TransportKey, _packet: &[u8]) {}
 /// }
 /// ```
 pub trait Egress {
-    /// Whether media for a participant, so many packets, can leave now: it has keys and a path, and wants to receive.
+    /// Whether `packets` media packets can be sent over a transport now: it has keys and a path, and its client wants to
+    /// receive.
     ///
-    /// What cannot leave is not handed over and gets no numbers. Both ends of SRTP guess the upper bits of a sequence
-    /// number from those of packets before: had 32,768 numbers gone to nobody, they would guess wrong when the
-    /// participant comes back.
-    fn reaches(&mut self, to: ParticipantId, packets: usize) -> bool {
+    /// Packets that cannot be sent are not handed over and get no sequence numbers. Both ends of SRTP derive the upper
+    /// bits of a sequence number from those of earlier packets: after 32,768 numbers that were never sent, they would
+    /// derive the wrong ones when the participant comes back.
+    fn reaches(&mut self, to: TransportKey, packets: usize) -> bool {
         let _ = (to, packets);
         true
     }
 
-    /// An RTP packet for a participant: `header` is a whole RTP header with its extensions, `payload` is what follows.
+    /// The state of a transport's path; `None` if the transport is gone.
+    fn path(&mut self, of: TransportKey) -> Option<&mut PathState>;
+
+    /// Sends an RTP packet: `header` is a whole RTP header with its extensions, `payload` is what follows.
     ///
     /// Two slices, so that a payload shared by all subscribers is copied once, into the send buffer, and nowhere else.
-    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]);
+    fn rtp(&mut self, to: TransportKey, header: &[u8], payload: &[u8]);
 
-    /// A compound or single RTCP packet for a participant.
-    fn rtcp(&mut self, to: ParticipantId, packet: &[u8]);
+    /// Sends a compound or single RTCP packet.
+    fn rtcp(&mut self, to: TransportKey, packet: &[u8]);
 }

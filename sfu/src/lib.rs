@@ -1,9 +1,11 @@
 //! The media plane of tacet: a selective forwarding unit that routes SRTP packets by their headers alone.
 //!
 //! ```text
-//!   sockets ──► net ──► worker ──► transport ──► room ──► forward ──► room ──► transport ──► net ──► sockets
-//!               I/O     demux      ICE, DTLS,    routing  rewriting            SRTP seal
-//!                                  SRTP open
+//!   sockets ──► net ──► worker ──► transport ──► room ────────────► transport ──► net ──► sockets
+//!               I/O     demux      ICE, DTLS,    publisher:         SRTP seal
+//!                                  SRTP open     receive, store
+//!                                                subscriber:
+//!                                                rewrite, repair
 //! ```
 //!
 //! [`Sfu`] runs one worker per core on sockets. A worker is a state machine without I/O: it takes the time, datagrams and
@@ -30,27 +32,36 @@
 //! # }
 //! ```
 
+mod active_speaker;
 mod allowance;
+#[cfg(feature = "unstable-testing")]
+pub mod congestion;
+#[cfg(not(feature = "unstable-testing"))]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
+mod congestion;
 #[cfg(feature = "unstable-testing")]
 pub mod egress;
 #[cfg(not(feature = "unstable-testing"))]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
 mod egress;
-mod forward;
 mod id_map;
+mod keys;
 pub mod limits;
 pub mod metrics;
 pub mod net;
+mod publisher;
 #[cfg(feature = "unstable-testing")]
 pub mod room;
 #[cfg(not(feature = "unstable-testing"))]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
 mod room;
+mod subscriber;
 #[cfg(feature = "unstable-testing")]
 pub mod transport;
 #[cfg(not(feature = "unstable-testing"))]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
 mod transport;
+pub mod units;
 #[cfg(feature = "unstable-testing")]
 pub mod worker;
 #[cfg(not(feature = "unstable-testing"))]

@@ -1,102 +1,104 @@
-//! Where everything ends that a peer, or a participant's signaling, could make grow.
+//! Upper bounds on everything that a peer or its signaling could make grow.
 //!
-//! | from whom | what it could use up | what stops it |
+//! | source | resource | bound |
 //! |---|---|---|
-//! | anybody | HMACs, by checks with a known user name | [`REFUSED_CHECKS`] of a transport, from addresses it has not proven |
-//! | anybody | addresses, SSRC windows, memory of any kind | nothing is kept of what was not authenticated |
-//! | whoever forges a proven address | a handshake's time and buffers | [`DTLS_DATAGRAMS`], [`DATAGRAM_BYTES`], `dimpl`'s queue of 30 |
-//! | an admitted client | packets and bytes of the worker | [`PACKETS`], [`BYTES`], counted once authenticated |
-//! | an admitted client | RTCP work | [`RTCP_PACKETS`], [`FEEDBACK_ITEMS`] |
-//! | an admitted client | the downlinks of its subscribers, by reports | [`SENDER_REPORTS`] of a track |
-//! | an admitted client | answers to checks, addresses | [`CHECKS`], [`SOURCES`] |
-//! | an admitted client | the uplink of a publisher | key frames and questions are asked once for all, and per round trip |
-//! | an admitted client | its own downlink, by repairs | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what arrives there |
-//! | an admitted client | stored packets | [`STORE_VIDEO_BYTES`], [`REPAIR_WAIT`] |
-//! | a participant's signaling | participants, tracks, slots | [`SfuConfig::max_participants`](crate::SfuConfig), [`ROOM_PARTICIPANTS`], [`TRACKS`], [`SLOTS`] |
-//! | a participant's signaling | handshakes that are never finished | [`UNCONNECTED`] a worker, [`CONNECT_TIME`] each |
-//! | a participant's signaling | text | [`CREDENTIAL_BYTES`] |
-//! | a participant's signaling | commands that wait | [`COMMANDS`], [`COMMANDS_AT_ONCE`] |
+//! | anyone | HMACs, by connectivity checks with a known user name | [`REFUSED_CHECKS`] of a transport, from addresses it has not proven |
+//! | anyone | addresses, SSRC windows, memory of any kind | nothing is stored for traffic that was not authenticated |
+//! | anyone who forges a proven address | CPU and buffers of a handshake | [`DTLS_DATAGRAMS`], [`DATAGRAM_BYTES`], `dimpl`'s queue of 30 |
+//! | an admitted client | packets and bytes of the worker | [`PACKETS`], [`BYTES`], counted after authentication |
+//! | an admitted client | RTCP processing | [`RTCP_PACKETS`], [`FEEDBACK_ITEMS`] |
+//! | an admitted client | downlinks of its subscribers, by sender reports | [`SENDER_REPORTS`] of an encoding |
+//! | an admitted client | answers to connectivity checks, addresses | [`CHECKS`], [`SOURCES`] |
+//! | an admitted client | uplink of a publisher | one PLI and NACK for all subscribers, paced by the round trip |
+//! | an admitted client | its own downlink, by retransmissions | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what arrives there |
+//! | an admitted client | stored packets | [`VIDEO_STORE`], [`REPAIR_WAIT`] |
+//! | signaling of a participant | participants, tracks, slots | [`SfuConfig::max_participants`](crate::SfuConfig), [`ROOM_PARTICIPANTS`], [`TRACKS`], [`SLOTS`] |
+//! | signaling of a participant | unfinished handshakes | [`UNCONNECTED`] a worker, [`CONNECT_TIME`] each |
+//! | signaling of a participant | text | [`CREDENTIAL_BYTES`] |
+//! | signaling of a participant | queued commands | [`COMMANDS`], [`COMMANDS_AT_ONCE`] |
 //!
 //! A command over its limit is refused with [`CommandError::Limit`](crate::CommandError) or `Overloaded`. A datagram over
-//! its limit is dropped and counted ([`Counter`](crate::metrics::Counter)); where its sender is known to be at fault,
-//! [`Event::LimitExceeded`](crate::Event) says so.
+//! its limit is dropped and counted ([`Counter`](crate::metrics::Counter)); if its sender is known to be at fault,
+//! [`Event::LimitExceeded`](crate::Event) reports it.
 
+use crate::units::{Bitrate, DataSize};
 use std::time::Duration;
 
-/// Most participants of a room.
+/// Maximum participants of a room.
 pub const ROOM_PARTICIPANTS: usize = 1_000;
-/// Most tracks that one participant publishes.
+/// Maximum tracks published by one participant.
 pub const TRACKS: usize = 8;
-/// Most slots of one participant.
+/// Maximum slots of one participant.
 pub const SLOTS: usize = 200;
 
-/// Most participants of a worker that have joined and never connected.
+/// Maximum participants of a worker that have joined and never connected.
 pub const UNCONNECTED: usize = 1_000;
-/// How long a participant may take from joining to connecting. Its transport has failed then.
+/// Maximum time from joining to connecting. After it, the participant's transport has failed.
 pub const CONNECT_TIME: Duration = Duration::from_secs(120);
-/// Longest user name fragment or password of a client, in bytes (RFC 8839 section 5.4).
+/// Maximum length of a client's user name fragment or password, in bytes (RFC 8839 section 5.4).
 pub const CREDENTIAL_BYTES: usize = 256;
 
-/// Most commands that wait for a worker. Those that take something away are accepted beyond it.
+/// Maximum commands queued for a worker. Commands that remove something are accepted beyond it.
 pub const COMMANDS: usize = 10_000;
-/// Most commands that a worker carries out before it looks at packets again.
+/// Maximum commands that a worker executes before it looks at packets again.
 pub const COMMANDS_AT_ONCE: usize = 256;
 
-/// Addresses that one client may prove; then the longest silent one gives way.
+/// Maximum proven addresses of one client. A new one replaces the one that has been silent longest.
 pub const SOURCES: usize = 16;
-/// Connectivity checks of one client in a second that are answered. Browsers send 20 a second for each pair at first, and
-/// one in some seconds later.
+/// Maximum connectivity checks of one client that are answered per second. Browsers send 20 a second for each candidate
+/// pair at first, and one every few seconds later.
 pub const CHECKS: u32 = 200;
-/// Connectivity checks in a second from addresses that the client has not proven, whose MAC may prove wrong; those that
-/// come after are dropped unread. From its proven addresses, checks always get through.
+/// Maximum connectivity checks per second from unproven addresses whose MAC is verified; further ones are dropped unread.
+/// Checks from proven addresses do not count.
 pub const REFUSED_CHECKS: u32 = 50;
-/// DTLS datagrams of one client in a second. A handshake takes ten.
+/// Maximum DTLS datagrams of one client per second. A handshake takes ten.
 pub const DTLS_DATAGRAMS: u32 = 200;
-/// Longest datagram of media or DTLS, in bytes: no path on the Internet carries more.
+/// Maximum size of a datagram of media or DTLS, in bytes: no path on the Internet carries more.
 pub const DATAGRAM_BYTES: usize = 2_048;
 
-/// Authenticated packets of one client in a second. A camera in three layers and a screen with sound are 2,000 in a
-/// second of key frames.
+/// Maximum authenticated packets of one client per second. A camera in three layers and a screen with audio are 2,000 in
+/// a second of key frames.
 pub const PACKETS: u32 = 20_000;
-/// Authenticated bytes of one client in a second: 200 Mbit/s.
+/// Maximum authenticated bytes of one client per second: 200 Mbit/s.
 pub const BYTES: u32 = 25_000_000;
-/// Authenticated RTCP packets of one client in a second. A browser with 25 videos on a bad line asks 50 times a second
-/// for each.
+/// Maximum authenticated RTCP packets of one client per second. A browser with 25 videos on a bad path sends 50 NACKs a
+/// second for each.
 pub const RTCP_PACKETS: u32 = 2_000;
-/// Parts, report blocks and sequence numbers in the RTCP of one client in a second. Feedback on 25 videos names 10,000
-/// packets.
+/// Maximum parts, report blocks and sequence numbers in the RTCP of one client per second. Feedback on 25 videos covers
+/// 10,000 packets.
 pub const FEEDBACK_ITEMS: u32 = 50_000;
-/// Sender reports of a track in a second that are passed on to its subscribers. Browsers send one.
+/// Maximum sender reports of an encoding per second that are forwarded to its subscribers. Browsers send one.
 pub const SENDER_REPORTS: u32 = 5;
-/// SSRCs of one client in each direction.
+/// Maximum SSRCs of one client in each direction.
 pub const SSRCS: usize = dtls_srtp::srtp::MAX_SSRCS;
 
-/// How long a missing packet is asked for, and how long a packet is kept to be sent again: receivers wait no longer.
+/// How long a missing packet is requested, and a packet is kept for retransmission: receivers wait no longer.
 pub const REPAIR_WAIT: Duration = Duration::from_millis(1_000);
-/// How long packets before a key frame are still repaired once it has begun: receivers go on with the key frame.
+/// How long packets before a key frame are still repaired after it has begun: receivers continue with the key frame.
 pub const REPAIR_BEFORE_KEY_FRAME: Duration = Duration::from_millis(300);
-/// Bytes of payload that are kept of a video track.
-pub const STORE_VIDEO_BYTES: usize = 2 << 20;
-/// Bytes of payload that are kept of an audio track.
-pub const STORE_AUDIO_BYTES: usize = 32 << 10;
+/// Maximum size of the payloads stored of a video encoding.
+pub const VIDEO_STORE: DataSize = DataSize::from_bytes(2 << 20);
+/// Maximum size of the payloads stored of an audio encoding.
+pub const AUDIO_STORE: DataSize = DataSize::from_bytes(32 << 10);
 
-/// Repairs to a receiver take at most one in so many of the bytes that arrive there.
+/// Retransmissions to a receiver take at most one part in this many of the bitrate that arrives there.
 pub const REPAIR_SHARE: u64 = 3;
-/// Bytes of repairs that a receiver gets at once, whatever arrives: a key frame.
-pub const REPAIR_BURST: u64 = 40_000;
-/// Bytes of repairs a second: at least, before the receiver has told what arrives, at most.
-pub const REPAIR_RATE: RepairRate = RepairRate { least: 4_000, unknown: 125_000, most: 500_000 };
+/// Size of the retransmissions that a receiver gets at once, whatever arrives: a key frame.
+pub const REPAIR_BURST: DataSize = DataSize::from_bytes(40_000);
+/// Bounds on the bitrate of retransmissions to a receiver.
+pub const REPAIR_RATE: RepairRate =
+    RepairRate { min: Bitrate::from_kbps(32), initial: Bitrate::from_kbps(1_000), max: Bitrate::from_kbps(4_000) };
 
-/// Bounds in bytes a second.
+/// Bounds on a bitrate that follows what arrives at a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepairRate {
-    /// Where nothing arrives.
-    pub least: u64,
-    /// Where nothing is known yet.
-    pub unknown: u64,
+    /// If nothing arrives.
+    pub min: Bitrate,
+    /// Before the receiver has sent feedback.
+    pub initial: Bitrate,
     /// On the best path.
-    pub most: u64,
+    pub max: Bitrate,
 }
 
-/// How often at most [`Event::LimitExceeded`](crate::Event) is given for one participant.
+/// Shortest time between two [`Event::LimitExceeded`](crate::Event) for one participant.
 pub const NOTICE_INTERVAL: Duration = Duration::from_secs(10);

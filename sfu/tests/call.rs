@@ -72,7 +72,7 @@ fn call(io: SocketIo) {
     }
 
     let metrics = sfu.metrics(0).unwrap();
-    assert_eq!(metrics.forwarding.count(), u64::from(LISTENERS) * u64::from(BURSTS * BURST), "each is timed");
+    assert_eq!(metrics.forwarding.count(), u64::from(LISTENERS) * u64::from(BURSTS * BURST), "each is measured");
     assert_eq!(metrics.first_media.count(), u64::from(LISTENERS));
     assert!(metrics.forwarding.sum() > Duration::ZERO && metrics.cpu.unwrap() > Duration::ZERO);
     assert!(metrics.receive_buffer > 0 && metrics.send_buffer > 0);

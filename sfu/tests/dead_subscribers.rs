@@ -14,12 +14,12 @@ const BURSTS: u16 = 100;
 const BURST: u16 = 8;
 
 #[test]
-fn dead_subscribers_cost_the_others_nothing() {
+fn dead_subscribers_do_not_affect_others() {
     call(SocketIo::Batched);
 }
 
 #[test]
-fn dead_subscribers_cost_the_others_nothing_with_plain_io() {
+fn dead_subscribers_do_not_affect_others_with_plain_io() {
     call(SocketIo::Plain);
 }
 

@@ -1,4 +1,4 @@
-//! What a room accepts, refuses and answers, command by command and packet by packet.
+//! A room, command by command and packet by packet.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,7 +17,7 @@ use sfu::{
     limits::{SLOTS, TRACKS},
     media::Codec,
 };
-use simulation::{Datagram, Outbox, publisher::packet};
+use simulation::{Datagram, Outbox, publisher::packet, transport};
 use std::{
     collections::{HashMap, HashSet},
     time::{Duration, Instant},
@@ -45,8 +45,8 @@ fn vp8(ssrc: u32, seq: u16, payload: &[u8], extensions: HeaderExtensions<'_>) ->
 /// Alice publishes a camera, Bob has a slot for it.
 fn call(now: Instant, out: &mut Outbox) -> (Room, Ssrc) {
     let mut room = Room::new(RoomId(1));
-    room.add_participant(ALICE).unwrap();
-    room.add_participant(BOB).unwrap();
+    room.add_participant(ALICE, transport(ALICE)).unwrap();
+    room.add_participant(BOB, transport(BOB)).unwrap();
     room.publish(ALICE, CAMERA, camera(100)).unwrap();
     let (ssrc, rtx) = room.add_slot(BOB, mid("v0"), Codec::Vp8).unwrap();
     assert!(rtx.is_some_and(|rtx| rtx != ssrc));
@@ -55,7 +55,7 @@ fn call(now: Instant, out: &mut Outbox) -> (Room, Ssrc) {
     (room, ssrc)
 }
 
-/// Takes a packet in and forwards it.
+/// Receives a packet and forwards it.
 fn pass(room: &mut Room, now: Instant, from: ParticipantId, packet: &[u8], out: &mut Outbox) {
     room.receive_rtp(now, from, packet, out);
     room.forward(now, out);
@@ -85,12 +85,12 @@ fn key_frame_requests(out: &mut Outbox) -> usize {
 }
 
 #[test]
-fn what_does_not_exist_or_exists_already_is_refused() {
+fn invalid_commands_are_refused() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);
-    let nobody = ParticipantId(9);
-    assert_eq!(room.add_participant(ALICE), Err(CommandError::Exists));
-    assert_eq!(room.publish(nobody, TrackId(8), camera(500)), Err(CommandError::NoParticipant));
+    let unknown = ParticipantId(9);
+    assert_eq!(room.add_participant(ALICE, transport(ALICE)), Err(CommandError::Exists));
+    assert_eq!(room.publish(unknown, TrackId(8), camera(500)), Err(CommandError::NoParticipant));
     assert_eq!(room.publish(ALICE, CAMERA, camera(500)), Err(CommandError::Exists));
     assert_eq!(room.publish(BOB, CAMERA, camera(500)), Err(CommandError::Exists), "another's track");
     let other_mid = Publication { mid: mid("x"), ..camera(99) };
@@ -101,7 +101,7 @@ fn what_does_not_exist_or_exists_already_is_refused() {
     assert_eq!(room.unpublish(BOB, CAMERA), Err(CommandError::NoTrack), "not Bob's");
     assert_eq!(room.set_muted(ALICE, TrackId(8), true), Err(CommandError::NoTrack));
     assert_eq!(room.add_slot(BOB, mid("v0"), Codec::Vp8), Err(CommandError::Exists));
-    assert_eq!(room.add_slot(nobody, mid("v0"), Codec::Vp8), Err(CommandError::NoParticipant));
+    assert_eq!(room.add_slot(unknown, mid("v0"), Codec::Vp8), Err(CommandError::NoParticipant));
     assert_eq!(room.activate_slot(now, BOB, mid("v1"), &mut out), Err(CommandError::NoSlot));
     assert_eq!(room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out), Err(CommandError::NoTrack));
     room.add_slot(BOB, mid("a0"), Codec::Opus).unwrap();
@@ -111,7 +111,7 @@ fn what_does_not_exist_or_exists_already_is_refused() {
 #[test]
 fn tracks_and_slots_are_limited() {
     let mut room = Room::new(RoomId(1));
-    room.add_participant(ALICE).unwrap();
+    room.add_participant(ALICE, transport(ALICE)).unwrap();
     for n in 0..=TRACKS as u32 {
         let publication = Publication { mid: mid(&n.to_string()), ..camera(100 + 2 * n) };
         let expected = if n < TRACKS as u32 { Ok(()) } else { Err(CommandError::Limit) };
@@ -124,10 +124,10 @@ fn tracks_and_slots_are_limited() {
 }
 
 #[test]
-fn nothing_goes_into_a_slot_before_it_is_active() {
+fn inactive_slot_receives_nothing() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let mut room = Room::new(RoomId(1));
-    room.add_participant(ALICE).unwrap();
+    room.add_participant(ALICE, transport(ALICE)).unwrap();
     room.publish(ALICE, CAMERA, camera(100)).unwrap();
     room.add_slot(ALICE, mid("v0"), Codec::Vp8).unwrap();
     room.set_slot(now, ALICE, mid("v0"), Some(CAMERA), &mut out).unwrap();
@@ -136,13 +136,13 @@ fn nothing_goes_into_a_slot_before_it_is_active() {
     room.activate_slot(now, ALICE, mid("v0"), &mut out).unwrap();
     assert_eq!(key_frame_requests(&mut out), 1);
     pass(&mut room, now, ALICE, &vp8(100, 2, &DELTA, HeaderExtensions::default()), &mut out);
-    assert!(forwarded(&mut out).is_empty(), "a picture begins with a key frame");
+    assert!(forwarded(&mut out).is_empty(), "a source begins with a key frame");
     pass(&mut room, now, ALICE, &vp8(100, 3, &KEY, HeaderExtensions::default()), &mut out);
     assert_eq!(forwarded(&mut out).len(), 1);
 }
 
 #[test]
-fn an_empty_slot_and_a_removed_participant_get_nothing() {
+fn empty_slot_and_removed_participant_receive_nothing() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, ssrc) = call(now, &mut out);
     let send = |room: &mut Room, seq| {
@@ -162,13 +162,13 @@ fn an_empty_slot_and_a_removed_participant_get_nothing() {
 }
 
 #[test]
-fn a_slot_outlives_its_publisher() {
+fn slot_outlives_its_publisher() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, ssrc) = call(now, &mut out);
     pass(&mut room, now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
     room.remove_participant(ALICE);
     let carol = ParticipantId(3);
-    room.add_participant(carol).unwrap();
+    room.add_participant(carol, transport(carol)).unwrap();
     room.publish(carol, TrackId(8), camera(100)).unwrap();
     room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out).unwrap();
     forwarded(&mut out);
@@ -177,28 +177,28 @@ fn a_slot_outlives_its_publisher() {
 }
 
 #[test]
-fn subscribers_of_one_packet_each_get_their_own_picture_ids() {
+fn picture_ids_are_rewritten_per_subscriber() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);
-    let picture =
+    let frame_packet =
         |seq: u16, frame: u8| vp8(100, seq, &[0x90, 0xc0, 0x80, frame, frame, 0x10], HeaderExtensions::default());
     for n in 0..5u8 {
-        pass(&mut room, now, ALICE, &picture(u16::from(n), 60 + n), &mut out);
+        pass(&mut room, now, ALICE, &frame_packet(u16::from(n), 60 + n), &mut out);
     }
     let carol = ParticipantId(3);
-    room.add_participant(carol).unwrap();
+    room.add_participant(carol, transport(carol)).unwrap();
     room.add_slot(carol, mid("v0"), Codec::Vp8).unwrap();
     room.activate_slot(now, carol, mid("v0"), &mut out).unwrap();
     room.set_slot(now, carol, mid("v0"), Some(CAMERA), &mut out).unwrap();
     forwarded(&mut out);
-    pass(&mut room, now, ALICE, &picture(5, 65), &mut out);
-    let pictures: Vec<_> =
+    pass(&mut room, now, ALICE, &frame_packet(5, 65), &mut out);
+    let picture_ids: Vec<_> =
         forwarded(&mut out).into_iter().map(|(to, _, payload)| (to, payload[3], payload[4])).collect();
-    assert_eq!(pictures, [(BOB, 6, 6), (carol, 1, 1)]);
+    assert_eq!(picture_ids, [(BOB, 6, 6), (carol, 1, 1)]);
 }
 
 #[test]
-fn a_dependency_descriptor_decides_where_a_picture_begins_and_is_passed_on() {
+fn dependency_descriptor_is_rewritten_and_marks_key_frames() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);
     let mut descriptor = vec![0x80, 0x12, 0x34];
@@ -213,14 +213,14 @@ fn a_dependency_descriptor_decides_where_a_picture_begins_and_is_passed_on() {
     };
     assert_eq!(send(&mut room, 1, &descriptor), None, "no structure: a delta frame, whatever the payload says");
     descriptor.extend([0x80; 40]);
-    let mut passed_on = descriptor.clone();
-    passed_on[1..3].copy_from_slice(&[0, 1]);
-    assert_eq!(send(&mut room, 2, &descriptor), Some(passed_on), "all of it, with the slot's frame number");
+    let mut forwarded_descriptor = descriptor.clone();
+    forwarded_descriptor[1..3].copy_from_slice(&[0, 1]);
+    assert_eq!(send(&mut room, 2, &descriptor), Some(forwarded_descriptor), "all of it, with the slot's frame number");
     assert_eq!(send(&mut room, 3, &[0xc1, 0x12, 0x36]), Some(vec![0xc1, 0, 3]), "frame numbers keep their distance");
 }
 
 #[test]
-fn a_receiver_that_was_out_of_reach_goes_on_where_it_was() {
+fn sequence_continues_after_an_outage_of_the_receiver() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);
     let send = |room: &mut Room, out: &mut Outbox, seq, payload: &[u8]| -> Vec<u16> {
@@ -236,12 +236,12 @@ fn a_receiver_that_was_out_of_reach_goes_on_where_it_was() {
     assert!(send(&mut room, &mut out, 2, &DELTA).is_empty());
     assert!(send(&mut room, &mut out, 3, &KEY).is_empty());
     out.unreachable = None;
-    assert!(send(&mut room, &mut out, 4, &DELTA).is_empty(), "it lacks what came before");
-    assert_eq!(send(&mut room, &mut out, 5, &KEY), [before + 1], "numbers move on with what leaves alone");
+    assert!(send(&mut room, &mut out, 4, &DELTA).is_empty(), "it lacks a key frame");
+    assert_eq!(send(&mut room, &mut out, 5, &KEY), [before + 1], "only sent packets advance the numbers");
 }
 
 #[test]
-fn an_unsignaled_ssrc_is_known_by_its_mid_once() {
+fn unsignaled_ssrc_is_learned_by_mid_once() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(now, &mut out);
     let named = HeaderExtensions { mid: Some(b"sv"), ..Default::default() };
@@ -253,12 +253,12 @@ fn an_unsignaled_ssrc_is_known_by_its_mid_once() {
     assert_eq!(forwarded(&mut out).len(), 2);
     pass(&mut room, now, ALICE, &vp8(901, 4, &KEY, named), &mut out);
     pass(&mut room, now, ALICE, &vp8(100, 5, &KEY, named), &mut out);
-    assert!(forwarded(&mut out).is_empty(), "the track has its SSRC");
+    assert!(forwarded(&mut out).is_empty(), "the encoding has its SSRC");
     assert_eq!(room.stats().unknown_ssrc, 4);
 }
 
 #[test]
-fn a_publisher_gets_reports_and_transport_feedback() {
+fn publisher_gets_reports_and_transport_feedback() {
     let (start, mut out) = (Instant::now(), Outbox::default());
     let (mut room, _) = call(start, &mut out);
     let mut report = Vec::new();
@@ -276,7 +276,7 @@ fn a_publisher_gets_reports_and_transport_feedback() {
     while let Some(at) = room.next_deadline().filter(|at| *at <= start + Duration::from_millis(1_100)) {
         room.tick(at, &mut out);
         for (to, datagram) in out.packets.drain(..) {
-            let Datagram::Rtcp(bytes) = datagram else { panic!("media out of nothing") };
+            let Datagram::Rtcp(bytes) = datagram else { panic!("no media was sent") };
             for part in rtcp::parse(&bytes) {
                 match part {
                     Rtcp::ReceiverReport { blocks: found, .. } => blocks.extend(found.map(|block| (to, block))),
@@ -294,10 +294,10 @@ fn a_publisher_gets_reports_and_transport_feedback() {
 }
 
 #[test]
-fn a_nack_without_a_retransmission_stream_is_not_answered() {
+fn nack_without_rtx_is_ignored() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let mut room = Room::new(RoomId(1));
-    room.add_participant(ALICE).unwrap();
+    room.add_participant(ALICE, transport(ALICE)).unwrap();
     let microphone = Publication { codec: Codec::Opus, mid: mid("sa"), ssrc: Ssrc(5), rtx: None };
     room.publish(ALICE, CAMERA, microphone).unwrap();
     let (ssrc, rtx) = room.add_slot(ALICE, mid("a0"), Codec::Opus).unwrap();
@@ -305,16 +305,16 @@ fn a_nack_without_a_retransmission_stream_is_not_answered() {
     room.activate_slot(now, ALICE, mid("a0"), &mut out).unwrap();
     room.set_slot(now, ALICE, mid("a0"), Some(CAMERA), &mut out).unwrap();
     let header = RtpHeader { marker: false, payload_type: 111, seq: SeqNum(1), timestamp: 0, ssrc: Ssrc(5) };
-    pass(&mut room, now, ALICE, &packet(header, HeaderExtensions::default(), b"sound"), &mut out);
-    let (_, Datagram::Rtp(sent)) = out.packets.pop().unwrap() else { panic!("no sound") };
+    pass(&mut room, now, ALICE, &packet(header, HeaderExtensions::default(), b"audio"), &mut out);
+    let (_, Datagram::Rtp(sent)) = out.packets.pop().unwrap() else { panic!("no audio") };
     let seq = RtpPacket::parse(&sent).unwrap().seq;
     let mut nack = Vec::new();
     rtcp::write::nack(&mut nack, Ssrc(1), ssrc, &[u64::from(seq.0)]);
     room.receive_rtcp(now, ALICE, &nack, &mut out);
-    assert!(out.packets.is_empty(), "again under the same number would repeat a nonce");
+    assert!(out.packets.is_empty(), "the same sequence number would repeat a nonce");
 }
 
-/// One thing that happens to a room.
+/// A command, a packet, or a pause.
 #[derive(Clone, Debug)]
 enum Step {
     Join(u32),
@@ -354,15 +354,15 @@ fn steps() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    /// Whatever commands and bytes come in whatever order: no panic, and no number of a stream goes out twice.
+    /// Any commands and bytes in any order: no panic, and no sequence number of a stream is sent twice.
     #[test]
-    fn no_order_of_events_breaks_a_room(steps in prop::collection::vec(steps(), 1..150)) {
+    fn room_survives_any_sequence_of_events(steps in prop::collection::vec(steps(), 1..150)) {
         let (mut now, mut out, mut room) = (Instant::now(), Outbox::default(), Room::new(RoomId(1)));
         let (mut nonces, mut slots, mut numbers) = (HashSet::new(), Vec::new(), HashMap::<_, Unwrapper>::new());
         for step in steps {
             match step {
                 Step::Join(p) => {
- let _ = room.add_participant(ParticipantId(p));
+ let _ = room.add_participant(ParticipantId(p), transport(ParticipantId(p)));
  }
                 Step::Leave(p) => room.remove_participant(ParticipantId(p)),
                 Step::Publish(p, t, video) => {

@@ -11,9 +11,13 @@ use crate::{
 use rtc_client::srtp::{Profile, SrtpSealer};
 use rtp_wire::{rtcp, rtp::RtpPacket, vp8::Vp8Descriptor};
 use sfu::{
-    Command, CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, egress::Egress, limits::SENDER_REPORTS,
+    Command, CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    congestion::PathState,
+    egress::{Egress, TransportKey},
+    limits::SENDER_REPORTS,
     media::Codec,
 };
+use slotmap::SlotMap;
 use std::{
     collections::{HashMap, HashSet},
     time::{Duration, Instant},
@@ -68,20 +72,42 @@ struct Slot {
 }
 
 #[derive(Default)]
-struct Outbox(Vec<(ParticipantId, Clear)>);
+struct Outbox {
+    transports: SlotMap<TransportKey, (ParticipantId, PathState)>,
+    sent: Vec<(ParticipantId, Clear)>,
+}
 
 enum Clear {
     Rtp(Vec<u8>, Vec<u8>),
     Rtcp(Vec<u8>),
 }
 
-impl Egress for Outbox {
-    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
-        self.0.push((to, Clear::Rtp(header.to_vec(), payload.to_vec())));
+impl Outbox {
+    fn connect(&mut self, participant: ParticipantId) -> TransportKey {
+        self.transports.insert((participant, PathState::default()))
     }
 
-    fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
-        self.0.push((to, Clear::Rtcp(packet.to_vec())));
+    fn disconnect(&mut self, participant: ParticipantId) {
+        self.transports.retain(|_, (owner, _)| *owner != participant);
+    }
+
+    fn send(&mut self, to: TransportKey, packet: Clear) {
+        let (participant, _) = self.transports.get(to).expect("a transport of a participant in the room");
+        self.sent.push((*participant, packet));
+    }
+}
+
+impl Egress for Outbox {
+    fn path(&mut self, of: TransportKey) -> Option<&mut PathState> {
+        self.transports.get_mut(of).map(|(_, path)| path)
+    }
+
+    fn rtp(&mut self, to: TransportKey, header: &[u8], payload: &[u8]) {
+        self.send(to, Clear::Rtp(header.to_vec(), payload.to_vec()));
+    }
+
+    fn rtcp(&mut self, to: TransportKey, packet: &[u8]) {
+        self.send(to, Clear::Rtcp(packet.to_vec()));
     }
 }
 
@@ -167,7 +193,10 @@ impl Stage {
         let Self { now, room, out, receivers, tracks, .. } = self;
         match command {
             Command::AddParticipant { participant, .. } => {
-                room.add_participant(participant)?;
+                let transport = out.connect(participant);
+                room.add_participant(participant, transport).inspect_err(|_| {
+                    out.transports.remove(transport);
+                })?;
                 let sealer = SrtpSealer::new(Profile::Aes128Gcm, &[1; 16], &[2; 12]).expect("a key");
                 receivers.insert(participant, Receiver { sealer, slots: Vec::new() });
             }
@@ -199,6 +228,7 @@ impl Stage {
             Command::RemoveParticipant { participant } => {
                 room.remove_participant(participant);
                 receivers.remove(&participant);
+                out.disconnect(participant);
                 let of = |track: &Track| track.owner == participant;
                 let gone: Vec<_> = tracks.iter().filter(|(_, track)| of(track)).map(|(id, _)| *id).collect();
                 tracks.retain(|_, track| !of(track));
@@ -215,13 +245,13 @@ impl Stage {
         for (to, receiver) in &self.receivers {
             let tracks = self.tracks.values().filter(|track| track.owner == *to).count();
             let is_report = |clear: &Clear| matches!(clear, Clear::Rtcp(_));
-            let reports = self.out.0.iter().filter(|(receiver, clear)| receiver == to && is_report(clear)).count();
+            let reports = self.out.sent.iter().filter(|(receiver, clear)| receiver == to && is_report(clear)).count();
             let most = receiver.slots.len() * SENDER_REPORTS as usize + tracks;
             assert!(reports <= most, "one packet causes {reports} reports");
         }
         let bytes: usize = self
             .out
-            .0
+            .sent
             .iter()
             .map(|(_, clear)| match clear {
                 Clear::Rtp(header, payload) => header.len() + payload.len(),
@@ -233,7 +263,7 @@ impl Stage {
 
     fn deliver(&mut self) {
         while self.room.poll_event().is_some() {}
-        for (to, clear) in std::mem::take(&mut self.out.0) {
+        for (to, clear) in std::mem::take(&mut self.out.sent) {
             let receiver = self.receivers.get_mut(&to).expect("packets go to participants of the room");
             match clear {
                 Clear::Rtp(header, payload) => receiver.take(&self.tracks, &self.payloads, &header, &payload),

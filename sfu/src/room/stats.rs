@@ -1,61 +1,55 @@
-//! What a room counts: plain integers of its own, which its worker adds to those of others now and then.
+//! Counters of a room: plain integers, which the worker adds up once a second.
 
-use crate::metrics::{Counter, Counters};
+use crate::{
+    congestion::DeliveryReport,
+    metrics::{Counter, Counters},
+};
 
-/// What a participant reported about packets sent to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Downlink {
-    /// Packets that arrived.
-    pub arrived: u64,
-    /// Packets that did not, or not yet when reported.
-    pub missing: u64,
-}
-
-/// Counters of a room, from its beginning or since they were last taken.
+/// Counters of a room, since its beginning or since they were last taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RoomStats {
     /// RTP packets received.
     pub received: u64,
-    /// RTP packets forwarded, each subscriber's counted.
+    /// RTP packets forwarded, once per subscriber.
     pub forwarded: u64,
-    /// Packets sent again.
+    /// Packets retransmitted to subscribers.
     pub retransmitted: u64,
-    /// Packets asked for that were not sent again: too old, too often, over budget.
-    pub not_retransmitted: u64,
-    /// Key frames asked for.
-    pub key_frame_requests: u64,
-    /// Packets asked for from publishers.
+    /// Packets that subscribers requested and did not get: too old, requested too often, or over the repair budget.
+    pub retransmissions_refused: u64,
+    /// PLIs sent to publishers.
+    pub plis: u64,
+    /// Packets requested from publishers by NACK.
     pub nacked: u64,
     /// Dropped: not RTP, or of a payload type that is not the stream's.
     pub malformed: u64,
-    /// Dropped: of an SSRC that nobody signaled.
+    /// Dropped: of an unknown SSRC.
     pub unknown_ssrc: u64,
     /// Dropped: padding only.
     pub padding: u64,
-    /// Dropped: a packet that came before.
+    /// Dropped: received before.
     pub duplicate: u64,
-    /// Dropped: older than what is remembered, or a repair that nobody waits for any more.
+    /// Dropped: below the window of the packet store, or a retransmission that receivers no longer wait for.
     pub too_late: u64,
-    /// RTCP packets whose rest was not read, since their sender asks and reports more than it may.
+    /// RTCP packets of which the rest was skipped, since their sender exceeded [`FEEDBACK_ITEMS`](crate::limits::FEEDBACK_ITEMS).
     pub excess_feedback: u64,
-    /// Packets of publishers that did not arrive at first, counted at each report to them.
+    /// Packets of publishers that were lost on the media stream, counted with each receiver report.
     pub lost: u64,
-    /// Of those, packets that came as retransmissions, and in time.
+    /// Of those, packets recovered in time by retransmission.
     pub recovered: u64,
-    /// What participants reported about packets sent to them.
-    pub downlink: Downlink,
+    /// Sum of the transport-wide feedback of all participants.
+    pub downlink: DeliveryReport,
 }
 
 impl RoomStats {
-    /// Adds them to a worker's counters.
+    /// Adds them to the counters of a worker.
     pub(crate) fn count_in(&self, counters: &mut Counters) {
-        // Whoever adds a counter decides here what becomes of it. Packets received are counted when they are opened.
+        // Every field is named, so that a new one is not forgotten. Received packets are counted when they are opened.
         let &Self {
             received: _,
             forwarded,
             retransmitted,
-            not_retransmitted,
-            key_frame_requests,
+            retransmissions_refused,
+            plis,
             nacked,
             malformed,
             unknown_ssrc,
@@ -65,13 +59,13 @@ impl RoomStats {
             excess_feedback,
             lost,
             recovered,
-            downlink: Downlink { arrived, missing },
+            downlink: DeliveryReport { arrived, missing },
         } = self;
         for (counter, n) in [
             (Counter::Forwarded, forwarded),
             (Counter::Retransmissions, retransmitted),
-            (Counter::RetransmissionsRefused, not_retransmitted),
-            (Counter::PlisSent, key_frame_requests),
+            (Counter::RetransmissionsRefused, retransmissions_refused),
+            (Counter::PlisSent, plis),
             (Counter::UplinkNacked, nacked),
             (Counter::UplinkLost, lost),
             (Counter::UplinkRecovered, recovered),

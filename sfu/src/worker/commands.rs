@@ -3,6 +3,7 @@
 use super::{SWEEP, Worker, egress::Sealing, rooms::RoomKey};
 use crate::{
     command::{Command, CommandError},
+    egress::TransportKey,
     event::{Event, LocalTransport},
     ids::{CommandId, ParticipantId, RoomId},
     room::Room,
@@ -55,8 +56,8 @@ impl Worker {
     ) -> Result<(), CommandError> {
         self.transports.check_new(participant)?;
         let room = self.rooms.enter(room);
-        let added = self.add_transport(now, room, participant).and_then(|local| {
-            self.room_command(now, participant, |room, _| room.add_participant(participant)).map(|()| local)
+        let added = self.add_transport(now, room, participant).and_then(|(transport, local)| {
+            self.room_command(now, participant, |room, _| room.add_participant(participant, transport)).map(|()| local)
         });
         match added {
             Ok(local) => {
@@ -78,12 +79,12 @@ impl Worker {
         now: Instant,
         room: RoomKey,
         participant: ParticipantId,
-    ) -> Result<LocalTransport, CommandError> {
+    ) -> Result<(TransportKey, LocalTransport), CommandError> {
         let span = self.rooms.span(room).and_then(Span::id);
         let span = tracing::debug_span!(parent: span, "transport", participant = participant.0);
         let (key, local) = self.transports.add(now, participant, room, span)?;
         self.demux.add(key, &local.ufrag);
-        Ok(local)
+        Ok((key, local))
     }
 
     fn remove_participant(&mut self, now: Instant, participant: ParticipantId) -> Result<(), CommandError> {

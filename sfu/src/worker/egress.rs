@@ -3,13 +3,10 @@
 //! While a room forwards, the outbox is sent whenever it is full, so that it stays in the processor's cache and the
 //! first subscribers of a large room do not wait for the last.
 
-use super::{
-    meter::Meter,
-    transports::{TransportKey, Transports},
-};
+use super::{meter::Meter, transports::Transports};
 use crate::{
-    egress::Egress,
-    ids::ParticipantId,
+    congestion::PathState,
+    egress::{Egress, TransportKey},
     metrics::{Counter, Counters},
     transport::{Blocked, Outbox},
 };
@@ -26,23 +23,21 @@ pub(super) struct Sealing<'a> {
     pub(super) meter: &'a mut Meter,
     /// Without it the outbox grows until the step ends.
     pub(super) flush: Option<Flush<'a>>,
-    /// The last receiver and its transport: packets to one receiver follow each other, and cost one look-up.
-    pub(super) last: Option<(ParticipantId, Option<TransportKey>)>,
+    /// The last receiver: packets to one receiver follow each other.
+    pub(super) last: Option<TransportKey>,
 }
 
 impl Sealing<'_> {
-    /// The receiver's transport. Before the first packet to it, a full outbox is sent, so that runs stay whole.
-    fn transport_of(&mut self, to: ParticipantId) -> Option<TransportKey> {
-        if let Some((_, key)) = self.last.filter(|(last, _)| *last == to) {
-            return key;
+    /// Begins the packets to a receiver. A full outbox is sent before, so that runs stay whole.
+    fn switch_to(&mut self, to: TransportKey) {
+        if self.last == Some(to) {
+            return;
         }
         if let Some(flush) = self.flush.as_mut().filter(|_| self.outbox.is_full()) {
             flush(self.outbox, self.meter.counters_mut());
             self.outbox.clear();
         }
-        let key = self.transports.key_of(to).ok();
-        self.last = Some((to, key));
-        key
+        self.last = Some(to);
     }
 
     fn count(&mut self, result: Result<(), Blocked>, sent: Counter) {
@@ -55,19 +50,22 @@ impl Sealing<'_> {
 }
 
 impl Egress for Sealing<'_> {
-    fn reaches(&mut self, to: ParticipantId, packets: usize) -> bool {
-        let key = self.transport_of(to);
-        let reachable =
-            key.and_then(|key| self.transports.get(key)).is_some_and(|entry| entry.transport.is_reachable());
+    fn reaches(&mut self, to: TransportKey, packets: usize) -> bool {
+        self.switch_to(to);
+        let reachable = self.transports.get(to).is_some_and(|entry| entry.transport.is_reachable());
         if !reachable {
             self.meter.not_sent(self.now, Counter::DropUnreachable, packets);
         }
         reachable
     }
 
-    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
-        let key = self.transport_of(to);
-        let result = match key.and_then(|key| self.transports.get_mut(key)) {
+    fn path(&mut self, of: TransportKey) -> Option<&mut PathState> {
+        self.transports.get_mut(of).map(|entry| &mut entry.path)
+    }
+
+    fn rtp(&mut self, to: TransportKey, header: &[u8], payload: &[u8]) {
+        self.switch_to(to);
+        let result = match self.transports.get_mut(to) {
             Some(entry) => {
                 let result = entry.transport.send_rtp(header, payload, self.outbox);
                 if result.is_ok() {
@@ -80,9 +78,9 @@ impl Egress for Sealing<'_> {
         self.count(result, Counter::RtpOut);
     }
 
-    fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
-        let key = self.transport_of(to);
-        let result = match key.and_then(|key| self.transports.get_mut(key)) {
+    fn rtcp(&mut self, to: TransportKey, packet: &[u8]) {
+        self.switch_to(to);
+        let result = match self.transports.get_mut(to) {
             Some(entry) => entry.transport.send_rtcp(packet, self.outbox),
             None => Err(Blocked::NotConnected),
         };

@@ -1,8 +1,10 @@
 //! The worker's transports, by key and by participant, and when their handshakes are due.
 
 use super::{WorkerConfig, meter::FirstMedia, rooms::RoomKey, timers::Timers};
+pub(super) use crate::egress::TransportKey;
 use crate::{
     command::CommandError,
+    congestion::PathState,
     event::LocalTransport,
     id_map::IdMap,
     ids::ParticipantId,
@@ -12,11 +14,6 @@ use crate::{
 use slotmap::SlotMap;
 use std::time::Instant;
 use tracing::Span;
-
-slotmap::new_key_type! {
-    /// A transport of one worker.
-    pub(super) struct TransportKey;
-}
 
 #[derive(Debug)]
 pub(super) struct Transports {
@@ -29,6 +26,7 @@ pub(super) struct Transports {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) transport: ServerTransport,
+    pub(super) path: PathState,
     /// The participant's room.
     pub(super) room: RoomKey,
     pub(super) first_media: FirstMedia,
@@ -87,7 +85,12 @@ impl Transports {
             candidates: self.config.candidates.clone(),
         };
         let transport = ServerTransport::new(participant, &self.config.identity, credentials, now, span);
-        let key = self.entries.insert(Entry { transport, room, first_media: FirstMedia::since(now) });
+        let key = self.entries.insert(Entry {
+            transport,
+            path: PathState::default(),
+            room,
+            first_media: FirstMedia::since(now),
+        });
         self.by_participant.insert(participant, key);
         Ok((key, local))
     }

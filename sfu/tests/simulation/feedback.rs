@@ -1,4 +1,4 @@
-//! What a client tells of all packets that arrive at it: transport-wide feedback.
+//! Transport-wide feedback of a client.
 
 use super::Datagram;
 use rtp_wire::{
@@ -13,7 +13,7 @@ const TRANSPORT_CC: u8 = 3;
 
 #[derive(Default)]
 pub struct TransportFeedback {
-    numbers: Unwrapper,
+    sequence: Unwrapper,
     arrivals: Vec<Arrival>,
     base: Option<u64>,
     count: u8,
@@ -23,8 +23,8 @@ impl TransportFeedback {
     pub fn on_rtp(&mut self, ms: u64, packet: &[u8]) {
         let view = RtpPacket::parse(packet).unwrap();
         let Some(number) = view.extensions.get(TRANSPORT_CC) else { return };
-        let seq = self.numbers.peek(SeqNum(u16::from_be_bytes(number.try_into().unwrap())));
-        self.numbers.accept(seq);
+        let seq = self.sequence.peek(SeqNum(u16::from_be_bytes(number.try_into().unwrap())));
+        self.sequence.accept(seq);
         self.arrivals.push(Arrival { seq, micros: ms * 1_000 });
     }
 

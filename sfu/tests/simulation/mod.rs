@@ -1,8 +1,8 @@
-//! A room with clients around it on simulated links, in virtual time.
+//! A room and its clients on simulated links, in virtual time.
 //!
-//! Publishers send VP8-shaped frames and Opus-shaped packets, answer NACK by RTX and PLI by a key frame. Receivers ask
-//! for what they miss, and tell what arrives. Every packet that leaves the room is checked: no SSRC and sequence number may go to the same
-//! participant twice, since that would repeat an AES-GCM nonce.
+//! Publishers send VP8-shaped frames and Opus-shaped packets, and answer NACK by RTX and PLI by a key frame. Receivers
+//! send NACKs for missing packets, and transport-wide feedback. Every packet that leaves the room is checked: no pair of
+//! SSRC and sequence number may be sent to a participant twice, since that would repeat an AES-GCM nonce.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -14,31 +14,55 @@ use feedback::TransportFeedback;
 use publisher::{AudioSource, VideoSource};
 use receiver::SlotReceiver;
 use rtp_wire::rtcp;
-use sfu::{Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, egress::Egress, media::Codec};
+use sfu::{
+    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    command::Publication,
+    congestion::PathState,
+    egress::{Egress, TransportKey},
+    media::Codec,
+};
+use slotmap::{Key, KeyData};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 use tacet_impair::{Impairment, Link, Loss, Random, Share};
 
-/// A path on which nothing happens.
+/// A perfect path of 10 ms.
 pub const GOOD: Impairment = Impairment::PERFECT.delay(Duration::from_millis(10));
-/// One on which everything does.
+/// A path with loss, duplicates and reordering.
 pub const BAD: Impairment = Impairment::PERFECT
     .loss(Loss::independent(Share::percent(5)))
     .duplicate(Share::percent(2))
     .delay(Duration::from_millis(20))
     .reordering_jitter(Duration::from_millis(15));
 
-/// What a packet has on the wire beside RTP or RTCP: IP, UDP, the tag of AES-GCM.
+/// Size of a packet beside RTP or RTCP: IP and UDP headers, the tag of AES-GCM.
 const OVERHEAD: usize = 20 + 8 + 16;
 
-/// What a room has sent.
+/// An egress that records.
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub packets: Vec<(ParticipantId, Datagram)>,
-    /// Whose media cannot leave.
+    /// A participant to which no media can be sent.
     pub unreachable: Option<ParticipantId>,
+    paths: HashMap<TransportKey, PathState>,
+}
+
+impl Outbox {
+    /// The path of a participant.
+    pub fn path_of(&mut self, participant: ParticipantId) -> &PathState {
+        self.paths.entry(transport(participant)).or_default()
+    }
+}
+
+/// The transport of a participant.
+pub fn transport(participant: ParticipantId) -> TransportKey {
+    KeyData::from_ffi(u64::from(participant.0) | 1 << 32).into()
+}
+
+fn participant(transport: TransportKey) -> ParticipantId {
+    ParticipantId((transport.data().as_ffi() & u64::from(u32::MAX)) as u32)
 }
 
 /// A clear packet on a link.
@@ -54,20 +78,24 @@ fn send(link: &mut Link<Datagram>, now: Instant, datagram: Datagram) {
 }
 
 impl Egress for Outbox {
-    fn reaches(&mut self, to: ParticipantId, _packets: usize) -> bool {
-        self.unreachable != Some(to)
+    fn reaches(&mut self, to: TransportKey, _packets: usize) -> bool {
+        self.unreachable != Some(participant(to))
     }
 
-    fn rtp(&mut self, to: ParticipantId, header: &[u8], payload: &[u8]) {
-        self.packets.push((to, Datagram::Rtp([header, payload].concat())));
+    fn path(&mut self, of: TransportKey) -> Option<&mut PathState> {
+        Some(self.paths.entry(of).or_default())
     }
 
-    fn rtcp(&mut self, to: ParticipantId, packet: &[u8]) {
-        self.packets.push((to, Datagram::Rtcp(packet.to_vec())));
+    fn rtp(&mut self, to: TransportKey, header: &[u8], payload: &[u8]) {
+        self.packets.push((participant(to), Datagram::Rtp([header, payload].concat())));
+    }
+
+    fn rtcp(&mut self, to: TransportKey, packet: &[u8]) {
+        self.packets.push((participant(to), Datagram::Rtcp(packet.to_vec())));
     }
 }
 
-/// One participant's machine.
+/// A participant's client, and its links.
 pub struct Client {
     pub id: ParticipantId,
     pub uplink: Link<Datagram>,
@@ -78,7 +106,7 @@ pub struct Client {
     pub feedback: TransportFeedback,
 }
 
-/// The room and everybody in it.
+/// A room and its clients.
 pub struct World {
     pub start: Instant,
     pub now: Instant,
@@ -107,16 +135,16 @@ impl World {
         }
     }
 
-    /// Milliseconds since the beginning.
+    /// Milliseconds since the start.
     pub fn ms(&self) -> u64 {
         u64::try_from((self.now - self.start).as_millis()).unwrap()
     }
 
-    /// Adds a participant; gives its place.
+    /// Adds a participant. Returns its index in `clients`.
     pub fn join(&mut self) -> usize {
-        let place = self.clients.len();
-        let id = ParticipantId(u32::try_from(place).unwrap() + 1);
-        self.room.add_participant(id).unwrap();
+        let index = self.clients.len();
+        let id = ParticipantId(u32::try_from(index).unwrap() + 1);
+        self.room.add_participant(id, transport(id)).unwrap();
         self.clients.push(Client {
             id,
             uplink: Link::new(self.network, self.random.next(), self.now),
@@ -126,10 +154,10 @@ impl World {
             slots: BTreeMap::new(),
             feedback: TransportFeedback::default(),
         });
-        place
+        index
     }
 
-    /// Lets a participant publish a camera.
+    /// Publishes a camera.
     pub fn publish_video(&mut self, client: usize) -> TrackId {
         let id = self.clients[client].id;
         let source = VideoSource::new(&mut self.random);
@@ -141,7 +169,7 @@ impl World {
         track
     }
 
-    /// Lets a participant publish a microphone.
+    /// Publishes a microphone.
     pub fn publish_audio(&mut self, client: usize) -> TrackId {
         let id = self.clients[client].id;
         let source = AudioSource::new(&mut self.random);
@@ -171,14 +199,14 @@ impl World {
         &self.clients[client].slots[mid]
     }
 
-    /// Runs for a while.
+    /// Runs for `ms` milliseconds.
     pub fn run(&mut self, ms: u64) {
         for _ in 0..ms {
             self.step();
         }
     }
 
-    /// Runs until something holds; panics if it does not within the time.
+    /// Runs until a condition holds; panics if it does not within `ms` milliseconds.
     pub fn run_until(&mut self, ms: u64, mut holds: impl FnMut(&Self) -> bool) {
         for _ in 0..ms {
             if holds(self) {
@@ -189,7 +217,7 @@ impl World {
         panic!("did not happen within {ms} ms");
     }
 
-    /// One millisecond.
+    /// Advances by a millisecond.
     fn step(&mut self) {
         self.now += Duration::from_millis(1);
         let (now, ms) = (self.now, self.ms());

@@ -1,4 +1,4 @@
-//! What publishers send.
+//! The sending side of a client.
 
 use super::Datagram;
 use rtp_wire::{
@@ -21,7 +21,7 @@ pub fn packet(header: RtpHeader, extensions: HeaderExtensions<'_>, payload: &[u8
     [buffer.as_bytes(), payload].concat()
 }
 
-/// The wall clock of a publisher, in NTP format, at a moment of virtual time. Each publisher has its own.
+/// The wall clock of a publisher, in NTP format, at `ms` of virtual time. Each publisher has its own skew.
 pub fn ntp(skew: u64, ms: u64) -> u64 {
     let ms = skew + ms;
     ((ms / 1_000) << 32) | (((ms % 1_000) << 32) / 1_000)
@@ -39,16 +39,16 @@ pub struct VideoSource {
     pub skew: u64,
     pub paused: bool,
     pub key_frames: u64,
-    pub asked_for_key_frames: u64,
+    pub plis: u64,
     pub frames: u32,
-    /// Sends a packet of padding only behind every frame.
+    /// Sends a packet of padding after every frame.
     pub padding: bool,
     seq: u16,
     rtx_seq: u16,
     transport_seq: u16,
     base: u32,
-    picture: u16,
-    key_wanted: bool,
+    picture_id: u16,
+    key_requested: bool,
     sent: BTreeMap<u16, (bool, u32, Vec<u8>)>,
 }
 
@@ -60,15 +60,15 @@ impl VideoSource {
             skew: random.below(1_000_000_000),
             paused: false,
             key_frames: 0,
-            asked_for_key_frames: 0,
+            plis: 0,
             frames: 0,
             padding: false,
             seq: random.next() as u16,
             rtx_seq: random.next() as u16,
             transport_seq: random.next() as u16,
             base: random.next() as u32,
-            picture: random.next() as u16,
-            key_wanted: true,
+            picture_id: random.next() as u16,
+            key_requested: true,
             sent: BTreeMap::new(),
         }
     }
@@ -84,12 +84,12 @@ impl VideoSource {
         if self.paused || !ms.is_multiple_of(FRAME) {
             return;
         }
-        let key = std::mem::take(&mut self.key_wanted);
+        let key = std::mem::take(&mut self.key_requested);
         self.key_frames += u64::from(key);
-        self.picture = self.picture.wrapping_add(1);
+        self.picture_id = self.picture_id.wrapping_add(1);
         let count = if key { KEY_PACKETS } else { DELTA_PACKETS };
         for number in 0..count {
-            let [high, low] = self.picture.to_be_bytes();
+            let [high, low] = self.picture_id.to_be_bytes();
             let start = if number == 0 { 0x10 } else { 0 };
             let mut payload = vec![0x80 | start, 0xc0, 0x80 | high, low, low, if key { 0x10 } else { 0x11 }];
             payload.extend(self.frames.to_be_bytes());
@@ -126,8 +126,8 @@ impl VideoSource {
     pub fn on_rtcp(&mut self, part: &Rtcp<'_>, out: &mut Vec<Datagram>) {
         match part {
             Rtcp::Pli { media } if *media == self.ssrc => {
-                self.key_wanted = true;
-                self.asked_for_key_frames += 1;
+                self.key_requested = true;
+                self.plis += 1;
             }
             Rtcp::Nack { media, lost } if *media == self.ssrc => {
                 for seq in *lost {

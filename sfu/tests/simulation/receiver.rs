@@ -1,4 +1,4 @@
-//! The receiving end of a slot.
+//! The receiving side of a slot.
 
 use super::Datagram;
 use rtp_wire::{
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 const RETRY: u64 = 60;
 
-/// A packet as it came out of the slot.
+/// A packet received in a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     pub marker: bool,
@@ -21,15 +21,15 @@ pub struct Received {
     pub at: u64,
 }
 
-/// A VP8 frame as its publisher made it.
+/// A VP8 frame, with the values that its publisher wrote into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
     pub number: u32,
     pub key: bool,
-    pub picture: u16,
-    /// In the slot's time.
+    pub picture_id: u16,
+    /// On the slot's timeline.
     pub timestamp: u32,
-    /// When it was made.
+    /// When it was sent, in ms.
     pub made: u64,
 }
 
@@ -43,9 +43,9 @@ pub struct SlotReceiver {
     pub cname: Option<Vec<u8>>,
     pub mids: u64,
     pub nack: bool,
-    asked: BTreeMap<u64, u64>,
+    requested: BTreeMap<u64, u64>,
     last_sr: (u32, u64),
-    numbers: Unwrapper,
+    sequence: Unwrapper,
 }
 
 impl SlotReceiver {
@@ -60,9 +60,9 @@ impl SlotReceiver {
             cname: None,
             mids: 0,
             nack: rtx.is_some(),
-            asked: BTreeMap::new(),
+            requested: BTreeMap::new(),
             last_sr: (0, 0),
-            numbers: Unwrapper::default(),
+            sequence: Unwrapper::default(),
         }
     }
 
@@ -72,14 +72,14 @@ impl SlotReceiver {
             self.mids += u64::from(view.extensions.get(1).is_some());
             (view.seq, view.payload)
         } else if Some(view.ssrc) == self.rtx {
-            assert!(view.extensions.get(1).is_some(), "a retransmission names its m-line");
+            assert!(view.extensions.get(1).is_some(), "a retransmission has the MID");
             let (original, payload) = view.payload.split_first_chunk().unwrap();
             (SeqNum(u16::from_be_bytes(*original)), payload)
         } else {
             return;
         };
-        let extended = self.numbers.peek(seq);
-        self.numbers.accept(extended);
+        let extended = self.sequence.peek(seq);
+        self.sequence.accept(extended);
         let received = Received { marker: view.marker, timestamp: view.timestamp, payload: payload.to_vec(), at: ms };
         match self.packets.get(&extended) {
             None => {
@@ -112,15 +112,15 @@ impl SlotReceiver {
     }
 
     pub fn produce(&mut self, ms: u64, out: &mut Vec<Datagram>) {
-        let Some(highest) = self.numbers.highest() else { return };
+        let Some(highest) = self.sequence.highest() else { return };
         if self.nack && ms.is_multiple_of(10) {
-            let asked = &mut self.asked;
+            let requested = &mut self.requested;
             let oldest = highest.saturating_sub(200).max(*self.packets.first_key_value().unwrap().0);
             let missing: Vec<u64> = (oldest..highest)
                 .filter(|seq| !self.packets.contains_key(seq))
-                .filter(|seq| asked.get(seq).is_none_or(|at| ms - at >= RETRY))
+                .filter(|seq| requested.get(seq).is_none_or(|at| ms - at >= RETRY))
                 .collect();
-            asked.extend(missing.iter().map(|&seq| (seq, ms)));
+            requested.extend(missing.iter().map(|&seq| (seq, ms)));
             let mut packet = Vec::new();
             rtcp::write::nack(&mut packet, Ssrc(1), self.ssrc, &missing);
             if !packet.is_empty() {
@@ -148,13 +148,13 @@ impl SlotReceiver {
         }
     }
 
-    /// Sequence numbers between the first and the last that never came.
+    /// Sequence sequence between the first and the last that never came.
     pub fn missing(&self) -> Vec<u64> {
         let (Some(first), Some(last)) = (self.packets.keys().next(), self.packets.keys().last()) else { return vec![] };
         (*first..*last).filter(|seq| !self.packets.contains_key(seq)).collect()
     }
 
-    /// All complete frames that a decoder could use: from the first key frame on, in order.
+    /// All complete frames from the first key frame on, in order.
     pub fn frames(&self) -> Vec<Frame> {
         self.complete_frames().into_iter().skip_while(|frame| !frame.key).collect()
     }
@@ -170,7 +170,7 @@ impl SlotReceiver {
             let frame = Frame {
                 number,
                 key: body[0] & 1 == 0,
-                picture: vp8.picture_id.unwrap().value,
+                picture_id: vp8.picture_id.unwrap().value,
                 timestamp: packet.timestamp,
                 made: u64::from_be_bytes(*body[7..].first_chunk().unwrap()),
             };

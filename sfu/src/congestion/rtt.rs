@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// Taken until there is a sample.
-const ASSUMED: Duration = Duration::from_millis(100);
-/// Longer samples say more about a stalled client than about its path.
-const LONGEST: Duration = Duration::from_secs(2);
+/// Assumed until there is a sample.
+const INITIAL: Duration = Duration::from_millis(100);
+/// Samples above this are clamped: they say more about a stalled client than about its path.
+const MAX_SAMPLE: Duration = Duration::from_secs(2);
 
 /// A smoothed round-trip time (weights of RFC 6298).
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,20 +14,20 @@ pub(crate) struct Rtt {
 }
 
 impl Rtt {
-    /// Takes a sample in.
+    /// Updates the estimate with a measurement.
     pub(crate) fn sample(&mut self, sample: Duration) {
-        let sample = sample.min(LONGEST);
+        let sample = sample.min(MAX_SAMPLE);
         self.smoothed = Some(self.smoothed.map_or(sample, |smoothed| (smoothed * 7 + sample) / 8));
     }
 
-    /// Takes a rough sample in, if there is none yet.
+    /// Uses a rough measurement, unless there has been a sample.
     pub(crate) fn first_sample(&mut self, sample: Duration) {
-        self.smoothed.get_or_insert(sample.min(LONGEST));
+        self.smoothed.get_or_insert(sample.min(MAX_SAMPLE));
     }
 
-    /// The estimate.
+    /// The smoothed round-trip time, or the initial assumption.
     pub(crate) fn estimate(&self) -> Duration {
-        self.smoothed.unwrap_or(ASSUMED)
+        self.smoothed.unwrap_or(INITIAL)
     }
 }
 
@@ -35,15 +35,16 @@ impl Rtt {
 mod tests {
     use super::*;
 
+    /// The first sample counts in full, later ones by an eighth.
     #[test]
-    fn the_first_sample_counts_in_full_and_later_ones_by_an_eighth() {
+    fn rtt_is_smoothed() {
         let mut rtt = Rtt::default();
-        assert_eq!(rtt.estimate(), ASSUMED);
+        assert_eq!(rtt.estimate(), INITIAL);
         rtt.sample(Duration::from_millis(40));
         assert_eq!(rtt.estimate(), Duration::from_millis(40));
         rtt.sample(Duration::from_millis(120));
         assert_eq!(rtt.estimate(), Duration::from_millis(50));
         rtt.first_sample(Duration::from_secs(1));
-        assert_eq!(rtt.estimate(), Duration::from_millis(50), "it is known better");
+        assert_eq!(rtt.estimate(), Duration::from_millis(50), "a rough sample changes nothing later");
     }
 }

@@ -1,9 +1,9 @@
-//! The packets of one track that may be asked for again, shared by all its subscribers.
+//! Packets of one stream, kept for retransmission and shared by all subscribers.
 //!
-//! A ring by index answers "was this one taken already" and "give me that one" in constant time. Payloads are bounded
-//! by bytes and by age on top, and their buffers are reused, so that a track at steady state allocates nothing.
+//! A ring by index detects duplicates and finds packets in constant time. Payloads are also bounded by size and age.
+//! Their buffers are reused, so that a stream in steady state allocates nothing.
 
-use crate::wire::vp8::Vp8Descriptor;
+use crate::{units::DataSize, wire::vp8::Vp8Descriptor};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -12,19 +12,19 @@ use std::{
 /// Bounds of a store.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StoreLimits {
-    /// Indices that are told apart, behind the highest one.
+    /// Number of indices, up to the highest one, in which duplicates are detected.
     pub(crate) window: usize,
-    /// Bytes of payload.
-    pub(crate) bytes: usize,
-    /// Age.
+    /// Maximum size of all payloads.
+    pub(crate) size: DataSize,
+    /// Maximum age of a packet.
     pub(crate) age: Duration,
 }
 
-/// What the header of a forwarded packet is made of, and where its payload may be rewritten.
+/// The parts of a packet from which forwarded headers are built, and where its payload can be rewritten.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PacketMeta {
     pub(crate) marker: bool,
-    /// In the publisher's time.
+    /// RTP timestamp of the publisher.
     pub(crate) timestamp: u32,
     pub(crate) audio_level: Option<u8>,
     pub(crate) frame_number: Option<u16>,
@@ -32,12 +32,12 @@ pub(crate) struct PacketMeta {
     pub(crate) starts_key_frame: bool,
 }
 
-/// A packet in the store.
+/// A packet of the store.
 #[derive(Debug)]
 pub(crate) struct StoredPacket {
     pub(crate) meta: PacketMeta,
     arrived: Instant,
-    /// Dependency Descriptor, then payload, then padding.
+    /// Dependency Descriptor, payload, padding.
     bytes: Vec<u8>,
     payload_at: usize,
     payload_len: usize,
@@ -49,7 +49,7 @@ impl StoredPacket {
         self.bytes.get(..self.payload_at).filter(|value| !value.is_empty())
     }
 
-    /// The payload. Its VP8 fields are whatever they were last rewritten to.
+    /// The payload. Its VP8 fields are those of the slot for which they were last rewritten.
     pub(crate) fn payload_mut(&mut self) -> &mut [u8] {
         self.bytes.get_mut(self.payload_at..).and_then(|bytes| bytes.get_mut(..self.payload_len)).unwrap_or_default()
     }
@@ -59,12 +59,12 @@ impl StoredPacket {
         self.payload_len
     }
 
-    /// The payload, and the padding behind it.
+    /// The payload and the padding after it.
     pub(crate) fn padded(&self) -> &[u8] {
         self.bytes.get(self.payload_at..).unwrap_or_default()
     }
 
-    /// How long ago it arrived.
+    /// Time since the arrival.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.arrived)
     }
@@ -73,46 +73,48 @@ impl StoredPacket {
 /// Outcome of [`PacketStore::insert`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Insertion {
-    /// Taken.
+    /// The packet is stored.
     New,
-    /// The index was taken before.
+    /// A packet of that index was stored before.
     Duplicate,
-    /// The index lies before the window.
+    /// The index is below the window.
     TooLate,
 }
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// 0 is no index.
+    /// 0 if the entry was never used.
     index: u64,
     packet: Option<StoredPacket>,
 }
 
-/// See the module.
+/// A bounded ring of packets.
 #[derive(Debug)]
 pub(crate) struct PacketStore {
     limits: StoreLimits,
     ring: Box<[Entry]>,
-    /// Indices of the stored packets, oldest first; also some that have gone since.
+    /// Indices of the stored packets, oldest arrival first; some may have been removed since.
     order: VecDeque<u64>,
+    /// Buffers for reuse.
     spare: Vec<Vec<u8>>,
+    /// Size of all stored packets.
     bytes: usize,
     highest: u64,
 }
 
 impl PacketStore {
-    /// An empty store; a window of 0 is taken as 1.
+    /// An empty store. A window of 0 is taken as 1.
     pub(crate) fn new(limits: StoreLimits) -> Self {
         let ring = std::iter::repeat_with(Entry::default).take(limits.window.max(1)).collect();
         Self { limits, ring, order: VecDeque::new(), spare: Vec::new(), bytes: 0, highest: 0 }
     }
 
-    /// The highest index taken; 0 before the first.
+    /// The highest index stored so far; 0 before the first.
     pub(crate) fn highest(&self) -> u64 {
         self.highest
     }
 
-    /// Takes a packet, if its index is new and within the window.
+    /// Stores a packet, if its index is new and within the window.
     pub(crate) fn insert(
         &mut self,
         now: Instant,
@@ -146,19 +148,18 @@ impl PacketStore {
         Insertion::New
     }
 
-    /// Whether the index was taken, and is not behind the window.
-    pub(crate) fn has_taken(&self, index: u64) -> bool {
+    /// Whether a packet of the index was stored, even if it has been removed since; `false` below the window.
+    pub(crate) fn was_stored(&self, index: u64) -> bool {
         let place = usize::try_from(index % (self.ring.len() as u64)).ok();
         place.and_then(|place| self.ring.get(place)).is_some_and(|entry| entry.index == index)
     }
 
-    /// The packet of an index, if it is still there.
+    /// The packet of an index, if it is still stored.
     pub(crate) fn get_mut(&mut self, index: u64) -> Option<&mut StoredPacket> {
         entry(&mut self.ring, index).filter(|entry| entry.index == index)?.packet.as_mut()
     }
 
-    /// Puts so many bytes of RTP padding behind a packet's payload, which count like all others. Without any there is
-    /// none behind it any more.
+    /// Replaces a packet's RTP padding by `padding` bytes; 0 removes it. Padding counts towards the size of the store.
     pub(crate) fn pad(&mut self, index: u64, padding: u8) {
         let Some(entry) = entry(&mut self.ring, index).filter(|entry| entry.index == index) else { return };
         let Some(StoredPacket { bytes, payload_at, payload_len, .. }) = &mut entry.packet else { return };
@@ -171,15 +172,15 @@ impl PacketStore {
         self.bytes += bytes.len();
     }
 
-    /// Drops what is too old.
+    /// Removes packets that are too old.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.evict(now, 0);
     }
 
-    /// Drops the oldest packets until the bounds hold with `incoming` bytes more.
+    /// Removes the oldest packets until `incoming` more bytes fit.
     fn evict(&mut self, now: Instant, incoming: usize) {
         while let Some(&oldest) = self.order.front() {
-            let crowded = self.bytes + incoming > self.limits.bytes;
+            let crowded = DataSize::from_len(self.bytes + incoming) > self.limits.size;
             let Some(entry) = entry(&mut self.ring, oldest) else { break };
             let expired = match &entry.packet {
                 Some(packet) if entry.index == oldest => {
@@ -218,14 +219,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: StoreLimits = StoreLimits { window: 64, bytes: 2_000, age: Duration::from_millis(500) };
+    const LIMITS: StoreLimits =
+        StoreLimits { window: 64, size: DataSize::from_bytes(2_000), age: Duration::from_millis(500) };
 
     fn insert(store: &mut PacketStore, now: Instant, index: u64, payload: &[u8]) -> Insertion {
         store.insert(now, index, PacketMeta::default(), &[], payload)
     }
 
     #[test]
-    fn an_index_is_taken_once_even_after_its_packet_is_gone() {
+    fn index_is_stored_once_even_after_expiry() {
         let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
         assert_eq!(insert(&mut store, start, 100, b"one"), Insertion::New);
         assert_eq!(insert(&mut store, start, 100, b"two"), Insertion::Duplicate);
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_before_the_window_is_too_late() {
+    fn index_below_the_window_is_too_late() {
         let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
         insert(&mut store, start, 164, b"");
         assert_eq!(insert(&mut store, start, 101, b""), Insertion::New);
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptor_and_payload_come_back_apart() {
+    fn descriptor_and_payload_are_separate() {
         let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
         store.insert(start, 1, PacketMeta::default(), b"dd", b"payload");
         let packet = store.get_mut(1).unwrap();
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_lies_behind_the_payload_and_can_be_taken_away() {
+    fn padding_is_replaced_and_removed() {
         let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
         insert(&mut store, start, 1, b"payload");
         for (padding, expected) in [(3, &b"payload\0\0\x03"[..]), (1, b"payload\x01"), (0, b"payload")] {
@@ -263,22 +265,22 @@ mod tests {
             assert_eq!(packet.payload_mut(), b"payload");
         }
         store.pad(2, 9);
-        assert_eq!(store.bytes, 7, "there is no such packet");
+        assert_eq!(store.bytes, 7, "no such packet");
     }
 
     proptest! {
         #[test]
-        fn the_bounds_hold_and_buffers_are_reused(steps in prop::collection::vec((1u64..5_000, 0u64..50, 0usize..400), 1..400)) {
+        fn store_is_bounded_and_reuses_buffers(steps in prop::collection::vec((1u64..5_000, 0u64..50, 0usize..400), 1..400)) {
             let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
-            let (mut ms, mut taken) = (0, std::collections::BTreeSet::new());
+            let (mut ms, mut stored) = (0, std::collections::BTreeSet::new());
             for (index, wait, length) in steps {
                 ms += wait;
                 let now = start + Duration::from_millis(ms);
                 let inserted = insert(&mut store, now, index, &vec![7; length]);
-                prop_assert_eq!(inserted == Insertion::New && !taken.insert(index), false, "index taken twice");
+                prop_assert_eq!(inserted == Insertion::New && !stored.insert(index), false, "index stored twice");
                 let packets: Vec<_> = store.ring.iter().filter_map(|entry| entry.packet.as_ref()).collect();
                 prop_assert_eq!(packets.iter().map(|packet| packet.bytes.len()).sum::<usize>(), store.bytes);
-                prop_assert!(store.bytes <= LIMITS.bytes);
+                prop_assert!(DataSize::from_len(store.bytes) <= LIMITS.size);
                 prop_assert!(packets.len() + store.spare.len() <= LIMITS.window + 1);
                 prop_assert!(store.order.len() <= LIMITS.window * 2 + 400);
                 if inserted == Insertion::New {

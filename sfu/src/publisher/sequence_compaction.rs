@@ -1,28 +1,28 @@
-//! Takes dropped packets out of a stream's numbering.
+//! Removes dropped packets from a stream's numbering.
 //!
-//! Senders probe with packets of padding only. They are not forwarded, and if their numbers stayed, every receiver
-//! would see them as lost. So packets are counted by *index*: the extended sequence number less the number of dropped
-//! packets before it. The mapping of a number never changes once it could be observed, because only numbers above all
-//! others seen may be dropped.
+//! Senders probe with packets that contain only padding. They are not forwarded, and if their sequence numbers remained,
+//! every receiver would see them as lost. So packets are identified by *index*: the extended sequence number minus the
+//! number of packets dropped before it. The index of a number never changes once it has been observed, because only
+//! numbers above all others seen may be dropped.
 
 use std::collections::VecDeque;
 
-/// How many dropped numbers are remembered one by one; packets older than the oldest of them are too late.
-const REMEMBERED: usize = 256;
+/// Number of dropped numbers that are kept one by one; packets older than the oldest of them are too late.
+const MAX_DROPPED: usize = 256;
 
 /// The dropped numbers of one stream.
 #[derive(Debug, Default)]
-pub(crate) struct Compaction {
+pub(crate) struct SequenceCompaction {
     /// In ascending order.
     dropped: VecDeque<u64>,
-    /// Dropped before those.
+    /// Number of packets dropped before those.
     forgotten: u64,
     /// The last of the forgotten ones.
     horizon: u64,
 }
 
-impl Compaction {
-    /// The index of a packet; `None` for one that was dropped, or is older than what is remembered.
+impl SequenceCompaction {
+    /// The index of a packet; `None` for one that was dropped, or that is older than the dropped numbers kept.
     pub(crate) fn index_of(&self, extended: u64) -> Option<u64> {
         if self.forgotten > 0 && extended <= self.horizon {
             return None;
@@ -34,10 +34,10 @@ impl Compaction {
         extended.checked_sub(self.forgotten)?.checked_sub(u64::try_from(before).ok()?)
     }
 
-    /// Drops a number, which must be above every number seen so far.
+    /// Drops a number, which must be above all numbers seen so far.
     pub(crate) fn drop_number(&mut self, extended: u64) {
         debug_assert!(self.dropped.back().is_none_or(|&last| last < extended));
-        if self.dropped.len() == REMEMBERED
+        if self.dropped.len() == MAX_DROPPED
             && let Some(oldest) = self.dropped.pop_front()
         {
             self.horizon = oldest;
@@ -54,8 +54,8 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn packets_behind_a_dropped_one_close_up() {
-        let mut compaction = Compaction::default();
+    fn indices_skip_dropped_packets() {
+        let mut compaction = SequenceCompaction::default();
         assert_eq!(compaction.index_of(100), Some(100));
         compaction.drop_number(101);
         compaction.drop_number(102);
@@ -65,10 +65,10 @@ mod tests {
     }
 
     proptest! {
-        /// A packet either keeps the index it had when it could first be asked for, or is refused; none share one.
+        /// A packet keeps its first index or is refused, and no two packets share one.
         #[test]
-        fn an_index_never_changes_and_is_never_shared(dropped in prop::collection::vec(any::<bool>(), 1..2_000)) {
-            let mut compaction = Compaction::default();
+        fn index_never_changes_and_is_never_shared(dropped in prop::collection::vec(any::<bool>(), 1..2_000)) {
+            let mut compaction = SequenceCompaction::default();
             let mut indices = HashMap::new();
             let mut kept = 0;
             for (number, &drop) in (70_000u64..).zip(&dropped) {

@@ -1,0 +1,371 @@
+//! An encoding: one RTP stream of a track and its RTX stream, from received packet to packet store.
+
+use super::{
+    nack_generator::{ArrivedOn, NackGenerator, StreamState},
+    packet_store::{Insertion, PacketMeta, PacketStore, StoreLimits, StoredPacket},
+    pli_throttle::PliThrottle,
+    receiver_statistics::ReceiverStatistics,
+    sender_clock::SenderClock,
+    sequence_compaction::SequenceCompaction,
+};
+use crate::{
+    allowance::Allowance,
+    congestion::rtt::Rtt,
+    ids::Ssrc,
+    keys::TrackKey,
+    limits::{AUDIO_STORE, REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, VIDEO_STORE},
+    media::{Codec, Kind},
+    wire::{
+        dependency_descriptor::Descriptor,
+        extension::KnownExtensions,
+        key_frame::starts_key_frame,
+        rtcp::write as rtcp_write,
+        rtp::RtpPacket,
+        seq::{SeqNum, Unwrapper},
+        vp8::Vp8Descriptor,
+    },
+};
+use std::time::{Duration, Instant};
+
+/// Video packets are retransmitted for as long as a receiver waits.
+const VIDEO: StoreLimits = StoreLimits { window: 1_024, size: VIDEO_STORE, age: REPAIR_WAIT };
+/// Audio packets are not retransmitted: the store forwards them and detects duplicates.
+const AUDIO: StoreLimits = StoreLimits { window: 128, size: AUDIO_STORE, age: Duration::from_millis(100) };
+/// Longest Dependency Descriptor that fits into a header extension, in bytes.
+const MAX_DESCRIPTOR: usize = 255;
+
+/// The stream of an encoding that a packet arrived on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Media,
+    Rtx,
+}
+
+/// Why a packet is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// The payload type was not negotiated for the stream, or a retransmission is too short to be one.
+    Malformed,
+    /// Contains only padding.
+    Padding,
+    /// Received before.
+    Duplicate,
+    /// Below the window of the store, or a retransmission that receivers no longer wait for.
+    TooLate,
+}
+
+/// Number of requests written by [`Encoding::write_nacks_and_pli`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Requested {
+    /// Sequence numbers in NACKs.
+    pub(crate) packets: u64,
+    /// PLIs.
+    pub(crate) key_frames: u64,
+}
+
+/// The newest key frame. Soon after it has begun, receivers no longer wait for packets before it.
+#[derive(Clone, Copy, Debug)]
+struct KeyFrame {
+    /// Extended sequence number and index of its first packet.
+    extended: u64,
+    index: u64,
+    at: Instant,
+}
+
+impl KeyFrame {
+    fn has_replaced_earlier(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) >= REPAIR_BEFORE_KEY_FRAME
+    }
+}
+
+/// State of one encoding.
+#[derive(Debug)]
+pub(crate) struct Encoding {
+    pub(crate) track: TrackKey,
+    pub(crate) codec: Codec,
+    pub(crate) ssrc: Ssrc,
+    pub(crate) rtx: Option<Ssrc>,
+    /// The SSRC of the RTX stream was learned from a packet.
+    rtx_learned: bool,
+    pub(crate) store: PacketStore,
+    pub(crate) statistics: ReceiverStatistics,
+    pub(crate) pli: PliThrottle,
+    pub(crate) clock: Option<SenderClock>,
+    /// Sender reports that are forwarded.
+    pub(crate) sender_reports: Allowance,
+    sequence: Unwrapper,
+    compaction: SequenceCompaction,
+    nack_generator: NackGenerator,
+    key_frame: Option<KeyFrame>,
+}
+
+impl Encoding {
+    /// An encoding of which no packet has arrived.
+    pub(crate) fn new(track: TrackKey, codec: Codec, ssrc: Ssrc, rtx: Option<Ssrc>) -> Self {
+        let limits = match codec.entry().kind {
+            Kind::Video => VIDEO,
+            Kind::Audio => AUDIO,
+        };
+        Self {
+            track,
+            codec,
+            ssrc,
+            rtx,
+            rtx_learned: false,
+            store: PacketStore::new(limits),
+            statistics: ReceiverStatistics::default(),
+            pli: PliThrottle::default(),
+            clock: None,
+            sender_reports: Allowance::new(SENDER_REPORTS),
+            sequence: Unwrapper::default(),
+            compaction: SequenceCompaction::default(),
+            nack_generator: NackGenerator::default(),
+            key_frame: None,
+        }
+    }
+
+    /// Whether key frames and lost packets are requested from the publisher.
+    pub(crate) fn is_video(&self) -> bool {
+        self.codec.entry().kind == Kind::Video
+    }
+
+    /// Learns the SSRC of a packet whose MID is that of the track. Returns the stream, and the SSRC that it replaces.
+    ///
+    /// Each SSRC is learned at most once: the signaled one was not used before, and is not valid afterwards.
+    pub(crate) fn learn(&mut self, packet: &RtpPacket<'_>) -> Option<(Stream, Option<Ssrc>)> {
+        let codec = self.codec.entry();
+        if packet.payload_type == codec.pt && !self.has_begun() {
+            Some((Stream::Media, Some(std::mem::replace(&mut self.ssrc, packet.ssrc))))
+        } else if Some(packet.payload_type) == codec.rtx_pt && !self.rtx_learned {
+            self.rtx_learned = true;
+            Some((Stream::Rtx, self.rtx.replace(packet.ssrc)))
+        } else {
+            None
+        }
+    }
+
+    /// Stores a packet. Returns its index, which is new.
+    ///
+    /// # Errors
+    /// [`Dropped`] if it is not to be forwarded.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        stream: Stream,
+        packet: &RtpPacket<'_>,
+        extensions: &KnownExtensions<'_>,
+        rtt: &mut Rtt,
+    ) -> Result<u64, Dropped> {
+        let codec = self.codec.entry();
+        let (seq, payload) = match stream {
+            Stream::Media if packet.payload_type == codec.pt => (packet.seq, packet.payload),
+            Stream::Rtx if Some(packet.payload_type) == codec.rtx_pt => {
+                // RFC 4588 section 4: the original sequence number, then the original payload. Without either it is a
+                // probe; before the first media packet there is nothing that it could repeat.
+                let Some((&original, payload)) = packet.payload.split_first_chunk().filter(|_| self.has_begun()) else {
+                    return Err(Dropped::Padding);
+                };
+                (SeqNum(u16::from_be_bytes(original)), payload)
+            }
+            _ => return Err(Dropped::Malformed),
+        };
+
+        let extended = self.sequence.peek(seq);
+        if stream == Stream::Media {
+            self.statistics.on_packet(now, extended, packet.timestamp, codec.clock);
+        }
+        let newest = self.sequence.highest().is_none_or(|highest| extended > highest);
+        if stream == Stream::Rtx && !newest && !self.is_awaited(now, extended) {
+            let stored = self.compaction.index_of(extended).is_some_and(|index| self.store.was_stored(index));
+            if stored {
+                return Err(Dropped::Duplicate);
+            }
+            if self.key_frame.is_none_or(|newest| extended > newest.extended) {
+                // The answer to a NACK for a packet that was given up: the round trip is longer than was assumed.
+                rtt.first_sample(REPAIR_WAIT);
+            }
+            return Err(Dropped::TooLate);
+        }
+        if self.is_video()
+            && let Some(sample) = self.nack_generator.on_packet(now, extended, self.arrived_on(stream))
+        {
+            rtt.sample(sample);
+        }
+        if payload.is_empty() && newest {
+            self.compaction.drop_number(extended);
+            self.sequence.accept(extended);
+            return Err(Dropped::Padding);
+        }
+        // Late padding has left a gap in the forwarded stream, and fills it like any other packet.
+        self.sequence.accept(extended);
+        let index = self.compaction.index_of(extended).ok_or(Dropped::TooLate)?;
+        let meta = self.meta(packet, extensions, payload);
+        let descriptor = extensions.dependency.filter(|value| value.len() <= MAX_DESCRIPTOR).unwrap_or_default();
+        match self.store.insert(now, index, meta, descriptor, payload) {
+            Insertion::New => {
+                if meta.starts_key_frame && self.key_frame.is_none_or(|newest| newest.index < index) {
+                    self.key_frame = Some(KeyFrame { extended, index, at: now });
+                }
+                Ok(index)
+            }
+            Insertion::Duplicate => Err(Dropped::Duplicate),
+            Insertion::TooLate => Err(Dropped::TooLate),
+        }
+    }
+
+    /// A stored packet, unless its receiver no longer waits for it at `arrival`, when a retransmission reaches it.
+    pub(crate) fn repairable(&mut self, arrival: Instant, index: u64) -> Option<&mut StoredPacket> {
+        let replaced = self.key_frame.filter(|newest| index < newest.index);
+        if replaced.is_some_and(|newest| newest.has_replaced_earlier(arrival)) {
+            return None;
+        }
+        self.store.get_mut(index).filter(|packet| packet.age(arrival) < REPAIR_WAIT)
+    }
+
+    /// Appends the NACK and the PLI that are due now, from `sender`. The buffer `nack` is overwritten.
+    pub(crate) fn write_nacks_and_pli(
+        &mut self,
+        now: Instant,
+        rtt: Duration,
+        sender: Ssrc,
+        nack: &mut Vec<u64>,
+        rtcp: &mut Vec<u8>,
+    ) -> Requested {
+        nack.clear();
+        self.poll_nacks(now, rtt, nack);
+        rtcp_write::nack(rtcp, sender, self.ssrc, nack);
+        let pli = self.pli.poll(now);
+        if pli {
+            rtcp_write::pli(rtcp, sender, self.ssrc);
+        }
+        Requested { packets: nack.len() as u64, key_frames: u64::from(pli) }
+    }
+
+    /// When a NACK or PLI is due next.
+    pub(crate) fn deadline(&self, now: Instant, rtt: Duration) -> Option<Instant> {
+        self.nack_generator.deadline(now, rtt).into_iter().chain(self.pli.deadline(now)).min()
+    }
+
+    /// Appends the extended sequence numbers to request now. Requests a key frame if the stream cannot be repaired.
+    fn poll_nacks(&mut self, now: Instant, rtt: Duration, nack: &mut Vec<u64>) {
+        if let Some(newest) = self.key_frame.filter(|newest| newest.has_replaced_earlier(now)) {
+            self.nack_generator.forget_before(newest.extended);
+        }
+        if self.nack_generator.poll(now, rtt, nack) == StreamState::Broken {
+            self.pli.request();
+        }
+    }
+
+    /// Whether any packet has arrived on the media stream.
+    fn has_begun(&self) -> bool {
+        self.sequence.highest().is_some()
+    }
+
+    /// Whether a packet is missing that receivers still wait for.
+    fn is_awaited(&self, now: Instant, extended: u64) -> bool {
+        let replaced = self.key_frame.filter(|newest| extended < newest.extended);
+        self.nack_generator.is_missing(extended) && !replaced.is_some_and(|newest| newest.has_replaced_earlier(now))
+    }
+
+    fn arrived_on(&self, stream: Stream) -> ArrivedOn {
+        match stream {
+            Stream::Rtx => ArrivedOn::Rtx,
+            Stream::Media if self.rtx.is_some() => ArrivedOn::Media,
+            Stream::Media => ArrivedOn::Shared,
+        }
+    }
+
+    fn meta(&self, packet: &RtpPacket<'_>, extensions: &KnownExtensions<'_>, payload: &[u8]) -> PacketMeta {
+        PacketMeta {
+            marker: packet.marker,
+            timestamp: packet.timestamp,
+            audio_level: extensions.audio_level.filter(|_| !self.is_video()),
+            frame_number: extensions.dependency.and_then(Descriptor::parse).map(|descriptor| descriptor.frame_number),
+            vp8: (self.codec == Codec::Vp8).then(|| Vp8Descriptor::parse(payload)).flatten(),
+            starts_key_frame: starts_key_frame(self.codec, extensions.dependency, payload),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::header::{HeaderBuffer, HeaderExtensions, RtpHeader};
+
+    fn encoding(codec: Codec) -> Encoding {
+        Encoding::new(TrackKey::default(), codec, Ssrc(1), Some(Ssrc(2)))
+    }
+
+    fn receive(encoding: &mut Encoding, stream: Stream, pt: u8, seq: u16, payload: &[u8]) -> Result<u64, Dropped> {
+        let mut buffer = HeaderBuffer::default();
+        let header = RtpHeader { marker: false, payload_type: pt, seq: SeqNum(seq), timestamp: 0, ssrc: Ssrc(1) };
+        buffer.build(header, HeaderExtensions::default());
+        let bytes = [buffer.as_bytes(), payload].concat();
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        let known = KnownExtensions::read(packet.extensions);
+        encoding.receive(Instant::now(), stream, &packet, &known, &mut Rtt::default())
+    }
+
+    #[test]
+    fn retransmission_and_original_have_one_index() {
+        let mut encoding = encoding(Codec::Vp8);
+        let first = receive(&mut encoding, Stream::Media, 96, 10, b"a").unwrap();
+        assert_eq!(receive(&mut encoding, Stream::Media, 96, 12, b"c"), Ok(first + 2));
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 500, &[0, 11, b'b']), Ok(first + 1));
+        assert_eq!(receive(&mut encoding, Stream::Media, 96, 11, b"b"), Err(Dropped::Duplicate));
+        let payload = encoding.store.get_mut(first + 1).unwrap().payload_mut();
+        assert_eq!(payload, b"b");
+    }
+
+    #[test]
+    fn unawaited_retransmission_is_dropped() {
+        let mut encoding = encoding(Codec::Vp8);
+        let later = |ms| Instant::now() + Duration::from_millis(ms);
+        let first = receive(&mut encoding, Stream::Media, 96, 10, b"a").unwrap();
+        receive(&mut encoding, Stream::Media, 96, 13, b"d").unwrap();
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 1, &[0, 10, b'a']), Err(Dropped::Duplicate));
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 2, &[0, 9, b'z']), Err(Dropped::TooLate));
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 3, &[0, 11, b'b']), Ok(first + 1));
+        assert!(encoding.repairable(later(0), first).is_some());
+        assert!(encoding.repairable(later(1_100), first).is_none());
+        for at in [0, 1_100] {
+            encoding.poll_nacks(later(at), Duration::ZERO, &mut Vec::new());
+        }
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 4, &[0, 12, b'c']), Err(Dropped::TooLate), "given up");
+    }
+
+    #[test]
+    fn key_frame_ends_the_repair_of_earlier_packets() {
+        let mut encoding = encoding(Codec::Vp8);
+        let key = [0x10, 0, 0, 0, 0x9d, 0x01, 0x2a, 0, 0, 0, 0];
+        let first = receive(&mut encoding, Stream::Media, 96, 10, b"a").unwrap();
+        receive(&mut encoding, Stream::Media, 96, 12, &key).unwrap();
+        let (soon, late) = (Instant::now(), Instant::now() + REPAIR_BEFORE_KEY_FRAME);
+        assert!(encoding.repairable(soon, first).is_some() && encoding.is_awaited(soon, 65_536 + 11));
+        assert!(encoding.repairable(late, first).is_none() && !encoding.is_awaited(late, 65_536 + 11));
+        assert!(encoding.repairable(late, first + 2).is_some(), "the key frame itself");
+        let mut nack = Vec::new();
+        encoding.poll_nacks(late, Duration::ZERO, &mut nack);
+        assert_eq!(nack, [0u64; 0]);
+        assert!(encoding.pli.deadline(late).is_none(), "no other key frame is needed");
+    }
+
+    #[test]
+    fn padding_has_no_index_unless_its_gap_was_seen() {
+        let mut encoding = encoding(Codec::Vp8);
+        let first = receive(&mut encoding, Stream::Media, 96, 65_534, b"a").unwrap();
+        assert_eq!(receive(&mut encoding, Stream::Media, 96, 65_535, b""), Err(Dropped::Padding));
+        assert_eq!(receive(&mut encoding, Stream::Media, 96, 1, b"b"), Ok(first + 2), "0 is missing, 65,535 is not");
+        assert_eq!(receive(&mut encoding, Stream::Media, 96, 0, b""), Ok(first + 1), "late padding");
+    }
+
+    #[test]
+    fn probes_and_foreign_payload_types_are_dropped() {
+        let mut encoding = encoding(Codec::Vp8);
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 1, &[0, 11, b'b']), Err(Dropped::Padding));
+        receive(&mut encoding, Stream::Media, 96, 10, b"a").unwrap();
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 1, &[0]), Err(Dropped::Padding));
+        assert_eq!(receive(&mut encoding, Stream::Media, 111, 11, b"a"), Err(Dropped::Malformed));
+        assert_eq!(receive(&mut encoding, Stream::Rtx, 96, 11, b"abc"), Err(Dropped::Malformed));
+    }
+}

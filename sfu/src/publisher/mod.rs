@@ -1,0 +1,22 @@
+//! What a publisher sends: each encoding of its tracks, from the received packet to the packet store.
+//!
+//! ```text
+//!   RTP, RTX ─► Encoding ─► SequenceCompaction ─► PacketStore ─► slots of the subscribers
+//!                  ├────► ReceiverStatistics ─► RR
+//!                  ├────► NackGenerator ──────► NACK
+//!                  └────► PliThrottle ────────► PLI
+//!   SR ──────────► SenderClock ───────────────► SR of each slot
+//! ```
+//!
+//! Invariant: a packet of a stream has one *index*, its sequence number without gaps left by dropped padding, and each
+//! index is stored at most once.
+
+pub(crate) mod encoding;
+pub(crate) mod nack_generator;
+pub(crate) mod packet_store;
+pub(crate) mod pli_throttle;
+pub(crate) mod receiver_statistics;
+pub(crate) mod reordering;
+pub(crate) mod sender_clock;
+pub(crate) mod sequence_compaction;
+pub(crate) mod track;

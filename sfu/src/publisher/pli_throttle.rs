@@ -1,0 +1,102 @@
+//! Limits the PLIs sent to a publisher.
+//!
+//! Requests of many receivers become few PLIs. A request soon after the last PLI is not dropped but sent at the end of
+//! the interval (trailing edge): the key frame on its way may have been sealed before the new receiver got its key, and
+//! would be useless to it.
+
+use std::time::{Duration, Instant};
+
+/// Shortest time between two PLIs. Above 300 ms, within which Chromium ignores a second PLI.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(400);
+/// If a receiver still lacks a key frame after this time, the PLI or the key frame is assumed lost.
+const LOST: Duration = Duration::from_millis(1_000);
+
+/// Schedules the PLIs for one stream.
+#[derive(Debug, Default)]
+pub(crate) struct PliThrottle {
+    last_pli: Option<Instant>,
+    requested: bool,
+}
+
+impl PliThrottle {
+    /// Requests a key frame that is encoded after this moment.
+    pub(crate) fn request(&mut self) {
+        self.requested = true;
+    }
+
+    /// Repeats the request if the key frame that a receiver still lacks seems lost.
+    pub(crate) fn on_key_frame_missing(&mut self, now: Instant) {
+        if self.last_pli.is_none_or(|last| now.saturating_duration_since(last) >= LOST) {
+            self.requested = true;
+        }
+    }
+
+    /// Whether to send a PLI now; it counts as sent.
+    pub(crate) fn poll(&mut self, now: Instant) -> bool {
+        let due = self.deadline(now).is_some_and(|at| at <= now);
+        if due {
+            self.requested = false;
+            self.last_pli = Some(now);
+        }
+        due
+    }
+
+    /// When to send the next PLI, if a key frame is requested.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.requested.then(|| self.last_pli.map_or(now, |last| last + INTERVAL))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn request_within_the_interval_is_sent_at_its_end() {
+        let (mut throttle, start) = (PliThrottle::default(), Instant::now());
+        throttle.request();
+        assert!(throttle.poll(start));
+        assert!(!throttle.poll(start), "no new request");
+
+        let soon = start + Duration::from_millis(10);
+        throttle.request();
+        throttle.request();
+        assert!(!throttle.poll(soon));
+        assert_eq!(throttle.deadline(soon), Some(start + INTERVAL));
+        assert!(throttle.poll(start + INTERVAL));
+        assert_eq!(throttle.deadline(start + INTERVAL), None);
+    }
+
+    #[test]
+    fn missing_key_frame_repeats_the_pli_after_a_second() {
+        let (mut throttle, start) = (PliThrottle::default(), Instant::now());
+        throttle.on_key_frame_missing(start);
+        assert!(throttle.poll(start));
+        throttle.on_key_frame_missing(start + INTERVAL);
+        assert!(!throttle.poll(start + INTERVAL));
+        throttle.on_key_frame_missing(start + LOST);
+        assert!(throttle.poll(start + LOST));
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_leads_to_a_pli_within_the_interval(times in prop::collection::vec(0u64..5_000, 1..60)) {
+            let start = Instant::now();
+            let (mut throttle, mut times, mut sent) = (PliThrottle::default(), times, Vec::new());
+            times.sort_unstable();
+            for ms in 0..6_000 {
+                let now = start + Duration::from_millis(ms);
+                times.iter().filter(|&&time| time == ms).for_each(|_| throttle.request());
+                if throttle.poll(now) {
+                    sent.push(ms);
+                }
+            }
+            let interval = u64::try_from(INTERVAL.as_millis()).unwrap();
+            prop_assert!(sent.windows(2).all(|pair| pair[1] - pair[0] >= interval));
+            for time in times {
+                prop_assert!(sent.iter().any(|&at| (time..=time + interval).contains(&at)));
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The relation between a publisher's wall clock and the RTP timestamps of a stream, from sender reports.
+
+use crate::{units::rtp_ticks, wire::rtcp::SenderInfo};
+use std::time::{Duration, Instant};
+
+/// The last sender report of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SenderClock {
+    info: SenderInfo,
+    arrived: Instant,
+}
+
+impl SenderClock {
+    /// The clock according to a report that arrived at `now`.
+    pub(crate) fn new(now: Instant, info: SenderInfo) -> Self {
+        Self { info, arrived: now }
+    }
+
+    /// Wall clock (NTP format) and RTP timestamp at `now`, extrapolated from the report.
+    pub(crate) fn at(&self, now: Instant, clock_rate: u32) -> (u64, u32) {
+        let elapsed = now.saturating_duration_since(self.arrived);
+        (self.info.ntp.wrapping_add(ntp(elapsed)), self.info.timestamp.wrapping_add(rtp_ticks(elapsed, clock_rate)))
+    }
+}
+
+/// A duration in NTP format (RFC 3550 section 4).
+fn ntp(duration: Duration) -> u64 {
+    (duration.as_secs() << 32) | ((u64::from(duration.subsec_nanos()) << 32) / 1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_clock_and_timestamp_advance_together() {
+        let start = Instant::now();
+        let info = SenderInfo { ntp: 5 << 32, timestamp: u32::MAX, packets: 0, octets: 0 };
+        let clock = SenderClock::new(start, info);
+        assert_eq!(clock.at(start + Duration::from_millis(1_500), 48_000), ((6 << 32) + (1 << 31), 71_999));
+    }
+}

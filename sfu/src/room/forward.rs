@@ -1,0 +1,258 @@
+//! Forwards queued packets into slots, subscriber by subscriber.
+//!
+//! ```text
+//!   queue           camera  7 8 9          lane: camera 7 8 9 ─┐   for each participant, for each lane that has a slot
+//!   (any order)     screen  4 5            lane: screen 4 5   ─┤   of it: rewrite, hand to the egress
+//! ```
+//! A subscriber's packets leave together: its keys are in the processor's cache, the kernel gets them as one run, and
+//! the first subscriber of a large room does not wait until a frame has been sealed for the last. A lane's subscribers
+//! are sorted by participant, so all lanes are walked side by side.
+
+use super::{Room, RoomStats, receive_queue::QueuedPacket, topology::Topology};
+use crate::{
+    egress::Egress,
+    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey},
+    publisher::{
+        encoding::Encoding,
+        packet_store::{PacketStore, StoredPacket},
+        track::Track,
+    },
+    subscriber::{
+        packet_writer::{build_header, rewrite_payload},
+        padding::paddings,
+        rewriter::{Placement, Rewritten},
+        slot::Slot,
+    },
+    wire::{
+        header::HeaderBuffer,
+        seq::{SeqNum, low},
+    },
+};
+use slotmap::SlotMap;
+use std::{ops::Range, time::Instant};
+
+/// Forwards batches of packets. Its buffers are reused.
+#[derive(Debug, Default)]
+pub(super) struct Forwarder {
+    packets: Vec<QueuedPacket>,
+    /// The header of each packet, with the fields that are equal in all slots.
+    headers: Vec<HeaderBuffer>,
+    lanes: Vec<Lane>,
+    lengths: Vec<usize>,
+    paddings: Vec<u8>,
+    scratch: SlotScratch,
+}
+
+/// The packets of one encoding, and the next of its subscribers.
+#[derive(Debug)]
+struct Lane {
+    encoding: EncodingKey,
+    track: TrackKey,
+    packets: Range<usize>,
+    /// Number of subscribers that have been served.
+    served: usize,
+    next: Option<Subscriber>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Subscriber {
+    participant: ParticipantKey,
+    slot: SlotKey,
+}
+
+/// Buffers for one packet.
+#[derive(Debug, Default)]
+struct SlotScratch {
+    /// The header of a packet with a MID.
+    header: HeaderBuffer,
+    rtcp: Vec<u8>,
+}
+
+impl Room {
+    /// Forwards everything that was received since the last call.
+    pub fn forward(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
+        if self.queue.len() == 0 {
+            return;
+        }
+        let mut forwarder = std::mem::take(&mut self.forwarder);
+        self.queue.take(&mut forwarder.packets);
+        forwarder.open_lanes(&mut self.topology);
+        forwarder.forward(now, &mut self.topology, &mut self.stats, egress);
+        for lane in &forwarder.lanes {
+            self.send_nacks_and_pli(now, lane.encoding, egress);
+        }
+        self.forwarder = forwarder;
+    }
+}
+
+impl Forwarder {
+    /// Sorts the packets into lanes, and prepares what all subscribers of a lane share.
+    fn open_lanes(&mut self, topology: &mut Topology) {
+        let Topology { tracks, encodings, slots, .. } = topology;
+        self.lanes.clear();
+        if self.headers.len() < self.packets.len() {
+            self.headers.resize_with(self.packets.len(), HeaderBuffer::default);
+        }
+        let mut start = 0;
+        for packets in self.packets.chunk_by(|a, b| a.encoding == b.encoding) {
+            let range = start..start + packets.len();
+            start = range.end;
+            let Some(QueuedPacket { encoding: key, .. }) = packets.first().copied() else { continue };
+            let (Some(encoding), Some(headers)) = (encodings.get_mut(key), self.headers.get_mut(range.clone())) else {
+                continue;
+            };
+            self.lengths.clear();
+            for (queued, header) in packets.iter().zip(&mut *headers) {
+                let Some(packet) = encoding.store.get_mut(queued.index) else { continue };
+                build_header(header, encoding.codec.entry().pt, packet, None);
+                self.lengths.push(header.as_bytes().len() + packet.payload_len());
+            }
+            if packets.len() > 1 {
+                paddings(&self.lengths, &mut self.paddings);
+                pad(&mut encoding.store, packets, headers, &self.paddings);
+            }
+            let mut lane = Lane { encoding: key, track: encoding.track, packets: range, served: 0, next: None };
+            lane.find_next(tracks, slots);
+            self.lanes.push(lane);
+        }
+    }
+
+    /// Sends the packets of all lanes to all their subscribers.
+    fn forward(
+        &mut self,
+        now: Instant,
+        topology: &mut Topology,
+        stats: &mut RoomStats,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        let Topology { tracks, encodings, slots, .. } = topology;
+        let Self { packets, headers, lanes, scratch, .. } = self;
+        while let Some(participant) = lanes.iter().filter_map(|lane| lane.next).map(|next| next.participant).min() {
+            for lane in &mut *lanes {
+                while let Some(subscriber) = lane.next.filter(|next| next.participant == participant) {
+                    let range = lane.packets.clone();
+                    if let Some(encoding) = encodings.get_mut(lane.encoding)
+                        && let Some(track) = tracks.get(lane.track)
+                        && let Some(slot) = slots.get_mut(subscriber.slot).filter(|slot| slot.receives(lane.encoding))
+                        && let (Some(packets), Some(headers)) = (packets.get(range.clone()), headers.get_mut(range))
+                    {
+                        let mut sender =
+                            SlotSender { now, slot, scratch: &mut *scratch, stats: &mut *stats, egress: &mut *egress };
+                        sender.send_all(packets, headers, encoding, &track.cname);
+                    }
+                    lane.served += 1;
+                    lane.find_next(tracks, slots);
+                }
+            }
+        }
+    }
+}
+
+/// Pads the packets that are still stored.
+fn pad(store: &mut PacketStore, packets: &[QueuedPacket], headers: &mut [HeaderBuffer], paddings: &[u8]) {
+    let mut paddings = paddings.iter();
+    for (queued, header) in packets.iter().zip(headers) {
+        if store.get_mut(queued.index).is_none() {
+            continue;
+        }
+        if let Some(&padding) = paddings.next().filter(|padding| **padding > 0) {
+            store.pad(queued.index, padding);
+            header.set_padding(true);
+        }
+    }
+}
+
+impl Lane {
+    fn find_next(&mut self, tracks: &SlotMap<TrackKey, Track>, slots: &SlotMap<SlotKey, Slot>) {
+        let slot = tracks.get(self.track).and_then(|track| track.subscribers.get(self.served)).copied();
+        self.next =
+            slot.and_then(|slot| slots.get(slot).map(|found| Subscriber { participant: found.participant, slot }));
+    }
+}
+
+/// Sends packets into one slot.
+struct SlotSender<'a, E: ?Sized> {
+    now: Instant,
+    slot: &'a mut Slot,
+    scratch: &'a mut SlotScratch,
+    stats: &'a mut RoomStats,
+    egress: &'a mut E,
+}
+
+impl<E: Egress + ?Sized> SlotSender<'_, E> {
+    fn send_all(
+        &mut self,
+        packets: &[QueuedPacket],
+        headers: &mut [HeaderBuffer],
+        encoding: &mut Encoding,
+        cname: &str,
+    ) {
+        if !self.egress.reaches(self.slot.transport, packets.len()) {
+            // Only packets that are sent advance the sequence numbers. After the outage, the track is a new source.
+            self.slot.rewriter.end_source();
+            return;
+        }
+        let Encoding { store, pli, clock, codec, .. } = encoding;
+        let codec = codec.entry();
+        for (queued, header) in packets.iter().zip(headers) {
+            let Some(packet) = store.get_mut(queued.index) else { continue };
+            let placement = self.slot.rewriter.place(self.now, queued.index, &packet.meta);
+            let (Placement::Send(rewritten) | Placement::Begin(rewritten)) = placement else {
+                if placement == Placement::AwaitsKeyFrame {
+                    pli.on_key_frame_missing(self.now);
+                }
+                continue;
+            };
+            let begins = matches!(placement, Placement::Begin(_));
+            if begins && let Some(clock) = clock {
+                self.send_sender_report(clock.at(self.now, codec.clock), cname);
+            }
+            if self.slot.mid_known {
+                self.send(header, packet, &rewritten);
+            } else {
+                self.send_with_mid(codec.pt, packet, &rewritten);
+            }
+            if begins {
+                self.send_held_back(queued.index, packets, store, codec.pt);
+            }
+        }
+    }
+
+    /// Sends the packets after the first one of a key frame that arrived before it, in an earlier batch: they could not
+    /// be sent while the slot awaited a key frame.
+    fn send_held_back(&mut self, first: u64, batch: &[QueuedPacket], store: &mut PacketStore, pt: u8) {
+        for index in first + 1..=store.highest() {
+            let in_batch = batch.binary_search_by(|queued| queued.index.cmp(&index)).is_ok();
+            let Some(packet) = store.get_mut(index).filter(|_| !in_batch) else { continue };
+            if let Placement::Send(rewritten) = self.slot.rewriter.place(self.now, index, &packet.meta) {
+                self.send_with_mid(pt, packet, &rewritten);
+            }
+        }
+    }
+
+    /// Reports the clock of a new source, so that its audio and video are synchronized from the start.
+    fn send_sender_report(&mut self, clock: (u64, u32), cname: &str) {
+        if self.slot.write_sender_report(self.now, clock, cname, &mut self.scratch.rtcp) {
+            self.egress.rtcp(self.slot.transport, &self.scratch.rtcp);
+        }
+    }
+
+    fn send_with_mid(&mut self, pt: u8, packet: &mut StoredPacket, rewritten: &Rewritten) {
+        let mut header = std::mem::take(&mut self.scratch.header);
+        build_header(&mut header, pt, packet, Some(&self.slot.mid));
+        self.send(&mut header, packet, rewritten);
+        self.scratch.header = header;
+    }
+
+    /// Sends a packet with the rewritten fields of the slot's stream.
+    fn send(&mut self, header: &mut HeaderBuffer, packet: &mut StoredPacket, rewritten: &Rewritten) {
+        let Some(path) = self.egress.path(self.slot.transport) else { return };
+        header.set_stream(self.slot.ssrc, SeqNum(low(rewritten.seq)), rewritten.timestamp);
+        header.set_twcc_seq(path.downlink.on_media(packet.payload_len()));
+        header.set_frame_number(rewritten.frame_number);
+        rewrite_payload(packet, rewritten);
+        self.egress.rtp(self.slot.transport, header.as_bytes(), packet.padded());
+        self.slot.sent.count(packet.payload_len());
+        self.stats.forwarded += 1;
+    }
+}

@@ -1,0 +1,88 @@
+//! RTP of publishers into the room: to the encoding of its SSRC, and from there to the queue of packets to forward.
+
+use super::{
+    Room,
+    publisher_feedback::RECEIVER_REPORT_INTERVAL,
+    receive_queue::QueuedPacket,
+    timers::Timer,
+    topology::{Route, Topology},
+};
+use crate::{
+    active_speaker,
+    congestion::twcc_recorder,
+    egress::{Egress, TransportKey},
+    ids::ParticipantId,
+    publisher::encoding::{Dropped, Stream},
+    wire::{extension::KnownExtensions, rtp::RtpPacket},
+};
+use std::time::Instant;
+
+impl Room {
+    /// Handles a clear RTP packet of a participant. Returns whether it is queued for [`Self::forward`].
+    pub fn receive_rtp(
+        &mut self,
+        now: Instant,
+        from: ParticipantId,
+        packet: &[u8],
+        egress: &mut (impl Egress + ?Sized),
+    ) -> bool {
+        self.stats.received += 1;
+        let Ok(packet) = RtpPacket::parse(packet) else {
+            self.stats.malformed += 1;
+            return false;
+        };
+        let extensions = KnownExtensions::read(packet.extensions);
+        let route = self.topology.route(from, packet.ssrc);
+        let route = route.or_else(|| self.topology.learn(from, &packet, extensions.mid?));
+        let Some(Route::Encoding(encoding_key, stream)) = route else {
+            self.stats.unknown_ssrc += 1;
+            // The packet has used the uplink all the same, so the sender's bandwidth estimate needs its arrival.
+            if let Some(transport) = self.topology.participant(from).map(|sender| sender.transport) {
+                self.record_arrival(now, transport, extensions.twcc_seq, egress);
+            }
+            return false;
+        };
+        let Topology { participants, tracks, encodings, .. } = &mut self.topology;
+        let Some(encoding) = encodings.get_mut(encoding_key) else { return false };
+        let Some(track) = tracks.get_mut(encoding.track) else { return false };
+        let Some(transport) = participants.get(track.owner_key).map(|owner| owner.transport) else { return false };
+        let Some(path) = egress.path(transport) else { return false };
+        let received = encoding.receive(now, stream, &packet, &extensions, &mut path.downlink.rtt);
+        if let Some(level) = extensions.audio_level.filter(|_| track.is_audio()) {
+            track.level.on_packet(now, level);
+            self.timers.arm(Timer::ActiveSpeakers, now + active_speaker::INTERVAL);
+        }
+        let has_subscribers = !track.subscribers.is_empty();
+        self.timers.arm(Timer::ReceiverReports, now + RECEIVER_REPORT_INTERVAL);
+        self.record_arrival(now, transport, extensions.twcc_seq, egress);
+        let queued = received.is_ok() && has_subscribers;
+        match received {
+            Ok(index) => {
+                self.stats.recovered += u64::from(stream == Stream::Rtx);
+                if queued {
+                    self.queue.push(now, QueuedPacket { encoding: encoding_key, index });
+                }
+            }
+            Err(Dropped::Malformed) => self.stats.malformed += 1,
+            Err(Dropped::Padding) => self.stats.padding += 1,
+            Err(Dropped::Duplicate) => self.stats.duplicate += 1,
+            Err(Dropped::TooLate) => self.stats.too_late += 1,
+        }
+        self.send_nacks_and_pli(now, encoding_key, egress);
+        queued
+    }
+
+    /// Records an arrival for transport-wide feedback.
+    fn record_arrival(
+        &mut self,
+        now: Instant,
+        transport: TransportKey,
+        transport_seq: Option<u16>,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        if let (Some(seq), Some(path)) = (transport_seq, egress.path(transport)) {
+            path.uplink.record(now, seq);
+            self.timers.arm(Timer::TransportFeedback, now + twcc_recorder::INTERVAL);
+        }
+    }
+}

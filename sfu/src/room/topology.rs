@@ -1,0 +1,349 @@
+//! Who publishes what, and who subscribes to it: the tables of a room, and the commands that change them.
+//!
+//! Entries refer to each other by key, so that a received packet costs one hash look-up (its SSRC) however many times it
+//! is forwarded, and a forwarded packet none.
+
+use crate::{
+    allowance::{Allowance, Notice},
+    command::{CommandError, Publication},
+    congestion::delivery_rate::Sent,
+    ids::{Mid, ParticipantId, Ssrc, TrackId},
+    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
+    limits,
+    media::Codec,
+    publisher::{
+        encoding::{Encoding, Stream},
+        track::Track,
+    },
+    subscriber::{
+        nack_responder::NackResponder,
+        rewriter::Rewriter,
+        sender_reports::SentReports,
+        slot::{Slot, Source},
+    },
+    wire::rtp::RtpPacket,
+};
+use slotmap::SlotMap;
+use std::collections::HashMap;
+
+/// A participant of the room.
+#[derive(Debug)]
+pub(super) struct Participant {
+    pub(super) transport: TransportKey,
+    /// Sender SSRC of the room's own RTCP to this participant.
+    pub(super) feedback_ssrc: Ssrc,
+    /// RTCP that it may send.
+    pub(super) feedback: Allowance,
+    pub(super) excess: Notice,
+    pub(super) tracks: Vec<TrackKey>,
+    pub(super) slots: Vec<SlotKey>,
+}
+
+/// What an SSRC of a participant's transport identifies, in either direction.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Route {
+    Encoding(EncodingKey, Stream),
+    Slot(SlotKey),
+    SlotRtx,
+}
+
+/// The tables of a room.
+#[derive(Debug, Default)]
+pub(super) struct Topology {
+    pub(super) participants: SlotMap<ParticipantKey, Participant>,
+    participant_keys: HashMap<ParticipantId, ParticipantKey>,
+    pub(super) tracks: SlotMap<TrackKey, Track>,
+    track_keys: HashMap<TrackId, TrackKey>,
+    pub(super) encodings: SlotMap<EncodingKey, Encoding>,
+    pub(super) slots: SlotMap<SlotKey, Slot>,
+    routes: HashMap<(ParticipantId, Ssrc), Route>,
+}
+
+impl Topology {
+    pub(super) fn add_participant(&mut self, id: ParticipantId, transport: TransportKey) -> Result<(), CommandError> {
+        if self.participant_keys.contains_key(&id) {
+            return Err(CommandError::Exists);
+        }
+        if self.participants.len() >= limits::ROOM_PARTICIPANTS {
+            return Err(CommandError::Limit);
+        }
+        let key = self.participants.insert(Participant {
+            transport,
+            feedback_ssrc: Ssrc(random()?),
+            feedback: Allowance::new(limits::FEEDBACK_ITEMS),
+            excess: Notice::default(),
+            tracks: Vec::new(),
+            slots: Vec::new(),
+        });
+        self.participant_keys.insert(id, key);
+        Ok(())
+    }
+
+    pub(super) fn remove_participant(&mut self, id: ParticipantId) {
+        let Some(participant) = self.participant_keys.remove(&id).and_then(|key| self.participants.remove(key)) else {
+            return;
+        };
+        for track in participant.tracks {
+            self.remove_track(track);
+        }
+        for slot in participant.slots {
+            self.unsubscribe(slot);
+            self.slots.remove(slot);
+        }
+        self.routes.retain(|(owner, _), _| *owner != id);
+    }
+
+    pub(super) fn publish(
+        &mut self,
+        participant: ParticipantId,
+        id: TrackId,
+        publication: &Publication,
+    ) -> Result<(), CommandError> {
+        let &Publication { codec, mid, ssrc, rtx } = publication;
+        let owner_key = self.participant_key(participant)?;
+        let owner = self.participants.get_mut(owner_key).ok_or(CommandError::NoParticipant)?;
+        if rtx == Some(ssrc) {
+            return Err(CommandError::Invalid);
+        }
+        let has_mid = |key: &TrackKey| self.tracks.get(*key).is_some_and(|track| track.mid == mid);
+        if self.track_keys.contains_key(&id)
+            || std::iter::once(ssrc).chain(rtx).any(|ssrc| self.routes.contains_key(&(participant, ssrc)))
+            || owner.tracks.iter().any(has_mid)
+        {
+            return Err(CommandError::Exists);
+        }
+        if owner.tracks.len() >= limits::TRACKS {
+            return Err(CommandError::Limit);
+        }
+        let encodings = &mut self.encodings;
+        let key = self.tracks.insert_with_key(|key| {
+            let encoding = encodings.insert(Encoding::new(key, codec, ssrc, rtx));
+            Track::new(id, participant, owner_key, publication, encoding)
+        });
+        owner.tracks.push(key);
+        self.track_keys.insert(id, key);
+        if let Some(encoding) = self.tracks.get(key).map(|track| track.encoding) {
+            self.routes.insert((participant, ssrc), Route::Encoding(encoding, Stream::Media));
+            if let Some(rtx) = rtx {
+                self.routes.insert((participant, rtx), Route::Encoding(encoding, Stream::Rtx));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn unpublish(&mut self, participant: ParticipantId, track: TrackId) -> Result<(), CommandError> {
+        let key = self.own_track(participant, track)?;
+        self.remove_track(key);
+        Ok(())
+    }
+
+    pub(super) fn set_muted(
+        &mut self,
+        participant: ParticipantId,
+        track: TrackId,
+        muted: bool,
+    ) -> Result<(), CommandError> {
+        let key = self.own_track(participant, track)?;
+        self.tracks.get_mut(key).ok_or(CommandError::NoTrack)?.muted = muted;
+        Ok(())
+    }
+
+    pub(super) fn add_slot(
+        &mut self,
+        participant: ParticipantId,
+        mid: Mid,
+        codec: Codec,
+    ) -> Result<(Ssrc, Option<Ssrc>), CommandError> {
+        let participant_key = self.participant_key(participant)?;
+        match self.slot_key(participant, mid) {
+            Err(CommandError::NoSlot) => {}
+            _ => return Err(CommandError::Exists),
+        }
+        let owner = self.participants.get(participant_key).ok_or(CommandError::NoParticipant)?;
+        if owner.slots.len() >= limits::SLOTS {
+            return Err(CommandError::Limit);
+        }
+        let ssrc = self.unused_ssrc(participant, None)?;
+        let rtx = match codec.entry().rtx_pt {
+            Some(pt) => Some(NackResponder::new(self.unused_ssrc(participant, Some(ssrc))?, pt, random_first_seq()?)),
+            None => None,
+        };
+        let rtx_ssrc = rtx.as_ref().map(|rtx| rtx.ssrc);
+        let key = self.slots.insert(Slot {
+            participant: participant_key,
+            transport: owner.transport,
+            mid,
+            codec,
+            ssrc,
+            rtx,
+            active: false,
+            source: None,
+            rewriter: Rewriter::new(codec.entry().clock, random_first_seq()?, random()?),
+            mid_known: false,
+            sent: Sent::default(),
+            sent_reports: SentReports::default(),
+        });
+        if let Some(owner) = self.participants.get_mut(participant_key) {
+            owner.slots.push(key);
+        }
+        self.routes.insert((participant, ssrc), Route::Slot(key));
+        if let Some(rtx) = rtx_ssrc {
+            self.routes.insert((participant, rtx), Route::SlotRtx);
+        }
+        Ok((ssrc, rtx_ssrc))
+    }
+
+    /// Activates a slot. Returns the encoding of which it needs a key frame.
+    pub(super) fn activate_slot(
+        &mut self,
+        participant: ParticipantId,
+        mid: Mid,
+    ) -> Result<Option<EncodingKey>, CommandError> {
+        let key = self.slot_key(participant, mid)?;
+        let slot = self.slots.get_mut(key).ok_or(CommandError::NoSlot)?;
+        slot.active = true;
+        Ok(slot.source.map(|source| source.encoding))
+    }
+
+    /// Puts a track into a slot, or empties the slot. Returns the encoding of which the slot needs a key frame.
+    pub(super) fn set_slot(
+        &mut self,
+        participant: ParticipantId,
+        mid: Mid,
+        track: Option<TrackId>,
+    ) -> Result<Option<EncodingKey>, CommandError> {
+        let slot_key = self.slot_key(participant, mid)?;
+        let slot = self.slots.get(slot_key).ok_or(CommandError::NoSlot)?;
+        let (active, current) = (slot.active, slot.source);
+        let source = match track {
+            Some(track) => {
+                let key = *self.track_keys.get(&track).ok_or(CommandError::NoTrack)?;
+                let track = self.tracks.get(key).ok_or(CommandError::NoTrack)?;
+                if track.codec != slot.codec {
+                    return Err(CommandError::CodecMismatch);
+                }
+                Some(Source { track: key, encoding: track.encoding })
+            }
+            None => None,
+        };
+        if source == current {
+            return Ok(None);
+        }
+        self.unsubscribe(slot_key);
+        if let Some(source) = source {
+            self.subscribe(slot_key, source);
+        }
+        Ok(source.filter(|_| active).map(|source| source.encoding))
+    }
+
+    pub(super) fn route(&self, from: ParticipantId, ssrc: Ssrc) -> Option<Route> {
+        self.routes.get(&(from, ssrc)).copied()
+    }
+
+    pub(super) fn slot_route(&self, from: ParticipantId, ssrc: Ssrc) -> Option<SlotKey> {
+        match self.route(from, ssrc) {
+            Some(Route::Slot(slot)) => Some(slot),
+            _ => None,
+        }
+    }
+
+    pub(super) fn participant(&self, id: ParticipantId) -> Option<&Participant> {
+        self.participants.get(*self.participant_keys.get(&id)?)
+    }
+
+    pub(super) fn participant_mut(&mut self, id: ParticipantId) -> Option<&mut Participant> {
+        self.participants.get_mut(*self.participant_keys.get(&id)?)
+    }
+
+    /// Finds the encoding of an unknown SSRC by the MID of its track. An encoding learns each of its SSRCs once.
+    pub(super) fn learn(&mut self, from: ParticipantId, packet: &RtpPacket<'_>, mid: &[u8]) -> Option<Route> {
+        let owner = self.participants.get(*self.participant_keys.get(&from)?)?;
+        let track = owner.tracks.iter().filter_map(|key| self.tracks.get(*key)).find(|t| t.mid.as_bytes() == mid)?;
+        let encoding_key = track.encoding;
+        let (stream, replaced) = self.encodings.get_mut(encoding_key)?.learn(packet)?;
+        if let Some(replaced) = replaced {
+            self.routes.remove(&(from, replaced));
+        }
+        let route = Route::Encoding(encoding_key, stream);
+        self.routes.insert((from, packet.ssrc), route);
+        Some(route)
+    }
+
+    fn participant_key(&self, id: ParticipantId) -> Result<ParticipantKey, CommandError> {
+        self.participant_keys.get(&id).copied().ok_or(CommandError::NoParticipant)
+    }
+
+    fn own_track(&self, participant: ParticipantId, track: TrackId) -> Result<TrackKey, CommandError> {
+        let key = *self.track_keys.get(&track).ok_or(CommandError::NoTrack)?;
+        self.tracks.get(key).filter(|track| track.owner == participant).map(|_| key).ok_or(CommandError::NoTrack)
+    }
+
+    fn slot_key(&self, participant: ParticipantId, mid: Mid) -> Result<SlotKey, CommandError> {
+        let slots = &self.participant(participant).ok_or(CommandError::NoParticipant)?.slots;
+        let found = slots.iter().find(|&&slot| self.slots.get(slot).is_some_and(|slot| slot.mid == mid));
+        found.copied().ok_or(CommandError::NoSlot)
+    }
+
+    /// Puts a track into an empty slot.
+    fn subscribe(&mut self, slot_key: SlotKey, source: Source) {
+        let Some(slot) = self.slots.get_mut(slot_key) else { return };
+        slot.source = Some(source);
+        let participant = slot.participant;
+        let before = |subscriber: &SlotKey| self.slots.get(*subscriber).is_some_and(|s| s.participant < participant);
+        if let Some(track) = self.tracks.get_mut(source.track) {
+            let at = track.subscribers.partition_point(before);
+            track.subscribers.insert(at, slot_key);
+        }
+    }
+
+    /// Empties a slot.
+    fn unsubscribe(&mut self, slot_key: SlotKey) {
+        let Some(slot) = self.slots.get_mut(slot_key) else { return };
+        slot.rewriter.end_source();
+        if let Some(track) = slot.source.take().and_then(|source| self.tracks.get_mut(source.track)) {
+            track.subscribers.retain(|&subscriber| subscriber != slot_key);
+        }
+    }
+
+    fn remove_track(&mut self, key: TrackKey) {
+        let Some(track) = self.tracks.remove(key) else { return };
+        for slot in track.subscribers {
+            if let Some(slot) = self.slots.get_mut(slot) {
+                slot.source = None;
+                slot.rewriter.end_source();
+            }
+        }
+        self.track_keys.remove(&track.id);
+        if let Some(encoding) = self.encodings.remove(track.encoding) {
+            for ssrc in std::iter::once(encoding.ssrc).chain(encoding.rtx) {
+                self.routes.remove(&(track.owner, ssrc));
+            }
+        }
+        if let Some(owner) = self.participants.get_mut(track.owner_key) {
+            owner.tracks.retain(|&owned| owned != key);
+        }
+    }
+
+    /// A random SSRC that the participant's transport does not use in either direction.
+    fn unused_ssrc(&self, participant: ParticipantId, other_than: Option<Ssrc>) -> Result<Ssrc, CommandError> {
+        loop {
+            let ssrc = Ssrc(random()?);
+            if ssrc.0 != 0 && Some(ssrc) != other_than && !self.routes.contains_key(&(participant, ssrc)) {
+                return Ok(ssrc);
+            }
+        }
+    }
+}
+
+/// Random bits of the operating system's generator.
+fn random() -> Result<u32, CommandError> {
+    let mut bytes = [0; 4];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CommandError::Unavailable)?;
+    Ok(u32::from_be_bytes(bytes))
+}
+
+/// A random first sequence number, in the lower half of the range: no receiver can take a reordered packet at the start
+/// of the stream for one of the previous cycle (RFC 3711 section 3.3.1).
+fn random_first_seq() -> Result<u16, CommandError> {
+    Ok((random()? >> 17) as u16)
+}
