@@ -43,7 +43,7 @@ EXAMPLES:
   tacet call LINK --play hello.wav --record answer.wav --seconds 10
   tacet call LINK --video film.ivf --play film.wav --loop           play a film to everyone
   tacet call LINK --record-video recordings --json                  for scripts: one event per line
-  pass show room | tacet call - --name Bot                          keep the link out of process lists
+  pass show room | tacet call - --name Bot                          hide the link from ps
 
 Quote the link and copy it whole. The part after # is the secret; it never leaves this machine.")]
 pub(crate) struct Call {

@@ -75,11 +75,22 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // `{:#}` prints the error and its causes on one line.
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", one_line(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes on one line, without the causes that an outer message already contains.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
 }
 
 /// Prints an argument error, or the requested help, and exits. Arguments may contain links, whose secrets are removed
@@ -92,4 +103,16 @@ fn refuse(error: &clap::Error) -> ! {
         let _ = error.print();
     }
     std::process::exit(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::anyhow;
+
+    #[test]
+    fn error_line_does_not_repeat_causes() {
+        let error = anyhow!("refused").context("cannot reach h: refused").context("cannot join");
+        assert_eq!(one_line(&error), "cannot join: cannot reach h: refused");
+    }
 }
