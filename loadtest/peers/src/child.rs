@@ -19,12 +19,12 @@ use tokio::{
     time::timeout,
 };
 
-/// Buffers asked of the kernel.
+/// Socket buffer size to request from the kernel, in bytes.
 const BUFFER_BYTES: usize = 4 << 20;
-/// How long an answer may take.
+/// Maximum time until a response arrives.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The parent's end.
+/// The parent's end of the pipes.
 #[derive(Debug)]
 pub(crate) struct ChildServer {
     server: Server,
@@ -65,8 +65,8 @@ impl ChildServer {
     }
 }
 
-/// A socket of a child on loopback. A burst must fit while the child is busy or has no core, as in any server; a smaller
-/// buffer than asked for is the system's limit.
+/// A socket of a child on loopback. Its buffer must hold a burst while the child is busy or has no core, as in any
+/// server; if the kernel grants less than requested, that is the system's limit.
 pub(crate) fn media_socket() -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let _ = setsockopt(&socket, sockopt::RcvBuf, &BUFFER_BYTES);
@@ -88,7 +88,7 @@ pub(crate) fn orders<T: DeserializeOwned + Send + 'static>() -> mpsc::Receiver<i
     receiver
 }
 
-/// Answers the last order.
+/// Responds to the last request.
 pub(crate) fn answer(answer: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_string(answer)?;
     line.push('\n');

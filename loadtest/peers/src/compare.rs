@@ -13,18 +13,18 @@ use tokio::time::sleep;
 /// Pause between two runs, so that the next one does not measure the end of the last.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What to compare.
+/// Peers, loads, subscriber counts and durations of a comparison.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The peers, in this order.
+    /// Peers, in the order in which they run.
     pub peers: Vec<PeerName>,
     /// The loads.
     pub loads: Vec<Load>,
     /// Numbers of subscribers.
     pub subscribers: Vec<usize>,
-    /// Number of runs of each.
+    /// Number of runs for each combination.
     pub runs: usize,
-    /// Durations of a run.
+    /// Warm-up and measured time of a run.
     pub times: Times,
 }
 

@@ -1,11 +1,11 @@
-//! What a flood of datagrams that prove nothing does to a call: `tacet-peers flood`.
+//! The effect of floods of unauthenticated datagrams on a call: `tacet-peers flood`.
 //!
 //! ```text
-//!   load's core:    publisher ──┐            ┌──► subscribers: what of the call is lost?
+//!   load's core:    publisher ──┐            ┌──► subscribers: measure loss
 //!                               ├─► server ──┘
 //!                   flood ──────┘   on its own core
 //! ```
-//! Each kind of flood meets its own server. Those that come under the publisher's address need a raw socket: root,
+//! Each kind of flood runs against a fresh server. Floods that spoof the publisher's address need a raw socket: root,
 //! or a user namespace (`clients/web/e2e/namespace`).
 
 use crate::{
@@ -29,16 +29,16 @@ use std::{
 };
 use tokio::time::sleep;
 
-/// Sockets, and so addresses, from which strangers send.
+/// Number of sockets, and so of source addresses, of floods from unknown addresses.
 const SOCKETS: usize = 64;
-/// Interval of the portions of a flood.
+/// Interval between the bursts of a flood.
 const PORTION: Duration = Duration::from_millis(1);
-/// Between the start of the flood and the measurement.
+/// Time from the start of the flood to the start of the measurement.
 const SETTLE: Duration = Duration::from_millis(500);
-/// IP and UDP header.
+/// Length of the IP and UDP headers, in bytes.
 const HEADERS: usize = 28;
 
-/// What the datagrams of a flood are.
+/// Kinds of floods, by the datagrams that they send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -46,19 +46,19 @@ pub enum Kind {
     None,
     /// Random bytes.
     Noise,
-    /// Connectivity checks with an unknown user name.
+    /// Connectivity checks with an unknown username fragment.
     UnknownUser,
-    /// Connectivity checks with the publisher's user name and a guessed password.
+    /// Connectivity checks with the publisher's username fragment and a guessed password.
     GuessedPassword,
     /// DTLS records.
     Records,
     /// SRTP packets.
     Packets,
-    /// SRTP packets under the publisher's address.
+    /// SRTP packets from the publisher's spoofed address.
     ForgedPackets,
-    /// Connectivity checks with a guessed password, under the publisher's address.
+    /// Connectivity checks with a guessed password, from the publisher's spoofed address.
     ForgedChecks,
-    /// DTLS records under the publisher's address.
+    /// DTLS records from the publisher's spoofed address.
     ForgedRecords,
 }
 
@@ -67,8 +67,8 @@ impl Kind {
         match self {
             Self::None => "none",
             Self::Noise => "random bytes",
-            Self::UnknownUser => "STUN, unknown user name",
-            Self::GuessedPassword => "STUN, known user name, wrong MAC",
+            Self::UnknownUser => "STUN, unknown username",
+            Self::GuessedPassword => "STUN, known username, wrong MAC",
             Self::Records => "DTLS from unknown addresses",
             Self::Packets => "SRTP from unknown addresses",
             Self::ForgedPackets => "forged SRTP under a client's address",
@@ -81,7 +81,7 @@ impl Kind {
         matches!(self, Self::ForgedPackets | Self::ForgedChecks | Self::ForgedRecords)
     }
 
-    /// One datagram. `number` makes each another where that matters.
+    /// Builds a datagram. `number` makes datagrams differ where that matters.
     fn datagram(self, victim: &Victim, identity: &Identity, number: u32) -> Result<Vec<u8>, PeerError> {
         let mut bytes = vec![0; if matches!(self, Self::Packets | Self::ForgedPackets) { 1_200 } else { 200 }];
         getrandom::fill(&mut bytes).map_err(|_| PeerError::Random)?;
@@ -103,11 +103,11 @@ impl Kind {
     }
 }
 
-/// Whose call it is.
+/// The publisher under attack.
 #[derive(Clone, Debug)]
 struct Victim {
     server: SocketAddr,
-    /// The server's user name fragment towards the publisher: all that its checks show to others.
+    /// The server's username fragment for the publisher: all that an eavesdropper learns from its checks.
     ufrag: String,
     address: SocketAddr,
 }
@@ -127,47 +127,47 @@ fn check(ufrag: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, P
     client.poll_transmit().ok_or(PeerError::Random)
 }
 
-/// What to measure.
+/// Parameters of a flood measurement.
 #[derive(Clone, Debug)]
 pub struct FloodPlan {
-    /// Which floods, in this order.
+    /// Floods, in the order in which they run.
     pub kinds: Vec<Kind>,
-    /// Datagrams a second.
+    /// Datagrams per second.
     pub rate: u64,
     /// Receivers of the call.
     pub subscribers: usize,
-    /// How long.
+    /// Measured time of each flood.
     pub times: Times,
 }
 
-/// What a flood did.
+/// Result of one flood.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FloodRun {
-    /// Of which kind it was.
+    /// Kind of the flood.
     pub kind: Kind,
-    /// Datagrams of the flood that the kernel took, a second.
+    /// Datagrams of the flood that the kernel accepted, per second.
     pub flood_per_s: f64,
-    /// CPU time of wall time of the server.
+    /// CPU time of the server as a share of wall time.
     pub server_busy: f64,
-    /// Growth of the server's resident memory while it was measured.
+    /// Growth of the server's resident memory during the measurement.
     pub memory_grown: u64,
-    /// What the subscribers saw.
+    /// Loss and latency at the subscribers.
     #[serde(flatten)]
     pub seen: FanoutReport,
 }
 
-/// All floods.
+/// Results of all floods.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FloodReport {
-    /// Where.
+    /// Machine of the measurement.
     pub machine: Machine,
     /// Receivers of the call.
     pub subscribers: usize,
-    /// One of each kind.
+    /// One result for each kind.
     pub runs: Vec<FloodRun>,
 }
 
-/// Measures one kind after the other.
+/// Measures the floods one after the other.
 ///
 /// # Errors
 /// [`PeerError`]; without the right to forge addresses, those kinds are left out with a line to `progress`.
@@ -195,7 +195,7 @@ pub async fn flood(
 }
 
 async fn run(kind: Kind, plan: &FloodPlan, peer: &mut Tacet) -> Result<FloodRun, PeerError> {
-    // Single packets: a lost one is a lost one.
+    // Single packets, so that one lost datagram is one lost packet.
     let mut fanout = Fanout::start(Rate { pps: 500, burst: 1, size: 1_164 })?;
     let publisher = peer.publish(&fanout).await?;
     let address = publisher.address();
@@ -220,7 +220,7 @@ async fn run(kind: Kind, plan: &FloodPlan, peer: &mut Tacet) -> Result<FloodRun,
     })
 }
 
-/// A thread that floods.
+/// A thread that sends a flood.
 struct Flood {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -240,7 +240,7 @@ impl Flood {
             let mut datagrams = datagrams.iter().cycle();
             while !stopping.load(Ordering::Relaxed) {
                 let due = (begin.elapsed().as_micros() * u128::from(rate) / 1_000_000) as u64;
-                // What could not be sent in time is left out: this is a rate, not an amount.
+                // Datagrams that could not be sent in time are skipped: this is a rate, not an amount.
                 done = done.max(due.saturating_sub(rate / 100));
                 for datagram in datagrams.by_ref().take((due - done) as usize) {
                     counting.fetch_add(u64::from(source.send(done, datagram)?), Ordering::Relaxed);
@@ -264,7 +264,7 @@ impl Flood {
     }
 }
 
-/// Where a flood comes from.
+/// Source of a flood.
 enum Source {
     Strangers(Vec<UdpSocket>),
     /// Addresses and lengths are written into each datagram.
@@ -294,13 +294,13 @@ impl Source {
         (headers[0], headers[8], headers[9]) = (0x45, 64, 17);
         headers[12..16].copy_from_slice(&from.octets());
         headers[16..20].copy_from_slice(&to.octets());
-        // RFC 768: no checksum is 0.
+        // RFC 768: 0 means no checksum.
         headers[20..22].copy_from_slice(&victim.address.port().to_be_bytes());
         headers[22..24].copy_from_slice(&victim.server.port().to_be_bytes());
         Ok(Self::Forged { socket: raw_socket()?, to: SocketAddrV4::new(to, 0).into(), headers })
     }
 
-    /// Sends one; false if the kernel was too busy for it.
+    /// Sends one datagram. Returns false if the kernel was too busy.
     fn send(&self, number: u64, datagram: &[u8]) -> io::Result<bool> {
         let sent = match self {
             Self::Strangers(sockets) => match sockets.get(number as usize % SOCKETS) {
@@ -325,7 +325,7 @@ impl Source {
     }
 }
 
-/// A socket that takes packets with their IP header.
+/// A socket that sends packets including their IP header.
 fn raw_socket() -> io::Result<socket2::Socket> {
     socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::RAW, Some(nix::libc::IPPROTO_RAW.into()))
 }

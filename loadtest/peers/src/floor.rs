@@ -1,9 +1,9 @@
-//! What no forwarding server of user space can undercut: the kernel and the cipher, and nothing else.
+//! Lower bound for any forwarding server in user space: only the costs of the kernel and the cipher.
 //!
 //! ```text
 //!   recvmmsg ─► SRTP open ─► for each subscriber: header rewritten, SRTP seal ─► sendmmsg, in runs of `segments` by GSO
 //! ```
-//! The keys are given: no ICE, no DTLS, no RTCP, no retransmission, no congestion control. Keys, AES-256-GCM and its
+//! Keys are preset: no ICE, no DTLS, no RTCP, no retransmission, no congestion control. Keys, AES-256-GCM and its
 //! library are those of our SFU.
 
 use crate::child;
@@ -28,27 +28,27 @@ const RECEIVE_BATCH: usize = 32;
 /// Messages of one sending system call.
 const SEND_BATCH: usize = 64;
 const DATAGRAM_BYTES: usize = 2_048;
-/// Sealed bytes that are sent before more are sealed: they stay in the processor's cache until the kernel has them.
+/// Sealed bytes that are sent before more are sealed, so that they stay in the CPU cache until the kernel copies them.
 const PORTION_BYTES: usize = 256 << 10;
 /// Bytes of the fixed RTP header.
 const RTP_HEADER: usize = 12;
 /// Protection profile of both directions.
 pub(crate) const PROFILE: Profile = Profile::Aes256Gcm;
-/// Longest wait for a datagram: how late an order may be seen.
+/// Maximum wait for a datagram, and so maximum delay of a request.
 const PATIENCE: TimeVal = TimeVal::new(0, 5_000);
 
-/// What to do.
+/// A request to the process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Packets of the publisher come under this key.
+    /// Sets the key of the publisher's packets.
     Publisher(Key),
-    /// One more receives them.
+    /// Adds a subscriber.
     Subscriber {
         /// Its address.
         address: SocketAddrV4,
-        /// SSRC for it.
+        /// SSRC of the packets sent to it.
         ssrc: u32,
-        /// Key for it.
+        /// Key of the packets sent to it.
         key: Key,
     },
 }
@@ -78,16 +78,16 @@ impl Key {
     }
 }
 
-/// The answer to every order.
+/// The response to every request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
 }
 
-/// Forwards until the standard input ends, in runs of at most `segments` packets; 1 does without GSO.
+/// Forwards until the standard input ends, in runs of at most `segments` packets; 1 disables GSO.
 ///
 /// # Errors
-/// A socket's, or an order that is none.
+/// Errors of the socket, or a malformed request.
 pub fn run(segments: usize) -> io::Result<()> {
     let socket = child::media_socket()?;
     setsockopt(&socket, ReceiveTimeout, &PATIENCE)?;
@@ -121,12 +121,12 @@ pub fn run(segments: usize) -> io::Result<()> {
     }
 }
 
-/// Receives what waits, or waits for it a moment.
+/// Receives queued datagrams, or waits briefly for the first.
 fn receive(socket: &UdpSocket, buffers: &mut [[u8; DATAGRAM_BYTES]], lengths: &mut Vec<usize>) -> io::Result<()> {
     lengths.clear();
     let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
     let mut headers = MultiHeaders::<SockaddrIn>::preallocate(RECEIVE_BATCH, None);
-    // Blocks for the first datagram, and takes what else has come.
+    // Blocks for the first datagram, then takes those that are queued.
     match recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None) {
         Ok(received) => lengths.extend(received.map(|message| message.bytes)),
         Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => {}
@@ -233,7 +233,7 @@ impl Floor {
                 let sent = match sendmmsg(fd, &mut self.headers, &slices, &addresses, control, MsgFlags::empty()) {
                     Ok(sent) => sent.count().max(1),
                     Err(Errno::EINTR) => 0,
-                    // A receiver that has gone: its packet is lost, and the others' are not.
+                    // The receiver has gone. Only its own packet is lost.
                     Err(Errno::ECONNREFUSED | Errno::ENOBUFS) => 1,
                     Err(error) => return Err(error.into()),
                 };
@@ -247,7 +247,7 @@ impl Floor {
 }
 
 impl Subscriber {
-    /// Appends the packet as this one gets it.
+    /// Appends the packet as this subscriber receives it.
     fn seal(&mut self, packet: &[u8], sealed: &mut Vec<u8>) -> Option<()> {
         let mut header = *packet.first_chunk::<RTP_HEADER>()?;
         // No extensions are passed on; the publisher of this load has none that matter.
@@ -258,7 +258,7 @@ impl Subscriber {
     }
 }
 
-/// What follows the header and its extensions (RFC 3550 section 5.1).
+/// The payload: everything after the header and its extensions (RFC 3550 section 5.1).
 fn payload(packet: &[u8]) -> Option<&[u8]> {
     let first = *packet.first()?;
     let mut at = RTP_HEADER + 4 * usize::from(first & 0x0f);

@@ -19,22 +19,22 @@ use tokio_tungstenite::{
     },
 };
 
-/// How long a message may take.
+/// Maximum time until a message arrives.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a server cannot be spoken to.
+/// Why a signaling connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// The connection, or its end.
+    /// The connection failed.
     #[error("signaling: {0}")]
     WebSocket(Box<tungstenite::Error>),
-    /// The name of the subprotocol.
+    /// The name of the subprotocol is not a valid header value.
     #[error(transparent)]
     Header(#[from] InvalidHeaderValue),
     /// The server has closed the connection.
     #[error("the server has ended the signaling connection")]
     Ended,
-    /// It said nothing that was waited for.
+    /// The expected message did not arrive in time.
     #[error("the server did not answer in {} s", MESSAGE_TIMEOUT.as_secs())]
     Silent(#[from] Elapsed),
 }

@@ -8,14 +8,14 @@ use crate::{
 use loadtest::fanout::Rate;
 use serde::{Deserialize, Serialize};
 
-/// Loss and p99 latency above which it is too much.
+/// Loss and p99 latency above which a load counts as not carried.
 const MAX_LOSS: f64 = 1e-4;
 const MAX_P99_US: u64 = 5_000;
-/// Halvings of the interval between what is carried and what is not, after it was found by doubling.
+/// Number of bisection steps after doubling has bracketed the limit.
 const HALVINGS: usize = 3;
-/// Beyond it nothing is tried: packets a second of the publisher.
+/// Maximum rate that is tried, in packets per second of the publisher.
 const MAX_PPS: u32 = 64_000;
-/// CPU time of wall time from which the generator may be what fails.
+/// CPU load of the generator (CPU time by wall time) from which it may itself be the bottleneck.
 const GENERATOR_FULL: f64 = 0.9;
 
 /// The limit of one peer.
@@ -23,13 +23,13 @@ const GENERATOR_FULL: f64 = 0.9;
 pub struct Limit {
     /// The peer.
     pub peer: PeerName,
-    /// With how many subscribers.
+    /// Number of subscribers.
     pub subscribers: usize,
-    /// Forwarded packets a second of the highest step that was carried.
+    /// Forwarded packets per second at the highest load that was carried.
     pub forwarded_pps: f64,
-    /// CPU time of wall time of the server then.
+    /// CPU load of the server at that load (CPU time by wall time).
     pub server_busy: f64,
-    /// What failed at the next step: the generator, or the server.
+    /// Whether the generator or the server failed at the next step.
     pub generator_was_the_limit: bool,
     /// Why there is no result.
     pub missing: Option<String>,
@@ -117,7 +117,7 @@ pub fn limits_table(limits: &[Limit]) -> String {
     table
 }
 
-/// Packets a second to try.
+/// Packets per second to try.
 struct Search {
     carried: u32,
     failed: Option<u32>,

@@ -14,10 +14,10 @@ pub enum Load {
 }
 
 impl Load {
-    /// RTP payload of a packet at most: with header, one extension and the tag of GCM, a datagram has about 1,200 bytes.
+    /// Maximum RTP payload in bytes. With header, one extension and the GCM tag, a datagram has about 1,200.
     pub const PAYLOAD_BYTES: usize = 1_164;
 
-    /// Its rate.
+    /// Packet rate of the publisher.
     #[must_use]
     pub fn rate(self) -> Rate {
         let size = Self::PAYLOAD_BYTES;
@@ -27,7 +27,7 @@ impl Load {
         }
     }
 
-    /// What it is, in words.
+    /// Description for reports.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {

@@ -19,9 +19,9 @@ struct Cli {
 enum Command {
     /// Runs the same loads through all servers in turn, and prints one table
     Compare(Compare),
-    /// Searches the most that each server forwards from one core without loss
+    /// Searches the maximum rate that each server forwards from one core without loss
     Limit(LimitSearch),
-    /// Floods this project's server with datagrams that prove nothing, and prints what its call loses
+    /// Floods this project's server with unauthenticated datagrams, and prints the loss of its call
     Flood(Flood),
     /// Prints the table of a comparison that was written with --json
     Table {

@@ -1,4 +1,4 @@
-//! Which core runs what: servers on one, the load on another, so that they do not compete.
+//! Core affinity: servers on one core, the load on another, so that they do not compete.
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},

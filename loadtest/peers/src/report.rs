@@ -5,30 +5,30 @@ use loadtest::repeats::Spread;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Lag of the publisher's bursts (p99) above which its core is shared with something.
+/// p99 lag of the publisher's bursts above which its core was probably shared.
 const MAX_LAG_US: u64 = 2_000;
 
 /// All runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Where.
+    /// Machine of the runs.
     pub machine: Machine,
-    /// By load, subscribers and peer.
+    /// Results by load, subscribers and peer.
     pub rows: Vec<Row>,
 }
 
 /// The runs of one peer under one load.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
-    /// Who.
+    /// The peer.
     pub peer: PeerName,
-    /// Under which load.
+    /// The load.
     pub load: Load,
-    /// With how many subscribers.
+    /// Number of subscribers.
     pub subscribers: usize,
     /// Runs with a result.
     pub runs: Vec<Run>,
-    /// Why there is none, or why a run has failed.
+    /// Why there are no runs, or why one failed.
     pub missing: Option<String>,
 }
 
@@ -52,7 +52,7 @@ impl Row {
 }
 
 impl PeerName {
-    /// Its name in the table.
+    /// Name in the table.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Floor => "kernel + cipher, sendmmsg",

@@ -1,4 +1,4 @@
-//! The SDP (RFC 8866, RFC 8829) that light bots need for servers that insist on it: one m-line of VP8 video, ICE-lite
+//! The SDP (RFC 8866, RFC 8829) that light bots need for servers that require it: one m-line of VP8 video, ICE-lite
 //! servers, one certificate.
 
 use std::{fmt::Write, net::SocketAddr};
@@ -11,10 +11,10 @@ pub(crate) const RTX: u8 = 97;
 const TRANSPORT_CC_ID: u8 = 3;
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
-/// Why a description cannot be used.
+/// Why a session description was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
-    /// A line that every description needs.
+    /// A mandatory line is missing.
     #[error("the server's description has no {0}")]
     Missing(&'static str),
 }
@@ -36,7 +36,7 @@ pub(crate) struct Section {
     /// The rest of the m-line, which the answer has to repeat.
     media: String,
     mid: String,
-    /// False if the port is 0.
+    /// Whether the section is accepted: its port is not 0.
     pub(crate) accepted: bool,
     /// Payload type of VP8, and of its retransmissions.
     pub(crate) vp8: Option<u8>,
@@ -155,7 +155,7 @@ pub(crate) struct Local<'a> {
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// What a bot sends, in its offer.
+/// The stream that a bot offers to send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sending<'a> {
     pub(crate) ssrc: u32,

@@ -10,28 +10,28 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How long a server may take until it answers.
+/// Maximum time until a server responds.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// Between two looks.
+/// Polling interval.
 const LOOK: Duration = Duration::from_millis(50);
 /// Lines of a log that are shown when a server fails.
 const LOG_LINES: usize = 5;
 
-/// Why a server does not serve.
+/// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The program does not run.
+    /// The program could not be started.
     #[error("{program} does not start: {source}")]
     Start {
         /// The program.
         program: String,
-        /// Error of the system.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A folder, file or port of ours.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It ended, or did not listen in time.
+    /// It exited, or did not listen in time.
     #[error("the server does not answer; its last lines: {log}")]
     Silent {
         /// The end of its log.
@@ -39,21 +39,21 @@ pub enum ServerError {
     },
 }
 
-/// A running server. Dropping it ends it.
+/// A running server, which is stopped when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
-    /// Its settings and its log.
+    /// Folder of its settings and its log.
     folder: TempDir,
 }
 
 impl Server {
-    /// A folder for the settings of a server; it goes with it.
+    /// Creates a folder for the settings of a server, removed with the server.
     pub(crate) fn folder() -> io::Result<TempDir> {
         tempfile::Builder::new().prefix("tacet-peers-").tempdir()
     }
 
-    /// Starts `command` on a core. Its output goes to a log in `folder`, but for what the command says otherwise.
+    /// Starts `command` on a core. Its output goes to a log in `folder` unless the command redirects it.
     pub(crate) fn start(command: &mut Command, core: Option<usize>, folder: TempDir) -> Result<Self, ServerError> {
         let log = File::create(log_path(folder.path()))?;
         command.stderr(Stdio::from(log)).kill_on_drop(true);
@@ -87,14 +87,14 @@ impl Server {
         ServerError::Silent { log: lines.into_iter().rev().collect::<Vec<_>>().join(" | ") }
     }
 
-    /// What all its threads have used so far.
+    /// Resources used by all its threads since it started.
     pub(crate) fn usage(&self) -> Usage {
         self.child.id().map(Usage::of).unwrap_or_default()
     }
 
     /// Ends it and waits until it is gone.
     pub(crate) async fn stop(mut self) {
-        // Nothing that it could save is wanted.
+        // It has nothing worth saving, so it is killed.
         let _ = self.child.kill().await;
     }
 }

@@ -1,4 +1,4 @@
-//! A plain SFU on the `str0m` crate, the baseline that one gets with a good library and an afternoon: one thread, one
+//! A plain SFU on the `str0m` crate, the baseline for an afternoon with a good library: one thread, one
 //! socket, one system call a packet, no pacing and no bandwidth estimation.
 //!
 //! ```text
@@ -25,7 +25,7 @@ use str0m::{
     rtp::{RtpPacket, RtpWrite, Ssrc},
 };
 
-/// Longest wait for a datagram: how late an order, or a client's own time, may be seen.
+/// Maximum wait for a datagram, and so maximum delay of a request or a client's timeout.
 const PATIENCE: Duration = Duration::from_millis(5);
 const DATAGRAM_BYTES: usize = 2_048;
 
@@ -60,7 +60,7 @@ pub(crate) const TRANSPORT_CC: u8 = 3;
 /// Runs until the standard input ends.
 ///
 /// # Errors
-/// A socket's, or an order that is none.
+/// Errors of the socket, or a malformed request.
 pub fn run() -> io::Result<()> {
     let socket = child::media_socket()?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -111,9 +111,9 @@ struct Sfu {
     certificate: DtlsCert,
     clients: Vec<Client>,
     by_address: HashMap<SocketAddr, usize>,
-    /// When each client wants its time.
+    /// When each client's next timeout is due.
     due: Vec<Instant>,
-    /// Packets of the publisher that are on their way.
+    /// Packets of the publisher that have not been forwarded yet.
     forward: Vec<RtpPacket>,
 }
 
@@ -189,7 +189,7 @@ impl Sfu {
         self.pass_on();
     }
 
-    /// Sends what a client's engine has made, and collects the publisher's packets.
+    /// Sends the output of a client's engine, and collects the publisher's packets.
     fn poll(&mut self, at: usize) {
         let Some(client) = self.clients.get_mut(at) else { return };
         let mut next = Instant::now() + Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! LiveKit, by its signaling over a WebSocket: texts in the JSON form of its protocol buffers.
 //!
-//! Of its two ways this takes the newer: one transport for each participant, offered by the client. The other wants a
-//! data channel before it forwards anything. As installed, but for what a loopback run needs: ICE-lite and one UDP port
-//! on loopback, warnings alone in the log.
+//! Of its two modes this uses the newer: one transport per participant, offered by the client. The older one requires a
+//! data channel before it forwards anything. The configuration is the default, except for what a loopback run needs:
+//! ICE-lite, one UDP port on loopback, only warnings in the log.
 
 use super::{Peer, PeerError, Setup, accepted_stream, credentials, route, ssrcs};
 use crate::{
@@ -30,9 +30,9 @@ const KEY: &str = "load";
 const ROOM: &str = "load";
 /// How long a token is valid.
 const TOKEN_SECONDS: u64 = 3_600;
-/// How long the server may take to ask for a section for a stream that it has.
+/// Maximum time until the server requests a section for a stream that it has.
 const SECTION_WAIT: Duration = Duration::from_secs(2);
-/// Offers until the stream must be in the answer.
+/// Maximum number of offers until the stream is in the answer.
 const OFFERS: usize = 4;
 
 /// A running LiveKit server.
@@ -42,7 +42,7 @@ pub(crate) struct LiveKit {
     port: u16,
     secret: String,
     subscribers: u32,
-    /// Whose connection ends leaves the room.
+    /// Kept open: a client whose connection closes leaves the room.
     sockets: Vec<JsonSocket>,
 }
 
@@ -85,7 +85,7 @@ fn join_request(subscribes: bool) -> String {
     BASE64URL.encode(&[&[0x12, request.len() as u8][..], &request].concat())
 }
 
-/// Collects an answer and the addresses that come beside it.
+/// Collects an answer and the candidates that arrive separately.
 #[derive(Default)]
 struct Answer {
     sdp: Option<Remote>,
@@ -93,7 +93,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Takes a message; true once there are both.
+    /// Takes a message. Returns true once both have arrived.
     fn take(&mut self, message: &Value) -> Result<bool, PeerError> {
         if let Some(reason) = message["leave"]["reason"].as_str() {
             return Err(PeerError::Answer(format!("the server ends the session: {reason}")));

@@ -1,4 +1,4 @@
-//! The servers that are compared, each behind the same few steps.
+//! The servers under comparison, behind one trait.
 
 mod floor;
 mod janus;
@@ -30,11 +30,11 @@ pub(crate) use self::{floor::Floor, janus::Janus, livekit::LiveKit, str0m::Str0m
 pub enum PeerName {
     /// The kernel and the cipher, packet by packet.
     Floor,
-    /// The same with runs of four packets.
+    /// The kernel and the cipher, with runs of four packets.
     FloorGso4,
-    /// Of eight.
+    /// With runs of eight packets.
     FloorGso8,
-    /// Of sixteen.
+    /// With runs of sixteen packets.
     FloorGso16,
     /// This project.
     Tacet,
@@ -44,18 +44,18 @@ pub enum PeerName {
     Janus,
     /// Janus with two event loops for all sessions, instead of a thread for each.
     JanusLoops,
-    /// The Go server.
+    /// LiveKit, built with `go install`.
     Livekit,
 }
 
 impl PeerName {
-    /// Whether single packets leave it nothing to show.
+    /// Whether it differs from another peer only under bursts.
     pub(crate) fn wants_bursts(self) -> bool {
         matches!(self, Self::FloorGso4 | Self::FloorGso8 | Self::FloorGso16)
     }
 }
 
-/// Where the programs are, and on which cores they run.
+/// Paths of the programs, and the cores that they run on.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// This program: some peers are subcommands of it.
@@ -78,7 +78,7 @@ impl Setup {
     }
 }
 
-/// Why a peer was not measured.
+/// Why a peer could not be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum PeerError {
     /// Its program.
@@ -99,7 +99,7 @@ pub enum PeerError {
     /// A key.
     #[error(transparent)]
     Srtp(#[from] SrtpError),
-    /// It answered what its adapter does not understand.
+    /// Its response was not understood.
     #[error("unexpected answer: {0}")]
     Answer(String),
     /// A folder or file.
@@ -113,9 +113,9 @@ pub enum PeerError {
     NothingDelivered,
 }
 
-/// A server that runs and lets bots in.
+/// A running server that bots can join.
 pub(crate) trait Peer: Sized {
-    /// Starts it.
+    /// Starts the server.
     async fn start(setup: &Setup) -> Result<Self, PeerError>;
 
     /// Connects the publisher.
@@ -124,10 +124,10 @@ pub(crate) trait Peer: Sized {
     /// Connects a subscriber; the publisher is connected and sends.
     async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError>;
 
-    /// What all threads of the server have used so far.
+    /// Resources used by all threads of the server since it started.
     fn usage(&self) -> Usage;
 
-    /// Ends it.
+    /// Stops the server.
     async fn stop(self);
 }
 
@@ -135,12 +135,12 @@ fn credentials() -> Result<Credentials, PeerError> {
     Credentials::random().ok_or(PeerError::Random)
 }
 
-/// Two SSRCs, of media and of retransmissions, that no other bot of this run has.
+/// Two SSRCs, for media and retransmissions, that are unique in this run.
 fn ssrcs(bot: u32) -> (u32, u32) {
     (0x0010_0001 + 2 * bot, 0x0010_0002 + 2 * bot)
 }
 
-/// The way to a server that has described its half.
+/// The route to a server, from its transport description.
 fn route(local: Credentials, remote: &Remote, candidates: &[SocketAddr]) -> Route {
     let server = RemoteParameters {
         ufrag: remote.ufrag.clone(),

@@ -25,7 +25,7 @@ use tokio::{
 };
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-/// How long the server, or one of its messages, may take.
+/// Maximum time until the server starts, or sends a message.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The line that `tacet serve --json` prints.
@@ -39,10 +39,10 @@ struct Ready {
 pub(crate) struct Tacet {
     server: Server,
     link: RoomLink,
-    /// Calls are listened to until the end.
+    /// Tasks that read the signaling connections until the end.
     calls: JoinSet<()>,
     subscribers: usize,
-    /// Where the publisher sends to, and the user name fragment that it names there.
+    /// Address that the publisher sends to, and the server's username fragment there.
     publisher_path: Option<(SocketAddr, String)>,
 }
 
@@ -76,7 +76,7 @@ async fn wait<T>(call: &mut Call, mut pick: impl FnMut(CallEvent) -> Option<T>) 
 }
 
 impl Tacet {
-    /// Where the publisher sends to, and the user name fragment that it names there, once it has joined.
+    /// Address that the publisher sends to, and the server's username fragment there, once it has joined.
     pub(crate) fn publisher_path(&self) -> Option<(SocketAddr, String)> {
         self.publisher_path.clone()
     }
@@ -109,7 +109,7 @@ impl Tacet {
         Ok(Route::Negotiated { local, server })
     }
 
-    /// Keeps a call, and answers what the server asks of it.
+    /// Keeps a call alive and answers the server's requests.
     fn keep(&mut self, mut call: Call) {
         self.calls.spawn(async move {
             while let Ok(event) = call.next().await {
