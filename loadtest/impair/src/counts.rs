@@ -1,9 +1,9 @@
-//! What has happened to the packets of one direction.
+//! Packet counts of one direction.
 
 use serde::Serialize;
 use std::{fmt, ops::AddAssign};
 
-/// Numbers of packets. `received + duplicated` is all the others together, but for `reordered`, and packets in flight.
+/// Numbers of packets. `received + duplicated` is the sum of all others except `reordered`, plus packets in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Sent into the path.
@@ -14,11 +14,11 @@ pub struct Counts {
     pub dropped: u64,
     /// Lost in flight.
     pub lost: u64,
-    /// Copies that were made.
+    /// Duplicates that were created.
     pub duplicated: u64,
     /// Arrived, copies included.
     pub forwarded: u64,
-    /// Of those, behind a packet that was sent later (RFC 4737).
+    /// Packets that arrived after one that was sent later (RFC 4737).
     pub reordered: u64,
 }
 
@@ -35,7 +35,7 @@ impl AddAssign for Counts {
 }
 
 impl Counts {
-    /// Copies of packets that have neither arrived nor gone.
+    /// Packets in flight, duplicates included.
     pub fn under_way(&self) -> u64 {
         let gone = self.down + self.dropped + self.lost + self.forwarded;
         (self.received + self.duplicated).saturating_sub(gone)

@@ -1,4 +1,4 @@
-//! What one direction of a path does to packets.
+//! Impairments of one direction of a path: loss, bottleneck, delay, jitter, reordering, duplication, outages.
 
 use crate::{
     loss::Loss,
@@ -6,12 +6,12 @@ use crate::{
 };
 use std::time::Duration;
 
-/// The slowest link of a path and the queue before it. What finds the queue full is dropped ("drop-tail").
+/// The slowest link of a path and the queue before it. A packet that finds the queue full is dropped (drop-tail).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bottleneck {
-    /// How fast bytes leave.
+    /// Rate of the link.
     pub rate: Bitrate,
-    /// Bytes that may wait, the packet on its way out included. A link that does nothing takes one packet of any size.
+    /// Maximum queued bytes, including the packet being sent. An idle link accepts one packet of any size.
     pub queue: u64,
 }
 
@@ -19,21 +19,21 @@ impl Bottleneck {
     /// A few full packets.
     const SMALLEST_QUEUE: u64 = 15_000;
 
-    /// With a queue that takes 100 ms to empty, or of ten full packets where that is more.
+    /// A bottleneck with a queue of 100 ms, or of ten full packets if that is more.
     pub fn new(rate: Bitrate) -> Self {
         let queue = rate.bytes_in(Duration::from_millis(100)).max(Self::SMALLEST_QUEUE);
         Self { rate, queue }
     }
 }
 
-/// Times at which nothing passes, counted from the beginning of the path.
+/// Outages, in time since the start of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// Until the first begins.
+    /// Time until the first outage.
     pub after: Duration,
-    /// How long each takes.
+    /// Duration of each outage.
     pub lasts: Duration,
-    /// From the beginning of one to that of the next; `None`: there is only one.
+    /// Time from the start of one outage to the start of the next; `None` for a single outage.
     pub every: Option<Duration>,
 }
 
@@ -66,28 +66,28 @@ impl Outage {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impairment {
-    /// What is lost behind the bottleneck.
+    /// Loss after the bottleneck.
     pub loss: Loss,
-    /// Rate and queue; `None`: as fast as packets come.
+    /// Rate and queue; `None` for no limit.
     pub bottleneck: Option<Bottleneck>,
-    /// Delay of every packet, without the queue.
+    /// Delay of every packet, excluding queueing.
     pub delay: Duration,
-    /// Up to so much more, each packet on its own, every value as likely. No packet is earlier than `delay`.
+    /// Maximum extra delay, drawn uniformly for each packet. No packet arrives earlier than `delay`.
     pub jitter: Duration,
-    /// Whether jitter lets packets overtake. If not, which is the rule on real paths, a packet waits for those before
-    /// it, so that the mean delay grows.
+    /// Whether jitter reorders packets. If not, as on most real paths, a packet waits for those before it, which
+    /// increases the mean delay.
     pub jitter_reorders: bool,
-    /// Packets that are held back, so that later ones overtake them.
+    /// Share of packets held back, so that later ones overtake them.
     pub reorder: Share,
-    /// For how long they are held back.
+    /// How long they are held back.
     pub held_back: Duration,
-    /// Packets that arrive twice, each copy with its own jitter.
+    /// Share of packets that arrive twice, each copy with its own jitter.
     pub duplicate: Share,
-    /// When nothing passes.
+    /// Times when no packet passes.
     pub outage: Option<Outage>,
 }
 
-/// Names of [`Impairment::preset`], from good to bad. Round figures of what people call so, not measurements.
+/// Names of [`Impairment::preset`], from good to bad. Typical figures for such networks, not measurements.
 pub const PRESETS: [(&str, &str); 5] = [
     ("perfect", "nothing is lost, nothing waits"),
     ("wifi", "a good wireless network: 3 ms and up to 5 ms more, 0.1 % lost in pairs"),
@@ -97,7 +97,7 @@ pub const PRESETS: [(&str, &str); 5] = [
 ];
 
 impl Impairment {
-    /// Everything arrives at once.
+    /// No impairment: every packet arrives immediately.
     pub const PERFECT: Self = Self {
         loss: Loss::NONE,
         bottleneck: None,
@@ -110,10 +110,10 @@ impl Impairment {
         outage: None,
     };
 
-    /// If it is not said for how long.
+    /// Default time for which packets are held back.
     const HELD_BACK: Duration = Duration::from_millis(20);
 
-    /// The path of this name, if there is one: see [`PRESETS`].
+    /// The preset of this name, if it exists: see [`PRESETS`].
     pub fn preset(name: &str) -> Option<Self> {
         let ms = Duration::from_millis;
         let bursts = |per_mille: u32, length: f64| {

@@ -1,4 +1,4 @@
-//! A path with the packets on it.
+//! A path together with the packets in flight on it.
 
 use crate::{
     counts::Counts,
@@ -33,12 +33,12 @@ impl<T: Clone> Link<T> {
         Self { path: Path::new(impairment, seed, start), under_way: UnderWay::new() }
     }
 
-    /// What it does to packets.
+    /// The current impairment.
     pub fn impairment(&self) -> &Impairment {
         self.path.impairment()
     }
 
-    /// Changes what happens to packets from now on.
+    /// Changes the impairment of packets sent from now on.
     pub fn set_impairment(&mut self, impairment: Impairment) {
         self.path.set_impairment(impairment);
     }
@@ -60,7 +60,7 @@ impl<T: Clone> Link<T> {
         self.under_way.next_at()
     }
 
-    /// Takes out what has arrived by now, in the order of arrival. What is not taken stays.
+    /// Removes and returns items that have arrived by now, in order of arrival. Items that are not consumed stay.
     pub fn arrived(&mut self, now: Instant) -> impl Iterator<Item = T> {
         std::iter::from_fn(move || {
             let (number, item) = self.under_way.pop(now)?;
@@ -69,7 +69,7 @@ impl<T: Clone> Link<T> {
         })
     }
 
-    /// What has happened so far.
+    /// Packet counts since the start.
     pub fn counts(&self) -> Counts {
         self.path.counts()
     }

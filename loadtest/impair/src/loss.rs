@@ -20,20 +20,20 @@ pub struct Loss {
     in_bad: Share,
 }
 
-/// There is no such loss.
+/// Why burst loss with these parameters is impossible.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum LossError {
-    /// A burst is one packet at least.
+    /// A burst has at least one packet.
     #[error("a burst of {0} packets: it must be at least 1")]
     Short(f64),
-    /// Bursts so short would have to follow each other at once.
+    /// Bursts this short could not reach the share of loss, even back to back.
     #[error("{} lost in bursts of {length} packets: bursts must be at least {least:.2} long for that", mean)]
     TooMuch {
-        /// The share to be lost.
+        /// The requested share of loss.
         mean: Share,
         /// The requested mean burst.
         length: f64,
-        /// The shortest that is possible.
+        /// The shortest possible mean burst.
         least: f64,
     },
 }
@@ -47,8 +47,8 @@ impl Loss {
         Self { to_bad: Share::NONE, to_good: Share::ALL, in_good: share, in_bad: share }
     }
 
-    /// Bursts in which everything is lost, and nothing between them: this share in all, in bursts of this mean length in
-    /// packets. Lengths are distributed geometrically.
+    /// Loss of this share of packets, in bursts of this mean length in packets. All packets of a burst are lost, none
+    /// between bursts; lengths are distributed geometrically.
     ///
     /// # Errors
     /// [`LossError`]: 5 % in bursts of 3 is fine, 90 % in bursts of 3 is not.
@@ -66,8 +66,8 @@ impl Loss {
         Ok(Self { to_bad, to_good, in_good: Share::NONE, in_bad: Share::ALL })
     }
 
-    /// The model by its four parameters: how likely, at each packet, is the change to the bad state and back, and how
-    /// likely a packet is lost in each of them.
+    /// The model by its four parameters: per packet, the probabilities of the transition to the bad state and back, and
+    /// the loss probability in each state.
     pub const fn gilbert_elliott(to_bad: Share, to_good: Share, in_good: Share, in_bad: Share) -> Self {
         Self { to_bad, to_good, in_good, in_bad }
     }
@@ -104,7 +104,8 @@ impl Default for Loss {
 #[derive(Debug)]
 pub(crate) struct LossProcess {
     random: Random,
-    /// Unknown before the first packet: it is drawn by how long each state lasts, so that the mean holds from there on.
+    /// `None` before the first packet, for which it is drawn from the stationary distribution, so that the mean holds
+    /// from the start.
     bad: Option<bool>,
 }
 

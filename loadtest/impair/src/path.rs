@@ -10,7 +10,7 @@
 use crate::{counts::Counts, impairment::Impairment, loss::LossProcess, quantity::LONGEST, random::Random};
 use std::time::{Duration, Instant};
 
-/// What becomes of a packet.
+/// Fate of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// The path was down.
@@ -19,13 +19,13 @@ pub enum Fate {
     Dropped,
     /// Lost in flight.
     Lost,
-    /// It arrives; call [`Path::forwarded`] then, for each copy.
+    /// It arrives. Call [`Path::forwarded`] at that time, for each copy.
     Arrives {
-        /// Its place in the order of sending.
+        /// Its number in sending order.
         number: u64,
-        /// When.
+        /// Time of arrival.
         at: Instant,
-        /// When it arrives a second time, if it does.
+        /// Time of arrival of the duplicate, if there is one.
         again: Option<Instant>,
     },
 }
@@ -39,7 +39,7 @@ pub struct Path {
     jitter: Random,
     reorder: Random,
     duplicate: Random,
-    /// When the bottleneck has nothing more to send.
+    /// When the bottleneck becomes idle.
     idle_from: Instant,
     /// Packets that keep their order do not arrive before this.
     latest: Instant,
@@ -68,12 +68,12 @@ impl Path {
         }
     }
 
-    /// What it does to packets.
+    /// The current impairment.
     pub fn impairment(&self) -> &Impairment {
         &self.impairment
     }
 
-    /// Changes what happens to packets from now on. Those in flight arrive as planned.
+    /// Changes the impairment of packets sent from now on. Those in flight arrive as planned.
     pub fn set_impairment(&mut self, impairment: Impairment) {
         self.impairment = impairment;
     }
@@ -83,7 +83,7 @@ impl Path {
         let number = self.sent;
         self.sent = self.sent.wrapping_add(1);
         self.counts.received += 1;
-        // Drawn for every packet, so that each has the same luck whatever became of those before it.
+        // Drawn for every packet, so that its values do not depend on the fate of earlier packets.
         let lost = self.loss.loses(&self.impairment.loss);
         let held_back = self.reorder.happens(self.impairment.reorder);
         let twice = self.duplicate.happens(self.impairment.duplicate);
@@ -109,7 +109,7 @@ impl Path {
         Fate::Arrives { number, at, again }
     }
 
-    /// When the packet has left the bottleneck; nothing if there was no room for it.
+    /// When the packet has left the bottleneck; `None` if the queue was full.
     fn pass_bottleneck(&mut self, now: Instant, bytes: u64) -> Option<Instant> {
         let Some(bottleneck) = self.impairment.bottleneck else { return Some(now) };
         let waiting = bottleneck.rate.bytes_in(self.idle_from.saturating_duration_since(now));
@@ -143,13 +143,13 @@ impl Path {
         self.newest = self.newest.max(number.saturating_add(1));
     }
 
-    /// What has happened so far.
+    /// Packet counts since the start.
     pub fn counts(&self) -> Counts {
         self.counts
     }
 }
 
-/// No time is far enough ahead to overflow: each step is an hour at most.
+/// Adds a duration of at most an hour, which never overflows in practice.
 fn later(at: Instant, by: Duration) -> Instant {
     at.checked_add(by.min(LONGEST)).unwrap_or(at)
 }

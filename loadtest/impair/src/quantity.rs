@@ -1,38 +1,38 @@
-//! Shares, rates, sizes and times, with the text that people write for them.
+//! Shares, rates, sizes and times, and how they are parsed from text.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// A text that is no quantity of its kind.
+/// Why a text is not a valid quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
-    /// No number, or none from 0 to 100 %.
+    /// Not a number from 0 to 100 %.
     #[error("`{0}` is no share: write 5% or 0.05")]
     Share(String),
-    /// No number above zero, or no unit of a rate.
+    /// Not a positive number with a unit of bitrate.
     #[error("`{0}` is no rate: write 800kbit, 2mbit or 1gbit")]
     Rate(String),
-    /// No number, or no unit of a size.
+    /// Not a number with a unit of size.
     #[error("`{0}` is no size: write 1500, 64kB or 1MB")]
     Size(String),
-    /// No number.
+    /// Not a number.
     #[error("`{0}` is no number")]
     Number(String),
-    /// No number, or no unit of time; or longer than an hour.
+    /// Not a number with a unit of time, or longer than an hour.
     #[error("`{0}` is no time of at most an hour: write 250us, 20ms or 1.5s")]
     Time(String),
 }
 
-/// A share of a whole, 0 to 1: of packets, as a probability for each.
+/// A share from 0 to 1: of packets, the probability for each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Share(f64);
 
 impl Share {
-    /// Not one.
+    /// None: 0.
     pub const NONE: Self = Self(0.0);
-    /// Every one.
+    /// All: 1.
     pub const ALL: Self = Self(1.0);
 
-    /// A number of 0 to 1; nothing for others.
+    /// A share from 0 to 1; `None` for other numbers.
     pub fn new(value: f64) -> Option<Self> {
         (0.0..=1.0).contains(&value).then_some(Self(value))
     }
@@ -42,12 +42,12 @@ impl Share {
         if value >= 100 { Self::ALL } else { Self(value as f64 / 100.0) }
     }
 
-    /// From 0 to 1.
+    /// The share as a number from 0 to 1.
     pub const fn value(self) -> f64 {
         self.0
     }
 
-    /// Whether it is nothing at all.
+    /// Whether the share is 0.
     pub const fn is_none(self) -> bool {
         self.0 == 0.0
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Share {
 pub struct Bitrate(u64);
 
 impl Bitrate {
-    /// Nothing for zero.
+    /// `None` for zero.
     pub const fn new(bits_per_second: u64) -> Option<Self> {
         if bits_per_second == 0 { None } else { Some(Self(bits_per_second)) }
     }
@@ -95,7 +95,7 @@ impl Bitrate {
         self.0
     }
 
-    /// How long this number of bytes takes, rounded up to a nanosecond, at most an hour.
+    /// Time to send this number of bytes, rounded up to a nanosecond, at most an hour.
     pub fn time_for(self, bytes: u64) -> Duration {
         let nanos = (u128::from(bytes) * 8_000_000_000).div_ceil(u128::from(self.0));
         u64::try_from(nanos).map_or(LONGEST, |nanos| Duration::from_nanos(nanos).min(LONGEST))
@@ -127,7 +127,7 @@ impl fmt::Display for Bitrate {
     }
 }
 
-/// No time in this crate is longer.
+/// Maximum duration in this crate.
 pub(crate) const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// Reads a time such as `20ms`.

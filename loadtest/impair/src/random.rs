@@ -1,11 +1,11 @@
 //! The generator behind a seed: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
 //! OOPSLA 2014).
 //!
-//! Written here and not taken from a library, since a seed in a test or a report must name the same run for good.
+//! Implemented here instead of taken from a library, so that a seed in a test or a report always names the same run.
 
 use crate::quantity::Share;
 
-/// A stream of numbers, named by its seed. Not for secrets.
+/// A stream of pseudorandom numbers, determined by its seed. Not for secrets.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -24,12 +24,12 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number of `0..end`, each as likely as the other to one part in 2⁶⁴; 0 if `end` is 0.
+    /// A uniform number in `0..end`, biased by less than one part in 2⁶⁴; 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
-    /// A number of `0.0..1.0`, in steps of 2⁻⁵³.
+    /// A uniform number in `0.0..1.0`, in steps of 2⁻⁵³.
     pub fn fraction(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
@@ -39,7 +39,7 @@ impl Random {
         self.fraction() < share.value()
     }
 
-    /// Another stream, which this one names.
+    /// A separate stream, seeded by this one.
     pub fn split(&mut self) -> Self {
         Self(self.next())
     }

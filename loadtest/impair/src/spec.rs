@@ -9,28 +9,28 @@ use crate::{
 };
 use std::{fmt, str::FromStr, time::Duration};
 
-/// A text that describes no path.
+/// Why a text does not describe a path.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SpecError {
-    /// A value cannot be read.
+    /// A value is malformed.
     #[error("{key}: {error}")]
     Value {
         /// The setting.
         key: String,
-        /// Why not.
+        /// Why it is malformed.
         error: QuantityError,
     },
-    /// Such bursts do not exist.
+    /// The burst loss is impossible.
     #[error(transparent)]
     Loss(#[from] LossError),
-    /// Not one of the settings.
+    /// Unknown setting.
     #[error(
         "`{setting}` is no setting: there are loss, burst, gilbert-elliott, delay, jitter, jitter-reorders, rate, \
          queue, reorder, held-back, duplicate, down-after, down-for, down-every and, in the first place, {}",
         names()
     )]
     Unknown {
-        /// What was written.
+        /// The unknown name.
         setting: String,
     },
     /// A setting that changes another, which is not there.

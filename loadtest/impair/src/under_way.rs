@@ -30,12 +30,12 @@ impl<T> UnderWay<T> {
         self.order = self.order.wrapping_add(1);
     }
 
-    /// When the next arrives.
+    /// When the next entry arrives.
     pub(crate) fn next_at(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse(entry)| entry.at)
     }
 
-    /// Takes out the next that has arrived by now.
+    /// Removes and returns the next entry that has arrived by now.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<T> {
         self.next_at().filter(|at| *at <= now)?;
         self.heap.pop().map(|Reverse(entry)| entry.item)

@@ -7,9 +7,9 @@
 //!                                  ◄── down: Path, one for each client ◄──
 //! ```
 //! Each address that sends to the relay is a client with its own socket towards the server, which therefore sees as
-//! many addresses as there are clients, as behind a NAT. [`Relay::change_addresses`] replaces these sockets under
-//! running clients: what a NAT that has forgotten its clients, or a phone that leaves the wireless network, looks like
-//! to the server.
+//! many addresses as there are clients, as behind a NAT. [`Relay::change_addresses`] replaces these sockets while
+//! clients run, which looks to the server like a NAT that has lost its bindings, or a phone that leaves the wireless
+//! network.
 //!
 //! One thread does everything; it sleeps until the next datagram arrives or is due. Clients and held bytes are bounded.
 //! Datagrams are never parsed.
@@ -76,7 +76,7 @@ pub enum RelayError {
     System(#[from] io::Error),
 }
 
-/// What a relay has done so far.
+/// Counts of a relay since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RelayStats {
     /// From clients to the server, all clients together.
@@ -89,7 +89,7 @@ pub struct RelayStats {
     pub address_changes: u64,
     /// Datagrams of refused clients.
     pub refused: u64,
-    /// Datagrams for which there was no memory.
+    /// Datagrams dropped because the memory limit was reached.
     pub overflowed: u64,
     /// Forwarded datagrams that the kernel did not take.
     pub unsent: u64,
@@ -129,7 +129,7 @@ impl fmt::Display for RelayStats {
     }
 }
 
-/// A running relay. It ends when this is dropped, and what it held then never arrives.
+/// A running relay. Dropping it stops it and discards the datagrams that it holds.
 #[derive(Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
@@ -150,11 +150,11 @@ impl Shared {
 }
 
 impl Relay {
-    /// Listens on an address, whose port may be 0, and forwards what comes to the target. Answers leave from the listening
-    /// address, which therefore should not be the unspecified one.
+    /// Listens on an address, whose port may be 0, and forwards datagrams to the target. Replies are sent from the
+    /// listening address, which therefore should not be the unspecified one.
     ///
     /// # Errors
-    /// [`RelayError`]. A target that does not answer is none: its clients hear nothing.
+    /// [`RelayError`]. A target that does not answer is not an error.
     pub fn start(listen: SocketAddr, target: SocketAddr, config: &RelayConfig) -> Result<Self, RelayError> {
         if listen.is_ipv4() != target.is_ipv4() {
             return Err(RelayError::Families { listen, target });
@@ -168,14 +168,14 @@ impl Relay {
         Ok(Self { shared, thread: Some(thread), local })
     }
 
-    /// Where it listens.
+    /// The listening address.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// What it has done so far.
+    /// Counts since the start.
     pub fn stats(&self) -> RelayStats {
-        // The kernel is asked without holding up datagrams.
+        // The kernel's counters are read outside the lock, so that datagrams are not delayed.
         let (stats, sockets) = {
             let state = self.shared.state();
             (state.stats(), state.sockets())
@@ -188,8 +188,8 @@ impl Relay {
         self.shared.state().clients()
     }
 
-    /// Moves every client to another address towards the server; their own stays. What the server still sends to the old
-    /// ones is lost. Returns the number of clients.
+    /// Assigns every client another address towards the server; the client's side stays. Datagrams that the server still
+    /// sends to the old addresses are lost. Returns the number of clients.
     ///
     /// # Errors
     /// When the system has no sockets left; some clients may have changed.
@@ -208,7 +208,7 @@ impl Relay {
         self.shared.state().change_address(client, &self.shared.poller)
     }
 
-    /// Changes what happens to datagrams in both directions from now on, of present and future clients.
+    /// Changes the impairment of both directions from now on, for present and future clients.
     pub fn set_impairment(&self, both: Impairment) {
         self.set_up(both);
         self.set_down(both);
@@ -224,15 +224,15 @@ impl Relay {
         self.shared.state().set_impairment(Direction::Down, down);
     }
 
-    /// What happens to datagrams at present: up and down.
+    /// The current impairments: up and down.
     pub fn impairments(&self) -> (Impairment, Impairment) {
         self.shared.state().impairments()
     }
 
-    /// Ends it; returns what it has done.
+    /// Stops the relay and returns its counts.
     ///
     /// # Errors
-    /// What had ended it before, if anything had.
+    /// The error that had stopped it before, if there was one.
     pub fn stop(mut self) -> io::Result<RelayStats> {
         self.end()?;
         Ok(self.stats())

@@ -1,6 +1,7 @@
-//! What the kernel drops because a socket's buffer is full: the last column of `/proc/net/udp` and `/proc/net/udp6`.
+//! Datagrams that the kernel drops because a socket's buffer is full: the last column of `/proc/net/udp` and
+//! `/proc/net/udp6`.
 //!
-//! Such a datagram is lost between sender and relay. No path has decided that, so it is counted here.
+//! Such a datagram is lost between sender and relay. No [`Path`](crate::Path) decided that, so it is counted here.
 
 use std::{
     collections::HashSet,
