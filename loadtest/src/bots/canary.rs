@@ -45,7 +45,7 @@ pub enum CanaryError {
     Failed,
 }
 
-/// What a canary received, and failed to send.
+/// Counts of a canary: what it received, and failures to send.
 #[derive(Debug, Default)]
 pub(crate) struct CanaryOutcome {
     pub(crate) statistics: Statistics,

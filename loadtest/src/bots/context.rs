@@ -1,5 +1,4 @@
-//! What bots of both stacks have in common: what they know of the run, and the events of their calls that they handle
-//! alike.
+//! Shared by bots of both stacks: the context of the run, and events of their calls that they handle in the same way.
 
 use crate::measure::clock::Time;
 use crate::{
@@ -29,7 +28,7 @@ use tacet_native::{
 use tacet_proto::{ErrorCode, TrackId, client::Publish, media::Track};
 use tokio::sync::{mpsc, watch};
 
-/// How far the run is.
+/// Phase of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Joining,
@@ -44,7 +43,7 @@ pub(crate) struct Room {
     pub(crate) log: Arc<RoomLog>,
 }
 
-/// How many bots have joined and left so far.
+/// Numbers of bots that have joined and left.
 #[derive(Debug, Default)]
 pub(crate) struct Joins {
     pub(crate) begun: AtomicU64,
@@ -58,7 +57,7 @@ pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-/// What a bot knows of the run.
+/// Context of the run that is passed to each bot.
 #[derive(Clone, Debug)]
 pub(crate) struct RunContext {
     pub(crate) scenario: Arc<Scenario>,

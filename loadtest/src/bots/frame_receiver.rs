@@ -89,7 +89,7 @@ struct HeldFrame {
     frame: Vec<u8>,
 }
 
-/// What became of a packet or a frame.
+/// Result of handling a packet or a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
     /// A frame was opened and is one of ours.

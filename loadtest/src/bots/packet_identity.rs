@@ -1,4 +1,4 @@
-//! Which packet of which publisher a received packet is.
+//! Matches received packets to the packets that publishers sent.
 //!
 //! The first packet of a frame shows it in the clear SFrame header behind the payload descriptor. It also shows the slot's
 //! *shift*: the difference between the server's sequence numbers and the publisher's, which identifies all other packets

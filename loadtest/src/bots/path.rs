@@ -17,7 +17,7 @@ use tacet_proto::{
 #[error("the random generator failed")]
 pub struct PathError;
 
-/// What a datagram held for the bot.
+/// Contents of a datagram for the bot.
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
     /// An authenticated RTP packet.

@@ -4,7 +4,7 @@
 /// Fixed part of a header, in bytes.
 pub(crate) const HEADER_BYTES: usize = 12;
 
-/// What a receiver reads of a packet.
+/// The fields of a packet that a receiver reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RtpView<'a> {
     pub(crate) ssrc: u32,
@@ -69,7 +69,7 @@ fn one_byte_extension(mut extensions: &[u8], id: u8) -> Option<&[u8]> {
     None
 }
 
-/// What a sender writes.
+/// The header fields that a sender writes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RtpHeader {
     pub(crate) ssrc: u32,
@@ -79,12 +79,12 @@ pub(crate) struct RtpHeader {
     pub(crate) marker: bool,
     /// Id and value of the transport-wide sequence number.
     pub(crate) transport_sequence: Option<(u8, u16)>,
-    /// Id and value, in -dBov, of the audio level (RFC 6464). Above 114 it is not said to be a voice.
+    /// Id and value, in -dBov, of the audio level (RFC 6464). Above 114 the voice activity bit is not set.
     pub(crate) audio_level: Option<(u8, u8)>,
 }
 
 impl RtpHeader {
-    /// Level from which on a packet is said to hold no voice.
+    /// Level from which the voice activity bit is cleared.
     const SILENCE: u8 = 115;
 
     /// Replaces the contents of `out` by the header.

@@ -52,7 +52,7 @@ struct Bot {
     dropped_before: u32,
 }
 
-/// What the bots of a thread did.
+/// Counts of the bots of a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) statistics: Statistics,
@@ -72,7 +72,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Adds what the bots of another thread did.
+    /// Adds the counts of another thread.
     pub(crate) fn add(&mut self, other: &Self) {
         self.statistics.add(&other.statistics);
         self.skipped += other.skipped;

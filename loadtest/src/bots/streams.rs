@@ -114,7 +114,7 @@ pub(crate) fn entry(codecs: &[CodecParameters], codec: Codec) -> Option<&CodecPa
     codecs.iter().find(|entry| entry.codec == codec)
 }
 
-/// Which encoding of a simulcast publisher a receiver takes, so that all are taken equally often.
+/// The encoding of a simulcast publisher that a receiver subscribes to, so that all are used equally.
 pub(crate) fn takes(receiver: usize, publisher: u32, encodings: usize) -> usize {
     (receiver + publisher as usize) % encodings.max(1)
 }

@@ -1,4 +1,4 @@
-//! What a server must keep to carry a load.
+//! Criteria for whether a server carries a load.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,17 +19,17 @@ impl Default for Criteria {
 }
 
 impl Criteria {
-    /// Whether a run kept them.
+    /// Whether a run met the criteria.
     #[must_use]
     pub fn met_by(&self, loss: f64, p99_us: u64) -> bool {
         loss < self.loss && p99_us < self.p99_us
     }
 
-    /// Which of them a run did not keep, for people.
+    /// The criteria that a run did not meet, as text.
     #[must_use]
     pub fn broken_by(&self, loss: f64, p99_us: u64) -> Vec<String> {
         let mut broken = Vec::new();
-        // Not `>=`: a loss that is no number is not below the limit either.
+        // Not `>=`: a loss of NaN is not below the limit either.
         if loss.partial_cmp(&self.loss).is_none_or(|order| order.is_ge()) {
             broken.push(format!("loss {:.4} %, not below {:.4} %", loss * 100.0, self.loss * 100.0));
         }

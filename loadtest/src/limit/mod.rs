@@ -4,8 +4,8 @@
 //!   search ──► Try(load) ──► a run ──► Sample (pass, or what failed) ──► search ──► … ──► Done ──► LimitReport
 //! ```
 //! [`Search`] decides and runs nothing; [`find`] drives it with whatever runs a load. The limit is a rate that was
-//! measured, twice, and never one between two measurements. Where the generator gave out before the server, there is
-//! no limit to report: only a rate that the server carries *at least*, and why no more was shown.
+//! measured, twice, and never one between two measurements. If the generator was exhausted before the server, no limit
+//! is reported, only a rate that the server carries *at least*, and the reason.
 
 mod criteria;
 mod sample;
@@ -20,18 +20,18 @@ pub use search::{Bounds, End, Search, SearchSettings, Step};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
-/// What is changed to change the load.
+/// The parameter that varies the load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Knob {
-    /// How many receive.
+    /// Number of subscribers.
     #[default]
     Subscribers,
-    /// How many send and receive, in one room.
+    /// Number of participants of one room, all sending and receiving.
     Participants,
-    /// How many rooms there are.
+    /// Number of rooms.
     Rooms,
-    /// How many packets a second each publisher sends.
+    /// Packets per second of each publisher.
     Pps,
 }
 
@@ -53,7 +53,7 @@ pub struct Failing {
     pub load: u64,
     /// Packets a second that were forwarded nevertheless, in the better of its runs.
     pub forwarded_pps: f64,
-    /// Whose failure it was.
+    /// Whether the server or the generator failed.
     pub by: Verdict,
     /// Why its last failing run failed.
     pub why: Vec<String>,
@@ -69,13 +69,13 @@ pub struct LimitReport {
     pub at_least_pps: Option<f64>,
     /// Why there is no limit.
     pub reason: Option<String>,
-    /// What was changed.
+    /// The parameter that was varied.
     pub knob: Knob,
     /// Its value at the limit, or at what was carried at least.
     pub load: Option<u64>,
     /// The lowest load that failed.
     pub failed: Option<Failing>,
-    /// What had to be kept.
+    /// The criteria of the search.
     pub criteria: Criteria,
     /// The core that the server had to itself; `null` when it was not pinned.
     pub server_core: Option<usize>,
@@ -84,7 +84,7 @@ pub struct LimitReport {
 }
 
 impl LimitReport {
-    /// Puts what a search ended with in words.
+    /// Summarizes the outcome of a search.
     #[must_use]
     pub fn new(search: &Search, bounds: Bounds, knob: Knob, criteria: Criteria, server_core: Option<usize>) -> Self {
         let samples = search.samples();

@@ -1,13 +1,13 @@
 //! One run of a search: whether the load was carried, and if not, whether the server or the generator is to blame.
 //!
-//! The generator is blamed unless the server is shown to be the limit: either the generator has nothing to say against
-//! itself, or the server used its whole core and the failure remains when the generator's own drops are taken away.
+//! The generator is blamed unless the server is shown to be the limit: either no note speaks against the generator,
+//! or the server used its whole core and the failure remains when the generator's own drops are taken away.
 
 use super::criteria::Criteria;
 use crate::report::Report;
 use serde::{Deserialize, Serialize};
 
-/// Share of its core from which a server is said to be full.
+/// Share of its core from which a server counts as saturated.
 const FULL_CORE: f64 = 0.95;
 /// Share of the packets that may stay unsent in a run that still counts as this load.
 const UNSENT: f64 = 0.01;
@@ -18,9 +18,9 @@ const UNSENT: f64 = 0.01;
 pub enum Verdict {
     /// It was carried.
     Pass,
-    /// It was not, and the server is why.
+    /// It was not carried, because of the server.
     Server,
-    /// It was not, or was not even offered, and the generator may be why.
+    /// It was not carried, or not even offered, possibly because of the generator.
     Generator,
 }
 
@@ -37,7 +37,7 @@ pub struct Sample {
     pub p99_us: u64,
     /// CPU of the server, of one core; `null` when not known.
     pub server_cpu: Option<f64>,
-    /// What that means.
+    /// Verdict on the run.
     pub verdict: Verdict,
     /// Reasons of a verdict that is no pass.
     pub why: Vec<String>,

@@ -12,7 +12,7 @@
 
 use super::sample::{Sample, Verdict};
 
-/// What is searched, and how finely.
+/// Range and resolution of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SearchSettings {
     /// First load that is tried.
@@ -41,11 +41,11 @@ impl SearchSettings {
 pub enum Step {
     /// Run this load and [`record`](Search::record) the sample.
     Try(u64),
-    /// There is nothing more to learn.
+    /// The search has ended.
     Done(Bounds),
 }
 
-/// What the search ended with.
+/// Outcome of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Highest load that passed, twice; all loads that failed are higher.
@@ -65,7 +65,7 @@ pub enum End {
     MostPassed,
     /// The smallest load failed.
     LeastFailed,
-    /// As many runs as were allowed.
+    /// The maximum number of runs was reached.
     RunsUsed,
 }
 
@@ -96,7 +96,7 @@ impl Search {
         Self { settings, samples: Vec::new() }
     }
 
-    /// What was measured, in order.
+    /// All samples, in order.
     #[must_use]
     pub fn samples(&self) -> &[Sample] {
         &self.samples

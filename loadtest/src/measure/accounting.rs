@@ -54,7 +54,7 @@ pub(crate) struct ReceiverAccounting {
     retired: bool,
 }
 
-/// What changed in a slot: the track that was taken out, and the one that was put in.
+/// A change of a slot: the track that was removed, and the one that was assigned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SlotChange {
     pub(crate) out: Option<TrackId>,
@@ -89,13 +89,13 @@ impl ReceiverAccounting {
         changes.iter().filter_map(|change| change.into).for_each(|track| self.assigned(track, now));
     }
 
-    /// A track was put into a slot.
+    /// A track was assigned to a slot.
     fn assigned(&mut self, track: TrackId, now: Time) {
         self.unknown.push((track, now));
         self.find_tracks();
     }
 
-    /// A track was taken out of its slot.
+    /// A track was removed from its slot.
     fn vacated(&mut self, track: TrackId) {
         self.unknown.retain(|(unknown, _)| *unknown != track);
         if let Some(stream) = self.room.track(track)

@@ -1,4 +1,4 @@
-//! CPU time that the host of this machine gave to others.
+//! CPU time that the host took from this machine (steal).
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What is measured: packets sent and received, the server's process, the machine.
+//! Measurement: packets sent and received, the server's process, the machine.
 
 pub(crate) mod accounting;
 pub(crate) mod affinity;

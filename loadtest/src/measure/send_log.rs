@@ -1,8 +1,8 @@
 //! The send log: what each publisher sent, and when.
 //!
-//! A receiver must know which packet of which publisher it holds, though the server has rewritten its SSRC, sequence
-//! number and timestamp. The SFrame header at the start of a frame is clear and cannot be rewritten: its KID and CTR
-//! name the frame, and this log has the sequence number under which its publisher sent the frame's first packet.
+//! A receiver must match each packet to the one that its publisher sent, although the server has rewritten SSRC,
+//! sequence number and timestamp. The SFrame header at the start of a frame is clear and cannot be rewritten: its KID
+//! and CTR identify the frame, and this log has the sequence number with which its publisher sent the first packet.
 //! ```text
 //!   first packet of a frame:  KID, CTR ──► KeyLog ──► sequence number of the publisher ──► StreamLog ──► when
 //!   the others:               sequence number in the slot − shift of the slot's source ──► StreamLog ──► when
@@ -83,7 +83,7 @@ impl<const VALUES: usize> Ring<VALUES> {
 #[derive(Debug)]
 pub(crate) struct StreamLog {
     pub(crate) class: Class,
-    /// Which of a simulcast publisher's encodings this is, the largest first.
+    /// Index among a simulcast publisher's encodings, the largest first.
     pub(crate) encoding: Option<usize>,
     /// Time and RTP timestamp of each packet.
     packets: Ring<2>,
@@ -193,7 +193,7 @@ pub(crate) struct RoomLog {
     keys: RwLock<HashMap<u64, Arc<KeyLog>>>,
     tracks: RwLock<HashMap<TrackId, Arc<StreamLog>>>,
     streams: RwLock<Vec<Arc<StreamLog>>>,
-    /// What ended streams have sent, by class.
+    /// Counts of ended streams, by class.
     ended: RwLock<[SentTotal; 3]>,
     flows: AtomicBool,
 }
@@ -221,7 +221,7 @@ impl RoomLog {
         self.streams.write().unwrap_or_else(PoisonError::into_inner).push(stream);
     }
 
-    /// Removes a stream that has ended, and keeps what it has sent.
+    /// Removes a stream that has ended, and keeps its counts.
     pub(crate) fn remove_stream(&self, stream: &Arc<StreamLog>) {
         self.streams.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, stream));
         self.tracks.write().unwrap_or_else(PoisonError::into_inner).retain(|_, other| !Arc::ptr_eq(other, stream));

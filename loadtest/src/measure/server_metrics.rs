@@ -1,5 +1,5 @@
-//! CPU and memory of a server that is not our child, from its metrics in the Prometheus text format. What they do not say
-//! is not known, and never guessed.
+//! CPU and memory of a server that is not our child, from its metrics in the Prometheus text format. Values that
+//! they lack stay unknown.
 
 use crate::measure::server_process::Usage;
 use tacet_native::{
@@ -8,7 +8,7 @@ use tacet_native::{
     tls::Trust,
 };
 
-/// Where a server shows its metrics: `http://HOST[:PORT]/PATH`.
+/// URL of a server's metrics: `http://HOST[:PORT]/PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsUrl {
     origin: Origin,
@@ -27,7 +27,7 @@ impl std::str::FromStr for MetricsUrl {
     }
 }
 
-/// Why metrics cannot be read.
+/// Why metrics could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
     /// The request.
@@ -38,7 +38,7 @@ pub enum MetricsError {
     Status(u16),
 }
 
-/// What a server said of itself.
+/// Metrics of a server's process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct ProcessMetrics {
     /// `process_cpu_seconds_total`.
@@ -48,7 +48,7 @@ pub(crate) struct ProcessMetrics {
 }
 
 impl MetricsUrl {
-    /// Asks. Blocks until there is an answer.
+    /// Requests the metrics. Blocks until the response arrives.
     pub(crate) fn read(&self, trust: Trust) -> Result<ProcessMetrics, MetricsError> {
         let request = Request { method: "GET", path: &self.path, bearer: None, body: "" };
         let (status, text) = http::request(&self.origin, trust, &request)?;

@@ -21,15 +21,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long it may take to stop when asked, before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is no server.
+/// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// The program does not run.
+    /// The program could not be started.
     #[error("cannot start {program}: {source}")]
     Start {
         /// The program.
         program: String,
-        /// Error of the system.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// It has ended instead of listening.
@@ -64,7 +64,7 @@ pub(crate) struct ChildServer {
 #[must_use]
 pub fn serve_command(program: &Path, participants: usize) -> Command {
     let mut command = Command::new(program);
-    // The user's own server settings are not what is measured.
+    // The user's own server settings must not affect the measurement.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TACET_")) {
         command.env_remove(name);
     }
@@ -106,7 +106,7 @@ impl ChildServer {
         Ok(Self { child, link })
     }
 
-    /// What the process has used so far.
+    /// Resources used by the process since it started.
     pub(crate) fn usage(&self) -> Usage {
         self.child.id().map(Usage::of).unwrap_or_default()
     }
@@ -116,7 +116,7 @@ impl ChildServer {
         socket_drops(self.child.id()?)
     }
 
-    /// Asks it to stop, and kills it when it does not.
+    /// Requests it to stop, and kills it if it does not.
     pub(crate) async fn stop(mut self) {
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
             // SAFETY: no pointers; the child is ours and not waited for yet, so the number is still its own.
@@ -128,19 +128,19 @@ impl ChildServer {
     }
 }
 
-/// What a process has used, from `/proc`.
+/// Resources used by a process, from `/proc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// CPU time of all threads, in nanoseconds.
     pub cpu_ns: u64,
-    /// Time that threads could have run and had no core, in nanoseconds.
+    /// Time that threads were runnable without a core, in nanoseconds.
     pub waited_ns: u64,
     /// Resident memory in bytes.
     pub rss_bytes: u64,
 }
 
 impl Usage {
-    /// Reads it; zeros when there is no such process.
+    /// Reads the usage; zeros if the process does not exist.
     #[must_use]
     pub fn of(pid: u32) -> Self {
         let folder = format!("/proc/{pid}");

@@ -1,4 +1,4 @@
-//! What a packet and a participant cost a server, from measured points; and what that predicts for another.
+//! CPU cost of a packet and of a participant, fitted to measured points, and predictions from it.
 
 use super::{
     fit::{FitError, fit},
@@ -41,7 +41,7 @@ pub struct Load {
     pub participants: f64,
 }
 
-/// A prediction beside what was measured.
+/// A prediction and the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The point.
@@ -95,7 +95,7 @@ impl UnitCosts {
 }
 
 impl MemoryCosts {
-    /// Finds what a participant and a stream cost from the points that measured memory.
+    /// Fits the memory of a participant and of a stream to the points that measured memory.
     ///
     /// # Errors
     /// [`FitError`] when they do not determine it.

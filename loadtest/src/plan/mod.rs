@@ -30,10 +30,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
-/// What a plan is made for.
+/// Parameters of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wishes {
-    /// Participants at once.
+    /// Concurrent participants.
     pub participants: f64,
     /// Share of a core that may be used in the mean.
     pub core_use: f64,
@@ -52,7 +52,7 @@ impl Default for Wishes {
     }
 }
 
-/// Why there is no plan.
+/// Why a plan could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The measured points.
@@ -66,19 +66,19 @@ pub enum PlanError {
 /// The plan. The names of the fields are stable.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// What a packet and a participant cost.
+    /// Cost of a packet and of a participant.
     pub costs: UnitCosts,
     /// The prediction for each point beside its measurement.
     pub predictions: Vec<Prediction>,
     /// Assumptions, in numbers.
     pub assumptions: Assumptions,
-    /// And in words.
+    /// Assumptions, as text.
     pub notes: Vec<String>,
     /// Reasons for doubt; empty when there are none.
     pub warnings: Vec<String>,
     /// Each workload, sized.
     pub workloads: Vec<WorkloadSize>,
-    /// What was measured.
+    /// The measured points.
     pub points: Vec<Point>,
 }
 

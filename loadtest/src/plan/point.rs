@@ -16,7 +16,7 @@ pub struct StreamRate {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Point {
-    /// What was run, for people.
+    /// Description of the run.
     pub name: String,
     /// Packets a second received by the server.
     pub received_pps: f64,
@@ -40,7 +40,7 @@ pub struct Point {
     pub video: Option<StreamRate>,
     /// Why its numbers are doubtful; empty when they are not.
     pub limits: Vec<String>,
-    /// Whether costs are not taken from it, but tested on it.
+    /// Whether it is held out: left out of the fit, and predicted.
     pub held_out: bool,
 }
 

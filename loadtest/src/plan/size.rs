@@ -34,7 +34,7 @@ impl Default for MachineSize {
 /// Assumptions of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assumptions {
-    /// Participants at once.
+    /// Concurrent participants.
     pub participants: f64,
     /// Share of a core that may be used in the mean: the rest is for peaks.
     pub core_use: f64,
@@ -54,7 +54,7 @@ pub struct Assumptions {
     pub memory: Option<MemoryCosts>,
 }
 
-/// What one participant of a kind needs of a server.
+/// Resources that one participant of a kind needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KindSize {
     /// The kind.
@@ -75,7 +75,7 @@ pub struct KindSize {
     pub per_10_gbits: f64,
 }
 
-/// What limits how many participants fit a machine.
+/// The resource that limits the participants of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Bottleneck {
@@ -88,7 +88,7 @@ pub enum Bottleneck {
 }
 
 impl Bottleneck {
-    /// For people.
+    /// Name for reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -99,10 +99,10 @@ impl Bottleneck {
     }
 }
 
-/// What all participants at once need.
+/// Resources that all concurrent participants need.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Total {
-    /// How many they are.
+    /// Number of participants.
     pub participants: f64,
     /// Cores for media, with what is kept free.
     pub cores: f64,
@@ -116,7 +116,7 @@ pub struct Total {
     pub memory_bytes: Option<f64>,
     /// Machines.
     pub machines: f64,
-    /// What fills them first.
+    /// The resource that is exhausted first.
     pub bottleneck: Bottleneck,
     /// Participants that join each second.
     pub joins_per_s: f64,

@@ -1,7 +1,7 @@
 //! The short runs from which a plan learns its costs, and the calls that it sizes.
 //!
-//! Each run is rich in one thing that costs: packets in, audio out, video out, or participants with hardly any media.
-//! The last is a meeting, in which everything is mixed and everyone does both; no cost is taken from it, it is predicted.
+//! Each run stresses one cost: packets in, audio out, video out, or participants with hardly any media. The last is a
+//! meeting in which all send and receive; it is held out and predicted.
 
 use super::workload::{Streams, Workload};
 use crate::scenario::{Audio, Scenario, Video, builtins};
@@ -9,7 +9,7 @@ use crate::scenario::{Audio, Scenario, Video, builtins};
 /// A run of a survey.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SurveyRun {
-    /// What it is rich in.
+    /// The cost that it stresses.
     pub scenario: Scenario,
     /// Whether it is predicted rather than learned from.
     pub held_out: bool,

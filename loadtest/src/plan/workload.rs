@@ -1,10 +1,10 @@
-//! Calls as a plan sees them: how many of which kind are in a room, and what each kind sends and receives.
+//! Workloads of a plan: participants of a room by kind, and the streams that each kind sends and receives.
 //!
 //! The server forwards every stream to everyone in the room who takes it, silent ones included.
 
 use serde::{Deserialize, Serialize};
 
-/// Streams at once.
+/// Numbers of concurrent streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Streams {
     /// Audio streams.
@@ -16,22 +16,22 @@ pub struct Streams {
 /// One kind of participant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Kind {
-    /// What it does.
+    /// Description of the kind.
     pub name: String,
-    /// How many of it are in a room.
+    /// Number per room.
     pub per_room: f64,
-    /// What one of them sends.
+    /// Streams that one participant sends.
     pub sends: Streams,
-    /// What one of them receives.
+    /// Streams that one participant receives.
     pub receives: Streams,
 }
 
-/// A room, of which there are as many as one likes.
+/// A kind of room, in any number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
     /// Its name.
     pub name: String,
-    /// Who is in it.
+    /// Its participants, by kind.
     pub kinds: Vec<Kind>,
 }
 

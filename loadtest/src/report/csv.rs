@@ -1,12 +1,12 @@
 //! Reports as CSV, for spreadsheets and scripts: a row a run, all columns in every file and always in the same order.
 //!
 //! Columns are what was run ([`COLUMNS`]), then every [figure](crate::report::figures) under its name in the JSON report, then
-//! the notes. What was not measured is an empty field. New columns come last.
+//! the notes. Figures that were not measured are empty fields. New columns come last.
 
 use crate::{report::Report, report::figures, report::machine::Machine};
 use std::io::Write;
 
-/// One column that is no figure: its name, and what stands in it.
+/// A column that is not a figure: its name and its value.
 type Column = (&'static str, fn(&Row<'_>) -> String);
 
 struct Row<'a> {
@@ -15,7 +15,7 @@ struct Row<'a> {
     machine: &'a Machine,
 }
 
-/// What was run, where.
+/// Columns that describe the run and the machine.
 const COLUMNS: &[Column] = &[
     ("run", |row| row.run.to_string()),
     ("at", |row| row.machine.at.clone()),

@@ -6,7 +6,7 @@
 use crate::report::Report;
 pub use crate::report::{CANARY_FIGURES, FIGURES};
 
-/// How a figure is written for people.
+/// Unit of a figure, and so its format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things.
@@ -32,7 +32,7 @@ pub enum Unit {
 pub struct Figure {
     /// Its path in the JSON report, with dots. Stable.
     pub name: &'static str,
-    /// What it is, for people.
+    /// Label in reports.
     pub label: &'static str,
     /// Its unit.
     pub unit: Unit,
@@ -125,7 +125,7 @@ pub fn all() -> impl Iterator<Item = &'static Figure> {
 }
 
 impl Unit {
-    /// Writes a value with its unit, as short as is exact enough to compare by eye.
+    /// Formats a value with its unit, rounded to what can be compared by eye.
     #[must_use]
     pub fn show(self, value: f64) -> String {
         match self {

@@ -1,4 +1,4 @@
-//! What `tacet load --json` prints: one object, whatever was done, always with the machine.
+//! The output of `tacet load --json`: one object that always contains the machine.
 //!
 //! | done | object |
 //! |---|---|
@@ -17,7 +17,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A result, and where it was measured.
+/// A result and the machine of the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured<T> {
     /// The machine and the build.
@@ -35,7 +35,7 @@ pub struct Repeated {
     pub figures: BTreeMap<String, Spread>,
     /// The latencies of all runs together, as in a report.
     pub latency_cdf: Vec<(u64, f64)>,
-    /// What speaks against the numbers; empty when nothing does.
+    /// Reasons to doubt the numbers; empty if there are none.
     pub warnings: Vec<String>,
     /// The runs, in order.
     pub runs: Vec<Report>,
@@ -48,10 +48,10 @@ pub struct Swept {
     pub loads: Vec<Repeated>,
 }
 
-/// Why a file is no result.
+/// Why a file is not a result.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Not what `--json` prints.
+    /// Not the output of `--json`.
     #[error("this is not what `tacet load --json` prints: {0}")]
     Json(#[from] serde_json::Error),
     /// JSON of something else.

@@ -40,7 +40,7 @@ impl LatencyUs {
     }
 }
 
-/// How uneven arrivals are, in microseconds.
+/// Jitter, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JitterUs {
@@ -65,7 +65,7 @@ pub struct FirstMediaMs {
     pub max: u64,
 }
 
-/// Who joined while media flowed, and how soon they had some.
+/// Joins while media flowed, and the time to first media.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JoinReport {
@@ -75,7 +75,7 @@ pub struct JoinReport {
     pub completed: u64,
     /// Of these, bots that were refused or lost their call.
     pub failed: u64,
-    /// Bots that left before the end, as the scenario wants.
+    /// Bots that left before the end, as the scenario specifies.
     pub left: u64,
     /// From the start of joining to the first frame opened, or authenticated in a light run; `null` when media began
     /// only after all had joined.
@@ -122,7 +122,7 @@ figures! {
     /// Figures of the bots on the `webrtc` crate, never mixed with the others.
     CANARY_FIGURES "canaries." (|report| &report.canaries)
 
-    /// What the bots on the `webrtc` crate received, and what other bots received of them.
+    /// Packets received by bots on the `webrtc` crate, and by other bots from them.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
     #[serde(default)]
     pub struct CanaryReport {
@@ -177,7 +177,7 @@ pub struct GeneratorReport {
     pub server_waited: f64,
     /// Share of this machine's CPU time that its host gave to others (steal), while measured.
     pub stolen: f64,
-    /// Why the numbers may be the generator's and not the server's; empty when they are not.
+    /// Reasons why the generator may have determined the numbers; empty if there are none.
     pub limits: Vec<String>,
 }
 

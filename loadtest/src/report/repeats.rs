@@ -108,7 +108,7 @@ impl Repeats {
         self.figures().find(|(figure, _)| figure.name == name).map(|(_, spread)| spread.median)
     }
 
-    /// What speaks against these numbers, the worst first; empty when nothing does.
+    /// Reasons to doubt these numbers, the worst first; empty if there are none.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let count = self.runs.len();

@@ -149,7 +149,7 @@ impl Summary<'_> {
         report
     }
 
-    /// What canaries saw, and how many payload bytes that were.
+    /// Counts of canaries, and the payload bytes that they received.
     fn canaries(&self, published: KindReport) -> (CanaryReport, u64) {
         let mut statistics = Statistics::default();
         self.canaries.iter().for_each(|seen| statistics.add(&seen.statistics));

@@ -46,7 +46,7 @@ use tokio::time::{sleep, timeout};
 /// How long a media path may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the publisher sends.
+/// Traffic of the publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// Packets a second.
@@ -136,7 +136,7 @@ pub enum FanoutError {
     EngineEnded,
 }
 
-/// What the receivers saw of the packets that were sent in the measured time.
+/// Delivery of the packets that were sent in the measured time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FanoutReport {
     /// Packets sent, times receivers.

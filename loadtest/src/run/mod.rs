@@ -149,7 +149,7 @@ struct UnderTest {
 }
 
 impl UnderTest {
-    /// What its process has used so far.
+    /// Resources used by its process since it started.
     async fn usage(&self) -> Result<ServerUsage, LoadError> {
         if let Some(child) = &self.child {
             return Ok(child.usage().into());
@@ -197,7 +197,7 @@ struct Run<'a> {
     server: &'a UnderTest,
     progress: &'a dyn Progress,
     rooms: Vec<Arc<Room>>,
-    /// What every bot knows; room and thread differ.
+    /// The context of every bot, except for room and thread.
     context: RunContext,
     engines: Engines,
     phase: watch::Sender<Phase>,

@@ -1,4 +1,4 @@
-//! What a load run is asked to do.
+//! Options of a load run.
 
 use crate::{
     measure::server_metrics::MetricsUrl,

@@ -25,7 +25,7 @@ pub enum Stage {
     Draining,
 }
 
-/// Shows how far a run is. What it does must not block: the run waits for it.
+/// Shows the progress of a run. Must not block, since the run waits for it.
 pub trait Progress: Sync {
     /// A part of the run has begun, or one more bot has joined.
     fn stage(&self, stage: Stage);

@@ -1,4 +1,4 @@
-//! Who is in which call, and what they send: the load of a run as a value, from a file, by name, or built in code.
+//! Scenarios: the participants of calls and the streams that they send, from a file, by name, or built in code.
 
 mod file;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub struct Scenario {
     /// Its name in reports.
     pub name: String,
-    /// What it is, in a line.
+    /// Description in one line.
     pub about: String,
     /// Rooms, all alike.
     pub rooms: usize,
@@ -171,7 +171,7 @@ impl Default for Video {
 pub struct ScenarioError {
     /// The field, as in a file.
     pub field: &'static str,
-    /// What it must be.
+    /// The valid values.
     pub must: String,
 }
 

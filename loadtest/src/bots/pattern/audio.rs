@@ -23,7 +23,7 @@ const QUIET: u8 = 127;
 const SMALLEST: f64 = 24.0;
 const LARGEST: f64 = 1_000.0;
 
-/// Who has the floor in a room; every microphone of the room computes the same.
+/// The speaker who has the floor in a room. Every microphone of the room computes the same one.
 #[derive(Debug)]
 pub(crate) struct Floor {
     speakers: u64,
@@ -39,7 +39,7 @@ impl Floor {
         Self { speakers: speakers.max(1) as u64, random: seed_of(seed, [2, room, 0]), speaker: 0, until_s: 0.0 }
     }
 
-    /// Who has the floor at a time, which must not decrease.
+    /// The speaker at a time, which must not decrease.
     fn at(&mut self, time_s: f64) -> u64 {
         while time_s >= self.until_s {
             self.until_s += exponential(FLOOR_S, &mut self.random).max(0.1);

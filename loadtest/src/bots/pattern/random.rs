@@ -1,4 +1,4 @@
-//! Chance that a seed decides, the same on every machine and in every run.
+//! Seeded random processes, the same on every machine and in every run.
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal};

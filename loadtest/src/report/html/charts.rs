@@ -144,7 +144,7 @@ fn percent_of_tail(one_of: f64) -> String {
     format!("{:.decimals$} %", (1.0 - 1.0 / one_of) * 100.0)
 }
 
-/// What was measured at one load.
+/// Measurements at one load.
 struct LoadPoint {
     pps: f64,
     cpu: Option<f64>,

@@ -12,10 +12,10 @@ use crate::{limit::LimitReport, plan::Plan, report::Report, report::machine::Mac
 pub(crate) use charts::CDF_POINTS;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-/// What is put into a report.
+/// Contents of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Document<'a> {
-    /// Where it was measured.
+    /// The machine.
     pub machine: &'a Machine,
     /// The command that measured it, without secrets.
     pub command: Option<&'a str>,
@@ -71,7 +71,7 @@ pub fn page(document: &Document<'_>) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                // Nothing is fetched, and nothing that text might smuggle in runs.
+                // Nothing is fetched, and injected scripts do not run.
                 meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
                 title { (title) }
                 style { (PreEscaped(include_str!("style.css"))) }

@@ -23,7 +23,7 @@ pub(super) fn sections(plan: &Plan, predictions_plot: &Markup) -> Markup {
     }
 }
 
-/// What one looks for first.
+/// The most important figures.
 pub(super) fn tiles(plan: &Plan) -> Markup {
     let held_out = plan.held_out().map(|prediction| prediction.error).max_by(|a, b| a.abs().total_cmp(&b.abs()));
     let costs = [

@@ -84,7 +84,7 @@ impl Axis {
 
 /// A plot.
 pub(super) struct Plot {
-    /// What it shows, in a sentence, for a screen reader.
+    /// Description for screen readers.
     pub(super) describes: String,
     pub(super) x: Axis,
     pub(super) y: Axis,

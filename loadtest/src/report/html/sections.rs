@@ -1,4 +1,4 @@
-//! The sections of a report, in the order in which they stand.
+//! The sections of a report, in order.
 
 use super::{Document, planned};
 use crate::{
@@ -54,7 +54,7 @@ fn plural(count: usize, what: &str) -> String {
     format!("{} {what}{}", grouped(count as f64), if count == 1 { "" } else { "s" })
 }
 
-/// What a load is, in a few words.
+/// Short description of a load.
 pub(super) fn load_name(report: &Report) -> String {
     let both = report.participants;
     let mut parts = Vec::new();
@@ -120,7 +120,7 @@ fn limit_tile(limit: &LimitReport) -> Markup {
     }
 }
 
-/// Warnings come before any number is believed.
+/// Warnings, which come before all numbers.
 pub(super) fn warnings(warnings: &[String]) -> Markup {
     html! {
         @if warnings.is_empty() {
@@ -134,7 +134,7 @@ pub(super) fn warnings(warnings: &[String]) -> Markup {
     }
 }
 
-/// What was run, and where.
+/// The load and the machine.
 pub(super) fn what_was_run(document: &Document<'_>) -> Markup {
     let machine = document.machine;
     let unknown = || "unknown".to_owned();
@@ -279,7 +279,7 @@ pub(super) fn limit(limit: &LimitReport) -> Markup {
     }
 }
 
-/// How the numbers come about.
+/// How the numbers are measured.
 pub(super) fn method(document: &Document<'_>) -> Markup {
     let seconds = document.runs().next().map_or(0.0, |run| run.seconds);
     html! {
