@@ -2,7 +2,7 @@
 //!
 //! | source | resource | bound |
 //! |---|---|---|
-//! | anyone | HMACs, by connectivity checks with a known user name | [`REFUSED_CHECKS`] of a transport, from addresses it has not proven |
+//! | anyone | HMACs, by connectivity checks with a known username | [`REFUSED_CHECKS`] of a transport, from addresses it has not proven |
 //! | anyone | addresses, SSRC windows, memory of any kind | nothing is stored for traffic that was not authenticated |
 //! | anyone who forges a proven address | CPU and buffers of a handshake | [`DTLS_DATAGRAMS`], [`DATAGRAM_BYTES`], `dimpl`'s queue of 30 |
 //! | an admitted client | packets and bytes of the worker | [`PACKETS`], [`BYTES`], counted after authentication |
@@ -35,7 +35,7 @@ pub const SLOTS: usize = 200;
 pub const UNCONNECTED: usize = 1_000;
 /// Maximum time from joining to connecting. After it, the participant's transport has failed.
 pub const CONNECT_TIME: Duration = Duration::from_secs(120);
-/// Maximum length of a client's user name fragment or password, in bytes (RFC 8839 section 5.4).
+/// Maximum length of a client's username fragment or password, in bytes (RFC 8839 section 5.4).
 pub const CREDENTIAL_BYTES: usize = 256;
 
 /// Maximum commands queued for a worker. Commands that remove something are accepted beyond it.
