@@ -83,7 +83,7 @@ impl Message {
 pub enum Move {
     /// A device joins.
     Join(Id),
-    /// A device leaves for good; it would return as another.
+    /// A device leaves and does not return under the same identity.
     Leave(Id),
     /// A device mutes or unmutes.
     Switch(Id),

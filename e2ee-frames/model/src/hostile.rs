@@ -1,7 +1,7 @@
 //! A call with a malicious server. It decides which joins and leaves are reported to whom, invents leaves and key requests,
 //! and delivers every message at any time, any number of times, or never. It cannot create or alter announces, batches and
-//! frames, but a member may collude: everything that was ever boxed for a device counts as known to it for good, and such
-//! a device may forge frames under the keys it knows.
+//! frames, but a member may collude: everything that was ever boxed for a device counts as known to it forever, and
+//! such a device may forge frames under the keys it knows.
 //!
 //! This model checks safety: what is never read. Liveness depends on the server: see [`crate::fair`].
 

@@ -46,7 +46,7 @@ fn without(rule: Rule, call: Hostile) -> Hostile {
     Hostile { protocol: Protocol { without: Some(rule), ..call.protocol }, ..call }
 }
 
-/// Recipients of keys: a sender, and others that know for good what was boxed for them.
+/// Recipients of keys: a sender, and others that keep every key that was boxed for them.
 fn distribution(devices: u8, limits: Limits) -> Hostile {
     let protocol = Protocol { times: TIMES, sizes: SIZES, eager: true, without: None };
     Hostile { protocol, devices, receivers: Vec::new(), limits, punctual: true }

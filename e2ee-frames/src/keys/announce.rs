@@ -26,7 +26,7 @@ const SIGNED_BYTES: usize = 202;
 const MACED_BYTES: usize = 266;
 
 const VERSION: u8 = 1;
-/// Authenticated by the invite secret; 2 stands for a directory, 3 for both.
+/// Authenticated by the invite secret; 2 means a directory, 3 both.
 const AUTH_INVITE: u8 = 1;
 const AUTH_BOTH: u8 = 3;
 /// Bit 0: the constant envelopes.

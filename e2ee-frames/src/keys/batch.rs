@@ -157,7 +157,7 @@ fn context<P: Primitives>(header: &BoundHeader, ends: &Ends<'_>) -> [u8; 32] {
     P::hash(&label::KEY_BATCH, &[header, &sender.0, &recipient.0, *sender_announce, *recipient_announce])
 }
 
-/// The clear part of an entry: whom it is for, as the sender knows it.
+/// The clear part of an entry: the recipient, as the sender knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recipient {
     pub(crate) seat: Seat,
