@@ -1,4 +1,4 @@
-//! What the server keeps of a room's access token.
+//! The hash that the server keeps of a room's guest access.
 
 use crate::sha256::sha256;
 use aws_lc_rs::constant_time::verify_slices_are_equal;

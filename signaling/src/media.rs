@@ -7,7 +7,7 @@ use tacet_proto::{
     server::ServerTransport,
 };
 
-/// What signaling needs of an SFU.
+/// The interface of an SFU that signaling uses.
 pub trait MediaPlane: Send + Sync {
     /// Number of workers, at least one. A call lives on one of them.
     fn workers(&self) -> usize;

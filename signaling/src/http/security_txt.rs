@@ -1,4 +1,4 @@
-//! `/.well-known/security.txt` (RFC 9116): whom to tell of a vulnerability of this server.
+//! `/.well-known/security.txt` (RFC 9116): the contact for vulnerabilities of this server.
 
 use super::{Server, problem};
 use axum::{

@@ -1,11 +1,11 @@
-//! What a room wants done, in order, and the numbering of its commands.
+//! Outputs of a room, in order, and the numbering of its commands.
 
 use crate::outbox::{Closing, Outgoing};
 use sfu_api::{Command, CommandId, Request};
 use std::collections::VecDeque;
 use tacet_proto::{CloseCode, ParticipantId, ServerMessage};
 
-/// What a room wants done.
+/// An output of a room, for its task to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// A message for a participant.

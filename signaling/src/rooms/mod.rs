@@ -1,7 +1,7 @@
 //! All rooms of the server: creating them, entering them, and the tasks that run them.
 //!
 //! ```text
-//!   Rooms ──► registry     which rooms exist, and whom they admit
+//!   Rooms ──► registry     existing rooms, and the credentials they admit
 //!         ──► tasks        one for each room, around an I/O-free `Room`
 //!         ──► media events routed straight to the task of their room
 //! ```
@@ -178,7 +178,7 @@ impl Rooms {
         self.0.placement.participants()
     }
 
-    /// Lets a client in whose credential is valid for the room.
+    /// Admits a client whose credential is valid for the room.
     pub(crate) async fn enter(
         &self,
         room: RoomId,

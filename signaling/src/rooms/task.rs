@@ -209,7 +209,7 @@ impl Task {
         self.join_times.left(participant);
     }
 
-    /// Does what the room wants done. Participants that do not read leave meanwhile, which can make more to do.
+    /// Carries out the room's outputs. Participants that do not read leave meanwhile, which can add outputs.
     fn act(&mut self) {
         while let Some(output) = self.room.poll() {
             match output {

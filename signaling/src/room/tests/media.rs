@@ -1,4 +1,4 @@
-//! What is published, and who receives it.
+//! Publications and subscriptions.
 
 use super::*;
 

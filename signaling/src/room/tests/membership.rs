@@ -1,4 +1,4 @@
-//! Who is in the room, and who learns of it.
+//! Joins, leaves and how members are notified of them.
 
 use super::*;
 
