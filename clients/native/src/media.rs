@@ -64,7 +64,7 @@ pub enum MediaEvent {
     Connected,
     /// The peer does not answer; the path may recover.
     Disconnected,
-    /// The path has failed for good.
+    /// The path has failed and will not recover.
     Failed,
     /// A packet was received.
     Packet(IncomingPacket),

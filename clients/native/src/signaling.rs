@@ -66,7 +66,7 @@ pub enum SignalingError {
     Ended,
 }
 
-/// What arrives from the server.
+/// A message or event from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A JSON message.
@@ -91,7 +91,7 @@ pub enum Incoming {
     },
 }
 
-/// What the task is asked to do.
+/// A command to the task.
 enum Command {
     Send(Priority, Frame),
     Close,

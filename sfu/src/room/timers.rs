@@ -1,4 +1,4 @@
-//! When a room has something to do by itself.
+//! Timers of a room: when it has to act without a packet or command.
 
 use std::time::Instant;
 

@@ -193,7 +193,7 @@ impl Topology {
         Ok((ssrc, rtx_ssrc))
     }
 
-    /// Activates a slot. Returns the encoding of which it needs a key frame.
+    /// Activates a slot. Returns the encoding that must send a key frame.
     pub(super) fn activate_slot(
         &mut self,
         participant: ParticipantId,

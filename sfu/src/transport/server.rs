@@ -60,7 +60,7 @@ impl From<SrtpError> for Blocked {
     }
 }
 
-/// What happened to a transport.
+/// An event of a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TransportEvent {
     /// The handshake is complete, and SRTP keys are in use.
@@ -109,7 +109,7 @@ pub(crate) struct ServerTransport {
     /// Parent of its log lines.
     span: Span,
     log: Allowance,
-    /// What was received on the way to a connection, to say what is missing if it fails.
+    /// Progress of the connection, from which a failure is explained.
     dtls_started: bool,
     checks_refused: bool,
 }

@@ -25,7 +25,7 @@ use tacet_proto::{
 };
 use tokio::sync::{Notify, watch};
 
-/// The state of a client beside its connection.
+/// The state of a client that outlives its connections.
 #[derive(Debug)]
 pub(super) struct SessionState {
     options: ClientOptions,

@@ -57,7 +57,7 @@ pub(super) struct Connection<G: Engine> {
     early_slots: Vec<Slots>,
 }
 
-/// What can happen on a connection.
+/// Events of a connection.
 pub(super) enum ConnectionEvent {
     /// An event of signaling or of the session.
     Call(Result<CallEvent, CallError>),
@@ -65,7 +65,7 @@ pub(super) enum ConnectionEvent {
     Media(Option<MediaEvent>),
 }
 
-/// What the application asks of the current connection.
+/// A request of the application to the current connection.
 #[derive(Debug)]
 pub(super) enum ConnectionRequest {
     /// Bring the published tracks in line with the local tracks.
