@@ -166,7 +166,7 @@ test-web: web ## Run the unit tests of the web client.
 test-browsers: setup-browsers debug ## Call between real browsers through the built binary.
 	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e
 
-## Exploring: what `make test` does briefly, for as long as one likes
+## Exploring: longer runs of what `make test` does briefly
 
 .PHONY: explore
 explore: simulate fuzz verify miri ## Simulate, fuzz, verify and interpret for a long time.

@@ -2,7 +2,7 @@
 """Checks the dashboard and the alerts against a real Prometheus that scrapes a real server with a call in it.
 
 Usage: check.py TACET, the binary; `prometheus` and `promtool` are found by PATH. Fails if a query of the
-dashboard has no data while calls are going on, or if a rule or a metric is not as Prometheus wants it. Everything runs
+dashboard has no data while calls are going on, or if Prometheus rejects a rule or a metric. Everything runs
 on free ports of loopback and ends with this program.
 """
 
