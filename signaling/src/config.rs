@@ -8,7 +8,7 @@ use tacet_proto::limits;
 /// Settings of the control plane.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Web origins beside the server's own that may connect, such as `https://example.org`.
+    /// Web origins that may connect in addition to the server's own, such as `https://example.org`.
     pub allowed_origins: Vec<String>,
     /// Whether anyone may create a room.
     pub open_rooms: bool,

@@ -83,7 +83,7 @@ impl Outgoing {
 pub struct Closing {
     /// The close code.
     pub code: CloseCode,
-    /// For people.
+    /// Human-readable reason.
     pub reason: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! Events as text for people and as JSON for programs.
+//! Events as human-readable text and as JSON.
 
 use serde_json::{Value, json};
 use tacet_native::client::{ClientEvent, ConnectionState, Encryption, EndReason, Problem, RemoteTrack, Source};
@@ -41,7 +41,7 @@ fn problem(problem: Problem) -> &'static str {
     }
 }
 
-/// A line for people; `None` for what the status screen shows and a log does not need.
+/// A human-readable line; `None` for events that the status screen shows and a log does not need.
 pub(super) fn line(event: &ClientEvent) -> Option<String> {
     Some(match event {
         ClientEvent::Connection(ConnectionState::Joined) => "joined".to_owned(),

@@ -41,7 +41,7 @@ enum End {
     Requested,
 }
 
-/// What the event loop waits for beside events of the client.
+/// What the event loop waits for besides events of the client.
 struct Waits {
     stop: StopSignal,
     draw: Interval,

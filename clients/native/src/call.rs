@@ -65,7 +65,7 @@ pub enum CallError {
     Refused {
         /// Error code.
         code: ErrorCode,
-        /// Text for people.
+        /// Human-readable explanation.
         detail: String,
     },
     /// The server closed the connection.
@@ -73,7 +73,7 @@ pub enum CallError {
     Closed {
         /// WebSocket close code.
         code: u16,
-        /// Text for people.
+        /// Human-readable explanation.
         reason: String,
     },
 }

@@ -94,7 +94,7 @@ impl std::fmt::Display for Role {
 pub struct DeviceInfo {
     /// Identifies the device; stable across runs.
     pub id: String,
-    /// Name for people.
+    /// Human-readable name.
     pub name: String,
 }
 

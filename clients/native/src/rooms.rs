@@ -20,7 +20,7 @@ pub enum RoomError {
     Refused {
         /// HTTP status.
         status: u16,
-        /// Text for people.
+        /// Human-readable reason.
         reason: String,
     },
     /// The response is not one of tacet.

@@ -86,7 +86,7 @@ pub enum Incoming {
     Closed {
         /// WebSocket close code; 1006 if the connection broke.
         code: u16,
-        /// Text for people.
+        /// Human-readable reason.
         reason: String,
     },
 }

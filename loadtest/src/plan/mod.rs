@@ -68,7 +68,7 @@ pub enum PlanError {
 pub struct Plan {
     /// Cost of a packet and of a participant.
     pub costs: UnitCosts,
-    /// The prediction for each point beside its measurement.
+    /// Prediction and measurement of each point.
     pub predictions: Vec<Prediction>,
     /// Assumptions, in numbers.
     pub assumptions: Assumptions,

@@ -1,6 +1,6 @@
 //! Repeated runs: how much the figures differ from run to run.
 //!
-//! A figure of repeated runs is the median of the runs, with the smallest and the largest beside it. Runs are never
+//! A figure of repeated runs is the median of the runs, with the smallest and the largest value. Runs are never
 //! pooled, since one disturbed run would colour everything; only the curve of latencies is drawn from all together.
 
 use crate::{

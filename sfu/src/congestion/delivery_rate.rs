@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_millis(500);
 /// After this long without feedback, nothing is assumed to arrive.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Size of a packet beside its payload: RTP header with extensions, and the SRTP tag.
+/// Size of a packet without its payload: RTP header with extensions, and the SRTP tag.
 pub(crate) const PACKET_OVERHEAD: DataSize = DataSize::from_bytes(56);
 
 /// Totals sent to a receiver: packets and payload bytes, modulo 2³².

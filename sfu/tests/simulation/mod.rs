@@ -37,7 +37,7 @@ pub const BAD: Impairment = Impairment::PERFECT
     .delay(Duration::from_millis(20))
     .reordering_jitter(Duration::from_millis(15));
 
-/// Size of a packet beside RTP or RTCP: IP and UDP headers, the tag of AES-GCM.
+/// Overhead of a packet around RTP or RTCP: IP and UDP headers, the tag of AES-GCM.
 const OVERHEAD: usize = 20 + 8 + 16;
 
 /// An egress that records.

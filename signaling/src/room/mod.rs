@@ -51,7 +51,7 @@ use tacet_proto::{
 pub struct Refusal {
     /// Code on the wire.
     pub code: ErrorCode,
-    /// For people.
+    /// Human-readable explanation.
     pub detail: &'static str,
 }
 

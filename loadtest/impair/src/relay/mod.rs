@@ -83,7 +83,7 @@ pub struct RelayStats {
     pub up: Counts,
     /// From the server to clients.
     pub down: Counts,
-    /// Clients at present.
+    /// Current number of clients.
     pub clients: usize,
     /// Sockets towards the server that were replaced.
     pub address_changes: u64,
@@ -183,7 +183,7 @@ impl Relay {
         RelayStats { overruns: overruns::of(&sockets), ..stats }
     }
 
-    /// Clients at present, by the address that they send from.
+    /// Current clients, by source address.
     pub fn clients(&self) -> Vec<SocketAddr> {
         self.shared.state().clients()
     }

@@ -204,7 +204,7 @@ impl State {
             match client.upstream.recv(&mut self.buffer) {
                 Ok(length) => self.take(Instant::now(), token, Direction::Down, length),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // The target is not listening, at present.
+                // The target is not listening at the moment.
                 Err(_) => {}
             }
         }
