@@ -118,6 +118,7 @@ pub use codec::{Codec, FrameKind};
 pub use e2ee_core::Random;
 pub use ids::{ParticipantId, Seat, StreamId};
 pub use keys::{call_code::CallCode, invite::access_token};
+pub use media_types::key_exchange;
 #[cfg(feature = "external-cipher")]
 pub use session::external;
 pub use session::{

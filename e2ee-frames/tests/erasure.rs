@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use e2ee_frames::key_exchange::{BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES};
 use e2ee_frames::{
     Action, Clock, Codec, Event, FrameKind, MonotonicTime, ParticipantId, Seat, Session, SessionConfig, StreamId,
     WallTime,
@@ -165,8 +166,8 @@ impl Device {
 fn give(now: u64, batches: &[Vec<u8>], to: &mut Device) {
     let seat = to.seat.to_be_bytes();
     for batch in batches {
-        let (header, entries) = batch.split_at(171);
-        for entry in entries.chunks(86).filter(|entry| entry.starts_with(&seat)) {
+        let (header, entries) = batch.split_at(BATCH_HEADER_BYTES);
+        for entry in entries.chunks(BATCH_ENTRY_BYTES).filter(|entry| entry.starts_with(&seat)) {
             to.event(now, Event::Keys(&[&[1], header, entry].concat()));
         }
     }

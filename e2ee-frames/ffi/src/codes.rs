@@ -34,7 +34,7 @@ impl CodecNumber {
 /// The codec of an `ef_codec`.
 #[must_use]
 pub fn codec(number: u32) -> Option<Codec> {
-    Codec::from_id(number)
+    e2ee_frames::codec::from_id(number)
 }
 
 /// Whether a frame can be decoded alone.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use e2ee_frames::key_exchange::ANNOUNCE_BYTES;
 use e2ee_frames_ffi::{
     ClockReading, FrameOrigin, Handle, codes::EF_MISUSE, ef_access_token, ef_alloc, ef_call_code, ef_free, ef_open,
     ef_seal, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new, ef_session_poll,
@@ -64,7 +65,7 @@ impl Drop for Host {
 
 /// The announces message that a server makes of a SendAnnounce action.
 fn announces(participant: u32, seat: u16, action: &[u8]) -> Vec<u8> {
-    let (announce, display) = action[2..].split_at(298);
+    let (announce, display) = action[2..].split_at(ANNOUNCE_BYTES);
     let mut body = vec![1];
     body.extend_from_slice(&participant.to_be_bytes());
     body.extend_from_slice(&seat.to_be_bytes());

@@ -1,6 +1,7 @@
 //! Announces: an altered one admits only the device that made it, under its own name, and keys go to no other.
 
 use crate::stage::{START, STREAM, Stage, at, drain, tell};
+use e2ee_frames::key_exchange::{BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES};
 use e2ee_frames::{Action, Event, Seat};
 use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use tacet_fuzz::Script;
@@ -45,7 +46,7 @@ fn watch(actions: Vec<Action>, shown: &mut Vec<(e2ee_frames::ParticipantId, Seat
                 assert_eq!(shown.len() + 1, before, "removed without being shown");
             }
             Action::SendKeyBatch(body) => {
-                for entry in body.get(HEADER_BYTES..).unwrap_or_default().chunks(ENTRY_BYTES) {
+                for entry in body.get(BATCH_HEADER_BYTES..).unwrap_or_default().chunks(BATCH_ENTRY_BYTES) {
                     let to = Seat(u16::from_be_bytes([entry[0], entry[1]]));
                     assert!(shown.iter().any(|(_, seat)| *seat == to), "a key for a device that is not on the roster");
                 }

@@ -47,7 +47,7 @@ fn constant(codec: Codec, prefix: &[u8]) -> Vec<u8> {
 fn round_trip(codec: Codec, kind: FrameKind, content: &[u8]) -> Vec<u8> {
     let frame = hazmat::wrap(codec, kind, content).expect("short enough");
     assert!(frame.len() <= codec::max_sealed_bytes(codec, content.len()));
-    assert_eq!(unwrap(codec, &frame), Some((codec.shown(kind), content.to_vec())));
+    assert_eq!(unwrap(codec, &frame), Some((codec::shown(codec, kind), content.to_vec())));
     if codec == Codec::H264 {
         let escaped = codec::locate(codec, &frame).expect("an envelope").range;
         let unit = &frame[escaped.start..];

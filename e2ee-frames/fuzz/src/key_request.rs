@@ -1,6 +1,7 @@
 //! Key requests: whatever is requested, in whatever name, keys go only to the roster and at a limited rate.
 
 use crate::stage::{ADA_SEAT, START, Stage, at, drain};
+use e2ee_frames::key_exchange::{BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES};
 use e2ee_frames::{Action, Event};
 use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use tacet_fuzz::Script;
@@ -33,8 +34,8 @@ fn answers(stage: &mut Stage, now: u64) -> usize {
         _ => None,
     });
     let to_ada = |body: &Vec<u8>| {
-        let entries = body.get(HEADER_BYTES..).unwrap_or_default();
-        entries.chunks(ENTRY_BYTES).all(|entry| entry.get(..2) == Some(&ADA_SEAT.0.to_be_bytes()[..]))
+        let entries = body.get(BATCH_HEADER_BYTES..).unwrap_or_default();
+        entries.chunks(BATCH_ENTRY_BYTES).all(|entry| entry.get(..2) == Some(&ADA_SEAT.0.to_be_bytes()[..]))
     };
     batches.inspect(|body| assert!(to_ada(body), "a key for a device that is not on the roster")).count()
 }

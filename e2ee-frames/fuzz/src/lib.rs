@@ -34,5 +34,5 @@ pub const TARGETS: [Target; 8] = [
 
 /// The codec that the next byte of a script stands for.
 fn codec(script: &mut Script<'_>) -> Option<Codec> {
-    script.byte().and_then(|byte| Codec::from_id(u32::from(byte % 5)))
+    script.byte().and_then(|byte| e2ee_frames::codec::from_id(u32::from(byte % 5)))
 }

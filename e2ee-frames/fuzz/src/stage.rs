@@ -143,5 +143,5 @@ pub(crate) fn seal(
     let mut out = vec![0; codec::max_sealed_bytes(codec, frame.len())];
     let length = session.seal(clock, STREAM, codec, kind, frame, &mut out).ok()?;
     out.truncate(length);
-    Some((out, codec.shown(kind)))
+    Some((out, codec::shown(codec, kind)))
 }

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use e2ee_frames::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use e2ee_frames::{
     Action as Real, Clock, Codec, Event as RealEvent, FrameKind, MonotonicTime, OpenError, ParticipantId, Seat,
     Session, SessionConfig, StreamId, Timing, WallTime, codec,
@@ -122,9 +123,9 @@ fn split(from: Id, body: &[u8]) -> Vec<Boxed> {
     let generation = u32::from_be_bytes(header[60..64].try_into().unwrap());
     let kid = u64::from_be_bytes(header[64..72].try_into().unwrap());
     let epoch = Epoch { generation: u16::try_from(generation).unwrap(), step: (kid & 7) as u8 };
-    assert_eq!(of_seat(kid >> 6), from);
+    assert_eq!(of_seat(Seat::of_kid(kid)), from);
     let one = |entry: &[u8]| {
-        let to = of_seat(u64::from(u16::from_be_bytes([entry[0], entry[1]])));
+        let to = of_seat(Seat(u16::from_be_bytes([entry[0], entry[1]])));
         Boxed { body: [&[1], header, entry].concat(), batch: Batch { from, to, epoch } }
     };
     entries.chunks_exact(ENTRY_BYTES).map(one).collect()
@@ -218,7 +219,7 @@ impl Walk {
                 Real::SendKeyRequest(body) => {
                     for key in body.chunks_exact(24) {
                         let kid = u64::from_be_bytes(key[16..].try_into().unwrap());
-                        let of = of_seat(kid >> 6 & 0xfff);
+                        let of = of_seat(Seat::of_kid(kid));
                         self.asked.push(Asked { of, key: key.try_into().unwrap() });
                         requests.push(of);
                         self.count("key requested");

@@ -16,22 +16,7 @@ mod h264;
 mod vp8;
 
 use core::ops::Range;
-
-/// A codec of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Codec {
-    /// Opus: no envelope.
-    Opus = 0,
-    /// VP8.
-    Vp8 = 1,
-    /// VP9: no envelope.
-    Vp9 = 2,
-    /// AV1.
-    Av1 = 3,
-    /// H.264.
-    H264 = 4,
-}
+pub use media_types::Codec;
 
 /// Whether a frame can be decoded alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,33 +42,37 @@ pub struct Located {
 #[error("not in the envelope of its codec")]
 pub struct EnvelopeError;
 
-impl Codec {
-    /// The codec with this number in the C ABI and in the metadata.
-    #[must_use]
-    pub fn from_id(id: u32) -> Option<Self> {
-        Some(match id {
-            0 => Codec::Opus,
-            1 => Codec::Vp8,
-            2 => Codec::Vp9,
-            3 => Codec::Av1,
-            4 => Codec::H264,
-            _ => return None,
-        })
+/// The number of a codec in the C ABI and in the authenticated metadata.
+#[must_use]
+pub const fn id(codec: Codec) -> u8 {
+    match codec {
+        Codec::Opus => 0,
+        Codec::Vp8 => 1,
+        Codec::Vp9 => 2,
+        Codec::Av1 => 3,
+        Codec::H264 => 4,
     }
+}
 
-    /// The kind that is visible on the wire: delta for codecs without an envelope.
-    #[must_use]
-    pub fn shown(self, kind: FrameKind) -> FrameKind {
-        match self {
-            Codec::Opus | Codec::Vp9 => FrameKind::Delta,
-            Codec::Vp8 | Codec::Av1 | Codec::H264 => kind,
-        }
-    }
+/// The codec with this number.
+#[must_use]
+pub fn from_id(number: u32) -> Option<Codec> {
+    let all = [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::Av1, Codec::H264];
+    all.into_iter().find(|codec| u32::from(id(*codec)) == number)
+}
 
-    /// The metadata authenticated after the SFrame header: profile, codec, visible kind.
-    pub(crate) fn metadata(self, kind: FrameKind) -> [u8; 3] {
-        [0xc1, self as u8, self.shown(kind) as u8]
+/// The kind that is visible on the wire: delta for codecs without an envelope.
+#[must_use]
+pub fn shown(codec: Codec, kind: FrameKind) -> FrameKind {
+    match codec {
+        Codec::Opus | Codec::Vp9 => FrameKind::Delta,
+        Codec::Vp8 | Codec::Av1 | Codec::H264 => kind,
     }
+}
+
+/// The metadata authenticated after the SFrame header: profile, codec, visible kind.
+pub(crate) fn metadata(codec: Codec, kind: FrameKind) -> [u8; 3] {
+    [0xc1, id(codec), shown(codec, kind) as u8]
 }
 
 /// Output bytes that suffice to seal a frame of this length, even if all of it needs escaping.
@@ -227,7 +216,7 @@ mod tests {
                     flipped[bit / 8] ^= 1 << (bit % 8);
                     assert_ne!(
                         unwrap(codec, flipped),
-                        Ok((codec.shown(kind), content.to_vec())),
+                        Ok((shown(codec, kind), content.to_vec())),
                         "{codec:?} bit {bit}"
                     );
                 }
@@ -249,7 +238,7 @@ mod tests {
             for codec in ALL {
                 let frame = wrap(codec, kind, &content);
                 prop_assert!(frame.len() <= max_sealed_bytes(codec, content.len()));
-                prop_assert_eq!(unwrap(codec, frame), Ok((codec.shown(kind), content.clone())));
+                prop_assert_eq!(unwrap(codec, frame), Ok((shown(codec, kind), content.clone())));
             }
         }
 

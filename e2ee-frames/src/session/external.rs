@@ -118,7 +118,7 @@ impl<P: Primitives> Session<P> {
         let envelope = open_envelope(codec, kind, context.sealed_len(frame), out).map_err(|_| SealError::Buffer)?;
         let header = out.get_mut(envelope..).and_then(|rest| rest.get_mut(..context.header_len()));
         let header = header.ok_or(SealError::Buffer)?;
-        let input = context.take_counter(&codec.metadata(kind))?;
+        let input = context.take_counter(&codec::metadata(codec, kind))?;
         header.copy_from_slice(input.header.as_bytes());
         let key = KeyNumber { opens: false, number: context.number, kid: context.kid() };
         Ok(Sealing { job: Job::new(key, &input), envelope, written: envelope.saturating_add(header.len()) })
@@ -133,7 +133,7 @@ impl<P: Primitives> Session<P> {
         self.advance_to_open(clock)?;
         let Found { kind, range, header, header_length, kid } = find(codec, frame)?;
         let located = frame.get_mut(range.clone()).ok_or(OpenError::Malformed)?;
-        let metadata = codec.metadata(kind);
+        let metadata = codec::metadata(codec, kind);
         let Some(established) = self.receiver.established(self.clock.now, kid) else { return Ok(None) };
         let Established { participant, context, .. } = established;
         let screened = context.screen(&header.encode(), header.ctr, &metadata);

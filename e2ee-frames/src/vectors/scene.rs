@@ -309,7 +309,7 @@ impl Scene {
         for other in self.present.iter().filter(|other| **other != sender) {
             let mut frame = sealed.clone();
             let opened = self.devices[*other].session.open(at(self.now), codec, &mut frame).unwrap();
-            assert_eq!((opened.participant, opened.kind), (self.devices[sender].id, codec.shown(kind)));
+            assert_eq!((opened.participant, opened.kind), (self.devices[sender].id, codec::shown(codec, kind)));
             assert_eq!(frame[opened.range], plain);
         }
         self.frames.push(Frame { sender, codec, kind, plain, sealed });

@@ -193,7 +193,7 @@ mod tests {
             frame.push(0x80);
         }
         let located = e2ee_frames::codec::locate(codec, &frame).unwrap();
-        assert_eq!((located.kind, located.range.len()), (codec.shown(kind), length), "{codec:?}");
+        assert_eq!((located.kind, located.range.len()), (e2ee_frames::codec::shown(codec, kind), length), "{codec:?}");
         frame
     }
 

@@ -73,7 +73,10 @@ fn every_codec_round_trip() {
             let session = &mut world.device(ada).session;
             let length = session.seal(clock, StreamId::CAMERA, codec, kind, &frame, &mut sealed).unwrap();
             let opened = world.device(bob).session.open(clock, codec, &mut sealed[..length]).unwrap();
-            assert_eq!((opened.participant, opened.stream, opened.kind), (ada, StreamId::CAMERA, codec.shown(kind)));
+            assert_eq!(
+                (opened.participant, opened.stream, opened.kind),
+                (ada, StreamId::CAMERA, codec::shown(codec, kind))
+            );
             assert_eq!(sealed[opened.range], frame);
         }
     }

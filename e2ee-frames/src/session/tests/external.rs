@@ -68,7 +68,7 @@ fn external_frame_opens_inside_and_outside() {
             let mut second = seal(&mut world.device(ada).session, clock, codec, kind, &frame);
             let receiver = &mut world.device(bob).session;
             let opening = begin(receiver, clock, codec, &mut second);
-            assert_eq!((opening.participant, opening.stream, opening.kind), (ada, CAMERA, codec.shown(kind)));
+            assert_eq!((opening.participant, opening.stream, opening.kind), (ada, CAMERA, codec::shown(codec, kind)));
             assert_eq!(open(receiver, &opening, &mut second).unwrap(), frame);
             receiver.open_finish(clock, opening.job.key, opening.ctr).unwrap();
         }

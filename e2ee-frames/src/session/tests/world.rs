@@ -6,6 +6,7 @@ use crate::{
     keys::batch::{ENTRY_BYTES, HEADER_BYTES},
 };
 use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
+use media_types::key_exchange::WANTED_KEY_BYTES;
 
 pub(super) const ROOM: [u8; 16] = [1; 16];
 pub(super) const CALL: [u8; 16] = [2; 16];
@@ -229,9 +230,9 @@ impl World {
                 }
                 Action::SendKeyRequest(wanted) => {
                     let requester = self.device(id).seat;
-                    for wanted in wanted.chunks(24) {
+                    for wanted in wanted.chunks(WANTED_KEY_BYTES) {
                         let kid = u64::from_be_bytes(wanted[16..].try_into().unwrap());
-                        let seat = Seat((kid >> 6 & 0xfff) as u16);
+                        let seat = Seat::of_kid(kid);
                         let to = self.devices.values().find(|device| device.seat == seat).map(|device| device.id);
                         if let Some(to) = to {
                             let body = [&requester.0.to_be_bytes()[..], &[1], wanted].concat();

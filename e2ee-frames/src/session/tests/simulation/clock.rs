@@ -8,7 +8,7 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
-    Action, Event,
+    Action, Event, Seat,
     keys::{
         batch::{ENTRY_BYTES, HEADER_BYTES},
         receiver::LINGER,
@@ -17,6 +17,7 @@ use crate::{
 };
 use alloc::vec::Vec;
 use e2ee_core::Primitives;
+use media_types::key_exchange::WANTED_KEY_BYTES;
 
 /// How long frames are held for their key.
 const HELD_MS: u64 = 1_000;
@@ -218,12 +219,12 @@ impl<P: Primitives> Call<P> {
         self.network.statistics.requests += 1;
         let mut asked = Slots::default();
         let mut body = slot.seat().0.to_be_bytes().to_vec();
-        body.push((wanted.len() / 24) as u8);
+        body.push((wanted.len() / WANTED_KEY_BYTES) as u8);
         body.extend_from_slice(wanted);
         let number = self.network.bodies.keep(body);
-        for wanted in wanted.chunks(24) {
+        for wanted in wanted.chunks(WANTED_KEY_BYTES) {
             let kid = u64::from_be_bytes(wanted[16..].try_into().unwrap());
-            let of = Slot::of_seat((kid >> 6 & 0xfff) as u16);
+            let of = Slot::of_seat(Seat::of_kid(kid).0);
             if asked.insert(of) {
                 self.network.send(slot, of, Message::Request(number));
             }
