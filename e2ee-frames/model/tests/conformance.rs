@@ -69,8 +69,8 @@ fn seat(id: Id) -> Seat {
     Seat(u16::from(id) + 1)
 }
 
-fn of_seat(seat: u64) -> Id {
-    Id::try_from(seat - 1).unwrap()
+fn of_seat(seat: Seat) -> Id {
+    Id::try_from(seat.0 - 1).unwrap()
 }
 
 /// One device, twice.
