@@ -9,7 +9,7 @@ use crate::{
     codec::{self, Codec, EnvelopeError, FrameKind},
     sframe::{
         Suite,
-        context::{OpenContext, SealContext},
+        context::{Metadata, OpenContext, SealContext},
         header,
         kdf::frame_keys,
     },
@@ -60,9 +60,7 @@ impl<A: Aead> FixedKeyContext<A> {
     /// # Errors
     /// If the output is too small, or the metadata longer than 24 bytes.
     pub fn seal_into(&mut self, metadata: &[u8], frame: &[u8], out: &mut [u8]) -> Result<usize, HazmatError> {
-        if metadata.len() > crate::sframe::context::MAX_METADATA_BYTES {
-            return Err(HazmatError);
-        }
+        let metadata = Metadata::new(metadata).ok_or(HazmatError)?;
         self.seal.seal(metadata, frame, out).map_err(|_| HazmatError)
     }
 
@@ -71,9 +69,7 @@ impl<A: Aead> FixedKeyContext<A> {
     /// # Errors
     /// If the counter is beyond what a session would count to, or the metadata longer than 24 bytes.
     pub fn seal(&mut self, ctr: u64, metadata: &[u8], frame: &[u8]) -> Result<Vec<u8>, HazmatError> {
-        if metadata.len() > crate::sframe::context::MAX_METADATA_BYTES {
-            return Err(HazmatError);
-        }
+        let metadata = Metadata::new(metadata).ok_or(HazmatError)?;
         self.seal.set_counter(ctr);
         let mut out = alloc::vec![0; self.seal.sealed_len(frame.len())];
         self.seal.seal(metadata, frame, &mut out).map_err(|_| HazmatError)?;
@@ -85,11 +81,9 @@ impl<A: Aead> FixedKeyContext<A> {
     /// # Errors
     /// If it is malformed, replayed or not authentic.
     pub fn open(&mut self, metadata: &[u8], sealed: &[u8]) -> Result<Vec<u8>, HazmatError> {
-        if metadata.len() > crate::sframe::context::MAX_METADATA_BYTES {
-            return Err(HazmatError);
-        }
+        let metadata = Metadata::new(metadata).ok_or(HazmatError)?;
         let (header, length) = header::parse(sealed).map_err(|_| HazmatError)?;
-        let mut body = sealed.get(length..).unwrap_or_default().to_vec();
+        let mut body = sealed.get(length..).ok_or(HazmatError)?.to_vec();
         let length = self.open.open(&header.encode(), header.ctr, metadata, &mut body).map_err(|_| HazmatError)?;
         body.truncate(length);
         Ok(body)

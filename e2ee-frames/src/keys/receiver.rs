@@ -12,7 +12,7 @@ use crate::{
     clock::MonotonicTime,
     ids::{ParticipantId, Seat, StreamId},
     sframe::{
-        context::{OpenContext, OpenFailure},
+        context::{Metadata, OpenContext, OpenFailure},
         header::Header,
         kdf::FrameKeys,
         kid::Kid,
@@ -86,7 +86,7 @@ impl<P: Primitives> LiveKey<P> {
         &mut self,
         header: &Header,
         kid: Kid,
-        metadata: &[u8],
+        metadata: Metadata<'_>,
         body: &mut [u8],
         common: &mut Common,
     ) -> Result<usize, OpenFailure> {
@@ -149,7 +149,7 @@ impl<P: Primitives> SenderKeys<P> {
         now: MonotonicTime,
         header: &Header,
         kid: Kid,
-        metadata: &[u8],
+        metadata: Metadata<'_>,
         body: &mut [u8],
         common: &mut Common,
     ) -> Result<usize, ReceiveFailure> {
@@ -265,7 +265,7 @@ impl<P: Primitives> Receiver<P> {
         now: MonotonicTime,
         header: &Header,
         kid: Kid,
-        metadata: &[u8],
+        metadata: Metadata<'_>,
         body: &mut [u8],
     ) -> Result<(ParticipantId, usize), ReceiveFailure> {
         let common = &mut self.common;

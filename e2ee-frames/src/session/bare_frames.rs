@@ -5,7 +5,7 @@ use crate::{
     clock::Clock,
     codec::FrameKind,
     ids::StreamId,
-    sframe::{header, kid::Kid},
+    sframe::{context::Metadata, header, kid::Kid},
 };
 use e2ee_core::Primitives;
 
@@ -22,7 +22,7 @@ impl<P: Primitives> Session<P> {
         frame: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SealError> {
-        Ok(self.seal_context(clock, stream)?.seal(&[], frame, out)?)
+        Ok(self.seal_context(clock, stream)?.seal(Metadata::NONE, frame, out)?)
     }
 
     /// Opens a frame of [`Self::seal_bare`] in place; frames in an envelope do not open. [`Opened::kind`] is always delta.
@@ -36,7 +36,7 @@ impl<P: Primitives> Session<P> {
         let body = frame.get_mut(start..).ok_or(OpenError::Malformed)?;
         let (participant, length) = self
             .receiver
-            .open(self.clock.now, &header, kid, &[], body)
+            .open(self.clock.now, &header, kid, Metadata::NONE, body)
             .map_err(|failure| self.not_opened(kid, failure))?;
         let range = start..start.saturating_add(length);
         Ok(Opened { participant, seat: kid.seat, stream: kid.stream, kind: FrameKind::Delta, range })

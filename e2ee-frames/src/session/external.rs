@@ -18,7 +18,7 @@ use crate::{
     ids::{ParticipantId, StreamId},
     keys::receiver::{Established, ReceiveFailure},
     sframe::{
-        context::{CipherInput, OpenFailure},
+        context::{CipherInput, Metadata, OpenFailure},
         header,
         kdf::FrameKeys,
         kid::Kid,
@@ -118,7 +118,7 @@ impl<P: Primitives> Session<P> {
         let envelope = open_envelope(codec, kind, context.sealed_len(frame), out).map_err(|_| SealError::Buffer)?;
         let header = out.get_mut(envelope..).and_then(|rest| rest.get_mut(..context.header_len()));
         let header = header.ok_or(SealError::Buffer)?;
-        let input = context.take_counter(&codec::metadata(codec, kind))?;
+        let input = context.take_counter(Metadata::of(&codec::metadata(codec, kind)))?;
         header.copy_from_slice(input.header.as_bytes());
         let key = KeyNumber { opens: false, number: context.number, kid: context.kid() };
         Ok(Sealing { job: Job::new(key, &input), envelope, written: envelope.saturating_add(header.len()) })
@@ -136,7 +136,7 @@ impl<P: Primitives> Session<P> {
         let metadata = codec::metadata(codec, kind);
         let Some(established) = self.receiver.established(self.clock.now, kid) else { return Ok(None) };
         let Established { participant, context, .. } = established;
-        let screened = context.screen(&header.encode(), header.ctr, &metadata);
+        let screened = context.screen(&header.encode(), header.ctr, Metadata::of(&metadata));
         let number = context.number;
         let input = screened.map_err(|failure| self.not_opened(kid, ReceiveFailure::Frame(failure)))?;
         let length = codec::unescape(codec, located).map_err(|_| OpenError::Malformed)?;

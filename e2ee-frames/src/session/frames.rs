@@ -7,7 +7,7 @@ use crate::{
     ids::{ParticipantId, Seat, StreamId},
     keys::receiver::ReceiveFailure,
     sframe::{
-        context::{OpenFailure, SealContext, SealFailure},
+        context::{Metadata, OpenFailure, SealContext, SealFailure},
         header::{self, Header},
         kid::Kid,
     },
@@ -122,7 +122,7 @@ impl<P: Primitives> Session<P> {
         let context = self.seal_context(clock, stream)?;
         let start = open_envelope(codec, kind, context.sealed_len(frame.len()), out).map_err(|_| SealError::Buffer)?;
         let body = out.get_mut(start..).ok_or(SealError::Buffer)?;
-        let length = context.seal(&codec::metadata(codec, kind), frame, body)?;
+        let length = context.seal(Metadata::of(&codec::metadata(codec, kind)), frame, body)?;
         close_envelope(codec, start, start.saturating_add(length), out).map_err(|_| SealError::Buffer)
     }
 
@@ -161,7 +161,7 @@ impl<P: Primitives> Session<P> {
         let body = located.get_mut(header_length..length).ok_or(OpenError::Malformed)?;
         let (participant, length) = self
             .receiver
-            .open(self.clock.now, &header, kid, &codec::metadata(codec, kind), body)
+            .open(self.clock.now, &header, kid, Metadata::of(&codec::metadata(codec, kind)), body)
             .map_err(|failure| self.not_opened(kid, failure))?;
         let start = range.start.saturating_add(header_length);
         let range = start..start.saturating_add(length);

@@ -17,7 +17,28 @@ use e2ee_core::aead::{self, Aead, Unauthentic};
 use zeroize::Zeroizing;
 
 /// Maximum length of the metadata that follows the header in the additional data.
-pub(crate) const MAX_METADATA_BYTES: usize = 24;
+const MAX_METADATA_BYTES: usize = 24;
+
+/// Metadata that fits the additional data of a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Metadata<'a>(&'a [u8]);
+
+impl<'a> Metadata<'a> {
+    /// No metadata.
+    pub(crate) const NONE: Metadata<'static> = Metadata(&[]);
+
+    /// Metadata of fixed size. Too long an array does not compile.
+    pub(crate) fn of<const N: usize>(bytes: &'a [u8; N]) -> Self {
+        const { assert!(N <= MAX_METADATA_BYTES) };
+        Self(bytes)
+    }
+
+    /// Metadata of a caller; `None` if it is longer than [`MAX_METADATA_BYTES`].
+    #[cfg(any(test, feature = "hazmat"))]
+    pub(crate) fn new(bytes: &'a [u8]) -> Option<Self> {
+        (bytes.len() <= MAX_METADATA_BYTES).then_some(Self(bytes))
+    }
+}
 
 /// Frames after which a key is due for replacement.
 pub(crate) const ROTATE_AT: u64 = 1 << 31;
@@ -57,20 +78,18 @@ pub(crate) struct AdditionalData {
 }
 
 impl AdditionalData {
-    fn new(header: &[u8], metadata: &[u8]) -> Self {
+    fn new(header: &Encoded, Metadata(metadata): Metadata<'_>) -> Self {
+        let header = header.as_bytes();
         let mut bytes = [0; super::header::MAX_BYTES + MAX_METADATA_BYTES];
-        let length = header.len().saturating_add(metadata.len());
+        // Both parts fit by their types.
         let (front, rest) = bytes.split_at_mut(header.len());
         front.copy_from_slice(header);
-        match rest.get_mut(..metadata.len()) {
-            Some(rest) => rest.copy_from_slice(metadata),
-            None => debug_assert!(false, "metadata is short"),
-        }
-        Self { bytes, length }
+        rest.split_at_mut(metadata.len()).0.copy_from_slice(metadata);
+        Self { bytes, length: header.len().saturating_add(metadata.len()) }
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.bytes.split_at(self.length).0
     }
 }
 
@@ -133,7 +152,7 @@ impl<A: Aead> SealContext<A> {
     }
 
     /// Uses up a counter. The result may seal one frame; a failure does not return the counter.
-    pub(crate) fn take_counter(&mut self, metadata: &[u8]) -> Result<CipherInput, SealFailure> {
+    pub(crate) fn take_counter(&mut self, metadata: Metadata<'_>) -> Result<CipherInput, SealFailure> {
         if self.next >= EXHAUSTED_AT {
             return Err(SealFailure::Exhausted);
         }
@@ -142,11 +161,11 @@ impl<A: Aead> SealContext<A> {
         #[cfg(test)]
         super::audit::record(&self.audit_key, &nonce);
         self.next = self.next.saturating_add(1);
-        Ok(CipherInput { header, nonce, additional: AdditionalData::new(header.as_bytes(), metadata) })
+        Ok(CipherInput { header, nonce, additional: AdditionalData::new(&header, metadata) })
     }
 
     /// Writes header, ciphertext and tag of a frame to the front of `out`; returns their length.
-    pub(crate) fn seal(&mut self, metadata: &[u8], frame: &[u8], out: &mut [u8]) -> Result<usize, SealFailure> {
+    pub(crate) fn seal(&mut self, metadata: Metadata<'_>, frame: &[u8], out: &mut [u8]) -> Result<usize, SealFailure> {
         let length = self.sealed_len(frame.len());
         let out = out.get_mut(..length).ok_or(SealFailure::Buffer)?;
         let (head, rest) = out.split_at_mut_checked(self.header_len()).ok_or(SealFailure::Buffer)?;
@@ -186,11 +205,16 @@ impl<A: Aead> OpenContext<A> {
 
     /// The cipher's inputs to open a frame, if its counter is neither seen nor too old.
     #[cfg(feature = "external-cipher")]
-    pub(crate) fn screen(&self, header: &Encoded, ctr: u64, metadata: &[u8]) -> Result<CipherInput, OpenFailure> {
+    pub(crate) fn screen(
+        &self,
+        header: &Encoded,
+        ctr: u64,
+        metadata: Metadata<'_>,
+    ) -> Result<CipherInput, OpenFailure> {
         if !self.window.screen(ctr) {
             return Err(OpenFailure::Replay);
         }
-        let additional = AdditionalData::new(header.as_bytes(), metadata);
+        let additional = AdditionalData::new(header, metadata);
         Ok(CipherInput { header: *header, nonce: nonce(&self.salt, ctr), additional })
     }
 
@@ -210,14 +234,14 @@ impl<A: Aead> OpenContext<A> {
         &mut self,
         header: &Encoded,
         ctr: u64,
-        metadata: &[u8],
+        metadata: Metadata<'_>,
         body: &mut [u8],
     ) -> Result<usize, OpenFailure> {
         if !self.window.screen(ctr) {
             return Err(OpenFailure::Replay);
         }
         let (data, tag) = body.split_last_chunk_mut::<TAG_BYTES>().ok_or(OpenFailure::Truncated)?;
-        let additional = AdditionalData::new(header.as_bytes(), metadata);
+        let additional = AdditionalData::new(header, metadata);
         self.aead.open(&nonce(&self.salt, ctr), additional.as_bytes(), data, tag)?;
         self.window.record(ctr);
         Ok(data.len())
@@ -277,13 +301,14 @@ pub(crate) mod tests {
                 SealContext::<A>::new(frame_keys(vector.suite, &vector.base_key, vector.kid), vector.kid, 0).unwrap();
             seal.set_counter(vector.ctr);
             let mut out = vec![0; 100];
-            let length = seal.seal(&vector.metadata, &vector.pt, &mut out).unwrap();
+            let length = seal.seal(Metadata::new(&vector.metadata).unwrap(), &vector.pt, &mut out).unwrap();
             assert_eq!(out[..length], vector.ct);
 
             let mut open = OpenContext::<A>::new(frame_keys(vector.suite, &vector.base_key, vector.kid), 0).unwrap();
             let (header, start) = header::parse(&vector.ct).unwrap();
             let mut body = vector.ct[start..].to_vec();
-            let length = open.open(&header.encode(), header.ctr, &vector.metadata, &mut body).unwrap();
+            let length =
+                open.open(&header.encode(), header.ctr, Metadata::new(&vector.metadata).unwrap(), &mut body).unwrap();
             assert_eq!(body[..length], vector.pt);
         }
     }
@@ -308,7 +333,7 @@ pub(crate) mod tests {
     fn open(context: &mut OpenContext, frame: &[u8], metadata: &[u8]) -> Result<Vec<u8>, OpenFailure> {
         let (header, start) = header::parse(frame).unwrap();
         let mut body = frame[start..].to_vec();
-        let length = context.open(&header.encode(), header.ctr, metadata, &mut body)?;
+        let length = context.open(&header.encode(), header.ctr, Metadata::new(metadata).unwrap(), &mut body)?;
         body.truncate(length);
         Ok(body)
     }
@@ -317,7 +342,7 @@ pub(crate) mod tests {
     fn forged_far_ctr_does_not_move_window() {
         let (mut seal, mut receiver) = pair();
         let mut frame = [0; 64];
-        let length = seal.seal(b"m", b"one", &mut frame).unwrap();
+        let length = seal.seal(Metadata::of(b"m"), b"one", &mut frame).unwrap();
         let forged = [Header { kid: 77, ctr: u64::MAX }.encode().as_bytes(), &[0; 32]].concat();
         assert_eq!(open(&mut receiver, &forged, b"m"), Err(OpenFailure::Unauthentic));
         assert_eq!(open(&mut receiver, &frame[..length], b"m").unwrap(), b"one");
@@ -328,7 +353,7 @@ pub(crate) mod tests {
     fn forged_copy_does_not_block_frame() {
         let (mut seal, mut receiver) = pair();
         let mut frame = [0; 64];
-        let length = seal.seal(b"m", b"one", &mut frame).unwrap();
+        let length = seal.seal(Metadata::of(b"m"), b"one", &mut frame).unwrap();
         let mut forged = frame;
         forged[length - 1] ^= 1;
         assert_eq!(open(&mut receiver, &forged[..length], b"m"), Err(OpenFailure::Unauthentic));
@@ -339,14 +364,14 @@ pub(crate) mod tests {
     fn exhausted_counter_refuses_to_seal() {
         let (mut seal, _) = pair();
         seal.set_counter(EXHAUSTED_AT);
-        assert_eq!(seal.seal(b"", b"x", &mut [0; 64]), Err(SealFailure::Exhausted));
+        assert_eq!(seal.seal(Metadata::NONE, b"x", &mut [0; 64]), Err(SealFailure::Exhausted));
     }
 
     #[test]
     fn short_output_uses_no_counter() {
         let (mut seal, _) = pair();
         for length in 0..seal.sealed_len(3) {
-            assert_eq!(seal.seal(b"", b"abc", &mut vec![0; length]), Err(SealFailure::Buffer));
+            assert_eq!(seal.seal(Metadata::NONE, b"abc", &mut vec![0; length]), Err(SealFailure::Buffer));
         }
         assert_eq!(seal.sealed(), 0);
     }

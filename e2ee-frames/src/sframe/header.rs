@@ -45,7 +45,7 @@ impl Encoded {
     /// The bytes, 1..=17 of them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.bytes.split_at(self.length).0
     }
 
     fn push(&mut self, byte: u8) {
