@@ -11,7 +11,7 @@ use tacet_native::{
     audio::Channels,
     client::{ClientEvent, MixedAudio, ParticipantId, Source, VideoFrame},
     file::{ivf, wav},
-    video::{dimensions, frame_codec},
+    video::{dimensions},
 };
 
 /// Maximum number of video files.
@@ -182,7 +182,7 @@ impl VideoRecorder {
 
 impl VideoTrackFile {
     fn create(path: &Path, first: &VideoFrame) -> anyhow::Result<Self> {
-        let codec = frame_codec(first.codec);
+        let codec = first.codec;
         let (width, height) = dimensions(codec, &first.data).unwrap_or((0, 0));
         let header = ivf::Header { codec, width, height, rate: 90_000, scale: 1 };
         let writer = ivf::Writer::new(BufWriter::new(File::create(path)?), header)?;

@@ -49,16 +49,3 @@ const fn payload_format_of(codec: e2ee_frames::Codec) -> &'static dyn PayloadFor
         e2ee_frames::Codec::H264 => &h264::H264,
     }
 }
-
-/// The codec of signaling as e2ee-frames names it.
-#[must_use]
-pub const fn frame_codec(codec: tacet_proto::media::Codec) -> e2ee_frames::Codec {
-    use tacet_proto::media::Codec;
-    match codec {
-        Codec::Opus => e2ee_frames::Codec::Opus,
-        Codec::Vp8 => e2ee_frames::Codec::Vp8,
-        Codec::Vp9 => e2ee_frames::Codec::Vp9,
-        Codec::Av1 => e2ee_frames::Codec::Av1,
-        Codec::H264 => e2ee_frames::Codec::H264,
-    }
-}

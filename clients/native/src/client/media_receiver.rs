@@ -14,7 +14,7 @@ use super::{
     track_sender::source_of_stream,
     video_receiver::{OpenedFrame, Outcome, VideoReceiver},
 };
-use crate::{keys::SharedKeys, media::IncomingPacket, video::frame_codec};
+use crate::{keys::SharedKeys, media::IncomingPacket};
 use e2ee_frames::{OpenError, Opened};
 use std::{collections::BTreeMap, time::Instant};
 use tacet_proto::{
@@ -142,7 +142,7 @@ impl MediaReceiver {
         loop {
             let Some(slot) = self.slots.get_mut(&ssrc) else { return };
             let (Some(video), codec) = (&mut slot.video, slot.codec) else { return };
-            let open = &mut |frame: &mut [u8]| keys.open(frame_codec(codec), frame);
+            let open = &mut |frame: &mut [u8]| keys.open(codec, frame);
             match video.next(now, open) {
                 None => return,
                 Some(Outcome::NotOpened(error)) => self.on_open_error(ssrc, error, session),
@@ -169,7 +169,7 @@ impl MediaReceiver {
         session: &mut SessionState,
     ) -> Option<(ParticipantId, Source)> {
         self.opened += 1;
-        let participant = ParticipantId(opened.participant.0);
+        let participant = opened.participant;
         let source = source_of_stream(opened.stream).filter(|source| kind_of_source(*source) == kind)?;
         session.frame_opened(participant);
         session.roster().contains(participant).then_some((participant, source))

@@ -16,7 +16,7 @@ use crate::{
     audio::{Encoder, Level},
     keys::SharedKeys,
     media::{Endpoint, MediaError, OutgoingPacket, SendStream},
-    video::{Packetizer, frame_codec, kind_of_access_unit},
+    video::{Packetizer, kind_of_access_unit},
 };
 use e2ee_frames::{FrameKind, StreamId, codec::max_sealed_bytes};
 use std::time::{Duration, Instant};
@@ -105,7 +105,7 @@ impl TrackSender {
             key_frame_event_at: None,
             sequence: random() as u16,
             clock: AudioClock::new(timestamp_offset),
-            packetizer: Packetizer::new(frame_codec(codec), random() as u16 & 0x7fff),
+            packetizer: Packetizer::new(codec, random() as u16 & 0x7fff),
             needs_key_frame: true,
             timestamp_offset,
         }
@@ -220,7 +220,7 @@ impl TrackSender {
         keys: &SharedKeys,
         endpoint: &mut E,
     ) -> Result<bool, MediaError> {
-        let kind = kind_of_access_unit(frame_codec(self.codec), &unit.data);
+        let kind = kind_of_access_unit(self.codec, &unit.data);
         if self.needs_key_frame && kind == FrameKind::Delta {
             return Ok(false);
         }
@@ -250,7 +250,7 @@ impl TrackSender {
 
     /// Returns the sealed frame, or `None` if the session cannot seal it; then nothing may be sent.
     fn seal(&self, keys: &SharedKeys, kind: FrameKind, frame: &[u8]) -> Option<Vec<u8>> {
-        let codec = frame_codec(self.codec);
+        let codec = self.codec;
         let mut sealed = vec![0; max_sealed_bytes(codec, frame.len())];
         match keys.seal(self.stream_id(), codec, kind, frame, &mut sealed) {
             Ok(length) => {

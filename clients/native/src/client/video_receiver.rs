@@ -8,7 +8,7 @@
 //! A slot's sequence numbers continue without a gap when another track moves into it: every missing number is a lost
 //! packet.
 
-use crate::video::{AssembledFrame, Assembler, frame_codec, kind_of_access_unit};
+use crate::video::{AssembledFrame, Assembler, kind_of_access_unit};
 use bytes::Bytes;
 use e2ee_frames::{FrameKind, OpenError, Opened};
 use std::{
@@ -72,7 +72,7 @@ impl VideoReceiver {
     pub(super) fn new(codec: Codec) -> Self {
         Self {
             codec,
-            assembler: Assembler::new(frame_codec(codec)),
+            assembler: Assembler::new(codec),
             held: BTreeMap::new(),
             next: None,
             highest: None,
@@ -164,7 +164,7 @@ impl VideoReceiver {
         let data = Bytes::from(frame.sealed).slice(opened.range.clone());
         // VP9 has no envelope: its frame kind can only be read from the opened frame.
         let key = opened.kind == FrameKind::Key
-            || (self.codec == Codec::Vp9 && kind_of_access_unit(frame_codec(self.codec), &data) == FrameKind::Key);
+            || (self.codec == Codec::Vp9 && kind_of_access_unit(self.codec, &data) == FrameKind::Key);
         let same_sender = self
             .sender
             .as_ref()
