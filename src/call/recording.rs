@@ -11,7 +11,7 @@ use tacet_native::{
     audio::Channels,
     client::{ClientEvent, MixedAudio, ParticipantId, Source, VideoFrame},
     file::{ivf, wav},
-    video::{dimensions},
+    video::dimensions,
 };
 
 /// Maximum number of video files.

@@ -3,7 +3,6 @@
 use crate::stage::{START, STREAM, Stage, at, drain, tell};
 use e2ee_frames::key_exchange::{BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES};
 use e2ee_frames::{Action, Event, Seat};
-use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use tacet_fuzz::Script;
 
 /// The target: edits of an announces message. Bob has an open stream, so that newcomers receive his key.

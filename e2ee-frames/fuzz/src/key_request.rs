@@ -3,7 +3,6 @@
 use crate::stage::{ADA_SEAT, START, Stage, at, drain};
 use e2ee_frames::key_exchange::{BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES};
 use e2ee_frames::{Action, Event};
-use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use tacet_fuzz::Script;
 
 /// The target: edits of a key request at one time, and the answers within two seconds; then a genuine one.

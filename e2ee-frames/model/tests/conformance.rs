@@ -15,7 +15,6 @@ use e2ee_frames::{
 use e2ee_frames_model::{
     Action, Batch, Device, Epoch, Event, Frame, Id, Protocol, Rule, Sizes, Time, Times, reception::Outcome,
 };
-use media_types::key_exchange::{BATCH_ENTRY_BYTES as ENTRY_BYTES, BATCH_HEADER_BYTES as HEADER_BYTES};
 use std::{collections::BTreeMap, time::Duration};
 
 const TICK_MS: u64 = 100;

@@ -71,7 +71,7 @@ fn frame(scene: &Scene, frame: &Frame) -> Json {
                 FrameKind::Key => "key",
             }),
         ),
-        ("metadata", hex(frame.codec.metadata(frame.kind))),
+        ("metadata", hex(crate::codec::metadata(frame.codec, frame.kind))),
     ];
     let mut fields = keyed(scene, frame.sender, &sframe, said);
     fields.extend([("plain", hex(&frame.plain)), ("sframe", hex(&sframe)), ("sealed", hex(&frame.sealed))]);
