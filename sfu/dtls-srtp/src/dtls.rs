@@ -66,7 +66,10 @@ impl std::fmt::Debug for Identity {
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().try_into().unwrap_or_default()
+    let mut hash = [0; 32];
+    // Panics on another length, which SHA-256 does not have: zeros must never pass for a fingerprint.
+    hash.copy_from_slice(digest.as_ref());
+    hash
 }
 
 /// Role in the handshake.
@@ -98,6 +101,9 @@ pub enum HandshakeError {
     /// The peer offers none of our SRTP profiles, or no `use_srtp` at all.
     #[error("no SRTP protection profile in common")]
     NoProfile,
+    /// The DTLS library exported too little keying material, or material that the ciphers refuse.
+    #[error("the handshake produced no usable SRTP keys")]
+    KeyingMaterial,
     /// The peer stopped answering.
     #[error("the DTLS handshake timed out")]
     Timeout,
@@ -251,10 +257,14 @@ impl Dtls {
             Some(_) if self.connected => {}
             _ => return None,
         }
-        let ciphers = self.material.take().and_then(|(material, profile)| self.ciphers(&material, profile));
-        let Some((opener, sealer)) = ciphers else { return self.fail(HandshakeError::NoProfile) };
-        self.stage = Stage::Keyed;
-        Some(DtlsEvent::Keyed(Box::new(opener), Box::new(sealer)))
+        let Some((material, profile)) = self.material.take() else { return self.fail(HandshakeError::NoProfile) };
+        match self.ciphers(&material, profile) {
+            Ok((opener, sealer)) => {
+                self.stage = Stage::Keyed;
+                Some(DtlsEvent::Keyed(Box::new(opener), Box::new(sealer)))
+            }
+            Err(error) => self.fail(error),
+        }
     }
 
     fn fail(&mut self, error: HandshakeError) -> Option<DtlsEvent> {
@@ -266,24 +276,29 @@ impl Dtls {
     }
 
     /// RFC 5764 section 4.2: `client key ‖ server key ‖ client salt ‖ server salt`.
-    fn ciphers(&self, material: &[u8], profile: SrtpProfile) -> Option<(SrtpOpener, SrtpSealer)> {
+    fn ciphers(&self, material: &[u8], profile: SrtpProfile) -> Result<(SrtpOpener, SrtpSealer), HandshakeError> {
         let profile = match profile {
             SrtpProfile::AEAD_AES_256_GCM => Profile::Aes256Gcm,
             SrtpProfile::AEAD_AES_128_GCM => Profile::Aes128Gcm,
             SrtpProfile::AES128_CM_SHA1_80 => Profile::Aes128CmSha1,
-            _ => return None,
+            _ => return Err(HandshakeError::NoProfile),
         };
-        let (client_key, rest) = material.split_at_checked(profile.key_len())?;
-        let (server_key, rest) = rest.split_at_checked(profile.key_len())?;
-        let (client_salt, rest) = rest.split_at_checked(profile.salt_len())?;
-        let (server_salt, _) = rest.split_at_checked(profile.salt_len())?;
+        let mut rest = material;
+        let mut take = |length| {
+            let (taken, left) = rest.split_at_checked(length).ok_or(HandshakeError::KeyingMaterial)?;
+            rest = left;
+            Ok::<_, HandshakeError>(taken)
+        };
+        let (client_key, server_key) = (take(profile.key_len())?, take(profile.key_len())?);
+        let (client_salt, server_salt) = (take(profile.salt_len())?, take(profile.salt_len())?);
         let (ours, theirs) = match self.role {
             Role::Client => ((client_key, client_salt), (server_key, server_salt)),
             Role::Server => ((server_key, server_salt), (client_key, client_salt)),
         };
-        let opener = SrtpOpener::new(profile, theirs.0, theirs.1).ok()?;
-        let sealer = SrtpSealer::new(profile, ours.0, ours.1).ok()?;
-        Some((opener, sealer))
+        let unusable = |_| HandshakeError::KeyingMaterial;
+        let opener = SrtpOpener::new(profile, theirs.0, theirs.1).map_err(unusable)?;
+        let sealer = SrtpSealer::new(profile, ours.0, ours.1).map_err(unusable)?;
+        Ok((opener, sealer))
     }
 }
 

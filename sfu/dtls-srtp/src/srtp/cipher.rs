@@ -245,7 +245,11 @@ fn cm_tag(auth: &hmac::Key, packet: &[u8], trailer: &[u8; 4]) -> [u8; CM_TAG] {
     let mut context = hmac::Context::with_key(auth);
     context.update(packet);
     context.update(trailer);
-    context.sign().as_ref().first_chunk().copied().unwrap_or_default()
+    let mut mac = [0; 20];
+    // Panics on another length, which SHA-1 does not have: zeros must never pass for a tag.
+    mac.copy_from_slice(context.sign().as_ref());
+    let [tag @ .., _, _, _, _, _, _, _, _, _, _] = mac;
+    tag
 }
 
 fn rtcp_aad(header: &[u8], word: [u8; RTCP_WORD]) -> Result<[u8; RTCP_CLEAR + RTCP_WORD], SrtpError> {

@@ -77,7 +77,8 @@ impl ReplayWindow {
     }
 
     fn is_marked(&self, index: u64) -> bool {
-        let word = self.seen.get((index / 64) as usize % WORDS).copied().unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
+        let word = self.seen[(index / 64) as usize % WORDS];
         word & (1 << (index % 64)) != 0
     }
 
