@@ -19,7 +19,7 @@ use simulation::{
 use std::time::Duration;
 use tacet_impair::{Bitrate, Bottleneck, Impairment, Loss, Random, Share};
 
-/// Three participants, each of whom receives the cameras of the others.
+/// Three participants that receive each other's cameras.
 fn three_way(seed: u64, network: Impairment) -> World {
     let mut world = World::new(seed, network);
     let places: Vec<usize> = (0..3).map(|_| world.join()).collect();

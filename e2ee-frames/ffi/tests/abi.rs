@@ -113,7 +113,7 @@ fn two_hosts_exchange_frames() {
     };
     assert_eq!(opened, 5);
     assert_eq!(bob.open(b"not in the envelope of VP8"), Err(-4));
-    assert_eq!(bob.open(b"\x11 no frame of anybody here"), Err(-2));
+    assert_eq!(bob.open(b"\x11 not a frame of this call"), Err(-2));
 }
 
 #[test]

@@ -268,10 +268,10 @@ impl Device {
 
     fn answer(&mut self, protocol: &Protocol, actions: &mut Vec<Action>) {
         let (mut current, mut pending) = (std::mem::take(&mut self.strangers_asked), Vec::new());
-        let anybody = !protocol.has(Rule::AnswerHolders);
+        let anyone = !protocol.has(Rule::AnswerHolders);
         for (id, member) in self.roster.iter_mut().filter(|(_, member)| member.asked) {
             member.asked = false;
-            if member.has_current || anybody {
+            if member.has_current || anyone {
                 current.push(*id);
             }
             if member.has_pending {

@@ -42,14 +42,14 @@ pub enum Message {
     Announce {
         /// Who.
         of: Id,
-        /// To whom.
+        /// Recipient.
         to: Id,
     },
     /// A device has left.
     Left {
         /// Who.
         of: Id,
-        /// To whom.
+        /// Recipient.
         to: Id,
     },
     /// A key.
@@ -201,7 +201,7 @@ impl State {
         }
     }
 
-    fn everybody_reads_everybody(&self) -> bool {
+    fn everyone_reads_everyone(&self) -> bool {
         let readers = |from: Id| self.present().map(|device| device.id).filter(move |id| *id != from);
         let senders = self.present().filter(|device| device.own.active).map(|device| device.id);
         senders.into_iter().all(|from| readers(from).all(|to| self.read.contains(&(to, from))))
@@ -304,16 +304,16 @@ impl Model for Fair {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             // Every run ends, and the end is in the state, so neither fairness nor paths matter.
-            Property::always("in the end everybody reads everybody", |call: &Self, state: &State| {
-                state.now < call.ends_at || state.everybody_reads_everybody()
+            Property::always("in the end everyone reads everyone", |call: &Self, state: &State| {
+                state.now < call.ends_at || state.everyone_reads_everyone()
             }),
             Property::sometimes("all devices are there, send and are read", |call: &Self, state: &State| {
                 let all = state.present().count() == usize::from(call.devices - call.leaves);
                 let senders = state.present().filter(|device| device.own.active).count();
-                all && senders > 0 && state.now == call.ends_at && state.everybody_reads_everybody()
+                all && senders > 0 && state.now == call.ends_at && state.everyone_reads_everyone()
             }),
             Property::sometimes("a device does not read yet", |_, state: &State| {
-                state.now > 0 && !state.everybody_reads_everybody()
+                state.now > 0 && !state.everyone_reads_everyone()
             }),
             Property::sometimes("a request is on its way", |_, state: &State| {
                 state.in_flight.iter().any(|(message, _)| matches!(message, Message::Request { .. }))

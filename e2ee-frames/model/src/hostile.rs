@@ -1,4 +1,4 @@
-//! A call with a malicious server. It decides which joins and leaves are reported to whom, invents leaves and key requests,
+//! A call with a malicious server. It decides which joins and leaves are reported, and to which device, invents leaves and key requests,
 //! and delivers every message at any time, any number of times, or never. It cannot create or alter announces, batches and
 //! frames, but a member may collude: everything that was ever boxed for a device counts as known to it forever, and
 //! such a device may forge frames under the keys it knows.
@@ -82,7 +82,7 @@ pub enum Move {
     Frame {
         /// Which.
         frame: Frame,
-        /// To whom.
+        /// Recipient.
         to: Id,
     },
     /// A member and the server forge a frame of the sender's.
@@ -91,7 +91,7 @@ pub enum Move {
         by: Id,
         /// The key.
         epoch: Epoch,
-        /// To whom.
+        /// Recipient.
         to: Id,
     },
     /// The sender runs its timers.
@@ -156,8 +156,8 @@ impl State {
         self.given.iter().any(|batch| batch.to == by && batch.epoch.leads_to(frame.epoch))
     }
 
-    fn read_by_any(&self, whom: impl Fn(&Sealed) -> &Vec<Id>) -> bool {
-        self.frames.iter().any(|sealed| whom(sealed).iter().any(|id| self.readable(*id, sealed.frame)))
+    fn read_by_any(&self, readers: impl Fn(&Sealed) -> &Vec<Id>) -> bool {
+        self.frames.iter().any(|sealed| readers(sealed).iter().any(|id| self.readable(*id, sealed.frame)))
     }
 
     fn handle(&mut self, call: &Hostile, at: Id, event: Event) {

@@ -8,7 +8,7 @@ use e2ee_frames_model::{
 };
 use exploring::{counterexample, explore};
 
-const IN_THE_END: &str = "in the end everybody reads everybody";
+const IN_THE_END: &str = "in the end everyone reads everyone";
 const ALL_READ: &str = "all devices are there, send and are read";
 const NOT_YET: &str = "a device does not read yet";
 const ASKED: &str = "a request is on its way";

@@ -141,7 +141,7 @@ fn answering_device_without_key_reveals_past() {
 
 #[test]
 fn answering_strangers_leaks_keys() {
-    counterexample("answer anybody", without(Rule::AnswerMembers, four_devices()), STRANGER);
+    counterexample("answer anyone", without(Rule::AnswerMembers, four_devices()), STRANGER);
 }
 
 #[test]

@@ -324,7 +324,7 @@ mod tests {
             Self { dtls: Dtls::new(identity, role, now), inbox: VecDeque::new(), events: Vec::new() }
         }
 
-        fn turn(&mut self, now: Instant, peer: &mut VecDeque<Vec<u8>>) {
+        fn step(&mut self, now: Instant, peer: &mut VecDeque<Vec<u8>>) {
             let mut send = |packet: &[u8]| peer.push_back(packet.to_vec());
             while let Some(datagram) = self.inbox.pop_front() {
                 self.events.extend(self.dtls.handle_datagram(now, &datagram, &mut send));
@@ -337,8 +337,8 @@ mod tests {
 
     fn run(client: &mut Side, server: &mut Side, mut now: Instant) -> Instant {
         for _ in 0..40 {
-            client.turn(now, &mut server.inbox);
-            server.turn(now, &mut client.inbox);
+            client.step(now, &mut server.inbox);
+            server.step(now, &mut client.inbox);
             now += Duration::from_millis(20);
         }
         now
@@ -408,15 +408,15 @@ mod tests {
         let (mut client, mut server, a, b, now) = two();
         client.dtls.expect(b.fingerprint());
         server.dtls.expect(a.fingerprint());
-        client.turn(now, &mut server.inbox);
-        server.turn(now, &mut client.inbox);
+        client.step(now, &mut server.inbox);
+        server.step(now, &mut client.inbox);
         assert!(!client.inbox.is_empty());
         client.inbox.clear();
         let mut at = now;
         while client.events.is_empty() {
             at += Duration::from_millis(10);
-            client.turn(at, &mut server.inbox);
-            server.turn(at, &mut client.inbox);
+            client.step(at, &mut server.inbox);
+            server.step(at, &mut client.inbox);
             // Both sides repeat after 75 to 125 ms; a repetition may fall into the other's pause.
             assert!(at < now + Duration::from_millis(600));
         }

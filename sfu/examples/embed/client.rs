@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Interval between frames of a speaker.
 const PACE: Duration = Duration::from_millis(20);
 /// Maximum time to wait for a datagram.
-const TURN: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// SSRC of every speaker: SSRCs only need to be unique per participant.
 const SSRC: u32 = 7;
 
@@ -70,7 +70,7 @@ pub(crate) fn run(name: &'static str, role: Role, server: SocketAddr, invite: &[
         }
         let actions = client.device.tick()?;
         client.carry_out(actions)?;
-        client.turn()?;
+        client.step()?;
         if next_frame <= Instant::now() {
             next_frame += PACE;
             client.speak()?;
@@ -163,7 +163,7 @@ impl Client {
     fn connect(&mut self, server: &RemoteParameters) -> Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(server.candidates.first().context("no candidate")?)?;
-        socket.set_read_timeout(Some(TURN))?;
+        socket.set_read_timeout(Some(POLL_INTERVAL))?;
         let transport = RtcClient::new(Instant::now(), &self.identity, server).context("no random numbers")?;
         let local = transport.local();
         let fingerprint = Hex(local.fingerprint.to_vec());
@@ -173,9 +173,9 @@ impl Client {
     }
 
     /// Sends pending datagrams of the transport, and receives one.
-    fn turn(&mut self) -> Result<()> {
+    fn step(&mut self) -> Result<()> {
         let Some(Path { socket, transport }) = &mut self.path else {
-            thread::sleep(TURN);
+            thread::sleep(POLL_INTERVAL);
             return Ok(());
         };
         let now = Instant::now();

@@ -50,7 +50,7 @@ fn main() -> Result<()> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn everybody_gets_the_frames_that_it_waits_for() {
+    fn all_clients_receive_expected_frames() {
         super::main().unwrap();
     }
 }

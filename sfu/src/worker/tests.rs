@@ -181,7 +181,7 @@ impl Network {
         self.settle();
     }
 
-    /// Two participants in a room, of whom the second receives the audio of the first. SSRCs are the participants' ids.
+    /// Two participants in a room; the second receives the audio of the first. SSRCs are the participants' ids.
     fn call(&mut self, room: u64, sender: u32, receiver: u32) {
         self.join(room, sender);
         self.join(room, receiver);

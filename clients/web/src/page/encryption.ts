@@ -1,4 +1,4 @@
-// The encryption badge and its dialog: what is encrypted, for whom, and what is not promised. It claims no more than is
+// The encryption badge and its dialog: what is encrypted, for which participants, and what is not promised. It claims no more than is
 // true.
 
 import type { Call, Problem } from "../index.ts";

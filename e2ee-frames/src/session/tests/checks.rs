@@ -67,7 +67,7 @@ fn key_batch_checks_refuse_alone() {
     let (mut world, ada, bob, old, new) = undelivered();
     let own_join_id = world.device(bob).session.identity.join_id;
     let nothing = (0, vec![], 0);
-    let refused = |whom| (0, vec![(whom, Problem::KeysRefused)], 0);
+    let refused = |sender| (0, vec![(sender, Problem::KeysRefused)], 0);
     let changed = |at: usize, xor: u8| {
         let mut batch = new.clone();
         batch[at] ^= xor;

@@ -54,7 +54,7 @@ fn check(devices: u16, most: usize, batches: &[Vec<u8>]) {
             assert!(served.insert(u16::from_be_bytes([entry[0], entry[1]])), "one box for each");
         }
     }
-    assert!(served.into_iter().eq(2..devices), "everybody who remains");
+    assert!(served.into_iter().eq(2..devices), "all who remain");
     let last_leaves_after = OUTBOX_GAP * (batches.len() as u32 - 1);
     assert!(last_leaves_after <= Duration::from_millis(300), "{devices} devices: {last_leaves_after:?}");
     assert!(last_leaves_after < switch_window(devices.into()), "sent long before the key is used");

@@ -19,13 +19,13 @@ impl<P: Primitives> Call<P> {
     pub(super) fn conclude(&mut self) {
         say!(self, "the weather clears up");
         self.network.clear_up();
-        let everybody = self.present;
-        everybody.iter().for_each(|slot| self.microphone(slot, true));
+        let present = self.present;
+        present.iter().for_each(|slot| self.microphone(slot, true));
         self.run(1_000);
         if self.feigned {
             self.run(self.network.notified_at.saturating_sub(self.now()) + 1_000);
             // Keys that were erased by a feigned leave are replaced by the owner's next generation.
-            everybody.iter().for_each(|slot| {
+            present.iter().for_each(|slot| {
                 self.seal(slot);
             });
             let slot = self.random_participant();
@@ -35,14 +35,14 @@ impl<P: Primitives> Call<P> {
         }
         let settled = self.now().max(self.ghosts_until).max(self.network.notified_at) + SETTLED_MS;
         self.run(settled - self.now());
-        self.everybody_hears_everybody();
+        self.present_hears_present();
         for slot in self.present.iter() {
             let shown = self.devices[slot.index()].shown;
             assert_eq!(shown, self.present.without(slot), "{slot:?} does not show who is there");
         }
     }
 
-    pub(super) fn everybody_hears_everybody(&mut self) {
+    pub(super) fn present_hears_present(&mut self) {
         let since = self.now();
         let all = self.present;
         let mut deaf: Vec<(Slot, Slots)> = all.iter().map(|from| (from, all.without(from))).collect();
@@ -60,7 +60,7 @@ impl<P: Primitives> Call<P> {
             if deaf.is_empty() {
                 break;
             }
-            assert!(self.now() < since + EVENTUALLY_MS, "still unheard, and by whom: {deaf:?}");
+            assert!(self.now() < since + EVENTUALLY_MS, "streams still unheard, with their receivers: {deaf:?}");
             self.run(500);
         }
         self.network.statistics.slowest_ms = self.now() - since;

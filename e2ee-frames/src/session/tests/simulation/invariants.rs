@@ -133,7 +133,7 @@ impl Ledger {
 
     /// A sender has sealed a key to a receiver, while it showed these.
     pub(super) fn key_sealed(&mut self, sender: Slot, receiver: Slot, shown: Slots) {
-        assert!(shown.contains(receiver), "{sender:?} sealed a key to {receiver:?}, whom it does not show");
+        assert!(shown.contains(receiver), "{sender:?} sealed a key to {receiver:?}, which it does not show");
         let next = self.frames.len() as u32;
         let grant = self.grant(sender, receiver);
         grant.first = grant.first.min(next);
