@@ -302,7 +302,7 @@ lint: setup-rust $(TARGET)/typos/bin/typos ## Check format, words, spelling, lin
 	$(TARGET)/typos/bin/typos --format brief
 	cargo clippy $(WORKSPACE) --all-targets -- -D warnings
 	docs/lint/features.sh
-	RUSTDOCFLAGS="-D warnings" cargo doc $(WORKSPACE) --no-deps
+	RUSTDOCFLAGS="-D warnings" cargo doc $(WORKSPACE) --no-deps --lib
 	cd $(WEB) && npm run --silent lint
 	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny@0.20.2
 	cargo deny --offline --workspace check licenses bans sources

@@ -98,7 +98,7 @@ impl SharedKeys {
         self.session().poll()
     }
 
-    /// When the session needs [`Event::Tick`]: at most [`CLOCK_CHECK_INTERVAL`] from now, so that it soon notices a
+    /// When the session needs [`Event::Tick`]: at most `CLOCK_CHECK_INTERVAL` from now, so that it soon notices a
     /// clock that jumped.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -6,10 +6,10 @@
 //! * The default list of SRTP profiles contains SHA-1.
 //! * Packets with an SSRC that the SDP does not declare are dropped.
 //! * RTX is unwrapped *after* the NACK generator, which therefore requests packets that have arrived
-//!   ([`interceptor::RtxUnwrapper`]).
-//! * RTCP reaches the application only if an interceptor marks it ([`interceptor::RtcpForwarder`]).
+//!   (`interceptor::RtxUnwrapper`).
+//! * RTCP reaches the application only if an interceptor marks it (`interceptor::RtcpForwarder`).
 //! * Anyone who reaches the port can make the crate keep state per forged SSRC. The socket is therefore connected to
-//!   the server, so that the kernel drops other datagrams ([`socket::ConnectedSockets`]).
+//!   the server, so that the kernel drops other datagrams (`socket::ConnectedSockets`).
 //! * Dropping a connection without closing it leaks a task, two descriptors and 420 kB.
 
 mod interceptor;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`primitives`] | the one place that calls cryptographic libraries, behind the trait [`Primitives`] |
 //! | [`aead`] | AES-GCM by RustCrypto or aws-lc |
-//! | [`array`] | arrays of fixed size, split and concatenated |
+//! | [`mod@array`] | arrays of fixed size, split and concatenated |
 //! | [`label`] | domain separation: every hash and signature of a protocol starts with a [`Label`] |
 //! | [`secret`] | [`SecretBytes`]: key material on the heap, erased on drop |
 //! | [`random`] | [`Random`]: the caller's source of random bytes |

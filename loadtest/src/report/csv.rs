@@ -1,6 +1,6 @@
 //! Reports as CSV, for spreadsheets and scripts: a row a run, all columns in every file and always in the same order.
 //!
-//! Columns are what was run ([`COLUMNS`]), then every [figure](crate::report::figures) under its name in the JSON report, then
+//! Columns are what was run (`COLUMNS`), then every [figure](mod@crate::report::figures) under its name in the JSON report, then
 //! the notes. Figures that were not measured are empty fields. New columns come last.
 
 use crate::{report::Report, report::figures, report::machine::Machine};

@@ -1,6 +1,6 @@
 //! RTCP (RFC 3550 section 6): a compound packet is a sequence of parts, each with a header of its type and length.
 //!
-//! [`parse`] iterates over the parts of a packet, the functions of [`write`] append parts, and [`twcc`] does both for
+//! [`parse`] iterates over the parts of a packet, the functions of [`mod@write`] append parts, and [`twcc`] does both for
 //! transport-wide feedback. [`SenderInfo`] and [`ReportBlock`] are the values that both directions share.
 
 mod part;
