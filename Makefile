@@ -96,7 +96,7 @@ test-rust: setup-rust ## Run the Rust tests; fuzz corpora and short simulations 
 	cargo test $(WORKSPACE)
 
 .PHONY: debug
-debug: setup-rust ## Build every crate in the debug profile: target/debug/tacet, the C library.
+debug: setup-rust ## Build every crate in the debug profile: target/debug/tacet.
 	cargo build $(WORKSPACE) --lib --bins --tests
 
 # Unit tests of the crates with changes since they left origin/main (or BASE=…), after the quick checks.
@@ -111,7 +111,7 @@ check: setup-rust ## Check format, words and lints, and run the unit tests of cr
 PYTHON := $(TARGET)/python/bin/python -B
 
 .PHONY: test-python
-test-python: debug $(TARGET)/python/installed ## Check the frame encryption against an independent Python device.
+test-python: c-library $(TARGET)/python/installed ## Check the frame encryption against an independent Python device.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 
@@ -121,13 +121,18 @@ $(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
+# With the features it is shipped with: the whole workspace would give it another cipher library.
+.PHONY: c-library
+c-library: setup
+	cargo build --locked --package e2ee-frames-ffi
+
 FFI := e2ee-frames/ffi
 FFI_LIBRARY := $(TARGET)/debug/libe2ee_frames_ffi.a
 CC_STRICT := cc -std=c11 -g -Wall -Wextra -Werror -pedantic -I$(FFI)/include
 
 # AddressSanitizer watches the C side and what it frees; valgrind watches every byte that the library itself touches.
 .PHONY: test-c
-test-c: debug ## Build and run the C example and the C tests, also under AddressSanitizer and valgrind.
+test-c: c-library ## Build and run the C example and the C tests, also under AddressSanitizer and valgrind.
 	$(call install,cc,gcc libc6-dev)
 	$(call install,g++,g++)
 	$(call install,valgrind,valgrind)
