@@ -324,6 +324,12 @@ msrv: setup-rust ## Build all crates with the oldest Rust that they promise to b
 	rustup toolchain install $(MSRV) --profile minimal --no-self-update
 	cargo +$(MSRV) check $(WORKSPACE)
 
+.PHONY: portable
+portable: web ## Check that the server compiles for Windows (installs MinGW's C compiler).
+	$(call install,x86_64-w64-mingw32-gcc,gcc-mingw-w64-x86-64)
+	rustup target add x86_64-pc-windows-gnu
+	cargo check --locked --target x86_64-pc-windows-gnu --package tacet --no-default-features --features serve
+
 .PHONY: audit
 audit: setup ## Check dependencies for published vulnerabilities (needs the advisory databases of RustSec and npm).
 	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny@0.20.2
