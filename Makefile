@@ -318,12 +318,6 @@ $(TARGET)/typos/bin/typos: docs/lint/requirements.txt
 	$(TARGET)/typos/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
-MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-.PHONY: msrv
-msrv: setup-rust ## Build all crates with the oldest Rust that they promise to build with.
-	rustup toolchain install $(MSRV) --profile minimal --no-self-update
-	cargo +$(MSRV) check $(WORKSPACE)
-
 .PHONY: portable
 portable: web ## Check that the server compiles for Windows (installs MinGW's C compiler).
 	$(call install,x86_64-w64-mingw32-gcc,gcc-mingw-w64-x86-64)
