@@ -6,7 +6,7 @@ use sfu::{
     Command, Event, Mid, ParticipantId, RoomId, Sfu, SfuConfig, SocketIo, Ssrc, TrackId, command::Publication,
     media::Codec, metrics::Counter,
 };
-use sfu_testing::{LoopbackClient, PATIENCE, run_until, subscribe};
+use sfu_testing::{LoopbackClient, PATIENCE, run_until, subscribe, wait_until};
 use std::sync::mpsc;
 
 const LISTENERS: u32 = 12;
@@ -67,7 +67,7 @@ fn call(io: SocketIo) {
         let heard = usize::from((burst + 1) * BURST);
         run_until(&mut alive, |clients| clients[1..].iter().all(|client| client.rtp.len() == heard));
     }
+    wait_until(|| sfu.stats().get(Counter::RtpOut) == u64::from(LISTENERS) * u64::from(BURSTS * BURST));
     let stats = sfu.stats();
-    assert_eq!(stats.get(Counter::RtpOut), u64::from(LISTENERS) * u64::from(BURSTS * BURST));
     assert_eq!((stats.get(Counter::DropSend), stats.get(Counter::Faults)), (0, 0));
 }

@@ -12,7 +12,7 @@ mod loopback;
 mod network;
 mod worker;
 
-pub use loopback::{LoopbackClient, PATIENCE, run_until};
+pub use loopback::{LoopbackClient, PATIENCE, run_until, wait_until};
 pub use network::{MemoryClient, Network, WorkerCore};
 pub use worker::{CANDIDATE, datagram_from, worker};
 

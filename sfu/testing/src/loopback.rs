@@ -73,6 +73,18 @@ impl LoopbackClient {
     }
 }
 
+/// Waits until `done`, without stepping any client: for what a worker publishes after it has sent.
+///
+/// # Panics
+/// After [`PATIENCE`].
+pub fn wait_until(mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "it does not come about");
+        thread::yield_now();
+    }
+}
+
 /// Steps all clients until `done`.
 ///
 /// # Panics
