@@ -56,7 +56,7 @@ impl Serve {
         assert!(matches!(next(&mut socket), ServerMessage::Challenge(_)));
         let room = self.text("room").parse().unwrap();
         let credential = Credential::GuestAccess { token: Fixed(token) };
-        let hello = Hello { room, credential, client: "test".to_owned(), features: vec![] };
+        let hello = Hello { room, credential, client: "test".to_owned(), features: vec![], resume: None };
         let hello = ClientEnvelope { id: Some(1), message: ClientMessage::Hello(hello) };
         socket.send(Message::text(hello.to_json())).unwrap();
         socket

@@ -8,6 +8,7 @@ use crate::{
     media,
     metrics::{Format, Metrics},
     outbox::{Closing, Outbox, Outgoing, ended, outbox},
+    random::random,
     rate::{Window, retry_ms},
     rooms::{Attachment, EnterError, Rooms},
     writer,
@@ -20,13 +21,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage,
+    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage, SessionId,
     binary::{self, BinaryError},
+    bytes::{Base64, Fixed},
     client::Hello,
     limits::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW, STRIKE_WINDOW_MS, STRIKES_PER_WINDOW,
     },
-    server::{Challenge, ErrorMessage, Limits, Welcome},
+    resume::{Continues, Tokens},
+    server::{Challenge, ErrorMessage, Limits, Pong, Welcome},
 };
 use tokio::{
     sync::watch,
@@ -152,7 +155,10 @@ impl Connection {
     }
 
     async fn run(&mut self, mut stop: watch::Receiver<bool>) -> End {
-        let challenge = Challenge { protocol: PROTOCOL.to_owned(), features: Vec::new() };
+        let Ok(nonce) = random() else {
+            return end(CloseCode::Internal, "the server has no random numbers");
+        };
+        let challenge = Challenge { protocol: PROTOCOL.to_owned(), features: Vec::new(), nonce: Fixed(nonce) };
         if let Err(end) = self.send(None, ServerMessage::Challenge(challenge)) {
             return end;
         }
@@ -239,7 +245,9 @@ impl Connection {
             }
         };
         match (&self.attachment, message) {
-            (Some(_), ClientMessage::Ping(ping)) => self.send(id, ServerMessage::Pong(ping)),
+            (Some(_), ClientMessage::Ping(ping)) => {
+                self.send(id, ServerMessage::Pong(Pong { ms: ping.ms, tokens: None }))
+            }
             (Some(attachment), message) => {
                 attachment.request(id, message).await.map_err(|_| end(CloseCode::Internal, "the room has ended"))
             }
@@ -283,6 +291,9 @@ impl Connection {
         let welcome = Welcome {
             participant: attachment.participant,
             call: attachment.call,
+            session: SessionId(Fixed([0; 16])),
+            continues: Continues::Nothing,
+            tokens: Tokens { session: Base64(Vec::new()), reload: Base64(Vec::new()) },
             time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             limits: Limits {
                 rate: u32::try_from(MESSAGES_PER_WINDOW).unwrap_or(u32::MAX),

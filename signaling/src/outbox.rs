@@ -230,10 +230,13 @@ pub async fn ended(closing: &mut watch::Receiver<Option<Closing>>) -> Option<Clo
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tacet_proto::{binary, client::Ping, server::Speakers};
+    use tacet_proto::{
+        binary,
+        server::{Pong, Speakers},
+    };
 
     fn pong() -> Outgoing {
-        Outgoing::Message { re: None, message: ServerMessage::Pong(Ping { ms: 1 }) }
+        Outgoing::Message { re: None, message: ServerMessage::Pong(Pong { ms: 1, tokens: None }) }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tacet_proto::{
     bytes::Fixed,
     client::{ClientTransport, Empty, Ping, Publish, SlotsReady, Subscribe},
     media::{ClientIce, Codec, Dtls, Kind, Source},
+    server::Pong,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -151,7 +152,7 @@ async fn hostile_messages_end_no_other_call() {
         assert_eq!(eve.closed().await.1, 1007);
     }
     ada.send(99, ClientMessage::Ping(Ping { ms: 5 })).await;
-    assert_eq!(ada.answer(99).await, ServerMessage::Pong(Ping { ms: 5 }));
+    assert_eq!(ada.answer(99).await, ServerMessage::Pong(Pong { ms: 5, tokens: None }));
 }
 
 #[tokio::test]

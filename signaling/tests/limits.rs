@@ -7,7 +7,7 @@ mod support;
 use signaling::{Config, config::Timing, metrics::Kind};
 use std::time::{Duration, Instant};
 use support::{ACCESS, Client, Received, Server, config};
-use tacet_proto::{ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, binary, client::Ping};
+use tacet_proto::{ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, binary, client::Ping, server::Pong};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
 /// A well-formed ping of exactly this many bytes.
@@ -73,14 +73,18 @@ async fn thirty_first_message_is_refused_without_closing() {
     .await;
     let Some((ServerMessage::Error(error), accepted)) = answers.split_last() else { panic!("accepted the 31st") };
     for (id, answer) in (2..).zip(accepted) {
-        assert_eq!(*answer, ServerMessage::Pong(Ping { ms: id }));
+        assert_eq!(*answer, ServerMessage::Pong(Pong { ms: id, tokens: None }));
     }
     assert_eq!(error.code, ErrorCode::RateLimited);
     let wait = error.retry_ms.unwrap();
     assert!((1..=1_000).contains(&wait), "{wait}");
     tokio::time::sleep(Duration::from_millis(u64::from(wait))).await;
     client.send(40, ClientMessage::Ping(Ping { ms: 40 })).await;
-    assert_eq!(client.answer(40).await, ServerMessage::Pong(Ping { ms: 40 }), "accepted after the announced wait");
+    assert_eq!(
+        client.answer(40).await,
+        ServerMessage::Pong(Pong { ms: 40, tokens: None }),
+        "accepted after the announced wait"
+    );
 }
 
 /// Does something until it was done within one second: on a machine that stalls, a flood may be spread over more than

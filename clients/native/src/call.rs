@@ -16,7 +16,10 @@ use std::collections::VecDeque;
 use tacet_proto::{
     ClientMessage, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
     bytes::{Base64, Fixed},
-    client::{ClientTransport, Credential, Empty, Hello, Join, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
+    client::{
+        Announce, ClientTransport, Credential, Empty, Hello, Join, Publish, SlotsReady, Subscribe, TrackRef,
+        Unsubscribe,
+    },
     server::{ErrorMessage, Joined, ServerTransport, Slots, Speaker, Tracks, TransportState, Welcome},
 };
 use tokio::time::sleep_until;
@@ -159,6 +162,7 @@ impl Call {
             credential: Credential::GuestAccess { token: Fixed(e2ee_frames::access_token(link.invite())) },
             client: concat!("tacet-native/", env!("CARGO_PKG_VERSION")).to_owned(),
             features: Vec::new(),
+            resume: None,
         };
         signaling.send(Priority::Keys, ClientMessage::Hello(hello))?;
         let welcome = loop {
@@ -169,7 +173,7 @@ impl Call {
         let keys = SharedKeys::new(link, welcome.call, &options.name)?;
         while let Some(action) = keys.poll() {
             if let Action::SendAnnounce { announce, display, .. } = action {
-                let join = Join { announce: Base64(announce), display: Base64(display) };
+                let join = Join { announce: Base64(announce), display: Base64(display), expects: Vec::new() };
                 signaling.send(Priority::Keys, ClientMessage::Join(join))?;
             }
         }
@@ -386,7 +390,9 @@ impl Call {
                 self.keys.handle(Event::Left(&roster.del))?;
                 return Ok(());
             }
-            ServerMessage::Bye(bye) => return Err(CallError::Closed { code: 1000, reason: bye.reason }),
+            ServerMessage::Bye(bye) => {
+                return Err(CallError::Closed { code: 1000, reason: format!("{:?}", bye.reason).to_lowercase() });
+            }
             ServerMessage::Challenge(_)
             | ServerMessage::Welcome(_)
             | ServerMessage::Joined(_)
@@ -403,7 +409,7 @@ impl Call {
             let event = match action {
                 Action::SendAnnounce { first: true, .. } => continue,
                 Action::SendAnnounce { announce, display, .. } => {
-                    let renewal = Join { announce: Base64(announce), display: Base64(display) };
+                    let renewal = Announce { announce: Base64(announce), display: Base64(display) };
                     self.signaling.send(Priority::Keys, ClientMessage::Announce(renewal))?;
                     continue;
                 }

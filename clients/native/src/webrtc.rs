@@ -396,13 +396,22 @@ fn route_to(server: SocketAddr) -> Result<IpAddr, MediaError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tacet_proto::{CallId, ParticipantId, bytes::Fixed, media::Codec, server::Limits};
+    use tacet_proto::{
+        CallId, ParticipantId, SessionId,
+        bytes::{Base64, Fixed},
+        media::Codec,
+        resume::{Continues, Tokens},
+        server::Limits,
+    };
 
     fn welcome() -> Welcome {
         let (codecs, hdrext) = sdp::tests::tables();
         Welcome {
             participant: ParticipantId(1),
             call: CallId(Fixed([1; 16])),
+            session: SessionId(Fixed([2; 16])),
+            continues: Continues::Nothing,
+            tokens: Tokens { session: Base64(vec![]), reload: Base64(vec![]) },
             time: 0,
             limits: Limits { rate: 30, bytes: 16_384 },
             codecs,

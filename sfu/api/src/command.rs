@@ -61,7 +61,18 @@ pub enum Command {
         /// Credentials and certificate of the client.
         remote: RemoteTransport,
     },
-    /// The participant starts to send a track.
+    /// Gives the server's half of a transport new ICE credentials, for an ICE restart (RFC 8445 section 2.4); answered by
+    /// [`Event::Transport`]. Those before stay valid until the client uses the new ones. `Connect` with the client's new
+    /// credentials and the same fingerprint follows.
+    ///
+    /// [`Event::Transport`]: crate::Event::Transport
+    RestartIce {
+        /// The transport's participant.
+        participant: ParticipantId,
+    },
+    /// The participant starts to send a track; answered by [`Event::Published`].
+    ///
+    /// [`Event::Published`]: crate::Event::Published
     Publish {
         /// The publisher.
         participant: ParticipantId,
@@ -127,6 +138,7 @@ impl Command {
         match self {
             Self::AddParticipant { participant, .. }
             | Self::Connect { participant, .. }
+            | Self::RestartIce { participant }
             | Self::Publish { participant, .. }
             | Self::Unpublish { participant, .. }
             | Self::SetMuted { participant, .. }

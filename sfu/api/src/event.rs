@@ -19,22 +19,46 @@
 pub use crate::transport::{LocalTransport, TransportState};
 use crate::{
     error::CommandError,
-    ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc},
+    ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId},
 };
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// After how long without a packet a track that is not muted counts as inactive. Opus sends at least every 400 ms even in
+/// silence (discontinuous transmission).
+pub const TRACK_SILENCE: Duration = Duration::from_secs(2);
 
 /// An event of one worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Event {
-    /// Answers `AddParticipant`.
+    /// Answers `AddParticipant` and `RestartIce`.
     Transport {
         /// The command that this answers.
         command: CommandId,
-        /// The new participant.
+        /// The transport's participant.
         participant: ParticipantId,
         /// The server's half of its transport.
         local: LocalTransport,
+    },
+    /// Answers `Publish`.
+    Published {
+        /// The command that this answers.
+        command: CommandId,
+        /// The publisher.
+        participant: ParticipantId,
+        /// The track.
+        track: TrackId,
+    },
+    /// A track that is not muted stopped arriving, or arrives again. A track is expected to arrive from `Publish` on, or
+    /// from the end of its mute.
+    TrackActivity {
+        /// The publisher.
+        participant: ParticipantId,
+        /// The track.
+        track: TrackId,
+        /// Whether packets arrive; false [`TRACK_SILENCE`] after the last one.
+        active: bool,
     },
     /// Answers `AddSlot`.
     SlotAdded {
@@ -104,6 +128,8 @@ impl Event {
     pub fn subject(&self) -> Subject {
         match self {
             Self::Transport { participant, .. }
+            | Self::Published { participant, .. }
+            | Self::TrackActivity { participant, .. }
             | Self::SlotAdded { participant, .. }
             | Self::TransportState { participant, .. }
             | Self::Refused { participant, .. }

@@ -1,13 +1,17 @@
 //! Messages from client to server.
 
-pub use crate::ping::Ping;
 use crate::{
     bytes::{Base64, Fixed},
     ids::{RoomId, TrackId},
     media::{ClientIce, Codec, Dtls, Kind, Source},
+    resume::Expected,
 };
+pub use crate::{ping::Ping, resume::Resume};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
+
+/// Maximum number of participants that a join names as expected.
+pub const MAX_EXPECTED: usize = 300;
 
 /// A message, tagged by `t`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -18,7 +22,7 @@ pub enum ClientMessage {
     /// Enters the call.
     Join(Join),
     /// Renews the announce of a participant.
-    Announce(Join),
+    Announce(Announce),
     /// The client's transport parameters, once it has built its answer.
     Transport(ClientTransport),
     /// Publishes a track.
@@ -38,6 +42,16 @@ pub enum ClientMessage {
     SlotsReady(SlotsReady),
     /// Asks for the whole roster, after a gap in its revisions.
     Resync(Empty),
+    /// The client has received all messages up to a number, so the server need not keep them.
+    Ack(Ack),
+    /// The client is alive. Sent each second in which none of its media leaves, by whatever seals its frames: a frozen page
+    /// sends none.
+    Heartbeat(Empty),
+    /// The page is being unloaded, and may return.
+    Away(Empty),
+    /// Asks for new ICE credentials of the server, for an ICE restart (RFC 8445 section 2.4); answered by `transport`.
+    #[serde(rename = "ice.restart")]
+    IceRestart(Empty),
     /// Asks for `pong`.
     Ping(Ping),
     /// Leaves the call.
@@ -64,6 +78,10 @@ pub struct Hello {
     #[serde(default)]
     #[ts(as = "Option<Vec<String>>", optional)]
     pub features: Vec<String>,
+    /// The session that the client continues, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub resume: Option<Resume>,
 }
 
 /// What entitles a client to enter a room, tagged by `type`.
@@ -79,7 +97,7 @@ pub enum Credential {
     },
 }
 
-/// Body of `join` and `announce`. The server checks lengths only, and forwards both fields to the others.
+/// Body of `join`. The server checks lengths only, and forwards announce and display to the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
@@ -87,6 +105,28 @@ pub struct Join {
     pub announce: Base64,
     /// The sealed name, at most [`crate::binary::MAX_DISPLAY_BYTES`] bytes.
     pub display: Base64,
+    /// The others that a client which continues its seat still has on its roster, at most [`MAX_EXPECTED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(as = "Option<Vec<Expected>>", optional)]
+    pub expects: Vec<Expected>,
+}
+
+/// Body of `announce`: that of `join` without expectations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Announce {
+    /// The renewed announce.
+    pub announce: Base64,
+    /// The sealed name.
+    pub display: Base64,
+}
+
+/// Body of `ack`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Ack {
+    /// Number of the last message that arrived, text or binary.
+    pub seq: u32,
 }
 
 /// Body of `transport`.
@@ -165,7 +205,7 @@ pub struct SlotsReady {
 
 impl ClientMessage {
     /// Every value of `t`.
-    pub const TYPES: [&'static str; 14] = [
+    pub const TYPES: [&'static str; 18] = [
         "hello",
         "join",
         "announce",
@@ -178,6 +218,10 @@ impl ClientMessage {
         "unsubscribe",
         "slots.ready",
         "resync",
+        "ack",
+        "heartbeat",
+        "away",
+        "ice.restart",
         "ping",
         "leave",
     ];

@@ -135,25 +135,28 @@ mod tests {
     use crate::{
         bytes::{Base64, Fixed},
         client::{
-            ClientTransport, Credential, Empty, Hello, Join, Ping, Publish, SlotsReady, Subscribe, TrackRef,
-            Unsubscribe,
+            Ack, Announce, ClientTransport, Credential, Empty, Hello, Join, Ping, Publish, Resume, SlotsReady,
+            Subscribe, TrackRef, Unsubscribe,
         },
-        ids::{RoomId, TrackId},
+        ids::{ParticipantId, RoomId, Seat, TrackId},
         media::{ClientIce, Codec, Dtls, Kind, Source},
+        resume::Expected,
     };
 
     fn sample_messages() -> Vec<ClientMessage> {
         let track = TrackRef { track: TrackId(7) };
-        let join = Join { announce: Base64(vec![1; 298]), display: Base64(vec![2; 40]) };
+        let (announce, display) = (Base64(vec![1; 298]), Base64(vec![2; 40]));
+        let expects = vec![Expected { participant: ParticipantId(8), seat: Seat(3) }];
         vec![
             ClientMessage::Hello(Hello {
                 room: RoomId(Fixed([3; 16])),
                 credential: Credential::GuestAccess { token: Fixed([4; 32]) },
                 client: "test".to_owned(),
                 features: vec![],
+                resume: Some(Resume::Session { token: Base64(vec![6; 40]), last_seq: 9, proof: Fixed([7; 64]) }),
             }),
-            ClientMessage::Join(join.clone()),
-            ClientMessage::Announce(join),
+            ClientMessage::Join(Join { announce: announce.clone(), display: display.clone(), expects }),
+            ClientMessage::Announce(Announce { announce, display }),
             ClientMessage::Transport(ClientTransport {
                 ice: ClientIce { ufrag: "u".to_owned(), pwd: "p".to_owned() },
                 dtls: Dtls { fingerprint: Fixed([5; 32]) },
@@ -175,6 +178,10 @@ mod tests {
             ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![TrackId(1)] }),
             ClientMessage::SlotsReady(SlotsReady { rev: 1 }),
             ClientMessage::Resync(Empty {}),
+            ClientMessage::Ack(Ack { seq: 12 }),
+            ClientMessage::Heartbeat(Empty {}),
+            ClientMessage::Away(Empty {}),
+            ClientMessage::IceRestart(Empty {}),
             ClientMessage::Ping(Ping { ms: 5 }),
             ClientMessage::Leave(Empty {}),
         ]

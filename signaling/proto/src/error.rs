@@ -31,6 +31,8 @@ pub enum ErrorCode {
     RateLimited,
     /// The request does not fit earlier ones, such as a second `join`.
     OutOfOrder,
+    /// The session cannot be continued: it is over, or the token is not valid here. A client enters without it.
+    NotResumable,
     /// The server has no capacity left.
     ServerBusy,
     /// A fault of the server, logged there.
@@ -52,6 +54,7 @@ impl ErrorCode {
         Self::LimitTracks,
         Self::RateLimited,
         Self::OutOfOrder,
+        Self::NotResumable,
         Self::ServerBusy,
         Self::Internal,
     ];
@@ -72,6 +75,7 @@ impl ErrorCode {
             Self::LimitTracks => "limit_tracks",
             Self::RateLimited => "rate_limited",
             Self::OutOfOrder => "out_of_order",
+            Self::NotResumable => "not_resumable",
             Self::ServerBusy => "server_busy",
             Self::Internal => "internal",
         }
@@ -84,7 +88,7 @@ impl ErrorCode {
 pub enum CloseCode {
     /// The connection has served its purpose.
     Normal = 1000,
-    /// The server is stopping.
+    /// The server is stopping for good.
     GoingAway = 1001,
     /// Text that is not UTF-8 or not a JSON object.
     NotJson = 1007,
@@ -94,6 +98,8 @@ pub enum CloseCode {
     TooLarge = 1009,
     /// A fault of the server.
     Internal = 1011,
+    /// The server is stopping, and may start again.
+    Restart = 1012,
     /// The server has no capacity left right now.
     TryLater = 1013,
     /// Repeated malformed messages.
@@ -104,6 +110,10 @@ pub enum CloseCode {
     RoomEnded = 4404,
     /// Silence, or a client that does not read.
     IdleOrSlow = 4408,
+    /// The same session was continued on another connection.
+    Replaced = 4409,
+    /// The session cannot be continued.
+    NotResumable = 4410,
     /// A flood of messages.
     Rate = 4429,
 }
@@ -117,11 +127,14 @@ impl CloseCode {
         Self::Policy,
         Self::TooLarge,
         Self::Internal,
+        Self::Restart,
         Self::TryLater,
         Self::BadMessages,
         Self::Authentication,
         Self::RoomEnded,
         Self::IdleOrSlow,
+        Self::Replaced,
+        Self::NotResumable,
         Self::Rate,
     ];
 

@@ -16,6 +16,11 @@ pub struct RoomId(pub Fixed<16>);
 #[ts(type = "string")]
 pub struct CallId(pub Fixed<16>);
 
+/// A participant's session with the server: 16 random bytes that outlive its connections. It names; it admits to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[ts(type = "string")]
+pub struct SessionId(pub Fixed<16>);
+
 impl std::fmt::Display for RoomId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0.encode())

@@ -19,12 +19,13 @@ pub mod ids;
 pub mod limits;
 pub mod media;
 pub mod ping;
+pub mod resume;
 pub mod server;
 
 pub use client::ClientMessage;
 pub use envelope::{ClientEnvelope, ParseError, ServerEnvelope};
 pub use error::{CloseCode, ErrorCode};
-pub use ids::{CallId, ParticipantId, RoomId, Seat, TrackId};
+pub use ids::{CallId, ParticipantId, RoomId, Seat, SessionId, TrackId};
 pub use server::ServerMessage;
 
 /// WebSocket subprotocol, offered by the client and echoed by the server.

@@ -123,6 +123,10 @@ pub struct Track {
     pub codec: Codec,
     /// Whether its publisher has muted it. The server can neither mute nor unmute it.
     pub muted: bool,
+    /// Whether it should send and no packet of it has arrived for some seconds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(as = "Option<bool>", optional)]
+    pub stalled: bool,
 }
 
 /// A receiving m-line of a client. Its MID and SSRCs stay the same while the connection lasts.

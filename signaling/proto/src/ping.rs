@@ -1,9 +1,9 @@
-//! `ping` and `pong`.
+//! `ping`.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// Body of `ping` and `pong`.
+/// Body of `ping`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Ping {

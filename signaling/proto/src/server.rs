@@ -1,10 +1,11 @@
 //! Messages from server to client.
 
 use crate::{
+    bytes::Fixed,
     error::ErrorCode,
-    ids::{CallId, ParticipantId, Seat, TrackId},
+    ids::{CallId, ParticipantId, Seat, SessionId, TrackId},
     media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
-    ping::Ping,
+    resume::{Continues, Tokens},
 };
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -19,9 +20,9 @@ pub enum ServerMessage {
     Welcome(Welcome),
     /// Answer to `join`.
     Joined(Joined),
-    /// Participants that joined and left.
+    /// Participants that joined, left, went away or are back.
     Roster(Roster),
-    /// The server's transport parameters.
+    /// The server's transport parameters: after `join`, and as the answer to `ice.restart`.
     Transport(ServerTransport),
     /// Answer to `publish`.
     Published(Published),
@@ -37,7 +38,7 @@ pub enum ServerMessage {
     /// Answer to a request without a specific answer.
     Ok(Ok),
     /// Answer to `ping`.
-    Pong(Ping),
+    Pong(Pong),
     /// The server ends the connection.
     Bye(Bye),
     /// A refused request.
@@ -51,6 +52,9 @@ pub struct Challenge {
     pub protocol: String,
     /// Optional parts of the protocol that the server speaks.
     pub features: Vec<String>,
+    /// To be signed by a client that continues a session.
+    #[ts(type = "string")]
+    pub nonce: Fixed<32>,
 }
 
 /// Body of `welcome`.
@@ -60,6 +64,12 @@ pub struct Welcome {
     pub participant: ParticipantId,
     /// The call.
     pub call: CallId,
+    /// The client's session.
+    pub session: SessionId,
+    /// What the client still has of the session that it asked to continue.
+    pub continues: Continues,
+    /// How to continue this session.
+    pub tokens: Tokens,
     /// The server's wall clock, milliseconds since 1970.
     #[ts(type = "number")]
     pub time: u64,
@@ -93,6 +103,9 @@ pub struct Joined {
     pub roster: Vec<RosterEntry>,
     /// Their tracks.
     pub tracks: Vec<Track>,
+    /// The server has restarted, and more participants of this call are expected back: those that the client knows have not
+    /// left until a `full` roster says so, or for 40 seconds.
+    pub gathering: bool,
 }
 
 /// A participant. Names and keys travel in its announce, not here.
@@ -102,6 +115,10 @@ pub struct RosterEntry {
     pub participant: ParticipantId,
     /// Its seat.
     pub seat: Seat,
+    /// Whether neither the participant nor its media has been heard of for some seconds; it may return.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(as = "Option<bool>", optional)]
+    pub away: bool,
 }
 
 /// Body of `roster`.
@@ -109,12 +126,16 @@ pub struct RosterEntry {
 pub struct Roster {
     /// Revision after this change; a client that misses one sends `resync`.
     pub rev: u32,
-    /// Whether `add` is the whole roster, as the answer to `resync`.
+    /// Whether `add` is the whole roster: as the answer to `resync`, and at the end of gathering.
     pub full: bool,
     /// Participants that joined.
     pub add: Vec<RosterEntry>,
     /// Participants that left.
     pub del: Vec<ParticipantId>,
+    /// Participants that went away or are back, in full.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(as = "Option<Vec<RosterEntry>>", optional)]
+    pub upd: Vec<RosterEntry>,
 }
 
 /// Body of `transport`.
@@ -142,7 +163,7 @@ pub struct Tracks {
     pub add: Vec<Track>,
     /// Withdrawn tracks.
     pub del: Vec<TrackId>,
-    /// Tracks that were muted or unmuted, in full.
+    /// Tracks that were muted or unmuted, or whose media stopped or came back, in full.
     pub upd: Vec<Track>,
 }
 
@@ -200,8 +221,30 @@ pub struct Ok {}
 /// Body of `bye`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Bye {
-    /// The cause, in a word.
-    pub reason: String,
+    /// The cause.
+    pub reason: ByeReason,
+}
+
+/// Why the server ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum ByeReason {
+    /// The client asked to leave.
+    Left,
+    /// The server is stopping and may start again: the session can be continued there.
+    Restart,
+}
+
+/// Body of `pong`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Pong {
+    /// The clock of the `ping`.
+    #[ts(type = "number")]
+    pub ms: u64,
+    /// New tokens of a client that has joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub tokens: Option<Tokens>,
 }
 
 /// Body of `error`.

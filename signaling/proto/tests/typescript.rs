@@ -6,7 +6,7 @@
 #![allow(clippy::expect_used)]
 
 use std::{fmt::Write as _, fs, path::PathBuf};
-use tacet_proto::{binary, client, error, ids, limits, media, server};
+use tacet_proto::{binary, client, error, ids, limits, media, resume, server};
 use ts_rs::{Config, TS};
 
 fn declarations() -> String {
@@ -20,6 +20,7 @@ fn declarations() -> String {
     declare![
         ids::RoomId,
         ids::CallId,
+        ids::SessionId,
         ids::ParticipantId,
         ids::Seat,
         ids::TrackId,
@@ -39,8 +40,14 @@ fn declarations() -> String {
         media::SlotSource,
         tacet_proto::bytes::Base64,
         client::Credential,
+        resume::Resume,
+        resume::Continues,
+        resume::Tokens,
+        resume::Expected,
         client::Hello,
         client::Join,
+        client::Announce,
+        client::Ack,
         client::ClientTransport,
         client::Publish,
         client::TrackRef,
@@ -65,7 +72,9 @@ fn declarations() -> String {
         server::Speaker,
         server::Speakers,
         server::Ok,
+        server::ByeReason,
         server::Bye,
+        server::Pong,
         server::ErrorMessage,
         server::ServerMessage,
     ];
@@ -78,6 +87,7 @@ fn declarations() -> String {
         ("MAX_DISPLAY_BYTES", binary::MAX_DISPLAY_BYTES),
         ("WANTED_KEY_BYTES", binary::WANTED_KEY_BYTES),
         ("MAX_WANTED_KEYS", binary::MAX_WANTED_KEYS),
+        ("MAX_EXPECTED", client::MAX_EXPECTED),
     ] {
         let _ = writeln!(text, "export const {name} = {value};");
     }

@@ -175,7 +175,7 @@ impl Backlog {
         let roster = self.roster_page(&mut page);
         let tracks = take(&mut self.tracks_added, &mut page);
         self.roster_rev = self.roster_rev.wrapping_add(1);
-        Joined { seat, rev: self.roster_rev, roster, tracks }
+        Joined { seat, rev: self.roster_rev, roster, tracks, gathering: false }
     }
 
     /// Passes everything that is due to `send`, in the order in which a client needs it and within the budget; messages of
@@ -218,14 +218,15 @@ impl Backlog {
         let add = self.roster_page(&mut page);
         self.roster_rev = self.roster_rev.wrapping_add(1);
         let full = self.full.take();
-        let message = ServerMessage::Roster(Roster { rev: self.roster_rev, full: full.is_some(), add, del });
+        let message =
+            ServerMessage::Roster(Roster { rev: self.roster_rev, full: full.is_some(), add, del, upd: Vec::new() });
         Some(Outgoing::Message { re: full.flatten(), message })
     }
 
     fn roster_page(&mut self, page: &mut Page) -> Vec<RosterEntry> {
         let mut entries = Vec::new();
         while let Some((&participant, &seat)) = self.arrived.first_key_value() {
-            let entry = RosterEntry { participant, seat };
+            let entry = RosterEntry { participant, seat, away: false };
             if !page.fits(&entry) {
                 break;
             }
@@ -315,6 +316,7 @@ mod tests {
             source: Source::ScreenAudio,
             codec: Codec::Opus,
             muted,
+            stalled: false,
         }
     }
 
@@ -424,8 +426,9 @@ mod tests {
         let roster = Roster {
             rev: 1,
             full: true,
-            add: vec![RosterEntry { participant: ParticipantId(1), seat: Seat(4) }],
+            add: vec![RosterEntry { participant: ParticipantId(1), seat: Seat(4), away: false }],
             del: vec![],
+            upd: vec![],
         };
         let expected = Outgoing::Message { re: Some(7), message: ServerMessage::Roster(roster) };
         assert_eq!(deliver(&mut backlog, now), vec![expected]);

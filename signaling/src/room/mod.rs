@@ -41,9 +41,12 @@ use subscribe::Subscription;
 use tacet_proto::{
     CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
     binary::{ANNOUNCE_BYTES, MAX_DISPLAY_BYTES},
-    client::{ClientTransport, Join},
+    bytes::Base64,
+    client::{Announce, ClientTransport, Join},
     limits::MAX_NAME_BYTES,
-    server::{Bye, ErrorMessage, Ok as OkMessage, Speaker, Speakers, TransportState, TransportStateChange},
+    server::{
+        Bye, ByeReason, ErrorMessage, Ok as OkMessage, Pong, Speaker, Speakers, TransportState, TransportStateChange,
+    },
 };
 
 /// Why a request is refused.
@@ -147,19 +150,19 @@ impl Room {
     pub fn request(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, message: ClientMessage) {
         let result = match message {
             ClientMessage::Hello(_) => Err(refusal(ErrorCode::OutOfOrder, "hello was sent before")),
-            ClientMessage::Join(join) => self.join(now, from, id, &join),
+            ClientMessage::Join(join) => self.join(now, from, id, join),
             ClientMessage::Ping(ping) => {
-                self.send(from, id, ServerMessage::Pong(ping));
+                self.send(from, id, ServerMessage::Pong(Pong { ms: ping.ms, tokens: None }));
                 Ok(None)
             }
             ClientMessage::Leave(_) => {
-                self.send(from, id, ServerMessage::Bye(Bye { reason: "left".to_owned() }));
+                self.send(from, id, ServerMessage::Bye(Bye { reason: ByeReason::Left }));
                 self.close(from, CloseCode::Normal, "left");
                 self.leave(now, from);
                 Ok(None)
             }
             _ if !self.members.contains_key(&from) => Err(refusal(ErrorCode::NotMember, "join first")),
-            ClientMessage::Announce(announce) => self.announce(now, from, &announce),
+            ClientMessage::Announce(announce) => self.announce(now, from, announce),
             ClientMessage::Transport(transport) => self.connect(from, id, transport),
             ClientMessage::Publish(publish) => self.publish(now, from, id, publish),
             ClientMessage::Unpublish(track) => self.unpublish(now, from, track.track),
@@ -169,6 +172,8 @@ impl Room {
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
             ClientMessage::SlotsReady(ready) => self.slots_ready(from, ready.rev),
             ClientMessage::Resync(_) => self.resync(now, from, id),
+            ClientMessage::Ack(_) | ClientMessage::Heartbeat(_) | ClientMessage::Away(_) => Ok(DONE),
+            ClientMessage::IceRestart(_) => Err(refusal(ErrorCode::OutOfOrder, "connect the transport first")),
         };
         match result {
             Ok(Some(answer)) => self.send(from, id, answer),
@@ -249,14 +254,14 @@ impl Room {
         self.settle(now);
     }
 
-    fn join(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, join: &Join) -> Result<Answer, Refusal> {
+    fn join(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, join: Join) -> Result<Answer, Refusal> {
         if !self.attached.contains(&from) {
             return Err(refusal(ErrorCode::Unauthenticated, "send hello first"));
         }
         if self.members.contains_key(&from) {
             return Err(refusal(ErrorCode::OutOfOrder, "already joined"));
         }
-        check_announce(join)?;
+        check_announce(&join.announce, &join.display)?;
         if self.members.len() >= self.limits.participants {
             return Err(refusal(ErrorCode::RoomFull, "the room is full"));
         }
@@ -273,7 +278,7 @@ impl Room {
         self.send(from, id, ServerMessage::Joined(backlog.joined(seat)));
         wake(&mut self.wake, &backlog);
 
-        let announced = announced(seat, join);
+        let announced = announced(seat, &join.announce, &join.display);
         for member in self.members.values_mut() {
             member.backlog.arrived(now, from, announced.clone());
             wake(&mut self.wake, &member.backlog);
@@ -286,10 +291,10 @@ impl Room {
         Ok(None)
     }
 
-    fn announce(&mut self, now: Instant, from: ParticipantId, announce: &Join) -> Result<Answer, Refusal> {
-        check_announce(announce)?;
+    fn announce(&mut self, now: Instant, from: ParticipantId, announce: Announce) -> Result<Answer, Refusal> {
+        check_announce(&announce.announce, &announce.display)?;
         let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
-        member.announced = announced(member.announced.seat, announce);
+        member.announced = announced(member.announced.seat, &announce.announce, &announce.display);
         let announced = member.announced.clone();
         for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
             other.backlog.announced(now, from, announced.clone());
@@ -431,16 +436,16 @@ fn wake(at: &mut Option<Instant>, backlog: &Backlog) {
 }
 
 /// Checks what the server knows of an announce: its length.
-fn check_announce(join: &Join) -> Result<(), Refusal> {
-    if join.announce.0.len() != ANNOUNCE_BYTES {
+fn check_announce(announce: &Base64, display: &Base64) -> Result<(), Refusal> {
+    if announce.0.len() != ANNOUNCE_BYTES {
         return Err(refusal(ErrorCode::BadMessage, "announce: wrong length"));
     }
-    if join.display.0.len() > MAX_DISPLAY_BYTES {
+    if display.0.len() > MAX_DISPLAY_BYTES {
         return Err(refusal(ErrorCode::BadMessage, "display: too long"));
     }
     Ok(())
 }
 
-fn announced(seat: Seat, join: &Join) -> Announced {
-    Announced { seat, announce: join.announce.0.as_slice().into(), display: join.display.0.as_slice().into() }
+fn announced(seat: Seat, announce: &Base64, display: &Base64) -> Announced {
+    Announced { seat, announce: announce.0.as_slice().into(), display: display.0.as_slice().into() }
 }

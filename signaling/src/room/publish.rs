@@ -56,6 +56,7 @@ impl Room {
             source: publish.source,
             codec: publish.codec,
             muted: publish.muted,
+            stalled: false,
         };
         let command = self.outputs.command(Command::Publish {
             participant: from,

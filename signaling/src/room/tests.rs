@@ -13,7 +13,10 @@ use std::time::Duration;
 use tacet_proto::{
     binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
     bytes::{Base64, Fixed},
-    client::{ClientTransport, Credential, Empty, Hello, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
+    client::{
+        Ack, Announce, ClientTransport, Credential, Empty, Hello, Ping, Publish, SlotsReady, Subscribe, TrackRef,
+        Unsubscribe,
+    },
     media::{ClientIce, Codec, Dtls, Kind, Slot, SlotSource, Source, Track},
     server::{Joined, RosterEntry},
 };
@@ -186,8 +189,17 @@ impl Story {
     }
 }
 
+fn renewal(mark: u8) -> ClientMessage {
+    let (announce, display) = (Base64(vec![mark; ANNOUNCE_BYTES]), Base64(vec![mark; 40]));
+    ClientMessage::Announce(Announce { announce, display })
+}
+
 fn join(mark: u8) -> ClientMessage {
-    ClientMessage::Join(Join { announce: Base64(vec![mark; ANNOUNCE_BYTES]), display: Base64(vec![mark; 40]) })
+    ClientMessage::Join(Join {
+        announce: Base64(vec![mark; ANNOUNCE_BYTES]),
+        display: Base64(vec![mark; 40]),
+        expects: vec![],
+    })
 }
 
 fn auto() -> ClientMessage {
@@ -239,16 +251,16 @@ fn key_batch(seats: &[u16]) -> Vec<u8> {
 
 fn every_message() -> Vec<ClientMessage> {
     let track = TrackRef { track: TrackId(1) };
-    let ClientMessage::Join(announce) = join(1) else { unreachable!() };
     vec![
         ClientMessage::Hello(Hello {
             room: tacet_proto::RoomId(Fixed([0; 16])),
             credential: Credential::GuestAccess { token: Fixed([0; 32]) },
             client: String::new(),
             features: vec![],
+            resume: None,
         }),
         join(1),
-        ClientMessage::Announce(announce),
+        renewal(1),
         ClientMessage::Transport(transport()),
         ClientMessage::Publish(mic()),
         ClientMessage::Unpublish(track),
@@ -258,6 +270,10 @@ fn every_message() -> Vec<ClientMessage> {
         ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![] }),
         ClientMessage::SlotsReady(SlotsReady { rev: 0 }),
         ClientMessage::Resync(Empty {}),
+        ClientMessage::Ack(Ack { seq: 1 }),
+        ClientMessage::Heartbeat(Empty {}),
+        ClientMessage::Away(Empty {}),
+        ClientMessage::IceRestart(Empty {}),
         ClientMessage::Ping(Ping { ms: 1 }),
         ClientMessage::Leave(Empty {}),
     ]

@@ -46,7 +46,7 @@ fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
 }
 
 fn join() -> ClientMessage {
-    ClientMessage::Join(Join { announce: Base64(vec![0; ANNOUNCE_BYTES]), display: Base64(vec![]) })
+    ClientMessage::Join(Join { announce: Base64(vec![0; ANNOUNCE_BYTES]), display: Base64(vec![]), expects: vec![] })
 }
 
 async fn code(outbox: &Outbox) -> CloseCode {

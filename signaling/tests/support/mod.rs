@@ -166,12 +166,17 @@ impl Server {
             credential: Credential::GuestAccess { token: Fixed(token) },
             client: "test".to_owned(),
             features: vec![],
+            resume: None,
         })
     }
 }
 
 pub fn join(mark: u8) -> ClientMessage {
-    ClientMessage::Join(Join { announce: Base64(vec![mark; binary::ANNOUNCE_BYTES]), display: Base64(vec![mark; 40]) })
+    ClientMessage::Join(Join {
+        announce: Base64(vec![mark; binary::ANNOUNCE_BYTES]),
+        display: Base64(vec![mark; 40]),
+        expects: vec![],
+    })
 }
 
 /// What the server sent.

@@ -193,6 +193,7 @@ mod tests {
             source: Source::Microphone,
             codec: Codec::Opus,
             muted,
+            stalled: false,
         }
     }
 

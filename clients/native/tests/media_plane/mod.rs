@@ -20,10 +20,11 @@ use tacet_native::{
     webrtc::WebrtcEndpoint,
 };
 use tacet_proto::{
-    CallId,
-    bytes::Fixed,
+    CallId, SessionId,
+    bytes::{Base64, Fixed},
     client::ClientTransport,
     media::{Candidate, Codec, CodecParameters, Dtls, HeaderExtension, Kind, ServerIce, Slot},
+    resume::{Continues, Tokens},
     server::{Limits, ServerTransport, Welcome},
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -145,6 +146,9 @@ pub(crate) fn welcome() -> Welcome {
     Welcome {
         participant: tacet_proto::ParticipantId(1),
         call: CallId(Fixed([1; 16])),
+        session: SessionId(Fixed([2; 16])),
+        continues: Continues::Nothing,
+        tokens: Tokens { session: Base64(vec![]), reload: Base64(vec![]) },
         time: 0,
         limits: Limits { rate: 30, bytes: 16_384 },
         codecs: codecs.collect(),

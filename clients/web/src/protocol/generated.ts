@@ -4,6 +4,8 @@ export type RoomId = string;
 
 export type CallId = string;
 
+export type SessionId = string;
+
 export type ParticipantId = number;
 
 export type Seat = number;
@@ -118,7 +120,11 @@ codec: Codec,
 /**
  * Whether its publisher has muted it. The server can neither mute nor unmute it.
  */
-muted: boolean, };
+muted: boolean, 
+/**
+ * Whether it should send and no packet of it has arrived for some seconds.
+ */
+stalled?: boolean, };
 
 export type Slot = { 
 /**
@@ -170,6 +176,46 @@ export type Credential = { "type": "guest",
  */
 token: string, };
 
+export type Resume = { "type": "session", 
+/**
+ * The latest token of `welcome` or `pong`.
+ */
+token: Base64, 
+/**
+ * Number of the last message that arrived from the server; 0 for none.
+ */
+last_seq: number, 
+/**
+ * Ed25519 signature of the session's device key over the resume statement with this connection's nonce.
+ */
+proof: string, } | { "type": "reload", 
+/**
+ * The latest `reload` token of `welcome` or `pong`.
+ */
+token: Base64, };
+
+export type Continues = "nothing" | "session" | "seat" | "participant";
+
+export type Tokens = { 
+/**
+ * For [`Resume::Session`].
+ */
+session: Base64, 
+/**
+ * For [`Resume::Reload`].
+ */
+reload: Base64, };
+
+export type Expected = { 
+/**
+ * Its id.
+ */
+participant: ParticipantId, 
+/**
+ * Its seat.
+ */
+seat: Seat, };
+
 export type Hello = { 
 /**
  * The room.
@@ -186,7 +232,11 @@ client: string,
 /**
  * Optional parts of the protocol that the client speaks.
  */
-features?: Array<string>, };
+features?: Array<string>, 
+/**
+ * The session that the client continues, if any.
+ */
+resume?: Resume, };
 
 export type Join = { 
 /**
@@ -196,7 +246,27 @@ announce: Base64,
 /**
  * The sealed name, at most [`crate::binary::MAX_DISPLAY_BYTES`] bytes.
  */
+display: Base64, 
+/**
+ * The others that a client which continues its seat still has on its roster, at most [`MAX_EXPECTED`].
+ */
+expects?: Array<Expected>, };
+
+export type Announce = { 
+/**
+ * The renewed announce.
+ */
+announce: Base64, 
+/**
+ * The sealed name.
+ */
 display: Base64, };
+
+export type Ack = { 
+/**
+ * Number of the last message that arrived, text or binary.
+ */
+seq: number, };
 
 export type ClientTransport = { 
 /**
@@ -276,9 +346,9 @@ export type Ping = {
  */
 ms: number, };
 
-export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Join | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
+export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
 
-export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "rate_limited" | "out_of_order" | "server_busy" | "internal";
+export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
 
 export type Challenge = { 
 /**
@@ -288,7 +358,11 @@ protocol: string,
 /**
  * Optional parts of the protocol that the server speaks.
  */
-features: Array<string>, };
+features: Array<string>, 
+/**
+ * To be signed by a client that continues a session.
+ */
+nonce: string, };
 
 export type Limits = { 
 /**
@@ -309,6 +383,18 @@ participant: ParticipantId,
  * The call.
  */
 call: CallId, 
+/**
+ * The client's session.
+ */
+session: SessionId, 
+/**
+ * What the client still has of the session that it asked to continue.
+ */
+continues: Continues, 
+/**
+ * How to continue this session.
+ */
+tokens: Tokens, 
 /**
  * The server's wall clock, milliseconds since 1970.
  */
@@ -338,7 +424,11 @@ participant: ParticipantId,
 /**
  * Its seat.
  */
-seat: Seat, };
+seat: Seat, 
+/**
+ * Whether neither the participant nor its media has been heard of for some seconds; it may return.
+ */
+away?: boolean, };
 
 export type Joined = { 
 /**
@@ -356,7 +446,12 @@ roster: Array<RosterEntry>,
 /**
  * Their tracks.
  */
-tracks: Array<Track>, };
+tracks: Array<Track>, 
+/**
+ * The server has restarted, and more participants of this call are expected back: those that the client knows have not
+ * left until a `full` roster says so, or for 40 seconds.
+ */
+gathering: boolean, };
 
 export type Roster = { 
 /**
@@ -364,7 +459,7 @@ export type Roster = {
  */
 rev: number, 
 /**
- * Whether `add` is the whole roster, as the answer to `resync`.
+ * Whether `add` is the whole roster: as the answer to `resync`, and at the end of gathering.
  */
 full: boolean, 
 /**
@@ -374,7 +469,11 @@ add: Array<RosterEntry>,
 /**
  * Participants that left.
  */
-del: Array<ParticipantId>, };
+del: Array<ParticipantId>, 
+/**
+ * Participants that went away or are back, in full.
+ */
+upd?: Array<RosterEntry>, };
 
 export type ServerTransport = { 
 /**
@@ -406,7 +505,7 @@ add: Array<Track>,
  */
 del: Array<TrackId>, 
 /**
- * Tracks that were muted or unmuted, in full.
+ * Tracks that were muted or unmuted, or whose media stopped or came back, in full.
  */
 upd: Array<Track>, };
 
@@ -450,11 +549,23 @@ speakers: Array<Speaker>, };
 
 export type Ok = Record<never, never>;
 
+export type ByeReason = "left" | "restart";
+
 export type Bye = { 
 /**
- * The cause, in a word.
+ * The cause.
  */
-reason: string, };
+reason: ByeReason, };
+
+export type Pong = { 
+/**
+ * The clock of the `ping`.
+ */
+ms: number, 
+/**
+ * New tokens of a client that has joined.
+ */
+tokens?: Tokens, };
 
 export type ErrorMessage = { 
 /**
@@ -470,7 +581,7 @@ retry_ms?: number,
  */
 detail: string, };
 
-export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Ping | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
+export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Pong | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
 
 export const MAX_MESSAGE_BYTES = 16384;
 export const CLIENT_OUTBOX_PER_SECOND = 25;
@@ -480,4 +591,5 @@ export const ANNOUNCE_BYTES = 298;
 export const MAX_DISPLAY_BYTES = 512;
 export const WANTED_KEY_BYTES = 24;
 export const MAX_WANTED_KEYS = 200;
+export const MAX_EXPECTED = 300;
 export const SUBPROTOCOL = "tacet.v1.json";

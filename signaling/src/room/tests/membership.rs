@@ -48,13 +48,13 @@ fn join_announces_members_to_each_other() {
     story.quiet();
 
     let joiner = story.take(2);
-    let Outgoing::Message { re: Some(9), message: ServerMessage::Joined(Joined { seat, rev, roster, tracks }) } =
+    let Outgoing::Message { re: Some(9), message: ServerMessage::Joined(Joined { seat, rev, roster, tracks, .. }) } =
         &joiner[0]
     else {
         panic!("{joiner:?}")
     };
     assert_eq!((seat, rev, tracks.len()), (&Seat(1), &1, 0));
-    assert_eq!(roster, &[RosterEntry { participant: ParticipantId(1), seat: Seat(0) }]);
+    assert_eq!(roster, &[RosterEntry { participant: ParticipantId(1), seat: Seat(0), away: false }]);
     let announce = joiner.iter().find_map(|outgoing| match outgoing {
         Outgoing::Binary(bytes) => Some(bytes.clone()),
         Outgoing::Message { .. } => None,
@@ -70,7 +70,7 @@ fn join_announces_members_to_each_other() {
         panic!("{present:?}")
     };
     assert_eq!((roster.rev, roster.full), (2, false));
-    assert_eq!(roster.add, [RosterEntry { participant: ParticipantId(2), seat: Seat(1) }]);
+    assert_eq!(roster.add, [RosterEntry { participant: ParticipantId(2), seat: Seat(1), away: false }]);
     let Ok((_, ServerBinary::Announces(entries))) = binary::parse_server(announce) else { panic!() };
     assert_eq!((entries[0].participant, entries[0].display), (ParticipantId(2), &[2; 40][..]));
 }
@@ -140,7 +140,7 @@ fn malformed_announces_are_refused() {
     let mut story = Story::new();
     story.enter(1);
     for (announce, display) in [(297, 40), (299, 40), (0, 0), (298, 513)] {
-        let join = Join { announce: Base64(vec![1; announce]), display: Base64(vec![1; display]) };
+        let join = Join { announce: Base64(vec![1; announce]), display: Base64(vec![1; display]), expects: vec![] };
         assert_eq!(story.refused(1, ClientMessage::Join(join)), ErrorCode::BadMessage);
     }
     assert!(story.commands.is_empty(), "no command was sent");
@@ -152,8 +152,7 @@ fn renewed_announce_reaches_members_and_later_joiners() {
     story.join(1);
     story.join(2);
     story.take(2);
-    let ClientMessage::Join(renewed) = join(77) else { unreachable!() };
-    assert!(matches!(story.answer(1, ClientMessage::Announce(renewed)), ServerMessage::Ok(_)));
+    assert!(matches!(story.answer(1, renewal(77)), ServerMessage::Ok(_)));
     for listener in [2, 3] {
         if listener == 3 {
             story.join(3);
