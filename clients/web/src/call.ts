@@ -2,6 +2,7 @@
 
 import { ActiveSpeakers } from "./active-speakers.ts";
 import { Connection } from "./connection.ts";
+import type { ConnectionStatus } from "./connection-status.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
 import { Emitter } from "./emitter.ts";
 import { asTacetError, TacetError } from "./errors.ts";
@@ -11,6 +12,7 @@ import type { KeyEpoch, Problem } from "./problem.ts";
 import type { Codec, ParticipantId, Source } from "./protocol/generated.ts";
 import type { MuteChange } from "./remote-tracks.ts";
 import { isFinal, retryDelay } from "./retry.ts";
+import type { ReturnTicket } from "./return-ticket.ts";
 import type { RemoteTrack, SlotChange } from "./slots.ts";
 import { SOURCES } from "./sources.ts";
 import { assertSupported } from "./support.ts";
@@ -28,19 +30,55 @@ export type JoinOptions = ({ /** The whole room link. */ readonly link: string }
   readonly videoCodec?: Exclude<Codec, "opus">;
   /** Guest access to show to the server instead of the one that is derived from the secret. */
   readonly guestAccess?: Uint8Array;
+  /** The ticket of a page that was in this call and was loaded again. One of another room is ignored. */
+  readonly return?: ReturnTicket;
+  /** Ends joining. */
+  readonly signal?: AbortSignal;
+  /**
+   * Called when joining failed for a reason that passes, such as a server that cannot be reached. With this callback
+   * joining goes on until it succeeds, fails for good, or is ended by `signal`; without it, the first failure rejects.
+   */
+  readonly onRetry?: (retry: JoinRetry) => void;
+  /** Joins even if this device's clock differs so much from the server's that the others may refuse its keys. */
+  readonly ignoreClockSkew?: boolean;
 };
 
-/** State of a call. */
+/** An attempt to join that failed, and the next one. */
+export interface JoinRetry {
+  readonly error: TacetError;
+  /** When the next attempt begins, on the clock of `performance.now()`. */
+  readonly nextAttempt: number;
+}
+
+/** State of a call. `connection` says more while it is not ended. */
 export type CallState = "connected" | "reconnecting" | "ended";
 
 /** State of the media path. */
 export type MediaState = "connecting" | "connected" | "interrupted";
 
+/** A source of this device that is no longer published, without a call of `unpublish`. */
+export interface SourceEnd {
+  readonly source: Source;
+  /** Why: `device` if the browser or the user ended the track, `transform-bypassed`, or what refused it. */
+  readonly error: TacetError;
+}
+
 type CallEvents = {
   state: { readonly state: CallState /** Why it is not connected. */; readonly error: TacetError | null };
+  /** The status of the connection changed. */
+  connection: ConnectionStatus;
   media: MediaState;
   participantJoined: Participant;
+  /** A participant's presence or name changed, or it returned with new keys. */
+  participantChanged: Participant;
+  /** A participant left, or was away for too long. */
   participantLeft: Participant;
+  /** An unmuted track sends nothing although its participant is present, or sends again. */
+  stalled: { readonly participant: ParticipantId; readonly source: Source; readonly stalled: boolean };
+  /** A source of this device is no longer published. Its media was not stopped. */
+  unpublished: SourceEnd;
+  /** There is a new ticket for a return after a reload; it replaces the one before. */
+  ticket: ReturnTicket;
   trackAdded: ParticipantTrack;
   trackRemoved: { readonly participant: ParticipantId; readonly source: Source };
   /** A source was muted or unmuted, according to the server. A source that is not published counts as muted. */
@@ -71,6 +109,13 @@ export class Call extends Emitter<CallEvents> {
   #connection: Connection | undefined;
   #state: CallState = "connected";
   #media: MediaState = "connecting";
+  #status: ConnectionStatus = {
+    state: "connected",
+    since: performance.now(),
+    cause: null,
+    error: null,
+    nextAttempt: null,
+  };
   #timers: ReturnType<typeof setInterval>[] = [];
   #retry: ReturnType<typeof setTimeout> | undefined;
 
@@ -117,7 +162,17 @@ export class Call extends Emitter<CallEvents> {
     return this.#media;
   }
 
-  /** Participant id of this device, which differs with every connection; `null` without a connection. */
+  /** Status of the connection. After the end of the call, the last one. */
+  get connection(): ConnectionStatus {
+    return this.#status;
+  }
+
+  /** The ticket with which this page, loaded again, returns to its place; `null` while there is none. */
+  get returnTicket(): ReturnTicket | null {
+    return null;
+  }
+
+  /** Participant id of this device; `null` before it is known. */
   get self(): ParticipantId | null {
     return this.#connection?.participant ?? null;
   }
@@ -171,6 +226,22 @@ export class Call extends Emitter<CallEvents> {
     await this.#connection?.publish(source, muted ? null : local.media);
   }
 
+  /** Whether an unmuted track of a participant sends nothing, although the participant is present. */
+  isStalled(_participant: ParticipantId, _source: Source): boolean {
+    return false;
+  }
+
+  /** Tries at once what is being repaired, instead of waiting for the next attempt. */
+  tryNow(): void {}
+
+  /**
+   * The page is going away and may be loaded again: the others see this participant as away, and its place is held for
+   * some seconds. For `pagehide`. Returns the ticket to store.
+   */
+  away(): ReturnTicket | null {
+    return null;
+  }
+
   /** Leaves the call, stops the local media, and erases the keys. */
   leave(): void {
     if (this.#state === "ended") return;
@@ -202,7 +273,7 @@ export class Call extends Emitter<CallEvents> {
 
   #listenTo(connection: Connection): void {
     connection.on("verified", ({ participant, name }) => {
-      const joined = { id: participant, name };
+      const joined = { id: participant, name, presence: "present" } as const;
       const known = this.#participants.has(participant);
       this.#participants.set(participant, joined);
       if (!known) this.emit("participantJoined", joined);

@@ -1,14 +1,14 @@
 // The page's handle of a connection's worker, in which frames are sealed and opened.
 
-import wasmUrl from "./e2ee/e2ee_frames.wasm?url";
+import { type CryptoCode, loadCode } from "./crypto-code.ts";
 import { Emitter } from "./emitter.ts";
 import { TacetError } from "./errors.ts";
 import type { Action, EventKind } from "./worker/action.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
 import type { FromWorker, SessionOptions, ToWorker, TransformCounters, TransformOptions } from "./worker/messages.ts";
 
-/** How long the worker may take to load. */
-const LOAD_TIMEOUT_MS = 15_000;
+/** How long the worker may take to start. Nothing is fetched for it. */
+const START_TIMEOUT_MS = 10_000;
 /** How long the worker may take to confirm a transform. */
 const ATTACH_TIMEOUT_MS = 10_000;
 
@@ -36,24 +36,24 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   #loaded: ((guestAccess: Uint8Array<ArrayBuffer>) => void) | undefined;
   #nextRequest = 0;
 
-  private constructor() {
+  private constructor(script: string) {
     super();
-    this.#worker = new Worker(new URL("./worker/worker.ts", import.meta.url), { type: "module", name: "tacet-frames" });
+    this.#worker = new Worker(script, { type: "module", name: "tacet-frames" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
-    this.#worker.onerror = () =>
-      this.#fail(this.#loaded === undefined ? "its worker crashed" : "the server may be unreachable");
+    this.#worker.onerror = () => this.#fail("its worker crashed");
   }
 
   /**
-   * Starts a worker and loads the wasm module into it.
+   * Starts a worker with the page's code, which is fetched if that has not been done before.
    *
    * @returns the worker, and the guest access to show to the server; no frame can be opened with it
-   * @throws {TacetError} `encryption`
+   * @throws {TacetError} `offline` or `server-unreachable` if the code cannot be fetched, `encryption` if it does not run
    */
   static async load(invite: Uint8Array): Promise<{ worker: CryptoWorker; guestAccess: Uint8Array<ArrayBuffer> }> {
-    const worker = new CryptoWorker();
+    const code = await loadCode();
+    const worker = new CryptoWorker(code.script);
     try {
-      const guestAccess = await worker.#load(invite);
+      const guestAccess = await worker.#load(code, invite);
       return { worker, guestAccess };
     } catch (thrown) {
       worker.terminate();
@@ -104,18 +104,18 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
     this.#counting.clear();
   }
 
-  #load(invite: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  #load({ module }: CryptoCode, invite: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        reject(new TacetError("encryption", "The encryption code did not load in time."));
-      }, LOAD_TIMEOUT_MS);
+        reject(new TacetError("encryption", "The encryption code did not start in time."));
+      }, START_TIMEOUT_MS);
       const off = this.on("failed", reject);
       this.#loaded = (guestAccess) => {
         clearTimeout(timer);
         off();
         resolve(guestAccess);
       };
-      this.#post({ t: "load", wasm: new URL(wasmUrl, location.href).href, invite });
+      this.#post({ t: "load", module, invite });
     });
   }
 
@@ -150,7 +150,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   }
 
   #fail(detail: string): void {
-    const what = this.#loaded === undefined ? "Encryption stopped" : "The encryption code could not be loaded";
+    const what = this.#loaded === undefined ? "Encryption stopped" : "The encryption code could not be started";
     this.emit("failed", new TacetError("encryption", `${what}: ${detail}.`));
   }
 }

@@ -5,14 +5,17 @@
 // call.on("trackAdded", ({ participant, track }) => attach(participant, track));
 // ```
 
-export { Call, type CallState, type JoinOptions, type MediaState } from "./call.ts";
+export { Call, type CallState, type JoinOptions, type JoinRetry, type MediaState, type SourceEnd } from "./call.ts";
+export type { ConnectionState, ConnectionStatus, LossCause } from "./connection-status.ts";
+export { preload } from "./crypto-code.ts";
 export { openCamera, openMicrophone } from "./devices.ts";
-export { TacetError, type TacetErrorCode } from "./errors.ts";
+export { ClockSkewError, type Remedy, TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";
 export { formatLink, parseLink, type RoomLink, type RoomLinkParts } from "./link.ts";
-export type { AudioTrack, Participant, ParticipantTrack, VideoTrack } from "./participant.ts";
+export type { AudioTrack, Participant, ParticipantTrack, Presence, VideoTrack } from "./participant.ts";
 export type { KeyEpoch, Problem } from "./problem.ts";
 export type { ParticipantId, Source } from "./protocol/generated.ts";
+export { parseTicket, type ReturnTicket } from "./return-ticket.ts";
 export { createRoom, roomsAreOpen } from "./rooms.ts";
 export { assertSupported } from "./support.ts";
 export type { TransformCounters } from "./worker/messages.ts";

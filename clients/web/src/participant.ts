@@ -4,10 +4,15 @@ import type { ParticipantId } from "./protocol/generated.ts";
 import type { RemoteTrack } from "./slots.ts";
 import { type AudioSource, isAudio, type VideoSource } from "./sources.ts";
 
-/** A participant whose announce was verified with the room's secret. */
+/** Whether a participant can be reached. One that is away keeps its place until it returns or leaves. */
+export type Presence = "present" | "away";
+
+/** A participant whose announce was verified with the room's secret. A snapshot: changes make a new object. */
 export interface Participant {
+  /** Stays the same when the participant reconnects or reloads its page. */
   readonly id: ParticipantId;
   readonly name: string;
+  readonly presence: Presence;
 }
 
 /** An audio track of a participant. `participant` is authenticated, and not taken from the server. */

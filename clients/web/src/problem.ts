@@ -8,6 +8,8 @@ export interface Problem {
   readonly code: ProblemCode | "transform-bypassed";
   /** The participant concerned; `null` for this device. */
   readonly participant: ParticipantId | null;
+  /** With `clock-skew` of this device: minutes by which its clock is ahead; negative if it is behind. */
+  readonly minutes?: number;
 }
 
 /** Epoch of this device's session key: its generation, and the ratchet step in it. */

@@ -40,7 +40,7 @@ fn secure(headers: &mut HeaderMap, host: Option<&str>) {
 }
 
 /// Allows scripts, workers and wasm from this server only, and WebSockets to this server only, which `'self'` does not
-/// cover in every browser.
+/// cover in every browser. `blob:` is where the page keeps the worker's script, so that a new worker needs no server.
 fn content_policy(host: Option<&str>) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']');
     let sockets = match host {
@@ -48,8 +48,8 @@ fn content_policy(host: Option<&str>) -> String {
         _ => String::new(),
     };
     format!(
-        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'{sockets}; \
-         img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; \
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; \
+         connect-src 'self'{sockets}; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; \
          frame-ancestors 'none'"
     )
 }

@@ -185,6 +185,11 @@ export class FrameCrypto {
 
   /** Loads the module from its bytes. */
   static async fromBytes(bytes: BufferSource): Promise<FrameCrypto> {
+    return FrameCrypto.fromModule(await WebAssembly.compile(bytes));
+  }
+
+  /** Makes an instance of the compiled module. */
+  static async fromModule(module: WebAssembly.Module): Promise<FrameCrypto> {
     let memory: WebAssembly.Memory | null = null;
     const fillRandom = (pointer: number, length: number): void => {
       if (memory === null) throw new Error("random bytes before memory");
@@ -193,7 +198,6 @@ export class FrameCrypto {
         crypto.getRandomValues(new Uint8Array(memory.buffer, pointer + done, part) as Uint8Array<ArrayBuffer>);
       }
     };
-    const module = await WebAssembly.compile(bytes);
     const instance = await WebAssembly.instantiate(module, { env: { random_fill: fillRandom } });
     const exports = instance.exports as unknown as Exports;
     memory = exports.memory;

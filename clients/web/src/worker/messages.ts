@@ -34,7 +34,7 @@ export interface SessionOptions {
 
 /** Page to worker. */
 export type ToWorker =
-  | { readonly t: "load"; readonly wasm: string; readonly invite: Uint8Array }
+  | { readonly t: "load"; readonly module: WebAssembly.Module; readonly invite: Uint8Array }
   | ({ readonly t: "start" } & SessionOptions)
   | { readonly t: "event"; readonly kind: EventKind; readonly body: Uint8Array }
   | { readonly t: "counters"; readonly request: number };

@@ -31,7 +31,7 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
 async function handle(message: ToWorker): Promise<void> {
   switch (message.t) {
     case "load":
-      module = await FrameCrypto.fromUrl(message.wasm);
+      module = await FrameCrypto.fromModule(message.module);
       invite = message.invite;
       post({ t: "loaded", guestAccess: module.accessToken(message.invite) });
       break;
