@@ -22,6 +22,7 @@ pub mod outbox;
 mod placement;
 mod random;
 pub mod rate;
+pub mod resume;
 pub mod room;
 mod rooms;
 pub mod scrape;
@@ -36,6 +37,10 @@ pub use http::{PageFile, PageSource};
 pub use media::MediaPlane;
 pub use media_events::MediaEvents;
 pub use metrics::Metrics;
-pub use rooms::{CreateError, Rooms};
+pub use resume::{ResumeKey, ResumeKeys};
+pub use rooms::{
+    CreateError, Rooms,
+    registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord},
+};
 pub use security_contact::{InvalidContact, SecurityContact};
 pub use server::Signaling;

@@ -7,7 +7,10 @@ use crate::{
     media::MediaPlane,
     media_events::MediaEvents,
     metrics::Metrics,
-    rooms::Rooms,
+    rooms::{
+        Rooms,
+        registry::{MemoryRegistry, Registry},
+    },
 };
 use axum_server::{
     accept::NoDelayAcceptor,
@@ -40,12 +43,25 @@ pub struct Signaling {
 }
 
 impl Signaling {
-    /// A control plane without rooms. `events` must be the one that the media plane reports to.
+    /// A control plane without rooms, which keeps what it knows in memory only. `events` must be the one that the media
+    /// plane reports to.
     #[must_use]
     pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEvents) -> Self {
+        let registry = Arc::new(MemoryRegistry::new(config.rooms));
+        Self::with_registry(config, media, events, registry)
+    }
+
+    /// A control plane with the rooms of a registry.
+    #[must_use]
+    pub fn with_registry(
+        config: Config,
+        media: Arc<dyn MediaPlane>,
+        events: MediaEvents,
+        registry: Arc<dyn Registry>,
+    ) -> Self {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
-        let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics));
+        let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics), registry);
         Self { config, rooms, metrics }
     }
 

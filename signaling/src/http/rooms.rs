@@ -13,6 +13,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use tacet_proto::{RoomId, bytes::Fixed};
+use tokio::task::spawn_blocking;
 
 pub(super) fn routes() -> Router<Server> {
     Router::new().route("/v1/rooms", post(create))
@@ -52,10 +53,17 @@ async fn create(
     let Ok(CreateRoom { access_hash }) = serde_json::from_slice(&body) else {
         return problem(StatusCode::BAD_REQUEST, "expected {\"access_hash\": 32 bytes of base64url}");
     };
-    match server.rooms.create(AccessHash(access_hash.0)) {
-        Ok(room) => (StatusCode::CREATED, Json(CreatedRoom { room })).into_response(),
-        Err(error @ (CreateError::TooMany | CreateError::NoRandomness)) => {
+    // The room is written to the registry before it is answered, which may wait for a disk.
+    let rooms = server.rooms.clone();
+    match spawn_blocking(move || rooms.create(AccessHash(access_hash.0))).await {
+        Ok(Ok(room)) => (StatusCode::CREATED, Json(CreatedRoom { room })).into_response(),
+        Ok(Err(error @ (CreateError::TooMany | CreateError::NoRandomness))) => {
             problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
         }
+        Ok(Err(error @ CreateError::Storage(_))) => {
+            tracing::error!(%error, "a new room was refused");
+            problem(StatusCode::INSUFFICIENT_STORAGE, &error.to_string())
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to create the room"),
     }
 }

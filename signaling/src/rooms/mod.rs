@@ -10,7 +10,7 @@
 
 mod ids;
 mod join_times;
-mod registry;
+pub(crate) mod registry;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ use crate::{
     outbox::Outbox, placement::Placement, random::random,
 };
 use ids::Ids;
-use registry::{MemoryRegistry, Registry, RegistryFull, RoomRecord};
+use registry::{Registry, RegistryError, RoomRecord};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,7 +32,7 @@ use task::Input;
 use tokio::sync::{mpsc, oneshot};
 
 /// A room cannot be created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// The maximum number of rooms exists.
     #[error("the server has as many rooms as it may")]
@@ -40,6 +40,9 @@ pub enum CreateError {
     /// The operating system provides no random numbers.
     #[error("no randomness")]
     NoRandomness,
+    /// The room cannot be stored.
+    #[error("the room cannot be stored")]
+    Storage(#[source] RegistryError),
 }
 
 /// Why a client cannot enter.
@@ -114,7 +117,7 @@ struct Shared {
     events: MediaEvents,
     placement: Placement,
     metrics: Arc<Metrics>,
-    registry: Box<dyn Registry>,
+    registry: Arc<dyn Registry>,
     tasks: Mutex<HashMap<RoomId, Door>>,
     ids: Ids,
 }
@@ -141,10 +144,11 @@ impl Rooms {
         media: Arc<dyn MediaPlane>,
         events: MediaEvents,
         metrics: Arc<Metrics>,
+        registry: Arc<dyn Registry>,
     ) -> Self {
         Self(Arc::new(Shared {
             placement: Placement::new(media.workers()),
-            registry: Box::new(MemoryRegistry::new(config.rooms)),
+            registry,
             config,
             media,
             events,
@@ -154,14 +158,17 @@ impl Rooms {
         }))
     }
 
-    /// Creates a room for everyone who has the access token of this hash. Must be called inside a tokio runtime.
+    /// Creates a room for everyone who has the access token of this hash. Must be called inside a tokio runtime, and may
+    /// block until the room is stored.
     ///
     /// # Errors
     /// See [`CreateError`].
     pub fn create(&self, access_hash: AccessHash) -> Result<RoomId, CreateError> {
         let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
-        let record = RoomRecord { access_hash };
-        self.0.registry.insert(id, record).map_err(|RegistryFull| CreateError::TooMany)?;
+        self.0.registry.insert(id, RoomRecord::new(access_hash)).map_err(|error| match error {
+            RegistryError::Full => CreateError::TooMany,
+            error @ RegistryError::Storage(_) => CreateError::Storage(error),
+        })?;
         task::start(&self.0, id);
         Ok(id)
     }

@@ -1,85 +1,151 @@
 //! The registry: what the server keeps of its rooms, apart from the tasks that run them.
+//!
+//! A room's record says who may enter, which call goes on, and who has left that call for good. A server that starts
+//! with the records of another one lets the participants of those calls return to their places.
 
 use crate::access_hash::AccessHash;
 use std::{
     collections::HashMap,
+    error::Error,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
 };
-use tacet_proto::RoomId;
+use tacet_proto::{CallId, ParticipantId, RoomId};
 
 /// What the server keeps of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RoomRecord {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomRecord {
     /// Admits guests.
-    pub(crate) access_hash: AccessHash,
+    pub access_hash: AccessHash,
+    /// The call, from the first participant's arrival until the last one has left.
+    pub call: Option<CallRecord>,
+    /// When a call in the room last began or ended, or when the room was created.
+    pub used: SystemTime,
 }
 
-/// The maximum number of rooms exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the registry is full")]
-pub(crate) struct RegistryFull;
+/// What the server keeps of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRecord {
+    /// The call.
+    pub id: CallId,
+    /// Participants that said goodbye. None of them returns to this call.
+    pub gone: Vec<ParticipantId>,
+}
 
-/// All rooms of a server.
-pub(crate) trait Registry: Send + Sync {
+impl RoomRecord {
+    /// A room without a call, created now.
+    #[must_use]
+    pub fn new(access_hash: AccessHash) -> Self {
+        Self { access_hash, call: None, used: SystemTime::now() }
+    }
+}
+
+/// Why the registry refuses a change.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The maximum number of rooms exists.
+    #[error("the registry is full")]
+    Full,
+    /// The record cannot be written. What was written before is unchanged.
+    #[error("the record of a room cannot be written")]
+    Storage(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// All rooms of a server. A change that has returned survives the process, if the registry survives it at all. Methods may
+/// block until a disk has written; async code calls them on a thread that may wait.
+pub trait Registry: Send + Sync {
     /// Adds a room.
     ///
     /// # Errors
-    /// The maximum number of rooms exists.
-    fn insert(&self, room: RoomId, record: RoomRecord) -> Result<(), RegistryFull>;
+    /// The maximum number of rooms exists, or the record cannot be written.
+    fn insert(&self, room: RoomId, record: RoomRecord) -> Result<(), RegistryError>;
 
-    /// Looks a room up.
+    /// Looks a room up. Does not block on a disk.
     fn get(&self, room: RoomId) -> Option<RoomRecord>;
 
+    /// Changes a record. Changes of one room happen one after the other; a room that does not exist is left alone.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    fn update(&self, room: RoomId, change: &mut dyn FnMut(&mut RoomRecord)) -> Result<(), RegistryError>;
+
     /// Removes a room.
-    fn remove(&self, room: RoomId);
+    ///
+    /// # Errors
+    /// The removal cannot be written.
+    fn remove(&self, room: RoomId) -> Result<(), RegistryError>;
+
+    /// All rooms, in no particular order.
+    fn rooms(&self) -> Vec<RoomId>;
 
     /// Number of rooms.
     fn count(&self) -> usize;
 }
 
+impl fmt::Debug for dyn Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
 /// A registry that ends with the process.
 #[derive(Debug)]
-pub(crate) struct MemoryRegistry {
+pub struct MemoryRegistry {
     capacity: usize,
     rooms: Mutex<HashMap<RoomId, RoomRecord>>,
 }
 
 impl MemoryRegistry {
     /// An empty registry of at most `capacity` rooms.
-    pub(crate) fn new(capacity: usize) -> Self {
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
         Self { capacity, rooms: Mutex::default() }
     }
 
-    fn rooms(&self) -> MutexGuard<'_, HashMap<RoomId, RoomRecord>> {
+    fn records(&self) -> MutexGuard<'_, HashMap<RoomId, RoomRecord>> {
         // Every critical section leaves the map whole, so a panic in one is no reason to stop.
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Registry for MemoryRegistry {
-    fn insert(&self, room: RoomId, record: RoomRecord) -> Result<(), RegistryFull> {
-        let mut rooms = self.rooms();
+    fn insert(&self, room: RoomId, record: RoomRecord) -> Result<(), RegistryError> {
+        let mut rooms = self.records();
         if rooms.len() >= self.capacity {
-            return Err(RegistryFull);
+            return Err(RegistryError::Full);
         }
         rooms.insert(room, record);
         Ok(())
     }
 
     fn get(&self, room: RoomId) -> Option<RoomRecord> {
-        self.rooms().get(&room).copied()
+        self.records().get(&room).cloned()
     }
 
-    fn remove(&self, room: RoomId) {
-        self.rooms().remove(&room);
+    fn update(&self, room: RoomId, change: &mut dyn FnMut(&mut RoomRecord)) -> Result<(), RegistryError> {
+        if let Some(record) = self.records().get_mut(&room) {
+            change(record);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, room: RoomId) -> Result<(), RegistryError> {
+        self.records().remove(&room);
+        Ok(())
+    }
+
+    fn rooms(&self) -> Vec<RoomId> {
+        self.records().keys().copied().collect()
     }
 
     fn count(&self) -> usize {
-        self.rooms().len()
+        self.records().len()
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use tacet_proto::bytes::Fixed;
@@ -88,12 +154,28 @@ mod tests {
     fn memory_registry_is_bounded_and_forgets_removed_rooms() {
         let registry = MemoryRegistry::new(1);
         let [first, second] = [1, 2].map(|id| RoomId(Fixed([id; 16])));
-        let record = RoomRecord { access_hash: AccessHash::of(&[7; 32]) };
-        assert_eq!(registry.insert(first, record), Ok(()));
-        assert_eq!(registry.insert(second, record), Err(RegistryFull));
-        assert_eq!((registry.get(first), registry.get(second)), (Some(record), None));
-        registry.remove(first);
+        let record = RoomRecord::new(AccessHash::of(&[7; 32]));
+        registry.insert(first, record.clone()).unwrap();
+        assert!(matches!(registry.insert(second, record.clone()), Err(RegistryError::Full)));
+        assert_eq!((registry.get(first), registry.get(second)), (Some(record.clone()), None));
+        registry.remove(first).unwrap();
         assert_eq!((registry.get(first), registry.count()), (None, 0));
-        assert_eq!(registry.insert(second, record), Ok(()));
+        registry.insert(second, record).unwrap();
+        assert_eq!(registry.rooms(), [second]);
+    }
+
+    #[test]
+    fn update_changes_the_record_of_its_room_only() {
+        let registry = MemoryRegistry::new(2);
+        let [room, other, unknown] = [1, 2, 3].map(|id| RoomId(Fixed([id; 16])));
+        let record = RoomRecord::new(AccessHash::of(&[7; 32]));
+        for room in [room, other] {
+            registry.insert(room, record.clone()).unwrap();
+        }
+        let call = CallRecord { id: CallId(Fixed([5; 16])), gone: vec![ParticipantId(9)] };
+        registry.update(room, &mut |record| record.call = Some(call.clone())).unwrap();
+        registry.update(unknown, &mut |_| panic!("there is no such room")).unwrap();
+        assert_eq!(registry.get(room).unwrap().call, Some(call));
+        assert_eq!(registry.get(other), Some(record));
     }
 }

@@ -92,7 +92,9 @@ async fn supervise(shared: Arc<Shared>, id: RoomId, number: sfu_api::RoomId, mut
                 inputs = open(&shared, id, number);
             }
             _ => {
-                shared.registry.remove(id);
+                if let Err(error) = shared.registry.remove(id) {
+                    tracing::warn!(%error, "an unused room stays in the registry");
+                }
                 shared.tasks().remove(&id);
                 return;
             }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::*;
+use super::{registry::MemoryRegistry, *};
 use crate::outbox::{Frame, outbox};
 use sfu_api::{Command, Event, Request, TransportState};
 use std::{
@@ -42,7 +42,8 @@ impl MediaPlane for Fragile {
 
 fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
     let media = Arc::new(Fragile::default());
-    (Rooms::new(Arc::new(config), Arc::clone(&media) as _, MediaEvents::default(), Arc::default()), media)
+    let registry = Arc::new(MemoryRegistry::new(config.rooms));
+    (Rooms::new(Arc::new(config), Arc::clone(&media) as _, MediaEvents::default(), Arc::default(), registry), media)
 }
 
 fn join() -> ClientMessage {
@@ -135,7 +136,7 @@ async fn unused_room_ends() {
 async fn rooms_are_limited() {
     let (rooms, _) = rooms(Config { rooms: 1, ..Config::default() });
     rooms.create(AccessHash::of(&ACCESS)).unwrap();
-    assert_eq!(rooms.create(AccessHash::of(&ACCESS)), Err(CreateError::TooMany));
+    assert!(matches!(rooms.create(AccessHash::of(&ACCESS)), Err(CreateError::TooMany)));
 }
 
 /// A plane whose first command about one participant blocks until the test ends it.
@@ -162,7 +163,7 @@ async fn stuck_room_does_not_delay_events_of_others() {
     let (release, released) = std::sync::mpsc::channel();
     let media = Arc::new(Stuck { participant: ParticipantId(1), released: Mutex::new(released) });
     let events = MediaEvents::default();
-    let rooms = Rooms::new(Arc::default(), media, events.clone(), Arc::default());
+    let rooms = Rooms::new(Arc::default(), media, events.clone(), Arc::default(), Arc::new(MemoryRegistry::new(2)));
     let [stuck, lively] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
     let ((ada, _ada), (bob, mut heard)) = (outbox(), outbox());
     let ada = rooms.enter(stuck, &CREDENTIAL, ada).await.unwrap();
