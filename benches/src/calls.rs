@@ -42,8 +42,9 @@ pub fn pair() -> Option<(Session, Session)> {
     receiver.handle(CLOCK, Event::Announces(&of_sender)).ok()?;
     sender.handle(CLOCK, Event::StreamOpened(StreamId::CAMERA)).ok()?;
     for action in drain(&mut sender) {
-        if let Action::SendKeyBatch(batch) = action {
-            receiver.handle(CLOCK, Event::Keys(&[&[1], batch.as_slice()].concat())).ok()?;
+        if let Action::SendKeyBatch { number, body } = action {
+            receiver.handle(CLOCK, Event::Keys(&[&[1], body.as_slice()].concat())).ok()?;
+            sender.handle(CLOCK, Event::KeyBatchAccepted { number }).ok()?;
         }
     }
     Some((sender, receiver))

@@ -25,10 +25,12 @@ pub(crate) const ROSTER: Label = DOMAIN.label("roster");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use e2ee_core::resume;
 
+    /// Every label that a device key signs under, in this protocol and beside it, is here, with those of hashes and salts.
     #[test]
     fn no_label_is_a_prefix_of_another() {
-        let labels = [ANNOUNCE, CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
+        let labels = [ANNOUNCE, resume::LABEL, CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
         for (index, label) in labels.iter().enumerate() {
             let others = labels.iter().enumerate().filter(|(other, _)| *other != index);
             assert!(others.clone().all(|(_, other)| !label.is_prefix_of(other)), "{label:?}");

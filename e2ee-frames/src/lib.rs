@@ -51,7 +51,10 @@
 //! while let Some(action) = ada.poll() {
 //!     match action {
 //!         Action::ParticipantVerified { name, .. } => println!("{name} can listen"),
-//!         Action::SendKeyBatch(batch) => bob.handle(clock, Event::Keys(&[&[1], &batch[..]].concat()))?,
+//!         Action::SendKeyBatch { number, body } => {
+//!             bob.handle(clock, Event::Keys(&[&[1], &body[..]].concat()))?;
+//!             ada.handle(clock, Event::KeyBatchAccepted { number })?;
+//!         }
 //!         Action::StreamReady { .. } => println!("the microphone may start"),
 //!         other => println!("{other:?}"),
 //!     }
@@ -115,7 +118,7 @@ struct Embedding;
 
 pub use clock::{Clock, MonotonicTime, WallTime};
 pub use codec::{Codec, FrameKind};
-pub use e2ee_core::Random;
+pub use e2ee_core::{Random, ResumeOperation, ResumeStatement};
 pub use ids::{ParticipantId, Seat, StreamId};
 pub use keys::{call_code::CallCode, invite::access_token};
 pub use media_types::key_exchange;

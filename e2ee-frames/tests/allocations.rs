@@ -64,8 +64,9 @@ fn frames_allocate_nothing() {
     bob.handle(CLOCK, Event::Announces(&of_ada)).unwrap();
     ada.handle(CLOCK, Event::StreamOpened(CAMERA)).unwrap();
     while let Some(action) = ada.poll() {
-        if let Action::SendKeyBatch(batch) = action {
-            bob.handle(CLOCK, Event::Keys(&[&[1], batch.as_slice()].concat())).unwrap();
+        if let Action::SendKeyBatch { number, body } = action {
+            bob.handle(CLOCK, Event::Keys(&[&[1], body.as_slice()].concat())).unwrap();
+            ada.handle(CLOCK, Event::KeyBatchAccepted { number }).unwrap();
         }
     }
     let frame: Vec<u8> = (0..10_000u32).map(|index| (index % 7) as u8).collect();

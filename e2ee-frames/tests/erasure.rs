@@ -147,8 +147,14 @@ impl Device {
 
     fn event(&mut self, now: u64, event: Event<'_>) -> Vec<Vec<u8>> {
         self.session.handle(at(now), event).unwrap();
-        let batch = |action| if let Action::SendKeyBatch(batch) = action { Some(batch) } else { None };
-        std::iter::from_fn(|| self.session.poll()).filter_map(batch).collect()
+        let mut batches = Vec::new();
+        while let Some(action) = self.session.poll() {
+            if let Action::SendKeyBatch { number, body } = action {
+                self.session.handle(at(now), Event::KeyBatchAccepted { number }).unwrap();
+                batches.push(body);
+            }
+        }
+        batches
     }
 
     fn announces(&self) -> Vec<u8> {

@@ -7,6 +7,7 @@ tampered with on the way must not be accepted by either side. Exits 1 at the fir
 """
 
 import ctypes
+import hashlib
 import os
 import sys
 
@@ -21,7 +22,7 @@ CAMERA = 1
 RUST_ID, RUST_SEAT = 10, 0
 OWN_ID, OWN_SEAT = 11, 2_749
 
-TICK, JOINED, ANNOUNCES, LEFT, KEYS, KEY_REQUEST, STREAM_OPENED, STREAM_CLOSED = range(8)
+TICK, JOINED, ANNOUNCES, LEFT, KEYS, KEY_REQUEST, STREAM_OPENED, STREAM_CLOSED, KEY_BATCH_ACCEPTED, DETACHED, ATTACHED = range(11)
 SEND_ANNOUNCE, SEND_KEY_BATCH, SEND_KEY_REQUEST, VERIFIED, REMOVED, STREAM_READY, KEY_INSTALLED, PROBLEM = range(1, 9)
 ANNOUNCE_REFUSED, KEYS_REFUSED, CLOCK_SKEW, EQUIVOCATION = range(1, 5)
 MISSING_KEY, NOT_AUTHENTIC, REPLAYED = -1, -2, -3
@@ -72,6 +73,8 @@ class Library:
         self.declare("ef_session_event", ctypes.c_int32, pointer, u32, clock, text, size)
         self.declare("ef_session_poll", ctypes.c_int32, pointer, pointer, size)
         self.declare("ef_call_code", ctypes.c_int32, pointer, pointer)
+        statement = text, size, text, u32, text, size, text, size
+        self.declare("ef_prove_resume", ctypes.c_int32, pointer, *statement, pointer)
         self.declare("ef_seal", ctypes.c_int32, pointer, clock, u32, u32, u32, text, size, pointer, size)
         self.declare("ef_open", ctypes.c_int32, pointer, clock, u32, text, size, pointer, size, ctypes.POINTER(Origin))
 
@@ -119,6 +122,12 @@ class Session:
         out = ctypes.create_string_buffer(32)
         expect(self.c.ef_call_code(self.handle, out) == 0, "no call code")
         return out.raw
+
+    def prove_resume(self, origin, server_session, participant, token, nonce):
+        out = ctypes.create_string_buffer(64)
+        statement = origin, len(origin), server_session, participant, token, len(token), nonce, len(nonce)
+        result = self.c.ef_prove_resume(self.handle, *statement, out)
+        return out.raw if result == 0 else None
 
     def seal(self, stream, codec, kind, frame):
         out = ctypes.create_string_buffer(2 * len(frame) + 96)
@@ -211,7 +220,9 @@ def meet(session, device, call):
 
 def rust_to_python(session, device, rust, actions):
     """Opens the key batch among these actions, then frames."""
-    (batch,) = (body for kind, body in actions if kind == SEND_KEY_BATCH)
+    (numbered,) = (body for kind, body in actions if kind == SEND_KEY_BATCH)
+    session.event(KEY_BATCH_ACCEPTED, numbered[:4])
+    batch = numbered[4:]
     header, entry = batch[: p.BATCH_HEADER_BYTES], batch[p.BATCH_HEADER_BYTES :]
     expect(len(entry) == p.BATCH_ENTRY_BYTES and header[-2:] == p.u16(1), "not one entry")
 
@@ -294,6 +305,20 @@ def send_frames(session, device, key):
             expect(session.open(codec, frame) == REPLAYED, f"a {codec} frame again")
 
 
+def resume(session, rust, call):
+    """The proof by which the session goes on over a new connection, verified from its bytes."""
+    origin, server_session, token, nonce = b"https://call.example", os.urandom(16), os.urandom(150), os.urandom(32)
+    proof = session.prove_resume(origin, server_session, RUST_ID, token, nonce)
+    where = hashlib.sha256(origin).digest() + call.room + call.call + server_session + p.u32(RUST_ID)
+    statement = b"tacet/1 resume" + p.u8(1) + where + hashlib.sha256(token).digest() + nonce
+    key = nacl.signing.VerifyKey(rust.device)
+    key.verify(statement, proof)
+    for index in range(len(statement)):
+        tampered = flipped(statement, index)
+        refuses("another statement", lambda: key.verify(tampered, proof), nacl.exceptions.BadSignatureError)
+    expect(session.prove_resume(origin, server_session, RUST_ID, token, nonce[1:]) is None, "a short challenge")
+
+
 def call_once(library):
     call = p.Call(os.urandom(16), os.urandom(16), os.urandom(32))
     expect(library.access_token(call.invite) == p.invite_key(call.invite, "access"), "another access token")
@@ -310,6 +335,7 @@ def call_once(library):
         refused = session.event(KEYS, keys_event(*own_batch))
         expect([kind for kind, _ in refused] == [PROBLEM], "its own key, reflected")
         python_to_rust(session, device, rust)
+        resume(session, rust, call)
 
 
 def main():

@@ -256,6 +256,7 @@ ANNOUNCE_BYTES = sum(ANNOUNCE_FIELDS)
 class Announced:
     """What other devices know about a device."""
 
+    device: bytes
     join_id: bytes
     ephemeral: bytes
     seq: int
@@ -295,7 +296,7 @@ def verify_announce(call, announce, sealed_name):
         raise Refused("name")
     join_id = call.join_id(device, incarnation)
     name = AESGCM(invite_key(call.invite, "display")).decrypt(sealed_name[:12], sealed_name[12:], join_id).decode()
-    return Announced(join_id, ephemeral, int.from_bytes(seq, "big"), announce, sealed_name, name)
+    return Announced(device, join_id, ephemeral, int.from_bytes(seq, "big"), announce, sealed_name, name)
 
 
 def roster_hash(join_ids):

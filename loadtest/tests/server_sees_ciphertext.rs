@@ -92,7 +92,10 @@ impl Keys {
                 keys.event(at, Event::Tick);
                 while let Some(action) = keys.devices[at].poll() {
                     match action {
-                        Action::SendKeyBatch(body) => keys.deliver(&body),
+                        Action::SendKeyBatch { number, body } => {
+                            keys.deliver(&body);
+                            keys.event(at, Event::KeyBatchAccepted { number });
+                        }
                         Action::KeyInstalled { participant, .. } => drop(installed.insert((at, participant))),
                         Action::Problem { problem, .. } => panic!("{problem:?}"),
                         _ => {}

@@ -413,8 +413,9 @@ impl Call {
                     self.signaling.send(Priority::Keys, ClientMessage::Announce(renewal))?;
                     continue;
                 }
-                Action::SendKeyBatch(body) => {
+                Action::SendKeyBatch { number, body } => {
                     self.signaling.send_key_batch(&body)?;
+                    self.keys.handle(Event::KeyBatchAccepted { number })?;
                     continue;
                 }
                 Action::SendKeyRequest(wanted) => {

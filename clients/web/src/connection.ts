@@ -29,7 +29,7 @@ import { type RemoteTrack, type SlotChange, Slots } from "./slots.ts";
 import { StreamKeys } from "./stream-keys.ts";
 import { bypassed, countMedia } from "./watchdog.ts";
 import { type Action, EventKind } from "./worker/action.ts";
-import { joinedEvent, leftEvent, type SessionEvent } from "./worker/event.ts";
+import { joinedEvent, keyBatchAcceptedEvent, leftEvent, type SessionEvent } from "./worker/event.ts";
 import type { TransformCounters } from "./worker/messages.ts";
 
 /** Name and version of this client, as sent to the server. */
@@ -291,6 +291,7 @@ export class Connection extends Emitter<ConnectionEvents> {
         break;
       case "key-batch":
         this.#socket.sendBinary(BinaryType.KeyBatch, action.body);
+        this.#sessionEvent(keyBatchAcceptedEvent(action.number));
         break;
       case "key-request":
         for (const body of keyRequestBodies(action.wanted)) this.#socket.sendBinary(BinaryType.KeyRequest, body);

@@ -168,7 +168,7 @@ describe("Connection", () => {
     const keys = Uint8Array.of(2, 0, 0, 0, 9, 1, 7, 7);
     FakeSocket.last.onmessage?.({ data: keys.buffer });
     expect(FakeWorker.last.events(EventKind.Keys)).toEqual([[1, 7, 7]]);
-    FakeWorker.last.post({ t: "action", action: { kind: "key-batch", body: Uint8Array.of(8, 8) } });
+    FakeWorker.last.post({ t: "action", action: { kind: "key-batch", number: 1, body: Uint8Array.of(8, 8) } });
     FakeWorker.last.post({ t: "action", action: { kind: "key-request", wanted: new Uint8Array(201 * 24) } });
     const binary = FakeSocket.last.sent.filter((message) => message instanceof Uint8Array);
     expect(binary.map((message) => [message[0], message.length])).toEqual([

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import type { Clock, FrameCrypto, FrameCryptoSession } from "../src/e2ee/wasm.ts";
 import { type Action, EventKind, readAction } from "../src/worker/action.ts";
+import { keyBatchAcceptedEvent } from "../src/worker/event.ts";
 import { u16 } from "./peer/bytes.ts";
 import { boxed } from "./wire.ts";
 
@@ -30,6 +31,7 @@ export class Device {
   announce: Action & { kind: "announce" };
   readonly session: FrameCryptoSession;
   readonly number: number;
+  #now = 0;
 
   constructor(library: FrameCrypto, number: number, name: string, invite: Uint8Array) {
     this.number = number;
@@ -41,6 +43,7 @@ export class Device {
   }
 
   event(kind: number, body: Uint8Array, now: number): void {
+    this.#now = now;
     expect(this.session.event(kind, at(now), body)).toBe(true);
     this.drain();
   }
@@ -54,11 +57,16 @@ export class Device {
     this.event(EventKind.Keys, boxed({ header, entry }), now);
   }
 
+  /** Collects the actions. A server that accepts every key batch at once is assumed. */
   drain(): Action[] {
     const drained: Action[] = [];
     for (let bytes = this.session.poll(); bytes !== null; bytes = this.session.poll()) {
       const action = readAction(bytes);
-      if (action !== null) drained.push(action);
+      if (action === null) continue;
+      drained.push(action);
+      if (action.kind !== "key-batch") continue;
+      const { kind, body } = keyBatchAcceptedEvent(action.number);
+      expect(this.session.event(kind, at(this.#now), body)).toBe(true);
     }
     this.actions.push(...drained);
     return drained;

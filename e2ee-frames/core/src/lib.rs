@@ -10,6 +10,7 @@
 //! | [`random`] | [`Random`]: the caller's source of random bytes |
 //! | [`process`] | [`Process`]: detects that a fork copied keys and counters |
 //! | [`reader`] | [`Reader`]: big-endian fields from the front of a slice |
+//! | [`resume`] | the signed statement by which a device continues its session on a new connection |
 //! | [`sorted`] | [`SortedMap`]: a map in a sorted vector |
 //!
 //! A protocol chooses one [`Domain`] and derives a label for each purpose from it, so that no output of one protocol is
@@ -42,6 +43,7 @@ pub mod primitives;
 pub mod process;
 pub mod random;
 pub mod reader;
+pub mod resume;
 pub mod secret;
 pub mod sorted;
 
@@ -51,5 +53,6 @@ pub use primitives::{AgreementKey, BoxKey, Output, Primitives, SigningKey, Stand
 pub use process::Process;
 pub use random::Random;
 pub use reader::Reader;
+pub use resume::{ResumeOperation, ResumeStatement};
 pub use secret::SecretBytes;
 pub use sorted::SortedMap;

@@ -51,9 +51,10 @@ static void deliver(const device *from, const device *to, const uint8_t *action,
     tell(to, EF_EVENT_ANNOUNCES, body, (size_t)(end - body) + display_length);
     break;
   }
-  case EF_ACTION_SEND_KEY_BATCH: /* header171 entry86, for one recipient */
-    memcpy(end, action + 1, length - 1);
-    tell(to, EF_EVENT_KEYS, body, length);
+  case EF_ACTION_SEND_KEY_BATCH: /* number4 header171 entry86, for one recipient */
+    memcpy(end, action + 5, length - 5);
+    tell(to, EF_EVENT_KEYS, body, length - 4);
+    tell(from, EF_EVENT_KEY_BATCH_ACCEPTED, action + 1, 4); /* the server's answer */
     break;
   case EF_ACTION_PARTICIPANT_VERIFIED: /* participant4 seat2 name */
     printf("participant %" PRIu32 " sees %.*s\n", from->participant, (int)(length - 7), (const char *)action + 7);

@@ -63,14 +63,24 @@ typedef enum {
   EF_EVENT_STREAM_OPENED = 6,
   /// A stream has stopped: `stream4`.
   EF_EVENT_STREAM_CLOSED = 7,
+  /// The server has accepted a key batch: `number4`, from its `EF_ACTION_SEND_KEY_BATCH`.
+  EF_EVENT_KEY_BATCH_ACCEPTED = 8,
+  /// The connection to the server is lost. Empty body.
+  EF_EVENT_DETACHED = 9,
+  /// The session goes on over a new connection: `fresh1`. 1 if the server has forgotten this device but has granted its
+  /// participant id and seat again, so that it joins with the announce that follows, and `EF_EVENT_JOINED` is due once
+  /// more; else 0.
+  EF_EVENT_ATTACHED = 10,
 } ef_event;
 
 /// Kinds of actions, in the first byte that `ef_session_poll` writes. The body follows.
 typedef enum {
-  /// Send this device's announce: `first1 announce298 display`. `first1` is 1 for the one that is part of the join, 0
-  /// for a renewal.
+  /// Send this device's announce: `first1 announce298 display`. `first1` is 1 for one that is part of a join, 0 for a
+  /// renewal.
   EF_ACTION_SEND_ANNOUNCE = 1,
-  /// Send a key batch: `header171 entry86*`, at most 188 entries. Each entry begins with the `seat2` it is for.
+  /// Send a key batch: `number4 header171 entry86*`, at most 188 entries. Each entry begins with the `seat2` it is for.
+  /// `number4` is for `EF_EVENT_KEY_BATCH_ACCEPTED` and not sent. If the connection ends before the server has accepted
+  /// the batch, send it again over the next one.
   EF_ACTION_SEND_KEY_BATCH = 2,
   /// Request keys: `{join_id16 kid8}*`, at most 200. The message has the count in front.
   EF_ACTION_SEND_KEY_REQUEST = 3,
@@ -189,7 +199,7 @@ typedef struct {
 #define ef_frame_kind_ALL { ef_frame_kind_Delta, ef_frame_kind_Key, }
 
 /// All kinds of events.
-#define ef_event_ALL { ef_event_Tick, ef_event_Joined, ef_event_Announces, ef_event_Left, ef_event_Keys, ef_event_KeyRequest, ef_event_StreamOpened, ef_event_StreamClosed, }
+#define ef_event_ALL { ef_event_Tick, ef_event_Joined, ef_event_Announces, ef_event_Left, ef_event_Keys, ef_event_KeyRequest, ef_event_StreamOpened, ef_event_StreamClosed, ef_event_KeyBatchAccepted, ef_event_Detached, ef_event_Attached, }
 
 /// All of them.
 #define ef_action_ALL { ef_action_SendAnnounce, ef_action_SendKeyBatch, ef_action_SendKeyRequest, ef_action_ParticipantVerified, ef_action_ParticipantRemoved, ef_action_StreamReady, ef_action_KeyInstalled, ef_action_Problem, ef_action_GenerationChanged, ef_action_Ended, }
@@ -288,6 +298,29 @@ uint64_t ef_session_deadline(const ef_session *session);
 /// `session` is live and used by no other thread; `out` names 32 writable bytes.
 int32_t ef_call_code(const ef_session *session,
                      uint8_t *out);
+
+/// Signs the statement by which a device continues its session with the server over a new connection. Works after the
+/// session has ended, too.
+///
+/// `origin` (`origin_len` bytes of UTF-8) is the server's as the client reached it, such as `https://call.example`;
+/// `server_session` (16 bytes) and `participant` are what the server named them; `token` (`token_len` bytes) is the latest
+/// one of the server, and `nonce` the challenge of the new connection. Room and call are those of `ef_session_new`.
+///
+/// Returns 0 and writes `out`; or `EF_MISUSE`, also for a nonce that does not have 32 bytes: nothing is signed then.
+///
+/// # Safety
+/// `session` is live and used by no other thread; the other pointers name as many readable bytes as said, `out` 64 writable
+/// ones. `out` does not overlap the others.
+int32_t ef_prove_resume(const ef_session *session,
+                        const uint8_t *origin,
+                        size_t origin_len,
+                        const uint8_t *server_session,
+                        uint32_t participant,
+                        const uint8_t *token,
+                        size_t token_len,
+                        const uint8_t *nonce,
+                        size_t nonce_len,
+                        uint8_t *out);
 
 /// Seals a frame of an encoder. The stream must be open, and ready.
 ///

@@ -90,11 +90,19 @@ pub enum EventKind {
     StreamOpened = 6,
     /// A stream has stopped: `stream4`.
     StreamClosed = 7,
+    /// The server has accepted a key batch: `number4`, from its `EF_ACTION_SEND_KEY_BATCH`.
+    KeyBatchAccepted = 8,
+    /// The connection to the server is lost. Empty body.
+    Detached = 9,
+    /// The session goes on over a new connection: `fresh1`. 1 if the server has forgotten this device but has granted its
+    /// participant id and seat again, so that it joins with the announce that follows, and `EF_EVENT_JOINED` is due once
+    /// more; else 0.
+    Attached = 10,
 }
 
 impl EventKind {
     /// All kinds of events.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Tick,
         Self::Joined,
         Self::Announces,
@@ -103,6 +111,9 @@ impl EventKind {
         Self::KeyRequest,
         Self::StreamOpened,
         Self::StreamClosed,
+        Self::KeyBatchAccepted,
+        Self::Detached,
+        Self::Attached,
     ];
 
     /// The kind of this number.
@@ -116,10 +127,12 @@ impl EventKind {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionKind {
-    /// Send this device's announce: `first1 announce298 display`. `first1` is 1 for the one that is part of the join, 0
-    /// for a renewal.
+    /// Send this device's announce: `first1 announce298 display`. `first1` is 1 for one that is part of a join, 0 for a
+    /// renewal.
     SendAnnounce = 1,
-    /// Send a key batch: `header171 entry86*`, at most 188 entries. Each entry begins with the `seat2` it is for.
+    /// Send a key batch: `number4 header171 entry86*`, at most 188 entries. Each entry begins with the `seat2` it is for.
+    /// `number4` is for `EF_EVENT_KEY_BATCH_ACCEPTED` and not sent. If the connection ends before the server has accepted
+    /// the batch, send it again over the next one.
     SendKeyBatch = 2,
     /// Request keys: `{join_id16 kid8}*`, at most 200. The message has the count in front.
     SendKeyRequest = 3,
@@ -341,9 +354,9 @@ mod tests {
             assert_eq!(FrameKindNumber::from(kind) as u32, kind as u32);
         }
         assert_eq!(FrameKindNumber::kind(2), None);
-        for number in 0..8 {
+        for number in 0..11 {
             assert_eq!(EventKind::from_number(number).map(|kind| kind as u32), Some(number));
         }
-        assert_eq!(EventKind::from_number(8), None);
+        assert_eq!(EventKind::from_number(11), None);
     }
 }

@@ -36,6 +36,6 @@ pub use clock::ClockReading;
 pub use frames::{FrameOrigin, ef_open, ef_seal};
 pub use memory::{ef_alloc, ef_free};
 pub use session::{
-    Handle, ef_access_token, ef_call_code, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new,
-    ef_session_poll,
+    Handle, ef_access_token, ef_call_code, ef_prove_resume, ef_session_deadline, ef_session_event, ef_session_free,
+    ef_session_new, ef_session_poll,
 };

@@ -6,11 +6,13 @@ use crate::{
     memory::{array, bytes, bytes_mut, overlap},
     random, wire,
 };
-use e2ee_frames::{MonotonicTime, Session, SessionConfig, access_token};
+use e2ee_frames::{MonotonicTime, ResumeOperation, ResumeStatement, Session, SessionConfig, access_token};
 
 /// A device in a call. Opaque: created by `ef_session_new`, freed by `ef_session_free`.
 pub struct Handle {
     pub(crate) session: Session,
+    room: [u8; 16],
+    call: [u8; 16],
     /// The action that did not fit the last buffer.
     unread: Option<Vec<u8>>,
 }
@@ -61,7 +63,7 @@ pub unsafe extern "C" fn ef_session_new(
         return std::ptr::null_mut();
     };
     match Session::new(SessionConfig::new(room, call, invite, name), random::fill, clock) {
-        Ok(session) => Box::into_raw(Box::new(Handle { session, unread: None })),
+        Ok(session) => Box::into_raw(Box::new(Handle { session, room, call, unread: None })),
         Err(_) => std::ptr::null_mut(),
     }
 }
@@ -164,5 +166,60 @@ pub unsafe extern "C" fn ef_call_code(session: *const Handle, out: *mut u8) -> i
     };
     let Some(code) = handle.session.call_code() else { return -1 };
     out.copy_from_slice(code.as_bytes());
+    0
+}
+
+/// Signs the statement by which a device continues its session with the server over a new connection. Works after the
+/// session has ended, too.
+///
+/// `origin` (`origin_len` bytes of UTF-8) is the server's as the client reached it, such as `https://call.example`;
+/// `server_session` (16 bytes) and `participant` are what the server named them; `token` (`token_len` bytes) is the latest
+/// one of the server, and `nonce` the challenge of the new connection. Room and call are those of `ef_session_new`.
+///
+/// Returns 0 and writes `out`; or `EF_MISUSE`, also for a nonce that does not have 32 bytes: nothing is signed then.
+///
+/// # Safety
+/// `session` is live and used by no other thread; the other pointers name as many readable bytes as said, `out` 64 writable
+/// ones. `out` does not overlap the others.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ef_prove_resume(
+    session: *const Handle,
+    origin: *const u8,
+    origin_len: usize,
+    server_session: *const u8,
+    participant: u32,
+    token: *const u8,
+    token_len: usize,
+    nonce: *const u8,
+    nonce_len: usize,
+    out: *mut u8,
+) -> i32 {
+    const PROOF: usize = 64;
+    let inputs = [(origin, origin_len), (server_session, 16), (token, token_len), (nonce, nonce_len)];
+    if out.is_null() || inputs.iter().any(|(input, length)| overlap(*input, *length, out, PROOF)) {
+        return EF_MISUSE;
+    }
+    // SAFETY: by contract, and the output overlaps no input.
+    let (handle, origin, token, out) =
+        unsafe { (session.as_ref(), bytes(origin, origin_len), bytes(token, token_len), bytes_mut(out, PROOF)) };
+    // SAFETY: by contract.
+    let (server_session, nonce) = unsafe { (array(server_session), bytes(nonce, nonce_len)) };
+    let (Some(handle), Some(Ok(origin)), Some(token), Some(out)) = (handle, origin.map(str::from_utf8), token, out)
+    else {
+        return EF_MISUSE;
+    };
+    let (Some(server_session), Some(Ok(nonce))) = (server_session, nonce.map(<[u8; 32]>::try_from)) else {
+        return EF_MISUSE;
+    };
+    out.copy_from_slice(&handle.session.prove_resume(&ResumeStatement {
+        operation: ResumeOperation::Session,
+        origin,
+        room: handle.room,
+        call: handle.call,
+        session: server_session,
+        participant,
+        token,
+        nonce,
+    }));
     0
 }

@@ -26,6 +26,13 @@ pub fn handle(session: &mut Session, kind: u32, clock: Clock, body: &[u8]) -> Re
         EventKind::KeyRequest => Event::KeyRequest(body),
         EventKind::StreamOpened => Event::StreamOpened(StreamId(u32::from_be_bytes(exactly(body)?))),
         EventKind::StreamClosed => Event::StreamClosed(StreamId(u32::from_be_bytes(exactly(body)?))),
+        EventKind::KeyBatchAccepted => Event::KeyBatchAccepted { number: u32::from_be_bytes(exactly(body)?) },
+        EventKind::Detached if body.is_empty() => Event::Detached,
+        EventKind::Detached => return Err(EventError::Malformed),
+        EventKind::Attached => match exactly(body)? {
+            [fresh @ (0 | 1)] => Event::Attached { fresh: fresh == 1 },
+            _ => return Err(EventError::Malformed),
+        },
     };
     session.handle(clock, event)
 }
@@ -42,7 +49,7 @@ pub fn encode(action: &Action) -> Vec<u8> {
         Action::SendAnnounce { first, announce, display } => {
             with(ActionKind::SendAnnounce, &[&[u8::from(*first)], announce, display])
         }
-        Action::SendKeyBatch(body) => with(ActionKind::SendKeyBatch, &[body]),
+        Action::SendKeyBatch { number, body } => with(ActionKind::SendKeyBatch, &[&number.to_be_bytes(), body]),
         Action::SendKeyRequest(wanted) => with(ActionKind::SendKeyRequest, &[wanted]),
         Action::ParticipantVerified { participant, seat, name } => with(
             ActionKind::ParticipantVerified,

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use e2ee_frames::key_exchange::ANNOUNCE_BYTES;
+use e2ee_frames::{ResumeOperation, ResumeStatement, key_exchange::ANNOUNCE_BYTES};
 use e2ee_frames_ffi::{
     ClockReading, FrameOrigin, Handle, codes::EF_MISUSE, ef_access_token, ef_alloc, ef_call_code, ef_free, ef_open,
-    ef_seal, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new, ef_session_poll,
+    ef_prove_resume, ef_seal, ef_session_deadline, ef_session_event, ef_session_free, ef_session_new, ef_session_poll,
 };
 
 /// Time stands still.
@@ -91,8 +91,9 @@ fn two_hosts_exchange_frames() {
         match action.first() {
             None => break,
             Some(2) => {
-                let keys = [&[1], &action[1..]].concat();
+                let keys = [&[1], &action[5..]].concat();
                 assert_eq!(bob.event(4, &keys), 0);
+                assert_eq!(ada.event(8, &action[1..5]), 0);
             }
             Some(4) => assert_eq!(action[1..], [&[0, 0, 0, 11, 0, 1][..], b"Bob"].concat()),
             _ => {}
@@ -130,7 +131,19 @@ fn poll_keeps_action_that_does_not_fit() {
 #[test]
 fn malformed_calls_are_refused() {
     let ada = Host::new("Ada", [3; 32]);
-    for (kind, body) in [(0, &[1][..]), (1, &[0]), (1, &[0xff, 0xff]), (3, &[0; 5]), (6, &[0; 3]), (99, &[])] {
+    let malformed = [
+        (0, &[1][..]),
+        (1, &[0]),
+        (1, &[0xff, 0xff]),
+        (3, &[0; 5]),
+        (6, &[0; 3]),
+        (8, &[0; 3]),
+        (9, &[0]),
+        (10, &[]),
+        (10, &[2]),
+        (99, &[]),
+    ];
+    for (kind, body) in malformed {
         assert_eq!(ada.event(kind, body), -1, "kind {kind}");
     }
     // SAFETY: null pointers and null sessions are allowed and refused.
@@ -142,6 +155,8 @@ fn malformed_calls_are_refused() {
         assert_eq!(ef_session_deadline(std::ptr::null()), u64::MAX);
         assert_eq!(ef_access_token(null, null), EF_MISUSE);
         assert_eq!(ef_call_code(std::ptr::null(), null), EF_MISUSE);
+        let proof = ef_prove_resume(std::ptr::null(), null, 0, null, 0, null, 0, null, 32, null);
+        assert_eq!(proof, EF_MISUSE);
         ef_session_free(std::ptr::null_mut());
     }
     let long = "x".repeat(257);
@@ -243,4 +258,39 @@ fn call_code_matches_on_both_sides() {
     assert_ne!(together, alone);
     // SAFETY: the session is live; a null output is refused.
     assert_eq!(unsafe { ef_call_code(ada.0, std::ptr::null_mut()) }, EF_MISUSE);
+}
+
+/// Room and call of the statement are those of the session; everything else is the caller's.
+#[test]
+fn proof_of_resume_verifies_against_announce() {
+    let ada = Host::new("Ada", [3; 32]);
+    let announce = ada.poll();
+    let device: [u8; 32] = announce[2..][34..66].try_into().unwrap();
+    let (origin, session, token, nonce) = ("https://call.example", [4; 16], b"token", [5; 32]);
+    let mut proof = [0; 64];
+    let prove = |nonce_len, out: *mut u8| {
+        // SAFETY: the session is live; the inputs are slices, and lengths beyond them are refused before they are read.
+        unsafe {
+            let (origin_len, token_len) = (origin.len(), token.len());
+            let (origin, token, nonce) = (origin.as_ptr(), token.as_ptr(), nonce.as_ptr());
+            ef_prove_resume(ada.0, origin, origin_len, session.as_ptr(), 7, token, token_len, nonce, nonce_len, out)
+        }
+    };
+    assert_eq!(prove(32, proof.as_mut_ptr()), 0);
+    let statement = ResumeStatement {
+        operation: ResumeOperation::Session,
+        origin,
+        room: [1; 16],
+        call: [2; 16],
+        session,
+        participant: 7,
+        token,
+        nonce,
+    };
+    assert!(e2ee_core::resume::verify(&device, &statement, &proof));
+    proof = [0; 64];
+    assert_eq!(prove(31, proof.as_mut_ptr()), EF_MISUSE, "a challenge of another length");
+    assert_eq!(prove(0, proof.as_mut_ptr()), EF_MISUSE);
+    assert_eq!(prove(32, std::ptr::null_mut()), EF_MISUSE);
+    assert_eq!(proof, [0; 64]);
 }

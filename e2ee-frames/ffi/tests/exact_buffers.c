@@ -76,10 +76,12 @@ static void carry(ef_session *from, uint8_t seat, ef_session *to) {
       DEMAND(ef_session_event(to, EF_EVENT_ANNOUNCES, &now, body, total) == 0);
       free(body);
     } else if (action[0] == EF_ACTION_SEND_KEY_BATCH) {
-      uint8_t *body = copy(action, length);
+      uint8_t *body = copy(action + 4, length - 4), *number = copy(action + 1, 4);
       body[0] = 1;
-      DEMAND(ef_session_event(to, EF_EVENT_KEYS, &now, body, length) == 0);
-      free(body);
+      DEMAND(ef_session_event(to, EF_EVENT_KEYS, &now, body, length - 4) == 0);
+      DEMAND(ef_session_event(from, EF_EVENT_KEY_BATCH_ACCEPTED, &now, number, 3) == EF_EVENT_ERROR_MALFORMED);
+      DEMAND(ef_session_event(from, EF_EVENT_KEY_BATCH_ACCEPTED, &now, number, 4) == 0);
+      free(body), free(number);
     }
   }
 }
@@ -143,6 +145,13 @@ int main(void) {
   uint8_t *one = block(32), *other = block(32);
   DEMAND(ef_call_code(ada, one) == 0 && ef_call_code(bob, other) == 0 && memcmp(one, other, 32) == 0);
   free(one), free(other);
+
+  uint8_t *origin = copy("https://call.example", 20), *resumed = copy("session 16 bytes", 16);
+  uint8_t *seal = copy("token", 5), *nonce = copy("a challenge of thirty-two bytes.", 32), *proof = block(64);
+  DEMAND(ef_prove_resume(ada, origin, 20, resumed, 7, seal, 5, nonce, 32, proof) == 0);
+  DEMAND(ef_prove_resume(ada, origin, 20, resumed, 7, NULL, 0, nonce, 32, proof) == 0);
+  DEMAND(ef_prove_resume(ada, origin, 20, resumed, 7, seal, 5, nonce, 31, proof) == EF_MISUSE);
+  free(origin), free(resumed), free(seal), free(nonce), free(proof);
 
   uint8_t *given = ef_alloc(33);
   DEMAND(given != NULL && given[0] == 0 && given[32] == 0);

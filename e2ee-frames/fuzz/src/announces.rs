@@ -44,7 +44,7 @@ fn watch(actions: Vec<Action>, shown: &mut Vec<(e2ee_frames::ParticipantId, Seat
                 shown.retain(|(other, _)| *other != participant);
                 assert_eq!(shown.len() + 1, before, "removed without being shown");
             }
-            Action::SendKeyBatch(body) => {
+            Action::SendKeyBatch { body, .. } => {
                 for entry in body.get(BATCH_HEADER_BYTES..).unwrap_or_default().chunks(BATCH_ENTRY_BYTES) {
                     let to = Seat(u16::from_be_bytes([entry[0], entry[1]]));
                     assert!(shown.iter().any(|(_, seat)| *seat == to), "a key for a device that is not on the roster");

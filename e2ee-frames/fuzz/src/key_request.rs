@@ -29,7 +29,7 @@ fn answers(stage: &mut Stage, now: u64) -> usize {
     stage.bob.handle(at(now), Event::Tick).expect("time passes");
     let actions = drain(&mut stage.bob).into_iter();
     let batches = actions.filter_map(|action| match action {
-        Action::SendKeyBatch(body) => Some(body),
+        Action::SendKeyBatch { body, .. } => Some(body),
         _ => None,
     });
     let to_ada = |body: &Vec<u8>| {

@@ -12,12 +12,12 @@ use std::time::Duration;
 use tacet_fuzz::Script;
 
 /// Steps of a script besides events.
-const OPEN: u8 = 8;
-const SEAL: u8 = 9;
+const OPEN: u8 = 12;
+const SEAL: u8 = 13;
 /// The wall clock jumps, which ends the session: its keys may be in use elsewhere.
-const JUMP: u8 = 10;
+const JUMP: u8 = 14;
 /// Number of kinds, one of them invalid.
-const KINDS: u8 = 12;
+const KINDS: u8 = 15;
 
 /// The target: kinds of events, each with how much later it happens and an edit of a genuine body.
 pub fn run(data: &[u8]) {
@@ -59,7 +59,9 @@ pub fn run(data: &[u8]) {
                     Some(EventKind::Keys) => vec![&stage.keys],
                     Some(EventKind::KeyRequest) => vec![&[0, 3, 1]],
                     Some(EventKind::StreamOpened | EventKind::StreamClosed) => vec![&[0, 0, 0, 1], &[0, 0, 0, 0]],
-                    Some(EventKind::Tick) | None => vec![&[]],
+                    Some(EventKind::KeyBatchAccepted) => vec![&[0, 0, 0, 1], &[0, 0, 0, 2], &[0, 0, 0, 3]],
+                    Some(EventKind::Attached) => vec![&[0], &[1]],
+                    Some(EventKind::Tick | EventKind::Detached) | None => vec![&[]],
                 };
                 let body = script.edit(&genuine);
                 // Most are refused; the assertions below hold in both cases.

@@ -127,7 +127,7 @@ pub(crate) fn tell(session: &mut Session, event: Event<'_>) -> Vec<Action> {
 /// The body of a keys message with the first key batch of some actions.
 fn batch(actions: &[Action]) -> Option<Vec<u8>> {
     actions.iter().find_map(|action| match action {
-        Action::SendKeyBatch(body) => Some([&[1], body.as_slice()].concat()),
+        Action::SendKeyBatch { body, .. } => Some([&[1], body.as_slice()].concat()),
         _ => None,
     })
 }

@@ -203,7 +203,7 @@ impl Walk {
         let (mut done, mut requests) = (Vec::new(), Vec::new());
         while let Some(action) = self.twins.get_mut(&at).unwrap().session.poll() {
             match action {
-                Real::SendKeyBatch(body) => {
+                Real::SendKeyBatch { body, .. } => {
                     let boxed = split(at, &body);
                     done.extend(boxed.iter().map(|boxed| Action::SendKeys(boxed.batch)));
                     self.boxed.extend(boxed);

@@ -1,7 +1,7 @@
 //! The identity of one process in one call: a signing key and an incarnation, both random, and their join id.
 
 use crate::label;
-use e2ee_core::{Label, Primitives, Random, SigningKey, array};
+use e2ee_core::{Label, Primitives, Random, ResumeStatement, SigningKey, array, resume};
 use zeroize::Zeroizing;
 
 /// The room and call to which keys and announces are bound.
@@ -50,5 +50,9 @@ impl<P: Primitives> Identity<P> {
 
     pub(crate) fn sign(&self, label: &Label, bytes: &[u8]) -> [u8; 64] {
         self.signing.sign(label, bytes)
+    }
+
+    pub(crate) fn prove_resume(&self, statement: &ResumeStatement<'_>) -> [u8; 64] {
+        resume::prove(&self.signing, statement)
     }
 }

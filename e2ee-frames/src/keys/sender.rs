@@ -187,6 +187,8 @@ pub(crate) struct OwnKeys<P: Primitives> {
     pub(crate) streams: SortedMap<StreamId, bool>,
     /// Number of contexts made, which numbers them.
     pub(crate) contexts_made: u32,
+    /// Number of key batches made, which numbers them from 1.
+    pub(crate) batches_made: u32,
     /// When newcomers receive a key.
     pub(crate) serve_at: Option<MonotonicTime>,
     /// When key requests are answered.

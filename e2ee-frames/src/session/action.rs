@@ -8,15 +8,22 @@ use alloc::{string::String, vec::Vec};
 pub enum Action {
     /// Send this device's announce with the sealed name.
     SendAnnounce {
-        /// Whether it is part of the join; otherwise it is a renewal.
+        /// Whether it is part of a join: the first, or one on a server that has forgotten this device. Otherwise it is a
+        /// renewal.
         first: bool,
         /// The announce, 298 bytes.
         announce: Vec<u8>,
         /// The sealed name.
         display: Vec<u8>,
     },
-    /// Send a key batch with this body: header171 || entry86 × count, at most 188 entries.
-    SendKeyBatch(Vec<u8>),
+    /// Send a key batch, again on the next connection if this one ends before the server has accepted it, and report
+    /// [`Event::KeyBatchAccepted`](super::Event::KeyBatchAccepted).
+    SendKeyBatch {
+        /// Names the batch in this session.
+        number: u32,
+        /// header171 || entry86 × count, at most 188 entries.
+        body: Vec<u8>,
+    },
     /// Send a key request for these keys: {join_id16 kid8} × n, at most 200. The caller adds the count.
     SendKeyRequest(Vec<u8>),
     /// Show this participant on the roster: it has the invite secret. Keys may be sealed to it from now on. Repeated when

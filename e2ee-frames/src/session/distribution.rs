@@ -309,7 +309,9 @@ impl<P: Primitives> Session<P> {
                     Which::Next => member.has_next = true,
                 }
             }
-            self.actions.push_back(Action::SendKeyBatch(batch::write(&header, &entries)));
+            let number = self.own.batches_made.saturating_add(1);
+            self.own.batches_made = number;
+            self.actions.push_back(Action::SendKeyBatch { number, body: batch::write(&header, &entries) });
         }
     }
 

@@ -18,12 +18,26 @@ pub enum Event<'a> {
     Left(&'a [ParticipantId]),
     /// Keys of others: count1 || {header171 entry86} × count.
     Keys(&'a [u8]),
+    /// The server has accepted this batch of [`Action::SendKeyBatch`](super::Action::SendKeyBatch): it relays it to all its
+    /// recipients.
+    KeyBatchAccepted {
+        /// The number of the batch.
+        number: u32,
+    },
     /// Another device requests keys: requester_seat2 || count1 || {join_id16 kid8} × count.
     KeyRequest(&'a [u8]),
     /// A stream is about to send.
     StreamOpened(StreamId),
     /// A stream has stopped. Its counters continue when it opens again.
     StreamClosed(StreamId),
+    /// The connection to the server is lost. Nothing is sent to it until [`Self::Attached`].
+    Detached,
+    /// The session goes on over a new connection.
+    Attached {
+        /// The server has forgotten this device, but has granted it its participant id and seat again: it joins with a new
+        /// announce, and [`Self::Joined`] follows.
+        fresh: bool,
+    },
 }
 
 /// Why an event was refused. Nothing changed.

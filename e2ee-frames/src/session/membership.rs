@@ -70,7 +70,7 @@ impl<P: Primitives> Session<P> {
 
     /// Signs an announce of the current ephemeral key and sends it. `None` if the name cannot be sealed: no device is
     /// announced without its name.
-    pub(super) fn announce(&mut self) -> Option<()> {
+    pub(super) fn announce(&mut self, first: bool) -> Option<()> {
         let (key, join_id) = (&self.invite.display, &self.identity.join_id);
         let display = display::seal::<P>(key, join_id, &self.name, &mut *self.random)?;
         let renewal = Renewal {
@@ -83,24 +83,28 @@ impl<P: Primitives> Session<P> {
         let announce = announce::write(&self.call, &self.identity, &self.invite, &renewal);
         self.ephemeral.announce_hash = announce::hash::<P>(&announce);
         self.renew_at = self.clock.now.saturating_add(self.timing.renewal);
-        let (first, announce) = (self.seat.is_none(), announce.to_vec());
-        self.actions.push_back(Action::SendAnnounce { first, announce, display });
+        self.actions.push_back(Action::SendAnnounce { first, announce: announce.to_vec(), display });
         Some(())
     }
 
     /// Renews the announce with a new ephemeral key when due, and erases the previous key later.
     pub(super) fn renew_announce(&mut self) {
         if self.clock.now >= self.renew_at {
-            let fresh = Ephemeral::generate(self.ephemeral.seq.saturating_add(1), &mut *self.random);
-            let old = core::mem::replace(&mut self.ephemeral, fresh);
-            self.previous_ephemeral = Some((old, self.clock.now.saturating_add(PREVIOUS_ANNOUNCE_LIFE)));
-            if self.announce().is_none() {
-                // The others keep the previous announce until it expires.
-                self.renew_at = self.clock.now.saturating_add(self.timing.renewal);
-            }
+            self.announce_again(self.seat.is_none());
         }
         if self.previous_ephemeral.as_ref().is_some_and(|(_, until)| self.clock.now >= *until) {
             self.previous_ephemeral = None;
+        }
+    }
+
+    /// Sends a new announce of this device: the next number, a new ephemeral key. `join`: it is part of a join.
+    pub(super) fn announce_again(&mut self, join: bool) {
+        let fresh = Ephemeral::generate(self.ephemeral.seq.saturating_add(1), &mut *self.random);
+        let old = core::mem::replace(&mut self.ephemeral, fresh);
+        self.previous_ephemeral = Some((old, self.clock.now.saturating_add(PREVIOUS_ANNOUNCE_LIFE)));
+        if self.announce(join).is_none() {
+            // The others keep the previous announce until it expires.
+            self.renew_at = self.clock.now.saturating_add(self.timing.renewal);
         }
     }
 

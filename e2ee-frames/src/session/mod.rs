@@ -19,6 +19,7 @@ pub mod external;
 mod frames;
 mod membership;
 mod reception;
+mod resume;
 #[cfg(test)]
 mod tests;
 
@@ -182,7 +183,7 @@ impl<P: Primitives> Session<P> {
             next_request_at: clock.now,
             actions: VecDeque::new(),
         };
-        session.announce().ok_or(SessionError::Name)?;
+        session.announce(true).ok_or(SessionError::Name)?;
         Ok(session)
     }
 
@@ -204,6 +205,11 @@ impl<P: Primitives> Session<P> {
             }
             Event::Keys(body) => self.keys(body),
             Event::KeyRequest(body) => self.key_request(body),
+            Event::KeyBatchAccepted { .. } | Event::Detached | Event::Attached { fresh: false } => Ok(()),
+            Event::Attached { fresh: true } => {
+                self.announce_again(true);
+                Ok(())
+            }
             Event::StreamOpened(stream) => self.stream_opened(stream),
             Event::StreamClosed(stream) => {
                 self.own.streams.remove(&stream);

@@ -260,7 +260,10 @@ impl Scene {
         for sender in self.present.clone() {
             while let Some(action) = self.devices[sender].session.poll() {
                 match action {
-                    Action::SendKeyBatch(body) => self.take_batch(sender, &body),
+                    Action::SendKeyBatch { number, body } => {
+                        self.take_batch(sender, &body);
+                        self.devices[sender].handle(self.now, Event::KeyBatchAccepted { number });
+                    }
                     Action::Problem { problem, .. } => panic!("{problem:?}"),
                     _ => {}
                 }

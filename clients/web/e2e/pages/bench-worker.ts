@@ -48,7 +48,9 @@ function pair(library: FrameCrypto): [FrameCryptoSession, FrameCryptoSession] {
   from.event(EventKind.Announces, CLOCK, announcement(2, second.announce, second.display));
   to.event(EventKind.Announces, CLOCK, announcement(1, first.announce, first.display));
   from.event(EventKind.StreamOpened, CLOCK, u32(VIDEO));
-  const box = entryFor(2, take(from, "key-batch").body);
+  const batch = take(from, "key-batch");
+  from.event(EventKind.KeyBatchAccepted, CLOCK, u32(batch.number));
+  const box = entryFor(2, batch.body);
   if (box === undefined) throw new Error("no key");
   to.event(EventKind.Keys, CLOCK, boxed(box));
   return [from, to];

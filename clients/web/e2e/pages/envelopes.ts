@@ -100,6 +100,7 @@ class Device {
       if (action.kind === "key-batch") {
         const box = entryFor(other.number, action.body);
         if (box !== undefined) other.worker.event(EventKind.Keys, boxed(box));
+        this.worker.event(EventKind.KeyBatchAccepted, u32(action.number));
       } else if (action.kind === "key-request") {
         for (const body of keyRequestBodies(action.wanted)) {
           other.worker.event(EventKind.KeyRequest, join(u16(this.number), body));

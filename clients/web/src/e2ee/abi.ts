@@ -12,6 +12,9 @@ export const EventKind = {
   KeyRequest: 5,
   StreamOpened: 6,
   StreamClosed: 7,
+  KeyBatchAccepted: 8,
+  Detached: 9,
+  Attached: 10,
 } as const;
 
 export type EventKind = (typeof EventKind)[keyof typeof EventKind];

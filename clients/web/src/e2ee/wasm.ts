@@ -19,6 +19,18 @@ interface Exports {
   ef_session_event(session: number, kind: number, clock: number, body: number, bodyLength: number): number;
   ef_session_poll(session: number, out: number, capacity: number): number;
   ef_session_deadline(session: number): bigint;
+  ef_prove_resume(
+    session: number,
+    origin: number,
+    originLength: number,
+    serverSession: number,
+    participant: number,
+    token: number,
+    tokenLength: number,
+    nonce: number,
+    nonceLength: number,
+    out: number,
+  ): number;
   ef_seal(
     session: number,
     clock: number,
@@ -63,6 +75,19 @@ export interface Clock {
   readonly now: number;
   /** Time of day, since 1970. */
   readonly wall: number;
+}
+
+/** What a device signs to continue its session with the server over a new connection, besides room and call. */
+export interface ResumeStatement {
+  /** The server's origin as the page reached it, such as `https://call.example`. */
+  readonly origin: string;
+  /** The session that the server named in `welcome`, 16 bytes. */
+  readonly session: Uint8Array;
+  readonly participant: number;
+  /** The token that is shown with the proof. */
+  readonly token: Uint8Array;
+  /** The challenge of the new connection, 32 bytes. */
+  readonly nonce: Uint8Array;
 }
 
 /** An opened frame and its origin, from its key and not from any label of the server. */
@@ -112,6 +137,8 @@ const RANDOM_BYTES = 65_536;
 const NEVER = 2n ** 64n - 1n;
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
+const PROOF_BYTES = 64;
+const SERVER_SESSION_BYTES = 16;
 /** Large enough for every envelope and SFrame header. */
 const PREFIX_BYTES = 96;
 /** A sealed frame of any codec has at most half more bytes than the frame, and this many. */
@@ -281,6 +308,34 @@ export class FrameCryptoSession {
   deadline(): number | null {
     const deadline = BigInt.asUintN(64, this.#exports.ef_session_deadline(this.#pointer));
     return deadline === NEVER ? null : Number(deadline);
+  }
+
+  /**
+   * Signs the statement by which this device continues its session with the server, also after the session has ended.
+   * Returns `null` if the session id or the nonce does not have its length; nothing is signed then.
+   */
+  proveResume(statement: ResumeStatement): Uint8Array<ArrayBuffer> | null {
+    const { session, participant, token, nonce } = statement;
+    if (session.length !== SERVER_SESSION_BYTES) return null;
+    const origin = new TextEncoder().encode(statement.origin);
+    const originAt = this.#in.put(origin, session, token, nonce);
+    const sessionAt = originAt + origin.length;
+    const tokenAt = sessionAt + session.length;
+    const nonceAt = tokenAt + token.length;
+    const out = this.#out.reserve(PROOF_BYTES);
+    const result = this.#exports.ef_prove_resume(
+      this.#pointer,
+      originAt,
+      origin.length,
+      sessionAt,
+      participant,
+      tokenAt,
+      token.length,
+      nonceAt,
+      nonce.length,
+      out,
+    );
+    return result === 0 ? new Uint8Array(this.#copy(out, PROOF_BYTES)) : null;
   }
 
   /** Returns the sealed frame in a new buffer, or a code of `SealRefusal`: the frame must then be dropped. */

@@ -10,15 +10,15 @@ export type ProblemCode = "announce-refused" | "keys-refused" | "clock-skew" | "
 
 /** What the session requests or reports. */
 export type Action =
-  /** Send the announce: in `join` the first time, as a renewal later. */
+  /** Send the announce: in `join` if it is the first one of a join, else as a renewal. */
   | {
       readonly kind: "announce";
       readonly first: boolean;
       readonly announce: Uint8Array;
       readonly display: Uint8Array;
     }
-  /** Send a key batch. */
-  | { readonly kind: "key-batch"; readonly body: Uint8Array<ArrayBuffer> }
+  /** Send a key batch, again on the next connection until it is accepted, and report that by `keyBatchAcceptedEvent`. */
+  | { readonly kind: "key-batch"; readonly number: number; readonly body: Uint8Array<ArrayBuffer> }
   /** Request these keys. */
   | { readonly kind: "key-request"; readonly wanted: Uint8Array<ArrayBuffer> }
   /** A participant proved that it holds the invite secret, and this is its name. */
@@ -53,7 +53,7 @@ export function readAction(bytes: Uint8Array): Action | null {
         display: body.subarray(1 + ANNOUNCE_BYTES),
       };
     case ActionKind.SendKeyBatch:
-      return { kind: "key-batch", body };
+      return { kind: "key-batch", number: view.getUint32(0), body: body.slice(4) };
     case ActionKind.SendKeyRequest:
       return { kind: "key-request", wanted: body };
     case ActionKind.ParticipantVerified:

@@ -34,3 +34,23 @@ export function streamEvent(kind: "opened" | "closed", stream: StreamNumber): Se
   new DataView(body.buffer).setUint32(0, stream);
   return { kind: kind === "opened" ? EventKind.StreamOpened : EventKind.StreamClosed, body };
 }
+
+/** The server has accepted a key batch: `number4`. */
+export function keyBatchAcceptedEvent(number: number): SessionEvent {
+  const body = new Uint8Array(4);
+  new DataView(body.buffer).setUint32(0, number);
+  return { kind: EventKind.KeyBatchAccepted, body };
+}
+
+/** The connection to the server is lost: an empty body. */
+export function detachedEvent(): SessionEvent {
+  return { kind: EventKind.Detached, body: new Uint8Array(0) };
+}
+
+/**
+ * The session goes on over a new connection: `fresh1`. `fresh` if the server granted participant and seat again but has
+ * forgotten the rest: the announce that follows belongs into `join`, and `joinedEvent` is due once more.
+ */
+export function attachedEvent(fresh: boolean): SessionEvent {
+  return { kind: EventKind.Attached, body: Uint8Array.of(fresh ? 1 : 0) };
+}

@@ -1,5 +1,6 @@
 // Messages between the page and the worker: plain data. Secrets go only from the page to the worker.
 
+import type { ResumeStatement } from "../e2ee/wasm.ts";
 import type { Codec } from "../protocol/generated.ts";
 import type { StreamNumber } from "../sources.ts";
 import type { Action, EventKind } from "./action.ts";
@@ -37,6 +38,7 @@ export type ToWorker =
   | { readonly t: "load"; readonly module: WebAssembly.Module; readonly invite: Uint8Array }
   | ({ readonly t: "start" } & SessionOptions)
   | { readonly t: "event"; readonly kind: EventKind; readonly body: Uint8Array }
+  | { readonly t: "prove"; readonly request: number; readonly statement: ResumeStatement }
   | { readonly t: "counters"; readonly request: number };
 
 /** Worker to page. */
@@ -44,6 +46,8 @@ export type FromWorker =
   | { readonly t: "loaded"; readonly guestAccess: Uint8Array<ArrayBuffer> }
   | { readonly t: "failed"; readonly detail: string }
   | { readonly t: "action"; readonly action: Action }
+  /** The signature of a resume statement, 64 bytes; `null` if there is no session, or the statement is malformed. */
+  | { readonly t: "proof"; readonly request: number; readonly proof: Uint8Array<ArrayBuffer> | null }
   /** The transform is attached and receives every frame. */
   | { readonly t: "attached"; readonly id: string }
   /** The frames of this receiver are now authenticated as this participant's stream. */

@@ -1,7 +1,7 @@
 // The worker of one connection. It owns the keys, the counters and all transforms. The page sees neither keys nor frames.
 
 import { Frames } from "../e2ee/frames.ts";
-import { FrameCrypto } from "../e2ee/wasm.ts";
+import { FrameCrypto, type FrameCryptoSession } from "../e2ee/wasm.ts";
 import type { FrameEngine } from "./engine.ts";
 import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
 import { type EncodedFrame, Opener, Sealer } from "./pipeline.ts";
@@ -15,6 +15,7 @@ const sealers = new Map<string, Sealer>();
 
 let module: FrameCrypto | undefined;
 let invite: Uint8Array | undefined;
+let device: FrameCryptoSession | undefined;
 let engine: FrameEngine | undefined;
 let session: Session | undefined;
 
@@ -38,7 +39,8 @@ async function handle(message: ToWorker): Promise<void> {
     case "start":
       if (module === undefined || invite === undefined || session !== undefined)
         throw new Error("it was started twice, or before it was loaded");
-      engine = new Frames(module.session(message.room, message.call, invite, message.name, clock()));
+      device = module.session(message.room, message.call, invite, message.name, clock());
+      engine = new Frames(device);
       invite.fill(0);
       invite = undefined;
       session = new Session(engine, clock, (action) => {
@@ -49,6 +51,9 @@ async function handle(message: ToWorker): Promise<void> {
       break;
     case "event":
       session?.event(message.kind, message.body);
+      break;
+    case "prove":
+      post({ t: "proof", request: message.request, proof: device?.proveResume(message.statement) ?? null });
       break;
     case "counters": {
       const transforms = [...sealers.values(), ...openers.values()].map(({ counters }) => counters);

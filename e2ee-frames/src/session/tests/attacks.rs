@@ -395,7 +395,7 @@ fn event_before_seal() {
         .iter()
         .position(|action| matches!(action, Action::ParticipantVerified { participant, .. } if *participant == carol));
     let sealed = log.iter().position(|action| {
-        matches!(action, Action::SendKeyBatch(body) if body[HEADER_BYTES..].starts_with(&seat.0.to_be_bytes()))
+        matches!(action, Action::SendKeyBatch { body, .. } if body[HEADER_BYTES..].starts_with(&seat.0.to_be_bytes()))
     });
     assert!(shown.unwrap() < sealed.unwrap());
 }

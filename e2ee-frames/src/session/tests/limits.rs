@@ -39,7 +39,7 @@ fn batches_of_a_rotation<P: Primitives>(devices: u16) -> Vec<Vec<u8>> {
     let later = NOW + 10_000;
     sender.handle(at(later), Event::Left(&[ParticipantId(1)])).unwrap();
     let batch = |action| match action {
-        Action::SendKeyBatch(body) => Some(body),
+        Action::SendKeyBatch { body, .. } => Some(body),
         _ => None,
     };
     core::iter::from_fn(|| sender.poll()).filter_map(batch).collect()

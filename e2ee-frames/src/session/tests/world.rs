@@ -217,7 +217,7 @@ impl World {
                         self.send(other, Message::Announces(body.clone()), false);
                     }
                 }
-                Action::SendKeyBatch(body) => {
+                Action::SendKeyBatch { body, .. } => {
                     let (header, entries) = body.split_at(HEADER_BYTES);
                     for entry in entries.chunks(ENTRY_BYTES) {
                         let seat = Seat(u16::from_be_bytes([entry[0], entry[1]]));
@@ -334,7 +334,7 @@ impl World {
     /// Key batches that a device sent.
     pub(super) fn batches(&self, id: ParticipantId) -> Vec<Vec<u8>> {
         let batch = |action: &Action| match action {
-            Action::SendKeyBatch(body) => Some(body.clone()),
+            Action::SendKeyBatch { body, .. } => Some(body.clone()),
             _ => None,
         };
         self.devices[&id].log.iter().filter_map(batch).collect()

@@ -145,7 +145,7 @@ impl<P: Primitives> Call<P> {
                         }
                     }
                 }
-                Action::SendKeyBatch(body) => self.send_keys(slot, body),
+                Action::SendKeyBatch { body, .. } => self.send_keys(slot, body),
                 Action::SendKeyRequest(wanted) => self.send_request(slot, &wanted),
                 Action::ParticipantVerified { participant, seat, name } => {
                     let other = Slot::of_participant(participant);
