@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import puppeteer, { type Browser } from "puppeteer-core";
+import type { Island } from "./island.ts";
 
 const CHROMIUM_FLAGS = [
   "--no-sandbox",
@@ -42,11 +43,14 @@ function executable(paths: string[]): string {
   return found;
 }
 
-/** Launches Chromium with fake devices: a test video and beeps. */
-export async function launchChromium(): Promise<Browser> {
+/** Launches Chromium with fake devices: a test video and beeps. With an island, in its network namespace. */
+export async function launchChromium(island?: Island): Promise<Browser> {
+  const chromium = executable(["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]);
   return puppeteer.launch({
     browser: "chrome",
-    executablePath: executable(["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]),
+    executablePath: island === undefined ? chromium : await island.wrap(chromium),
+    // A pipe leads out of a network namespace; a port does not.
+    pipe: island !== undefined,
     headless: true,
     acceptInsecureCerts: true,
     args: CHROMIUM_FLAGS,

@@ -70,7 +70,7 @@ test("a participant with a wrong invite secret decodes nothing and is not shown"
 
 test("a browser that ignores the transform sends no packets", async () => {
   const ada = await Participant.joinByPage(chromium, server.link, "Ada");
-  const page = await chromium.newPage();
+  const page = await Participant.page(chromium);
   await page.evaluateOnNewDocument(() => {
     Object.defineProperty(RTCRtpSender.prototype, "transform", { set() {}, get: () => null });
     const Original = RTCPeerConnection;

@@ -1,21 +1,19 @@
 // Calls between the native client and browsers: each receives the other's tone, and the browser decodes the native
 // client's video.
 
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
+import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface, type Interface } from "node:readline";
 import type { Browser } from "puppeteer-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { launchChromium, launchFirefox } from "./browser.ts";
 import { listen } from "./listen.ts";
+import { Native, SAMPLE_RATE, tone } from "./native.ts";
 import { Participant } from "./participant.ts";
 import { Server } from "./server.ts";
 import { until } from "./until.ts";
 
-const RATE = 48_000;
 const NATIVE_HZ = 523;
 const BROWSER_HZ = 784;
 /** Half a bin of the analysis, and the error of a resampler. */
@@ -46,63 +44,16 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** A running `tacet call --json` that trusts the server's self-signed certificate. */
-class Native {
-  private readonly lines: Interface;
-
-  constructor(private readonly process: ChildProcess) {
-    if (process.stdout === null) throw new Error("the native client has no standard output");
-    this.lines = createInterface({ input: process.stdout });
-    this.lines.on("line", () => {});
-  }
-
-  static start(...args: string[]): Native {
-    const pin = server.announcement.fingerprint;
-    const trust = pin === undefined ? [] : ["--pin", pin];
-    const all = ["call", server.link, "--json", "--name", "Native", ...trust, ...args];
-    return new Native(spawn(process.env.TACET ?? "tacet", all, { stdio: ["ignore", "pipe", "inherit"] }));
-  }
-
-  /** Leaves the call as on Ctrl-C, and waits for the process to exit. */
-  async stop(): Promise<void> {
-    if (this.process.exitCode !== null) return;
-    const exited = once(this.process, "exit");
-    this.process.kill("SIGINT");
-    await exited;
-  }
-}
-
-/** Returns a WAV file with one second of a tone, which is a whole number of periods. */
-function tone(hertz: number): Buffer {
-  const data = Buffer.alloc(RATE * 2);
-  for (let n = 0; n < RATE; n += 1)
-    data.writeInt16LE(Math.round(16_000 * Math.sin((2 * Math.PI * hertz * n) / RATE)), n * 2);
-  const header = Buffer.alloc(44);
-  header.write("RIFF", 0);
-  header.writeUInt32LE(36 + data.length, 4);
-  header.write("WAVEfmt ", 8);
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(1, 20);
-  header.writeUInt16LE(1, 22);
-  header.writeUInt32LE(RATE, 24);
-  header.writeUInt32LE(RATE * 2, 28);
-  header.writeUInt16LE(2, 32);
-  header.writeUInt16LE(16, 34);
-  header.write("data", 36);
-  header.writeUInt32LE(data.length, 40);
-  return Buffer.concat([header, data]);
-}
-
 /** Returns the number of seconds of a recording in which a frequency dominates. */
 function heardSeconds(wav: Buffer, hertz: number): number {
   const samples = new Int16Array(wav.buffer, wav.byteOffset + 44, Math.floor((wav.length - 44) / 2));
   let heard = 0;
-  const window = RATE / 5;
+  const window = SAMPLE_RATE / 5;
   for (let start = 0; start + window <= samples.length; start += window) {
     let [sine, cosine, energy] = [0, 0, 0];
     for (let n = 0; n < window; n += 1) {
       const sample = (samples[start + n] ?? 0) / 32_768;
-      const angle = (2 * Math.PI * hertz * n) / RATE;
+      const angle = (2 * Math.PI * hertz * n) / SAMPLE_RATE;
       sine += sample * Math.sin(angle);
       cosine += sample * Math.cos(angle);
       energy += sample * sample;
@@ -121,7 +72,7 @@ test.each([
   if (browser === undefined) throw new Error("the browser has not started");
   const [played, recorded] = [join(folder, "played.wav"), join(folder, "recorded.wav")];
   await writeFile(played, tone(NATIVE_HZ));
-  native = Native.start("--play", played, "--loop", "--record", recorded);
+  native = Native.start(server, "--play", played, "--loop", "--record", recorded);
   const page = await Participant.join(browser, server.link, name, { tone: BROWSER_HZ });
 
   const strongest = await listen(page, "Native");
@@ -176,7 +127,7 @@ test.each([
   const { status, error } = spawnSync("vpxenc", encoder, { stdio: ["ignore", "inherit", "inherit"] });
   expect([status, error]).toEqual([0, undefined]);
 
-  native = Native.start("--video", encoded, "--loop");
+  native = Native.start(server, "--video", encoded, "--loop");
   const page = await Participant.join(browser, server.link, name, {});
   await until("the video track is there", async () => {
     const progress = await page.progress();

@@ -12,6 +12,7 @@ declare global {
     testCall?: Call;
     testProblems?: Problem[];
     testGenerations?: number[];
+    testHistory?: string[];
   }
 }
 
@@ -31,9 +32,19 @@ export class Participant {
     readonly page: Page,
   ) {}
 
+  /**
+   * Opens a page with separate storage, as in another person's browser: two tabs of one browser would be one person.
+   * Questions whether to leave the page are answered with yes.
+   */
+  static async page(browser: Browser): Promise<Page> {
+    const page = await (await browser.createBrowserContext()).newPage();
+    page.on("dialog", (dialog) => void dialog.accept());
+    return page;
+  }
+
   /** Opens a page of the server in which the SDK is loaded, without joining a call. */
   static async open(browser: Browser, url: string, name: string): Promise<Participant> {
-    const page = await browser.newPage();
+    const page = await Participant.page(browser);
     await page.goto(url, { waitUntil: "load" });
     await page.waitForFunction(() => window.tacetSdk !== undefined);
     return new Participant(name, page);
@@ -41,15 +52,24 @@ export class Participant {
 
   /** Joins as a user does: opens the link, enters a name, presses the button. Sends the fake devices. */
   static async joinByPage(browser: Browser, link: string, name: string): Promise<Participant> {
-    const page = await browser.newPage();
+    return Participant.joinIn(await Participant.page(browser), link, name);
+  }
+
+  /** Joins as a user does, in a page that is open already. */
+  static async joinIn(page: Page, link: string, name: string): Promise<Participant> {
     await page.goto(link, { waitUntil: "load" });
     const participant = new Participant(name, page);
     await page.waitForSelector("video");
     await page.locator("[data-testid=name]").fill(name);
     await page.locator("[data-testid=join]").click();
-    await page.waitForFunction(() => window.tacet !== undefined);
-    await participant.observe();
+    await participant.entered();
     return participant;
+  }
+
+  /** Waits until the page is in a call. */
+  async entered(): Promise<void> {
+    await this.page.waitForFunction(() => window.tacet !== undefined, { timeout: 60_000 });
+    await this.observe();
   }
 
   /** Opens a page and joins through the SDK. */
@@ -97,9 +117,13 @@ export class Participant {
       window.testCall = call;
       const problems: Problem[] = [];
       const generations: number[] = [];
+      const history: string[] = [];
       window.testProblems = problems;
+      window.testHistory = history;
       window.testGenerations = generations;
       call.on("problem", (problem) => problems.push(problem));
+      call.on("participantJoined", ({ name }) => history.push(`${name} joined`));
+      call.on("participantLeft", ({ name }) => history.push(`${name} left`));
       call.on("generation", ({ generation }) => generations.push(generation));
     });
   }
@@ -112,6 +136,52 @@ export class Participant {
   /** Returns the names of the other verified participants, sorted. */
   async others(): Promise<string[]> {
     return this.page.evaluate(() => (window.testCall?.participants ?? []).map(({ name }) => name).sort());
+  }
+
+  /** Returns this device's participant id. */
+  async id(): Promise<number | null> {
+    return this.page.evaluate(() => window.testCall?.self ?? null);
+  }
+
+  /** Returns the other participants' ids by name. */
+  async ids(): Promise<Record<string, number>> {
+    return this.page.evaluate(() =>
+      Object.fromEntries((window.testCall?.participants ?? []).map(({ id, name }) => [name, id])),
+    );
+  }
+
+  /** Returns whether another participant is `present`, `away` or, if there is none of this name, `gone`. */
+  async presence(name: string): Promise<string> {
+    return this.page.evaluate(
+      (wanted) => window.testCall?.participants.find((one) => one.name === wanted)?.presence ?? "gone",
+      name,
+    );
+  }
+
+  /** Waits until another participant is `present`, `away` or `gone`. */
+  async sees(name: string, presence: "present" | "away" | "gone"): Promise<void> {
+    await until(`${this.name} sees ${name} ${presence}`, async () => {
+      const seen = await this.presence(name);
+      return seen === presence || seen;
+    });
+  }
+
+  /** Returns what the page says, as a person reads it. */
+  async text(): Promise<string> {
+    return this.page.evaluate(() => document.body.innerText);
+  }
+
+  /** Waits until the page says this. */
+  async says(text: RegExp): Promise<void> {
+    await until(`${this.name} reads ${text}`, async () => {
+      const said = await this.text();
+      return text.test(said) || said;
+    });
+  }
+
+  /** Returns everything that happened to the other participants since `observe`, in words such as `Bo left`. */
+  async history(): Promise<string[]> {
+    return this.page.evaluate(() => [...(window.testHistory ?? [])]);
   }
 
   /** Returns the codes of the problems so far. */

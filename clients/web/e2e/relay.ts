@@ -41,7 +41,7 @@ export class Relay {
   /** Starts a server that browsers reach only through a relay, and the relay with these options. */
   static async withServer(settings: string[]): Promise<[Server, Relay]> {
     // With one worker there is one media port, so one relay is enough.
-    const server = await Server.start(["--advertise", RELAY_ADDRESS, "--workers", "1"]);
+    const server = await Server.start({ more: ["--advertise", RELAY_ADDRESS, "--workers", "1"] });
     const [listen, to] = [RELAY_ADDRESS, ADDRESS].map((address) => `${address}:${server.mediaPort}`);
     const args = ["relay", "--json", "--listen", `${listen}`, "--to", `${to}`, ...settings];
     const child = spawn(binary(), args, { stdio: ["pipe", "pipe", "inherit"] });

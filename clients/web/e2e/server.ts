@@ -36,54 +36,86 @@ export async function firstLine<T>(child: ChildProcess, onLine?: (line: string) 
   return first;
 }
 
-/** Terminates a program and waits for it to exit. */
-export async function stop(child: ChildProcess): Promise<void> {
+/** Sends a signal to a program and waits for it to exit. */
+export async function stop(child: ChildProcess, signal: "SIGTERM" | "SIGINT" | "SIGKILL" = "SIGTERM"): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGTERM");
+  child.kill(signal);
   await exited;
+}
+
+/** How to start a server. */
+export interface ServerOptions {
+  /** Arguments besides those for ports and addresses. */
+  readonly more?: readonly string[];
+  /** Folder that outlives the process, for a server that is to be started again. Without it, all is kept in memory. */
+  readonly data?: string;
 }
 
 /** A call server, run from the built binary. */
 export class Server {
-  private constructor(
-    private readonly process: ChildProcess,
-    readonly announcement: Announcement,
-  ) {}
+  #process: ChildProcess;
+  #announcement: Announcement;
+  readonly #options: ServerOptions;
+  readonly #room: string;
 
-  /** Starts the binary that the environment variable TACET names, on free ports. */
-  static async start(more: string[] = []): Promise<Server> {
-    const args = [
-      "serve",
-      "--json",
-      "--bind",
-      ADDRESS,
-      "--port",
-      "0",
-      "--media-port",
-      "0",
-      "--metrics",
-      "off",
-      ...more,
-    ];
-    const child = spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
-    return new Server(child, await firstLine<Announcement>(child));
+  private constructor(options: ServerOptions, process: ChildProcess, announcement: Announcement) {
+    this.#options = options;
+    this.#process = process;
+    this.#announcement = announcement;
+    this.#room = announcement.link;
   }
 
-  /** The room link that the server printed. Its host is always the server, even if media goes through a relay. */
+  /** Starts the binary that the environment variable TACET names, on free ports. */
+  static async start(options: ServerOptions = {}): Promise<Server> {
+    const child = Server.#spawn(options, 0, 0);
+    return new Server(options, child, await firstLine<Announcement>(child));
+  }
+
+  static #spawn({ more = [], data }: ServerOptions, port: number, mediaPort: number): ChildProcess {
+    const ports = ["--port", String(port), "--media-port", String(mediaPort), "--metrics", "off"];
+    const folder = data === undefined ? [] : ["--data", data];
+    const args = ["serve", "--json", "--bind", ADDRESS, ...ports, ...folder, ...more];
+    return spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
+  }
+
+  /** The link of the room that the server printed when it was first started. Its host is always the server, even if
+   * media goes through a relay. */
   get link(): string {
-    const link = new URL(this.announcement.link);
+    const link = new URL(this.#room);
     link.hostname = ADDRESS;
     return link.href;
   }
 
+  /** TCP port of page and signaling. */
+  get port(): number {
+    return Number(new URL(this.#announcement.url).port);
+  }
+
   /** UDP port of the first worker. */
   get mediaPort(): number {
-    const [port] = this.announcement.media_ports;
+    const [port] = this.#announcement.media_ports;
     if (port === undefined) throw new Error("the server has no media port");
     return port;
   }
 
+  /** SHA-256 of the self-signed certificate. */
+  get fingerprint(): string | undefined {
+    return this.#announcement.fingerprint;
+  }
+
+  /** Kills the process, which has no time to say goodbye or to write anything. */
+  async kill(): Promise<void> {
+    await stop(this.#process, "SIGKILL");
+  }
+
+  /** Starts the server again, with the same ports and data. */
+  async startAgain(): Promise<void> {
+    this.#process = Server.#spawn(this.#options, this.port, this.mediaPort);
+    this.#announcement = await firstLine<Announcement>(this.#process);
+  }
+
   async stop(): Promise<void> {
-    await stop(this.process);
+    await stop(this.#process);
   }
 }

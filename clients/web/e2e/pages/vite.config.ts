@@ -9,7 +9,9 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     emptyOutDir: true,
-    rollupOptions: { input: ["envelopes.html", "bench.html"].map((page) => `${import.meta.dirname}/${page}`) },
+    rollupOptions: {
+      input: ["envelopes.html", "bench.html", "states.html"].map((page) => `${import.meta.dirname}/${page}`),
+    },
   },
   worker: { format: "es" },
 });

@@ -1,11 +1,15 @@
 // The call screen: stage, controls, and the state of the connection.
 
-import { type Call, formatLink, type LevelMeter, meter, type TacetError } from "../index.ts";
+import { type Call, formatLink, type LevelMeter, meter } from "../index.ts";
+import { ConnectionBanner } from "./connection-banner.ts";
 import { h } from "./element.ts";
 import { EncryptionBadge } from "./encryption.ts";
 import { icon } from "./icon.ts";
+import { guardLeaving } from "./leaving-guard.ts";
 import type { Device, LocalMedia } from "./local-media.ts";
+import { lossOf } from "./loss.ts";
 import { notify } from "./notice.ts";
+import { Question } from "./question.ts";
 import { type Screen, wordmark } from "./screen.ts";
 import { ScreenShare } from "./screen-share.ts";
 import { Stage } from "./stage.ts";
@@ -15,17 +19,40 @@ const SPEAKING_INTERVAL_MS = 150;
 /** Level of the user's own microphone from which the tile shows them as speaking. */
 const SPEAKING_LEVEL = 0.015;
 
-/** Returns the call screen. `ended` is called once, with an error unless the user left. */
-export function callScreen(
-  call: Call,
-  media: LocalMedia,
-  name: string,
-  ended: (error: TacetError | null) => void,
-): Screen {
+/** Returns the call screen. */
+export function callScreen(call: Call, media: LocalMedia, name: string): Screen {
   const stage = new Stage(call, name, () => copyLink(call));
   const badge = new EncryptionBadge(call);
-  const status = h("p", { class: "status", role: "status", "data-testid": "status" });
-  const stageArea = h("div", { class: "stage-area" }, stage.element);
+  const status = h("p", { class: "status", "data-testid": "status" });
+  let flowed = call.media === "connected";
+  const banner = new ConnectionBanner(
+    (now) => lossOf(call.connection, call.media, flowed, now),
+    () => call.tryNow(),
+    (loss) => {
+      // Without signaling alone, everything still arrives.
+      const cutOff = loss !== null && loss.cause !== "signaling";
+      stage.cutOff = cutOff;
+      badge.cutOff = cutOff;
+    },
+  );
+  const leaving = new Question(
+    {
+      question: "Leave the call?",
+      explanation: "The others are still here.",
+      stay: "Stay",
+      go: "Leave",
+    },
+    () => call.leave(),
+  );
+  const endGuard = guardLeaving({
+    others: () => call.participants.length > 0,
+    back: askToLeave,
+    addressChanged: () => notify("The address was changed back. You are still in this call."),
+  });
+  function askToLeave(): void {
+    if (call.participants.length > 0) leaving.ask();
+    else call.leave();
+  }
 
   const microphone = new Toggle(
     {
@@ -91,37 +118,37 @@ export function callScreen(
     const track = media.track(device);
     (device === "microphone" ? microphone : camera).set(track !== null);
     if (device === "camera") {
-      stage.self.video = track;
+      stage.self.show(track);
     } else {
       running?.stop();
       running = track === null ? null : meter(track);
-      stage.self.set({ muted: track === null, speaking: false });
+      stage.self.set({ muted: track === null, speaking: false, note: null, dimmed: false });
     }
     const work = track === null ? call.setMuted(device, true) : call.publish(track, device);
     work.catch((thrown: unknown) => {
-      if (call.state === "connected")
+      if (call.state !== "ended")
         notify(thrown instanceof Error ? thrown.message : "Your audio or video could not be sent.", "bad");
     });
   }
 
-  let lossCause: TacetError | null = null;
   function draw(): void {
-    const text = statusText(call, lossCause);
-    status.textContent = text;
-    status.hidden = text === "";
-    stageArea.classList.toggle("is-stale", call.state === "reconnecting");
-    stage.inviting = call.participants.length === 0 && call.state === "connected";
+    flowed ||= call.media === "connected";
+    banner.refresh();
+    // Joining is not a loss: until media has flowed, a word beside the mark is enough.
+    status.textContent = "Connecting…";
+    status.hidden = flowed || !banner.element.hidden;
+    stage.inviting = call.participants.length === 0 && call.connection.state === "connected";
   }
 
   const timer = setInterval(() => {
     const loud = (running?.level() ?? 0) >= SPEAKING_LEVEL;
     if (loud === speaking) return;
     speaking = loud;
-    stage.self.set({ muted: running === null, speaking });
+    stage.self.set({ muted: running === null, speaking, note: null, dimmed: false });
   }, SPEAKING_INTERVAL_MS);
 
   const onKey = (event: KeyboardEvent): void => {
-    const typing = event.target instanceof HTMLInputElement || badge.dialog.open;
+    const typing = event.target instanceof HTMLInputElement || document.querySelector("dialog[open]") !== null;
     if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.key === "m") microphone.element.click();
     if (event.key === "v") camera.element.click();
@@ -134,22 +161,39 @@ export function callScreen(
     call.on("media", draw),
     call.on("participantJoined", draw),
     call.on("participantLeft", draw),
-    call.on("state", ({ state, error }) => {
-      lossCause = error;
+    call.on("connection", (connection) => {
       draw();
-      if (state === "ended") ended(error);
+      // Said once the call is back, when the person is back too.
+      if (connection.state !== "connected") slept ||= connection.cause === "device-slept";
+      else if (slept) {
+        slept = false;
+        notify("This device slept. You are back in the call.");
+      }
+    }),
+    call.on("unpublished", ({ source, error }) => {
+      if (source !== "microphone" && source !== "camera") return;
+      if (media.track(source) === null) return;
+      void media.set(source, false);
+      notify(error.message, "bad");
     }),
   ];
+  let slept = false;
   refresh("microphone");
   refresh("camera");
   draw();
+  const home = wordmark();
+  home.addEventListener("click", (event) => {
+    event.preventDefault();
+    askToLeave();
+  });
 
   return {
     element: h(
       "div",
       { class: "screen call", "data-testid": "call" },
-      h("header", { class: "top" }, wordmark(), status, h("div", { class: "top-right" }, badge.element, copy)),
-      stageArea,
+      h("header", { class: "top" }, home, status, h("div", { class: "top-right" }, badge.element, copy)),
+      banner.element,
+      h("div", { class: "stage-area" }, stage.element),
       h(
         "footer",
         { class: "controls", role: "toolbar", "aria-label": "Call controls" },
@@ -159,26 +203,20 @@ export function callScreen(
         leave,
       ),
       badge.dialog,
+      leaving.element,
     ),
     leave() {
+      endGuard();
+      banner.stop();
       clearInterval(timer);
       running?.stop();
       document.removeEventListener("keydown", onKey);
       for (const unsubscribe of subscriptions) unsubscribe();
       badge.stop();
       stage.stop();
-      // The browser's back button ends up here too, so the call has to be left.
-      call.leave();
       media.stop();
     },
   };
-}
-
-function statusText(call: Call, lossCause: TacetError | null): string {
-  if (call.state === "reconnecting") return `${lossCause?.message ?? "The connection was lost."} Reconnecting…`;
-  if (call.state === "ended") return "";
-  if (call.media === "connecting") return "Connecting…";
-  return call.media === "interrupted" ? "Audio and video are interrupted" : "";
 }
 
 async function copyLink(call: Call): Promise<void> {

@@ -16,6 +16,8 @@ export interface DebugHandle {
   readonly call: sdk.Call;
   /** Epoch of this device's session key. */
   generation: sdk.KeyEpoch | null;
+  /** Numbers of new keys and of ratchet steps so far: rotations after a leave or for age, ratchets after a join. */
+  readonly keyChanges: { rotations: number; ratchets: number };
   counters(): Promise<Summary & { readonly transforms: readonly sdk.TransformCounters[] }>;
 }
 
@@ -53,12 +55,15 @@ export function exposeCall(call: sdk.Call): void {
   const handle: DebugHandle = {
     call,
     generation: null,
+    keyChanges: { rotations: 0, ratchets: 0 },
     counters: async () => {
       const transforms = await call.counters();
       return { ...summarize(transforms), transforms };
     },
   };
   call.on("generation", (generation) => {
+    const before = handle.generation?.generation;
+    if (before !== undefined) handle.keyChanges[before === generation.generation ? "ratchets" : "rotations"] += 1;
     handle.generation = generation;
   });
   window.tacet = handle;

@@ -1,10 +1,11 @@
 // The encryption badge and its dialog: what is encrypted, for which participants, and what is not promised. It claims no more than is
 // true.
 
-import type { Call, Problem } from "../index.ts";
+import type { Call, Participant, Problem } from "../index.ts";
 import { summarize } from "./debug.ts";
 import { h } from "./element.ts";
 import { icon } from "./icon.ts";
+import { type Presence, protectionSentence } from "./words.ts";
 
 const REFRESH_MS = 1_000;
 
@@ -28,6 +29,7 @@ export class EncryptionBadge {
   readonly #problems = h("ul", { class: "problems" });
   readonly #seen = new Set<Problem["code"]>();
   #generation = "";
+  #cutOff = false;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(call: Call) {
@@ -85,6 +87,15 @@ export class EncryptionBadge {
       this.#seen.add(code);
       this.#draw();
     });
+    for (const event of ["participantJoined", "participantChanged", "participantLeft", "stalled"] as const) {
+      call.on(event, () => this.#draw());
+    }
+    this.#draw();
+  }
+
+  /** Whether this device receives nothing, so that it can claim protection for no one. */
+  set cutOff(cutOff: boolean) {
+    this.#cutOff = cutOff;
     this.#draw();
   }
 
@@ -101,13 +112,22 @@ export class EncryptionBadge {
 
   #draw(): void {
     const warning = this.#seen.size > 0;
-    this.#label.textContent = warning ? "Encrypted, with a warning" : "End-to-end encrypted";
+    const { text, whole } = this.#claim();
+    this.#label.textContent = warning ? `${text}, with a warning` : text;
     this.element.classList.toggle("is-warning", warning);
+    this.element.classList.toggle("is-partial", !whole && !warning);
     this.element.replaceChildren(icon(warning ? "warning" : "lock"), this.#label);
     this.#problems.hidden = !warning;
     this.#problems.replaceChildren(
       ...[...this.#seen].map((code) => h("li", {}, icon("warning"), h("span", {}, PROBLEMS[code]))),
     );
+  }
+
+  /** What the badge says, and whether it covers everyone. */
+  #claim(): { readonly text: string; readonly whole: boolean } {
+    if (this.#cutOff) return { text: "Not connected", whole: false };
+    const presence = presenceOf(this.#call);
+    return { text: protectionSentence(presence), whole: presence.away + presence.silent === 0 };
   }
 
   async #refresh(): Promise<void> {
@@ -123,4 +143,16 @@ export class EncryptionBadge {
     ];
     this.#facts.replaceChildren(...facts.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
   }
+}
+
+/** Counts who is there, who is away, and who should arrive and does not. */
+function presenceOf(call: Call): Presence {
+  const away = call.participants.filter(({ presence }) => presence === "away").length;
+  const silent = call.participants.filter((participant) => isSilent(call, participant)).length;
+  return { here: call.participants.length - away - silent, away, silent };
+}
+
+function isSilent(call: Call, { id, presence }: Participant): boolean {
+  if (presence === "away") return false;
+  return call.isStalled(id, "microphone") || call.isStalled(id, "camera");
 }

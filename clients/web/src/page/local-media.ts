@@ -3,7 +3,7 @@
 
 import { openCamera, openMicrophone } from "../devices.ts";
 import { Emitter } from "../emitter.ts";
-import { asTacetError, type TacetError } from "../errors.ts";
+import { asTacetError, TacetError } from "../errors.ts";
 import { recall, remember } from "./preferences.ts";
 
 /** A kind of device. */
@@ -45,7 +45,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
         track.stop();
         return;
       }
-      track.onended = () => this.#replace(device, null);
+      track.onended = () => this.#lose(device);
       this.#replace(device, track);
     } catch (thrown) {
       this.emit("failed", { device, error: asTacetError(thrown, "device") });
@@ -71,6 +71,12 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   stop(): void {
     void this.set("microphone", false);
     void this.set("camera", false);
+  }
+
+  /** The device went away by itself: it was unplugged, or its permission was withdrawn. */
+  #lose(device: Device): void {
+    this.#replace(device, null);
+    this.emit("failed", { device, error: new TacetError("device", `The ${device} was disconnected.`) });
   }
 
   #replace(device: Device, track: MediaStreamTrack | null): void {

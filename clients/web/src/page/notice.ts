@@ -1,5 +1,6 @@
 // Short notices that disappear after a while. Screen readers announce them.
 
+import { announce } from "./announcer.ts";
 import { h } from "./element.ts";
 
 const SHOWN_MS = 5_000;
@@ -8,5 +9,6 @@ const SHOWN_MS = 5_000;
 export function notify(text: string, tone: "plain" | "bad" = "plain"): void {
   const notice = h("p", { class: `notice notice-${tone}` }, text);
   document.querySelector("#notices")?.append(notice);
+  announce(text);
   setTimeout(() => notice.remove(), SHOWN_MS);
 }

@@ -1,23 +1,39 @@
 // The screen before joining: the name, a preview, and the selection of devices. Nothing is sent yet.
 
-import { type LevelMeter, meter } from "../index.ts";
+import { asTacetError } from "../errors.ts";
+import { ClockSkewError, type JoinOptions, type LevelMeter, meter, TacetError } from "../index.ts";
 import { h } from "./element.ts";
 import { icon } from "./icon.ts";
+import { JoinFailure } from "./join-failure.ts";
 import type { Device, LocalMedia } from "./local-media.ts";
+import type { Place } from "./place.ts";
 import { recall, remember } from "./preferences.ts";
+import { RoomCheck } from "./room-check.ts";
 import { type Screen, wordmark } from "./screen.ts";
 import { initials } from "./tile.ts";
 import { Toggle } from "./toggle.ts";
+import { clockSentence } from "./words.ts";
 
 const METER_INTERVAL_MS = 80;
 /** Level at which the meter is full: speech close to the microphone. */
 const FULL_LEVEL = 0.25;
 
+/** How to join. */
+export type JoinRequest = Pick<JoinOptions, "name" | "signal" | "onRetry" | "ignoreClockSkew">;
+
 /**
- * Returns the screen before joining. `join` receives the name. The form is locked until its promise settles, and shows
- * the error if it rejects.
+ * Returns the screen before joining.
+ *
+ * @param place where this tab was before, if it was in this room
+ * @param server origin of the server
+ * @param join the form is locked until its promise settles, and shows the error if it rejects
  */
-export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>): Screen {
+export function prejoin(
+  media: LocalMedia,
+  place: Place | null,
+  server: string,
+  join: (request: JoinRequest) => Promise<void>,
+): Screen {
   const video = h("video", { autoplay: true, playsinline: true, class: "tile-video" });
   video.muted = true;
   const avatar = h("span", { class: "tile-initials", "aria-hidden": "true" });
@@ -111,7 +127,7 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     placeholder: "Shown to the others in the call",
     required: true,
     autofocus: true,
-    value: recall("name"),
+    value: place?.name ?? recall("name"),
     "data-testid": "name",
   });
   const redraw = (): void => {
@@ -119,11 +135,35 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
   };
   name.addEventListener("input", redraw);
   const submit = h("button", { type: "submit", class: "button primary wide", "data-testid": "join" }, "Join");
-  const failure = h("p", { class: "failure", role: "alert", hidden: true, "data-testid": "failure" });
+  const clock = h("p", { class: "hint", hidden: true, "data-testid": "clock-hint" });
+  // Ends the attempts when the person goes elsewhere.
+  const abort = new AbortController();
+  let joining = false;
+  let ignoreClockSkew = false;
+  const failure = new JoinFailure(() => void check.ask());
+  const check = new RoomCheck(server, (state, answer) => {
+    if (joining) return;
+    submit.disabled = state !== "reachable";
+    if (state === "unreachable") failure.show(new TacetError("server-unreachable"), "at-will");
+    else failure.hide();
+    showClock(answer?.ahead ?? 0);
+  });
+  function showClock(ahead: number): void {
+    const sentence = clockSentence(ahead);
+    clock.textContent = sentence ?? "";
+    clock.hidden = sentence === null;
+    // It is shown above the button that joins.
+    ignoreClockSkew = sentence !== null;
+    if (!joining) submit.textContent = joinLabel();
+  }
+  function joinLabel(): string {
+    return ignoreClockSkew ? "Join anyway" : "Join";
+  }
   const form = h(
     "form",
     { class: "prejoin-form" },
     h("h1", {}, "Ready to join?"),
+    failure.element,
     h("div", { class: "field" }, h("label", { for: "name" }, "Your name"), name),
     h(
       "div",
@@ -134,8 +174,8 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
       hints.microphone,
     ),
     h("div", { class: "field" }, h("label", { for: "camera" }, "Camera"), selects.camera, hints.camera),
+    clock,
     submit,
-    failure,
     h("p", { class: "sealed" }, icon("lock"), h("span", {}, "Encrypted on this device before anything is sent.")),
   );
   form.addEventListener("submit", async (event) => {
@@ -147,24 +187,33 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
       return;
     }
     remember("name", chosen);
+    joining = true;
     submit.disabled = true;
     submit.textContent = "Joining…";
-    failure.hidden = true;
+    failure.hide();
     try {
-      await join(chosen);
+      await join({
+        name: chosen,
+        signal: abort.signal,
+        ignoreClockSkew,
+        onRetry: ({ error }) => failure.show(error, "by-itself"),
+      });
     } catch (thrown) {
-      failure.textContent = thrown instanceof Error ? thrown.message : "The call could not be joined.";
-      failure.hidden = false;
+      joining = false;
+      const error = asTacetError(thrown, "server-unreachable");
+      if (error instanceof ClockSkewError) showClock(error.minutes * 60_000);
+      else failure.show(error, "by-hand");
       submit.disabled = false;
-      submit.textContent = "Join";
+      submit.textContent = joinLabel();
     }
   });
 
   redraw();
   refresh("microphone");
   refresh("camera");
-  void media.set("microphone", true);
-  void media.set("camera", true);
+  void media.set("microphone", place?.on.microphone ?? true);
+  void media.set("camera", place?.on.camera ?? true);
+  void check.ask();
 
   return {
     element: h(
@@ -187,6 +236,9 @@ export function prejoin(media: LocalMedia, join: (name: string) => Promise<void>
     leave() {
       clearInterval(timer);
       running?.stop();
+      check.stop();
+      failure.hide();
+      abort.abort();
       for (const unsubscribe of subscriptions) unsubscribe();
     },
   };

@@ -1,6 +1,6 @@
 // The screen-sharing button. It is hidden where the browser cannot share the screen.
 
-import type { Call } from "../index.ts";
+import { type Call, TacetError } from "../index.ts";
 import { notify } from "./notice.ts";
 import { Toggle } from "./toggle.ts";
 
@@ -23,6 +23,11 @@ export class ScreenShare {
     this.element = this.#toggle.element;
     this.element.classList.add("share");
     this.element.hidden = !("getDisplayMedia" in navigator.mediaDevices);
+    call.on("unpublished", ({ source, error }) => {
+      if (source !== "screen" || this.#track === null) return;
+      void this.#stop();
+      notify(`Your screen is no longer shared. ${error.message}`, "bad");
+    });
   }
 
   async #start(): Promise<void> {
@@ -39,7 +44,8 @@ export class ScreenShare {
       await this.#stop();
       // The user who cancels the browser's dialog needs no notice.
       const declined = thrown instanceof DOMException && thrown.name === "NotAllowedError";
-      if (!declined && this.#call.state === "connected") notify("Your screen could not be shared.", "bad");
+      if (!declined && this.#call.state !== "ended")
+        notify(`Your screen could not be shared. ${reason(thrown)}`, "bad");
     } finally {
       this.#toggle.busy = false;
       this.#toggle.set(this.#track !== null);
@@ -53,4 +59,8 @@ export class ScreenShare {
     // Rejects if the call has ended, which has unpublished the track already.
     await this.#call.unpublish("screen").catch(() => {});
   }
+}
+
+function reason(thrown: unknown): string {
+  return thrown instanceof TacetError ? thrown.message : "The browser did not allow it.";
 }

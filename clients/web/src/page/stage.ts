@@ -6,12 +6,15 @@ import { type AspectRatios, layout } from "./grid.ts";
 import { icon } from "./icon.ts";
 import { notify } from "./notice.ts";
 import { Tile } from "./tile.ts";
+import { missingNote } from "./words.ts";
 
 /** Tiles have the shape of a camera's video, down to upright where the stage is higher than wide. */
 const LANDSCAPE: AspectRatios = { narrowest: 4 / 3, widest: 16 / 9 };
 const PORTRAIT: AspectRatios = { narrowest: 3 / 4, widest: 16 / 9 };
 /** Part of the stage's height that shared screens take. The other tiles are below them. */
 const SCREEN_HEIGHT = 0.76;
+/** How long after a reconnect the last frame of a video stays up while its track is on the way. */
+const SETTLE_MS = 5_000;
 
 /** The stage. */
 export class Stage {
@@ -24,7 +27,11 @@ export class Stage {
   readonly #audio = new Map<string, HTMLAudioElement>();
   readonly #observer = new ResizeObserver(() => this.#arrange());
   readonly #invitation: HTMLElement;
+  /** Participants in the order in which they were first seen: who comes back stands where they stood. */
+  readonly #order: ParticipantId[] = [];
   #speaking: ReadonlySet<ParticipantId> = new Set();
+  #cutOff = false;
+  #settling: ReturnType<typeof setTimeout> | undefined;
 
   /** @param copyLink copies the room's link */
   constructor(call: Call, name: string, copyLink: () => void) {
@@ -34,6 +41,7 @@ export class Stage {
     this.self.name = name;
     this.element.append(this.self.element, this.#invitation);
     call.on("participantJoined", ({ id, name }) => this.#join(id, name));
+    call.on("participantChanged", ({ id, name }) => this.#join(id, name));
     call.on("participantLeft", ({ id, name }) => this.#leave(id, name));
     call.on("trackAdded", (track) => this.#add(track));
     call.on("trackRemoved", ({ participant, source }) => this.#remove(participant, source));
@@ -41,6 +49,8 @@ export class Stage {
       if (source === "camera") this.#updateCamera(participant);
       this.#updateState(participant);
     });
+    call.on("stalled", ({ participant }) => this.#updateState(participant));
+    call.on("connection", () => this.#settle());
     call.on("speaking", (speaking) => {
       const changed = new Set([...this.#speaking, ...speaking]);
       this.#speaking = speaking;
@@ -57,9 +67,16 @@ export class Stage {
     this.#arrange();
   }
 
+  /** Whether this device receives nothing. The others' videos are dimmed then. */
+  set cutOff(cutOff: boolean) {
+    this.#cutOff = cutOff;
+    for (const participant of this.#tiles.keys()) this.#updateState(participant);
+  }
+
   /** Stops playback. */
   stop(): void {
     this.#observer.disconnect();
+    clearTimeout(this.#settling);
     for (const element of this.#audio.values()) element.srcObject = null;
   }
 
@@ -68,11 +85,19 @@ export class Stage {
     tile.name = name;
     if (!this.#tiles.has(participant)) {
       this.#tiles.set(participant, tile);
-      this.#invitation.before(tile.element);
+      this.#placeOf(participant).before(tile.element);
     }
     this.#updateState(participant);
     this.#updateCamera(participant);
     this.#arrange();
+  }
+
+  /** Returns the element before which a participant's tile stands. */
+  #placeOf(participant: ParticipantId): HTMLElement {
+    if (!this.#order.includes(participant)) this.#order.push(participant);
+    const later = this.#order.slice(this.#order.indexOf(participant) + 1);
+    const next = later.find((id) => this.#tiles.has(id));
+    return (next === undefined ? undefined : this.#tiles.get(next)?.element) ?? this.#invitation;
   }
 
   #leave(participant: ParticipantId, name: string): void {
@@ -80,7 +105,7 @@ export class Stage {
     this.#tiles.get(participant)?.element.remove();
     this.#tiles.delete(participant);
     this.#arrange();
-    if (this.#call.state === "connected") notify(`${name} left`);
+    notify(`${name} left`);
   }
 
   #add(track: ParticipantTrack): void {
@@ -108,8 +133,8 @@ export class Stage {
     const tile = new Tile("screen", participant);
     const owner = this.#tiles.get(participant)?.name;
     tile.name = owner === undefined ? "Shared screen" : `${owner}'s screen`;
-    tile.video = track;
-    tile.set({ muted: false, speaking: false });
+    tile.show(track);
+    tile.set({ muted: false, speaking: false, note: null, dimmed: false });
     this.#screens.get(participant)?.element.remove();
     this.#screens.set(participant, tile);
     this.element.prepend(tile.element);
@@ -138,12 +163,34 @@ export class Stage {
     const tile = this.#tiles.get(participant);
     if (tile === undefined) return;
     const camera = this.#call.tracks.find((track) => track.participant === participant && track.source === "camera");
-    tile.video = camera === undefined || this.#call.isMuted(participant, "camera") ? null : camera.track;
+    const track = camera === undefined || this.#call.isMuted(participant, "camera") ? null : camera.track;
+    // While either end is cut off, a missing track says nothing about the camera.
+    const unknown = this.#isAway(participant) || this.#settling !== undefined;
+    if (track === null && unknown) tile.keepFrame();
+    else tile.show(track);
   }
 
   #updateState(participant: ParticipantId): void {
-    const muted = this.#call.isMuted(participant, "microphone");
-    this.#tiles.get(participant)?.set({ muted, speaking: this.#speaking.has(participant) });
+    const away = this.#isAway(participant);
+    const video = this.#call.isStalled(participant, "camera");
+    const note = missingNote({ away, video, audio: this.#call.isStalled(participant, "microphone") });
+    const dimmed = away || video || this.#cutOff;
+    const speaking = this.#speaking.has(participant) && !dimmed;
+    this.#tiles.get(participant)?.set({ muted: this.#call.isMuted(participant, "microphone"), speaking, note, dimmed });
+  }
+
+  #isAway(participant: ParticipantId): boolean {
+    return this.#call.participants.find(({ id }) => id === participant)?.presence === "away";
+  }
+
+  /** Removes last frames that no track has replaced some time after the connection is back. */
+  #settle(): void {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => {
+      if (this.#call.connection.state !== "connected") return;
+      this.#settling = undefined;
+      for (const participant of this.#tiles.keys()) this.#updateCamera(participant);
+    }, SETTLE_MS);
   }
 
   #arrange(): void {

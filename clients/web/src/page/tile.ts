@@ -1,4 +1,5 @@
-// A tile of the stage: video or initials, a name, and whether the participant is speaking or muted.
+// A tile of the stage: video or initials, a name, and what is wrong with what is shown. A fault never blanks a face: the
+// last frame of the video stays, dimmed, and a note says what is missing.
 
 import type { ParticipantId } from "../index.ts";
 import { h } from "./element.ts";
@@ -8,16 +9,23 @@ import { icon } from "./icon.ts";
 export interface TileState {
   readonly muted: boolean;
   readonly speaking: boolean;
+  /** What does not arrive, in words; `null` if nothing is missing. */
+  readonly note: string | null;
+  /** Whether what is shown is old. */
+  readonly dimmed: boolean;
 }
 
 /** A tile. */
 export class Tile {
   readonly element: HTMLElement;
   readonly #video = h("video", { autoplay: true, playsinline: true, muted: true, class: "tile-video" });
+  readonly #still = h("canvas", { class: "tile-video tile-still", hidden: true });
   readonly #label = h("span", { class: "tile-name" });
   readonly #muted = h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("microphone-off"));
   readonly #initials = h("span", { class: "tile-initials", "aria-hidden": "true" });
+  readonly #note = h("p", { class: "tile-note", hidden: true, "data-testid": "tile-note" });
   #name = "";
+  #track: MediaStreamTrack | null = null;
 
   /**
    * @param kind the video of `self` is mirrored; that of a `screen` is shown uncropped
@@ -31,9 +39,11 @@ export class Tile {
       { class: `tile tile-${kind}`, "data-testid": "tile", "data-kind": kind, "data-participant": participant ?? "" },
       h("div", { class: "tile-avatar" }, this.#initials),
       this.#video,
+      this.#still,
+      this.#note,
       h("div", { class: "tile-caption" }, this.#muted, this.#label),
     );
-    this.set({ muted: true, speaking: false });
+    this.set({ muted: true, speaking: false, note: null, dimmed: false });
   }
 
   /** The participant's name. */
@@ -48,18 +58,49 @@ export class Tile {
     return this.#name;
   }
 
-  /** The video; `null` shows the initials. */
-  set video(track: MediaStreamTrack | null) {
+  /** Shows this video, or the initials if it is `null`. */
+  show(track: MediaStreamTrack | null): void {
+    if (track === null) this.#dropStill();
+    if (track === this.#track) return;
+    this.#play(track);
+    // The last frame covers the video until the new track has one.
+    if (track !== null && !this.#still.hidden) this.#video.requestVideoFrameCallback(() => this.#dropStill());
+  }
+
+  /** Shows the last frame of a video whose track is gone. */
+  keepFrame(): void {
+    if (this.#track === null) return;
+    const { videoWidth, videoHeight } = this.#video;
+    if (videoWidth > 0) {
+      this.#still.width = videoWidth;
+      this.#still.height = videoHeight;
+      this.#still.getContext("2d")?.drawImage(this.#video, 0, 0);
+      this.#still.hidden = false;
+    }
+    this.#play(null);
+  }
+
+  /** Shows the participant's state. */
+  set({ muted, speaking, note, dimmed }: TileState): void {
+    this.#muted.hidden = !muted;
+    this.#note.textContent = note ?? "";
+    this.#note.hidden = note === null;
+    const { classList, dataset } = this.element;
+    classList.toggle("is-speaking", speaking && !muted);
+    classList.toggle("is-dimmed", dimmed);
+    dataset.muted = String(muted);
+    dataset.speaking = String(speaking && !muted);
+  }
+
+  #play(track: MediaStreamTrack | null): void {
+    this.#track = track;
     this.#video.srcObject = track === null ? null : new MediaStream([track]);
     this.#video.hidden = track === null;
   }
 
-  /** Shows whether the participant is muted or speaking. */
-  set({ muted, speaking }: TileState): void {
-    this.#muted.hidden = !muted;
-    this.element.classList.toggle("is-speaking", speaking && !muted);
-    this.element.dataset.muted = String(muted);
-    this.element.dataset.speaking = String(speaking && !muted);
+  #dropStill(): void {
+    this.#still.hidden = true;
+    this.#still.width = 0;
   }
 }
 

@@ -1,0 +1,98 @@
+// Sentences about faults. The SDK reports codes; what to say to a person is decided here, in one place.
+
+import type { TacetError } from "../index.ts";
+
+/** Why this device is cut off. */
+export type LossCause = "offline" | "server-unreachable" | "signaling" | "media-blocked" | "media" | "slept" | "code";
+
+const LOSS: Readonly<Record<LossCause, string>> = {
+  offline: "You're offline.",
+  "server-unreachable": "The server can't be reached.",
+  signaling: "The connection to the server is interrupted.",
+  "media-blocked": "Audio and video can't get through. A firewall or VPN may be blocking UDP on this network.",
+  media: "Audio and video are interrupted.",
+  slept: "This device slept.",
+  code: "The encryption code stopped on this device.",
+};
+
+/** Returns the sentence for the cause of a loss. */
+export function lossSentence(cause: LossCause): string {
+  return LOSS[cause];
+}
+
+const JOIN: Partial<Record<TacetError["code"], string>> = {
+  offline: "You're offline.",
+  "server-unreachable": "Cannot reach the server.",
+  "server-busy": "The server has too many connections just now, from this network or in all.",
+};
+
+/** Returns the sentence for what keeps a person from joining. */
+export function joinSentence({ code, message }: TacetError): string {
+  return JOIN[code] ?? message;
+}
+
+/** What does not arrive of a participant. */
+export interface Missing {
+  readonly away: boolean;
+  readonly video: boolean;
+  readonly audio: boolean;
+}
+
+/** Returns what to write over a participant's tile, or `null` if all arrives that should. */
+export function missingNote({ away, video, audio }: Missing): string | null {
+  if (away) return "Reconnecting";
+  if (video && audio) return "No video or audio arrives";
+  if (video) return "Video stopped";
+  return audio ? "No audio arrives" : null;
+}
+
+/** Numbers of people other than this device's user. */
+export interface Presence {
+  /** Those whose frames arrive, or who send none. */
+  readonly here: number;
+  readonly away: number;
+  /** Those who should be seen or heard and are not. */
+  readonly silent: number;
+}
+
+/** Returns what the encryption badge says. It claims protection only for those who are there to be protected. */
+export function protectionSentence({ here, away, silent }: Presence): string {
+  if (away === 0 && silent === 0) return "End-to-end encrypted";
+  const missing = [
+    ...(away === 0 ? [] : [`${away} reconnecting`]),
+    ...(silent === 0 ? [] : [`${silent} not arriving`]),
+  ];
+  const covered = here === 0 ? "" : `${people(here)} protected`;
+  return [...(covered === "" ? [] : [covered]), ...missing].join(", ");
+}
+
+/** Returns a duration as a person says it. */
+export function duration(milliseconds: number): string {
+  const minutes = Math.floor(milliseconds / 60_000);
+  if (minutes === 0) return plural(Math.max(1, Math.round(milliseconds / 1_000)), "second");
+  const hours = Math.floor(minutes / 60);
+  if (hours === 0) return plural(minutes, "minute");
+  const rest = minutes % 60;
+  return rest === 0 ? plural(hours, "hour") : `${plural(hours, "hour")} ${plural(rest, "minute")}`;
+}
+
+/** Smallest difference of clocks that is mentioned. The others refuse announces that are ten minutes off. */
+const SHOWN_SKEW_MS = 120_000;
+
+/**
+ * Returns what to say about this device's clock, or `null` if it is right enough. `ahead` is by how many milliseconds it
+ * is ahead of the server's.
+ */
+export function clockSentence(ahead: number): string | null {
+  if (Math.abs(ahead) < SHOWN_SKEW_MS) return null;
+  const direction = ahead > 0 ? "fast" : "slow";
+  return `This device's clock is ${duration(Math.abs(ahead))} ${direction}. Set it right, or the others may not see or hear you.`;
+}
+
+function people(count: number): string {
+  return count === 1 ? "1 person" : `${count} people`;
+}
+
+function plural(count: number, unit: string): string {
+  return `${count} ${unit}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import type { ConnectionStatus } from "../src/index.ts";
+import { isShown } from "../src/page/connection-banner.ts";
+import { lossOf } from "../src/page/loss.ts";
+
+function status(change: Partial<ConnectionStatus>): ConnectionStatus {
+  return { state: "reconnecting", since: 1_000, cause: "network", error: null, nextAttempt: null, ...change };
+}
+
+test("a connection that stands is no loss", () => {
+  expect(lossOf(status({ state: "connected" }), "connected", true, 9_000)).toBeNull();
+});
+
+test("nothing is shown for two seconds", () => {
+  const loss = { cause: "offline", since: 1_000 } as const;
+  expect([2_999, 3_000].map((now) => isShown(loss, now))).toEqual([false, true]);
+});
+
+test("while media flows, lost signaling is not worth a word for ten seconds", () => {
+  const loss = lossOf(status({ state: "interrupted", cause: "server" }), "connected", true, 4_000);
+  expect(loss).toEqual({ cause: "signaling", since: 1_000 });
+  expect([10_999, 11_000].map((now) => loss !== null && isShown(loss, now))).toEqual([false, true]);
+});
+
+test("media that never flowed, or not for long, is blocked; before that it is interrupted", () => {
+  const media = status({ state: "interrupted", cause: "media" });
+  expect(lossOf(media, "connecting", false, 4_000)?.cause).toBe("media-blocked");
+  expect(lossOf(media, "interrupted", true, 4_000)?.cause).toBe("media");
+  expect(lossOf(media, "interrupted", true, 11_000)?.cause).toBe("media-blocked");
+});
+
+test("an offline device is called so, whatever else is gone", () => {
+  expect(lossOf(status({ cause: "offline" }), "interrupted", true, 4_000)?.cause).toBe("offline");
+  expect(lossOf(status({ cause: "server" }), "interrupted", true, 4_000)?.cause).toBe("server-unreachable");
+});

@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { clockSentence, duration, missingNote, protectionSentence } from "../src/page/words.ts";
+
+test("the badge covers only people whose frames can come", () => {
+  expect(protectionSentence({ here: 2, away: 0, silent: 0 })).toBe("End-to-end encrypted");
+  expect(protectionSentence({ here: 2, away: 1, silent: 0 })).toBe("2 people protected, 1 reconnecting");
+  expect(protectionSentence({ here: 0, away: 1, silent: 0 })).toBe("1 reconnecting");
+  expect(protectionSentence({ here: 1, away: 1, silent: 1 })).toBe(
+    "1 person protected, 1 reconnecting, 1 not arriving",
+  );
+});
+
+test("a tile says what is missing, and nothing else while its person is away", () => {
+  expect(missingNote({ away: false, video: false, audio: false })).toBeNull();
+  expect(missingNote({ away: true, video: true, audio: true })).toBe("Reconnecting");
+  expect(missingNote({ away: false, video: true, audio: false })).toBe("Video stopped");
+  expect(missingNote({ away: false, video: false, audio: true })).toBe("No audio arrives");
+});
+
+test("a wrong clock is named with its direction and by how much", () => {
+  expect(clockSentence(1_500)).toBeNull();
+  expect(clockSentence(20 * 60_000)).toMatch(/20 minutes fast/);
+  expect(clockSentence(-61 * 60_000)).toMatch(/1 hour 1 minute slow/);
+});
+
+test("durations are said in their largest units", () => {
+  expect([400, 42_000, 61_000, 59 * 60_000, 3_600_000, 5_460_000].map(duration)).toEqual([
+    "1 second",
+    "42 seconds",
+    "1 minute",
+    "59 minutes",
+    "1 hour",
+    "1 hour 31 minutes",
+  ]);
+});
