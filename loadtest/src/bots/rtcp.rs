@@ -21,6 +21,7 @@ use rtc::{
     },
     shared::marshal::Marshal,
 };
+use std::iter;
 
 /// Maximum number of streams in one report (RFC 3550 section 6.4.1).
 pub(crate) const MAX_REPORT_BLOCKS: usize = 31;
@@ -36,9 +37,21 @@ pub(crate) enum Feedback {
     SenderReport { ssrc: u32, compact_ntp: u32 },
 }
 
-/// Reads a compound packet; a malformed one has no feedback.
-pub(crate) fn read(mut compound: &[u8]) -> Vec<Feedback> {
-    unmarshal(&mut compound).unwrap_or_default().iter().flat_map(|packet| feedback(&**packet)).collect()
+/// Reads a compound packet. A part that the codec refuses has no feedback, and hides none of the others.
+pub(crate) fn read(compound: &[u8]) -> Vec<Feedback> {
+    let packets = parts(compound).flat_map(|mut part| unmarshal(&mut part).unwrap_or_default());
+    packets.flat_map(|packet| feedback(&*packet)).collect()
+}
+
+/// The parts of a compound packet, by their length fields: words, minus one (RFC 3550 section 6.4.1).
+fn parts(compound: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = compound;
+    iter::from_fn(move || {
+        let &[_, _, high, low] = rest.first_chunk()?;
+        let (part, after) = rest.split_at_checked((usize::from(u16::from_be_bytes([high, low])) + 1) * 4)?;
+        rest = after;
+        Some(part)
+    })
 }
 
 fn feedback(packet: &dyn Packet) -> Vec<Feedback> {
@@ -171,6 +184,12 @@ mod tests {
         let mut packet = receiver_report(1, vec![ReceptionReport { ssrc: 2, ..ReceptionReport::default() }]);
         packet.extend_from_slice(&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9]);
         assert_eq!(read(&packet), [Feedback::KeyFrame { ssrc: 9 }]);
+    }
+
+    #[test]
+    fn request_behind_malformed_part() {
+        let truncated = [0x8f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9];
+        assert_eq!(read(&[&truncated[..], &pli(1, 9)].concat()), [Feedback::KeyFrame { ssrc: 9 }]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct RoomStats {
     pub plis: u64,
     /// Packets requested from publishers by NACK.
     pub nacked: u64,
-    /// Dropped: not RTP, or of a payload type that is not the stream's.
+    /// Dropped: not RTP, of a payload type that is not the stream's, or a malformed part of an RTCP packet.
     pub malformed: u64,
     /// Dropped: of an unknown SSRC.
     pub unknown_ssrc: u64,

@@ -55,9 +55,16 @@ pub enum Rtcp<'a> {
         /// Its packet type.
         packet_type: u8,
     },
+    /// A part of a known type that is too short for it, or whose padding is longer than itself.
+    Malformed {
+        /// Its packet type.
+        packet_type: u8,
+    },
 }
 
-/// Iterator over the parts of a compound packet. It ends at the first malformed part.
+/// Iterator over the parts of a compound packet. Where a part ends is said by its length field alone, so that a malformed
+/// part does not hide those after it. Ends at a part whose version is not 2, or whose length exceeds the packet: there the
+/// length cannot be trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Compound<'a> {
     rest: &'a [u8],
@@ -75,14 +82,12 @@ impl<'a> Iterator for Compound<'a> {
     fn next(&mut self) -> Option<Rtcp<'a>> {
         let (part, rest) = split(self.rest)?;
         self.rest = rest;
-        let parsed = read_part(part);
-        if parsed.is_none() {
-            self.rest = &[];
-        }
-        parsed
+        let &[_, packet_type] = part.first_chunk()?;
+        Some(read_part(part).unwrap_or(Rtcp::Malformed { packet_type }))
     }
 }
 
+/// Reads one part; `None` if it is malformed.
 fn read_part(part: &[u8]) -> Option<Rtcp<'_>> {
     use packet_type as pt;
     let &[first, packet_type] = part.first_chunk()?;
@@ -272,6 +277,22 @@ mod tests {
         assert!(matches!(parts[..], [Rtcp::Other { packet_type: 207 }, Rtcp::Pli { media: Ssrc(9) }]));
     }
 
+    #[test]
+    fn truncated_feedback_does_not_hide_a_pli() {
+        // The length says three words: without base, count and reference time.
+        let packet = [0x8f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9, 0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9];
+        let parts: Vec<_> = parse(&packet).collect();
+        assert!(matches!(parts[..], [Rtcp::Malformed { packet_type: 205 }, Rtcp::Pli { media: Ssrc(9) }]));
+    }
+
+    #[test]
+    fn parts_end_where_the_length_is_unsound() {
+        let pli = [0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9];
+        for unsound in [[0x41, 206, 0, 0], [0x81, 206, 0, 4]] {
+            assert_eq!(parse(&[&unsound[..], &pli].concat()).count(), 0);
+        }
+    }
+
     proptest! {
         #[test]
         fn parsing_is_total(
@@ -287,9 +308,27 @@ mod tests {
                     Rtcp::Nack { lost, .. } => prop_assert!(lost.count() < 17 * 96),
                     Rtcp::Fir(entries) => prop_assert!(entries.count() < 96),
                     Rtcp::Twcc(feedback) => prop_assert!(feedback.packets().count() <= 0xffff),
-                    Rtcp::Pli { .. } | Rtcp::Other { .. } => {}
+                    Rtcp::Pli { .. } | Rtcp::Other { .. } | Rtcp::Malformed { .. } => {}
                 }
             }
+        }
+
+        /// Whatever parts come before it, cut short at any word: a PLI that follows them is found.
+        #[test]
+        fn pli_after_any_parts_is_found(
+            parts in prop::collection::vec(
+                (any::<bool>(), 0u8..32, 198u8..210, prop::collection::vec(any::<u32>(), 0..8)), 0..6,
+            ),
+        ) {
+            let mut packet = Vec::new();
+            for (padded, count, kind, body) in &parts {
+                packet.extend([0x80 | u8::from(*padded) << 5 | count, *kind, 0, u8::try_from(body.len()).unwrap()]);
+                packet.extend(body.iter().flat_map(|word| word.to_be_bytes()));
+            }
+            packet.extend([0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9]);
+            prop_assert_eq!(parse(&packet).count(), parts.len() + 1);
+            let found = matches!(parse(&packet).last(), Some(Rtcp::Pli { media: Ssrc(9) }));
+            prop_assert!(found);
         }
     }
 }
