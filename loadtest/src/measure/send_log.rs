@@ -103,7 +103,9 @@ pub(crate) struct Sent {
 }
 
 impl StreamLog {
-    /// Sequence number of a stream's first packet: away from zero, so that what is computed from it stays positive.
+    /// Sequence number of a stream's first packet: away from zero, so that what is computed from it stays positive. Its low
+    /// 16 bits, which are sent, are below 2^15: if the first packets are lost, a receiver still guesses the rollover counter
+    /// of SRTP (RFC 3711 section 3.3.1).
     pub(crate) const FIRST: u64 = 0x1_0000;
 
     /// A log that remembers at least `packets` packets.

@@ -74,7 +74,8 @@ pub(super) struct TrackSender {
 }
 
 impl TrackSender {
-    /// A section for a source. SSRC, sequence number and timestamps start at random values.
+    /// A section for a source. SSRC and timestamps start at random values, and the sequence number in the lower half of its
+    /// range: if the first packets are lost, a receiver still guesses the rollover counter of SRTP (RFC 3711 section 3.3.1).
     pub(super) fn new(source: Source, codec: Codec, random: &mut impl FnMut() -> u32) -> Self {
         let name = match source {
             Source::Microphone => "sa",
@@ -103,7 +104,7 @@ impl TrackSender {
             key_ready: false,
             signaled_muted: false,
             key_frame_event_at: None,
-            sequence: random() as u16,
+            sequence: random() as u16 & 0x7fff,
             clock: AudioClock::new(timestamp_offset),
             packetizer: Packetizer::new(codec, random() as u16 & 0x7fff),
             needs_key_frame: true,

@@ -4,7 +4,9 @@
 //! * state of an SSRC appears, and its replay window moves, only after a packet was authenticated, so that forged
 //!   packets cost no memory;
 //! * no (SSRC, index) is opened twice or sealed twice. An SSRC keeps its index for the life of the sealer, whatever
-//!   source feeds it; a sequence number that was used, or is older than the window, is refused and not sealed.
+//!   source feeds it; a sequence number that was used, or is older than the window, is refused and not sealed;
+//! * a stream whose first packets are lost opens even if the sequence number wrapped among them ([`WrapGuesses`]), and
+//!   forged packets cost a second decryption only a bounded number of times in the life of the opener.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
@@ -12,10 +14,12 @@ mod cipher;
 mod kdf;
 mod profile;
 mod replay;
+mod wrap_guesses;
 
 use cipher::{Cipher, Stream};
 pub use profile::{Profile, SrtpError};
 use replay::{Refused, ReplayWindow};
+use wrap_guesses::WrapGuesses;
 
 /// Maximum number of SSRCs of one peer in each direction.
 pub const MAX_SSRCS: usize = 1_024;
@@ -39,6 +43,7 @@ pub struct SrtpOpener {
     rtcp: Cipher,
     rtp_windows: Windows,
     rtcp_windows: Windows,
+    wrap_guesses: WrapGuesses,
 }
 
 impl SrtpOpener {
@@ -52,6 +57,7 @@ impl SrtpOpener {
             rtcp: Cipher::new(profile, Stream::Rtcp, key, salt)?,
             rtp_windows: Windows::default(),
             rtcp_windows: Windows::default(),
+            wrap_guesses: WrapGuesses::default(),
         })
     }
 
@@ -61,10 +67,33 @@ impl SrtpOpener {
     /// [`SrtpError`]; the content of `packet` is undefined then.
     pub fn open_rtp<'a>(&mut self, packet: &'a mut [u8]) -> Result<&'a mut [u8], SrtpError> {
         let header = RtpHeader::parse(packet).ok_or(SrtpError::Malformed)?;
-        let index = self.rtp_windows.index_of(header.ssrc, header.sequence)?;
-        let clear = self.rtp.open_rtp(packet, header.len, header.ssrc, index)?;
-        self.rtp_windows.commit(header.ssrc, index);
+        let clear = match self.rtp_windows.index_of(header.ssrc, header.sequence)? {
+            Some(index) => {
+                let clear = self.rtp.open_rtp(packet, header.len, header.ssrc, index)?;
+                self.rtp_windows.commit(header.ssrc, index);
+                clear
+            }
+            None => self.open_first(packet, &header)?,
+        };
         packet.get_mut(..clear).ok_or(SrtpError::Malformed)
+    }
+
+    /// Opens a packet of an SSRC of which none was authenticated before; returns the length of the clear packet.
+    fn open_first(&mut self, packet: &mut [u8], header: &RtpHeader) -> Result<usize, SrtpError> {
+        let mut index = u64::from(header.sequence);
+        // An attempt that fails destroys the packet.
+        let wrapped = self.wrap_guesses.index(header.sequence).map(|wrapped| (wrapped, packet.to_vec()));
+        let mut opened = self.rtp.open_rtp(packet, header.len, header.ssrc, index);
+        if let (Err(SrtpError::Authentication), Some((wrapped, sealed))) = (&opened, wrapped) {
+            packet.copy_from_slice(&sealed);
+            index = wrapped;
+            opened = self.rtp.open_rtp(packet, header.len, header.ssrc, index);
+            self.wrap_guesses.guessed();
+        }
+        let clear = opened?;
+        self.rtp_windows.commit(header.ssrc, index);
+        self.wrap_guesses.authenticated();
+        Ok(clear)
     }
 
     /// Opens an SRTCP packet in place; returns the clear, possibly compound RTCP packet.
@@ -139,7 +168,7 @@ impl SrtpSealer {
         if self.rtp_sealed >= RTP_KEY_LIMIT {
             return Err(SrtpError::KeyExhausted);
         }
-        let index = self.rtp_windows.index_of(parsed.ssrc, parsed.sequence)?;
+        let index = self.rtp_windows.index_of(parsed.ssrc, parsed.sequence)?.unwrap_or(parsed.sequence.into());
         let start = out.len();
         out.extend_from_slice(header);
         let body = out.len();
@@ -234,12 +263,12 @@ impl Windows {
         }
     }
 
-    /// Returns the index of a packet, unless it was used or is too old.
-    fn index_of(&mut self, ssrc: u32, sequence: u16) -> Result<u64, SrtpError> {
-        let Some(window) = self.find(ssrc)? else { return Ok(sequence.into()) };
+    /// Returns the index of a packet, unless it was used or is too old; `None` if the SSRC is unknown.
+    fn index_of(&mut self, ssrc: u32, sequence: u16) -> Result<Option<u64>, SrtpError> {
+        let Some(window) = self.find(ssrc)? else { return Ok(None) };
         let index = window.index_of(sequence)?;
         window.check(index)?;
-        Ok(index)
+        Ok(Some(index))
     }
 
     fn check(&mut self, ssrc: u32, index: u64) -> Result<(), SrtpError> {
@@ -334,6 +363,44 @@ mod tests {
             assert_eq!(opener.open_rtcp(&mut forged), Err(SrtpError::Authentication));
         }
         assert_eq!((opener.rtp_windows.sorted.len(), opener.rtcp_windows.sorted.len()), (0, 0));
+    }
+
+    /// A stream of 200 packets from this sequence number on, of which the first 10 are lost.
+    fn opened_of_stream(opener: &mut SrtpOpener, sealer: &mut SrtpSealer, ssrc: u32, first: u16) -> usize {
+        let packets = (0..200u16).map(|n| seal(sealer, ssrc, first.wrapping_add(n), b"x").unwrap());
+        packets.skip(10).filter(|packet| opener.open_rtp(&mut packet.clone()).is_ok()).count()
+    }
+
+    #[test]
+    fn stream_whose_wrap_was_lost_opens() {
+        for profile in PROFILES {
+            let (mut sealer, mut opener) = pair(profile);
+            for (ssrc, first) in [(1, 65_530), (2, 32_000), (3, 65_535), (4, 65_400)] {
+                assert_eq!(opened_of_stream(&mut opener, &mut sealer, ssrc, first), 190, "{profile} from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn packet_before_a_guessed_wrap_opens_late_and_once() {
+        let (mut sealer, mut opener) = pair(Profile::Aes256Gcm);
+        let [before, after] = [65_535, 0].map(|sequence| seal(&mut sealer, 7, sequence, b"x").unwrap());
+        for packet in [after, before] {
+            assert!(opener.open_rtp(&mut packet.clone()).is_ok());
+            assert_eq!(opener.open_rtp(&mut packet.clone()), Err(SrtpError::Replay));
+        }
+    }
+
+    #[test]
+    fn forged_packets_use_up_guesses_that_a_new_stream_renews() {
+        let (mut sealer, mut opener) = pair(Profile::Aes256Gcm);
+        for ssrc in 100..1_100 {
+            let forged = [header(ssrc, 1), vec![0; 40]].concat();
+            assert_eq!(opener.open_rtp(&mut forged.clone()), Err(SrtpError::Authentication));
+        }
+        assert_eq!(opened_of_stream(&mut opener, &mut sealer, 1, 65_530), 0, "the guesses are used up");
+        assert_eq!(opened_of_stream(&mut opener, &mut sealer, 2, 100), 190);
+        assert_eq!(opened_of_stream(&mut opener, &mut sealer, 3, 65_530), 190);
     }
 
     #[test]
@@ -464,6 +531,20 @@ mod tests {
             for (_, packet) in &packets {
                 prop_assert!(opener.open_rtp(&mut packet.clone()).is_ok());
                 prop_assert!(opener.open_rtp(&mut packet.clone()).is_err());
+            }
+        }
+
+        /// However many of the first 2^15 packets are lost: the next ones open.
+        #[test]
+        fn stream_opens_after_lost_first_packets(
+            profile in prop::sample::select(PROFILES.to_vec()), first: u16, lost in 0u16..0x8000,
+        ) {
+            let (mut sealer, mut opener) = pair(profile);
+            seal(&mut sealer, 1, first, b"lost").unwrap();
+            for n in lost.max(1)..lost.max(1) + 3 {
+                let sealed = seal(&mut sealer, 1, first.wrapping_add(n), b"x").unwrap();
+                prop_assert!(opener.open_rtp(&mut sealed.clone()).is_ok());
+                prop_assert!(opener.open_rtp(&mut sealed.clone()).is_err());
             }
         }
 
