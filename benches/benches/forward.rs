@@ -80,7 +80,7 @@ impl Stream {
         let mut room = Room::new(RoomId(1));
         room.add_participant(PUBLISHER, connect(egress)).unwrap();
         let publication = Publication { codec: Codec::Vp8, mid, ssrc: Ssrc(1), rtx: Some(Ssrc(2)) };
-        room.publish(PUBLISHER, TrackId(1), publication).unwrap();
+        room.publish(now, PUBLISHER, TrackId(1), publication).unwrap();
         let slots: Vec<_> = (1..=subscribers)
             .map(|subscriber| {
                 let subscriber = ParticipantId(subscriber);

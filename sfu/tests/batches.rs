@@ -31,7 +31,7 @@ fn meeting(participants: u32, now: Instant) -> Room {
     for n in 1..=participants {
         room.add_participant(ParticipantId(n), transport(ParticipantId(n))).unwrap();
         let publication = Publication { codec: Codec::Vp8, mid: mid(0), ssrc: Ssrc(n), rtx: None };
-        room.publish(ParticipantId(n), TrackId(n), publication).unwrap();
+        room.publish(now, ParticipantId(n), TrackId(n), publication).unwrap();
     }
     for to in 1..=participants {
         for from in (1..=participants).filter(|from| *from != to) {

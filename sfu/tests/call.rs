@@ -29,6 +29,7 @@ fn call(io: SocketIo) {
     let config = SfuConfig { io, ..SfuConfig::default() };
     let sfu = Sfu::start(&config, move |_, event| events.send(event).unwrap_or_default()).unwrap();
     let next = || inbox.recv_timeout(PATIENCE).unwrap();
+    let slot_added = || while !matches!(next(), Event::SlotAdded { .. }) {};
 
     let mut clients = Vec::new();
     for participant in (0..=LISTENERS).map(ParticipantId) {
@@ -46,15 +47,16 @@ fn call(io: SocketIo) {
     let mid = Mid::new("a0").unwrap();
     let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
     sfu.command(0, Command::Publish { participant: SPEAKER, track: TrackId(1), publication }).unwrap();
+    let Event::Published { participant: SPEAKER, track: TrackId(1), .. } = next() else { panic!() };
     for participant in (1..=LISTENERS).map(ParticipantId) {
         for command in subscribe(participant, mid, Codec::Opus, TrackId(1)) {
             sfu.command(0, command).unwrap();
         }
-        let Event::SlotAdded { .. } = next() else { panic!() };
+        slot_added();
     }
     // Commands are executed in order: the answer to this one comes after all previous ones.
     sfu.command(0, Command::AddSlot { participant: SPEAKER, mid, codec: Codec::Opus }).unwrap();
-    let Event::SlotAdded { .. } = next() else { panic!() };
+    slot_added();
 
     for burst in 0..BURSTS {
         for seq in burst * BURST..(burst + 1) * BURST {

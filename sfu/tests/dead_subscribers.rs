@@ -43,13 +43,11 @@ fn call(io: SocketIo) {
     for participant in (1..=LISTENERS).map(ParticipantId) {
         subscribe(participant, mid, Codec::Opus, TrackId(1)).into_iter().for_each(command);
     }
-    let mut slots = 0;
-    while slots < LISTENERS {
-        slots += u32::from(matches!(inbox.recv_timeout(PATIENCE).unwrap(), Event::SlotAdded { .. }));
-    }
+    let slot_added = || while !matches!(inbox.recv_timeout(PATIENCE).unwrap(), Event::SlotAdded { .. }) {};
+    (0..LISTENERS).for_each(|_| slot_added());
     // Commands are executed in order: the answer to this one comes after all previous ones.
     command(Command::AddSlot { participant: ParticipantId(0), mid, codec: Codec::Opus });
-    let Event::SlotAdded { .. } = inbox.recv_timeout(PATIENCE).unwrap() else { panic!() };
+    slot_added();
 
     // One third has closed its socket, to which the kernel answers by ICMP; one third stops reading.
     let (mut alive, mut asleep) = (Vec::new(), Vec::new());

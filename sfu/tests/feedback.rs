@@ -40,7 +40,7 @@ impl Call {
         room.add_participant(ALICE, transport(ALICE)).unwrap();
         room.add_participant(BOB, transport(BOB)).unwrap();
         let camera = Publication { codec: Codec::Vp8, mid: mid("sv"), ssrc: Ssrc(100), rtx: Some(Ssrc(101)) };
-        room.publish(ALICE, CAMERA, camera).unwrap();
+        room.publish(now, ALICE, CAMERA, camera).unwrap();
         let (ssrc, _) = room.add_slot(BOB, mid("v0"), Codec::Vp8).unwrap();
         room.set_slot(now, BOB, mid("v0"), Some(CAMERA), &mut out).unwrap();
         room.activate_slot(now, BOB, mid("v0"), &mut out).unwrap();
@@ -113,6 +113,27 @@ fn nack_flood_is_answered_within_the_budget() {
     assert_eq!(call.events(), [EXCESS]);
 }
 
+/// PLIs sent to Alice.
+fn plis(out: &Outbox) -> usize {
+    let plis = |datagram: &Datagram| match datagram {
+        Datagram::Rtcp(packet) => rtcp::parse(packet).filter(|part| matches!(part, Rtcp::Pli { .. })).count(),
+        Datagram::Rtp(_) => 0,
+    };
+    out.packets.iter().filter(|(to, _)| *to == ALICE).map(|(_, datagram)| plis(datagram)).sum()
+}
+
+#[test]
+fn pli_behind_truncated_feedback_is_answered() {
+    let mut call = Call::new();
+    call.now += Duration::from_secs(2);
+    call.room.tick(call.now, &mut call.out);
+    call.out.packets.clear();
+    let mut compound = vec![0x8f, 205, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9];
+    rtcp::write::pli(&mut compound, Ssrc(1), call.ssrc);
+    call.bob_sends(&compound);
+    assert_eq!((plis(&call.out), call.room.stats().malformed), (1, 1));
+}
+
 #[test]
 fn pli_flood_is_throttled() {
     let mut call = Call::new();
@@ -126,11 +147,7 @@ fn pli_flood_is_throttled() {
         call.bob_sends(&storm);
         call.room.tick(call.now, &mut call.out);
     }
-    let plis = |datagram: &Datagram| match datagram {
-        Datagram::Rtcp(packet) => rtcp::parse(packet).filter(|part| matches!(part, Rtcp::Pli { .. })).count(),
-        Datagram::Rtp(_) => 0,
-    };
-    let plis: usize = call.out.packets.iter().filter(|(to, _)| *to == ALICE).map(|(_, datagram)| plis(datagram)).sum();
+    let plis = plis(&call.out);
     assert!((2..=3).contains(&plis), "{plis} PLIs in a second");
 }
 

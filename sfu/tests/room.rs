@@ -47,7 +47,7 @@ fn call(now: Instant, out: &mut Outbox) -> (Room, Ssrc) {
     let mut room = Room::new(RoomId(1));
     room.add_participant(ALICE, transport(ALICE)).unwrap();
     room.add_participant(BOB, transport(BOB)).unwrap();
-    room.publish(ALICE, CAMERA, camera(100)).unwrap();
+    room.publish(now, ALICE, CAMERA, camera(100)).unwrap();
     let (ssrc, rtx) = room.add_slot(BOB, mid("v0"), Codec::Vp8).unwrap();
     assert!(rtx.is_some_and(|rtx| rtx != ssrc));
     room.set_slot(now, BOB, mid("v0"), Some(CAMERA), out).unwrap();
@@ -90,16 +90,20 @@ fn invalid_commands_are_refused() {
     let (mut room, _) = call(now, &mut out);
     let unknown = ParticipantId(9);
     assert_eq!(room.add_participant(ALICE, transport(ALICE)), Err(CommandError::Exists));
-    assert_eq!(room.publish(unknown, TrackId(8), camera(500)), Err(CommandError::NoParticipant));
-    assert_eq!(room.publish(ALICE, CAMERA, camera(500)), Err(CommandError::Exists));
-    assert_eq!(room.publish(BOB, CAMERA, camera(500)), Err(CommandError::Exists), "another's track");
+    assert_eq!(room.publish(now, unknown, TrackId(8), camera(500)), Err(CommandError::NoParticipant));
+    assert_eq!(room.publish(now, ALICE, CAMERA, camera(500)), Err(CommandError::Exists));
+    assert_eq!(room.publish(now, BOB, CAMERA, camera(500)), Err(CommandError::Exists), "another's track");
     let other_mid = Publication { mid: mid("x"), ..camera(99) };
-    assert_eq!(room.publish(ALICE, TrackId(8), other_mid), Err(CommandError::Exists), "99 + 1 is the camera's SSRC");
-    assert_eq!(room.publish(ALICE, TrackId(8), camera(500)), Err(CommandError::Exists), "same m-line");
+    assert_eq!(
+        room.publish(now, ALICE, TrackId(8), other_mid),
+        Err(CommandError::Exists),
+        "99 + 1 is the camera's SSRC"
+    );
+    assert_eq!(room.publish(now, ALICE, TrackId(8), camera(500)), Err(CommandError::Exists), "same m-line");
     let one_ssrc = Publication { mid: mid("x"), rtx: Some(Ssrc(500)), ..camera(500) };
-    assert_eq!(room.publish(ALICE, TrackId(8), one_ssrc), Err(CommandError::Invalid));
+    assert_eq!(room.publish(now, ALICE, TrackId(8), one_ssrc), Err(CommandError::Invalid));
     assert_eq!(room.unpublish(BOB, CAMERA), Err(CommandError::NoTrack), "not Bob's");
-    assert_eq!(room.set_muted(ALICE, TrackId(8), true), Err(CommandError::NoTrack));
+    assert_eq!(room.set_muted(now, ALICE, TrackId(8), true), Err(CommandError::NoTrack));
     assert_eq!(room.add_slot(BOB, mid("v0"), Codec::Vp8), Err(CommandError::Exists));
     assert_eq!(room.add_slot(unknown, mid("v0"), Codec::Vp8), Err(CommandError::NoParticipant));
     assert_eq!(room.activate_slot(now, BOB, mid("v1"), &mut out), Err(CommandError::NoSlot));
@@ -109,13 +113,36 @@ fn invalid_commands_are_refused() {
 }
 
 #[test]
+fn refused_publication_leaves_nothing_behind() {
+    let (now, mut room) = (Instant::now(), Room::new(RoomId(1)));
+    room.add_participant(ALICE, transport(ALICE)).unwrap();
+    let (slot, slot_rtx) = room.add_slot(ALICE, mid("v0"), Codec::Vp8).unwrap();
+    room.publish(now, ALICE, CAMERA, camera(100)).unwrap();
+    let screen = TrackId(8);
+    let publication = Publication { mid: mid("ss"), ..camera(500) };
+    for refused in [
+        Publication { ssrc: slot, ..publication },
+        Publication { ssrc: slot_rtx.unwrap(), ..publication },
+        Publication { rtx: Some(slot), ..publication },
+        Publication { rtx: slot_rtx, ..publication },
+        Publication { mid: mid("sv"), ..publication },
+    ] {
+        assert_eq!(room.publish(now, ALICE, screen, refused), Err(CommandError::Exists));
+        assert_eq!(room.tracks(), 1);
+        assert_eq!(room.unpublish(ALICE, screen), Err(CommandError::NoTrack));
+    }
+    room.publish(now, ALICE, screen, publication).unwrap();
+    assert_eq!(room.tracks(), 2);
+}
+
+#[test]
 fn tracks_and_slots_are_limited() {
-    let mut room = Room::new(RoomId(1));
+    let (now, mut room) = (Instant::now(), Room::new(RoomId(1)));
     room.add_participant(ALICE, transport(ALICE)).unwrap();
     for n in 0..=TRACKS as u32 {
         let publication = Publication { mid: mid(&n.to_string()), ..camera(100 + 2 * n) };
         let expected = if n < TRACKS as u32 { Ok(()) } else { Err(CommandError::Limit) };
-        assert_eq!(room.publish(ALICE, TrackId(n), publication), expected);
+        assert_eq!(room.publish(now, ALICE, TrackId(n), publication), expected);
     }
     for n in 0..=SLOTS {
         let added = room.add_slot(ALICE, mid(&n.to_string()), Codec::Opus);
@@ -128,7 +155,7 @@ fn inactive_slot_receives_nothing() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let mut room = Room::new(RoomId(1));
     room.add_participant(ALICE, transport(ALICE)).unwrap();
-    room.publish(ALICE, CAMERA, camera(100)).unwrap();
+    room.publish(now, ALICE, CAMERA, camera(100)).unwrap();
     room.add_slot(ALICE, mid("v0"), Codec::Vp8).unwrap();
     room.set_slot(now, ALICE, mid("v0"), Some(CAMERA), &mut out).unwrap();
     pass(&mut room, now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
@@ -169,7 +196,7 @@ fn slot_outlives_its_publisher() {
     room.remove_participant(ALICE);
     let carol = ParticipantId(3);
     room.add_participant(carol, transport(carol)).unwrap();
-    room.publish(carol, TrackId(8), camera(100)).unwrap();
+    room.publish(now, carol, TrackId(8), camera(100)).unwrap();
     room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out).unwrap();
     forwarded(&mut out);
     pass(&mut room, now, carol, &vp8(100, 9_000, &KEY, HeaderExtensions::default()), &mut out);
@@ -299,7 +326,7 @@ fn nack_without_rtx_is_ignored() {
     let mut room = Room::new(RoomId(1));
     room.add_participant(ALICE, transport(ALICE)).unwrap();
     let microphone = Publication { codec: Codec::Opus, mid: mid("sa"), ssrc: Ssrc(5), rtx: None };
-    room.publish(ALICE, CAMERA, microphone).unwrap();
+    room.publish(now, ALICE, CAMERA, microphone).unwrap();
     let (ssrc, rtx) = room.add_slot(ALICE, mid("a0"), Codec::Opus).unwrap();
     assert_eq!(rtx, None);
     room.activate_slot(now, ALICE, mid("a0"), &mut out).unwrap();
@@ -368,7 +395,7 @@ proptest! {
                 Step::Publish(p, t, video) => {
                     let codec = if video { Codec::Vp8 } else { Codec::Opus };
                     let (ssrc, rtx) = (Ssrc(2 * t), Some(Ssrc(2 * t + 1)));
-                    let _ = room.publish(ParticipantId(p), TrackId(t), Publication { codec, mid: mid("m"), ssrc, rtx });
+                    let _ = room.publish(now, ParticipantId(p), TrackId(t), Publication { codec, mid: mid("m"), ssrc, rtx });
                 }
                 Step::Unpublish(p, t) => {
  let _ = room.unpublish(ParticipantId(p), TrackId(t));

@@ -372,7 +372,7 @@ fn active_speakers_are_reported_on_change() {
     assert_eq!(speakers(&world), [vec![1]]);
     world.clients[1].audio.as_mut().unwrap().level = 10;
     world.run(1_000);
-    world.room.set_muted(world.clients[1].id, TrackId(21), true).unwrap();
+    world.room.set_muted(world.now, world.clients[1].id, TrackId(21), true).unwrap();
     world.clients[0].audio.as_mut().unwrap().level = 100;
     world.run(3_000);
     let reported = speakers(&world);

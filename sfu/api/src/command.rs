@@ -61,7 +61,7 @@ pub enum Command {
         /// Credentials and certificate of the client.
         remote: RemoteTransport,
     },
-    /// Gives the server's half of a transport new ICE credentials, for an ICE restart (RFC 8445 section 2.4); answered by
+    /// Draws new ICE credentials for the server's half of a transport: an ICE restart (RFC 8445 section 2.4); answered by
     /// [`Event::Transport`]. Those before stay valid until the client uses the new ones. `Connect` with the client's new
     /// credentials and the same fingerprint follows.
     ///

@@ -37,6 +37,7 @@ pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
     let codec = CODECS[usize::from(what >> 4) % CODECS.len()];
     Some(match kind % 9 {
         0 => Command::AddParticipant { room: RoomId(u64::from(what % 2)), participant },
+        1 if kind & 0x80 != 0 => Command::RestartIce { participant },
         1 => {
             let remote = RemoteTransport {
                 ufrag: "x".repeat(usize::from(what % 3)),

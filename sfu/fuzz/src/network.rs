@@ -8,6 +8,7 @@ use rtc_client::{ClientState, DatagramKind, Identity, Received, RtcClient};
 use rtp_wire::rtp::RtpPacket;
 use sfu::{
     Command, Event, ParticipantId, RoomId, Ssrc,
+    command::RemoteTransport,
     event::{LocalTransport, TransportState},
     metrics::Counter,
     transport::{Datagram, Outbox, Tuple},
@@ -41,8 +42,11 @@ pub(crate) fn datagram_from(remote: SocketAddr, bytes: &mut [u8]) -> Datagram<'_
 /// A client of a participant.
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
-    pub(crate) server: LocalTransport,
     pub(crate) transport: RtcClient,
+    /// The server's parameters: the first, and those of each ICE restart.
+    servers: Vec<LocalTransport>,
+    /// The client has yet to use the newest ones.
+    restart: bool,
     /// The last state that the server reported.
     pub(crate) state: Option<TransportState>,
     /// Datagrams from the server that the client has not handled.
@@ -190,10 +194,20 @@ impl Network {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Transport { participant, local, .. } => {
-                let address = self.new_address();
-                let transport = RtcClient::new(self.now, &CLIENT, &local).expect("random numbers");
-                let client =
-                    Client { address, server: local, transport, state: None, inbox: Vec::new(), slots: Vec::new() };
+                if let Some(client) = self.clients.get_mut(&participant) {
+                    client.servers.push(local);
+                    client.restart = true;
+                    return;
+                }
+                let client = Client {
+                    address: self.new_address(),
+                    transport: RtcClient::new(self.now, &CLIENT, &local).expect("random numbers"),
+                    servers: vec![local],
+                    restart: false,
+                    state: None,
+                    inbox: Vec::new(),
+                    slots: Vec::new(),
+                };
                 self.clients.insert(participant, client);
             }
             Event::TransportState { participant, state } => {
@@ -235,11 +249,31 @@ impl Client {
         std::iter::from_fn(|| self.transport.poll_transmit()).collect()
     }
 
+    /// The client's parameters for the server: new ones if the server has restarted ICE.
+    pub(crate) fn parameters(&mut self, now: Instant) -> RemoteTransport {
+        if std::mem::take(&mut self.restart)
+            && let Some(server) = self.servers.last()
+        {
+            return self.transport.restart_ice(now, server).expect("random numbers").into();
+        }
+        self.transport.local().into()
+    }
+
+    /// The newest password of the server.
+    pub(crate) fn server_pwd(&self) -> &str {
+        self.servers.last().map(|server| server.pwd.as_str()).expect("the first parameters")
+    }
+
+    /// Whether a STUN message has a MAC by a password that the server has, or had, for this client.
+    pub(crate) fn is_authentic(&self, message: &[u8]) -> bool {
+        self.servers.iter().any(|server| is_authentic(message, server.pwd.as_bytes()))
+    }
+
     /// Handles a genuine datagram of the server. Asserts that SRTP opens, and that the MAC of STUN is right.
     pub(crate) fn take(&mut self, now: Instant, mut datagram: Vec<u8>) {
         if DatagramKind::of(&datagram) == Some(DatagramKind::Stun) {
             let reply = StunMessage::parse(&datagram).expect("STUN");
-            assert!(is_authentic(&datagram, self.server.pwd.as_bytes()));
+            assert!(self.is_authentic(&datagram));
             assert!(!reply.is_binding_request());
         }
         let keyed = self.transport.profile().is_some();

@@ -202,7 +202,7 @@ impl Stage {
             }
             Command::Connect { .. } => {}
             Command::Publish { participant, track, publication } => {
-                room.publish(participant, track, publication)?;
+                room.publish(*now, participant, track, publication)?;
                 tracks.insert(track, Track { owner: participant, codec: publication.codec });
             }
             Command::Unpublish { participant, track } => {
@@ -210,7 +210,7 @@ impl Stage {
                 tracks.remove(&track);
                 empty(receivers, |source| source == track);
             }
-            Command::SetMuted { participant, track, muted } => room.set_muted(participant, track, muted)?,
+            Command::SetMuted { participant, track, muted } => room.set_muted(*now, participant, track, muted)?,
             Command::AddSlot { participant, mid, codec } => {
                 let (ssrc, rtx) = room.add_slot(participant, mid, codec)?;
                 assert_eq!(rtx.is_some(), codec.entry().rtx_pt.is_some());

@@ -3,7 +3,7 @@
 //! Asserts that the worker accepts and answers only messages whose MAC is right by an independent computation.
 
 use crate::{
-    message_integrity::{is_authentic, sign},
+    message_integrity::sign,
     network::{Client, Network, pause},
 };
 use sfu::{ParticipantId, metrics::Counter};
@@ -20,12 +20,12 @@ pub fn run(data: &[u8]) {
     while let Some(step) = script.byte() {
         network.now += pause(step >> 4);
         let mut message = script.edit(&[&check, &strangers, &reply, &[]]);
-        let pwd = network.clients[&participants[usize::from(step >> 1 & 1)]].server.pwd.clone();
+        let pwd = network.clients[&participants[usize::from(step >> 1 & 1)]].server_pwd().to_owned();
         if step & 1 != 0 {
             sign(&mut message, pwd.as_bytes());
         }
         let from = ([203, 0, 113, 1], u16::from(step >> 2 & 3)).into();
-        let authentic = network.clients.values().any(|client| is_authentic(&message, client.server.pwd.as_bytes()));
+        let authentic = network.clients.values().any(|client| client.is_authentic(&message));
         let accepted = network.worker.counters().get(Counter::Checks);
         let answered = network.feed(from, &message);
         assert!(authentic || !answered, "a forged message was answered");

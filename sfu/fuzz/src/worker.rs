@@ -5,7 +5,6 @@
 
 use crate::{
     commands,
-    message_integrity::is_authentic,
     network::{Client, Network, pause},
     packets,
 };
@@ -96,8 +95,7 @@ impl Stage {
                 let datagram = script.edit(&network.remembered(None));
                 network.forward();
                 // Only an authentic check proves an address.
-                let is_check =
-                    network.clients.values().any(|client| is_authentic(&datagram, client.server.pwd.as_bytes()));
+                let is_check = network.clients.values().any(|client| client.is_authentic(&datagram));
                 let stranger = network.new_address();
                 let answered = network.feed(stranger, &datagram);
                 assert!(is_check || !answered, "a stranger got an answer");
@@ -120,7 +118,7 @@ impl Stage {
                 if step & 0x80 != 0 {
                     client.transport.close(now);
                 } else {
-                    let remote = client.transport.local().into();
+                    let remote = client.parameters(now);
                     network.command(Command::Connect { participant, remote });
                 }
             }

@@ -220,6 +220,20 @@ impl RtcClient {
         }
     }
 
+    /// Restarts ICE (RFC 8445 section 2.4) with the parameters that the server has for it: new credentials on both sides,
+    /// while DTLS and SRTP go on. Returns the client's parameters, which signaling sends to the server; `None` if the
+    /// random generator fails, and then nothing has changed.
+    #[must_use]
+    pub fn restart_ice(&mut self, now: Instant, server: impl Into<RemoteParameters>) -> Option<LocalParameters> {
+        let (local, server) = (Credentials::random()?, server.into());
+        self.username = format!("{}:{}", server.ufrag, local.ufrag);
+        self.local = local;
+        self.server_pwd = server.pwd;
+        self.server = server.candidates.first().copied();
+        self.next_check = now;
+        Some(self.local())
+    }
+
     /// Starts a check immediately, after the local address or socket changed.
     pub fn moved(&mut self, now: Instant) {
         self.next_check = now;

@@ -42,13 +42,16 @@ quantities! {
     PlisSent = "plis_sent",
     /// Connectivity checks accepted.
     Checks = "ice_checks",
+    /// ICE restarts completed: the client used the new credentials.
+    IceRestarts = "ice_restarts",
     /// Transports whose handshake completed.
     Connected = "handshakes_completed",
     /// Transports that failed: wrong certificate, handshake timeout, or a fault.
     Failed = "transports_failed",
     /// Transports whose client fell silent without close_notify. Some come back.
     Disconnected = "transports_disconnected",
-    /// Datagrams dropped: not STUN, DTLS, RTP or RTCP, or RTP with a payload type that the stream does not use.
+    /// Dropped: not STUN, DTLS, RTP or RTCP, RTP with a payload type that the stream does not use, or a part of RTCP that is
+    /// shorter than its type.
     DropMalformed = "drop_malformed",
     /// Datagrams dropped: no client has proven the source address.
     DropUnknownSource = "drop_unknown_source",

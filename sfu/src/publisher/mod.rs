@@ -6,6 +6,7 @@
 //!                  ├────► NackGenerator ──────► NACK
 //!                  └────► PliThrottle ────────► PLI
 //!   SR ──────────► SenderClock ───────────────► SR of each slot
+//!   timer ───────► TrackActivity ─────────────► Event::TrackActivity
 //! ```
 //!
 //! Invariant: a packet of a stream has one *index*, its sequence number without gaps left by dropped padding, and each
@@ -20,3 +21,4 @@ pub(crate) mod reordering;
 pub(crate) mod sender_clock;
 pub(crate) mod sequence_compaction;
 pub(crate) mod track;
+pub(crate) mod track_activity;

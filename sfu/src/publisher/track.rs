@@ -8,6 +8,7 @@ use crate::{
     ids::{Mid, ParticipantId, TrackId},
     keys::{EncodingKey, ParticipantKey, SlotKey},
     media::{Codec, Kind},
+    publisher::track_activity::TrackActivity,
 };
 
 /// What a participant publishes: a microphone, a camera, a screen.
@@ -25,6 +26,8 @@ pub(crate) struct Track {
     /// Slots that the track is in, sorted by participant.
     pub(crate) subscribers: Vec<SlotKey>,
     pub(crate) level: AudioLevel,
+    /// Meaningless while the track is muted.
+    pub(crate) activity: TrackActivity,
 }
 
 impl Track {
@@ -47,6 +50,7 @@ impl Track {
             encoding,
             subscribers: Vec::new(),
             level: AudioLevel::default(),
+            activity: TrackActivity::expected(0),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{
     event::Event,
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
     media::Codec,
+    publisher::track_activity,
     wire::{header::HeaderBuffer, rtcp::ReportBlock},
 };
 use forward::Forwarder;
@@ -118,17 +119,20 @@ impl Room {
         self.topology.remove_participant(participant);
     }
 
-    /// Adds a track of a participant.
+    /// Adds a track of a participant, and watches whether packets of it arrive ([`Event::TrackActivity`]).
     ///
     /// # Errors
     /// [`CommandError`] `NoParticipant`, `Exists` (track, MID or SSRC), `Invalid` (one SSRC for both streams), `Limit`.
     pub fn publish(
         &mut self,
+        now: Instant,
         participant: ParticipantId,
         track: TrackId,
         publication: Publication,
     ) -> Result<(), CommandError> {
-        self.topology.publish(participant, track, &publication)
+        self.topology.publish(participant, track, &publication)?;
+        self.timers.arm(Timer::TrackActivity, now + track_activity::INTERVAL);
+        Ok(())
     }
 
     /// Removes a track. Slots that it is in become empty.
@@ -139,12 +143,22 @@ impl Room {
         self.topology.unpublish(participant, track)
     }
 
-    /// Mutes or unmutes a track. A muted one does not count as speaking.
+    /// Mutes or unmutes a track. A muted one does not count as speaking, and is not watched for activity.
     ///
     /// # Errors
     /// [`CommandError`] `NoTrack`.
-    pub fn set_muted(&mut self, participant: ParticipantId, track: TrackId, muted: bool) -> Result<(), CommandError> {
-        self.topology.set_muted(participant, track, muted)
+    pub fn set_muted(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        track: TrackId,
+        muted: bool,
+    ) -> Result<(), CommandError> {
+        self.topology.set_muted(participant, track, muted)?;
+        if !muted {
+            self.timers.arm(Timer::TrackActivity, now + track_activity::INTERVAL);
+        }
+        Ok(())
     }
 
     /// Adds a slot. Returns its SSRC and the one of its RTX stream. Nothing is forwarded into it before
@@ -219,6 +233,19 @@ impl Room {
                 Timer::TransportFeedback => self.send_transport_feedback(egress),
                 Timer::ReceiverReports => self.send_receiver_reports(now, egress),
                 Timer::ActiveSpeakers => self.update_active_speakers(now),
+                Timer::TrackActivity => self.look_at_tracks(now),
+            }
+        }
+    }
+
+    /// Reports the unmuted tracks that have become silent or active.
+    fn look_at_tracks(&mut self, now: Instant) {
+        let Self { topology: Topology { tracks, encodings, .. }, events, timers, .. } = self;
+        for track in tracks.values_mut().filter(|track| !track.muted) {
+            timers.arm(Timer::TrackActivity, now + track_activity::INTERVAL);
+            let Some(encoding) = encodings.get(track.encoding) else { continue };
+            if let Some(active) = track.activity.look(encoding.store.highest()) {
+                events.push_back(Event::TrackActivity { participant: track.owner, track: track.id, active });
             }
         }
     }

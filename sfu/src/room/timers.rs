@@ -14,11 +14,13 @@ pub(super) enum Timer {
     ReceiverReports,
     /// The list of active speakers.
     ActiveSpeakers,
+    /// Looks for tracks whose packets have stopped, or begun.
+    TrackActivity,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 4] =
-        [Self::NacksAndPlis, Self::TransportFeedback, Self::ReceiverReports, Self::ActiveSpeakers];
+    pub(super) const ALL: [Self; 5] =
+        [Self::NacksAndPlis, Self::TransportFeedback, Self::ReceiverReports, Self::ActiveSpeakers, Self::TrackActivity];
 }
 
 /// The deadline of each timer; `None` if it is not armed.

@@ -14,6 +14,7 @@ use crate::{
     publisher::{
         encoding::{Encoding, Stream},
         track::Track,
+        track_activity::TrackActivity,
     },
     subscriber::{
         nack_responder::NackResponder,
@@ -144,7 +145,11 @@ impl Topology {
         muted: bool,
     ) -> Result<(), CommandError> {
         let key = self.own_track(participant, track)?;
-        self.tracks.get_mut(key).ok_or(CommandError::NoTrack)?.muted = muted;
+        let track = self.tracks.get_mut(key).ok_or(CommandError::NoTrack)?;
+        if std::mem::replace(&mut track.muted, muted) && !muted {
+            let newest = self.encodings.get(track.encoding).map_or(0, |encoding| encoding.store.highest());
+            track.activity = TrackActivity::expected(newest);
+        }
         Ok(())
     }
 

@@ -4,6 +4,10 @@
 //! proves its tuple, and one with USE-CANDIDATE moves the path there, at once and as often as the client likes, whatever
 //! the priorities of the pairs. Before the first nomination the newest proven tuple is the path, since browsers start
 //! DTLS before they nominate.
+//!
+//! **Restart** (RFC 8445 section 2.4): signaling exchanges new credentials, and nothing else changes. Checks with the old
+//! ones count until one with the new ones was accepted; then the old ones are forgotten. The path stays until the client
+//! nominates another. If the path has been silent, the newest tuple replaces it, as before the first nomination.
 
 use super::{outbox::Outbox, tuple::Tuple};
 use crate::limits::SOURCES;
@@ -22,12 +26,14 @@ pub(super) const CONSENT: Duration = Duration::from_secs(25);
 const MOVED: Duration = Duration::from_secs(1);
 
 /// Result of a binding request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     /// The tuple is proven.
     Accepted {
         /// The tuple that was forgotten to make room for it.
         dropped: Option<Tuple>,
+        /// Our credentials from before a restart, which this check has completed.
+        retired: Option<Credentials>,
     },
     /// The client believes that it is controlled; the response says otherwise (RFC 8445 section 7.3.1.1).
     RoleConflict,
@@ -46,12 +52,33 @@ pub(crate) enum CheckError {
     Password,
 }
 
-/// The agent of one transport.
+/// Credentials that signaling has exchanged: at first, and for each restart.
 #[derive(Debug)]
-pub(super) struct IceLite {
+struct Exchanged {
     local: Credentials,
     /// The client's fragment. Checks may arrive before it does.
     remote_ufrag: Option<String>,
+}
+
+impl Exchanged {
+    fn new(local: Credentials) -> Self {
+        Self { local, remote_ufrag: None }
+    }
+
+    /// Whether USERNAME of a request has these fragments.
+    fn is_named_by(&self, request: &StunMessage<'_>) -> bool {
+        request.split_username().is_some_and(|(local, remote)| {
+            local == self.local.ufrag && self.remote_ufrag.as_deref().is_none_or(|ufrag| ufrag == remote)
+        })
+    }
+}
+
+/// The agent of one transport.
+#[derive(Debug)]
+pub(super) struct IceLite {
+    current: Exchanged,
+    /// From before a restart, until a check with the current ones was accepted.
+    previous: Option<Exchanged>,
     sources: Vec<Source>,
     path: Option<Tuple>,
     /// When the last authenticated packet or check arrived on the path.
@@ -69,8 +96,8 @@ struct Source {
 impl IceLite {
     pub(super) fn new(local: Credentials) -> Self {
         Self {
-            local,
-            remote_ufrag: None,
+            current: Exchanged::new(local),
+            previous: None,
             sources: Vec::new(),
             path: None,
             path_heard: None,
@@ -79,13 +106,32 @@ impl IceLite {
         }
     }
 
-    pub(super) fn local(&self) -> &Credentials {
-        &self.local
+    /// Our username fragments by which checks may name this agent: one, or two during a restart.
+    pub(super) fn ufrags(&self) -> impl Iterator<Item = &str> {
+        let exchanged = std::iter::once(&self.current).chain(&self.previous);
+        exchanged.map(|exchanged| exchanged.local.ufrag.as_str())
     }
 
-    /// Sets the client's username fragment, which its checks must carry from now on.
+    /// Our newest credentials.
+    #[cfg(test)]
+    pub(super) fn local(&self) -> &Credentials {
+        &self.current.local
+    }
+
+    /// Sets the client's username fragment, which its checks with our newest credentials must carry from now on.
     pub(super) fn set_remote(&mut self, ufrag: String) {
-        self.remote_ufrag = Some(ufrag);
+        self.current.remote_ufrag = Some(ufrag);
+    }
+
+    /// Begins a restart with new credentials of ours; the client's are expected by [`set_remote`](Self::set_remote).
+    /// Returns credentials of ours that count no longer: those of an earlier restart that the client has not used.
+    pub(super) fn restart(&mut self, local: Credentials) -> Option<Credentials> {
+        let replaced = std::mem::replace(&mut self.current, Exchanged::new(local));
+        if self.previous.is_some() {
+            return Some(replaced.local);
+        }
+        self.previous = Some(replaced);
+        None
     }
 
     /// The tuple that packets are sent on.
@@ -123,7 +169,7 @@ impl IceLite {
         self.last_check.is_some_and(|last| now.saturating_duration_since(last) < CONSENT)
     }
 
-    /// Takes a binding request that names our username fragment, and answers it if it is authentic.
+    /// Takes a binding request that names a username fragment of ours, and answers it if it is authentic.
     pub(super) fn handle_request(
         &mut self,
         now: Instant,
@@ -131,23 +177,25 @@ impl IceLite {
         request: &StunMessage<'_>,
         outbox: &mut Outbox,
     ) -> Check {
-        let known = request.split_username().is_some_and(|(local, remote)| {
-            local == self.local.ufrag && self.remote_ufrag.as_deref().is_none_or(|ufrag| ufrag == remote)
-        });
-        if !known {
+        let restarting = self.previous.as_ref().filter(|previous| previous.is_named_by(request));
+        let is_current = restarting.is_none();
+        let exchanged = restarting.unwrap_or(&self.current);
+        if !exchanged.is_named_by(request) {
             return Check::Refused(CheckError::Username);
         }
-        if !request.verify(self.local.pwd.as_bytes(), hmac_sha1) {
+        let pwd = &exchanged.local.pwd;
+        if !request.verify(pwd.as_bytes(), hmac_sha1) {
             return Check::Refused(CheckError::Password);
         }
         if request.ice_controlled().is_some() {
             let reply = StunMessage::binding_role_conflict_reply(request.trans_id());
-            encode(reply, &self.local.pwd, |bytes| outbox.datagram(from, bytes));
+            encode(reply, pwd, |bytes| outbox.datagram(from, bytes));
             return Check::RoleConflict;
         }
         let reply = StunMessage::binding_reply(request.trans_id(), from.remote);
-        encode(reply, &self.local.pwd, |bytes| outbox.datagram(from, bytes));
+        encode(reply, pwd, |bytes| outbox.datagram(from, bytes));
 
+        let retired = if is_current { self.complete_restart(now) } else { None };
         self.last_check = Some(now);
         let dropped = self.prove(now, from);
         if request.use_candidate() {
@@ -159,7 +207,16 @@ impl IceLite {
         if self.path == Some(from) {
             self.path_heard = Some(now);
         }
-        Check::Accepted { dropped }
+        Check::Accepted { dropped, retired }
+    }
+
+    /// Forgets our credentials from before a restart, if there was one, and returns them.
+    fn complete_restart(&mut self, now: Instant) -> Option<Credentials> {
+        let previous = self.previous.take()?;
+        if self.is_path_silent(now) {
+            self.nominated = false;
+        }
+        Some(previous.local)
     }
 
     /// Notes an authenticated packet from a proven tuple. If the path has been silent, it moves there; returns whether
@@ -169,12 +226,16 @@ impl IceLite {
             self.path_heard = Some(now);
             return false;
         }
-        let silent = self.path_heard.is_none_or(|heard| now.saturating_duration_since(heard) >= MOVED);
+        let silent = self.is_path_silent(now);
         if silent {
             self.path = Some(from);
             self.path_heard = Some(now);
         }
         silent
+    }
+
+    fn is_path_silent(&self, now: Instant) -> bool {
+        self.path_heard.is_none_or(|heard| now.saturating_duration_since(heard) >= MOVED)
     }
 
     /// Notes a proven tuple; returns the one that was forgotten to make room for it.
@@ -241,7 +302,7 @@ mod tests {
         (check, outbox.runs().map(|run| run.bytes().to_vec()).collect())
     }
 
-    const ACCEPTED: Check = Check::Accepted { dropped: None };
+    const ACCEPTED: Check = Check::Accepted { dropped: None, retired: None };
 
     #[test]
     fn check_response_maps_source_address() {
@@ -270,6 +331,83 @@ mod tests {
     fn check_before_remote_ufrag_is_accepted() {
         let mut agent = IceLite::new(Credentials { ufrag: "server".into(), pwd: "password-of-the-server".into() });
         assert_eq!(check(&mut agent, Instant::now(), 4000, &PLAIN).0, ACCEPTED);
+    }
+
+    const RESTARTED: Request<'_> = Request { username: "server2:client2", pwd: "password-after-restart", ..PLAIN };
+
+    fn new_credentials() -> Credentials {
+        Credentials { ufrag: "server2".into(), pwd: "password-after-restart".into() }
+    }
+
+    /// A check that completes a restart.
+    fn completed() -> Check {
+        let retired = Some(Credentials { ufrag: "server".into(), pwd: "password-of-the-server".into() });
+        Check::Accepted { dropped: None, retired }
+    }
+
+    #[test]
+    fn old_credentials_count_until_the_new_ones_are_used() {
+        let mut agent = agent();
+        let now = Instant::now();
+        check(&mut agent, now, 1, &NOMINATING);
+        assert_eq!(agent.restart(new_credentials()), None);
+        assert_eq!(agent.ufrags().collect::<Vec<_>>(), ["server2", "server"]);
+        assert_eq!(check(&mut agent, now, 1, &PLAIN).0, ACCEPTED);
+        let mixed = Request { pwd: PLAIN.pwd, ..RESTARTED };
+        assert_eq!(check(&mut agent, now, 1, &mixed).0, Check::Refused(CheckError::Password));
+        let (completes, replies) = check(&mut agent, now, 1, &RESTARTED);
+        assert_eq!(completes, completed(), "before the client's fragment is known");
+        assert!(StunMessage::parse(&replies[0]).unwrap().verify(RESTARTED.pwd.as_bytes(), hmac_sha1));
+        assert_eq!(check(&mut agent, now, 1, &PLAIN), (Check::Refused(CheckError::Username), vec![]));
+        agent.set_remote("client2".into());
+        assert_eq!(check(&mut agent, now, 1, &RESTARTED).0, ACCEPTED);
+        let stranger = Request { username: "server2:client", ..RESTARTED };
+        assert_eq!(check(&mut agent, now, 1, &stranger).0, Check::Refused(CheckError::Username));
+    }
+
+    #[test]
+    fn unused_restart_is_replaced_by_the_next() {
+        let mut agent = agent();
+        let now = Instant::now();
+        let first = Credentials { ufrag: "unused".into(), pwd: "password-never-used".into() };
+        assert_eq!(agent.restart(first.clone()), None);
+        assert_eq!(agent.restart(new_credentials()), Some(first));
+        assert_eq!(agent.ufrags().collect::<Vec<_>>(), ["server2", "server"]);
+        assert_eq!(check(&mut agent, now, 1, &PLAIN).0, ACCEPTED);
+        assert_eq!(check(&mut agent, now, 1, &RESTARTED).0, completed());
+    }
+
+    #[test]
+    fn role_conflict_does_not_complete_a_restart() {
+        let mut agent = agent();
+        agent.restart(new_credentials());
+        let (conflict, _) = check(&mut agent, Instant::now(), 1, &Request { controlling: false, ..RESTARTED });
+        assert_eq!((conflict, agent.ufrags().count()), (Check::RoleConflict, 2));
+    }
+
+    #[test]
+    fn restart_keeps_a_path_that_is_heard() {
+        let mut agent = agent();
+        let now = Instant::now();
+        check(&mut agent, now, 1, &NOMINATING);
+        agent.restart(new_credentials());
+        assert_eq!(agent.path(), Some(path(1)));
+        check(&mut agent, now, 2, &RESTARTED);
+        assert_eq!(agent.path(), Some(path(1)), "nothing is nominated yet");
+        check(&mut agent, now, 2, &Request { nominate: true, ..RESTARTED });
+        assert_eq!(agent.path(), Some(path(2)));
+    }
+
+    #[test]
+    fn restart_abandons_a_silent_path() {
+        let mut agent = agent();
+        let start = Instant::now();
+        check(&mut agent, start, 1, &NOMINATING);
+        agent.restart(new_credentials());
+        check(&mut agent, start + MOVED, 2, &RESTARTED);
+        assert_eq!(agent.path(), Some(path(2)));
+        check(&mut agent, start + MOVED, 3, &RESTARTED);
+        assert_eq!(agent.path(), Some(path(3)), "the newest tuple until one is nominated");
     }
 
     #[test]
@@ -332,7 +470,7 @@ mod tests {
         let mut dropped = Vec::new();
         for port in 2..100 {
             let now = start + Duration::from_millis(port.into());
-            if let (Check::Accepted { dropped: Some(tuple) }, _) = check(&mut agent, now, port, &PLAIN) {
+            if let (Check::Accepted { dropped: Some(tuple), .. }, _) = check(&mut agent, now, port, &PLAIN) {
                 dropped.push(tuple.remote.port());
             }
         }

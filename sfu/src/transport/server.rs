@@ -6,6 +6,9 @@
 //!                        │                               │          a check again
 //!                        └── wrong certificate ──► Failed         close_notify ──► Closed
 //! ```
+//! A client that is silent stays `Disconnected` for as long as its participant exists. ICE restarts in any state but the
+//! final ones, `Failed` and `Closed`; state, keys and path are what they were.
+//!
 //! Each change of state, and what leads to it, is logged at `debug` in the transport's span, so that a log shows why a
 //! client did not connect. A client cannot bring about more than [`LOG_LINES`] a second.
 
@@ -147,7 +150,13 @@ impl ServerTransport {
         self.participant
     }
 
-    /// The server's credentials.
+    /// The server's username fragments by which checks may name the transport.
+    pub(crate) fn ufrags(&self) -> impl Iterator<Item = &str> {
+        self.ice.ufrags()
+    }
+
+    /// The server's newest credentials.
+    #[cfg(test)]
     pub(crate) fn local(&self) -> &Credentials {
         self.ice.local()
     }
@@ -172,8 +181,8 @@ impl ServerTransport {
         self.events.pop_front()
     }
 
-    /// Takes the client's parameters. Those of a second call with another username fragment are an ICE restart, and must
-    /// have the same fingerprint.
+    /// Takes the client's parameters. Those of a further call are its half of an ICE restart, and must have the same
+    /// fingerprint.
     pub(crate) fn connect(
         &mut self,
         now: Instant,
@@ -188,13 +197,27 @@ impl ServerTransport {
         }
         self.ice.set_remote(remote.ufrag);
         if self.remote_fingerprint.replace(remote.fingerprint).is_some() {
-            debug!(parent: &self.span, "ICE restarted by the client");
+            debug!(parent: &self.span, "client's transport parameters replaced");
             return Ok(());
         }
         debug!(parent: &self.span, "client's transport parameters arrived");
         let event = self.dtls.expect(remote.fingerprint);
         self.on_dtls(now, event, outbox);
         Ok(())
+    }
+
+    /// Restarts ICE with these credentials of the server. Checks with the old ones count until the client uses the new
+    /// ones. Returns credentials that count no longer: those of an earlier restart that the client has not used.
+    ///
+    /// # Errors
+    /// [`CommandError::Invalid`] if the transport has ended.
+    pub(crate) fn restart_ice(&mut self, credentials: Credentials) -> Result<Option<Credentials>, CommandError> {
+        if self.is_final() {
+            debug!(parent: &self.span, "ICE restart refused: the transport has ended");
+            return Err(CommandError::Invalid);
+        }
+        debug!(parent: &self.span, "ICE restart begun");
+        Ok(self.ice.restart(credentials))
     }
 
     /// Whether there are keys, and the client's consent is fresh.
@@ -220,8 +243,11 @@ impl ServerTransport {
         let path = self.ice.path();
         let check = self.ice.handle_request(now, tuple, request, outbox);
         self.allowance.verified_check(now, !matches!(check, Check::Refused(_)), proven);
-        match check {
-            Check::Accepted { .. } => {
+        match &check {
+            Check::Accepted { retired, .. } => {
+                if retired.is_some() {
+                    debug!(parent: &self.span, %tuple, "ICE restart completed: the client checks with its new credentials");
+                }
                 if !proven && self.may_log(now) {
                     debug!(parent: &self.span, %tuple, "connectivity check accepted on a new tuple");
                 }
@@ -439,8 +465,7 @@ impl ServerTransport {
     }
 
     fn enter(&mut self, event: TransportEvent, cause: impl fmt::Display) {
-        let is_final = matches!(self.state, Some(TransportState::Failed | TransportState::Closed));
-        if is_final || self.state == event.state() {
+        if self.is_final() || self.state == event.state() {
             return;
         }
         self.state = event.state();
@@ -448,6 +473,10 @@ impl ServerTransport {
         if let Some(state) = self.state {
             debug!(parent: &self.span, ?state, %cause, "transport state changed");
         }
+    }
+
+    fn is_final(&self) -> bool {
+        matches!(self.state, Some(TransportState::Failed | TransportState::Closed))
     }
 
     /// The first step towards a connection that has not been taken.

@@ -21,14 +21,17 @@ impl Worker {
                 self.transport_step(key, |transport, outbox| transport.connect(now, remote, outbox))
                     .unwrap_or(Err(CommandError::NoParticipant))
             }
+            Command::RestartIce { participant } => self.restart_ice(id, participant),
             Command::Publish { participant, track, publication } => {
-                self.room_command(now, participant, |room, _| room.publish(participant, track, publication))
+                self.room_command(now, participant, |room, _| room.publish(now, participant, track, publication))?;
+                self.events.push_back(Event::Published { command: id, participant, track });
+                Ok(())
             }
             Command::Unpublish { participant, track } => {
                 self.room_command(now, participant, |room, _| room.unpublish(participant, track))
             }
             Command::SetMuted { participant, track, muted } => {
-                self.room_command(now, participant, |room, _| room.set_muted(participant, track, muted))
+                self.room_command(now, participant, |room, _| room.set_muted(now, participant, track, muted))
             }
             Command::AddSlot { participant, mid, codec } => {
                 let (ssrc, rtx) =
@@ -85,6 +88,20 @@ impl Worker {
         let (key, local) = self.transports.add(now, participant, room, span)?;
         self.demux.add(key, &local.ufrag);
         Ok((key, local))
+    }
+
+    fn restart_ice(&mut self, id: CommandId, participant: ParticipantId) -> Result<(), CommandError> {
+        let key = self.transports.key_of(participant)?;
+        let (credentials, local) = self.transports.new_credentials()?;
+        let unused = self
+            .transport_step(key, |transport, _| transport.restart_ice(credentials))
+            .unwrap_or(Err(CommandError::NoParticipant))?;
+        if let Some(unused) = unused {
+            self.demux.remove_ufrag(key, &unused.ufrag);
+        }
+        self.demux.add(key, &local.ufrag);
+        self.events.push_back(Event::Transport { command: id, participant, local });
+        Ok(())
     }
 
     fn remove_participant(&mut self, now: Instant, participant: ParticipantId) -> Result<(), CommandError> {

@@ -17,20 +17,27 @@ pub(super) struct Demux {
 }
 
 impl Demux {
-    /// Adds a transport by its own username fragment.
+    /// Adds a transport by a username fragment of the server's. It has two while ICE restarts.
     pub(super) fn add(&mut self, key: TransportKey, ufrag: &str) {
         self.by_ufrag.insert(ufrag.to_owned(), key);
     }
 
     /// Removes a transport and its tuples.
     pub(super) fn remove(&mut self, key: TransportKey, transport: &ServerTransport) {
-        self.by_ufrag.remove(&transport.local().ufrag);
+        transport.ufrags().for_each(|ufrag| self.remove_ufrag(key, ufrag));
         for tuple in transport.tuples() {
             if self.by_tuple.get(&tuple) == Some(&key) {
                 self.by_tuple.remove(&tuple);
             }
         }
         self.last = None;
+    }
+
+    /// Removes a username fragment of a transport.
+    pub(super) fn remove_ufrag(&mut self, key: TransportKey, ufrag: &str) {
+        if self.by_ufrag.get(ufrag) == Some(&key) {
+            self.by_ufrag.remove(ufrag);
+        }
     }
 
     /// The transport that has proven the tuple.

@@ -50,8 +50,12 @@ impl Worker {
         }
         let check = self.transport_step(key, |transport, outbox| transport.handle_check(now, tuple, &request, outbox));
         match check {
-            Some(Ok(Check::Accepted { dropped })) => {
+            Some(Ok(Check::Accepted { dropped, retired })) => {
                 self.meter.count(Counter::Checks, 1);
+                if let Some(retired) = retired {
+                    self.demux.remove_ufrag(key, &retired.ufrag);
+                    self.meter.count(Counter::IceRestarts, 1);
+                }
                 if let Some(dropped) = dropped {
                     self.demux.release(dropped);
                 }

@@ -18,9 +18,11 @@ use std::{
 mod faults;
 mod floods;
 mod garbage;
+mod ice_restart;
 mod limits;
 mod logs;
 mod measurements;
+mod outages;
 
 static SERVER: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
 static CLIENT: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
@@ -332,6 +334,24 @@ fn replayed_packet_is_forwarded_once() {
     assert_eq!(network.worker.counters().get(Counter::DropReplayed), 2);
 }
 
+/// The sequence number wraps among packets that never arrive, so that the receiver has to guess the rollover counter.
+#[test]
+fn stream_whose_wrap_was_lost_is_forwarded() {
+    for (first, lost) in [(65_530u16, 10), (65_530, 0), (32_000, 10)] {
+        let mut network = Network::new();
+        network.call(1, 1, 2);
+        for n in 0..200 {
+            let (from, mut datagram) = network.sealed(1, first.wrapping_add(n));
+            if n >= lost {
+                network.worker.receive(network.now, datagram_from(from, &mut datagram));
+                network.settle();
+            }
+        }
+        assert_eq!(network.heard(2), usize::from(200 - lost), "from {first}");
+        assert_eq!(network.worker.counters().get(Counter::DropForged), 0);
+    }
+}
+
 #[test]
 fn burst_leaves_in_one_run_per_subscriber() {
     let mut network = Network::new();
@@ -399,6 +419,24 @@ fn impossible_commands_are_refused() {
             refused(4, participant, CommandError::Invalid),
         ]
     );
+}
+
+#[test]
+fn publish_has_one_answer() {
+    let mut network = Network::new();
+    network.join(1, 1);
+    let (participant, track, mid) = (ParticipantId(1), TrackId(7), Mid::new("sa").unwrap());
+    network.command(Command::AddSlot { participant, mid, codec: Codec::Opus });
+    let Some(Event::SlotAdded { ssrc: slot, .. }) = network.events.pop() else { panic!() };
+    let publication = |ssrc| Publication { codec: Codec::Opus, mid, ssrc, rtx: None };
+    network.events.clear();
+    for (id, ssrc) in [(1, slot), (2, Ssrc(5)), (3, Ssrc(6))] {
+        let command = Command::Publish { participant, track, publication: publication(ssrc) };
+        network.command(Request { id: CommandId(id), command });
+    }
+    let refused = |id| Event::Refused { command: CommandId(id), participant, error: CommandError::Exists };
+    let published = Event::Published { command: CommandId(2), participant, track };
+    assert_eq!(network.events, [refused(1), published, refused(3)]);
 }
 
 #[test]

@@ -77,13 +77,7 @@ impl Transports {
         room: RoomKey,
         span: Span,
     ) -> Result<(TransportKey, LocalTransport), CommandError> {
-        let credentials = Credentials::random().ok_or(CommandError::Unavailable)?;
-        let local = LocalTransport {
-            ufrag: credentials.ufrag.clone(),
-            pwd: credentials.pwd.clone(),
-            fingerprint: self.config.identity.fingerprint(),
-            candidates: self.config.candidates.clone(),
-        };
+        let (credentials, local) = self.new_credentials()?;
         let transport = ServerTransport::new(participant, &self.config.identity, credentials, now, span);
         let key = self.entries.insert(Entry {
             transport,
@@ -93,6 +87,18 @@ impl Transports {
         });
         self.by_participant.insert(participant, key);
         Ok((key, local))
+    }
+
+    /// Draws credentials for a transport, or for a restart of its ICE, and the parameters that carry them to the client.
+    pub(super) fn new_credentials(&self) -> Result<(Credentials, LocalTransport), CommandError> {
+        let credentials = Credentials::random().ok_or(CommandError::Unavailable)?;
+        let local = LocalTransport {
+            ufrag: credentials.ufrag.clone(),
+            pwd: credentials.pwd.clone(),
+            fingerprint: self.config.identity.fingerprint(),
+            candidates: self.config.candidates.clone(),
+        };
+        Ok((credentials, local))
     }
 
     /// Removes a participant's transport.

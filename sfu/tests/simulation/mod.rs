@@ -164,7 +164,7 @@ impl World {
         let mid = Mid::new("sv").unwrap();
         let publication = Publication { codec: Codec::Vp8, mid, ssrc: source.ssrc, rtx: Some(source.rtx_ssrc) };
         let track = TrackId(id.0 * 10);
-        self.room.publish(id, track, publication).unwrap();
+        self.room.publish(self.now, id, track, publication).unwrap();
         self.clients[client].video = Some(source);
         track
     }
@@ -176,7 +176,7 @@ impl World {
         let mid = Mid::new("sa").unwrap();
         let publication = Publication { codec: Codec::Opus, mid, ssrc: source.ssrc, rtx: None };
         let track = TrackId(id.0 * 10 + 1);
-        self.room.publish(id, track, publication).unwrap();
+        self.room.publish(self.now, id, track, publication).unwrap();
         self.clients[client].audio = Some(source);
         track
     }

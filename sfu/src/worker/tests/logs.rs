@@ -198,6 +198,24 @@ fn log_names_a_wrong_certificate() {
 }
 
 #[test]
+fn log_shows_an_ice_restart() {
+    let log = log_of(|logged| {
+        logged.join(1);
+        logged.network.run(Duration::from_millis(500));
+        logged.network.command(Command::RestartIce { participant: ParticipantId(1) });
+        let Some(Event::Transport { local, .. }) = logged.network.events.pop() else { panic!() };
+        let now = logged.network.now;
+        let remote: RemoteTransport = logged.network.client(1).transport.restart_ice(now, &local).unwrap().into();
+        logged.private.extend([&local.ufrag, &local.pwd, &remote.ufrag, &remote.pwd].map(String::clone));
+        logged.connect(1, remote);
+        logged.network.settle();
+    });
+    let steps =
+        ["state=Connected", "ICE restart begun", "client's transport parameters replaced", "ICE restart completed"];
+    assert_lines(&log, 1, &steps);
+}
+
+#[test]
 fn log_names_lost_consent() {
     let log = log_of(|logged| {
         logged.join(1);
