@@ -1,17 +1,18 @@
-// A call: the local media, the other participants with their tracks, and a connection that is replaced when it is lost.
+// A call: the local media, the other participants with their tracks, and the connection that repairs itself.
 
 import { ActiveSpeakers } from "./active-speakers.ts";
-import { Connection } from "./connection.ts";
-import type { ConnectionStatus } from "./connection-status.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
+import { type ConnectionStatus, connectedSince } from "./connection-status.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
 import { Emitter } from "./emitter.ts";
 import { asTacetError, TacetError } from "./errors.ts";
 import { parseLink, type RoomLink, type RoomLinkParts, roomLink } from "./link.ts";
+import type { MediaState } from "./media-watch.ts";
 import { type Participant, type ParticipantTrack, participantTrack } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
 import type { Codec, ParticipantId, Source } from "./protocol/generated.ts";
-import type { MuteChange } from "./remote-tracks.ts";
-import { isFinal, retryDelay } from "./retry.ts";
+import type { MuteChange, StallChange } from "./remote-tracks.ts";
+import { Backoff, endsJoining } from "./retry.ts";
 import type { ReturnTicket } from "./return-ticket.ts";
 import type { RemoteTrack, SlotChange } from "./slots.ts";
 import { SOURCES } from "./sources.ts";
@@ -53,13 +54,10 @@ export interface JoinRetry {
 /** State of a call. `connection` says more while it is not ended. */
 export type CallState = "connected" | "reconnecting" | "ended";
 
-/** State of the media path. */
-export type MediaState = "connecting" | "connected" | "interrupted";
-
 /** A source of this device that is no longer published, without a call of `unpublish`. */
 export interface SourceEnd {
   readonly source: Source;
-  /** Why: `device` if the browser or the user ended the track, `transform-bypassed`, or what refused it. */
+  /** Why: `device` if the browser or the user ended the track, `transform-bypassed`, or what the server refused. */
   readonly error: TacetError;
 }
 
@@ -73,21 +71,21 @@ type CallEvents = {
   participantChanged: Participant;
   /** A participant left, or was away for too long. */
   participantLeft: Participant;
-  /** An unmuted track sends nothing although its participant is present, or sends again. */
-  stalled: { readonly participant: ParticipantId; readonly source: Source; readonly stalled: boolean };
-  /** A source of this device is no longer published. Its media was not stopped. */
-  unpublished: SourceEnd;
-  /** There is a new ticket for a return after a reload; it replaces the one before. */
-  ticket: ReturnTicket;
   trackAdded: ParticipantTrack;
   trackRemoved: { readonly participant: ParticipantId; readonly source: Source };
   /** A source was muted or unmuted, according to the server. A source that is not published counts as muted. */
   muted: MuteChange;
+  /** An unmuted track sends nothing although its participant is present, or sends again. */
+  stalled: StallChange;
   /** The active speakers. */
   speaking: ReadonlySet<ParticipantId>;
   /** This device's session key changed: a participant joined or left, or the key reached its age. */
   generation: KeyEpoch;
   problem: Problem;
+  /** A source of this device is no longer published. Its media was not stopped. */
+  unpublished: SourceEnd;
+  /** There is a new ticket for a return after a reload; it replaces the one before. */
+  ticket: ReturnTicket;
 };
 
 const WATCH_INTERVAL_MS = 1_000;
@@ -102,26 +100,16 @@ interface LocalSource {
 export class Call extends Emitter<CallEvents> {
   /** The room. */
   readonly link: RoomLink;
-  readonly #options: JoinOptions;
   readonly #local = new Map<Source, LocalSource>();
   readonly #participants = new Map<ParticipantId, Participant>();
   readonly #speakers = new ActiveSpeakers();
   #connection: Connection | undefined;
   #state: CallState = "connected";
-  #media: MediaState = "connecting";
-  #status: ConnectionStatus = {
-    state: "connected",
-    since: performance.now(),
-    cause: null,
-    error: null,
-    nextAttempt: null,
-  };
+  #status: ConnectionStatus = connectedSince(performance.now());
   #timers: ReturnType<typeof setInterval>[] = [];
-  #retry: ReturnType<typeof setTimeout> | undefined;
 
-  private constructor(options: JoinOptions, link: RoomLink) {
+  private constructor(link: RoomLink) {
     super();
-    this.#options = options;
     this.link = link;
   }
 
@@ -133,18 +121,18 @@ export class Call extends Emitter<CallEvents> {
   static async join(options: JoinOptions): Promise<Call> {
     const link = "link" in options ? parseLink(options.link) : roomLink(options);
     assertSupported();
-    const call = new Call(options, link);
+    const call = new Call(link);
     try {
       const audio = await capture(options.audio, openMicrophone);
       if (audio !== null) call.#local.set("microphone", { media: audio, muted: false });
       const video = await capture(options.video, openCamera);
       if (video !== null) call.#local.set("camera", { media: video, muted: false });
-      await call.#connect();
+      await call.#connect(options);
       call.#timers = [
-        setInterval(() => void call.#watch(), WATCH_INTERVAL_MS),
+        setInterval(() => void call.#connection?.watch(), WATCH_INTERVAL_MS),
         setInterval(() => call.#measureLevels(), SPEAKING_INTERVAL_MS),
       ];
-      call.#publishAll();
+      for (const [source, { media }] of call.#local) call.publish(media, source).catch(() => {});
       return call;
     } catch (thrown) {
       call.leave();
@@ -159,7 +147,7 @@ export class Call extends Emitter<CallEvents> {
 
   /** State of the media path. */
   get media(): MediaState {
-    return this.#media;
+    return this.#connection?.media.state ?? "connecting";
   }
 
   /** Status of the connection. After the end of the call, the last one. */
@@ -167,12 +155,7 @@ export class Call extends Emitter<CallEvents> {
     return this.#status;
   }
 
-  /** The ticket with which this page, loaded again, returns to its place; `null` while there is none. */
-  get returnTicket(): ReturnTicket | null {
-    return null;
-  }
-
-  /** Participant id of this device; `null` before it is known. */
+  /** Participant id of this device. It stays the same as long as the server knows this call; `null` before it is known. */
   get self(): ParticipantId | null {
     return this.#connection?.participant ?? null;
   }
@@ -190,23 +173,40 @@ export class Call extends Emitter<CallEvents> {
     });
   }
 
+  /** The ticket with which this page, loaded again, returns to its place; `null` while there is none. */
+  get returnTicket(): ReturnTicket | null {
+    const token = this.#connection?.returnToken ?? null;
+    const participant = this.self;
+    if (token === null || participant === null) return null;
+    const muted = Object.fromEntries([...this.#local].map(([source, local]) => [source, local.muted]));
+    return { room: this.link.room, token, participant, muted };
+  }
+
   /** Whether a participant's source is muted or not published. */
   isMuted(participant: ParticipantId, source: Source): boolean {
     if (participant !== this.self) return this.#connection?.muted(participant, source) ?? true;
     return this.#local.get(source)?.muted ?? true;
   }
 
+  /** Whether an unmuted track of a participant sends nothing, although the participant is present. */
+  isStalled(participant: ParticipantId, source: Source): boolean {
+    return this.#connection?.stalled(participant, source) ?? false;
+  }
+
   /**
    * Publishes media as a source, or replaces the media of that source. Resolves when its sealed frames are being sent.
+   * While the connection is being repaired, that is when it has been.
    *
    * @throws {TacetError} if it cannot be sent; it is not published then
    */
   async publish(media: MediaStreamTrack, source: Source): Promise<void> {
     if (media.kind !== SOURCES[source].kind) throw new TacetError("device", "The track is not of the source's kind.");
     this.#local.set(source, { media, muted: false });
+    media.addEventListener?.("ended", () => this.#deviceEnded(source, media), { once: true });
     try {
-      await this.#connection?.publish(source, media);
+      await this.#connection?.media.send(source, media);
     } catch (thrown) {
+      if (this.#local.get(source)?.media === media) this.#local.delete(source);
       this.#reportUnsent(thrown);
       throw thrown;
     }
@@ -215,7 +215,7 @@ export class Call extends Emitter<CallEvents> {
   /** Unpublishes a source. Its media is not stopped. */
   async unpublish(source: Source): Promise<void> {
     this.#local.delete(source);
-    await this.#connection?.unpublish(source);
+    await this.#connection?.media.unpublish(source);
   }
 
   /** Mutes or unmutes a published source. While it is muted, none of its media is sent. */
@@ -223,28 +223,38 @@ export class Call extends Emitter<CallEvents> {
     const local = this.#local.get(source);
     if (local === undefined) return;
     local.muted = muted;
-    await this.#connection?.publish(source, muted ? null : local.media);
-  }
-
-  /** Whether an unmuted track of a participant sends nothing, although the participant is present. */
-  isStalled(_participant: ParticipantId, _source: Source): boolean {
-    return false;
+    await this.#connection?.media.send(source, muted ? null : local.media);
   }
 
   /** Tries at once what is being repaired, instead of waiting for the next attempt. */
-  tryNow(): void {}
+  tryNow(): void {
+    this.#connection?.tryNow();
+  }
 
   /**
    * The page is going away and may be loaded again: the others see this participant as away, and its place is held for
    * some seconds. For `pagehide`. Returns the ticket to store.
    */
   away(): ReturnTicket | null {
-    return null;
+    const ticket = this.returnTicket;
+    this.#connection?.away();
+    return ticket;
+  }
+
+  /**
+   * Ends the call here without leaving it, so that another tab can go on with the ticket that is returned. The local media
+   * is stopped and the keys are erased.
+   */
+  handOver(): ReturnTicket | null {
+    const ticket = this.away();
+    if (this.#state !== "ended") this.#end(new TacetError("moved"));
+    return ticket;
   }
 
   /** Leaves the call, stops the local media, and erases the keys. */
   leave(): void {
     if (this.#state === "ended") return;
+    this.#connection?.leave();
     this.#end(null);
   }
 
@@ -253,37 +263,67 @@ export class Call extends Emitter<CallEvents> {
     return this.#connection?.counters() ?? Promise.resolve([]);
   }
 
-  /** Returns the browser's statistics of the current connection. */
+  /** Returns the browser's statistics of the current media path. */
   stats(): Promise<RTCStatsReport> {
     return this.#connection?.stats() ?? Promise.resolve(new Map());
   }
 
-  async #connect(): Promise<void> {
-    const { name, videoCodec = "vp8", guestAccess } = this.#options;
-    const options = { link: this.link, name, videoCodec, ...(guestAccess === undefined ? {} : { guestAccess }) };
-    this.#setMedia("connecting");
-    const connection = await Connection.open(options, (opened) => this.#listenTo(opened));
-    if (this.#state === "ended") {
-      connection.close();
-      throw new TacetError("ended");
+  async #connect(options: JoinOptions): Promise<void> {
+    const { name, videoCodec = "vp8", guestAccess, ignoreClockSkew = false, return: ticket } = options;
+    let returnToken = ticket?.room === this.link.room ? ticket.token : undefined;
+    const backoff = new Backoff(performance.now());
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const connectionOptions: ConnectionOptions = {
+        link: this.link,
+        name,
+        videoCodec,
+        ignoreClockSkew,
+        ...(guestAccess === undefined ? {} : { guestAccess }),
+        ...(returnToken === undefined ? {} : { returnToken }),
+      };
+      try {
+        this.#connection = await this.#open(connectionOptions, options.signal);
+        return;
+      } catch (thrown) {
+        const error = asTacetError(thrown, "server-unreachable");
+        if (options.onRetry === undefined || endsJoining(error)) throw error;
+        // A token is good for one use, and the server may have seen it.
+        if (error.code === "protocol") returnToken = undefined;
+        const now = performance.now();
+        const delay = backoff.next(now);
+        options.onRetry({ error, nextAttempt: now + delay });
+        await sleep(delay, options.signal);
+      }
     }
-    this.#connection = connection;
-    connection.on("lost", (error) => this.#lost(error));
+  }
+
+  async #open(options: ConnectionOptions, signal: AbortSignal | undefined): Promise<Connection> {
+    const opening = Connection.open(options, (opened) => this.#listenTo(opened));
+    try {
+      return await Promise.race([opening, aborted(signal)]);
+    } catch (thrown) {
+      opening.then(
+        (connection) => connection.leave(),
+        () => {},
+      );
+      throw thrown;
+    }
   }
 
   #listenTo(connection: Connection): void {
-    connection.on("verified", ({ participant, name }) => {
-      const joined = { id: participant, name, presence: "present" } as const;
-      const known = this.#participants.has(participant);
-      this.#participants.set(participant, joined);
-      if (!known) this.emit("participantJoined", joined);
+    connection.on("verified", ({ participant, name }) => this.#verified(participant, name, connection));
+    connection.on("gone", (participant) => this.#remove(participant));
+    connection.on("presence", ({ participant, presence }) => {
+      const known = this.#participants.get(participant);
+      if (known !== undefined) this.#change({ ...known, presence });
     });
-    connection.on("removed", (participant) => this.#remove(participant));
-    connection.on("shown", (change) => this.#shown(change));
+    connection.on("shown", (change) => this.#shown(change, connection));
     connection.on("muted", (change) => {
       if (change.muted && change.source === "microphone") this.#speakers.remove(change.participant);
       this.emit("muted", change);
     });
+    connection.on("stalled", (change) => this.emit("stalled", change));
     connection.on("speakers", (speakers) => {
       const now = performance.now();
       for (const speaker of speakers) {
@@ -294,69 +334,27 @@ export class Call extends Emitter<CallEvents> {
     });
     connection.on("problem", (problem) => this.emit("problem", problem));
     connection.on("generation", (generation) => this.emit("generation", generation));
-    connection.on("media", (state) => {
-      if (state === "connected") this.#setMedia("connected");
-      else if (state === "disconnected") this.#setMedia("interrupted");
-    });
+    connection.on("media", (state) => this.emit("media", state));
+    connection.on("sourceEnded", (end) => this.#sourceEnded(end));
+    connection.on("returnToken", () => this.#emitTicket());
+    connection.on("status", (status) => this.#setStatus(status));
+    connection.on("ended", (error) => this.#end(error));
   }
 
-  #lost(error: TacetError): void {
-    this.#connection = undefined;
-    if (isFinal(error)) {
-      this.#end(error);
-      return;
-    }
-    // The state changes first, so that listeners can tell participants who are out of reach from those who left.
-    this.#setState("reconnecting", error);
-    this.#removeAll();
-    this.#scheduleReconnect(0);
-  }
-
-  #removeAll(): void {
-    for (const participant of [...this.#participants.keys()]) this.#remove(participant);
-  }
-
-  #scheduleReconnect(attempt: number): void {
-    this.#retry = setTimeout(() => void this.#reconnect(attempt), retryDelay(attempt));
-  }
-
-  async #reconnect(attempt: number): Promise<void> {
-    try {
-      await this.#connect();
-      this.#setState("connected", null);
-      this.#publishAll();
-    } catch (thrown) {
-      if (this.#state === "ended") return;
-      const error = asTacetError(thrown, "server-unreachable");
-      this.#removeAll();
-      if (isFinal(error)) this.#end(error);
-      else this.#scheduleReconnect(attempt + 1);
+  #verified(id: ParticipantId, name: string, connection: Connection): void {
+    const known = this.#participants.get(id);
+    const participant = { id, name, presence: connection.others.presence(id) };
+    if (known !== undefined) {
+      this.#change(participant);
+    } else {
+      this.#participants.set(id, participant);
+      this.emit("participantJoined", participant);
     }
   }
 
-  /** Publishes all unmuted sources on a new connection. Failures are reported as problems. */
-  #publishAll(): void {
-    for (const [source, { media, muted }] of this.#local) if (!muted) this.publish(media, source).catch(() => {});
-  }
-
-  /** Reports that a local source is not sent, unless the reason is that there is no connection. */
-  #reportUnsent(thrown: unknown): void {
-    if (this.#state !== "connected") return;
-    const bypassed = thrown instanceof TacetError && thrown.code === "transform-bypassed";
-    this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
-  }
-
-  #shown({ removed, added }: SlotChange): void {
-    if (removed !== null) {
-      this.emit("trackRemoved", { participant: removed.participant, source: removed.source });
-    }
-    const track = added === null ? undefined : this.#withMedia(added);
-    if (track !== undefined) this.emit("trackAdded", track);
-  }
-
-  #withMedia(shown: RemoteTrack): ParticipantTrack | undefined {
-    const media = this.#connection?.receiver(shown)?.track;
-    return media === undefined ? undefined : participantTrack(shown, media);
+  #change(participant: Participant): void {
+    this.#participants.set(participant.id, participant);
+    this.emit("participantChanged", participant);
   }
 
   #remove(id: ParticipantId): void {
@@ -366,9 +364,37 @@ export class Call extends Emitter<CallEvents> {
     if (left !== undefined) this.emit("participantLeft", left);
   }
 
-  async #watch(): Promise<void> {
-    // Rejects if the connection is lost in the meantime, which is reported by `lost`.
-    await this.#connection?.watch().catch(() => {});
+  #deviceEnded(source: Source, media: MediaStreamTrack): void {
+    if (this.#state === "ended" || this.#local.get(source)?.media !== media) return;
+    const what = SOURCES[source].kind === "audio" ? "audio" : "video";
+    const error = new TacetError("device", `The browser or the device ended the ${what}.`);
+    // Rejects if the call ends, which unpublishes the source as well.
+    this.#connection?.media.unpublish(source).catch(() => {});
+    this.#sourceEnded({ source, error });
+  }
+
+  #sourceEnded(end: SourceEnd): void {
+    if (this.#local.delete(end.source)) this.emit("unpublished", end);
+  }
+
+  /** Reports that a local source is not sent, unless the reason is that the call has ended. */
+  #reportUnsent(thrown: unknown): void {
+    if (this.#state === "ended" || (thrown instanceof TacetError && thrown.code === "ended")) return;
+    const bypassed = thrown instanceof TacetError && thrown.code === "transform-bypassed";
+    this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
+  }
+
+  #shown({ removed, added }: SlotChange, connection: Connection): void {
+    if (removed !== null) {
+      this.emit("trackRemoved", { participant: removed.participant, source: removed.source });
+    }
+    const media = added === null ? undefined : connection.receiver(added)?.track;
+    if (added !== null && media !== undefined) this.emit("trackAdded", participantTrack(added, media));
+  }
+
+  #withMedia(shown: RemoteTrack): ParticipantTrack | undefined {
+    const media = this.#connection?.receiver(shown)?.track;
+    return media === undefined ? undefined : participantTrack(shown, media);
   }
 
   #measureLevels(): void {
@@ -390,25 +416,30 @@ export class Call extends Emitter<CallEvents> {
     return shown !== undefined && this.#connection?.audioLevel(shown) !== undefined;
   }
 
+  #emitTicket(): void {
+    const ticket = this.returnTicket;
+    if (ticket !== null) this.emit("ticket", ticket);
+  }
+
+  #setStatus(status: ConnectionStatus): void {
+    this.#status = status;
+    this.emit("connection", status);
+    this.#setState(status.state === "reconnecting" ? "reconnecting" : "connected", status.error);
+  }
+
   #end(error: TacetError | null): void {
-    this.#setState("ended", error);
     for (const timer of this.#timers) clearInterval(timer);
-    clearTimeout(this.#retry);
+    const connection = this.#connection;
     for (const { media } of this.#local.values()) media.stop();
-    this.#connection?.close();
+    connection?.close();
+    this.#setState("ended", error);
     this.#connection = undefined;
   }
 
   #setState(state: CallState, error: TacetError | null): void {
-    if (this.#state === state) return;
+    if (this.#state === state || this.#state === "ended") return;
     this.#state = state;
     this.emit("state", { state, error });
-  }
-
-  #setMedia(media: MediaState): void {
-    if (this.#media === media) return;
-    this.#media = media;
-    this.emit("media", media);
   }
 }
 
@@ -419,4 +450,23 @@ async function capture(
   if (wanted === undefined || wanted === false) return null;
   if (wanted === true) return open();
   return wanted instanceof MediaStreamTrack ? wanted : open(wanted);
+}
+
+/** Rejects when joining is ended. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener("abort", () => reject(new TacetError("ended", "Joining was given up.")), { once: true });
+  });
+}
+
+async function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const slept = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  try {
+    await Promise.race([slept, aborted(signal)]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

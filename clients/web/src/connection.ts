@@ -1,43 +1,62 @@
-// One connection to a room: a socket, a worker and a peer connection, from `hello` until one of them is lost. A call
-// that loses its connection opens a new one, with a new worker and new keys; only the published media is carried over.
+// The connection of a call to its room, for as long as the call lasts.
+//
+// It consists of three things with lifetimes of their own:
+//
+//   session      worker, keys, streams      until the keys are void: the device slept, or the worker crashed
+//   signaling    one socket after another   continued, or joined again, whenever the socket is lost
+//   media        one path after another     ICE restarts on it; replaced with each new transport of the server
+//
+// Repair takes the cheapest step that works: restart ICE; continue signaling, and with it everything; join again with the
+// same keys, if the server forgot the rest; join with new keys. There is always a next attempt.
 
 import { decodeExactly, encode } from "./base64url.ts";
-import { CryptoWorker } from "./crypto-worker.ts";
+import { clockSkewMinutes } from "./clock-skew.ts";
+import { type ConnectionStatus, connectedSince, nextStatus } from "./connection-status.ts";
+import { CryptoSession } from "./crypto-session.ts";
 import { Emitter } from "./emitter.ts";
-import { asTacetError, TacetError } from "./errors.ts";
+import { watchEnvironment } from "./environment.ts";
+import { asTacetError, ClockSkewError, TacetError } from "./errors.ts";
 import type { RoomLink } from "./link.ts";
-import { LocalTrack } from "./local-track.ts";
-import { Peer } from "./peer.ts";
+import { Media } from "./media.ts";
+import type { MediaState } from "./media-watch.ts";
+import { type Membership, membership, resume } from "./membership.ts";
+import { Others, type Verified } from "./others.ts";
+import type { Presence } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
-import { BinaryType, keyRequestBodies, type ServerBinary } from "./protocol/binary.ts";
 import type {
+  Announce,
+  Challenge,
   Codec,
+  Expected,
+  Hello,
   Joined,
   ParticipantId,
-  Roster as RosterMessage,
   ServerMessage,
-  Slots as SlotsMessage,
   Source,
   Speaker,
+  Tokens,
   Welcome,
 } from "./protocol/generated.ts";
-import { errorOfClose, errorOfRefusal } from "./protocol/refusal.ts";
-import { Refused, Socket } from "./protocol/socket.ts";
-import { type MuteChange, RemoteTracks } from "./remote-tracks.ts";
-import { Roster } from "./roster.ts";
-import { type RemoteTrack, type SlotChange, Slots } from "./slots.ts";
-import { StreamKeys } from "./stream-keys.ts";
-import { bypassed, countMedia } from "./watchdog.ts";
-import { type Action, EventKind } from "./worker/action.ts";
-import { joinedEvent, keyBatchAcceptedEvent, leftEvent, type SessionEvent } from "./worker/event.ts";
-import type { TransformCounters } from "./worker/messages.ts";
+import { Priority } from "./protocol/outbox.ts";
+import { isNotResumable } from "./protocol/refusal.ts";
+import { Signaling } from "./protocol/signaling.ts";
+import { type MuteChange, RemoteTracks, type StallChange, type TracksUpdate } from "./remote-tracks.ts";
+import { Backoff, endsCall } from "./retry.ts";
+import type { RemoteTrack, SlotChange } from "./slots.ts";
+import type { Pulse, TransformCounters } from "./worker/messages.ts";
 
 /** Name and version of this client, as sent to the server. */
 const CLIENT = "tacet-web/0.1.0";
 const CALL_BYTES = 16;
 
-/** Times after the start of a source at which the watchdog runs; the call also runs it every second. */
-const EARLY_WATCHES_MS = [40, 100, 200, 400];
+/** How long the first connection may take. */
+const CONNECT_TIMEOUT_MS = 15_000;
+/** Longest time between two signs of life. */
+const HEARTBEAT_MS = 1_000;
+/** A worker without a pulse for this long slept, and the page with it. */
+const SLEPT_MS = 5_000;
+/** An outage that begins sooner after the last one continues it, so that its attempts become no more frequent. */
+const STABLE_MS = 10_000;
 
 /** How to connect. */
 export interface ConnectionOptions {
@@ -46,50 +65,95 @@ export interface ConnectionOptions {
   readonly videoCodec: Codec;
   /** Guest access to show instead of the one that is derived from the secret. */
   readonly guestAccess?: Uint8Array;
+  /** One-use token of a page that was loaded again. */
+  readonly returnToken?: string;
+  /** Whether to join with a clock that differs much from the server's. */
+  readonly ignoreClockSkew?: boolean;
 }
 
-type Announce = Action & { kind: "announce" };
-
 type ConnectionEvents = {
-  /** A participant proved that it has the secret. */
-  verified: { readonly participant: ParticipantId; readonly name: string };
-  removed: ParticipantId;
+  /** A participant proved that it has the secret. Repeated when it returns with new keys. */
+  verified: Verified;
+  /** A participant is no longer in the call. */
+  gone: ParticipantId;
+  presence: { readonly participant: ParticipantId; readonly presence: Presence };
   shown: SlotChange;
   muted: MuteChange;
+  stalled: StallChange;
   speakers: readonly Speaker[];
   problem: Problem;
   generation: KeyEpoch;
-  media: RTCPeerConnectionState;
-  /** The connection has ended. */
-  lost: TacetError;
+  media: MediaState;
+  status: ConnectionStatus;
+  /** The token for a return has changed. */
+  returnToken: string;
+  /** A local source is not sent any more. */
+  sourceEnded: { readonly source: Source; readonly error: TacetError };
+  /** The server's word that the call is over for this participant. */
+  ended: TacetError;
 };
+
+/** Another attempt may begin at once, since it shows the server something else. */
+class Again extends TacetError {
+  constructor() {
+    super("server-unreachable");
+  }
+}
 
 /** A connection that has joined. */
 export class Connection extends Emitter<ConnectionEvents> {
+  readonly media: Media;
+  readonly others = new Others();
   readonly #options: ConnectionOptions;
-  readonly #crypto: CryptoWorker;
-  readonly #socket: Socket;
-  readonly #roster = new Roster();
-  readonly #slots = new Slots();
+  readonly #signaling: Signaling;
   readonly #remoteTracks = new RemoteTracks();
-  readonly #localTracks = new Map<Source, LocalTrack>();
-  readonly #streamKeys = new StreamKeys((event) => this.#sessionEvent(event));
-  #participant: ParticipantId | null = null;
-  #peer: Peer | undefined;
-  #firstAnnounce: (announce: Announce) => void = () => {};
+  readonly #unwatch: () => void;
+  #guestAccess: Uint8Array | undefined;
+  /** A session that is loaded and not started. */
+  #spare: CryptoSession | undefined;
+  /** The session of the present keys. */
+  #session: CryptoSession | undefined;
+  #membership: Membership | undefined;
+  /** One-use token to return with instead of a proof. */
+  #returnToken: string | undefined;
+  /** Why the present place cannot be continued: its keys are void, or its media path is beyond repair. */
+  #void: TacetError | null = null;
+  /** Whether the present link leads to the call, and not only to the server. */
+  #joined = false;
+  /** Number of the present attempt to join. */
+  #joins = 0;
+  #abort: (error: TacetError) => void = () => {};
+  #backoff: Backoff | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #nextAttempt: number | null = null;
+  /** When the signaling link was lost, and why; `null` while there is one. */
+  #loss: { readonly since: number; readonly error: TacetError } | null = null;
+  #enteredAt = Number.NEGATIVE_INFINITY;
+  #lastPulse = performance.now();
+  #lastSign = Number.NEGATIVE_INFINITY;
+  #reportedSkew: number | null = null;
+  #status = connectedSince(performance.now());
   #closed = false;
 
-  private constructor(options: ConnectionOptions, crypto: CryptoWorker) {
+  private constructor(options: ConnectionOptions) {
     super();
     this.#options = options;
-    this.#crypto = crypto;
-    crypto.on("action", (action) => this.#act(action));
-    crypto.on("authenticated", ({ id, origin }) => this.#show(this.#slots.authenticate(id, origin)));
-    crypto.on("failed", (error) => this.#lose(error));
-    this.#socket = new Socket(options.link.server, {
+    this.#returnToken = options.returnToken;
+    this.#signaling = new Signaling(options.link.server, {
       message: (message) => this.#receive(message),
-      binary: (message) => this.#receiveBinary(message),
-      closed: (code) => this.#lose(errorOfClose(code)),
+      binary: (message) => this.#session?.receive(message),
+      continued: () => {
+        if (this.#membership?.session === this.#session) this.#session?.attach();
+      },
+      lost: (error) => this.#lost(error),
+      tokens: (tokens) => this.#setTokens(tokens),
+    });
+    this.media = new Media(this.#signaling, (track) => this.#expects(track));
+    this.#forward();
+    this.#unwatch = watchEnvironment({
+      awake: () => this.tryNow(),
+      networkChanged: () => this.tryNow(),
+      offline: () => this.#updateStatus(),
     });
   }
 
@@ -99,57 +163,44 @@ export class Connection extends Emitter<ConnectionEvents> {
    * @throws {TacetError} if that fails; the connection is closed then
    */
   static async open(options: ConnectionOptions, prepare: (connection: Connection) => void): Promise<Connection> {
-    const { worker, guestAccess } = await CryptoWorker.load(options.link.secret);
-    const connection = new Connection(options, worker);
+    const connection = new Connection(options);
     prepare(connection);
-    let lost: TacetError | undefined;
-    connection.on("lost", (error) => {
-      lost = error;
-    });
     try {
-      await connection.#join(options.guestAccess ?? guestAccess);
+      await connection.#enterFirst();
       return connection;
     } catch (thrown) {
       connection.close();
-      // What closed the connection is a better explanation than the request that failed because of it.
-      throw (
-        lost ?? (thrown instanceof Refused ? errorOfRefusal(thrown.reason) : asTacetError(thrown, "server-unreachable"))
-      );
+      throw asTacetError(thrown, "server-unreachable");
     }
   }
 
   /** Participant id of this device, or `null` before the server has assigned it. */
   get participant(): ParticipantId | null {
-    return this.#participant;
+    return this.#membership?.participant ?? null;
   }
 
-  /** Sends this media as this source, or nothing if it is `null`. */
-  async publish(source: Source, media: MediaStreamTrack | null): Promise<void> {
-    await this.#localTrack(source, media)?.set(media);
-    if (media !== null) this.#watchSoon();
+  /** Token with which this page, loaded again, returns; `null` before it has joined. */
+  get returnToken(): string | null {
+    return this.#membership?.tokens.reload ?? null;
   }
 
-  /** Unpublishes a source. */
-  async unpublish(source: Source): Promise<void> {
-    const track = this.#localTracks.get(source);
-    // A track whose transform was bypassed is kept, so that its source stays silent on this connection.
-    if (track?.bypassed === false) this.#localTracks.delete(source);
-    await track?.unpublish();
+  get status(): ConnectionStatus {
+    return this.#status;
   }
 
   /** Returns the receiver of a shown track. */
   receiver(track: RemoteTrack): RTCRtpReceiver | undefined {
-    return this.#peer?.receiver(track.mid);
+    return this.media.path?.receiver(track);
   }
 
   /** Returns the remote tracks that are shown. */
   shown(): RemoteTrack[] {
-    return this.#slots.shown();
+    return this.media.path?.shown ?? [];
   }
 
   /** Returns the level of a shown audio track as the browser measures it (linear, 0 to 1), if it does. */
   audioLevel(track: RemoteTrack): number | undefined {
-    return this.receiver(track)?.getSynchronizationSources()[0]?.audioLevel;
+    return this.media.path?.audioLevel(track);
   }
 
   /** Whether a participant's source is muted or not published, according to the server. */
@@ -157,113 +208,335 @@ export class Connection extends Emitter<ConnectionEvents> {
     return this.#remoteTracks.muted(participant, source);
   }
 
+  /** Whether a participant's source is unmuted and sends nothing, although the participant is present. */
+  stalled(participant: ParticipantId, source: Source): boolean {
+    return this.#remoteTracks.stalled(participant, source);
+  }
+
   /** Returns the counters of every transform. */
   counters(): Promise<readonly TransformCounters[]> {
-    return this.#crypto.counters();
+    return this.#session?.counters() ?? Promise.resolve([]);
   }
 
   /** Returns the browser's statistics. */
   stats(): Promise<RTCStatsReport> | undefined {
-    return this.#peer?.stats();
+    return this.media.path?.stats();
   }
 
   /** Runs the watchdog: silences media that bypasses its transform. */
   async watch(): Promise<void> {
-    const report = await this.stats();
-    if (report === undefined) return;
-    // In this order: the counters must not be older than the statistics.
-    const counters = await this.counters();
+    // Rejects if the path is closed in the meantime.
+    await this.media.path?.watch().catch(() => {});
+  }
+
+  /** Repairs at once, and suspects what seems to work: the network changed, the device woke up, or the person asks. */
+  tryNow(): void {
     if (this.#closed) return;
-    for (const { mid, role } of bypassed(countMedia(report), counters)) {
-      if (role === "open") {
-        const receiver = this.#peer?.receiver(mid);
-        if (receiver?.track.enabled !== true) continue;
-        receiver.track.enabled = false;
-        this.emit("problem", { code: "transform-bypassed", participant: this.#participantIn(mid) });
-      } else {
-        const track = [...this.#localTracks.values()].find((one) => one.mid === mid);
-        if (track === undefined || track.bypassed) continue;
-        this.emit("problem", { code: "transform-bypassed", participant: null });
-        await track.stopBypassed();
+    if (this.#retry !== undefined) this.#schedule(0);
+    this.#signaling.probe();
+    if (this.media.state !== "connected") this.media.hurry();
+  }
+
+  /** Tells the server that this page goes away and may return. */
+  away(): void {
+    this.#signaling.away();
+  }
+
+  /** Leaves, and says so. No event is emitted afterwards. */
+  leave(): void {
+    if (this.#closed) return;
+    this.#signaling.leave();
+    this.close();
+  }
+
+  /** Closes without a goodbye. No event is emitted afterwards. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#unwatch();
+    clearTimeout(this.#retry);
+    this.others.close();
+    this.media.close();
+    this.#signaling.end(new TacetError("ended"));
+    this.#spare?.close();
+    this.#session?.close();
+    this.#membership?.session.close();
+  }
+
+  /** Passes on what the parts report. */
+  #forward(): void {
+    const { media, others } = this;
+    media.on("shown", (change) => this.#emitOpen("shown", change));
+    media.on("problem", (problem) => this.#emitOpen("problem", problem));
+    media.on("ended", (end) => this.#emitOpen("sourceEnded", end));
+    media.on("failed", (error) => this.#voidPlace(error));
+    media.on("state", (state) => {
+      this.#emitOpen("media", state);
+      this.#updateStatus();
+    });
+    others.on("verified", (verified) => this.#emitOpen("verified", verified));
+    others.on("gone", (participant) => this.#emitOpen("gone", participant));
+    others.on("presence", (presence) => this.#emitOpen("presence", presence));
+    others.on("left", (left) => this.#session?.left(left));
+  }
+
+  #emitOpen<Name extends keyof ConnectionEvents>(name: Name, event: ConnectionEvents[Name]): void {
+    if (!this.#closed) this.emit(name, event);
+  }
+
+  /** Listens to a session from now on. The one of the present place stays for its signature until another has joined. */
+  #useSession(session: CryptoSession): void {
+    const before = this.#session;
+    if (before !== this.#membership?.session) before?.close();
+    this.#session = session;
+    const present = (): boolean => this.#session === session && !this.#closed;
+    session.on("verified", (verified) => present() && this.others.verify(verified));
+    session.on("removed", (participant) => present() && this.others.remove(participant));
+    session.on("problem", (problem) => present() && this.emit("problem", problem));
+    session.on("generation", (generation) => present() && this.emit("generation", generation));
+    session.on("authenticated", ({ id, origin }) => present() && this.media.path?.authenticate(id, origin));
+    session.on("pulse", (pulse) => present() && this.#pulse(pulse));
+    session.on("over", (error) => present() && this.#voidPlace(error));
+  }
+
+  // ── Entering ──
+
+  async #enterFirst(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#enter(CONNECT_TIMEOUT_MS);
+        return;
+      } catch (thrown) {
+        if (!(thrown instanceof Again) && !this.#forget(thrown)) throw thrown;
       }
     }
   }
 
-  /** Leaves. No event is emitted afterwards. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#peer?.close();
-    this.#socket.close();
-    this.#crypto.terminate();
+  /** Opens a socket and brings the call to where it was, or joins it. */
+  async #enter(timeout: number): Promise<void> {
+    if (this.#guestAccess === undefined) await this.#loadSpare();
+    const lost = new Promise<never>((_, reject) => {
+      this.#abort = reject;
+    });
+    // Without a loss, nothing awaits it.
+    lost.catch(() => {});
+    const welcome = await this.#signaling.connect((challenge) => this.#hello(challenge), timeout);
+    this.#checkClock(welcome);
+    await Promise.race([this.#continue(welcome), lost]);
+    this.#entered();
   }
 
-  async #join(guestAccess: Uint8Array): Promise<void> {
-    const { link, name, videoCodec } = this.#options;
-    const welcome = await this.#socket.request({
-      t: "hello",
+  async #continue(welcome: Welcome): Promise<void> {
+    const place = this.#membership;
+    switch (welcome.continues) {
+      case "session":
+      case "seat":
+        if (place === undefined || place.session !== this.#session || this.#void !== null) {
+          return this.#surrender(welcome.tokens);
+        }
+        if (welcome.continues === "seat") return this.#rejoin(place, welcome);
+        this.#membership = { ...place, tokens: welcome.tokens };
+        return;
+      case "participant":
+      case "nothing":
+        return this.#join(welcome);
+    }
+  }
+
+  /** The server holds a place whose keys are void: lets go of it, to take it again with new ones. */
+  #surrender(tokens: Tokens): never {
+    this.#signaling.away();
+    this.#returnToken = tokens.reload;
+    throw new Again();
+  }
+
+  /** The server granted participant and seat again, and has forgotten the rest. Keys and counters go on. */
+  async #rejoin({ session }: Membership, welcome: Welcome): Promise<void> {
+    this.#membership = membership(welcome, session);
+    this.#replacePath(session, welcome);
+    const joined = await this.#requestJoin(await session.rejoin(), this.others.expected());
+    session.joined(joined.seat);
+    this.#start(joined, false);
+  }
+
+  /** Joins with new keys: as a newcomer, or in the place of before. */
+  async #join(welcome: Welcome): Promise<void> {
+    this.#joins += 1;
+    const number = this.#joins;
+    const session = await this.#loadSpare();
+    this.#spare = undefined;
+    this.#useSession(session);
+    this.#replacePath(session, welcome);
+    const { link, name } = this.#options;
+    const announce = await session.start({ room: link.roomBytes, call: decodeCall(welcome), name });
+    const joined = await this.#requestJoin(announce, []);
+    if (number !== this.#joins || this.#closed) return;
+    this.#membership?.session.close();
+    this.#membership = membership(welcome, session);
+    this.#void = null;
+    session.joined(joined.seat);
+    this.#start(joined, true);
+  }
+
+  async #requestJoin(announce: Announce, expects: Expected[]): Promise<Joined> {
+    const answer = this.#signaling.request({ t: "join", ...announce, ...(expects.length === 0 ? {} : { expects }) });
+    this.#signaling.send({ t: "subscribe", auto: true }, Priority.Control, "subscribe");
+    const joined = await answer;
+    if (joined.t !== "joined") throw new TacetError("protocol");
+    return joined;
+  }
+
+  #start(joined: Joined, newKeys: boolean): void {
+    this.others.start(joined, newKeys);
+    this.#emitTracks(this.#remoteTracks.start(joined.tracks));
+  }
+
+  #entered(): void {
+    this.#joined = true;
+    this.#returnToken = undefined;
+    this.#loss = null;
+    this.#enteredAt = performance.now();
+    this.#emitReturnToken();
+    this.others.updatePresence(this.#enteredAt, null);
+    this.#updateStatus();
+  }
+
+  async #hello(challenge: Challenge): Promise<Hello> {
+    const { link } = this.#options;
+    const hello: Hello = {
       room: link.room,
-      credential: { type: "guest", token: encode(guestAccess) },
+      credential: { type: "guest", token: encode(this.#guestAccess ?? new Uint8Array(0)) },
       client: CLIENT,
       features: [],
-    });
-    if (welcome.t !== "welcome") throw new TacetError("protocol");
-    this.#participant = welcome.participant;
-    this.#peer = this.#createPeer(welcome, videoCodec);
-    const announced = new Promise<Announce>((resolve) => {
-      this.#firstAnnounce = resolve;
-    });
-    const failed = this.once("lost").then((error): never => {
-      throw error;
-    });
-    // After joining, nothing awaits it any more; a later loss is reported by the event alone.
-    failed.catch(() => {});
-    this.#crypto.start({ room: link.roomBytes, call: decodeCall(welcome), name });
-    const { announce, display } = await Promise.race([announced, failed]);
-    const joined = this.#socket.request({ t: "join", announce: encode(announce), display: encode(display) });
-    this.#socket.send({ t: "subscribe", auto: true });
-    const answer = await joined;
-    if (answer.t !== "joined") throw new TacetError("protocol");
-    this.#joined(answer);
+    };
+    if (this.#returnToken !== undefined) return { ...hello, resume: { type: "reload", token: this.#returnToken } };
+    if (this.#membership === undefined) return hello;
+    const { lastSeq } = this.#signaling;
+    return { ...hello, resume: await resume(this.#membership, { origin: link.server, challenge, lastSeq }) };
   }
 
-  #joined(joined: Joined): void {
-    this.#sessionEvent(joinedEvent(joined.seat));
-    this.#roster.start(joined);
-    this.#emitMuted(this.#remoteTracks.apply({ add: joined.tracks, del: [], upd: [] }));
+  /** Loads a session ahead of joining. The first one derives the guest access. */
+  async #loadSpare(): Promise<CryptoSession> {
+    if (this.#spare !== undefined) return this.#spare;
+    const { session, guestAccess } = await CryptoSession.load(this.#options.link.secret, this.#signaling);
+    this.#guestAccess = this.#options.guestAccess ?? guestAccess;
+    this.#spare = session;
+    if (this.#closed) session.close();
+    return session;
   }
 
-  #createPeer({ codecs, hdrext }: Welcome, videoCodec: Codec): Peer {
-    return new Peer({ codecs, hdrext, videoCodec }, this.#crypto, {
-      localTransport: (transport) => this.#socket.send({ t: "transport", ...transport }),
-      state: (state) => {
-        if (this.#closed) return;
-        this.emit("media", state);
-        if (state === "failed") this.#lose(new TacetError("media-path"));
-      },
-    });
+  #replacePath(session: CryptoSession, { codecs, hdrext }: Welcome): void {
+    this.media.replace(session, { codecs, hdrext, videoCodec: this.#options.videoCodec });
   }
+
+  #checkClock({ time }: Welcome): void {
+    const minutes = clockSkewMinutes(time, Date.now());
+    if (minutes === this.#reportedSkew) return;
+    this.#reportedSkew = minutes;
+    if (minutes === null) return;
+    if (this.#membership === undefined && this.#options.ignoreClockSkew !== true) throw new ClockSkewError(minutes);
+    this.emit("problem", { code: "clock-skew", participant: null, minutes });
+  }
+
+  // ── Loss and repair ──
+
+  /** The present place cannot be continued: takes it again from the start, with new keys. */
+  #voidPlace(error: TacetError): void {
+    if (this.#closed || this.#void !== null) return;
+    if (this.#membership?.session === this.#session) this.#void = error;
+    this.media.suspend();
+    if (this.#joined && this.#signaling.attached) {
+      this.#signaling.away();
+      this.#returnToken = this.#membership?.tokens.reload;
+    }
+    this.#signaling.drop();
+    this.#lost(error);
+  }
+
+  #lost(error: TacetError): void {
+    if (this.#closed) return;
+    this.#abort(error);
+    if (!this.#joined) return;
+    const now = performance.now();
+    this.#joined = false;
+    this.#loss = { since: now, error };
+    if (endsCall(error)) {
+      this.#end(error);
+      return;
+    }
+    this.#session?.detach();
+    if (this.#backoff === undefined || now - this.#enteredAt >= STABLE_MS) this.#backoff = new Backoff(now);
+    this.#schedule(this.#backoff.next(now));
+  }
+
+  #schedule(delay: number): void {
+    clearTimeout(this.#retry);
+    this.#nextAttempt = performance.now() + delay;
+    this.#retry = setTimeout(() => void this.#attempt(), delay);
+    this.#updateStatus();
+  }
+
+  async #attempt(): Promise<void> {
+    this.#retry = undefined;
+    this.#nextAttempt = null;
+    this.#updateStatus();
+    const backoff = this.#backoff ?? new Backoff(performance.now());
+    this.#backoff = backoff;
+    try {
+      await this.#enter(backoff.limit(performance.now()));
+    } catch (thrown) {
+      if (this.#closed) return;
+      this.#signaling.drop();
+      const error = asTacetError(thrown, "server-unreachable");
+      if (thrown instanceof Again || this.#forget(thrown)) {
+        this.#schedule(0);
+      } else if (endsCall(error)) {
+        this.#end(error);
+      } else {
+        if (this.#loss !== null) this.#loss = { ...this.#loss, error };
+        this.#schedule(backoff.next(performance.now()));
+      }
+    }
+  }
+
+  /** If the server does not continue what this device showed, forgets it. Returns whether that is so. */
+  #forget(thrown: unknown): boolean {
+    if (!isNotResumable(thrown)) return false;
+    const known = this.#returnToken !== undefined || this.#membership !== undefined;
+    this.#returnToken = undefined;
+    if (this.#membership?.session !== this.#session) this.#membership?.session.close();
+    this.#membership = undefined;
+    return known;
+  }
+
+  #end(error: TacetError): void {
+    this.emit("ended", error);
+    this.close();
+  }
+
+  // ── Messages ──
 
   #receive(message: ServerMessage): void {
     if (this.#closed) return;
     switch (message.t) {
       case "transport":
-        this.#inBackground(this.#peer?.setServerTransport({ ice: message.ice, dtls: message.dtls }));
+        this.media.start({ ice: message.ice, dtls: message.dtls });
         break;
       case "roster":
-        this.#applyRoster(message);
+        if (this.others.apply(message)) this.#signaling.send({ t: "resync" }, Priority.Control, "resync");
+        this.#updatePresence();
         break;
       case "tracks":
-        this.#emitMuted(this.#remoteTracks.apply(message));
+        this.#emitTracks(this.#remoteTracks.apply(message));
         break;
       case "slots":
-        this.#inBackground(this.#applySlots(message));
+        this.media.applySlots(message);
         break;
       case "speakers":
         this.emit("speakers", message.speakers);
         break;
       case "transport.state":
-        if (message.state === "failed") this.#lose(new TacetError("media-path"));
+        this.media.serverState(message.state);
         break;
       default:
         // Answers that nothing awaits, and messages of newer servers.
@@ -271,109 +544,66 @@ export class Connection extends Emitter<ConnectionEvents> {
     }
   }
 
-  #receiveBinary({ type, body }: ServerBinary): void {
-    if (this.#closed) return;
-    if (type === BinaryType.Announces) this.#crypto.event(EventKind.Announces, body);
-    else if (type === BinaryType.Keys) this.#crypto.event(EventKind.Keys, body);
-    else if (type === BinaryType.KeyRequest) this.#crypto.event(EventKind.KeyRequest, body);
+  #emitTracks({ muted, stalled }: TracksUpdate): void {
+    for (const change of muted) this.emit("muted", change);
+    for (const change of stalled) this.emit("stalled", change);
   }
 
-  #sessionEvent({ kind, body }: SessionEvent): void {
-    this.#crypto.event(kind, body);
+  #setTokens(tokens: Tokens): void {
+    if (!this.#joined || this.#membership === undefined) return;
+    this.#membership = { ...this.#membership, tokens };
+    this.#emitReturnToken();
   }
 
-  #act(action: Action): void {
-    if (this.#closed) return;
-    switch (action.kind) {
-      case "announce":
-        if (action.first) this.#firstAnnounce(action);
-        else this.#socket.send({ t: "announce", announce: encode(action.announce), display: encode(action.display) });
-        break;
-      case "key-batch":
-        this.#socket.sendBinary(BinaryType.KeyBatch, action.body);
-        this.#sessionEvent(keyBatchAcceptedEvent(action.number));
-        break;
-      case "key-request":
-        for (const body of keyRequestBodies(action.wanted)) this.#socket.sendBinary(BinaryType.KeyRequest, body);
-        break;
-      case "verified":
-        this.emit("verified", { participant: action.participant, name: action.name });
-        break;
-      case "removed":
-        this.emit("removed", action.participant);
-        break;
-      case "stream-ready":
-        this.#streamKeys.ready(action.stream);
-        break;
-      case "problem":
-        this.emit("problem", { code: action.code, participant: action.participant });
-        break;
-      case "generation":
-        this.emit("generation", { generation: action.generation, step: action.step });
-        break;
-      case "key-installed":
-        break;
-      case "ended":
-        // The machine slept or its clock jumped. The others have rotated this session out, so a new one has to join.
-        this.#lose(new TacetError("server-unreachable", "This device slept or its clock changed."));
-        break;
+  #emitReturnToken(): void {
+    if (this.returnToken !== null) this.emit("returnToken", this.returnToken);
+  }
+
+  // ── Signs of life ──
+
+  /** The worker lives. What must not go on in a frozen page, or without keys, happens here. */
+  #pulse({ sealed, opened }: Pulse): void {
+    const now = performance.now();
+    if (now - this.#lastPulse > SLEPT_MS) this.tryNow();
+    this.#lastPulse = now;
+    if (sealed) this.#lastSign = now;
+    if (this.#joined && now - this.#lastSign >= HEARTBEAT_MS) {
+      this.#signaling.heartbeat();
+      this.#lastSign = now;
     }
+    this.others.heard(this.media.path?.senders(opened) ?? [], now);
+    this.media.observe(opened.length > 0);
+    this.#updatePresence();
+    this.#updateStatus();
   }
 
-  /** Returns the local track of a source. Creates it if there is media for it. */
-  #localTrack(source: Source, media: MediaStreamTrack | null): LocalTrack | undefined {
-    const peer = this.#peer;
-    if (peer === undefined || this.#closed) throw new TacetError("ended");
-    const known = this.#localTracks.get(source);
-    if (known !== undefined || media === null) return known;
-    const track = new LocalTrack(source, peer, this.#socket, this.#streamKeys);
-    this.#localTracks.set(source, track);
-    return track;
+  #updatePresence(): void {
+    this.others.updatePresence(performance.now(), this.#loss?.since ?? null);
   }
 
-  /** Runs the watchdog often while a source is new: a browser that ignores the transform does so from the first frame. */
-  #watchSoon(): void {
-    // Rejects if the connection is lost in the meantime, which is reported by `lost`.
-    for (const delay of EARLY_WATCHES_MS) setTimeout(() => void this.watch().catch(() => {}), delay);
+  /** Whether a shown track should arrive. A shared screen may well be still, and media of those who are away is missed by no one. */
+  #expects({ participant, source }: RemoteTrack): boolean {
+    return (
+      (source === "microphone" || source === "camera") &&
+      !this.muted(participant, source) &&
+      !this.stalled(participant, source) &&
+      !this.others.isAway(participant)
+    );
   }
 
-  #applyRoster(message: RosterMessage): void {
-    const { left, gap } = this.#roster.apply(message);
-    if (gap) this.#socket.send({ t: "resync" });
-    if (left.length > 0) this.#sessionEvent(leftEvent(left));
-  }
-
-  async #applySlots({ rev, add, set }: SlotsMessage): Promise<void> {
-    for (const slot of add) this.#slots.add(slot);
-    if (add.length > 0) await this.#peer?.addSlots(add);
+  #updateStatus(): void {
     if (this.#closed) return;
-    this.#socket.send({ t: "slots.ready", rev });
-    for (const content of set) this.#show(this.#slots.hint(content));
-    const owners = set.flatMap(({ mid, source }) => (source === null ? [] : [[mid, source.participant] as const]));
-    await this.#peer?.setOwners(new Map(owners));
-  }
-
-  #show(change: SlotChange | null): void {
-    if (change !== null && !this.#closed) this.emit("shown", change);
-  }
-
-  #emitMuted(changes: readonly MuteChange[]): void {
-    for (const change of changes) this.emit("muted", change);
-  }
-
-  #participantIn(mid: string): ParticipantId | null {
-    return this.shown().find((track) => track.mid === mid)?.participant ?? null;
-  }
-
-  /** Runs work that nothing awaits. If it fails, the browser rejected what the server asked for, which ends the connection. */
-  #inBackground(work: Promise<void> | undefined): void {
-    work?.catch((thrown: unknown) => this.#lose(asTacetError(thrown, "media-path")));
-  }
-
-  #lose(error: TacetError): void {
-    if (this.#closed) return;
-    this.emit("lost", error);
-    this.close();
+    const status = nextStatus(this.#status, {
+      now: performance.now(),
+      online: globalThis.navigator?.onLine !== false,
+      loss: this.#loss?.error ?? null,
+      media: this.media.state,
+      keysVoid: this.#void,
+      nextAttempt: this.#nextAttempt,
+    });
+    if (status === this.#status) return;
+    this.#status = status;
+    this.emit("status", status);
   }
 }
 

@@ -1,11 +1,19 @@
-// The page's handle of a connection's worker, in which frames are sealed and opened.
+// The page's handle of a session's worker, in which frames are sealed and opened.
 
 import { type CryptoCode, loadCode } from "./crypto-code.ts";
+import type { ResumeStatement } from "./e2ee/wasm.ts";
 import { Emitter } from "./emitter.ts";
 import { TacetError } from "./errors.ts";
 import type { Action, EventKind } from "./worker/action.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
-import type { FromWorker, SessionOptions, ToWorker, TransformCounters, TransformOptions } from "./worker/messages.ts";
+import type {
+  FromWorker,
+  Pulse,
+  SessionOptions,
+  ToWorker,
+  TransformCounters,
+  TransformOptions,
+} from "./worker/messages.ts";
 
 /** How long the worker may take to start. Nothing is fetched for it. */
 const START_TIMEOUT_MS = 10_000;
@@ -16,6 +24,7 @@ type WorkerEvents = {
   action: Action;
   /** The frames of a receiver are now authenticated as this participant's stream. */
   authenticated: { readonly id: string; readonly origin: FrameOrigin };
+  pulse: Pulse;
   failed: TacetError;
 };
 
@@ -31,10 +40,12 @@ export interface AttachedTransform {
 export class CryptoWorker extends Emitter<WorkerEvents> {
   readonly #worker: Worker;
   readonly #attaching = new Map<string, () => void>();
+  readonly #proving = new Map<number, (proof: Uint8Array<ArrayBuffer> | null) => void>();
   readonly #counting = new Map<number, (transforms: readonly TransformCounters[]) => void>();
   /** Resolves the load; absent once the worker has loaded. */
   #loaded: ((guestAccess: Uint8Array<ArrayBuffer>) => void) | undefined;
   #nextRequest = 0;
+  #stopped = false;
 
   private constructor(script: string) {
     super();
@@ -71,6 +82,21 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
     this.#post({ t: "event", kind, body });
   }
 
+  /** Signs a resume statement. Returns `null` if there is no session, or the worker has stopped. */
+  prove(statement: ResumeStatement): Promise<Uint8Array<ArrayBuffer> | null> {
+    if (this.#stopped) return Promise.resolve(null);
+    const request = this.#nextRequest++;
+    return new Promise((resolve) => {
+      this.#proving.set(request, resolve);
+      this.#post({ t: "prove", request, statement });
+    });
+  }
+
+  /** Drops the transforms of a closed media path. */
+  forget(ids: readonly string[]): void {
+    this.#post({ t: "forget", ids });
+  }
+
   /** Creates a transform that seals or opens every frame, or drops it. */
   transform(options: TransformOptions): AttachedTransform {
     const attached = new Promise<void>((resolve, reject) => {
@@ -90,6 +116,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
 
   /** Returns the counters of every transform. */
   counters(): Promise<readonly TransformCounters[]> {
+    if (this.#stopped) return Promise.resolve([]);
     const request = this.#nextRequest++;
     return new Promise((resolve) => {
       this.#counting.set(request, resolve);
@@ -100,8 +127,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   /** Stops the worker, which erases its keys. */
   terminate(): void {
     this.#worker.terminate();
-    for (const resolve of this.#counting.values()) resolve([]);
-    this.#counting.clear();
+    this.#stop();
   }
 
   #load({ module }: CryptoCode, invite: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
@@ -117,6 +143,15 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
       };
       this.#post({ t: "load", module, invite });
     });
+  }
+
+  /** Settles what a stopped worker will not answer. */
+  #stop(): void {
+    this.#stopped = true;
+    for (const resolve of this.#counting.values()) resolve([]);
+    this.#counting.clear();
+    for (const resolve of this.#proving.values()) resolve(null);
+    this.#proving.clear();
   }
 
   #post(message: ToWorker): void {
@@ -142,6 +177,13 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
       case "authenticated":
         this.emit("authenticated", message);
         break;
+      case "proof":
+        this.#proving.get(message.request)?.(message.proof);
+        this.#proving.delete(message.request);
+        break;
+      case "pulse":
+        this.emit("pulse", message);
+        break;
       case "counters":
         this.#counting.get(message.request)?.(message.transforms);
         this.#counting.delete(message.request);
@@ -150,6 +192,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   }
 
   #fail(detail: string): void {
+    this.#stop();
     const what = this.#loaded === undefined ? "Encryption stopped" : "The encryption code could not be started";
     this.emit("failed", new TacetError("encryption", `${what}: ${detail}.`));
   }

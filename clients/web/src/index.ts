@@ -5,13 +5,14 @@
 // call.on("trackAdded", ({ participant, track }) => attach(participant, track));
 // ```
 
-export { Call, type CallState, type JoinOptions, type JoinRetry, type MediaState, type SourceEnd } from "./call.ts";
+export { Call, type CallState, type JoinOptions, type JoinRetry, type SourceEnd } from "./call.ts";
 export type { ConnectionState, ConnectionStatus, LossCause } from "./connection-status.ts";
 export { preload } from "./crypto-code.ts";
 export { openCamera, openMicrophone } from "./devices.ts";
 export { ClockSkewError, type Remedy, TacetError, type TacetErrorCode } from "./errors.ts";
 export { type LevelMeter, meter } from "./level.ts";
 export { formatLink, parseLink, type RoomLink, type RoomLinkParts } from "./link.ts";
+export type { MediaState } from "./media-watch.ts";
 export type { AudioTrack, Participant, ParticipantTrack, Presence, VideoTrack } from "./participant.ts";
 export type { KeyEpoch, Problem } from "./problem.ts";
 export type { ParticipantId, Source } from "./protocol/generated.ts";

@@ -1,4 +1,4 @@
-// A track that this client sends on one connection, identified by its source.
+// A track that this client sends on one media path, identified by its source.
 //
 // Media goes out only after the worker has the transform and a key for the stream, and after the server knows the track,
 // in this order. Muting takes the media away from the RTP sender, so nothing is sent at all, closes the stream (a closed
@@ -9,7 +9,7 @@ import { TacetError } from "./errors.ts";
 import type { Peer, ReadySender } from "./peer.ts";
 import type { Source, TrackId } from "./protocol/generated.ts";
 import { Priority } from "./protocol/outbox.ts";
-import type { Socket } from "./protocol/socket.ts";
+import type { Signaling } from "./protocol/signaling.ts";
 import { SOURCES, type StreamNumber } from "./sources.ts";
 
 /** Opens and closes streams in the frame-encryption session. */
@@ -23,7 +23,7 @@ export interface StreamGate {
 export class LocalTrack {
   readonly source: Source;
   readonly #peer: Pick<Peer, "prepareSender">;
-  readonly #socket: Pick<Socket, "request" | "send">;
+  readonly #signaling: Pick<Signaling, "request" | "send">;
   readonly #gate: StreamGate;
   #wanted: MediaStreamTrack | null = null;
   #sending: MediaStreamTrack | null = null;
@@ -35,12 +35,12 @@ export class LocalTrack {
   constructor(
     source: Source,
     peer: Pick<Peer, "prepareSender">,
-    socket: Pick<Socket, "request" | "send">,
+    signaling: Pick<Signaling, "request" | "send">,
     gate: StreamGate,
   ) {
     this.source = source;
     this.#peer = peer;
-    this.#socket = socket;
+    this.#signaling = signaling;
     this.#gate = gate;
   }
 
@@ -76,7 +76,7 @@ export class LocalTrack {
   /** Stops sending and unpublishes the track. */
   async unpublish(): Promise<void> {
     await this.set(null);
-    if (this.#id !== undefined) await this.#socket.request({ t: "unpublish", track: this.#id });
+    if (this.#id !== undefined) await this.#signaling.request({ t: "unpublish", track: this.#id });
     this.#id = undefined;
   }
 
@@ -98,7 +98,7 @@ export class LocalTrack {
     await this.#gate.open(stream);
     try {
       if (this.#id === undefined) await this.#publish(sender);
-      else this.#socket.send({ t: "unmute", track: this.#id }, Priority.State, `track ${this.#id}`);
+      else this.#signaling.send({ t: "unmute", track: this.#id }, Priority.State, `track ${this.#id}`);
       if (this.#bypassed) throw new TacetError("transform-bypassed");
       await sender.sender.replaceTrack(media);
     } catch (thrown) {
@@ -109,7 +109,7 @@ export class LocalTrack {
 
   async #publish({ mid, kind, codec, ssrcs }: ReadySender): Promise<void> {
     const { source } = this;
-    const answer = await this.#socket.request({ t: "publish", cid: source, kind, source, codec, mid, ...ssrcs });
+    const answer = await this.#signaling.request({ t: "publish", cid: source, kind, source, codec, mid, ...ssrcs });
     if (answer.t !== "published") throw new TacetError("protocol");
     this.#id = answer.track;
   }
@@ -118,7 +118,7 @@ export class LocalTrack {
     await this.#sender?.sender.replaceTrack(null);
     this.#gate.close(SOURCES[this.source].stream);
     if (this.#id !== undefined) {
-      this.#socket.send({ t: "mute", track: this.#id }, Priority.State, `track ${this.#id}`);
+      this.#signaling.send({ t: "mute", track: this.#id }, Priority.State, `track ${this.#id}`);
     }
   }
 }

@@ -1,10 +1,10 @@
-// The RTCPeerConnection of a connection, and its negotiation with offers that the client writes itself.
+// The RTCPeerConnection of a media path, and its negotiation with offers that the client writes itself.
 //
 // Invariants: a transceiver only sends or only receives, because Chromium ignores the receiving transform of one that
 // does both; it gets its transform before the answer that activates it; a sender has no track before `attached`.
 
 import { parseAnswer, type SenderSsrcs } from "./answer.ts";
-import type { CryptoWorker } from "./crypto-worker.ts";
+import type { AttachedTransform } from "./crypto-worker.ts";
 import { TacetError } from "./errors.ts";
 import type {
   ClientTransport,
@@ -32,9 +32,14 @@ export interface ReadySender {
   readonly attached: Promise<void>;
 }
 
+/** Makes the transforms that seal and open frames. */
+export interface Transforms {
+  transform(options: TransformOptions): AttachedTransform;
+}
+
 /** Notifications to the owner of a peer. */
 export interface PeerListener {
-  /** The client's half of the transport is known. Called once. */
+  /** The client's half of the transport is known, or has new ICE credentials. */
   localTransport(transport: ClientTransport): void;
   /** The state of the media path changed. */
   state(state: RTCPeerConnectionState): void;
@@ -62,12 +67,16 @@ interface MLine {
 /** A peer connection and its m-lines. */
 export class Peer {
   readonly #connection = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-  readonly #crypto: CryptoWorker;
+  readonly #transforms: Transforms;
   readonly #listener: PeerListener;
   readonly #setup: PeerSetup;
   readonly #lines: MLine[] = [];
-  readonly #server: Promise<ServerTransport>;
-  #setServer: (transport: ServerTransport) => void = () => {};
+  /** Resolves when the server's half of the transport is known. */
+  readonly #started: Promise<void>;
+  #start: () => void = () => {};
+  #server: ServerTransport | undefined;
+  /** ICE user name fragment of this client, as last passed to the listener. */
+  #ufrag = "";
   #ssrcs: ReadonlyMap<string, SenderSsrcs> = new Map();
   /** Version of the last offer (`o=`); 0 before the first. */
   #version = 0;
@@ -75,21 +84,35 @@ export class Peer {
   #negotiationNeeded = false;
   #closed = false;
 
-  constructor(setup: PeerSetup, crypto: CryptoWorker, listener: PeerListener) {
+  constructor(setup: PeerSetup, transforms: Transforms, listener: PeerListener) {
     this.#setup = setup;
-    this.#crypto = crypto;
+    this.#transforms = transforms;
     this.#listener = listener;
-    this.#server = new Promise((resolve) => {
-      this.#setServer = resolve;
+    this.#started = new Promise((resolve) => {
+      this.#start = resolve;
     });
     this.#connection.onconnectionstatechange = () => listener.state(this.#connection.connectionState);
     this.#addSendingLine("microphone");
     this.#addSendingLine("camera");
   }
 
-  /** Sets the server's half of the transport, which starts the negotiation. */
+  /** State of the media path. */
+  get state(): RTCPeerConnectionState {
+    return this.#connection.connectionState;
+  }
+
+  /** Whether the server's half of the transport is known. */
+  get started(): boolean {
+    return this.#server !== undefined;
+  }
+
+  /**
+   * Sets the server's half of the transport, which starts the negotiation. With new ICE credentials, the browser restarts
+   * ICE (RFC 8445 section 2.4) and keeps DTLS, the keys of SRTP, and all tracks.
+   */
   async setServerTransport(transport: ServerTransport): Promise<void> {
-    this.#setServer(transport);
+    this.#server = transport;
+    this.#start();
     await this.#negotiate();
   }
 
@@ -166,8 +189,9 @@ export class Peer {
   #negotiate(): Promise<void> {
     this.#negotiationNeeded = true;
     const run = async (): Promise<void> => {
-      const transport = await this.#server;
-      if (!this.#negotiationNeeded || this.#closed) return;
+      await this.#started;
+      const transport = this.#server;
+      if (transport === undefined || !this.#negotiationNeeded || this.#closed) return;
       this.#negotiationNeeded = false;
       await this.#exchange(transport);
     };
@@ -179,7 +203,6 @@ export class Peer {
   async #exchange(transport: ServerTransport): Promise<void> {
     const { codecs, hdrext } = this.#setup;
     const sections = this.#lines.map((line) => line.section);
-    const isFirst = this.#version === 0;
     this.#version += 1;
     const connection = this.#connection;
     await connection.setRemoteDescription({
@@ -190,7 +213,10 @@ export class Peer {
     await connection.setLocalDescription(await connection.createAnswer());
     const answer = parseAnswer(connection.localDescription?.sdp ?? "");
     this.#ssrcs = answer.senders;
-    if (isFirst) this.#listener.localTransport(answer.transport);
+    const { ufrag } = answer.transport.ice;
+    if (ufrag === this.#ufrag) return;
+    this.#ufrag = ufrag;
+    this.#listener.localTransport(answer.transport);
   }
 
   /** Sets the direction and the transform of every new transceiver. */
@@ -216,7 +242,7 @@ export class Peer {
 
   /** Sets a transform. Resolves when both the browser and the worker confirm it. */
   async #attach(end: RTCRtpSender | RTCRtpReceiver, options: TransformOptions): Promise<void> {
-    const { transform, attached } = this.#crypto.transform(options);
+    const { transform, attached } = this.#transforms.transform(options);
     end.transform = transform;
     if (end.transform !== transform) {
       throw new TacetError("encryption", "The browser did not attach encryption to a track.");

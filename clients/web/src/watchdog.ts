@@ -1,10 +1,13 @@
 // Detects media that bypasses its transform.
 //
 // Browsers have had bugs in which an attached transform was ignored. A receiver would then play whatever the server
-// made up, and a sender would send its frames in the clear. Both show up in statistics: packets were sent, or media was
-// decoded, that the transform never saw. Only what is counted past the transform proves a bypass by itself: browsers
-// count the frames of a video sender when they leave the encoder, before the transform sees them. Statistics are read
-// before the worker's counters, so a correct browser is never ahead.
+// made up, and a sender would send its frames in the clear. Both show up in statistics: media was sent, or decoded, that
+// the transform never saw. Only what is counted past the transform proves a bypass by itself: browsers count the frames of
+// a video sender when they leave the encoder, before the transform sees them. Statistics are read before the worker's
+// counters, so a correct browser is never ahead.
+//
+// Packets are no proof either: those of a bandwidth probe contain padding and no media. `bytesSent` counts payload without
+// headers and padding (webrtc-stats, RTCSentRtpStreamStats), so only media makes it grow.
 
 import type { TransformCounters } from "./worker/messages.ts";
 
@@ -15,20 +18,23 @@ const TOLERANCE_FRAMES = 10;
 export interface MediaCount {
   readonly mid: string;
   readonly role: "seal" | "open";
-  /** Packets sent, or media decoded. If there is any, the transform must have seen a frame. */
+  /** Bytes of media sent, or amount decoded. If there is any, the transform must have seen a frame. */
   readonly pastTransform: number;
-  /** Frames sent or decoded, to compare with those that the transform saw. */
+  /** Frames sent or decoded, to compare with those that the transform saw. For sent audio, packets with padding count too. */
   readonly frames: number;
+  /** Bytes of sent audio, to compare with those that left the transform; `null` for all other media. */
+  readonly bytes: number | null;
   /** Number of frames by which the browser may be ahead. */
   readonly tolerance: number;
 }
 
 /** Returns the m-lines on which more media passed than the transform took in (sender) or let out (receiver). */
 export function bypassed(counts: readonly MediaCount[], counters: readonly TransformCounters[]): MediaCount[] {
-  return counts.filter(({ mid, role, pastTransform, frames, tolerance }) => {
+  return counts.filter(({ mid, role, pastTransform, frames, bytes, tolerance }) => {
     const transform = counters.find((one) => one.id === mid && one.role === role);
     const seen = (role === "seal" ? transform?.framesIn : transform?.framesOut) ?? 0;
-    return seen === 0 ? pastTransform > 0 : frames > seen + tolerance;
+    if (seen === 0) return pastTransform > 0;
+    return frames > seen + tolerance && (bytes === null || bytes > (transform?.bytesOut ?? 0));
   });
 }
 
@@ -44,16 +50,19 @@ export function countMedia(report: RTCStatsReport): MediaCount[] {
 
 function countEntry({ type, kind, mid, ...entry }: StatsEntry): MediaCount | null {
   if (mid === undefined) return null;
-  const { packetsSent = 0, framesSent = 0, framesDecoded = 0, jitterBufferEmittedCount = 0 } = entry;
+  const { packetsSent = 0, bytesSent = 0, framesSent = 0, framesDecoded = 0, jitterBufferEmittedCount = 0 } = entry;
   const tolerance = TOLERANCE_FRAMES;
   if (type === "outbound-rtp") {
-    const frames = kind === "video" ? framesSent : packetsSent;
-    return { mid, role: "seal", pastTransform: packetsSent, frames, tolerance };
+    const count = { mid, role: "seal", pastTransform: bytesSent, tolerance } as const;
+    return kind === "video"
+      ? { ...count, frames: framesSent, bytes: null }
+      : { ...count, frames: packetsSent, bytes: bytesSent };
   }
   if (type !== "inbound-rtp") return null;
-  if (kind === "video") return { mid, role: "open", pastTransform: framesDecoded, frames: framesDecoded, tolerance };
+  const count = { mid, role: "open", bytes: null } as const;
+  if (kind === "video") return { ...count, pastTransform: framesDecoded, frames: framesDecoded, tolerance };
   // Samples that were decoded from packets. The number of packets is unknown, since their duration varies.
-  return { mid, role: "open", pastTransform: jitterBufferEmittedCount, frames: 0, tolerance: 0 };
+  return { ...count, pastTransform: jitterBufferEmittedCount, frames: 0, tolerance: 0 };
 }
 
 interface StatsEntry {
@@ -62,6 +71,7 @@ interface StatsEntry {
   readonly mid?: string;
   readonly framesSent?: number;
   readonly packetsSent?: number;
+  readonly bytesSent?: number;
   readonly framesDecoded?: number;
   readonly jitterBufferEmittedCount?: number;
 }

@@ -1,189 +1,565 @@
-// A connection against a fake server, worker and browser: the order of its messages, and its reactions to the server's.
+// A connection against a fake server, worker and browser: how it joins, and how each loss is repaired.
 
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { encode } from "../src/base64url.ts";
-import { Connection } from "../src/connection.ts";
+import { Connection, type ConnectionOptions } from "../src/connection.ts";
+import { preload } from "../src/crypto-code.ts";
 import { roomLink } from "../src/link.ts";
-import type { Action } from "../src/worker/action.ts";
-import { EventKind } from "../src/worker/action.ts";
-import type { FromWorker, ToWorker } from "../src/worker/messages.ts";
+import type { Continues, Joined, ServerMessage, Welcome } from "../src/protocol/generated.ts";
+import { FakePeerConnection, serverTransport } from "./fake-peer-connection.ts";
+import { FakeSocket } from "./fake-socket.ts";
+import { FakeWorker } from "./fake-worker.ts";
 
 const ROOM = encode(new Uint8Array(16).fill(1));
 const LINK = roomLink({ server: "https://calls.example", room: ROOM, secret: encode(new Uint8Array(32).fill(2)) });
+const NONCE = encode(new Uint8Array(32).fill(9));
+const CALL = encode(new Uint8Array(16).fill(8));
+const SESSION = encode(new Uint8Array(16).fill(7));
+const OPTIONS: ConnectionOptions = { link: LINK, name: "Ada", videoCodec: "vp8" };
+const WASM = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
-class FakeSocket {
-  static readonly OPEN = 1;
-  static last: FakeSocket;
-  readyState = FakeSocket.OPEN;
-  binaryType = "";
-  onopen: (() => void) | null = null;
-  onmessage: ((event: { data: unknown }) => void) | null = null;
-  onclose: ((event: { code: number }) => void) | null = null;
-  readonly sent: (Record<string, unknown> | Uint8Array)[] = [];
+let log: string[];
+let connection: Connection;
+let fetches: number;
 
-  constructor() {
-    FakeSocket.last = this;
-  }
-  send(data: string | Uint8Array): void {
-    this.sent.push(typeof data === "string" ? JSON.parse(data) : data);
-  }
-  close(): void {}
-  receive(message: object): void {
-    this.onmessage?.({ data: JSON.stringify({ seq: 1, ...message }) });
-  }
-  /** Waits until a message of this type was sent. */
-  async nextSent(t: string): Promise<Record<string, unknown>> {
-    return vi.waitFor(() => {
-      const message = this.sent.find((one) => !(one instanceof Uint8Array) && one.t === t);
-      if (message === undefined) throw new Error(`no ${t} yet`);
-      return message as Record<string, unknown>;
-    });
-  }
-}
-
-class FakeWorker {
-  static last: FakeWorker;
-  onmessage: ((event: { data: FromWorker }) => void) | null = null;
-  onerror: (() => void) | null = null;
-  readonly received: ToWorker[] = [];
-  terminated = false;
-
-  constructor() {
-    FakeWorker.last = this;
-  }
-  postMessage(message: ToWorker): void {
-    this.received.push(message);
-    if (message.t === "load") queueMicrotask(() => this.post({ t: "loaded", guestAccess: new Uint8Array(32).fill(3) }));
-    if (message.t === "start") {
-      const announce = new Uint8Array(298).fill(4);
-      this.act({ kind: "announce", first: true, announce, display: new Uint8Array([5, 6]) });
-    }
-  }
-  post(data: FromWorker): void {
-    this.onmessage?.({ data });
-  }
-  act(action: Action): void {
-    queueMicrotask(() => this.post({ t: "action", action }));
-  }
-  terminate(): void {
-    this.terminated = true;
-  }
-  /** Bodies of the events of this kind. */
-  events(kind: number): number[][] {
-    return this.received.flatMap((message) =>
-      message.t === "event" && message.kind === kind ? [[...message.body]] : [],
-    );
-  }
-}
-
-class FakePeerConnection {
-  connectionState = "new";
-  close(): void {}
-}
-
+beforeAll(async () => {
+  vi.stubGlobal("fetch", async () => new Response(WASM));
+  await preload();
+});
 beforeEach(() => {
+  vi.useFakeTimers({ now: Date.UTC(2026, 10, 29) });
+  log = [];
+  FakeSocket.all = [];
+  FakeWorker.all = [];
+  FakePeerConnection.all = [];
   vi.stubGlobal("WebSocket", FakeSocket);
   vi.stubGlobal("Worker", FakeWorker);
   vi.stubGlobal("RTCPeerConnection", FakePeerConnection);
-  vi.stubGlobal("fetch", async () => new Response(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)));
-});
-afterEach(() => void vi.unstubAllGlobals());
-
-const WELCOME = { t: "welcome", participant: 7, call: encode(new Uint8Array(16)), codecs: [], hdrext: [] };
-
-/** Opens a connection and answers its requests until it has joined. `log` collects its events. */
-async function joined(log: [name: string, event: unknown][] = []): Promise<Connection> {
-  const opening = Connection.open({ link: LINK, name: "Ada", videoCodec: "vp8" }, (connection) => {
-    for (const name of ["verified", "removed", "muted", "problem", "lost"] as const) {
-      connection.on(name, (event) => void log.push([name, event]));
-    }
+  fetches = 0;
+  vi.stubGlobal("fetch", async () => {
+    fetches += 1;
+    return new Response(WASM);
   });
-  const hello = await vi.waitFor(() => FakeSocket.last.nextSent("hello"));
-  FakeSocket.last.receive({ ...WELCOME, re: hello.id });
-  const join = await FakeSocket.last.nextSent("join");
-  const roster = [{ participant: 3, seat: 0 }];
-  const tracks = [{ track: 1, participant: 3, kind: "audio", source: "microphone", codec: "opus", muted: true }];
-  FakeSocket.last.receive({ t: "joined", seat: 258, rev: 4, roster, tracks, re: join.id });
+});
+afterEach(() => {
+  connection?.close();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+const pass = (milliseconds = 0): Promise<unknown> => vi.advanceTimersByTimeAsync(milliseconds);
+
+function welcome(continues: Continues, more: Partial<Welcome> = {}): ServerMessage {
+  return {
+    t: "welcome",
+    participant: 7,
+    call: CALL,
+    time: Date.now(),
+    limits: { rate: 30, bytes: 16_384 },
+    codecs: [
+      { codec: "opus", pt: 111, clock: 48_000, fmtp: "" },
+      { codec: "vp8", pt: 96, rtx: 97, clock: 90_000, fmtp: "" },
+    ],
+    hdrext: [],
+    features: [],
+    session: SESSION,
+    continues,
+    tokens: { session: encode(Uint8Array.of(1)), reload: encode(Uint8Array.of(2)) },
+    ...more,
+  };
+}
+
+const BO = { participant: 3, seat: 0 };
+
+function joined(more: Partial<Joined> = {}): ServerMessage {
+  const tracks = [
+    { track: 1, participant: 3, kind: "audio", source: "microphone", codec: "opus", muted: true } as const,
+  ];
+  return { t: "joined", seat: 258, rev: 4, roster: [BO], tracks, gathering: false, ...more };
+}
+
+/** Opens the newest socket and lets the client say hello. */
+async function hello(): Promise<{ socket: FakeSocket; hello: Record<string, unknown> }> {
+  const socket = FakeSocket.last;
+  socket.open();
+  socket.deliver({ t: "challenge", protocol: "tacet/1", features: [], nonce: NONCE });
+  await pass();
+  const sent = socket.find("hello");
+  if (sent === undefined) throw new Error(`no hello in ${socket.types}`);
+  return { socket, hello: sent };
+}
+
+/** Answers the requests on the newest socket until the client is attached. */
+async function serve(
+  continues: Continues,
+  answer: Partial<Joined> = {},
+  more: Partial<Welcome> = {},
+): Promise<FakeSocket> {
+  const {
+    socket,
+    hello: { id },
+  } = await hello();
+  socket.deliver({ ...welcome(continues, more), re: id });
+  await pass();
+  if (continues === "session") {
+    socket.deliver({ t: "pong", ms: 0, re: socket.find("ping")?.id, seq: 0 });
+  } else {
+    socket.deliver({ ...joined(answer), re: socket.find("join")?.id });
+    socket.deliver({ t: "transport", ...serverTransport(`server-${FakeSocket.all.length}`) });
+    await pass();
+    FakePeerConnection.last.become("connected");
+  }
+  await pass();
+  return socket;
+}
+
+function open(options: ConnectionOptions = OPTIONS): Promise<Connection> {
+  const opening = Connection.open(options, (opened) => {
+    connection = opened;
+    opened.on("verified", ({ name }) => log.push(`verified ${name}`));
+    opened.on("gone", (participant) => log.push(`gone ${participant}`));
+    opened.on("presence", ({ participant, presence }) => log.push(`${presence} ${participant}`));
+    opened.on("problem", ({ code, minutes }) => log.push(`problem ${code} ${minutes ?? ""}`.trim()));
+    opened.on("status", ({ state, cause }) => log.push(`${state} ${cause ?? ""}`.trim()));
+    opened.on("ended", ({ code }) => log.push(`ended ${code}`));
+  });
+  opening.catch(() => {});
   return opening;
 }
 
-describe("Connection", () => {
+/** Joins, with Bo verified and the media path connected. */
+async function join(options?: ConnectionOptions): Promise<FakeSocket> {
+  const opening = open(options);
+  await pass();
+  const socket = await serve("nothing");
+  await opening;
+  FakeWorker.last.act({ kind: "verified", participant: 3, seat: 0, name: "Bo" });
+  await pass();
+  log = [];
+  return socket;
+}
+
+/** Loses the socket, and waits until the next one is opened. */
+async function lose(socket: FakeSocket, code = 1006): Promise<void> {
+  const before = FakeSocket.all.length;
+  socket.drop(code);
+  await pass(100);
+  expect(FakeSocket.all).toHaveLength(before + 1);
+}
+
+describe("joining", () => {
   it("shows the guest access but never the secret, and joins with the sealed announce", async () => {
-    const connection = await joined();
+    const socket = await join();
     expect(connection.participant).toBe(7);
-    const [hello, join, subscribe] = FakeSocket.last.sent;
-    expect(hello).toMatchObject({
-      t: "hello",
+    expect(socket.types.slice(0, 3)).toEqual(["hello", "join", "subscribe"]);
+    expect(socket.find("hello")).toMatchObject({
       room: ROOM,
       credential: { type: "guest", token: encode(new Uint8Array(32).fill(3)) },
     });
-    expect(join).toMatchObject({ announce: encode(new Uint8Array(298).fill(4)), display: encode(Uint8Array.of(5, 6)) });
-    expect(subscribe).toMatchObject({ t: "subscribe", auto: true });
-    expect(JSON.stringify(FakeSocket.last.sent)).not.toContain(encode(LINK.secret));
-    expect(FakeWorker.last.events(EventKind.Joined)).toEqual([[1, 2]]);
+    expect(socket.find("hello")).not.toHaveProperty("resume");
+    expect(socket.find("join")).toMatchObject({ announce: encode(new Uint8Array(298).fill(1)) });
+    expect(JSON.stringify(socket.sent)).not.toContain(encode(LINK.secret));
+    expect(FakeWorker.last.events).toEqual(["Joined 1,2"]);
     expect(connection.muted(3, "microphone")).toBe(true);
+    expect(socket.find("transport")).toMatchObject({ ice: { ufrag: "client-server-1" } });
   });
 
   it("rejects with the reason of a refusal", async () => {
-    const opening = Connection.open({ link: LINK, name: "Ada", videoCodec: "vp8" }, () => {});
-    const refused = expect(opening).rejects.toMatchObject({ code: "no-room" });
-    const hello = await vi.waitFor(() => FakeSocket.last.nextSent("hello"));
-    FakeSocket.last.receive({ t: "error", code: "no_room", detail: "", re: hello.id });
+    const refused = expect(open()).rejects.toMatchObject({ code: "no-room" });
+    await pass();
+    const {
+      socket,
+      hello: { id },
+    } = await hello();
+    socket.deliver({ t: "error", code: "no_room", detail: "", re: id });
     await refused;
     expect(FakeWorker.last.terminated).toBe(true);
   });
 
-  it("rejects with the reason of a close code", async () => {
-    const opening = Connection.open({ link: LINK, name: "Ada", videoCodec: "vp8" }, () => {});
-    const refused = expect(opening).rejects.toMatchObject({ code: "access-refused" });
-    await vi.waitFor(() => FakeSocket.last.nextSent("hello"));
-    FakeSocket.last.onclose?.({ code: 4401 });
+  it("rejects as unreachable if the socket does not open", async () => {
+    const refused = expect(open()).rejects.toMatchObject({ code: "server-unreachable" });
+    await pass();
+    FakeSocket.last.drop();
     await refused;
   });
 
+  it("returns with the token of a page that was loaded again, and as a newcomer if it is refused", async () => {
+    const opening = open({ ...OPTIONS, returnToken: "dG9r" });
+    await pass();
+    const first = await hello();
+    expect(first.hello.resume).toEqual({ type: "reload", token: "dG9r" });
+    first.socket.deliver({ t: "error", code: "not_resumable", detail: "", re: first.hello.id });
+    await pass();
+    const socket = await serve("nothing");
+    await opening;
+    expect(socket.find("hello")).not.toHaveProperty("resume");
+  });
+
+  it("says before joining by how much the clock is wrong, and joins if asked to", async () => {
+    const skewed = { time: Date.now() - 20 * 60_000 };
+    const refused = expect(open()).rejects.toMatchObject({ code: "clock-skew", minutes: 20 });
+    await pass();
+    const {
+      socket,
+      hello: { id },
+    } = await hello();
+    socket.deliver({ ...welcome("nothing", skewed), re: id });
+    await refused;
+    expect(socket.types).not.toContain("join");
+
+    const opening = open({ ...OPTIONS, ignoreClockSkew: true });
+    await pass();
+    await serve("nothing", {}, skewed);
+    await opening;
+    expect(log).toContain("problem clock-skew 20");
+  });
+});
+
+describe("in the call", () => {
   it("reports only participants that the worker verified, not those of the roster", async () => {
-    const log: [name: string, event: unknown][] = [];
-    await joined(log);
-    FakeSocket.last.receive({ t: "roster", rev: 5, full: false, add: [{ participant: 9, seat: 2 }], del: [] });
-    expect(log.filter(([name]) => name === "verified")).toEqual([]);
-    FakeWorker.last.post({ t: "action", action: { kind: "verified", participant: 9, seat: 2, name: "Bo" } });
-    expect(log).toContainEqual(["verified", { participant: 9, name: "Bo" }]);
+    const socket = await join();
+    socket.deliver({ t: "roster", rev: 5, full: false, add: [{ participant: 9, seat: 2 }], del: [] });
+    await pass();
+    expect(log).toEqual([]);
+    FakeWorker.last.act({ kind: "verified", participant: 9, seat: 2, name: "Cy" });
+    await pass();
+    expect(log).toEqual(["verified Cy"]);
   });
 
   it("passes departures to the worker, and requests the whole roster after a gap", async () => {
-    await joined();
-    FakeSocket.last.receive({ t: "roster", rev: 5, full: false, add: [{ participant: 258, seat: 2 }], del: [3] });
-    expect(FakeWorker.last.events(EventKind.Left)).toEqual([[0, 0, 0, 3]]);
-    FakeSocket.last.receive({ t: "roster", rev: 9, full: false, add: [], del: [] });
-    await FakeSocket.last.nextSent("resync");
-    FakeSocket.last.receive({ t: "roster", rev: 10, full: true, add: [], del: [] });
-    expect(FakeWorker.last.events(EventKind.Left)).toEqual([
-      [0, 0, 0, 3],
-      [0, 0, 1, 2],
-    ]);
+    const socket = await join();
+    socket.deliver({ t: "roster", rev: 5, full: false, add: [{ participant: 258, seat: 2 }], del: [3] });
+    socket.deliver({ t: "roster", rev: 9, full: false, add: [], del: [] });
+    expect(socket.types).toContain("resync");
+    socket.deliver({ t: "roster", rev: 10, full: true, add: [], del: [] });
+    expect(FakeWorker.last.events.slice(1)).toEqual(["Left 0,0,0,3", "Left 0,0,1,2"]);
   });
 
-  it("passes key messages on unread, in both directions", async () => {
-    await joined();
-    const keys = Uint8Array.of(2, 0, 0, 0, 9, 1, 7, 7);
-    FakeSocket.last.onmessage?.({ data: keys.buffer });
-    expect(FakeWorker.last.events(EventKind.Keys)).toEqual([[1, 7, 7]]);
-    FakeWorker.last.post({ t: "action", action: { kind: "key-batch", number: 1, body: Uint8Array.of(8, 8) } });
-    FakeWorker.last.post({ t: "action", action: { kind: "key-request", wanted: new Uint8Array(201 * 24) } });
-    const binary = FakeSocket.last.sent.filter((message) => message instanceof Uint8Array);
-    expect(binary.map((message) => [message[0], message.length])).toEqual([
-      [1, 5 + 2],
-      [4, 5 + 1 + 200 * 24],
-      [4, 5 + 1 + 24],
-    ]);
+  it("reports key batches as accepted only when the server says so", async () => {
+    const socket = await join();
+    FakeWorker.last.act({ kind: "key-batch", number: 12, body: Uint8Array.of(8, 8) });
+    await pass();
+    const batch = socket.sent.find((message) => message instanceof Uint8Array) as Uint8Array;
+    expect([...batch.subarray(5)]).toEqual([8, 8]);
+    expect(FakeWorker.last.events).not.toContain("KeyBatchAccepted 0,0,0,12");
+    socket.deliver({ t: "ok", re: batch[4] });
+    await pass();
+    expect(FakeWorker.last.events).toContain("KeyBatchAccepted 0,0,0,12");
   });
 
-  it("is lost once, and stops the worker, when the socket closes", async () => {
-    const log: [name: string, event: unknown][] = [];
-    await joined(log);
-    FakeSocket.last.onclose?.({ code: 1006 });
-    FakeSocket.last.onclose?.({ code: 1006 });
-    expect(log.filter(([name]) => name === "lost")).toHaveLength(1);
+  it("sends a heartbeat each second in which nothing is sealed, driven by the worker alone", async () => {
+    const socket = await join();
+    const heartbeats = (): number => socket.types.filter((t) => t === "heartbeat").length;
+    const beat = async (pulses: number, sealed: boolean): Promise<void> => {
+      for (let i = 0; i < pulses; i += 1) {
+        await pass(500);
+        FakeWorker.last.post({ t: "pulse", sealed, opened: [] });
+        await pass();
+      }
+    };
+    await beat(20, false);
+    expect(heartbeats()).toBe(10);
+    await beat(20, true);
+    expect(heartbeats()).toBe(10);
+    // A page that is frozen, or a dead worker: no pulse, no heartbeat.
+    await pass(60_000);
+    expect(heartbeats()).toBe(10);
+  });
+});
+
+describe("a lost socket", () => {
+  it("is resumed with a proof: no worker, code, peer connection or key changes", async () => {
+    const first = await join();
+    const before = fetches;
+    await lose(first);
+    const { hello: said } = await hello();
+    expect(said.resume).toEqual({
+      type: "session",
+      token: encode(Uint8Array.of(1)),
+      last_seq: 4,
+      proof: encode(new Uint8Array(64).fill(6)),
+    });
+    const statement = FakeWorker.last.received.find((message) => message.t === "prove");
+    expect(statement).toMatchObject({
+      statement: { origin: "https://calls.example", participant: 7, session: new Uint8Array(16).fill(7) },
+    });
+    FakeSocket.last.deliver({ ...welcome("session"), re: said.id });
+    await pass();
+    FakeSocket.last.deliver({ t: "pong", ms: 0, re: FakeSocket.last.find("ping")?.id, seq: 5 });
+    await pass();
+    expect(FakeWorker.last.events).toEqual(["Joined 1,2", "Detached", "Attached 0"]);
+    expect([FakeWorker.all.length, FakePeerConnection.all.length, fetches - before]).toEqual([1, 1, 0]);
+    expect(FakeSocket.last.types).not.toContain("join");
+    expect(log).toEqual(["interrupted network", "interrupted network", "connected"]);
+    expect(first.types).not.toContain("leave");
+  });
+
+  it("keeps everyone, shown as away after two seconds, and tries on without an end", async () => {
+    const socket = await join();
+    socket.drop();
+    for (let second = 0; second < 600; second += 1) {
+      await pass(500);
+      FakeWorker.last.post({ t: "pulse", sealed: false, opened: [] });
+      await pass(500);
+      if (FakeSocket.last.readyState === FakeSocket.CONNECTING) FakeSocket.last.drop();
+    }
+    expect(log).toContain("away 3");
+    expect(log.filter((entry) => entry.startsWith("gone"))).toEqual([]);
+    expect(log.filter((entry) => entry.startsWith("ended"))).toEqual([]);
+    expect(FakeSocket.all.length).toBeGreaterThan(80);
+    log = [];
+    connection.tryNow();
+    await pass();
+    await serve("session");
+    expect(log).toContain("present 3");
+    expect(log.at(-1)).toBe("connected");
+  });
+
+  it("comes back although nothing can be fetched", async () => {
+    const socket = await join();
+    vi.stubGlobal("fetch", async () => {
+      throw new TypeError("Failed to fetch");
+    });
+    await lose(socket, 1012);
+    await serve("participant", { roster: [BO] });
+    expect(connection.status.state).toBe("connected");
+    FakeWorker.last.act({ kind: "verified", participant: 3, seat: 0, name: "Bo" });
+    await pass(60_000);
+    expect(log.filter((entry) => /gone|ended/.test(entry))).toEqual([]);
+  });
+
+  it("joins again with the same keys on a server that forgot the rest", async () => {
+    const first = await join();
+    FakeWorker.last.act({ kind: "key-batch", number: 1, body: Uint8Array.of(8, 8) });
+    await pass();
+    await lose(first, 1012);
+    expect(log[0]).toBe("interrupted server");
+    const socket = await serve("seat", { roster: [], gathering: true });
+    expect(socket.find("join")).toMatchObject({ announce: encode(new Uint8Array(298).fill(2)), expects: [BO] });
+    expect(socket.types).toContain("subscribe");
+    expect(FakeWorker.all).toHaveLength(1);
+    expect(FakePeerConnection.all.map(({ closed }) => closed)).toEqual([true, false]);
+    expect(socket.find("transport")).toMatchObject({ ice: { ufrag: "client-server-2" } });
+    // Keys that were not accepted go out again, after the seat.
+    const batch = socket.sent.findIndex((message) => message instanceof Uint8Array);
+    expect(batch).toBeGreaterThan(socket.types.indexOf("join"));
+    expect(FakeWorker.last.events).toEqual(["Joined 1,2", "Detached", "Attached 1", "Joined 1,2"]);
+    socket.deliver({ t: "roster", rev: 5, full: true, add: [BO], del: [] });
+    await pass(60_000);
+    expect(log.filter((entry) => /gone|left/.test(entry))).toEqual([]);
+    expect(FakeWorker.last.events.filter((event) => event.startsWith("Left"))).toEqual([]);
+  });
+
+  it("joins with new keys, and the same id, after the hold is over", async () => {
+    await lose(await join());
+    const socket = await serve("participant");
+    expect(socket.find("hello")).toMatchObject({ resume: { type: "session" } });
+    expect(FakeWorker.all.map(({ terminated }) => terminated)).toEqual([true, false]);
+    expect(FakeWorker.last.events).toEqual(["Joined 1,2"]);
+    FakeWorker.last.act({ kind: "verified", participant: 3, seat: 0, name: "Bo" });
+    await pass(60_000);
+    expect(log.filter((entry) => entry.startsWith("gone"))).toEqual([]);
+  });
+
+  it("enters as a newcomer if nothing can be continued", async () => {
+    await lose(await join());
+    const { socket, hello: said } = await hello();
+    socket.deliver({ t: "error", code: "not_resumable", detail: "", re: said.id });
+    socket.drop(4410);
+    await pass(1);
+    const second = await serve("nothing", {}, { participant: 12 });
+    expect(second.find("hello")).not.toHaveProperty("resume");
+    expect(connection.participant).toBe(12);
+    expect(FakeWorker.all).toHaveLength(2);
+  });
+
+  it("waits while its own dead connection fills the room", async () => {
+    await lose(await join());
+    const { socket, hello: said } = await hello();
+    socket.deliver({ t: "error", code: "room_full", detail: "", re: said.id });
+    await pass(2_000);
+    expect(FakeSocket.all).toHaveLength(3);
+    await serve("session");
+    expect(log.at(-1)).toBe("connected");
+  });
+
+  it("ends with the server's word that the room is gone", async () => {
+    await lose(await join());
+    const { socket, hello: said } = await hello();
+    socket.deliver({ t: "error", code: "no_room", detail: "", re: said.id });
+    await pass(60_000);
+    expect(log.at(-1)).toBe("ended no-room");
+    expect(FakeSocket.all).toHaveLength(2);
+    expect(FakeWorker.last.terminated).toBe(true);
+  });
+
+  it("ends when the call goes on in another tab", async () => {
+    (await join()).drop(4409);
+    await pass(60_000);
+    expect(log.at(-1)).toBe("ended moved");
+  });
+
+  it("does not try more often when each attempt is lost at once", async () => {
+    await lose(await join());
+    for (let i = 0; i < 30; i += 1) {
+      if (FakeSocket.last.readyState === FakeSocket.CONNECTING) (await serve("session")).drop();
+      await pass(1_000);
+    }
+    expect(FakeSocket.all.length).toBeLessThan(30);
+  });
+});
+
+describe("void keys", () => {
+  it("of a worker that crashed: the place is taken again by the one-use token, and no code is fetched", async () => {
+    const first = await join();
+    const before = fetches;
+    FakeWorker.last.onerror?.();
+    await pass(100);
+    expect(first.types.at(-1)).toBe("away");
+    expect(log).toEqual(["reconnecting encryption", "reconnecting encryption"]);
+    const socket = await serve("participant");
+    expect(socket.find("hello")).toMatchObject({ resume: { type: "reload", token: encode(Uint8Array.of(2)) } });
+    expect([FakeWorker.all.length, fetches - before]).toEqual([2, 0]);
+    expect(connection.status.state).toBe("connected");
+  });
+
+  it("of a device that slept: it proves itself with the old keys, and takes the place again", async () => {
+    const first = await join();
+    first.drop();
+    await pass(10);
+    FakeWorker.last.act({ kind: "ended" });
+    await pass(200);
+    expect(log.at(-1)).toBe("reconnecting device-slept");
+    const socket = await serve("participant");
+    expect(socket.find("hello")).toMatchObject({ resume: { type: "session" } });
+    expect(connection.status).toMatchObject({ state: "connected", cause: null });
+    expect(connection.participant).toBe(7);
+  });
+
+  it("are not used in a place that the server still holds: it is let go of, and taken again", async () => {
+    (await join()).drop();
+    await pass(10);
+    FakeWorker.last.act({ kind: "ended" });
+    await pass(200);
+    const { socket, hello: said } = await hello();
+    socket.deliver({ ...welcome("session", { tokens: { session: "AQ", reload: "BQ" } }), re: said.id });
+    await pass();
+    socket.deliver({ t: "pong", ms: 0, re: socket.find("ping")?.id, seq: 0 });
+    await pass(1);
+    expect(socket.types.at(-1)).toBe("away");
+    const again = await serve("participant");
+    expect(again.find("hello")).toMatchObject({ resume: { type: "reload", token: "BQ" } });
+    expect(connection.status.state).toBe("connected");
+  });
+});
+
+describe("the media path", () => {
+  /** A slot in which Bo's microphone arrives. */
+  async function hear(socket: FakeSocket): Promise<void> {
+    const slot = { mid: "a0", kind: "audio", codec: "opus", ssrc: 5 } as const;
+    const track = {
+      track: 1,
+      participant: 3,
+      kind: "audio",
+      source: "microphone",
+      codec: "opus",
+      muted: false,
+    } as const;
+    socket.deliver({ t: "tracks", add: [], del: [], upd: [track] });
+    socket.deliver({ t: "slots", rev: 1, add: [slot], set: [{ mid: "a0", source: { track: 1, participant: 3 } }] });
+    await pass();
+    FakeWorker.last.post({ t: "authenticated", id: "0.a0", origin: { participant: 3, stream: 0 } });
+    await pass();
+    expect(connection.shown()).toHaveLength(1);
+  }
+
+  async function pulses(count: number, opened: string[]): Promise<void> {
+    for (let i = 0; i < count; i += 1) {
+      await pass(500);
+      FakeWorker.last.post({ t: "pulse", sealed: true, opened });
+      await pass();
+    }
+  }
+
+  it("restarts ICE after a second of silence, with new credentials on the same peer connection", async () => {
+    const socket = await join();
+    await hear(socket);
+    await pulses(4, ["0.a0"]);
+    expect(socket.types).not.toContain("ice.restart");
+    await pulses(3, []);
+    const request = socket.find("ice.restart");
+    socket.deliver({ t: "transport", ...serverTransport("restarted"), re: request?.id });
+    await pass();
+    const transports = socket.sent.filter((message) => "t" in message && message.t === "transport");
+    expect(transports.at(-1)).toMatchObject({ ice: { ufrag: "client-restarted" } });
+    expect(FakePeerConnection.all).toHaveLength(1);
+    expect(connection.media.state).toBe("interrupted");
+    await pulses(1, ["0.a0"]);
+    expect(connection.media.state).toBe("connected");
+  });
+
+  it("does not restart ICE while feedback of the server arrives, or no one sends", async () => {
+    const socket = await join();
+    await hear(socket);
+    await pulses(4, ["0.a0"]);
+    for (let i = 0; i < 20; i += 1) {
+      FakePeerConnection.last.bytesReceived += 60;
+      await pulses(1, []);
+    }
+    const track = {
+      track: 1,
+      participant: 3,
+      kind: "audio",
+      source: "microphone",
+      codec: "opus",
+      muted: true,
+    } as const;
+    socket.deliver({ t: "tracks", add: [], del: [], upd: [track] });
+    await pulses(60, []);
+    expect(socket.types).not.toContain("ice.restart");
+  });
+
+  it("lives on while signaling is away, and keeps those present who are heard", async () => {
+    const socket = await join();
+    await hear(socket);
+    socket.drop();
+    await pulses(12, ["0.a0"]);
+    expect(log.filter((entry) => entry.startsWith("away"))).toEqual([]);
+    expect(connection.status.state).toBe("interrupted");
+    expect(FakePeerConnection.last.closed).toBe(false);
+    await pulses(6, []);
+    expect(log).toContain("away 3");
+    expect(connection.status.state).toBe("reconnecting");
+  });
+
+  it("is replaced, with the same session, when the server sets up another transport", async () => {
+    const socket = await join();
+    await hear(socket);
+    socket.deliver({ t: "transport.state", state: "failed" });
+    socket.deliver({ t: "transport", ...serverTransport("another") });
+    await pass();
+    expect(FakePeerConnection.all.map(({ closed }) => closed)).toEqual([true, false]);
+    expect(FakeWorker.all).toHaveLength(1);
+    expect(socket.sent.filter((message) => "t" in message && message.t === "transport").at(-1)).toMatchObject({
+      ice: { ufrag: "client-another" },
+    });
+    // Frames of the path before are no one's any more.
+    FakeWorker.last.post({ t: "authenticated", id: "0.a0", origin: { participant: 3, stream: 0 } });
+    await pass();
+    expect(connection.shown()).toEqual([]);
+  });
+});
+
+describe("going away", () => {
+  it("says away on pagehide and goodbye only on leaving", async () => {
+    const socket = await join();
+    connection.away();
+    expect(socket.types.at(-1)).toBe("away");
+    expect(connection.returnToken).toBe(encode(Uint8Array.of(2)));
+    socket.deliver({ t: "pong", ms: 1, tokens: { session: "AQ", reload: "Ag" } });
+    expect(connection.returnToken).toBe("Ag");
+    connection.leave();
+    expect(socket.types.at(-1)).toBe("leave");
     expect(FakeWorker.last.terminated).toBe(true);
   });
 });

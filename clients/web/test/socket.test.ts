@@ -1,59 +1,27 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { TacetError } from "../src/errors.ts";
-import { BinaryType } from "../src/protocol/binary.ts";
-import type { ServerMessage } from "../src/protocol/generated.ts";
-import { type Refused, Socket, type WebSocketLike } from "../src/protocol/socket.ts";
+import { Priority } from "../src/protocol/outbox.ts";
+import { type ServerText, Socket } from "../src/protocol/socket.ts";
+import { FakeSocket } from "./fake-socket.ts";
 
-/** The server's end of a socket. */
-class FakeWebSocket implements WebSocketLike {
-  binaryType: BinaryType_ = "blob";
-  readyState: WebSocket["readyState"] = WebSocket.CONNECTING;
-  onopen: ((event: Event) => void) | null = null;
-  onmessage: ((event: MessageEvent) => void) | null = null;
-  onclose: ((event: CloseEvent) => void) | null = null;
-  readonly sent: unknown[] = [];
-
-  send(data: unknown): void {
-    this.sent.push(typeof data === "string" ? JSON.parse(data) : data);
-  }
-  close(): void {
-    this.readyState = WebSocket.CLOSED;
-  }
-  open(): void {
-    this.readyState = WebSocket.OPEN;
-    this.onopen?.(new Event("open"));
-  }
-  deliver(message: unknown): void {
-    this.onmessage?.({ data: typeof message === "string" ? message : JSON.stringify(message) } as MessageEvent);
-  }
-  drop(code: number): void {
-    this.onclose?.({ code } as CloseEvent);
-  }
-}
-type BinaryType_ = "blob" | "arraybuffer";
-
-let server: FakeWebSocket;
-let received: ServerMessage[];
+let received: ServerText[];
 let closed: number[];
 
-function connect(): Socket {
-  server = new FakeWebSocket();
+function connect(): [Socket, FakeSocket] {
   received = [];
   closed = [];
   const listener = {
-    message: (message: ServerMessage) => void received.push(message),
+    text: (message: ServerText) => void received.push(message),
     binary: () => {},
     closed: (code: number) => void closed.push(code),
   };
-  return new Socket("http://localhost:8800", listener, (url, protocol) => {
-    expect([url, protocol]).toEqual(["ws://localhost:8800/v1/ws", "tacet.v1.json"]);
-    return server;
-  });
+  const socket = new Socket("http://localhost:8800", listener, (url, protocol) => new FakeSocket(url, protocol));
+  return [socket, FakeSocket.last];
 }
 
 beforeEach(() => {
   vi.useFakeTimers();
-  vi.stubGlobal("WebSocket", { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });
+  vi.stubGlobal("WebSocket", FakeSocket);
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -61,105 +29,96 @@ afterEach(() => {
 });
 
 describe("Socket", () => {
-  it("pipelines requests and matches their answers", async () => {
-    const socket = connect();
-    const first = socket.request({
-      t: "publish",
-      cid: "microphone",
-      kind: "audio",
-      source: "microphone",
-      codec: "opus",
-      mid: "sa",
-      ssrc: 1,
-    });
-    const second = socket.request({ t: "ping", ms: 5 });
-    expect(server.sent).toEqual([]);
-    server.open();
-    expect(server.sent.map((message) => (message as { id: number }).id)).toEqual([1, 2]);
-    server.deliver({ t: "pong", ms: 5, seq: 1, re: 2 });
-    server.deliver({ t: "published", cid: "microphone", track: 9, seq: 2, re: 1 });
-    await expect(second).resolves.toMatchObject({ t: "pong" });
-    await expect(first).resolves.toMatchObject({ t: "published", track: 9 });
+  it("opens the signaling endpoint of the server", () => {
+    const [, server] = connect();
+    expect([server.url, server.protocol]).toEqual(["ws://localhost:8800/v1/ws", "tacet.v1.json"]);
   });
 
-  it("passes messages on, and ignores what it cannot parse", () => {
-    connect();
+  it("passes messages on with their numbers, and ignores what it cannot parse", () => {
+    const [, server] = connect();
     server.open();
     for (const noise of ["{", "[]", '"text"', '{"t":7}']) server.deliver(noise);
-    server.deliver({ t: "dance", seq: 1 });
-    server.deliver({ t: "speakers", speakers: [], seq: 2 });
-    expect(received.map(({ t }) => t as string)).toEqual(["dance", "speakers"]);
-  });
-
-  it("rejects a refused request with the server's reason", async () => {
-    const socket = connect();
-    server.open();
-    const request = socket.request({ t: "ping", ms: 1 });
-    server.deliver({ t: "error", code: "no_room", detail: "", seq: 1, re: 1 });
-    await expect(request).rejects.toMatchObject({ reason: "no_room" } satisfies Partial<Refused>);
-  });
-
-  it("retries a rate-limited request after the delay", async () => {
-    const socket = connect();
-    server.open();
-    const request = socket.request({ t: "ping", ms: 1 });
-    server.deliver({ t: "error", code: "rate_limited", retry_ms: 250, detail: "", seq: 1, re: 1 });
-    expect(server.sent).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(250);
-    expect(server.sent).toHaveLength(2);
-    server.deliver({ t: "pong", ms: 1, seq: 2, re: 1 });
-    await expect(request).resolves.toMatchObject({ t: "pong" });
+    server.deliver('{"t":"dance","seq":1}');
+    server.deliver({ t: "speakers", speakers: [], seq: 2, re: 4 });
+    expect(received.map(({ seq, re, body }) => [seq, re, body.t])).toEqual([
+      [1, undefined, "dance"],
+      [2, 4, "speakers"],
+    ]);
   });
 
   it("keeps within the rate, and sends keys first", async () => {
-    const socket = connect();
+    const [socket, server] = connect();
     for (let i = 0; i < 60; i += 1) socket.send({ t: "ping", ms: i });
-    socket.sendBinary(BinaryType.KeyBatch, new Uint8Array([1, 2]));
+    socket.push(Priority.Keys, new Uint8Array([1, 2]));
     server.open();
     expect(server.sent).toHaveLength(25);
-    expect(server.sent[0]).toEqual(new Uint8Array([1, 0, 0, 0, 1, 1, 2]));
+    expect(server.sent[0]).toEqual(new Uint8Array([1, 2]));
     await vi.advanceTimersByTimeAsync(999);
     expect(server.sent).toHaveLength(25);
     await vi.advanceTimersByTimeAsync(2_001);
     expect(server.sent).toHaveLength(61);
   });
 
-  it("rejects a message that is one byte too large", () => {
-    const socket = connect();
-    expect(() => socket.sendBinary(1, new Uint8Array(16_384 - 5))).not.toThrow();
-    expect(() => socket.sendBinary(1, new Uint8Array(16_385 - 5))).toThrow(
+  it("rejects a message that is too large", () => {
+    const [socket] = connect();
+    expect(() => socket.send({ t: "leave", pad: "x".repeat(17_000) } as never)).toThrow(
       expect.objectContaining({ code: "message-too-large" } satisfies Partial<TacetError>),
     );
   });
 
-  it("reports a lost connection once, and rejects pending requests", async () => {
-    const socket = connect();
+  it("reports a lost connection once", () => {
+    const [, server] = connect();
     server.open();
-    const request = socket.request({ t: "ping", ms: 1 });
+    server.drop(1012);
     server.drop(1006);
-    server.drop(1006);
-    await expect(request).rejects.toMatchObject({ code: "server-unreachable" });
-    expect(closed).toEqual([1006]);
-    await expect(socket.request({ t: "ping", ms: 1 })).rejects.toMatchObject({ code: "server-unreachable" });
+    expect(closed).toEqual([1012]);
   });
 
-  it("reports a lost connection after silence", async () => {
-    connect();
+  it("is lost if the server is silent after a ping, and lives on with any message", async () => {
+    const [, server] = connect();
     server.open();
-    await vi.advanceTimersByTimeAsync(20_000);
-    server.deliver({ t: "pong", ms: 1, seq: 1 });
-    await vi.advanceTimersByTimeAsync(20_000);
+    await vi.advanceTimersByTimeAsync(12_000);
+    expect(server.types).toEqual(["ping"]);
+    server.deliver({ t: "pong", ms: 1 });
+    await vi.advanceTimersByTimeAsync(9_000);
     expect(closed).toEqual([]);
-    await vi.advanceTimersByTimeAsync(20_000);
+    await vi.advanceTimersByTimeAsync(5_000);
     expect(closed).toEqual([1006]);
   });
 
-  it("sends leave when it is closed, and reports nothing afterwards", () => {
-    const socket = connect();
+  it("is lost within two seconds of a probe without an answer", async () => {
+    const [socket, server] = connect();
     server.open();
+    await vi.advanceTimersByTimeAsync(1_000);
+    socket.probe();
+    await vi.advanceTimersByTimeAsync(1_999);
+    expect(closed).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(closed).toEqual([1006]);
+  });
+
+  it("asks again, and is not lost, if the device slept through the wait", async () => {
+    const [socket, server] = connect();
+    server.open();
+    await vi.advanceTimersByTimeAsync(1_000);
+    socket.probe();
+    // The timer fires a minute late: the clock went on and no timer ran.
+    const now = performance.now();
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => now + 60_000);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(closed).toEqual([]);
+    expect(server.types).toEqual(["ping", "ping"]);
+    clock.mockRestore();
+  });
+
+  it("sends past the queue, and reports nothing after it was closed", () => {
+    const [socket, server] = connect();
+    server.open();
+    for (let i = 0; i < 30; i += 1) socket.send({ t: "ping", ms: i });
+    socket.sendNow({ t: "leave" });
+    expect(server.sent.at(-1)).toEqual({ t: "leave" });
     socket.close();
     server.drop(1000);
-    expect(server.sent).toEqual([{ t: "leave" }]);
     expect(closed).toEqual([]);
   });
 });

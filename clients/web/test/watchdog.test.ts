@@ -2,8 +2,13 @@ import { describe, expect, it } from "vitest";
 import { bypassed, countMedia } from "../src/watchdog.ts";
 import type { TransformCounters } from "../src/worker/messages.ts";
 
-function transform(id: string, role: "seal" | "open", framesOut: number): TransformCounters {
-  return { id, role, framesIn: framesOut, framesOut, failures: {} };
+function transform(
+  id: string,
+  role: "seal" | "open",
+  framesOut: number,
+  bytesOut = 100 * framesOut,
+): TransformCounters {
+  return { id, role, framesIn: framesOut, framesOut, bytesOut, failures: {} };
 }
 function mids(stats: object[], counters: TransformCounters[]): string[] {
   const report = new Map(stats.map((entry, index) => [`${index}`, entry])) as RTCStatsReport;
@@ -13,8 +18,8 @@ function mids(stats: object[], counters: TransformCounters[]): string[] {
 describe("bypassed", () => {
   it("is empty while the browser is not ahead of the worker", () => {
     const stats = [
-      { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 100 },
-      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 400 },
+      { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 100, bytesSent: 10_000 },
+      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 400, bytesSent: 300_000 },
       { type: "inbound-rtp", kind: "video", mid: "v2", framesDecoded: 70 },
       { type: "inbound-rtp", kind: "audio", mid: "a2", jitterBufferEmittedCount: 960_000 },
       { type: "transport" },
@@ -30,15 +35,15 @@ describe("bypassed", () => {
 
   it("contains an m-line whose first frame was sent or decoded without the worker", () => {
     const stats = [
-      { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 1 },
-      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 4 },
+      { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 1, bytesSent: 80 },
+      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 4, bytesSent: 4_000 },
       { type: "inbound-rtp", kind: "video", mid: "v2", framesDecoded: 1 },
     ];
     expect(mids(stats, [transform("sa", "seal", 0), transform("v2", "open", 0)])).toEqual(["sa", "sv", "v2"]);
   });
 
   it("contains an m-line whose transform is no longer called", () => {
-    const stats = [{ type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 500 }];
+    const stats = [{ type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 500, bytesSent: 49_000 }];
     expect(mids(stats, [transform("sa", "seal", 450)])).toEqual(["sa"]);
   });
 
@@ -49,12 +54,31 @@ describe("bypassed", () => {
   });
 
   it("does not count a frame that left the encoder as sent", () => {
-    const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 0 }];
+    const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 1, packetsSent: 0, bytesSent: 0 }];
     expect(mids(stats, [transform("sv", "seal", 0)])).toEqual([]);
   });
 
   it("does not count frames that the worker could not seal", () => {
-    const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 80 }];
+    const stats = [
+      { type: "outbound-rtp", kind: "video", mid: "sv", framesSent: 50, packetsSent: 80, bytesSent: 60_000 },
+    ];
     expect(mids(stats, [{ ...transform("sv", "seal", 20), framesIn: 50 }])).toEqual([]);
+  });
+
+  it("does not take a bandwidth probe for media", () => {
+    // As Chromium counts the first probe of a shared screen while the camera is off.
+    const probe = { packetsSent: 1, framesSent: 0, bytesSent: 0, headerBytesSent: 279 };
+    expect(mids([{ type: "outbound-rtp", kind: "video", mid: "ss", ...probe }], [])).toEqual([]);
+    expect(mids([{ type: "outbound-rtp", kind: "video", mid: "ss", ...probe }], [transform("ss", "seal", 0)])).toEqual(
+      [],
+    );
+    // Probes on an audio stream are packets, and no bytes of media.
+    const audio = { type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 900, bytesSent: 70_000 };
+    expect(mids([audio], [transform("sa", "seal", 700)])).toEqual([]);
+  });
+
+  it("contains a shared screen that is sent without the worker, with or without probes", () => {
+    const frame = { packetsSent: 41, framesSent: 1, bytesSent: 38_000, headerBytesSent: 900 };
+    expect(mids([{ type: "outbound-rtp", kind: "video", mid: "ss", ...frame }], [])).toEqual(["ss"]);
   });
 });

@@ -1,21 +1,19 @@
-// The signaling connection: requests and their answers, other messages, and the outbox that keeps within the server's
-// rate limit.
+// One WebSocket to the signaling server: the outbox that keeps within the server's rate limit, and the pings that detect
+// a connection that is dead although nothing has closed it.
 
 import { TacetError } from "../errors.ts";
-import { type BinaryType, frameBinary, parseBinary, type ServerBinary } from "./binary.ts";
-import { type ClientMessage, type ErrorCode, MAX_MESSAGE_BYTES, type ServerMessage, SUBPROTOCOL } from "./generated.ts";
+import { parseBinary, type ServerBinary } from "./binary.ts";
+import { type ClientMessage, MAX_MESSAGE_BYTES, type ServerMessage, SUBPROTOCOL } from "./generated.ts";
 import { Outbox, type Payload, Priority } from "./outbox.ts";
 import { CloseCode } from "./refusal.ts";
 
-/** How long an answer may take. */
-const ANSWER_TIMEOUT_MS = 10_000;
 const PING_INTERVAL_MS = 10_000;
-/** How long the server may be silent before the connection counts as lost. */
-const SILENCE_TIMEOUT_MS = 25_000;
-/** How many times a request that hit the rate limit is sent again. */
-const MAX_RETRIES = 3;
-/** Delay before such a retry, if the server names none. */
-const DEFAULT_RETRY_MS = 1_000;
+/** How long the server may be silent after a ping before the connection counts as dead. */
+const PONG_TIMEOUT_MS = 5_000;
+/** The same after a probe, which is sent when the connection is under suspicion. */
+const PROBE_TIMEOUT_MS = 2_000;
+/** A timer that is late by this much ran on a device that slept, and says nothing about the server. */
+const SLEPT_MS = 2_000;
 
 /** The members of `WebSocket` that are used. Tests implement them. */
 export type WebSocketLike = Pick<WebSocket, "send" | "close" | "readyState" | "binaryType"> & {
@@ -24,54 +22,39 @@ export type WebSocketLike = Pick<WebSocket, "send" | "close" | "readyState" | "b
   onclose: ((event: CloseEvent) => void) | null;
 };
 
+/** Opens a `WebSocket`. */
+export type OpenWebSocket = (url: string, protocol: string) => WebSocketLike;
+
+/** A text message of the server. */
+export interface ServerText {
+  /** The server's sequence number; 0 if the message has none. */
+  readonly seq: number;
+  /** Number of the request that it answers. */
+  readonly re: number | undefined;
+  readonly body: ServerMessage;
+}
+
 /** Notifications to the owner of a socket. */
 export interface SocketListener {
-  /** A message that is not the answer to a request. */
-  message(message: ServerMessage): void;
-  /** A binary message. */
+  text(message: ServerText): void;
   binary(message: ServerBinary): void;
   /** The connection was closed or lost, with a WebSocket close code. Called at most once. */
   closed(code: number): void;
 }
 
-/** A request that the server refused. */
-export class Refused extends TacetError {
-  readonly reason: ErrorCode;
-
-  constructor(reason: ErrorCode) {
-    super("protocol", `The server rejected a request (${reason}).`);
-    this.reason = reason;
-  }
-}
-
-interface Pending {
-  readonly payload: string;
-  readonly priority: Priority;
-  retries: number;
-  readonly timer: ReturnType<typeof setTimeout>;
-  resolve(message: ServerMessage): void;
-  reject(error: Error): void;
-}
-
-/** Opens a `WebSocket`. */
-export type OpenWebSocket = (url: string, protocol: string) => WebSocketLike;
-
-/** One connection to the signaling server. */
+/** One connection. */
 export class Socket {
   readonly #listener: SocketListener;
   readonly #outbox = new Outbox();
-  readonly #pending = new Map<number, Pending>();
   readonly #socket: WebSocketLike;
   #sendTimer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setInterval> | undefined;
+  #pongTimer: ReturnType<typeof setTimeout> | undefined;
   /** When the server last sent anything. */
   #lastReceived = performance.now();
-  #nextId = 1;
   #closed = false;
 
-  /**
-   * @param server origin of the server, `http:` or `https:`
-   */
+  /** @param server origin of the server, `http:` or `https:` */
   constructor(
     server: string,
     listener: SocketListener,
@@ -83,8 +66,8 @@ export class Socket {
     this.#socket = open(url.href, SUBPROTOCOL);
     this.#socket.binaryType = "arraybuffer";
     this.#socket.onopen = () => {
-      this.#markReceived();
-      this.#pingTimer = setInterval(() => this.#ping(), PING_INTERVAL_MS);
+      this.#lastReceived = performance.now();
+      this.#pingTimer = setInterval(() => this.#ping(PONG_TIMEOUT_MS), PING_INTERVAL_MS);
       this.#flush();
     };
     this.#socket.onmessage = (event) => this.#receive(event.data);
@@ -92,56 +75,47 @@ export class Socket {
   }
 
   /**
-   * Sends a request and resolves with its answer. A request that hits the rate limit is retried.
+   * Queues a message. A later one for the same `object` replaces it while it waits.
    *
-   * @throws {Refused} if the server refuses it; {TacetError} `server-unreachable` if there is no answer in time, or
-   * `message-too-large`
+   * @throws {TacetError} `message-too-large`
    */
-  request(message: ClientMessage, priority: Priority = Priority.Control): Promise<ServerMessage> {
-    if (this.#closed) return Promise.reject(new TacetError("server-unreachable"));
-    const id = this.#nextId++;
-    const payload = JSON.stringify({ ...message, id });
-    checkSize(payload);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#pending.delete(id);
-        reject(new TacetError("server-unreachable", "The server did not answer in time."));
-      }, ANSWER_TIMEOUT_MS);
-      this.#pending.set(id, { payload, priority, retries: 0, timer, resolve, reject });
-      this.#push(priority, payload);
-    });
-  }
-
-  /** Sends a message without waiting for an answer. A later message for the same `object` replaces a waiting one. */
-  send(message: ClientMessage, priority: Priority = Priority.Control, object?: string): void {
+  send(message: ClientMessage & { id?: number }, priority: Priority = Priority.Control, object?: string): void {
     const payload = JSON.stringify(message);
     checkSize(payload);
-    this.#push(priority, payload, object);
+    this.push(priority, payload, object);
   }
 
-  /** Sends a binary message, which has the priority of keys. */
-  sendBinary(type: BinaryType, body: Uint8Array): void {
-    const payload = frameBinary(type, this.#nextId++, body);
-    checkSize(payload);
-    this.#push(Priority.Keys, payload);
+  /** Queues a message that was written before. */
+  push(priority: Priority, payload: Payload, object?: string): void {
+    if (this.#closed) return;
+    this.#outbox.push(priority, payload, object);
+    this.#flush();
   }
 
-  /** Sends `leave` if the socket is open, and closes it. `closed` is not called. */
+  /** Sends a message past the queue, because no time may be left: the page is going away. */
+  sendNow(message: ClientMessage): void {
+    if (this.#closed || this.#socket.readyState !== WebSocket.OPEN) return;
+    try {
+      this.#socket.send(JSON.stringify(message));
+    } catch {
+      // The socket is already closing.
+    }
+  }
+
+  /** Asks the server for a sign of life, because the connection may be dead. Without one, it is `closed` soon. */
+  probe(): void {
+    this.#ping(PROBE_TIMEOUT_MS);
+  }
+
+  /** Closes the socket. `closed` is not called. */
   close(): void {
     if (this.#closed) return;
+    this.#dispose();
     try {
-      if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify({ t: "leave" }));
       this.#socket.close(CloseCode.Normal);
     } catch {
       // The socket is already closing.
     }
-    this.#dispose(new TacetError("ended"));
-  }
-
-  #push(priority: Priority, payload: Payload, object?: string): void {
-    if (this.#closed) return;
-    this.#outbox.push(priority, payload, object);
-    this.#flush();
   }
 
   #flush(): void {
@@ -159,70 +133,53 @@ export class Socket {
   }
 
   #receive(data: unknown): void {
-    this.#markReceived();
+    if (this.#closed) return;
+    this.#lastReceived = performance.now();
     if (data instanceof ArrayBuffer) {
       const message = parseBinary(data);
       if (message !== null) this.#listener.binary(message);
       return;
     }
     const message = typeof data === "string" ? parseText(data) : null;
-    if (message === null) return;
-    const pending = message.re === undefined ? undefined : this.#pending.get(message.re);
-    if (message.re === undefined || pending === undefined) {
-      this.#listener.message(message.body);
-      return;
-    }
-    if (message.body.t === "error" && message.body.code === "rate_limited" && pending.retries < MAX_RETRIES) {
-      pending.retries += 1;
-      setTimeout(() => this.#push(pending.priority, pending.payload), message.body.retry_ms ?? DEFAULT_RETRY_MS);
-      return;
-    }
-    clearTimeout(pending.timer);
-    this.#pending.delete(message.re);
-    if (message.body.t === "error") pending.reject(new Refused(message.body.code));
-    else pending.resolve(message.body);
+    if (message !== null) this.#listener.text(message);
   }
 
-  #markReceived(): void {
-    this.#lastReceived = performance.now();
+  #ping(timeout: number): void {
+    if (this.#closed || this.#socket.readyState !== WebSocket.OPEN) return;
+    const sent = performance.now();
+    this.send({ t: "ping", ms: Math.round(sent) }, Priority.Control, "ping");
+    clearTimeout(this.#pongTimer);
+    this.#pongTimer = setTimeout(() => {
+      if (this.#lastReceived >= sent) return;
+      if (performance.now() - sent > timeout + SLEPT_MS) this.#ping(timeout);
+      else this.#abandon();
+    }, timeout);
   }
 
-  #ping(): void {
-    if (performance.now() - this.#lastReceived > SILENCE_TIMEOUT_MS) {
-      this.#socket.close();
-      this.#end(CloseCode.Abnormal);
-      return;
-    }
-    this.send({ t: "ping", ms: Math.round(performance.now()) }, Priority.Control, "ping");
+  #abandon(): void {
+    const socket = this.#socket;
+    this.#end(CloseCode.Abnormal);
+    socket.close();
   }
 
   #end(code: number): void {
     if (this.#closed) return;
-    this.#dispose(new TacetError("server-unreachable"));
+    this.#dispose();
     this.#listener.closed(code);
   }
 
-  #dispose(error: TacetError): void {
+  #dispose(): void {
     this.#closed = true;
     clearTimeout(this.#sendTimer);
     clearInterval(this.#pingTimer);
-    for (const pending of this.#pending.values()) {
-      clearTimeout(pending.timer);
-      pending.reject(error);
-    }
-    this.#pending.clear();
+    clearTimeout(this.#pongTimer);
   }
 }
 
 /** Rejects messages for which the server would close the connection. */
-function checkSize(payload: Payload): void {
+export function checkSize(payload: Payload): void {
   const bytes = typeof payload === "string" ? new TextEncoder().encode(payload).length : payload.length;
   if (bytes > MAX_MESSAGE_BYTES) throw new TacetError("message-too-large");
-}
-
-interface ServerText {
-  readonly re: number | undefined;
-  readonly body: ServerMessage;
 }
 
 /**
@@ -233,8 +190,9 @@ function parseText(text: string): ServerText | null {
   try {
     const value: unknown = JSON.parse(text);
     if (typeof value !== "object" || value === null || !("t" in value) || typeof value.t !== "string") return null;
+    const seq = "seq" in value && typeof value.seq === "number" ? value.seq : 0;
     const re = "re" in value && typeof value.re === "number" ? value.re : undefined;
-    return { re, body: value as ServerMessage };
+    return { seq, re, body: value as ServerMessage };
   } catch {
     return null;
   }

@@ -6,7 +6,7 @@ import type { StreamNumber } from "../sources.ts";
 import type { Action, EventKind } from "./action.ts";
 import type { FrameOrigin } from "./engine.ts";
 
-/** Options of a transform, passed to `RTCRtpScriptTransform` and read in the worker. `id` is the MID. */
+/** Options of a transform, passed to `RTCRtpScriptTransform` and read in the worker. `id` is unique in the worker. */
 export type TransformOptions =
   | { readonly id: string; readonly role: "seal"; readonly codec: Codec; readonly stream: StreamNumber }
   | { readonly id: string; readonly role: "open"; readonly codec: Codec };
@@ -19,6 +19,8 @@ export interface TransformCounters {
   framesIn: number;
   /** Frames sealed or opened, and passed on. */
   framesOut: number;
+  /** Bytes of the frames that were passed on. */
+  bytesOut: number;
   /** Dropped frames, by reason. */
   readonly failures: Record<string, number>;
 }
@@ -39,7 +41,17 @@ export type ToWorker =
   | ({ readonly t: "start" } & SessionOptions)
   | { readonly t: "event"; readonly kind: EventKind; readonly body: Uint8Array }
   | { readonly t: "prove"; readonly request: number; readonly statement: ResumeStatement }
+  /** These transforms belong to a media path that is closed. */
+  | { readonly t: "forget"; readonly ids: readonly string[] }
   | { readonly t: "counters"; readonly request: number };
+
+/** What the worker did since its last pulse. */
+export interface Pulse {
+  /** Whether a frame was sealed. */
+  readonly sealed: boolean;
+  /** The receiving transforms in which a frame was opened. */
+  readonly opened: readonly string[];
+}
 
 /** Worker to page. */
 export type FromWorker =
@@ -52,4 +64,6 @@ export type FromWorker =
   | { readonly t: "attached"; readonly id: string }
   /** The frames of this receiver are now authenticated as this participant's stream. */
   | { readonly t: "authenticated"; readonly id: string; readonly origin: FrameOrigin }
+  /** Sent while the session runs, also without frames: a page that is frozen, or a dead worker, has no pulse. */
+  | ({ readonly t: "pulse" } & Pulse)
   | { readonly t: "counters"; readonly request: number; readonly transforms: readonly TransformCounters[] };

@@ -36,7 +36,7 @@ export class Sealer {
     this.#engine = engine;
     this.#codec = CODEC_NUMBER[codec];
     this.#stream = stream;
-    this.counters = { id, role: "seal", framesIn: 0, framesOut: 0, failures: {} };
+    this.counters = { id, role: "seal", framesIn: 0, framesOut: 0, bytesOut: 0, failures: {} };
   }
 
   /** Seals a frame in place. Returns `false` if it must be dropped. To be awaited before the next call. */
@@ -49,6 +49,7 @@ export class Sealer {
     }
     frame.data = sealed;
     this.counters.framesOut += 1;
+    this.counters.bytesOut += sealed.byteLength;
     return true;
   }
 }
@@ -86,7 +87,7 @@ export class Opener {
     this.#engine = engine;
     this.#codec = CODEC_NUMBER[codec];
     this.#output = output;
-    this.counters = { id, role: "open", framesIn: 0, framesOut: 0, failures: {} };
+    this.counters = { id, role: "open", framesIn: 0, framesOut: 0, bytesOut: 0, failures: {} };
   }
 
   /** Opens a frame and passes it on, or holds it while its key is missing, or drops it. */
@@ -151,6 +152,7 @@ export class Opener {
     }
     frame.data = data;
     this.counters.framesOut += 1;
+    this.counters.bytesOut += data.byteLength;
     this.#output.frame(frame);
     return "passed";
   }

@@ -1,10 +1,11 @@
-// The worker of one connection. It owns the keys, the counters and all transforms. The page sees neither keys nor frames.
+// The worker of one session. It owns the keys, the counters and all transforms. The page sees neither keys nor frames.
 
 import { Frames } from "../e2ee/frames.ts";
 import { FrameCrypto, type FrameCryptoSession } from "../e2ee/wasm.ts";
 import type { FrameEngine } from "./engine.ts";
 import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
 import { type EncodedFrame, Opener, Sealer } from "./pipeline.ts";
+import { PULSE_MS, PulseMeter } from "./pulse.ts";
 import { type ReadClock, Session } from "./session.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
@@ -12,6 +13,8 @@ declare const self: DedicatedWorkerGlobalScope;
 const clock: ReadClock = () => ({ now: Math.floor(performance.now()), wall: Date.now() });
 const openers = new Map<string, Opener>();
 const sealers = new Map<string, Sealer>();
+
+const pulses = new PulseMeter();
 
 let module: FrameCrypto | undefined;
 let invite: Uint8Array | undefined;
@@ -48,12 +51,19 @@ async function handle(message: ToWorker): Promise<void> {
         post({ t: "action", action });
       });
       session.pump();
+      setInterval(() => post({ t: "pulse", ...pulses.take([...sealers.values(), ...openers.values()]) }), PULSE_MS);
       break;
     case "event":
       session?.event(message.kind, message.body);
       break;
     case "prove":
       post({ t: "proof", request: message.request, proof: device?.proveResume(message.statement) ?? null });
+      break;
+    case "forget":
+      for (const id of message.ids) {
+        sealers.delete(id);
+        openers.delete(id);
+      }
       break;
     case "counters": {
       const transforms = [...sealers.values(), ...openers.values()].map(({ counters }) => counters);
