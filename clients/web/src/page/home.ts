@@ -85,11 +85,7 @@ export function home(open: (link: string) => void): Screen {
         ),
         failure,
       ),
-      h(
-        "footer",
-        { class: "fine" },
-        "A room lasts until the server restarts. Its secret is part of the link and is never sent to the server.",
-      ),
+      h("footer", { class: "fine" }, "A room's secret is part of its link and is never sent to the server."),
     ),
   };
 }

@@ -17,6 +17,7 @@ const RELOAD_KEY_MS = 2_000;
 export function guardLeaving(leaving: Leaving): () => void {
   const address = location.href;
   const path = location.pathname;
+  const entries = history.length;
   let reloadKey = Number.NEGATIVE_INFINITY;
 
   const onKey = (event: KeyboardEvent): void => {
@@ -28,9 +29,11 @@ export function guardLeaving(leaving: Leaving): () => void {
   };
   const onHistory = (): void => {
     if (location.href === address) return;
-    // An edited `#` makes a history entry of the same page; the back button leads to another one.
+    // An edited `#` stays on the path of the call; the back button leads to another one.
     if (location.pathname === path) {
-      history.replaceState(history.state, "", address);
+      // The edit usually made an entry, which must not stand between the call and where the back button leads.
+      if (history.length > entries) history.back();
+      else history.replaceState(history.state, "", address);
       leaving.addressChanged();
       return;
     }
