@@ -28,7 +28,7 @@ afterAll(async () => {
   await pages?.stop();
 });
 
-test.each([
+const STATES = [
   ["away", /Reconnecting/],
   ["stalled", /Video stopped[\s\S]*No audio arrives/],
   ["offline", /You're offline\. Trying again \(1\d s\)/],
@@ -42,18 +42,19 @@ test.each([
   ["removed", /You were removed/],
   ["moved", /moved to another tab/],
   ["returning", /Returning to the call/],
-])("the state %s fits a phone and a desk", async (state, text) => {
-  for (const size of SIZES) {
-    const page = await chromium.newPage();
-    await page.setViewport(size);
+] as const;
+
+test.each(SIZES)("every state fits a window of $width × $height", async (size) => {
+  const page = await chromium.newPage();
+  page.on("dialog", (dialog) => void dialog.accept());
+  await page.setViewport(size);
+  for (const [state, text] of STATES) {
     await page.goto(pages.url(`states.html?${state}`), { waitUntil: "load" });
     await until(`the page says ${text}`, async () => {
       const said = await page.evaluate(() => document.body.innerText);
       return text.test(said) || said;
     });
     await page.screenshot({ path: `${SCREENSHOTS}/state-${state}-${size.width}.png` });
-    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-    expect(wide).toBeLessThanOrEqual(size.width);
-    await page.close();
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(size.width);
   }
 });

@@ -82,7 +82,7 @@ function lost(cause: ConnectionStatus["cause"], state: ConnectionStatus["state"]
   return {
     people: PEOPLE.map(([name]) => [name, "present"] as const),
     connection: { state, cause, since: NOW() - seconds * 1_000 },
-    media: cause === "media" ? "interrupted" : "connected",
+    media: state === "reconnecting" ? "interrupted" : cause === "media" ? "blocked" : "connected",
   };
 }
 

@@ -14,6 +14,7 @@ import { type Screen, wordmark } from "./screen.ts";
 import { ScreenShare } from "./screen-share.ts";
 import { Stage } from "./stage.ts";
 import { Toggle } from "./toggle.ts";
+import { clockSentence } from "./words.ts";
 
 const SPEAKING_INTERVAL_MS = 150;
 /** Level of the user's own microphone from which the tile shows them as speaking. */
@@ -26,7 +27,7 @@ export function callScreen(call: Call, media: LocalMedia, name: string): Screen 
   const status = h("p", { class: "status", "data-testid": "status" });
   let flowed = call.media === "connected";
   const banner = new ConnectionBanner(
-    (now) => lossOf(call.connection, call.media, flowed, now),
+    () => lossOf(call.connection, call.media),
     () => call.tryNow(),
     (loss) => {
       // Without signaling alone, everything still arrives.
@@ -169,6 +170,10 @@ export function callScreen(call: Call, media: LocalMedia, name: string): Screen 
         slept = false;
         notify("This device slept. You are back in the call.");
       }
+    }),
+    call.on("problem", ({ code, participant, minutes = 0 }) => {
+      const sentence = code === "clock-skew" && participant === null ? clockSentence(minutes * 60_000) : null;
+      if (sentence !== null) notify(sentence, "bad");
     }),
     call.on("unpublished", ({ source, error }) => {
       if (source !== "microphone" && source !== "camera") return;

@@ -1,18 +1,14 @@
 // What this tab keeps for a call as long as it lasts, apart from its screen: the room's lock, and the place to which a
 // reload or another tab returns.
 
-import { type Call, TacetError } from "../index.ts";
+import type { Call, TacetError } from "../index.ts";
 import { offerPlace } from "./hand-over.ts";
 import type { LocalMedia } from "./local-media.ts";
 import { forgetPlace, keepPlace, type Place } from "./place.ts";
 import type { RoomLock } from "./room-lock.ts";
 
-/** A tab whose call has moved leaves it behind after this time, even if the server has not confirmed the move. */
-const MOVED_MS = 40_000;
-
 /** A call in this tab. */
 export class CallSession {
-  readonly #call: Call;
   readonly #media: LocalMedia;
   readonly #name: string;
   readonly #lock: RoomLock;
@@ -25,26 +21,23 @@ export class CallSession {
 
   /** @param ended is called once, with `null` if the person left */
   constructor(call: Call, media: LocalMedia, name: string, lock: RoomLock, ended: (error: TacetError | null) => void) {
-    this.#call = call;
     this.#media = media;
     this.#name = name;
     this.#lock = lock;
     this.#room = call.link.room;
     this.#on = this.#devices();
 
-    const onHide = (): void => keepPlace(this.#goAway());
+    const onHide = (): void => keepPlace({ ...this.place, ticket: call.away() });
     const onShow = ({ persisted }: PageTransitionEvent): void => {
-      if (!persisted) return;
       // The browser kept the page, and with it the call.
-      forgetPlace();
-      call.tryNow();
+      if (persisted) forgetPlace();
     };
     addEventListener("pagehide", onHide);
     addEventListener("pageshow", onShow);
     this.#endings.push(
       () => removeEventListener("pagehide", onHide),
       () => removeEventListener("pageshow", onShow),
-      offerPlace(this.#room, () => this.#goAway()),
+      offerPlace(this.#room, () => ({ ...this.place, ticket: call.handOver() })),
       media.on("changed", () => {
         if (!this.#over) this.#on = this.#devices();
       }),
@@ -52,7 +45,8 @@ export class CallSession {
         if (state === "ended") this.#end(() => ended(error));
       }),
     );
-    void lock.lost.then(() => this.#end(() => this.#move(ended)));
+    // Another tab took the lock without an answer from this one. A goodbye from here would end the call there.
+    void lock.lost.then(() => call.handOver());
   }
 
   /** Where and how this device is in the call, or was when it ended. It proves nothing, so it may be used any time. */
@@ -63,17 +57,6 @@ export class CallSession {
   /** How long the call has lasted, in milliseconds. */
   get lasted(): number {
     return performance.now() - this.#started;
-  }
-
-  /** Tells the server that this page is going, and returns the place to return to. */
-  #goAway(): Place {
-    return { ...this.place, ticket: this.#call.away() };
-  }
-
-  /** Another tab has the call now. A goodbye from here would take it away from there. */
-  #move(ended: (error: TacetError) => void): void {
-    ended(new TacetError("moved"));
-    setTimeout(() => this.#call.leave(), MOVED_MS);
   }
 
   #end(then: () => void): void {

@@ -28,16 +28,16 @@ export class ConnectionBanner {
   readonly #sentence = h("span", { class: "banner-sentence" });
   readonly #seconds = h("span", { class: "banner-seconds", "aria-hidden": "true" });
   readonly #shown: (loss: Loss | null) => void;
-  readonly #read: (now: number) => Loss | null;
+  readonly #read: () => Loss | null;
   #announced: LossCause | null = null;
   #cause: LossCause | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
-   * @param read returns the loss at this time, `null` while all is well
+   * @param read returns the present loss, `null` while all is well
    * @param shown is called with the loss when the banner appears or its cause changes, and with `null` when it disappears
    */
-  constructor(read: (now: number) => Loss | null, tryNow: () => void, shown: (loss: Loss | null) => void) {
+  constructor(read: () => Loss | null, tryNow: () => void, shown: (loss: Loss | null) => void) {
     this.#read = read;
     this.#shown = shown;
     const button = h(
@@ -62,7 +62,7 @@ export class ConnectionBanner {
 
   #draw(): Loss | null {
     const now = performance.now();
-    const loss = this.#read(now);
+    const loss = this.#read();
     const show = loss !== null && isShown(loss, now);
     if (show) {
       const sentence = lossSentence(loss.cause);

@@ -47,7 +47,7 @@ export class RoomCheck {
 async function ask(server: string): Promise<ServerAnswer | null> {
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const response = await fetch(new URL("/v1/server", server), { cache: "no-store", signal });
+    const response = await fetch(new URL("/healthz", server), { cache: "no-store", signal });
     // A proxy that answers for a server that is down has not reached it.
     if (response.status >= 500) return null;
     const date = Date.parse(response.headers.get("date") ?? "");
