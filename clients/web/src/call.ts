@@ -101,6 +101,8 @@ export class Call extends Emitter<CallEvents> {
   /** The room. */
   readonly link: RoomLink;
   readonly #local = new Map<Source, LocalSource>();
+  /** Everything that was published, to be stopped at the end. */
+  readonly #media = new Set<MediaStreamTrack>();
   readonly #participants = new Map<ParticipantId, Participant>();
   readonly #speakers = new ActiveSpeakers();
   #connection: Connection | undefined;
@@ -202,6 +204,7 @@ export class Call extends Emitter<CallEvents> {
   async publish(media: MediaStreamTrack, source: Source): Promise<void> {
     if (media.kind !== SOURCES[source].kind) throw new TacetError("device", "The track is not of the source's kind.");
     this.#local.set(source, { media, muted: false });
+    this.#media.add(media);
     media.addEventListener?.("ended", () => this.#deviceEnded(source, media), { once: true });
     try {
       await this.#connection?.media.send(source, media);
@@ -214,6 +217,8 @@ export class Call extends Emitter<CallEvents> {
 
   /** Unpublishes a source. Its media is not stopped. */
   async unpublish(source: Source): Promise<void> {
+    const local = this.#local.get(source);
+    if (local !== undefined) this.#media.delete(local.media);
     this.#local.delete(source);
     await this.#connection?.media.unpublish(source);
   }
@@ -430,7 +435,8 @@ export class Call extends Emitter<CallEvents> {
   #end(error: TacetError | null): void {
     for (const timer of this.#timers) clearInterval(timer);
     const connection = this.#connection;
-    for (const { media } of this.#local.values()) media.stop();
+    for (const { media } of this.#local.values()) this.#media.add(media);
+    for (const media of this.#media) media.stop();
     connection?.close();
     this.#setState("ended", error);
     this.#connection = undefined;

@@ -1,117 +1,32 @@
 // A connection against a fake server, worker and browser: how it joins, and how each loss is repaired.
 
-import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { encode } from "../src/base64url.ts";
 import { Connection, type ConnectionOptions } from "../src/connection.ts";
-import { preload } from "../src/crypto-code.ts";
-import { roomLink } from "../src/link.ts";
-import type { Continues, Joined, ServerMessage, Welcome } from "../src/protocol/generated.ts";
 import { FakePeerConnection, serverTransport } from "./fake-peer-connection.ts";
+import { acceptPublish, BO, fakeBrowser, hello, LINK, pass, ROOM, realBrowser, serve, welcome } from "./fake-server.ts";
 import { FakeSocket } from "./fake-socket.ts";
 import { FakeWorker } from "./fake-worker.ts";
 
-const ROOM = encode(new Uint8Array(16).fill(1));
-const LINK = roomLink({ server: "https://calls.example", room: ROOM, secret: encode(new Uint8Array(32).fill(2)) });
-const NONCE = encode(new Uint8Array(32).fill(9));
-const CALL = encode(new Uint8Array(16).fill(8));
-const SESSION = encode(new Uint8Array(16).fill(7));
 const OPTIONS: ConnectionOptions = { link: LINK, name: "Ada", videoCodec: "vp8" };
-const WASM = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
 let log: string[];
 let connection: Connection;
 let fetches: number;
 
-beforeAll(async () => {
-  vi.stubGlobal("fetch", async () => new Response(WASM));
-  await preload();
-});
-beforeEach(() => {
-  vi.useFakeTimers({ now: Date.UTC(2026, 10, 29) });
+beforeEach(async () => {
+  await fakeBrowser();
   log = [];
-  FakeSocket.all = [];
-  FakeWorker.all = [];
-  FakePeerConnection.all = [];
-  vi.stubGlobal("WebSocket", FakeSocket);
-  vi.stubGlobal("Worker", FakeWorker);
-  vi.stubGlobal("RTCPeerConnection", FakePeerConnection);
   fetches = 0;
   vi.stubGlobal("fetch", async () => {
     fetches += 1;
-    return new Response(WASM);
+    throw new TypeError("Failed to fetch");
   });
 });
 afterEach(() => {
   connection?.close();
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
+  realBrowser();
 });
-
-const pass = (milliseconds = 0): Promise<unknown> => vi.advanceTimersByTimeAsync(milliseconds);
-
-function welcome(continues: Continues, more: Partial<Welcome> = {}): ServerMessage {
-  return {
-    t: "welcome",
-    participant: 7,
-    call: CALL,
-    time: Date.now(),
-    limits: { rate: 30, bytes: 16_384 },
-    codecs: [
-      { codec: "opus", pt: 111, clock: 48_000, fmtp: "" },
-      { codec: "vp8", pt: 96, rtx: 97, clock: 90_000, fmtp: "" },
-    ],
-    hdrext: [],
-    features: [],
-    session: SESSION,
-    continues,
-    tokens: { session: encode(Uint8Array.of(1)), reload: encode(Uint8Array.of(2)) },
-    ...more,
-  };
-}
-
-const BO = { participant: 3, seat: 0 };
-
-function joined(more: Partial<Joined> = {}): ServerMessage {
-  const tracks = [
-    { track: 1, participant: 3, kind: "audio", source: "microphone", codec: "opus", muted: true } as const,
-  ];
-  return { t: "joined", seat: 258, rev: 4, roster: [BO], tracks, gathering: false, ...more };
-}
-
-/** Opens the newest socket and lets the client say hello. */
-async function hello(): Promise<{ socket: FakeSocket; hello: Record<string, unknown> }> {
-  const socket = FakeSocket.last;
-  socket.open();
-  socket.deliver({ t: "challenge", protocol: "tacet/1", features: [], nonce: NONCE });
-  await pass();
-  const sent = socket.find("hello");
-  if (sent === undefined) throw new Error(`no hello in ${socket.types}`);
-  return { socket, hello: sent };
-}
-
-/** Answers the requests on the newest socket until the client is attached. */
-async function serve(
-  continues: Continues,
-  answer: Partial<Joined> = {},
-  more: Partial<Welcome> = {},
-): Promise<FakeSocket> {
-  const {
-    socket,
-    hello: { id },
-  } = await hello();
-  socket.deliver({ ...welcome(continues, more), re: id });
-  await pass();
-  if (continues === "session") {
-    socket.deliver({ t: "pong", ms: 0, re: socket.find("ping")?.id, seq: 0 });
-  } else {
-    socket.deliver({ ...joined(answer), re: socket.find("join")?.id });
-    socket.deliver({ t: "transport", ...serverTransport(`server-${FakeSocket.all.length}`) });
-    await pass();
-    FakePeerConnection.last.become("connected");
-  }
-  await pass();
-  return socket;
-}
 
 function open(options: ConnectionOptions = OPTIONS): Promise<Connection> {
   const opening = Connection.open(options, (opened) => {
@@ -308,6 +223,7 @@ describe("a lost socket", () => {
     expect(log.filter((entry) => entry.startsWith("ended"))).toEqual([]);
     expect(FakeSocket.all.length).toBeGreaterThan(80);
     log = [];
+    await pass();
     connection.tryNow();
     await pass();
     await serve("session");
@@ -317,9 +233,6 @@ describe("a lost socket", () => {
 
   it("comes back although nothing can be fetched", async () => {
     const socket = await join();
-    vi.stubGlobal("fetch", async () => {
-      throw new TypeError("Failed to fetch");
-    });
     await lose(socket, 1012);
     await serve("participant", { roster: [BO] });
     expect(connection.status.state).toBe("connected");
@@ -547,6 +460,86 @@ describe("the media path", () => {
     FakeWorker.last.post({ t: "authenticated", id: "0.a0", origin: { participant: 3, stream: 0 } });
     await pass();
     expect(connection.shown()).toEqual([]);
+  });
+});
+
+describe("local media", () => {
+  const media = { id: "m" } as MediaStreamTrack;
+
+  it("is sent again, on another peer connection, after each kind of repair", async () => {
+    const socket = await join();
+    const published = connection.media.send("microphone", media);
+    expect(await acceptPublish(socket, 40)).toMatchObject({ source: "microphone", mid: "sa" });
+    await published;
+    expect(FakePeerConnection.last.sending("sa")).toBe(media);
+
+    socket.deliver({ t: "transport", ...serverTransport("another") });
+    await pass();
+    await acceptPublish(socket, 41);
+    expect(FakePeerConnection.last.sending("sa")).toBe(media);
+
+    await lose(socket, 1012);
+    const second = await serve("seat", { roster: [BO] });
+    await acceptPublish(second, 42);
+    expect(FakePeerConnection.last.sending("sa")).toBe(media);
+
+    FakeWorker.last.onerror?.();
+    await pass(1_000);
+    const third = await serve("participant", { roster: [BO] });
+    await acceptPublish(third, 43);
+    expect(FakePeerConnection.last.sending("sa")).toBe(media);
+    expect(FakePeerConnection.all.map(({ closed }) => closed)).toEqual([true, true, true, false]);
+  });
+
+  it("goes on while signaling is away, and is not published twice by a resume", async () => {
+    const socket = await join();
+    const published = connection.media.send("microphone", media);
+    await acceptPublish(socket, 40);
+    await published;
+    await lose(socket);
+    expect(FakePeerConnection.last.sending("sa")).toBe(media);
+    const second = await serve("session");
+    expect(second.types).not.toContain("publish");
+  });
+
+  it("that is published while the connection is lost is sent once it is repaired", async () => {
+    const socket = await join();
+    socket.drop();
+    const published = connection.media.send("camera", media);
+    await pass(100);
+    const second = await serve("seat", { roster: [BO] });
+    await acceptPublish(second, 44);
+    await published;
+    expect(FakePeerConnection.last.sending("sv")).toBe(media);
+  });
+
+  it("stays muted through a repair", async () => {
+    const socket = await join();
+    const published = connection.media.send("microphone", media);
+    await acceptPublish(socket, 40);
+    await published;
+    await connection.media.send("microphone", null);
+    expect(FakePeerConnection.last.sending("sa")).toBe(null);
+    await lose(socket, 1012);
+    const second = await serve("seat", { roster: [BO] });
+    await pass(10_000);
+    expect(second.types).not.toContain("publish");
+    expect(FakePeerConnection.last.sending("sa")).toBe(null);
+  });
+
+  it("is reported as ended if the server refuses it on a new path", async () => {
+    const ends: string[] = [];
+    const socket = await join();
+    connection.on("sourceEnded", ({ source, error }) => ends.push(`${source} ${error.code}`));
+    const published = connection.media.send("microphone", media);
+    await acceptPublish(socket, 40);
+    await published;
+    socket.deliver({ t: "transport", ...serverTransport("another") });
+    await pass();
+    const publish = socket.sent.findLast((message) => "t" in message && message.t === "publish");
+    socket.deliver({ t: "error", code: "limit_tracks", detail: "", re: (publish as Record<string, unknown>).id });
+    await pass();
+    expect(ends).toEqual(["microphone protocol"]);
   });
 });
 

@@ -13,6 +13,29 @@ export function serverTransport(ufrag: string): ServerTransport {
   };
 }
 
+/** The ends of a transceiver. */
+class FakeEnd {
+  transform: unknown = null;
+  /** Media that is sent; senders only. */
+  media: unknown = null;
+  readonly track = { enabled: true };
+
+  async replaceTrack(media: unknown): Promise<void> {
+    this.media = media;
+  }
+  getSynchronizationSources(): [] {
+    return [];
+  }
+}
+
+/** A transceiver of one m-line. */
+export interface FakeTransceiver {
+  readonly mid: string;
+  direction: string;
+  readonly sender: FakeEnd;
+  readonly receiver: FakeEnd;
+}
+
 /** A peer connection whose state is set by the test. */
 export class FakePeerConnection {
   /** All peer connections that were made, oldest first. */
@@ -24,6 +47,7 @@ export class FakePeerConnection {
   bytesReceived = 0;
   closed = false;
   readonly offers: string[] = [];
+  readonly transceivers: FakeTransceiver[] = [];
 
   constructor() {
     FakePeerConnection.all.push(this);
@@ -37,6 +61,10 @@ export class FakePeerConnection {
 
   async setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
     this.offers.push(sdp);
+    for (const [, mid = ""] of sdp.matchAll(/a=mid:(\S+)/g)) {
+      if (this.transceivers.some((one) => one.mid === mid)) continue;
+      this.transceivers.push({ mid, direction: "", sender: new FakeEnd(), receiver: new FakeEnd() });
+    }
   }
 
   async createAnswer(): Promise<object> {
@@ -46,11 +74,19 @@ export class FakePeerConnection {
   async setLocalDescription(): Promise<void> {
     const ufrag = /a=ice-ufrag:(.*)/.exec(this.offers.at(-1) ?? "")?.[1]?.trim();
     const lines = [`a=ice-ufrag:client-${ufrag}`, "a=ice-pwd:q", `a=fingerprint:sha-256 ${FINGERPRINT}`];
+    this.transceivers.forEach(({ mid }, index) => {
+      lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 111", `a=mid:${mid}`, `a=ssrc:${1_000 + index} cname:c`);
+    });
     this.localDescription = { sdp: `v=0\r\n${lines.join("\r\n")}\r\n` };
   }
 
-  getTransceivers(): [] {
-    return [];
+  getTransceivers(): FakeTransceiver[] {
+    return this.transceivers;
+  }
+
+  /** Returns what is sent on an m-line. */
+  sending(mid: string): unknown {
+    return this.transceivers.find((one) => one.mid === mid)?.sender.media ?? null;
   }
 
   async getStats(): Promise<Map<string, object>> {

@@ -4,6 +4,13 @@ import type { Action } from "../src/worker/action.ts";
 import { EventKind } from "../src/worker/action.ts";
 import type { FromWorker, ToWorker } from "../src/worker/messages.ts";
 
+/** A transform that its worker attaches at once. */
+export class FakeTransform {
+  constructor(worker: FakeWorker, { id }: { readonly id: string }) {
+    worker.post({ t: "attached", id });
+  }
+}
+
 /** A worker whose other end is the test. */
 export class FakeWorker {
   /** All workers that were started, oldest first. */
@@ -32,6 +39,9 @@ export class FakeWorker {
     if (message.t === "event" && message.kind === EventKind.Attached && message.body[0] === 1) this.#announce();
     if (message.t === "prove") {
       this.post({ t: "proof", request: message.request, proof: new Uint8Array(64).fill(6) });
+    }
+    if (message.t === "event" && message.kind === EventKind.StreamOpened) {
+      this.act({ kind: "stream-ready", stream: new DataView(message.body.slice().buffer).getUint32(0) });
     }
     if (message.t === "counters") this.post({ t: "counters", request: message.request, transforms: [] });
   }
