@@ -33,7 +33,7 @@ pub const SLOTS: usize = 200;
 
 /// Maximum participants of a worker that have joined and never connected.
 pub const UNCONNECTED: usize = 1_000;
-/// Maximum time from joining to connecting. After it, the participant's transport has failed.
+/// Maximum time from joining, or from the last ICE restart, to connecting. After it, the participant's transport has failed.
 pub const CONNECT_TIME: Duration = Duration::from_secs(120);
 /// Maximum length of a client's username fragment or password, in bytes (RFC 8839 section 5.4).
 pub const CREDENTIAL_BYTES: usize = 256;

@@ -107,7 +107,8 @@ pub(crate) struct ServerTransport {
     remote_fingerprint: Option<[u8; 32]>,
     allowance: ClientAllowance,
     excess: Notice,
-    added: Instant,
+    /// When it was created, or ICE was last restarted.
+    connecting_since: Instant,
     events: VecDeque<TransportEvent>,
     /// Parent of its log lines.
     span: Span,
@@ -137,7 +138,7 @@ impl ServerTransport {
             remote_fingerprint: None,
             allowance: ClientAllowance::new(),
             excess: Notice::default(),
-            added: now,
+            connecting_since: now,
             events: VecDeque::new(),
             span,
             log: Allowance::new(LOG_LINES),
@@ -207,16 +208,22 @@ impl ServerTransport {
     }
 
     /// Restarts ICE with these credentials of the server. Checks with the old ones count until the client uses the new
-    /// ones. Returns credentials that count no longer: those of an earlier restart that the client has not used.
+    /// ones. A client that has yet to connect gets the whole time for it again. Returns credentials that count no longer:
+    /// those of an earlier restart that the client has not used.
     ///
     /// # Errors
     /// [`CommandError::Invalid`] if the transport has ended.
-    pub(crate) fn restart_ice(&mut self, credentials: Credentials) -> Result<Option<Credentials>, CommandError> {
+    pub(crate) fn restart_ice(
+        &mut self,
+        now: Instant,
+        credentials: Credentials,
+    ) -> Result<Option<Credentials>, CommandError> {
         if self.is_final() {
             debug!(parent: &self.span, "ICE restart refused: the transport has ended");
             return Err(CommandError::Invalid);
         }
         debug!(parent: &self.span, "ICE restart begun");
+        self.connecting_since = now;
         Ok(self.ice.restart(credentials))
     }
 
@@ -409,7 +416,7 @@ impl ServerTransport {
 
     /// Notices that consent was lost, or that the client does not connect at all.
     pub(crate) fn check_consent(&mut self, now: Instant) {
-        if self.is_unconnected() && now.saturating_duration_since(self.added) >= limits::CONNECT_TIME {
+        if self.is_unconnected() && now.saturating_duration_since(self.connecting_since) >= limits::CONNECT_TIME {
             self.end();
             self.enter(TransportEvent::TimedOut, self.missing());
         } else if self.state == Some(TransportState::Connected) && !self.ice.has_consent(now) {

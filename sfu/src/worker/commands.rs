@@ -21,7 +21,7 @@ impl Worker {
                 self.transport_step(key, |transport, outbox| transport.connect(now, remote, outbox))
                     .unwrap_or(Err(CommandError::NoParticipant))
             }
-            Command::RestartIce { participant } => self.restart_ice(id, participant),
+            Command::RestartIce { participant } => self.restart_ice(now, id, participant),
             Command::Publish { participant, track, publication } => {
                 self.room_command(now, participant, |room, _| room.publish(now, participant, track, publication))?;
                 self.events.push_back(Event::Published { command: id, participant, track });
@@ -90,11 +90,11 @@ impl Worker {
         Ok((key, local))
     }
 
-    fn restart_ice(&mut self, id: CommandId, participant: ParticipantId) -> Result<(), CommandError> {
+    fn restart_ice(&mut self, now: Instant, id: CommandId, participant: ParticipantId) -> Result<(), CommandError> {
         let key = self.transports.key_of(participant)?;
         let (credentials, local) = self.transports.new_credentials()?;
         let unused = self
-            .transport_step(key, |transport, _| transport.restart_ice(credentials))
+            .transport_step(key, |transport, _| transport.restart_ice(now, credentials))
             .unwrap_or(Err(CommandError::NoParticipant))?;
         if let Some(unused) = unused {
             self.demux.remove_ufrag(key, &unused.ufrag);

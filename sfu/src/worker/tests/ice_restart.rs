@@ -1,6 +1,7 @@
 //! ICE restarts on both sides: credentials change; transport, keys and media stay.
 
 use super::*;
+use crate::limits::CONNECT_TIME;
 
 impl Network {
     /// Restarts ICE at the worker; returns the parameters for the client.
@@ -114,6 +115,23 @@ fn restart_before_the_handshake() {
     network.run(Duration::from_millis(500));
     assert_eq!(network.states(1), [CONNECTED]);
     assert_eq!(network.client(1).transport.state(), ClientState::Connected);
+}
+
+/// A client whose UDP leads nowhere keeps its transport for as long as it tries.
+#[test]
+fn restart_renews_the_time_to_connect() {
+    let mut network = Network::new();
+    network.join(1, 1);
+    let client = network.clients.pop().unwrap();
+    for _ in 0..5 {
+        network.run(CONNECT_TIME / 2);
+        network.restart(1);
+    }
+    let server = network.restart(1);
+    network.clients.push(client);
+    network.restart_client(1, &server);
+    network.run(Duration::from_millis(500));
+    assert_eq!(network.states(1), [CONNECTED]);
 }
 
 #[test]
