@@ -13,8 +13,9 @@
 //! * **It fails closed.** Only frames that the session has sealed are sent, and only frames that it has opened are
 //!   delivered, under the name of the participant whose key opened them. Without a key frames are dropped; this cannot be
 //!   configured.
-//! * **It reconnects.** When signaling, the media path or the keys are lost, the driver joins again with a new identity,
-//!   new keys and a new media path, and publishes the tracks that the application still holds.
+//! * **It reconnects** until the application leaves or the server says that the call is over. A silent media path restarts
+//!   ICE, and a lost signaling connection is resumed while media goes on; both keep keys, tracks and participant ids. Only
+//!   a session that cannot go on is followed by another one, with a new identity, new keys and a new media path.
 //! * **Everything is bounded.** A slow application loses the oldest media but never an event.
 //!
 //! ```no_run
@@ -49,6 +50,7 @@ mod packet_loss;
 mod path_state;
 mod random;
 mod reconnect;
+mod repair;
 mod roster;
 mod session_state;
 mod snapshot;
@@ -65,18 +67,19 @@ pub use self::{
     event_queue::Events,
     options::{AudioOptions, AudioOutput, ClientOptions, SubscribePolicy, VideoOptions},
     reconnect::ReconnectPolicy,
+    repair::Recovery,
     snapshot::{LocalTrackStatus, ParticipantStatus, ReceiverStatistics, Snapshot},
     track::{AudioTrack, TrackError, TrackState, VideoTrack},
 };
 
 pub use e2ee_frames::Problem;
 pub use tacet_proto::{
-    ParticipantId, TrackId,
+    ErrorCode, ParticipantId, TrackId,
     media::{Codec, Source},
 };
 
 use self::{
-    connection::Connection,
+    connection::attempt::first_attempt,
     driver::{Command, Driver},
     event_queue::event_queue,
     input_queue::input_queue,
@@ -145,10 +148,10 @@ impl Client {
         let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
         let session = SessionState::new(options, event_sender, wake.clone(), snapshot_sender);
         let engine = Arc::new(engine);
-        let connection = Connection::open(engine.clone(), link, session.join_options()).await?;
+        let call = first_attempt(link, &session.join_options()).await?;
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
-        let driver = Driver::new(engine, link.clone(), session, command_queue);
-        let task = tokio::spawn(driver.run(connection));
+        let driver = Driver::new(engine, link.clone(), session, call, command_queue);
+        let task = tokio::spawn(driver.run());
         Ok((Self { commands, wake, snapshot, task }, events))
     }
 

@@ -6,11 +6,14 @@
 
 use crate::link::RoomLink;
 use e2ee_frames::{
-    Action, Clock, Codec, Event, EventError, FrameKind, OpenError, Opened, SealError, Session, SessionConfig,
-    SessionError, StreamId,
+    Action, Clock, Codec, Event, EventError, FrameKind, OpenError, Opened, ResumeStatement, SealError, Session,
+    SessionConfig, SessionError, StreamId,
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 use tacet_proto::CallId;
@@ -18,7 +21,7 @@ use tokio::{sync::Notify, time::Instant};
 
 /// Maximum interval between two events for the session, which compares the clocks at every event: a restored copy of a
 /// machine is detected by its wall clock.
-const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A handle to the session of one call.
 #[derive(Clone)]
@@ -28,6 +31,8 @@ struct Shared {
     session: Mutex<Session>,
     key_missing: Notify,
     started: Instant,
+    /// When a frame was last sealed, in milliseconds after `started`, plus one; 0 before the first.
+    sealed_at: AtomicU64,
 }
 
 /// Prints no key.
@@ -52,7 +57,8 @@ impl SharedKeys {
             }
         };
         let session = Session::new(config, random, clock_since(started))?;
-        Ok(Self(Arc::new(Shared { session: Mutex::new(session), key_missing: Notify::new(), started })))
+        let (session, key_missing) = (Mutex::new(session), Notify::new());
+        Ok(Self(Arc::new(Shared { session, key_missing, started, sealed_at: AtomicU64::new(0) })))
     }
 
     /// Seals a frame into `out` and returns its length: at most 64 bytes more than the frame, except for H.264.
@@ -68,7 +74,17 @@ impl SharedKeys {
         out: &mut [u8],
     ) -> Result<usize, SealError> {
         let clock = self.clock();
-        self.session().seal(clock, stream, codec, kind, frame, out)
+        let sealed = self.session().seal(clock, stream, codec, kind, frame, out)?;
+        let now = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.sealed_at.store(now.saturating_add(1), Ordering::Relaxed);
+        Ok(sealed)
+    }
+
+    /// Whether a frame was sealed, and so presumably sent, within this time.
+    #[must_use]
+    pub fn sealed_within(&self, time: Duration) -> bool {
+        let Some(at) = self.0.sealed_at.load(Ordering::Relaxed).checked_sub(1) else { return false };
+        self.0.started.elapsed() < Duration::from_millis(at) + time
     }
 
     /// Opens a frame in place. The result contains the range of the plaintext in the buffer.
@@ -96,6 +112,12 @@ impl SharedKeys {
     /// The next action that the session has queued.
     pub fn poll(&self) -> Option<Action> {
         self.session().poll()
+    }
+
+    /// Signs that this device continues its session with the server, also after the session has ended.
+    #[must_use]
+    pub fn prove_resume(&self, statement: &ResumeStatement<'_>) -> [u8; 64] {
+        self.session().prove_resume(statement)
     }
 
     /// When the session needs [`Event::Tick`]: at most `CLOCK_CHECK_INTERVAL` from now, so that it soon notices a

@@ -51,6 +51,20 @@ impl Origin {
         &self.authority
     }
 
+    /// The ASCII serialization (RFC 6454 section 6.2) that the server compares: lower case, without the scheme's default
+    /// port.
+    #[must_use]
+    pub fn serialized(&self) -> String {
+        let (scheme, default) = if self.secure { ("https", 443) } else { ("http", 80) };
+        let authority = self.authority.to_ascii_lowercase();
+        let host = match authority.rsplit_once(':') {
+            // A colon inside brackets belongs to an IPv6 address.
+            Some((host, port)) if !port.contains(']') => host,
+            _ => &authority,
+        };
+        if self.port() == default { format!("{scheme}://{host}") } else { format!("{scheme}://{host}:{}", self.port()) }
+    }
+
     /// Host without port, and without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -236,6 +250,20 @@ mod tests {
         #[test]
         fn parsing_is_total(text in ".{0,200}") {
             let _ = text.parse::<RoomLink>();
+        }
+    }
+
+    #[test]
+    fn serialized_origin_has_no_default_port() {
+        for (written, serialized) in [
+            ("https://Call.Example:443", "https://call.example"),
+            ("https://call.example", "https://call.example"),
+            ("http://call.example:443", "http://call.example:443"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("http://[::1]", "http://[::1]"),
+            ("https://[::1]:8800", "https://[::1]:8800"),
+        ] {
+            assert_eq!(written.parse::<Origin>().unwrap().serialized(), serialized);
         }
     }
 

@@ -62,7 +62,7 @@ pub struct IncomingPacket {
 pub enum MediaEvent {
     /// DTLS is complete and SRTP keys are in use.
     Connected,
-    /// The peer does not answer; the path may recover.
+    /// The peer does not answer; the path may recover by itself, or by an ICE restart.
     Disconnected,
     /// The path has failed and will not recover.
     Failed,
@@ -121,6 +121,10 @@ pub trait Engine: Send + Sync + 'static {
 pub trait Endpoint: Send {
     /// The transport parameters for the server.
     fn local(&self) -> &ClientTransport;
+
+    /// Restarts ICE with new credentials of the server (RFC 8445 section 2.4), on the same DTLS association and SRTP keys.
+    /// [`Endpoint::local`] then has new credentials for the server.
+    fn restart_ice(&mut self, remote: ServerTransport) -> impl Future<Output = Result<(), MediaError>> + Send;
 
     /// Adds a stream.
     fn add_stream(&mut self, stream: &SendStream) -> impl Future<Output = Result<(), MediaError>> + Send;

@@ -30,6 +30,10 @@ pub enum StateKind {
     SlotsReady,
     /// Whether a track is muted.
     Muted(u32),
+    /// Number of the last message of the server that arrived.
+    Ack,
+    /// A sign of life.
+    Heartbeat,
 }
 
 /// One WebSocket data frame.

@@ -9,13 +9,10 @@ use crate::{
     tls::Trust,
 };
 use futures_util::{SinkExt, StreamExt};
-use std::{
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, ParseError, SUBPROTOCOL, ServerEnvelope, ServerMessage,
-    binary::{self, BinaryType, PREFIX_BYTES},
+    ParseError, SUBPROTOCOL, ServerEnvelope, ServerMessage,
+    binary::{BinaryType, PREFIX_BYTES},
     limits,
 };
 use tokio::{
@@ -64,11 +61,33 @@ pub enum SignalingError {
     /// The connection has ended.
     #[error("the signaling connection has ended")]
     Ended,
+    /// Nothing follows a ping: the network is gone, or the server hangs.
+    #[error("the server does not answer any more")]
+    Silent,
 }
 
-/// A message or event from the server.
+/// An event of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
+    /// A message of the server.
+    Received {
+        /// Its running number; 0 for a message that the server does not keep.
+        seq: u32,
+        /// What it says.
+        received: Received,
+    },
+    /// The connection has ended; this is the last event.
+    Closed {
+        /// WebSocket close code; 1006 if the connection broke.
+        code: u16,
+        /// Human-readable reason.
+        reason: String,
+    },
+}
+
+/// A message of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
     /// A JSON message.
     Message {
         /// Number of the request that it answers.
@@ -82,13 +101,8 @@ pub enum Incoming {
     Keys(Vec<u8>),
     /// Body of a binary message of type 4: a participant requests keys of this client. Not parsed here either.
     KeyRequest(Vec<u8>),
-    /// The connection has ended; this is the last event.
-    Closed {
-        /// WebSocket close code; 1006 if the connection broke.
-        code: u16,
-        /// Human-readable reason.
-        reason: String,
-    },
+    /// A message of a type that this client does not know. Its number counts.
+    Unknown,
 }
 
 /// A command to the task.
@@ -103,7 +117,6 @@ pub struct Signaling {
     commands: mpsc::UnboundedSender<Command>,
     incoming: mpsc::UnboundedReceiver<Incoming>,
     refused: mpsc::UnboundedReceiver<OutboxError>,
-    next_id: AtomicU32,
 }
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -128,38 +141,15 @@ impl Signaling {
         let (refused_sender, refused) = mpsc::unbounded_channel();
         let task = Task { socket, commands: command_queue, incoming: incoming_sender, refused: refused_sender };
         tokio::spawn(task.run());
-        Self { commands, incoming, refused, next_id: AtomicU32::new(1) }
+        Self { commands, incoming, refused }
     }
 
-    /// Queues a message and returns the number of the request, which the answer repeats.
+    /// Queues a message.
     ///
     /// # Errors
     /// [`SignalingError::Ended`].
-    pub fn send(&self, priority: Priority, message: ClientMessage) -> Result<u32, SignalingError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let text = ClientEnvelope { id: Some(id), message }.to_json();
-        self.command(Command::Send(priority, Frame::Text(text)))?;
-        Ok(id)
-    }
-
-    /// Queues a key batch of the session: header and entries.
-    ///
-    /// # Errors
-    /// [`SignalingError::Ended`].
-    pub fn send_key_batch(&self, body: &[u8]) -> Result<u32, SignalingError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        self.command(Command::Send(Priority::Keys, Frame::Binary(binary::key_batch(id, body))))?;
-        Ok(id)
-    }
-
-    /// Queues a key request of the session.
-    ///
-    /// # Errors
-    /// [`SignalingError::Ended`].
-    pub fn send_key_request(&self, wanted: &[u8]) -> Result<u32, SignalingError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        self.command(Command::Send(Priority::Keys, Frame::Binary(binary::key_request(id, wanted))))?;
-        Ok(id)
+    pub fn send(&self, priority: Priority, frame: Frame) -> Result<(), SignalingError> {
+        self.command(Command::Send(priority, frame))
     }
 
     fn command(&self, command: Command) -> Result<(), SignalingError> {
@@ -274,38 +264,48 @@ impl Task {
 
     fn deliver(&self, message: Message) {
         let incoming = match message {
-            Message::Text(text) => match ServerEnvelope::parse(text.as_str()) {
-                Ok(ServerEnvelope { re, message, .. }) => Some(Incoming::Message { re, message }),
-                Err(ParseError::UnknownType { .. }) => None,
-                Err(error) => {
-                    tracing::warn!(%error, "malformed message from the server");
-                    None
-                }
-            },
-            Message::Binary(bytes) => binary_body(&bytes),
+            Message::Text(text) => text_message(text.as_str()),
+            Message::Binary(bytes) => binary_message(&bytes),
             _ => None,
         };
-        if let Some(incoming) = incoming {
-            let _ = self.incoming.send(incoming);
+        if let Some((seq, received)) = incoming {
+            let _ = self.incoming.send(Incoming::Received { seq, received });
+        }
+    }
+}
+
+/// Parses a JSON message; `None` if it is malformed.
+fn text_message(text: &str) -> Option<(u32, Received)> {
+    match ServerEnvelope::parse(text) {
+        Ok(ServerEnvelope { seq, re, message }) => Some((seq, Received::Message { re, message })),
+        Err(ParseError::UnknownType { .. }) => {
+            let object: serde_json::Value = serde_json::from_str(text).ok()?;
+            let seq = object.get("seq")?.as_u64()?;
+            Some((u32::try_from(seq).ok()?, Received::Unknown))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "malformed message from the server");
+            None
         }
     }
 }
 
 /// Converts a binary message by its type byte. The body is parsed once, by the session.
-fn binary_body(message: &[u8]) -> Option<Incoming> {
+fn binary_message(message: &[u8]) -> Option<(u32, Received)> {
     const KEYS: u8 = BinaryType::Keys as u8;
     const ANNOUNCES: u8 = BinaryType::Announces as u8;
     const KEY_REQUEST: u8 = BinaryType::KeyRequest as u8;
-    let Some((&[kind, ..], body)) = message.split_first_chunk::<PREFIX_BYTES>() else {
+    let Some((&[kind, a, b, c, d], body)) = message.split_first_chunk::<PREFIX_BYTES>() else {
         tracing::warn!("binary message from the server is too short");
         return None;
     };
-    match kind {
-        KEYS => Some(Incoming::Keys(body.to_vec())),
-        ANNOUNCES => Some(Incoming::Announces(body.to_vec())),
-        KEY_REQUEST => Some(Incoming::KeyRequest(body.to_vec())),
-        _ => None,
-    }
+    let received = match kind {
+        KEYS => Received::Keys(body.to_vec()),
+        ANNOUNCES => Received::Announces(body.to_vec()),
+        KEY_REQUEST => Received::KeyRequest(body.to_vec()),
+        _ => Received::Unknown,
+    };
+    Some((u32::from_be_bytes([a, b, c, d]), received))
 }
 
 #[cfg(test)]
@@ -314,11 +314,17 @@ mod tests {
 
     #[test]
     fn binary_message_is_identified_by_type() {
-        let body = |kind| binary_body(&[kind, 0, 0, 0, 1, 7, 8]);
-        assert_eq!(body(2), Some(Incoming::Keys(vec![7, 8])));
-        assert_eq!(body(3), Some(Incoming::Announces(vec![7, 8])));
-        assert_eq!(body(4), Some(Incoming::KeyRequest(vec![7, 8])));
-        assert_eq!(body(9), None, "unknown types are skipped");
-        assert_eq!(binary_body(&[2, 0, 0, 0]), None, "shorter than a prefix");
+        let received = |kind| binary_message(&[kind, 0, 0, 1, 2, 7, 8]);
+        assert_eq!(received(2), Some((258, Received::Keys(vec![7, 8]))));
+        assert_eq!(received(3), Some((258, Received::Announces(vec![7, 8]))));
+        assert_eq!(received(4), Some((258, Received::KeyRequest(vec![7, 8]))));
+        assert_eq!(received(9), Some((258, Received::Unknown)), "its number counts");
+        assert_eq!(binary_message(&[2, 0, 0, 0]), None, "shorter than a prefix");
+    }
+
+    #[test]
+    fn unknown_message_counts() {
+        assert_eq!(text_message(r#"{"t":"news","seq":7}"#), Some((7, Received::Unknown)));
+        assert_eq!(text_message(r#"{"t":"news"}"#), None);
     }
 }

@@ -10,6 +10,8 @@
 //! * RTCP reaches the application only if an interceptor marks it (`interceptor::RtcpForwarder`).
 //! * Anyone who reaches the port can make the crate keep state per forged SSRC. The socket is therefore connected to
 //!   the server, so that the kernel drops other datagrams (`socket::ConnectedSockets`).
+//! * An ICE restart keeps the sockets unless it is configured to replace them; then their addresses are looked up again, so that
+//!   a machine that has changed its network finds the server over the new one (`socket::RouteTo`).
 //! * Dropping a connection without closing it leaks a task, two descriptors and 420 kB.
 
 mod interceptor;
@@ -19,7 +21,7 @@ mod socket;
 use self::{
     interceptor::{RtcpForwarder, RtxUnwrapper},
     media_engine::{codec, codec_kind, media_engine},
-    socket::ConnectedSockets,
+    socket::{ConnectedSockets, RouteTo, route_to},
 };
 use crate::{
     media::{Endpoint, Engine, IncomingPacket, MediaError, MediaEvent, OutgoingPacket, SendStream},
@@ -49,19 +51,23 @@ use rtc::{
 };
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tacet_proto::{
     client::ClientTransport,
-    media::{CodecParameters, HeaderExtension, Slot},
+    media::{CodecParameters, HeaderExtension, ServerIce, Slot},
     server::{ServerTransport, Welcome},
 };
 use tokio::sync::mpsc;
 
 /// Capacity of the event queue. If it is full, events are dropped: late media is useless.
 const EVENT_QUEUE: usize = 4_096;
+/// Silence of the server after which the path counts as disconnected. Its answers to keepalives arrive meanwhile.
+const SILENCE: Duration = Duration::from_millis(2_500);
+/// Interval of ICE keepalives.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_millis(500);
 const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
@@ -163,6 +169,9 @@ impl WebrtcEndpoint {
             ])
             .with_answering_dtls_role(RTCDtlsRole::Client)
             .with_include_loopback_candidate(local_ip.is_loopback())
+            .with_discard_local_candidates_during_ice_restart(true)
+            // A path never fails for good: the client restarts ICE until it works.
+            .with_ice_timeouts(Some(SILENCE), Some(Duration::ZERO), Some(KEEPALIVE_INTERVAL))
             .build();
         let connection = PeerConnectionBuilder::new()
             .with_media_engine(media_engine)
@@ -170,7 +179,7 @@ impl WebrtcEndpoint {
             .with_setting_engine(settings)
             .with_handler(Arc::new(handler))
             .with_runtime(Arc::new(ConnectedSockets::new(server)))
-            .with_udp_addrs(vec![SocketAddr::new(local_ip, 0)])
+            .with_udp_addrs(vec![RouteTo::new(server, local_ip)])
             .build()
             .await
             .map_err(engine)?;
@@ -266,6 +275,19 @@ impl WebrtcEndpoint {
 impl Endpoint for WebrtcEndpoint {
     fn local(&self) -> &ClientTransport {
         &self.local
+    }
+
+    async fn restart_ice(&mut self, remote: ServerTransport) -> Result<(), MediaError> {
+        if remote.dtls != self.remote.dtls {
+            return Err(engine("the server has changed its certificate"));
+        }
+        // Without a route there is no socket to replace the current one.
+        route_to(server_address(&self.remote)?)?;
+        self.remote.ice = ServerIce { candidates: self.remote.ice.candidates.clone(), ..remote.ice };
+        let answer = self.negotiate().await?;
+        let (ice, dtls) = sdp::local_parameters(&answer).map_err(engine)?;
+        self.local = ClientTransport { ice, dtls };
+        Ok(())
     }
 
     async fn add_stream(&mut self, stream: &SendStream) -> Result<(), MediaError> {
@@ -384,18 +406,11 @@ fn server_address(remote: &ServerTransport) -> Result<SocketAddr, MediaError> {
     remote.ice.candidates.iter().find_map(readable).ok_or(MediaError::NoCandidate)
 }
 
-/// The local address from which packets to the server are sent. Sends nothing.
-fn route_to(server: SocketAddr) -> Result<IpAddr, MediaError> {
-    let any: IpAddr = if server.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
-    let probe = UdpSocket::bind((any, 0)).map_err(MediaError::NoRoute)?;
-    probe.connect(server).map_err(MediaError::NoRoute)?;
-    Ok(probe.local_addr().map_err(MediaError::NoRoute)?.ip())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::net::UdpSocket;
     use tacet_proto::{
         CallId, ParticipantId, SessionId,
         bytes::{Base64, Fixed},

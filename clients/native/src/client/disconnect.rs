@@ -5,18 +5,20 @@ use e2ee_frames::Ended;
 use std::time::Duration;
 use tacet_proto::{CloseCode, ErrorCode};
 
-/// Close codes of the protocol that the server does not send yet.
+/// Close code of the protocol that the server does not send yet.
 const REMOVED: u16 = 4403;
-const REPLACED: u16 = 4409;
 
-/// Why a connection was lost. The client then reconnects with new keys.
+/// What was lost, and why. The client repairs it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DisconnectReason {
     /// The server is unreachable, closed the connection, or refused something that it may grant later.
     #[error("{0}")]
     Signaling(String),
+    /// The server said that it restarts.
+    #[error("the server restarts")]
+    ServerRestarting,
     /// The session erased its keys: the machine slept, its clock jumped, or the process was forked.
-    #[error("the session keys were erased: {0:?}")]
+    #[error("{}", ended_text(*.0))]
     KeysEnded(Ended),
     /// The media engine returned an error.
     #[error("{0}")]
@@ -24,12 +26,22 @@ pub enum DisconnectReason {
     /// ICE or DTLS did not complete.
     #[error("media cannot connect: UDP to the server, or back from it, is blocked")]
     MediaNeverConnected,
-    /// The media path was up and then silent for too long.
-    #[error("media has stopped arriving")]
+    /// The media path was up and is silent.
+    #[error("media has stopped arriving: the network is interrupted")]
     MediaSilent,
     /// The media path failed and will not recover.
     #[error("the media path failed")]
     MediaFailed,
+    /// Client and server disagree about the state of the call.
+    #[error("client and server disagree about the call: {0}")]
+    Inconsistent(String),
+}
+
+fn ended_text(ended: Ended) -> &'static str {
+    match ended {
+        Ended::ClockJumped => "this machine slept, or its clock was changed, so its keys were erased",
+        _ => "the session erased its keys",
+    }
 }
 
 /// Why the call is over for this client.
@@ -39,7 +51,7 @@ pub enum EndReason {
     #[error("left")]
     Left,
     /// The room does not exist, or was closed.
-    #[error("the room does not exist: it was closed, or the server was restarted")]
+    #[error("the room does not exist: it was closed, or the server has forgotten it")]
     RoomEnded,
     /// This client was removed from the room.
     #[error("removed from the room")]
@@ -50,7 +62,7 @@ pub enum EndReason {
     /// The server rejected this client.
     #[error("the server rejected this client: {0}")]
     Refused(String),
-    /// The connection was lost and could not be restored.
+    /// The connection was lost and could not be restored in the time that the application allows.
     #[error("could not reconnect within {} s: {last}", after.as_secs())]
     GaveUp {
         /// How long the client tried.
@@ -84,29 +96,59 @@ impl From<MediaError> for ConnectionEnd {
     }
 }
 
+impl From<&CallError> for ConnectionEnd {
+    fn from(error: &CallError) -> Self {
+        let text = error.to_string();
+        let reconnect = match error {
+            CallError::Closed { code, .. } if *code == CloseCode::RoomEnded.code() => {
+                return EndReason::RoomEnded.into();
+            }
+            CallError::Closed { code, .. } if *code == CloseCode::Authentication.code() => {
+                return EndReason::Refused(text).into();
+            }
+            CallError::Closed { code: REMOVED, .. } => return EndReason::Removed.into(),
+            CallError::Closed { code, .. } if *code == CloseCode::Replaced.code() => return EndReason::Replaced.into(),
+            CallError::Closed { code, .. } if *code == CloseCode::Restart.code() => DisconnectReason::ServerRestarting,
+            CallError::Refused { code: ErrorCode::NoRoom, .. } => return EndReason::RoomEnded.into(),
+            CallError::Refused { code: ErrorCode::Unauthenticated | ErrorCode::Forbidden, detail } => {
+                return EndReason::Refused(detail.clone()).into();
+            }
+            // The name is too long and will stay so.
+            CallError::Session(_) => return EndReason::Refused(text).into(),
+            CallError::Ended(ended) => DisconnectReason::KeysEnded(*ended),
+            CallError::Restarting => DisconnectReason::ServerRestarting,
+            CallError::Event(_) | CallError::Outbox(_) | CallError::OutOfOrder(_) => {
+                DisconnectReason::Inconsistent(text)
+            }
+            // A full room may still count this client's previous connection, so another attempt may succeed.
+            CallError::Refused { .. } | CallError::Closed { .. } | CallError::Signaling(_) => {
+                DisconnectReason::Signaling(text)
+            }
+        };
+        Self::Reconnect(reconnect)
+    }
+}
+
+impl From<EndReason> for ConnectionEnd {
+    fn from(reason: EndReason) -> Self {
+        Self::Final(reason)
+    }
+}
+
+impl CallError {
+    /// Why the call is over, if this error means that it is.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<EndReason> {
+        match ConnectionEnd::from(self) {
+            ConnectionEnd::Final(reason) => Some(reason),
+            ConnectionEnd::Reconnect(_) => None,
+        }
+    }
+}
+
 impl From<CallError> for ConnectionEnd {
     fn from(error: CallError) -> Self {
-        let text = error.to_string();
-        let end = match error {
-            CallError::Ended(ended) => return Self::Reconnect(DisconnectReason::KeysEnded(ended)),
-            CallError::Closed { code, .. } => match code {
-                code if code == CloseCode::RoomEnded.code() => Some(EndReason::RoomEnded),
-                code if code == CloseCode::Authentication.code() => Some(EndReason::Refused(text.clone())),
-                REMOVED => Some(EndReason::Removed),
-                REPLACED => Some(EndReason::Replaced),
-                _ => None,
-            },
-            CallError::Refused { code, detail } => match code {
-                ErrorCode::NoRoom => Some(EndReason::RoomEnded),
-                ErrorCode::Unauthenticated | ErrorCode::Forbidden => Some(EndReason::Refused(detail)),
-                // A full room may still count this client's previous connection, so another attempt may succeed.
-                _ => None,
-            },
-            // The name is too long and will stay so.
-            CallError::Session(_) => Some(EndReason::Refused(text.clone())),
-            CallError::Signaling(_) | CallError::Event(_) => None,
-        };
-        end.map_or(Self::Reconnect(DisconnectReason::Signaling(text)), Self::Final)
+        Self::from(&error)
     }
 }
 
@@ -134,12 +176,14 @@ mod tests {
 
     #[test]
     fn transient_errors_reconnect() {
-        for code in [1001, 1006, 1011, 1012, 1013, 4408, 4429] {
+        for code in [1001, 1006, 1011, 1012, 1013, 4408, 4410, 4429] {
             assert!(matches!(closed(code), ConnectionEnd::Reconnect(_)), "{code}");
         }
         for code in [ErrorCode::RoomFull, ErrorCode::ServerBusy, ErrorCode::RateLimited, ErrorCode::Internal] {
             assert!(matches!(refused(code), ConnectionEnd::Reconnect(_)), "{code:?}");
         }
+        let restarting = ConnectionEnd::Reconnect(DisconnectReason::ServerRestarting);
+        assert_eq!((closed(1012), ConnectionEnd::from(CallError::Restarting)), (restarting.clone(), restarting));
         let slept = Ended::ClockJumped;
         assert_eq!(
             ConnectionEnd::from(CallError::Ended(slept)),

@@ -1,6 +1,9 @@
 //! Events and media that a client delivers to its application.
 
-use super::disconnect::{DisconnectReason, EndReason};
+use super::{
+    disconnect::{DisconnectReason, EndReason},
+    repair::Recovery,
+};
 use crate::audio::Level;
 use bytes::Bytes;
 use e2ee_frames::Problem;
@@ -17,11 +20,20 @@ use tacet_proto::{
 pub enum ClientEvent {
     /// The connection's state has changed.
     Connection(ConnectionState),
+    /// Everything that was lost is repaired; [`ConnectionState::Connected`] follows.
+    Reconnected(Recovery),
+    /// This machine's clock differs from the server's by this many seconds; positive if it is ahead. Beyond ten minutes the
+    /// others reject this client's messages.
+    ClockSkew(i64),
     /// A participant that holds the room's secret has joined.
     ParticipantJoined(Participant),
     /// A participant has changed its name.
     ParticipantRenamed(Participant),
-    /// A participant has left, or is no longer visible because this client reconnects.
+    /// Nothing arrives from a participant, according to the server: it may come back, or leave.
+    ParticipantAway(Participant),
+    /// A participant that was away is back, according to the server.
+    ParticipantBack(Participant),
+    /// A participant has left.
     ParticipantLeft(Participant),
     /// The encryption state of a participant's media has changed.
     Encryption {
@@ -52,6 +64,8 @@ pub enum ClientEvent {
     TrackRemoved(RemoteTrack),
     /// A track was muted or unmuted, according to the server.
     TrackMuted(RemoteTrack),
+    /// A track that is not muted has stopped, or flows again, according to the server.
+    TrackStalled(RemoteTrack),
     /// The first audio frame of a source was opened: it is audible from now on.
     AudioReady {
         /// The authenticated sender.
@@ -85,7 +99,7 @@ pub enum ClientEvent {
 /// A participant whose announce was verified with the room's secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Participant id, assigned by the server for each connection.
+    /// Participant id, assigned by the server. It stays when the participant reconnects.
     pub id: ParticipantId,
     /// The name that the participant chose.
     pub name: String,
@@ -98,13 +112,12 @@ pub enum ConnectionState {
     Joined,
     /// The media path is up.
     Connected,
-    /// The media path is silent. If it does not recover, the client reconnects.
-    Interrupted,
-    /// The connection was lost; the client reconnects with new keys.
+    /// Signaling, the media path or the keys are lost, and the client repairs them. What is not lost goes on: media may
+    /// still flow. The participants stay on the roster.
     Reconnecting {
-        /// Number of the next attempt, from 1.
+        /// Number of attempts that were made in this outage.
         attempt: u32,
-        /// Why the client is not connected.
+        /// What was lost last, and why.
         cause: DisconnectReason,
     },
 }
@@ -133,6 +146,8 @@ pub struct RemoteTrack {
     pub codec: Codec,
     /// Whether its publisher has muted it.
     pub muted: bool,
+    /// Whether no packets of it arrive at the server although it is not muted.
+    pub stalled: bool,
 }
 
 /// 20 ms of all participants, mixed.

@@ -3,7 +3,7 @@
 //! Everything is bounded. Events are never dropped: if [`MAX_EVENTS`] are queued, the application is considered dead and
 //! the call ends with an error. Of media, the oldest is dropped. An application that wants no events drops [`Events`].
 
-use super::event::{ClientEvent, VideoFrame};
+use super::event::{ClientEvent, ConnectionState, VideoFrame};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -64,6 +64,15 @@ impl EventSender {
         }
         if matches!(event, ClientEvent::ActiveSpeakers(_)) {
             queues.events.retain(|queued| !matches!(queued, ClientEvent::ActiveSpeakers(_)));
+        }
+        // Attempts to reconnect may go on for hours without being read.
+        let reconnecting =
+            |event: &ClientEvent| matches!(event, ClientEvent::Connection(ConnectionState::Reconnecting { .. }));
+        if reconnecting(&event)
+            && let Some(newest) = queues.events.back_mut().filter(|newest| reconnecting(newest))
+        {
+            *newest = event;
+            return;
         }
         // The end is always delivered.
         if queues.events.len() >= MAX_EVENTS && !matches!(event, ClientEvent::Ended(_)) {
@@ -158,7 +167,7 @@ impl Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::event::MixedAudio;
+    use crate::client::{DisconnectReason, event::MixedAudio};
     use bytes::Bytes;
     use tacet_proto::{
         ParticipantId,
@@ -216,6 +225,21 @@ mod tests {
             last = Some(event);
         }
         assert_eq!(last, Some(end));
+    }
+
+    #[tokio::test]
+    async fn newest_attempt_to_reconnect_is_kept() {
+        let (sender, mut events) = event_queue();
+        let reconnecting = |attempt| {
+            ClientEvent::Connection(ConnectionState::Reconnecting { attempt, cause: DisconnectReason::MediaSilent })
+        };
+        for n in 0..2 * MAX_EVENTS {
+            sender.emit(reconnecting(n as u32));
+        }
+        sender.emit(event(1));
+        assert!(!sender.has_overflowed());
+        assert_eq!(events.next().await, Some(reconnecting(2 * MAX_EVENTS as u32 - 1)));
+        assert_eq!(events.next().await, Some(event(1)));
     }
 
     #[tokio::test]

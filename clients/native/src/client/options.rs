@@ -5,7 +5,6 @@ use crate::{
     audio::{Channels, EncoderOptions},
     tls::Trust,
 };
-use std::time::Duration;
 use tacet_proto::media::{Codec, Kind, Source};
 
 /// Options of a client.
@@ -26,12 +25,11 @@ pub struct ClientOptions {
     pub send_audio_level: bool,
     /// When to reconnect.
     pub reconnect: ReconnectPolicy,
-    /// How long the media path may be interrupted before the client reconnects.
-    pub media_timeout: Duration,
 }
 
 impl ClientOptions {
-    /// Receives all tracks, mixes audio to mono, trusts public certificate authorities and reconnects for two minutes.
+    /// Receives all tracks, mixes audio to mono, trusts public certificate authorities, and reconnects until the
+    /// application leaves.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self {
@@ -42,7 +40,6 @@ impl ClientOptions {
             channels: Channels::Mono,
             send_audio_level: true,
             reconnect: ReconnectPolicy::default(),
-            media_timeout: Duration::from_secs(5),
         }
     }
 }

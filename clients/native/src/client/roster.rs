@@ -5,7 +5,7 @@
 
 use super::event::{ClientEvent, Encryption, Participant, RemoteTrack};
 use e2ee_frames::Problem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tacet_proto::{
     ParticipantId, TrackId,
     media::{Source, Track},
@@ -16,10 +16,12 @@ use tacet_proto::{
 /// be late frames of an expired key.
 const BROKEN_AFTER: u32 = 25;
 
-/// The participants and tracks of one connection.
+/// The participants and tracks of the call. They outlive connections.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     members: BTreeMap<ParticipantId, Member>,
+    /// Participants that are away, also those that are not verified.
+    away: BTreeSet<ParticipantId>,
     tracks: BTreeMap<TrackId, RemoteTrack>,
 }
 
@@ -52,13 +54,62 @@ impl Roster {
         self.members.insert(id, Member { name: name.clone(), encryption, unopened: 0 });
         emit(ClientEvent::ParticipantJoined(Participant { id, name }));
         emit(ClientEvent::Encryption { participant: id, state: encryption });
+        if let Some(participant) = self.participant(id).filter(|_| self.away.contains(&id)) {
+            emit(ClientEvent::ParticipantAway(participant));
+        }
         for track in self.tracks_of(id) {
             emit(ClientEvent::TrackAdded(track));
         }
     }
 
+    /// The server says whether a participant is away.
+    pub(super) fn set_away(&mut self, id: ParticipantId, away: bool, emit: &mut impl FnMut(ClientEvent)) {
+        let changed = if away { self.away.insert(id) } else { self.away.remove(&id) };
+        if let Some(participant) = self.participant(id).filter(|_| changed) {
+            emit(if away {
+                ClientEvent::ParticipantAway(participant)
+            } else {
+                ClientEvent::ParticipantBack(participant)
+            });
+        }
+    }
+
+    /// Whether a participant is away.
+    pub(super) fn is_away(&self, id: ParticipantId) -> bool {
+        self.away.contains(&id)
+    }
+
+    /// This client has a new session: it waits for the keys of everyone, and to hear who is away.
+    pub(super) fn start_session(&mut self, emit: &mut impl FnMut(ClientEvent)) {
+        for id in std::mem::take(&mut self.away) {
+            if let Some(participant) = self.participant(id) {
+                emit(ClientEvent::ParticipantBack(participant));
+            }
+        }
+        for (id, member) in &mut self.members {
+            member.unopened = 0;
+            member.set(*id, Encryption::WaitingForKey, emit);
+        }
+    }
+
+    /// Removes the tracks that are not in the server's list. Returns them.
+    pub(super) fn retain_tracks(&mut self, listed: &[TrackId], emit: &mut impl FnMut(ClientEvent)) -> TrackChange {
+        let del = self.tracks.keys().copied().filter(|track| !listed.contains(track)).collect();
+        self.update_tracks(Tracks { add: Vec::new(), del, upd: Vec::new() }, emit)
+    }
+
+    /// Ids of all participants.
+    pub(super) fn ids(&self) -> Vec<ParticipantId> {
+        self.members.keys().copied().collect()
+    }
+
+    fn participant(&self, id: ParticipantId) -> Option<Participant> {
+        self.members.get(&id).map(|member| Participant { id, name: member.name.clone() })
+    }
+
     /// A participant has left.
     pub(super) fn left(&mut self, id: ParticipantId, emit: &mut impl FnMut(ClientEvent)) {
+        self.away.remove(&id);
         let Some(member) = self.members.remove(&id) else { return };
         for track in self.tracks_of(id) {
             self.tracks.remove(&track.track);
@@ -67,7 +118,7 @@ impl Roster {
         emit(ClientEvent::ParticipantLeft(Participant { id, name: member.name }));
     }
 
-    /// The connection was lost: removes everyone.
+    /// The call is over: removes everyone.
     pub(super) fn clear(&mut self, emit: &mut impl FnMut(ClientEvent)) {
         for id in self.members.keys().copied().collect::<Vec<_>>() {
             self.left(id, emit);
@@ -93,7 +144,16 @@ impl Roster {
             if known == Some(track) || !self.members.contains_key(&track.participant) {
                 continue;
             }
-            emit(if known.is_some() { ClientEvent::TrackMuted(track) } else { ClientEvent::TrackAdded(track) });
+            let Some(known) = known else {
+                emit(ClientEvent::TrackAdded(track));
+                continue;
+            };
+            if known.muted != track.muted {
+                emit(ClientEvent::TrackMuted(track));
+            }
+            if known.stalled != track.stalled {
+                emit(ClientEvent::TrackStalled(track));
+            }
         }
         TrackChange { added, removed }
     }
@@ -150,8 +210,8 @@ impl Roster {
     }
 
     /// All tracks in the server's list, also those of unverified participants.
-    pub(super) fn all_tracks(&self) -> impl Iterator<Item = TrackId> {
-        self.tracks.keys().copied()
+    pub(super) fn all_tracks(&self) -> impl Iterator<Item = RemoteTrack> {
+        self.tracks.values().copied()
     }
 
     /// The track of a participant's source, if the server lists one.
@@ -174,8 +234,8 @@ impl Member {
 }
 
 fn remote(track: Track) -> RemoteTrack {
-    let Track { track, participant, source, codec, muted, .. } = track;
-    RemoteTrack { track, participant, source, codec, muted }
+    let Track { track, participant, source, codec, muted, stalled, .. } = track;
+    RemoteTrack { track, participant, source, codec, muted, stalled }
 }
 
 #[cfg(test)]
@@ -242,6 +302,42 @@ mod tests {
             [ClientEvent::TrackRemoved(remote(track(true))), ClientEvent::ParticipantLeft(ada("Countess"))]
         );
         assert_eq!(events_of(|mut emit| roster.left(ADA, &mut emit)), []);
+    }
+
+    #[test]
+    fn participant_goes_away_and_comes_back() {
+        let mut roster = Roster::default();
+        assert_eq!(events_of(|mut emit| roster.set_away(ADA, true, &mut emit)), [], "not verified yet");
+        let events = events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit));
+        assert_eq!(events.last(), Some(&ClientEvent::ParticipantAway(ada("Ada"))));
+        assert!(roster.is_away(ADA));
+        let back = events_of(|mut emit| roster.set_away(ADA, false, &mut emit));
+        assert_eq!(back, [ClientEvent::ParticipantBack(ada("Ada"))]);
+        assert_eq!(events_of(|mut emit| roster.set_away(ADA, false, &mut emit)), []);
+    }
+
+    #[test]
+    fn stalled_track_is_not_a_muted_one() {
+        let mut roster = Roster::default();
+        events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit));
+        events_of(|mut emit| drop(roster.update_tracks(tracks(&[track(false)], &[], &[]), &mut emit)));
+        let stalled = || Track { stalled: true, ..track(false) };
+        let events = events_of(|mut emit| drop(roster.update_tracks(tracks(&[], &[], &[stalled()]), &mut emit)));
+        assert_eq!(events, [ClientEvent::TrackStalled(remote(stalled()))]);
+    }
+
+    #[test]
+    fn participants_outlive_a_new_session() {
+        let mut roster = Roster::default();
+        events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit));
+        events_of(|mut emit| roster.frame_opened(ADA, &mut emit));
+        events_of(|mut emit| drop(roster.update_tracks(tracks(&[track(false)], &[], &[]), &mut emit)));
+        let waiting = ClientEvent::Encryption { participant: ADA, state: Encryption::WaitingForKey };
+        assert_eq!(events_of(|mut emit| roster.start_session(&mut emit)), [waiting]);
+        assert_eq!(events_of(|mut emit| drop(roster.retain_tracks(&[TrackId(9)], &mut emit))), []);
+        let gone = events_of(|mut emit| drop(roster.retain_tracks(&[TrackId(8)], &mut emit)));
+        assert_eq!(gone, [ClientEvent::TrackRemoved(remote(track(false)))]);
+        assert_eq!(roster.ids(), [ADA]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! State of a client that outlives its connections.
 //!
 //! It holds what the application wants (options, local tracks, subscriptions), what the application has been shown
-//! (roster, audio, connection state), and the channels to it. Everything that a connection learned is reset when that
-//! connection is lost; everything that the application wants stays.
+//! (roster, audio, connection state), and the channels to it. Participants stay on the roster while connections come and
+//! go, until the server says that they have left.
 
 use super::{
     audio_receiver::AudioReceiver,
@@ -19,7 +19,7 @@ use crate::{audio::Level, call::JoinOptions};
 use e2ee_frames::Problem;
 use std::{sync::Arc, time::Instant};
 use tacet_proto::{
-    ParticipantId,
+    ParticipantId, TrackId,
     media::Source,
     server::{Speaker, Tracks},
 };
@@ -34,9 +34,8 @@ pub(super) struct SessionState {
     wake: Arc<Notify>,
     local_tracks: LocalTracks,
     subscriptions: Subscriptions,
-    /// Emptied when a connection is lost.
     roster: Roster,
-    /// Emptied when a connection is lost; the mixer goes on.
+    /// Emptied when the media path is replaced; the mixer goes on.
     audio: AudioReceiver,
     connection: Option<ConnectionState>,
     key_generation: Option<(u32, u8)>,
@@ -86,10 +85,6 @@ impl SessionState {
         &mut self.local_tracks
     }
 
-    pub(super) fn subscriptions(&self) -> &Subscriptions {
-        &self.subscriptions
-    }
-
     pub(super) fn subscriptions_mut(&mut self) -> &mut Subscriptions {
         &mut self.subscriptions
     }
@@ -107,23 +102,40 @@ impl SessionState {
         JoinOptions {
             trust: self.options.trust,
             subscribe: self.subscriptions.is_automatic(),
+            known: self.roster.ids(),
             ..JoinOptions::new(&self.options.name)
         }
     }
 
-    /// Changes the connection state and emits it.
+    /// Changes the connection state, and emits it if it is another one.
     pub(super) fn set_connection_state(&mut self, state: ConnectionState) {
-        self.connection = Some(state.clone());
-        self.events.emit(ClientEvent::Connection(state));
+        if self.connection.as_ref() != Some(&state) {
+            self.connection = Some(state.clone());
+            self.events.emit(ClientEvent::Connection(state));
+        }
     }
 
-    /// Resets everything that the lost connection knew, and emits that its participants left.
-    pub(super) fn reset_connection(&mut self) {
+    /// The media path is a new one: audio streams start again, and the tracks have to be listed again.
+    pub(super) fn replace_media_path(&mut self) {
+        self.subscriptions.expect_again(self.roster.shown_tracks());
+        self.audio.clear();
+        self.uplink_loss = 0.0;
+        self.local_tracks.set_state(TrackState::Pending);
+    }
+
+    /// The session is a new one: the keys of everyone have to arrive again.
+    pub(super) fn replace_session(&mut self) {
+        let events = &self.events;
+        self.roster.start_session(&mut |event| events.emit(event));
+        self.key_generation = None;
+    }
+
+    /// The call is over: removes everyone.
+    pub(super) fn end(&mut self) {
         let events = &self.events;
         self.roster.clear(&mut |event| events.emit(event));
         self.audio.clear();
         self.key_generation = None;
-        self.uplink_loss = 0.0;
         self.local_tracks.set_state(TrackState::Pending);
     }
 
@@ -134,14 +146,20 @@ impl SessionState {
     }
 
     /// Stops receiving these tracks; from now on new tracks are only received by explicit subscription.
-    pub(super) fn unsubscribe(&mut self, tracks: &[tacet_proto::TrackId]) {
-        self.subscriptions.remove(tracks, self.roster.all_tracks());
+    pub(super) fn unsubscribe(&mut self, tracks: &[TrackId]) {
+        self.subscriptions.remove(tracks, self.roster.all_tracks().map(|track| track.track));
     }
 
     /// An announce was verified: a participant joined or changed its name.
     pub(super) fn participant_verified(&mut self, id: ParticipantId, name: String) {
         let events = &self.events;
         self.roster.verified(id, name, &mut |event| events.emit(event));
+    }
+
+    /// The server says whether a participant is away.
+    pub(super) fn participant_away(&mut self, id: ParticipantId, away: bool) {
+        let events = &self.events;
+        self.roster.set_away(id, away, &mut |event| events.emit(event));
     }
 
     pub(super) fn participant_left(&mut self, id: ParticipantId) {
@@ -177,10 +195,31 @@ impl SessionState {
     pub(super) fn update_tracks(&mut self, change: Tracks) -> TrackChange {
         let events = &self.events;
         let change = self.roster.update_tracks(change, &mut |event| events.emit(event));
+        self.remove_audio(&change);
+        change
+    }
+
+    /// Removes the tracks that are not in the server's whole list.
+    pub(super) fn retain_tracks(&mut self, listed: &[TrackId]) {
+        let events = &self.events;
+        let change = self.roster.retain_tracks(listed, &mut |event| events.emit(event));
+        self.remove_audio(&change);
+    }
+
+    /// The tracks in the server's list that this client has to ask for.
+    pub(super) fn wanted_tracks(&mut self, of: &[RemoteTrack]) -> Vec<TrackId> {
+        of.iter().filter(|track| self.subscriptions.must_request(track)).map(|track| track.track).collect()
+    }
+
+    /// All tracks in the server's list.
+    pub(super) fn listed_tracks(&self) -> Vec<RemoteTrack> {
+        self.roster.all_tracks().collect()
+    }
+
+    fn remove_audio(&mut self, change: &TrackChange) {
         for RemoteTrack { participant, source, .. } in &change.removed {
             self.audio.remove(*participant, Some(*source));
         }
-        change
     }
 
     /// Emits the active speakers that are on the roster.
@@ -217,6 +256,7 @@ impl SessionState {
         let participants = self.roster.members().map(|(participant, encryption)| ParticipantStatus {
             level: self.audio.level(participant.id),
             tracks: tracks.iter().filter(|track| track.participant == participant.id).copied().collect(),
+            away: self.roster.is_away(participant.id),
             participant,
             encryption,
         });

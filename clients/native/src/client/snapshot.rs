@@ -31,6 +31,8 @@ pub struct ParticipantStatus {
     pub participant: Participant,
     /// Encryption state of its media.
     pub encryption: Encryption,
+    /// Whether nothing arrives from it, according to the server.
+    pub away: bool,
     /// Current audio level.
     pub level: Level,
     /// The tracks it publishes, according to the server.

@@ -1,16 +1,47 @@
-//! Sockets that receive from the server only.
+//! Sockets that send to the server over the current route, and receive from it only.
 
+use crate::media::MediaError;
 use ::webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, TokioRuntime,
 };
 use std::{
     future::Future,
     io,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
     pin::Pin,
     sync::Arc,
     time::Duration,
 };
+
+/// The local address from which packets to the server are sent. Sends nothing.
+pub(super) fn route_to(server: SocketAddr) -> Result<IpAddr, MediaError> {
+    let any: IpAddr = if server.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+    let probe = UdpSocket::bind((any, 0)).map_err(MediaError::NoRoute)?;
+    probe.connect(server).map_err(MediaError::NoRoute)?;
+    Ok(probe.local_addr().map_err(MediaError::NoRoute)?.ip())
+}
+
+/// A local address that is looked up whenever sockets are bound: at the start, and when ICE restarts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RouteTo {
+    server: SocketAddr,
+    /// Used if there is no route at that moment.
+    first: IpAddr,
+}
+
+impl RouteTo {
+    pub(super) fn new(server: SocketAddr, first: IpAddr) -> Self {
+        Self { server, first }
+    }
+}
+
+impl ToSocketAddrs for RouteTo {
+    type Iter = std::iter::Once<SocketAddr>;
+
+    fn to_socket_addrs(&self) -> io::Result<Self::Iter> {
+        Ok(std::iter::once(SocketAddr::new(route_to(self.server).unwrap_or(self.first), 0)))
+    }
+}
 
 /// The tokio runtime, except that UDP sockets are connected to the server: the kernel drops datagrams of others before
 /// the crate keeps state for them.

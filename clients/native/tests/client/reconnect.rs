@@ -1,4 +1,4 @@
-//! A client that lost its connection reconnects with new keys and publishes its tracks again.
+//! What is lost is repaired by the cheapest step that helps, and the others notice no more of it than they must.
 
 use crate::{
     TIMEOUT,
@@ -10,8 +10,13 @@ use crate::{
     udp_relay::UdpRelay,
 };
 use std::{collections::HashSet, time::Duration};
-use tacet_native::client::{
-    AudioOptions, ClientEvent, ClientOptions, ConnectionState, DisconnectReason, EndReason, ReconnectPolicy,
+use tacet_native::{
+    call::{Admission, Call, CallEvent, Continues, JoinOptions},
+    client::{
+        AudioOptions, ClientEvent, ClientOptions, ConnectionState, DisconnectReason, EndReason, ReconnectPolicy,
+        Recovery,
+    },
+    tls::Trust,
 };
 use tokio::time::timeout;
 
@@ -27,22 +32,54 @@ fn read_on(mut listener: Listener) -> tokio::task::JoinHandle<Vec<ClientEvent>> 
     })
 }
 
+/// The states of the connection, without repeated ones.
 fn states(seen: &[ClientEvent]) -> Vec<&'static str> {
     let name = |event: &ClientEvent| {
         Some(match event {
             ClientEvent::Connection(ConnectionState::Joined) => "joined",
             ClientEvent::Connection(ConnectionState::Connected) => "connected",
-            ClientEvent::Connection(ConnectionState::Interrupted) => "interrupted",
             ClientEvent::Connection(ConnectionState::Reconnecting { .. }) => "reconnecting",
             ClientEvent::Ended(_) => "ended",
             _ => return None,
         })
     };
-    seen.iter().filter_map(name).collect()
+    let mut states: Vec<_> = seen.iter().filter_map(name).collect();
+    states.dedup();
+    states
+}
+
+fn recovery(event: &ClientEvent) -> Option<Recovery> {
+    match event {
+        ClientEvent::Reconnected(how) => Some(*how),
+        _ => None,
+    }
+}
+
+fn cause(event: &ClientEvent) -> Option<DisconnectReason> {
+    match event {
+        ClientEvent::Connection(ConnectionState::Reconnecting { cause, .. }) => Some(cause.clone()),
+        _ => None,
+    }
+}
+
+/// Number of new keys of this client.
+fn generations(listener: &Listener) -> usize {
+    listener.events_seen.iter().filter(|event| matches!(event, ClientEvent::Generation { .. })).count()
+}
+
+fn saw_a_leave(listener: &Listener) -> bool {
+    listener.saw(|event| matches!(event, ClientEvent::ParticipantLeft(_)))
+}
+
+/// Waits until a listener hears a tone that was not in what it heard before.
+async fn hears_again(listener: &mut Listener, hertz: f32) {
+    listener.audio.clear();
+    listener.until("the tone again", |listener| hears(listener, hertz)).await;
 }
 
 #[tokio::test]
-async fn signaling_loss_reconnects_with_new_keys() {
+#[ignore = "needs a server that continues sessions"]
+async fn lost_signaling_is_resumed_and_no_one_notices() {
     let server = Server::start();
     let proxy = TcpProxy::to(server.address).await;
     let recorder = Recorder::default();
@@ -50,68 +87,181 @@ async fn signaling_loss_reconnects_with_new_keys() {
     let microphone = client.publish_audio(AudioOptions::default()).await.unwrap();
     let playing = play(microphone, 660.0);
     let mut ada = Listener::of(client, events);
-
     let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
     bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
     let before = bob.sees("Ada").await;
     ada.sees("Bob").await;
+    let keys = (generations(&ada), generations(&bob));
 
-    proxy.cut();
-    let gone = bob.event("Ada is gone", |event| match event {
-        ClientEvent::ParticipantLeft(participant) => Some(participant.clone()),
-        _ => None,
-    });
-    assert_eq!(gone.await, before);
-    bob.audio.clear();
-    bob.until("Bob hears 660 Hz again", |bob| hears(bob, 660.0)).await;
-    let after = bob.sees("Ada").await;
-    assert_ne!(after.id, before.id, "another device to everyone");
-
-    ada.until("Ada is connected again", |ada| {
-        (states(&ada.events_seen) == ["joined", "connected", "reconnecting", "joined", "connected"]).then_some(())
-    })
-    .await;
-    ada.sees("Bob").await;
-    assert!(ada.saw(|event| matches!(event, ClientEvent::ParticipantLeft(p) if p.name == "Bob")), "out of sight");
-
-    // The second path reuses nothing of the first.
-    let paths = recorder.paths();
-    assert_eq!(paths.len(), 2);
-    let of = |n: usize| (&paths[n].local.dtls.fingerprint.0, &paths[n].local.ice.pwd, paths[n].streams[0].ssrc);
-    let (first, second) = (of(0), of(1));
-    assert!(first.0 != second.0 && first.1 != second.1 && first.2 != second.2);
-    let payloads: HashSet<_> = paths[0].sent.iter().map(|(_, packet)| packet.payload.clone()).collect();
-    assert!(paths[1].sent.iter().all(|(_, packet)| !payloads.contains(&packet.payload)));
+    for _ in 0..3 {
+        proxy.cut();
+        assert_eq!(ada.event("a repair", recovery).await, Recovery::SessionResumed);
+        hears_again(&mut bob, 660.0).await;
+    }
+    // A request that needs signaling works, too.
+    let carol = Listener::join(&server.link(), ClientOptions::new("Carol")).await;
+    ada.sees("Carol").await;
+    bob.sees("Carol").await;
+    assert_eq!(bob.sees("Ada").await, before);
+    assert!(!saw_a_leave(&ada) && !saw_a_leave(&bob));
+    assert!(generations(&ada) - keys.0 <= 1 && generations(&bob) - keys.1 <= 1, "only Carol's join changes keys");
+    assert_eq!(recorder.paths().len(), 1, "the media path is the same");
+    assert_eq!(recorder.paths()[0].restarts, 0);
+    drop(carol);
     playing.abort();
 }
 
 #[tokio::test]
-async fn silent_media_path_reconnects() {
+#[ignore = "needs a server that continues sessions"]
+async fn tracks_that_change_without_signaling_are_published_then() {
+    let server = Server::start();
+    let proxy = TcpProxy::to(server.address).await;
+    let mut ada = Listener::join(&server.link_through(proxy.address), ClientOptions::new("Ada")).await;
+    let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
+    ada.until("Ada is connected", |ada| states(&ada.events_seen).contains(&"connected").then_some(())).await;
+    bob.sees("Ada").await;
+    proxy.redirect(None);
+    ada.event("a loss", cause).await;
+    let microphone = ada.client.publish_audio(AudioOptions::default()).await.unwrap();
+    let playing = play(microphone, 550.0);
+    proxy.redirect(Some(server.address));
+    assert_eq!(ada.event("a repair", recovery).await, Recovery::SessionResumed);
+    let reading = read_on(ada);
+    hears_again(&mut bob, 550.0).await;
+    assert!(!saw_a_leave(&bob));
+    playing.abort();
+    reading.abort();
+}
+
+#[tokio::test]
+#[ignore = "needs a server that continues sessions"]
+async fn silent_media_path_restarts_ice() {
     let server = Server::start();
     let relay = UdpRelay::to(server.media_port).await;
     let recorder = Recorder { relay: Some(relay.address), ..Recorder::default() };
-    let impatient = ClientOptions { media_timeout: Duration::from_millis(200), ..ClientOptions::new("Ada") };
-    let (client, events) = recorder.join(&server.link(), impatient).await;
+    let (client, events) = recorder.join(&server.link(), ClientOptions::new("Ada")).await;
     let microphone = client.publish_audio(AudioOptions::default()).await.unwrap();
     let playing = play(microphone, 660.0);
     let mut ada = Listener::of(client, events);
     let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
     bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
+    let before = bob.sees("Ada").await;
+    ada.sees("Bob").await;
 
     relay.set_open(false);
-    let cause = ada.event("a silent path is given up", |event| match event {
-        ClientEvent::Connection(ConnectionState::Reconnecting { cause, .. }) => Some(cause.clone()),
-        _ => None,
-    });
-    assert_eq!(cause.await, DisconnectReason::MediaSilent);
-    assert!(ada.saw(|event| *event == ClientEvent::Connection(ConnectionState::Interrupted)));
+    assert_eq!(ada.event("a silent path", cause).await, DisconnectReason::MediaSilent);
+    ada.until("a restart", |_| (recorder.paths()[0].restarts > 0).then_some(())).await;
     relay.set_open(true);
+    assert_eq!(ada.event("a repair", recovery).await, Recovery::IceRestarted);
     let reading = read_on(ada);
-    bob.audio.clear();
-    bob.until("Bob hears 660 Hz again", |bob| hears(bob, 660.0)).await;
-    assert!(recorder.paths().len() >= 2);
+    hears_again(&mut bob, 660.0).await;
+    assert_eq!(bob.sees("Ada").await, before);
+    assert!(!saw_a_leave(&bob));
+    assert_eq!(recorder.paths().len(), 1, "the same transport and keys");
     playing.abort();
     reading.abort();
+}
+
+/// The server is gone, and its successor knows the room and the key that seals tokens, as after a restart.
+#[tokio::test]
+#[ignore = "needs a server that continues sessions"]
+async fn restarted_server_continues_the_call() {
+    let mut server = Server::start();
+    let proxy = TcpProxy::to(server.address).await;
+    let recorder = Recorder::default();
+    let (client, events) = recorder.join(&server.link_through(proxy.address), ClientOptions::new("Ada")).await;
+    let microphone = client.publish_audio(AudioOptions::default()).await.unwrap();
+    let playing = play(microphone, 660.0);
+    let mut ada = Listener::of(client, events);
+    let mut bob = Listener::join(&server.link_through(proxy.address), ClientOptions::new("Bob")).await;
+    bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
+    let before = (ada.sees("Bob").await, bob.sees("Ada").await);
+    let keys = (generations(&ada), generations(&bob));
+
+    proxy.redirect(None);
+    server = server.restart().await;
+    proxy.redirect(Some(server.address));
+    assert_eq!(ada.event("Ada's repair", recovery).await, Recovery::SeatRenewed);
+    bob.until("Bob's repair", |bob| bob.events_seen.iter().find_map(recovery)).await;
+    hears_again(&mut bob, 660.0).await;
+    assert_eq!((ada.sees("Bob").await, bob.sees("Ada").await), before);
+    assert!(!saw_a_leave(&ada) && !saw_a_leave(&bob));
+    assert_eq!((generations(&ada), generations(&bob)), keys, "no key is new");
+
+    // The second path reuses nothing of the first, and no frame is sealed twice.
+    let paths = recorder.paths();
+    assert_eq!(paths.len(), 2);
+    let of = |n: usize| (&paths[n].local.dtls.fingerprint.0, &paths[n].local.ice.pwd);
+    assert!(of(0).0 != of(1).0 && of(0).1 != of(1).1);
+    let payloads: HashSet<_> = paths[0].sent.iter().map(|(_, packet)| packet.payload.clone()).collect();
+    assert!(paths[1].sent.iter().all(|(_, packet)| !payloads.contains(&packet.payload)));
+    playing.abort();
+}
+
+/// A session whose keys are erased is followed by another one: same id, one leave and one join.
+#[tokio::test]
+#[ignore = "needs a server that continues sessions"]
+async fn successor_of_a_session_keeps_its_participant_id() {
+    let server = Server::start();
+    let link = server.link();
+    let mut bob = Listener::join(&link, ClientOptions::new("Bob")).await;
+    let mut ada = timeout(TIMEOUT, Call::join(&link, &JoinOptions::new("Ada"))).await.unwrap().unwrap();
+    let before = bob.sees("Ada").await;
+    ada.detach();
+    let succession = Admission::open_successor(&link, Trust::default(), ada.ticket());
+    let admission = timeout(TIMEOUT, succession).await.unwrap().unwrap();
+    assert_eq!(admission.continues(), Continues::Participant);
+    let options = JoinOptions::new("Ada");
+    let joining = Call::join_admitted(admission, &link, &options);
+    let ada = timeout(TIMEOUT, joining).await.unwrap().unwrap();
+    assert_eq!(ada.welcome().participant, before.id);
+    let again = bob.event("Ada again", |event| match event {
+        ClientEvent::ParticipantJoined(participant) => Some(participant.clone()),
+        _ => None,
+    });
+    assert_eq!(again.await, before);
+    assert!(saw_a_leave(&bob), "its keys are gone");
+    ada.leave().await;
+}
+
+/// Nothing drives the call of a frozen process, so it sends no signs of life.
+#[tokio::test]
+#[ignore = "needs a server that continues sessions"]
+async fn frozen_participant_is_away_until_it_thaws() {
+    let server = Server::start();
+    let mut ada = timeout(TIMEOUT, Call::join(&server.link(), &JoinOptions::new("Ada"))).await.unwrap().unwrap();
+    let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
+    let joined = async { while !matches!(ada.next().await, Ok(CallEvent::Verified { .. })) {} };
+    timeout(TIMEOUT, joined).await.unwrap();
+    let before = bob.sees("Ada").await;
+    let away = bob.event("Ada is away", |event| match event {
+        ClientEvent::ParticipantAway(participant) => Some(participant.clone()),
+        _ => None,
+    });
+    assert_eq!(away.await, before);
+    let thawed = tokio::spawn(async move { while ada.next().await.is_ok() {} });
+    let back = bob.event("Ada is back", |event| match event {
+        ClientEvent::ParticipantBack(participant) => Some(participant.clone()),
+        _ => None,
+    });
+    assert_eq!(back.await, before);
+    assert!(!saw_a_leave(&bob));
+    thawed.abort();
+}
+
+#[tokio::test]
+async fn goodbye_is_a_leave_at_once() {
+    let server = Server::start();
+    let ada = Listener::join(&server.link(), ClientOptions::new("Ada")).await;
+    let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
+    let before = bob.sees("Ada").await;
+    ada.client.leave().await;
+    let left = bob.event("a leave", |event| match event {
+        ClientEvent::ParticipantLeft(participant) => Some(participant.clone()),
+        _ => None,
+    });
+    assert_eq!(left.await, before);
+    assert!(!bob.saw(|event| matches!(event, ClientEvent::ParticipantAway(_))));
 }
 
 #[tokio::test]
@@ -121,7 +271,7 @@ async fn unreachable_server_is_given_up_after_the_limit() {
     let reconnect = ReconnectPolicy {
         initial_delay: Duration::from_millis(10),
         max_delay: Duration::from_millis(50),
-        give_up_after: Duration::from_millis(400),
+        give_up_after: Some(Duration::from_millis(400)),
     };
     let options = ClientOptions { reconnect, ..ClientOptions::new("Ada") };
     let ada = Listener::join(&server.link_through(proxy.address), options).await;
@@ -132,14 +282,6 @@ async fn unreachable_server_is_given_up_after_the_limit() {
     let Some(ClientEvent::Ended(EndReason::GaveUp { after, last })) = seen.last() else { panic!("{seen:#?}") };
     assert!(*after >= Duration::from_millis(400), "{after:?}");
     assert!(matches!(last, DisconnectReason::Signaling(_)), "{last:?}");
-    let attempts: Vec<_> = seen
-        .iter()
-        .filter_map(|event| match event {
-            ClientEvent::Connection(ConnectionState::Reconnecting { attempt, .. }) => Some(*attempt),
-            _ => None,
-        })
-        .collect();
-    assert!(attempts.len() > 1 && attempts.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{attempts:?}");
     assert!(timeout(TIMEOUT, microphone.live()).await.unwrap().is_err(), "the track ends with the client");
 }
 
@@ -152,7 +294,6 @@ async fn closed_room_ends_the_client() {
     proxy.redirect(Some(other.address));
     let seen = timeout(TIMEOUT, reading).await.unwrap().unwrap();
     assert_eq!(seen.last(), Some(&ClientEvent::Ended(EndReason::RoomEnded)));
-    assert_eq!(states(&seen).iter().filter(|state| **state == "reconnecting").count(), 1, "one attempt");
 }
 
 #[tokio::test]
@@ -164,5 +305,4 @@ async fn never_policy_ends_at_once() {
     proxy.cut();
     let seen = timeout(TIMEOUT, reading).await.unwrap().unwrap();
     assert!(matches!(seen.last(), Some(ClientEvent::Ended(EndReason::GaveUp { .. }))), "{seen:#?}");
-    assert!(!states(&seen).contains(&"reconnecting"));
 }

@@ -30,6 +30,8 @@ pub(crate) struct Recorder {
 #[derive(Clone)]
 pub(crate) struct Path {
     pub(crate) local: ClientTransport,
+    /// Number of ICE restarts.
+    pub(crate) restarts: usize,
     pub(crate) streams: Vec<SendStream>,
     pub(crate) sent: Vec<(String, OutgoingPacket)>,
 }
@@ -67,7 +69,7 @@ impl Engine for Recorder {
         }
         let inner = WebrtcEndpoint::start(welcome, remote, streams).await?;
         let mut paths = self.recorded.lock().unwrap();
-        paths.push(Path { local: inner.local().clone(), streams: streams.to_vec(), sent: Vec::new() });
+        paths.push(Path { local: inner.local().clone(), restarts: 0, streams: streams.to_vec(), sent: Vec::new() });
         Ok(Recorded { inner, paths: self.recorded.clone(), number: paths.len() - 1 })
     }
 }
@@ -75,6 +77,12 @@ impl Engine for Recorder {
 impl Endpoint for Recorded {
     fn local(&self) -> &ClientTransport {
         self.inner.local()
+    }
+
+    async fn restart_ice(&mut self, remote: ServerTransport) -> Result<(), MediaError> {
+        self.inner.restart_ice(remote).await?;
+        self.paths.lock().unwrap()[self.number].restarts += 1;
+        Ok(())
     }
 
     async fn add_stream(&mut self, stream: &SendStream) -> Result<(), MediaError> {

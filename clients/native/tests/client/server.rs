@@ -1,14 +1,16 @@
 //! A server in this process: SFU and signaling, connected as in the binary.
 
 use sfu::net::{Sfu, SfuConfig};
-use signaling::{AccessHash, Config, MediaEvents, MediaPlane, Signaling};
+use signaling::{AccessHash, Config, MediaEvents, MediaPlane, MemoryRegistry, Signaling};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
 };
 use tacet_native::link::RoomLink;
 use tacet_proto::RoomId;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
+
+use crate::TIMEOUT;
 
 const INVITE: [u8; 32] = [9; 32];
 
@@ -17,7 +19,9 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) room: RoomId,
     pub(crate) media_port: u16,
-    _stop: oneshot::Sender<()>,
+    registry: Arc<MemoryRegistry>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
 }
 
 struct Plane(Sfu);
@@ -35,22 +39,37 @@ impl MediaPlane for Plane {
 impl Server {
     /// Starts one. Must be called inside a tokio runtime.
     pub(crate) fn start() -> Self {
+        Self::start_with(None, Arc::new(MemoryRegistry::new(8)))
+    }
+
+    /// Stops it and starts another one that knows what the first one has kept.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { room, registry, stop, serving, .. } = self;
+        drop(stop);
+        timeout(TIMEOUT, serving).await.unwrap().unwrap();
+        Self::start_with(Some(room), registry)
+    }
+
+    /// Starts a server with what another one has kept, or with a new room.
+    fn start_with(room: Option<RoomId>, registry: Arc<MemoryRegistry>) -> Self {
         let events = MediaEvents::default();
         let of_workers = events.clone();
         let sfu = Sfu::start(&SfuConfig::default(), move |_, event| of_workers.send(event)).unwrap();
         let media_port = sfu.local_ports()[0];
         let config = Config { connections_per_address: None, handshakes_per_second: None, ..Config::default() };
-        let signaling = Signaling::new(config, Arc::new(Plane(sfu)), events);
-        let hash = AccessHash::of(&e2ee_frames::access_token(&INVITE));
-        let room = signaling.rooms().create(hash).unwrap();
+        let signaling = Signaling::with_registry(config, Arc::new(Plane(sfu)), events, registry.clone());
+        let room = room.unwrap_or_else(|| {
+            let hash = AccessHash::of(&e2ee_frames::access_token(&INVITE));
+            signaling.rooms().create(hash).unwrap()
+        });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             let stopped = async { drop(stopped.await) };
             signaling.serve(listener, None, None, stopped).await.unwrap();
         });
-        Self { address, room, media_port, _stop: stop }
+        Self { address, room, media_port, registry, stop, serving }
     }
 
     /// The room's link.

@@ -1,15 +1,17 @@
-//! One connection: signaling, keys and a media path, from `hello` until one of them is lost.
+//! One session in a call: signaling, keys and a media path, each of which may be lost and repaired by itself.
 //!
-//! Nothing is reused: the next connection has a new device identity, new keys, a new certificate and new SSRCs, so that
-//! no (key, nonce) pair can repeat.
+//! Keys live as long as the session. A session that cannot go on is followed by another one with a new device identity,
+//! new keys, a new certificate and new SSRCs, so that no (key, nonce) pair can repeat.
 //!
 //! | module | what it does |
 //! |---|---|
-//! | this one | joins, dispatches events of signaling and of the media path, leaves |
-//! | [`media_path`] | starts the media path and follows its state |
+//! | this one | dispatches events of signaling and of the media path, changes connections, leaves |
+//! | [`attempt`] | connects to the server, to continue a session or to follow one |
+//! | [`media_path`] | starts the media path, restarts its ICE, and follows its state |
 //! | [`publishing`] | reconciles local tracks with the server, sends their media, answers key frame requests |
 //! | [`receiving`] | slots, subscriptions, key frame requests to senders |
 
+pub(super) mod attempt;
 mod media_path;
 mod publishing;
 mod receiving;
@@ -19,42 +21,42 @@ use super::{
     event::RemoteTrack,
     media_receiver::MediaReceiver,
     path_state::PathState,
+    repair::Recovery,
     session_state::SessionState,
     snapshot::ReceiverStatistics,
     track_sender::TrackSender,
 };
 use crate::{
-    call::{Call, CallError, CallEvent, JoinOptions},
+    call::{Admission, Call, CallError, CallEvent, Continues, Ticket},
     keys::SharedKeys,
-    link::RoomLink,
     media::{Endpoint, Engine, MediaEvent},
-    signaling::SignalingError,
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 use tacet_proto::{
     TrackId,
-    server::{Slots, TransportState},
+    server::{ServerTransport, Slots, TransportState},
 };
-use tokio::time::timeout;
 
-/// Maximum time for joining, connecting included.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A connection that has joined.
+/// A session that has joined.
 pub(super) struct Connection<G: Engine> {
     engine: Arc<G>,
     call: Call,
     keys: SharedKeys,
     /// The media path, once the server has sent its transport parameters.
     endpoint: Option<G::Path>,
+    /// The transport parameters of the server for a path that could not be started.
+    unstarted: Option<ServerTransport>,
     path: PathState,
+    /// Whether the path has changed between up and not up since the driver last asked.
+    path_changed: bool,
+    /// Number of the request for an ICE restart that the server has not answered.
+    restart_request: Option<u32>,
     senders: Vec<TrackSender>,
     receiver: MediaReceiver,
     /// Slots that arrived before the media path was started.
     early_slots: Vec<Slots>,
+    /// Whether the server has no subscriptions of this client yet.
+    unsubscribed: bool,
 }
 
 /// Events of a connection.
@@ -77,20 +79,63 @@ pub(super) enum ConnectionRequest {
 }
 
 impl<G: Engine> Connection<G> {
-    /// Connects and joins.
-    pub(super) async fn open(engine: Arc<G>, link: &RoomLink, options: JoinOptions) -> Result<Self, CallError> {
-        let joining = timeout(JOIN_TIMEOUT, Call::join(link, &options)).await;
-        let call = joining.map_err(|_| SignalingError::Timeout(link.authority().to_owned()))??;
-        Ok(Self {
+    /// A session that has just joined.
+    pub(super) fn new(engine: Arc<G>, call: Call) -> Self {
+        Self {
             engine,
             keys: call.keys(),
             call,
             endpoint: None,
-            path: PathState::start(Instant::now(), Duration::MAX),
+            unstarted: None,
+            path: PathState::STARTING,
+            path_changed: false,
+            restart_request: None,
             senders: Vec::new(),
             receiver: MediaReceiver::default(),
             early_slots: Vec::new(),
-        })
+            unsubscribed: true,
+        }
+    }
+
+    pub(super) fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// What another connection needs in order to continue the session.
+    pub(super) fn ticket(&self) -> Ticket {
+        self.call.ticket()
+    }
+
+    /// The signaling connection is lost. Media goes on.
+    pub(super) fn detach(&mut self) {
+        self.call.detach();
+        self.restart_request = None;
+        // What the server last said may be outdated; the engine sees for itself whether media arrives.
+        self.path_changed |= self.path.on_server_state(true);
+    }
+
+    /// Sends the session away for its successor. Media goes on until that has joined.
+    pub(super) fn hand_over(&mut self) -> impl Future<Output = ()> + Send + use<G> {
+        self.restart_request = None;
+        self.call.hand_over()
+    }
+
+    /// Continues the session on another signaling connection.
+    pub(super) async fn attach(
+        &mut self,
+        admission: Admission,
+        session: &mut SessionState,
+    ) -> Result<Recovery, ConnectionEnd> {
+        let recovery = match admission.continues() {
+            Continues::Seat => Recovery::SeatRenewed,
+            _ => Recovery::SessionResumed,
+        };
+        self.call.attach(admission)?;
+        if recovery == Recovery::SeatRenewed {
+            self.forget_media_path(session)?;
+        }
+        self.reconcile_tracks(session).await?;
+        Ok(recovery)
     }
 
     /// Waits for the next event. Cancel safe.
@@ -120,16 +165,19 @@ impl<G: Engine> Connection<G> {
 
     async fn on_call(&mut self, event: CallEvent, session: &mut SessionState) -> Result<(), ConnectionEnd> {
         match event {
-            CallEvent::Transport(remote) => self.start_media_path(remote, session).await?,
+            CallEvent::Transport(remote) => self.on_transport(remote, session).await?,
             CallEvent::TransportState(TransportState::Failed) => return Err(DisconnectReason::MediaFailed.into()),
             CallEvent::TransportState(state) => {
-                let changed = self.path.on_server_state(Instant::now(), state == TransportState::Connected);
-                self.path_changed(changed, session).await?;
+                let changed = self.path.on_server_state(state == TransportState::Connected);
+                self.on_path_state(changed, session).await?;
             }
             CallEvent::Slots(slots) => self.add_slots(slots).await?,
             CallEvent::Published { cid, track } => self.on_published(&cid, track, session).await?,
+            CallEvent::TrackList(tracks) => session.retain_tracks(&tracks),
             CallEvent::Tracks(tracks) => self.on_tracks(tracks, session)?,
             CallEvent::Verified { participant, name, .. } => session.participant_verified(participant, name),
+            CallEvent::Away(participant) => session.participant_away(participant, true),
+            CallEvent::Back(participant) => session.participant_away(participant, false),
             CallEvent::Left(participant) => session.participant_left(participant),
             CallEvent::StreamReady(stream) => self.on_stream_ready(stream, session).await?,
             CallEvent::KeyInstalled(participant) => {
@@ -182,15 +230,19 @@ impl<G: Engine> Connection<G> {
 
     /// Handles everything that depends on time; called every 20 ms.
     pub(super) async fn on_tick(&mut self, now: Instant, session: &mut SessionState) -> Result<(), ConnectionEnd> {
-        if let Some(reason) = self.path.loss(now) {
-            return Err(reason.into());
-        }
         self.receiver.on_tick(now, &self.keys, session);
         self.request_missing_key_frames(now).await
     }
 
     pub(super) fn statistics(&self) -> ReceiverStatistics {
         self.receiver.statistics()
+    }
+
+    /// Ends the session for its successor: closes what is left of it.
+    pub(super) async fn discard(self) {
+        if let Some(endpoint) = self.endpoint {
+            endpoint.close().await;
+        }
     }
 
     /// Leaves the call and closes the media path.

@@ -3,8 +3,13 @@
 use super::Connection;
 use crate::{
     client::{
-        disconnect::ConnectionEnd, event::ClientEvent, local_track::LocalTrack, random::random_u32,
-        session_state::SessionState, track::TrackState, track_sender::TrackSender,
+        disconnect::{ConnectionEnd, DisconnectReason},
+        event::ClientEvent,
+        local_track::LocalTrack,
+        random::random_u32,
+        session_state::SessionState,
+        track::TrackState,
+        track_sender::TrackSender,
     },
     media::{Endpoint, Engine},
 };
@@ -131,6 +136,12 @@ impl<G: Engine> Connection<G> {
         error: &ErrorMessage,
         session: &mut SessionState,
     ) -> Result<(), ConnectionEnd> {
+        if re.is_some() && self.restart_request == re {
+            // The server has no transport whose ICE could be restarted.
+            self.restart_request = None;
+            tracing::warn!(code = ?error.code, detail = error.detail, "the server refused an ICE restart");
+            return Err(DisconnectReason::MediaFailed.into());
+        }
         let pending = |sender: &&mut TrackSender| re.is_some() && sender.request == re && sender.track.is_none();
         let Some(sender) = self.senders.iter_mut().find(pending) else {
             tracing::warn!(code = ?error.code, detail = error.detail, "the server refused a request");

@@ -6,10 +6,7 @@ use crate::{
     media::{Endpoint, Engine},
 };
 use std::time::Instant;
-use tacet_proto::{
-    TrackId,
-    server::{Slots, Tracks},
-};
+use tacet_proto::server::{Slots, Tracks};
 
 impl<G: Engine> Connection<G> {
     /// Applies a change of the slots and confirms it; slots that arrive before the media path are kept for it.
@@ -27,10 +24,14 @@ impl<G: Engine> Connection<G> {
 
     /// Applies a change of the server's track list and subscribes to new tracks by the application's policy.
     pub(super) fn on_tracks(&mut self, tracks: Tracks, session: &mut SessionState) -> Result<(), ConnectionEnd> {
-        let change = session.update_tracks(tracks);
-        let subscriptions = session.subscriptions();
-        let wanted: Vec<TrackId> =
-            change.added.iter().filter(|track| subscriptions.must_request(track)).map(|track| track.track).collect();
+        let added = if std::mem::take(&mut self.unsubscribed) {
+            // The server has forgotten what this client subscribed to, or never knew it.
+            session.update_tracks(tracks);
+            session.listed_tracks()
+        } else {
+            session.update_tracks(tracks).added
+        };
+        let wanted = session.wanted_tracks(&added);
         self.call.subscribe(&wanted)?;
         Ok(())
     }
