@@ -3,11 +3,14 @@
 #[cfg(feature = "device-audio")]
 mod device;
 mod event_text;
+mod exit_code;
 mod output;
 mod participation;
 mod playback;
 mod recording;
 mod screen;
+
+pub(crate) use exit_code::exit_code;
 
 use crate::{log, pin::pin};
 use anyhow::{Context, bail};
@@ -32,10 +35,11 @@ use tokio::task::JoinSet;
 /// Join a call from the terminal
 ///
 /// Joins the call of a room link, plays files into it, and records the audio and video of the others. Without files to
-/// play it only listens. Frames are encrypted on this machine. If the connection is lost, the client reconnects with new
-/// keys.
+/// play it only listens. Frames are encrypted on this machine. If the connection is lost, the client reconnects for as
+/// long as it takes.
 ///
-/// It leaves after --seconds, else when its files have ended, else on Ctrl-C.
+/// It leaves after --seconds, else when its files have ended, else on Ctrl-C. The exit status says why the call ended: 0
+/// left, 3 no such room, 4 removed, 5 wrong secret, 6 server unreachable, 7 room full, 1 anything else.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 EXAMPLES:

@@ -76,9 +76,21 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(&error));
-            ExitCode::FAILURE
+            exit_code(&error)
         }
     }
+}
+
+/// The exit status for an error: 1, or the reason why a call ended.
+#[cfg(feature = "call")]
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    call::exit_code(error).into()
+}
+
+/// The exit status for an error.
+#[cfg(not(feature = "call"))]
+fn exit_code(_: &anyhow::Error) -> ExitCode {
+    ExitCode::FAILURE
 }
 
 /// An error and its causes on one line, without the causes that an outer message already contains.

@@ -1,7 +1,9 @@
 //! Events as human-readable text and as JSON.
 
 use serde_json::{Value, json};
-use tacet_native::client::{ClientEvent, ConnectionState, Encryption, EndReason, Problem, RemoteTrack, Source};
+use tacet_native::client::{
+    ClientEvent, ConnectionState, Encryption, EndReason, Problem, Recovery, RemoteTrack, Source,
+};
 
 /// Replaces control and bidirectional formatting characters in text of another participant, which could otherwise move the
 /// terminal's cursor or reverse the writing direction.
@@ -32,6 +34,48 @@ pub(super) fn encryption(state: Encryption) -> &'static str {
     }
 }
 
+/// What a repair means for the call.
+fn recovery(recovery: Recovery) -> &'static str {
+    match recovery {
+        Recovery::PathReturned => "the media path came back",
+        Recovery::IceRestarted => "media found a path to the server again",
+        Recovery::SessionResumed => "the session was resumed",
+        Recovery::SeatRenewed => "the server had restarted and knew this participant",
+        Recovery::JoinedAgain => "joined again as the same participant, with new keys",
+        Recovery::NewParticipant => "joined again as a new participant, with new keys",
+    }
+}
+
+/// Name of a repair, for programs.
+fn recovery_name(recovery: Recovery) -> &'static str {
+    match recovery {
+        Recovery::PathReturned => "path_returned",
+        Recovery::IceRestarted => "ice_restarted",
+        Recovery::SessionResumed => "session_resumed",
+        Recovery::SeatRenewed => "seat_renewed",
+        Recovery::JoinedAgain => "joined_again",
+        Recovery::NewParticipant => "new_participant",
+    }
+}
+
+/// Name of the reason why a call ended, for programs.
+fn end_name(reason: &EndReason) -> &'static str {
+    match reason {
+        EndReason::Left => "left",
+        EndReason::RoomEnded => "room_ended",
+        EndReason::Removed => "removed",
+        EndReason::Replaced => "replaced",
+        EndReason::Refused(_) => "refused",
+        EndReason::GaveUp { .. } => "gave_up",
+        EndReason::EventsUnread => "events_unread",
+    }
+}
+
+fn clock_skew(seconds: i64) -> String {
+    let (minutes, direction) = (seconds.abs() / 60, if seconds > 0 { "ahead of" } else { "behind" });
+    format!("this machine's clock is {minutes} minutes {direction} the server's: beyond ten the others cannot see you")
+}
+
 fn problem(problem: Problem) -> &'static str {
     match problem {
         Problem::AnnounceRefused => "an announce was rejected: it was made with another link or altered in transit",
@@ -46,12 +90,21 @@ pub(super) fn line(event: &ClientEvent) -> Option<String> {
     Some(match event {
         ClientEvent::Connection(ConnectionState::Joined) => "joined".to_owned(),
         ClientEvent::Connection(ConnectionState::Connected) => "connected".to_owned(),
-        ClientEvent::Connection(ConnectionState::Interrupted) => "media interrupted".to_owned(),
-        ClientEvent::Connection(ConnectionState::Reconnecting { attempt: 1, cause }) => {
-            format!("connection lost, reconnecting with new keys ({cause})")
+        ClientEvent::Connection(ConnectionState::Reconnecting { attempt: 0, cause }) => {
+            format!("reconnecting: {cause}")
         }
         ClientEvent::Connection(ConnectionState::Reconnecting { attempt, cause }) => {
-            format!("reconnecting, attempt {attempt} ({cause})")
+            format!("reconnecting, attempt {attempt}: {cause}")
+        }
+        ClientEvent::Reconnected(how) => format!("reconnected: {}", recovery(*how)),
+        ClientEvent::ClockSkew(seconds) => clock_skew(*seconds),
+        ClientEvent::ParticipantAway(participant) => format!("{} is reconnecting", harmless(&participant.name)),
+        ClientEvent::ParticipantBack(participant) => format!("{} is back", harmless(&participant.name)),
+        ClientEvent::TrackStalled(track) if track.stalled => {
+            format!("no {} arrives from participant {}", source(track.source), track.participant.0)
+        }
+        ClientEvent::TrackStalled(track) => {
+            format!("{} arrives again from participant {}", source(track.source), track.participant.0)
         }
         ClientEvent::ParticipantJoined(participant) => format!("{} joined", harmless(&participant.name)),
         ClientEvent::ParticipantRenamed(participant) => {
@@ -79,13 +132,12 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
     let track = |t: &str, track: &RemoteTrack| {
         json!({
             "t": t, "track": track.track.0, "participant": track.participant.0, "source": source(track.source),
-            "codec": track.codec, "muted": track.muted,
+            "codec": track.codec, "muted": track.muted, "stalled": track.stalled,
         })
     };
     Some(match event {
         ClientEvent::Connection(ConnectionState::Joined) => json!({ "t": "joined" }),
         ClientEvent::Connection(ConnectionState::Connected) => json!({ "t": "connected" }),
-        ClientEvent::Connection(ConnectionState::Interrupted) => json!({ "t": "interrupted" }),
         ClientEvent::Connection(ConnectionState::Reconnecting { attempt, cause }) => {
             json!({ "t": "reconnecting", "attempt": attempt, "cause": cause.to_string() })
         }
@@ -95,6 +147,10 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
         ClientEvent::ParticipantRenamed(p) => {
             json!({ "t": "participant_renamed", "participant": p.id.0, "name": p.name })
         }
+        ClientEvent::Reconnected(how) => json!({ "t": "reconnected", "how": recovery_name(*how) }),
+        ClientEvent::ClockSkew(seconds) => json!({ "t": "clock_skew", "seconds": seconds }),
+        ClientEvent::ParticipantAway(p) => json!({ "t": "participant_away", "participant": p.id.0, "name": p.name }),
+        ClientEvent::ParticipantBack(p) => json!({ "t": "participant_back", "participant": p.id.0, "name": p.name }),
         ClientEvent::ParticipantLeft(p) => json!({ "t": "participant_left", "participant": p.id.0, "name": p.name }),
         ClientEvent::Encryption { participant, state } => {
             let state = match state {
@@ -114,6 +170,7 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
         ClientEvent::TrackAdded(remote) => track("track_added", remote),
         ClientEvent::TrackRemoved(remote) => track("track_removed", remote),
         ClientEvent::TrackMuted(remote) => track("track_muted", remote),
+        ClientEvent::TrackStalled(remote) => track("track_stalled", remote),
         ClientEvent::AudioReady { participant, source: of } => {
             json!({ "t": "audio_ready", "participant": participant.0, "source": source(*of) })
         }
@@ -122,7 +179,9 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
             json!({ "t": "publication_refused", "source": source(*of), "code": code })
         }
         ClientEvent::KeyFrameRequested(of) => json!({ "t": "key_frame_wanted", "source": source(*of) }),
-        ClientEvent::Ended(reason) => json!({ "t": "ended", "reason": reason.to_string() }),
+        ClientEvent::Ended(reason) => {
+            json!({ "t": "ended", "code": end_name(reason), "reason": reason.to_string() })
+        }
         ClientEvent::ActiveSpeakers(_)
         | ClientEvent::MixedAudio(_)
         | ClientEvent::ParticipantAudio(_)
@@ -156,8 +215,23 @@ mod tests {
 
     #[test]
     fn reconnecting_line_names_the_cause() {
-        let lost = ConnectionState::Reconnecting { attempt: 1, cause: DisconnectReason::MediaSilent };
-        let line = line(&ClientEvent::Connection(lost)).unwrap();
-        assert_eq!(line, "connection lost, reconnecting with new keys (media has stopped arriving)");
+        let lost = |attempt| {
+            let cause = DisconnectReason::MediaSilent;
+            line(&ClientEvent::Connection(ConnectionState::Reconnecting { attempt, cause })).unwrap()
+        };
+        assert_eq!(lost(0), "reconnecting: media has stopped arriving: the network is interrupted");
+        assert!(lost(2).starts_with("reconnecting, attempt 2: media has stopped"));
+    }
+
+    #[test]
+    fn clock_skew_says_by_how_much() {
+        let line = line(&ClientEvent::ClockSkew(-1_200)).unwrap();
+        assert!(line.starts_with("this machine's clock is 20 minutes behind the server's"), "{line}");
+    }
+
+    #[test]
+    fn end_has_a_code_for_programs() {
+        let ended = object(&ClientEvent::Ended(EndReason::RoomEnded)).unwrap();
+        assert_eq!(ended["code"], "room_ended");
     }
 }

@@ -3,7 +3,7 @@
 use super::event_text::{encryption, harmless, source};
 use console::{Term, style, truncate_str};
 use std::{io, time::Duration};
-use tacet_native::client::{ConnectionState, Encryption, ParticipantStatus, Snapshot, TrackState};
+use tacet_native::client::{ConnectionState, Encryption, ParticipantStatus, RemoteTrack, Snapshot, TrackState};
 
 /// Width of a level bar, in cells.
 const BAR: usize = 12;
@@ -61,8 +61,7 @@ pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Dur
         None => style("connecting".to_owned()).yellow(),
         Some(ConnectionState::Joined) => style("joined, connecting media".to_owned()).yellow(),
         Some(ConnectionState::Connected) => style("connected".to_owned()).green(),
-        Some(ConnectionState::Interrupted) => style("media interrupted".to_owned()).red(),
-        Some(ConnectionState::Reconnecting { attempt, .. }) => style(format!("reconnecting, attempt {attempt}")).red(),
+        Some(ConnectionState::Reconnecting { cause, .. }) => style(format!("reconnecting: {cause}")).red(),
     };
     let key =
         snapshot.generation.map_or("no key yet".to_owned(), |(generation, step)| format!("key {generation}.{step}"));
@@ -110,15 +109,19 @@ fn row(status: &ParticipantStatus, width: usize) -> String {
     let name = console::pad_str(&name, width, console::Alignment::Left, Some("…"));
     let protection = encryption(status.encryption);
     let protection = match status.encryption {
+        // Says nothing about encryption: no frames arrive.
+        _ if status.away => style("reconnecting").yellow(),
         Encryption::Verified => style(protection).green(),
         Encryption::WaitingForKey => style(protection).yellow(),
         Encryption::Broken => style(protection).red().bold(),
     };
-    let tracks: Vec<_> = status
-        .tracks
-        .iter()
-        .map(|track| format!("{}{}", source(track.source), if track.muted { " (muted)" } else { "" }))
-        .collect();
+    let state = |track: &RemoteTrack| match (track.muted, track.stalled) {
+        (true, _) => " (muted)",
+        (false, true) => " (stopped)",
+        (false, false) => "",
+    };
+    let tracks: Vec<_> =
+        status.tracks.iter().map(|track| format!("{}{}", source(track.source), state(track))).collect();
     format!("  {name}  {}  {protection}  {}", bar(status.level.bar()), style(tracks.join(", ")).dim())
 }
 
@@ -139,9 +142,7 @@ mod tests {
     use super::*;
     use tacet_native::{
         audio::Level,
-        client::{
-            Codec, LocalTrackStatus, Participant, ParticipantId, ReceiverStatistics, RemoteTrack, Source, TrackId,
-        },
+        client::{Codec, LocalTrackStatus, Participant, ParticipantId, ReceiverStatistics, Source, TrackId},
     };
 
     #[test]
@@ -161,16 +162,26 @@ mod tests {
             source: Source::Microphone,
             codec: Codec::Opus,
             muted: true,
+            stalled: false,
+        };
+        let ada = ParticipantStatus {
+            participant: Participant { id, name: "Ada\u{7}".to_owned() },
+            encryption: Encryption::WaitingForKey,
+            away: false,
+            level: Level::from_dbov(30),
+            tracks: vec![track],
+        };
+        let bob = ParticipantStatus {
+            participant: Participant { id: ParticipantId(2), name: "Bob".to_owned() },
+            encryption: Encryption::Verified,
+            away: true,
+            level: Level::SILENCE,
+            tracks: vec![RemoteTrack { muted: false, stalled: true, ..track }],
         };
         let snapshot = Snapshot {
             connection: Some(ConnectionState::Connected),
             generation: Some((2, 1)),
-            participants: vec![ParticipantStatus {
-                participant: Participant { id, name: "Ada\u{7}".to_owned() },
-                encryption: Encryption::WaitingForKey,
-                level: Level::from_dbov(30),
-                tracks: vec![track],
-            }],
+            participants: vec![ada, bob],
             local_tracks: vec![LocalTrackStatus { source: Source::Camera, state: TrackState::Live, muted: false }],
             received: ReceiverStatistics { packets: 99, lost: 1, opened: 99, not_opened: 0 },
             uplink_loss: 0.25,
@@ -184,6 +195,7 @@ mod tests {
                 "",
                 "Me · connected · key 2.1 · lost 1.0 % in, 25.0 % out · 1:02",
                 "  Ada\u{fffd}  ██████        waiting for key  microphone (muted)",
+                "  Bob                 reconnecting  microphone (stopped)",
                 "  sending camera: live",
                 "  recording call.wav",
             ]
