@@ -326,7 +326,7 @@ mod tests {
                 packet.extend(body.iter().flat_map(|word| word.to_be_bytes()));
             }
             packet.extend([0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9]);
-            prop_assert_eq!(parse(&packet).count(), parts.len() + 1);
+            prop_assert_eq!(parse(&packet).skip(parts.len()).count(), 1);
             let found = matches!(parse(&packet).last(), Some(Rtcp::Pli { media: Ssrc(9) }));
             prop_assert!(found);
         }
