@@ -14,7 +14,7 @@ use clap::Args;
 use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig};
-use signaling::{MediaEvents, MediaPlane, PageSource, Signaling};
+use signaling::{Kept, MediaEvents, MediaPlane, PageSource, Signaling};
 use std::{
     io::{self, Write},
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
@@ -128,7 +128,8 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
 
     let sfu = Arc::new(sfu);
     let plane = SfuPlane { sfu: Arc::clone(&sfu), events: events.clone() };
-    let signaling = Signaling::new(settings.signaling, Arc::new(plane), events);
+    let kept = Kept::nothing(&settings.signaling).context("this system provides no random numbers")?;
+    let signaling = Signaling::new(settings.signaling, Arc::new(plane), events, kept);
     let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
     let invite = Invite::random()?;
     let room = signaling.rooms().create(invite.access_hash()).context("cannot create a room")?;

@@ -126,7 +126,7 @@ fn sigterm_shuts_down_gracefully() {
     assert!(matches!(next(&mut socket), ServerMessage::Welcome(_)));
     let client = std::thread::spawn(move || close_code(&mut socket));
     assert_eq!(server.terminate(), Some(0));
-    assert_eq!(client.join().unwrap(), 1001);
+    assert_eq!(client.join().unwrap(), 1012);
 }
 
 #[test]

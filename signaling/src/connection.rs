@@ -1,4 +1,4 @@
-//! One WebSocket connection: its limits, `hello`, and from then on the way to a room.
+//! One WebSocket connection: its limits, `hello`, and from then on the way to a session in a room, which may outlive it.
 //!
 //! Every data message is measured and counted before it is parsed. This task reads and another one writes; they share
 //! nothing but the outbox.
@@ -7,29 +7,30 @@ use crate::{
     config::Timing,
     media,
     metrics::{Format, Metrics},
-    outbox::{Closing, Outbox, Outgoing, ended, outbox},
+    outbox::{Closer, Closing, Outbox, ended},
     random::random,
     rate::{Window, retry_ms},
-    rooms::{Attachment, EnterError, Rooms},
+    resume::origin::Origins,
+    room::Entered,
+    rooms::{Arrival, Attachment, EnterError, Rooms},
     writer,
 };
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{StreamExt, stream::SplitStream};
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage, SessionId,
+    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage,
     binary::{self, BinaryError},
-    bytes::{Base64, Fixed},
-    client::Hello,
+    bytes::Fixed,
+    client::{Ack, Hello},
     limits::{
         MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW, STRIKE_WINDOW_MS, STRIKES_PER_WINDOW,
     },
-    resume::{Continues, Tokens},
-    server::{Challenge, ErrorMessage, Limits, Pong, Welcome},
+    server::{Bye, ByeReason, Challenge, ErrorMessage, Limits, Welcome},
 };
 use tokio::{
     sync::watch,
@@ -50,10 +51,19 @@ const DISCARD: usize = 1 << 20;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Its address, as far as it is known.
+    pub(crate) address: IpAddr,
+    /// How it may have reached the server.
+    pub(crate) origins: Origins,
+}
+
 /// Serves a connection until it has ended and its room knows.
 pub(crate) async fn serve(
     socket: WebSocket,
-    peer: SocketAddr,
+    Peer { address, origins }: Peer,
     rooms: Rooms,
     metrics: Arc<Metrics>,
     timing: Timing,
@@ -62,11 +72,17 @@ pub(crate) async fn serve(
     let number = metrics.connections.fetch_add(1, Ordering::Relaxed) + 1;
     let span = tracing::info_span!("connection", connection = number, participant = Empty);
     let (sink, stream) = socket.split();
-    let (outbox, outgoings) = outbox();
-    let writer = tokio::spawn(writer::write(sink, outgoings, Arc::clone(&metrics), timing).instrument(span.clone()));
+    let (outbox, closer) = (Outbox::new(), Closer::default());
+    // An outbox without messages lacks none.
+    let Ok(outgoings) = outbox.attach(0) else { return };
+    let writing = writer::write(sink, outgoings, closer.closing(), Arc::clone(&metrics), timing);
+    let writer = tokio::spawn(writing.instrument(span.clone()));
     let connection = Connection {
         stream,
         outbox,
+        closer,
+        nonce: [0; 32],
+        origins,
         rooms,
         metrics,
         timing,
@@ -78,7 +94,7 @@ pub(crate) async fn serve(
         bad: Window::new(BAD_MESSAGES, Duration::from_secs(60)),
     };
     async {
-        tracing::debug!(peer = %shortened(peer.ip()), "connected");
+        tracing::debug!(peer = %shortened(address), "connected");
         connection.serve(writer, stop).await;
     }
     .instrument(span)
@@ -130,7 +146,12 @@ const fn end(code: CloseCode, reason: &'static str) -> End {
 
 struct Connection {
     stream: SplitStream<WebSocket>,
+    /// Its own until `hello`, then that of its session.
     outbox: Outbox,
+    closer: Closer,
+    /// The nonce of its challenge.
+    nonce: [u8; 32],
+    origins: Origins,
     rooms: Rooms,
     metrics: Arc<Metrics>,
     timing: Timing,
@@ -148,9 +169,9 @@ impl Connection {
         self.metrics.closes.count(end.code);
         tracing::debug!(code = end.code.code(), reason = end.reason, "closed");
         if let Some(attachment) = self.attachment.take() {
-            attachment.leave().await;
+            attachment.detach().await;
         }
-        self.outbox.close(end.code, end.reason);
+        self.closer.close(end.code, end.reason);
         let _ = tokio::join!(timeout(self.timing.linger, discard(self.stream)), writer);
     }
 
@@ -158,11 +179,12 @@ impl Connection {
         let Ok(nonce) = random() else {
             return end(CloseCode::Internal, "the server has no random numbers");
         };
+        self.nonce = nonce;
         let challenge = Challenge { protocol: PROTOCOL.to_owned(), features: Vec::new(), nonce: Fixed(nonce) };
         if let Err(end) = self.send(None, ServerMessage::Challenge(challenge)) {
             return end;
         }
-        let mut closing = self.outbox.closing();
+        let mut closing = self.closer.closing();
         let mut heard = Instant::now();
         let hello_by = heard + self.timing.hello;
         loop {
@@ -174,7 +196,10 @@ impl Connection {
             let message = tokio::select! {
                 biased;
                 closing = ended(&mut closing) => return closing.unwrap_or(end(CloseCode::Normal, "done")),
-                () = stopped(&mut stop) => return end(CloseCode::GoingAway, "the server is stopping"),
+                () = stopped(&mut stop) => {
+                    let _ = self.send(None, ServerMessage::Bye(Bye { reason: ByeReason::Restart }));
+                    return end(CloseCode::Restart, "the server is stopping, and may start again");
+                }
                 () = sleep_until(alarm) => return too_late,
                 message = self.stream.next() => message,
             };
@@ -245,10 +270,10 @@ impl Connection {
             }
         };
         match (&self.attachment, message) {
-            (Some(_), ClientMessage::Ping(ping)) => {
-                self.send(id, ServerMessage::Pong(Pong { ms: ping.ms, tokens: None }))
-            }
             (Some(attachment), message) => {
+                if let ClientMessage::Ack(Ack { seq }) = message {
+                    attachment.outbox.acknowledge(seq);
+                }
                 attachment.request(id, message).await.map_err(|_| end(CloseCode::Internal, "the room has ended"))
             }
             (None, ClientMessage::Hello(hello)) => self.hello(id, hello).await,
@@ -276,7 +301,8 @@ impl Connection {
         if hello.client.len() > MAX_NAME_BYTES || hello.features.len() > MAX_NAME_BYTES {
             return self.error(id, ErrorCode::BadMessage, "client or features: too long".to_owned());
         }
-        let attachment = match self.rooms.enter(hello.room, &hello.credential, self.outbox.clone()).await {
+        let (nonce, origins, closer) = (self.nonce, &self.origins, self.closer.clone());
+        let mut attachment = match self.rooms.enter(Arrival { hello: &hello, nonce, origins, closer }).await {
             Ok(attachment) => attachment,
             Err(error) => {
                 tracing::debug!(cause = %error, "hello refused");
@@ -285,15 +311,16 @@ impl Connection {
                 return Err(end);
             }
         };
-        tracing::Span::current().record("participant", attachment.participant.0);
-        tracing::debug!(room = attachment.room.0, "hello accepted");
+        let Entered { participant, call, session, continues, .. } = attachment.entered;
+        tracing::Span::current().record("participant", participant.0);
+        tracing::debug!(room = attachment.room.0, ?continues, "hello accepted");
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let welcome = Welcome {
-            participant: attachment.participant,
-            call: attachment.call,
-            session: SessionId(Fixed([0; 16])),
-            continues: Continues::Nothing,
-            tokens: Tokens { session: Base64(Vec::new()), reload: Base64(Vec::new()) },
+            participant,
+            call,
+            session,
+            continues,
+            tokens: attachment.tokens.clone(),
             time: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             limits: Limits {
                 rate: u32::try_from(MESSAGES_PER_WINDOW).unwrap_or(u32::MAX),
@@ -303,8 +330,13 @@ impl Connection {
             hdrext: media::header_extensions(),
             features: Vec::new(),
         };
+        let welcomed = self.send(id, ServerMessage::Welcome(welcome));
+        if let Some(outgoings) = attachment.outgoings.take() {
+            self.outbox.hand_over(outgoings);
+        }
+        self.outbox = attachment.outbox.clone();
         self.attachment = Some(attachment);
-        self.send(id, ServerMessage::Welcome(welcome))
+        welcomed
     }
 
     fn bad_message(
@@ -323,10 +355,9 @@ impl Connection {
         self.send(re, ServerMessage::Error(ErrorMessage { code, retry_ms: None, detail }))
     }
 
+    /// Sends a message of this connection, which has no number and is not sent again on another.
     fn send(&self, re: Option<u32>, message: ServerMessage) -> Result<(), End> {
-        self.outbox
-            .send(Outgoing::Message { re, message })
-            .map_err(|_| end(CloseCode::IdleOrSlow, "the client does not read"))
+        self.outbox.pass(re, message).map_err(|_| end(CloseCode::IdleOrSlow, "the client does not read"))
     }
 }
 
@@ -342,6 +373,9 @@ fn refused(error: EnterError) -> (ErrorCode, End) {
         EnterError::NoRoom => (ErrorCode::NoRoom, end(CloseCode::RoomEnded, "there is no such room")),
         EnterError::WrongCredential => {
             (ErrorCode::Unauthenticated, end(CloseCode::Authentication, "the credential is not valid for this room"))
+        }
+        EnterError::NotResumable => {
+            (ErrorCode::NotResumable, end(CloseCode::NotResumable, "the session cannot be continued"))
         }
         EnterError::NoRandomness => (ErrorCode::Internal, end(CloseCode::Internal, "the server has no random numbers")),
     }

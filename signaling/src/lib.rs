@@ -43,4 +43,4 @@ pub use rooms::{
     registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord},
 };
 pub use security_contact::{InvalidContact, SecurityContact};
-pub use server::Signaling;
+pub use server::{Kept, Signaling};

@@ -60,6 +60,21 @@ pub enum Refusal {
     Connections,
 }
 
+/// What became of a client that asked to continue a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    /// It has everything.
+    Session,
+    /// It has its seat, on a server that had forgotten the rest.
+    Seat,
+    /// It is the same participant.
+    Participant,
+    /// Its session is over for good.
+    Refused,
+    /// Its token or proof is not valid.
+    Invalid,
+}
+
 /// Format of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -78,6 +93,21 @@ impl Kind for Refusal {
             Self::Protocol => "protocol",
             Self::Rate => "rate",
             Self::Connections => "connections",
+        };
+        label.to_owned()
+    }
+}
+
+impl Kind for Resumption {
+    const ALL: &'static [Self] = &[Self::Session, Self::Seat, Self::Participant, Self::Refused, Self::Invalid];
+
+    fn label(self) -> String {
+        let label = match self {
+            Self::Session => "session",
+            Self::Seat => "seat",
+            Self::Participant => "participant",
+            Self::Refused => "refused",
+            Self::Invalid => "invalid",
         };
         label.to_owned()
     }
@@ -127,6 +157,12 @@ pub struct Metrics {
     pub sent: CountByKind<Format>,
     /// Errors sent to clients.
     pub errors: CountByKind<ErrorCode>,
+    /// Clients that asked to continue a session, by what became of it.
+    pub resumptions: CountByKind<Resumption>,
+    /// Participants whose place is held although they have no connection, now.
+    pub held: AtomicU64,
+    /// Rooms that await the participants of a call after a start, now.
+    pub gathering: AtomicU64,
     /// Rooms that panicked.
     pub room_faults: AtomicU64,
     joins: Mutex<Histogram>,
@@ -141,6 +177,9 @@ impl Default for Metrics {
             received: CountByKind::default(),
             sent: CountByKind::default(),
             errors: CountByKind::default(),
+            resumptions: CountByKind::default(),
+            held: AtomicU64::new(0),
+            gathering: AtomicU64::new(0),
             room_faults: AtomicU64::new(0),
             joins: Mutex::new(Histogram::new(PERSON_WAITS)),
         }

@@ -7,6 +7,7 @@ use crate::{
     media::MediaPlane,
     media_events::MediaEvents,
     metrics::Metrics,
+    resume::ResumeKeys,
     rooms::{
         Rooms,
         registry::{MemoryRegistry, Registry},
@@ -34,6 +35,26 @@ const FORGET: Duration = Duration::from_secs(60);
 /// Time within which the headers of a request must arrive.
 const HEADERS: Duration = Duration::from_secs(10);
 
+/// What a control plane keeps beyond its process, if it keeps anything.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its rooms.
+    pub registry: Arc<dyn Registry>,
+    /// What seals the tokens by which sessions are continued.
+    pub resume_keys: Arc<ResumeKeys>,
+}
+
+impl Kept {
+    /// Nothing: what it knows ends with the process.
+    ///
+    /// # Errors
+    /// The operating system provides no random numbers.
+    pub fn nothing(config: &Config) -> Result<Self, getrandom::Error> {
+        let registry = Arc::new(MemoryRegistry::new(config.rooms));
+        Ok(Self { registry, resume_keys: Arc::new(ResumeKeys::random()?) })
+    }
+}
+
 /// The control plane.
 #[derive(Debug)]
 pub struct Signaling {
@@ -43,25 +64,13 @@ pub struct Signaling {
 }
 
 impl Signaling {
-    /// A control plane without rooms, which keeps what it knows in memory only. `events` must be the one that the media
-    /// plane reports to.
+    /// A control plane with the rooms of a registry, whose tokens are sealed by these keys. `events` must be the one that the
+    /// media plane reports to.
     #[must_use]
-    pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEvents) -> Self {
-        let registry = Arc::new(MemoryRegistry::new(config.rooms));
-        Self::with_registry(config, media, events, registry)
-    }
-
-    /// A control plane with the rooms of a registry.
-    #[must_use]
-    pub fn with_registry(
-        config: Config,
-        media: Arc<dyn MediaPlane>,
-        events: MediaEvents,
-        registry: Arc<dyn Registry>,
-    ) -> Self {
+    pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEvents, kept: Kept) -> Self {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
-        let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics), registry);
+        let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics), kept);
         Self { config, rooms, metrics }
     }
 
@@ -77,8 +86,8 @@ impl Signaling {
         &self.metrics
     }
 
-    /// Serves until `stop` is done, then closes every connection with 1001 and waits for them, up to twice
-    /// [`Timing::linger`](crate::config::Timing).
+    /// Opens the rooms of the registry and serves until `stop` is done. Then it tells every client that it may start again,
+    /// closes every connection with 1012 and waits for them, up to twice [`Timing::linger`](crate::config::Timing).
     ///
     /// Without `tls` it speaks plain HTTP, for loopback or a proxy on the same machine.
     ///
@@ -92,6 +101,7 @@ impl Signaling {
         stop: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
         listener.set_nonblocking(true)?;
+        self.rooms.open_known();
         let (stopping, stopped) = watch::channel(false);
         let (alive, mut ended) = mpsc::channel(1);
         let admission = Arc::new(Admission::new(&self.config));

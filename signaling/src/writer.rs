@@ -8,26 +8,40 @@ use crate::{
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, stream::SplitSink};
 use std::sync::Arc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
 
 type Sink = SplitSink<WebSocket, Message>;
 
 /// Writes until the connection is to end, then what is still queued, then Close. A peer that does not read cannot delay
 /// the end by more than `timing.linger`.
-pub(crate) async fn write(sink: Sink, outgoings: Outgoings, metrics: Arc<Metrics>, timing: Timing) {
-    let mut overdue = outgoings.closing();
+pub(crate) async fn write(
+    sink: Sink,
+    outgoings: Outgoings,
+    closing: watch::Receiver<Option<Closing>>,
+    metrics: Arc<Metrics>,
+    timing: Timing,
+) {
+    let mut overdue = closing.clone();
     let overdue = async move {
         ended(&mut overdue).await;
         sleep(timing.linger).await;
     };
     tokio::select! {
-        _ = run(sink, outgoings, &metrics, timing) => {}
+        _ = run(sink, outgoings, closing, &metrics, timing) => {}
         () = overdue => {}
     }
 }
 
-async fn run(mut sink: Sink, mut outgoings: Outgoings, metrics: &Metrics, timing: Timing) -> Result<(), axum::Error> {
-    let mut closing = outgoings.closing();
+async fn run(
+    mut sink: Sink,
+    mut outgoings: Outgoings,
+    mut closing: watch::Receiver<Option<Closing>>,
+    metrics: &Metrics,
+    timing: Timing,
+) -> Result<(), axum::Error> {
     let mut ping = interval_at(Instant::now() + timing.ping, timing.ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = loop {
@@ -54,18 +68,18 @@ async fn run(mut sink: Sink, mut outgoings: Outgoings, metrics: &Metrics, timing
 }
 
 /// The WebSocket message for an encoded one, which is counted.
-fn message(metrics: &Metrics, Encoded { frame, error }: Encoded) -> Message {
+fn message(metrics: &Metrics, Encoded { frame, error, .. }: Encoded) -> Message {
     if let Some(code) = error {
         metrics.errors.count(code);
     }
     match frame {
         Frame::Text(text) => {
             metrics.sent.count(Format::Text);
-            Message::Text(text.into())
+            Message::Text(text)
         }
         Frame::Binary(bytes) => {
             metrics.sent.count(Format::Binary);
-            Message::Binary(bytes.into())
+            Message::Binary(bytes)
         }
     }
 }

@@ -88,15 +88,6 @@ async fn two_participants_meet_and_one_leaves() {
 }
 
 #[tokio::test]
-async fn broken_connection_is_a_leave() {
-    let server = Server::start(config());
-    let mut ada = server.member().await;
-    let bo = server.member().await;
-    drop(bo);
-    ada.until(|r| matches!(r, Received::Message(_, ServerMessage::Roster(roster)) if roster.del.len() == 1)).await;
-}
-
-#[tokio::test]
 async fn messages_before_hello_are_refused_without_closing() {
     let server = Server::start(config());
     let mut client = server.connect().await;
@@ -152,7 +143,7 @@ async fn hostile_messages_end_no_other_call() {
         assert_eq!(eve.closed().await.1, 1007);
     }
     ada.send(99, ClientMessage::Ping(Ping { ms: 5 })).await;
-    assert_eq!(ada.answer(99).await, ServerMessage::Pong(Pong { ms: 5, tokens: None }));
+    assert!(matches!(ada.answer(99).await, ServerMessage::Pong(Pong { ms: 5, .. })));
 }
 
 #[tokio::test]

@@ -7,7 +7,11 @@ mod support;
 use signaling::{Config, config::Timing, metrics::Kind};
 use std::time::{Duration, Instant};
 use support::{ACCESS, Client, Received, Server, config};
-use tacet_proto::{ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, binary, client::Ping, server::Pong};
+use tacet_proto::{
+    ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, binary,
+    client::Ping,
+    server::{ByeReason, Pong},
+};
 use tokio_tungstenite::tungstenite::http::StatusCode;
 
 /// A well-formed ping of exactly this many bytes.
@@ -64,10 +68,7 @@ async fn thirty_first_message_is_refused_without_closing() {
         for id in 2..=31 {
             client.send(id, ClientMessage::Ping(Ping { ms: u64::from(id) })).await;
         }
-        let mut answers = Vec::new();
-        for id in 2..=31 {
-            answers.push(client.answer(id).await);
-        }
+        let answers = client.answers(2..=31).await;
         (client, answers)
     })
     .await;
@@ -301,12 +302,17 @@ async fn connections_of_an_address_are_limited() {
 }
 
 #[tokio::test]
-async fn stopping_closes_every_connection_with_1001() {
+async fn stopping_says_so_and_closes_every_connection_with_1012() {
     let server = Server::start(config());
-    let mut client = server.guest().await;
-    let closed = tokio::spawn(async move { client.closed().await.1 });
+    let (mut stranger, mut guest, mut member) = (server.connect().await, server.guest().await, server.member().await);
+    let closed = tokio::spawn(async move {
+        [stranger.closed().await, guest.closed().await, member.closed().await].map(|(before, code)| {
+            let Some(Received::Message(None, ServerMessage::Bye(bye))) = before.last() else { panic!("{before:?}") };
+            (bye.reason, code)
+        })
+    });
     server.stop().await;
-    assert_eq!(closed.await.unwrap(), 1001);
+    assert_eq!(closed.await.unwrap(), [(ByeReason::Restart, 1012); 3]);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ pub struct ParticipantId(pub u32);
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct TrackId(pub u32);
 
-/// Number of a sending device in its room, up to [`Seat::MAX`], part of the SFrame KID. Not reused for 60 s.
+/// Number of a sending device in its room, up to [`Seat::MAX`], part of the SFrame KID. Not reused for 120 s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]

@@ -13,7 +13,9 @@ use crate::{
     ids::{ParticipantId, Seat},
     limits::MAX_MESSAGE_BYTES,
 };
-pub use media_types::key_exchange::{ANNOUNCE_BYTES, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, WANTED_KEY_BYTES};
+pub use media_types::key_exchange::{
+    ANNOUNCE_BYTES, ANNOUNCE_DEVICE_KEY, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, WANTED_KEY_BYTES,
+};
 
 /// Bytes in front of every body: type and number.
 pub const PREFIX_BYTES: usize = 5;

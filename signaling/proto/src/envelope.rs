@@ -16,7 +16,8 @@ pub struct ClientEnvelope {
 /// One text frame: a message, its running number, and the request it answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerEnvelope {
-    /// Running number of the server's messages on this connection, JSON and binary together, from 1.
+    /// Running number of the messages of this session, JSON and binary together, from 1. A message with 0 is not counted and
+    /// not sent again on another connection: `challenge`, `welcome`, `pong`, `bye`, `speakers`, and errors of the connection.
     pub seq: u32,
     /// Number of the request that this answers.
     pub re: Option<u32>,

@@ -42,7 +42,7 @@ pub enum Continues {
     /// Participant, seat and keys, on a server that forgot the rest: the client joins again with a renewed announce, and
     /// sets up transport and tracks again. To the others it never left.
     Seat,
-    /// The participant id. The others were told that it left; the client joins with new keys on a new seat.
+    /// The participant id. The others have seen it leave; the client joins with new keys on a new seat.
     Participant,
 }
 

@@ -22,7 +22,8 @@ pub enum ServerMessage {
     Joined(Joined),
     /// Participants that joined, left, went away or are back.
     Roster(Roster),
-    /// The server's transport parameters: after `join`, and as the answer to `ice.restart`.
+    /// The server's transport parameters: after `join`, and as the answer to `ice.restart`. If it comes again without answering
+    /// a request, it replaces a transport that has ended, with all its tracks and slots: the client sets up another one.
     Transport(ServerTransport),
     /// Answer to `publish`.
     Published(Published),
@@ -68,7 +69,8 @@ pub struct Welcome {
     pub session: SessionId,
     /// What the client still has of the session that it asked to continue.
     pub continues: Continues,
-    /// How to continue this session.
+    /// How to continue this session. Those of a client that has not joined yet are good while the server runs; it gets
+    /// better ones with `joined`.
     pub tokens: Tokens,
     /// The server's wall clock, milliseconds since 1970.
     #[ts(type = "number")]
@@ -106,6 +108,10 @@ pub struct Joined {
     /// The server has restarted, and more participants of this call are expected back: those that the client knows have not
     /// left until a `full` roster says so, or for 40 seconds.
     pub gathering: bool,
+    /// How to continue the session, also on a server that has restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub tokens: Option<Tokens>,
 }
 
 /// A participant. Names and keys travel in its announce, not here.

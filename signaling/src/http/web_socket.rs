@@ -1,11 +1,18 @@
 //! `GET /v1/ws`: the upgrade to the WebSocket, and everything that refuses it.
 
 use super::{Server, problem};
-use crate::{connection, metrics::Refusal};
+use crate::{
+    connection::{self, Peer},
+    metrics::Refusal,
+    resume::origin::Origins,
+};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, State, WebSocketUpgrade},
-    http::{HeaderMap, HeaderValue, StatusCode, header::UPGRADE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{HOST, UPGRADE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -63,6 +70,8 @@ async fn upgrade(
         refused(Refusal::Connections);
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many connections");
     };
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let peer = Peer { address: peer.ip(), origins: Origins::of_hosts(host) };
     let Server { config, rooms, metrics, stop, alive, .. } = server;
     upgrade.on_upgrade(move |socket| async move {
         connection::serve(socket, peer, rooms, metrics, config.timing, stop).await;

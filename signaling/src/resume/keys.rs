@@ -13,7 +13,7 @@ impl std::fmt::Debug for ResumeKey {
     }
 }
 
-/// The current key and the one before it. Whoever keeps the keys replaces the current one each day, so that a key that
+/// The current key and the one before it. The owner of the keys replaces the current one each day, so that a key that
 /// leaks opens the tokens of two days at most.
 #[derive(Debug)]
 pub struct ResumeKeys(RwLock<Pair>);

@@ -1,5 +1,7 @@
-//! Changes that a participant has yet to be sent. Changes that occur close together are sent together, and those that
-//! undo each other before they are sent are never sent.
+//! Changes that a participant has yet to be sent. Changes that occur close together are sent together, and a track that is
+//! withdrawn before it was sent is never sent. A leave always is, because keys depend on it.
+//!
+//! The backlog of a participant without a connection waits. It is bounded by what there is in the room.
 
 use super::pages::Page;
 use crate::{outbox::Outgoing, rate::Window};
@@ -10,7 +12,7 @@ use std::{
 };
 use tacet_proto::{
     ParticipantId, Seat, ServerMessage, TrackId,
-    binary::{self, AnnounceEntry, BatchEntry, BatchHeader, MAX_KEYS, PREFIX_BYTES, WantedKey},
+    binary::{self, ANNOUNCE_DEVICE_KEY, AnnounceEntry, BatchEntry, BatchHeader, MAX_KEYS, PREFIX_BYTES, WantedKey},
     limits::MAX_MESSAGE_BYTES,
     media::Track,
     server::{Joined, Roster, RosterEntry, Tracks},
@@ -38,11 +40,19 @@ pub(super) struct Announced {
     pub(super) display: Arc<[u8]>,
 }
 
+impl Announced {
+    /// Public key of the device.
+    pub(super) fn device(&self) -> Option<&[u8; 32]> {
+        self.announce.get(ANNOUNCE_DEVICE_KEY)?.try_into().ok()
+    }
+}
+
 /// One participant's backlog.
 #[derive(Debug)]
 pub(super) struct Backlog {
     roster_rev: u32,
-    arrived: BTreeMap<ParticipantId, Seat>,
+    arrived: BTreeMap<ParticipantId, RosterEntry>,
+    changed: BTreeMap<ParticipantId, RosterEntry>,
     left: BTreeSet<ParticipantId>,
     /// The next roster message replaces what the client knows; it answers this request.
     full: Option<Option<u32>>,
@@ -62,6 +72,7 @@ impl Default for Backlog {
         Self {
             roster_rev: 0,
             arrived: BTreeMap::new(),
+            changed: BTreeMap::new(),
             left: BTreeSet::new(),
             full: None,
             announces: BTreeMap::new(),
@@ -93,9 +104,20 @@ impl Backlog {
     }
 
     /// A participant joined.
-    pub(super) fn arrived(&mut self, now: Instant, participant: ParticipantId, announced: Announced) {
-        self.arrived.insert(participant, announced.seat);
+    pub(super) fn arrived(&mut self, now: Instant, participant: ParticipantId, announced: Announced, away: bool) {
+        self.arrived.insert(participant, RosterEntry { participant, seat: announced.seat, away });
         self.announced(now, participant, announced);
+    }
+
+    /// A participant went away or is back.
+    pub(super) fn presence(&mut self, now: Instant, entry: RosterEntry) {
+        match self.arrived.get_mut(&entry.participant) {
+            Some(arrived) => *arrived = entry,
+            None => {
+                self.changed.insert(entry.participant, entry);
+            }
+        }
+        self.touch(now);
     }
 
     /// A participant's announce is new or renewed.
@@ -104,25 +126,20 @@ impl Backlog {
         self.touch(now);
     }
 
-    /// A participant left.
+    /// A participant left. If it joins again as the same participant, the leave is sent first.
     pub(super) fn left(&mut self, now: Instant, participant: ParticipantId) {
         self.announces.remove(&participant);
-        if self.arrived.remove(&participant).is_none() {
-            self.left.insert(participant);
-        }
+        self.arrived.remove(&participant);
+        self.changed.remove(&participant);
+        self.left.insert(participant);
         self.touch(now);
     }
 
-    /// The client asks for the whole roster again.
-    pub(super) fn resync(
-        &mut self,
-        now: Instant,
-        re: Option<u32>,
-        roster: impl Iterator<Item = (ParticipantId, Seat)>,
-    ) {
-        self.arrived = roster.collect();
-        self.left.clear();
-        self.full = Some(re);
+    /// The client is to get the whole roster again, in answer to a request or because it may lack something.
+    pub(super) fn resync(&mut self, now: Instant, re: Option<u32>, roster: Vec<RosterEntry>) {
+        self.arrived = roster.into_iter().map(|entry| (entry.participant, entry)).collect();
+        self.changed.clear();
+        self.full = Some(re.or(self.full.flatten()));
         self.touch(now);
     }
 
@@ -170,12 +187,12 @@ impl Backlog {
     }
 
     /// Returns the answer to `join`, with as much of roster and tracks as fits; the rest stays in the backlog.
-    pub(super) fn joined(&mut self, seat: Seat) -> Joined {
+    pub(super) fn joined(&mut self, seat: Seat, gathering: bool) -> Joined {
         let mut page = Page::new();
         let roster = self.roster_page(&mut page);
         let tracks = take(&mut self.tracks_added, &mut page);
         self.roster_rev = self.roster_rev.wrapping_add(1);
-        Joined { seat, rev: self.roster_rev, roster, tracks, gathering: false }
+        Joined { seat, rev: self.roster_rev, roster, tracks, gathering, tokens: None }
     }
 
     /// Passes everything that is due to `send`, in the order in which a client needs it and within the budget; messages of
@@ -210,30 +227,25 @@ impl Backlog {
     }
 
     fn roster(&mut self) -> Option<Outgoing> {
-        if self.arrived.is_empty() && self.left.is_empty() && self.full.is_none() {
+        if self.arrived.is_empty() && self.changed.is_empty() && self.left.is_empty() && self.full.is_none() {
             return None;
         }
         let mut page = Page::new();
         let del = take_ids(&mut self.left, &mut page);
-        let add = self.roster_page(&mut page);
+        // A participant that left and joined again is on both lists.
+        let (add, upd) = if self.left.is_empty() {
+            (self.roster_page(&mut page), take(&mut self.changed, &mut page))
+        } else {
+            (Vec::new(), Vec::new())
+        };
         self.roster_rev = self.roster_rev.wrapping_add(1);
-        let full = self.full.take();
-        let message =
-            ServerMessage::Roster(Roster { rev: self.roster_rev, full: full.is_some(), add, del, upd: Vec::new() });
+        let full = if self.left.is_empty() { self.full.take() } else { None };
+        let message = ServerMessage::Roster(Roster { rev: self.roster_rev, full: full.is_some(), add, del, upd });
         Some(Outgoing::Message { re: full.flatten(), message })
     }
 
     fn roster_page(&mut self, page: &mut Page) -> Vec<RosterEntry> {
-        let mut entries = Vec::new();
-        while let Some((&participant, &seat)) = self.arrived.first_key_value() {
-            let entry = RosterEntry { participant, seat, away: false };
-            if !page.fits(&entry) {
-                break;
-            }
-            self.arrived.pop_first();
-            entries.push(entry);
-        }
-        entries
+        take(&mut self.arrived, page)
     }
 
     fn announces(&mut self) -> Option<Outgoing> {
@@ -278,9 +290,9 @@ impl Backlog {
     }
 }
 
-fn take(tracks: &mut BTreeMap<TrackId, Track>, page: &mut Page) -> Vec<Track> {
+fn take<I: Ord, T: serde::Serialize>(objects: &mut BTreeMap<I, T>, page: &mut Page) -> Vec<T> {
     let mut taken = Vec::new();
-    while let Some(entry) = tracks.first_entry().filter(|entry| page.fits(entry.get())) {
+    while let Some(entry) = objects.first_entry().filter(|entry| page.fits(entry.get())) {
         taken.push(entry.remove());
     }
     taken
@@ -340,21 +352,81 @@ mod tests {
     #[test]
     fn first_change_is_due_at_once_and_the_next_after_a_gap() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.arrived(now, ParticipantId(1), announced(1));
+        backlog.arrived(now, ParticipantId(1), announced(1), false);
         assert_eq!(backlog.due(), Some(now));
         assert_eq!(deliver(&mut backlog, now).len(), 2, "roster and announce");
-        backlog.arrived(now, ParticipantId(2), announced(2));
+        backlog.arrived(now, ParticipantId(2), announced(2), false);
         assert_eq!(backlog.due(), Some(now + CHANGE_GAP));
     }
 
     #[test]
-    fn changes_that_undo_each_other_are_not_sent() {
+    fn track_that_is_withdrawn_before_it_was_sent_is_not_sent() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
-        backlog.arrived(now, ParticipantId(1), announced(1));
         backlog.track_added(now, track(5, false));
         backlog.track_removed(now, TrackId(5));
-        backlog.left(now, ParticipantId(1));
         assert_eq!(deliver(&mut backlog, now), vec![]);
+    }
+
+    fn roster(rev: u32) -> Roster {
+        Roster { rev, full: false, add: vec![], del: vec![], upd: vec![] }
+    }
+
+    fn entry(participant: u32, seat: u16, away: bool) -> RosterEntry {
+        RosterEntry { participant: ParticipantId(participant), seat: Seat(seat), away }
+    }
+
+    fn rosters(sent: Vec<Outgoing>) -> Vec<Roster> {
+        let roster = |outgoing| match outgoing {
+            Outgoing::Message { message: ServerMessage::Roster(roster), .. } => Some(roster),
+            _ => None,
+        };
+        sent.into_iter().filter_map(roster).collect()
+    }
+
+    #[test]
+    fn leave_is_sent_even_if_the_join_was_not() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.arrived(now, ParticipantId(1), announced(1), false);
+        backlog.left(now, ParticipantId(1));
+        let sent = deliver(&mut backlog, now);
+        assert_eq!(sent.len(), 1, "no announce of a participant that has left");
+        assert_eq!(rosters(sent), [Roster { del: vec![ParticipantId(1)], ..roster(1) }]);
+    }
+
+    #[test]
+    fn return_as_the_same_participant_is_a_leave_and_then_a_join() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.left(now, ParticipantId(1));
+        backlog.arrived(now, ParticipantId(1), announced(7), false);
+        let sent = deliver(&mut backlog, now);
+        assert!(matches!(&sent[..], [Outgoing::Message { .. }, Outgoing::Binary(_)]), "the roster comes first");
+        let expected = Roster { add: vec![entry(1, 7, false)], del: vec![ParticipantId(1)], ..roster(1) };
+        assert_eq!(rosters(sent), [expected]);
+        // Also where the leaves alone fill several messages.
+        for id in 1..5_000 {
+            backlog.left(now, ParticipantId(u32::MAX - id));
+            backlog.arrived(now, ParticipantId(u32::MAX - id), announced(7), false);
+        }
+        let (mut left, mut now) = (BTreeSet::new(), now);
+        while let Some(due) = backlog.due() {
+            now = now.max(due);
+            for roster in rosters(deliver(&mut backlog, now)) {
+                left.extend(roster.del);
+                assert!(roster.add.iter().all(|entry| left.contains(&entry.participant)));
+            }
+        }
+    }
+
+    #[test]
+    fn last_presence_is_sent_once() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        backlog.arrived(now, ParticipantId(1), announced(1), false);
+        for away in [true, false, true] {
+            backlog.presence(now, entry(1, 1, away));
+            backlog.presence(now, entry(2, 2, away));
+        }
+        let expected = Roster { add: vec![entry(1, 1, true)], upd: vec![entry(2, 2, true)], ..roster(1) };
+        assert_eq!(rosters(deliver(&mut backlog, now)), [expected]);
     }
 
     #[test]
@@ -390,10 +462,10 @@ mod tests {
     fn large_room_is_sent_in_bounded_messages_at_a_bounded_rate() {
         let (mut backlog, start) = (Backlog::default(), Instant::now());
         for i in 0..4_000 {
-            backlog.arrived(start, ParticipantId(u32::MAX - 5_000 + i), announced(4_095));
+            backlog.arrived(start, ParticipantId(u32::MAX - 5_000 + i), announced(4_095), false);
             backlog.track_added(start, track(u32::MAX - 5_000 + i, false));
         }
-        let joined = backlog.joined(Seat(0));
+        let joined = backlog.joined(Seat(0), false);
         let (mut listed, mut rev, mut announces, mut tracks) =
             (joined.roster.len(), joined.rev, 0, joined.tracks.len());
         while let Some(due) = backlog.due() {
@@ -422,14 +494,8 @@ mod tests {
     fn resync_replaces_the_roster_and_answers_the_request() {
         let (mut backlog, now) = (Backlog::default(), Instant::now());
         backlog.left(now, ParticipantId(9));
-        backlog.resync(now, Some(7), [(ParticipantId(1), Seat(4))].into_iter());
-        let roster = Roster {
-            rev: 1,
-            full: true,
-            add: vec![RosterEntry { participant: ParticipantId(1), seat: Seat(4), away: false }],
-            del: vec![],
-            upd: vec![],
-        };
+        backlog.resync(now, Some(7), vec![entry(1, 4, true)]);
+        let roster = Roster { full: true, add: vec![entry(1, 4, true)], del: vec![ParticipantId(9)], ..roster(1) };
         let expected = Outgoing::Message { re: Some(7), message: ServerMessage::Roster(roster) };
         assert_eq!(deliver(&mut backlog, now), vec![expected]);
     }

@@ -37,7 +37,7 @@ impl Room {
         for member in self.members.values_mut() {
             if let Some(entry) = by_seat.remove(&member.announced.seat) {
                 member.backlog.keys(now, Arc::clone(&header), entry);
-                wake(&mut self.wake, &member.backlog);
+                wake(&mut self.wake, member.backlog.due());
             }
         }
     }
@@ -52,7 +52,7 @@ impl Room {
         for member in self.members.values_mut() {
             if let Some(wanted) = by_seat.remove(&member.announced.seat) {
                 member.backlog.key_request(now, requester, wanted);
-                wake(&mut self.wake, &member.backlog);
+                wake(&mut self.wake, member.backlog.due());
             }
         }
     }

@@ -4,50 +4,56 @@
 //! [`Output`]s.
 //!
 //! ```text
-//!   connections ──► enter, request, binary, leave ──►┌──────┐──► Output::Send      ──► outboxes
-//!   SFU         ──► media ──────────────────────────►│ Room │──► Output::Command   ──► SFU
-//!   clock       ──► tick at deadline() ─────────────►└──────┘──► Output::Close     ──► sockets
+//!   connections ──► enter, request, binary, detach ──►┌──────┐──► Output::Send      ──► outboxes
+//!   SFU         ──► media ───────────────────────────►│ Room │──► Output::Command   ──► SFU
+//!   clock       ──► tick at deadline() ──────────────►└──────┘──► Output::End       ──► sockets
 //! ```
 //!
-//! Invariants: a participant is *attached* from `hello` on and a *member* from `join` on. Every member is on the roster of
-//! every other, so no one listens unseen. A refused request changes nothing. Nothing that one client sends can end
-//! another's call.
+//! Invariants: a participant is a *guest* from `hello` on and a *member* from `join` on. Every member is on the roster of
+//! every other, so no one listens unseen. A member stays without a connection for a while; what it has yet to be sent
+//! waits in its backlog. A refused request changes nothing. Nothing that one client sends can end another's call.
 
 mod backlog;
+mod entry;
+mod gathering;
 mod keys;
 mod outputs;
 mod pages;
+mod presence;
 mod publish;
 mod seats;
 mod slots;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod transport;
 
-use crate::{config::RoomLimits, media, outbox::Outgoing};
+use crate::{config::RoomLimits, outbox::Outgoing, resume::token::Claims, rooms::registry::CallRecord};
 use backlog::{Announced, Backlog};
+use entry::Departed;
+pub use entry::{Entered, Entry, FreshIds, NotResumable, RECENT};
+use gathering::{Gathering, NEWCOMERS_ON_TOP};
 pub use outputs::Output;
 use outputs::Outputs;
-use publish::Published;
+use presence::Presence;
+use publish::{Pending, Published};
 use seats::Seats;
-use sfu_api::{Command, CommandError, CommandId, Event, event::TransportState as MediaState};
+use sfu_api::{Command, CommandError, CommandId, Event};
 use slots::Slots;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, atomic::AtomicU32},
+    fmt,
     time::Instant,
 };
 use subscribe::Subscription;
 use tacet_proto::{
-    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
+    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, Seat, ServerMessage, SessionId, TrackId,
     binary::{ANNOUNCE_BYTES, MAX_DISPLAY_BYTES},
     bytes::Base64,
-    client::{Announce, ClientTransport, Join},
-    limits::MAX_NAME_BYTES,
-    server::{
-        Bye, ByeReason, ErrorMessage, Ok as OkMessage, Pong, Speaker, Speakers, TransportState, TransportStateChange,
-    },
+    client::{Announce, Join, MAX_EXPECTED},
+    server::{ErrorMessage, Ok as OkMessage, RosterEntry, Speaker, Speakers},
 };
+use transport::Transport;
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,26 +69,38 @@ pub(crate) const fn refusal(code: ErrorCode, detail: &'static str) -> Refusal {
     Refusal { code, detail }
 }
 
-/// How far a member's transport is set up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
-    /// The media plane has not answered this command yet.
-    Requested(CommandId),
-    /// The client has the server's half.
-    Offered,
-    /// The media plane has the client's half.
-    Connecting {
-        /// The client's request that it came with.
-        re: Option<u32>,
-        /// The command that passed it on.
-        command: CommandId,
-    },
+/// A client that has entered, whether or not it has joined the call.
+#[derive(Debug)]
+struct Guest {
+    session: SessionId,
+    /// The session that it had before this one, until it joins.
+    before: Option<SessionId>,
+    /// The seat that it had on a server that forgot it, and its device, until it joins.
+    place: Option<(Seat, [u8; 32])>,
+}
+
+/// A session that has ended without a goodbye.
+#[derive(Clone, Copy, Debug)]
+struct DepartedSession {
+    session: SessionId,
+    /// When its participant was last there.
+    seen: Instant,
+}
+
+/// A source of random numbers.
+struct Numbers(Box<dyn FnMut() -> u32 + Send>);
+
+impl fmt::Debug for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Numbers")
+    }
 }
 
 /// A participant of the call.
 #[derive(Debug)]
 struct Member {
     announced: Announced,
+    presence: Presence,
     transport: Transport,
     subscription: Subscription,
     slots: Slots,
@@ -95,38 +113,70 @@ pub struct Room {
     id: sfu_api::RoomId,
     limits: RoomLimits,
     call: Option<CallId>,
-    attached: BTreeSet<ParticipantId>,
+    /// Participants of the call that said goodbye.
+    gone: BTreeSet<ParticipantId>,
+    departed: Departed,
+    guests: BTreeMap<ParticipantId, Guest>,
     members: BTreeMap<ParticipantId, Member>,
     seats: Seats,
+    gathering: Option<Gathering>,
+    /// Until when newcomers get seats from the top.
+    on_top_until: Option<Instant>,
     tracks: BTreeMap<TrackId, Published>,
-    track_ids: Arc<AtomicU32>,
-    /// At or before the time of the first delivery.
+    publishing: BTreeMap<CommandId, Pending>,
+    numbers: Numbers,
+    /// At or before the time at which something is due.
     wake: Option<Instant>,
     outputs: Outputs,
 }
 
 impl Room {
-    /// An empty room. Tracks are numbered by a counter that all rooms share.
+    /// A room without participants. If a call goes on in it, those who were in it are awaited. `numbers` are random ids for
+    /// tracks.
     #[must_use]
-    pub fn new(id: sfu_api::RoomId, limits: RoomLimits, track_ids: Arc<AtomicU32>) -> Self {
+    pub fn new(
+        now: Instant,
+        id: sfu_api::RoomId,
+        limits: RoomLimits,
+        call: Option<CallRecord>,
+        numbers: Box<dyn FnMut() -> u32 + Send>,
+    ) -> Self {
+        let gathering = call.as_ref().map(|_| Gathering::new(now));
         Self {
             id,
             limits,
-            call: None,
-            attached: BTreeSet::new(),
+            call: call.as_ref().map(|call| call.id),
+            gone: call.map(|call| call.gone.into_iter().collect()).unwrap_or_default(),
+            departed: Departed::default(),
+            guests: BTreeMap::new(),
             members: BTreeMap::new(),
             seats: Seats::default(),
+            wake: gathering.as_ref().map(|gathering| gathering.until),
+            on_top_until: gathering.as_ref().map(|_| now + NEWCOMERS_ON_TOP),
+            gathering,
             tracks: BTreeMap::new(),
-            track_ids,
-            wake: None,
+            publishing: BTreeMap::new(),
+            numbers: Numbers(numbers),
             outputs: Outputs::default(),
         }
     }
 
-    /// Whether no participant is attached.
+    /// Whether no participant is here or awaited.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.attached.is_empty()
+        self.guests.is_empty() && self.gathering.is_none()
+    }
+
+    /// Whether those who were in the call are awaited.
+    #[must_use]
+    pub fn is_gathering(&self) -> bool {
+        self.gathering.is_some()
+    }
+
+    /// Number of members without a connection.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.members.values().filter(|member| !member.presence.is_attached()).count()
     }
 
     /// When [`tick`](Self::tick) is due.
@@ -140,31 +190,40 @@ impl Room {
         self.outputs.pop()
     }
 
-    /// A client sent `hello` with a valid credential. Returns the call: `fresh` if it begins now.
-    pub fn enter(&mut self, participant: ParticipantId, fresh: CallId) -> CallId {
-        self.attached.insert(participant);
-        *self.call.get_or_insert(fresh)
+    /// What a token says of a participant.
+    #[must_use]
+    pub fn claims(&self, participant: ParticipantId) -> Option<Claims> {
+        let (call, guest) = (self.call?, self.guests.get(&participant)?);
+        let (seat, device) = match (self.members.get(&participant), guest.place) {
+            (Some(member), _) => (member.announced.seat, member.announced.device().copied()),
+            (None, Some((seat, device))) => (seat, Some(device)),
+            (None, None) => (Seat(0), None),
+        };
+        Some(Claims { call, session: guest.session, participant, seat, device })
     }
 
-    /// A request after `hello`. `ping` is answered before it gets here.
+    /// A request after `hello`.
     pub fn request(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, message: ClientMessage) {
+        if !matches!(message, ClientMessage::Away(_)) {
+            self.heard(now, from);
+        }
         let result = match message {
             ClientMessage::Hello(_) => Err(refusal(ErrorCode::OutOfOrder, "hello was sent before")),
             ClientMessage::Join(join) => self.join(now, from, id, join),
             ClientMessage::Ping(ping) => {
-                self.send(from, id, ServerMessage::Pong(Pong { ms: ping.ms, tokens: None }));
+                let claims = self.claims(from).filter(|claims| claims.device.is_some());
+                self.outputs.pong(from, id, ping.ms, claims);
                 Ok(None)
             }
             ClientMessage::Leave(_) => {
-                self.send(from, id, ServerMessage::Bye(Bye { reason: ByeReason::Left }));
-                self.close(from, CloseCode::Normal, "left");
-                self.leave(now, from);
+                self.say_goodbye(now, from, id);
                 Ok(None)
             }
             _ if !self.members.contains_key(&from) => Err(refusal(ErrorCode::NotMember, "join first")),
             ClientMessage::Announce(announce) => self.announce(now, from, announce),
             ClientMessage::Transport(transport) => self.connect(from, id, transport),
-            ClientMessage::Publish(publish) => self.publish(now, from, id, publish),
+            ClientMessage::IceRestart(_) => self.restart_ice(from, id),
+            ClientMessage::Publish(publish) => self.publish(from, id, publish),
             ClientMessage::Unpublish(track) => self.unpublish(now, from, track.track),
             ClientMessage::Mute(track) => self.set_muted(now, from, track.track, true),
             ClientMessage::Unmute(track) => self.set_muted(now, from, track.track, false),
@@ -172,8 +231,15 @@ impl Room {
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
             ClientMessage::SlotsReady(ready) => self.slots_ready(from, ready.rev),
             ClientMessage::Resync(_) => self.resync(now, from, id),
-            ClientMessage::Ack(_) | ClientMessage::Heartbeat(_) | ClientMessage::Away(_) => Ok(DONE),
-            ClientMessage::IceRestart(_) => Err(refusal(ErrorCode::OutOfOrder, "connect the transport first")),
+            // The outbox knows, and the participant was heard of.
+            ClientMessage::Ack(_) | ClientMessage::Heartbeat(_) => Ok(DONE),
+            ClientMessage::Away(_) => {
+                if let Some(member) = self.members.get_mut(&from) {
+                    member.presence.depart(now);
+                }
+                self.presence_changed(now, from);
+                Ok(DONE)
+            }
         };
         match result {
             Ok(Some(answer)) => self.send(from, id, answer),
@@ -186,34 +252,17 @@ impl Room {
     /// Handles an event of the media plane. Events about participants that have left are ignored.
     pub fn media(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Transport { command, participant, local } => {
-                if let Some(member) = self.members.get_mut(&participant)
-                    && member.transport == Transport::Requested(command)
-                {
-                    member.transport = Transport::Offered;
-                    self.send(participant, None, ServerMessage::Transport(media::transport(&local)));
-                }
-            }
+            Event::Transport { command, participant, local } => self.transport_made(command, participant, &local),
             Event::SlotAdded { command, participant, ssrc, rtx, .. } => {
                 if let Some(member) = self.members.get_mut(&participant) {
                     member.slots.added(command, ssrc.0, rtx.map(|rtx| rtx.0));
                     member.backlog.touch(now);
-                    wake(&mut self.wake, &member.backlog);
+                    wake(&mut self.wake, member.backlog.due());
                 }
             }
-            Event::TransportState { participant, state } => {
-                if self.members.contains_key(&participant) {
-                    let state = match state {
-                        MediaState::Connected => TransportState::Connected,
-                        MediaState::Disconnected => TransportState::Disconnected,
-                        // Neither recovers.
-                        MediaState::Failed | MediaState::Closed => TransportState::Failed,
-                    };
-                    tracing::debug!(participant = participant.0, ?state, "media transport changed");
-                    let message = ServerMessage::TransportState(TransportStateChange { state });
-                    self.send(participant, None, message);
-                }
-            }
+            Event::TransportState { participant, state } => self.transport_changed(now, participant, state),
+            Event::Published { command, .. } => self.published(now, command),
+            Event::TrackActivity { participant, track, active } => self.track_active(now, participant, track, active),
             Event::Refused { command, participant, error } => self.media_refused(now, command, participant, error),
             Event::Speakers { levels, .. } => {
                 let speakers = levels.into_iter().map(|(participant, level)| Speaker { participant, level }).collect();
@@ -228,8 +277,7 @@ impl Room {
             }
             Event::RoomFailed { participants, .. } => {
                 for participant in participants {
-                    self.close(participant, CloseCode::Internal, "the media of the room failed");
-                    self.remove(now, participant);
+                    self.transport_changed(now, participant, sfu_api::TransportState::Failed);
                 }
             }
             other => tracing::debug!(?other, "unknown event of the media plane"),
@@ -237,57 +285,152 @@ impl Room {
         self.settle(now);
     }
 
-    /// The participant left, or its connection ended.
-    pub fn leave(&mut self, now: Instant, participant: ParticipantId) {
-        if self.remove(now, participant) {
-            self.outputs.command(Command::RemoveParticipant { participant });
-        }
-        self.attached.remove(&participant);
-        if self.attached.is_empty() {
-            self.call = None;
+    /// Whether a participant is here, with or without a connection.
+    #[must_use]
+    pub fn has(&self, participant: ParticipantId) -> bool {
+        self.guests.contains_key(&participant)
+    }
+
+    /// The connection of a participant ended without a goodbye. A member keeps its place for a while.
+    pub fn detach(&mut self, now: Instant, participant: ParticipantId) {
+        match self.members.get_mut(&participant) {
+            Some(member) => {
+                member.presence.detach();
+                wake(&mut self.wake, member.presence.deadline(now));
+            }
+            None => {
+                self.free(now, participant);
+                self.end_deserted_call();
+            }
         }
         self.settle(now);
     }
 
-    /// Delivers what is due.
+    /// Ends the session and connection of a participant. It may return as the same participant, but not to the session.
+    pub fn expel(&mut self, now: Instant, participant: ParticipantId, code: CloseCode, reason: &'static str) {
+        self.end(now, participant, code, reason);
+        self.settle(now);
+    }
+
+    /// Does what is due.
     pub fn tick(&mut self, now: Instant) {
         self.settle(now);
     }
 
-    fn join(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, join: Join) -> Result<Answer, Refusal> {
-        if !self.attached.contains(&from) {
-            return Err(refusal(ErrorCode::Unauthenticated, "send hello first"));
+    /// A client is leaving, and is not to come back as the same participant.
+    fn say_goodbye(&mut self, now: Instant, participant: ParticipantId, re: Option<u32>) {
+        if let Some(call) = self.call {
+            self.gone.insert(participant);
+            self.outputs.goodbye(participant, re, call);
         }
+        self.free(now, participant);
+        self.departed.remove(participant);
+        self.end_deserted_call();
+    }
+
+    /// Ends a participant's session and connection, after what was sent to it before. It may return as the same
+    /// participant.
+    fn end(&mut self, now: Instant, participant: ParticipantId, code: CloseCode, reason: &'static str) {
+        if self.guests.contains_key(&participant) {
+            self.outputs.end(participant, code, reason);
+        }
+        self.free(now, participant);
+        self.end_deserted_call();
+    }
+
+    /// Frees the place of a participant.
+    fn free(&mut self, now: Instant, participant: ParticipantId) {
+        let guest = self.guests.remove(&participant);
+        if let Some(Guest { place: Some((seat, _)), .. }) = guest {
+            self.seats.unclaim(seat);
+        }
+        let Some(member) = self.members.remove(&participant) else { return };
+        tracing::debug!(participant = participant.0, "left");
+        if let Some(Guest { session, .. }) = guest {
+            let seen = member.presence.last_seen(now);
+            self.departed.insert(participant, DepartedSession { session, seen });
+        }
+        self.seats.leave(now, member.announced.seat);
+        self.withdraw_all(now, participant);
+        self.outputs.command(Command::RemoveParticipant { participant });
+        for other in self.members.values_mut() {
+            other.backlog.left(now, participant);
+            wake(&mut self.wake, other.backlog.due());
+        }
+    }
+
+    /// A call ends with its last participant.
+    fn end_deserted_call(&mut self) {
+        if self.is_empty()
+            && let Some(call) = self.call.take()
+        {
+            self.gone.clear();
+            self.departed = Departed::default();
+            self.outputs.call_ended(call);
+        }
+    }
+
+    fn join(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, join: Join) -> Result<Answer, Refusal> {
+        let Some(guest) = self.guests.get_mut(&from) else {
+            return Err(refusal(ErrorCode::Unauthenticated, "send hello first"));
+        };
         if self.members.contains_key(&from) {
             return Err(refusal(ErrorCode::OutOfOrder, "already joined"));
         }
         check_announce(&join.announce, &join.display)?;
-        if self.members.len() >= self.limits.participants {
-            return Err(refusal(ErrorCode::RoomFull, "the room is full"));
+        if join.expects.len() > MAX_EXPECTED {
+            return Err(refusal(ErrorCode::BadMessage, "expects: too many"));
         }
-        let seat = self.seats.take(now).ok_or(refusal(ErrorCode::RoomFull, "no free seat"))?;
+        let announced = |seat| announced(seat, &join.announce, &join.display);
+        let seat = match guest.place {
+            Some((seat, device)) if announced(seat).device() == Some(&device) => seat,
+            Some(_) => return Err(refusal(ErrorCode::BadMessage, "announce: of another device")),
+            // A place that is held counts.
+            None if self.members.len() >= self.limits.participants => {
+                return Err(refusal(ErrorCode::RoomFull, "the room is full"));
+            }
+            None if self.on_top_until.is_some_and(|until| until > now) => {
+                let awaited = |seat| self.gathering.as_ref().is_some_and(|gathering| gathering.awaits(seat));
+                self.seats.take_from_top(now, awaited).ok_or(refusal(ErrorCode::RoomFull, "no free seat"))?
+            }
+            None => self.seats.take(now).ok_or(refusal(ErrorCode::RoomFull, "no free seat"))?,
+        };
         tracing::debug!(participant = from.0, seat = seat.0, "joined");
+        if guest.place.take().is_some()
+            && let Some(gathering) = &mut self.gathering
+        {
+            gathering.returned(&join.expects);
+        }
+        guest.before = None;
+        self.departed.remove(from);
 
         let mut backlog = Backlog::default();
         for (&other, member) in &self.members {
-            backlog.arrived(now, other, member.announced.clone());
+            backlog.arrived(now, other, member.announced.clone(), member.presence.is_away());
         }
         for published in self.tracks.values() {
             backlog.track_added(now, published.track.clone());
         }
-        self.send(from, id, ServerMessage::Joined(backlog.joined(seat)));
-        wake(&mut self.wake, &backlog);
+        let gathering = self.gathering.is_some();
+        let joined = backlog.joined(seat, gathering);
+        wake(&mut self.wake, backlog.due());
 
-        let announced = announced(seat, &join.announce, &join.display);
+        let announced = announced(seat);
         for member in self.members.values_mut() {
-            member.backlog.arrived(now, from, announced.clone());
-            wake(&mut self.wake, &member.backlog);
+            member.backlog.arrived(now, from, announced.clone(), false);
+            wake(&mut self.wake, member.backlog.due());
         }
         let slots = Slots::new(self.limits.slots_per_participant);
         let subscription = Subscription::default();
         let command = self.outputs.command(Command::AddParticipant { room: self.id, participant: from });
-        let transport = Transport::Requested(command);
-        self.members.insert(from, Member { announced, transport, subscription, slots, backlog });
+        let transport = Transport::requested(now, command);
+        let presence = Presence::new(now);
+        wake(&mut self.wake, presence.deadline(now));
+        self.members.insert(from, Member { announced, presence, transport, subscription, slots, backlog });
+        self.outputs.joined(from, id, joined, self.claims(from));
+        if gathering {
+            self.end_gathering(now);
+        }
         Ok(None)
     }
 
@@ -298,48 +441,75 @@ impl Room {
         let announced = member.announced.clone();
         for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
             other.backlog.announced(now, from, announced.clone());
-            wake(&mut self.wake, &other.backlog);
+            wake(&mut self.wake, other.backlog.due());
         }
-        Ok(DONE)
-    }
-
-    fn connect(&mut self, from: ParticipantId, id: Option<u32>, transport: ClientTransport) -> Result<Answer, Refusal> {
-        let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
-        match member.transport {
-            Transport::Offered => {}
-            Transport::Requested(_) => {
-                return Err(refusal(ErrorCode::OutOfOrder, "wait for the transport of the server"));
-            }
-            Transport::Connecting { .. } => {
-                return Err(refusal(ErrorCode::OutOfOrder, "the transport is already connected"));
-            }
-        }
-        let ClientTransport { ice, dtls } = transport;
-        // RFC 8839 section 5.4: ice-char, at least 4 and 22 of them.
-        let ice_chars = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+' || b == b'/');
-        let ufrag = (4..=MAX_NAME_BYTES).contains(&ice.ufrag.len()) && ice_chars(&ice.ufrag);
-        let pwd = (22..=256).contains(&ice.pwd.len()) && ice_chars(&ice.pwd);
-        if !(ufrag && pwd) {
-            return Err(refusal(ErrorCode::BadMessage, "ice: invalid ufrag or password"));
-        }
-        let remote = sfu_api::RemoteTransport { ufrag: ice.ufrag, pwd: ice.pwd, fingerprint: dtls.fingerprint.0 };
-        let command = self.outputs.command(Command::Connect { participant: from, remote });
-        member.transport = Transport::Connecting { re: id, command };
         Ok(DONE)
     }
 
     fn resync(&mut self, now: Instant, from: ParticipantId, id: Option<u32>) -> Result<Answer, Refusal> {
-        let others: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(other, _)| **other != from)
-            .map(|(other, member)| (*other, member.announced.seat))
-            .collect();
+        let others = self.roster_without(from);
         if let Some(member) = self.members.get_mut(&from) {
-            member.backlog.resync(now, id, others.into_iter());
-            wake(&mut self.wake, &member.backlog);
+            member.backlog.resync(now, id, others);
+            wake(&mut self.wake, member.backlog.due());
         }
         Ok(None)
+    }
+
+    /// The others as a participant sees them.
+    fn roster_without(&self, participant: ParticipantId) -> Vec<RosterEntry> {
+        let others = self.members.iter().filter(|(other, _)| **other != participant);
+        others.map(|(other, member)| member.roster_entry(*other)).collect()
+    }
+
+    /// Ends gathering if it is over: all members get a full roster, and those who are not on it have left.
+    fn end_gathering(&mut self, now: Instant) {
+        let back = |participant: ParticipantId| {
+            self.members.contains_key(&participant)
+                || self.gone.contains(&participant)
+                || self.departed.get(participant).is_some()
+        };
+        let Some(gathering) = &self.gathering else { return };
+        if !gathering.is_over(now, back) {
+            wake(&mut self.wake, Some(gathering.until));
+            return;
+        }
+        tracing::debug!(participants = self.members.len(), "those who were in the call are back, or late");
+        self.gathering = None;
+        let members: Vec<_> = self.members.keys().copied().collect();
+        for participant in members {
+            let others = self.roster_without(participant);
+            if let Some(member) = self.members.get_mut(&participant) {
+                member.backlog.resync(now, None, others);
+                wake(&mut self.wake, member.backlog.due());
+            }
+        }
+        self.end_deserted_call();
+    }
+
+    /// A participant gave a sign of life.
+    fn heard(&mut self, now: Instant, participant: ParticipantId) {
+        if let Some(member) = self.members.get_mut(&participant) {
+            member.presence.heard(now);
+            self.presence_changed(now, participant);
+            self.renew_transport(now, participant);
+        }
+    }
+
+    /// Tells the others if a participant went away or is back.
+    fn presence_changed(&mut self, now: Instant, participant: ParticipantId) {
+        let Some(member) = self.members.get_mut(&participant) else { return };
+        let changed = member.presence.update(now);
+        wake(&mut self.wake, member.presence.deadline(now));
+        if !changed {
+            return;
+        }
+        let entry = member.roster_entry(participant);
+        tracing::debug!(participant = participant.0, away = entry.away, "presence changed");
+        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != participant) {
+            other.backlog.presence(now, entry);
+            wake(&mut self.wake, other.backlog.due());
+        }
+        self.tell_stalled(now, participant);
     }
 
     /// The media plane refused a command. What depends on it is undone; a refusal of a command that nothing depends on
@@ -347,46 +517,12 @@ impl Room {
     fn media_refused(&mut self, now: Instant, command: CommandId, participant: ParticipantId, error: CommandError) {
         let Some(member) = self.members.get_mut(&participant) else { return };
         tracing::debug!(participant = participant.0, command = command.0, %error, "media plane refused a command");
-        match member.transport {
-            Transport::Requested(requested) if requested == command => {
-                self.refuse(participant, None, refusal(ErrorCode::ServerBusy, "no capacity for another transport"));
-                self.close(participant, CloseCode::TryLater, "the server is busy");
-                self.leave(now, participant);
-            }
-            Transport::Connecting { re, command: connecting } if connecting == command => {
-                if error == CommandError::Invalid {
-                    member.transport = Transport::Offered;
-                    self.refuse(participant, re, refusal(ErrorCode::BadMessage, "transport: invalid parameters"));
-                } else {
-                    self.refuse(
-                        participant,
-                        None,
-                        refusal(ErrorCode::Internal, "the media plane refused the transport"),
-                    );
-                }
-            }
-            _ if member.slots.refused(command) => {
-                member.backlog.touch(now);
-                wake(&mut self.wake, &member.backlog);
-            }
-            _ => self.publication_refused(now, command, participant, error),
+        if member.slots.refused(command) {
+            member.backlog.touch(now);
+            wake(&mut self.wake, member.backlog.due());
+        } else if !self.transport_refused(now, command, participant, error) {
+            self.publication_refused(command, error);
         }
-    }
-
-    /// Takes a member out of the room. Returns whether it was one.
-    fn remove(&mut self, now: Instant, participant: ParticipantId) -> bool {
-        let Some(member) = self.members.remove(&participant) else { return false };
-        self.seats.leave(now, member.announced.seat);
-        let tracks: Vec<_> =
-            self.tracks.values().filter(|p| p.track.participant == participant).map(|p| p.track.track).collect();
-        for track in tracks {
-            self.withdraw(now, track);
-        }
-        for other in self.members.values_mut() {
-            other.backlog.left(now, participant);
-            wake(&mut self.wake, &other.backlog);
-        }
-        true
     }
 
     fn send(&mut self, to: ParticipantId, re: Option<u32>, message: ServerMessage) {
@@ -402,24 +538,42 @@ impl Room {
         self.send(to, re, ServerMessage::Error(error));
     }
 
-    fn close(&mut self, participant: ParticipantId, code: CloseCode, reason: &'static str) {
-        self.outputs.close(participant, code, reason);
-    }
-
-    /// Delivers every backlog that is due, and notes when the next one is.
+    /// Does what is due, and notes when the next thing is.
     fn settle(&mut self, now: Instant) {
         if self.wake.is_none_or(|wake| wake > now) {
             return;
         }
         self.wake = None;
+        let over =
+            |(participant, member): (&ParticipantId, &Member)| member.presence.is_over(now).then_some(*participant);
+        let over: Vec<_> = self.members.iter().filter_map(over).collect();
+        for participant in over {
+            self.end(now, participant, CloseCode::IdleOrSlow, "the participant was silent for too long");
+        }
+        let members: Vec<_> = self.members.keys().copied().collect();
+        for participant in members {
+            self.presence_changed(now, participant);
+        }
+        self.end_gathering(now);
         for (&participant, member) in &mut self.members {
-            if member.backlog.due().is_some_and(|due| due <= now) {
+            let due = member.backlog.due().is_some_and(|due| due <= now);
+            if !member.presence.is_attached() {
+                // It waits, and is put together with what is still to come.
+                continue;
+            }
+            if due {
                 let (slots, outputs) = (&mut member.slots, &mut self.outputs);
                 let more = || slots.next_message().map(ServerMessage::Slots);
                 member.backlog.deliver(now, more, |out| outputs.send(participant, out));
             }
-            wake(&mut self.wake, &member.backlog);
+            wake(&mut self.wake, member.backlog.due());
         }
+    }
+}
+
+impl Member {
+    fn roster_entry(&self, participant: ParticipantId) -> RosterEntry {
+        RosterEntry { participant, seat: self.announced.seat, away: self.presence.is_away() }
     }
 }
 
@@ -428,9 +582,9 @@ type Answer = Option<ServerMessage>;
 /// The answer to a request without a specific answer.
 const DONE: Answer = Some(ServerMessage::Ok(OkMessage {}));
 
-/// Notes when a backlog is due.
-fn wake(at: &mut Option<Instant>, backlog: &Backlog) {
-    if let Some(due) = backlog.due() {
+/// Notes when something is due.
+fn wake(at: &mut Option<Instant>, due: Option<Instant>) {
+    if let Some(due) = due {
         *at = Some(at.map_or(due, |at| at.min(due)));
     }
 }

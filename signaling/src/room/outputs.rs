@@ -1,9 +1,12 @@
 //! Outputs of a room, in order, and the numbering of its commands.
 
-use crate::outbox::{Closing, Outgoing};
+use crate::{
+    outbox::{Closing, Outgoing},
+    resume::token::Claims,
+};
 use sfu_api::{Command, CommandId, Request};
 use std::collections::VecDeque;
-use tacet_proto::{CloseCode, ParticipantId, ServerMessage};
+use tacet_proto::{CallId, CloseCode, ParticipantId, ServerMessage, server::Joined};
 
 /// An output of a room, for its task to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,10 +15,44 @@ pub enum Output {
     Send(ParticipantId, Outgoing),
     /// A message for a participant that may be lost.
     Hint(ParticipantId, ServerMessage),
+    /// The answer to `join`, to which tokens of these claims are added.
+    Joined {
+        /// The participant.
+        to: ParticipantId,
+        /// Its request.
+        re: Option<u32>,
+        /// The answer.
+        joined: Joined,
+        /// What the tokens say.
+        claims: Option<Claims>,
+    },
+    /// The answer to `ping`, to which tokens of these claims are added if the participant has joined.
+    Pong {
+        /// The participant.
+        to: ParticipantId,
+        /// Its request.
+        re: Option<u32>,
+        /// The clock of the ping.
+        ms: u64,
+        /// What the tokens say.
+        claims: Option<Claims>,
+    },
     /// A command for the media plane.
     Command(Request),
-    /// The end of a participant's connection, after what was sent to it before.
-    Close(ParticipantId, Closing),
+    /// The end of a participant's session and connection, after what was sent to it before.
+    End(ParticipantId, Closing),
+    /// The end of a participant's session and connection by its own wish: it is to be recorded in the call, then answered,
+    /// then the connection is closed.
+    Goodbye {
+        /// The participant.
+        from: ParticipantId,
+        /// Its request.
+        re: Option<u32>,
+        /// The call that it leaves.
+        call: CallId,
+    },
+    /// The call has ended.
+    CallEnded(CallId),
 }
 
 /// Queue of outputs.
@@ -41,6 +78,16 @@ impl Outputs {
         self.queue.push_back(Output::Hint(to, message));
     }
 
+    /// Answers `join`.
+    pub(super) fn joined(&mut self, to: ParticipantId, re: Option<u32>, joined: Joined, claims: Option<Claims>) {
+        self.queue.push_back(Output::Joined { to, re, joined, claims });
+    }
+
+    /// Answers `ping`.
+    pub(super) fn pong(&mut self, to: ParticipantId, re: Option<u32>, ms: u64, claims: Option<Claims>) {
+        self.queue.push_back(Output::Pong { to, re, ms, claims });
+    }
+
     /// Sends a command to the media plane and returns its id, unique in the room.
     pub(super) fn command(&mut self, command: Command) -> CommandId {
         self.commands += 1;
@@ -49,8 +96,18 @@ impl Outputs {
         id
     }
 
-    /// Ends a participant's connection.
-    pub(super) fn close(&mut self, participant: ParticipantId, code: CloseCode, reason: &'static str) {
-        self.queue.push_back(Output::Close(participant, Closing { code, reason }));
+    /// Ends a participant's session and connection.
+    pub(super) fn end(&mut self, participant: ParticipantId, code: CloseCode, reason: &'static str) {
+        self.queue.push_back(Output::End(participant, Closing { code, reason }));
+    }
+
+    /// Ends a participant's session by its own wish.
+    pub(super) fn goodbye(&mut self, from: ParticipantId, re: Option<u32>, call: CallId) {
+        self.queue.push_back(Output::Goodbye { from, re, call });
+    }
+
+    /// The call has ended.
+    pub(super) fn call_ended(&mut self, call: CallId) {
+        self.queue.push_back(Output::CallEnded(call));
     }
 }

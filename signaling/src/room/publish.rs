@@ -1,31 +1,60 @@
-//! Publishing, muting and withdrawing tracks.
+//! Publishing, muting and withdrawing tracks, and noticing that their media stopped.
+//!
+//! A track exists for others from the moment at which the media plane has accepted it; its publisher gets one answer.
 
 use super::{Answer, DONE, Refusal, Room, refusal, wake};
 use sfu_api::{Command, CommandError, CommandId, Mid, Publication, Ssrc};
-use std::{sync::atomic::Ordering, time::Instant};
+use std::time::Instant;
 use tacet_proto::{
     ErrorCode, ParticipantId, ServerMessage, TrackId,
     client::Publish,
     limits::MAX_NAME_BYTES,
-    media::{Kind, Track},
+    media::{Kind, Source, Track},
     server,
 };
+
+/// Random ids that are tried for a track.
+const ATTEMPTS: usize = 100;
+
+/// A track that the media plane has not accepted yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    track: Track,
+    /// The client's own name for it.
+    cid: String,
+    /// The client's request.
+    re: Option<u32>,
+}
 
 /// A published track.
 #[derive(Debug)]
 pub(super) struct Published {
     /// The track as other participants see it.
     pub(super) track: Track,
-    /// The client's request that it came with.
-    request: Option<u32>,
-    /// The command that passed it on to the media plane.
-    command: CommandId,
+    /// Whether its packets have stopped arriving.
+    silent: bool,
+}
+
+impl Published {
+    /// Whether others are to see that its media stopped, while its publisher is there. A shared screen that does not
+    /// change sends nothing.
+    fn is_stalled(&self, publisher_away: bool) -> bool {
+        let expected = matches!(self.track.source, Source::Microphone | Source::Camera) && !self.track.muted;
+        self.silent && expected && !publisher_away
+    }
+}
+
+/// The kind of media that a source has.
+fn kind_of(source: Source) -> Kind {
+    match source {
+        Source::Microphone | Source::ScreenAudio => Kind::Audio,
+        Source::Camera | Source::Screen => Kind::Video,
+    }
 }
 
 impl Room {
     pub(super) fn publish(
         &mut self,
-        now: Instant,
         from: ParticipantId,
         id: Option<u32>,
         publish: Publish,
@@ -37,20 +66,24 @@ impl Room {
         if publish.codec.kind() != publish.kind {
             return Err(refusal(ErrorCode::CodecUnsupported, "the codec is not of this kind"));
         }
+        if kind_of(publish.source) != publish.kind {
+            return Err(refusal(ErrorCode::BadMessage, "the source is not of this kind"));
+        }
         if publish.ssrc == 0 || publish.rtx == Some(publish.ssrc) || publish.rtx == Some(0) {
             return Err(refusal(ErrorCode::BadMessage, "ssrc: zero or used twice"));
         }
         if publish.rtx.is_some() && publish.kind == Kind::Audio {
             return Err(refusal(ErrorCode::BadMessage, "rtx: video only"));
         }
-        let own = self.tracks.values().filter(|p| p.track.participant == from).count();
+        let tracks = self.tracks.values().map(|published| &published.track);
+        let pending = self.publishing.values().map(|pending| &pending.track);
+        let own = tracks.chain(pending).filter(|track| track.participant == from).count();
         if own >= self.limits.tracks_per_participant {
             return Err(refusal(ErrorCode::LimitTracks, "maximum number of tracks published"));
         }
 
-        let number = self.track_ids.fetch_add(1, Ordering::Relaxed);
         let track = Track {
-            track: TrackId(number),
+            track: self.fresh_track_id().ok_or(refusal(ErrorCode::Internal, "the server has no random numbers"))?,
             participant: from,
             kind: publish.kind,
             source: publish.source,
@@ -71,13 +104,42 @@ impl Room {
         if publish.muted {
             self.command_muted(from, track.track, true);
         }
-        self.tracks.insert(track.track, Published { track: track.clone(), request: id, command });
+        self.publishing.insert(command, Pending { track, cid: publish.cid, re: id });
+        Ok(None)
+    }
+
+    /// An id that no track of the room has. That the source repeats itself is possible, that it goes on doing so is not.
+    fn fresh_track_id(&mut self) -> Option<TrackId> {
+        std::iter::repeat_with(|| TrackId((self.numbers.0)())).take(ATTEMPTS).find(|id| {
+            let pending = self.publishing.values().any(|pending| pending.track.track == *id);
+            id.0 != 0 && !pending && !self.tracks.contains_key(id)
+        })
+    }
+
+    /// The media plane has accepted a track.
+    pub(super) fn published(&mut self, now: Instant, command: CommandId) {
+        let Some(Pending { track, cid, re }) = self.publishing.remove(&command) else { return };
+        let (id, from) = (track.track, track.participant);
         for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
             other.backlog.track_added(now, track.clone());
-            wake(&mut self.wake, &other.backlog);
+            wake(&mut self.wake, other.backlog.due());
         }
+        self.tracks.insert(id, Published { track, silent: false });
+        self.send(from, re, ServerMessage::Published(server::Published { cid, track: id }));
         self.fill_slots(now);
-        Ok(Some(ServerMessage::Published(server::Published { cid: publish.cid, track: track.track })))
+    }
+
+    /// The media plane has refused a track.
+    pub(super) fn publication_refused(&mut self, command: CommandId, error: CommandError) {
+        let Some(Pending { track, re, .. }) = self.publishing.remove(&command) else { return };
+        let code = match error {
+            CommandError::Limit => ErrorCode::LimitTracks,
+            CommandError::Exists | CommandError::Invalid => ErrorCode::BadMessage,
+            CommandError::CodecMismatch => ErrorCode::CodecUnsupported,
+            CommandError::Unavailable | CommandError::Overloaded => ErrorCode::ServerBusy,
+            _ => ErrorCode::Internal,
+        };
+        self.refuse(track.participant, re, refusal(code, "the media plane refused the track"));
     }
 
     pub(super) fn unpublish(&mut self, now: Instant, from: ParticipantId, track: TrackId) -> Result<Answer, Refusal> {
@@ -95,38 +157,71 @@ impl Room {
         muted: bool,
     ) -> Result<Answer, Refusal> {
         let published = self.own_track(from, track)?;
-        if published.muted != muted {
-            published.muted = muted;
-            let changed = published.clone();
+        if published.track.muted != muted {
+            published.track.muted = muted;
+            published.track.stalled = false;
+            published.silent = false;
+            let changed = published.track.clone();
             self.command_muted(from, track, muted);
-            for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
-                other.backlog.track_changed(now, changed.clone());
-                wake(&mut self.wake, &other.backlog);
+            if let Some(member) = self.members.get_mut(&from) {
+                member.presence.forget(now, track);
             }
+            self.tell_changed(now, &changed);
         }
         Ok(DONE)
     }
 
-    /// Withdraws the track whose publication the media plane refused after its publisher was answered.
-    pub(super) fn publication_refused(
-        &mut self,
-        now: Instant,
-        command: CommandId,
-        from: ParticipantId,
-        error: CommandError,
-    ) {
-        let refused = |p: &&Published| p.track.participant == from && p.command == command;
-        let Some(published) = self.tracks.values().find(refused) else { return };
-        let (track, request) = (published.track.track, published.request);
-        let code = match error {
-            CommandError::Limit => ErrorCode::LimitTracks,
-            CommandError::Exists | CommandError::Invalid => ErrorCode::BadMessage,
-            CommandError::CodecMismatch => ErrorCode::CodecUnsupported,
-            CommandError::Unavailable | CommandError::Overloaded => ErrorCode::ServerBusy,
-            _ => ErrorCode::Internal,
+    /// Packets of a track stopped arriving, or arrive again.
+    pub(super) fn track_active(&mut self, now: Instant, participant: ParticipantId, track: TrackId, active: bool) {
+        let Some(member) = self.members.get_mut(&participant) else { return };
+        let Some(published) = self.tracks.get_mut(&track).filter(|p| p.track.participant == participant) else {
+            return;
         };
-        self.withdraw(now, track);
-        self.refuse(from, request, refusal(code, "the media plane refused the track"));
+        if published.track.muted {
+            return;
+        }
+        published.silent = !active;
+        member.presence.media(now, track, active);
+        self.presence_changed(now, participant);
+        self.tell_stalled(now, participant);
+    }
+
+    /// Tells the others which tracks of a participant are stalled, as far as that has changed.
+    pub(super) fn tell_stalled(&mut self, now: Instant, participant: ParticipantId) {
+        let Some(member) = self.members.get(&participant) else { return };
+        let away = member.presence.is_away();
+        let mut changed = Vec::new();
+        for published in self.tracks.values_mut().filter(|published| published.track.participant == participant) {
+            let stalled = published.is_stalled(away);
+            if published.track.stalled != stalled {
+                published.track.stalled = stalled;
+                changed.push(published.track.clone());
+            }
+        }
+        for track in &changed {
+            self.tell_changed(now, track);
+        }
+    }
+
+    fn tell_changed(&mut self, now: Instant, track: &Track) {
+        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != track.participant) {
+            other.backlog.track_changed(now, track.clone());
+            wake(&mut self.wake, other.backlog.due());
+        }
+    }
+
+    /// Withdraws all tracks of a participant. The media plane has ended them, or is about to.
+    pub(super) fn withdraw_all(&mut self, now: Instant, participant: ParticipantId) {
+        let refused: Vec<_> =
+            self.publishing.extract_if(.., |_, pending| pending.track.participant == participant).collect();
+        for (_, Pending { re, .. }) in refused {
+            self.refuse(participant, re, refusal(ErrorCode::ServerBusy, "the transport has ended; publish again"));
+        }
+        let own = self.tracks.values().filter(|published| published.track.participant == participant);
+        let own: Vec<_> = own.map(|published| published.track.track).collect();
+        for track in own {
+            self.withdraw(now, track);
+        }
     }
 
     /// Removes a track from the room and from all slots.
@@ -134,18 +229,21 @@ impl Room {
         let Some(published) = self.tracks.remove(&track) else { return };
         self.vacate(now, track);
         let owner = published.track.participant;
-        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != owner) {
-            other.backlog.track_removed(now, track);
-            wake(&mut self.wake, &other.backlog);
+        for (&participant, member) in &mut self.members {
+            if participant == owner {
+                member.presence.forget(now, track);
+            } else {
+                member.backlog.track_removed(now, track);
+                wake(&mut self.wake, member.backlog.due());
+            }
         }
         self.fill_slots(now);
     }
 
-    fn own_track(&mut self, from: ParticipantId, track: TrackId) -> Result<&mut Track, Refusal> {
+    fn own_track(&mut self, from: ParticipantId, track: TrackId) -> Result<&mut Published, Refusal> {
         self.tracks
             .get_mut(&track)
-            .map(|published| &mut published.track)
-            .filter(|track| track.participant == from)
+            .filter(|published| published.track.participant == from)
             .ok_or(refusal(ErrorCode::NoTrack, "you publish no such track"))
     }
 

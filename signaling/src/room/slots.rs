@@ -61,6 +61,11 @@ impl Slots {
         Self { slots: Vec::new(), limit, rev: 0, created: 0 }
     }
 
+    /// Forgets all slots: their transport has ended. Revisions and names go on, so that nothing old is taken for new.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
     /// Whether a track is in a slot.
     pub(super) fn holds(&self, track: TrackId) -> bool {
         self.slots.iter().any(|slot| slot.track.is_some_and(|held| held.track == track))

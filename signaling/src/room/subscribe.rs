@@ -92,7 +92,7 @@ impl Room {
             member.slots.vacate(track, &mut |command| send(outputs, from, command));
         }
         member.backlog.touch(now);
-        wake(&mut self.wake, &member.backlog);
+        wake(&mut self.wake, member.backlog.due());
         self.fill_slots(now);
         Ok(DONE)
     }
@@ -119,7 +119,7 @@ impl Room {
                 let outputs = &mut self.outputs;
                 if member.slots.place(source, track.codec, &mut |command| send(outputs, me, command)) {
                     member.backlog.touch(now);
-                    wake(&mut self.wake, &member.backlog);
+                    wake(&mut self.wake, member.backlog.due());
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Room {
                 let outputs = &mut self.outputs;
                 member.slots.vacate(track, &mut |command| send(outputs, me, command));
                 member.backlog.touch(now);
-                wake(&mut self.wake, &member.backlog);
+                wake(&mut self.wake, member.backlog.due());
             }
         }
     }

@@ -18,13 +18,19 @@ use tacet_proto::{
         Unsubscribe,
     },
     media::{ClientIce, Codec, Dtls, Kind, Slot, SlotSource, Source, Track},
-    server::{Joined, RosterEntry},
+    server::{Bye, ByeReason, Joined, Pong, RosterEntry, TransportState},
 };
 
 /// A room with a clock, and a media plane that accepts every command.
 struct Story {
     room: Room,
     now: Instant,
+    /// Whether every member sends heartbeats.
+    alive: bool,
+    /// Goodbyes, in order.
+    goodbyes: Vec<ParticipantId>,
+    /// Calls that ended, in order.
+    ended: Vec<CallId>,
     heard: BTreeMap<ParticipantId, Vec<Outgoing>>,
     hints: usize,
     closed: Vec<(ParticipantId, CloseCode)>,
@@ -39,9 +45,22 @@ impl Story {
     }
 
     fn with(limits: RoomLimits) -> Self {
+        Self::after_restart(limits, None)
+    }
+
+    /// In a room in which a call goes on that the room does not know.
+    fn after_restart(limits: RoomLimits, call: Option<CallRecord>) -> Self {
+        let (now, mut number) = (Instant::now(), 0);
+        let numbers = Box::new(move || {
+            number += 1;
+            number
+        });
         Self {
-            room: Room::new(sfu_api::RoomId(1), limits, Arc::new(AtomicU32::new(1))),
-            now: Instant::now(),
+            room: Room::new(now, sfu_api::RoomId(1), limits, call, numbers),
+            now,
+            alive: true,
+            goodbyes: Vec::new(),
+            ended: Vec::new(),
             heard: BTreeMap::new(),
             hints: 0,
             closed: Vec::new(),
@@ -51,15 +70,29 @@ impl Story {
         }
     }
 
+    fn hear(&mut self, to: ParticipantId, re: Option<u32>, message: ServerMessage) {
+        self.heard.entry(to).or_default().push(Outgoing::Message { re, message });
+    }
+
     fn settle(&mut self) {
         while let Some(output) = self.room.poll() {
             match output {
                 Output::Send(to, outgoing) => self.heard.entry(to).or_default().push(outgoing),
+                Output::Joined { to, re, joined, .. } => self.hear(to, re, ServerMessage::Joined(joined)),
+                Output::Pong { to, re, ms, .. } => {
+                    self.hear(to, re, ServerMessage::Pong(Pong { ms, tokens: None }));
+                }
                 Output::Hint(..) => self.hints += 1,
-                Output::Close(who, closing) => self.closed.push((who, closing.code)),
+                Output::End(who, closing) => self.closed.push((who, closing.code)),
+                Output::Goodbye { from, re, .. } => {
+                    self.hear(from, re, ServerMessage::Bye(Bye { reason: ByeReason::Left }));
+                    self.closed.push((from, CloseCode::Normal));
+                    self.goodbyes.push(from);
+                }
+                Output::CallEnded(call) => self.ended.push(call),
                 Output::Command(Request { id, command }) => {
                     match &command {
-                        Command::AddParticipant { participant, .. } => {
+                        Command::AddParticipant { participant, .. } | Command::RestartIce { participant } => {
                             let local = LocalTransport {
                                 ufrag: "serv".to_owned(),
                                 pwd: "p".repeat(24),
@@ -68,6 +101,10 @@ impl Story {
                             };
                             self.room
                                 .media(self.now, Event::Transport { command: id, participant: *participant, local });
+                        }
+                        Command::Publish { participant, track, .. } => {
+                            let (participant, track) = (*participant, *track);
+                            self.room.media(self.now, Event::Published { command: id, participant, track });
                         }
                         Command::AddSlot { participant, mid, .. } => {
                             self.ssrc += 1;
@@ -85,14 +122,42 @@ impl Story {
         }
     }
 
-    /// Lets time pass until nothing is due.
+    /// Lets time pass until everything was sent.
     fn quiet(&mut self) {
         self.settle();
-        while let Some(deadline) = self.room.deadline() {
-            self.now = self.now.max(deadline);
+        while let Some(due) = self.due() {
+            self.pass(due.saturating_duration_since(self.now));
+        }
+    }
+
+    /// When the next message is due.
+    fn due(&self) -> Option<Instant> {
+        let attached = self.room.members.values().filter(|member| member.presence.is_attached());
+        attached.filter_map(|member| member.backlog.due()).min()
+    }
+
+    /// Lets this much time pass.
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let deadline = self.room.deadline().filter(|deadline| *deadline <= end);
+            self.now = deadline.map_or(end, |deadline| deadline.max(self.now));
+            if self.alive {
+                let members: Vec<_> = self.room.members.keys().copied().collect();
+                members.into_iter().for_each(|member| self.room.heard(self.now, member));
+            }
             self.room.tick(self.now);
             self.settle();
+            if deadline.is_none() {
+                return;
+            }
         }
+    }
+
+    /// A participant's session ends without its wish.
+    fn leave(&mut self, who: u32) {
+        self.room.expel(self.now, ParticipantId(who), CloseCode::Internal, "a test");
+        self.settle();
     }
 
     fn ask(&mut self, from: u32, message: ClientMessage) {
@@ -127,7 +192,15 @@ impl Story {
     }
 
     fn enter(&mut self, who: u32) -> CallId {
-        self.room.enter(ParticipantId(who), CallId(Fixed([who as u8; 16])))
+        self.enter_as(Entry::Newcomer, who).unwrap().call
+    }
+
+    fn enter_as(&mut self, entry: Entry, fresh: u32) -> Result<Entered, NotResumable> {
+        let mark = Fixed([fresh as u8; 16]);
+        let fresh = FreshIds { participant: ParticipantId(fresh), session: SessionId(mark), call: CallId(mark) };
+        let entered = self.room.enter(self.now, entry, fresh);
+        self.settle();
+        entered
     }
 
     fn join(&mut self, who: u32) {
@@ -168,11 +241,6 @@ impl Story {
             Outgoing::Binary(bytes) => Some(bytes),
         };
         self.take(who).into_iter().filter_map(binaries).collect()
-    }
-
-    /// Id of the last command of a kind.
-    fn id_of(&self, kind: impl Fn(&Command) -> bool) -> CommandId {
-        self.requests.iter().rev().find(|request| kind(&request.command)).map(|request| request.id).unwrap()
     }
 
     /// New slots, slot contents, and the last revision.

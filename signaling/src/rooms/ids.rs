@@ -1,38 +1,95 @@
-//! Allocation of ids: counters that all rooms share, so that no id is used twice while the server runs.
+//! Allocation of ids. Participants have random ids, so that one who returns to a server that has restarted cannot meet
+//! another who was given its id meanwhile; no two live participants share one.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+use crate::random::random;
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tacet_proto::ParticipantId;
 
-/// The next ids.
+/// The ids in use.
 #[derive(Debug)]
 pub(super) struct Ids {
-    participants: AtomicU32,
-    tracks: Arc<AtomicU32>,
+    participants: Arc<Mutex<HashSet<ParticipantId>>>,
     rooms: AtomicU64,
 }
 
 impl Default for Ids {
     fn default() -> Self {
-        Self { participants: AtomicU32::new(1), tracks: Arc::new(AtomicU32::new(1)), rooms: AtomicU64::new(1) }
+        Self { participants: Arc::default(), rooms: AtomicU64::new(1) }
+    }
+}
+
+/// A participant's id, in use as long as this is held.
+#[derive(Debug)]
+pub(super) struct ClaimedId {
+    id: ParticipantId,
+    live: Arc<Mutex<HashSet<ParticipantId>>>,
+}
+
+impl ClaimedId {
+    pub(super) fn id(&self) -> ParticipantId {
+        self.id
+    }
+}
+
+impl Drop for ClaimedId {
+    fn drop(&mut self) {
+        lock(&self.live).remove(&self.id);
     }
 }
 
 impl Ids {
-    /// A new participant.
-    pub(super) fn participant(&self) -> ParticipantId {
-        ParticipantId(self.participants.fetch_add(1, Ordering::Relaxed))
+    /// The id of a new participant.
+    pub(super) fn participant(&self) -> Result<ClaimedId, getrandom::Error> {
+        loop {
+            if let Some(claimed) = self.claim(ParticipantId(id()?)) {
+                return Ok(claimed);
+            }
+        }
+    }
+
+    /// The id of a participant that returns; `None` if another one has it.
+    pub(super) fn claim(&self, id: ParticipantId) -> Option<ClaimedId> {
+        lock(&self.participants).insert(id).then(|| ClaimedId { id, live: Arc::clone(&self.participants) })
     }
 
     /// A new room, as the media plane numbers it.
     pub(super) fn room(&self) -> sfu_api::RoomId {
         sfu_api::RoomId(self.rooms.fetch_add(1, Ordering::Relaxed))
     }
+}
 
-    /// The counter from which rooms number their tracks.
-    pub(super) fn tracks(&self) -> Arc<AtomicU32> {
-        Arc::clone(&self.tracks)
+/// A random id: neither 0 nor the largest number.
+pub(super) fn id() -> Result<u32, getrandom::Error> {
+    loop {
+        let id = u32::from_be_bytes(random()?);
+        if id != 0 && id != u32::MAX {
+            return Ok(id);
+        }
+    }
+}
+
+fn lock(live: &Mutex<HashSet<ParticipantId>>) -> MutexGuard<'_, HashSet<ParticipantId>> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_is_claimed_once_at_a_time() {
+        let ids = Ids::default();
+        let first = ids.participant().unwrap();
+        assert!(ids.claim(first.id()).is_none());
+        let id = first.id();
+        drop(first);
+        assert_eq!(ids.claim(id).unwrap().id(), id);
     }
 }

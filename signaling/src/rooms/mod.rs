@@ -16,17 +16,33 @@ mod task;
 mod tests;
 
 use crate::{
-    access_hash::AccessHash, config::Config, media::MediaPlane, media_events::MediaEvents, metrics::Metrics,
-    outbox::Outbox, placement::Placement, random::random,
+    access_hash::AccessHash,
+    config::Config,
+    media::MediaPlane,
+    media_events::MediaEvents,
+    metrics::{Metrics, Resumption},
+    outbox::{Closer, Outbox, Outgoings},
+    placement::Placement,
+    random::random,
+    resume::{self, Proven, ResumeKeys, origin::Origins, token::Claims},
+    room::Entered,
+    server::Kept,
 };
 use ids::Ids;
 use registry::{Registry, RegistryError, RoomRecord};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tacet_proto::{
-    CallId, ClientMessage, ParticipantId, RoomId, binary::ClientBinary, bytes::Fixed, client::Credential,
+    CallId, ClientMessage, ParticipantId, RoomId, SessionId,
+    binary::ClientBinary,
+    bytes::Fixed,
+    client::{Credential, Hello},
+    resume::{Continues, Resume, Tokens},
 };
 use task::Input;
 use tokio::sync::{mpsc, oneshot};
@@ -57,15 +73,43 @@ pub(crate) enum EnterError {
     /// The operating system provides no random numbers.
     #[error("no randomness")]
     NoRandomness,
+    /// The session that the client asks to continue cannot be continued.
+    #[error("the session cannot be continued")]
+    NotResumable,
 }
 
-/// A connection's hold on the room that it entered; `leave` it.
+/// Where an input comes from. One that comes from a connection which is no longer the participant's is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Source {
+    participant: ParticipantId,
+    connection: u64,
+}
+
+/// A connection that asks to enter a room.
+#[derive(Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) hello: &'a Hello,
+    /// The nonce of its challenge.
+    pub(crate) nonce: [u8; 32],
+    /// How the client may have reached the server.
+    pub(crate) origins: &'a Origins,
+    /// Ends it.
+    pub(crate) closer: Closer,
+}
+
+/// A connection's hold on a session; `detach` it.
 #[derive(Debug)]
 pub(crate) struct Attachment {
-    pub(crate) participant: ParticipantId,
-    pub(crate) call: CallId,
+    pub(crate) entered: Entered,
+    /// How to continue the session.
+    pub(crate) tokens: Tokens,
     /// The room's number in logs.
     pub(crate) room: sfu_api::RoomId,
+    /// The session's outbox.
+    pub(crate) outbox: Outbox,
+    /// The session's messages for this connection, to be taken once.
+    pub(crate) outgoings: Option<Outgoings>,
+    connection: u64,
     inputs: mpsc::Sender<Input>,
 }
 
@@ -77,20 +121,24 @@ pub(crate) struct Ended;
 impl Attachment {
     /// Hands a request to the room.
     pub(crate) async fn request(&self, id: Option<u32>, message: ClientMessage) -> Result<(), Ended> {
-        self.put(Input::Request(self.participant, id, message)).await
+        self.put(Input::Request(self.source(), id, message)).await
     }
 
     /// Hands a binary message to the room.
     pub(crate) async fn binary(&self, id: Option<u32>, message: ClientBinary) -> Result<(), Ended> {
-        self.put(Input::Binary(self.participant, id, message)).await
+        self.put(Input::Binary(self.source(), id, message)).await
     }
 
-    /// Leaves the room, because the connection has ended.
-    pub(crate) async fn leave(self) {
-        let (reply, left) = oneshot::channel();
-        if self.put(Input::Leave(self.participant, reply)).await.is_ok() {
-            let _ = left.await;
+    /// Lets go of the session, because the connection has ended.
+    pub(crate) async fn detach(self) {
+        let (reply, detached) = oneshot::channel();
+        if self.put(Input::Detach(self.source(), reply)).await.is_ok() {
+            let _ = detached.await;
         }
+    }
+
+    fn source(&self) -> Source {
+        Source { participant: self.entered.participant, connection: self.connection }
     }
 
     async fn put(&self, input: Input) -> Result<(), Ended> {
@@ -118,8 +166,11 @@ struct Shared {
     placement: Placement,
     metrics: Arc<Metrics>,
     registry: Arc<dyn Registry>,
+    resume_keys: Arc<ResumeKeys>,
     tasks: Mutex<HashMap<RoomId, Door>>,
     ids: Ids,
+    /// Number of the last connection that entered a room.
+    connections: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -137,14 +188,14 @@ impl Shared {
 }
 
 impl Rooms {
-    /// No rooms yet.
+    /// The rooms of a registry, which open with [`open_known`](Self::open_known).
     #[must_use]
     pub(crate) fn new(
         config: Arc<Config>,
         media: Arc<dyn MediaPlane>,
         events: MediaEvents,
         metrics: Arc<Metrics>,
-        registry: Arc<dyn Registry>,
+        Kept { registry, resume_keys }: Kept,
     ) -> Self {
         Self(Arc::new(Shared {
             placement: Placement::new(media.workers()),
@@ -153,9 +204,21 @@ impl Rooms {
             media,
             events,
             metrics,
+            resume_keys,
             tasks: Mutex::default(),
             ids: Ids::default(),
+            connections: AtomicU64::new(0),
         }))
+    }
+
+    /// Opens all rooms of the registry that are not open yet. Those with a call await its participants from now on. Must be
+    /// called inside a tokio runtime.
+    pub(crate) fn open_known(&self) {
+        for room in self.0.registry.rooms() {
+            if !self.0.tasks().contains_key(&room) {
+                task::start(&self.0, room);
+            }
+        }
     }
 
     /// Creates a room for everyone who has the access token of this hash. Must be called inside a tokio runtime, and may
@@ -186,23 +249,71 @@ impl Rooms {
     }
 
     /// Admits a client whose credential is valid for the room.
-    pub(crate) async fn enter(
-        &self,
-        room: RoomId,
-        credential: &Credential,
-        outbox: Outbox,
-    ) -> Result<Attachment, EnterError> {
-        let record = self.0.registry.get(room).ok_or(EnterError::NoRoom)?;
-        let Credential::GuestAccess { token } = credential;
+    pub(crate) async fn enter(&self, arrival: Arrival<'_>) -> Result<Attachment, EnterError> {
+        let Arrival { hello, nonce, origins, closer } = arrival;
+        let record = self.0.registry.get(hello.room).ok_or(EnterError::NoRoom)?;
+        let Credential::GuestAccess { token } = &hello.credential;
         if !record.access_hash.admits(token) {
             return Err(EnterError::WrongCredential);
         }
-        let fresh = CallId(Fixed(random().map_err(|_| EnterError::NoRandomness)?));
-        let participant = self.0.ids.participant();
-        let Door { number, inputs } = self.0.tasks().get(&room).cloned().ok_or(EnterError::NoRoom)?;
-        let (reply, call) = oneshot::channel();
-        inputs.send(Input::Enter { participant, outbox, fresh, reply }).await.map_err(|_| EnterError::NoRoom)?;
-        let call = call.await.map_err(|_| EnterError::NoRoom)?;
-        Ok(Attachment { participant, call, room: number, inputs })
+        let resumed = match &hello.resume {
+            Some(resume) => Some(self.proven(&nonce, origins, hello.room, resume).await?),
+            None => None,
+        };
+        let entered = self.attach(hello.room, resumed, closer).await;
+        if resumed.is_some() {
+            let outcome = match &entered {
+                Ok(attachment) => match attachment.entered.continues {
+                    Continues::Session => Resumption::Session,
+                    Continues::Seat => Resumption::Seat,
+                    Continues::Participant | Continues::Nothing => Resumption::Participant,
+                },
+                Err(_) => Resumption::Refused,
+            };
+            self.0.metrics.resumptions.count(outcome);
+        }
+        entered
+    }
+
+    async fn proven(
+        &self,
+        nonce: &[u8; 32],
+        origins: &Origins,
+        room: RoomId,
+        resume: &Resume,
+    ) -> Result<Proven, EnterError> {
+        let invalid = |_| {
+            self.0.metrics.resumptions.count(Resumption::Invalid);
+            EnterError::NotResumable
+        };
+        let mut opened = resume::open(&self.0.resume_keys, room, resume).map_err(invalid)?;
+        if opened.claims.device.is_none() {
+            // The token was issued before the device was known.
+            let Door { inputs, .. } = self.door(room)?;
+            let (reply, device) = oneshot::channel();
+            let Claims { participant, session, .. } = opened.claims;
+            inputs.send(Input::Device { participant, session, reply }).await.map_err(|_| EnterError::NoRoom)?;
+            opened.claims.device = device.await.map_err(|_| EnterError::NoRoom)?;
+        }
+        resume::check(opened, resume, room, origins, nonce).map_err(invalid)
+    }
+
+    fn door(&self, room: RoomId) -> Result<Door, EnterError> {
+        self.0.tasks().get(&room).cloned().ok_or(EnterError::NoRoom)
+    }
+
+    async fn attach(&self, room: RoomId, resumed: Option<Proven>, closer: Closer) -> Result<Attachment, EnterError> {
+        let call = CallId(Fixed(random().map_err(|_| EnterError::NoRandomness)?));
+        let session = SessionId(Fixed(random().map_err(|_| EnterError::NoRandomness)?));
+        let id = self.0.ids.participant().map_err(|_| EnterError::NoRandomness)?;
+        let Door { number, inputs } = self.door(room)?;
+        let connection = self.0.connections.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let (reply, welcomed) = oneshot::channel();
+        let enter = task::Enter { resumed, id, session, call, connection, closer, reply };
+        inputs.send(Input::Enter(Box::new(enter))).await.map_err(|_| EnterError::NoRoom)?;
+        let welcomed = welcomed.await.map_err(|_| EnterError::NoRoom)?;
+        let task::Welcomed { entered, tokens, outbox, outgoings } = welcomed.map_err(|_| EnterError::NotResumable)?;
+        let outgoings = Some(outgoings);
+        Ok(Attachment { entered, tokens, room: number, outbox, outgoings, connection, inputs })
     }
 }

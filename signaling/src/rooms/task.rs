@@ -8,39 +8,80 @@
 //!
 //! A room never waits: messages go into bounded outboxes, and a participant that does not read its own is closed.
 
-use super::{Door, Shared, join_times::JoinTimes};
+use super::{
+    Door, Shared, Source,
+    ids::{self, ClaimedId},
+    join_times::JoinTimes,
+    registry::CallRecord,
+};
 use crate::{
-    outbox::{Outbox, Outgoing},
+    outbox::{Closer, Closing, Outbox, Outgoing, Outgoings, Overflow},
     placement::Place,
-    room::{Output, Room},
+    resume::{
+        Proven,
+        token::{self, Claims, TokenKind},
+    },
+    room::{Entered, Entry, FreshIds, NotResumable, Output, RECENT, Room},
 };
 use sfu_api::{Command, Event, TransportState};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
-use tacet_proto::{CallId, ClientMessage, CloseCode, ParticipantId, RoomId, binary::ClientBinary};
+use tacet_proto::{
+    CallId, ClientMessage, CloseCode, ParticipantId, RoomId, ServerMessage, SessionId,
+    binary::ClientBinary,
+    resume::{Continues, Tokens},
+    server::{Bye, ByeReason, Pong},
+};
 use tokio::{
     sync::{mpsc, oneshot},
+    task::spawn_blocking,
     time::{Instant as Alarm, sleep_until},
 };
 use tracing::Instrument;
 
 /// Maximum number of inputs that wait for a room. Connections wait for space; rooms never wait, so it is soon there.
 const INBOX: usize = 1_024;
+/// Maximum number of goodbyes that are recorded of one call. The oldest are forgotten first; tokens are forgotten earlier.
+const MAX_GONE: usize = 4_096;
 
 /// What connections do to a room.
 #[derive(Debug)]
 pub(super) enum Input {
-    /// A client with a valid credential enters. A call that begins with it gets the fresh label.
-    Enter { participant: ParticipantId, outbox: Outbox, fresh: CallId, reply: oneshot::Sender<CallId> },
+    /// A client with a valid credential enters.
+    Enter(Box<Enter>),
+    /// Which device has a session?
+    Device { participant: ParticipantId, session: SessionId, reply: oneshot::Sender<Option<[u8; 32]>> },
     /// A request.
-    Request(ParticipantId, Option<u32>, ClientMessage),
+    Request(Source, Option<u32>, ClientMessage),
     /// A binary message, with its request number.
-    Binary(ParticipantId, Option<u32>, ClientBinary),
+    Binary(Source, Option<u32>, ClientBinary),
     /// A connection ended. It waits for the reply, so that its earlier requests are answered before it closes.
-    Leave(ParticipantId, oneshot::Sender<()>),
+    Detach(Source, oneshot::Sender<()>),
+}
+
+/// A client with a valid credential, and ids in case that it needs them.
+#[derive(Debug)]
+pub(super) struct Enter {
+    /// The session that it has shown to be its own.
+    pub(super) resumed: Option<Proven>,
+    pub(super) id: ClaimedId,
+    pub(super) session: SessionId,
+    pub(super) call: CallId,
+    pub(super) connection: u64,
+    pub(super) closer: Closer,
+    pub(super) reply: oneshot::Sender<Result<Welcomed, NotResumable>>,
+}
+
+/// A client that has entered.
+#[derive(Debug)]
+pub(super) struct Welcomed {
+    pub(super) entered: Entered,
+    pub(super) tokens: Tokens,
+    pub(super) outbox: Outbox,
+    pub(super) outgoings: Outgoings,
 }
 
 /// Where a task receives.
@@ -74,9 +115,14 @@ async fn supervise(shared: Arc<Shared>, id: RoomId, number: sfu_api::RoomId, mut
     loop {
         let (sender, events) = mpsc::unbounded_channel();
         let route = shared.events.route_room(number, sender.clone());
+        let call = shared.registry.get(id).and_then(|record| record.call);
         let task = Task {
-            room: Room::new(number, shared.config.room, shared.ids.tracks()),
-            worker: 0,
+            // Without random numbers ids are taken, and refused by the room.
+            room: Room::new(Instant::now(), number, shared.config.room, call, Box::new(|| ids::id().unwrap_or(0))),
+            id,
+            worker: shared.placement.least_loaded(&*shared.media),
+            held: 0,
+            gathering: false,
             guests: HashMap::new(),
             join_times: JoinTimes::default(),
             events: sender,
@@ -105,10 +151,14 @@ async fn supervise(shared: Arc<Shared>, id: RoomId, number: sfu_api::RoomId, mut
 /// A room with its guests; those that are left when the task ends are closed.
 struct Task {
     room: Room,
+    id: RoomId,
     /// The worker of the current call.
     worker: usize,
     guests: HashMap<ParticipantId, Guest>,
     join_times: JoinTimes,
+    /// What of this room is in the gauges.
+    held: usize,
+    gathering: bool,
     /// Where the media plane sends events about participants of this room.
     events: mpsc::UnboundedSender<Event>,
     shared: Arc<Shared>,
@@ -117,6 +167,10 @@ struct Task {
 /// A participant that has entered, whether or not it has joined the call.
 struct Guest {
     outbox: Outbox,
+    /// Number of its connection, the last one if it has none.
+    connection: u64,
+    closer: Closer,
+    _id: ClaimedId,
     /// Counts as load while it is held.
     _place: Place,
     /// Leads events about the participant here while it is held.
@@ -126,16 +180,20 @@ struct Guest {
 impl Drop for Task {
     fn drop(&mut self) {
         for (participant, guest) in self.guests.drain() {
-            guest.outbox.close(CloseCode::Internal, "the room has ended");
+            guest.closer.close(CloseCode::Internal, "the room has ended");
             self.shared.media.command(self.worker, Command::RemoveParticipant { participant }.into());
         }
+        let metrics = &self.shared.metrics;
+        metrics.held.fetch_sub(self.held as u64, Ordering::Relaxed);
+        metrics.gathering.fetch_sub(u64::from(self.gathering), Ordering::Relaxed);
     }
 }
 
 impl Task {
     async fn run(mut self, Inbox { mut inputs, mut events }: Inbox) {
         let idle = self.shared.config.room_idle;
-        let mut idle_since = Alarm::now();
+        let mut idle_since = self.last_used();
+        self.report();
         loop {
             let alarm = match self.room.deadline() {
                 Some(deadline) => Alarm::from_std(deadline),
@@ -145,7 +203,7 @@ impl Task {
                 input = inputs.recv() => {
                     let Some(input) = input else { return };
                     let now = Alarm::now();
-                    self.handle(now.into_std(), input);
+                    self.handle(now.into_std(), input).await;
                     idle_since = now;
                 }
                 Some(event) = events.recv() => {
@@ -163,36 +221,191 @@ impl Task {
                         idle_since = now;
                     }
                     self.room.tick(now.into_std());
+                    self.report();
                 }
             }
             self.act();
         }
     }
 
-    fn handle(&mut self, now: Instant, input: Input) {
+    /// When the room was last used, as far as the clocks can tell.
+    fn last_used(&self) -> Alarm {
+        let used = self.shared.registry.get(self.id).map_or_else(SystemTime::now, |record| record.used);
+        let now = Alarm::now();
+        now.checked_sub(used.elapsed().unwrap_or_default()).unwrap_or(now)
+    }
+
+    /// Keeps the gauges current.
+    fn report(&mut self) {
+        let metrics = &self.shared.metrics;
+        let (held, gathering) = (self.room.held(), self.room.is_gathering());
+        metrics.held.fetch_add(held as u64, Ordering::Relaxed);
+        metrics.held.fetch_sub(self.held as u64, Ordering::Relaxed);
+        metrics.gathering.fetch_add(u64::from(gathering), Ordering::Relaxed);
+        metrics.gathering.fetch_sub(u64::from(self.gathering), Ordering::Relaxed);
+        (self.held, self.gathering) = (held, gathering);
+    }
+
+    async fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Enter { participant, outbox, fresh, reply } => {
-                if self.room.is_empty() {
-                    self.worker = self.shared.placement.least_loaded(&*self.shared.media);
-                }
-                let call = self.room.enter(participant, fresh);
-                let guest = Guest {
-                    outbox,
-                    _place: self.shared.placement.enter(self.worker),
-                    _route: self.shared.events.route_participant(participant, self.events.clone()),
-                };
-                self.guests.insert(participant, guest);
-                if reply.send(call).is_err() {
-                    self.leave(now, participant);
-                }
+            Input::Enter(enter) => {
+                self.enter(now, *enter).await;
+                self.report();
             }
-            Input::Request(participant, id, message) => self.room.request(now, participant, id, message),
-            Input::Binary(participant, id, message) => self.room.binary(now, participant, id, message),
-            Input::Leave(participant, reply) => {
-                self.leave(now, participant);
+            Input::Device { participant, session, reply } => {
+                let claims = self.room.claims(participant).filter(|claims| claims.session == session);
+                let _ = reply.send(claims.and_then(|claims| claims.device));
+            }
+            Input::Request(source, id, message) if self.is_current(source) => {
+                self.room.request(now, source.participant, id, message);
+            }
+            Input::Binary(source, id, message) if self.is_current(source) => {
+                self.room.binary(now, source.participant, id, message);
+            }
+            Input::Request(..) | Input::Binary(..) => {}
+            Input::Detach(source, reply) => {
+                if self.is_current(source) {
+                    self.detach(now, source.participant);
+                    self.report();
+                }
                 let _ = reply.send(());
             }
         }
+    }
+
+    /// Whether a connection is still that of its participant.
+    fn is_current(&self, source: Source) -> bool {
+        self.guests.get(&source.participant).is_some_and(|guest| guest.connection == source.connection)
+    }
+
+    async fn enter(&mut self, now: Instant, enter: Enter) {
+        let Enter { resumed, id, session, call, connection, closer, reply } = enter;
+        if self.room.is_empty() {
+            self.worker = self.shared.placement.least_loaded(&*self.shared.media);
+        }
+        let entry = self.entry(resumed);
+        // A participant that returns has its own id again, unless another one got it meanwhile.
+        let mut id = Some(id);
+        let mut returning = None;
+        if let Some(Proven { opened, .. }) = resumed {
+            let own = opened.claims.participant;
+            returning = if self.guests.contains_key(&own) { None } else { self.shared.ids.claim(own) };
+            if returning.is_none() && !self.guests.contains_key(&own) {
+                let _ = reply.send(Err(NotResumable));
+                return;
+            }
+        }
+        let fresh = FreshIds { participant: id.as_ref().map_or(ParticipantId(0), ClaimedId::id), session, call };
+        let entered = match self.room.enter(now, entry, fresh) {
+            Ok(entered) => entered,
+            Err(refused) => {
+                let _ = reply.send(Err(refused));
+                return;
+            }
+        };
+        let participant = entered.participant;
+        let before = self.guests.remove(&participant);
+        if let Some(before) = &before {
+            before.closer.close(CloseCode::Replaced, "the session goes on on another connection");
+        }
+        let guest = match (before, entered.continues) {
+            (Some(before), Continues::Session) => Guest { connection, closer, ..before },
+            (before, _) => Guest {
+                outbox: Outbox::new(),
+                connection,
+                closer,
+                _id: match before.map(|before| before._id).or(returning).or_else(|| id.take()) {
+                    Some(id) => id,
+                    None => return,
+                },
+                _place: self.shared.placement.enter(self.worker),
+                _route: self.shared.events.route_participant(participant, self.events.clone()),
+            },
+        };
+        let last_seq = match (entered.continues, resumed) {
+            (Continues::Session, Some(Proven { last_seq, .. })) => last_seq,
+            _ => 0,
+        };
+        let outbox = guest.outbox.clone();
+        self.guests.insert(participant, guest);
+        if entered.begins {
+            record_call(Arc::clone(&self.shared), self.id, entered.call).await;
+        }
+        let tokens = self.tokens(self.room.claims(participant)).ok_or(NotResumable);
+        let outgoings = outbox.attach(last_seq).map_err(|_| NotResumable);
+        let welcomed = tokens.and_then(|tokens| Ok(Welcomed { entered, tokens, outbox, outgoings: outgoings? }));
+        let failed = welcomed.is_err();
+        if reply.send(welcomed).is_err() || failed {
+            self.detach(now, participant);
+        }
+    }
+
+    /// Lets a participant go on without a connection, or go if it has not joined.
+    fn detach(&mut self, now: Instant, participant: ParticipantId) {
+        self.room.detach(now, participant);
+        if !self.room.has(participant) {
+            self.guests.remove(&participant);
+        }
+    }
+
+    /// What a client shows, together with what its outbox has kept.
+    fn entry(&self, resumed: Option<Proven>) -> Entry {
+        let Some(Proven { opened, last_seq }) = resumed else { return Entry::Newcomer };
+        let (claims, recent) = (opened.claims, opened.age <= RECENT);
+        match opened.kind {
+            TokenKind::Session => {
+                let guest = self.guests.get(&claims.participant);
+                let covered = guest.is_some_and(|guest| guest.outbox.covers(last_seq));
+                Entry::Session { claims, covered, recent }
+            }
+            TokenKind::Reload => Entry::Reload { claims, recent },
+        }
+    }
+
+    fn tokens(&self, claims: Option<Claims>) -> Option<Tokens> {
+        token::issue(&self.shared.resume_keys, self.id, &claims?)
+            .inspect_err(|_| tracing::error!("no random numbers for a token"))
+            .ok()
+    }
+
+    /// Records that a call has ended, unless another one has begun.
+    fn record_end(&self, call: CallId) {
+        let (shared, room) = (Arc::clone(&self.shared), self.id);
+        spawn_blocking(move || {
+            let ended = shared.registry.update(room, &mut |record| {
+                if record.call.as_ref().is_some_and(|current| current.id == call) {
+                    record.call = None;
+                    record.used = SystemTime::now();
+                }
+            });
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the end of a call was not recorded");
+            }
+        });
+    }
+
+    /// Records a goodbye, and then answers it.
+    fn record_goodbye(&self, participant: ParticipantId, re: Option<u32>, call: CallId, guest: Guest) {
+        let (shared, room) = (Arc::clone(&self.shared), self.id);
+        let recording = spawn_blocking(move || {
+            let recorded = shared.registry.update(room, &mut |record| {
+                if let Some(current) = record.call.as_mut().filter(|current| current.id == call) {
+                    if current.gone.len() >= MAX_GONE {
+                        current.gone.remove(0);
+                    }
+                    current.gone.push(participant);
+                }
+            });
+            if let Err(error) = recorded {
+                tracing::warn!(%error, "a goodbye was not recorded");
+            }
+        });
+        let answer = async move {
+            let _ = recording.await;
+            let _ = guest.outbox.pass(re, ServerMessage::Bye(Bye { reason: ByeReason::Left }));
+            guest.closer.close(CloseCode::Normal, "left");
+        };
+        tokio::spawn(answer.in_current_span());
     }
 
     fn event(&mut self, now: Instant, event: Event) {
@@ -202,20 +415,20 @@ impl Task {
         self.room.media(now, event);
     }
 
-    fn leave(&mut self, now: Instant, participant: ParticipantId) {
-        if self.guests.contains_key(&participant) {
-            tracing::debug!(participant = participant.0, "left");
-        }
-        self.room.leave(now, participant);
-        self.guests.remove(&participant);
-        self.join_times.left(participant);
-    }
-
     /// Carries out the room's outputs. Participants that do not read leave meanwhile, which can add outputs.
     fn act(&mut self) {
         while let Some(output) = self.room.poll() {
             match output {
-                Output::Send(participant, outgoing) => self.send(participant, outgoing),
+                Output::Send(participant, outgoing) => self.send(participant, |outbox| outbox.send(outgoing)),
+                Output::Joined { to, re, mut joined, claims } => {
+                    joined.tokens = self.tokens(claims);
+                    let outgoing = Outgoing::Message { re, message: ServerMessage::Joined(joined) };
+                    self.send(to, |outbox| outbox.send(outgoing));
+                }
+                Output::Pong { to, re, ms, claims } => {
+                    let pong = ServerMessage::Pong(Pong { ms, tokens: self.tokens(claims) });
+                    self.send(to, |outbox| outbox.pass(re, pong));
+                }
                 Output::Hint(participant, message) => {
                     if let Some(guest) = self.guests.get(&participant) {
                         guest.outbox.hint(message);
@@ -227,21 +440,41 @@ impl Task {
                     }
                     self.shared.media.command(self.worker, request);
                 }
-                Output::Close(participant, closing) => {
-                    if let Some(guest) = self.guests.get(&participant) {
-                        guest.outbox.close(closing.code, closing.reason);
+                Output::End(participant, Closing { code, reason }) => {
+                    self.join_times.left(participant);
+                    if let Some(guest) = self.guests.remove(&participant) {
+                        guest.closer.close(code, reason);
                     }
                 }
+                Output::Goodbye { from, re, call } => {
+                    self.join_times.left(from);
+                    if let Some(guest) = self.guests.remove(&from) {
+                        self.record_goodbye(from, re, call, guest);
+                    }
+                }
+                Output::CallEnded(call) => self.record_end(call),
             }
         }
     }
 
-    fn send(&mut self, participant: ParticipantId, outgoing: Outgoing) {
+    fn send(&mut self, participant: ParticipantId, put: impl FnOnce(&Outbox) -> Result<(), Overflow>) {
         let Some(Guest { outbox, .. }) = self.guests.get(&participant) else { return };
-        if outbox.send(outgoing).is_err() {
+        if put(outbox).is_err() {
             tracing::debug!(participant = participant.0, "outbox full: the client does not read");
-            outbox.close(CloseCode::IdleOrSlow, "the client does not read");
-            self.leave(Alarm::now().into_std(), participant);
+            self.room.expel(Alarm::now().into_std(), participant, CloseCode::IdleOrSlow, "the client does not read");
         }
+    }
+}
+
+/// Records that a call begins. The room is empty, so it may wait.
+async fn record_call(shared: Arc<Shared>, room: RoomId, call: CallId) {
+    let recorded = spawn_blocking(move || {
+        shared.registry.update(room, &mut |record| {
+            record.call = Some(CallRecord { id: call, gone: Vec::new() });
+            record.used = SystemTime::now();
+        })
+    });
+    if let Ok(Err(error)) = recorded.await {
+        tracing::warn!(%error, "a call was not recorded: it will not survive a restart");
     }
 }

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::{registry::MemoryRegistry, *};
-use crate::outbox::{Frame, outbox};
+use super::{registry::CallRecord, *};
+use crate::outbox::Frame;
 use sfu_api::{Command, Event, Request, TransportState};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -13,11 +13,10 @@ use tacet_proto::{
     CloseCode,
     binary::ANNOUNCE_BYTES,
     bytes::Base64,
-    client::{Join, Ping},
+    client::{Empty, Join, Ping},
 };
 
 const ACCESS: [u8; 32] = [3; 32];
-const CREDENTIAL: Credential = Credential::GuestAccess { token: Fixed(ACCESS) };
 
 /// Two workers. On request, panics at the next participant, inside the room's task.
 #[derive(Default)]
@@ -42,69 +41,103 @@ impl MediaPlane for Fragile {
 
 fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
     let media = Arc::new(Fragile::default());
-    let registry = Arc::new(MemoryRegistry::new(config.rooms));
-    (Rooms::new(Arc::new(config), Arc::clone(&media) as _, MediaEvents::default(), Arc::default(), registry), media)
+    let kept = Kept::nothing(&config).unwrap();
+    (Rooms::new(Arc::new(config), Arc::clone(&media) as _, MediaEvents::default(), Arc::default(), kept), media)
+}
+
+/// A connection in a room.
+struct Connected {
+    attachment: Attachment,
+    outgoings: Outgoings,
+    closer: Closer,
+}
+
+impl Connected {
+    async fn request(&self, message: ClientMessage) {
+        self.attachment.request(Some(1), message).await.unwrap();
+    }
+
+    async fn text(&mut self) -> String {
+        match self.outgoings.recv().await.frame {
+            Frame::Text(text) => text.to_string(),
+            Frame::Binary(_) => panic!("a binary message"),
+        }
+    }
+
+    async fn closed(&self) -> CloseCode {
+        crate::outbox::ended(&mut self.closer.closing()).await.unwrap().code
+    }
+
+    async fn leave(self) {
+        self.request(ClientMessage::Leave(Empty {})).await;
+        assert_eq!(self.closed().await, CloseCode::Normal);
+    }
+}
+
+async fn try_enter(rooms: &Rooms, room: RoomId) -> Result<Connected, EnterError> {
+    let (closer, origins) = (Closer::default(), Origins::default());
+    let credential = Credential::GuestAccess { token: Fixed(ACCESS) };
+    let hello = Hello { room, credential, client: String::new(), features: vec![], resume: None };
+    let arrival = Arrival { hello: &hello, nonce: [0; 32], origins: &origins, closer: closer.clone() };
+    let mut attachment = rooms.enter(arrival).await?;
+    let outgoings = attachment.outgoings.take().unwrap();
+    Ok(Connected { attachment, outgoings, closer })
+}
+
+async fn enter(rooms: &Rooms, room: RoomId) -> Connected {
+    try_enter(rooms, room).await.unwrap()
 }
 
 fn join() -> ClientMessage {
     ClientMessage::Join(Join { announce: Base64(vec![0; ANNOUNCE_BYTES]), display: Base64(vec![]), expects: vec![] })
 }
 
-async fn code(outbox: &Outbox) -> CloseCode {
-    crate::outbox::ended(&mut outbox.closing()).await.unwrap().code
-}
-
 #[tokio::test]
 async fn client_that_does_not_read_is_closed_and_leaves() {
     let (rooms, _) = rooms(Config::default());
     let room = rooms.create(AccessHash::of(&ACCESS)).unwrap();
-    let (slow, _unread) = outbox();
-    let slow_guest = rooms.enter(room, &CREDENTIAL, slow.clone()).await.unwrap();
+    let slow = enter(&rooms, room).await;
     for _ in 0..=crate::outbox::CAPACITY {
-        slow_guest.request(Some(1), ClientMessage::Ping(Ping { ms: 1 })).await.unwrap();
+        slow.request(ClientMessage::Ping(Ping { ms: 1 })).await;
     }
-    assert_eq!(code(&slow).await, CloseCode::IdleOrSlow);
-    let call = slow_guest.call;
-    let (other, _queue) = outbox();
-    let guest = rooms.enter(room, &CREDENTIAL, other).await.unwrap();
-    assert_ne!(guest.call, call, "the first call had ended");
+    assert_eq!(slow.closed().await, CloseCode::IdleOrSlow);
+    let guest = enter(&rooms, room).await;
+    assert_ne!(guest.attachment.entered.call, slow.attachment.entered.call, "the first call had ended");
 }
 
 #[tokio::test]
-async fn panic_ends_one_call_and_its_room_reopens() {
+async fn panic_disconnects_one_call_and_its_room_reopens() {
     let (rooms, media) = rooms(Config::default());
     let [broken, intact] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
-    let ((ada, _ada), (bo, mut heard)) = (outbox(), outbox());
-    let in_broken = rooms.enter(broken, &CREDENTIAL, ada.clone()).await.unwrap();
-    let in_intact = rooms.enter(intact, &CREDENTIAL, bo).await.unwrap();
+    let in_broken = enter(&rooms, broken).await;
+    let mut in_intact = enter(&rooms, intact).await;
     media.breaks.store(true, Ordering::Relaxed);
-    in_broken.request(Some(1), join()).await.unwrap();
-    assert_eq!(code(&ada).await, CloseCode::Internal);
+    in_broken.request(join()).await;
+    assert_eq!(in_broken.closed().await, CloseCode::Internal);
 
-    in_intact.request(Some(1), join()).await.unwrap();
-    assert!(matches!(heard.recv().await.frame, Frame::Text(_)), "the other room goes on");
-    loop {
+    in_intact.request(join()).await;
+    assert!(in_intact.text().await.contains("joined"), "the other room goes on");
+    let again = loop {
         // The supervisor reopens the room soon.
-        let (cy, _cy) = outbox();
-        if rooms.enter(broken, &CREDENTIAL, cy).await.is_ok() {
-            break;
+        match try_enter(&rooms, broken).await {
+            Ok(guest) => break guest,
+            Err(_) => tokio::task::yield_now().await,
         }
-        tokio::task::yield_now().await;
-    }
+    };
+    let calls = [&again, &in_broken].map(|guest| guest.attachment.entered.call);
+    assert_eq!(calls[0], calls[1], "the call goes on, for those who return to it");
+    assert_eq!(rooms.0.metrics.gathering.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
 async fn call_begins_on_the_least_loaded_worker_and_stays() {
     let (rooms, media) = rooms(Config::default());
     let [first, second, third] = [0; 3].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
-    let mut heard = Vec::new();
     let mut guests = Vec::new();
     for room in [second, first, second, second] {
-        let (outbox, queue) = outbox();
-        heard.push(queue);
-        let guest = rooms.enter(room, &CREDENTIAL, outbox).await.unwrap();
-        guest.request(Some(1), join()).await.unwrap();
-        heard.last_mut().unwrap().recv().await;
+        let mut guest = enter(&rooms, room).await;
+        guest.request(join()).await;
+        guest.text().await;
         guests.push(guest);
     }
     assert_eq!(*media.added.lock().unwrap(), [0, 1, 0, 0], "rooms were created in another order than calls began");
@@ -113,14 +146,31 @@ async fn call_begins_on_the_least_loaded_worker_and_stays() {
         guest.leave().await;
     }
     for room in [third, second] {
-        let (outbox, mut queue) = outbox();
-        let guest = rooms.enter(room, &CREDENTIAL, outbox).await.unwrap();
-        guest.request(Some(1), join()).await.unwrap();
-        queue.recv().await;
-        heard.push(queue);
+        let mut guest = enter(&rooms, room).await;
+        guest.request(join()).await;
+        guest.text().await;
         guests.push(guest);
     }
     assert_eq!(media.added.lock().unwrap()[4..], [0, 1], "a room whose call has ended may move");
+}
+
+/// A goodbye is recorded before it is answered, and so is a call before it is entered.
+#[tokio::test]
+async fn call_and_goodbyes_are_recorded_before_they_are_answered() {
+    let (rooms, _) = rooms(Config::default());
+    let room = rooms.create(AccessHash::of(&ACCESS)).unwrap();
+    let record = || rooms.0.registry.get(room).unwrap().call;
+    assert_eq!(record(), None);
+    let (ada, bo) = (enter(&rooms, room).await, enter(&rooms, room).await);
+    let Entered { call, participant, .. } = ada.attachment.entered;
+    assert_eq!(record(), Some(CallRecord { id: call, gone: vec![] }));
+    ada.request(join()).await;
+    ada.leave().await;
+    assert_eq!(record(), Some(CallRecord { id: call, gone: vec![participant] }));
+    bo.leave().await;
+    while record().is_some() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -139,9 +189,9 @@ async fn rooms_are_limited() {
     assert!(matches!(rooms.create(AccessHash::of(&ACCESS)), Err(CreateError::TooMany)));
 }
 
-/// A plane whose first command about one participant blocks until the test ends it.
+/// A plane whose commands about one room block until the test ends it.
 struct Stuck {
-    participant: ParticipantId,
+    room: sfu_api::RoomId,
     released: Mutex<std::sync::mpsc::Receiver<()>>,
 }
 
@@ -151,7 +201,7 @@ impl MediaPlane for Stuck {
     }
 
     fn command(&self, _: usize, request: Request) {
-        if request.command.participant() == self.participant {
+        if matches!(request.command, Command::AddParticipant { room, .. } if room == self.room) {
             let _ = self.released.lock().unwrap().recv();
         }
     }
@@ -161,22 +211,24 @@ impl MediaPlane for Stuck {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stuck_room_does_not_delay_events_of_others() {
     let (release, released) = std::sync::mpsc::channel();
-    let media = Arc::new(Stuck { participant: ParticipantId(1), released: Mutex::new(released) });
+    let media = Arc::new(Stuck { room: sfu_api::RoomId(1), released: Mutex::new(released) });
     let events = MediaEvents::default();
-    let rooms = Rooms::new(Arc::default(), media, events.clone(), Arc::default(), Arc::new(MemoryRegistry::new(2)));
+    let kept = Kept::nothing(&Config::default()).unwrap();
+    let rooms = Rooms::new(Arc::default(), media, events.clone(), Arc::default(), kept);
     let [stuck, lively] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
-    let ((ada, _ada), (bob, mut heard)) = (outbox(), outbox());
-    let ada = rooms.enter(stuck, &CREDENTIAL, ada).await.unwrap();
-    let bob = rooms.enter(lively, &CREDENTIAL, bob).await.unwrap();
-    bob.request(Some(1), join()).await.unwrap();
-    assert!(matches!(heard.recv().await.frame, Frame::Text(text) if text.contains("joined")));
-    ada.request(Some(1), join()).await.unwrap();
+    let (ada, mut bob) = (enter(&rooms, stuck).await, enter(&rooms, lively).await);
+    bob.request(join()).await;
+    assert!(bob.text().await.contains("joined"));
+    ada.request(join()).await;
 
-    let connected = |participant| Event::TransportState { participant, state: TransportState::Connected };
+    let connected = |guest: &Connected| {
+        let participant = guest.attachment.entered.participant;
+        Event::TransportState { participant, state: TransportState::Connected }
+    };
     for _ in 0..10_000 {
-        events.send(connected(ada.participant));
+        events.send(connected(&ada));
     }
-    events.send(connected(bob.participant));
-    assert!(matches!(heard.recv().await.frame, Frame::Text(text) if text.contains("transport.state")));
+    events.send(connected(&bob));
+    assert!(bob.text().await.contains("transport.state"));
     release.send(()).unwrap();
 }

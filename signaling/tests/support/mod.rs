@@ -2,19 +2,27 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use e2ee_core::{
+    Primitives, SigningKey, Standard,
+    resume::{ResumeOperation, ResumeStatement, prove},
+};
 use futures_util::{SinkExt, StreamExt};
 use sfu_api::{Command, Event, LocalTransport, Request};
-use signaling::{AccessHash, Config, MediaEvents, MediaPlane, Signaling, config::Timing};
+use signaling::{AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling, config::Timing};
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
+    ops::RangeInclusive,
     sync::{Arc, Mutex},
     time::Duration,
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, RoomId, SUBPROTOCOL, ServerEnvelope, ServerMessage,
+    ClientEnvelope, ClientMessage, RoomId, SUBPROTOCOL, Seat, ServerEnvelope, ServerMessage,
     binary::{self, ServerBinary},
     bytes::{Base64, Fixed},
     client::{Credential, Hello, Join},
+    resume::{Expected, Resume},
+    server::Welcome,
 };
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle, time::timeout};
 use tokio_tungstenite::{
@@ -45,16 +53,22 @@ impl MediaPlane for FakeMedia {
     fn command(&self, worker: usize, Request { id, command }: Request) {
         assert!(worker < 2);
         match &command {
-            Command::AddParticipant { participant, .. } => self.events.send(Event::Transport {
-                command: id,
-                participant: *participant,
-                local: LocalTransport {
-                    ufrag: "serv".to_owned(),
-                    pwd: "p".repeat(24),
-                    fingerprint: [5; 32],
-                    candidates: vec!["127.0.0.1:8801".parse().unwrap()],
-                },
-            }),
+            Command::Publish { participant, track, .. } => {
+                let (participant, track) = (*participant, *track);
+                self.events.send(Event::Published { command: id, participant, track });
+            }
+            Command::AddParticipant { participant, .. } | Command::RestartIce { participant } => {
+                self.events.send(Event::Transport {
+                    command: id,
+                    participant: *participant,
+                    local: LocalTransport {
+                        ufrag: "serv".to_owned(),
+                        pwd: "p".repeat(24),
+                        fingerprint: [5; 32],
+                        candidates: vec!["127.0.0.1:8801".parse().unwrap()],
+                    },
+                })
+            }
             Command::AddSlot { participant, mid, codec } => {
                 let ssrc = sfu_api::Ssrc(self.commands.lock().unwrap().len() as u32 + 1_000);
                 let rtx = codec.entry().rtx_pt.map(|_| sfu_api::Ssrc(ssrc.0 + 1_000_000));
@@ -77,6 +91,9 @@ impl FakeMedia {
 pub struct Server {
     pub address: SocketAddr,
     pub room: RoomId,
+    /// What outlives it.
+    pub registry: Arc<dyn Registry>,
+    pub resume_keys: Arc<ResumeKeys>,
     pub media: Arc<FakeMedia>,
     pub metrics: Arc<signaling::Metrics>,
     stop: Option<oneshot::Sender<()>>,
@@ -98,12 +115,31 @@ impl Server {
     }
 
     pub fn start_with_page(config: Config, page: Option<Arc<dyn signaling::PageSource>>) -> Self {
+        let kept = Kept::nothing(&config).unwrap();
+        Self::start_with(config, page, kept, None)
+    }
+
+    /// Stops the server and starts another one with what outlives it.
+    pub async fn restart(self) -> Self {
+        let room = self.room;
+        let kept = Kept { registry: Arc::clone(&self.registry), resume_keys: Arc::clone(&self.resume_keys) };
+        self.stop().await;
+        Self::start_with(config(), None, kept, Some(room))
+    }
+
+    fn start_with(
+        config: Config,
+        page: Option<Arc<dyn signaling::PageSource>>,
+        kept: Kept,
+        room: Option<RoomId>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let events = MediaEvents::default();
         let media = Arc::new(FakeMedia { events: events.clone(), commands: Mutex::default() });
-        let signaling = Signaling::new(config, Arc::clone(&media) as _, events);
-        let room = signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap();
+        let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
+        let signaling = Signaling::new(config, Arc::clone(&media) as _, events, kept);
+        let room = room.unwrap_or_else(|| signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap());
         let metrics = Arc::clone(signaling.metrics());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
@@ -113,7 +149,7 @@ impl Server {
                 })
                 .await
         });
-        Self { address, room, media, metrics, stop: Some(stop), task }
+        Self { address, room, registry, resume_keys, media, metrics, stop: Some(stop), task }
     }
 
     pub async fn stop(mut self) {
@@ -130,7 +166,7 @@ impl Server {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         match client_async(request, tcp).await {
-            Ok((socket, _)) => Ok(Client { socket, seq: 0 }),
+            Ok((socket, _)) => Ok(Client { socket, seq: 0, nonce: [0; 32], raw: Vec::new() }),
             Err(tungstenite::Error::Http(response)) => Err(response.status()),
             Err(error) => panic!("{error}"),
         }
@@ -139,8 +175,64 @@ impl Server {
     /// A connection that has seen the challenge.
     pub async fn connect(&self) -> Client {
         let mut client = self.try_connect(&[("sec-websocket-protocol", SUBPROTOCOL)]).await.unwrap();
-        assert!(matches!(client.message().await, ServerMessage::Challenge(_)));
+        let ServerMessage::Challenge(challenge) = client.message().await else { panic!("no challenge") };
+        client.nonce = challenge.nonce.0;
         client
+    }
+
+    /// A connection that has joined as the device of this seed.
+    pub async fn join(&self, seed: u8) -> (Client, Place) {
+        let mut client = self.connect().await;
+        client.send(1, self.hello(ACCESS)).await;
+        let ServerMessage::Welcome(welcome) = client.answer(1).await else { panic!("no welcome") };
+        let mut place = Place { seed, welcome, seat: Seat(0) };
+        client.send(2, place.join(vec![])).await;
+        let ServerMessage::Joined(joined) = client.answer(2).await else { panic!("did not join") };
+        place.seat = joined.seat;
+        place.welcome.tokens = joined.tokens.expect("tokens of a member");
+        (client, place)
+    }
+
+    /// A connection that shows a session token, and how that was answered.
+    pub async fn resume(&self, place: &Place, last_seq: u32) -> (Client, ServerMessage) {
+        self.resume_with(place, place.seed, last_seq).await
+    }
+
+    /// A connection that shows a session token with a proof by the device of this seed, and how that was answered.
+    pub async fn resume_with(&self, place: &Place, seed: u8, last_seq: u32) -> (Client, ServerMessage) {
+        let mut client = self.connect().await;
+        let token = place.welcome.tokens.session.clone();
+        let proof = prove(
+            &device(seed),
+            &ResumeStatement {
+                operation: ResumeOperation::Session,
+                origin: &format!("http://{}", self.address),
+                room: self.room.0.0,
+                call: place.welcome.call.0.0,
+                session: place.welcome.session.0.0,
+                participant: place.welcome.participant.0,
+                token: &token.0,
+                nonce: client.nonce,
+            },
+        );
+        client.send(1, self.hello_again(Resume::Session { token, last_seq, proof: Fixed(proof) })).await;
+        let answer = client.answer(1).await;
+        client.seq = last_seq;
+        (client, answer)
+    }
+
+    /// A connection that shows a reload token, and how that was answered.
+    pub async fn reload(&self, place: &Place) -> (Client, ServerMessage) {
+        let mut client = self.connect().await;
+        let token = place.welcome.tokens.reload.clone();
+        client.send(1, self.hello_again(Resume::Reload { token })).await;
+        let answer = client.answer(1).await;
+        (client, answer)
+    }
+
+    fn hello_again(&self, resume: Resume) -> ClientMessage {
+        let ClientMessage::Hello(hello) = self.hello(ACCESS) else { unreachable!() };
+        ClientMessage::Hello(Hello { resume: Some(resume), ..hello })
     }
 
     /// A connection that has said hello.
@@ -171,6 +263,33 @@ impl Server {
     }
 }
 
+/// A place in the call, and the seed of the device that has it.
+#[derive(Clone)]
+pub struct Place {
+    pub seed: u8,
+    pub welcome: Welcome,
+    pub seat: Seat,
+}
+
+impl Place {
+    /// A join of this device.
+    pub fn join(&self, expects: Vec<Expected>) -> ClientMessage {
+        let mut announce = vec![self.seed; binary::ANNOUNCE_BYTES];
+        announce[binary::ANNOUNCE_DEVICE_KEY].copy_from_slice(&device(self.seed).public());
+        let display = Base64(vec![self.seed; 40]);
+        ClientMessage::Join(Join { announce: Base64(announce), display, expects })
+    }
+
+    /// The place as others know it.
+    pub fn expected(&self) -> Expected {
+        Expected { participant: self.welcome.participant, seat: self.seat }
+    }
+}
+
+fn device(seed: u8) -> <Standard as Primitives>::Signing {
+    SigningKey::from_seed(&[seed; 32])
+}
+
 pub fn join(mark: u8) -> ClientMessage {
     ClientMessage::Join(Join {
         announce: Base64(vec![mark; binary::ANNOUNCE_BYTES]),
@@ -190,7 +309,12 @@ pub enum Received {
 
 pub struct Client {
     pub socket: WebSocketStream<TcpStream>,
-    seq: u32,
+    /// Number of the last message.
+    pub seq: u32,
+    /// Of the challenge.
+    nonce: [u8; 32],
+    /// Numbered messages as they came.
+    pub raw: Vec<Vec<u8>>,
 }
 
 impl Client {
@@ -225,13 +349,29 @@ impl Client {
                 Some(Ok(Message::Text(text))) => {
                     assert!(text.len() <= 16_384, "{} bytes", text.len());
                     let envelope = ServerEnvelope::parse(&text).unwrap();
-                    self.seq += 1;
-                    assert_eq!(envelope.seq, self.seq);
+                    let passing = matches!(
+                        envelope.message,
+                        ServerMessage::Challenge(_)
+                            | ServerMessage::Welcome(_)
+                            | ServerMessage::Pong(_)
+                            | ServerMessage::Bye(_)
+                            | ServerMessage::Speakers(_)
+                    );
+                    // An error may be of the connection or of the session.
+                    if envelope.seq != 0 {
+                        self.seq += 1;
+                        self.raw.push(text.as_bytes().to_vec());
+                        assert!(!passing, "numbered: {text}");
+                        assert_eq!(envelope.seq, self.seq);
+                    } else {
+                        assert!(passing || matches!(envelope.message, ServerMessage::Error(_)), "not numbered: {text}");
+                    }
                     return Received::Message(envelope.re, envelope.message);
                 }
                 Some(Ok(Message::Binary(bytes))) => {
                     assert!(bytes.len() <= 16_384, "{} bytes", bytes.len());
                     self.seq += 1;
+                    self.raw.push(bytes.to_vec());
                     assert_eq!(binary::parse_server(&bytes).unwrap().0, self.seq);
                     return Received::Binary(bytes.to_vec());
                 }
@@ -267,6 +407,19 @@ impl Client {
             Received::Message(_, message) => message,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The answers to several requests, which may come in any order.
+    pub async fn answers(&mut self, ids: RangeInclusive<u32>) -> Vec<ServerMessage> {
+        let mut answers = BTreeMap::new();
+        while answers.len() < ids.clone().count() {
+            if let Received::Message(Some(re), message) = self.receive().await
+                && ids.contains(&re)
+            {
+                answers.insert(re, message);
+            }
+        }
+        answers.into_values().collect()
     }
 
     /// The next announces.

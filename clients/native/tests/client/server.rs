@@ -1,7 +1,7 @@
 //! A server in this process: SFU and signaling, connected as in the binary.
 
 use sfu::net::{Sfu, SfuConfig};
-use signaling::{AccessHash, Config, MediaEvents, MediaPlane, MemoryRegistry, Signaling};
+use signaling::{AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -19,7 +19,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) room: RoomId,
     pub(crate) media_port: u16,
-    registry: Arc<MemoryRegistry>,
+    registry: Arc<dyn Registry>,
+    resume_keys: Arc<ResumeKeys>,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -39,25 +40,26 @@ impl MediaPlane for Plane {
 impl Server {
     /// Starts one. Must be called inside a tokio runtime.
     pub(crate) fn start() -> Self {
-        Self::start_with(None, Arc::new(MemoryRegistry::new(8)))
+        Self::start_with(None, Kept::nothing(&Config::default()).unwrap())
     }
 
     /// Stops it and starts another one that knows what the first one has kept.
     pub(crate) async fn restart(self) -> Self {
-        let Self { room, registry, stop, serving, .. } = self;
+        let Self { room, registry, resume_keys, stop, serving, .. } = self;
         drop(stop);
         timeout(TIMEOUT, serving).await.unwrap().unwrap();
-        Self::start_with(Some(room), registry)
+        Self::start_with(Some(room), Kept { registry, resume_keys })
     }
 
     /// Starts a server with what another one has kept, or with a new room.
-    fn start_with(room: Option<RoomId>, registry: Arc<MemoryRegistry>) -> Self {
+    fn start_with(room: Option<RoomId>, kept: Kept) -> Self {
         let events = MediaEvents::default();
         let of_workers = events.clone();
         let sfu = Sfu::start(&SfuConfig::default(), move |_, event| of_workers.send(event)).unwrap();
         let media_port = sfu.local_ports()[0];
         let config = Config { connections_per_address: None, handshakes_per_second: None, ..Config::default() };
-        let signaling = Signaling::with_registry(config, Arc::new(Plane(sfu)), events, registry.clone());
+        let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
+        let signaling = Signaling::new(config, Arc::new(Plane(sfu)), events, kept);
         let room = room.unwrap_or_else(|| {
             let hash = AccessHash::of(&e2ee_frames::access_token(&INVITE));
             signaling.rooms().create(hash).unwrap()
@@ -69,7 +71,7 @@ impl Server {
             let stopped = async { drop(stopped.await) };
             signaling.serve(listener, None, None, stopped).await.unwrap();
         });
-        Self { address, room, media_port, registry, stop, serving }
+        Self { address, room, media_port, registry, resume_keys, stop, serving }
     }
 
     /// The room's link.

@@ -392,7 +392,8 @@ session: SessionId,
  */
 continues: Continues, 
 /**
- * How to continue this session.
+ * How to continue this session. Those of a client that has not joined yet are good while the server runs; it gets
+ * better ones with `joined`.
  */
 tokens: Tokens, 
 /**
@@ -451,7 +452,11 @@ tracks: Array<Track>,
  * The server has restarted, and more participants of this call are expected back: those that the client knows have not
  * left until a `full` roster says so, or for 40 seconds.
  */
-gathering: boolean, };
+gathering: boolean, 
+/**
+ * How to continue the session, also on a server that has restarted.
+ */
+tokens?: Tokens, };
 
 export type Roster = { 
 /**

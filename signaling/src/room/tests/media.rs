@@ -35,7 +35,7 @@ fn slots_are_reused_as_participants_change() {
         story.publish(who, mic());
         story.publish(who, cam());
         story.quiet();
-        story.room.leave(story.now, ParticipantId(who));
+        story.leave(who);
         story.quiet();
     }
     let (add, ..) = story.slots(1);
@@ -108,6 +108,8 @@ fn impossible_publications_are_refused() {
     story.join(1);
     let refusals = [
         (Publish { kind: Kind::Video, ..mic() }, ErrorCode::CodecUnsupported),
+        (Publish { source: Source::Camera, ..mic() }, ErrorCode::BadMessage),
+        (Publish { source: Source::ScreenAudio, ..cam() }, ErrorCode::BadMessage),
         (Publish { ssrc: 0, ..mic() }, ErrorCode::BadMessage),
         (Publish { rtx: Some(21), ..cam() }, ErrorCode::BadMessage),
         (Publish { rtx: Some(5), ..mic() }, ErrorCode::BadMessage),
@@ -122,24 +124,6 @@ fn impossible_publications_are_refused() {
         story.publish(1, Publish { mid: format!("s{i}"), ssrc: 100 + i, ..mic() });
     }
     assert_eq!(story.refused(1, ClientMessage::Publish(mic())), ErrorCode::LimitTracks);
-}
-
-#[test]
-fn track_refused_by_the_media_plane_is_withdrawn() {
-    let mut story = Story::new();
-    story.join(1);
-    story.join_and_subscribe(2);
-    let track = story.publish(1, mic());
-    story.quiet();
-    story.take(1);
-    story.take(2);
-    let command = story.id_of(|command| matches!(command, Command::Publish { .. }));
-    let refused = Event::Refused { command, participant: ParticipantId(1), error: CommandError::Exists };
-    story.room.media(story.now, refused);
-    story.quiet();
-    assert!(matches!(&story.messages(1)[..], [ServerMessage::Error(error)] if error.code == ErrorCode::BadMessage));
-    let heard = story.messages(2);
-    assert!(heard.iter().any(|m| matches!(m, ServerMessage::Tracks(tracks) if tracks.del == [track])), "{heard:?}");
 }
 
 #[test]
@@ -174,15 +158,162 @@ fn unmute_after_nine_joins_loses_no_key() {
     }
 }
 
+/// A fault of the media plane costs a moment of media, and no place in the call.
 #[test]
-fn media_fault_ends_the_connections_of_its_room() {
+fn media_fault_is_followed_by_other_transports() {
+    let mut story = Story::new();
+    for who in [1, 2] {
+        story.join(who);
+        story.ask(who, ClientMessage::Transport(transport()));
+        story.quiet();
+    }
+    story.take(1);
+    story.take(2);
+    let participants = vec![ParticipantId(1), ParticipantId(2)];
+    story.room.media(story.now, Event::RoomFailed { room: sfu_api::RoomId(1), participants });
+    story.pass(Duration::from_secs(3));
+    assert_eq!(story.closed, []);
+    for who in [1, 2] {
+        let heard = story.messages(who);
+        let [ServerMessage::TransportState(failed), ServerMessage::Transport(_)] = &heard[..] else {
+            panic!("{heard:?}")
+        };
+        assert_eq!(failed.state, TransportState::Failed);
+        assert!(matches!(story.answer(who, ClientMessage::Transport(transport())), ServerMessage::Ok(_)));
+    }
+}
+
+#[test]
+fn closed_transport_takes_its_tracks_and_slots_along() {
+    let mut story = Story::new();
+    story.join_and_subscribe(1);
+    story.join_and_subscribe(2);
+    let (track, other) = (story.publish(1, mic()), story.publish(2, mic()));
+    story.ask(1, ClientMessage::Transport(transport()));
+    story.pass(Duration::from_secs(3));
+    story.take(1);
+    story.take(2);
+    let (participant, state) = (ParticipantId(1), sfu_api::TransportState::Closed);
+    story.room.media(story.now, Event::TransportState { participant, state });
+    story.pass(Duration::from_millis(100));
+    story.quiet();
+    let others = story.messages(2);
+    assert!(others.iter().any(|m| matches!(m, ServerMessage::Tracks(tracks) if tracks.del == [track])), "{others:?}");
+    let heard = story.messages(1);
+    let position = |fits: &dyn Fn(&ServerMessage) -> bool| heard.iter().position(fits).unwrap();
+    let transport = position(&|message| matches!(message, ServerMessage::Transport(_)));
+    let slots = position(&|message| {
+        matches!(message, ServerMessage::Slots(slots)
+        if slots.add.len() == 8 && slots.set[0].source.is_some_and(|source| source.track == other))
+    });
+    assert!(transport < slots, "{heard:?}");
+    let commands: Vec<_> = story.commands.iter().rev().take(12).rev().cloned().collect();
+    let made = commands.iter().position(|c| matches!(c, Command::AddParticipant { .. })).unwrap();
+    assert_eq!(commands[made - 1], Command::RemoveParticipant { participant });
+}
+
+#[test]
+fn ice_restart_keeps_the_certificate() {
+    let mut story = Story::new();
+    story.join(1);
+    let restart = ClientMessage::IceRestart(Empty {});
+    assert_eq!(story.refused(1, restart.clone()), ErrorCode::OutOfOrder, "nothing to restart");
+    story.ask(1, ClientMessage::Transport(transport()));
+    // Also if the client gave up on an earlier restart.
+    for _ in 0..2 {
+        assert!(matches!(story.answer(1, restart.clone()), ServerMessage::Transport(_)));
+    }
+    assert!(story.commands.contains(&Command::RestartIce { participant: ParticipantId(1) }));
+    let other = ClientTransport { dtls: Dtls { fingerprint: Fixed([7; 32]) }, ..transport() };
+    assert_eq!(story.refused(1, ClientMessage::Transport(other)), ErrorCode::BadMessage);
+    let ice = ClientIce { ufrag: "efgh".to_owned(), pwd: "0123456789abcdef01234567".to_owned() };
+    let renewed = ClientMessage::Transport(ClientTransport { ice, ..transport() });
+    assert!(matches!(story.answer(1, renewed), ServerMessage::Ok(_)));
+    let connects = story.commands.iter().filter(|command| matches!(command, Command::Connect { .. })).count();
+    assert_eq!(connects, 2);
+}
+
+#[test]
+fn refused_ice_restart_is_answered_once() {
+    let mut story = Story::new();
+    story.join(1);
+    story.ask(1, ClientMessage::Transport(transport()));
+    story.take(1);
+    // The media plane takes its time.
+    story.room.request(story.now, ParticipantId(1), Some(5), ClientMessage::IceRestart(Empty {}));
+    let Some(Output::Command(Request { id: command, .. })) = story.room.poll() else { panic!("no command") };
+    assert_eq!(story.refused(1, ClientMessage::IceRestart(Empty {})), ErrorCode::OutOfOrder);
+    let (participant, error) = (ParticipantId(1), CommandError::Unavailable);
+    story.room.media(story.now, Event::Refused { command, participant, error });
+    story.settle();
+    let heard = story.take(1);
+    assert!(matches!(&heard[..], [Outgoing::Message { re: Some(5), message: ServerMessage::Error(_) }]), "{heard:?}");
+}
+
+/// A track that is not accepted is never seen by others, and its publisher gets one answer.
+#[test]
+fn publication_is_answered_once_by_what_the_media_plane_says() {
+    let mut story = Story::new();
+    story.join(1);
+    story.join_and_subscribe(2);
+    story.take(2);
+    let ask = |story: &mut Story| {
+        story.take(1);
+        story.room.request(story.now, ParticipantId(1), Some(9), ClientMessage::Publish(mic()));
+        let Some(Output::Command(Request { id: command, command: Command::Publish { track, .. } })) = story.room.poll()
+        else {
+            panic!("no command")
+        };
+        story.quiet();
+        assert!(story.take(1).is_empty() && story.take(2).is_empty(), "nothing is known yet");
+        (command, track)
+    };
+    let participant = ParticipantId(1);
+    let (command, _) = ask(&mut story);
+    story.room.media(story.now, Event::Refused { command, participant, error: CommandError::Exists });
+    story.quiet();
+    assert!(matches!(&story.messages(1)[..], [ServerMessage::Error(error)] if error.code == ErrorCode::BadMessage));
+    assert!(story.take(2).is_empty());
+
+    let (command, track) = ask(&mut story);
+    story.room.media(story.now, Event::Published { command, participant, track });
+    story.quiet();
+    assert!(matches!(&story.messages(1)[..], [ServerMessage::Published(published)] if published.track == track));
+    let heard = story.messages(2);
+    assert!(heard.iter().any(|m| matches!(m, ServerMessage::Tracks(tracks) if tracks.add[0].track == track)));
+}
+
+#[test]
+fn microphone_without_packets_is_stalled_while_its_owner_is_there() {
     let mut story = Story::new();
     story.join(1);
     story.join(2);
-    let participants = vec![ParticipantId(1), ParticipantId(2)];
-    story.room.media(story.now, Event::RoomFailed { room: sfu_api::RoomId(1), participants });
+    let (track, screen) = (story.publish(1, mic()), story.publish(1, Publish { source: Source::Screen, ..cam() }));
     story.quiet();
-    assert_eq!(story.closed, [1, 2].map(|who| (ParticipantId(who), CloseCode::Internal)));
+    let active = |story: &mut Story, track, active| {
+        story.take(2);
+        story.room.media(story.now, Event::TrackActivity { participant: ParticipantId(1), track, active });
+        story.quiet();
+        let updates = |message| match message {
+            ServerMessage::Tracks(tracks) => Some(tracks.upd),
+            _ => None,
+        };
+        story.messages(2).into_iter().filter_map(updates).flatten().map(|t| (t.track, t.stalled)).collect::<Vec<_>>()
+    };
+    assert_eq!(active(&mut story, screen, false), [], "a screen that does not change sends nothing");
+    assert_eq!(active(&mut story, track, false), [(track, true)]);
+    assert_eq!(active(&mut story, track, true), [(track, false)]);
+    assert_eq!(active(&mut story, track, false), [(track, true)]);
+    story.ask(1, ClientMessage::Mute(TrackRef { track }));
+    story.quiet();
+    let heard = story.messages(2);
+    assert!(heard.iter().any(|m| matches!(m, ServerMessage::Tracks(t) if t.upd[0].muted && !t.upd[0].stalled)));
+    assert_eq!(active(&mut story, track, false), [], "a muted track is silent");
+    story.ask(1, ClientMessage::Unmute(TrackRef { track }));
+    story.alive = false;
+    story.ask(1, ClientMessage::Away(Empty {}));
+    story.quiet();
+    assert_eq!(active(&mut story, track, false), [], "its owner is away");
 }
 
 #[test]
@@ -194,7 +325,7 @@ fn events_about_unknown_participants_are_ignored() {
     let mid = sfu_api::Mid::new("r0").unwrap();
     let events = [
         Event::SlotAdded { command, participant, mid, ssrc: sfu_api::Ssrc(1), rtx: None },
-        Event::TransportState { participant, state: MediaState::Connected },
+        Event::TransportState { participant, state: sfu_api::TransportState::Connected },
         Event::Refused { command, participant, error: CommandError::NoParticipant },
         Event::RoomFailed { room: sfu_api::RoomId(1), participants: vec![participant] },
     ];

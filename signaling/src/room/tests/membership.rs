@@ -84,7 +84,7 @@ fn leave_reaches_members_and_the_media_plane() {
     story.quiet();
     story.messages(1);
 
-    story.room.leave(story.now, ParticipantId(2));
+    story.leave(2);
     story.quiet();
     let heard = story.messages(1);
     assert!(
@@ -96,7 +96,7 @@ fn leave_reaches_members_and_the_media_plane() {
     assert!(heard.iter().any(emptied));
     let participant = ParticipantId(2);
     assert_eq!(story.commands.last(), Some(&Command::RemoveParticipant { participant }));
-    story.room.leave(story.now, ParticipantId(2));
+    story.leave(2);
     story.quiet();
     assert!(story.take(1).is_empty(), "leaving twice is leaving once");
 }
@@ -115,10 +115,10 @@ fn call_lasts_from_first_to_last_participant() {
     let mut story = Story::new();
     let call = story.enter(1);
     assert_eq!(story.enter(2), call);
-    story.room.leave(story.now, ParticipantId(1));
+    story.leave(1);
     assert_eq!(story.enter(3), call);
-    story.room.leave(story.now, ParticipantId(2));
-    story.room.leave(story.now, ParticipantId(3));
+    story.leave(2);
+    story.leave(3);
     assert_ne!(story.enter(4), call);
 }
 
@@ -131,7 +131,7 @@ fn full_room_refuses_a_join_unnoticed() {
     story.enter(3);
     assert_eq!(story.refused(3, join(3)), ErrorCode::RoomFull);
     assert!(story.take(1).is_empty());
-    story.room.leave(story.now, ParticipantId(2));
+    story.leave(2);
     assert!(matches!(story.answer(3, join(3)), ServerMessage::Joined(_)));
 }
 
@@ -187,9 +187,7 @@ fn busy_room_sends_at_most_thirty_messages_per_second() {
         story.ask(who, join(who as u8));
         story.ask(who, ClientMessage::Publish(mic()));
         story.binary(who, &key_batch(&[0]));
-        story.now += Duration::from_millis(25);
-        story.room.tick(story.now);
-        story.settle();
+        story.pass(Duration::from_millis(25));
         sent.push((story.now - start, story.take(1).len()));
     }
     assert!(sent.iter().map(|(_, count)| count).sum::<usize>() >= 15, "changes are sent together");

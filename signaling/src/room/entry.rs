@@ -1,0 +1,201 @@
+//! Who enters, and what of an earlier session they continue.
+//!
+//! | shown | state of the session | continues |
+//! |---|---|---|
+//! | session token, proof | held, and what the client lacks is kept | everything |
+//! | session token, proof | held, but messages are lost | the participant; the session ends |
+//! | session token, proof | unknown while a restarted server gathers | participant and seat |
+//! | session token, proof | over, in the same call | the participant |
+//! | reload token | held, or over for at most 30 s; first use | the participant; the session ends |
+//! | any | another call, a goodbye, another session of the same participant | nothing: refused |
+
+use super::{DepartedSession, Guest, Room, wake};
+use crate::resume::token::Claims;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+use tacet_proto::{CallId, CloseCode, ParticipantId, SessionId, resume::Continues};
+
+/// How long after its participant was last there a reload token is good.
+pub(super) const RELOAD: Duration = Duration::from_secs(30);
+/// How old a token may be that names a seat or a reload, on a server that does not know the session.
+pub const RECENT: Duration = Duration::from_secs(60);
+/// Maximum number of sessions that are remembered after their end.
+const MAX_DEPARTED: usize = 4_096;
+
+/// Ids for a client that enters, in case it needs them.
+#[derive(Clone, Copy, Debug)]
+pub struct FreshIds {
+    /// Of a new participant.
+    pub participant: ParticipantId,
+    /// Of a new session.
+    pub session: SessionId,
+    /// Of a new call.
+    pub call: CallId,
+}
+
+/// What a client shows that enters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Nothing but its credential.
+    Newcomer,
+    /// A session token, and a valid proof.
+    Session {
+        /// What the token says.
+        claims: Claims,
+        /// Whether the messages that the client lacks are kept.
+        covered: bool,
+        /// Whether the token is not older than [`RECENT`].
+        recent: bool,
+    },
+    /// A reload token.
+    Reload {
+        /// What the token says.
+        claims: Claims,
+        /// Whether the token is not older than [`RECENT`].
+        recent: bool,
+    },
+}
+
+/// A client that has entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entered {
+    /// Its id.
+    pub participant: ParticipantId,
+    /// The call.
+    pub call: CallId,
+    /// Whether the call begins with it.
+    pub begins: bool,
+    /// Its session.
+    pub session: SessionId,
+    /// What it still has of its earlier session.
+    pub continues: Continues,
+}
+
+/// The session cannot be continued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session cannot be continued")]
+pub struct NotResumable;
+
+/// Sessions of this call that have ended without a goodbye, as far as they are remembered.
+#[derive(Debug, Default)]
+pub(super) struct Departed {
+    sessions: BTreeMap<ParticipantId, DepartedSession>,
+    order: VecDeque<ParticipantId>,
+}
+
+impl Departed {
+    pub(super) fn insert(&mut self, participant: ParticipantId, departed: DepartedSession) {
+        if self.sessions.insert(participant, departed).is_none() {
+            self.order.push_back(participant);
+        }
+        if self.sessions.len() > MAX_DEPARTED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.sessions.remove(&oldest);
+        }
+    }
+
+    pub(super) fn get(&self, participant: ParticipantId) -> Option<&DepartedSession> {
+        self.sessions.get(&participant)
+    }
+
+    pub(super) fn remove(&mut self, participant: ParticipantId) {
+        if self.sessions.remove(&participant).is_some() {
+            self.order.retain(|other| *other != participant);
+        }
+    }
+}
+
+impl Room {
+    /// A client sent `hello` with a valid credential. A connection that it had before is no longer its own.
+    ///
+    /// # Errors
+    /// The session that it asks to continue is over for good, or another's.
+    pub fn enter(&mut self, now: Instant, entry: Entry, fresh: FreshIds) -> Result<Entered, NotResumable> {
+        let (claims, proven, covered) = match entry {
+            Entry::Newcomer => {
+                let guest = Guest { session: fresh.session, before: None, place: None };
+                return Ok(self.admit(fresh.participant, guest, Continues::Nothing, fresh.call));
+            }
+            Entry::Session { claims, covered, .. } => (claims, true, covered),
+            Entry::Reload { claims, .. } => (claims, false, false),
+        };
+        let participant = claims.participant;
+        if self.call != Some(claims.call) || self.gone.contains(&participant) {
+            return Err(NotResumable);
+        }
+        if let Some(guest) = self.guests.get(&participant) {
+            let own = guest.session == claims.session;
+            match self.members.get_mut(&participant) {
+                Some(member) if own && (!proven || member.announced.device() == claims.device.as_ref()) => {
+                    if covered {
+                        member.presence.attach(now);
+                        member.backlog.touch(now);
+                        wake(&mut self.wake, member.backlog.due());
+                        self.presence_changed(now, participant);
+                        self.renew_transport(now, participant);
+                        self.settle(now);
+                        let (call, session) = (claims.call, claims.session);
+                        let continues = Continues::Session;
+                        return Ok(Entered { participant, call, begins: false, session, continues });
+                    }
+                    tracing::debug!(participant = participant.0, "the session ends for another one");
+                    self.free(now, participant);
+                }
+                // It entered, did not join, and tries again.
+                None if own || guest.before == Some(claims.session) => self.free(now, participant),
+                _ => return Err(NotResumable),
+            }
+        }
+        let continues = match self.continues(now, &entry, &claims) {
+            Ok(continues) => continues,
+            Err(refused) => {
+                // In case that it was here until now.
+                self.outputs.end(participant, CloseCode::NotResumable, "the session cannot be continued");
+                self.end_deserted_call();
+                return Err(refused);
+            }
+        };
+        let place = claims.device.map(|device| (claims.seat, device));
+        let guest = match continues {
+            Continues::Seat => Guest { session: claims.session, before: None, place },
+            _ => Guest { session: fresh.session, before: Some(claims.session), place: None },
+        };
+        let entered = self.admit(participant, guest, continues, claims.call);
+        self.settle(now);
+        Ok(entered)
+    }
+
+    /// What is left of a session that is not held.
+    fn continues(&mut self, now: Instant, entry: &Entry, claims: &Claims) -> Result<Continues, NotResumable> {
+        let departed = self.departed.get(claims.participant);
+        if departed.is_some_and(|departed| departed.session != claims.session) {
+            return Err(NotResumable);
+        }
+        match (*entry, departed.copied()) {
+            (Entry::Session { recent: true, .. }, None)
+                if self.gathering.is_some() && claims.device.is_some() && self.seats.claim(now, claims.seat) =>
+            {
+                Ok(Continues::Seat)
+            }
+            (Entry::Session { .. }, _) => Ok(Continues::Participant),
+            (Entry::Reload { .. }, Some(DepartedSession { seen, .. }))
+                if now.saturating_duration_since(seen) <= RELOAD =>
+            {
+                Ok(Continues::Participant)
+            }
+            (Entry::Reload { recent: true, .. }, None) => Ok(Continues::Participant),
+            _ => Err(NotResumable),
+        }
+    }
+
+    fn admit(&mut self, participant: ParticipantId, guest: Guest, continues: Continues, call: CallId) -> Entered {
+        let session = guest.session;
+        self.guests.insert(participant, guest);
+        let begins = self.call.is_none();
+        let call = *self.call.get_or_insert(call);
+        Entered { participant, call, begins, session, continues }
+    }
+}
