@@ -275,7 +275,7 @@ export class Call extends Emitter<CallEvents> {
 
   async #connect(options: JoinOptions): Promise<void> {
     const { name, videoCodec = "vp8", guestAccess, ignoreClockSkew = false, return: ticket } = options;
-    let returnToken = ticket?.room === this.link.room ? ticket.token : undefined;
+    const returnToken = ticket?.room === this.link.room ? ticket.token : undefined;
     const backoff = new Backoff(performance.now());
     for (;;) {
       options.signal?.throwIfAborted();
@@ -293,8 +293,6 @@ export class Call extends Emitter<CallEvents> {
       } catch (thrown) {
         const error = asTacetError(thrown, "server-unreachable");
         if (options.onRetry === undefined || endsJoining(error)) throw error;
-        // A token is good for one use, and the server may have seen it.
-        if (error.code === "protocol") returnToken = undefined;
         const now = performance.now();
         const delay = backoff.next(now);
         options.onRetry({ error, nextAttempt: now + delay });

@@ -87,6 +87,6 @@ function causeOf({ online, loss, keysVoid }: ConnectionFacts): LossCause {
   if (keysVoid?.code === "device-slept") return "device-slept";
   if (keysVoid?.code === "encryption") return "encryption";
   if (!online) return "offline";
-  if (loss === null) return "media";
+  if (loss === null || loss.code === "media-path") return "media";
   return loss.code === "server-busy" || loss.code === "room-full" ? "server" : "network";
 }

@@ -143,7 +143,7 @@ export class Connection extends Emitter<ConnectionEvents> {
       message: (message) => this.#receive(message),
       binary: (message) => this.#session?.receive(message),
       continued: () => {
-        if (this.#membership?.session === this.#session) this.#session?.attach();
+        if (this.#membership?.session === this.#session && this.#void === null) this.#session?.attach();
       },
       lost: (error) => this.#lost(error),
       tokens: (tokens) => this.#setTokens(tokens),
@@ -152,8 +152,14 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#forward();
     this.#unwatch = watchEnvironment({
       awake: () => this.tryNow(),
-      networkChanged: () => this.tryNow(),
-      offline: () => this.#updateStatus(),
+      networkChanged: () => {
+        this.tryNow();
+        this.media.hurry();
+      },
+      offline: () => {
+        this.#signaling.probe();
+        this.#updateStatus();
+      },
     });
   }
 
@@ -181,7 +187,7 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   /** Token with which this page, loaded again, returns; `null` before it has joined. */
   get returnToken(): string | null {
-    return this.#membership?.tokens.reload ?? null;
+    return this.#membership?.tokens?.reload ?? null;
   }
 
   get status(): ConnectionStatus {
@@ -332,10 +338,10 @@ export class Connection extends Emitter<ConnectionEvents> {
       case "session":
       case "seat":
         if (place === undefined || place.session !== this.#session || this.#void !== null) {
-          return this.#surrender(welcome.tokens);
+          return this.#surrender(welcome.tokens ?? null);
         }
         if (welcome.continues === "seat") return this.#rejoin(place, welcome);
-        this.#membership = { ...place, tokens: welcome.tokens };
+        this.#membership = { ...place, tokens: welcome.tokens ?? place.tokens };
         return;
       case "participant":
       case "nothing":
@@ -344,17 +350,19 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   /** The server holds a place whose keys are void: lets go of it, to take it again with new ones. */
-  #surrender(tokens: Tokens): never {
+  #surrender(tokens: Tokens | null): never {
     this.#signaling.away();
-    this.#returnToken = tokens.reload;
+    this.#returnToken = tokens?.reload ?? this.returnToken ?? undefined;
     throw new Again();
   }
 
   /** The server granted participant and seat again, and has forgotten the rest. Keys and counters go on. */
-  async #rejoin({ session }: Membership, welcome: Welcome): Promise<void> {
-    this.#membership = membership(welcome, session);
+  async #rejoin({ session, tokens }: Membership, welcome: Welcome): Promise<void> {
+    const place = membership(welcome, session, welcome.tokens ?? tokens);
+    this.#membership = place;
     this.#replacePath(session, welcome);
     const joined = await this.#requestJoin(await session.rejoin(), this.others.expected());
+    this.#membership = { ...place, tokens: joined.tokens ?? place.tokens };
     session.joined(joined.seat);
     this.#start(joined, false);
   }
@@ -372,7 +380,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     const joined = await this.#requestJoin(announce, []);
     if (number !== this.#joins || this.#closed) return;
     this.#membership?.session.close();
-    this.#membership = membership(welcome, session);
+    this.#membership = membership(welcome, session, joined.tokens ?? welcome.tokens ?? null);
     this.#void = null;
     session.joined(joined.seat);
     this.#start(joined, true);
@@ -412,7 +420,8 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (this.#returnToken !== undefined) return { ...hello, resume: { type: "reload", token: this.#returnToken } };
     if (this.#membership === undefined) return hello;
     const { lastSeq } = this.#signaling;
-    return { ...hello, resume: await resume(this.#membership, { origin: link.server, challenge, lastSeq }) };
+    const continued = await resume(this.#membership, { origin: link.server, challenge, lastSeq });
+    return continued === null ? hello : { ...hello, resume: continued };
   }
 
   /** Loads a session ahead of joining. The first one derives the guest access. */
@@ -445,10 +454,6 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (this.#closed || this.#void !== null) return;
     if (this.#membership?.session === this.#session) this.#void = error;
     this.media.suspend();
-    if (this.#joined && this.#signaling.attached) {
-      this.#signaling.away();
-      this.#returnToken = this.#membership?.tokens.reload;
-    }
     this.#signaling.drop();
     this.#lost(error);
   }

@@ -12,11 +12,14 @@ export interface EnvironmentListener {
 
 /** Network Information API. Chromium implements it, Firefox does not. */
 interface NetworkInformation extends EventTarget {
+  /** Kind of network, such as `wifi`. Unknown on desktops. */
   readonly type?: string;
 }
 
 /** Listens to the browser. Returns a function that ends it. */
 export function watchEnvironment(listener: EnvironmentListener): () => void {
+  const network = networkInformation();
+  let type = network?.type;
   const subscriptions: [target: EventTarget | undefined, event: string, handler: () => void][] = [
     [globalThis.window, "online", () => listener.networkChanged()],
     [globalThis.window, "offline", () => listener.offline()],
@@ -29,7 +32,16 @@ export function watchEnvironment(listener: EnvironmentListener): () => void {
         if (document.visibilityState === "visible") listener.awake();
       },
     ],
-    [networkInformation(), "change", () => listener.networkChanged()],
+    [
+      network,
+      "change",
+      () => {
+        // The event also reports other estimates of the same network.
+        if (network?.type === type) return;
+        type = network?.type;
+        listener.networkChanged();
+      },
+    ],
   ];
   for (const [target, event, handler] of subscriptions) target?.addEventListener(event, handler);
   return () => {

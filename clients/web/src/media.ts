@@ -193,11 +193,11 @@ export class Media extends Emitter<MediaEvents> {
 
   #restartIce(): void {
     const path = this.#path;
-    if (path === undefined || !this.#signaling.attached) return;
-    path.restartIce().catch(() => {
-      // No answer, or a refusal: the link may be dead. The next restart is due after its delay.
-      if (path === this.#path) this.#signaling.probe();
-    });
+    if (path === undefined || path.closed || !this.#signaling.attached) return;
+    // What broke the path may have broken the link.
+    this.#signaling.probe();
+    // Without an answer, or with a refusal, the next restart is due after its delay.
+    path.restartIce().catch(() => {});
   }
 
   #sendAgain(path: MediaPath, source: Source): void {

@@ -15,14 +15,15 @@ export interface Membership {
   readonly id: Uint8Array;
   /** The keys with which the place was taken. */
   readonly session: CryptoSession;
-  readonly tokens: Tokens;
+  /** By which the place can be continued; `null` if the server has given none. */
+  readonly tokens: Tokens | null;
 }
 
 /** Returns the place that `welcome` grants to a session. */
-export function membership(welcome: Welcome, session: CryptoSession): Membership {
+export function membership(welcome: Welcome, session: CryptoSession, tokens: Tokens | null): Membership {
   const id = decodeExactly(welcome.session, SESSION_BYTES);
   if (id === null) throw new TacetError("protocol");
-  return { participant: welcome.participant, id, session, tokens: welcome.tokens };
+  return { participant: welcome.participant, id, session, tokens };
 }
 
 /** What is known when a place is continued. */
@@ -35,13 +36,14 @@ export interface Continuation {
 }
 
 /**
- * Signs that this device had the place. A session whose worker crashed cannot sign, and returns as a page that was loaded
+ * Signs that this device had the place. Returns `null` if the place cannot be continued. A session whose worker crashed cannot sign, and returns as a page that was loaded
  * again does.
  *
  * @throws {TacetError} `protocol` if the challenge is malformed; nothing is signed then
  */
-export async function resume(place: Membership, { origin, challenge, lastSeq }: Continuation): Promise<Resume> {
+export async function resume(place: Membership, { origin, challenge, lastSeq }: Continuation): Promise<Resume | null> {
   const { id, participant, session, tokens } = place;
+  if (tokens === null) return null;
   const nonce = decodeExactly(challenge.nonce, NONCE_BYTES);
   const token = decode(tokens.session);
   if (nonce === null || token === null) throw new TacetError("protocol");

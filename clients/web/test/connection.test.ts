@@ -324,11 +324,10 @@ describe("a lost socket", () => {
 
 describe("void keys", () => {
   it("of a worker that crashed: the place is taken again by the one-use token, and no code is fetched", async () => {
-    const first = await join();
+    await join();
     const before = fetches;
     FakeWorker.last.onerror?.();
     await pass(100);
-    expect(first.types.at(-1)).toBe("away");
     expect(log).toEqual(["reconnecting encryption", "reconnecting encryption"]);
     const socket = await serve("participant");
     expect(socket.find("hello")).toMatchObject({ resume: { type: "reload", token: encode(Uint8Array.of(2)) } });
@@ -337,11 +336,10 @@ describe("void keys", () => {
   });
 
   it("of a device that slept: it proves itself with the old keys, and takes the place again", async () => {
-    const first = await join();
-    first.drop();
-    await pass(10);
+    // The socket seems to live, and has been dead for an hour: the one-use token has expired, and a proof has not.
+    await join();
     FakeWorker.last.act({ kind: "ended" });
-    await pass(200);
+    await pass(100);
     expect(log.at(-1)).toBe("reconnecting device-slept");
     const socket = await serve("participant");
     expect(socket.find("hello")).toMatchObject({ resume: { type: "session" } });

@@ -45,6 +45,8 @@ export class FakePeerConnection {
   onconnectionstatechange: (() => void) | null = null;
   localDescription: { sdp: string } | null = null;
   bytesReceived = 0;
+  /** Further entries of the statistics. */
+  stats: object[] = [];
   closed = false;
   readonly offers: string[] = [];
   readonly transceivers: FakeTransceiver[] = [];
@@ -90,7 +92,8 @@ export class FakePeerConnection {
   }
 
   async getStats(): Promise<Map<string, object>> {
-    return new Map([["T", { type: "transport", bytesReceived: this.bytesReceived }]]);
+    const entries = [{ type: "transport", bytesReceived: this.bytesReceived }, ...this.stats];
+    return new Map(entries.map((entry, index) => [`${index}`, entry]));
   }
 
   become(state: RTCPeerConnectionState): void {

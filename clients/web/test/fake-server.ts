@@ -18,6 +18,8 @@ export const LINK = roomLink({
 const NONCE = encode(new Uint8Array(32).fill(9));
 const CALL = encode(new Uint8Array(16).fill(8));
 const SESSION = encode(new Uint8Array(16).fill(7));
+/** What a client continues its session with, once it has joined. */
+const TOKENS = { session: encode(Uint8Array.of(1)), reload: encode(Uint8Array.of(2)) };
 const WASM = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
 /** Replaces the browser's interfaces, and time. To be awaited before each test. */
@@ -62,7 +64,7 @@ export function welcome(continues: Continues, more: Partial<Welcome> = {}): Serv
     features: [],
     session: SESSION,
     continues,
-    tokens: { session: encode(Uint8Array.of(1)), reload: encode(Uint8Array.of(2)) },
+    ...(continues === "session" ? { tokens: TOKENS } : {}),
     ...more,
   };
 }
@@ -75,7 +77,7 @@ export function joined(more: Partial<Joined> = {}): ServerMessage {
   const tracks = [
     { track: 1, participant: 3, kind: "audio", source: "microphone", codec: "opus", muted: true } as const,
   ];
-  return { t: "joined", seat: 258, rev: 4, roster: [BO], tracks, gathering: false, ...more };
+  return { t: "joined", seat: 258, rev: 4, roster: [BO], tracks, gathering: false, tokens: TOKENS, ...more };
 }
 
 /** Opens the newest socket and lets the client say hello. */

@@ -11,7 +11,7 @@ const PING_INTERVAL_MS = 10_000;
 /** How long the server may be silent after a ping before the connection counts as dead. */
 const PONG_TIMEOUT_MS = 5_000;
 /** The same after a probe, which is sent when the connection is under suspicion. */
-const PROBE_TIMEOUT_MS = 2_000;
+const PROBE_TIMEOUT_MS = 3_000;
 /** A timer that is late by this much ran on a device that slept, and says nothing about the server. */
 const SLEPT_MS = 2_000;
 
