@@ -319,7 +319,8 @@ export class Signaling {
     const error = errorOfClose(code);
     this.#socket = undefined;
     if (this.#handshake !== undefined) {
-      this.#fail(error);
+      // What was never connected was not lost.
+      this.#fail(error.code === "server-unreachable" ? unreachable() : error);
       return;
     }
     this.#detach();
