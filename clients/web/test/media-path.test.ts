@@ -126,7 +126,7 @@ describe("MediaPath", () => {
     expect(FakePeerConnection.last.sending("ss")).toBe(MEDIA);
   });
 
-  it("compares only the counters of its own transforms", async () => {
+  it("ignores the counters of other paths", async () => {
     path().close();
     const second = path();
     await second.send("microphone", MEDIA);
