@@ -187,7 +187,7 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   /** Token with which this page, loaded again, returns; `null` before it has joined. */
   get returnToken(): string | null {
-    return this.#membership?.tokens?.reload ?? null;
+    return this.#membership?.tokens.reload ?? null;
   }
 
   get status(): ConnectionStatus {
@@ -338,10 +338,10 @@ export class Connection extends Emitter<ConnectionEvents> {
       case "session":
       case "seat":
         if (place === undefined || place.session !== this.#session || this.#void !== null) {
-          return this.#surrender(welcome.tokens ?? null);
+          return this.#surrender(welcome.tokens);
         }
         if (welcome.continues === "seat") return this.#rejoin(place, welcome);
-        this.#membership = { ...place, tokens: welcome.tokens ?? place.tokens };
+        this.#membership = { ...place, tokens: welcome.tokens };
         return;
       case "participant":
       case "nothing":
@@ -350,15 +350,15 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   /** The server holds a place whose keys are void: lets go of it, to take it again with new ones. */
-  #surrender(tokens: Tokens | null): never {
+  #surrender(tokens: Tokens): never {
     this.#signaling.away();
-    this.#returnToken = tokens?.reload ?? this.returnToken ?? undefined;
+    this.#returnToken = tokens.reload;
     throw new Again();
   }
 
   /** The server granted participant and seat again, and has forgotten the rest. Keys and counters go on. */
-  async #rejoin({ session, tokens }: Membership, welcome: Welcome): Promise<void> {
-    const place = membership(welcome, session, welcome.tokens ?? tokens);
+  async #rejoin({ session }: Membership, welcome: Welcome): Promise<void> {
+    const place = membership(welcome, session, welcome.tokens);
     this.#membership = place;
     this.#replacePath(session, welcome);
     const joined = await this.#requestJoin(await session.rejoin(), this.others.expected());
@@ -380,7 +380,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     const joined = await this.#requestJoin(announce, []);
     if (number !== this.#joins || this.#closed) return;
     this.#membership?.session.close();
-    this.#membership = membership(welcome, session, joined.tokens ?? welcome.tokens ?? null);
+    this.#membership = membership(welcome, session, joined.tokens ?? welcome.tokens);
     this.#void = null;
     session.joined(joined.seat);
     this.#start(joined, true);
@@ -420,8 +420,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (this.#returnToken !== undefined) return { ...hello, resume: { type: "reload", token: this.#returnToken } };
     if (this.#membership === undefined) return hello;
     const { lastSeq } = this.#signaling;
-    const continued = await resume(this.#membership, { origin: link.server, challenge, lastSeq });
-    return continued === null ? hello : { ...hello, resume: continued };
+    return { ...hello, resume: await resume(this.#membership, { origin: link.server, challenge, lastSeq }) };
   }
 
   /** Loads a session ahead of joining. The first one derives the guest access. */

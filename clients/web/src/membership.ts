@@ -15,12 +15,12 @@ export interface Membership {
   readonly id: Uint8Array;
   /** The keys with which the place was taken. */
   readonly session: CryptoSession;
-  /** By which the place can be continued; `null` if the server has given none. */
-  readonly tokens: Tokens | null;
+  /** By which the place can be continued. */
+  readonly tokens: Tokens;
 }
 
 /** Returns the place that `welcome` grants to a session. */
-export function membership(welcome: Welcome, session: CryptoSession, tokens: Tokens | null): Membership {
+export function membership(welcome: Welcome, session: CryptoSession, tokens: Tokens): Membership {
   const id = decodeExactly(welcome.session, SESSION_BYTES);
   if (id === null) throw new TacetError("protocol");
   return { participant: welcome.participant, id, session, tokens };
@@ -36,14 +36,13 @@ export interface Continuation {
 }
 
 /**
- * Signs that this device had the place. Returns `null` if the place cannot be continued. A session whose worker crashed cannot sign, and returns as a page that was loaded
+ * Signs that this device had the place. A session whose worker crashed cannot sign, and returns as a page that was loaded
  * again does.
  *
  * @throws {TacetError} `protocol` if the challenge is malformed; nothing is signed then
  */
-export async function resume(place: Membership, { origin, challenge, lastSeq }: Continuation): Promise<Resume | null> {
+export async function resume(place: Membership, { origin, challenge, lastSeq }: Continuation): Promise<Resume> {
   const { id, participant, session, tokens } = place;
-  if (tokens === null) return null;
   const nonce = decodeExactly(challenge.nonce, NONCE_BYTES);
   const token = decode(tokens.session);
   if (nonce === null || token === null) throw new TacetError("protocol");

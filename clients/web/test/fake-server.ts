@@ -64,7 +64,8 @@ export function welcome(continues: Continues, more: Partial<Welcome> = {}): Serv
     features: [],
     session: SESSION,
     continues,
-    ...(continues === "session" ? { tokens: TOKENS } : {}),
+    // Those of a client that has not joined are of no use yet.
+    tokens: continues === "session" ? TOKENS : { session: "", reload: "" },
     ...more,
   };
 }
