@@ -5,7 +5,10 @@
 mod keys;
 mod media;
 mod membership;
+mod outages;
+mod presence;
 mod random;
+mod returns;
 
 use super::*;
 use sfu_api::{CommandId, LocalTransport, Request};
@@ -25,8 +28,10 @@ use tacet_proto::{
 struct Story {
     room: Room,
     now: Instant,
-    /// Whether every member sends heartbeats.
+    /// Whether members send heartbeats.
     alive: bool,
+    /// Members that send none.
+    silent: BTreeSet<ParticipantId>,
     /// Goodbyes, in order.
     goodbyes: Vec<ParticipantId>,
     /// Calls that ended, in order.
@@ -50,7 +55,11 @@ impl Story {
 
     /// In a room in which a call goes on that the room does not know.
     fn after_restart(limits: RoomLimits, call: Option<CallRecord>) -> Self {
-        let (now, mut number) = (Instant::now(), 0);
+        Self::starting_at(Instant::now(), limits, call)
+    }
+
+    fn starting_at(now: Instant, limits: RoomLimits, call: Option<CallRecord>) -> Self {
+        let mut number = 0;
         let numbers = Box::new(move || {
             number += 1;
             number
@@ -59,6 +68,7 @@ impl Story {
             room: Room::new(now, sfu_api::RoomId(1), limits, call, numbers),
             now,
             alive: true,
+            silent: BTreeSet::new(),
             goodbyes: Vec::new(),
             ended: Vec::new(),
             heard: BTreeMap::new(),
@@ -143,7 +153,8 @@ impl Story {
             let deadline = self.room.deadline().filter(|deadline| *deadline <= end);
             self.now = deadline.map_or(end, |deadline| deadline.max(self.now));
             if self.alive {
-                let members: Vec<_> = self.room.members.keys().copied().collect();
+                let alive = |member: &&ParticipantId| !self.silent.contains(member);
+                let members: Vec<_> = self.room.members.keys().filter(alive).copied().collect();
                 members.into_iter().for_each(|member| self.room.heard(self.now, member));
             }
             self.room.tick(self.now);
