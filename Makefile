@@ -173,6 +173,13 @@ test-browsers: setup-browsers debug ## Call between real browsers through the bu
 
 ## Exploring: longer runs of what `make test` does briefly
 
+.PHONY: chaos
+chaos: chaos-browsers ## Kill servers, cut networks and freeze pages under calls, for a long time.
+
+.PHONY: chaos-browsers
+chaos-browsers: setup-browsers debug
+	cd $(WEB) && CHAOS=1 TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e -- outages
+
 .PHONY: explore
 explore: simulate fuzz verify miri ## Simulate, fuzz, verify and interpret for a long time.
 

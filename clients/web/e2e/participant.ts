@@ -22,12 +22,20 @@ export interface Sending {
   readonly tone?: number;
 }
 
+/** What an outage must not cause. */
+export interface Changes {
+  readonly rotations: number;
+  readonly ratchets: number;
+  /** Joins and leaves of others. */
+  readonly cameAndWent: number;
+}
+
 /** Decoded video frames or audio samples of each remote track, by `NAME/SOURCE`. */
 export type Progress = Record<string, number>;
 
 /** A participant of a call: a page in which the SDK runs. */
 export class Participant {
-  private constructor(
+  constructor(
     readonly name: string,
     readonly page: Page,
   ) {}
@@ -58,8 +66,13 @@ export class Participant {
   /** Joins as a user does, in a page that is open already. */
   static async joinIn(page: Page, link: string, name: string): Promise<Participant> {
     await page.goto(link, { waitUntil: "load" });
-    const participant = new Participant(name, page);
     await page.waitForSelector("video");
+    return Participant.joinHere(page, name);
+  }
+
+  /** Joins as a user does, from the screen before joining. */
+  static async joinHere(page: Page, name: string): Promise<Participant> {
+    const participant = new Participant(name, page);
     await page.locator("[data-testid=name]").fill(name);
     await page.locator("[data-testid=join]").click();
     await participant.entered();
@@ -124,6 +137,7 @@ export class Participant {
       call.on("problem", (problem) => problems.push(problem));
       call.on("participantJoined", ({ name }) => history.push(`${name} joined`));
       call.on("participantLeft", ({ name }) => history.push(`${name} left`));
+      call.on("participantChanged", ({ name, presence }) => history.push(`${name} ${presence}`));
       call.on("generation", ({ generation }) => generations.push(generation));
     });
   }
@@ -179,7 +193,7 @@ export class Participant {
     });
   }
 
-  /** Returns everything that happened to the other participants since `observe`, in words such as `Bo left`. */
+  /** Returns what happened to the other participants since they were first observed: `Bo joined`, `left`, `away` or `present`. */
   async history(): Promise<string[]> {
     return this.page.evaluate(() => [...(window.testHistory ?? [])]);
   }
@@ -192,6 +206,26 @@ export class Participant {
   /** Returns the latest generation of this device's session key, or -1 if there is none yet. */
   async generation(): Promise<number> {
     return this.page.evaluate(() => window.testGenerations?.at(-1) ?? -1);
+  }
+
+  /** Returns the numbers of rotations and ratchets of this device's key, and of others that left and joined. */
+  async changes(): Promise<Changes> {
+    const keys = await this.page.evaluate(() => window.tacet?.keyChanges);
+    const came = (await this.history()).filter((line) => /(joined|left)$/.test(line));
+    return { rotations: keys?.rotations ?? 0, ratchets: keys?.ratchets ?? 0, cameAndWent: came.length };
+  }
+
+  /** Waits until audio of each of these participants is decoded again. */
+  async hears(...names: string[]): Promise<void> {
+    await this.decodesMore(
+      names.map((name) => `${name}/microphone`),
+      1,
+    );
+  }
+
+  /** Presses a button of the page, by its test id. */
+  async press(testId: string): Promise<void> {
+    await this.page.locator(`[data-testid=${testId}]`).click();
   }
 
   /** Returns what has been decoded of each remote track. */

@@ -29,9 +29,10 @@ export class Stage {
   readonly #invitation: HTMLElement;
   /** Participants in the order in which they were first seen: who comes back stands where they stood. */
   readonly #order: ParticipantId[] = [];
+  /** Participants who are cut off, or who were until just now. */
+  readonly #returning = new Set<ParticipantId>();
   #speaking: ReadonlySet<ParticipantId> = new Set();
   #cutOff = false;
-  #settling: ReturnType<typeof setTimeout> | undefined;
 
   /** @param copyLink copies the room's link */
   constructor(call: Call, name: string, copyLink: () => void) {
@@ -50,7 +51,9 @@ export class Stage {
       this.#updateState(participant);
     });
     call.on("stalled", ({ participant }) => this.#updateState(participant));
-    call.on("connection", () => this.#settle());
+    call.on("connection", () => {
+      for (const participant of this.#tiles.keys()) this.#follow(participant);
+    });
     call.on("speaking", (speaking) => {
       const changed = new Set([...this.#speaking, ...speaking]);
       this.#speaking = speaking;
@@ -76,7 +79,6 @@ export class Stage {
   /** Stops playback. */
   stop(): void {
     this.#observer.disconnect();
-    clearTimeout(this.#settling);
     for (const element of this.#audio.values()) element.srcObject = null;
   }
 
@@ -87,6 +89,7 @@ export class Stage {
       this.#tiles.set(participant, tile);
       this.#placeOf(participant).before(tile.element);
     }
+    this.#follow(participant);
     this.#updateState(participant);
     this.#updateCamera(participant);
     this.#arrange();
@@ -101,7 +104,8 @@ export class Stage {
   }
 
   #leave(participant: ParticipantId, name: string): void {
-    for (const source of ["microphone", "screen-audio", "screen"] as const) this.#remove(participant, source);
+    for (const source of ["microphone", "screen-audio"] as const) this.#remove(participant, source);
+    this.#removeScreen(participant);
     this.#tiles.get(participant)?.element.remove();
     this.#tiles.delete(participant);
     this.#arrange();
@@ -118,9 +122,8 @@ export class Stage {
     if (source === "camera") {
       this.#updateCamera(participant);
     } else if (source === "screen") {
-      this.#screens.get(participant)?.element.remove();
-      this.#screens.delete(participant);
-      this.#arrange();
+      if (this.#isUnknown(participant)) this.#screens.get(participant)?.keepFrame();
+      else this.#removeScreen(participant);
     } else {
       const key = audioKey(participant, source);
       const element = this.#audio.get(key);
@@ -130,14 +133,21 @@ export class Stage {
   }
 
   #addScreen({ participant, track }: VideoTrack): void {
-    const tile = new Tile("screen", participant);
+    const tile = this.#screens.get(participant) ?? new Tile("screen", participant);
     const owner = this.#tiles.get(participant)?.name;
     tile.name = owner === undefined ? "Shared screen" : `${owner}'s screen`;
     tile.show(track);
-    tile.set({ muted: false, speaking: false, note: null, dimmed: false });
+    if (!this.#screens.has(participant)) {
+      this.#screens.set(participant, tile);
+      this.element.prepend(tile.element);
+    }
+    this.#updateState(participant);
+    this.#arrange();
+  }
+
+  #removeScreen(participant: ParticipantId): void {
     this.#screens.get(participant)?.element.remove();
-    this.#screens.set(participant, tile);
-    this.element.prepend(tile.element);
+    this.#screens.delete(participant);
     this.#arrange();
   }
 
@@ -162,12 +172,15 @@ export class Stage {
   #updateCamera(participant: ParticipantId): void {
     const tile = this.#tiles.get(participant);
     if (tile === undefined) return;
-    const camera = this.#call.tracks.find((track) => track.participant === participant && track.source === "camera");
-    const track = camera === undefined || this.#call.isMuted(participant, "camera") ? null : camera.track;
-    // While either end is cut off, a missing track says nothing about the camera.
-    const unknown = this.#isAway(participant) || this.#settling !== undefined;
-    if (track === null && unknown) tile.keepFrame();
-    else tile.show(track);
+    const camera = this.#track(participant, "camera");
+    const muted = camera !== undefined && this.#call.isMuted(participant, "camera");
+    if (camera !== undefined && !muted) tile.show(camera.track);
+    else if (this.#isUnknown(participant) && !(muted && this.#isReached(participant))) tile.keepFrame();
+    else tile.show(null);
+  }
+
+  #track(participant: ParticipantId, source: Source): ParticipantTrack | undefined {
+    return this.#call.tracks.find((track) => track.participant === participant && track.source === source);
   }
 
   #updateState(participant: ParticipantId): void {
@@ -176,21 +189,35 @@ export class Stage {
     const note = missingNote({ away, video, audio: this.#call.isStalled(participant, "microphone") });
     const dimmed = away || video || this.#cutOff;
     const speaking = this.#speaking.has(participant) && !dimmed;
+    const screen = { muted: false, speaking: false, note: away ? note : null, dimmed: away || this.#cutOff };
+    this.#screens.get(participant)?.set(screen);
     this.#tiles.get(participant)?.set({ muted: this.#call.isMuted(participant, "microphone"), speaking, note, dimmed });
+  }
+
+  /** Whether a missing track says nothing about what the participant sends: either end is cut off, or was just now. */
+  #isUnknown(participant: ParticipantId): boolean {
+    return !this.#isReached(participant) || this.#returning.has(participant);
+  }
+
+  #isReached(participant: ParticipantId): boolean {
+    return this.#call.connection.state === "connected" && !this.#isAway(participant);
   }
 
   #isAway(participant: ParticipantId): boolean {
     return this.#call.participants.find(({ id }) => id === participant)?.presence === "away";
   }
 
-  /** Removes last frames that no track has replaced some time after the connection is back. */
-  #settle(): void {
-    clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => {
-      if (this.#call.connection.state !== "connected") return;
-      this.#settling = undefined;
-      for (const participant of this.#tiles.keys()) this.#updateCamera(participant);
-    }, SETTLE_MS);
+  /** Follows whether a participant is reached. After a return, last frames stay until new tracks have had time to come. */
+  #follow(participant: ParticipantId): void {
+    if (!this.#isReached(participant)) this.#returning.add(participant);
+    else if (this.#returning.has(participant)) setTimeout(() => this.#settle(participant), SETTLE_MS);
+  }
+
+  #settle(participant: ParticipantId): void {
+    if (!this.#isReached(participant)) return;
+    this.#returning.delete(participant);
+    this.#updateCamera(participant);
+    if (this.#track(participant, "screen") === undefined) this.#removeScreen(participant);
   }
 
   #arrange(): void {

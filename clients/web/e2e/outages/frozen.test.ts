@@ -1,0 +1,85 @@
+// A page that is frozen, and a device whose clock jumps as after sleep.
+
+import type { Browser, CDPSession } from "puppeteer-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { launchChromium, launchFirefox } from "../browser.ts";
+import { Participant } from "../participant.ts";
+import { Server } from "../server.ts";
+import { until } from "../until.ts";
+import { CHAOS, last } from "./extent.ts";
+
+/** Within this time the others see that someone is away: 3 s, and the interval at which the test looks. */
+const AWAY_MS = 3_500;
+
+let server: Server;
+let browsers: Browser[] = [];
+
+beforeAll(async () => {
+  server = await Server.start();
+  browsers = await Promise.all([launchChromium(), launchFirefox()]);
+});
+
+afterAll(async () => {
+  await Promise.all(browsers.map((browser) => browser.close()));
+  await server?.stop();
+});
+
+async function both(): Promise<[Participant, Participant]> {
+  const [chromium, firefox] = browsers;
+  if (chromium === undefined || firefox === undefined) throw new Error("browsers have not started");
+  const ada = await Participant.joinByPage(chromium, server.link, "Ada");
+  const bo = await Participant.joinByPage(firefox, server.link, "Bo");
+  await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
+  return [ada, bo];
+}
+
+async function freeze(session: CDPSession, state: "frozen" | "active"): Promise<void> {
+  await session.send("Page.setWebLifecycleState", { state });
+}
+
+test.runIf(CHAOS)("a page frozen for 8 s is seen as reconnecting, and then the same person", async () => {
+  const [ada, bo] = await both();
+  const before = [await ada.id(), await bo.ids(), await bo.changes()];
+  const session = await ada.page.createCDPSession();
+  await freeze(session, "frozen");
+  const frozen = performance.now();
+  await bo.sees("Ada", "away");
+  expect(performance.now() - frozen).toBeLessThan(AWAY_MS);
+  await last(Math.max(0, 8 - (performance.now() - frozen) / 1_000));
+  await freeze(session, "active");
+  await bo.sees("Ada", "present");
+  await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
+  expect([await ada.id(), await bo.ids(), await bo.changes()]).toEqual(before);
+  await Promise.all([ada.leave(), bo.leave()]);
+});
+
+test.runIf(CHAOS)("a page frozen for 60 s leaves, and comes back as the same person", async () => {
+  const [ada, bo] = await both();
+  const before = [await ada.id(), await bo.ids()];
+  const session = await ada.page.createCDPSession();
+  await freeze(session, "frozen");
+  const frozen = performance.now();
+  await bo.sees("Ada", "gone");
+  await last(Math.max(0, 60 - (performance.now() - frozen) / 1_000));
+  await freeze(session, "active");
+  await bo.sees("Ada", "present");
+  await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
+  expect([await ada.id(), await bo.ids()]).toEqual(before);
+  await Promise.all([ada.leave(), bo.leave()]);
+});
+
+test.runIf(CHAOS)("after a jump of the clock, the device joins again by itself and says why", async () => {
+  const [ada, bo] = await both();
+  const before = [await ada.id(), await bo.ids()];
+  const jump = (): void => {
+    const now = Date.now;
+    Date.now = () => now() + 300_000;
+  };
+  for (const worker of ada.page.workers()) await worker.evaluate(jump);
+  await ada.page.evaluate(jump);
+  await ada.says(/This device slept/);
+  await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
+  await until("Bo sees the same Ada", async () => JSON.stringify(await bo.ids()) === JSON.stringify(before[1]));
+  expect(await ada.id()).toBe(before[0]);
+  await Promise.all([ada.leave(), bo.leave()]);
+});
