@@ -81,7 +81,9 @@ export class Participant {
 
   /** Waits until the page is in a call. */
   async entered(): Promise<void> {
-    await this.page.waitForFunction(() => window.tacet !== undefined, { timeout: 60_000 });
+    await this.page.waitForFunction(() => window.tacet !== undefined, {
+      timeout: 60_000,
+    });
     await this.observe();
   }
 

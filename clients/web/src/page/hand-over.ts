@@ -12,7 +12,12 @@ type Message = { readonly t: "ask" } | { readonly t: "place"; readonly place: Pl
 export function offerPlace(room: string, give: () => Place): () => void {
   const channel = open(room);
   channel.onmessage = ({ data }: MessageEvent<Message>) => {
-    if (data.t === "ask") channel.postMessage({ t: "place", place: give() } satisfies Message);
+    if (data.t !== "ask") return;
+    const place = give();
+    // Giving the place away ends the call and with it this offer, so the answer has its own channel.
+    const answer = open(room);
+    answer.postMessage({ t: "place", place } satisfies Message);
+    answer.close();
   };
   return () => channel.close();
 }
