@@ -118,10 +118,22 @@ impl Stage {
     }
 }
 
-/// Passes an event that must be accepted. Returns the resulting actions.
+/// Passes an event that must be accepted, and accepts the key batches that follow, as a server does. Returns all actions.
 pub(crate) fn tell(session: &mut Session, event: Event<'_>) -> Vec<Action> {
     session.handle(at(START), event).expect("a genuine event");
-    drain(session)
+    let mut actions = drain(session);
+    let numbers: Vec<u32> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::SendKeyBatch { number, .. } => Some(*number),
+            _ => None,
+        })
+        .collect();
+    for number in numbers {
+        session.handle(at(START), Event::KeyBatchAccepted { number }).expect("a genuine event");
+        actions.extend(drain(session));
+    }
+    actions
 }
 
 /// The body of a keys message with the first key batch of some actions.

@@ -14,8 +14,14 @@ pub enum Event {
     Tick,
     /// An authentic announce of another device.
     Announced(Id),
-    /// The server reports that another device left, or its announce has expired.
+    /// The server reports that a device left, known or not.
     Left(Id),
+    /// The server has accepted the batches of the last distribution.
+    Accepted,
+    /// The connection to the server is lost.
+    Detached,
+    /// There is a connection again.
+    Attached,
     /// A key batch.
     Keys(Batch),
     /// The server passes on a request for the own key.
@@ -53,6 +59,8 @@ pub struct Member {
 pub struct Device {
     /// Who this is.
     pub id: Id,
+    /// Whether there is a connection to the server.
+    pub attached: bool,
     pub(crate) joined_at: Time,
     /// The members, who are shown and may receive keys.
     pub roster: BTreeMap<Id, Member>,
@@ -74,6 +82,7 @@ impl Device {
     pub fn joined(protocol: &Protocol, id: Id, now: Time) -> Self {
         let mut device = Self {
             id,
+            attached: true,
             joined_at: now,
             roster: BTreeMap::new(),
             own: Own::default(),
@@ -94,7 +103,10 @@ impl Device {
         match event {
             Event::Tick => {}
             Event::Announced(id) => self.announced(protocol, now, id),
-            Event::Left(id) => self.left(protocol, now, id, &mut actions),
+            Event::Left(id) => self.left(protocol, now, id),
+            Event::Accepted => self.own.accepted(now),
+            Event::Detached => self.attached = false,
+            Event::Attached => self.attach(protocol, now),
             Event::Keys(batch) => self.take_batch(protocol, now, Held { batch, until: now + protocol.times.hold }),
             Event::KeyRequest(id) => self.key_request(protocol, now, id),
             Event::StreamOpened => self.stream_opened(protocol, now, &mut actions),
@@ -117,13 +129,27 @@ impl Device {
         }
     }
 
-    fn left(&mut self, protocol: &Protocol, now: Time, id: Id, actions: &mut Vec<Action>) {
-        if let Some(member) = self.roster.remove(&id) {
-            self.forget_keys(id);
-            if protocol.has(Rule::RotateOnLeave) {
-                self.holders_left(protocol, now, member.has_current, member.has_pending, actions);
-            }
+    fn left(&mut self, protocol: &Protocol, now: Time, id: Id) {
+        if protocol.has(Rule::DeathAfterLeave) {
+            self.all_die_by(now + protocol.times.life);
         }
+        if self.roster.remove(&id).is_some() {
+            self.forget_keys(id);
+        }
+        if protocol.has(Rule::RotateOnLeave) {
+            self.replace_own_key(protocol, now);
+        }
+    }
+
+    fn attach(&mut self, protocol: &Protocol, now: Time) {
+        self.attached = true;
+        self.own.not_before(now);
+        self.want_not_before(now + protocol.times.grace);
+    }
+
+    /// Whether messages reach the server.
+    pub(crate) fn reaches(&self, protocol: &Protocol) -> bool {
+        self.attached || !protocol.has(Rule::Silence)
     }
 
     /// Whether this member holds an own key, as recorded.

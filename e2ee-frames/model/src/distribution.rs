@@ -19,24 +19,35 @@ pub enum Which {
 pub(crate) struct SendKey {
     epoch: Epoch,
     made_at: Time,
+    dies_at: Option<Time>,
     sealed: u8,
 }
 
-/// A key that the others already hold and that is not used yet.
+impl SendKey {
+    fn dead(&self, now: Time) -> bool {
+        self.dies_at.is_some_and(|at| now >= at)
+    }
+}
+
+/// A key that is distributed and not used yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pending {
     key: SendKey,
     use_at: Time,
-    /// A holder has left since.
+    /// A holder may have left since.
     pub again: bool,
+    /// Whether the server has accepted its distribution.
+    pub accepted: bool,
 }
 
-/// All own keys.
+/// All own keys. Without a current one, no frame is sealed until the next one is in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Own {
     current: Option<SendKey>,
     /// The next one.
     pub pending: Option<Pending>,
+    /// Somebody has left since the last generation was made.
+    leave_owed: bool,
     next_generation: u16,
     /// Whether the stream is open.
     pub active: bool,
@@ -51,11 +62,37 @@ impl Own {
             Which::Pending => self.pending.as_ref().map(|pending| pending.key.epoch),
         }
     }
+
+    pub(crate) fn accepted(&mut self, now: Time) {
+        if let Some(pending) = self.pending.as_mut().filter(|pending| !pending.accepted) {
+            pending.accepted = true;
+            self.not_before(now);
+        }
+    }
+
+    /// The next key is used from this time on at the earliest.
+    pub(crate) fn not_before(&mut self, at: Time) {
+        if let Some(pending) = &mut self.pending {
+            pending.use_at = pending.use_at.max(at);
+        }
+    }
+
+    fn leave_owed(&self) -> bool {
+        self.leave_owed || self.current.is_none() && self.pending.as_ref().is_some_and(|pending| pending.again)
+    }
+
+    fn erase_dead(&mut self, now: Time) {
+        if self.pending.take_if(|pending| pending.key.dead(now)).is_some() {
+            self.leave_owed = true;
+        }
+        self.current.take_if(|key| key.dead(now));
+    }
 }
 
 impl Device {
     /// Seals a frame if there is a stream and a key.
     pub fn seal(&mut self, protocol: &Protocol, now: Time, actions: &mut Vec<Action>) -> Option<Frame> {
+        self.own.erase_dead(now);
         self.switch_if_due(protocol, now, actions);
         if !self.own.active {
             return None;
@@ -67,10 +104,17 @@ impl Device {
     }
 
     pub(crate) fn distribute(&mut self, protocol: &Protocol, now: Time, actions: &mut Vec<Action>) {
+        self.own.erase_dead(now);
+        if !self.reaches(protocol) {
+            return;
+        }
         self.switch_if_due(protocol, now, actions);
+        if self.own.leave_owed() {
+            self.rotate(protocol, now, self.takeover(protocol), actions);
+        }
         let due = self.own.current.as_ref().is_some_and(|key| aged(protocol, now, key));
         if self.own.active && self.own.pending.is_none() && due {
-            self.rotate(protocol, now, protocol.times.window, actions);
+            self.rotate(protocol, now, self.takeover(protocol), actions);
         }
         if self.serve_at.is_some_and(|at| now >= at) {
             self.serve_at = None;
@@ -80,6 +124,11 @@ impl Device {
             self.answer_at = None;
             self.answer(protocol, actions);
         }
+    }
+
+    /// How long the current key seals frames while the next one is distributed; `None` if it seals none and is erased.
+    fn takeover(&self, protocol: &Protocol) -> Option<Time> {
+        (self.own.active && self.own.current.is_some()).then_some(protocol.times.window)
     }
 
     pub(crate) fn first_key(&mut self, protocol: &Protocol, now: Time) {
@@ -104,8 +153,11 @@ impl Device {
         let active = self.own.active;
         let eager = active || protocol.eager;
         let Some(current) = &self.own.current else {
-            if eager && self.own.pending.is_none() {
-                self.rotate(protocol, now, 0, actions);
+            if self.own.pending.is_some() {
+                let lacking = self.lacking(Which::Pending);
+                self.seal_to(Which::Pending, &lacking, actions);
+            } else if eager {
+                self.rotate(protocol, now, None, actions);
             }
             return;
         };
@@ -118,7 +170,7 @@ impl Device {
                 let replace = aged && self.own.pending.is_none();
                 if replace || !self.ratchet(protocol, actions) {
                     if self.own.pending.is_none() {
-                        self.rotate(protocol, now, protocol.times.window, actions);
+                        self.rotate(protocol, now, self.takeover(protocol), actions);
                     }
                 } else {
                     self.seal_to(Which::Current, &lacking, actions);
@@ -136,12 +188,12 @@ impl Device {
         if !protocol.has(Rule::RatchetOnJoin) {
             return true;
         }
-        let Some(SendKey { epoch, made_at, .. }) = self.own.current else { return false };
+        let Some(SendKey { epoch, made_at, dies_at, .. }) = self.own.current else { return false };
         let step = epoch.step + 1;
         if step >= protocol.sizes.steps {
             return false;
         }
-        self.put_in_use(SendKey { epoch: Epoch { step, ..epoch }, made_at, sealed: 0 }, actions);
+        self.put_in_use(SendKey { epoch: Epoch { step, ..epoch }, made_at, dies_at, sealed: 0 }, actions);
         true
     }
 
@@ -150,54 +202,58 @@ impl Device {
         self.own.current = Some(key);
     }
 
-    fn rotate(&mut self, protocol: &Protocol, now: Time, window: Time, actions: &mut Vec<Action>) {
+    fn rotate(&mut self, protocol: &Protocol, now: Time, takeover: Option<Time>, actions: &mut Vec<Action>) {
         let epoch = Epoch { generation: self.own.next_generation, step: 0 };
         self.own.next_generation += 1;
-        let window = if self.roster.is_empty() { 0 } else { window };
-        let key = SendKey { epoch, made_at: now, sealed: 0 };
-        self.own.pending = Some(Pending { key, use_at: now + window, again: false });
-        self.roster.values_mut().for_each(|member| member.has_pending = false);
+        self.own.leave_owed = false;
+        if takeover.is_none() {
+            self.own.current = None;
+        }
+        let window = takeover.filter(|_| !self.roster.is_empty()).unwrap_or(0);
+        let key = SendKey { epoch, made_at: now, dies_at: None, sealed: 0 };
+        let accepted = self.roster.is_empty() || !protocol.has(Rule::Acceptance);
+        self.own.pending = Some(Pending { key, use_at: now + window, again: false, accepted });
+        let current = self.own.current.is_some();
+        for member in self.roster.values_mut() {
+            member.has_current &= current;
+            member.has_pending = false;
+        }
         let all = self.lacking(Which::Pending);
         self.seal_to(Which::Pending, &all, actions);
-        if window == 0 {
-            self.switch(protocol, now, actions);
-        }
+        self.switch_if_due(protocol, now, actions);
     }
 
     fn switch(&mut self, protocol: &Protocol, now: Time, actions: &mut Vec<Action>) {
-        let Some(Pending { key, again, use_at }) = self.own.pending.take() else { return };
+        let Some(Pending { key, use_at, again, .. }) = self.own.pending.take() else { return };
         for member in self.roster.values_mut() {
             member.has_current = std::mem::replace(&mut member.has_pending, false);
         }
         self.put_in_use(key, actions);
         if again {
-            let late = now.saturating_sub(use_at);
-            self.rotate(protocol, now, protocol.times.window.saturating_sub(late), actions);
+            let late = now - use_at;
+            let takeover = self.takeover(protocol).filter(|window| late < *window).map(|window| window - late);
+            self.rotate(protocol, now, takeover, actions);
         }
     }
 
     fn switch_if_due(&mut self, protocol: &Protocol, now: Time, actions: &mut Vec<Action>) {
-        if self.own.pending.as_ref().is_some_and(|pending| now >= pending.use_at) {
+        let due = self.own.pending.as_ref().is_some_and(|pending| pending.accepted && now >= pending.use_at);
+        if due && self.reaches(protocol) {
             self.switch(protocol, now, actions);
         }
     }
 
-    /// Replaces keys that members held who are off the roster.
-    pub(crate) fn holders_left(
-        &mut self,
-        protocol: &Protocol,
-        now: Time,
-        held_current: bool,
-        held_pending: bool,
-        actions: &mut Vec<Action>,
-    ) {
-        match &mut self.own.pending {
-            Some(pending) => pending.again |= held_pending && protocol.has(Rule::Again),
-            None if held_current && self.own.current.is_some() => {
-                let window = if self.own.active { protocol.times.window } else { 0 };
-                self.rotate(protocol, now, window, actions);
-            }
-            None => {}
+    /// Somebody has left, who may hold the own keys: they are replaced, as soon as there is a connection.
+    pub(crate) fn replace_own_key(&mut self, protocol: &Protocol, now: Time) {
+        let Own { current, pending, leave_owed, .. } = &mut self.own;
+        let keys = current.iter_mut().chain(pending.iter_mut().map(|pending| &mut pending.key));
+        for key in keys.filter(|_| protocol.has(Rule::OwnDeath)) {
+            key.dies_at = key.dies_at.or(Some(now + protocol.times.life));
+        }
+        match (current, pending) {
+            (Some(_), Some(pending)) => pending.again |= protocol.has(Rule::Again),
+            (None, None) => {}
+            _ => *leave_owed = true,
         }
     }
 
@@ -211,8 +267,17 @@ impl Device {
         {
             key.sealed = 0;
         }
+        if !self.reaches(protocol) {
+            self.serve_at = Some(now);
+            return;
+        }
         let Some(current) = &self.own.current else {
-            self.rotate(protocol, now, 0, actions);
+            if self.own.pending.is_some() {
+                let lacking = self.lacking(Which::Pending);
+                self.seal_to(Which::Pending, &lacking, actions);
+            } else {
+                self.rotate(protocol, now, None, actions);
+            }
             return;
         };
         let (unused, aged) = (current.sealed == 0, aged(protocol, now, current));
@@ -222,12 +287,17 @@ impl Device {
         }
         if unused && !aged || !protocol.has(Rule::Start) {
             self.seal_to(Which::Current, &lacking, actions);
-        } else if self.own.pending.is_some() {
+        } else if self.own.pending.as_ref().is_some_and(|pending| !pending.again) {
             let lacking = self.lacking(Which::Pending);
             self.seal_to(Which::Pending, &lacking, actions);
-            self.switch(protocol, now, actions);
+            self.own.current = None;
+            self.roster.values_mut().for_each(|member| member.has_current = false);
+            if let Some(pending) = &mut self.own.pending {
+                pending.use_at = now;
+            }
+            self.switch_if_due(protocol, now, actions);
         } else {
-            self.rotate(protocol, now, 0, actions);
+            self.rotate(protocol, now, None, actions);
         }
     }
 

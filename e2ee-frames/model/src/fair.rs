@@ -33,6 +33,8 @@ pub struct Fair {
     pub switches: u8,
     /// Batches and requests that are lost.
     pub losses: u8,
+    /// Times that a sender's connection is lost; its frames go on.
+    pub outages: u8,
 }
 
 /// A message that the server carries.
@@ -54,6 +56,11 @@ pub enum Message {
     },
     /// A key.
     Keys(Batch),
+    /// The server has accepted the keys of this device.
+    Accepted {
+        /// Recipient.
+        to: Id,
+    },
     /// A key is missing.
     Request {
         /// Who lacks it.
@@ -66,7 +73,7 @@ pub enum Message {
 impl Message {
     fn to(self) -> Id {
         match self {
-            Self::Announce { to, .. } | Self::Left { to, .. } => to,
+            Self::Announce { to, .. } | Self::Left { to, .. } | Self::Accepted { to } => to,
             Self::Keys(batch) => batch.to,
             Self::Request { of, .. } => of,
         }
@@ -87,6 +94,10 @@ pub enum Move {
     Leave(Id),
     /// A device mutes or unmutes.
     Switch(Id),
+    /// A device loses its connection to the server.
+    Detach(Id),
+    /// It is connected again.
+    Attach(Id),
     /// A message arrives.
     Deliver(Message),
     /// A message is lost.
@@ -109,6 +120,7 @@ pub struct State {
     leaves: u8,
     switches: u8,
     losses: u8,
+    outages: u8,
 }
 
 impl State {
@@ -135,8 +147,16 @@ impl State {
     fn handle(&mut self, call: &Fair, at: Id, event: Event) {
         let now = self.now;
         let Some(device) = self.device(at) else { return };
-        let done = device.handle(&call.protocol_of(at), now, event);
+        let mut done = device.handle(&call.protocol_of(at), now, event);
+        while call.outages == 0 && device.own.pending.as_ref().is_some_and(|pending| !pending.accepted) {
+            done.extend(device.handle(&call.protocol_of(at), now, Event::Accepted));
+        }
         self.carry_out(at, done);
+        let waits = self.device(at).is_some_and(|device| device.own.pending.as_ref().is_some_and(|own| !own.accepted));
+        let on_its_way = |(message, _): &(Message, Time)| *message == Message::Accepted { to: at };
+        if waits && !self.in_flight.iter().any(on_its_way) {
+            self.send(Message::Accepted { to: at });
+        }
     }
 
     fn carry_out(&mut self, by: Id, done: Vec<Done>) {
@@ -174,6 +194,7 @@ impl State {
             Message::Announce { of, .. } => Event::Announced(of),
             Message::Left { of, .. } => Event::Left(of),
             Message::Keys(batch) => Event::Keys(batch),
+            Message::Accepted { .. } => Event::Accepted,
             Message::Request { by, .. } => Event::KeyRequest(by),
         };
         self.handle(call, message.to(), event);
@@ -228,6 +249,7 @@ impl Model for Fair {
             leaves: 0,
             switches: 0,
             losses: 0,
+            outages: 0,
         };
         (0..self.present).for_each(|id| state.join(self, id));
         while let Some((message, _)) = state.in_flight.pop() {
@@ -251,17 +273,31 @@ impl Model for Fair {
             let senders = state.present().map(|device| device.id).filter(|id| *id < self.senders);
             moves.extend(senders.map(Move::Switch));
         }
-        let mut overdue = false;
+        for device in state.present() {
+            if !device.attached {
+                moves.push(Move::Attach(device.id));
+            } else if lively && state.outages < self.outages && device.id < self.senders {
+                moves.push(Move::Detach(device.id));
+            }
+        }
+        let mut overdue = !lively && state.present().any(|device| !device.attached);
         for (message, sent) in &state.in_flight {
+            let attached = state.present().any(|device| device.id == message.to() && device.attached);
+            if !attached {
+                continue;
+            }
             overdue |= sent + self.delay <= state.now;
-            // A leave does not overtake its announce.
-            let announced = match *message {
+            // A leave does not overtake its announce, nor do keys overtake a leave.
+            let waits = match *message {
                 Message::Left { of, to } => {
                     state.in_flight.iter().any(|(other, _)| *other == Message::Announce { of, to })
                 }
+                Message::Keys(Batch { to, .. }) => state.in_flight.iter().any(|(other, before)| {
+                    matches!(other, Message::Left { to: other, .. } if *other == to) && before <= sent
+                }),
                 _ => false,
             };
-            if !announced {
+            if !waits {
                 moves.push(Move::Deliver(*message));
             }
             if lively && message.fragile() && state.losses < self.losses {
@@ -287,6 +323,11 @@ impl Model for Fair {
                 let active = state.device(id)?.own.active;
                 state.handle(self, id, if active { Event::StreamClosed } else { Event::StreamOpened });
             }
+            Move::Detach(id) => {
+                state.outages += 1;
+                state.handle(self, id, Event::Detached);
+            }
+            Move::Attach(id) => state.handle(self, id, Event::Attached),
             Move::Deliver(message) | Move::Lose(message) => {
                 let index = state.in_flight.iter().position(|(other, _)| *other == message)?;
                 state.in_flight.remove(index);

@@ -34,6 +34,8 @@ pub struct Limits {
     pub requests: u8,
     /// Frames that a member forges.
     pub forgeries: u8,
+    /// Times that the sender's connection is lost or comes back.
+    pub outages: u8,
 }
 
 /// A call to explore: device 0 sends.
@@ -49,6 +51,8 @@ pub struct Hostile {
     pub limits: Limits,
     /// Whether timers run in the tick in which they are due. Otherwise a device may sleep.
     pub punctual: bool,
+    /// Whether the server accepts every distribution at once. Otherwise it does so at some time, or never.
+    pub accepting: bool,
 }
 
 /// A step of the server.
@@ -68,6 +72,14 @@ pub enum Move {
         /// Of this one.
         of: Id,
     },
+    /// Reports to a receiver that a device left which it does not know.
+    DismissUnknown(Id),
+    /// Accepts the sender's distribution.
+    Accept,
+    /// Cuts the sender off.
+    Detach,
+    /// Lets the sender connect again.
+    Attach,
     /// The sender unmutes.
     Open,
     /// The sender mutes.
@@ -124,6 +136,7 @@ enum Wrong {
     KeyToStranger,
     FrameTwice,
     ReplacedKeyOpened,
+    DoomedKeyOpened,
 }
 
 /// The call at one moment, with the history that the properties ask about.
@@ -137,7 +150,10 @@ pub struct State {
     opened: BTreeSet<(Id, Frame)>,
     /// When a device first held a generation.
     held_since: BTreeMap<(Id, u16), Time>,
+    /// When a generation that a device had at a leave must be dead.
+    doomed: BTreeMap<(Id, u16), Time>,
     answered: bool,
+    outages: u8,
     admissions: u8,
     dismissals: u8,
     switches: u8,
@@ -166,7 +182,10 @@ impl State {
             device.roster.keys().copied().filter(|id| device.believes_holder(*id).is_some()).collect();
         // The others have no stream, so their own keys do not matter here.
         let protocol = Protocol { eager: call.protocol.eager && at == 0, ..call.protocol };
-        let done = device.handle(&protocol, self.now, event);
+        let mut done = device.handle(&protocol, self.now, event);
+        while call.accepting && device.own.pending.as_ref().is_some_and(|pending| !pending.accepted) {
+            done.extend(device.handle(&protocol, self.now, Event::Accepted));
+        }
         self.note(at, &done, &holders);
     }
 
@@ -185,9 +204,12 @@ impl State {
 
     fn seal(&mut self, call: &Hostile) -> Option<()> {
         let mut done = Vec::new();
-        let frame = self.devices.first_mut()?.seal(&call.protocol, self.now, &mut done);
+        let sender = self.devices.first_mut()?;
+        let frame = sender.seal(&call.protocol, self.now, &mut done)?;
+        while call.accepting && sender.own.pending.as_ref().is_some_and(|pending| !pending.accepted) {
+            done.extend(sender.handle(&call.protocol, self.now, Event::Accepted));
+        }
         self.note(0, &done, &[]);
-        let frame = frame?;
         if self.frames.iter().any(|sealed| sealed.frame == frame) {
             self.wrong = Some(Wrong::CounterTwice);
         }
@@ -212,6 +234,9 @@ impl State {
         if since.into_iter().any(|(_, since)| self.now >= since + longest) {
             self.wrong = Some(Wrong::ReplacedKeyOpened);
         }
+        if self.doomed.get(&(to, frame.epoch.generation)).is_some_and(|at| self.now >= *at) {
+            self.wrong = Some(Wrong::DoomedKeyOpened);
+        }
         if frame.counter < FORGED && !self.opened.insert((to, frame)) {
             self.wrong = Some(Wrong::FrameTwice);
         }
@@ -222,12 +247,24 @@ impl State {
         if at == 0 {
             let window = call.protocol.times.window;
             let on_its_way = self.sender().is_some_and(|sender| sender.own.pending.is_some());
-            let until = self.now + if on_its_way { 2 * window } else { window };
+            let usual = if on_its_way { 2 * window } else { window };
+            // A server that accepts nothing prolongs the life of keys, but not beyond its end.
+            let prompt = call.accepting && call.limits.outages == 0;
+            let until = self.now + if prompt { usual } else { call.protocol.times.life };
             if let Some(presence) = self.presence.get_mut(usize::from(of)) {
                 *presence = Presence::Gone(until);
             }
         }
+        self.doom(call, at);
         self.handle(call, at, Event::Left(of));
+    }
+
+    /// A device hears of a leave: what it has of the sender's keys must die.
+    fn doom(&mut self, call: &Hostile, at: Id) {
+        let Some(device) = self.devices.get(usize::from(at)).filter(|_| at != 0) else { return };
+        for generation in device.live_generations(0) {
+            self.doomed.entry((at, generation)).or_insert(self.now + call.protocol.times.life);
+        }
     }
 }
 
@@ -244,7 +281,9 @@ impl Model for Hostile {
             presence: vec![Presence::Never; usize::from(self.devices)],
             opened: BTreeSet::new(),
             held_since: BTreeMap::new(),
+            doomed: BTreeMap::new(),
             answered: false,
+            outages: 0,
             admissions: 0,
             dismissals: 0,
             switches: 0,
@@ -272,6 +311,15 @@ impl Model for Hostile {
             if !on_roster && in_order && state.admissions < limits.admissions {
                 moves.push(Move::Admit { at, of });
             }
+        }
+        if state.dismissals < limits.dismissals {
+            moves.extend(self.receivers.iter().copied().map(Move::DismissUnknown));
+        }
+        if sender.own.pending.as_ref().is_some_and(|pending| !pending.accepted) {
+            moves.push(Move::Accept);
+        }
+        if state.outages < limits.outages {
+            moves.push(if sender.attached { Move::Detach } else { Move::Attach });
         }
         if state.switches < limits.switches {
             moves.push(if sender.own.active { Move::Close } else { Move::Open });
@@ -315,6 +363,16 @@ impl Model for Hostile {
             Move::Dismiss { at, of } => {
                 state.dismissals += 1;
                 state.dismiss(self, at, of);
+            }
+            Move::DismissUnknown(at) => {
+                state.dismissals += 1;
+                state.doom(self, at);
+                state.handle(self, at, Event::Left(Id::MAX));
+            }
+            Move::Accept => state.handle(self, 0, Event::Accepted),
+            Move::Detach | Move::Attach => {
+                state.outages += 1;
+                state.handle(self, 0, if action == Move::Detach { Event::Detached } else { Event::Attached });
             }
             Move::Open | Move::Close => {
                 state.switches += 1;
@@ -395,6 +453,9 @@ impl Model for Hostile {
                 }),
                 Property::always("a replaced generation opens nothing after its time", |_, state: &State| {
                     state.wrong != Some(Wrong::ReplacedKeyOpened)
+                }),
+                Property::always("a key of before a leave opens nothing after its time", |_, state: &State| {
+                    state.wrong != Some(Wrong::DoomedKeyOpened)
                 }),
                 Property::sometimes("every receiver opens the same frame", |call: &Self, state: &State| {
                     let by_all =

@@ -74,6 +74,8 @@ pub(crate) struct Reception {
     /// Survives the removal of the sender: greatest epoch installed, greatest epoch erased.
     last_key: Option<Epoch>,
     erased_before: Option<Epoch>,
+    /// The newest generation when somebody left, and when it dies.
+    doomed: Option<(u16, Time)>,
     wanted: Option<Wanted>,
 }
 
@@ -187,7 +189,9 @@ impl Reception {
         if !live.iter().any(|key| key.epoch == epoch) {
             let newest = live.last().map(|key| key.epoch);
             let erased = Some(epoch) <= self.erased && protocol.has(Rule::ErasedStayErased);
-            if erased || Some(epoch) < newest && protocol.has(Rule::EpochsIncrease) {
+            let dies_at = self.doomed.filter(|(generation, _)| *generation == epoch.generation).map(|(_, at)| at);
+            let dead = dies_at.is_some_and(|at| now >= at);
+            if erased || dead || Some(epoch) < newest && protocol.has(Rule::EpochsIncrease) {
                 return;
             }
             let older = live.partition_point(|key| key.epoch.generation < epoch.generation);
@@ -204,7 +208,7 @@ impl Reception {
                     key.dies_by(retire_at);
                 }
             }
-            self.insert(protocol, LiveKey { epoch, confirmed: false, dies_at: None, seen: 0 });
+            self.insert(protocol, LiveKey { epoch, confirmed: false, dies_at, seen: 0 });
         }
         self.last_key = Some(epoch).max(self.last_key);
         self.wanted = None;
@@ -262,7 +266,7 @@ impl Device {
         for reception in self.others.values_mut() {
             reception.wanted.take_if(|wanted| now >= wanted.last_seen + times.forget);
         }
-        if now < self.next_request_at {
+        if now < self.next_request_at || !self.reaches(protocol) {
             return;
         }
         let mut asked = false;
@@ -281,6 +285,25 @@ impl Device {
 
     pub(crate) fn erase_dead(&mut self, now: Time) {
         self.others.values_mut().for_each(|reception| reception.erase_dead(now));
+    }
+
+    /// Somebody has left: every key that is live now dies by `at`.
+    pub(crate) fn all_die_by(&mut self, at: Time) {
+        for reception in self.others.values_mut() {
+            let Some(live) = &mut reception.live else { continue };
+            let Some(newest) = live.last().map(|key| key.epoch.generation) else { continue };
+            if reception.doomed.is_none_or(|(generation, _)| generation != newest) {
+                reception.doomed = Some((newest, at));
+            }
+            live.iter_mut().for_each(|key| key.dies_by(at));
+        }
+    }
+
+    /// Missing keys are requested from this time on at the earliest.
+    pub(crate) fn want_not_before(&mut self, at: Time) {
+        for wanted in self.others.values_mut().filter_map(|reception| reception.wanted.as_mut()) {
+            wanted.ask_at = wanted.ask_at.max(at);
+        }
     }
 
     /// Forgets which keys are missing.
@@ -304,6 +327,7 @@ impl Device {
                 let newest = live.last().map(|key| key.epoch);
                 let erased = newest.max(reception.erased.take());
                 reception.erased_before = reception.erased_before.max(erased);
+                reception.doomed = None;
             }
             reception.wanted = None;
         }

@@ -72,6 +72,8 @@ pub struct Times {
     pub first_grace: Time,
     /// A key that no frame names any more is not requested.
     pub forget: Time,
+    /// How long keys live on after somebody has left.
+    pub life: Time,
 }
 
 /// Sizes.
@@ -117,11 +119,19 @@ pub enum Rule {
     DerivedDieToo,
     /// A missing key that frames name is requested.
     Requests,
+    /// A new generation is used only when the server has accepted its distribution.
+    Acceptance,
+    /// A key that somebody may have taken along seals nothing after its time.
+    OwnDeath,
+    /// A key that a receiver has when somebody leaves opens nothing after its time.
+    DeathAfterLeave,
+    /// Without a connection nothing is sent.
+    Silence,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::RatchetOnJoin,
         Self::Again,
         Self::RotateOnLeave,
@@ -134,6 +144,10 @@ impl Rule {
         Self::Retirement,
         Self::DerivedDieToo,
         Self::Requests,
+        Self::Acceptance,
+        Self::OwnDeath,
+        Self::DeathAfterLeave,
+        Self::Silence,
     ];
 }
 

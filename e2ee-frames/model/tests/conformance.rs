@@ -36,6 +36,7 @@ const TIMES: Times = Times {
     grace: 2,
     first_grace: 10,
     forget: 100,
+    life: 450,
 };
 const PROTOCOL: Protocol = Protocol { times: TIMES, sizes: Sizes::REAL, eager: true, without: None };
 
@@ -78,6 +79,8 @@ struct Twin {
     device: Device,
     announces: Vec<u8>,
     frames: u8,
+    /// Numbers of batches that the server has not accepted.
+    unaccepted: Vec<u32>,
 }
 
 /// A batch for one recipient, as the server would deliver it.
@@ -186,7 +189,8 @@ impl Walk {
             &display,
         ];
         let device = Device::joined(&self.protocol, id, self.now);
-        self.twins.insert(id, Twin { session, device, announces: announces.concat(), frames: 0 });
+        self.twins
+            .insert(id, Twin { session, device, announces: announces.concat(), frames: 0, unaccepted: Vec::new() });
         self.both(id, RealEvent::Joined { seat: seat(id) }, None);
     }
 
@@ -203,7 +207,8 @@ impl Walk {
         let (mut done, mut requests) = (Vec::new(), Vec::new());
         while let Some(action) = self.twins.get_mut(&at).unwrap().session.poll() {
             match action {
-                Real::SendKeyBatch { body, .. } => {
+                Real::SendKeyBatch { number, body } => {
+                    self.twins.get_mut(&at).unwrap().unaccepted.push(number);
                     let boxed = split(at, &body);
                     done.extend(boxed.iter().map(|boxed| Action::SendKeys(boxed.batch)));
                     self.boxed.extend(boxed);
@@ -236,6 +241,19 @@ impl Walk {
         requests.sort_unstable();
         done.extend(requests.into_iter().map(Action::RequestKeys));
         self.alike(at, &done[..], expected);
+    }
+
+    /// The server accepts all batches of a device, of which the last distribution counts.
+    fn accept(&mut self, at: Id) {
+        self.both(at, RealEvent::Tick, Some(Event::Tick));
+        let now = self.now;
+        let twin = self.twins.get_mut(&at).unwrap();
+        for number in std::mem::take(&mut twin.unaccepted) {
+            twin.session.handle(clock(now), RealEvent::KeyBatchAccepted { number }).unwrap();
+        }
+        let expected = twin.device.handle(&self.protocol, now, Event::Accepted);
+        self.compare(at, &expected);
+        self.count("batch accepted");
     }
 
     fn seal(&mut self, at: Id) {
@@ -328,10 +346,19 @@ impl Walk {
                     self.both(to, RealEvent::Keys(&body), Some(event));
                 }
             }
-            75..=79 => {
+            75..=77 => {
                 if let Some(Asked { of, key }) = dice.pick(&self.asked) {
                     let body = [&seat(other).0.to_be_bytes()[..], &[1], &key].concat();
                     self.both(of, RealEvent::KeyRequest(&body), Some(Event::KeyRequest(other)));
+                }
+            }
+            78..=83 => self.accept(at),
+            84 => {
+                if self.twins[&at].device.attached {
+                    self.both(at, RealEvent::Detached, Some(Event::Detached));
+                    self.count("connection lost");
+                } else {
+                    self.both(at, RealEvent::Attached { fresh: false }, Some(Event::Attached));
                 }
             }
             _ => {
@@ -361,6 +388,8 @@ fn session_matches_model() {
     seen.iter().for_each(|(kind, count)| println!("  {count:>7} × {kind}"));
     let kinds = [
         "key sent",
+        "batch accepted",
+        "connection lost",
         "generation used",
         "step used",
         "key requested",
@@ -398,7 +427,7 @@ fn muted_sender_is_requested_after_any_loss() {
         let body = walk.twins[&sender].announces.clone();
         walk.both(receiver, RealEvent::Announces(&body), Some(Event::Announced(sender)));
         walk.now += TIMES.coalesce_joins;
-        walk.both(sender, RealEvent::Tick, Some(Event::Tick));
+        walk.accept(sender);
         let first = walk.boxed.iter().find(|boxed| boxed.batch.from == sender && boxed.batch.to == receiver).cloned();
         let Boxed { body, batch } = first.unwrap();
         walk.both(receiver, RealEvent::Keys(&body), Some(Event::Keys(batch)));
@@ -406,6 +435,7 @@ fn muted_sender_is_requested_after_any_loss() {
         for other in 2..2 + leaves {
             walk.both(sender, RealEvent::Left(&[participant(other)]), Some(Event::Left(other)));
         }
+        walk.accept(sender);
         walk.both(sender, RealEvent::StreamOpened(STREAM), Some(Event::StreamOpened));
         for _ in 0..50 {
             walk.seal(sender);

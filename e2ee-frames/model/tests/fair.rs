@@ -27,6 +27,7 @@ const TIMES: Times = Times {
     grace: 1,
     first_grace: 2,
     forget: 8,
+    life: 12,
 };
 const SIZES: Sizes = Sizes { steps: 3, ..Sizes::REAL };
 const PROTOCOL: Protocol = Protocol { times: TIMES, sizes: SIZES, eager: true, without: None };
@@ -43,6 +44,7 @@ const THREE: Fair = Fair {
     leaves: 1,
     switches: 2,
     losses: 2,
+    outages: 0,
 };
 
 #[test]
@@ -78,6 +80,13 @@ fn three_devices_all_of_which_send() {
 fn four_devices() {
     let call = Fair { devices: 4, present: 3, switches: 1, losses: 1, quiet_from: 3, ends_at: 16, ..THREE };
     explore("four devices", call, &[ALL_READ, NOT_YET, ASKED]);
+}
+
+/// The server relays and accepts at some time, and the sender's connection may be lost before, between and after.
+#[test]
+fn three_devices_and_an_outage() {
+    let call = Fair { outages: 1, losses: 0, switches: 1, quiet_from: 3, ..THREE };
+    explore("three devices, one outage", call, &[ALL_READ, NOT_YET]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ const STRANGER: &str = "keys go only to roster members";
 const BOOKS: &str = "who is booked as a holder was given the key";
 const REPLAY: &str = "no device opens a frame twice";
 const RETIRED: &str = "a replaced generation opens nothing after its time";
+const DOOMED: &str = "a key of before a leave opens nothing after its time";
 
 const AGAIN: &str = "a leave comes while a generation is on its way";
 const LAST_STEP: &str = "a key is at its last step";
@@ -37,10 +38,11 @@ const TIMES: Times = Times {
     grace: 1,
     first_grace: 1,
     forget: 4,
+    life: 5,
 };
 const SIZES: Sizes = Sizes { steps: 3, generations: 2, keys: 2 };
 const NOTHING: Limits =
-    Limits { ticks: 0, frames: 0, admissions: 0, dismissals: 0, switches: 0, requests: 0, forgeries: 0 };
+    Limits { ticks: 0, frames: 0, admissions: 0, dismissals: 0, switches: 0, requests: 0, forgeries: 0, outages: 0 };
 
 fn without(rule: Rule, call: Hostile) -> Hostile {
     Hostile { protocol: Protocol { without: Some(rule), ..call.protocol }, ..call }
@@ -49,7 +51,7 @@ fn without(rule: Rule, call: Hostile) -> Hostile {
 /// Recipients of keys: a sender, and others that keep every key that was boxed for them.
 fn distribution(devices: u8, limits: Limits) -> Hostile {
     let protocol = Protocol { times: TIMES, sizes: SIZES, eager: true, without: None };
-    Hostile { protocol, devices, receivers: Vec::new(), limits, punctual: true }
+    Hostile { protocol, devices, receivers: Vec::new(), limits, punctual: true, accepting: true }
 }
 
 /// Receivers of keys and frames: as above, with device 1 by the rules. Generations follow fast.
@@ -122,6 +124,43 @@ fn two_receivers() {
     let limits = Limits { ticks: 4, frames: 1, admissions: 4, switches: 1, ..NOTHING };
     let call = Hostile { receivers: vec![1, 2], ..reception(3, limits) };
     explore("two receivers", call, &[ROTATED, READ]);
+}
+
+/// A server that accepts keys late or never, and one that cuts the sender off.
+fn server_that_withholds_answers() -> Hostile {
+    let times = Times { window: 1, rotation: 100, ..TIMES };
+    let limits = Limits { ticks: 7, frames: 2, admissions: 2, dismissals: 1, switches: 1, outages: 2, ..NOTHING };
+    let call = distribution(3, limits);
+    Hostile { protocol: Protocol { times, ..call.protocol }, accepting: false, ..call }
+}
+
+/// The receiver hears of leaves that the sender does not hear of.
+fn receiver_and_leaves() -> Hostile {
+    let limits = Limits { ticks: 7, frames: 1, admissions: 2, dismissals: 1, switches: 1, ..NOTHING };
+    let call = distribution(2, limits);
+    let times = Times { rotation: 100, ..TIMES };
+    Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], ..call }
+}
+
+#[test]
+fn server_that_accepts_late_or_never() {
+    explore("answers withheld", server_that_withholds_answers(), &[ROTATED, GONE]);
+}
+
+#[test]
+fn without_death_of_own_keys_leaver_reads_on() {
+    let call = without(Rule::OwnDeath, server_that_withholds_answers());
+    counterexample("own keys live on", call, AFTER_LEAVE);
+}
+
+#[test]
+fn receiver_that_hears_of_leaves() {
+    explore("leaves at a receiver", receiver_and_leaves(), &[READ]);
+}
+
+#[test]
+fn without_death_after_leave_keys_live_on() {
+    counterexample("keys live on", without(Rule::DeathAfterLeave, receiver_and_leaves()), DOOMED);
 }
 
 #[test]
@@ -198,7 +237,7 @@ fn every_property_is_tested() {
     };
     assert_eq!(
         named(&Expectation::Always),
-        [BEFORE_JOIN, AFTER_LEAVE, COUNTER, STRANGER, BOOKS, REPLAY, RETIRED].into()
+        [BEFORE_JOIN, AFTER_LEAVE, COUNTER, STRANGER, BOOKS, REPLAY, RETIRED, DOOMED].into()
     );
     assert_eq!(named(&Expectation::Sometimes), [AGAIN, LAST_STEP, ROTATED, GONE, ANSWERED, READ].into());
 }

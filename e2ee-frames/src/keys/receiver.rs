@@ -1,6 +1,7 @@
 //! The keys of other devices, by the seat that frames name: a flat table, without hashing on the frame path.
 //!
-//! A sender has at most four live keys, sorted by epoch. Older ones expire by time or by number, oldest first. An erased
+//! A sender has at most four live keys, sorted by epoch. Older ones expire by time or by number, oldest first; all that are
+//! live when somebody leaves expire [a while later](super::sender::LIFE_AFTER_LEAVE), whatever arrives until then. An erased
 //! epoch never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys and new contexts
 //! are kept only after their first valid tag.
 
@@ -115,6 +116,8 @@ struct SenderKeys<P: Primitives> {
     keys: Vec<LiveKey<P>>,
     /// Greatest epoch that was erased.
     erased: Option<Epoch>,
+    /// The newest generation when somebody left, and when it dies: also a later step of it that arrives after that.
+    doomed: Option<(u32, MonotonicTime)>,
 }
 
 /// How to open a frame.
@@ -220,6 +223,14 @@ pub(crate) struct Established<'a, P: Primitives> {
     pub(crate) base_key: &'a [u8; 64],
 }
 
+/// When a key arrives.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) now: MonotonicTime,
+    /// When its sender's older generations expire at the latest.
+    pub(crate) retire_at: MonotonicTime,
+}
+
 /// A key was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstallError {
@@ -302,8 +313,7 @@ impl<P: Primitives> Receiver<P> {
         Some(Established { participant: sender.participant, context, base_key })
     }
 
-    /// Installs an authentic key of a sender. Keys of its older generations expire at `retire_at` at the latest. Returns
-    /// `Ok(false)` for a key that is installed already.
+    /// Installs an authentic key of a sender. Returns `Ok(false)` for a key that is installed already.
     pub(crate) fn install(
         &mut self,
         participant: ParticipantId,
@@ -311,7 +321,7 @@ impl<P: Primitives> Receiver<P> {
         seat: Seat,
         erased: Option<Epoch>,
         key: SessionKey,
-        retire_at: MonotonicTime,
+        Arrival { now, retire_at }: Arrival,
     ) -> Result<bool, InstallError> {
         let seated = self.claims(seat).iter().any(|sender| sender.join_id == join_id);
         if !seated && self.seats.iter().flatten().any(|sender| sender.join_id == join_id) {
@@ -326,7 +336,7 @@ impl<P: Primitives> Receiver<P> {
             if claims.len() >= MAX_CLAIMS {
                 return Err(InstallError::Seat);
             }
-            claims.push(SenderKeys { participant, join_id, keys: Vec::new(), erased });
+            claims.push(SenderKeys { participant, join_id, keys: Vec::new(), erased, doomed: None });
         }
         let sender = claims.iter_mut().find(|sender| sender.join_id == join_id).ok_or(InstallError::Seat)?;
         let epoch = key.epoch();
@@ -334,7 +344,8 @@ impl<P: Primitives> Receiver<P> {
             return Ok(false);
         }
         let newest = sender.keys.last().map(|live| live.key.epoch());
-        if Some(epoch) <= sender.erased || Some(epoch) < newest {
+        let dies_at = sender.doomed.filter(|(generation, _)| *generation == epoch.generation).map(|(_, at)| at);
+        if Some(epoch) <= sender.erased || Some(epoch) < newest || dies_at.is_some_and(|at| now >= at) {
             return Err(InstallError::Old);
         }
         // KIDs have the generation mod 8: erase older generations that it cannot be distinguished from.
@@ -352,8 +363,24 @@ impl<P: Primitives> Receiver<P> {
                 self.common.death_at(retire_at);
             }
         }
-        sender.insert(LiveKey::new(key, None));
+        sender.insert(LiveKey::new(key, dies_at));
+        if let Some(at) = dies_at {
+            self.common.death_at(at);
+        }
         Ok(true)
+    }
+
+    /// Somebody has left: every key that is live now dies by `at`. Generations that arrive later are not affected.
+    pub(crate) fn all_die_by(&mut self, at: MonotonicTime) {
+        for sender in self.seats.iter_mut().flatten() {
+            let Some(newest) = sender.keys.last() else { continue };
+            let generation = newest.key.epoch().generation;
+            if sender.doomed.is_none_or(|(doomed, _)| doomed != generation) {
+                sender.doomed = Some((generation, at));
+            }
+            sender.keys.iter_mut().for_each(|live| live.dies_by(at));
+            self.common.death_at(at);
+        }
     }
 
     /// Erases all keys of a sender and returns the greatest epoch erased.

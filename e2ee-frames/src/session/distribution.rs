@@ -7,9 +7,29 @@
 //! | join while no stream is open | nothing; the next start makes a new generation |
 //! | leave, expiry | a new generation for all who remain, in use after 1, 2 or 5 s depending on the size of the call |
 //! | leave during a rotation | another rotation follows the switch |
+//! | leave while no stream is open | a new generation, and no key until it is in use |
 //! | last ratchet step, ten minutes, 2^31 frames | a new generation |
 //!
 //! Every recipient is on the roster, and was reported as verified before.
+//!
+//! # When a key comes into use
+//!
+//! A new generation is used once its window is over and the server has accepted all batches with it, over a connection
+//! that lasts: never a key that the others cannot have got. Until then the current one goes on. Where none does, because
+//! it is the first or because no stream was open, no frame is sealed before, which costs one round trip to the server
+//! before the first frame. Sealing at once would gain nothing: frames that overtake their key are held for a moment and
+//! dropped, and after a connection that broke just then nobody could open them for seconds.
+//!
+//! A step of the ratchet is used at once: whoever holds the generation computes it, so nobody waits for a batch but the
+//! newcomers, who had no key before. Nor is a batch awaited by which newcomers receive a key as it is, or the next one
+//! during a rotation, or by which a request is answered: joins and requests could put a switch off for ever.
+//!
+//! # After a leave
+//!
+//! Any leave replaces the key, whether or not it is known that the participant held it: another device may be ahead. The
+//! own keys of that moment [seal nothing](crate::keys::sender::LIFE_AFTER_LEAVE) from 45 s later on, when they are dead at
+//! every receiver as well. A server that accepts no batch, or none in time, silences this device; it does not keep a key
+//! in use that somebody has taken along.
 
 use super::{Action, EventError, Session};
 use crate::{
@@ -18,7 +38,7 @@ use crate::{
     keys::{
         batch::{self, Ends, MAX_ENTRIES, Reason, Recipient},
         schedule::{Epoch, SessionKey},
-        sender::{NextKey, OwnKey, SendKey, Switched},
+        sender::{LIFE_AFTER_LEAVE, NextKey, OwnKey, SendKey, Switched},
     },
     sframe::kid::Kid,
 };
@@ -44,6 +64,15 @@ enum Which {
     Next,
 }
 
+/// What a new generation takes over from.
+#[derive(Clone, Copy)]
+enum Takeover {
+    /// No key: there is none, or it seals nothing and is erased.
+    FromNone,
+    /// The current key, which seals frames for this long.
+    After(Duration),
+}
+
 /// How long a new generation is distributed before it is used. `devices` includes this one.
 pub(super) const fn switch_window(devices: usize) -> Duration {
     Duration::from_secs(match devices {
@@ -60,22 +89,36 @@ impl<P: Primitives> Session<P> {
     }
 
     pub(super) fn next_distribution(&self) -> Option<MonotonicTime> {
+        let death = self.own.key.next_death();
+        if !self.attached() {
+            return death;
+        }
         let key = match &self.own.key {
-            OwnKey::Rotating { next, .. } => Some(next.use_at),
+            OwnKey::Waiting(next) | OwnKey::Rotating { next, .. } => next.use_at(),
             OwnKey::Current(current) if self.own.active() => Some(self.expires_at(current)),
             OwnKey::None | OwnKey::Current(_) => None,
         };
-        [key, self.own.serve_at, self.own.answer_at].into_iter().flatten().min()
+        let owed = self.leave_owed().then_some(self.clock.now);
+        [death, key, owed, self.own.serve_at, self.own.answer_at].into_iter().flatten().min()
     }
 
     /// Runs the timers of the own key.
     pub(super) fn distribute(&mut self) {
+        self.erase_own_dead();
+        if !self.attached() {
+            return;
+        }
         self.switch_if_due();
+        if self.leave_owed()
+            && let Some(seat) = self.seat
+        {
+            self.rotate(seat, Reason::Leave, self.takeover());
+        }
         if let OwnKey::Current(current) = &self.own.key
             && self.own.active()
             && (self.aged(current) || current.worn())
         {
-            self.rotate(current.seat(), Reason::Periodic, switch_window(self.devices()));
+            self.rotate(current.seat(), Reason::Periodic, self.takeover());
         }
         if self.own.serve_at.is_some_and(|at| self.clock.now >= at) {
             self.own.serve_at = None;
@@ -96,13 +139,16 @@ impl<P: Primitives> Session<P> {
         self.clock.now >= self.expires_at(key)
     }
 
-    /// Makes the first key after joining: at once if a stream waits for it, else once the announces of the room are here.
-    pub(super) fn first_key(&mut self, seat: Seat) {
-        if self.own.active() {
-            self.rotate(seat, Reason::First, Duration::ZERO);
-        } else {
-            self.own.serve_at = Some(self.clock.now.saturating_add(COALESCE_JOINS));
-        }
+    /// How a generation that replaces the current one takes over.
+    fn takeover(&self) -> Takeover {
+        let seals = self.own.active() && self.own.key.current().is_some();
+        if seals { Takeover::After(switch_window(self.devices())) } else { Takeover::FromNone }
+    }
+
+    /// Schedules the first key after joining: at once if a stream waits for it, else when the announces of the room are here.
+    pub(super) fn first_key(&mut self) {
+        let wait = if self.own.active() { Duration::ZERO } else { COALESCE_JOINS };
+        self.own.serve_at = Some(self.clock.now.saturating_add(wait));
     }
 
     /// Schedules keys for a new member of the roster.
@@ -126,8 +172,11 @@ impl<P: Primitives> Session<P> {
         let active = self.own.active();
         let eager = active || self.devices() <= EAGER_ROOM;
         let Some(current) = self.own.key.current() else {
-            if let Some(seat) = self.seat.filter(|_| eager) {
-                self.rotate(seat, Reason::First, Duration::ZERO);
+            if self.own.key.next().is_some() {
+                let lacking = self.lacking(Which::Next);
+                self.seal_to(Which::Next, &lacking, Reason::Join);
+            } else if let Some(seat) = self.seat.filter(|_| eager) {
+                self.rotate(seat, Reason::First, Takeover::FromNone);
             }
             return;
         };
@@ -143,7 +192,7 @@ impl<P: Primitives> Session<P> {
                     self.seal_to(Which::Current, &lacking, Reason::Join);
                 } else if !rotating {
                     // During a rotation, newcomers wait for the next generation.
-                    self.rotate(seat, Reason::Join, switch_window(self.devices()));
+                    self.rotate(seat, Reason::Join, self.takeover());
                 }
             }
         }
@@ -163,31 +212,35 @@ impl<P: Primitives> Session<P> {
         self.report_ready();
     }
 
-    /// Makes a new generation, seals it to the whole roster, and uses it after `window`.
-    fn rotate(&mut self, seat: Seat, reason: Reason, window: Duration) {
+    /// Makes a new generation and seals it to the whole roster.
+    fn rotate(&mut self, seat: Seat, reason: Reason, takeover: Takeover) {
         let mut secret = SecretBytes::zeros();
         self.random.fill(&mut *secret);
         let epoch = Epoch { generation: self.own.next_generation, step: 0 };
         self.own.next_generation = self.own.next_generation.saturating_add(1);
+        self.own.leave_owed = false;
         let key = SendKey::new(SessionKey::new(secret, epoch, self.identity.join_id, self.call), seat, self.clock.now);
-        let first = self.own.key.current().is_none();
-        let at_once = window.is_zero() || self.roster.len() == 0;
-        let use_at = if at_once { self.clock.now } else { self.clock.now.saturating_add(window) };
-        self.own.key.rotate(NextKey { key, use_at, again: false });
-        let which = if first { Which::Current } else { Which::Next };
-        for member in self.roster.iter_mut() {
-            match which {
-                Which::Current => member.has_current = false,
-                Which::Next => member.has_next = false,
+        let window = match takeover {
+            Takeover::After(window) if self.roster.len() > 0 => window,
+            Takeover::After(_) => Duration::ZERO,
+            Takeover::FromNone => {
+                self.own.key.erase_current();
+                Duration::ZERO
             }
+        };
+        self.own.key.rotate(NextKey::new(key, self.clock.now.saturating_add(window)));
+        let current = self.own.key.current().is_some();
+        for member in self.roster.iter_mut() {
+            member.has_current &= current;
+            member.has_next = false;
         }
-        let all = self.lacking(which);
-        self.seal_to(which, &all, reason);
-        if first {
-            self.in_use(epoch);
-        } else if at_once {
-            self.switch();
+        let all = self.lacking(Which::Next);
+        let first = self.own.batches_made.saturating_add(1);
+        self.seal_to(Which::Next, &all, reason);
+        if let Some(next) = self.own.key.next_mut() {
+            (first..=self.own.batches_made).for_each(|number| next.sent(number));
         }
+        self.switch_if_due();
     }
 
     /// Uses the next key from now on, and erases the current one.
@@ -199,30 +252,54 @@ impl<P: Primitives> Session<P> {
         let Some((seat, epoch)) = self.own.key.current().map(|key| (key.seat(), key.epoch())) else { return };
         self.in_use(epoch);
         if again {
-            // The second window began at the end of the first, even if that is noticed late.
+            // The second window began at the end of the first, even if that is noticed late. If it is over, this key, which
+            // somebody took along, seals nothing.
             let late = self.clock.now.saturating_duration_since(use_at);
-            self.rotate(seat, Reason::Leave, switch_window(self.devices()).saturating_sub(late));
+            let takeover = match self.takeover() {
+                Takeover::After(window) if late < window => Takeover::After(window.saturating_sub(late)),
+                Takeover::After(_) | Takeover::FromNone => Takeover::FromNone,
+            };
+            self.rotate(seat, Reason::Leave, takeover);
         }
     }
 
     /// Switches to the next key at its time; also called before every frame.
     pub(super) fn switch_if_due(&mut self) {
-        if self.own.key.next().is_some_and(|next| self.clock.now >= next.use_at) {
+        let due = self.own.key.next().and_then(NextKey::use_at).is_some_and(|use_at| self.clock.now >= use_at);
+        if due && self.attached() {
             self.switch();
         }
     }
 
-    /// Replaces keys that members held who are off the roster.
-    pub(super) fn holders_left(&mut self, held_current: bool, held_next: bool) {
-        match &mut self.own.key {
-            OwnKey::Rotating { next, .. } => next.again |= held_next,
-            OwnKey::Current(current) if held_current => {
-                let seat = current.seat();
-                let window = if self.own.active() { switch_window(self.devices()) } else { Duration::ZERO };
-                self.rotate(seat, Reason::Leave, window);
-            }
-            OwnKey::None | OwnKey::Current(_) => {}
+    /// The server relays this batch to all its recipients.
+    pub(super) fn key_batch_accepted(&mut self, number: u32) {
+        let now = self.clock.now;
+        if let Some(next) = self.own.key.next_mut() {
+            next.accepted(number, now);
         }
+    }
+
+    /// Somebody has left, who may hold the own keys: they are replaced, as soon as this device is attached.
+    pub(super) fn replace_own_key(&mut self) {
+        self.own.key.die_by(self.clock.now.saturating_add(LIFE_AFTER_LEAVE));
+        match &mut self.own.key {
+            OwnKey::None => {}
+            OwnKey::Waiting(_) | OwnKey::Current(_) => self.own.leave_owed = true,
+            OwnKey::Rotating { next, .. } => next.again = true,
+        }
+    }
+
+    /// Whether a leave is not followed by a rotation yet. A next key that somebody took along does not come into use
+    /// where no current key goes on.
+    fn leave_owed(&self) -> bool {
+        self.own.leave_owed || matches!(&self.own.key, OwnKey::Waiting(next) if next.again)
+    }
+
+    /// Erases own keys that have outlived a leave; also called before every frame.
+    pub(super) fn erase_own_dead(&mut self) {
+        let rotating = self.own.key.next().is_some();
+        self.own.key.erase_dead(self.clock.now);
+        self.own.leave_owed |= rotating && self.own.key.next().is_none();
     }
 
     pub(super) fn stream_opened(&mut self, stream: StreamId) -> Result<(), EventError> {
@@ -234,8 +311,11 @@ impl<P: Primitives> Session<P> {
         }
         let was_active = self.own.active();
         self.own.streams.insert_new(stream, false);
-        if let Some(seat) = self.seat.filter(|_| !was_active) {
-            self.start(seat);
+        match self.seat.filter(|_| !was_active) {
+            Some(seat) if self.attached() => self.start(seat),
+            // Who lacks the key receives it with the next newcomers.
+            Some(_) => self.own.serve_at = Some(self.clock.now),
+            None => {}
         }
         self.report_ready();
         Ok(())
@@ -244,7 +324,12 @@ impl<P: Primitives> Session<P> {
     /// The first stream opens: the whole roster must hold the key in use, and newcomers only from now on.
     fn start(&mut self, seat: Seat) {
         let Some(current) = self.own.key.current() else {
-            self.rotate(seat, Reason::First, Duration::ZERO);
+            if self.own.key.next().is_some() {
+                let lacking = self.lacking(Which::Next);
+                self.seal_to(Which::Next, &lacking, Reason::Start);
+            } else {
+                self.rotate(seat, Reason::First, Takeover::FromNone);
+            }
             return;
         };
         let (unused, aged) = (current.unused(), self.aged(current));
@@ -254,13 +339,25 @@ impl<P: Primitives> Session<P> {
         }
         if unused && !aged {
             self.seal_to(Which::Current, &lacking, Reason::Start);
-        } else if self.own.key.next().is_some() {
+        } else if self.own.key.next().is_some_and(|next| !next.again) {
             let lacking = self.lacking(Which::Next);
             self.seal_to(Which::Next, &lacking, Reason::Start);
-            self.switch();
+            self.start_with_next();
         } else {
-            self.rotate(seat, Reason::Start, Duration::ZERO);
+            self.rotate(seat, Reason::Start, Takeover::FromNone);
         }
+    }
+
+    /// The next key seals the first frame, without its window, since the current one seals none before.
+    fn start_with_next(&mut self) {
+        self.own.key.erase_current();
+        for member in self.roster.iter_mut() {
+            member.has_current = false;
+        }
+        if let Some(next) = self.own.key.next_mut() {
+            next.use_now(self.clock.now);
+        }
+        self.switch_if_due();
     }
 
     /// Seals an own key to members and records that they hold it. Does nothing if there is no such key.

@@ -135,6 +135,7 @@ impl<P: Primitives> Session<P> {
         if !self.advance(clock) {
             return Err(SealError::Ended);
         }
+        self.erase_own_dead();
         self.switch_if_due();
         if !self.own.streams.contains(&stream) {
             return Err(SealError::StreamNotOpen);

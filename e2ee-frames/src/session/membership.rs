@@ -2,12 +2,14 @@
 
 use super::{Action, EventError, Problem, Session};
 use crate::{
+    clock::MonotonicTime,
     ids::{ParticipantId, Seat},
     keys::{
         announce::{self, ANNOUNCE_BYTES, AnnounceError, Renewal},
         call_code::CallCode,
         display::{self, MAX_DISPLAY_BYTES},
         roster::{Admission, PREVIOUS_ANNOUNCE_LIFE},
+        sender::LIFE_AFTER_LEAVE,
     },
 };
 use alloc::vec::Vec;
@@ -87,12 +89,21 @@ impl<P: Primitives> Session<P> {
         Some(())
     }
 
-    /// Renews the announce with a new ephemeral key when due, and erases the previous key later.
+    /// When [`Self::renew_announce`] is due.
+    pub(super) fn next_announce(&self) -> Option<MonotonicTime> {
+        let renewal = self.attached().then_some(self.renew_at);
+        let erasure = self.previous_ephemeral.as_ref().filter(|_| !self.detached()).map(|(_, until)| *until);
+        renewal.into_iter().chain(erasure).min()
+    }
+
+    /// Renews the announce with a new ephemeral key when due, and erases the previous key later: not while the connection
+    /// is lost, since key batches that wait for the next one may be for it.
     pub(super) fn renew_announce(&mut self) {
-        if self.clock.now >= self.renew_at {
+        if self.attached() && self.clock.now >= self.renew_at {
             self.announce_again(self.seat.is_none());
         }
-        if self.previous_ephemeral.as_ref().is_some_and(|(_, until)| self.clock.now >= *until) {
+        let due = self.previous_ephemeral.as_ref().is_some_and(|(_, until)| self.clock.now >= *until);
+        if due && !self.detached() {
             self.previous_ephemeral = None;
         }
     }
@@ -169,27 +180,37 @@ impl<P: Primitives> Session<P> {
         }
     }
 
-    /// Removes participants and their keys, and replaces this device's key if any of them held it.
+    /// The server reports that participants have left. Also when none of them was on this device's roster, all keys of the
+    /// call are replaced: the others may have sealed theirs to them.
+    ///
+    /// A server reports a leave before it relays the keys that are made because of it, so what arrived before is to die.
     pub(super) fn left(&mut self, participants: &[ParticipantId]) {
-        let (mut held_current, mut held_next) = (false, false);
+        if !participants.is_empty() {
+            self.receiver.all_die_by(self.clock.now.saturating_add(LIFE_AFTER_LEAVE));
+            self.remove(participants);
+        }
+    }
+
+    /// Removes participants and their keys, and has the own key replaced.
+    fn remove(&mut self, participants: &[ParticipantId]) {
         for participant in participants {
             let Some(member) = self.roster.remove(*participant) else { continue };
-            held_current |= member.has_current;
-            held_next |= member.has_next;
             let erased = self.receiver.remove(&member.join_id);
             let record = self.roster.record(&member.join_id);
             record.erased = record.erased.max(erased);
             self.wanted.remove(&member.join_id);
             self.actions.push_back(Action::ParticipantRemoved { participant: *participant });
         }
-        self.holders_left(held_current, held_next);
+        self.replace_own_key();
     }
 
     /// Removes members whose announce was not renewed: a server cannot hide for longer that they have left.
+    ///
+    /// Keys of others do not die by it: each device notices at its own time, and some may have replaced theirs before.
     pub(super) fn remove_expired(&mut self) {
         let expired = self.roster.expired(self.clock.now);
         if !expired.is_empty() {
-            self.left(&expired);
+            self.remove(&expired);
         }
     }
 }

@@ -17,6 +17,7 @@ mod event;
 #[cfg(feature = "external-cipher")]
 pub mod external;
 mod frames;
+mod link;
 mod membership;
 mod reception;
 mod resume;
@@ -43,6 +44,7 @@ use alloc::{boxed::Box, collections::VecDeque, string::String};
 use core::time::Duration;
 use e2ee_core::{Primitives, Random, SortedMap, Standard};
 use end::Life;
+use link::Link;
 use membership::Ephemeral;
 use reception::{Held, Wanted};
 
@@ -115,6 +117,7 @@ pub struct Session<P: Primitives = Standard> {
     name: String,
     clock: Clock,
     life: Life,
+    link: Link,
     ephemeral: Ephemeral<P>,
     /// The previous key, and when it is erased.
     previous_ephemeral: Option<(Ephemeral<P>, MonotonicTime)>,
@@ -171,6 +174,7 @@ impl<P: Primitives> Session<P> {
             name: String::from(config.name),
             clock,
             life: Life::new(clock),
+            link: Link::Attached,
             previous_ephemeral: None,
             renew_at: clock.now,
             seat: None,
@@ -205,9 +209,16 @@ impl<P: Primitives> Session<P> {
             }
             Event::Keys(body) => self.keys(body),
             Event::KeyRequest(body) => self.key_request(body),
-            Event::KeyBatchAccepted { .. } | Event::Detached | Event::Attached { fresh: false } => Ok(()),
-            Event::Attached { fresh: true } => {
-                self.announce_again(true);
+            Event::KeyBatchAccepted { number } => {
+                self.key_batch_accepted(number);
+                Ok(())
+            }
+            Event::Detached => {
+                self.detach();
+                Ok(())
+            }
+            Event::Attached { fresh } => {
+                self.attach(fresh);
                 Ok(())
             }
             Event::StreamOpened(stream) => self.stream_opened(stream),
@@ -234,8 +245,7 @@ impl<P: Primitives> Session<P> {
         }
         let deadlines = [
             waiting,
-            Some(self.renew_at),
-            self.previous_ephemeral.as_ref().map(|(_, until)| *until),
+            self.next_announce(),
             self.roster.next_expiry(),
             self.receiver.next_death(),
             self.next_distribution(),
@@ -256,12 +266,16 @@ impl<P: Primitives> Session<P> {
     fn joined(&mut self, seat: Seat) -> Result<(), EventError> {
         match self.seat {
             _ if seat > Seat::MAX => Err(EventError::Malformed),
-            Some(own) if own == seat => Ok(()),
+            Some(own) if own == seat => {
+                self.admitted();
+                Ok(())
+            }
             Some(_) => Err(EventError::AlreadyJoined),
             None => {
                 self.seat = Some(seat);
                 self.joined_at = self.clock.now;
-                self.first_key(seat);
+                self.admitted();
+                self.first_key();
                 Ok(())
             }
         }

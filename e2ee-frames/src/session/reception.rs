@@ -6,7 +6,7 @@ use crate::{
     ids::{ParticipantId, StreamId},
     keys::{
         batch::{self, BoundHeader, Ends, EntryBytes, Header, Recipient, Unsupported},
-        receiver::{InstallError, LINGER},
+        receiver::{Arrival, InstallError, LINGER},
         roster::Record,
     },
     sframe::kid::Kid,
@@ -24,7 +24,7 @@ const MAX_WANTED: usize = 200;
 /// Minimum time between two requests.
 const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a key that a frame names may be in flight before it is requested.
-const GRACE: Duration = Duration::from_millis(200);
+pub(super) const GRACE: Duration = Duration::from_millis(200);
 /// The same for a sender without any key yet: it may still be collecting newcomers.
 const FIRST_GRACE: Duration = Duration::from_secs(1);
 /// A missing key is no longer requested this long after the last frame that named it.
@@ -52,6 +52,13 @@ pub(super) struct Wanted {
     last_seen: MonotonicTime,
 }
 
+impl Wanted {
+    /// Is requested from this time on at the earliest.
+    pub(super) fn not_before(&mut self, at: MonotonicTime) {
+        self.ask_at = self.ask_at.max(at);
+    }
+}
+
 /// The outcome of a batch.
 enum Verdict {
     /// The key is usable.
@@ -69,7 +76,7 @@ const UNKNOWN: ParticipantId = ParticipantId(u32::MAX);
 impl<P: Primitives> Session<P> {
     pub(super) fn next_reception(&self) -> Option<MonotonicTime> {
         let held = self.held.iter().map(|held| held.until).min();
-        let wanted = self.wanted.values().map(|wanted| wanted.ask_at).min();
+        let wanted = self.wanted.values().filter(|_| self.attached()).map(|wanted| wanted.ask_at).min();
         held.into_iter().chain(wanted.map(|at| at.max(self.next_request_at))).min()
     }
 
@@ -161,8 +168,9 @@ impl<P: Primitives> Session<P> {
             Err(batch::OpenError::Unauthentic | batch::OpenError::WrongContext) => return refused,
             Ok(key) => key,
         };
-        let retire_at = self.clock.now.saturating_add(switch_window(self.devices())).saturating_add(LINGER);
-        match self.receiver.install(participant, join_id, header.seat, erased, key, retire_at) {
+        let now = self.clock.now;
+        let retire_at = now.saturating_add(switch_window(self.devices())).saturating_add(LINGER);
+        match self.receiver.install(participant, join_id, header.seat, erased, key, Arrival { now, retire_at }) {
             Ok(fresh) => {
                 self.roster.record(&join_id).last_key = Some((header.epoch, header.commitment));
                 self.wanted.remove(&join_id);
@@ -194,7 +202,7 @@ impl<P: Primitives> Session<P> {
     fn request_wanted(&mut self) {
         let now = self.clock.now;
         self.wanted.retain(|_, wanted| now < wanted.last_seen.saturating_add(FORGET_AFTER));
-        if now < self.next_request_at {
+        if !self.attached() || now < self.next_request_at {
             return;
         }
         let mut request = Vec::new();

@@ -5,6 +5,7 @@ mod bare_frames;
 mod call;
 mod call_code;
 mod checks;
+mod connection;
 mod downgrade;
 mod end;
 #[cfg(feature = "external-cipher")]

@@ -68,6 +68,12 @@ pub(super) struct Device {
     /// All actions in order, except messages other than key batches.
     pub(super) log: Vec<Action>,
     announce: (Vec<u8>, Vec<u8>),
+    /// Whether it is connected to the server.
+    attached: bool,
+    /// What the server has for it while it is not.
+    missed: Vec<Message>,
+    /// Key batches that the server has not accepted.
+    unaccepted: Vec<(u32, Vec<u8>)>,
 }
 
 impl Device {
@@ -96,6 +102,8 @@ pub(super) struct World {
     pub(super) now: u64,
     pub(super) dice: Dice,
     pub(super) weather: Weather,
+    /// Whether the server accepts key batches; otherwise it relays them all the same.
+    pub(super) accepts: bool,
     pub(super) timing: Timing,
     pub(super) devices: BTreeMap<ParticipantId, Device>,
     queue: BTreeMap<(u64, u64), (ParticipantId, Message)>,
@@ -111,6 +119,7 @@ impl World {
             now: 1_000,
             dice: Dice(seed),
             weather: Weather::default(),
+            accepts: true,
             timing: Timing::default(),
             devices: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -148,8 +157,17 @@ impl World {
             panic!("no announce")
         };
         assert_eq!(session.poll(), None);
-        let device =
-            Device { session, id, seat, shown: BTreeMap::new(), log: Vec::new(), announce: (announce, display) };
+        let device = Device {
+            session,
+            id,
+            seat,
+            shown: BTreeMap::new(),
+            log: Vec::new(),
+            announce: (announce, display),
+            attached: true,
+            missed: Vec::new(),
+            unaccepted: Vec::new(),
+        };
         let others: Vec<_> = self.devices.keys().copied().collect();
         self.devices.insert(id, device);
         self.event(id, Event::Joined { seat });
@@ -172,6 +190,29 @@ impl World {
             self.send(other, Message::Left(id), false);
         }
         device
+    }
+
+    /// A device loses its connection to the server. Frames take another way.
+    pub(super) fn detach(&mut self, id: ParticipantId) {
+        self.event(id, Event::Detached);
+        self.device(id).attached = false;
+    }
+
+    /// A device is connected again, and gets what it has missed. `fresh`: to a server that has forgotten it.
+    pub(super) fn attach(&mut self, id: ParticipantId, fresh: bool) {
+        self.device(id).attached = true;
+        self.event(id, Event::Attached { fresh });
+        if fresh {
+            assert!(matches!(self.device(id).log.last(), Some(Action::SendAnnounce { first: true, .. })));
+            let seat = self.device(id).seat;
+            self.event(id, Event::Joined { seat });
+        }
+        for (number, body) in core::mem::take(&mut self.device(id).unaccepted) {
+            self.take_batch(id, number, &body);
+        }
+        for message in core::mem::take(&mut self.device(id).missed) {
+            self.deliver(id, &message);
+        }
     }
 
     pub(super) fn event(&mut self, id: ParticipantId, event: Event<'_>) {
@@ -207,9 +248,11 @@ impl World {
     /// Carries out the actions of a device.
     fn drain(&mut self, id: ParticipantId) {
         while let Some(action) = self.device(id).session.poll() {
+            let sends =
+                matches!(action, Action::SendAnnounce { .. } | Action::SendKeyBatch { .. } | Action::SendKeyRequest(_));
+            assert!(self.device(id).attached || !sends, "nothing is sent without a connection");
             match &action {
-                Action::SendAnnounce { first, announce, display } => {
-                    assert!(!first, "renewals only");
+                Action::SendAnnounce { announce, display, .. } => {
                     self.device(id).announce = (announce.clone(), display.clone());
                     let body = self.device(id).announces();
                     let others: Vec<_> = self.devices.keys().copied().filter(|other| *other != id).collect();
@@ -217,17 +260,7 @@ impl World {
                         self.send(other, Message::Announces(body.clone()), false);
                     }
                 }
-                Action::SendKeyBatch { body, .. } => {
-                    let (header, entries) = body.split_at(HEADER_BYTES);
-                    for entry in entries.chunks(ENTRY_BYTES) {
-                        let seat = Seat(u16::from_be_bytes([entry[0], entry[1]]));
-                        self.assert_shown(id, seat);
-                        let to = self.devices.values().find(|device| device.seat == seat).map(|device| device.id);
-                        if let Some(to) = to {
-                            self.send(to, Message::Keys([&[1][..], header, entry].concat()), true);
-                        }
-                    }
-                }
+                Action::SendKeyBatch { .. } => {}
                 Action::SendKeyRequest(wanted) => {
                     let requester = self.device(id).seat;
                     for wanted in wanted.chunks(WANTED_KEY_BYTES) {
@@ -248,7 +281,28 @@ impl World {
                 }
                 _ => {}
             }
-            self.device(id).log.push(action);
+            self.device(id).log.push(action.clone());
+            if let Action::SendKeyBatch { number, body } = action {
+                self.take_batch(id, number, &body);
+            }
+        }
+    }
+
+    /// The server splits a key batch, and accepts it.
+    fn take_batch(&mut self, from: ParticipantId, number: u32, body: &[u8]) {
+        let (header, entries) = body.split_at(HEADER_BYTES);
+        for entry in entries.chunks(ENTRY_BYTES) {
+            let seat = Seat(u16::from_be_bytes([entry[0], entry[1]]));
+            self.assert_shown(from, seat);
+            let to = self.devices.values().find(|device| device.seat == seat).map(|device| device.id);
+            if let Some(to) = to {
+                self.send(to, Message::Keys([&[1][..], header, entry].concat()), true);
+            }
+        }
+        if self.accepts {
+            self.event(from, Event::KeyBatchAccepted { number });
+        } else {
+            self.device(from).unaccepted.push((number, body.to_vec()));
         }
     }
 
@@ -267,8 +321,13 @@ impl World {
     }
 
     pub(super) fn deliver(&mut self, to: ParticipantId, message: &Message) {
-        if !self.devices.contains_key(&to) {
-            return;
+        match self.devices.get_mut(&to) {
+            None => return,
+            Some(device) if !device.attached => {
+                device.missed.push(message.clone());
+                return;
+            }
+            Some(_) => {}
         }
         match message {
             Message::Announces(body) => self.event(to, Event::Announces(body)),

@@ -5,6 +5,7 @@ use super::{
     device::Device,
     invariants::Ledger,
     network::{Message, Network},
+    outage::Outages,
     report::Statistics,
     scenario::Scenario,
     slots::{Slot, Slots},
@@ -31,6 +32,7 @@ pub(super) struct Call<P: Primitives> {
     pub(super) ghosts_until: u64,
     /// Whether keys were erased without their owner knowing.
     pub(super) feigned: bool,
+    pub(super) outages: Outages,
     pub(super) verbose: bool,
     pub(super) due: Vec<(u64, Message)>,
     pub(super) body: Vec<u8>,
@@ -63,6 +65,7 @@ impl<P: Primitives> Call<P> {
             last_left: None,
             ghosts_until: 0,
             feigned: false,
+            outages: Outages::default(),
             verbose,
             due: Vec::new(),
             body: Vec::new(),

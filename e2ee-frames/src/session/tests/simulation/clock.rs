@@ -12,6 +12,7 @@ use crate::{
     keys::{
         batch::{ENTRY_BYTES, HEADER_BYTES},
         receiver::LINGER,
+        sender::LIFE_AFTER_LEAVE,
     },
     session::distribution::switch_window,
 };
@@ -30,11 +31,12 @@ impl<P: Primitives> Call<P> {
         let end = self.now() + milliseconds;
         loop {
             let wakes = self.deadlines.iter().chain(self.network.arrivals());
-            let next = wakes.copied().min().unwrap_or(u64::MAX);
+            let next = wakes.copied().min().unwrap_or(u64::MAX).min(self.outages.next());
             if next > end {
                 break;
             }
             self.network.now = self.now().max(next);
+            self.reconnect();
             for index in 0..self.devices.len() {
                 if self.deadlines[index].min(self.network.arrivals()[index]) <= self.now() {
                     self.step(Slot(index as u8));
@@ -67,6 +69,12 @@ impl<P: Primitives> Call<P> {
 
     /// Delivers messages of one kind together.
     pub(super) fn deliver(&mut self, slot: Slot, together: &[(u64, Message)]) {
+        if !matches!(together[0].1, Message::Frame(_)) && self.outages.detached(slot) {
+            together.iter().for_each(|(_, message)| {
+                self.outages.miss(slot, *message);
+            });
+            return;
+        }
         let mut body = core::mem::take(&mut self.body);
         body.clear();
         body.push(together.len() as u8);
@@ -101,6 +109,8 @@ impl<P: Primitives> Call<P> {
             Message::Left(_) => {
                 for (_, message) in together {
                     if let Message::Left(gone) = message {
+                        let dead_at = self.now() + millis(LIFE_AFTER_LEAVE);
+                        self.ledger.left(slot, dead_at);
                         self.event(slot, Event::Left(&[gone.participant()]));
                     }
                 }
@@ -136,7 +146,8 @@ impl<P: Primitives> Call<P> {
         while let Some(action) = self.devices[slot.index()].session.poll() {
             match action {
                 Action::SendAnnounce { first, announce, display } => {
-                    assert!(!first, "renewals only");
+                    assert!(!self.outages.detached(slot), "nothing is sent without a connection");
+                    let _ = first;
                     if self.present.contains(slot) {
                         let number = self.network.bodies.keep(announces(slot, &announce, &display));
                         self.devices[slot.index()].announce = number;
@@ -145,8 +156,14 @@ impl<P: Primitives> Call<P> {
                         }
                     }
                 }
-                Action::SendKeyBatch { body, .. } => self.send_keys(slot, body),
-                Action::SendKeyRequest(wanted) => self.send_request(slot, &wanted),
+                Action::SendKeyBatch { number, body } => {
+                    assert!(!self.outages.detached(slot), "nothing is sent without a connection");
+                    self.take_batch(slot, number, body);
+                }
+                Action::SendKeyRequest(wanted) => {
+                    assert!(!self.outages.detached(slot), "nothing is sent without a connection");
+                    self.send_request(slot, &wanted);
+                }
                 Action::ParticipantVerified { participant, seat, name } => {
                     let other = Slot::of_participant(participant);
                     assert_eq!((seat, &*name), (other.seat(), self.devices[other.index()].name));
@@ -157,7 +174,10 @@ impl<P: Primitives> Call<P> {
                     say!(self, "{slot:?} removes {other:?}");
                     assert!(self.devices[slot.index()].shown.remove(other), "{other:?} is not shown");
                     let window = millis(switch_window(self.scenario.devices));
-                    self.ledger.removed(slot, other, on_its_way.unwrap_or(now).max(now) + window);
+                    let accepted = 2 * self.network.weather.delay_ms.div_ceil(4);
+                    let usual = on_its_way.unwrap_or(now).max(now) + window + accepted;
+                    let offline = now + millis(LIFE_AFTER_LEAVE);
+                    self.ledger.removed(slot, other, if self.outages.detached(slot) { offline } else { usual });
                 }
                 Action::StreamReady { .. } => self.devices[slot.index()].ready = true,
                 Action::KeyInstalled { participant, .. } => {
@@ -195,21 +215,31 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    /// The server splits a batch and sends each entry to the seat that it names.
-    pub(super) fn send_keys(&mut self, slot: Slot, body: Vec<u8>) {
+    /// Keys are sealed to those whom the sender shows. Some of them may have left when a batch is sent again.
+    pub(super) fn note_keys(&mut self, slot: Slot, body: &[u8]) {
         // A device that has left may still send requests, which the server drops.
         if !self.present.contains(slot) {
             return;
         }
         let shown = self.devices[slot.index()].shown;
+        for entry in body[HEADER_BYTES..].chunks_exact(ENTRY_BYTES) {
+            let to = Slot::of_seat(u16::from_be_bytes([entry[0], entry[1]]));
+            self.ledger.key_sealed(slot, to, shown);
+            self.network.statistics.keys += 1;
+        }
+    }
+
+    /// The server splits a batch and sends each entry to the seat that it names.
+    pub(super) fn send_keys(&mut self, slot: Slot, body: Vec<u8>) {
+        if !self.present.contains(slot) {
+            return;
+        }
         let count = (body.len() - HEADER_BYTES) / ENTRY_BYTES;
         let batch = self.network.bodies.keep(body);
         for entry in 0..count {
             let at = HEADER_BYTES + entry * ENTRY_BYTES;
             let seat = &self.network.bodies.get(batch)[at..at + 2];
             let to = Slot::of_seat(u16::from_be_bytes([seat[0], seat[1]]));
-            self.ledger.key_sealed(slot, to, shown);
-            self.network.statistics.keys += 1;
             self.network.send(slot, to, Message::Keys { batch, entry: entry as u16 });
         }
     }

@@ -2,8 +2,10 @@
 
 use super::{
     call::Call,
+    millis,
     slots::{Slot, Slots},
 };
+use crate::keys::sender::LIFE_AFTER_LEAVE;
 use alloc::vec::Vec;
 use e2ee_core::Primitives;
 
@@ -20,10 +22,11 @@ impl<P: Primitives> Call<P> {
         say!(self, "the weather clears up");
         self.network.clear_up();
         let present = self.present;
+        present.iter().for_each(|slot| self.attach(slot));
         present.iter().for_each(|slot| self.microphone(slot, true));
         self.run(1_000);
         if self.feigned {
-            self.run(self.network.notified_at.saturating_sub(self.now()) + 1_000);
+            self.run(self.network.notified_at.saturating_sub(self.now()) + millis(LIFE_AFTER_LEAVE) + 1_000);
             // Keys that were erased by a feigned leave are replaced by the owner's next generation.
             present.iter().for_each(|slot| {
                 self.seal(slot);

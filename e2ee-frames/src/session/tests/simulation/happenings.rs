@@ -85,6 +85,20 @@ impl<P: Primitives> Call<P> {
                 say!(self, "a partition for {milliseconds} ms: {side:?}");
                 self.network.part(side, milliseconds);
             }
+            Happening::Outage => {
+                let slot = self.random_participant();
+                let milliseconds = 1_000 + self.dice.below(59_000);
+                self.network.statistics.outages += 1;
+                self.detach(slot, milliseconds, false);
+            }
+            Happening::Restart => {
+                say!(self, "the server restarts");
+                self.network.statistics.restarts += 1;
+                for slot in self.present.iter() {
+                    let milliseconds = 500 + self.dice.below(5_000);
+                    self.detach(slot, milliseconds, true);
+                }
+            }
             Happening::Replay => {
                 say!(self, "the server replays");
                 (0..10).for_each(|_| self.network.replay());
@@ -125,6 +139,7 @@ impl<P: Primitives> Call<P> {
 
     /// A device leaves. It keeps its keys, and the malicious server still delivers messages for its seat.
     pub(super) fn leave(&mut self, slot: Slot, announced: bool) {
+        self.attach(slot);
         say!(self, "{slot:?} leaves{}", if announced { "" } else { ", unannounced" });
         self.microphone(slot, false);
         self.camera(slot, false);

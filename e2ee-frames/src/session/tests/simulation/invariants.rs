@@ -5,9 +5,11 @@
 //! * No device opens a frame that was sealed before its sender sealed the first key to it. That comes after it joined, so
 //!   no joiner reads the past.
 //! * No device opens a frame that was sealed two switch windows or later after the sender removed it: one window if no new
-//!   key was on its way then, else that key's remaining window and one more.
+//!   key was on its way then, else that key's remaining window and one more, and what the server takes to accept either.
+//!   If the sender lost its connection meanwhile: 45 s later.
 //! * No device opens a frame of an older generation when it has had a newer one of this sender for a switch window and 10 s,
 //!   or of an older key 10 s after it opened a frame of a newer one: a former member could speak for a silent sender.
+//! * No device opens a frame by a key that it had when it heard of a leave, 45 s after that.
 //! * Keys are sealed to devices that the sender shows at that moment.
 //! * A sender's keys only go forward.
 
@@ -15,7 +17,10 @@ use super::{
     millis,
     slots::{Slot, Slots},
 };
-use crate::{FrameKind, Opened, StreamId, keys::receiver::LINGER};
+use crate::{
+    FrameKind, Opened, StreamId,
+    keys::{receiver::LINGER, sender::LIFE_AFTER_LEAVE},
+};
 use alloc::vec::Vec;
 
 /// Bytes of a frame.
@@ -49,8 +54,12 @@ struct Grant {
     gap_until: u32,
     /// Keys that the receiver took.
     taken: Newest,
+    /// The newest of them.
+    generation: Option<u32>,
     /// Keys by which it opened frames.
     used: Newest,
+    /// Up to this generation, it opens nothing from this time on: somebody has left.
+    doomed: Option<(u32, u64)>,
 }
 
 const NOTHING: Grant = Grant {
@@ -58,7 +67,9 @@ const NOTHING: Grant = Grant {
     gap_from: u64::MAX,
     gap_until: u32::MAX,
     taken: Newest([((0, 0), 0); 2]),
+    generation: None,
     used: Newest([((0, 0), 0); 2]),
+    doomed: None,
 };
 
 /// Generation and step of a key.
@@ -152,9 +163,32 @@ impl Ledger {
         }
     }
 
+    /// A sender has lost its connection, so that it replaces its key later than it would have.
+    pub(super) fn outage(&mut self, sender: Slot, now: u64) {
+        for grant in self.grants.get_mut(sender.index()).into_iter().flatten() {
+            if grant.gap_from != u64::MAX && grant.gap_from > now && grant.gap_until == u32::MAX {
+                grant.gap_from = now + millis(LIFE_AFTER_LEAVE);
+            }
+        }
+    }
+
+    /// A receiver hears that somebody has left: the keys that it has are dead at this time.
+    pub(super) fn left(&mut self, receiver: Slot, dead_at: u64) {
+        for grant in self.grants.iter_mut().filter_map(|grants| grants.get_mut(receiver.index())) {
+            let generation = grant.generation;
+            if let Some(generation) =
+                generation.filter(|newest| grant.doomed.is_none_or(|(doomed, _)| doomed < *newest))
+            {
+                grant.doomed = Some((generation, dead_at));
+            }
+        }
+    }
+
     /// A receiver has taken a key of this generation. Older ones are dead at this time.
     pub(super) fn key_taken(&mut self, sender: Slot, receiver: Slot, generation: u32, older_die_at: u64) {
-        self.grant(sender, receiver).taken.note((generation, 0), older_die_at);
+        let grant = self.grant(sender, receiver);
+        grant.taken.note((generation, 0), older_die_at);
+        grant.generation = grant.generation.max(Some(generation));
     }
 
     /// A sender uses a key from now on.
@@ -197,6 +231,13 @@ impl Ledger {
             frame.sender,
             frame.at,
             grant.gap_from
+        );
+        assert!(
+            grant.doomed.is_none_or(|(generation, dead_at)| frame.epoch.0 > generation || now < dead_at),
+            "{receiver:?} opened frame {number} of {:?} by a key of before a leave: {:?}, {:?}",
+            frame.sender,
+            frame.epoch,
+            grant.doomed
         );
         let epoch = frame.epoch;
         self.grant(sender, receiver).used.note(epoch, now + millis(LINGER));

@@ -37,6 +37,7 @@ mod happenings;
 mod invariants;
 mod media;
 mod network;
+mod outage;
 mod report;
 mod scenario;
 mod slots;

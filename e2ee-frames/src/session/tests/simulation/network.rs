@@ -1,7 +1,8 @@
 //! The server and the network, both untrusted.
 //!
-//! Announces and leaves arrive in order, if the server sends them at all. Key batches, key requests and frames are lost,
-//! duplicated and delayed at random, hence reordered; a partition drops everything between its two sides. Everything may
+//! Announces and leaves arrive in order, if the server sends them at all, and no key batch overtakes a leave that was
+//! reported before. Key batches, key requests and frames are lost, duplicated and delayed at random, hence reordered; a
+//! partition drops everything between its two sides. Everything may
 //! be replayed later, including messages that were lost.
 //!
 //! Messages that arrive at one device at the same time are delivered together, as the server coalesces them.
@@ -143,14 +144,23 @@ impl Network {
             self.statistics.lost += 1;
             return;
         }
+        let reported = match message {
+            Message::Keys { .. } => self.inboxes[to.index()].in_order,
+            _ => 0,
+        };
         if double_percent > 0 && self.dice.percent(double_percent) {
             self.statistics.doubled += 1;
             let at = self.now + self.weather.delay(&mut self.dice);
-            self.put(to, at, message);
+            self.put(to, at.max(reported), message);
         }
         let delay = self.weather.delay(&mut self.dice);
         self.statistics.delayed += u64::from(delay > 0);
-        self.put(to, self.now + delay, message);
+        self.put(to, (self.now + delay).max(reported), message);
+    }
+
+    /// How long the server takes to accept a key batch.
+    pub(super) fn acceptance(&mut self) -> u64 {
+        self.weather.delay(&mut self.dice) / 4
     }
 
     /// Replays a message to its recipient.

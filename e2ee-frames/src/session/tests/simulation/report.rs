@@ -23,6 +23,8 @@ pub(super) struct Statistics {
     pub(super) mutes: u64,
     pub(super) cameras: u64,
     pub(super) partitions: u64,
+    pub(super) outages: u64,
+    pub(super) restarts: u64,
     pub(super) expired: u64,
     pub(super) generations: u64,
     pub(super) ratchets: u64,
@@ -65,6 +67,8 @@ impl Statistics {
             (&mut self.mutes, other.mutes),
             (&mut self.cameras, other.cameras),
             (&mut self.partitions, other.partitions),
+            (&mut self.outages, other.outages),
+            (&mut self.restarts, other.restarts),
             (&mut self.expired, other.expired),
             (&mut self.generations, other.generations),
             (&mut self.ratchets, other.ratchets),
@@ -128,8 +132,8 @@ impl fmt::Display for Statistics {
         )?;
         writeln!(
             f,
-            "  network       {} lost, {} doubled, {} delayed, {} replayed, {} partitions",
-            self.lost, self.doubled, self.delayed, self.replayed, self.partitions
+            "  network       {} lost, {} doubled, {} delayed, {} replayed, {} partitions, {} outages, {} restarts",
+            self.lost, self.doubled, self.delayed, self.replayed, self.partitions, self.outages, self.restarts
         )?;
         write!(
             f,

@@ -25,6 +25,10 @@ pub(super) enum Happening {
     Mute,
     Camera,
     Partition,
+    /// A participant loses its connection to the server, while media goes on.
+    Outage,
+    /// The server restarts: everybody's connection is lost, and it has forgotten them all.
+    Restart,
     Replay,
     /// Silence for longer than any timer.
     Pause,
@@ -99,7 +103,7 @@ impl Scenario {
     pub(super) fn next(&mut self, dice: &mut Dice, present: usize) -> Option<Happening> {
         self.happenings = self.happenings.checked_sub(1)?;
         let room = present < self.devices;
-        Some(match dice.below(20) {
+        Some(match dice.below(23) {
             0..=4 if room => Happening::Join,
             5 if room => Happening::SecondTab,
             6..=8 if present > 2 && self.costs() => Happening::Leave,
@@ -116,6 +120,8 @@ impl Scenario {
             13 => Happening::Camera,
             14 => Happening::Partition,
             15 => Happening::Replay,
+            20..=21 => Happening::Outage,
+            22 => Happening::Restart,
             _ => Happening::Mute,
         })
     }
