@@ -73,6 +73,24 @@ impl Collector for Control {
             "Time from a participant's join until its transport is connected.",
             [(PLAIN, &signaling.joins())],
         )?;
+        counter(
+            encoder,
+            "signaling_resumptions",
+            "Clients that asked to continue a session, by what they still had of it.",
+            labelled("outcome", &signaling.resumptions),
+        )?;
+        gauge(
+            encoder,
+            "signaling_participants_held",
+            "Participants whose place is held although they have no connection.",
+            count(signaling.held.load(Ordering::Relaxed)),
+        )?;
+        gauge(
+            encoder,
+            "signaling_rooms_gathering",
+            "Rooms that await the participants of a call after a start.",
+            count(signaling.gathering.load(Ordering::Relaxed)),
+        )?;
         let faults = signaling.room_faults.load(Ordering::Relaxed);
         counter(encoder, "signaling_room_faults", "Rooms that were closed by a server fault.", count(faults))
     }

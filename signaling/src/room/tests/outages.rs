@@ -51,8 +51,8 @@ struct Client {
     server: u32,
     rev: u32,
     roster: BTreeMap<ParticipantId, Seat>,
-    /// When it gives up on those that it knew before a restart.
-    gives_up: Option<Instant>,
+    /// Until when it waits for those that it knew before a restart.
+    waits_until: Option<Instant>,
     returns: BTreeMap<&'static str, u32>,
 }
 
@@ -83,7 +83,7 @@ impl World {
                 server: 0,
                 rev: 0,
                 roster: BTreeMap::new(),
-                gives_up: None,
+                waits_until: None,
                 returns: BTreeMap::new(),
             });
         }
@@ -213,10 +213,10 @@ impl World {
         client.rev = joined.rev;
         client.token = None;
         if continues_seat {
-            client.gives_up = joined.gathering.then(|| now + GATHERING + 10 * SECOND);
+            client.waits_until = joined.gathering.then(|| now + GATHERING + 10 * SECOND);
         } else {
             client.roster.clear();
-            client.gives_up = None;
+            client.waits_until = None;
             client.placed = now;
         }
         client.roster.extend(joined.roster.iter().map(|entry| (entry.participant, entry.seat)));
@@ -259,11 +259,11 @@ impl World {
                 self.clients[i].roster.remove(&left);
             }
             if roster.full {
-                self.clients[i].gives_up = None;
+                self.clients[i].waits_until = None;
             }
             self.clients[i].roster.extend(roster.add.iter().map(|entry| (entry.participant, entry.seat)));
         }
-        assert!(self.clients[i].gives_up.is_none_or(|at| at > now), "gathering ends in time");
+        assert!(self.clients[i].waits_until.is_none_or(|at| at > now), "gathering ends in time");
     }
 
     /// A participant that kept its place is never said to have left.

@@ -5,7 +5,7 @@ use crate::room::presence::{AWAY, DEPARTURE_HOLD, HOLD, MEDIA_HOLD};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Two members, of whom only the first gives signs of life.
+/// Two members; only the first shows signs of life.
 fn story() -> Story {
     let mut story = Story::new();
     story.join(1);
