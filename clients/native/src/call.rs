@@ -36,14 +36,17 @@ use self::{
     requests::Requests,
 };
 use crate::{
-    keys::{CLOCK_CHECK_INTERVAL, SharedKeys},
+    keys::{CLOCK_CHECK_INTERVAL, SharedKeys, WallClock},
     link::RoomLink,
     outbox::{Frame, Priority, StateKind},
     signaling::{Incoming, Received, Signaling, SignalingError},
     tls::Trust,
 };
 use e2ee_frames::{Action, Event, EventError, StreamId};
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Instant, SystemTime},
+};
 use tacet_proto::{
     ClientEnvelope, ClientMessage, CloseCode, ErrorCode, ParticipantId, Seat, ServerMessage, TrackId,
     binary::{key_batch, key_request},
@@ -72,13 +75,22 @@ pub struct JoinOptions {
     pub exchange_keys: bool,
     /// Participants that the program knows from an earlier session. [`CallEvent::Left`] follows for those that have left.
     pub known: Vec<ParticipantId>,
+    /// Wall time, which announces carry. The session ends when it jumps against the monotonic clock.
+    pub wall_clock: WallClock,
 }
 
 impl JoinOptions {
     /// Receives all tracks, exchanges keys, trusts public certificate authorities.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), trust: Trust::default(), subscribe: true, exchange_keys: true, known: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            trust: Trust::default(),
+            subscribe: true,
+            exchange_keys: true,
+            known: Vec::new(),
+            wall_clock: SystemTime::now,
+        }
     }
 }
 
@@ -134,7 +146,7 @@ impl Call {
         let now = Instant::now();
         let mut call = Self {
             signaling: Some(signaling),
-            keys: SharedKeys::new(link, welcome.call, &options.name)?,
+            keys: SharedKeys::with_wall_clock(link, welcome.call, &options.name, options.wall_clock)?,
             tokens: welcome.tokens.clone(),
             welcome,
             seat: Seat(0),

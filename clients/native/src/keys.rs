@@ -27,8 +27,12 @@ pub(crate) const CLOCK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct SharedKeys(Arc<Shared>);
 
+/// A source of wall time.
+pub type WallClock = fn() -> SystemTime;
+
 struct Shared {
     session: Mutex<Session>,
+    wall: WallClock,
     key_missing: Notify,
     started: Instant,
     /// When a frame was last sealed, in milliseconds after `started`, plus one; 0 before the first.
@@ -48,6 +52,14 @@ impl SharedKeys {
     /// # Errors
     /// If the name is too long.
     pub fn new(link: &RoomLink, call: CallId, name: &str) -> Result<Self, SessionError> {
+        Self::with_wall_clock(link, call, name, SystemTime::now)
+    }
+
+    /// Makes the session of a new device whose wall time comes from another source than the system.
+    ///
+    /// # Errors
+    /// If the name is too long.
+    pub fn with_wall_clock(link: &RoomLink, call: CallId, name: &str, wall: WallClock) -> Result<Self, SessionError> {
         let started = Instant::now();
         let config = SessionConfig::new(link.room().0.0, call.0.0, *link.invite(), name);
         let random = |buffer: &mut [u8]| {
@@ -56,9 +68,9 @@ impl SharedKeys {
                 std::process::abort();
             }
         };
-        let session = Session::new(config, random, clock_since(started))?;
+        let session = Session::new(config, random, clock_since(started, wall))?;
         let (session, key_missing) = (Mutex::new(session), Notify::new());
-        Ok(Self(Arc::new(Shared { session, key_missing, started, sealed_at: AtomicU64::new(0) })))
+        Ok(Self(Arc::new(Shared { session, wall, key_missing, started, sealed_at: AtomicU64::new(0) })))
     }
 
     /// Seals a frame into `out` and returns its length: at most 64 bytes more than the frame, except for H.264.
@@ -134,7 +146,7 @@ impl SharedKeys {
     }
 
     fn clock(&self) -> Clock {
-        clock_since(self.0.started)
+        clock_since(self.0.started, self.0.wall)
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {
@@ -143,8 +155,8 @@ impl SharedKeys {
 }
 
 /// Reads both clocks; the monotonic one counts from `started`.
-fn clock_since(started: Instant) -> Clock {
-    Clock { now: started.elapsed().into(), wall: SystemTime::now().into() }
+fn clock_since(started: Instant, wall: WallClock) -> Clock {
+    Clock { now: started.elapsed().into(), wall: wall().into() }
 }
 
 #[cfg(test)]

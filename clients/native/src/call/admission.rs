@@ -119,6 +119,19 @@ impl Admission {
         Self::open(link, trust, &Return::Successor(Ticket { tokens, ..ticket })).await
     }
 
+    /// Says goodbye for a session that has lost its connection.
+    ///
+    /// # Errors
+    /// [`CallError`]: the server learns of it when the hold of the session ends.
+    pub async fn leave(link: &RoomLink, trust: Trust, ticket: Ticket) -> Result<(), CallError> {
+        let admission = Self::open(link, trust, &Return::Session(ticket)).await?;
+        if admission.continues() == Continues::Session {
+            send(&admission.signaling, ClientMessage::Leave(Empty {}))?;
+        }
+        admission.signaling.close().await;
+        Ok(())
+    }
+
     /// What is left of the session that the client came back with.
     #[must_use]
     pub fn continues(&self) -> Continues {

@@ -25,14 +25,14 @@ use super::{
     snapshot::ReceiverStatistics,
 };
 use crate::{
-    call::{Call, CallError, Ticket},
+    call::{Admission, Call, CallError, Ticket},
     link::RoomLink,
     media::Engine,
 };
 use std::{
     pin::Pin,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 use tacet_proto::{ParticipantId, TrackId, media::Source};
 use tokio::{
@@ -116,8 +116,14 @@ impl<G: Engine> Driver<G> {
                 break EndReason::EventsUnread;
             }
         };
-        let Self { mut session, connection, .. } = self;
+        let Self { mut session, connection, link, .. } = self;
+        let (goodbye, trust) = (connection.call().ticket(), session.options().trust);
+        let unheard = reason == EndReason::Left && !connection.call().is_attached();
         let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
+        if unheard {
+            // If the server can be reached, the others need not wait for this participant.
+            let _ = timeout(CLOSE_TIMEOUT, Admission::leave(&link, trust, goodbye)).await;
+        }
         session.end();
         session.publish_snapshot(ReceiverStatistics::default());
         session.events().emit(ClientEvent::Ended(reason));
@@ -276,7 +282,8 @@ impl<G: Engine> Driver<G> {
 
     /// Emits how far this machine's clock is from the server's, if it is far.
     fn report_clock_skew(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let wall = (self.session.options().wall_clock)();
+        let now = wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let server = self.connection.call().welcome().time / 1_000;
         let skew = now.cast_signed().saturating_sub(server.cast_signed());
         if skew.abs() >= CLOCK_SKEW {

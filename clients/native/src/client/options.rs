@@ -3,8 +3,10 @@
 use super::reconnect::ReconnectPolicy;
 use crate::{
     audio::{Channels, EncoderOptions},
+    keys::WallClock,
     tls::Trust,
 };
+use std::time::SystemTime;
 use tacet_proto::media::{Codec, Kind, Source};
 
 /// Options of a client.
@@ -25,6 +27,8 @@ pub struct ClientOptions {
     pub send_audio_level: bool,
     /// When to reconnect.
     pub reconnect: ReconnectPolicy,
+    /// Wall time, which messages to the other participants carry.
+    pub wall_clock: WallClock,
 }
 
 impl ClientOptions {
@@ -40,6 +44,7 @@ impl ClientOptions {
             channels: Channels::Mono,
             send_audio_level: true,
             reconnect: ReconnectPolicy::default(),
+            wall_clock: SystemTime::now,
         }
     }
 }

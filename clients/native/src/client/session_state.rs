@@ -103,6 +103,7 @@ impl SessionState {
             trust: self.options.trust,
             subscribe: self.subscriptions.is_automatic(),
             known: self.roster.ids(),
+            wall_clock: self.options.wall_clock,
             ..JoinOptions::new(&self.options.name)
         }
     }

@@ -9,7 +9,12 @@ use crate::{
     tone::{is_heard, play},
     udp_relay::UdpRelay,
 };
-use std::{collections::HashSet, time::Duration};
+use e2ee_frames::Ended;
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime},
+};
 use tacet_native::{
     call::{Admission, Call, CallEvent, Continues, JoinOptions},
     client::{
@@ -247,6 +252,55 @@ async fn frozen_participant_is_away_until_it_thaws() {
     assert_eq!(back.await, before);
     assert!(!saw_a_leave(&bob));
     thawed.abort();
+}
+
+/// Seconds by which the clock of [`jumping_clock`] is ahead.
+static JUMP: AtomicU64 = AtomicU64::new(0);
+
+fn jumping_clock() -> SystemTime {
+    SystemTime::now() + Duration::from_secs(JUMP.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+#[ignore = "needs a server that continues sessions"]
+async fn machine_that_slept_joins_again_as_the_same_participant() {
+    let server = Server::start();
+    let options = ClientOptions { wall_clock: jumping_clock, ..ClientOptions::new("Ada") };
+    let mut ada = Listener::join(&server.link(), options).await;
+    let playing = play(ada.client.publish_audio(AudioOptions::default()).await.unwrap(), 660.0);
+    let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
+    bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
+    let before = (ada.sees("Bob").await, bob.sees("Ada").await);
+
+    JUMP.store(60, Ordering::Relaxed);
+    assert_eq!(ada.event("a cause", cause).await, DisconnectReason::KeysEnded(Ended::ClockJumped));
+    assert_eq!(ada.event("a repair", recovery).await, Recovery::JoinedAgain);
+    let reading = read_on(ada);
+    hears_again(&mut bob, 660.0).await;
+    assert_eq!(bob.sees("Ada").await, before.1);
+    playing.abort();
+    reading.abort();
+}
+
+#[tokio::test]
+#[ignore = "needs a server that continues sessions"]
+async fn goodbye_without_signaling_is_said_if_the_server_can_be_reached() {
+    let server = Server::start();
+    let proxy = TcpProxy::to(server.address).await;
+    let patient = ReconnectPolicy { initial_delay: Duration::from_secs(3_600), ..ReconnectPolicy::default() };
+    let options = ClientOptions { reconnect: patient, ..ClientOptions::new("Ada") };
+    let mut ada = Listener::join(&server.link_through(proxy.address), options).await;
+    let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
+    let before = bob.sees("Ada").await;
+    ada.sees("Bob").await;
+    proxy.cut();
+    ada.event("a loss", cause).await;
+    ada.client.leave().await;
+    let left = bob.event("a leave", |event| match event {
+        ClientEvent::ParticipantLeft(participant) => Some(participant.clone()),
+        _ => None,
+    });
+    assert_eq!(left.await, before);
 }
 
 #[tokio::test]
