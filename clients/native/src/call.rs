@@ -555,6 +555,9 @@ impl Call {
 
     fn joined(&mut self, joined: Joined) -> Result<(), CallError> {
         self.seat = joined.seat;
+        if let Some(tokens) = joined.tokens {
+            self.tokens = tokens;
+        }
         self.keys.handle(Event::Joined { seat: joined.seat })?;
         for number in std::mem::take(&mut self.batches_to_repeat) {
             self.send_again(number)?;

@@ -72,6 +72,11 @@ fn generations(listener: &Listener) -> usize {
     listener.events_seen.iter().filter(|event| matches!(event, ClientEvent::Generation { .. })).count()
 }
 
+/// Waits for the first key of this client. Returns the number of keys.
+async fn has_keys(listener: &mut Listener) -> usize {
+    listener.until("a key", |listener| (generations(listener) > 0).then(|| generations(listener))).await
+}
+
 fn saw_a_leave(listener: &Listener) -> bool {
     listener.saw(|event| matches!(event, ClientEvent::ParticipantLeft(_)))
 }
@@ -83,7 +88,6 @@ async fn hears_again(listener: &mut Listener, hertz: f32) {
 }
 
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn lost_signaling_is_resumed_and_no_one_notices() {
     let server = Server::start();
     let proxy = TcpProxy::to(server.address).await;
@@ -96,7 +100,7 @@ async fn lost_signaling_is_resumed_and_no_one_notices() {
     bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
     let before = bob.sees("Ada").await;
     ada.sees("Bob").await;
-    let keys = (generations(&ada), generations(&bob));
+    let keys = (has_keys(&mut ada).await, has_keys(&mut bob).await);
 
     for _ in 0..3 {
         proxy.cut();
@@ -117,7 +121,6 @@ async fn lost_signaling_is_resumed_and_no_one_notices() {
 }
 
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn tracks_that_change_without_signaling_are_published_then() {
     let server = Server::start();
     let proxy = TcpProxy::to(server.address).await;
@@ -139,7 +142,6 @@ async fn tracks_that_change_without_signaling_are_published_then() {
 }
 
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn silent_media_path_restarts_ice() {
     let server = Server::start();
     let relay = UdpRelay::to(server.media_port).await;
@@ -169,7 +171,6 @@ async fn silent_media_path_restarts_ice() {
 
 /// The server is gone, and its successor knows the room and the key that seals tokens, as after a restart.
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn restarted_server_continues_the_call() {
     let mut server = Server::start();
     let proxy = TcpProxy::to(server.address).await;
@@ -181,7 +182,7 @@ async fn restarted_server_continues_the_call() {
     let mut bob = Listener::join(&server.link_through(proxy.address), ClientOptions::new("Bob")).await;
     bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
     let before = (ada.sees("Bob").await, bob.sees("Ada").await);
-    let keys = (generations(&ada), generations(&bob));
+    let keys = (has_keys(&mut ada).await, has_keys(&mut bob).await);
 
     proxy.redirect(None);
     server = server.restart().await;
@@ -205,7 +206,6 @@ async fn restarted_server_continues_the_call() {
 
 /// A session whose keys are erased is followed by another one: same id, one leave and one join.
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn successor_of_a_session_keeps_its_participant_id() {
     let server = Server::start();
     let link = server.link();
@@ -231,7 +231,6 @@ async fn successor_of_a_session_keeps_its_participant_id() {
 
 /// Nothing drives the call of a frozen process, so it sends no signs of life.
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn frozen_participant_is_away_until_it_thaws() {
     let server = Server::start();
     let mut ada = timeout(TIMEOUT, Call::join(&server.link(), &JoinOptions::new("Ada"))).await.unwrap().unwrap();
@@ -262,7 +261,6 @@ fn jumping_clock() -> SystemTime {
 }
 
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn machine_that_slept_joins_again_as_the_same_participant() {
     let server = Server::start();
     let options = ClientOptions { wall_clock: jumping_clock, ..ClientOptions::new("Ada") };
@@ -283,7 +281,6 @@ async fn machine_that_slept_joins_again_as_the_same_participant() {
 }
 
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn goodbye_without_signaling_is_said_if_the_server_can_be_reached() {
     let server = Server::start();
     let proxy = TcpProxy::to(server.address).await;

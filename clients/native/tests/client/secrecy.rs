@@ -88,7 +88,6 @@ fn open(keys: &SharedKeys, pending: &mut Vec<(Codec, Vec<u8>)>, opened: &mut usi
 }
 
 #[tokio::test]
-#[ignore = "needs a server that continues sessions"]
 async fn everything_sent_is_sealed_across_a_restart_of_the_server() {
     let mut server = Server::start();
     let proxy = TcpProxy::to(server.address).await;
