@@ -120,6 +120,8 @@ export class Media extends Emitter<MediaEvents> {
     while (this.#sources.get(source) === media) {
       if (this.#closed) throw new TacetError("ended");
       const path = this.#path;
+      // A path that is closed sends nothing anyway.
+      if (media === null && path?.closed !== false) return;
       const replaced = this.#replacement();
       try {
         await Promise.race([path?.send(source, media) ?? replaced, replaced]);

@@ -525,6 +525,17 @@ describe("local media", () => {
     expect(FakePeerConnection.last.sending("sa")).toBe(null);
   });
 
+  it("is muted at once while the keys are void, although there is no path to do it on", async () => {
+    const socket = await join();
+    const published = connection.media.send("microphone", media);
+    await acceptPublish(socket, 40);
+    await published;
+    FakeWorker.last.onerror?.();
+    await pass();
+    await connection.media.send("microphone", null);
+    expect(FakePeerConnection.last.closed).toBe(true);
+  });
+
   it("is reported as ended if the server refuses it on a new path", async () => {
     const ends: string[] = [];
     const socket = await join();
