@@ -50,8 +50,8 @@ pub enum Event {
         /// The track.
         track: TrackId,
     },
-    /// A track that is not muted stopped arriving, or arrives again. A track is expected to arrive from `Publish` on, or
-    /// from the end of its mute.
+    /// Packets of a track that is not muted begin to arrive, or have stopped. Sent on change only; after `Publish`, and after
+    /// the end of a mute, the first packets are a change, and so is their absence.
     TrackActivity {
         /// The publisher.
         participant: ParticipantId,

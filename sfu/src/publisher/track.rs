@@ -50,7 +50,7 @@ impl Track {
             encoding,
             subscribers: Vec::new(),
             level: AudioLevel::default(),
-            activity: TrackActivity::expected(0),
+            activity: TrackActivity::since(0),
         }
     }
 

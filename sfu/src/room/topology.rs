@@ -148,7 +148,7 @@ impl Topology {
         let track = self.tracks.get_mut(key).ok_or(CommandError::NoTrack)?;
         if std::mem::replace(&mut track.muted, muted) && !muted {
             let newest = self.encodings.get(track.encoding).map_or(0, |encoding| encoding.store.highest());
-            track.activity = TrackActivity::expected(newest);
+            track.activity = TrackActivity::since(newest);
         }
         Ok(())
     }
