@@ -51,6 +51,8 @@ const CALL_BYTES = 16;
 
 /** How long the first connection may take. */
 const CONNECT_TIMEOUT_MS = 15_000;
+/** How long a goodbye may take without a connection. */
+const GOODBYE_TIMEOUT_MS = 3_000;
 /** Longest time between two signs of life. */
 const HEARTBEAT_MS = 1_000;
 /** A worker without a pulse for this long slept, and the page with it. */
@@ -248,25 +250,50 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#signaling.away();
   }
 
-  /** Leaves, and says so. No event is emitted afterwards. */
+  /**
+   * Leaves, and says so, if need be by one more attempt to reach the server: without a goodbye, the others would wait for
+   * this participant. No event is emitted afterwards.
+   */
   leave(): void {
     if (this.#closed) return;
-    this.#signaling.leave();
-    this.close();
+    const detached = !this.#joined && this.#membership !== undefined;
+    this.#silence();
+    if (detached) void this.#sayGoodbye();
+    else this.#release();
   }
 
   /** Closes without a goodbye. No event is emitted afterwards. */
   close(): void {
     if (this.#closed) return;
+    this.#silence();
+    this.#signaling.end(new TacetError("ended"));
+    this.#release();
+  }
+
+  /** Ends all media, and all events. */
+  #silence(): void {
     this.#closed = true;
     this.#unwatch();
     clearTimeout(this.#retry);
     this.others.close();
     this.media.close();
-    this.#signaling.end(new TacetError("ended"));
+  }
+
+  /** Erases the keys. */
+  #release(): void {
+    this.#signaling.leave();
     this.#spare?.close();
     this.#session?.close();
     this.#membership?.session.close();
+  }
+
+  async #sayGoodbye(): Promise<void> {
+    try {
+      await this.#signaling.connect((challenge) => this.#hello(challenge), GOODBYE_TIMEOUT_MS);
+    } catch {
+      // Out of reach: the others learn of it when the hold is over.
+    }
+    this.#release();
   }
 
   /** Passes on what the parts report. */

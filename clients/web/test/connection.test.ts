@@ -564,4 +564,24 @@ describe("going away", () => {
     expect(socket.types.at(-1)).toBe("leave");
     expect(FakeWorker.last.terminated).toBe(true);
   });
+
+  it("says goodbye over one more connection if there is none, and erases the keys then", async () => {
+    (await join()).drop();
+    connection.leave();
+    const socket = await serve("session");
+    expect(socket.types.at(-1)).toBe("leave");
+    expect(FakeWorker.last.terminated).toBe(true);
+    expect(FakePeerConnection.last.closed).toBe(true);
+  });
+
+  it("erases the keys within seconds if the server cannot be reached for a goodbye", async () => {
+    (await join()).drop();
+    connection.leave();
+    await pass(3_000);
+    expect(FakeWorker.last.terminated).toBe(true);
+    const sockets = FakeSocket.all.length;
+    await pass(60_000);
+    expect(FakeSocket.all).toHaveLength(sockets);
+    expect(log).toEqual(["interrupted network"]);
+  });
 });
