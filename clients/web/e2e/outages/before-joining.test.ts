@@ -53,3 +53,15 @@ test("a link that is opened while the server is down can be joined as soon as it
   await Participant.joinHere(page, "Ada");
   await ada.leave();
 });
+
+test("a wrong clock is named before joining, with by how much", async () => {
+  const page = await Participant.page(chromium);
+  await page.evaluateOnNewDocument(() => {
+    const now = Date.now;
+    Date.now = () => now() + 20 * 60_000;
+  });
+  await page.goto(server.link, { waitUntil: "load" });
+  await new Participant("Ada", page).says(/This device's clock is 20 minutes fast/);
+  await page.waitForSelector("[data-testid=join] ::-p-text(Join anyway)");
+  await page.close();
+});

@@ -14,7 +14,6 @@ import { type Screen, wordmark } from "./screen.ts";
 import { ScreenShare } from "./screen-share.ts";
 import { Stage } from "./stage.ts";
 import { Toggle } from "./toggle.ts";
-import { clockSentence } from "./words.ts";
 
 const SPEAKING_INTERVAL_MS = 150;
 /** Level of the user's own microphone from which the tile shows them as speaking. */
@@ -24,7 +23,7 @@ const SPEAKING_LEVEL = 0.015;
 export function callScreen(call: Call, media: LocalMedia, name: string): Screen {
   const stage = new Stage(call, name, () => copyLink(call));
   const badge = new EncryptionBadge(call);
-  const status = h("p", { class: "status", "data-testid": "status" });
+  const status = h("p", { class: "status", "data-testid": "status" }, "Connecting…");
   let flowed = call.media === "connected";
   const banner = new ConnectionBanner(
     () => lossOf(call.connection, call.media),
@@ -34,6 +33,7 @@ export function callScreen(call: Call, media: LocalMedia, name: string): Screen 
       const cutOff = loss !== null && loss.cause !== "signaling";
       stage.cutOff = cutOff;
       badge.cutOff = cutOff;
+      drawStatus();
     },
   );
   const leaving = new Question(
@@ -132,12 +132,14 @@ export function callScreen(call: Call, media: LocalMedia, name: string): Screen 
     });
   }
 
-  function draw(): void {
+  // Joining is not a loss: until media has flowed, a word beside the mark is enough.
+  function drawStatus(): void {
     flowed ||= call.media === "connected";
-    banner.refresh();
-    // Joining is not a loss: until media has flowed, a word beside the mark is enough.
-    status.textContent = "Connecting…";
     status.hidden = flowed || !banner.element.hidden;
+  }
+  function draw(): void {
+    banner.refresh();
+    drawStatus();
     stage.inviting = call.participants.length === 0 && call.connection.state === "connected";
   }
 
@@ -170,10 +172,6 @@ export function callScreen(call: Call, media: LocalMedia, name: string): Screen 
         slept = false;
         notify("This device slept. You are back in the call.");
       }
-    }),
-    call.on("problem", ({ code, participant, minutes = 0 }) => {
-      const sentence = code === "clock-skew" && participant === null ? clockSentence(minutes * 60_000) : null;
-      if (sentence !== null) notify(sentence, "bad");
     }),
     call.on("unpublished", ({ source, error }) => {
       if (source !== "microphone" && source !== "camera") return;

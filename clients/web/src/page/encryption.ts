@@ -5,7 +5,7 @@ import type { Call, Participant, Problem } from "../index.ts";
 import { summarize } from "./debug.ts";
 import { h } from "./element.ts";
 import { icon } from "./icon.ts";
-import { type Presence, protectionSentence } from "./words.ts";
+import { clockSentence, type Presence, protectionSentence } from "./words.ts";
 
 const REFRESH_MS = 1_000;
 
@@ -27,7 +27,8 @@ export class EncryptionBadge {
   readonly #label = h("span", { class: "badge-label" });
   readonly #facts = h("dl", { class: "facts" });
   readonly #problems = h("ul", { class: "problems" });
-  readonly #seen = new Set<Problem["code"]>();
+  /** Sentences about the problems so far. */
+  readonly #seen = new Set<string>();
   #generation = "";
   #cutOff = false;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -83,8 +84,8 @@ export class EncryptionBadge {
     call.on("generation", ({ generation, step }) => {
       this.#generation = `${generation}.${step}`;
     });
-    call.on("problem", ({ code }) => {
-      this.#seen.add(code);
+    call.on("problem", (problem) => {
+      this.#seen.add(problemSentence(problem));
       this.#draw();
     });
     for (const event of ["participantJoined", "participantChanged", "participantLeft", "stalled"] as const) {
@@ -119,7 +120,7 @@ export class EncryptionBadge {
     this.element.replaceChildren(icon(warning ? "warning" : "lock"), this.#label);
     this.#problems.hidden = !warning;
     this.#problems.replaceChildren(
-      ...[...this.#seen].map((code) => h("li", {}, icon("warning"), h("span", {}, PROBLEMS[code]))),
+      ...[...this.#seen].map((sentence) => h("li", {}, icon("warning"), h("span", {}, sentence))),
     );
   }
 
@@ -143,6 +144,11 @@ export class EncryptionBadge {
     ];
     this.#facts.replaceChildren(...facts.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
   }
+}
+
+function problemSentence({ code, participant, minutes = 0 }: Problem): string {
+  const own = code === "clock-skew" && participant === null ? clockSentence(minutes * 60_000) : null;
+  return own ?? PROBLEMS[code];
 }
 
 /** Counts who is there, who is away, and who should arrive and does not. */

@@ -123,8 +123,9 @@ async function enterDirectly(link: RoomLink, place: Place, taken?: RoomLock): Pr
   const media = new LocalMedia();
   const { name, on, ticket } = place;
   try {
-    media.on("failed", ({ error }) => notify(error.message, "bad"));
+    const quiet = media.on("failed", ({ error }) => notify(error.message, "bad"));
     await Promise.all((["microphone", "camera"] as const).map((device) => media.set(device, on[device])));
+    quiet();
     const call = await Call.join({
       link: location.href,
       name,

@@ -77,7 +77,7 @@ export function duration(milliseconds: number): string {
 }
 
 /** Smallest difference of clocks that is mentioned. The others refuse announces that are ten minutes off. */
-const SHOWN_SKEW_MS = 120_000;
+const SHOWN_SKEW_MS = 9 * 60_000;
 
 /**
  * Returns what to say about this device's clock, or `null` if it is right enough. `ahead` is by how many milliseconds it
