@@ -374,7 +374,8 @@ fn refused(error: EnterError) -> (ErrorCode, End) {
         EnterError::WrongCredential => {
             (ErrorCode::Unauthenticated, end(CloseCode::Authentication, "the credential is not valid for this room"))
         }
-        EnterError::NotResumable => {
+        EnterError::NotOpen => (ErrorCode::ServerBusy, end(CloseCode::TryLater, "the room is not open at this moment")),
+        EnterError::NotResumable(_) => {
             (ErrorCode::NotResumable, end(CloseCode::NotResumable, "the session cannot be continued"))
         }
         EnterError::NoRandomness => (ErrorCode::Internal, end(CloseCode::Internal, "the server has no random numbers")),

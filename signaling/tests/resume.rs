@@ -5,6 +5,7 @@
 mod support;
 
 use signaling::metrics::Kind;
+use std::sync::atomic::Ordering;
 use support::{Client, Place, Received, Server, config};
 use tacet_proto::{
     ClientMessage, ErrorCode, ParticipantId, ServerMessage, binary,
@@ -236,4 +237,24 @@ async fn participant_without_a_connection_is_away() {
     assert_eq!(welcomed(answer).continues, Continues::Session);
     let back = roster(&mut ada, |roster| !roster.upd.is_empty()).await;
     assert!(!back.upd[0].away);
+}
+
+/// A fault of one room costs its participants a moment, and no key.
+#[tokio::test]
+async fn room_that_panicked_grants_old_seats() {
+    let server = Server::start(config());
+    let (mut ada, place) = server.join(1).await;
+    server.media.breaks.store(true, Ordering::Relaxed);
+    let mut newcomer = server.guest().await;
+    newcomer.send(2, support::join(2)).await;
+    assert_eq!((newcomer.closed().await.1, ada.closed().await.1), (1011, 1011));
+    let welcome = loop {
+        match server.resume(&place, 0).await.1 {
+            ServerMessage::Welcome(welcome) => break welcome,
+            // It opens again soon.
+            ServerMessage::Error(error) => assert_eq!(error.code, ErrorCode::ServerBusy),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((welcome.continues, welcome.session), (Continues::Seat, place.welcome.session));
 }

@@ -23,14 +23,23 @@ pub(crate) struct Proven {
     pub(crate) last_seq: u32,
 }
 
+/// Why what a client shows is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invalid {
+    /// The token is of another kind, server or room, or older than the keys.
+    Token,
+    /// The proof is not by the device in the token, or for another connection or origin.
+    Proof,
+}
+
 /// Opens the token that a client shows, which must be of the right kind.
-pub(crate) fn open(keys: &ResumeKeys, room: RoomId, resume: &Resume) -> Result<Opened, InvalidToken> {
+pub(crate) fn open(keys: &ResumeKeys, room: RoomId, resume: &Resume) -> Result<Opened, Invalid> {
     let (token, kind) = match resume {
         Resume::Reload { token } => (token, TokenKind::Reload),
         Resume::Session { token, .. } => (token, TokenKind::Session),
     };
-    let opened = token::open(keys, room, &token.0)?;
-    (opened.kind == kind).then_some(opened).ok_or(InvalidToken)
+    let opened = token::open(keys, room, &token.0).map_err(|InvalidToken| Invalid::Token)?;
+    (opened.kind == kind).then_some(opened).ok_or(Invalid::Token)
 }
 
 /// Checks the proof that a client shows with its token, on a connection with this nonce that reached the server under one of
@@ -41,10 +50,10 @@ pub(crate) fn check(
     room: RoomId,
     origins: &Origins,
     nonce: &[u8; NONCE_BYTES],
-) -> Result<Proven, InvalidToken> {
+) -> Result<Proven, Invalid> {
     let Resume::Session { token, last_seq, proof } = resume else { return Ok(Proven { opened, last_seq: 0 }) };
     let claims = &opened.claims;
-    let device = claims.device.ok_or(InvalidToken)?;
+    let device = claims.device.ok_or(Invalid::Proof)?;
     let proven = origins.iter().any(|origin| {
         let statement = ResumeStatement {
             operation: ResumeOperation::Session,
@@ -58,5 +67,5 @@ pub(crate) fn check(
         };
         resume::verify(&device, &statement, &proof.0)
     });
-    proven.then_some(Proven { opened, last_seq: *last_seq }).ok_or(InvalidToken)
+    proven.then_some(Proven { opened, last_seq: *last_seq }).ok_or(Invalid::Proof)
 }

@@ -24,7 +24,7 @@ use crate::{
     outbox::{Closer, Outbox, Outgoings},
     placement::Placement,
     random::random,
-    resume::{self, Proven, ResumeKeys, origin::Origins, token::Claims},
+    resume::{self, Invalid, Proven, ResumeKeys, origin::Origins, token::Claims},
     room::Entered,
     server::Kept,
 };
@@ -64,9 +64,12 @@ pub enum CreateError {
 /// Why a client cannot enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EnterError {
-    /// There is no such room, or it has just ended.
+    /// There is no such room.
     #[error("no such room")]
     NoRoom,
+    /// The room is not open at this moment: it is about to open again after a fault.
+    #[error("the room is not open")]
+    NotOpen,
     /// The credential is not valid for this room.
     #[error("wrong credential")]
     WrongCredential,
@@ -74,8 +77,8 @@ pub(crate) enum EnterError {
     #[error("no randomness")]
     NoRandomness,
     /// The session that the client asks to continue cannot be continued.
-    #[error("the session cannot be continued")]
-    NotResumable,
+    #[error("the session cannot be continued: {0}")]
+    NotResumable(&'static str),
 }
 
 /// Where an input comes from. One that comes from a connection which is no longer the participant's is ignored.
@@ -282,9 +285,12 @@ impl Rooms {
         room: RoomId,
         resume: &Resume,
     ) -> Result<Proven, EnterError> {
-        let invalid = |_| {
+        let invalid = |invalid: Invalid| {
             self.0.metrics.resumptions.count(Resumption::Invalid);
-            EnterError::NotResumable
+            EnterError::NotResumable(match invalid {
+                Invalid::Token => "its token does not open",
+                Invalid::Proof => "its proof is not of this device, connection and origin",
+            })
         };
         let mut opened = resume::open(&self.0.resume_keys, room, resume).map_err(invalid)?;
         if opened.claims.device.is_none() {
@@ -292,14 +298,14 @@ impl Rooms {
             let Door { inputs, .. } = self.door(room)?;
             let (reply, device) = oneshot::channel();
             let Claims { participant, session, .. } = opened.claims;
-            inputs.send(Input::Device { participant, session, reply }).await.map_err(|_| EnterError::NoRoom)?;
-            opened.claims.device = device.await.map_err(|_| EnterError::NoRoom)?;
+            inputs.send(Input::Device { participant, session, reply }).await.map_err(|_| EnterError::NotOpen)?;
+            opened.claims.device = device.await.map_err(|_| EnterError::NotOpen)?;
         }
         resume::check(opened, resume, room, origins, nonce).map_err(invalid)
     }
 
     fn door(&self, room: RoomId) -> Result<Door, EnterError> {
-        self.0.tasks().get(&room).cloned().ok_or(EnterError::NoRoom)
+        self.0.tasks().get(&room).cloned().ok_or(EnterError::NotOpen)
     }
 
     async fn attach(&self, room: RoomId, resumed: Option<Proven>, closer: Closer) -> Result<Attachment, EnterError> {
@@ -310,9 +316,10 @@ impl Rooms {
         let connection = self.0.connections.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let (reply, welcomed) = oneshot::channel();
         let enter = task::Enter { resumed, id, session, call, connection, closer, reply };
-        inputs.send(Input::Enter(Box::new(enter))).await.map_err(|_| EnterError::NoRoom)?;
-        let welcomed = welcomed.await.map_err(|_| EnterError::NoRoom)?;
-        let task::Welcomed { entered, tokens, outbox, outgoings } = welcomed.map_err(|_| EnterError::NotResumable)?;
+        inputs.send(Input::Enter(Box::new(enter))).await.map_err(|_| EnterError::NotOpen)?;
+        let welcomed = welcomed.await.map_err(|_| EnterError::NotOpen)?;
+        let task::Welcomed { entered, tokens, outbox, outgoings } =
+            welcomed.map_err(|_| EnterError::NotResumable("it is over"))?;
         let outgoings = Some(outgoings);
         Ok(Attachment { entered, tokens, room: number, outbox, outgoings, connection, inputs })
     }

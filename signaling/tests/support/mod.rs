@@ -13,7 +13,10 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     ops::RangeInclusive,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tacet_proto::{
@@ -43,6 +46,8 @@ pub const ACCESS: [u8; 32] = [9; 32];
 pub struct FakeMedia {
     events: MediaEvents,
     pub commands: Mutex<Vec<Command>>,
+    /// Makes the next command panic, inside the task of a room.
+    pub breaks: AtomicBool,
 }
 
 impl MediaPlane for FakeMedia {
@@ -52,6 +57,7 @@ impl MediaPlane for FakeMedia {
 
     fn command(&self, worker: usize, Request { id, command }: Request) {
         assert!(worker < 2);
+        assert!(!self.breaks.swap(false, Ordering::Relaxed), "an intended fault in a room");
         match &command {
             Command::Publish { participant, track, .. } => {
                 let (participant, track) = (*participant, *track);
@@ -136,7 +142,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let events = MediaEvents::default();
-        let media = Arc::new(FakeMedia { events: events.clone(), commands: Mutex::default() });
+        let media =
+            Arc::new(FakeMedia { events: events.clone(), commands: Mutex::default(), breaks: AtomicBool::new(false) });
         let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
         let signaling = Signaling::new(config, Arc::clone(&media) as _, events, kept);
         let room = room.unwrap_or_else(|| signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap());

@@ -49,6 +49,8 @@ struct Client {
     /// The last token, when it was issued, and by which server.
     token: Option<(Claims, Instant)>,
     server: u32,
+    /// Whether its place was held when the server was last killed.
+    held: bool,
     rev: u32,
     roster: BTreeMap<ParticipantId, Seat>,
     /// Until when it waits for those that it knew before a restart.
@@ -81,6 +83,7 @@ impl World {
                 placed: now,
                 token: None,
                 server: 0,
+                held: false,
                 rev: 0,
                 roster: BTreeMap::new(),
                 waits_until: None,
@@ -182,10 +185,9 @@ impl World {
         if process && same_server && absent < 29 * SECOND {
             assert_eq!(entered.continues, Continues::Session, "after {absent:?}");
         }
-        if process && !same_server && self.story.room.is_gathering() && absent < 45 * SECOND {
-            let seat = entered.continues == Continues::Seat;
-            // Unless it had lost its seat before the restart.
-            assert!(seat || now - self.clients[i].since > 29 * SECOND || entered.continues == Continues::Participant);
+        let recent = matches!(entry, Entry::Session { recent: true, .. });
+        if recent && !same_server && self.clients[i].held && self.story.room.is_gathering() {
+            assert_eq!(entered.continues, Continues::Seat, "after {absent:?}");
         }
         let client = &mut self.clients[i];
         client.id = entered.participant.0;
@@ -226,6 +228,11 @@ impl World {
     fn restart(&mut self) {
         let now = self.now();
         let down = SECOND * u32::try_from(1 + self.dice.roll(8)).unwrap();
+        for client in &mut self.clients {
+            // Who has not returned since the kill before may do so still.
+            let back = client.server == self.server;
+            client.held = if back { self.story.room.has(ParticipantId(client.id)) } else { client.held };
+        }
         let call = self.story.room.call.map(|id| CallRecord { id, gone: self.gone.clone() });
         self.story = Story::starting_at(now + down, RoomLimits::default(), call);
         self.story.alive = false;
