@@ -90,7 +90,8 @@ export class Others extends Emitter<OthersEvents> {
   updatePresence(now: number, detachedSince: number | null): void {
     const changed = this.#presences.update({
       now,
-      participants: this.#verified,
+      // Who is about to leave or return is as it was.
+      participants: [...this.#verified].filter((participant) => !this.#returning.has(participant)),
       isAway: (participant) => this.#roster.isAway(participant),
       detachedSince,
     });

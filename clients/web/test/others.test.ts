@@ -38,6 +38,15 @@ describe("Others", () => {
     expect(log).toEqual(["left 1", "gone 1"]);
   });
 
+  it("shows someone who was away, and left, as away to the end", async () => {
+    others.apply({ rev: 2, full: false, add: [], del: [], upd: [{ ...entry(1), away: true }] });
+    others.updatePresence(0, null);
+    others.apply({ rev: 3, full: false, add: [], del: [1] });
+    others.updatePresence(10, null);
+    await pass(1_000);
+    expect(log).toEqual(["away 1", "left 1", "gone 1"]);
+  });
+
   it("does not report the departure of someone who returns with new keys, in one message or two", async () => {
     others.apply({ rev: 2, full: false, add: [entry(1, 8)], del: [1] });
     others.remove(1);
