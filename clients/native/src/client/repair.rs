@@ -16,9 +16,10 @@ use super::{
 use std::time::{Duration, Instant};
 
 /// Maximum time for ICE and DTLS of a new media path before ICE is restarted; one or two seconds are usual on a bad path.
-const PATH_START_TIMEOUT: Duration = Duration::from_secs(15);
-/// Delay before the second ICE restart of an outage; later ones wait twice as long each, up to [`MAX_ICE_RESTART_DELAY`].
-const ICE_RESTART_DELAY: Duration = Duration::from_secs(3);
+const PATH_START_TIMEOUT: Duration = Duration::from_secs(6);
+/// An ICE agent sends checks for about 1.5 s, and finds a path that comes back later only after another restart. The delay
+/// between two restarts is a quarter of the time since media was lost, between these bounds.
+const ICE_RESTART_DELAY: Duration = Duration::from_secs(2);
 const MAX_ICE_RESTART_DELAY: Duration = Duration::from_secs(20);
 /// Delay before joining again for the second time; doubles up to [`MAX_REJOIN_DELAY`].
 const REJOIN_DELAY: Duration = Duration::from_secs(10);
@@ -109,8 +110,8 @@ enum Media {
     },
     Up,
     Down {
+        since: Instant,
         restart_at: Instant,
-        delay: Duration,
     },
 }
 
@@ -149,14 +150,14 @@ impl Repair {
             DisconnectReason::Signaling(_) | DisconnectReason::ServerRestarting => self.signaling_lost(now, jitter),
             DisconnectReason::MediaSilent | DisconnectReason::MediaNeverConnected => {
                 if !matches!(self.media, Media::Down { .. }) {
-                    self.media = Media::Down { restart_at: now, delay: ICE_RESTART_DELAY };
+                    self.media = Media::Down { since: now, restart_at: now };
                 }
             }
             DisconnectReason::KeysEnded(_)
             | DisconnectReason::MediaEngine(_)
             | DisconnectReason::MediaFailed
             | DisconnectReason::Inconsistent(_) => {
-                self.media = Media::Down { restart_at: now, delay: ICE_RESTART_DELAY };
+                self.media = Media::Down { since: now, restart_at: now };
                 self.session_over = true;
             }
         }
@@ -244,14 +245,16 @@ impl Repair {
         if let Media::Starting { since } = self.media
             && now >= since + PATH_START_TIMEOUT
         {
-            self.media = Media::Down { restart_at: now, delay: ICE_RESTART_DELAY };
+            self.media = Media::Down { since: now, restart_at: now };
             self.record(DisconnectReason::MediaNeverConnected);
         }
-        let Media::Down { restart_at, delay } = self.media else { return None };
+        let Media::Down { since, restart_at } = self.media else { return None };
         if now < restart_at {
             return None;
         }
-        self.media = Media::Down { restart_at: now + delay, delay: (delay * 2).min(MAX_ICE_RESTART_DELAY) };
+        let delay = now.saturating_duration_since(since) / 4;
+        let restart_at = now + delay.clamp(ICE_RESTART_DELAY, MAX_ICE_RESTART_DELAY);
+        self.media = Media::Down { since, restart_at };
         self.count_attempt();
         if let Some(outage) = &mut self.outage {
             outage.recovery = outage.recovery.max(Recovery::IceRestarted);
@@ -276,8 +279,8 @@ impl Repair {
         let delay = self.policy.delay(&mut self.connects, Duration::ZERO, jitter);
         self.signaling = Signaling::Waiting { until: now + delay, lost_at: now };
         // A restart that waits for an answer has to be asked for again.
-        if let Media::Down { .. } = self.media {
-            self.media = Media::Down { restart_at: now, delay: ICE_RESTART_DELAY };
+        if let Media::Down { restart_at, .. } = &mut self.media {
+            *restart_at = now;
         }
     }
 
@@ -390,7 +393,7 @@ mod tests {
         story.lost(DisconnectReason::MediaSilent);
         let steps = story.steps(60 * SECOND);
         let times: Vec<_> = steps.iter().map(|(time, _)| *time / 1_000).collect();
-        assert_eq!(times, [0, 3, 9, 21, 41], "at once, then less and less often");
+        assert_eq!(times, [0, 2, 4, 6, 8, 10, 12, 15, 19, 24, 30, 38, 47, 59], "at once, then less and less often");
         assert!(steps.iter().all(|(_, step)| *step == Step::RestartIce), "nothing that others would notice");
         story.repair.media_up();
         assert_eq!(story.repair.take_recovery(), Some(Recovery::IceRestarted));
@@ -402,7 +405,7 @@ mod tests {
         let start = Instant::now();
         let mut story = Story { repair: Repair::new(start, ReconnectPolicy::default()), now: start };
         let steps = story.steps(600 * SECOND);
-        assert_eq!(steps.first(), Some(&(15_000, Step::RestartIce)));
+        assert_eq!(steps.first(), Some(&(6_000, Step::RestartIce)));
         assert!(steps.len() > 20 && steps.iter().all(|(_, step)| *step == Step::RestartIce));
         assert!(matches!(story.repair.outage(), Some((_, DisconnectReason::MediaNeverConnected))));
     }

@@ -1,7 +1,7 @@
 //! A server in this process: SFU and signaling, connected as in the binary.
 
 use sfu::net::{Sfu, SfuConfig};
-use signaling::{AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling};
+use signaling::{AccessHash, Config, Kept, MediaEvents, MediaPlane, MemoryRegistry, Registry, ResumeKeys, Signaling};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -48,7 +48,10 @@ impl Server {
         let Self { room, registry, resume_keys, stop, serving, .. } = self;
         drop(stop);
         timeout(TIMEOUT, serving).await.unwrap().unwrap();
-        Self::start_with(Some(room), Kept { registry, resume_keys })
+        // What tasks of the first one would still write is lost, as if its process had ended.
+        let written = MemoryRegistry::new(1);
+        written.insert(room, registry.get(room).unwrap()).unwrap();
+        Self::start_with(Some(room), Kept { registry: Arc::new(written), resume_keys })
     }
 
     /// Starts a server with what another one has kept, or with a new room.
