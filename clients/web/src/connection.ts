@@ -323,7 +323,12 @@ export class Connection extends Emitter<ConnectionEvents> {
     if (before !== this.#membership?.session) before?.close();
     this.#session = session;
     const present = (): boolean => this.#session === session && !this.#closed;
-    session.on("verified", (verified) => present() && this.others.verify(verified));
+    session.on("verified", (verified) => {
+      if (!present()) return;
+      this.others.returned(verified.participant);
+      this.#updatePresence();
+      this.others.verify(verified);
+    });
     session.on("removed", (participant) => present() && this.others.remove(participant));
     session.on("problem", (problem) => present() && this.emit("problem", problem));
     session.on("generation", (generation) => present() && this.emit("generation", generation));

@@ -66,6 +66,11 @@ export class Others extends Emitter<OthersEvents> {
     return gap;
   }
 
+  /** A participant whose keys were void has new ones. */
+  returned(participant: ParticipantId): void {
+    this.#settle(participant);
+  }
+
   /** A participant proved to have the secret. */
   verify(verified: Verified): void {
     const { participant } = verified;
