@@ -5,8 +5,9 @@ import { FrameCrypto } from "../src/e2ee/wasm.ts";
 import { keyRequestBodies } from "../src/protocol/binary.ts";
 import { SOURCES } from "../src/sources.ts";
 import { EventKind } from "../src/worker/action.ts";
+import { attachedEvent, detachedEvent, joinedEvent } from "../src/worker/event.ts";
 import { Opener, Sealer } from "../src/worker/pipeline.ts";
-import { at, Device, moduleBytes } from "./device.ts";
+import { at, CALL, Device, moduleBytes, ROOM } from "./device.ts";
 import { join, u16, u32 } from "./peer/bytes.ts";
 import { announcement, entryFor } from "./wire.ts";
 
@@ -56,6 +57,49 @@ function introduce(one: Device, other: Device): void {
 const invite = (byte: number): Uint8Array => new Uint8Array(32).fill(byte);
 
 describe("the wasm module", () => {
+  it("proves by the device key of its announce that a session is its own", async () => {
+    const ada = new Device(library, 1, "Ada", invite(7));
+    const text = new TextEncoder();
+    const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> =>
+      new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+    const [session, token, nonce] = [invite(4).subarray(16), Uint8Array.of(1, 2, 3), invite(5)];
+    const statement = { origin: "https://call.example", session, participant: 9, token, nonce };
+    const proof = ada.session.proveResume(statement);
+    const signed = join(
+      text.encode("tacet/1 resume"),
+      Uint8Array.of(1),
+      await sha256(text.encode(statement.origin)),
+      ROOM,
+      CALL,
+      session,
+      u32(9),
+      await sha256(token),
+      nonce,
+    );
+    const device = new Uint8Array(ada.announce.announce.subarray(34, 66));
+    const key = await crypto.subtle.importKey("raw", device, "Ed25519", false, ["verify"]);
+    expect(proof === null || (await crypto.subtle.verify("Ed25519", key, proof, signed))).toBe(true);
+    expect(proof).not.toBeNull();
+    expect(ada.session.proveResume({ ...statement, nonce: nonce.subarray(1) })).toBeNull();
+    expect(ada.session.proveResume({ ...statement, session: session.subarray(1) })).toBeNull();
+  });
+
+  it("sends nothing without a connection, and joins again at a server that has forgotten it", () => {
+    const ada = new Device(library, 1, "Ada", invite(7));
+    const tell = ({ kind, body }: { kind: number; body: Uint8Array }, now: number): void => ada.event(kind, body, now);
+    const sent = (): string[] => ada.actions.splice(0).map((action) => action.kind);
+    sent();
+    tell(detachedEvent(), 0);
+    ada.tick(11 * 60_000);
+    expect(sent()).toEqual([]);
+    tell(attachedEvent(false), 11 * 60_000);
+    expect(sent()).toContain("announce");
+    tell(detachedEvent(), 12 * 60_000);
+    tell(attachedEvent(true), 12 * 60_000);
+    expect(ada.take("announce")).toMatchObject({ first: true });
+    tell(joinedEvent(1), 12 * 60_000);
+  });
+
   it("derives the same access token from the same secret only", async () => {
     expect(library.accessToken(invite(7))).toEqual(library.accessToken(invite(7)));
     expect(library.accessToken(invite(7))).not.toEqual(library.accessToken(invite(8)));

@@ -1,6 +1,6 @@
 //! The proof that a session on a new connection is continued by the device that it belongs to.
 //!
-//! The device signs, under a label of its own, which session of which server it continues, with which token, in answer to
+//! The device signs, under a separate label, which session of which server it continues, with which token, in answer to
 //! which challenge:
 //!
 //! ```text

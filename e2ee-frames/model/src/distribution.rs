@@ -46,7 +46,7 @@ pub struct Own {
     current: Option<SendKey>,
     /// The next one.
     pub pending: Option<Pending>,
-    /// Somebody has left since the last generation was made.
+    /// A participant has left since the last generation was made.
     leave_owed: bool,
     next_generation: u16,
     /// Whether the stream is open.
@@ -243,7 +243,7 @@ impl Device {
         }
     }
 
-    /// Somebody has left, who may hold the own keys: they are replaced, as soon as there is a connection.
+    /// A participant that may hold the own keys has left: they are replaced, as soon as there is a connection.
     pub(crate) fn replace_own_key(&mut self, protocol: &Protocol, now: Time) {
         let Own { current, pending, leave_owed, .. } = &mut self.own;
         let keys = current.iter_mut().chain(pending.iter_mut().map(|pending| &mut pending.key));

@@ -36,6 +36,8 @@ pub struct Limits {
     pub forgeries: u8,
     /// Times that the sender's connection is lost or comes back.
     pub outages: u8,
+    /// Leaves of devices that a receiver does not know, which reach it.
+    pub unknown_leaves: u8,
 }
 
 /// A call to explore: device 0 sends.
@@ -154,6 +156,7 @@ pub struct State {
     doomed: BTreeMap<(Id, u16), Time>,
     answered: bool,
     outages: u8,
+    unknown_leaves: u8,
     admissions: u8,
     dismissals: u8,
     switches: u8,
@@ -284,6 +287,7 @@ impl Model for Hostile {
             doomed: BTreeMap::new(),
             answered: false,
             outages: 0,
+            unknown_leaves: 0,
             admissions: 0,
             dismissals: 0,
             switches: 0,
@@ -312,7 +316,7 @@ impl Model for Hostile {
                 moves.push(Move::Admit { at, of });
             }
         }
-        if state.dismissals < limits.dismissals {
+        if state.unknown_leaves < limits.unknown_leaves {
             moves.extend(self.receivers.iter().copied().map(Move::DismissUnknown));
         }
         if sender.own.pending.as_ref().is_some_and(|pending| !pending.accepted) {
@@ -365,7 +369,7 @@ impl Model for Hostile {
                 state.dismiss(self, at, of);
             }
             Move::DismissUnknown(at) => {
-                state.dismissals += 1;
+                state.unknown_leaves += 1;
                 state.doom(self, at);
                 state.handle(self, at, Event::Left(Id::MAX));
             }

@@ -74,7 +74,7 @@ pub(crate) struct Reception {
     /// Survives the removal of the sender: greatest epoch installed, greatest epoch erased.
     last_key: Option<Epoch>,
     erased_before: Option<Epoch>,
-    /// The newest generation when somebody left, and when it dies.
+    /// The newest generation when a participant left, and when it dies.
     doomed: Option<(u16, Time)>,
     wanted: Option<Wanted>,
 }
@@ -287,7 +287,7 @@ impl Device {
         self.others.values_mut().for_each(|reception| reception.erase_dead(now));
     }
 
-    /// Somebody has left: every key that is live now dies by `at`.
+    /// A participant has left: every key that is live now dies by `at`.
     pub(crate) fn all_die_by(&mut self, at: Time) {
         for reception in self.others.values_mut() {
             let Some(live) = &mut reception.live else { continue };

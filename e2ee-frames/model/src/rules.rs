@@ -72,7 +72,7 @@ pub struct Times {
     pub first_grace: Time,
     /// A key that no frame names any more is not requested.
     pub forget: Time,
-    /// How long keys live on after somebody has left.
+    /// How long keys live on after a participant has left.
     pub life: Time,
 }
 
@@ -121,9 +121,9 @@ pub enum Rule {
     Requests,
     /// A new generation is used only when the server has accepted its distribution.
     Acceptance,
-    /// A key that somebody may have taken along seals nothing after its time.
+    /// A key that a leaver may have taken along seals nothing after its time.
     OwnDeath,
-    /// A key that a receiver has when somebody leaves opens nothing after its time.
+    /// A key that a receiver has when a participant leaves opens nothing after its time.
     DeathAfterLeave,
     /// Without a connection nothing is sent.
     Silence,

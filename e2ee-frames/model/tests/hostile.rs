@@ -41,8 +41,17 @@ const TIMES: Times = Times {
     life: 5,
 };
 const SIZES: Sizes = Sizes { steps: 3, generations: 2, keys: 2 };
-const NOTHING: Limits =
-    Limits { ticks: 0, frames: 0, admissions: 0, dismissals: 0, switches: 0, requests: 0, forgeries: 0, outages: 0 };
+const NOTHING: Limits = Limits {
+    ticks: 0,
+    frames: 0,
+    admissions: 0,
+    dismissals: 0,
+    switches: 0,
+    requests: 0,
+    forgeries: 0,
+    outages: 0,
+    unknown_leaves: 0,
+};
 
 fn without(rule: Rule, call: Hostile) -> Hostile {
     Hostile { protocol: Protocol { without: Some(rule), ..call.protocol }, ..call }
@@ -136,7 +145,7 @@ fn server_that_withholds_answers() -> Hostile {
 
 /// The receiver hears of leaves that the sender does not hear of.
 fn receiver_and_leaves() -> Hostile {
-    let limits = Limits { ticks: 7, frames: 1, admissions: 2, dismissals: 1, switches: 1, ..NOTHING };
+    let limits = Limits { ticks: 7, frames: 1, admissions: 2, unknown_leaves: 1, switches: 1, ..NOTHING };
     let call = distribution(2, limits);
     let times = Times { rotation: 100, ..TIMES };
     Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], ..call }

@@ -1,7 +1,7 @@
 //! The keys of other devices, by the seat that frames name: a flat table, without hashing on the frame path.
 //!
 //! A sender has at most four live keys, sorted by epoch. Older ones expire by time or by number, oldest first; all that are
-//! live when somebody leaves expire [a while later](super::sender::LIFE_AFTER_LEAVE), whatever arrives until then. An erased
+//! live when a participant leaves expire [a while later](super::sender::LIFE_AFTER_LEAVE), whatever arrives until then. An erased
 //! epoch never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys and new contexts
 //! are kept only after their first valid tag.
 
@@ -116,7 +116,7 @@ struct SenderKeys<P: Primitives> {
     keys: Vec<LiveKey<P>>,
     /// Greatest epoch that was erased.
     erased: Option<Epoch>,
-    /// The newest generation when somebody left, and when it dies: also a later step of it that arrives after that.
+    /// The newest generation when a participant left, and when it dies: also a later step of it that arrives after that.
     doomed: Option<(u32, MonotonicTime)>,
 }
 
@@ -370,7 +370,7 @@ impl<P: Primitives> Receiver<P> {
         Ok(true)
     }
 
-    /// Somebody has left: every key that is live now dies by `at`. Generations that arrive later are not affected.
+    /// A participant has left: every key that is live now dies by `at`. Generations that arrive later are not affected.
     pub(crate) fn all_die_by(&mut self, at: MonotonicTime) {
         for sender in self.seats.iter_mut().flatten() {
             let Some(newest) = sender.keys.last() else { continue };

@@ -18,7 +18,7 @@ use e2ee_core::{Primitives, SecretBytes, SortedMap};
 
 /// Maximum number of streams under one key.
 const MAX_STREAMS: usize = 64;
-/// How long keys live on after somebody has left, at the sender and at every receiver, by its own clock: 30 s for which a
+/// How long keys live on after a participant has left, at the sender and at every receiver, by its own clock: 30 s for which a
 /// connection may be lost, 5 s for the longest window of a rotation, and 10 s to spare.
 pub(crate) const LIFE_AFTER_LEAVE: Duration = Duration::from_secs(45);
 
@@ -294,7 +294,7 @@ pub(crate) struct OwnKeys<P: Primitives> {
     pub(crate) contexts_made: u32,
     /// Number of key batches made, which numbers them from 1.
     pub(crate) batches_made: u32,
-    /// Somebody has left since the last generation was made: make another one.
+    /// A participant has left since the last generation was made: make another one.
     pub(crate) leave_owed: bool,
     /// When newcomers receive a key.
     pub(crate) serve_at: Option<MonotonicTime>,

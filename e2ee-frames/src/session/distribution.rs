@@ -18,10 +18,10 @@
 //! that lasts: never a key that the others cannot have got. Until then the current one goes on. Where none does, because
 //! it is the first or because no stream was open, no frame is sealed before, which costs one round trip to the server
 //! before the first frame. Sealing at once would gain nothing: frames that overtake their key are held for a moment and
-//! dropped, and after a connection that broke just then nobody could open them for seconds.
+//! dropped, and after a connection that broke just then no device could open them for seconds.
 //!
-//! A step of the ratchet is used at once: whoever holds the generation computes it, so nobody waits for a batch but the
-//! newcomers, who had no key before. Nor is a batch awaited by which newcomers receive a key as it is, or the next one
+//! A step of the ratchet is used at once: every holder of the generation computes it, and only the newcomers, who had no
+//! key before, depend on the batch. Nor is a batch awaited by which newcomers receive a key as it is, or the next one
 //! during a rotation, or by which a request is answered: joins and requests could put a switch off for ever.
 //!
 //! # After a leave
@@ -29,7 +29,7 @@
 //! Any leave replaces the key, whether or not it is known that the participant held it: another device may be ahead. The
 //! own keys of that moment [seal nothing](crate::keys::sender::LIFE_AFTER_LEAVE) from 45 s later on, when they are dead at
 //! every receiver as well. A server that accepts no batch, or none in time, silences this device; it does not keep a key
-//! in use that somebody has taken along.
+//! in use that a leaver has taken along.
 
 use super::{Action, EventError, Session};
 use crate::{
@@ -253,7 +253,7 @@ impl<P: Primitives> Session<P> {
         self.in_use(epoch);
         if again {
             // The second window began at the end of the first, even if that is noticed late. If it is over, this key, which
-            // somebody took along, seals nothing.
+            // a leaver took along, seals nothing.
             let late = self.clock.now.saturating_duration_since(use_at);
             let takeover = match self.takeover() {
                 Takeover::After(window) if late < window => Takeover::After(window.saturating_sub(late)),
@@ -279,7 +279,7 @@ impl<P: Primitives> Session<P> {
         }
     }
 
-    /// Somebody has left, who may hold the own keys: they are replaced, as soon as this device is attached.
+    /// A participant that may hold the own keys has left: they are replaced, as soon as this device is attached.
     pub(super) fn replace_own_key(&mut self) {
         self.own.key.die_by(self.clock.now.saturating_add(LIFE_AFTER_LEAVE));
         match &mut self.own.key {
@@ -289,7 +289,7 @@ impl<P: Primitives> Session<P> {
         }
     }
 
-    /// Whether a leave is not followed by a rotation yet. A next key that somebody took along does not come into use
+    /// Whether a leave is not followed by a rotation yet. A next key that a leaver took along does not come into use
     /// where no current key goes on.
     fn leave_owed(&self) -> bool {
         self.own.leave_owed || matches!(&self.own.key, OwnKey::Waiting(next) if next.again)

@@ -78,7 +78,7 @@ fn device_alone_in_call_needs_no_acceptance() {
     world.accepts = false;
     let ada = world.join("Ada");
     world.open_stream(ada, MIC);
-    world.seal(ada, MIC, b"to nobody").unwrap();
+    world.seal(ada, MIC, b"to no one").unwrap();
 }
 
 /// A step of the ratchet can be computed by all who hold the generation, so only newcomers depend on the batch.
@@ -128,7 +128,7 @@ fn device_that_left_reads_no_more_after_45_s_whatever_server_accepts() {
     assert!(super::world::open_with(&mut gone.session, clock, &frame).is_err());
 }
 
-/// Somebody left while nobody sent: the key that he holds never seals a frame.
+/// A participant left while no device sent: the key that it holds never seals a frame.
 #[test]
 fn leave_while_muted_erases_key_at_once() {
     let mut world = World::new(8);
@@ -155,7 +155,7 @@ fn leave_of_unknown_participant_rotates() {
     assert_eq!(world.epochs(ids[0]).last(), Some(&(1, 0)));
     world.event(ids[0], Event::Left(&[]));
     world.run(2_000);
-    assert_eq!(world.epochs(ids[0]).last(), Some(&(1, 0)), "nobody left");
+    assert_eq!(world.epochs(ids[0]).last(), Some(&(1, 0)), "no one left");
     world.run(LIFE_MS);
     world.hears(ids[1], ids[0]).unwrap();
 }
@@ -292,7 +292,7 @@ fn missing_key_is_requested_after_outage() {
     world.hears(late, ids[1]).unwrap();
 }
 
-/// A server that has forgotten everybody: the same devices join again on their seats. No key changes, and nobody leaves.
+/// A server that has forgotten all devices: they join again on their seats. No key changes, and none leaves.
 #[test]
 fn restarted_server_rotates_nothing() {
     let (mut world, ids) = talking(17, 3);

@@ -215,7 +215,7 @@ impl<P: Primitives> Call<P> {
         }
     }
 
-    /// Keys are sealed to those whom the sender shows. Some of them may have left when a batch is sent again.
+    /// Keys are sealed to devices that the sender shows. Some of them may have left when a batch is sent again.
     pub(super) fn note_keys(&mut self, slot: Slot, body: &[u8]) {
         // A device that has left may still send requests, which the server drops.
         if !self.present.contains(slot) {

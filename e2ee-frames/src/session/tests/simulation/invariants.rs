@@ -58,7 +58,7 @@ struct Grant {
     generation: Option<u32>,
     /// Keys by which it opened frames.
     used: Newest,
-    /// Up to this generation, it opens nothing from this time on: somebody has left.
+    /// Up to this generation, it opens nothing from this time on: a participant has left.
     doomed: Option<(u32, u64)>,
 }
 
@@ -172,7 +172,7 @@ impl Ledger {
         }
     }
 
-    /// A receiver hears that somebody has left: the keys that it has are dead at this time.
+    /// A receiver hears that a participant has left: the keys that it has are dead at this time.
     pub(super) fn left(&mut self, receiver: Slot, dead_at: u64) {
         for grant in self.grants.iter_mut().filter_map(|grants| grants.get_mut(receiver.index())) {
             let generation = grant.generation;

@@ -48,7 +48,7 @@ impl<P: Primitives> Call<P> {
                 Some(number)
             }
             Err(error) => {
-                // Without a stream, a leave erases the key at once; without a connection, a key that somebody took along
+                // Without a stream, a leave erases the key at once; without a connection, a key that a leaver took along
                 // dies before the next one is distributed.
                 let waits = device.session.own.key.next().is_some() || self.outages.detached(slot);
                 let keyless = error == SealError::NoKey && waits;

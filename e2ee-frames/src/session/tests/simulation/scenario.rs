@@ -27,7 +27,7 @@ pub(super) enum Happening {
     Partition,
     /// A participant loses its connection to the server, while media goes on.
     Outage,
-    /// The server restarts: everybody's connection is lost, and it has forgotten them all.
+    /// The server restarts: all connections are lost, and it has forgotten every device.
     Restart,
     Replay,
     /// Silence for longer than any timer.
