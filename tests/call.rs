@@ -203,12 +203,26 @@ fn link_is_read_from_stdin() {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// The error message of a failed start.
-fn error_message(arguments: &[&str]) -> String {
+/// Exit status and error message of a failed start.
+fn failure(arguments: &[&str]) -> (i32, String) {
     let output = output(arguments);
     assert!(!output.status.success());
     assert!(output.stdout.is_empty(), "{output:?}");
-    String::from_utf8(output.stderr).unwrap()
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn lost_server_is_named_and_waited_for() {
+    let mut server = Server::start(&[]);
+    let mut running = Running::start(&[&server.link]);
+    running.event("connected");
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    while !running.event("reconnecting")["cause"].as_str().unwrap().starts_with("cannot reach 127.0.0.1:") {}
+    running.interrupt();
+    let (status, events) = running.end();
+    assert!(status.success(), "a person may leave at any time: {events:?}");
+    assert!(events.iter().any(|event| event["t"] == "ended" && event["code"] == "left"), "{events:?}");
 }
 
 #[test]
@@ -221,20 +235,24 @@ fn errors_name_the_mistake_without_secrets() {
     let nowhere = "http://127.0.0.1:9/r/AAAAAAAAAAAAAAAAAAAAAA#AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     let missing = folder.file("missing.wav");
     let unwritable = folder.file("no/such/folder.wav");
-    for (arguments, expected) in [
-        (vec!["http://127.0.0.1/r/short#x"], "room link"),
-        (vec![nowhere], "cannot reach 127.0.0.1:9"),
-        (vec![&other_secret], "the credential is not valid for this room"),
-        (vec![&server.link, "--play", &missing], "missing.wav"),
-        (vec![&server.link, "--play", &text_file], "not a WAV file"),
-        (vec![&server.link, "--video", &text_file], ".ivf"),
-        (vec![&server.link, "--record", &unwritable], "--record"),
-        (vec![&server.link, "--seconds=-1"], "--seconds"),
-        (vec![&server.link, &server.link], "unexpected argument"),
-        (vec![&server.link, "--pin", &"ab".repeat(32)], "--pin is for https"),
+    let room = server.link.split_once("/r/").unwrap().1.split_once('#').unwrap().0;
+    let other_room = server.link.replace(room, &"A".repeat(22));
+    for (arguments, status, expected) in [
+        (vec!["http://127.0.0.1/r/short#x"], 1, "room link"),
+        (vec![nowhere], 6, "cannot reach 127.0.0.1:9"),
+        (vec![&other_secret], 5, "the credential is not valid for this room"),
+        (vec![&other_room], 3, "no such room"),
+        (vec![&server.link, "--play", &missing], 1, "missing.wav"),
+        (vec![&server.link, "--play", &text_file], 1, "not a WAV file"),
+        (vec![&server.link, "--video", &text_file], 1, ".ivf"),
+        (vec![&server.link, "--record", &unwritable], 1, "--record"),
+        (vec![&server.link, "--seconds=-1"], 1, "--seconds"),
+        (vec![&server.link, &server.link], 2, "unexpected argument"),
+        (vec![&server.link, "--pin", &"ab".repeat(32)], 1, "--pin is for https"),
     ] {
-        let error_message = error_message(&arguments);
-        assert!(error_message.contains(expected), "{arguments:?}: {error_message}");
-        assert!(!error_message.contains(&secret) && !error_message.contains(&"A".repeat(43)), "{error_message}");
+        let (code, message) = failure(&arguments);
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        assert!(!message.contains(&secret) && !message.contains(&"A".repeat(43)), "{message}");
+        assert_eq!(code, status, "{arguments:?}");
     }
 }
