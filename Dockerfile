@@ -1,5 +1,5 @@
 # A call server of one binary. Build: docker build -t tacet .
-# Run: docker run --network host tacet --bind 0.0.0.0 --advertise YOUR.PUBLIC.IP
+# Run: docker run --network host --volume tacet:/var/lib/tacet tacet --bind 0.0.0.0 --advertise YOUR.PUBLIC.IP
 FROM node:22-bookworm-slim AS node
 
 FROM rust:1-bookworm AS build
@@ -12,6 +12,10 @@ RUN make build
 
 FROM debian:bookworm-slim
 COPY --from=build /tacet/target/release/tacet /usr/local/bin/tacet
+# Rooms and the certificate; a new volume takes owner and mode from here.
+RUN install --directory --owner 65534 --group 65534 --mode 700 /var/lib/tacet
+ENV TACET_DATA=/var/lib/tacet
+VOLUME /var/lib/tacet
 USER nobody
 EXPOSE 8800/tcp 8801/udp
 ENTRYPOINT ["tacet", "serve"]

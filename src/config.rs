@@ -1,15 +1,16 @@
 //! Settings of `tacet serve`: flags, then `TACET_*` variables, then the configuration file, then defaults.
 
-use anyhow::{Context, bail};
+use crate::data::DataSetting;
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde::Deserialize;
 use signaling::{
-    SecurityContact,
-    config::{ApiKey, RoomLimits},
+    PublicUrl, SecurityContact,
+    config::{ApiKey, IpNet, RoomLimits},
 };
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     str::FromStr,
     thread,
@@ -22,9 +23,23 @@ pub(crate) struct Flags {
     /// Configuration file (TOML); docs/tacet.toml documents every setting
     #[arg(long, value_name = "FILE", env = "TACET_CONFIG")]
     config: Option<PathBuf>,
-    /// Address for HTTP and media. Beyond loopback the server uses HTTPS [default: 127.0.0.1]
+    /// Folder for what must survive a restart: rooms, the key of resume tokens, the self-signed certificate. "none" keeps
+    /// everything in memory, and links end with the process [default: $STATE_DIRECTORY, or the user's data folder]
+    #[arg(long, value_name = "DIR", env = "TACET_DATA")]
+    data: Option<DataSetting>,
+    /// Address for media, and for HTTP unless --listen is given. Beyond loopback the server uses HTTPS
+    /// [default: 127.0.0.1]
     #[arg(long, value_name = "IP", env = "TACET_BIND")]
     bind: Option<IpAddr>,
+    /// Address for the call page and signaling, if it is not that of --bind: 127.0.0.1 for a proxy on this machine
+    #[arg(long, value_name = "IP", env = "TACET_LISTEN")]
+    listen: Option<IpAddr>,
+    /// URL under which people reach the server, for links and for browsers' origin checks: https://call.example.org
+    #[arg(long, value_name = "URL", env = "TACET_PUBLIC_URL")]
+    public_url: Option<PublicUrl>,
+    /// Reverse proxy, or network of proxies, that is believed what it says about its clients. May be repeated
+    #[arg(long, value_name = "CIDR", env = "TACET_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    trusted_proxy: Vec<IpNet>,
     /// TCP port of the call page and signaling; 0 picks a free one [default: 8800]
     #[arg(long, value_name = "PORT", env = "TACET_PORT")]
     port: Option<u16>,
@@ -71,7 +86,11 @@ pub(crate) struct Flags {
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    data: Option<DataSetting>,
     bind: Option<IpAddr>,
+    listen: Option<IpAddr>,
+    public_url: Option<String>,
+    trusted_proxies: Vec<String>,
     port: Option<u16>,
     media_port: Option<u16>,
     advertise: Vec<IpAddr>,
@@ -149,7 +168,14 @@ impl TryFrom<String> for MetricsAddress {
 /// The resulting settings of the server.
 #[derive(Debug)]
 pub(crate) struct Settings {
+    /// The data folder; `None` if it is not set.
+    pub(crate) data: Option<DataSetting>,
+    /// Address for media.
     pub(crate) bind: IpAddr,
+    /// Address for HTTP.
+    pub(crate) listen: IpAddr,
+    /// Whether HTTP is served without TLS.
+    pub(crate) plain_http: bool,
     pub(crate) port: u16,
     pub(crate) media_port: u16,
     pub(crate) advertise: Vec<IpAddr>,
@@ -174,7 +200,17 @@ impl Flags {
 
     fn over(self, file: File) -> anyhow::Result<Settings> {
         let bind = self.bind.or(file.bind).unwrap_or(IpAddr::from([127, 0, 0, 1]));
-        let local = bind.is_loopback();
+        let listen = self.listen.or(file.listen).unwrap_or(bind);
+        let advertise = either(self.advertise, file.advertise);
+        check_families(bind, &advertise)?;
+        let public_url = match (self.public_url, &file.public_url) {
+            (None, Some(text)) => Some(text.parse().context("public_url")?),
+            (flag, _) => flag,
+        };
+        let of_file = file.trusted_proxies.iter().map(|text| network(text).map_err(|error| anyhow!(error)));
+        let trusted_proxies = either(self.trusted_proxy, of_file.collect::<Result<_, _>>().context("trusted_proxies")?);
+        // A server that a proxy or a name makes reachable is not for this machine only.
+        let local = listen.is_loopback() && public_url.is_none() && trusted_proxies.is_empty();
         let tls = match (self.tls_cert.or(file.tls.cert), self.tls_key.or(file.tls.key)) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
@@ -189,29 +225,50 @@ impl Flags {
         if !(1..=4_096).contains(&room.participants) {
             bail!("the number of participants in a room must be 1 to 4096");
         }
+        let behind_proxies = !trusted_proxies.is_empty() && trusted_proxies.iter().all(is_near);
+        let plain_http = tls.is_none()
+            && (listen.is_loopback() || behind_proxies && (listen.is_unspecified() || is_near(&listen.into())));
         let defaults = signaling::Config::default();
         // On loopback all bots of a load test have the same address, and there are no other clients.
-        let (connections, handshakes) =
-            if local { (None, None) } else { (defaults.connections_per_address, defaults.handshakes_per_second) };
+        let (connections, handshakes) = if local {
+            (None, None)
+        } else {
+            // Twice the participants of a full room: a connection that broke counts until the server notices.
+            let connections = defaults.connections_per_address.map(|most| most.max(2 * room.participants));
+            (connections, defaults.handshakes_per_second)
+        };
+        let connections = file.limits.connections_per_address.or(connections);
+        if connections.is_some_and(|most| most < room.participants) {
+            bail!(
+                "[limits] connections_per_address is below the {} participants of a room, who may share an address",
+                room.participants
+            );
+        }
         let idle = file.rooms.idle_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600));
         let signaling = signaling::Config {
             allowed_origins: either(self.allow_origin, file.allow_origin),
+            public_url,
+            trusted_proxies,
+            proxies_only: plain_http && !listen.is_loopback(),
             open_rooms: self.open_rooms.or(file.rooms.open).unwrap_or(local),
             api_key: self.api_key.or(file.rooms.api_key).filter(|key| !key.is_empty()).map(ApiKey),
             security_contact: file.security.contact()?,
             rooms: file.rooms.most.unwrap_or(defaults.rooms),
             room_idle: idle.unwrap_or(defaults.room_idle),
             room,
-            connections_per_address: file.limits.connections_per_address.or(connections),
+            connections_per_address: connections,
             handshakes_per_second: file.limits.handshakes_per_second.or(handshakes),
             timing: defaults.timing,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Settings {
+            data: self.data.or(file.data),
             bind,
+            listen,
+            plain_http,
             port: self.port.or(file.port).unwrap_or(8_800),
             media_port: self.media_port.or(file.media_port).unwrap_or(8_801),
-            advertise: either(self.advertise, file.advertise),
+            advertise,
             workers: self.workers.or(file.workers).filter(|workers| *workers > 0).unwrap_or(cores),
             page: !self.no_page && file.page.unwrap_or(true),
             metrics: self.metrics.or(file.metrics),
@@ -230,6 +287,41 @@ impl SecuritySettings {
             _ => bail!("[security] contact and expires come together: set both or neither"),
         }
     }
+}
+
+/// Refuses addresses at which clients would find nothing.
+fn check_families(bind: IpAddr, advertise: &[IpAddr]) -> anyhow::Result<()> {
+    let name = |address: &IpAddr| if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    for address in advertise {
+        if address.is_unspecified() || address.is_multicast() {
+            bail!("clients cannot connect to {address} (--advertise)");
+        }
+        // An unspecified IPv6 address serves both families.
+        if bind.is_ipv4() != address.is_ipv4() && bind != IpAddr::from(Ipv6Addr::UNSPECIFIED) {
+            bail!(
+                "--advertise {address} is an address of {}, and --bind {bind} is of {}: nothing would listen there. \
+                 Use --bind :: for both",
+                name(address),
+                name(&bind)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// An address, or a network in CIDR notation.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
+    text.parse()
+        .ok()
+        .or_else(address)
+        .ok_or_else(|| format!("{text} is neither an address nor a network like 10.0.0.0/8"))
+}
+
+/// Whether a network is part of this machine or of a private network (RFC 1918, RFC 4193).
+fn is_near(network: &IpNet) -> bool {
+    let near = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"];
+    near.iter().filter_map(|text| text.parse::<IpNet>().ok()).any(|near| near.contains(network))
 }
 
 fn either<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
@@ -274,6 +366,8 @@ mod tests {
         assert!(file.rooms.api_key.is_some() && file.tls.cert.is_some() && file.workers.is_some());
         assert!(file.limits.connections_per_address.is_some() && file.rooms.open.is_some());
         assert!(file.security.contact().unwrap().is_some());
+        assert!(file.data.is_some() && file.listen.is_some() && file.public_url.is_some());
+        assert!(!file.trusted_proxies.is_empty());
         assert!(file.metrics.is_some() && !file.advertise.is_empty() && !file.allow_origin.is_empty());
     }
 
@@ -291,8 +385,54 @@ mod tests {
         assert!(local.signaling.open_rooms && local.signaling.connections_per_address.is_none());
         let public = settings(Flags { bind: Some("192.0.2.1".parse().unwrap()), ..Flags::default() }, "");
         assert!(!public.signaling.open_rooms);
-        assert_eq!(public.signaling.connections_per_address, Some(40));
+        assert_eq!(public.signaling.connections_per_address, Some(100));
         assert_eq!(public.signaling.handshakes_per_second, Some(10));
+    }
+
+    #[test]
+    fn limits_admit_a_full_room_from_one_address() {
+        let public = |file: &str| parse(&format!("bind = '192.0.2.1'\n{file}")).unwrap();
+        let large = Flags::default().over(public("[rooms]\nparticipants = 300")).unwrap();
+        assert_eq!(large.signaling.connections_per_address, Some(600));
+        let error = Flags::default().over(public("[limits]\nconnections_per_address = 49")).unwrap_err();
+        assert!(error.to_string().contains("50 participants"), "{error}");
+    }
+
+    #[test]
+    fn server_behind_a_proxy_is_public() {
+        for file in ["trusted_proxies = ['127.0.0.1']", "public_url = 'https://call.example.org'"] {
+            let proxied = settings(Flags::default(), file);
+            assert!(proxied.plain_http && !proxied.signaling.open_rooms && !proxied.signaling.proxies_only, "{file}");
+            assert_eq!(proxied.signaling.handshakes_per_second, Some(10), "{file}");
+        }
+        let error = Flags::default().over(parse("public_url = 'https://example.org/call'").unwrap()).unwrap_err();
+        assert!(format!("{error:#}").contains("/call"), "{error:#}");
+        assert!(Flags::default().over(parse("trusted_proxies = ['proxy']").unwrap()).is_err());
+    }
+
+    #[test]
+    fn plain_http_needs_loopback_or_a_private_proxy() {
+        let plain = |listen: &str, proxies: &str| {
+            let file = format!("bind = '0.0.0.0'\nlisten = '{listen}'\ntrusted_proxies = [{proxies}]");
+            let settings = settings(Flags::default(), &file);
+            assert_eq!(settings.signaling.proxies_only, settings.plain_http && listen != "127.0.0.1", "{file}");
+            settings.plain_http
+        };
+        assert!(plain("127.0.0.1", ""));
+        assert!(plain("10.0.0.2", "'10.0.0.1'") && plain("0.0.0.0", "'172.17.0.0/16'"));
+        assert!(plain("fd00::2", "'fd00::1', '127.0.0.1'"));
+        assert!(!plain("10.0.0.2", "") && !plain("203.0.113.2", "'10.0.0.1'") && !plain("10.0.0.2", "'203.0.113.1'"));
+        assert!(!plain("0.0.0.0", "'10.0.0.0/7'"), "a network that is private in part");
+    }
+
+    #[test]
+    fn addresses_of_another_family_are_refused() {
+        let check = |bind: &str, advertise: &str| check_families(bind.parse().unwrap(), &[advertise.parse().unwrap()]);
+        let error = check("0.0.0.0", "::1").unwrap_err().to_string();
+        assert!(error.contains("IPv6") && error.contains("--bind 0.0.0.0 is of IPv4"), "{error}");
+        assert!(check("::1", "127.0.0.1").is_err() && check("0.0.0.0", "0.0.0.0").is_err());
+        assert!(check("::", "192.0.2.1").is_ok() && check("::", "2001:db8::1").is_ok());
+        assert!(check("10.0.0.1", "192.0.2.1").is_ok());
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Load {
     /// Runs the load test and prints the result.
     ///
     /// # Errors
-    /// If there is no result, or nothing was delivered.
+    /// If there is no result, nothing was delivered, or the server ended meanwhile.
     #[allow(clippy::print_stdout, reason = "the result is this command's output")]
     pub(crate) fn run(self) -> anyhow::Result<()> {
         if self.scenario.list_scenarios {
@@ -96,6 +96,9 @@ impl Load {
         let mut runs = findings.loads.iter().flat_map(|load| load.runs());
         if !findings.loads.is_empty() && !runs.any(loadtest::Report::delivered_anything) {
             bail!("nothing was delivered");
+        }
+        if findings.loads.iter().flat_map(|load| load.runs()).any(|report| report.server_lost) {
+            bail!("the server ended while it was measured");
         }
         Ok(())
     }

@@ -7,6 +7,12 @@ mod certificate;
 #[cfg(feature = "serve")]
 mod config;
 #[cfg(feature = "serve")]
+mod data;
+#[cfg(feature = "serve")]
+mod descriptors;
+#[cfg(feature = "serve")]
+mod hangup;
+#[cfg(feature = "serve")]
 mod link;
 #[cfg(feature = "load")]
 mod load;
@@ -27,6 +33,8 @@ mod secret;
 mod serve;
 #[cfg(any(feature = "serve", feature = "call", feature = "load"))]
 mod stop;
+#[cfg(feature = "serve")]
+mod upkeep;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,25 +1,32 @@
 //! `tacet serve`: SFU, signaling and call page in one process.
 
 use crate::{
-    certificate::{self, Tls},
+    certificate::{CurrentCertificate, FileCertificate, SelfSigned},
     config::{Flags, Settings},
+    data, descriptors,
+    hangup::Hangup,
     link::{Invite, room_link},
     log,
     metrics::Exposition,
     page,
     stop::StopSignal,
+    upkeep::{self, Source, Tls, Upkeep},
 };
 use anyhow::{Context, bail};
 use clap::Args;
 use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
-use sfu::net::{Sfu, SfuConfig};
-use signaling::{Kept, MediaEvents, MediaPlane, PageSource, Signaling};
+use sfu::net::{Sfu, SfuConfig, StartError};
+use signaling::{
+    DailyKeys, FileRegistry, Kept, MediaEvents, MediaPlane, PageSource, PublicUrl, Registry, Rooms, Signaling,
+};
 use std::{
     io::{self, Write},
-    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
+    time::SystemTime,
 };
+use tacet_data::DataDirectory;
 
 /// Start a call server and print the link of a room
 ///
@@ -33,6 +40,8 @@ EXAMPLES:
   tacet serve                                        calls on this machine, for a first try
   tacet serve --bind 192.168.1.5                     calls in the local network
   tacet serve --bind 0.0.0.0 --advertise 203.0.113.7 a public server, behind NAT or not
+  tacet serve --bind 0.0.0.0 --listen 127.0.0.1 --trusted-proxy 127.0.0.1 --public-url https://call.example.org
+                                                     a public server behind a proxy on the same machine
   tacet serve --config /etc/tacet.toml               settings from a file
 
 PORTS: TCP 8800 for the call page and signaling; UDP 8801 and up for media, one per worker; TCP 9464 on\nloopback for metrics."
@@ -40,7 +49,7 @@ PORTS: TCP 8800 for the call page and signaling; UDP 8801 and up for media, one 
 pub(crate) struct Serve {
     #[command(flatten)]
     flags: Flags,
-    /// Print one line of JSON instead of text: url, link, room, media_ports, metrics, pid
+    /// Print one line of JSON instead of text: url, link, room, media_ports, metrics, pid, data
     #[arg(long)]
     json: bool,
 }
@@ -49,16 +58,22 @@ pub(crate) struct Serve {
 #[derive(Serialize)]
 struct Ready<'a> {
     url: &'a str,
-    link: &'a str,
-    room: String,
+    /// Link and id of a new room, if one could be created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<String>,
     media_ports: Vec<u16>,
     /// URL of the metrics, if they are exposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics: Option<String>,
     pid: u32,
+    /// The data folder, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
     /// SHA-256 of the certificate if it is self-signed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fingerprint: Option<&'a str>,
+    fingerprint: Option<String>,
 }
 
 /// The SFU as signaling's media plane. A command that the SFU does not accept is answered as if its worker had refused it.
@@ -95,69 +110,56 @@ impl Serve {
 }
 
 async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
-    let address = SocketAddr::new(settings.bind, settings.port);
-    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address} (--port)"))?;
+    descriptors::raise();
+    let data = data::open(settings.data.clone())?;
+    let address = SocketAddr::new(settings.listen, settings.port);
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on TCP {address} (--port)"))?;
     let port = listener.local_addr()?.port();
     let metrics = crate::metrics::listen(settings.metrics)?;
-    let advertise = reachable(&settings)?;
-    // The page on loopback is only reachable there, even if media is advertised elsewhere on the machine, as for a
-    // relay.
-    let host = advertise.first().copied().filter(|_| !settings.bind.is_loopback()).unwrap_or(settings.bind);
-
-    let tls = match &settings.tls {
-        Some((cert, key)) => Some(certificate::from_files(cert, key)?),
-        None if settings.bind.is_loopback() => None,
-        None => Some(certificate::self_signed(vec![host.to_string(), "localhost".to_owned()])?),
+    let media = Media::of(&settings)?;
+    let host = media.host(&settings);
+    let tls = tls(&settings, data.as_ref(), host)?;
+    let url = match &settings.signaling.public_url {
+        Some(public) => public.origin().to_owned(),
+        None => format!("{}://{}", if tls.is_some() { "https" } else { "http" }, SocketAddr::new(host, port)),
     };
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let url = format!("{scheme}://{}", SocketAddr::new(host, port));
+
+    let beyond_this_machine = settings.signaling.public_url.is_some() || !settings.listen.is_loopback();
 
     let events = MediaEvents::default();
-    let config = SfuConfig {
-        workers: settings.workers,
-        bind: settings.bind,
-        port: settings.media_port,
-        advertise,
-        ..SfuConfig::default()
-    };
-    let of_workers = events.clone();
-    let sfu = Sfu::start(&config, move |_, event| of_workers.send(event)).with_context(|| {
-        format!("cannot start media on {} from UDP port {} (--media-port)", settings.bind, settings.media_port)
-    })?;
+    let sfu = Arc::new(media.start(&settings, &events)?);
     let media_ports = sfu.local_ports();
-
-    let sfu = Arc::new(sfu);
     let plane = SfuPlane { sfu: Arc::clone(&sfu), events: events.clone() };
-    let kept = Kept::nothing(&settings.signaling).context("this system provides no random numbers")?;
+    let (kept, keys) = storage(data.as_ref(), &settings.signaling)?;
     let signaling = Signaling::new(settings.signaling, Arc::new(plane), events, kept);
     let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
-    let invite = Invite::random()?;
-    let room = signaling.rooms().create(invite.access_hash()).context("cannot create a room")?;
-    let link = room_link(&url, room, &invite);
-    let (config, fingerprint) = match tls {
-        Some(Tls { config, fingerprint }) => (Some(config), fingerprint),
-        None => (None, None),
-    };
-    // Installed before the server is announced, since it may be stopped immediately after that.
-    let mut stop = StopSignal::new()?;
-    let fingerprint = fingerprint.as_deref();
+    let first = first_room(signaling.rooms(), &url)?;
+    // Installed before the server is announced, since it may be signalled immediately after that.
+    let (mut stop, hangup) = (StopSignal::new()?, Hangup::new()?);
+    let self_signed = tls.as_ref().filter(|tls| matches!(tls.source, Source::SelfSigned(_)));
     let ready = Ready {
         url: &url,
-        link: &link,
-        room: room.to_string(),
+        link: first.as_ref().map(|(_, link)| link.clone()),
+        room: first.map(|(room, _)| room),
         media_ports,
         metrics: metrics.as_ref().map(crate::metrics::url),
         pid: std::process::id(),
-        fingerprint,
+        data: data.as_ref().map(|data| data.path().display().to_string()),
+        fingerprint: self_signed.map(|tls| tls.current.get().fingerprint()),
     };
-    announce(&ready, json, !settings.bind.is_loopback())?;
+    announce(&ready, json, beyond_this_machine)?;
 
     let page = settings.page.then(|| Arc::new(page::file) as Arc<dyn PageSource>);
+    let config = tls.as_ref().map(|tls| tls.current.tls());
     let showing = metrics.map(|listener| tokio::spawn(exposition.serve(listener)));
-    let served = signaling
-        .serve(listener, config, page, async move { stop.received().await })
-        .await
-        .context("the server failed");
+    let upkeep = Upkeep { tls, keys };
+    let stopping = async move {
+        tokio::select! {
+            () = stop.received() => {}
+            () = upkeep.run(hangup) => {}
+        }
+    };
+    let served = signaling.serve(listener, config, page, stopping).await.context("the server failed");
     if let Some(showing) = showing {
         // It holds a reference to the media plane, which closes all transports when the last one is dropped.
         showing.abort();
@@ -168,40 +170,165 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The addresses that clients receive for media. If the server listens on all addresses, that of the default route.
-fn reachable(settings: &Settings) -> anyhow::Result<Vec<IpAddr>> {
-    if !settings.advertise.is_empty() || !settings.bind.is_unspecified() {
-        return Ok(settings.advertise.clone());
+/// The certificate of the listener, unless that speaks plain HTTP.
+fn tls(settings: &Settings, data: Option<&DataDirectory>, host: IpAddr) -> anyhow::Result<Option<Tls>> {
+    let now = SystemTime::now();
+    let (source, certificate) = match &settings.tls {
+        Some((chain, key)) => {
+            let (files, certificate) = FileCertificate::read(chain.clone(), key.clone())?;
+            upkeep::warn_of(&certificate, now);
+            (Source::Files(files), certificate)
+        }
+        None if settings.plain_http => return Ok(None),
+        None => {
+            let public = settings.signaling.public_url.as_ref().map(PublicUrl::host);
+            let public = public.map(|host| host.trim_matches(['[', ']']).to_owned());
+            let names = public.into_iter().chain([host.to_string(), "localhost".to_owned()]).collect();
+            let (own, certificate) = SelfSigned::open(data, names, now)?;
+            (Source::SelfSigned(own), certificate)
+        }
+    };
+    Ok(Some(Tls { current: CurrentCertificate::new(certificate), source }))
+}
+
+/// Rooms and resume keys: those of the data folder, or none yet.
+fn storage(data: Option<&DataDirectory>, config: &signaling::Config) -> anyhow::Result<(Kept, Option<DailyKeys>)> {
+    let Some(data) = data else {
+        return Ok((Kept::nothing(config).context("this system provides no random numbers")?, None));
+    };
+    let registry = FileRegistry::open(data, config.rooms).context("cannot read the rooms in the data folder")?;
+    let keys = DailyKeys::open(data, SystemTime::now()).context("cannot keep the key of resume tokens")?;
+    tracing::info!(rooms = registry.count(), folder = %data.path().display(), "data folder opened");
+    Ok((Kept { registry: Arc::new(registry), resume_keys: Arc::clone(keys.keys()) }, Some(keys)))
+}
+
+/// Creates a room. A server that has no space for it serves those that it has.
+fn first_room(rooms: &Rooms, url: &str) -> anyhow::Result<Option<(String, String)>> {
+    let invite = Invite::random()?;
+    match rooms.create(invite.access_hash()) {
+        Ok(room) => Ok(Some((room.to_string(), room_link(url, room, &invite)))),
+        Err(error) => {
+            tracing::error!(error = crate::one_line(&error.into()), "cannot create a room; existing rooms are served");
+            Ok(None)
+        }
     }
-    // Connecting a UDP socket sends nothing; it only selects the local address by the routing table. 192.0.2.0/24 and
-    // 2001:db8::/32 are reserved for documentation.
-    let beyond = if settings.bind.is_ipv4() { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
-    let own = UdpSocket::bind(SocketAddr::new(settings.bind, 0))
-        .and_then(|socket| socket.connect(beyond).and_then(|()| socket.local_addr()));
-    match own {
-        Ok(own) if !own.ip().is_unspecified() => Ok(vec![own.ip()]),
-        _ => bail!("cannot find this machine's address: set it with --advertise IP"),
+}
+
+/// Addresses of the media plane.
+struct Media {
+    /// Address of its sockets.
+    bind: IpAddr,
+    /// Addresses that clients are given.
+    candidates: Vec<IpAddr>,
+    /// Whether it accepts packets of this machine only.
+    local_only: bool,
+}
+
+impl Media {
+    fn of(settings: &Settings) -> anyhow::Result<Self> {
+        let bind = settings.bind;
+        if !settings.advertise.is_empty() {
+            return Ok(Self { bind, candidates: settings.advertise.clone(), local_only: false });
+        }
+        if bind.is_unspecified() {
+            let Some(own) = own_address(bind) else {
+                bail!("cannot find this machine's address: set it with --advertise IP")
+            };
+            return Ok(Self { bind, candidates: vec![own], local_only: false });
+        }
+        // Firefox connects to no loopback address, so browsers on this machine also get another one of its addresses. The
+        // sockets accept no packet that came from elsewhere.
+        let own = own_address(Ipv4Addr::UNSPECIFIED.into()).filter(|own| !own.is_loopback());
+        if let (true, IpAddr::V4(_), true, Some(own)) = (bind.is_loopback(), bind, Sfu::can_be_local_only(), own) {
+            let candidates = vec![bind, own];
+            return Ok(Self { bind: Ipv4Addr::UNSPECIFIED.into(), candidates, local_only: true });
+        }
+        Ok(Self { bind, candidates: vec![bind], local_only: false })
     }
+
+    /// The address in links.
+    fn host(&self, settings: &Settings) -> IpAddr {
+        // A page on loopback or on one address is only reachable there, even if media is advertised elsewhere on the
+        // machine, as for a relay.
+        let elsewhere = settings.listen == settings.bind && !settings.listen.is_loopback();
+        let first = self.candidates.first().copied().filter(|_| elsewhere || settings.listen.is_unspecified());
+        first.unwrap_or(settings.listen)
+    }
+
+    fn start(self, settings: &Settings, events: &MediaEvents) -> anyhow::Result<Sfu> {
+        let local_only = self.local_only;
+        match self.try_start(settings, events) {
+            Err(error) if local_only => {
+                tracing::debug!(error = crate::one_line(&error), "media only on loopback, which Firefox does not use");
+                let plain = Self { bind: settings.bind, candidates: vec![settings.bind], local_only: false };
+                plain.try_start(settings, events)
+            }
+            started => started,
+        }
+    }
+
+    fn try_start(self, settings: &Settings, events: &MediaEvents) -> anyhow::Result<Sfu> {
+        let config = SfuConfig {
+            workers: settings.workers,
+            bind: self.bind,
+            port: settings.media_port,
+            advertise: self.candidates,
+            local_only: self.local_only,
+            ..SfuConfig::default()
+        };
+        let events = events.clone();
+        Sfu::start(&config, move |_, event| events.send(event)).map_err(|error| match error {
+            StartError::Socket { worker, address, source } => anyhow::Error::new(source).context(format!(
+                "cannot bind UDP {}, the port of media worker {} of {} (--media-port {}, --workers)",
+                SocketAddr::new(settings.bind, address.port()),
+                worker + 1,
+                settings.workers,
+                settings.media_port
+            )),
+            error => anyhow::Error::new(error).context("cannot start media (--media-port)"),
+        })
+    }
+}
+
+/// The address from which this machine reaches others, by its routing table.
+fn own_address(family: IpAddr) -> Option<IpAddr> {
+    // Connecting a UDP socket sends nothing; it only selects the local address. 192.0.2.0/24 and 2001:db8::/32 are
+    // reserved for documentation.
+    let beyond = if family.is_ipv4() { "192.0.2.1:9" } else { "[2001:db8::1]:9" };
+    let socket = UdpSocket::bind(SocketAddr::new(family, 0)).ok()?;
+    socket.connect(beyond).ok()?;
+    socket.local_addr().ok().map(|own| own.ip()).filter(|own| !own.is_unspecified())
 }
 
 fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string(ready)?)?;
-    } else {
-        writeln!(out, "Server: {}", ready.url)?;
-        if let Some(fingerprint) = ready.fingerprint {
-            writeln!(out, "The certificate is self-signed and changes at every start; browsers will warn. SHA-256:")?;
-            writeln!(out, "  {fingerprint}")?;
+        out.flush()?;
+        return Ok(());
+    }
+    writeln!(out, "Server: {}", ready.url)?;
+    if let Some(fingerprint) = &ready.fingerprint {
+        let changes = if ready.data.is_some() { "" } else { " and changes at every start" };
+        writeln!(out, "The certificate is self-signed{changes}; browsers will warn. SHA-256:")?;
+        writeln!(out, "  {fingerprint}")?;
+    }
+    match &ready.data {
+        Some(folder) => writeln!(out, "Rooms are kept in {folder}.")?,
+        None => writeln!(out, "Nothing is kept (--data none): when the server stops, all links end.")?,
+    }
+    match &ready.link {
+        Some(link) => {
+            writeln!(out, "\nRoom: {link}\n")?;
+            if beyond_loopback {
+                let code = qrcode::QrCode::new(link).context("cannot encode the link as a QR code")?;
+                // Most terminals are dark: invert the colours.
+                let (light, dark) = (Dense1x2::Dark, Dense1x2::Light);
+                writeln!(out, "{}", code.render().light_color(light).dark_color(dark).build())?;
+            }
+            writeln!(out, "Anyone with the link can join. Press Ctrl-C to stop.")?;
         }
-        writeln!(out, "\nRoom: {}\n", ready.link)?;
-        if beyond_loopback {
-            let code = qrcode::QrCode::new(ready.link).context("cannot encode the link as a QR code")?;
-            // Most terminals are dark: invert the colours.
-            let (light, dark) = (Dense1x2::Dark, Dense1x2::Light);
-            writeln!(out, "{}", code.render().light_color(light).dark_color(dark).build())?;
-        }
-        writeln!(out, "Anyone with the link can join. Press Ctrl-C to stop.")?;
+        None => writeln!(out, "There is no new room; the log says why. Press Ctrl-C to stop.")?,
     }
     out.flush()?;
     Ok(())

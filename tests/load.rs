@@ -83,6 +83,46 @@ fn running_server_is_measured_without_its_process() {
     assert!(report["server_cpu_s_per_mpkt"].is_null() && report["rss_bytes_per_subscriber"].is_null(), "{report}");
 }
 
+/// What a dead server did not forward counts as lost, and the command fails.
+#[test]
+fn server_that_ends_during_the_run_is_a_failure() {
+    let mut server = Server::start(&[]);
+    let traffic = ["--publishers", "1", "--subscribers", "2", "--canaries", "0", "--pps", "400"];
+    let running = Command::new(env!("CARGO_BIN_EXE_tacet"))
+        .args(["load", "--server", &server.link, "--seconds", "5", "--warmup", "0.1", "--json"])
+        .args(traffic)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // About a second of the run.
+    support::until("media flows", || support::metric(&server.metrics, "tacet_forwarded_packets_total") > 800.0);
+    server.child.kill().unwrap();
+    let output = running.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("the server ended"), "{error}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // 400 packets a second, two subscribers, five seconds.
+    let expected = count(&report, "expected");
+    assert!((3_900..=4_100).contains(&expected), "{report}");
+    assert_eq!(count(&report, "delivered") + count(&report, "lost"), expected, "{report}");
+    assert!(count(&report, "lost") > 1_000 && report["server_lost"] == true, "{report}");
+}
+
+#[test]
+fn error_names_the_flag_that_was_given() {
+    let output = load(&["--publishers", "0", "--subscribers", "0", "--participants", "1", "--canaries", "0"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("--participants must be at least 2"), "{error}");
+}
+
+#[test]
+fn unreachable_server_is_named_once() {
+    let output = load(&["--server", "http://127.0.0.1:1"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((error.matches("http://127.0.0.1:1").count(), error.matches("refused").count()), (1, 1), "{error}");
+}
+
 #[test]
 fn self_signed_server_requires_its_pin() {
     let (server, pin) = Server::start_self_signed(&[]);

@@ -183,7 +183,20 @@ fn label_values_are_bounded() {
 /// Starts a server without a metrics setting. Returns the URL of its metrics.
 fn start_with_default_metrics() -> (Child, Option<String>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tacet"))
-        .args(["serve", "--json", "--port", "0", "--media-port", "0", "--workers", "1", "--log", "error"])
+        .args([
+            "serve",
+            "--json",
+            "--data",
+            "none",
+            "--port",
+            "0",
+            "--media-port",
+            "0",
+            "--workers",
+            "1",
+            "--log",
+            "error",
+        ])
         .env_remove("TACET_METRICS")
         .stdout(Stdio::piped())
         .spawn()

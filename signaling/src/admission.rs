@@ -1,12 +1,13 @@
 //! Limits on the connections of one address: how many, and how fast new ones.
 
 use crate::config::Config;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 /// Counts connections by address.
@@ -26,13 +27,21 @@ pub(crate) struct Place {
 
 impl Admission {
     pub(crate) fn new(config: &Config) -> Self {
-        let quota = config.handshakes_per_second.and_then(NonZeroU32::new).map(Quota::per_second);
+        // One room may be full of people who share an address and come at the same moment.
+        let burst = u32::try_from(config.room.participants).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
+        let quota = config.handshakes_per_second.and_then(NonZeroU32::new);
+        let quota = quota.map(|rate| Quota::per_second(rate).allow_burst(burst.max(rate)));
         Self { limit: config.connections_per_address, open: Arc::default(), handshakes: quota.map(RateLimiter::keyed) }
     }
 
-    /// Whether the address may make another attempt now.
-    pub(crate) fn may_try(&self, address: IpAddr) -> bool {
-        self.handshakes.as_ref().is_none_or(|handshakes| handshakes.check_key(&network(address)).is_ok())
+    /// Counts an attempt of an address, unless it has made too many.
+    ///
+    /// # Errors
+    /// The time until it may make another one.
+    pub(crate) fn may_try(&self, address: IpAddr) -> Result<(), Duration> {
+        let Some(handshakes) = &self.handshakes else { return Ok(()) };
+        let attempt = handshakes.check_key(&network(address));
+        attempt.map_err(|until| until.wait_time_from(handshakes.clock().now()))
     }
 
     /// A place for a connection, or `None` if the address has its maximum number.
@@ -79,13 +88,25 @@ fn network(address: IpAddr) -> IpAddr {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::config::RoomLimits;
 
-    fn admission(most: usize, rate: u32) -> Admission {
+    /// Limits of a server whose rooms have this number of participants.
+    fn admission(most: usize, participants: usize) -> Admission {
         Admission::new(&Config {
             connections_per_address: Some(most),
-            handshakes_per_second: Some(rate),
+            handshakes_per_second: Some(1),
+            room: RoomLimits { participants, ..RoomLimits::default() },
             ..Config::default()
         })
+    }
+
+    #[test]
+    fn full_room_may_come_at_once_from_one_address() {
+        let admission = admission(100, 50);
+        let school: IpAddr = "192.0.2.1".parse().unwrap();
+        assert!((0..50).all(|_| admission.may_try(school).is_ok()));
+        let wait = admission.may_try(school).unwrap_err();
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(1), "{wait:?}");
     }
 
     #[test]
@@ -104,8 +125,8 @@ mod tests {
     #[test]
     fn ipv6_customer_is_one_address() {
         let admission = admission(100, 1);
-        assert!(admission.may_try("2001:db8:0:1::1".parse().unwrap()));
-        assert!(!admission.may_try("2001:db8:0:ff::2".parse().unwrap()), "the same /56");
-        assert!(admission.may_try("2001:db8:0:100::1".parse().unwrap()), "another /56");
+        assert!(admission.may_try("2001:db8:0:1::1".parse().unwrap()).is_ok());
+        assert!(admission.may_try("2001:db8:0:ff::2".parse().unwrap()).is_err(), "the same /56");
+        assert!(admission.may_try("2001:db8:0:100::1".parse().unwrap()).is_ok(), "another /56");
     }
 }

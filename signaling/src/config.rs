@@ -1,7 +1,9 @@
 //! Settings of an operator.
 
 pub use crate::api_key::ApiKey;
+pub use crate::public_url::PublicUrl;
 use crate::security_contact::SecurityContact;
+pub use ipnet::IpNet;
 use std::time::Duration;
 use tacet_proto::limits;
 
@@ -10,6 +12,13 @@ use tacet_proto::limits;
 pub struct Config {
     /// Web origins that may connect in addition to the server's own, such as `https://example.org`.
     pub allowed_origins: Vec<String>,
+    /// The URL under which people reach the server, if that is not the address it listens on.
+    pub public_url: Option<PublicUrl>,
+    /// Proxies that are believed what they say about their clients.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether only trusted proxies and this machine may connect: without TLS, nothing else keeps a client's requests from
+    /// being read on the way.
+    pub proxies_only: bool,
     /// Whether anyone may create a room.
     pub open_rooms: bool,
     /// Bearer token with which rooms may be created over HTTP.
@@ -24,7 +33,8 @@ pub struct Config {
     pub room: RoomLimits,
     /// Maximum number of WebSocket connections of one address; `None` is no limit.
     pub connections_per_address: Option<usize>,
-    /// Maximum number of new connections and rooms per second of one address; `None` is no limit.
+    /// Maximum number of new connections and rooms per second of one address; `None` is no limit. The participants of one
+    /// full room may come at once.
     pub handshakes_per_second: Option<u32>,
     /// Time limits of a connection.
     pub timing: Timing,
@@ -58,13 +68,16 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             allowed_origins: Vec::new(),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            proxies_only: false,
             open_rooms: false,
             api_key: None,
             security_contact: None,
             rooms: 1_000,
             room_idle: Duration::from_secs(7 * 24 * 3_600),
             room: RoomLimits::default(),
-            connections_per_address: Some(40),
+            connections_per_address: Some(100),
             handshakes_per_second: Some(10),
             timing: Timing::default(),
         }

@@ -9,17 +9,20 @@
 //! A binary starts [`Signaling`], which drives any [`MediaPlane`] by the commands and events of `sfu-api`. Nothing here
 //! knows how packets are forwarded, and nothing here can read them or the key traffic that it forwards.
 
+mod accept;
 mod access_hash;
 mod admission;
 pub mod api_key;
 pub mod config;
 mod connection;
 mod http;
+mod log_limit;
 pub mod media;
 mod media_events;
 pub mod metrics;
 pub mod outbox;
 mod placement;
+mod public_url;
 mod random;
 pub mod rate;
 pub mod resume;
@@ -37,9 +40,11 @@ pub use http::{PageFile, PageSource};
 pub use media::MediaPlane;
 pub use media_events::MediaEvents;
 pub use metrics::Metrics;
-pub use resume::{ResumeKey, ResumeKeys};
+pub use public_url::{InvalidPublicUrl, PublicUrl};
+pub use resume::{DailyKeys, ResumeKey, ResumeKeys};
 pub use rooms::{
     CreateError, Rooms,
+    file_registry::FileRegistry,
     registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord},
 };
 pub use security_contact::{InvalidContact, SecurityContact};

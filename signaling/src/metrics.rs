@@ -58,6 +58,8 @@ pub enum Refusal {
     Rate,
     /// Too many connections of one address.
     Connections,
+    /// Plain HTTP from an address that is no trusted proxy.
+    Unencrypted,
 }
 
 /// What became of a client that asked to continue a session.
@@ -85,7 +87,7 @@ pub enum Format {
 }
 
 impl Kind for Refusal {
-    const ALL: &'static [Self] = &[Self::Origin, Self::Protocol, Self::Rate, Self::Connections];
+    const ALL: &'static [Self] = &[Self::Origin, Self::Protocol, Self::Rate, Self::Connections, Self::Unencrypted];
 
     fn label(self) -> String {
         let label = match self {
@@ -93,6 +95,7 @@ impl Kind for Refusal {
             Self::Protocol => "protocol",
             Self::Rate => "rate",
             Self::Connections => "connections",
+            Self::Unencrypted => "unencrypted",
         };
         label.to_owned()
     }
@@ -163,6 +166,8 @@ pub struct Metrics {
     pub held: AtomicU64,
     /// Rooms that await the participants of a call after a start, now.
     pub gathering: AtomicU64,
+    /// Attempts to accept a connection that failed, for example because no file descriptor was free.
+    pub accept_errors: AtomicU64,
     /// Rooms that panicked.
     pub room_faults: AtomicU64,
     joins: Mutex<Histogram>,
@@ -180,6 +185,7 @@ impl Default for Metrics {
             resumptions: CountByKind::default(),
             held: AtomicU64::new(0),
             gathering: AtomicU64::new(0),
+            accept_errors: AtomicU64::new(0),
             room_faults: AtomicU64::new(0),
             joins: Mutex::new(Histogram::new(PERSON_WAITS)),
         }

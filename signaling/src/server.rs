@@ -1,9 +1,10 @@
 //! The control plane as a whole, as a binary starts and stops it.
 
 use crate::{
+    accept::{Acceptor, Peer},
     admission::Admission,
     config::Config,
-    http::{self, PageSource},
+    http::{self, PageSource, Refusals},
     media::MediaPlane,
     media_events::MediaEvents,
     metrics::Metrics,
@@ -89,7 +90,7 @@ impl Signaling {
     /// Opens the rooms of the registry and serves until `stop` is done. Then it tells every client that it may start again,
     /// closes every connection with 1012 and waits for them, up to twice [`Timing::linger`](crate::config::Timing).
     ///
-    /// Without `tls` it speaks plain HTTP, for loopback or a proxy on the same machine.
+    /// Without `tls` it speaks plain HTTP, for loopback or for proxies that encrypt it.
     ///
     /// # Errors
     /// The listener fails.
@@ -105,11 +106,13 @@ impl Signaling {
         let (stopping, stopped) = watch::channel(false);
         let (alive, mut ended) = mpsc::channel(1);
         let admission = Arc::new(Admission::new(&self.config));
+        let acceptor = Acceptor::new(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&self.metrics));
         let app = http::router(http::Server {
             config: Arc::clone(&self.config),
             rooms: self.rooms.clone(),
             metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&admission),
+            refusals: Arc::new(Refusals::new(Arc::clone(&self.metrics))),
             page,
             stop: stopped,
             alive,
@@ -119,7 +122,7 @@ impl Signaling {
         let handle = axum_server::Handle::new();
         let serving = async {
             // Not `http1_only()`, which would refuse upgrades too. Over TLS the binary offers only HTTP/1.1 by ALPN.
-            let mut server = axum_server::from_tcp(listener)?.acceptor(NoDelayAcceptor::new());
+            let mut server = axum_server::Server::<Peer>::from_listener(acceptor).acceptor(NoDelayAcceptor::new());
             server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
             let server = server.handle(handle.clone());
             match tls {

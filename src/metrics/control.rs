@@ -49,6 +49,13 @@ impl Collector for Control {
             "Connections refused before the WebSocket upgrade, by reason.",
             labelled("reason", &signaling.refusals),
         )?;
+        let accept_errors = signaling.accept_errors.load(Ordering::Relaxed);
+        counter(
+            encoder,
+            "signaling_accept_errors",
+            "Failed attempts to accept a connection, such as for want of a file descriptor.",
+            count(accept_errors),
+        )?;
         counter(
             encoder,
             "signaling_messages_received",

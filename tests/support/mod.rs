@@ -6,11 +6,12 @@
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 use tacet_impair::{Impairment, Relay, RelayConfig};
 
@@ -52,6 +53,26 @@ impl Drop for TempDir {
     }
 }
 
+/// Waits for a condition. Fails after a minute, which only a fault reaches.
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The sum of a metric over its labels.
+pub(crate) fn metric(url: &str, name: &str) -> f64 {
+    let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut tcp = TcpStream::connect(authority).unwrap();
+    write!(tcp, "GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    tcp.read_to_string(&mut text).unwrap();
+    let is_of = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    text.lines().filter(is_of).map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+}
+
 /// A server with one room; killed when dropped.
 pub(crate) struct Server {
     pub(crate) child: Child,
@@ -72,17 +93,15 @@ impl Server {
         Self::spawn(&[&usual[..], arguments].concat())
     }
 
-    /// Starts `tacet serve` on free ports, otherwise with its defaults.
+    /// Starts `tacet serve` on free ports and without a data folder unless one is given, otherwise with its defaults.
     pub(crate) fn spawn(arguments: &[&str]) -> Self {
-        let mut child = tacet(&["serve", "--json", "--port", "0", "--media-port", "0", "--log", "warn"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let usual = ["serve", "--json", "--port", "0", "--media-port", "0", "--log", "warn"];
+        let data = if arguments.contains(&"--data") { &[][..] } else { &["--data", "none"] };
+        let mut child = tacet(&usual).args(data).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).expect("a line of JSON");
-        let link = ready["link"].as_str().unwrap().to_owned();
+        let link = ready["link"].as_str().unwrap_or_default().to_owned();
         let media_port = ready["media_ports"][0].as_u64().unwrap().try_into().unwrap();
         let metrics = ready["metrics"].as_str().unwrap_or_default().to_owned();
         Self { child, ready, link, media_port, metrics }

@@ -74,7 +74,7 @@ export class Server {
 
   static #spawn({ more = [], data }: ServerOptions, port: number, mediaPort: number): ChildProcess {
     const ports = ["--port", String(port), "--media-port", String(mediaPort), "--metrics", "off"];
-    const folder = data === undefined ? [] : ["--data", data];
+    const folder = ["--data", data ?? "none"];
     const args = ["serve", "--json", "--bind", ADDRESS, ...ports, ...folder, ...more];
     return spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
   }

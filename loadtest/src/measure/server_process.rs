@@ -69,7 +69,7 @@ pub fn serve_command(program: &Path, participants: usize) -> Command {
         command.env_remove(name);
     }
     command
-        .args(["serve", "--json", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0"])
+        .args(["serve", "--json", "--data", "none", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0"])
         .args(["--metrics", "off", "--no-page"])
         .args(["--workers", "1", "--log", "warn", "--participants", &participants.to_string()])
         .stdin(Stdio::null())
@@ -104,6 +104,11 @@ impl ChildServer {
         let ready: Ready = serde_json::from_str(&line).map_err(|error| ServerError::Line(error.to_string()))?;
         let link = ready.link.parse().map_err(|error| ServerError::Line(format!("{error}")))?;
         Ok(Self { child, link })
+    }
+
+    /// How the process has ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Resources used by the process since it started.

@@ -219,8 +219,13 @@ figures! {
         pub forwarded_bytes_per_s: f64 = "Forwarded payload" BytesPerSecond;
         /// RTP payload bytes a second that publishers sent to the server.
         pub received_bytes_per_s: f64;
-        /// Packets sent in the measured time, times the subscribers that should have received each.
+        /// Packets that subscribers should have received: those sent in the measured time, times the subscribers of each;
+        /// and those that were not sent because the bots lost their calls.
         pub expected: u64 = "Packets expected" Count;
+        /// Of these, packets that were never sent, because the bots lost their calls.
+        pub owed: u64 = "Packets never sent" Count;
+        /// Whether the server ended, or every bot lost its call, while it was measured.
+        pub server_lost: bool;
         /// Those that arrived, retransmitted ones included.
         pub delivered: u64 = "Packets delivered" Count;
         /// Those that did not arrive, not even by retransmission.

@@ -89,6 +89,7 @@ impl Summary<'_> {
         report.forwarded_bytes_per_s = per_second(counts.delivered_bytes + of_canaries.delivered_bytes + canary_bytes);
         report.canaries = canaries;
         report.joins = self.join_report();
+        self.add_owed(&mut report);
 
         let Server { empty, before_receivers, joined, start, end, drops, .. } = &self.server;
         if let Some(cpu_ns) = between(start.cpu_ns, end.cpu_ns) {
@@ -114,6 +115,18 @@ impl Summary<'_> {
         report.server_socket_drops = *drops;
         report.generator = self.generator();
         report
+    }
+
+    /// Counts what bots that lost their calls did not send. Bots that come and go have no plan that could be compared.
+    fn add_owed(&self, report: &mut Report) {
+        let scenario = &self.options.scenario;
+        if report.joins.failed == 0 || scenario.churn.is_some() {
+            return;
+        }
+        report.owed = (scenario.planned_deliveries().round() as u64).saturating_sub(report.expected);
+        report.expected += report.owed;
+        report.lost += report.owed;
+        report.server_lost = report.joins.failed >= scenario.bots() as u64;
     }
 
     /// A report that describes the load and has no results.

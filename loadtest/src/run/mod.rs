@@ -63,8 +63,13 @@ pub enum LoadError {
     #[error(transparent)]
     Server(#[from] ServerError),
     /// Its rooms.
-    #[error(transparent)]
-    Room(#[from] RoomError),
+    #[error("cannot create a room on {origin}: {source}")]
+    Room {
+        /// The server.
+        origin: String,
+        /// Why.
+        source: RoomError,
+    },
     /// Its metrics.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -126,7 +131,7 @@ pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, L
         }
         Server::Running { trust, metrics, .. } => (None, *trust, metrics.clone()),
     };
-    let under_test = UnderTest { child, trust, metrics };
+    let mut under_test = UnderTest { child, trust, metrics };
     let result = match links(options, &under_test).await {
         Ok(links) => match Run::new(options, links, &under_test, progress) {
             Ok(run) => run.measure().await,
@@ -134,11 +139,18 @@ pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, L
         },
         Err(error) => Err(error),
     };
+    let ended = under_test.child.as_mut().and_then(ChildServer::ended);
     if let Some(child) = under_test.child {
         child.stop().await;
     }
     drop(kept_off);
-    result
+    result.map(|mut report| {
+        if let Some(status) = ended {
+            report.server_lost = true;
+            report.generator.limits.push(format!("the server ended while it was measured ({status})"));
+        }
+        report
+    })
 }
 
 /// The server under test, as far as it is known.
@@ -187,7 +199,8 @@ async fn links(options: &Options, server: &UnderTest) -> Result<Vec<RoomLink>, L
         });
     }
     while let Some(made) = making.join_next().await {
-        links.push(made.map_err(|_| LoadError::Panicked)?.map_err(|_| LoadError::Panicked)??);
+        let made = made.map_err(|_| LoadError::Panicked)?.map_err(|_| LoadError::Panicked)?;
+        links.push(made.map_err(|source| LoadError::Room { origin: origin.to_string(), source })?);
     }
     Ok(links)
 }
@@ -280,7 +293,8 @@ impl<'a> Run<'a> {
             self.spawn(part, begun);
         }
         sleep_until(begun + measure).await;
-        let end = self.server.usage().await?;
+        // A server that cannot be asked any more has ended, which the report says.
+        let end = self.server.usage().await.unwrap_or_default();
         let measured = begun.elapsed();
         let stolen = MachineTime::now().stolen_since(&machine);
         let drops = self.server.socket_drops().zip(drops).map(|(end, start)| end.saturating_sub(start));

@@ -262,6 +262,19 @@ impl Scenario {
         (packets, if packets > 0.0 { bytes / packets } else { 0.0 })
     }
 
+    /// Packets that the receiving bots of all rooms should get in the measured time, as planned: those of canaries are not
+    /// counted. With simulcast, each receiver takes the first encoding.
+    #[must_use]
+    pub fn planned_deliveries(&self) -> f64 {
+        let simulcast = self.video.map(|video| Video { simulcast: false, ..video });
+        let (taken, _) = Self { video: simulcast, ..self.clone() }.planned_rate();
+        let Self { publishers, subscribers, participants, .. } = *self;
+        let of_publishers = publishers.saturating_mul(subscribers.saturating_add(participants));
+        let of_participants = participants.saturating_mul(subscribers.saturating_add(participants.saturating_sub(1)));
+        let pairs = self.rooms.saturating_mul(of_publishers.saturating_add(of_participants));
+        taken * self.seconds * pairs as f64
+    }
+
     /// Checks that the values make sense, alone and together.
     ///
     /// # Errors
@@ -278,6 +291,9 @@ impl Scenario {
         let receives = self.subscribers + self.canaries >= 1
             || self.participants >= 2
             || (self.participants == 1 && self.publishers >= 1);
+        if self.participants > 0 {
+            check(receives, "participants", "must be at least 2 unless others send or receive")?;
+        }
         check(receives, "subscribers", "must be at least 1 unless others receive")?;
         let room = self.room_size() <= Self::MAX_ROOM;
         check(room, "subscribers", format!("and the others of a room must be at most {}", Self::MAX_ROOM))?;
@@ -370,12 +386,13 @@ mod tests {
     fn check_names_the_field() {
         assert_eq!(good().check(), Ok(()));
         type Change = fn(&mut Scenario);
-        let changes: [(&str, Change); 17] = [
+        let changes: [(&str, Change); 18] = [
             ("name", |s| s.name.clear()),
             ("rooms", |s| s.rooms = 0),
             ("rooms", |s| s.rooms = 20_000),
             ("publishers", |s| s.publishers = 0),
             ("subscribers", |s| (s.subscribers, s.canaries) = (0, 0)),
+            ("participants", |s| (s.publishers, s.subscribers, s.canaries, s.participants) = (0, 0, 0, 1)),
             ("subscribers", |s| s.subscribers = 4_001),
             ("seconds", |s| s.seconds = 0.0),
             ("seconds", |s| s.seconds = f64::NAN),
@@ -406,6 +423,17 @@ mod tests {
         let everyone = Scenario { publishers: 0, subscribers: 0, participants: 6, ..good() };
         assert_eq!((everyone.size(), everyone.with_size(9).participants), (6, 9));
         assert_eq!((good().size(), good().with_size(9).subscribers), (2, 9));
+    }
+
+    #[test]
+    fn planned_deliveries_count_each_receiver() {
+        let deliveries = |publishers, subscribers, participants| {
+            let scenario = Scenario { publishers, subscribers, participants, rooms: 2, seconds: 4.0, ..good() };
+            scenario.planned_deliveries()
+        };
+        assert_eq!(deliveries(1, 2, 0), 2.0 * 4.0 * 500.0 * 2.0);
+        assert_eq!(deliveries(0, 0, 3), 2.0 * 4.0 * 500.0 * 6.0);
+        assert_eq!(deliveries(1, 1, 2), 2.0 * 4.0 * 500.0 * (3.0 + 4.0));
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub struct SfuConfig {
     pub port: u16,
     /// Addresses in the candidates for clients, with the worker's port. Empty: the bound address, which must be specified.
     pub advertise: Vec<IpAddr>,
+    /// Accept only packets that this machine sent to itself, whichever of its addresses they were sent to. Only where
+    /// [`Sfu::can_be_local_only`].
+    pub local_only: bool,
     /// Maximum number of participants of a worker, over all its rooms.
     pub max_participants: usize,
     /// How workers receive and send datagrams.
@@ -73,6 +76,7 @@ impl Default for SfuConfig {
             bind: IpAddr::from([127, 0, 0, 1]),
             port: 0,
             advertise: Vec::new(),
+            local_only: false,
             max_participants: 2_000,
             io: SocketIo::default(),
         }
@@ -98,6 +102,8 @@ pub enum StartError {
     /// A socket could not be bound.
     #[error("cannot bind a UDP socket to {address}")]
     Socket {
+        /// Number of the worker.
+        worker: usize,
         /// The address.
         address: SocketAddr,
         /// The cause.
@@ -188,8 +194,8 @@ impl Sfu {
                 }
             };
             let address = SocketAddr::new(config.bind, port);
-            let socket_error = |source| StartError::Socket { address, source };
-            let bound = socket::bind(address).map_err(socket_error)?;
+            let socket_error = |source| StartError::Socket { worker: number, address, source };
+            let bound = socket::bind(address, config.local_only).map_err(socket_error)?;
             let port = bound.socket.local_addr().map_err(socket_error)?.port();
             let worker = Worker::new(WorkerConfig {
                 identity: identity.clone(),
@@ -202,6 +208,12 @@ impl Sfu {
             sfu.workers.push(handle);
         }
         Ok(sfu)
+    }
+
+    /// Whether this platform supports [`SfuConfig::local_only`].
+    #[must_use]
+    pub const fn can_be_local_only() -> bool {
+        cfg!(target_os = "linux")
     }
 
     /// Number of workers; they are numbered from 0.

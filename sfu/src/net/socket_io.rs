@@ -93,8 +93,8 @@ mod tests {
 
     /// Sends packets of these lengths in runs, and receives them on another socket.
     fn pass(io: SocketIo, lengths: &[usize]) -> (Vec<usize>, Counters) {
-        let bound = socket::bind((LOCAL, 0).into()).unwrap();
-        let receiving = socket::bind((LOCAL, 0).into()).unwrap();
+        let bound = socket::bind((LOCAL, 0).into(), false).unwrap();
+        let receiving = socket::bind((LOCAL, 0).into(), false).unwrap();
         let (_, mut sender) = open(&bound.socket, io, false);
         let (mut receiver, _) = open(&receiving.socket, io, false);
         let mut outbox = Outbox::default();
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn unroutable_packets_do_not_stop_an_outbox() {
         for io in [SocketIo::Batched, SocketIo::Plain] {
-            let bound = socket::bind((LOCAL, 0).into()).unwrap();
+            let bound = socket::bind((LOCAL, 0).into(), false).unwrap();
             let mut outbox = Outbox::default();
             // The kernel refuses port 0.
             outbox.fill(path(&bound, (LOCAL, 0).into()), &[50, 50, 50]);
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn dual_stack_socket_speaks_ipv4() {
         for io in [SocketIo::Batched, SocketIo::Plain] {
-            let Ok(bound) = socket::bind("[::]:0".parse().unwrap()) else { return };
+            let Ok(bound) = socket::bind("[::]:0".parse().unwrap(), false) else { return };
             let (mut receiver, mut sender) = open(&bound.socket, io, true);
             let client = std::net::UdpSocket::bind((LOCAL, 0)).unwrap();
             client.send_to(b"request", (LOCAL, bound.socket.local_addr().unwrap().port())).unwrap();

@@ -24,7 +24,7 @@ struct Call {
 
 impl Call {
     fn start(io: SocketIo, on_event: impl Fn(&Event) + Send + 'static) -> Self {
-        let bound = socket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let bound = socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
         let port = bound.socket.local_addr().unwrap().port();
         let worker = Worker::new(WorkerConfig {
             identity: Identity::generate().unwrap(),

@@ -9,25 +9,30 @@
 //! | `/.well-known/security.txt`  | the operator's contact (RFC 9116), or 404                          | `security_txt` |
 //! | `/`, `/r/{room}`, `/assets/` | the page; the room's secret is in the link's fragment and not sent | `page`         |
 
+mod client;
 mod description;
+mod forwarded;
 mod health;
 mod origin;
 mod page;
+mod refusal;
 mod rooms;
 mod security_headers;
 mod security_txt;
 mod web_socket;
 
+pub(crate) use client::Client;
 pub use page::{PageFile, PageSource};
+pub(crate) use refusal::Refusals;
 
-use crate::{admission::Admission, config::Config, metrics::Metrics, rooms::Rooms};
+use crate::{
+    admission::Admission, config::Config, metrics::Metrics, public_url::PublicUrl, resume::origin::Origins,
+    rooms::Rooms,
+};
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
-    http::{
-        HeaderMap, StatusCode,
-        header::{HOST, ORIGIN},
-    },
+    http::{HeaderMap, StatusCode, header::ORIGIN},
     middleware,
     response::{IntoResponse, Response},
 };
@@ -43,6 +48,7 @@ pub(crate) struct Server {
     pub(crate) rooms: Rooms,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) refusals: Arc<Refusals>,
     pub(crate) page: Option<Arc<dyn PageSource>>,
     pub(crate) stop: watch::Receiver<bool>,
     /// Held by every connection, so that the server knows when the last one has ended.
@@ -51,11 +57,20 @@ pub(crate) struct Server {
 
 impl Server {
     /// Whether a web page of the request's origin may use this server.
-    fn allows_origin(&self, headers: &HeaderMap) -> bool {
+    fn allows_origin(&self, headers: &HeaderMap, client: &Client) -> bool {
         // A value that is not text is neither an allowed origin nor an absent one.
         let origin = headers.get(ORIGIN).map(|value| value.to_str().unwrap_or("?"));
-        let host = headers.get(HOST).and_then(|value| value.to_str().ok());
-        origin::is_allowed(origin, host, &self.config.allowed_origins)
+        let public = self.config.public_url.as_ref().map(PublicUrl::origin);
+        let listed = self.config.allowed_origins.iter().map(String::as_str).chain(public);
+        origin::is_allowed(origin, &client.hosts, listed)
+    }
+
+    /// The origins under which a client may have reached this server.
+    fn origins(&self, client: &Client) -> Origins {
+        match &self.config.public_url {
+            Some(public) => Origins::named(public.origin()),
+            None => Origins::of_hosts(client.hosts.iter().map(String::as_str)),
+        }
     }
 }
 
@@ -72,16 +87,24 @@ pub(crate) fn router(server: Server) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES))
-        .layer(middleware::from_fn(security_headers::add))
+        .layer(middleware::from_fn_with_state(server.clone(), security_headers::add))
+        .layer(middleware::from_fn_with_state(server.clone(), client::identify))
         .with_state(server)
 }
 
+/// An error as JSON.
 #[derive(Serialize)]
 struct Problem<'a> {
+    /// For people.
     error: &'a str,
+    /// For programs: one word for each cause.
+    code: &'static str,
+    /// After how many milliseconds the request may be repeated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_ms: Option<u32>,
 }
 
-/// An error as JSON.
-fn problem(status: StatusCode, error: &str) -> Response {
-    (status, Json(Problem { error })).into_response()
+/// An error that repeating the request does not mend by itself.
+fn problem(status: StatusCode, code: &'static str, error: &str) -> Response {
+    (status, Json(Problem { error, code, retry_ms: None })).into_response()
 }

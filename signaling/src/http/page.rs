@@ -58,7 +58,7 @@ async fn asset(State(server): State<Server>, Path(path): Path<String>, request: 
 
 fn serve(server: &Server, path: &str, cache: &'static str) -> Response {
     let Some(file) = server.page.as_ref().and_then(|page| page.file(path)) else {
-        return problem(StatusCode::NOT_FOUND, "no such page");
+        return problem(StatusCode::NOT_FOUND, "no_page", "no such page");
     };
     let bytes = match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),

@@ -1,17 +1,16 @@
 //! `POST /v1/rooms`: creating a room.
 
-use super::{Server, problem};
-use crate::{access_hash::AccessHash, rooms::CreateError};
+use super::{Client, Server, problem, refusal};
+use crate::{access_hash::AccessHash, metrics::Refusal, rooms::CreateError};
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     body::Bytes,
-    extract::{ConnectInfo, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
     response::{IntoResponse, Response},
     routing::post,
 };
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use tacet_proto::{RoomId, bytes::Fixed};
 use tokio::task::spawn_blocking;
 
@@ -33,7 +32,7 @@ struct CreatedRoom {
 
 async fn create(
     State(server): State<Server>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -41,29 +40,31 @@ async fn create(
     let authorized = server.config.api_key.as_ref().is_some_and(|key| key.authorizes(authorization));
     if !authorized {
         if !server.config.open_rooms {
-            return problem(StatusCode::FORBIDDEN, "only the operator of this server creates rooms");
+            return problem(StatusCode::FORBIDDEN, "rooms_closed", "only the operator of this server creates rooms");
         }
-        if !server.allows_origin(&headers) {
-            return problem(StatusCode::FORBIDDEN, "this origin may not create rooms");
+        if !server.allows_origin(&headers, &client) {
+            server.refusals.refused(Refusal::Origin);
+            return refusal::answer(Refusal::Origin, None);
         }
-        if !server.admission.may_try(peer.ip()) {
-            return problem(StatusCode::TOO_MANY_REQUESTS, "too many requests");
+        if let Err(wait) = server.admission.may_try(client.address) {
+            server.refusals.refused(Refusal::Rate);
+            return refusal::answer(Refusal::Rate, Some(wait));
         }
     }
     let Ok(CreateRoom { access_hash }) = serde_json::from_slice(&body) else {
-        return problem(StatusCode::BAD_REQUEST, "expected {\"access_hash\": 32 bytes of base64url}");
+        return problem(StatusCode::BAD_REQUEST, "bad_request", "expected {\"access_hash\": 32 bytes of base64url}");
     };
     // The room is written to the registry before it is answered, which may wait for a disk.
     let rooms = server.rooms.clone();
     match spawn_blocking(move || rooms.create(AccessHash(access_hash.0))).await {
         Ok(Ok(room)) => (StatusCode::CREATED, Json(CreatedRoom { room })).into_response(),
         Ok(Err(error @ (CreateError::TooMany | CreateError::NoRandomness))) => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+            problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string())
         }
         Ok(Err(error @ CreateError::Storage(_))) => {
             tracing::error!(%error, "a new room was refused");
-            problem(StatusCode::INSUFFICIENT_STORAGE, &error.to_string())
+            problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string())
         }
-        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to create the room"),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to create the room"),
     }
 }

@@ -17,6 +17,6 @@ async fn serve(State(server): State<Server>) -> Response {
     match &server.config.security_contact {
         // RFC 9116 section 3: plain text in UTF-8.
         Some(contact) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], contact.to_string()).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "this server names no contact"),
+        None => problem(StatusCode::NOT_FOUND, "no_contact", "this server names no contact"),
     }
 }

@@ -1,23 +1,18 @@
 //! `GET /v1/ws`: the upgrade to the WebSocket, and everything that refuses it.
 
-use super::{Server, problem};
+use super::{Client, Server, refusal};
 use crate::{
     connection::{self, Peer},
     metrics::Refusal,
-    resume::origin::Origins,
 };
 use axum::{
-    Json, Router,
-    extract::{ConnectInfo, State, WebSocketUpgrade},
-    http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{HOST, UPGRADE},
-    },
+    Extension, Json, Router,
+    extract::{State, WebSocketUpgrade},
+    http::{HeaderMap, HeaderValue, StatusCode, header::UPGRADE},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Serialize;
-use std::net::SocketAddr;
 use tacet_proto::SUBPROTOCOL;
 
 /// Size at which the WebSocket codec refuses a message. Messages between
@@ -36,18 +31,14 @@ struct Supported {
 
 async fn upgrade(
     State(server): State<Server>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let refused = |refusal: Refusal| {
-        tracing::debug!(?refusal, peer = %connection::shortened(peer.ip()), "connection refused");
-        server.metrics.refusals.count(refusal);
+        tracing::debug!(?refusal, peer = %connection::shortened(client.address), "connection refused");
+        server.refusals.refused(refusal);
     };
-    if !server.allows_origin(&headers) {
-        refused(Refusal::Origin);
-        return problem(StatusCode::FORBIDDEN, "this origin may not connect");
-    }
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         .read_buffer_size(4 << 10)
@@ -62,16 +53,19 @@ async fn upgrade(
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     }
-    if !server.admission.may_try(peer.ip()) {
-        refused(Refusal::Rate);
-        return problem(StatusCode::TOO_MANY_REQUESTS, "too many new connections each second");
+    if !server.allows_origin(&headers, &client) {
+        refused(Refusal::Origin);
+        return refusal::refuse(server, upgrade, Refusal::Origin, None);
     }
-    let Some(place) = server.admission.place(peer.ip()) else {
+    if let Err(wait) = server.admission.may_try(client.address) {
+        refused(Refusal::Rate);
+        return refusal::refuse(server, upgrade, Refusal::Rate, Some(wait));
+    }
+    let Some(place) = server.admission.place(client.address) else {
         refused(Refusal::Connections);
-        return problem(StatusCode::TOO_MANY_REQUESTS, "too many connections");
+        return refusal::refuse(server, upgrade, Refusal::Connections, None);
     };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let peer = Peer { address: peer.ip(), origins: Origins::of_hosts(host) };
+    let peer = Peer { address: client.address, origins: server.origins(&client) };
     let Server { config, rooms, metrics, stop, alive, .. } = server;
     upgrade.on_upgrade(move |socket| async move {
         connection::serve(socket, peer, rooms, metrics, config.timing, stop).await;

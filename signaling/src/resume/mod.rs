@@ -4,10 +4,12 @@
 //! signature by that key over the token and the challenge of the new connection. A stolen token is worth nothing without
 //! the key, and a proof is worth nothing on another connection or server.
 
+pub mod daily_keys;
 pub mod keys;
 pub mod origin;
 pub mod token;
 
+pub use daily_keys::{DailyKeys, KeysError};
 pub use keys::{ResumeKey, ResumeKeys};
 
 use e2ee_core::resume::{self, NONCE_BYTES, ResumeOperation, ResumeStatement};

@@ -8,6 +8,7 @@
 //!
 //! If a room panics its participants are closed, and no other room notices.
 
+pub(crate) mod file_registry;
 mod ids;
 mod join_times;
 pub(crate) mod registry;

@@ -209,8 +209,8 @@ mod tests {
     #[test]
     fn runs_are_sent_without_segmentation() {
         let lengths = [[1_200; 16].as_slice(), &[300], &[7, 9, 9]].concat();
-        let bound = socket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let receiving = socket::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let bound = socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
+        let receiving = socket::bind((Ipv4Addr::LOCALHOST, 0).into(), false).unwrap();
         let mut outbox = Outbox::default();
         let path = Tuple::udp(bound.socket.local_addr().unwrap(), receiving.socket.local_addr().unwrap());
         outbox.fill(path, &lengths);

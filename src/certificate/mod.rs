@@ -1,0 +1,111 @@
+//! TLS certificates of the server: the operator's files, or a self-signed certificate that is kept in the data folder.
+//!
+//! ```text
+//!   certificate files ──► FileCertificate ──┐
+//!                                           ├──► CurrentCertificate ──► TLS handshakes
+//!   data folder ────────► SelfSigned ───────┘    (replaced while connections go on)
+//! ```
+
+mod current;
+mod files;
+mod self_signed;
+
+pub(crate) use current::CurrentCertificate;
+pub(crate) use files::FileCertificate;
+pub(crate) use self_signed::SelfSigned;
+
+use anyhow::Context;
+use rustls::{
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    sign::CertifiedKey,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use x509_cert::der::Decode;
+
+/// A certificate chain with its private key. `Debug` does not print the key.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate {
+    key: Arc<CertifiedKey>,
+    /// When it begins and ceases to be valid, since 1970; `None` if that cannot be read.
+    validity: Option<(Duration, Duration)>,
+}
+
+impl Certificate {
+    /// A certificate from a chain, the server's own first, and its private key.
+    ///
+    /// # Errors
+    /// The key is not the certificate's, or of a kind that TLS cannot use.
+    fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> anyhow::Result<Self> {
+        let validity = chain.first().and_then(|certificate| validity(certificate));
+        let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+            .context("the private key does not match the certificate")?;
+        Ok(Self { key: Arc::new(key), validity })
+    }
+
+    /// SHA-256 of the certificate: `AA:BB:…`.
+    pub(crate) fn fingerprint(&self) -> String {
+        let certificate = self.key.cert.first().map_or(&[][..], |certificate| certificate);
+        let hash = ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, certificate);
+        let pairs: Vec<_> = hash.as_ref().iter().map(|byte| data_encoding::HEXUPPER.encode(&[*byte])).collect();
+        pairs.join(":")
+    }
+
+    /// Why browsers refuse the certificate at this time, if they do.
+    pub(crate) fn problem(&self, now: SystemTime) -> Option<String> {
+        let (begins, ends) = self.validity?;
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let days = |time: Duration| time.as_secs() / (24 * 3_600);
+        if now >= ends {
+            return Some(format!("expired {} days ago", days(now.saturating_sub(ends))));
+        }
+        (now < begins).then(|| format!("is not valid for another {} days", days(begins.saturating_sub(now)) + 1))
+    }
+}
+
+fn validity(certificate: &[u8]) -> Option<(Duration, Duration)> {
+    let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
+    let validity = certificate.tbs_certificate().validity();
+    Some((validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use time::OffsetDateTime;
+
+    /// A certificate that is valid between these seconds since 1970.
+    fn valid(from: i64, until: i64) -> Certificate {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.not_before = OffsetDateTime::from_unix_timestamp(from).unwrap();
+        parameters.not_after = OffsetDateTime::from_unix_timestamp(until).unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        Certificate::new(vec![certificate.der().clone()], key).unwrap()
+    }
+
+    #[test]
+    fn certificate_outside_its_validity_is_a_problem() {
+        let day = 24 * 3_600;
+        let certificate = valid(100 * day, 200 * day);
+        let at = |days: u64| certificate.problem(SystemTime::UNIX_EPOCH + Duration::from_secs(days * 24 * 3_600));
+        assert_eq!(at(150), None);
+        assert_eq!(at(203).as_deref(), Some("expired 3 days ago"));
+        assert_eq!(at(90).as_deref(), Some("is not valid for another 11 days"));
+        assert_eq!(certificate.fingerprint().len(), 32 * 3 - 1);
+    }
+
+    #[test]
+    fn key_of_another_certificate_is_refused() {
+        let certificate = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
+        let other = PrivatePkcs8KeyDer::from(rcgen::KeyPair::generate().unwrap().serialize_der()).into();
+        let error = Certificate::new(vec![certificate.cert.der().clone()], other).unwrap_err();
+        assert!(error.to_string().contains("does not match"), "{error}");
+    }
+}
