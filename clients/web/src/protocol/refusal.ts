@@ -25,6 +25,7 @@ const CODE_OF_REFUSAL: Partial<Record<ErrorCode, TacetErrorCode>> = {
   unauthenticated: "access-refused",
   forbidden: "access-refused",
   no_room: "no-room",
+  rate_limited: "server-busy",
   room_full: "room-full",
   server_busy: "server-busy",
   internal: "server-busy",

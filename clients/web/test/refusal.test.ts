@@ -1,0 +1,13 @@
+import { describe, expect, it } from "vitest";
+import { CloseCode, errorOfClose, Refused } from "../src/protocol/refusal.ts";
+
+describe("refusals before the handshake", () => {
+  it("are worth another attempt if the address has too many connections", () => {
+    expect(new Refused("rate_limited").code).toBe("server-busy");
+    expect(errorOfClose(CloseCode.TryLater).code).toBe("server-busy");
+  });
+
+  it("are final if the server does not allow the page", () => {
+    expect(new Refused("forbidden").code).toBe("access-refused");
+  });
+});
