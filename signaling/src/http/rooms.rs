@@ -11,6 +11,7 @@ use axum::{
     routing::post,
 };
 use serde::{Deserialize, Serialize};
+use std::error::Error;
 use tacet_proto::{RoomId, bytes::Fixed};
 use tokio::task::spawn_blocking;
 
@@ -62,7 +63,8 @@ async fn create(
             problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string())
         }
         Ok(Err(error @ CreateError::Storage(_))) => {
-            tracing::error!(%error, "a new room was refused");
+            let cause: &(dyn Error + 'static) = &error;
+            tracing::error!(error = cause, "a new room was refused");
             problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string())
         }
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to create the room"),
