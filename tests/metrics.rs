@@ -168,7 +168,7 @@ fn label_values_are_bounded() {
             "worker" => values == BTreeSet::from(["0"]),
             "version" => values == BTreeSet::from([env!("CARGO_PKG_VERSION")]),
             "format" => values == BTreeSet::from(["binary", "text"]),
-            "reason" => values.iter().all(small_word),
+            "reason" | "outcome" => values.iter().all(small_word),
             "code" => values.iter().all(|value| small_word(value) || value.parse::<u16>().is_ok()),
             _ => false,
         };

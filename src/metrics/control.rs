@@ -46,7 +46,7 @@ impl Collector for Control {
         counter(
             encoder,
             "signaling_refusals",
-            "Connections refused before the WebSocket upgrade, by reason.",
+            "Refused connections, by reason.",
             labelled("reason", &signaling.refusals),
         )?;
         let accept_errors = signaling.accept_errors.load(Ordering::Relaxed);
