@@ -13,6 +13,8 @@ declare global {
     testProblems?: Problem[];
     testGenerations?: number[];
     testHistory?: string[];
+    /** The track behind each `NAME/SOURCE`, what was decoded of it, and of those before it. */
+    testDecoded?: Record<string, { track: string; earlier: number; decoded: number }>;
   }
 }
 
@@ -230,20 +232,32 @@ export class Participant {
     await this.page.locator(`[data-testid=${testId}]`).click();
   }
 
-  /** Returns what has been decoded of each remote track. */
+  /** Returns what has been decoded of each remote track, added up over tracks that replaced one another. */
   async progress(): Promise<Progress> {
+    const { present } = await this.decoded();
+    return present;
+  }
+
+  /** Returns what has been decoded of the tracks that are there, and of all that ever were. */
+  private async decoded(): Promise<{ present: Progress; all: Progress }> {
     return this.page.evaluate(async () => {
       const call = window.testCall;
-      const progress: Record<string, number> = {};
-      if (call === undefined) return progress;
+      const present: Record<string, number> = {};
+      window.testDecoded ??= {};
+      if (call === undefined) return { present, all: {} };
       const names = new Map(call.participants.map(({ id, name }) => [id, name]));
       const stats = [...(await call.stats()).values()];
       for (const { participant, source, track } of call.tracks) {
         const inbound = stats.find((entry) => entry.type === "inbound-rtp" && entry.trackIdentifier === track.id);
-        const decoded = source === "microphone" ? inbound?.jitterBufferEmittedCount : inbound?.framesDecoded;
-        progress[`${names.get(participant)}/${source}`] = decoded ?? 0;
+        const decoded = (source === "microphone" ? inbound?.jitterBufferEmittedCount : inbound?.framesDecoded) ?? 0;
+        const key = `${names.get(participant)}/${source}`;
+        const known = window.testDecoded[key] ?? { track: track.id, earlier: 0, decoded: 0 };
+        const earlier = known.track === track.id ? known.earlier : known.earlier + known.decoded;
+        window.testDecoded[key] = { track: track.id, earlier, decoded };
+        present[key] = earlier + decoded;
       }
-      return progress;
+      const tracks = Object.entries(window.testDecoded);
+      return { present, all: Object.fromEntries(tracks.map(([key, one]) => [key, one.earlier + one.decoded])) };
     });
   }
 
@@ -296,9 +310,10 @@ export class Participant {
   /** Waits until the decoding of each of these tracks (`NAME/SOURCE`) has progressed this many times. */
   async decodesMore(tracks: string[], steps = 3): Promise<void> {
     for (let step = 0; step < steps; step += 1) {
-      const before = await this.progress();
+      // A track that is being replaced is absent for a moment, and goes on from where it was.
+      const { all: before } = await this.decoded();
       await until(`${this.name} decodes ${tracks.join(", ")}`, async () => {
-        const now = await this.progress();
+        const { all: now } = await this.decoded();
         return tracks.every((track) => (now[track] ?? 0) > (before[track] ?? 0)) || JSON.stringify(now);
       });
     }

@@ -53,11 +53,23 @@ test("a call survives a killed server, again and again", async () => {
   const own = await Promise.all(pages.map((page) => page.id()));
   const changes = await Promise.all(pages.map((page) => page.changes()));
   const back: number[] = [];
+  /** Times by `LISTENER hears SPEAKER`, to see who is late. */
+  const times: Record<string, number[]> = {};
+  const allHearTimed = (started: number): Promise<unknown> =>
+    Promise.all(
+      pages.flatMap((page) =>
+        othersOf(page).map(async (name) => {
+          await page.hears(name);
+          const pair = `${page.name} hears ${name}`;
+          times[pair] = [...(times[pair] ?? []), Math.round(performance.now() - started)];
+        }),
+      ),
+    );
   for (let round = 0; round < ROUNDS; round += 1) {
     await server.kill();
     await server.startAgain();
     const started = performance.now();
-    await allHear();
+    await allHearTimed(started);
     back.push(performance.now() - started);
 
     expect(await Promise.all(pages.map((page) => page.id()))).toEqual(own);
@@ -69,6 +81,7 @@ test("a call survives a killed server, again and again", async () => {
   process.stdout.write(
     `audio is back after a restart: p50 ${Math.round(median)} ms, p95 ${Math.round(p95)} ms, ${ROUNDS} rounds\n`,
   );
+  for (const [pair, list] of Object.entries(times)) process.stdout.write(`  ${pair}: ${list.join(", ")} ms\n`);
   expect(server.fingerprint).toBe(certificate);
   if (CHAOS) expect(median).toBeLessThan(MEDIAN_MS);
   expect(p95).toBeLessThan(P95_MS);
