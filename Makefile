@@ -178,7 +178,7 @@ chaos: chaos-browsers ## Kill servers, cut networks and freeze pages under calls
 
 .PHONY: chaos-browsers
 chaos-browsers: setup-browsers debug
-	cd $(WEB) && CHAOS=1 TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e -- outages
+	cd $(WEB) && CHAOS=1 TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e -- outages states
 
 .PHONY: explore
 explore: simulate fuzz verify miri ## Simulate, fuzz, verify and interpret for a long time.

@@ -8,7 +8,7 @@ import { Server } from "../server.ts";
 import { until } from "../until.ts";
 import { CHAOS } from "./extent.ts";
 
-const SHARES = CHAOS ? 6 : 2;
+const SHARES = CHAOS ? 6 : 1;
 
 let server: Server;
 let chromium: Browser;
