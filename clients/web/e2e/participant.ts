@@ -246,13 +246,17 @@ export class Participant {
       window.testDecoded ??= {};
       if (call === undefined) return { present, all: {} };
       const names = new Map(call.participants.map(({ id, name }) => [id, name]));
-      const stats = [...(await call.stats()).values()];
+      // Firefox never answers for a connection that is closed meanwhile.
+      const none = new Promise<RTCStatsReport>((resolve) => setTimeout(() => resolve(new Map()), 1_000));
+      const stats = [...(await Promise.race([call.stats(), none])).values()];
       for (const { participant, source, track } of call.tracks) {
         const inbound = stats.find((entry) => entry.type === "inbound-rtp" && entry.trackIdentifier === track.id);
-        const decoded = (source === "microphone" ? inbound?.jitterBufferEmittedCount : inbound?.framesDecoded) ?? 0;
+        const counted = source === "microphone" ? inbound?.jitterBufferEmittedCount : inbound?.framesDecoded;
         const key = `${names.get(participant)}/${source}`;
         const known = window.testDecoded[key] ?? { track: track.id, earlier: 0, decoded: 0 };
-        const earlier = known.track === track.id ? known.earlier : known.earlier + known.decoded;
+        const same = known.track === track.id;
+        const earlier = same ? known.earlier : known.earlier + known.decoded;
+        const decoded = counted ?? (same ? known.decoded : 0);
         window.testDecoded[key] = { track: track.id, earlier, decoded };
         present[key] = earlier + decoded;
       }
