@@ -52,11 +52,10 @@ export class Roster {
   apply({ rev, full, add, del, upd = [] }: RosterChange): RosterUpdate {
     const gap = !full && rev !== this.#revision + 1;
     this.#revision = rev;
-    if (full) return { left: this.#replace(add), gap };
-    for (const participant of del) this.#members.delete(participant);
     // Departures of participants that this client never saw concern its keys too.
     const left = new Set(del);
-    for (const participant of this.#merge([...add, ...upd])) left.add(participant);
+    if (!full) for (const participant of del) this.#members.delete(participant);
+    for (const participant of full ? this.#replace(add) : this.#merge([...add, ...upd])) left.add(participant);
     return { left: [...left], gap };
   }
 

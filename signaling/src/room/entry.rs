@@ -176,7 +176,10 @@ impl Room {
         }
         match (*entry, departed.copied()) {
             (Entry::Session { recent: true, .. }, None)
-                if self.gathering.is_some() && claims.device.is_some() && self.seats.claim(now, claims.seat) =>
+                if self.gathering.is_some()
+                    && claims.device.is_some()
+                    && !self.departed_before.contains(&claims.session)
+                    && self.seats.claim(now, claims.seat) =>
             {
                 Ok(Continues::Seat)
             }

@@ -48,9 +48,14 @@ impl Gathering {
         self.awaited.values().any(|awaited| *awaited == seat)
     }
 
+    /// The expected participants that are not back.
+    pub(super) fn missing(&self, is_back: impl Fn(ParticipantId) -> bool) -> Vec<ParticipantId> {
+        self.awaited.keys().copied().filter(|awaited| !is_back(*awaited)).collect()
+    }
+
     /// Whether it is over: time is up, or all are back that are expected.
     pub(super) fn is_over(&self, now: Instant, is_back: impl Fn(ParticipantId) -> bool) -> bool {
-        now >= self.until || (self.begun && self.awaited.keys().all(|awaited| is_back(*awaited)))
+        now >= self.until || (self.begun && self.missing(is_back).is_empty())
     }
 }
 

@@ -116,6 +116,8 @@ pub struct Room {
     /// Participants of the call that said goodbye.
     gone: BTreeSet<ParticipantId>,
     departed: Departed,
+    /// Sessions of the call that ended on a server before this one.
+    departed_before: BTreeSet<SessionId>,
     guests: BTreeMap<ParticipantId, Guest>,
     members: BTreeMap<ParticipantId, Member>,
     seats: Seats,
@@ -146,6 +148,7 @@ impl Room {
             id,
             limits,
             call: call.as_ref().map(|call| call.id),
+            departed_before: call.iter().flat_map(|call| call.departed.iter().copied()).collect(),
             gone: call.map(|call| call.gone.into_iter().collect()).unwrap_or_default(),
             departed: Departed::default(),
             guests: BTreeMap::new(),
@@ -349,6 +352,9 @@ impl Room {
         if let Some(Guest { session, .. }) = guest {
             let seen = member.presence.last_seen(now);
             self.departed.insert(participant, DepartedSession { session, seen });
+            if let Some(call) = self.call.filter(|_| !self.gone.contains(&participant)) {
+                self.outputs.departed(session, call);
+            }
         }
         self.seats.leave(now, member.announced.seat);
         self.withdraw_all(now, participant);
@@ -366,6 +372,7 @@ impl Room {
         {
             self.gone.clear();
             self.departed = Departed::default();
+            self.departed_before.clear();
             self.outputs.call_ended(call);
         }
     }
@@ -469,6 +476,8 @@ impl Room {
                 || self.departed.get(participant).is_some()
         };
         let Some(gathering) = &self.gathering else { return };
+        // Those who came while it lasted do not know them, and replace their keys like all others.
+        let absent = gathering.missing(back);
         if !gathering.is_over(now, back) {
             wake(&mut self.wake, Some(gathering.until));
             return;
@@ -479,6 +488,7 @@ impl Room {
         for participant in members {
             let others = self.roster_without(participant);
             if let Some(member) = self.members.get_mut(&participant) {
+                absent.iter().for_each(|absent| member.backlog.left(now, *absent));
                 member.backlog.resync(now, None, others);
                 wake(&mut self.wake, member.backlog.due());
             }

@@ -6,7 +6,7 @@ use crate::{
 };
 use sfu_api::{Command, CommandId, Request};
 use std::collections::VecDeque;
-use tacet_proto::{CallId, CloseCode, ParticipantId, ServerMessage, server::Joined};
+use tacet_proto::{CallId, CloseCode, ParticipantId, ServerMessage, SessionId, server::Joined};
 
 /// An output of a room, for its task to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,14 @@ pub enum Output {
         /// Its request.
         re: Option<u32>,
         /// The call that it leaves.
+        call: CallId,
+    },
+    /// A session has ended without a goodbye, which is to be recorded in the call: the others have replaced the keys that it
+    /// knew, so no server may grant its seat again.
+    Departed {
+        /// The session.
+        session: SessionId,
+        /// The call.
         call: CallId,
     },
     /// The call has ended.
@@ -104,6 +112,11 @@ impl Outputs {
     /// Ends a participant's session by its own wish.
     pub(super) fn goodbye(&mut self, from: ParticipantId, re: Option<u32>, call: CallId) {
         self.queue.push_back(Output::Goodbye { from, re, call });
+    }
+
+    /// A session has ended without a goodbye.
+    pub(super) fn departed(&mut self, session: SessionId, call: CallId) {
+        self.queue.push_back(Output::Departed { session, call });
     }
 
     /// The call has ended.

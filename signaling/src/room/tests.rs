@@ -34,6 +34,8 @@ struct Story {
     silent: BTreeSet<ParticipantId>,
     /// Goodbyes, in order.
     goodbyes: Vec<ParticipantId>,
+    /// Sessions that ended without a goodbye, in order.
+    departed: Vec<SessionId>,
     /// Calls that ended, in order.
     ended: Vec<CallId>,
     heard: BTreeMap<ParticipantId, Vec<Outgoing>>,
@@ -70,6 +72,7 @@ impl Story {
             alive: true,
             silent: BTreeSet::new(),
             goodbyes: Vec::new(),
+            departed: Vec::new(),
             ended: Vec::new(),
             heard: BTreeMap::new(),
             hints: 0,
@@ -99,6 +102,7 @@ impl Story {
                     self.closed.push((from, CloseCode::Normal));
                     self.goodbyes.push(from);
                 }
+                Output::Departed { session, .. } => self.departed.push(session),
                 Output::CallEnded(call) => self.ended.push(call),
                 Output::Command(Request { id, command }) => {
                     match &command {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tacet_data::{DataDirectory, StorageError, Table};
-use tacet_proto::{CallId, ParticipantId, RoomId, bytes::Fixed};
+use tacet_proto::{CallId, ParticipantId, RoomId, SessionId, bytes::Fixed};
 
 /// Rooms that are kept in the data folder. Reading never waits for the disk.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ struct StoredRoom {
 struct StoredCall {
     id: CallId,
     gone: Vec<ParticipantId>,
+    #[serde(default)]
+    departed: Vec<SessionId>,
 }
 
 impl FileRegistry {
@@ -118,7 +120,11 @@ impl From<&RoomRecord> for StoredRoom {
         let RoomRecord { access_hash, call, used } = record;
         Self {
             access_hash: Fixed(access_hash.0),
-            call: call.as_ref().map(|call| StoredCall { id: call.id, gone: call.gone.clone() }),
+            call: call.as_ref().map(|call| StoredCall {
+                id: call.id,
+                gone: call.gone.clone(),
+                departed: call.departed.clone(),
+            }),
             used: used.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
         }
     }
@@ -128,7 +134,7 @@ impl From<StoredRoom> for RoomRecord {
     fn from(StoredRoom { access_hash, call, used }: StoredRoom) -> Self {
         Self {
             access_hash: AccessHash(access_hash.0),
-            call: call.map(|StoredCall { id, gone }| CallRecord { id, gone }),
+            call: call.map(|StoredCall { id, gone, departed }| CallRecord { id, gone, departed }),
             // A time that the system cannot express is none that a server wrote.
             used: SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(used)).unwrap_or(SystemTime::UNIX_EPOCH),
         }
@@ -175,7 +181,11 @@ mod tests {
         let registry = open(folder.path());
         registry.insert(id(1), record(1)).unwrap();
         registry.insert(id(2), record(2)).unwrap();
-        let call = CallRecord { id: CallId(Fixed([5; 16])), gone: vec![ParticipantId(9), ParticipantId(7)] };
+        let call = CallRecord {
+            id: CallId(Fixed([5; 16])),
+            gone: vec![ParticipantId(9), ParticipantId(7)],
+            departed: vec![SessionId(Fixed([6; 16]))],
+        };
         registry.update(id(1), &mut |room| room.call = Some(call.clone())).unwrap();
         registry.update(id(3), &mut |_| panic!("there is no such room")).unwrap();
         registry.remove(id(2)).unwrap();

@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
-use tacet_proto::{CallId, ParticipantId, RoomId};
+use tacet_proto::{CallId, ParticipantId, RoomId, SessionId};
 
 /// What the server keeps of a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,16 @@ pub struct CallRecord {
     pub id: CallId,
     /// Participants that said goodbye. None of them returns to this call.
     pub gone: Vec<ParticipantId>,
+    /// Sessions that ended without a goodbye. Their participants may return, but not to the seats and keys of before.
+    pub departed: Vec<SessionId>,
+}
+
+impl CallRecord {
+    /// A call that nobody has left.
+    #[must_use]
+    pub fn new(id: CallId) -> Self {
+        Self { id, gone: Vec::new(), departed: Vec::new() }
+    }
 }
 
 impl RoomRecord {
@@ -172,7 +182,7 @@ mod tests {
         for room in [room, other] {
             registry.insert(room, record.clone()).unwrap();
         }
-        let call = CallRecord { id: CallId(Fixed([5; 16])), gone: vec![ParticipantId(9)] };
+        let call = CallRecord { gone: vec![ParticipantId(9)], ..CallRecord::new(CallId(Fixed([5; 16]))) };
         registry.update(room, &mut |record| record.call = Some(call.clone())).unwrap();
         registry.update(unknown, &mut |_| panic!("there is no such room")).unwrap();
         assert_eq!(registry.get(room).unwrap().call, Some(call));

@@ -44,8 +44,9 @@ use tracing::Instrument;
 
 /// Maximum number of inputs that wait for a room. Connections wait for space; rooms never wait, so it is soon there.
 const INBOX: usize = 1_024;
-/// Maximum number of goodbyes that are recorded of one call. The oldest are forgotten first; tokens are forgotten earlier.
-const MAX_GONE: usize = 4_096;
+/// Maximum number of goodbyes, and of other departures, that are recorded of one call. The oldest are forgotten first;
+/// tokens are forgotten earlier.
+const MAX_DEPARTURES: usize = 4_096;
 
 /// What connections do to a room.
 #[derive(Debug)]
@@ -384,16 +385,28 @@ impl Task {
         });
     }
 
+    /// Records that a session of a call has ended without a goodbye.
+    fn record_departure(&self, session: SessionId, call: CallId) {
+        let (shared, room) = (Arc::clone(&self.shared), self.id);
+        spawn_blocking(move || {
+            let recorded = shared.registry.update(room, &mut |record| {
+                if let Some(current) = record.call.as_mut().filter(|current| current.id == call) {
+                    push_bounded(&mut current.departed, session);
+                }
+            });
+            if let Err(error) = recorded {
+                tracing::warn!(%error, "the end of a session was not recorded");
+            }
+        });
+    }
+
     /// Records a goodbye, and then answers it.
     fn record_goodbye(&self, participant: ParticipantId, re: Option<u32>, call: CallId, guest: Guest) {
         let (shared, room) = (Arc::clone(&self.shared), self.id);
         let recording = spawn_blocking(move || {
             let recorded = shared.registry.update(room, &mut |record| {
                 if let Some(current) = record.call.as_mut().filter(|current| current.id == call) {
-                    if current.gone.len() >= MAX_GONE {
-                        current.gone.remove(0);
-                    }
-                    current.gone.push(participant);
+                    push_bounded(&mut current.gone, participant);
                 }
             });
             if let Err(error) = recorded {
@@ -452,6 +465,7 @@ impl Task {
                         self.record_goodbye(from, re, call, guest);
                     }
                 }
+                Output::Departed { session, call } => self.record_departure(session, call),
                 Output::CallEnded(call) => self.record_end(call),
             }
         }
@@ -466,11 +480,19 @@ impl Task {
     }
 }
 
+/// Appends to a list of a record, from which the oldest entries fall out.
+fn push_bounded<T>(list: &mut Vec<T>, item: T) {
+    if list.len() >= MAX_DEPARTURES {
+        list.remove(0);
+    }
+    list.push(item);
+}
+
 /// Records that a call begins. The room is empty, so it may wait.
 async fn record_call(shared: Arc<Shared>, room: RoomId, call: CallId) {
     let recorded = spawn_blocking(move || {
         shared.registry.update(room, &mut |record| {
-            record.call = Some(CallRecord { id: call, gone: Vec::new() });
+            record.call = Some(CallRecord::new(call));
             record.used = SystemTime::now();
         })
     });

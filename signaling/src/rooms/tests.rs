@@ -163,10 +163,10 @@ async fn call_and_goodbyes_are_recorded_before_they_are_answered() {
     assert_eq!(record(), None);
     let (ada, bo) = (enter(&rooms, room).await, enter(&rooms, room).await);
     let Entered { call, participant, .. } = ada.attachment.entered;
-    assert_eq!(record(), Some(CallRecord { id: call, gone: vec![] }));
+    assert_eq!(record(), Some(CallRecord::new(call)));
     ada.request(join()).await;
     ada.leave().await;
-    assert_eq!(record(), Some(CallRecord { id: call, gone: vec![participant] }));
+    assert_eq!(record(), Some(CallRecord { gone: vec![participant], ..CallRecord::new(call) }));
     bo.leave().await;
     while record().is_some() {
         tokio::task::yield_now().await;

@@ -64,7 +64,11 @@ impl Members {
     pub(super) fn changed(&mut self, roster: &Roster) -> Vec<CallEvent> {
         if roster.full {
             self.gathering_until = None;
-            return self.replace(&roster.add, false);
+            // Departures of participants that this client never saw concern its keys too.
+            let unknown = roster.del.iter().filter(|id| !self.members.contains_key(id));
+            let mut events: Vec<_> = unknown.map(|id| CallEvent::Left(*id)).collect();
+            events.extend(self.replace(&roster.add, false));
+            return events;
         }
         let mut events = Vec::new();
         for id in &roster.del {

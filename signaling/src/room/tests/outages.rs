@@ -65,6 +65,7 @@ struct World {
     /// Number of the server since the start.
     server: u32,
     gone: Vec<ParticipantId>,
+    departed: Vec<SessionId>,
     next_id: u32,
 }
 
@@ -73,7 +74,15 @@ impl World {
         let mut story = Story::new();
         story.alive = false;
         let now = story.now;
-        let mut world = Self { story, dice: Dice(seed), clients: Vec::new(), server: 1, gone: vec![], next_id: 1 };
+        let mut world = Self {
+            story,
+            dice: Dice(seed),
+            clients: Vec::new(),
+            server: 1,
+            gone: vec![],
+            departed: vec![],
+            next_id: 1,
+        };
         for _ in 0..clients {
             world.clients.push(Client {
                 id: 0,
@@ -233,7 +242,12 @@ impl World {
             let back = client.server == self.server;
             client.held = if back { self.story.room.has(ParticipantId(client.id)) } else { client.held };
         }
-        let call = self.story.room.call.map(|id| CallRecord { id, gone: self.gone.clone() });
+        self.departed.append(&mut self.story.departed);
+        let call = self.story.room.call.map(|id| CallRecord {
+            gone: self.gone.clone(),
+            departed: self.departed.clone(),
+            ..CallRecord::new(id)
+        });
         self.story = Story::starting_at(now + down, RoomLimits::default(), call);
         self.story.alive = false;
         self.server += 1;

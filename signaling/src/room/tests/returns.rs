@@ -151,8 +151,12 @@ fn restarted(participants: &[u32]) -> (Story, Vec<Claims>) {
         story.join(who);
     }
     let claims: Vec<_> = participants.iter().map(|who| story.room.claims(ParticipantId(*who)).unwrap()).collect();
-    let gone = story.goodbyes.clone();
-    let after = Story::after_restart(RoomLimits::default(), Some(CallRecord { id: claims[0].call, gone }));
+    let record = CallRecord {
+        gone: story.goodbyes.clone(),
+        departed: story.departed.clone(),
+        ..CallRecord::new(claims[0].call)
+    };
+    let after = Story::after_restart(RoomLimits::default(), Some(record));
     (after, claims)
 }
 
@@ -216,6 +220,7 @@ fn those_who_do_not_return_are_missing_from_a_full_roster() {
     let full: Vec<_> = rosters.iter().filter(|roster| roster.full).collect();
     assert_eq!(full.len(), 1);
     assert_eq!(full[0].add.iter().map(|entry| entry.participant.0).collect::<Vec<_>>(), [2]);
+    assert_eq!(full[0].del, [ParticipantId(3)], "also for those who never knew it");
     assert_eq!(
         story.enter_as(session(claims[2]), 50).unwrap().continues,
         Continues::Participant,
@@ -266,6 +271,23 @@ fn old_token_names_no_seat_after_a_restart() {
     let old = |claims| Entry::Session { claims, covered: false, recent: false };
     assert_eq!(story.enter_as(old(claims[0]), 50).unwrap().continues, Continues::Participant);
     assert_eq!(story.enter_as(Entry::Reload { claims: claims[1], recent: false }, 51), Err(NotResumable));
+}
+
+/// The others have replaced the keys of a session that ended, and would not open its frames.
+#[test]
+fn session_that_ended_before_a_restart_has_no_seat_after_it() {
+    let mut story = Story::new();
+    story.join(1);
+    story.join(2);
+    let [kept, ended] = [1, 2].map(|who| story.room.claims(ParticipantId(who)).unwrap());
+    story.silent.insert(ParticipantId(2));
+    story.room.detach(story.now, ParticipantId(2));
+    story.pass(30 * SECOND);
+    assert_eq!(story.departed, [ended.session]);
+    let record = CallRecord { departed: story.departed.clone(), ..CallRecord::new(kept.call) };
+    let mut story = Story::after_restart(RoomLimits::default(), Some(record));
+    assert_eq!(story.enter_as(session(ended), 50).unwrap().continues, Continues::Participant);
+    assert_eq!(story.enter_as(session(kept), 51).unwrap().continues, Continues::Seat);
 }
 
 #[test]
