@@ -174,7 +174,12 @@ test-browsers: setup-browsers debug ## Call between real browsers through the bu
 ## Exploring: longer runs of what `make test` does briefly
 
 .PHONY: chaos
-chaos: chaos-browsers ## Kill servers, cut networks and freeze pages under calls, for a long time.
+chaos: chaos-native chaos-browsers ## Kill servers, cut networks and freeze pages under calls, for a long time.
+
+.PHONY: chaos-native
+chaos-native: setup-rust
+	for seed in 1 2 3; do CHAOS_SEED=$$seed CHAOS_PEOPLE=5 CHAOS_BLOWS=20 CHAOS_LONGEST=$$((seed * 20 - 12)) \
+		cargo test $(WORKSPACE) --test client chaos -- --nocapture || exit; done
 
 .PHONY: chaos-browsers
 chaos-browsers: setup-browsers debug

@@ -359,8 +359,9 @@ fn active_speakers_are_reported_on_change() {
         world
             .events
             .iter()
-            .map(|event| match event {
-                Event::Speakers { levels, .. } => levels.iter().map(|(participant, _)| participant.0).collect(),
+            .filter_map(|event| match event {
+                Event::Speakers { levels, .. } => Some(levels.iter().map(|(participant, _)| participant.0).collect()),
+                Event::TrackActivity { active: true, .. } => None,
                 other => panic!("{other:?}"),
             })
             .collect::<Vec<Vec<u32>>>()

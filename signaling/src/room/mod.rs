@@ -35,7 +35,7 @@ pub use entry::{Entered, Entry, FreshIds, NotResumable, RECENT};
 use gathering::{Gathering, NEWCOMERS_ON_TOP};
 pub use outputs::Output;
 use outputs::Outputs;
-use presence::Presence;
+use presence::{PAUSE, Presence};
 use publish::{Pending, Published};
 use seats::Seats;
 use sfu_api::{Command, CommandError, CommandId, Event};
@@ -550,10 +550,12 @@ impl Room {
 
     /// Does what is due, and notes when the next thing is.
     fn settle(&mut self, now: Instant) {
-        if self.wake.is_none_or(|wake| wake > now) {
-            return;
-        }
+        let Some(due) = self.wake.filter(|due| *due <= now) else { return };
         self.wake = None;
+        if now.saturating_duration_since(due) > PAUSE {
+            tracing::warn!("the server did not run for a while");
+            self.members.values_mut().for_each(|member| member.presence.excuse(now));
+        }
         let over =
             |(participant, member): (&ParticipantId, &Member)| member.presence.is_over(now).then_some(*participant);
         let over: Vec<_> = self.members.iter().filter_map(over).collect();

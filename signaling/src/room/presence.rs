@@ -25,6 +25,9 @@ pub(super) const HOLD: Duration = Duration::from_secs(30);
 pub(super) const DEPARTURE_HOLD: Duration = Duration::from_secs(10);
 /// How long media alone hold a place without a connection. Tokens live as long.
 pub(super) const MEDIA_HOLD: Duration = Duration::from_secs(60);
+/// Lateness of what is due after which the server itself was stopped for a while. It heard nothing meanwhile, which is no
+/// silence of its clients.
+pub(super) const PAUSE: Duration = Duration::from_secs(2);
 /// Minimum time between two changes that others see, so that a client cannot make them busy.
 const CHANGE: Duration = Duration::from_secs(1);
 
@@ -78,6 +81,13 @@ impl Presence {
         self.signaled = now;
         self.seen = now;
         self.departing = None;
+    }
+
+    /// The server itself was stopped until now: silence counts from here.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        self.signaled = now;
+        self.seen = now;
+        self.departing = self.departing.map(|_| now);
     }
 
     /// A connection begins, or takes the place of another.

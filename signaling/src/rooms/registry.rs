@@ -36,7 +36,7 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
-    /// A call that nobody has left.
+    /// A call that no participant has left.
     #[must_use]
     pub fn new(id: CallId) -> Self {
         Self { id, gone: Vec::new(), departed: Vec::new() }

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU16, Ordering},
     },
 };
 use tokio::net::UdpSocket;
@@ -13,6 +13,7 @@ use tokio::net::UdpSocket;
 pub(crate) struct UdpRelay {
     pub(crate) address: SocketAddr,
     open: Arc<AtomicBool>,
+    media_port: Arc<AtomicU16>,
 }
 
 impl UdpRelay {
@@ -22,7 +23,8 @@ impl UdpRelay {
         let (near, mut far) = (bind().await.unwrap(), bind().await.unwrap());
         let address = near.local_addr().unwrap();
         let open = Arc::new(AtomicBool::new(true));
-        let passes = open.clone();
+        let media_port = Arc::new(AtomicU16::new(media_port));
+        let (passes, port) = (open.clone(), media_port.clone());
         tokio::spawn(async move {
             let (mut up, mut down) = ([0; 2_048], [0; 2_048]);
             let mut client = None;
@@ -34,7 +36,7 @@ impl UdpRelay {
                             (client, far) = (Some(from), bind().await.unwrap());
                         }
                         if passes.load(Ordering::Relaxed) {
-                            let _ = far.send_to(&up[..length], ("127.0.0.1", media_port)).await;
+                            let _ = far.send_to(&up[..length], ("127.0.0.1", port.load(Ordering::Relaxed))).await;
                         }
                     }
                     Ok((length, _)) = far.recv_from(&mut down) => {
@@ -45,7 +47,12 @@ impl UdpRelay {
                 }
             }
         });
-        Self { address, open }
+        Self { address, open, media_port }
+    }
+
+    /// Forwards to another port of the server.
+    pub(crate) fn redirect(&self, media_port: u16) {
+        self.media_port.store(media_port, Ordering::Relaxed);
     }
 
     /// Forwards everything, or nothing.

@@ -132,3 +132,17 @@ fn backlog_of_a_detached_member_waits() {
     let rosters = heard.iter().filter(|o| matches!(o, Outgoing::Message { message: ServerMessage::Roster(_), .. }));
     assert_eq!((rosters.count(), heard.len()), (1, 4), "roster, announces, keys and tracks: {heard:?}");
 }
+
+/// A server that is stopped and goes on, as in a suspended machine, does not take its own silence for that of its clients.
+#[test]
+fn pause_of_the_server_is_no_silence_of_the_clients() {
+    let mut story = story();
+    story.now += 600 * SECOND;
+    story.room.tick(story.now);
+    story.settle();
+    assert!(story.closed.is_empty() && story.ended.is_empty());
+    story.pass(29 * SECOND);
+    assert!(story.room.has(ParticipantId(2)));
+    story.pass(SECOND);
+    assert!(!story.room.has(ParticipantId(2)), "it was silent since");
+}
