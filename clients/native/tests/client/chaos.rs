@@ -81,7 +81,7 @@ impl Experience {
     }
 }
 
-/// A participant behind a network of its own.
+/// A participant behind its own network.
 struct Person {
     number: usize,
     experience: Arc<Mutex<Experience>>,
@@ -141,7 +141,7 @@ async fn read<C>(mut events: Events, experience: Arc<Mutex<Experience>>, _client
     }
 }
 
-/// Waits until nobody complains.
+/// Waits until there is no complaint.
 async fn settle(people: &[Person], limit: Duration) {
     let start = Instant::now();
     while let Some(complaint) = people.iter().find_map(|person| person.complaint(people.len())) {
@@ -210,7 +210,7 @@ async fn everyone_is_back_after_any_blows() {
     assert_eq!(people.iter().map(Person::ids).collect::<Vec<_>>(), ids, "everyone has its id");
     if longest <= SHORTER_THAN_THE_HOLD {
         for (person, before) in people.iter().zip(generations) {
-            assert!(person.experience.lock().unwrap().leaves.is_empty(), "nobody left");
+            assert!(person.experience.lock().unwrap().leaves.is_empty(), "no one left");
             assert_eq!(person.generations(), before, "no key was replaced");
         }
     }
