@@ -1,6 +1,6 @@
 //! How a client that comes back proves which session was its own.
 //!
-//! It shows a [token](token), in which the server finds the session and its device key, and for a session token a proof: a
+//! It shows a [token], in which the server finds the session and its device key, and for a session token a proof: a
 //! signature by that key over the token and the challenge of the new connection. A stolen token is worth nothing without
 //! the key, and a proof is worth nothing on another connection or server.
 

@@ -5,7 +5,7 @@
 //!   packets cost no memory;
 //! * no (SSRC, index) is opened twice or sealed twice. An SSRC keeps its index for the life of the sealer, whatever
 //!   source feeds it; a sequence number that was used, or is older than the window, is refused and not sealed;
-//! * a stream whose first packets are lost opens even if the sequence number wrapped among them ([`WrapGuesses`]), and
+//! * a stream whose first packets are lost opens even if the sequence number wrapped among them (`WrapGuesses`), and
 //!   forged packets cost a second decryption only a bounded number of times in the life of the opener.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
