@@ -87,7 +87,7 @@ test: test-rust test-dashboard test-c test-python test-web test-browsers ## Run 
 
 # Headers of ALSA, for the microphone and loudspeaker. Tests use ALSA's file devices, so no sound card is needed.
 .PHONY: setup-rust
-setup-rust: web
+setup-rust: web setup-namespace
 	$(call install,vpxenc,vpx-tools)
 	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
 
