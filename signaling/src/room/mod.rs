@@ -129,6 +129,8 @@ pub struct Room {
     numbers: Numbers,
     /// At or before the time at which something is due.
     wake: Option<Instant>,
+    /// When the room meant to run next, as of its last run; `None` if that was not ahead.
+    planned: Option<Instant>,
     outputs: Outputs,
 }
 
@@ -159,6 +161,7 @@ impl Room {
             gathering,
             tracks: BTreeMap::new(),
             publishing: BTreeMap::new(),
+            planned: None,
             numbers: Numbers(numbers),
             outputs: Outputs::default(),
         }
@@ -550,12 +553,18 @@ impl Room {
 
     /// Does what is due, and notes when the next thing is.
     fn settle(&mut self, now: Instant) {
-        let Some(due) = self.wake.filter(|due| *due <= now) else { return };
-        self.wake = None;
-        if now.saturating_duration_since(due) > PAUSE {
+        if self.planned.is_some_and(|planned| now.saturating_duration_since(planned) > PAUSE) {
             tracing::warn!("the server did not run for a while");
             self.members.values_mut().for_each(|member| member.presence.excuse(now));
         }
+        if self.wake.is_some_and(|due| due <= now) {
+            self.run(now);
+        }
+        self.planned = self.wake.filter(|planned| *planned > now);
+    }
+
+    fn run(&mut self, now: Instant) {
+        self.wake = None;
         let over =
             |(participant, member): (&ParticipantId, &Member)| member.presence.is_over(now).then_some(*participant);
         let over: Vec<_> = self.members.iter().filter_map(over).collect();

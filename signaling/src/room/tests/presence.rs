@@ -146,3 +146,27 @@ fn pause_of_the_server_is_no_silence_of_the_clients() {
     story.pass(SECOND);
     assert!(!story.room.has(ParticipantId(2)), "it was silent since");
 }
+
+/// What waits for members without a connection is overdue for long, which says nothing about the server.
+#[test]
+fn silent_members_leave_in_spite_of_traffic() {
+    let mut story = story();
+    for who in 3..=4 {
+        story.join(who);
+        story.silent.insert(ParticipantId(who));
+    }
+    for who in 2..=4 {
+        story.room.detach(story.now, ParticipantId(who));
+        story.pass(Duration::from_millis(400));
+    }
+    for who in 10..18 {
+        story.join(who);
+        story.publish(who, mic());
+        story.pass(2 * SECOND);
+        story.leave(who);
+        story.pass(2 * SECOND);
+    }
+    for who in 2..=4 {
+        assert!(!story.room.has(ParticipantId(who)), "{who} was silent for 32 s");
+    }
+}
