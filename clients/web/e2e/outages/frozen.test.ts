@@ -3,10 +3,10 @@
 import type { Browser, CDPSession } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchChromium, launchFirefox } from "../browser.ts";
-import { Participant } from "../participant.ts";
 import { Server } from "../server.ts";
 import { until } from "../until.ts";
 import { CHAOS, last } from "./extent.ts";
+import { joinPair } from "./pair.ts";
 
 /** Within this time the others see that someone is away: 3 s, and the interval at which the test looks. */
 const AWAY_MS = 3_500;
@@ -24,21 +24,12 @@ afterAll(async () => {
   await server?.stop();
 });
 
-async function both(): Promise<[Participant, Participant]> {
-  const [chromium, firefox] = browsers;
-  if (chromium === undefined || firefox === undefined) throw new Error("browsers have not started");
-  const ada = await Participant.joinByPage(chromium, server.link, "Ada");
-  const bo = await Participant.joinByPage(firefox, server.link, "Bo");
-  await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
-  return [ada, bo];
-}
-
 async function freeze(session: CDPSession, state: "frozen" | "active"): Promise<void> {
   await session.send("Page.setWebLifecycleState", { state });
 }
 
 test.runIf(CHAOS)("a page frozen for 8 s is seen as reconnecting, and then the same person", async () => {
-  const [ada, bo] = await both();
+  const [ada, bo] = await joinPair(browsers, server.link);
   const before = [await ada.id(), await bo.ids(), await bo.changes()];
   const session = await ada.page.createCDPSession();
   await freeze(session, "frozen");
@@ -54,7 +45,7 @@ test.runIf(CHAOS)("a page frozen for 8 s is seen as reconnecting, and then the s
 });
 
 test.runIf(CHAOS)("a page frozen for 60 s leaves, and comes back as the same person", async () => {
-  const [ada, bo] = await both();
+  const [ada, bo] = await joinPair(browsers, server.link);
   const before = [await ada.id(), await bo.ids()];
   const session = await ada.page.createCDPSession();
   await freeze(session, "frozen");
@@ -69,7 +60,7 @@ test.runIf(CHAOS)("a page frozen for 60 s leaves, and comes back as the same per
 });
 
 test.runIf(CHAOS)("after a jump of the clock, the device joins again by itself and says why", async () => {
-  const [ada, bo] = await both();
+  const [ada, bo] = await joinPair(browsers, server.link);
   const before = [await ada.id(), await bo.ids()];
   const jump = (): void => {
     const now = Date.now;

@@ -8,6 +8,7 @@ import { Participant } from "../participant.ts";
 import { Server } from "../server.ts";
 import { until } from "../until.ts";
 import { CHAOS, last } from "./extent.ts";
+import { joinPair } from "./pair.ts";
 
 /** Within this time the others see that someone is away: 3 s, and the interval at which the test looks. */
 const AWAY_MS = 3_500;
@@ -28,19 +29,10 @@ afterAll(async () => {
   await island?.remove();
 });
 
-async function both(): Promise<[Participant, Participant]> {
-  const [chromium, firefox] = browsers;
-  if (chromium === undefined || firefox === undefined) throw new Error("browsers have not started");
-  const ada = await Participant.joinByPage(chromium, server.link, "Ada");
-  const bo = await Participant.joinByPage(firefox, server.link, "Bo");
-  await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
-  return [ada, bo];
-}
-
 test.each(CHAOS ? [5, 20] : [5])(
   "%i s without network: the same person, away for a while, and no key changes",
   async (seconds) => {
-    const [ada, bo] = await both();
+    const [ada, bo] = await joinPair(browsers, server.link);
     const before = [await ada.id(), await bo.ids(), await ada.changes(), await bo.changes()];
 
     island.cut();
@@ -65,7 +57,7 @@ test.each(CHAOS ? [5, 20] : [5])(
 );
 
 test.runIf(CHAOS)("5 s without a network interface: the banner says that the device is offline", async () => {
-  const [ada, bo] = await both();
+  const [ada, bo] = await joinPair(browsers, server.link);
   const id = await ada.id();
   island.unplug();
   await Promise.all([last(5), ada.says(/You're offline/)]);
@@ -76,7 +68,7 @@ test.runIf(CHAOS)("5 s without a network interface: the banner says that the dev
 });
 
 test.runIf(CHAOS)("40 s without network: the others see a leave, and then the same person", async () => {
-  const [ada, bo] = await both();
+  const [ada, bo] = await joinPair(browsers, server.link);
   const [id, ids] = [await ada.id(), await bo.ids()];
   island.cut();
   const cut = performance.now();
