@@ -27,7 +27,10 @@ pub enum ErrorCode {
     CodecUnsupported,
     /// The participant publishes, or subscribes to, the maximum number of tracks.
     LimitTracks,
-    /// More than 30 messages in one second; the message was not processed.
+    /// A field in which the client names itself, such as its seat, is not what the server knows of it.
+    NotYours,
+    /// More than 30 messages in one second, or more of one type than [`crate::limits::type_rate`] allows; the message
+    /// was not processed.
     RateLimited,
     /// The request does not fit earlier ones, such as a second `join`.
     OutOfOrder,
@@ -52,6 +55,7 @@ impl ErrorCode {
         Self::NoTrack,
         Self::CodecUnsupported,
         Self::LimitTracks,
+        Self::NotYours,
         Self::RateLimited,
         Self::OutOfOrder,
         Self::NotResumable,
@@ -73,6 +77,7 @@ impl ErrorCode {
             Self::NoTrack => "no_track",
             Self::CodecUnsupported => "codec_unsupported",
             Self::LimitTracks => "limit_tracks",
+            Self::NotYours => "not_yours",
             Self::RateLimited => "rate_limited",
             Self::OutOfOrder => "out_of_order",
             Self::NotResumable => "not_resumable",
@@ -90,6 +95,8 @@ pub enum CloseCode {
     Normal = 1000,
     /// The server is stopping for good.
     GoingAway = 1001,
+    /// Frames that are not WebSocket frames of a client (RFC 6455 section 5).
+    Protocol = 1002,
     /// Text that is not UTF-8 or not a JSON object.
     NotJson = 1007,
     /// Too many control frames.
@@ -114,7 +121,7 @@ pub enum CloseCode {
     Replaced = 4409,
     /// The session cannot be continued.
     NotResumable = 4410,
-    /// A flood of messages.
+    /// A flood of messages, or of bytes that become none.
     Rate = 4429,
 }
 
@@ -123,6 +130,7 @@ impl CloseCode {
     pub const ALL: &[Self] = &[
         Self::Normal,
         Self::GoingAway,
+        Self::Protocol,
         Self::NotJson,
         Self::Policy,
         Self::TooLarge,

@@ -18,6 +18,7 @@ pub mod error;
 pub mod ids;
 pub mod limits;
 pub mod media;
+pub mod message_type;
 pub mod ping;
 pub mod resume;
 pub mod server;
@@ -26,6 +27,7 @@ pub use client::ClientMessage;
 pub use envelope::{ClientEnvelope, ParseError, ServerEnvelope};
 pub use error::{CloseCode, ErrorCode};
 pub use ids::{CallId, ParticipantId, RoomId, Seat, SessionId, TrackId};
+pub use message_type::MessageType;
 pub use server::ServerMessage;
 
 /// WebSocket subprotocol, offered by the client and echoed by the server.

@@ -6,7 +6,7 @@
 #![allow(clippy::expect_used)]
 
 use std::{fmt::Write as _, fs, path::PathBuf};
-use tacet_proto::{binary, client, error, ids, limits, media, resume, server};
+use tacet_proto::{MessageType, binary, client, error, ids, limits, media, resume, server};
 use ts_rs::{Config, TS};
 
 fn declarations() -> String {
@@ -91,6 +91,15 @@ fn declarations() -> String {
     ] {
         let _ = writeln!(text, "export const {name} = {value};");
     }
+    text.push_str(
+        "\n/** How often one session may send messages of a type: `burst` at once, and one more each `every_ms`. */\n",
+    );
+    text.push_str("export const TYPE_RATES = {\n");
+    for kind in MessageType::ALL {
+        let limits::TypeRate { burst, every_ms } = limits::type_rate(*kind);
+        let _ = writeln!(text, "  \"{}\": {{ burst: {burst}, every_ms: {every_ms} }},", kind.name());
+    }
+    text.push_str("} as const;\n");
     let _ = writeln!(text, "export const SUBPROTOCOL = \"{}\";", tacet_proto::SUBPROTOCOL);
     text
 }

@@ -348,7 +348,7 @@ ms: number, };
 
 export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
 
-export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
+export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "not_yours" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
 
 export type Challenge = { 
 /**
@@ -597,4 +597,28 @@ export const MAX_DISPLAY_BYTES = 512;
 export const WANTED_KEY_BYTES = 24;
 export const MAX_WANTED_KEYS = 200;
 export const MAX_EXPECTED = 300;
+
+/** How often one session may send messages of a type: `burst` at once, and one more each `every_ms`. */
+export const TYPE_RATES = {
+  "hello": { burst: 3, every_ms: 1000 },
+  "join": { burst: 3, every_ms: 1000 },
+  "announce": { burst: 3, every_ms: 10000 },
+  "transport": { burst: 5, every_ms: 1000 },
+  "publish": { burst: 16, every_ms: 200 },
+  "unpublish": { burst: 16, every_ms: 200 },
+  "mute": { burst: 16, every_ms: 200 },
+  "unmute": { burst: 16, every_ms: 200 },
+  "subscribe": { burst: 16, every_ms: 200 },
+  "unsubscribe": { burst: 16, every_ms: 200 },
+  "slots.ready": { burst: 30, every_ms: 50 },
+  "resync": { burst: 5, every_ms: 1000 },
+  "ack": { burst: 10, every_ms: 200 },
+  "heartbeat": { burst: 5, every_ms: 500 },
+  "away": { burst: 3, every_ms: 1000 },
+  "ice.restart": { burst: 5, every_ms: 1000 },
+  "ping": { burst: 30, every_ms: 100 },
+  "leave": { burst: 3, every_ms: 1000 },
+  "key_batch": { burst: 30, every_ms: 66 },
+  "key_request": { burst: 10, every_ms: 500 },
+} as const;
 export const SUBPROTOCOL = "tacet.v1.json";
