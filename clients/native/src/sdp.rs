@@ -282,6 +282,36 @@ pub(crate) mod tests {
         assert!(sdp.lines().all(|line| !line.is_empty()) && sdp.ends_with("\r\n"));
     }
 
+    /// Every string of the server is written as it is.
+    #[test]
+    fn server_writes_lines_of_the_offer() {
+        let injected = |text: &str| format!("{text}\r\na=injected:1");
+        let (codecs, extensions) = tables();
+        let honest = (transport(4_000), codecs, extensions, slots());
+        let attacks: [fn(&mut (ServerTransport, Vec<CodecParameters>, Vec<HeaderExtension>, Vec<Slot>), &dyn Fn(&str) -> String); 6] = [
+            |(transport, ..), injected| transport.ice.ufrag = injected("srvufrag"),
+            |(transport, ..), injected| transport.ice.pwd = injected("a-password-of-the-server-22"),
+            |(transport, ..), injected| transport.ice.candidates[0].ip = injected("127.0.0.1"),
+            |(_, codecs, ..), injected| codecs[0].fmtp = injected("minptime=10"),
+            |(_, _, extensions, _), injected| extensions[0].uri = injected("urn:ietf:params:rtp-hdrext:sdes:mid"),
+            |(.., slots), injected| slots[0].mid = injected("a0"),
+        ];
+        for attack in attacks {
+            let mut sent = honest.clone();
+            attack(&mut sent, &injected);
+            let (transport, codecs, extensions, slots) = sent;
+            let sections: Vec<_> = slots.into_iter().map(Section::Slot).collect();
+            let offer = Offer {
+                transport: &transport,
+                codecs: &codecs,
+                extensions: &extensions,
+                sections: &sections,
+                version: 1,
+            };
+            assert!(offer.to_sdp().contains("\r\na=injected:1"));
+        }
+    }
+
     #[test]
     fn answer_yields_local_parameters() {
         let text = fingerprint_text(&[0xcd; 32]);
