@@ -66,6 +66,7 @@ fn end_name(reason: &EndReason) -> &'static str {
         EndReason::Removed => "removed",
         EndReason::Replaced => "replaced",
         EndReason::Refused(_) => "refused",
+        EndReason::ServerMisbehaved(_) => "server_misbehaved",
         EndReason::GaveUp { .. } => "gave_up",
         EndReason::EventsUnread => "events_unread",
     }

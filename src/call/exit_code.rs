@@ -43,7 +43,7 @@ fn of_end(reason: &EndReason) -> u8 {
         EndReason::Removed | EndReason::Replaced => REMOVED,
         EndReason::Refused(_) => REFUSED,
         EndReason::GaveUp { .. } => UNREACHABLE,
-        EndReason::EventsUnread => OTHER,
+        EndReason::ServerMisbehaved(_) | EndReason::EventsUnread => OTHER,
     }
 }
 

@@ -3,6 +3,7 @@
 //! The client only uses these traits, so the engine can be replaced. The one here uses the `webrtc` crate
 //! ([`crate::webrtc`]).
 
+use crate::sdp::parameters::ParameterError;
 use bytes::Bytes;
 use std::{future::Future, time::Instant};
 use tacet_proto::{
@@ -91,7 +92,10 @@ pub enum MediaError {
     /// There is no route to the server.
     #[error("no route to the server's media address: {0}")]
     NoRoute(#[source] std::io::Error),
-    /// The server sent no usable candidate.
+    /// The server sent something that does not belong into a call; it would do so again.
+    #[error(transparent)]
+    Server(#[from] ParameterError),
+    /// The server sent no candidate.
     #[error("the server sent no usable media address")]
     NoCandidate,
     /// There is no such stream.

@@ -25,7 +25,11 @@ use self::{
 };
 use crate::{
     media::{Endpoint, Engine, IncomingPacket, MediaError, MediaEvent, OutgoingPacket, SendStream},
-    sdp::{self, Offer, Section, SendSection, kind_of},
+    sdp::{
+        self, Offer, kind_of,
+        parameters::{LEVEL_URI, MID_URI, RemoteTransport, Tables},
+        sections::{Sections, SendSection},
+    },
 };
 use ::webrtc::{
     media_stream::{
@@ -57,7 +61,7 @@ use std::{
 };
 use tacet_proto::{
     client::ClientTransport,
-    media::{CodecParameters, HeaderExtension, ServerIce, Slot},
+    media::Slot,
     server::{ServerTransport, Welcome},
 };
 use tokio::sync::mpsc;
@@ -68,17 +72,14 @@ const EVENT_QUEUE: usize = 4_096;
 const SILENCE: Duration = Duration::from_millis(2_500);
 /// Interval of ICE keepalives.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_millis(500);
-const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
-const LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 
 /// A peer connection to the server.
 pub struct WebrtcEndpoint {
     connection: Closing,
     local: ClientTransport,
-    remote: ServerTransport,
-    codecs: Vec<CodecParameters>,
-    extensions: Vec<HeaderExtension>,
-    sections: Vec<Section>,
+    remote: RemoteTransport,
+    tables: Tables,
+    sections: Sections,
     version: u64,
     streams: HashMap<String, Sending>,
     received: Received,
@@ -150,12 +151,14 @@ impl WebrtcEndpoint {
     /// # Errors
     /// [`MediaError`].
     pub async fn start(welcome: &Welcome, remote: ServerTransport, streams: &[SendStream]) -> Result<Self, MediaError> {
+        let remote = RemoteTransport::try_from(&remote)?;
+        let tables = Tables::new(&welcome.codecs, &welcome.hdrext)?;
         let server = server_address(&remote)?;
         let local_ip = route_to(server)?;
         let (event_sender, events) = mpsc::channel(EVENT_QUEUE);
         let received = Received::default();
         let handler = Handler { events: event_sender.clone(), received: received.clone() };
-        let mut media_engine = media_engine(welcome)?;
+        let mut media_engine = media_engine(&tables)?;
         let registry = Registry::new();
         let registry = configure_nack(registry, &mut media_engine);
         let registry = configure_twcc(registry, &mut media_engine).map_err(engine)?;
@@ -190,9 +193,8 @@ impl WebrtcEndpoint {
                 dtls: tacet_proto::media::Dtls { fingerprint: tacet_proto::bytes::Fixed([0; 32]) },
             },
             remote,
-            codecs: welcome.codecs.clone(),
-            extensions: welcome.hdrext.clone(),
-            sections: Vec::new(),
+            tables,
+            sections: Sections::default(),
             version: 0,
             streams: HashMap::new(),
             received,
@@ -210,7 +212,7 @@ impl WebrtcEndpoint {
 
     /// Adds a stream, which is negotiated with the next offer.
     async fn append_stream(&mut self, stream: &SendStream) -> Result<(), MediaError> {
-        let entry = self.codecs.iter().find(|c| c.codec == stream.codec);
+        let entry = self.tables.codecs().iter().find(|c| c.codec == stream.codec);
         let entry = entry.ok_or_else(|| engine("the server does not support this codec"))?;
         let kind = kind_of(stream.codec);
         let coding = RTCRtpEncodingParameters {
@@ -238,7 +240,8 @@ impl WebrtcEndpoint {
         };
         let local: Arc<dyn TrackLocal> = track.clone();
         self.connection.get()?.add_transceiver_from_track(local, Some(init)).await.map_err(engine)?;
-        let extension = |uri| self.extensions.iter().find(|e| e.uri == uri && e.kinds.contains(&kind)).map(|e| e.id);
+        let extension =
+            |uri: &str| self.tables.extensions().iter().find(|e| e.uri == uri && e.kinds.contains(&kind)).map(|e| e.id);
         let sending = Sending {
             track: track.clone(),
             ssrc: stream.ssrc,
@@ -247,7 +250,8 @@ impl WebrtcEndpoint {
             level_extension: extension(LEVEL_URI),
         };
         self.streams.insert(stream.mid.clone(), sending);
-        self.sections.push(Section::Sending(SendSection { mid: stream.mid.clone(), kind }));
+        let SendStream { mid, ssrc, rtx, .. } = stream.clone();
+        self.sections.add_sending(SendSection { mid, kind, ssrc, rtx });
         tokio::spawn(watch_feedback(track, stream.mid.clone(), self.event_sender.clone()));
         Ok(())
     }
@@ -255,13 +259,8 @@ impl WebrtcEndpoint {
     /// Applies an offer of the current state and answers it. Returns the answer.
     async fn negotiate(&mut self) -> Result<String, MediaError> {
         self.version += 1;
-        let offer = Offer {
-            transport: &self.remote,
-            codecs: &self.codecs,
-            extensions: &self.extensions,
-            sections: &self.sections,
-            version: self.version,
-        };
+        let offer =
+            Offer { transport: &self.remote, tables: &self.tables, sections: &self.sections, version: self.version };
         let offer = RTCSessionDescription::offer(offer.to_sdp()).map_err(engine)?;
         let connection = self.connection.get()?;
         connection.set_remote_description(offer).await.map_err(engine)?;
@@ -278,12 +277,13 @@ impl Endpoint for WebrtcEndpoint {
     }
 
     async fn restart_ice(&mut self, remote: ServerTransport) -> Result<(), MediaError> {
-        if remote.dtls != self.remote.dtls {
+        let remote = RemoteTransport::try_from(&remote)?;
+        if remote.dtls() != self.remote.dtls() {
             return Err(engine("the server has changed its certificate"));
         }
         // Without a route there is no socket to replace the current one.
         route_to(server_address(&self.remote)?)?;
-        self.remote.ice = ServerIce { candidates: self.remote.ice.candidates.clone(), ..remote.ice };
+        self.remote = self.remote.clone().with_credentials_of(remote);
         let answer = self.negotiate().await?;
         let (ice, dtls) = sdp::local_parameters(&answer).map_err(engine)?;
         self.local = ClientTransport { ice, dtls };
@@ -299,7 +299,9 @@ impl Endpoint for WebrtcEndpoint {
         if slots.is_empty() {
             return Ok(());
         }
-        self.sections.extend(slots.iter().cloned().map(Section::Slot));
+        for slot in slots {
+            self.sections.add_slot(slot)?;
+        }
         self.negotiate().await.map(|_| ())
     }
 
@@ -400,10 +402,9 @@ async fn watch_feedback(track: Arc<TrackLocalStaticRTP>, mid: String, events: mp
     }
 }
 
-/// The first candidate of the server with a valid address.
-fn server_address(remote: &ServerTransport) -> Result<SocketAddr, MediaError> {
-    let readable = |c: &tacet_proto::media::Candidate| Some(SocketAddr::new(c.ip.parse().ok()?, c.port));
-    remote.ice.candidates.iter().find_map(readable).ok_or(MediaError::NoCandidate)
+/// The first address of the server.
+fn server_address(remote: &RemoteTransport) -> Result<SocketAddr, MediaError> {
+    remote.candidates().first().copied().ok_or(MediaError::NoCandidate)
 }
 
 #[cfg(test)]
@@ -483,5 +484,25 @@ mod tests {
         remote.ice.candidates.clear();
         let refused = WebrtcEndpoint::start(&welcome(), remote, &streams()).await;
         assert!(matches!(refused, Err(MediaError::NoCandidate)));
+    }
+
+    #[tokio::test]
+    async fn unchecked_values_of_the_server_do_not_reach_the_engine() {
+        let silent_server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let remote = sdp::tests::transport(silent_server.local_addr().unwrap().port());
+        let mut capture_time = welcome();
+        capture_time.hdrext[0].uri = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time".to_owned();
+        let refused = WebrtcEndpoint::start(&capture_time, remote.clone(), &streams()).await;
+        assert!(matches!(refused, Err(MediaError::Server(_))));
+        let mut injected = remote.clone();
+        injected.ice.pwd.push_str("\r\na=injected:1");
+        let refused = WebrtcEndpoint::start(&welcome(), injected.clone(), &streams()).await;
+        assert!(matches!(refused, Err(MediaError::Server(_))));
+        let mut endpoint = WebrtcEndpoint::start(&welcome(), remote, &streams()).await.unwrap();
+        assert!(matches!(endpoint.restart_ice(injected).await, Err(MediaError::Server(_))));
+        let mut slots = sdp::tests::slots();
+        slots[1].mid.push_str("\r\na=injected:1");
+        assert!(matches!(endpoint.add_slots(&slots).await, Err(MediaError::Server(_))));
+        endpoint.close().await;
     }
 }

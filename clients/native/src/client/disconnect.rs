@@ -1,6 +1,6 @@
 //! Why a connection was lost, why a call ends, and which of the two an error means.
 
-use crate::{call::CallError, media::MediaError};
+use crate::{call::CallError, media::MediaError, sdp::parameters::ParameterError};
 use e2ee_frames::Ended;
 use std::time::Duration;
 use tacet_proto::{CloseCode, ErrorCode};
@@ -62,6 +62,9 @@ pub enum EndReason {
     /// The server rejected this client.
     #[error("the server rejected this client: {0}")]
     Refused(String),
+    /// The server sent something that does not belong into a call.
+    #[error("{0}; this client does not use such a server")]
+    ServerMisbehaved(ParameterError),
     /// The connection was lost and could not be restored in the time that the application allows.
     #[error("could not reconnect within {} s: {last}", after.as_secs())]
     GaveUp {
@@ -92,7 +95,10 @@ impl From<DisconnectReason> for ConnectionEnd {
 
 impl From<MediaError> for ConnectionEnd {
     fn from(error: MediaError) -> Self {
-        Self::Reconnect(DisconnectReason::MediaEngine(error.to_string()))
+        match error {
+            MediaError::Server(error) => Self::Final(EndReason::ServerMisbehaved(error)),
+            error => Self::Reconnect(DisconnectReason::MediaEngine(error.to_string())),
+        }
     }
 }
 

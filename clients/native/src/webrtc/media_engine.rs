@@ -3,16 +3,13 @@
 use super::engine;
 use crate::{
     media::MediaError,
-    sdp::{self, kind_of},
+    sdp::{self, kind_of, parameters::Tables},
 };
 use ::webrtc::peer_connection::MediaEngine;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
-use tacet_proto::{
-    media::{Codec, CodecParameters, Kind},
-    server::Welcome,
-};
+use tacet_proto::media::{Codec, CodecParameters, Kind};
 
 pub(super) fn codec_kind(kind: Kind) -> RtpCodecKind {
     match kind {
@@ -38,9 +35,9 @@ pub(super) fn codec(entry: &CodecParameters) -> RTCRtpCodec {
 }
 
 /// A media engine with all codecs and header extensions of the server.
-pub(super) fn media_engine(welcome: &Welcome) -> Result<MediaEngine, MediaError> {
+pub(super) fn media_engine(tables: &Tables) -> Result<MediaEngine, MediaError> {
     let mut media_engine = MediaEngine::default();
-    for entry in &welcome.codecs {
+    for entry in tables.codecs() {
         let kind = codec_kind(kind_of(entry.codec));
         let parameters = RTCRtpCodecParameters { rtp_codec: codec(entry), payload_type: entry.pt };
         media_engine.register_codec(parameters, kind).map_err(engine)?;
@@ -56,7 +53,7 @@ pub(super) fn media_engine(welcome: &Welcome) -> Result<MediaEngine, MediaError>
             media_engine.register_codec(parameters, kind).map_err(engine)?;
         }
     }
-    for extension in &welcome.hdrext {
+    for extension in tables.extensions() {
         for kind in &extension.kinds {
             let capability = RTCRtpHeaderExtensionCapability { uri: extension.uri.clone() };
             media_engine.register_header_extension(capability, codec_kind(*kind), None).map_err(engine)?;

@@ -15,9 +15,10 @@ impl<G: Engine> Connection<G> {
             self.early_slots.push(slots);
             return Ok(());
         };
+        // Packets of the new slots wait in the endpoint's queue until this returns.
+        endpoint.add_slots(&slots.add).await?;
         slots.add.iter().for_each(|slot| self.receiver.add_slot(slot));
         slots.set.iter().for_each(|content| self.receiver.set_slot(content));
-        endpoint.add_slots(&slots.add).await?;
         self.call.slots_ready(slots.rev)?;
         Ok(())
     }
