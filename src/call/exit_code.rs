@@ -50,7 +50,7 @@ fn of_end(reason: &EndReason) -> u8 {
 fn of_join(error: &CallError) -> u8 {
     match error {
         CallError::Signaling(_) | CallError::Restarting => UNREACHABLE,
-        CallError::Refused { code: ErrorCode::RoomFull | ErrorCode::ServerBusy, .. } => BUSY,
+        CallError::Refused { code: ErrorCode::RoomFull | ErrorCode::ServerBusy | ErrorCode::RateLimited, .. } => BUSY,
         error => error.end_reason().map_or(OTHER, |reason| of_end(&reason)),
     }
 }
@@ -61,7 +61,8 @@ mod tests {
     use tacet_native::{client::DisconnectReason, signaling::SignalingError};
 
     fn refused(code: ErrorCode) -> anyhow::Error {
-        anyhow::Error::from(CallError::Refused { code, detail: "no".to_owned() }).context("cannot join")
+        anyhow::Error::from(CallError::Refused { code, detail: "no".to_owned(), retry_after: None })
+            .context("cannot join")
     }
 
     #[test]

@@ -33,7 +33,7 @@ use self::{
     inbox::Inbox,
     members::Members,
     pulse::{Beat, HEARTBEAT_INTERVAL, Pulse},
-    requests::Requests,
+    requests::{Requests, Subject},
 };
 use crate::{
     keys::{CLOCK_CHECK_INTERVAL, SharedKeys, WallClock},
@@ -177,9 +177,7 @@ impl Call {
             match &incoming {
                 Incoming::Received { received: Received::Message { message, .. }, .. } => match message {
                     ServerMessage::Joined(_) => return self.dispatch(incoming),
-                    ServerMessage::Error(error) => {
-                        return Err(CallError::Refused { code: error.code, detail: error.detail.clone() });
-                    }
+                    ServerMessage::Error(error) => return Err(error.clone().into()),
                     _ => self.dispatch(incoming)?,
                 },
                 _ => self.dispatch(incoming)?,
@@ -227,6 +225,8 @@ impl Call {
     /// Drops the connection. The session lives on, and requests wait for [`Call::attach`].
     pub fn detach(&mut self) {
         if self.signaling.take().is_some() {
+            // Whether the path needs another restart will be known then; the answer to this one arrives if it was made.
+            self.requests.withdraw(Subject::IceRestart);
             // A session that has ended accepts no events, and needs none.
             let _ = self.keys.handle(Event::Detached);
         }
@@ -357,7 +357,7 @@ impl Call {
     /// # Errors
     /// [`CallError`].
     pub fn transport(&mut self, local: ClientTransport) -> Result<(), CallError> {
-        self.request(Priority::Control, ClientMessage::Transport(local)).map(drop)
+        self.request_about(Subject::Transport, Priority::Control, ClientMessage::Transport(local)).map(drop)
     }
 
     /// Asks for new ICE credentials of the server for the same transport; [`CallEvent::Transport`] follows, to be answered
@@ -366,7 +366,7 @@ impl Call {
     /// # Errors
     /// [`CallError`].
     pub fn restart_ice(&mut self) -> Result<u32, CallError> {
-        self.request(Priority::Control, ClientMessage::IceRestart(Empty {}))
+        self.request_about(Subject::IceRestart, Priority::Control, ClientMessage::IceRestart(Empty {}))
     }
 
     /// Publishes a track and opens its stream: frames can be sealed after [`CallEvent::StreamReady`]. Returns the
@@ -407,7 +407,7 @@ impl Call {
     pub fn set_muted(&mut self, track: TrackId, muted: bool) -> Result<(), CallError> {
         let body = TrackRef { track };
         let message = if muted { ClientMessage::Mute(body) } else { ClientMessage::Unmute(body) };
-        self.request(Priority::State(StateKind::Muted(track.0)), message).map(drop)
+        self.set_state(StateKind::Muted(track.0), message)
     }
 
     /// Subscribes to tracks, in addition to the current ones.
@@ -441,7 +441,7 @@ impl Call {
     /// # Errors
     /// [`CallError`].
     pub fn slots_ready(&mut self, rev: u32) -> Result<(), CallError> {
-        self.request(Priority::State(StateKind::SlotsReady), ClientMessage::SlotsReady(SlotsReady { rev })).map(drop)
+        self.set_state(StateKind::SlotsReady, ClientMessage::SlotsReady(SlotsReady { rev }))
     }
 
     /// Leaves the call and closes the connection. Without a connection, the server learns of it when the hold of the
@@ -455,9 +455,23 @@ impl Call {
 
     /// Makes a request, which is kept until the server answers it.
     fn request(&mut self, priority: Priority, message: ClientMessage) -> Result<u32, CallError> {
+        self.request_about(Subject::Other, priority, message)
+    }
+
+    /// Requests a state; older unanswered requests for it are forgotten.
+    fn set_state(&mut self, kind: StateKind, message: ClientMessage) -> Result<(), CallError> {
+        self.request_about(Subject::State(kind), Priority::State(kind), message).map(drop)
+    }
+
+    fn request_about(
+        &mut self,
+        subject: Subject,
+        priority: Priority,
+        message: ClientMessage,
+    ) -> Result<u32, CallError> {
         let number = self.requests.next_number();
         let text = ClientEnvelope { id: Some(number), message }.to_json();
-        self.keep_and_send(number, priority, Frame::Text(text), None)?;
+        self.keep_and_send(number, priority, Frame::Text(text), subject)?;
         Ok(number)
     }
 
@@ -466,9 +480,9 @@ impl Call {
         number: u32,
         priority: Priority,
         frame: Frame,
-        key_batch: Option<u32>,
+        subject: Subject,
     ) -> Result<(), CallError> {
-        self.requests.add(number, priority, frame.clone(), key_batch)?;
+        self.requests.add(number, priority, frame.clone(), subject)?;
         match &self.signaling {
             // What is made before the barrier is sent with everything that is unanswered then.
             Some(signaling) if self.replay_barrier.is_none() => Ok(signaling.send(priority, frame)?),
@@ -522,6 +536,12 @@ impl Call {
         }
         let event = match message {
             ServerMessage::Joined(joined) => return self.joined(joined),
+            // A half that the server made before it read the restart that it has yet to answer. If this client answered it,
+            // the server would take that for the answer to the half that follows.
+            ServerMessage::Transport(_) if self.requests.awaits(Subject::IceRestart) => {
+                tracing::debug!("the server's half of the transport is outdated");
+                return Ok(());
+            }
             ServerMessage::Transport(transport) => CallEvent::Transport(transport),
             ServerMessage::TransportState(change) => CallEvent::TransportState(change.state),
             ServerMessage::Slots(slots) => CallEvent::Slots(slots),
@@ -639,13 +659,13 @@ impl Call {
                 Action::SendKeyBatch { number: batch, body } => {
                     let number = self.requests.next_number();
                     let frame = Frame::Binary(key_batch(number, &body));
-                    self.keep_and_send(number, Priority::Keys, frame, Some(batch))?;
+                    self.keep_and_send(number, Priority::Keys, frame, Subject::KeyBatch(batch))?;
                     continue;
                 }
                 Action::SendKeyRequest(wanted) => {
                     let number = self.requests.next_number();
                     let frame = Frame::Binary(key_request(number, &wanted));
-                    self.keep_and_send(number, Priority::Keys, frame, None)?;
+                    self.keep_and_send(number, Priority::Keys, frame, Subject::Other)?;
                     continue;
                 }
                 Action::ParticipantVerified { participant, seat, name } => {

@@ -160,7 +160,7 @@ impl Attendance {
             CallEvent::KeyInstalled(participant) => self.readiness.key_installed(participant),
             // A track that was published when it was subscribed to may have ended meanwhile.
             CallEvent::Refused { error, .. } if error.code != ErrorCode::NoTrack => {
-                return Err(CallError::Refused { code: error.code, detail: error.detail });
+                return Err(error.into());
             }
             other => return Ok(Some(other)),
         }

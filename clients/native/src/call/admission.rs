@@ -197,7 +197,7 @@ async fn answer(signaling: &mut Signaling) -> Result<(u32, ServerMessage), CallE
     loop {
         match signaling.next().await?.ok_or(SignalingError::Ended)? {
             Incoming::Received { received: Received::Message { message: ServerMessage::Error(error), .. }, .. } => {
-                return Err(CallError::Refused { code: error.code, detail: error.detail });
+                return Err(error.into());
             }
             Incoming::Received { seq, received: Received::Message { message, .. } } => return Ok((seq, message)),
             Incoming::Received { .. } => {}

@@ -2,7 +2,8 @@
 
 use crate::{outbox::OutboxError, signaling::SignalingError};
 use e2ee_frames::{Ended, EventError, SessionError};
-use tacet_proto::ErrorCode;
+use std::time::Duration;
+use tacet_proto::{ErrorCode, server::ErrorMessage};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub enum CallError {
         code: ErrorCode,
         /// Human-readable explanation.
         detail: String,
+        /// When the server may grant it.
+        retry_after: Option<Duration>,
     },
     /// The server closed the connection.
     #[error("the server closed the connection with {code}{}{reason}", if reason.is_empty() { "" } else { ": " })]
@@ -44,4 +47,22 @@ pub enum CallError {
     /// A message without a meaning in the state of the call.
     #[error("the server sent {0} out of order")]
     OutOfOrder(&'static str),
+}
+
+impl CallError {
+    /// How long to wait before another attempt, if the server has said so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// The refusal of a request without which there is no call.
+impl From<ErrorMessage> for CallError {
+    fn from(ErrorMessage { code, retry_ms, detail }: ErrorMessage) -> Self {
+        Self::Refused { code, detail, retry_after: retry_ms.map(|ms| Duration::from_millis(ms.into())) }
+    }
 }

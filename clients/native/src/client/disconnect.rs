@@ -116,7 +116,7 @@ impl From<&CallError> for ConnectionEnd {
             CallError::Closed { code, .. } if *code == CloseCode::Replaced.code() => return EndReason::Replaced.into(),
             CallError::Closed { code, .. } if *code == CloseCode::Restart.code() => DisconnectReason::ServerRestarting,
             CallError::Refused { code: ErrorCode::NoRoom, .. } => return EndReason::RoomEnded.into(),
-            CallError::Refused { code: ErrorCode::Unauthenticated | ErrorCode::Forbidden, detail } => {
+            CallError::Refused { code: ErrorCode::Unauthenticated | ErrorCode::Forbidden, detail, .. } => {
                 return EndReason::Refused(detail.clone()).into();
             }
             // The name is too long and will stay so.
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn refused(code: ErrorCode) -> ConnectionEnd {
-        CallError::Refused { code, detail: "no".to_owned() }.into()
+        CallError::Refused { code, detail: "no".to_owned(), retry_after: None }.into()
     }
 
     #[test]

@@ -223,7 +223,7 @@ impl<G: Engine> Driver<G> {
                     Err(ConnectionEnd::Final(reason)) => return Err(ConnectionEnd::Final(reason)),
                     Err(ConnectionEnd::Reconnect(cause)) => {
                         self.connection.detach();
-                        self.repair.attempt_failed(now, cause.clone(), random_fraction());
+                        self.repair.attempt_failed(now, cause.clone(), None, random_fraction());
                         return Err(cause.into());
                     }
                 }
@@ -243,10 +243,10 @@ impl<G: Engine> Driver<G> {
                 self.newcomer = true;
                 self.repair.session_refused(Instant::now());
             }
-            Err(error) => match ConnectionEnd::from(error) {
+            Err(error) => match ConnectionEnd::from(&error) {
                 ConnectionEnd::Final(reason) => return Err(ConnectionEnd::Final(reason)),
                 ConnectionEnd::Reconnect(cause) => {
-                    self.repair.attempt_failed(Instant::now(), cause, random_fraction());
+                    self.repair.attempt_failed(Instant::now(), cause, error.retry_after(), random_fraction());
                 }
             },
         }

@@ -7,14 +7,16 @@ use std::time::Duration;
 /// How long after a loss the attempts are frequent.
 const EARLY: Duration = Duration::from_secs(120);
 /// Maximum delay between two attempts during [`EARLY`]: most servers and networks are back within seconds.
-const MAX_EARLY_DELAY: Duration = Duration::from_secs(1);
+const MAX_EARLY_DELAY: Duration = Duration::from_secs(2);
+/// Maximum delay that a server may ask for.
+const MAX_REQUESTED_DELAY: Duration = Duration::from_secs(60);
 
 /// How a lost connection is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReconnectPolicy {
     /// Delay before the first attempt; doubles with each attempt.
     pub initial_delay: Duration,
-    /// Maximum delay between two attempts. In the first two minutes it is one second at most.
+    /// Maximum delay between two attempts. In the first two minutes it is two seconds at most.
     pub max_delay: Duration,
     /// Time without a connection after which the call is given up. By default the client tries until the application
     /// leaves or the server says that the call is over.
@@ -35,9 +37,21 @@ impl ReconnectPolicy {
 
     /// Delay before the next attempt after `backoff` failures of a connection that was lost `lost_for` ago, and counts
     /// the attempt. `jitter`, from 0 to 1, decides about half of the delay.
-    pub(super) fn delay(&self, backoff: &mut Backoff, lost_for: Duration, jitter: f64) -> Duration {
+    ///
+    /// A server that refuses an attempt may say when another one is welcome: `requested`. Its clients are spread over a
+    /// quarter of that time more.
+    pub(super) fn delay(
+        &self,
+        backoff: &mut Backoff,
+        lost_for: Duration,
+        requested: Option<Duration>,
+        jitter: f64,
+    ) -> Duration {
+        let jitter = jitter.clamp(0.0, 1.0);
         let max = if lost_for < EARLY { self.max_delay.min(MAX_EARLY_DELAY) } else { self.max_delay };
-        let delay = backoff.delay(self.initial_delay, max).mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+        let delay = backoff.delay(self.initial_delay, max).mul_f64(0.5 + jitter / 2.0);
+        let requested = requested.unwrap_or_default().min(MAX_REQUESTED_DELAY).mul_f64(1.0 + jitter / 4.0);
+        let delay = delay.max(requested);
         backoff.failed();
         // The last attempt is made right before the end, not long before it.
         self.give_up_after.map_or(delay, |limit| delay.min(limit.saturating_sub(lost_for)))
@@ -67,16 +81,16 @@ mod tests {
 
     fn delays(policy: &ReconnectPolicy, lost_for: Duration, jitter: f64) -> Vec<u128> {
         let mut backoff = Backoff::default();
-        (0..8).map(|_| policy.delay(&mut backoff, lost_for, jitter).as_millis()).collect()
+        (0..8).map(|_| policy.delay(&mut backoff, lost_for, None, jitter).as_millis()).collect()
     }
 
     #[test]
     fn delay_doubles_up_to_the_maximum() {
         let policy = ReconnectPolicy::default();
-        assert_eq!(delays(&policy, SECOND, 1.0), [200, 400, 800, 1_000, 1_000, 1_000, 1_000, 1_000]);
+        assert_eq!(delays(&policy, SECOND, 1.0), [200, 400, 800, 1_600, 2_000, 2_000, 2_000, 2_000]);
         let later = delays(&policy, EARLY, 1.0);
         assert_eq!(later, [200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000]);
-        assert_eq!(policy.delay(&mut Backoff(u32::MAX), EARLY, 1.0), 10 * SECOND);
+        assert_eq!(policy.delay(&mut Backoff(u32::MAX), EARLY, None, 1.0), 10 * SECOND);
     }
 
     #[test]
@@ -89,7 +103,19 @@ mod tests {
     #[test]
     fn last_attempt_is_made_at_the_limit() {
         let policy = ReconnectPolicy { give_up_after: Some(10 * SECOND), ..ReconnectPolicy::default() };
-        assert_eq!(policy.delay(&mut Backoff(9), 10 * SECOND - SECOND / 2, 1.0), SECOND / 2);
-        assert_eq!(policy.delay(&mut Backoff(9), 11 * SECOND, 1.0), Duration::ZERO);
+        assert_eq!(policy.delay(&mut Backoff(9), 10 * SECOND - SECOND / 2, None, 1.0), SECOND / 2);
+        assert_eq!(policy.delay(&mut Backoff(9), 11 * SECOND, None, 1.0), Duration::ZERO);
+    }
+
+    #[test]
+    fn server_may_ask_for_a_longer_delay() {
+        let policy = ReconnectPolicy::default();
+        let delay = |requested, jitter| policy.delay(&mut Backoff::default(), SECOND, Some(requested), jitter);
+        assert_eq!(delay(8 * SECOND, 0.0), 8 * SECOND);
+        assert_eq!(delay(8 * SECOND, 1.0), 10 * SECOND, "not all at once");
+        assert_eq!(delay(SECOND / 100, 1.0), SECOND / 5, "never sooner than by itself");
+        assert_eq!(delay(Duration::from_millis(u32::MAX.into()), 0.0), MAX_REQUESTED_DELAY);
+        let policy = ReconnectPolicy { give_up_after: Some(3 * SECOND), ..policy };
+        assert_eq!(policy.delay(&mut Backoff::default(), SECOND, Some(8 * SECOND), 0.0), 2 * SECOND);
     }
 }

@@ -20,7 +20,7 @@ impl<G: Engine> Connection<G> {
         remote: ServerTransport,
         session: &mut SessionState,
     ) -> Result<(), ConnectionEnd> {
-        self.restart_request = None;
+        (self.restart_request, self.restarts_refused) = (None, 0);
         match &mut self.endpoint {
             Some(endpoint) => {
                 match endpoint.restart_ice(remote).await {

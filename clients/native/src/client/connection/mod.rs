@@ -51,6 +51,8 @@ pub(super) struct Connection<G: Engine> {
     path_changed: bool,
     /// Number of the request for an ICE restart that the server has not answered.
     restart_request: Option<u32>,
+    /// How often in a row the server has refused one.
+    restarts_refused: u32,
     senders: Vec<TrackSender>,
     receiver: MediaReceiver,
     /// Slots that arrived before the media path was started.
@@ -90,6 +92,7 @@ impl<G: Engine> Connection<G> {
             path: PathState::STARTING,
             path_changed: false,
             restart_request: None,
+            restarts_refused: 0,
             senders: Vec::new(),
             receiver: MediaReceiver::default(),
             early_slots: Vec::new(),

@@ -16,10 +16,13 @@ use crate::{
 use e2ee_frames::StreamId;
 use std::time::Instant;
 use tacet_proto::{
-    TrackId,
+    ErrorCode, TrackId,
     media::{Codec, Source},
     server::ErrorMessage,
 };
+
+/// Number of refused ICE restarts in a row after which the server has no transport to restart.
+const MAX_RESTARTS_REFUSED: u32 = 3;
 
 impl<G: Engine> Connection<G> {
     /// Reconciles what is published with the local tracks: unpublishes, publishes and mutes until the server knows what
@@ -137,10 +140,13 @@ impl<G: Engine> Connection<G> {
         session: &mut SessionState,
     ) -> Result<(), ConnectionEnd> {
         if re.is_some() && self.restart_request == re {
-            // The server has no transport whose ICE could be restarted.
+            // Either the server still makes an earlier restart, which it received over a lost connection, or it has no
+            // transport whose ICE could be restarted.
             self.restart_request = None;
+            self.restarts_refused += 1;
             tracing::warn!(code = ?error.code, detail = error.detail, "the server refused an ICE restart");
-            return Err(DisconnectReason::MediaFailed.into());
+            let again = error.code == ErrorCode::OutOfOrder && self.restarts_refused < MAX_RESTARTS_REFUSED;
+            return if again { Ok(()) } else { Err(DisconnectReason::MediaFailed.into()) };
         }
         let pending = |sender: &&mut TrackSender| re.is_some() && sender.request == re && sender.track.is_none();
         let Some(sender) = self.senders.iter_mut().find(pending) else {
