@@ -1,5 +1,6 @@
 //! `tacet call`: a participant in the terminal that plays and records files.
 
+mod attempts;
 #[cfg(feature = "device-audio")]
 mod device;
 mod event_text;
@@ -46,6 +47,7 @@ EXAMPLES:
   tacet call 'http://127.0.0.1:8800/r/…#…'                         listen, and show the participants
   tacet call LINK --play hello.wav --record answer.wav --seconds 10
   tacet call LINK --video film.ivf --play film.wav --loop           play a film to everyone
+  tacet call LINK --code                                            compare the call code by voice
   tacet call LINK --record-video recordings --json                  for scripts: one event per line
   pass show room | tacet call - --name Bot                          hide the link from ps
 
@@ -83,6 +85,15 @@ pub(crate) struct Call {
     /// SHA-256 of the server's self-signed certificate, as the server prints it at startup
     #[arg(long, value_name = "HEX", value_parser = pin)]
     pin: Option<[u8; 32]>,
+    /// Print the call code when it changes; compare it by voice
+    ///
+    /// The code has six groups of five digits and is the same for everyone in the call. One person reads the first three
+    /// groups aloud, another one the last three. If a group differs, wait until no one is joining and compare once more. If it
+    /// still differs, devices that you do not know of are in the call: say nothing confidential, leave, make a new room on
+    /// your own machine with `tacet room`, and send its link another way. With --json every code is printed, with all of its
+    /// 32 bytes.
+    #[arg(long)]
+    code: bool,
     /// Print one JSON object per event
     #[arg(long)]
     json: bool,
@@ -154,7 +165,7 @@ impl Call {
             true => Some(device::Devices::open(client.publish_audio(AudioOptions::default()).await?)?),
             false => None,
         };
-        let output = Output::new(self.json, self.name.clone());
+        let output = Output::new(self.json, self.code, self.name.clone());
         let until = lasts.map(|lasts| Instant::now() + lasts);
         let participation = Participation {
             client,

@@ -1,8 +1,9 @@
 //! Events as human-readable text and as JSON.
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use tacet_native::client::{
-    ClientEvent, ConnectionState, Encryption, EndReason, Problem, Recovery, RemoteTrack, Source,
+    CallCode, ClientEvent, ConnectionState, Encryption, EndReason, Problem, Recovery, RemoteTrack, Source,
 };
 
 /// Replaces control and bidirectional formatting characters in text of another participant, which could otherwise move the
@@ -86,6 +87,15 @@ fn problem(problem: Problem) -> &'static str {
     }
 }
 
+/// How to compare the call code, and what to do if it differs.
+const HOW_TO_COMPARE: &str = "one person reads the first three groups aloud, another one the last three; if a group differs \
+    and no one is joining, say nothing confidential and leave";
+
+/// The call code for a person, with how to compare it.
+pub(super) fn code_line(code: &CallCode, explained: bool) -> String {
+    if explained { format!("call code {code}") } else { format!("call code {code}: {HOW_TO_COMPARE}") }
+}
+
 /// A human-readable line; `None` for events that the status screen shows and a log does not need.
 pub(super) fn line(event: &ClientEvent) -> Option<String> {
     Some(match event {
@@ -164,6 +174,9 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
         ClientEvent::KeyInstalled(participant) => json!({ "t": "key_installed", "participant": participant.0 }),
         ClientEvent::Generation { generation, step } => {
             json!({ "t": "generation", "generation": generation, "step": step })
+        }
+        ClientEvent::CallCode(code) => {
+            json!({ "t": "call_code", "code": code.to_string(), "bytes": HEXLOWER.encode(code.as_bytes()) })
         }
         ClientEvent::Problem { participant, problem: what } => {
             json!({ "t": "problem", "participant": participant.map(|p| p.0), "problem": problem(*what) })

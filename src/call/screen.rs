@@ -181,6 +181,7 @@ mod tests {
         let snapshot = Snapshot {
             connection: Some(ConnectionState::Connected),
             generation: Some((2, 1)),
+            call_code: None,
             participants: vec![ada, bob],
             local_tracks: vec![LocalTrackStatus { source: Source::Camera, state: TrackState::Live, muted: false }],
             received: ReceiverStatistics { packets: 99, lost: 1, opened: 99, not_opened: 0 },

@@ -72,7 +72,7 @@ pub use self::{
     track::{AudioTrack, TrackError, TrackState, VideoTrack},
 };
 
-pub use e2ee_frames::Problem;
+pub use e2ee_frames::{CallCode, Problem};
 pub use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
     media::{Codec, Source},
@@ -217,6 +217,15 @@ impl Client {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.snapshot.borrow().clone()
+    }
+
+    /// The code that participants compare by voice to make sure that no one stands between them; [`ClientEvent::CallCode`]
+    /// says when it changes. `None` while this client has no session.
+    ///
+    /// It displays as 30 digits in six groups, to be read aloud; [`CallCode::as_bytes`] has all 32 bytes, for a QR code.
+    #[must_use]
+    pub fn call_code(&self) -> Option<CallCode> {
+        self.snapshot.borrow().call_code
     }
 
     /// Leaves the call: notifies the others, erases the keys, and returns when the media path is closed.

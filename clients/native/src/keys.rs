@@ -6,8 +6,8 @@
 
 use crate::link::RoomLink;
 use e2ee_frames::{
-    Action, Clock, Codec, Event, EventError, FrameKind, OpenError, Opened, ResumeStatement, SealError, Session,
-    SessionConfig, SessionError, StreamId,
+    Action, CallCode, Clock, Codec, Event, EventError, FrameKind, OpenError, Opened, ResumeStatement, SealError,
+    Session, SessionConfig, SessionError, StreamId,
 };
 use std::{
     sync::{
@@ -124,6 +124,13 @@ impl SharedKeys {
     /// The next action that the session has queued.
     pub fn poll(&self) -> Option<Action> {
         self.session().poll()
+    }
+
+    /// The code that participants compare: equal on all devices with the same roster. `None` before the session has joined
+    /// and after it has ended.
+    #[must_use]
+    pub fn call_code(&self) -> Option<CallCode> {
+        self.session().call_code()
     }
 
     /// Signs that this device continues its session with the server, also after the session has ended.

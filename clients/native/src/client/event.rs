@@ -6,7 +6,7 @@ use super::{
 };
 use crate::audio::Level;
 use bytes::Bytes;
-use e2ee_frames::Problem;
+use e2ee_frames::{CallCode, Problem};
 use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
     media::{Codec, Source},
@@ -51,6 +51,12 @@ pub enum ClientEvent {
         /// Ratchet step in it.
         step: u8,
     },
+    /// The call code has changed, because a participant joined, left or returned, or this client has a new session. Changes
+    /// that follow each other within a fifth of a second are one event.
+    ///
+    /// The code is equal on all devices with the same roster. People compare it by voice: if it differs, their devices do
+    /// not see the same participants, and someone may stand between them.
+    CallCode(CallCode),
     /// A message of a participant was rejected: it was altered, made with another link, or its clock is wrong.
     Problem {
         /// The sender; `None` if it is unknown.

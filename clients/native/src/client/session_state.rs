@@ -16,7 +16,7 @@ use super::{
     track::TrackState,
 };
 use crate::{audio::Level, call::JoinOptions};
-use e2ee_frames::Problem;
+use e2ee_frames::{CallCode, Problem};
 use std::{sync::Arc, time::Instant};
 use tacet_proto::{
     ParticipantId, TrackId,
@@ -39,6 +39,7 @@ pub(super) struct SessionState {
     audio: AudioReceiver,
     connection: Option<ConnectionState>,
     key_generation: Option<(u32, u8)>,
+    call_code: Option<CallCode>,
     uplink_loss: f32,
     snapshot: watch::Sender<Snapshot>,
 }
@@ -60,6 +61,7 @@ impl SessionState {
             roster: Roster::default(),
             connection: None,
             key_generation: None,
+            call_code: None,
             uplink_loss: 0.0,
             snapshot,
         }
@@ -136,7 +138,7 @@ impl SessionState {
         let events = &self.events;
         self.roster.clear(&mut |event| events.emit(event));
         self.audio.clear();
-        self.key_generation = None;
+        (self.key_generation, self.call_code) = (None, None);
         self.local_tracks.set_state(TrackState::Pending);
     }
 
@@ -236,6 +238,15 @@ impl SessionState {
         self.events.emit(ClientEvent::Generation { generation, step });
     }
 
+    /// Records the call code, and emits it if it is another one.
+    pub(super) fn set_call_code(&mut self, code: Option<CallCode>) {
+        if std::mem::replace(&mut self.call_code, code) != code
+            && let Some(code) = code
+        {
+            self.events.emit(ClientEvent::CallCode(code));
+        }
+    }
+
     /// Records the fraction of lost packets, from 0 to 1, that a receiver report contained.
     pub(super) fn set_uplink_loss(&mut self, fraction: f32) {
         self.uplink_loss = fraction;
@@ -269,6 +280,7 @@ impl SessionState {
         self.snapshot.send_replace(Snapshot {
             connection: self.connection.clone(),
             generation: self.key_generation,
+            call_code: self.call_code,
             participants: participants.collect(),
             local_tracks: local_tracks.collect(),
             received,

@@ -5,6 +5,7 @@ use super::{
     track::TrackState,
 };
 use crate::audio::Level;
+use e2ee_frames::CallCode;
 use tacet_proto::media::Source;
 
 /// State of the whole call.
@@ -14,6 +15,8 @@ pub struct Snapshot {
     pub connection: Option<ConnectionState>,
     /// Generation and ratchet step of this client's own key; `None` before there is one.
     pub generation: Option<(u32, u8)>,
+    /// The code that participants compare; `None` before this client has joined.
+    pub call_code: Option<CallCode>,
     /// The other participants.
     pub participants: Vec<ParticipantStatus>,
     /// The tracks that this client sends.

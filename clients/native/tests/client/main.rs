@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bot;
+mod call_code;
 mod chaos;
 mod conversation;
 mod listener;

@@ -54,6 +54,14 @@ impl Server {
         Self::start_with(Some(room), Kept { registry: Arc::new(written), resume_keys })
     }
 
+    /// Starts another server with the same room. Calls of the two have nothing to do with each other.
+    pub(crate) fn twin(&self) -> Self {
+        let registry = MemoryRegistry::new(1);
+        registry.insert(self.room, self.registry.get(self.room).unwrap()).unwrap();
+        let kept = Kept { registry: Arc::new(registry), resume_keys: Arc::clone(&self.resume_keys) };
+        Self::start_with(Some(self.room), kept)
+    }
+
     /// Starts a server with what another one has kept, or with a new room.
     fn start_with(room: Option<RoomId>, kept: Kept) -> Self {
         let events = MediaEvents::default();

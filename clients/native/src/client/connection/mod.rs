@@ -31,6 +31,7 @@ use crate::{
     keys::SharedKeys,
     media::{Endpoint, Engine, MediaEvent},
 };
+use e2ee_frames::CallCode;
 use std::{sync::Arc, time::Instant};
 use tacet_proto::{
     TrackId,
@@ -235,6 +236,11 @@ impl<G: Engine> Connection<G> {
     pub(super) async fn on_tick(&mut self, now: Instant, session: &mut SessionState) -> Result<(), ConnectionEnd> {
         self.receiver.on_tick(now, &self.keys, session);
         self.request_missing_key_frames(now).await
+    }
+
+    /// The code of the roster, as the session has it now.
+    pub(super) fn call_code(&self) -> Option<CallCode> {
+        self.keys.call_code()
     }
 
     pub(super) fn statistics(&self) -> ReceiverStatistics {
