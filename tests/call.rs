@@ -190,6 +190,33 @@ fn seconds_flag_ends_the_call() {
 }
 
 #[test]
+fn code_is_shown_for_comparison() {
+    let server = Server::start(&[]);
+    let mut ada = Running::start(&[&server.link]);
+    ada.event("joined");
+    let mut bob = call(&[&server.link, "--code"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(bob.stdout.take().unwrap()).lines();
+    ada.event("participant_joined");
+    let event = ada.event("call_code");
+    let code = event["code"].as_str().unwrap();
+    assert!(
+        code.len() == 35 && code.split(' ').all(|group| group.len() == 5 && group.parse::<u32>().is_ok()),
+        "{code}"
+    );
+    assert_eq!(event["bytes"].as_str().unwrap().len(), 64);
+    let mut codes = lines.map(Result::unwrap).filter(|line| line.starts_with("call code "));
+    let first = codes.next().unwrap();
+    assert!(
+        first.contains("reads the first three groups aloud, another one the last three; if a group differs"),
+        "{first}"
+    );
+    let same = format!("call code {code}");
+    assert!(first.starts_with(&same) || codes.any(|line| line == same), "explained once");
+    bob.kill().unwrap();
+    bob.wait().unwrap();
+}
+
+#[test]
 fn link_is_read_from_stdin() {
     let server = Server::start(&[]);
     let mut child = Command::new(env!("CARGO_BIN_EXE_tacet"))
