@@ -33,6 +33,7 @@ mod secret;
 mod serve;
 #[cfg(any(feature = "serve", feature = "call", feature = "load"))]
 mod stop;
+mod terminal;
 #[cfg(feature = "serve")]
 mod upkeep;
 
@@ -83,7 +84,9 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
+            let text = one_line(&error);
+            let lines: Vec<_> = text.lines().map(terminal::printable).collect();
+            eprintln!("error: {}", lines.join("\n"));
             exit_code(&error)
         }
     }

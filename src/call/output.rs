@@ -5,6 +5,7 @@ use super::{
     event_text,
     screen::{self, Files, Screen},
 };
+use crate::terminal::printable;
 use std::{
     io::{self, Write},
     time::Duration,
@@ -65,6 +66,8 @@ impl Output {
     }
 
     pub(super) fn line(&mut self, line: &str) -> io::Result<()> {
+        // Names come clean from the session. File names and the server's words do not.
+        let line = &printable(line);
         match &mut self.form {
             Form::Json => writeln!(io::stdout(), "{}", serde_json::json!({ "t": "trouble", "text": line })),
             Form::Lines => writeln!(io::stdout(), "{line}"),

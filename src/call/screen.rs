@@ -1,6 +1,7 @@
 //! The status screen: a few lines at the bottom of the terminal that are redrawn, below the lines of past events.
 
-use super::event_text::{encryption, harmless, source};
+use super::event_text::{encryption, source};
+use crate::terminal::printable;
 use console::{Term, style, truncate_str};
 use std::{io, time::Duration};
 use tacet_native::client::{ConnectionState, Encryption, ParticipantStatus, RemoteTrack, Snapshot, TrackState};
@@ -30,7 +31,7 @@ impl Screen {
         terminal.is_term().then_some(Self { terminal, drawn: 0 })
     }
 
-    /// Writes a permanent line above the status.
+    /// Writes a permanent line, which is printable, above the status.
     pub(super) fn log(&mut self, line: &str) -> io::Result<()> {
         self.clear()?;
         self.terminal.write_line(line)?;
@@ -61,7 +62,7 @@ pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Dur
         None => style("connecting".to_owned()).yellow(),
         Some(ConnectionState::Joined) => style("joined, connecting media".to_owned()).yellow(),
         Some(ConnectionState::Connected) => style("connected".to_owned()).green(),
-        Some(ConnectionState::Reconnecting { cause, .. }) => style(format!("reconnecting: {cause}")).red(),
+        Some(ConnectionState::Reconnecting { cause, .. }) => style(printable(&format!("reconnecting: {cause}"))).red(),
     };
     let key =
         snapshot.generation.map_or("no key yet".to_owned(), |(generation, step)| format!("key {generation}.{step}"));
@@ -72,7 +73,7 @@ pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Dur
         String::new(),
         format!(
             "{} · {state} · {key} · lost {} in, {} out · {minutes}:{seconds:02}",
-            style(harmless(name)).bold(),
+            style(printable(name)).bold(),
             loss(snapshot.received.loss()),
             loss(snapshot.uplink_loss),
         ),
@@ -84,7 +85,7 @@ pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Dur
         .participants
         .iter()
         .take(MAX_SHOWN)
-        .map(|p| console::measure_text_width(&harmless(&p.participant.name)));
+        .map(|p| console::measure_text_width(&printable(&p.participant.name)));
     let width = names.max().unwrap_or(0).min(24);
     lines.extend(snapshot.participants.iter().take(MAX_SHOWN).map(|participant| row(participant, width)));
     if snapshot.participants.len() > MAX_SHOWN {
@@ -105,7 +106,7 @@ pub(super) fn status(name: &str, snapshot: &Snapshot, files: &Files, lasted: Dur
 }
 
 fn row(status: &ParticipantStatus, width: usize) -> String {
-    let name = harmless(&status.participant.name);
+    let name = printable(&status.participant.name);
     let name = console::pad_str(&name, width, console::Alignment::Left, Some("…"));
     let protection = encryption(status.encryption);
     let protection = match status.encryption {
