@@ -5,7 +5,7 @@
 
 use crate::{
     link::RoomLink,
-    outbox::{Frame, Outbox, OutboxError, Priority},
+    outbox::{Frame, Outbox, OutboxError, Outgoing},
     tls::Trust,
 };
 use futures_util::{SinkExt, StreamExt};
@@ -107,7 +107,7 @@ pub enum Received {
 
 /// A command to the task.
 enum Command {
-    Send(Priority, Frame),
+    Send(Outgoing),
     Close,
 }
 
@@ -148,12 +148,8 @@ impl Signaling {
     ///
     /// # Errors
     /// [`SignalingError::Ended`].
-    pub fn send(&self, priority: Priority, frame: Frame) -> Result<(), SignalingError> {
-        self.command(Command::Send(priority, frame))
-    }
-
-    fn command(&self, command: Command) -> Result<(), SignalingError> {
-        self.commands.send(command).map_err(|_| SignalingError::Ended)
+    pub fn send(&self, message: Outgoing) -> Result<(), SignalingError> {
+        self.commands.send(Command::Send(message)).map_err(|_| SignalingError::Ended)
     }
 
     /// The next event; `None` after [`Incoming::Closed`].
@@ -221,8 +217,8 @@ impl Task {
         let mut closing = false;
         let mut dead_at = Instant::now() + DEAD_AFTER;
         loop {
-            while let Some(frame) = outbox.pop(Instant::now().into_std()) {
-                let message = match frame {
+            while let Some(message) = outbox.pop(Instant::now().into_std()) {
+                let message = match message.into_frame() {
                     Frame::Text(text) => Message::text(text),
                     Frame::Binary(bytes) => Message::binary(bytes),
                 };
@@ -238,8 +234,8 @@ impl Task {
             let send_at = outbox.ready_at(Instant::now().into_std()).map(Instant::from_std);
             tokio::select! {
                 command = self.commands.recv(), if !closing => match command {
-                    Some(Command::Send(priority, frame)) => {
-                        if let Err(error) = outbox.push(priority, frame) {
+                    Some(Command::Send(message)) => {
+                        if let Err(error) = outbox.push(message) {
                             let _ = self.refused.send(error);
                         }
                     }

@@ -13,14 +13,14 @@ use super::CallError;
 use crate::{
     keys::SharedKeys,
     link::RoomLink,
-    outbox::{Frame, Priority},
+    outbox::Outgoing,
     signaling::{Incoming, Received, Signaling, SignalingError},
     tls::Trust,
 };
 use e2ee_frames::{ResumeOperation, ResumeStatement};
 use std::time::Duration;
 use tacet_proto::{
-    CallId, ClientEnvelope, ClientMessage, CloseCode, ErrorCode, ParticipantId, ServerMessage, SessionId,
+    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, ServerMessage, SessionId,
     bytes::Fixed,
     client::{Credential, Empty, Hello, Resume},
     resume::{Continues, Tokens},
@@ -166,7 +166,7 @@ pub(super) async fn hand_over(signaling: Signaling) {
 
 /// Sends a message that no session keeps.
 fn send(signaling: &Signaling, message: ClientMessage) -> Result<(), SignalingError> {
-    signaling.send(Priority::Keys, Frame::Text(ClientEnvelope { id: None, message }.to_json()))
+    signaling.send(Outgoing::message(None, message))
 }
 
 /// What the client comes back with, as it is sent.

@@ -3,8 +3,9 @@
 //! A request outlives the socket that it was sent on: after the session was resumed, what is still unanswered is sent
 //! again under its old number. A request that is made without a connection is one that was not sent yet.
 
-use crate::outbox::{Frame, OutboxError, Priority, StateKind};
+use crate::outbox::{OutboxError, Outgoing};
 use std::collections::BTreeMap;
+use tacet_proto::MessageType;
 
 /// Unanswered requests, by number.
 #[derive(Debug, Default)]
@@ -13,33 +14,19 @@ pub(super) struct Requests {
     unanswered: BTreeMap<u32, Request>,
 }
 
-/// What a request is about, as far as it matters while it is unanswered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
-    /// It stands for itself.
-    Other,
-    /// It carries the session's key batch of this number.
-    KeyBatch(u32),
-    /// State of which only the latest value matters.
-    State(StateKind),
-    /// This client's half of the transport. Only the latest fits the server's latest half.
-    Transport,
-    /// New ICE credentials of the server are wanted.
-    IceRestart,
-}
-
-impl Subject {
-    /// Whether a newer request makes an older one meaningless.
-    fn replaces(self) -> bool {
-        matches!(self, Self::State(_) | Self::Transport | Self::IceRestart)
-    }
-}
-
 #[derive(Debug)]
 struct Request {
-    priority: Priority,
-    frame: Frame,
-    subject: Subject,
+    message: Outgoing,
+    /// The session's number of the key batch that this request carries.
+    key_batch: Option<u32>,
+}
+
+/// Whether a newer request makes an older one meaningless: both say the same state, or the server has another half of the
+/// transport meanwhile.
+fn replaces(newer: &Outgoing, older: &Outgoing) -> bool {
+    let state = newer.state().is_some() && newer.state() == older.state();
+    let transport = matches!(newer.kind(), MessageType::Transport | MessageType::IceRestart);
+    state || (transport && newer.kind() == older.kind())
 }
 
 impl Requests {
@@ -52,64 +39,53 @@ impl Requests {
         self.last
     }
 
-    /// Remembers a request until it is answered. Some replace older unanswered ones of their subject.
+    /// Remembers a request until it is answered. Some replace older unanswered ones.
     ///
     /// # Errors
     /// [`OutboxError::Full`].
-    pub(super) fn add(
-        &mut self,
-        number: u32,
-        priority: Priority,
-        frame: Frame,
-        subject: Subject,
-    ) -> Result<(), OutboxError> {
-        if subject.replaces() {
-            self.withdraw(subject);
-        }
+    pub(super) fn add(&mut self, number: u32, message: Outgoing, key_batch: Option<u32>) -> Result<(), OutboxError> {
+        self.unanswered.retain(|_, older| !replaces(&message, &older.message));
         if self.unanswered.len() >= Self::CAPACITY {
             return Err(OutboxError::Full);
         }
-        self.unanswered.insert(number, Request { priority, frame, subject });
+        self.unanswered.insert(number, Request { message, key_batch });
         Ok(())
     }
 
-    /// Forgets the unanswered requests about a subject.
-    pub(super) fn withdraw(&mut self, subject: Subject) {
-        self.unanswered.retain(|_, request| request.subject != subject);
+    /// Forgets the unanswered requests of a type.
+    pub(super) fn withdraw(&mut self, kind: MessageType) {
+        self.unanswered.retain(|_, request| request.message.kind() != kind);
     }
 
-    /// Whether a request about a subject is unanswered.
-    pub(super) fn awaits(&self, subject: Subject) -> bool {
-        self.unanswered.values().any(|request| request.subject == subject)
+    /// Whether a request of a type is unanswered.
+    pub(super) fn awaits(&self, kind: MessageType) -> bool {
+        self.unanswered.values().any(|request| request.message.kind() == kind)
     }
 
     /// The server has answered a request. Returns the number of the key batch that it carried.
     pub(super) fn answered(&mut self, number: u32) -> Option<u32> {
-        match self.unanswered.remove(&number)?.subject {
-            Subject::KeyBatch(batch) => Some(batch),
-            _ => None,
-        }
+        self.unanswered.remove(&number)?.key_batch
     }
 
-    /// The frame of an unanswered request, to be sent again.
-    pub(super) fn frame(&self, number: u32) -> Option<(Priority, Frame)> {
-        self.unanswered.get(&number).map(|request| (request.priority, request.frame.clone()))
+    /// An unanswered request, to be sent again.
+    pub(super) fn message(&self, number: u32) -> Option<Outgoing> {
+        self.unanswered.get(&number).map(|request| request.message.clone())
     }
 
     /// Everything unanswered, in the order in which it was requested.
-    pub(super) fn unanswered(&self) -> impl Iterator<Item = (Priority, Frame)> {
-        self.unanswered.values().map(|request| (request.priority, request.frame.clone()))
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = Outgoing> {
+        self.unanswered.values().map(|request| request.message.clone())
     }
 
     /// Whether this unanswered request carries a key batch.
     pub(super) fn is_key_batch(&self, number: u32) -> bool {
-        self.unanswered.get(&number).is_some_and(|request| matches!(request.subject, Subject::KeyBatch(_)))
+        self.unanswered.get(&number).is_some_and(|request| request.key_batch.is_some())
     }
 
     /// Forgets what a server that has restarted cannot answer: everything but key batches, whose keys are still in use.
     /// Returns their numbers.
     pub(super) fn keep_key_batches(&mut self) -> Vec<u32> {
-        self.unanswered.retain(|_, request| matches!(request.subject, Subject::KeyBatch(_)));
+        self.unanswered.retain(|_, request| request.key_batch.is_some());
         self.unanswered.keys().copied().collect()
     }
 }
@@ -118,26 +94,52 @@ impl Requests {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use tacet_proto::{
+        ClientMessage, TrackId,
+        bytes::Fixed,
+        client::{ClientTransport, Empty, SlotsReady, TrackRef},
+        media::{ClientIce, Dtls},
+    };
 
-    fn text(text: &str) -> Frame {
-        Frame::Text(text.to_owned())
+    fn track(track: u32) -> TrackRef {
+        TrackRef { track: TrackId(track) }
     }
 
-    fn add(requests: &mut Requests, priority: Priority, name: &str, subject: Subject) -> u32 {
+    fn unpublish(of: u32) -> ClientMessage {
+        ClientMessage::Unpublish(track(of))
+    }
+
+    fn half(ufrag: &str) -> ClientMessage {
+        let ice = ClientIce { ufrag: ufrag.to_owned(), pwd: String::new() };
+        ClientMessage::Transport(ClientTransport { ice, dtls: Dtls { fingerprint: Fixed([0; 32]) } })
+    }
+
+    fn add(requests: &mut Requests, message: ClientMessage) -> Outgoing {
         let number = requests.next_number();
-        requests.add(number, priority, text(name), subject).unwrap();
-        number
+        let message = Outgoing::message(Some(number), message);
+        requests.add(number, message.clone(), None).unwrap();
+        message
+    }
+
+    fn add_batch(requests: &mut Requests, batch: u32) -> (u32, Outgoing) {
+        let number = requests.next_number();
+        let message = Outgoing::key_batch(number, &[]);
+        requests.add(number, message.clone(), Some(batch)).unwrap();
+        (number, message)
+    }
+
+    fn left(requests: &Requests) -> Vec<Outgoing> {
+        requests.unanswered().collect()
     }
 
     #[test]
     fn unanswered_requests_are_kept_in_order() {
         let mut requests = Requests::default();
-        let publish = add(&mut requests, Priority::Control, "publish", Subject::Other);
-        let batch = add(&mut requests, Priority::Keys, "batch", Subject::KeyBatch(7));
-        add(&mut requests, Priority::Control, "subscribe", Subject::Other);
-        assert_eq!(requests.answered(publish), None);
-        let left: Vec<_> = requests.unanswered().map(|(_, frame)| frame).collect();
-        assert_eq!(left, [text("batch"), text("subscribe")]);
+        add(&mut requests, unpublish(1));
+        let (batch, frame) = add_batch(&mut requests, 7);
+        let last = add(&mut requests, unpublish(2));
+        assert_eq!(requests.answered(1), None);
+        assert_eq!(left(&requests), [frame, last]);
         assert_eq!(requests.answered(batch), Some(7), "the session is notified of its batch");
         assert_eq!(requests.answered(batch), None, "once");
     }
@@ -145,45 +147,42 @@ mod tests {
     #[test]
     fn newer_state_replaces_older() {
         let mut requests = Requests::default();
-        let mut set = |kind, name| add(&mut requests, Priority::State(kind), name, Subject::State(kind));
-        set(StateKind::Muted(3), "mute");
-        set(StateKind::SlotsReady, "slots");
-        set(StateKind::Muted(3), "unmute");
-        let left: Vec<_> = requests.unanswered().map(|(_, frame)| frame).collect();
-        assert_eq!(left, [text("slots"), text("unmute")]);
+        add(&mut requests, ClientMessage::Mute(track(3)));
+        let slots = add(&mut requests, ClientMessage::SlotsReady(SlotsReady { rev: 1 }));
+        let unmute = add(&mut requests, ClientMessage::Unmute(track(3)));
+        assert_eq!(left(&requests), [slots, unmute]);
     }
 
     #[test]
     fn only_the_latest_half_of_the_transport_is_sent_again() {
         let mut requests = Requests::default();
-        add(&mut requests, Priority::Control, "restart", Subject::IceRestart);
-        add(&mut requests, Priority::Control, "half of an earlier path", Subject::Transport);
-        add(&mut requests, Priority::Control, "half", Subject::Transport);
-        assert!(requests.awaits(Subject::IceRestart));
-        requests.withdraw(Subject::IceRestart);
-        let left: Vec<_> = requests.unanswered().map(|(_, frame)| frame).collect();
-        assert_eq!((left, requests.awaits(Subject::IceRestart)), (vec![text("half")], false));
+        add(&mut requests, ClientMessage::IceRestart(Empty {}));
+        add(&mut requests, half("of an earlier path"));
+        let latest = add(&mut requests, half("latest"));
+        assert!(requests.awaits(MessageType::IceRestart));
+        requests.withdraw(MessageType::IceRestart);
+        assert_eq!((left(&requests), requests.awaits(MessageType::IceRestart)), (vec![latest], false));
     }
 
     #[test]
     fn requests_are_bounded() {
         let mut requests = Requests::default();
         for _ in 0..Requests::CAPACITY {
-            add(&mut requests, Priority::Control, "x", Subject::Other);
+            add(&mut requests, unpublish(1));
         }
         let number = requests.next_number();
-        assert_eq!(requests.add(number, Priority::Control, text("x"), Subject::Other), Err(OutboxError::Full));
+        let message = Outgoing::message(Some(number), unpublish(1));
+        assert_eq!(requests.add(number, message, None), Err(OutboxError::Full));
     }
 
     #[test]
     fn key_batches_outlive_a_restart_of_the_server() {
         let mut requests = Requests::default();
-        let publish = add(&mut requests, Priority::Control, "publish", Subject::Other);
-        let batch = add(&mut requests, Priority::Keys, "batch", Subject::KeyBatch(7));
-        assert!(requests.is_key_batch(batch) && !requests.is_key_batch(publish));
+        add(&mut requests, unpublish(1));
+        let (batch, frame) = add_batch(&mut requests, 7);
+        assert!(requests.is_key_batch(batch) && !requests.is_key_batch(1));
         assert_eq!(requests.keep_key_batches(), [batch]);
-        assert_eq!(requests.frame(batch), Some((Priority::Keys, text("batch"))));
-        assert_eq!(requests.frame(publish), None);
+        assert_eq!((requests.message(batch), requests.message(1)), (Some(frame), None));
         assert!(requests.next_number() > batch, "numbers are not reused");
     }
 }

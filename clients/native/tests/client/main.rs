@@ -10,6 +10,8 @@ mod listener;
 mod reconnect;
 mod recorder;
 mod refusal;
+mod rogue;
+mod rogue_server;
 mod secrecy;
 mod server;
 mod tcp_proxy;
