@@ -169,6 +169,36 @@ async fn silent_media_path_restarts_ice() {
     reading.abort();
 }
 
+/// The server stands still, as a stopped process does, and then reads everything at once: the old connection with its request
+/// for an ICE restart, and those that the client has opened since.
+#[tokio::test]
+async fn server_that_stood_still_is_no_reason_to_join_again() {
+    let server = Server::start();
+    let (proxy, relay) = (TcpProxy::to(server.address).await, UdpRelay::to(server.media_port).await);
+    let recorder = Recorder { relay: Some(relay.address), ..Recorder::default() };
+    let (client, events) = recorder.join(&server.link_through(proxy.address), ClientOptions::new("Ada")).await;
+    let microphone = client.publish_audio(AudioOptions::default()).await.unwrap();
+    let playing = play(microphone, 660.0);
+    let mut ada = Listener::of(client, events);
+    let mut bob = Listener::join(&server.link(), ClientOptions::new("Bob")).await;
+    bob.until("Bob hears 660 Hz", |bob| hears(bob, 660.0)).await;
+    ada.sees("Bob").await;
+
+    let stand_still = |still| {
+        proxy.set_frozen(still);
+        relay.set_open(!still);
+    };
+    stand_still(true);
+    let lost = |event: &ClientEvent| cause(event).filter(|cause| matches!(cause, DisconnectReason::Signaling(_)));
+    ada.event("signaling counts as lost", lost).await;
+    stand_still(false);
+    assert_eq!(ada.event("a repair", recovery).await, Recovery::SessionResumed);
+    hears_again(&mut bob, 660.0).await;
+    assert!(!saw_a_leave(&ada) && !saw_a_leave(&bob));
+    assert_eq!(recorder.paths().len(), 1, "the same transport and keys");
+    playing.abort();
+}
+
 /// The server is gone, and its successor knows the room and the key that seals tokens, as after a restart.
 #[tokio::test]
 async fn restarted_server_continues_the_call() {
