@@ -161,18 +161,23 @@ impl MediaReceiver {
         }
     }
 
-    /// Sender and source of an opened frame; `None` if the sender is not on the roster or the stream is of another kind.
+    /// Sender and source of an opened frame; `None` if the sender is not on the roster, or the stream is none of a track or
+    /// of another kind. Such a frame is dropped as one that did not open.
     fn authenticated_source(
         &mut self,
         opened: &Opened,
         kind: Kind,
         session: &mut SessionState,
     ) -> Option<(ParticipantId, Source)> {
-        self.opened += 1;
         let participant = opened.participant;
-        let source = source_of_stream(opened.stream).filter(|source| kind_of_source(*source) == kind)?;
+        let source = source_of_stream(opened.stream).filter(|source| kind_of_source(*source) == kind);
+        let Some(source) = source.filter(|_| session.roster().contains(participant)) else {
+            self.not_opened += 1;
+            return None;
+        };
+        self.opened += 1;
         session.frame_opened(participant);
-        session.roster().contains(participant).then_some((participant, source))
+        Some((participant, source))
     }
 
     fn on_open_error(&mut self, ssrc: u32, error: OpenError, session: &mut SessionState) {

@@ -191,7 +191,13 @@ impl Roster {
         emit(ClientEvent::Problem { participant, problem });
         let Some(id) = participant else { return };
         let Some(member) = self.members.get_mut(&id) else { return };
-        if matches!(problem, Problem::KeysRefused | Problem::Equivocation) {
+        // Refused keys take nothing away from the keys that a participant has: only frames that do not open would.
+        let broken = match problem {
+            Problem::KeysRefused => member.encryption == Encryption::WaitingForKey,
+            Problem::Equivocation => true,
+            Problem::AnnounceRefused | Problem::ClockSkew => false,
+        };
+        if broken {
             member.set(id, Encryption::Broken, emit);
         }
     }
@@ -352,7 +358,20 @@ mod tests {
         }
         assert_eq!(events_of(|mut emit| roster.frame_rejected(ADA, &mut emit)), [state(Encryption::Broken)]);
         assert_eq!(events_of(|mut emit| roster.frame_opened(ADA, &mut emit)), [state(Encryption::Verified)]);
+    }
+
+    #[test]
+    fn refused_keys_break_only_a_participant_without_keys() {
+        let problem = |problem| ClientEvent::Problem { participant: Some(ADA), problem };
+        let state = |state| ClientEvent::Encryption { participant: ADA, state };
+        let mut roster = Roster::default();
+        events_of(|mut emit| roster.verified(ADA, "Ada".to_owned(), &mut emit));
         let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::KeysRefused, &mut emit));
+        assert_eq!(events, [problem(Problem::KeysRefused), state(Encryption::Broken)]);
+        events_of(|mut emit| roster.frame_opened(ADA, &mut emit));
+        let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::KeysRefused, &mut emit));
+        assert_eq!(events, [problem(Problem::KeysRefused)], "what it sends opens");
+        let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::Equivocation, &mut emit));
         assert_eq!(events.last(), Some(&state(Encryption::Broken)));
     }
 }

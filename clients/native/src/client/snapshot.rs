@@ -56,13 +56,14 @@ pub struct LocalTrackStatus {
 /// Receiver statistics of all slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceiverStatistics {
-    /// ReceiverStatistics RTP packets.
+    /// Received RTP packets.
     pub packets: u64,
     /// Lost RTP packets, by sequence number, after retransmission.
     pub lost: u64,
     /// Frames that were opened.
     pub opened: u64,
-    /// Frames that were dropped because they did not open: their key was missing, or they were altered or replayed.
+    /// Frames that were dropped because they did not open, or belong to no track: their key was missing, or they were altered
+    /// or replayed.
     pub not_opened: u64,
 }
 

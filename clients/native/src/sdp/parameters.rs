@@ -215,7 +215,7 @@ mod tests {
             for text in injections(string(&mut honest())) {
                 let mut sent = honest();
                 string(&mut sent).clone_from(&text);
-                let error = check(&sent).expect_err(&format!("field {field}: {text:?}"));
+                let Err(error) = check(&sent) else { panic!("field {field}: {text:?}") };
                 assert!(error.to_string().starts_with("the server sent an invalid "), "{error}");
                 assert!(error.to_string().is_ascii() && !error.to_string().contains("injected"), "{error}");
             }

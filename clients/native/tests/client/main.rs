@@ -14,6 +14,7 @@ mod rogue;
 mod rogue_server;
 mod secrecy;
 mod server;
+mod streams;
 mod tcp_proxy;
 mod tone;
 mod udp_relay;
