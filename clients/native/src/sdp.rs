@@ -248,12 +248,12 @@ pub(crate) mod tests {
     #[test]
     fn offer_bundles_sections_and_declares_ssrcs() {
         let (codecs, extensions) = tables();
-        let mut sections = Sections::default();
+        let tables = Tables::new(&codecs, &extensions).unwrap();
+        let mut sections = Sections::new(&tables);
         sections.add_sending(SendSection { mid: "sv".to_owned(), kind: Kind::Video, ssrc: 1, rtx: Some(2) });
         slots().iter().for_each(|slot| sections.add_slot(slot).unwrap());
         sections.add_sending(SendSection { mid: "sa".to_owned(), kind: Kind::Audio, ssrc: 3, rtx: None });
         let transport = RemoteTransport::try_from(&transport(4_000)).unwrap();
-        let tables = Tables::new(&codecs, &extensions).unwrap();
         let offer = Offer { transport: &transport, tables: &tables, sections: &sections, version: 2 };
         let sdp = offer.to_sdp();
         assert!(sdp.starts_with("v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\n"));

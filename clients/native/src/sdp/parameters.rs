@@ -139,6 +139,8 @@ impl Tables {
                 require(dynamic && free, "payload type", "a dynamic one that no other codec has")?;
             }
         }
+        let opus = codecs.iter().any(|entry| entry.codec == Codec::Opus);
+        require(opus, "list of codecs", "it lacks Opus, which every client speaks")?;
         let (mut ids, mut uris) = (HashSet::new(), HashSet::new());
         for HeaderExtension { uri, id, kinds } in extensions {
             require(EXTENSIONS.contains(&uri.as_str()), "header extension", "not one that this client uses")?;
@@ -244,7 +246,8 @@ mod tests {
 
     #[test]
     fn tables_outside_the_list_are_refused() {
-        let attacks: [fn(&mut Sent); 15] = [
+        let attacks: [fn(&mut Sent); 16] = [
+            |sent| drop(sent.1.remove(0)),
             |sent| sent.1[0].pt = 13,
             |sent| sent.1[0].pt = 64,
             |sent| sent.1[0].pt = 128,

@@ -2,10 +2,10 @@
 
 use super::{
     kind_of,
-    parameters::{ParameterError, require},
+    parameters::{ParameterError, Tables, require},
 };
 use std::collections::HashSet;
-use tacet_proto::media::{Kind, Slot};
+use tacet_proto::media::{Codec, Kind, Slot};
 
 /// Maximum number of slots: twice as many as the server makes for a client.
 const MAX_SLOTS: usize = 400;
@@ -46,8 +46,10 @@ impl Section {
 }
 
 /// All sections of a connection, in the order in which they were appended. Slots have passed their check.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sections {
+    /// The codecs that have a payload type.
+    codecs: Vec<Codec>,
     sections: Vec<Section>,
     slots: usize,
     mids: HashSet<String>,
@@ -55,6 +57,13 @@ pub struct Sections {
 }
 
 impl Sections {
+    /// No sections yet; slots may have the codecs of these tables.
+    #[must_use]
+    pub fn new(tables: &Tables) -> Self {
+        let codecs = tables.codecs().iter().map(|entry| entry.codec).collect();
+        Self { codecs, sections: Vec::new(), slots: 0, mids: HashSet::new(), ssrcs: HashSet::new() }
+    }
+
     /// Appends a section in which this client sends.
     pub fn add_sending(&mut self, section: SendSection) {
         self.mids.insert(section.mid.clone());
@@ -72,6 +81,7 @@ impl Sections {
         let token = (1..=MAX_MID_BYTES).contains(&mid.len()) && mid.bytes().all(|b| b.is_ascii_alphanumeric());
         require(token && !mid.starts_with('s'), "MID", "1 to 16 letters and digits, the first not s")?;
         require(!self.mids.contains(mid), "MID", "another section has it")?;
+        require(self.codecs.contains(codec), "slot", "its codec has no payload type")?;
         require(kind_of(*codec) == *kind, "slot", "its codec is of another kind")?;
         require(rtx.is_none() || *kind == Kind::Video, "slot", "only video has retransmissions")?;
         let ssrcs = [Some(*ssrc), *rtx].into_iter().flatten();
@@ -105,13 +115,17 @@ impl Sections {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::*;
-    use tacet_proto::media::Codec;
+    use super::{super::tests, *};
+
+    fn empty() -> Sections {
+        let (codecs, extensions) = tests::tables();
+        Sections::new(&Tables::new(&codecs, &extensions).unwrap())
+    }
 
     fn sections() -> Sections {
-        let mut sections = Sections::default();
+        let mut sections = empty();
         sections.add_sending(SendSection { mid: "sv".to_owned(), kind: Kind::Video, ssrc: 1, rtx: Some(2) });
-        super::super::tests::slots().iter().for_each(|slot| sections.add_slot(slot).unwrap());
+        tests::slots().iter().for_each(|slot| sections.add_slot(slot).unwrap());
         sections
     }
 
@@ -122,7 +136,8 @@ mod tests {
     #[test]
     fn slots_outside_the_grammar_are_refused() {
         sections().add_slot(&slot()).unwrap();
-        let attacks: [fn(&mut Slot); 19] = [
+        let attacks: [fn(&mut Slot); 20] = [
+            |slot| slot.codec = Codec::Av1,
             |slot| slot.mid = "r7\r\na=injected:1".to_owned(),
             |slot| slot.mid = "r7\na=injected:1".to_owned(),
             |slot| slot.mid = "r 7".to_owned(),
@@ -153,7 +168,7 @@ mod tests {
 
     #[test]
     fn slots_are_bounded() {
-        let mut sections = Sections::default();
+        let mut sections = empty();
         let slot =
             |n: u32| Slot { mid: format!("r{n}"), kind: Kind::Audio, codec: Codec::Opus, ssrc: n + 1, rtx: None };
         (0..MAX_SLOTS as u32).for_each(|n| sections.add_slot(&slot(n)).unwrap());

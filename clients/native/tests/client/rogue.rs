@@ -8,7 +8,7 @@ use crate::{
 use std::time::{Duration, Instant};
 use tacet_native::{
     call::{Call, CallEvent, JoinOptions},
-    client::{Client, ClientEvent, ClientOptions, EndReason, ErrorCode},
+    client::{Client, ClientEvent, ClientOptions, EndReason, ErrorCode, TrackState, VideoOptions},
 };
 use tacet_proto::{
     ServerMessage, TrackId,
@@ -63,6 +63,23 @@ async fn server_that_writes_into_the_offer_is_named() {
     let slot = Slot { mid, kind: Kind::Audio, codec: Codec::Opus, ssrc: 7, rtx: None };
     connection.send(None, ServerMessage::Slots(Slots { rev: 1, add: vec![slot], set: Vec::new() })).await;
     assert!(end(ada).await.to_string().starts_with("the server sent an invalid MID"));
+}
+
+/// A track that the server does not forward is refused, and costs neither the session nor its keys.
+#[tokio::test]
+async fn codec_that_the_server_lacks_is_a_refused_track() {
+    let server = RogueServer::start().await;
+    let (mut connection, mut ada) = join(&server, welcome()).await;
+    let camera = ada.client.publish_video(VideoOptions::camera(Codec::Av1)).await.unwrap();
+    connection.send(None, ServerMessage::Transport(transport("srvufrag"))).await;
+    connection.expect("transport").await;
+    let refused = |event: &ClientEvent| match event {
+        ClientEvent::PublicationRefused { code, .. } => Some(*code),
+        _ => None,
+    };
+    let code = ada.until("a refusal", |ada| ada.events_seen.iter().find_map(refused)).await;
+    assert_eq!(code, ErrorCode::CodecUnsupported);
+    assert_eq!(camera.state(), TrackState::Refused(ErrorCode::CodecUnsupported));
 }
 
 /// A call without media, driven while a test talks to it as its server.

@@ -44,7 +44,9 @@ impl<G: Engine> Connection<G> {
         session: &mut SessionState,
     ) -> Result<(), ConnectionEnd> {
         self.senders.clear();
-        for track in session.local_tracks().iter() {
+        let codecs = &self.call.welcome().codecs;
+        let forwarded = |codec| codecs.iter().any(|entry| entry.codec == codec);
+        for track in session.local_tracks().iter().filter(|track| forwarded(track.codec())) {
             self.senders.push(TrackSender::new(track.source(), track.codec(), &mut random_u32));
         }
         // An offer needs at least one section: take the one that is most likely to be used.

@@ -39,10 +39,20 @@ impl<G: Engine> Connection<G> {
             return Ok(());
         };
         let path_is_up = self.path.is_up();
+        let forwarded: Vec<_> = self.call.welcome().codecs.iter().map(|entry| entry.codec).collect();
         let send_audio_level = session.options().send_audio_level;
-        let mut key_frames_wanted = Vec::new();
+        let (mut key_frames_wanted, mut refusals) = (Vec::new(), Vec::new());
         for track in session.local_tracks_mut().iter_mut() {
             let (source, codec, muted) = (track.source(), track.codec(), track.muted());
+            if !forwarded.contains(&codec) {
+                let refused = TrackState::Refused(ErrorCode::CodecUnsupported);
+                if track.state() != refused {
+                    track.set_state(refused);
+                    refusals.push(source);
+                }
+                track.discard_input();
+                continue;
+            }
             if !self.senders.iter().any(|sender| sender.sends(source, codec)) {
                 let sender = TrackSender::new(source, codec, &mut random_u32);
                 endpoint.add_stream(sender.send_stream()).await?;
@@ -80,6 +90,9 @@ impl<G: Engine> Connection<G> {
             if key_frame_wanted || (becomes_live && codec != Codec::Opus) {
                 key_frames_wanted.push(source);
             }
+        }
+        for source in refusals {
+            session.events().emit(ClientEvent::PublicationRefused { source, code: ErrorCode::CodecUnsupported });
         }
         for source in key_frames_wanted {
             self.request_own_key_frame(source, session);
