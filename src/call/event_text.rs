@@ -1,6 +1,6 @@
 //! Events as human-readable text and as JSON.
 
-use data_encoding::HEXLOWER;
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 use tacet_native::client::{
     CallCode, ClientEvent, ConnectionState, Encryption, EndReason, Problem, Recovery, RemoteTrack, Source,
@@ -74,6 +74,16 @@ fn problem(problem: Problem) -> &'static str {
         Problem::KeysRefused => "keys were rejected: not meant for this device, or altered in transit",
         Problem::ClockSkew => "clocks differ by more than ten minutes: that participant's or this machine's is wrong",
         Problem::Equivocation => "a participant announced different keys under one name",
+    }
+}
+
+/// Name of a problem, for programs.
+fn problem_name(problem: Problem) -> &'static str {
+    match problem {
+        Problem::AnnounceRefused => "announce_refused",
+        Problem::KeysRefused => "keys_refused",
+        Problem::ClockSkew => "clock_skew",
+        Problem::Equivocation => "equivocation",
     }
 }
 
@@ -166,10 +176,11 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
             json!({ "t": "generation", "generation": generation, "step": step })
         }
         ClientEvent::CallCode(code) => {
-            json!({ "t": "call_code", "code": code.to_string(), "bytes": HEXLOWER.encode(code.as_bytes()) })
+            json!({ "t": "call_code", "code": code.to_string(), "bytes": BASE64URL_NOPAD.encode(code.as_bytes()) })
         }
         ClientEvent::Problem { participant, problem: what } => {
-            json!({ "t": "problem", "participant": participant.map(|p| p.0), "problem": problem(*what) })
+            let (code, text) = (problem_name(*what), problem(*what));
+            json!({ "t": "problem", "participant": participant.map(|p| p.0), "code": code, "problem": text })
         }
         ClientEvent::TrackAdded(remote) => track("track_added", remote),
         ClientEvent::TrackRemoved(remote) => track("track_removed", remote),

@@ -48,6 +48,7 @@ mod media_receiver;
 mod options;
 mod packet_loss;
 mod path_state;
+mod problem_log;
 mod random;
 mod reconnect;
 mod repair;

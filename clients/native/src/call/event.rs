@@ -54,11 +54,11 @@ pub enum CallEvent {
         /// Ratchet step within the generation.
         step: u8,
     },
-    /// A message of a participant was rejected.
+    /// A message of a participant was rejected, or something else is wrong with it.
     Problem {
-        /// The sender; `None` if it is unknown.
+        /// The participant; `None` if it is unknown.
         participant: Option<ParticipantId>,
-        /// Why it was rejected.
+        /// What is wrong.
         problem: Problem,
     },
     /// Active speakers, loudest first.

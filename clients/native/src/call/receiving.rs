@@ -31,7 +31,7 @@ impl Call {
         };
         if let Err(error) = refused {
             // A malformed message of another participant must not end the call.
-            tracing::warn!(%error, "rejected key traffic of a participant");
+            tracing::debug!(%error, "rejected key traffic of a participant");
         }
         self.run_actions()
     }

@@ -58,10 +58,11 @@ pub enum ClientEvent {
     /// not see the same participants, and someone may stand between them.
     CallCode(CallCode),
     /// A message of a participant was rejected: it was altered, made with another link, or its clock is wrong.
+    /// Repeated at most once a minute.
     Problem {
-        /// The sender; `None` if it is unknown.
+        /// The participant; `None` if it is unknown.
         participant: Option<ParticipantId>,
-        /// Why the message was rejected.
+        /// What is wrong.
         problem: Problem,
     },
     /// A participant publishes a track, according to the server.

@@ -192,13 +192,12 @@ impl Roster {
         let Some(id) = participant else { return };
         let Some(member) = self.members.get_mut(&id) else { return };
         // Refused keys take nothing away from the keys that a participant has: only frames that do not open would.
-        let broken = match problem {
-            Problem::KeysRefused => member.encryption == Encryption::WaitingForKey,
-            Problem::Equivocation => true,
-            Problem::AnnounceRefused | Problem::ClockSkew => false,
-        };
-        if broken {
-            member.set(id, Encryption::Broken, emit);
+        match problem {
+            Problem::KeysRefused if member.encryption == Encryption::WaitingForKey => {
+                member.set(id, Encryption::Broken, emit);
+            }
+            Problem::Equivocation => member.set(id, Encryption::Broken, emit),
+            Problem::KeysRefused | Problem::AnnounceRefused | Problem::ClockSkew => {}
         }
     }
 

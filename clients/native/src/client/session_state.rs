@@ -10,6 +10,7 @@ use super::{
     event_queue::EventSender,
     local_track::LocalTracks,
     options::ClientOptions,
+    problem_log::ProblemLog,
     roster::{Roster, TrackChange},
     snapshot::{LocalTrackStatus, ParticipantStatus, ReceiverStatistics, Snapshot},
     subscriptions::Subscriptions,
@@ -35,11 +36,14 @@ pub(super) struct SessionState {
     local_tracks: LocalTracks,
     subscriptions: Subscriptions,
     roster: Roster,
+    problems: ProblemLog,
     /// Emptied when the media path is replaced; the mixer goes on.
     audio: AudioReceiver,
     connection: Option<ConnectionState>,
     key_generation: Option<(u32, u8)>,
     call_code: Option<CallCode>,
+    /// Whether the code has changed since it was last emitted.
+    call_code_changed: bool,
     uplink_loss: f32,
     snapshot: watch::Sender<Snapshot>,
 }
@@ -59,9 +63,11 @@ impl SessionState {
             wake,
             local_tracks: LocalTracks::default(),
             roster: Roster::default(),
+            problems: ProblemLog::default(),
             connection: None,
             key_generation: None,
             call_code: None,
+            call_code_changed: false,
             uplink_loss: 0.0,
             snapshot,
         }
@@ -130,7 +136,7 @@ impl SessionState {
     pub(super) fn replace_session(&mut self) {
         let events = &self.events;
         self.roster.start_session(&mut |event| events.emit(event));
-        self.key_generation = None;
+        (self.key_generation, self.call_code) = (None, None);
     }
 
     /// The call is over: removes everyone.
@@ -189,7 +195,10 @@ impl SessionState {
         self.roster.frame_rejected(id, &mut |event| events.emit(event));
     }
 
-    pub(super) fn problem(&mut self, participant: Option<ParticipantId>, problem: Problem) {
+    pub(super) fn problem(&mut self, now: Instant, participant: Option<ParticipantId>, problem: Problem) {
+        if !self.problems.is_news(now, participant, problem) {
+            return;
+        }
         let events = &self.events;
         self.roster.problem(participant, problem, &mut |event| events.emit(event));
     }
@@ -238,10 +247,15 @@ impl SessionState {
         self.events.emit(ClientEvent::Generation { generation, step });
     }
 
-    /// Records the call code, and emits it if it is another one.
-    pub(super) fn set_call_code(&mut self, code: Option<CallCode>) {
-        if std::mem::replace(&mut self.call_code, code) != code
-            && let Some(code) = code
+    /// The call code has changed.
+    pub(super) fn set_call_code(&mut self, code: CallCode) {
+        self.call_code_changed |= self.call_code.replace(code) != Some(code);
+    }
+
+    /// Emits the call code if it has changed. Called now and then: a newcomer learns of the others one after the other.
+    pub(super) fn emit_call_code(&mut self) {
+        if std::mem::take(&mut self.call_code_changed)
+            && let Some(code) = self.call_code
         {
             self.events.emit(ClientEvent::CallCode(code));
         }

@@ -31,7 +31,6 @@ use crate::{
     keys::SharedKeys,
     media::{Endpoint, Engine, MediaEvent},
 };
-use e2ee_frames::CallCode;
 use std::{sync::Arc, time::Instant};
 use tacet_proto::{
     TrackId,
@@ -191,7 +190,7 @@ impl<G: Engine> Connection<G> {
                 self.request_missing_key_frames(now).await?;
             }
             CallEvent::Generation { generation, step } => session.set_key_generation(generation, step),
-            CallEvent::Problem { participant, problem } => session.problem(participant, problem),
+            CallEvent::Problem { participant, problem } => session.problem(Instant::now(), participant, problem),
             CallEvent::Speakers(speakers) => session.active_speakers(&speakers),
             CallEvent::Refused { re, error } => self.on_refused(re, &error, session)?,
         }
@@ -239,7 +238,7 @@ impl<G: Engine> Connection<G> {
     }
 
     /// The code of the roster, as the session has it now.
-    pub(super) fn call_code(&self) -> Option<CallCode> {
+    pub(super) fn call_code(&self) -> Option<e2ee_frames::CallCode> {
         self.keys.call_code()
     }
 
