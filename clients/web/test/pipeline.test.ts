@@ -12,6 +12,8 @@ function at(now: number): Clock {
 
 /** Seals by appending a byte, and opens frames that end in the number of a sender whose key it has. */
 class FakeEngine implements FrameEngine {
+  /** Stream of the frames that it opens. */
+  stream = 1;
   sealFailure: number | null = null;
   readonly keys = new Set<number>();
   readonly calls: unknown[] = [];
@@ -34,7 +36,7 @@ class FakeEngine implements FrameEngine {
     const sender = bytes.at(-1) ?? 0;
     if (sender === 0xee) return -2;
     if (!this.keys.has(sender)) return MISSING;
-    return { data: bytes.slice(0, -1).buffer, participant: sender, stream: 1 };
+    return { data: bytes.slice(0, -1).buffer, participant: sender, stream: this.stream };
   }
 }
 
@@ -94,6 +96,13 @@ describe("Opener", () => {
     for (const [index, sender] of [5, 5, 6, 6, 5].entries()) await opener.push(frame(index, sender), at(index));
     expect(passed).toEqual([0, 1, 2, 3, 4]);
     expect(log).toEqual(["p5 s1", "p6 s1", "p5 s1"]);
+  });
+
+  it.each([9, 4, 65_535, SOURCES.microphone.stream])("passes on frames of stream %d, which is no video", async (stream) => {
+    engine.keys.add(5);
+    engine.stream = stream;
+    await opener.push(frame(7, 5), at(0));
+    expect(passed).toEqual([7]);
   });
 
   it("never passes on a frame that is not authentic", async () => {

@@ -48,12 +48,23 @@ describe("Slots", () => {
     expect(one.hint(holds(null))).toMatchObject({ removed: { participant: BOB }, added: null });
   });
 
-  it("ignores frames of another kind, an unknown stream or an unknown slot", () => {
+  it("ignores an unknown slot", () => {
     const one = slots();
     one.hint(holds(ADA));
-    expect(one.authenticate("v1", { participant: ADA, stream: MICROPHONE })).toBeNull();
-    expect(one.authenticate("v1", { participant: ADA, stream: UNKNOWN_STREAM })).toBeNull();
     expect(one.authenticate("v9", { participant: ADA, stream: CAMERA })).toBeNull();
     expect(one.hint({ mid: "v9", source: null })).toBeNull();
+  });
+
+  it.each([
+    ["an unknown stream of another participant", BOB, 9],
+    ["an unknown stream of the same participant", ADA, UNKNOWN_STREAM],
+    ["the largest stream number", BOB, 65_535],
+    ["a stream of another kind", ADA, MICROPHONE],
+  ])("still shows the track of before when frames of %s arrive", (_, participant, stream) => {
+    const one = slots();
+    one.hint(holds(ADA));
+    one.authenticate("v1", { participant: ADA, stream: CAMERA });
+    expect(one.authenticate("v1", { participant, stream })).toBeNull();
+    expect(one.shown()).toMatchObject([{ participant: ADA, source: "camera" }]);
   });
 });
