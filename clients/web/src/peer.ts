@@ -18,7 +18,7 @@ import type {
   Source,
 } from "./protocol/generated.ts";
 import { offer, type Section } from "./sdp.ts";
-import { SOURCES } from "./sources.ts";
+import { SOURCES, streamsOf } from "./sources.ts";
 import type { TransformOptions } from "./worker/messages.ts";
 
 /** An RTP sender that is ready for a track. */
@@ -224,10 +224,10 @@ export class Peer {
     for (const transceiver of this.#connection.getTransceivers()) {
       const line = transceiver.mid === null ? undefined : this.#line(transceiver.mid);
       if (line === undefined || line.transceiver !== undefined) continue;
-      const { mid: id, codec } = line.section;
+      const { mid: id, codec, kind } = line.section;
       line.transceiver = transceiver;
       if (line.source === undefined) {
-        line.attached = this.#attach(transceiver.receiver, { id, role: "open", codec });
+        line.attached = this.#attach(transceiver.receiver, { id, role: "open", codec, streams: streamsOf(kind) });
         transceiver.direction = "recvonly";
       } else {
         const { stream } = SOURCES[line.source];

@@ -47,12 +47,13 @@ export class Slots {
     return update(state);
   }
 
-  /** Frames in a slot were authenticated. Origins of the wrong kind and unknown streams are ignored. */
+  /** Frames in a slot were authenticated. A stream that is unknown, or of another kind, is shown under no name. */
   authenticate(mid: string, { participant, stream }: FrameOrigin): SlotChange | null {
     const state = this.#slots.get(mid);
+    if (state === undefined) return null;
     const source = sourceOfStream(stream);
-    if (state === undefined || source === null || SOURCES[source].kind !== state.slot.kind) return null;
-    state.authenticated = { participant, source };
+    const fits = source !== null && SOURCES[source].kind === state.slot.kind;
+    state.authenticated = fits ? { participant, source } : null;
     return update(state);
   }
 

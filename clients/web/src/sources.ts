@@ -53,6 +53,11 @@ export function sourceOfStream(stream: number): Source | null {
   return SOURCE_OF_STREAM.get(stream) ?? null;
 }
 
+/** Returns the streams of a kind of media, which are the only ones whose frames may reach a decoder of that kind. */
+export function streamsOf(kind: Kind): StreamNumber[] {
+  return Object.values(SOURCES).flatMap((source) => (source.kind === kind ? [source.stream] : []));
+}
+
 /** Whether a source is audio, as a type guard. */
 export function isAudio(source: Source): source is AudioSource {
   return SOURCES[source].kind === "audio";

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { Clock } from "../src/e2ee/wasm.ts";
-import { SOURCES } from "../src/sources.ts";
+import { SOURCES, streamsOf } from "../src/sources.ts";
 import type { FrameEngine, OpenedFrame, Soon } from "../src/worker/engine.ts";
 import { type EncodedFrame, HOLD_FRAMES, HOLD_MS, Opener, Sealer } from "../src/worker/pipeline.ts";
 
@@ -84,7 +84,7 @@ describe("Opener", () => {
   beforeEach(() => {
     passed = [];
     log = [];
-    opener = new Opener(engine, "v3", "vp8", {
+    opener = new Opener(engine, "v3", "vp8", streamsOf("video"), {
       frame: ({ data }) => void passed.push(new Uint8Array(data)[0] ?? -1),
       authenticated: ({ participant, stream }) => void log.push(`p${participant} s${stream}`),
       needsKeyFrame: () => void log.push("key frame"),
@@ -98,11 +98,17 @@ describe("Opener", () => {
     expect(log).toEqual(["p5 s1", "p6 s1", "p5 s1"]);
   });
 
-  it.each([9, 4, 65_535, SOURCES.microphone.stream])("passes on frames of stream %d, which is no video", async (stream) => {
+  it.each([9, 4, 65_535, SOURCES.microphone.stream])("drops frames of stream %d, which is no video", async (stream) => {
     engine.keys.add(5);
+    await opener.push(frame(6, 5), at(0));
     engine.stream = stream;
     await opener.push(frame(7, 5), at(0));
-    expect(passed).toEqual([7]);
+    engine.stream = SOURCES.camera.stream;
+    await opener.push(frame(8, 5), at(0));
+    expect(passed).toEqual([6, 8]);
+    // The page learns of each change of the origin, and shows nothing meanwhile.
+    expect(log).toEqual(["p5 s1", `p5 s${stream}`, "p5 s1"]);
+    expect(opener.counters.failures).toEqual({ "unexpected-stream": 1 });
   });
 
   it("never passes on a frame that is not authentic", async () => {

@@ -60,11 +60,13 @@ describe("Slots", () => {
     ["an unknown stream of the same participant", ADA, UNKNOWN_STREAM],
     ["the largest stream number", BOB, 65_535],
     ["a stream of another kind", ADA, MICROPHONE],
-  ])("still shows the track of before when frames of %s arrive", (_, participant, stream) => {
+  ])("shows nothing when frames of %s arrive, and the track again with its own", (_, participant, stream) => {
     const one = slots();
     one.hint(holds(ADA));
     one.authenticate("v1", { participant: ADA, stream: CAMERA });
-    expect(one.authenticate("v1", { participant, stream })).toBeNull();
-    expect(one.shown()).toMatchObject([{ participant: ADA, source: "camera" }]);
+    const ada = { participant: ADA, source: "camera" };
+    expect(one.authenticate("v1", { participant, stream })).toMatchObject({ removed: ada, added: null });
+    expect(one.shown()).toEqual([]);
+    expect(one.authenticate("v1", { participant: ADA, stream: CAMERA })).toMatchObject({ removed: null, added: ada });
   });
 });

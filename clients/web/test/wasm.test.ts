@@ -118,7 +118,7 @@ describe("the wasm module", () => {
     const sealer = new Sealer(ada.session, "sv", "vp8", VIDEO);
     const opened: Uint8Array[] = [];
     const origins: unknown[] = [];
-    const opener = new Opener(bob.session, "v1", "vp8", {
+    const opener = new Opener(bob.session, "v1", "vp8", [VIDEO], {
       frame: ({ data }) => void opened.push(new Uint8Array(data)),
       authenticated: (origin) => void origins.push(origin),
       needsKeyFrame: () => {},
@@ -148,7 +148,7 @@ describe("the wasm module", () => {
     expect(await new Sealer(ada.session, "sv", "vp8", VIDEO).push(frame, at(3_000))).toBe(true);
     const passed: unknown[] = [];
     const output = { frame: () => void passed.push(frame), authenticated: () => {}, needsKeyFrame: () => {} };
-    await new Opener(eve.session, "v1", "vp8", output).push(frame, at(3_000));
+    await new Opener(eve.session, "v1", "vp8", [VIDEO], output).push(frame, at(3_000));
     expect(passed).toEqual([]);
   });
 

@@ -165,7 +165,7 @@ window.startLoopback = async () => {
   codecs.forEach((codec, index) => {
     const receiver = receivers[index];
     if (receiver === undefined) throw new Error(`no receiver for ${codec}`);
-    const open = bob.worker.transform({ id: codec, role: "open", codec });
+    const open = bob.worker.transform({ id: codec, role: "open", codec, streams: [streamOf(codec)] });
     receiver.transform = open.transform;
     attached.push(open.attached);
     play(receiver.track);

@@ -9,7 +9,13 @@ import type { FrameOrigin } from "./engine.ts";
 /** Options of a transform, passed to `RTCRtpScriptTransform` and read in the worker. `id` is unique in the worker. */
 export type TransformOptions =
   | { readonly id: string; readonly role: "seal"; readonly codec: Codec; readonly stream: StreamNumber }
-  | { readonly id: string; readonly role: "open"; readonly codec: Codec };
+  | {
+      readonly id: string;
+      readonly role: "open";
+      readonly codec: Codec;
+      /** The streams whose frames may be passed on. Those of all others are dropped, although they are authentic. */
+      readonly streams: readonly StreamNumber[];
+    };
 
 /** Counters of a transform since its start. */
 export interface TransformCounters {

@@ -1,6 +1,6 @@
 // The pipelines between codec and network: encoded frames are sealed on the way out and opened on the way in. They fail
 // closed: a frame leaves a pipeline sealed or opened, or not at all. A pipeline handles one frame at a time, so frames
-// keep their order.
+// keep their order. A receiver takes only the streams that it is for: an authentic frame of any other is dropped too.
 
 import type { CodecNumber } from "../e2ee/abi.ts";
 import type { Clock } from "../e2ee/wasm.ts";
@@ -58,7 +58,7 @@ export class Sealer {
 export interface OpenerOutput {
   /** Passes an opened frame on. */
   frame(frame: EncodedFrame): void;
-  /** Frames are from this origin from now on. Called before the first of them is passed on. */
+  /** Frames are from this origin from now on. Called before the first of them is passed on, or dropped for its stream. */
   authenticated(origin: FrameOrigin): void;
   /** Frames were lost, so the decoder needs a key frame. */
   needsKeyFrame(): void;
@@ -74,6 +74,7 @@ export class Opener {
   readonly counters: TransformCounters;
   readonly #engine: FrameEngine;
   readonly #codec: CodecNumber;
+  readonly #streams: ReadonlySet<number>;
   readonly #output: OpenerOutput;
   #held: Held[] = [];
   /** Settles when the queued work has ended. */
@@ -83,9 +84,17 @@ export class Opener {
   /** Whether frames were lost to a missing key since the last opened frame. */
   #starved = false;
 
-  constructor(engine: FrameEngine, id: string, codec: Codec, output: OpenerOutput) {
+  /** @param streams the streams whose frames are passed on */
+  constructor(
+    engine: FrameEngine,
+    id: string,
+    codec: Codec,
+    streams: readonly StreamNumber[],
+    output: OpenerOutput,
+  ) {
     this.#engine = engine;
     this.#codec = CODEC_NUMBER[codec];
+    this.#streams = new Set(streams);
     this.#output = output;
     this.counters = { id, role: "open", framesIn: 0, framesOut: 0, bytesOut: 0, failures: {} };
   }
@@ -149,6 +158,10 @@ export class Opener {
     if (participant !== this.#origin?.participant || stream !== this.#origin.stream) {
       this.#origin = { participant, stream };
       this.#output.authenticated(this.#origin);
+    }
+    if (!this.#streams.has(stream)) {
+      count(this.counters, "unexpected-stream");
+      return "dropped";
     }
     frame.data = data;
     this.counters.framesOut += 1;

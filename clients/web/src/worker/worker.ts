@@ -117,11 +117,11 @@ function sealer(
 
 function opener(
   engine: FrameEngine,
-  { id, codec }: TransformOptions & { role: "open" },
+  { id, codec, streams }: TransformOptions & { role: "open" },
   transformer: RTCRtpScriptTransformer,
 ): Transformer<EncodedFrame, EncodedFrame> {
   let enqueue: (frame: EncodedFrame) => void = () => {};
-  const opener = new Opener(engine, id, codec, {
+  const opener = new Opener(engine, id, codec, streams, {
     frame: (frame) => enqueue(frame),
     authenticated: (origin) => post({ t: "authenticated", id, origin }),
     needsKeyFrame: () => {
