@@ -131,6 +131,16 @@ describe("offer", () => {
     expect(text).not.toContain("extmap:");
   });
 
+  it("pastes whatever the server sends", () => {
+    const { transport } = state({});
+    const ice = { ...transport.ice, ufrag: "uf\r\na=injected:1" };
+    expect(offer(state({ transport: { ...transport, ice } }))).toContain("\r\na=injected:1\r\n");
+    const uri = "http://www.webrtc.org/experiments/rtp-hdrext/corruption-detection";
+    expect(offer(state({ hdrext: [{ uri, id: 9, kinds: ["video"] }] }))).toContain(`a=extmap:9 ${uri}\r\n`);
+    const slot: Section = { mid: "v3\r\na=injected:2", kind: "video", codec: "vp8", direction: "sendonly", ssrc: 1 };
+    expect(offer(state({ sections: [slot] }))).toContain("\r\na=injected:2\r\n");
+  });
+
   it("throws for a codec that is not in the server's table", () => {
     expect(() => offer(state({ codecs: [] }))).toThrow(RangeError);
   });
