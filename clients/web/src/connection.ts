@@ -20,6 +20,7 @@ import type { RoomLink } from "./link.ts";
 import { Media } from "./media.ts";
 import type { MediaState } from "./media-watch.ts";
 import { type Membership, membership, resume } from "./membership.ts";
+import { checkTables } from "./offer-check.ts";
 import { Others, type Verified } from "./others.ts";
 import type { Presence } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
@@ -466,6 +467,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   }
 
   #replacePath(session: CryptoSession, { codecs, hdrext }: Welcome): void {
+    checkTables(codecs, hdrext);
     this.media.replace(session, { codecs, hdrext, videoCodec: this.#options.videoCodec });
   }
 

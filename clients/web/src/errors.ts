@@ -27,6 +27,8 @@ export type TacetErrorCode =
   | "moved"
   /** The server rejected a request, or sent a response that the protocol does not allow. */
   | "protocol"
+  /** The server sent connection parameters that must not be used. They were not. */
+  | "server-violation"
   /** A message is larger than the server accepts; it was not sent. */
   | "message-too-large"
   /** Keys could not be made or exchanged, or the worker that holds them crashed. */
@@ -89,6 +91,7 @@ const EXPLANATIONS: Readonly<Record<TacetErrorCode, Explanation>> = {
   removed: { message: "You were removed from the call.", remedy: "none" },
   moved: { message: "The call was moved to another tab or window.", remedy: "none" },
   protocol: { message: "The server sent an unexpected response.", remedy: "wait" },
+  "server-violation": { message: "The server sent connection parameters that must not be used.", remedy: "none" },
   "message-too-large": { message: "The message is too large to send.", remedy: "none" },
   encryption: { message: "Encryption could not be set up.", remedy: "wait" },
   "transform-bypassed": {

@@ -15,13 +15,14 @@ const LONGEST_DELAY_MS = 10_000;
 const SHORT_ATTEMPT_MS = 5_000;
 const LONG_ATTEMPT_MS = 15_000;
 
-/** The server's word that the call, or this participant's part in it, is over. */
+/** The server's word that the call, or this participant's part in it, is over; or a server that must not be obeyed. */
 const GONE: ReadonlySet<TacetError["code"]> = new Set([
   "access-refused",
   "no-room",
   "removed",
   "moved",
   "ended",
+  "server-violation",
 ] as const);
 
 /** Errors that another attempt to join would not resolve by itself. */

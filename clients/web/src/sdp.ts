@@ -1,4 +1,5 @@
-// Builds the server's offer (RFC 8866, RFC 8829) from its parameters, as a pure function.
+// Builds the server's offer (RFC 8866, RFC 8829) from its parameters, as a pure function. What the server may ask for is
+// in `offer-check.ts`.
 //
 // No SDP crosses the wire: with 25 subscriptions, a session description is 86 kB. The client writes the server's offers
 // itself, so MIDs, payload types and header-extension ids are chosen by the server and are the same in every browser.
@@ -10,6 +11,7 @@
 // connection.
 
 import { decodeExactly } from "./base64url.ts";
+import { checkOffer, ServerViolation } from "./offer-check.ts";
 import type { Codec, CodecParameters, HeaderExtension, Kind, ServerTransport } from "./protocol/generated.ts";
 
 /** An m-line. */
@@ -50,10 +52,10 @@ const ENCODING_NAMES: Record<Codec, string> = { opus: "opus", vp8: "VP8", vp9: "
 /**
  * Writes the server's offer.
  *
- * @throws {RangeError} if the server violated the protocol: a section's codec is not in the table, or the fingerprint
- * does not have 32 bytes.
+ * @throws {ServerViolation} if the server sent anything that must not be part of it
  */
 export function offer(state: OfferState): string {
+  checkOffer(state);
   const mids = state.sections.map((section) => section.mid).join(" ");
   const lines = [
     "v=0",
@@ -76,7 +78,7 @@ export function offer(state: OfferState): string {
 
 function sectionLines(section: Section, state: OfferState, candidates: readonly string[]): string[] {
   const codec = state.codecs.find((entry) => entry.codec === section.codec);
-  if (codec === undefined) throw new RangeError(`no payload type for ${section.codec}`);
+  if (codec === undefined) throw new ServerViolation("a codec without a payload type");
   const extensions = state.hdrext.filter((extension) => extension.kinds.includes(section.kind));
   const payloadTypes = codec.rtx === undefined ? `${codec.pt}` : `${codec.pt} ${codec.rtx}`;
   return [
@@ -124,6 +126,6 @@ function candidateLines(transport: ServerTransport): string[] {
 
 function colonHex(fingerprint: string): string {
   const bytes = decodeExactly(fingerprint, FINGERPRINT_BYTES);
-  if (bytes === null) throw new RangeError("the fingerprint does not have 32 bytes");
+  if (bytes === null) throw new ServerViolation("a certificate fingerprint");
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0").toUpperCase()).join(":");
 }

@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { encode } from "../src/base64url.ts";
 import { Connection, type ConnectionOptions } from "../src/connection.ts";
+import type { ServerMessage } from "../src/protocol/generated.ts";
 import { FakePeerConnection, serverTransport } from "./fake-peer-connection.ts";
 import { acceptPublish, BO, fakeBrowser, hello, LINK, pass, ROOM, realBrowser, serve, welcome } from "./fake-server.ts";
 import { FakeSocket } from "./fake-socket.ts";
@@ -76,7 +77,7 @@ describe("joining", () => {
     expect(JSON.stringify(socket.sent)).not.toContain(encode(LINK.secret));
     expect(FakeWorker.last.events).toEqual(["Joined 1,2"]);
     expect(connection.muted(3, "microphone")).toBe(true);
-    expect(socket.find("transport")).toMatchObject({ ice: { ufrag: "client-server-1" } });
+    expect(socket.find("transport")).toMatchObject({ ice: { ufrag: "client-server1" } });
   });
 
   it("rejects with the reason of a refusal", async () => {
@@ -127,6 +128,35 @@ describe("joining", () => {
     await serve("nothing", {}, skewed);
     await opening;
     expect(log).toContain("problem clock-skew 20");
+  });
+});
+
+describe("a hostile server", () => {
+  const uri = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+
+  it("is refused before joining if it asks for a header extension that is not allowed", async () => {
+    const refused = expect(open()).rejects.toMatchObject({ code: "server-violation" });
+    await pass();
+    const { socket, hello: said } = await hello();
+    socket.deliver({ ...welcome("nothing", { hdrext: [{ uri, id: 5, kinds: ["video"] }] }), re: said.id });
+    await refused;
+    expect(socket.types).not.toContain("join");
+    expect(FakePeerConnection.all.flatMap(({ offers }) => offers)).toEqual([]);
+  });
+
+  it.each([
+    ["its transport", { t: "transport", ...serverTransport("other\r\na=injected:1") } as const],
+    [
+      "a slot",
+      { t: "slots", rev: 1, set: [], add: [{ mid: "r0\r\na=injected:1", kind: "video", codec: "vp8", ssrc: 1 }] } as const,
+    ],
+  ])("ends the call with %s, of which nothing reaches the browser", async (_, message) => {
+    const socket = await join();
+    socket.deliver(message as ServerMessage);
+    await pass(60_000);
+    expect(log.at(-1)).toBe("ended server-violation");
+    expect(FakePeerConnection.all.flatMap(({ offers }) => offers).join("")).not.toContain("injected");
+    expect(FakeWorker.last.terminated).toBe(true);
   });
 });
 
@@ -252,7 +282,7 @@ describe("a lost socket", () => {
     expect(socket.types).toContain("subscribe");
     expect(FakeWorker.all).toHaveLength(1);
     expect(FakePeerConnection.all.map(({ closed }) => closed)).toEqual([true, false]);
-    expect(socket.find("transport")).toMatchObject({ ice: { ufrag: "client-server-2" } });
+    expect(socket.find("transport")).toMatchObject({ ice: { ufrag: "client-server2" } });
     // Keys that were not accepted go out again, after the seat.
     const batch = socket.sent.findIndex((message) => message instanceof Uint8Array);
     expect(batch).toBeGreaterThan(socket.types.indexOf("join"));

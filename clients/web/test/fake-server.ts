@@ -108,7 +108,7 @@ export async function serve(
     socket.deliver({ t: "pong", ms: 0, re: socket.find("ping")?.id, seq: 0 });
   } else {
     socket.deliver({ ...joined(answer), re: socket.find("join")?.id });
-    socket.deliver({ t: "transport", ...serverTransport(`server-${FakeSocket.all.length}`) });
+    socket.deliver({ t: "transport", ...serverTransport(`server${FakeSocket.all.length}`) });
     await pass();
     FakePeerConnection.last.become("connected");
   }

@@ -86,7 +86,7 @@ class Server {
       case "join":
         if (this.#place !== null) this.#place = { ...this.#place, held: true, joined: true };
         socket.deliver({ ...joined({ roster: [BO], tokens: this.#tokens() }), re: message.id });
-        socket.deliver({ t: "transport", ...serverTransport(`s${this.#sessions}`) });
+        socket.deliver({ t: "transport", ...serverTransport(`session${this.#sessions}`) });
         // Announces are later messages.
         setTimeout(() => FakeWorker.last.act({ kind: "verified", participant: 3, seat: 0, name: "Bo" }), 1);
         break;
@@ -100,7 +100,7 @@ class Server {
         });
         break;
       case "ice.restart":
-        socket.deliver({ t: "transport", ...serverTransport(`r${this.#now}`), re: message.id });
+        socket.deliver({ t: "transport", ...serverTransport(`restart${this.#now}`), re: message.id });
         break;
       case "ack":
       case "heartbeat":

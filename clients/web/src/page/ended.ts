@@ -10,6 +10,7 @@ const TITLES: Partial<Record<TacetError["code"], string>> = {
   "access-refused": "The server no longer accepts this link",
   removed: "You were removed from the call",
   moved: "The call moved to another tab",
+  "server-violation": "The call was ended for your safety",
 };
 
 /** What is to be said besides the title. */

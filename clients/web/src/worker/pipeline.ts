@@ -85,13 +85,7 @@ export class Opener {
   #starved = false;
 
   /** @param streams the streams whose frames are passed on */
-  constructor(
-    engine: FrameEngine,
-    id: string,
-    codec: Codec,
-    streams: readonly StreamNumber[],
-    output: OpenerOutput,
-  ) {
+  constructor(engine: FrameEngine, id: string, codec: Codec, streams: readonly StreamNumber[], output: OpenerOutput) {
     this.#engine = engine;
     this.#codec = CODEC_NUMBER[codec];
     this.#streams = new Set(streams);
