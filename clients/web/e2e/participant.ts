@@ -246,9 +246,7 @@ export class Participant {
       window.testDecoded ??= {};
       if (call === undefined) return { present, all: {} };
       const names = new Map(call.participants.map(({ id, name }) => [id, name]));
-      // Firefox never answers for a connection that is closed meanwhile.
-      const none = new Promise<RTCStatsReport>((resolve) => setTimeout(() => resolve(new Map()), 1_000));
-      const stats = [...(await Promise.race([call.stats(), none])).values()];
+      const stats = [...(await call.stats()).values()];
       for (const { participant, source, track } of call.tracks) {
         const inbound = stats.find((entry) => entry.type === "inbound-rtp" && entry.trackIdentifier === track.id);
         const counted = source === "microphone" ? inbound?.jitterBufferEmittedCount : inbound?.framesDecoded;

@@ -263,12 +263,12 @@ export class Call extends Emitter<CallEvents> {
     this.#end(null);
   }
 
-  /** Returns the counters of every transform: frames in, frames out, and dropped frames by reason. */
+  /** Returns the counters of every transform: frames in, frames out, and dropped frames by reason. Never takes long. */
   counters(): Promise<readonly TransformCounters[]> {
     return this.#connection?.counters() ?? Promise.resolve([]);
   }
 
-  /** Returns the browser's statistics of the current media path. */
+  /** Returns the browser's statistics of the current media path. Never takes long; without an answer there are none. */
   stats(): Promise<RTCStatsReport> {
     return this.#connection?.stats() ?? Promise.resolve(new Map());
   }

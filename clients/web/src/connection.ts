@@ -222,19 +222,19 @@ export class Connection extends Emitter<ConnectionEvents> {
     return this.#remoteTracks.stalled(participant, source);
   }
 
-  /** Returns the counters of every transform. */
-  counters(): Promise<readonly TransformCounters[]> {
-    return this.#session?.counters() ?? Promise.resolve([]);
+  /** Returns the counters of every transform; none if the worker does not answer. */
+  async counters(): Promise<readonly TransformCounters[]> {
+    return (await this.#session?.counters().catch(() => [])) ?? [];
   }
 
-  /** Returns the browser's statistics. */
-  stats(): Promise<RTCStatsReport> | undefined {
-    return this.media.path?.stats();
+  /** Returns the browser's statistics; none if it does not answer. */
+  async stats(): Promise<RTCStatsReport> {
+    return (await this.media.path?.stats().catch(() => undefined)) ?? new Map();
   }
 
   /** Runs the watchdog: silences media that bypasses its transform. */
   async watch(): Promise<void> {
-    // Rejects if the path is closed in the meantime.
+    // Rejects if the path is closed in the meantime, or browser or worker do not answer.
     await this.media.path?.watch().catch(() => {});
   }
 
@@ -335,7 +335,11 @@ export class Connection extends Emitter<ConnectionEvents> {
     session.on("generation", (generation) => present() && this.emit("generation", generation));
     session.on("authenticated", ({ id, origin }) => present() && this.media.path?.authenticate(id, origin));
     session.on("pulse", (pulse) => present() && this.#pulse(pulse));
-    session.on("over", (error) => present() && this.#voidPlace(error));
+    session.on("over", (error) => {
+      if (!present()) return;
+      if (error.code === "encryption") this.emit("problem", { code: "encryption-stopped", participant: null });
+      this.#voidPlace(error);
+    });
   }
 
   // ── Entering ──
@@ -458,7 +462,9 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   /** Loads a session ahead of joining. The first one derives the guest access. */
   async #loadSpare(): Promise<CryptoSession> {
-    if (this.#spare !== undefined) return this.#spare;
+    if (this.#spare?.over === null) return this.#spare;
+    this.#spare?.close();
+    this.#spare = undefined;
     const { session, guestAccess } = await CryptoSession.load(this.#options.link.secret, this.#signaling);
     this.#guestAccess = this.#options.guestAccess ?? guestAccess;
     this.#spare = session;

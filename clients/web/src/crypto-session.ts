@@ -143,7 +143,11 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
     if (!this.#closed) this.#worker.forget(ids);
   }
 
-  /** Returns the counters of every transform. */
+  /**
+   * Returns the counters of every transform.
+   *
+   * @throws {TacetError} `encryption` if the worker does not answer in time, or has stopped
+   */
   counters(): Promise<readonly TransformCounters[]> {
     return this.#worker.counters();
   }

@@ -4,6 +4,7 @@ import { type CryptoCode, loadCode } from "./crypto-code.ts";
 import type { ResumeStatement } from "./e2ee/wasm.ts";
 import { Emitter } from "./emitter.ts";
 import { TacetError } from "./errors.ts";
+import { withinTime } from "./time-limit.ts";
 import type { Action, EventKind } from "./worker/action.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
 import type {
@@ -14,9 +15,12 @@ import type {
   TransformCounters,
   TransformOptions,
 } from "./worker/messages.ts";
+import { lockName, WorkerLife } from "./worker-life.ts";
 
 /** How long the worker may take to start. Nothing is fetched for it. */
 const START_TIMEOUT_MS = 10_000;
+/** How long the worker may take to answer for its counters. */
+const ANSWER_TIMEOUT_MS = 2_000;
 /** How long the worker may take to confirm a transform. */
 const ATTACH_TIMEOUT_MS = 10_000;
 
@@ -41,10 +45,11 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   readonly #worker: Worker;
   readonly #attaching = new Map<string, () => void>();
   readonly #proving = new Map<number, (proof: Uint8Array<ArrayBuffer> | null) => void>();
-  readonly #counting = new Map<number, (transforms: readonly TransformCounters[]) => void>();
+  readonly #counting = new Map<number, (transforms: readonly TransformCounters[] | null) => void>();
   /** Resolves the load; absent once the worker has loaded. */
   #loaded: ((guestAccess: Uint8Array<ArrayBuffer>) => void) | undefined;
   #nextRequest = 0;
+  #life: WorkerLife | undefined;
   #stopped = false;
 
   private constructor(script: string) {
@@ -52,6 +57,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
     this.#worker = new Worker(script, { type: "module", name: "tacet-frames" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#receive(data);
     this.#worker.onerror = () => this.#fail("its worker crashed");
+    this.#worker.onmessageerror = () => this.#fail("its worker sent what cannot be read");
   }
 
   /**
@@ -114,19 +120,24 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
     return { transform: new RTCRtpScriptTransform(this.#worker, options), attached };
   }
 
-  /** Returns the counters of every transform. */
+  /**
+   * Returns the counters of every transform.
+   *
+   * @throws {TacetError} `encryption` if the worker does not answer in time, or has stopped
+   */
   counters(): Promise<readonly TransformCounters[]> {
-    if (this.#stopped) return Promise.resolve([]);
+    const silent = new TacetError("encryption", "The encryption code does not answer.");
+    if (this.#stopped) return Promise.reject(silent);
     const request = this.#nextRequest++;
-    return new Promise((resolve) => {
-      this.#counting.set(request, resolve);
+    const counted = new Promise<readonly TransformCounters[]>((resolve, reject) => {
+      this.#counting.set(request, (transforms) => (transforms === null ? reject(silent) : resolve(transforms)));
       this.#post({ t: "counters", request });
     });
+    return withinTime(counted, ANSWER_TIMEOUT_MS, silent).finally(() => this.#counting.delete(request));
   }
 
   /** Stops the worker, which erases its keys. */
   terminate(): void {
-    this.#worker.terminate();
     this.#stop();
   }
 
@@ -136,20 +147,30 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
         reject(new TacetError("encryption", "The encryption code did not start in time."));
       }, START_TIMEOUT_MS);
       const off = this.on("failed", reject);
+      const lock = lockName();
       this.#loaded = (guestAccess) => {
         clearTimeout(timer);
         off();
+        this.#watch(lock);
         resolve(guestAccess);
       };
-      this.#post({ t: "load", module, invite });
+      this.#post({ t: "load", module, invite, lock });
     });
   }
 
-  /** Settles what a stopped worker will not answer. */
+  #watch(lock: string): void {
+    this.#life = new WorkerLife(lock, {
+      ask: () => this.#post({ t: "ask" }),
+      lost: (how) => this.#fail(how === "died" ? "its worker ended" : "its worker does not answer"),
+    });
+  }
+
+  /** Ends the worker, and settles what it will not answer any more. */
   #stop(): void {
     this.#stopped = true;
-    for (const resolve of this.#counting.values()) resolve([]);
-    this.#counting.clear();
+    this.#life?.stop();
+    this.#worker.terminate();
+    for (const settle of this.#counting.values()) settle(null);
     for (const resolve of this.#proving.values()) resolve(null);
     this.#proving.clear();
   }
@@ -159,6 +180,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   }
 
   #receive(message: FromWorker): void {
+    this.#life?.heard();
     switch (message.t) {
       case "loaded":
         this.#loaded?.(message.guestAccess);
@@ -186,12 +208,14 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
         break;
       case "counters":
         this.#counting.get(message.request)?.(message.transforms);
-        this.#counting.delete(message.request);
+        break;
+      case "alive":
         break;
     }
   }
 
   #fail(detail: string): void {
+    if (this.#stopped) return;
     this.#stop();
     const what = this.#loaded === undefined ? "Encryption stopped" : "The encryption code could not be started";
     this.emit("failed", new TacetError("encryption", `${what}: ${detail}.`));

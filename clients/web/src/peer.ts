@@ -19,6 +19,7 @@ import type {
 } from "./protocol/generated.ts";
 import { offer, type Section } from "./sdp.ts";
 import { SOURCES, streamsOf } from "./sources.ts";
+import { withinTime } from "./time-limit.ts";
 import type { TransformOptions } from "./worker/messages.ts";
 
 /** An RTP sender that is ready for a track. */
@@ -55,6 +56,9 @@ export interface PeerSetup {
 
 /** With a dependency descriptor, the server can select layers without reading payloads. Browsers do not offer it by default. */
 const DEPENDENCY_DESCRIPTOR = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+
+/** How long the browser may take for its statistics. */
+const STATS_TIMEOUT_MS = 2_000;
 
 interface MLine {
   section: Section;
@@ -160,9 +164,14 @@ export class Peer {
     return line?.source === undefined ? line?.transceiver?.receiver : undefined;
   }
 
-  /** Returns the browser's statistics. */
+  /**
+   * Returns the browser's statistics. Firefox never answers for a connection that is closed meanwhile.
+   *
+   * @throws {TacetError} `media-path` if the browser does not answer in time
+   */
   stats(): Promise<RTCStatsReport> {
-    return this.#connection.getStats();
+    const silent = new TacetError("media-path", "The browser does not answer.");
+    return withinTime(this.#connection.getStats(), STATS_TIMEOUT_MS, silent);
   }
 
   /** Stops all media at once. */

@@ -148,7 +148,12 @@ describe("a hostile server", () => {
     ["its transport", { t: "transport", ...serverTransport("other\r\na=injected:1") } as const],
     [
       "a slot",
-      { t: "slots", rev: 1, set: [], add: [{ mid: "r0\r\na=injected:1", kind: "video", codec: "vp8", ssrc: 1 }] } as const,
+      {
+        t: "slots",
+        rev: 1,
+        set: [],
+        add: [{ mid: "r0\r\na=injected:1", kind: "video", codec: "vp8", ssrc: 1 }],
+      } as const,
     ],
   ])("ends the call with %s, of which nothing reaches the browser", async (_, message) => {
     const socket = await join();
@@ -358,11 +363,65 @@ describe("void keys", () => {
     const before = fetches;
     FakeWorker.last.onerror?.();
     await pass(100);
-    expect(log).toEqual(["reconnecting encryption", "reconnecting encryption"]);
+    expect(log).toEqual(["problem encryption-stopped", "reconnecting encryption", "reconnecting encryption"]);
     const socket = await serve("participant");
     expect(socket.find("hello")).toMatchObject({ resume: { type: "reload", token: encode(Uint8Array.of(2)) } });
     expect([FakeWorker.all.length, fetches - before]).toEqual([2, 0]);
     expect(connection.status.state).toBe("connected");
+  });
+
+  it("of a worker that ended without a word: noticed at once, reported, and replaced", async () => {
+    await join();
+    const dead = FakeWorker.last;
+    dead.terminate();
+    await pass(100);
+    expect(log).toEqual(["problem encryption-stopped", "reconnecting encryption", "reconnecting encryption"]);
+    expect(FakePeerConnection.last.closed).toBe(true);
+    await serve("participant");
+    expect(connection.status.state).toBe("connected");
+    expect(FakeWorker.all).toHaveLength(2);
+    await pass(60_000);
+    expect(log.filter((entry) => entry.startsWith("problem"))).toHaveLength(1);
+  });
+
+  it("of a worker that hangs: it is ended, so that it cannot go on with keys that were given up", async () => {
+    await join();
+    const hung = FakeWorker.last;
+    hung.hangs = true;
+    await pass(9_000);
+    expect(log).toEqual([]);
+    await pass(1_100);
+    expect(log.slice(0, 2)).toEqual(["problem encryption-stopped", "reconnecting encryption"]);
+    expect(hung.terminated).toBe(true);
+  });
+
+  it("are not suspected while the worker is busy, or frozen together with the page", async () => {
+    await join();
+    for (let burst = 0; burst < 5; burst += 1) {
+      FakeWorker.last.hangs = true;
+      await pass(8_000);
+      FakeWorker.last.hangs = false;
+      await pass(1_000);
+    }
+    // A page that was frozen: its clock went on, and none of its timers ran.
+    FakeWorker.last.hangs = true;
+    await pass(8_000);
+    vi.setSystemTime(Date.now() + 3_600_000);
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => now() + 3_600_000);
+    await pass(8_000);
+    FakeWorker.last.hangs = false;
+    await pass(10_000);
+    expect(log.filter((entry) => /encryption|problem/.test(entry))).toEqual([]);
+  });
+
+  it("leave no one waiting for the counters of a dead worker", async () => {
+    await join();
+    FakeWorker.last.hangs = true;
+    const [counters, watched] = [connection.counters(), connection.watch()];
+    await pass(2_000);
+    expect(await counters).toEqual([]);
+    await watched;
   });
 
   it("of a device that slept: it proves itself with the old keys, and takes the place again", async () => {

@@ -48,6 +48,8 @@ export class FakePeerConnection {
   /** Further entries of the statistics. */
   stats: object[] = [];
   closed = false;
+  /** Whether it answers for its statistics. */
+  answers = true;
   readonly offers: string[] = [];
   readonly transceivers: FakeTransceiver[] = [];
 
@@ -92,6 +94,7 @@ export class FakePeerConnection {
   }
 
   async getStats(): Promise<Map<string, object>> {
+    if (!this.answers) return new Promise(() => {});
     const entries = [{ type: "transport", bytesReceived: this.bytesReceived }, ...this.stats];
     return new Map(entries.map((entry, index) => [`${index}`, entry]));
   }

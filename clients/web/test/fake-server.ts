@@ -5,6 +5,7 @@ import { encode } from "../src/base64url.ts";
 import { preload } from "../src/crypto-code.ts";
 import { roomLink } from "../src/link.ts";
 import type { Continues, Joined, ServerMessage, Welcome } from "../src/protocol/generated.ts";
+import { FakeLocks } from "./fake-locks.ts";
 import { FakePeerConnection, serverTransport } from "./fake-peer-connection.ts";
 import { FakeSocket } from "./fake-socket.ts";
 import { FakeTransform, FakeWorker } from "./fake-worker.ts";
@@ -27,6 +28,7 @@ export async function fakeBrowser(): Promise<void> {
   FakeSocket.all = [];
   FakeWorker.all = [];
   FakePeerConnection.all = [];
+  vi.stubGlobal("navigator", { onLine: true, locks: new FakeLocks() });
   vi.stubGlobal("WebSocket", FakeSocket);
   vi.stubGlobal("Worker", FakeWorker);
   vi.stubGlobal("RTCPeerConnection", FakePeerConnection);

@@ -2,7 +2,9 @@
 
 import type { Action } from "../src/worker/action.ts";
 import { EventKind } from "../src/worker/action.ts";
+import { holdLock } from "../src/worker/life-lock.ts";
 import type { FromWorker, ToWorker } from "../src/worker/messages.ts";
+import type { FakeLocks } from "./fake-locks.ts";
 
 /** A transform that its worker attaches at once. */
 export class FakeTransform {
@@ -20,7 +22,10 @@ export class FakeWorker {
   onerror: (() => void) | null = null;
   readonly received: ToWorker[] = [];
   terminated = false;
+  /** Whether it answers nothing. */
+  hangs = false;
   #announces = 0;
+  #lock = "";
 
   constructor() {
     FakeWorker.all.push(this);
@@ -34,7 +39,11 @@ export class FakeWorker {
 
   postMessage(message: ToWorker): void {
     this.received.push(message);
-    if (message.t === "load") this.post({ t: "loaded", guestAccess: new Uint8Array(32).fill(3) });
+    if (this.hangs) return;
+    if (message.t === "load") {
+      this.#lock = message.lock;
+      void holdLock(message.lock).then(() => this.post({ t: "loaded", guestAccess: new Uint8Array(32).fill(3) }));
+    }
     if (message.t === "start") this.#announce();
     if (message.t === "event" && message.kind === EventKind.Attached && message.body[0] === 1) this.#announce();
     if (message.t === "prove") {
@@ -43,6 +52,7 @@ export class FakeWorker {
     if (message.t === "event" && message.kind === EventKind.StreamOpened) {
       this.act({ kind: "stream-ready", stream: new DataView(message.body.slice().buffer).getUint32(0) });
     }
+    if (message.t === "ask") this.post({ t: "alive" });
     if (message.t === "counters") this.post({ t: "counters", request: message.request, transforms: [] });
   }
 
@@ -58,6 +68,7 @@ export class FakeWorker {
 
   terminate(): void {
     this.terminated = true;
+    (globalThis.navigator?.locks as unknown as FakeLocks | undefined)?.endHolder(this.#lock);
   }
 
   /** The events of the session that belong to the connection and its members, in order, as `NAME BODY`. */

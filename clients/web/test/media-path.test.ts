@@ -140,6 +140,19 @@ describe("MediaPath", () => {
     expect(problems).toEqual(["transform-bypassed"]);
   });
 
+  it("waits a bounded time for statistics that never come", async () => {
+    vi.useFakeTimers();
+    try {
+      const one = path();
+      FakePeerConnection.last.answers = false;
+      const silent = expect(one.watch()).rejects.toMatchObject({ code: "media-path" });
+      await vi.advanceTimersByTimeAsync(2_000);
+      await silent;
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("reports that packets arrive, whatever they carry", async () => {
     const one = path();
     FakePeerConnection.last.bytesReceived = 100;

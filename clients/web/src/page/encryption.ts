@@ -15,6 +15,8 @@ const PROBLEMS: Readonly<Record<Problem["code"], string>> = {
   "clock-skew":
     "A participant's clock is off by more than ten minutes. They are left out of the call until it is corrected.",
   equivocation: "A participant sent different keys to different people. Their audio and video are not played.",
+  "encryption-stopped":
+    "Encryption stopped on this device. Nothing was sent or played meanwhile, and the call goes on with new keys.",
   "transform-bypassed": "This browser let media bypass encryption, so it was stopped. Update the browser.",
   unknown: "Some of your audio or video could not be sent.",
 };
@@ -126,6 +128,7 @@ export class EncryptionBadge {
 
   /** What the badge says, and whether it covers everyone. */
   #claim(): { readonly text: string; readonly whole: boolean } {
+    if (this.#call.connection.cause === "encryption") return { text: "Encryption stopped", whole: false };
     if (this.#cutOff) return { text: "Not connected", whole: false };
     const presence = presenceOf(this.#call);
     return { text: protectionSentence(presence), whole: presence.away + presence.silent === 0 };

@@ -43,13 +43,21 @@ export interface SessionOptions {
 
 /** Page to worker. */
 export type ToWorker =
-  | { readonly t: "load"; readonly module: WebAssembly.Module; readonly invite: Uint8Array }
+  | {
+      readonly t: "load";
+      readonly module: WebAssembly.Module;
+      readonly invite: Uint8Array;
+      /** Name of the lock that the worker is to hold for as long as it lives. */
+      readonly lock: string;
+    }
   | ({ readonly t: "start" } & SessionOptions)
   | { readonly t: "event"; readonly kind: EventKind; readonly body: Uint8Array }
   | { readonly t: "prove"; readonly request: number; readonly statement: ResumeStatement }
   /** These transforms belong to a media path that is closed. */
   | { readonly t: "forget"; readonly ids: readonly string[] }
-  | { readonly t: "counters"; readonly request: number };
+  | { readonly t: "counters"; readonly request: number }
+  /** Asks for a sign of life. */
+  | { readonly t: "ask" };
 
 /** What the worker did since its last pulse. */
 export interface Pulse {
@@ -72,4 +80,6 @@ export type FromWorker =
   | { readonly t: "authenticated"; readonly id: string; readonly origin: FrameOrigin }
   /** Sent while the session runs, also without frames: a page that is frozen, or a dead worker, has no pulse. */
   | ({ readonly t: "pulse" } & Pulse)
+  /** The answer to `ask`. */
+  | { readonly t: "alive" }
   | { readonly t: "counters"; readonly request: number; readonly transforms: readonly TransformCounters[] };

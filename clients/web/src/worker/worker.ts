@@ -3,6 +3,7 @@
 import { Frames } from "../e2ee/frames.ts";
 import { FrameCrypto, type FrameCryptoSession } from "../e2ee/wasm.ts";
 import type { FrameEngine } from "./engine.ts";
+import { holdLock } from "./life-lock.ts";
 import type { FromWorker, ToWorker, TransformOptions } from "./messages.ts";
 import { type EncodedFrame, Opener, Sealer } from "./pipeline.ts";
 import { PULSE_MS, PulseMeter } from "./pulse.ts";
@@ -35,6 +36,7 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
 async function handle(message: ToWorker): Promise<void> {
   switch (message.t) {
     case "load":
+      await holdLock(message.lock);
       module = await FrameCrypto.fromModule(message.module);
       invite = message.invite;
       post({ t: "loaded", guestAccess: module.accessToken(message.invite) });
@@ -52,6 +54,9 @@ async function handle(message: ToWorker): Promise<void> {
       });
       session.pump();
       setInterval(() => post({ t: "pulse", ...pulses.take([...sealers.values(), ...openers.values()]) }), PULSE_MS);
+      break;
+    case "ask":
+      post({ t: "alive" });
       break;
     case "event":
       session?.event(message.kind, message.body);
