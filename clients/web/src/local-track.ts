@@ -26,6 +26,8 @@ export class LocalTrack {
   readonly #signaling: Pick<Signaling, "request" | "send">;
   readonly #gate: StreamGate;
   #wanted: MediaStreamTrack | null = null;
+  /** Whether the server is to know the track. */
+  #published = false;
   #sending: MediaStreamTrack | null = null;
   #sender: ReadySender | undefined;
   #id: TrackId | undefined;
@@ -61,9 +63,8 @@ export class LocalTrack {
    */
   set(media: MediaStreamTrack | null): Promise<void> {
     this.#wanted = media;
-    const apply = (): Promise<void> => this.#apply();
-    this.#work = this.#work.then(apply, apply);
-    return this.#work;
+    if (media !== null) this.#published = true;
+    return this.#change();
   }
 
   /** Stops at once and permanently, because the transform was bypassed. */
@@ -73,21 +74,35 @@ export class LocalTrack {
     await this.set(null);
   }
 
-  /** Stops sending and unpublishes the track. */
-  async unpublish(): Promise<void> {
-    await this.set(null);
-    if (this.#id !== undefined) await this.#signaling.request({ t: "unpublish", track: this.#id });
-    this.#id = undefined;
+  /** Stops sending and unpublishes the track. Media that is set later is published as another track. */
+  unpublish(): Promise<void> {
+    this.#wanted = null;
+    this.#published = false;
+    return this.#change();
+  }
+
+  #change(): Promise<void> {
+    const apply = (): Promise<void> => this.#apply();
+    this.#work = this.#work.then(apply, apply);
+    return this.#work;
   }
 
   async #apply(): Promise<void> {
     const wanted = this.#wanted;
-    if (wanted === this.#sending) return;
-    if (wanted !== null && this.#bypassed) throw new TacetError("transform-bypassed");
-    if (wanted === null) await this.#mute();
-    else if (this.#sending === null) await this.#start(wanted);
-    else await this.#sender?.sender.replaceTrack(wanted);
-    this.#sending = wanted;
+    if (wanted !== this.#sending) {
+      if (wanted !== null && this.#bypassed) throw new TacetError("transform-bypassed");
+      if (wanted === null) await this.#mute();
+      else if (this.#sending === null) await this.#start(wanted);
+      else await this.#sender?.sender.replaceTrack(wanted);
+      this.#sending = wanted;
+    }
+    if (wanted === null && !this.#published) await this.#unpublish();
+  }
+
+  async #unpublish(): Promise<void> {
+    const track = this.#id;
+    this.#id = undefined;
+    if (track !== undefined) await this.#signaling.request({ t: "unpublish", track });
   }
 
   async #start(media: MediaStreamTrack): Promise<void> {

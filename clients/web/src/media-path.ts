@@ -168,10 +168,8 @@ export class MediaPath extends Emitter<MediaPathEvents> {
 
   /** Unpublishes a source. */
   async unpublish(source: Source): Promise<void> {
-    const track = this.#localTracks.get(source);
-    // A track whose transform was bypassed is kept, so that its source stays silent on this path.
-    if (track?.bypassed === false) this.#localTracks.delete(source);
-    await track?.unpublish();
+    // It is kept: what is published next waits until this is done, and a source whose transform was bypassed stays silent.
+    await this.#localTracks.get(source)?.unpublish();
   }
 
   /** Returns the receiver of a shown track. */

@@ -107,6 +107,22 @@ describe("LocalTrack", () => {
     expect(log).not.toContain("track b");
   });
 
+  it("ends in the state that was asked for last, however often it is published and unpublished", async () => {
+    attach();
+    const asked: Promise<void>[] = [];
+    for (let i = 0; i < 30; i += 1) {
+      asked.push(i % 2 === 0 ? local.set(media(`${i}`)) : local.unpublish());
+      if (i % 7 === 0) await settle();
+    }
+    await Promise.all(asked);
+    expect(log.slice(-3)).toEqual(["close 0", "mute", "unpublish"]);
+    await local.set(media("z"));
+    expect(log.slice(-3)).toEqual(["open 0", "publish", "track z"]);
+    // The server never knows two tracks of one m-line.
+    const published = log.filter((entry) => /publish/.test(entry));
+    expect(published.every((entry, index) => entry === (index % 2 === 0 ? "publish" : "unpublish"))).toBe(true);
+  });
+
   it("mutes before it is unpublished", async () => {
     attach();
     await local.set(media("a"));

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { TacetError } from "../src/errors.ts";
+import { Allowances } from "../src/protocol/allowances.ts";
 import { Priority } from "../src/protocol/outbox.ts";
 import { type ServerText, Socket } from "../src/protocol/socket.ts";
 import { FakeSocket } from "./fake-socket.ts";
@@ -15,7 +16,12 @@ function connect(): [Socket, FakeSocket] {
     binary: () => {},
     closed: (code: number) => void closed.push(code),
   };
-  const socket = new Socket("http://localhost:8800", listener, (url, protocol) => new FakeSocket(url, protocol));
+  const socket = new Socket(
+    "http://localhost:8800",
+    listener,
+    new Allowances(),
+    (url, protocol) => new FakeSocket(url, protocol),
+  );
   return [socket, FakeSocket.last];
 }
 
@@ -48,8 +54,8 @@ describe("Socket", () => {
 
   it("keeps within the rate, and sends keys first", async () => {
     const [socket, server] = connect();
-    for (let i = 0; i < 60; i += 1) socket.send({ t: "ping", ms: i });
-    socket.push(Priority.Keys, new Uint8Array([1, 2]));
+    for (let i = 0; i < 60; i += 1) socket.send(i % 2 === 0 ? { t: "slots.ready", rev: i } : { t: "ping", ms: i });
+    socket.push({ type: "key_batch", payload: new Uint8Array([1, 2]), priority: Priority.Keys });
     server.open();
     expect(server.sent).toHaveLength(25);
     expect(server.sent[0]).toEqual(new Uint8Array([1, 2]));

@@ -1,11 +1,13 @@
-// Messages that wait to be sent, in order of priority and within the server's rate limit.
+// Messages that wait to be sent, in order of priority and within the server's rate limits.
 //
 // The server accepts 30 messages in any second and counts each further one against the client. The outbox sends at most
 // 25 in any second, to allow for jitter between the two clocks. Keys go first, because no frame can be opened without
-// them; then control messages, then state (of which only the latest value per object matters), then chat.
+// them; then control messages, then state (of which only the latest value per object matters), then chat. A message of a
+// type that is used up waits, and those of other types behind it do not.
 //
 // Pure: the time is an argument, and the caller does the sending.
 
+import type { Allowances, MessageType } from "./allowances.ts";
 import { CLIENT_OUTBOX_PER_SECOND } from "./generated.ts";
 
 /** Priority of a message, highest first. */
@@ -15,23 +17,28 @@ export type Priority = (typeof Priority)[keyof typeof Priority];
 /** A message as passed to the WebSocket. */
 export type Payload = string | Uint8Array<ArrayBuffer>;
 
-interface Entry {
-  payload: Payload;
+/** A message that waits. */
+export interface Waiting {
+  readonly type: MessageType;
+  readonly payload: Payload;
+  readonly priority: Priority;
   /** The object whose state the message carries. A later message for the same object replaces it. */
-  readonly object: string | undefined;
+  readonly object?: string | undefined;
 }
 
 const WINDOW_MS = 1_000;
 
 /** A rate-limited priority queue. */
 export class Outbox {
-  readonly #queues: Entry[][] = [[], [], [], []];
+  readonly #queues: Waiting[][] = [[], [], [], []];
   /** Times of the last sends, oldest first; at most `rate` of them. */
   readonly #sent: number[] = [];
+  readonly #allowances: Allowances;
   readonly #rate: number;
 
   /** @param rate maximum number of messages in any second */
-  constructor(rate: number = CLIENT_OUTBOX_PER_SECOND) {
+  constructor(allowances: Allowances, rate: number = CLIENT_OUTBOX_PER_SECOND) {
+    this.#allowances = allowances;
     this.#rate = rate;
   }
 
@@ -40,30 +47,40 @@ export class Outbox {
     return this.#queues.reduce((sum, queue) => sum + queue.length, 0);
   }
 
-  /**
-   * Adds a message. If one with the same `object` and priority is waiting, its payload is replaced in place.
-   */
-  push(priority: Priority, payload: Payload, object?: string): void {
-    const queue = this.#queues[priority];
+  /** Adds a message. It takes the place of one with the same `object` and priority that is waiting. */
+  push(message: Waiting): void {
+    const queue = this.#queues[message.priority];
     if (queue === undefined) return;
-    const waiting = object === undefined ? undefined : queue.find((entry) => entry.object === object);
-    if (waiting === undefined) queue.push({ payload, object });
-    else waiting.payload = payload;
+    const { object } = message;
+    const index = object === undefined ? -1 : queue.findIndex((one) => one.object === object);
+    if (index < 0) queue.push(message);
+    else queue[index] = message;
   }
 
   /** Takes the next message that may be sent at `now` (milliseconds, monotonic). Returns `null` if none may be sent. */
   take(now: number): Payload | null {
-    if (this.delay(now) !== 0) return null;
-    const entry = this.#queues.find((queue) => queue.length > 0)?.shift();
-    if (entry === undefined) return null;
-    if (this.#sent.length === this.#rate) this.#sent.shift();
-    this.#sent.push(now);
-    return entry.payload;
+    if (this.#windowDelay(now) !== 0) return null;
+    for (const queue of this.#queues) {
+      const index = queue.findIndex(({ type }) => this.#allowances.delay(type, now) === 0);
+      const [message] = index < 0 ? [] : queue.splice(index, 1);
+      if (message === undefined) continue;
+      if (this.#sent.length === this.#rate) this.#sent.shift();
+      this.#sent.push(now);
+      this.#allowances.spend(message.type, now);
+      return message.payload;
+    }
+    return null;
   }
 
   /** Milliseconds until `take` returns a message, or `null` if none is waiting. */
   delay(now: number): number | null {
     if (this.length === 0) return null;
+    const types = new Set(this.#queues.flat().map(({ type }) => type));
+    const soonest = Math.min(...[...types].map((type) => this.#allowances.delay(type, now)));
+    return Math.max(this.#windowDelay(now), soonest);
+  }
+
+  #windowDelay(now: number): number {
     const oldest = this.#sent[0];
     if (oldest === undefined || this.#sent.length < this.#rate) return 0;
     return Math.max(0, oldest + WINDOW_MS - now);

@@ -8,9 +8,10 @@
 // sent again. Each message of the server has a number, which is acknowledged and by which repetitions are dropped.
 
 import { TacetError, unreachable } from "../errors.ts";
-import { type BinaryType, frameBinary, type ServerBinary } from "./binary.ts";
+import { Allowances } from "./allowances.ts";
+import { BinaryType, frameBinary, type ServerBinary } from "./binary.ts";
 import type { Challenge, ClientMessage, Hello, ServerMessage, Tokens, Welcome } from "./generated.ts";
-import { type Payload, Priority } from "./outbox.ts";
+import { Priority, type Waiting } from "./outbox.ts";
 import { errorOfClose, Refused } from "./refusal.ts";
 import { checkSize, type OpenWebSocket, type ServerText, Socket } from "./socket.ts";
 
@@ -49,9 +50,7 @@ export class Superseded extends TacetError {
 }
 
 interface Pending {
-  readonly payload: Payload;
-  readonly priority: Priority;
-  readonly object: string | undefined;
+  readonly message: Waiting;
   retries: number;
   timer: ReturnType<typeof setTimeout> | undefined;
   resolve(message: ServerMessage): void;
@@ -74,6 +73,7 @@ export class Signaling {
   readonly #server: string;
   readonly #listener: SignalingListener;
   readonly #open: OpenWebSocket | undefined;
+  readonly #allowances = new Allowances();
   /** By request number, in the order of sending. */
   readonly #pending = new Map<number, Pending>();
   #socket: Socket | undefined;
@@ -125,6 +125,7 @@ export class Signaling {
             if (this.#socket === socket) this.#closed(code);
           },
         },
+        this.#allowances,
         this.#open,
       );
       this.#socket = socket;
@@ -139,13 +140,19 @@ export class Signaling {
    */
   request(message: ClientMessage, priority: Priority = Priority.Control, object?: string): Promise<ServerMessage> {
     const id = this.#nextId++;
-    return this.#request(id, JSON.stringify({ ...message, id }), priority, object);
+    const payload = JSON.stringify({ ...message, id });
+    return this.#request(id, { type: message.t, payload, priority, object });
   }
 
   /** Sends a binary request, which has the priority of keys. */
-  requestBinary(type: BinaryType, body: Uint8Array): Promise<ServerMessage> {
+  requestBinary(
+    type: typeof BinaryType.KeyBatch | typeof BinaryType.KeyRequest,
+    body: Uint8Array,
+  ): Promise<ServerMessage> {
     const id = this.#nextId++;
-    return this.#request(id, frameBinary(type, id, body), Priority.Keys, undefined);
+    const payload = frameBinary(type, id, body);
+    const what = type === BinaryType.KeyBatch ? "key_batch" : "key_request";
+    return this.#request(id, { type: what, payload, priority: Priority.Keys });
   }
 
   /**
@@ -153,7 +160,7 @@ export class Signaling {
    */
   send(message: ClientMessage, priority: Priority = Priority.Control, object?: string): void {
     if (object !== undefined) {
-      for (const [id, pending] of this.#pending) if (pending.object === object) this.#settle(id);
+      for (const [id, pending] of this.#pending) if (pending.message.object === object) this.#settle(id);
     }
     // A refusal changes nothing for the sender, and the owner learns of a lost link by itself.
     this.request(message, priority, object).catch(() => {});
@@ -196,11 +203,11 @@ export class Signaling {
     this.#rejectAll(error);
   }
 
-  #request(id: number, payload: Payload, priority: Priority, object: string | undefined): Promise<ServerMessage> {
+  #request(id: number, message: Waiting): Promise<ServerMessage> {
     if (this.#ended) return Promise.reject(new TacetError("ended"));
-    checkSize(payload);
+    checkSize(message.payload);
     return new Promise((resolve, reject) => {
-      const pending: Pending = { payload, priority, object, retries: 0, timer: undefined, resolve, reject };
+      const pending: Pending = { message, retries: 0, timer: undefined, resolve, reject };
       this.#pending.set(id, pending);
       if (this.#attached) this.#transmit(id, pending);
     });
@@ -210,7 +217,7 @@ export class Signaling {
     pending.timer = setTimeout(() => {
       this.#settle(id)?.reject(new TacetError("server-unreachable", "The server did not answer in time."));
     }, ANSWER_TIMEOUT_MS);
-    this.#socket?.push(pending.priority, pending.payload, pending.object);
+    this.#socket?.push(pending.message);
   }
 
   /** Removes a request that needs no further answer. */

@@ -2,9 +2,10 @@
 // a connection that is dead although nothing has closed it.
 
 import { TacetError } from "../errors.ts";
+import type { Allowances } from "./allowances.ts";
 import { parseBinary, type ServerBinary } from "./binary.ts";
 import { type ClientMessage, MAX_MESSAGE_BYTES, type ServerMessage, SUBPROTOCOL } from "./generated.ts";
-import { Outbox, type Payload, Priority } from "./outbox.ts";
+import { Outbox, type Payload, Priority, type Waiting } from "./outbox.ts";
 import { CloseCode } from "./refusal.ts";
 
 const PING_INTERVAL_MS = 10_000;
@@ -45,7 +46,7 @@ export interface SocketListener {
 /** One connection. */
 export class Socket {
   readonly #listener: SocketListener;
-  readonly #outbox = new Outbox();
+  readonly #outbox: Outbox;
   readonly #socket: WebSocketLike;
   #sendTimer: ReturnType<typeof setTimeout> | undefined;
   #pingTimer: ReturnType<typeof setInterval> | undefined;
@@ -54,13 +55,18 @@ export class Socket {
   #lastReceived = performance.now();
   #closed = false;
 
-  /** @param server origin of the server, `http:` or `https:` */
+  /**
+   * @param server origin of the server, `http:` or `https:`
+   * @param allowances what the session may still send
+   */
   constructor(
     server: string,
     listener: SocketListener,
+    allowances: Allowances,
     open: OpenWebSocket = (url, protocol) => new WebSocket(url, protocol),
   ) {
     this.#listener = listener;
+    this.#outbox = new Outbox(allowances);
     const url = new URL("/v1/ws", server);
     url.protocol = url.protocol === "http:" ? "ws:" : "wss:";
     this.#socket = open(url.href, SUBPROTOCOL);
@@ -82,13 +88,13 @@ export class Socket {
   send(message: ClientMessage & { id?: number }, priority: Priority = Priority.Control, object?: string): void {
     const payload = JSON.stringify(message);
     checkSize(payload);
-    this.push(priority, payload, object);
+    this.push({ type: message.t, payload, priority, object });
   }
 
   /** Queues a message that was written before. */
-  push(priority: Priority, payload: Payload, object?: string): void {
+  push(message: Waiting): void {
     if (this.#closed) return;
-    this.#outbox.push(priority, payload, object);
+    this.#outbox.push(message);
     this.#flush();
   }
 
