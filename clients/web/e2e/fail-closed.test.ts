@@ -5,13 +5,12 @@ import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchChromium } from "./browser.ts";
 import { Participant } from "./participant.ts";
+import type {} from "./peers.ts";
 import { Server } from "./server.ts";
 import { until } from "./until.ts";
 
 declare global {
   interface Window {
-    /** Connections that the page created. */
-    peers?: RTCPeerConnection[];
     lastStats?: Promise<RTCStatsReport>[];
   }
 }

@@ -202,6 +202,15 @@ export class Participant {
     return this.page.evaluate(() => [...(window.testHistory ?? [])]);
   }
 
+  /** Returns the call code, as it is read aloud: of the dialog if it is open, else of the SDK. */
+  async callCode(): Promise<string> {
+    return this.page.evaluate(() => {
+      const groups = [...document.querySelectorAll("dialog[open] [data-testid=call-code] [aria-hidden=true]")];
+      const shown = groups.map((group) => group.textContent);
+      return (groups.length > 0 ? shown : (window.testCall?.callCode?.groups ?? [])).join(" ");
+    });
+  }
+
   /** Returns the codes of the problems so far. */
   async problems(): Promise<string[]> {
     return this.page.evaluate(() => (window.testProblems ?? []).map(({ code }) => String(code)));

@@ -1,6 +1,7 @@
 // A call: the local media, the other participants with their tracks, and the connection that repairs itself.
 
 import { ActiveSpeakers } from "./active-speakers.ts";
+import type { CallCode } from "./call-code.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { type ConnectionStatus, connectedSince } from "./connection-status.ts";
 import { openCamera, openMicrophone } from "./devices.ts";
@@ -81,6 +82,11 @@ type CallEvents = {
   speaking: ReadonlySet<ParticipantId>;
   /** This device's session key changed: a participant joined or left, or the key reached its age. */
   generation: KeyEpoch;
+  /**
+   * The call code changed: a device joined, left, or came back with new keys. Participants who compared it have to do so
+   * again. Emitted after `participantJoined`.
+   */
+  callCode: CallCode | null;
   problem: Problem;
   /** A source of this device is no longer published. Its media was not stopped. */
   unpublished: SourceEnd;
@@ -160,6 +166,14 @@ export class Call extends Emitter<CallEvents> {
   /** Participant id of this device. It stays the same as long as the server knows this call; `null` before it is known. */
   get self(): ParticipantId | null {
     return this.#connection?.participant ?? null;
+  }
+
+  /**
+   * The call code, which participants compare by voice: it is the same for all if, and only if, the same devices are in the
+   * call for all of them. `null` while there is none.
+   */
+  get callCode(): CallCode | null {
+    return this.#connection?.callCode ?? null;
   }
 
   /** The other participants. */
@@ -336,6 +350,7 @@ export class Call extends Emitter<CallEvents> {
       }
     });
     connection.on("problem", (problem) => this.emit("problem", problem));
+    connection.on("callCode", (code) => this.emit("callCode", code));
     connection.on("generation", (generation) => this.emit("generation", generation));
     connection.on("media", (state) => this.emit("media", state));
     connection.on("sourceEnded", (end) => this.#sourceEnded(end));
@@ -346,7 +361,8 @@ export class Call extends Emitter<CallEvents> {
 
   #verified(id: ParticipantId, name: string, connection: Connection): void {
     const known = this.#participants.get(id);
-    const participant = { id, name, presence: connection.others.presence(id) };
+    const wasHere = known?.wasHere ?? connection.others.wasHere(id);
+    const participant = { id, name, presence: connection.others.presence(id), wasHere };
     if (known !== undefined) {
       this.#change(participant);
     } else {

@@ -10,6 +10,7 @@
 // same keys, if the server forgot the rest; join with new keys. There is always a next attempt.
 
 import { decodeExactly, encode } from "./base64url.ts";
+import type { CallCode } from "./call-code.ts";
 import { clockSkewMinutes } from "./clock-skew.ts";
 import { type ConnectionStatus, connectedSince, nextStatus } from "./connection-status.ts";
 import { CryptoSession } from "./crypto-session.ts";
@@ -86,6 +87,7 @@ type ConnectionEvents = {
   speakers: readonly Speaker[];
   problem: Problem;
   generation: KeyEpoch;
+  callCode: CallCode | null;
   media: MediaState;
   status: ConnectionStatus;
   /** The token for a return has changed. */
@@ -135,6 +137,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   #lastPulse = performance.now();
   #lastSign = Number.NEGATIVE_INFINITY;
   #reportedSkew: number | null = null;
+  #callCode: CallCode | null = null;
   #status = connectedSince(performance.now());
   #closed = false;
 
@@ -195,6 +198,11 @@ export class Connection extends Emitter<ConnectionEvents> {
 
   get status(): ConnectionStatus {
     return this.#status;
+  }
+
+  /** The call code; `null` before this device has joined, and while its keys are void. */
+  get callCode(): CallCode | null {
+    return this.#callCode;
   }
 
   /** Returns the receiver of a shown track. */
@@ -332,6 +340,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     });
     session.on("removed", (participant) => present() && this.others.remove(participant));
     session.on("problem", (problem) => present() && this.emit("problem", problem));
+    session.on("callCode", (code) => present() && this.#setCallCode(code));
     session.on("generation", (generation) => present() && this.emit("generation", generation));
     session.on("authenticated", ({ id, origin }) => present() && this.media.path?.authenticate(id, origin));
     session.on("pulse", (pulse) => present() && this.#pulse(pulse));
@@ -492,9 +501,16 @@ export class Connection extends Emitter<ConnectionEvents> {
   #voidPlace(error: TacetError): void {
     if (this.#closed || this.#void !== null) return;
     if (this.#membership?.session === this.#session) this.#void = error;
+    this.#setCallCode(null);
     this.media.suspend();
     this.#signaling.drop();
     this.#lost(error);
+  }
+
+  #setCallCode(code: CallCode | null): void {
+    if (code?.text === this.#callCode?.text) return;
+    this.#callCode = code;
+    this.emit("callCode", code);
   }
 
   #lost(error: TacetError): void {

@@ -4,6 +4,7 @@
 // is switched. A key batch counts as sent only once the server has accepted it, and is sent again until then.
 
 import { encode } from "./base64url.ts";
+import { type CallCode, callCode } from "./call-code.ts";
 import { type AttachedTransform, CryptoWorker } from "./crypto-worker.ts";
 import type { ResumeStatement } from "./e2ee/wasm.ts";
 import { Emitter } from "./emitter.ts";
@@ -37,6 +38,8 @@ type CryptoSessionEvents = {
   generation: KeyEpoch;
   /** The frames of a receiver are now authenticated as this participant's stream. */
   authenticated: { readonly id: string; readonly origin: FrameOrigin };
+  /** The call code changed, after the participants whose devices are behind that. */
+  callCode: CallCode | null;
   pulse: Pulse;
   /** The session is over, and nothing is sealed or opened any more: `device-slept` or `encryption`. */
   over: TacetError;
@@ -60,6 +63,7 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
     this.streams = new StreamKeys((event) => this.#event(event));
     worker.on("action", (action) => this.#act(action));
     worker.on("authenticated", (event) => this.emit("authenticated", event));
+    worker.on("code", (code) => this.emit("callCode", code === null ? null : callCode(code)));
     worker.on("pulse", (pulse) => this.emit("pulse", pulse));
     worker.on("failed", (error) => this.#end(error));
   }

@@ -6,6 +6,7 @@
 // ```
 
 export { Call, type CallState, type JoinOptions, type JoinRetry, type SourceEnd } from "./call.ts";
+export type { CallCode } from "./call-code.ts";
 export type { ConnectionState, ConnectionStatus, LossCause } from "./connection-status.ts";
 export { preload } from "./crypto-code.ts";
 export { openCamera, openMicrophone } from "./devices.ts";

@@ -28,7 +28,7 @@ export const HEADER_EXTENSIONS: Readonly<Record<string, readonly Kind[]>> = {
 interface CodecRules {
   readonly kind: Kind;
   readonly clock: number;
-  /** Format parameters that change neither how much a stream reveals nor to whom. */
+  /** Format parameters that change neither how much a stream reveals nor to which party. */
   readonly fmtp: readonly string[];
 }
 

@@ -16,6 +16,9 @@ const RETURN_MS = 10_000;
 /** How long a server that restarted may gather those who were in the call. */
 const GATHERING_MS = 40_000;
 
+/** How long after joining those who were there before may take to prove themselves. */
+const FIRST_MS = 10_000;
+
 /** A participant that proved to have the secret. */
 export interface Verified {
   readonly participant: ParticipantId;
@@ -38,10 +41,17 @@ export class Others extends Emitter<OthersEvents> {
   readonly #verified = new Set<ParticipantId>();
   /** Verified participants whose keys are void. */
   readonly #returning = new Map<ParticipantId, ReturnType<typeof setTimeout>>();
+  /** Those who were on the roster when this device joined. */
+  #first: ReadonlySet<ParticipantId> | undefined;
+  #startedAt = 0;
   #gathering: ReturnType<typeof setTimeout> | undefined;
 
   /** The server answered `join`. With new keys of this device, everyone has to be verified again. */
   start(joined: Joined, newKeys: boolean): void {
+    if (this.#first === undefined) {
+      this.#first = new Set(joined.roster.map(({ participant }) => participant));
+      this.#startedAt = performance.now();
+    }
     if (newKeys) {
       const known = this.#verified;
       for (const participant of known) this.#await(participant, RETURN_MS);
@@ -106,6 +116,14 @@ export class Others extends Emitter<OthersEvents> {
   /** Returns whether a participant can be reached. */
   presence(participant: ParticipantId): Presence {
     return this.#presences.of(participant);
+  }
+
+  /**
+   * Whether a participant that proves itself now was in the call when this device joined. The server's word counts for the
+   * first seconds alone, so that no one it named then can join unnoticed later.
+   */
+  wasHere(participant: ParticipantId): boolean {
+    return this.#first?.has(participant) === true && performance.now() - this.#startedAt < FIRST_MS;
   }
 
   /** Whether the server says that a participant is away. */

@@ -11,8 +11,14 @@ export type Presence = "present" | "away";
 export interface Participant {
   /** Stays the same when the participant reconnects or reloads its page. */
   readonly id: ParticipantId;
+  /**
+   * Safe to show: without control and invisible characters, never empty, and with a number if someone else's name looks the
+   * same. To be isolated from the text around it (`<bdi>`).
+   */
   readonly name: string;
   readonly presence: Presence;
+  /** Whether it was in the call when this device joined. */
+  readonly wasHere: boolean;
 }
 
 /** An audio track of a participant. `participant` is authenticated, and not taken from the server. */

@@ -6,7 +6,7 @@ import type { Clock, FrameCrypto, FrameCryptoSession } from "../src/e2ee/wasm.ts
 import { type Action, EventKind, readAction } from "../src/worker/action.ts";
 import { keyBatchAcceptedEvent } from "../src/worker/event.ts";
 import { u16 } from "./peer/bytes.ts";
-import { boxed } from "./wire.ts";
+import { announcement, boxed } from "./wire.ts";
 
 export const WALL = Date.UTC(2026, 10, 22);
 
@@ -76,5 +76,15 @@ export class Device {
   take<Kind extends Action["kind"]>(kind: Kind): (Action & { kind: Kind }) | undefined {
     const index = this.actions.findIndex((action) => action.kind === kind);
     return index < 0 ? undefined : (this.actions.splice(index, 1)[0] as Action & { kind: Kind });
+  }
+}
+
+/** Announces two devices to each other. */
+export function introduce(one: Device, other: Device): void {
+  for (const [to, { number, announce }] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    to.event(EventKind.Announces, announcement(number, announce.announce, announce.display), 0);
   }
 }

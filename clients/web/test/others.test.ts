@@ -97,4 +97,10 @@ describe("Others", () => {
     expect(others.apply({ rev: 2, full: false, add: [], del: [] })).toBe(false);
     expect(others.apply({ rev: 4, full: false, add: [], del: [] })).toBe(true);
   });
+
+  it("knows who was there before, and believes no one who proves themselves much later", async () => {
+    expect([others.wasHere(1), others.wasHere(9)]).toEqual([true, false]);
+    await pass(10_000);
+    expect(others.wasHere(1)).toBe(false);
+  });
 });

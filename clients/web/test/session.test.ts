@@ -7,6 +7,7 @@ import { Session } from "../src/worker/session.ts";
 class ScriptedEngine implements FrameEngine {
   actions: Uint8Array[] = [];
   nextDeadline: number | null = null;
+  code: Uint8Array<ArrayBuffer> | null = null;
   readonly events: number[] = [];
 
   event(kind: number): boolean {
@@ -19,6 +20,9 @@ class ScriptedEngine implements FrameEngine {
   deadline(): number | null {
     return this.nextDeadline;
   }
+  callCode(): Uint8Array<ArrayBuffer> | null {
+    return this.code;
+  }
   seal(): number {
     return -1;
   }
@@ -29,6 +33,7 @@ class ScriptedEngine implements FrameEngine {
 
 let engine: ScriptedEngine;
 let acted: Action[];
+let codes: (string | null)[];
 let session: Session;
 
 beforeEach(() => {
@@ -36,7 +41,11 @@ beforeEach(() => {
   engine = new ScriptedEngine();
   acted = [];
   const clock = () => ({ now: Math.floor(performance.now()), wall: Date.now() });
-  session = new Session(engine, clock, (action) => void acted.push(action));
+  codes = [];
+  session = new Session(engine, clock, {
+    act: (action) => void acted.push(action),
+    code: (code) => void codes.push(code?.join() ?? null),
+  });
 });
 afterEach(() => void vi.useRealTimers());
 
@@ -48,6 +57,25 @@ describe("Session", () => {
       { kind: "stream-ready", stream: 1 },
       { kind: "key-installed", participant: 9 },
     ]);
+  });
+
+  it("reports the call code when it changes, after the actions that changed it", () => {
+    engine.code = Uint8Array.of(1, 2);
+    session.event(EventKind.Joined, new Uint8Array(2));
+    expect(codes).toEqual(["1,2"]);
+    engine.code = Uint8Array.of(3);
+    engine.actions = [new Uint8Array([4, 0, 0, 0, 9, 0, 1, 65])];
+    session.event(EventKind.Announces, new Uint8Array(0));
+    expect([acted, codes]).toEqual([[{ kind: "verified", participant: 9, seat: 1, name: "A" }], ["1,2", "3"]]);
+    // Renewed announces and frames change no roster.
+    session.event(EventKind.Announces, new Uint8Array(0));
+    engine.actions = [new Uint8Array([5, 0, 0, 0, 9])];
+    session.pump();
+    expect(codes).toEqual(["1,2", "3"]);
+    engine.code = null;
+    engine.actions = [new Uint8Array([10, 1])];
+    session.event(EventKind.Tick, new Uint8Array(0));
+    expect(codes).toEqual(["1,2", "3", null]);
   });
 
   it("reports a malformed event", () => {

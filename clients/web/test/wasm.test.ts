@@ -7,9 +7,9 @@ import { SOURCES } from "../src/sources.ts";
 import { EventKind } from "../src/worker/action.ts";
 import { attachedEvent, detachedEvent, joinedEvent } from "../src/worker/event.ts";
 import { Opener, Sealer } from "../src/worker/pipeline.ts";
-import { at, CALL, Device, moduleBytes, ROOM } from "./device.ts";
+import { at, CALL, Device, introduce, moduleBytes, ROOM } from "./device.ts";
 import { join, u16, u32 } from "./peer/bytes.ts";
-import { announcement, entryFor } from "./wire.ts";
+import { entryFor } from "./wire.ts";
 
 const VIDEO = SOURCES.camera.stream;
 
@@ -42,15 +42,6 @@ function run(devices: readonly Device[], from: number, until: number): void {
   for (let now = from; now <= until; now += 100) {
     for (const device of devices) device.tick(now);
     deliver(devices, now);
-  }
-}
-
-function introduce(one: Device, other: Device): void {
-  for (const [to, { number, announce }] of [
-    [one, other],
-    [other, one],
-  ] as const) {
-    to.event(EventKind.Announces, announcement(number, announce.announce, announce.display), 0);
   }
 }
 

@@ -1,5 +1,13 @@
 import { expect, test } from "vitest";
-import { clockSentence, duration, missingNote, protectionSentence } from "../src/page/words.ts";
+import {
+  clockSentence,
+  duration,
+  isolated,
+  missingNote,
+  movementSentence,
+  problemSentence,
+  protectionSentence,
+} from "../src/page/words.ts";
 
 test("the badge covers only people whose frames can come", () => {
   expect(protectionSentence({ here: 2, away: 0, silent: 0 })).toBe("End-to-end encrypted");
@@ -32,4 +40,18 @@ test("durations are said in their largest units", () => {
     "1 hour",
     "1 hour 31 minutes",
   ]);
+});
+
+test("joins and leaves at the same time are one sentence, with the names isolated from it", () => {
+  expect(movementSentence("joined", ["Bo"])).toBe(`${isolated("Bo")} joined`);
+  expect(movementSentence("left", ["Bo", "Cy", "Di"])).toBe(
+    `${isolated("Bo")}, ${isolated("Cy")}, and ${isolated("Di")} left`,
+  );
+  expect(movementSentence("left", ["Bo", "Cy", "Di", "Ed"])).toBe("4 people left");
+});
+
+test("a problem names the person concerned, and its cause", () => {
+  expect(problemSentence({ code: "equivocation", participant: 3 }, "Bo")).toContain(`of ${isolated("Bo")} sent`);
+  expect(problemSentence({ code: "keys-refused", participant: 3 }, undefined)).toContain("Keys of someone");
+  expect(problemSentence({ code: "clock-skew", participant: null, minutes: 20 }, undefined)).toMatch(/20 minutes fast/);
 });

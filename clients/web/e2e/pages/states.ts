@@ -3,6 +3,7 @@
 import { Emitter } from "../../src/emitter.ts";
 import {
   type Call,
+  type CallCode,
   type ConnectionStatus,
   type Participant,
   type ParticipantId,
@@ -17,6 +18,12 @@ import { message } from "../../src/page/message.ts";
 import { prejoin } from "../../src/page/prejoin.ts";
 import { show } from "../../src/page/screen.ts";
 
+const CODE: CallCode = {
+  groups: ["27775", "00001", "94360", "41788", "05512", "60033"],
+  text: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+};
+const OTHER_CODE: CallCode = { groups: ["11111", "22222", "33333", "44444", "55555", "66666"], text: "other" };
+
 type Events = { [name: string]: unknown };
 
 const NOW = (): number => performance.now();
@@ -26,6 +33,7 @@ class FakeCall extends Emitter<Events> {
   readonly link = parseLink(`https://call.example/r/AAAAAAAAAAAAAAAAAAAAAA#${"A".repeat(43)}`);
   readonly self = 1 as ParticipantId;
   readonly state = "connected";
+  readonly callCode = CODE;
   readonly media: string;
   readonly tracks: readonly unknown[];
   readonly participants: readonly Participant[];
@@ -34,7 +42,12 @@ class FakeCall extends Emitter<Events> {
 
   constructor({ people, connection = {}, media = "connected", stalled = [], tracks = [] }: FakeOptions) {
     super();
-    this.participants = people.map(([name, presence], index) => ({ id: (index + 2) as ParticipantId, name, presence }));
+    this.participants = people.map(([name, presence], index) => ({
+      id: (index + 2) as ParticipantId,
+      name,
+      presence,
+      wasHere: true,
+    }));
     this.connection = { state: "connected", since: NOW(), cause: null, error: null, nextAttempt: null, ...connection };
     this.media = media;
     this.tracks = tracks;
@@ -96,6 +109,17 @@ function join(server: string): void {
   show(prejoin(new LocalMedia(), null, server, () => Promise.resolve()));
 }
 
+/** A call with the protection dialog open. */
+function callWithCode(): FakeCall {
+  const fake = call({ people: [["Bo", "present"]] });
+  return press(fake, "encryption");
+}
+
+function press<T>(result: T, testId: string): T {
+  document.querySelector<HTMLElement>(`[data-testid=${testId}]`)?.click();
+  return result;
+}
+
 const AFTER = { rejoin: () => {}, home: () => {} };
 
 const STATES: Readonly<Record<string, () => void>> = {
@@ -104,6 +128,15 @@ const STATES: Readonly<Record<string, () => void>> = {
   offline: () => void call(lost("offline", "reconnecting", 12)),
   unreachable: () => void call(lost("server", "reconnecting", 12)),
   signaling: () => void call(lost("server", "interrupted", 12)),
+  "encryption-stopped": () => void call(lost("encryption", "reconnecting", 1)),
+  code: () => void callWithCode(),
+  "code-matches": () => press(callWithCode(), "code-matches"),
+  "code-differs": () => press(callWithCode(), "code-differs"),
+  "code-outdated": () => {
+    const fake = press(callWithCode(), "code-matches");
+    fake.tell("participantJoined", { id: 9, name: "Cy", presence: "present", wasHere: false });
+    fake.tell("callCode", OTHER_CODE);
+  },
   blocked: () => void call(lost("media", "interrupted", 12)),
   slept: () => {
     const fake = call({ people: [["Bo", "present"]] });

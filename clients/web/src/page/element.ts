@@ -5,6 +5,13 @@ type Child = Node | string | null;
 /** Attributes and listeners. A function listens to the event named after `on`; `true` sets an empty attribute. */
 export type Attributes = Readonly<Record<string, string | number | boolean | ((event: Event) => void)>>;
 
+/** Returns a sentence as nodes. What is isolated in it, such as a name, becomes a `<bdi>`: see `isolated` in `words.ts`. */
+export function sentence(text: string): Node[] {
+  return text.split(/\u2068([^\u2069]*)\u2069/).map((part, index) => {
+    return index % 2 === 1 ? h("bdi", {}, part) : document.createTextNode(part);
+  });
+}
+
 /** Creates an element with attributes and children. `null` children are skipped. */
 export function h<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,

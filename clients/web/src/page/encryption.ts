@@ -1,70 +1,90 @@
-// The encryption badge and its dialog: what is encrypted, for which participants, and what is not promised. It claims no more than is
-// true.
+// The encryption badge and its dialog: what is encrypted, for which participants, and what is not promised. It claims no
+// more than is true.
 
 import type { Call, Participant, Problem } from "../index.ts";
+import { CodeCheck, type Comparison } from "./code-check.ts";
+import { CodePanel } from "./code-panel.ts";
 import { summarize } from "./debug.ts";
-import { h } from "./element.ts";
-import { icon } from "./icon.ts";
-import { clockSentence, type Presence, protectionSentence } from "./words.ts";
+import { h, sentence } from "./element.ts";
+import { type IconName, icon } from "./icon.ts";
+import { notify } from "./notice.ts";
+import { isolated, type Presence, problemSentence, protectionSentence } from "./words.ts";
 
 const REFRESH_MS = 1_000;
 
-const PROBLEMS: Readonly<Record<Problem["code"], string>> = {
-  "announce-refused": "Someone tried to join without proof of the room's secret and was kept out.",
-  "keys-refused": "Keys that were not made for this call arrived and were rejected.",
-  "clock-skew":
-    "A participant's clock is off by more than ten minutes. They are left out of the call until it is corrected.",
-  equivocation: "A participant sent different keys to different people. Their audio and video are not played.",
-  "encryption-stopped":
-    "Encryption stopped on this device. Nothing was sent or played meanwhile, and the call goes on with new keys.",
-  "transform-bypassed": "This browser let media bypass encryption, so it was stopped. Update the browser.",
-  unknown: "Some of your audio or video could not be sent.",
-};
+/** What the badge says. */
+interface Claim {
+  readonly text: string;
+  readonly icon: IconName;
+  readonly tone: "good" | "partial" | "warning";
+}
 
 /** The badge in the top bar, and the dialog that it opens. */
 export class EncryptionBadge {
   readonly element: HTMLButtonElement;
   readonly dialog: HTMLDialogElement;
   readonly #call: Call;
+  readonly #check: CodeCheck;
+  readonly #code: CodePanel;
   readonly #label = h("span", { class: "badge-label" });
   readonly #facts = h("dl", { class: "facts" });
   readonly #problems = h("ul", { class: "problems" });
-  /** Sentences about the problems so far. */
-  readonly #seen = new Set<string>();
+  /** Sentences about the problems so far, and whether each goes on. */
+  readonly #seen = new Map<string, boolean>();
   #generation = "";
   #cutOff = false;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(call: Call) {
     this.#call = call;
+    this.#check = new CodeCheck(call.callCode);
+    this.#code = new CodePanel(
+      this.#check,
+      () => call.participants.length === 0,
+      () => call.leave(),
+    );
     this.element = h("button", {
       type: "button",
       class: "badge",
       "data-testid": "encryption",
       onclick: () => this.#open(),
     });
-    this.dialog = h(
+    this.dialog = this.#makeDialog();
+    this.dialog.addEventListener("close", () => clearInterval(this.#timer));
+    this.#listen();
+    this.#draw();
+  }
+
+  /** Whether this device receives nothing, so that it can claim protection for no one. */
+  set cutOff(cutOff: boolean) {
+    this.#cutOff = cutOff;
+    this.#draw();
+  }
+
+  /** Stops refreshing. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#code.stop();
+  }
+
+  #makeDialog(): HTMLDialogElement {
+    const close = h(
+      "button",
+      { type: "button", class: "plain", "aria-label": "Close", onclick: () => this.dialog.close() },
+      icon("close"),
+    );
+    return h(
       "dialog",
-      { class: "sheet", "aria-labelledby": "encryption-title" },
-      h(
-        "header",
-        {},
-        h("h2", { id: "encryption-title" }, "End-to-end encrypted"),
-        h(
-          "button",
-          { type: "button", class: "plain", "aria-label": "Close", onclick: () => this.dialog.close() },
-          icon("close"),
-        ),
-      ),
+      { class: "sheet", "aria-labelledby": "encryption-title", "data-testid": "encryption-dialog" },
+      h("header", {}, h("h2", { id: "encryption-title" }, "End-to-end encrypted"), close),
       this.#problems,
       h(
         "p",
         {},
-        "Audio and video are encrypted on this device with AES-256-GCM and decrypted only on the devices of the people " +
-          "shown in this room. Each device creates its own keys and sends them to the others encrypted. People who join " +
-          "can't decrypt what was said before, and people who leave can't decrypt what is said after.",
+        "Only the people shown in this call can see and hear it. People who join can't decrypt what was said before, and " +
+          "people who leave can't decrypt what is said after.",
       ),
-      this.#facts,
+      this.#code.element,
       h("h3", {}, "Good to know"),
       h(
         "ul",
@@ -81,30 +101,53 @@ export class EncryptionBadge {
           "The server can see who is connected, when and from where, how much data is sent, and how loud each microphone is.",
         ),
       ),
+      h(
+        "details",
+        {},
+        h("summary", {}, "Details"),
+        h(
+          "p",
+          {},
+          "Audio and video are encrypted on this device with AES-256-GCM. Each device creates its own keys and sends them " +
+            "to the others encrypted.",
+        ),
+        this.#facts,
+      ),
     );
-    this.dialog.addEventListener("close", () => clearInterval(this.#timer));
+  }
+
+  #listen(): void {
+    const call = this.#call;
+    const check = this.#check;
     call.on("generation", ({ generation, step }) => {
       this.#generation = `${generation}.${step}`;
     });
     call.on("problem", (problem) => {
-      this.#seen.add(problemSentence(problem));
+      this.#seen.set(this.#sentence(problem), problem.code !== "encryption-stopped");
       this.#draw();
     });
-    for (const event of ["participantJoined", "participantChanged", "participantLeft", "stalled"] as const) {
+    call.on("participantJoined", ({ name }) => check.happened(`${isolated(name)} joined.`));
+    call.on("participantLeft", ({ name }) => check.happened(`${isolated(name)} left.`));
+    call.on("callCode", (code) => {
+      check.code = code;
+    });
+    check.on("changed", () => this.#draw());
+    check.on("outdated", () => notify("The call code has changed since you compared it."));
+    for (const event of [
+      "participantJoined",
+      "participantChanged",
+      "participantLeft",
+      "stalled",
+      "connection",
+    ] as const) {
       call.on(event, () => this.#draw());
     }
-    this.#draw();
   }
 
-  /** Whether this device receives nothing, so that it can claim protection for no one. */
-  set cutOff(cutOff: boolean) {
-    this.#cutOff = cutOff;
-    this.#draw();
-  }
-
-  /** Stops refreshing. */
-  stop(): void {
-    clearInterval(this.#timer);
+  #sentence(problem: Problem): string {
+    const { participant } = problem;
+    const name = this.#call.participants.find(({ id }) => id === participant)?.name;
+    return problemSentence(problem, name);
   }
 
   #open(): void {
@@ -114,24 +157,38 @@ export class EncryptionBadge {
   }
 
   #draw(): void {
-    const warning = this.#seen.size > 0;
-    const { text, whole } = this.#claim();
-    this.#label.textContent = warning ? `${text}, with a warning` : text;
-    this.element.classList.toggle("is-warning", warning);
-    this.element.classList.toggle("is-partial", !whole && !warning);
-    this.element.replaceChildren(icon(warning ? "warning" : "lock"), this.#label);
-    this.#problems.hidden = !warning;
+    const { text, icon: name, tone } = this.#claim();
+    this.#label.textContent = text;
+    this.element.classList.toggle("is-warning", tone === "warning");
+    this.element.classList.toggle("is-partial", tone === "partial");
+    this.element.replaceChildren(icon(name), this.#label);
+    this.#problems.hidden = this.#seen.size === 0;
     this.#problems.replaceChildren(
-      ...[...this.#seen].map((sentence) => h("li", {}, icon("warning"), h("span", {}, sentence))),
+      ...[...this.#seen.keys()].map((text) => h("li", {}, icon("warning"), h("span", {}, ...sentence(text)))),
     );
+    this.#code.draw();
   }
 
-  /** What the badge says, and whether it covers everyone. */
-  #claim(): { readonly text: string; readonly whole: boolean } {
-    if (this.#call.connection.cause === "encryption") return { text: "Encryption stopped", whole: false };
-    if (this.#cutOff) return { text: "Not connected", whole: false };
+  /** What the badge says: the worst that is the case. */
+  #claim(): Claim {
+    const { cause } = this.#call.connection;
+    if (cause === "encryption") return { text: "Encryption stopped", icon: "warning", tone: "warning" };
+    if (this.#cutOff) return { text: "Not connected", icon: "lock", tone: "partial" };
     const presence = presenceOf(this.#call);
-    return { text: protectionSentence(presence), whole: presence.away + presence.silent === 0 };
+    const text = protectionSentence(presence);
+    const { comparison } = this.#check;
+    if ([...this.#seen.values()].includes(true)) {
+      return { text: `${text}, with a warning`, icon: "warning", tone: "warning" };
+    }
+    const compared = COMPARED[comparison];
+    if (compared !== null) return compared;
+    const whole = presence.away + presence.silent === 0;
+    const matches = comparison === "matches" && whole;
+    return {
+      text: matches ? `${text}, code compared` : text,
+      icon: matches ? "lock-check" : "lock",
+      tone: whole ? "good" : "partial",
+    };
   }
 
   async #refresh(): Promise<void> {
@@ -149,10 +206,13 @@ export class EncryptionBadge {
   }
 }
 
-function problemSentence({ code, participant, minutes = 0 }: Problem): string {
-  const own = code === "clock-skew" && participant === null ? clockSentence(minutes * 60_000) : null;
-  return own ?? PROBLEMS[code];
-}
+/** What the badge says because of a comparison of codes; `null` if that says nothing bad. */
+const COMPARED: Readonly<Record<Comparison, Claim | null>> = {
+  none: null,
+  matches: null,
+  outdated: { text: "Compare the code again", icon: "lock", tone: "warning" },
+  differs: { text: "The codes differ", icon: "warning", tone: "warning" },
+};
 
 /** Counts who is there, who is away, and who should arrive and does not. */
 function presenceOf(call: Call): Presence {

@@ -4,6 +4,7 @@ import type { AudioTrack, Call, ParticipantId, ParticipantTrack, Source, VideoTr
 import { h } from "./element.ts";
 import { type AspectRatios, layout } from "./grid.ts";
 import { icon } from "./icon.ts";
+import { Movements } from "./movements.ts";
 import { notify } from "./notice.ts";
 import { Tile } from "./tile.ts";
 import { missingNote } from "./words.ts";
@@ -31,6 +32,7 @@ export class Stage {
   readonly #order: ParticipantId[] = [];
   /** Participants who are cut off, or who were until just now. */
   readonly #returning = new Set<ParticipantId>();
+  readonly #movements = new Movements();
   #speaking: ReadonlySet<ParticipantId> = new Set();
   #cutOff = false;
 
@@ -41,7 +43,10 @@ export class Stage {
     this.self = new Tile("self", call.self);
     this.self.name = name;
     this.element.append(this.self.element, this.#invitation);
-    call.on("participantJoined", ({ id, name }) => this.#join(id, name));
+    call.on("participantJoined", ({ id, name, wasHere }) => {
+      this.#join(id, name);
+      if (!wasHere) this.#movements.joined(name);
+    });
     call.on("participantChanged", ({ id, name }) => this.#join(id, name));
     call.on("participantLeft", ({ id, name }) => this.#leave(id, name));
     call.on("trackAdded", (track) => this.#add(track));
@@ -79,6 +84,7 @@ export class Stage {
   /** Stops playback. */
   stop(): void {
     this.#observer.disconnect();
+    this.#movements.stop();
     for (const element of this.#audio.values()) element.srcObject = null;
   }
 
@@ -109,7 +115,7 @@ export class Stage {
     this.#tiles.get(participant)?.element.remove();
     this.#tiles.delete(participant);
     this.#arrange();
-    notify(`${name} left`);
+    this.#movements.left(name);
   }
 
   #add(track: ParticipantTrack): void {

@@ -20,7 +20,7 @@ export class Tile {
   readonly element: HTMLElement;
   readonly #video = h("video", { autoplay: true, playsinline: true, muted: true, class: "tile-video" });
   readonly #still = h("canvas", { class: "tile-video tile-still", hidden: true });
-  readonly #label = h("span", { class: "tile-name" });
+  readonly #label = h("bdi", { class: "tile-name" });
   readonly #muted = h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("microphone-off"));
   readonly #initials = h("span", { class: "tile-initials", "aria-hidden": "true" });
   readonly #note = h("p", { class: "tile-note", hidden: true, "data-testid": "tile-note" });
@@ -41,7 +41,7 @@ export class Tile {
       this.#video,
       this.#still,
       this.#note,
-      h("div", { class: "tile-caption" }, this.#muted, this.#label),
+      h("div", { class: "tile-caption" }, this.#muted, this.#label, kind === "self" ? yourself() : null),
     );
     this.set({ muted: true, speaking: false, note: null, dimmed: false });
   }
@@ -49,7 +49,7 @@ export class Tile {
   /** The participant's name. */
   set name(name: string) {
     this.#name = name;
-    this.#label.textContent = this.element.dataset.kind === "self" ? `${name} (you)` : name;
+    this.#label.textContent = name;
     this.#initials.textContent = initials(name);
     this.element.style.setProperty("--hue", `${hue(name)}`);
   }
@@ -102,6 +102,11 @@ export class Tile {
     this.#still.hidden = true;
     this.#still.width = 0;
   }
+}
+
+/** The mark of this device's user. No name can look like it: it is no text of the name, and stands outside of it. */
+function yourself(): HTMLElement {
+  return h("span", { class: "tile-you" }, "you");
 }
 
 /** Returns the first letters of the first and the last word of a name. */

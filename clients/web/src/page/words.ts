@@ -1,6 +1,20 @@
 // Sentences about faults. The SDK reports codes; what to say to a person is decided here, in one place.
 
-import type { TacetError } from "../index.ts";
+import type { Problem, TacetError } from "../index.ts";
+
+/** Returns a name as part of a sentence, whose direction of writing it must not change. */
+export function isolated(name: string): string {
+  return `\u2068${name}\u2069`;
+}
+
+/** How many names a sentence lists. */
+const LISTED_NAMES = 3;
+
+/** Returns what to say of participants who joined or left at about the same time. */
+export function movementSentence(what: "joined" | "left", names: readonly string[]): string {
+  if (names.length > LISTED_NAMES) return `${people(names.length)} ${what}`;
+  return `${new Intl.ListFormat("en").format(names.map(isolated))} ${what}`;
+}
 
 /** Why this device is cut off. */
 export type LossCause = "offline" | "server-unreachable" | "signaling" | "media-blocked" | "media" | "slept" | "code";
@@ -33,14 +47,17 @@ export function joinSentence({ code, message }: TacetError): string {
 
 /** What does not arrive of a participant. */
 export interface Missing {
+  /** Whether its frames arrive and cannot be decrypted. */
+  readonly keys?: boolean;
   readonly away: boolean;
   readonly video: boolean;
   readonly audio: boolean;
 }
 
 /** Returns what to write over a participant's tile, or `null` if all arrives that should. */
-export function missingNote({ away, video, audio }: Missing): string | null {
+export function missingNote({ keys = false, away, video, audio }: Missing): string | null {
   if (away) return "Reconnecting";
+  if (keys) return "Can't be decrypted yet";
   if (video && audio) return "No video or audio arrives";
   if (video) return "Video stopped";
   return audio ? "No audio arrives" : null;
@@ -87,6 +104,25 @@ export function clockSentence(ahead: number): string | null {
   if (Math.abs(ahead) < SHOWN_SKEW_MS) return null;
   const direction = ahead > 0 ? "fast" : "slow";
   return `This device's clock is ${duration(Math.abs(ahead))} ${direction}. Set it right, or the others may not see or hear you.`;
+}
+
+const PROBLEMS: Readonly<Record<Problem["code"], (name: string) => string>> = {
+  "announce-refused": () => "Someone tried to join without proof of the room's secret and was kept out.",
+  "keys-refused": (name) => `Keys of ${name} that were not made for this call arrived and were rejected.`,
+  "clock-skew": (name) =>
+    `The clock of ${name} is off by more than ten minutes. They are left out of the call until it is corrected.`,
+  equivocation: (name) =>
+    `The device of ${name} sent different keys to different people. Its audio and video are not played.`,
+  "encryption-stopped": () =>
+    "Encryption stopped on this device. Nothing was sent or played meanwhile, and the call goes on with new keys.",
+  "transform-bypassed": () => "This browser let media bypass encryption, so it was stopped. Update the browser.",
+  unknown: () => "Some of your audio or video could not be sent.",
+};
+
+/** Returns what to say about a problem with encryption. `name` is that of the participant concerned, if it is known. */
+export function problemSentence({ code, participant, minutes = 0 }: Problem, name: string | undefined): string {
+  const own = code === "clock-skew" && participant === null ? clockSentence(minutes * 60_000) : null;
+  return own ?? PROBLEMS[code](name === undefined ? "someone" : isolated(name));
 }
 
 function people(count: number): string {
