@@ -1,27 +1,14 @@
 // Calls of two Chromium and one Firefox through the built binary, with fake devices.
 
 import type { Browser } from "puppeteer-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { HEADER_EXTENSIONS } from "../src/offer-check.ts";
-import { launchChromium, launchFirefox } from "./browser.ts";
 import { Participant } from "./participant.ts";
 import { recordPeers, sentExtensions } from "./peers.ts";
-import { Server } from "./server.ts";
+import { Scene } from "./scene.ts";
 import { until } from "./until.ts";
 
-let server: Server;
-let chromium: Browser;
-let firefox: Browser;
-
-beforeAll(async () => {
-  server = await Server.start();
-  [chromium, firefox] = await Promise.all([launchChromium(), launchFirefox()]);
-});
-
-afterAll(async () => {
-  await Promise.all([chromium?.close(), firefox?.close()]);
-  await server?.stop();
-});
+const scene = Scene.forThisFile();
 
 const tracksOf = (...names: string[]): string[] => names.flatMap((name) => [`${name}/microphone`, `${name}/camera`]);
 
@@ -29,13 +16,13 @@ const tracksOf = (...names: string[]): string[] => names.flatMap((name) => [`${n
 async function join(browser: Browser, name: string): Promise<Participant> {
   const page = await Participant.page(browser);
   await recordPeers(page);
-  return Participant.joinIn(page, server.link, name);
+  return Participant.joinIn(page, scene.server.link, name);
 }
 
 test("a call of three browsers continues when one leaves", async () => {
-  const ada = await join(chromium, "Ada");
-  const bo = await Participant.joinByPage(chromium, server.link, "Bo");
-  const cy = await join(firefox, "Cy");
+  const ada = await join(scene.chromium, "Ada");
+  const bo = await Participant.joinByPage(scene.chromium, scene.server.link, "Bo");
+  const cy = await join(scene.firefox, "Cy");
   const all = [ada, bo, cy];
 
   for (const participant of all) {
@@ -69,8 +56,8 @@ test("a call of three browsers continues when one leaves", async () => {
 });
 
 test("two browsers show the same call code, and another to both once a third is in the call", async () => {
-  const ada = await Participant.joinByPage(chromium, server.link, "Ada");
-  const bo = await Participant.joinByPage(firefox, server.link, "Bo");
+  const ada = await Participant.joinByPage(scene.chromium, scene.server.link, "Ada");
+  const bo = await Participant.joinByPage(scene.firefox, scene.server.link, "Bo");
   for (const person of [ada, bo]) await person.press("encryption");
   await until("both see the same code", async () => {
     const codes = [await ada.callCode(), await bo.callCode()];
@@ -83,7 +70,7 @@ test("two browsers show the same call code, and another to both once a third is 
     expect(await person.page.evaluate(() => document.querySelectorAll(".code-qr svg path").length)).toBe(1);
   }
 
-  const cy = await Participant.join(chromium, server.link, "Cy", {});
+  const cy = await Participant.join(scene.chromium, scene.server.link, "Cy", {});
   for (const person of [ada, bo]) await person.says(/Compare the code again[\s\S]*Cy joined\./);
   await until("all see the same new code", async () => {
     const codes = [await ada.callCode(), await bo.callCode(), await cy.callCode()];
@@ -95,8 +82,8 @@ test("two browsers show the same call code, and another to both once a third is 
 });
 
 test("a microphone that is switched thirty times at once ends as it was asked to", async () => {
-  const ada = await Participant.joinByPage(chromium, server.link, "Ada");
-  const bo = await Participant.joinByPage(chromium, server.link, "Bo");
+  const ada = await Participant.joinByPage(scene.chromium, scene.server.link, "Ada");
+  const bo = await Participant.joinByPage(scene.chromium, scene.server.link, "Bo");
   await bo.hears("Ada");
   for (const last of [true, false]) {
     await ada.page.evaluate(async (muted) => {

@@ -5,13 +5,11 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser } from "puppeteer-core";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { launchChromium, launchFirefox } from "./browser.ts";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import { listen } from "./listen.ts";
 import { Native, SAMPLE_RATE, tone } from "./native.ts";
 import { Participant } from "./participant.ts";
-import { Server } from "./server.ts";
+import { Scene } from "./scene.ts";
 import { until } from "./until.ts";
 
 const NATIVE_HZ = 523;
@@ -19,20 +17,9 @@ const BROWSER_HZ = 784;
 /** Half a bin of the analysis, and the error of a resampler. */
 const TOLERANCE_HZ = 8;
 
-let server: Server;
-let browsers: Browser[] = [];
+const scene = Scene.forThisFile();
 let folder: string;
 let native: Native | undefined;
-
-beforeAll(async () => {
-  server = await Server.start();
-  browsers = await Promise.all([launchChromium(), launchFirefox()]);
-});
-
-afterAll(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  await server?.stop();
-});
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "tacet-native-"));
@@ -64,16 +51,11 @@ function heardSeconds(wav: Buffer, hertz: number): number {
   return heard;
 }
 
-test.each([
-  ["Chromium", 0],
-  ["Firefox", 1],
-])("the native client and %s receive each other's audio", async (name, index) => {
-  const browser = browsers[index];
-  if (browser === undefined) throw new Error("the browser has not started");
+test.each(["Chromium", "Firefox"] as const)("the native client and %s receive each other's audio", async (name) => {
   const [played, recorded] = [join(folder, "played.wav"), join(folder, "recorded.wav")];
   await writeFile(played, tone(NATIVE_HZ));
-  native = Native.start(server, "--play", played, "--loop", "--record", recorded);
-  const page = await Participant.join(browser, server.link, name, { tone: BROWSER_HZ });
+  native = Native.start(scene.server, "--play", played, "--loop", "--record", recorded);
+  const page = await Participant.join(scene.browser(name), scene.server.link, name, { tone: BROWSER_HZ });
 
   const strongest = await listen(page, "Native");
   await until(`${name} hears ${NATIVE_HZ} Hz`, async () => {
@@ -105,12 +87,7 @@ function movie(frames: number): Buffer {
   return Buffer.concat(parts);
 }
 
-test.each([
-  ["Chromium", 0],
-  ["Firefox", 1],
-])("%s decodes the native client's video", async (name, index) => {
-  const browser = browsers[index];
-  if (browser === undefined) throw new Error("the browser has not started");
+test.each(["Chromium", "Firefox"] as const)("%s decodes the native client's video", async (name) => {
   const [raw, encoded] = [join(folder, "movie.y4m"), join(folder, "movie.ivf")];
   await writeFile(raw, movie(50));
   const encoder = [
@@ -127,8 +104,8 @@ test.each([
   const { status, error } = spawnSync("vpxenc", encoder, { stdio: ["ignore", "inherit", "inherit"] });
   expect([status, error]).toEqual([0, undefined]);
 
-  native = Native.start(server, "--video", encoded, "--loop");
-  const page = await Participant.join(browser, server.link, name, {});
+  native = Native.start(scene.server, "--video", encoded, "--loop");
+  const page = await Participant.join(scene.browser(name), scene.server.link, name, {});
   await until("the video track is there", async () => {
     const progress = await page.progress();
     return "Native/camera" in progress || JSON.stringify(progress);

@@ -1,9 +1,8 @@
 // A page that is frozen, and a device whose clock jumps as after sleep.
 
-import type { Browser, CDPSession } from "puppeteer-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launchChromium, launchFirefox } from "../browser.ts";
-import { Server } from "../server.ts";
+import type { CDPSession } from "puppeteer-core";
+import { expect, test } from "vitest";
+import { Scene } from "../scene.ts";
 import { until } from "../until.ts";
 import { CHAOS, last } from "./extent.ts";
 import { joinPair } from "./pair.ts";
@@ -11,25 +10,14 @@ import { joinPair } from "./pair.ts";
 /** Within this time the others see that someone is away: 3 s, and the interval at which the test looks. */
 const AWAY_MS = 3_500;
 
-let server: Server;
-let browsers: Browser[] = [];
-
-beforeAll(async () => {
-  server = await Server.start();
-  browsers = await Promise.all([launchChromium(), launchFirefox()]);
-});
-
-afterAll(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  await server?.stop();
-});
+const scene = Scene.forThisFile();
 
 async function freeze(session: CDPSession, state: "frozen" | "active"): Promise<void> {
   await session.send("Page.setWebLifecycleState", { state });
 }
 
 test.runIf(CHAOS)("a page frozen for 8 s is seen as reconnecting, and then the same person", async () => {
-  const [ada, bo] = await joinPair(browsers, server.link);
+  const [ada, bo] = await joinPair([scene.chromium, scene.firefox], scene.server.link);
   const before = [await ada.id(), await bo.ids(), await bo.changes()];
   const session = await ada.page.createCDPSession();
   await freeze(session, "frozen");
@@ -45,7 +33,7 @@ test.runIf(CHAOS)("a page frozen for 8 s is seen as reconnecting, and then the s
 });
 
 test.runIf(CHAOS)("a page frozen for 60 s leaves, and comes back as the same person", async () => {
-  const [ada, bo] = await joinPair(browsers, server.link);
+  const [ada, bo] = await joinPair([scene.chromium, scene.firefox], scene.server.link);
   const before = [await ada.id(), await bo.ids()];
   const session = await ada.page.createCDPSession();
   await freeze(session, "frozen");
@@ -60,7 +48,7 @@ test.runIf(CHAOS)("a page frozen for 60 s leaves, and comes back as the same per
 });
 
 test.runIf(CHAOS)("after a jump of the clock, the device joins again by itself and says why", async () => {
-  const [ada, bo] = await joinPair(browsers, server.link);
+  const [ada, bo] = await joinPair([scene.chromium, scene.firefox], scene.server.link);
   const before = [await ada.id(), await bo.ids()];
   const jump = (): void => {
     const now = Date.now;

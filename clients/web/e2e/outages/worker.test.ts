@@ -1,10 +1,9 @@
 // The worker that encrypts dies, which raises no event in any browser.
 
-import type { Browser, Page } from "puppeteer-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { launchChromium, launchFirefox } from "../browser.ts";
+import type { Page } from "puppeteer-core";
+import { expect, test } from "vitest";
 import { Participant } from "../participant.ts";
-import { Server } from "../server.ts";
+import { Scene } from "../scene.ts";
 
 /** Within this time the person at the device learns of it. */
 const KNOWN_MS = 2_000;
@@ -16,18 +15,7 @@ declare global {
   }
 }
 
-let server: Server;
-let browsers: Browser[] = [];
-
-beforeAll(async () => {
-  server = await Server.start();
-  browsers = await Promise.all([launchChromium(), launchFirefox()]);
-});
-
-afterAll(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  await server?.stop();
-});
+const scene = Scene.forThisFile();
 
 /** Records the workers of a page that is opened next, and can keep it from starting others. */
 async function recordWorkers(page: Page): Promise<void> {
@@ -46,15 +34,14 @@ async function recordWorkers(page: Page): Promise<void> {
 }
 
 test.each([
-  ["Chromium", 0, 1],
-  ["Firefox", 1, 0],
-])("a dead worker in %s is noticed by everyone, and replaced", async (_, dying, other) => {
-  const [a, b] = [browsers[dying], browsers[other]];
-  if (a === undefined || b === undefined) throw new Error("browsers have not started");
-  const page = await Participant.page(a);
+  ["Chromium", "Firefox"],
+  ["Firefox", "Chromium"],
+] as const)("a dead worker in %s is noticed by everyone, and replaced", async (dying, other) => {
+  const { link } = scene.server;
+  const page = await Participant.page(scene.browser(dying));
   await recordWorkers(page);
-  const ada = await Participant.joinIn(page, server.link, "Ada");
-  const bo = await Participant.join(b, server.link, "Bo", { tone: 440 });
+  const ada = await Participant.joinIn(page, link, "Ada");
+  const bo = await Participant.join(scene.browser(other), link, "Bo", { tone: 440 });
   await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
   const id = await ada.id();
 
