@@ -71,7 +71,7 @@ test("two browsers show the same call code, and another to both once a third is 
   }
 
   const cy = await Participant.join(scene.chromium, scene.server.link, "Cy", {});
-  for (const person of [ada, bo]) await person.says(/Compare the code again[\s\S]*Cy joined\./);
+  for (const person of [ada, bo]) await person.says(/Code changed[\s\S]*Cy joined\./);
   await until("all see the same new code", async () => {
     const codes = [await ada.callCode(), await bo.callCode(), await cy.callCode()];
     return (new Set(codes).size === 1 && codes[0] !== code) || codes.join(" / ");

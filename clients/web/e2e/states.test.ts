@@ -36,7 +36,7 @@ const STATES = [
   ["unreachable", /The server can't be reached\. Trying again \(1\d s\)/],
   ["signaling", /The connection to the server is interrupted\./],
   ["encryption-stopped", /Encryption stopped/],
-  ["code", /27775\s[\s\S]*60033[\s\S]*read the first three groups aloud, the other reads the last three/],
+  ["code", /read the first three groups aloud, the other reads the last three[\s\S]*27775\s[\s\S]*60033/],
   ["code-matches", /You compared this code, and it matches/],
   ["code-differs", /Leave, and send a new link another way/],
   ["code-outdated", /has changed since you compared it\. Cy joined\./],

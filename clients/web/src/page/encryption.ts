@@ -27,6 +27,13 @@ export class EncryptionBadge {
   readonly #check: CodeCheck;
   readonly #code: CodePanel;
   readonly #label = h("span", { class: "badge-label" });
+  readonly #title = h("h2", { id: "encryption-title" });
+  readonly #promise = h(
+    "p",
+    {},
+    "Only the people shown in this call can see and hear it. People who join can't decrypt what was said before, and people " +
+      "who leave can't decrypt what is said after.",
+  );
   readonly #facts = h("dl", { class: "facts" });
   readonly #problems = h("ul", { class: "problems" });
   /** Sentences about the problems so far, and whether each goes on. */
@@ -76,14 +83,9 @@ export class EncryptionBadge {
     return h(
       "dialog",
       { class: "sheet", "aria-labelledby": "encryption-title", "data-testid": "encryption-dialog" },
-      h("header", {}, h("h2", { id: "encryption-title" }, "End-to-end encrypted"), close),
+      h("header", {}, this.#title, close),
       this.#problems,
-      h(
-        "p",
-        {},
-        "Only the people shown in this call can see and hear it. People who join can't decrypt what was said before, and " +
-          "people who leave can't decrypt what is said after.",
-      ),
+      this.#promise,
       this.#code.element,
       h("h3", {}, "Good to know"),
       h(
@@ -166,6 +168,10 @@ export class EncryptionBadge {
     this.#problems.replaceChildren(
       ...[...this.#seen.keys()].map((text) => h("li", {}, icon("warning"), h("span", {}, ...sentence(text)))),
     );
+    // Who may be in between sees and hears what only the people shown should.
+    const doubtful = this.#check.comparison === "differs";
+    this.#title.textContent = doubtful ? "Someone may be in between" : "End-to-end encrypted";
+    this.#promise.hidden = doubtful;
     this.#code.draw();
   }
 
@@ -210,7 +216,7 @@ export class EncryptionBadge {
 const COMPARED: Readonly<Record<Comparison, Claim | null>> = {
   none: null,
   matches: null,
-  outdated: { text: "Compare the code again", icon: "lock", tone: "warning" },
+  outdated: { text: "Code changed", icon: "lock", tone: "warning" },
   differs: { text: "The codes differ", icon: "warning", tone: "warning" },
 };
 
