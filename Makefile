@@ -351,6 +351,10 @@ fmt: setup ## Format the code.
 types: ## Regenerate the TypeScript types of the wire messages.
 	UPDATE=1 cargo test -p tacet-proto --test typescript
 
+.PHONY: unicode
+unicode: ## Regenerate the tables for names, after an update of the Unicode crates.
+	UPDATE=1 cargo test --locked -p e2ee-frames --lib names::generate
+
 .PHONY: header
 header: ## Regenerate the C header of e2ee-frames and the TypeScript constants of its wasm ABI.
 	UPDATE=1 cargo test -p e2ee-frames-ffi --test header --test typescript

@@ -105,6 +105,7 @@ pub mod hazmat;
 mod ids;
 mod keys;
 mod label;
+pub mod names;
 pub mod rtp;
 mod session;
 pub mod sframe;

@@ -179,15 +179,29 @@ fn give(now: u64, batches: &[Vec<u8>], to: &mut Device) {
     }
 }
 
-/// Ada sends to Bob through joins, leaves, rotations and a renewal; then both sessions are dropped.
+/// How many secrets that are watched a session has in its own memory. They do not count as found.
+fn secrets_in(session: &Session) -> usize {
+    let before: Vec<usize> = FOUND.iter().map(|found| found.load(Relaxed)).collect();
+    // SAFETY: a live value in a block that was zeroed when it was allocated, so that its padding can be read too.
+    search(unsafe { std::slice::from_raw_parts(std::ptr::from_ref(session).cast(), size_of::<Session>()) });
+    FOUND.iter().zip(before).filter(|(found, before)| found.swap(*before, Relaxed) != *before).count()
+}
+
+/// Ada sends to Bob through joins, leaves, rotations and a renewal. Her session ends, and then both are dropped.
 #[test]
-fn key_bytes_absent_after_drop() {
+fn key_bytes_absent_after_end_and_drop() {
     // Never grows, so that nothing of it is freed before the end.
     let drawn = Drawn::new(Mutex::new(Vec::with_capacity(256)));
     // The search finds what is there.
     let probe = watch(b"a probe of the search");
     drop(std::hint::black_box(b"a probe of the search".to_vec()));
     assert_eq!(FOUND[probe].load(Relaxed), 1);
+
+    for purpose in [&b"announce"[..], b"display"] {
+        let mut key = [0; 32];
+        Hkdf::<Sha512>::new(Some(b"e2ee-frames/1 invite"), &INVITE).expand(purpose, &mut key).unwrap();
+        watch(&key);
+    }
 
     let (mut ada, mut bob) = (Device::new(1, &drawn), Device::new(2, &drawn));
     let mut known = drawn.lock().unwrap().len();
@@ -225,7 +239,17 @@ fn key_bytes_absent_after_drop() {
         }
     }
     assert!(drawn.lock().unwrap().len() > first + 2 * 6 + 6, "a key for every generation");
+    let only_probe_found = || {
+        let found: Vec<usize> = FOUND.iter().map(|found| found.load(Relaxed)).collect();
+        assert_eq!(found.iter().sum::<usize>(), 1, "only the probe: {found:?}");
+    };
+    // Ada's session ends, and is still there: in it is the signing key, which proves that she returns, and in what it has
+    // freed is nothing.
+    let jumped = Clock { wall: WallTime::from_millis(1), ..at(now) };
+    assert!(secrets_in(&ada.session) > 3);
+    ada.session.handle(jumped, Event::Tick).unwrap_err();
+    assert_eq!(secrets_in(&ada.session), 1);
+    only_probe_found();
     drop((ada, bob));
-    let found: Vec<usize> = FOUND.iter().map(|found| found.load(Relaxed)).collect();
-    assert_eq!(found.iter().sum::<usize>(), 1, "only the probe: {found:?}");
+    only_probe_found();
 }

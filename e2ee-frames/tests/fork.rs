@@ -4,12 +4,23 @@
 #![allow(clippy::unwrap_used)]
 
 use e2ee_frames::{
-    Action, Clock, Codec, Ended, Event, EventError, FrameKind, MonotonicTime, SealError, Seat, Session, SessionConfig,
-    StreamId, WallTime,
+    Action, Clock, Codec, Ended, Event, EventError, FrameKind, MonotonicTime, ResumeOperation, ResumeStatement,
+    SealError, Seat, Session, SessionConfig, StreamId, WallTime,
 };
 
 const CLOCK: Clock = Clock { now: MonotonicTime::from_millis(0), wall: WallTime::from_millis(1_800_000_000_000) };
 const MIC: StreamId = StreamId::MICROPHONE;
+
+const STATEMENT: ResumeStatement<'_> = ResumeStatement {
+    operation: ResumeOperation::Session,
+    origin: "https://call.example",
+    room: [1; 16],
+    call: [2; 16],
+    session: [4; 16],
+    participant: 5,
+    token: b"token",
+    nonce: [6; 32],
+};
 
 fn seal(session: &mut Session) -> Result<usize, SealError> {
     session.seal(CLOCK, MIC, Codec::Opus, FrameKind::Delta, b"frame", &mut [0; 100])
@@ -42,7 +53,9 @@ fn fork_ends_session_in_child_only() {
     assert!(in_child(|| {
         seal(&mut session) == Err(SealError::Ended)
             && session.handle(CLOCK, Event::Tick) == Err(EventError::Ended)
+            && session.prove_resume(&STATEMENT).is_none()
             && std::iter::from_fn(|| session.poll()).collect::<Vec<_>>() == [Action::Ended(Ended::Forked)]
     }));
     seal(&mut session).unwrap();
+    assert!(session.prove_resume(&STATEMENT).is_some());
 }

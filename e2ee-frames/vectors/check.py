@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
+import names
 import protocol as p
 
 HERE = Path(__file__).parent
@@ -49,6 +50,19 @@ class Vectors:
             "frames": [self.frame(frame) for frame in given["frames"]],
             "profile_n": [self.bare_frame(frame) for frame in given["profile_n"]],
             "call_codes": [self.call_code(code["roster"]) for code in given["call_codes"]],
+            "names": self.names(given["names"]),
+        }
+
+    def names(self, given):
+        def cleaned(chosen):
+            shown = names.harmless(chosen)
+            return {"chosen": chosen, "shown": shown, "skeleton": names.skeleton(shown)}
+
+        return {
+            "cleaned": [cleaned(case["chosen"]) for case in given["cleaned"]],
+            "numbered": [
+                {"chosen": case["chosen"], "shown": names.numbered(case["chosen"])} for case in given["numbered"]
+            ],
         }
 
     def invite(self):

@@ -24,6 +24,7 @@ OWN_ID, OWN_SEAT = 11, 2_749
 
 TICK, JOINED, ANNOUNCES, LEFT, KEYS, KEY_REQUEST, STREAM_OPENED, STREAM_CLOSED, KEY_BATCH_ACCEPTED, DETACHED, ATTACHED = range(11)
 SEND_ANNOUNCE, SEND_KEY_BATCH, SEND_KEY_REQUEST, VERIFIED, REMOVED, STREAM_READY, KEY_INSTALLED, PROBLEM = range(1, 9)
+CALL_CODE_CHANGED = 12
 ANNOUNCE_REFUSED, KEYS_REFUSED, CLOCK_SKEW, EQUIVOCATION = range(1, 5)
 MISSING_KEY, NOT_AUTHENTIC, REPLAYED = -1, -2, -3
 
@@ -167,10 +168,10 @@ class Device:
     def new_key(self, generation):
         return p.SessionKey(self.call, self.announced.join_id, generation, 0, os.urandom(32))
 
-    def header(self, key, other, **lies):
+    def header(self, key, other, seat=OWN_SEAT, **lies):
         roster = p.roster_hash([self.announced.join_id, other.join_id])
         nonce = os.urandom(24)
-        return p.write_batch_header(key, OWN_SEAT, self.announced.seq, 1, WALL, roster, nonce, 1, **lies)
+        return p.write_batch_header(key, seat, self.announced.seq, 1, WALL, roster, nonce, 1, **lies)
 
     def seal_key(self, key, other, **lies):
         """Header and entry of a key batch for the Rust device."""
@@ -205,7 +206,8 @@ def meet(session, device, call):
         errors = p.Refused, nacl.exceptions.BadSignatureError
         refuses("a tampered announce", lambda: p.verify_announce(call, tampered, sealed_name), *errors)
 
-    expect(session.event(JOINED, p.u16(RUST_SEAT)) == [], "joining alone does something")
+    alone = [(CALL_CODE_CHANGED, p.call_code(call, [rust.join_id]))]
+    expect(session.event(JOINED, p.u16(RUST_SEAT)) == alone, "joining alone does something else")
     refused = [(PROBLEM, p.u32(OWN_ID) + p.u8(ANNOUNCE_REFUSED))]
     for index in range(p.ANNOUNCE_BYTES):
         tampered = flipped(device.announced.announce, index)
@@ -275,6 +277,9 @@ def python_to_rust(session, device, rust):
     lying = device.header(key, rust, commitment=os.urandom(32))
     lying_entry = p.seal_entry(lying, key, device.announced, device.ephemeral, rust, RUST_SEAT)
     expect(session.event(KEYS, keys_event(lying, lying_entry)) == equivocation, "a commitment to another key")
+    elsewhere = device.header(key, rust, seat=OWN_SEAT + 1)
+    elsewhere_entry = p.seal_entry(elsewhere, key, device.announced, device.ephemeral, rust, RUST_SEAT)
+    expect(session.event(KEYS, keys_event(elsewhere, elsewhere_entry)) == refused, "the seat of another device")
     early = device.seal(key, CAMERA, "opus", "delta", b"early")
     expect(session.open("opus", early) == MISSING_KEY, "a frame before its key")
 
@@ -329,7 +334,7 @@ def call_once(library):
         verified = (VERIFIED, p.u32(OWN_ID) + p.u16(OWN_SEAT) + b"Python")
         expect(actions[0] == verified, "the announce was not verified")
         code = p.call_code(call, [device.announced.join_id, rust.join_id])
-        expect(session.call_code() == code, "another call code")
+        expect(session.call_code() == code and (CALL_CODE_CHANGED, code) in actions, "another call code")
         actions += session.event(STREAM_OPENED, p.u32(CAMERA))
         own_batch = rust_to_python(session, device, rust, actions)
         refused = session.event(KEYS, keys_event(*own_batch))

@@ -74,6 +74,8 @@ fn problem(problem: Problem) -> &'static str {
         Problem::KeysRefused => "keys were rejected: not meant for this device, or altered in transit",
         Problem::ClockSkew => "clocks differ by more than ten minutes: that participant's or this machine's is wrong",
         Problem::Equivocation => "a participant announced different keys under one name",
+        Problem::RosterDiffers => "a participant is shown other people than this device: compare call codes",
+        Problem::KeyMissing => "audio and video of a participant arrive without the key to open them",
     }
 }
 

@@ -133,9 +133,9 @@ impl SharedKeys {
         self.session().call_code()
     }
 
-    /// Signs that this device continues its session with the server, also after the session has ended.
+    /// Signs that this device continues its session with the server, also after it slept. `None` in a forked copy.
     #[must_use]
-    pub fn prove_resume(&self, statement: &ResumeStatement<'_>) -> [u8; 64] {
+    pub fn prove_resume(&self, statement: &ResumeStatement<'_>) -> Option<[u8; 64]> {
         self.session().prove_resume(statement)
     }
 

@@ -77,8 +77,8 @@ impl<K: Ord, V> SortedMap<K, V> {
     }
 
     /// Removes the entries for which `keep` returns false.
-    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.0.retain(|(key, value)| keep(key, value));
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        self.0.retain_mut(|(key, value)| keep(key, value));
     }
 
     /// All entries in ascending order of keys.

@@ -84,7 +84,8 @@ typedef enum {
   EF_ACTION_SEND_KEY_BATCH = 2,
   /// Request keys: `{join_id16 kid8}*`, at most 200. The message has the count in front.
   EF_ACTION_SEND_KEY_REQUEST = 3,
-  /// Show this participant on the roster: `participant4 seat2 name`, the name in UTF-8 up to the end.
+  /// Show this participant on the roster: `participant4 seat2 name`, the name in UTF-8 up to the end. It can be shown as it
+  /// is, isolated from text around it, which may run the other way.
   EF_ACTION_PARTICIPANT_VERIFIED = 4,
   /// Take this participant off the roster: `participant4`.
   EF_ACTION_PARTICIPANT_REMOVED = 5,
@@ -92,12 +93,16 @@ typedef enum {
   EF_ACTION_STREAM_READY = 6,
   /// A key of this sender became usable: `participant4 seat2`. Retry held frames and request a key frame.
   EF_ACTION_KEY_INSTALLED = 7,
-  /// Something of this participant was refused: `participant4 problem1`; participant 2^32 - 1 if it is unknown.
+  /// Something of this participant was refused, or is wrong: `participant4 problem1`; participant 2^32 - 1 if it is unknown.
   EF_ACTION_PROBLEM = 8,
   /// This device's current key has changed: `generation4 step1`.
   EF_ACTION_GENERATION_CHANGED = 9,
   /// The session has ended and its keys are erased: `reason1`. Leave, and join with a new one.
   EF_ACTION_ENDED = 10,
+  /// A problem that lasts is over: `participant4 problem1`.
+  EF_ACTION_PROBLEM_SOLVED = 11,
+  /// The call code is this one from now on, once after each event that changed the roster: `code32`.
+  EF_ACTION_CALL_CODE_CHANGED = 12,
 } ef_action;
 
 /// What `EF_ACTION_PROBLEM` reports.
@@ -110,6 +115,11 @@ typedef enum {
   EF_PROBLEM_CLOCK_SKEW = 3,
   /// It distributed different keys under one name.
   EF_PROBLEM_EQUIVOCATION = 4,
+  /// It shows other participants than this device does: the server tells the two of them different things. Lasts until
+  /// `EF_ACTION_PROBLEM_SOLVED`.
+  EF_PROBLEM_ROSTER_DIFFERS = 5,
+  /// Its frames name a key that has not come for 5 s, although it was requested. Lasts until `EF_ACTION_PROBLEM_SOLVED`.
+  EF_PROBLEM_KEY_MISSING = 6,
 } ef_problem;
 
 /// Why a session ended, in `EF_ACTION_ENDED`: its counters may be in use elsewhere.
@@ -202,10 +212,10 @@ typedef struct {
 #define ef_event_ALL { ef_event_Tick, ef_event_Joined, ef_event_Announces, ef_event_Left, ef_event_Keys, ef_event_KeyRequest, ef_event_StreamOpened, ef_event_StreamClosed, ef_event_KeyBatchAccepted, ef_event_Detached, ef_event_Attached, }
 
 /// All of them.
-#define ef_action_ALL { ef_action_SendAnnounce, ef_action_SendKeyBatch, ef_action_SendKeyRequest, ef_action_ParticipantVerified, ef_action_ParticipantRemoved, ef_action_StreamReady, ef_action_KeyInstalled, ef_action_Problem, ef_action_GenerationChanged, ef_action_Ended, }
+#define ef_action_ALL { ef_action_SendAnnounce, ef_action_SendKeyBatch, ef_action_SendKeyRequest, ef_action_ParticipantVerified, ef_action_ParticipantRemoved, ef_action_StreamReady, ef_action_KeyInstalled, ef_action_Problem, ef_action_GenerationChanged, ef_action_Ended, ef_action_ProblemSolved, ef_action_CallCodeChanged, }
 
 /// All of them.
-#define ef_problem_ALL { ef_problem_AnnounceRefused, ef_problem_KeysRefused, ef_problem_ClockSkew, ef_problem_Equivocation, }
+#define ef_problem_ALL { ef_problem_AnnounceRefused, ef_problem_KeysRefused, ef_problem_ClockSkew, ef_problem_Equivocation, ef_problem_RosterDiffers, ef_problem_KeyMissing, }
 
 /// All of them.
 #define ef_ended_ALL { ef_ended_ClockJumped, ef_ended_Forked, }
@@ -299,14 +309,15 @@ uint64_t ef_session_deadline(const ef_session *session);
 int32_t ef_call_code(const ef_session *session,
                      uint8_t *out);
 
-/// Signs the statement by which a device continues its session with the server over a new connection. Works after the
-/// session has ended, too.
+/// Signs the statement by which a device continues its session with the server over a new connection. Works after
+/// `EF_ENDED_CLOCK_JUMPED`, too, for a device that returns with new keys; free the session then.
 ///
 /// `origin` (`origin_len` bytes of UTF-8) is the server's as the client reached it, such as `https://call.example`;
 /// `server_session` (16 bytes) and `participant` are what the server named them; `token` (`token_len` bytes) is the latest
 /// one of the server, and `nonce` the challenge of the new connection. Room and call are those of `ef_session_new`.
 ///
-/// Returns 0 and writes `out`; or `EF_MISUSE`, also for a nonce that does not have 32 bytes: nothing is signed then.
+/// Returns 0 and writes `out`; -1 in a forked copy, which has no key to sign with; or `EF_MISUSE`, also for a nonce that does
+/// not have 32 bytes: nothing is signed then.
 ///
 /// # Safety
 /// `session` is live and used by no other thread; the other pointers name as many readable bytes as said, `out` 64 writable

@@ -136,7 +136,8 @@ pub enum ActionKind {
     SendKeyBatch = 2,
     /// Request keys: `{join_id16 kid8}*`, at most 200. The message has the count in front.
     SendKeyRequest = 3,
-    /// Show this participant on the roster: `participant4 seat2 name`, the name in UTF-8 up to the end.
+    /// Show this participant on the roster: `participant4 seat2 name`, the name in UTF-8 up to the end. It can be shown as it
+    /// is, isolated from text around it, which may run the other way.
     ParticipantVerified = 4,
     /// Take this participant off the roster: `participant4`.
     ParticipantRemoved = 5,
@@ -144,17 +145,21 @@ pub enum ActionKind {
     StreamReady = 6,
     /// A key of this sender became usable: `participant4 seat2`. Retry held frames and request a key frame.
     KeyInstalled = 7,
-    /// Something of this participant was refused: `participant4 problem1`; participant 2^32 - 1 if it is unknown.
+    /// Something of this participant was refused, or is wrong: `participant4 problem1`; participant 2^32 - 1 if it is unknown.
     Problem = 8,
     /// This device's current key has changed: `generation4 step1`.
     GenerationChanged = 9,
     /// The session has ended and its keys are erased: `reason1`. Leave, and join with a new one.
     Ended = 10,
+    /// A problem that lasts is over: `participant4 problem1`.
+    ProblemSolved = 11,
+    /// The call code is this one from now on, once after each event that changed the roster: `code32`.
+    CallCodeChanged = 12,
 }
 
 impl ActionKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::SendAnnounce,
         Self::SendKeyBatch,
         Self::SendKeyRequest,
@@ -165,6 +170,8 @@ impl ActionKind {
         Self::Problem,
         Self::GenerationChanged,
         Self::Ended,
+        Self::ProblemSolved,
+        Self::CallCodeChanged,
     ];
 }
 
@@ -180,11 +187,23 @@ pub enum ProblemNumber {
     ClockSkew = 3,
     /// It distributed different keys under one name.
     Equivocation = 4,
+    /// It shows other participants than this device does: the server tells the two of them different things. Lasts until
+    /// `EF_ACTION_PROBLEM_SOLVED`.
+    RosterDiffers = 5,
+    /// Its frames name a key that has not come for 5 s, although it was requested. Lasts until `EF_ACTION_PROBLEM_SOLVED`.
+    KeyMissing = 6,
 }
 
 impl ProblemNumber {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::AnnounceRefused, Self::KeysRefused, Self::ClockSkew, Self::Equivocation];
+    pub const ALL: [Self; 6] = [
+        Self::AnnounceRefused,
+        Self::KeysRefused,
+        Self::ClockSkew,
+        Self::Equivocation,
+        Self::RosterDiffers,
+        Self::KeyMissing,
+    ];
 }
 
 impl From<Problem> for ProblemNumber {
@@ -194,6 +213,8 @@ impl From<Problem> for ProblemNumber {
             Problem::KeysRefused => Self::KeysRefused,
             Problem::ClockSkew => Self::ClockSkew,
             Problem::Equivocation => Self::Equivocation,
+            Problem::RosterDiffers => Self::RosterDiffers,
+            Problem::KeyMissing => Self::KeyMissing,
         }
     }
 }

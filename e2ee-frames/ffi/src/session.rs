@@ -169,14 +169,15 @@ pub unsafe extern "C" fn ef_call_code(session: *const Handle, out: *mut u8) -> i
     0
 }
 
-/// Signs the statement by which a device continues its session with the server over a new connection. Works after the
-/// session has ended, too.
+/// Signs the statement by which a device continues its session with the server over a new connection. Works after
+/// `EF_ENDED_CLOCK_JUMPED`, too, for a device that returns with new keys; free the session then.
 ///
 /// `origin` (`origin_len` bytes of UTF-8) is the server's as the client reached it, such as `https://call.example`;
 /// `server_session` (16 bytes) and `participant` are what the server named them; `token` (`token_len` bytes) is the latest
 /// one of the server, and `nonce` the challenge of the new connection. Room and call are those of `ef_session_new`.
 ///
-/// Returns 0 and writes `out`; or `EF_MISUSE`, also for a nonce that does not have 32 bytes: nothing is signed then.
+/// Returns 0 and writes `out`; -1 in a forked copy, which has no key to sign with; or `EF_MISUSE`, also for a nonce that does
+/// not have 32 bytes: nothing is signed then.
 ///
 /// # Safety
 /// `session` is live and used by no other thread; the other pointers name as many readable bytes as said, `out` 64 writable
@@ -211,7 +212,7 @@ pub unsafe extern "C" fn ef_prove_resume(
     let (Some(server_session), Some(Ok(nonce))) = (server_session, nonce.map(<[u8; 32]>::try_from)) else {
         return EF_MISUSE;
     };
-    out.copy_from_slice(&handle.session.prove_resume(&ResumeStatement {
+    let Some(proof) = handle.session.prove_resume(&ResumeStatement {
         operation: ResumeOperation::Session,
         origin,
         room: handle.room,
@@ -220,6 +221,9 @@ pub unsafe extern "C" fn ef_prove_resume(
         participant,
         token,
         nonce,
-    }));
+    }) else {
+        return -1;
+    };
+    out.copy_from_slice(&proof);
     0
 }

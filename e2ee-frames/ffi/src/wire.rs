@@ -65,6 +65,10 @@ pub fn encode(action: &Action) -> Vec<u8> {
         Action::Problem { participant, problem } => {
             with(ActionKind::Problem, &[&participant.0.to_be_bytes(), &[ProblemNumber::from(*problem) as u8]])
         }
+        Action::ProblemSolved { participant, problem } => {
+            with(ActionKind::ProblemSolved, &[&participant.0.to_be_bytes(), &[ProblemNumber::from(*problem) as u8]])
+        }
+        Action::CallCodeChanged(code) => with(ActionKind::CallCodeChanged, &[code.as_bytes()]),
         Action::GenerationChanged { generation, step } => {
             with(ActionKind::GenerationChanged, &[&generation.to_be_bytes(), &[*step]])
         }

@@ -1,6 +1,7 @@
 //! One device: handles events and returns actions, as `e2ee_frames::Session` does. Here: roster and timers.
 
 use crate::{
+    agreement::Agreement,
     distribution::{Own, Which},
     reception::{Held, Reception},
     rules::{Batch, Epoch, Id, Protocol, Rule, Time},
@@ -12,8 +13,8 @@ use std::collections::BTreeMap;
 pub enum Event {
     /// Time has passed.
     Tick,
-    /// An authentic announce of another device.
-    Announced(Id),
+    /// An authentic announce of another device, made at this time.
+    Announced(Id, Time),
     /// The server reports that a device left, known or not.
     Left(Id),
     /// The server has accepted the batches of the last distribution.
@@ -74,6 +75,11 @@ pub struct Device {
     pub(crate) others: BTreeMap<Id, Reception>,
     pub(crate) held: Vec<Held>,
     pub(crate) next_request_at: Time,
+    /// When leaves were heard of; none unless there are [`crate::Ages`].
+    pub(crate) leaves: Vec<Time>,
+    /// How late the first announce of each device came; none unless there are [`crate::Ages`].
+    pub(crate) anchors: BTreeMap<Id, Time>,
+    pub(crate) agreement: Agreement,
 }
 
 impl Device {
@@ -92,7 +98,11 @@ impl Device {
             others: BTreeMap::new(),
             held: Vec::new(),
             next_request_at: 0,
+            leaves: Vec::new(),
+            anchors: BTreeMap::new(),
+            agreement: Agreement::default(),
         };
+        device.roster_changed(protocol, now);
         device.first_key(protocol, now);
         device
     }
@@ -102,7 +112,7 @@ impl Device {
         let mut actions = Vec::new();
         match event {
             Event::Tick => {}
-            Event::Announced(id) => self.announced(protocol, now, id),
+            Event::Announced(id, made) => self.announced(protocol, now, id, made),
             Event::Left(id) => self.left(protocol, now, id),
             Event::Accepted => self.own.accepted(now),
             Event::Detached => self.attached = false,
@@ -114,15 +124,20 @@ impl Device {
         }
         self.erase_dead(now);
         self.distribute(protocol, now, &mut actions);
+        self.compare_rosters(protocol, now);
         self.receive(protocol, now, &mut actions);
         actions
     }
 
-    fn announced(&mut self, protocol: &Protocol, now: Time, id: Id) {
+    fn announced(&mut self, protocol: &Protocol, now: Time, id: Id, made: Time) {
         if id == self.id || self.roster.contains_key(&id) {
             return;
         }
         self.roster.insert(id, Member::default());
+        if protocol.times.ages.is_some() {
+            self.anchors.entry(id).or_insert(now - made);
+        }
+        self.roster_changed(protocol, now);
         self.newcomer(protocol, now);
         for held in std::mem::take(&mut self.held) {
             self.take_batch(protocol, now, held);
@@ -130,11 +145,18 @@ impl Device {
     }
 
     fn left(&mut self, protocol: &Protocol, now: Time, id: Id) {
+        if let Some(ages) = protocol.times.ages
+            && self.leaves.last().is_none_or(|last| last + ages.apart <= now)
+        {
+            self.leaves.push(now);
+        }
         if protocol.has(Rule::DeathAfterLeave) {
             self.all_die_by(now + protocol.times.life);
         }
         if self.roster.remove(&id).is_some() {
             self.forget_keys(id);
+            self.no_longer_states(id);
+            self.roster_changed(protocol, now);
         }
         if protocol.has(Rule::RotateOnLeave) {
             self.replace_own_key(protocol, now);
@@ -144,6 +166,7 @@ impl Device {
     fn attach(&mut self, protocol: &Protocol, now: Time) {
         self.attached = true;
         self.own.not_before(now);
+        self.ask_not_before(protocol, now);
         self.want_not_before(now + protocol.times.grace);
     }
 

@@ -122,7 +122,7 @@ impl Device {
         }
         if self.answer_at.is_some_and(|at| now >= at) {
             self.answer_at = None;
-            self.answer(protocol, actions);
+            self.answer(protocol, now, actions);
         }
     }
 
@@ -155,7 +155,7 @@ impl Device {
         let Some(current) = &self.own.current else {
             if self.own.pending.is_some() {
                 let lacking = self.lacking(Which::Pending);
-                self.seal_to(Which::Pending, &lacking, actions);
+                self.seal_to(protocol, now, Which::Pending, &lacking, actions);
             } else if eager {
                 self.rotate(protocol, now, None, actions);
             }
@@ -165,7 +165,7 @@ impl Device {
         let lacking = self.lacking(Which::Current);
         if !lacking.is_empty() {
             if unused && eager {
-                self.seal_to(Which::Current, &lacking, actions);
+                self.seal_to(protocol, now, Which::Current, &lacking, actions);
             } else if active {
                 let replace = aged && self.own.pending.is_none();
                 if replace || !self.ratchet(protocol, actions) {
@@ -173,13 +173,13 @@ impl Device {
                         self.rotate(protocol, now, self.takeover(protocol), actions);
                     }
                 } else {
-                    self.seal_to(Which::Current, &lacking, actions);
+                    self.seal_to(protocol, now, Which::Current, &lacking, actions);
                 }
             }
         }
         if self.own.pending.is_some() {
             let lacking = self.lacking(Which::Pending);
-            self.seal_to(Which::Pending, &lacking, actions);
+            self.seal_to(protocol, now, Which::Pending, &lacking, actions);
         }
     }
 
@@ -219,7 +219,7 @@ impl Device {
             member.has_pending = false;
         }
         let all = self.lacking(Which::Pending);
-        self.seal_to(Which::Pending, &all, actions);
+        self.seal_to(protocol, now, Which::Pending, &all, actions);
         self.switch_if_due(protocol, now, actions);
     }
 
@@ -274,7 +274,7 @@ impl Device {
         let Some(current) = &self.own.current else {
             if self.own.pending.is_some() {
                 let lacking = self.lacking(Which::Pending);
-                self.seal_to(Which::Pending, &lacking, actions);
+                self.seal_to(protocol, now, Which::Pending, &lacking, actions);
             } else {
                 self.rotate(protocol, now, None, actions);
             }
@@ -286,10 +286,10 @@ impl Device {
             return;
         }
         if unused && !aged || !protocol.has(Rule::Start) {
-            self.seal_to(Which::Current, &lacking, actions);
+            self.seal_to(protocol, now, Which::Current, &lacking, actions);
         } else if self.own.pending.as_ref().is_some_and(|pending| !pending.again) {
             let lacking = self.lacking(Which::Pending);
-            self.seal_to(Which::Pending, &lacking, actions);
+            self.seal_to(protocol, now, Which::Pending, &lacking, actions);
             self.own.current = None;
             self.roster.values_mut().for_each(|member| member.has_current = false);
             if let Some(pending) = &mut self.own.pending {
@@ -302,10 +302,17 @@ impl Device {
     }
 
     /// Seals an own key to members and records that they hold it.
-    fn seal_to(&mut self, which: Which, recipients: &[Id], actions: &mut Vec<Action>) {
-        let Some(epoch) = self.own.epoch(which) else { return };
+    fn seal_to(&mut self, protocol: &Protocol, now: Time, which: Which, recipients: &[Id], actions: &mut Vec<Action>) {
+        let key = match which {
+            Which::Current => self.own.current.as_ref(),
+            Which::Pending => self.own.pending.as_ref().map(|pending| &pending.key),
+        };
+        let Some(SendKey { epoch, dies_at, .. }) = key.cloned() else { return };
+        let ages = protocol.times.ages.is_some();
+        let (made, dying) = if ages { (now, dies_at.is_some()) } else { (0, false) };
+        let roster = self.roster_bits(protocol);
         for to in recipients {
-            actions.push(Action::SendKeys(Batch { from: self.id, to: *to, epoch }));
+            actions.push(Action::SendKeys(Batch { from: self.id, to: *to, epoch, made, dying, roster }));
             if let Some(member) = self.roster.get_mut(to) {
                 match which {
                     Which::Current => member.has_current = true,
@@ -336,7 +343,7 @@ impl Device {
         }
     }
 
-    fn answer(&mut self, protocol: &Protocol, actions: &mut Vec<Action>) {
+    fn answer(&mut self, protocol: &Protocol, now: Time, actions: &mut Vec<Action>) {
         let (mut current, mut pending) = (std::mem::take(&mut self.strangers_asked), Vec::new());
         let anyone = !protocol.has(Rule::AnswerHolders);
         for (id, member) in self.roster.iter_mut().filter(|(_, member)| member.asked) {
@@ -348,8 +355,8 @@ impl Device {
                 pending.push(*id);
             }
         }
-        self.seal_to(Which::Current, &current, actions);
-        self.seal_to(Which::Pending, &pending, actions);
+        self.seal_to(protocol, now, Which::Current, &current, actions);
+        self.seal_to(protocol, now, Which::Pending, &pending, actions);
     }
 }
 

@@ -191,7 +191,7 @@ impl State {
 
     fn deliver(&mut self, call: &Fair, message: Message) {
         let event = match message {
-            Message::Announce { of, .. } => Event::Announced(of),
+            Message::Announce { of, .. } => Event::Announced(of, 0),
             Message::Left { of, .. } => Event::Left(of),
             Message::Keys(batch) => Event::Keys(batch),
             Message::Accepted { .. } => Event::Accepted,

@@ -139,6 +139,7 @@ enum Wrong {
     FrameTwice,
     ReplacedKeyOpened,
     DoomedKeyOpened,
+    OldKeyOpened,
 }
 
 /// The call at one moment, with the history that the properties ask about.
@@ -240,10 +241,24 @@ impl State {
         if self.doomed.get(&(to, frame.epoch.generation)).is_some_and(|at| self.now >= *at) {
             self.wrong = Some(Wrong::DoomedKeyOpened);
         }
+        if self.death_of_given(call, to, frame.epoch.generation).is_some_and(|at| self.now >= at) {
+            self.wrong = Some(Wrong::OldKeyOpened);
+        }
         if frame.counter < FORGED && !self.opened.insert((to, frame)) {
             self.wrong = Some(Wrong::FrameTwice);
         }
         Some(())
+    }
+
+    /// When a generation that was sealed to a receiver is dead of age, or because its sender said so the last time. The server
+    /// makes keys younger by as much as it held back the first announce.
+    fn death_of_given(&self, call: &Hostile, to: Id, generation: u16) -> Option<Time> {
+        let ages = call.protocol.times.ages?;
+        let anchor = self.devices.get(usize::from(to))?.anchors.get(&0).copied().unwrap_or_default();
+        let given = self.given.iter().filter(|batch| batch.to == to && batch.epoch.generation == generation);
+        let last = given.max_by_key(|batch| batch.made)?;
+        let life = if last.dying { ages.hard_life.min(call.protocol.times.life) } else { ages.hard_life };
+        Some((last.made + anchor).saturating_add(life))
     }
 
     fn dismiss(&mut self, call: &Hostile, at: Id, of: Id) {
@@ -267,6 +282,14 @@ impl State {
         let Some(device) = self.devices.get(usize::from(at)).filter(|_| at != 0) else { return };
         for generation in device.live_generations(0) {
             self.doomed.entry((at, generation)).or_insert(self.now + call.protocol.times.life);
+        }
+        // So must what was sealed to it before and is still withheld.
+        let Some(ages) = call.protocol.times.ages else { return };
+        let anchor = device.anchors.get(&0).copied().unwrap_or_default();
+        let before =
+            |batch: &&Batch| batch.to == at && (batch.made + anchor).saturating_add(ages.heard_late) < self.now;
+        for batch in self.given.iter().filter(before) {
+            self.doomed.entry((at, batch.epoch.generation)).or_insert(self.now + call.protocol.times.life);
         }
     }
 }
@@ -362,7 +385,7 @@ impl Model for Hostile {
                 if at == 0 {
                     *state.presence.get_mut(usize::from(of))? = Presence::OnRoster;
                 }
-                state.handle(self, at, Event::Announced(of));
+                state.handle(self, at, Event::Announced(of, 0));
             }
             Move::Dismiss { at, of } => {
                 state.dismissals += 1;
@@ -460,6 +483,9 @@ impl Model for Hostile {
                 }),
                 Property::always("a key of before a leave opens nothing after its time", |_, state: &State| {
                     state.wrong != Some(Wrong::DoomedKeyOpened)
+                }),
+                Property::always("a generation opens nothing when it is old or was said to die", |_, state: &State| {
+                    state.wrong != Some(Wrong::OldKeyOpened)
                 }),
                 Property::sometimes("every receiver opens the same frame", |call: &Self, state: &State| {
                     let by_all =

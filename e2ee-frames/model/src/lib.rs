@@ -14,6 +14,7 @@
 //!
 //! Each rule can be left out ([`Rule`]); the tests show that the checker then finds a counterexample.
 
+mod agreement;
 pub mod device;
 mod distribution;
 pub mod fair;
@@ -22,4 +23,4 @@ pub mod reception;
 pub mod rules;
 
 pub use device::{Action, Device, Event};
-pub use rules::{Batch, Epoch, Frame, Id, Protocol, Rule, Sizes, Time, Times};
+pub use rules::{Ages, Batch, Epoch, Frame, Id, Protocol, Rosters, Rule, Sizes, Time, Times};

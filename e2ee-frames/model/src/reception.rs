@@ -5,6 +5,9 @@ use crate::{
     rules::{Batch, Epoch, Frame, Id, Protocol, Rule, Time},
 };
 
+/// The end of what lives on.
+const NEVER: Time = Time::MAX;
+
 /// The outcome of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
@@ -33,14 +36,14 @@ struct LiveKey {
     epoch: Epoch,
     /// Whether it has opened a frame.
     confirmed: bool,
-    dies_at: Option<Time>,
+    dies_at: Time,
     /// Counters that were opened, one bit each: the replay window.
     seen: u64,
 }
 
 impl LiveKey {
     fn dies_by(&mut self, at: Time) {
-        self.dies_at = Some(self.dies_at.map_or(at, |dies_at| dies_at.min(at)));
+        self.dies_at = self.dies_at.min(at);
     }
 
     fn open(&mut self, frame: Frame) -> Result<(), Outcome> {
@@ -64,18 +67,24 @@ struct Wanted {
     last_seen: Time,
 }
 
+/// What remains of the keys of a sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Past {
+    /// Greatest epoch that was erased.
+    erased: Option<Epoch>,
+    /// The newest generation and when it dies.
+    generation: Option<(u16, Time)>,
+}
+
 /// A device's state of one sender.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Reception {
     /// Ascending by epoch; `None` if there never was a key since the sender is on the roster.
     live: Option<Vec<LiveKey>>,
-    /// Greatest epoch that was erased.
-    erased: Option<Epoch>,
-    /// Survives the removal of the sender: greatest epoch installed, greatest epoch erased.
+    past: Past,
+    /// Survives the removal of the sender: greatest epoch installed, and what was erased.
     last_key: Option<Epoch>,
-    erased_before: Option<Epoch>,
-    /// The newest generation when a participant left, and when it dies.
-    doomed: Option<(u16, Time)>,
+    past_before: Past,
     wanted: Option<Wanted>,
 }
 
@@ -126,10 +135,10 @@ impl Reception {
             Way::Forward(index) => {
                 let base = &live[index];
                 let epoch = Epoch { step: frame.epoch.step, ..base.epoch };
-                if protocol.has(Rule::ErasedStayErased) && Some(epoch) <= self.erased {
+                if protocol.has(Rule::ErasedStayErased) && Some(epoch) <= self.past.erased {
                     return Err(Missing::NoKey { ask: false });
                 }
-                let dies_at = base.dies_at.filter(|_| protocol.has(Rule::DerivedDieToo));
+                let dies_at = if protocol.has(Rule::DerivedDieToo) { base.dies_at } else { NEVER };
                 let mut derived = LiveKey { epoch, confirmed: false, dies_at, seen: 0 };
                 derived.open(frame).map_err(Missing::Failed)?;
                 self.insert(protocol, derived)
@@ -157,17 +166,17 @@ impl Reception {
         live.insert(index, key);
         if live.len() > protocol.sizes.keys {
             let oldest = live.remove(0);
-            self.erased = self.erased.max(Some(oldest.epoch));
+            self.past.erased = self.past.erased.max(Some(oldest.epoch));
             index = index.saturating_sub(1);
         }
         index
     }
 
     fn erase_dead(&mut self, now: Time) {
-        let erased = &mut self.erased;
+        let erased = &mut self.past.erased;
         if let Some(live) = &mut self.live {
             live.retain(|key| {
-                let lives = key.dies_at.is_none_or(|at| now < at);
+                let lives = now < key.dies_at;
                 if !lives {
                     *erased = (*erased).max(Some(key.epoch));
                 }
@@ -176,21 +185,32 @@ impl Reception {
         }
     }
 
-    /// Installs an authentic key.
-    fn install(&mut self, protocol: &Protocol, now: Time, epoch: Epoch) {
+    /// Installs an authentic key, which dies at a time if it is of a new generation.
+    fn install(&mut self, protocol: &Protocol, now: Time, epoch: Epoch, dies_at: Time) {
         if protocol.has(Rule::EpochsIncrease) && Some(epoch) < self.last_key {
             return;
         }
         if self.live.is_none() {
             self.live = Some(Vec::new());
-            self.erased = self.erased_before;
+            self.past = self.past_before;
         }
+        let dies_at = match self.past.generation {
+            Some((newest, at)) if newest == epoch.generation => at.min(dies_at),
+            _ => dies_at,
+        };
         let Some(live) = &mut self.live else { return };
-        if !live.iter().any(|key| key.epoch == epoch) {
+        if live.iter().any(|key| key.epoch == epoch) {
+            // What is said of a key that is here can only shorten its life.
+            if live.last().is_some_and(|newest| newest.epoch.generation == epoch.generation) {
+                self.past.generation = Some((epoch.generation, dies_at));
+            }
+            for key in live.iter_mut().filter(|key| key.epoch.generation == epoch.generation) {
+                key.dies_by(dies_at);
+            }
+        } else {
             let newest = live.last().map(|key| key.epoch);
-            let erased = Some(epoch) <= self.erased && protocol.has(Rule::ErasedStayErased);
-            let dies_at = self.doomed.filter(|(generation, _)| *generation == epoch.generation).map(|(_, at)| at);
-            let dead = dies_at.is_some_and(|at| now >= at);
+            let erased = Some(epoch) <= self.past.erased && protocol.has(Rule::ErasedStayErased);
+            let dead = now >= dies_at;
             if erased || dead || Some(epoch) < newest && protocol.has(Rule::EpochsIncrease) {
                 return;
             }
@@ -199,7 +219,7 @@ impl Reception {
             let clash = live[..older].iter().rposition(|key| shown(key.epoch.generation) == shown(epoch.generation));
             if let Some(last) = clash {
                 for key in live.drain(..=last) {
-                    self.erased = self.erased.max(Some(key.epoch));
+                    self.past.erased = self.past.erased.max(Some(key.epoch));
                 }
             }
             let retire_at = now + protocol.times.window + protocol.times.linger;
@@ -208,6 +228,10 @@ impl Reception {
                     key.dies_by(retire_at);
                 }
             }
+            for key in live.iter_mut().filter(|key| key.epoch.generation == epoch.generation) {
+                key.dies_by(dies_at);
+            }
+            self.past.generation = Some((epoch.generation, dies_at));
             self.insert(protocol, LiveKey { epoch, confirmed: false, dies_at, seen: 0 });
         }
         self.last_key = Some(epoch).max(self.last_key);
@@ -217,15 +241,37 @@ impl Reception {
 
 impl Device {
     pub(crate) fn take_batch(&mut self, protocol: &Protocol, now: Time, held: Held) {
-        let Batch { from, to, epoch } = held.batch;
+        let Batch { from, to, epoch, .. } = held.batch;
         if to != self.id {
             return;
         }
         if self.roster.contains_key(&from) {
-            self.others.entry(from).or_default().install(protocol, now, epoch);
+            // An older key is refused unopened.
+            let before = self.others.get(&from).and_then(|reception| reception.last_key);
+            if Some(epoch) >= before {
+                if let Some(anchor) = self.anchors.get_mut(&from) {
+                    *anchor = (*anchor).min(now - held.batch.made);
+                }
+                self.stated_roster(protocol, now, held.batch);
+            }
+            let dies_at = self.death_of(protocol, now, held.batch);
+            self.others.entry(from).or_default().install(protocol, now, epoch, dies_at);
         } else {
             self.held.push(held);
         }
+    }
+
+    /// When a key dies, whatever arrives later.
+    fn death_of(&self, protocol: &Protocol, now: Time, batch: Batch) -> Time {
+        let Some(ages) = protocol.times.ages else { return NEVER };
+        let anchor = self.anchors.get(&batch.from).copied().unwrap_or_default();
+        let made = now.min(batch.made + anchor);
+        let life = protocol.times.life;
+        let hard = protocol.has(Rule::HardLife).then(|| made.saturating_add(ages.hard_life));
+        let dying = (batch.dying && protocol.has(Rule::DyingSaid)).then_some(made + life);
+        let leave = self.leaves.iter().find(|at| made + ages.heard_late < **at).map(|at| at + life);
+        let leave = leave.filter(|_| protocol.has(Rule::DeathOfWithheld));
+        [hard, dying, leave].into_iter().flatten().min().unwrap_or(NEVER)
     }
 
     /// Opens a frame.
@@ -260,6 +306,14 @@ impl Device {
         Outcome::MissingKey
     }
 
+    /// A key of this sender is requested, for what its batch says.
+    pub(crate) fn want_known(&mut self, now: Time, id: Id) {
+        let Some(reception) = self.others.get_mut(&id) else { return };
+        if reception.live.as_ref().is_some_and(|live| !live.is_empty()) {
+            reception.wanted.get_or_insert(Wanted { ask_at: now, attempts: 0, last_seen: now });
+        }
+    }
+
     pub(crate) fn receive(&mut self, protocol: &Protocol, now: Time, actions: &mut Vec<Action>) {
         self.held.retain(|held| now < held.until);
         let times = &protocol.times;
@@ -291,9 +345,8 @@ impl Device {
     pub(crate) fn all_die_by(&mut self, at: Time) {
         for reception in self.others.values_mut() {
             let Some(live) = &mut reception.live else { continue };
-            let Some(newest) = live.last().map(|key| key.epoch.generation) else { continue };
-            if reception.doomed.is_none_or(|(generation, _)| generation != newest) {
-                reception.doomed = Some((newest, at));
+            if let Some((_, dies_at)) = &mut reception.past.generation {
+                *dies_at = at.min(*dies_at);
             }
             live.iter_mut().for_each(|key| key.dies_by(at));
         }
@@ -325,9 +378,8 @@ impl Device {
         if let Some(reception) = self.others.get_mut(&id) {
             if let Some(live) = reception.live.take() {
                 let newest = live.last().map(|key| key.epoch);
-                let erased = newest.max(reception.erased.take());
-                reception.erased_before = reception.erased_before.max(erased);
-                reception.doomed = None;
+                let past = std::mem::take(&mut reception.past);
+                reception.past_before = Past { erased: newest.max(past.erased), ..past };
             }
             reception.wanted = None;
         }

@@ -32,6 +32,12 @@ pub struct Batch {
     pub to: Id,
     /// The key.
     pub epoch: Epoch,
+    /// When it was sealed; 0 unless there are [`Ages`].
+    pub made: Time,
+    /// Whether it says that a holder of the key has left; never unless there are [`Ages`].
+    pub dying: bool,
+    /// The sender's roster, one bit for each device; 0 unless there are [`Rosters`].
+    pub roster: u32,
 }
 
 /// A sealed frame.
@@ -74,6 +80,28 @@ pub struct Times {
     pub forget: Time,
     /// How long keys live on after a participant has left.
     pub life: Time,
+    /// How the age of a key counts, if it does.
+    pub ages: Option<Ages>,
+    /// How rosters are compared, if they are.
+    pub rosters: Option<Rosters>,
+}
+
+/// Durations by which keys die of age.
+#[derive(Clone, Copy, Debug)]
+pub struct Ages {
+    /// How long a generation opens frames after it was sealed.
+    pub hard_life: Time,
+    /// How much later than a sender a receiver may hear of a leave.
+    pub heard_late: Time,
+    /// Leaves closer together count as one.
+    pub apart: Time,
+}
+
+/// Durations by which rosters are compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Rosters {
+    /// The own roster must rest this long before a sender is asked.
+    pub rest: Time,
 }
 
 /// Sizes.
@@ -125,13 +153,19 @@ pub enum Rule {
     OwnDeath,
     /// A key that a receiver has when a participant leaves opens nothing after its time.
     DeathAfterLeave,
+    /// Nor does one that was sealed before and arrives later.
+    DeathOfWithheld,
+    /// Nor does one that its sender seals again while it goes on with it for a while.
+    DyingSaid,
+    /// A generation opens nothing when it is old.
+    HardLife,
     /// Without a connection nothing is sent.
     Silence,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::RatchetOnJoin,
         Self::Again,
         Self::RotateOnLeave,
@@ -147,6 +181,9 @@ impl Rule {
         Self::Acceptance,
         Self::OwnDeath,
         Self::DeathAfterLeave,
+        Self::DeathOfWithheld,
+        Self::DyingSaid,
+        Self::HardLife,
         Self::Silence,
     ];
 }

@@ -28,6 +28,8 @@ const TIMES: Times = Times {
     first_grace: 2,
     forget: 8,
     life: 12,
+    ages: None,
+    rosters: None,
 };
 const SIZES: Sizes = Sizes { steps: 3, ..Sizes::REAL };
 const PROTOCOL: Protocol = Protocol { times: TIMES, sizes: SIZES, eager: true, without: None };

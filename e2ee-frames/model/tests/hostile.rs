@@ -3,7 +3,7 @@
 mod exploring;
 
 use e2ee_frames_model::{
-    Protocol, Rule, Sizes, Times,
+    Ages, Protocol, Rule, Sizes, Times,
     hostile::{Hostile, Limits},
 };
 use exploring::{counterexample, explore};
@@ -16,6 +16,8 @@ const BOOKS: &str = "who is booked as a holder was given the key";
 const REPLAY: &str = "no device opens a frame twice";
 const RETIRED: &str = "a replaced generation opens nothing after its time";
 const DOOMED: &str = "a key of before a leave opens nothing after its time";
+
+const OLD: &str = "a generation opens nothing when it is old or was said to die";
 
 const AGAIN: &str = "a leave comes while a generation is on its way";
 const LAST_STEP: &str = "a key is at its last step";
@@ -39,6 +41,8 @@ const TIMES: Times = Times {
     first_grace: 1,
     forget: 4,
     life: 5,
+    ages: None,
+    rosters: None,
 };
 const SIZES: Sizes = Sizes { steps: 3, generations: 2, keys: 2 };
 const NOTHING: Limits = Limits {
@@ -172,6 +176,65 @@ fn without_death_after_leave_keys_live_on() {
     counterexample("keys live on", without(Rule::DeathAfterLeave, receiver_and_leaves()), DOOMED);
 }
 
+fn with_ages(ages: Ages, call: Hostile) -> Hostile {
+    let times = Times { ages: Some(ages), ..call.protocol.times };
+    Hostile { protocol: Protocol { times, ..call.protocol }, ..call }
+}
+
+/// The server withholds a key until the receiver has heard of a leave.
+fn receiver_of_withheld_keys() -> Hostile {
+    with_ages(Ages { hard_life: 100, heard_late: 1, apart: 1 }, receiver_and_leaves())
+}
+
+#[test]
+fn receiver_of_keys_withheld_across_leave() {
+    explore("keys withheld across a leave", receiver_of_withheld_keys(), &[READ]);
+}
+
+#[test]
+fn without_death_of_withheld_keys_they_live_on() {
+    let call = without(Rule::DeathOfWithheld, receiver_of_withheld_keys());
+    counterexample("withheld keys live on", call, DOOMED);
+}
+
+/// The server reports no leave, and withholds what replaces a key.
+fn receiver_of_old_keys() -> Hostile {
+    let limits = Limits { ticks: 6, frames: 2, admissions: 2, switches: 1, ..NOTHING };
+    let call = distribution(2, limits);
+    let times = Times { rotation: 100, ..TIMES };
+    let call = Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], ..call };
+    with_ages(Ages { hard_life: 4, heard_late: 100, apart: 1 }, call)
+}
+
+#[test]
+fn receiver_of_generations_that_grow_old() {
+    explore("old keys", receiver_of_old_keys(), &[READ]);
+}
+
+#[test]
+fn without_hard_life_generations_live_on() {
+    counterexample("old keys live on", without(Rule::HardLife, receiver_of_old_keys()), OLD);
+}
+
+/// The sender hears of a leave and is asked for the key that it goes on with. The receiver hears of nothing.
+fn receiver_that_asks_after_leave() -> Hostile {
+    let limits = Limits { ticks: 7, frames: 1, admissions: 3, dismissals: 1, switches: 1, requests: 1, ..NOTHING };
+    let call = distribution(3, limits);
+    let times = Times { rotation: 100, window: 1, ..TIMES };
+    let call = Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], accepting: false, ..call };
+    with_ages(Ages { hard_life: 100, heard_late: 100, apart: 1 }, call)
+}
+
+#[test]
+fn receiver_hears_that_key_dies() {
+    explore("asked after a leave", receiver_that_asks_after_leave(), &[READ]);
+}
+
+#[test]
+fn without_word_of_its_death_key_lives_on() {
+    counterexample("no word of death", without(Rule::DyingSaid, receiver_that_asks_after_leave()), OLD);
+}
+
 #[test]
 fn without_ratchet_newcomer_reads_past() {
     counterexample("no ratchet on join", without(Rule::RatchetOnJoin, four_devices()), BEFORE_JOIN);
@@ -246,7 +309,7 @@ fn every_property_is_tested() {
     };
     assert_eq!(
         named(&Expectation::Always),
-        [BEFORE_JOIN, AFTER_LEAVE, COUNTER, STRANGER, BOOKS, REPLAY, RETIRED, DOOMED].into()
+        [BEFORE_JOIN, AFTER_LEAVE, COUNTER, STRANGER, BOOKS, REPLAY, RETIRED, DOOMED, OLD].into()
     );
     assert_eq!(named(&Expectation::Sometimes), [AGAIN, LAST_STEP, ROTATED, GONE, ANSWERED, READ].into());
 }

@@ -66,7 +66,9 @@ pub(crate) struct Verified {
     pub(crate) ephemeral: [u8; 32],
     /// SHA-256 of the whole announce.
     pub(crate) hash: [u8; 32],
-    pub(crate) validity: Duration,
+    pub(crate) not_before: WallTime,
+    pub(crate) not_after: WallTime,
+    /// As its owner chose it: see [`crate::names`].
     pub(crate) name: String,
 }
 
@@ -148,7 +150,8 @@ pub(crate) fn verify<P: Primitives>(
     }
     let name = display::open::<P>(&invite.display, &join_id, sealed_name).ok_or(AnnounceError::Display)?;
     let hash = hash::<P>(announce);
-    Ok(Verified { join_id, seq: fields.seq, ephemeral: fields.ephemeral, hash, validity, name })
+    let Fields { seq, ephemeral, not_before, not_after, .. } = fields;
+    Ok(Verified { join_id, seq, ephemeral, hash, not_before, not_after, name })
 }
 
 /// The fields of an announce, unchecked.
@@ -254,7 +257,8 @@ mod tests {
     fn fresh_announce_verifies() {
         let (announce, display) = Maker::new().make(&CALL);
         let verified = check(&announce, &display).unwrap();
-        assert_eq!((verified.name.as_str(), verified.seq, verified.validity), ("Ada", 1, MAX_VALIDITY));
+        assert_eq!((verified.name.as_str(), verified.seq), ("Ada", 1));
+        assert_eq!((verified.not_before, verified.not_after), (WALL, WALL.saturating_add(MAX_VALIDITY)));
     }
 
     fn before(duration: Duration) -> WallTime {

@@ -63,6 +63,9 @@ pub(crate) enum Reason {
     Start = 6,
 }
 
+/// Added to the reason where a device that may hold the key has left: it dies 45 s after the batch was made, at the latest.
+pub(crate) const DYING: u8 = 0x80;
+
 /// The clear part of a batch, to which its boxes are bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -72,6 +75,7 @@ pub(crate) struct Header {
     pub(crate) join_id: [u8; 16],
     pub(crate) announce_seq: u32,
     pub(crate) epoch: Epoch,
+    /// A [`Reason`], perhaps with [`DYING`]. Receivers take any.
     pub(crate) reason: u8,
     pub(crate) created: WallTime,
     pub(crate) roster_hash: [u8; 32],

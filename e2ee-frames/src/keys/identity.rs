@@ -52,6 +52,11 @@ impl<P: Primitives> Identity<P> {
         self.signing.sign(label, bytes)
     }
 
+    /// Erases the signing key. What identified this device stays.
+    pub(crate) fn erase(&mut self) {
+        self.signing = P::Signing::from_seed(&[0; 32]);
+    }
+
     pub(crate) fn prove_resume(&self, statement: &ResumeStatement<'_>) -> [u8; 64] {
         resume::prove(&self.signing, statement)
     }

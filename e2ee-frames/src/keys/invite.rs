@@ -6,7 +6,7 @@
 use crate::label;
 use e2ee_core::{Primitives, Standard};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 fn derive<P: Primitives>(invite: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
@@ -31,6 +31,12 @@ pub(crate) struct InviteKeys {
 impl InviteKeys {
     pub(crate) fn new<P: Primitives>(invite: &[u8; 32]) -> Self {
         Self { announce: derive::<P>(invite, b"announce"), display: derive::<P>(invite, b"display") }
+    }
+
+    /// Erases both keys.
+    pub(crate) fn erase(&mut self) {
+        self.announce.zeroize();
+        self.display.zeroize();
     }
 
     /// Authenticates an announce as made by a holder of the link.

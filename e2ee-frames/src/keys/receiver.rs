@@ -1,8 +1,9 @@
 //! The keys of other devices, by the seat that frames name: a flat table, without hashing on the frame path.
 //!
-//! A sender has at most four live keys, sorted by epoch. Older ones expire by time or by number, oldest first; all that are
-//! live when a participant leaves expire [a while later](super::sender::LIFE_AFTER_LEAVE), whatever arrives until then. An erased
-//! epoch never comes back, because its replay windows are gone. A bad frame changes nothing: derived keys and new contexts
+//! A sender has at most four live keys, sorted by epoch. Every generation has an end on this device's own clock, whatever
+//! arrives or does not: [a hard life](super::leaves::HARD_LIFE), and [a short one](super::sender::LIFE_AFTER_LEAVE) once a
+//! participant has left. Older keys expire earlier, by time or by number, oldest first. An erased epoch never comes back,
+//! because its replay windows are gone. A bad frame changes nothing: derived keys and new contexts
 //! are kept only after their first valid tag.
 
 use super::{
@@ -70,17 +71,21 @@ struct LiveKey<P: Primitives> {
     base_key: SecretBytes<64>,
     /// Whether it has opened a frame.
     confirmed: bool,
-    dies_at: Option<MonotonicTime>,
+    dies_at: MonotonicTime,
     contexts: Vec<(StreamId, OpenContext<P::Aead>)>,
 }
 
 impl<P: Primitives> LiveKey<P> {
-    fn new(key: SessionKey, dies_at: Option<MonotonicTime>) -> Self {
+    fn new(key: SessionKey, dies_at: MonotonicTime) -> Self {
         Self { base_key: key.base_key::<P>(), key, confirmed: false, dies_at, contexts: Vec::new() }
     }
 
     fn dies_by(&mut self, at: MonotonicTime) {
-        self.dies_at = Some(self.dies_at.map_or(at, |dies_at| dies_at.min(at)));
+        self.dies_at = self.dies_at.min(at);
+    }
+
+    fn lives(&self, now: MonotonicTime) -> bool {
+        now < self.dies_at
     }
 
     fn open(
@@ -108,16 +113,43 @@ impl<P: Primitives> LiveKey<P> {
     }
 }
 
+/// What remains of the keys of a sender: which must not be installed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// Greatest epoch that was erased. Its replay windows are gone, and those of all before.
+    pub(crate) erased: Option<Epoch>,
+    /// The newest generation and when it dies: also a later step of it that arrives after that.
+    pub(crate) generation: Option<(u32, MonotonicTime)>,
+}
+
+impl Past {
+    fn erase(&mut self, epoch: Epoch) {
+        self.erased = self.erased.max(Some(epoch));
+    }
+
+    /// The newest generation dies by this time.
+    fn dies_by(&mut self, at: MonotonicTime) {
+        if let Some((_, dies_at)) = &mut self.generation {
+            *dies_at = (*dies_at).min(at);
+        }
+    }
+
+    /// When a generation dies that would die at this time if it were new.
+    fn death_of(&self, generation: u32, at: MonotonicTime) -> MonotonicTime {
+        match self.generation {
+            Some((newest, dies_at)) if newest == generation => dies_at.min(at),
+            _ => at,
+        }
+    }
+}
+
 /// The keys of one sender.
 struct SenderKeys<P: Primitives> {
     participant: ParticipantId,
     join_id: JoinId,
     /// Ascending by epoch.
     keys: Vec<LiveKey<P>>,
-    /// Greatest epoch that was erased.
-    erased: Option<Epoch>,
-    /// The newest generation when a participant left, and when it dies: also a later step of it that arrives after that.
-    doomed: Option<(u32, MonotonicTime)>,
+    past: Past,
 }
 
 /// How to open a frame.
@@ -165,8 +197,11 @@ impl<P: Primitives> SenderKeys<P> {
             }
             Way::Forward(index) => {
                 let base = self.keys.get(index).ok_or(missing)?;
-                let key =
-                    base.key.at_step::<P>(kid.step).filter(|key| Some(key.epoch()) > self.erased).ok_or(missing)?;
+                let key = base
+                    .key
+                    .at_step::<P>(kid.step)
+                    .filter(|key| Some(key.epoch()) > self.past.erased)
+                    .ok_or(missing)?;
                 // It expires with the key it was derived from, so that the oldest keys always expire first.
                 let mut live = LiveKey::new(key, base.dies_at);
                 let length = live.open(header, kid, metadata, body, common)?;
@@ -194,21 +229,21 @@ impl<P: Primitives> SenderKeys<P> {
         self.keys.insert(index, live);
         if self.keys.len() > MAX_KEYS {
             let oldest = self.keys.remove(0);
-            self.erased = self.erased.max(Some(oldest.key.epoch()));
+            self.past.erase(oldest.key.epoch());
             index = index.saturating_sub(1);
         }
         index
     }
 
     fn erase_dead(&mut self, now: MonotonicTime) {
-        if self.keys.iter().all(|live| live.dies_at.is_none_or(|at| now < at)) {
+        if self.keys.iter().all(|live| live.lives(now)) {
             return;
         }
-        let erased = &mut self.erased;
+        let past = &mut self.past;
         self.keys.retain(|live| {
-            let lives = live.dies_at.is_none_or(|at| now < at);
+            let lives = live.lives(now);
             if !lives {
-                *erased = (*erased).max(Some(live.key.epoch()));
+                past.erase(live.key.epoch());
             }
             lives
         });
@@ -229,6 +264,8 @@ pub(crate) struct Arrival {
     pub(crate) now: MonotonicTime,
     /// When its sender's older generations expire at the latest.
     pub(crate) retire_at: MonotonicTime,
+    /// When it expires itself.
+    pub(crate) dies_at: MonotonicTime,
 }
 
 /// A key was not installed.
@@ -319,9 +356,9 @@ impl<P: Primitives> Receiver<P> {
         participant: ParticipantId,
         join_id: JoinId,
         seat: Seat,
-        erased: Option<Epoch>,
+        past: Past,
         key: SessionKey,
-        Arrival { now, retire_at }: Arrival,
+        Arrival { now, retire_at, dies_at }: Arrival,
     ) -> Result<bool, InstallError> {
         let seated = self.claims(seat).iter().any(|sender| sender.join_id == join_id);
         if !seated && self.seats.iter().flatten().any(|sender| sender.join_id == join_id) {
@@ -336,16 +373,23 @@ impl<P: Primitives> Receiver<P> {
             if claims.len() >= MAX_CLAIMS {
                 return Err(InstallError::Seat);
             }
-            claims.push(SenderKeys { participant, join_id, keys: Vec::new(), erased, doomed: None });
+            claims.push(SenderKeys { participant, join_id, keys: Vec::new(), past });
         }
         let sender = claims.iter_mut().find(|sender| sender.join_id == join_id).ok_or(InstallError::Seat)?;
         let epoch = key.epoch();
+        let newest = sender.keys.last().map(|live| live.key.epoch());
+        let dies_at = sender.past.death_of(epoch.generation, dies_at);
         if sender.keys.iter().any(|live| live.key.epoch() == epoch) {
+            // What is said of a key that is here can only shorten its life.
+            if newest.is_some_and(|newest| newest.generation == epoch.generation) {
+                sender.past.dies_by(dies_at);
+            }
+            let of_generation = sender.keys.iter_mut().filter(|live| live.key.epoch().generation == epoch.generation);
+            of_generation.for_each(|live| live.dies_by(dies_at));
+            self.common.death_at(dies_at);
             return Ok(false);
         }
-        let newest = sender.keys.last().map(|live| live.key.epoch());
-        let dies_at = sender.doomed.filter(|(generation, _)| *generation == epoch.generation).map(|(_, at)| at);
-        if Some(epoch) <= sender.erased || Some(epoch) < newest || dies_at.is_some_and(|at| now >= at) {
+        if Some(epoch) <= sender.past.erased || Some(epoch) < newest || now >= dies_at {
             return Err(InstallError::Old);
         }
         // KIDs have the generation mod 8: erase older generations that it cannot be distinguished from.
@@ -354,49 +398,48 @@ impl<P: Primitives> Receiver<P> {
             sender.keys.iter().take(clashing).rposition(|live| live.key.epoch().generation % 8 == epoch.generation % 8);
         if let Some(last) = clash {
             for live in sender.keys.drain(..=last) {
-                sender.erased = sender.erased.max(Some(live.key.epoch()));
+                sender.past.erase(live.key.epoch());
             }
         }
         for live in &mut sender.keys {
-            if live.key.epoch().generation < epoch.generation {
-                live.dies_by(retire_at);
-                self.common.death_at(retire_at);
-            }
+            let replaced = live.key.epoch().generation < epoch.generation;
+            live.dies_by(if replaced { retire_at } else { dies_at });
+            self.common.death_at(live.dies_at);
         }
+        sender.past.generation = Some((epoch.generation, dies_at));
         sender.insert(LiveKey::new(key, dies_at));
-        if let Some(at) = dies_at {
-            self.common.death_at(at);
-        }
+        self.common.death_at(dies_at);
         Ok(true)
     }
 
     /// A participant has left: every key that is live now dies by `at`. Generations that arrive later are not affected.
     pub(crate) fn all_die_by(&mut self, at: MonotonicTime) {
         for sender in self.seats.iter_mut().flatten() {
-            let Some(newest) = sender.keys.last() else { continue };
-            let generation = newest.key.epoch().generation;
-            if sender.doomed.is_none_or(|(doomed, _)| doomed != generation) {
-                sender.doomed = Some((generation, at));
-            }
+            sender.past.dies_by(at);
             sender.keys.iter_mut().for_each(|live| live.dies_by(at));
-            self.common.death_at(at);
+            if !sender.keys.is_empty() {
+                self.common.death_at(at);
+            }
         }
     }
 
-    /// Erases all keys of a sender and returns the greatest epoch erased.
-    pub(crate) fn remove(&mut self, join_id: &JoinId) -> Option<Epoch> {
-        let mut erased = None;
+    /// Erases all keys of a sender. Returns what must be remembered of them; `None` if there were never any.
+    pub(crate) fn remove(&mut self, join_id: &JoinId) -> Option<Past> {
         for claims in &mut self.seats {
-            claims.retain(|sender| {
-                let keep = sender.join_id != *join_id;
-                if !keep {
-                    let newest = sender.keys.last().map(|live| live.key.epoch());
-                    erased = erased.max(newest).max(sender.erased);
-                }
-                keep
-            });
+            if let Some(index) = claims.iter().position(|sender| sender.join_id == *join_id) {
+                let SenderKeys { keys, mut past, .. } = claims.remove(index);
+                keys.iter().for_each(|live| past.erase(live.key.epoch()));
+                return Some(past);
+            }
         }
-        erased
+        None
+    }
+
+    /// The KID of a sender's newest live key, without a stream.
+    pub(crate) fn newest_kid(&self, seat: Seat, join_id: &JoinId) -> Option<Kid> {
+        let sender = self.claims(seat).iter().find(|sender| sender.join_id == *join_id)?;
+        let Epoch { generation, step } = sender.keys.last()?.key.epoch();
+        Some(Kid { step, generation: (generation % 8) as u8, seat, stream: StreamId::MICROPHONE })
     }
 
     /// Whether this sender has any live key.
@@ -412,7 +455,7 @@ impl<P: Primitives> Receiver<P> {
         self.common.next_death = None;
         for sender in self.seats.iter_mut().flatten() {
             sender.erase_dead(now);
-            sender.keys.iter().filter_map(|live| live.dies_at).for_each(|at| self.common.death_at(at));
+            sender.keys.iter().for_each(|live| self.common.death_at(live.dies_at));
         }
     }
 

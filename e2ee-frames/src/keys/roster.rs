@@ -3,13 +3,14 @@
 //! A member is reported when it is verified and when it is removed, so the roster is what the user sees. A record per
 //! join id outlives the member, so that an old announce or key that comes back is recognised as old.
 
-use super::{announce::Verified, identity::JoinId, schedule::Epoch};
+use super::{announce::Verified, identity::JoinId, receiver::Past, schedule::Epoch, sender_clock::SenderClock};
 use crate::{
-    clock::MonotonicTime,
+    clock::{Clock, MonotonicTime, WallTime},
     ids::{ParticipantId, Seat},
     label,
+    names::{Name, harmless},
 };
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 use core::time::Duration;
 use e2ee_core::{AgreementKey, Primitives, SortedMap};
 
@@ -41,7 +42,7 @@ pub(crate) struct Member<P: Primitives> {
     /// As the server says: a hint for routing frames and requests.
     pub(crate) seat: Seat,
     pub(crate) join_id: JoinId,
-    pub(crate) name: String,
+    pub(crate) name: Name,
     pub(crate) announced: Announced,
     previous: Option<(Announced, MonotonicTime)>,
     pub(crate) expires_at: MonotonicTime,
@@ -85,12 +86,14 @@ impl<P: Primitives> Member<P> {
 pub(crate) struct Record {
     /// Highest announce seen.
     pub(crate) announce_seq: u32,
-    /// When that announce expires, counted from when it was first seen.
-    expires_at: MonotonicTime,
+    /// The clock of the device, tied to the own one by its first announce.
+    pub(crate) clock: Option<SenderClock>,
+    /// When the newest key batch was made of those that stated a roster.
+    pub(crate) stated: WallTime,
     /// Highest key epoch accepted, with its commitment.
     pub(crate) last_key: Option<(Epoch, [u8; 32])>,
-    /// The greatest erased epoch. No key up to it is installed again: its replay windows are gone.
-    pub(crate) erased: Option<Epoch>,
+    /// Of the keys that were erased when it was removed.
+    pub(crate) past: Past,
     /// The participant, while on the roster.
     member: Option<ParticipantId>,
     order: u64,
@@ -160,9 +163,10 @@ impl<P: Primitives> Roster<P> {
             *made = made.saturating_add(1);
             Record {
                 announce_seq: 0,
-                expires_at: MonotonicTime::default(),
+                clock: None,
+                stated: WallTime::default(),
                 last_key: None,
-                erased: None,
+                past: Past::default(),
                 member: None,
                 order: *made,
             }
@@ -178,27 +182,31 @@ impl<P: Primitives> Roster<P> {
         }
     }
 
-    /// Admits a verified announce. The caller has removed a different device of the same participant before.
+    /// Admits a verified announce. The caller has removed a different device of the same participant before. `own` is the
+    /// name of this device.
     pub(crate) fn admit(
         &mut self,
         participant: ParticipantId,
         seat: Seat,
         verified: Verified,
-        now: MonotonicTime,
+        own: &Name,
+        clock: Clock,
     ) -> Admission {
+        let now = clock.now;
         let known = self.records.get(&verified.join_id).copied();
         if known.and_then(|record| record.member).is_some_and(|other| other != participant) {
             return Admission::Refused;
         }
-        let Verified { join_id, seq, ephemeral, hash, validity, name } = verified;
+        let Verified { join_id, seq, ephemeral, hash, not_before, not_after, name } = verified;
         let announced = Announced { seq, hash, ephemeral };
         let newest = known.map_or(0, |record| record.announce_seq);
-        // A member that leaves and returns gets no more time from the same announce. Otherwise a server could keep
+        // Renewals that are held back, and members that leave and return, get no more time. Otherwise a server could keep
         // showing a member that has left.
-        let expires_at = match known {
-            Some(record) if record.announce_seq == seq => record.expires_at,
-            _ => now.saturating_add(validity),
-        };
+        let mut clock_of_device =
+            known.and_then(|record| record.clock).unwrap_or_else(|| SenderClock::anchored(not_before, clock));
+        clock_of_device.tighten(not_before, now);
+        let expires_at = clock_of_device.latest(not_after);
+        let name = harmless(&name);
         let full = self.members.len() >= MAX_MEMBERS;
         match self.members.get_mut(&participant) {
             Some(member) => {
@@ -209,17 +217,28 @@ impl<P: Primitives> Roster<P> {
                 let old = core::mem::replace(&mut member.announced, announced);
                 member.previous = Some((old, now.saturating_add(PREVIOUS_ANNOUNCE_LIFE)));
                 member.expires_at = expires_at;
-                let renamed = member.name != name;
-                member.name = name;
+                self.next_expiry = Some(self.next_expiry.map_or(expires_at, |at| at.min(expires_at)));
+                let renamed = member.name.chosen() != name;
                 let record = self.record(&join_id);
-                (record.announce_seq, record.expires_at) = (seq, expires_at);
+                (record.announce_seq, record.clock) = (seq, Some(clock_of_device));
+                if renamed {
+                    let others = self.members.values().filter(|member| member.participant != participant);
+                    let others: Vec<&Name> = others.map(|member| &member.name).chain([own]).collect();
+                    let name = Name::among(name, &others);
+                    if let Some(member) = self.members.get_mut(&participant) {
+                        member.name = name;
+                    }
+                }
                 Admission::Renewed { renamed }
             }
             None if seq < newest || expires_at <= now => Admission::Known,
             None if full => Admission::Refused,
             None => {
+                let others: Vec<&Name> = self.members.values().map(|member| &member.name).chain([own]).collect();
+                let name = Name::among(name, &others);
                 let record = self.record(&join_id);
-                (record.announce_seq, record.expires_at) = (seq, expires_at);
+                record.announce_seq = seq;
+                record.clock = Some(clock_of_device);
                 record.member = Some(participant);
                 self.next_expiry = Some(self.next_expiry.map_or(expires_at, |at| at.min(expires_at)));
                 let member = Member {

@@ -66,6 +66,11 @@ impl<P: Primitives> SendKey<P> {
         self.dies_at = Some(self.dies_at.map_or(at, |dies_at| dies_at.min(at)));
     }
 
+    /// Whether a device that may hold it has left.
+    pub(crate) fn dying(&self) -> bool {
+        self.dies_at.is_some()
+    }
+
     fn dead(&self, now: MonotonicTime) -> bool {
         self.dies_at.is_some_and(|at| now >= at)
     }

@@ -1,6 +1,7 @@
 //! Actions that a session returns.
 
 use crate::ids::{ParticipantId, Seat, StreamId};
+use crate::keys::call_code::CallCode;
 use alloc::{string::String, vec::Vec};
 
 /// Something for the caller to send or to show, in the order returned.
@@ -27,13 +28,15 @@ pub enum Action {
     /// Send a key request for these keys: {join_id16 kid8} × n, at most 200. The caller adds the count.
     SendKeyRequest(Vec<u8>),
     /// Show this participant on the roster: it has the invite secret. Keys may be sealed to it from now on. Repeated when
-    /// its name changes.
+    /// its name changes. Those who are in the call already come right after [`Event::Joined`](super::Event::Joined); any
+    /// later one has joined, and people should notice that as they notice a leave.
     ParticipantVerified {
         /// The participant.
         participant: ParticipantId,
         /// Its seat, as the server says.
         seat: Seat,
-        /// The name in its announce.
+        /// The name in its announce as it may be shown, with a number if it looks like another one on the roster or like the
+        /// own one: see [`crate::names`].
         name: String,
     },
     /// Take this participant off the roster.
@@ -53,13 +56,24 @@ pub enum Action {
         /// The seat in the KIDs of its frames.
         seat: Seat,
     },
-    /// A message of a participant was refused.
+    /// A message of a participant was refused, or something else is wrong with it.
     Problem {
         /// The sender of the message; `u32::MAX` if unknown.
         participant: ParticipantId,
         /// The reason.
         problem: Problem,
     },
+    /// A problem that lasts, [`Problem::RosterDiffers`] or [`Problem::KeyMissing`], is over. A participant that is removed
+    /// takes its problems along without this.
+    ProblemSolved {
+        /// The participant.
+        participant: ParticipantId,
+        /// The problem.
+        problem: Problem,
+    },
+    /// The [call code](super::Session::call_code) is this one from now on: a comparison with an earlier one is void. Once
+    /// after each event that changed the roster.
+    CallCodeChanged(CallCode),
     /// This device's current key has changed.
     GenerationChanged {
         /// The key generation.
@@ -82,7 +96,7 @@ pub enum Ended {
     Forked = 2,
 }
 
-/// Why a message of a participant was refused.
+/// What is wrong with a participant, or why a message of it was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Problem {
@@ -94,4 +108,9 @@ pub enum Problem {
     ClockSkew = 3,
     /// It distributed different keys under one name.
     Equivocation = 4,
+    /// It shows other participants than this device: its keys were made for a roster that this one did not have and did
+    /// not get within 45 s. The server tells the two of them different things. Lasts until they agree again.
+    RosterDiffers = 5,
+    /// Its frames name a key that has not come for 5 s, although it was requested. Lasts until the key is here.
+    KeyMissing = 6,
 }

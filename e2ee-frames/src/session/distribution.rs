@@ -28,7 +28,7 @@
 //!
 //! Any leave replaces the key, whether or not it is known that the participant held it: another device may be ahead. The
 //! own keys of that moment [seal nothing](crate::keys::sender::LIFE_AFTER_LEAVE) from 45 s later on, when they are dead at
-//! every receiver as well. A server that accepts no batch, or none in time, silences this device; it does not keep a key
+//! every receiver as well. Batches with them say so, for receivers to which they are new. A server that accepts no batch, or none in time, silences this device; it does not keep a key
 //! in use that a leaver has taken along.
 
 use super::{Action, EventError, Session};
@@ -36,7 +36,7 @@ use crate::{
     clock::MonotonicTime,
     ids::{ParticipantId, Seat, StreamId},
     keys::{
-        batch::{self, Ends, MAX_ENTRIES, Reason, Recipient},
+        batch::{self, DYING, Ends, MAX_ENTRIES, Reason, Recipient},
         schedule::{Epoch, SessionKey},
         sender::{LIFE_AFTER_LEAVE, NextKey, OwnKey, SendKey, Switched},
     },
@@ -366,7 +366,7 @@ impl<P: Primitives> Session<P> {
             Which::Current => self.own.key.current(),
             Which::Next => self.own.key.next().map(|next| &next.key),
         };
-        let Some((seat, key)) = key.map(|key| (key.seat(), key.key())) else { return };
+        let Some((seat, dying, key)) = key.map(|key| (key.seat(), key.dying(), key.key())) else { return };
         let sender = self.identity.join_id;
         let roster_hash = self.roster.hash(&sender);
         for chunk in recipients.chunks(MAX_ENTRIES) {
@@ -378,7 +378,7 @@ impl<P: Primitives> Session<P> {
                 join_id: *sender.prefix(),
                 announce_seq: self.ephemeral.seq,
                 epoch: key.epoch(),
-                reason: reason as u8,
+                reason: reason as u8 | if dying { DYING } else { 0 },
                 created: self.clock.wall,
                 roster_hash,
                 commitment: key.commitment::<P>(),

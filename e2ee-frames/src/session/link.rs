@@ -66,6 +66,7 @@ impl<P: Primitives> Session<P> {
         if let Some(next) = self.own.key.next_mut() {
             next.not_before(now);
         }
+        self.agreement.not_before(now);
         for wanted in self.wanted.values_mut() {
             wanted.not_before(now.saturating_add(GRACE));
         }

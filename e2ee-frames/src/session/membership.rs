@@ -12,7 +12,7 @@ use crate::{
         sender::LIFE_AFTER_LEAVE,
     },
 };
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 use e2ee_core::{AgreementKey, Primitives, Random, Reader};
 
 /// The X25519 key of one announce of this device.
@@ -74,7 +74,7 @@ impl<P: Primitives> Session<P> {
     /// announced without its name.
     pub(super) fn announce(&mut self, first: bool) -> Option<()> {
         let (key, join_id) = (&self.invite.display, &self.identity.join_id);
-        let display = display::seal::<P>(key, join_id, &self.name, &mut *self.random)?;
+        let display = display::seal::<P>(key, join_id, self.name.chosen(), &mut *self.random)?;
         let renewal = Renewal {
             ephemeral: &self.ephemeral.public,
             seq: self.ephemeral.seq,
@@ -159,16 +159,16 @@ impl<P: Primitives> Session<P> {
         if self.roster.get(participant).is_some_and(|member| member.join_id != verified.join_id) {
             self.left(&[participant]);
         }
-        let name = verified.name.clone();
-        match self.roster.admit(participant, seat, verified, self.clock.now) {
+        match self.roster.admit(participant, seat, verified, &self.name, self.clock) {
             Admission::New => {
-                self.actions.push_back(Action::ParticipantVerified { participant, seat, name });
+                self.show(participant);
+                self.roster_changed();
                 self.newcomer();
                 true
             }
             Admission::Renewed { renamed } => {
                 if renamed {
-                    self.actions.push_back(Action::ParticipantVerified { participant, seat, name });
+                    self.show(participant);
                 }
                 true
             }
@@ -180,12 +180,22 @@ impl<P: Primitives> Session<P> {
         }
     }
 
+    /// Shows a member under its name.
+    fn show(&mut self, participant: ParticipantId) {
+        if let Some(member) = self.roster.get(participant) {
+            let (seat, name) = (member.seat, String::from(member.name.shown()));
+            self.actions.push_back(Action::ParticipantVerified { participant, seat, name });
+        }
+    }
+
     /// The server reports that participants have left. Also when none of them was on this device's roster, all keys of the
     /// call are replaced: the others may have sealed theirs to them.
     ///
-    /// A server reports a leave before it relays the keys that are made because of it, so what arrived before is to die.
+    /// A server reports a leave before it relays the keys that are made because of it, so what arrived before is to die, and
+    /// so is what arrives later and [was made before](crate::keys::leaves).
     pub(super) fn left(&mut self, participants: &[ParticipantId]) {
         if !participants.is_empty() {
+            self.leaves.heard(self.clock.now);
             self.receiver.all_die_by(self.clock.now.saturating_add(LIFE_AFTER_LEAVE));
             self.remove(participants);
         }
@@ -195,11 +205,13 @@ impl<P: Primitives> Session<P> {
     fn remove(&mut self, participants: &[ParticipantId]) {
         for participant in participants {
             let Some(member) = self.roster.remove(*participant) else { continue };
-            let erased = self.receiver.remove(&member.join_id);
-            let record = self.roster.record(&member.join_id);
-            record.erased = record.erased.max(erased);
+            if let Some(past) = self.receiver.remove(&member.join_id) {
+                self.roster.record(&member.join_id).past = past;
+            }
             self.wanted.remove(&member.join_id);
+            self.no_longer_states(&member.join_id);
             self.actions.push_back(Action::ParticipantRemoved { participant: *participant });
+            self.roster_changed();
         }
         self.replace_own_key();
     }

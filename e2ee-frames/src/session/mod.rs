@@ -3,13 +3,15 @@
 //! ```text
 //!   Event ──► handle ──► membership   (announces: who is verified)        ──┐
 //!                   ├──► distribution (own key: ratchet, rotate, seal)   ──┼──► Action ──► poll
-//!                   └──► reception    (their keys: check, hold, request)  ──┘
+//!                   ├──► reception    (their keys: check, hold, request)  ──┤
+//!                   └──► agreement    (their rosters: compare, report)    ──┘
 //!   frames ─► seal / open (frames), seal_bare / open_bare (bare_frames)
 //! ```
 //! Time is an argument, a [`Clock`]. Timers run inside [`Session::handle`]; [`Session::deadline`] is when the next
 //! [`Event::Tick`] is due.
 
 mod action;
+mod agreement;
 mod bare_frames;
 mod distribution;
 mod end;
@@ -35,12 +37,15 @@ use crate::{
         display::MAX_NAME_BYTES,
         identity::{Call, Identity, JoinId},
         invite::InviteKeys,
+        leaves::Leaves,
         receiver::Receiver,
         roster::Roster,
         sender::OwnKeys,
     },
+    names::Name,
 };
-use alloc::{boxed::Box, collections::VecDeque, string::String};
+use agreement::Agreement;
+use alloc::{boxed::Box, collections::VecDeque};
 use core::time::Duration;
 use e2ee_core::{Primitives, Random, SortedMap, Standard};
 use end::Life;
@@ -59,7 +64,7 @@ pub struct SessionConfig<'a> {
     pub call: [u8; 16],
     /// The invite secret of the room's link: 32 random bytes that the server never receives.
     pub invite: [u8; 32],
-    /// The name shown to others: at most 256 bytes of UTF-8.
+    /// The name shown to others: at most 256 bytes of UTF-8. [Cleaned](crate::names::harmless) before it is sealed.
     pub name: &'a str,
     /// How often keys and announces are renewed.
     pub timing: Timing,
@@ -114,7 +119,7 @@ pub struct Session<P: Primitives = Standard> {
     identity: Identity<P>,
     random: Box<dyn Random>,
     timing: Timing,
-    name: String,
+    name: Name,
     clock: Clock,
     life: Life,
     link: Link,
@@ -127,6 +132,12 @@ pub struct Session<P: Primitives = Standard> {
     roster: Roster<P>,
     receiver: Receiver<P>,
     own: OwnKeys<P>,
+    /// Leaves heard of.
+    leaves: Leaves,
+    /// What the others' rosters are, as they state.
+    agreement: Agreement,
+    /// Whether the roster has changed since the call code was reported.
+    code_changed: bool,
     held: VecDeque<Held>,
     /// Keys to request, by the sender's join id.
     wanted: SortedMap<JoinId, Wanted>,
@@ -171,7 +182,7 @@ impl<P: Primitives> Session<P> {
             identity,
             random,
             timing,
-            name: String::from(config.name),
+            name: Name::own(config.name),
             clock,
             life: Life::new(clock),
             link: Link::Attached,
@@ -182,6 +193,9 @@ impl<P: Primitives> Session<P> {
             roster: Roster::default(),
             receiver: Receiver::default(),
             own: OwnKeys::default(),
+            leaves: Leaves::default(),
+            agreement: Agreement::default(),
+            code_changed: false,
             held: VecDeque::new(),
             wanted: SortedMap::default(),
             next_request_at: clock.now,
@@ -228,6 +242,7 @@ impl<P: Primitives> Session<P> {
             }
         };
         self.run_timers();
+        self.report_call_code();
         result
     }
 
@@ -250,6 +265,7 @@ impl<P: Primitives> Session<P> {
             self.receiver.next_death(),
             self.next_distribution(),
             self.next_reception(),
+            self.next_agreement(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -259,6 +275,7 @@ impl<P: Primitives> Session<P> {
         self.remove_expired();
         self.receiver.erase_dead(self.clock.now);
         self.distribute();
+        self.compare_rosters();
         self.receive();
     }
 
@@ -274,6 +291,7 @@ impl<P: Primitives> Session<P> {
             None => {
                 self.seat = Some(seat);
                 self.joined_at = self.clock.now;
+                self.roster_changed();
                 self.admitted();
                 self.first_key();
                 Ok(())
@@ -283,6 +301,19 @@ impl<P: Primitives> Session<P> {
 
     fn problem(&mut self, participant: ParticipantId, problem: Problem) {
         self.actions.push_back(Action::Problem { participant, problem });
+    }
+
+    fn solved(&mut self, participant: ParticipantId, problem: Problem) {
+        self.actions.push_back(Action::ProblemSolved { participant, problem });
+    }
+
+    /// Reports the call code once after an event that changed it.
+    fn report_call_code(&mut self) {
+        if core::mem::take(&mut self.code_changed)
+            && let Some(code) = self.call_code()
+        {
+            self.actions.push_back(Action::CallCodeChanged(code));
+        }
     }
 
     /// Reports open streams as ready once there is a key.

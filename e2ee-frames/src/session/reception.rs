@@ -5,9 +5,12 @@ use crate::{
     clock::MonotonicTime,
     ids::{ParticipantId, StreamId},
     keys::{
-        batch::{self, BoundHeader, Ends, EntryBytes, Header, Recipient, Unsupported},
+        batch::{self, BoundHeader, DYING, Ends, EntryBytes, Header, Recipient, Unsupported},
+        identity::JoinId,
+        leaves::HARD_LIFE,
         receiver::{Arrival, InstallError, LINGER},
         roster::Record,
+        sender::LIFE_AFTER_LEAVE,
     },
     sframe::kid::Kid,
 };
@@ -17,6 +20,8 @@ use e2ee_core::{Primitives, Reader};
 
 /// Maximum number of batches held for senders that are not verified yet.
 const MAX_HELD: usize = 64;
+/// Maximum number of them that name one sender.
+const MAX_HELD_OF_SENDER: usize = 4;
 /// How long a batch is held.
 const HOLD: Duration = Duration::from_secs(5);
 /// Maximum number of keys in one request.
@@ -29,6 +34,10 @@ pub(super) const GRACE: Duration = Duration::from_millis(200);
 const FIRST_GRACE: Duration = Duration::from_secs(1);
 /// A missing key is no longer requested this long after the last frame that named it.
 const FORGET_AFTER: Duration = Duration::from_secs(10);
+/// How long frames may come without their key before that is reported.
+const REPORT_MISSING: Duration = Duration::from_secs(5);
+/// A key that no frame has named for this long is not reported.
+const STILL_COMING: Duration = Duration::from_secs(2);
 
 /// The header of a key batch and its entry for this device.
 struct Delivery {
@@ -50,12 +59,43 @@ pub(super) struct Wanted {
     ask_at: MonotonicTime,
     attempts: u32,
     last_seen: MonotonicTime,
+    missing: Missing,
+}
+
+/// Whether frames lack a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// None do. The key is requested for what its batch says of its sender.
+    No,
+    /// Is reported at this time.
+    Until(MonotonicTime),
+    Reported,
 }
 
 impl Wanted {
+    /// A key that is installed: to be requested now, for what its batch says.
+    pub(super) fn known(kid: Kid, now: MonotonicTime) -> Self {
+        Self { kid: kid.pack(), ask_at: now, attempts: 0, last_seen: now, missing: Missing::No }
+    }
+
     /// Is requested from this time on at the earliest.
     pub(super) fn not_before(&mut self, at: MonotonicTime) {
         self.ask_at = self.ask_at.max(at);
+        if let Missing::Until(until) = &mut self.missing {
+            *until = (*until).max(at.saturating_add(REPORT_MISSING));
+        }
+    }
+
+    /// When it may have to be reported.
+    fn report_at(&self) -> Option<MonotonicTime> {
+        match self.missing {
+            Missing::Until(at) if at < self.last_seen.saturating_add(STILL_COMING) => Some(at),
+            _ => None,
+        }
+    }
+
+    fn forgotten_at(&self) -> MonotonicTime {
+        self.last_seen.saturating_add(FORGET_AFTER)
     }
 }
 
@@ -76,8 +116,12 @@ const UNKNOWN: ParticipantId = ParticipantId(u32::MAX);
 impl<P: Primitives> Session<P> {
     pub(super) fn next_reception(&self) -> Option<MonotonicTime> {
         let held = self.held.iter().map(|held| held.until).min();
-        let wanted = self.wanted.values().filter(|_| self.attached()).map(|wanted| wanted.ask_at).min();
-        held.into_iter().chain(wanted.map(|at| at.max(self.next_request_at))).min()
+        let wanted = || self.wanted.values().filter(|_| self.attached());
+        let ask = wanted().map(|wanted| wanted.ask_at).min().map(|at| at.max(self.next_request_at));
+        let report = wanted().filter_map(Wanted::report_at).min();
+        let reported = self.wanted.values().filter(|wanted| wanted.missing == Missing::Reported);
+        let forget = reported.map(Wanted::forgotten_at).min();
+        [held, ask, report, forget].into_iter().flatten().min()
     }
 
     /// Runs the timers of held batches and requests.
@@ -85,6 +129,7 @@ impl<P: Primitives> Session<P> {
         let now = self.clock.now;
         self.held.retain(|held| now < held.until);
         self.request_wanted();
+        self.report_missing();
     }
 
     pub(super) fn keys(&mut self, body: &[u8]) -> Result<(), EventError> {
@@ -124,8 +169,8 @@ impl<P: Primitives> Session<P> {
         }
     }
 
-    /// The receiver's checks, in this order: the call, the sender, whether it is new, whether it is for this device, the
-    /// box, its context, its commitment.
+    /// The receiver's checks, in this order: the call, the sender and its seat, whether it is new, whether it is for this
+    /// device, the box, its context, its commitment.
     fn check_delivery(&mut self, delivery: &Delivery) -> Verdict {
         let Delivery { header, bound, entry } = delivery;
         if header.call != self.call || *self.identity.join_id.prefix() == header.join_id {
@@ -134,11 +179,15 @@ impl<P: Primitives> Session<P> {
         let Some((member, record)) = self.roster.by_prefix(&header.join_id) else { return Verdict::Hold };
         let (participant, join_id) = (member.participant, member.join_id);
         let refused = Verdict::Refused(participant, Problem::KeysRefused);
+        // Frames are looked up by the seat in their KID: a sender that claimed another's would take its place.
+        if header.seat != member.seat {
+            return refused;
+        }
         let Some(sender) = member.announced(header.announce_seq, self.clock.now).cloned() else {
             let ahead = header.announce_seq > member.announced.seq;
             return if ahead { Verdict::Hold } else { Verdict::Stale };
         };
-        let Record { last_key, erased, .. } = *record;
+        let Record { last_key, past, .. } = *record;
         let contradicts = match last_key {
             Some((last, _)) if header.epoch < last => return Verdict::Stale,
             Some((last, commitment)) => header.epoch == last && commitment != header.commitment,
@@ -170,10 +219,13 @@ impl<P: Primitives> Session<P> {
         };
         let now = self.clock.now;
         let retire_at = now.saturating_add(switch_window(self.devices())).saturating_add(LINGER);
-        match self.receiver.install(participant, join_id, header.seat, erased, key, Arrival { now, retire_at }) {
+        let dies_at = self.death_of(&join_id, header);
+        self.stated_roster(join_id, participant, &header.roster_hash, header.created);
+        let arrival = Arrival { now, retire_at, dies_at };
+        match self.receiver.install(participant, join_id, header.seat, past, key, arrival) {
             Ok(fresh) => {
                 self.roster.record(&join_id).last_key = Some((header.epoch, header.commitment));
-                self.wanted.remove(&join_id);
+                self.no_longer_wanted(&join_id);
                 if fresh {
                     self.actions.push_back(Action::KeyInstalled { participant, seat: header.seat });
                 }
@@ -181,6 +233,56 @@ impl<P: Primitives> Session<P> {
             }
             Err(InstallError::Old) => Verdict::Stale,
             Err(InstallError::Seat) => refused,
+        }
+    }
+
+    /// When the key of a batch dies, by this device's clock and whatever arrives later. A batch is as old as its sender's
+    /// clock says, so that one which was held back is worth no more than if it had come at once.
+    fn death_of(&mut self, sender: &JoinId, header: &Header) -> MonotonicTime {
+        let now = self.clock.now;
+        let made = self.roster.record(sender).clock.as_mut().map_or(now, |clock| {
+            clock.tighten(header.created, now);
+            clock.latest(header.created)
+        });
+        let dying = (header.reason & DYING != 0).then(|| made.saturating_add(LIFE_AFTER_LEAVE));
+        let deaths = [Some(made.saturating_add(HARD_LIFE)), dying, self.leaves.death_of(made)];
+        deaths.into_iter().flatten().min().unwrap_or(now)
+    }
+
+    /// A key of this sender is here.
+    fn no_longer_wanted(&mut self, join_id: &JoinId) {
+        let wanted = self.wanted.remove(join_id);
+        if wanted.is_some_and(|wanted| wanted.missing == Missing::Reported) {
+            self.solved_for(join_id);
+        }
+    }
+
+    /// Frames no longer lack a key of this sender.
+    fn solved_for(&mut self, join_id: &JoinId) {
+        let member = self.roster.by_prefix(join_id.prefix());
+        if let Some(participant) = member.map(|(member, _)| member.participant) {
+            self.solved(participant, Problem::KeyMissing);
+        }
+    }
+
+    /// Reports senders whose frames lack a key for long.
+    fn report_missing(&mut self) {
+        let now = self.clock.now;
+        if !self.attached() {
+            return;
+        }
+        let mut report = Vec::new();
+        for (join_id, wanted) in self.wanted.iter_mut() {
+            if wanted.report_at().is_some_and(|at| now >= at) {
+                wanted.missing = Missing::Reported;
+                report.push(*join_id);
+            }
+        }
+        for join_id in report {
+            let member = self.roster.by_prefix(join_id.prefix());
+            if let Some(participant) = member.map(|(member, _)| member.participant) {
+                self.problem(participant, Problem::KeyMissing);
+            }
         }
     }
 
@@ -193,15 +295,28 @@ impl<P: Primitives> Session<P> {
         let now = self.clock.now;
         let kid = Kid { stream: StreamId::MICROPHONE, ..kid }.pack();
         let ask_at = now.saturating_add(grace);
-        let wanted = self.wanted.get_or_insert_with(join_id, || Wanted { kid, ask_at, attempts: 0, last_seen: now });
+        let report_at = now.saturating_add(REPORT_MISSING);
+        let new = || Wanted { kid, ask_at, attempts: 0, last_seen: now, missing: Missing::Until(report_at) };
+        let wanted = self.wanted.get_or_insert_with(join_id, new);
         wanted.kid = kid;
         wanted.last_seen = now;
+        if wanted.missing == Missing::No {
+            wanted.missing = Missing::Until(report_at);
+        }
         true
     }
 
     fn request_wanted(&mut self) {
         let now = self.clock.now;
-        self.wanted.retain(|_, wanted| now < wanted.last_seen.saturating_add(FORGET_AFTER));
+        let mut over = Vec::new();
+        self.wanted.retain(|join_id, wanted| {
+            let keep = now < wanted.forgotten_at();
+            over.extend((!keep && wanted.missing == Missing::Reported).then_some(*join_id));
+            keep
+        });
+        for join_id in over {
+            self.solved_for(&join_id);
+        }
         if !self.attached() || now < self.next_request_at {
             return;
         }
@@ -221,7 +336,8 @@ impl<P: Primitives> Session<P> {
 }
 
 fn hold(held: &mut VecDeque<Held>, delivery: Held) {
-    if held.len() < MAX_HELD {
+    let same = |other: &&Held| other.delivery.header.join_id == delivery.delivery.header.join_id;
+    if held.len() < MAX_HELD && held.iter().filter(same).count() < MAX_HELD_OF_SENDER {
         held.push_back(delivery);
     }
 }

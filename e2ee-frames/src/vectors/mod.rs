@@ -8,6 +8,7 @@
 mod frames;
 mod json;
 mod keys;
+mod names;
 mod scene;
 
 use alloc::{string::String, vec};
@@ -27,6 +28,7 @@ fn document() -> String {
         ("frames", frames::frames(&scene)),
         ("profile_n", frames::bare_frames(&scene)),
         ("call_codes", keys::call_codes(&scene)),
+        ("names", names::names()),
     ])
     .write()
 }

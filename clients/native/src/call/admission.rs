@@ -186,7 +186,11 @@ fn resume(link: &RoomLink, back: &Return, nonce: &Fixed<32>) -> Option<Resume> {
                 token: &token.0,
                 nonce: nonce.0,
             });
-            Some(Resume::Session { token: token.clone(), last_seq: ticket.last_seq, proof: Fixed(proof) })
+            // A forked copy has no key to prove anything with.
+            Some(match proof {
+                Some(proof) => Resume::Session { token: token.clone(), last_seq: ticket.last_seq, proof: Fixed(proof) },
+                None => Resume::Reload { token: ticket.tokens.reload.clone() },
+            })
         }
         Return::Successor(ticket) => Some(Resume::Reload { token: ticket.tokens.reload.clone() }),
     }

@@ -37,6 +37,7 @@ impl Call {
                 Action::Problem { participant, problem } => {
                     CallEvent::Problem { participant: (participant.0 != u32::MAX).then_some(participant), problem }
                 }
+                Action::ProblemSolved { .. } | Action::CallCodeChanged(_) => continue,
                 Action::GenerationChanged { generation, step } => CallEvent::Generation { generation, step },
                 Action::Ended(reason) => return Err(CallError::Ended(reason)),
             };

@@ -197,7 +197,11 @@ impl Roster {
                 member.set(id, Encryption::Broken, emit);
             }
             Problem::Equivocation => member.set(id, Encryption::Broken, emit),
-            Problem::KeysRefused | Problem::AnnounceRefused | Problem::ClockSkew => {}
+            Problem::KeysRefused
+            | Problem::AnnounceRefused
+            | Problem::ClockSkew
+            | Problem::RosterDiffers
+            | Problem::KeyMissing => {}
         }
     }
 

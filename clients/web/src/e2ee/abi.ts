@@ -31,6 +31,8 @@ export const ActionKind = {
   Problem: 8,
   GenerationChanged: 9,
   Ended: 10,
+  ProblemSolved: 11,
+  CallCodeChanged: 12,
 } as const;
 
 export type ActionKind = (typeof ActionKind)[keyof typeof ActionKind];
@@ -41,6 +43,8 @@ export const ProblemNumber = {
   KeysRefused: 2,
   ClockSkew: 3,
   Equivocation: 4,
+  RosterDiffers: 5,
+  KeyMissing: 6,
 } as const;
 
 export type ProblemNumber = (typeof ProblemNumber)[keyof typeof ProblemNumber];

@@ -113,6 +113,9 @@ const PROBLEMS: Readonly<Record<Problem["code"], (name: string) => string>> = {
     `The clock of ${name} is off by more than ten minutes. They are left out of the call until it is corrected.`,
   equivocation: (name) =>
     `The device of ${name} sent different keys to different people. Its audio and video are not played.`,
+  "roster-differs": (name) =>
+    `${name} is shown other people in this call than you are. Someone may be listening: compare the call code.`,
+  "key-missing": (name) => `Audio and video of ${name} arrive, but the key to open them does not.`,
   "encryption-stopped": () =>
     "Encryption stopped on this device. Nothing was sent or played meanwhile, and the call goes on with new keys.",
   "transform-bypassed": () => "This browser let media bypass encryption, so it was stopped. Update the browser.",

@@ -6,7 +6,14 @@ import { ANNOUNCE_BYTES } from "../protocol/generated.ts";
 export { EventKind } from "../e2ee/abi.ts";
 
 /** Why the session reports a problem. */
-export type ProblemCode = "announce-refused" | "keys-refused" | "clock-skew" | "equivocation" | "unknown";
+export type ProblemCode =
+  | "announce-refused"
+  | "keys-refused"
+  | "clock-skew"
+  | "equivocation"
+  | "roster-differs"
+  | "key-missing"
+  | "unknown";
 
 /** What the session requests or reports. */
 export type Action =
@@ -38,6 +45,8 @@ const PROBLEMS: Readonly<Record<number, ProblemCode>> = {
   [ProblemNumber.KeysRefused]: "keys-refused",
   [ProblemNumber.ClockSkew]: "clock-skew",
   [ProblemNumber.Equivocation]: "equivocation",
+  [ProblemNumber.RosterDiffers]: "roster-differs",
+  [ProblemNumber.KeyMissing]: "key-missing",
 } satisfies Record<ProblemNumber, ProblemCode>;
 
 /** Parses an action. Returns `null` if its kind is unknown. */

@@ -152,6 +152,50 @@ fn kid_collision_two_senders() {
     assert!(!refused.is_empty() && refused.iter().all(|(_, problem)| *problem == Problem::KeysRefused));
 }
 
+/// Two guests with changed clients write the next seat into their keys. The device that gets it is heard all the same.
+#[test]
+fn seat_of_someone_else_is_not_taken() {
+    let mut world = World::new(20);
+    let ada = world.join("Ada");
+    let squatters = [2, 3].map(|seat| {
+        let session = world.session_with("Mallory", super::world::INVITE);
+        world.seat_as(session, Seat(seat), Seat(4))
+    });
+    squatters.into_iter().for_each(|squatter| world.open_stream(squatter, MIC));
+    world.run(2_000);
+    let victim = world.join("Victim");
+    assert_eq!(world.devices[&victim].seat, Seat(4));
+    world.open_stream(victim, MIC);
+    world.run(2_000);
+    world.hears(ada, victim).unwrap();
+    let blamed = world.problems(ada);
+    assert!(!blamed.is_empty());
+    for (participant, problem) in blamed {
+        assert!(squatters.contains(&participant) && problem == Problem::KeysRefused, "{participant:?} {problem:?}");
+    }
+}
+
+/// Honest devices change seats only with a new session: the batches of the former one are not taken for its successor's.
+#[test]
+fn participant_that_returns_on_another_seat_is_heard() {
+    let (mut world, ada, bob) = pair(21);
+    let old = last_keys(&world, bob);
+    let announce = {
+        world.event(ada, Event::Left(&[bob]));
+        world.event(bob, Event::Left(&[ada]));
+        world.leave(ada);
+        let again = world.join("Ada");
+        world.open_stream(again, MIC);
+        world.run(3_000);
+        world.hears(bob, again).unwrap();
+        world.device(again).announces()
+    };
+    world.event(bob, Event::Keys(&old));
+    world.event(bob, Event::Announces(&announce));
+    world.run(6_000);
+    assert!(world.problems(bob).is_empty(), "{:?}", world.problems(bob));
+}
+
 #[test]
 fn crash_restart_never_reuses_key_nonce() {
     audit::start();

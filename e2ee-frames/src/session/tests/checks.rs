@@ -96,6 +96,13 @@ fn key_batch_checks_refuse_alone() {
     for (check, batch, expected) in checks {
         assert_eq!(outcome(&mut world, bob, &batch), expected, "{check}");
     }
+    // The server shows Ada on another seat than the one that she seals for.
+    let announce = world.device(ada).announces();
+    let mut elsewhere = announce.clone();
+    elsewhere[5..7].copy_from_slice(&9_u16.to_be_bytes());
+    world.event(bob, Event::Announces(&elsewhere));
+    assert_eq!(outcome(&mut world, bob, &new), refused(ada), "the sender's seat on the roster");
+    world.event(bob, Event::Announces(&announce));
     // The true one passes all of them; then it is old itself, and so is the one before.
     assert_eq!(outcome(&mut world, bob, &new), (1, vec![], 0));
     assert_eq!(outcome(&mut world, bob, &new), (0, vec![], 0));

@@ -264,6 +264,13 @@ fn held_batches_are_bounded() {
     for _ in 0..100 {
         world.event(ids[1], Event::Keys(&body));
     }
+    assert_eq!(world.device(ids[1]).session.held.len(), 4, "of one sender");
+    let at = at.unwrap();
+    for sender in 0..100 {
+        let mut body = body.clone();
+        body[1 + at + 1] = sender;
+        world.event(ids[1], Event::Keys(&body));
+    }
     assert_eq!(world.device(ids[1]).session.held.len(), 64);
     world.run(5_000);
     assert_eq!(world.device(ids[1]).session.held.len(), 0);

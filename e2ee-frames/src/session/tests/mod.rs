@@ -6,11 +6,14 @@ mod call;
 mod call_code;
 mod checks;
 mod connection;
+mod deaths;
 mod downgrade;
 mod end;
 #[cfg(feature = "external-cipher")]
 mod external;
 mod keys;
 mod limits;
+mod names;
+mod rosters;
 mod simulation;
 mod world;

@@ -5,7 +5,12 @@ use crate::{
     SessionConfig, StreamId, Timing, WallTime, codec,
     keys::batch::{ENTRY_BYTES, HEADER_BYTES},
 };
-use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec,
+    vec::Vec,
+};
 use media_types::key_exchange::WANTED_KEY_BYTES;
 
 pub(super) const ROOM: [u8; 16] = [1; 16];
@@ -104,6 +109,8 @@ pub(super) struct World {
     pub(super) weather: Weather,
     /// Whether the server accepts key batches; otherwise it relays them all the same.
     pub(super) accepts: bool,
+    /// To these the server delivers no keys, though it records them.
+    pub(super) withheld_from: BTreeSet<ParticipantId>,
     pub(super) timing: Timing,
     pub(super) devices: BTreeMap<ParticipantId, Device>,
     queue: BTreeMap<(u64, u64), (ParticipantId, Message)>,
@@ -120,6 +127,7 @@ impl World {
             dice: Dice(seed),
             weather: Weather::default(),
             accepts: true,
+            withheld_from: BTreeSet::new(),
             timing: Timing::default(),
             devices: BTreeMap::new(),
             queue: BTreeMap::new(),
@@ -150,7 +158,12 @@ impl World {
     }
 
     /// Adds a session on any seat.
-    pub(super) fn seat(&mut self, mut session: Session, seat: Seat) -> ParticipantId {
+    pub(super) fn seat(&mut self, session: Session, seat: Seat) -> ParticipantId {
+        self.seat_as(session, seat, seat)
+    }
+
+    /// Adds a session on a seat, which writes another one.
+    pub(super) fn seat_as(&mut self, mut session: Session, seat: Seat, written: Seat) -> ParticipantId {
         let id = ParticipantId(self.next_id);
         self.next_id += 1;
         let Some(Action::SendAnnounce { first: true, announce, display }) = session.poll() else {
@@ -170,7 +183,7 @@ impl World {
         };
         let others: Vec<_> = self.devices.keys().copied().collect();
         self.devices.insert(id, device);
-        self.event(id, Event::Joined { seat });
+        self.event(id, Event::Joined { seat: written });
         for other in &others {
             let present = self.device(*other).announces();
             self.send(id, Message::Announces(present), false);
@@ -231,6 +244,10 @@ impl World {
 
     fn send(&mut self, to: ParticipantId, message: Message, at_risk: bool) {
         let weather = if at_risk { self.weather } else { Weather::default() };
+        if matches!(message, Message::Keys(_)) && self.withheld_from.contains(&to) {
+            self.recorded.push((to, message));
+            return;
+        }
         if self.dice.percent(weather.drop_percent) {
             return;
         }
@@ -379,6 +396,15 @@ impl World {
             open_with(&mut self.device(id).session, clock, frame).map(|(opened, frame)| (opened.participant, frame));
         self.drain(id);
         opened
+    }
+
+    /// Problems that were solved, as a device reported.
+    pub(super) fn solved(&self, id: ParticipantId) -> Vec<(ParticipantId, crate::Problem)> {
+        let problem = |action: &Action| match action {
+            Action::ProblemSolved { participant, problem } => Some((*participant, *problem)),
+            _ => None,
+        };
+        self.devices[&id].log.iter().filter_map(problem).collect()
     }
 
     /// Problems that a device reported.

@@ -32,6 +32,8 @@ pub(super) struct Call<P: Primitives> {
     pub(super) ghosts_until: u64,
     /// Whether keys were erased without their owner knowing.
     pub(super) feigned: bool,
+    /// Whether the server shows different people to different devices, or announces run out during an outage.
+    pub(super) rosters_may_differ: bool,
     pub(super) outages: Outages,
     pub(super) verbose: bool,
     pub(super) due: Vec<(u64, Message)>,
@@ -65,6 +67,7 @@ impl<P: Primitives> Call<P> {
             last_left: None,
             ghosts_until: 0,
             feigned: false,
+            rosters_may_differ: false,
             outages: Outages::default(),
             verbose,
             due: Vec::new(),

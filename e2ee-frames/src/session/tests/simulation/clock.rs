@@ -8,7 +8,7 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
-    Action, Event, Seat,
+    Action, Event, Problem, Seat,
     keys::{
         batch::{ENTRY_BYTES, HEADER_BYTES},
         receiver::LINGER,
@@ -22,6 +22,8 @@ use media_types::key_exchange::WANTED_KEY_BYTES;
 
 /// How long frames are held for their key.
 const HELD_MS: u64 = 1_000;
+/// Where the generation stands in the header of a batch.
+const GENERATION_AT: usize = 60;
 /// Maximum number of bodies that the server puts in one message.
 const COALESCED: usize = 63;
 
@@ -82,6 +84,7 @@ impl<P: Primitives> Call<P> {
             Message::Announce(_) => {
                 for (_, message) in together {
                     if let Message::Announce(number) = message {
+                        self.ledger.announce_seen(slot, *number, self.network.now);
                         body.extend_from_slice(self.network.bodies.get(*number));
                     }
                 }
@@ -109,8 +112,8 @@ impl<P: Primitives> Call<P> {
             Message::Left(_) => {
                 for (_, message) in together {
                     if let Message::Left(gone) = message {
-                        let dead_at = self.now() + millis(LIFE_AFTER_LEAVE);
-                        self.ledger.left(slot, dead_at);
+                        let now = self.now();
+                        self.ledger.left(slot, now);
                         self.event(slot, Event::Left(&[gone.participant()]));
                     }
                 }
@@ -151,6 +154,7 @@ impl<P: Primitives> Call<P> {
                     if self.present.contains(slot) {
                         let number = self.network.bodies.keep(announces(slot, &announce, &display));
                         self.devices[slot.index()].announce = number;
+                        self.ledger.announced(slot, number, now);
                         for other in self.present.without(slot).iter() {
                             self.network.tell(slot, other, 0, Message::Announce(number));
                         }
@@ -166,7 +170,9 @@ impl<P: Primitives> Call<P> {
                 }
                 Action::ParticipantVerified { participant, seat, name } => {
                     let other = Slot::of_participant(participant);
-                    assert_eq!((seat, &*name), (other.seat(), self.devices[other.index()].name));
+                    assert_eq!(seat, other.seat());
+                    let number = name.strip_prefix(self.devices[other.index()].name).unwrap();
+                    assert!(number.is_empty() || number.trim_start().parse::<u32>().unwrap() > 1, "{name}");
                     assert!(self.devices[slot.index()].shown.insert(other), "{other:?} is shown already");
                 }
                 Action::ParticipantRemoved { participant } => {
@@ -189,9 +195,17 @@ impl<P: Primitives> Call<P> {
                     let dead_at = now + millis(switch_window(self.scenario.devices) + LINGER);
                     self.ledger.key_taken(sender, slot, epoch.generation, dead_at);
                 }
+                Action::Problem { problem: Problem::KeyMissing, .. } => {
+                    self.network.statistics.missing_reported += 1;
+                }
+                Action::Problem { participant, problem: Problem::RosterDiffers } if self.rosters_may_differ => {
+                    say!(self, "{slot:?} reports that {participant:?} has another roster");
+                    self.network.statistics.differing_reported += 1;
+                }
                 Action::Problem { participant, problem } => {
                     panic!("{slot:?} reports {problem:?} of {participant:?}");
                 }
+                Action::ProblemSolved { .. } | Action::CallCodeChanged(_) => {}
                 Action::Ended(reason) => panic!("{slot:?} has ended: {reason:?}"),
                 Action::GenerationChanged { generation, step } => {
                     say!(self, "{slot:?} uses generation {generation} step {step}");
@@ -222,9 +236,10 @@ impl<P: Primitives> Call<P> {
             return;
         }
         let shown = self.devices[slot.index()].shown;
+        let generation = u32::from_be_bytes(body[GENERATION_AT..][..4].try_into().unwrap());
         for entry in body[HEADER_BYTES..].chunks_exact(ENTRY_BYTES) {
             let to = Slot::of_seat(u16::from_be_bytes([entry[0], entry[1]]));
-            self.ledger.key_sealed(slot, to, shown);
+            self.ledger.key_sealed(slot, to, shown, generation, self.network.now);
             self.network.statistics.keys += 1;
         }
     }

@@ -59,6 +59,7 @@ impl<P: Primitives> Call<P> {
             Happening::HiddenLeave => {
                 let slot = self.random_participant();
                 self.network.statistics.hidden_leaves += 1;
+                self.rosters_may_differ = true;
                 self.leave(slot, false);
             }
             Happening::FeignedLeave => self.feign_leave(),
@@ -103,6 +104,18 @@ impl<P: Primitives> Call<P> {
                 say!(self, "the server replays");
                 (0..10).for_each(|_| self.network.replay());
             }
+            Happening::Withhold => {
+                let from = self.some_of(self.present);
+                let milliseconds = 1_000 + self.dice.below(100_000);
+                let deliver = self.dice.percent(70);
+                say!(
+                    self,
+                    "the server withholds keys from {from:?} for {milliseconds} ms, and delivers them then: {deliver}"
+                );
+                // What a sender states now may be withheld, too.
+                self.rosters_may_differ |= milliseconds > 20_000;
+                self.network.withhold(from, milliseconds, deliver);
+            }
             Happening::Pause => {
                 say!(self, "a long pause");
                 let pause = self.scenario.pause();
@@ -123,6 +136,7 @@ impl<P: Primitives> Call<P> {
         say!(self, "{slot:?} joins as {name}");
         let number = self.network.bodies.keep(announces(slot, &announce, &display));
         self.devices[slot.index()].announce = number;
+        self.ledger.announced(slot, number, self.network.now);
         if self.dice.percent(self.scenario.microphone_percent) {
             self.microphone(slot, true);
         }
@@ -167,6 +181,7 @@ impl<P: Primitives> Call<P> {
         say!(self, "the server tells {fooled:?} that {slot:?} has left, and shows it again");
         self.network.statistics.feigned_leaves += 1;
         self.feigned = true;
+        self.rosters_may_differ = true;
         let back_after = self.dice.below(3_000);
         for other in fooled.iter() {
             self.network.tell(slot, other, 0, Message::Left(slot));
@@ -184,6 +199,7 @@ impl<P: Primitives> Call<P> {
         let fooled = self.some_of(self.present.and(witnesses));
         say!(self, "the server shows {gone:?} to {fooled:?}");
         self.network.statistics.ghosts += 1;
+        self.rosters_may_differ = true;
         for other in fooled.iter() {
             self.network.tell(gone, other, 0, Message::Announce(self.devices[gone.index()].announce));
         }

@@ -9,7 +9,9 @@
 //!   If the sender lost its connection meanwhile: 45 s later.
 //! * No device opens a frame of an older generation when it has had a newer one of this sender for a switch window and 10 s,
 //!   or of an older key 10 s after it opened a frame of a newer one: a former member could speak for a silent sender.
-//! * No device opens a frame by a key that it had when it heard of a leave, 45 s after that.
+//! * No device opens a frame by a key that it had when it heard of a leave, 45 s after that, nor by one that was sealed to
+//!   it before and that the server delivers afterwards.
+//! * No device opens a frame by a generation that was sealed to it more than 11 minutes ago.
 //! * Keys are sealed to devices that the sender shows at that moment.
 //! * A sender's keys only go forward.
 
@@ -19,9 +21,13 @@ use super::{
 };
 use crate::{
     FrameKind, Opened, StreamId,
-    keys::{receiver::LINGER, sender::LIFE_AFTER_LEAVE},
+    keys::{
+        leaves::{HARD_LIFE, HEARD_LATE},
+        receiver::LINGER,
+        sender::LIFE_AFTER_LEAVE,
+    },
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Bytes of a frame.
 pub(super) const FRAME_BYTES: usize = 12;
@@ -43,8 +49,18 @@ impl Sealed {
     }
 }
 
-/// The frames of a sender that a receiver may read.
+/// A generation that a sender has sealed to a receiver.
 #[derive(Clone, Copy)]
+struct Granted {
+    generation: u32,
+    /// The last time.
+    sealed_at: u64,
+    /// By a leave after that, it opens nothing from this time on.
+    dead_at: u64,
+}
+
+/// The frames of a sender that a receiver may read.
+#[derive(Clone)]
 struct Grant {
     /// From this frame on: the sender sealed the first key to it then.
     first: u32,
@@ -60,6 +76,9 @@ struct Grant {
     used: Newest,
     /// Up to this generation, it opens nothing from this time on: a participant has left.
     doomed: Option<(u32, u64)>,
+    generations: Vec<Granted>,
+    /// How old the sender's first announce was when it came, so how much older keys may be than the receiver can know.
+    unknown_age: Option<u64>,
 }
 
 const NOTHING: Grant = Grant {
@@ -70,6 +89,8 @@ const NOTHING: Grant = Grant {
     generation: None,
     used: Newest([((0, 0), 0); 2]),
     doomed: None,
+    generations: Vec::new(),
+    unknown_age: None,
 };
 
 /// Generation and step of a key.
@@ -100,6 +121,8 @@ pub(super) struct Ledger {
     grants: Vec<Vec<Grant>>,
     /// Newest epoch of each sender.
     epochs: Vec<Option<Epoch>>,
+    /// Of each announce: the device, and when it was made.
+    announces: BTreeMap<u32, (Slot, u64)>,
     pub(super) opened: u64,
 }
 
@@ -143,13 +166,30 @@ impl Ledger {
     }
 
     /// A sender has sealed a key to a receiver, while it showed these.
-    pub(super) fn key_sealed(&mut self, sender: Slot, receiver: Slot, shown: Slots) {
+    pub(super) fn key_sealed(&mut self, sender: Slot, receiver: Slot, shown: Slots, generation: u32, now: u64) {
         assert!(shown.contains(receiver), "{sender:?} sealed a key to {receiver:?}, which it does not show");
         let next = self.frames.len() as u32;
         let grant = self.grant(sender, receiver);
         grant.first = grant.first.min(next);
         if grant.gap_from != u64::MAX && grant.gap_until == u32::MAX {
             grant.gap_until = next;
+        }
+        match grant.generations.iter_mut().find(|granted| granted.generation == generation) {
+            Some(granted) => (granted.sealed_at, granted.dead_at) = (now, u64::MAX),
+            None => grant.generations.push(Granted { generation, sealed_at: now, dead_at: u64::MAX }),
+        }
+    }
+
+    /// A device has made an announce.
+    pub(super) fn announced(&mut self, of: Slot, number: u32, now: u64) {
+        self.announces.insert(number, (of, now));
+    }
+
+    /// An announce arrives.
+    pub(super) fn announce_seen(&mut self, receiver: Slot, number: u32, now: u64) {
+        let (of, made_at) = self.announces[&number];
+        if of != receiver {
+            self.grant(of, receiver).unknown_age.get_or_insert(now - made_at);
         }
     }
 
@@ -172,9 +212,17 @@ impl Ledger {
         }
     }
 
-    /// A receiver hears that a participant has left: the keys that it has are dead at this time.
-    pub(super) fn left(&mut self, receiver: Slot, dead_at: u64) {
+    /// A receiver hears that a participant has left: the keys that it has are dead after a time, and so are those that were
+    /// sealed to it before.
+    pub(super) fn left(&mut self, receiver: Slot, now: u64) {
+        let dead_at = now + millis(LIFE_AFTER_LEAVE);
         for grant in self.grants.iter_mut().filter_map(|grants| grants.get_mut(receiver.index())) {
+            let surely_before = millis(HEARD_LATE) + grant.unknown_age.unwrap_or(0);
+            for granted in &mut grant.generations {
+                if granted.sealed_at + surely_before < now {
+                    granted.dead_at = granted.dead_at.min(dead_at);
+                }
+            }
             let generation = grant.generation;
             if let Some(generation) =
                 generation.filter(|newest| grant.doomed.is_none_or(|(doomed, _)| doomed < *newest))
@@ -205,7 +253,7 @@ impl Ledger {
     pub(super) fn opened(&mut self, now: u64, receiver: Slot, number: u32, opened: &Opened, plain: &[u8]) {
         self.opened += 1;
         let sender = self.frame(number).sender;
-        let grant = *self.grant(sender, receiver);
+        let grant = self.grant(sender, receiver).clone();
         let frame = &mut self.frames[number as usize];
         assert_eq!(
             (opened.participant, opened.seat, opened.stream, opened.kind),
@@ -238,6 +286,16 @@ impl Ledger {
             frame.sender,
             frame.epoch,
             grant.doomed
+        );
+        let granted = grant.generations.iter().find(|granted| granted.generation == frame.epoch.0).unwrap();
+        let end = granted.sealed_at + grant.unknown_age.unwrap_or(0) + millis(HARD_LIFE);
+        assert!(
+            now < granted.dead_at && now < end,
+            "{receiver:?} opened frame {number} of {:?} by generation {}, sealed to it at {} ms, dead at {} ms or {end} ms",
+            frame.sender,
+            frame.epoch.0,
+            granted.sealed_at,
+            granted.dead_at
         );
         let epoch = frame.epoch;
         self.grant(sender, receiver).used.note(epoch, now + millis(LINGER));

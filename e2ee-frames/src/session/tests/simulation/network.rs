@@ -3,7 +3,8 @@
 //! Announces and leaves arrive in order, if the server sends them at all, and no key batch overtakes a leave that was
 //! reported before. Key batches, key requests and frames are lost, duplicated and delayed at random, hence reordered; a
 //! partition drops everything between its two sides. Everything may
-//! be replayed later, including messages that were lost.
+//! be replayed later, including messages that were lost. Keys for some receivers may be withheld for a time, and then
+//! delivered all at once, late, or never.
 //!
 //! Messages that arrive at one device at the same time are delivered together, as the server coalesces them.
 
@@ -68,6 +69,8 @@ pub(super) struct Network {
     dice: Dice,
     /// One side of a partition, and when it ends.
     partition: (Slots, u64),
+    /// Receivers from which keys are withheld, until when, and whether they are delivered then.
+    withheld: (Slots, u64, bool),
     inboxes: Vec<Inbox>,
     /// When the next message arrives in each inbox.
     arrivals: Vec<u64>,
@@ -86,6 +89,7 @@ impl Network {
             weather,
             dice,
             partition: (Slots::default(), 0),
+            withheld: (Slots::default(), 0, false),
             inboxes: Vec::new(),
             arrivals: Vec::new(),
             bodies: Archive::default(),
@@ -106,10 +110,16 @@ impl Network {
         self.statistics.partitions += 1;
     }
 
+    /// Keys for these receivers are withheld from now on.
+    pub(super) fn withhold(&mut self, from: Slots, milliseconds: u64, deliver: bool) {
+        self.withheld = (from, self.now + milliseconds, deliver);
+    }
+
     /// From now on nothing is lost. Messages in flight still arrive.
     pub(super) fn clear_up(&mut self) {
         self.weather = Weather::default();
         self.partition.1 = self.now;
+        self.withheld.1 = self.now;
     }
 
     fn apart(&self, from: Slot, to: Slot) -> bool {
@@ -140,6 +150,15 @@ impl Network {
     pub(super) fn send(&mut self, from: Slot, to: Slot, message: Message) {
         let Weather { drop_percent, double_percent, .. } = self.weather;
         self.passed.push((to, message));
+        let (receivers, until, deliver) = self.withheld;
+        if matches!(message, Message::Keys { .. }) && self.now < until && receivers.contains(to) {
+            self.statistics.withheld += 1;
+            if deliver {
+                let at = until + self.dice.below(500);
+                self.put(to, at.max(self.inboxes[to.index()].in_order), message);
+            }
+            return;
+        }
         if self.apart(from, to) || drop_percent > 0 && self.dice.percent(drop_percent) {
             self.statistics.lost += 1;
             return;

@@ -76,6 +76,7 @@ impl<P: Primitives> Call<P> {
         }
         say!(self, "{slot:?} is without connection for {milliseconds} ms");
         let until = self.now() + milliseconds;
+        self.rosters_may_differ |= millis(self.scenario.timing.validity) < 100_000;
         self.event(slot, Event::Detached);
         self.ledger.outage(slot, self.network.now);
         self.outages.outages.push(Outage { slot, until, fresh, missed: Vec::new() });

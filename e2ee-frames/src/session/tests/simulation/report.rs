@@ -31,6 +31,10 @@ pub(super) struct Statistics {
     pub(super) keys: u64,
     pub(super) requests: u64,
     pub(super) lost: u64,
+    pub(super) withheld: u64,
+    /// Problems that devices reported: a key is missing, rosters differ.
+    pub(super) missing_reported: u64,
+    pub(super) differing_reported: u64,
     pub(super) doubled: u64,
     pub(super) delayed: u64,
     pub(super) replayed: u64,
@@ -75,6 +79,9 @@ impl Statistics {
             (&mut self.keys, other.keys),
             (&mut self.requests, other.requests),
             (&mut self.lost, other.lost),
+            (&mut self.withheld, other.withheld),
+            (&mut self.missing_reported, other.missing_reported),
+            (&mut self.differing_reported, other.differing_reported),
             (&mut self.doubled, other.doubled),
             (&mut self.delayed, other.delayed),
             (&mut self.replayed, other.replayed),
@@ -132,8 +139,20 @@ impl fmt::Display for Statistics {
         )?;
         writeln!(
             f,
-            "  network       {} lost, {} doubled, {} delayed, {} replayed, {} partitions, {} outages, {} restarts",
-            self.lost, self.doubled, self.delayed, self.replayed, self.partitions, self.outages, self.restarts
+            "  network       {} lost, {} doubled, {} delayed, {} replayed, {} keys withheld, {} partitions, {} outages, {} restarts",
+            self.lost,
+            self.doubled,
+            self.delayed,
+            self.replayed,
+            self.withheld,
+            self.partitions,
+            self.outages,
+            self.restarts
+        )?;
+        writeln!(
+            f,
+            "  reported      {} times that a key is missing, {} times that rosters differ",
+            self.missing_reported, self.differing_reported
         )?;
         write!(
             f,

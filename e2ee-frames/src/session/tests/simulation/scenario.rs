@@ -30,6 +30,8 @@ pub(super) enum Happening {
     /// The server restarts: all connections are lost, and it has forgotten every device.
     Restart,
     Replay,
+    /// The server withholds keys from some for a time.
+    Withhold,
     /// Silence for longer than any timer.
     Pause,
 }
@@ -103,7 +105,7 @@ impl Scenario {
     pub(super) fn next(&mut self, dice: &mut Dice, present: usize) -> Option<Happening> {
         self.happenings = self.happenings.checked_sub(1)?;
         let room = present < self.devices;
-        Some(match dice.below(23) {
+        Some(match dice.below(26) {
             0..=4 if room => Happening::Join,
             5 if room => Happening::SecondTab,
             6..=8 if present > 2 && self.costs() => Happening::Leave,
@@ -122,6 +124,7 @@ impl Scenario {
             15 => Happening::Replay,
             20..=21 => Happening::Outage,
             22 => Happening::Restart,
+            23..=25 => Happening::Withhold,
             _ => Happening::Mute,
         })
     }
