@@ -49,7 +49,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
   readonly #proving = new Map<number, (proof: Uint8Array<ArrayBuffer> | null) => void>();
   readonly #counting = new Map<number, (transforms: readonly TransformCounters[] | null) => void>();
   /** Resolves the load; absent once the worker has loaded. */
-  #loaded: ((guestAccess: Uint8Array<ArrayBuffer>) => void) | undefined;
+  #loaded: ((guestAccess: Uint8Array<ArrayBuffer>, locked: boolean) => void) | undefined;
   #nextRequest = 0;
   #life: WorkerLife | undefined;
   #stopped = false;
@@ -150,17 +150,17 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
       }, START_TIMEOUT_MS);
       const off = this.on("failed", reject);
       const lock = lockName();
-      this.#loaded = (guestAccess) => {
+      this.#loaded = (guestAccess, locked) => {
         clearTimeout(timer);
         off();
-        this.#watch(lock);
+        this.#watch(locked ? lock : null);
         resolve(guestAccess);
       };
       this.#post({ t: "load", module, invite, lock });
     });
   }
 
-  #watch(lock: string): void {
+  #watch(lock: string | null): void {
     this.#life = new WorkerLife(lock, {
       ask: () => this.#post({ t: "ask" }),
       lost: (how) => this.#fail(how === "died" ? "its worker ended" : "its worker does not answer"),
@@ -185,7 +185,7 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
     this.#life?.heard();
     switch (message.t) {
       case "loaded":
-        this.#loaded?.(message.guestAccess);
+        this.#loaded?.(message.guestAccess, message.locked);
         this.#loaded = undefined;
         break;
       case "failed":

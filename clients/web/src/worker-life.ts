@@ -52,14 +52,16 @@ export class WorkerLife {
   readonly #abort = new AbortController();
   readonly #worker: WatchedWorker;
 
-  /** @param lock the name of the lock that the worker holds already */
-  constructor(lock: string, worker: WatchedWorker) {
+  /** @param lock the name of the lock that the worker holds already; `null` if it holds none */
+  constructor(lock: string | null, worker: WatchedWorker) {
     this.#worker = worker;
     this.#timer = setInterval(() => {
       if (this.#silence.tick(performance.now())) this.#lost("hangs");
       else worker.ask();
     }, TICK_MS);
-    // Rejects when it is aborted, and where a page may not use locks: the timer alone watches then.
+    // Without the lock, the timer alone watches.
+    if (lock === null) return;
+    // Rejects when it is aborted.
     globalThis.navigator?.locks
       ?.request(lock, { signal: this.#abort.signal }, () => this.#lost("died"))
       .catch(() => {});

@@ -42,7 +42,9 @@ export class FakeWorker {
     if (this.hangs) return;
     if (message.t === "load") {
       this.#lock = message.lock;
-      void holdLock(message.lock).then(() => this.post({ t: "loaded", guestAccess: new Uint8Array(32).fill(3) }));
+      void holdLock(message.lock).then((locked) =>
+        this.post({ t: "loaded", guestAccess: new Uint8Array(32).fill(3), locked }),
+      );
     }
     if (message.t === "start") this.#announce();
     if (message.t === "event" && message.kind === EventKind.Attached && message.body[0] === 1) this.#announce();

@@ -69,7 +69,8 @@ export interface Pulse {
 
 /** Worker to page. */
 export type FromWorker =
-  | { readonly t: "loaded"; readonly guestAccess: Uint8Array<ArrayBuffer> }
+  /** `locked`: the worker holds its lock. */
+  | { readonly t: "loaded"; readonly guestAccess: Uint8Array<ArrayBuffer>; readonly locked: boolean }
   | { readonly t: "failed"; readonly detail: string }
   | { readonly t: "action"; readonly action: Action }
   /** The call code changed: 32 bytes, or `null` if there is none any more. Follows the actions that changed it. */

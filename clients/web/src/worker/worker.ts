@@ -36,10 +36,13 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
 async function handle(message: ToWorker): Promise<void> {
   switch (message.t) {
     case "load":
-      await holdLock(message.lock);
       module = await FrameCrypto.fromModule(message.module);
       invite = message.invite;
-      post({ t: "loaded", guestAccess: module.accessToken(message.invite) });
+      post({
+        t: "loaded",
+        guestAccess: module.accessToken(message.invite),
+        locked: await holdLock(message.lock),
+      });
       break;
     case "start":
       if (module === undefined || invite === undefined || session !== undefined)
