@@ -100,7 +100,7 @@ fn two_hosts_exchange_frames() {
         }
         kinds.push(action[0]);
     }
-    assert_eq!(kinds, [4, 2, 9, 6]);
+    assert_eq!(kinds, [12, 4, 2, 12, 9, 6]);
     let sealed = ada.seal(1, b"frame").unwrap();
     let (frame, origin) = bob.open(&sealed).unwrap();
     assert_eq!(frame, b"frame");

@@ -5,6 +5,8 @@ use crate::{
     rules::{Batch, Epoch, Frame, Id, Protocol, Rule, Time},
 };
 
+/// Batches of one sender that are held.
+const MAX_HELD_OF_SENDER: usize = 4;
 /// The end of what lives on.
 const NEVER: Time = Time::MAX;
 
@@ -256,7 +258,7 @@ impl Device {
             }
             let dies_at = self.death_of(protocol, now, held.batch);
             self.others.entry(from).or_default().install(protocol, now, epoch, dies_at);
-        } else {
+        } else if self.held.iter().filter(|other| other.batch.from == from).count() < MAX_HELD_OF_SENDER {
             self.held.push(held);
         }
     }
