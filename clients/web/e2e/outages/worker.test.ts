@@ -41,7 +41,7 @@ test.each([
   const page = await Participant.page(scene.browser(dying));
   await recordWorkers(page);
   const ada = await Participant.joinIn(page, link, "Ada");
-  const bo = await Participant.join(scene.browser(other), link, "Bo", { tone: 440 });
+  const bo = await Participant.joinByPage(scene.browser(other), link, "Bo");
   await Promise.all([ada.hears("Bo"), bo.hears("Ada")]);
   const id = await ada.id();
 
