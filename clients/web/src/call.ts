@@ -87,7 +87,10 @@ type CallEvents = {
    * again. Emitted after `participantJoined`.
    */
   callCode: CallCode | null;
+  /** A problem with encryption. `roster-differs` and `key-missing` last until they are solved. */
   problem: Problem;
+  /** A problem that lasted does so no longer. Those of a participant that leaves go without this event. */
+  problemSolved: Problem;
   /** A source of this device is no longer published. Its media was not stopped. */
   unpublished: SourceEnd;
   /** There is a new ticket for a return after a reload; it replaces the one before. */
@@ -351,6 +354,7 @@ export class Call extends Emitter<CallEvents> {
     });
     connection.on("problem", (problem) => this.emit("problem", problem));
     connection.on("callCode", (code) => this.emit("callCode", code));
+    connection.on("problemSolved", (problem) => this.emit("problemSolved", problem));
     connection.on("generation", (generation) => this.emit("generation", generation));
     connection.on("media", (state) => this.emit("media", state));
     connection.on("sourceEnded", (end) => this.#sourceEnded(end));

@@ -50,6 +50,8 @@ type ConnectionEvents = {
   stalled: StallChange;
   speakers: readonly Speaker[];
   problem: Problem;
+  /** A problem that lasted does so no longer. */
+  problemSolved: Problem;
   generation: KeyEpoch;
   callCode: CallCode | null;
   media: MediaState;
@@ -276,6 +278,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     });
     session.on("removed", (participant) => present() && this.others.remove(participant));
     session.on("problem", (problem) => present() && this.emit("problem", problem));
+    session.on("problemSolved", (problem) => present() && this.emit("problemSolved", problem));
     session.on("callCode", (code) => present() && this.#setCallCode(code));
     session.on("generation", (generation) => present() && this.emit("generation", generation));
     session.on("authenticated", ({ id, origin }) => present() && this.media.path?.authenticate(id, origin));

@@ -35,11 +35,12 @@ type CryptoSessionEvents = {
   verified: { readonly participant: ParticipantId; readonly name: string };
   removed: ParticipantId;
   problem: Problem;
+  problemSolved: Problem;
   generation: KeyEpoch;
   /** The frames of a receiver are now authenticated as this participant's stream. */
   authenticated: { readonly id: string; readonly origin: FrameOrigin };
   /** The call code changed, after the participants whose devices are behind that. */
-  callCode: CallCode | null;
+  callCode: CallCode;
   pulse: Pulse;
   /** The session is over, and nothing is sealed or opened any more: `device-slept` or `encryption`. */
   over: TacetError;
@@ -63,7 +64,6 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
     this.streams = new StreamKeys((event) => this.#event(event));
     worker.on("action", (action) => this.#act(action));
     worker.on("authenticated", (event) => this.emit("authenticated", event));
-    worker.on("code", (code) => this.emit("callCode", code === null ? null : callCode(code)));
     worker.on("pulse", (pulse) => this.emit("pulse", pulse));
     worker.on("failed", (error) => this.#end(error));
   }
@@ -205,6 +205,12 @@ export class CryptoSession extends Emitter<CryptoSessionEvents> {
         break;
       case "problem":
         this.emit("problem", { code: action.code, participant: action.participant });
+        break;
+      case "problem-solved":
+        this.emit("problemSolved", { code: action.code, participant: action.participant });
+        break;
+      case "call-code":
+        this.emit("callCode", callCode(action.code));
         break;
       case "generation":
         this.emit("generation", { generation: action.generation, step: action.step });

@@ -28,8 +28,6 @@ type WorkerEvents = {
   action: Action;
   /** The frames of a receiver are now authenticated as this participant's stream. */
   authenticated: { readonly id: string; readonly origin: FrameOrigin };
-  /** The call code changed. */
-  code: Uint8Array<ArrayBuffer> | null;
   pulse: Pulse;
   failed: TacetError;
 };
@@ -193,9 +191,6 @@ export class CryptoWorker extends Emitter<WorkerEvents> {
         break;
       case "action":
         this.emit("action", message.action);
-        break;
-      case "code":
-        this.emit("code", message.code);
         break;
       case "attached":
         this.#attaching.get(message.id)?.();

@@ -27,9 +27,6 @@ class FakeEngine implements FrameEngine {
   deadline(): number | null {
     return null;
   }
-  callCode(): null {
-    return null;
-  }
   seal({ now }: Clock, stream: number, codec: number, key: boolean, frame: ArrayBuffer): ArrayBuffer | number {
     this.calls.push({ now, stream, codec, key });
     return this.sealFailure ?? new Uint8Array([...new Uint8Array(frame), 0xff]).buffer;

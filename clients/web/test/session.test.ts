@@ -7,7 +7,6 @@ import { Session } from "../src/worker/session.ts";
 class ScriptedEngine implements FrameEngine {
   actions: Uint8Array[] = [];
   nextDeadline: number | null = null;
-  code: Uint8Array<ArrayBuffer> | null = null;
   readonly events: number[] = [];
 
   event(kind: number): boolean {
@@ -20,9 +19,6 @@ class ScriptedEngine implements FrameEngine {
   deadline(): number | null {
     return this.nextDeadline;
   }
-  callCode(): Uint8Array<ArrayBuffer> | null {
-    return this.code;
-  }
   seal(): number {
     return -1;
   }
@@ -33,7 +29,6 @@ class ScriptedEngine implements FrameEngine {
 
 let engine: ScriptedEngine;
 let acted: Action[];
-let codes: (string | null)[];
 let session: Session;
 
 beforeEach(() => {
@@ -41,11 +36,7 @@ beforeEach(() => {
   engine = new ScriptedEngine();
   acted = [];
   const clock = () => ({ now: Math.floor(performance.now()), wall: Date.now() });
-  codes = [];
-  session = new Session(engine, clock, {
-    act: (action) => void acted.push(action),
-    code: (code) => void codes.push(code?.join() ?? null),
-  });
+  session = new Session(engine, clock, (action) => void acted.push(action));
 });
 afterEach(() => void vi.useRealTimers());
 
@@ -57,25 +48,6 @@ describe("Session", () => {
       { kind: "stream-ready", stream: 1 },
       { kind: "key-installed", participant: 9 },
     ]);
-  });
-
-  it("reports the call code when it changes, after the actions that changed it", () => {
-    engine.code = Uint8Array.of(1, 2);
-    session.event(EventKind.Joined, new Uint8Array(2));
-    expect(codes).toEqual(["1,2"]);
-    engine.code = Uint8Array.of(3);
-    engine.actions = [new Uint8Array([4, 0, 0, 0, 9, 0, 1, 65])];
-    session.event(EventKind.Announces, new Uint8Array(0));
-    expect([acted, codes]).toEqual([[{ kind: "verified", participant: 9, seat: 1, name: "A" }], ["1,2", "3"]]);
-    // Renewed announces and frames change no roster.
-    session.event(EventKind.Announces, new Uint8Array(0));
-    engine.actions = [new Uint8Array([5, 0, 0, 0, 9])];
-    session.pump();
-    expect(codes).toEqual(["1,2", "3"]);
-    engine.code = null;
-    engine.actions = [new Uint8Array([10, 1])];
-    session.event(EventKind.Tick, new Uint8Array(0));
-    expect(codes).toEqual(["1,2", "3", null]);
   });
 
   it("reports a malformed event", () => {
@@ -121,6 +93,13 @@ describe("readAction", () => {
     expect(readAction(new Uint8Array([8, 0, 0, 0, 3, 4]))).toMatchObject({ participant: 3, code: "equivocation" });
     expect(readAction(new Uint8Array([9, 0, 0, 0, 2, 5]))).toEqual({ kind: "generation", generation: 2, step: 5 });
     expect(readAction(new Uint8Array([10, 1]))).toEqual({ kind: "ended" });
+    expect(readAction(new Uint8Array([8, 0, 0, 0, 3, 5]))).toMatchObject({ participant: 3, code: "roster-differs" });
+    expect(readAction(new Uint8Array([11, 0, 0, 0, 3, 6]))).toEqual({
+      kind: "problem-solved",
+      participant: 3,
+      code: "key-missing",
+    });
+    expect(readAction(new Uint8Array([12, 7, 8]))).toEqual({ kind: "call-code", code: new Uint8Array([7, 8]) });
     expect(readAction(new Uint8Array([99]))).toBeNull();
   });
 });

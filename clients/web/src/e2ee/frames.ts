@@ -102,11 +102,6 @@ export class Frames {
     return this.#session.deadline();
   }
 
-  /** Returns the call code, or `null` before this device has joined and after the session has ended. */
-  callCode(): Uint8Array<ArrayBuffer> | null {
-    return this.#session.callCode();
-  }
-
   /** Returns the sealed frame in a new buffer, or a code of `SealRefusal`: the frame must then be dropped. */
   seal(
     clock: Clock,

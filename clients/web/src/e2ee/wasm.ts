@@ -19,7 +19,6 @@ interface Exports {
   ef_session_event(session: number, kind: number, clock: number, body: number, bodyLength: number): number;
   ef_session_poll(session: number, out: number, capacity: number): number;
   ef_session_deadline(session: number): bigint;
-  ef_call_code(session: number, out: number): number;
   ef_prove_resume(
     session: number,
     origin: number,
@@ -139,7 +138,6 @@ const NEVER = 2n ** 64n - 1n;
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const PROOF_BYTES = 64;
-const CODE_BYTES = 32;
 const SERVER_SESSION_BYTES = 16;
 /** Large enough for every envelope and SFrame header. */
 const PREFIX_BYTES = 96;
@@ -310,16 +308,6 @@ export class FrameCryptoSession {
   deadline(): number | null {
     const deadline = BigInt.asUintN(64, this.#exports.ef_session_deadline(this.#pointer));
     return deadline === NEVER ? null : Number(deadline);
-  }
-
-  /**
-   * Returns the call code, 32 bytes: equal on all devices with the same roster, and on no others. `null` before this device
-   * has joined and after the session has ended.
-   */
-  callCode(): Uint8Array<ArrayBuffer> | null {
-    const out = this.#out.reserve(CODE_BYTES);
-    const result = this.#exports.ef_call_code(this.#pointer, out);
-    return result === 0 ? new Uint8Array(this.#copy(out, CODE_BYTES)) : null;
   }
 
   /**

@@ -8,6 +8,7 @@ import { summarize } from "./debug.ts";
 import { h, sentence } from "./element.ts";
 import { type IconName, icon } from "./icon.ts";
 import { notify } from "./notice.ts";
+import { ProblemLog } from "./problem-log.ts";
 import { isolated, type Presence, problemSentence, protectionSentence } from "./words.ts";
 
 const REFRESH_MS = 1_000;
@@ -36,8 +37,7 @@ export class EncryptionBadge {
   );
   readonly #facts = h("dl", { class: "facts" });
   readonly #problems = h("ul", { class: "problems" });
-  /** Sentences about the problems so far, and whether each goes on. */
-  readonly #seen = new Map<string, boolean>();
+  readonly #log = new ProblemLog();
   #generation = "";
   #cutOff = false;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -125,9 +125,14 @@ export class EncryptionBadge {
       this.#generation = `${generation}.${step}`;
     });
     call.on("problem", (problem) => {
-      this.#seen.set(this.#sentence(problem), problem.code !== "encryption-stopped");
+      this.#log.add(problem, this.#sentence(problem));
       this.#draw();
     });
+    call.on("problemSolved", (problem) => {
+      this.#log.solve(problem);
+      this.#draw();
+    });
+    call.on("participantLeft", ({ id }) => this.#log.left(id));
     call.on("participantJoined", ({ name }) => check.happened(`${isolated(name)} joined.`));
     call.on("participantLeft", ({ name }) => check.happened(`${isolated(name)} left.`));
     call.on("callCode", (code) => {
@@ -164,9 +169,10 @@ export class EncryptionBadge {
     this.element.classList.toggle("is-warning", tone === "warning");
     this.element.classList.toggle("is-partial", tone === "partial");
     this.element.replaceChildren(icon(name), this.#label);
-    this.#problems.hidden = this.#seen.size === 0;
+    const sentences = this.#log.sentences;
+    this.#problems.hidden = sentences.length === 0;
     this.#problems.replaceChildren(
-      ...[...this.#seen.keys()].map((text) => h("li", {}, icon("warning"), h("span", {}, ...sentence(text)))),
+      ...sentences.map((text) => h("li", {}, icon("warning"), h("span", {}, ...sentence(text)))),
     );
     // Who may be in between sees and hears what only the people shown should.
     const doubtful = this.#check.comparison === "differs";
@@ -183,7 +189,7 @@ export class EncryptionBadge {
     const presence = presenceOf(this.#call);
     const text = protectionSentence(presence);
     const { comparison } = this.#check;
-    if ([...this.#seen.values()].includes(true)) {
+    if (this.#log.warns) {
       return { text: `${text}, with a warning`, icon: "warning", tone: "warning" };
     }
     const compared = COMPARED[comparison];

@@ -1,6 +1,6 @@
 // The stage: a tile for each participant and each shared screen, as large as they fit, and playback of remote audio.
 
-import type { AudioTrack, Call, ParticipantId, ParticipantTrack, Source, VideoTrack } from "../index.ts";
+import type { AudioTrack, Call, ParticipantId, ParticipantTrack, Problem, Source, VideoTrack } from "../index.ts";
 import { h } from "./element.ts";
 import { type AspectRatios, layout } from "./grid.ts";
 import { icon } from "./icon.ts";
@@ -33,6 +33,8 @@ export class Stage {
   /** Participants who are cut off, or who were until just now. */
   readonly #returning = new Set<ParticipantId>();
   readonly #movements = new Movements();
+  /** Participants whose frames arrive, and whose key does not. */
+  readonly #keyless = new Set<ParticipantId>();
   #speaking: ReadonlySet<ParticipantId> = new Set();
   #cutOff = false;
 
@@ -56,6 +58,8 @@ export class Stage {
       this.#updateState(participant);
     });
     call.on("stalled", ({ participant }) => this.#updateState(participant));
+    call.on("problem", ({ code, participant }) => this.#setKeyless(code, participant, true));
+    call.on("problemSolved", ({ code, participant }) => this.#setKeyless(code, participant, false));
     call.on("connection", () => {
       for (const participant of this.#tiles.keys()) this.#follow(participant);
     });
@@ -112,10 +116,18 @@ export class Stage {
   #leave(participant: ParticipantId, name: string): void {
     for (const source of ["microphone", "screen-audio"] as const) this.#remove(participant, source);
     this.#removeScreen(participant);
+    this.#keyless.delete(participant);
     this.#tiles.get(participant)?.element.remove();
     this.#tiles.delete(participant);
     this.#arrange();
     this.#movements.left(name);
+  }
+
+  #setKeyless(code: Problem["code"], participant: ParticipantId | null, keyless: boolean): void {
+    if (code !== "key-missing" || participant === null) return;
+    if (keyless) this.#keyless.add(participant);
+    else this.#keyless.delete(participant);
+    this.#updateState(participant);
   }
 
   #add(track: ParticipantTrack): void {
@@ -192,7 +204,8 @@ export class Stage {
   #updateState(participant: ParticipantId): void {
     const away = this.#isAway(participant);
     const video = this.#call.isStalled(participant, "camera");
-    const note = missingNote({ away, video, audio: this.#call.isStalled(participant, "microphone") });
+    const audio = this.#call.isStalled(participant, "microphone");
+    const note = missingNote({ keys: this.#keyless.has(participant), away, video, audio });
     const dimmed = away || video || this.#cutOff;
     const speaking = this.#speaking.has(participant) && !dimmed;
     const screen = { muted: false, speaking: false, note: away ? note : null, dimmed: away || this.#cutOff };

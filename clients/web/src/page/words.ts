@@ -114,8 +114,9 @@ const PROBLEMS: Readonly<Record<Problem["code"], (name: string) => string>> = {
   equivocation: (name) =>
     `The device of ${name} sent different keys to different people. Its audio and video are not played.`,
   "roster-differs": (name) =>
-    `${name} is shown other people in this call than you are. Someone may be listening: compare the call code.`,
-  "key-missing": (name) => `Audio and video of ${name} arrive, but the key to open them does not.`,
+    `The device of ${name} sees other people in this call than yours does: the server shows you different calls, or holds something back. Compare the call code.`,
+  "key-missing": (name) =>
+    `The key to the audio and video of ${name} has not come, although it was asked for. They can't be decrypted until it does.`,
   "encryption-stopped": () =>
     "Encryption stopped on this device. Nothing was sent or played meanwhile, and the call goes on with new keys.",
   "transform-bypassed": () => "This browser let media bypass encryption, so it was stopped. Update the browser.",

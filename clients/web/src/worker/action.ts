@@ -36,6 +36,10 @@ export type Action =
   /** A key of this sender became usable. */
   | { readonly kind: "key-installed"; readonly participant: number }
   | { readonly kind: "problem"; readonly participant: number; readonly code: ProblemCode }
+  /** A problem that lasted does so no longer. */
+  | { readonly kind: "problem-solved"; readonly participant: number; readonly code: ProblemCode }
+  /** The call code is now this one, 32 bytes. Follows the actions that changed the roster. */
+  | { readonly kind: "call-code"; readonly code: Uint8Array<ArrayBuffer> }
   | { readonly kind: "generation"; readonly generation: number; readonly step: number }
   /** The session has ended and its keys are erased: join with a new one. */
   | { readonly kind: "ended" };
@@ -80,6 +84,10 @@ export function readAction(bytes: Uint8Array): Action | null {
       return { kind: "key-installed", participant: view.getUint32(0) };
     case ActionKind.Problem:
       return { kind: "problem", participant: view.getUint32(0), code: PROBLEMS[view.getUint8(4)] ?? "unknown" };
+    case ActionKind.ProblemSolved:
+      return { kind: "problem-solved", participant: view.getUint32(0), code: PROBLEMS[view.getUint8(4)] ?? "unknown" };
+    case ActionKind.CallCodeChanged:
+      return { kind: "call-code", code: body };
     case ActionKind.GenerationChanged:
       return { kind: "generation", generation: view.getUint32(0), step: view.getUint8(4) };
     case ActionKind.Ended:

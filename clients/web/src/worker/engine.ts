@@ -54,8 +54,6 @@ export interface FrameEngine {
   poll(): Uint8Array | null;
   /** Returns when the next tick is due, or `null`. */
   deadline(): number | null;
-  /** Returns the call code, or `null` before this device has joined and after the session has ended. */
-  callCode(): Uint8Array<ArrayBuffer> | null;
   /** Returns the sealed frame in a new buffer, or a code of `SEAL_FAILURES`. Large frames are sealed asynchronously. */
   seal(
     clock: Clock,

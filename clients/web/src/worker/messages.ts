@@ -73,8 +73,6 @@ export type FromWorker =
   | { readonly t: "loaded"; readonly guestAccess: Uint8Array<ArrayBuffer>; readonly locked: boolean }
   | { readonly t: "failed"; readonly detail: string }
   | { readonly t: "action"; readonly action: Action }
-  /** The call code changed: 32 bytes, or `null` if there is none any more. Follows the actions that changed it. */
-  | { readonly t: "code"; readonly code: Uint8Array<ArrayBuffer> | null }
   /** The signature of a resume statement, 64 bytes; `null` if there is no session, or the statement is malformed. */
   | { readonly t: "proof"; readonly request: number; readonly proof: Uint8Array<ArrayBuffer> | null }
   /** The transform is attached and receives every frame. */

@@ -12,49 +12,33 @@ const EMPTY = new Uint8Array(0);
 /** Longest time between two ticks. The session compares its clocks at each, to detect that the machine slept. */
 const MAX_TICK_INTERVAL_MS = 1_000;
 
-/** Receives what a session does. */
-export interface SessionOutput {
-  act(action: Action): void;
-  /** The call code changed. Called after the actions that changed it. */
-  code(code: Uint8Array<ArrayBuffer> | null): void;
-}
-
-/** Actions that change the roster, and with it the call code. */
-const ROSTER_ACTIONS: ReadonlySet<Action["kind"]> = new Set(["verified", "removed", "ended"] as const);
-
 /** A running session. */
 export class Session {
   readonly #engine: FrameEngine;
   readonly #clock: ReadClock;
-  readonly #output: SessionOutput;
-  #code = "";
+  readonly #act: (action: Action) => void;
   #deadline: number | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(engine: FrameEngine, clock: ReadClock, output: SessionOutput) {
+  constructor(engine: FrameEngine, clock: ReadClock, act: (action: Action) => void) {
     this.#engine = engine;
     this.#clock = clock;
-    this.#output = output;
+    this.#act = act;
   }
 
   /** Handles an event and runs the resulting actions. Returns `false` if the event is malformed. */
   event(kind: EventKind, body: Uint8Array): boolean {
     const accepted = this.#engine.event(kind, this.#clock(), body);
     this.pump();
-    if (kind === EventKind.Joined) this.#updateCode();
     return accepted;
   }
 
   /** Runs pending actions and sets the timer. To be called after each frame too, since a frame can request a key. */
   pump(): void {
-    let rosterChanged = false;
     for (let bytes = this.#engine.poll(); bytes !== null; bytes = this.#engine.poll()) {
       const action = readAction(bytes);
-      if (action === null) continue;
-      rosterChanged ||= ROSTER_ACTIONS.has(action.kind);
-      this.#output.act(action);
+      if (action !== null) this.#act(action);
     }
-    if (rosterChanged) this.#updateCode();
     const deadline = this.#engine.deadline();
     if (deadline === this.#deadline) return;
     this.#deadline = deadline;
@@ -67,12 +51,5 @@ export class Session {
       },
       Math.min(Math.max(0, deadline - this.#clock().now), MAX_TICK_INTERVAL_MS),
     );
-  }
-  #updateCode(): void {
-    const code = this.#engine.callCode();
-    const text = code?.join() ?? "";
-    if (text === this.#code) return;
-    this.#code = text;
-    this.#output.code(code);
   }
 }

@@ -51,12 +51,9 @@ async function handle(message: ToWorker): Promise<void> {
       engine = new Frames(device);
       invite.fill(0);
       invite = undefined;
-      session = new Session(engine, clock, {
-        act: (action) => {
-          if (action.kind === "key-installed") retryHeld();
-          post({ t: "action", action });
-        },
-        code: (code) => post({ t: "code", code }),
+      session = new Session(engine, clock, (action) => {
+        if (action.kind === "key-installed") retryHeld();
+        post({ t: "action", action });
       });
       session.pump();
       setInterval(() => post({ t: "pulse", ...pulses.take([...sealers.values(), ...openers.values()]) }), PULSE_MS);
