@@ -3,7 +3,7 @@
 import type { ParticipantId, Problem } from "../index.ts";
 
 /** Problems that last. All others are events, and stay listed. */
-const LASTING: ReadonlySet<Problem["code"]> = new Set(["roster-differs", "key-missing"] as const);
+const UNTIL_SOLVED: ReadonlySet<Problem["code"]> = new Set(["roster-differs", "key-missing"] as const);
 /** An event after which everything is as it was. It is listed, and no warning. */
 const REPAIRED: ReadonlySet<Problem["code"]> = new Set(["encryption-stopped"] as const);
 
@@ -26,11 +26,6 @@ export class ProblemLog {
     return [...this.#entries.values()].some(({ problem }) => !REPAIRED.has(problem.code));
   }
 
-  /** Whether the key of a participant is missing. */
-  lacksKey(participant: ParticipantId): boolean {
-    return this.#entries.has(key({ code: "key-missing", participant }));
-  }
-
   /** There is a problem. */
   add(problem: Problem, sentence: string): void {
     this.#entries.set(key(problem), { problem, sentence });
@@ -43,7 +38,7 @@ export class ProblemLog {
 
   /** A participant has left, and with it the problems that last. */
   left(participant: ParticipantId): void {
-    for (const code of LASTING) this.#entries.delete(key({ code, participant }));
+    for (const code of UNTIL_SOLVED) this.#entries.delete(key({ code, participant }));
   }
 }
 
