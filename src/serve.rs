@@ -18,7 +18,7 @@ use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig, StartError};
 use signaling::{
-    DailyKeys, FileRegistry, Kept, MediaEvents, MediaPlane, PageSource, PublicUrl, Registry, Rooms, Signaling,
+    DailyKeys, FileRegistry, Kept, Maker, MediaEvents, MediaPlane, PageSource, PublicUrl, Registry, Rooms, Signaling,
 };
 use std::{
     io::{self, Write},
@@ -205,7 +205,7 @@ fn storage(data: Option<&DataDirectory>, config: &signaling::Config) -> anyhow::
 /// Creates a room. A server that has no space for it serves those that it has.
 fn first_room(rooms: &Rooms, url: &str) -> anyhow::Result<Option<(String, String)>> {
     let invite = Invite::random()?;
-    match rooms.create(invite.access_hash()) {
+    match rooms.create_by(invite.access_hash(), Maker::Start) {
         Ok(room) => Ok(Some((room.to_string(), room_link(url, room, &invite)))),
         Err(error) => {
             tracing::error!(error = crate::one_line(&error.into()), "cannot create a room; existing rooms are served");

@@ -9,26 +9,29 @@ use crate::{
     metrics::{Format, Metrics},
     outbox::{Closer, Closing, Outbox, ended},
     random::random,
-    rate::{Window, retry_ms},
+    rate::{TypeRates, Window, retry_ms},
     resume::origin::Origins,
-    room::Entered,
+    room::{Entered, is_token},
     rooms::{Arrival, Attachment, EnterError, Rooms},
+    wire_limit::{Excess, Meter, Metered},
     writer,
 };
-use axum::extract::ws::{Message, WebSocket};
 use futures_util::{StreamExt, stream::SplitStream};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, PROTOCOL, ParseError, ServerMessage,
+    ClientEnvelope, ClientMessage, CloseCode, ErrorCode, MessageType, PROTOCOL, ParseError, ServerMessage,
     binary::{self, BinaryError},
     bytes::Fixed,
     client::{Ack, Hello},
     limits::{
-        MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW, STRIKE_WINDOW_MS, STRIKES_PER_WINDOW,
+        MAX_FEATURES, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW, STRIKE_WINDOW_MS,
+        STRIKES_PER_WINDOW,
     },
     server::{Bye, ByeReason, Challenge, ErrorMessage, Limits, Welcome},
 };
@@ -37,7 +40,12 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep_until, timeout},
 };
+use tokio_tungstenite::WebSocketStream;
 use tracing::{Instrument, field::Empty};
+use tungstenite::{Error, Message, error::ProtocolError};
+
+/// A WebSocket of a client.
+pub(crate) type Socket = WebSocketStream<Metered<TokioIo<Upgraded>>>;
 
 /// Errors that answer messages over the rate in any second: with more, a flood would be answered by a flood.
 const RATE_ANSWERS: usize = 10;
@@ -62,7 +70,7 @@ pub(crate) struct Peer {
 
 /// Serves a connection until it has ended and its room knows.
 pub(crate) async fn serve(
-    socket: WebSocket,
+    socket: Socket,
     Peer { address, origins }: Peer,
     rooms: Rooms,
     metrics: Arc<Metrics>,
@@ -71,6 +79,7 @@ pub(crate) async fn serve(
 ) {
     let number = metrics.connections.fetch_add(1, Ordering::Relaxed) + 1;
     let span = tracing::info_span!("connection", connection = number, participant = Empty);
+    let meter = socket.get_ref().meter();
     let (sink, stream) = socket.split();
     let (outbox, closer) = (Outbox::new(), Closer::default());
     // An outbox without messages lacks none.
@@ -79,6 +88,7 @@ pub(crate) async fn serve(
     let writer = tokio::spawn(writing.instrument(span.clone()));
     let connection = Connection {
         stream,
+        meter,
         outbox,
         closer,
         nonce: [0; 32],
@@ -87,6 +97,7 @@ pub(crate) async fn serve(
         metrics,
         timing,
         attachment: None,
+        rates: Arc::default(),
         messages: Window::new(MESSAGES_PER_WINDOW, Duration::from_millis(MESSAGE_WINDOW_MS)),
         strikes: Window::new(STRIKES_PER_WINDOW, Duration::from_millis(STRIKE_WINDOW_MS)),
         rate_answers: Window::new(RATE_ANSWERS, SECOND),
@@ -121,7 +132,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Reads and discards what the peer still sends, until its Close or the end.
-async fn discard(mut stream: SplitStream<WebSocket>) {
+async fn discard(mut stream: SplitStream<Socket>) {
     let mut left = DISCARD;
     while let Some(Ok(message)) = stream.next().await {
         match message {
@@ -129,7 +140,7 @@ async fn discard(mut stream: SplitStream<WebSocket>) {
             Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes) => {
                 left = left.saturating_sub(bytes.len().max(1));
             }
-            Message::Close(_) => {}
+            Message::Close(_) | Message::Frame(_) => {}
         }
         if left == 0 {
             return;
@@ -145,7 +156,8 @@ const fn end(code: CloseCode, reason: &'static str) -> End {
 }
 
 struct Connection {
-    stream: SplitStream<WebSocket>,
+    stream: SplitStream<Socket>,
+    meter: Meter,
     /// Its own until `hello`, then that of its session.
     outbox: Outbox,
     closer: Closer,
@@ -156,6 +168,8 @@ struct Connection {
     metrics: Arc<Metrics>,
     timing: Timing,
     attachment: Option<Attachment>,
+    /// What may still be sent of each type of message: its own until `hello`, then that of its session.
+    rates: Arc<Mutex<TypeRates>>,
     messages: Window,
     strikes: Window,
     rate_answers: Window,
@@ -184,7 +198,7 @@ impl Connection {
         if let Err(end) = self.send(None, ServerMessage::Challenge(challenge)) {
             return end;
         }
-        let mut closing = self.closer.closing();
+        let (mut closing, mut excess) = (self.closer.closing(), self.meter.excess());
         let mut heard = Instant::now();
         let hello_by = heard + self.timing.hello;
         loop {
@@ -201,12 +215,13 @@ impl Connection {
                     return end(CloseCode::Restart, "the server is stopping, and may start again");
                 }
                 () = sleep_until(alarm) => return too_late,
+                end = exceeded(&mut excess) => return end,
                 message = self.stream.next() => message,
             };
             heard = Instant::now();
             let message = match message {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => return broken(error),
+                Some(Err(error)) => return broken(&error),
                 None => return end(CloseCode::Normal, "closed by the client"),
             };
             if let Err(end) = self.message(message, heard.into_std()).await {
@@ -216,6 +231,9 @@ impl Connection {
     }
 
     async fn message(&mut self, message: Message, now: std::time::Instant) -> Result<(), End> {
+        if matches!(message, Message::Text(_) | Message::Binary(_)) {
+            self.meter.message();
+        }
         match message {
             Message::Text(text) => {
                 self.metrics.received.count(Format::Text);
@@ -236,6 +254,8 @@ impl Connection {
                 self.control.accept(now).map_err(|_| end(CloseCode::Policy, "too many control frames"))
             }
             Message::Close(_) => Err(end(CloseCode::Normal, "closed by the client")),
+            // The codec hands out none.
+            Message::Frame(_) => Ok(()),
         }
     }
 
@@ -246,16 +266,35 @@ impl Connection {
         }
         let Err(wait) = self.messages.accept(now) else { return Ok(true) };
         tracing::debug!("message over the rate dropped");
+        self.over_rate(now, wait, id, "more than 30 messages in one second")?;
+        Ok(false)
+    }
+
+    /// Whether a message of this type is to be processed, once it was counted among all messages.
+    fn admit_type(&mut self, kind: MessageType, now: std::time::Instant, id: Option<u32>) -> Result<bool, End> {
+        // A panic elsewhere leaves the rates whole.
+        let accepted = self.rates.lock().unwrap_or_else(PoisonError::into_inner).accept(kind, now);
+        let Err(wait) = accepted else { return Ok(true) };
+        tracing::debug!(kind = kind.name(), "message over the rate of its type dropped");
+        self.over_rate(now, wait, || id, "too many messages of this type")?;
+        Ok(false)
+    }
+
+    /// Counts a message over a rate against the client, and answers it unless too many were answered.
+    fn over_rate(
+        &mut self,
+        now: std::time::Instant,
+        wait: Duration,
+        id: impl Fn() -> Option<u32>,
+        detail: &str,
+    ) -> Result<(), End> {
         self.strikes.accept(now).map_err(|_| end(CloseCode::Rate, "too many messages over the rate"))?;
         if self.rate_answers.accept(now).is_ok() {
-            let error = ErrorMessage {
-                code: ErrorCode::RateLimited,
-                retry_ms: Some(retry_ms(wait)),
-                detail: "more than 30 messages in one second".to_owned(),
-            };
+            let (code, detail) = (ErrorCode::RateLimited, detail.to_owned());
+            let error = ErrorMessage { code, retry_ms: Some(retry_ms(wait)), detail };
             self.send(id(), ServerMessage::Error(error))?;
         }
-        Ok(false)
+        Ok(())
     }
 
     async fn text(&mut self, text: &str, now: std::time::Instant) -> Result<(), End> {
@@ -269,6 +308,9 @@ impl Connection {
                 return self.bad_message(id, now, ErrorCode::BadMessage, reason);
             }
         };
+        if !self.admit_type(MessageType::from(&message), now, id)? {
+            return Ok(());
+        }
         match (&self.attachment, message) {
             (Some(attachment), message) => {
                 if let ClientMessage::Ack(Ack { seq }) = message {
@@ -289,6 +331,9 @@ impl Connection {
                 return self.bad_message(binary::request_id(bytes), now, code, detail.to_owned());
             }
         };
+        if !self.admit_type(MessageType::from(&message), now, id)? {
+            return Ok(());
+        }
         match &self.attachment {
             Some(attachment) => {
                 attachment.binary(id, message).await.map_err(|_| end(CloseCode::Internal, "the room has ended"))
@@ -298,8 +343,10 @@ impl Connection {
     }
 
     async fn hello(&mut self, id: Option<u32>, hello: Hello) -> Result<(), End> {
-        if hello.client.len() > MAX_NAME_BYTES || hello.features.len() > MAX_NAME_BYTES {
-            return self.error(id, ErrorCode::BadMessage, "client or features: too long".to_owned());
+        let features = hello.features.len() <= MAX_FEATURES;
+        if !features || !hello.features.iter().chain([&hello.client]).all(|name| is_token(name, MAX_NAME_BYTES)) {
+            let detail = "client or features: not 1 to 64 visible characters, or too many".to_owned();
+            return self.error(id, ErrorCode::BadMessage, detail);
         }
         let (nonce, origins, closer) = (self.nonce, &self.origins, self.closer.clone());
         let mut attachment = match self.rooms.enter(Arrival { hello: &hello, nonce, origins, closer }).await {
@@ -335,6 +382,7 @@ impl Connection {
             self.outbox.hand_over(outgoings);
         }
         self.outbox = attachment.outbox.clone();
+        self.rates = Arc::clone(&attachment.rates);
         self.attachment = Some(attachment);
         welcomed
     }
@@ -392,13 +440,24 @@ fn malformed(error: BinaryError) -> (ErrorCode, &'static str) {
     }
 }
 
+/// Waits until the client sends more bytes than messages need.
+async fn exceeded(excess: &mut watch::Receiver<Option<Excess>>) -> End {
+    match excess.wait_for(Option::is_some).await.ok().and_then(|excess| *excess) {
+        Some(Excess::Rate) => end(CloseCode::Rate, "too many bytes in one second"),
+        Some(Excess::Fragments) => end(CloseCode::Policy, "too many fragments without a message"),
+        // The meter is gone with the connection.
+        None => std::future::pending().await,
+    }
+}
+
 /// How a connection ends when reading from it fails.
-fn broken(error: axum::Error) -> End {
-    use tungstenite::Error;
-    let error = error.into_inner();
-    match error.downcast_ref::<Error>() {
-        Some(Error::Capacity(_)) => end(CloseCode::TooLarge, "more than 16384 bytes"),
-        Some(Error::Utf8(_)) => end(CloseCode::NotJson, "not UTF-8"),
+fn broken(error: &Error) -> End {
+    match error {
+        Error::Capacity(_) => end(CloseCode::TooLarge, "more than 16384 bytes"),
+        Error::Utf8(_) => end(CloseCode::NotJson, "not UTF-8"),
+        // The client is gone: no code reaches it.
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => end(CloseCode::Normal, "the connection broke"),
+        Error::Protocol(_) => end(CloseCode::Protocol, "frames against RFC 6455"),
         _ => end(CloseCode::Normal, "the connection broke"),
     }
 }

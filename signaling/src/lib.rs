@@ -32,6 +32,7 @@ pub mod scrape;
 mod security_contact;
 mod server;
 mod sha256;
+mod wire_limit;
 mod writer;
 
 pub use access_hash::AccessHash;
@@ -45,7 +46,8 @@ pub use resume::{DailyKeys, ResumeKey, ResumeKeys};
 pub use rooms::{
     CreateError, Rooms,
     file_registry::FileRegistry,
-    registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord},
+    registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord, Unentered},
+    stock::Maker,
 };
 pub use security_contact::{InvalidContact, SecurityContact};
 pub use server::{Kept, Signaling};

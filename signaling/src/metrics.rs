@@ -58,6 +58,8 @@ pub enum Refusal {
     Rate,
     /// Too many connections of one address.
     Connections,
+    /// Too many rooms of one address that no one has entered.
+    Rooms,
     /// Plain HTTP from an address that is no trusted proxy.
     Unencrypted,
 }
@@ -87,7 +89,8 @@ pub enum Format {
 }
 
 impl Kind for Refusal {
-    const ALL: &'static [Self] = &[Self::Origin, Self::Protocol, Self::Rate, Self::Connections, Self::Unencrypted];
+    const ALL: &'static [Self] =
+        &[Self::Origin, Self::Protocol, Self::Rate, Self::Connections, Self::Rooms, Self::Unencrypted];
 
     fn label(self) -> String {
         let label = match self {
@@ -95,6 +98,7 @@ impl Kind for Refusal {
             Self::Protocol => "protocol",
             Self::Rate => "rate",
             Self::Connections => "connections",
+            Self::Rooms => "rooms",
             Self::Unencrypted => "unencrypted",
         };
         label.to_owned()

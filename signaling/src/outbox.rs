@@ -16,7 +16,7 @@
 //! A connection begins before it is known which session it continues, so its writer starts on a separate outbox, which
 //! is [handed over](Outbox::hand_over) to that of the session.
 
-use axum::{body::Bytes, extract::ws::Utf8Bytes};
+use axum::body::Bytes;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -25,6 +25,7 @@ use tacet_proto::{
     CloseCode, ErrorCode, ServerEnvelope, ServerMessage, binary::PREFIX_BYTES, limits::MAX_MESSAGE_BYTES,
 };
 use tokio::sync::{Notify, watch};
+use tungstenite::Utf8Bytes;
 
 /// Maximum number of messages that wait for a socket. A client that lets more pile up does not read, and is closed with
 /// 4408. Messages that are sent again do not count.

@@ -1,11 +1,18 @@
-//! Exact sliding windows: at most N events in *any* window of a given length, whatever its start.
+//! Rates of messages.
 //!
-//! A token bucket of 30 that refills 30 per second would let 59 through in one second. A window keeps the last N instants
-//! instead: an event is accepted if and only if the Nth last accepted one is at least a window old.
+//! [`Window`] is exact: at most N events in *any* window of a given length, whatever its start. A token bucket of 30 that
+//! refills 30 per second would let 59 through in one second. A window keeps the last N instants instead: an event is
+//! accepted if and only if the Nth last accepted one is at least a window old.
+//!
+//! [`Bucket`] is a burst and a pace, in the space of one instant (GCRA). Each type of message has one: see [`TypeRates`].
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
+};
+use tacet_proto::{
+    MessageType,
+    limits::{TypeRate, type_rate},
 };
 
 /// The last accepted events of one source.
@@ -29,10 +36,7 @@ impl Window {
     /// The time until the window has room again, longer than zero.
     pub fn accept(&mut self, now: Instant) -> Result<(), Duration> {
         self.check(now)?;
-        if self.accepted.len() >= self.most {
-            self.accepted.pop_front();
-        }
-        self.accepted.push_back(now);
+        self.force(now);
         Ok(())
     }
 
@@ -47,6 +51,74 @@ impl Window {
         let oldest = self.accepted.front().map_or(Duration::ZERO, |oldest| now.saturating_duration_since(*oldest));
         let wait = self.length.saturating_sub(oldest);
         if wait.is_zero() { Ok(()) } else { Err(wait) }
+    }
+}
+
+impl Window {
+    /// Counts an event that happens whether or not the window has room.
+    pub fn force(&mut self, now: Instant) {
+        if self.accepted.len() >= self.most {
+            self.accepted.pop_front();
+        }
+        self.accepted.push_back(now);
+    }
+}
+
+/// A burst of events at once, and one more after each interval.
+#[derive(Debug)]
+pub struct Bucket {
+    /// When all of the burst would be there again.
+    full: Option<Instant>,
+    interval: Duration,
+    /// How far ahead `full` may lie for one more event.
+    tolerance: Duration,
+}
+
+impl Bucket {
+    /// Accepts `burst` events at once, at least one, and one more each `interval`.
+    #[must_use]
+    pub fn new(burst: u32, interval: Duration) -> Self {
+        Self { full: None, interval, tolerance: interval.saturating_mul(burst.saturating_sub(1)) }
+    }
+
+    /// The bucket of a type of message.
+    #[must_use]
+    pub fn of(TypeRate { burst, every_ms }: TypeRate) -> Self {
+        Self::new(burst, Duration::from_millis(u64::from(every_ms)))
+    }
+
+    /// Accepts an event, or returns the time after which one would be accepted. A refused event is not counted.
+    ///
+    /// # Errors
+    /// The time until the next event is accepted, longer than zero.
+    pub fn accept(&mut self, now: Instant) -> Result<(), Duration> {
+        let full = self.full.map_or(now, |full| full.max(now));
+        let wait = full.saturating_duration_since(now).saturating_sub(self.tolerance);
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        self.full = Some(full + self.interval);
+        Ok(())
+    }
+}
+
+/// What a sender may still send of each type of message.
+#[derive(Debug)]
+pub struct TypeRates(Box<[Bucket]>);
+
+impl Default for TypeRates {
+    fn default() -> Self {
+        Self(MessageType::ALL.iter().map(|kind| Bucket::of(type_rate(*kind))).collect())
+    }
+}
+
+impl TypeRates {
+    /// Accepts a message of a type, or returns the time after which one would be accepted.
+    ///
+    /// # Errors
+    /// The time until the next message of this type is accepted, longer than zero.
+    pub fn accept(&mut self, kind: MessageType, now: Instant) -> Result<(), Duration> {
+        self.0.get_mut(kind as usize).map_or(Ok(()), |bucket| bucket.accept(now))
     }
 }
 
@@ -73,6 +145,29 @@ mod tests {
         assert_eq!(window.accept(start + Duration::from_millis(1_000)), Ok(()));
         assert_eq!(window.accept(start + Duration::from_millis(1_000)), Err(Duration::from_millis(1)));
         assert_eq!(window.accept(start + Duration::from_millis(1_001)), Ok(()));
+    }
+
+    #[test]
+    fn bucket_accepts_its_burst_and_then_keeps_its_pace() {
+        let (mut bucket, start) = (Bucket::new(3, LENGTH), Instant::now());
+        for _ in 0..3 {
+            assert_eq!(bucket.accept(start), Ok(()));
+        }
+        assert_eq!(bucket.accept(start), Err(LENGTH));
+        let soon = start + Duration::from_millis(999);
+        assert_eq!(bucket.accept(soon), Err(Duration::from_millis(1)));
+        assert_eq!((bucket.accept(start + LENGTH), bucket.accept(start + LENGTH)), (Ok(()), Err(LENGTH)));
+        let late = start + 10 * LENGTH;
+        assert_eq!((0..10).filter(|_| bucket.accept(late).is_ok()).count(), 3, "no more than the burst is saved");
+    }
+
+    #[test]
+    fn each_type_of_message_has_its_own_rate() {
+        let (mut rates, now) = (TypeRates::default(), Instant::now());
+        for kind in MessageType::ALL {
+            let accepted = (0..100).filter(|_| rates.accept(*kind, now).is_ok()).count();
+            assert_eq!(accepted, type_rate(*kind).burst as usize, "{}", kind.name());
+        }
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use crate::{
     config::Timing,
+    connection::Socket,
     metrics::{Format, Metrics},
     outbox::{Closing, Encoded, Frame, Outgoings, ended},
 };
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, stream::SplitSink};
 use std::sync::Arc;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
+use tungstenite::{Error, Message, protocol::frame::CloseFrame};
 
-type Sink = SplitSink<WebSocket, Message>;
+type Sink = SplitSink<Socket, Message>;
 
 /// Writes until the connection is to end, then what is still queued, then Close. A peer that does not read cannot delay
 /// the end by more than `timing.linger`.
@@ -41,7 +42,7 @@ async fn run(
     mut closing: watch::Receiver<Option<Closing>>,
     metrics: &Metrics,
     timing: Timing,
-) -> Result<(), axum::Error> {
+) -> Result<(), Error> {
     let mut ping = interval_at(Instant::now() + timing.ping, timing.ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let end = loop {
@@ -62,7 +63,7 @@ async fn run(
         sink.feed(message(metrics, encoded)).await?;
     }
     if let Some(Closing { code, reason }) = end {
-        sink.feed(Message::Close(Some(CloseFrame { code: code.code(), reason: reason.into() }))).await?;
+        sink.feed(Message::Close(Some(CloseFrame { code: code.code().into(), reason: reason.into() }))).await?;
     }
     sink.flush().await
 }

@@ -63,9 +63,8 @@ async fn two_participants_meet_and_one_leaves() {
     ada.send(4, mic()).await;
     assert!(matches!(ada.answer(4).await, ServerMessage::Published(_)));
 
-    // A joiner sends everything at once, without waiting for answers.
-    let mut bo = server.connect().await;
-    bo.send(1, server.hello(ACCESS)).await;
+    // A joiner sends everything at once that it can, without waiting for answers.
+    let mut bo = server.guest().await;
     bo.send(2, join(2)).await;
     bo.send(3, ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] })).await;
     let ServerMessage::Joined(joined) = bo.answer(2).await else { panic!() };
@@ -116,16 +115,12 @@ async fn messages_before_hello_are_refused_without_closing() {
 async fn key_traffic_reaches_its_recipient_only() {
     let server = Server::start(config());
     let (mut ada, mut bo) = (server.member().await, server.member().await);
-    let mut body = vec![7; binary::BATCH_HEADER_BYTES - 2];
-    body.extend_from_slice(&1_u16.to_be_bytes());
-    body.extend_from_slice(&1_u16.to_be_bytes());
-    body.extend_from_slice(&[8; binary::BATCH_ENTRY_BYTES - 2]);
-    ada.binary(binary::key_batch(7, &body)).await;
+    let batch = ada.key_batch(7, 7, &[bo.seat.0]);
+    ada.binary(batch.clone()).await;
     assert!(matches!(ada.answer(7).await, ServerMessage::Ok(_)));
     let received = bo.until(|r| matches!(r, Received::Binary(bytes) if bytes[0] == 2)).await;
     let Received::Binary(bytes) = received else { panic!() };
-    let expected = [&body[..binary::BATCH_HEADER_BYTES], &body[binary::BATCH_HEADER_BYTES..]].concat();
-    assert_eq!(bytes[6..], expected);
+    assert_eq!(bytes[6..], batch[5..]);
 }
 
 #[tokio::test]
@@ -166,6 +161,32 @@ async fn room_creation_requires_permission() {
     }
     let (status, body) = http(&open, "GET /v1/server", "", "").await;
     assert_eq!((status, body), (200, format!(r#"{{"protocols":["{SUBPROTOCOL}"],"open_rooms":true}}"#)));
+}
+
+#[tokio::test]
+async fn anyone_creates_a_bounded_number_of_rooms_and_hinders_no_other() {
+    let hash = format!(r#"{{"access_hash":"{}"}}"#, Fixed([1; 32]).encode());
+    let proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let key = Some(ApiKey("k3y".repeat(8)));
+    let open = Config { open_rooms: true, trusted_proxies: proxies, api_key: key, rooms: 30, ..config() };
+    let server = Server::start(open);
+    let create = async |headers: &str| http(&server, "POST /v1/rooms", headers, &hash).await;
+    for number in 0..20 {
+        // All of one /56.
+        let from = format!("X-Forwarded-For: 2001:db8:0:{number:x}::1\r\n");
+        assert_eq!(create(&from).await.0, 201, "room {number}");
+    }
+    let (status, body) = create("X-Forwarded-For: 2001:db8:0:99::1\r\n").await;
+    assert_eq!(status, 429, "{body}");
+    assert!(body.contains(r#""code":"too_many_rooms""#) && body.contains("retry_ms"), "{body}");
+    // The stock is full with the first of these, and rooms go that no one has entered.
+    for number in 1..=40 {
+        let from = format!("X-Forwarded-For: 192.0.2.{number}\r\n");
+        assert_eq!(create(&from).await.0, 201, "address {number}");
+    }
+    assert_eq!(create(&format!("Authorization: Bearer {}\r\n", "k3y".repeat(8))).await.0, 201);
+    // The operator's own room is still there.
+    server.guest().await;
 }
 
 #[tokio::test]

@@ -136,8 +136,10 @@ async fn text_flood_closes_with_4429_after_all_good_answers() {
 #[tokio::test]
 async fn binary_flood_closes_with_4429() {
     let server = Server::start(config());
-    let wanted = [0; 24];
-    flood(&server, async |client, id| client.binary(tacet_proto::binary::key_request(id, &wanted)).await).await;
+    let mut batch = vec![7; binary::BATCH_HEADER_BYTES - 2];
+    batch.extend_from_slice(&1u16.to_be_bytes());
+    batch.extend_from_slice(&[0; binary::BATCH_ENTRY_BYTES]);
+    flood(&server, async |client, id| client.binary(binary::key_batch(id, &batch)).await).await;
 }
 
 #[tokio::test]

@@ -8,20 +8,11 @@ use signaling::metrics::Kind;
 use std::sync::atomic::Ordering;
 use support::{Client, Place, Received, Server, config};
 use tacet_proto::{
-    ClientMessage, ErrorCode, ParticipantId, ServerMessage, binary,
+    ClientMessage, ErrorCode, ParticipantId, ServerMessage,
     client::{Ack, Empty, Ping},
     resume::Continues,
     server::{ByeReason, Roster, Welcome},
 };
-
-/// A key batch for one seat.
-fn keys_for(seat: u16, mark: u8) -> Vec<u8> {
-    let mut body = vec![mark; binary::BATCH_HEADER_BYTES - 2];
-    body.extend_from_slice(&1_u16.to_be_bytes());
-    body.extend_from_slice(&seat.to_be_bytes());
-    body.extend_from_slice(&[mark; binary::BATCH_ENTRY_BYTES - 2]);
-    binary::key_batch(7, &body)
-}
 
 fn welcomed(answer: ServerMessage) -> Welcome {
     match answer {
@@ -66,13 +57,13 @@ async fn resumed_session_gets_what_it_lacks_once_and_in_order() {
     let (mut ada, place) = server.join(1).await;
     let mut bo = server.member().await;
     for mark in 0..3 {
-        bo.binary(keys_for(0, mark)).await;
+        bo.binary(bo.key_batch(7, mark, &[0])).await;
         ada.until(|received| matches!(received, Received::Binary(bytes) if bytes[0] == 2)).await;
     }
     let (known, before) = (2, ada.raw.clone());
     assert!(before.iter().any(|message| message[0] == b'{') && before.iter().any(|message| message[0] == 2));
     drop(ada);
-    bo.binary(keys_for(0, 9)).await;
+    bo.binary(bo.key_batch(7, 9, &[0])).await;
     assert!(matches!(bo.answer(7).await, ServerMessage::Ok(_)));
 
     let (mut ada, answer) = server.resume(&place, known).await;

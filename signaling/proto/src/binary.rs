@@ -1,4 +1,4 @@
-//! Binary messages: key traffic, whose contents the server only splits and forwards.
+//! Binary messages: key traffic, which the server splits and forwards. It reads no contents but what names the sender.
 //!
 //! ```text
 //! every message     type1 || n4 || body          n: request id (client) or running number (server), big endian
@@ -14,7 +14,9 @@ use crate::{
     limits::MAX_MESSAGE_BYTES,
 };
 pub use media_types::key_exchange::{
-    ANNOUNCE_BYTES, ANNOUNCE_DEVICE_KEY, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, WANTED_KEY_BYTES,
+    ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_INCARNATION, ANNOUNCE_ROOM,
+    ANNOUNCE_SEQ, BATCH_ANNOUNCE_SEQ, BATCH_CALL, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, BATCH_JOIN_ID, BATCH_KID,
+    BATCH_ROOM, BATCH_SEAT, WANTED_KEY_BYTES,
 };
 
 /// Bytes in front of every body: type and number.
@@ -90,7 +92,7 @@ pub struct KeyBatch {
     pub entries: Vec<BatchEntry>,
 }
 
-/// Header of a key batch, opaque except for the number of entries.
+/// Header of a key batch, opaque except for the number of entries and what it says of its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchHeader(pub [u8; BATCH_HEADER_BYTES]);
 

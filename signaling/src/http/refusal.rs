@@ -82,6 +82,7 @@ const fn hint(refusal: Refusal) -> &'static str {
             "too many connections from one address ([limits] connections_per_address). Behind a proxy, set \
              trusted_proxies"
         }
+        Refusal::Rooms => "an address creates rooms that no one enters",
         Refusal::Unencrypted => {
             "plain HTTP beyond loopback is only for the proxies in trusted_proxies; the client is none of them"
         }
@@ -100,7 +101,7 @@ struct Answer {
 
 fn of(refusal: Refusal, wait: Option<Duration>) -> Answer {
     let (status, error, close) = match refusal {
-        Refusal::Rate | Refusal::Connections => {
+        Refusal::Rate | Refusal::Connections | Refusal::Rooms => {
             (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, CloseCode::TryLater)
         }
         _ => (StatusCode::FORBIDDEN, ErrorCode::Forbidden, CloseCode::Policy),
@@ -111,6 +112,7 @@ fn of(refusal: Refusal, wait: Option<Duration>) -> Answer {
         Refusal::Connections => {
             ("too_many_connections", "too many connections from your network", Some(Duration::from_secs(5)))
         }
+        Refusal::Rooms => ("too_many_rooms", "too many rooms were created from your network and not entered", wait),
         Refusal::Origin => ("origin_not_allowed", "this server does not allow pages from this address", None),
         Refusal::Protocol => ("unsupported_protocol", "the server speaks none of these protocols", None),
         Refusal::Unencrypted => ("unencrypted", "this server is reached over HTTPS, through its proxy", None),

@@ -1,7 +1,12 @@
 //! `POST /v1/rooms`: creating a room.
 
 use super::{Client, Server, problem, refusal};
-use crate::{access_hash::AccessHash, metrics::Refusal, rooms::CreateError};
+use crate::{
+    access_hash::AccessHash,
+    admission::network,
+    metrics::Refusal,
+    rooms::{CreateError, stock::Maker},
+};
 use axum::{
     Extension, Json, Router,
     body::Bytes,
@@ -57,10 +62,15 @@ async fn create(
     };
     // The room is written to the registry before it is answered, which may wait for a disk.
     let rooms = server.rooms.clone();
-    match spawn_blocking(move || rooms.create(AccessHash(access_hash.0))).await {
+    let maker = if authorized { Maker::Operator } else { Maker::Anyone(network(client.address)) };
+    match spawn_blocking(move || rooms.create_by(AccessHash(access_hash.0), maker)).await {
         Ok(Ok(room)) => (StatusCode::CREATED, Json(CreatedRoom { room })).into_response(),
         Ok(Err(error @ (CreateError::TooMany | CreateError::NoRandomness))) => {
             problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string())
+        }
+        Ok(Err(CreateError::TooManyOfNetwork(wait))) => {
+            server.refusals.refused(Refusal::Rooms);
+            refusal::answer(Refusal::Rooms, Some(wait))
         }
         Ok(Err(error @ CreateError::Storage(_))) => {
             let cause: &(dyn Error + 'static) = &error;

@@ -4,16 +4,26 @@ use super::{Client, Server, refusal};
 use crate::{
     connection::{self, Peer},
     metrics::Refusal,
+    wire_limit::Metered,
 };
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use axum::{
     Extension, Json, Router,
     extract::{State, WebSocketUpgrade},
-    http::{HeaderMap, HeaderValue, StatusCode, header::UPGRADE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
+    },
     response::{IntoResponse, Response},
     routing::get,
 };
+use data_encoding::BASE64;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tacet_proto::SUBPROTOCOL;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::protocol::{Role, WebSocketConfig};
 
 /// Size at which the WebSocket codec refuses a message. Messages between
 /// [`MAX_MESSAGE_BYTES`](tacet_proto::limits::MAX_MESSAGE_BYTES) and this are read and closed with 1009 in good order: a
@@ -32,6 +42,7 @@ struct Supported {
 async fn upgrade(
     State(server): State<Server>,
     Extension(client): Extension<Client>,
+    Extension(upgraded): Extension<OnUpgrade>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -39,13 +50,7 @@ async fn upgrade(
         tracing::debug!(?refusal, peer = %connection::shortened(client.address), "connection refused");
         server.refusals.refused(refusal);
     };
-    let upgrade = upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(4 << 10)
-        .write_buffer_size(4 << 10)
-        .max_write_buffer_size(256 << 10)
-        .max_message_size(CODEC_BYTES)
-        .max_frame_size(CODEC_BYTES);
+    let upgrade = upgrade.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         refused(Refusal::Protocol);
         let mut response = Json(Supported { protocols: [SUBPROTOCOL] }).into_response();
@@ -67,8 +72,54 @@ async fn upgrade(
     };
     let peer = Peer { address: client.address, origins: server.origins(&client) };
     let Server { config, rooms, metrics, stop, alive, .. } = server;
-    upgrade.on_upgrade(move |socket| async move {
-        connection::serve(socket, peer, rooms, metrics, config.timing, stop).await;
+    drop(upgrade);
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgraded.await {
+            // Not axum's own, which would hide the bytes that become no message.
+            let metered = Metered::new(TokioIo::new(upgraded));
+            let socket = WebSocketStream::from_raw_socket(metered, Role::Server, Some(codec())).await;
+            connection::serve(socket, peer, rooms, metrics, config.timing, stop).await;
+        }
         drop((place, alive));
-    })
+    });
+    accepted(&headers)
+}
+
+fn codec() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4 << 10)
+        .write_buffer_size(4 << 10)
+        .max_write_buffer_size(256 << 10)
+        .max_message_size(Some(CODEC_BYTES))
+        .max_frame_size(Some(CODEC_BYTES))
+}
+
+/// The answer to an opening handshake that was checked (RFC 6455 section 4.2.2).
+fn accepted(headers: &HeaderMap) -> Response {
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    let keyed = [key, b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
+    let accept = BASE64.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &keyed).as_ref());
+    let Ok(accept) = HeaderValue::from_str(&accept) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let fields = [
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_ACCEPT, accept),
+        (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL)),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, fields).into_response()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 6455 section 1.3.
+    #[test]
+    fn handshake_is_accepted_with_the_key_of_the_client() {
+        let headers = HeaderMap::from_iter([(SEC_WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="))]);
+        let response = accepted(&headers);
+        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+        assert_eq!(response.headers().get(SEC_WEBSOCKET_ACCEPT).unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
 }

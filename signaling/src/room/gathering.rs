@@ -48,14 +48,10 @@ impl Gathering {
         self.awaited.values().any(|awaited| *awaited == seat)
     }
 
-    /// The expected participants that are not back.
-    pub(super) fn missing(&self, is_back: impl Fn(ParticipantId) -> bool) -> Vec<ParticipantId> {
-        self.awaited.keys().copied().filter(|awaited| !is_back(*awaited)).collect()
-    }
-
-    /// Whether it is over: time is up, or all are back that are expected.
-    pub(super) fn is_over(&self, now: Instant, is_back: impl Fn(ParticipantId) -> bool) -> bool {
-        now >= self.until || (self.begun && self.missing(is_back).is_empty())
+    /// If it is over, because time is up or all are back that are expected: the expected participants that are not back.
+    pub(super) fn end(&self, now: Instant, is_back: impl Fn(ParticipantId) -> bool) -> Option<Vec<ParticipantId>> {
+        let missing: Vec<_> = self.awaited.keys().copied().filter(|awaited| !is_back(*awaited)).collect();
+        (now >= self.until || (self.begun && missing.is_empty())).then_some(missing)
     }
 }
 
@@ -68,14 +64,14 @@ mod tests {
         let start = Instant::now();
         let mut gathering = Gathering::new(start);
         let [ada, bo, cy] = [1, 2, 3].map(ParticipantId);
-        assert!(!gathering.is_over(start, |_| true), "it is not known which others to expect");
+        assert!(gathering.end(start, |_| true).is_none(), "it is not known which others to expect");
         gathering.returned(&[Expected { participant: bo, seat: Seat(1) }]);
         assert!(gathering.awaits(Seat(1)) && !gathering.awaits(Seat(0)));
-        assert!(!gathering.is_over(start, |participant| participant == ada));
+        assert!(gathering.end(start, |participant| participant == ada).is_none());
         gathering
             .returned(&[Expected { participant: cy, seat: Seat(2) }, Expected { participant: ada, seat: Seat(0) }]);
-        assert!(!gathering.is_over(start, |participant| participant != cy));
-        assert!(gathering.is_over(start, |_| true));
-        assert!(gathering.is_over(start + GATHERING, |_| false));
+        assert!(gathering.end(start, |participant| participant != cy).is_none());
+        assert!(gathering.end(start, |_| true).is_some());
+        assert!(gathering.end(start + GATHERING, |_| false).is_some());
     }
 }

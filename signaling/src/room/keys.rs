@@ -1,6 +1,6 @@
-//! Key traffic: split by recipient and forwarded unread.
+//! Key traffic: split by recipient and forwarded. Nothing of it is read but what names its sender.
 
-use super::{ErrorCode, Room, refusal, wake};
+use super::{ErrorCode, Refusal, Room, identity::check_wanted, refusal, wake};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use tacet_proto::{
     ParticipantId, Seat,
@@ -16,45 +16,56 @@ impl Room {
             return;
         };
         let own_seat = member.announced.seat;
-        match message {
-            ClientBinary::KeyBatch(batch) => self.key_batch(now, own_seat, batch),
+        let passed_on = match message {
+            ClientBinary::KeyBatch(batch) => self.key_batch(now, from, own_seat, batch),
             ClientBinary::KeyRequest(wanted) => self.key_request(now, own_seat, wanted),
-        }
-        if let (Some(id), Some(answer)) = (id, super::DONE) {
-            self.send(from, Some(id), answer);
+        };
+        match (passed_on, super::DONE) {
+            (Ok(()), Some(answer)) => self.send(from, id, answer),
+            (Ok(()), None) => {}
+            (Err(refusal), _) => self.refuse(from, id, refusal),
         }
         self.settle(now);
     }
 
     /// Queues for each recipient its entry of a batch.
-    fn key_batch(&mut self, now: Instant, sender: Seat, KeyBatch { header, entries }: KeyBatch) {
+    fn key_batch(
+        &mut self,
+        now: Instant,
+        from: ParticipantId,
+        seat: Seat,
+        KeyBatch { header, entries }: KeyBatch,
+    ) -> Result<(), Refusal> {
+        self.check_batch(from, &header)?;
         let mut by_seat: BTreeMap<Seat, BatchEntry> = BTreeMap::new();
         for entry in entries {
             // One key for each recipient: naming a seat twice cannot fill its queue.
             by_seat.entry(entry.recipient()).or_insert(entry);
         }
-        by_seat.remove(&sender);
+        by_seat.remove(&seat);
         let header = Arc::new(header);
         for member in self.members.values_mut() {
             if let Some(entry) = by_seat.remove(&member.announced.seat) {
-                member.backlog.keys(now, Arc::clone(&header), entry);
+                member.backlog.key(now, from, Arc::clone(&header), entry);
                 wake(&mut self.wake, member.backlog.due());
             }
         }
+        Ok(())
     }
 
     /// Asks each owner of a wanted key.
-    fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<WantedKey>) {
+    fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<WantedKey>) -> Result<(), Refusal> {
+        check_wanted(requester, &wanted)?;
         let mut by_seat: BTreeMap<Seat, Vec<WantedKey>> = BTreeMap::new();
         for wanted in wanted {
             by_seat.entry(wanted.owner()).or_default().push(wanted);
         }
-        by_seat.remove(&requester);
         for member in self.members.values_mut() {
             if let Some(wanted) = by_seat.remove(&member.announced.seat) {
                 member.backlog.key_request(now, requester, wanted);
                 wake(&mut self.wake, member.backlog.due());
             }
         }
+        Ok(())
     }
 }

@@ -16,7 +16,9 @@
 mod backlog;
 mod entry;
 mod gathering;
+mod identity;
 mod keys;
+mod membership;
 mod outputs;
 mod pages;
 mod presence;
@@ -33,6 +35,8 @@ use backlog::{Announced, Backlog};
 use entry::Departed;
 pub use entry::{Entered, Entry, FreshIds, NotResumable, RECENT};
 use gathering::{Gathering, NEWCOMERS_ON_TOP};
+use identity::Identity;
+pub(crate) use identity::is_token;
 pub use outputs::Output;
 use outputs::Outputs;
 use presence::{PAUSE, Presence};
@@ -47,10 +51,7 @@ use std::{
 };
 use subscribe::Subscription;
 use tacet_proto::{
-    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, Seat, ServerMessage, SessionId, TrackId,
-    binary::{ANNOUNCE_BYTES, MAX_DISPLAY_BYTES},
-    bytes::Base64,
-    client::{Announce, Join, MAX_EXPECTED},
+    CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, RoomId, Seat, ServerMessage, SessionId, TrackId,
     server::{ErrorMessage, Ok as OkMessage, RosterEntry, Speaker, Speakers},
 };
 use transport::Transport;
@@ -100,6 +101,7 @@ impl fmt::Debug for Numbers {
 #[derive(Debug)]
 struct Member {
     announced: Announced,
+    identity: Identity,
     presence: Presence,
     transport: Transport,
     subscription: Subscription,
@@ -111,6 +113,8 @@ struct Member {
 #[derive(Debug)]
 pub struct Room {
     id: sfu_api::RoomId,
+    /// Its id on the wire.
+    room: RoomId,
     limits: RoomLimits,
     call: Option<CallId>,
     /// Participants of the call that said goodbye.
@@ -141,6 +145,7 @@ impl Room {
     pub fn new(
         now: Instant,
         id: sfu_api::RoomId,
+        room: RoomId,
         limits: RoomLimits,
         call: Option<CallRecord>,
         numbers: Box<dyn FnMut() -> u32 + Send>,
@@ -148,6 +153,7 @@ impl Room {
         let gathering = call.as_ref().map(|_| Gathering::new(now));
         Self {
             id,
+            room,
             limits,
             call: call.as_ref().map(|call| call.id),
             departed_before: call.iter().flat_map(|call| call.departed.iter().copied()).collect(),
@@ -363,7 +369,7 @@ impl Room {
         self.withdraw_all(now, participant);
         self.outputs.command(Command::RemoveParticipant { participant });
         for other in self.members.values_mut() {
-            other.backlog.left(now, participant);
+            other.backlog.left(now, participant, Some(member.announced.seat));
             wake(&mut self.wake, other.backlog.due());
         }
     }
@@ -378,125 +384,6 @@ impl Room {
             self.departed_before.clear();
             self.outputs.call_ended(call);
         }
-    }
-
-    fn join(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, join: Join) -> Result<Answer, Refusal> {
-        let Some(guest) = self.guests.get_mut(&from) else {
-            return Err(refusal(ErrorCode::Unauthenticated, "send hello first"));
-        };
-        if self.members.contains_key(&from) {
-            return Err(refusal(ErrorCode::OutOfOrder, "already joined"));
-        }
-        check_announce(&join.announce, &join.display)?;
-        if join.expects.len() > MAX_EXPECTED {
-            return Err(refusal(ErrorCode::BadMessage, "expects: too many"));
-        }
-        let announced = |seat| announced(seat, &join.announce, &join.display);
-        let seat = match guest.place {
-            Some((seat, device)) if announced(seat).device() == Some(&device) => seat,
-            Some(_) => return Err(refusal(ErrorCode::BadMessage, "announce: of another device")),
-            // A place that is held counts.
-            None if self.members.len() >= self.limits.participants => {
-                return Err(refusal(ErrorCode::RoomFull, "the room is full"));
-            }
-            None if self.on_top_until.is_some_and(|until| until > now) => {
-                let awaited = |seat| self.gathering.as_ref().is_some_and(|gathering| gathering.awaits(seat));
-                self.seats.take_from_top(now, awaited).ok_or(refusal(ErrorCode::RoomFull, "no free seat"))?
-            }
-            None => self.seats.take(now).ok_or(refusal(ErrorCode::RoomFull, "no free seat"))?,
-        };
-        tracing::debug!(participant = from.0, seat = seat.0, "joined");
-        if guest.place.take().is_some()
-            && let Some(gathering) = &mut self.gathering
-        {
-            gathering.returned(&join.expects);
-        }
-        guest.before = None;
-        self.departed.remove(from);
-
-        let mut backlog = Backlog::default();
-        for (&other, member) in &self.members {
-            backlog.arrived(now, other, member.announced.clone(), member.presence.is_away());
-        }
-        for published in self.tracks.values() {
-            backlog.track_added(now, published.track.clone());
-        }
-        let gathering = self.gathering.is_some();
-        let joined = backlog.joined(seat, gathering);
-        wake(&mut self.wake, backlog.due());
-
-        let announced = announced(seat);
-        for member in self.members.values_mut() {
-            member.backlog.arrived(now, from, announced.clone(), false);
-            wake(&mut self.wake, member.backlog.due());
-        }
-        let slots = Slots::new(self.limits.slots_per_participant);
-        let subscription = Subscription::default();
-        let command = self.outputs.command(Command::AddParticipant { room: self.id, participant: from });
-        let transport = Transport::requested(now, command);
-        let presence = Presence::new(now);
-        wake(&mut self.wake, presence.deadline(now));
-        self.members.insert(from, Member { announced, presence, transport, subscription, slots, backlog });
-        self.outputs.joined(from, id, joined, self.claims(from));
-        if gathering {
-            self.end_gathering(now);
-        }
-        Ok(None)
-    }
-
-    fn announce(&mut self, now: Instant, from: ParticipantId, announce: Announce) -> Result<Answer, Refusal> {
-        check_announce(&announce.announce, &announce.display)?;
-        let Some(member) = self.members.get_mut(&from) else { return Ok(None) };
-        member.announced = announced(member.announced.seat, &announce.announce, &announce.display);
-        let announced = member.announced.clone();
-        for (_, other) in self.members.iter_mut().filter(|(other, _)| **other != from) {
-            other.backlog.announced(now, from, announced.clone());
-            wake(&mut self.wake, other.backlog.due());
-        }
-        Ok(DONE)
-    }
-
-    fn resync(&mut self, now: Instant, from: ParticipantId, id: Option<u32>) -> Result<Answer, Refusal> {
-        let others = self.roster_without(from);
-        if let Some(member) = self.members.get_mut(&from) {
-            member.backlog.resync(now, id, others);
-            wake(&mut self.wake, member.backlog.due());
-        }
-        Ok(None)
-    }
-
-    /// The others as a participant sees them.
-    fn roster_without(&self, participant: ParticipantId) -> Vec<RosterEntry> {
-        let others = self.members.iter().filter(|(other, _)| **other != participant);
-        others.map(|(other, member)| member.roster_entry(*other)).collect()
-    }
-
-    /// Ends gathering if it is over: all members get a full roster, and those who are not on it have left.
-    fn end_gathering(&mut self, now: Instant) {
-        let back = |participant: ParticipantId| {
-            self.members.contains_key(&participant)
-                || self.gone.contains(&participant)
-                || self.departed.get(participant).is_some()
-        };
-        let Some(gathering) = &self.gathering else { return };
-        // Those who came while it lasted do not know them, and replace their keys like all others.
-        let absent = gathering.missing(back);
-        if !gathering.is_over(now, back) {
-            wake(&mut self.wake, Some(gathering.until));
-            return;
-        }
-        tracing::debug!(participants = self.members.len(), "those who were in the call are back, or late");
-        self.gathering = None;
-        let members: Vec<_> = self.members.keys().copied().collect();
-        for participant in members {
-            let others = self.roster_without(participant);
-            if let Some(member) = self.members.get_mut(&participant) {
-                absent.iter().for_each(|absent| member.backlog.left(now, *absent));
-                member.backlog.resync(now, None, others);
-                wake(&mut self.wake, member.backlog.due());
-            }
-        }
-        self.end_deserted_call();
     }
 
     /// A participant gave a sign of life.
@@ -584,8 +471,7 @@ impl Room {
             }
             if due {
                 let (slots, outputs) = (&mut member.slots, &mut self.outputs);
-                let more = || slots.next_message().map(ServerMessage::Slots);
-                member.backlog.deliver(now, more, |out| outputs.send(participant, out));
+                member.backlog.deliver(now, slots, |out| outputs.send(participant, out));
             }
             wake(&mut self.wake, member.backlog.due());
         }
@@ -608,19 +494,4 @@ fn wake(at: &mut Option<Instant>, due: Option<Instant>) {
     if let Some(due) = due {
         *at = Some(at.map_or(due, |at| at.min(due)));
     }
-}
-
-/// Checks what the server knows of an announce: its length.
-fn check_announce(announce: &Base64, display: &Base64) -> Result<(), Refusal> {
-    if announce.0.len() != ANNOUNCE_BYTES {
-        return Err(refusal(ErrorCode::BadMessage, "announce: wrong length"));
-    }
-    if display.0.len() > MAX_DISPLAY_BYTES {
-        return Err(refusal(ErrorCode::BadMessage, "display: too long"));
-    }
-    Ok(())
-}
-
-fn announced(seat: Seat, announce: &Base64, display: &Base64) -> Announced {
-    Announced { seat, announce: announce.0.as_slice().into(), display: display.0.as_slice().into() }
 }

@@ -2,7 +2,7 @@
 //!
 //! A track exists for others from the moment at which the media plane has accepted it; its publisher gets one answer.
 
-use super::{Answer, DONE, Refusal, Room, refusal, wake};
+use super::{Answer, DONE, Refusal, Room, is_token, refusal, wake};
 use sfu_api::{Command, CommandError, CommandId, Mid, Publication, Ssrc};
 use std::time::Instant;
 use tacet_proto::{
@@ -59,8 +59,8 @@ impl Room {
         id: Option<u32>,
         publish: Publish,
     ) -> Result<Answer, Refusal> {
-        if publish.cid.len() > MAX_NAME_BYTES {
-            return Err(refusal(ErrorCode::BadMessage, "cid: too long"));
+        if !is_token(&publish.cid, MAX_NAME_BYTES) {
+            return Err(refusal(ErrorCode::BadMessage, "cid: 1 to 64 visible characters"));
         }
         let mid = Mid::new(&publish.mid).ok_or(refusal(ErrorCode::BadMessage, "mid: 1 to 16 visible characters"))?;
         if publish.codec.kind() != publish.kind {

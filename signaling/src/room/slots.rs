@@ -46,6 +46,13 @@ struct Slot {
     shown: Option<SlotTrack>,
 }
 
+impl Slot {
+    /// Whether the client is to be sent what is in the slot.
+    fn differs(&self, known: impl Fn(SlotTrack) -> bool) -> bool {
+        self.offered.is_some() && self.track != self.shown && self.track.is_none_or(known)
+    }
+}
+
 /// The slots of one participant.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -168,8 +175,15 @@ impl Slots {
         true
     }
 
-    /// The next message for the client: new slots in the order of creation, and new contents.
-    pub(super) fn next_message(&mut self) -> Option<SlotsMessage> {
+    /// Whether there is a message for the client.
+    pub(super) fn has_message(&self, known: impl Fn(SlotTrack) -> bool) -> bool {
+        let next = self.slots.iter().find(|slot| slot.offered.is_none());
+        next.is_some_and(|slot| slot.ssrcs.is_some()) || self.slots.iter().any(|slot| slot.differs(&known))
+    }
+
+    /// The next message for the client: new slots in the order of creation, and new contents. Only tracks that the client
+    /// knows are put into it; the others wait.
+    pub(super) fn next_message(&mut self, known: impl Fn(SlotTrack) -> bool) -> Option<SlotsMessage> {
         let (mut page, mut add, mut set) = (Page::new(), Vec::new(), Vec::new());
         let rev = self.rev.saturating_add(1);
         for slot in self.slots.iter_mut().filter(|slot| slot.offered.is_none()) {
@@ -183,7 +197,7 @@ impl Slots {
             slot.offered = Some(rev);
             add.push(wire);
         }
-        for slot in self.slots.iter_mut().filter(|slot| slot.offered.is_some() && slot.track != slot.shown) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.differs(&known)) {
             let source = SlotSource { mid: slot.mid.as_str().to_owned(), source: slot.track };
             if !page.fits(&source) {
                 break;
@@ -249,10 +263,10 @@ mod tests {
         assert!(placed);
         let classes: Vec<_> = commands.iter().filter_map(class).collect();
         assert_eq!(classes, [[Codec::Opus; 4], [Codec::Vp8; 4]].concat());
-        let message = slots.next_message().unwrap();
+        let message = slots.next_message(|_| true).unwrap();
         assert_eq!((message.rev, message.add.len(), message.set.len()), (1, 8, 1));
         assert_eq!(message.set[0].source, Some(track(1)));
-        assert_eq!(slots.next_message(), None);
+        assert_eq!(slots.next_message(|_| true), None);
     }
 
     #[test]
@@ -261,7 +275,7 @@ mod tests {
         let (_, commands) = place(&mut slots, 1, Codec::Vp8);
         assert!(!commands.iter().any(|command| matches!(command, SlotCommand::Activate(_))));
         assert!(!slots.ready(1, &mut |_| panic!("nothing was offered")), "no such revision yet");
-        slots.next_message().unwrap();
+        slots.next_message(|_| true).unwrap();
         let mut active = 0;
         let mut count = |_| {
             active += 1;
@@ -276,11 +290,11 @@ mod tests {
     fn free_slots_are_reused() {
         let mut slots = Slots::new(100);
         place(&mut slots, 1, Codec::Vp8);
-        slots.next_message().unwrap();
+        slots.next_message(|_| true).unwrap();
         slots.vacate(TrackId(1), &mut |_| CommandId(1));
         let (placed, commands) = place(&mut slots, 2, Codec::Vp8);
         assert!(placed && commands.len() == 1, "{commands:?}");
-        let message = slots.next_message().unwrap();
+        let message = slots.next_message(|_| true).unwrap();
         assert_eq!((message.add.len(), message.set.len()), (0, 1), "only the last contents are sent");
     }
 
@@ -303,7 +317,7 @@ mod tests {
         assert!(place(&mut slots, 2, Codec::Vp8).0);
         assert!(place(&mut slots, 3, Codec::Vp8).0);
         assert!(!place(&mut slots, 4, Codec::Vp8).0, "only two of the video block fit");
-        assert_eq!(slots.next_message().unwrap().add.len(), 6);
+        assert_eq!(slots.next_message(|_| true).unwrap().add.len(), 6);
     }
 
     #[test]
@@ -312,7 +326,7 @@ mod tests {
         for command in adds(&mut slots, 1, Codec::Opus) {
             assert!(slots.refused(command));
         }
-        assert_eq!(slots.next_message(), None);
+        assert_eq!(slots.next_message(|_| true), None);
         assert!(!slots.place(track(2), Codec::Opus, &mut |command| panic!("asked again: {command:?}")));
     }
 
@@ -321,9 +335,9 @@ mod tests {
         let mut slots = Slots::new(100);
         let commands = adds(&mut slots, 1, Codec::Opus);
         slots.added(commands[1], 1, None);
-        assert_eq!(slots.next_message(), None);
+        assert_eq!(slots.next_message(|_| true), None);
         slots.added(commands[0], 2, None);
-        let message = slots.next_message().unwrap();
+        let message = slots.next_message(|_| true).unwrap();
         assert_eq!(message.add.iter().map(|slot| slot.mid.as_str()).collect::<Vec<_>>(), ["r0", "r1"]);
     }
 
@@ -331,7 +345,7 @@ mod tests {
     fn overtaken_refusal_does_not_empty_a_slot() {
         let mut slots = Slots::new(100);
         place(&mut slots, 1, Codec::Vp8);
-        slots.next_message().unwrap();
+        slots.next_message(|_| true).unwrap();
         slots.vacate(TrackId(1), &mut |_| CommandId(7));
         slots.place(track(2), Codec::Vp8, &mut |_| CommandId(8));
         assert!(!slots.refused(CommandId(7)), "overtaken by a later change");

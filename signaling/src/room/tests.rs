@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod fairness;
+mod identity;
 mod keys;
 mod media;
 mod membership;
@@ -11,18 +13,25 @@ mod random;
 mod returns;
 
 use super::*;
+use e2ee_core::{Primitives, Standard};
 use sfu_api::{CommandId, LocalTransport, Request};
 use std::time::Duration;
 use tacet_proto::{
-    binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
+    binary::{
+        self, ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_INCARNATION,
+        ANNOUNCE_ROOM, ANNOUNCE_SEQ, BATCH_ANNOUNCE_SEQ, BATCH_CALL, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES,
+        BATCH_JOIN_ID, BATCH_KID, BATCH_ROOM, BATCH_SEAT, PREFIX_BYTES, ServerBinary,
+    },
     bytes::{Base64, Fixed},
     client::{
-        Ack, Announce, ClientTransport, Credential, Empty, Hello, Ping, Publish, SlotsReady, Subscribe, TrackRef,
+        Ack, Announce, ClientTransport, Credential, Empty, Hello, Join, Ping, Publish, SlotsReady, Subscribe, TrackRef,
         Unsubscribe,
     },
     media::{ClientIce, Codec, Dtls, Kind, Slot, SlotSource, Source, Track},
     server::{Bye, ByeReason, Joined, Pong, RosterEntry, TransportState},
 };
+
+const ROOM: RoomId = RoomId(Fixed([0x52; 16]));
 
 /// A room with a clock, and a media plane that accepts every command.
 struct Story {
@@ -67,7 +76,7 @@ impl Story {
             number
         });
         Self {
-            room: Room::new(now, sfu_api::RoomId(1), limits, call, numbers),
+            room: Room::new(now, sfu_api::RoomId(1), ROOM, limits, call, numbers),
             now,
             alive: true,
             silent: BTreeSet::new(),
@@ -175,15 +184,56 @@ impl Story {
         self.settle();
     }
 
+    /// Asks, with an announce that says the truth of its sender.
     fn ask(&mut self, from: u32, message: ClientMessage) {
+        let message = self.truthful(from, message);
+        self.ask_as_is(from, message);
+    }
+
+    fn ask_as_is(&mut self, from: u32, message: ClientMessage) {
         self.room.request(self.now, ParticipantId(from), Some(9), message);
         self.settle();
     }
 
+    /// Fills in what an announce says of room, call and name, and for a renewal of the device.
+    fn truthful(&self, from: u32, message: ClientMessage) -> ClientMessage {
+        let member = self.room.members.get(&ParticipantId(from));
+        let complete = |announce: &mut Base64, display: &Base64| {
+            let Some(call) = self.room.call.filter(|_| announce.0.len() == ANNOUNCE_BYTES) else { return };
+            announce.0[ANNOUNCE_ROOM].copy_from_slice(&ROOM.0.0);
+            announce.0[ANNOUNCE_CALL].copy_from_slice(&call.0.0);
+            announce.0[ANNOUNCE_DISPLAY_HASH].copy_from_slice(&Standard::digest(&display.0));
+            if let Some(member) = member {
+                let before = &member.announced.announce;
+                for own in [ANNOUNCE_DEVICE_KEY, ANNOUNCE_INCARNATION] {
+                    announce.0[own.clone()].copy_from_slice(&before[own]);
+                }
+                let seq = u32::from_be_bytes(before[ANNOUNCE_SEQ].try_into().unwrap()).saturating_add(1);
+                announce.0[ANNOUNCE_SEQ].copy_from_slice(&seq.to_be_bytes());
+            }
+        };
+        match message {
+            ClientMessage::Join(mut join) => {
+                complete(&mut join.announce, &join.display);
+                ClientMessage::Join(join)
+            }
+            ClientMessage::Announce(mut renewal) => {
+                complete(&mut renewal.announce, &renewal.display);
+                ClientMessage::Announce(renewal)
+            }
+            other => other,
+        }
+    }
+
     /// Asks, lets time pass, and returns the answer.
     fn answer(&mut self, from: u32, message: ClientMessage) -> ServerMessage {
+        let message = self.truthful(from, message);
+        self.answer_as_is(from, message)
+    }
+
+    fn answer_as_is(&mut self, from: u32, message: ClientMessage) -> ServerMessage {
         self.take(from);
-        self.ask(from, message);
+        self.ask_as_is(from, message);
         self.quiet();
         let answer = |outgoing| match outgoing {
             Outgoing::Message { re: Some(9), message } => Some(message),
@@ -199,7 +249,25 @@ impl Story {
         }
     }
 
+    /// Sends a binary message, whose header says the truth of its sender if it is a key batch.
     fn binary(&mut self, from: u32, message: &[u8]) {
+        let mut message = message.to_vec();
+        if let (Some(member), Some(call)) = (self.room.members.get(&ParticipantId(from)), self.room.call)
+            && message.first() == Some(&1)
+            && let Some(header) = message.get_mut(PREFIX_BYTES..PREFIX_BYTES + BATCH_HEADER_BYTES)
+        {
+            let seat = member.announced.seat.0;
+            header[BATCH_ROOM].copy_from_slice(&ROOM.0.0);
+            header[BATCH_CALL].copy_from_slice(&call.0.0);
+            header[BATCH_SEAT].copy_from_slice(&seat.to_be_bytes());
+            header[BATCH_JOIN_ID].copy_from_slice(member.identity.join_id());
+            header[BATCH_ANNOUNCE_SEQ].copy_from_slice(&member.announced.announce[ANNOUNCE_SEQ]);
+            header[BATCH_KID].copy_from_slice(&(u64::from(seat) << 6).to_be_bytes());
+        }
+        self.binary_as_is(from, &message);
+    }
+
+    fn binary_as_is(&mut self, from: u32, message: &[u8]) {
         // The connection answers malformed ones.
         let Ok((id, message)) = binary::parse_client(message) else { return };
         self.room.binary(self.now, ParticipantId(from), id, message);
@@ -342,7 +410,7 @@ fn every_message() -> Vec<ClientMessage> {
             features: vec![],
             resume: None,
         }),
-        join(1),
+        join(200),
         renewal(1),
         ClientMessage::Transport(transport()),
         ClientMessage::Publish(mic()),

@@ -1,6 +1,6 @@
 //! A registry that outlives the process, in the table `rooms` of the data folder.
 
-use super::registry::{CallRecord, Registry, RegistryError, RoomRecord};
+use super::registry::{CallRecord, Registry, RegistryError, RoomRecord, Unentered, oldest_unentered};
 use crate::access_hash::AccessHash;
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,15 @@ struct StoredRoom {
     call: Option<StoredCall>,
     /// Seconds since 1970.
     used: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unentered: Option<StoredUnentered>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredUnentered {
+    Start,
+    Anyone,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,6 +85,13 @@ impl FileRegistry {
         self.records().insert(room, record);
         Ok(())
     }
+
+    /// Removes a record. A change must be under way.
+    fn erase(&self, room: RoomId) -> Result<(), RegistryError> {
+        self.table.remove(&key(room)).map_err(storage)?;
+        self.records().remove(&room);
+        Ok(())
+    }
 }
 
 impl Registry for FileRegistry {
@@ -101,9 +117,29 @@ impl Registry for FileRegistry {
 
     fn remove(&self, room: RoomId) -> Result<(), RegistryError> {
         let _changing = self.change();
-        self.table.remove(&key(room)).map_err(storage)?;
-        self.records().remove(&room);
-        Ok(())
+        self.erase(room)
+    }
+
+    fn remove_idle(&self, room: RoomId) -> Result<bool, RegistryError> {
+        let _changing = self.change();
+        let idle = self.records().get(&room).is_some_and(|record| record.call.is_none());
+        if idle {
+            self.erase(room)?;
+        }
+        Ok(idle)
+    }
+
+    fn evict(&self) -> Result<Option<RoomId>, RegistryError> {
+        let _changing = self.change();
+        let oldest = oldest_unentered(&self.records());
+        if let Some(oldest) = oldest {
+            self.erase(oldest)?;
+        }
+        Ok(oldest)
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
     }
 
     fn rooms(&self) -> Vec<RoomId> {
@@ -117,7 +153,7 @@ impl Registry for FileRegistry {
 
 impl From<&RoomRecord> for StoredRoom {
     fn from(record: &RoomRecord) -> Self {
-        let RoomRecord { access_hash, call, used } = record;
+        let RoomRecord { access_hash, call, used, unentered } = record;
         Self {
             access_hash: Fixed(access_hash.0),
             call: call.as_ref().map(|call| StoredCall {
@@ -126,17 +162,25 @@ impl From<&RoomRecord> for StoredRoom {
                 departed: call.departed.clone(),
             }),
             used: used.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+            unentered: unentered.map(|unentered| match unentered {
+                Unentered::OfStart => StoredUnentered::Start,
+                Unentered::OfAnyone => StoredUnentered::Anyone,
+            }),
         }
     }
 }
 
 impl From<StoredRoom> for RoomRecord {
-    fn from(StoredRoom { access_hash, call, used }: StoredRoom) -> Self {
+    fn from(StoredRoom { access_hash, call, used, unentered }: StoredRoom) -> Self {
         Self {
             access_hash: AccessHash(access_hash.0),
             call: call.map(|StoredCall { id, gone, departed }| CallRecord { id, gone, departed }),
             // A time that the system cannot express is none that a server wrote.
             used: SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(used)).unwrap_or(SystemTime::UNIX_EPOCH),
+            unentered: unentered.map(|unentered| match unentered {
+                StoredUnentered::Start => Unentered::OfStart,
+                StoredUnentered::Anyone => Unentered::OfAnyone,
+            }),
         }
     }
 }
@@ -195,6 +239,24 @@ mod tests {
         assert_eq!(registry.rooms(), [id(1)]);
         assert_eq!(registry.get(id(1)), Some(RoomRecord { call: Some(call), ..record(1) }));
         assert_eq!(registry.get(id(2)), None);
+    }
+
+    #[test]
+    fn unentered_room_is_known_after_a_restart_and_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let registry = open(folder.path());
+        let unentered = Some(Unentered::OfAnyone);
+        registry.insert(id(1), record(1)).unwrap();
+        registry.insert(id(2), RoomRecord { unentered, ..record(2) }).unwrap();
+        drop(registry);
+
+        let registry = open(folder.path());
+        assert_eq!(registry.get(id(2)).unwrap().unentered, unentered);
+        assert_eq!((registry.evict().unwrap(), registry.evict().unwrap()), (Some(id(2)), None));
+        registry.update(id(1), &mut |room| room.enter(CallRecord::new(CallId(Fixed([5; 16]))))).unwrap();
+        assert!(!registry.remove_idle(id(1)).unwrap(), "a call goes on");
+        drop(registry);
+        assert_eq!(open(folder.path()).rooms(), [id(1)]);
     }
 
     #[test]

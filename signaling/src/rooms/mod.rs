@@ -12,6 +12,7 @@ pub(crate) mod file_registry;
 mod ids;
 mod join_times;
 pub(crate) mod registry;
+pub(crate) mod stock;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -25,19 +26,22 @@ use crate::{
     outbox::{Closer, Outbox, Outgoings},
     placement::Placement,
     random::random,
+    rate::TypeRates,
     resume::{self, Invalid, Proven, ResumeKeys, origin::Origins, token::Claims},
     room::Entered,
     server::Kept,
 };
 use ids::Ids;
-use registry::{Registry, RegistryError, RoomRecord};
+use registry::{Registry, RegistryError, RoomRecord, Unentered};
 use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, SystemTime},
 };
+use stock::{Admission, MAX_OF_STARTS, Maker, Makers};
 use tacet_proto::{
     CallId, ClientMessage, ParticipantId, RoomId, SessionId,
     binary::ClientBinary,
@@ -54,6 +58,9 @@ pub enum CreateError {
     /// The maximum number of rooms exists.
     #[error("the server has as many rooms as it may")]
     TooMany,
+    /// The network has as many rooms as it may, until one of them is gone.
+    #[error("too many rooms were created from your network and not entered")]
+    TooManyOfNetwork(Duration),
     /// The operating system provides no random numbers.
     #[error("no randomness")]
     NoRandomness,
@@ -113,6 +120,8 @@ pub(crate) struct Attachment {
     pub(crate) outbox: Outbox,
     /// The session's messages for this connection, to be taken once.
     pub(crate) outgoings: Option<Outgoings>,
+    /// What the session may still send of each type of message.
+    pub(crate) rates: Arc<Mutex<TypeRates>>,
     connection: u64,
     inputs: mpsc::Sender<Input>,
 }
@@ -172,6 +181,7 @@ struct Shared {
     registry: Arc<dyn Registry>,
     resume_keys: Arc<ResumeKeys>,
     tasks: Mutex<HashMap<RoomId, Door>>,
+    makers: Mutex<Makers>,
     ids: Ids,
     /// Number of the last connection that entered a room.
     connections: AtomicU64,
@@ -210,6 +220,7 @@ impl Rooms {
             metrics,
             resume_keys,
             tasks: Mutex::default(),
+            makers: Mutex::default(),
             ids: Ids::default(),
             connections: AtomicU64::new(0),
         }))
@@ -225,19 +236,81 @@ impl Rooms {
         }
     }
 
-    /// Creates a room for everyone who has the access token of this hash. Must be called inside a tokio runtime, and may
-    /// block until the room is stored.
+    /// Creates a room of the operator for everyone who has the access token of this hash: [`create_by`](Self::create_by).
     ///
     /// # Errors
     /// See [`CreateError`].
     pub fn create(&self, access_hash: AccessHash) -> Result<RoomId, CreateError> {
+        self.create_by(access_hash, Maker::Operator)
+    }
+
+    /// Creates a room for everyone who has the access token of this hash. If there is no space, a room goes that no one has
+    /// entered. Must be called inside a tokio runtime, and may block until the room is stored.
+    ///
+    /// # Errors
+    /// See [`CreateError`].
+    pub fn create_by(&self, access_hash: AccessHash, maker: Maker) -> Result<RoomId, CreateError> {
+        let registry = &self.0.registry;
+        let mut makers = self.0.makers.lock().unwrap_or_else(PoisonError::into_inner);
+        match maker {
+            Maker::Operator => {}
+            Maker::Start => self.make_space_for_a_start().map_err(CreateError::Storage)?,
+            Maker::Anyone(network) => {
+                let now = SystemTime::now();
+                match makers.admit(network, now, registry.capacity(), |room| registry.get(room)) {
+                    Admission::Free => {}
+                    Admission::InPlaceOf(room) => {
+                        if registry.remove_idle(room).map_err(CreateError::Storage)? {
+                            self.close(room);
+                        }
+                    }
+                    Admission::Refused(wait) => return Err(CreateError::TooManyOfNetwork(wait)),
+                }
+            }
+        }
         let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
-        self.0.registry.insert(id, RoomRecord::new(access_hash)).map_err(|error| match error {
+        let record = RoomRecord { unentered: maker.unentered(), ..RoomRecord::new(access_hash) };
+        let inserted = registry.insert(id, record.clone()).or_else(|error| match error {
+            RegistryError::Full => {
+                let evicted = registry.evict()?.ok_or(RegistryError::Full)?;
+                self.close(evicted);
+                registry.insert(id, record)
+            }
+            error @ RegistryError::Storage(_) => Err(error),
+        });
+        inserted.map_err(|error| match error {
             RegistryError::Full => CreateError::TooMany,
             error @ RegistryError::Storage(_) => CreateError::Storage(error),
         })?;
+        if let Maker::Anyone(network) = maker {
+            makers.made(id, network);
+        }
         task::start(&self.0, id);
         Ok(id)
+    }
+
+    /// Lets go of the oldest rooms that earlier starts made and no one has entered.
+    fn make_space_for_a_start(&self) -> Result<(), RegistryError> {
+        let registry = &self.0.registry;
+        let used_if_of_start = |room| {
+            let record = registry.get(room).filter(|record| record.unentered == Some(Unentered::OfStart))?;
+            Some((record.used, room))
+        };
+        let mut of_starts: Vec<_> = registry.rooms().into_iter().filter_map(used_if_of_start).collect();
+        of_starts.sort_unstable();
+        let surplus = (of_starts.len() + 1).saturating_sub(MAX_OF_STARTS);
+        for (_, room) in of_starts.into_iter().take(surplus) {
+            if registry.remove_idle(room)? {
+                self.close(room);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the way into a room that is no longer in the registry. Its task ends once no connection has it open.
+    fn close(&self, room: RoomId) {
+        self.0.tasks().remove(&room);
+        tracing::debug!("a room that was not used made space for another");
     }
 
     /// Number of rooms.
@@ -319,9 +392,9 @@ impl Rooms {
         let enter = task::Enter { resumed, id, session, call, connection, closer, reply };
         inputs.send(Input::Enter(Box::new(enter))).await.map_err(|_| EnterError::NotOpen)?;
         let welcomed = welcomed.await.map_err(|_| EnterError::NotOpen)?;
-        let task::Welcomed { entered, tokens, outbox, outgoings } =
+        let task::Welcomed { entered, tokens, outbox, outgoings, rates } =
             welcomed.map_err(|_| EnterError::NotResumable("it is over"))?;
         let outgoings = Some(outgoings);
-        Ok(Attachment { entered, tokens, room: number, outbox, outgoings, connection, inputs })
+        Ok(Attachment { entered, tokens, room: number, outbox, outgoings, rates, connection, inputs })
     }
 }

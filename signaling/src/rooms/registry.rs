@@ -22,6 +22,17 @@ pub struct RoomRecord {
     pub call: Option<CallRecord>,
     /// When a call in the room last began or ended, or when the room was created.
     pub used: SystemTime,
+    /// Whose room it is, as long as no one has entered it and it may have to go.
+    pub unentered: Option<Unentered>,
+}
+
+/// A room that no one has entered, and that was not made by the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unentered {
+    /// The server made it when it started.
+    OfStart,
+    /// Anyone may have made it.
+    OfAnyone,
 }
 
 /// What the server keeps of a call.
@@ -44,10 +55,17 @@ impl CallRecord {
 }
 
 impl RoomRecord {
-    /// A room without a call, created now.
+    /// A room of the operator without a call, created now.
     #[must_use]
     pub fn new(access_hash: AccessHash) -> Self {
-        Self { access_hash, call: None, used: SystemTime::now() }
+        Self { access_hash, call: None, used: SystemTime::now(), unentered: None }
+    }
+
+    /// A call begins.
+    pub fn enter(&mut self, call: CallRecord) {
+        self.call = Some(call);
+        self.used = SystemTime::now();
+        self.unentered = None;
     }
 }
 
@@ -86,11 +104,32 @@ pub trait Registry: Send + Sync {
     /// The removal cannot be written.
     fn remove(&self, room: RoomId) -> Result<(), RegistryError>;
 
+    /// Removes a room unless a call goes on in it. Returns whether it did.
+    ///
+    /// # Errors
+    /// The removal cannot be written.
+    fn remove_idle(&self, room: RoomId) -> Result<bool, RegistryError>;
+
+    /// Removes the longest unused of the rooms that no one has entered, and returns it.
+    ///
+    /// # Errors
+    /// The removal cannot be written.
+    fn evict(&self) -> Result<Option<RoomId>, RegistryError>;
+
+    /// Maximum number of rooms.
+    fn capacity(&self) -> usize;
+
     /// All rooms, in no particular order.
     fn rooms(&self) -> Vec<RoomId>;
 
     /// Number of rooms.
     fn count(&self) -> usize;
+}
+
+/// The longest unused of the rooms that no one has entered.
+pub(super) fn oldest_unentered(rooms: &HashMap<RoomId, RoomRecord>) -> Option<RoomId> {
+    let unentered = rooms.iter().filter(|(_, record)| record.unentered.is_some());
+    unentered.min_by_key(|(_, record)| record.used).map(|(room, _)| *room)
 }
 
 impl fmt::Debug for dyn Registry {
@@ -143,6 +182,28 @@ impl Registry for MemoryRegistry {
     fn remove(&self, room: RoomId) -> Result<(), RegistryError> {
         self.records().remove(&room);
         Ok(())
+    }
+
+    fn remove_idle(&self, room: RoomId) -> Result<bool, RegistryError> {
+        let mut rooms = self.records();
+        let idle = rooms.get(&room).is_some_and(|record| record.call.is_none());
+        if idle {
+            rooms.remove(&room);
+        }
+        Ok(idle)
+    }
+
+    fn evict(&self) -> Result<Option<RoomId>, RegistryError> {
+        let mut rooms = self.records();
+        let oldest = oldest_unentered(&rooms);
+        if let Some(oldest) = oldest {
+            rooms.remove(&oldest);
+        }
+        Ok(oldest)
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
     }
 
     fn rooms(&self) -> Vec<RoomId> {

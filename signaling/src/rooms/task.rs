@@ -13,10 +13,12 @@ use super::{
     ids::{self, ClaimedId},
     join_times::JoinTimes,
     registry::CallRecord,
+    stock,
 };
 use crate::{
     outbox::{Closer, Closing, Outbox, Outgoing, Outgoings, Overflow},
     placement::Place,
+    rate::TypeRates,
     resume::{
         Proven,
         token::{self, Claims, TokenKind},
@@ -26,8 +28,8 @@ use crate::{
 use sfu_api::{Command, Event, TransportState};
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-    time::{Instant, SystemTime},
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::{Duration, Instant, SystemTime},
 };
 use tacet_proto::{
     CallId, ClientMessage, CloseCode, ParticipantId, RoomId, ServerMessage, SessionId,
@@ -83,6 +85,7 @@ pub(super) struct Welcomed {
     pub(super) tokens: Tokens,
     pub(super) outbox: Outbox,
     pub(super) outgoings: Outgoings,
+    pub(super) rates: Arc<Mutex<TypeRates>>,
 }
 
 /// Where a task receives.
@@ -119,7 +122,7 @@ async fn supervise(shared: Arc<Shared>, id: RoomId, number: sfu_api::RoomId, mut
         let call = shared.registry.get(id).and_then(|record| record.call);
         let task = Task {
             // Without random numbers ids are taken, and refused by the room.
-            room: Room::new(Instant::now(), number, shared.config.room, call, Box::new(|| ids::id().unwrap_or(0))),
+            room: Room::new(Instant::now(), number, id, shared.config.room, call, Box::new(|| ids::id().unwrap_or(0))),
             id,
             worker: shared.placement.least_loaded(&*shared.media),
             held: 0,
@@ -168,6 +171,8 @@ struct Task {
 /// A participant that has entered, whether or not it has joined the call.
 struct Guest {
     outbox: Outbox,
+    /// What it may still send of each type of message.
+    rates: Arc<Mutex<TypeRates>>,
     /// Number of its connection, the last one if it has none.
     connection: u64,
     closer: Closer,
@@ -192,7 +197,7 @@ impl Drop for Task {
 
 impl Task {
     async fn run(mut self, Inbox { mut inputs, mut events }: Inbox) {
-        let idle = self.shared.config.room_idle;
+        let mut idle = self.kept_for();
         let mut idle_since = self.last_used();
         self.report();
         loop {
@@ -206,6 +211,9 @@ impl Task {
                     let now = Alarm::now();
                     self.handle(now.into_std(), input).await;
                     idle_since = now;
+                    if !self.room.is_empty() {
+                        idle = self.shared.config.room_idle;
+                    }
                 }
                 Some(event) = events.recv() => {
                     let now = Alarm::now();
@@ -227,6 +235,12 @@ impl Task {
             }
             self.act();
         }
+    }
+
+    /// How long the room is kept until it is used.
+    fn kept_for(&self) -> Duration {
+        let unentered = self.shared.registry.get(self.id).and_then(|record| record.unentered);
+        stock::kept_for(unentered, self.shared.config.room_idle)
     }
 
     /// When the room was last used, as far as the clocks can tell.
@@ -313,6 +327,8 @@ impl Task {
             (Some(before), Continues::Session) => Guest { connection, closer, ..before },
             (before, _) => Guest {
                 outbox: Outbox::new(),
+                // The place of an earlier session is the sender's all the same.
+                rates: before.as_ref().map(|before| Arc::clone(&before.rates)).unwrap_or_default(),
                 connection,
                 closer,
                 _id: match before.map(|before| before._id).or(returning).or_else(|| id.take()) {
@@ -327,14 +343,16 @@ impl Task {
             (Continues::Session, Some(Proven { last_seq, .. })) => last_seq,
             _ => 0,
         };
-        let outbox = guest.outbox.clone();
+        let (outbox, rates) = (guest.outbox.clone(), Arc::clone(&guest.rates));
         self.guests.insert(participant, guest);
-        if entered.begins {
-            record_call(Arc::clone(&self.shared), self.id, entered.call).await;
+        if entered.begins && !record_call(Arc::clone(&self.shared), self.id, entered.call).await {
+            // The room made space for another one at this moment. Without a reply the client learns that it cannot enter.
+            self.detach(now, participant);
+            return;
         }
         let tokens = self.tokens(self.room.claims(participant)).ok_or(NotResumable);
         let outgoings = outbox.attach(last_seq).map_err(|_| NotResumable);
-        let welcomed = tokens.and_then(|tokens| Ok(Welcomed { entered, tokens, outbox, outgoings: outgoings? }));
+        let welcomed = tokens.and_then(|tokens| Ok(Welcomed { entered, tokens, outbox, outgoings: outgoings?, rates }));
         let failed = welcomed.is_err();
         if reply.send(welcomed).is_err() || failed {
             self.detach(now, participant);
@@ -488,15 +506,22 @@ fn push_bounded<T>(list: &mut Vec<T>, item: T) {
     list.push(item);
 }
 
-/// Records that a call begins. The room is empty, so it may wait.
-async fn record_call(shared: Arc<Shared>, room: RoomId, call: CallId) {
+/// Records that a call begins. The room is empty, so it may wait. Returns whether there still is such a room.
+async fn record_call(shared: Arc<Shared>, room: RoomId, call: CallId) -> bool {
     let recorded = spawn_blocking(move || {
-        shared.registry.update(room, &mut |record| {
-            record.call = Some(CallRecord::new(call));
-            record.used = SystemTime::now();
-        })
+        let mut exists = false;
+        let updated = shared.registry.update(room, &mut |record| {
+            exists = true;
+            record.enter(CallRecord::new(call));
+        });
+        updated.map(|()| exists)
     });
-    if let Ok(Err(error)) = recorded.await {
-        tracing::warn!(%error, "a call was not recorded: it will not survive a restart");
+    match recorded.await {
+        Ok(Ok(exists)) => exists,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a call was not recorded: it will not survive a restart");
+            true
+        }
+        Err(_) => true,
     }
 }

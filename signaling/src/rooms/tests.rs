@@ -4,6 +4,7 @@
 
 use super::{registry::CallRecord, *};
 use crate::outbox::Frame;
+use e2ee_core::{Primitives, Standard};
 use sfu_api::{Command, Event, Request, TransportState};
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -11,7 +12,7 @@ use std::{
 };
 use tacet_proto::{
     CloseCode,
-    binary::ANNOUNCE_BYTES,
+    binary::{ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_ROOM},
     bytes::Base64,
     client::{Empty, Join, Ping},
 };
@@ -47,6 +48,7 @@ fn rooms(config: Config) -> (Rooms, Arc<Fragile>) {
 
 /// A connection in a room.
 struct Connected {
+    room: RoomId,
     attachment: Attachment,
     outgoings: Outgoings,
     closer: Closer,
@@ -55,6 +57,18 @@ struct Connected {
 impl Connected {
     async fn request(&self, message: ClientMessage) {
         self.attachment.request(Some(1), message).await.unwrap();
+    }
+
+    /// Joins as a separate device.
+    async fn join(&self) {
+        let Entered { participant, call, .. } = self.attachment.entered;
+        let mut announce = vec![0; ANNOUNCE_BYTES];
+        announce[ANNOUNCE_ROOM].copy_from_slice(&self.room.0.0);
+        announce[ANNOUNCE_CALL].copy_from_slice(&call.0.0);
+        announce[ANNOUNCE_DEVICE_KEY][..4].copy_from_slice(&participant.0.to_be_bytes());
+        announce[ANNOUNCE_DISPLAY_HASH].copy_from_slice(&Standard::digest(&[]));
+        let (announce, display) = (Base64(announce), Base64(vec![]));
+        self.request(ClientMessage::Join(Join { announce, display, expects: vec![] })).await;
     }
 
     async fn text(&mut self) -> String {
@@ -81,15 +95,11 @@ async fn try_enter(rooms: &Rooms, room: RoomId) -> Result<Connected, EnterError>
     let arrival = Arrival { hello: &hello, nonce: [0; 32], origins: &origins, closer: closer.clone() };
     let mut attachment = rooms.enter(arrival).await?;
     let outgoings = attachment.outgoings.take().unwrap();
-    Ok(Connected { attachment, outgoings, closer })
+    Ok(Connected { room, attachment, outgoings, closer })
 }
 
 async fn enter(rooms: &Rooms, room: RoomId) -> Connected {
     try_enter(rooms, room).await.unwrap()
-}
-
-fn join() -> ClientMessage {
-    ClientMessage::Join(Join { announce: Base64(vec![0; ANNOUNCE_BYTES]), display: Base64(vec![]), expects: vec![] })
 }
 
 #[tokio::test]
@@ -112,10 +122,10 @@ async fn panic_disconnects_one_call_and_its_room_reopens() {
     let in_broken = enter(&rooms, broken).await;
     let mut in_intact = enter(&rooms, intact).await;
     media.breaks.store(true, Ordering::Relaxed);
-    in_broken.request(join()).await;
+    in_broken.join().await;
     assert_eq!(in_broken.closed().await, CloseCode::Internal);
 
-    in_intact.request(join()).await;
+    in_intact.join().await;
     assert!(in_intact.text().await.contains("joined"), "the other room goes on");
     let again = loop {
         // The supervisor reopens the room soon.
@@ -136,7 +146,7 @@ async fn call_begins_on_the_least_loaded_worker_and_stays() {
     let mut guests = Vec::new();
     for room in [second, first, second, second] {
         let mut guest = enter(&rooms, room).await;
-        guest.request(join()).await;
+        guest.join().await;
         guest.text().await;
         guests.push(guest);
     }
@@ -147,7 +157,7 @@ async fn call_begins_on_the_least_loaded_worker_and_stays() {
     }
     for room in [third, second] {
         let mut guest = enter(&rooms, room).await;
-        guest.request(join()).await;
+        guest.join().await;
         guest.text().await;
         guests.push(guest);
     }
@@ -164,7 +174,7 @@ async fn call_and_goodbyes_are_recorded_before_they_are_answered() {
     let (ada, bo) = (enter(&rooms, room).await, enter(&rooms, room).await);
     let Entered { call, participant, .. } = ada.attachment.entered;
     assert_eq!(record(), Some(CallRecord::new(call)));
-    ada.request(join()).await;
+    ada.join().await;
     ada.leave().await;
     assert_eq!(record(), Some(CallRecord { gone: vec![participant], ..CallRecord::new(call) }));
     bo.leave().await;
@@ -217,9 +227,9 @@ async fn stuck_room_does_not_delay_events_of_others() {
     let rooms = Rooms::new(Arc::default(), media, events.clone(), Arc::default(), kept);
     let [stuck, lively] = [0, 1].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
     let (ada, mut bob) = (enter(&rooms, stuck).await, enter(&rooms, lively).await);
-    bob.request(join()).await;
+    bob.join().await;
     assert!(bob.text().await.contains("joined"));
-    ada.request(join()).await;
+    ada.join().await;
 
     let connected = |guest: &Connected| {
         let participant = guest.attachment.entered.participant;

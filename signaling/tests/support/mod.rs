@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use e2ee_core::{
-    Primitives, SigningKey, Standard,
+    Domain, Label, Primitives, SigningKey, Standard,
     resume::{ResumeOperation, ResumeStatement, prove},
 };
 use futures_util::{SinkExt, StreamExt};
@@ -15,15 +15,19 @@ use std::{
     ops::RangeInclusive,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 use tacet_proto::{
-    ClientEnvelope, ClientMessage, RoomId, SUBPROTOCOL, Seat, ServerEnvelope, ServerMessage,
-    binary::{self, ServerBinary},
+    CallId, ClientEnvelope, ClientMessage, RoomId, SUBPROTOCOL, Seat, ServerEnvelope, ServerMessage,
+    binary::{
+        self, ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_INCARNATION,
+        ANNOUNCE_ROOM, ANNOUNCE_SEQ, BATCH_ANNOUNCE_SEQ, BATCH_CALL, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES,
+        BATCH_JOIN_ID, BATCH_KID, BATCH_ROOM, BATCH_SEAT, ServerBinary,
+    },
     bytes::{Base64, Fixed},
-    client::{Credential, Hello, Join},
+    client::{Announce, Credential, Hello, Join},
     resume::{Expected, Resume},
     server::Welcome,
 };
@@ -41,6 +45,10 @@ use tokio_tungstenite::{
 /// Long enough that only a fault reaches it.
 const PATIENCE: Duration = Duration::from_secs(20);
 pub const ACCESS: [u8; 32] = [9; 32];
+/// Hash that is a join id, as in `e2ee-frames`.
+const JOIN_ID: Label = Domain::new("e2ee-frames/1").label("join");
+/// The mark of the last member, so that no two members are the same device.
+static MARK: AtomicU32 = AtomicU32::new(1);
 
 /// Answers `AddParticipant` and `AddSlot` as an SFU does, and keeps every command.
 pub struct FakeMedia {
@@ -173,7 +181,16 @@ impl Server {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         match client_async(request, tcp).await {
-            Ok((socket, _)) => Ok(Client { socket, seq: 0, nonce: [0; 32], raw: Vec::new() }),
+            Ok((socket, _)) => Ok(Client {
+                socket,
+                room: self.room,
+                call: None,
+                seat: Seat(0),
+                announced: None,
+                seq: 0,
+                nonce: [0; 32],
+                raw: Vec::new(),
+            }),
             Err(tungstenite::Error::Http(response)) => Err(response.status()),
             Err(error) => panic!("{error}"),
         }
@@ -253,7 +270,11 @@ impl Server {
     /// A connection that has joined and has its transport.
     pub async fn member(&self) -> Client {
         let mut client = self.guest().await;
-        client.send(2, join(1)).await;
+        let ClientMessage::Join(mut join) = join(1) else { unreachable!() };
+        let mark = MARK.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        join.announce.0[ANNOUNCE_INCARNATION][..4].copy_from_slice(&mark);
+        join.announce.0[ANNOUNCE_DEVICE_KEY][..4].copy_from_slice(&mark);
+        client.send(2, ClientMessage::Join(join)).await;
         assert!(matches!(client.answer(2).await, ServerMessage::Joined(_)));
         client.until(|message| matches!(message, Received::Message(_, ServerMessage::Transport(_)))).await;
         client
@@ -316,6 +337,13 @@ pub enum Received {
 
 pub struct Client {
     pub socket: WebSocketStream<TcpStream>,
+    room: RoomId,
+    /// Of `welcome`.
+    call: Option<CallId>,
+    /// Of `joined`.
+    pub seat: Seat,
+    /// The last announce that it sent.
+    announced: Option<Vec<u8>>,
     /// Number of the last message.
     pub seq: u32,
     /// Of the challenge.
@@ -325,8 +353,82 @@ pub struct Client {
 }
 
 impl Client {
+    /// Sends a message. What an announce says of its sender is made true.
     pub async fn send(&mut self, id: u32, message: ClientMessage) {
-        self.text(ClientEnvelope { id: Some(id), message }.to_json()).await;
+        let text = self.truthful(id, message);
+        self.text(text).await;
+    }
+
+    /// Sends a message on a connection that the server may have closed.
+    pub async fn try_send(&mut self, id: u32, message: ClientMessage) {
+        let text = self.truthful(id, message);
+        let _ = self.socket.send(Message::text(text)).await;
+    }
+
+    /// Sends a binary message on a connection that the server may have closed.
+    pub async fn try_binary(&mut self, bytes: Vec<u8>) {
+        let _ = self.socket.send(Message::binary(bytes)).await;
+    }
+
+    fn truthful(&mut self, id: u32, message: ClientMessage) -> String {
+        let message = match message {
+            ClientMessage::Join(mut join) => {
+                self.complete(&mut join.announce, &join.display);
+                ClientMessage::Join(join)
+            }
+            ClientMessage::Announce(mut renewal) => {
+                self.complete(&mut renewal.announce, &renewal.display);
+                ClientMessage::Announce(renewal)
+            }
+            other => other,
+        };
+        ClientEnvelope { id: Some(id), message }.to_json()
+    }
+
+    fn complete(&mut self, announce: &mut Base64, display: &Base64) {
+        let Some(call) = self.call.filter(|_| announce.0.len() == ANNOUNCE_BYTES) else { return };
+        announce.0[ANNOUNCE_ROOM].copy_from_slice(&self.room.0.0);
+        announce.0[ANNOUNCE_CALL].copy_from_slice(&call.0.0);
+        announce.0[ANNOUNCE_DISPLAY_HASH].copy_from_slice(&Standard::digest(&display.0));
+        if let Some(before) = &self.announced {
+            for own in [ANNOUNCE_DEVICE_KEY, ANNOUNCE_INCARNATION] {
+                announce.0[own.clone()].copy_from_slice(&before[own]);
+            }
+            let seq = u32::from_be_bytes(before[ANNOUNCE_SEQ].try_into().unwrap()).saturating_add(1);
+            announce.0[ANNOUNCE_SEQ].copy_from_slice(&seq.to_be_bytes());
+        }
+        self.announced = Some(announce.0.clone());
+    }
+
+    /// A renewal of its announce, to be completed by [`send`](Self::send).
+    pub fn renewal(&self) -> ClientMessage {
+        let announce = Base64(self.announced.clone().expect("joined"));
+        ClientMessage::Announce(Announce { announce, display: Base64(vec![3; 40]) })
+    }
+
+    /// A key batch of this client for these seats.
+    pub fn key_batch(&self, id: u32, mark: u8, seats: &[u16]) -> Vec<u8> {
+        let announced = self.announced.as_ref().expect("joined");
+        let call = self.call.expect("welcomed");
+        let mut body = vec![mark; BATCH_HEADER_BYTES];
+        let (device, incarnation) = (&announced[ANNOUNCE_DEVICE_KEY], &announced[ANNOUNCE_INCARNATION]);
+        let join_id = Standard::hash(&JOIN_ID, &[&self.room.0.0, &call.0.0, device, incarnation]);
+        for (field, value) in [
+            (BATCH_ROOM, &self.room.0.0[..]),
+            (BATCH_CALL, &call.0.0),
+            (BATCH_SEAT, &self.seat.0.to_be_bytes()),
+            (BATCH_JOIN_ID, &join_id[..16]),
+            (BATCH_ANNOUNCE_SEQ, &announced[ANNOUNCE_SEQ]),
+            (BATCH_KID, &(u64::from(self.seat.0) << 6).to_be_bytes()),
+        ] {
+            body[field].copy_from_slice(value);
+        }
+        body[BATCH_HEADER_BYTES - 2..].copy_from_slice(&(seats.len() as u16).to_be_bytes());
+        for seat in seats {
+            body.extend_from_slice(&seat.to_be_bytes());
+            body.extend_from_slice(&[mark; BATCH_ENTRY_BYTES - 2]);
+        }
+        binary::key_batch(id, &body)
     }
 
     pub async fn text(&mut self, text: impl Into<String>) {
@@ -364,6 +466,11 @@ impl Client {
                             | ServerMessage::Bye(_)
                             | ServerMessage::Speakers(_)
                     );
+                    match &envelope.message {
+                        ServerMessage::Welcome(welcome) => self.call = Some(welcome.call),
+                        ServerMessage::Joined(joined) => self.seat = joined.seat,
+                        _ => {}
+                    }
                     // An error may be of the connection or of the session.
                     if envelope.seq != 0 {
                         self.seq += 1;

@@ -61,7 +61,7 @@ fn join_announces_members_to_each_other() {
     });
     let announce = announce.unwrap();
     let Ok((_, ServerBinary::Announces(entries))) = binary::parse_server(&announce) else { panic!() };
-    assert_eq!((entries[0].participant, entries[0].announce), (ParticipantId(1), &[1; ANNOUNCE_BYTES][..]));
+    assert_eq!((entries[0].participant, &entries[0].announce[ANNOUNCE_DEVICE_KEY]), (ParticipantId(1), &[1; 32][..]));
     assert!(joiner.iter().any(|o| matches!(o, Outgoing::Message { message: ServerMessage::Transport(_), .. })));
 
     let present = story.take(1);
@@ -176,7 +176,7 @@ fn resync_returns_the_whole_roster() {
 }
 
 #[test]
-fn busy_room_sends_at_most_thirty_messages_per_second() {
+fn busy_room_sends_a_bounded_number_of_messages() {
     let mut story = Story::new();
     story.join_and_subscribe(1);
     story.take(1);
@@ -193,6 +193,7 @@ fn busy_room_sends_at_most_thirty_messages_per_second() {
     assert!(sent.iter().map(|(_, count)| count).sum::<usize>() >= 15, "changes are sent together");
     for (at, _) in &sent {
         let second = sent.iter().filter(|(t, _)| *t >= *at && *t < *at + Duration::from_secs(1));
-        assert!(second.map(|(_, count)| count).sum::<usize>() <= 30);
+        // Twenty for all, and five classes have their reserve each 130 ms.
+        assert!(second.map(|(_, count)| count).sum::<usize>() <= 50);
     }
 }

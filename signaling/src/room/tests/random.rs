@@ -135,7 +135,7 @@ proptest! {
                         vacant.insert(next);
                         views.insert(next, View::default());
                         story.enter(next);
-                        story.ask(next, join(1));
+                        story.ask(next, join(next as u8));
                         next += 1;
                     }
                 }

@@ -261,7 +261,7 @@ fn seat_is_granted_to_its_device_again_and_again_until_it_joins() {
     }
     story.room.detach(story.now, ParticipantId(2));
     assert_eq!(story.enter_as(session(claims[1]), 50).unwrap().continues, Continues::Seat);
-    assert_eq!(story.refused(2, join(99)), ErrorCode::BadMessage, "an announce of another device");
+    assert_eq!(story.refused(2, join(99)), ErrorCode::NotYours, "an announce of another device");
     assert_eq!(seat(&mut story, 2), claims[1].seat);
 }
 

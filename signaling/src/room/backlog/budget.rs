@@ -1,0 +1,147 @@
+//! How many messages for changes a client is sent, and what share of them each class has.
+//!
+//! All classes share [`CHANGES_PER_SECOND`] messages in any second. A class that has sent nothing for its reserve goes even if
+//! these are used up, and its message counts among them; then those go first that have waited longest. So what is alone uses
+//! everything, as keys do in a rotation, and what comes beside a flood of other classes waits for its reserve.
+
+use crate::rate::Window;
+use std::time::{Duration, Instant};
+
+/// Maximum number of messages for changes in any second, reserves apart.
+pub(super) const CHANGES_PER_SECOND: usize = 20;
+/// Time after which a class may send a message whatever the others do. With the gap between deliveries it keeps a change
+/// from waiting longer than 200 ms.
+pub(super) const RESERVE: Duration = Duration::from_millis(130);
+/// The same for renewed announces: what they replace stays valid for minutes.
+const RESERVE_OF_RENEWALS: Duration = Duration::from_secs(1);
+
+/// What changes are of, in the order in which a client needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Who is there.
+    Roster,
+    /// Announces of participants that are new.
+    Newcomers,
+    /// Keys for this participant.
+    Keys,
+    /// Tracks of the others.
+    Tracks,
+    /// Receiving slots.
+    Slots,
+    /// Keys that others lack.
+    KeyRequests,
+    /// Announces of participants that are known.
+    Renewals,
+}
+
+impl Class {
+    /// Every class, in the order of declaration.
+    pub(super) const ALL: [Self; 7] =
+        [Self::Roster, Self::Newcomers, Self::Keys, Self::Tracks, Self::Slots, Self::KeyRequests, Self::Renewals];
+
+    fn reserve(self) -> Duration {
+        match self {
+            Self::Renewals => RESERVE_OF_RENEWALS,
+            _ => RESERVE,
+        }
+    }
+}
+
+/// The messages of the last second, and the last one of each class.
+#[derive(Debug)]
+pub(super) struct Budget {
+    shared: Window,
+    last: [Option<Instant>; Class::ALL.len()],
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { shared: Window::new(CHANGES_PER_SECOND, Duration::from_secs(1)), last: [None; Class::ALL.len()] }
+    }
+}
+
+impl Budget {
+    /// When a message of a class may be sent: now, or later.
+    pub(super) fn allows_at(&self, class: Class, now: Instant) -> Instant {
+        let Err(wait) = self.shared.check(now) else { return now };
+        let reserve = self.last(class).map_or(now, |last| (last + class.reserve()).max(now));
+        reserve.min(now + wait)
+    }
+
+    /// The order in which classes send a message each: that in which a client needs them, and when they are short of messages
+    /// the one first that has waited longest.
+    pub(super) fn order(&self, now: Instant) -> [Class; Class::ALL.len()] {
+        let mut order = Class::ALL;
+        if self.shared.check(now).is_err() {
+            order.sort_by_key(|class| self.last(*class));
+        }
+        order
+    }
+
+    /// Counts a message of a class.
+    pub(super) fn spend(&mut self, class: Class, now: Instant) {
+        self.shared.force(now);
+        if let Some(last) = self.last.get_mut(class as usize) {
+            *last = Some(now);
+        }
+    }
+
+    fn last(&self, class: Class) -> Option<Instant> {
+        self.last.get(class as usize).copied().flatten()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_class_alone_uses_the_whole_budget() {
+        let (mut budget, now) = (Budget::default(), Instant::now());
+        for _ in 0..CHANGES_PER_SECOND {
+            assert_eq!(budget.allows_at(Class::Keys, now), now);
+            budget.spend(Class::Keys, now);
+        }
+        assert_eq!(budget.allows_at(Class::Keys, now), now + RESERVE);
+    }
+
+    /// Lets time pass while these classes always have something to send, and returns what each sent.
+    fn flood(budget: &mut Budget, now: Instant, time: Duration, classes: &[Class]) -> Vec<usize> {
+        let mut sent = vec![0; Class::ALL.len()];
+        for step in 0..time.as_millis() {
+            let now = now + Duration::from_millis(u64::try_from(step).unwrap_or_default());
+            while classes.iter().any(|class| budget.allows_at(*class, now) <= now) {
+                for class in budget.order(now) {
+                    if classes.contains(&class) && budget.allows_at(class, now) <= now {
+                        budget.spend(class, now);
+                        sent[class as usize] += 1;
+                    }
+                }
+            }
+        }
+        sent
+    }
+
+    #[test]
+    fn class_that_was_quiet_goes_at_once_beside_a_flood_of_all_others() {
+        for class in Class::ALL {
+            let others: Vec<_> = Class::ALL.into_iter().filter(|other| *other != class).collect();
+            let (mut budget, start) = (Budget::default(), Instant::now());
+            let time = Duration::from_secs(5);
+            flood(&mut budget, start, time, &others);
+            assert_eq!(budget.allows_at(class, start + time), start + time, "{class:?}");
+        }
+    }
+
+    #[test]
+    fn all_classes_together_are_bounded_and_none_is_starved() {
+        let (mut budget, start) = (Budget::default(), Instant::now());
+        let sent = flood(&mut budget, start, Duration::from_secs(10), &Class::ALL);
+        // Six classes each 130 ms, and renewals each second.
+        assert!(sent.iter().sum::<usize>() <= 10 * 48 + CHANGES_PER_SECOND, "{sent:?}");
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::Renewals) {
+            assert!(sent[class as usize] >= 76, "one each 130 ms: {class:?} of {sent:?}");
+        }
+    }
+}
