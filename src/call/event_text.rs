@@ -86,6 +86,8 @@ fn problem_name(problem: Problem) -> &'static str {
         Problem::KeysRefused => "keys_refused",
         Problem::ClockSkew => "clock_skew",
         Problem::Equivocation => "equivocation",
+        Problem::RosterDiffers => "roster_differs",
+        Problem::KeyMissing => "key_missing",
     }
 }
 
