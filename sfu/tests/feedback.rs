@@ -151,6 +151,35 @@ fn pli_flood_is_throttled() {
     assert!((2..=3).contains(&plis), "{plis} PLIs in a second");
 }
 
+/// Bob leaves and takes the camera 28 times a second for ten seconds; Alice sends 50 packets a second. Returns the PLIs that
+/// she gets.
+fn plis_by_flapping(call: &mut Call) -> usize {
+    call.out.packets.clear();
+    for step in 0..280 {
+        call.now += Duration::from_millis(36);
+        let track = (step % 2 == 1).then_some(CAMERA);
+        call.room.set_slot(call.now, BOB, Mid::new("v0").unwrap(), track, &mut call.out).unwrap();
+        call.publish(2);
+    }
+    plis(&call.out)
+}
+
+#[test]
+fn flapping_subscriber_gets_few_key_frames() {
+    let mut call = Call::new();
+    let plis = plis_by_flapping(&mut call);
+    assert!(plis >= 20, "{plis} PLIs in ten seconds");
+}
+
+#[test]
+fn unreachable_subscriber_requests_no_key_frame() {
+    let mut call = Call::new();
+    call.now += Duration::from_secs(10);
+    call.out.unreachable = Some(BOB);
+    let plis = plis_by_flapping(&mut call);
+    assert!(plis >= 20, "{plis} PLIs in ten seconds");
+}
+
 #[test]
 fn sender_report_flood_is_not_forwarded() {
     let mut call = Call::new();

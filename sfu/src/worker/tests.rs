@@ -23,6 +23,7 @@ mod limits;
 mod logs;
 mod measurements;
 mod outages;
+mod path_proof;
 
 static SERVER: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
 static CLIENT: LazyLock<Identity> = LazyLock::new(|| Identity::generate().unwrap());
