@@ -10,6 +10,7 @@
 //! | an admitted client | downlinks of its subscribers, by sender reports | [`SENDER_REPORTS`] of an encoding |
 //! | an admitted client | answers to connectivity checks, addresses | [`CHECKS`], [`SOURCES`] |
 //! | an admitted client | uplink of a publisher | one PLI and NACK for all subscribers, paced by the round trip |
+//! | an admitted client | key frames of a publisher | [`KEY_FRAME_BURST`], [`KEY_FRAME_INTERVAL`] for each encoding that it receives |
 //! | an admitted client | its own downlink, by retransmissions | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what arrives there |
 //! | an admitted client | stored packets | [`VIDEO_STORE`], [`REPAIR_WAIT`] |
 //! | signaling of a participant | participants, tracks, slots | [`SfuConfig::max_participants`](crate::SfuConfig), [`ROOM_PARTICIPANTS`], [`TRACKS`], [`SLOTS`] |
@@ -69,6 +70,11 @@ pub const RTCP_PACKETS: u32 = 2_000;
 pub const FEEDBACK_ITEMS: u32 = 50_000;
 /// Maximum sender reports of an encoding per second that are forwarded to its subscribers. Browsers send one.
 pub const SENDER_REPORTS: u32 = 5;
+/// Key frames of an encoding that a subscriber may request at once: the first one, one that its decryption key had not
+/// arrived for, and one for a loss.
+pub const KEY_FRAME_BURST: u32 = 3;
+/// Shortest time between key frames of an encoding that a subscriber requests for long.
+pub const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(3);
 /// Maximum SSRCs of one client in each direction.
 pub const SSRCS: usize = dtls_srtp::srtp::MAX_SSRCS;
 

@@ -40,6 +40,8 @@ quantities! {
     RetransmissionsRefused = "retransmissions_refused",
     /// PLIs sent to publishers: requests for key frames.
     PlisSent = "plis_sent",
+    /// Requests for key frames that a subscriber made too often, and that reached no publisher.
+    KeyFrameRequestsRefused = "key_frame_requests_refused",
     /// Connectivity checks accepted.
     Checks = "ice_checks",
     /// ICE restarts completed: the client used the new credentials.

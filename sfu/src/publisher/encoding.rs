@@ -1,6 +1,7 @@
 //! An encoding: one RTP stream of a track and its RTX stream, from received packet to packet store.
 
 use super::{
+    key_frame_budget::KeyFrameBudget,
     nack_generator::{ArrivedOn, NackGenerator, StreamState},
     packet_store::{Insertion, PacketMeta, PacketStore, StoreLimits, StoredPacket},
     pli_throttle::PliThrottle,
@@ -90,6 +91,7 @@ pub(crate) struct Encoding {
     pub(crate) store: PacketStore,
     pub(crate) statistics: ReceiverStatistics,
     pub(crate) pli: PliThrottle,
+    pub(crate) key_frame_budget: KeyFrameBudget,
     pub(crate) clock: Option<SenderClock>,
     /// Sender reports that are forwarded.
     pub(crate) sender_reports: Allowance,
@@ -115,6 +117,7 @@ impl Encoding {
             store: PacketStore::new(limits),
             statistics: ReceiverStatistics::default(),
             pli: PliThrottle::default(),
+            key_frame_budget: KeyFrameBudget::default(),
             clock: None,
             sender_reports: Allowance::new(SENDER_REPORTS),
             sequence: Unwrapper::default(),

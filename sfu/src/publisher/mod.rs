@@ -5,6 +5,7 @@
 //!                  ├────► ReceiverStatistics ─► RR
 //!                  ├────► NackGenerator ──────► NACK
 //!                  └────► PliThrottle ────────► PLI
+//!   requests of subscribers ─► KeyFrameBudget ─┘
 //!   SR ──────────► SenderClock ───────────────► SR of each slot
 //!   timer ───────► TrackActivity ─────────────► Event::TrackActivity
 //! ```
@@ -13,6 +14,7 @@
 //! index is stored at most once.
 
 pub(crate) mod encoding;
+pub(crate) mod key_frame_budget;
 pub(crate) mod nack_generator;
 pub(crate) mod packet_store;
 pub(crate) mod pli_throttle;

@@ -24,11 +24,14 @@ impl PliThrottle {
         self.requested = true;
     }
 
-    /// Repeats the request if the key frame that a receiver still lacks seems lost.
-    pub(crate) fn on_key_frame_missing(&mut self, now: Instant) {
-        if self.last_pli.is_none_or(|last| now.saturating_duration_since(last) >= LOST) {
-            self.requested = true;
-        }
+    /// Whether a key frame is requested already, and the PLI not sent yet.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.requested
+    }
+
+    /// Whether the key frame that a receiver still lacks seems lost, so that it is to be requested again.
+    pub(crate) fn seems_lost(&self, now: Instant) -> bool {
+        !self.requested && self.last_pli.is_none_or(|last| now.saturating_duration_since(last) >= LOST)
     }
 
     /// Whether to send a PLI now; it counts as sent.
@@ -69,14 +72,14 @@ mod tests {
     }
 
     #[test]
-    fn missing_key_frame_repeats_the_pli_after_a_second() {
+    fn missing_key_frame_seems_lost_after_a_second() {
         let (mut throttle, start) = (PliThrottle::default(), Instant::now());
-        throttle.on_key_frame_missing(start);
+        assert!(throttle.seems_lost(start));
+        throttle.request();
+        assert!(!throttle.seems_lost(start), "requested already");
         assert!(throttle.poll(start));
-        throttle.on_key_frame_missing(start + INTERVAL);
-        assert!(!throttle.poll(start + INTERVAL));
-        throttle.on_key_frame_missing(start + LOST);
-        assert!(throttle.poll(start + LOST));
+        assert!(!throttle.seems_lost(start + INTERVAL));
+        assert!(throttle.seems_lost(start + LOST));
     }
 
     proptest! {

@@ -192,14 +192,17 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
             self.slot.rewriter.end_source();
             return;
         }
-        let Encoding { store, pli, clock, codec, .. } = encoding;
+        let Encoding { store, pli, key_frame_budget, clock, codec, .. } = encoding;
         let codec = codec.entry();
         for (queued, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(queued.index) else { continue };
             let placement = self.slot.rewriter.place(self.now, queued.index, &packet.meta);
             let (Placement::Send(rewritten) | Placement::Begin(rewritten)) = placement else {
-                if placement == Placement::AwaitsKeyFrame {
-                    pli.on_key_frame_missing(self.now);
+                if placement == Placement::AwaitsKeyFrame
+                    && (std::mem::take(&mut self.slot.is_new) || pli.seems_lost(self.now))
+                    && key_frame_budget.take(self.now, self.slot.participant)
+                {
+                    pli.request();
                 }
                 continue;
             };

@@ -186,9 +186,8 @@ impl Room {
         mid: Mid,
         egress: &mut (impl Egress + ?Sized),
     ) -> Result<(), CommandError> {
-        if let Some(encoding) = self.topology.activate_slot(participant, mid)? {
-            self.request_key_frame(now, encoding, egress);
-        }
+        let slot = self.topology.activate_slot(participant, mid)?;
+        self.request_key_frame(now, slot, egress);
         Ok(())
     }
 
@@ -204,8 +203,8 @@ impl Room {
         track: Option<TrackId>,
         egress: &mut (impl Egress + ?Sized),
     ) -> Result<(), CommandError> {
-        if let Some(encoding) = self.topology.set_slot(participant, mid, track)? {
-            self.request_key_frame(now, encoding, egress);
+        if let Some(slot) = self.topology.set_slot(participant, mid, track)? {
+            self.request_key_frame(now, slot, egress);
         }
         Ok(())
     }

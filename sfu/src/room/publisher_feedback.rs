@@ -9,7 +9,7 @@ use super::{
 use crate::{
     egress::Egress,
     ids::Ssrc,
-    keys::{EncodingKey, ParticipantKey, TrackKey},
+    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey},
     publisher::{encoding::Encoding, track::Track},
     wire::rtcp::write::{self as rtcp_write, MAX_REPORT_BLOCKS},
 };
@@ -20,11 +20,26 @@ use std::time::{Duration, Instant};
 pub(super) const RECEIVER_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Room {
-    /// Requests a key frame of an encoding from its publisher, now or as soon as the PLI throttle permits.
-    pub(super) fn request_key_frame(&mut self, now: Instant, key: EncodingKey, egress: &mut (impl Egress + ?Sized)) {
-        if let Some(encoding) = self.topology.encodings.get_mut(key).filter(|encoding| encoding.is_video()) {
+    /// Requests a key frame for a slot from its publisher, now or as soon as the PLI throttle permits. A receiver that cannot
+    /// get it now has it requested with the first packet that it could get; one that is over its budget has to ask again.
+    pub(super) fn request_key_frame(&mut self, now: Instant, slot: SlotKey, egress: &mut (impl Egress + ?Sized)) {
+        let Self { topology: Topology { slots, encodings, .. }, stats, .. } = self;
+        let Some(slot) = slots.get_mut(slot).filter(|slot| slot.active) else { return };
+        let Some(key) = slot.source.map(|source| source.encoding) else { return };
+        let Some(encoding) = encodings.get_mut(key).filter(|encoding| encoding.is_video()) else { return };
+        slot.is_new = !egress.reaches(slot.transport, 0);
+        if slot.is_new {
+            return;
+        }
+        if encoding.pli.is_requested() {
+            // The PLI on its way serves this request, too, and costs it nothing.
+            return;
+        }
+        if encoding.key_frame_budget.take(now, slot.participant) {
             encoding.pli.request();
             self.send_nacks_and_pli(now, key, egress);
+        } else {
+            stats.key_frame_requests_refused += 1;
         }
     }
 
@@ -64,6 +79,7 @@ impl Room {
         }
         for encoding in encodings.values_mut() {
             encoding.store.expire(now);
+            encoding.key_frame_budget.expire(now);
         }
         for participant in participants.values() {
             scratch.blocks.clear();

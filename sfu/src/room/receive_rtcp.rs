@@ -130,9 +130,8 @@ impl Room {
         media: Ssrc,
         egress: &mut (impl Egress + ?Sized),
     ) {
-        let slot = self.topology.slot_route(from, media).and_then(|slot| self.topology.slots.get(slot));
-        if let Some(source) = slot.filter(|slot| slot.active).and_then(|slot| slot.source) {
-            self.request_key_frame(now, source.encoding, egress);
+        if let Some(slot) = self.topology.slot_route(from, media) {
+            self.request_key_frame(now, slot, egress);
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct RoomStats {
     pub retransmissions_refused: u64,
     /// PLIs sent to publishers.
     pub plis: u64,
+    /// Requests for key frames of subscribers that are over their budget.
+    pub key_frame_requests_refused: u64,
     /// Packets requested from publishers by NACK.
     pub nacked: u64,
     /// Dropped: not RTP, of a payload type that is not the stream's, or a malformed part of an RTCP packet.
@@ -50,6 +52,7 @@ impl RoomStats {
             retransmitted,
             retransmissions_refused,
             plis,
+            key_frame_requests_refused,
             nacked,
             malformed,
             unknown_ssrc,
@@ -66,6 +69,7 @@ impl RoomStats {
             (Counter::Retransmissions, retransmitted),
             (Counter::RetransmissionsRefused, retransmissions_refused),
             (Counter::PlisSent, plis),
+            (Counter::KeyFrameRequestsRefused, key_frame_requests_refused),
             (Counter::UplinkNacked, nacked),
             (Counter::UplinkLost, lost),
             (Counter::UplinkRecovered, recovered),

@@ -183,6 +183,7 @@ impl Topology {
             rtx,
             active: false,
             source: None,
+            is_new: false,
             rewriter: Rewriter::new(codec.entry().clock, random_first_seq()?, random()?),
             mid_known: false,
             sent: Sent::default(),
@@ -198,28 +199,23 @@ impl Topology {
         Ok((ssrc, rtx_ssrc))
     }
 
-    /// Activates a slot. Returns the encoding that must send a key frame.
-    pub(super) fn activate_slot(
-        &mut self,
-        participant: ParticipantId,
-        mid: Mid,
-    ) -> Result<Option<EncodingKey>, CommandError> {
+    /// Activates a slot, which then needs a key frame.
+    pub(super) fn activate_slot(&mut self, participant: ParticipantId, mid: Mid) -> Result<SlotKey, CommandError> {
         let key = self.slot_key(participant, mid)?;
-        let slot = self.slots.get_mut(key).ok_or(CommandError::NoSlot)?;
-        slot.active = true;
-        Ok(slot.source.map(|source| source.encoding))
+        self.slots.get_mut(key).ok_or(CommandError::NoSlot)?.active = true;
+        Ok(key)
     }
 
-    /// Puts a track into a slot, or empties the slot. Returns the encoding of which the slot needs a key frame.
+    /// Puts a track into a slot, or empties the slot. Returns the slot if it needs a key frame.
     pub(super) fn set_slot(
         &mut self,
         participant: ParticipantId,
         mid: Mid,
         track: Option<TrackId>,
-    ) -> Result<Option<EncodingKey>, CommandError> {
+    ) -> Result<Option<SlotKey>, CommandError> {
         let slot_key = self.slot_key(participant, mid)?;
         let slot = self.slots.get(slot_key).ok_or(CommandError::NoSlot)?;
-        let (active, current) = (slot.active, slot.source);
+        let current = slot.source;
         let source = match track {
             Some(track) => {
                 let key = *self.track_keys.get(&track).ok_or(CommandError::NoTrack)?;
@@ -238,7 +234,7 @@ impl Topology {
         if let Some(source) = source {
             self.subscribe(slot_key, source);
         }
-        Ok(source.filter(|_| active).map(|source| source.encoding))
+        Ok(source.map(|_| slot_key))
     }
 
     pub(super) fn route(&self, from: ParticipantId, ssrc: Ssrc) -> Option<Route> {

@@ -30,6 +30,8 @@ pub(crate) struct Slot {
     /// The client has applied the m-line.
     pub(crate) active: bool,
     pub(crate) source: Option<Source>,
+    /// The source came when the receiver could not be reached, and no key frame was requested for it.
+    pub(crate) is_new: bool,
     pub(crate) rewriter: Rewriter,
     /// The receiver has reported on the SSRC, so it knows the m-line, and packets need no MID.
     pub(crate) mid_known: bool,
