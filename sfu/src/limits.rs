@@ -2,7 +2,7 @@
 //!
 //! | source | resource | bound |
 //! |---|---|---|
-//! | anyone | HMACs, by connectivity checks with a known username | [`REFUSED_CHECKS`] of a transport, from addresses it has not proven |
+//! | anyone | HMACs, by connectivity checks with a known username | [`REFUSED_CHECKS`] of a transport, from addresses that have not answered |
 //! | anyone | addresses, SSRC windows, memory of any kind | nothing is stored for traffic that was not authenticated |
 //! | anyone who forges a proven address | CPU and buffers of a handshake | [`DTLS_DATAGRAMS`], [`DATAGRAM_BYTES`], `dimpl`'s queue of 30 |
 //! | an admitted client | packets and bytes of the worker | [`PACKETS`], [`BYTES`], counted after authentication |
@@ -11,11 +11,12 @@
 //! | an admitted client | answers to connectivity checks, addresses | [`CHECKS`], [`SOURCES`] |
 //! | an admitted client | uplink of a publisher | one PLI and NACK for all subscribers, paced by the round trip |
 //! | an admitted client | key frames of a publisher | [`KEY_FRAME_BURST`], [`KEY_FRAME_INTERVAL`] for each encoding that it receives |
+//! | anyone | an address that has not answered, by a forged source | three times the bytes that came from it |
 //! | an admitted client | its own downlink, by retransmissions | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what arrives there |
 //! | an admitted client | stored packets | [`VIDEO_STORE`], [`REPAIR_WAIT`] |
 //! | signaling of a participant | participants, tracks, slots | [`SfuConfig::max_participants`](crate::SfuConfig), [`ROOM_PARTICIPANTS`], [`TRACKS`], [`SLOTS`] |
 //! | signaling of a participant | unfinished handshakes | [`UNCONNECTED`] a worker, [`CONNECT_TIME`] each |
-//! | signaling of a participant | text | [`CREDENTIAL_BYTES`] |
+//! | signaling of a participant | text | [`UFRAG_BYTES`], [`CREDENTIAL_BYTES`] |
 //! | signaling of a participant | queued commands | [`COMMANDS`], [`COMMANDS_AT_ONCE`] |
 //!
 //! A command over its limit is refused with [`CommandError::Limit`](crate::CommandError) or `Overloaded`. A datagram over
@@ -36,7 +37,10 @@ pub const SLOTS: usize = 200;
 pub const UNCONNECTED: usize = 1_000;
 /// Maximum time from joining, or from the last ICE restart, to connecting. After it, the participant's transport has failed.
 pub const CONNECT_TIME: Duration = Duration::from_secs(120);
-/// Maximum length of a client's username fragment or password, in bytes (RFC 8839 section 5.4).
+/// Maximum length of a client's username fragment, in bytes: with one of the server it must fit into USERNAME of the server's
+/// checks. RFC 8839 section 5.4 permits 256; Chromium has 4, Firefox 8, the `webrtc` crate 16.
+pub const UFRAG_BYTES: usize = dtls_srtp::stun::MAX_USERNAME - dtls_srtp::stun::UFRAG_LEN - 1;
+/// Maximum length of a client's password, in bytes (RFC 8839 section 5.4).
 pub const CREDENTIAL_BYTES: usize = 256;
 
 /// Maximum commands queued for a worker. Commands that remove something are accepted beyond it.
@@ -44,7 +48,8 @@ pub const COMMANDS: usize = 10_000;
 /// Maximum commands that a worker executes before it looks at packets again.
 pub const COMMANDS_AT_ONCE: usize = 256;
 
-/// Maximum proven addresses of one client. A new one replaces the one that has been silent longest.
+/// Maximum addresses that one client sends checks from. A new one replaces the one that has been silent longest, and one
+/// that has answered a check only if all have.
 pub const SOURCES: usize = 16;
 /// Maximum connectivity checks of one client that are answered per second. Browsers send 20 a second for each candidate
 /// pair at first, and one every few seconds later.

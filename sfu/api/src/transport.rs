@@ -44,7 +44,7 @@ impl std::fmt::Debug for LocalTransport {
 pub enum TransportState {
     /// SRTP keys are in use.
     Connected,
-    /// No connectivity check has arrived for a while; the transport is kept and may recover.
+    /// The client has not answered a connectivity check for a while; the transport is kept and may recover.
     Disconnected,
     /// The handshake failed: wrong fingerprint, no common SRTP profile. The transport does not recover.
     Failed,

@@ -34,6 +34,11 @@ const MAX_EVENTS: usize = 16;
 /// Address of the worker's socket.
 const SERVER_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 3_478);
 
+/// Address of strangers, who answer nothing. Each port is another one.
+pub(crate) const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+/// Length of the IP and UDP headers.
+const HEADERS: usize = 28;
+
 /// A datagram that the worker received from this address.
 pub(crate) fn datagram_from(remote: SocketAddr, bytes: &mut [u8]) -> Datagram<'_> {
     Datagram::new(Tuple::udp(SERVER_ADDRESS, remote), bytes)
@@ -63,7 +68,11 @@ pub(crate) struct Network {
     /// Datagrams that clients have sent, for edits.
     seen: Vec<(ParticipantId, Vec<u8>)>,
     addresses: u16,
+    /// Bytes from and to [`STRANGER`], by port, with headers.
+    strangers: Strangers,
 }
+
+type Strangers = BTreeMap<u16, (usize, usize)>;
 
 impl Network {
     pub(crate) fn new() -> Self {
@@ -75,6 +84,7 @@ impl Network {
             clients: BTreeMap::new(),
             seen: Vec::new(),
             addresses: 0,
+            strangers: Strangers::new(),
         }
     }
 
@@ -107,14 +117,17 @@ impl Network {
 
     /// Passes a datagram to the worker, which stays queued.
     pub(crate) fn hold(&mut self, from: SocketAddr, datagram: &[u8]) {
+        if from.ip() == STRANGER {
+            self.strangers.entry(from.port()).or_default().0 += datagram.len() + HEADERS;
+        }
         self.worker.receive(self.now, datagram_from(from, &mut datagram.to_vec()));
     }
 
     /// Lets the worker forward queued packets. Returns whether it sent anything.
     pub(crate) fn forward(&mut self) -> bool {
-        let Self { now, worker, clients, .. } = self;
+        let Self { now, worker, clients, strangers, .. } = self;
         let mut any = false;
-        worker.forward(*now, |outbox, _| any |= deliver(outbox, clients));
+        worker.forward(*now, |outbox, _| any |= deliver(outbox, clients, strangers));
         assert_eq!(worker.queued(), 0);
         self.drain() || any
     }
@@ -181,7 +194,7 @@ impl Network {
         let counters = self.worker.counters();
         assert_eq!(counters.get(Counter::Faults), 0, "a fault was contained");
         assert_eq!(counters.get(Counter::DropUnsealed), 0, "a forwarded packet cannot be sealed");
-        let any = deliver(self.worker.outbox(), &mut self.clients);
+        let any = deliver(self.worker.outbox(), &mut self.clients, &mut self.strangers);
         self.worker.outbox().clear();
         for number in 0.. {
             let Output::Event(event) = self.worker.poll_output() else { break };
@@ -226,10 +239,15 @@ impl Network {
 }
 
 /// Checks all datagrams and puts them into the inboxes of the clients. Returns whether there are any.
-fn deliver(outbox: &Outbox, clients: &mut BTreeMap<ParticipantId, Client>) -> bool {
+fn deliver(outbox: &Outbox, clients: &mut BTreeMap<ParticipantId, Client>, strangers: &mut Strangers) -> bool {
     assert!(outbox.packets() <= MAX_PACKETS, "{} packets at once", outbox.packets());
     for run in outbox.runs() {
         assert_eq!(run.segments().count(), run.packets());
+        if run.to().remote.ip() == STRANGER {
+            let (received, sent) = strangers.entry(run.to().remote.port()).or_default();
+            *sent += run.bytes().len() + HEADERS * run.packets();
+            assert!(*sent <= 3 * *received, "{sent} bytes to an address that has sent {received} and answered nothing");
+        }
         let client = clients.values_mut().find(|client| client.address == run.to().remote);
         let mut inbox = client.map(|client| &mut client.inbox);
         for segment in run.segments() {
@@ -272,9 +290,12 @@ impl Client {
     /// Handles a genuine datagram of the server. Asserts that SRTP opens, and that the MAC of STUN is right.
     pub(crate) fn take(&mut self, now: Instant, mut datagram: Vec<u8>) {
         if DatagramKind::of(&datagram) == Some(DatagramKind::Stun) {
-            let reply = StunMessage::parse(&datagram).expect("STUN");
-            assert!(self.is_authentic(&datagram));
-            assert!(!reply.is_binding_request());
+            let message = StunMessage::parse(&datagram).expect("STUN");
+            if message.is_binding_request() {
+                assert!(message.ice_controlled().is_some() && !message.use_candidate(), "the server is controlled");
+            } else {
+                assert!(self.is_authentic(&datagram));
+            }
         }
         let keyed = self.transport.profile().is_some();
         match self.transport.handle(now, &mut datagram) {

@@ -1,10 +1,11 @@
 //! Connectivity checks: arbitrary STUN messages, and edits of genuine ones, with or without a new MAC.
 //!
-//! Asserts that the worker accepts and answers only messages whose MAC is right by an independent computation.
+//! Asserts that the worker accepts and answers only messages whose MAC is right by an independent computation, and sends to an
+//! address that answers nothing at most three times the bytes that came from it.
 
 use crate::{
     message_integrity::sign,
-    network::{Client, Network, pause},
+    network::{Client, Network, STRANGER, pause},
 };
 use sfu::{ParticipantId, metrics::Counter};
 use tacet_fuzz::Script;
@@ -24,7 +25,7 @@ pub fn run(data: &[u8]) {
         if step & 1 != 0 {
             sign(&mut message, pwd.as_bytes());
         }
-        let from = ([203, 0, 113, 1], u16::from(step >> 2 & 3)).into();
+        let from = (STRANGER, u16::from(step >> 2 & 3)).into();
         let authentic = network.clients.values().any(|client| client.is_authentic(&message));
         let accepted = network.worker.counters().get(Counter::Checks);
         let answered = network.feed(from, &message);

@@ -69,7 +69,7 @@ pub struct RtcClient {
     /// USERNAME of outgoing checks.
     username: String,
     server_pwd: String,
-    /// Source address of checks by the server, if it sends any.
+    /// Source address of checks by the server.
     server: Option<SocketAddr>,
     dtls: Dtls,
     srtp: Option<(Box<SrtpOpener>, Box<SrtpSealer>)>,
@@ -275,7 +275,7 @@ impl RtcClient {
         }
     }
 
-    /// ICE lite servers send no checks, but some servers that announce it do.
+    /// ICE lite servers need not send checks; that of tacet does, for consent and to prove the client's address.
     fn answer_check(&mut self, request: &StunMessage<'_>) {
         let (Some((local, _)), Some(server)) = (request.split_username(), self.server) else { return };
         if local == self.local.ufrag && request.verify(self.local.pwd.as_bytes(), hmac_sha1) {

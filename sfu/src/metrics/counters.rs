@@ -44,6 +44,12 @@ quantities! {
     KeyFrameRequestsRefused = "key_frame_requests_refused",
     /// Connectivity checks accepted.
     Checks = "ice_checks",
+    /// Connectivity checks sent by the server, with retransmissions.
+    PathChecks = "path_checks_sent",
+    /// Connectivity checks of the server that were answered.
+    PathAnswers = "path_checks_answered",
+    /// Client addresses that were proven by an answered check: each client's first one, and where it moves.
+    PathsProven = "paths_proven",
     /// ICE restarts completed: the client used the new credentials.
     IceRestarts = "ice_restarts",
     /// Transports whose handshake completed.
@@ -55,12 +61,16 @@ quantities! {
     /// Dropped: not STUN, DTLS, RTP or RTCP, RTP with a payload type that the stream does not use, or a part of RTCP that is
     /// shorter than its type.
     DropMalformed = "drop_malformed",
-    /// Datagrams dropped: no client has proven the source address.
+    /// Datagrams dropped: no client has sent an authentic check from the source address.
     DropUnknownSource = "drop_unknown_source",
-    /// STUN dropped: unknown username, wrong password, or an address that belongs to another client.
+    /// STUN dropped: unknown username, wrong password, an address that belongs to another client, or an answer to nothing.
     DropCheck = "drop_check",
     /// STUN dropped without verification: too many checks.
     DropCheckRate = "drop_check_rate",
+    /// STUN dropped: a check that came from another address before.
+    DropCheckReplayed = "drop_check_replayed",
+    /// Datagrams not sent: the address has not answered a check, and has got three times what came from it.
+    DropUnproven = "drop_unproven",
     /// SRTP dropped: there are no keys yet, or no longer.
     DropUnkeyed = "drop_unkeyed",
     /// SRTP dropped: authentication failed.

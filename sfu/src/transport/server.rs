@@ -1,9 +1,9 @@
 //! The server's end of one client's transport: ICE, DTLS and SRTP.
 //!
 //! ```text
-//!             checks            fingerprint matches          no check for 25 s
+//!             checks            fingerprint matches          no answer for 25 s
 //!    (new) ──────────► tuples ─────────────────────► Connected ◄───────────────► Disconnected
-//!                        │                               │          a check again
+//!                        │                               │          an answer again
 //!                        └── wrong certificate ──► Failed         close_notify ──► Closed
 //! ```
 //! A client that is silent stays `Disconnected` for as long as its participant exists. ICE restarts in any state but the
@@ -14,7 +14,8 @@
 
 use super::{
     allowance::ClientAllowance,
-    ice::{Check, IceLite},
+    check_ids::CheckIds,
+    ice::{Check, IceCounts, IceLite},
     outbox::{OpenRun, Outbox},
     tuple::Tuple,
 };
@@ -37,6 +38,9 @@ use tracing::{Level, Span, debug};
 /// Lines of log in a second that one client can bring about by what it sends.
 const LOG_LINES: u32 = 10;
 
+/// Maximum number of datagrams of the handshake that wait for the path to be proven: two flights of the server.
+const HELD: usize = 8;
+
 /// A packet that was authenticated and decrypted. It must not reach a socket.
 #[derive(Debug)]
 pub(crate) enum Clear<'a> {
@@ -49,6 +53,8 @@ pub(crate) enum Clear<'a> {
 pub(crate) enum Blocked {
     /// There are no keys, no path or no consent.
     NotConnected,
+    /// The path is not proven, and has got its share of what came from there.
+    Unproven,
     /// The client has sent as much as it may.
     Excess,
     /// Longer than any path carries.
@@ -68,9 +74,9 @@ impl From<SrtpError> for Blocked {
 pub(crate) enum TransportEvent {
     /// The handshake is complete, and SRTP keys are in use.
     Connected,
-    /// A check arrived after consent had been lost.
+    /// A check was answered after consent had been lost.
     Reconnected,
-    /// No check arrived for [`CONSENT`](super::ice::CONSENT).
+    /// No check was answered for [`CONSENT`](super::path_proof::CONSENT).
     ConsentLost,
     /// The handshake failed, or the transport had a fault.
     Failed,
@@ -103,6 +109,8 @@ pub(crate) struct ServerTransport {
     dtls: Dtls,
     srtp: Option<(Box<SrtpOpener>, Box<SrtpSealer>)>,
     open_run: OpenRun,
+    /// Datagrams of the handshake that wait for the path to be proven.
+    held: Vec<Vec<u8>>,
     state: Option<TransportState>,
     remote_fingerprint: Option<[u8; 32]>,
     allowance: ClientAllowance,
@@ -124,16 +132,18 @@ impl ServerTransport {
         participant: ParticipantId,
         identity: &Identity,
         credentials: Credentials,
+        check_ids: CheckIds,
         now: Instant,
         span: Span,
     ) -> Self {
         debug!(parent: &span, "transport created");
         Self {
             participant,
-            ice: IceLite::new(credentials),
+            ice: IceLite::new(credentials, check_ids),
             dtls: Dtls::new(identity, Role::Server, now),
             srtp: None,
             open_run: OpenRun::default(),
+            held: Vec::new(),
             state: None,
             remote_fingerprint: None,
             allowance: ClientAllowance::new(),
@@ -162,19 +172,24 @@ impl ServerTransport {
         self.ice.local()
     }
 
-    /// Tuples that the client has proven.
+    /// What its ICE agent has done since the last call.
+    pub(crate) fn take_ice_counts(&mut self) -> IceCounts {
+        self.ice.take_counts()
+    }
+
+    /// Tuples that the client has sent checks from.
     pub(crate) fn tuples(&self) -> impl Iterator<Item = Tuple> {
         self.ice.tuples()
     }
 
-    /// When the client last proved the tuple.
-    pub(crate) fn last_check_on(&self, tuple: Tuple) -> Option<Instant> {
-        self.ice.last_check_on(tuple)
+    /// When the client last answered on the tuple.
+    pub(crate) fn answered_on(&self, tuple: Tuple) -> Option<Instant> {
+        self.ice.answered_on(tuple)
     }
 
     /// The tuple belongs to another transport now.
-    pub(crate) fn forget(&mut self, tuple: Tuple) {
-        self.ice.forget(tuple);
+    pub(crate) fn forget(&mut self, now: Instant, tuple: Tuple) {
+        self.ice.forget(now, tuple);
     }
 
     /// The next event, oldest first. To be polled after each other call.
@@ -190,13 +205,16 @@ impl ServerTransport {
         remote: RemoteTransport,
         outbox: &mut Outbox,
     ) -> Result<(), CommandError> {
-        let fits = |text: &str| (1..=limits::CREDENTIAL_BYTES).contains(&text.len());
+        let fits = |text: &str, limit| (1..=limit).contains(&text.len());
         let other_certificate = self.remote_fingerprint.is_some_and(|known| known != remote.fingerprint);
-        if !fits(&remote.ufrag) || !fits(&remote.pwd) || other_certificate {
+        if !fits(&remote.ufrag, limits::UFRAG_BYTES)
+            || !fits(&remote.pwd, limits::CREDENTIAL_BYTES)
+            || other_certificate
+        {
             debug!(parent: &self.span, other_certificate, "client's transport parameters refused");
             return Err(CommandError::Invalid);
         }
-        self.ice.set_remote(remote.ufrag);
+        self.ice.set_remote(now, Credentials { ufrag: remote.ufrag, pwd: remote.pwd }, outbox);
         if self.remote_fingerprint.replace(remote.fingerprint).is_some() {
             debug!(parent: &self.span, "client's transport parameters replaced");
             return Ok(());
@@ -241,14 +259,15 @@ impl ServerTransport {
         now: Instant,
         tuple: Tuple,
         request: &StunMessage<'_>,
+        bytes: usize,
         outbox: &mut Outbox,
     ) -> Result<Check, Blocked> {
-        let proven = self.ice.has_proven(tuple);
+        let proven = self.ice.has_proven(now, tuple);
         if !self.allowance.allows_check(now, proven) {
             return Err(Blocked::Excess);
         }
         let path = self.ice.path();
-        let check = self.ice.handle_request(now, tuple, request, outbox);
+        let check = self.ice.handle_request(now, tuple, request, bytes, outbox);
         self.allowance.verified_check(now, !matches!(check, Check::Refused(_)), proven);
         match &check {
             Check::Accepted { retired, .. } => {
@@ -261,9 +280,7 @@ impl ServerTransport {
                 if self.ice.path() != path {
                     self.log_path(now);
                 }
-                if self.state == Some(TransportState::Disconnected) {
-                    self.enter(TransportEvent::Reconnected, "a connectivity check arrived again");
-                }
+                self.regain_consent(now);
             }
             Check::RoleConflict => {
                 if self.may_log(now) {
@@ -278,6 +295,41 @@ impl ServerTransport {
             }
         }
         Ok(check)
+    }
+
+    /// Takes an answer to a check of ours. Returns whether it is one.
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        tuple: Tuple,
+        response: &StunMessage<'_>,
+        outbox: &mut Outbox,
+    ) -> bool {
+        let path = self.ice.path();
+        if !self.ice.handle_response(now, tuple, response) {
+            return false;
+        }
+        if self.ice.path() != path {
+            self.log_path(now);
+        }
+        if self.ice.is_path_proven() {
+            self.send_held(outbox);
+        }
+        self.regain_consent(now);
+        true
+    }
+
+    fn regain_consent(&mut self, now: Instant) {
+        if self.state == Some(TransportState::Disconnected) && self.ice.has_consent(now) {
+            self.enter(TransportEvent::Reconnected, "the client answers again");
+        }
+    }
+
+    /// Sends the datagrams of the handshake that have waited for the path to be proven.
+    fn send_held(&mut self, outbox: &mut Outbox) {
+        for datagram in std::mem::take(&mut self.held) {
+            send_record(&mut self.ice, &mut self.held, &datagram, outbox);
+        }
     }
 
     /// A check arrived on a tuple that another transport has proven recently; it is not answered.
@@ -308,8 +360,9 @@ impl ServerTransport {
         if !std::mem::replace(&mut self.dtls_started, true) {
             debug!(parent: &self.span, %tuple, "DTLS handshake started");
         }
-        let to = self.ice.path().unwrap_or(tuple);
-        let event = self.dtls.handle_datagram(now, datagram, |record| outbox.datagram(to, record));
+        self.ice.received(now, tuple, datagram.len());
+        let Self { ice, held, .. } = self;
+        let event = self.dtls.handle_datagram(now, datagram, |record| send_record(ice, held, record, outbox));
         self.on_dtls(now, event, outbox);
         Ok(())
     }
@@ -360,7 +413,7 @@ impl ServerTransport {
             Clear::Rtp(opener.open_rtp(packet)?)
         };
         self.allowance.authenticated(now, kind, bytes);
-        if self.ice.heard(now, tuple) {
+        if self.ice.heard(now, tuple, bytes) {
             self.log_path(now);
         }
         Ok(clear)
@@ -368,29 +421,44 @@ impl ServerTransport {
 
     /// Whether a packet that is sealed now would be sent.
     pub(crate) fn is_reachable(&self) -> bool {
-        self.srtp.is_some() && self.state == Some(TransportState::Connected) && self.ice.path().is_some()
+        self.srtp.is_some() && self.state == Some(TransportState::Connected) && self.ice.is_open()
     }
 
     /// Seals an RTP packet into the outbox.
     pub(crate) fn send_rtp(&mut self, header: &[u8], payload: &[u8], outbox: &mut Outbox) -> Result<(), Blocked> {
-        let (to, sealer, open_run) = self.sender()?;
-        let len = header.len() + payload.len() + sealer.rtp_overhead();
+        let len = header.len() + payload.len();
+        let (to, len, sealer, open_run) = self.sender(len, SrtpSealer::rtp_overhead)?;
         Ok(outbox.sealed(open_run, to, len, |out| sealer.seal_rtp(header, payload, out))?)
     }
 
     /// Seals an RTCP packet into the outbox.
     pub(crate) fn send_rtcp(&mut self, packet: &[u8], outbox: &mut Outbox) -> Result<(), Blocked> {
-        let (to, sealer, open_run) = self.sender()?;
-        let len = packet.len() + sealer.rtcp_overhead();
+        let (to, len, sealer, open_run) = self.sender(packet.len(), SrtpSealer::rtcp_overhead)?;
         Ok(outbox.sealed(open_run, to, len, |out| sealer.seal_rtcp(packet, out))?)
     }
 
-    fn sender(&mut self) -> Result<(Tuple, &mut SrtpSealer, &mut OpenRun), Blocked> {
-        let to = self.ice.path().filter(|_| self.state == Some(TransportState::Connected));
-        match (to, &mut self.srtp) {
-            (Some(to), Some((_, sealer))) => Ok((to, sealer, &mut self.open_run)),
-            _ => Err(Blocked::NotConnected),
-        }
+    /// Where and how to send a packet of `len` clear bytes; returns its sealed length, too.
+    fn sender(
+        &mut self,
+        len: usize,
+        overhead: impl FnOnce(&SrtpSealer) -> usize,
+    ) -> Result<(Tuple, usize, &mut SrtpSealer, &mut OpenRun), Blocked> {
+        let Self { ice, srtp: Some((_, sealer)), state: Some(TransportState::Connected), open_run, .. } = self else {
+            return Err(Blocked::NotConnected);
+        };
+        let len = len + overhead(sealer);
+        let to = ice.admit(len).ok_or(Blocked::Unproven)?;
+        Ok((to, len, sealer, open_run))
+    }
+
+    /// When [`handle_check_timeout`](Self::handle_check_timeout) is due.
+    pub(crate) fn check_deadline(&self) -> Option<Instant> {
+        self.ice.deadline()
+    }
+
+    /// Sends checks again that were not answered.
+    pub(crate) fn handle_check_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
+        self.ice.handle_timeout(now, outbox);
     }
 
     /// When [`handle_handshake_timeout`](Self::handle_handshake_timeout) is due.
@@ -400,12 +468,8 @@ impl ServerTransport {
 
     /// Retransmits a flight of the handshake, or fails after the last one.
     pub(crate) fn handle_handshake_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
-        let path = self.ice.path();
-        let event = self.dtls.handle_timeout(now, |record| {
-            if let Some(to) = path {
-                outbox.datagram(to, record);
-            }
-        });
+        let Self { ice, held, .. } = self;
+        let event = self.dtls.handle_timeout(now, |record| send_record(ice, held, record, outbox));
         self.on_dtls(now, event, outbox);
     }
 
@@ -415,12 +479,15 @@ impl ServerTransport {
     }
 
     /// Notices that consent was lost, or that the client does not connect at all.
-    pub(crate) fn check_consent(&mut self, now: Instant) {
+    pub(crate) fn check_consent(&mut self, now: Instant, outbox: &mut Outbox) {
+        if !self.is_final() {
+            self.ice.sweep(now, outbox);
+        }
         if self.is_unconnected() && now.saturating_duration_since(self.connecting_since) >= limits::CONNECT_TIME {
             self.end();
             self.enter(TransportEvent::TimedOut, self.missing());
         } else if self.state == Some(TransportState::Connected) && !self.ice.has_consent(now) {
-            self.enter(TransportEvent::ConsentLost, "no connectivity check for 25 s");
+            self.enter(TransportEvent::ConsentLost, "no connectivity check was answered for 25 s");
         }
     }
 
@@ -435,8 +502,9 @@ impl ServerTransport {
     }
 
     fn send_close_notify(&mut self, now: Instant, outbox: &mut Outbox) {
-        if let Some(to) = self.ice.path() {
-            self.dtls.close(now, |record| outbox.datagram(to, record));
+        let Self { ice, held, .. } = self;
+        if ice.path().is_some() {
+            self.dtls.close(now, |record| send_record(ice, held, record, outbox));
         }
     }
 
@@ -448,6 +516,7 @@ impl ServerTransport {
 
     fn end(&mut self) {
         self.srtp = None;
+        self.held.clear();
         self.dtls.abandon();
     }
 
@@ -455,6 +524,7 @@ impl ServerTransport {
         match event {
             Some(DtlsEvent::Keyed(opener, sealer)) => {
                 let profile = sealer.profile();
+                self.ice.establish();
                 self.srtp = Some((opener, sealer));
                 self.enter(TransportEvent::Connected, format_args!("DTLS handshake completed, SRTP profile {profile}"));
             }
@@ -513,5 +583,14 @@ impl ServerTransport {
     /// Whether a line may be logged that the client can bring about again and again.
     fn may_log(&mut self, now: Instant) -> bool {
         tracing::enabled!(Level::DEBUG) && self.log.take(now, 1)
+    }
+}
+
+/// Sends a datagram of the handshake on the path. While the path is not proven and has got its share, the datagram waits.
+fn send_record(ice: &mut IceLite, held: &mut Vec<Vec<u8>>, datagram: &[u8], outbox: &mut Outbox) {
+    match ice.admit(datagram.len()) {
+        Some(to) => outbox.datagram(to, datagram),
+        None if held.len() < HELD => held.push(datagram.to_vec()),
+        None => {}
     }
 }

@@ -1,7 +1,7 @@
 //! Which transport a datagram belongs to.
 //!
-//! A connectivity check names its transport by username fragment. Everything else belongs to the transport that has
-//! proven the tuple by a check. Datagrams come in trains of one tuple, and a train costs one look-up.
+//! A connectivity check names its transport by username fragment. Everything else belongs to the transport whose client has
+//! sent an authentic check from the tuple. Datagrams come in trains of one tuple, and a train costs one look-up.
 
 use super::transports::TransportKey;
 use crate::transport::{ServerTransport, Tuple};
@@ -40,7 +40,7 @@ impl Demux {
         }
     }
 
-    /// The transport that has proven the tuple.
+    /// The transport that the tuple belongs to.
     pub(super) fn find(&mut self, tuple: Tuple) -> Option<TransportKey> {
         if let Some((_, key)) = self.last.filter(|(last, _)| *last == tuple) {
             return Some(key);
@@ -61,7 +61,7 @@ impl Demux {
         self.by_ufrag.get(ufrag).copied()
     }
 
-    /// Notes that a transport has proven the tuple; returns the transport that had it before, if it is another one.
+    /// Notes that a transport has the tuple; returns the transport that had it before, if it is another one.
     pub(super) fn assign(&mut self, tuple: Tuple, key: TransportKey) -> Option<TransportKey> {
         let previous = self.by_tuple.insert(tuple, key);
         if previous == Some(key) {

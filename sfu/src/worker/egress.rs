@@ -44,6 +44,8 @@ impl Sealing<'_> {
         match result {
             Ok(()) => self.meter.count(sent, 1),
             Err(Blocked::NotConnected) => self.meter.not_sent(self.now, Counter::DropUnreachable, 1),
+            // The transport has counted it.
+            Err(Blocked::Unproven) => {}
             Err(_) => self.meter.not_sent(self.now, Counter::DropUnsealed, 1),
         }
     }

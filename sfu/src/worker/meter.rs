@@ -3,7 +3,7 @@
 use crate::{
     allowance::Notice,
     metrics::{Counter, Counters, FIRST_MEDIA, Histogram},
-    transport::{Blocked, TransportEvent, Tuple, srtp::SrtpError},
+    transport::{Blocked, IceCounts, TransportEvent, Tuple, srtp::SrtpError},
 };
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,18 @@ impl Meter {
         self.counters.add(counter, 1);
     }
 
+    /// Counts what the ICE agent of a transport has done.
+    pub(super) fn ice(&mut self, counts: IceCounts) {
+        let IceCounts { checks_sent, proven, withheld } = counts;
+        for (counter, n) in
+            [(Counter::PathChecks, checks_sent), (Counter::PathsProven, proven), (Counter::DropUnproven, withheld)]
+        {
+            if n > 0 {
+                self.counters.add(counter, n);
+            }
+        }
+    }
+
     /// Whether a line of this cause may be logged; it counts as logged then.
     fn may_log(&mut self, now: Instant, cause: Counter) -> bool {
         if let Some((_, notice)) = self.logged.iter_mut().find(|(logged, _)| *logged == cause) {
@@ -107,7 +119,7 @@ impl FirstMedia {
 /// The counter of a received datagram that a transport did not accept.
 pub(super) fn drop_cause(blocked: Blocked) -> Counter {
     match blocked {
-        Blocked::NotConnected => Counter::DropUnkeyed,
+        Blocked::NotConnected | Blocked::Unproven => Counter::DropUnkeyed,
         Blocked::Excess => Counter::DropRate,
         Blocked::TooLong => Counter::DropTruncated,
         Blocked::Srtp(SrtpError::Authentication) => Counter::DropForged,

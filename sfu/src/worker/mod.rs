@@ -103,7 +103,7 @@ pub struct Worker {
     unknown_check: Notice,
     /// Buffers of `tick` and `forward`.
     due_rooms: Vec<RoomKey>,
-    due_handshakes: Vec<TransportKey>,
+    due_transports: Vec<TransportKey>,
     /// Makes steps panic.
     #[cfg(test)]
     fault: Fault,
@@ -126,7 +126,7 @@ impl Worker {
             next_sweep: None,
             unknown_check: Notice::default(),
             due_rooms: Vec::new(),
-            due_handshakes: Vec::new(),
+            due_transports: Vec::new(),
             #[cfg(test)]
             fault: Fault::default(),
         }
@@ -167,14 +167,20 @@ impl Worker {
     /// [`poll_output`](Self::poll_output) has come.
     pub fn tick(&mut self, now: Instant) {
         self.forward_queued(now, None);
-        let mut due = std::mem::take(&mut self.due_handshakes);
+        let mut due = std::mem::take(&mut self.due_transports);
         self.transports.take_due_handshakes(now, &mut due);
         for key in due.drain(..) {
             self.guarded(|worker| {
                 worker.transport_step(key, |transport, outbox| transport.handle_handshake_timeout(now, outbox));
             });
         }
-        self.due_handshakes = due;
+        self.transports.take_due_checks(now, &mut due);
+        for key in due.drain(..) {
+            self.guarded(|worker| {
+                worker.transport_step(key, |transport, outbox| transport.handle_check_timeout(now, outbox));
+            });
+        }
+        self.due_transports = due;
         if self.next_sweep.is_some_and(|at| at <= now) {
             self.next_sweep = (!self.transports.is_empty()).then(|| now + SWEEP);
             self.guarded(|worker| worker.sweep(now));
@@ -199,8 +205,7 @@ impl Worker {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let deadlines =
-            [self.queue.since(), self.transports.handshake_deadline(), self.next_sweep, self.rooms.deadline()];
+        let deadlines = [self.queue.since(), self.transports.deadline(), self.next_sweep, self.rooms.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -248,7 +253,7 @@ impl Worker {
 
     fn sweep(&mut self, now: Instant) {
         for key in self.transports.keys() {
-            self.transport_step(key, |transport, _| transport.check_consent(now));
+            self.transport_step(key, |transport, outbox| transport.check_consent(now, outbox));
         }
         self.scope = FaultScope::Step;
         self.survey.take(now, &mut self.rooms, &self.transports, self.meter.counters_mut());
@@ -271,7 +276,7 @@ impl Worker {
         self.due_rooms = rooms;
     }
 
-    /// Runs a step of a transport, then takes its events and the deadline of its handshake.
+    /// Runs a step of a transport, then takes its events and its deadlines.
     fn transport_step<T>(
         &mut self,
         key: TransportKey,
@@ -279,7 +284,7 @@ impl Worker {
     ) -> Option<T> {
         self.scope = FaultScope::Transport(key);
         let result = step(&mut self.transports.get_mut(key)?.transport, &mut self.outbox);
-        self.transports.arm_handshake(key);
+        self.transports.arm(key);
         self.take_events(key);
         Some(result)
     }
@@ -289,6 +294,7 @@ impl Worker {
         let Self { transports, events, meter, .. } = self;
         let Some(entry) = transports.get_mut(key) else { return };
         let participant = entry.transport.participant();
+        meter.ice(entry.transport.take_ice_counts());
         while let Some(event) = entry.transport.poll_event() {
             meter.transport(event);
             events.push_back(match event {

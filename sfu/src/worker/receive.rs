@@ -5,12 +5,13 @@ use crate::{
     ids::ParticipantId,
     limits,
     metrics::Counter,
-    transport::{Check, Clear, Datagram, DatagramKind, Tuple},
+    transport::{Check, CheckError, Clear, Datagram, DatagramKind, Outbox, ServerTransport, Tuple},
 };
 use is::stun::StunMessage;
 use std::time::{Duration, Instant};
 
-/// Another transport gets a tuple only when its owner has not proven it for this long.
+/// Another transport gets a tuple only when the client of its owner has not answered there for this long. One that has never
+/// answered there can be anywhere, and keeps no other client out.
 const TUPLE_REUSE: Duration = Duration::from_secs(10);
 
 impl Worker {
@@ -36,6 +37,9 @@ impl Worker {
         let Ok(request) = StunMessage::parse(bytes) else {
             return self.meter.dropped(now, Counter::DropMalformed, tuple);
         };
+        if request.is_successful_binding_response() {
+            return self.receive_answer(now, tuple, &request);
+        }
         let Some(key) = self.demux.find_by_check(&request) else {
             if self.unknown_check.due(now, limits::NOTICE_INTERVAL) {
                 tracing::debug!(%tuple, "connectivity check dropped: its username fragment belongs to no transport");
@@ -48,7 +52,8 @@ impl Worker {
             }
             return self.meter.dropped(now, Counter::DropCheck, tuple);
         }
-        let check = self.transport_step(key, |transport, outbox| transport.handle_check(now, tuple, &request, outbox));
+        let check = self
+            .transport_step(key, |transport, outbox| transport.handle_check(now, tuple, &request, bytes.len(), outbox));
         match check {
             Some(Ok(Check::Accepted { dropped, retired })) => {
                 self.meter.count(Counter::Checks, 1);
@@ -60,12 +65,28 @@ impl Worker {
                     self.demux.release(dropped);
                 }
                 if let Some(previous) = self.demux.assign(tuple, key).and_then(|key| self.transports.get_mut(key)) {
-                    previous.transport.forget(tuple);
+                    previous.transport.forget(now, tuple);
                 }
             }
             Some(Ok(Check::RoleConflict)) | None => {}
+            Some(Ok(Check::Refused(CheckError::Replayed))) => {
+                self.meter.dropped(now, Counter::DropCheckReplayed, tuple);
+            }
             Some(Ok(Check::Refused(_))) => self.meter.dropped(now, Counter::DropCheck, tuple),
             Some(Err(_)) => self.meter.dropped(now, Counter::DropCheckRate, tuple),
+        }
+    }
+
+    /// Takes a response, which belongs to the transport that has the tuple.
+    fn receive_answer(&mut self, now: Instant, tuple: Tuple, response: &StunMessage<'_>) {
+        let key = self.demux.owner(tuple);
+        let step = |transport: &mut ServerTransport, outbox: &mut Outbox| {
+            transport.handle_answer(now, tuple, response, outbox)
+        };
+        if key.and_then(|key| self.transport_step(key, step)) == Some(true) {
+            self.meter.count(Counter::PathAnswers, 1);
+        } else {
+            self.meter.dropped(now, Counter::DropCheck, tuple);
         }
     }
 
@@ -74,7 +95,7 @@ impl Worker {
     fn is_of_another(&self, now: Instant, tuple: Tuple, key: TransportKey) -> bool {
         let owner = self.demux.owner(tuple).filter(|owner| *owner != key).and_then(|owner| self.transports.get(owner));
         owner
-            .and_then(|entry| entry.transport.last_check_on(tuple))
+            .and_then(|entry| entry.transport.answered_on(tuple))
             .is_some_and(|last| now.saturating_duration_since(last) < TUPLE_REUSE)
     }
 

@@ -9,8 +9,9 @@ use crate::{
     id_map::IdMap,
     ids::ParticipantId,
     limits,
-    transport::{Credentials, ServerTransport},
+    transport::{CheckIds, Credentials, KEY_LEN, ServerTransport},
 };
+use dtls_srtp::stun::random_key;
 use slotmap::SlotMap;
 use std::time::Instant;
 use tracing::Span;
@@ -21,6 +22,8 @@ pub(super) struct Transports {
     entries: SlotMap<TransportKey, Entry>,
     by_participant: IdMap<ParticipantId, TransportKey>,
     handshakes: Timers<TransportKey>,
+    /// When checks of the server are to be sent again.
+    checks: Timers<TransportKey>,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,13 @@ pub(super) struct Entry {
 
 impl Transports {
     pub(super) fn new(config: WorkerConfig) -> Self {
-        Self { config, entries: SlotMap::with_key(), by_participant: IdMap::default(), handshakes: Timers::default() }
+        Self {
+            config,
+            entries: SlotMap::with_key(),
+            by_participant: IdMap::default(),
+            handshakes: Timers::default(),
+            checks: Timers::default(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -78,7 +87,8 @@ impl Transports {
         span: Span,
     ) -> Result<(TransportKey, LocalTransport), CommandError> {
         let (credentials, local) = self.new_credentials()?;
-        let transport = ServerTransport::new(participant, &self.config.identity, credentials, now, span);
+        let check_ids = CheckIds::new(random_key::<KEY_LEN>().ok_or(CommandError::Unavailable)?);
+        let transport = ServerTransport::new(participant, &self.config.identity, credentials, check_ids, now, span);
         let key = self.entries.insert(Entry {
             transport,
             path: PathState::default(),
@@ -105,6 +115,7 @@ impl Transports {
     pub(super) fn remove(&mut self, participant: ParticipantId) -> Option<(TransportKey, ServerTransport)> {
         let key = self.by_participant.remove(&participant)?;
         self.handshakes.set(key, None);
+        self.checks.set(key, None);
         Some((key, self.entries.remove(key)?.transport))
     }
 
@@ -137,9 +148,9 @@ impl Transports {
         self.entries.keys().collect()
     }
 
-    /// When the earliest handshake times out.
-    pub(super) fn handshake_deadline(&self) -> Option<Instant> {
-        self.handshakes.next()
+    /// When the earliest handshake or check times out.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.handshakes.next().into_iter().chain(self.checks.next()).min()
     }
 
     /// Appends the transports whose handshake has timed out to `due`.
@@ -147,10 +158,16 @@ impl Transports {
         self.handshakes.take_due(now, due);
     }
 
-    /// Takes over the handshake's deadline after a step of it.
-    pub(super) fn arm_handshake(&mut self, key: TransportKey) {
-        let at = self.entries.get(key).and_then(|entry| entry.transport.handshake_deadline());
-        self.handshakes.set(key, at);
+    /// Appends the transports with checks that were not answered in time to `due`.
+    pub(super) fn take_due_checks(&mut self, now: Instant, due: &mut Vec<TransportKey>) {
+        self.checks.take_due(now, due);
+    }
+
+    /// Takes over the deadlines of a transport after a step of it.
+    pub(super) fn arm(&mut self, key: TransportKey) {
+        let transport = self.entries.get(key).map(|entry| &entry.transport);
+        self.handshakes.set(key, transport.and_then(ServerTransport::handshake_deadline));
+        self.checks.set(key, transport.and_then(ServerTransport::check_deadline));
     }
 
     #[cfg(test)]

@@ -71,7 +71,7 @@ fn restart_moves_media_to_another_network() {
     assert_eq!((network.states(1), network.states(2)), (vec![CONNECTED], vec![CONNECTED]));
 }
 
-/// The client's checks arrive before its parameters.
+/// The client's checks arrive before its parameters, without which the server cannot check its new address.
 #[test]
 fn checks_of_a_restart_may_overtake_signaling() {
     let mut network = Network::new();
@@ -80,8 +80,11 @@ fn checks_of_a_restart_may_overtake_signaling() {
     let remote = network.client(2).transport.restart_ice(now, &server).unwrap().into();
     network.move_client(2, 7);
     network.settle();
-    network.assert_heard(0..5);
+    network.send(1, 0);
+    assert_eq!(network.heard(2), 0);
     network.command(Command::Connect { participant: ParticipantId(2), remote });
+    network.settle();
+    network.assert_heard(1..5);
     network.run(Duration::from_secs(60));
     network.assert_heard(5..10);
     assert_eq!(network.worker.counters().get(Counter::DropCheck), 0);

@@ -3,7 +3,10 @@
 use super::*;
 use crate::{
     event::Limit,
-    limits::{CHECKS, CONNECT_TIME, CREDENTIAL_BYTES, DATAGRAM_BYTES, FEEDBACK_ITEMS, PACKETS, SSRCS, UNCONNECTED},
+    limits::{
+        CHECKS, CONNECT_TIME, CREDENTIAL_BYTES, DATAGRAM_BYTES, FEEDBACK_ITEMS, PACKETS, SSRCS, UFRAG_BYTES,
+        UNCONNECTED,
+    },
 };
 
 fn excesses(network: &Network) -> Vec<(u32, Limit)> {
@@ -159,9 +162,10 @@ fn remote_credentials_are_bounded_and_replaced() {
     let remote = network.join_half(1, 1);
     let participant = ParticipantId(1);
     let long = "x".repeat(CREDENTIAL_BYTES + 1);
-    for remote in
-        [RemoteTransport { ufrag: long.clone(), ..remote.clone() }, RemoteTransport { pwd: long, ..remote.clone() }]
-    {
+    for remote in [
+        RemoteTransport { ufrag: "x".repeat(UFRAG_BYTES + 1), ..remote.clone() },
+        RemoteTransport { pwd: long, ..remote.clone() },
+    ] {
         network.command(Command::Connect { participant, remote });
         assert!(matches!(network.events.pop(), Some(Event::Refused { error: CommandError::Invalid, .. })));
     }

@@ -226,6 +226,6 @@ fn log_names_lost_consent() {
         logged.network.clients.push(client);
         logged.network.settle();
     });
-    let lost = "state=Disconnected cause=no connectivity check for 25 s";
-    assert_lines(&log, 1, &["state=Connected", lost, "state=Connected cause=a connectivity check arrived again"]);
+    let lost = "state=Disconnected cause=no connectivity check was answered for 25 s";
+    assert_lines(&log, 1, &["state=Connected", lost, "state=Connected cause=the client answers again"]);
 }
