@@ -1,19 +1,23 @@
-//! The effect of floods of unauthenticated datagrams on a call: `tacet-peers flood`.
+//! The effect of floods on a call, by strangers and by members: `tacet-peers flood`.
 //!
 //! ```text
 //!   load's core:    publisher ──┐            ┌──► subscribers: measure loss
 //!                               ├─► server ──┘
 //!                   flood ──────┘   on its own core
 //! ```
-//! Each kind of flood runs against a fresh server. Floods that spoof the publisher's address need a raw socket: root,
+//! Each kind of flood runs against a fresh server. At the end one probe measures what the server [sends
+//! back](crate::amplification) for a datagram of each kind. Floods that spoof the publisher's address need a raw socket: root,
 //! or a user namespace (`clients/web/e2e/namespace`).
 
 use crate::{
+    amplification::{Amplification, Sample},
     machine::Machine,
     measure::Times,
+    member_flood::{MemberFlood, MemberKind},
     peer::{Peer, PeerError, Setup, Tacet},
 };
 use clap::ValueEnum;
+use dtls_srtp::dtls::{Dtls, Role};
 use loadtest::fanout::{Fanout, FanoutReport, Rate};
 use rtc_client::{Credentials, Identity, RemoteParameters, RtcClient};
 use serde::{Deserialize, Serialize};
@@ -32,11 +36,13 @@ use tokio::time::sleep;
 /// Number of sockets, and so of source addresses, of floods from unknown addresses.
 const SOCKETS: usize = 64;
 /// Interval between the bursts of a flood.
-const PORTION: Duration = Duration::from_millis(1);
+pub(crate) const PORTION: Duration = Duration::from_millis(1);
 /// Time from the start of the flood to the start of the measurement.
 const SETTLE: Duration = Duration::from_millis(500);
 /// Length of the IP and UDP headers, in bytes.
-const HEADERS: usize = 28;
+pub(crate) const HEADERS: usize = 28;
+/// Datagrams by which the amplification of one kind is measured.
+const SAMPLES: usize = 100;
 
 /// Kinds of floods, by the datagrams that they send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -52,8 +58,12 @@ pub enum Kind {
     GuessedPassword,
     /// DTLS records.
     Records,
+    /// First flights of DTLS handshakes.
+    Hellos,
     /// SRTP packets.
     Packets,
+    /// Connectivity checks with the publisher's own credentials, from other addresses.
+    ForgedSources,
     /// SRTP packets from the publisher's spoofed address.
     ForgedPackets,
     /// Connectivity checks with a guessed password, from the publisher's spoofed address.
@@ -70,6 +80,8 @@ impl Kind {
             Self::UnknownUser => "STUN, unknown username",
             Self::GuessedPassword => "STUN, known username, wrong MAC",
             Self::Records => "DTLS from unknown addresses",
+            Self::Hellos => "DTLS handshakes from unknown addresses",
+            Self::ForgedSources => "STUN of a member from other addresses",
             Self::Packets => "SRTP from unknown addresses",
             Self::ForgedPackets => "forged SRTP under a client's address",
             Self::ForgedChecks => "STUN, wrong MAC, under a client's address",
@@ -87,8 +99,10 @@ impl Kind {
         getrandom::fill(&mut bytes).map_err(|_| PeerError::Random)?;
         match self {
             Self::None | Self::Noise => {}
-            Self::UnknownUser => return check("unknown0", victim, identity),
-            Self::GuessedPassword | Self::ForgedChecks => return check(&victim.ufrag, victim, identity),
+            Self::UnknownUser => return check("unknown0", GUESS, victim, identity),
+            Self::GuessedPassword | Self::ForgedChecks => return check(&victim.ufrag, GUESS, victim, identity),
+            Self::ForgedSources => return check(&victim.ufrag, &victim.pwd, victim, identity),
+            Self::Hellos => return hello(identity),
             Self::Records | Self::ForgedRecords => {
                 let record = [23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 0, 0, 187];
                 bytes.splice(..record.len(), record);
@@ -109,20 +123,31 @@ struct Victim {
     server: SocketAddr,
     /// The server's username fragment for the publisher: all that an eavesdropper learns from its checks.
     ufrag: String,
+    /// What the publisher knows besides: the password, and its own credentials.
+    pwd: String,
+    local: Credentials,
     address: SocketAddr,
 }
 
-/// A connectivity check whose sender does not know the password.
-fn check(ufrag: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, PeerError> {
+const GUESS: &str = "a-password-that-is-guessed";
+
+/// The first flight of a handshake.
+pub(crate) fn hello(identity: &Identity) -> Result<Vec<u8>, PeerError> {
+    let (mut hello, now) = (Vec::new(), Instant::now());
+    Dtls::new(identity, Role::Client, now).handle_timeout(now, |record| hello.extend_from_slice(record));
+    if hello.is_empty() { Err(PeerError::Random) } else { Ok(hello) }
+}
+
+/// A connectivity check with this password.
+fn check(ufrag: &str, pwd: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, PeerError> {
     let server = RemoteParameters {
         ufrag: ufrag.to_owned(),
-        pwd: "a-password-that-is-guessed".to_owned(),
+        pwd: pwd.to_owned(),
         fingerprint: [0; 32],
         candidates: vec![victim.server],
     };
     let now = Instant::now();
-    let local = Credentials::random().ok_or(PeerError::Random)?;
-    let mut client = RtcClient::with_credentials(now, identity, local, server);
+    let mut client = RtcClient::with_credentials(now, identity, victim.local.clone(), server);
     client.tick(now);
     client.poll_transmit().ok_or(PeerError::Random)
 }
@@ -130,9 +155,11 @@ fn check(ufrag: &str, victim: &Victim, identity: &Identity) -> Result<Vec<u8>, P
 /// Parameters of a flood measurement.
 #[derive(Clone, Debug)]
 pub struct FloodPlan {
-    /// Floods, in the order in which they run.
+    /// Floods by strangers, in the order in which they run.
     pub kinds: Vec<Kind>,
-    /// Datagrams per second.
+    /// Floods by a member, which run after them.
+    pub member_kinds: Vec<MemberKind>,
+    /// Datagrams of strangers per second.
     pub rate: u64,
     /// Receivers of the call.
     pub subscribers: usize,
@@ -144,7 +171,7 @@ pub struct FloodPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FloodRun {
     /// Kind of the flood.
-    pub kind: Kind,
+    pub flood: Flooding,
     /// Datagrams of the flood that the kernel accepted, per second.
     pub flood_per_s: f64,
     /// CPU time of the server as a share of wall time.
@@ -156,6 +183,25 @@ pub struct FloodRun {
     pub seen: FanoutReport,
 }
 
+/// A flood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flooding {
+    /// By strangers.
+    Strangers(Kind),
+    /// By a member.
+    Member(MemberKind),
+}
+
+impl Flooding {
+    fn title(self) -> String {
+        match self {
+            Self::Strangers(kind) => kind.title().to_owned(),
+            Self::Member(kind) => format!("a member's {}", kind.title()),
+        }
+    }
+}
+
 /// Results of all floods.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FloodReport {
@@ -165,6 +211,8 @@ pub struct FloodReport {
     pub subscribers: usize,
     /// One result for each kind.
     pub runs: Vec<FloodRun>,
+    /// What comes back for a datagram of each kind.
+    pub amplifications: Vec<Amplification>,
 }
 
 /// Measures the floods one after the other.
@@ -177,24 +225,78 @@ pub async fn flood(
     mut progress: impl FnMut(&str),
 ) -> Result<Vec<FloodRun>, PeerError> {
     let mut runs = Vec::new();
-    for kind in &plan.kinds {
-        if kind.is_forged()
+    let strangers = plan.kinds.iter().map(|kind| Flooding::Strangers(*kind));
+    for flood in strangers.chain(plan.member_kinds.iter().map(|kind| Flooding::Member(*kind))) {
+        if let Flooding::Strangers(kind) = flood
+            && kind.is_forged()
             && let Err(error) = raw_socket()
         {
             progress(&format!("{}: {error}", kind.title()));
             continue;
         }
         let mut peer = Tacet::start(setup).await?;
-        let run = run(*kind, plan, &mut peer).await;
+        let run = run(flood, plan, &mut peer).await;
         peer.stop().await;
         let run = run?;
-        progress(&format!("{}: {:.2} % lost", kind.title(), run.seen.loss() * 100.0));
+        progress(&format!("{}: {:.2} % lost", flood.title(), run.seen.loss() * 100.0));
         runs.push(run);
     }
     Ok(runs)
 }
 
-async fn run(kind: Kind, plan: &FloodPlan, peer: &mut Tacet) -> Result<FloodRun, PeerError> {
+/// Measures what the server sends back for a datagram of each kind.
+///
+/// # Errors
+/// [`PeerError`].
+pub async fn amplifications(setup: &Setup) -> Result<Vec<Amplification>, PeerError> {
+    let mut peer = Tacet::start(setup).await?;
+    let results = async {
+        let mut fanout = Fanout::start(Rate { pps: 500, burst: 1, size: 1_164 })?;
+        peer.publish(&fanout).await?.connected().await?;
+        fanout.start_sending();
+        peer.subscribe(&mut fanout).await?.connected().await?;
+        let (mut probe, _) = peer.member(false).await?;
+        let measure = move || Sample::ALL.into_iter().map(|sample| probe.measure(sample, SAMPLES)).collect();
+        tokio::task::spawn_blocking(measure).await.map_err(io::Error::other)?
+    };
+    let results = results.await;
+    peer.stop().await;
+    results
+}
+
+/// A flood under way.
+enum Running {
+    Strangers(Flood),
+    Member(MemberFlood),
+}
+
+impl Running {
+    async fn start(flood: Flooding, plan: &FloodPlan, peer: &mut Tacet, victim: Victim) -> Result<Self, PeerError> {
+        match flood {
+            Flooding::Strangers(kind) => Flood::start(kind, victim, plan.rate).map(Self::Strangers),
+            Flooding::Member(kind) => {
+                let (probe, media) = peer.member(kind == MemberKind::Subscriptions).await?;
+                Ok(Self::Member(MemberFlood::start(kind, probe, media)?))
+            }
+        }
+    }
+
+    fn sent(&self) -> u64 {
+        match self {
+            Self::Strangers(flood) => flood.sent(),
+            Self::Member(flood) => flood.sent(),
+        }
+    }
+
+    fn stop(self) -> Result<(), PeerError> {
+        match self {
+            Self::Strangers(flood) => flood.stop(),
+            Self::Member(flood) => flood.stop(),
+        }
+    }
+}
+
+async fn run(flood: Flooding, plan: &FloodPlan, peer: &mut Tacet) -> Result<FloodRun, PeerError> {
     // Single packets, so that one lost datagram is one lost packet.
     let mut fanout = Fanout::start(Rate { pps: 500, burst: 1, size: 1_164 })?;
     let publisher = peer.publish(&fanout).await?;
@@ -204,15 +306,17 @@ async fn run(kind: Kind, plan: &FloodPlan, peer: &mut Tacet) -> Result<FloodRun,
     for _ in 0..plan.subscribers {
         peer.subscribe(&mut fanout).await?.connected().await?;
     }
-    let (server, ufrag) = peer.publisher_path().ok_or_else(|| PeerError::Answer("no media path".to_owned()))?;
-    let flood = Flood::start(kind, Victim { server, ufrag, address }, plan.rate)?;
+    let (local, server) = peer.publisher_path().ok_or_else(|| PeerError::Answer("no media path".to_owned()))?;
+    let candidate = server.candidates.first().ok_or_else(|| PeerError::Answer("no media path".to_owned()))?;
+    let victim = Victim { server: *candidate, ufrag: server.ufrag, pwd: server.pwd, local, address };
+    let running = Running::start(flood, plan, peer, victim).await?;
     sleep(SETTLE).await;
-    let mark = || (peer.usage(), flood.sent(), Instant::now());
+    let mark = || (peer.usage(), running.sent(), Instant::now());
     let (seen, [start, end]) = fanout.measure(plan.times.warmup, plan.times.measure, mark).await?;
-    flood.stop()?;
+    running.stop()?;
     let seconds = end.2.duration_since(start.2).as_secs_f64();
     Ok(FloodRun {
-        kind,
+        flood,
         flood_per_s: (end.1 - start.1) as f64 / seconds,
         server_busy: end.0.cpu_ns.saturating_sub(start.0.cpu_ns) as f64 / 1e9 / seconds,
         memory_grown: end.0.rss_bytes.saturating_sub(start.0.rss_bytes),
@@ -239,13 +343,11 @@ impl Flood {
             let (begin, mut done) = (Instant::now(), 0u64);
             let mut datagrams = datagrams.iter().cycle();
             while !stopping.load(Ordering::Relaxed) {
-                let due = (begin.elapsed().as_micros() * u128::from(rate) / 1_000_000) as u64;
-                // Datagrams that could not be sent in time are skipped: this is a rate, not an amount.
-                done = done.max(due.saturating_sub(rate / 100));
-                for datagram in datagrams.by_ref().take((due - done) as usize) {
-                    counting.fetch_add(u64::from(source.send(done, datagram)?), Ordering::Relaxed);
-                    done += 1;
+                let (from, to) = due(begin, rate, done);
+                for (number, datagram) in (from..to).zip(&mut datagrams) {
+                    counting.fetch_add(u64::from(source.send(number, datagram)?), Ordering::Relaxed);
                 }
+                done = to;
                 thread::sleep(PORTION);
             }
             Ok(())
@@ -262,6 +364,13 @@ impl Flood {
         self.thread.join().map_err(|_| io::Error::other("the flood has ended"))??;
         Ok(())
     }
+}
+
+/// The numbers of the datagrams that are due now, of a flood of `rate` per second that has sent those up to `done`. Those
+/// that could not be sent in time are skipped: this is a rate, not an amount.
+pub(crate) fn due(begin: Instant, rate: u64, done: u64) -> (u64, u64) {
+    let due = (begin.elapsed().as_micros() * u128::from(rate) / 1_000_000) as u64;
+    (done.max(due.saturating_sub(rate / 100)), due)
 }
 
 /// Source of a flood.
@@ -342,7 +451,7 @@ impl fmt::Display for FloodReport {
             writeln!(
                 f,
                 "| {} | {:.0} | {:.3} %{own} | {} / {} | {:.0} % | {} kB |",
-                run.kind.title(),
+                run.flood.title(),
                 run.flood_per_s,
                 seen.loss() * 100.0,
                 seen.p50_us,
@@ -350,6 +459,12 @@ impl fmt::Display for FloodReport {
                 run.server_busy * 100.0,
                 run.memory_grown / 1_000,
             )?;
+        }
+        writeln!(f, "\n| datagram | bytes sent | bytes returned | factor |")?;
+        writeln!(f, "|---|---|---|---|")?;
+        for amplification in &self.amplifications {
+            let Amplification { sample, sent, returned } = amplification;
+            writeln!(f, "| {} | {sent} | {returned} | {:.2} |", sample.title(), amplification.factor())?;
         }
         Ok(())
     }
@@ -363,17 +478,24 @@ mod tests {
     use rtc_client::DatagramKind;
 
     fn victim(server: SocketAddr) -> Victim {
-        Victim { server, ufrag: "known000".to_owned(), address: "127.0.0.1:9".parse().unwrap() }
+        Victim {
+            server,
+            ufrag: "known000".to_owned(),
+            pwd: "a-password-that-is-known".to_owned(),
+            local: Credentials::random().unwrap(),
+            address: "127.0.0.1:9".parse().unwrap(),
+        }
     }
 
     #[test]
     fn datagrams_match_their_kind() {
         let (victim, identity) = (victim("127.0.0.1:9".parse().unwrap()), Identity::generate().unwrap());
         let protocol = |kind: Kind| DatagramKind::of(&kind.datagram(&victim, &identity, 7).unwrap());
-        for kind in [Kind::UnknownUser, Kind::GuessedPassword, Kind::ForgedChecks] {
+        for kind in [Kind::UnknownUser, Kind::GuessedPassword, Kind::ForgedChecks, Kind::ForgedSources] {
             assert_eq!(protocol(kind), Some(DatagramKind::Stun), "{kind:?}");
         }
         assert_eq!(protocol(Kind::Records), Some(DatagramKind::Dtls));
+        assert_eq!(protocol(Kind::Hellos), Some(DatagramKind::Dtls));
         assert_eq!(protocol(Kind::ForgedPackets), Some(DatagramKind::Rtp));
     }
 
@@ -393,14 +515,16 @@ mod tests {
     #[test]
     fn table_has_every_flood() {
         let run = FloodRun {
-            kind: Kind::Noise,
+            flood: Flooding::Strangers(Kind::Noise),
             flood_per_s: 199_999.6,
             server_busy: 0.25,
             memory_grown: 8_192,
             seen: seen(10_000, 9_990),
         };
         let machine = Machine { cpu: "a CPU".to_owned(), cores: 2, kernel: "6".to_owned(), versions: vec![], at: 0 };
-        let text = FloodReport { machine, subscribers: 25, runs: vec![run] }.to_string();
-        assert!(text.ends_with("| random bytes | 200000 | 0.100 % | 100 / 200 | 25 % | 8 kB |\n"), "{text}");
+        let amplifications = vec![Amplification { sample: Sample::ForgedSource, sent: 1_000, returned: 2_500 }];
+        let text = FloodReport { machine, subscribers: 25, runs: vec![run], amplifications }.to_string();
+        assert!(text.contains("| random bytes | 200000 | 0.100 % | 100 / 200 | 25 % | 8 kB |\n"), "{text}");
+        assert!(text.ends_with("| STUN of a member under a forged address | 1000 | 2500 | 2.50 |\n"), "{text}");
     }
 }

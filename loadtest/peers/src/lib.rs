@@ -9,6 +9,7 @@
 //! A developer's tool: not part of the `tacet` binary. Bots, threads, load and measurement are one and the same for all;
 //! only the signaling differs. `docs/benchmarks.md` describes what that favours.
 
+mod amplification;
 mod child;
 mod compare;
 mod flood;
@@ -18,6 +19,7 @@ mod limit;
 mod load;
 mod machine;
 mod measure;
+mod member_flood;
 mod peer;
 pub mod pin;
 mod report;
@@ -25,11 +27,13 @@ mod sdp;
 mod server;
 pub mod str0m_sfu;
 
+pub use amplification::{Amplification, Probe, Sample};
 pub use compare::{Plan, compare};
-pub use flood::{FloodPlan, FloodReport, FloodRun, Kind, flood};
+pub use flood::{FloodPlan, FloodReport, FloodRun, Flooding, Kind, amplifications, flood};
 pub use limit::{Limit, find_limits, limits_table};
 pub use load::Load;
 pub use machine::Machine;
 pub use measure::{Run, Times, run};
+pub use member_flood::MemberKind;
 pub use peer::{PeerError, PeerName, Setup};
 pub use report::{Comparison, Row};

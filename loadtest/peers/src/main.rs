@@ -3,7 +3,8 @@
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use peers::{
-    Comparison, FloodPlan, FloodReport, Kind, Load, Machine, PeerName, Plan, Setup, Times, floor, pin, str0m_sfu,
+    Comparison, FloodPlan, FloodReport, Kind, Load, Machine, MemberKind, PeerName, Plan, Setup, Times, floor, pin,
+    str0m_sfu,
 };
 use std::{fs, path::PathBuf, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,7 +22,7 @@ enum Command {
     Compare(Compare),
     /// Searches the maximum rate that each server forwards from one core without loss
     Limit(LimitSearch),
-    /// Floods this project's server with unauthenticated datagrams, and prints the loss of its call
+    /// Floods this project's server, as a stranger and as a member, and prints the loss of its call and what it sends back
     Flood(Flood),
     /// Prints the table of a comparison that was written with --json
     Table {
@@ -96,10 +97,13 @@ struct LimitSearch {
 struct Flood {
     #[command(flatten)]
     programs: Programs,
-    /// Kinds of floods
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kind::value_variants().to_vec())]
+    /// Kinds of floods by strangers
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_values_t = Kind::value_variants().to_vec())]
     kinds: Vec<Kind>,
-    /// Datagrams a second
+    /// Kinds of floods by a member
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_values_t = MemberKind::value_variants().to_vec())]
+    member_kinds: Vec<MemberKind>,
+    /// Datagrams of strangers a second
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     rate: u64,
     /// Number of subscribers
@@ -167,11 +171,15 @@ fn main() -> anyhow::Result<()> {
             print!("{comparison}");
             programs.write(&comparison)
         }
-        Command::Flood(Flood { programs, kinds, rate, subscribers }) => {
-            let (setup, machine, times) = programs.prepare(subscribers)?;
-            let plan = FloodPlan { kinds, rate, subscribers, times };
-            let runs = until_interrupted(peers::flood(&plan, &setup, progress))??;
-            let report = FloodReport { machine, subscribers, runs };
+        Command::Flood(Flood { programs, kinds, member_kinds, rate, subscribers }) => {
+            // The publisher, the member that floods.
+            let (setup, machine, times) = programs.prepare(subscribers + 1)?;
+            let plan = FloodPlan { kinds, member_kinds, rate, subscribers, times };
+            let (runs, amplifications) = until_interrupted(async {
+                let runs = peers::flood(&plan, &setup, progress).await?;
+                Ok::<_, peers::PeerError>((runs, peers::amplifications(&setup).await?))
+            })??;
+            let report = FloodReport { machine, subscribers, runs, amplifications };
             print!("{report}");
             programs.write(&report)
         }

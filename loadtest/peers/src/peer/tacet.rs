@@ -1,18 +1,19 @@
 //! This project's server, by its own signaling.
 
 use super::{Peer, PeerError, Setup, credentials, ssrcs};
-use crate::server::Server;
+use crate::{amplification::Probe, server::Server};
 use e2ee_frames::StreamId;
 use loadtest::{
     RoomLink, Usage,
     fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
     serve_command,
 };
-use rtc_client::RemoteParameters;
+use rtc_client::{Credentials, Identity, RemoteParameters};
 use serde::Deserialize;
 use std::{net::SocketAddr, time::Duration};
 use tacet_native::call::{Call, CallEvent, JoinOptions};
 use tacet_proto::{
+    TrackId,
     bytes::Fixed,
     client::{ClientTransport, Publish},
     media::{ClientIce, Codec, CodecParameters, Dtls, Kind, Source},
@@ -21,10 +22,12 @@ use tacet_proto::{
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     task::JoinSet,
-    time::timeout,
+    time::{interval, timeout},
 };
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// Interval of the changes of a member that takes and leaves a track: just within the limit of messages.
+const FLAP: Duration = Duration::from_millis(36);
 /// Maximum time until the server starts, or sends a message.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -42,8 +45,8 @@ pub(crate) struct Tacet {
     /// Tasks that read the signaling connections until the end.
     calls: JoinSet<()>,
     subscribers: usize,
-    /// Address that the publisher sends to, and the server's username fragment there.
-    publisher_path: Option<(SocketAddr, String)>,
+    /// Both halves of the publisher's transport.
+    publisher_path: Option<(Credentials, RemoteParameters)>,
 }
 
 fn unexpected(what: &str) -> PeerError {
@@ -76,9 +79,55 @@ async fn wait<T>(call: &mut Call, mut pick: impl FnMut(CallEvent) -> Option<T>) 
 }
 
 impl Tacet {
-    /// Address that the publisher sends to, and the server's username fragment there, once it has joined.
-    pub(crate) fn publisher_path(&self) -> Option<(SocketAddr, String)> {
+    /// Both halves of the publisher's transport, once it has joined.
+    pub(crate) fn publisher_path(&self) -> Option<(Credentials, RemoteParameters)> {
         self.publisher_path.clone()
+    }
+
+    /// A further participant, on a separate socket, that receives the video in a stream of this SSRC; `flaps` if it takes
+    /// and leaves the track all the time.
+    pub(crate) async fn member(&mut self, flaps: bool) -> Result<(Probe, u32), PeerError> {
+        let mut call = self.join("member", true).await?;
+        let identity = Identity::generate().map_err(std::io::Error::other)?;
+        let (local, server) = Self::halves(&mut call, identity.fingerprint()).await?;
+        let connecting = tokio::task::spawn_blocking(move || Probe::connect(identity, local, server));
+        let slots = wait(&mut call, |event| match event {
+            CallEvent::Slots(slots) if !slots.add.is_empty() => Some(slots),
+            _ => None,
+        })
+        .await?;
+        call.slots_ready(slots.rev)?;
+        let video = slots.add.iter().find(|slot| slot.kind == Kind::Video).ok_or_else(|| unexpected("no video"))?;
+        let track = slots.set.iter().find_map(|slot| slot.source).map(|source| source.track).filter(|_| flaps);
+        match track {
+            Some(track) => self.flap(call, track),
+            None => self.keep(call),
+        }
+        Ok((connecting.await.map_err(std::io::Error::other)??, video.ssrc))
+    }
+
+    /// Takes and leaves a track until the server ends the connection.
+    fn flap(&mut self, mut call: Call, track: TrackId) {
+        self.calls.spawn(async move {
+            let mut ticks = interval(FLAP);
+            let mut is_subscribed = true;
+            loop {
+                let done = tokio::select! {
+                    event = call.next() => match event {
+                        Ok(CallEvent::Slots(slots)) => call.slots_ready(slots.rev),
+                        Ok(_) => Ok(()),
+                        Err(error) => Err(error),
+                    },
+                    _ = ticks.tick() => {
+                        is_subscribed = !is_subscribed;
+                        if is_subscribed { call.subscribe(&[track]) } else { call.unsubscribe(&[track]) }
+                    }
+                };
+                if done.is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     async fn join(&self, name: &str, subscribe: bool) -> Result<Call, PeerError> {
@@ -89,6 +138,12 @@ impl Tacet {
 
     /// Exchanges the halves of the transport.
     async fn route(call: &mut Call, fanout: &Fanout) -> Result<Route, PeerError> {
+        let (local, server) = Self::halves(call, fanout.fingerprint()).await?;
+        Ok(Route::Negotiated { local, server })
+    }
+
+    /// Exchanges the halves of the transport of a client with this certificate.
+    async fn halves(call: &mut Call, fingerprint: [u8; 32]) -> Result<(Credentials, RemoteParameters), PeerError> {
         let remote = wait(call, |event| match event {
             CallEvent::Transport(remote) => Some(remote),
             _ => None,
@@ -97,7 +152,7 @@ impl Tacet {
         let local = credentials()?;
         call.transport(ClientTransport {
             ice: ClientIce { ufrag: local.ufrag.clone(), pwd: local.pwd.clone() },
-            dtls: Dtls { fingerprint: Fixed(fanout.fingerprint()) },
+            dtls: Dtls { fingerprint: Fixed(fingerprint) },
         })?;
         let address = |c: &tacet_proto::media::Candidate| Some(SocketAddr::new(c.ip.parse().ok()?, c.port));
         let server = RemoteParameters {
@@ -106,7 +161,7 @@ impl Tacet {
             pwd: remote.ice.pwd,
             fingerprint: remote.dtls.fingerprint.0,
         };
-        Ok(Route::Negotiated { local, server })
+        Ok((local, server))
     }
 
     /// Keeps a call alive and answers the server's requests.
@@ -125,7 +180,7 @@ impl Tacet {
 
 impl Peer for Tacet {
     async fn start(setup: &Setup) -> Result<Self, PeerError> {
-        let mut command = serve_command(&setup.tacet, setup.subscribers + 1);
+        let mut command = serve_command(&setup.tacet, setup.subscribers + 2);
         let mut server = Server::start(&mut command, setup.server_core(), Server::folder()?)?;
         let stdout = server.child().stdout.take().ok_or_else(|| unexpected("no output"))?;
         let mut lines = BufReader::new(stdout).lines();
@@ -141,8 +196,8 @@ impl Peer for Tacet {
     async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError> {
         let mut call = self.join("publisher", false).await?;
         let route = Self::route(&mut call, fanout).await?;
-        if let Route::Negotiated { server, .. } = &route {
-            self.publisher_path = server.candidates.first().map(|address| (*address, server.ufrag.clone()));
+        if let Route::Negotiated { local, server } = &route {
+            self.publisher_path = Some((local.clone(), server.clone()));
         }
         let codec = vp8(call.welcome())?;
         let (ssrc, rtx) = ssrcs(0);
