@@ -50,6 +50,8 @@ export interface ServerOptions {
   readonly more?: readonly string[];
   /** Folder that outlives the process, for a server that is to be started again. Without it, all is kept in memory. */
   readonly data?: string;
+  /** Address of the metrics; off by default. */
+  readonly metrics?: string;
 }
 
 /** A call server, run from the built binary. */
@@ -72,8 +74,8 @@ export class Server {
     return new Server(options, child, await firstLine<Announcement>(child));
   }
 
-  static #spawn({ more = [], data }: ServerOptions, port: number, mediaPort: number): ChildProcess {
-    const ports = ["--port", String(port), "--media-port", String(mediaPort), "--metrics", "off"];
+  static #spawn({ more = [], data, metrics = "off" }: ServerOptions, port: number, mediaPort: number): ChildProcess {
+    const ports = ["--port", String(port), "--media-port", String(mediaPort), "--metrics", metrics];
     const folder = ["--data", data ?? "none"];
     const args = ["serve", "--json", "--bind", ADDRESS, ...ports, ...folder, ...more];
     return spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
