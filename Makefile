@@ -111,9 +111,10 @@ check: setup-rust ## Check format, words and lints, and run the unit tests of cr
 PYTHON := $(TARGET)/python/bin/python -B
 
 .PHONY: test-python
-test-python: c-library $(TARGET)/python/installed ## Check the frame encryption against an independent Python device.
+test-python: c-library $(TARGET)/python/installed ## Check frame encryption and transparency log against Python.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
+	$(PYTHON) e2ee-frames/tlog/vectors/check.py
 
 $(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
 	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
@@ -207,7 +208,7 @@ $(TARGET)/verifpal/bin/verifpal:
 
 .PHONY: bench
 bench: ## Run the benchmarks.
-	cargo bench --locked --package tacet-benches
+	cargo bench --locked --package tacet-benches --package tacet-tlog
 
 # The cost of the media plane beside that of kernel and cipher in the same run: docs/performance.md.
 .PHONY: perf
@@ -272,22 +273,22 @@ miri: ## Run the tests of the C ABI under Miri, which detects undefined behaviou
 
 # Some targets only: `make fuzz FUZZ_TARGETS="room worker"`.
 FUZZ_SECONDS ?= 60
-FUZZ_CRATES ?= e2ee-frames sfu
+FUZZ_CRATES ?= e2ee-frames e2ee-frames/tlog sfu
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard $(FUZZ_CRATES:%=%/fuzz/fuzz_targets/*.rs))))
 FUZZ_LIMITS := -max_len=1024 -timeout=120
 # Inputs that were found on this machine, beside the committed ones, and inputs that fail.
 FUZZ_FOUND := $(TARGET)/fuzz/found
 # In a shell: the committed inputs of $$target.
-FUZZ_CORPUS = $$(dirname */fuzz/fuzz_targets/$$target.rs)/../corpus/$$target
+FUZZ_CORPUS = $$(dirname $$(ls $(FUZZ_CRATES:%=%/fuzz/fuzz_targets/$$target.rs) 2>/dev/null))/../corpus/$$target
 
 .PHONY: fuzz-build
 fuzz-build:
 	$(call install,c++,g++)
 	RUSTC_WRAPPER=$(abspath fuzz/rustc-coverage) cargo build --locked --profile fuzz \
-		$(FUZZ_CRATES:%=--package %-fuzz) --features libfuzzer --bins
+		$(patsubst %,--package %-fuzz,$(notdir $(FUZZ_CRATES))) --features libfuzzer --bins
 
 .PHONY: fuzz
-fuzz: fuzz-build ## Fuzz e2ee-frames and the SFU for FUZZ_SECONDS (60) a target.
+fuzz: fuzz-build ## Fuzz e2ee-frames, the transparency log and the SFU for FUZZ_SECONDS (60) a target.
 	@for target in $(FUZZ_TARGETS); do \
 		found=$(FUZZ_FOUND)/$$target; mkdir -p $$found; \
 		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -len_control=10 \
@@ -360,5 +361,6 @@ header: ## Regenerate the C header of e2ee-frames and the TypeScript constants o
 	UPDATE=1 cargo test -p e2ee-frames-ffi --test header --test typescript
 
 .PHONY: vectors
-vectors: ## Regenerate the published vectors of e2ee-frames, after a change of its protocol.
+vectors: ## Regenerate the published vectors of e2ee-frames and tacet-tlog, after a change of a protocol.
 	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
+	UPDATE=1 cargo test --locked -p tacet-tlog --test vectors

@@ -1,0 +1,30 @@
+//! Every committed input of every target, and a short run of mutated ones.
+
+use tacet_fuzz::Replay;
+use tlog_fuzz::TARGETS;
+
+/// Targets that verify signatures are slow.
+fn rounds(target: &str) -> u64 {
+    match target {
+        "proof" => 2_000,
+        "policy" => 150,
+        _ => 250,
+    }
+}
+
+const REPLAY: Replay = Replay { folder: env!("CARGO_MANIFEST_DIR"), targets: &TARGETS, rounds };
+
+#[test]
+fn committed_inputs_pass() {
+    REPLAY.committed_inputs();
+}
+
+#[test]
+fn mutated_inputs_pass() {
+    REPLAY.mutated_inputs();
+}
+
+#[test]
+fn random_bytes_pass() {
+    REPLAY.random_bytes();
+}
