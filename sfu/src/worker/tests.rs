@@ -22,6 +22,7 @@ mod ice_restart;
 mod limits;
 mod logs;
 mod measurements;
+mod member_floods;
 mod outages;
 mod path_proof;
 
