@@ -8,7 +8,7 @@ mod media_plane;
 use bytes::Bytes;
 use e2ee_frames::Codec;
 use media_plane::{MediaPlane, TIMEOUT, camera, key_frame, publication, remote, server_transport, wait_for, welcome};
-use sfu::{Command, Event, ParticipantId, RoomId, TrackId};
+use sfu::{Command, Event, ParticipantId, RoomId, TrackId, metrics::Counter};
 use std::time::Duration;
 use tacet_native::{
     media::{Endpoint, MediaEvent, OutgoingPacket},
@@ -67,6 +67,19 @@ async fn frames_and_key_frame_requests_are_forwarded() {
     .expect("the request arrives");
     alice.close().await;
     bob.close().await;
+}
+
+/// Without an answer, no more than three times what the client sends would reach it, and its consent would end.
+#[tokio::test]
+async fn checks_of_the_server_are_answered() {
+    let mut plane = MediaPlane::new();
+    let _alice = plane.join(1, &[camera()]).await;
+    let proven = async {
+        while plane.counted(Counter::PathsProven) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(TIMEOUT, proven).await.expect("the path is proven");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use sfu::{
     command::{Publication, RemoteTransport},
     event::LocalTransport,
     media::{CODECS, Codec as SfuCodec, EXTENSIONS},
+    metrics::Counter,
     net::{Sfu, SfuConfig},
 };
 use std::{
@@ -45,6 +46,11 @@ pub(crate) struct MediaPlane {
 impl MediaPlane {
     pub(crate) fn new() -> Self {
         Self::start(&SfuConfig::default())
+    }
+
+    /// The value of a counter of the server.
+    pub(crate) fn counted(&self, counter: Counter) -> u64 {
+        self.sfu.stats().get(counter)
     }
 
     /// A server that clients reach only through an impaired network.
