@@ -1,7 +1,7 @@
 //! What floods of the control plane cost a call. Prints the table of docs/operating.md:
 //!
 //! ```sh
-//! cargo test --release -p tacet-signaling --test floods -- --ignored --nocapture
+//! cargo test -p tacet-signaling --test floods -- --ignored --nocapture
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
@@ -150,7 +150,7 @@ async fn measure(flood: Flood) {
         ada.send(4, if mute { ClientMessage::Mute(track) } else { ClientMessage::Unmute(track) }).await;
         let changed = |received: &Received| {
             matches!(received, Received::Message(_, ServerMessage::Tracks(tracks))
-                if tracks.upd.iter().any(|upd| upd.muted == mute))
+                if tracks.add.iter().chain(&tracks.upd).any(|track| track.muted == mute))
         };
         bo.until(changed).await;
         waits.push(since.elapsed());
