@@ -27,13 +27,23 @@ mod tests {
     use super::*;
     use e2ee_core::resume;
 
-    /// Every label that a device key signs under, in this protocol and beside it, is here, with those of hashes and salts.
+    /// Every label that something is signed under, in this protocol and beside it, is here, with those of hashes and salts.
     #[test]
     fn no_label_is_a_prefix_of_another() {
-        let labels = [ANNOUNCE, resume::LABEL, CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
+        let hashes = [CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
+        let labels = [&[ANNOUNCE, resume::LABEL, tacet_tlog::COSIGNATURE_LABEL][..], &hashes].concat();
         for (index, label) in labels.iter().enumerate() {
             let others = labels.iter().enumerate().filter(|(other, _)| *other != index);
             assert!(others.clone().all(|(_, other)| !label.is_prefix_of(other)), "{label:?}");
+        }
+    }
+
+    /// The text of a log's checkpoint is signed without a label, as C2SP has it. It has a line break before any space
+    /// (`tacet_tlog`), so it must be the other way round here.
+    #[test]
+    fn labels_that_sign_have_a_space_and_no_line_break() {
+        for label in [ANNOUNCE, resume::LABEL] {
+            assert!(label.as_bytes().contains(&b' ') && !label.as_bytes().contains(&b'\n'), "{label:?}");
         }
     }
 }
