@@ -366,8 +366,10 @@ impl Walk {
             55..=74 => {
                 let from = if dice.below(4) == 0 { 0 } else { self.boxed.len().saturating_sub(8) };
                 if let Some(Boxed { body, batch }) = dice.pick(&self.boxed[from..]) {
-                    // Sometimes to a device that it is not for.
-                    let to = if dice.below(10) == 0 { at } else { batch.to };
+                    // Sometimes to a device that it is not for. One that does not know its sender holds it, which the model
+                    // does not.
+                    let astray = dice.below(10) == 0 && self.twins[&at].device.roster.contains_key(&batch.from);
+                    let to = if astray { at } else { batch.to };
                     let event = if to == batch.to { Event::Keys(batch) } else { Event::Tick };
                     self.both(to, RealEvent::Keys(&body), Some(event));
                 }
