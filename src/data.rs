@@ -8,15 +8,18 @@ use tacet_data::{DataDirectory, OpenError};
 
 /// The data folder, or none. `none` is memory only; `./none` is a folder of that name.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "String")]
+#[serde(try_from = "String")]
 pub(crate) enum DataSetting {
     None,
     At(PathBuf),
 }
 
-impl From<String> for DataSetting {
-    fn from(text: String) -> Self {
-        if text == "none" { Self::None } else { Self::At(text.into()) }
+// Not `From<String>`, which clap would prefer and which cannot refuse an empty text: that would be the working directory.
+impl TryFrom<String> for DataSetting {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -24,7 +27,11 @@ impl FromStr for DataSetting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("expected a folder, or none".to_owned()) } else { Ok(text.to_owned().into()) }
+        match text {
+            "" => Err("expected a folder, or none".to_owned()),
+            "none" => Ok(Self::None),
+            folder => Ok(Self::At(folder.into())),
+        }
     }
 }
 

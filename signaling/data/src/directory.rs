@@ -53,7 +53,10 @@ impl DataDirectory {
         create(path).map_err(unusable)?;
         let lock = private().create(true).truncate(false).open(path.join(LOCK)).map_err(unusable)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self(Arc::new(Opened { path: path.to_owned(), _lock: lock }))),
+            Ok(()) => {
+                warn_of_readers(path);
+                Ok(Self(Arc::new(Opened { path: path.to_owned(), _lock: lock })))
+            }
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => Err(unusable(source)),
         }
@@ -77,6 +80,25 @@ impl DataDirectory {
         let path = self.0.path.join(name);
         create(&path).map_err(|source| StorageError::new(&path, source))?;
         Table::open(Arc::clone(&self.0), path)
+    }
+}
+
+/// Whether other users may look into a folder, which holds a private key.
+#[cfg(unix)]
+fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(path).is_ok_and(|folder| folder.permissions().mode() & 0o077 != 0)
+}
+
+/// Elsewhere access is not a matter of modes.
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
+}
+
+fn warn_of_readers(path: &Path) {
+    if is_open_to_others(path) {
+        tracing::warn!(folder = %path.display(), "other users may look into the data folder, which holds private keys: chmod 700");
     }
 }
 
@@ -114,6 +136,17 @@ mod tests {
         for folder in [path.clone(), path.join("numbers")] {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn folder_open_to_others_is_noticed() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = tempfile::tempdir().unwrap();
+        for (mode, expected) in [(0o700, false), (0o755, true), (0o710, true), (0o701, true)] {
+            fs::set_permissions(temporary.path(), fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_open_to_others(temporary.path()), expected, "{mode:o}");
         }
     }
 

@@ -108,34 +108,60 @@ fn read<V: DeserializeOwned>(folder: &Path) -> Result<Records<V>, StorageError> 
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.ends_with(PART) {
             // The write was not acknowledged, and the old record is there.
-            fs::remove_file(&path).map_err(|source| StorageError::new(&path, source))?;
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(file = %path.display(), %error, "cannot remove what an interrupted write has left: ignored");
+            }
         } else if let Some(key) = name.strip_suffix(EXTENSION) {
             match parse(&path)? {
                 Ok(value) if is_key(key) => records.push((key.to_owned(), value)),
                 Ok(_) => tracing::warn!(file = %path.display(), "not the name of a record: ignored"),
-                Err(cause) => set_aside(&path, &cause)?,
+                Err(cause) => set_aside(&path, &cause),
             }
         }
     }
     Ok(records)
 }
 
-/// The record in a file, or why it is none.
-fn parse<V: DeserializeOwned>(path: &Path) -> Result<Result<V, serde_json::Error>, StorageError> {
-    let bytes = fs::read(path).map_err(|source| StorageError::new(path, source))?;
-    Ok(serde_json::from_slice(&bytes))
+/// Why an entry of the folder holds no record.
+#[derive(Debug, thiserror::Error)]
+enum Damage {
+    #[error(transparent)]
+    Unreadable(io::Error),
+    #[error(transparent)]
+    NoRecord(serde_json::Error),
 }
 
-/// Renames a damaged file, so that the next write of its record does not destroy it.
-fn set_aside(path: &Path, cause: &serde_json::Error) -> Result<(), StorageError> {
+/// The record in a file, or why it is none.
+///
+/// # Errors
+/// The disk fails, or too many files are open: that says nothing about this file.
+fn parse<V: DeserializeOwned>(path: &Path) -> Result<Result<V, Damage>, StorageError> {
+    use io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_err(Damage::NoRecord)),
+        // A folder, a file of another user, a link that leads nowhere.
+        Err(error) if matches!(error.kind(), IsADirectory | NotFound | PermissionDenied) => {
+            Ok(Err(Damage::Unreadable(error)))
+        }
+        Err(error) => Err(StorageError::new(path, error)),
+    }
+}
+
+/// Renames what should be a record and is none, so that the next write of its record does not destroy it.
+fn set_aside(path: &Path, cause: &Damage) {
     let free = (0..).map(|number| match number {
         0 => format!("{}.damaged", path.display()),
         _ => format!("{}.damaged-{number}", path.display()),
     });
-    let Some(aside) = free.map(PathBuf::from).find(|aside| !aside.exists()) else { return Ok(()) };
-    fs::rename(path, &aside).map_err(|source| StorageError::new(path, source))?;
-    tracing::error!(file = %path.display(), kept_as = %aside.display(), %cause, "damaged record: set aside, the others are loaded");
-    Ok(())
+    let Some(aside) = free.map(PathBuf::from).find(|aside| aside.symlink_metadata().is_err()) else { return };
+    match fs::rename(path, &aside) {
+        Ok(()) => {
+            tracing::error!(file = %path.display(), kept_as = %aside.display(), %cause, "damaged record: set aside, the others are loaded");
+        }
+        Err(error) => {
+            tracing::error!(file = %path.display(), %cause, %error, "damaged record, which cannot be set aside: ignored, the others are loaded");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +218,24 @@ mod tests {
         assert_eq!(folder.names(), ["a.json", "b.json"], "no temporary files are left");
         let (_, records) = folder.open();
         assert_eq!(records, BTreeMap::from([("a".to_owned(), vec![1, 2]), ("b".to_owned(), vec![3])]));
+    }
+
+    /// Entries that are no files, or lead nowhere, do not keep the server from starting.
+    #[test]
+    #[cfg(unix)]
+    fn entries_that_cannot_be_read_are_set_aside() {
+        let folder = Folder::new();
+        let (table, _) = folder.open();
+        table.put("good", &vec![1]).unwrap();
+        drop(table);
+        fs::create_dir(folder.file("folder.json")).unwrap();
+        fs::create_dir(folder.file("other.json.part")).unwrap();
+        std::os::unix::fs::symlink("/nonexistent", folder.file("link.json")).unwrap();
+        let (table, records) = folder.open();
+        assert_eq!(records, BTreeMap::from([("good".to_owned(), vec![1])]));
+        let names = ["folder.json.damaged", "good.json", "link.json.damaged", "other.json.part"];
+        assert_eq!(folder.names(), names);
+        table.put("folder", &vec![2]).unwrap();
     }
 
     /// Without its folder a table cannot write, as on a full disk.
