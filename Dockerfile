@@ -1,5 +1,7 @@
-# A call server of one binary. Build: docker build -t tacet .
-# Run: docker run --network host --volume tacet:/var/lib/tacet tacet --bind 0.0.0.0 --advertise YOUR.PUBLIC.IP
+# A call server of one binary, without clients and load tester. Build: docker build -t tacet .
+# Run: docker run --network host --volume tacet:/var/lib/tacet --env TACET_API_KEY tacet --bind 0.0.0.0 \
+#        --advertise YOUR.PUBLIC.IP
+# It prints no link. Create rooms on your own machine, with the same key: tacet room --server https://YOUR.PUBLIC.IP:8800
 FROM node:22-bookworm-slim AS node
 
 FROM rust:1-bookworm AS build

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use signaling::{
     PublicUrl, SecurityContact,
-    config::{ApiKey, IpNet, RoomLimits},
+    config::{ApiKey, Hosts, IpNet, RoomLimits},
 };
 use std::{
     fs,
@@ -37,6 +37,13 @@ pub(crate) struct Flags {
     /// URL under which people reach the server, for links and for browsers' origin checks: https://call.example.org
     #[arg(long, value_name = "URL", env = "TACET_PUBLIC_URL")]
     public_url: Option<PublicUrl>,
+    /// Host name under which the server is reached besides that of the public URL and those in its certificate. May be
+    /// repeated. Requests for other names are refused
+    #[arg(long, value_name = "NAME", env = "TACET_ALLOW_HOST", value_delimiter = ',')]
+    allow_host: Vec<String>,
+    /// Network that limits per address do not concern, for load tests. May be repeated
+    #[arg(long, value_name = "CIDR", env = "TACET_EXEMPT", value_delimiter = ',', value_parser = network)]
+    exempt: Vec<IpNet>,
     /// Reverse proxy, or network of proxies, that is believed what it says about its clients. May be repeated
     #[arg(long, value_name = "CIDR", env = "TACET_TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
     trusted_proxy: Vec<IpNet>,
@@ -97,6 +104,7 @@ struct File {
     workers: Option<usize>,
     page: Option<bool>,
     allow_origin: Vec<String>,
+    allow_host: Vec<String>,
     metrics: Option<MetricsAddress>,
     log: Option<String>,
     tls: TlsFiles,
@@ -117,6 +125,7 @@ struct SecuritySettings {
 struct TlsFiles {
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
+    strict_transport: Option<bool>,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize)]
@@ -134,8 +143,11 @@ struct RoomSettings {
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct LimitSettings {
+    sockets: Option<usize>,
+    sockets_per_address: Option<usize>,
     connections_per_address: Option<usize>,
     handshakes_per_second: Option<u32>,
+    exempt: Vec<String>,
 }
 
 /// Address of the metrics.
@@ -174,6 +186,8 @@ pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
     /// Address for HTTP.
     pub(crate) listen: IpAddr,
+    /// Whether the server is for programs on this machine only.
+    pub(crate) local: bool,
     /// Whether HTTP is served without TLS.
     pub(crate) plain_http: bool,
     pub(crate) port: u16,
@@ -207,8 +221,8 @@ impl Flags {
             (None, Some(text)) => Some(text.parse().context("public_url")?),
             (flag, _) => flag,
         };
-        let of_file = file.trusted_proxies.iter().map(|text| network(text).map_err(|error| anyhow!(error)));
-        let trusted_proxies = either(self.trusted_proxy, of_file.collect::<Result<_, _>>().context("trusted_proxies")?);
+        let trusted_proxies = either(self.trusted_proxy, networks(&file.trusted_proxies).context("trusted_proxies")?);
+        let exempt = either(self.exempt, networks(&file.limits.exempt).context("exempt")?);
         // A server that a proxy or a name makes reachable is not for this machine only.
         let local = listen.is_loopback() && public_url.is_none() && trusted_proxies.is_empty();
         let tls = match (self.tls_cert.or(file.tls.cert), self.tls_key.or(file.tls.key)) {
@@ -229,35 +243,49 @@ impl Flags {
         let plain_http = tls.is_none()
             && (listen.is_loopback() || behind_proxies && (listen.is_unspecified() || is_near(&listen.into())));
         let defaults = signaling::Config::default();
-        // On loopback all bots of a load test have the same address, and there are no other clients.
-        let (connections, handshakes) = if local {
-            (None, None)
-        } else {
-            // Twice the participants of a full room: a connection that broke counts until the server notices.
-            let connections = defaults.connections_per_address.map(|most| most.max(2 * room.participants));
-            (connections, defaults.handshakes_per_second)
-        };
-        let connections = file.limits.connections_per_address.or(connections);
+        // Twice the participants of a full room: a connection that broke counts until the server notices.
+        let connections = file.limits.connections_per_address;
+        let connections = connections.or(defaults.connections_per_address.map(|most| most.max(2 * room.participants)));
         if connections.is_some_and(|most| most < room.participants) {
             bail!(
                 "[limits] connections_per_address is below the {} participants of a room, who may share an address",
                 room.participants
             );
         }
+        // Each of these participants may be loading the page, for which browsers open six connections.
+        let sockets = connections.map(|most| most + 6 * room.participants);
+        let sockets_per_address = file.limits.sockets_per_address.or(sockets);
+        if sockets_per_address.is_some_and(|most| most < room.participants) {
+            bail!(
+                "[limits] sockets_per_address is below the {} participants of a room, who may share an address",
+                room.participants
+            );
+        }
+        let names = either(self.allow_host, file.allow_host);
+        let hosts = if local { Hosts::Loopback(names) } else { Hosts::Beyond(names) };
+        let api_key = self.api_key.or(file.rooms.api_key).filter(|key| !key.is_empty());
+        let api_key = api_key.map(|key| ApiKey::new(&key)).transpose().context("--api-key")?;
+        // A browser that ignored the warning of a self-signed certificate could not do so any more.
+        let has_certificate = tls.is_some() || public_url.as_ref().is_some_and(PublicUrl::is_https) && plain_http;
         let idle = file.rooms.idle_hours.map(|hours| Duration::from_secs(u64::from(hours) * 3_600));
         let signaling = signaling::Config {
             allowed_origins: either(self.allow_origin, file.allow_origin),
             public_url,
+            hosts,
+            strict_transport: has_certificate && file.tls.strict_transport.unwrap_or(true),
             trusted_proxies,
             proxies_only: plain_http && !listen.is_loopback(),
             open_rooms: self.open_rooms.or(file.rooms.open).unwrap_or(local),
-            api_key: self.api_key.or(file.rooms.api_key).filter(|key| !key.is_empty()).map(ApiKey),
+            api_key,
             security_contact: file.security.contact()?,
             rooms: file.rooms.most.unwrap_or(defaults.rooms),
             room_idle: idle.unwrap_or(defaults.room_idle),
             room,
+            sockets: file.limits.sockets.unwrap_or(defaults.sockets),
+            sockets_per_address,
+            exempt,
             connections_per_address: connections,
-            handshakes_per_second: file.limits.handshakes_per_second.or(handshakes),
+            handshakes_per_second: file.limits.handshakes_per_second.or(defaults.handshakes_per_second),
             timing: defaults.timing,
         };
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -265,6 +293,7 @@ impl Flags {
             data: self.data.or(file.data),
             bind,
             listen,
+            local,
             plain_http,
             port: self.port.or(file.port).unwrap_or(8_800),
             media_port: self.media_port.or(file.media_port).unwrap_or(8_801),
@@ -318,6 +347,10 @@ fn network(text: &str) -> Result<IpNet, String> {
         .ok_or_else(|| format!("{text} is neither an address nor a network like 10.0.0.0/8"))
 }
 
+fn networks(texts: &[String]) -> anyhow::Result<Vec<IpNet>> {
+    texts.iter().map(|text| network(text).map_err(|error| anyhow!(error))).collect()
+}
+
 /// Whether a network is part of this machine or of a private network (RFC 1918, RFC 4193).
 fn is_near(network: &IpNet) -> bool {
     let near = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7"];
@@ -369,6 +402,7 @@ mod tests {
         assert!(file.data.is_some() && file.listen.is_some() && file.public_url.is_some());
         assert!(!file.trusted_proxies.is_empty());
         assert!(file.metrics.is_some() && !file.advertise.is_empty() && !file.allow_origin.is_empty());
+        assert!(!file.limits.exempt.is_empty() && file.limits.sockets.is_some() && !file.allow_host.is_empty());
     }
 
     #[test]
@@ -382,11 +416,27 @@ mod tests {
     #[test]
     fn beyond_loopback_rooms_are_closed_and_addresses_limited() {
         let local = settings(Flags::default(), "");
-        assert!(local.signaling.open_rooms && local.signaling.connections_per_address.is_none());
+        assert!(local.signaling.open_rooms);
+        assert_eq!(local.signaling.connections_per_address, Some(100), "a page of any site can reach loopback");
+        assert_eq!(local.signaling.hosts, Hosts::Loopback(vec![]));
         let public = settings(Flags { bind: Some("192.0.2.1".parse().unwrap()), ..Flags::default() }, "");
         assert!(!public.signaling.open_rooms);
         assert_eq!(public.signaling.connections_per_address, Some(100));
         assert_eq!(public.signaling.handshakes_per_second, Some(10));
+        assert_eq!(public.signaling.hosts, Hosts::Beyond(vec![]));
+        assert!(public.signaling.exempt.is_empty());
+        let exempt = settings(Flags::default(), "[limits]\nexempt = ['127.0.0.0/8']");
+        assert_eq!(exempt.signaling.exempt, ["127.0.0.0/8".parse().unwrap()]);
+    }
+
+    #[test]
+    fn browsers_keep_to_https_where_the_certificate_is_no_surprise() {
+        let strict = |file: &str| settings(Flags::default(), file).signaling.strict_transport;
+        assert!(!strict("") && !strict("bind = '192.0.2.1'"), "self-signed");
+        assert!(!strict("bind = '192.0.2.1'\npublic_url = 'https://call.example.org'"), "self-signed, with a name");
+        let files = "bind = '192.0.2.1'\n[tls]\ncert = 'a'\nkey = 'b'\n";
+        assert!(strict(files) && !strict(&format!("{files}strict_transport = false")));
+        assert!(strict("public_url = 'https://call.example.org'"), "by the proxy's certificate");
     }
 
     #[test]
@@ -394,6 +444,7 @@ mod tests {
         let public = |file: &str| parse(&format!("bind = '192.0.2.1'\n{file}")).unwrap();
         let large = Flags::default().over(public("[rooms]\nparticipants = 300")).unwrap();
         assert_eq!(large.signaling.connections_per_address, Some(600));
+        assert_eq!(large.signaling.sockets_per_address, Some(2_400));
         let error = Flags::default().over(public("[limits]\nconnections_per_address = 49")).unwrap_err();
         assert!(error.to_string().contains("50 participants"), "{error}");
     }
@@ -457,7 +508,10 @@ mod tests {
 
     #[test]
     fn debug_output_hides_the_api_key() {
-        let settings = settings(Flags::default(), "[rooms]\napi_key = 'hidden'");
+        let settings = settings(Flags::default(), "[rooms]\napi_key = 'hidden but long enough'");
         assert!(!format!("{settings:?}").contains("hidden"));
+        let short = Flags::default().over(parse("[rooms]\napi_key = 'hidden'").unwrap()).unwrap_err();
+        let short = format!("{short:#}");
+        assert!(short.contains("6 bytes, and at least 16") && !short.contains("hidden"), "{short}");
     }
 }

@@ -3,6 +3,7 @@
 use crate::pin::pin;
 use anyhow::{Context, bail};
 use clap::Args;
+use qrcode::render::unicode::Dense1x2;
 use std::io::Write;
 use tacet_native::{link::Origin, rooms, tls::Trust};
 
@@ -20,6 +21,9 @@ pub(crate) struct Room {
     /// The server's key for creating rooms, if it requires one
     #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// Also show the link as a QR code, for a phone
+    #[arg(long)]
+    qr: bool,
 }
 
 impl Room {
@@ -32,7 +36,14 @@ impl Room {
         let trust = self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned);
         let link = rooms::make(&origin, trust, self.api_key.as_deref())
             .with_context(|| format!("cannot create a room on {origin}"))?;
-        writeln!(std::io::stdout(), "{link}")?;
+        let mut out = std::io::stdout();
+        writeln!(out, "{link}")?;
+        if self.qr {
+            let code = qrcode::QrCode::new(link.to_string()).context("cannot encode the link as a QR code")?;
+            // Most terminals are dark: invert the colours.
+            let (light, dark) = (Dense1x2::Dark, Dense1x2::Light);
+            writeln!(out, "\n{}", code.render().light_color(light).dark_color(dark).build())?;
+        }
         Ok(())
     }
 }

@@ -14,7 +14,6 @@ use crate::{
 };
 use anyhow::{Context, bail};
 use clap::Args;
-use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig, StartError};
 use signaling::{
@@ -28,7 +27,10 @@ use std::{
 };
 use tacet_data::DataDirectory;
 
-/// Start a call server and print the link of a room
+/// Start a call server
+///
+/// On loopback it creates a room and prints its link. A server for others creates none, since the program that draws
+/// a link's secret knows it: `tacet room` does that on a machine of yours.
 ///
 /// Every setting can be a flag, a TACET_* variable or a line of the configuration file. Flags override variables, and
 /// variables override the file.
@@ -49,7 +51,7 @@ PORTS: TCP 8800 for the call page and signaling; UDP 8801 and up for media, one 
 pub(crate) struct Serve {
     #[command(flatten)]
     flags: Flags,
-    /// Print one line of JSON instead of text: url, link, room, media_ports, metrics, pid, data
+    /// Print one line of JSON instead of text: url, link and room on loopback, media_ports, metrics, pid, data
     #[arg(long)]
     json: bool,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Serve {
 #[derive(Serialize)]
 struct Ready<'a> {
     url: &'a str,
-    /// Link and id of a new room, if one could be created.
+    /// Link and id of a new room, on loopback and if one could be created.
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,16 +126,26 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
         None => format!("{}://{}", if tls.is_some() { "https" } else { "http" }, SocketAddr::new(host, port)),
     };
 
-    let beyond_this_machine = settings.signaling.public_url.is_some() || !settings.listen.is_loopback();
-
     let events = MediaEvents::default();
     let sfu = Arc::new(media.start(&settings, &events)?);
     let media_ports = sfu.local_ports();
     let plane = SfuPlane { sfu: Arc::clone(&sfu), events: events.clone() };
     let (kept, keys) = storage(data.as_ref(), &settings.signaling)?;
-    let signaling = Signaling::new(settings.signaling, Arc::new(plane), events, kept);
+    let rooms_made_by = RoomsMadeBy::of(&settings);
+    let mut config = settings.signaling;
+    config.sockets = descriptors::connections(config.sockets);
+    for name in tls.as_ref().map(|tls| tls.current.get().names()).unwrap_or_default() {
+        config.hosts = config.hosts.with(&name);
+    }
+    if !config.exempt.is_empty() {
+        tracing::warn!(networks = ?config.exempt, "these networks are exempt from the limits per address");
+    }
+    let hosts = config.hosts.clone();
+    let signaling = Signaling::new(config, Arc::new(plane), events, kept);
     let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
-    let first = first_room(signaling.rooms(), &url)?;
+    // The process that draws a secret knows it, and its output ends up in journals: that is for a server whose one user is
+    // its operator.
+    let first = if settings.local { first_room(signaling.rooms(), &url)? } else { None };
     // Installed before the server is announced, since it may be signalled immediately after that.
     let (mut stop, hangup) = (StopSignal::new()?, Hangup::new()?);
     let self_signed = tls.as_ref().filter(|tls| matches!(tls.source, Source::SelfSigned(_)));
@@ -147,11 +159,11 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
         data: data.as_ref().map(|data| data.path().display().to_string()),
         fingerprint: self_signed.map(|tls| tls.current.get().fingerprint()),
     };
-    announce(&ready, json, beyond_this_machine)?;
+    announce(&ready, json, rooms_made_by)?;
 
     let page = settings.page.then(|| Arc::new(page::file) as Arc<dyn PageSource>);
     let config = tls.as_ref().map(|tls| tls.current.tls());
-    let showing = metrics.map(|listener| tokio::spawn(exposition.serve(listener)));
+    let showing = metrics.map(|listener| tokio::spawn(exposition.serve(listener, hosts)));
     let upkeep = Upkeep { tls, keys };
     let stopping = async move {
         tokio::select! {
@@ -300,7 +312,31 @@ fn own_address(family: IpAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|own| own.ip()).filter(|own| !own.is_unspecified())
 }
 
-fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Result<()> {
+/// Who can create rooms, as the announcement explains it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RoomsMadeBy {
+    /// This process has created one, and its user may create more.
+    ThisUser,
+    /// Visitors of the page, and `tacet room`.
+    Anyone,
+    /// Who has the API key.
+    KeyHolders,
+    /// There is no way.
+    NoOne,
+}
+
+impl RoomsMadeBy {
+    fn of(settings: &Settings) -> Self {
+        match (settings.local, settings.signaling.open_rooms, &settings.signaling.api_key) {
+            (true, ..) => Self::ThisUser,
+            (_, true, _) => Self::Anyone,
+            (.., Some(_)) => Self::KeyHolders,
+            _ => Self::NoOne,
+        }
+    }
+}
+
+fn announce(ready: &Ready<'_>, json: bool, rooms_made_by: RoomsMadeBy) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if json {
         writeln!(out, "{}", serde_json::to_string(ready)?)?;
@@ -317,19 +353,36 @@ fn announce(ready: &Ready<'_>, json: bool, beyond_loopback: bool) -> anyhow::Res
         Some(folder) => writeln!(out, "Rooms are kept in {folder}.")?,
         None => writeln!(out, "Nothing is kept (--data none): when the server stops, all links end.")?,
     }
-    match &ready.link {
-        Some(link) => {
-            writeln!(out, "\nRoom: {link}\n")?;
-            if beyond_loopback {
-                let code = qrcode::QrCode::new(link).context("cannot encode the link as a QR code")?;
-                // Most terminals are dark: invert the colours.
-                let (light, dark) = (Dense1x2::Dark, Dense1x2::Light);
-                writeln!(out, "{}", code.render().light_color(light).dark_color(dark).build())?;
-            }
-            writeln!(out, "Anyone with the link can join. Press Ctrl-C to stop.")?;
+    let pin = ready.fingerprint.as_ref().map(|pin| format!(" --pin {}", pin.replace(':', ""))).unwrap_or_default();
+    let command = format!("  tacet room --server {}{pin}", ready.url);
+    match rooms_made_by {
+        RoomsMadeBy::ThisUser => match &ready.link {
+            Some(link) => writeln!(out, "\nRoom: {link}\n\nAnyone with the link can join.")?,
+            None => writeln!(out, "There is no new room; the log says why.")?,
+        },
+        RoomsMadeBy::Anyone => {
+            writeln!(out, "\nAnyone can create a room on the page, or with this command on a machine of theirs:")?;
+            writeln!(out, "{command}")?;
         }
-        None => writeln!(out, "There is no new room; the log says why. Press Ctrl-C to stop.")?,
+        RoomsMadeBy::KeyHolders => {
+            writeln!(
+                out,
+                "\nTo create a room, run this on your own machine, with TACET_API_KEY set there too. The server"
+            )?;
+            writeln!(out, "never gets the secret in the link:")?;
+            writeln!(out, "{command}")?;
+        }
+        RoomsMadeBy::NoOne => {
+            writeln!(
+                out,
+                "\nNo one can create a room yet. Start the server with TACET_API_KEY set to a secret such as"
+            )?;
+            writeln!(out, "  head -c 24 /dev/urandom | base64")?;
+            writeln!(out, "and run this on your own machine with the same variable set:")?;
+            writeln!(out, "{command}")?;
+        }
     }
+    writeln!(out, "Press Ctrl-C to stop.")?;
     out.flush()?;
     Ok(())
 }

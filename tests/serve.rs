@@ -141,12 +141,15 @@ fn rooms_are_created_by_command_if_allowed() {
     assert_eq!(code, Some(0));
     invite(link.trim_end(), open.text("url"));
 
-    let closed = Serve::start(&["--open-rooms", "false", "--api-key", "k3y"]);
+    let key = "correct horse battery";
+    let closed = Serve::start(&["--open-rooms", "false", "--api-key", key]);
     let (code, _, error) = outcome(&["room", "--server", closed.text("url")]);
     assert!(code == Some(1) && error.contains("only the operator of this server creates rooms"), "{error}");
-    let (code, link, _) = outcome(&["room", "--server", closed.text("url"), "--api-key", "k3y"]);
+    let (code, link, _) = outcome(&["room", "--server", closed.text("url"), "--api-key", key, "--qr"]);
     assert_eq!(code, Some(0));
-    invite(link.trim_end(), closed.text("url"));
+    let (link, code) = link.split_once('\n').unwrap();
+    invite(link, closed.text("url"));
+    assert!(code.lines().count() > 20, "{code}");
 }
 
 #[test]
@@ -160,7 +163,7 @@ fn errors_are_one_line_and_a_failure() {
     let data = support::TempDir::new();
     let in_use = Serve::start(&["--data", data.path().to_str().unwrap()]);
     let next_port: u16 = in_use.0.media_port;
-    let failures: [(&[&str], &str); 15] = [
+    let failures: [(&[&str], &str); 17] = [
         (&["serve", "--data", "none", "--port", taken], "--port"),
         (&["serve", "--data", "none", "--port", "0", "--metrics", "off", "--media-port", &media], &format!(":{media}")),
         (&["serve", "--data", "none", "--port", "0", "--metrics", server.authority()], "--metrics"),
@@ -176,6 +179,8 @@ fn errors_are_one_line_and_a_failure() {
         ),
         (&["serve", "--data", "none", "--public-url", "https://example.org/call"], "/call"),
         (&["serve", "--data", "none", "--trusted-proxy", "proxy"], "proxy"),
+        (&["serve", "--data", "none", "--api-key", "fifteen bytes.."], "at least 16"),
+        (&["serve", "--data", "", "--port", "0"], "--data"),
         (
             // The port of the second worker is in use.
             &[
@@ -328,28 +333,31 @@ fn limited(limit: &str) -> Serve {
     Serve(Server { link: ready["link"].as_str().unwrap().to_owned(), media_port: 0, metrics, child, ready })
 }
 
-/// Without free file descriptors the server says so once, serves those who are in, and then serves others again.
+/// With as many connections as it has files for, the server says so once, serves others, and keeps files for itself.
 #[test]
 #[cfg(target_os = "linux")]
-fn shortage_of_file_descriptors_is_logged_and_passes() {
-    let mut server = limited("ulimit -n 48");
+fn full_server_says_so_and_serves_others() {
+    let mut server = limited("ulimit -n 64");
     let mut crowd: Vec<TcpStream> = Vec::new();
     let mut log = std::io::BufReader::new(server.0.child.stderr.take().unwrap());
-    for _ in 0..64 {
+    for _ in 0..100 {
         crowd.push(TcpStream::connect(server.authority()).unwrap());
     }
     let mut line = String::new();
-    while !line.contains("cannot accept connections") {
+    while !line.contains("too many connections") {
         line.clear();
         assert!(std::io::BufRead::read_line(&mut log, &mut line).unwrap() > 0, "the server ended");
     }
+    assert_eq!(server.get("/healthz").0, 200, "while the crowd is there");
+    let metric = |name: &str| support::metric(&server.0.metrics, name);
+    assert!(metric("tacet_signaling_sockets_most") < 48.0);
+    assert!(metric("tacet_signaling_sockets_replaced_total") >= 52.0);
+    assert!(metric("tacet_signaling_accept_errors_total") < 1.0, "it never ran out");
     drop(crowd);
-    assert_eq!(server.get("/healthz").0, 200);
-    assert!(support::metric(&server.0.metrics, "tacet_signaling_accept_errors_total") > 0.0);
     server.0.child.kill().unwrap();
     let mut rest = String::new();
     log.read_to_string(&mut rest).unwrap();
-    assert!(!rest.contains("cannot accept"), "once a minute: {rest}");
+    assert!(!rest.contains("too many connections"), "once a minute: {rest}");
 }
 
 /// Behind a proxy on the same machine: plain HTTP, the public name in the link, and the page of that name is allowed.
@@ -359,6 +367,61 @@ fn server_behind_a_proxy_has_its_public_name() {
     let server =
         Server::spawn(&[&["--metrics", "off", "--listen", "127.0.0.1", "--bind", "0.0.0.0"], &public[..]].concat());
     assert_eq!(server.ready["url"], "https://call.example.org");
-    invite(&server.link, "https://call.example.org");
     assert_eq!(server.ready.get("fingerprint"), None);
+}
+
+/// All that a server prints until it is stopped, and what it logs.
+fn printed(arguments: &[&str]) -> (String, String) {
+    let usual = ["serve", "--port", "0", "--media-port", "0", "--workers", "1", "--metrics", "off", "--log", "debug"];
+    let mut command = tacet(&usual);
+    if !arguments.contains(&"--data") {
+        command.args(["--data", "none"]);
+    }
+    let piped = std::process::Stdio::piped;
+    let mut child = command.args(arguments).stdout(piped()).stderr(piped()).spawn().unwrap();
+    let mut lines = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut output = String::new();
+    while !output.contains("Ctrl-C") {
+        assert!(std::io::BufRead::read_line(&mut lines, &mut output).unwrap() > 0, "the server ended: {output}");
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let log = child.wait_with_output().unwrap().stderr;
+    (output, String::from_utf8(log).unwrap())
+}
+
+/// Journals and container logs keep what a server prints. A link in them would let their readers join, and with the server
+/// stand between two participants.
+#[test]
+fn server_for_others_draws_no_secret() {
+    let secret = |text: &str| text.split('#').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
+    let ways: [&[&str]; 4] = [
+        &["--bind", "0.0.0.0", "--advertise", "127.0.0.1"],
+        &["--public-url", "https://call.example.org"],
+        &["--trusted-proxy", "127.0.0.1"],
+        &["--bind", "0.0.0.0", "--advertise", "127.0.0.1", "--open-rooms"],
+    ];
+    for way in ways {
+        let (output, log) = printed(way);
+        assert!(!secret(&output) && !output.contains("/r/"), "{output}");
+        assert!(!secret(&log) && !log.contains("/r/"), "{log}");
+        assert!(output.contains("tacet room --server https://") || output.contains("tacet room --server http://"));
+        let server = Serve::start(way);
+        assert!(server.0.ready.get("link").is_none() && server.0.ready.get("room").is_none(), "{}", server.0.ready);
+    }
+    let (output, _) = printed(ways[0]);
+    assert!(output.contains("TACET_API_KEY"), "{output}");
+    let (output, log) = printed(&[]);
+    assert!(secret(&output), "on loopback, server and user are one: {output}");
+    assert!(!secret(&log), "{log}");
+}
+
+/// The command that the server prints creates a room on it.
+#[test]
+fn printed_command_creates_a_room() {
+    let key = "correct horse battery";
+    let server = Serve::start(&["--bind", "0.0.0.0", "--advertise", "127.0.0.1", "--api-key", key]);
+    let pin = server.text("fingerprint").replace(':', "");
+    let (code, link, error) = outcome(&["room", "--server", server.text("url"), "--pin", &pin, "--api-key", key]);
+    assert_eq!(code, Some(0), "{error}");
+    invite(link.trim_end(), server.text("url"));
 }

@@ -1,10 +1,11 @@
 //! Limits on the connections of one address: how many, and how fast new ones.
 
-use crate::config::Config;
+use crate::{config::Config, network::network};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
+use ipnet::IpNet;
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -16,6 +17,7 @@ pub(crate) struct Admission {
     limit: Option<usize>,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
     handshakes: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    exempt: Vec<IpNet>,
 }
 
 /// The place of one connection; dropping it frees the place.
@@ -31,7 +33,8 @@ impl Admission {
         let burst = u32::try_from(config.room.participants).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX);
         let quota = config.handshakes_per_second.and_then(NonZeroU32::new);
         let quota = quota.map(|rate| Quota::per_second(rate).allow_burst(burst.max(rate)));
-        Self { limit: config.connections_per_address, open: Arc::default(), handshakes: quota.map(RateLimiter::keyed) }
+        let handshakes = quota.map(RateLimiter::keyed);
+        Self { limit: config.connections_per_address, open: Arc::default(), handshakes, exempt: config.exempt.clone() }
     }
 
     /// Counts an attempt of an address, unless it has made too many.
@@ -39,21 +42,27 @@ impl Admission {
     /// # Errors
     /// The time until it may make another one.
     pub(crate) fn may_try(&self, address: IpAddr) -> Result<(), Duration> {
-        let Some(handshakes) = &self.handshakes else { return Ok(()) };
+        let Some(handshakes) = self.handshakes.as_ref().filter(|_| !self.is_exempt(address)) else { return Ok(()) };
         let attempt = handshakes.check_key(&network(address));
         attempt.map_err(|until| until.wait_time_from(handshakes.clock().now()))
     }
 
     /// A place for a connection, or `None` if the address has its maximum number.
     pub(crate) fn place(&self, address: IpAddr) -> Option<Place> {
+        let limit = self.limit.filter(|_| !self.is_exempt(address));
         let address = network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
-        if self.limit.is_some_and(|limit| *count >= limit) {
+        if limit.is_some_and(|limit| *count >= limit) {
             return None;
         }
         *count = count.saturating_add(1);
         Some(Place { address, open: Arc::clone(&self.open) })
+    }
+
+    fn is_exempt(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.exempt.iter().any(|network| network.contains(&address))
     }
 
     /// Forgets addresses that have been quiet. Call it regularly.
@@ -73,14 +82,6 @@ impl Drop for Place {
                 open.remove(&self.address);
             }
         }
-    }
-}
-
-/// What counts as one address: an IPv4 address, or the /56 of one IPv6 customer.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 72))),
     }
 }
 

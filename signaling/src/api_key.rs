@@ -3,19 +3,44 @@
 use crate::sha256::sha256;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
-/// A secret of the operator; `Debug` shows nothing of it.
+/// Least length of a key, in bytes. Guesses are limited as well, to a few a second from each address.
+const LEAST: usize = 16;
+
+/// A secret of the operator, of which only a hash is kept; `Debug` shows nothing of it.
 #[derive(Clone)]
-pub struct ApiKey(pub String);
+pub struct ApiKey([u8; 32]);
+
+/// The key is too short to be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the API key has {0} bytes, and at least {LEAST} are needed. This prints one: head -c 24 /dev/urandom | base64"
+)]
+pub struct ShortKey(usize);
 
 impl ApiKey {
-    /// Whether an `Authorization` header carries this key as a bearer token (RFC 6750). Hashes are compared, so not even
-    /// the length of the key can be timed.
-    #[must_use]
-    pub fn authorizes(&self, authorization: Option<&str>) -> bool {
-        let Some((scheme, token)) = authorization.and_then(|value| value.split_once(' ')) else { return false };
-        let token = sha256(token.trim().as_bytes());
-        scheme.eq_ignore_ascii_case("bearer") && verify_slices_are_equal(&token, &sha256(self.0.as_bytes())).is_ok()
+    /// A key of at least 16 bytes.
+    ///
+    /// # Errors
+    /// It is shorter.
+    pub fn new(key: &str) -> Result<Self, ShortKey> {
+        if key.len() < LEAST {
+            return Err(ShortKey(key.len()));
+        }
+        Ok(Self(sha256(key.as_bytes())))
     }
+
+    /// Whether a key is this one. Hashes are compared, in constant time, so not even its length can be timed.
+    #[must_use]
+    pub fn is(&self, key: &str) -> bool {
+        verify_slices_are_equal(&sha256(key.as_bytes()), &self.0).is_ok()
+    }
+}
+
+/// The key in an `Authorization` header, if it carries one as a bearer token (RFC 6750).
+#[must_use]
+pub fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 impl std::fmt::Debug for ApiKey {
@@ -25,17 +50,35 @@ impl std::fmt::Debug for ApiKey {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
+    const KEY: &str = "correct horse battery";
+
     #[test]
     fn api_key_is_a_bearer_token() {
-        let key = ApiKey("s3cret".to_owned());
-        assert!(key.authorizes(Some("Bearer s3cret")));
-        assert!(key.authorizes(Some("bearer s3cret")));
-        for wrong in [None, Some("Bearer s3cre"), Some("Basic s3cret"), Some("s3cret"), Some("Bearer "), Some("")] {
-            assert!(!key.authorizes(wrong), "{wrong:?}");
+        assert_eq!(bearer("Bearer s3cret"), Some("s3cret"));
+        assert_eq!(bearer("bearer  s3cret "), Some("s3cret"));
+        assert_eq!(bearer("Bearer "), Some(""));
+        for other in ["Basic s3cret", "s3cret", "", "Bearer"] {
+            assert_eq!(bearer(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn one_key_is_right() {
+        let key = ApiKey::new(KEY).unwrap();
+        assert!(key.is(KEY));
+        for wrong in ["", "correct horse batter", "correct horse batterz", "correct horse battery "] {
+            assert!(!key.is(wrong), "{wrong:?}");
         }
         assert_eq!(format!("{key:?}"), "ApiKey(..)");
+    }
+
+    #[test]
+    fn short_key_is_refused() {
+        assert_eq!(ApiKey::new("fifteen bytes..").unwrap_err(), ShortKey(15));
+        assert!(ApiKey::new("sixteen bytes...").is_ok());
     }
 }

@@ -1,8 +1,8 @@
 //! Settings of an operator.
 
-pub use crate::api_key::ApiKey;
-pub use crate::public_url::PublicUrl;
+pub use crate::api_key::{ApiKey, ShortKey};
 use crate::security_contact::SecurityContact;
+pub use crate::{http::Hosts, public_url::PublicUrl};
 pub use ipnet::IpNet;
 use std::time::Duration;
 use tacet_proto::limits;
@@ -14,6 +14,10 @@ pub struct Config {
     pub allowed_origins: Vec<String>,
     /// The URL under which people reach the server, if that is not the address it listens on.
     pub public_url: Option<PublicUrl>,
+    /// Hosts under which the server is reached.
+    pub hosts: Hosts,
+    /// Whether browsers are instructed to use nothing but HTTPS for the server's name.
+    pub strict_transport: bool,
     /// Proxies that are believed what they say about their clients.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether only trusted proxies and this machine may connect: without TLS, nothing else keeps a client's requests from
@@ -31,6 +35,13 @@ pub struct Config {
     pub room_idle: Duration,
     /// Limits of each room.
     pub room: RoomLimits,
+    /// Maximum number of TCP connections in all.
+    pub sockets: usize,
+    /// Maximum number of TCP connections of one address; `None` is no limit. Those of trusted proxies count for the clients
+    /// whose requests they carry.
+    pub sockets_per_address: Option<usize>,
+    /// Networks that the limits per address do not concern, such as those from which the server is tested under load.
+    pub exempt: Vec<IpNet>,
     /// Maximum number of WebSocket connections of one address; `None` is no limit.
     pub connections_per_address: Option<usize>,
     /// Maximum number of new connections and rooms per second of one address; `None` is no limit. The participants of one
@@ -69,6 +80,8 @@ impl Default for Config {
         Self {
             allowed_origins: Vec::new(),
             public_url: None,
+            hosts: Hosts::default(),
+            strict_transport: false,
             trusted_proxies: Vec::new(),
             proxies_only: false,
             open_rooms: false,
@@ -77,6 +90,9 @@ impl Default for Config {
             rooms: 1_000,
             room_idle: Duration::from_secs(7 * 24 * 3_600),
             room: RoomLimits::default(),
+            sockets: 20_000,
+            sockets_per_address: Some(400),
+            exempt: Vec::new(),
             connections_per_address: Some(100),
             handshakes_per_second: Some(10),
             timing: Timing::default(),

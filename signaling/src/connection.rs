@@ -13,6 +13,7 @@ use crate::{
     resume::origin::Origins,
     room::{Entered, is_token},
     rooms::{Arrival, Attachment, EnterError, Rooms},
+    sockets::Ticket,
     wire_limit::{Excess, Meter, Metered},
     writer,
 };
@@ -66,12 +67,14 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     /// How it may have reached the server.
     pub(crate) origins: Origins,
+    /// Its TCP connection.
+    pub(crate) ticket: Ticket,
 }
 
 /// Serves a connection until it has ended and its room knows.
 pub(crate) async fn serve(
     socket: Socket,
-    Peer { address, origins }: Peer,
+    Peer { address, origins, ticket }: Peer,
     rooms: Rooms,
     metrics: Arc<Metrics>,
     timing: Timing,
@@ -93,6 +96,7 @@ pub(crate) async fn serve(
         closer,
         nonce: [0; 32],
         origins,
+        ticket,
         rooms,
         metrics,
         timing,
@@ -164,6 +168,7 @@ struct Connection {
     /// The nonce of its challenge.
     nonce: [u8; 32],
     origins: Origins,
+    ticket: Ticket,
     rooms: Rooms,
     metrics: Arc<Metrics>,
     timing: Timing,
@@ -347,6 +352,10 @@ impl Connection {
         if !features || !hello.features.iter().chain([&hello.client]).all(|name| is_token(name, MAX_NAME_BYTES)) {
             let detail = "client or features: not 1 to 64 visible characters, or too many".to_owned();
             return self.error(id, ErrorCode::BadMessage, detail);
+        }
+        // From here on it is not closed to make space for others, unless the credential is wrong, which ends it.
+        if !self.ticket.member(std::time::Instant::now()) {
+            return Err(end(CloseCode::TryLater, "too many connections"));
         }
         let (nonce, origins, closer) = (self.nonce, &self.origins, self.closer.clone());
         let mut attachment = match self.rooms.enter(Arrival { hello: &hello, nonce, origins, closer }).await {

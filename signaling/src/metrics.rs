@@ -47,7 +47,7 @@ impl<K: Kind> CountByKind<K> {
     }
 }
 
-/// Why a connection was refused before it became a WebSocket.
+/// Why a connection or a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The origin of the web page may not connect.
@@ -62,6 +62,16 @@ pub enum Refusal {
     Rooms,
     /// Plain HTTP from an address that is no trusted proxy.
     Unencrypted,
+    /// Too many TCP connections of one address.
+    Sockets,
+    /// Too many TCP connections in all.
+    Full,
+    /// The host that the client asked for is none of the server's.
+    Host,
+    /// A wrong API key.
+    ApiKey,
+    /// Too many wrong API keys of one address.
+    ApiKeyGuesses,
 }
 
 /// What became of a client that asked to continue a session.
@@ -89,8 +99,19 @@ pub enum Format {
 }
 
 impl Kind for Refusal {
-    const ALL: &'static [Self] =
-        &[Self::Origin, Self::Protocol, Self::Rate, Self::Connections, Self::Rooms, Self::Unencrypted];
+    const ALL: &'static [Self] = &[
+        Self::Origin,
+        Self::Protocol,
+        Self::Rate,
+        Self::Connections,
+        Self::Rooms,
+        Self::Unencrypted,
+        Self::Sockets,
+        Self::Full,
+        Self::Host,
+        Self::ApiKey,
+        Self::ApiKeyGuesses,
+    ];
 
     fn label(self) -> String {
         let label = match self {
@@ -100,6 +121,11 @@ impl Kind for Refusal {
             Self::Connections => "connections",
             Self::Rooms => "rooms",
             Self::Unencrypted => "unencrypted",
+            Self::Sockets => "sockets",
+            Self::Full => "full",
+            Self::Host => "host",
+            Self::ApiKey => "api_key",
+            Self::ApiKeyGuesses => "api_key_guesses",
         };
         label.to_owned()
     }
@@ -172,6 +198,14 @@ pub struct Metrics {
     pub gathering: AtomicU64,
     /// Attempts to accept a connection that failed, for example because no file descriptor was free.
     pub accept_errors: AtomicU64,
+    /// TCP connections that are open now.
+    pub sockets_open: AtomicU64,
+    /// Maximum number of TCP connections.
+    pub sockets_most: AtomicU64,
+    /// TCP connections that were closed because the client took too long.
+    pub sockets_late: AtomicU64,
+    /// TCP connections that were closed to make space for new ones.
+    pub sockets_replaced: AtomicU64,
     /// Rooms that panicked.
     pub room_faults: AtomicU64,
     joins: Mutex<Histogram>,
@@ -190,6 +224,10 @@ impl Default for Metrics {
             held: AtomicU64::new(0),
             gathering: AtomicU64::new(0),
             accept_errors: AtomicU64::new(0),
+            sockets_open: AtomicU64::new(0),
+            sockets_most: AtomicU64::new(0),
+            sockets_late: AtomicU64::new(0),
+            sockets_replaced: AtomicU64::new(0),
             room_faults: AtomicU64::new(0),
             joins: Mutex::new(Histogram::new(PERSON_WAITS)),
         }

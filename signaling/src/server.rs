@@ -1,10 +1,11 @@
 //! The control plane as a whole, as a binary starts and stops it.
 
 use crate::{
-    accept::{Acceptor, Peer},
+    accept::Acceptor,
     admission::Admission,
     config::Config,
     http::{self, PageSource, Refusals},
+    http1::Http1,
     media::MediaPlane,
     media_events::MediaEvents,
     metrics::Metrics,
@@ -13,16 +14,12 @@ use crate::{
         Rooms,
         registry::{MemoryRegistry, Registry},
     },
+    sockets::{SocketSettings, Sockets},
 };
-use axum_server::{
-    accept::NoDelayAcceptor,
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
-};
-use hyper_util::rt::TokioTimer;
 use std::{
     io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
+    net::TcpListener,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
@@ -32,9 +29,6 @@ use tokio::{
 
 /// Interval at which quiet addresses are forgotten.
 const FORGET: Duration = Duration::from_secs(60);
-
-/// Time within which the headers of a request must arrive.
-const HEADERS: Duration = Duration::from_secs(10);
 
 /// What a control plane keeps beyond its process, if it keeps anything.
 #[derive(Debug)]
@@ -69,7 +63,8 @@ impl Signaling {
     /// media plane reports to.
     #[must_use]
     pub fn new(config: Config, media: Arc<dyn MediaPlane>, events: MediaEvents, kept: Kept) -> Self {
-        let config = Arc::new(config);
+        let hosts = config.hosts.clone().with_public(config.public_url.as_ref());
+        let config = Arc::new(Config { hosts, ..config });
         let metrics = Arc::new(Metrics::default());
         let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics), kept);
         Self { config, rooms, metrics }
@@ -106,33 +101,24 @@ impl Signaling {
         let (stopping, stopped) = watch::channel(false);
         let (alive, mut ended) = mpsc::channel(1);
         let admission = Arc::new(Admission::new(&self.config));
-        let acceptor = Acceptor::new(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&self.metrics));
+        let refusals = Arc::new(Refusals::new(Arc::clone(&self.metrics)));
+        let sockets = Sockets::new(SocketSettings::of(&self.config), Arc::clone(&self.metrics));
+        self.metrics.sockets_most.store(sockets.total() as u64, Ordering::Relaxed);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let acceptor = Acceptor::new(listener, sockets, Arc::clone(&refusals), Arc::clone(&self.metrics));
         let app = http::router(http::Server {
             config: Arc::clone(&self.config),
             rooms: self.rooms.clone(),
             metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&admission),
-            refusals: Arc::new(Refusals::new(Arc::clone(&self.metrics))),
+            guesses: Arc::default(),
+            refusals,
             page,
-            stop: stopped,
+            stop: stopped.clone(),
             alive,
-        })
-        .into_make_service_with_connect_info::<SocketAddr>();
-
-        let handle = axum_server::Handle::new();
-        let serving = async {
-            // Not `http1_only()`, which would refuse upgrades too. Over TLS the binary offers only HTTP/1.1 by ALPN.
-            let mut server = axum_server::Server::<Peer>::from_listener(acceptor).acceptor(NoDelayAcceptor::new());
-            server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-            let server = server.handle(handle.clone());
-            match tls {
-                None => server.serve(app).await,
-                Some(tls) => {
-                    let tls = RustlsConfig::from_config(tls);
-                    server.map(|tcp| RustlsAcceptor::new(tls).acceptor(tcp)).serve(app).await
-                }
-            }
-        };
+        });
+        // Every connection holds the routes, and with them the sender of `ended`.
+        let serving = acceptor.run(Http1::new(app, tls, stopped, self.config.timing.linger));
         let forgetting = async {
             let mut every = interval(FORGET);
             loop {
@@ -140,16 +126,13 @@ impl Signaling {
                 admission.forget_quiet();
             }
         };
-        let stopping = async {
-            stop.await;
-            let _ = stopping.send(true);
-            handle.graceful_shutdown(Some(self.config.timing.linger));
-        };
         let result = tokio::select! {
-            result = async { tokio::join!(serving, stopping).0 } => result,
+            result = serving => result,
             () = forgetting => Ok(()),
+            () = stop => Ok(()),
         };
-        // Every connection holds a sender; when the last one is dropped, `recv` returns.
+        let _ = stopping.send(true);
+        // When the last connection has ended, `recv` returns.
         let grace = self.config.timing.linger * 2;
         let _ = timeout(grace, ended.recv()).await;
         result

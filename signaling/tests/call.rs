@@ -144,13 +144,16 @@ async fn hostile_messages_end_no_other_call() {
 #[tokio::test]
 async fn room_creation_requires_permission() {
     let hash = format!(r#"{{"access_hash":"{}"}}"#, Fixed([1; 32]).encode());
-    let closed = Server::start(Config { api_key: Some(ApiKey("k3y".to_owned())), rooms: 2, ..config() });
+    let closed =
+        Server::start(Config { api_key: Some(ApiKey::new("correct horse battery").unwrap()), rooms: 2, ..config() });
     assert_eq!(http(&closed, "POST /v1/rooms", "", &hash).await.0, 403);
     assert_eq!(http(&closed, "POST /v1/rooms", "Authorization: Bearer nope\r\n", &hash).await.0, 403);
-    let (status, body) = http(&closed, "POST /v1/rooms", "Authorization: Bearer k3y\r\n", &hash).await;
+    let (status, body) =
+        http(&closed, "POST /v1/rooms", "Authorization: Bearer correct horse battery\r\n", &hash).await;
     assert_eq!(status, 201);
     assert!(body.starts_with(r#"{"room":""#) && body.len() == 22 + 11, "{body}");
-    let (status, body) = http(&closed, "POST /v1/rooms", "Authorization: Bearer k3y\r\n", &hash).await;
+    let (status, body) =
+        http(&closed, "POST /v1/rooms", "Authorization: Bearer correct horse battery\r\n", &hash).await;
     assert_eq!(status, 503, "the limit is two rooms: {body}");
 
     let open = Server::start(Config { open_rooms: true, ..config() });
@@ -167,7 +170,7 @@ async fn room_creation_requires_permission() {
 async fn anyone_creates_a_bounded_number_of_rooms_and_hinders_no_other() {
     let hash = format!(r#"{{"access_hash":"{}"}}"#, Fixed([1; 32]).encode());
     let proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    let key = Some(ApiKey("k3y".repeat(8)));
+    let key = Some(ApiKey::new(&"k3y".repeat(8)).unwrap());
     let open = Config { open_rooms: true, trusted_proxies: proxies, api_key: key, rooms: 30, ..config() };
     let server = Server::start(open);
     let create = async |headers: &str| http(&server, "POST /v1/rooms", headers, &hash).await;

@@ -24,7 +24,10 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
-use x509_cert::der::Decode;
+use x509_cert::{
+    der::Decode,
+    ext::pkix::{SubjectAltName, name::GeneralName},
+};
 
 /// A certificate chain with its private key. `Debug` does not print the key.
 #[derive(Clone, Debug)]
@@ -54,6 +57,11 @@ impl Certificate {
         pairs.join(":")
     }
 
+    /// The host names for which the certificate is valid; `*.example.org` for all names directly below one.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.key.cert.first().map(|certificate| dns_names(certificate)).unwrap_or_default()
+    }
+
     /// Why browsers refuse the certificate at this time, if they do.
     pub(crate) fn problem(&self, now: SystemTime) -> Option<String> {
         let (begins, ends) = self.validity?;
@@ -70,6 +78,17 @@ fn validity(certificate: &[u8]) -> Option<(Duration, Duration)> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
     let validity = certificate.tbs_certificate().validity();
     Some((validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration()))
+}
+
+fn dns_names(certificate: &[u8]) -> Vec<String> {
+    let Ok(certificate) = x509_cert::Certificate::from_der(certificate) else { return Vec::new() };
+    let names = certificate.tbs_certificate().get_extension::<SubjectAltName>();
+    let Ok(Some((_, SubjectAltName(names)))) = names else { return Vec::new() };
+    let name = |name: &GeneralName| match name {
+        GeneralName::DnsName(name) => Some(name.to_string()),
+        _ => None,
+    };
+    names.iter().filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -99,6 +118,15 @@ mod tests {
         assert_eq!(at(203).as_deref(), Some("expired 3 days ago"));
         assert_eq!(at(90).as_deref(), Some("is not valid for another 11 days"));
         assert_eq!(certificate.fingerprint().len(), 32 * 3 - 1);
+    }
+
+    #[test]
+    fn names_of_a_certificate_are_read() {
+        let names = ["call.example.org", "*.example.net", "192.0.2.1"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
+        let certificate = Certificate::new(vec![made.cert.der().clone()], key).unwrap();
+        assert_eq!(certificate.names(), ["call.example.org", "*.example.net"]);
     }
 
     #[test]

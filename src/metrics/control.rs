@@ -46,7 +46,7 @@ impl Collector for Control {
         counter(
             encoder,
             "signaling_refusals",
-            "Refused connections, by reason.",
+            "Refused connections and requests, by reason.",
             labelled("reason", &signaling.refusals),
         )?;
         let accept_errors = signaling.accept_errors.load(Ordering::Relaxed);
@@ -55,6 +55,23 @@ impl Collector for Control {
             "signaling_accept_errors",
             "Failed attempts to accept a connection, such as for want of a file descriptor.",
             count(accept_errors),
+        )?;
+        let [open, most, late, replaced] =
+            [&signaling.sockets_open, &signaling.sockets_most, &signaling.sockets_late, &signaling.sockets_replaced]
+                .map(|value| value.load(Ordering::Relaxed));
+        gauge(encoder, "signaling_sockets_open", "Open TCP connections, whatever they do.", count(open))?;
+        gauge(encoder, "signaling_sockets_most", "Maximum number of TCP connections.", count(most))?;
+        counter(
+            encoder,
+            "signaling_sockets_late",
+            "TCP connections that were closed because a request took too long, or none came.",
+            count(late),
+        )?;
+        counter(
+            encoder,
+            "signaling_sockets_replaced",
+            "TCP connections that were closed to make space for new ones.",
+            count(replaced),
         )?;
         counter(
             encoder,

@@ -20,6 +20,7 @@ use media::Media;
 use process::Process;
 use prometheus_client::{encoding::prometheus_text, registry::Registry};
 use sfu::Sfu;
+use signaling::config::Hosts;
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
@@ -73,9 +74,12 @@ impl Exposition {
     }
 
     /// Serves requests until the future is dropped.
-    pub(crate) async fn serve(self, listener: TcpListener) {
+    pub(crate) async fn serve(self, listener: TcpListener, hosts: Hosts) {
         let text = move || self.text();
-        if let Err(error) = signaling::scrape::serve(listener, prometheus_text::CONTENT_TYPE, text).await {
+        // Metrics on loopback are for this machine, even if the rest is not.
+        let is_local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let hosts = if is_local { Hosts::Loopback(Vec::new()) } else { hosts };
+        if let Err(error) = signaling::scrape::serve(listener, hosts, prometheus_text::CONTENT_TYPE, text).await {
             tracing::error!(%error, "the metrics server failed");
         }
     }

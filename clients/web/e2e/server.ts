@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 
 /** Address of the namespace's only interface other than loopback. */
 export const ADDRESS = "10.99.0.1";
@@ -7,12 +8,13 @@ export const ADDRESS = "10.99.0.1";
 /** The first line of output of `tacet serve --json`. */
 interface Announcement {
   url: string;
-  link: string;
-  room: string;
   media_ports: number[];
   /** SHA-256 of a self-signed certificate. */
   fingerprint?: string;
 }
+
+/** The operator's key. */
+const API_KEY = "the key of the tests' operator";
 
 /** Returns the path of the binary under test. */
 export function binary(): string {
@@ -59,34 +61,39 @@ export class Server {
   #process: ChildProcess;
   #announcement: Announcement;
   readonly #options: ServerOptions;
-  readonly #room: string;
+  /** The link of a room that was created when the server was first started. */
+  readonly link: string;
 
-  private constructor(options: ServerOptions, process: ChildProcess, announcement: Announcement) {
+  private constructor(options: ServerOptions, process: ChildProcess, announcement: Announcement, link: string) {
     this.#options = options;
     this.#process = process;
     this.#announcement = announcement;
-    this.#room = announcement.link;
+    this.link = link;
   }
 
   /** Starts the binary that the environment variable TACET names, on free ports. */
   static async start(options: ServerOptions = {}): Promise<Server> {
     const child = Server.#spawn(options, 0, 0);
-    return new Server(options, child, await firstLine<Announcement>(child));
+    const announcement = await firstLine<Announcement>(child);
+    return new Server(options, child, announcement, await Server.#createRoom(announcement));
+  }
+
+  /** Creates a room as an operator does, since a server that others reach draws no link. The link's host is always the
+   * server, even if media goes through a relay. */
+  static async #createRoom({ url, fingerprint }: Announcement): Promise<string> {
+    const server = new URL(url);
+    server.hostname = ADDRESS;
+    const pin = fingerprint === undefined ? [] : ["--pin", fingerprint];
+    const args = ["room", "--server", server.origin, ...pin, "--api-key", API_KEY];
+    const { stdout } = await promisify(execFile)(binary(), args);
+    return stdout.trim();
   }
 
   static #spawn({ more = [], data, metrics = "off" }: ServerOptions, port: number, mediaPort: number): ChildProcess {
     const ports = ["--port", String(port), "--media-port", String(mediaPort), "--metrics", metrics];
     const folder = ["--data", data ?? "none"];
-    const args = ["serve", "--json", "--bind", ADDRESS, ...ports, ...folder, ...more];
+    const args = ["serve", "--json", "--bind", ADDRESS, "--api-key", API_KEY, ...ports, ...folder, ...more];
     return spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
-  }
-
-  /** The link of the room that the server printed when it was first started. Its host is always the server, even if
-   * media goes through a relay. */
-  get link(): string {
-    const link = new URL(this.#room);
-    link.hostname = ADDRESS;
-    return link.href;
   }
 
   /** TCP port of page and signaling. */

@@ -13,6 +13,7 @@ mod client;
 mod description;
 mod forwarded;
 mod health;
+pub(crate) mod hosts;
 mod origin;
 mod page;
 mod refusal;
@@ -22,12 +23,13 @@ mod security_txt;
 mod web_socket;
 
 pub(crate) use client::Client;
+pub use hosts::Hosts;
 pub use page::{PageFile, PageSource};
 pub(crate) use refusal::Refusals;
 
 use crate::{
-    admission::Admission, config::Config, metrics::Metrics, public_url::PublicUrl, resume::origin::Origins,
-    rooms::Rooms,
+    admission::Admission, config::Config, guesses::Guesses, metrics::Metrics, public_url::PublicUrl,
+    resume::origin::Origins, rooms::Rooms,
 };
 use axum::{
     Json, Router,
@@ -48,6 +50,7 @@ pub(crate) struct Server {
     pub(crate) rooms: Rooms,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) guesses: Arc<Guesses>,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) page: Option<Arc<dyn PageSource>>,
     pub(crate) stop: watch::Receiver<bool>,
@@ -87,8 +90,9 @@ pub(crate) fn router(server: Server) -> Router {
     }
     router
         .layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES))
-        .layer(middleware::from_fn_with_state(server.clone(), security_headers::add))
         .layer(middleware::from_fn_with_state(server.clone(), client::identify))
+        // Outermost, so that refusals have them too.
+        .layer(middleware::from_fn_with_state(server.clone(), security_headers::add))
         .with_state(server)
 }
 

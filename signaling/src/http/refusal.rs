@@ -43,7 +43,7 @@ impl Refusals {
     }
 
     /// Counts a refusal.
-    pub(super) fn refused(&self, refusal: Refusal) {
+    pub(crate) fn refused(&self, refusal: Refusal) {
         self.metrics.refusals.count(refusal);
         let limit = self.lines.iter().find(|(kind, _)| *kind == refusal);
         let Some(count) = limit.and_then(|(_, limit)| limit.due(Instant::now())) else { return };
@@ -86,6 +86,15 @@ const fn hint(refusal: Refusal) -> &'static str {
         Refusal::Unencrypted => {
             "plain HTTP beyond loopback is only for the proxies in trusted_proxies; the client is none of them"
         }
+        Refusal::Sockets => {
+            "too many TCP connections from one address ([limits] sockets_per_address). Behind a proxy, set trusted_proxies"
+        }
+        Refusal::Full => "the maximum number of TCP connections is reached; raise LimitNOFILE or [limits] sockets",
+        Refusal::Host => {
+            "the host in the request is none of this server's. If it is, set --public-url, or list it in allow_host"
+        }
+        Refusal::ApiKey => "a wrong API key",
+        Refusal::ApiKeyGuesses => "too many wrong API keys from one address",
     }
 }
 
@@ -101,21 +110,28 @@ struct Answer {
 
 fn of(refusal: Refusal, wait: Option<Duration>) -> Answer {
     let (status, error, close) = match refusal {
-        Refusal::Rate | Refusal::Connections | Refusal::Rooms => {
-            (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, CloseCode::TryLater)
-        }
+        Refusal::Rate
+        | Refusal::Connections
+        | Refusal::Rooms
+        | Refusal::Sockets
+        | Refusal::Full
+        | Refusal::ApiKeyGuesses => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::RateLimited, CloseCode::TryLater),
+        Refusal::Host => (StatusCode::MISDIRECTED_REQUEST, ErrorCode::Forbidden, CloseCode::Policy),
         _ => (StatusCode::FORBIDDEN, ErrorCode::Forbidden, CloseCode::Policy),
     };
     let (code, text, retry) = match refusal {
         Refusal::Rate => ("too_many_attempts", "too many new connections from your network at once", wait),
         // Places become free when connections end, at a time that no one knows.
-        Refusal::Connections => {
+        Refusal::Connections | Refusal::Sockets | Refusal::Full => {
             ("too_many_connections", "too many connections from your network", Some(Duration::from_secs(5)))
         }
         Refusal::Rooms => ("too_many_rooms", "too many rooms were created from your network and not entered", wait),
         Refusal::Origin => ("origin_not_allowed", "this server does not allow pages from this address", None),
         Refusal::Protocol => ("unsupported_protocol", "the server speaks none of these protocols", None),
         Refusal::Unencrypted => ("unencrypted", "this server is reached over HTTPS, through its proxy", None),
+        Refusal::Host => ("unknown_host", "this server is not reached under this name", None),
+        Refusal::ApiKey => ("rooms_closed", "only the operator of this server creates rooms", None),
+        Refusal::ApiKeyGuesses => ("too_many_attempts", "too many wrong keys from your network", wait),
     };
     Answer { status, error, close, code, text, retry }
 }

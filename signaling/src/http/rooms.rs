@@ -3,8 +3,9 @@
 use super::{Client, Server, problem, refusal};
 use crate::{
     access_hash::AccessHash,
-    admission::network,
+    api_key::bearer,
     metrics::Refusal,
+    network::network,
     rooms::{CreateError, stock::Maker},
 };
 use axum::{
@@ -16,7 +17,10 @@ use axum::{
     routing::post,
 };
 use serde::{Deserialize, Serialize};
-use std::error::Error;
+use std::{
+    error::Error,
+    time::{Duration, Instant},
+};
 use tacet_proto::{RoomId, bytes::Fixed};
 use tokio::task::spawn_blocking;
 
@@ -36,14 +40,33 @@ struct CreatedRoom {
     room: RoomId,
 }
 
+/// Whether the request carries the operator's key. A wrong one is counted.
+///
+/// # Errors
+/// Too many wrong keys came from the client's address, and this one was not looked at: the time until the next one is.
+fn authorize(server: &Server, client: &Client, headers: &HeaderMap) -> Result<bool, Duration> {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (Some(right), Some(key)) = (&server.config.api_key, authorization.and_then(bearer)) else { return Ok(false) };
+    let is_right = server.guesses.hear(client.address, Instant::now(), || right.is(key))?;
+    if !is_right {
+        server.refusals.refused(Refusal::ApiKey);
+    }
+    Ok(is_right)
+}
+
 async fn create(
     State(server): State<Server>,
     Extension(client): Extension<Client>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let authorized = server.config.api_key.as_ref().is_some_and(|key| key.authorizes(authorization));
+    let authorized = match authorize(&server, &client, &headers) {
+        Ok(authorized) => authorized,
+        Err(wait) => {
+            server.refusals.refused(Refusal::ApiKeyGuesses);
+            return refusal::answer(Refusal::ApiKeyGuesses, Some(wait));
+        }
+    };
     if !authorized {
         if !server.config.open_rooms {
             return problem(StatusCode::FORBIDDEN, "rooms_closed", "only the operator of this server creates rooms");

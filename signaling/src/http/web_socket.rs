@@ -4,6 +4,7 @@ use super::{Client, Server, refusal};
 use crate::{
     connection::{self, Peer},
     metrics::Refusal,
+    sockets::Ticket,
     wire_limit::Metered,
 };
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -21,6 +22,7 @@ use data_encoding::BASE64;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use std::time::Instant;
 use tacet_proto::SUBPROTOCOL;
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::protocol::{Role, WebSocketConfig};
@@ -42,6 +44,7 @@ struct Supported {
 async fn upgrade(
     State(server): State<Server>,
     Extension(client): Extension<Client>,
+    Extension(ticket): Extension<Ticket>,
     Extension(upgraded): Extension<OnUpgrade>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
@@ -70,7 +73,8 @@ async fn upgrade(
         refused(Refusal::Connections);
         return refusal::refuse(server, upgrade, Refusal::Connections, None);
     };
-    let peer = Peer { address: client.address, origins: server.origins(&client) };
+    ticket.upgraded(Instant::now());
+    let peer = Peer { address: client.address, origins: server.origins(&client), ticket };
     let Server { config, rooms, metrics, stop, alive, .. } = server;
     drop(upgrade);
     tokio::spawn(async move {

@@ -116,6 +116,7 @@ pub struct Server {
 
 pub fn config() -> Config {
     Config {
+        sockets_per_address: None,
         connections_per_address: None,
         handshakes_per_second: None,
         timing: Timing { hello: PATIENCE, ..Timing::default() },
