@@ -79,6 +79,15 @@ fn problem(problem: Problem) -> &'static str {
     }
 }
 
+/// What it means that a problem is over.
+fn solved(problem: Problem) -> &'static str {
+    match problem {
+        Problem::RosterDiffers => "is shown the same people as this device again",
+        Problem::KeyMissing => "the key has arrived",
+        _ => "it is all right again",
+    }
+}
+
 /// Name of a problem, for programs.
 fn problem_name(problem: Problem) -> &'static str {
     match problem {
@@ -133,6 +142,9 @@ pub(super) fn line(event: &ClientEvent) -> Option<String> {
             format!("participant {}: {}", participant.0, problem(*what))
         }
         ClientEvent::Problem { participant: None, problem: what } => problem(*what).to_owned(),
+        ClientEvent::ProblemSolved { participant, problem: what } => {
+            format!("participant {}: {}", participant.0, solved(*what))
+        }
         ClientEvent::PublicationRefused { source: of, code } => {
             format!("the server refused to publish {}: {code:?}", source(*of))
         }
@@ -185,6 +197,9 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
         ClientEvent::Problem { participant, problem: what } => {
             let (code, text) = (problem_name(*what), problem(*what));
             json!({ "t": "problem", "participant": participant.map(|p| p.0), "code": code, "problem": text })
+        }
+        ClientEvent::ProblemSolved { participant, problem: what } => {
+            json!({ "t": "problem_solved", "participant": participant.0, "code": problem_name(*what) })
         }
         ClientEvent::TrackAdded(remote) => track("track_added", remote),
         ClientEvent::TrackRemoved(remote) => track("track_removed", remote),

@@ -1,6 +1,6 @@
 //! What a call reports to its program.
 
-use e2ee_frames::{Problem, StreamId};
+use e2ee_frames::{CallCode, Problem, StreamId};
 use tacet_proto::{
     ParticipantId, Seat, TrackId,
     server::{ErrorMessage, ServerTransport, Slots, Speaker, Tracks, TransportState},
@@ -61,6 +61,15 @@ pub enum CallEvent {
         /// What is wrong.
         problem: Problem,
     },
+    /// A problem that lasts, [`Problem::RosterDiffers`] or [`Problem::KeyMissing`], is over.
+    ProblemSolved {
+        /// The participant.
+        participant: ParticipantId,
+        /// What was wrong.
+        problem: Problem,
+    },
+    /// The code that participants compare is this one from now on.
+    CallCode(CallCode),
     /// Active speakers, loudest first.
     Speakers(Vec<Speaker>),
     /// The server refused a request.

@@ -37,7 +37,8 @@ impl Call {
                 Action::Problem { participant, problem } => {
                     CallEvent::Problem { participant: (participant.0 != u32::MAX).then_some(participant), problem }
                 }
-                Action::ProblemSolved { .. } | Action::CallCodeChanged(_) => continue,
+                Action::ProblemSolved { participant, problem } => CallEvent::ProblemSolved { participant, problem },
+                Action::CallCodeChanged(code) => CallEvent::CallCode(code),
                 Action::GenerationChanged { generation, step } => CallEvent::Generation { generation, step },
                 Action::Ended(reason) => return Err(CallError::Ended(reason)),
             };

@@ -295,9 +295,6 @@ impl<G: Engine> Driver<G> {
         self.session.play_audio(now);
         self.tick = self.tick.wrapping_add(1);
         if self.tick.is_multiple_of(SNAPSHOT_TICKS) {
-            if let Some(code) = self.connection.call_code() {
-                self.session.set_call_code(code);
-            }
             self.session.emit_call_code();
             self.session.publish_snapshot(self.connection.statistics());
         }

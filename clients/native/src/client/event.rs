@@ -57,12 +57,20 @@ pub enum ClientEvent {
     /// The code is equal on all devices with the same roster. People compare it by voice: if it differs, their devices do
     /// not see the same participants, and someone may stand between them.
     CallCode(CallCode),
-    /// A message of a participant was rejected: it was altered, made with another link, or its clock is wrong.
-    /// Repeated at most once a minute.
+    /// A message of a participant was rejected: it was altered, made with another link, or its clock is wrong. Or it is shown
+    /// other participants than this client, or its key does not come. Repeated at most once a minute.
     Problem {
         /// The participant; `None` if it is unknown.
         participant: Option<ParticipantId>,
         /// What is wrong.
+        problem: Problem,
+    },
+    /// A problem that lasts, [`Problem::RosterDiffers`] or [`Problem::KeyMissing`], is over. A participant that leaves takes
+    /// its problems along.
+    ProblemSolved {
+        /// The participant.
+        participant: ParticipantId,
+        /// What was wrong.
         problem: Problem,
     },
     /// A participant publishes a track, according to the server.

@@ -36,6 +36,20 @@ impl ProblemLog {
         self.0.insert(key, now);
         true
     }
+
+    /// A problem that lasted is over. Returns whether the application knows of it.
+    pub(super) fn solved(&mut self, participant: ParticipantId, problem: Problem) -> bool {
+        self.0.remove(&(Some(participant), problem)).is_some()
+    }
+
+    /// Forgets everything. Returns the problems that lasted: another session finds them again if they are still there.
+    pub(super) fn clear(&mut self) -> Vec<(ParticipantId, Problem)> {
+        let lasted = |((participant, problem), _): ((Option<ParticipantId>, Problem), Instant)| {
+            let lasts = matches!(problem, Problem::RosterDiffers | Problem::KeyMissing);
+            participant.filter(|_| lasts).map(|participant| (participant, problem))
+        };
+        self.0.drain().filter_map(lasted).collect()
+    }
 }
 
 #[cfg(test)]
@@ -53,6 +67,18 @@ mod tests {
         assert_eq!(events, 2);
         assert!(log.is_news(start + 120 * SECOND, ADA, Problem::Equivocation), "another one");
         assert!(log.is_news(start + 120 * SECOND, Some(ParticipantId(2)), Problem::KeysRefused));
+    }
+
+    #[test]
+    fn problem_that_comes_back_is_news() {
+        let (mut log, now) = (ProblemLog::default(), Instant::now());
+        assert!(log.is_news(now, ADA, Problem::KeyMissing));
+        assert!(log.solved(ParticipantId(1), Problem::KeyMissing));
+        assert!(!log.solved(ParticipantId(1), Problem::KeyMissing), "the application knows of none");
+        assert!(log.is_news(now, ADA, Problem::KeyMissing));
+        assert!(log.is_news(now, ADA, Problem::KeysRefused));
+        assert_eq!(log.clear(), [(ParticipantId(1), Problem::KeyMissing)]);
+        assert_eq!(log.clear(), []);
     }
 
     #[test]

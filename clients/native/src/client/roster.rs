@@ -197,11 +197,8 @@ impl Roster {
                 member.set(id, Encryption::Broken, emit);
             }
             Problem::Equivocation => member.set(id, Encryption::Broken, emit),
-            Problem::KeysRefused
-            | Problem::AnnounceRefused
-            | Problem::ClockSkew
-            | Problem::RosterDiffers
-            | Problem::KeyMissing => {}
+            Problem::KeyMissing => member.set(id, Encryption::WaitingForKey, emit),
+            Problem::KeysRefused | Problem::AnnounceRefused | Problem::ClockSkew | Problem::RosterDiffers => {}
         }
     }
 
@@ -374,6 +371,10 @@ mod tests {
         events_of(|mut emit| roster.frame_opened(ADA, &mut emit));
         let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::KeysRefused, &mut emit));
         assert_eq!(events, [problem(Problem::KeysRefused)], "what it sends opens");
+        let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::RosterDiffers, &mut emit));
+        assert_eq!(events, [problem(Problem::RosterDiffers)], "its frames are its own");
+        let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::KeyMissing, &mut emit));
+        assert_eq!(events, [problem(Problem::KeyMissing), state(Encryption::WaitingForKey)]);
         let events = events_of(|mut emit| roster.problem(Some(ADA), Problem::Equivocation, &mut emit));
         assert_eq!(events.last(), Some(&state(Encryption::Broken)));
     }

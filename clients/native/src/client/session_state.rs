@@ -137,6 +137,9 @@ impl SessionState {
         let events = &self.events;
         self.roster.start_session(&mut |event| events.emit(event));
         (self.key_generation, self.call_code) = (None, None);
+        for (participant, problem) in self.problems.clear() {
+            self.events.emit(ClientEvent::ProblemSolved { participant, problem });
+        }
     }
 
     /// The call is over: removes everyone.
@@ -201,6 +204,12 @@ impl SessionState {
         }
         let events = &self.events;
         self.roster.problem(participant, problem, &mut |event| events.emit(event));
+    }
+
+    pub(super) fn problem_solved(&mut self, participant: ParticipantId, problem: Problem) {
+        if self.problems.solved(participant, problem) {
+            self.events.emit(ClientEvent::ProblemSolved { participant, problem });
+        }
     }
 
     /// Applies a change of the server's track list. Returns the tracks that appeared in it and disappeared from it.

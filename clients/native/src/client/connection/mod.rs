@@ -191,6 +191,8 @@ impl<G: Engine> Connection<G> {
             }
             CallEvent::Generation { generation, step } => session.set_key_generation(generation, step),
             CallEvent::Problem { participant, problem } => session.problem(Instant::now(), participant, problem),
+            CallEvent::ProblemSolved { participant, problem } => session.problem_solved(participant, problem),
+            CallEvent::CallCode(code) => session.set_call_code(code),
             CallEvent::Speakers(speakers) => session.active_speakers(&speakers),
             CallEvent::Refused { re, error } => self.on_refused(re, &error, session)?,
         }
@@ -235,11 +237,6 @@ impl<G: Engine> Connection<G> {
     pub(super) async fn on_tick(&mut self, now: Instant, session: &mut SessionState) -> Result<(), ConnectionEnd> {
         self.receiver.on_tick(now, &self.keys, session);
         self.request_missing_key_frames(now).await
-    }
-
-    /// The code of the roster, as the session has it now.
-    pub(super) fn call_code(&self) -> Option<e2ee_frames::CallCode> {
-        self.keys.call_code()
     }
 
     pub(super) fn statistics(&self) -> ReceiverStatistics {
