@@ -111,8 +111,9 @@ check: setup-rust ## Check format, words and lints, and run the unit tests of cr
 PYTHON := $(TARGET)/python/bin/python -B
 
 .PHONY: test-python
-test-python: c-library $(TARGET)/python/installed ## Check frame encryption and transparency log against Python.
+test-python: c-library $(TARGET)/python/installed ## Check frame encryption, identities and transparency log against Python.
 	$(PYTHON) e2ee-frames/vectors/check.py
+	$(PYTHON) e2ee-frames/identity/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 	$(PYTHON) e2ee-frames/tlog/vectors/check.py
 
@@ -208,7 +209,7 @@ $(TARGET)/verifpal/bin/verifpal:
 
 .PHONY: bench
 bench: ## Run the benchmarks.
-	cargo bench --locked --package tacet-benches --package tacet-tlog
+	cargo bench --locked --package tacet-benches --package tacet-tlog --package e2ee-identity
 
 # The cost of the media plane beside that of kernel and cipher in the same run: docs/performance.md.
 .PHONY: perf
@@ -377,6 +378,6 @@ header: ## Regenerate the C header of e2ee-frames and the TypeScript constants o
 	UPDATE=1 cargo test -p e2ee-frames-ffi --test header --test typescript
 
 .PHONY: vectors
-vectors: ## Regenerate the published vectors of e2ee-frames and tacet-tlog, after a change of a protocol.
-	UPDATE=1 cargo test --locked -p e2ee-frames --lib vectors
+vectors: ## Regenerate the published vectors of e2ee-frames, e2ee-identity and tacet-tlog, after a change of a protocol.
+	UPDATE=1 cargo test --locked -p e2ee-frames -p e2ee-identity --lib vectors
 	UPDATE=1 cargo test --locked -p tacet-tlog --test vectors

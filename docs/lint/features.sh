@@ -17,4 +17,5 @@ lint --package tacet-native --no-default-features
 lint --package tacet-impair --no-default-features
 lint --package e2ee-frames --no-default-features
 lint --package e2ee-frames --features aws-lc,external-cipher,interop-ctr
+lint --package e2ee-identity --no-default-features
 lint --package e2ee-frames-ffi --target wasm32-unknown-unknown

@@ -31,7 +31,8 @@ mod tests {
     #[test]
     fn no_label_is_a_prefix_of_another() {
         let hashes = [CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
-        let labels = [&[ANNOUNCE, resume::LABEL, tacet_tlog::COSIGNATURE_LABEL][..], &hashes].concat();
+        let signed = [ANNOUNCE, resume::LABEL, tacet_tlog::COSIGNATURE_LABEL];
+        let labels = [&signed[..], &hashes, &e2ee_identity::label::ALL].concat();
         for (index, label) in labels.iter().enumerate() {
             let others = labels.iter().enumerate().filter(|(other, _)| *other != index);
             assert!(others.clone().all(|(_, other)| !label.is_prefix_of(other)), "{label:?}");

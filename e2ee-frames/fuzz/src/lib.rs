@@ -1,4 +1,4 @@
-//! Fuzz targets of `e2ee-frames` and of the bytes of its C ABI.
+//! Fuzz targets of `e2ee-frames`, of the bytes of its C ABI, and of `e2ee-identity`.
 //!
 //! Each module is one target: a function of bytes that panics if something is wrong. libFuzzer drives it (`make fuzz`),
 //! and `cargo test` replays every committed input and a short round of altered ones ([`tacet_fuzz`]). Everything is
@@ -11,6 +11,7 @@ pub mod announces;
 pub mod envelope;
 pub mod frames;
 pub mod header;
+pub mod identity;
 pub mod key_request;
 pub mod keys;
 pub mod open;
@@ -21,7 +22,7 @@ use e2ee_frames::Codec;
 use tacet_fuzz::{Script, Target};
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     ("header", header::run),
     ("envelope", envelope::run),
     ("open", open::run),
@@ -30,6 +31,9 @@ pub const TARGETS: [Target; 8] = [
     ("announces", announces::run),
     ("key_request", key_request::run),
     ("session", session::run),
+    ("identity_devices", identity::devices),
+    ("identity_archive", identity::archive),
+    ("identity_typed", identity::typed),
 ];
 
 /// The codec that the next byte of a script stands for.
