@@ -85,7 +85,7 @@ fn settle(bob: &mut Session, clock: Clock) -> bool {
         let bytes = wire::encode(action);
         assert!(bytes.len() <= MAX_ACTION_BYTES);
         let first = bytes.first().map_or(0, |kind| i32::from(*kind));
-        assert!((ActionKind::SendAnnounce as i32..=ActionKind::Ended as i32).contains(&first));
+        assert!((ActionKind::SendAnnounce as i32..=ActionKind::CallCodeChanged as i32).contains(&first));
     }
     actions.iter().any(|action| matches!(action, Action::Ended(_)))
 }
