@@ -26,7 +26,7 @@ KINDS = {
 # Random bytes that look like text.
 BINARY = ["*/corpus/*", "*.png", "*.wasm", "*.ico", "*.woff2", "*.h264", "*.ivf"]
 # Secrets of the published vectors, which everyone must know.
-VECTORS = ["e2ee-frames/vectors/*.json"]
+VECTORS = ["*/vectors/*.json"]
 ALLOWED = [
     # Repeated characters and words are no randomness: AAAA…, correct horse battery staple.
     re.compile(rb"([A-Za-z0-9_])\1{15}"),
