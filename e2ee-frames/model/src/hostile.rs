@@ -283,9 +283,9 @@ impl State {
         for generation in device.live_generations(0) {
             self.doomed.entry((at, generation)).or_insert(self.now + call.protocol.times.life);
         }
-        // So must what was sealed to it before and is still withheld.
+        // So must what was sealed to it before and is still withheld, once it knows the sender's clock.
         let Some(ages) = call.protocol.times.ages else { return };
-        let anchor = device.anchors.get(&0).copied().unwrap_or_default();
+        let Some(anchor) = device.anchors.get(&0).copied() else { return };
         let before =
             |batch: &&Batch| batch.to == at && (batch.made + anchor).saturating_add(ages.heard_late) < self.now;
         for batch in self.given.iter().filter(before) {

@@ -218,10 +218,10 @@ fn without_hard_life_generations_live_on() {
 
 /// The sender hears of a leave and is asked for the key that it goes on with. The receiver hears of nothing.
 fn receiver_that_asks_after_leave() -> Hostile {
-    let limits = Limits { ticks: 7, frames: 1, admissions: 3, dismissals: 1, switches: 1, requests: 1, ..NOTHING };
+    let limits = Limits { ticks: 5, frames: 1, admissions: 3, dismissals: 1, switches: 1, requests: 1, ..NOTHING };
     let call = distribution(3, limits);
-    let times = Times { rotation: 100, window: 1, ..TIMES };
-    let call = Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], accepting: false, ..call };
+    let times = Times { rotation: 100, window: 1, life: 3, ..TIMES };
+    let call = Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], ..call };
     with_ages(Ages { hard_life: 100, heard_late: 100, apart: 1 }, call)
 }
 
