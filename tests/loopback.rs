@@ -27,7 +27,7 @@ until [ -s "$FOLDER/ready" ]; do sleep 0.05; done
 port=$(sed 's/.*"media_ports":\[\([0-9]*\).*/\1/' "$FOLDER/ready")
 received() {
     exec 3<> /dev/tcp/127.0.0.1/9464
-    printf 'GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n' >&3
+    printf 'GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3
     sed -n 's/^tacet_datagrams_received_total{[^}]*} //p' <&3
     exec 3>&-
 }

@@ -216,25 +216,6 @@ fn without_hard_life_generations_live_on() {
     counterexample("old keys live on", without(Rule::HardLife, receiver_of_old_keys()), OLD);
 }
 
-/// The sender hears of a leave and is asked for the key that it goes on with. The receiver hears of nothing.
-fn receiver_that_asks_after_leave() -> Hostile {
-    let limits = Limits { ticks: 5, frames: 1, admissions: 3, dismissals: 1, switches: 1, requests: 1, ..NOTHING };
-    let call = distribution(3, limits);
-    let times = Times { rotation: 100, window: 1, life: 3, ..TIMES };
-    let call = Hostile { protocol: Protocol { times, ..call.protocol }, receivers: vec![1], ..call };
-    with_ages(Ages { hard_life: 100, heard_late: 100, apart: 1 }, call)
-}
-
-#[test]
-fn receiver_hears_that_key_dies() {
-    explore("asked after a leave", receiver_that_asks_after_leave(), &[READ]);
-}
-
-#[test]
-fn without_word_of_its_death_key_lives_on() {
-    counterexample("no word of death", without(Rule::DyingSaid, receiver_that_asks_after_leave()), OLD);
-}
-
 #[test]
 fn without_ratchet_newcomer_reads_past() {
     counterexample("no ratchet on join", without(Rule::RatchetOnJoin, four_devices()), BEFORE_JOIN);
