@@ -188,6 +188,8 @@ pub(crate) struct Settings {
     pub(crate) listen: IpAddr,
     /// Whether the server is for programs on this machine only.
     pub(crate) local: bool,
+    /// Whether nothing suggests that anyone else reaches it: no other name, and media on loopback, too.
+    pub(crate) alone: bool,
     /// Whether HTTP is served without TLS.
     pub(crate) plain_http: bool,
     pub(crate) port: u16,
@@ -262,6 +264,7 @@ impl Flags {
             );
         }
         let names = either(self.allow_host, file.allow_host);
+        let alone = local && names.is_empty() && [bind].iter().chain(&advertise).all(IpAddr::is_loopback);
         let hosts = if local { Hosts::Loopback(names) } else { Hosts::Beyond(names) };
         let api_key = self.api_key.or(file.rooms.api_key).filter(|key| !key.is_empty());
         let api_key = api_key.map(|key| ApiKey::new(&key)).transpose().context("--api-key")?;
@@ -294,6 +297,7 @@ impl Flags {
             bind,
             listen,
             local,
+            alone,
             plain_http,
             port: self.port.or(file.port).unwrap_or(8_800),
             media_port: self.media_port.or(file.media_port).unwrap_or(8_801),

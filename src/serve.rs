@@ -145,7 +145,7 @@ async fn serve(settings: Settings, json: bool) -> anyhow::Result<()> {
     let exposition = Exposition::new(sfu, signaling.rooms().clone(), Arc::clone(signaling.metrics()));
     // The process that draws a secret knows it, and its output ends up in journals: that is for a server whose one user is
     // its operator.
-    let first = if settings.local { first_room(signaling.rooms(), &url)? } else { None };
+    let first = if settings.alone { first_room(signaling.rooms(), &url)? } else { None };
     // Installed before the server is announced, since it may be signalled immediately after that.
     let (mut stop, hangup) = (StopSignal::new()?, Hangup::new()?);
     let self_signed = tls.as_ref().filter(|tls| matches!(tls.source, Source::SelfSigned(_)));
@@ -327,7 +327,7 @@ enum RoomsMadeBy {
 
 impl RoomsMadeBy {
     fn of(settings: &Settings) -> Self {
-        match (settings.local, settings.signaling.open_rooms, &settings.signaling.api_key) {
+        match (settings.alone, settings.signaling.open_rooms, &settings.signaling.api_key) {
             (true, ..) => Self::ThisUser,
             (_, true, _) => Self::Anyone,
             (.., Some(_)) => Self::KeyHolders,

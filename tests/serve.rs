@@ -394,11 +394,13 @@ fn printed(arguments: &[&str]) -> (String, String) {
 #[test]
 fn server_for_others_draws_no_secret() {
     let secret = |text: &str| text.split('#').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric()));
-    let ways: [&[&str]; 4] = [
+    let ways: [&[&str]; 6] = [
         &["--bind", "0.0.0.0", "--advertise", "127.0.0.1"],
         &["--public-url", "https://call.example.org"],
         &["--trusted-proxy", "127.0.0.1"],
         &["--bind", "0.0.0.0", "--advertise", "127.0.0.1", "--open-rooms"],
+        &["--bind", "0.0.0.0", "--listen", "127.0.0.1", "--advertise", "127.0.0.1"],
+        &["--allow-host", "call.example.org"],
     ];
     for way in ways {
         let (output, log) = printed(way);

@@ -492,6 +492,8 @@ impl IceLite {
         encode(request, &pwd, |request| {
             if self.send_to(now, at, request, outbox) {
                 self.counts.checks_sent += 1;
+            } else if let Some(source) = self.sources.get_mut(at) {
+                source.proof.withhold_check();
             }
         });
     }

@@ -46,6 +46,8 @@ struct OwnCheck {
     id: TransId,
     sends: u32,
     retry: Instant,
+    /// It was not sent, for want of credit.
+    withheld: bool,
 }
 
 impl PathProof {
@@ -69,6 +71,9 @@ impl PathProof {
             (self.received, self.sent) = (0, 0);
         }
         self.received = self.received.saturating_add(on_wire(bytes, remote));
+        if let Some(check) = self.check.as_mut().filter(|check| check.withheld) {
+            check.retry = now;
+        }
     }
 
     /// Whether a datagram of `bytes` may be sent to the address; it counts as sent.
@@ -105,7 +110,14 @@ impl PathProof {
 
     /// A check with this id is about to be sent.
     pub(super) fn begin_check(&mut self, now: Instant, id: TransId) {
-        self.check = Some(OwnCheck { id, sends: 1, retry: now + RETRY });
+        self.check = Some(OwnCheck { id, sends: 1, retry: now + RETRY, withheld: false });
+    }
+
+    /// The check could not be sent yet. It is sent with the next credit.
+    pub(super) fn withhold_check(&mut self) {
+        if let Some(check) = &mut self.check {
+            check.withheld = true;
+        }
     }
 
     /// The check that awaits its answer is not repeated any more.
@@ -125,6 +137,7 @@ impl PathProof {
             self.check = None;
             return None;
         }
+        check.withheld = false;
         check.retry = now + RETRY * (1 << check.sends);
         check.sends += 1;
         Some(check.id)
@@ -156,6 +169,21 @@ mod tests {
     use std::net::Ipv4Addr;
 
     const REMOTE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn check_that_was_withheld_is_sent_with_the_next_credit() {
+        let (mut proof, start) = (PathProof::default(), Instant::now());
+        let id = TransId::new();
+        proof.begin_check(start, id);
+        proof.withhold_check();
+        let soon = start + Duration::from_millis(1);
+        assert_eq!(proof.retry(soon), None);
+        proof.on_received(soon, 100, REMOTE);
+        assert_eq!(proof.deadline(), Some(soon));
+        assert_eq!(proof.retry(soon), Some(id));
+        proof.on_received(soon, 100, REMOTE);
+        assert!(proof.deadline() > Some(soon), "it was sent");
+    }
 
     #[test]
     fn unproven_address_gets_three_times_what_it_sent() {
