@@ -186,9 +186,7 @@ pub(crate) struct Settings {
     pub(crate) bind: IpAddr,
     /// Address for HTTP.
     pub(crate) listen: IpAddr,
-    /// Whether the server is for programs on this machine only.
-    pub(crate) local: bool,
-    /// Whether nothing suggests that anyone else reaches it: no other name, and media on loopback, too.
+    /// Whether the server is for this machine only: HTTP and media on loopback, and no other name for it.
     pub(crate) alone: bool,
     /// Whether HTTP is served without TLS.
     pub(crate) plain_http: bool,
@@ -296,7 +294,6 @@ impl Flags {
             data: self.data.or(file.data),
             bind,
             listen,
-            local,
             alone,
             plain_http,
             port: self.port.or(file.port).unwrap_or(8_800),
