@@ -12,10 +12,10 @@
 //! | module | what it does |
 //! |---|---|
 //! | this one | joins, and drives the call |
-//! | [`requesting`] | what the program asks of the server |
-//! | [`receiving`] | what the server says |
-//! | [`keying`] | what the session wants done |
-//! | [`continuity`] | drops a connection and goes on with another |
+//! | `requesting` | what the program asks of the server |
+//! | `receiving` | what the server says |
+//! | `keying` | what the session wants done |
+//! | `continuity` | drops a connection and goes on with another |
 //!
 //! After [`Call::join`], [`Call::next`] drives the call: it passes key traffic between server and session, keeps the
 //! connection alive, and returns what is left for the program to act on.

@@ -47,7 +47,7 @@ impl Call {
 
     /// Continues the call on another connection, whose [`Admission::continues`] is `session` or `seat`. With `seat` the
     /// server has forgotten everything else: transport, tracks and subscriptions have to be made again, and
-    /// [`CallEvent::TrackList`] follows.
+    /// [`CallEvent::TrackList`](super::CallEvent::TrackList) follows.
     ///
     /// # Errors
     /// If the server continues nothing, or the session has ended.
