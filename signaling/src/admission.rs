@@ -1,6 +1,9 @@
 //! Limits on the connections of one address: how many, and how fast new ones.
 
-use crate::{config::Config, network::network};
+use crate::{
+    config::Config,
+    network::{is_within, network},
+};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use ipnet::IpNet;
 use std::{
@@ -61,8 +64,7 @@ impl Admission {
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.exempt.iter().any(|network| network.contains(&address))
+        is_within(&self.exempt, address)
     }
 
     /// Forgets addresses that have been quiet. Call it regularly.

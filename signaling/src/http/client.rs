@@ -1,7 +1,7 @@
 //! The client behind a request: its address, and the hosts under which it may have reached this server.
 
 use super::{Server, forwarded, hosts, problem, refusal};
-use crate::{http1::Unread, metrics::Refusal, sockets::Ticket};
+use crate::{http1::Unread, metrics::Refusal, network::is_within, sockets::Ticket};
 use axum::{
     Extension,
     extract::{ConnectInfo, Request, State},
@@ -35,7 +35,7 @@ pub(super) async fn identify(
     next: Next,
 ) -> Response {
     let peer = peer.ip().to_canonical();
-    let proxied = server.config.trusted_proxies.iter().any(|network| network.contains(&peer));
+    let proxied = is_within(&server.config.trusted_proxies, peer);
     if let Some(Unread(status)) = request.extensions().get() {
         return problem(*status, "bad_body", "the body is broken, or longer than 16384 bytes");
     }

@@ -4,6 +4,7 @@
 //! Anyone can send these headers. Only addresses that the operator trusts are believed, from the nearest proxy outwards: the
 //! client is the first address that is no trusted proxy.
 
+use crate::network::is_within;
 use axum::http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +25,7 @@ pub(super) struct Forwarded {
 
 /// The client of a request that came from `peer`.
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Forwarded {
-    let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
+    let trusts = |address: IpAddr| is_within(trusted, address);
     let peer = peer.to_canonical();
     let mut client = Forwarded { address: peer, host: None, unnamed: false };
     if !trusts(peer) {

@@ -1,6 +1,10 @@
 //! The places of all connections. No I/O: the time is an argument.
 
-use crate::{config::Config, metrics::Metrics, network::network};
+use crate::{
+    config::Config,
+    metrics::Metrics,
+    network::{is_within, network},
+};
 use futures_util::task::AtomicWaker;
 use ipnet::IpNet;
 use std::{
@@ -234,8 +238,7 @@ impl Sockets {
     }
 
     fn is_exempt(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.settings.exempt.iter().any(|network| network.contains(&address))
+        is_within(&self.settings.exempt, address)
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
