@@ -1,5 +1,5 @@
-//! The Dependency Descriptor (AV1 RTP specification, appendix A), as far as forwarding without layers needs it: the three
-//! mandatory bytes, and the flag of an attached template structure, which marks the start of a key frame.
+//! The fields at fixed offsets: the three mandatory bytes, and the flag after them that announces a structure, which
+//! marks the start of a key frame.
 
 use crate::bytes::u16_at;
 
