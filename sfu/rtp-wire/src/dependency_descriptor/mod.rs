@@ -18,6 +18,7 @@ mod frame;
 mod indications;
 mod list;
 mod mandatory;
+mod scalability;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use frame::{Frame, read};
 pub use indications::{Indication, Indications};
 pub use list::{List, TooLong};
 pub use mandatory::{Descriptor, frame_number, set_frame_number};
+pub use scalability::{FrameSequence, ScalabilityMode};
 pub use structure::{Structure, StructureParts, Template};
 pub use writer::{WriteError, write};
 

@@ -81,7 +81,7 @@ impl Structure {
         is_expressible(&parts).then(|| Self::derive(parts))
     }
 
-    fn derive(parts: StructureParts) -> Self {
+    pub(super) fn derive(parts: StructureParts) -> Self {
         let mut targets = [Target::default(); MAX_TARGETS];
         for (target, index) in targets.iter_mut().zip(0..parts.targets) {
             let frames = || parts.templates.iter().filter(|template| template.indications.present() & bit(index) != 0);

@@ -6,7 +6,12 @@ use super::{Indication::*, *};
 use proptest::prelude::*;
 
 /// A template in the notation of codecs: `-` not present, `D` discardable, `S` switch, `R` required.
-fn template((spatial, temporal): (u8, u8), indications: &str, differences: &[u16], chains: &[u8]) -> Template {
+pub(super) fn template(
+    (spatial, temporal): (u8, u8),
+    indications: &str,
+    differences: &[u16],
+    chains: &[u8],
+) -> Template {
     let indication = |letter| match letter {
         'D' => Discardable,
         'S' => Switch,
