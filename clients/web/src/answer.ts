@@ -1,5 +1,6 @@
 // Reads from the browser's answer what the server needs: ICE credentials, the certificate fingerprint, and the SSRCs of
-// the sending m-lines. Nothing else of it leaves the browser.
+// m-lines that send one encoding. Nothing else of it leaves the browser. The SSRCs of RIDs are not in every answer
+// (Chromium writes none), so the server learns all of them from the packets.
 
 import { encode } from "./base64url.ts";
 import type { ClientTransport } from "./protocol/generated.ts";
@@ -14,7 +15,7 @@ export interface SenderSsrcs {
 /** The parts of an answer that the server needs. */
 export interface Answer {
   readonly transport: ClientTransport;
-  /** By MID; only m-lines that announce an SSRC. */
+  /** By MID; only m-lines without RIDs that announce an SSRC. */
   readonly senders: ReadonlyMap<string, SenderSsrcs>;
 }
 
@@ -54,6 +55,7 @@ function sha256(text: string): Uint8Array | undefined {
 }
 
 function senderSsrcs(section: string): SenderSsrcs | undefined {
+  if (attribute(section, "simulcast") !== undefined) return undefined;
   const [, primary, rtx] = /^a=ssrc-group:FID (\d+) (\d+)\s*$/m.exec(section) ?? [];
   if (primary !== undefined && rtx !== undefined) return { ssrc: Number(primary), rtx: Number(rtx) };
   const single = /^a=ssrc:(\d+) /m.exec(section)?.[1];

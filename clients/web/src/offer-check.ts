@@ -23,6 +23,9 @@ export const HEADER_EXTENSIONS: Readonly<Record<string, readonly Kind[]>> = {
   "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01": ["audio", "video"],
   /** Dependency Descriptor (AV1 RTP specification, appendix A), from which the server selects layers. */
   "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension": ["video"],
+  /** RID (RFC 8852): which encoding a packet belongs to, or repairs. */
+  "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id": ["video"],
+  "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id": ["video"],
 };
 
 interface CodecRules {
@@ -33,7 +36,7 @@ interface CodecRules {
 }
 
 const CODECS: Readonly<Record<Codec, CodecRules>> = {
-  opus: { kind: "audio", clock: 48_000, fmtp: ["minptime", "useinbandfec"] },
+  opus: { kind: "audio", clock: 48_000, fmtp: ["minptime", "useinbandfec", "usedtx"] },
   vp8: { kind: "video", clock: 90_000, fmtp: [] },
   vp9: { kind: "video", clock: 90_000, fmtp: ["profile-id"] },
   av1: { kind: "video", clock: 90_000, fmtp: ["profile", "level-idx", "tier"] },
@@ -47,7 +50,7 @@ const CODECS: Readonly<Record<Codec, CodecRules>> = {
 /** Lengths of ICE user name fragment and password: the minimum of RFC 8839 section 5.4, and the server's own maximum. */
 const UFRAG = /^[A-Za-z0-9+/]{4,256}$/;
 const PASSWORD = /^[A-Za-z0-9+/]{22,256}$/;
-/** A MID fits a one-byte header extension (RFC 8285 section 4.2). */
+/** A MID, and a RID, fits a one-byte header extension (RFC 8285 section 4.2). */
 const MID = /^[A-Za-z0-9]{1,16}$/;
 const MSID = /^p[0-9]{1,10}$/;
 const IPV4 = /^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$/;
@@ -169,9 +172,10 @@ function isAddress(ip: unknown): boolean {
   return matches(ip, IPV6) && ip.includes(":") && URL.canParse(`http://[${ip}]/`);
 }
 
-function checkSection({ mid, kind, codec, direction, ssrc, rtx, msid }: Section): void {
+function checkSection({ mid, kind, codec, direction, rids = [], ssrc, rtx, msid }: Section): void {
   demand(matches(mid, MID) && (direction === "recvonly" || !OWN_MIDS.has(mid)), "a media identification");
   demand(isKey(CODECS, codec) && CODECS[codec].kind === kind, "the kind of a slot");
+  demand(rids.length === 0 || direction === "recvonly", "the encodings of a slot");
   demand(ssrc === undefined || inRange(ssrc, SSRCS), "the source of a slot");
   demand(rtx === undefined || (inRange(rtx, SSRCS) && rtx !== ssrc), "the source of a slot");
   demand(msid === undefined || matches(msid, MSID), "the owner of a slot");

@@ -21,6 +21,10 @@ export interface Section {
   readonly codec: Codec;
   /** From the server's point of view: it receives what this client publishes, and sends in slots. */
   readonly direction: "recvonly" | "sendonly";
+  /** RIDs that the client sends, lowest quality first (RFC 8851). Empty or absent: a single encoding, told by its SSRC. */
+  readonly rids?: readonly string[];
+  /** Whether the client sends audio whose packets reveal nothing of what is said: at a constant rate, without pauses. */
+  readonly constantRate?: boolean;
   /** SSRC of the stream; slots only. */
   readonly ssrc?: number;
   /** SSRC of the retransmissions; video slots only. */
@@ -39,6 +43,11 @@ export interface OfferState {
   readonly sections: readonly Section[];
 }
 
+/** Header extensions that name the encoding of a packet (RFC 8852); they are of use only where there are RIDs. */
+const RID_EXTENSIONS: ReadonlySet<string> = new Set([
+  "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+  "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+]);
 const TRANSPORT_CC = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 /** Priority of the first host candidate (RFC 8445 section 5.1.2.1); each further candidate has one less. */
 const CANDIDATE_PRIORITY = 2_130_706_431;
@@ -79,7 +88,10 @@ export function offer(state: OfferState): string {
 function sectionLines(section: Section, state: OfferState, candidates: readonly string[]): string[] {
   const codec = state.codecs.find((entry) => entry.codec === section.codec);
   if (codec === undefined) throw new ServerViolation("a codec without a payload type");
-  const extensions = state.hdrext.filter((extension) => extension.kinds.includes(section.kind));
+  const { rids = [] } = section;
+  const extensions = state.hdrext.filter(
+    ({ uri, kinds }) => kinds.includes(section.kind) && (rids.length > 0 || !RID_EXTENSIONS.has(uri)),
+  );
   const payloadTypes = codec.rtx === undefined ? `${codec.pt}` : `${codec.pt} ${codec.rtx}`;
   return [
     `m=${section.kind} 9 UDP/TLS/RTP/SAVPF ${payloadTypes}`,
@@ -89,22 +101,40 @@ function sectionLines(section: Section, state: OfferState, candidates: readonly 
     `a=${section.direction}`,
     ...(section.msid === undefined ? [] : [`a=msid:${section.msid} ${section.mid}`]),
     "a=rtcp-mux",
-    ...codecLines(section.kind, codec, extensions),
+    ...codecLines(section, codec, extensions),
     ...extensions.map((extension) => `a=extmap:${extension.id} ${extension.uri}`),
+    ...ridLines(rids),
     ...ssrcLines(section),
   ];
 }
 
-function codecLines(kind: Kind, codec: CodecParameters, extensions: readonly HeaderExtension[]): string[] {
+/** The client sends each of these, so the server receives it (RFC 8853). */
+function ridLines(rids: readonly string[]): string[] {
+  if (rids.length === 0) return [];
+  return [...rids.map((rid) => `a=rid:${rid} recv`), `a=simulcast:recv ${rids.join(";")}`];
+}
+
+function codecLines(
+  { kind, constantRate = false }: Section,
+  codec: CodecParameters,
+  extensions: readonly HeaderExtension[],
+): string[] {
   const channels = codec.codec === "opus" ? "/2" : "";
   const feedback = kind === "video" ? ["nack", "nack pli"] : [];
   if (extensions.some((extension) => extension.uri === TRANSPORT_CC)) feedback.push("transport-cc");
   const lines = [`a=rtpmap:${codec.pt} ${ENCODING_NAMES[codec.codec]}/${codec.clock}${channels}`];
-  if (codec.fmtp !== "") lines.push(`a=fmtp:${codec.pt} ${codec.fmtp}`);
+  const fmtp = constantRate ? withConstantRate(codec.fmtp) : codec.fmtp;
+  if (fmtp !== "") lines.push(`a=fmtp:${codec.pt} ${fmtp}`);
   lines.push(...feedback.map((value) => `a=rtcp-fb:${codec.pt} ${value}`));
   if (codec.rtx !== undefined)
     lines.push(`a=rtpmap:${codec.rtx} rtx/${codec.clock}`, `a=fmtp:${codec.rtx} apt=${codec.pt}`);
   return lines;
+}
+
+/** Returns format parameters of Opus by which the sender pauses never, and varies no packet (RFC 7587 section 6.1). */
+function withConstantRate(fmtp: string): string {
+  const kept = fmtp.split(";").filter((parameter) => parameter !== "" && !/^(usedtx|cbr)=/.test(parameter));
+  return [...kept, "cbr=1"].join(";");
 }
 
 function ssrcLines(section: Section): string[] {

@@ -60,6 +60,15 @@ describe("parseAnswer", () => {
     expect([...senders]).toEqual([["sa", { ssrc: 5 }]]);
   });
 
+  it.each([
+    ["Chromium, which writes none", []],
+    ["Firefox, which writes them without RIDs", ["a=ssrc:7 cname:{x}", "a=ssrc:8 cname:{x}", "a=ssrc-group:FID 7 8"]],
+  ])("leaves the SSRCs of encodings to be learned, in an answer of %s", (_, ssrcs) => {
+    const simulcast = ["m=video 9 UDP/TLS/RTP/SAVPF 96 97", "a=mid:sv", "a=rid:q send", "a=rid:f send"];
+    const answer = [FIREFOX, ...simulcast, "a=simulcast:send q;f", ...ssrcs].join("\n");
+    expect([...parseAnswer(answer).senders.keys()]).toEqual(["sa"]);
+  });
+
   it("rejects an answer without credentials or with another hash", () => {
     expect(() => parseAnswer("v=0\r\n")).toThrow(RangeError);
     expect(() => parseAnswer(FIREFOX.replace("sha-256", "sha-1"))).toThrow("SHA-256");

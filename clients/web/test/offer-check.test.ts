@@ -90,10 +90,7 @@ const TABLE: readonly (readonly [path: string, values: readonly unknown[]])[] = 
   ["codecs.1.rtx", [...NO_INTEGERS.filter((value) => value !== undefined), 0, 95, 128, 96]],
   ["codecs.0.rtx", [98]],
   ["codecs.1.clock", [...NO_INTEGERS, 8_000, 48_000]],
-  [
-    "codecs.0.fmtp",
-    [...NO_TEXTS.filter((value) => value !== ""), "usedtx=1", "cbr=0", "stereo=1", "minptime", "minptime=10;"],
-  ],
+  ["codecs.0.fmtp", [...NO_TEXTS.filter((value) => value !== ""), "cbr=0", "stereo=1", "minptime", "minptime=10;"]],
   ["codecs.0.fmtp", ["minptime=10\r\na=x", "minptime=10;useinbandfec=1;x=y", "minptime=1=2", "minptime=123456789"]],
   ["codecs.1.fmtp", ["x-google-start-bitrate=1", "max-fr=1"]],
   ["codecs.2.fmtp", ["sprop-parameter-sets=Z0IACpZTBYmI,aMljiA=="]],
@@ -125,6 +122,7 @@ const TABLE: readonly (readonly [path: string, values: readonly unknown[]])[] = 
   ["sections.0.codec", ["opus", "vp9", "toString", 7]],
   ["sections.0.ssrc", [...NO_INTEGERS.filter((value) => value !== undefined), 0, 2 ** 32, 6]],
   ["sections.0.rtx", [...NO_INTEGERS.filter((value) => value !== undefined), 0, 2 ** 32, 5]],
+  ["sections.0.rids", [["q"], ["q", "h"]]],
   ["sections.0.msid", ["p", "p7\r\na=injected:1", "px", "7", "p12345678901"]],
   ["sections", [[SLOT, SLOT], Array.from({ length: 513 }, (_, index) => ({ ...SLOT, mid: `r${index}` }))]],
 ];
@@ -139,7 +137,12 @@ describe("checkOffer", () => {
       id: index + 1,
       kinds: [...kinds],
     }));
+    // Those of RIDs are left out where there are none.
     expect(offer(withValue("hdrext", all)).match(/a=extmap:/g)).toHaveLength(3);
+    const sections = [{ mid: "sv", kind: "video", codec: "vp8", direction: "recvonly", rids: ["q", "h", "f"] }];
+    expect(offer({ ...withValue("hdrext", all), ...withValue("sections", sections), hdrext: all })).toContain(
+      "a=simulcast:recv q;h;f\r\n",
+    );
   });
 
   it.each(TABLE)("refuses a wrong %s, and repeats nothing of it", (path, values) => {

@@ -133,6 +133,34 @@ describe("offer", () => {
     expect(text).not.toContain("extmap:");
   });
 
+  it("asks for the encodings of a track, with the extensions that name them", () => {
+    const extension = (name: string, id: number) => ({
+      uri: `urn:ietf:params:rtp-hdrext:sdes:${name}`,
+      id,
+      kinds: ["video" as const],
+    });
+    const hdrext = [extension("rtp-stream-id", 5), extension("repaired-rtp-stream-id", 6)];
+    const slot: Section = { mid: "v3", kind: "video", codec: "vp8", direction: "sendonly", ssrc: 1002 };
+    const text = offer(state({ hdrext, sections: [{ ...CAMERA, rids: ["q", "h", "f"] }, slot] }));
+    const [, camera = "", received = ""] = text.split("\r\nm=");
+    expect(camera.split("\r\n").slice(-6)).toEqual([
+      "a=extmap:5 urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+      "a=extmap:6 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+      "a=rid:q recv",
+      "a=rid:h recv",
+      "a=rid:f recv",
+      "a=simulcast:recv q;h;f",
+    ]);
+    expect(received).not.toMatch(/extmap|rid|simulcast/);
+  });
+
+  it("asks for audio without pauses and at a constant rate, whatever the server would have", () => {
+    const codecs = [{ codec: "opus" as const, pt: 109, clock: 48_000, fmtp: "useinbandfec=1;usedtx=1" }];
+    const text = (constantRate: boolean): string => offer(state({ codecs, sections: [{ ...MIC, constantRate }] }));
+    expect(text(false)).toContain("a=fmtp:109 useinbandfec=1;usedtx=1\r\n");
+    expect(text(true)).toContain("a=fmtp:109 useinbandfec=1;cbr=1\r\n");
+  });
+
   it("refuses a codec that is not in the server's table", () => {
     expect(() => offer(state({ codecs: [] }))).toThrow(ServerViolation);
   });
