@@ -21,7 +21,7 @@ export interface Section {
   readonly codec: Codec;
   /** From the server's point of view: it receives what this client publishes, and sends in slots. */
   readonly direction: "recvonly" | "sendonly";
-  /** RIDs that the client sends, lowest quality first (RFC 8851). Empty or absent: a single encoding, told by its SSRC. */
+  /** RIDs that the client sends, lowest quality first (RFC 8851). Empty or absent: a single encoding, named by its SSRC. */
   readonly rids?: readonly string[];
   /** Whether the client sends audio whose packets reveal nothing of what is said: at a constant rate, without pauses. */
   readonly constantRate?: boolean;

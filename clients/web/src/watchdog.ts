@@ -38,14 +38,29 @@ export function bypassed(counts: readonly MediaCount[], counters: readonly Trans
   });
 }
 
-/** Reads the browser's statistics. Unknown and absent members count as no media. */
+/**
+ * Reads the browser's statistics. Unknown and absent members count as no media. The encodings of an m-line, which pass one
+ * transform, are added up.
+ */
 export function countMedia(report: RTCStatsReport): MediaCount[] {
-  const counts: MediaCount[] = [];
+  const counts = new Map<string, MediaCount>();
   report.forEach((entry: StatsEntry) => {
     const count = countEntry(entry);
-    if (count !== null) counts.push(count);
+    if (count === null) return;
+    const line = `${count.role} ${count.mid}`;
+    const others = counts.get(line);
+    counts.set(line, others === undefined ? count : sum(others, count));
   });
-  return counts;
+  return [...counts.values()];
+}
+
+function sum(one: MediaCount, other: MediaCount): MediaCount {
+  return {
+    ...one,
+    pastTransform: one.pastTransform + other.pastTransform,
+    frames: one.frames + other.frames,
+    bytes: one.bytes === null || other.bytes === null ? null : one.bytes + other.bytes,
+  };
 }
 
 function countEntry({ type, kind, mid, ...entry }: StatsEntry): MediaCount | null {

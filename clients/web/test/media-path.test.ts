@@ -63,7 +63,15 @@ function path(): MediaPath {
 }
 
 function counter(id: string, frames: number): TransformCounters {
-  return { id, role: "seal", framesIn: frames, framesOut: frames, bytesOut: 1_000 * frames, failures: {} };
+  return {
+    id,
+    role: "seal",
+    framesIn: frames,
+    framesEmpty: 0,
+    framesOut: frames,
+    bytesOut: 1_000 * frames,
+    failures: {},
+  };
 }
 
 describe("MediaPath", () => {

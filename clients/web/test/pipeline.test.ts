@@ -77,6 +77,22 @@ describe("Sealer", () => {
   });
 });
 
+describe("silence", () => {
+  it("is neither sealed nor sent, and counted", async () => {
+    const sealer = new Sealer(engine, "sa", "opus", SOURCES.microphone.stream);
+    expect(await sealer.push({ data: new ArrayBuffer(0) }, at(0))).toBe(false);
+    expect(await sealer.push({ data: new Uint8Array([7]).buffer }, at(20))).toBe(true);
+    expect(engine.calls).toHaveLength(1);
+    expect(sealer.counters).toMatchObject({ framesIn: 2, framesEmpty: 1, framesOut: 1, failures: {} });
+  });
+
+  it("is no empty frame of video, which is sealed like any other", async () => {
+    const sealer = new Sealer(engine, "sv", "vp8", SOURCES.camera.stream);
+    expect(await sealer.push({ data: new ArrayBuffer(0), type: "delta" }, at(0))).toBe(true);
+    expect(sealer.counters).toMatchObject({ framesEmpty: 0, framesOut: 1 });
+  });
+});
+
 describe("Opener", () => {
   let passed: number[];
   let log: string[];

@@ -8,7 +8,7 @@ function transform(
   framesOut: number,
   bytesOut = 100 * framesOut,
 ): TransformCounters {
-  return { id, role, framesIn: framesOut, framesOut, bytesOut, failures: {} };
+  return { id, role, framesIn: framesOut, framesEmpty: 0, framesOut, bytesOut, failures: {} };
 }
 function mids(stats: object[], counters: TransformCounters[]): string[] {
   const report = new Map(stats.map((entry, index) => [`${index}`, entry])) as RTCStatsReport;
@@ -80,5 +80,25 @@ describe("bypassed", () => {
   it("contains a shared screen that is sent without the worker, with or without probes", () => {
     const frame = { packetsSent: 41, framesSent: 1, bytesSent: 38_000, headerBytesSent: 900 };
     expect(mids([{ type: "outbound-rtp", kind: "video", mid: "ss", ...frame }], [])).toEqual(["ss"]);
+  });
+
+  it("counts the encodings of a track together, which pass one transform", () => {
+    const encoding = (rid: string, framesSent: number) => ({
+      type: "outbound-rtp",
+      kind: "video",
+      mid: "sv",
+      rid,
+      framesSent,
+      bytesSent: 100 * framesSent,
+    });
+    const stats = [encoding("q", 50), encoding("h", 50), encoding("f", 45)];
+    expect(mids(stats, [transform("sv", "seal", 150)])).toEqual([]);
+    expect(mids(stats, [transform("sv", "seal", 100)])).toEqual(["sv"]);
+  });
+
+  it("does not take the silence that is not sent for a bypass", () => {
+    const stats = [{ type: "outbound-rtp", kind: "audio", mid: "sa", packetsSent: 44, bytesSent: 1_200 }];
+    const silent = { ...transform("sa", "seal", 44), framesIn: 350, framesEmpty: 306, bytesOut: 1_200 };
+    expect(mids(stats, [silent])).toEqual([]);
   });
 });

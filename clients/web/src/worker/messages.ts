@@ -23,6 +23,8 @@ export interface TransformCounters {
   readonly role: "seal" | "open";
   /** Frames received from the browser. */
   framesIn: number;
+  /** Empty audio frames: those of silence, which are not sent. */
+  framesEmpty: number;
   /** Frames sealed or opened, and passed on. */
   framesOut: number;
   /** Bytes of the frames that were passed on. */

@@ -25,7 +25,13 @@ function count(counters: TransformCounters, reason: string, frames = 1): void {
   counters.failures[reason] = (counters.failures[reason] ?? 0) + frames;
 }
 
-/** Seals the frames of one sender. */
+/**
+ * Seals the frames of one sender. All encodings of a track pass through one sealer, and so share one stream and one frame
+ * counter: a receiver of one of them sees gaps in it, and never a repetition.
+ *
+ * Empty audio frames are dropped: in silence, an encoder with DTX (RFC 7587 section 3.1.3) delivers them at its usual rate to
+ * say that nothing is to be sent, and sealed they would not be empty.
+ */
 export class Sealer {
   readonly counters: TransformCounters;
   readonly #engine: FrameEngine;
@@ -36,12 +42,16 @@ export class Sealer {
     this.#engine = engine;
     this.#codec = CODEC_NUMBER[codec];
     this.#stream = stream;
-    this.counters = { id, role: "seal", framesIn: 0, framesOut: 0, bytesOut: 0, failures: {} };
+    this.counters = { id, role: "seal", framesIn: 0, framesEmpty: 0, framesOut: 0, bytesOut: 0, failures: {} };
   }
 
   /** Seals a frame in place. Returns `false` if it must be dropped. To be awaited before the next call. */
   async push(frame: EncodedFrame, clock: Clock): Promise<boolean> {
     this.counters.framesIn += 1;
+    if (this.#codec === CODEC_NUMBER.opus && frame.data.byteLength === 0) {
+      this.counters.framesEmpty += 1;
+      return false;
+    }
     const sealed = await this.#engine.seal(clock, this.#stream, this.#codec, frame.type === "key", frame.data);
     if (typeof sealed === "number") {
       count(this.counters, SEAL_FAILURES[sealed] ?? "unknown");
@@ -90,7 +100,7 @@ export class Opener {
     this.#codec = CODEC_NUMBER[codec];
     this.#streams = new Set(streams);
     this.#output = output;
-    this.counters = { id, role: "open", framesIn: 0, framesOut: 0, bytesOut: 0, failures: {} };
+    this.counters = { id, role: "open", framesIn: 0, framesEmpty: 0, framesOut: 0, bytesOut: 0, failures: {} };
   }
 
   /** Opens a frame and passes it on, or holds it while its key is missing, or drops it. */
