@@ -337,6 +337,8 @@ lint: setup-rust $(TARGET)/typos/bin/typos ## Check format, words, secrets, unsa
 	RUSTDOCFLAGS="-D warnings" cargo doc $(WORKSPACE) --no-deps --lib
 	cd $(WEB) && npm run --silent lint
 	@command -v cargo-deny >/dev/null || cargo install --quiet --locked cargo-deny@0.20.2
+	@# Its metadata needs the crates of every platform; builds have fetched those of this one.
+	cargo fetch --locked --quiet
 	cargo deny --offline --workspace check licenses bans sources
 
 $(TARGET)/typos/bin/typos: docs/lint/requirements.txt
