@@ -10,6 +10,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a target fails by panicking")]
 
 mod commands;
+pub mod dependency;
 pub mod dtls;
 mod message_integrity;
 mod network;
@@ -26,11 +27,12 @@ pub mod worker;
 use tacet_fuzz::Target;
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("rtp", rtp::run),
     ("rtcp", rtcp::run),
     ("twcc", twcc::run),
     ("payloads", payloads::run),
+    ("dependency", dependency::run),
     ("srtp", srtp::run),
     ("stun", stun::run),
     ("dtls", dtls::run),

@@ -76,7 +76,7 @@ pub(super) struct BitWriter<'a> {
 }
 
 impl<'a> BitWriter<'a> {
-    /// Starts with a byte of its own.
+    /// Starts with a new byte.
     pub(super) const fn new(out: &'a mut Vec<u8>) -> Self {
         Self { out, free: 0 }
     }

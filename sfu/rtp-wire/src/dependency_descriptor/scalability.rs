@@ -1,14 +1,14 @@
 //! The frames that an encoder with scalability produces (W3C "Scalable Video Coding Extension for WebRTC").
 //!
 //! Test senders and load generators need descriptors of plausible streams. A [`FrameSequence`] numbers the frames of a
-//! mode picture by picture, and says what libwebrtc says about each. The templates of its structure are the frames that
-//! two periods of it show.
+//! mode and says what libwebrtc says about each. The frames of one instant, one for each spatial layer, are a temporal
+//! unit. The templates of the structure are the frames of the first two periods.
 
 use super::{Frame, Indication, List, MAX_TARGETS, Structure, StructureParts, Template, indications::bit};
 
 /// Maximum number of spatial layers of a mode.
 const MAX_SPATIAL: usize = 3;
-/// Number of pictures after which the temporal layers repeat, for every number of layers.
+/// Number of temporal units after which the temporal layers repeat, for every number of layers.
 const PERIOD: usize = 4;
 
 /// Layers of an encoding, and how spatial layers refer to each other.
@@ -16,7 +16,7 @@ const PERIOD: usize = 4;
 pub struct ScalabilityMode {
     spatial: u8,
     temporal: u8,
-    /// Spatial layers refer to lower ones in key pictures only.
+    /// Spatial layers refer to lower ones at key frames only.
     key_only: bool,
 }
 
@@ -29,7 +29,7 @@ impl ScalabilityMode {
     pub const L1T3: Self = Self { spatial: 1, temporal: 3, key_only: false };
     /// Three spatial by three temporal layers; every frame refers to the spatial layer below.
     pub const L3T3: Self = Self { spatial: 3, temporal: 3, key_only: false };
-    /// Three spatial by three temporal layers; only key pictures refer to the spatial layer below.
+    /// Three spatial by three temporal layers; only at key frames they refer to the spatial layer below.
     pub const L3T3_KEY: Self = Self { spatial: 3, temporal: 3, key_only: true };
 
     /// Returns the number of spatial layers.
@@ -50,9 +50,9 @@ impl ScalabilityMode {
         spatial.wrapping_mul(self.temporal).wrapping_add(temporal)
     }
 
-    /// Returns the temporal layer of a picture, by its place in the period.
-    fn layer_of(self, picture: usize) -> u8 {
-        match (self.temporal, picture % PERIOD) {
+    /// Returns the temporal layer of a unit, by its place in the period.
+    fn layer_of(self, place: usize) -> u8 {
+        match (self.temporal, place % PERIOD) {
             (_, 0) | (1, _) | (2, 2) => 0,
             (2, _) | (_, 2) => 1,
             _ => 2,
@@ -74,20 +74,19 @@ impl ScalabilityMode {
     }
 }
 
-/// The frames of a stream, one picture after another.
+/// The frames of a stream, one temporal unit after another.
 #[derive(Clone, Debug)]
 pub struct FrameSequence {
     mode: ScalabilityMode,
     structure: Structure,
-    pictures: Pictures,
+    units: Units,
 }
 
 impl FrameSequence {
-    /// Starts before a key picture. `sizes` are width and height of each spatial layer, lowest first; they are told if
-    /// there is one for each.
+    /// `sizes` are width and height of each spatial layer, lowest first. The structure has them if there is one for each.
     #[must_use]
     pub fn new(mode: ScalabilityMode, sizes: &[(u16, u16)]) -> Self {
-        Self { mode, structure: structure(mode, sizes), pictures: Pictures::default() }
+        Self { mode, structure: structure(mode, sizes), units: Units::default() }
     }
 
     /// Returns the structure, which key frames carry.
@@ -96,17 +95,17 @@ impl FrameSequence {
         &self.structure
     }
 
-    /// Returns the frames of the next picture, lowest spatial layer first, each as if in a single packet. The first
-    /// picture is a key picture, and every one with `key`.
-    pub fn next_picture(&mut self, key: bool) -> List<Frame, MAX_SPATIAL> {
-        self.pictures.next(self.mode, key)
+    /// Returns the frames of the next temporal unit, lowest spatial layer first, each as if in a single packet. The first
+    /// unit starts with a key frame, and every one with `key`.
+    pub fn next_unit(&mut self, key: bool) -> List<Frame, MAX_SPATIAL> {
+        self.units.next(self.mode, key)
     }
 }
 
 /// Numbers of the frames that later ones refer to.
 #[derive(Clone, Debug, Default)]
-struct Pictures {
-    /// Place of the next picture in the period; `None` before the first one.
+struct Units {
+    /// Place of the next unit in the period; `None` before the first one.
     place: Option<usize>,
     number: u16,
     /// By spatial and temporal layer: the latest frame.
@@ -115,21 +114,21 @@ struct Pictures {
     chains: [u16; MAX_SPATIAL],
 }
 
-impl Pictures {
+impl Units {
     fn next(&mut self, mode: ScalabilityMode, key: bool) -> List<Frame, MAX_SPATIAL> {
         let place = self.place.filter(|_| !key);
-        let mut picture = List::default();
+        let mut unit = List::default();
         for spatial in 0..mode.spatial {
             let frame = self.frame(mode, spatial, place);
             self.number = self.number.wrapping_add(1);
             // Always some, and there is room: no mode has more layers.
-            let _ = frame.map(|frame| picture.push(frame));
+            let _ = frame.map(|frame| unit.push(frame));
         }
         self.place = Some(place.map_or(1, |place| place.wrapping_add(1) % PERIOD));
-        picture
+        unit
     }
 
-    /// Makes the next frame; `place` is that of its picture in the period, `None` for a key picture.
+    /// Makes the next frame; `place` is that of its unit in the period, `None` for a unit with a key frame.
     fn frame(&mut self, mode: ScalabilityMode, spatial: u8, place: Option<usize>) -> Option<Frame> {
         let (number, key) = (self.number, place.is_none());
         let temporal = mode.layer_of(place.unwrap_or_default());
@@ -173,9 +172,9 @@ fn targets(mode: ScalabilityMode) -> impl Iterator<Item = (u8, u8)> {
 
 /// Makes the structure of a mode of the frames of two periods, after which they repeat.
 fn structure(mode: ScalabilityMode, sizes: &[(u16, u16)]) -> Structure {
-    let (mut pictures, mut templates) = (Pictures::default(), Vec::new());
+    let (mut units, mut templates) = (Units::default(), Vec::new());
     for _ in 0..2 * PERIOD {
-        for frame in pictures.next(mode, false).iter() {
+        for frame in units.next(mode, false).iter() {
             let Frame { spatial, temporal, indications, differences, chain_differences, .. } = *frame;
             let template = Template { spatial, temporal, indications, differences, chain_differences };
             if !templates.contains(&template) {
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn spatial_layers_refer_down_in_key_pictures() {
+    fn spatial_layers_refer_down_at_key_frames() {
         let all = templates(ScalabilityMode::L3T3_KEY);
         assert_eq!(all.len(), 15);
         assert_eq!(all[0], template((0, 0), "SSSSSSSSS", &[], &[0, 0, 0]));
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn full_prediction_refers_down_in_every_picture() {
+    fn full_prediction_refers_down_everywhere() {
         let all = templates(ScalabilityMode::L3T3);
         assert_eq!(all[1], template((0, 0), "SSSRRRRRR", &[12], &[12, 11, 10]));
         assert!(all.contains(&template((1, 1), "----DS-RR", &[6, 1], &[7, 6, 5])));
@@ -262,14 +261,14 @@ mod tests {
         }
     }
 
-    /// References and chain differences name earlier frames of the same targets, and key pictures refer to none before.
+    /// References and chain differences name earlier frames of the same targets, and none before a key frame.
     #[test]
     fn frames_refer_to_frames_of_their_targets() {
         for mode in MODES {
             let mut sequence = FrameSequence::new(mode, &[]);
             let (mut frames, mut key) = (Vec::<Frame>::new(), 0);
-            for picture in 0..50 {
-                for frame in sequence.next_picture(picture % 17 == 5).iter() {
+            for unit in 0..50 {
+                for frame in sequence.next_unit(unit % 17 == 5).iter() {
                     key = if frame.structure { frame.number } else { key };
                     for difference in frame.differences.iter() {
                         let referred = frames[usize::from(frame.number - difference)];

@@ -32,7 +32,7 @@ pub struct StructureParts {
     pub templates: Vec<Template>,
     /// The chain that protects each decode target; empty without chains.
     pub protected_by: List<u8, MAX_TARGETS>,
-    /// Largest width and height in pixels of each spatial layer; empty if not told.
+    /// Largest width and height in pixels of each spatial layer; empty if unknown.
     pub resolutions: List<(u16, u16), MAX_SPATIAL_LAYERS>,
 }
 

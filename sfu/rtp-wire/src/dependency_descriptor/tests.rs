@@ -27,7 +27,7 @@ pub(super) fn template(
     }
 }
 
-/// Two spatial by two temporal layers, in which the upper spatial layer refers to the lower one in key pictures only.
+/// Two spatial by two temporal layers, in which the upper spatial layer refers to the lower one at key frames only.
 fn l2t2_key() -> Structure {
     Structure::new(StructureParts {
         template_id_offset: 60,
@@ -158,7 +158,7 @@ fn padding_is_ignored() {
 
 #[test]
 fn bounds_are_enforced() {
-    // The mandatory fields, the structure flag, template offset 0, and then as told.
+    // The mandatory fields, the structure flag, template offset 0, and then the rest.
     let structure = |targets: u32, rest: &dyn Fn(&mut bits::BitWriter<'_>)| {
         let mut bytes = vec![0x80, 0, 1];
         let mut bits = bits::BitWriter::new(&mut bytes);
@@ -339,7 +339,7 @@ proptest! {
         prop_assert_eq!(attached, frame.structure.then_some(structure));
     }
 
-    /// By their definition: a target contains another if each frame of the other is one of its own.
+    /// By the definition: a target contains another if each frame of the other is one of its frames too.
     #[test]
     fn containment_follows_from_the_templates(structure in some_structure()) {
         for outer in 0..structure.targets() {
