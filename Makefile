@@ -175,6 +175,10 @@ test-browsers: setup-browsers debug ## Call between real browsers through the bu
 
 ## Exploring: longer runs of what `make test` does briefly
 
+.PHONY: record-descriptors
+record-descriptors: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Record the RTP headers of browsers for the tests.
+	cd $(WEB) && e2e/namespace npm run --silent record
+
 .PHONY: chaos
 chaos: chaos-native chaos-browsers ## Kill servers, cut networks and freeze pages under calls, for a long time.
 

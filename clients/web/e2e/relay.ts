@@ -1,8 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { ADDRESS, binary, firstLine, Server, stop } from "./server.ts";
 
-/** The namespace's second address, at which the relay stands in for the server. */
-const RELAY_ADDRESS = "10.99.0.2";
+/** The namespace's second address, at which a relay stands in for the server. */
+export const RELAY_ADDRESS = "10.99.0.2";
 
 /** Packets in one direction; the members that tests use. */
 interface Counts {

@@ -10,7 +10,9 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     emptyOutDir: true,
     rollupOptions: {
-      input: ["envelopes.html", "bench.html", "states.html"].map((page) => `${import.meta.dirname}/${page}`),
+      input: ["envelopes.html", "bench.html", "states.html", "recorder.html"].map(
+        (page) => `${import.meta.dirname}/${page}`,
+      ),
     },
   },
   worker: { format: "es" },
