@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use rtp_wire::{
-    dependency_descriptor::{Frame, FrameSequence, Indication, ScalabilityMode, Structure, Template, read},
+    dependency_descriptor::{
+        Frame, FrameSequence, Indication, List, ScalabilityMode, Structure, Template, read, write,
+    },
     extension::KnownExtensions,
     rtp::RtpPacket,
 };
@@ -227,6 +229,29 @@ fn vp8_says_where_temporal_layers_can_be_added() {
                 base.partition(|frame| frame.switch() == stream.structure.all_targets());
             assert!(!switch.is_empty());
             assert!(other.iter().all(|frame| frame.switch() == 0b001));
+        }
+    }
+}
+
+/// A key frame allocates for its structure, every other frame nothing.
+#[test]
+fn only_structures_allocate() {
+    for (name, mode) in [("L1T3", ScalabilityMode::L1T3), ("L3T3_KEY", ScalabilityMode::L3T3_KEY)] {
+        let mut sequence = FrameSequence::new(mode, &[]);
+        let structure = sequence.structure().clone();
+        for frame in (0..8).flat_map(|_| sequence.next_unit(false).to_vec()) {
+            // With custom differences, as encodings with RIDs have them.
+            let mut custom = frame;
+            custom.differences = List::default();
+            for difference in frame.differences.iter() {
+                custom.differences.push(3 * difference).unwrap();
+            }
+            for frame in [frame, custom] {
+                let mut descriptor = Vec::new();
+                write(&mut descriptor, &frame, &structure).unwrap();
+                let counted = allocation_counter::measure(|| drop(read(&descriptor, Some(&structure))));
+                assert_eq!(counted.count_total > 0, frame.structure, "{name}, frame {}", frame.number);
+            }
         }
     }
 }

@@ -5,31 +5,41 @@ use super::DescriptorError;
 /// Reads fields of bits from bytes.
 #[derive(Clone, Debug)]
 pub(super) struct BitReader<'a> {
-    bytes: &'a [u8],
-    /// Number of bits read.
-    at: usize,
+    /// Bytes that are not in the window yet.
+    rest: &'a [u8],
+    /// The next bits, at the top.
+    window: u64,
+    /// Number of bits in the window.
+    available: u32,
 }
 
 impl<'a> BitReader<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { rest: bytes, window: 0, available: 0 }
     }
 
     /// Reads a field of at most 16 bits: `f(n)` of the specification.
     #[inline]
     pub(super) fn bits(&mut self, count: u32) -> Result<u32, DescriptorError> {
         debug_assert!(count <= 16, "a field of at most 16 bits");
-        let end = self.at.saturating_add(count as usize);
-        if end > self.bytes.len().saturating_mul(8) {
-            return Err(DescriptorError::Truncated);
+        if self.available < count {
+            self.fill();
         }
-        // The field lies within the three bytes that start with the one of its first bit.
-        let mut window = [0; 4];
-        let from = self.bytes.get(self.at / 8..).unwrap_or_default();
-        window.iter_mut().zip(from).for_each(|(to, byte)| *to = *byte);
-        let aligned = u32::from_be_bytes(window).wrapping_shl((self.at % 8) as u32);
-        self.at = end;
-        Ok(aligned.checked_shr(u32::BITS.saturating_sub(count)).unwrap_or_default())
+        self.available = self.available.checked_sub(count).ok_or(DescriptorError::Truncated)?;
+        let value = self.window.checked_shr(u64::BITS.saturating_sub(count)).unwrap_or_default();
+        self.window = self.window.wrapping_shl(count);
+        Ok(value as u32)
+    }
+
+    /// Moves bytes into the window while there is room for a whole one.
+    #[inline]
+    fn fill(&mut self) {
+        while let Some(shift) = (u64::BITS - u8::BITS).checked_sub(self.available) {
+            let Some((byte, rest)) = self.rest.split_first() else { return };
+            self.window |= u64::from(*byte).wrapping_shl(shift);
+            self.available = self.available.saturating_add(u8::BITS);
+            self.rest = rest;
+        }
     }
 
     #[inline]
