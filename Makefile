@@ -213,7 +213,7 @@ $(TARGET)/verifpal/bin/verifpal:
 
 .PHONY: bench
 bench: ## Run the benchmarks.
-	cargo bench --locked --package tacet-benches --package tacet-tlog --package e2ee-identity
+	cargo bench --locked --package tacet-benches --package tacet-tlog --package e2ee-identity --package e2ee-messages
 
 # The cost of the media plane beside that of kernel and cipher in the same run: docs/performance.md.
 .PHONY: perf

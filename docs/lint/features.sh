@@ -18,4 +18,5 @@ lint --package tacet-impair --no-default-features
 lint --package e2ee-frames --no-default-features
 lint --package e2ee-frames --features aws-lc,external-cipher,interop-ctr
 lint --package e2ee-identity --no-default-features
+lint --package e2ee-messages --no-default-features
 lint --package e2ee-frames-ffi --target wasm32-unknown-unknown
