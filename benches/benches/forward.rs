@@ -79,7 +79,7 @@ impl Stream {
         let (now, mid) = (Instant::now(), Mid::new("v").unwrap());
         let mut room = Room::new(RoomId(1));
         room.add_participant(PUBLISHER, connect(egress)).unwrap();
-        let publication = Publication { codec: Codec::Vp8, mid, ssrc: Ssrc(1), rtx: Some(Ssrc(2)) };
+        let publication = Publication::single(Codec::Vp8, mid, Ssrc(1), Some(Ssrc(2)));
         room.publish(now, PUBLISHER, TrackId(1), publication).unwrap();
         let slots: Vec<_> = (1..=subscribers)
             .map(|subscriber| {
@@ -87,7 +87,7 @@ impl Stream {
                 room.add_participant(subscriber, connect(egress)).unwrap();
                 let (ssrc, _) = room.add_slot(subscriber, mid, Codec::Vp8).unwrap();
                 room.activate_slot(now, subscriber, mid, egress).unwrap();
-                room.set_slot(now, subscriber, mid, Some(TrackId(1)), egress).unwrap();
+                room.set_slot(now, subscriber, mid, Some(TrackId(1).into()), egress).unwrap();
                 (subscriber, ssrc)
             })
             .collect();

@@ -86,7 +86,7 @@ impl Meeting {
     fn join(&mut self, number: usize) {
         self.network.join(1, number as u32);
         if number < self.publishers {
-            let publication = Publication { codec: Codec::Vp8, mid: mid(0), ssrc: ssrc(number), rtx: None };
+            let publication = Publication::single(Codec::Vp8, mid(0), ssrc(number), None);
             let track = TrackId(number as u32);
             self.network.command(Command::Publish { participant: participant(number), track, publication });
         }

@@ -209,7 +209,7 @@ impl Network {
     fn forward(&mut self, codec: SfuCodec, ssrc: u32, track: u32, slot: &str) -> u32 {
         let (alice, bob) = (sfu::ParticipantId(1), sfu::ParticipantId(2));
         let (track, mid) = (TrackId(track), Mid::new(slot).unwrap());
-        let publication = Publication { codec, mid, ssrc: Ssrc(ssrc), rtx: None };
+        let publication = Publication::single(codec, mid, Ssrc(ssrc), None);
         self.command(Command::Publish { participant: alice, track, publication });
         self.command(Command::AddSlot { participant: bob, mid, codec });
         let slot_ssrc = std::iter::from_fn(|| self.worker.poll_output().event()).find_map(|event| match event {
@@ -218,7 +218,7 @@ impl Network {
             _ => None,
         });
         self.command(Command::ActivateSlot { participant: bob, mid });
-        self.command(Command::SetSlot { participant: bob, mid, track: Some(track) });
+        self.command(Command::SetSlot { participant: bob, mid, source: Some(track.into()) });
         self.step();
         slot_ssrc.unwrap()
     }

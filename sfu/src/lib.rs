@@ -73,8 +73,8 @@ pub use net::{Sfu, SfuConfig, SocketIo, StartError};
 pub use room::Room;
 use rtp_wire as wire;
 pub use sfu_api::{
-    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, RoomId, Ssrc, TrackId, command, event, ids,
-    media,
+    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, Rid, RoomId, SlotSource, Ssrc, TrackId,
+    command, event, ids, media,
 };
 
 /// Compiles the example in the guide.

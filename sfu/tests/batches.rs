@@ -30,14 +30,14 @@ fn meeting(participants: u32, now: Instant) -> Room {
     let mid = |n: u32| Mid::new(&n.to_string()).unwrap();
     for n in 1..=participants {
         room.add_participant(ParticipantId(n), transport(ParticipantId(n))).unwrap();
-        let publication = Publication { codec: Codec::Vp8, mid: mid(0), ssrc: Ssrc(n), rtx: None };
+        let publication = Publication::single(Codec::Vp8, mid(0), Ssrc(n), None);
         room.publish(now, ParticipantId(n), TrackId(n), publication).unwrap();
     }
     for to in 1..=participants {
         for from in (1..=participants).filter(|from| *from != to) {
             room.add_slot(ParticipantId(to), mid(from), Codec::Vp8).unwrap();
             room.activate_slot(now, ParticipantId(to), mid(from), &mut out).unwrap();
-            room.set_slot(now, ParticipantId(to), mid(from), Some(TrackId(from)), &mut out).unwrap();
+            room.set_slot(now, ParticipantId(to), mid(from), Some(TrackId(from).into()), &mut out).unwrap();
         }
     }
     room

@@ -45,7 +45,7 @@ fn call(io: SocketIo) {
     }
 
     let mid = Mid::new("a0").unwrap();
-    let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
+    let publication = Publication::single(Codec::Opus, mid, Ssrc(7), None);
     sfu.command(0, Command::Publish { participant: SPEAKER, track: TrackId(1), publication }).unwrap();
     let Event::Published { participant: SPEAKER, track: TrackId(1), .. } = next() else { panic!() };
     for participant in (1..=LISTENERS).map(ParticipantId) {

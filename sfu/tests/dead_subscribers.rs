@@ -38,7 +38,7 @@ fn call(io: SocketIo) {
         clients.push(client);
     }
     run_until(&mut clients, |clients| clients.iter().all(|c| c.transport.state() == ClientState::Connected));
-    let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
+    let publication = Publication::single(Codec::Opus, mid, Ssrc(7), None);
     command(Command::Publish { participant: ParticipantId(0), track: TrackId(1), publication });
     for participant in (1..=LISTENERS).map(ParticipantId) {
         subscribe(participant, mid, Codec::Opus, TrackId(1)).into_iter().for_each(command);

@@ -41,7 +41,7 @@ fn answers_commands(io: SocketIo) {
 fn command_to_a_missing_worker_is_refused() {
     let sfu = Sfu::start(&SfuConfig::default(), |_, _| ()).unwrap();
     let (participant, mid) = (ParticipantId(7), Mid::new("v0").unwrap());
-    let command = Command::SetSlot { participant, mid, track: Some(TrackId(3)) };
+    let command = Command::SetSlot { participant, mid, source: Some(TrackId(3).into()) };
     let request = Request { id: CommandId(5), command };
     let error = sfu.command(1, request.clone()).unwrap_err();
     assert_eq!(error, CommandError::Unavailable);

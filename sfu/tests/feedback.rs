@@ -10,7 +10,7 @@ use rtp_wire::{
     seq::SeqNum,
 };
 use sfu::{
-    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    Event, Mid, ParticipantId, Room, RoomId, SlotSource, Ssrc, TrackId,
     command::Publication,
     event::Limit,
     limits::{FEEDBACK_ITEMS, REPAIR_BURST, REPAIR_RATE, SENDER_REPORTS},
@@ -39,10 +39,10 @@ impl Call {
         let mid = |text| Mid::new(text).unwrap();
         room.add_participant(ALICE, transport(ALICE)).unwrap();
         room.add_participant(BOB, transport(BOB)).unwrap();
-        let camera = Publication { codec: Codec::Vp8, mid: mid("sv"), ssrc: Ssrc(100), rtx: Some(Ssrc(101)) };
+        let camera = Publication::single(Codec::Vp8, mid("sv"), Ssrc(100), Some(Ssrc(101)));
         room.publish(now, ALICE, CAMERA, camera).unwrap();
         let (ssrc, _) = room.add_slot(BOB, mid("v0"), Codec::Vp8).unwrap();
-        room.set_slot(now, BOB, mid("v0"), Some(CAMERA), &mut out).unwrap();
+        room.set_slot(now, BOB, mid("v0"), Some(CAMERA.into()), &mut out).unwrap();
         room.activate_slot(now, BOB, mid("v0"), &mut out).unwrap();
         let mut call = Self { now, room, ssrc, out, seq: 0 };
         call.publish(500);
@@ -158,7 +158,9 @@ fn plis_by_flapping(call: &mut Call) -> usize {
     for step in 0..280 {
         call.now += Duration::from_millis(36);
         let track = (step % 2 == 1).then_some(CAMERA);
-        call.room.set_slot(call.now, BOB, Mid::new("v0").unwrap(), track, &mut call.out).unwrap();
+        call.room
+            .set_slot(call.now, BOB, Mid::new("v0").unwrap(), track.map(SlotSource::Track), &mut call.out)
+            .unwrap();
         call.publish(2);
     }
     plis(&call.out)
@@ -195,12 +197,12 @@ fn newcomer_gets_the_first_key_frame_of_every_camera_at_once() {
     for &number in &cameras {
         let (owner, track) = (ParticipantId(number), TrackId(number));
         room.add_participant(owner, transport(owner)).unwrap();
-        let camera = Publication { codec: Codec::Vp8, mid: mid("sv"), ssrc: Ssrc(number), rtx: None };
+        let camera = Publication::single(Codec::Vp8, mid("sv"), Ssrc(number), None);
         room.publish(now, owner, track, camera).unwrap();
         let slot = mid(&format!("v{number}"));
         room.add_slot(BOB, slot, Codec::Vp8).unwrap();
         room.activate_slot(now, BOB, slot, &mut out).unwrap();
-        room.set_slot(now, BOB, slot, Some(track), &mut out).unwrap();
+        room.set_slot(now, BOB, slot, Some(track.into()), &mut out).unwrap();
     }
     let asked: Vec<_> = out.packets.iter().map(|(to, _)| to.0).collect();
     assert_eq!(asked, cameras);

@@ -34,7 +34,7 @@ fn mid(text: &str) -> Mid {
 }
 
 fn camera(ssrc: u32) -> Publication {
-    Publication { codec: Codec::Vp8, mid: mid("sv"), ssrc: Ssrc(ssrc), rtx: Some(Ssrc(ssrc + 1)) }
+    Publication::single(Codec::Vp8, mid("sv"), Ssrc(ssrc), Some(Ssrc(ssrc + 1)))
 }
 
 fn vp8(ssrc: u32, seq: u16, payload: &[u8], extensions: HeaderExtensions<'_>) -> Vec<u8> {
@@ -50,7 +50,7 @@ fn call(now: Instant, out: &mut Outbox) -> (Room, Ssrc) {
     room.publish(now, ALICE, CAMERA, camera(100)).unwrap();
     let (ssrc, rtx) = room.add_slot(BOB, mid("v0"), Codec::Vp8).unwrap();
     assert!(rtx.is_some_and(|rtx| rtx != ssrc));
-    room.set_slot(now, BOB, mid("v0"), Some(CAMERA), out).unwrap();
+    room.set_slot(now, BOB, mid("v0"), Some(CAMERA.into()), out).unwrap();
     room.activate_slot(now, BOB, mid("v0"), out).unwrap();
     (room, ssrc)
 }
@@ -100,16 +100,16 @@ fn invalid_commands_are_refused() {
         "99 + 1 is the camera's SSRC"
     );
     assert_eq!(room.publish(now, ALICE, TrackId(8), camera(500)), Err(CommandError::Exists), "same m-line");
-    let one_ssrc = Publication { mid: mid("x"), rtx: Some(Ssrc(500)), ..camera(500) };
+    let one_ssrc = Publication::single(Codec::Vp8, mid("x"), Ssrc(500), Some(Ssrc(500)));
     assert_eq!(room.publish(now, ALICE, TrackId(8), one_ssrc), Err(CommandError::Invalid));
     assert_eq!(room.unpublish(BOB, CAMERA), Err(CommandError::NoTrack), "not Bob's");
     assert_eq!(room.set_muted(now, ALICE, TrackId(8), true), Err(CommandError::NoTrack));
     assert_eq!(room.add_slot(BOB, mid("v0"), Codec::Vp8), Err(CommandError::Exists));
     assert_eq!(room.add_slot(unknown, mid("v0"), Codec::Vp8), Err(CommandError::NoParticipant));
     assert_eq!(room.activate_slot(now, BOB, mid("v1"), &mut out), Err(CommandError::NoSlot));
-    assert_eq!(room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out), Err(CommandError::NoTrack));
+    assert_eq!(room.set_slot(now, BOB, mid("v0"), Some(TrackId(8).into()), &mut out), Err(CommandError::NoTrack));
     room.add_slot(BOB, mid("a0"), Codec::Opus).unwrap();
-    assert_eq!(room.set_slot(now, BOB, mid("a0"), Some(CAMERA), &mut out), Err(CommandError::CodecMismatch));
+    assert_eq!(room.set_slot(now, BOB, mid("a0"), Some(CAMERA.into()), &mut out), Err(CommandError::CodecMismatch));
 }
 
 #[test]
@@ -119,19 +119,19 @@ fn refused_publication_leaves_nothing_behind() {
     let (slot, slot_rtx) = room.add_slot(ALICE, mid("v0"), Codec::Vp8).unwrap();
     room.publish(now, ALICE, CAMERA, camera(100)).unwrap();
     let screen = TrackId(8);
-    let publication = Publication { mid: mid("ss"), ..camera(500) };
+    let publication = |name, ssrc, rtx| Publication::single(Codec::Vp8, mid(name), ssrc, rtx);
     for refused in [
-        Publication { ssrc: slot, ..publication },
-        Publication { ssrc: slot_rtx.unwrap(), ..publication },
-        Publication { rtx: Some(slot), ..publication },
-        Publication { rtx: slot_rtx, ..publication },
-        Publication { mid: mid("sv"), ..publication },
+        publication("ss", slot, Some(Ssrc(501))),
+        publication("ss", slot_rtx.unwrap(), Some(Ssrc(501))),
+        publication("ss", Ssrc(500), Some(slot)),
+        publication("ss", Ssrc(500), slot_rtx),
+        publication("sv", Ssrc(500), Some(Ssrc(501))),
     ] {
         assert_eq!(room.publish(now, ALICE, screen, refused), Err(CommandError::Exists));
         assert_eq!(room.tracks(), 1);
         assert_eq!(room.unpublish(ALICE, screen), Err(CommandError::NoTrack));
     }
-    room.publish(now, ALICE, screen, publication).unwrap();
+    room.publish(now, ALICE, screen, publication("ss", Ssrc(500), Some(Ssrc(501)))).unwrap();
     assert_eq!(room.tracks(), 2);
 }
 
@@ -157,7 +157,7 @@ fn inactive_slot_receives_nothing() {
     room.add_participant(ALICE, transport(ALICE)).unwrap();
     room.publish(now, ALICE, CAMERA, camera(100)).unwrap();
     room.add_slot(ALICE, mid("v0"), Codec::Vp8).unwrap();
-    room.set_slot(now, ALICE, mid("v0"), Some(CAMERA), &mut out).unwrap();
+    room.set_slot(now, ALICE, mid("v0"), Some(CAMERA.into()), &mut out).unwrap();
     pass(&mut room, now, ALICE, &vp8(100, 1, &KEY, HeaderExtensions::default()), &mut out);
     assert!(out.packets.is_empty());
     room.activate_slot(now, ALICE, mid("v0"), &mut out).unwrap();
@@ -180,7 +180,7 @@ fn empty_slot_and_removed_participant_receive_nothing() {
     assert_eq!(send(&mut room, 1), [(BOB, ssrc, KEY.to_vec())]);
     room.set_slot(now, BOB, mid("v0"), None, &mut out).unwrap();
     assert_eq!(send(&mut room, 2), []);
-    room.set_slot(now, BOB, mid("v0"), Some(CAMERA), &mut out).unwrap();
+    room.set_slot(now, BOB, mid("v0"), Some(CAMERA.into()), &mut out).unwrap();
     assert_eq!(send(&mut room, 3).len(), 1);
     room.remove_participant(BOB);
     assert_eq!(send(&mut room, 4), []);
@@ -197,7 +197,7 @@ fn slot_outlives_its_publisher() {
     let carol = ParticipantId(3);
     room.add_participant(carol, transport(carol)).unwrap();
     room.publish(now, carol, TrackId(8), camera(100)).unwrap();
-    room.set_slot(now, BOB, mid("v0"), Some(TrackId(8)), &mut out).unwrap();
+    room.set_slot(now, BOB, mid("v0"), Some(TrackId(8).into()), &mut out).unwrap();
     forwarded(&mut out);
     pass(&mut room, now, carol, &vp8(100, 9_000, &KEY, HeaderExtensions::default()), &mut out);
     assert_eq!(forwarded(&mut out), [(BOB, ssrc, KEY.to_vec())]);
@@ -216,7 +216,7 @@ fn picture_ids_are_rewritten_per_subscriber() {
     room.add_participant(carol, transport(carol)).unwrap();
     room.add_slot(carol, mid("v0"), Codec::Vp8).unwrap();
     room.activate_slot(now, carol, mid("v0"), &mut out).unwrap();
-    room.set_slot(now, carol, mid("v0"), Some(CAMERA), &mut out).unwrap();
+    room.set_slot(now, carol, mid("v0"), Some(CAMERA.into()), &mut out).unwrap();
     forwarded(&mut out);
     pass(&mut room, now, ALICE, &frame_packet(5, 65), &mut out);
     let picture_ids: Vec<_> =
@@ -325,12 +325,12 @@ fn nack_without_rtx_is_ignored() {
     let (now, mut out) = (Instant::now(), Outbox::default());
     let mut room = Room::new(RoomId(1));
     room.add_participant(ALICE, transport(ALICE)).unwrap();
-    let microphone = Publication { codec: Codec::Opus, mid: mid("sa"), ssrc: Ssrc(5), rtx: None };
+    let microphone = Publication::single(Codec::Opus, mid("sa"), Ssrc(5), None);
     room.publish(now, ALICE, CAMERA, microphone).unwrap();
     let (ssrc, rtx) = room.add_slot(ALICE, mid("a0"), Codec::Opus).unwrap();
     assert_eq!(rtx, None);
     room.activate_slot(now, ALICE, mid("a0"), &mut out).unwrap();
-    room.set_slot(now, ALICE, mid("a0"), Some(CAMERA), &mut out).unwrap();
+    room.set_slot(now, ALICE, mid("a0"), Some(CAMERA.into()), &mut out).unwrap();
     let header = RtpHeader { marker: false, payload_type: 111, seq: SeqNum(1), timestamp: 0, ssrc: Ssrc(5) };
     pass(&mut room, now, ALICE, &packet(header, HeaderExtensions::default(), b"audio"), &mut out);
     let (_, Datagram::Rtp(sent)) = out.packets.pop().unwrap() else { panic!("no audio") };
@@ -395,7 +395,7 @@ proptest! {
                 Step::Publish(p, t, video) => {
                     let codec = if video { Codec::Vp8 } else { Codec::Opus };
                     let (ssrc, rtx) = (Ssrc(2 * t), Some(Ssrc(2 * t + 1)));
-                    let _ = room.publish(now, ParticipantId(p), TrackId(t), Publication { codec, mid: mid("m"), ssrc, rtx });
+                    let _ = room.publish(now, ParticipantId(p), TrackId(t), Publication::single(codec, mid("m"), ssrc, rtx));
                 }
                 Step::Unpublish(p, t) => {
  let _ = room.unpublish(ParticipantId(p), TrackId(t));
@@ -405,7 +405,7 @@ proptest! {
                     slots.extend(room.add_slot(ParticipantId(p), mid(&m.to_string()), codec).map(|(ssrc, _)| ssrc));
                 }
                 Step::SetSlot(p, m, t) => {
-                    let _ = room.set_slot(now, ParticipantId(p), mid(&m.to_string()), t.map(TrackId), &mut out);
+                    let _ = room.set_slot(now, ParticipantId(p), mid(&m.to_string()), t.map(|t| TrackId(t).into()), &mut out);
                 }
                 Step::Activate(p, m) => {
                     let _ = room.activate_slot(now, ParticipantId(p), mid(&m.to_string()), &mut out);

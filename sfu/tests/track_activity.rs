@@ -37,7 +37,7 @@ impl Call {
     }
 
     fn publish(&mut self) {
-        let microphone = Publication { codec: Codec::Opus, mid: Mid::new("sa").unwrap(), ssrc: Ssrc(1), rtx: None };
+        let microphone = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), Ssrc(1), None);
         self.room.publish(self.now, ALICE, MICROPHONE, microphone).unwrap();
     }
 
@@ -159,7 +159,7 @@ fn watching_1000_tracks_wakes_the_room_four_times_a_second() {
         }
         let mid = Mid::new(&n.to_string()).unwrap();
         let at = now + Duration::from_millis(n.into());
-        let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(n), rtx: None };
+        let publication = Publication::single(Codec::Opus, mid, Ssrc(n), None);
         room.publish(at, participant, TrackId(n), publication).unwrap();
     }
     let (mut wakes, mut events) = (0, 0);

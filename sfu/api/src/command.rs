@@ -1,25 +1,30 @@
 //! Commands from the embedding application to a worker.
 //!
 //! ```
-//! use sfu_api::{Command, Mid, ParticipantId, Publication, Ssrc, TrackId, media::Codec};
+//! use sfu_api::{Command, Mid, ParticipantId, Publication, SlotSource, Ssrc, TrackId, media::Codec};
 //!
 //! /// The commands that show one participant's camera to another.
 //! fn show(camera: TrackId, of: ParticipantId, to: ParticipantId) -> Option<[Command; 3]> {
 //!     let (sending, receiving) = (Mid::new("camera")?, Mid::new("v0")?);
-//!     let publication = Publication { codec: Codec::Vp8, mid: sending, ssrc: Ssrc(1), rtx: Some(Ssrc(2)) };
+//!     let publication = Publication::single(Codec::Vp8, sending, Ssrc(1), Some(Ssrc(2)));
 //!     Some([
 //!         Command::Publish { participant: of, track: camera, publication },
 //!         Command::AddSlot { participant: to, mid: receiving, codec: Codec::Vp8 },
 //!         // Followed by `ActivateSlot` once the client has applied the slot.
-//!         Command::SetSlot { participant: to, mid: receiving, track: Some(camera) },
+//!         Command::SetSlot { participant: to, mid: receiving, source: Some(SlotSource::Track(camera)) },
 //!     ])
 //! }
 //! # assert!(show(TrackId(1), ParticipantId(1), ParticipantId(2)).is_some());
 //! ```
 
-pub use crate::{error::CommandError, transport::RemoteTransport};
+pub use crate::{
+    error::CommandError,
+    publication::{EncodingParams, Publication},
+    slot::{SlotSource, Wish},
+    transport::RemoteTransport,
+};
 use crate::{
-    ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId},
+    ids::{CommandId, Mid, ParticipantId, RoomId, TrackId},
     media::Codec,
 };
 use serde::{Deserialize, Serialize};
@@ -115,14 +120,22 @@ pub enum Command {
         /// The slot.
         mid: Mid,
     },
-    /// Puts a track into a slot, or empties the slot. The stream in the slot stays continuous.
+    /// Puts a source into a slot, or empties the slot. The stream in the slot stays continuous.
     SetSlot {
         /// The receiver.
         participant: ParticipantId,
         /// The slot.
         mid: Mid,
-        /// The track, of the slot's codec and in the same room.
-        track: Option<TrackId>,
+        /// The source, of the slot's codec and in the same room.
+        source: Option<SlotSource>,
+    },
+    /// Sets how the receiver shows some of its slots; the others keep their wishes. A slot without a wish gets the highest
+    /// layer that the receiver's bitrate holds.
+    SetWishes {
+        /// The receiver.
+        participant: ParticipantId,
+        /// One wish for each slot.
+        wishes: Vec<Wish>,
     },
     /// Removes a participant, its tracks and its transport. The last participant removes the room.
     RemoveParticipant {
@@ -145,22 +158,10 @@ impl Command {
             | Self::AddSlot { participant, .. }
             | Self::ActivateSlot { participant, .. }
             | Self::SetSlot { participant, .. }
+            | Self::SetWishes { participant, .. }
             | Self::RemoveParticipant { participant } => *participant,
         }
     }
-}
-
-/// How a publisher sends a track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Publication {
-    /// Codec of the track.
-    pub codec: Codec,
-    /// MID of the sending m-line.
-    pub mid: Mid,
-    /// SSRC of its packets.
-    pub ssrc: Ssrc,
-    /// SSRC of its retransmissions.
-    pub rtx: Option<Ssrc>,
 }
 
 #[cfg(test)]

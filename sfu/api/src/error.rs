@@ -24,7 +24,8 @@ pub enum CommandError {
     /// The maximum number of participants, tracks or slots exists.
     #[error("limit reached")]
     Limit,
-    /// Impossible parameters: an ICE password that is empty or very long, one SSRC in two roles.
+    /// Impossible parameters: an ICE password that is empty or very long, one SSRC in two roles, encodings that no RID
+    /// tells apart.
     #[error("invalid parameters")]
     Invalid,
     /// The operating system provided no random numbers, or there is no such worker.

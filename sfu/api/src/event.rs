@@ -16,10 +16,13 @@
 //! # assert!(tidy(&Event::TransportState { participant, state }).is_some());
 //! ```
 
-pub use crate::transport::{LocalTransport, TransportState};
 use crate::{
     error::CommandError,
     ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId},
+};
+pub use crate::{
+    slot::LayerReason,
+    transport::{LocalTransport, TransportState},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -72,6 +75,31 @@ pub enum Event {
         ssrc: Ssrc,
         /// SSRC of its retransmissions, if its codec has any.
         rtx: Option<Ssrc>,
+    },
+    /// Another layer is sent in a slot, or the reason for the layer has changed. Sent on change only.
+    Layer {
+        /// The receiver.
+        participant: ParticipantId,
+        /// The slot.
+        mid: Mid,
+        /// Height of the layer in lines, 0 if that is unknown; `None` if nothing is sent.
+        height: Option<u16>,
+        /// Temporal layer, if the publisher's frames tell theirs.
+        temporal: Option<u8>,
+        /// Why it is this layer.
+        reason: LayerReason,
+    },
+    /// What the receivers of a track want of it has changed. The publisher may stop the rest.
+    LayersWanted {
+        /// The publisher.
+        participant: ParticipantId,
+        /// The track.
+        track: TrackId,
+        /// For each encoding, in the order of the publication, whether a receiver wants it. The lowest one is wanted as long
+        /// as a slot has the track.
+        active: Vec<bool>,
+        /// Greatest height that a receiver wants, in lines.
+        height: u16,
     },
     /// A transport's state changed.
     TransportState {
@@ -131,6 +159,8 @@ impl Event {
             | Self::Published { participant, .. }
             | Self::TrackActivity { participant, .. }
             | Self::SlotAdded { participant, .. }
+            | Self::Layer { participant, .. }
+            | Self::LayersWanted { participant, .. }
             | Self::TransportState { participant, .. }
             | Self::Refused { participant, .. }
             | Self::LimitExceeded { participant, .. } => Subject::Participant(*participant),

@@ -1,6 +1,6 @@
 //! Identifiers. Signaling chooses all of them except SSRCs of slots.
 
-pub use media_types::{Mid, ParticipantId, Ssrc, TrackId};
+pub use media_types::{Mid, ParticipantId, Rid, Ssrc, TrackId};
 use serde::{Deserialize, Serialize};
 
 /// A room, unique in the process.

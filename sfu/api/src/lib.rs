@@ -12,11 +12,15 @@ pub mod command;
 mod error;
 pub mod event;
 pub mod ids;
+pub mod publication;
+pub mod slot;
 pub mod transport;
 
-pub use command::{Command, Publication, Request};
+pub use command::{Command, Request};
 pub use error::CommandError;
 pub use event::Event;
-pub use ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId};
+pub use ids::{CommandId, Mid, ParticipantId, Rid, RoomId, Ssrc, TrackId};
 pub use media_types as media;
+pub use publication::{EncodingParams, MAX_ENCODINGS, Publication};
+pub use slot::{LayerReason, SPEAKERS, SlotSource, Wish};
 pub use transport::{LocalTransport, RemoteTransport, TransportState};

@@ -151,7 +151,7 @@ impl Server {
                 let track = TrackId(participant.0);
                 self.members.get_mut(&participant).context("no connection")?.track = Some(track);
                 let mid = Mid::new("audio").context("a MID")?;
-                let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(ssrc), rtx: None };
+                let publication = Publication::single(Codec::Opus, mid, Ssrc(ssrc), None);
                 self.command(Command::Publish { participant, track, publication });
                 let others: Vec<_> = self.seated().filter(|other| *other != participant).collect();
                 others.into_iter().try_for_each(|receiver| self.offer(receiver, track))?;
@@ -185,7 +185,7 @@ impl Server {
                 self.tell(participant, &ToClient::Slot { mid: mid.as_str().to_owned(), ssrc: ssrc.0 });
                 let slots = self.members.get(&participant).map(|member| &member.slots[..]).unwrap_or_default();
                 if let Some((_, track)) = slots.iter().find(|(slot, _)| *slot == mid) {
-                    self.command(Command::SetSlot { participant, mid, track: Some(*track) });
+                    self.command(Command::SetSlot { participant, mid, source: Some((*track).into()) });
                 }
             }
             Event::TransportState { participant, state: TransportState::Connected } => {

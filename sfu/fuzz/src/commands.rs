@@ -24,7 +24,7 @@ pub(crate) fn mid(byte: u8) -> Mid {
 /// A publication with the SSRCs that [`crate::packets`] sends.
 pub(crate) fn publication(track: u8, codec: Codec, mid: Mid) -> Publication {
     let ssrc = u32::from(track % TRACKS) * 2;
-    Publication { codec, mid, ssrc: Ssrc(ssrc), rtx: codec.entry().rtx_pt.map(|_| Ssrc(ssrc + 1)) }
+    Publication::single(codec, mid, Ssrc(ssrc), codec.entry().rtx_pt.map(|_| Ssrc(ssrc + 1)))
 }
 
 /// Returns the next command; `None` at the end of the script.
@@ -49,7 +49,7 @@ pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
         2 => {
             let mut publication = publication(what, codec, mid);
             if kind & 0x80 != 0 {
-                publication.rtx = Some(publication.ssrc);
+                publication.encodings.iter_mut().for_each(|encoding| encoding.rtx = encoding.ssrc);
             }
             Command::Publish { participant, track, publication }
         }
@@ -57,7 +57,7 @@ pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
         4 => Command::SetMuted { participant, track, muted: kind & 0x80 != 0 },
         5 => Command::AddSlot { participant, mid, codec },
         6 => Command::ActivateSlot { participant, mid },
-        7 => Command::SetSlot { participant, mid, track: (what != 0xff).then_some(track) },
+        7 => Command::SetSlot { participant, mid, source: (what != 0xff).then_some(track.into()) },
         _ => Command::RemoveParticipant { participant },
     })
 }

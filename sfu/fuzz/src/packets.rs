@@ -34,6 +34,7 @@ pub(crate) fn rtp(script: &mut Script<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
         audio_level: (shape & 8 != 0).then_some(shape),
         twcc_seq: (shape & 0xc0 != 0).then_some(seq ^ u16::from(shape >> 6 & 1) << 15),
         dependency: (!descriptor.is_empty()).then_some(descriptor),
+        ..HeaderExtensions::default()
     };
     buffer.build(header, extensions);
     // Descriptor bytes from the script, then a frame; or nothing but these bytes.

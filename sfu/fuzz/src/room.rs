@@ -12,6 +12,7 @@ use rtc_client::srtp::{Profile, SrtpSealer};
 use rtp_wire::{rtcp, rtp::RtpPacket, vp8::Vp8Descriptor};
 use sfu::{
     Command, CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    command::SlotSource,
     congestion::PathState,
     egress::{Egress, TransportKey},
     limits::SENDER_REPORTS,
@@ -136,7 +137,7 @@ impl Stage {
         for participant in (1..3).map(ParticipantId) {
             self.command(Command::AddSlot { participant, mid, codec });
             self.command(Command::ActivateSlot { participant, mid });
-            self.command(Command::SetSlot { participant, mid, track: Some(track) });
+            self.command(Command::SetSlot { participant, mid, source: Some(track.into()) });
         }
     }
 
@@ -202,8 +203,9 @@ impl Stage {
             }
             Command::Connect { .. } => {}
             Command::Publish { participant, track, publication } => {
+                let codec = publication.codec;
                 room.publish(*now, participant, track, publication)?;
-                tracks.insert(track, Track { owner: participant, codec: publication.codec });
+                tracks.insert(track, Track { owner: participant, codec });
             }
             Command::Unpublish { participant, track } => {
                 room.unpublish(participant, track)?;
@@ -221,9 +223,12 @@ impl Stage {
                 room.activate_slot(*now, participant, mid, out)?;
                 slot(receivers, participant, mid).active = true;
             }
-            Command::SetSlot { participant, mid, track } => {
-                room.set_slot(*now, participant, mid, track, out)?;
-                slot(receivers, participant, mid).source = track;
+            Command::SetSlot { participant, mid, source } => {
+                room.set_slot(*now, participant, mid, source, out)?;
+                slot(receivers, participant, mid).source = match source {
+                    Some(SlotSource::Track(track)) => Some(track),
+                    _ => None,
+                };
             }
             Command::RemoveParticipant { participant } => {
                 room.remove_participant(participant);

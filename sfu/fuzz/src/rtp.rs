@@ -49,16 +49,17 @@ fn assert_round_trip(packet: &RtpPacket<'_>) {
         ssrc: packet.ssrc,
     };
     let mut buffer = HeaderBuffer::default();
-    let KnownExtensions { mid, audio_level, twcc_seq, dependency } = known;
-    buffer.build(header, HeaderExtensions { mid, audio_level, twcc_seq, dependency });
+    let KnownExtensions { mid, audio_level, twcc_seq, dependency, rid, repaired_rid } = known;
+    buffer.build(header, HeaderExtensions { mid, audio_level, twcc_seq, dependency, rid, repaired_rid });
     let written = RtpPacket::parse(buffer.as_bytes()).expect("a written header");
     assert!(written.payload.is_empty());
     assert_eq!((written.marker, written.payload_type), (packet.marker, packet.payload_type));
     assert_eq!((written.seq, written.timestamp, written.ssrc), (packet.seq, packet.timestamp, packet.ssrc));
     let read = KnownExtensions::read(written.extensions);
-    let mid = mid.filter(|mid| (1..=16).contains(&mid.len()));
+    let [mid, rid, repaired_rid] =
+        [mid, rid, repaired_rid].map(|name| name.filter(|name| (1..=16).contains(&name.len())));
     let dependency = dependency.filter(|value| !value.is_empty());
-    assert_eq!(read, KnownExtensions { mid, audio_level, twcc_seq, dependency });
+    assert_eq!(read, KnownExtensions { mid, audio_level, twcc_seq, dependency, rid, repaired_rid });
 
     buffer.set_stream(packet.ssrc, SeqNum(1), 2);
     buffer.set_twcc_seq(3);

@@ -53,7 +53,7 @@ impl Stage {
             } else {
                 network.command(Command::AddSlot { participant, mid, codec });
                 network.command(Command::ActivateSlot { participant, mid });
-                network.command(Command::SetSlot { participant, mid, track: Some(TrackId(0)) });
+                network.command(Command::SetSlot { participant, mid, source: Some(TrackId(0).into()) });
             }
         }
     }

@@ -35,9 +35,16 @@ pub const DEPENDENCY_DESCRIPTOR: ExtensionEntry = ExtensionEntry {
     audio: false,
     video: true,
 };
+/// RID of an encoding, on its media stream (RFC 8852).
+pub const RTP_STREAM_ID: ExtensionEntry =
+    ExtensionEntry { uri: "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", id: 5, audio: false, video: true };
+/// RID of an encoding, on its RTX stream (RFC 8852).
+pub const REPAIRED_RTP_STREAM_ID: ExtensionEntry =
+    ExtensionEntry { uri: "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", id: 6, audio: false, video: true };
 
 /// The header-extension table.
-pub const EXTENSIONS: [ExtensionEntry; 4] = [MID, AUDIO_LEVEL, TRANSPORT_CC, DEPENDENCY_DESCRIPTOR];
+pub const EXTENSIONS: [ExtensionEntry; 6] =
+    [MID, AUDIO_LEVEL, TRANSPORT_CC, DEPENDENCY_DESCRIPTOR, RTP_STREAM_ID, REPAIRED_RTP_STREAM_ID];
 
 impl ExtensionEntry {
     /// The kinds of section that carry the extension.
@@ -54,7 +61,7 @@ mod tests {
     /// Ids 1..=14 fit the one-byte form of RFC 8285.
     #[test]
     fn extension_ids_fit_one_byte_headers() {
-        assert!(EXTENSIONS.iter().all(|entry| (1..=14).contains(&entry.id)));
+        assert!(EXTENSIONS.iter().map(|entry| entry.id).eq(1..=6));
         assert!(MID.kinds().eq([Kind::Audio, Kind::Video]));
         assert!(AUDIO_LEVEL.kinds().eq([Kind::Audio]));
     }

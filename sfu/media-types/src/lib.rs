@@ -11,8 +11,14 @@ mod ids;
 pub mod key_exchange;
 pub mod kid;
 mod mid;
+mod rid;
+mod short_text;
 
 pub use codec::{CODECS, Codec, CodecEntry, Kind};
-pub use extension::{AUDIO_LEVEL, DEPENDENCY_DESCRIPTOR, EXTENSIONS, ExtensionEntry, MID, TRANSPORT_CC};
+pub use extension::{
+    AUDIO_LEVEL, DEPENDENCY_DESCRIPTOR, EXTENSIONS, ExtensionEntry, MID, REPAIRED_RTP_STREAM_ID, RTP_STREAM_ID,
+    TRANSPORT_CC,
+};
 pub use ids::{ParticipantId, Seat, Ssrc, TrackId};
 pub use mid::Mid;
+pub use rid::Rid;

@@ -75,6 +75,10 @@ pub struct KnownExtensions<'a> {
     pub twcc_seq: Option<u16>,
     /// Dependency Descriptor.
     pub dependency: Option<&'a [u8]>,
+    /// RID of the encoding of a media packet (RFC 8852), 1 to 16 bytes in valid packets.
+    pub rid: Option<&'a [u8]>,
+    /// RID of the encoding that an RTX packet repairs (RFC 8852), likewise.
+    pub repaired_rid: Option<&'a [u8]>,
 }
 
 impl<'a> KnownExtensions<'a> {
@@ -89,6 +93,8 @@ impl<'a> KnownExtensions<'a> {
                 id if id == media::AUDIO_LEVEL.id => known.audio_level = value.first().copied(),
                 id if id == media::TRANSPORT_CC.id => known.twcc_seq = u16_at(value, 0),
                 id if id == media::DEPENDENCY_DESCRIPTOR.id => known.dependency = Some(value),
+                id if id == media::RTP_STREAM_ID.id => known.rid = Some(value),
+                id if id == media::REPAIRED_RTP_STREAM_ID.id => known.repaired_rid = Some(value),
                 _ => {}
             }
         }

@@ -32,10 +32,14 @@ pub struct HeaderExtensions<'a> {
     pub twcc_seq: Option<u16>,
     /// Dependency Descriptor, 1 to 255 bytes.
     pub dependency: Option<&'a [u8]>,
+    /// RID of the encoding (RFC 8852), 1 to 16 bytes. Only publishers send it.
+    pub rid: Option<&'a [u8]>,
+    /// RID of the repaired encoding, on an RTX stream (RFC 8852), 1 to 16 bytes. Only publishers send it.
+    pub repaired_rid: Option<&'a [u8]>,
 }
 
 /// Maximum length in bytes: fixed header, extension header, each extension at its longest in two-byte form, padding.
-const MAX_HEADER: usize = 12 + 4 + (2 + 16) + (2 + 1) + (2 + 2) + (2 + 255) + 3;
+const MAX_HEADER: usize = 12 + 4 + 3 * (2 + 16) + (2 + 1) + (2 + 2) + (2 + 255) + 3;
 
 /// A header in a buffer of fixed size, which is reused for each packet.
 #[derive(Clone, Debug)]
@@ -56,10 +60,13 @@ impl HeaderBuffer {
     /// Builds a header. Leaves out empty extensions, and extensions longer than their maximum.
     #[inline]
     pub fn build(&mut self, header: RtpHeader, extensions: HeaderExtensions<'_>) {
-        let HeaderExtensions { mid, audio_level, twcc_seq, dependency } = extensions;
-        let mid = mid.filter(|mid| (1..=16).contains(&mid.len()));
+        let HeaderExtensions { mid, audio_level, twcc_seq, dependency, rid, repaired_rid } = extensions;
+        let names =
+            [(media::MID.id, mid), (media::RTP_STREAM_ID.id, rid), (media::REPAIRED_RTP_STREAM_ID.id, repaired_rid)];
+        let names = names.map(|(id, name)| (id, name.filter(|name| (1..=16).contains(&name.len()))));
         let dependency = dependency.filter(|value| (1..=255).contains(&value.len()));
-        let any = mid.is_some() || audio_level.is_some() || twcc_seq.is_some() || dependency.is_some();
+        let named = names.iter().any(|(_, name)| name.is_some());
+        let any = named || audio_level.is_some() || twcc_seq.is_some() || dependency.is_some();
 
         self.length = 0;
         self.twcc_at = None;
@@ -81,8 +88,10 @@ impl HeaderBuffer {
         if let Some(level) = audio_level {
             self.element(media::AUDIO_LEVEL.id, &[level], two_byte);
         }
-        if let Some(mid) = mid {
-            self.element(media::MID.id, mid, two_byte);
+        for (id, name) in names {
+            if let Some(name) = name {
+                self.element(id, name, two_byte);
+            }
         }
         if let Some(value) = dependency {
             self.element(media::DEPENDENCY_DESCRIPTOR.id, value, two_byte);
@@ -184,7 +193,7 @@ mod tests {
     proptest! {
         #[test]
         fn written_and_patched_fields_round_trip(
-            mid in prop::option::of(prop::collection::vec(any::<u8>(), 1..=16)),
+            [mid, rid, repaired_rid] in prop::array::uniform3(prop::option::of(prop::collection::vec(any::<u8>(), 1..=16))),
             audio_level in any::<Option<u8>>(),
             twcc_seq in any::<Option<u16>>(),
             dependency in prop::option::of(prop::collection::vec(any::<u8>(), 3..=255)),
@@ -192,7 +201,8 @@ mod tests {
         ) {
             let mut buffer = HeaderBuffer::default();
             let dependency = dependency.as_deref();
-            buffer.build(header(), HeaderExtensions { mid: mid.as_deref(), audio_level, twcc_seq, dependency });
+            let (mid, rid, repaired_rid) = (mid.as_deref(), rid.as_deref(), repaired_rid.as_deref());
+            buffer.build(header(), HeaderExtensions { mid, audio_level, twcc_seq, dependency, rid, repaired_rid });
             buffer.set_stream(Ssrc(6), SeqNum(10), 78);
             buffer.set_twcc_seq(4_711);
             buffer.set_frame_number(frame);
@@ -201,7 +211,7 @@ mod tests {
             prop_assert_eq!((view.ssrc, view.seq, view.timestamp, view.marker), (Ssrc(6), SeqNum(10), 78, true));
             prop_assert!(view.payload.is_empty());
             let known = KnownExtensions::read(view.extensions);
-            prop_assert_eq!(known.mid, mid.as_deref());
+            prop_assert_eq!((known.mid, known.rid, known.repaired_rid), (mid, rid, repaired_rid));
             prop_assert_eq!(known.audio_level, audio_level);
             prop_assert_eq!(known.twcc_seq, twcc_seq.map(|_| 4_711));
             prop_assert_eq!(known.dependency.map(<[u8]>::len), dependency.map(<[u8]>::len));

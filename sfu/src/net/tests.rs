@@ -71,7 +71,7 @@ impl Call {
         self.run_until(|clients| clients.iter().all(|(_, c)| c.transport.state() == ClientState::Connected));
         let (speaker, listener) = (ParticipantId(10 * room), ParticipantId(10 * room + 1));
         let (mid, track) = (Mid::new("a0").unwrap(), TrackId(room));
-        let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(7), rtx: None };
+        let publication = Publication::single(Codec::Opus, mid, Ssrc(7), None);
         self.command(Command::Publish { participant: speaker, track, publication });
         for command in subscribe(listener, mid, Codec::Opus, track) {
             self.command(command);

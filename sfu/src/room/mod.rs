@@ -15,7 +15,7 @@ mod topology;
 
 use crate::{
     active_speaker::{self, ActiveSpeakers},
-    command::{CommandError, Publication},
+    command::{CommandError, Publication, SlotSource},
     egress::{Egress, TransportKey},
     event::Event,
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
@@ -122,7 +122,7 @@ impl Room {
     /// Adds a track of a participant, and watches whether packets of it arrive ([`Event::TrackActivity`]).
     ///
     /// # Errors
-    /// [`CommandError`] `NoParticipant`, `Exists` (track, MID or SSRC), `Invalid` (one SSRC for both streams), `Limit`.
+    /// [`CommandError`] `NoParticipant`, `Exists` (track, MID or SSRC), `Invalid` (one SSRC for both streams, several encodings), `Limit`.
     pub fn publish(
         &mut self,
         now: Instant,
@@ -191,19 +191,19 @@ impl Room {
         Ok(())
     }
 
-    /// Puts a track into a slot, or empties the slot. The slot's stream continues where it was.
+    /// Puts a source into a slot, or empties the slot. The slot's stream continues where it was.
     ///
     /// # Errors
-    /// [`CommandError`] `NoParticipant`, `NoSlot`, `NoTrack`, `CodecMismatch`.
+    /// [`CommandError`] `NoParticipant`, `NoSlot`, `NoTrack`, `CodecMismatch`, `Invalid`.
     pub fn set_slot(
         &mut self,
         now: Instant,
         participant: ParticipantId,
         mid: Mid,
-        track: Option<TrackId>,
+        source: Option<SlotSource>,
         egress: &mut (impl Egress + ?Sized),
     ) -> Result<(), CommandError> {
-        if let Some(slot) = self.topology.set_slot(participant, mid, track)? {
+        if let Some(slot) = self.topology.set_slot(participant, mid, source)? {
             self.request_key_frame(now, slot, egress);
         }
         Ok(())

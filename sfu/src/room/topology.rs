@@ -5,7 +5,7 @@
 
 use crate::{
     allowance::{Allowance, Notice},
-    command::{CommandError, Publication},
+    command::{CommandError, EncodingParams, Publication, SlotSource},
     congestion::delivery_rate::Sent,
     ids::{Mid, ParticipantId, Ssrc, TrackId},
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
@@ -100,7 +100,8 @@ impl Topology {
         id: TrackId,
         publication: &Publication,
     ) -> Result<(), CommandError> {
-        let &Publication { codec, mid, ssrc, rtx } = publication;
+        let &Publication { codec, mid, ref encodings } = publication;
+        let [EncodingParams { ssrc: Some(ssrc), rtx, .. }] = **encodings else { return Err(CommandError::Invalid) };
         let owner_key = self.participant_key(participant)?;
         let owner = self.participants.get_mut(owner_key).ok_or(CommandError::NoParticipant)?;
         if rtx == Some(ssrc) {
@@ -206,18 +207,18 @@ impl Topology {
         Ok(key)
     }
 
-    /// Puts a track into a slot, or empties the slot. Returns the slot if it needs a key frame.
+    /// Puts a source into a slot, or empties the slot. Returns the slot if it needs a key frame.
     pub(super) fn set_slot(
         &mut self,
         participant: ParticipantId,
         mid: Mid,
-        track: Option<TrackId>,
+        source: Option<SlotSource>,
     ) -> Result<Option<SlotKey>, CommandError> {
         let slot_key = self.slot_key(participant, mid)?;
         let slot = self.slots.get(slot_key).ok_or(CommandError::NoSlot)?;
         let current = slot.source;
-        let source = match track {
-            Some(track) => {
+        let source = match source {
+            Some(SlotSource::Track(track)) => {
                 let key = *self.track_keys.get(&track).ok_or(CommandError::NoTrack)?;
                 let track = self.tracks.get(key).ok_or(CommandError::NoTrack)?;
                 if track.codec != slot.codec {
@@ -225,6 +226,7 @@ impl Topology {
                 }
                 Some(Source { track: key, encoding: track.encoding })
             }
+            Some(_) => return Err(CommandError::Invalid),
             None => None,
         };
         if source == current {

@@ -42,8 +42,8 @@ impl Worker {
             Command::ActivateSlot { participant, mid } => {
                 self.room_command(now, participant, |room, egress| room.activate_slot(now, participant, mid, egress))
             }
-            Command::SetSlot { participant, mid, track } => {
-                self.room_command(now, participant, |room, egress| room.set_slot(now, participant, mid, track, egress))
+            Command::SetSlot { participant, mid, source } => {
+                self.room_command(now, participant, |room, egress| room.set_slot(now, participant, mid, source, egress))
             }
             Command::RemoveParticipant { participant } => self.remove_participant(now, participant),
             _ => Err(CommandError::Unsupported),

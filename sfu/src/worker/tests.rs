@@ -203,7 +203,7 @@ impl Network {
     fn publish_and_subscribe(&mut self, sender: u32, receiver: u32) {
         let mid = Mid::new("a0").unwrap();
         let (participant, track) = (ParticipantId(sender), TrackId(sender));
-        let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(sender), rtx: None };
+        let publication = Publication::single(Codec::Opus, mid, Ssrc(sender), None);
         self.command(Command::Publish { participant, track, publication });
         let participant = ParticipantId(receiver);
         self.command(Command::AddSlot { participant, mid, codec: Codec::Opus });

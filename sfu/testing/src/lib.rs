@@ -31,7 +31,7 @@ const OPUS: u8 = Codec::Opus.entry().pt;
 pub fn subscribe(participant: ParticipantId, mid: Mid, codec: Codec, track: TrackId) -> [Command; 3] {
     [
         Command::AddSlot { participant, mid, codec },
-        Command::SetSlot { participant, mid, track: Some(track) },
+        Command::SetSlot { participant, mid, source: Some(track.into()) },
         Command::ActivateSlot { participant, mid },
     ]
 }

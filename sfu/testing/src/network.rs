@@ -219,7 +219,7 @@ impl<W: WorkerCore> Network<W> {
         self.join(room, receiver);
         self.run(Duration::from_millis(300));
         let (mid, track) = (Mid::new("a0").unwrap(), TrackId(sender));
-        let publication = Publication { codec: Codec::Opus, mid, ssrc: Ssrc(sender), rtx: None };
+        let publication = Publication::single(Codec::Opus, mid, Ssrc(sender), None);
         self.command(Command::Publish { participant: ParticipantId(sender), track, publication });
         for command in subscribe(ParticipantId(receiver), mid, Codec::Opus, track) {
             self.command(command);

@@ -15,7 +15,7 @@ use publisher::{AudioSource, VideoSource};
 use receiver::SlotReceiver;
 use rtp_wire::rtcp;
 use sfu::{
-    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    Event, Mid, ParticipantId, Room, RoomId, SlotSource, Ssrc, TrackId,
     command::Publication,
     congestion::PathState,
     egress::{Egress, TransportKey},
@@ -162,7 +162,7 @@ impl World {
         let id = self.clients[client].id;
         let source = VideoSource::new(&mut self.random);
         let mid = Mid::new("sv").unwrap();
-        let publication = Publication { codec: Codec::Vp8, mid, ssrc: source.ssrc, rtx: Some(source.rtx_ssrc) };
+        let publication = Publication::single(Codec::Vp8, mid, source.ssrc, Some(source.rtx_ssrc));
         let track = TrackId(id.0 * 10);
         self.room.publish(self.now, id, track, publication).unwrap();
         self.clients[client].video = Some(source);
@@ -174,7 +174,7 @@ impl World {
         let id = self.clients[client].id;
         let source = AudioSource::new(&mut self.random);
         let mid = Mid::new("sa").unwrap();
-        let publication = Publication { codec: Codec::Opus, mid, ssrc: source.ssrc, rtx: None };
+        let publication = Publication::single(Codec::Opus, mid, source.ssrc, None);
         let track = TrackId(id.0 * 10 + 1);
         self.room.publish(self.now, id, track, publication).unwrap();
         self.clients[client].audio = Some(source);
@@ -192,7 +192,9 @@ impl World {
     /// Puts a track into a slot.
     pub fn set_slot(&mut self, client: usize, mid: &str, track: Option<TrackId>) {
         let id = self.clients[client].id;
-        self.room.set_slot(self.now, id, Mid::new(mid).unwrap(), track, &mut self.outbox).unwrap();
+        self.room
+            .set_slot(self.now, id, Mid::new(mid).unwrap(), track.map(SlotSource::Track), &mut self.outbox)
+            .unwrap();
     }
 
     pub fn slot(&self, client: usize, mid: &str) -> &SlotReceiver {

@@ -94,12 +94,7 @@ impl Room {
         let command = self.outputs.command(Command::Publish {
             participant: from,
             track: track.track,
-            publication: Publication {
-                codec: publish.codec,
-                mid,
-                ssrc: Ssrc(publish.ssrc),
-                rtx: publish.rtx.map(Ssrc),
-            },
+            publication: Publication::single(publish.codec, mid, Ssrc(publish.ssrc), publish.rtx.map(Ssrc)),
         });
         if publish.muted {
             self.command_muted(from, track.track, true);

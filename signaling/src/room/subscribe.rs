@@ -1,7 +1,7 @@
 //! Subscriptions, and the slots that carry them.
 
 use super::{Answer, DONE, Refusal, Room, outputs::Outputs, refusal, slots::SlotCommand, wake};
-use sfu_api::{Command, CommandId};
+use sfu_api::{Command, CommandId, SlotSource};
 use std::{collections::BTreeSet, time::Instant};
 use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
@@ -146,6 +146,6 @@ fn send(outputs: &mut Outputs, participant: ParticipantId, command: SlotCommand)
     outputs.command(match command {
         SlotCommand::Add(mid, codec) => Command::AddSlot { participant, mid, codec },
         SlotCommand::Activate(mid) => Command::ActivateSlot { participant, mid },
-        SlotCommand::Set(mid, track) => Command::SetSlot { participant, mid, track },
+        SlotCommand::Set(mid, track) => Command::SetSlot { participant, mid, source: track.map(SlotSource::Track) },
     })
 }

@@ -21,10 +21,15 @@ pub const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-tr
 /// Dependency Descriptor (AV1 RTP specification, appendix A).
 pub const DEPENDENCY_DESCRIPTOR_URI: &str =
     "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+/// RID of an encoding (RFC 8852).
+pub const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+/// RID of the encoding that a retransmission belongs to (RFC 8852).
+pub const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 /// The header extensions that this client negotiates. Others may reveal more than packets need: a capture time, or samples
 /// of the video.
-const EXTENSIONS: [&str; 4] = [MID_URI, LEVEL_URI, TRANSPORT_CC_URI, DEPENDENCY_DESCRIPTOR_URI];
+const EXTENSIONS: [&str; 6] =
+    [MID_URI, LEVEL_URI, TRANSPORT_CC_URI, DEPENDENCY_DESCRIPTOR_URI, RID_URI, REPAIRED_RID_URI];
 /// Maximum number of candidates: a server has one for each of its addresses.
 const MAX_CANDIDATES: usize = 16;
 /// Maximum length of `a=fmtp` parameters, in bytes.

@@ -129,7 +129,7 @@ impl MediaPlane {
         let slot = Slot { mid: mid.to_owned(), kind: Kind::Video, codec: Codec::Vp8, ssrc, rtx };
         endpoint.add_slots(std::slice::from_ref(&slot)).await.unwrap();
         self.command(Command::ActivateSlot { participant, mid: name });
-        self.command(Command::SetSlot { participant, mid: name, track: Some(track) });
+        self.command(Command::SetSlot { participant, mid: name, source: Some(track.into()) });
         slot
     }
 }
@@ -197,12 +197,7 @@ pub(crate) fn camera() -> SendStream {
 }
 
 pub(crate) fn publication() -> Publication {
-    Publication {
-        codec: SfuCodec::Vp8,
-        mid: Mid::new("sv").unwrap(),
-        ssrc: Ssrc(CAMERA.ssrc),
-        rtx: CAMERA.rtx.map(Ssrc),
-    }
+    Publication::single(SfuCodec::Vp8, Mid::new("sv").unwrap(), Ssrc(CAMERA.ssrc), CAMERA.rtx.map(Ssrc))
 }
 
 /// A key frame in its envelope, of random bytes.
