@@ -15,6 +15,7 @@
 //! | an admitted client | its own downlink, by retransmissions | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what arrives there |
 //! | an admitted client | stored packets | [`VIDEO_STORE`], [`REPAIR_WAIT`] |
 //! | signaling of a participant | participants, tracks, slots | [`SfuConfig::max_participants`](crate::SfuConfig), [`ROOM_PARTICIPANTS`], [`TRACKS`], [`SLOTS`] |
+//! | signaling of a participant | downlink of a receiver, by video | [`SfuConfig::max_video_kbps_per_subscriber`](crate::SfuConfig), where tracks have layers to choose from |
 //! | signaling of a participant | unfinished handshakes | [`UNCONNECTED`] a worker, [`CONNECT_TIME`] each |
 //! | signaling of a participant | text | [`UFRAG_BYTES`], [`CREDENTIAL_BYTES`] |
 //! | signaling of a participant | queued commands | [`COMMANDS`], [`COMMANDS_AT_ONCE`] |
@@ -91,6 +92,9 @@ pub const REPAIR_BEFORE_KEY_FRAME: Duration = Duration::from_millis(300);
 pub const VIDEO_STORE: DataSize = DataSize::from_bytes(2 << 20);
 /// Maximum size of the payloads stored of an audio encoding.
 pub const AUDIO_STORE: DataSize = DataSize::from_bytes(32 << 10);
+
+/// Maximum bitrate of all video to one receiver, unless [`SfuConfig`](crate::SfuConfig) sets another.
+pub const VIDEO_RATE: Bitrate = Bitrate::from_kbps(4_000);
 
 /// Retransmissions to a receiver take at most one part in this many of the bitrate that arrives there.
 pub const REPAIR_SHARE: u64 = 3;

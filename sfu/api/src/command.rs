@@ -19,7 +19,7 @@
 
 pub use crate::{
     error::CommandError,
-    publication::{EncodingParams, Publication},
+    publication::{EncodingParams, MAX_ENCODINGS, Publication},
     slot::{SlotSource, Wish},
     transport::RemoteTransport,
 };

@@ -12,8 +12,8 @@ pub const SPEAKERS: u8 = 6;
 pub enum SlotSource {
     /// A track.
     Track(TrackId),
-    /// Whoever holds this position among the room's loudest speakers. Position 0 is not the loudest: who speaks keeps a
-    /// position. Below [`SPEAKERS`].
+    /// The participant that holds this position among the room's loudest speakers. Position 0 is not the loudest: who
+    /// speaks keeps a position. Below [`SPEAKERS`].
     Speaker(u8),
 }
 

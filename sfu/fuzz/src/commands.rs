@@ -1,8 +1,8 @@
 //! Commands from a script, on few participants, tracks and slots, so that they often refer to the same ones.
 
 use sfu::{
-    Command, Mid, ParticipantId, RoomId, Ssrc, TrackId,
-    command::{Publication, RemoteTransport},
+    Command, Mid, ParticipantId, Rid, RoomId, Ssrc, TrackId,
+    command::{EncodingParams, Publication, RemoteTransport},
     media::Codec,
 };
 use tacet_fuzz::Script;
@@ -21,10 +21,19 @@ pub(crate) fn mid(byte: u8) -> Mid {
     Mid::new(["m0", "m1", "m2", "a-mid-16-letters"][usize::from(byte % SLOTS)]).expect("a MID")
 }
 
-/// A publication with the SSRCs that [`crate::packets`] sends.
-pub(crate) fn publication(track: u8, codec: Codec, mid: Mid) -> Publication {
+/// RIDs of the encodings of a track, lowest quality first.
+pub(crate) const RIDS: [&str; 3] = ["q", "h", "f"];
+
+/// A publication with the SSRCs that [`crate::packets`] sends, and up to two `more` encodings, whose SSRCs are learned.
+pub(crate) fn publication(track: u8, codec: Codec, mid: Mid, more: u8) -> Publication {
     let ssrc = u32::from(track % TRACKS) * 2;
-    Publication::single(codec, mid, Ssrc(ssrc), codec.entry().rtx_pt.map(|_| Ssrc(ssrc + 1)))
+    let mut publication = Publication::single(codec, mid, Ssrc(ssrc), codec.entry().rtx_pt.map(|_| Ssrc(ssrc + 1)));
+    if more > 0 {
+        let [first, others @ ..] = RIDS.map(|rid| EncodingParams::named(Rid::new(rid).expect("a RID")));
+        publication.encodings.iter_mut().for_each(|encoding| encoding.rid = first.rid);
+        publication.encodings.extend(others.into_iter().take(more.into()));
+    }
+    publication
 }
 
 /// Returns the next command; `None` at the end of the script.
@@ -47,7 +56,7 @@ pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
             Command::Connect { participant, remote }
         }
         2 => {
-            let mut publication = publication(what, codec, mid);
+            let mut publication = publication(what, codec, mid, kind >> 4 & 0b11);
             if kind & 0x80 != 0 {
                 publication.encodings.iter_mut().for_each(|encoding| encoding.rtx = encoding.ssrc);
             }

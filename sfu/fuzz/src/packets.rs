@@ -29,12 +29,16 @@ pub(crate) fn rtp(script: &mut Script<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let mid = commands::mid(stream >> 2);
     let mut buffer = HeaderBuffer::default();
     let descriptor = if shape & 2 != 0 { script.bytes(usize::from(shape >> 4) * 2) } else { &[] };
+    let is_rtx = [97, 99, 101, 103].contains(&header.payload_type);
+    let names = (shape & 4 != 0).then(|| commands::RIDS.get(usize::from(seq & 3))).flatten();
+    let rid = names.map(|rid| rid.as_bytes());
     let extensions = HeaderExtensions {
         mid: (shape & 4 != 0).then_some(mid.as_bytes()),
         audio_level: (shape & 8 != 0).then_some(shape),
         twcc_seq: (shape & 0xc0 != 0).then_some(seq ^ u16::from(shape >> 6 & 1) << 15),
         dependency: (!descriptor.is_empty()).then_some(descriptor),
-        ..HeaderExtensions::default()
+        rid: rid.filter(|_| !is_rtx),
+        repaired_rid: rid.filter(|_| is_rtx),
     };
     buffer.build(header, extensions);
     // Descriptor bytes from the script, then a frame; or nothing but these bytes.

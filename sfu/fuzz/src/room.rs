@@ -132,7 +132,7 @@ impl Stage {
         for participant in (0..3).map(ParticipantId) {
             self.command(Command::AddParticipant { room: RoomId(1), participant });
         }
-        let publication = commands::publication(0, codec, mid);
+        let publication = commands::publication(0, codec, mid, scene >> 3 & 0b11);
         self.command(Command::Publish { participant: publisher, track, publication });
         for participant in (1..3).map(ParticipantId) {
             self.command(Command::AddSlot { participant, mid, codec });

@@ -48,7 +48,7 @@ impl Stage {
         let (mid, codec) = (commands::mid(0), commands::CODECS[usize::from(scene >> 2) % 5]);
         for participant in (0..connected).map(commands::participant) {
             if participant.0 == 0 {
-                let publication = commands::publication(0, codec, mid);
+                let publication = commands::publication(0, codec, mid, scene >> 5 & 0b11);
                 network.command(Command::Publish { participant, track: TrackId(0), publication });
             } else {
                 network.command(Command::AddSlot { participant, mid, codec });

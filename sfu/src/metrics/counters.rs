@@ -30,6 +30,8 @@ quantities! {
     UplinkNacked = "uplink_packets_nacked",
     /// RTP packets of publishers that arrived in time as retransmissions.
     UplinkRecovered = "uplink_packets_recovered",
+    /// RTP packets of publishers whose Dependency Descriptor could not be read: they are forwarded to all who receive the stream.
+    UnreadDescriptors = "unread_descriptors",
     /// Packets that subscribers reported as received.
     DownlinkArrived = "downlink_packets_arrived",
     /// Packets that subscribers reported as missing, whether or not they arrive later.
@@ -93,6 +95,8 @@ quantities! {
     DropTruncated = "drop_truncated",
     /// RTP dropped: an SSRC that was not signaled.
     DropUnknownSsrc = "drop_unknown_ssrc",
+    /// RTP dropped: an SSRC that was not signaled, with a RID that was not signaled either.
+    DropUnknownRid = "drop_unknown_rid",
     /// RTP dropped: padding only.
     DropPadding = "drop_padding",
     /// RTP dropped: a duplicate.

@@ -1,18 +1,21 @@
 //! An encoding: one RTP stream of a track and its RTX stream, from received packet to packet store.
 
 use super::{
-    key_frame_budget::KeyFrameBudget,
+    layer_meter::LayerMeter,
+    layers::{Layers, Unread},
     nack_generator::{ArrivedOn, NackGenerator, StreamState},
+    numbering::{ALL_TARGETS, Numbers},
     packet_store::{Insertion, PacketMeta, PacketStore, StoreLimits, StoredPacket},
-    pli_throttle::PliThrottle,
     receiver_statistics::ReceiverStatistics,
     sender_clock::SenderClock,
     sequence_compaction::SequenceCompaction,
+    subscribers::Subscribers,
 };
 use crate::{
     allowance::Allowance,
+    command::EncodingParams,
     congestion::rtt::Rtt,
-    ids::Ssrc,
+    ids::{Rid, Ssrc},
     keys::TrackKey,
     limits::{AUDIO_STORE, REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, VIDEO_STORE},
     media::{Codec, Kind},
@@ -53,15 +56,8 @@ pub(crate) enum Dropped {
     Duplicate,
     /// Below the window of the store, or a retransmission that receivers no longer wait for.
     TooLate,
-}
-
-/// Number of requests written by [`Encoding::write_nacks_and_pli`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Requested {
-    /// Sequence numbers in NACKs.
-    pub(crate) packets: u64,
-    /// PLIs.
-    pub(crate) key_frames: u64,
+    /// Stored, and forwarded once the structure has come that its descriptor refers to.
+    Held,
 }
 
 /// The newest key frame. Soon after it has begun, receivers no longer wait for packets before it.
@@ -83,15 +79,26 @@ impl KeyFrame {
 #[derive(Debug)]
 pub(crate) struct Encoding {
     pub(crate) track: TrackKey,
+    /// Position among the encodings of the track, from the lowest quality to the highest.
+    pub(crate) position: usize,
     pub(crate) codec: Codec,
-    pub(crate) ssrc: Ssrc,
+    pub(crate) rid: Option<Rid>,
+    /// SSRC of the media stream; none before it is known.
+    pub(crate) ssrc: Option<Ssrc>,
     pub(crate) rtx: Option<Ssrc>,
     /// The SSRC of the RTX stream was learned from a packet.
     rtx_learned: bool,
     pub(crate) store: PacketStore,
+    pub(crate) numbers: Numbers,
+    pub(crate) layers: Layers,
+    pub(crate) meter: LayerMeter,
+    /// Lines that the publisher announced.
+    pub(crate) height: Option<u16>,
+    /// Bitrate that the publisher announced.
+    pub(crate) max_kbps: Option<u32>,
+    /// Slots that get packets of it, or will once they can switch to it.
+    pub(crate) subscribers: Subscribers,
     pub(crate) statistics: ReceiverStatistics,
-    pub(crate) pli: PliThrottle,
-    pub(crate) key_frame_budget: KeyFrameBudget,
     pub(crate) clock: Option<SenderClock>,
     /// Sender reports that are forwarded.
     pub(crate) sender_reports: Allowance,
@@ -99,31 +106,40 @@ pub(crate) struct Encoding {
     compaction: SequenceCompaction,
     nack_generator: NackGenerator,
     key_frame: Option<KeyFrame>,
+    /// Held packets that can be forwarded.
+    released: Vec<u64>,
 }
 
 impl Encoding {
     /// An encoding of which no packet has arrived.
-    pub(crate) fn new(track: TrackKey, codec: Codec, ssrc: Ssrc, rtx: Option<Ssrc>) -> Self {
+    pub(crate) fn new(track: TrackKey, position: usize, codec: Codec, params: &EncodingParams) -> Self {
         let limits = match codec.entry().kind {
             Kind::Video => VIDEO,
             Kind::Audio => AUDIO,
         };
         Self {
             track,
+            position,
             codec,
-            ssrc,
-            rtx,
+            rid: params.rid,
+            ssrc: params.ssrc,
+            rtx: params.rtx,
             rtx_learned: false,
             store: PacketStore::new(limits),
+            numbers: Numbers::new(limits.window),
+            layers: Layers::default(),
+            meter: LayerMeter::default(),
+            height: params.height,
+            max_kbps: params.max_kbps,
+            subscribers: Subscribers::default(),
             statistics: ReceiverStatistics::default(),
-            pli: PliThrottle::default(),
-            key_frame_budget: KeyFrameBudget::default(),
             clock: None,
             sender_reports: Allowance::new(SENDER_REPORTS),
             sequence: Unwrapper::default(),
             compaction: SequenceCompaction::default(),
             nack_generator: NackGenerator::default(),
             key_frame: None,
+            released: Vec::new(),
         }
     }
 
@@ -132,13 +148,13 @@ impl Encoding {
         self.codec.entry().kind == Kind::Video
     }
 
-    /// Learns the SSRC of a packet whose MID is that of the track. Returns the stream, and the SSRC that it replaces.
+    /// Learns the SSRC of a packet of this encoding. Returns the stream, and the SSRC that it replaces.
     ///
-    /// Each SSRC is learned at most once: the signaled one was not used before, and is not valid afterwards.
+    /// Each SSRC is learned at most once: a signaled one was not used before, and is not valid afterwards.
     pub(crate) fn learn(&mut self, packet: &RtpPacket<'_>) -> Option<(Stream, Option<Ssrc>)> {
         let codec = self.codec.entry();
         if packet.payload_type == codec.pt && !self.has_begun() {
-            Some((Stream::Media, Some(std::mem::replace(&mut self.ssrc, packet.ssrc))))
+            Some((Stream::Media, self.ssrc.replace(packet.ssrc)))
         } else if Some(packet.payload_type) == codec.rtx_pt && !self.rtx_learned {
             self.rtx_learned = true;
             Some((Stream::Rtx, self.rtx.replace(packet.ssrc)))
@@ -202,17 +218,43 @@ impl Encoding {
         // Late padding has left a gap in the forwarded stream, and fills it like any other packet.
         self.sequence.accept(extended);
         let index = self.compaction.index_of(extended).ok_or(Dropped::TooLate)?;
-        let meta = self.meta(packet, extensions, payload);
+        let mut meta = self.meta(packet, extensions, payload);
+        let place = self.layers.read(index, extensions.dependency, &mut meta);
+        let counted = if meta.unread.is_some() { ALL_TARGETS } else { meta.targets };
+        meta.numbering = self.numbers.number(index, counted, place).ok_or(Dropped::TooLate)?;
         let descriptor = extensions.dependency.filter(|value| value.len() <= MAX_DESCRIPTOR).unwrap_or_default();
         match self.store.insert(now, index, meta, descriptor, payload) {
             Insertion::New => {
+                if extensions.dependency.and_then(Descriptor::parse).is_some_and(|descriptor| descriptor.structure) {
+                    self.read_again(index);
+                }
+                self.meter.on_packet(meta.targets, place.map_or(0, |place| place.spatial), payload.len());
                 if meta.starts_key_frame && self.key_frame.is_none_or(|newest| newest.index < index) {
                     self.key_frame = Some(KeyFrame { extended, index, at: now });
                 }
-                Ok(index)
+                if meta.unread == Some(Unread::OtherStructure) { Err(Dropped::Held) } else { Ok(index) }
             }
             Insertion::Duplicate => Err(Dropped::Duplicate),
             Insertion::TooLate => Err(Dropped::TooLate),
+        }
+    }
+
+    /// Takes the indices of held packets that can be forwarded now.
+    pub(crate) fn take_released(&mut self) -> std::vec::Drain<'_, u64> {
+        self.released.drain(..)
+    }
+
+    /// Reads the descriptors of packets that came before the structure of the packet at `index`.
+    fn read_again(&mut self, index: u64) {
+        for index in index + 1..=self.store.highest() {
+            let Some(packet) = self.store.get_mut(index) else { continue };
+            let Some(unread) = packet.meta.unread else { continue };
+            let mut meta = packet.meta;
+            self.layers.read(index, packet.dependency(), &mut meta);
+            if meta.unread.is_none() && unread == Unread::OtherStructure {
+                self.released.push(index);
+            }
+            packet.meta = meta;
         }
     }
 
@@ -222,45 +264,43 @@ impl Encoding {
         if replaced.is_some_and(|newest| newest.has_replaced_earlier(arrival)) {
             return None;
         }
-        self.store.get_mut(index).filter(|packet| packet.age(arrival) < REPAIR_WAIT)
+        let is_held = |packet: &StoredPacket| packet.meta.unread == Some(Unread::OtherStructure);
+        self.store.get_mut(index).filter(|packet| packet.age(arrival) < REPAIR_WAIT && !is_held(packet))
     }
 
-    /// Appends the NACK and the PLI that are due now, from `sender`. The buffer `nack` is overwritten.
-    pub(crate) fn write_nacks_and_pli(
+    /// Appends the NACK that is due now, from `sender`. The buffer `nack` is overwritten with the extended sequence numbers
+    /// that it requests.
+    pub(crate) fn write_nack(
         &mut self,
         now: Instant,
         rtt: Duration,
         sender: Ssrc,
         nack: &mut Vec<u64>,
         rtcp: &mut Vec<u8>,
-    ) -> Requested {
+    ) -> StreamState {
         nack.clear();
-        self.poll_nacks(now, rtt, nack);
-        rtcp_write::nack(rtcp, sender, self.ssrc, nack);
-        let pli = self.pli.poll(now);
-        if pli {
-            rtcp_write::pli(rtcp, sender, self.ssrc);
+        let state = self.poll_nacks(now, rtt, nack);
+        if let Some(ssrc) = self.ssrc {
+            rtcp_write::nack(rtcp, sender, ssrc, nack);
         }
-        Requested { packets: nack.len() as u64, key_frames: u64::from(pli) }
+        state
     }
 
-    /// When a NACK or PLI is due next.
-    pub(crate) fn deadline(&self, now: Instant, rtt: Duration) -> Option<Instant> {
-        self.nack_generator.deadline(now, rtt).into_iter().chain(self.pli.deadline(now)).min()
+    /// When a NACK is due next.
+    pub(crate) fn nack_deadline(&self, now: Instant, rtt: Duration) -> Option<Instant> {
+        self.nack_generator.deadline(now, rtt)
     }
 
-    /// Appends the extended sequence numbers to request now. Requests a key frame if the stream cannot be repaired.
-    fn poll_nacks(&mut self, now: Instant, rtt: Duration, nack: &mut Vec<u64>) {
+    /// Appends the extended sequence numbers to request now.
+    fn poll_nacks(&mut self, now: Instant, rtt: Duration, nack: &mut Vec<u64>) -> StreamState {
         if let Some(newest) = self.key_frame.filter(|newest| newest.has_replaced_earlier(now)) {
             self.nack_generator.forget_before(newest.extended);
         }
-        if self.nack_generator.poll(now, rtt, nack) == StreamState::Broken {
-            self.pli.request();
-        }
+        self.nack_generator.poll(now, rtt, nack)
     }
 
     /// Whether any packet has arrived on the media stream.
-    fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.sequence.highest().is_some()
     }
 
@@ -286,6 +326,7 @@ impl Encoding {
             frame_number: extensions.dependency.and_then(Descriptor::parse).map(|descriptor| descriptor.frame_number),
             vp8: (self.codec == Codec::Vp8).then(|| Vp8Descriptor::parse(payload)).flatten(),
             starts_key_frame: starts_key_frame(self.codec, extensions.dependency, payload),
+            ..PacketMeta::default()
         }
     }
 }
@@ -293,10 +334,14 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::header::{HeaderBuffer, HeaderExtensions, RtpHeader};
+    use crate::wire::{
+        dependency_descriptor::{Frame, FrameSequence, ScalabilityMode, Structure, write},
+        header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    };
 
     fn encoding(codec: Codec) -> Encoding {
-        Encoding::new(TrackKey::default(), codec, Ssrc(1), Some(Ssrc(2)))
+        let params = EncodingParams { ssrc: Some(Ssrc(1)), rtx: Some(Ssrc(2)), ..EncodingParams::default() };
+        Encoding::new(TrackKey::default(), 0, codec, &params)
     }
 
     fn receive(encoding: &mut Encoding, stream: Stream, pt: u8, seq: u16, payload: &[u8]) -> Result<u64, Dropped> {
@@ -332,7 +377,7 @@ mod tests {
         assert!(encoding.repairable(later(0), first).is_some());
         assert!(encoding.repairable(later(1_100), first).is_none());
         for at in [0, 1_100] {
-            encoding.poll_nacks(later(at), Duration::ZERO, &mut Vec::new());
+            let _ = encoding.poll_nacks(later(at), Duration::ZERO, &mut Vec::new());
         }
         assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 4, &[0, 12, b'c']), Err(Dropped::TooLate), "given up");
     }
@@ -348,9 +393,8 @@ mod tests {
         assert!(encoding.repairable(late, first).is_none() && !encoding.is_awaited(late, 65_536 + 11));
         assert!(encoding.repairable(late, first + 2).is_some(), "the key frame itself");
         let mut nack = Vec::new();
-        encoding.poll_nacks(late, Duration::ZERO, &mut nack);
-        assert_eq!(nack, [0u64; 0]);
-        assert!(encoding.pli.deadline(late).is_none(), "no other key frame is needed");
+        let state = encoding.poll_nacks(late, Duration::ZERO, &mut nack);
+        assert_eq!((nack, state), (Vec::new(), StreamState::Repairable), "no other key frame is needed");
     }
 
     #[test]
@@ -370,5 +414,56 @@ mod tests {
         assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 1, &[0]), Err(Dropped::Padding));
         assert_eq!(receive(&mut encoding, Stream::Media, 111, 11, b"a"), Err(Dropped::Malformed));
         assert_eq!(receive(&mut encoding, Stream::Rtx, 96, 11, b"abc"), Err(Dropped::Malformed));
+    }
+
+    /// A whole frame in one packet, with its descriptor.
+    fn receive_frame(encoding: &mut Encoding, seq: u16, frame: &Frame, structure: &Structure) -> Result<u64, Dropped> {
+        let (mut buffer, mut descriptor) = (HeaderBuffer::default(), Vec::new());
+        write(&mut descriptor, frame, structure).unwrap();
+        let header = RtpHeader { marker: true, payload_type: 98, seq: SeqNum(seq), timestamp: 0, ssrc: Ssrc(1) };
+        buffer.build(header, HeaderExtensions { dependency: Some(&descriptor), ..HeaderExtensions::default() });
+        let bytes = [buffer.as_bytes(), b"frame"].concat();
+        let packet = RtpPacket::parse(&bytes).unwrap();
+        let known = KnownExtensions::read(packet.extensions);
+        encoding.receive(Instant::now(), Stream::Media, &packet, &known, &mut Rtt::default())
+    }
+
+    /// The second packet of a key frame with a new structure arrives first: it is held, and released by the first.
+    #[test]
+    fn packet_that_overtakes_its_structure_is_held() {
+        let mut encoding = encoding(Codec::Vp9);
+        let mut old = FrameSequence::new(ScalabilityMode::L1T1, &[]);
+        receive_frame(&mut encoding, 1, &old.next_unit(true)[0], old.structure()).unwrap();
+        // Its templates follow those of the old structure, as an encoder numbers them.
+        let mut parts = FrameSequence::new(ScalabilityMode::L1T3, &[]).structure().parts().clone();
+        parts.template_id_offset = 20;
+        let new = Structure::new(parts).unwrap();
+        let mut frames = FrameSequence::new(ScalabilityMode::L1T3, &[]);
+        let (key, delta) = (frames.next_unit(true)[0], frames.next_unit(false)[0]);
+        assert_eq!(receive_frame(&mut encoding, 3, &delta, &new), Err(Dropped::Held));
+        let first = receive_frame(&mut encoding, 2, &key, &new).unwrap();
+        assert!(encoding.take_released().eq([first + 1]));
+        let meta = encoding.store.get_mut(first + 1).unwrap().meta;
+        assert_eq!((meta.targets, meta.unread), (delta.targets(), None));
+    }
+
+    /// A target counts its own packets, whatever the encoding contains besides, and a gap until it is filled.
+    #[test]
+    fn packets_are_numbered_in_each_target() {
+        let mut encoding = encoding(Codec::Vp9);
+        let mut frames = FrameSequence::new(ScalabilityMode::L1T3, &[]);
+        let lost = 3;
+        let mut numbered = Vec::new();
+        for seq in 0..9 {
+            let unit = frames.next_unit(seq == 0);
+            if seq != lost {
+                let index = receive_frame(&mut encoding, seq, &unit[0], frames.structure()).unwrap();
+                let meta = encoding.store.get_mut(index).unwrap().meta;
+                numbered.push((seq, meta.targets & 1 != 0, meta.numbering.ordinals[0]));
+            }
+        }
+        let of_base: Vec<_> =
+            numbered.into_iter().filter(|(_, contained, _)| *contained).map(|(seq, _, n)| (seq, n)).collect();
+        assert_eq!(of_base, [(0, 0), (4, 2), (8, 3)], "the lost one, 3, may have been of the base layer");
     }
 }

@@ -1,9 +1,9 @@
-//! How many key frames of an encoding each of its subscribers may request.
+//! How many key frames of a track each of its subscribers may request.
 //!
 //! The [PLI throttle](super::pli_throttle) bounds the requests of all subscribers together, at a rate that a publisher should
 //! not bear for long. The budget keeps one subscriber from using that up: a few requests at once, which cover a join whose
 //! first key frame is lost or comes before its decryption key, and after them one every few seconds. It belongs to a
-//! subscriber and an encoding, so that a newcomer gets the first key frame of every camera at once.
+//! subscriber and a track, so that a newcomer gets the first key frame of every camera at once.
 
 use crate::{
     keys::ParticipantKey,
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{collections::HashMap, time::Instant};
 
-/// Budgets of the subscribers of one encoding.
+/// Budgets of the subscribers of one track.
 #[derive(Debug, Default)]
 pub(crate) struct KeyFrameBudget {
     /// When the budget will be whole again; none for a subscriber whose budget is.

@@ -3,7 +3,11 @@
 //! A ring by index detects duplicates and finds packets in constant time. Payloads are also bounded by size and age.
 //! Their buffers are reused, so that a stream in steady state allocates nothing.
 
-use crate::{units::DataSize, wire::vp8::Vp8Descriptor};
+use super::{layers::Unread, numbering::Numbering};
+use crate::{
+    units::DataSize,
+    wire::{dependency_descriptor::MAX_TARGETS, vp8::Vp8Descriptor},
+};
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -30,6 +34,22 @@ pub(crate) struct PacketMeta {
     pub(crate) frame_number: Option<u16>,
     pub(crate) vp8: Option<Vp8Descriptor>,
     pub(crate) starts_key_frame: bool,
+    /// Its descriptor refers to a structure that has not come.
+    pub(crate) unread: Option<Unread>,
+    /// How the decode targets count it. One that came late is counted as was assumed when it was missing.
+    pub(crate) numbering: Numbering,
+    /// Mask of the decode targets that contain it; the only one, without a descriptor.
+    pub(crate) targets: u16,
+    /// Mask of the targets for which it is the last packet of a point in time: of the highest frame that they contain.
+    pub(crate) last_of: u16,
+    /// Mask of the targets that a receiver of a higher one can switch to, or a lower one up to, with its frame.
+    pub(crate) switch: u16,
+    /// First packet of a frame. Without a descriptor, any may be.
+    pub(crate) starts_frame: bool,
+    /// Last packet of a frame.
+    pub(crate) ends_frame: bool,
+    /// For each target, the distance in frame numbers to the previous frame of the chain that protects it; 0 if there is none.
+    pub(crate) chain: [u8; MAX_TARGETS],
 }
 
 /// A packet of the store.

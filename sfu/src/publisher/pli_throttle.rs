@@ -2,43 +2,47 @@
 //!
 //! Requests of many receivers become few PLIs. A request soon after the last PLI is not dropped but sent at the end of
 //! the interval (trailing edge): the key frame on its way may have been sealed before the new receiver got its key, and
-//! would be useless to it.
+//! would be useless to it. Requests of receivers that have video, and only want a better layer, wait longer: many of them
+//! share one key frame.
 
 use std::time::{Duration, Instant};
 
 /// Shortest time between two PLIs. Above 300 ms, within which Chromium ignores a second PLI.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(400);
+/// The same before a PLI for receivers that have video and want a better layer.
+pub(crate) const SWITCH_INTERVAL: Duration = Duration::from_millis(1_000);
 /// If a receiver still lacks a key frame after this time, the PLI or the key frame is assumed lost.
 const LOST: Duration = Duration::from_millis(1_000);
 
-/// Schedules the PLIs for one stream.
+/// Schedules the PLIs for one track.
 #[derive(Debug, Default)]
 pub(crate) struct PliThrottle {
     last_pli: Option<Instant>,
-    requested: bool,
+    /// The time that is to pass from the last PLI to the next, if one is requested.
+    requested: Option<Duration>,
 }
 
 impl PliThrottle {
     /// Requests a key frame that is encoded after this moment.
     pub(crate) fn request(&mut self) {
-        self.requested = true;
+        self.requested = Some(INTERVAL);
     }
 
-    /// Whether a key frame is requested already, and the PLI not sent yet.
-    pub(crate) fn is_requested(&self) -> bool {
-        self.requested
+    /// Requests one for a receiver that can wait.
+    pub(crate) fn request_for_switch(&mut self) {
+        self.requested.get_or_insert(SWITCH_INTERVAL);
     }
 
     /// Whether the key frame that a receiver still lacks seems lost, so that it is to be requested again.
     pub(crate) fn seems_lost(&self, now: Instant) -> bool {
-        !self.requested && self.last_pli.is_none_or(|last| now.saturating_duration_since(last) >= LOST)
+        self.requested.is_none() && self.last_pli.is_none_or(|last| now.saturating_duration_since(last) >= LOST)
     }
 
     /// Whether to send a PLI now; it counts as sent.
     pub(crate) fn poll(&mut self, now: Instant) -> bool {
         let due = self.deadline(now).is_some_and(|at| at <= now);
         if due {
-            self.requested = false;
+            self.requested = None;
             self.last_pli = Some(now);
         }
         due
@@ -46,7 +50,7 @@ impl PliThrottle {
 
     /// When to send the next PLI, if a key frame is requested.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
-        self.requested.then(|| self.last_pli.map_or(now, |last| last + INTERVAL))
+        self.requested.map(|interval| self.last_pli.map_or(now, |last| last + interval))
     }
 }
 
@@ -69,6 +73,18 @@ mod tests {
         assert_eq!(throttle.deadline(soon), Some(start + INTERVAL));
         assert!(throttle.poll(start + INTERVAL));
         assert_eq!(throttle.deadline(start + INTERVAL), None);
+    }
+
+    #[test]
+    fn switch_waits_unless_another_request_comes() {
+        let (mut throttle, start) = (PliThrottle::default(), Instant::now());
+        throttle.request_for_switch();
+        assert!(throttle.poll(start), "the first one");
+        throttle.request_for_switch();
+        assert_eq!(throttle.deadline(start), Some(start + SWITCH_INTERVAL));
+        throttle.request();
+        throttle.request_for_switch();
+        assert_eq!(throttle.deadline(start), Some(start + INTERVAL), "serves all");
     }
 
     #[test]

@@ -1,15 +1,17 @@
-//! A published track: its identity, its owner, and who subscribes to it. Its packets are those of its [`Encoding`].
-//!
-//! [`Encoding`]: super::encoding::Encoding
+//! A published track: its identity, its owner, and who subscribes to it. Its packets are those of its [`Encoding`]s.
 
 use crate::{
     active_speaker::AudioLevel,
     command::Publication,
     ids::{Mid, ParticipantId, TrackId},
-    keys::{EncodingKey, ParticipantKey, SlotKey},
+    keys::{EncodingKey, ParticipantKey},
     media::{Codec, Kind},
-    publisher::track_activity::TrackActivity,
+    publisher::{
+        demand::Demand, encoding::Encoding, key_frame_requests::KeyFrameRequests, ladder::Ladder,
+        subscribers::Subscribers, track_activity::TrackActivity,
+    },
 };
+use slotmap::SlotMap;
 
 /// What a participant publishes: a microphone, a camera, a screen.
 #[derive(Debug)]
@@ -22,9 +24,14 @@ pub(crate) struct Track {
     pub(crate) mid: Mid,
     pub(crate) codec: Codec,
     pub(crate) muted: bool,
-    pub(crate) encoding: EncodingKey,
-    /// Slots that the track is in, sorted by participant.
-    pub(crate) subscribers: Vec<SlotKey>,
+    /// 1 to 3, lowest quality first.
+    pub(crate) encodings: Vec<EncodingKey>,
+    /// Slots that the track is in.
+    pub(crate) subscribers: Subscribers,
+    pub(crate) key_frames: KeyFrameRequests,
+    /// What subscribers can choose from; of video.
+    pub(crate) ladder: Ladder,
+    pub(crate) demand: Demand,
     pub(crate) level: AudioLevel,
     /// Meaningless while the track is muted.
     pub(crate) activity: TrackActivity,
@@ -37,7 +44,7 @@ impl Track {
         owner: ParticipantId,
         owner_key: ParticipantKey,
         publication: &Publication,
-        encoding: EncodingKey,
+        encodings: Vec<EncodingKey>,
     ) -> Self {
         Self {
             id,
@@ -47,11 +54,36 @@ impl Track {
             mid: publication.mid,
             codec: publication.codec,
             muted: false,
-            encoding,
-            subscribers: Vec::new(),
+            demand: Demand::new(encodings.len()),
+            ladder: Ladder::default(),
+            encodings,
+            subscribers: Subscribers::default(),
+            key_frames: KeyFrameRequests::default(),
             level: AudioLevel::default(),
             activity: TrackActivity::since(0),
         }
+    }
+
+    /// The sum of the numbers of the newest packets of its encodings: it grows when a packet of any of them arrives.
+    pub(crate) fn newest_packets(&self, encodings: &SlotMap<EncodingKey, Encoding>) -> u64 {
+        let encodings = self.encodings.iter().filter_map(|key| encodings.get(*key));
+        encodings.fold(0, |sum, encoding| sum.wrapping_add(encoding.store.highest()))
+    }
+
+    /// Refreshes the ladder by what has arrived since the last look. Returns the number of descriptors that could not be
+    /// read since then.
+    pub(crate) fn look_at_layers(&mut self, encodings: &mut SlotMap<EncodingKey, Encoding>) -> u64 {
+        let mut unread = 0;
+        let flows = self.encodings.iter().any(|key| encodings.get(*key).is_some_and(|one| one.meter.is_flowing()));
+        for key in &self.encodings {
+            if let Some(encoding) = encodings.get_mut(*key) {
+                encoding.meter.look(flows);
+                unread += std::mem::take(&mut encoding.layers.malformed);
+            }
+        }
+        let encodings = self.encodings.iter().filter_map(|key| Some((*key, encodings.get(*key)?)));
+        self.ladder.refresh(encodings);
+        unread
     }
 
     pub(crate) fn is_audio(&self) -> bool {

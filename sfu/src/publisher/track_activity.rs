@@ -1,7 +1,7 @@
 //! Whether packets of a track arrive.
 //!
 //! Nothing is noted per packet. A timer of the room looks at each unmuted track every [`INTERVAL`] and compares the number
-//! of its newest packet with that of the look before. So silence is noticed [`TRACK_SILENCE`] to one interval more after
+//! of its newest packet, summed over its encodings, with that of the look before. So silence is noticed [`TRACK_SILENCE`] to one interval more after
 //! the last packet, and a packet within an interval. Looks are counted, not time: a worker that was stopped for a while,
 //! and has not read its socket yet, calls no track silent.
 

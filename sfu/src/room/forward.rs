@@ -5,17 +5,18 @@
 //!   (any order)     screen  4 5            lane: screen 4 5   ─┤   of it: rewrite, hand to the egress
 //! ```
 //! A subscriber's packets leave together: its keys are in the processor's cache, the kernel gets them as one run, and
-//! the first subscriber of a large room does not wait until a frame has been sealed for the last. A lane's subscribers
-//! are sorted by participant, so all lanes are walked side by side.
+//! the first subscriber of a large room does not wait until a frame has been sealed for the last. A lane has the packets of
+//! one encoding. Its subscribers are sorted by participant, so all lanes are walked side by side.
 
 use super::{Room, RoomStats, receive_queue::QueuedPacket, topology::Topology};
 use crate::{
     egress::Egress,
-    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey},
+    keys::{EncodingKey, TrackKey},
     publisher::{
         encoding::Encoding,
+        key_frame_requests::{Cause, KeyFrameRequests, Outcome},
         packet_store::{PacketStore, StoredPacket},
-        track::Track,
+        subscribers::Subscriber,
     },
     subscriber::{
         packet_writer::{build_header, rewrite_payload},
@@ -28,7 +29,6 @@ use crate::{
         seq::{SeqNum, low},
     },
 };
-use slotmap::SlotMap;
 use std::{ops::Range, time::Instant};
 
 /// Forwards batches of packets. Its buffers are reused.
@@ -54,12 +54,6 @@ struct Lane {
     next: Option<Subscriber>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Subscriber {
-    participant: ParticipantKey,
-    slot: SlotKey,
-}
-
 /// Buffers for one packet.
 #[derive(Debug, Default)]
 struct SlotScratch {
@@ -79,7 +73,7 @@ impl Room {
         forwarder.open_lanes(&mut self.topology);
         forwarder.forward(now, &mut self.topology, &mut self.stats, egress);
         for lane in &forwarder.lanes {
-            self.send_nacks_and_pli(now, lane.encoding, egress);
+            self.send_nacks_and_plis(now, lane.encoding, egress);
         }
         self.forwarder = forwarder;
     }
@@ -88,7 +82,7 @@ impl Room {
 impl Forwarder {
     /// Sorts the packets into lanes, and prepares what all subscribers of a lane share.
     fn open_lanes(&mut self, topology: &mut Topology) {
-        let Topology { tracks, encodings, slots, .. } = topology;
+        let Topology { encodings, .. } = topology;
         self.lanes.clear();
         if self.headers.len() < self.packets.len() {
             self.headers.resize_with(self.packets.len(), HeaderBuffer::default);
@@ -111,9 +105,8 @@ impl Forwarder {
                 paddings(&self.lengths, &mut self.paddings);
                 pad(&mut encoding.store, packets, headers, &self.paddings);
             }
-            let mut lane = Lane { encoding: key, track: encoding.track, packets: range, served: 0, next: None };
-            lane.find_next(tracks, slots);
-            self.lanes.push(lane);
+            let next = encoding.subscribers.get(0);
+            self.lanes.push(Lane { encoding: key, track: encoding.track, packets: range, served: 0, next });
         }
     }
 
@@ -131,17 +124,20 @@ impl Forwarder {
             for lane in &mut *lanes {
                 while let Some(subscriber) = lane.next.filter(|next| next.participant == participant) {
                     let range = lane.packets.clone();
-                    if let Some(encoding) = encodings.get_mut(lane.encoding)
-                        && let Some(track) = tracks.get(lane.track)
+                    let Some(encoding) = encodings.get_mut(lane.encoding) else {
+                        lane.next = None;
+                        break;
+                    };
+                    if let Some(track) = tracks.get_mut(lane.track)
                         && let Some(slot) = slots.get_mut(subscriber.slot).filter(|slot| slot.receives(lane.encoding))
                         && let (Some(packets), Some(headers)) = (packets.get(range.clone()), headers.get_mut(range))
                     {
                         let mut sender =
                             SlotSender { now, slot, scratch: &mut *scratch, stats: &mut *stats, egress: &mut *egress };
-                        sender.send_all(packets, headers, encoding, &track.cname);
+                        sender.send_all(packets, headers, encoding, &mut track.key_frames, &track.cname);
                     }
                     lane.served += 1;
-                    lane.find_next(tracks, slots);
+                    lane.next = encoding.subscribers.get(lane.served);
                 }
             }
         }
@@ -162,14 +158,6 @@ fn pad(store: &mut PacketStore, packets: &[QueuedPacket], headers: &mut [HeaderB
     }
 }
 
-impl Lane {
-    fn find_next(&mut self, tracks: &SlotMap<TrackKey, Track>, slots: &SlotMap<SlotKey, Slot>) {
-        let slot = tracks.get(self.track).and_then(|track| track.subscribers.get(self.served)).copied();
-        self.next =
-            slot.and_then(|slot| slots.get(slot).map(|found| Subscriber { participant: found.participant, slot }));
-    }
-}
-
 /// Sends packets into one slot.
 struct SlotSender<'a, E: ?Sized> {
     now: Instant,
@@ -185,6 +173,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         packets: &[QueuedPacket],
         headers: &mut [HeaderBuffer],
         encoding: &mut Encoding,
+        key_frames: &mut KeyFrameRequests,
         cname: &str,
     ) {
         if !self.egress.reaches(self.slot.transport, packets.len()) {
@@ -192,17 +181,17 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
             self.slot.rewriter.end_source();
             return;
         }
-        let Encoding { store, pli, key_frame_budget, clock, codec, .. } = encoding;
+        let &mut Encoding { ref mut store, clock, codec, position, .. } = encoding;
         let codec = codec.entry();
         for (queued, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(queued.index) else { continue };
             let placement = self.slot.rewriter.place(self.now, queued.index, &packet.meta);
             let (Placement::Send(rewritten) | Placement::Begin(rewritten)) = placement else {
                 if placement == Placement::AwaitsKeyFrame
-                    && (std::mem::take(&mut self.slot.is_new) || pli.seems_lost(self.now))
-                    && key_frame_budget.take(self.now, self.slot.participant)
+                    && (std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now))
                 {
-                    pli.request();
+                    // Over its budget it asks again with a later packet.
+                    let _: Outcome = key_frames.request(self.now, position, Cause::Joiner, self.slot.participant);
                 }
                 continue;
             };

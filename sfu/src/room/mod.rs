@@ -4,23 +4,27 @@
 //! keys, and time is an argument.
 
 mod forward;
+mod layers_wanted;
 mod publisher_feedback;
 mod receive_queue;
 mod receive_rtcp;
 mod receive_rtp;
 mod retransmit;
+mod slots;
 mod stats;
 mod timers;
 mod topology;
+mod tracks;
 
 use crate::{
     active_speaker::{self, ActiveSpeakers},
-    command::{CommandError, Publication, SlotSource},
+    command::CommandError,
     egress::{Egress, TransportKey},
     event::Event,
-    ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
-    media::Codec,
-    publisher::track_activity,
+    ids::{ParticipantId, RoomId},
+    keys::EncodingKey,
+    limits::VIDEO_RATE,
+    units::Bitrate,
     wire::{header::HeaderBuffer, rtcp::ReportBlock},
 };
 use forward::Forwarder;
@@ -34,6 +38,9 @@ use topology::Topology;
 #[derive(Debug)]
 pub struct Room {
     id: RoomId,
+    /// Maximum bitrate of all video to one receiver.
+    #[allow(dead_code, reason = "layer selection will use it")]
+    video_rate: Bitrate,
     topology: Topology,
     queue: ReceiveQueue,
     forwarder: Forwarder,
@@ -52,6 +59,7 @@ struct Scratch {
     rtcp: Vec<u8>,
     nack: Vec<u64>,
     blocks: Vec<ReportBlock>,
+    encodings: Vec<EncodingKey>,
 }
 
 impl Room {
@@ -60,6 +68,7 @@ impl Room {
     pub fn new(id: RoomId) -> Self {
         Self {
             id,
+            video_rate: VIDEO_RATE,
             topology: Topology::default(),
             queue: ReceiveQueue::default(),
             forwarder: Forwarder::default(),
@@ -69,6 +78,12 @@ impl Room {
             stats: RoomStats::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// Limits the bitrate of all video to one receiver.
+    #[must_use]
+    pub fn with_video_rate(self, video_rate: Bitrate) -> Self {
+        Self { video_rate, ..self }
     }
 
     /// Whether it has no participants.
@@ -119,96 +134,6 @@ impl Room {
         self.topology.remove_participant(participant);
     }
 
-    /// Adds a track of a participant, and watches whether packets of it arrive ([`Event::TrackActivity`]).
-    ///
-    /// # Errors
-    /// [`CommandError`] `NoParticipant`, `Exists` (track, MID or SSRC), `Invalid` (one SSRC for both streams, several encodings), `Limit`.
-    pub fn publish(
-        &mut self,
-        now: Instant,
-        participant: ParticipantId,
-        track: TrackId,
-        publication: Publication,
-    ) -> Result<(), CommandError> {
-        self.topology.publish(participant, track, &publication)?;
-        self.timers.arm(Timer::TrackActivity, now + track_activity::INTERVAL);
-        Ok(())
-    }
-
-    /// Removes a track. Slots that it is in become empty.
-    ///
-    /// # Errors
-    /// [`CommandError`] `NoTrack`.
-    pub fn unpublish(&mut self, participant: ParticipantId, track: TrackId) -> Result<(), CommandError> {
-        self.topology.unpublish(participant, track)
-    }
-
-    /// Mutes or unmutes a track. A muted one does not count as speaking, and is not watched for activity.
-    ///
-    /// # Errors
-    /// [`CommandError`] `NoTrack`.
-    pub fn set_muted(
-        &mut self,
-        now: Instant,
-        participant: ParticipantId,
-        track: TrackId,
-        muted: bool,
-    ) -> Result<(), CommandError> {
-        self.topology.set_muted(participant, track, muted)?;
-        if !muted {
-            self.timers.arm(Timer::TrackActivity, now + track_activity::INTERVAL);
-        }
-        Ok(())
-    }
-
-    /// Adds a slot. Returns its SSRC and the one of its RTX stream. Nothing is forwarded into it before
-    /// [`Self::activate_slot`].
-    ///
-    /// # Errors
-    /// [`CommandError`] `NoParticipant`, `Exists`, `Limit`, `Unavailable`.
-    pub fn add_slot(
-        &mut self,
-        participant: ParticipantId,
-        mid: Mid,
-        codec: Codec,
-    ) -> Result<(Ssrc, Option<Ssrc>), CommandError> {
-        self.topology.add_slot(participant, mid, codec)
-    }
-
-    /// Starts to forward packets into a slot.
-    ///
-    /// # Errors
-    /// [`CommandError`] `NoParticipant`, `NoSlot`.
-    pub fn activate_slot(
-        &mut self,
-        now: Instant,
-        participant: ParticipantId,
-        mid: Mid,
-        egress: &mut (impl Egress + ?Sized),
-    ) -> Result<(), CommandError> {
-        let slot = self.topology.activate_slot(participant, mid)?;
-        self.request_key_frame(now, slot, egress);
-        Ok(())
-    }
-
-    /// Puts a source into a slot, or empties the slot. The slot's stream continues where it was.
-    ///
-    /// # Errors
-    /// [`CommandError`] `NoParticipant`, `NoSlot`, `NoTrack`, `CodecMismatch`, `Invalid`.
-    pub fn set_slot(
-        &mut self,
-        now: Instant,
-        participant: ParticipantId,
-        mid: Mid,
-        source: Option<SlotSource>,
-        egress: &mut (impl Egress + ?Sized),
-    ) -> Result<(), CommandError> {
-        if let Some(slot) = self.topology.set_slot(participant, mid, source)? {
-            self.request_key_frame(now, slot, egress);
-        }
-        Ok(())
-    }
-
     /// When [`Self::tick`] is to be called next: at once if packets are queued.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -233,18 +158,7 @@ impl Room {
                 Timer::ReceiverReports => self.send_receiver_reports(now, egress),
                 Timer::ActiveSpeakers => self.update_active_speakers(now),
                 Timer::TrackActivity => self.look_at_tracks(now),
-            }
-        }
-    }
-
-    /// Reports the unmuted tracks that have become silent or active.
-    fn look_at_tracks(&mut self, now: Instant) {
-        let Self { topology: Topology { tracks, encodings, .. }, events, timers, .. } = self;
-        for track in tracks.values_mut().filter(|track| !track.muted) {
-            timers.arm(Timer::TrackActivity, now + track_activity::INTERVAL);
-            let Some(encoding) = encodings.get(track.encoding) else { continue };
-            if let Some(active) = track.activity.look(encoding.store.highest()) {
-                events.push_back(Event::TrackActivity { participant: track.owner, track: track.id, active });
+                Timer::LayersWanted => self.update_demand(now),
             }
         }
     }

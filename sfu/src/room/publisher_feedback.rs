@@ -9,11 +9,14 @@ use super::{
 use crate::{
     egress::Egress,
     ids::Ssrc,
-    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey},
-    publisher::{encoding::Encoding, track::Track},
+    keys::{EncodingKey, SlotKey, TrackKey},
+    publisher::{
+        key_frame_requests::{Cause, Outcome},
+        nack_generator::StreamState,
+    },
+    subscriber::slot::Source,
     wire::rtcp::write::{self as rtcp_write, MAX_REPORT_BLOCKS},
 };
-use slotmap::SlotMap;
 use std::time::{Duration, Instant};
 
 /// Interval between receiver reports to publishers.
@@ -22,49 +25,59 @@ pub(super) const RECEIVER_REPORT_INTERVAL: Duration = Duration::from_secs(1);
 impl Room {
     /// Requests a key frame for a slot from its publisher, now or as soon as the PLI throttle permits. A receiver that cannot
     /// get it now has it requested with the first packet that it could get; one that is over its budget has to ask again.
-    pub(super) fn request_key_frame(&mut self, now: Instant, slot: SlotKey, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology: Topology { slots, encodings, .. }, stats, .. } = self;
+    ///
+    /// Of several encodings, one that has not begun is not asked for: its first frame is a key frame.
+    pub(super) fn request_key_frame(
+        &mut self,
+        now: Instant,
+        slot: SlotKey,
+        cause: Cause,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        let Self { topology: Topology { slots, encodings, tracks, .. }, stats, .. } = self;
         let Some(slot) = slots.get_mut(slot).filter(|slot| slot.active) else { return };
-        let Some(key) = slot.source.map(|source| source.encoding) else { return };
-        let Some(encoding) = encodings.get_mut(key).filter(|encoding| encoding.is_video()) else { return };
+        let Some(Source { track: track_key, encoding }) = slot.source else { return };
+        let Some(encoding) = encodings.get(encoding).filter(|encoding| encoding.is_video()) else { return };
+        let Some(track) = tracks.get_mut(track_key) else { return };
         slot.is_new = !egress.reaches(slot.transport, 0);
-        if slot.is_new {
+        if slot.is_new || (track.encodings.len() > 1 && !encoding.has_begun()) {
             return;
         }
-        if encoding.pli.is_requested() {
-            // The PLI on its way serves this request, too, and costs it nothing.
-            return;
-        }
-        if encoding.key_frame_budget.take(now, slot.participant) {
-            encoding.pli.request();
-            self.send_nacks_and_pli(now, key, egress);
-        } else {
-            stats.key_frame_requests_refused += 1;
+        match track.key_frames.request(now, encoding.position, cause, slot.participant) {
+            Outcome::Accepted => self.send_plis(now, track_key, egress),
+            Outcome::Shared => {}
+            Outcome::OverBudget => stats.key_frame_requests_refused += 1,
         }
     }
 
-    /// Sends the NACK and PLI of an encoding that are due, and arms the timer for the next ones.
-    pub(super) fn send_nacks_and_pli(&mut self, now: Instant, key: EncodingKey, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology: Topology { participants, tracks, encodings, .. }, scratch, stats, timers, .. } = self;
-        if let Some(encoding) = encodings.get_mut(key) {
-            NackSender { participants, tracks, scratch, stats, timers }.send(now, encoding, egress);
+    /// Sends the NACK of an encoding and the PLIs of its track that are due, and arms the timer for the next ones.
+    pub(super) fn send_nacks_and_plis(&mut self, now: Instant, key: EncodingKey, egress: &mut (impl Egress + ?Sized)) {
+        let mut sender = FeedbackSender::of(self);
+        if let Some(track) = sender.send_nack(now, key, egress) {
+            sender.send_plis(now, track, egress);
         }
     }
 
     /// Sends the NACKs and PLIs of all encodings that are due.
     pub(super) fn send_all_nacks_and_plis(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology: Topology { participants, tracks, encodings, .. }, scratch, stats, timers, .. } = self;
-        let mut sender = NackSender { participants, tracks, scratch, stats, timers };
-        for encoding in encodings.values_mut() {
-            sender.send(now, encoding, egress);
+        let mut keys = std::mem::take(&mut self.scratch.encodings);
+        keys.extend(self.topology.encodings.keys());
+        for key in keys.drain(..) {
+            self.send_nacks_and_plis(now, key, egress);
         }
+        self.scratch.encodings = keys;
+    }
+
+    fn send_plis(&mut self, now: Instant, track: TrackKey, egress: &mut (impl Egress + ?Sized)) {
+        FeedbackSender::of(self).send_plis(now, track, egress);
     }
 
     pub(super) fn send_transport_feedback(&mut self, egress: &mut (impl Egress + ?Sized)) {
         let Self { topology: Topology { participants, tracks, encodings, .. }, scratch, .. } = self;
         for participant in participants.values() {
             let track = participant.tracks.first().and_then(|&track| tracks.get(track));
-            let media = track.and_then(|track| encodings.get(track.encoding)).map_or(Ssrc(0), |encoding| encoding.ssrc);
+            let media = track.and_then(|track| track.encodings.iter().find_map(|key| encodings.get(*key)?.ssrc));
+            let media = media.unwrap_or(Ssrc(0));
             let (to, sender) = (participant.transport, participant.feedback_ssrc);
             while egress.path(to).is_some_and(|path| path.uplink.write_feedback(sender, media, &mut scratch.rtcp)) {
                 egress.rtcp(to, &scratch.rtcp);
@@ -79,14 +92,16 @@ impl Room {
         }
         for encoding in encodings.values_mut() {
             encoding.store.expire(now);
-            encoding.key_frame_budget.expire(now);
+        }
+        for track in tracks.values_mut() {
+            track.key_frames.expire(now);
         }
         for participant in participants.values() {
             scratch.blocks.clear();
             let tracks = participant.tracks.iter().filter_map(|track| tracks.get(*track));
-            for track in tracks.take(MAX_REPORT_BLOCKS) {
-                let Some(encoding) = encodings.get_mut(track.encoding) else { continue };
-                scratch.blocks.extend(encoding.statistics.report(now, encoding.ssrc));
+            for key in tracks.flat_map(|track| &track.encodings).take(MAX_REPORT_BLOCKS) {
+                let Some(encoding) = encodings.get_mut(*key) else { continue };
+                scratch.blocks.extend(encoding.ssrc.and_then(|ssrc| encoding.statistics.report(now, ssrc)));
                 stats.lost += encoding.statistics.take_lost();
             }
             if !scratch.blocks.is_empty() {
@@ -99,37 +114,65 @@ impl Room {
 }
 
 /// The parts of a room that NACKs and PLIs need.
-struct NackSender<'a> {
-    participants: &'a SlotMap<ParticipantKey, Participant>,
-    tracks: &'a SlotMap<TrackKey, Track>,
+struct FeedbackSender<'a> {
+    topology: &'a mut Topology,
     scratch: &'a mut Scratch,
     stats: &'a mut RoomStats,
     timers: &'a mut TimerTable,
 }
 
-impl NackSender<'_> {
-    fn send(&mut self, now: Instant, encoding: &mut Encoding, egress: &mut (impl Egress + ?Sized)) {
-        if !encoding.is_video() {
-            return;
+impl<'a> FeedbackSender<'a> {
+    fn of(room: &'a mut Room) -> Self {
+        let Room { topology, scratch, stats, timers, .. } = room;
+        Self { topology, scratch, stats, timers }
+    }
+
+    /// Sends the NACK of an encoding, if it is video and one is due. Requests a key frame if the stream cannot be repaired.
+    /// Returns the track of the encoding, if that is video.
+    fn send_nack(&mut self, now: Instant, key: EncodingKey, egress: &mut (impl Egress + ?Sized)) -> Option<TrackKey> {
+        let Topology { participants, tracks, encodings, .. } = &mut *self.topology;
+        let encoding = encodings.get_mut(key).filter(|encoding| encoding.is_video())?;
+        let track = tracks.get_mut(encoding.track)?;
+        let &Participant { transport, feedback_ssrc, .. } = participants.get(track.owner_key)?;
+        let rtt = egress.path(transport)?.downlink.rtt.estimate();
+        if encoding.nack_deadline(now, rtt).is_some_and(|deadline| deadline <= now) {
+            let Scratch { nack, rtcp, .. } = &mut *self.scratch;
+            rtcp.clear();
+            if encoding.write_nack(now, rtt, feedback_ssrc, nack, rtcp) == StreamState::Broken {
+                track.key_frames.request_for_loss(encoding.position);
+            }
+            self.stats.nacked += nack.len() as u64;
+            if !rtcp.is_empty() {
+                egress.rtcp(transport, rtcp);
+            }
         }
-        let owner = self.tracks.get(encoding.track).and_then(|track| self.participants.get(track.owner_key));
-        let Some(&Participant { transport, feedback_ssrc, .. }) = owner else { return };
-        let Some(rtt) = egress.path(transport).map(|path| path.downlink.rtt.estimate()) else { return };
-        let Some(deadline) = encoding.deadline(now, rtt) else { return };
+        if let Some(deadline) = encoding.nack_deadline(now, rtt) {
+            self.timers.arm_earlier(Timer::NacksAndPlis, deadline);
+        }
+        Some(encoding.track)
+    }
+
+    /// Sends the PLIs of a track, if they are due: one for each encoding for which a subscriber awaits a key frame.
+    fn send_plis(&mut self, now: Instant, key: TrackKey, egress: &mut (impl Egress + ?Sized)) {
+        let Topology { participants, tracks, encodings, .. } = &mut *self.topology;
+        let Some(track) = tracks.get_mut(key) else { return };
+        let Some(deadline) = track.key_frames.deadline(now) else { return };
         if deadline > now {
             self.timers.arm_earlier(Timer::NacksAndPlis, deadline);
             return;
         }
-        let Scratch { nack, rtcp, .. } = &mut *self.scratch;
+        let Some(&Participant { transport, feedback_ssrc, .. }) = participants.get(track.owner_key) else { return };
+        let rtcp = &mut self.scratch.rtcp;
         rtcp.clear();
-        let requested = encoding.write_nacks_and_pli(now, rtt, feedback_ssrc, nack, rtcp);
-        self.stats.nacked += requested.packets;
-        self.stats.plis += requested.key_frames;
+        for position in track.key_frames.poll(now) {
+            let encoding = track.encodings.get(position).and_then(|key| encodings.get(*key));
+            if let Some(ssrc) = encoding.and_then(|encoding| encoding.ssrc) {
+                rtcp_write::pli(rtcp, feedback_ssrc, ssrc);
+                self.stats.plis += 1;
+            }
+        }
         if !rtcp.is_empty() {
             egress.rtcp(transport, rtcp);
-        }
-        if let Some(deadline) = encoding.deadline(now, rtt) {
-            self.timers.arm_earlier(Timer::NacksAndPlis, deadline);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     event::{Event, Limit},
     ids::{ParticipantId, Ssrc},
     limits,
-    publisher::{encoding::Stream, sender_clock::SenderClock},
+    publisher::{encoding::Stream, key_frame_requests::Cause, sender_clock::SenderClock},
     wire::rtcp::{self, ReportBlock, Rtcp, SenderInfo, twcc::TwccFeedback},
 };
 use std::time::Instant;
@@ -97,7 +97,7 @@ impl Room {
             return;
         }
         let Some(track) = tracks.get(encoding.track) else { return };
-        for &slot in &track.subscribers {
+        for slot in encoding.subscribers.slots() {
             let Some(slot) = slots.get_mut(slot).filter(|slot| slot.receives(key)) else { continue };
             if slot.write_sender_report(now, (info.ntp, info.timestamp), &track.cname, &mut scratch.rtcp) {
                 egress.rtcp(slot.transport, &scratch.rtcp);
@@ -131,7 +131,7 @@ impl Room {
         egress: &mut (impl Egress + ?Sized),
     ) {
         if let Some(slot) = self.topology.slot_route(from, media) {
-            self.request_key_frame(now, slot, egress);
+            self.request_key_frame(now, slot, Cause::Decoder, egress);
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     publisher_feedback::RECEIVER_REPORT_INTERVAL,
     receive_queue::QueuedPacket,
     timers::Timer,
-    topology::{Route, Topology},
+    topology::{NotLearned, Route, Topology},
 };
 use crate::{
     active_speaker,
@@ -32,10 +32,13 @@ impl Room {
             return false;
         };
         let extensions = KnownExtensions::read(packet.extensions);
-        let route = self.topology.route(from, packet.ssrc);
-        let route = route.or_else(|| self.topology.learn(from, &packet, extensions.mid?));
-        let Some(Route::Encoding(encoding_key, stream)) = route else {
-            self.stats.unknown_ssrc += 1;
+        let route = self.topology.route(from, packet.ssrc).map(Ok);
+        let route = route.unwrap_or_else(|| self.topology.learn(from, &packet, &extensions));
+        let Ok(Route::Encoding(encoding_key, stream)) = route else {
+            match route {
+                Err(NotLearned::UnknownRid) => self.stats.unknown_rid += 1,
+                _ => self.stats.unknown_ssrc += 1,
+            }
             // The packet has used the uplink all the same, so the sender's bandwidth estimate needs its arrival.
             if let Some(transport) = self.topology.participant(from).map(|sender| sender.transport) {
                 self.record_arrival(now, transport, extensions.twcc_seq, egress);
@@ -52,23 +55,22 @@ impl Room {
             track.level.on_packet(now, level);
             self.timers.arm(Timer::ActiveSpeakers, now + active_speaker::INTERVAL);
         }
-        let has_subscribers = !track.subscribers.is_empty();
+        let queued = received.is_ok() && !encoding.subscribers.is_empty();
+        for index in encoding.take_released().chain(received.ok()).filter(|_| queued) {
+            self.queue.push(now, QueuedPacket { encoding: encoding_key, index });
+        }
         self.timers.arm(Timer::ReceiverReports, now + RECEIVER_REPORT_INTERVAL);
         self.record_arrival(now, transport, extensions.twcc_seq, egress);
-        let queued = received.is_ok() && has_subscribers;
         match received {
-            Ok(index) => {
-                self.stats.recovered += u64::from(stream == Stream::Rtx);
-                if queued {
-                    self.queue.push(now, QueuedPacket { encoding: encoding_key, index });
-                }
-            }
+            Ok(_) => self.stats.recovered += u64::from(stream == Stream::Rtx),
             Err(Dropped::Malformed) => self.stats.malformed += 1,
             Err(Dropped::Padding) => self.stats.padding += 1,
             Err(Dropped::Duplicate) => self.stats.duplicate += 1,
             Err(Dropped::TooLate) => self.stats.too_late += 1,
+            // Not lost: it is forwarded later, unless its structure never comes.
+            Err(Dropped::Held) => {}
         }
-        self.send_nacks_and_pli(now, encoding_key, egress);
+        self.send_nacks_and_plis(now, encoding_key, egress);
         queued
     }
 

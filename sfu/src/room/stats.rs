@@ -26,12 +26,17 @@ pub struct RoomStats {
     pub malformed: u64,
     /// Dropped: of an unknown SSRC.
     pub unknown_ssrc: u64,
+    /// Dropped: of an unknown SSRC, with a RID that is none of the track's.
+    pub unknown_rid: u64,
     /// Dropped: padding only.
     pub padding: u64,
     /// Dropped: received before.
     pub duplicate: u64,
     /// Dropped: below the window of the packet store, or a retransmission that receivers no longer wait for.
     pub too_late: u64,
+    /// RTP packets whose Dependency Descriptor could not be read: malformed, or larger than the parser's bounds. They are
+    /// forwarded as if they had none.
+    pub unread_descriptors: u64,
     /// RTCP packets of which the rest was skipped, since their sender exceeded [`FEEDBACK_ITEMS`](crate::limits::FEEDBACK_ITEMS).
     pub excess_feedback: u64,
     /// Packets of publishers that were lost on the media stream, counted with each receiver report.
@@ -56,9 +61,11 @@ impl RoomStats {
             nacked,
             malformed,
             unknown_ssrc,
+            unknown_rid,
             padding,
             duplicate,
             too_late,
+            unread_descriptors,
             excess_feedback,
             lost,
             recovered,
@@ -75,8 +82,10 @@ impl RoomStats {
             (Counter::UplinkRecovered, recovered),
             (Counter::DownlinkArrived, arrived),
             (Counter::DownlinkMissing, missing),
+            (Counter::UnreadDescriptors, unread_descriptors),
             (Counter::DropMalformed, malformed),
             (Counter::DropUnknownSsrc, unknown_ssrc),
+            (Counter::DropUnknownRid, unknown_rid),
             (Counter::DropPadding, padding),
             (Counter::DropDuplicate, duplicate),
             (Counter::DropTooLate, too_late),

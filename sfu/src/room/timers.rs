@@ -14,13 +14,21 @@ pub(super) enum Timer {
     ReceiverReports,
     /// The list of active speakers.
     ActiveSpeakers,
-    /// Looks for tracks whose packets have stopped, or begun.
+    /// Looks at tracks: whether their packets have stopped or begun, and in which layers they come.
     TrackActivity,
+    /// What receivers want of each track.
+    LayersWanted,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 5] =
-        [Self::NacksAndPlis, Self::TransportFeedback, Self::ReceiverReports, Self::ActiveSpeakers, Self::TrackActivity];
+    pub(super) const ALL: [Self; 6] = [
+        Self::NacksAndPlis,
+        Self::TransportFeedback,
+        Self::ReceiverReports,
+        Self::ActiveSpeakers,
+        Self::TrackActivity,
+        Self::LayersWanted,
+    ];
 }
 
 /// The deadline of each timer; `None` if it is not armed.

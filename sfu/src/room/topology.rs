@@ -5,14 +5,15 @@
 
 use crate::{
     allowance::{Allowance, Notice},
-    command::{CommandError, EncodingParams, Publication, SlotSource},
+    command::{CommandError, MAX_ENCODINGS, Publication, SlotSource},
     congestion::delivery_rate::Sent,
     ids::{Mid, ParticipantId, Ssrc, TrackId},
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
     limits,
-    media::Codec,
+    media::{Codec, Kind},
     publisher::{
         encoding::{Encoding, Stream},
+        subscribers::Subscriber,
         track::Track,
         track_activity::TrackActivity,
     },
@@ -22,10 +23,10 @@ use crate::{
         sender_reports::SentReports,
         slot::{Slot, Source},
     },
-    wire::rtp::RtpPacket,
+    wire::{extension::KnownExtensions, rtp::RtpPacket},
 };
 use slotmap::SlotMap;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A participant of the room.
 #[derive(Debug)]
@@ -46,6 +47,15 @@ pub(super) enum Route {
     Encoding(EncodingKey, Stream),
     Slot(SlotKey),
     SlotRtx,
+}
+
+/// Why an unknown SSRC is not learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotLearned {
+    /// Nothing says whose it is, or that encoding has its SSRC already.
+    UnknownSsrc,
+    /// The track has no encoding with this RID.
+    UnknownRid,
 }
 
 /// The tables of a room.
@@ -100,16 +110,14 @@ impl Topology {
         id: TrackId,
         publication: &Publication,
     ) -> Result<(), CommandError> {
-        let &Publication { codec, mid, ref encodings } = publication;
-        let [EncodingParams { ssrc: Some(ssrc), rtx, .. }] = **encodings else { return Err(CommandError::Invalid) };
         let owner_key = self.participant_key(participant)?;
         let owner = self.participants.get_mut(owner_key).ok_or(CommandError::NoParticipant)?;
-        if rtx == Some(ssrc) {
+        if !is_possible(publication) {
             return Err(CommandError::Invalid);
         }
-        let has_mid = |key: &TrackKey| self.tracks.get(*key).is_some_and(|track| track.mid == mid);
+        let has_mid = |key: &TrackKey| self.tracks.get(*key).is_some_and(|track| track.mid == publication.mid);
         if self.track_keys.contains_key(&id)
-            || std::iter::once(ssrc).chain(rtx).any(|ssrc| self.routes.contains_key(&(participant, ssrc)))
+            || ssrcs(publication).any(|ssrc| self.routes.contains_key(&(participant, ssrc)))
             || owner.tracks.iter().any(has_mid)
         {
             return Err(CommandError::Exists);
@@ -117,19 +125,21 @@ impl Topology {
         if owner.tracks.len() >= limits::TRACKS {
             return Err(CommandError::Limit);
         }
-        let encodings = &mut self.encodings;
-        let key = self.tracks.insert_with_key(|key| {
-            let encoding = encodings.insert(Encoding::new(key, codec, ssrc, rtx));
-            Track::new(id, participant, owner_key, publication, encoding)
+        let Self { encodings, routes, .. } = self;
+        let key = self.tracks.insert_with_key(|track| {
+            let mut keys = Vec::with_capacity(publication.encodings.len());
+            for (position, params) in publication.encodings.iter().enumerate() {
+                let key = encodings.insert(Encoding::new(track, position, publication.codec, params));
+                let media = params.ssrc.map(|ssrc| (ssrc, Stream::Media));
+                for (ssrc, stream) in media.into_iter().chain(params.rtx.map(|ssrc| (ssrc, Stream::Rtx))) {
+                    routes.insert((participant, ssrc), Route::Encoding(key, stream));
+                }
+                keys.push(key);
+            }
+            Track::new(id, participant, owner_key, publication, keys)
         });
         owner.tracks.push(key);
         self.track_keys.insert(id, key);
-        if let Some(encoding) = self.tracks.get(key).map(|track| track.encoding) {
-            self.routes.insert((participant, ssrc), Route::Encoding(encoding, Stream::Media));
-            if let Some(rtx) = rtx {
-                self.routes.insert((participant, rtx), Route::Encoding(encoding, Stream::Rtx));
-            }
-        }
         Ok(())
     }
 
@@ -148,8 +158,7 @@ impl Topology {
         let key = self.own_track(participant, track)?;
         let track = self.tracks.get_mut(key).ok_or(CommandError::NoTrack)?;
         if std::mem::replace(&mut track.muted, muted) && !muted {
-            let newest = self.encodings.get(track.encoding).map_or(0, |encoding| encoding.store.highest());
-            track.activity = TrackActivity::since(newest);
+            track.activity = TrackActivity::since(track.newest_packets(&self.encodings));
         }
         Ok(())
     }
@@ -224,7 +233,8 @@ impl Topology {
                 if track.codec != slot.codec {
                     return Err(CommandError::CodecMismatch);
                 }
-                Some(Source { track: key, encoding: track.encoding })
+                let &encoding = track.encodings.first().ok_or(CommandError::NoTrack)?;
+                Some(Source { track: key, encoding })
             }
             Some(_) => return Err(CommandError::Invalid),
             None => None,
@@ -258,18 +268,57 @@ impl Topology {
         self.participants.get_mut(*self.participant_keys.get(&id)?)
     }
 
-    /// Finds the encoding of an unknown SSRC by the MID of its track. An encoding learns each of its SSRCs once.
-    pub(super) fn learn(&mut self, from: ParticipantId, packet: &RtpPacket<'_>, mid: &[u8]) -> Option<Route> {
-        let owner = self.participants.get(*self.participant_keys.get(&from)?)?;
-        let track = owner.tracks.iter().filter_map(|key| self.tracks.get(*key)).find(|t| t.mid.as_bytes() == mid)?;
-        let encoding_key = track.encoding;
-        let (stream, replaced) = self.encodings.get_mut(encoding_key)?.learn(packet)?;
+    /// Finds the encoding of an unknown SSRC by the MID of its track and the RID among the track's encodings. An encoding
+    /// learns each of its SSRCs once.
+    pub(super) fn learn(
+        &mut self,
+        from: ParticipantId,
+        packet: &RtpPacket<'_>,
+        extensions: &KnownExtensions<'_>,
+    ) -> Result<Route, NotLearned> {
+        let track = self.track_by_mid(from, extensions.mid).ok_or(NotLearned::UnknownSsrc)?;
+        let is_rtx = track.codec.entry().rtx_pt == Some(packet.payload_type);
+        let rid = if is_rtx { extensions.repaired_rid } else { extensions.rid };
+        let encoding_key = self.encoding_by_rid(track, rid)?;
+        let learned = self.encodings.get_mut(encoding_key).and_then(|encoding| encoding.learn(packet));
+        let (stream, replaced) = learned.ok_or(NotLearned::UnknownSsrc)?;
         if let Some(replaced) = replaced {
             self.routes.remove(&(from, replaced));
         }
         let route = Route::Encoding(encoding_key, stream);
         self.routes.insert((from, packet.ssrc), route);
-        Some(route)
+        Ok(route)
+    }
+
+    /// Updates which encodings of its track a slot gets packets of.
+    pub(super) fn retarget(&mut self, slot_key: SlotKey) {
+        let Some(slot) = self.slots.get(slot_key) else { return };
+        let Some(track) = slot.source.and_then(|source| self.tracks.get(source.track)) else { return };
+        let subscriber = Subscriber { participant: slot.participant, slot: slot_key };
+        for &key in &track.encodings {
+            if let Some(encoding) = self.encodings.get_mut(key) {
+                encoding.subscribers.set(subscriber, slot.listens_to(key));
+            }
+        }
+    }
+
+    fn track_by_mid(&self, owner: ParticipantId, mid: Option<&[u8]>) -> Option<&Track> {
+        let (owner, mid) = (self.participant(owner)?, mid?);
+        owner.tracks.iter().filter_map(|key| self.tracks.get(*key)).find(|track| track.mid.as_bytes() == mid)
+    }
+
+    /// The encoding of a track with this RID. A track whose encodings have no names has one.
+    fn encoding_by_rid(&self, track: &Track, rid: Option<&[u8]>) -> Result<EncodingKey, NotLearned> {
+        let name = |key: &EncodingKey| self.encodings.get(*key).and_then(|encoding| encoding.rid);
+        match (&*track.encodings, rid) {
+            (&[only], None) => Ok(only),
+            (&[only], Some(_)) if name(&only).is_none() => Ok(only),
+            (_, None) => Err(NotLearned::UnknownSsrc),
+            (encodings, Some(rid)) => {
+                let named = encodings.iter().find(|key| name(key).is_some_and(|name| name.as_bytes() == rid));
+                named.copied().ok_or(NotLearned::UnknownRid)
+            }
+        }
     }
 
     fn participant_key(&self, id: ParticipantId) -> Result<ParticipantKey, CommandError> {
@@ -291,34 +340,37 @@ impl Topology {
     fn subscribe(&mut self, slot_key: SlotKey, source: Source) {
         let Some(slot) = self.slots.get_mut(slot_key) else { return };
         slot.source = Some(source);
-        let participant = slot.participant;
-        let before = |subscriber: &SlotKey| self.slots.get(*subscriber).is_some_and(|s| s.participant < participant);
         if let Some(track) = self.tracks.get_mut(source.track) {
-            let at = track.subscribers.partition_point(before);
-            track.subscribers.insert(at, slot_key);
+            track.subscribers.set(Subscriber { participant: slot.participant, slot: slot_key }, true);
         }
+        self.retarget(slot_key);
     }
 
     /// Empties a slot.
     fn unsubscribe(&mut self, slot_key: SlotKey) {
         let Some(slot) = self.slots.get_mut(slot_key) else { return };
         slot.rewriter.end_source();
-        if let Some(track) = slot.source.take().and_then(|source| self.tracks.get_mut(source.track)) {
-            track.subscribers.retain(|&subscriber| subscriber != slot_key);
+        let Some(track) = slot.source.take().and_then(|source| self.tracks.get_mut(source.track)) else { return };
+        let subscriber = Subscriber { participant: slot.participant, slot: slot_key };
+        track.subscribers.set(subscriber, false);
+        for &key in &track.encodings {
+            if let Some(encoding) = self.encodings.get_mut(key) {
+                encoding.subscribers.set(subscriber, false);
+            }
         }
     }
 
     fn remove_track(&mut self, key: TrackKey) {
         let Some(track) = self.tracks.remove(key) else { return };
-        for slot in track.subscribers {
+        for slot in track.subscribers.slots() {
             if let Some(slot) = self.slots.get_mut(slot) {
                 slot.source = None;
                 slot.rewriter.end_source();
             }
         }
         self.track_keys.remove(&track.id);
-        if let Some(encoding) = self.encodings.remove(track.encoding) {
-            for ssrc in std::iter::once(encoding.ssrc).chain(encoding.rtx) {
+        for encoding in track.encodings.iter().filter_map(|key| self.encodings.remove(*key)) {
+            for ssrc in encoding.ssrc.into_iter().chain(encoding.rtx) {
                 self.routes.remove(&(track.owner, ssrc));
             }
         }
@@ -336,6 +388,22 @@ impl Topology {
             }
         }
     }
+}
+
+/// Whether a track can be sent like this: its encodings and their streams can be distinguished.
+fn is_possible(publication: &Publication) -> bool {
+    let encodings = &*publication.encodings;
+    let count = encodings.len();
+    let rids: HashSet<_> = encodings.iter().filter_map(|encoding| encoding.rid).collect();
+    let different: HashSet<_> = ssrcs(publication).collect();
+    (1..=MAX_ENCODINGS).contains(&count)
+        && (count == 1 || (rids.len() == count && publication.codec.kind() == Kind::Video))
+        && different.len() == ssrcs(publication).count()
+}
+
+/// The SSRCs that a publication names.
+fn ssrcs(publication: &Publication) -> impl Iterator<Item = Ssrc> {
+    publication.encodings.iter().flat_map(|encoding| encoding.ssrc.into_iter().chain(encoding.rtx))
 }
 
 /// Random bits of the operating system's generator.

@@ -13,13 +13,14 @@ use crate::{
 /// Builds a packet's header: the fields that are equal in all slots, and the MID of one of them. The fields of the slot's
 /// stream are set later.
 pub(crate) fn build_header(buffer: &mut HeaderBuffer, payload_type: u8, packet: &StoredPacket, mid: Option<&Mid>) {
-    let meta = packet.meta;
+    let meta = &packet.meta;
     let header = RtpHeader { marker: meta.marker, payload_type, seq: SeqNum(0), timestamp: 0, ssrc: Ssrc(0) };
     let extensions = HeaderExtensions {
         mid: mid.map(Mid::as_bytes),
         audio_level: meta.audio_level,
         twcc_seq: Some(0),
         dependency: packet.dependency(),
+        ..HeaderExtensions::default()
     };
     buffer.build(header, extensions);
     buffer.set_padding(packet.padded().len() > packet.payload_len());

@@ -46,6 +46,16 @@ impl Slot {
         self.active && self.source.is_some_and(|source| source.encoding == encoding)
     }
 
+    /// Whether packets of the encoding are needed for the slot, once it is active.
+    pub(crate) fn listens_to(&self, encoding: EncodingKey) -> bool {
+        self.source.is_some_and(|source| source.encoding == encoding)
+    }
+
+    /// Height at which the receiver shows the video, in lines; `None` if it shows nothing.
+    pub(crate) fn wanted_height(&self) -> Option<u16> {
+        Some(u16::MAX)
+    }
+
     /// Writes a sender report with the source's wall clock, and its timestamp converted to the slot's timeline.
     ///
     /// Returns `false`, and writes nothing, if nothing of the source has been sent.

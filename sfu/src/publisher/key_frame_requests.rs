@@ -1,0 +1,149 @@
+//! Requests of subscribers for key frames of a track.
+//!
+//! ```text
+//!   joiner, switch, loss, decoder ─► KeyFrameBudget ─► PliThrottle ─► a PLI for each encoding that is awaited
+//! ```
+//! They belong to the track, not to its encodings: a browser answers a PLI for one encoding with key frames of all of them.
+//! Other publishers may answer for the encoding alone, so a PLI names the SSRC of each encoding for which a subscriber
+//! waits, and a key frame serves those that wait for the encoding on which it came.
+
+use super::{key_frame_budget::KeyFrameBudget, pli_throttle::PliThrottle};
+use crate::keys::ParticipantKey;
+use std::time::Instant;
+
+/// Why a key frame is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A slot that has no video of the track yet.
+    Joiner,
+    /// A slot that has video of the track, and changes to a layer that begins with a key frame.
+    Switch,
+    /// The decoder of a receiver asks: PLI or FIR.
+    Decoder,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A PLI will be sent, now or when the throttle permits.
+    Accepted,
+    /// A PLI that is about to be sent serves the request.
+    Shared,
+    /// The subscriber has requested too many.
+    OverBudget,
+}
+
+/// Requests for the encodings of one track, which are named by their position.
+#[derive(Debug, Default)]
+pub(crate) struct KeyFrameRequests {
+    budget: KeyFrameBudget,
+    throttle: PliThrottle,
+    /// Mask of the encodings that the next PLI is for.
+    awaited: u8,
+}
+
+impl KeyFrameRequests {
+    /// Requests a key frame of an encoding that is encoded after this moment.
+    pub(crate) fn request(
+        &mut self,
+        now: Instant,
+        encoding: usize,
+        cause: Cause,
+        subscriber: ParticipantKey,
+    ) -> Outcome {
+        if self.awaited & bit(encoding) != 0 {
+            // Costs the publisher nothing, unless it has to be sooner.
+            if cause != Cause::Switch {
+                self.throttle.request();
+            }
+            return Outcome::Shared;
+        }
+        if !self.budget.take(now, subscriber) {
+            return Outcome::OverBudget;
+        }
+        self.awaited |= bit(encoding);
+        match cause {
+            Cause::Joiner | Cause::Decoder => self.throttle.request(),
+            Cause::Switch => self.throttle.request_for_switch(),
+        }
+        Outcome::Accepted
+    }
+
+    /// Requests a key frame because the stream from the publisher cannot be repaired.
+    pub(crate) fn request_for_loss(&mut self, encoding: usize) {
+        self.awaited |= bit(encoding);
+        self.throttle.request();
+    }
+
+    /// Whether the key frame that a subscriber still lacks seems lost, so that it is to be requested again.
+    pub(crate) fn seems_lost(&self, now: Instant) -> bool {
+        self.throttle.seems_lost(now)
+    }
+
+    /// The encodings for which to send a PLI now, by position; it counts as sent.
+    pub(crate) fn poll(&mut self, now: Instant) -> impl Iterator<Item = usize> + use<> {
+        let due = if self.throttle.poll(now) { std::mem::take(&mut self.awaited) } else { 0 };
+        (0..u8::BITS as usize).filter(move |&encoding| due & bit(encoding) != 0)
+    }
+
+    /// When to call [`Self::poll`] next.
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        self.throttle.deadline(now)
+    }
+
+    /// Forgets the subscribers whose budget is whole.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.budget.expire(now);
+    }
+}
+
+fn bit(encoding: usize) -> u8 {
+    1u8.checked_shl(encoding as u32).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::pli_throttle::INTERVAL, *};
+    use crate::limits::KEY_FRAME_BURST;
+    use slotmap::SlotMap;
+
+    /// Two subscribers.
+    fn subscribers() -> [ParticipantKey; 2] {
+        let mut participants = SlotMap::default();
+        [(); 2].map(|()| participants.insert(()))
+    }
+
+    #[test]
+    fn one_pli_names_every_awaited_encoding() {
+        let (mut requests, now, [one, other]) = (KeyFrameRequests::default(), Instant::now(), subscribers());
+        assert_eq!(requests.request(now, 0, Cause::Joiner, one), Outcome::Accepted);
+        assert_eq!(requests.request(now, 2, Cause::Switch, other), Outcome::Accepted);
+        assert_eq!(requests.request(now, 0, Cause::Joiner, other), Outcome::Shared);
+        assert!(requests.poll(now).eq([0, 2]));
+        assert!(requests.poll(now + INTERVAL).eq([0; 0]), "no one has asked again");
+        requests.request_for_loss(1);
+        assert!(requests.poll(now + INTERVAL).eq([1]));
+    }
+
+    #[test]
+    fn decoder_does_not_wait_for_a_switch() {
+        let (mut requests, now, [one, other]) = (KeyFrameRequests::default(), Instant::now(), subscribers());
+        requests.request(now, 0, Cause::Joiner, one);
+        assert_eq!(requests.poll(now).count(), 1);
+        requests.request(now, 1, Cause::Switch, one);
+        assert!(requests.deadline(now) > Some(now + INTERVAL));
+        assert_eq!(requests.request(now, 1, Cause::Decoder, other), Outcome::Shared);
+        assert_eq!(requests.deadline(now), Some(now + INTERVAL));
+    }
+
+    #[test]
+    fn budget_is_that_of_a_subscriber_over_all_encodings() {
+        let (mut requests, now, [one, other]) = (KeyFrameRequests::default(), Instant::now(), subscribers());
+        for encoding in 0..KEY_FRAME_BURST as usize {
+            assert_eq!(requests.request(now, encoding, Cause::Decoder, one), Outcome::Accepted);
+        }
+        assert_eq!(requests.poll(now).count(), KEY_FRAME_BURST as usize);
+        assert_eq!(requests.request(now, 0, Cause::Decoder, one), Outcome::OverBudget);
+        assert_eq!(requests.request(now, 0, Cause::Decoder, other), Outcome::Accepted);
+    }
+}

@@ -1,0 +1,68 @@
+//! The slots that get the packets of a track or an encoding.
+
+use crate::keys::{ParticipantKey, SlotKey};
+
+/// A slot, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Subscriber {
+    pub(crate) participant: ParticipantKey,
+    pub(crate) slot: SlotKey,
+}
+
+/// A set of slots, in the order of participants.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers(Vec<Subscriber>);
+
+impl Subscribers {
+    /// Adds or removes a slot.
+    pub(crate) fn set(&mut self, subscriber: Subscriber, subscribed: bool) {
+        match (self.0.binary_search(&subscriber), subscribed) {
+            (Err(at), true) => self.0.insert(at, subscriber),
+            (Ok(at), false) => {
+                self.0.remove(at);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The subscriber at a position.
+    pub(crate) fn get(&self, position: usize) -> Option<Subscriber> {
+        self.0.get(position).copied()
+    }
+
+    pub(crate) fn slots(&self) -> impl Iterator<Item = SlotKey> {
+        self.0.iter().map(|subscriber| subscriber.slot)
+    }
+}
+
+impl FromIterator<Subscriber> for Subscribers {
+    fn from_iter<I: IntoIterator<Item = Subscriber>>(subscribers: I) -> Self {
+        let mut sorted: Vec<_> = subscribers.into_iter().collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        Self(sorted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotmap::SlotMap;
+
+    #[test]
+    fn subscribers_are_a_set_in_the_order_of_participants() {
+        let (mut participants, mut slots) = (SlotMap::default(), SlotMap::default());
+        let [first, second] = [(); 2].map(|()| participants.insert(()));
+        let mut of = |participant| Subscriber { participant, slot: slots.insert(()) };
+        let all = [second, first, second].map(&mut of);
+        let mut subscribers = Subscribers::default();
+        all.into_iter().chain(all).for_each(|subscriber| subscribers.set(subscriber, true));
+        assert_eq!([0, 1, 2, 3].map(|n| subscribers.get(n)), [Some(all[1]), Some(all[0]), Some(all[2]), None]);
+        all.into_iter().chain(all).for_each(|subscriber| subscribers.set(subscriber, false));
+        assert!(subscribers.is_empty());
+    }
+}
