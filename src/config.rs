@@ -17,6 +17,9 @@ use std::{
     time::Duration,
 };
 
+/// Less video to a participant than the lowest layer of one camera is none.
+const MIN_VIDEO_KBPS: u32 = 150;
+
 /// Settings from the command line or the environment.
 #[derive(Args, Debug, Default)]
 pub(crate) struct Flags {
@@ -59,6 +62,10 @@ pub(crate) struct Flags {
     /// Number of media workers, each with its own thread and port [default: one per core]
     #[arg(long, value_name = "N", env = "TACET_WORKERS")]
     workers: Option<usize>,
+    /// Maximum bitrate of all video to one participant, in kbit/s: layers of simulcast and SVC that exceed it are not sent
+    /// [default: 4000]
+    #[arg(long, value_name = "KBPS", env = "TACET_MAX_VIDEO_PER_SUBSCRIBER")]
+    max_video_per_subscriber: Option<u32>,
     /// Certificate chain for HTTPS (PEM)
     #[arg(long, value_name = "FILE", env = "TACET_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -102,6 +109,7 @@ struct File {
     media_port: Option<u16>,
     advertise: Vec<IpAddr>,
     workers: Option<usize>,
+    max_video_per_subscriber: Option<u32>,
     page: Option<bool>,
     allow_origin: Vec<String>,
     allow_host: Vec<String>,
@@ -194,6 +202,8 @@ pub(crate) struct Settings {
     pub(crate) media_port: u16,
     pub(crate) advertise: Vec<IpAddr>,
     pub(crate) workers: usize,
+    /// Maximum bitrate of all video to one participant, in kbit/s.
+    pub(crate) max_video_kbps_per_subscriber: u32,
     pub(crate) page: bool,
     /// Address of the metrics; `None` if it is not set.
     pub(crate) metrics: Option<MetricsAddress>,
@@ -289,6 +299,10 @@ impl Flags {
             handshakes_per_second: file.limits.handshakes_per_second.or(defaults.handshakes_per_second),
             timing: defaults.timing,
         };
+        let max_video = self.max_video_per_subscriber.or(file.max_video_per_subscriber).unwrap_or(4_000);
+        if max_video < MIN_VIDEO_KBPS {
+            bail!("the maximum bitrate of video to a participant must be {MIN_VIDEO_KBPS} kbit/s or more");
+        }
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Ok(Settings {
             data: self.data.or(file.data),
@@ -300,6 +314,7 @@ impl Flags {
             media_port: self.media_port.or(file.media_port).unwrap_or(8_801),
             advertise,
             workers: self.workers.or(file.workers).filter(|workers| *workers > 0).unwrap_or(cores),
+            max_video_kbps_per_subscriber: max_video,
             page: !self.no_page && file.page.unwrap_or(true),
             metrics: self.metrics.or(file.metrics),
             tls,
@@ -409,7 +424,9 @@ mod tests {
     #[test]
     fn flags_override_file_and_file_overrides_defaults() {
         let flags = Flags { port: Some(1), ..Flags::default() };
-        let settings = settings(flags, "port = 2\nmedia_port = 3\n[rooms]\nparticipants = 4");
+        let settings =
+            settings(flags, "port = 2\nmedia_port = 3\nmax_video_per_subscriber = 900\n[rooms]\nparticipants = 4");
+        assert_eq!(settings.max_video_kbps_per_subscriber, 900);
         assert_eq!((settings.port, settings.media_port), (1, 3));
         assert_eq!((settings.signaling.room.participants, settings.signaling.rooms), (4, 1_000));
     }

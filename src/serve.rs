@@ -286,6 +286,7 @@ impl Media {
             port: settings.media_port,
             advertise: self.candidates,
             local_only: self.local_only,
+            max_video_kbps_per_subscriber: settings.max_video_kbps_per_subscriber,
             ..SfuConfig::default()
         };
         let events = events.clone();

@@ -15,6 +15,7 @@ use rtc_client::{ClientState, Identity, Received, RtcClient};
 use sfu::{
     Command, Mid, RoomId, Ssrc, TrackId,
     command::Publication,
+    limits::VIDEO_RATE,
     media::Codec as SfuCodec,
     transport::{Datagram, Tuple},
     worker::{Worker, WorkerConfig},
@@ -145,7 +146,12 @@ struct Network {
 impl Network {
     fn new() -> Self {
         let candidates = vec![SERVER];
-        let config = WorkerConfig { identity: Identity::generate().unwrap(), candidates, max_participants: 10 };
+        let config = WorkerConfig {
+            identity: Identity::generate().unwrap(),
+            candidates,
+            max_participants: 10,
+            max_video_rate: VIDEO_RATE,
+        };
         let mut network = Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new() };
         let identity = Identity::generate().unwrap();
         for number in 1..=2 {

@@ -10,6 +10,7 @@ use sfu::{
     Command, Event, ParticipantId, RoomId, Ssrc,
     command::RemoteTransport,
     event::{LocalTransport, TransportState},
+    limits::VIDEO_RATE,
     metrics::Counter,
     transport::{Datagram, Outbox, Tuple},
     worker::{Output, Worker, WorkerConfig},
@@ -77,7 +78,8 @@ type Strangers = BTreeMap<u16, (usize, usize)>;
 impl Network {
     pub(crate) fn new() -> Self {
         let candidates = vec![SERVER_ADDRESS];
-        let config = WorkerConfig { identity: SERVER.clone(), candidates, max_participants: 8 };
+        let config =
+            WorkerConfig { identity: SERVER.clone(), candidates, max_participants: 8, max_video_rate: VIDEO_RATE };
         Self {
             now: Instant::now(),
             worker: Worker::new(config),

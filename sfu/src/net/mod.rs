@@ -28,6 +28,7 @@ use crate::{
     event::Event,
     metrics::{Counters, Gauge, Published, WorkerMetrics},
     transport::{Identity, IdentityError},
+    units::Bitrate,
     worker::{Worker, WorkerConfig},
 };
 use cpu::CpuClock;
@@ -64,6 +65,9 @@ pub struct SfuConfig {
     pub local_only: bool,
     /// Maximum number of participants of a worker, over all its rooms.
     pub max_participants: usize,
+    /// Maximum bitrate of all video to one receiver, in kbit/s. Slots whose tracks have several layers get those that it
+    /// holds; a track with one layer is sent whole.
+    pub max_video_kbps_per_subscriber: u32,
     /// How workers receive and send datagrams.
     pub io: SocketIo,
 }
@@ -78,6 +82,7 @@ impl Default for SfuConfig {
             advertise: Vec::new(),
             local_only: false,
             max_participants: 2_000,
+            max_video_kbps_per_subscriber: 4_000,
             io: SocketIo::default(),
         }
     }
@@ -201,6 +206,7 @@ impl Sfu {
                 identity: identity.clone(),
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
                 max_participants: config.max_participants,
+                max_video_rate: Bitrate::from_kbps(config.max_video_kbps_per_subscriber.into()),
             });
             let on_event = on_event.clone();
             let handle = WorkerHandle::start(number, worker, bound, config.io, move |event| on_event(number, event));

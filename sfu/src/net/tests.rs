@@ -5,6 +5,7 @@ use crate::{
     command::{Command, Publication},
     event::TransportState,
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
+    limits::VIDEO_RATE,
     media::Codec,
     metrics::Counter,
     worker::Fault,
@@ -30,6 +31,7 @@ impl Call {
             identity: Identity::generate().unwrap(),
             candidates: vec![(Ipv4Addr::LOCALHOST, port).into()],
             max_participants: 10,
+            max_video_rate: VIDEO_RATE,
         });
         let fault = worker.fault();
         let (sender, events) = mpsc::channel();

@@ -35,6 +35,7 @@ use crate::{
     metrics::{Counters, Gauges, Histogram},
     room::Room,
     transport::{Datagram, Identity, Outbox, ServerTransport, TransportEvent},
+    units::Bitrate,
 };
 use demux::Demux;
 use egress::{Flush, Sealing};
@@ -64,6 +65,8 @@ pub struct WorkerConfig {
     pub candidates: Vec<SocketAddr>,
     /// Maximum number of participants, over all rooms.
     pub max_participants: usize,
+    /// Maximum bitrate of all video to one receiver.
+    pub max_video_rate: Bitrate,
 }
 
 /// What a worker has for its driver. Packets leave by [`Worker::outbox`].
@@ -114,9 +117,9 @@ impl Worker {
     #[must_use]
     pub fn new(config: WorkerConfig) -> Self {
         Self {
+            rooms: Rooms::new(config.max_video_rate),
             transports: Transports::new(config),
             demux: Demux::default(),
-            rooms: Rooms::default(),
             queue: ForwardQueue::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),

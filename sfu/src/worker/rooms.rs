@@ -1,7 +1,7 @@
 //! The worker's rooms, by key and by id, and when each is due.
 
 use super::timers::Timers;
-use crate::{id_map::IdMap, ids::RoomId, metrics::Counters, room::Room};
+use crate::{id_map::IdMap, ids::RoomId, metrics::Counters, room::Room, units::Bitrate};
 use slotmap::SlotMap;
 use std::time::Instant;
 use tracing::Span;
@@ -11,8 +11,10 @@ slotmap::new_key_type! {
     pub(super) struct RoomKey;
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rooms {
+    /// Maximum bitrate of all video to one receiver.
+    video_rate: Bitrate,
     entries: SlotMap<RoomKey, Entry>,
     by_id: IdMap<RoomId, RoomKey>,
     timers: Timers<RoomKey>,
@@ -31,13 +33,25 @@ pub(super) struct Entry {
 }
 
 impl Rooms {
+    /// No rooms. In those to come, a receiver gets at most this bitrate of video.
+    pub(super) fn new(video_rate: Bitrate) -> Self {
+        Self {
+            video_rate,
+            entries: SlotMap::default(),
+            by_id: IdMap::default(),
+            timers: Timers::default(),
+            counted: Counters::default(),
+        }
+    }
+
     /// The room with this id, which is created if there is none.
     pub(super) fn enter(&mut self, id: RoomId) -> RoomKey {
-        let Self { entries, by_id, .. } = self;
+        let Self { video_rate, entries, by_id, .. } = self;
         *by_id.entry(id).or_insert_with(|| {
             let span = tracing::debug_span!("room", id = id.0);
             tracing::debug!(parent: &span, "room created");
-            entries.insert(Entry { id, room: Room::new(id), participants: 0, queued: false, span })
+            let room = Room::new(id).with_video_rate(*video_rate);
+            entries.insert(Entry { id, room, participants: 0, queued: false, span })
         })
     }
 

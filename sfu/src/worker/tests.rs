@@ -5,6 +5,7 @@ use crate::{
     command::{Command, CommandError, Publication, RemoteTransport},
     event::{LocalTransport, TransportState},
     ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId},
+    limits::VIDEO_RATE,
     media::Codec,
     metrics::Counter,
     transport::Tuple,
@@ -70,7 +71,8 @@ impl Network {
 
     fn with_room_for(max_participants: usize) -> Self {
         let candidates = vec![SERVER_ADDRESS];
-        let config = WorkerConfig { identity: SERVER.clone(), candidates, max_participants };
+        let config =
+            WorkerConfig { identity: SERVER.clone(), candidates, max_participants, max_video_rate: VIDEO_RATE };
         Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new(), events: Vec::new() }
     }
 

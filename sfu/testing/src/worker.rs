@@ -4,6 +4,7 @@ use crate::WorkerCore;
 use rtc_client::Identity;
 use sfu::{
     Command, Event,
+    limits::VIDEO_RATE,
     transport::{Datagram, Tuple},
     worker::{Worker, WorkerConfig},
 };
@@ -21,7 +22,12 @@ static SERVER_IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate
 /// A worker at [`CANDIDATE`].
 #[must_use]
 pub fn worker(max_participants: usize) -> Worker {
-    Worker::new(WorkerConfig { identity: SERVER_IDENTITY.clone(), candidates: vec![CANDIDATE], max_participants })
+    Worker::new(WorkerConfig {
+        identity: SERVER_IDENTITY.clone(),
+        candidates: vec![CANDIDATE],
+        max_participants,
+        max_video_rate: VIDEO_RATE,
+    })
 }
 
 /// A datagram that a worker received at [`CANDIDATE`] from this address.
