@@ -16,7 +16,7 @@ use tacet_native::{
     webrtc::WebrtcEndpoint,
 };
 use tacet_proto::{
-    client::Publish,
+    client::{Encoding, Publish},
     media::{Codec, Kind, Source},
 };
 use tokio::time::{interval, timeout};
@@ -107,8 +107,7 @@ async fn tone_is_received_at_its_pitch() {
             source: Source::Microphone,
             codec: Codec::Opus,
             mid: "sa".to_owned(),
-            ssrc: SSRC,
-            rtx: None,
+            encodings: Encoding::single(SSRC, None),
             muted: false,
         };
         alice.call.publish(e2ee_frames::StreamId::MICROPHONE, microphone).unwrap();

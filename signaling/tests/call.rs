@@ -10,8 +10,8 @@ use support::{ACCESS, Received, Server, config, join};
 use tacet_proto::{
     ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, binary,
     bytes::Fixed,
-    client::{ClientTransport, Empty, Ping, Publish, SlotsReady, Subscribe},
-    media::{ClientIce, Codec, Dtls, Kind, Source},
+    client::{ClientTransport, Empty, Encoding, Layers, Ping, Publish, SlotsReady, Subscribe},
+    media::{ClientIce, Codec, Dtls, Kind, SlotContent, Source},
     server::Pong,
 };
 use tokio::{
@@ -26,8 +26,7 @@ fn mic() -> ClientMessage {
         source: Source::Microphone,
         codec: Codec::Opus,
         mid: "sa".to_owned(),
-        ssrc: 11,
-        rtx: None,
+        encodings: Encoding::single(11, None),
         muted: false,
     })
 }
@@ -71,7 +70,9 @@ async fn two_participants_meet_and_one_leaves() {
     assert_eq!((joined.roster.len(), joined.tracks.len()), (1, 1));
     let received = bo.until(|r| matches!(r, Received::Message(_, ServerMessage::Slots(_)))).await;
     let Received::Message(_, ServerMessage::Slots(slots)) = received else { panic!() };
-    assert!(slots.set.iter().any(|set| set.source.is_some_and(|source| source.track == joined.tracks[0].track)));
+    assert!(slots.set.iter().any(|set| {
+        set.source.and_then(SlotContent::track).is_some_and(|source| source.track == joined.tracks[0].track)
+    }));
     bo.send(4, ClientMessage::SlotsReady(SlotsReady { rev: slots.rev })).await;
     assert!(matches!(bo.answer(4).await, ServerMessage::Ok(_)));
     assert_eq!(ada.announced().await.len(), 1);
@@ -95,6 +96,7 @@ async fn messages_before_hello_are_refused_without_closing() {
         transport(),
         mic(),
         ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] }),
+        ClientMessage::Layers(Layers::default()),
         ClientMessage::SlotsReady(SlotsReady { rev: 0 }),
         ClientMessage::Resync(Empty {}),
         ClientMessage::Ping(Ping { ms: 1 }),

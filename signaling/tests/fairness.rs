@@ -14,8 +14,10 @@ use tacet_proto::{
     ClientMessage, MessageType, Seat, ServerMessage, TrackId,
     binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
     bytes::Fixed,
-    client::{Ack, ClientTransport, Empty, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
-    media::{ClientIce, Codec, Dtls, Kind, Source},
+    client::{
+        Ack, ClientTransport, Empty, Encoding, Layers, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe,
+    },
+    media::{ClientIce, Codec, Dtls, Kind, SlotContent, Source},
 };
 use tokio::{
     sync::watch,
@@ -38,7 +40,8 @@ fn publish(source: Source) -> ClientMessage {
         Source::Camera | Source::Screen => (Kind::Video, Codec::Vp8),
     };
     let (cid, mid) = ("c".to_owned(), "m".to_owned());
-    ClientMessage::Publish(Publish { cid, kind, source, codec, mid, ssrc: 7, rtx: None, muted: false })
+    let encodings = Encoding::single(7, None);
+    ClientMessage::Publish(Publish { cid, kind, source, codec, mid, encodings, muted: false })
 }
 
 fn wanted(seat: Seat) -> Vec<u8> {
@@ -62,6 +65,7 @@ async fn hostile(client: &mut Client, kind: MessageType, n: u32, track: TrackId,
         MessageType::Unmute => ClientMessage::Unmute(track),
         MessageType::Subscribe => ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] }),
         MessageType::Unsubscribe => ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![] }),
+        MessageType::Layers => ClientMessage::Layers(Layers::default()),
         MessageType::SlotsReady => ClientMessage::SlotsReady(SlotsReady { rev: 0 }),
         MessageType::Resync => ClientMessage::Resync(Empty {}),
         MessageType::Ack => ClientMessage::Ack(Ack { seq: 0 }),
@@ -188,7 +192,7 @@ async fn room_of_eight(kinds: Vec<MessageType>) -> Waits {
                 let ServerMessage::Published(published) = cy.answer(id).await else { panic!("not published") };
                 let shown = |received: &Received| {
                     matches!(received, Received::Message(_, ServerMessage::Slots(slots)) if slots.set.iter()
-                        .any(|set| set.source.is_some_and(|source| source.track == published.track)))
+                        .any(|set| set.source.and_then(SlotContent::track).is_some_and(|source| source.track == published.track)))
                 };
                 waits.entry("slot").or_default().push(heard(&mut listener, since, "slot", shown).await);
                 cy.send(id, ClientMessage::Unpublish(TrackRef { track: published.track })).await;

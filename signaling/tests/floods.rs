@@ -20,7 +20,7 @@ use support::{Received, Server, config};
 use tacet_proto::{
     ClientMessage, ServerMessage,
     bytes::Fixed,
-    client::{Publish, Subscribe, TrackRef, Unsubscribe},
+    client::{Encoding, Publish, Subscribe, TrackRef, Unsubscribe},
     media::{Codec, Kind, Source},
 };
 use tokio::{
@@ -108,8 +108,7 @@ async fn measure(flood: Flood) {
         source: Source::Microphone,
         codec: Codec::Opus,
         mid: "m".to_owned(),
-        ssrc: 7,
-        rtx: None,
+        encodings: Encoding::single(7, None),
         muted: false,
     };
     ada.send(3, ClientMessage::Publish(publish)).await;

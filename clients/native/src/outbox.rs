@@ -47,6 +47,8 @@ impl Frame {
 /// State of which only the latest value matters: an unsent message of the same kind is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StateKind {
+    /// What the client shows.
+    Layers,
     /// Revision of the slots that are applied.
     SlotsReady,
     /// Whether a track is muted.
@@ -60,6 +62,7 @@ pub enum StateKind {
 impl StateKind {
     fn of(message: &ClientMessage) -> Option<Self> {
         Some(match message {
+            ClientMessage::Layers(_) => Self::Layers,
             ClientMessage::SlotsReady(_) => Self::SlotsReady,
             ClientMessage::Mute(of) | ClientMessage::Unmute(of) => Self::Muted(of.track.0),
             ClientMessage::Ack(_) => Self::Ack,

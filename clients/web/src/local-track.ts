@@ -124,7 +124,8 @@ export class LocalTrack {
 
   async #publish({ mid, kind, codec, ssrcs }: ReadySender): Promise<void> {
     const { source } = this;
-    const answer = await this.#signaling.request({ t: "publish", cid: source, kind, source, codec, mid, ...ssrcs });
+    const encodings = [ssrcs];
+    const answer = await this.#signaling.request({ t: "publish", cid: source, kind, source, codec, mid, encodings });
     if (answer.t !== "published") throw new TacetError("protocol");
     this.#id = answer.track;
   }

@@ -246,7 +246,9 @@ export class MediaPath extends Emitter<MediaPathEvents> {
     if (this.#closed) return;
     this.#signaling.send({ t: "slots.ready", rev }, Priority.Control, "slots.ready");
     for (const content of set) this.#show(this.#slots.hint(content));
-    const owners = set.flatMap(({ mid, source }) => (source === null ? [] : [[mid, source.participant] as const]));
+    const owners = set.flatMap(({ mid, source }) =>
+      source !== null && "participant" in source ? [[mid, source.participant] as const] : [],
+    );
     await this.#peer.setOwners(new Map(owners));
   }
 

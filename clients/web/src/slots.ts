@@ -43,7 +43,7 @@ export class Slots {
   hint({ mid, source }: SlotSource): SlotChange | null {
     const state = this.#slots.get(mid);
     if (state === undefined) return null;
-    state.hinted = source?.participant ?? null;
+    state.hinted = source !== null && "participant" in source ? source.participant : null;
     return update(state);
   }
 

@@ -8,7 +8,7 @@ use std::{
 };
 use tacet_proto::{
     ParticipantId,
-    media::{SlotSource, SlotTrack},
+    media::{SlotContent, SlotSource, SlotTrack},
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
@@ -65,6 +65,7 @@ impl Readiness {
     pub(crate) fn fill(&mut self, set: Vec<SlotSource>) -> Vec<SlotChange> {
         set.into_iter()
             .map(|SlotSource { mid, source }| {
+                let source = source.and_then(SlotContent::track);
                 let before = match source {
                     Some(source) => self.slots.insert(mid, source),
                     None => self.slots.remove(&mid),
@@ -118,7 +119,8 @@ mod tests {
     use tacet_proto::TrackId;
 
     fn slot(mid: &str, source: Option<(u32, u32)>) -> SlotSource {
-        let source = source.map(|(track, of)| SlotTrack { track: TrackId(track), participant: ParticipantId(of) });
+        let source = source
+            .map(|(track, of)| SlotContent::Track(SlotTrack { track: TrackId(track), participant: ParticipantId(of) }));
         SlotSource { mid: mid.to_owned(), source }
     }
 

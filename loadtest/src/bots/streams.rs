@@ -14,7 +14,7 @@ use e2ee_frames::{Codec as FrameCodec, StreamId};
 use std::sync::Arc;
 use tacet_native::keys::SharedKeys;
 use tacet_proto::{
-    client::Publish,
+    client::{Encoding, Publish},
     media::{Codec, CodecParameters, Kind as MediaKind, Source},
 };
 
@@ -97,8 +97,7 @@ impl StreamPlan {
             source,
             codec: self.codec(),
             mid: self.mid.clone(),
-            ssrc,
-            rtx,
+            encodings: Encoding::single(ssrc, rtx),
             muted: false,
         }
     }
@@ -145,7 +144,10 @@ mod tests {
         assert_eq!(streams, [0, 1, 9, 17], "a microphone and three cameras");
         assert_eq!(plans.iter().map(|plan| plan.log.encoding).collect::<Vec<_>>(), [None, Some(0), Some(1), Some(2)]);
         let published = plans[1].publish(5, Some(6));
-        assert_eq!((published.kind, published.codec, published.rtx), (MediaKind::Video, Codec::Vp8, Some(6)));
+        assert_eq!(
+            (published.kind, published.codec, published.encodings),
+            (MediaKind::Video, Codec::Vp8, Encoding::single(5, Some(6)))
+        );
     }
 
     #[test]

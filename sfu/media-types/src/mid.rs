@@ -4,7 +4,7 @@ use crate::short_text::{MAX_BYTES, ShortText};
 use core::fmt;
 
 /// Media identification of an m-line (RFC 8843): 1 to 16 bytes of visible ASCII, stored inline.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
 pub struct Mid(ShortText);
 

@@ -6,7 +6,7 @@ use core::fmt;
 pub(crate) const MAX_BYTES: usize = 16;
 
 /// 1 to [`MAX_BYTES`] bytes of ASCII.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ShortText {
     bytes: [u8; MAX_BYTES],
     length: u8,

@@ -6,7 +6,12 @@ use crate::{
     media::{ClientIce, Codec, Dtls, Kind, Source},
     resume::Expected,
 };
-pub use crate::{ping::Ping, resume::Resume};
+pub use crate::{
+    encoding::{Encoding, MAX_ENCODINGS},
+    layers::{Layers, MAX_TILES, Tile},
+    ping::Ping,
+    resume::Resume,
+};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -37,6 +42,8 @@ pub enum ClientMessage {
     Subscribe(Subscribe),
     /// No longer asks for tracks.
     Unsubscribe(Unsubscribe),
+    /// What the client shows, and how large.
+    Layers(Layers),
     /// The client has applied all slots of this revision and of those before.
     #[serde(rename = "slots.ready")]
     SlotsReady(SlotsReady),
@@ -153,12 +160,8 @@ pub struct Publish {
     pub codec: Codec,
     /// MID of the sending m-line.
     pub mid: String,
-    /// SSRC of its packets.
-    pub ssrc: u32,
-    /// SSRC of its retransmissions, video only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[ts(optional)]
-    pub rtx: Option<u32>,
+    /// Its encodings, at most [`MAX_ENCODINGS`], the lowest quality first. Audio has one.
+    pub encodings: Vec<Encoding>,
     /// Whether it starts muted.
     #[serde(default)]
     #[ts(as = "Option<bool>", optional)]
@@ -205,7 +208,7 @@ pub struct SlotsReady {
 
 impl ClientMessage {
     /// Every value of `t`.
-    pub const TYPES: [&'static str; 18] = [
+    pub const TYPES: [&'static str; 19] = [
         "hello",
         "join",
         "announce",
@@ -216,6 +219,7 @@ impl ClientMessage {
         "unmute",
         "subscribe",
         "unsubscribe",
+        "layers",
         "slots.ready",
         "resync",
         "ack",

@@ -136,8 +136,8 @@ mod tests {
     use crate::{
         bytes::{Base64, Fixed},
         client::{
-            Ack, Announce, ClientTransport, Credential, Empty, Hello, Join, Ping, Publish, Resume, SlotsReady,
-            Subscribe, TrackRef, Unsubscribe,
+            Ack, Announce, ClientTransport, Credential, Empty, Encoding, Hello, Join, Layers, Ping, Publish, Resume,
+            SlotsReady, Subscribe, Tile, TrackRef, Unsubscribe,
         },
         ids::{ParticipantId, RoomId, Seat, TrackId},
         media::{ClientIce, Codec, Dtls, Kind, Source},
@@ -168,8 +168,7 @@ mod tests {
                 source: Source::Camera,
                 codec: Codec::Vp8,
                 mid: "sv".to_owned(),
-                ssrc: 1,
-                rtx: Some(2),
+                encodings: Encoding::single(1, Some(2)),
                 muted: false,
             }),
             ClientMessage::Unpublish(track),
@@ -177,6 +176,9 @@ mod tests {
             ClientMessage::Unmute(track),
             ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] }),
             ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![TrackId(1)] }),
+            ClientMessage::Layers(Layers {
+                tiles: vec![Tile { track: TrackId(1), height: 360, pinned: true, paused: false }],
+            }),
             ClientMessage::SlotsReady(SlotsReady { rev: 1 }),
             ClientMessage::Resync(Empty {}),
             ClientMessage::Ack(Ack { seq: 12 }),

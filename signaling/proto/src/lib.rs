@@ -13,9 +13,11 @@
 pub mod binary;
 pub mod bytes;
 pub mod client;
+pub mod encoding;
 pub mod envelope;
 pub mod error;
 pub mod ids;
+pub mod layers;
 pub mod limits;
 pub mod media;
 pub mod message_type;

@@ -50,6 +50,8 @@ pub const fn type_rate(kind: MessageType) -> TypeRate {
         MessageType::Publish | MessageType::Unpublish | MessageType::Mute | MessageType::Unmute => (16, 200),
         // A request names up to 50 tracks.
         MessageType::Subscribe | MessageType::Unsubscribe => (16, 200),
+        // A client puts together what changes within 250 ms.
+        MessageType::Layers => (8, 200),
         // One for each `slots` that the server sends.
         MessageType::SlotsReady => (30, 50),
         // After a gap in the revisions of the roster, which reconnecting closes, too.

@@ -153,16 +153,45 @@ pub struct Slot {
 pub struct SlotSource {
     /// The slot.
     pub mid: String,
-    /// The track in it, or `null` if it is empty.
-    pub source: Option<SlotTrack>,
+    /// What is in it, or `null` if it is empty.
+    pub source: Option<SlotContent>,
+}
+
+/// What a slot carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(untagged)]
+pub enum SlotContent {
+    /// A track.
+    Track(SlotTrack),
+    /// A position among the loudest speakers of a room that has too many to send all.
+    Speaker(SlotSpeaker),
+}
+
+impl SlotContent {
+    /// The track, if the slot carries one alone.
+    #[must_use]
+    pub const fn track(self) -> Option<SlotTrack> {
+        match self {
+            Self::Track(track) => Some(track),
+            Self::Speaker(_) => None,
+        }
+    }
 }
 
 /// A track in a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub struct SlotTrack {
     /// The track.
     pub track: TrackId,
     /// Its publisher: the msid under which the client pairs audio and video.
     pub participant: ParticipantId,
+}
+
+/// A position among the speakers. Who speaks there changes from packet to packet; the KID of each frame says who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct SlotSpeaker {
+    /// Number of the position, from 0.
+    pub speaker: u8,
 }

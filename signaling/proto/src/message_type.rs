@@ -25,6 +25,8 @@ pub enum MessageType {
     Subscribe,
     /// [`ClientMessage::Unsubscribe`].
     Unsubscribe,
+    /// [`ClientMessage::Layers`].
+    Layers,
     /// [`ClientMessage::SlotsReady`].
     SlotsReady,
     /// [`ClientMessage::Resync`].
@@ -60,6 +62,7 @@ impl MessageType {
         Self::Unmute,
         Self::Subscribe,
         Self::Unsubscribe,
+        Self::Layers,
         Self::SlotsReady,
         Self::Resync,
         Self::Ack,
@@ -86,6 +89,7 @@ impl MessageType {
             Self::Unmute => "unmute",
             Self::Subscribe => "subscribe",
             Self::Unsubscribe => "unsubscribe",
+            Self::Layers => "layers",
             Self::SlotsReady => "slots.ready",
             Self::Resync => "resync",
             Self::Ack => "ack",
@@ -113,6 +117,7 @@ impl From<&ClientMessage> for MessageType {
             ClientMessage::Unmute(_) => Self::Unmute,
             ClientMessage::Subscribe(_) => Self::Subscribe,
             ClientMessage::Unsubscribe(_) => Self::Unsubscribe,
+            ClientMessage::Layers(_) => Self::Layers,
             ClientMessage::SlotsReady(_) => Self::SlotsReady,
             ClientMessage::Resync(_) => Self::Resync,
             ClientMessage::Ack(_) => Self::Ack,

@@ -4,6 +4,7 @@ use crate::{
     bytes::Fixed,
     error::ErrorCode,
     ids::{CallId, ParticipantId, Seat, SessionId, TrackId},
+    layers::{Layer, Want},
     media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
     resume::{Continues, Tokens},
 };
@@ -31,6 +32,10 @@ pub enum ServerMessage {
     Tracks(Tracks),
     /// Receiving m-lines to add, and their contents.
     Slots(Slots),
+    /// What the client's slots receive has changed.
+    Layer(Layer),
+    /// Which encodings of the client's own tracks are wanted has changed.
+    Want(Want),
     /// The media path was connected or lost.
     #[serde(rename = "transport.state")]
     TransportState(TransportStateChange),

@@ -6,7 +6,7 @@
 #![allow(clippy::expect_used)]
 
 use std::{fmt::Write as _, fs, path::PathBuf};
-use tacet_proto::{MessageType, binary, client, error, ids, limits, media, resume, server};
+use tacet_proto::{MessageType, binary, client, encoding, error, ids, layers, limits, media, resume, server};
 use ts_rs::{Config, TS};
 
 fn declarations() -> String {
@@ -37,6 +37,8 @@ fn declarations() -> String {
         media::Track,
         media::Slot,
         media::SlotTrack,
+        media::SlotSpeaker,
+        media::SlotContent,
         media::SlotSource,
         tacet_proto::bytes::Base64,
         client::Credential,
@@ -49,10 +51,13 @@ fn declarations() -> String {
         client::Announce,
         client::Ack,
         client::ClientTransport,
+        encoding::Encoding,
         client::Publish,
         client::TrackRef,
         client::Subscribe,
         client::Unsubscribe,
+        layers::Tile,
+        layers::Layers,
         client::SlotsReady,
         client::Ping,
         client::ClientMessage,
@@ -67,6 +72,11 @@ fn declarations() -> String {
         server::Published,
         server::Tracks,
         server::Slots,
+        layers::LayerReason,
+        layers::SlotLayer,
+        layers::Layer,
+        layers::TrackWant,
+        layers::Want,
         server::TransportState,
         server::TransportStateChange,
         server::Speaker,
@@ -88,6 +98,8 @@ fn declarations() -> String {
         ("WANTED_KEY_BYTES", binary::WANTED_KEY_BYTES),
         ("MAX_WANTED_KEYS", binary::MAX_WANTED_KEYS),
         ("MAX_EXPECTED", client::MAX_EXPECTED),
+        ("MAX_ENCODINGS", encoding::MAX_ENCODINGS),
+        ("MAX_TILES", layers::MAX_TILES),
     ] {
         let _ = writeln!(text, "export const {name} = {value};");
     }

@@ -14,6 +14,7 @@
 //! waits in its backlog. A refused request changes nothing. Nothing that one client sends can end another's call.
 
 mod backlog;
+mod encodings;
 mod entry;
 mod gathering;
 mod identity;
@@ -241,6 +242,7 @@ impl Room {
             ClientMessage::Unmute(track) => self.set_muted(now, from, track.track, false),
             ClientMessage::Subscribe(subscribe) => self.subscribe(now, from, &subscribe),
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
+            ClientMessage::Layers(layers) => self.set_layers(now, from, &layers.tiles),
             ClientMessage::SlotsReady(ready) => self.slots_ready(from, ready.rev),
             ClientMessage::Resync(_) => self.resync(now, from, id),
             // The outbox knows, and the participant was heard of.

@@ -2,8 +2,8 @@
 //!
 //! A track exists for others from the moment at which the media plane has accepted it; its publisher gets one answer.
 
-use super::{Answer, DONE, Refusal, Room, is_token, refusal, wake};
-use sfu_api::{Command, CommandError, CommandId, Mid, Publication, Ssrc};
+use super::{Answer, DONE, Refusal, Room, encodings::publication, is_token, refusal, wake};
+use sfu_api::{Command, CommandError, CommandId};
 use std::time::Instant;
 use tacet_proto::{
     ErrorCode, ParticipantId, ServerMessage, TrackId,
@@ -62,19 +62,13 @@ impl Room {
         if !is_token(&publish.cid, MAX_NAME_BYTES) {
             return Err(refusal(ErrorCode::BadMessage, "cid: 1 to 64 visible characters"));
         }
-        let mid = Mid::new(&publish.mid).ok_or(refusal(ErrorCode::BadMessage, "mid: 1 to 16 visible characters"))?;
         if publish.codec.kind() != publish.kind {
             return Err(refusal(ErrorCode::CodecUnsupported, "the codec is not of this kind"));
         }
         if kind_of(publish.source) != publish.kind {
             return Err(refusal(ErrorCode::BadMessage, "the source is not of this kind"));
         }
-        if publish.ssrc == 0 || publish.rtx == Some(publish.ssrc) || publish.rtx == Some(0) {
-            return Err(refusal(ErrorCode::BadMessage, "ssrc: zero or used twice"));
-        }
-        if publish.rtx.is_some() && publish.kind == Kind::Audio {
-            return Err(refusal(ErrorCode::BadMessage, "rtx: video only"));
-        }
+        let publication = publication(&publish)?;
         let tracks = self.tracks.values().map(|published| &published.track);
         let pending = self.publishing.values().map(|pending| &pending.track);
         let own = tracks.chain(pending).filter(|track| track.participant == from).count();
@@ -91,11 +85,7 @@ impl Room {
             muted: publish.muted,
             stalled: false,
         };
-        let command = self.outputs.command(Command::Publish {
-            participant: from,
-            track: track.track,
-            publication: Publication::single(publish.codec, mid, Ssrc(publish.ssrc), publish.rtx.map(Ssrc)),
-        });
+        let command = self.outputs.command(Command::Publish { participant: from, track: track.track, publication });
         if publish.muted {
             self.command_muted(from, track.track, true);
         }

@@ -10,7 +10,7 @@ use super::pages::Page;
 use sfu_api::{CommandId, Mid};
 use tacet_proto::{
     TrackId,
-    media::{Codec, Kind, Slot as WireSlot, SlotSource, SlotTrack},
+    media::{Codec, Kind, Slot as WireSlot, SlotContent, SlotSource, SlotTrack},
     server::Slots as SlotsMessage,
 };
 
@@ -198,7 +198,7 @@ impl Slots {
             add.push(wire);
         }
         for slot in self.slots.iter_mut().filter(|slot| slot.differs(&known)) {
-            let source = SlotSource { mid: slot.mid.as_str().to_owned(), source: slot.track };
+            let source = SlotSource { mid: slot.mid.as_str().to_owned(), source: slot.track.map(SlotContent::Track) };
             if !page.fits(&source) {
                 break;
             }
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(classes, [[Codec::Opus; 4], [Codec::Vp8; 4]].concat());
         let message = slots.next_message(|_| true).unwrap();
         assert_eq!((message.rev, message.add.len(), message.set.len()), (1, 8, 1));
-        assert_eq!(message.set[0].source, Some(track(1)));
+        assert_eq!(message.set[0].source, Some(SlotContent::Track(track(1))));
         assert_eq!(slots.next_message(|_| true), None);
     }
 

@@ -5,7 +5,7 @@ use sfu_api::{Command, CommandId, SlotSource};
 use std::{collections::BTreeSet, time::Instant};
 use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
-    client::Subscribe,
+    client::{MAX_TILES, Subscribe, Tile},
     media::{SlotTrack, Track},
 };
 
@@ -94,6 +94,20 @@ impl Room {
         member.backlog.touch(now);
         wake(&mut self.wake, member.backlog.due());
         self.fill_slots(now);
+        Ok(DONE)
+    }
+
+    /// The client says what it shows.
+    pub(super) fn set_layers(
+        &mut self,
+        _now: Instant,
+        _from: ParticipantId,
+        tiles: &[Tile],
+    ) -> Result<Answer, Refusal> {
+        let tracks: BTreeSet<_> = tiles.iter().map(|tile| tile.track).collect();
+        if tiles.len() > MAX_TILES || tracks.len() < tiles.len() {
+            return Err(refusal(ErrorCode::BadMessage, "tiles: at most 50, one for each track"));
+        }
         Ok(DONE)
     }
 

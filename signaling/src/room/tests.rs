@@ -24,10 +24,10 @@ use tacet_proto::{
     },
     bytes::{Base64, Fixed},
     client::{
-        Ack, Announce, ClientTransport, Credential, Empty, Hello, Join, Ping, Publish, SlotsReady, Subscribe, TrackRef,
-        Unsubscribe,
+        Ack, Announce, ClientTransport, Credential, Empty, Encoding, Hello, Join, Layers, Ping, Publish, SlotsReady,
+        Subscribe, Tile, TrackRef, Unsubscribe,
     },
-    media::{ClientIce, Codec, Dtls, Kind, Slot, SlotSource, Source, Track},
+    media::{ClientIce, Codec, Dtls, Kind, Slot, SlotContent, SlotSource, Source, Track},
     server::{Bye, ByeReason, Joined, Pong, RosterEntry, TransportState},
 };
 
@@ -364,8 +364,7 @@ fn mic() -> Publish {
         source: Source::Microphone,
         codec: Codec::Opus,
         mid: "sa".to_owned(),
-        ssrc: 11,
-        rtx: None,
+        encodings: Encoding::single(11, None),
         muted: false,
     }
 }
@@ -377,8 +376,7 @@ fn cam() -> Publish {
         source: Source::Camera,
         codec: Codec::Vp8,
         mid: "sv".to_owned(),
-        ssrc: 21,
-        rtx: Some(22),
+        encodings: Encoding::single(21, Some(22)),
         muted: false,
     }
 }
@@ -419,6 +417,7 @@ fn every_message() -> Vec<ClientMessage> {
         ClientMessage::Unmute(track),
         auto(),
         ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![] }),
+        ClientMessage::Layers(Layers::default()),
         ClientMessage::SlotsReady(SlotsReady { rev: 0 }),
         ClientMessage::Resync(Empty {}),
         ClientMessage::Ack(Ack { seq: 1 }),

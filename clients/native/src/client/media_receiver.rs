@@ -19,7 +19,7 @@ use e2ee_frames::{OpenError, Opened};
 use std::{collections::BTreeMap, time::Instant};
 use tacet_proto::{
     ParticipantId, TrackId,
-    media::{Codec, Kind, Slot, SlotSource, Source},
+    media::{Codec, Kind, Slot, SlotContent, SlotSource, Source},
 };
 
 /// The slots of a connection, by SSRC.
@@ -53,7 +53,7 @@ impl MediaReceiver {
     /// Records which track the server has put into a slot.
     pub(super) fn set_slot(&mut self, content: &SlotSource) {
         if let Some(slot) = self.slots.values_mut().find(|slot| slot.mid == content.mid) {
-            slot.hint = content.source.map(|source| (source.participant, source.track));
+            slot.hint = content.source.and_then(SlotContent::track).map(|source| (source.participant, source.track));
         }
     }
 

@@ -22,7 +22,7 @@ use e2ee_frames::{FrameKind, StreamId, codec::max_sealed_bytes};
 use std::time::{Duration, Instant};
 use tacet_proto::{
     ErrorCode, TrackId,
-    client::Publish,
+    client::{Encoding, Publish},
     media::{Codec, Kind, Source},
 };
 
@@ -133,8 +133,7 @@ impl TrackSender {
             source: self.source,
             codec: self.codec,
             mid: self.stream.mid.clone(),
-            ssrc: self.stream.ssrc,
-            rtx: self.stream.rtx,
+            encodings: Encoding::single(self.stream.ssrc, self.stream.rtx),
             muted,
         }
     }

@@ -14,7 +14,7 @@ use tacet_native::{
     webrtc::WebrtcEndpoint,
 };
 use tacet_proto::{
-    client::Publish,
+    client::{Encoding, Publish},
     media::{Codec, Kind, Source},
 };
 use tokio::time::{Interval, interval, timeout};
@@ -50,8 +50,7 @@ impl Mallory {
             source: Source::Microphone,
             codec: Codec::Opus,
             mid: "sa".to_owned(),
-            ssrc: SSRC,
-            rtx: None,
+            encodings: Encoding::single(SSRC, None),
             muted: false,
         };
         call.publish(StreamId::MICROPHONE, publish).unwrap();

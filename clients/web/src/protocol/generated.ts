@@ -158,15 +158,23 @@ track: TrackId,
  */
 participant: ParticipantId, };
 
+export type SlotSpeaker = { 
+/**
+ * Number of the position, from 0.
+ */
+speaker: number, };
+
+export type SlotContent = SlotTrack | SlotSpeaker;
+
 export type SlotSource = { 
 /**
  * The slot.
  */
 mid: string, 
 /**
- * The track in it, or `null` if it is empty.
+ * What is in it, or `null` if it is empty.
  */
-source: SlotTrack | null, };
+source: SlotContent | null, };
 
 export type Base64 = string;
 
@@ -278,6 +286,28 @@ ice: ClientIce,
  */
 dtls: Dtls, };
 
+export type Encoding = { 
+/**
+ * RTP stream id (RFC 8851).
+ */
+rid?: string, 
+/**
+ * SSRC of its packets.
+ */
+ssrc?: number, 
+/**
+ * SSRC of its retransmissions, video only.
+ */
+rtx?: number, 
+/**
+ * Lines that it is meant to have.
+ */
+height?: number, 
+/**
+ * Its maximum bitrate in kbit/s.
+ */
+kbps?: number, };
+
 export type Publish = { 
 /**
  * The client's own name for the track, repeated in `published`.
@@ -300,13 +330,9 @@ codec: Codec,
  */
 mid: string, 
 /**
- * SSRC of its packets.
+ * Its encodings, at most [`MAX_ENCODINGS`], the lowest quality first. Audio has one.
  */
-ssrc: number, 
-/**
- * SSRC of its retransmissions, video only.
- */
-rtx?: number, 
+encodings: Array<Encoding>, 
 /**
  * Whether it starts muted.
  */
@@ -334,6 +360,30 @@ export type Unsubscribe = {
  */
 tracks: Array<TrackId>, };
 
+export type Tile = { 
+/**
+ * The track. One that does not exist any more is ignored.
+ */
+track: TrackId, 
+/**
+ * Height in device pixels.
+ */
+height: number, 
+/**
+ * Whether it comes before all tiles that are not pinned.
+ */
+pinned?: boolean, 
+/**
+ * Whether no media of it is wanted for now.
+ */
+paused?: boolean, };
+
+export type Layers = { 
+/**
+ * At most [`MAX_TILES`], one for each track.
+ */
+tiles: Array<Tile>, };
+
 export type SlotsReady = { 
 /**
  * Highest revision of `slots` that has been applied locally.
@@ -346,7 +396,7 @@ export type Ping = {
  */
 ms: number, };
 
-export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
+export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "layers" } & Layers | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
 
 export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "not_yours" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
 
@@ -528,6 +578,52 @@ add: Array<Slot>,
  */
 set: Array<SlotSource>, };
 
+export type LayerReason = "wish" | "bandwidth" | "sender" | "pause";
+
+export type SlotLayer = { 
+/**
+ * The slot.
+ */
+mid: string, 
+/**
+ * Height of its video in lines, if the server knows it; none while nothing is forwarded.
+ */
+height?: number, 
+/**
+ * Its temporal layer, if the server knows it; none while nothing is forwarded.
+ */
+temporal?: number, 
+/**
+ * Why it changed.
+ */
+reason: LayerReason, };
+
+export type Layer = { 
+/**
+ * The slots, each once.
+ */
+slots: Array<SlotLayer>, };
+
+export type TrackWant = { 
+/**
+ * The track.
+ */
+track: TrackId, 
+/**
+ * For each encoding, in the order of `publish`, whether a receiver needs it.
+ */
+active: Array<boolean>, 
+/**
+ * Height of the largest tile in device pixels.
+ */
+height: number, };
+
+export type Want = { 
+/**
+ * The tracks, each once.
+ */
+tracks: Array<TrackWant>, };
+
 export type TransportState = "connected" | "disconnected" | "failed";
 
 export type TransportStateChange = { 
@@ -586,7 +682,7 @@ retry_ms?: number,
  */
 detail: string, };
 
-export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Pong | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
+export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "layer" } & Layer | { "t": "want" } & Want | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Pong | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
 
 export const MAX_MESSAGE_BYTES = 16384;
 export const CLIENT_OUTBOX_PER_SECOND = 25;
@@ -597,6 +693,8 @@ export const MAX_DISPLAY_BYTES = 512;
 export const WANTED_KEY_BYTES = 24;
 export const MAX_WANTED_KEYS = 200;
 export const MAX_EXPECTED = 300;
+export const MAX_ENCODINGS = 3;
+export const MAX_TILES = 50;
 
 /** How often one session may send messages of a type: `burst` at once, and one more each `every_ms`. */
 export const TYPE_RATES = {
@@ -610,6 +708,7 @@ export const TYPE_RATES = {
   "unmute": { burst: 16, every_ms: 200 },
   "subscribe": { burst: 16, every_ms: 200 },
   "unsubscribe": { burst: 16, every_ms: 200 },
+  "layers": { burst: 8, every_ms: 200 },
   "slots.ready": { burst: 30, every_ms: 50 },
   "resync": { burst: 5, every_ms: 1000 },
   "ack": { burst: 10, every_ms: 200 },

@@ -15,7 +15,7 @@ use tacet_native::call::{Call, CallEvent, JoinOptions};
 use tacet_proto::{
     TrackId,
     bytes::Fixed,
-    client::{ClientTransport, Publish},
+    client::{ClientTransport, Encoding, Publish},
     media::{ClientIce, Codec, CodecParameters, Dtls, Kind, Source},
     server::Welcome,
 };
@@ -98,7 +98,7 @@ impl Tacet {
         .await?;
         call.slots_ready(slots.rev)?;
         let video = slots.add.iter().find(|slot| slot.kind == Kind::Video).ok_or_else(|| unexpected("no video"))?;
-        let track = slots.set.iter().find_map(|slot| slot.source).map(|source| source.track).filter(|_| flaps);
+        let track = slots.set.iter().find_map(|slot| slot.source?.track()).map(|source| source.track).filter(|_| flaps);
         match track {
             Some(track) => self.flap(call, track),
             None => self.keep(call),
@@ -214,8 +214,7 @@ impl Peer for Tacet {
             source: Source::Camera,
             codec: Codec::Vp8,
             mid: "sv".to_owned(),
-            ssrc,
-            rtx: codec.rtx.map(|_| rtx),
+            encodings: Encoding::single(ssrc, codec.rtx.map(|_| rtx)),
             muted: false,
         };
         let connecting = fanout.publish(route, stream).await?;

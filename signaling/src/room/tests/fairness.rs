@@ -216,7 +216,7 @@ impl World {
                 }
             }
             Outgoing::Message { message: ServerMessage::Slots(slots), .. } => {
-                for source in slots.set.into_iter().filter_map(|set| set.source) {
+                for source in slots.set.into_iter().filter_map(|set| set.source?.track()) {
                     self.seen(Probe::Slot(source.track));
                 }
             }
@@ -294,6 +294,7 @@ impl World {
             MessageType::Unmute => ClientMessage::Unmute(track),
             MessageType::Subscribe => auto(),
             MessageType::Unsubscribe => ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![self.muted.0] }),
+            MessageType::Layers => ClientMessage::Layers(Layers::default()),
             MessageType::SlotsReady => ClientMessage::SlotsReady(SlotsReady { rev: 0 }),
             MessageType::Resync => ClientMessage::Resync(Empty {}),
             MessageType::Ack => ClientMessage::Ack(Ack { seq: 1 }),

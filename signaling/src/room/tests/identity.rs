@@ -101,8 +101,8 @@ fn claims(story: &Story, kind: MessageType) -> Vec<Claim> {
                 ("long cid", 1, publish(&|p| p.cid = "x".repeat(65)), BadMessage),
                 ("mid with a line break", 1, publish(&|p| p.mid = "a\n".to_owned()), BadMessage),
                 ("empty mid", 1, publish(&|p| p.mid = String::new()), BadMessage),
-                ("ssrc", 1, publish(&|p| p.ssrc = 0), BadMessage),
-                ("rtx of audio", 1, publish(&|p| p.rtx = Some(5)), BadMessage),
+                ("ssrc", 1, publish(&|p| p.encodings = Encoding::single(0, None)), BadMessage),
+                ("rtx of audio", 1, publish(&|p| p.encodings = Encoding::single(11, Some(5))), BadMessage),
                 ("source of another kind", 1, publish(&|p| p.source = Source::Camera), BadMessage),
             ]
         }
@@ -112,6 +112,13 @@ fn claims(story: &Story, kind: MessageType) -> Vec<Claim> {
         MessageType::Subscribe => {
             let own = Subscribe { auto: false, tracks: vec![TrackId(1)] };
             vec![("own track", 2, ClientMessage::Subscribe(own), NoTrack)]
+        }
+        MessageType::Layers => {
+            let tile = Tile { track: TrackId(1), height: 1, pinned: false, paused: false };
+            vec![
+                ("51 tiles", 1, ClientMessage::Layers(Layers { tiles: vec![tile; 51] }), BadMessage),
+                ("a track twice", 1, ClientMessage::Layers(Layers { tiles: vec![tile; 2] }), BadMessage),
+            ]
         }
         MessageType::SlotsReady => {
             vec![("revision that was not sent", 1, ClientMessage::SlotsReady(SlotsReady { rev: 9 }), BadMessage)]

@@ -15,7 +15,7 @@ fn late_joiner_receives_tracks_once_its_slots_are_ready() {
     let (add, set, rev) = story.slots(2);
     assert_eq!(add.iter().filter(|slot| slot.kind == Kind::Audio).count(), 4);
     assert_eq!(add.iter().filter(|slot| slot.codec == Codec::Vp8).count(), 4);
-    let shown: Vec<_> = set.iter().map(|set| set.source.unwrap().track).collect();
+    let shown: Vec<_> = set.iter().map(|set| set.source.and_then(SlotContent::track).unwrap().track).collect();
     assert_eq!(shown, [audio, video]);
     let activated =
         |story: &Story| story.commands.iter().filter(|command| matches!(command, Command::ActivateSlot { .. })).count();
@@ -56,7 +56,10 @@ fn explicit_subscription_receives_its_tracks_only() {
     story.ask(2, subscribe(vec![audio]));
     story.quiet();
     let (_, set, _) = story.slots(2);
-    assert_eq!(set.iter().map(|set| set.source.map(|s| s.track)).collect::<Vec<_>>(), [Some(audio)]);
+    assert_eq!(
+        set.iter().map(|set| set.source.and_then(SlotContent::track).map(|s| s.track)).collect::<Vec<_>>(),
+        [Some(audio)]
+    );
     story.ask(2, ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![audio, video] }));
     story.quiet();
     let (_, set, _) = story.slots(2);
@@ -74,7 +77,7 @@ fn unsubscribing_ends_auto_and_keeps_the_rest() {
     story.quiet();
     let (_, set, _) = story.slots(2);
     assert_eq!(set.len(), 1, "only the video is gone: {set:?}");
-    story.publish(1, Publish { mid: "s2".to_owned(), ssrc: 31, ..mic() });
+    story.publish(1, Publish { mid: "s2".to_owned(), encodings: Encoding::single(31, None), ..mic() });
     story.quiet();
     assert_eq!(story.slots(2).1, [], "later tracks are not received");
     let participant = ParticipantId(1);
@@ -110,9 +113,9 @@ fn impossible_publications_are_refused() {
         (Publish { kind: Kind::Video, ..mic() }, ErrorCode::CodecUnsupported),
         (Publish { source: Source::Camera, ..mic() }, ErrorCode::BadMessage),
         (Publish { source: Source::ScreenAudio, ..cam() }, ErrorCode::BadMessage),
-        (Publish { ssrc: 0, ..mic() }, ErrorCode::BadMessage),
-        (Publish { rtx: Some(21), ..cam() }, ErrorCode::BadMessage),
-        (Publish { rtx: Some(5), ..mic() }, ErrorCode::BadMessage),
+        (Publish { encodings: Encoding::single(0, None), ..mic() }, ErrorCode::BadMessage),
+        (Publish { encodings: Encoding::single(21, Some(21)), ..cam() }, ErrorCode::BadMessage),
+        (Publish { encodings: Encoding::single(11, Some(5)), ..mic() }, ErrorCode::BadMessage),
         (Publish { mid: "a b".to_owned(), ..mic() }, ErrorCode::BadMessage),
         (Publish { mid: String::new(), ..mic() }, ErrorCode::BadMessage),
         (Publish { cid: "x".repeat(65), ..mic() }, ErrorCode::BadMessage),
@@ -121,7 +124,7 @@ fn impossible_publications_are_refused() {
         assert_eq!(story.refused(1, ClientMessage::Publish(publish.clone())), code, "{publish:?}");
     }
     for i in 0..4 {
-        story.publish(1, Publish { mid: format!("s{i}"), ssrc: 100 + i, ..mic() });
+        story.publish(1, Publish { mid: format!("s{i}"), encodings: Encoding::single(100 + i, None), ..mic() });
     }
     assert_eq!(story.refused(1, ClientMessage::Publish(mic())), ErrorCode::LimitTracks);
 }
@@ -204,7 +207,7 @@ fn closed_transport_takes_its_tracks_and_slots_along() {
     let transport = position(&|message| matches!(message, ServerMessage::Transport(_)));
     let slots = position(&|message| {
         matches!(message, ServerMessage::Slots(slots)
-        if slots.add.len() == 8 && slots.set[0].source.is_some_and(|source| source.track == other))
+        if slots.add.len() == 8 && slots.set[0].source.and_then(SlotContent::track).is_some_and(|source| source.track == other))
     });
     assert!(transport < slots, "{heard:?}");
     let commands: Vec<_> = story.commands.iter().rev().take(12).rev().cloned().collect();

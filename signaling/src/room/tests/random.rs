@@ -108,7 +108,7 @@ impl View {
                 }
                 for set in slots.set {
                     let slot = self.slots.get_mut(&set.mid).expect("a slot that was added before");
-                    *slot = set.source.map(|source| source.track);
+                    *slot = set.source.and_then(SlotContent::track).map(|source| source.track);
                 }
             }
             _ => {}
