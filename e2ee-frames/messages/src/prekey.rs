@@ -92,7 +92,7 @@ pub enum PrekeyError {
     /// Dated after tomorrow.
     #[error("a prekey of the device is dated ahead")]
     DatedAhead,
-    /// A key with which everyone agrees on the same.
+    /// A key with which everyone agrees on the same, or that is no key.
     #[error("a prekey of the device is weak")]
     Weak,
 }
@@ -203,6 +203,9 @@ impl Bundle {
         let has_one_time = reader.clone().take(2).is_some_and(|head| head.last() == Some(&(PrekeyKind::OneTime as u8)));
         let one_time = has_one_time.then(|| read_curve(&mut reader, device, today)).transpose()?;
         let kem = read::<{ kem::PUBLIC_BYTES }>(&mut reader, device, today)?;
+        if !kem::is_public(&kem.key) {
+            return Err(PrekeyError::Weak);
+        }
         let sealing = read_curve(&mut reader, device, today)?;
         let kinds = signed.kind == PrekeyKind::Signed
             && one_time.as_ref().is_none_or(|prekey| prekey.kind == PrekeyKind::OneTime)

@@ -30,6 +30,8 @@ pub const QUEUE_DAYS: u32 = 14;
 const KEPT_DAYS: u32 = PREKEY_DAYS + QUEUE_DAYS;
 /// Maximum number of private halves of one-time prekeys of a kind. A server that claims to have none left gets no more.
 const MAX_HALVES: usize = 512;
+/// Version of the row.
+const VERSION: u8 = 1;
 
 struct Half<S> {
     id: PrekeyId,
@@ -172,37 +174,37 @@ impl Prekeys {
     }
 
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        fn write<S>(writer: &mut Writer, halves: &[Half<S>], seed: impl Fn(&S) -> &[u8]) {
+        fn write<S>(writer: &mut Writer, halves: &[Half<S>], secret: fn(&S, &mut Writer)) {
             writer.list(halves, |writer, half| {
                 writer.u32(half.id.0);
                 writer.u32(half.day);
-                writer.bytes(seed(&half.secret));
+                secret(&half.secret, writer);
             });
         }
         let mut writer = Writer::default();
-        write(&mut writer, &self.signed, |secret| secret.seed());
-        write(&mut writer, &self.one_time, |secret| secret.seed());
-        write(&mut writer, &self.one_time_kem, |secret| secret.seed());
-        write(&mut writer, &self.last_resort, |secret| secret.seed());
-        write(&mut writer, &self.sealing, |secret| secret.seed());
+        writer.u8(VERSION);
+        write(&mut writer, &self.signed, AgreementSecret::write);
+        write(&mut writer, &self.one_time, AgreementSecret::write);
+        write(&mut writer, &self.one_time_kem, KemSecret::write);
+        write(&mut writer, &self.last_resort, KemSecret::write);
+        write(&mut writer, &self.sealing, AgreementSecret::write);
         writer.finish()
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        fn half<S, const N: usize>(reader: &mut Reader<'_>, secret: fn(&[u8; N]) -> S) -> Option<Half<S>> {
-            let (id, day) = (PrekeyId(reader.u32()?), reader.u32()?);
-            Some(Half { id, day, secret: secret(reader.chunk()?) })
+        fn read<S>(reader: &mut Reader<'_>, secret: fn(&mut Reader<'_>) -> Option<S>) -> Option<Vec<Half<S>>> {
+            read_list(reader, MAX_HALVES, |reader| {
+                Some(Half { id: PrekeyId(reader.u32()?), day: reader.u32()?, secret: secret(reader)? })
+            })
         }
         let mut reader = Reader::new(bytes);
-        let curve =
-            |reader: &mut Reader<'_>| read_list(reader, MAX_HALVES, |reader| half(reader, AgreementSecret::from_seed));
-        let kem = |reader: &mut Reader<'_>| read_list(reader, MAX_HALVES, |reader| half(reader, KemSecret::from_seed));
+        (reader.u8()? == VERSION).then_some(())?;
         let prekeys = Self {
-            signed: curve(&mut reader)?,
-            one_time: curve(&mut reader)?,
-            one_time_kem: kem(&mut reader)?,
-            last_resort: kem(&mut reader)?,
-            sealing: curve(&mut reader)?,
+            signed: read(&mut reader, AgreementSecret::read)?,
+            one_time: read(&mut reader, AgreementSecret::read)?,
+            one_time_kem: read(&mut reader, KemSecret::read)?,
+            last_resort: read(&mut reader, KemSecret::read)?,
+            sealing: read(&mut reader, AgreementSecret::read)?,
         };
         reader.end()?;
         Some(prekeys)

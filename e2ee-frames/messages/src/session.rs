@@ -58,7 +58,7 @@ impl Session {
             opening: Some(opening),
             written: false,
             superseded: None,
-            ratchet: Ratchet::initiator(root, bundle.signed.key, random),
+            ratchet: Ratchet::initiator(root, bundle.signed.key, random)?,
         })
     }
 
