@@ -209,7 +209,7 @@ impl Network {
         self.command(Command::Publish { participant, track, publication });
         let participant = ParticipantId(receiver);
         self.command(Command::AddSlot { participant, mid, codec: Codec::Opus });
-        self.command(Command::SetSlot { participant, mid, track: Some(track) });
+        self.command(Command::SetSlot { participant, mid, source: Some(track.into()) });
         self.command(Command::ActivateSlot { participant, mid });
     }
 
@@ -418,7 +418,7 @@ fn impossible_commands_are_refused() {
     let commands = [
         Command::AddParticipant { room: RoomId(2), participant },
         Command::RemoveParticipant { participant: stranger },
-        Command::SetSlot { participant, mid, track: None },
+        Command::SetSlot { participant, mid, source: None },
         Command::Connect { participant, remote },
     ];
     for (id, command) in (1..).map(CommandId).zip(commands) {
@@ -443,7 +443,7 @@ fn publish_has_one_answer() {
     let (participant, track, mid) = (ParticipantId(1), TrackId(7), Mid::new("sa").unwrap());
     network.command(Command::AddSlot { participant, mid, codec: Codec::Opus });
     let Some(Event::SlotAdded { ssrc: slot, .. }) = network.events.pop() else { panic!() };
-    let publication = |ssrc| Publication { codec: Codec::Opus, mid, ssrc, rtx: None };
+    let publication = |ssrc| Publication::single(Codec::Opus, mid, ssrc, None);
     network.events.clear();
     for (id, ssrc) in [(1, slot), (2, Ssrc(5)), (3, Ssrc(6))] {
         let command = Command::Publish { participant, track, publication: publication(ssrc) };

@@ -24,7 +24,7 @@ fn under_member_flood(mut write: impl FnMut(&mut Vec<u8>, Ssrc, u32)) -> ([usize
         Event::SlotAdded { participant: ParticipantId(3), ssrc, .. } => Some(*ssrc),
         _ => None,
     });
-    network.command(Command::SetSlot { participant, mid, track: Some(TrackId(1)) });
+    network.command(Command::SetSlot { participant, mid, source: Some(TrackId(1).into()) });
     network.command(Command::ActivateSlot { participant, mid });
     network.send(1, 0);
     let addresses = [1, 2, 3].map(|participant| network.client(participant).address);
