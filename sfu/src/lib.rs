@@ -32,7 +32,6 @@
 //! # }
 //! ```
 
-mod active_speaker;
 mod allowance;
 #[cfg(feature = "unstable-testing")]
 pub mod congestion;
@@ -55,6 +54,7 @@ pub mod room;
 #[cfg(not(feature = "unstable-testing"))]
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "public for tests")]
 mod room;
+mod speakers;
 mod subscriber;
 #[cfg(feature = "unstable-testing")]
 pub mod transport;
@@ -73,8 +73,8 @@ pub use net::{Sfu, SfuConfig, SocketIo, StartError};
 pub use room::Room;
 use rtp_wire as wire;
 pub use sfu_api::{
-    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, Rid, RoomId, SlotSource, Ssrc, TrackId,
-    command, event, ids, media,
+    Command, CommandError, CommandId, Event, Mid, ParticipantId, Request, Rid, RoomId, SPEAKERS, SlotSource, Ssrc,
+    TrackId, command, event, ids, media,
 };
 
 /// Compiles the example in the guide.

@@ -56,7 +56,7 @@ pub const CODECS: [CodecEntry; 5] = [
         pt: 111,
         rtx_pt: None,
         clock: 48_000,
-        fmtp: "minptime=10;useinbandfec=1",
+        fmtp: "minptime=10;useinbandfec=1;usedtx=1",
     },
     CodecEntry { codec: Codec::Vp8, kind: Kind::Video, pt: 96, rtx_pt: Some(97), clock: 90_000, fmtp: "" },
     CodecEntry { codec: Codec::Vp9, kind: Kind::Video, pt: 98, rtx_pt: Some(99), clock: 90_000, fmtp: "profile-id=0" },

@@ -21,6 +21,7 @@ pub(crate) mod key_frame_requests;
 pub(crate) mod ladder;
 pub(crate) mod layer_meter;
 pub(crate) mod layers;
+pub(crate) mod listener_loss;
 pub(crate) mod nack_generator;
 pub(crate) mod numbering;
 pub(crate) mod packet_store;

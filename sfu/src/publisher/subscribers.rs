@@ -25,6 +25,26 @@ impl Subscribers {
         }
     }
 
+    /// Adds slots, which are in the order of participants.
+    pub(crate) fn insert_all(&mut self, subscribers: &[Subscriber]) {
+        self.0.extend_from_slice(subscribers);
+        self.0.sort_unstable();
+        self.0.dedup();
+    }
+
+    /// Removes slots, which are in the order of participants.
+    pub(crate) fn remove_all(&mut self, subscribers: &[Subscriber]) {
+        let mut removed = subscribers.iter().peekable();
+        self.0.retain(|subscriber| {
+            while removed.next_if(|next| *next < subscriber).is_some() {}
+            removed.peek() != Some(&subscriber)
+        });
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Subscriber> {
+        self.0.iter().copied()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -64,5 +84,11 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|n| subscribers.get(n)), [Some(all[1]), Some(all[0]), Some(all[2]), None]);
         all.into_iter().chain(all).for_each(|subscriber| subscribers.set(subscriber, false));
         assert!(subscribers.is_empty());
+        let sorted = [all[1], all[0], all[2]];
+        subscribers.insert_all(&sorted[..2]);
+        subscribers.insert_all(&sorted[1..]);
+        assert_eq!(subscribers.iter().collect::<Vec<_>>(), sorted);
+        subscribers.remove_all(&[sorted[0], sorted[2]]);
+        assert_eq!(subscribers.iter().collect::<Vec<_>>(), sorted[1..2]);
     }
 }

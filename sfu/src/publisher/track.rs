@@ -1,7 +1,6 @@
 //! A published track: its identity, its owner, and who subscribes to it. Its packets are those of its [`Encoding`]s.
 
 use crate::{
-    active_speaker::AudioLevel,
     command::Publication,
     ids::{Mid, ParticipantId, TrackId},
     keys::{EncodingKey, ParticipantKey},
@@ -10,6 +9,7 @@ use crate::{
         demand::Demand, encoding::Encoding, key_frame_requests::KeyFrameRequests, ladder::Ladder,
         subscribers::Subscribers, track_activity::TrackActivity,
     },
+    speakers::{level::AudioLevel, set::Challenge},
 };
 use slotmap::SlotMap;
 
@@ -33,6 +33,7 @@ pub(crate) struct Track {
     pub(crate) ladder: Ladder,
     pub(crate) demand: Demand,
     pub(crate) level: AudioLevel,
+    pub(crate) challenge: Challenge,
     /// Meaningless while the track is muted.
     pub(crate) activity: TrackActivity,
 }
@@ -60,6 +61,7 @@ impl Track {
             subscribers: Subscribers::default(),
             key_frames: KeyFrameRequests::default(),
             level: AudioLevel::default(),
+            challenge: Challenge::default(),
             activity: TrackActivity::since(0),
         }
     }

@@ -11,19 +11,20 @@ mod receive_rtcp;
 mod receive_rtp;
 mod retransmit;
 mod slots;
+mod speaker_slots;
 mod stats;
 mod timers;
 mod topology;
 mod tracks;
 
 use crate::{
-    active_speaker::{self, ActiveSpeakers},
     command::CommandError,
     egress::{Egress, TransportKey},
     event::Event,
     ids::{ParticipantId, RoomId},
     keys::EncodingKey,
     limits::VIDEO_RATE,
+    speakers::active::{self, ActiveSpeakers},
     units::Bitrate,
     wire::{header::HeaderBuffer, rtcp::ReportBlock},
 };
@@ -166,7 +167,10 @@ impl Room {
     fn update_active_speakers(&mut self, now: Instant) {
         let mut speaking: Vec<(ParticipantId, u8)> = Vec::new();
         for track in self.topology.tracks.values().filter(|track| track.is_audio() && !track.muted) {
-            let Some(level) = track.level.speech(now) else { continue };
+            if !track.level.speaks(now) {
+                continue;
+            }
+            let level = track.level.loudness();
             match speaking.iter_mut().find(|(participant, _)| *participant == track.owner) {
                 Some((_, loudest)) => *loudest = level.min(*loudest),
                 None => speaking.push((track.owner, level)),
@@ -176,7 +180,7 @@ impl Room {
             self.events.push_back(Event::Speakers { room: self.id, levels });
         }
         if !self.active_speakers.is_quiet() {
-            self.timers.arm(Timer::ActiveSpeakers, now + active_speaker::INTERVAL);
+            self.timers.arm(Timer::ActiveSpeakers, now + active::INTERVAL);
         }
     }
 }

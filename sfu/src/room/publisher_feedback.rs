@@ -12,6 +12,7 @@ use crate::{
     keys::{EncodingKey, SlotKey, TrackKey},
     publisher::{
         key_frame_requests::{Cause, Outcome},
+        listener_loss,
         nack_generator::StreamState,
     },
     subscriber::slot::Source,
@@ -86,7 +87,8 @@ impl Room {
     }
 
     pub(super) fn send_receiver_reports(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology: Topology { participants, tracks, encodings, .. }, scratch, timers, stats, .. } = self;
+        let Self { topology: Topology { participants, tracks, encodings, slots, .. }, scratch, timers, stats, .. } =
+            self;
         if !tracks.is_empty() {
             timers.arm(Timer::ReceiverReports, now + RECEIVER_REPORT_INTERVAL);
         }
@@ -101,7 +103,14 @@ impl Room {
             let tracks = participant.tracks.iter().filter_map(|track| tracks.get(*track));
             for key in tracks.flat_map(|track| &track.encodings).take(MAX_REPORT_BLOCKS) {
                 let Some(encoding) = encodings.get_mut(*key) else { continue };
-                scratch.blocks.extend(encoding.ssrc.and_then(|ssrc| encoding.statistics.report(now, ssrc)));
+                if let Some(mut block) = encoding.ssrc.and_then(|ssrc| encoding.statistics.report(now, ssrc)) {
+                    if !encoding.is_video() {
+                        let listeners = encoding.subscribers.slots().filter_map(|slot| slots.get(slot));
+                        let losses = listeners.filter_map(|slot| slot.loss.fraction(now)).collect();
+                        block.fraction_lost = listener_loss::reported(block.fraction_lost, &losses);
+                    }
+                    scratch.blocks.push(block);
+                }
                 stats.lost += encoding.statistics.take_lost();
             }
             if !scratch.blocks.is_empty() {

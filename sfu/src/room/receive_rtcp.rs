@@ -116,6 +116,7 @@ impl Room {
         let Some(slot) = self.topology.slot_route(from, block.ssrc) else { return };
         let Some(slot) = self.topology.slots.get_mut(slot).filter(|slot| slot.sent.packets > 0) else { return };
         slot.mid_known = true;
+        slot.loss.on_report(now, block);
         if let Some(sample) = slot.sent_reports.round_trip(now, block.last_sr, block.delay_since_last_sr)
             && let Some(path) = egress.path(slot.transport)
         {

@@ -8,11 +8,11 @@ use super::{
     topology::{NotLearned, Route, Topology},
 };
 use crate::{
-    active_speaker,
     congestion::twcc_recorder,
     egress::{Egress, TransportKey},
     ids::ParticipantId,
     publisher::encoding::{Dropped, Stream},
+    speakers::active,
     wire::{extension::KnownExtensions, rtp::RtpPacket},
 };
 use std::time::Instant;
@@ -51,10 +51,12 @@ impl Room {
         let Some(transport) = participants.get(track.owner_key).map(|owner| owner.transport) else { return false };
         let Some(path) = egress.path(transport) else { return false };
         let received = encoding.receive(now, stream, &packet, &extensions, &mut path.downlink.rtt);
-        if let Some(level) = extensions.audio_level.filter(|_| track.is_audio()) {
-            track.level.on_packet(now, level);
-            self.timers.arm(Timer::ActiveSpeakers, now + active_speaker::INTERVAL);
+        let (track_key, is_audio) = (encoding.track, track.is_audio());
+        if let Some(level) = extensions.audio_level.filter(|_| is_audio && received.is_ok()) {
+            self.topology.on_audio_level(now, track_key, level);
+            self.timers.arm(Timer::ActiveSpeakers, now + active::INTERVAL);
         }
+        let Some(encoding) = self.topology.encodings.get_mut(encoding_key) else { return false };
         let queued = received.is_ok() && !encoding.subscribers.is_empty();
         for index in encoding.take_released().chain(received.ok()).filter(|_| queued) {
             self.queue.push(now, QueuedPacket { encoding: encoding_key, index });

@@ -3,6 +3,7 @@
 //! Entries refer to each other by key, so that a received packet costs one hash look-up (its SSRC) however many times it
 //! is forwarded, and a forwarded packet none.
 
+use super::speaker_slots::SpeakerSlots;
 use crate::{
     allowance::{Allowance, Notice},
     command::{CommandError, MAX_ENCODINGS, Publication, SlotSource},
@@ -19,6 +20,7 @@ use crate::{
     },
     subscriber::{
         nack_responder::NackResponder,
+        reported_loss::ReportedLoss,
         rewriter::Rewriter,
         sender_reports::SentReports,
         slot::{Slot, Source},
@@ -67,6 +69,7 @@ pub(super) struct Topology {
     track_keys: HashMap<TrackId, TrackKey>,
     pub(super) encodings: SlotMap<EncodingKey, Encoding>,
     pub(super) slots: SlotMap<SlotKey, Slot>,
+    pub(super) speakers: SpeakerSlots,
     routes: HashMap<(ParticipantId, Ssrc), Route>,
 }
 
@@ -98,6 +101,7 @@ impl Topology {
             self.remove_track(track);
         }
         for slot in participant.slots {
+            self.remove_speaker_slot(slot);
             self.unsubscribe(slot);
             self.slots.remove(slot);
         }
@@ -160,6 +164,9 @@ impl Topology {
         if std::mem::replace(&mut track.muted, muted) && !muted {
             track.activity = TrackActivity::since(track.newest_packets(&self.encodings));
         }
+        if muted {
+            self.remove_speaker(key);
+        }
         Ok(())
     }
 
@@ -193,11 +200,13 @@ impl Topology {
             rtx,
             active: false,
             source: None,
+            position: None,
             is_new: false,
             rewriter: Rewriter::new(codec.entry().clock, random_first_seq()?, random()?),
             mid_known: false,
             sent: Sent::default(),
             sent_reports: SentReports::default(),
+            loss: ReportedLoss::default(),
         });
         if let Some(owner) = self.participants.get_mut(participant_key) {
             owner.slots.push(key);
@@ -236,9 +245,14 @@ impl Topology {
                 let &encoding = track.encodings.first().ok_or(CommandError::NoTrack)?;
                 Some(Source { track: key, encoding })
             }
-            Some(_) => return Err(CommandError::Invalid),
+            Some(SlotSource::Speaker(position)) => {
+                self.add_speaker_slot(slot_key, position)?;
+                return Ok(None);
+            }
+            Some(_) => return Err(CommandError::Unsupported),
             None => None,
         };
+        self.remove_speaker_slot(slot_key);
         if source == current {
             return Ok(None);
         }
@@ -337,7 +351,7 @@ impl Topology {
     }
 
     /// Puts a track into an empty slot.
-    fn subscribe(&mut self, slot_key: SlotKey, source: Source) {
+    pub(super) fn subscribe(&mut self, slot_key: SlotKey, source: Source) {
         let Some(slot) = self.slots.get_mut(slot_key) else { return };
         slot.source = Some(source);
         if let Some(track) = self.tracks.get_mut(source.track) {
@@ -347,7 +361,7 @@ impl Topology {
     }
 
     /// Empties a slot.
-    fn unsubscribe(&mut self, slot_key: SlotKey) {
+    pub(super) fn unsubscribe(&mut self, slot_key: SlotKey) {
         let Some(slot) = self.slots.get_mut(slot_key) else { return };
         slot.rewriter.end_source();
         let Some(track) = slot.source.take().and_then(|source| self.tracks.get_mut(source.track)) else { return };
@@ -361,6 +375,7 @@ impl Topology {
     }
 
     fn remove_track(&mut self, key: TrackKey) {
+        self.remove_speaker(key);
         let Some(track) = self.tracks.remove(key) else { return };
         for slot in track.subscribers.slots() {
             if let Some(slot) = self.slots.get_mut(slot) {

@@ -12,6 +12,7 @@
 pub(crate) mod nack_responder;
 pub(crate) mod packet_writer;
 pub(crate) mod padding;
+pub(crate) mod reported_loss;
 pub(crate) mod rewriter;
 pub(crate) mod sender_reports;
 pub(crate) mod slot;

@@ -1,6 +1,8 @@
 //! A slot: a receiving m-line of a client, whose stream outlives the tracks in it.
 
-use super::{nack_responder::NackResponder, rewriter::Rewriter, sender_reports::SentReports};
+use super::{
+    nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, sender_reports::SentReports,
+};
 use crate::{
     congestion::delivery_rate::Sent,
     ids::{Mid, Ssrc},
@@ -30,6 +32,8 @@ pub(crate) struct Slot {
     /// The client has applied the m-line.
     pub(crate) active: bool,
     pub(crate) source: Option<Source>,
+    /// The position among the room's speakers that the slot plays. The source follows it.
+    pub(crate) position: Option<u8>,
     /// The source came when the receiver could not be reached, and no key frame was requested for it.
     pub(crate) is_new: bool,
     pub(crate) rewriter: Rewriter,
@@ -38,6 +42,7 @@ pub(crate) struct Slot {
     /// Media sent, without retransmissions, for sender reports.
     pub(crate) sent: Sent,
     pub(crate) sent_reports: SentReports,
+    pub(crate) loss: ReportedLoss,
 }
 
 impl Slot {

@@ -114,8 +114,8 @@ pub struct World {
     pub clients: Vec<Client>,
     pub events: Vec<Event>,
     pub random: Random,
+    pub outbox: Outbox,
     network: Impairment,
-    outbox: Outbox,
     nonces: HashSet<(ParticipantId, Ssrc, u16)>,
 }
 
@@ -187,6 +187,12 @@ impl World {
         let (ssrc, rtx) = self.room.add_slot(id, Mid::new(mid).unwrap(), codec).unwrap();
         self.room.activate_slot(self.now, id, Mid::new(mid).unwrap(), &mut self.outbox).unwrap();
         self.clients[client].slots.insert(mid.to_owned(), SlotReceiver::new(ssrc, rtx));
+    }
+
+    /// Puts anything into a slot.
+    pub fn put(&mut self, client: usize, mid: &str, source: Option<SlotSource>) {
+        let id = self.clients[client].id;
+        self.room.set_slot(self.now, id, Mid::new(mid).unwrap(), source, &mut self.outbox).unwrap();
     }
 
     /// Puts a track into a slot.
@@ -270,6 +276,9 @@ impl World {
                         for part in rtcp::parse(&packet) {
                             if let Some(video) = &mut client.video {
                                 video.on_rtcp(&part, &mut answers);
+                            }
+                            if let Some(audio) = &mut client.audio {
+                                audio.on_rtcp(&part);
                             }
                             client.slots.values_mut().for_each(|slot| slot.on_rtcp(ms, &part));
                         }

@@ -3,7 +3,7 @@
 use super::Datagram;
 use rtp_wire::{
     header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-    rtcp::{self, Rtcp, SenderInfo},
+    rtcp::{self, ReportBlock, Rtcp, SenderInfo},
     seq::SeqNum,
 };
 use sfu::Ssrc;
@@ -148,6 +148,10 @@ pub struct AudioSource {
     pub skew: u64,
     /// In −dBov.
     pub level: u8,
+    /// Sends nothing.
+    pub paused: bool,
+    /// The reports on it.
+    pub reports: Vec<ReportBlock>,
     seq: u16,
     base: u32,
 }
@@ -158,8 +162,16 @@ impl AudioSource {
             ssrc: Ssrc(random.next() as u32),
             skew: 0,
             level: 100,
+            paused: false,
+            reports: Vec::new(),
             seq: random.next() as u16,
             base: random.next() as u32,
+        }
+    }
+
+    pub fn on_rtcp(&mut self, part: &Rtcp<'_>) {
+        if let Rtcp::ReceiverReport { blocks, .. } = part {
+            blocks.for_each(|block| self.reports.extend((block.ssrc == self.ssrc).then_some(block)));
         }
     }
 
@@ -168,11 +180,12 @@ impl AudioSource {
         if ms % 1_000 == 300 {
             out.push(report(self.ssrc, self.skew, ms, timestamp));
         }
-        if ms.is_multiple_of(20) {
+        if ms.is_multiple_of(20) && !self.paused {
             let header =
                 RtpHeader { marker: false, payload_type: 111, seq: SeqNum(self.seq), timestamp, ssrc: self.ssrc };
             let extensions = HeaderExtensions { audio_level: Some(self.level), ..Default::default() };
-            out.push(Datagram::Rtp(packet(header, extensions, &ms.to_be_bytes())));
+            let payload = [&ms.to_be_bytes()[..], &self.ssrc.0.to_be_bytes()].concat();
+            out.push(Datagram::Rtp(packet(header, extensions, &payload)));
             self.seq = self.seq.wrapping_add(1);
         }
     }

@@ -43,6 +43,8 @@ pub struct SlotReceiver {
     pub cname: Option<Vec<u8>>,
     pub mids: u64,
     pub nack: bool,
+    /// What it reports, in 256ths.
+    pub fraction_lost: u8,
     requested: BTreeMap<u64, u64>,
     last_sr: (u32, u64),
     sequence: Unwrapper,
@@ -60,6 +62,7 @@ impl SlotReceiver {
             cname: None,
             mids: 0,
             nack: rtx.is_some(),
+            fraction_lost: 0,
             requested: BTreeMap::new(),
             last_sr: (0, 0),
             sequence: Unwrapper::default(),
@@ -135,7 +138,7 @@ impl SlotReceiver {
         if ms % 1_000 == 500 {
             let block = ReportBlock {
                 ssrc: self.ssrc,
-                fraction_lost: 0,
+                fraction_lost: self.fraction_lost,
                 cumulative_lost: 0,
                 highest_seq: u32::from(low(highest)),
                 jitter: 0,

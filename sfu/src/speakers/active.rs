@@ -1,0 +1,71 @@
+//! The active speakers of a room, as its page shows them: loudest first, reported on change.
+
+use crate::ids::ParticipantId;
+use std::time::Duration;
+
+/// Interval at which active speakers are determined.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
+/// A participant takes the first place when it is this many dB louder than the first.
+const LEAD: u8 = 6;
+
+/// The active speakers of a room, as last reported.
+#[derive(Debug, Default)]
+pub(crate) struct ActiveSpeakers {
+    reported: Vec<(ParticipantId, u8)>,
+}
+
+impl ActiveSpeakers {
+    /// Whether the last report was empty.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.reported.is_empty()
+    }
+
+    /// Handles the participants that speak now, in any order and each at most once. Returns them, loudest first, if a
+    /// participant started or stopped speaking, or another one is clearly the loudest.
+    pub(crate) fn update(&mut self, mut speaking: Vec<(ParticipantId, u8)>) -> Option<Vec<(ParticipantId, u8)>> {
+        speaking.sort_unstable_by_key(|&(participant, level)| (level, participant));
+        if let (Some(&(first, _)), Some(&(_, loudest))) = (self.reported.first(), speaking.first())
+            && let Some(place) = speaking.iter().position(|&(participant, _)| participant == first)
+            && let Some(&(_, level)) = speaking.get(place)
+            && level < loudest.saturating_add(LEAD)
+            && let Some(up_to) = speaking.get_mut(..=place)
+        {
+            up_to.rotate_right(1);
+        }
+        let same_members = speaking.len() == self.reported.len()
+            && speaking
+                .iter()
+                .all(|(participant, _)| self.reported.iter().any(|(reported, _)| reported == participant));
+        let same_first = speaking.first().map(|first| first.0) == self.reported.first().map(|first| first.0);
+        if same_members && same_first {
+            return None;
+        }
+        self.reported.clone_from(&speaking);
+        Some(speaking)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: ParticipantId = ParticipantId(1);
+    const B: ParticipantId = ParticipantId(2);
+
+    #[test]
+    fn only_clear_changes_are_reported() {
+        let mut speakers = ActiveSpeakers::default();
+        assert_eq!(speakers.update(vec![]), None);
+        assert_eq!(speakers.update(vec![(A, 30)]), Some(vec![(A, 30)]));
+        assert_eq!(speakers.update(vec![(A, 35)]), None);
+        assert_eq!(
+            speakers.update(vec![(A, 30), (B, 27)]),
+            Some(vec![(A, 30), (B, 27)]),
+            "a newcomer, not much louder"
+        );
+        assert_eq!(speakers.update(vec![(A, 32), (B, 27)]), None);
+        assert_eq!(speakers.update(vec![(A, 40), (B, 27)]), Some(vec![(B, 27), (A, 40)]));
+        assert_eq!(speakers.update(vec![]), Some(vec![]));
+        assert!(speakers.is_quiet());
+    }
+}

@@ -1,0 +1,198 @@
+//! Slots that play the loudest speakers, in virtual time: who is heard where, and in one stream.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod simulation;
+
+use sfu::{Mid, SPEAKERS, SlotSource, command::CommandError, media::Codec};
+use simulation::{GOOD, World, receiver::SlotReceiver};
+
+const LOUD: u8 = 25;
+const SILENT: u8 = 100;
+
+/// A packet in a slot: who sent it, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Heard {
+    client: usize,
+    at: u64,
+    timestamp: u32,
+}
+
+/// A room in which the first `talkers` clients have a microphone, and all have slots for speakers.
+struct Meeting {
+    world: World,
+}
+
+impl Meeting {
+    fn new(talkers: usize, listeners: usize) -> Self {
+        let mut world = World::new(1, GOOD);
+        for client in 0..talkers + listeners {
+            world.join();
+            if client < talkers {
+                world.publish_audio(client);
+            }
+            for position in 0..SPEAKERS {
+                world.add_slot(client, &mid(position), Codec::Opus);
+                world.put(client, &mid(position), Some(SlotSource::Speaker(position)));
+            }
+        }
+        let mut meeting = Self { world };
+        meeting.world.run(1_000);
+        meeting
+    }
+
+    fn level(&mut self, client: usize, level: u8) {
+        self.world.clients[client].audio.as_mut().unwrap().level = level;
+    }
+
+    /// These speak for `ms`, and no one else does.
+    fn speak(&mut self, ms: u64, speakers: &[usize]) {
+        for client in 0..self.world.clients.len() {
+            if self.world.clients[client].audio.is_some() {
+                self.level(client, if speakers.contains(&client) { LOUD } else { SILENT });
+            }
+        }
+        self.world.run(ms);
+    }
+
+    /// Everything that came into a slot, in the order of its stream.
+    fn heard(&self, client: usize, position: u8) -> Vec<Heard> {
+        let slot: &SlotReceiver = self.world.slot(client, &mid(position));
+        let heard = slot.packets.values().map(|packet| {
+            let (_, ssrc) = packet.payload.split_first_chunk::<8>().unwrap();
+            let ssrc = u32::from_be_bytes(*ssrc.first_chunk().unwrap());
+            let from = |client: &simulation::Client| client.audio.as_ref().is_some_and(|audio| audio.ssrc.0 == ssrc);
+            Heard {
+                client: self.world.clients.iter().position(from).unwrap(),
+                at: packet.at,
+                timestamp: packet.timestamp,
+            }
+        });
+        heard.collect()
+    }
+
+    /// Who is heard in each of the slots of a client, by what came in the last 100 ms.
+    fn hears(&self, client: usize) -> Vec<Option<usize>> {
+        let recent = |position| {
+            self.heard(client, position)
+                .last()
+                .filter(|heard| heard.at + 100 > self.world.ms())
+                .map(|heard| heard.client)
+        };
+        (0..SPEAKERS).map(recent).collect()
+    }
+}
+
+fn mid(position: u8) -> String {
+    format!("s{position}")
+}
+
+#[test]
+fn speakers_are_heard_by_all_in_the_same_slots() {
+    let mut meeting = Meeting::new(9, 3);
+    meeting.speak(500, &[4]);
+    meeting.speak(500, &[2]);
+    meeting.speak(500, &[8, 4]);
+    for listener in [0, 9, 10, 11] {
+        assert_eq!(meeting.hears(listener), [Some(4), Some(2), Some(8), None, None, None], "{listener}");
+    }
+}
+
+#[test]
+fn speakers_hear_another_in_place_of_themselves() {
+    let mut meeting = Meeting::new(9, 1);
+    let all = [0, 1, 2, 3, 4, 5, 6];
+    meeting.speak(1_000, &all);
+    let Some(listener) = meeting.hears(9).into_iter().collect::<Option<Vec<usize>>>() else { panic!("six are heard") };
+    let understudy = *all.iter().find(|speaker| !listener.contains(speaker)).unwrap();
+    for (position, speaker) in listener.iter().copied().enumerate() {
+        let mut expected: Vec<Option<usize>> = listener.iter().copied().map(Some).collect();
+        expected[position] = Some(understudy);
+        assert_eq!(meeting.hears(speaker), expected, "{speaker}");
+    }
+    assert_eq!(meeting.hears(understudy), listener.iter().copied().map(Some).collect::<Vec<_>>());
+    for speaker in all {
+        assert!(
+            (0..SPEAKERS).all(|position| meeting.heard(speaker, position).iter().all(|heard| heard.client != speaker))
+        );
+    }
+}
+
+#[test]
+fn a_slot_is_one_stream_across_changes() {
+    let mut meeting = Meeting::new(9, 2);
+    for round in 0..24 {
+        // One at a time, then several: positions fill up and change hands.
+        let speakers = [round % 9, (round * 5 + 2) % 9, (round * 7 + 3) % 9];
+        meeting.speak(900, &speakers[..1 + round % 3]);
+        meeting.speak(700, &[]);
+    }
+    let mut changes = 0;
+    for client in 0..11 {
+        for position in 0..SPEAKERS {
+            let slot = meeting.world.slot(client, &mid(position));
+            assert_eq!((slot.missing(), slot.duplicates), (vec![], 0));
+            let heard = meeting.heard(client, position);
+            for pair in heard.windows(2) {
+                let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp).cast_signed();
+                assert!(step >= 960, "timestamps go on: {step}");
+                if pair[0].client == pair[1].client {
+                    continue;
+                }
+                changes += 1;
+            }
+        }
+    }
+    assert!(changes > 50, "{changes}");
+}
+
+#[test]
+fn who_is_muted_or_leaves_frees_the_slot() {
+    let mut meeting = Meeting::new(9, 1);
+    meeting.speak(500, &[0, 1, 2]);
+    assert_eq!(meeting.hears(9)[..3], [Some(0), Some(1), Some(2)]);
+    let (now, id) = (meeting.world.now, meeting.world.clients[1].id);
+    meeting.world.room.set_muted(now, id, sfu::TrackId(id.0 * 10 + 1), true).unwrap();
+    meeting.speak(500, &[0, 2, 5]);
+    assert_eq!(meeting.hears(9)[..4], [Some(0), Some(5), Some(2), None]);
+    let id = meeting.world.clients[0].id;
+    meeting.world.room.remove_participant(id);
+    meeting.world.clients[0].audio.as_mut().unwrap().paused = true;
+    meeting.speak(500, &[7, 2, 5]);
+    assert_eq!(meeting.hears(9)[..4], [Some(7), Some(5), Some(2), None]);
+}
+
+#[test]
+fn a_slot_changes_between_tracks_and_speakers() {
+    let mut meeting = Meeting::new(9, 1);
+    meeting.speak(500, &[0]);
+    assert_eq!(meeting.hears(9)[0], Some(0));
+    let track = sfu::TrackId(meeting.world.clients[6].id.0 * 10 + 1);
+    meeting.world.put(9, &mid(0), Some(SlotSource::Track(track)));
+    meeting.speak(500, &[0]);
+    assert_eq!(meeting.hears(9)[0], Some(6), "a silent one, by name");
+    meeting.world.put(9, &mid(0), Some(SlotSource::Speaker(0)));
+    meeting.speak(500, &[0]);
+    assert_eq!(meeting.hears(9)[0], Some(0));
+    meeting.world.put(9, &mid(0), None);
+    meeting.speak(500, &[0]);
+    assert_eq!(meeting.hears(9)[0], None);
+    assert_eq!((meeting.world.slot(9, &mid(0)).missing(), meeting.world.slot(9, &mid(0)).duplicates), (vec![], 0));
+}
+
+#[test]
+fn positions_that_do_not_exist_are_refused() {
+    let mut meeting = Meeting::new(1, 1);
+    let id = meeting.world.clients[1].id;
+    let mut refused = |mid: &str, position| {
+        let source = Some(SlotSource::Speaker(position));
+        let world = &mut meeting.world;
+        world.room.set_slot(world.now, id, Mid::new(mid).unwrap(), source, &mut world.outbox).unwrap_err()
+    };
+    assert_eq!(refused("s0", SPEAKERS), CommandError::Invalid);
+    meeting.world.add_slot(1, "v", Codec::Vp8);
+    let world = &mut meeting.world;
+    let video =
+        world.room.set_slot(world.now, id, Mid::new("v").unwrap(), Some(SlotSource::Speaker(0)), &mut world.outbox);
+    assert_eq!(video.unwrap_err(), CommandError::CodecMismatch);
+}
