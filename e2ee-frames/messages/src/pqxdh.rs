@@ -174,3 +174,117 @@ impl Secrets {
         Agreed { session, root }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prekeys::Stock;
+    use e2ee_identity::{AccountId, DeviceKeys, DeviceKind, IdentityPublic};
+    use rand_chacha::{
+        ChaCha8Rng,
+        rand_core::{RngCore, SeedableRng},
+    };
+
+    const TODAY: u32 = 20_000;
+    const ORIGIN: &str = "https://call.example";
+
+    fn random(seed: u64) -> impl FnMut(&mut [u8]) + Send {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        move |bytes: &mut [u8]| rng.fill_bytes(bytes)
+    }
+
+    fn keys(person: u8) -> DeviceKeys {
+        DeviceKeys::from_seeds(&[person; 32], &[person + 100; 32])
+    }
+
+    fn cert(person: u8, account: u8, identity: u8) -> DeviceCert {
+        let (account, identity) = (AccountId([account; 16]), IdentityPublic([identity; 32]));
+        DeviceCert::parse(&keys(person).certify(&account, &identity, TODAY, DeviceKind::NATIVE, &[0; 32])).unwrap()
+    }
+
+    /// Ben's private halves and his bundle, with or without one-time prekeys.
+    fn ben(one_time: bool) -> (Prekeys, Bundle) {
+        let mut prekeys = Prekeys::default();
+        let mut uploaded = prekeys.renew(&keys(2), Stock::default(), TODAY, &mut random(1)).prekeys;
+        uploaded.sort_by_key(|prekey| prekey[1]);
+        uploaded.dedup_by_key(|prekey| prekey[1]);
+        uploaded.retain(|prekey| if one_time { prekey[1] != 4 } else { ![2, 3].contains(&prekey[1]) });
+        let bundle = Bundle::parse(&uploaded.concat(), &keys(2).public(), TODAY).unwrap();
+        (prekeys, bundle)
+    }
+
+    struct Side<'a> {
+        secret: AgreementSecret,
+        cert: &'a DeviceCert,
+        origin: &'a str,
+    }
+
+    impl Side<'_> {
+        fn own(&self) -> Own<'_> {
+            Own { secret: &self.secret, cert: self.cert, origin: self.origin }
+        }
+    }
+
+    fn side<'a>(person: u8, cert: &'a DeviceCert, origin: &'a str) -> Side<'a> {
+        Side { secret: AgreementSecret::from_seed(keys(person).agreement_seed()), cert, origin }
+    }
+
+    #[test]
+    fn both_sides_agree() {
+        let (ada, ben_cert) = (cert(1, 1, 11), cert(2, 2, 12));
+        for one_time in [true, false] {
+            let (prekeys, bundle) = ben(one_time);
+            let (ours, opening) = initiate(side(1, &ada, ORIGIN).own(), &ben_cert, &bundle, &mut random(2)).unwrap();
+            assert_eq!(opening.has_one_time_keys(), one_time);
+            let bytes = opening.to_bytes();
+            assert_eq!(bytes.len(), OPENING_BYTES);
+            let opening = Opening::read(&mut Reader::new(&bytes)).unwrap();
+            let theirs = respond(side(2, &ben_cert, ORIGIN).own(), &ada, &opening, &prekeys).unwrap();
+            assert_eq!((ours.session, *ours.root), (theirs.session, *theirs.root));
+            // Another first message is another session.
+            let (other, _) = initiate(side(1, &ada, ORIGIN).own(), &ben_cert, &bundle, &mut random(3)).unwrap();
+            assert!(other.session != ours.session && *other.root != *ours.root);
+        }
+    }
+
+    /// Each side must have the same view of who both are, where, and of each key. An opening presented as that of another
+    /// account, a device that changed its identity, a server under another origin: no common root.
+    #[test]
+    fn sides_that_see_anything_else_do_not_agree() {
+        let (ada, ben_cert) = (cert(1, 1, 11), cert(2, 2, 12));
+        let (prekeys, bundle) = ben(true);
+        let (ours, opening) = initiate(side(1, &ada, ORIGIN).own(), &ben_cert, &bundle, &mut random(2)).unwrap();
+        let root = |peer: &DeviceCert, own: &DeviceCert, origin: &str, opening: &Opening| {
+            respond(side(2, own, origin).own(), peer, opening, &prekeys).map(|agreed| *agreed.root)
+        };
+        assert_eq!(root(&ada, &ben_cert, ORIGIN, &opening), Some(*ours.root));
+        for other in [
+            root(&cert(1, 3, 11), &ben_cert, ORIGIN, &opening),
+            root(&cert(1, 1, 13), &ben_cert, ORIGIN, &opening),
+            root(&cert(3, 1, 11), &ben_cert, ORIGIN, &opening),
+            root(&ada, &cert(2, 3, 12), ORIGIN, &opening),
+            root(&ada, &cert(2, 2, 13), ORIGIN, &opening),
+            root(&ada, &ben_cert, "https://other.example", &opening),
+        ] {
+            assert!(other.is_some_and(|root| root != *ours.root));
+        }
+        // Without the one-time prekey, with a ciphertext that was altered, with prekeys that Ben does not have.
+        let edit = |edit: &dyn Fn(&mut Opening)| {
+            let mut opening = opening.clone();
+            edit(&mut opening);
+            root(&ada, &ben_cert, ORIGIN, &opening)
+        };
+        assert!(edit(&|opening| opening.one_time = None).is_some_and(|root| root != *ours.root));
+        assert!(edit(&|opening| opening.ciphertext[9] ^= 1).is_some_and(|root| root != *ours.root));
+        for missing in [
+            edit(&|opening| opening.signed.0 ^= 2),
+            edit(&|opening| opening.one_time = Some(PrekeyId(1))),
+            edit(&|opening| opening.kem.1.0 ^= 2),
+            edit(&|opening| opening.kem.0 = PrekeyKind::LastResortKem),
+            edit(&|opening| opening.kem.0 = PrekeyKind::Signed),
+            edit(&|opening| opening.ephemeral = AgreementPublic([0; 32])),
+        ] {
+            assert_eq!(missing, None);
+        }
+    }
+}

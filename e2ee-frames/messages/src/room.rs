@@ -560,7 +560,9 @@ mod tests {
             );
             assert_eq!(ben.open(&messages[n]).err(), Some(RoomOpenError::Duplicate));
         }
+        ben.start_chain(NOW, &mut random);
         let mut ben = Room::from_bytes(certs[1].device, ben.list().clone(), &ben.to_bytes()).unwrap();
+        assert_eq!(ben.seal(b"", &certs, NOW, &mut random), Err(RoomSealError::ChainDue), "a new one at every start");
         for n in [1, 3] {
             assert_eq!(&ben.open(&messages[n]).unwrap().body[..], [n as u8]);
             assert_eq!(ben.open(&messages[n]).err(), Some(RoomOpenError::Duplicate));
