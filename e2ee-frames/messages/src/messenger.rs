@@ -532,7 +532,7 @@ impl Messenger {
     fn outer(
         &mut self,
         cert: &DeviceCert,
-        mut payload: Payload,
+        payload: Payload,
         bundle: Option<&Bundle>,
         now: Time,
         random: &mut (impl Random + ?Sized),
@@ -541,7 +541,7 @@ impl Messenger {
         let peer = self.peers.entry(cert.device).or_default();
         self.changed.insert(Row::Peer(cert.device));
         if let Some(bundle) = bundle {
-            payload.replaces = peer.take_bundle(own, cert, bundle, now, random).map_err(seal_error)?;
+            peer.take_bundle(own, cert, bundle, now, random).map_err(seal_error)?;
         }
         let Some(sealing) = peer.sealing(now) else { return Ok(None) };
         let slip = match peer.seal(payload, self.own_sealing, now, random) {
@@ -591,13 +591,13 @@ impl Messenger {
         }
         let content = blob::open(blob, &payload.key).ok_or(OpenError::Unopenable)?;
         let is_new = !peer.has_message(&content.id);
-        let used = peer.commit(change, (outer, &payload, content.id), (&cert, &mut self.prekeys), now);
+        let committed = peer.commit(change, (outer, &payload, content.id), (&cert, &mut self.prekeys), now);
         self.changed.insert(Row::Peer(cert.device));
-        if used {
+        if committed.prekeys_used {
             self.changed.insert(Row::Prekeys);
         }
         // A message that was sent again after a reset, and had come; the reset itself still counts.
-        if !is_new && !payload.replaces {
+        if !is_new && !committed.replaces {
             return Err(OpenError::Duplicate);
         }
         let body = if is_new { content.body } else { Zeroizing::default() };
@@ -607,7 +607,7 @@ impl Messenger {
             id: content.id,
             body,
             checkpoint: payload.checkpoint,
-            replaces_session: payload.replaces,
+            replaces_session: committed.replaces,
         })
     }
 

@@ -102,6 +102,15 @@ pub(crate) enum Change {
     New(Box<Session>, Step, Opening),
 }
 
+/// What came of a slip.
+#[derive(Default)]
+pub(crate) struct Committed {
+    /// One-time prekeys were erased.
+    pub(crate) prekeys_used: bool,
+    /// The slip has begun a session that replaces one that the sender has lost.
+    pub(crate) replaces: bool,
+}
+
 impl Peer {
     /// The session in which this side writes.
     fn active(&self) -> Option<&Session> {
@@ -136,8 +145,7 @@ impl Peer {
         }
     }
 
-    /// Takes a bundle: its sealing prekey, and a new session if there is reason for one. Returns whether that session
-    /// replaces a lost one.
+    /// Takes a bundle: its sealing prekey, and a new session if there is reason for one.
     pub(crate) fn take_bundle(
         &mut self,
         own: Own<'_>,
@@ -145,19 +153,20 @@ impl Peer {
         bundle: &Bundle,
         now: Time,
         random: &mut (impl Random + ?Sized),
-    ) -> Result<bool, PeerSealError> {
+    ) -> Result<(), PeerSealError> {
         let replaces = self.resets.is_due(now);
         let renews = self.active().is_none_or(|session| Self::is_weak(session) && bundle.has_one_time_keys());
         self.learn_sealing(&bundle.sealing);
         if !replaces && !renews {
-            return Ok(false);
+            return Ok(());
         }
         let number = self.heard.checked_add(1).ok_or(PeerSealError::NoSession)?;
-        let session = Session::initiate(own, cert, bundle, number, random).ok_or(PeerSealError::WeakBundle)?;
+        let session =
+            Session::initiate(own, cert, bundle, (number, replaces), random).ok_or(PeerSealError::WeakBundle)?;
         self.add(session, now);
         self.resets.started(now);
         self.resend |= replaces;
-        Ok(replaces)
+        Ok(())
     }
 
     /// Seals a payload in the active session. `own_sealing` goes along if the other side was not sent it yet.
@@ -173,6 +182,7 @@ impl Peer {
             (self.sent_sealing, payload.sealing) = (Some(id), Some(prekey));
         }
         let active = self.sessions.iter_mut().max_by_key(|session| session.rank()).ok_or(PeerSealError::NoSession)?;
+        payload.replaces = active.says_that_it_replaces();
         active.seal(&payload.to_bytes(), random).map_err(PeerSealError::Ratchet)
     }
 
@@ -228,15 +238,15 @@ impl Peer {
         Ok((read(text)?, Change::New(Box::new(session), step, opening)))
     }
 
-    /// Takes what has opened. The one-time prekeys of a new session are erased; returns whether there were any.
+    /// Takes what has opened. The one-time prekeys of a new session are erased.
     pub(crate) fn commit(
         &mut self,
         change: Change,
         (outer, payload, id): (&[u8], &Payload, MessageId),
         (cert, prekeys): (&DeviceCert, &mut Prekeys),
         now: Time,
-    ) -> bool {
-        let mut used = false;
+    ) -> Committed {
+        let mut committed = Committed::default();
         match change {
             Change::Known(index, step) => {
                 if let Some(session) = self.sessions.get_mut(index) {
@@ -246,7 +256,9 @@ impl Peer {
             Change::New(mut session, step, opening) => {
                 session.commit(step, now);
                 self.openings.insert(&opening.ephemeral.0, now.day(), MAX_OPENINGS);
-                used = prekeys.use_up(opening.one_time, opening.kem);
+                committed.prekeys_used = prekeys.use_up(opening.one_time, opening.kem);
+                // Each of its first slips says so; one of them comes first.
+                committed.replaces = payload.replaces;
                 self.add(*session, now);
                 // Whatever was lost, there is a session now.
                 self.resets.settle();
@@ -256,12 +268,12 @@ impl Peer {
         if let Some(prekey) = payload.sealing.as_ref().and_then(read) {
             self.learn_sealing(&prekey);
         }
-        self.resend |= payload.replaces;
+        self.resend |= committed.replaces;
         self.outers.insert(outer, now.day(), MAX_OUTERS);
         self.messages.push(id);
         self.messages.drain(..self.messages.len().saturating_sub(MAX_MESSAGES));
         self.forget(now);
-        used
+        committed
     }
 
     /// An outer of this device holds a slip that no session opens.
@@ -282,6 +294,8 @@ impl Peer {
     }
 
     fn add(&mut self, session: Session, now: Time) {
+        // Who starts a session may have lost that, too.
+        self.sent_sealing = None;
         self.heard = self.heard.max(session.number);
         self.sessions.push(session);
         self.forget(now);
@@ -290,7 +304,7 @@ impl Peer {
     /// Ends all sessions: one of the two devices has another certificate.
     pub(crate) fn end_sessions(&mut self) {
         self.sessions.clear();
-        self.sealing = None;
+        (self.sealing, self.sent_sealing) = (None, None);
     }
 
     /// Drops sessions and keys that have had their time.

@@ -78,15 +78,14 @@ fn find<S>(halves: &[Half<S>], id: PrekeyId) -> Option<&S> {
 
 /// An id that no half has.
 fn fresh_id<S>(halves: &[Half<S>], random: &mut (impl Random + ?Sized)) -> PrekeyId {
-    loop {
-        let mut id = [0; 4];
-        random.fill(&mut id);
-        // Odd, hence not zero.
-        let id = PrekeyId(u32::from_be_bytes(id) | 1);
-        if find(halves, id).is_none() {
-            return id;
-        }
+    let mut id = [0; 4];
+    random.fill(&mut id);
+    // Odd, hence never zero.
+    let mut id = PrekeyId(u32::from_be_bytes(id) | 1);
+    while find(halves, id).is_some() {
+        id.0 = id.0.wrapping_add(2);
     }
+    id
 }
 
 impl Prekeys {

@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) one_time: bool,
     /// What goes before each slip, on the initiator's side, until the responder has answered.
     opening: Option<Opening>,
+    /// Whether this side has started it in place of one that was lost. Its slips say so as long as the opening goes along.
+    replaces: bool,
     /// Whether this side has written.
     pub(crate) written: bool,
     /// When a higher one took its place.
@@ -45,7 +47,7 @@ impl Session {
         own: Own<'_>,
         peer: &DeviceCert,
         bundle: &Bundle,
-        number: u32,
+        (number, replaces): (u32, bool),
         random: &mut (impl Random + ?Sized),
     ) -> Option<Self> {
         let (Agreed { session, root }, opening) = pqxdh::initiate(own, peer, bundle, random)?;
@@ -56,6 +58,7 @@ impl Session {
             ephemeral: opening.ephemeral,
             one_time: opening.has_one_time_keys(),
             opening: Some(opening),
+            replaces,
             written: false,
             superseded: None,
             ratchet: Ratchet::initiator(root, bundle.signed.key, random)?,
@@ -78,6 +81,7 @@ impl Session {
             ephemeral: opening.ephemeral,
             one_time: opening.has_one_time_keys(),
             opening: None,
+            replaces: false,
             written: false,
             superseded: None,
             ratchet: Ratchet::responder(root, prekeys.signed(opening.signed)?.duplicate()),
@@ -86,6 +90,11 @@ impl Session {
 
     pub(crate) fn rank(&self) -> Rank {
         (self.number, Reverse(self.initiator))
+    }
+
+    /// Whether the next slip says that the session replaces a lost one.
+    pub(crate) fn says_that_it_replaces(&self) -> bool {
+        self.replaces && self.opening.is_some()
     }
 
     fn prefix(&self, head: Head) -> [u8; 32 + HEAD_BYTES] {
@@ -133,6 +142,7 @@ impl Session {
         writer.bytes(&self.ephemeral.0);
         writer.flag(self.one_time);
         writer.option(self.opening.as_ref(), |writer, opening| writer.bytes(&opening.to_bytes()));
+        writer.flag(self.replaces);
         writer.flag(self.written);
         writer.option(self.superseded.as_ref(), |writer, time| writer.u64(time.0));
         self.ratchet.write(writer);
@@ -146,6 +156,7 @@ impl Session {
             ephemeral: AgreementPublic(reader.array()?),
             one_time: read_flag(reader)?,
             opening: read_option(reader, Opening::read)?,
+            replaces: read_flag(reader)?,
             written: read_flag(reader)?,
             superseded: read_option(reader, |reader| reader.u64().map(Time))?,
             ratchet: Ratchet::read(reader)?,

@@ -139,6 +139,26 @@ fn lost_sessions_are_replaced_and_messages_sent_again() {
     assert_eq!(world.devices[BEN][0].texts().last().unwrap(), "after");
 }
 
+/// The first slip of a session that replaces a lost one does not arrive. The next one says the same, and only one counts.
+#[test]
+fn replacement_is_announced_until_it_is_answered() {
+    let mut world = World::new(11, &[1, 1]);
+    world.write((BEN, 0), ADA, "to be sent again").unwrap();
+    world.server.queue.clear();
+    world.write((ADA, 0), BEN, "hello").unwrap();
+    world.settle();
+    world.devices[ADA][0].messenger.distrust_state();
+    for text in ["does not arrive", "arrives", "arrives, too"] {
+        world.write((ADA, 0), BEN, text).unwrap();
+    }
+    world.server.queue.remove(0);
+    let replaces: Vec<_> = world.read(BEN, 0).into_iter().map(|read| read.unwrap().replaces_session).collect();
+    assert_eq!(replaces, [true, false]);
+    world.settle();
+    assert_eq!(world.devices[ADA][0].texts(), ["to be sent again"]);
+    assert_eq!(world.devices[BEN][0].texts(), ["hello", "arrives", "arrives, too", "does not arrive"]);
+}
+
 /// Ada's storage is replaced by yesterday's copy, and Ada does not know. The next message that does not open heals it.
 #[test]
 fn restored_copy_heals_with_the_next_message() {

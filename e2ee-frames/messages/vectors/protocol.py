@@ -257,6 +257,7 @@ class Device:
         ratchet.start_chain(own)
         number = 1 + max((session.number for session in self.sessions), default=0)
         self.sessions.append(Session(session, number, ratchet, public(ephemeral), opening))
+        self.sent_sealing = False
         self.peer_sealing = prekeys[SEALING][1]
 
     def respond(self, peer, opening, number):
@@ -290,6 +291,7 @@ class Device:
             if session is None:
                 session = self.respond(peer, opening, number)
                 self.sessions.append(session)
+                self.sent_sealing = False
             elif session.ephemeral != opening[:32]:
                 raise Refused("session")
         payload = session.ratchet.open(session.id + head, rest)
@@ -300,7 +302,7 @@ class Device:
         return derive(label("outer"), shared, info + context, 44)
 
     def seal(self, peer, list_seq, blob, content_key, checkpoint, replaces, own_sealing, draw):
-        """The outer of a message. `own_sealing` goes along once."""
+        """The outer of a message. `own_sealing` goes along once in each session."""
         sealing, self.sent_sealing = (b"" if self.sent_sealing else own_sealing), True
         flags = bytes([(1 if replaces else 0) | (2 if sealing else 0)])
         slip = self.seal_slip(flags + content_key + sha256(blob) + checkpoint + sealing, draw)
