@@ -52,7 +52,7 @@ pub struct Layer {
 pub struct SlotLayer {
     /// The slot.
     pub mid: String,
-    /// Height of its video in lines, if the server knows it; none while nothing is forwarded.
+    /// Height of its video in lines, 0 if the server does not know it; none while nothing is forwarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub height: Option<u16>,

@@ -8,6 +8,7 @@ use super::{
     refusal,
     slots::Slots,
     subscribe::Subscription,
+    tiles::Tiles,
     transport::Transport,
     wake,
 };
@@ -97,7 +98,8 @@ impl Room {
         let transport = Transport::requested(now, command);
         let presence = Presence::new(now);
         wake(&mut self.wake, presence.deadline(now));
-        let member = Member { announced, identity, presence, transport, subscription, slots, backlog };
+        let tiles = Tiles::default();
+        let member = Member { announced, identity, presence, transport, subscription, tiles, slots, backlog };
         self.members.insert(from, member);
         self.outputs.joined(from, id, joined, self.claims(from));
         if gathering {

@@ -13,12 +13,15 @@
 //! every other, so no one listens unseen. A member stays without a connection for a while; what it has yet to be sent
 //! waits in its backlog. A refused request changes nothing. Nothing that one client sends can end another's call.
 
+mod arrange;
+mod audio;
 mod backlog;
 mod encodings;
 mod entry;
 mod gathering;
 mod identity;
 mod keys;
+mod layers;
 mod membership;
 mod outputs;
 mod pages;
@@ -29,9 +32,11 @@ mod slots;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod transport;
 
 use crate::{config::RoomLimits, outbox::Outgoing, resume::token::Claims, rooms::registry::CallRecord};
+use audio::AudioMode;
 use backlog::{Announced, Backlog};
 use entry::Departed;
 pub use entry::{Entered, Entry, FreshIds, NotResumable, RECENT};
@@ -55,6 +60,7 @@ use tacet_proto::{
     CallId, ClientMessage, CloseCode, ErrorCode, ParticipantId, RoomId, Seat, ServerMessage, SessionId, TrackId,
     server::{ErrorMessage, Ok as OkMessage, RosterEntry, Speaker, Speakers},
 };
+use tiles::Tiles;
 use transport::Transport;
 
 /// Why a request is refused.
@@ -106,6 +112,7 @@ struct Member {
     presence: Presence,
     transport: Transport,
     subscription: Subscription,
+    tiles: Tiles,
     slots: Slots,
     backlog: Backlog,
 }
@@ -131,6 +138,7 @@ pub struct Room {
     on_top_until: Option<Instant>,
     tracks: BTreeMap<TrackId, Published>,
     publishing: BTreeMap<CommandId, Pending>,
+    audio: AudioMode,
     numbers: Numbers,
     /// At or before the time at which something is due.
     wake: Option<Instant>,
@@ -168,6 +176,7 @@ impl Room {
             gathering,
             tracks: BTreeMap::new(),
             publishing: BTreeMap::new(),
+            audio: AudioMode::default(),
             planned: None,
             numbers: Numbers(numbers),
             outputs: Outputs::default(),
@@ -242,7 +251,7 @@ impl Room {
             ClientMessage::Unmute(track) => self.set_muted(now, from, track.track, false),
             ClientMessage::Subscribe(subscribe) => self.subscribe(now, from, &subscribe),
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
-            ClientMessage::Layers(layers) => self.set_layers(now, from, &layers.tiles),
+            ClientMessage::Layers(layers) => self.set_layers(now, from, layers),
             ClientMessage::SlotsReady(ready) => self.slots_ready(from, ready.rev),
             ClientMessage::Resync(_) => self.resync(now, from, id),
             // The outbox knows, and the participant was heard of.
@@ -284,6 +293,12 @@ impl Room {
                 for &member in self.members.keys() {
                     self.outputs.hint(member, message.clone());
                 }
+            }
+            Event::Layer { participant, mid, height, temporal, reason } => {
+                self.layer_changed(now, participant, mid, height, temporal, reason);
+            }
+            Event::LayersWanted { participant, track, active, height } => {
+                self.layers_wanted(now, participant, track, active, height);
             }
             // The media plane has dropped the excess. No message tells the client: an honest one stays far below.
             Event::LimitExceeded { participant, limit } => {

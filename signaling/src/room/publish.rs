@@ -33,6 +33,8 @@ pub(super) struct Published {
     pub(super) track: Track,
     /// Whether its packets have stopped arriving.
     silent: bool,
+    /// Whether anyone receives it. Its publisher may send nothing of it otherwise.
+    wanted: bool,
 }
 
 impl Published {
@@ -40,7 +42,13 @@ impl Published {
     /// change sends nothing.
     fn is_stalled(&self, publisher_away: bool) -> bool {
         let expected = matches!(self.track.source, Source::Microphone | Source::Camera) && !self.track.muted;
-        self.silent && expected && !publisher_away
+        self.silent && self.wanted && expected && !publisher_away
+    }
+
+    /// Someone receives it, or no one any more. Its first packets are on their way then.
+    pub(super) fn set_wanted(&mut self, wanted: bool) {
+        self.silent &= self.wanted || !wanted;
+        self.wanted = wanted;
     }
 }
 
@@ -109,9 +117,9 @@ impl Room {
             other.backlog.track_added(now, track.clone());
             wake(&mut self.wake, other.backlog.due());
         }
-        self.tracks.insert(id, Published { track, silent: false });
+        self.tracks.insert(id, Published { track: track.clone(), silent: false, wanted: true });
         self.send(from, re, ServerMessage::Published(server::Published { cid, track: id }));
-        self.fill_slots(now);
+        self.offer(now, &track);
     }
 
     /// The media plane has refused a track.
@@ -152,6 +160,7 @@ impl Room {
                 member.presence.forget(now, track);
             }
             self.tell_changed(now, &changed);
+            self.audio_muted(now, &changed);
         }
         Ok(DONE)
     }
@@ -212,17 +221,17 @@ impl Room {
     /// Removes a track from the room and from all slots.
     pub(super) fn withdraw(&mut self, now: Instant, track: TrackId) {
         let Some(published) = self.tracks.remove(&track) else { return };
-        self.vacate(now, track);
+        self.vacate(now, &published.track);
         let owner = published.track.participant;
         for (&participant, member) in &mut self.members {
             if participant == owner {
                 member.presence.forget(now, track);
+                member.backlog.forget_want(track);
             } else {
                 member.backlog.track_removed(now, track);
                 wake(&mut self.wake, member.backlog.due());
             }
         }
-        self.fill_slots(now);
     }
 
     fn own_track(&mut self, from: ParticipantId, track: TrackId) -> Result<&mut Published, Refusal> {

@@ -1,13 +1,8 @@
-//! Subscriptions, and the slots that carry them.
+//! Subscriptions, and the readiness of the slots that carry them.
 
-use super::{Answer, DONE, Refusal, Room, outputs::Outputs, refusal, slots::SlotCommand, wake};
-use sfu_api::{Command, CommandId, SlotSource};
+use super::{Answer, DONE, Refusal, Room, arrange::send, refusal};
 use std::{collections::BTreeSet, time::Instant};
-use tacet_proto::{
-    ErrorCode, ParticipantId, TrackId,
-    client::{MAX_TILES, Subscribe, Tile},
-    media::{SlotTrack, Track},
-};
+use tacet_proto::{ErrorCode, ParticipantId, TrackId, client::Subscribe, media::Track};
 
 /// Maximum number of tracks that one request names.
 const MAX_TRACKS: usize = 50;
@@ -28,7 +23,8 @@ impl Default for Subscription {
 }
 
 impl Subscription {
-    fn wants(&self, me: ParticipantId, track: &Track) -> bool {
+    /// Whether a participant with this subscription is to receive a track.
+    pub(super) fn wants(&self, me: ParticipantId, track: &Track) -> bool {
         track.participant != me
             && match self {
                 Self::Auto => true,
@@ -63,7 +59,7 @@ impl Room {
                 tracks.extend(&request.tracks);
             }
         }
-        self.fill_slots(now);
+        self.arrange(now, from);
         Ok(DONE)
     }
 
@@ -91,23 +87,7 @@ impl Room {
             let outputs = &mut self.outputs;
             member.slots.vacate(track, &mut |command| send(outputs, from, command));
         }
-        member.backlog.touch(now);
-        wake(&mut self.wake, member.backlog.due());
-        self.fill_slots(now);
-        Ok(DONE)
-    }
-
-    /// The client says what it shows.
-    pub(super) fn set_layers(
-        &mut self,
-        _now: Instant,
-        _from: ParticipantId,
-        tiles: &[Tile],
-    ) -> Result<Answer, Refusal> {
-        let tracks: BTreeSet<_> = tiles.iter().map(|tile| tile.track).collect();
-        if tiles.len() > MAX_TILES || tracks.len() < tiles.len() {
-            return Err(refusal(ErrorCode::BadMessage, "tiles: at most 50, one for each track"));
-        }
+        self.arrange(now, from);
         Ok(DONE)
     }
 
@@ -120,46 +100,4 @@ impl Room {
             Err(refusal(ErrorCode::BadMessage, "rev: no such revision"))
         }
     }
-
-    /// Puts every wanted track that is in no slot yet into one, as far as slots are available.
-    pub(super) fn fill_slots(&mut self, now: Instant) {
-        for (&me, member) in &mut self.members {
-            let wanted = self.tracks.values().map(|published| &published.track);
-            for track in wanted.filter(|track| member.subscription.wants(me, track)) {
-                if member.slots.holds(track.track) {
-                    continue;
-                }
-                let source = SlotTrack { track: track.track, participant: track.participant };
-                let outputs = &mut self.outputs;
-                if member.slots.place(source, track.codec, &mut |command| send(outputs, me, command)) {
-                    member.backlog.touch(now);
-                    wake(&mut self.wake, member.backlog.due());
-                }
-            }
-        }
-    }
-
-    /// Empties every slot that holds a track, and ends its subscriptions.
-    pub(super) fn vacate(&mut self, now: Instant, track: TrackId) {
-        for (&me, member) in &mut self.members {
-            if let Subscription::Tracks(tracks) = &mut member.subscription {
-                tracks.remove(&track);
-            }
-            if member.slots.holds(track) {
-                let outputs = &mut self.outputs;
-                member.slots.vacate(track, &mut |command| send(outputs, me, command));
-                member.backlog.touch(now);
-                wake(&mut self.wake, member.backlog.due());
-            }
-        }
-    }
-}
-
-/// Sends a command about a participant's slot.
-fn send(outputs: &mut Outputs, participant: ParticipantId, command: SlotCommand) -> CommandId {
-    outputs.command(match command {
-        SlotCommand::Add(mid, codec) => Command::AddSlot { participant, mid, codec },
-        SlotCommand::Activate(mid) => Command::ActivateSlot { participant, mid },
-        SlotCommand::Set(mid, track) => Command::SetSlot { participant, mid, source: track.map(SlotSource::Track) },
-    })
 }

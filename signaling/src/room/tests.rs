@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod audio;
 mod fairness;
 mod identity;
 mod keys;
+mod layers;
 mod media;
 mod membership;
 mod outages;
+mod paging;
 mod presence;
 mod random;
 mod returns;
@@ -355,6 +358,15 @@ fn join(mark: u8) -> ClientMessage {
 
 fn auto() -> ClientMessage {
     ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] })
+}
+
+/// A tile that is neither pinned nor paused.
+fn tile(track: TrackId, height: u16) -> Tile {
+    Tile { track, height, pinned: false, paused: false }
+}
+
+fn layers(tiles: impl IntoIterator<Item = Tile>) -> ClientMessage {
+    ClientMessage::Layers(Layers { tiles: tiles.into_iter().collect() })
 }
 
 fn mic() -> Publish {

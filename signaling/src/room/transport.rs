@@ -11,7 +11,7 @@
 //! An ICE restart keeps DTLS and SRTP: the client's certificate must stay the same. A transport that has ended cannot be
 //! restarted. It takes the participant's tracks and slots with it, and another one is offered.
 
-use super::{Answer, DONE, Refusal, Room, refusal, wake};
+use super::{Answer, DONE, Refusal, Room, refusal};
 use crate::media;
 use sfu_api::{Command, CommandError, CommandId, LocalTransport};
 use std::time::{Duration, Instant};
@@ -174,10 +174,8 @@ impl Room {
         if let Some(member) = self.members.get_mut(&participant) {
             member.slots.clear();
             member.transport = Transport::requested(now, command);
-            member.backlog.touch(now);
-            wake(&mut self.wake, member.backlog.due());
         }
-        self.fill_slots(now);
+        self.arrange(now, participant);
     }
 
     /// The media plane refused a command about a transport. Returns whether it was one.

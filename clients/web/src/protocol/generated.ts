@@ -586,7 +586,7 @@ export type SlotLayer = {
  */
 mid: string, 
 /**
- * Height of its video in lines, if the server knows it; none while nothing is forwarded.
+ * Height of its video in lines, 0 if the server does not know it; none while nothing is forwarded.
  */
 height?: number, 
 /**

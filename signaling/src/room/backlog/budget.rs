@@ -14,6 +14,9 @@ pub(super) const CHANGES_PER_SECOND: usize = 20;
 pub(super) const RESERVE: Duration = Duration::from_millis(130);
 /// The same for renewed announces: what they replace stays valid for minutes.
 const RESERVE_OF_RENEWALS: Duration = Duration::from_secs(1);
+/// Minimum time between two messages about layers: they follow what others show, which may change all the time, and each
+/// `want` may cost a key frame.
+const PACE_OF_LAYERS: Duration = Duration::from_millis(250);
 
 /// What changes are of, in the order in which a client needs them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +33,40 @@ pub(super) enum Class {
     Slots,
     /// Keys that others lack.
     KeyRequests,
+    /// Encodings that others want of this participant's tracks.
+    Wants,
+    /// Layers in the slots.
+    Layers,
     /// Announces of participants that are known.
     Renewals,
 }
 
 impl Class {
     /// Every class, in the order of declaration.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Roster, Self::Newcomers, Self::Keys, Self::Tracks, Self::Slots, Self::KeyRequests, Self::Renewals];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Roster,
+        Self::Newcomers,
+        Self::Keys,
+        Self::Tracks,
+        Self::Slots,
+        Self::KeyRequests,
+        Self::Wants,
+        Self::Layers,
+        Self::Renewals,
+    ];
 
     fn reserve(self) -> Duration {
         match self {
             Self::Renewals => RESERVE_OF_RENEWALS,
             _ => RESERVE,
+        }
+    }
+
+    /// Minimum time between two of its messages.
+    fn pace(self) -> Duration {
+        match self {
+            Self::Wants | Self::Layers => PACE_OF_LAYERS,
+            _ => Duration::ZERO,
         }
     }
 }
@@ -63,9 +87,12 @@ impl Default for Budget {
 impl Budget {
     /// When a message of a class may be sent: now, or later.
     pub(super) fn allows_at(&self, class: Class, now: Instant) -> Instant {
-        let Err(wait) = self.shared.check(now) else { return now };
-        let reserve = self.last(class).map_or(now, |last| (last + class.reserve()).max(now));
-        reserve.min(now + wait)
+        let after = |time: Duration| self.last(class).map_or(now, |last| (last + time).max(now));
+        let paced = after(class.pace());
+        match self.shared.check(now) {
+            Ok(()) => paced,
+            Err(wait) => paced.max(after(class.reserve()).min(now + wait)),
+        }
     }
 
     /// The order in which classes send a message each: that in which a client needs them, and when they are short of messages
@@ -138,10 +165,15 @@ mod tests {
     fn all_classes_together_are_bounded_and_none_is_starved() {
         let (mut budget, start) = (Budget::default(), Instant::now());
         let sent = flood(&mut budget, start, Duration::from_secs(10), &Class::ALL);
-        // Six classes each 130 ms, and renewals each second.
-        assert!(sent.iter().sum::<usize>() <= 10 * 48 + CHANGES_PER_SECOND, "{sent:?}");
-        for class in Class::ALL.into_iter().filter(|class| *class != Class::Renewals) {
-            assert!(sent[class as usize] >= 76, "one each 130 ms: {class:?} of {sent:?}");
+        // Six classes each 130 ms, two each 250 ms, and renewals each second.
+        assert!(sent.iter().sum::<usize>() <= 10 * 56 + CHANGES_PER_SECOND, "{sent:?}");
+        for class in Class::ALL {
+            let least = match class {
+                Class::Wants | Class::Layers => 39,
+                Class::Renewals => 9,
+                _ => 76,
+            };
+            assert!(sent[class as usize] >= least, "{class:?} of {sent:?}");
         }
     }
 }

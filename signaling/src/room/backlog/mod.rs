@@ -9,11 +9,14 @@
 
 mod budget;
 mod round_robin;
+mod slot_layers;
 
 use super::{pages::Page, slots::Slots};
 use crate::outbox::Outgoing;
 use budget::{Budget, Class};
 use round_robin::RoundRobin;
+use sfu_api::Mid;
+use slot_layers::SlotLayers;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -22,8 +25,9 @@ use std::{
 use tacet_proto::{
     ParticipantId, Seat, ServerMessage, TrackId,
     binary::{self, ANNOUNCE_DEVICE_KEY, AnnounceEntry, BatchEntry, BatchHeader, MAX_KEYS, PREFIX_BYTES, WantedKey},
+    layers::{SlotLayer, TrackWant, Want},
     limits::MAX_MESSAGE_BYTES,
-    media::{SlotTrack, Track},
+    media::{SlotContent, SlotTrack, Track},
     server::{Joined, Roster, RosterEntry, Tracks},
 };
 
@@ -80,6 +84,8 @@ pub(super) struct Backlog {
     tracks_added: RoundRobin<TrackId, Track>,
     tracks_removed: BTreeSet<TrackId>,
     tracks_changed: RoundRobin<TrackId, Track>,
+    wants: BTreeMap<TrackId, TrackWant>,
+    layers: SlotLayers,
     delivered: Option<Instant>,
     due: Option<Instant>,
     budget: Budget,
@@ -195,6 +201,23 @@ impl Backlog {
         self.touch(now);
     }
 
+    /// The receivers of one of the client's own tracks want other encodings. The last word counts.
+    pub(super) fn want(&mut self, now: Instant, want: TrackWant) {
+        self.wants.insert(want.track, want);
+        self.touch(now);
+    }
+
+    /// The client has withdrawn a track.
+    pub(super) fn forget_want(&mut self, track: TrackId) {
+        self.wants.remove(&track);
+    }
+
+    /// A slot receives another layer. The last word counts.
+    pub(super) fn layer(&mut self, now: Instant, mid: Mid, content: SlotContent, layer: SlotLayer) {
+        self.layers.insert(mid, content, layer);
+        self.touch(now);
+    }
+
     /// Returns the answer to `join`, with as much of roster and tracks as fits; the rest stays in the backlog.
     pub(super) fn joined(&mut self, seat: Seat, gathering: bool) -> Joined {
         let mut page = Page::new();
@@ -239,6 +262,15 @@ impl Backlog {
                 Some(Outgoing::Message { re: None, message: ServerMessage::Slots(message) })
             }
             Class::KeyRequests => self.requested_keys(),
+            Class::Wants => {
+                let tracks = take(&mut self.wants, &mut Page::new());
+                let message = ServerMessage::Want(Want { tracks: Some(tracks).filter(|tracks| !tracks.is_empty())? });
+                Some(Outgoing::Message { re: None, message })
+            }
+            Class::Layers => {
+                let message = self.layers.next_message(slots)?;
+                Some(Outgoing::Message { re: None, message: ServerMessage::Layer(message) })
+            }
             Class::Renewals => announces(&mut self.renewals, &self.arrived),
         }
     }
@@ -253,6 +285,8 @@ impl Backlog {
             Class::Tracks => self.tracks_wait(),
             Class::Slots => slots.has_message(|source| self.knows(source)),
             Class::KeyRequests => self.key_requests.next(|_, _| true).is_some(),
+            Class::Wants => !self.wants.is_empty(),
+            Class::Layers => self.layers.has_message(slots),
             Class::Renewals => self.renewals.next(|participant, _| listed(participant)).is_some(),
         }
     }

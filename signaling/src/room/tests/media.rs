@@ -129,6 +129,64 @@ fn impossible_publications_are_refused() {
     assert_eq!(story.refused(1, ClientMessage::Publish(mic())), ErrorCode::LimitTracks);
 }
 
+fn simulcast(rids: &[&str]) -> Publish {
+    let encoding = |(rid, height): (&&str, u16)| Encoding {
+        rid: Some((*rid).to_owned()),
+        height: Some(height),
+        kbps: Some(u32::from(height) * 2),
+        ..Encoding::default()
+    };
+    Publish { encodings: rids.iter().zip([180, 360, 720, 1_440]).map(encoding).collect(), ..cam() }
+}
+
+#[test]
+fn encodings_are_named_by_rid_and_need_no_ssrc() {
+    let mut story = Story::new();
+    story.join(1);
+    story.publish(1, simulcast(&["q", "h", "f"]));
+    let published = story.commands.iter().find_map(|command| match command {
+        Command::Publish { publication, .. } => Some(publication.encodings.clone()),
+        _ => None,
+    });
+    let encoding = |(rid, height, kbps)| sfu_api::EncodingParams {
+        height: Some(height),
+        max_kbps: Some(kbps),
+        ..sfu_api::EncodingParams::named(sfu_api::Rid::new(rid).unwrap())
+    };
+    let expected = [("q", 180, 360), ("h", 360, 720), ("f", 720, 1_440)].map(encoding);
+    assert_eq!(published.unwrap(), expected);
+}
+
+#[test]
+fn impossible_encodings_are_refused() {
+    let mut story = Story::new();
+    story.join(1);
+    let with_ssrcs = |ssrcs: [Option<u32>; 2]| {
+        let mut publish = simulcast(&["h", "f"]);
+        publish.encodings.iter_mut().zip(ssrcs).for_each(|(encoding, ssrc)| encoding.ssrc = ssrc);
+        publish
+    };
+    let refused = [
+        ("none", simulcast(&[])),
+        ("four", simulcast(&["a", "b", "c", "d"])),
+        ("the same twice", simulcast(&["f", "f"])),
+        ("RID of 17 letters", simulcast(&["abcdefghijklmnopq"])),
+        ("RID that writes into SDP", simulcast(&["q", "h\r\na=x"])),
+        ("empty RID", simulcast(&[""])),
+        (
+            "two without a RID",
+            Publish { encodings: [Encoding::single(1, None), Encoding::single(2, None)].concat(), ..cam() },
+        ),
+        ("neither RID nor SSRC", Publish { encodings: vec![Encoding::default()], ..cam() }),
+        ("one SSRC for two", with_ssrcs([Some(7), Some(7)])),
+        ("SSRC 0", with_ssrcs([None, Some(0)])),
+        ("two of audio", Publish { encodings: simulcast(&["a", "b"]).encodings, ..mic() }),
+    ];
+    for (what, publish) in refused {
+        assert_eq!(story.refused(1, ClientMessage::Publish(publish)), ErrorCode::BadMessage, "{what}");
+    }
+}
+
 #[test]
 fn transport_is_connected_once_with_valid_parameters() {
     let mut story = Story::new();

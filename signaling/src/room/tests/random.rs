@@ -46,7 +46,7 @@ struct View {
     roster: BTreeMap<ParticipantId, Seat>,
     announced: BTreeSet<ParticipantId>,
     tracks: BTreeMap<TrackId, Track>,
-    slots: BTreeMap<String, Option<TrackId>>,
+    slots: BTreeMap<String, Option<SlotContent>>,
     auto: bool,
 }
 
@@ -108,7 +108,7 @@ impl View {
                 }
                 for set in slots.set {
                     let slot = self.slots.get_mut(&set.mid).expect("a slot that was added before");
-                    *slot = set.source.and_then(SlotContent::track).map(|source| source.track);
+                    *slot = set.source;
                 }
             }
             _ => {}
@@ -204,10 +204,24 @@ proptest! {
                 .map(|published| (published.track.track, published.track.clone()))
                 .collect();
             prop_assert_eq!(&view.tracks, &foreign);
-            let mut shown: Vec<_> = view.slots.values().flatten().copied().collect();
-            shown.sort_unstable();
-            let wanted: Vec<_> = if view.auto { foreign.keys().copied().collect() } else { vec![] };
-            prop_assert_eq!(shown, wanted, "every wanted track is in exactly one slot");
+            let content = |slot: Option<SlotContent>| match slot? {
+                SlotContent::Track(source) => Some(foreign[&source.track].clone()),
+                SlotContent::Speaker(_) => None,
+            };
+            let (audio, mut video): (Vec<_>, Vec<_>) =
+                view.slots.values().copied().filter_map(content).partition(|track| track.kind == Kind::Audio);
+            video.sort_unstable_by_key(|track| track.track);
+            let auto = view.auto;
+            let of_kind = |kind| foreign.values().filter(move |track| auto && track.kind == kind);
+            prop_assert!(video.iter().eq(of_kind(Kind::Video)), "every wanted video track is in exactly one slot");
+            let speakers = view.slots.values().filter(|slot| matches!(slot, Some(SlotContent::Speaker(_)))).count();
+            if auto && story.room.audio == AudioMode::Speakers {
+                prop_assert_eq!((speakers, audio.len()), (6, 0));
+            } else {
+                let heard = |track: &Track| audio.iter().filter(|other| other.track == track.track).count();
+                prop_assert!(of_kind(Kind::Audio).all(|track| heard(track) == 1 || track.muted && heard(track) == 0));
+                prop_assert_eq!((speakers, audio.len()), (0, of_kind(Kind::Audio).count().min(10)));
+            }
         }
     }
 }
