@@ -1,12 +1,15 @@
 //! Cost of a forwarded packet in a room, without transports: 1,200-byte VP8 packets of one publisher to N subscribers.
 //!
-//! `copy` ends in a memory copy, which measures the room alone; `seal` ends in AES-256-GCM, as in a server.
+//! `copy` ends in a memory copy, which measures the room alone; `seal` ends in AES-256-GCM, as in a server. `layers` sends
+//! packets with Dependency Descriptors of 1, 3 and 9 decode targets to slots that get all of them: what a forwarded packet
+//! costs must not depend on the number of targets.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rtc_client::srtp::{Profile, SrtpSealer};
 use rtp_wire::{
+    dependency_descriptor::{self, FrameSequence, ScalabilityMode},
     header::{HeaderBuffer, HeaderExtensions, RtpHeader},
     seq::SeqNum,
 };
@@ -16,6 +19,7 @@ use sfu::{
     congestion::PathState,
     egress::{Egress, TransportKey},
     media::Codec,
+    units::Bitrate,
 };
 use slotmap::SlotMap;
 use std::{
@@ -75,22 +79,8 @@ struct Stream {
 }
 
 impl Stream {
+    /// A stream of VP8.
     fn new<E: Egress>(subscribers: u32, egress: &mut E, connect: impl Fn(&mut E) -> TransportKey) -> Self {
-        let (now, mid) = (Instant::now(), Mid::new("v").unwrap());
-        let mut room = Room::new(RoomId(1));
-        room.add_participant(PUBLISHER, connect(egress)).unwrap();
-        let publication = Publication::single(Codec::Vp8, mid, Ssrc(1), Some(Ssrc(2)));
-        room.publish(now, PUBLISHER, TrackId(1), publication).unwrap();
-        let slots: Vec<_> = (1..=subscribers)
-            .map(|subscriber| {
-                let subscriber = ParticipantId(subscriber);
-                room.add_participant(subscriber, connect(egress)).unwrap();
-                let (ssrc, _) = room.add_slot(subscriber, mid, Codec::Vp8).unwrap();
-                room.activate_slot(now, subscriber, mid, egress).unwrap();
-                room.set_slot(now, subscriber, mid, Some(TrackId(1).into()), egress).unwrap();
-                (subscriber, ssrc)
-            })
-            .collect();
         let mut header = HeaderBuffer::default();
         header.build(
             RtpHeader { marker: false, payload_type: 96, seq: SeqNum(0), timestamp: 0, ssrc: Ssrc(1) },
@@ -98,8 +88,37 @@ impl Stream {
         );
         let mut payload = vec![0x90, 0xc0, 0x80, 1, 1, 0x10];
         payload.resize(PAYLOAD, 0xa5);
-        let mut stream = Self { room, packet: [header.as_bytes(), &payload].concat(), seq: 0, now };
-        stream.send(egress);
+        Self::beginning(Codec::Vp8, vec![[header.as_bytes(), &payload].concat()], subscribers, egress, connect)
+    }
+
+    /// A stream that has begun with these packets. Its receivers know their m-lines.
+    fn beginning<E: Egress>(
+        codec: Codec,
+        packets: Vec<Vec<u8>>,
+        subscribers: u32,
+        egress: &mut E,
+        connect: impl Fn(&mut E) -> TransportKey,
+    ) -> Self {
+        let (now, mid) = (Instant::now(), Mid::new("v").unwrap());
+        let mut room = Room::new(RoomId(1)).with_video_rate(Bitrate::MAX);
+        room.add_participant(PUBLISHER, connect(egress)).unwrap();
+        let publication = Publication::single(codec, mid, Ssrc(1), Some(Ssrc(2)));
+        room.publish(now, PUBLISHER, TrackId(1), publication).unwrap();
+        let slots: Vec<_> = (1..=subscribers)
+            .map(|subscriber| {
+                let subscriber = ParticipantId(subscriber);
+                room.add_participant(subscriber, connect(egress)).unwrap();
+                let (ssrc, _) = room.add_slot(subscriber, mid, codec).unwrap();
+                room.activate_slot(now, subscriber, mid, egress).unwrap();
+                room.set_slot(now, subscriber, mid, Some(TrackId(1).into()), egress).unwrap();
+                (subscriber, ssrc)
+            })
+            .collect();
+        let mut stream = Self { room, packet: Vec::new(), seq: 0, now };
+        for packet in packets {
+            stream.packet = packet;
+            stream.send(egress);
+        }
         for (subscriber, ssrc) in slots {
             stream.room.receive_rtcp(now, subscriber, &receiver_report(ssrc), egress);
         }
@@ -148,5 +167,49 @@ fn fan_out(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, fan_out);
+/// Packets of a VP9 encoding with layers: those of a key unit, and others that can be repeated without end.
+fn layered_packets(mode: ScalabilityMode) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let mut frames = FrameSequence::new(mode, &[]);
+    let mut next = |key| -> Vec<_> {
+        let unit = frames.next_unit(key);
+        let packets = unit.iter().map(|frame| {
+            let mut descriptor = Vec::new();
+            dependency_descriptor::write(&mut descriptor, frame, frames.structure()).unwrap();
+            let mut header = HeaderBuffer::default();
+            header.build(
+                RtpHeader { marker: false, payload_type: 98, seq: SeqNum(0), timestamp: 0, ssrc: Ssrc(1) },
+                HeaderExtensions { twcc_seq: Some(0), dependency: Some(&descriptor), ..Default::default() },
+            );
+            [header.as_bytes(), &[0xa5; PAYLOAD]].concat()
+        });
+        packets.collect()
+    };
+    (next(true), (0..64).flat_map(|_| next(false)).collect())
+}
+
+fn layers(criterion: &mut Criterion) {
+    const SUBSCRIBERS: u32 = 100;
+    let mut group = criterion.benchmark_group("layers");
+    group.throughput(Throughput::Elements(u64::from(SUBSCRIBERS)));
+    for (targets, mode) in [(1, ScalabilityMode::L1T1), (3, ScalabilityMode::L1T3), (9, ScalabilityMode::L3T3)] {
+        group.bench_function(BenchmarkId::new("copy", targets), |bencher| {
+            let mut egress = Copy::default();
+            let connect = |egress: &mut Copy| egress.paths.insert(PathState::default());
+            let (key, others) = layered_packets(mode);
+            let mut stream = Stream::beginning(Codec::Vp9, key, SUBSCRIBERS, &mut egress, connect);
+            let mut next = others.iter().cycle();
+            bencher.iter(|| {
+                egress.out.clear();
+                stream.packet.clone_from(next.next().unwrap());
+                stream.send(&mut egress);
+                black_box(egress.out.len())
+            });
+            let stats = stream.room.stats();
+            assert_eq!(stats.forwarded, stats.received * u64::from(SUBSCRIBERS));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, fan_out, layers);
 criterion_main!(benches);

@@ -119,6 +119,14 @@ impl HeaderBuffer {
         self.patch(8, &ssrc.0.to_be_bytes());
     }
 
+    /// Sets the marker bit.
+    #[inline]
+    pub fn set_marker(&mut self, marker: bool) {
+        if let Some(second) = self.bytes.get_mut(1) {
+            *second = *second & 0x7f | u8::from(marker) << 7;
+        }
+    }
+
     /// Sets the padding bit (RFC 3550 section 5.1).
     #[inline]
     pub fn set_padding(&mut self, padding: bool) {

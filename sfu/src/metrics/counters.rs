@@ -24,6 +24,8 @@ quantities! {
     RtcpOut = "rtcp_packets_sent",
     /// RTP packets forwarded, counted per subscriber, including unreachable ones.
     Forwarded = "forwarded_packets",
+    /// Empty RTP packets sent to subscribers for sequence numbers that are of other layers.
+    Fillers = "filler_packets",
     /// RTP packets of publishers that were missing at first. Some are recovered.
     UplinkLost = "uplink_packets_lost",
     /// RTP packets requested from publishers by NACK.

@@ -43,7 +43,6 @@ impl Ladder {
     }
 
     /// Changes when anything but bitrates does.
-    #[allow(dead_code, reason = "layer selection will use it")]
     pub(crate) fn generation(&self) -> u32 {
         self.generation
     }

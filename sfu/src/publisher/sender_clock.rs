@@ -21,6 +21,13 @@ impl SenderClock {
         let elapsed = now.saturating_duration_since(self.arrived);
         (self.info.ntp.wrapping_add(ntp(elapsed)), self.info.timestamp.wrapping_add(rtp_ticks(elapsed, clock_rate)))
     }
+
+    /// The wall clock (NTP format) at an RTP timestamp within hours of the report.
+    pub(crate) fn wall_clock(&self, timestamp: u32, clock_rate: u32) -> u64 {
+        let ticks = i64::from(timestamp.wrapping_sub(self.info.timestamp).cast_signed());
+        let elapsed = (ticks << 32).checked_div(clock_rate.into()).unwrap_or(0);
+        self.info.ntp.wrapping_add_signed(elapsed)
+    }
 }
 
 /// A duration in NTP format (RFC 3550 section 4).
@@ -38,5 +45,7 @@ mod tests {
         let info = SenderInfo { ntp: 5 << 32, timestamp: u32::MAX, packets: 0, octets: 0 };
         let clock = SenderClock::new(start, info);
         assert_eq!(clock.at(start + Duration::from_millis(1_500), 48_000), ((6 << 32) + (1 << 31), 71_999));
+        assert_eq!(clock.wall_clock(71_999, 48_000), (6 << 32) + (1 << 31));
+        assert_eq!(clock.wall_clock(u32::MAX - 24_000, 48_000), (4 << 32) + (1 << 31), "before the report");
     }
 }

@@ -11,25 +11,32 @@
 use super::{Room, RoomStats, receive_queue::QueuedPacket, topology::Topology};
 use crate::{
     egress::Egress,
-    keys::{EncodingKey, TrackKey},
+    keys::{EncodingKey, SlotKey, TrackKey},
+    media::CodecEntry,
     publisher::{
         encoding::Encoding,
         key_frame_requests::{Cause, KeyFrameRequests, Outcome},
+        layers::Unread,
         packet_store::{PacketStore, StoredPacket},
+        sender_clock::SenderClock,
         subscribers::Subscriber,
     },
     subscriber::{
-        packet_writer::{build_header, rewrite_payload},
+        packet_writer::{build_filler, build_header, rewrite_payload},
         padding::paddings,
-        rewriter::{Placement, Rewritten},
+        rewriter::{Begins, Packet, Placement, Rewritten},
         slot::Slot,
     },
     wire::{
+        dependency_descriptor::Structure,
         header::HeaderBuffer,
         seq::{SeqNum, low},
     },
 };
-use std::{ops::Range, time::Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 /// Forwards batches of packets. Its buffers are reused.
 #[derive(Debug, Default)]
@@ -41,6 +48,8 @@ pub(super) struct Forwarder {
     lengths: Vec<usize>,
     paddings: Vec<u8>,
     scratch: SlotScratch,
+    /// Slots whose layer has changed.
+    changed: Vec<SlotKey>,
 }
 
 /// The packets of one encoding, and the next of its subscribers.
@@ -74,6 +83,10 @@ impl Room {
         forwarder.forward(now, &mut self.topology, &mut self.stats, egress);
         for lane in &forwarder.lanes {
             self.send_nacks_and_plis(now, lane.encoding, egress);
+        }
+        for slot in forwarder.changed.drain(..) {
+            self.topology.retarget(slot);
+            self.report_layer(slot);
         }
         self.forwarder = forwarder;
     }
@@ -119,7 +132,7 @@ impl Forwarder {
         egress: &mut (impl Egress + ?Sized),
     ) {
         let Topology { tracks, encodings, slots, .. } = topology;
-        let Self { packets, headers, lanes, scratch, .. } = self;
+        let Self { packets, headers, lanes, scratch, changed, .. } = self;
         while let Some(participant) = lanes.iter().filter_map(|lane| lane.next).map(|next| next.participant).min() {
             for lane in &mut *lanes {
                 while let Some(subscriber) = lane.next.filter(|next| next.participant == participant) {
@@ -134,7 +147,10 @@ impl Forwarder {
                     {
                         let mut sender =
                             SlotSender { now, slot, scratch: &mut *scratch, stats: &mut *stats, egress: &mut *egress };
-                        sender.send_all(packets, headers, encoding, &mut track.key_frames, &track.cname);
+                        let (source, key_frames) = ((lane.encoding, &mut *encoding), &mut track.key_frames);
+                        if sender.send_all(packets, headers, source, key_frames, &track.cname) {
+                            changed.push(subscriber.slot);
+                        }
                     }
                     lane.served += 1;
                     lane.next = encoding.subscribers.get(lane.served);
@@ -167,64 +183,105 @@ struct SlotSender<'a, E: ?Sized> {
     egress: &'a mut E,
 }
 
+/// What the packets of a lane have in common.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    encoding: EncodingKey,
+    structure: Option<&'a Structure>,
+    clock: Option<&'a SenderClock>,
+    codec: &'static CodecEntry,
+    cname: &'a str,
+}
+
 impl<E: Egress + ?Sized> SlotSender<'_, E> {
+    /// Returns whether another layer is forwarded, or awaited, than before.
     fn send_all(
         &mut self,
         packets: &[QueuedPacket],
         headers: &mut [HeaderBuffer],
-        encoding: &mut Encoding,
+        (key, encoding): (EncodingKey, &mut Encoding),
         key_frames: &mut KeyFrameRequests,
         cname: &str,
-    ) {
+    ) -> bool {
+        let before = self.slot.rewriter.current();
         if !self.egress.reaches(self.slot.transport, packets.len()) {
             // Only packets that are sent advance the sequence numbers. After the outage, the track is a new source.
-            self.slot.rewriter.end_source();
-            return;
+            self.slot.rewriter.interrupt();
+            return before.is_some();
         }
-        let &mut Encoding { ref mut store, clock, codec, position, .. } = encoding;
-        let codec = codec.entry();
+        let Encoding { store, layers, clock, codec, position, .. } = encoding;
+        let (structure, clock, codec) = (layers.structure(), clock.as_ref(), codec.entry());
+        let source = Source { encoding: key, structure, clock, codec, cname };
         for (queued, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(queued.index) else { continue };
-            let placement = self.slot.rewriter.place(self.now, queued.index, &packet.meta);
-            let (Placement::Send(rewritten) | Placement::Begin(rewritten)) = placement else {
-                if placement == Placement::AwaitsKeyFrame
-                    && (std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now))
+            match self.place(&source, queued.index, packet, Some(header)) {
+                Placement::AwaitsKeyFrame
+                    if std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now) =>
                 {
+                    let cause = if before.is_some() { Cause::Switch } else { Cause::Joiner };
                     // Over its budget it asks again with a later packet.
-                    let _: Outcome = key_frames.request(self.now, position, Cause::Joiner, self.slot.participant);
+                    let _: Outcome = key_frames.request(self.now, *position, cause, self.slot.participant);
                 }
-                continue;
-            };
-            let begins = matches!(placement, Placement::Begin(_));
-            if begins && let Some(clock) = clock {
-                self.send_sender_report(clock.at(self.now, codec.clock), cname);
+                Placement::Begin(..) => self.send_held_back(&source, queued.index, packets, store),
+                _ => {}
             }
-            if self.slot.mid_known {
-                self.send(header, packet, &rewritten);
-            } else {
-                self.send_with_mid(codec.pt, packet, &rewritten);
-            }
-            if begins {
-                self.send_held_back(queued.index, packets, store, codec.pt);
+        }
+        self.slot.rewriter.current() != before
+    }
+
+    /// Sends the packets after the first one of a layer that arrived before it, in an earlier batch: they could not be sent
+    /// while the slot awaited that layer.
+    fn send_held_back(&mut self, source: &Source<'_>, first: u64, batch: &[QueuedPacket], store: &mut PacketStore) {
+        for index in first + 1..=store.highest() {
+            let in_batch = batch.binary_search_by(|queued| queued.index.cmp(&index)).is_ok();
+            // One that is held until its structure comes is queued then.
+            let can_be_read = |packet: &&mut StoredPacket| packet.meta.unread != Some(Unread::OtherStructure);
+            if let Some(packet) = store.get_mut(index).filter(|_| !in_batch).filter(can_be_read) {
+                self.place(source, index, packet, None);
             }
         }
     }
 
-    /// Sends the packets after the first one of a key frame that arrived before it, in an earlier batch: they could not
-    /// be sent while the slot awaited a key frame.
-    fn send_held_back(&mut self, first: u64, batch: &[QueuedPacket], store: &mut PacketStore, pt: u8) {
-        for index in first + 1..=store.highest() {
-            let in_batch = batch.binary_search_by(|queued| queued.index.cmp(&index)).is_ok();
-            let Some(packet) = store.get_mut(index).filter(|_| !in_batch) else { continue };
-            if let Placement::Send(rewritten) = self.slot.rewriter.place(self.now, index, &packet.meta) {
-                self.send_with_mid(pt, packet, &rewritten);
+    /// Places a packet in the slot's stream, and sends what that takes. `header` is the one that is shared by the slots.
+    fn place(
+        &mut self,
+        source: &Source<'_>,
+        index: u64,
+        packet: &mut StoredPacket,
+        header: Option<&mut HeaderBuffer>,
+    ) -> Placement {
+        let &Source { encoding, structure, clock, codec, .. } = source;
+        let offered = Packet { encoding, index, meta: &packet.meta, structure, clock, lead: Duration::ZERO };
+        let placement = self.slot.rewriter.place(self.now, &offered);
+        let rewritten = match placement {
+            Placement::Send(rewritten) => rewritten,
+            Placement::Begin(begins, rewritten) => {
+                if begins == Begins::Source {
+                    self.send_sender_report(source);
+                }
+                rewritten
             }
+            Placement::SendBehindFillers(fillers, rewritten) => {
+                (rewritten.seq - fillers..rewritten.seq).for_each(|seq| self.send_filler(codec.pt, seq));
+                rewritten
+            }
+            Placement::Fill(seq) => {
+                self.send_filler(codec.pt, seq);
+                return placement;
+            }
+            Placement::OtherLayer | Placement::AwaitsKeyFrame | Placement::TooLate => return placement,
+        };
+        match header.filter(|_| self.slot.mid_known) {
+            Some(header) => self.send(header, packet, &rewritten),
+            None => self.send_with_mid(codec.pt, packet, &rewritten),
         }
+        placement
     }
 
     /// Reports the clock of a new source, so that its audio and video are synchronized from the start.
-    fn send_sender_report(&mut self, clock: (u64, u32), cname: &str) {
-        if self.slot.write_sender_report(self.now, clock, cname, &mut self.scratch.rtcp) {
+    fn send_sender_report(&mut self, source: &Source<'_>) {
+        let Some(clock) = source.clock.map(|clock| clock.at(self.now, source.codec.clock)) else { return };
+        if self.slot.write_sender_report(self.now, source.encoding, clock, source.cname, &mut self.scratch.rtcp) {
             self.egress.rtcp(self.slot.transport, &self.scratch.rtcp);
         }
     }
@@ -240,11 +297,24 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
     fn send(&mut self, header: &mut HeaderBuffer, packet: &mut StoredPacket, rewritten: &Rewritten) {
         let Some(path) = self.egress.path(self.slot.transport) else { return };
         header.set_stream(self.slot.ssrc, SeqNum(low(rewritten.seq)), rewritten.timestamp);
+        header.set_marker(rewritten.marker);
         header.set_twcc_seq(path.downlink.on_media(packet.payload_len()));
         header.set_frame_number(rewritten.frame_number);
         rewrite_payload(packet, rewritten);
         self.egress.rtp(self.slot.transport, header.as_bytes(), packet.padded());
         self.slot.sent.count(packet.payload_len());
         self.stats.forwarded += 1;
+    }
+
+    /// Sends an empty packet with a number that is of no packet of the slot's layer.
+    fn send_filler(&mut self, pt: u8, seq: u64) {
+        let Some(path) = self.egress.path(self.slot.transport) else { return };
+        let header = &mut self.scratch.header;
+        build_filler(header, pt, Some(&self.slot.mid));
+        header.set_stream(self.slot.ssrc, SeqNum(low(seq)), self.slot.rewriter.last_timestamp());
+        header.set_twcc_seq(path.downlink.on_media(0));
+        self.egress.rtp(self.slot.transport, header.as_bytes(), &[]);
+        self.slot.sent.count(0);
+        self.stats.fillers += 1;
     }
 }

@@ -26,7 +26,6 @@ impl Room {
     }
 
     /// A slot shows its track at another height.
-    #[allow(dead_code, reason = "layer selection will use it")]
     pub(super) fn demand_height(&mut self, slot: SlotKey) {
         self.raise_demand(slot, wanted);
     }
@@ -52,7 +51,7 @@ impl Room {
     ) {
         let Self { topology: Topology { tracks, encodings, slots, .. }, events, .. } = self;
         let Some(slot) = slots.get(slot) else { return };
-        let Some(track) = slot.source.and_then(|source| tracks.get_mut(source.track)) else { return };
+        let Some(track) = slot.track.and_then(|track| tracks.get_mut(track)) else { return };
         if has_layers(track, encodings)
             && let Some(wanted) = track.demand.raise(wanted(track, encodings, slot))
         {

@@ -16,6 +16,7 @@ mod stats;
 mod timers;
 mod topology;
 mod tracks;
+mod wishes;
 
 use crate::{
     command::CommandError,
@@ -40,7 +41,6 @@ use topology::Topology;
 pub struct Room {
     id: RoomId,
     /// Maximum bitrate of all video to one receiver.
-    #[allow(dead_code, reason = "layer selection will use it")]
     video_rate: Bitrate,
     topology: Topology,
     queue: ReceiveQueue,
@@ -159,6 +159,7 @@ impl Room {
                 Timer::ReceiverReports => self.send_receiver_reports(now, egress),
                 Timer::ActiveSpeakers => self.update_active_speakers(now),
                 Timer::TrackActivity => self.look_at_tracks(now),
+                Timer::Allocation => self.allocate_to_all(now, egress),
                 Timer::LayersWanted => self.update_demand(now),
             }
         }

@@ -15,7 +15,6 @@ use crate::{
         listener_loss,
         nack_generator::StreamState,
     },
-    subscriber::slot::Source,
     wire::rtcp::write::{self as rtcp_write, MAX_REPORT_BLOCKS},
 };
 use std::time::{Duration, Instant};
@@ -37,8 +36,10 @@ impl Room {
     ) {
         let Self { topology: Topology { slots, encodings, tracks, .. }, stats, .. } = self;
         let Some(slot) = slots.get_mut(slot).filter(|slot| slot.active) else { return };
-        let Some(Source { track: track_key, encoding }) = slot.source else { return };
-        let Some(encoding) = encodings.get(encoding).filter(|encoding| encoding.is_video()) else { return };
+        let shown = slot.rewriter.current().filter(|_| cause == Cause::Decoder);
+        let wanted = shown.or_else(|| slot.rewriter.wanted().map(|wanted| wanted.layer));
+        let (Some(track_key), Some(layer)) = (slot.track, wanted) else { return };
+        let Some(encoding) = encodings.get(layer.encoding).filter(|encoding| encoding.is_video()) else { return };
         let Some(track) = tracks.get_mut(track_key) else { return };
         slot.is_new = !egress.reaches(slot.transport, 0);
         if slot.is_new || (track.encodings.len() > 1 && !encoding.has_begun()) {

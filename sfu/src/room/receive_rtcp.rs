@@ -99,7 +99,7 @@ impl Room {
         let Some(track) = tracks.get(encoding.track) else { return };
         for slot in encoding.subscribers.slots() {
             let Some(slot) = slots.get_mut(slot).filter(|slot| slot.receives(key)) else { continue };
-            if slot.write_sender_report(now, (info.ntp, info.timestamp), &track.cname, &mut scratch.rtcp) {
+            if slot.write_sender_report(now, key, (info.ntp, info.timestamp), &track.cname, &mut scratch.rtcp) {
                 egress.rtcp(slot.transport, &scratch.rtcp);
             }
         }

@@ -4,7 +4,7 @@ use super::{Room, topology::Topology};
 use crate::{
     egress::Egress,
     keys::SlotKey,
-    subscriber::packet_writer::{build_header, rewrite_payload},
+    subscriber::packet_writer::{build_filler, build_header, rewrite_payload},
     wire::seq::{SeqNum, low},
 };
 use std::time::Instant;
@@ -30,23 +30,38 @@ impl Room {
         let Self { topology: Topology { encodings, slots, .. }, scratch, .. } = self;
         let slot = slots.get_mut(slot).filter(|slot| slot.active)?;
         let downlink = &mut egress.path(slot.transport)?.downlink;
-        let index = slot.rewriter.index_of(seq)?;
+        let (segment, seq) = slot.rewriter.origin(seq)?;
+        let encoding = encodings.get_mut(segment.layer.encoding)?;
+        let index = segment.index_of(seq, |index| encoding.numbers.of(index))?;
         let rtt = downlink.rtt.estimate();
-        let packet = encodings.get_mut(slot.source?.encoding)?.repairable(now + rtt / 2, index)?;
-        let rewritten = slot.rewriter.rewritten(index, &packet.meta)?;
+        let was_filled = segment.is_settled(index) && !encoding.store.was_stored(index);
+        let packet = encoding.repairable(now + rtt / 2, index);
+        if packet.is_none() && !was_filled {
+            return None;
+        }
+        let packet = packet.filter(|packet| segment.contains(&packet.meta));
         let rtx = slot.rtx.as_mut()?;
-        if !rtx.admit(now, seq, rtt) || !downlink.admits_repair(now, packet.payload_len()) {
+        let payload = packet.as_ref().map_or(0, |packet| packet.payload_len());
+        if !rtx.admit(now, SeqNum(low(seq)), rtt) || !downlink.admits_repair(now, payload) {
             return None;
         }
         let header = &mut scratch.header;
-        build_header(header, rtx.payload_type, packet, Some(&slot.mid));
-        header.set_padding(false);
-        header.set_stream(rtx.ssrc, rtx.take_seq(), rewritten.timestamp);
-        header.set_frame_number(rewritten.frame_number);
-        header.set_twcc_seq(downlink.take_transport_seq());
         scratch.payload.clear();
-        scratch.payload.extend(low(rewritten.seq).to_be_bytes());
-        scratch.payload.extend_from_slice(rewrite_payload(packet, &rewritten));
+        scratch.payload.extend(low(seq).to_be_bytes());
+        let timestamp = if let Some(packet) = packet {
+            let rewritten = segment.rewrite(seq, &packet.meta);
+            build_header(header, rtx.payload_type, packet, Some(&slot.mid));
+            header.set_padding(false);
+            header.set_marker(rewritten.marker);
+            header.set_frame_number(rewritten.frame_number);
+            scratch.payload.extend_from_slice(rewrite_payload(packet, &rewritten));
+            rewritten.timestamp
+        } else {
+            build_filler(header, rtx.payload_type, Some(&slot.mid));
+            slot.rewriter.last_timestamp()
+        };
+        header.set_stream(rtx.ssrc, rtx.take_seq(), timestamp);
+        header.set_twcc_seq(downlink.take_transport_seq());
         egress.rtp(slot.transport, scratch.header.as_bytes(), &scratch.payload);
         Some(())
     }

@@ -54,6 +54,7 @@ impl Room {
         egress: &mut (impl Egress + ?Sized),
     ) -> Result<(), CommandError> {
         if let Some(slot) = self.topology.set_slot(participant, mid, source)? {
+            self.allocate_to(now, participant, egress);
             self.demand_lowest(slot);
             self.request_key_frame(now, slot, Cause::Joiner, egress);
         }

@@ -17,11 +17,10 @@ use super::topology::Topology;
 use crate::{
     SPEAKERS,
     command::CommandError,
-    keys::{ParticipantKey, SlotKey, TrackKey},
+    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey},
     media::Codec,
     publisher::subscribers::{Subscriber, Subscribers},
     speakers::set::SpeakerSet,
-    subscriber::slot::Source,
 };
 use std::time::Instant;
 
@@ -109,13 +108,13 @@ impl Topology {
 
     /// Puts into a slot what its participant hears in that position.
     fn play(&mut self, player: Subscriber, position: usize) {
-        let source = self.heard(player.participant, position).and_then(|track| self.source_of(track));
-        if self.slots.get(player.slot).is_none_or(|slot| slot.source == source) {
+        let track = self.heard(player.participant, position);
+        if self.slots.get(player.slot).is_none_or(|slot| slot.track == track) {
             return;
         }
         self.unsubscribe(player.slot);
-        if let Some(source) = source {
-            self.subscribe(player.slot, source);
+        if let Some(track) = track {
+            self.subscribe(player.slot, track);
         }
     }
 
@@ -149,12 +148,14 @@ impl Topology {
         alone.clear();
         for player in players.get(position).into_iter().flat_map(Subscribers::iter) {
             let Some(slot) = self.slots.get_mut(player.slot) else { continue };
-            if Some(player.participant) == owner || slot.source.map(|source| source.track) != before {
+            if Some(player.participant) == owner || slot.track != before {
                 alone.push(player);
                 continue;
             }
-            slot.rewriter.end_source();
-            slot.source = source;
+            slot.end_track();
+            if let Some((track, encoding)) = source {
+                slot.begin_track(track, encoding);
+            }
             together.push(player);
         }
         let (together, alone) = (std::mem::take(together), std::mem::take(alone));
@@ -181,9 +182,9 @@ impl Topology {
         }
     }
 
-    /// An audio track as the source of a slot.
-    fn source_of(&self, track: TrackKey) -> Option<Source> {
+    /// An audio track with its one encoding.
+    fn source_of(&self, track: TrackKey) -> Option<(TrackKey, EncodingKey)> {
         let &encoding = self.tracks.get(track)?.encodings.first()?;
-        Some(Source { track, encoding })
+        Some((track, encoding))
     }
 }

@@ -12,6 +12,8 @@ pub struct RoomStats {
     pub received: u64,
     /// RTP packets forwarded, once per subscriber.
     pub forwarded: u64,
+    /// Empty packets sent to subscribers, for numbers that turned out to be of other layers.
+    pub fillers: u64,
     /// Packets retransmitted to subscribers.
     pub retransmitted: u64,
     /// Packets that subscribers requested and did not get: too old, requested too often, or over the repair budget.
@@ -54,6 +56,7 @@ impl RoomStats {
         let &Self {
             received: _,
             forwarded,
+            fillers,
             retransmitted,
             retransmissions_refused,
             plis,
@@ -73,6 +76,7 @@ impl RoomStats {
         } = self;
         for (counter, n) in [
             (Counter::Forwarded, forwarded),
+            (Counter::Fillers, fillers),
             (Counter::Retransmissions, retransmitted),
             (Counter::RetransmissionsRefused, retransmissions_refused),
             (Counter::PlisSent, plis),

@@ -16,17 +16,20 @@ pub(super) enum Timer {
     ActiveSpeakers,
     /// Looks at tracks: whether their packets have stopped or begun, and in which layers they come.
     TrackActivity,
+    /// Which layer each slot gets.
+    Allocation,
     /// What receivers want of each track.
     LayersWanted,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::NacksAndPlis,
         Self::TransportFeedback,
         Self::ReceiverReports,
         Self::ActiveSpeakers,
         Self::TrackActivity,
+        Self::Allocation,
         Self::LayersWanted,
     ];
 }

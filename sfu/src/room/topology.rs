@@ -8,6 +8,7 @@ use crate::{
     allowance::{Allowance, Notice},
     command::{CommandError, MAX_ENCODINGS, Publication, SlotSource},
     congestion::delivery_rate::Sent,
+    event::LayerReason,
     ids::{Mid, ParticipantId, Ssrc, TrackId},
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
     limits,
@@ -19,11 +20,12 @@ use crate::{
         track_activity::TrackActivity,
     },
     subscriber::{
+        allocation::Tile,
         nack_responder::NackResponder,
         reported_loss::ReportedLoss,
         rewriter::Rewriter,
         sender_reports::SentReports,
-        slot::{Slot, Source},
+        slot::{Shown, Slot},
     },
     wire::{extension::KnownExtensions, rtp::RtpPacket},
 };
@@ -33,6 +35,7 @@ use std::collections::{HashMap, HashSet};
 /// A participant of the room.
 #[derive(Debug)]
 pub(super) struct Participant {
+    pub(super) id: ParticipantId,
     pub(super) transport: TransportKey,
     /// Sender SSRC of the room's own RTCP to this participant.
     pub(super) feedback_ssrc: Ssrc,
@@ -82,6 +85,7 @@ impl Topology {
             return Err(CommandError::Limit);
         }
         let key = self.participants.insert(Participant {
+            id,
             transport,
             feedback_ssrc: Ssrc(random()?),
             feedback: Allowance::new(limits::FEEDBACK_ITEMS),
@@ -199,8 +203,11 @@ impl Topology {
             ssrc,
             rtx,
             active: false,
-            source: None,
+            track: None,
             position: None,
+            shown: Shown::At(Tile { height: u16::MAX, pinned: false }),
+            reason: LayerReason::Wish,
+            reported: None,
             is_new: false,
             rewriter: Rewriter::new(codec.entry().clock, random_first_seq()?, random()?),
             mid_known: false,
@@ -234,16 +241,15 @@ impl Topology {
     ) -> Result<Option<SlotKey>, CommandError> {
         let slot_key = self.slot_key(participant, mid)?;
         let slot = self.slots.get(slot_key).ok_or(CommandError::NoSlot)?;
-        let current = slot.source;
-        let source = match source {
+        let current = slot.track;
+        let track = match source {
             Some(SlotSource::Track(track)) => {
                 let key = *self.track_keys.get(&track).ok_or(CommandError::NoTrack)?;
                 let track = self.tracks.get(key).ok_or(CommandError::NoTrack)?;
                 if track.codec != slot.codec {
                     return Err(CommandError::CodecMismatch);
                 }
-                let &encoding = track.encodings.first().ok_or(CommandError::NoTrack)?;
-                Some(Source { track: key, encoding })
+                Some(key)
             }
             Some(SlotSource::Speaker(position)) => {
                 self.add_speaker_slot(slot_key, position)?;
@@ -253,14 +259,14 @@ impl Topology {
             None => None,
         };
         self.remove_speaker_slot(slot_key);
-        if source == current {
+        if track == current {
             return Ok(None);
         }
         self.unsubscribe(slot_key);
-        if let Some(source) = source {
-            self.subscribe(slot_key, source);
+        if let Some(track) = track {
+            self.subscribe(slot_key, track);
         }
-        Ok(source.map(|_| slot_key))
+        Ok(track.map(|_| slot_key))
     }
 
     pub(super) fn route(&self, from: ParticipantId, ssrc: Ssrc) -> Option<Route> {
@@ -307,7 +313,7 @@ impl Topology {
     /// Updates which encodings of its track a slot gets packets of.
     pub(super) fn retarget(&mut self, slot_key: SlotKey) {
         let Some(slot) = self.slots.get(slot_key) else { return };
-        let Some(track) = slot.source.and_then(|source| self.tracks.get(source.track)) else { return };
+        let Some(track) = slot.track.and_then(|track| self.tracks.get(track)) else { return };
         let subscriber = Subscriber { participant: slot.participant, slot: slot_key };
         for &key in &track.encodings {
             if let Some(encoding) = self.encodings.get_mut(key) {
@@ -344,27 +350,25 @@ impl Topology {
         self.tracks.get(key).filter(|track| track.owner == participant).map(|_| key).ok_or(CommandError::NoTrack)
     }
 
-    fn slot_key(&self, participant: ParticipantId, mid: Mid) -> Result<SlotKey, CommandError> {
+    pub(super) fn slot_key(&self, participant: ParticipantId, mid: Mid) -> Result<SlotKey, CommandError> {
         let slots = &self.participant(participant).ok_or(CommandError::NoParticipant)?.slots;
         let found = slots.iter().find(|&&slot| self.slots.get(slot).is_some_and(|slot| slot.mid == mid));
         found.copied().ok_or(CommandError::NoSlot)
     }
 
     /// Puts a track into an empty slot.
-    pub(super) fn subscribe(&mut self, slot_key: SlotKey, source: Source) {
-        let Some(slot) = self.slots.get_mut(slot_key) else { return };
-        slot.source = Some(source);
-        if let Some(track) = self.tracks.get_mut(source.track) {
-            track.subscribers.set(Subscriber { participant: slot.participant, slot: slot_key }, true);
-        }
+    pub(super) fn subscribe(&mut self, slot_key: SlotKey, track_key: TrackKey) {
+        let (Some(slot), Some(track)) = (self.slots.get_mut(slot_key), self.tracks.get_mut(track_key)) else { return };
+        let Some(&lowest) = track.encodings.first() else { return };
+        slot.begin_track(track_key, lowest);
+        track.subscribers.set(Subscriber { participant: slot.participant, slot: slot_key }, true);
         self.retarget(slot_key);
     }
 
     /// Empties a slot.
     pub(super) fn unsubscribe(&mut self, slot_key: SlotKey) {
         let Some(slot) = self.slots.get_mut(slot_key) else { return };
-        slot.rewriter.end_source();
-        let Some(track) = slot.source.take().and_then(|source| self.tracks.get_mut(source.track)) else { return };
+        let Some(track) = slot.end_track().and_then(|track| self.tracks.get_mut(track)) else { return };
         let subscriber = Subscriber { participant: slot.participant, slot: slot_key };
         track.subscribers.set(subscriber, false);
         for &key in &track.encodings {
@@ -379,8 +383,7 @@ impl Topology {
         let Some(track) = self.tracks.remove(key) else { return };
         for slot in track.subscribers.slots() {
             if let Some(slot) = self.slots.get_mut(slot) {
-                slot.source = None;
-                slot.rewriter.end_source();
+                slot.end_track();
             }
         }
         self.track_keys.remove(&track.id);

@@ -61,7 +61,11 @@ impl Room {
                 events.push_back(Event::TrackActivity { participant: track.owner, track: track.id, active });
             }
             if !track.is_audio() {
+                let before = track.ladder.generation();
                 stats.unread_descriptors += track.look_at_layers(encodings);
+                if track.ladder.generation() != before {
+                    timers.arm_earlier(Timer::Allocation, now);
+                }
                 if layers_wanted::has_layers(track, encodings) {
                     timers.arm(Timer::LayersWanted, now + layers_wanted::INTERVAL);
                 }

@@ -26,6 +26,14 @@ pub(crate) fn build_header(buffer: &mut HeaderBuffer, payload_type: u8, packet: 
     buffer.set_padding(packet.padded().len() > packet.payload_len());
 }
 
+/// Builds the header of a packet without payload, which takes a number of the stream that is of no other packet. Decoders
+/// take it for padding.
+pub(crate) fn build_filler(buffer: &mut HeaderBuffer, payload_type: u8, mid: Option<&Mid>) {
+    let header = RtpHeader { marker: false, payload_type, seq: SeqNum(0), timestamp: 0, ssrc: Ssrc(0) };
+    let extensions = HeaderExtensions { mid: mid.map(Mid::as_bytes), twcc_seq: Some(0), ..HeaderExtensions::default() };
+    buffer.build(header, extensions);
+}
+
 /// Writes a slot's picture id into the payload, which is shared by all slots. Returns the payload.
 pub(crate) fn rewrite_payload<'a>(packet: &'a mut StoredPacket, rewritten: &Rewritten) -> &'a [u8] {
     let vp8 = packet.meta.vp8;

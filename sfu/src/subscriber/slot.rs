@@ -1,22 +1,33 @@
 //! A slot: a receiving m-line of a client, whose stream outlives the tracks in it.
 
 use super::{
-    nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, sender_reports::SentReports,
+    allocation::Tile, nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, segment::Layer,
+    select::Wanted, sender_reports::SentReports,
 };
 use crate::{
     congestion::delivery_rate::Sent,
+    event::LayerReason,
     ids::{Mid, Ssrc},
     keys::{EncodingKey, ParticipantKey, TrackKey, TransportKey},
-    media::Codec,
+    media::{Codec, Kind},
     wire::rtcp::{SenderInfo, write as rtcp_write},
 };
 use std::time::Instant;
 
-/// The track in a slot, and the encoding of it that is forwarded.
+/// How the receiver shows a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Source {
-    pub(crate) track: TrackKey,
-    pub(crate) encoding: EncodingKey,
+pub(crate) enum Shown {
+    At(Tile),
+    Paused,
+}
+
+/// What was reported of a slot's layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReportedLayer {
+    /// In lines, 0 if unknown; `None` if nothing is sent.
+    pub(crate) height: Option<u16>,
+    pub(crate) temporal: Option<u8>,
+    pub(crate) reason: LayerReason,
 }
 
 /// A slot of one participant.
@@ -31,10 +42,15 @@ pub(crate) struct Slot {
     pub(crate) rtx: Option<NackResponder>,
     /// The client has applied the m-line.
     pub(crate) active: bool,
-    pub(crate) source: Option<Source>,
-    /// The position among the room's speakers that the slot plays. The source follows it.
+    /// The track in it.
+    pub(crate) track: Option<TrackKey>,
+    /// The position among the room's speakers that the slot plays. The track follows it.
     pub(crate) position: Option<u8>,
-    /// The source came when the receiver could not be reached, and no key frame was requested for it.
+    pub(crate) shown: Shown,
+    /// Why the wanted layer is not another one.
+    pub(crate) reason: LayerReason,
+    pub(crate) reported: Option<ReportedLayer>,
+    /// The track came when the receiver could not be reached, and no key frame was requested for it.
     pub(crate) is_new: bool,
     pub(crate) rewriter: Rewriter,
     /// The receiver has reported on the SSRC, so it knows the m-line, and packets need no MID.
@@ -48,30 +64,55 @@ pub(crate) struct Slot {
 impl Slot {
     /// Whether packets of the encoding are forwarded to the slot.
     pub(crate) fn receives(&self, encoding: EncodingKey) -> bool {
-        self.active && self.source.is_some_and(|source| source.encoding == encoding)
+        self.active && self.listens_to(encoding)
     }
 
     /// Whether packets of the encoding are needed for the slot, once it is active.
     pub(crate) fn listens_to(&self, encoding: EncodingKey) -> bool {
-        self.source.is_some_and(|source| source.encoding == encoding)
+        self.rewriter.listens_to(encoding)
+    }
+
+    pub(crate) fn is_video(&self) -> bool {
+        self.codec.entry().kind == Kind::Video
     }
 
     /// Height at which the receiver shows the video, in lines; `None` if it shows nothing.
     pub(crate) fn wanted_height(&self) -> Option<u16> {
-        Some(u16::MAX)
+        match self.shown {
+            Shown::At(tile) => Some(tile.height),
+            Shown::Paused => None,
+        }
     }
 
-    /// Writes a sender report with the source's wall clock, and its timestamp converted to the slot's timeline.
+    /// Puts a track into the slot, which begins with the best layer of this encoding.
+    pub(crate) fn begin_track(&mut self, track: TrackKey, encoding: EncodingKey) {
+        self.track = Some(track);
+        if self.shown != Shown::Paused {
+            let layer = Layer { encoding, target: Wanted::HIGHEST };
+            self.rewriter.want(Some(Wanted { layer, meanwhile: None }));
+        }
+    }
+
+    /// Empties the slot. Returns the track that was in it.
+    pub(crate) fn end_track(&mut self) -> Option<TrackKey> {
+        self.rewriter.end_track();
+        self.reported = None;
+        self.track.take()
+    }
+
+    /// Writes a sender report with the wall clock of an encoding, and its timestamp converted to the slot's timeline.
     ///
-    /// Returns `false`, and writes nothing, if nothing of the source has been sent.
+    /// Returns `false`, and writes nothing, if the encoding is not forwarded.
     pub(crate) fn write_sender_report(
         &mut self,
         now: Instant,
+        encoding: EncodingKey,
         (ntp, timestamp): (u64, u32),
         cname: &str,
         buffer: &mut Vec<u8>,
     ) -> bool {
-        let Some(timestamp) = self.rewriter.timestamp(timestamp) else { return false };
+        let Some(timestamp) = self.rewriter.timestamp(encoding, timestamp) else { return false };
+        self.rewriter.on_sender_report(ntp, timestamp);
         let info = SenderInfo { ntp, timestamp, packets: self.sent.packets, octets: self.sent.octets };
         buffer.clear();
         rtcp_write::sender_report(buffer, self.ssrc, &info);

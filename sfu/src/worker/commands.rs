@@ -45,6 +45,9 @@ impl Worker {
             Command::SetSlot { participant, mid, source } => {
                 self.room_command(now, participant, |room, egress| room.set_slot(now, participant, mid, source, egress))
             }
+            Command::SetWishes { participant, wishes } => {
+                self.room_command(now, participant, |room, egress| room.set_wishes(now, participant, &wishes, egress))
+            }
             Command::RemoveParticipant { participant } => self.remove_participant(now, participant),
             _ => Err(CommandError::Unsupported),
         }

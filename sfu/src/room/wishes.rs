@@ -1,0 +1,260 @@
+//! Which layer each slot gets: from what its receiver wishes, what publishers send, and the receiver's bitrate.
+//!
+//! ```text
+//!   SetWishes ───────────────► Slot::shown ─┐
+//!   ladders (timer) ───────────────────────┼─► allocate ─► Rewriter::want ─► … a frame at which it can change ─► Event::Layer
+//!   the bitrate of a receiver's video ─────┘                     └─► a key frame is requested, if only that helps
+//! ```
+//! A layer changes only in the slot's stream, at a packet that permits it. Events report what is forwarded, not what is wanted.
+
+use super::{Room, timers::Timer, topology::Topology};
+use crate::{
+    command::{CommandError, Wish},
+    egress::Egress,
+    event::{Event, LayerReason},
+    ids::ParticipantId,
+    keys::{EncodingKey, SlotKey, TrackKey},
+    publisher::{encoding::Encoding, key_frame_requests::Cause, ladder::Step},
+    subscriber::{
+        allocation::{Demand, Occasion, Share, Tile, allocate},
+        segment::{Layer, bit},
+        select::{Wanted, contained_in},
+        slot::{ReportedLayer, Shown, Slot},
+    },
+};
+use slotmap::{SecondaryMap, SlotMap};
+use std::time::{Duration, Instant};
+
+/// How often layers are allocated again, as rates change. Layers that appear or end do not wait for it.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The steps of each track that its publisher sends now, lowest first.
+type Active = SecondaryMap<TrackKey, Vec<Step>>;
+
+impl Room {
+    /// Sets how a receiver shows some of its slots. The others keep their wishes.
+    ///
+    /// # Errors
+    /// [`CommandError`] `NoParticipant`, `NoSlot`; nothing has changed then.
+    pub fn set_wishes(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        wishes: &[Wish],
+        egress: &mut (impl Egress + ?Sized),
+    ) -> Result<(), CommandError> {
+        let slots = wishes.iter().map(|wish| self.topology.slot_key(participant, wish.mid));
+        let slots = slots.collect::<Result<Vec<_>, _>>()?;
+        for (&key, wish) in slots.iter().zip(wishes) {
+            let Some(slot) = self.topology.slots.get_mut(key) else { continue };
+            let tile = Tile { height: wish.height, pinned: wish.pinned };
+            slot.shown = if wish.paused { Shown::Paused } else { Shown::At(tile) };
+        }
+        self.allocate_to(now, participant, egress);
+        slots.into_iter().for_each(|slot| self.demand_height(slot));
+        Ok(())
+    }
+
+    /// Chooses the layers of one receiver, whose slots or wishes have changed.
+    pub(super) fn allocate_to(&mut self, now: Instant, receiver: ParticipantId, egress: &mut (impl Egress + ?Sized)) {
+        let Topology { slots, tracks, .. } = &self.topology;
+        let Some(receiver) = self.topology.participant(receiver) else { return };
+        let of_receiver = receiver.slots.iter().filter_map(|slot| slots.get(*slot)?.track);
+        let active = of_receiver.filter_map(|key| Some((key, active_steps(tracks.get(key)?.ladder.steps())))).collect();
+        let keys = receiver.slots.clone();
+        self.allocate_among(now, &keys, &active, Occasion::Wishes, egress);
+    }
+
+    /// Chooses the layers of all receivers, after ladders or rates have changed.
+    pub(super) fn allocate_to_all(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
+        let Self { topology: Topology { participants, tracks, .. }, timers, .. } = self;
+        let layered = tracks.iter().filter(|(_, track)| track.ladder.steps().len() > 1);
+        let active: Active = layered.map(|(key, track)| (key, active_steps(track.ladder.steps()))).collect();
+        if active.is_empty() {
+            return;
+        }
+        timers.arm(Timer::Allocation, now + INTERVAL);
+        let receivers: Vec<_> = participants.values().map(|receiver| receiver.slots.clone()).collect();
+        for slots in receivers {
+            self.allocate_among(now, &slots, &active, Occasion::Rates, egress);
+        }
+    }
+
+    /// Chooses the layers of the slots of one receiver.
+    fn allocate_among(
+        &mut self,
+        now: Instant,
+        keys: &[SlotKey],
+        active: &Active,
+        occasion: Occasion,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        for (slot, choice) in self.choices(keys, active, occasion) {
+            self.choose(now, slot, choice, occasion, egress);
+        }
+    }
+
+    fn choices(&self, keys: &[SlotKey], active: &Active, occasion: Occasion) -> Vec<(SlotKey, Choice)> {
+        let (mut choices, mut sharing, mut demands) = (Vec::new(), Vec::new(), Vec::new());
+        for &key in keys {
+            let Some(slot) = self.topology.slots.get(key).filter(|slot| slot.is_video()) else { continue };
+            let Some(steps) = slot.track.and_then(|track| active.get(track)) else { continue };
+            match slot.shown {
+                Shown::Paused => choices.push((key, Choice::Pause)),
+                Shown::At(_) if steps.is_empty() => choices.push((key, Choice::Await)),
+                Shown::At(tile) => {
+                    let current = slot.rewriter.wanted().and_then(|wanted| position(steps, wanted.layer));
+                    demands.push(Demand { steps, tile, current });
+                    sharing.push((key, slot));
+                }
+            }
+        }
+        let shares = allocate(&demands, self.video_rate, occasion);
+        for ((key, slot), (demand, share)) in sharing.into_iter().zip(demands.iter().zip(shares)) {
+            let Some(&step) = demand.steps.get(share.step) else { continue };
+            choices.push((key, Choice::Show(step, self.reason(slot, demand.tile, step, share))));
+        }
+        choices
+    }
+
+    /// Why a slot gets a step.
+    fn reason(&self, slot: &Slot, tile: Tile, step: Step, share: Share) -> LayerReason {
+        let ladder = slot.track.and_then(|track| self.topology.tracks.get(track)).map(|track| track.ladder.steps());
+        let is_highest = ladder.and_then(<[Step]>::last).is_none_or(|last| is_layer(last, layer_of(&step)));
+        let fills = step.height.is_none_or(|height| height >= tile.height);
+        match (share.is_cut, fills || is_highest) {
+            (true, _) => LayerReason::Bandwidth,
+            (false, true) => LayerReason::Wish,
+            (false, false) => LayerReason::Sender,
+        }
+    }
+
+    /// Applies a choice, and requests the key frame that it needs.
+    fn choose(
+        &mut self,
+        now: Instant,
+        key: SlotKey,
+        choice: Choice,
+        occasion: Occasion,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        let Topology { slots, tracks, encodings, .. } = &mut self.topology;
+        let Some(slot) = slots.get_mut(key) else { return };
+        let Some((track_key, track)) = slot.track.and_then(|key| Some((key, tracks.get(key)?))) else { return };
+        let before = slot.rewriter.wanted().map(|wanted| wanted.layer);
+        match choice {
+            Choice::Pause => {
+                slot.reason = LayerReason::Pause;
+                slot.rewriter.want(None);
+            }
+            Choice::Await if before.is_some() => {}
+            Choice::Await => {
+                let Some(&lowest) = track.encodings.first() else { return };
+                slot.begin_track(track_key, lowest);
+            }
+            Choice::Show(step, reason) => {
+                slot.reason = reason;
+                let meanwhile = meanwhile(slot, layer_of(&step), track.ladder.steps(), encodings);
+                slot.rewriter.want(Some(Wanted { layer: layer_of(&step), meanwhile }));
+            }
+        }
+        let wanted = slot.rewriter.wanted().map(|wanted| wanted.layer);
+        let has_waited = occasion == Occasion::Rates && wanted == before && slot.rewriter.is_pending();
+        let cause = match slot.rewriter.current() {
+            // What has waited for so long finds no other frame: some encoders mark no frames to go up in frame rate at.
+            Some(_) if has_waited => Some(Cause::Switch),
+            Some(current) if wanted != before && needs_key_frame(current, wanted, encodings) => Some(Cause::Switch),
+            None if before.is_none() && wanted.is_some() => Some(Cause::Joiner),
+            _ => None,
+        };
+        if wanted != before {
+            self.topology.retarget(key);
+        }
+        if let Some(cause) = cause {
+            self.request_key_frame(now, key, cause, egress);
+        }
+        self.report_layer(key);
+    }
+
+    /// Reports the layer that is forwarded into a slot, if it is another than was reported. What has one layer only is
+    /// reported only if it was paused.
+    pub(super) fn report_layer(&mut self, key: SlotKey) {
+        let Self { topology: Topology { participants, slots, tracks, encodings, .. }, events, .. } = self;
+        let Some(slot) = slots.get_mut(key).filter(|slot| slot.is_video()) else { return };
+        let Some(track) = slot.track.and_then(|track| tracks.get(track)) else { return };
+        let layer = match (slot.shown, slot.rewriter.current()) {
+            (Shown::Paused, _) => ReportedLayer { height: None, temporal: None, reason: LayerReason::Pause },
+            (Shown::At(_), Some(current)) if !slot.rewriter.is_pending() => {
+                let steps = track.ladder.steps();
+                let Some(step) = steps.iter().find(|step| is_layer(step, current)) else { return };
+                if steps.len() == 1 && slot.reported.is_none() {
+                    return;
+                }
+                let has_descriptor =
+                    encodings.get(current.encoding).is_some_and(|one| one.layers.structure().is_some());
+                let temporal = has_descriptor.then_some(step.temporal);
+                ReportedLayer { height: Some(step.height.unwrap_or(0)), temporal, reason: slot.reason }
+            }
+            (Shown::At(_), _) => return,
+        };
+        if slot.reported.replace(layer) != Some(layer)
+            && let Some(receiver) = participants.get(slot.participant)
+        {
+            let ReportedLayer { height, temporal, reason } = layer;
+            events.push_back(Event::Layer { participant: receiver.id, mid: slot.mid, height, temporal, reason });
+        }
+    }
+}
+
+/// What a slot is to do.
+#[derive(Clone, Copy, Debug)]
+enum Choice {
+    Pause,
+    /// The publisher sends nothing yet: the lowest encoding, once it begins.
+    Await,
+    Show(Step, LayerReason),
+}
+
+fn active_steps(steps: &[Step]) -> Vec<Step> {
+    steps.iter().filter(|step| step.active).copied().collect()
+}
+
+fn layer_of(step: &Step) -> Layer {
+    Layer { encoding: step.encoding, target: step.target }
+}
+
+fn is_layer(step: &Step, layer: Layer) -> bool {
+    layer_of(step) == layer
+}
+
+/// The position of a layer among steps.
+fn position(steps: &[Step], layer: Layer) -> Option<usize> {
+    if layer.target == Wanted::HIGHEST {
+        return steps.iter().rposition(|step| step.encoding == layer.encoding);
+    }
+    steps.iter().position(|step| is_layer(step, layer))
+}
+
+/// The target to show until a step down is possible: the one of the same resolution with the lowest frame rate.
+fn meanwhile(slot: &Slot, wanted: Layer, steps: &[Step], encodings: &SlotMap<EncodingKey, Encoding>) -> Option<u8> {
+    let current = slot.rewriter.current()?;
+    let structure = encodings.get(current.encoding)?.layers.structure()?;
+    if position(steps, wanted)? >= position(steps, current)? || !needs_key_frame(current, Some(wanted), encodings) {
+        return None;
+    }
+    let contained = contained_in(current.target, Some(structure));
+    let spatial = structure.spatial_of(current.target);
+    let targets = (0..structure.targets()).filter(|&target| contained & bit(target) != 0);
+    targets
+        .filter(|&target| structure.spatial_of(target) == spatial)
+        .min_by_key(|&target| structure.temporal_of(target))
+}
+
+/// Whether a receiver of one layer can follow to the other only with a key frame.
+fn needs_key_frame(current: Layer, wanted: Option<Layer>, encodings: &SlotMap<EncodingKey, Encoding>) -> bool {
+    let Some(wanted) = wanted.filter(|wanted| *wanted != current) else { return false };
+    let structure = encodings.get(current.encoding).and_then(|encoding| encoding.layers.structure());
+    let Some(structure) = structure.filter(|_| wanted.encoding == current.encoding) else { return true };
+    let is_contained = structure.contained_in(current.target) & bit(wanted.target) != 0;
+    !is_contained && structure.spatial_of(current.target) != structure.spatial_of(wanted.target)
+}
