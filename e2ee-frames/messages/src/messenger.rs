@@ -679,7 +679,7 @@ mod tests {
         messenger.contact(&messenger.account()).unwrap().clone()
     }
 
-    /// Mallory, whom Ben knows, seals an outer in Ada's name. Ada's certificate is no secret; her key is.
+    /// Mallory, a contact of Ben, seals an outer in Ada's name. Ada's certificate is no secret; her key is.
     #[test]
     fn certificate_without_its_key_is_refused() {
         let mut random = random();

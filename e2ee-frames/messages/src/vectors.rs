@@ -7,6 +7,7 @@ use crate::{
     blob::{self, MessageId},
     contact::Contact,
     file::{FileSealer, padded_size},
+    kem,
     messenger::{Fetched, Message, Messenger},
     prekey::{Bundle, PrekeyKind},
     prekeys::Stock,
@@ -170,12 +171,19 @@ fn conversation() -> (Value, Value) {
         let read = |bytes: &[u8]| Fetched::Bundle(Bundle::parse(bytes, &to.public(), NOW.day()).unwrap());
         let fetched: Vec<_> = bundle.map(|bundle| (to.public(), read(bundle))).into_iter().collect();
         let sealed = from.seal(&account, &message, &fetched, NOW, &mut draws).unwrap();
-        let outer = sealed.outers[0].1.clone();
+        let (outer, drawn) = (sealed.outers[0].1.clone(), draws.take());
+        // The third draw is what the KEM encapsulates: not every library can be given it.
+        let kem_secret = fetched.first().map(|(_, fetched)| {
+            let Fetched::Bundle(bundle) = fetched else { unreachable!("a bundle was made") };
+            let message = HEXLOWER.decode(drawn[2].as_bytes()).unwrap();
+            let mut again = |bytes: &mut [u8]| bytes.copy_from_slice(&message);
+            hex(*kem::encapsulate(&bundle.kem.key, &mut again).unwrap().1)
+        });
         messages.push((
             from_ada,
             (outer.clone(), sealed.blob.clone(), body.to_vec()),
             json!({"from": name, "id": hex(id.0), "body": hex(body), "checkpoint": hex(CHECKPOINT),
-                "bundle": bundle.map(hex), "drawn": draws.take(), "blob": hex(&sealed.blob), "outer": hex(&outer)}),
+                "bundle": bundle.map(hex), "kem_secret": kem_secret, "drawn": drawn, "blob": hex(&sealed.blob), "outer": hex(&outer)}),
         ));
         for index in deliver {
             let (from_ada, (outer, blob, body), _) = &messages[*index];

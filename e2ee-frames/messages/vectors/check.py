@@ -81,7 +81,7 @@ class Vectors:
         for index, case in enumerate(messages):
             name = case["from"]
             peer = "ben" if name == "ada" else "ada"
-            device = sealing[name]
+            device, shared = sealing[name], None
             draws = iter([raw(draw) for draw in case["drawn"]])
             content_key = next(draws)
             blob = protocol.seal_blob(content_key, raw(case["id"]), raw(case["body"]))
@@ -106,6 +106,7 @@ class Vectors:
                 lambda draws=draws: next(draws),
             )
             rebuilt[index] = {field: case[field] for field in ("from", "id", "body", "checkpoint", "bundle", "drawn")}
+            rebuilt[index] |= {"kem_secret": shared.hex() if shared else None}
             rebuilt[index] |= {"blob": blob.hex(), "outer": outer.hex()}
             if next(draws, None) is not None:
                 raise protocol.Refused("a draw that nothing used")
