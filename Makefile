@@ -196,9 +196,10 @@ chaos-browsers: setup-browsers debug
 explore: simulate fuzz verify miri ## Simulate, fuzz, verify and interpret for a long time.
 
 .PHONY: simulate
-simulate: ## Simulate calls from 100,000 seeds; SEEDS=1000000 FIRST_SEED=500000 for others.
+simulate: ## Simulate calls from 100,000 seeds, and messages from 10,000; SEEDS=1000000 FIRST_SEED=500000 for others.
 	SEEDS=$(or $(SEEDS),100000) REAL_SEEDS=$(or $(REAL_SEEDS),500) cargo test --locked --package e2ee-frames --lib \
 		--profile simulation simulation -- --nocapture --test-threads=1
+	SEEDS=$(or $(SEEDS),10000) cargo test --locked --package e2ee-messages --test simulation --profile simulation -- --nocapture
 
 .PHONY: verify
 verify: $(TARGET)/verifpal/bin/verifpal ## Check the formal models of the key protocol.

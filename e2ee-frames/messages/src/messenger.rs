@@ -696,6 +696,10 @@ mod tests {
         };
         let unopenable = (Some(OpenError::Unopenable), 0, 0);
         assert_eq!(open(&mallory.agreement, &ada.own_sender()), unopenable);
+        // With Ada's public key in the outer, and not her private one.
+        let halves = [&mallory.agreement.seed()[..], &ada.cert.agreement.0].concat();
+        let forged = AgreementSecret::read(&mut e2ee_core::Reader::new(&halves)).unwrap();
+        assert_eq!(open(&forged, &ada.own_sender()), unopenable);
         // Under another name, or with the account of another.
         let renamed = Sender { name: String::from("mallory"), ..ada.own_sender() };
         assert_eq!(open(&ada.agreement, &renamed), unopenable);
