@@ -290,10 +290,6 @@ impl Encoding {
         self.mode.map_or(1, |mode| mode.spatial() * mode.temporal())
     }
 
-    pub(super) fn mode(&self) -> Option<ScalabilityMode> {
-        self.mode
-    }
-
     /// The timestamp of a unit.
     pub(super) fn timestamp(&self, unit: u64) -> u32 {
         self.timestamp.wrapping_add((unit * UNIT * 90) as u32)
