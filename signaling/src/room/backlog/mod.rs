@@ -2,18 +2,20 @@
 //! withdrawn before it was sent is never sent. A leave always is, because keys depend on it.
 //!
 //! No sender can hold up another, whatever it sends: each [class](budget::Class) of changes has a reserved share of the
-//! messages, inside a class the senders are served in turn (`round_robin`), and each has a bounded number of keys and key
-//! requests waiting.
+//! messages, inside a class the senders are served in turn (`round_robin`, `key_requests`), and each has a bounded number of
+//! keys and key requests waiting.
 //!
 //! The backlog of a participant without a connection waits. It is bounded by what there is in the room.
 
 mod budget;
+mod key_requests;
 mod round_robin;
 mod slot_layers;
 
 use super::{pages::Page, slots::Slots};
 use crate::outbox::Outgoing;
 use budget::{Budget, Class};
+use key_requests::KeyRequests;
 use round_robin::RoundRobin;
 use sfu_api::Mid;
 use slot_layers::SlotLayers;
@@ -38,8 +40,6 @@ const KEY_GAP: Duration = Duration::from_millis(20);
 /// Maximum number of keys of one sender that wait for one participant: more than an honest sender makes while the
 /// participant has no connection and would need when it is back. The sender's oldest falls out.
 const MAX_WAITING_KEYS: usize = 16;
-/// Maximum number of wanted keys of one requester that wait for one participant.
-const MAX_WAITING_WANTED: usize = 64;
 
 /// An announce and sealed name, shared by the backlogs of all that have yet to receive them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ pub(super) struct Backlog {
     newcomers: RoundRobin<ParticipantId, Announced>,
     renewals: RoundRobin<ParticipantId, Announced>,
     keys: RoundRobin<ParticipantId, VecDeque<Key>>,
-    key_requests: RoundRobin<Seat, Vec<WantedKey>>,
+    key_requests: KeyRequests,
     tracks_added: RoundRobin<TrackId, Track>,
     tracks_removed: BTreeSet<TrackId>,
     tracks_changed: RoundRobin<TrackId, Track>,
@@ -168,12 +168,7 @@ impl Backlog {
 
     /// Another participant lacks keys of this one. Its requests are put together while they wait.
     pub(super) fn key_request(&mut self, now: Instant, requester: Seat, wanted: Vec<WantedKey>) {
-        let waiting = self.key_requests.or_default(requester);
-        for wanted in wanted {
-            if waiting.len() < MAX_WAITING_WANTED && !waiting.contains(&wanted) {
-                waiting.push(wanted);
-            }
-        }
+        self.key_requests.add(requester, wanted);
         self.due_by(now + KEY_GAP);
     }
 
@@ -284,7 +279,7 @@ impl Backlog {
             Class::Keys => self.next_sender().is_some(),
             Class::Tracks => self.tracks_wait(),
             Class::Slots => slots.has_message(|source| self.knows(source)),
-            Class::KeyRequests => self.key_requests.next(|_, _| true).is_some(),
+            Class::KeyRequests => !self.key_requests.is_empty(),
             Class::Wants => !self.wants.is_empty(),
             Class::Layers => self.layers.has_message(slots),
             Class::Renewals => self.renewals.next(|participant, _| listed(participant)).is_some(),
@@ -343,9 +338,7 @@ impl Backlog {
     }
 
     fn requested_keys(&mut self) -> Option<Outgoing> {
-        let requester = self.key_requests.next(|_, _| true)?;
-        self.key_requests.served(requester);
-        let wanted = self.key_requests.remove(requester)?;
+        let (requester, wanted) = self.key_requests.next()?;
         Some(Outgoing::Binary(binary::forwarded_key_request(0, requester, &wanted)))
     }
 
@@ -617,7 +610,7 @@ mod tests {
                 other @ Outgoing::Message { .. } => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(counts, [(Seat(1), MAX_WAITING_WANTED), (Seat(2), 1)]);
+        assert_eq!(counts, [(Seat(2), 1), (Seat(1), key_requests::MAX_WAITING_WANTED)], "few keys go first");
     }
 
     #[test]
