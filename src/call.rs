@@ -27,6 +27,7 @@ use std::{
 };
 use tacet_native::{
     QUIET_LIBRARIES,
+    audio::EncoderOptions,
     client::{AudioOptions, Client, ClientOptions, SubscribePolicy, VideoOptions},
     link::RoomLink,
     tls::Trust,
@@ -76,6 +77,12 @@ pub(crate) struct Call {
     #[cfg(feature = "device-audio")]
     #[arg(long, conflicts_with = "play")]
     device_audio: bool,
+    /// Hide when you speak: send audio at a constant rate, even in silence, and without levels
+    ///
+    /// Otherwise packets that are not sent in silence, and the level in each header, show it to everyone on the way. A room
+    /// with more than ten microphones plays the loudest, which are found by their levels: there no one hears you.
+    #[arg(long)]
+    constant_audio: bool,
     /// Repeat files until the call ends
     #[arg(long = "loop")]
     repeat: bool,
@@ -135,7 +142,13 @@ impl Call {
             None => Trust::PublicAuthorities,
         };
         let subscribe = if self.record_video.is_some() { SubscribePolicy::All } else { SubscribePolicy::AudioOnly };
-        Ok(ClientOptions { trust, subscribe, ..ClientOptions::new(&self.name) })
+        let send_audio_level = !self.constant_audio;
+        Ok(ClientOptions { trust, subscribe, send_audio_level, ..ClientOptions::new(&self.name) })
+    }
+
+    fn microphone(&self) -> AudioOptions {
+        let encoder = if self.constant_audio { EncoderOptions::strict() } else { EncoderOptions::default() };
+        AudioOptions { encoder, ..AudioOptions::default() }
     }
 
     async fn participate(self) -> anyhow::Result<()> {
@@ -151,7 +164,7 @@ impl Call {
         let mut players = JoinSet::new();
         let mut playing = Vec::new();
         if let (Some(audio), Some(path)) = (audio, &self.play) {
-            let microphone = client.publish_audio(AudioOptions::default()).await?;
+            let microphone = client.publish_audio(self.microphone()).await?;
             players.spawn(audio.play(microphone));
             playing.push(format!("playing {}", path.display()));
         }
@@ -162,7 +175,7 @@ impl Call {
         }
         #[cfg(feature = "device-audio")]
         let devices = match self.device_audio {
-            true => Some(device::Devices::open(client.publish_audio(AudioOptions::default()).await?)?),
+            true => Some(device::Devices::open(client.publish_audio(self.microphone()).await?)?),
             false => None,
         };
         let output = Output::new(self.json, self.code, self.name.clone());

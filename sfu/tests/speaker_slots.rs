@@ -121,7 +121,7 @@ fn speakers_hear_another_in_place_of_themselves() {
 #[test]
 fn a_slot_is_one_stream_across_changes() {
     let mut meeting = Meeting::new(9, 2);
-    for round in 0..24 {
+    for round in 0..15 {
         // One at a time, then several: positions fill up and change hands.
         let speakers = [round % 9, (round * 5 + 2) % 9, (round * 7 + 3) % 9];
         meeting.speak(900, &speakers[..1 + round % 3]);
@@ -143,7 +143,7 @@ fn a_slot_is_one_stream_across_changes() {
             }
         }
     }
-    assert!(changes > 50, "{changes}");
+    assert!(changes > 30, "{changes}");
 }
 
 #[test]

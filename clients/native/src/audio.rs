@@ -3,7 +3,7 @@
 //! ```text
 //!  microphone, file ─► Encoder ─► [seal] ─► RTP ─► … ─► RTP ─► [open] ─► Playout ─► Mixer ─► speaker, file
 //!                         │                                     │  jitter buffer, decoder,
-//!                       Level ─► RFC 6464 header extension      │  FEC, PLC, time stretching
+//!                       Level ─► RFC 6464 header extension      │  FEC, PLC, comfort noise, time stretching
 //!                                                               └► Level, statistics
 //! ```
 //! Samples are `f32` between −1 and 1, interleaved, at 48 kHz; a block is 20 ms of them. Nothing here does I/O or reads
@@ -13,16 +13,18 @@ mod encoder;
 mod level;
 mod mixer;
 mod neteq;
+pub(crate) mod opus_packet;
 pub(crate) mod resample;
 
 pub use self::{
-    encoder::{Content, Encoder, EncoderOptions, Rate},
+    encoder::{Content, Encoder, EncoderOptions, Rate, Silence},
     level::Level,
     mixer::Mixer,
     neteq::{
         Block, BlockKind, DelayBounds, InsertOutcome, JitterBuffer, JitterStats, Playout, PlayoutStats, PlayoutStep,
         TimeScale,
     },
+    opus_packet::has_in_band_fec,
     resample::{ResampleError, Resampler},
 };
 

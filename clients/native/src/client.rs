@@ -58,6 +58,7 @@ mod snapshot;
 mod subscriptions;
 mod track;
 mod track_sender;
+mod uplink_loss;
 mod video_receiver;
 
 pub use self::{

@@ -78,8 +78,13 @@ pub enum MediaEvent {
     ReceiverReport {
         /// SSRC of the stream.
         ssrc: u32,
-        /// Fraction of packets lost since the last report, from 0 to 1.
+        /// Fraction of packets lost since the last report, from 0 to 1: on the way to the server, and of an audio stream
+        /// to its listeners, too.
         fraction_lost: f32,
+        /// Packets lost on the way to the server since the beginning: 24 bits, signed.
+        total_lost: u32,
+        /// Extended highest sequence number that the server has received.
+        highest_sequence: u32,
     },
 }
 

@@ -30,7 +30,7 @@ impl Tone {
     /// # Errors
     /// [`AudioError`] if the encoder cannot be made.
     pub fn new(hertz: f32) -> Result<Self, AudioError> {
-        let encoder = Encoder::new(&EncoderOptions { expected_loss_percent: 5, ..Default::default() })?;
+        let encoder = Encoder::new(&EncoderOptions { expected_loss_percent: 5, ..EncoderOptions::strict() })?;
         Ok(Self { encoder, step: TAU * hertz / SAMPLE_RATE as f32, phase: 0.0 })
     }
 
@@ -44,7 +44,7 @@ impl Tone {
             *sample = self.phase.sin() / 3.0;
             self.phase = (self.phase + self.step) % TAU;
         }
-        self.encoder.encode(&samples)
+        Ok(self.encoder.encode(&samples)?.unwrap_or_default())
     }
 }
 

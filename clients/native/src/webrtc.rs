@@ -396,8 +396,8 @@ async fn watch_feedback(track: Arc<TrackLocalStaticRTP>, mid: String, events: mp
         if packets.iter().any(interceptor::is_key_frame_request) {
             let _ = events.try_send(MediaEvent::KeyFrameRequested { mid: mid.clone() });
         }
-        for (ssrc, fraction_lost) in packets.iter().flat_map(interceptor::reported_losses) {
-            let _ = events.try_send(MediaEvent::ReceiverReport { ssrc, fraction_lost });
+        for report in packets.iter().flat_map(interceptor::reports) {
+            let _ = events.try_send(report);
         }
     }
 }

@@ -161,7 +161,7 @@ mod tests {
             let now = start + Duration::from_millis(20) * u32::from(n);
             let tone: Vec<f32> =
                 (0..FRAME_SAMPLES).map(|s| ((usize::from(n) * FRAME_SAMPLES + s) as f32 * 0.06).sin() / 3.0).collect();
-            let frame = encoder.encode(&tone).unwrap();
+            let frame = encoder.encode(&tone).unwrap().unwrap();
             for (key, slot) in [(ADA, 7), (BOB, 8)] {
                 assert_eq!(
                     audio.on_frame(key, &of(slot, n, now), &frame).unwrap(),

@@ -25,8 +25,6 @@ pub(super) enum LocalTrack {
 pub(super) struct LocalAudioTrack {
     options: AudioOptions,
     pub(super) encoder: Encoder,
-    /// Packet loss that the encoder prepares for, in percent.
-    prepared_loss: f32,
     pub(super) input: InputReceiver<AudioBlock>,
 }
 
@@ -40,18 +38,7 @@ pub(super) struct LocalVideoTrack {
 impl LocalAudioTrack {
     pub(super) fn new(options: AudioOptions, input: InputReceiver<AudioBlock>) -> Result<Self, ClientError> {
         let encoder = Encoder::new(&options.encoder)?;
-        let prepared_loss = f32::from(options.encoder.expected_loss_percent);
-        Ok(Self { options, encoder, prepared_loss, input })
-    }
-
-    /// Adapts the encoder to a reported loss, from 0 to 1: it rises at once, decays by a tenth with each report, and never
-    /// falls below what the application asked for.
-    pub(super) fn adapt_to_loss(&mut self, fraction: f32) {
-        let minimum = f32::from(self.options.encoder.expected_loss_percent);
-        let decayed = self.prepared_loss * 0.9;
-        self.prepared_loss = (fraction * 100.0).max(decayed).clamp(minimum, 50.0_f32.max(minimum));
-        // Opus accepts every percentage.
-        let _ = self.encoder.set_expected_loss(self.prepared_loss as u8);
+        Ok(Self { options, encoder, input })
     }
 }
 
@@ -174,7 +161,8 @@ impl LocalTracks {
     pub(super) fn adapt_audio_to_loss(&mut self, fraction: f32) {
         for track in &mut self.0 {
             if let LocalTrack::Audio(audio) = track {
-                audio.adapt_to_loss(fraction);
+                // Opus accepts every percentage.
+                let _ = audio.encoder.adapt_to_loss(fraction);
             }
         }
     }

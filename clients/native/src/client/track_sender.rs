@@ -11,9 +11,10 @@ use super::{
     local_track::LocalTrack,
     options::kind_of_source,
     track::{AccessUnit, AudioBlock, AudioClock},
+    uplink_loss::UplinkLoss,
 };
 use crate::{
-    audio::{Encoder, Level},
+    audio::{Encoder, Level, opus_packet::is_pause},
     keys::SharedKeys,
     media::{Endpoint, MediaError, OutgoingPacket, SendStream},
     video::{Packetizer, kind_of_access_unit},
@@ -66,6 +67,9 @@ pub(super) struct TrackSender {
     key_frame_event_at: Option<Instant>,
     sequence: u16,
     clock: AudioClock,
+    /// Whether audio packets were left out since someone last spoke: the next voice begins a talk spurt.
+    pauses: bool,
+    pub(super) uplink_loss: UplinkLoss,
     packetizer: Packetizer,
     /// Whether receivers cannot decode anything before the next key frame.
     needs_key_frame: bool,
@@ -106,6 +110,8 @@ impl TrackSender {
             key_frame_event_at: None,
             sequence: random() as u16 & 0x7fff,
             clock: AudioClock::new(timestamp_offset),
+            pauses: false,
+            uplink_loss: UplinkLoss::default(),
             packetizer: Packetizer::new(codec, random() as u16 & 0x7fff),
             needs_key_frame: true,
             timestamp_offset,
@@ -198,15 +204,23 @@ impl TrackSender {
         endpoint: &mut E,
         send_audio_level: bool,
     ) -> Result<(), MediaError> {
-        let (timestamp, marker) = self.clock.stamp(block.written_at);
+        let (timestamp, begins) = self.clock.stamp(block.written_at);
         let frame = match encoder.encode(&block.samples) {
-            Ok(frame) => frame,
+            Ok(Some(frame)) => frame,
+            // Silence: the clock goes on, and nothing is sealed.
+            Ok(None) => {
+                self.pauses = true;
+                return Ok(());
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot encode an audio block");
                 return Ok(());
             }
         };
         let Some(sealed) = self.seal(keys, FrameKind::Delta, &frame) else { return Ok(()) };
+        let voice = !is_pause(&frame);
+        let marker = begins || self.pauses && voice;
+        self.pauses &= !voice;
         let level = send_audio_level.then(|| Level::measure(&block.samples).dbov());
         let packet =
             OutgoingPacket { sequence: self.next_sequence(), timestamp, marker, level, payload: sealed.into() };

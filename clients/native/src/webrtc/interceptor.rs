@@ -1,5 +1,6 @@
 //! Two interceptors that the crate lacks.
 
+use crate::media::MediaEvent;
 use rtc::{
     interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket},
     rtcp::{
@@ -113,11 +114,16 @@ pub(super) fn is_key_frame_request(packet: &Box<dyn rtcp::Packet>) -> bool {
     packet.is::<PictureLossIndication>() || packet.is::<FullIntraRequest>()
 }
 
-/// SSRC and fraction of packets lost, from 0 to 1, of each report block of a receiver report.
+/// Each report block of a receiver report.
 #[allow(clippy::borrowed_box, reason = "the shape in which the crate keeps packets")]
-pub(super) fn reported_losses(packet: &Box<dyn rtcp::Packet>) -> impl Iterator<Item = (u32, f32)> {
+pub(super) fn reports(packet: &Box<dyn rtcp::Packet>) -> impl Iterator<Item = MediaEvent> {
     let reports = packet.as_any().downcast_ref::<ReceiverReport>().map(|report| report.reports.as_slice());
-    reports.unwrap_or_default().iter().map(|report| (report.ssrc, f32::from(report.fraction_lost) / 256.0))
+    reports.unwrap_or_default().iter().map(|report| MediaEvent::ReceiverReport {
+        ssrc: report.ssrc,
+        fraction_lost: f32::from(report.fraction_lost) / 256.0,
+        total_lost: report.total_lost,
+        highest_sequence: report.last_sequence_number,
+    })
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpForwarder {
@@ -129,7 +135,7 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for RtcpForwarder {
 
     fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtcp(packets) = &mut message.message.packet {
-            packets.retain(|packet| is_key_frame_request(packet) || reported_losses(packet).next().is_some());
+            packets.retain(|packet| is_key_frame_request(packet) || reports(packet).next().is_some());
             if packets.is_empty() {
                 return Ok(());
             }
@@ -196,12 +202,24 @@ mod tests {
 
     #[test]
     fn receiver_report_yields_loss_per_stream() {
-        let report = |ssrc, fraction_lost| ReceptionReport { ssrc, fraction_lost, ..Default::default() };
-        let reports = vec![report(1, 64), report(2, 0)];
-        let packet: Box<dyn rtcp::Packet> = Box::new(ReceiverReport { ssrc: 9, reports, ..Default::default() });
-        assert_eq!(reported_losses(&packet).collect::<Vec<_>>(), [(1, 0.25), (2, 0.0)]);
+        let block = |ssrc, fraction_lost| ReceptionReport {
+            ssrc,
+            fraction_lost,
+            total_lost: 7,
+            last_sequence_number: 1_000,
+            ..Default::default()
+        };
+        let blocks = vec![block(1, 64), block(2, 0)];
+        let packet: Box<dyn rtcp::Packet> = Box::new(ReceiverReport { ssrc: 9, reports: blocks, ..Default::default() });
+        let report = |ssrc, fraction_lost| MediaEvent::ReceiverReport {
+            ssrc,
+            fraction_lost,
+            total_lost: 7,
+            highest_sequence: 1_000,
+        };
+        assert_eq!(reports(&packet).collect::<Vec<_>>(), [report(1, 0.25), report(2, 0.0)]);
         let request: Box<dyn rtcp::Packet> = Box::new(PictureLossIndication { sender_ssrc: 1, media_ssrc: 2 });
-        assert_eq!(reported_losses(&request).count(), 0);
+        assert_eq!(reports(&request).count(), 0);
     }
 
     #[test]

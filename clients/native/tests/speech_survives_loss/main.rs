@@ -83,8 +83,8 @@ impl Listener {
 }
 
 fn encode(talk: &[f32], expected_loss_percent: u8) -> Vec<Vec<u8>> {
-    let mut encoder = Encoder::new(&EncoderOptions { expected_loss_percent, ..Default::default() }).unwrap();
-    talk.chunks(FRAME_SAMPLES).map(|block| encoder.encode(block).unwrap()).collect()
+    let mut encoder = Encoder::new(&EncoderOptions { expected_loss_percent, ..EncoderOptions::strict() }).unwrap();
+    talk.chunks(FRAME_SAMPLES).map(|block| encoder.encode(block).unwrap().unwrap()).collect()
 }
 
 /// The decoded frames without loss.

@@ -13,12 +13,14 @@
 //! * When the buffer is empty, frames may be late or the sender silent: a few blocks are concealed while the playhead
 //!   waits. Late frames are then still played, with more delay, which time stretching reduces again.
 //! * Frames with consecutive sequence numbers and a gap in their timestamps are not a loss: the sender was silent.
+//! * A sender that says that no one speaks, and then sends nothing, saves packets (DTX): comfort noise is played while the
+//!   playhead waits. That is neither an underrun nor concealment.
 //!
 //! Invariants: RTP time never runs backwards within a stream, at most [`MAX_FRAMES`] frames are buffered, and no frame
 //! is played with more delay than the upper bound plus 100 ms.
 
 use super::delay_estimator::{DelayBounds, DelayEstimator, duration, ticks};
-use crate::audio::{FRAME_SAMPLES, MAX_PACKET_SAMPLES, SAMPLE_RATE};
+use crate::audio::{FRAME_SAMPLES, SAMPLE_RATE, opus_packet};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -27,14 +29,14 @@ use std::{
 
 /// Maximum number of buffered frames.
 const MAX_FRAMES: usize = 256;
-/// Maximum size of a frame, in bytes: that of a packet.
-const MAX_FRAME_BYTES: usize = 1_500;
 /// Samples per channel of a block.
 const BLOCK: i64 = FRAME_SAMPLES as i64;
 /// Opus conceals multiples of 2.5 ms.
 const CONCEAL_GRANULARITY: i64 = 120;
 /// How long to conceal when nothing arrives: 100 ms, after which concealment has faded out.
 const MAX_CONCEALED: i64 = 5 * BLOCK;
+/// How long to play comfort noise when nothing arrives: 1.2 s, of which a sender in DTX has sent something three times.
+const MAX_COMFORT: i64 = 60 * BLOCK;
 /// An offset this far from all others belongs to another timeline: 2 s.
 const TIMELINE_JUMP: i64 = 2 * SAMPLE_RATE as i64;
 /// Number of consecutive old packets with another timeline after which that timeline is accepted.
@@ -75,6 +77,11 @@ pub enum PlayoutStep {
     },
     /// Conceal lost samples.
     Conceal {
+        /// Samples per channel: a multiple of 2.5 ms, at most 20 ms.
+        samples: usize,
+    },
+    /// Play comfort noise: the sender is silent.
+    Comfort {
         /// Samples per channel: a multiple of 2.5 ms, at most 20 ms.
         samples: usize,
     },
@@ -144,8 +151,10 @@ struct Playhead {
     position: i64,
     /// Sequence number of the last released frame.
     last: i64,
-    /// Samples concealed while the playhead waited.
-    concealed: i64,
+    /// Samples played while the playhead waited: concealed ones, or comfort noise.
+    filled: i64,
+    /// Whether the last released frame said that no one speaks.
+    pause: bool,
 }
 
 /// Jitter buffer of one stream.
@@ -191,7 +200,7 @@ impl JitterBuffer {
     }
 
     fn place(&mut self, now: Instant, sequence: u16, timestamp: u32, bytes: Bytes) -> InsertOutcome {
-        let Some(samples) = packet_samples(&bytes) else { return InsertOutcome::Invalid };
+        let Some(samples) = opus_packet::samples(&bytes) else { return InsertOutcome::Invalid };
         let arrival = self.ticks_at(now);
         let (sequence, timestamp) = match self.newest {
             Some(newest) => (extend16(newest.sequence, sequence), extend32(newest.timestamp, timestamp)),
@@ -260,7 +269,8 @@ impl JitterBuffer {
         let now = self.ticks_at(now);
         let queued = i64::try_from(queued).unwrap_or(i64::MAX);
         let Some(mut playhead) = self.playhead.or_else(|| self.start(now)) else { return PlayoutStep::Silence };
-        if self.delay(now, playhead.position) > self.delay_estimator.maximum() + SKIP_ABOVE {
+        let waited = if playhead.pause { playhead.filled } else { 0 };
+        if self.delay(now, playhead.position + waited) > self.delay_estimator.maximum() + SKIP_ABOVE {
             match self.skip(now, playhead) {
                 Some(skipped) => playhead = skipped,
                 None => return PlayoutStep::Silence,
@@ -278,7 +288,7 @@ impl JitterBuffer {
         if self.delay(now, position) < self.delay_estimator.target() {
             return None;
         }
-        Some(Playhead { position, last: first.sequence - 1, concealed: 0 })
+        Some(Playhead { position, last: first.sequence - 1, filled: 0, pause: false })
     }
 
     /// Skips frames until the delay equals the target; `None` if none is left.
@@ -290,22 +300,23 @@ impl JitterBuffer {
         self.floor = due.max(playhead.position);
         self.playhead = None;
         let (&position, first) = self.frames.first_key_value()?;
-        Some(Playhead { position, last: first.sequence - 1, concealed: 0 })
+        Some(Playhead { position, last: first.sequence - 1, filled: 0, pause: false })
     }
 
     fn advance(&mut self, now: i64, mut playhead: Playhead) -> (PlayoutStep, Option<Playhead>) {
         let Some((&at, next)) = self.frames.first_key_value() else { return self.starve(playhead) };
         let gap = at - playhead.position;
         let missing = next.sequence - playhead.last - 1;
-        let unfilled = gap - playhead.concealed;
+        let unfilled = gap - playhead.filled;
         if gap > 0 && missing <= 0 && self.delay(now, at) < self.delay_estimator.target() {
-            return (PlayoutStep::Silence, Some(playhead));
+            let step = if playhead.pause { self.fill(&mut playhead, BLOCK) } else { PlayoutStep::Silence };
+            return (step, Some(playhead));
         }
         if unfilled >= CONCEAL_GRANULARITY && missing > 0 {
-            // The samples concealed while waiting fill the start of the gap.
-            playhead.position += playhead.concealed;
-            playhead.concealed = 0;
-            if unfilled == next.samples && has_in_band_fec(&next.bytes) {
+            // The samples played while waiting fill the start of the gap.
+            playhead.position += playhead.filled;
+            playhead.filled = 0;
+            if unfilled == next.samples && opus_packet::has_in_band_fec(&next.bytes) {
                 playhead.position = at;
                 playhead.last = next.sequence - 1;
                 self.stats.lost += u64::try_from(missing).unwrap_or(0);
@@ -317,26 +328,33 @@ impl JitterBuffer {
             let samples =
                 (ahead_of_copy.min(BLOCK) / CONCEAL_GRANULARITY * CONCEAL_GRANULARITY).max(CONCEAL_GRANULARITY);
             playhead.position += samples.min(unfilled);
-            return (self.conceal(samples), Some(playhead));
+            let step = if playhead.pause { comfort(samples) } else { self.conceal(samples) };
+            return (step, Some(playhead));
         }
         let Some((_, frame)) = self.frames.pop_first() else { return (PlayoutStep::Silence, Some(playhead)) };
         self.stats.played += 1;
         self.stats.lost += u64::try_from(missing).unwrap_or(0);
-        let playhead = Playhead { position: at + frame.samples, last: frame.sequence, concealed: 0 };
+        let (position, pause) = (at + frame.samples, opus_packet::is_pause(&frame.bytes));
+        let playhead = Playhead { position, last: frame.sequence, filled: 0, pause };
         (PlayoutStep::Decode(frame.bytes), Some(playhead))
     }
 
     /// The buffer is empty.
     fn starve(&mut self, mut playhead: Playhead) -> (PlayoutStep, Option<Playhead>) {
-        if playhead.concealed >= MAX_CONCEALED {
+        if playhead.filled >= if playhead.pause { MAX_COMFORT } else { MAX_CONCEALED } {
             self.floor = playhead.position;
             return (PlayoutStep::Silence, None);
         }
-        if playhead.concealed == 0 {
+        if playhead.filled == 0 && !playhead.pause {
             self.stats.underruns += 1;
         }
-        playhead.concealed += BLOCK;
-        (self.conceal(BLOCK), Some(playhead))
+        (self.fill(&mut playhead, BLOCK), Some(playhead))
+    }
+
+    /// Plays something while the playhead waits.
+    fn fill(&mut self, playhead: &mut Playhead, samples: i64) -> PlayoutStep {
+        playhead.filled += samples;
+        if playhead.pause { comfort(samples) } else { self.conceal(samples) }
     }
 
     fn conceal(&mut self, samples: i64) -> PlayoutStep {
@@ -375,30 +393,8 @@ impl JitterBuffer {
     }
 }
 
-/// Samples per channel of an Opus packet; `None` if it is not one.
-fn packet_samples(packet: &[u8]) -> Option<i64> {
-    if packet.is_empty() || packet.len() > MAX_FRAME_BYTES {
-        return None;
-    }
-    let samples = opus::packet::get_nb_samples(packet, SAMPLE_RATE).ok()?;
-    (1..=MAX_PACKET_SAMPLES).contains(&samples).then_some(i64::try_from(samples).ok()?)
-}
-
-/// Whether an Opus packet carries in-band FEC (LBRR) of its predecessor: the flag after the VAD flags of the SILK
-/// layer (RFC 6716 section 4.2.4).
-fn has_in_band_fec(packet: &[u8]) -> bool {
-    let music_only = packet.first().is_none_or(|toc| toc & 0x80 != 0);
-    if music_only {
-        return false;
-    }
-    let parsed = opus::packet::parse(packet).ok();
-    let first = parsed.and_then(|parsed| parsed.frames.first().and_then(|frame| frame.first().copied()));
-    let (Some(first), Ok(channels)) = (first, opus::packet::get_nb_channels(packet)) else { return false };
-    let samples = opus::packet::get_samples_per_frame(packet, SAMPLE_RATE).unwrap_or(FRAME_SAMPLES);
-    // One VAD flag for each 20 ms of the first frame, then the LBRR flag; then the same for the second channel.
-    let voices = (samples / FRAME_SAMPLES).clamp(1, 3);
-    let flag = |at: usize| first.checked_shr(7u32.saturating_sub(at as u32)).unwrap_or(0) & 1 == 1;
-    flag(voices) || channels == opus::Channels::Stereo && flag(2 * voices + 1)
+fn comfort(samples: i64) -> PlayoutStep {
+    PlayoutStep::Comfort { samples: usize::try_from(samples).unwrap_or(FRAME_SAMPLES) }
 }
 
 /// The number nearest to `near` with these low 16 bits.

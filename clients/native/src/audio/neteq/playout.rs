@@ -22,6 +22,8 @@ const STRETCH_EVERY: u32 = 4;
 pub enum BlockKind {
     /// Silence: no audio was due.
     Silence,
+    /// Comfort noise: the sender is silent, and sends little.
+    Comfort,
     /// Audio as it was sent.
     Decoded,
     /// Lost audio, decoded from in-band FEC.
@@ -148,12 +150,14 @@ impl Playout {
             }
             PlayoutStep::Decode(frame) => self.decode(frame, MAX_PACKET_SAMPLES, false),
             PlayoutStep::DecodeFec { following, samples } => self.decode(following, *samples, true),
-            PlayoutStep::Conceal { samples } => self.decode(&[], *samples, false),
+            // After a frame in which no one spoke, the decoder conceals by comfort noise.
+            PlayoutStep::Conceal { samples } | PlayoutStep::Comfort { samples } => self.decode(&[], *samples, false),
         };
         self.discontinuity |= self.queued == BlockKind::Silence;
         match (decoded, step) {
             (Ok(()), PlayoutStep::Decode(_)) => BlockKind::Decoded,
             (Ok(()), PlayoutStep::DecodeFec { .. }) => BlockKind::Recovered,
+            (Ok(()), PlayoutStep::Comfort { .. }) => BlockKind::Comfort,
             (Ok(()), _) => BlockKind::Concealed,
             (Err(_), step) => {
                 self.stats.undecodable += 1;
@@ -240,7 +244,7 @@ mod tests {
     fn tone(frames: usize) -> Vec<Vec<u8>> {
         let mut encoder = Encoder::new(&EncoderOptions::default()).unwrap();
         let samples: Vec<f32> = (0..frames * 960).map(|n| (n as f32 * TAU / 240.0).sin() * 0.5).collect();
-        samples.chunks(960).map(|block| encoder.encode(block).unwrap()).collect()
+        samples.chunks(960).map(|block| encoder.encode(block).unwrap().unwrap()).collect()
     }
 
     fn playout(channels: Channels) -> Playout {

@@ -212,8 +212,8 @@ impl<G: Engine> Connection<G> {
                 self.on_key_frame_request(&mid, session);
                 Ok(())
             }
-            MediaEvent::ReceiverReport { ssrc, fraction_lost } => {
-                self.on_receiver_report(ssrc, fraction_lost, session);
+            MediaEvent::ReceiverReport { ssrc, fraction_lost, total_lost, highest_sequence } => {
+                self.on_receiver_report(ssrc, fraction_lost, (total_lost, highest_sequence), session);
                 Ok(())
             }
         }

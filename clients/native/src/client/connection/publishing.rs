@@ -187,10 +187,18 @@ impl<G: Engine> Connection<G> {
         }
     }
 
-    /// A receiver report arrived for one of our streams.
-    pub(super) fn on_receiver_report(&mut self, ssrc: u32, fraction_lost: f32, session: &mut SessionState) {
-        let Some(sender) = self.senders.iter().find(|sender| sender.send_stream().ssrc == ssrc) else { return };
-        session.set_uplink_loss(fraction_lost);
+    /// A receiver report arrived for one of our streams, with the packets lost in all and the highest sequence number.
+    pub(super) fn on_receiver_report(
+        &mut self,
+        ssrc: u32,
+        fraction_lost: f32,
+        (total_lost, highest): (u32, u32),
+        session: &mut SessionState,
+    ) {
+        let Some(sender) = self.senders.iter_mut().find(|sender| sender.send_stream().ssrc == ssrc) else { return };
+        if let Some(fraction) = sender.uplink_loss.on_report(total_lost, highest) {
+            session.set_uplink_loss(fraction);
+        }
         if sender.codec == Codec::Opus {
             session.local_tracks_mut().adapt_audio_to_loss(fraction_lost);
         }

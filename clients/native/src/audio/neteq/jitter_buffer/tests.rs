@@ -85,13 +85,6 @@ fn last_of_several_lost_frames_is_decoded_from_fec() {
 }
 
 #[test]
-fn fec_flag_is_parsed() {
-    assert!(has_in_band_fec(&frame(true)) && !has_in_band_fec(&frame(false)));
-    assert!(!has_in_band_fec(&[0xfc, 0xff, 0xff]), "CELT has no in-band FEC");
-    assert!(!has_in_band_fec(&[]));
-}
-
-#[test]
 fn reordered_frame_is_in_time() {
     let mut stage = Stage::new();
     stage.play(0, 10, &[]);
@@ -166,6 +159,79 @@ fn silent_sender_is_not_a_loss() {
     assert_eq!((lost, recovered, late), (0, 0, 0));
 }
 
+/// A frame in which no one speaks, without in-band FEC.
+fn pause() -> Bytes {
+    Bytes::from(vec![0x48, 0, 0, 0])
+}
+
+/// A sender in DTX: after a pause is announced, a frame each 400 ms.
+#[test]
+fn pauses_are_filled_with_comfort_noise() {
+    let mut stage = Stage::new();
+    stage.play(0, 20, &[]);
+    let mut sequence = 20;
+    let mut steps = Vec::new();
+    for n in 20..270u32 {
+        stage.now = u64::from(n) * 20;
+        if n < 30 || n % 20 == 9 {
+            let at = stage.at(stage.now);
+            assert_eq!(stage.buffer.insert(at, sequence, n * 960, pause()), InsertOutcome::Buffered);
+            sequence += 1;
+        }
+        steps.push(stage.step());
+    }
+    let comfort = steps.iter().filter(|step| matches!(step, PlayoutStep::Comfort { samples: 960 })).count();
+    assert_eq!(comfort + steps.iter().filter(|step| is_frame(step)).count(), steps.len());
+    // Then someone speaks.
+    for n in 270..300u32 {
+        stage.now = u64::from(n) * 20;
+        stage.arrives_as(sequence, n * 960);
+        sequence += 1;
+        steps.push(stage.step());
+    }
+    assert!(steps[steps.len() - 25..].iter().all(is_frame));
+    let JitterStats { played, lost, underruns, concealed, late, delay, .. } = stage.buffer.stats();
+    assert_eq!((lost, underruns, concealed, late), (0, 0, Duration::ZERO, 0));
+    assert!(played + 3 >= u64::from(sequence), "all but those that wait: {played} of {sequence}");
+    assert!(delay <= Duration::from_millis(60), "{delay:?}");
+}
+
+#[test]
+fn lost_frame_of_a_pause_is_not_concealed() {
+    let mut stage = Stage::new();
+    stage.play(0, 20, &[]);
+    let mut sequence = 20;
+    for n in 20..150u32 {
+        stage.now = u64::from(n) * 20;
+        if n < 30 || n % 20 == 9 {
+            if n != 69 {
+                stage.buffer.insert(stage.at(stage.now), sequence, n * 960, pause());
+            }
+            sequence += 1;
+        }
+        stage.step();
+    }
+    let JitterStats { lost, underruns, concealed, restarts, .. } = stage.buffer.stats();
+    assert_eq!((lost, underruns, concealed, restarts), (1, 0, Duration::ZERO, 0));
+}
+
+#[test]
+fn comfort_noise_ends_when_the_sender_has_gone() {
+    let mut stage = Stage::new();
+    stage.play(0, 20, &[]);
+    let mut steps = Vec::new();
+    for n in 20..200u32 {
+        stage.now = u64::from(n) * 20;
+        if n < 30 {
+            stage.buffer.insert(stage.at(stage.now), n as u16, n * 960, pause());
+        }
+        steps.push(stage.step());
+    }
+    let comfort = steps.iter().filter(|step| matches!(step, PlayoutStep::Comfort { .. })).count();
+    assert_eq!(comfort as i64 * 960, MAX_COMFORT);
+    assert!(steps[100..].iter().all(|step| *step == PlayoutStep::Silence));
+}
+
 #[test]
 fn new_timeline_restarts() {
     let mut stage = Stage::new();
@@ -236,7 +302,7 @@ proptest! {
                 position = i64::MIN;
             }
             match stage.step() {
-                PlayoutStep::Conceal { samples } => prop_assert!(samples <= 960 && samples % 120 == 0 && samples > 0),
+                PlayoutStep::Conceal { samples } | PlayoutStep::Comfort { samples } => prop_assert!(samples <= 960 && samples % 120 == 0 && samples > 0),
                 PlayoutStep::DecodeFec { samples, .. } => prop_assert_eq!(samples, 960),
                 PlayoutStep::Decode(_) | PlayoutStep::Silence => {}
             }
