@@ -101,13 +101,12 @@ impl Room {
     }
 
     /// Counts the unmuted audio tracks. Returns whether all members receive audio in another way now.
-    fn follow_audio_mode(&mut self, now: Instant) -> bool {
+    pub(super) fn follow_audio_mode(&mut self, now: Instant) -> bool {
         let audio = self.tracks.values().filter(|published| published.track.kind == Kind::Audio);
-        let mode = self.audio.with(audio.filter(|published| !published.track.muted).count());
-        let changed = mode != self.audio;
+        let changed = self.audio.update(now, audio.filter(|published| !published.track.muted).count());
+        wake(&mut self.wake, self.audio.deadline());
         if changed {
-            tracing::debug!(?mode, "audio is received in another way");
-            self.audio = mode;
+            tracing::debug!(speakers = self.audio.is_speakers(), "audio is received in another way");
             self.arrange_audio(now, self.members.keys().copied().collect());
         }
         changed
@@ -135,7 +134,7 @@ impl Member {
     }
 
     fn hears_speakers(&self, mode: AudioMode) -> bool {
-        mode == AudioMode::Speakers && matches!(self.subscription, Subscription::Auto)
+        mode.is_speakers() && matches!(self.subscription, Subscription::Auto)
     }
 
     fn arrange_audio(&mut self, me: ParticipantId, mode: AudioMode, audio: &AudioTracks<'_>, outputs: &mut Outputs) {

@@ -2,42 +2,60 @@
 //!
 //! ```text
 //!             the 11th unmutes
-//!    Tracks ───────────────────► Speakers
+//!    tracks ───────────────────► speakers
 //!       ▲                            │
-//!       └───── the 9th mutes ────────┘
+//!       └── fewer than 9 for 10 s ───┘
 //! ```
+//!
+//! Both the gap and the time keep a few people who mute and unmute, or a guest who means to disturb, from moving everyone's
+//! slots.
 
 use super::slots::Wanted;
 use sfu_api::SPEAKERS;
+use std::time::{Duration, Instant};
 use tacet_proto::media::{Codec, SlotContent, SlotSpeaker};
 
 /// Maximum number of audio slots of a listener, and of tracks up to which it receives each.
 pub(super) const MAX_HEARD: usize = 10;
 /// Number of unmuted tracks below which a listener receives each again.
 const FEW: usize = 9;
+/// How long few must be unmuted before that.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How listeners receive audio.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum AudioMode {
-    /// Each unmuted track in a slot.
-    #[default]
-    Tracks,
-    /// A slot for each position among the speakers.
-    Speakers,
+pub(super) struct AudioMode {
+    /// Whether by the positions among the speakers, and not each unmuted track.
+    speakers: bool,
+    /// Since when few are unmuted, in spite of that.
+    few_since: Option<Instant>,
 }
 
 impl AudioMode {
-    /// The mode with this number of unmuted tracks.
-    pub(super) fn with(self, unmuted: usize) -> Self {
-        match self {
-            Self::Tracks if unmuted > MAX_HEARD => Self::Speakers,
-            Self::Speakers if unmuted < FEW => Self::Tracks,
-            unchanged => unchanged,
-        }
+    /// Whether the slots have the positions among the speakers.
+    pub(super) fn is_speakers(self) -> bool {
+        self.speakers
+    }
+
+    /// Follows the number of unmuted tracks. Returns whether the mode changed.
+    pub(super) fn update(&mut self, now: Instant, unmuted: usize) -> bool {
+        let since = self.few_since.filter(|_| unmuted < FEW).unwrap_or(now);
+        let speakers = match self.speakers {
+            false => unmuted > MAX_HEARD,
+            true => unmuted >= FEW || now < since + PATIENCE,
+        };
+        let changed = speakers != self.speakers;
+        *self = Self { speakers, few_since: (speakers && unmuted < FEW).then_some(since) };
+        changed
+    }
+
+    /// When the mode changes if no one unmutes.
+    pub(super) fn deadline(self) -> Option<Instant> {
+        Some(self.few_since? + PATIENCE)
     }
 }
 
-/// The slots' contents in [`AudioMode::Speakers`].
+/// What the slots have while listeners hear speakers.
 pub(super) fn speakers() -> Vec<Wanted> {
     let position = |speaker| Wanted { content: SlotContent::Speaker(SlotSpeaker { speaker }), codec: Codec::Opus };
     (0..SPEAKERS).map(position).collect()
@@ -47,18 +65,28 @@ pub(super) fn speakers() -> Vec<Wanted> {
 mod tests {
     use super::*;
 
+    /// Follows these numbers of unmuted tracks, a second each, and returns at which of them the mode changed.
+    fn changes(mode: &mut AudioMode, start: Instant, unmuted: &[usize]) -> Vec<usize> {
+        let at = |second: usize| start + Duration::from_secs(second as u64);
+        let seconds = unmuted.iter().enumerate();
+        seconds.filter(|(second, count)| mode.update(at(*second), **count)).map(|(second, _)| second).collect()
+    }
+
     #[test]
-    fn mode_changes_at_eleven_and_below_nine() {
-        let mut mode = AudioMode::default();
-        let mut changes = Vec::new();
-        for unmuted in [10, 11, 10, 11, 9, 10, 9, 8, 9, 10, 9, 8, 11, 9, 8] {
-            let next = mode.with(unmuted);
-            if next != mode {
-                changes.push((unmuted, next));
-            }
-            mode = next;
-        }
-        use AudioMode::{Speakers, Tracks};
-        assert_eq!(changes, [(11, Speakers), (8, Tracks), (11, Speakers), (8, Tracks)]);
+    fn speakers_begin_at_eleven_and_end_after_ten_seconds_below_nine() {
+        let (mut mode, start) = (AudioMode::default(), Instant::now());
+        assert_eq!(changes(&mut mode, start, &[10, 9, 10, 11, 10, 11, 9, 10, 9]), [3]);
+        assert_eq!((mode.is_speakers(), mode.deadline()), (true, None));
+        let later = start + Duration::from_secs(100);
+        assert_eq!(changes(&mut mode, later, &[8; 11]), [10]);
+        assert!(!mode.is_speakers() && mode.deadline().is_none());
+    }
+
+    /// The eleventh unmutes and the ninth mutes, ten times.
+    #[test]
+    fn mode_does_not_oscillate() {
+        let (mut mode, start) = (AudioMode::default(), Instant::now());
+        assert_eq!(changes(&mut mode, start, &[11, 8].repeat(10)), [0]);
+        assert_eq!(mode.deadline(), Some(start + Duration::from_secs(29)));
     }
 }

@@ -480,6 +480,12 @@ impl Room {
             self.presence_changed(now, participant);
         }
         self.end_gathering(now);
+        match self.audio.deadline() {
+            Some(deadline) if deadline <= now => {
+                self.follow_audio_mode(now);
+            }
+            later => wake(&mut self.wake, later),
+        }
         for (&participant, member) in &mut self.members {
             let due = member.backlog.due().is_some_and(|due| due <= now);
             if !member.presence.is_attached() {
