@@ -12,8 +12,8 @@ use rtp_wire::{
     seq::{SeqNum, Unwrapper},
 };
 use sfu::{
-    CommandError, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
-    command::Publication,
+    CommandError, Mid, ParticipantId, Rid, Room, RoomId, Ssrc, TrackId,
+    command::{EncodingParams, Publication},
     limits::{SLOTS, TRACKS},
     media::Codec,
 };
@@ -395,7 +395,13 @@ proptest! {
                 Step::Publish(p, t, video) => {
                     let codec = if video { Codec::Vp8 } else { Codec::Opus };
                     let (ssrc, rtx) = (Ssrc(2 * t), Some(Ssrc(2 * t + 1)));
-                    let _ = room.publish(now, ParticipantId(p), TrackId(t), Publication::single(codec, mid("m"), ssrc, rtx));
+                    let mut publication = Publication::single(codec, mid("m"), ssrc, rtx);
+                    if t == 3 {
+                        // Another encoding, whose SSRCs are learned.
+                        publication.encodings[0].rid = Rid::new("q");
+                        publication.encodings.push(EncodingParams::named(Rid::new("f").unwrap()));
+                    }
+                    let _ = room.publish(now, ParticipantId(p), TrackId(t), publication);
                 }
                 Step::Unpublish(p, t) => {
  let _ = room.unpublish(ParticipantId(p), TrackId(t));
@@ -414,7 +420,11 @@ proptest! {
                     let header = RtpHeader {
                         marker: false, payload_type: pt, seq: SeqNum(seq), timestamp: 0, ssrc: Ssrc(ssrc),
                     };
-                    let extensions = HeaderExtensions { twcc_seq: Some(seq), audio_level: Some(head), ..Default::default() };
+                    let rid = [None, Some(&b"q"[..]), Some(b"f"), Some(b"x")][usize::from(head % 4)];
+                    let extensions = HeaderExtensions {
+                        mid: rid.map(|_| &b"m"[..]), rid, repaired_rid: rid, twcc_seq: Some(seq), audio_level: Some(head),
+                        ..Default::default()
+                    };
                     let mut bytes = packet(header, extensions, &tail);
                     if head < 20 { bytes[0] ^= head; }
                     room.receive_rtp(now, ParticipantId(from), &bytes, &mut out);

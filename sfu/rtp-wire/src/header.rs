@@ -88,9 +88,11 @@ impl HeaderBuffer {
         if let Some(level) = audio_level {
             self.element(media::AUDIO_LEVEL.id, &[level], two_byte);
         }
-        for (id, name) in names {
-            if let Some(name) = name {
-                self.element(id, name, two_byte);
+        if named {
+            for (id, name) in names {
+                if let Some(name) = name {
+                    self.element(id, name, two_byte);
+                }
             }
         }
         if let Some(value) = dependency {

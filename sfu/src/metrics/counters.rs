@@ -46,6 +46,14 @@ quantities! {
     PlisSent = "plis_sent",
     /// Requests for key frames that a subscriber made too often, and that reached no publisher.
     KeyFrameRequestsRefused = "key_frame_requests_refused",
+    /// Requests for key frames of slots that had nothing of the track yet.
+    KeyFramesForJoiners = "key_frame_requests_joiner",
+    /// Requests for key frames of slots that change to a better layer.
+    KeyFramesForSwitches = "key_frame_requests_switch",
+    /// Requests for key frames by receivers, which sent PLI or FIR.
+    KeyFramesForDecoders = "key_frame_requests_decoder",
+    /// Requests for key frames because a publisher's stream could not be repaired.
+    KeyFramesForLosses = "key_frame_requests_loss",
     /// Connectivity checks accepted.
     Checks = "ice_checks",
     /// Connectivity checks sent by the server, with retransmissions.

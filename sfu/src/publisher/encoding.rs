@@ -286,6 +286,11 @@ impl Encoding {
         state
     }
 
+    /// Whether no packet is missing that a NACK could request.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.nack_generator.is_idle()
+    }
+
     /// When a NACK is due next.
     pub(crate) fn nack_deadline(&self, now: Instant, rtt: Duration) -> Option<Instant> {
         self.nack_generator.deadline(now, rtt)

@@ -22,6 +22,16 @@ pub(crate) enum Cause {
     Decoder,
 }
 
+/// Accepted requests, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Causes {
+    pub(crate) joiners: u64,
+    pub(crate) switches: u64,
+    pub(crate) decoders: u64,
+    /// Streams from the publisher that could not be repaired.
+    pub(crate) losses: u64,
+}
+
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -40,6 +50,7 @@ pub(crate) struct KeyFrameRequests {
     throttle: PliThrottle,
     /// Mask of the encodings that the next PLI is for.
     awaited: u8,
+    causes: Causes,
 }
 
 impl KeyFrameRequests {
@@ -62,6 +73,12 @@ impl KeyFrameRequests {
             return Outcome::OverBudget;
         }
         self.awaited |= bit(encoding);
+        let count = match cause {
+            Cause::Joiner => &mut self.causes.joiners,
+            Cause::Switch => &mut self.causes.switches,
+            Cause::Decoder => &mut self.causes.decoders,
+        };
+        *count += 1;
         match cause {
             Cause::Joiner | Cause::Decoder => self.throttle.request(),
             Cause::Switch => self.throttle.request_for_switch(),
@@ -71,6 +88,7 @@ impl KeyFrameRequests {
 
     /// Requests a key frame because the stream from the publisher cannot be repaired.
     pub(crate) fn request_for_loss(&mut self, encoding: usize) {
+        self.causes.losses += 1;
         self.awaited |= bit(encoding);
         self.throttle.request();
     }
@@ -89,6 +107,11 @@ impl KeyFrameRequests {
     /// When to call [`Self::poll`] next.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         self.throttle.deadline(now)
+    }
+
+    /// Takes the counts of accepted requests: they start again at 0.
+    pub(crate) fn take_causes(&mut self) -> Causes {
+        std::mem::take(&mut self.causes)
     }
 
     /// Forgets the subscribers whose budget is whole.
@@ -123,6 +146,7 @@ mod tests {
         assert!(requests.poll(now + INTERVAL).eq([0; 0]), "no one has asked again");
         requests.request_for_loss(1);
         assert!(requests.poll(now + INTERVAL).eq([1]));
+        assert_eq!(requests.take_causes(), Causes { joiners: 1, switches: 1, decoders: 0, losses: 1 });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Packets are only added up. A timer of the room looks at the sums every [`INTERVAL`](super::track_activity::INTERVAL).
 
-use super::track_activity::INTERVAL;
+use super::{numbering::bits, track_activity::INTERVAL};
 use crate::{
     units::{Bitrate, DataSize},
     wire::dependency_descriptor::{MAX_SPATIAL_LAYERS, MAX_TARGETS},
@@ -36,8 +36,10 @@ impl LayerMeter {
     /// Adds a packet of a spatial layer that these targets contain.
     pub(crate) fn on_packet(&mut self, targets: u16, spatial: u8, length: usize) {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        for (target, bytes) in self.bytes.iter_mut().enumerate() {
-            *bytes = bytes.saturating_add(length * u32::from(targets >> target & 1));
+        for target in bits(targets) {
+            if let Some(bytes) = self.bytes.get_mut(target) {
+                *bytes = bytes.saturating_add(length);
+            }
         }
         self.arrived |= 1u8.checked_shl(spatial.into()).unwrap_or(0);
     }

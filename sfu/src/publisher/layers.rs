@@ -7,7 +7,7 @@
 //! to be read again when it has come.
 
 use super::{numbering::FramePlace, packet_store::PacketMeta};
-use crate::wire::dependency_descriptor::{self, DescriptorError, Frame, MAX_SPATIAL_LAYERS, MAX_TARGETS, Structure};
+use crate::wire::dependency_descriptor::{self, DescriptorError, Frame, MAX_SPATIAL_LAYERS, Structure};
 
 /// The only target of an encoding without a structure.
 const SINGLE_TARGET: u16 = 1;

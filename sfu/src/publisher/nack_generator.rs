@@ -117,6 +117,11 @@ impl NackGenerator {
         if broken { StreamState::Broken } else { StreamState::Repairable }
     }
 
+    /// Whether nothing is missing, so that there is nothing to poll.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.missing.is_empty() && self.outage.is_none()
+    }
+
     /// When to call [`Self::poll`] next.
     pub(crate) fn deadline(&self, now: Instant, rtt: Duration) -> Option<Instant> {
         if self.missing.is_empty() {

@@ -42,6 +42,15 @@ pub(crate) struct FramePlace {
     pub(crate) ends: bool,
 }
 
+/// The targets of a mask.
+pub(crate) fn bits(mut mask: u16) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let lowest = (mask != 0).then(|| mask.trailing_zeros() as usize);
+        mask &= mask.wrapping_sub(1);
+        lowest
+    })
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
     /// 0 if the entry was never used.
@@ -64,9 +73,9 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// Of a window of `window` indices; 0 is taken as 1.
+    /// Of a window of `window` indices, rounded up to a power of two.
     pub(crate) fn new(window: usize) -> Self {
-        let ring = std::iter::repeat_n(Entry::default(), window.max(1)).collect();
+        let ring = std::iter::repeat_n(Entry::default(), window.next_power_of_two()).collect();
         Self { ring, newest: 0, place: None, next: [0; MAX_TARGETS], first: Entry::default() }
     }
 
@@ -104,7 +113,7 @@ impl Numbers {
             let ordinals = self.first.numbering.ordinals.map(|ordinal| ordinal.wrapping_sub((before & 0xffff) as u16));
             return Some(Numbering { counted: ALL_TARGETS, ordinals });
         }
-        let entry = self.ring.get(self.position(index)?)?;
+        let entry = self.ring.get(self.position(index))?;
         (entry.index == index).then_some(entry.numbering)
     }
 
@@ -124,7 +133,8 @@ impl Numbers {
 
     fn count(&mut self, index: u64, counted: u16) -> Numbering {
         let numbering = Numbering { counted, ordinals: self.next };
-        if let Some(entry) = self.position(index).and_then(|position| self.ring.get_mut(position)) {
+        let position = self.position(index);
+        if let Some(entry) = self.ring.get_mut(position) {
             *entry = Entry { index, numbering };
         }
         self.skip(counted, 1);
@@ -133,14 +143,16 @@ impl Numbers {
 
     /// Counts `count` indices in each of the targets.
     fn skip(&mut self, counted: u16, count: u64) {
-        let count = (count & 0xffff) as u16;
-        for (target, next) in self.next.iter_mut().enumerate() {
-            *next = next.wrapping_add(count * (counted >> target & 1));
+        for target in bits(counted) {
+            if let Some(next) = self.next.get_mut(target) {
+                *next = next.wrapping_add((count & 0xffff) as u16);
+            }
         }
     }
 
-    fn position(&self, index: u64) -> Option<usize> {
-        usize::try_from(index % (self.ring.len() as u64)).ok()
+    /// The place of an index in the ring, whose length is a power of two.
+    fn position(&self, index: u64) -> usize {
+        (index & (self.ring.len() as u64 - 1)) as usize
     }
 }
 

@@ -123,9 +123,9 @@ pub(crate) struct PacketStore {
 }
 
 impl PacketStore {
-    /// An empty store. A window of 0 is taken as 1.
+    /// An empty store. The window is rounded up to a power of two.
     pub(crate) fn new(limits: StoreLimits) -> Self {
-        let ring = std::iter::repeat_with(Entry::default).take(limits.window.max(1)).collect();
+        let ring = std::iter::repeat_with(Entry::default).take(limits.window.next_power_of_two()).collect();
         Self { limits, ring, order: VecDeque::new(), spare: Vec::new(), bytes: 0, highest: 0 }
     }
 
@@ -170,8 +170,7 @@ impl PacketStore {
 
     /// Whether a packet of the index was stored, even if it has been removed since; `false` below the window.
     pub(crate) fn was_stored(&self, index: u64) -> bool {
-        let place = usize::try_from(index % (self.ring.len() as u64)).ok();
-        place.and_then(|place| self.ring.get(place)).is_some_and(|entry| entry.index == index)
+        self.ring.get(position(&self.ring, index)).is_some_and(|entry| entry.index == index)
     }
 
     /// The packet of an index, if it is still stored.
@@ -230,8 +229,12 @@ impl PacketStore {
 }
 
 fn entry(ring: &mut [Entry], index: u64) -> Option<&mut Entry> {
-    let place = index % (ring.len() as u64);
-    ring.get_mut(usize::try_from(place).ok()?)
+    ring.get_mut(position(ring, index))
+}
+
+/// The place of an index in a ring, whose length is a power of two.
+fn position(ring: &[Entry], index: u64) -> usize {
+    (index & (ring.len() as u64 - 1)) as usize
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::{
     ids::Ssrc,
     keys::{EncodingKey, SlotKey, TrackKey},
     publisher::{
-        key_frame_requests::{Cause, Outcome},
+        key_frame_requests::{Cause, Causes, Outcome},
         listener_loss,
         nack_generator::StreamState,
     },
@@ -54,10 +54,13 @@ impl Room {
 
     /// Sends the NACK of an encoding and the PLIs of its track that are due, and arms the timer for the next ones.
     pub(super) fn send_nacks_and_plis(&mut self, now: Instant, key: EncodingKey, egress: &mut (impl Egress + ?Sized)) {
+        let Some(encoding) = self.topology.encodings.get(key).filter(|encoding| encoding.is_video()) else { return };
+        let (track, is_complete) = (encoding.track, encoding.is_complete());
         let mut sender = FeedbackSender::of(self);
-        if let Some(track) = sender.send_nack(now, key, egress) {
-            sender.send_plis(now, track, egress);
+        if !is_complete {
+            sender.send_nack(now, key, egress);
         }
+        sender.send_plis(now, track, egress);
     }
 
     /// Sends the NACKs and PLIs of all encodings that are due.
@@ -98,6 +101,11 @@ impl Room {
         }
         for track in tracks.values_mut() {
             track.key_frames.expire(now);
+            let Causes { joiners, switches, decoders, losses } = track.key_frames.take_causes();
+            stats.key_frames_for_joiners += joiners;
+            stats.key_frames_for_switches += switches;
+            stats.key_frames_for_decoders += decoders;
+            stats.key_frames_for_losses += losses;
         }
         for participant in participants.values() {
             scratch.blocks.clear();
@@ -137,14 +145,13 @@ impl<'a> FeedbackSender<'a> {
         Self { topology, scratch, stats, timers }
     }
 
-    /// Sends the NACK of an encoding, if it is video and one is due. Requests a key frame if the stream cannot be repaired.
-    /// Returns the track of the encoding, if that is video.
-    fn send_nack(&mut self, now: Instant, key: EncodingKey, egress: &mut (impl Egress + ?Sized)) -> Option<TrackKey> {
+    /// Sends the NACK of an encoding, if one is due. Requests a key frame if the stream cannot be repaired.
+    fn send_nack(&mut self, now: Instant, key: EncodingKey, egress: &mut (impl Egress + ?Sized)) {
         let Topology { participants, tracks, encodings, .. } = &mut *self.topology;
-        let encoding = encodings.get_mut(key).filter(|encoding| encoding.is_video())?;
-        let track = tracks.get_mut(encoding.track)?;
-        let &Participant { transport, feedback_ssrc, .. } = participants.get(track.owner_key)?;
-        let rtt = egress.path(transport)?.downlink.rtt.estimate();
+        let Some(encoding) = encodings.get_mut(key) else { return };
+        let Some(track) = tracks.get_mut(encoding.track) else { return };
+        let Some(&Participant { transport, feedback_ssrc, .. }) = participants.get(track.owner_key) else { return };
+        let Some(rtt) = egress.path(transport).map(|path| path.downlink.rtt.estimate()) else { return };
         if encoding.nack_deadline(now, rtt).is_some_and(|deadline| deadline <= now) {
             let Scratch { nack, rtcp, .. } = &mut *self.scratch;
             rtcp.clear();
@@ -159,7 +166,6 @@ impl<'a> FeedbackSender<'a> {
         if let Some(deadline) = encoding.nack_deadline(now, rtt) {
             self.timers.arm_earlier(Timer::NacksAndPlis, deadline);
         }
-        Some(encoding.track)
     }
 
     /// Sends the PLIs of a track, if they are due: one for each encoding for which a subscriber awaits a key frame.

@@ -22,6 +22,14 @@ pub struct RoomStats {
     pub plis: u64,
     /// Requests for key frames of subscribers that are over their budget.
     pub key_frame_requests_refused: u64,
+    /// Requests for key frames that led to PLIs: of slots that had nothing of the track.
+    pub key_frames_for_joiners: u64,
+    /// … of slots that change to a better layer.
+    pub key_frames_for_switches: u64,
+    /// … by PLI and FIR of receivers.
+    pub key_frames_for_decoders: u64,
+    /// … because the publisher's stream could not be repaired.
+    pub key_frames_for_losses: u64,
     /// Packets requested from publishers by NACK.
     pub nacked: u64,
     /// Dropped: not RTP, of a payload type that is not the stream's, or a malformed part of an RTCP packet.
@@ -61,6 +69,10 @@ impl RoomStats {
             retransmissions_refused,
             plis,
             key_frame_requests_refused,
+            key_frames_for_joiners,
+            key_frames_for_switches,
+            key_frames_for_decoders,
+            key_frames_for_losses,
             nacked,
             malformed,
             unknown_ssrc,
@@ -81,6 +93,10 @@ impl RoomStats {
             (Counter::RetransmissionsRefused, retransmissions_refused),
             (Counter::PlisSent, plis),
             (Counter::KeyFrameRequestsRefused, key_frame_requests_refused),
+            (Counter::KeyFramesForJoiners, key_frames_for_joiners),
+            (Counter::KeyFramesForSwitches, key_frames_for_switches),
+            (Counter::KeyFramesForDecoders, key_frames_for_decoders),
+            (Counter::KeyFramesForLosses, key_frames_for_losses),
             (Counter::UplinkNacked, nacked),
             (Counter::UplinkLost, lost),
             (Counter::UplinkRecovered, recovered),
