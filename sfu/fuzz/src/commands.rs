@@ -2,7 +2,7 @@
 
 use sfu::{
     Command, Mid, ParticipantId, Rid, RoomId, Ssrc, TrackId,
-    command::{EncodingParams, Publication, RemoteTransport},
+    command::{EncodingParams, Publication, RemoteTransport, Wish},
     media::Codec,
 };
 use tacet_fuzz::Script;
@@ -67,6 +67,10 @@ pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
         5 => Command::AddSlot { participant, mid, codec },
         6 => Command::ActivateSlot { participant, mid },
         7 => Command::SetSlot { participant, mid, source: (what != 0xff).then_some(track.into()) },
+        8 if kind & 0x80 != 0 => {
+            let (height, pinned, paused) = (u16::from(what) << 3, what & 0b01 != 0, what & 0b10 != 0);
+            Command::SetWishes { participant, wishes: vec![Wish { mid, height, pinned, paused }] }
+        }
         _ => Command::RemoveParticipant { participant },
     })
 }

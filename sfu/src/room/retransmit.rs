@@ -31,7 +31,9 @@ impl Room {
         let slot = slots.get_mut(slot).filter(|slot| slot.active)?;
         let downlink = &mut egress.path(slot.transport)?.downlink;
         let (segment, seq) = slot.rewriter.origin(seq)?;
-        let encoding = encodings.get_mut(segment.layer.encoding)?;
+        let encoding = encodings.get_mut(segment.layer.encoding);
+        // What came of a track that is no longer in the slot is not waited for.
+        let encoding = encoding.filter(|encoding| slot.track == Some(encoding.track))?;
         let index = segment.index_of(seq, |index| encoding.numbers.of(index))?;
         let rtt = downlink.rtt.estimate();
         let was_filled = segment.is_settled(index) && !encoding.store.was_stored(index);
