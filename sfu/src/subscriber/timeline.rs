@@ -11,6 +11,8 @@ use std::time::Duration;
 const MIN_FRAME_INTERVAL: Duration = Duration::from_millis(20);
 /// The same, if the wall clock says less: both encodings show one image. Small, so that many changes do not add up.
 const MIN_STEP: Duration = Duration::from_millis(1);
+/// Maximum distance by which the clocks of wall time and timestamps drift apart from one report to the next.
+const MAX_DRIFT: Duration = Duration::from_millis(2);
 /// Maximum difference between the distances by wall clock and by arrival. Beyond it, a report is wrong.
 const PLAUSIBLE: Duration = Duration::from_secs(1);
 
@@ -39,9 +41,14 @@ impl Timeline {
         self.anchor = None;
     }
 
-    /// Notes the slot's timestamp of a moment, unless one is known.
+    /// Notes the slot's timestamp of a moment. If a source began later than its frames were captured, the timeline of the
+    /// sources before it stays.
     pub(crate) fn anchor(&mut self, wall_clock: u64, timestamp: u32) {
-        self.anchor.get_or_insert(Anchor { wall_clock, timestamp });
+        let known = self.anchor.map(|anchor| anchor.at(wall_clock, self.clock_rate));
+        let drift = known.map_or(0, |known| timestamp.wrapping_sub(known).cast_signed().unsigned_abs());
+        if drift <= rtp_ticks(MAX_DRIFT, self.clock_rate) {
+            self.anchor = Some(Anchor { wall_clock, timestamp });
+        }
     }
 
     /// The slot's timestamp for the first packet of a source, which has the timestamp `first`. It is after `last`, the
@@ -119,6 +126,20 @@ mod tests {
         let first = timeline.begin((0, Duration::ZERO), 0, Some(&clock(0)));
         let next = timeline.begin((first, Duration::from_millis(33)), 0, Some(&clock(500_000_000)));
         assert_eq!(next - first, 2_970);
+    }
+
+    #[test]
+    fn clocks_that_drift_apart_are_followed() {
+        let mut timeline = Timeline::new(RATE);
+        let mut last = timeline.begin((0, Duration::ZERO), 0, Some(&clock(0)));
+        // For an hour, the timestamps of each second gain 90 ticks.
+        for second in 1..=3_600_u32 {
+            last += RATE + 90;
+            timeline.anchor((1_000 + u64::from(second)) << 32, last);
+        }
+        let captured = 3_601 * RATE;
+        let next = timeline.begin((last, Duration::from_secs(1)), captured, Some(&clock(0)));
+        assert_eq!(next - last, RATE);
     }
 
     #[test]
