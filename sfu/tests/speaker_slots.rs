@@ -1,4 +1,4 @@
-//! Slots that play the loudest speakers, in virtual time: who is heard where, and in one stream.
+//! Slots that play the loudest speakers, in virtual time: who is heard where, from which word on, and in one stream.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
@@ -9,12 +9,16 @@ use simulation::{GOOD, World, receiver::SlotReceiver};
 
 const LOUD: u8 = 25;
 const SILENT: u8 = 100;
+/// A packet is 20 ms.
+const PACKET: u64 = 20;
 
 /// A packet in a slot: who sent it, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Heard {
     client: usize,
+    made: u64,
     at: u64,
+    marker: bool,
     timestamp: u32,
 }
 
@@ -59,12 +63,14 @@ impl Meeting {
     fn heard(&self, client: usize, position: u8) -> Vec<Heard> {
         let slot: &SlotReceiver = self.world.slot(client, &mid(position));
         let heard = slot.packets.values().map(|packet| {
-            let (_, ssrc) = packet.payload.split_first_chunk::<8>().unwrap();
+            let (made, ssrc) = packet.payload.split_first_chunk::<8>().unwrap();
             let ssrc = u32::from_be_bytes(*ssrc.first_chunk().unwrap());
             let from = |client: &simulation::Client| client.audio.as_ref().is_some_and(|audio| audio.ssrc.0 == ssrc);
             Heard {
                 client: self.world.clients.iter().position(from).unwrap(),
+                made: u64::from_be_bytes(*made),
                 at: packet.at,
+                marker: packet.marker,
                 timestamp: packet.timestamp,
             }
         });
@@ -96,6 +102,23 @@ fn speakers_are_heard_by_all_in_the_same_slots() {
     for listener in [0, 9, 10, 11] {
         assert_eq!(meeting.hears(listener), [Some(4), Some(2), Some(8), None, None, None], "{listener}");
     }
+}
+
+#[test]
+fn the_first_word_is_heard_from_its_beginning() {
+    let mut meeting = Meeting::new(9, 1);
+    meeting.world.run(10_000);
+    let begins = meeting.world.ms();
+    meeting.speak(500, &[3]);
+    let heard = meeting.heard(9, 0);
+    let first = heard[0];
+    assert!(first.marker && first.made <= begins && begins <= first.made + 3 * PACKET, "{first:?} for {begins}");
+    assert!(heard.iter().skip(1).all(|packet| !packet.marker));
+    // Two links of 10 ms each, and the decision at the second loud packet.
+    let loud = heard.iter().find(|packet| packet.made > begins).unwrap();
+    assert!(loud.at - loud.made <= 20 + 3 * PACKET, "{loud:?}");
+    let numbers: Vec<u64> = heard.iter().map(|packet| packet.made).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + PACKET), "every packet from then on");
 }
 
 #[test]
@@ -139,6 +162,7 @@ fn a_slot_is_one_stream_across_changes() {
                 if pair[0].client == pair[1].client {
                     continue;
                 }
+                assert!(pair[1].marker, "a change begins a talk spurt");
                 changes += 1;
             }
         }

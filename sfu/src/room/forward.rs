@@ -12,7 +12,7 @@ use super::{Room, RoomStats, receive_queue::QueuedPacket, topology::Topology};
 use crate::{
     egress::Egress,
     keys::{EncodingKey, SlotKey, TrackKey},
-    media::CodecEntry,
+    media::{CodecEntry, Kind},
     publisher::{
         encoding::Encoding,
         key_frame_requests::{Cause, KeyFrameRequests, Outcome},
@@ -22,6 +22,7 @@ use crate::{
         subscribers::Subscriber,
     },
     subscriber::{
+        back_fill,
         packet_writer::{build_filler, build_header, rewrite_payload},
         padding::paddings,
         rewriter::{Begins, Packet, Placement, Rewritten},
@@ -212,9 +213,14 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         let Encoding { store, layers, clock, codec, position, .. } = encoding;
         let (structure, clock, codec) = (layers.structure(), clock.as_ref(), codec.entry());
         let source = Source { encoding: key, structure, clock, codec, cname };
+        if std::mem::take(&mut self.slot.back_fills)
+            && let Some(first) = packets.first()
+        {
+            self.send_back_fill(&source, first.index, store);
+        }
         for (queued, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(queued.index) else { continue };
-            match self.place(&source, queued.index, packet, Some(header)) {
+            match self.place(&source, queued.index, packet, Some(header), Duration::ZERO) {
                 Placement::AwaitsKeyFrame
                     if std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now) =>
                 {
@@ -237,8 +243,20 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
             // One that is held until its structure comes is queued then.
             let can_be_read = |packet: &&mut StoredPacket| packet.meta.unread != Some(Unread::OtherStructure);
             if let Some(packet) = store.get_mut(index).filter(|_| !in_batch).filter(can_be_read) {
-                self.place(source, index, packet, None);
+                self.place(source, index, packet, None, Duration::ZERO);
             }
+        }
+    }
+
+    /// Sends what was stored just before the first packet of a new speaker, as if it had been sent at its time.
+    fn send_back_fill(&mut self, source: &Source<'_>, first: u64, store: &mut PacketStore) {
+        let Some(timestamp) = store.get_mut(first).map(|packet| packet.meta.timestamp) else { return };
+        for index in back_fill::start(store, self.now, first)..first {
+            let Some(packet) = store.get_mut(index) else { continue };
+            let ticks = timestamp.wrapping_sub(packet.meta.timestamp);
+            let lead =
+                Duration::from_secs(1).checked_mul(ticks).map_or(Duration::ZERO, |lead| lead / source.codec.clock);
+            self.place(source, index, packet, None, lead);
         }
     }
 
@@ -249,15 +267,18 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         index: u64,
         packet: &mut StoredPacket,
         header: Option<&mut HeaderBuffer>,
+        lead: Duration,
     ) -> Placement {
         let &Source { encoding, structure, clock, codec, .. } = source;
-        let offered = Packet { encoding, index, meta: &packet.meta, structure, clock, lead: Duration::ZERO };
+        let offered = Packet { encoding, index, meta: &packet.meta, structure, clock, lead };
         let placement = self.slot.rewriter.place(self.now, &offered);
         let rewritten = match placement {
             Placement::Send(rewritten) => rewritten,
-            Placement::Begin(begins, rewritten) => {
+            Placement::Begin(begins, mut rewritten) => {
                 if begins == Begins::Source {
                     self.send_sender_report(source);
+                    // A talk spurt begins (RFC 3551 section 4.1).
+                    rewritten.marker |= source.codec.kind == Kind::Audio;
                 }
                 rewritten
             }

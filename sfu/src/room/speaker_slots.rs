@@ -52,14 +52,14 @@ impl Topology {
         }
         let set = &mut self.speakers.set;
         if let Some(change) = set.on_packet(now, key, &track.level, &mut track.challenge) {
-            self.replay(change.taken, change.replaced);
+            self.replay(change.taken, change.replaced, Some(key).filter(|_| change.is_new));
         }
     }
 
     /// Frees the position of a track that has ended or was muted.
     pub(super) fn remove_speaker(&mut self, track: TrackKey) {
         if let Some(position) = self.speakers.set.remove(track) {
-            self.replay(position, Some(track));
+            self.replay(position, Some(track), None);
         }
     }
 
@@ -80,7 +80,7 @@ impl Topology {
         if let Some(players) = self.speakers.players.get_mut(usize::from(position)) {
             players.set(player, true);
         }
-        self.play(player, position.into());
+        self.play(player, position.into(), None);
         Ok(())
     }
 
@@ -106,8 +106,9 @@ impl Topology {
         set.holder(set.understudy()).filter(|understudy| is_first && !is_own(*understudy))
     }
 
-    /// Puts into a slot what its participant hears in that position.
-    fn play(&mut self, player: Subscriber, position: usize) {
+    /// Puts into a slot what its participant hears in that position. Of `begins`, who has just begun to speak, it plays the
+    /// first word.
+    fn play(&mut self, player: Subscriber, position: usize, begins: Option<TrackKey>) {
         let track = self.heard(player.participant, position);
         if self.slots.get(player.slot).is_none_or(|slot| slot.track == track) {
             return;
@@ -116,13 +117,16 @@ impl Topology {
         if let Some(track) = track {
             self.subscribe(player.slot, track);
         }
+        if let Some(slot) = self.slots.get_mut(player.slot) {
+            slot.back_fills = track.is_some() && track == begins;
+        }
     }
 
     /// Plays a position, which was that of the track `before`, to all that hear it.
-    fn replay(&mut self, position: usize, before: Option<TrackKey>) {
+    fn replay(&mut self, position: usize, before: Option<TrackKey>, begins: Option<TrackKey>) {
         let understudy = self.speakers.set.understudy();
         if position != understudy {
-            self.move_players(position, before);
+            self.move_players(position, before, begins);
         }
         // A speaker may hear another understudy now.
         for position in 0..understudy {
@@ -133,13 +137,13 @@ impl Topology {
                 self.slots.get(*slot).is_some_and(|slot| slot.position.map(usize::from) == Some(position))
             };
             if let Some(&slot) = slots.iter().find(|slot| plays(slot)) {
-                self.play(Subscriber { participant, slot }, position);
+                self.play(Subscriber { participant, slot }, position, begins);
             }
         }
     }
 
     /// Moves the slots that play a position from one track to its holder.
-    fn move_players(&mut self, position: usize, before: Option<TrackKey>) {
+    fn move_players(&mut self, position: usize, before: Option<TrackKey>, begins: Option<TrackKey>) {
         let holder = self.speakers.set.holder(position);
         let source = holder.and_then(|holder| self.source_of(holder));
         let owner = holder.and_then(|holder| Some(self.tracks.get(holder)?.owner_key));
@@ -155,6 +159,7 @@ impl Topology {
             slot.end_track();
             if let Some((track, encoding)) = source {
                 slot.begin_track(track, encoding);
+                slot.back_fills = begins == Some(track);
             }
             together.push(player);
         }
@@ -166,7 +171,7 @@ impl Topology {
             self.for_subscribers(holder, |subscribers| subscribers.insert_all(&together));
         }
         for &player in &alone {
-            self.play(player, position);
+            self.play(player, position, begins);
         }
         (self.speakers.together, self.speakers.alone) = (together, alone);
     }

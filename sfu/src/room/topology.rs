@@ -205,6 +205,7 @@ impl Topology {
             active: false,
             track: None,
             position: None,
+            back_fills: false,
             shown: Shown::At(Tile { height: u16::MAX, pinned: false }),
             reason: LayerReason::Wish,
             reported: None,

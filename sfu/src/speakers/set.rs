@@ -58,6 +58,8 @@ pub(crate) struct Change<T> {
     pub(crate) taken: usize,
     /// The track that held it before.
     pub(crate) replaced: Option<T>,
+    /// Whether the track had no position before, not even that of the understudy.
+    pub(crate) is_new: bool,
 }
 
 impl<T: Copy + PartialEq> SpeakerSet<T> {
@@ -109,7 +111,7 @@ impl<T: Copy + PartialEq> SpeakerSet<T> {
             *left = None;
         }
         let replaced = self.positions.get_mut(taken)?.replace(Holder { track, since: now, level: *level });
-        Some(Change { taken, replaced: replaced.map(|holder| holder.track) })
+        Some(Change { taken, replaced: replaced.map(|holder| holder.track), is_new: held.is_none() })
     }
 
     /// Removes a track that has ended, or was muted. Returns the position that it held.

@@ -12,6 +12,7 @@
 //! AES-GCM nonce.
 
 pub(crate) mod allocation;
+pub(crate) mod back_fill;
 pub(crate) mod nack_responder;
 pub(crate) mod packet_writer;
 pub(crate) mod padding;

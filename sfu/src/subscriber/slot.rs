@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) track: Option<TrackKey>,
     /// The position among the room's speakers that the slot plays. The track follows it.
     pub(crate) position: Option<u8>,
+    /// The speaker in it is new: what was stored of the first word is sent before its next packet.
+    pub(crate) back_fills: bool,
     pub(crate) shown: Shown,
     /// Why the wanted layer is not another one.
     pub(crate) reason: LayerReason,
@@ -96,6 +98,7 @@ impl Slot {
     /// Empties the slot. Returns the track that was in it.
     pub(crate) fn end_track(&mut self) -> Option<TrackKey> {
         self.rewriter.end_track();
+        self.back_fills = false;
         self.reported = None;
         self.track.take()
     }
