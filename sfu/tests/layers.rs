@@ -5,7 +5,7 @@
 mod simulation;
 
 use rtp_wire::{
-    dependency_descriptor::{self, FrameSequence, ScalabilityMode},
+    dependency_descriptor::{self, FrameSequence, Indication, ScalabilityMode},
     extension::KnownExtensions,
     header::{HeaderExtensions, RtpHeader},
     rtcp::{self, Rtcp, SenderInfo},
@@ -41,12 +41,14 @@ struct Encoder {
     /// Spatial layers that are sent, from the lowest one up.
     layers: usize,
     length: Option<usize>,
+    /// Frames of the base layer are marked as switches to higher frame rates.
+    marks_switches: bool,
 }
 
 impl Encoder {
     fn new(number: u32, mode: ScalabilityMode, sizes: &[(u16, u16)], length: Option<usize>) -> Self {
         let (ssrc, frames) = (Ssrc(100 + number), FrameSequence::new(mode, sizes));
-        Self { ssrc, frames, seq: 0, timestamp: number << 30, layers: sizes.len(), length }
+        Self { ssrc, frames, seq: 0, timestamp: number << 30, layers: sizes.len(), length, marks_switches: true }
     }
 
     /// The packets of the next temporal unit.
@@ -55,8 +57,12 @@ impl Encoder {
         self.timestamp = self.timestamp.wrapping_add(2_970);
         let sent = unit.iter().take(self.layers).enumerate();
         sent.map(|(layer, frame)| {
+            let mut frame = *frame;
+            if !self.marks_switches && !frame.structure && frame.temporal == 0 {
+                (1..3).for_each(|target| frame.indications.set(target, Indication::Required));
+            }
             let mut descriptor = Vec::new();
-            dependency_descriptor::write(&mut descriptor, frame, self.frames.structure()).unwrap();
+            dependency_descriptor::write(&mut descriptor, &frame, self.frames.structure()).unwrap();
             self.seq += 1;
             let (seq, marker) = (SeqNum(self.seq), layer + 1 == unit.len().min(self.layers));
             let header = RtpHeader { marker, payload_type: 98, seq, timestamp: self.timestamp, ssrc: self.ssrc };
@@ -361,6 +367,23 @@ fn bitrate_is_kept_by_lower_frame_rates_first() {
     assert!(kbps < 1_020.0, "{kbps} kbit/s");
     assert_eq!(lengths(&received), LENGTHS, "the resolution stays");
     assert!(matches!(call.layers().last(), Some((Some(720), Some(0 | 1), LayerReason::Bandwidth))));
+    assert!(is_continuous(&call.received));
+}
+
+/// As VP8 encoders do, which mark no frame of the base layer.
+#[test]
+fn frame_rate_that_no_frame_leads_to_is_reached_by_a_key_frame() {
+    let mut encoder = Encoder::new(0, ScalabilityMode::L1T3, &SIZES[..1], Some(4_000));
+    encoder.marks_switches = false;
+    let encodings = vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..EncodingParams::default() }];
+    let mut call = Call::new(vec![encoder], encodings, 300);
+    call.pass(120);
+    assert!(call.pass(8).len() == 2, "one of four units fits");
+    call.key_frames = 0;
+    call.encoders[0].length = Some(400);
+    call.pass(180);
+    assert_eq!(call.pass(8).len(), 8);
+    assert_eq!(call.key_frames, 1);
     assert!(is_continuous(&call.received));
 }
 
