@@ -73,15 +73,19 @@ impl KeyFrameRequests {
             return Outcome::OverBudget;
         }
         self.awaited |= bit(encoding);
-        let count = match cause {
-            Cause::Joiner => &mut self.causes.joiners,
-            Cause::Switch => &mut self.causes.switches,
-            Cause::Decoder => &mut self.causes.decoders,
-        };
-        *count += 1;
         match cause {
-            Cause::Joiner | Cause::Decoder => self.throttle.request(),
-            Cause::Switch => self.throttle.request_for_switch(),
+            Cause::Joiner => {
+                self.causes.joiners += 1;
+                self.throttle.request();
+            }
+            Cause::Decoder => {
+                self.causes.decoders += 1;
+                self.throttle.request();
+            }
+            Cause::Switch => {
+                self.causes.switches += 1;
+                self.throttle.request_for_switch();
+            }
         }
         Outcome::Accepted
     }
