@@ -105,6 +105,9 @@ mod tests {
     use slotmap::SlotMap;
     use std::time::Instant;
 
+    /// An encoding: RID, mode, width and height of its spatial layers.
+    type Sent = (&'static str, ScalabilityMode, &'static [(u16, u16)]);
+
     /// A track, and the frames that its encodings send.
     struct Sender {
         encodings: SlotMap<EncodingKey, Encoding>,
@@ -115,7 +118,7 @@ mod tests {
     }
 
     impl Sender {
-        fn new(modes: &[(&str, ScalabilityMode, &[(u16, u16)])]) -> Self {
+        fn new(modes: &[Sent]) -> Self {
             let mut encodings = SlotMap::default();
             let keys = modes.iter().enumerate().map(|(position, (rid, ..))| {
                 let params = EncodingParams {
@@ -170,7 +173,7 @@ mod tests {
         }
     }
 
-    const SIMULCAST: [(&str, ScalabilityMode, &[(u16, u16)]); 2] =
+    const SIMULCAST: [Sent; 2] =
         [("h", ScalabilityMode::L1T2, &[(640, 360)]), ("f", ScalabilityMode::L1T2, &[(1_280, 720)])];
 
     #[test]
