@@ -117,6 +117,11 @@ impl Peer {
         self.sessions.iter().max_by_key(|session| session.rank())
     }
 
+    #[cfg(test)]
+    pub(crate) fn active_id(&self) -> Option<[u8; 32]> {
+        self.active().map(|session| *session.id())
+    }
+
     /// Whether a bundle is needed before the next slip.
     pub(crate) fn wants_bundle(&self, now: Time) -> bool {
         let is_fresh = |sealing: &Sealing| !prekey::is_too_old(sealing.day, now.day());

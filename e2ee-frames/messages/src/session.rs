@@ -88,6 +88,11 @@ impl Session {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn id(&self) -> &[u8; 32] {
+        &self.id
+    }
+
     pub(crate) fn rank(&self) -> Rank {
         (self.number, Reverse(self.initiator))
     }

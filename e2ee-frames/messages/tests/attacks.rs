@@ -80,7 +80,8 @@ fn replays_are_shown_once_and_start_nothing() {
     }
 }
 
-/// A first message with last-resort keys could be replayed when its session is gone: its opening is remembered.
+/// A first message with last-resort keys could make its session again when that is gone, if it were delivered again, or if
+/// its sender were restored from a copy: its opening is remembered.
 #[test]
 fn replayed_opening_makes_no_second_session() {
     let mut world = World::new(4, &[1, 1]);
@@ -89,6 +90,7 @@ fn replayed_opening_makes_no_second_session() {
     world.server.shelves.get_mut(&ben).unwrap().one_time_kem.clear();
     world.write((ADA, 0), BEN, "first").unwrap();
     let first = world.server.queue[0].clone();
+    let copy = world.devices[ADA][0].stored.clone();
     world.settle();
     // Seven sessions later the first one is gone.
     for n in 0..7 {
@@ -98,6 +100,11 @@ fn replayed_opening_makes_no_second_session() {
         world.now = world.now + DAY;
     }
     assert_eq!(open(&mut world, BEN, &first), Err(OpenError::Duplicate));
+    let contacts = world.contacts();
+    world.devices[ADA][0].stored = copy;
+    world.devices[ADA][0].restart(&contacts);
+    world.write((ADA, 0), BEN, "in the first session").unwrap();
+    assert!(matches!(&world.read(BEN, 0)[..], [Err(OpenError::Duplicate)]));
 }
 
 #[test]

@@ -80,3 +80,34 @@ fn outer_names_its_recipient() {
         assert!(outer::open(&outer, &other, ben.prekeys.sealing()).is_none());
     }
 }
+
+/// The bundle of a device, from what it uploads.
+fn bundle(messenger: &mut Messenger, random: &mut impl Random) -> (DevicePublic, Fetched) {
+    let mut prekeys = messenger.renew_prekeys(Stock::default(), NOW, random).prekeys;
+    prekeys.sort_by_key(|prekey| prekey[1]);
+    prekeys.dedup_by_key(|prekey| prekey[1]);
+    prekeys.retain(|prekey| prekey[1] != 4);
+    let device = *messenger.device();
+    (device, Fetched::Bundle(crate::Bundle::parse(&prekeys.concat(), &device, NOW.day()).unwrap()))
+}
+
+/// Both write first, and what they write crosses: both go on in the same session, that of the lower device key.
+#[test]
+fn crossing_sessions_are_ranked_alike() {
+    let mut random = random();
+    let (mut ada, mut ben) = (person(1, "ada"), person(2, "ben"));
+    ada.update(own_contact(&ben), &[]).unwrap();
+    ben.update(own_contact(&ada), &[]).unwrap();
+    let (of_ada, of_ben) = (bundle(&mut ada, &mut random), bundle(&mut ben, &mut random));
+    let message =
+        |n: u8| Message { id: crate::MessageId([n; 16]), body: b"hello", checkpoint: &[0; 40], durable: false };
+    let from_ada = ada.seal(&ben.account(), &message(1), &[of_ben], NOW, &mut random).unwrap();
+    let from_ben = ben.seal(&ada.account(), &message(2), &[of_ada], NOW, &mut random).unwrap();
+    let active = |on: &Messenger, with: &Messenger| on.peers.get(with.device()).unwrap().active_id().unwrap();
+    let before = [active(&ada, &ben), active(&ben, &ada)];
+    assert!(before[0] != before[1]);
+    ada.open(&from_ben.outers[0].1, &from_ben.blob, NOW).unwrap();
+    ben.open(&from_ada.outers[0].1, &from_ada.blob, NOW).unwrap();
+    let lower = if ada.device() < ben.device() { before[0] } else { before[1] };
+    assert_eq!([active(&ada, &ben), active(&ben, &ada)], [lower, lower]);
+}
