@@ -1,7 +1,10 @@
 //! A worker that forwards steadily does not allocate.
 
 use std::time::Duration;
-use tacet_benches::meeting::Meeting;
+use tacet_benches::{
+    meeting::Meeting,
+    webinar::{Call, PARTICIPANTS, Seal, TALKERS},
+};
 
 /// Rounds before counting: longer than packets are kept, so that every buffer has reached its size.
 const WARM: u32 = 100;
@@ -37,4 +40,17 @@ fn forwarding_single_packets_allocates_nothing() {
 #[test]
 fn forwarding_whole_frames_allocates_nothing() {
     assert_eq!(allocations(10, 1, 16), (0, 9 * 16 * COUNTED as usize));
+}
+
+/// Six people talk at once in a room of a thousand.
+#[test]
+fn forwarding_speakers_allocates_nothing() {
+    let mut egress = Seal::default();
+    let mut call = Call::new(&mut egress);
+    // Longer than audio is kept.
+    (0..20).for_each(|_| call.step(&mut egress));
+    let before = egress.packets;
+    let counted = allocation_counter::measure(|| (0..COUNTED).for_each(|_| call.step(&mut egress)));
+    assert_eq!(egress.packets - before, u64::from(COUNTED * TALKERS * (PARTICIPANTS - 1)));
+    assert_eq!(counted.count_total, 0);
 }

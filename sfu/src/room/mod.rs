@@ -60,6 +60,7 @@ struct Scratch {
     rtcp: Vec<u8>,
     nack: Vec<u64>,
     blocks: Vec<ReportBlock>,
+    speaking: Vec<(ParticipantId, u8)>,
     encodings: Vec<EncodingKey>,
 }
 
@@ -166,7 +167,8 @@ impl Room {
     }
 
     fn update_active_speakers(&mut self, now: Instant) {
-        let mut speaking: Vec<(ParticipantId, u8)> = Vec::new();
+        let speaking = &mut self.scratch.speaking;
+        speaking.clear();
         for track in self.topology.tracks.values().filter(|track| track.is_audio() && !track.muted) {
             if !track.level.speaks(now) {
                 continue;
@@ -178,7 +180,7 @@ impl Room {
             }
         }
         if let Some(levels) = self.active_speakers.update(speaking) {
-            self.events.push_back(Event::Speakers { room: self.id, levels });
+            self.events.push_back(Event::Speakers { room: self.id, levels: levels.to_vec() });
         }
         if !self.active_speakers.is_quiet() {
             self.timers.arm(Timer::ActiveSpeakers, now + active::INTERVAL);

@@ -22,7 +22,7 @@ impl ActiveSpeakers {
 
     /// Handles the participants that speak now, in any order and each at most once. Returns them, loudest first, if a
     /// participant started or stopped speaking, or another one is clearly the loudest.
-    pub(crate) fn update(&mut self, mut speaking: Vec<(ParticipantId, u8)>) -> Option<Vec<(ParticipantId, u8)>> {
+    pub(crate) fn update(&mut self, speaking: &mut [(ParticipantId, u8)]) -> Option<&[(ParticipantId, u8)]> {
         speaking.sort_unstable_by_key(|&(participant, level)| (level, participant));
         if let (Some(&(first, _)), Some(&(_, loudest))) = (self.reported.first(), speaking.first())
             && let Some(place) = speaking.iter().position(|&(participant, _)| participant == first)
@@ -40,8 +40,9 @@ impl ActiveSpeakers {
         if same_members && same_first {
             return None;
         }
-        self.reported.clone_from(&speaking);
-        Some(speaking)
+        self.reported.clear();
+        self.reported.extend_from_slice(speaking);
+        Some(&self.reported)
     }
 }
 
@@ -55,17 +56,14 @@ mod tests {
     #[test]
     fn only_clear_changes_are_reported() {
         let mut speakers = ActiveSpeakers::default();
-        assert_eq!(speakers.update(vec![]), None);
-        assert_eq!(speakers.update(vec![(A, 30)]), Some(vec![(A, 30)]));
-        assert_eq!(speakers.update(vec![(A, 35)]), None);
-        assert_eq!(
-            speakers.update(vec![(A, 30), (B, 27)]),
-            Some(vec![(A, 30), (B, 27)]),
-            "a newcomer, not much louder"
-        );
-        assert_eq!(speakers.update(vec![(A, 32), (B, 27)]), None);
-        assert_eq!(speakers.update(vec![(A, 40), (B, 27)]), Some(vec![(B, 27), (A, 40)]));
-        assert_eq!(speakers.update(vec![]), Some(vec![]));
+        let mut update = |speaking: &[(ParticipantId, u8)]| speakers.update(&mut speaking.to_vec()).map(<[_]>::to_vec);
+        assert_eq!(update(&[]), None);
+        assert_eq!(update(&[(A, 30)]), Some(vec![(A, 30)]));
+        assert_eq!(update(&[(A, 35)]), None);
+        assert_eq!(update(&[(A, 30), (B, 27)]), Some(vec![(A, 30), (B, 27)]), "a newcomer, not much louder");
+        assert_eq!(update(&[(A, 32), (B, 27)]), None);
+        assert_eq!(update(&[(A, 40), (B, 27)]), Some(vec![(B, 27), (A, 40)]));
+        assert_eq!(update(&[]), Some(vec![]));
         assert!(speakers.is_quiet());
     }
 }
