@@ -213,6 +213,11 @@ pub(super) fn object(event: &ClientEvent) -> Option<Value> {
             json!({ "t": "publication_refused", "source": source(*of), "code": code })
         }
         ClientEvent::KeyFrameRequested(of) => json!({ "t": "key_frame_wanted", "source": source(*of) }),
+        ClientEvent::VideoLayer { participant, source: of, height, reason } => {
+            json!({
+                "t": "layer", "participant": participant.0, "source": source(*of), "height": height, "reason": reason,
+            })
+        }
         ClientEvent::Ended(reason) => {
             json!({ "t": "ended", "code": end_name(reason), "reason": reason.to_string() })
         }

@@ -56,6 +56,7 @@ mod roster;
 mod session_state;
 mod snapshot;
 mod subscriptions;
+mod tiles;
 mod track;
 mod track_sender;
 mod uplink_loss;
@@ -71,12 +72,14 @@ pub use self::{
     reconnect::ReconnectPolicy,
     repair::Recovery,
     snapshot::{LocalTrackStatus, ParticipantStatus, ReceiverStatistics, Snapshot},
+    tiles::VideoTile,
     track::{AudioTrack, TrackError, TrackState, VideoTrack},
 };
 
 pub use e2ee_frames::{CallCode, Problem};
 pub use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
+    layers::LayerReason,
     media::{Codec, Source},
 };
 
@@ -204,6 +207,18 @@ impl Client {
     /// [`ClientError::Ended`].
     pub async fn unsubscribe(&self, tracks: &[TrackId]) -> Result<(), ClientError> {
         self.command(Command::Unsubscribe(tracks.to_vec())).await
+    }
+
+    /// Says which videos the application shows, and how high: the server chooses layers and fills slots by it. These are all: a
+    /// video without a tile is not sent. Until the first call, every subscribed video is sent as large as it comes.
+    ///
+    /// The tiles are kept when the client reconnects. They may name participants and tracks that are not here yet. At most 50
+    /// count, the first ones.
+    ///
+    /// # Errors
+    /// [`ClientError::Ended`].
+    pub async fn show(&self, tiles: &[VideoTile]) -> Result<(), ClientError> {
+        self.command(Command::Show(tiles.to_vec())).await
     }
 
     /// Requests a key frame from a participant, for a decoder that starts late. After a loss the client requests one by

@@ -3,6 +3,7 @@
 use e2ee_frames::{CallCode, Problem, StreamId};
 use tacet_proto::{
     ParticipantId, Seat, TrackId,
+    layers::{SlotLayer, TrackWant},
     server::{ErrorMessage, ServerTransport, Slots, Speaker, Tracks, TransportState},
 };
 
@@ -19,6 +20,10 @@ pub enum CallEvent {
     TransportState(TransportState),
     /// New slots and what they show; to be confirmed by [`Call::slots_ready`](super::Call::slots_ready).
     Slots(Slots),
+    /// Slots whose layer has changed.
+    Layers(Vec<SlotLayer>),
+    /// Own tracks for which the wanted encodings have changed. To send the others as well only wastes bandwidth.
+    Want(Vec<TrackWant>),
     /// The server has assigned an id to a track of this client.
     Published {
         /// The client's own name of the track.

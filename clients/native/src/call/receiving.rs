@@ -54,6 +54,8 @@ impl Call {
             ServerMessage::Transport(transport) => CallEvent::Transport(transport),
             ServerMessage::TransportState(change) => CallEvent::TransportState(change.state),
             ServerMessage::Slots(slots) => CallEvent::Slots(slots),
+            ServerMessage::Layer(layer) => CallEvent::Layers(layer.slots),
+            ServerMessage::Want(want) => CallEvent::Want(want.tracks),
             ServerMessage::Published(published) => CallEvent::Published { cid: published.cid, track: published.track },
             ServerMessage::Tracks(tracks) => CallEvent::Tracks(tracks),
             ServerMessage::Speakers(speakers) => CallEvent::Speakers(speakers.speakers),

@@ -6,6 +6,7 @@ use e2ee_frames::{Event, StreamId};
 use tacet_proto::{
     ClientMessage, TrackId,
     client::{ClientTransport, Empty, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
+    layers::{Layers, Tile},
 };
 
 /// Maximum number of tracks in one `subscribe` message.
@@ -94,6 +95,15 @@ impl Call {
             self.request(ClientMessage::Unsubscribe(some))?;
         }
         Ok(())
+    }
+
+    /// Says which video tracks this client shows, and how high. These are all: a track without a tile is not visible. Until the
+    /// first call, every subscribed track is wanted as large as it comes.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn layers(&mut self, tiles: Vec<Tile>) -> Result<(), CallError> {
+        self.request(ClientMessage::Layers(Layers { tiles })).map(drop)
     }
 
     /// Confirms that all slots up to this revision are applied; the server sends media in new slots only after that.

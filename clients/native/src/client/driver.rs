@@ -23,6 +23,7 @@ use super::{
     repair::{Recovery, Repair, Step},
     session_state::SessionState,
     snapshot::ReceiverStatistics,
+    tiles::VideoTile,
 };
 use crate::{
     call::{Admission, Call, CallError, Ticket},
@@ -55,6 +56,7 @@ pub(super) enum Command {
     Publish(LocalTrack, oneshot::Sender<Result<(), ClientError>>),
     Subscribe(Vec<TrackId>),
     Unsubscribe(Vec<TrackId>),
+    Show(Vec<VideoTile>),
     /// Request a key frame of a participant's source.
     RequestKeyFrame(ParticipantId, Source),
 }
@@ -314,6 +316,11 @@ impl<G: Engine> Driver<G> {
             Command::Unsubscribe(tracks) => {
                 self.session.unsubscribe(&tracks);
                 ConnectionRequest::Unsubscribe(tracks)
+            }
+            Command::Show(tiles) => {
+                // The next tick tells the server.
+                self.session.show(tiles);
+                ConnectionRequest::Reconcile
             }
             Command::RequestKeyFrame(participant, source) => self
                 .session

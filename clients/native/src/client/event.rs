@@ -9,6 +9,7 @@ use bytes::Bytes;
 use e2ee_frames::{CallCode, Problem};
 use tacet_proto::{
     ErrorCode, ParticipantId, TrackId,
+    layers::LayerReason,
     media::{Codec, Source},
 };
 
@@ -81,6 +82,17 @@ pub enum ClientEvent {
     TrackMuted(RemoteTrack),
     /// A track that is not muted has stopped, or flows again, according to the server.
     TrackStalled(RemoteTrack),
+    /// Another layer of a video is received, according to the server.
+    VideoLayer {
+        /// The participant that publishes the video.
+        participant: ParticipantId,
+        /// What it captures.
+        source: Source,
+        /// Its height in lines; `None` while nothing is received, or if the server does not know it.
+        height: Option<u16>,
+        /// Why it has changed.
+        reason: LayerReason,
+    },
     /// The first audio frame of a source was opened: it is audible from now on.
     AudioReady {
         /// The authenticated sender.

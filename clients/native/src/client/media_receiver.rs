@@ -50,7 +50,8 @@ impl MediaReceiver {
         self.slots.entry(slot.ssrc).or_insert(receiver);
     }
 
-    /// Records which track the server has put into a slot.
+    /// Records which track the server has put into a slot. In the slot of a speaker position the sender changes without notice:
+    /// there is no hint.
     pub(super) fn set_slot(&mut self, content: &SlotSource) {
         if let Some(slot) = self.slots.values_mut().find(|slot| slot.mid == content.mid) {
             slot.hint = content.source.and_then(SlotContent::track).map(|source| (source.participant, source.track));
@@ -107,6 +108,12 @@ impl MediaReceiver {
     pub(super) fn slot_of(&self, track: TrackId) -> Option<u32> {
         let shows = |slot: &SlotReceiver| slot.hint.is_some_and(|(_, shown)| shown == track);
         self.slots.iter().find(|(_, slot)| shows(slot)).map(|(ssrc, _)| *ssrc)
+    }
+
+    /// The track in a slot, as the server says.
+    pub(super) fn track_in(&self, mid: &str) -> Option<TrackId> {
+        let slot = self.slots.values().find(|slot| slot.mid == mid)?;
+        slot.hint.map(|(_, track)| track)
     }
 
     pub(super) fn statistics(&self) -> ReceiverStatistics {

@@ -14,6 +14,7 @@ use super::{
     roster::{Roster, TrackChange},
     snapshot::{LocalTrackStatus, ParticipantStatus, ReceiverStatistics, Snapshot},
     subscriptions::Subscriptions,
+    tiles::VideoTile,
     track::TrackState,
 };
 use crate::{audio::Level, call::JoinOptions};
@@ -21,6 +22,7 @@ use e2ee_frames::{CallCode, Problem};
 use std::{sync::Arc, time::Instant};
 use tacet_proto::{
     ParticipantId, TrackId,
+    layers::{LayerReason, Tile},
     media::Source,
     server::{Speaker, Tracks},
 };
@@ -35,6 +37,8 @@ pub(super) struct SessionState {
     wake: Arc<Notify>,
     local_tracks: LocalTracks,
     subscriptions: Subscriptions,
+    /// What the application shows; `None` until it has said so.
+    tiles: Option<Vec<VideoTile>>,
     roster: Roster,
     problems: ProblemLog,
     /// Emptied when the media path is replaced; the mixer goes on.
@@ -62,6 +66,7 @@ impl SessionState {
             events,
             wake,
             local_tracks: LocalTracks::default(),
+            tiles: None,
             roster: Roster::default(),
             problems: ProblemLog::default(),
             connection: None,
@@ -160,6 +165,28 @@ impl SessionState {
     /// Stops receiving these tracks; from now on new tracks are only received by explicit subscription.
     pub(super) fn unsubscribe(&mut self, tracks: &[TrackId]) {
         self.subscriptions.remove(tracks, self.roster.all_tracks().map(|track| track.track));
+    }
+
+    /// The application shows these videos from now on, and no others.
+    pub(super) fn show(&mut self, tiles: Vec<VideoTile>) {
+        self.tiles = Some(tiles);
+    }
+
+    /// The tiles of tracks in the server's list; `None` until the application has said what it shows.
+    pub(super) fn tiles(&self) -> Option<Vec<Tile>> {
+        let tile = |tile: &VideoTile| {
+            let VideoTile { participant, source, height, pinned, paused } = *tile;
+            let track = self.roster.track(participant, source)?.track;
+            Some(Tile { track, height, pinned, paused })
+        };
+        Some(self.tiles.as_ref()?.iter().filter_map(tile).collect())
+    }
+
+    /// The server says which layer of a participant's track this client receives.
+    pub(super) fn layer_changed(&self, track: TrackId, height: Option<u16>, reason: LayerReason) {
+        if let Some(RemoteTrack { participant, source, .. }) = self.roster.shown_tracks().find(|of| of.track == track) {
+            self.events.emit(ClientEvent::VideoLayer { participant, source, height, reason });
+        }
     }
 
     /// An announce was verified: a participant joined or changed its name.

@@ -61,6 +61,8 @@ pub(super) struct TrackSender {
     pub(super) refused: Option<ErrorCode>,
     /// Whether the session has a key for the stream.
     pub(super) key_ready: bool,
+    /// Whether anyone receives the track, as far as the server has said.
+    pub(super) is_wanted: bool,
     /// The mute state that the server knows.
     pub(super) signaled_muted: bool,
     /// When the application was last sent a key frame event.
@@ -106,6 +108,7 @@ impl TrackSender {
             request: None,
             refused: None,
             key_ready: false,
+            is_wanted: true,
             signaled_muted: false,
             key_frame_event_at: None,
             sequence: random() as u16 & 0x7fff,
@@ -147,6 +150,7 @@ impl TrackSender {
     /// The track was unpublished or refused.
     pub(super) fn reset_publication(&mut self) {
         (self.track, self.request, self.key_ready) = (None, None, false);
+        self.is_wanted = true;
         self.needs_key_frame = true;
     }
 

@@ -6,6 +6,7 @@ mod bot;
 mod call_code;
 mod chaos;
 mod conversation;
+mod layers;
 mod listener;
 mod reconnect;
 mod recorder;

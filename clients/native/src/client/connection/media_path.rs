@@ -4,7 +4,7 @@ use super::Connection;
 use crate::{
     client::{
         disconnect::ConnectionEnd, path_state::PathState, random::random_u32, session_state::SessionState,
-        track_sender::TrackSender,
+        tiles::TileRequests, track_sender::TrackSender,
     },
     media::{Endpoint, Engine, MediaError},
 };
@@ -96,6 +96,7 @@ impl<G: Engine> Connection<G> {
         self.receiver = super::MediaReceiver::default();
         self.early_slots.clear();
         self.unsubscribed = true;
+        self.tiles = TileRequests::default();
         self.path = PathState::STARTING;
         self.path_changed = false;
         session.replace_media_path();

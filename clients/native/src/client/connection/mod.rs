@@ -24,6 +24,7 @@ use super::{
     repair::Recovery,
     session_state::SessionState,
     snapshot::ReceiverStatistics,
+    tiles::TileRequests,
     track_sender::TrackSender,
 };
 use crate::{
@@ -59,6 +60,7 @@ pub(super) struct Connection<G: Engine> {
     early_slots: Vec<Slots>,
     /// Whether the server has no subscriptions of this client yet.
     unsubscribed: bool,
+    tiles: TileRequests,
 }
 
 /// Events of a connection.
@@ -97,6 +99,7 @@ impl<G: Engine> Connection<G> {
             receiver: MediaReceiver::default(),
             early_slots: Vec::new(),
             unsubscribed: true,
+            tiles: TileRequests::default(),
         }
     }
 
@@ -175,6 +178,8 @@ impl<G: Engine> Connection<G> {
                 self.on_path_state(changed, session).await?;
             }
             CallEvent::Slots(slots) => self.add_slots(slots).await?,
+            CallEvent::Layers(slots) => self.on_layers(&slots, session),
+            CallEvent::Want(tracks) => self.on_want(&tracks, session).await?,
             CallEvent::Published { cid, track } => self.on_published(&cid, track, session).await?,
             CallEvent::TrackList(tracks) => session.retain_tracks(&tracks),
             CallEvent::Tracks(tracks) => self.on_tracks(tracks, session)?,
@@ -236,6 +241,9 @@ impl<G: Engine> Connection<G> {
     /// Handles everything that depends on time; called every 20 ms.
     pub(super) async fn on_tick(&mut self, now: Instant, session: &mut SessionState) -> Result<(), ConnectionEnd> {
         self.receiver.on_tick(now, &self.keys, session);
+        if let Some(tiles) = self.tiles.due(session.tiles(), now) {
+            self.call.layers(tiles)?;
+        }
         self.request_missing_key_frames(now).await
     }
 

@@ -17,6 +17,7 @@ use e2ee_frames::StreamId;
 use std::time::Instant;
 use tacet_proto::{
     ErrorCode, TrackId,
+    layers::TrackWant,
     media::{Codec, Source},
     server::ErrorMessage,
 };
@@ -81,7 +82,7 @@ impl<G: Engine> Connection<G> {
             };
             let becomes_live = state == TrackState::Live && track.state() != state;
             track.set_state(state);
-            if state != TrackState::Live || muted {
+            if state != TrackState::Live || muted || !sender.is_wanted {
                 track.discard_input();
                 sender.require_key_frame();
                 continue;
@@ -129,6 +130,22 @@ impl<G: Engine> Connection<G> {
         };
         sender.track = Some(track);
         session.events().emit(ClientEvent::Published(sender.source));
+        self.reconcile_tracks(session).await
+    }
+
+    /// The server says which tracks are received by anyone. Of others nothing is sent, until a key frame begins them again.
+    pub(super) async fn on_want(
+        &mut self,
+        tracks: &[TrackWant],
+        session: &mut SessionState,
+    ) -> Result<(), ConnectionEnd> {
+        for TrackWant { track, active, .. } in tracks {
+            let Some(sender) = self.senders.iter_mut().find(|sender| sender.track == Some(*track)) else { continue };
+            let (is_wanted, source) = (active.contains(&true), sender.source);
+            if !std::mem::replace(&mut sender.is_wanted, is_wanted) && is_wanted {
+                self.request_own_key_frame(source, session);
+            }
+        }
         self.reconcile_tracks(session).await
     }
 

@@ -6,7 +6,10 @@ use crate::{
     media::{Endpoint, Engine},
 };
 use std::time::Instant;
-use tacet_proto::server::{Slots, Tracks};
+use tacet_proto::{
+    layers::SlotLayer,
+    server::{Slots, Tracks},
+};
 
 impl<G: Engine> Connection<G> {
     /// Applies a change of the slots and confirms it; slots that arrive before the media path are kept for it.
@@ -35,6 +38,15 @@ impl<G: Engine> Connection<G> {
         let wanted = session.wanted_tracks(&added);
         self.call.subscribe(&wanted)?;
         Ok(())
+    }
+
+    /// The layers in slots have changed.
+    pub(super) fn on_layers(&self, slots: &[SlotLayer], session: &SessionState) {
+        for SlotLayer { mid, height, reason, .. } in slots {
+            if let Some(track) = self.receiver.track_in(mid) {
+                session.layer_changed(track, *height, *reason);
+            }
+        }
     }
 
     /// Requests a key frame of a track, if a slot shows it.
