@@ -192,6 +192,28 @@ fn webinar_listeners_take_one_encoding() {
     assert_eq!(count(&report["audio"], "opened"), 0, "listeners are light");
 }
 
+/// Receivers get the encodings that their tiles need, without a gap, and others after they have changed their tiles.
+#[test]
+fn layers_follow_the_tiles_of_receivers() {
+    let size = ["--publishers", "3", "--subscribers", "4", "--canaries", "1", "--seconds", "9"];
+    let report = scenario("layers", &size);
+    let layers = &report["layers"];
+    assert!(count(layers, "switches") > 0 && count(&layers["notices"], "wish") > 0, "{layers}");
+    assert!(count(&layers["switch_ms"], "p50") < 1_500, "{layers}");
+    let of_height = |height: u64, field: &str| -> u64 {
+        let all = layers["layers"].as_array().unwrap().iter();
+        all.filter(|layer| layer["height"] == height).map(|layer| count(layer, field)).sum()
+    };
+    for height in [180, 360, 720] {
+        let (expected, lost) = (of_height(height, "expected"), of_height(height, "lost"));
+        assert!(of_height(height, "delivered_bytes") > 0 && lost * 100 <= expected * 5, "{layers}");
+    }
+    // Three receivers of four have small tiles only, or one large tile.
+    let wasted = of_height(720, "delivered") * 10 > of_height(720, "sent") * 4 * 7;
+    assert!(!wasted, "only some get the largest: {layers}");
+    nearly_all(&report["canaries"]);
+}
+
 #[test]
 fn join_storm_gets_media() {
     let report = scenario("join-storm", &["--subscribers", "4", "--seconds", "3"]);
@@ -266,7 +288,8 @@ fn server_core_is_pinned() {
 #[test]
 fn scenarios_are_listed_and_printed() {
     let list = String::from_utf8(load(&["--list-scenarios"]).stdout).unwrap();
-    for name in ["packets", "one-to-many", "everyone", "rooms", "webinar", "join-storm", "churn"] {
+    for name in ["packets", "one-to-many", "everyone", "rooms", "webinar", "layers", "audience", "join-storm", "churn"]
+    {
         assert!(list.lines().any(|line| line.starts_with(name)), "{list}");
         let text = String::from_utf8(load(&["--print-scenario", name]).stdout).unwrap();
         assert!(text.contains(&format!("name = \"{name}\"")), "{text}");

@@ -30,8 +30,8 @@ pub use measure::{
     server_process::{ServerError, Usage, serve_command},
 };
 pub use report::{
-    CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, Report, csv, figures,
-    html, json, machine, repeats,
+    CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, LayerReport,
+    LayersReport, Notices, Report, WaitMs, csv, figures, html, json, machine, repeats,
 };
 pub use run::{
     LoadError, fanout,

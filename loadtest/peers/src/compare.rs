@@ -45,7 +45,7 @@ pub async fn compare(plan: &Plan, setup: &Setup, mut progress: impl FnMut(&str))
                         continue;
                     }
                     let name = format!("{} to {subscribers}, {:?}, run {number}", load.title(), row.peer);
-                    match run(row.peer, setup, load.rate(), *subscribers, plan.times).await {
+                    match run(row.peer, setup, load.traffic(), *subscribers, plan.times).await {
                         Ok(run) => {
                             progress(&format!("{name}: {:.2} s per million", run.cpu_s_per_million));
                             row.runs.push(run);

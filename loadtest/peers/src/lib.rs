@@ -31,7 +31,7 @@ pub use amplification::{Amplification, Probe, Sample};
 pub use compare::{Plan, compare};
 pub use flood::{FloodPlan, FloodReport, FloodRun, Flooding, Kind, amplifications, flood};
 pub use limit::{Limit, find_limits, limits_table};
-pub use load::Load;
+pub use load::{Load, Traffic};
 pub use machine::Machine;
 pub use measure::{Run, Times, run};
 pub use member_flood::MemberKind;

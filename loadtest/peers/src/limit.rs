@@ -62,7 +62,7 @@ pub async fn find_limits(
         let mut limit = none;
         while let Some(pps) = search.next() {
             let rate = Rate { pps, burst, size: Load::PAYLOAD_BYTES };
-            match run(*peer, setup, rate, subscribers, times).await {
+            match run(*peer, setup, rate.into(), subscribers, times).await {
                 Ok(run) => {
                     let carried = is_carried(&run);
                     let seen = &run.seen;

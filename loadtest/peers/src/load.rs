@@ -1,7 +1,20 @@
 //! The loads of a comparison.
 
-use loadtest::fanout::Rate;
+use loadtest::fanout::{Rate, Voices};
 use serde::{Deserialize, Serialize};
+
+/// What publishers send: packets of one rate, or the voices that have it together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    pub(crate) rate: Rate,
+    pub(crate) voices: Option<Voices>,
+}
+
+impl From<Rate> for Traffic {
+    fn from(rate: Rate) -> Self {
+        Self { rate, voices: None }
+    }
+}
 
 /// A shape of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -11,20 +24,39 @@ pub enum Load {
     Singles,
     /// 960 packets a second, 16 at once: a large frame sixty times a second.
     Bursts,
+    /// 300 packets a second of the size of audio: six who talk at once.
+    Voices,
 }
 
 impl Load {
     /// Maximum RTP payload in bytes. With header, one extension and the GCM tag, a datagram has about 1,200.
     pub const PAYLOAD_BYTES: usize = 1_164;
+    /// Bytes of an Opus frame, and of the RTP payload that it is sealed to.
+    const VOICE_BYTES: usize = 80;
+    const VOICE_PAYLOAD_BYTES: usize = 100;
 
-    /// Packet rate of the publisher.
+    /// What the publishers send.
+    #[must_use]
+    pub fn traffic(self) -> Traffic {
+        Traffic { rate: self.rate(), voices: self.voices() }
+    }
+
+    /// Packet rate of all publishers.
     #[must_use]
     pub fn rate(self) -> Rate {
         let size = Self::PAYLOAD_BYTES;
         match self {
             Self::Singles => Rate { pps: 500, burst: 1, size },
             Self::Bursts => Rate { pps: 960, burst: 16, size },
+            Self::Voices => Rate { pps: 300, burst: 1, size: Self::VOICE_PAYLOAD_BYTES },
         }
+    }
+
+    /// The microphones whose packets the load has, if it is audio: as many talk at once as a receiver hears, and more are open
+    /// than all of which a server would forward.
+    fn voices(self) -> Option<Voices> {
+        let voices = Voices { microphones: 12, talkers: 6, bytes: Self::VOICE_BYTES };
+        (self == Self::Voices).then_some(voices)
     }
 
     /// Description for reports.
@@ -33,6 +65,7 @@ impl Load {
         match self {
             Self::Singles => "single packets, 500 a second",
             Self::Bursts => "bursts of 16 packets, 960 a second",
+            Self::Voices => "six voices, 300 packets of audio a second",
         }
     }
 }

@@ -1,9 +1,10 @@
 //! One run: a server is started, its bots join, it is measured, it is ended.
 
+use crate::load::Traffic;
 use crate::peer::{Floor, Janus, LiveKit, Peer, PeerError, PeerName, Setup, Str0m, Tacet};
 use loadtest::{
     Usage,
-    fanout::{Fanout, FanoutReport, Rate},
+    fanout::{Fanout, FanoutReport},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -46,33 +47,39 @@ pub struct Run {
 pub async fn run(
     peer: PeerName,
     setup: &Setup,
-    rate: Rate,
+    traffic: Traffic,
     subscribers: usize,
     times: Times,
 ) -> Result<Run, PeerError> {
     match peer {
-        PeerName::Floor => run_on::<Floor<1>>(setup, rate, subscribers, times).await,
-        PeerName::FloorGso4 => run_on::<Floor<4>>(setup, rate, subscribers, times).await,
-        PeerName::FloorGso8 => run_on::<Floor<8>>(setup, rate, subscribers, times).await,
-        PeerName::FloorGso16 => run_on::<Floor<16>>(setup, rate, subscribers, times).await,
-        PeerName::Tacet => run_on::<Tacet>(setup, rate, subscribers, times).await,
-        PeerName::Str0m => run_on::<Str0m>(setup, rate, subscribers, times).await,
-        PeerName::Janus => run_on::<Janus<0>>(setup, rate, subscribers, times).await,
-        PeerName::JanusLoops => run_on::<Janus<2>>(setup, rate, subscribers, times).await,
-        PeerName::Livekit => run_on::<LiveKit>(setup, rate, subscribers, times).await,
+        PeerName::Floor => run_on::<Floor<1>>(setup, traffic, subscribers, times).await,
+        PeerName::FloorGso4 => run_on::<Floor<4>>(setup, traffic, subscribers, times).await,
+        PeerName::FloorGso8 => run_on::<Floor<8>>(setup, traffic, subscribers, times).await,
+        PeerName::FloorGso16 => run_on::<Floor<16>>(setup, traffic, subscribers, times).await,
+        PeerName::Tacet => run_on::<Tacet>(setup, traffic, subscribers, times).await,
+        PeerName::Str0m => run_on::<Str0m>(setup, traffic, subscribers, times).await,
+        PeerName::Janus => run_on::<Janus<0>>(setup, traffic, subscribers, times).await,
+        PeerName::JanusLoops => run_on::<Janus<2>>(setup, traffic, subscribers, times).await,
+        PeerName::Livekit => run_on::<LiveKit>(setup, traffic, subscribers, times).await,
     }
 }
 
-async fn run_on<P: Peer>(setup: &Setup, rate: Rate, subscribers: usize, times: Times) -> Result<Run, PeerError> {
+async fn run_on<P: Peer>(setup: &Setup, traffic: Traffic, subscribers: usize, times: Times) -> Result<Run, PeerError> {
     let mut peer = P::start(setup).await?;
-    let result = drive(&mut peer, rate, subscribers, times).await;
+    let result = drive(&mut peer, traffic, subscribers, times).await;
     peer.stop().await;
     result
 }
 
-async fn drive(peer: &mut impl Peer, rate: Rate, subscribers: usize, times: Times) -> Result<Run, PeerError> {
-    let mut fanout = Fanout::start(rate)?;
-    peer.publish(&fanout).await?.connected().await?;
+async fn drive(peer: &mut impl Peer, traffic: Traffic, subscribers: usize, times: Times) -> Result<Run, PeerError> {
+    let mut fanout = Fanout::start(traffic.rate)?;
+    let publishers = match traffic.voices {
+        Some(voices) => peer.publish_voices(&mut fanout, voices).await?,
+        None => vec![peer.publish(&fanout).await?],
+    };
+    for publisher in publishers {
+        publisher.connected().await?;
+    }
     fanout.start_sending();
     sleep(ALONE).await;
     let before = peer.usage();

@@ -75,7 +75,8 @@ impl fmt::Display for Comparison {
         for row in &self.rows {
             if head != Some((row.load, row.subscribers)) {
                 head = Some((row.load, row.subscribers));
-                writeln!(f, "\n### One publisher to {}: {}\n", row.subscribers, row.load.title())?;
+                let from = if row.load == Load::Voices { "Microphones" } else { "One publisher" };
+                writeln!(f, "\n### {from} to {}: {}\n", row.subscribers, row.load.title())?;
                 writeln!(
                     f,
                     "| server | CPU s per million (lowest–highest) | p50 µs | p99 µs | lost | kB per subscriber | busy | runs |"

@@ -4,10 +4,11 @@
 use crate::{
     bots::{
         cast::Part,
-        context::{Attendance, Phase, RunContext, count},
+        context::{Attendance, ForMedia, Phase, RunContext, count},
         feed::{Feed, Packet},
         frame_receiver::{FrameReceiver, Opening, ReceivedPacket, SlotFrames},
         readiness::Readiness,
+        sender::EncodingStreams,
         streams,
     },
     measure::{accounting::ReceiverAccounting, clock::Time, statistics::Statistics},
@@ -62,12 +63,13 @@ pub(crate) async fn attend(
     let call = Call::join(&context.room.link, &context.join_options(part, true)).await?;
     let accounting = ReceiverAccounting::new(context.room.log.clone(), context.window.clone());
     let mut receiver = Receiver::new(FrameReceiver::new(accounting, Some(call.keys()), since));
-    let mut attendance = Attendance::new(call, Readiness::new(part.needs, true, permit, None));
+    let mut attendance = Attendance::new(call, Readiness::new(part.needs, true, permit, None), context.screen(part));
+    attendance.show()?;
     let (mut feeds, mut own) = (Vec::new(), Vec::new());
     for (n, plan) in streams::plans(&context.scenario, part, context.origin).into_iter().enumerate() {
         let ssrc = FIRST_SSRC + n as u32;
         own.push(SendStream { mid: plan.mid.clone(), codec: plan.codec(), ssrc, rtx: None });
-        attendance.add_track(&plan, plan.publish(ssrc, None));
+        attendance.add_track(&plan, plan.publish(&[EncodingStreams { ssrc, rtx: None, rid: None }]));
         let mid = plan.mid.clone();
         feeds.push((mid, plan.feed(attendance.call.keys(), context.room.log.clone(), context.window.clone())));
     }
@@ -118,7 +120,9 @@ pub(crate) async fn attend(
             }
             _ = tick.tick() => {
                 receiver.tick(Time::now());
-                attendance.choose_tracks(&context.room.log, part)?;
+                if let Some(tiles) = attendance.show()? {
+                    receiver.frames.accounting.wished(&tiles, Time::now());
+                }
             }
             event = media => match event {
                 Some(MediaEvent::Connected) => attendance.readiness.connected = true,
@@ -131,15 +135,15 @@ pub(crate) async fn attend(
                 }
                 Some(MediaEvent::Disconnected | MediaEvent::KeyFrameRequested { .. } | MediaEvent::ReceiverReport { .. }) => {}
             },
-            event = attendance.call.next() => match attendance.handle(event?, context, part)? {
-                Some(CallEvent::Transport(remote)) => {
+            event = attendance.call.next() => match attendance.handle(event?, context)? {
+                Some(ForMedia::Event(CallEvent::Transport(remote))) => {
                     let mut started = WebrtcEndpoint::start(attendance.call.welcome(), remote, &own).await?;
                     attendance.call.transport(started.local().clone())?;
                     attendance.publish()?;
                     started.add_slots(&std::mem::take(&mut held)).await?;
                     endpoint = Some(started);
                 }
-                Some(CallEvent::Slots(slots)) => {
+                Some(ForMedia::Event(CallEvent::Slots(slots))) => {
                     receiver.add_slots(&slots.add);
                     match &mut endpoint {
                         Some(endpoint) => endpoint.add_slots(&slots.add).await?,
@@ -148,6 +152,9 @@ pub(crate) async fn attend(
                     let changes = attendance.readiness.fill(slots.set);
                     receiver.frames.accounting.slots_changed(&changes, Time::now());
                     attendance.call.slots_ready(slots.rev)?;
+                }
+                Some(ForMedia::Layers(changes)) => {
+                    receiver.frames.accounting.layers_changed(&changes, Time::now(), &mut receiver.statistics);
                 }
                 _ => {}
             },
@@ -173,7 +180,7 @@ async fn send_due(endpoint: &mut WebrtcEndpoint, feeds: &mut [(String, Feed)]) -
             && feed.make(Time::now(), |packet| made.push(packet)).is_some()
         {
             feed.leaving(Time::now());
-            for Packet { sequence, timestamp, marker, level, payload } in made.drain(..) {
+            for Packet { sequence, timestamp, marker, level, payload, .. } in made.drain(..) {
                 let packet = OutgoingPacket { sequence, timestamp, marker, level, payload: payload.into() };
                 endpoint.send(mid, packet).await?;
             }

@@ -130,13 +130,13 @@ fn needs(scenario: &Scenario, part: &Part) -> usize {
     let canaries = if canaries_send(scenario) { canaries_of(scenario, part.room) } else { 0 };
     // A canary sends at most one stream. Canaries join last.
     let of_canaries = if part.kind == Kind::Canary { canaries.saturating_sub(1) } else { 0 };
-    (staying - itself) * scenario.taken_streams() + of_canaries
+    scenario.slots(staying - itself) + of_canaries
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Audio, Churn, Video};
+    use crate::scenario::{Audio, Churn, Layers, Video};
 
     fn scenario() -> Scenario {
         Scenario {
@@ -147,7 +147,7 @@ mod tests {
             participants: 3,
             canaries: 3,
             audio: Some(Audio::default()),
-            video: Some(Video { simulcast: true, ..Video::default() }),
+            video: Some(Video { layers: Some(Layers::Simulcast), ..Video::default() }),
             ..Scenario::default()
         }
     }
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn needs_counts_expected_tracks() {
         let parts = cast(&scenario());
-        // Audio, and one of three encodings, of each other sender.
+        // Audio and video of each other sender.
         assert_eq!(of(&parts, Kind::Subscriber, 0)[0].needs, 8);
         assert_eq!(of(&parts, Kind::Participant, 0)[0].needs, 6);
         assert_eq!(of(&parts, Kind::Canary, 0)[0].needs, 9, "and the audio of the other canary");

@@ -6,11 +6,12 @@ use crate::{
         cast::Part,
         engine::Engine,
         readiness::Readiness,
-        streams::{self, Origin, StreamPlan},
+        screen::Screen,
+        streams::{Origin, TrackPlan},
     },
     measure::{
-        accounting::Window,
-        send_log::{RoomLog, StreamLog},
+        accounting::{LayerChange, Window},
+        send_log::{RoomLog, TrackLog},
     },
     scenario::{Join, Scenario},
 };
@@ -25,8 +26,11 @@ use tacet_native::{
     link::RoomLink,
     tls::Trust,
 };
-use tacet_proto::{ErrorCode, TrackId, client::Publish, media::Track};
-use tokio::sync::{mpsc, watch};
+use tacet_proto::{ErrorCode, TrackId, client::Publish, layers::TrackWant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 
 /// Phase of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +84,16 @@ impl RunContext {
         self.scenario.join != Join::BeforeMedia
     }
 
-    /// How to join. With simulcast the bot chooses tracks itself; otherwise it is subscribed to all.
+    /// How to join.
     pub(crate) fn join_options(&self, part: &Part, exchange_keys: bool) -> JoinOptions {
-        let subscribe = part.receives() && !self.chooses();
+        let subscribe = part.receives();
         JoinOptions { trust: self.trust, subscribe, exchange_keys, ..JoinOptions::new(&part.name()) }
     }
 
-    /// Whether receivers choose among encodings.
-    fn chooses(&self) -> bool {
-        self.scenario.video.is_some_and(|video| video.simulcast)
+    /// What a bot shows, if it says so to the server.
+    pub(crate) fn screen(&self, part: &Part) -> Option<Screen> {
+        let tiles = self.scenario.tiles.as_ref().filter(|_| part.receives())?;
+        Some(Screen::new(tiles, part.number, Instant::now()))
     }
 
     /// The given time if media flows in the room already: only then can the time to first media be measured.
@@ -102,7 +107,20 @@ impl RunContext {
 struct Published {
     stream: StreamId,
     track: Publish,
-    log: Arc<StreamLog>,
+    log: Arc<TrackLog>,
+    /// Its id, once the server has given it one.
+    id: Option<TrackId>,
+}
+
+/// What the media path of a bot has to handle.
+#[derive(Debug)]
+pub(crate) enum ForMedia {
+    /// An event of the call.
+    Event(CallEvent),
+    /// The layers in slots have changed.
+    Layers(Vec<LayerChange>),
+    /// Which encodings of own tracks are wanted, by index of the track.
+    Want(Vec<(usize, Vec<bool>)>),
 }
 
 /// A bot's call, as far as both stacks treat it alike.
@@ -111,20 +129,19 @@ pub(crate) struct Attendance {
     pub(crate) call: Call,
     pub(crate) readiness: Readiness,
     published: Vec<Published>,
-    /// Tracks of simulcast publishers that are not in the send log yet.
-    undecided: Vec<Track>,
+    screen: Option<Screen>,
 }
 
 impl Attendance {
-    pub(crate) fn new(call: Call, readiness: Readiness) -> Self {
-        Self { call, readiness, published: Vec::new(), undecided: Vec::new() }
+    pub(crate) fn new(call: Call, readiness: Readiness, screen: Option<Screen>) -> Self {
+        Self { call, readiness, published: Vec::new(), screen }
     }
 
     /// Adds a track to publish.
-    pub(crate) fn add_track(&mut self, plan: &StreamPlan, track: Publish) {
+    pub(crate) fn add_track(&mut self, plan: &TrackPlan, track: Publish) {
         self.readiness.unkeyed.insert(plan.sealing.stream);
         self.readiness.unpublished.insert(track.cid.clone());
-        self.published.push(Published { stream: plan.sealing.stream, track, log: plan.log.clone() });
+        self.published.push(Published { stream: plan.sealing.stream, track, log: plan.log.clone(), id: None });
     }
 
     /// Asks the server to publish the tracks.
@@ -139,50 +156,50 @@ impl Attendance {
         !self.published.is_empty()
     }
 
-    /// Handles an event of the call; returns it if the media path of the bot has to handle it.
-    pub(crate) fn handle(
-        &mut self,
-        event: CallEvent,
-        context: &RunContext,
-        part: &Part,
-    ) -> Result<Option<CallEvent>, CallError> {
+    /// Handles an event of the call; returns what the media path of the bot has to handle.
+    pub(crate) fn handle(&mut self, event: CallEvent, context: &RunContext) -> Result<Option<ForMedia>, CallError> {
         match event {
             CallEvent::StreamReady(stream) => {
                 self.readiness.unkeyed.remove(&stream);
             }
             CallEvent::Published { cid, track } => {
-                if let Some(own) = self.published.iter().find(|own| own.track.cid == cid) {
-                    context.room.log.add_track(track, own.log.clone());
+                if let Some(own) = self.published.iter_mut().find(|own| own.track.cid == cid) {
+                    context.room.log.name_track(track, own.log.clone());
+                    own.id = Some(track);
                 }
                 self.readiness.unpublished.remove(&cid);
             }
-            CallEvent::Tracks(tracks) if part.receives() && context.chooses() => self.undecided.extend(tracks.add),
+            CallEvent::Tracks(tracks) => {
+                self.screen.iter_mut().for_each(|screen| screen.tracks_changed(&tracks, Instant::now()));
+            }
+            CallEvent::Layers(slots) => return Ok(Some(ForMedia::Layers(self.readiness.layers(&slots)))),
+            CallEvent::Want(tracks) => {
+                let own = |want: TrackWant| {
+                    let index = self.published.iter().position(|own| own.id == Some(want.track))?;
+                    Some((index, want.active))
+                };
+                return Ok(Some(ForMedia::Want(tracks.into_iter().filter_map(own).collect())));
+            }
             CallEvent::KeyInstalled(participant) => self.readiness.key_installed(participant),
             // A track that was published when it was subscribed to may have ended meanwhile.
             CallEvent::Refused { error, .. } if error.code != ErrorCode::NoTrack => {
                 return Err(error.into());
             }
-            other => return Ok(Some(other)),
+            other => return Ok(Some(ForMedia::Event(other))),
         }
         Ok(None)
     }
 
-    /// Whether tracks wait for [`Attendance::choose_tracks`].
-    pub(crate) fn is_choosing(&self) -> bool {
-        !self.undecided.is_empty()
+    /// When [`Attendance::show`] is due.
+    pub(crate) fn show_at(&self) -> Option<Instant> {
+        self.screen.as_ref().and_then(Screen::due_at)
     }
 
-    /// Subscribes to this bot's share of the tracks of simulcast publishers.
-    pub(crate) fn choose_tracks(&mut self, room: &RoomLog, part: &Part) -> Result<(), CallError> {
-        let mut chosen: Vec<TrackId> = Vec::new();
-        self.undecided.retain(|track| {
-            let Some(stream) = room.track(track.track) else { return true };
-            let takes = |encoding| encoding == streams::takes(part.number, track.participant.0, 3);
-            if stream.encoding.is_none_or(takes) {
-                chosen.push(track.track);
-            }
-            false
-        });
-        if chosen.is_empty() { Ok(()) } else { self.call.subscribe(&chosen) }
+    /// Says what the bot shows, if that has changed; returns the heights of all tracks that it shows now.
+    pub(crate) fn show(&mut self) -> Result<Option<Vec<(TrackId, u16)>>, CallError> {
+        let Some(tiles) = self.screen.as_mut().and_then(|screen| screen.take(Instant::now())) else { return Ok(None) };
+        let heights = tiles.iter().map(|tile| (tile.track, tile.height)).collect();
+        self.call.layers(tiles)?;
+        Ok(Some(heights))
     }
 }

@@ -2,13 +2,10 @@
 
 use crate::measure::clock::Time;
 use crate::{
-    bots::{
-        frame,
-        packet_identity::{PacketIdentifier, SlotPacket},
-    },
+    bots::{frame, packet_identity::SlotPacket},
     measure::{
-        accounting::{Accounted, ReceiverAccounting},
-        received_stream::Arrival,
+        accounting::{Accounted, ReceiverAccounting, SlotAccount},
+        received_track::Arrival,
         statistics::Statistics,
     },
 };
@@ -40,7 +37,7 @@ pub(crate) struct ReceivedPacket<'a> {
 #[derive(Debug)]
 pub(crate) struct SlotFrames {
     pub(crate) codec: Codec,
-    identifier: PacketIdentifier,
+    account: SlotAccount,
     assembler: Assembler,
     /// How the first packet of the newest frame was accounted for.
     first: Option<Accounted>,
@@ -48,7 +45,7 @@ pub(crate) struct SlotFrames {
 
 impl SlotFrames {
     pub(crate) fn new(codec: Codec) -> Self {
-        Self { codec, identifier: PacketIdentifier::default(), assembler: Assembler::new(Codec::Vp8), first: None }
+        Self { codec, account: SlotAccount::default(), assembler: Assembler::new(Codec::Vp8), first: None }
     }
 
     /// Writes the frame that this packet completes to `out`, and returns how its first packet was accounted for.
@@ -144,7 +141,7 @@ impl FrameReceiver {
             repair: packet.retransmitted,
         };
         let mut own = None;
-        self.accounting.packet(&mut slot.identifier, slot_packet, statistics, |identified, accounted| {
+        self.accounting.packet(&mut slot.account, slot_packet, statistics, |identified, accounted| {
             if identified.sequence == packet.sequence {
                 own = Some(accounted);
             }

@@ -3,14 +3,14 @@
 use crate::{
     bots::{
         cast::{Kind, Part},
-        context::{Attendance, Phase, RunContext, count},
+        context::{Attendance, ForMedia, Phase, RunContext, count},
         engine::Engine,
         path::{Path, PathError},
         readiness::Readiness,
         receiver::{Receiver, SlotStream},
         running::{BotId, Bots},
-        sender::{Sender, Stream},
-        streams::{self, StreamPlan},
+        sender::{EncodingStreams, ExtensionIds, Sender, TrackStreams},
+        streams::{self, TrackPlan},
     },
     measure::{accounting::ReceiverAccounting, clock::Time},
 };
@@ -29,13 +29,16 @@ use tacet_proto::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
-    time::{sleep, sleep_until},
+    time::sleep_until,
 };
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-/// Interval of looking for tracks of simulcast publishers in the send log.
-const CHOICE_INTERVAL: Duration = Duration::from_millis(20);
+const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+const DEPENDENCY_DESCRIPTOR_URI: &str =
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 
 /// Why a light bot ended early.
 #[derive(Debug, thiserror::Error)]
@@ -114,23 +117,28 @@ fn random_ssrc() -> Result<u32, LightError> {
     Ok(u32::from_be_bytes(bytes).max(1))
 }
 
-/// Assigns SSRCs to a planned stream: how it is written, and how it is announced to the server.
-fn stream(plan: &StreamPlan, welcome: &Welcome) -> Result<(Stream, Publish), LightError> {
+/// Assigns SSRCs to a planned track: how it is written, and how it is announced to the server.
+fn streams(plan: &TrackPlan, welcome: &Welcome) -> Result<(TrackStreams, Publish), LightError> {
     let entry = streams::entry(&welcome.codecs, plan.codec()).ok_or(LightError::NoCodec(plan.codec()))?;
-    let ssrc = random_ssrc()?;
-    let rtx = match entry.rtx {
+    let mut encodings = Vec::new();
+    for of in &plan.encodings {
+        let ssrc = random_ssrc()?;
         // Even and odd: never equal.
-        Some(payload_type) => Some((ssrc ^ 1, payload_type)).filter(|(rtx, _)| *rtx != 0),
-        None => None,
-    };
-    let stream = Stream {
-        ssrc,
-        rtx,
-        payload_type: entry.pt,
+        let rtx = entry.rtx.map(|_| ssrc ^ 1).filter(|rtx| *rtx != 0);
+        encodings.push(EncodingStreams { ssrc, rtx, rid: of.rid });
+    }
+    let is_audio = plan.codec() == Codec::Opus;
+    let extensions = ExtensionIds {
         transport_cc: extension(welcome, TRANSPORT_CC_URI),
-        audio_level: extension(welcome, AUDIO_LEVEL_URI).filter(|_| plan.codec() == Codec::Opus),
+        audio_level: extension(welcome, AUDIO_LEVEL_URI).filter(|_| is_audio),
+        mid: extension(welcome, MID_URI),
+        rid: extension(welcome, RID_URI),
+        repaired_rid: extension(welcome, REPAIRED_RID_URI),
+        descriptor: extension(welcome, DEPENDENCY_DESCRIPTOR_URI),
     };
-    Ok((stream, plan.publish(ssrc, rtx.map(|(ssrc, _)| ssrc))))
+    let publish = plan.publish(&encodings);
+    let (mid, payload_type, rtx_payload_type) = (plan.mid.clone(), entry.pt, entry.rtx);
+    Ok((TrackStreams { mid, payload_type, rtx_payload_type, extensions, encodings }, publish))
 }
 
 fn slot_stream(slot: &Slot) -> SlotStream {
@@ -161,11 +169,13 @@ async fn join(context: &RunContext, part: &Part, readiness: Readiness) -> Result
     let exchange_keys = !(context.scenario.light && part.kind == Kind::Subscriber);
     let mut call = Call::join(&context.room.link, &context.join_options(part, exchange_keys)).await?;
     let (remote, early) = transport(&mut call).await?;
-    let mut attendance = Attendance::new(call, readiness);
+    let mut attendance = Attendance::new(call, readiness, context.screen(part));
+    // Before the server knows that nothing is shown yet, it would send everything.
+    attendance.show()?;
 
     let mut senders = Vec::new();
     for plan in streams::plans(&context.scenario, part, context.origin) {
-        let (stream, track) = stream(&plan, attendance.call.welcome())?;
+        let (stream, track) = streams(&plan, attendance.call.welcome())?;
         attendance.add_track(&plan, track);
         let feed = plan.feed(attendance.call.keys(), context.room.log.clone(), context.window.clone());
         senders.push(Sender::new(feed, stream));
@@ -211,6 +221,7 @@ pub(crate) async fn attend(
         }
         attendance.readiness.plan_leave(*phase.borrow(), tokio::time::Instant::now());
         let leave = attendance.readiness.leave_deadline();
+        let show_at = attendance.show_at();
         let event = match early.next() {
             Some(event) => event,
             None => tokio::select! {
@@ -229,23 +240,34 @@ pub(crate) async fn attend(
                     bot.run(|bots, id| bots.retire(id));
                     continue
                 }
-                () = sleep(CHOICE_INTERVAL), if attendance.is_choosing() => {
-                    attendance.choose_tracks(&context.room.log, part)?;
+                () = sleep_until(show_at.unwrap_or_else(tokio::time::Instant::now)), if show_at.is_some() => {
+                    if let Some(tiles) = attendance.show()? {
+                        bot.run(move |bots, id| {
+                            bots.receiver(id).into_iter().for_each(|it| it.accounting().wished(&tiles, Time::now()));
+                        });
+                    }
                     continue
                 }
                 event = attendance.call.next() => event?,
             },
         };
-        if let Some(CallEvent::Slots(slots)) = attendance.handle(event, context, part)? {
-            let added: Vec<_> = slots.add.iter().map(slot_stream).collect();
-            let changes = attendance.readiness.fill(slots.set);
-            bot.run(move |bots, id| {
-                if let Some(receiver) = bots.receiver(id) {
-                    receiver.add_streams(&added);
-                    receiver.accounting().slots_changed(&changes, Time::now());
-                }
-            });
-            attendance.call.slots_ready(slots.rev)?;
+        match attendance.handle(event, context)? {
+            Some(ForMedia::Event(CallEvent::Slots(slots))) => {
+                let added: Vec<_> = slots.add.iter().map(slot_stream).collect();
+                let changes = attendance.readiness.fill(slots.set);
+                bot.run(move |bots, id| {
+                    if let Some(receiver) = bots.receiver(id) {
+                        receiver.add_streams(&added);
+                        receiver.accounting().slots_changed(&changes, Time::now());
+                    }
+                });
+                attendance.call.slots_ready(slots.rev)?;
+            }
+            Some(ForMedia::Layers(changes)) => bot.run(move |bots, id| bots.layers_changed(id, &changes)),
+            Some(ForMedia::Want(tracks)) => bot.run(move |bots, id| {
+                tracks.iter().for_each(|(track, active)| bots.set_active(id, *track, active));
+            }),
+            Some(ForMedia::Event(_)) | None => {}
         }
     }
     attendance.call.leave().await;

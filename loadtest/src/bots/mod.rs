@@ -19,6 +19,7 @@ pub(crate) mod receiver_statistics;
 pub(crate) mod rtcp;
 pub(crate) mod rtp;
 pub(crate) mod running;
+pub(crate) mod screen;
 pub(crate) mod sender;
 pub(crate) mod socket;
 pub(crate) mod streams;

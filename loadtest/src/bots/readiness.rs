@@ -1,6 +1,9 @@
 //! When a bot has all it needs to be counted as joined, and when it leaves.
 
-use crate::{bots::context::Phase, measure::accounting::SlotChange};
+use crate::{
+    bots::context::Phase,
+    measure::accounting::{LayerChange, SlotChange},
+};
 use e2ee_frames::StreamId;
 use std::{
     collections::{HashMap, HashSet},
@@ -8,7 +11,8 @@ use std::{
 };
 use tacet_proto::{
     ParticipantId,
-    media::{SlotContent, SlotSource, SlotTrack},
+    layers::SlotLayer,
+    media::{SlotContent, SlotSource},
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
@@ -23,8 +27,8 @@ pub(crate) struct Readiness {
     pub(crate) unkeyed: HashSet<StreamId>,
     /// Own tracks that the server has not confirmed yet, by the client's id.
     pub(crate) unpublished: HashSet<String>,
-    /// The track in each slot, by MID.
-    slots: HashMap<String, SlotTrack>,
+    /// What is in each slot, by MID.
+    slots: HashMap<String, SlotContent>,
     keys: HashSet<ParticipantId>,
     needs: usize,
     needs_keys: bool,
@@ -61,18 +65,30 @@ impl Readiness {
         }
     }
 
-    /// Records which tracks are in slots, and returns what has changed.
+    /// Records what is in slots, and returns which tracks have changed.
     pub(crate) fn fill(&mut self, set: Vec<SlotSource>) -> Vec<SlotChange> {
         set.into_iter()
             .map(|SlotSource { mid, source }| {
-                let source = source.and_then(SlotContent::track);
                 let before = match source {
                     Some(source) => self.slots.insert(mid, source),
                     None => self.slots.remove(&mid),
                 };
-                SlotChange { out: before.map(|slot| slot.track), into: source.map(|slot| slot.track) }
+                let track = |content: Option<SlotContent>| content.and_then(SlotContent::track).map(|slot| slot.track);
+                SlotChange { out: track(before), into: track(source) }
             })
+            .filter(|change| change.out != change.into)
             .collect()
+    }
+
+    /// The layers that slots show of their tracks.
+    pub(crate) fn layers(&self, slots: &[SlotLayer]) -> Vec<LayerChange> {
+        let change = |slot: &SlotLayer| {
+            let track = self.slots.get(&slot.mid)?.track()?.track;
+            // A server that does not know the temporal layer drops none.
+            let shown = slot.height.map(|height| (height, slot.temporal.unwrap_or(u8::MAX)));
+            Some(LayerChange { track, shown, reason: slot.reason })
+        };
+        slots.iter().filter_map(change).collect()
     }
 
     pub(crate) fn key_installed(&mut self, of: ParticipantId) {
@@ -86,7 +102,8 @@ impl Readiness {
         }
         // It is in the call: the next one may join.
         self.permit = None;
-        let keyed = !self.needs_keys || self.slots.values().all(|slot| self.keys.contains(&slot.participant));
+        let has_key = |slot: &SlotContent| slot.track().is_none_or(|slot| self.keys.contains(&slot.participant));
+        let keyed = !self.needs_keys || self.slots.values().all(has_key);
         self.is_ready = self.slots.len() >= self.needs && keyed;
         self.is_ready
     }
@@ -116,7 +133,7 @@ impl Readiness {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use tacet_proto::TrackId;
+    use tacet_proto::{TrackId, media::SlotTrack};
 
     fn slot(mid: &str, source: Option<(u32, u32)>) -> SlotSource {
         let source = source

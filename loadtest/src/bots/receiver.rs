@@ -110,11 +110,11 @@ impl Receiver {
             (true, Some((original, payload))) => (u16::from_be_bytes(*original), payload),
             (true, None) => return,
         };
-        // Padding alone is a probe.
+        let sequence = slot.statistics.packet(number, arrived_at);
+        // Padding fills a number that stands for no packet of the publisher.
         if payload.is_empty() {
             return;
         }
-        let sequence = slot.statistics.packet(number, arrived_at);
         if !retransmitted {
             slot.statistics.time(view.timestamp, arrived_at);
         }

@@ -33,6 +33,8 @@ pub(crate) enum Feedback {
     KeyFrame { ssrc: u32 },
     /// A NACK for one packet.
     Retransmit { ssrc: u32, sequence: u16 },
+    /// A report on the reception of this stream.
+    Report { ssrc: u32 },
     /// A sender report: SSRC and the middle 32 bits of its NTP time.
     SenderReport { ssrc: u32, compact_ntp: u32 },
 }
@@ -64,10 +66,17 @@ fn feedback(packet: &dyn Packet) -> Vec<Feedback> {
         let lost = nack.nacks.iter().flat_map(NackPair::packet_list);
         lost.map(|sequence| Feedback::Retransmit { ssrc: nack.media_ssrc, sequence }).collect()
     } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
-        vec![Feedback::SenderReport { ssrc: report.ssrc, compact_ntp: (report.ntp_time >> 16) as u32 }]
+        let own = Feedback::SenderReport { ssrc: report.ssrc, compact_ntp: (report.ntp_time >> 16) as u32 };
+        iter::once(own).chain(reported(&report.reports)).collect()
+    } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+        reported(&report.reports).collect()
     } else {
         Vec::new()
     }
+}
+
+fn reported(blocks: &[ReceptionReport]) -> impl Iterator<Item = Feedback> {
+    blocks.iter().map(|block| Feedback::Report { ssrc: block.ssrc })
 }
 
 /// The bytes of a packet; none if the codec refuses it, which it does for no packet that this module makes.
@@ -183,7 +192,7 @@ mod tests {
     fn compound_request_behind_report() {
         let mut packet = receiver_report(1, vec![ReceptionReport { ssrc: 2, ..ReceptionReport::default() }]);
         packet.extend_from_slice(&[0x81, 206, 0, 2, 0, 0, 0, 1, 0, 0, 0, 9]);
-        assert_eq!(read(&packet), [Feedback::KeyFrame { ssrc: 9 }]);
+        assert_eq!(read(&packet), [Feedback::Report { ssrc: 2 }, Feedback::KeyFrame { ssrc: 9 }]);
     }
 
     #[test]

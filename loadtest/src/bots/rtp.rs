@@ -30,11 +30,11 @@ impl<'a> RtpView<'a> {
             let length = 4 * usize::from(u16::from_be_bytes([l0, l1]));
             let extensions = rest.get(4..4 + length)?;
             rest = rest.get(4 + length..)?;
-            if let (0xbede, Some(id)) = (u16::from_be_bytes([p0, p1]), transport_cc) {
-                transport_sequence = one_byte_extension(extensions, id)
-                    .and_then(|value| value.first_chunk::<2>())
-                    .map(|bytes| u16::from_be_bytes(*bytes));
-            }
+            let profile = u16::from_be_bytes([p0, p1]);
+            transport_sequence = transport_cc
+                .and_then(|id| extension(profile, extensions, id))
+                .and_then(|value| value.first_chunk::<2>())
+                .map(|bytes| u16::from_be_bytes(*bytes));
         }
         if header[0] & 0x20 != 0 {
             let padding = usize::from(*rest.last()?);
@@ -52,16 +52,33 @@ impl<'a> RtpView<'a> {
     }
 }
 
-/// Finds an extension of the one-byte form.
-fn one_byte_extension(mut extensions: &[u8], id: u8) -> Option<&[u8]> {
-    while let Some((first, rest)) = extensions.split_first() {
-        if *first == 0 {
+/// The value of an extension of a packet, wherever it stands.
+#[cfg(test)]
+pub(crate) fn extension_of(packet: &[u8], id: u8) -> Option<&[u8]> {
+    let [_, _, length @ ..] = *packet.get(HEADER_BYTES..)?.first_chunk::<4>()?;
+    let (start, bytes) = (HEADER_BYTES + 4, 4 * usize::from(u16::from_be_bytes(length)));
+    let profile = u16::from_be_bytes(*packet.get(HEADER_BYTES..)?.first_chunk()?);
+    extension(profile, packet.get(start..start + bytes)?, id)
+}
+
+/// Profile of elements with an id and a length in one byte (RFC 8285 section 4.2), and in two (section 4.3).
+const ONE_BYTE: u16 = 0xbede;
+const TWO_BYTE: u16 = 0x1000;
+
+/// Finds an extension element.
+fn extension(profile: u16, mut extensions: &[u8], id: u8) -> Option<&[u8]> {
+    while let Some((&first, rest)) = extensions.split_first() {
+        if first == 0 {
             extensions = rest;
             continue;
         }
-        let length = usize::from(first & 0x0f) + 1;
+        let (element, length, rest) = match profile {
+            ONE_BYTE => (first >> 4, usize::from(first & 0x0f) + 1, rest),
+            TWO_BYTE => rest.split_first().map(|(length, rest)| (first, usize::from(*length), rest))?,
+            _ => return None,
+        };
         let value = rest.get(..length)?;
-        if first >> 4 == id {
+        if element == id {
             return Some(value);
         }
         extensions = rest.get(length..)?;
@@ -69,47 +86,56 @@ fn one_byte_extension(mut extensions: &[u8], id: u8) -> Option<&[u8]> {
     None
 }
 
+/// The value of the audio level extension (RFC 6464) for a level in -dBov. Above 114 the voice activity bit is not set.
+pub(crate) fn audio_level(level: u8) -> u8 {
+    const SILENCE: u8 = 115;
+    let voice = if level < SILENCE { 0x80 } else { 0 };
+    voice | level & 0x7f
+}
+
 /// The header fields that a sender writes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RtpHeader {
+pub(crate) struct RtpHeader<'a> {
     pub(crate) ssrc: u32,
     pub(crate) sequence: u16,
     pub(crate) payload_type: u8,
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
-    /// Id and value of the transport-wide sequence number.
-    pub(crate) transport_sequence: Option<(u8, u16)>,
-    /// Id and value, in -dBov, of the audio level (RFC 6464). Above 114 the voice activity bit is not set.
-    pub(crate) audio_level: Option<(u8, u8)>,
+    /// Id and value of each extension.
+    pub(crate) extensions: &'a [Option<(u8, &'a [u8])>],
 }
 
-impl RtpHeader {
-    /// Level from which the voice activity bit is cleared.
-    const SILENCE: u8 = 115;
-
-    /// Replaces the contents of `out` by the header.
+impl RtpHeader<'_> {
+    /// Replaces the contents of `out` by the header. Uses the two-byte form only if an element needs it.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        let elements = || self.extensions.iter().flatten();
+        let any = elements().next().is_some();
         out.clear();
-        let extension = self.transport_sequence.is_some() || self.audio_level.is_some();
-        out.push(0x80 | if extension { 0x10 } else { 0 });
+        out.push(0x80 | if any { 0x10 } else { 0 });
         out.push(self.payload_type & 0x7f | if self.marker { 0x80 } else { 0 });
         out.extend_from_slice(&self.sequence.to_be_bytes());
         out.extend_from_slice(&self.timestamp.to_be_bytes());
         out.extend_from_slice(&self.ssrc.to_be_bytes());
-        if !extension {
+        if !any {
             return;
         }
-        let words = if self.transport_sequence.is_some() && self.audio_level.is_some() { 2 } else { 1 };
-        out.extend_from_slice(&[0xbe, 0xde, 0, words]);
-        if let Some((id, sequence)) = self.transport_sequence {
-            let [high, low] = sequence.to_be_bytes();
-            out.extend_from_slice(&[(id << 4) | 1, high, low]);
+        let fits = |(id, value): &(u8, &[u8])| *id < 15 && (1..=16).contains(&value.len());
+        let profile = if elements().all(fits) { ONE_BYTE } else { TWO_BYTE };
+        out.extend_from_slice(&profile.to_be_bytes());
+        out.extend_from_slice(&[0, 0]);
+        let start = out.len();
+        for (id, value) in elements() {
+            match profile {
+                ONE_BYTE => out.push(id << 4 | (value.len() - 1) as u8),
+                _ => out.extend_from_slice(&[*id, value.len() as u8]),
+            }
+            out.extend_from_slice(value);
         }
-        if let Some((id, level)) = self.audio_level {
-            let voice = if level < Self::SILENCE { 0x80 } else { 0 };
-            out.extend_from_slice(&[id << 4, voice | level & 0x7f]);
+        let words = (out.len() - start).div_ceil(4);
+        out.resize(start + 4 * words, 0);
+        if let Some(field) = out.get_mut(start - 2..start) {
+            field.copy_from_slice(&(words as u16).to_be_bytes());
         }
-        out.resize(HEADER_BYTES + 4 + 4 * usize::from(words), 0);
     }
 }
 
@@ -119,23 +145,40 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn audio_level_has_voice_activity() {
+        assert_eq!([audio_level(25), audio_level(114), audio_level(127)], [0x80 | 25, 0x80 | 114, 127]);
+    }
+
+    #[test]
+    fn long_element_needs_the_two_byte_form() {
+        let header = |value: &[u8]| {
+            let (mut packet, extensions) = (Vec::new(), [None, Some((4, value)), Some((3, &[1, 2][..]))]);
+            let [ssrc, timestamp] = [0; 2];
+            RtpHeader { ssrc, sequence: 0, payload_type: 96, timestamp, marker: false, extensions: &extensions }
+                .write(&mut packet);
+            packet
+        };
+        let (short, long) = (header(&[7; 16]), header(&[7; 17]));
+        assert_eq!((&short[12..14], &long[12..14]), (&[0xbe, 0xde][..], &[0x10, 0][..]));
+        for packet in [short, long] {
+            assert_eq!(RtpView::parse(&packet, Some(3)).unwrap().transport_sequence, Some(0x0102));
+        }
+    }
+
     proptest! {
         #[test]
         fn header_round_trip(ssrc: u32, sequence: u16, timestamp: u32, marker: bool, twcc: Option<u16>,
-            level: Option<u8>,
+            other in proptest::collection::vec(any::<u8>(), 0..40),
             payload in proptest::collection::vec(any::<u8>(), 0..50)) {
-            let transport_sequence = twcc.map(|sequence| (3, sequence));
-            let audio_level = level.map(|level| (2, level & 0x7f));
-            let header =
-                RtpHeader { ssrc, sequence, payload_type: 96, timestamp, marker, transport_sequence, audio_level };
+            let number = twcc.map(u16::to_be_bytes);
+            let number = number.as_ref().map(|bytes| (3, &bytes[..]));
+            let extensions = [(!other.is_empty()).then_some((5, &other[..])), number];
+            let header = RtpHeader { ssrc, sequence, payload_type: 96, timestamp, marker, extensions: &extensions };
             let mut packet = Vec::new();
             header.write(&mut packet);
             packet.extend_from_slice(&payload);
             let view = RtpView::parse(&packet, Some(3)).unwrap();
-            if let (Some(level), None) = (level, twcc) {
-                let voice = if level & 0x7f < 115 { 0x80 } else { 0 };
-                prop_assert_eq!(&packet[HEADER_BYTES + 4..HEADER_BYTES + 6], &[2 << 4, level & 0x7f | voice][..]);
-            }
             prop_assert_eq!((view.ssrc, view.sequence, view.timestamp), (ssrc, sequence, timestamp));
             prop_assert_eq!((view.marker, view.payload_type), (marker, 96));
             prop_assert_eq!(view.transport_sequence, twcc);

@@ -13,7 +13,9 @@ use crate::{
         sender::{Sender, TransportSequence},
         socket::{BATCH, BotSocket, ReceiveBatch},
     },
-    measure::{clock::Time, latencies::Latencies, statistics::Statistics, thread_time::ThreadTime},
+    measure::{
+        accounting::LayerChange, clock::Time, latencies::Latencies, statistics::Statistics, thread_time::ThreadTime,
+    },
 };
 use polling::{Event, PollMode, Poller};
 use rtc_client::srtp::Profile;
@@ -148,6 +150,18 @@ impl Bots {
         self.bots.get_mut(bot)?.receiver.as_deref_mut()
     }
 
+    /// Passes on what the server says of the layers in a receiver's slots.
+    pub(crate) fn layers_changed(&mut self, bot: BotId, changes: &[LayerChange]) {
+        let Some(receiver) = self.bots.get_mut(bot.0).and_then(|bot| bot.receiver.as_deref_mut()) else { return };
+        receiver.accounting().layers_changed(changes, Time::now(), &mut self.outcome.statistics);
+    }
+
+    /// Sets which encodings of the track with this index a bot sends.
+    pub(crate) fn set_active(&mut self, bot: BotId, track: usize, active: &[bool]) {
+        let sender = self.bots.get_mut(bot.0).and_then(|bot| bot.senders.get_mut(track));
+        sender.into_iter().for_each(|sender| sender.feed.set_active(active));
+    }
+
     /// Starts the streams of a bot.
     pub(crate) fn start(&mut self, bot: BotId) {
         // Spread by its key: the others started at other times.
@@ -250,7 +264,7 @@ impl Bots {
                 if let Some(receiver) = &mut bot.receiver {
                     receiver.tick(Time::now(), &mut self.outcome.statistics, |packet| path.seal_rtcp(packet, out));
                 }
-                for report in bot.senders.iter_mut().filter_map(|sender| sender.report(Time::now())) {
+                for report in bot.senders.iter_mut().flat_map(|sender| sender.reports(Time::now())) {
                     path.seal_rtcp(&report, out);
                 }
             }

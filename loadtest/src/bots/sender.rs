@@ -1,43 +1,83 @@
-//! One sent stream behind its transport: RTP headers, retransmissions, sender reports.
+//! One sent track behind its transport: RTP headers, retransmissions, sender reports, by encoding.
 
 use crate::measure::clock::Time;
 use crate::{
     bots::feed::{Feed, Packet},
     bots::rtcp::{self, Feedback},
-    bots::rtp::RtpHeader,
+    bots::rtp::{self, RtpHeader},
 };
 use std::time::Duration;
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Maximum number of packets kept for retransmission.
+/// Maximum number of packets kept of an encoding for retransmission.
 const STORED: usize = 4_096;
 
-/// RTP parameters of a stream.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stream {
-    pub(crate) ssrc: u32,
-    /// SSRC and payload type of retransmissions.
-    pub(crate) rtx: Option<(u32, u8)>,
-    pub(crate) payload_type: u8,
-    /// Header extension ids.
+/// Ids of the header extensions that the server knows (RFC 8285).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ExtensionIds {
     pub(crate) transport_cc: Option<u8>,
     pub(crate) audio_level: Option<u8>,
+    pub(crate) mid: Option<u8>,
+    pub(crate) rid: Option<u8>,
+    pub(crate) repaired_rid: Option<u8>,
+    pub(crate) descriptor: Option<u8>,
 }
 
-/// A stream that a bot sends.
+/// RTP parameters of a track.
+#[derive(Clone, Debug)]
+pub(crate) struct TrackStreams {
+    pub(crate) mid: String,
+    pub(crate) payload_type: u8,
+    /// Payload type of retransmissions.
+    pub(crate) rtx_payload_type: Option<u8>,
+    pub(crate) extensions: ExtensionIds,
+    /// In the order of the feed's encodings.
+    pub(crate) encodings: Vec<EncodingStreams>,
+}
+
+/// RTP parameters of an encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EncodingStreams {
+    pub(crate) ssrc: u32,
+    /// SSRC of retransmissions.
+    pub(crate) rtx: Option<u32>,
+    /// By which the server learns the SSRCs, if they are not signaled (RFC 8852).
+    pub(crate) rid: Option<&'static str>,
+}
+
+/// A track that a bot sends.
 #[derive(Debug)]
 pub(crate) struct Sender {
     pub(crate) feed: Feed,
-    stream: Stream,
-    rtx_sequence: u16,
-    stored: Vec<Option<Packet>>,
-    packets: u32,
-    bytes: u32,
+    track: TrackHeaders,
+    encodings: Vec<EncodingSender>,
     next_report: Time,
     header: Vec<u8>,
     payload: Vec<u8>,
     /// Packets that the kernel refused.
     pub(crate) errors: u64,
+}
+
+/// What the headers of all packets of a track have in common.
+#[derive(Debug)]
+struct TrackHeaders {
+    mid: String,
+    payload_type: u8,
+    rtx_payload_type: Option<u8>,
+    extensions: ExtensionIds,
+}
+
+/// State of an encoding.
+#[derive(Debug)]
+struct EncodingSender {
+    streams: EncodingStreams,
+    rtx_sequence: u16,
+    stored: Vec<Option<Packet>>,
+    packets: u32,
+    bytes: u32,
+    /// Whether the server has reported on the SSRC, and on that of retransmissions: then it knows what they are.
+    is_known: bool,
+    rtx_is_known: bool,
 }
 
 /// Index at which a packet is kept.
@@ -50,28 +90,22 @@ fn place(sequence: u16, places: usize) -> Option<usize> {
 pub(crate) struct TransportSequence(u16);
 
 impl TransportSequence {
-    fn take(&mut self, extension: Option<u8>) -> Option<(u8, u16)> {
-        let id = extension?;
+    fn take(&mut self) -> [u8; 2] {
         let sequence = self.0;
         self.0 = sequence.wrapping_add(1);
-        Some((id, sequence))
+        sequence.to_be_bytes()
     }
 }
 
 impl Sender {
-    pub(crate) fn new(feed: Feed, stream: Stream) -> Self {
-        let mut stored = Vec::new();
-        if stream.rtx.is_some() {
-            // A power of two, so that a number finds its place across the wrap.
-            stored.resize_with(feed.remembers().min(STORED), || None);
-        }
+    pub(crate) fn new(feed: Feed, streams: TrackStreams) -> Self {
+        let TrackStreams { mid, payload_type, rtx_payload_type, extensions, encodings } = streams;
+        let encodings = encodings.into_iter().enumerate();
+        let encodings = encodings.map(|(n, streams)| EncodingSender::new(streams, feed.remembers(n))).collect();
         Self {
             feed,
-            stream,
-            rtx_sequence: 0,
-            stored,
-            packets: 0,
-            bytes: 0,
+            track: TrackHeaders { mid, payload_type, rtx_payload_type, extensions },
+            encodings,
             next_report: Time::default(),
             header: Vec::new(),
             payload: Vec::new(),
@@ -87,24 +121,12 @@ impl Sender {
         transport: &mut TransportSequence,
         mut seal: impl FnMut(&[u8], &[u8]),
     ) -> Option<Duration> {
-        let Self { feed, stream, stored, packets, bytes, header, .. } = self;
+        let Self { feed, track, encodings, header, .. } = self;
         feed.make(now, |packet| {
-            RtpHeader {
-                ssrc: stream.ssrc,
-                sequence: packet.sequence,
-                payload_type: stream.payload_type,
-                timestamp: packet.timestamp,
-                marker: packet.marker,
-                transport_sequence: transport.take(stream.transport_cc),
-                audio_level: stream.audio_level.zip(packet.level),
-            }
-            .write(header);
+            let Some(encoding) = encodings.get_mut(usize::from(packet.encoding)) else { return };
+            track.write(encoding, &packet, transport, header);
             seal(header, &packet.payload);
-            *packets = packets.wrapping_add(1);
-            *bytes = bytes.wrapping_add(packet.payload.len() as u32);
-            if let Some(place) = place(packet.sequence, stored.len()).and_then(|place| stored.get_mut(place)) {
-                *place = Some(packet);
-            }
+            encoding.sent(packet);
         })
     }
 
@@ -115,47 +137,126 @@ impl Sender {
         transport: &mut TransportSequence,
         mut seal: impl FnMut(&[u8], &[u8]),
     ) {
-        let mut wanted = Vec::new();
-        let own = self.stream.ssrc;
+        let Self { feed, track, encodings, header, payload, .. } = self;
         for feedback in feedback {
-            match feedback {
-                Feedback::KeyFrame { ssrc } if *ssrc == own => self.feed.want_key_frame(),
-                Feedback::Retransmit { ssrc, sequence } if *ssrc == own => wanted.push(*sequence),
-                _ => {}
+            for encoding in encodings.iter_mut() {
+                match *feedback {
+                    Feedback::KeyFrame { ssrc } if ssrc == encoding.streams.ssrc => feed.want_key_frame(),
+                    Feedback::Report { ssrc } if ssrc == encoding.streams.ssrc => encoding.is_known = true,
+                    Feedback::Report { ssrc } if Some(ssrc) == encoding.streams.rtx => encoding.rtx_is_known = true,
+                    Feedback::Retransmit { ssrc, sequence } if ssrc == encoding.streams.ssrc => {
+                        if track.write_again(encoding, sequence, transport, header, payload).is_some() {
+                            seal(header, payload);
+                        }
+                    }
+                    _ => {}
+                }
             }
-        }
-        let Some((ssrc, payload_type)) = self.stream.rtx else { return };
-        for sequence in wanted {
-            let place = place(sequence, self.stored.len());
-            let found = place.and_then(|place| self.stored.get(place)).and_then(Option::as_ref);
-            let Some(packet) = found.filter(|packet| packet.sequence == sequence) else { continue };
-            // RFC 4588 section 4: the original sequence number, then the original payload.
-            self.payload.clear();
-            self.payload.extend_from_slice(&sequence.to_be_bytes());
-            self.payload.extend_from_slice(&packet.payload);
-            let header = RtpHeader {
-                ssrc,
-                sequence: self.rtx_sequence,
-                payload_type,
-                timestamp: packet.timestamp,
-                marker: packet.marker,
-                transport_sequence: transport.take(self.stream.transport_cc),
-                audio_level: None,
-            };
-            self.rtx_sequence = self.rtx_sequence.wrapping_add(1);
-            header.write(&mut self.header);
-            seal(&self.header, &self.payload);
         }
     }
 
-    /// The sender report, if it is due.
-    pub(crate) fn report(&mut self, now: Time) -> Option<Vec<u8>> {
-        if self.packets == 0 || now < self.next_report {
-            return None;
+    /// The sender reports, if they are due: one for each encoding that has sent.
+    pub(crate) fn reports(&mut self, now: Time) -> Vec<Vec<u8>> {
+        let is_due = now >= self.next_report && self.encodings.iter().any(|encoding| encoding.packets > 0);
+        if !is_due {
+            return Vec::new();
         }
         self.next_report = now + REPORT_INTERVAL;
         let rtp_time = self.feed.timestamp(now);
-        Some(rtcp::sender_report(self.stream.ssrc, now, rtp_time, self.packets, self.bytes))
+        let sent = self.encodings.iter().filter(|encoding| encoding.packets > 0);
+        sent.map(|of| rtcp::sender_report(of.streams.ssrc, now, rtp_time, of.packets, of.bytes)).collect()
+    }
+}
+
+impl EncodingSender {
+    fn new(streams: EncodingStreams, remembers: usize) -> Self {
+        let mut stored = Vec::new();
+        if streams.rtx.is_some() {
+            // A power of two, so that a number finds its place across the wrap.
+            stored.resize_with(remembers.min(STORED), || None);
+        }
+        Self { streams, rtx_sequence: 0, stored, packets: 0, bytes: 0, is_known: false, rtx_is_known: false }
+    }
+
+    fn sent(&mut self, packet: Packet) {
+        self.packets = self.packets.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(packet.payload.len() as u32);
+        if let Some(place) = place(packet.sequence, self.stored.len()).and_then(|place| self.stored.get_mut(place)) {
+            *place = Some(packet);
+        }
+    }
+
+    fn stored(&self, sequence: u16) -> Option<&Packet> {
+        let place = place(sequence, self.stored.len())?;
+        self.stored.get(place)?.as_ref().filter(|packet| packet.sequence == sequence)
+    }
+}
+
+impl TrackHeaders {
+    /// Writes the header of a packet. Until the server knows the SSRC, MID and RID say what it is.
+    fn write(
+        &self,
+        encoding: &EncodingSender,
+        packet: &Packet,
+        transport: &mut TransportSequence,
+        header: &mut Vec<u8>,
+    ) {
+        let ids = self.extensions;
+        let number = ids.transport_cc.map(|id| (id, transport.take()));
+        let level = ids.audio_level.zip(packet.level).map(|(id, level)| (id, [rtp::audio_level(level)]));
+        let rid = encoding.streams.rid.filter(|_| !encoding.is_known);
+        RtpHeader {
+            ssrc: encoding.streams.ssrc,
+            sequence: packet.sequence,
+            payload_type: self.payload_type,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            extensions: &[
+                number.as_ref().map(|(id, number)| (*id, &number[..])),
+                level.as_ref().map(|(id, level)| (*id, &level[..])),
+                ids.mid.filter(|_| rid.is_some()).map(|id| (id, self.mid.as_bytes())),
+                ids.rid.zip(rid).map(|(id, rid)| (id, rid.as_bytes())),
+                ids.descriptor.filter(|_| !packet.descriptor.is_empty()).map(|id| (id, &packet.descriptor[..])),
+            ],
+        }
+        .write(header);
+    }
+
+    /// Writes header and payload of a retransmission (RFC 4588 section 4): the original sequence number, then the original
+    /// payload. `None` if the packet is not stored any more.
+    fn write_again(
+        &self,
+        encoding: &mut EncodingSender,
+        sequence: u16,
+        transport: &mut TransportSequence,
+        header: &mut Vec<u8>,
+        payload: &mut Vec<u8>,
+    ) -> Option<()> {
+        let ids = self.extensions;
+        let (ssrc, payload_type) = encoding.streams.rtx.zip(self.rtx_payload_type)?;
+        let rid = encoding.streams.rid.filter(|_| !encoding.rtx_is_known);
+        let rtx_sequence = encoding.rtx_sequence;
+        let packet = encoding.stored(sequence)?;
+        payload.clear();
+        payload.extend_from_slice(&sequence.to_be_bytes());
+        payload.extend_from_slice(&packet.payload);
+        let number = ids.transport_cc.map(|id| (id, transport.take()));
+        RtpHeader {
+            ssrc,
+            sequence: rtx_sequence,
+            payload_type,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            extensions: &[
+                number.as_ref().map(|(id, number)| (*id, &number[..])),
+                ids.mid.filter(|_| rid.is_some()).map(|id| (id, self.mid.as_bytes())),
+                ids.repaired_rid.zip(rid).map(|(id, rid)| (id, rid.as_bytes())),
+                ids.descriptor.filter(|_| !packet.descriptor.is_empty()).map(|id| (id, &packet.descriptor[..])),
+            ],
+        }
+        .write(header);
+        encoding.rtx_sequence = rtx_sequence.wrapping_add(1);
+        Some(())
     }
 }
 
@@ -164,23 +265,42 @@ mod tests {
     use super::*;
     use crate::{
         bots::feed::{Sealing, tests::keys},
-        bots::pattern::Pattern,
+        bots::pattern::{LayeredEncoding, LayersPattern, Pattern, VideoPattern, layers},
         bots::rtp::RtpView,
         measure::accounting::Window,
-        measure::send_log::{Class, RoomLog, StreamLog},
+        measure::send_log::{Class, RoomLog, StreamLog, TrackLog},
+        scenario::Video,
     };
     use e2ee_frames::{Codec, StreamId};
+    use rtp_wire::dependency_descriptor::ScalabilityMode;
     use std::sync::Arc;
+
+    const SEALING: Sealing = Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 };
+    const EXTENSIONS: ExtensionIds = ExtensionIds {
+        transport_cc: Some(3),
+        audio_level: None,
+        mid: Some(4),
+        rid: Some(5),
+        repaired_rid: Some(6),
+        descriptor: Some(8),
+    };
+
+    fn feed(pattern: Pattern) -> Feed {
+        let encodings = (0..pattern.encodings()).map(|_| StreamLog::new(&layers(ScalabilityMode::L1T3), 256));
+        let log = TrackLog { encodings: encodings.collect(), ..TrackLog::new(Class::Video, 64) };
+        let logs = (Arc::new(RoomLog::default()), Arc::new(log));
+        Feed::new(keys(&[StreamId::CAMERA]), SEALING, pattern, logs, Arc::new(Window::closed()))
+    }
+
+    fn streams(encodings: Vec<EncodingStreams>) -> TrackStreams {
+        let (mid, extensions) = ("s1".to_owned(), EXTENSIONS);
+        TrackStreams { mid, payload_type: 96, rtx_payload_type: Some(97), extensions, encodings }
+    }
 
     #[test]
     fn nack_and_pli_are_answered() {
-        let log = Arc::new(StreamLog::new(Class::Video, None, 256));
-        let logs = (Arc::new(RoomLog::default()), log);
-        let sealing = Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 };
-        let pattern = Pattern::packets(100, 3, 500);
-        let feed = Feed::new(keys(&[StreamId::CAMERA]), sealing, pattern, logs, Arc::new(Window::closed()));
-        let stream = Stream { ssrc: 5, rtx: Some((6, 97)), payload_type: 96, transport_cc: Some(3), audio_level: None };
-        let mut sender = Sender::new(feed, stream);
+        let encoding = EncodingStreams { ssrc: 5, rtx: Some(6), rid: None };
+        let mut sender = Sender::new(feed(Pattern::packets(100, 3, 500)), streams(vec![encoding]));
         let (mut transport, mut sent) = (TransportSequence::default(), Vec::new());
         sender.feed.start(Time::default());
         let mut take = |header: &[u8], payload: &[u8]| sent.push([header, payload].concat());
@@ -199,5 +319,48 @@ mod tests {
         // The descriptor is four bytes; then the envelope of a key frame begins with 0x10.
         assert_eq!(views[4].payload[4], 0x10, "a key frame was asked for");
         assert_eq!(views[5].payload[4], 0x11);
+    }
+
+    /// MID, RID and repaired RID of a packet.
+    fn names(packet: &[u8]) -> [Option<String>; 3] {
+        let name = |id| rtp::extension_of(packet, id).map(|value| String::from_utf8_lossy(value).into_owned());
+        [EXTENSIONS.mid, EXTENSIONS.rid, EXTENSIONS.repaired_rid].map(|id| name(id?))
+    }
+
+    #[test]
+    fn encoding_is_named_until_the_server_reports_on_it() {
+        let sizes = || vec![VideoPattern::new(&Video::default(), 150_000.0, 30, 1, 0)];
+        let encoding = || LayeredEncoding::new(ScalabilityMode::L1T3, &[], sizes());
+        let pattern = Pattern::Layers(LayersPattern::new(vec![encoding(), encoding()]));
+        let encodings = [("h", 10), ("f", 20)].map(|(rid, ssrc)| {
+            let rtx = Some(ssrc + 1);
+            EncodingStreams { ssrc, rtx, rid: Some(rid) }
+        });
+        let mut sender = Sender::new(feed(pattern), streams(encodings.into()));
+        let mut transport = TransportSequence::default();
+        let mut image = |sender: &mut Sender, ms: u64, feedback: &[u8]| {
+            let (mut sent, now) = (Vec::new(), Time::from_nanos(ms * 1_000_000));
+            let mut take = |header: &[u8], payload: &[u8]| sent.push([header, payload].concat());
+            sender.feedback(&rtcp::read(feedback), &mut transport, &mut take);
+            sender.burst(now, &mut transport, &mut take);
+            sender.feed.leaving(now);
+            sent
+        };
+        let named = |mid: &str, rid: &str| [Some(mid.to_owned()), Some(rid.to_owned()), None];
+        let of = |sent: &[Vec<u8>], ssrc: u32| {
+            let is_of = |packet: &&Vec<u8>| RtpView::parse(packet, None).is_some_and(|view| view.ssrc == ssrc);
+            sent.iter().filter(is_of).map(|packet| names(packet)).collect::<Vec<_>>()
+        };
+        sender.feed.start(Time::default());
+        let sent = image(&mut sender, 0, &[]);
+        assert!(of(&sent, 10).iter().all(|names| *names == named("s1", "h")), "{sent:?}");
+        assert!(of(&sent, 20).iter().all(|names| *names == named("s1", "f")));
+        // A report on the first encoding, and a NACK for a packet of it.
+        let report = rtcp::ReceptionReport { ssrc: 10, ..rtcp::ReceptionReport::default() };
+        let feedback = [rtcp::receiver_report(1, vec![report]), rtcp::nack(1, 10, &[0])].concat();
+        let sent = image(&mut sender, 34, &feedback);
+        assert_eq!(of(&sent, 11), [[Some("s1".to_owned()), None, Some("h".to_owned())]]);
+        assert!(of(&sent, 10).iter().all(|names| *names == [None, None, None]));
+        assert!(of(&sent, 20).iter().all(|names| *names == named("s1", "f")));
     }
 }

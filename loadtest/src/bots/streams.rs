@@ -1,16 +1,19 @@
-//! The streams that a bot sends: from a scenario to feeds and to publications.
+//! The tracks that a bot sends: from a scenario to feeds and to publications.
 
 use crate::{
     bots::cast::{self, Kind, Part},
     bots::feed::{Feed, Sealing},
     bots::frame,
-    bots::pattern::{AudioPattern, Floor, Pattern, VideoPattern},
+    bots::pattern::{AudioPattern, LayeredEncoding, LayersPattern, Pattern, VideoPattern, layers},
+    bots::sender::EncodingStreams,
     measure::accounting::Window,
     measure::clock::Time,
-    measure::send_log::{Class, RoomLog, StreamLog},
-    scenario::Scenario,
+    measure::layer::Step,
+    measure::send_log::{Class, RoomLog, StreamLog, TrackLog},
+    scenario::{Scenario, Video, VideoEncoding},
 };
 use e2ee_frames::{Codec as FrameCodec, StreamId};
+use rtp_wire::dependency_descriptor::ScalabilityMode;
 use std::sync::Arc;
 use tacet_native::keys::SharedKeys;
 use tacet_proto::{
@@ -18,14 +21,25 @@ use tacet_proto::{
     media::{Codec, CodecParameters, Kind as MediaKind, Source},
 };
 
-/// A stream before it has an SSRC.
+/// A track before its encodings have SSRCs.
 #[derive(Debug)]
-pub(crate) struct StreamPlan {
+pub(crate) struct TrackPlan {
     pub(crate) sealing: Sealing,
     pattern: Pattern,
-    pub(crate) log: Arc<StreamLog>,
+    pub(crate) log: Arc<TrackLog>,
     /// MID of its m-line, and the client's id of the track.
     pub(crate) mid: String,
+    /// The lowest quality first.
+    pub(crate) encodings: Vec<EncodingPlan>,
+}
+
+/// An encoding before it has an SSRC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EncodingPlan {
+    /// Its RID, if the track has several.
+    pub(crate) rid: Option<&'static str>,
+    height: Option<u16>,
+    kbps: Option<u32>,
 }
 
 /// Start of all random processes of a run.
@@ -38,58 +52,104 @@ impl Origin {
     }
 }
 
-/// The streams of one bot.
-pub(crate) fn plans(scenario: &Scenario, part: &Part, origin: Origin) -> Vec<StreamPlan> {
+/// The tracks of one bot.
+pub(crate) fn plans(scenario: &Scenario, part: &Part, origin: Origin) -> Vec<TrackPlan> {
     let Some(own) = part.sender else { return Vec::new() };
     let (seed, room) = (scenario.seed, part.room as u64);
+    let of_canary = |class| if part.kind == Kind::Canary { Class::OfCanaries } else { class };
     let mut plans = Vec::new();
-    let mut add = |stream: StreamId, class: Class, encoding: Option<usize>, pattern: Pattern, rate: f64| {
-        let codec = if class == Class::Video { FrameCodec::Vp8 } else { FrameCodec::Opus };
-        let class = if part.kind == Kind::Canary { Class::OfCanaries } else { class };
-        let log = Arc::new(StreamLog::new(class, encoding, Feed::remembered(rate)));
-        let mid = format!("s{}", plans.len());
-        plans.push(StreamPlan { sealing: Sealing { stream, codec }, pattern, log, mid });
-    };
     if let Some(audio) = scenario.audio.or_else(|| (part.kind == Kind::Canary).then(Default::default)) {
-        let floor = Floor::new(cast::senders(scenario, part.room), seed, room);
-        let pattern = AudioPattern::new(&audio, floor, own, origin.0, seed, room);
-        add(StreamId::MICROPHONE, Class::Audio, None, Pattern::Audio(Box::new(pattern)), 50.0);
+        let microphones = cast::senders(scenario, part.room);
+        let pattern = AudioPattern::new(&audio, microphones, own, origin.0, seed, room);
+        let log = TrackLog::new(of_canary(Class::Audio), Feed::remembered(50.0));
+        plans.push(TrackPlan::new(StreamId::MICROPHONE, Pattern::Audio(Box::new(pattern)), log));
     }
-    if part.kind == Kind::Canary {
-        return plans;
-    }
-    if let Some(packets) = scenario.packets {
+    if part.kind != Kind::Canary
+        && let Some(packets) = scenario.packets
+    {
         let bytes = frame::contents_for_payload(packets.bytes);
         let pattern = Pattern::packets(packets.per_second, packets.burst, bytes);
-        add(StreamId::CAMERA, Class::Video, None, pattern, f64::from(packets.per_second));
+        let log = TrackLog::new(Class::Video, Feed::remembered(f64::from(packets.per_second)));
+        plans.push(TrackPlan::new(StreamId::CAMERA, pattern, log));
     }
-    if let Some(video) = scenario.video {
-        for (encoding, (share, frames)) in video.encodings().enumerate() {
-            let bits_per_second = f64::from(video.kilobits_per_second) * 1_000.0 * share;
-            // The encodings of one camera show the same scenes.
-            let camera = part.number as u64;
-            let pattern = VideoPattern::new(&video, bits_per_second, frames.round() as u32, seed, camera);
-            let stream = StreamId(StreamId::CAMERA.0 + 8 * encoding as u32);
-            // Room for bursts of large frames.
-            let rate = 4.0 * (frames + bits_per_second / 8_000.0);
-            let encoding = video.simulcast.then_some(encoding);
-            add(stream, Class::Video, encoding, Pattern::Video(Box::new(pattern)), rate);
-        }
+    if part.kind != Kind::Canary
+        && let Some(video) = scenario.video
+    {
+        plans.push(camera(&video, seed, part.number as u64));
+    }
+    for (n, plan) in plans.iter_mut().enumerate() {
+        plan.mid = format!("s{n}");
     }
     plans
 }
 
-impl StreamPlan {
+/// The track of a camera with this number.
+fn camera(video: &Video, seed: u64, camera: u64) -> TrackPlan {
+    let bits_per_second = |encoding: &VideoEncoding| f64::from(video.kilobits_per_second) * 1_000.0 * encoding.share;
+    // The encodings of one camera show the same scenes.
+    let sizes = |encoding: &VideoEncoding| {
+        VideoPattern::new(video, bits_per_second(encoding), video.frames_per_second, seed, camera)
+    };
+    // Room for bursts of large frames.
+    let remembered = |encoding: &VideoEncoding| {
+        let packets = f64::from(video.frames_per_second) + bits_per_second(encoding) / 8_000.0;
+        Feed::remembered(4.0 * packets)
+    };
+    let encodings: Vec<VideoEncoding> = video.encodings().collect();
+    if let [only] = &encodings[..] {
+        let log = TrackLog::new(Class::Video, remembered(only));
+        return TrackPlan::new(StreamId::CAMERA, Pattern::Video(Box::new(sizes(only))), log);
+    }
+    let mode = ScalabilityMode::L1T3;
+    let layered = |encoding: &VideoEncoding| {
+        let resolution = encoding.height.map(|height| (height / 9 * 16, height));
+        LayeredEncoding::new(mode, resolution.as_slice(), vec![sizes(encoding)])
+    };
+    let streams = encodings.iter().map(|encoding| StreamLog::new(&layers(mode), remembered(encoding)));
+    let steps = (0..).zip(&encodings).filter_map(|(n, of)| Some(Step { height: of.height?, encoding: n, spatial: 0 }));
+    let log = TrackLog { class: Class::Video, encodings: streams.collect(), steps: steps.collect() };
+    let pattern = LayersPattern::new(encodings.iter().map(layered).collect());
+    let plan = |of: &VideoEncoding| EncodingPlan {
+        rid: of.rid,
+        height: of.height,
+        kbps: Some((bits_per_second(of) / 1_000.0).round() as u32),
+    };
+    TrackPlan {
+        encodings: encodings.iter().map(plan).collect(),
+        ..TrackPlan::new(StreamId::CAMERA, Pattern::Layers(pattern), log)
+    }
+}
+
+impl TrackPlan {
+    /// A track of one encoding.
+    fn new(stream: StreamId, pattern: Pattern, log: TrackLog) -> Self {
+        let codec = if stream == StreamId::MICROPHONE { FrameCodec::Opus } else { FrameCodec::Vp8 };
+        Self {
+            sealing: Sealing { stream, codec },
+            pattern,
+            log: Arc::new(log),
+            mid: String::new(),
+            encodings: vec![EncodingPlan::default()],
+        }
+    }
+
     /// Codec in signaling.
     pub(crate) fn codec(&self) -> Codec {
         if self.sealing.codec == FrameCodec::Opus { Codec::Opus } else { Codec::Vp8 }
     }
 
-    /// How the stream is announced to the server.
-    pub(crate) fn publish(&self, ssrc: u32, rtx: Option<u32>) -> Publish {
+    /// How the track is announced to the server. It learns the SSRCs of encodings with RIDs from their packets.
+    pub(crate) fn publish(&self, streams: &[EncodingStreams]) -> Publish {
         let (kind, source) = match self.codec() {
             Codec::Opus => (MediaKind::Audio, Source::Microphone),
             _ => (MediaKind::Video, Source::Camera),
+        };
+        let encoding = |(plan, streams): (&EncodingPlan, &EncodingStreams)| Encoding {
+            rid: plan.rid.map(ToOwned::to_owned),
+            ssrc: plan.rid.is_none().then_some(streams.ssrc),
+            rtx: streams.rtx.filter(|_| plan.rid.is_none()),
+            height: plan.height,
+            kbps: plan.kbps,
         };
         Publish {
             cid: self.mid.clone(),
@@ -97,12 +157,12 @@ impl StreamPlan {
             source,
             codec: self.codec(),
             mid: self.mid.clone(),
-            encodings: Encoding::single(ssrc, rtx),
+            encodings: self.encodings.iter().zip(streams).map(encoding).collect(),
             muted: false,
         }
     }
 
-    /// The stream's packets, sealed with these keys.
+    /// The track's packets, sealed with these keys.
     pub(crate) fn feed(self, keys: SharedKeys, room: Arc<RoomLog>, window: Arc<Window>) -> Feed {
         Feed::new(keys, self.sealing, self.pattern, (room, self.log), window)
     }
@@ -113,15 +173,10 @@ pub(crate) fn entry(codecs: &[CodecParameters], codec: Codec) -> Option<&CodecPa
     codecs.iter().find(|entry| entry.codec == codec)
 }
 
-/// The encoding of a simulcast publisher that a receiver subscribes to, so that all are used equally.
-pub(crate) fn takes(receiver: usize, publisher: u32, encodings: usize) -> usize {
-    (receiver + publisher as usize) % encodings.max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Audio, Video};
+    use crate::scenario::{Audio, Layers};
 
     fn part(kind: Kind) -> Part {
         Part { kind, room: 0, number: 3, sender: Some(1), when: cast::When::First, churns: false, needs: 0 }
@@ -131,23 +186,36 @@ mod tests {
         Scenario {
             participants: 3,
             audio: Some(Audio::default()),
-            video: Some(Video { simulcast: true, ..Video::default() }),
+            video: Some(Video { layers: Some(Layers::Simulcast), kilobits_per_second: 1_700, ..Video::default() }),
             ..Scenario::default()
         }
     }
 
+    fn streams(rid: Option<&'static str>) -> EncodingStreams {
+        EncodingStreams { ssrc: 5, rtx: Some(6), rid }
+    }
+
     #[test]
-    fn simulcast_has_a_stream_per_encoding() {
+    fn simulcast_is_one_track_with_three_encodings() {
         let plans = plans(&scenario(), &part(Kind::Participant), Origin(Time::default()));
-        assert_eq!(plans.len(), 4);
-        let streams: Vec<u32> = plans.iter().map(|plan| plan.sealing.stream.0).collect();
-        assert_eq!(streams, [0, 1, 9, 17], "a microphone and three cameras");
-        assert_eq!(plans.iter().map(|plan| plan.log.encoding).collect::<Vec<_>>(), [None, Some(0), Some(1), Some(2)]);
-        let published = plans[1].publish(5, Some(6));
-        assert_eq!(
-            (published.kind, published.codec, published.encodings),
-            (MediaKind::Video, Codec::Vp8, Encoding::single(5, Some(6)))
-        );
+        assert_eq!(plans.iter().map(|plan| plan.sealing.stream.0).collect::<Vec<_>>(), [0, 1]);
+        let camera = &plans[1];
+        assert_eq!(camera.log.encodings.iter().map(|of| of.layers().len()).collect::<Vec<_>>(), [3, 3, 3]);
+        assert_eq!(camera.log.steps.iter().map(|step| step.height).collect::<Vec<_>>(), [180, 360, 720]);
+        let published = camera.publish(&["q", "h", "f"].map(|rid| streams(Some(rid))));
+        let encodings: Vec<_> =
+            published.encodings.iter().map(|of| (of.rid.as_deref(), of.ssrc, of.height, of.kbps)).collect();
+        let expected = [("q", 180, 150), ("h", 360, 500), ("f", 720, 1_700)];
+        assert_eq!(encodings, expected.map(|(rid, height, kbps)| (Some(rid), None, Some(height), Some(kbps))));
+    }
+
+    #[test]
+    fn only_encoding_has_its_ssrcs_signaled() {
+        let plan = &plans(&scenario(), &part(Kind::Participant), Origin(Time::default()))[0];
+        let published = plan.publish(&[streams(None)]);
+        assert_eq!((published.kind, published.codec, published.mid.as_str()), (MediaKind::Audio, Codec::Opus, "s0"));
+        let only = Encoding { rid: None, ssrc: Some(5), rtx: Some(6), height: None, kbps: None };
+        assert_eq!(published.encodings, [only]);
     }
 
     #[test]
@@ -163,12 +231,5 @@ mod tests {
     fn no_streams_without_sender() {
         let part = Part { sender: None, ..part(Kind::Subscriber) };
         assert!(plans(&scenario(), &part, Origin(Time::default())).is_empty());
-    }
-
-    #[test]
-    fn encodings_are_taken_equally() {
-        let mut taken = [0; 3];
-        (0..30).for_each(|receiver| taken[takes(receiver, 7, 3)] += 1);
-        assert_eq!(taken, [10, 10, 10]);
     }
 }

@@ -1,15 +1,15 @@
-//! Receiver accounting: which packets of which stream have arrived, and which should have.
+//! Receiver accounting: which packets of which track have arrived, and which should have.
 //!
-//! A packet counts if it was *sent* in the measured time. Loss is computed from the publisher's sequence numbers, for each
-//! stream of a receiver: everything from the first packet that arrived, which begins a key frame, to the last that was
-//! sent while the receiver counted. A stream that is in a slot and does not come within [`ReceiverAccounting::GRACE`] is expected
-//! from then on, so that what never begins is lost and not forgotten.
+//! A packet counts if it was *sent* in the measured time. Loss is computed from the publisher's numbers, for each layer of
+//! each track of a receiver: what is owed to it is the subject of [`crate::measure::received_track`]. A track that is in a
+//! slot and does not come within [`GRACE`](crate::measure::received_track::GRACE) is expected from then on, so that what never begins is lost and not forgotten.
 
 use crate::measure::clock::Time;
 use crate::{
     bots::packet_identity::{IdentifiedPacket, PacketIdentifier, SlotPacket},
-    measure::received_stream::{Arrival, ReceivedStream},
-    measure::send_log::{Class, RoomLog, StreamLog},
+    measure::layer::Target,
+    measure::received_track::{Arrival, ReceivedTrack, Waited},
+    measure::send_log::{Class, RoomLog, TrackLog},
     measure::statistics::Statistics,
 };
 use std::sync::{
@@ -17,7 +17,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 use std::time::Duration;
-use tacet_proto::TrackId;
+use tacet_proto::{TrackId, layers::LayerReason};
 
 /// The measured time: packets sent in it are counted. Set once media flows.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Window {
 pub(crate) struct ReceiverAccounting {
     room: Arc<RoomLog>,
     window: Arc<Window>,
-    streams: Vec<ReceivedStream>,
+    tracks: Vec<ReceivedTrack>,
     /// Tracks in slots that are not in the send log yet, with the time of their assignment.
     unknown: Vec<(TrackId, Time)>,
     /// Whether what is sent from now on is not counted.
@@ -61,25 +61,42 @@ pub(crate) struct SlotChange {
     pub(crate) into: Option<TrackId>,
 }
 
+/// What the server says that a slot shows of its track: image height and highest temporal layer; `None` while it is
+/// paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LayerChange {
+    pub(crate) track: TrackId,
+    pub(crate) shown: Option<(u16, u8)>,
+    pub(crate) reason: LayerReason,
+}
+
+/// What accounting keeps of one slot.
+#[derive(Debug, Default)]
+pub(crate) struct SlotAccount {
+    identifier: PacketIdentifier,
+    /// Index of the track that its newest packet is of, and its encoding.
+    source: Option<(usize, u8)>,
+    /// The slot's number of that packet.
+    newest: u64,
+}
+
 /// How a packet was accounted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Accounted {
     pub(crate) arrival: Arrival,
     /// Whether it counts, and in which class.
     pub(crate) counted: Option<Class>,
-    /// Index of its stream.
+    /// Index of its track.
     index: usize,
 }
 
 impl ReceiverAccounting {
-    /// How long a stream may take to start.
-    pub(crate) const GRACE: Duration = Duration::from_secs(2);
     /// How long a joiner may lack a key that is in use: in a large room a sender distributes a new generation for up to
     /// five seconds before it switches, and a joiner gets only that one.
     const KEY_GRACE: Duration = Duration::from_secs(7);
 
     pub(crate) fn new(room: Arc<RoomLog>, window: Arc<Window>) -> Self {
-        Self { room, window, streams: Vec::new(), unknown: Vec::new(), retired: false }
+        Self { room, window, tracks: Vec::new(), unknown: Vec::new(), retired: false }
     }
 
     /// Takes changes of slots.
@@ -87,6 +104,38 @@ impl ReceiverAccounting {
         // Removals first: a track may have moved to another slot.
         changes.iter().filter_map(|change| change.out).for_each(|track| self.vacated(track));
         changes.iter().filter_map(|change| change.into).for_each(|track| self.assigned(track, now));
+    }
+
+    /// Takes what the server says of the layers in slots.
+    pub(crate) fn layers_changed(&mut self, changes: &[LayerChange], now: Time, statistics: &mut Statistics) {
+        self.find_tracks();
+        for LayerChange { track, shown, reason } in changes {
+            if self.is_measuring(now) {
+                statistics.layers.notices.count(*reason);
+            }
+            let Some(received) = self.received(*track) else { continue };
+            let target = match shown {
+                None => Some(Target::Paused),
+                Some((height, temporal)) => received.log.step(*height).map(|step| Target::Step(step, *temporal)),
+            };
+            target.into_iter().for_each(|target| received.set_target(target, now));
+        }
+    }
+
+    /// Takes the image heights that the receiver asks for: all that it wants to see.
+    pub(crate) fn wished(&mut self, tiles: &[(TrackId, u16)], now: Time) {
+        self.find_tracks();
+        for (track, _) in tiles {
+            if let Some(log) = self.room.track(*track) {
+                index_of(&mut self.tracks, &log, now, self.retired);
+            }
+        }
+        let wanted: Vec<_> =
+            tiles.iter().filter_map(|(track, height)| Some((self.room.track(*track)?, *height))).collect();
+        for received in &mut self.tracks {
+            let height = wanted.iter().find(|(log, _)| Arc::ptr_eq(log, &received.log)).map(|(_, height)| *height);
+            received.wished(height, now);
+        }
     }
 
     /// A track was assigned to a slot.
@@ -98,22 +147,22 @@ impl ReceiverAccounting {
     /// A track was removed from its slot.
     fn vacated(&mut self, track: TrackId) {
         self.unknown.retain(|(unknown, _)| *unknown != track);
-        if let Some(stream) = self.room.track(track)
-            && let Some(received) = self.streams.iter_mut().find(|received| Arc::ptr_eq(&received.stream, &stream))
-        {
-            received.until = Some(stream.next());
-        }
+        self.received(track).into_iter().for_each(ReceivedTrack::vacated);
+    }
+
+    /// What was received of a track, if it is known.
+    fn received(&mut self, track: TrackId) -> Option<&mut ReceivedTrack> {
+        let log = self.room.track(track)?;
+        self.tracks.iter_mut().find(|received| Arc::ptr_eq(&received.log, &log))
     }
 
     /// Looks up tracks that were not in the send log yet.
     fn find_tracks(&mut self) {
         let mut unknown = std::mem::take(&mut self.unknown);
         unknown.retain(|(track, since)| match self.room.track(*track) {
-            Some(stream) => {
-                let index = index_of(&mut self.streams, &stream, *since, self.retired);
-                if let Some(received) = self.streams.get_mut(index).filter(|_| !self.retired) {
-                    received.until = None;
-                }
+            Some(log) => {
+                let index = index_of(&mut self.tracks, &log, *since, self.retired);
+                self.tracks.get_mut(index).into_iter().for_each(|received| received.assigned(*since));
                 false
             }
             None => true,
@@ -124,16 +173,28 @@ impl ReceiverAccounting {
     /// Takes a packet of a slot. Calls `accounted` once it is identified, and for packets that were held for it.
     pub(crate) fn packet(
         &mut self,
-        slot: &mut PacketIdentifier,
+        slot: &mut SlotAccount,
         packet: SlotPacket,
         statistics: &mut Statistics,
         mut accounted: impl FnMut(&SlotPacket, Accounted),
     ) {
-        let Self { room, window, streams, retired, .. } = self;
-        slot.packet(room, packet, |known| {
-            let index = index_of(streams, known.stream, packet.arrived_at, *retired);
-            if let Some(received) = streams.get_mut(index) {
-                let (arrival, counted) = account(received, &known, window, statistics);
+        let Self { room, window, tracks, retired, .. } = self;
+        let SlotAccount { identifier, source, newest } = slot;
+        identifier.packet(room, packet, |known| {
+            let index = index_of(tracks, known.track, packet.arrived_at, *retired);
+            let is_late = source.is_some() && known.packet.sequence < *newest;
+            if !is_late {
+                *newest = known.packet.sequence;
+                let before =
+                    source.replace((index, known.encoding)).filter(|before| *before != (index, known.encoding));
+                if let Some((track, encoding)) = before {
+                    tracks.get_mut(track).into_iter().for_each(|before| before.replaced(encoding));
+                    statistics.layers.switches += u64::from(track == index && window.contains(known.sent.at));
+                }
+            }
+            if let Some(received) = tracks.get_mut(index) {
+                let place = Place { is_current: *source == Some((index, known.encoding)), is_late };
+                let (arrival, counted) = account(received, &known, place, window, statistics);
                 accounted(&known.packet, Accounted { arrival, counted, index });
             }
         });
@@ -141,7 +202,7 @@ impl ReceiverAccounting {
 
     /// Counts an opened frame: when it arrived, and how its first packet was accounted for.
     pub(crate) fn opened(&mut self, accounted: Accounted, arrived_at: Time, statistics: &mut Statistics) {
-        if let Some(received) = self.streams.get_mut(accounted.index) {
+        if let Some(received) = self.tracks.get_mut(accounted.index) {
             received.opened_at.get_or_insert(arrived_at);
         }
         if let Some(class) = accounted.counted {
@@ -161,9 +222,9 @@ impl ReceiverAccounting {
         statistics: &mut Statistics,
     ) {
         let Some(class) = accounted.counted else { return };
-        let before_key = self.streams.get(accounted.index).is_some_and(|received| {
+        let before_key = self.tracks.get(accounted.index).is_some_and(|received| {
             received.opened_at.is_none_or(|first| arrived_at <= first)
-                && arrived_at.since(received.assigned_at) < Self::KEY_GRACE
+                && arrived_at.since(received.known_since) < Self::KEY_GRACE
         });
         let counts = &mut statistics.of_mut(class).counts;
         if missing_key && before_key {
@@ -178,104 +239,120 @@ impl ReceiverAccounting {
         self.window.contains(now)
     }
 
-    /// Finds streams that have not started in time.
+    /// Finds tracks and layers that have not started in time.
     pub(crate) fn tick(&mut self, now: Time) {
         if !self.unknown.is_empty() {
             self.find_tracks();
         }
-        let overdue =
-            |received: &&mut ReceivedStream| received.begun.is_none() && now.since(received.assigned_at) >= Self::GRACE;
-        for received in self.streams.iter_mut().filter(overdue) {
-            received.begun = Some(received.stream.next());
-        }
+        self.tracks.iter_mut().for_each(|received| received.begin_overdue(now));
     }
 
     /// Stops counting what is sent from now on: the receiver is leaving.
     pub(crate) fn retire(&mut self) {
         self.retired = true;
-        for received in &mut self.streams {
-            received.until.get_or_insert(received.stream.next());
-        }
+        self.tracks.iter_mut().for_each(ReceivedTrack::retire);
     }
 
     /// Adds the counts to the statistics of the thread.
     pub(crate) fn finish(&mut self, statistics: &mut Statistics) {
-        for received in self.streams.drain(..) {
-            let expected = received.expected();
-            let (delivered, repaired) = received.count(&expected);
-            let wanted = expected.end.saturating_sub(expected.start);
-            let lost = wanted.saturating_sub(delivered);
-            let counts = &mut statistics.of_mut(received.stream.class).counts;
-            counts.expected += wanted;
-            counts.delivered += delivered;
-            counts.lost += lost;
-            counts.lost_before_repair += lost + repaired;
+        for received in self.tracks.drain(..) {
+            for (encoding, log, layer) in received.layers() {
+                let counted = layer.count(&log.measured());
+                let lost = counted.expected.saturating_sub(counted.delivered);
+                let counts = &mut statistics.of_mut(received.log.class).counts;
+                counts.expected += counted.expected;
+                counts.delivered += counted.delivered;
+                counts.lost += lost;
+                counts.lost_before_repair += lost + counted.repaired;
+                if !received.log.steps.is_empty() {
+                    let of_layer = statistics.layers.of_mut(encoding, log.layer);
+                    of_layer.expected += counted.expected;
+                    of_layer.delivered += counted.delivered;
+                    of_layer.lost += lost;
+                }
+            }
         }
     }
 }
 
-/// Index of a stream, which is added if it is new.
-fn index_of(streams: &mut Vec<ReceivedStream>, stream: &Arc<StreamLog>, now: Time, retired: bool) -> usize {
-    if let Some(at) = streams.iter().position(|received| Arc::ptr_eq(&received.stream, stream)) {
+/// Index of a track, which is added if it is new.
+fn index_of(tracks: &mut Vec<ReceivedTrack>, log: &Arc<TrackLog>, now: Time, retired: bool) -> usize {
+    if let Some(at) = tracks.iter().position(|received| Arc::ptr_eq(&received.log, log)) {
         return at;
     }
-    let mut received = ReceivedStream::new(stream.clone(), now);
+    let mut received = ReceivedTrack::new(log.clone(), now);
     if retired {
-        received.until = Some(0);
+        received.retire();
     }
-    streams.push(received);
-    streams.len() - 1
+    tracks.push(received);
+    tracks.len() - 1
+}
+
+/// Where a packet is in its slot.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Whether its encoding is the one that the slot's newest packet is of.
+    is_current: bool,
+    /// Whether a later packet of the slot has arrived before.
+    is_late: bool,
 }
 
 /// Accounts for a packet; returns whether it is new, and the class in which it counts.
 fn account(
-    received: &mut ReceivedStream,
+    received: &mut ReceivedTrack,
     known: &IdentifiedPacket<'_>,
+    place: Place,
     window: &Window,
     statistics: &mut Statistics,
 ) -> (Arrival, Option<Class>) {
-    let IdentifiedPacket { stream, sequence, sent, packet } = *known;
-    let arrival = received.mark(sequence, packet.repair);
-    let latency_us = packet.arrived_at.since(sent.at).as_micros() as u64;
-    let last_us = if packet.repair { None } else { received.last_latency_us.replace(latency_us) };
-    let late = !packet.repair && sequence < received.highest;
-    if !packet.repair {
-        received.highest = received.highest.max(sequence);
-    }
-    let counts = window.contains(sent.at) && received.until.is_none_or(|until| sequence < until);
-    if counts {
-        let statistics = statistics.of_mut(stream.class);
-        match arrival {
-            Arrival::New => {
-                statistics.latencies.record(latency_us);
-                statistics.counts.delivered_bytes += packet.bytes as u64;
-                statistics.counts.reordered += u64::from(late);
-                if let Some(last_us) = last_us {
-                    statistics.deviation.record(latency_us.abs_diff(last_us));
-                }
-            }
-            Arrival::Duplicate => statistics.counts.duplicates += 1,
+    let IdentifiedPacket { track, encoding, sent, packet } = *known;
+    let (arrival, owed) = received.packet(encoding, sent, &packet, place.is_current);
+    if place.is_current
+        && let Some((waited, time)) = received.fulfilled(encoding, packet.arrived_at)
+        && window.contains(packet.arrived_at)
+    {
+        let ms = time.as_millis() as u64;
+        match waited {
+            Waited::Start => statistics.layers.start_ms.record(ms),
+            Waited::Switch => statistics.layers.switch_ms.record(ms),
         }
     }
-    (arrival, counts.then_some(stream.class))
+    let latency_us = packet.arrived_at.since(sent.at).as_micros() as u64;
+    let last_us = if packet.repair { None } else { received.last_latency_us.replace(latency_us) };
+    let counts = owed && window.contains(sent.at);
+    if counts {
+        let of_class = statistics.of_mut(track.class);
+        match arrival {
+            Arrival::New => {
+                of_class.latencies.record(latency_us);
+                of_class.counts.delivered_bytes += packet.bytes as u64;
+                of_class.counts.reordered += u64::from(place.is_late && !packet.repair);
+                if let Some(last_us) = last_us {
+                    of_class.deviation.record(latency_us.abs_diff(last_us));
+                }
+                if let Some(layer) = received.layer_of(encoding, sent.layer) {
+                    statistics.layers.of_mut(encoding, layer).delivered_bytes += packet.bytes as u64;
+                }
+            }
+            Arrival::Duplicate => of_class.counts.duplicates += 1,
+        }
+    }
+    (arrival, counts.then_some(track.class))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        measure::send_log::{KeyLog, Sent},
-        report::KindReport,
-    };
+    use crate::{measure::send_log::KeyLog, report::KindReport};
     use proptest::prelude::*;
 
     /// A publisher of single-packet frames, one each millisecond, and a receiver.
     struct Fixture {
-        stream: Arc<StreamLog>,
+        track: Arc<TrackLog>,
         key: Arc<KeyLog>,
         window: Arc<Window>,
         accounting: ReceiverAccounting,
-        slot: PacketIdentifier,
+        slot: SlotAccount,
         statistics: Statistics,
     }
 
@@ -287,25 +364,18 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let (room, window) = (Arc::new(RoomLog::default()), Arc::new(Window::closed()));
-            let stream = Arc::new(StreamLog::new(Class::Video, None, 4_096));
-            let key = Arc::new(KeyLog::new(5, stream.clone(), 4_096));
+            let track = Arc::new(TrackLog::new(Class::Video, 4_096));
+            let key = Arc::new(KeyLog::new(5, track.clone(), 4_096));
             room.add_key(key.clone());
-            room.add_track(TrackId(1), stream.clone());
+            room.name_track(TrackId(1), track.clone());
             let accounting = ReceiverAccounting::new(room, window.clone());
-            Self {
-                stream,
-                key,
-                window,
-                accounting,
-                slot: PacketIdentifier::default(),
-                statistics: Statistics::default(),
-            }
+            Self { track, key, window, accounting, slot: SlotAccount::default(), statistics: Statistics::default() }
         }
 
         fn send(&self, n: u64) {
-            self.key.record(n, self.stream.next());
-            let sent = Sent { at: ms(n), timestamp: 90 * n as u32 };
-            self.stream.record(sent, 100, self.window.contains(ms(n)));
+            let stream = &self.track.encodings[0];
+            self.key.record(n, 0, stream.next());
+            stream.record(ms(n), 90 * n as u32, 0, 100, self.window.contains(ms(n)));
         }
 
         fn arrive(&mut self, n: u64, repair: bool) -> Option<Accounted> {

@@ -1,20 +1,30 @@
 //! The send log: what each publisher sent, and when.
 //!
 //! A receiver must match each packet to the one that its publisher sent, although the server has rewritten SSRC,
-//! sequence number and timestamp. The SFrame header at the start of a frame is clear and cannot be rewritten: its KID
-//! and CTR identify the frame, and this log has the sequence number with which its publisher sent the first packet.
+//! sequence number and timestamp, and has dropped layers. The SFrame header at the start of a frame is clear and cannot be
+//! rewritten: its KID and CTR identify the frame, and this log has the encoding and the sequence number with which its
+//! publisher sent the first packet.
 //! ```text
-//!   first packet of a frame:  KID, CTR ──► KeyLog ──► sequence number of the publisher ──► StreamLog ──► when
-//!   the others:               sequence number in the slot − shift of the slot's source ──► StreamLog ──► when
+//!   first packet of a frame:  KID, CTR ──► KeyLog ──► encoding, sequence number ──► StreamLog ──► when, layer
+//!   the others:               sequence number in the slot − shift of the slot's source ──► StreamLog ──► when, layer
 //! ```
-//! The shift between both numbers is constant while a source stays in a slot, and every first packet shows it again; the
-//! timestamp's shift must fit, too, or the packet is not taken for known ([`crate::bots::packet_identity`]).
+//! The shift between both numbers is constant while a source stays in a slot and nothing of it is dropped, and every first
+//! packet shows it again; the timestamp's shift must fit, too, or the packet is not taken for known
+//! ([`crate::bots::packet_identity`]).
+//!
+//! A packet has a second number, that in its layer: a server forwards a layer whole or not at all, so what a receiver is
+//! owed of a layer has no gaps.
 //!
 //! There is a lock only for new keys and tracks.
 
-use crate::measure::clock::Time;
+use crate::measure::{
+    clock::Time,
+    layer::{Layer, Step},
+    statistics::LayerStatistics,
+};
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -82,12 +92,18 @@ impl<const VALUES: usize> Ring<VALUES> {
 /// The packets of one stream, by its publisher's sequence number without wraps.
 #[derive(Debug)]
 pub(crate) struct StreamLog {
-    pub(crate) class: Class,
-    /// Index among a simulcast publisher's encodings, the largest first.
-    pub(crate) encoding: Option<usize>,
-    /// Time and RTP timestamp of each packet.
-    packets: Ring<2>,
+    /// Time, RTP timestamp, layer, and number in the layer of each packet.
+    packets: Ring<4>,
     /// Sequence number of the next packet.
+    next: AtomicU64,
+    layers: Box<[LayerLog]>,
+}
+
+/// The packets of one layer of a stream, by their numbers in it.
+#[derive(Debug)]
+pub(crate) struct LayerLog {
+    pub(crate) layer: Layer,
+    /// Number of the next packet.
     next: AtomicU64,
     /// First packet of the measured time, and the one behind its last; equal while there is none.
     measured_from: AtomicU64,
@@ -95,11 +111,57 @@ pub(crate) struct StreamLog {
     measured_bytes: AtomicU64,
 }
 
-/// When a packet was sent, and its RTP timestamp.
+/// When a packet was sent, its RTP timestamp, and its place in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) at: Time,
     pub(crate) timestamp: u32,
+    /// Index of its layer.
+    pub(crate) layer: u8,
+    /// Its number in the layer.
+    pub(crate) number: u64,
+}
+
+impl LayerLog {
+    fn new(layer: Layer) -> Self {
+        Self {
+            layer,
+            next: AtomicU64::new(StreamLog::FIRST),
+            measured_from: AtomicU64::new(0),
+            measured_until: AtomicU64::new(0),
+            measured_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Number of the packet that will be sent next.
+    pub(crate) fn next(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Counts a packet; returns its number.
+    fn record(&self, bytes: usize, measured: bool) -> u64 {
+        let number = self.next();
+        if measured {
+            if self.measured_until.load(Ordering::Relaxed) == 0 {
+                self.measured_from.store(number, Ordering::Release);
+            }
+            self.measured_until.store(number + 1, Ordering::Release);
+            self.measured_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        self.next.store(number + 1, Ordering::Release);
+        number
+    }
+
+    /// Packets of the measured time, by number.
+    pub(crate) fn measured(&self) -> Range<u64> {
+        self.measured_from.load(Ordering::Acquire)..self.measured_until.load(Ordering::Acquire)
+    }
+
+    /// Number of these packets, and their RTP payload bytes.
+    pub(crate) fn measured_total(&self) -> (u64, u64) {
+        let measured = self.measured();
+        (measured.end - measured.start, self.measured_bytes.load(Ordering::Relaxed))
+    }
 }
 
 impl StreamLog {
@@ -108,16 +170,12 @@ impl StreamLog {
     /// of SRTP (RFC 3711 section 3.3.1).
     pub(crate) const FIRST: u64 = 0x1_0000;
 
-    /// A log that remembers at least `packets` packets.
-    pub(crate) fn new(class: Class, encoding: Option<usize>, packets: usize) -> Self {
+    /// A log that remembers at least `packets` packets of a stream with these layers.
+    pub(crate) fn new(layers: &[Layer], packets: usize) -> Self {
         Self {
-            class,
-            encoding,
             packets: Ring::new(packets),
             next: AtomicU64::new(Self::FIRST),
-            measured_from: AtomicU64::new(0),
-            measured_until: AtomicU64::new(0),
-            measured_bytes: AtomicU64::new(0),
+            layers: layers.iter().copied().map(LayerLog::new).collect(),
         }
     }
 
@@ -131,35 +189,52 @@ impl StreamLog {
         self.next.load(Ordering::Acquire)
     }
 
-    /// Records that the next packet is sent; returns its sequence number.
-    pub(crate) fn record(&self, sent: Sent, bytes: usize, measured: bool) -> u64 {
+    /// Its layers.
+    pub(crate) fn layers(&self) -> &[LayerLog] {
+        &self.layers
+    }
+
+    /// Records that the next packet, of the layer with this index, is sent; returns its sequence number.
+    pub(crate) fn record(&self, at: Time, timestamp: u32, layer: u8, bytes: usize, measured: bool) -> u64 {
         let sequence = self.next();
-        self.packets.set(sequence, [sent.at.as_nanos(), u64::from(sent.timestamp)]);
-        if measured {
-            if self.measured_until.load(Ordering::Relaxed) == 0 {
-                self.measured_from.store(sequence, Ordering::Release);
-            }
-            self.measured_until.store(sequence + 1, Ordering::Release);
-            self.measured_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
+        let number = self.layers.get(usize::from(layer)).map_or(sequence, |layer| layer.record(bytes, measured));
+        self.packets.set(sequence, [at.as_nanos(), u64::from(timestamp), u64::from(layer), number]);
         self.next.store(sequence + 1, Ordering::Release);
         sequence
     }
 
     /// When this packet was sent, if it was, and not too long ago.
     pub(crate) fn sent(&self, sequence: u64) -> Option<Sent> {
-        let [at, timestamp] = self.packets.get(sequence)?;
-        Some(Sent { at: Time::from_nanos(at), timestamp: timestamp as u32 })
+        let [at, timestamp, layer, number] = self.packets.get(sequence)?;
+        Some(Sent { at: Time::from_nanos(at), timestamp: timestamp as u32, layer: layer as u8, number })
+    }
+}
+
+/// The encodings of one track.
+#[derive(Debug)]
+pub(crate) struct TrackLog {
+    pub(crate) class: Class,
+    /// The lowest quality first.
+    pub(crate) encodings: Box<[StreamLog]>,
+    /// Its image sizes, the smallest first; none if a server cannot choose among layers.
+    pub(crate) steps: Box<[Step]>,
+}
+
+impl TrackLog {
+    /// A track of one encoding with one layer, which remembers at least `packets` packets.
+    pub(crate) fn new(class: Class, packets: usize) -> Self {
+        let encodings = Box::new([StreamLog::new(&[Layer::default()], packets)]);
+        Self { class, encodings, steps: Box::new([]) }
     }
 
-    /// Packets of the measured time, by sequence number.
-    pub(crate) fn measured(&self) -> std::ops::Range<u64> {
-        self.measured_from.load(Ordering::Acquire)..self.measured_until.load(Ordering::Acquire)
+    /// The step with the largest image that is no higher than this.
+    pub(crate) fn step(&self, height: u16) -> Option<Step> {
+        self.steps.iter().rev().find(|step| step.height <= height).or(self.steps.first()).copied()
     }
 
-    /// RTP payload bytes of these packets.
-    pub(crate) fn measured_bytes(&self) -> u64 {
-        self.measured_bytes.load(Ordering::Relaxed)
+    /// The step that a receiver with a tile of this height should get: the smallest that is no lower.
+    pub(crate) fn step_for(&self, height: u16) -> Option<Step> {
+        self.steps.iter().find(|step| step.height >= height).or(self.steps.last()).copied()
     }
 }
 
@@ -167,25 +242,30 @@ impl StreamLog {
 #[derive(Debug)]
 pub(crate) struct KeyLog {
     pub(crate) kid: u64,
-    pub(crate) stream: Arc<StreamLog>,
-    /// Sequence number of the first packet of each frame, by counter.
-    frames: Ring<1>,
+    pub(crate) track: Arc<TrackLog>,
+    /// Encoding, and sequence number of the first packet, of each frame, by counter.
+    frames: Ring<2>,
 }
 
 impl KeyLog {
     /// A log that remembers at least `frames` frames.
-    pub(crate) fn new(kid: u64, stream: Arc<StreamLog>, frames: usize) -> Self {
-        Self { kid, stream, frames: Ring::new(frames) }
+    pub(crate) fn new(kid: u64, track: Arc<TrackLog>, frames: usize) -> Self {
+        Self { kid, track, frames: Ring::new(frames) }
     }
 
-    /// Records that the frame with this counter begins with this packet.
-    pub(crate) fn record(&self, ctr: u64, first: u64) {
-        self.frames.set(ctr, [first]);
+    /// Records that the frame with this counter begins with this packet of an encoding.
+    pub(crate) fn record(&self, ctr: u64, encoding: u8, first: u64) {
+        self.frames.set(ctr, [u64::from(encoding), first]);
     }
 
-    /// Sequence number of the frame's first packet, if the frame was sent, and not too long ago.
-    pub(crate) fn first(&self, ctr: u64) -> Option<u64> {
-        self.frames.get(ctr).map(|[first]| first)
+    /// Encoding, and sequence number of the frame's first packet, if the frame was sent, and not too long ago.
+    pub(crate) fn first(&self, ctr: u64) -> Option<(u8, u64)> {
+        self.frames.get(ctr).map(|[encoding, first]| (encoding as u8, first))
+    }
+
+    /// The log of an encoding.
+    pub(crate) fn encoding(&self, encoding: u8) -> Option<&StreamLog> {
+        self.track.encodings.get(usize::from(encoding))
     }
 }
 
@@ -193,9 +273,9 @@ impl KeyLog {
 #[derive(Debug, Default)]
 pub(crate) struct RoomLog {
     keys: RwLock<HashMap<u64, Arc<KeyLog>>>,
-    tracks: RwLock<HashMap<TrackId, Arc<StreamLog>>>,
-    streams: RwLock<Vec<Arc<StreamLog>>>,
-    /// Counts of ended streams, by class.
+    by_id: RwLock<HashMap<TrackId, Arc<TrackLog>>>,
+    tracks: RwLock<Vec<Arc<TrackLog>>>,
+    /// Counts of ended tracks, by class.
     ended: RwLock<[SentTotal; 3]>,
     flows: AtomicBool,
 }
@@ -206,29 +286,50 @@ pub(crate) struct SentTotal {
     pub(crate) streams: u64,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
+    /// Packets and bytes of tracks with layers, as [`LayerStatistics::place`] orders them.
+    pub(crate) layers: [[(u64, u64); LayerStatistics::TEMPORAL]; LayerStatistics::STEPS],
 }
 
 impl SentTotal {
-    fn add(&mut self, stream: &StreamLog) {
-        let measured = stream.measured();
-        self.streams += 1;
-        self.packets += measured.end - measured.start;
-        self.bytes += stream.measured_bytes();
+    fn add(&mut self, track: &TrackLog) {
+        self.streams += track.encodings.len() as u64;
+        for (encoding, stream) in (0..).zip(&track.encodings) {
+            for of in stream.layers() {
+                let (packets, bytes) = of.measured_total();
+                self.packets += packets;
+                self.bytes += bytes;
+                if !track.steps.is_empty() {
+                    let (step, temporal) = LayerStatistics::place(encoding, of.layer);
+                    let total = &mut self.layers[step][temporal];
+                    *total = (total.0 + packets, total.1 + bytes);
+                }
+            }
+        }
+    }
+
+    /// Adds what was sent in another room.
+    pub(crate) fn add_total(&mut self, other: &Self) {
+        self.streams += other.streams;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        for (total, other) in self.layers.iter_mut().flatten().zip(other.layers.iter().flatten()) {
+            *total = (total.0 + other.0, total.1 + other.1);
+        }
     }
 }
 
 impl RoomLog {
-    /// Adds a stream that will be sent.
-    pub(crate) fn add_stream(&self, stream: Arc<StreamLog>) {
-        self.streams.write().unwrap_or_else(PoisonError::into_inner).push(stream);
+    /// Adds a track that will be sent.
+    pub(crate) fn add_track(&self, track: Arc<TrackLog>) {
+        self.tracks.write().unwrap_or_else(PoisonError::into_inner).push(track);
     }
 
-    /// Removes a stream that has ended, and keeps its counts.
-    pub(crate) fn remove_stream(&self, stream: &Arc<StreamLog>) {
-        self.streams.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, stream));
-        self.tracks.write().unwrap_or_else(PoisonError::into_inner).retain(|_, other| !Arc::ptr_eq(other, stream));
+    /// Removes a track that has ended, and keeps its counts.
+    pub(crate) fn remove_track(&self, track: &Arc<TrackLog>) {
+        self.tracks.write().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(other, track));
+        self.by_id.write().unwrap_or_else(PoisonError::into_inner).retain(|_, other| !Arc::ptr_eq(other, track));
         let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended[stream.class as usize].add(stream);
+        ended[track.class as usize].add(track);
     }
 
     /// Records that a bot has begun to send.
@@ -245,8 +346,8 @@ impl RoomLog {
     pub(crate) fn sent(&self, class: Class) -> SentTotal {
         let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
         let mut total = ended[class as usize];
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        streams.iter().filter(|stream| stream.class == class).for_each(|stream| total.add(stream));
+        let tracks = self.tracks.read().unwrap_or_else(PoisonError::into_inner);
+        tracks.iter().filter(|track| track.class == class).for_each(|track| total.add(track));
         total
     }
 
@@ -268,14 +369,14 @@ impl RoomLog {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&kid).cloned()
     }
 
-    /// Adds the track id of a stream.
-    pub(crate) fn add_track(&self, track: TrackId, stream: Arc<StreamLog>) {
-        self.tracks.write().unwrap_or_else(PoisonError::into_inner).insert(track, stream);
+    /// Records the id that the server has given a track.
+    pub(crate) fn name_track(&self, id: TrackId, track: Arc<TrackLog>) {
+        self.by_id.write().unwrap_or_else(PoisonError::into_inner).insert(id, track);
     }
 
-    /// The stream behind a track.
-    pub(crate) fn track(&self, track: TrackId) -> Option<Arc<StreamLog>> {
-        self.tracks.read().unwrap_or_else(PoisonError::into_inner).get(&track).cloned()
+    /// The track with an id.
+    pub(crate) fn track(&self, id: TrackId) -> Option<Arc<TrackLog>> {
+        self.by_id.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 }
 
@@ -284,71 +385,94 @@ impl RoomLog {
 mod tests {
     use super::*;
 
-    fn sent(nanos: u64) -> Sent {
-        Sent { at: Time::from_nanos(nanos), timestamp: 3 }
+    fn record(log: &StreamLog, nanos: u64, measured: bool) -> u64 {
+        log.record(Time::from_nanos(nanos), 3, 0, 100, measured)
     }
 
     #[test]
     fn sent_until_overwritten() {
-        let log = StreamLog::new(Class::Video, None, 64);
-        let numbers: Vec<u64> = (0..70).map(|n| log.record(sent(1_000 + n), 100, false)).collect();
-        assert_eq!(log.sent(numbers[69]), Some(sent(1_069)));
-        assert_eq!(log.sent(numbers[6]), Some(sent(1_006)));
-        assert_eq!(log.sent(numbers[5]), None, "overwritten by 69");
+        let log = StreamLog::new(&[Layer::default()], 64);
+        let numbers: Vec<u64> = (0..70).map(|n| record(&log, 1_000 + n, false)).collect();
+        let at = |n: usize| log.sent(numbers[n]).map(|sent| sent.at.as_nanos());
+        assert_eq!((at(69), at(6)), (Some(1_069), Some(1_006)));
+        assert_eq!(at(5), None, "overwritten by 69");
         assert_eq!(log.sent(log.next()), None, "not sent yet");
     }
 
     #[test]
     fn measured_is_a_range() {
-        let log = StreamLog::new(Class::Audio, None, 64);
-        assert!(log.measured().is_empty());
+        let log = StreamLog::new(&[Layer::default()], 64);
+        assert!(log.layers()[0].measured().is_empty());
         for n in 0..10 {
-            log.record(sent(n), 100, (3..7).contains(&n));
+            record(&log, n, (3..7).contains(&n));
         }
-        assert_eq!(log.measured(), StreamLog::FIRST + 3..StreamLog::FIRST + 7);
-        assert_eq!(log.measured_bytes(), 400);
+        assert_eq!(log.layers()[0].measured(), StreamLog::FIRST + 3..StreamLog::FIRST + 7);
+        assert_eq!(log.layers()[0].measured_total(), (4, 400));
     }
 
     #[test]
-    fn sent_total_includes_ended_streams() {
+    fn layers_have_their_own_numbers() {
+        let layers = [0, 1].map(|temporal| Layer { temporal, ..Layer::default() });
+        let log = StreamLog::new(&layers, 64);
+        let sent: Vec<(u8, u64)> = [0, 1, 1, 0, 1]
+            .map(|layer| log.sent(log.record(Time::default(), 0, layer, 10, true)).unwrap())
+            .map(|sent| (sent.layer, sent.number - StreamLog::FIRST))
+            .to_vec();
+        assert_eq!(sent, [(0, 0), (1, 0), (1, 1), (0, 1), (1, 2)]);
+        assert_eq!(log.layers()[1].measured_total(), (3, 30));
+    }
+
+    #[test]
+    fn sent_total_includes_ended_tracks() {
         let room = RoomLog::default();
-        let streams = [0, 1].map(|_| Arc::new(StreamLog::new(Class::Video, None, 64)));
-        for stream in &streams {
-            room.add_stream(stream.clone());
-            room.add_track(TrackId(1), stream.clone());
+        let tracks = [0, 1].map(|_| Arc::new(TrackLog::new(Class::Video, 64)));
+        for track in &tracks {
+            room.add_track(track.clone());
+            room.name_track(TrackId(1), track.clone());
         }
-        streams[0].record(sent(1), 100, true);
-        streams[1].record(sent(1), 50, true);
-        let both = SentTotal { streams: 2, packets: 2, bytes: 150 };
+        record(&tracks[0].encodings[0], 1, true);
+        tracks[1].encodings[0].record(Time::default(), 3, 0, 50, true);
+        let both = SentTotal { streams: 2, packets: 2, bytes: 150, ..SentTotal::default() };
         assert_eq!(room.sent(Class::Video), both);
-        room.remove_stream(&streams[1]);
+        room.remove_track(&tracks[1]);
         assert!(room.track(TrackId(1)).is_none());
         assert_eq!((room.sent(Class::Video), room.sent(Class::Audio)), (both, SentTotal::default()));
     }
 
     #[test]
     fn first_packet_by_kid_and_counter() {
-        let stream = Arc::new(StreamLog::new(Class::Video, None, 64));
         let room = RoomLog::default();
-        let key = Arc::new(KeyLog::new(7, stream, 64));
+        let key = Arc::new(KeyLog::new(7, Arc::new(TrackLog::new(Class::Video, 64)), 64));
         room.add_key(key.clone());
-        key.record(0, 70_000);
-        key.record(64, 70_900);
-        assert_eq!(room.key(7).unwrap().first(64), Some(70_900));
+        key.record(0, 0, 70_000);
+        key.record(64, 2, 70_900);
+        assert_eq!(room.key(7).unwrap().first(64), Some((2, 70_900)));
         assert_eq!(key.first(0), None, "overwritten by 64");
         assert!(room.key(8).is_none());
     }
 
     #[test]
     fn newer_owner_of_kid_is_kept() {
-        let stream = Arc::new(StreamLog::new(Class::Video, None, 64));
+        let track = Arc::new(TrackLog::new(Class::Video, 64));
         let room = RoomLog::default();
-        let [old, new] = [0, 1].map(|_| Arc::new(KeyLog::new(7, stream.clone(), 64)));
+        let [old, new] = [0, 1].map(|_| Arc::new(KeyLog::new(7, track.clone(), 64)));
         room.add_key(old.clone());
         room.add_key(new.clone());
         room.remove_key(&old);
         assert!(Arc::ptr_eq(&room.key(7).unwrap(), &new));
         room.remove_key(&new);
         assert!(room.key(7).is_none());
+    }
+
+    #[test]
+    fn step_by_height() {
+        let step = |height, encoding| Step { height, encoding, spatial: 0 };
+        let steps = Box::new([step(180, 0), step(360, 1), step(720, 2)]);
+        let track = TrackLog { steps, ..TrackLog::new(Class::Video, 64) };
+        let heights = [90, 180, 500, 2_000].map(|height| track.step(height).map(|step| step.height));
+        assert_eq!(heights, [Some(180), Some(180), Some(360), Some(720)]);
+        let wanted = [90, 180, 500, 2_000].map(|height| track.step_for(height).map(|step| step.height));
+        assert_eq!(wanted, [Some(180), Some(180), Some(720), Some(720)]);
+        assert_eq!(TrackLog::new(Class::Video, 64).step(720), None);
     }
 }

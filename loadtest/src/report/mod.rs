@@ -4,6 +4,7 @@ pub mod csv;
 pub mod figures;
 pub mod html;
 pub mod json;
+pub mod layers;
 pub mod machine;
 pub(crate) mod notes;
 pub mod repeats;
@@ -11,6 +12,7 @@ pub(crate) mod summary;
 
 use crate::measure::latencies::Latencies;
 use figures::{Figure, Unit, Value, figures};
+pub use layers::{LayerReport, LayersReport, Notices, WaitMs};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
@@ -262,6 +264,8 @@ figures! {
         pub audio: Option<KindReport>;
         /// Video alone, or single packets; `null` when there were none.
         pub video: Option<KindReport>;
+        /// Tracks with layers; `null` when there were none.
+        pub layers: Option<LayersReport>;
         /// Bots that joined, and how soon they had media.
         pub joins: JoinReport {
             "first_media_ms.p50" (.first_media_ms?.p50) "Join to first media, median" Milliseconds;
@@ -375,6 +379,9 @@ impl Display for Report {
         if let (Some(audio), Some(video)) = (&self.audio, &self.video) {
             audio.line(f, "  audio")?;
             video.line(f, "  video")?;
+        }
+        if let Some(layers) = &self.layers {
+            layers.lines(f)?;
         }
         writeln!(f, "forwarded   {:.0} packets/s", self.forwarded_pps)?;
         writeln!(f, "latency     {}", self.latency_us)?;

@@ -5,10 +5,12 @@ use crate::{
     bots::context::Joins,
     bots::running::Outcome,
     measure::latencies::Latencies,
-    measure::send_log::{Class, RoomLog},
+    measure::send_log::{Class, RoomLog, SentTotal},
     measure::server_metrics::ServerUsage,
     measure::statistics::{ClassStatistics, Statistics, add_counts},
-    report::{CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, Report},
+    report::{
+        CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, LayersReport, Report,
+    },
     run::options::Options,
     scenario::{Join, Scenario},
 };
@@ -77,6 +79,7 @@ impl Summary<'_> {
         report.latencies = all.latencies;
         report.audio = scenario.audio.map(|_| audio);
         report.video = (scenario.video.is_some() || scenario.packets.is_some()).then_some(video);
+        report.layers = self.layers();
 
         let (canaries, canary_bytes) = self.canaries(of_canaries);
         let seconds = self.server.measured.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -160,6 +163,15 @@ impl Summary<'_> {
             report.sent_bytes += sent.bytes;
         }
         report
+    }
+
+    /// What light bots got of tracks with layers, if there were any.
+    fn layers(&self) -> Option<LayersReport> {
+        let heights: Vec<u16> =
+            self.options.scenario.video?.encodings().filter_map(|encoding| encoding.height).collect();
+        let mut sent = SentTotal::default();
+        self.rooms.iter().for_each(|room| sent.add_total(&room.sent(Class::Video)));
+        (!heights.is_empty()).then(|| LayersReport::of(&heights, &sent, &self.outcome.statistics.layers))
     }
 
     /// Counts of canaries, and the payload bytes that they received.

@@ -1,10 +1,10 @@
-//! One publisher to many receivers through any server that forwards RTP, by the bots and threads of a run.
+//! One publisher, or some voices, to many receivers through any server that forwards RTP, by the bots and threads of a run.
 //!
 //! ```text
 //!   caller ── the server's own signaling ──► a server
 //!     │ Route, SSRCs                           ▲ │
 //!     ▼                                        │ ▼
-//!   Fanout:   thread of the publisher ─────────┘ └───► thread of the receivers
+//!   Fanout:   thread of the publishers ────────┘ └───► thread of the receivers
 //! ```
 //! [`crate::run`] needs a tacet server and measures all of a call; this measures forwarding alone, so that servers with
 //! other signaling can be compared. Frames are sealed with the keys of a session that no server knows: receivers
@@ -16,16 +16,18 @@ use crate::{
         feed::{Feed, Sealing},
         frame,
         path::Path,
-        pattern::Pattern,
+        pattern::{AudioPattern, Pattern},
         receiver::{Receiver, SlotStream},
         running::{BotId, Bots},
-        sender::{Sender, Stream},
+        sender::{EncodingStreams, ExtensionIds, Sender, TrackStreams},
     },
     measure::{
         accounting::{ReceiverAccounting, Window},
-        send_log::{Class, RoomLog, StreamLog},
+        clock::Time,
+        send_log::{Class, RoomLog, TrackLog},
     },
     run::options::Threads,
+    scenario::Audio,
 };
 use e2ee_frames::{Action, Codec, Event, EventError, Seat, SessionError, StreamId};
 use rtc_client::{
@@ -55,6 +57,17 @@ pub struct Rate {
     pub burst: u32,
     /// Bytes of RTP payload in each packet.
     pub size: usize,
+}
+
+/// Traffic of microphones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voices {
+    /// Open microphones, each of which sends 50 packets a second.
+    pub microphones: usize,
+    /// How many have the floor at the same time.
+    pub talkers: usize,
+    /// Bytes of an Opus frame.
+    pub bytes: usize,
 }
 
 /// How a bot reaches the server.
@@ -93,6 +106,19 @@ pub struct PublishedStream {
     pub transport_cc: Option<u8>,
 }
 
+/// The stream of a microphone, as it was negotiated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VoiceStream {
+    /// SSRC of the packets.
+    pub ssrc: u32,
+    /// Payload type of Opus.
+    pub payload_type: u8,
+    /// Id of the transport-wide sequence number.
+    pub transport_cc: Option<u8>,
+    /// Id of the audio level.
+    pub audio_level: Option<u8>,
+}
+
 /// A stream as the server forwards it to a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceivedStream {
@@ -100,6 +126,8 @@ pub struct ReceivedStream {
     pub ssrc: u32,
     /// SSRC of retransmissions, if they have their own.
     pub rtx: Option<u32>,
+    /// Whether it is audio.
+    pub is_audio: bool,
 }
 
 /// A bot whose media path is coming up.
@@ -139,7 +167,7 @@ pub enum FanoutError {
 /// Delivery of the packets that were sent in the measured time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FanoutReport {
-    /// Packets sent, times receivers.
+    /// Packets sent, times receivers; of voices, those that are owed to receivers.
     pub expected: u64,
     /// Distinct packets that arrived.
     pub delivered: u64,
@@ -181,6 +209,9 @@ pub struct Fanout {
     room: Arc<RoomLog>,
     engines: Engines,
     receivers: u64,
+    /// Microphones that were added, and when the first of them was.
+    microphones: usize,
+    origin: Time,
 }
 
 impl Fanout {
@@ -192,11 +223,13 @@ impl Fanout {
         Ok(Self {
             rate,
             identity: Identity::generate()?,
-            keys: own_keys()?,
+            keys: own_keys(Seat(1))?,
             window: Arc::new(Window::closed()),
             room: Arc::new(RoomLog::default()),
             engines: Engines::start(Threads { send: 1, receive: 1 }, false)?,
             receivers: 0,
+            microphones: 0,
+            origin: Time::now(),
         })
     }
 
@@ -211,15 +244,15 @@ impl Fanout {
     /// # Errors
     /// [`FanoutError::NoCandidate`], a socket's error, or [`FanoutError::EngineEnded`].
     pub async fn publish(&self, route: Route, stream: PublishedStream) -> Result<Connecting, FanoutError> {
-        let stream = Stream {
-            ssrc: stream.ssrc,
-            rtx: Some((stream.rtx, stream.rtx_payload_type)),
+        let streams = TrackStreams {
+            mid: String::new(),
             payload_type: stream.payload_type,
-            transport_cc: stream.transport_cc,
-            audio_level: None,
+            rtx_payload_type: Some(stream.rtx_payload_type),
+            extensions: ExtensionIds { transport_cc: stream.transport_cc, ..ExtensionIds::default() },
+            encodings: vec![EncodingStreams { ssrc: stream.ssrc, rtx: Some(stream.rtx), rid: None }],
         };
         let Rate { pps, burst, size } = self.rate;
-        let log = Arc::new(StreamLog::new(Class::Video, None, Feed::remembered(f64::from(pps))));
+        let log = Arc::new(TrackLog::new(Class::Video, Feed::remembered(f64::from(pps))));
         let feed = Feed::new(
             self.keys.clone(),
             Sealing { stream: StreamId::CAMERA, codec: Codec::Vp8 },
@@ -227,7 +260,42 @@ impl Fanout {
             (self.room.clone(), log),
             self.window.clone(),
         );
-        self.add(route, vec![Sender::new(feed, stream)], None).await
+        self.add(route, vec![Sender::new(feed, streams)], None).await
+    }
+
+    /// Adds the next microphone, a bot with separate keys.
+    ///
+    /// # Errors
+    /// As [`Fanout::publish`].
+    pub async fn speak(
+        &mut self,
+        route: Route,
+        voices: Voices,
+        stream: VoiceStream,
+    ) -> Result<Connecting, FanoutError> {
+        let streams = TrackStreams {
+            mid: String::new(),
+            payload_type: stream.payload_type,
+            rtx_payload_type: None,
+            extensions: ExtensionIds {
+                transport_cc: stream.transport_cc,
+                audio_level: stream.audio_level,
+                ..ExtensionIds::default()
+            },
+            encodings: vec![EncodingStreams { ssrc: stream.ssrc, rtx: None, rid: None }],
+        };
+        let Voices { microphones, talkers, bytes } = voices;
+        let audio = Audio { bytes, silent_bytes: bytes, talkers, ..Audio::default() };
+        let own = self.microphones;
+        self.microphones += 1;
+        let feed = Feed::new(
+            own_keys(Seat(1 + own as u16))?,
+            Sealing { stream: StreamId::MICROPHONE, codec: Codec::Opus },
+            Pattern::Audio(Box::new(AudioPattern::new(&audio, microphones, own, self.origin, 1, 0))),
+            (self.room.clone(), Arc::new(TrackLog::new(Class::Audio, Feed::remembered(50.0)))),
+            self.window.clone(),
+        );
+        self.add(route, vec![Sender::new(feed, streams)], None).await
     }
 
     /// Adds a receiver; `transport_cc` is the id of the transport-wide sequence number, which it answers.
@@ -299,9 +367,11 @@ impl Fanout {
         let at_end = mark();
         self.engines.stop_measuring().await;
         let outcome = self.engines.finish()?;
-        let seen = outcome.statistics.of(Class::Video);
+        let has_voices = self.microphones > 0;
+        let seen = outcome.statistics.of(if has_voices { Class::Audio } else { Class::Video });
+        let sent = self.room.sent(Class::Video).packets * self.receivers;
         let measured = FanoutReport {
-            expected: self.room.sent(Class::Video).packets * self.receivers,
+            expected: if has_voices { seen.counts.expected } else { sent },
             delivered: seen.counts.delivered,
             duplicates: seen.counts.duplicates,
             p50_us: seen.latencies.quantile(0.50),
@@ -343,7 +413,9 @@ impl Connecting {
 }
 
 fn stream_ssrcs(streams: &[ReceivedStream]) -> Vec<SlotStream> {
-    streams.iter().map(|stream| SlotStream { codec: Codec::Vp8, media: stream.ssrc, rtx: stream.rtx }).collect()
+    let codec = |stream: &ReceivedStream| if stream.is_audio { Codec::Opus } else { Codec::Vp8 };
+    let slot = |stream| SlotStream { codec: codec(stream), media: stream.ssrc, rtx: stream.rtx };
+    streams.iter().map(slot).collect()
 }
 
 /// The names of RFC 5764 and RFC 7714.
@@ -355,17 +427,19 @@ fn profile_name(profile: Profile) -> &'static str {
     }
 }
 
-/// Keys of a session that has one member.
-fn own_keys() -> Result<SharedKeys, FanoutError> {
+/// Keys of a session that has one member, in this seat.
+fn own_keys(seat: Seat) -> Result<SharedKeys, FanoutError> {
     let mut invite = [0; 32];
     getrandom::fill(&mut invite).map_err(|error| io::Error::other(error.to_string()))?;
     let link = RoomLink::new(false, "127.0.0.1:1", RoomId(Fixed([0; 16])), invite);
     let keys = SharedKeys::new(&link, CallId(Fixed([0; 16])), "publisher")?;
-    keys.handle(Event::Joined { seat: Seat(1) })?;
-    keys.handle(Event::StreamOpened(StreamId::CAMERA))?;
-    while let Some(action) = keys.poll() {
-        if matches!(action, Action::StreamReady { .. }) {
-            break;
+    keys.handle(Event::Joined { seat })?;
+    for stream in [StreamId::CAMERA, StreamId::MICROPHONE] {
+        keys.handle(Event::StreamOpened(stream))?;
+        while let Some(action) = keys.poll() {
+            if matches!(action, Action::StreamReady { .. }) {
+                break;
+            }
         }
     }
     Ok(keys)
@@ -396,8 +470,10 @@ mod tests {
         let mut sealed = [0; 200];
         let contents = frame::contents(100);
         let key = e2ee_frames::FrameKind::Key;
-        let length =
-            own_keys().unwrap().seal(StreamId::CAMERA, e2ee_frames::Codec::Vp8, key, &contents, &mut sealed).unwrap();
+        let length = own_keys(Seat(1))
+            .unwrap()
+            .seal(StreamId::CAMERA, e2ee_frames::Codec::Vp8, key, &contents, &mut sealed)
+            .unwrap();
         assert!(frame::header(Codec::Vp8, &sealed[..length]).is_some());
         assert!(!sealed.windows(16).any(|window| window == &contents[..16]), "sealed");
     }
@@ -411,7 +487,7 @@ mod tests {
         let publisher = fanout.publish(route(server), stream).await.unwrap();
         let mut addresses = Vec::new();
         for _ in 0..3 {
-            let streams = [ReceivedStream { ssrc: 5, rtx: None }];
+            let streams = [ReceivedStream { ssrc: 5, rtx: None, is_audio: false }];
             addresses.push(fanout.receive(route(server), &streams, None).await.unwrap().address());
         }
         publisher.connected().await.unwrap();

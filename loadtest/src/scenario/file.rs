@@ -60,12 +60,14 @@ fn line_of(text: &str, field: &str) -> Option<usize> {
 }
 
 /// The texts of the scenarios that come with the program, in the order in which they are listed.
-const BUILTIN: [&str; 7] = [
+const BUILTIN: [&str; 9] = [
     include_str!("../../scenarios/packets.toml"),
     include_str!("../../scenarios/one-to-many.toml"),
     include_str!("../../scenarios/everyone.toml"),
     include_str!("../../scenarios/rooms.toml"),
     include_str!("../../scenarios/webinar.toml"),
+    include_str!("../../scenarios/layers.toml"),
+    include_str!("../../scenarios/audience.toml"),
     include_str!("../../scenarios/join-storm.toml"),
     include_str!("../../scenarios/churn.toml"),
 ];
@@ -135,7 +137,10 @@ mod tests {
     #[test]
     fn builtins_round_trip() {
         let names: Vec<String> = BUILTIN.iter().map(|text| parse(text).unwrap().name).collect();
-        assert_eq!(names, ["packets", "one-to-many", "everyone", "rooms", "webinar", "join-storm", "churn"]);
+        assert_eq!(
+            names,
+            ["packets", "one-to-many", "everyone", "rooms", "webinar", "layers", "audience", "join-storm", "churn"]
+        );
         for (scenario, _) in builtins() {
             assert!(!scenario.about.is_empty(), "{}", scenario.name);
             assert!(scenario.canaries >= 1, "{}: a bot that shares no code belongs to every run", scenario.name);

@@ -43,6 +43,8 @@ pub struct Scenario {
     pub audio: Option<Audio>,
     /// Video.
     pub video: Option<Video>,
+    /// What receivers show of tracks with layers; absent, they ask for nothing, and get the best.
+    pub tiles: Option<Tiles>,
 }
 
 /// When bots that receive join.
@@ -80,7 +82,7 @@ pub struct Packets {
     pub burst: u32,
 }
 
-/// Opus-like audio: 50 packets a second.
+/// Opus-like audio: 50 packets a second, of which fewer in silence with `dtx`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audio {
@@ -90,6 +92,10 @@ pub struct Audio {
     pub silent_bytes: usize,
     /// Standard deviation of the logarithm of sizes.
     pub size_spread: f64,
+    /// How many have the floor at the same time.
+    pub talkers: usize,
+    /// Whether a silent microphone sends comfort noise at a low rate, as browsers do, instead of 50 packets a second.
+    pub dtx: bool,
 }
 
 /// Frames with the sizes of real video.
@@ -98,7 +104,7 @@ pub struct Audio {
 pub struct Video {
     /// Frames a second.
     pub frames_per_second: u32,
-    /// Bitrate; with simulcast, of the largest encoding.
+    /// Bitrate; with layers, of the largest image.
     pub kilobits_per_second: u32,
     /// Seconds from a key frame to the next; 0: only when a receiver needs one.
     pub key_frame_every_s: f64,
@@ -110,9 +116,28 @@ pub struct Video {
     pub scene_every_s: f64,
     /// Size of a change of scene in other frames.
     pub scene_size: f64,
-    /// Three encodings, the second with a quarter of the rate, the third with a tenth and half of the frames; each
-    /// receiver takes one of them.
-    pub simulcast: bool,
+    /// Layers among which the server chooses for each receiver; absent, there is one encoding without layers.
+    pub layers: Option<Layers>,
+}
+
+/// How video is encoded in layers: images of 180, 360 and 720 lines, each in three temporal layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layers {
+    /// Three encodings (RIDs q, h and f) in mode L1T3.
+    Simulcast,
+}
+
+/// Tiles in which a receiver shows video.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tiles {
+    /// Heights in device pixels, the last one for all further tiles. Receivers have the layouts in rotation.
+    pub layouts: Vec<Vec<u16>>,
+    /// Tiles of a page; 0: all tracks are visible.
+    pub page: usize,
+    /// Seconds after which a receiver shows the next page, in the next layout; 0: never.
+    pub change_every_s: f64,
 }
 
 impl Default for Scenario {
@@ -134,7 +159,14 @@ impl Default for Scenario {
             packets: None,
             audio: None,
             video: None,
+            tiles: None,
         }
+    }
+}
+
+impl Default for Tiles {
+    fn default() -> Self {
+        Self { layouts: vec![vec![720, 180], vec![360], vec![180]], page: 0, change_every_s: 0.0 }
     }
 }
 
@@ -146,7 +178,7 @@ impl Default for Packets {
 
 impl Default for Audio {
     fn default() -> Self {
-        Self { bytes: 80, silent_bytes: 30, size_spread: 0.2 }
+        Self { bytes: 80, silent_bytes: 30, size_spread: 0.2, talkers: 1, dtx: false }
     }
 }
 
@@ -160,7 +192,7 @@ impl Default for Video {
             size_spread: 0.3,
             scene_every_s: 15.0,
             scene_size: 4.0,
-            simulcast: false,
+            layers: None,
         }
     }
 }
@@ -186,6 +218,10 @@ impl Scenario {
     pub const MAX_ROOM: usize = 4_000;
     /// The server's default for the slots of one participant.
     pub const SLOTS: usize = 200;
+    /// Unmuted microphones of a room up to which all are heard.
+    pub const ALL_AUDIBLE: usize = 10;
+    /// Audio slots of a participant in a room with more microphones.
+    pub const SPEAKER_SLOTS: usize = 6;
     /// Smallest payload of single packets: descriptor, envelope, SFrame header and tag, and the mark that receivers
     /// check.
     pub const MIN_BYTES: usize = 80;
@@ -207,13 +243,33 @@ impl Scenario {
     pub fn streams(&self) -> usize {
         usize::from(self.audio.is_some())
             + usize::from(self.packets.is_some())
-            + self.video.map_or(0, |video| if video.simulcast { 3 } else { 1 })
+            + self.video.map_or(0, |video| video.encodings().count())
     }
 
-    /// Streams that a receiver takes of one sending bot.
+    /// Slots that a receiver needs for the tracks of this number of sending bots.
     #[must_use]
-    pub fn taken_streams(&self) -> usize {
-        usize::from(self.audio.is_some()) + usize::from(self.packets.is_some() || self.video.is_some())
+    pub fn slots(&self, senders: usize) -> usize {
+        let page = self.tiles.as_ref().map_or(0, |tiles| tiles.page);
+        let visible = if page == 0 { senders } else { senders.min(page) };
+        let audible = if senders > Self::ALL_AUDIBLE { Self::SPEAKER_SLOTS } else { senders };
+        let has_video = self.packets.is_some() || self.video.is_some();
+        usize::from(self.audio.is_some()) * audible + usize::from(has_video) * visible
+    }
+
+    /// Share of the largest encoding's rate that a receiver takes of one camera, on average.
+    pub(crate) fn taken_share(&self) -> f64 {
+        let Some((video, tiles)) = self.video.filter(|video| video.layers.is_some()).zip(self.tiles.as_ref()) else {
+            return 1.0;
+        };
+        let senders = self.publishers + self.participants;
+        let shown = if tiles.page == 0 { senders } else { senders.min(tiles.page) };
+        let of_height = |height: u16| {
+            let fits = video.encodings().find(|encoding| encoding.height.is_none_or(|of| of >= height));
+            fits.map_or(1.0, |encoding| encoding.share)
+        };
+        let of_layout = |layout: &[u16]| (0..shown).map(|tile| of_height(Tiles::height(layout, tile))).sum::<f64>();
+        let sum: f64 = tiles.layouts.iter().map(|layout| of_layout(layout)).sum();
+        sum / (tiles.layouts.len() * senders).max(1) as f64
     }
 
     /// The number by which this load grows while its shape stays: rooms if there are several, receivers otherwise.
@@ -250,11 +306,14 @@ impl Scenario {
             add(f64::from(single.per_second), single.bytes as f64);
         }
         if let Some(audio) = self.audio {
-            add(50.0, audio.silent_bytes as f64 + 25.0);
+            let share = audio.speaking_share(self.publishers + self.participants);
+            let silent = if audio.dtx { 2.5 } else { 50.0 };
+            add(50.0 * share, audio.bytes as f64 + 25.0);
+            add(silent * (1.0 - share), audio.silent_bytes as f64 + 25.0);
         }
-        for (share, frames) in self.video.iter().flat_map(Video::encodings) {
-            let Some(video) = self.video else { continue };
-            let frame = f64::from(video.kilobits_per_second) * 125.0 * share / frames;
+        for (video, encoding) in self.video.iter().flat_map(|video| video.encodings().map(move |of| (video, of))) {
+            let frames = f64::from(video.frames_per_second);
+            let frame = f64::from(video.kilobits_per_second) * 125.0 * encoding.share / frames;
             // On average half of the last packet is empty.
             let of_frame = (frame / MAX_PAYLOAD_BYTES as f64 + 0.5).max(1.0);
             add(frames * of_frame, frame / of_frame);
@@ -263,11 +322,15 @@ impl Scenario {
     }
 
     /// Packets that the receiving bots of all rooms should get in the measured time, as planned: those of canaries are not
-    /// counted. With simulcast, each receiver takes the first encoding.
+    /// counted. Of layers, each receiver takes as many as its tiles need.
     #[must_use]
     pub fn planned_deliveries(&self) -> f64 {
-        let simulcast = self.video.map(|video| Video { simulcast: false, ..video });
-        let (taken, _) = Self { video: simulcast, ..self.clone() }.planned_rate();
+        let video = self.video.map(|video| Video {
+            layers: None,
+            kilobits_per_second: (f64::from(video.kilobits_per_second) * self.taken_share()).round() as u32,
+            ..video
+        });
+        let (taken, _) = Self { video, ..self.clone() }.planned_rate();
         let Self { publishers, subscribers, participants, .. } = *self;
         let of_publishers = publishers.saturating_mul(subscribers.saturating_add(participants));
         let of_participants = participants.saturating_mul(subscribers.saturating_add(participants.saturating_sub(1)));
@@ -304,7 +367,7 @@ impl Scenario {
         check(traffic != (false, false), "packets", "or audio or video must be there: nothing would be sent")?;
         check(traffic != (true, true), "packets", "are for exact comparisons, without audio and video")?;
         let senders = self.publishers + self.participants;
-        let slots = senders.saturating_mul(self.taken_streams()).saturating_add(self.canaries);
+        let slots = self.slots(senders).saturating_add(self.canaries);
         check(
             slots <= Self::SLOTS,
             "participants",
@@ -320,8 +383,40 @@ impl Scenario {
         }
         self.packets.map_or(Ok(()), |packets| packets.check())?;
         self.audio.map_or(Ok(()), |audio| audio.check())?;
-        self.video.map_or(Ok(()), |video| video.check())
+        self.video.map_or(Ok(()), |video| video.check())?;
+        let Some(tiles) = &self.tiles else { return Ok(()) };
+        check(self.video.is_some_and(|video| video.layers.is_some()), "tiles", "need video.layers")?;
+        tiles.check()
     }
+}
+
+impl Tiles {
+    /// Tiles that a receiver asks for at most: more do not fit the message.
+    const MAX: usize = 50;
+
+    fn check(&self) -> Result<(), ScenarioError> {
+        let heights = self.layouts.iter().flatten().all(|height| (1..=4_320).contains(height));
+        let layouts = !self.layouts.is_empty() && self.layouts.iter().all(|layout| !layout.is_empty());
+        check(layouts && heights, "tiles.layouts", "must be lists of heights, each 1 to 4320")?;
+        check(self.page <= Self::MAX, "tiles.page", format!("must be at most {}", Self::MAX))?;
+        let every = self.change_every_s;
+        check(every == 0.0 || (0.25..=3_600.0).contains(&every), "tiles.change_every_s", "must be 0, or 0.25 to 3600")
+    }
+
+    /// Height of a tile in a layout.
+    pub(crate) fn height(layout: &[u16], tile: usize) -> u16 {
+        layout.get(tile).or(layout.last()).copied().unwrap_or_default()
+    }
+}
+
+/// One encoding of a camera.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct VideoEncoding {
+    /// Its rate as a share of the largest encoding's.
+    pub(crate) share: f64,
+    /// Its RID and height, if there are several.
+    pub(crate) rid: Option<&'static str>,
+    pub(crate) height: Option<u16>,
 }
 
 impl Packets {
@@ -339,9 +434,16 @@ fn spread(value: f64, field: &'static str) -> Result<(), ScenarioError> {
 }
 
 impl Audio {
+    /// Share of the time for which one of the microphones sends speech: while it has the floor, in spurts.
+    fn speaking_share(&self, microphones: usize) -> f64 {
+        const SPURTS: f64 = 1.0 / 1.6;
+        SPURTS * (self.talkers as f64 / microphones.max(1) as f64).min(1.0)
+    }
+
     fn check(&self) -> Result<(), ScenarioError> {
         check((24..=1_000).contains(&self.bytes), "audio.bytes", "must be 24 to 1000")?;
         check((24..=1_000).contains(&self.silent_bytes), "audio.silent_bytes", "must be 24 to 1000")?;
+        check(self.talkers >= 1, "audio.talkers", "must be at least 1")?;
         spread(self.size_spread, "audio.size_spread")
     }
 }
@@ -359,12 +461,20 @@ impl Video {
         check((1.0..=50.0).contains(&self.scene_size), "video.scene_size", "must be 1 to 50")
     }
 
-    /// Share of the rate and frames a second of each encoding, the largest first. The proportions are about those of a
-    /// browser that sends 1280 × 720, 640 × 360 and 320 × 180.
-    pub(crate) fn encodings(&self) -> impl Iterator<Item = (f64, f64)> + use<> {
-        let frames = f64::from(self.frames_per_second);
-        let all = [(1.0, frames), (0.25, frames), (0.1, (frames / 2.0).max(1.0))];
-        all.into_iter().take(if self.simulcast { 3 } else { 1 })
+    /// Maximum number of encodings.
+    pub(crate) const MAX_ENCODINGS: usize = 3;
+
+    /// The encodings, the lowest quality first. The proportions are those of a browser that sends 1280 × 720, 640 × 360 and
+    /// 320 × 180 with 1,700, 500 and 150 kbit/s.
+    pub(crate) fn encodings(&self) -> impl Iterator<Item = VideoEncoding> + use<> {
+        let named =
+            |rid, height, kbps: f64| VideoEncoding { share: kbps / 1_700.0, rid: Some(rid), height: Some(height) };
+        let only = VideoEncoding { share: 1.0, rid: None, height: None };
+        match self.layers {
+            None => vec![only],
+            Some(Layers::Simulcast) => vec![named("q", 180, 150.0), named("h", 360, 500.0), named("f", 720, 1_700.0)],
+        }
+        .into_iter()
     }
 }
 
@@ -386,7 +496,7 @@ mod tests {
     fn check_names_the_field() {
         assert_eq!(good().check(), Ok(()));
         type Change = fn(&mut Scenario);
-        let changes: [(&str, Change); 18] = [
+        let changes: [(&str, Change); 21] = [
             ("name", |s| s.name.clear()),
             ("rooms", |s| s.rooms = 0),
             ("rooms", |s| s.rooms = 20_000),
@@ -400,6 +510,17 @@ mod tests {
             ("packets", |s| s.packets = None),
             ("packets", |s| s.audio = Some(Audio::default())),
             ("participants", |s| s.participants = 300),
+            ("tiles", |s| s.tiles = Some(Tiles::default())),
+            ("tiles.layouts", |s| {
+                s.packets = None;
+                s.video = Some(Video { layers: Some(Layers::Simulcast), ..Video::default() });
+                s.tiles = Some(Tiles { layouts: vec![vec![]], ..Tiles::default() });
+            }),
+            ("tiles.page", |s| {
+                s.packets = None;
+                s.video = Some(Video { layers: Some(Layers::Simulcast), ..Video::default() });
+                s.tiles = Some(Tiles { page: 51, ..Tiles::default() });
+            }),
             ("join.over_s", |s| s.join = Join::Storm { over_s: 11.0 }),
             ("churn.mean_stay_s", |s| s.churn = Some(Churn { mean_stay_s: 0.0 })),
             ("packets.bytes", |s| s.packets = Some(Packets { bytes: 79, ..Packets::default() })),
@@ -439,11 +560,25 @@ mod tests {
     #[test]
     fn planned_rate_sums_streams() {
         assert_eq!(good().planned_rate(), (500.0, 1_100.0));
-        let video = Video { kilobits_per_second: 1_056, simulcast: true, ..Video::default() };
+        let video = Video { kilobits_per_second: 1_056, layers: Some(Layers::Simulcast), ..Video::default() };
         let call = Scenario { packets: None, audio: Some(Audio::default()), video: Some(video), ..good() };
         let (packets, bytes) = call.planned_rate();
-        assert!((200.0..260.0).contains(&packets), "{packets}");
+        assert!((240.0..300.0).contains(&packets), "{packets}");
         assert!((600.0..1_000.0).contains(&bytes), "{bytes}");
-        assert_eq!((call.streams(), call.taken_streams()), (4, 2));
+        assert_eq!((call.streams(), call.slots(3), call.slots(50)), (4, 6, 56));
+        let paged = Scenario { tiles: Some(Tiles { page: 4, ..Tiles::default() }), ..call };
+        assert_eq!(paged.slots(50), 10);
+    }
+
+    #[test]
+    fn receivers_take_what_their_tiles_need() {
+        let video = Video { layers: Some(Layers::Simulcast), kilobits_per_second: 1_700, ..Video::default() };
+        let tiles = |layouts| Some(Tiles { layouts, ..Tiles::default() });
+        let call = Scenario { packets: None, video: Some(video), publishers: 2, ..good() };
+        assert_eq!(call.taken_share(), 1.0);
+        let large_and_small = Scenario { tiles: tiles(vec![vec![1_080, 100]]), ..call.clone() };
+        assert!((large_and_small.taken_share() - (1_700.0 + 150.0) / 2.0 / 1_700.0).abs() < 1e-9);
+        let two_kinds = Scenario { tiles: tiles(vec![vec![720], vec![181]]), ..call };
+        assert!((two_kinds.taken_share() - (1_700.0 + 500.0) / 2.0 / 1_700.0).abs() < 1e-9);
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
+    fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route, Voices},
 };
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
@@ -35,12 +35,17 @@ impl<const SEGMENTS: usize> Peer for Floor<SEGMENTS> {
         Ok(fanout.publish(route, stream).await?)
     }
 
+    /// One stream with the packets of all who talk: the floor does not care whose they are.
+    async fn publish_voices(&mut self, fanout: &mut Fanout, _: Voices) -> Result<Vec<Connecting>, PeerError> {
+        Ok(vec![self.publish(fanout).await?])
+    }
+
     async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
         let key = Key::random()?;
         self.subscribers += 1;
         let (ssrc, _) = ssrcs(self.subscribers);
         let route = Route::Keyed { server: self.server, opener: key.opener()?, sealer: key.sealer()? };
-        let connecting = fanout.receive(route, &[ReceivedStream { ssrc, rtx: None }], None).await?;
+        let connecting = fanout.receive(route, &[ReceivedStream { ssrc, rtx: None, is_audio: false }], None).await?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, connecting.address().port());
         let Listening { .. } = self.child.ask(&Order::Subscriber { address, ssrc, key }).await?;
         Ok(connecting)

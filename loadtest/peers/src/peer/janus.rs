@@ -159,7 +159,7 @@ impl<const EVENT_LOOPS: usize> Peer for Janus<EVENT_LOOPS> {
         let video = offer.sections.iter().find(|section| section.is_video());
         let video = video.ok_or_else(|| PeerError::Answer("no video is offered".to_owned()))?;
         let ssrc = video.ssrc.ok_or_else(|| PeerError::Answer("the video has no SSRC".to_owned()))?;
-        let streams = [ReceivedStream { ssrc, rtx: video.rtx_ssrc }];
+        let streams = [ReceivedStream { ssrc, rtx: video.rtx_ssrc, is_audio: false }];
         let transport_cc = video.transport_cc;
         let credentials = credentials()?;
         let fingerprint = fanout.fingerprint();

@@ -190,7 +190,7 @@ impl Peer for LiveKit {
             let (answer, candidates) = negotiate(&mut socket, sdp::offer(&local, None)).await?;
             let video = answer.sections.iter().find(|section| section.is_video() && section.accepted);
             let Some((video, ssrc)) = video.and_then(|video| Some((video, video.ssrc?))) else { continue };
-            let streams = [ReceivedStream { ssrc, rtx: video.rtx_ssrc }];
+            let streams = [ReceivedStream { ssrc, rtx: video.rtx_ssrc, is_audio: false }];
             let transport_cc = video.transport_cc;
             let route = route(credentials.clone(), &answer, &candidates);
             let connecting = fanout.receive(route, &streams, transport_cc).await?;

@@ -15,7 +15,7 @@ use crate::{
 };
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, FanoutError, PublishedStream, Route},
+    fanout::{Connecting, Fanout, FanoutError, PublishedStream, Route, Voices},
 };
 use rtc_client::{Credentials, RemoteParameters, srtp::SrtpError};
 use serde::{Deserialize, Serialize};
@@ -105,6 +105,9 @@ pub enum PeerError {
     /// A folder or file.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// It is compared with video only.
+    #[error("compared with video only")]
+    NoVoices,
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,
@@ -120,6 +123,11 @@ pub(crate) trait Peer: Sized {
 
     /// Connects the publisher.
     async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError>;
+
+    /// Connects microphones, whose traffic is that of the load's packets together.
+    async fn publish_voices(&mut self, _: &mut Fanout, _: Voices) -> Result<Vec<Connecting>, PeerError> {
+        Err(PeerError::NoVoices)
+    }
 
     /// Connects a subscriber; the publisher is connected and sends.
     async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError>;

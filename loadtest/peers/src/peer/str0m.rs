@@ -56,7 +56,9 @@ impl Peer for Str0m {
         self.subscribers += 1;
         let (ssrc, rtx) = ssrcs(self.subscribers);
         let route = self.enter(fanout, false, ssrc, rtx).await?;
-        Ok(fanout.receive(route, &[ReceivedStream { ssrc, rtx: Some(rtx) }], Some(TRANSPORT_CC)).await?)
+        Ok(fanout
+            .receive(route, &[ReceivedStream { ssrc, rtx: Some(rtx), is_audio: false }], Some(TRANSPORT_CC))
+            .await?)
     }
 
     fn usage(&self) -> Usage {

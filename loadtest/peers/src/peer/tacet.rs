@@ -5,7 +5,7 @@ use crate::{amplification::Probe, server::Server};
 use e2ee_frames::StreamId;
 use loadtest::{
     RoomLink, Usage,
-    fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route},
+    fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route, VoiceStream, Voices},
     serve_command,
 };
 use rtc_client::{Credentials, Identity, RemoteParameters};
@@ -16,7 +16,7 @@ use tacet_proto::{
     TrackId,
     bytes::Fixed,
     client::{ClientTransport, Encoding, Publish},
-    media::{ClientIce, Codec, CodecParameters, Dtls, Kind, Source},
+    media::{ClientIce, Codec, CodecParameters, Dtls, Kind, Slot, Source},
     server::Welcome,
 };
 use tokio::{
@@ -26,6 +26,9 @@ use tokio::{
 };
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+/// Participants of the room beside subscribers: publishers, and members that flood it.
+const ROOM_FOR_PUBLISHERS: usize = 16;
 /// Interval of the changes of a member that takes and leaves a track: just within the limit of messages.
 const FLAP: Duration = Duration::from_millis(36);
 /// Maximum time until the server starts, or sends a message.
@@ -45,6 +48,8 @@ pub(crate) struct Tacet {
     /// Tasks that read the signaling connections until the end.
     calls: JoinSet<()>,
     subscribers: usize,
+    /// Slots that a subscriber waits for.
+    slots: usize,
     /// Both halves of the publisher's transport.
     publisher_path: Option<(Credentials, RemoteParameters)>,
 }
@@ -53,8 +58,8 @@ fn unexpected(what: &str) -> PeerError {
     PeerError::Answer(what.to_owned())
 }
 
-fn transport_cc(welcome: &Welcome) -> Option<u8> {
-    welcome.hdrext.iter().find(|e| e.uri == TRANSPORT_CC_URI).map(|e| e.id)
+fn extension(welcome: &Welcome, uri: &str) -> Option<u8> {
+    welcome.hdrext.iter().find(|e| e.uri == uri).map(|e| e.id)
 }
 
 fn vp8(welcome: &Welcome) -> Result<&CodecParameters, PeerError> {
@@ -180,7 +185,7 @@ impl Tacet {
 
 impl Peer for Tacet {
     async fn start(setup: &Setup) -> Result<Self, PeerError> {
-        let mut command = serve_command(&setup.tacet, setup.subscribers + 2);
+        let mut command = serve_command(&setup.tacet, setup.subscribers + ROOM_FOR_PUBLISHERS);
         let mut server = Server::start(&mut command, setup.server_core(), Server::folder()?)?;
         let stdout = server.child().stdout.take().ok_or_else(|| unexpected("no output"))?;
         let mut lines = BufReader::new(stdout).lines();
@@ -190,7 +195,7 @@ impl Peer for Tacet {
         calls.spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let ready: Ready = serde_json::from_str(&line).map_err(|error| PeerError::Answer(error.to_string()))?;
         let link = ready.link.parse().map_err(|_| unexpected("a room link that cannot be read"))?;
-        Ok(Self { server, link, calls, subscribers: 0, publisher_path: None })
+        Ok(Self { server, link, calls, subscribers: 0, slots: 1, publisher_path: None })
     }
 
     async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError> {
@@ -206,7 +211,7 @@ impl Peer for Tacet {
             rtx,
             payload_type: codec.pt,
             rtx_payload_type: codec.rtx.unwrap_or(codec.pt),
-            transport_cc: transport_cc(call.welcome()),
+            transport_cc: extension(call.welcome(), TRANSPORT_CC_URI),
         };
         let track = Publish {
             cid: "load".to_owned(),
@@ -224,20 +229,57 @@ impl Peer for Tacet {
         Ok(connecting)
     }
 
+    async fn publish_voices(&mut self, fanout: &mut Fanout, voices: Voices) -> Result<Vec<Connecting>, PeerError> {
+        let mut connecting = Vec::new();
+        for n in 0..voices.microphones {
+            let mut call = self.join(&format!("voice {}", n + 1), false).await?;
+            let route = Self::route(&mut call, fanout).await?;
+            let welcome = call.welcome();
+            let opus = welcome.codecs.iter().find(|c| c.codec == Codec::Opus).ok_or_else(|| unexpected("no Opus"))?;
+            let (ssrc, _) = ssrcs(n as u32);
+            let stream = VoiceStream {
+                ssrc,
+                payload_type: opus.pt,
+                transport_cc: extension(welcome, TRANSPORT_CC_URI),
+                audio_level: extension(welcome, AUDIO_LEVEL_URI),
+            };
+            let track = Publish {
+                cid: "voice".to_owned(),
+                kind: Kind::Audio,
+                source: Source::Microphone,
+                codec: Codec::Opus,
+                mid: "sa".to_owned(),
+                encodings: Encoding::single(ssrc, None),
+                muted: false,
+            };
+            connecting.push(fanout.speak(route, voices, stream).await?);
+            call.publish(StreamId::MICROPHONE, track)?;
+            wait(&mut call, |event| matches!(event, CallEvent::Published { .. }).then_some(())).await?;
+            self.keep(call);
+        }
+        self.slots = voices.talkers;
+        Ok(connecting)
+    }
+
     async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
         self.subscribers += 1;
         let mut call = self.join(&format!("subscriber {}", self.subscribers), true).await?;
         let route = Self::route(&mut call, fanout).await?;
-        let connecting = fanout.receive(route, &[], transport_cc(call.welcome())).await?;
-        let slots = wait(&mut call, |event| match event {
-            CallEvent::Slots(slots) if !slots.add.is_empty() => Some(slots),
-            _ => None,
-        })
-        .await?;
-        let videos = slots.add.iter().filter(|slot| slot.kind == Kind::Video);
-        let streams: Vec<_> = videos.map(|slot| ReceivedStream { ssrc: slot.ssrc, rtx: slot.rtx }).collect();
-        fanout.add_streams(connecting.receiver(), &streams);
-        call.slots_ready(slots.rev)?;
+        let connecting = fanout.receive(route, &[], extension(call.welcome(), TRANSPORT_CC_URI)).await?;
+        let mut added = 0;
+        while added < self.slots {
+            let slots = wait(&mut call, |event| match event {
+                CallEvent::Slots(slots) if !slots.add.is_empty() => Some(slots),
+                _ => None,
+            })
+            .await?;
+            let stream =
+                |slot: &Slot| ReceivedStream { ssrc: slot.ssrc, rtx: slot.rtx, is_audio: slot.kind == Kind::Audio };
+            let streams: Vec<_> = slots.add.iter().map(stream).collect();
+            added += streams.len();
+            fanout.add_streams(connecting.receiver(), &streams);
+            call.slots_ready(slots.rev)?;
+        }
         self.keep(call);
         Ok(connecting)
     }

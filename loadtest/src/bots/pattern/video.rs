@@ -9,8 +9,6 @@ use crate::measure::clock::Time;
 use crate::scenario::Video;
 use rand_chacha::ChaCha8Rng;
 
-/// Bytes of the smallest frame: the mark by which receivers know it.
-const SMALLEST: f64 = 64.0;
 /// Bytes of the largest frame: what an assembler holds.
 const LARGEST: f64 = 400_000.0;
 
@@ -34,6 +32,9 @@ pub(crate) struct VideoPattern {
 }
 
 impl VideoPattern {
+    /// Bytes of the smallest frame: the mark by which receivers know it.
+    pub(super) const SMALLEST_BYTES: usize = 64;
+
     /// The pattern of one encoding, which has this share of the whole's bits, for the camera with this number.
     ///
     /// The rate holds on average: a key frame's bytes are saved on the deltas until the next.
@@ -79,7 +80,7 @@ impl VideoPattern {
         self.until_key = self.until_key.saturating_sub(1);
         self.until_scene -= 1.0;
         let bytes = self.delta * factor * self.around.draw(&mut self.random);
-        Frame { bytes: bytes.clamp(SMALLEST, LARGEST) as usize, key, level: None }
+        Frame { bytes: bytes.clamp(Self::SMALLEST_BYTES as f64, LARGEST) as usize, key, ..Frame::default() }
     }
 }
 
