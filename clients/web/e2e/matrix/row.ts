@@ -26,6 +26,8 @@ export interface Measured {
   readonly gapMs: number;
   readonly nacks: number;
   readonly keyFrames: number;
+  /** How often the sender changed its encodings, each of which makes a key frame of all. */
+  readonly changes: number;
   readonly decoded: number;
   /** Complete frames that the server forwarded. */
   readonly received: number;
@@ -44,12 +46,15 @@ declare global {
     matrixFrames?: { at: number; lines: number }[];
     /** Shows the sender's camera in a tile of this height in device pixels from now on. */
     matrixShow?: (height: number) => void;
+    /** How often the sender changed its encodings. */
+    matrixChanges?: number;
   }
 }
 
 interface Counters {
   readonly nacks: number;
   readonly keyFrames: number;
+  readonly changes: number;
   readonly decoded: number;
   readonly received: number;
 }
@@ -83,6 +88,11 @@ export class Pair {
   async #joinSender(link: string, { codec, sizes }: Row): Promise<void> {
     await this.sender.page.evaluate(
       async (options, framesPerSecond) => {
+        const { setParameters } = RTCRtpSender.prototype;
+        RTCRtpSender.prototype.setParameters = function (...parameters) {
+          window.matrixChanges = (window.matrixChanges ?? 0) + 1;
+          return setParameters.apply(this, parameters);
+        };
         const canvas = document.createElement("canvas");
         [canvas.width, canvas.height] = [1280, 720];
         const context = canvas.getContext("2d");
@@ -174,6 +184,7 @@ export class Pair {
       gapMs: Math.round(Math.max(0, ...gaps)),
       nacks: after.nacks - before.nacks,
       keyFrames: after.keyFrames - before.keyFrames,
+      changes: after.changes - before.changes,
       decoded: after.decoded - before.decoded,
       received: after.received - before.received,
     };
@@ -209,7 +220,8 @@ export class Pair {
   }
 
   async #counters(): Promise<Counters> {
-    return this.receiver.page.evaluate(async () => {
+    const changes = await this.sender.page.evaluate(() => window.matrixChanges ?? 0);
+    const received = await this.receiver.page.evaluate(async () => {
       const stats = [...((await window.testCall?.stats())?.values() ?? [])];
       const inbound = stats.filter(({ type, kind }) => type === "inbound-rtp" && kind === "video");
       const sum = (member: string): number => inbound.reduce((total, one) => total + (one[member] ?? 0), 0);
@@ -220,6 +232,7 @@ export class Pair {
         received: sum("framesReceived"),
       };
     });
+    return { ...received, changes };
   }
 }
 
