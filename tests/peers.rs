@@ -18,7 +18,7 @@ async fn server_forwards_the_comparison_load() {
         subscribers: 3,
     };
     let times = Times { warmup: Duration::from_millis(500), measure: Duration::from_millis(500) };
-    let run = peers::run(PeerName::Tacet, &setup, Load::Bursts.rate(), 3, times).await.unwrap();
+    let run = peers::run(PeerName::Tacet, &setup, Load::Bursts.traffic(), 3, times).await.unwrap();
     // Almost all packets: on a busy machine, a socket may overflow.
     assert!(run.seen.expected > 0 && run.seen.loss() < 0.05, "{run:?}");
     assert!(run.rss_bytes_per_subscriber > 0 && run.cpu_s_per_million > 0.0, "{run:?}");

@@ -22,7 +22,7 @@ fn setup() -> Setup {
 }
 
 async fn run(peer: PeerName) {
-    let run = peers::run(peer, &setup(), RATE, 3, TIMES).await.unwrap();
+    let run = peers::run(peer, &setup(), RATE.into(), 3, TIMES).await.unwrap();
     assert!(run.seen.expected > 0 && run.seen.expected.is_multiple_of(3), "{run:?}");
     // Nearly all: on a machine that is busy with other tests, a socket may overflow.
     assert!(run.seen.loss() < 0.05, "{peer:?}: {run:?}");

@@ -4,7 +4,7 @@ pub mod csv;
 pub mod figures;
 pub mod html;
 pub mod json;
-pub mod layers;
+pub(crate) mod layers;
 pub mod machine;
 pub(crate) mod notes;
 pub mod repeats;

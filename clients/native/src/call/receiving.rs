@@ -78,8 +78,6 @@ impl Call {
             ServerMessage::Error(_)
             | ServerMessage::Challenge(_)
             | ServerMessage::Welcome(_)
-            | ServerMessage::Layer(_)
-            | ServerMessage::Want(_)
             | ServerMessage::Ok(_) => return Ok(()),
         };
         self.ready.push_back(event);
