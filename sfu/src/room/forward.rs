@@ -220,6 +220,10 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         }
         for (queued, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(queued.index) else { continue };
+            if let Some(rewritten) = self.slot.rewriter.place_next(self.now, key, queued.index, &packet.meta) {
+                self.send_as(&rewritten, Some(header), codec.pt, packet);
+                continue;
+            }
             match self.place(&source, queued.index, packet, Some(header), Duration::ZERO) {
                 Placement::AwaitsKeyFrame
                     if std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now) =>
@@ -292,11 +296,17 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
             }
             Placement::OtherLayer | Placement::AwaitsKeyFrame | Placement::TooLate => return placement,
         };
-        match header.filter(|_| self.slot.mid_known) {
-            Some(header) => self.send(header, packet, &rewritten),
-            None => self.send_with_mid(codec.pt, packet, &rewritten),
-        }
+        self.send_as(&rewritten, header, codec.pt, packet);
         placement
+    }
+
+    /// Sends a packet that has its place in the slot's stream. `header` is the one that is shared by the slots.
+    #[inline]
+    fn send_as(&mut self, rewritten: &Rewritten, header: Option<&mut HeaderBuffer>, pt: u8, packet: &mut StoredPacket) {
+        match header.filter(|_| self.slot.mid_known) {
+            Some(header) => self.send(header, packet, rewritten),
+            None => self.send_with_mid(pt, packet, rewritten),
+        }
     }
 
     /// Reports the clock of a new source, so that its audio and video are synchronized from the start.

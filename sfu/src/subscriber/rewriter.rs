@@ -168,6 +168,35 @@ impl Rewriter {
 
     /// Places a packet in the stream. Each index of an encoding is offered once, and again if it was refused.
     pub(crate) fn place(&mut self, now: Instant, packet: &Packet<'_>) -> Placement {
+        match self.place_next(now, packet.encoding, packet.index, packet.meta) {
+            Some(rewritten) => Placement::Send(rewritten),
+            None => self.place_any(now, packet),
+        }
+    }
+
+    /// Places a packet that is the next one of a layer which is to stay: nearly all are. It takes the next number, and
+    /// nothing else can happen. `None`: it is another packet, and nothing has changed.
+    #[inline]
+    pub(crate) fn place_next(
+        &mut self,
+        now: Instant,
+        encoding: EncodingKey,
+        index: u64,
+        meta: &PacketMeta,
+    ) -> Option<Rewritten> {
+        let seq = self.last.seq + 1;
+        let segment = self.segments.newest_mut()?;
+        if !self.is_open || self.is_pending || !segment.goes_on(encoding, index, seq, meta) {
+            return None;
+        }
+        segment.advance(index, seq);
+        let rewritten = segment.rewrite(seq, meta);
+        (self.last, self.last_sent, self.frame_ended) = (rewritten, Some(now), meta.ends_frame);
+        Some(rewritten)
+    }
+
+    /// Places any packet.
+    pub(super) fn place_any(&mut self, now: Instant, packet: &Packet<'_>) -> Placement {
         let &Packet { encoding, index, meta, .. } = packet;
         if self.jumps(packet) {
             self.interrupt();

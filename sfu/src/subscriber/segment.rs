@@ -84,6 +84,19 @@ impl Segment {
         self.layer.encoding == encoding && index >= self.first_index
     }
 
+    /// Whether a packet is of the layer, newer than all that were placed, and has the number `seq`, which is the next one.
+    #[inline]
+    pub(crate) fn goes_on(&self, encoding: EncodingKey, index: u64, seq: u64, meta: &PacketMeta) -> bool {
+        let ahead = ordinal(&meta.numbering, self.layer.target).wrapping_sub(self.first_ordinal);
+        self.layer.encoding == encoding
+            && self.counts(&meta.numbering)
+            && self.contains(meta)
+            && index > self.newest_index
+            && !self.is_beyond_reach(index)
+            && seq == self.newest_seq + 1
+            && low(seq) == low(self.first_seq).wrapping_add(ahead)
+    }
+
     /// Whether a packet has a number.
     pub(crate) fn counts(&self, numbering: &Numbering) -> bool {
         numbering.counted & bit(self.layer.target) != 0
@@ -128,6 +141,7 @@ impl Segment {
     }
 
     /// Rewrites a packet that has the number `seq`.
+    #[inline]
     pub(crate) fn rewrite(&self, seq: u64, meta: &PacketMeta) -> Rewritten {
         let Shifts { timestamp, picture_id, tl0_pic_idx, frame_number } = self.shifts;
         let fields = Shifts::fields(meta);

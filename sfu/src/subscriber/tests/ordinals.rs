@@ -76,6 +76,30 @@ impl Encoding {
     }
 }
 
+/// Two slots that are the same, one of which looks at every packet as if anything could begin or be missing there.
+struct Twins {
+    slot: Rewriter,
+    thorough: Rewriter,
+}
+
+impl Twins {
+    fn new(random: &mut Random) -> Self {
+        let seq = random.below(1 << 16) as u16;
+        let [slot, thorough] = [(); 2].map(|()| Rewriter::new(90_000, seq, 0));
+        Self { slot, thorough }
+    }
+
+    fn both(&mut self) -> [&mut Rewriter; 2] {
+        [&mut self.slot, &mut self.thorough]
+    }
+
+    fn place(&mut self, now: Instant, packet: &Packet<'_>) -> Placement {
+        let placement = self.slot.place(now, packet);
+        assert_eq!(placement, self.thorough.place_any(now, packet), "the next packet is one like any other");
+        placement
+    }
+}
+
 #[test]
 fn no_number_is_used_twice_and_nacks_lead_back_whatever_comes() {
     let full = FrameSequence::new(ScalabilityMode::L3T3, &[]);
@@ -86,26 +110,27 @@ fn no_number_is_used_twice_and_nacks_lead_back_whatever_comes() {
         let mut random = Random::new(seed);
         let structure = [None, Some(full.structure()), Some(key_only.structure())][random.below(3) as usize];
         let mut encodings = keys.map(|_| Encoding::new(&mut random));
-        let mut slot = Rewriter::new(90_000, random.below(1 << 16) as u16, 0);
+        let mut twins = Twins::new(&mut random);
         let (mut used, mut sent, now) = (BTreeSet::new(), BTreeMap::new(), Instant::now());
         for step in 0..80 {
             if step == 0 || random.once_in(6) {
                 let layer = Layer { encoding: keys[random.below(2) as usize], target: random.below(TARGETS + 1) as u8 };
                 let meanwhile = random.once_in(2).then(|| random.below(TARGETS) as u8);
-                slot.want((!random.once_in(10)).then_some(Wanted { layer, meanwhile }));
+                let wanted = (!random.once_in(10)).then_some(Wanted { layer, meanwhile });
+                twins.both().map(|slot| slot.want(wanted));
             }
             if random.once_in(30) {
-                slot.interrupt();
+                twins.both().map(Rewriter::interrupt);
             }
             let of = random.below(2) as usize;
             let index = encodings[of].arrives(&mut random);
             let Some(meta) = encodings[of].receive(&mut random, index) else { continue };
-            if !slot.listens_to(keys[of]) {
+            if !twins.slot.listens_to(keys[of]) {
                 continue;
             }
             let packet =
                 Packet { encoding: keys[of], index, meta: &meta, structure, clock: None, lead: Duration::ZERO };
-            let (rewritten, fillers) = match slot.place(now, &packet) {
+            let (rewritten, fillers) = match twins.place(now, &packet) {
                 Placement::Send(rewritten) | Placement::Begin(_, rewritten) => (Some(rewritten.seq), 0..0),
                 Placement::SendBehindFillers(count, rewritten) => {
                     (Some(rewritten.seq), rewritten.seq - count..rewritten.seq)
@@ -119,7 +144,8 @@ fn no_number_is_used_twice_and_nacks_lead_back_whatever_comes() {
             sent.extend(rewritten.map(|seq| (seq, (keys[of], index))));
         }
         for (seq, (encoding, index)) in sent.into_iter().rev().take(40) {
-            let Some((segment, extended)) = slot.origin(SeqNum(low(seq))).filter(|(_, extended)| *extended == seq)
+            let Some((segment, extended)) =
+                twins.slot.origin(SeqNum(low(seq))).filter(|(_, extended)| *extended == seq)
             else {
                 continue;
             };
