@@ -223,7 +223,7 @@ impl Encoding {
         let counted = if meta.unread.is_some() { ALL_TARGETS } else { meta.targets };
         meta.numbering = self.numbers.number(index, counted, place).ok_or(Dropped::TooLate)?;
         let descriptor = extensions.dependency.filter(|value| value.len() <= MAX_DESCRIPTOR).unwrap_or_default();
-        match self.store.insert(now, index, meta, descriptor, payload) {
+        match self.store.insert(now, index, &meta, descriptor, payload) {
             Insertion::New => {
                 if extensions.dependency.and_then(Descriptor::parse).is_some_and(|descriptor| descriptor.structure) {
                     self.read_again(index);

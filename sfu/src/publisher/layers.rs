@@ -58,24 +58,30 @@ impl Layers {
     /// Reads a packet's descriptor, and writes what it says into the packet's metadata, whose marker is set. Returns the
     /// packet's place in its frame, if it tells.
     pub(crate) fn read(&mut self, index: u64, dependency: Option<&[u8]>, meta: &mut PacketMeta) -> Option<FramePlace> {
-        let known = self.known.as_deref();
-        let read = dependency.map(|bytes| dependency_descriptor::read(bytes, known.map(|known| &known.structure)));
         meta.unread = None;
-        let error = match read {
-            Some(Ok((frame, attached))) => return Some(self.apply(index, &frame, attached, meta)),
-            Some(Err(error)) => Some(error),
-            None => None,
-        };
-        let all = known.map_or(SINGLE_TARGET, |known| known.structure.all_targets());
+        if let Some(bytes) = dependency {
+            return self.read_descriptor(index, bytes, meta);
+        }
+        self.belongs_to_all(meta);
+        None
+    }
+
+    fn read_descriptor(&mut self, index: u64, bytes: &[u8], meta: &mut PacketMeta) -> Option<FramePlace> {
+        match dependency_descriptor::read(bytes, self.structure()) {
+            Ok((frame, attached)) => return Some(self.apply(index, &frame, attached, meta)),
+            Err(DescriptorError::UnknownTemplate) => meta.unread = Some(Unread::OtherStructure),
+            Err(DescriptorError::NoStructure) => meta.unread = Some(Unread::NoStructure),
+            Err(_) => self.malformed += 1,
+        }
+        self.belongs_to_all(meta);
+        None
+    }
+
+    /// Notes that a packet says nothing about its layers.
+    fn belongs_to_all(&self, meta: &mut PacketMeta) {
+        let all = self.known.as_deref().map_or(SINGLE_TARGET, |known| known.structure.all_targets());
         (meta.targets, meta.last_of) = (all, if meta.marker { all } else { 0 });
         (meta.starts_frame, meta.ends_frame) = (true, meta.marker);
-        match error {
-            Some(DescriptorError::UnknownTemplate) => meta.unread = Some(Unread::OtherStructure),
-            Some(DescriptorError::NoStructure) => meta.unread = Some(Unread::NoStructure),
-            Some(_) => self.malformed += 1,
-            None => {}
-        }
-        None
     }
 
     /// The structure of the newest key frame that had one.

@@ -86,9 +86,9 @@ impl Numbers {
         if index <= self.newest {
             return self.of(index);
         }
-        if self.newest > 0 {
+        let gap = index - self.newest - 1;
+        if gap > 0 && self.newest > 0 {
             let missing = self.gap_targets(place);
-            let gap = index - self.newest - 1;
             let kept = gap.min(self.ring.len() as u64);
             self.skip(missing, gap - kept);
             for index in index - kept..index {

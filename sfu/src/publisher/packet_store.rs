@@ -139,7 +139,7 @@ impl PacketStore {
         &mut self,
         now: Instant,
         index: u64,
-        meta: PacketMeta,
+        meta: &PacketMeta,
         dependency: &[u8],
         payload: &[u8],
     ) -> Insertion {
@@ -150,7 +150,7 @@ impl PacketStore {
         if entry.index == index {
             return Insertion::Duplicate;
         }
-        let displaced = entry.packet.take();
+        let displaced = entry.packet.take().map(|packet| packet.bytes);
         entry.index = index;
         self.recycle(displaced);
         self.evict(now, dependency.len() + payload.len());
@@ -163,7 +163,7 @@ impl PacketStore {
         self.order.push_back(index);
         if let Some(entry) = self::entry(&mut self.ring, index) {
             let (payload_at, payload_len) = (dependency.len(), payload.len());
-            entry.packet = Some(StoredPacket { meta, arrived: now, bytes, payload_at, payload_len });
+            entry.packet = Some(StoredPacket { meta: *meta, arrived: now, bytes, payload_at, payload_len });
         }
         Insertion::New
     }
@@ -213,14 +213,14 @@ impl PacketStore {
             if !crowded && !expired {
                 break;
             }
-            let packet = entry.packet.take();
+            let buffer = entry.packet.take().map(|packet| packet.bytes);
             self.order.pop_front();
-            self.recycle(packet);
+            self.recycle(buffer);
         }
     }
 
-    fn recycle(&mut self, packet: Option<StoredPacket>) {
-        if let Some(StoredPacket { mut bytes, .. }) = packet {
+    fn recycle(&mut self, buffer: Option<Vec<u8>>) {
+        if let Some(mut bytes) = buffer {
             self.bytes -= bytes.len();
             bytes.clear();
             self.spare.push(bytes);
@@ -246,7 +246,7 @@ mod tests {
         StoreLimits { window: 64, size: DataSize::from_bytes(2_000), age: Duration::from_millis(500) };
 
     fn insert(store: &mut PacketStore, now: Instant, index: u64, payload: &[u8]) -> Insertion {
-        store.insert(now, index, PacketMeta::default(), &[], payload)
+        store.insert(now, index, &PacketMeta::default(), &[], payload)
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn descriptor_and_payload_are_separate() {
         let (mut store, start) = (PacketStore::new(LIMITS), Instant::now());
-        store.insert(start, 1, PacketMeta::default(), b"dd", b"payload");
+        store.insert(start, 1, &PacketMeta::default(), b"dd", b"payload");
         let packet = store.get_mut(1).unwrap();
         assert_eq!((packet.dependency(), packet.padded()), (Some(&b"dd"[..]), &b"payload"[..]));
         assert_eq!((packet.payload_len(), packet.payload_mut()), (7, &mut b"payload".to_owned()[..]));

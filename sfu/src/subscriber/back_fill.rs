@@ -34,7 +34,7 @@ mod tests {
         let (mut store, start_time) = (PacketStore::new(limits), Instant::now());
         let at = |ms| start_time + Duration::from_millis(ms);
         for index in 10..20 {
-            store.insert(at(20 * index), index, PacketMeta::default(), &[], b"");
+            store.insert(at(20 * index), index, &PacketMeta::default(), &[], b"");
         }
         assert_eq!(start(&mut store, at(380), 19), 16);
         assert_eq!(start(&mut store, at(390), 19), 17);
