@@ -36,7 +36,7 @@ export type JoinOptions = ({ /** The whole room link. */ readonly link: string }
   readonly spatialLayers?: boolean;
   /**
    * Sends audio at a constant rate and without pauses, so that the size and time of its packets reveal nothing of what is
-   * said. Costs bandwidth in silence. Off by default.
+   * said. Costs bandwidth in silence. Off by default. Firefox sends without pauses, but in packets of different sizes.
    */
   readonly constantAudioRate?: boolean;
   /** Receives no video but what is viewed: see `Call.view`. Without it, that is so from the first view on. */
