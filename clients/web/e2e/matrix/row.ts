@@ -26,6 +26,8 @@ export interface Measured {
   readonly gapMs: number;
   readonly nacks: number;
   readonly keyFrames: number;
+  /** Key frames that the sender was asked for. */
+  readonly requests: number;
   /** How often the sender changed its encodings, each of which makes a key frame of all. */
   readonly changes: number;
   readonly decoded: number;
@@ -54,6 +56,7 @@ declare global {
 interface Counters {
   readonly nacks: number;
   readonly keyFrames: number;
+  readonly requests: number;
   readonly changes: number;
   readonly decoded: number;
   readonly received: number;
@@ -66,15 +69,20 @@ export class Pair {
     private readonly receiver: Participant,
   ) {}
 
-  /** Joins both, the receiver with a tile of the largest size, and waits until it is shown. */
-  static async join(browsers: (name: BrowserName) => Browser, link: string, row: Row): Promise<Pair> {
+  /** Joins both, the receiver with a tile of this many lines, and waits until it is shown. */
+  static async join(
+    browsers: (name: BrowserName) => Browser,
+    link: string,
+    row: Row,
+    lines: number = LINES.large,
+  ): Promise<Pair> {
     const home = new URL("/", link).href;
     const sender = await Participant.open(browsers(row.sender), home, "Ada");
     const receiver = await Participant.open(browsers(row.receiver), home, "Bo");
     const pair = new Pair(sender, receiver);
     await pair.#joinSender(link, row);
     await pair.#joinReceiver(link);
-    await pair.measure(LINES.large);
+    await pair.measure(lines);
     return pair;
   }
 
@@ -149,13 +157,18 @@ export class Pair {
     );
   }
 
-  /** Shows the video in this many lines from now on, and measures until enough frames of them were shown. */
-  async measure(lines: number): Promise<Measured> {
-    const before = await this.#counters();
-    const since = await this.receiver.page.evaluate((height) => {
+  /** Shows the video in this many lines from now on. Returns when, on the page's clock. */
+  async show(lines: number): Promise<number> {
+    return this.receiver.page.evaluate((height) => {
       window.matrixShow?.(height);
       return performance.now();
     }, lines);
+  }
+
+  /** Shows the video in this many lines from now on, and measures until enough frames of them were shown. */
+  async measure(lines: number): Promise<Measured> {
+    const before = await this.#counters();
+    const since = await this.show(lines);
     return this.#measureFrom(before, since, lines);
   }
 
@@ -184,6 +197,7 @@ export class Pair {
       gapMs: Math.round(Math.max(0, ...gaps)),
       nacks: after.nacks - before.nacks,
       keyFrames: after.keyFrames - before.keyFrames,
+      requests: after.requests - before.requests,
       changes: after.changes - before.changes,
       decoded: after.decoded - before.decoded,
       received: after.received - before.received,
@@ -198,12 +212,17 @@ export class Pair {
     });
   }
 
-  /** Returns the encodings of the sender. */
-  async encodings(): Promise<{ rid: string | undefined; active: boolean; mode: string | undefined }[]> {
+  /** Returns the encodings of the sender; the height is 0 before the first frame. */
+  async encodings(): Promise<{ rid: string | undefined; active: boolean; mode: string | undefined; height: number }[]> {
     return this.sender.page.evaluate(async () => {
       const stats = [...((await window.testCall?.stats())?.values() ?? [])];
       const sent = stats.filter(({ type, kind }) => type === "outbound-rtp" && kind === "video");
-      return sent.map(({ rid, active = true, scalabilityMode }) => ({ rid, active, mode: scalabilityMode }));
+      return sent.map(({ rid, active = true, scalabilityMode, frameHeight = 0 }) => ({
+        rid,
+        active,
+        mode: scalabilityMode,
+        height: frameHeight,
+      }));
     });
   }
 
@@ -220,7 +239,12 @@ export class Pair {
   }
 
   async #counters(): Promise<Counters> {
-    const changes = await this.sender.page.evaluate(() => window.matrixChanges ?? 0);
+    const sent = await this.sender.page.evaluate(async () => {
+      const stats = [...((await window.testCall?.stats())?.values() ?? [])];
+      const outbound = stats.filter(({ type, kind }) => type === "outbound-rtp" && kind === "video");
+      const requests = outbound.reduce((sum, { pliCount = 0, firCount = 0 }) => sum + pliCount + firCount, 0);
+      return { requests, changes: window.matrixChanges ?? 0 };
+    });
     const received = await this.receiver.page.evaluate(async () => {
       const stats = [...((await window.testCall?.stats())?.values() ?? [])];
       const inbound = stats.filter(({ type, kind }) => type === "inbound-rtp" && kind === "video");
@@ -232,7 +256,7 @@ export class Pair {
         received: sum("framesReceived"),
       };
     });
-    return { ...received, changes };
+    return { ...received, ...sent };
   }
 }
 
