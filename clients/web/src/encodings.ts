@@ -70,7 +70,7 @@ const ONE_LAYER = "L1T1";
 export const SPATIAL_LAYERS = "L3T3_KEY";
 
 /** Codecs whose encoders have spatial layers. */
-const SVC_CODECS: ReadonlySet<Codec> = new Set(["vp9", "av1"]);
+export const SVC_CODECS: ReadonlySet<Codec> = new Set(["vp9", "av1"]);
 
 /** Returns how a source is sent. A shared screen has two sizes that lie too far apart for spatial layers. */
 export function layering(source: VideoSource, codec: Codec, browserHasSvc: boolean): Layering {

@@ -1,6 +1,6 @@
 // Whether this browser encodes spatial layers.
 
-import { SPATIAL_LAYERS } from "./encodings.ts";
+import { SPATIAL_LAYERS, SVC_CODECS } from "./encodings.ts";
 import type { Codec } from "./protocol/generated.ts";
 
 type Encodings = (RTCRtpEncodingParameters & { scalabilityMode?: string; codec?: RTCRtpCodec })[];
@@ -10,6 +10,7 @@ type Encodings = (RTCRtpEncodingParameters & { scalabilityMode?: string; codec?:
  * know no modes drop it.
  */
 export function hasSpatialLayers(codec: Codec): boolean {
+  if (!SVC_CODECS.has(codec)) return false;
   const mime = `video/${codec}`;
   const codecs = globalThis.RTCRtpSender?.getCapabilities?.("video")?.codecs ?? [];
   const known = codecs.find(({ mimeType }) => mimeType.toLowerCase() === mime);
