@@ -144,10 +144,11 @@ impl Sender {
                     Feedback::KeyFrame { ssrc } if ssrc == encoding.streams.ssrc => feed.want_key_frame(),
                     Feedback::Report { ssrc } if ssrc == encoding.streams.ssrc => encoding.is_known = true,
                     Feedback::Report { ssrc } if Some(ssrc) == encoding.streams.rtx => encoding.rtx_is_known = true,
-                    Feedback::Retransmit { ssrc, sequence } if ssrc == encoding.streams.ssrc => {
-                        if track.write_again(encoding, sequence, transport, header, payload).is_some() {
-                            seal(header, payload);
-                        }
+                    Feedback::Retransmit { ssrc, sequence }
+                        if ssrc == encoding.streams.ssrc
+                            && track.write_again(encoding, sequence, transport, header, payload).is_some() =>
+                    {
+                        seal(header, payload);
                     }
                     _ => {}
                 }

@@ -117,10 +117,10 @@ fn no_number_is_used_twice_and_nacks_lead_back_whatever_comes() {
                 let layer = Layer { encoding: keys[random.below(2) as usize], target: random.below(TARGETS + 1) as u8 };
                 let meanwhile = random.once_in(2).then(|| random.below(TARGETS) as u8);
                 let wanted = (!random.once_in(10)).then_some(Wanted { layer, meanwhile });
-                twins.both().map(|slot| slot.want(wanted));
+                twins.both().into_iter().for_each(|slot| slot.want(wanted));
             }
             if random.once_in(30) {
-                twins.both().map(Rewriter::interrupt);
+                twins.both().into_iter().for_each(Rewriter::interrupt);
             }
             let of = random.below(2) as usize;
             let index = encodings[of].arrives(&mut random);
