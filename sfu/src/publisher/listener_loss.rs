@@ -14,10 +14,10 @@
 
 /// The share of listeners, in percent, whose loss is covered. One bad downlink does not cost all others quality.
 const COVERED: u32 = 75;
-/// Maximum loss at the listeners that is reported, in 256ths: 20 %. Beyond it FEC repairs less and less.
+/// Maximum loss at the listeners that is reported, in units of 1/256: 20 %. Beyond it FEC repairs less and less.
 const MAX: u8 = 51;
 
-/// The fraction lost, in 256ths as in a report block, that a publisher gets.
+/// The fraction lost, in units of 1/256 as in a report block, that a publisher gets.
 pub(crate) fn reported(uplink: u8, listeners: &Losses) -> u8 {
     uplink.max(listeners.covered().min(MAX))
 }
@@ -25,7 +25,7 @@ pub(crate) fn reported(uplink: u8, listeners: &Losses) -> u8 {
 /// The losses of the listeners of one stream.
 #[derive(Debug)]
 pub(crate) struct Losses {
-    /// Number of listeners by the fraction that they lose, in 256ths.
+    /// Number of listeners by the fraction that they lose, in units of 1/256.
     listeners: [u32; 256],
 }
 
@@ -35,7 +35,7 @@ impl Default for Losses {
     }
 }
 
-/// From the fraction that each listener loses, in 256ths.
+/// From the fraction that each listener loses, in units of 1/256.
 impl FromIterator<u8> for Losses {
     fn from_iter<I: IntoIterator<Item = u8>>(fractions: I) -> Self {
         let mut losses = Self::default();

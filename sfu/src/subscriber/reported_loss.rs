@@ -15,7 +15,7 @@ pub(crate) struct ReportedLoss {
 #[derive(Clone, Copy, Debug)]
 struct Report {
     at: Instant,
-    /// In 256ths.
+    /// In units of 1/256.
     fraction: u8,
     highest: u32,
 }
@@ -28,7 +28,7 @@ impl ReportedLoss {
         }
     }
 
-    /// The fraction lost, in 256ths, by a report that still counts.
+    /// The fraction lost, in units of 1/256, by a report that still counts.
     pub(crate) fn fraction(&self, now: Instant) -> Option<u8> {
         let last = self.last.filter(|last| now.saturating_duration_since(last.at) < LIFETIME)?;
         Some(last.fraction)

@@ -43,7 +43,7 @@ pub struct SlotReceiver {
     pub cname: Option<Vec<u8>>,
     pub mids: u64,
     pub nack: bool,
-    /// What it reports, in 256ths.
+    /// What it reports, in units of 1/256.
     pub fraction_lost: u8,
     requested: BTreeMap<u64, u64>,
     last_sr: (u32, u64),
