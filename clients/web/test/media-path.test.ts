@@ -13,10 +13,8 @@ const SETUP = {
   ],
   hdrext: [],
   videoCodec: "vp8" as const,
-  spatialLayers: false,
-  constantAudioRate: false,
 };
-const MEDIA = { id: "m", contentHint: "", getSettings: () => ({}) } as unknown as MediaStreamTrack;
+const MEDIA = { id: "m" } as MediaStreamTrack;
 
 /** All calls on the session and the server, in order. */
 let log: string[];
