@@ -422,9 +422,10 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.others.updatePresence(performance.now(), this.#loss?.since ?? null);
   }
 
-  /** Whether a shown track should arrive. A shared screen may well be still, and media of those who are away is missed by no one. */
-  #expects({ participant, source }: RemoteTrack): boolean {
+  /** Whether a shown track should arrive. A screen may be still, a slot for speakers silent, and no one misses media of those who are away. */
+  #expects({ participant, source, speaker }: RemoteTrack): boolean {
     return (
+      speaker === undefined &&
       (source === "microphone" || source === "camera") &&
       !this.muted(participant, source) &&
       !this.stalled(participant, source) &&

@@ -3,6 +3,9 @@
 // The server says which track it puts into a slot, but that is only a hint. The worker knows whose frames arrive there,
 // from their authenticated KID. A slot shows a track only while the two agree, so the server cannot show one
 // participant's video, or play their audio, under another's name.
+//
+// In a large call, some slots are for the active speakers: the server puts the audio of one after the other into them and
+// names no one. Such a slot takes every microphone; whose it is says the KID alone.
 
 import type { ParticipantId, Slot, SlotSource, Source } from "./protocol/generated.ts";
 import { SOURCES, sourceOfStream } from "./sources.ts";
@@ -13,12 +16,14 @@ export interface RemoteTrack {
   readonly mid: string;
   readonly participant: ParticipantId;
   readonly source: Source;
+  /** Whether the slot is for active speakers: its track may fall silent at any time. */
+  readonly speaker?: true;
 }
 
 interface SlotState {
   readonly slot: Slot;
-  /** Participant whose track the server says is in the slot. */
-  hinted: ParticipantId | null;
+  /** Participant whose track the server says is in the slot, or `speaker` for any that speaks. */
+  hinted: ParticipantId | "speaker" | null;
   authenticated: { readonly participant: ParticipantId; readonly source: Source } | null;
   shown: RemoteTrack | null;
 }
@@ -43,7 +48,8 @@ export class Slots {
   hint({ mid, source }: SlotSource): SlotChange | null {
     const state = this.#slots.get(mid);
     if (state === undefined) return null;
-    state.hinted = source !== null && "participant" in source ? source.participant : null;
+    if (source === null) state.hinted = null;
+    else state.hinted = "participant" in source ? source.participant : "speaker";
     return update(state);
   }
 
@@ -65,8 +71,10 @@ export class Slots {
 
 function update(state: SlotState): SlotChange | null {
   const { authenticated, hinted, shown, slot } = state;
-  const agreed = authenticated !== null && authenticated.participant === hinted ? authenticated : null;
+  const speaker = hinted === "speaker";
+  const fits = speaker ? authenticated?.source === "microphone" : authenticated?.participant === hinted;
+  const agreed = fits ? authenticated : null;
   if (agreed?.participant === shown?.participant && agreed?.source === shown?.source) return null;
-  state.shown = agreed === null ? null : { mid: slot.mid, ...agreed };
+  state.shown = agreed === null ? null : { mid: slot.mid, ...agreed, ...(speaker && { speaker }) };
   return { removed: shown, added: state.shown };
 }

@@ -36,6 +36,19 @@ describe("Slots", () => {
     expect(one.shown()).toEqual([]);
   });
 
+  it("plays every microphone in a slot for speakers under the name that its frames prove, and nothing else", () => {
+    const one = new Slots();
+    one.add({ mid: "a1", kind: "audio", codec: "opus", ssrc: 1 });
+    one.hint({ mid: "a1", source: { speaker: 0 } });
+    const ada = { mid: "a1", participant: ADA, source: "microphone", speaker: true };
+    const bob = { ...ada, participant: BOB };
+    expect(one.authenticate("a1", { participant: ADA, stream: MICROPHONE })).toEqual({ removed: null, added: ada });
+    expect(one.authenticate("a1", { participant: BOB, stream: MICROPHONE })).toEqual({ removed: ada, added: bob });
+    expect(one.authenticate("a1", { participant: BOB, stream: UNKNOWN_STREAM })).toEqual({ removed: bob, added: null });
+    expect(one.hint({ mid: "a1", source: null })).toBeNull();
+    expect(one.authenticate("a1", { participant: ADA, stream: MICROPHONE })).toBeNull();
+  });
+
   it("removes a track when the hint changes, and shows the next once its frames arrive", () => {
     const one = slots();
     one.hint(holds(ADA));
