@@ -112,10 +112,37 @@ impl Bitrate {
         self.0
     }
 
+    /// The bitrate times a factor, rounded down. A product that is negative or not a number is 0.
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "`as` saturates"
+    )]
+    pub fn mul_f64(self, factor: f64) -> Self {
+        Self((self.0 as f64 * factor) as u64)
+    }
+
+    /// Bits a second, for arithmetic that needs fractions.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "exact below 9 Pbit/s")]
+    pub const fn as_f64(self) -> f64 {
+        self.0 as f64
+    }
+
     /// The mean of two bitrates, rounded down.
     #[must_use]
     pub const fn midpoint(self, other: Self) -> Self {
         Self(self.0.midpoint(other.0))
+    }
+}
+
+impl Add for Bitrate {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
     }
 }
 

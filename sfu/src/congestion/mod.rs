@@ -3,11 +3,13 @@
 
 pub(crate) mod delivery_rate;
 mod downlink;
+mod estimator;
 mod repair_budget;
 pub(crate) mod rtt;
 pub(crate) mod twcc_recorder;
 
 pub use downlink::{DeliveryReport, Downlink};
+pub use estimator::{BandwidthEstimator, Cause, ClusterId, PacketResult, ProbeCluster};
 use twcc_recorder::TwccRecorder;
 
 /// State of the path between the server and one client, in both directions. It belongs to a transport.

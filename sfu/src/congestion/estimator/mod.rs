@@ -1,0 +1,418 @@
+//! Estimates the bitrate that a path carries, from what transport feedback says of the packets sent over it.
+//!
+//! ```text
+//!              ┌─► groups ─► trend ──────────────────────────┐
+//!              ├─► base delay ─► drain of a standing queue ──┤
+//!   report ────┼─► acked rate, limited ──────────────────────┼─► rate control ─► estimate, cause
+//!              ├─► loss window ─► loss experiment ───────────┤
+//!              └─► clusters ─► probing ──────────────────────┘
+//! ```
+//!
+//! The signals are those of Google Congestion Control (draft-ietf-rmcat-gcc-02, and what libwebrtc made of it), and three
+//! that it lacks: a queue that stands still is seen and drained; probes ask for what is wished, in two stages; and loss is
+//! taken for congestion only if sending less loses less.
+//!
+//! A pure state machine: time is an argument, no task or clock. After the first packets it allocates nothing; its size is
+//! fixed. Moments that a peer reports may be wrong in any way and lead to a wrong estimate for that peer, never further.
+
+mod base_delay;
+mod cluster;
+mod drain;
+mod groups;
+mod known_capacity;
+mod loss;
+mod loss_experiment;
+mod packet;
+mod probing;
+mod proven;
+mod rate_control;
+mod rate_window;
+mod silence;
+#[cfg(test)]
+mod tests;
+mod trend;
+
+pub use cluster::{ClusterId, ProbeCluster};
+pub use packet::PacketResult;
+
+use super::rtt::Rtt;
+use crate::units::{Bitrate, DataSize};
+use base_delay::BaseDelay;
+use drain::{Drain, Seen, Step};
+use groups::Groups;
+use loss::{Covered, LossWindow};
+use loss_experiment::LossExperiment;
+use packet::{Transit, micros};
+use probing::{CALM, Conditions, Prober};
+use proven::Proven;
+use rate_control::{FLOOR, RateControl};
+use rate_window::RateWindow;
+use silence::Silence;
+use std::time::{Duration, Instant};
+use trend::{Trend, Usage};
+
+/// What changed the estimate last, or keeps it from changing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Nothing yet: it is the assumption that a call starts with.
+    Start,
+    /// It grows: no signal objects.
+    Growth,
+    /// A probe has shown that there is more.
+    Probe,
+    /// Less is sent than the estimate allows, so that it cannot be tested.
+    Limited,
+    /// The queue of the bottleneck grows.
+    Trend,
+    /// The queue of the bottleneck stands still and is drained.
+    Queue,
+    /// Packets are lost.
+    Loss,
+    /// Feedback does not arrive, or much too late.
+    NoFeedback,
+    /// The path has changed.
+    PathChange,
+}
+
+impl Cause {
+    /// A name for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Growth => "growth",
+            Self::Probe => "probe",
+            Self::Limited => "limited",
+            Self::Trend => "trend",
+            Self::Queue => "queue",
+            Self::Loss => "loss",
+            Self::NoFeedback => "no_feedback",
+            Self::PathChange => "path_change",
+        }
+    }
+}
+
+/// The estimate is at most this multiple of what is wished: more is of no use, and a little above it shows that the wish is
+/// met with room to spare.
+const ABOVE_WANTED: f64 = 1.2;
+/// Sending less than this share of the estimate does not test it.
+const LIMITED: f64 = 0.7;
+/// The acknowledged bitrate is known once arrivals span this many microseconds.
+const ACKED_AFTER: i64 = 250_000;
+/// Loss is judged once this many packets are covered.
+const LOSS_PACKETS: u32 = 20;
+/// Loss that needs no experiment while the queue is short: a share, and packets of small streams.
+const LOSS_ALLOWED: f64 = 0.05;
+const LOSS_ALLOWED_RATE: f64 = 75_000.0;
+const LOSS_ALLOWED_QUEUE: Duration = Duration::from_millis(30);
+/// Loss that counts beside the inherent one: a factor, and a share.
+const LOSS_ABOVE_INHERENT: (f64, f64) = (1.3, 0.03);
+/// With more queue than this at the end of an experiment, the loss is congestion.
+const RESTORE_QUEUE: Duration = Duration::from_millis(40);
+/// A queue above this is not that of a probe alone.
+const ECHO_QUEUE: Duration = Duration::from_millis(60);
+/// What each decrease without feedback leaves, and the least: audio and the lowest layer.
+const SILENT_SHARE: f64 = 0.7;
+const SILENT_FLOOR: Bitrate = Bitrate::from_kbps(150);
+
+/// The bandwidth estimator of one path.
+#[derive(Debug)]
+pub struct BandwidthEstimator {
+    /// Zero of our clock here: the first moment of which the estimator heard.
+    zero: Option<Instant>,
+    start: Bitrate,
+    wanted: Bitrate,
+    next: Bitrate,
+    /// A wish has risen above the estimate, and the prober has yet to hear of it.
+    unmet: bool,
+    cause: Cause,
+    rtt: Rtt,
+    groups: Groups,
+    trend: Trend,
+    delay: BaseDelay,
+    /// By arrival, and by departure.
+    acked: RateWindow,
+    sent: RateWindow,
+    loss: LossWindow,
+    experiment: LossExperiment,
+    drain: Drain,
+    rate: RateControl,
+    prober: Prober,
+    silence: Silence,
+    proven: Proven,
+}
+
+impl BandwidthEstimator {
+    /// An estimator that assumes `start` until it knows more.
+    #[must_use]
+    pub fn new(start: Bitrate) -> Self {
+        Self {
+            zero: None,
+            start,
+            wanted: Bitrate::ZERO,
+            next: Bitrate::ZERO,
+            unmet: false,
+            cause: Cause::Start,
+            rtt: Rtt::default(),
+            groups: Groups::default(),
+            trend: Trend::default(),
+            delay: BaseDelay::default(),
+            acked: RateWindow::default(),
+            sent: RateWindow::default(),
+            loss: LossWindow::default(),
+            experiment: LossExperiment::default(),
+            drain: Drain::default(),
+            rate: RateControl::new(start),
+            prober: Prober::default(),
+            silence: Silence::default(),
+            proven: Proven::default(),
+        }
+    }
+
+    /// Sets what all that is wished costs, and what would be spent with the cheapest improvement over what is sent now.
+    ///
+    /// Nothing is probed for beyond `wanted`, and the estimate does not grow above 1.2 times that.
+    pub fn set_wanted(&mut self, wanted: Bitrate, next: Bitrate) {
+        self.unmet |= wanted > self.wanted && wanted > self.estimate();
+        (self.wanted, self.next) = (wanted, next);
+    }
+
+    /// Counts a packet that leaves.
+    pub fn on_sent(&mut self, now: Instant, size: DataSize) {
+        let at = self.since_zero(now);
+        self.sent.add(micros(at), size);
+        self.silence.on_sent(now);
+        self.prober.on_first_sent(now);
+    }
+
+    /// Handles what one piece of feedback says, in the order of departures. Each packet should be reported once as arrived,
+    /// and before that at most once as missing. Without results, nothing changes.
+    pub fn on_report(&mut self, now: Instant, results: &[PacketResult]) {
+        let Some(first) = results.first() else { return };
+        self.since_zero(first.sent);
+        let mut covered = Covered::default();
+        let mut newest: Option<Instant> = None;
+        for result in results {
+            covered.packets += 1;
+            let transit = result.received_micros.map(|received| Transit::new(self.since_zero(result.sent), received));
+            if let Some(id) = result.cluster {
+                self.prober.add(now, id, transit, result.size);
+            }
+            let Some(transit) = transit else {
+                covered.lost += 1;
+                continue;
+            };
+            newest = newest.max(Some(result.sent));
+            self.delay.add(transit);
+            self.acked.add(transit.received, result.size);
+            if let Some(deltas) = self.groups.add(transit) {
+                self.trend.add(deltas);
+            }
+        }
+        if let Some(sent) = newest {
+            self.rtt.sample(now.saturating_duration_since(sent));
+        }
+        if self.silence.on_report(now) {
+            self.prober.restart(now);
+        }
+        let at = self.since_zero(now);
+        self.loss.add(at, covered);
+        if let Some(rate) = self.prober.results(now, self.rate.estimate(), self.experiment.inherent()) {
+            self.rate.on_probe(now, rate.min(self.ceiling()));
+            self.cause = Cause::Probe;
+        }
+        self.control(now);
+    }
+
+    /// Lets time pass; to be called every 5 to 25 ms.
+    pub fn on_tick(&mut self, now: Instant) {
+        if self.silence.is_due(now) {
+            let lower = self.rate.estimate().mul_f64(SILENT_SHARE).max(SILENT_FLOOR);
+            self.rate.decrease_to(now, lower);
+            self.cause = Cause::NoFeedback;
+        }
+        if std::mem::take(&mut self.unmet) {
+            if self.proven.is_unused(now) {
+                self.prober.restart(now);
+            } else {
+                self.prober.encourage(now, CALM);
+            }
+        }
+        let conditions = Conditions {
+            estimate: self.estimate(),
+            wanted: self.wanted,
+            next: self.next,
+            ceiling: self.ceiling(),
+            queue: self.delay.queue(),
+            tolerated: self.drain.tolerated(now).is_some(),
+            jitter: self.delay.jitter(),
+            busy: self.drain.is_running() || self.experiment.is_running(),
+            decreased: self.rate.decreased_within(now, CALM),
+        };
+        self.prober.poll(now, &conditions);
+    }
+
+    /// The next probe to send: packets at its rate for its duration, which then stand in results with its id.
+    pub fn next_probe(&mut self, now: Instant) -> Option<ProbeCluster> {
+        self.prober.take(now)
+    }
+
+    /// The packets take another path from now on, of which nothing is known.
+    pub fn on_path_change(&mut self, now: Instant) {
+        self.rate.decrease_to(now, self.estimate() / 2);
+        self.rate.forget_capacity();
+        self.cause = Cause::PathChange;
+        self.groups = Groups::default();
+        self.trend = Trend::default();
+        self.delay = BaseDelay::default();
+        self.drain = Drain::default();
+        self.experiment.forget();
+        self.proven.forget();
+        self.prober.restart(now);
+    }
+
+    /// Handles feedback about packets that left so long ago that the history does not know them any more: the path, or the
+    /// way back, is congested.
+    pub fn on_overrun(&mut self, now: Instant) {
+        if self.rate.on_overuse(now, self.estimate(), self.rtt()) {
+            self.cause = Cause::NoFeedback;
+        }
+    }
+
+    /// Moves the estimate after a report.
+    fn control(&mut self, now: Instant) {
+        let Some(acked) = self.acked.rate(ACKED_AFTER) else { return };
+        let at = self.since_zero(now);
+        let sent = self.sent.rate_at(micros(at));
+        self.proven.add(now, acked, sent, self.rate.estimate());
+        if let Some(limit) = self.proven.limit(now) {
+            self.rate.cap(limit.max(self.start));
+        }
+        if self.judge_loss(now, acked) || self.drain_queue(now, acked, sent) {
+            self.rate.hold(now);
+            return;
+        }
+        match self.trend.usage() {
+            Usage::Overuse if self.prober.echoes(now) && self.delay.queue() < ECHO_QUEUE => {
+                self.rate.hold(now);
+            }
+            Usage::Overuse => {
+                if self.rate.on_overuse(now, acked, self.rtt()) {
+                    self.cause = Cause::Trend;
+                }
+                self.rate.hold(now);
+            }
+            Usage::Normal if sent >= self.rate.estimate().mul_f64(LIMITED) && !self.experiment.is_running() => {
+                if self.rate.grow(now, acked, self.rtt(), self.ceiling()) {
+                    self.cause = Cause::Growth;
+                }
+            }
+            Usage::Normal | Usage::Underuse => {
+                if self.rate.hold(now) > Duration::ZERO && sent < self.rate.estimate().mul_f64(LIMITED) {
+                    self.cause = Cause::Limited;
+                }
+            }
+        }
+    }
+
+    /// Begins and ends loss experiments. Returns whether one has begun.
+    fn judge_loss(&mut self, now: Instant, acked: Bitrate) -> bool {
+        self.experiment.fade(now);
+        if self.experiment.is_running() {
+            let zero = self.zero.unwrap_or(now);
+            let loss = &self.loss;
+            let queued = self.delay.queue() >= RESTORE_QUEUE;
+            let covered = |since: Instant| loss.since(since.saturating_duration_since(zero));
+            if let Some(estimate) = self.experiment.end(now, queued, covered) {
+                self.rate.raise_to(estimate);
+            }
+            return false;
+        }
+        let covered = self.loss.last_second();
+        let rested = !self.rate.decreased_within(now, self.rtt() + Duration::from_millis(200));
+        if covered.loss() <= self.allowed_loss()
+            || covered.packets <= LOSS_PACKETS
+            || !rested
+            || self.drain.is_running()
+        {
+            return false;
+        }
+        self.experiment.begin(now, self.rtt(), self.estimate(), covered.loss());
+        self.rate.decrease_to(now, acked.mul_f64(loss_experiment::SHARE));
+        self.cause = Cause::Loss;
+        true
+    }
+
+    /// Share of packets that may be lost without a doubt about the estimate.
+    fn allowed_loss(&self) -> f64 {
+        let inherent = self.experiment.inherent() * LOSS_ABOVE_INHERENT.0 + LOSS_ABOVE_INHERENT.1;
+        if self.delay.queue() < LOSS_ALLOWED_QUEUE {
+            inherent.max(LOSS_ALLOWED + LOSS_ALLOWED_RATE / self.estimate().max(FLOOR).as_f64())
+        } else {
+            inherent
+        }
+    }
+
+    /// Drains a standing queue. Returns whether that decides about the estimate.
+    fn drain_queue(&mut self, now: Instant, acked: Bitrate, sent: Bitrate) -> bool {
+        let rested = !self.rate.decreased_within(now, self.rtt());
+        let seen = Seen { queue: self.delay.queue(), acked, sent, rtt: self.rtt(), rested };
+        match self.drain.step(now, &seen) {
+            Step::Idle => return false,
+            Step::Draining => return true,
+            Step::Begin(rate) => {
+                self.rate.decrease_to(now, rate);
+                self.cause = Cause::Queue;
+                return true;
+            }
+            Step::Drained(rate) => {
+                self.prober.encourage(now, CALM);
+                self.rate.raise_to(rate);
+            }
+            Step::Failed(rate) => self.rate.raise_to(rate),
+            Step::Rerouted(rate) => {
+                self.delay.rebase();
+                self.rate.raise_to(rate);
+            }
+        }
+        false
+    }
+
+    fn ceiling(&self) -> Bitrate {
+        self.wanted.mul_f64(ABOVE_WANTED)
+    }
+
+    fn since_zero(&mut self, at: Instant) -> Duration {
+        at.saturating_duration_since(*self.zero.get_or_insert(at))
+    }
+
+    /// Bitrate that the path carries, on the wire.
+    #[must_use]
+    pub fn estimate(&self) -> Bitrate {
+        self.rate.estimate()
+    }
+
+    /// What changed the estimate last.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    /// Smoothed round-trip time, with the time that feedback waits at the receiver.
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        self.rtt.estimate()
+    }
+
+    /// How long packets wait in the queues of the path, at least.
+    #[must_use]
+    pub fn queue(&self) -> Duration {
+        self.delay.queue()
+    }
+
+    /// Whether less is sent than the estimate allows.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.cause == Cause::Limited
+    }
+}
