@@ -274,7 +274,7 @@ impl BandwidthEstimator {
     /// Handles feedback about packets that left so long ago that the history does not know them any more: the path, or the
     /// way back, is congested.
     pub fn on_overrun(&mut self, now: Instant) {
-        if self.rate.on_overuse(now, self.estimate(), self.rtt()) {
+        if self.rate.on_overuse(now, self.estimate(), self.rtt(), self.wanted) {
             self.cause = Cause::NoFeedback;
         }
     }
@@ -297,7 +297,7 @@ impl BandwidthEstimator {
                 self.rate.hold(now);
             }
             Usage::Overuse => {
-                if self.rate.on_overuse(now, acked, self.rtt()) {
+                if self.rate.on_overuse(now, acked, self.rtt(), self.wanted) {
                     self.cause = Cause::Trend;
                 }
                 self.rate.hold(now);

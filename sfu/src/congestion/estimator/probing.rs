@@ -172,6 +172,7 @@ impl Prober {
             return;
         }
         match self.stage {
+            Stage::Found(_) if conditions.queue >= QUEUE_SNIFFING => self.fail(now),
             Stage::Found(rate) => {
                 self.stage = Stage::Waiting;
                 let length = (conditions.jitter * LONG_JITTERS).clamp(LONG.0, LONG.1);

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 /// Lowest estimate: audio and little more.
 pub(super) const FLOOR: Bitrate = Bitrate::from_kbps(50);
-/// Share of what arrives that an overuse leaves.
-const DECREASE: f64 = 0.85;
+/// Share of what arrives that an overuse leaves, to an estimate far below the wish and to one that meets it. On a shared
+/// path, those who have what they want yield more than those who do not.
+const DECREASE: (f64, f64) = (0.87, 0.82);
 /// Growth a second, far from the known capacity.
 const GROWTH: f64 = 1.08;
 /// Near it: one packet for each round trip and this.
@@ -73,14 +74,15 @@ impl RateControl {
         self.capacity.forget();
     }
 
-    /// Handles a growing queue, while `acked` arrives. Returns whether the estimate falls.
-    pub(super) fn on_overuse(&mut self, now: Instant, acked: Bitrate, rtt: Duration) -> bool {
+    /// Handles a growing queue, while `acked` arrives and `wanted` is wished. Returns whether the estimate falls.
+    pub(super) fn on_overuse(&mut self, now: Instant, acked: Bitrate, rtt: Duration, wanted: Bitrate) -> bool {
         // Once for each round trip: a decrease shows no earlier.
         if self.decreased_within(now, rtt.clamp(Duration::from_millis(100), Duration::from_millis(400))) {
             return false;
         }
         let before = self.estimate;
-        self.decrease_to(now, acked.mul_f64(DECREASE));
+        let met = (before.as_f64() / wanted.as_f64().max(1.0)).min(1.0);
+        self.decrease_to(now, acked.mul_f64(DECREASE.0 + met * (DECREASE.1 - DECREASE.0)));
         self.capacity.on_overuse(acked);
         self.estimate < before
     }
@@ -95,11 +97,10 @@ impl RateControl {
         self.capacity.on_acked(acked);
         let limit = (acked.mul_f64(ABOVE_ACKED) + ABOVE_ACKED_MIN).min(ceiling);
         let seconds = elapsed.as_secs_f64().min(1.0);
-        let grown = if near {
-            self.estimate + (PACKET / (rtt + RESPONSE)).max(LEAST_GROWTH).mul_f64(seconds)
-        } else {
-            self.estimate.mul_f64(GROWTH.powf(seconds))
-        };
+        let by_packets = self.estimate + (PACKET / (rtt + RESPONSE)).max(LEAST_GROWTH).mul_f64(seconds);
+        // A small estimate grows by packets even far from the capacity, where 8 % would be less: so that it catches up with
+        // larger ones that share the path.
+        let grown = if near { by_packets } else { by_packets.max(self.estimate.mul_f64(GROWTH.powf(seconds))) };
         let before = self.estimate;
         self.raise_to(grown.min(limit));
         self.estimate > before
@@ -131,12 +132,22 @@ mod tests {
         let mut control = RateControl::new(acked);
         let now = grow_for(&mut control, now, 3, acked, Bitrate::MAX);
         assert!(control.estimate().bps().abs_diff(1_259_000) < 10_000, "{control:?}");
-        assert!(control.on_overuse(now, acked, RTT));
-        assert_eq!(control.estimate(), Bitrate::from_kbps(850));
-        assert!(!control.on_overuse(now + RTT / 2, acked, RTT), "once for each round trip");
+        assert!(control.on_overuse(now, acked, RTT, acked));
+        assert_eq!(control.estimate(), Bitrate::from_kbps(820));
+        assert!(!control.on_overuse(now + RTT / 2, acked, RTT, acked), "once for each round trip");
         grow_for(&mut control, now, 3, acked, Bitrate::MAX);
         // 48 kbit/s a second, after the rest.
-        assert!(control.estimate().bps().abs_diff(980_000) < 10_000, "{control:?}");
+        assert!(control.estimate().bps().abs_diff(950_000) < 10_000, "{control:?}");
+    }
+
+    #[test]
+    fn overuse_leaves_more_to_an_unmet_wish() {
+        let (now, acked) = (Instant::now(), Bitrate::from_kbps(1_000));
+        for (wanted, left) in [(0, 820), (1_000, 820), (2_000, 845), (1_000_000, 869)] {
+            let mut control = RateControl::new(acked);
+            control.on_overuse(now, acked, RTT, Bitrate::from_kbps(wanted));
+            assert_eq!(control.estimate().bps() / 1_000, left);
+        }
     }
 
     #[test]
@@ -144,7 +155,7 @@ mod tests {
         let now = Instant::now();
         let mut control = RateControl::new(Bitrate::ZERO);
         assert_eq!(control.estimate(), FLOOR);
-        control.on_overuse(now, Bitrate::ZERO, RTT);
+        control.on_overuse(now, Bitrate::ZERO, RTT, Bitrate::ZERO);
         assert_eq!(control.estimate(), FLOOR);
         let now = grow_for(&mut control, now, 100, Bitrate::from_kbps(100), Bitrate::MAX);
         assert_eq!(control.estimate(), Bitrate::from_kbps(160), "1.5 times what arrives");

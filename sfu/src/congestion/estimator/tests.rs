@@ -157,8 +157,9 @@ fn estimate_converges_below_the_capacity() {
     call.run(10.0);
     for _ in 0..60 {
         call.run(1.0);
-        assert!((750..1_250).contains(&call.kbps()), "{:?}", call.estimator);
-        assert!(call.estimator.queue() < Duration::from_millis(150));
+        // A drain leaves 0.7 of what arrives.
+        assert!((650..1_250).contains(&call.kbps()), "{:?}", call.estimator);
+        assert!(call.estimator.queue() < Duration::from_millis(250));
     }
 }
 
@@ -301,7 +302,8 @@ fn overrun_is_congestion() {
     let before = call.kbps();
     call.estimator.on_overrun(call.now);
     call.estimator.on_overrun(call.now);
-    assert_eq!((call.kbps(), call.estimator.cause()), (before * 85 / 100, Cause::NoFeedback));
+    assert_eq!(call.estimator.cause(), Cause::NoFeedback);
+    assert!(call.kbps().abs_diff(before * 82 / 100) <= 1);
 }
 
 /// What a participant's downlink costs in memory.
