@@ -21,9 +21,10 @@ const UNKNOWN: i64 = i64::MAX;
 /// Delays of the path.
 #[derive(Debug)]
 pub(super) struct BaseDelay {
-    /// Least delay of each of the last seconds, as a ring; the current second is at `second % SECONDS`.
+    /// Least delay of each of the last seconds, as a ring; that of `second` is in `in_second`.
     least: [i64; SECONDS],
     second: Option<i64>,
+    in_second: i64,
     /// Least delay of all of them.
     base: i64,
     /// Number of the current interval, and its least delay.
@@ -40,8 +41,9 @@ impl Default for BaseDelay {
         Self {
             least: [UNKNOWN; SECONDS],
             second: None,
+            in_second: UNKNOWN,
             base: UNKNOWN,
-            interval: 0,
+            interval: i64::MIN,
             current: UNKNOWN,
             complete: None,
             jitter: FIRST_JITTER,
@@ -51,12 +53,13 @@ impl Default for BaseDelay {
 
 impl BaseDelay {
     /// Adds a packet.
+    #[inline]
     pub(super) fn add(&mut self, packet: Transit) {
-        let delay = packet.delay();
-        self.move_to(packet.received);
-        if let Some(least) = self.least.get_mut(ring_index(packet.received / SECOND)) {
-            *least = (*least).min(delay);
+        let (delay, interval) = (packet.delay(), packet.received / INTERVAL);
+        if interval != self.interval {
+            self.move_to(interval);
         }
+        self.in_second = self.in_second.min(delay);
         self.base = self.base.min(delay);
         self.current = self.current.min(delay);
         #[allow(clippy::cast_precision_loss, reason = "a short time")]
@@ -64,9 +67,10 @@ impl BaseDelay {
         self.jitter += JITTER_WEIGHT * (above - self.jitter);
     }
 
-    /// Begins the second and the interval of this arrival, if they are new.
-    fn move_to(&mut self, received: i64) {
-        let (second, interval) = (received / SECOND, received / INTERVAL);
+    /// Begins an interval, and its second, if they are new.
+    #[cold]
+    fn move_to(&mut self, interval: i64) {
+        let second = interval / (SECOND / INTERVAL);
         let last = *self.second.get_or_insert(second);
         if second + 1 < last {
             // Not reordered: the receiver's clock has been set.
@@ -74,12 +78,10 @@ impl BaseDelay {
             return;
         }
         if second > last {
+            let in_second = std::mem::replace(&mut self.in_second, UNKNOWN);
+            self.slot(last, in_second);
             let passed = usize::try_from(second - last).unwrap_or(SECONDS).min(SECONDS);
-            for index in (0..).map(|ago| ring_index(second - ago)).take(passed) {
-                if let Some(least) = self.least.get_mut(index) {
-                    *least = UNKNOWN;
-                }
-            }
+            (0..).take(passed).for_each(|ago| self.slot(second - ago, UNKNOWN));
             self.second = Some(second);
             self.base = self.least.iter().copied().min().unwrap_or(UNKNOWN);
         }
@@ -87,6 +89,12 @@ impl BaseDelay {
             self.complete = Some(self.current).filter(|least| *least != UNKNOWN);
             self.interval = interval;
             self.current = UNKNOWN;
+        }
+    }
+
+    fn slot(&mut self, second: i64, delay: i64) {
+        if let Some(least) = self.least.get_mut(usize::try_from(second.rem_euclid(SECONDS as i64)).unwrap_or(0)) {
+            *least = delay;
         }
     }
 
@@ -104,9 +112,7 @@ impl BaseDelay {
     pub(super) fn rebase(&mut self) {
         let least = self.complete.unwrap_or(self.current).min(self.current);
         self.least = [UNKNOWN; SECONDS];
-        if let Some(slot) = self.second.and_then(|second| self.least.get_mut(ring_index(second))) {
-            *slot = least;
-        }
+        self.in_second = least;
         self.base = least;
     }
 
@@ -115,10 +121,6 @@ impl BaseDelay {
         let above = if known { delay.saturating_sub(self.base) } else { 0 };
         Duration::from_micros(u64::try_from(above).unwrap_or(0))
     }
-}
-
-fn ring_index(second: i64) -> usize {
-    usize::try_from(second.rem_euclid(SECONDS as i64)).unwrap_or(0)
 }
 
 #[cfg(test)]

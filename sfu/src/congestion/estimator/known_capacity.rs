@@ -9,6 +9,8 @@ const WEIGHT: f64 = 0.05;
 const VARIANCES: (f64, f64) = (0.4, 2.5);
 /// What is within this many standard deviations agrees with the mean.
 const DEVIATIONS: f64 = 3.0;
+/// If this multiple of the mean arrives, the path carries more than before.
+const EXCEEDED: f64 = 1.15;
 
 /// Mean and variance of the acknowledged bitrate at overuse.
 #[derive(Debug)]
@@ -16,11 +18,13 @@ pub(super) struct KnownCapacity {
     /// In kbit/s.
     mean: Option<f64>,
     variance: f64,
+    /// The mean at the last overuse, until it is exceeded.
+    last: Option<f64>,
 }
 
 impl Default for KnownCapacity {
     fn default() -> Self {
-        Self { mean: None, variance: VARIANCES.0 }
+        Self { mean: None, variance: VARIANCES.0, last: None }
     }
 }
 
@@ -34,14 +38,16 @@ impl KnownCapacity {
         let mean = self.mean.map_or(acked, |mean| mean + WEIGHT * (acked - mean));
         let deviation = (mean - acked).powi(2) / mean.max(1.0);
         self.variance = (self.variance + WEIGHT * (deviation - self.variance)).clamp(VARIANCES.0, VARIANCES.1);
-        self.mean = Some(mean);
+        (self.mean, self.last) = (Some(mean), Some(mean));
     }
 
-    /// Forgets the mean if more than that arrives.
-    pub(super) fn on_acked(&mut self, acked: Bitrate) {
-        if self.mean.is_some_and(|mean| kbps(acked) > mean + self.spread(mean)) {
+    /// Forgets the mean if more than that arrives. Returns, once, whether it is so much more that the path has changed.
+    pub(super) fn is_exceeded(&mut self, acked: Bitrate) -> bool {
+        let acked = kbps(acked);
+        if self.mean.is_some_and(|mean| acked > mean + self.spread(mean)) {
             self.mean = None;
         }
+        self.last.take_if(|last| acked > EXCEEDED * *last).is_some()
     }
 
     /// Whether `acked` or `estimate` is near the capacity.
@@ -51,7 +57,7 @@ impl KnownCapacity {
 
     /// Forgets the mean: a probe has shown more, or the path is another one.
     pub(super) fn forget(&mut self) {
-        self.mean = None;
+        (self.mean, self.last) = (None, None);
     }
 
     fn spread(&self, mean: f64) -> f64 {
@@ -76,8 +82,10 @@ mod tests {
         assert!(capacity.is_near(rate(1_020), rate(850)));
         assert!(capacity.is_near(rate(800), rate(950)));
         assert!(!capacity.is_near(rate(800), rate(850)));
-        capacity.on_acked(rate(1_500));
+        assert!(!capacity.is_exceeded(rate(1_130)));
         assert!(!capacity.is_near(rate(1_020), rate(1_020)));
+        assert!(capacity.is_exceeded(rate(1_160)));
+        assert!(!capacity.is_exceeded(rate(1_160)), "once");
         capacity.on_overuse(rate(1_000));
         capacity.on_overuse(rate(300));
         assert!(capacity.is_near(rate(300), rate(100)), "{capacity:?}");

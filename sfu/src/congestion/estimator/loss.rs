@@ -15,7 +15,8 @@ pub(super) struct Covered {
 }
 
 impl Covered {
-    fn plus(self, other: Self) -> Self {
+    /// The packets of both.
+    pub(super) fn plus(self, other: Self) -> Self {
         Self { packets: self.packets.saturating_add(other.packets), lost: self.lost.saturating_add(other.lost) }
     }
 

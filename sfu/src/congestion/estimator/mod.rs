@@ -1,7 +1,7 @@
 //! Estimates the bitrate that a path carries, from what transport feedback says of the packets sent over it.
 //!
 //! ```text
-//!              ┌─► groups ─► trend ──────────────────────────┐
+//!              ┌─► groups ─► line, trend ────────────────────┐
 //!              ├─► base delay ─► drain of a standing queue ──┤
 //!   report ────┼─► acked rate, limited ──────────────────────┼─► rate control ─► estimate, cause
 //!              ├─► loss window ─► loss experiment ───────────┤
@@ -20,8 +20,10 @@ mod cluster;
 mod drain;
 mod groups;
 mod known_capacity;
+mod line;
 mod loss;
 mod loss_experiment;
+mod loss_model;
 mod packet;
 mod probing;
 mod proven;
@@ -42,6 +44,7 @@ use drain::{Drain, Seen, Step};
 use groups::Groups;
 use loss::{Covered, LossWindow};
 use loss_experiment::LossExperiment;
+use loss_model::{LossModel, Verdict};
 use packet::{Transit, micros};
 use probing::{CALM, Conditions, Prober};
 use proven::Proven;
@@ -135,6 +138,9 @@ pub struct BandwidthEstimator {
     sent: RateWindow,
     loss: LossWindow,
     experiment: LossExperiment,
+    loss_model: LossModel,
+    /// Whether the loss allows growth.
+    lossless: bool,
     drain: Drain,
     rate: RateControl,
     prober: Prober,
@@ -161,6 +167,8 @@ impl BandwidthEstimator {
             sent: RateWindow::default(),
             loss: LossWindow::default(),
             experiment: LossExperiment::default(),
+            loss_model: LossModel::default(),
+            lossless: true,
             drain: Drain::default(),
             rate: RateControl::new(start),
             prober: Prober::default(),
@@ -191,9 +199,11 @@ impl BandwidthEstimator {
         let Some(first) = results.first() else { return };
         self.since_zero(first.sent);
         let mut covered = Covered::default();
-        let mut newest: Option<Instant> = None;
+        let (mut size, mut newest, mut last_sent) = (DataSize::ZERO, None, first.sent);
         for result in results {
             covered.packets += 1;
+            size += result.size;
+            last_sent = last_sent.max(result.sent);
             let transit = result.received_micros.map(|received| Transit::new(self.since_zero(result.sent), received));
             if let Some(id) = result.cluster {
                 self.prober.add(now, id, transit, result.size);
@@ -217,11 +227,12 @@ impl BandwidthEstimator {
         }
         let at = self.since_zero(now);
         self.loss.add(at, covered);
+        let observed = self.loss_model.add(last_sent, covered, size);
         if let Some(rate) = self.prober.results(now, self.rate.estimate(), self.experiment.inherent()) {
             self.rate.on_probe(now, rate.min(self.ceiling()));
             self.cause = Cause::Probe;
         }
-        self.control(now);
+        self.control(now, observed);
     }
 
     /// Lets time pass; to be called every 5 to 25 ms.
@@ -267,6 +278,7 @@ impl BandwidthEstimator {
         self.delay = BaseDelay::default();
         self.drain = Drain::default();
         self.experiment.forget();
+        self.loss_model = LossModel::default();
         self.proven.forget();
         self.prober.restart(now);
     }
@@ -280,13 +292,16 @@ impl BandwidthEstimator {
     }
 
     /// Moves the estimate after a report.
-    fn control(&mut self, now: Instant) {
+    fn control(&mut self, now: Instant, observed: bool) {
         let Some(acked) = self.acked.rate(ACKED_AFTER) else { return };
         let at = self.since_zero(now);
         let sent = self.sent.rate_at(micros(at));
         self.proven.add(now, acked, sent, self.rate.estimate());
         if let Some(limit) = self.proven.limit(now) {
             self.rate.cap(limit.max(self.start));
+        }
+        if observed && !self.experiment.is_running() && !self.drain.is_running() {
+            self.explain_loss(acked);
         }
         if self.judge_loss(now, acked) || self.drain_queue(now, acked, sent) {
             self.rate.hold(now);
@@ -302,7 +317,12 @@ impl BandwidthEstimator {
                 }
                 self.rate.hold(now);
             }
-            Usage::Normal if sent >= self.rate.estimate().mul_f64(LIMITED) && !self.experiment.is_running() => {
+            Usage::Normal
+                if sent >= self.rate.estimate().mul_f64(LIMITED) && self.lossless && !self.experiment.is_running() =>
+            {
+                if self.rate.exceeds_capacity(acked) {
+                    self.prober.encourage(now, Duration::ZERO);
+                }
                 if self.rate.grow(now, acked, self.rtt(), self.ceiling()) {
                     self.cause = Cause::Growth;
                 }
@@ -312,6 +332,16 @@ impl BandwidthEstimator {
                     self.cause = Cause::Limited;
                 }
             }
+        }
+    }
+
+    /// Lets the loss model judge the estimate after an observation.
+    fn explain_loss(&mut self, acked: Bitrate) {
+        let verdict = self.loss_model.judge(self.estimate(), acked, self.allowed_loss());
+        self.lossless = verdict == Verdict::Grow;
+        if let Verdict::Decrease(rate) = verdict {
+            self.rate.cap(rate);
+            self.cause = Cause::Loss;
         }
     }
 
@@ -366,6 +396,8 @@ impl BandwidthEstimator {
                 return true;
             }
             Step::Drained(rate) => {
+                // The loss was that of the queue.
+                (self.loss_model, self.lossless) = (LossModel::default(), true);
                 self.prober.encourage(now, CALM);
                 self.rate.raise_to(rate);
             }

@@ -87,6 +87,11 @@ impl RateControl {
         self.estimate < before
     }
 
+    /// Whether more arrives than the path carried before, for the first time.
+    pub(super) fn exceeds_capacity(&mut self, acked: Bitrate) -> bool {
+        self.capacity.is_exceeded(acked)
+    }
+
     /// Grows for the time since the last call of this or [`Self::hold`], up to `ceiling`.
     pub(super) fn grow(&mut self, now: Instant, acked: Bitrate, rtt: Duration, ceiling: Bitrate) -> bool {
         let elapsed = self.hold(now);
@@ -94,7 +99,6 @@ impl RateControl {
             return false;
         }
         let near = self.capacity.is_near(acked, self.estimate);
-        self.capacity.on_acked(acked);
         let limit = (acked.mul_f64(ABOVE_ACKED) + ABOVE_ACKED_MIN).min(ceiling);
         let seconds = elapsed.as_secs_f64().min(1.0);
         let by_packets = self.estimate + (PACKET / (rtt + RESPONSE)).max(LEAST_GROWTH).mul_f64(seconds);

@@ -10,63 +10,97 @@ const WINDOW: i64 = 20;
 const BUCKETS: usize = 21;
 
 /// Bytes by time. Times are in microseconds of one clock, which the caller chooses.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RateWindow {
+    /// Bytes by bucket, as a ring; without those of the current one.
     bytes: [u32; BUCKETS],
+    /// The bucket that is being filled, and its bytes.
+    bucket: i64,
+    current: u32,
     /// First moment since the last gap of a whole window, and the latest one.
     span: Option<(i64, i64)>,
 }
 
+impl Default for RateWindow {
+    fn default() -> Self {
+        Self { bytes: [0; BUCKETS], bucket: i64::MIN, current: 0, span: None }
+    }
+}
+
 impl RateWindow {
     /// Counts a packet. One older than the window is ignored.
+    #[inline]
     pub(super) fn add(&mut self, at: i64, size: DataSize) {
-        let (first, last) = self.span.unwrap_or((at, at));
-        let (bucket, newest) = (at.div_euclid(BUCKET), last.div_euclid(BUCKET));
-        if bucket < newest - WINDOW {
-            // Far back: the clock has been set.
-            if bucket < newest - 10 * WINDOW {
-                *self = Self::default();
-            }
+        let size = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
+        let bucket = at.div_euclid(BUCKET);
+        if bucket != self.bucket && !self.move_to(bucket, at, size) {
             return;
         }
-        let gap = bucket - newest > WINDOW;
-        for stale in (newest + 1..=bucket).take(if gap { 0 } else { BUCKETS }) {
-            self.slot(stale, |bytes| *bytes = 0);
+        self.current = self.current.saturating_add(size);
+        if let Some((_, last)) = &mut self.span {
+            *last = at.max(*last);
         }
-        if gap {
-            self.bytes = [0; BUCKETS];
-        }
-        self.span = Some((if gap { at } else { first.min(at) }, last.max(at)));
-        let size = u32::try_from(size.bytes()).unwrap_or(u32::MAX);
-        self.slot(bucket, |bytes| *bytes = bytes.saturating_add(size));
     }
 
-    fn slot(&mut self, bucket: i64, change: impl FnOnce(&mut u32)) {
-        let index = usize::try_from(bucket.rem_euclid(BUCKETS as i64)).unwrap_or(0);
-        if let Some(bytes) = self.bytes.get_mut(index) {
-            change(bytes);
+    /// Makes `bucket` the current one. Otherwise it is an older one, and the packet has been counted there or ignored.
+    #[cold]
+    fn move_to(&mut self, bucket: i64, at: i64, size: u32) -> bool {
+        let Some((first, _)) = self.span else {
+            (self.bucket, self.span) = (bucket, Some((at, at)));
+            return true;
+        };
+        if bucket < self.bucket {
+            if bucket < self.bucket - 10 * WINDOW {
+                // The clock has been set.
+                *self = Self::default();
+            } else if bucket >= self.bucket - WINDOW {
+                self.span = self.span.map(|(_, last)| (first.min(at), last));
+                self.slot(bucket, |bytes| bytes.saturating_add(size));
+            }
+            return false;
         }
+        let current = std::mem::take(&mut self.current);
+        self.slot(self.bucket, |_| current);
+        if bucket - self.bucket > WINDOW {
+            self.bytes = [0; BUCKETS];
+            self.span = Some((at, at));
+        } else {
+            (self.bucket + 1..=bucket).for_each(|stale| self.slot(stale, |_| 0));
+        }
+        self.bucket = bucket;
+        true
+    }
+
+    fn slot(&mut self, bucket: i64, change: impl FnOnce(u32) -> u32) {
+        if let Some(bytes) = self.bytes.get_mut(ring_index(bucket)) {
+            *bytes = change(*bytes);
+        }
+    }
+
+    /// Bytes of the buckets from `oldest` on.
+    fn sum_from(&self, oldest: i64) -> u64 {
+        let complete =
+            (oldest.max(self.bucket - WINDOW)..self.bucket).filter_map(|bucket| self.bytes.get(ring_index(bucket)));
+        let current = if oldest <= self.bucket { self.current } else { 0 };
+        complete.map(|bytes| u64::from(*bytes)).sum::<u64>() + u64::from(current)
     }
 
     /// Bitrate of the half second before the latest packet; `None` until packets span `least` microseconds.
     pub(super) fn rate(&self, least: i64) -> Option<Bitrate> {
         let (first, last) = self.span?;
-        if last - first < least {
-            return None;
-        }
-        let begin = (last.div_euclid(BUCKET) - WINDOW) * BUCKET;
-        Some(over(self.bytes.iter().map(|bytes| u64::from(*bytes)).sum(), last - begin.max(first)))
+        let oldest = self.bucket - WINDOW;
+        (last - first >= least).then(|| over(self.sum_from(oldest), last - first.max(oldest * BUCKET)))
     }
 
     /// Bitrate of the half second before `now`, in which pauses count.
     pub(super) fn rate_at(&self, now: i64) -> Bitrate {
-        let Some((_, last)) = self.span else { return Bitrate::ZERO };
-        let (newest, oldest) = (last.div_euclid(BUCKET), now.div_euclid(BUCKET) - WINDOW);
-        let buckets = (newest - WINDOW).max(oldest)..=newest;
-        let kept =
-            buckets.filter_map(|bucket| self.bytes.get(usize::try_from(bucket.rem_euclid(BUCKETS as i64)).ok()?));
-        over(kept.map(|bytes| u64::from(*bytes)).sum(), now - oldest * BUCKET)
+        let oldest = now.div_euclid(BUCKET) - WINDOW;
+        if self.span.is_some() { over(self.sum_from(oldest), now - oldest * BUCKET) } else { Bitrate::ZERO }
     }
+}
+
+fn ring_index(bucket: i64) -> usize {
+    usize::try_from(bucket.rem_euclid(BUCKETS as i64)).unwrap_or(0)
 }
 
 fn over(bytes: u64, micros: i64) -> Bitrate {

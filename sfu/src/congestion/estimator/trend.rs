@@ -2,10 +2,12 @@
 //! (draft-ietf-rmcat-gcc-02 section 5.3, and the trend line that replaced its Kalman filter in libwebrtc), compared with a
 //! threshold that adapts to the path (section 5.4).
 
-use super::{groups::Deltas, packet::millis};
+use super::{
+    groups::Deltas,
+    line::{GROUPS, Line},
+    packet::millis,
+};
 
-/// Groups on the line.
-const GROUPS: usize = 20;
 /// Weight of the past in the smoothed delay.
 const SMOOTHING: f64 = 0.9;
 /// The slope counts in full once there have been this many groups.
@@ -39,15 +41,12 @@ pub(super) enum Usage {
 /// The trend line and its threshold.
 #[derive(Debug)]
 pub(super) struct Trend {
-    /// Zero of the receiver's clock here.
-    zero: Option<i64>,
-    /// When the last group arrived.
+    line: Line,
+    /// When the last group arrived, in microseconds of the receiver's clock.
     last: i64,
     /// Sum of the deltas, and its smoothed value.
     delay: f64,
     smoothed: f64,
-    /// Arrival time and smoothed delay of the latest groups, in milliseconds. The oldest is overwritten.
-    points: [(f64, f64); GROUPS],
     seen: u16,
     slope: f64,
     threshold: f64,
@@ -59,11 +58,10 @@ pub(super) struct Trend {
 impl Default for Trend {
     fn default() -> Self {
         Self {
-            zero: None,
+            line: Line::default(),
             last: 0,
             delay: 0.0,
             smoothed: 0.0,
-            points: [(0.0, 0.0); GROUPS],
             seen: 0,
             slope: 0.0,
             threshold: THRESHOLD,
@@ -76,17 +74,13 @@ impl Default for Trend {
 impl Trend {
     /// Adds the difference between the latest two groups.
     pub(super) fn add(&mut self, deltas: Deltas) {
-        let zero = *self.zero.get_or_insert(deltas.at);
         self.delay += deltas.received - deltas.sent;
         self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * self.delay;
-        if let Some(point) = self.points.get_mut(usize::from(self.seen) % GROUPS) {
-            *point = (millis(deltas.at - zero), self.smoothed);
-        }
-        // Counts on in whole rounds, so that the oldest point stays the one at this index.
-        self.seen = if self.seen == u16::MAX { FULL_AFTER } else { self.seen + 1 };
+        self.line.add(deltas.at, self.smoothed);
+        self.seen = self.seen.saturating_add(1);
         let before = self.slope;
         if usize::from(self.seen) >= GROUPS {
-            self.slope = slope(&self.points).unwrap_or(before);
+            self.slope = self.line.slope().unwrap_or(before);
         }
         self.compare(deltas, before);
     }
@@ -119,20 +113,6 @@ impl Trend {
     pub(super) fn usage(&self) -> Usage {
         self.usage
     }
-}
-
-/// Slope of the least-squares line through the points; `None` if they are at one time.
-#[allow(clippy::cast_precision_loss, reason = "a small count")]
-fn slope(points: &[(f64, f64); GROUPS]) -> Option<f64> {
-    let count = GROUPS as f64;
-    let (sum_x, sum_y) = points.iter().fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
-    let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    let (mut numerator, mut denominator) = (0.0, 0.0);
-    for (x, y) in points {
-        numerator += (x - mean_x) * (y - mean_y);
-        denominator += (x - mean_x) * (x - mean_x);
-    }
-    (denominator > 0.0).then(|| numerator / denominator)
 }
 
 #[cfg(test)]
