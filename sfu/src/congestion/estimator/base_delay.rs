@@ -3,7 +3,7 @@
 //! A trend sees a queue grow, and misses one that stands still. The least delay is that of an empty queue, if there has been
 //! one; the difference between the clocks cancels out.
 
-use super::packet::Transit;
+use super::packet::{Transit, duration};
 use std::time::Duration;
 
 /// The least delay is kept by second, and forgotten after this many.
@@ -119,7 +119,7 @@ impl BaseDelay {
     fn above_base(&self, delay: i64) -> Duration {
         let known = delay != UNKNOWN && self.base != UNKNOWN;
         let above = if known { delay.saturating_sub(self.base) } else { 0 };
-        Duration::from_micros(u64::try_from(above).unwrap_or(0))
+        duration(above)
     }
 }
 

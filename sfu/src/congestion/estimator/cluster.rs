@@ -1,6 +1,6 @@
 //! One probe: what was sent of it, and what arrived.
 
-use super::packet::Transit;
+use super::packet::{Transit, duration, micros};
 use crate::units::{Bitrate, DataSize};
 use std::time::{Duration, Instant};
 
@@ -129,12 +129,12 @@ impl Cluster {
     pub(super) fn measured(&self) -> Option<Measured> {
         let first = self.first?;
         let (sent, received) = (self.last.sent - first.sent, self.last.received - first.received);
-        let duration = super::packet::micros(self.request.duration.mul_f64(COMPLETE));
+        let least = micros(self.request.duration.mul_f64(COMPLETE));
         let arrived = self.packets.saturating_sub(self.lost);
-        if self.packets < self.request.min_packets || arrived < LEAST_ARRIVED || sent + STEP < duration {
+        if self.packets < self.request.min_packets || arrived < LEAST_ARRIVED || sent + STEP < least {
             return None;
         }
-        let rate = |micros: i64| self.bytes / Duration::from_micros(u64::try_from(micros).unwrap_or(1).max(1));
+        let rate = |micros: i64| self.bytes / duration(micros.max(1));
         let (sent, received) = (rate(sent), rate(received));
         let saturated = received < sent.mul_f64(SATURATED);
         let carried = if saturated { received.mul_f64(BELOW_SATURATION) } else { sent.min(received) };

@@ -7,7 +7,7 @@
 
 use super::loss::Covered;
 use crate::units::{Bitrate, DataSize};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Least length of an observation, and their number.
 const LENGTH: Duration = Duration::from_millis(250);
@@ -42,7 +42,8 @@ struct Observation {
 /// What reports cover since the last observation.
 #[derive(Clone, Copy, Debug)]
 struct Partial {
-    begun: Instant,
+    /// When it began, since the estimator's zero.
+    begun: Duration,
     covered: Covered,
     size: DataSize,
 }
@@ -82,8 +83,8 @@ impl Default for LossModel {
 }
 
 impl LossModel {
-    /// Counts a report, whose last packet left at `last_sent`. Returns whether it completes an observation.
-    pub(super) fn add(&mut self, last_sent: Instant, covered: Covered, size: DataSize) -> bool {
+    /// Counts a report, whose last packet left at `last_sent` since the estimator's zero. Returns whether it completes an observation.
+    pub(super) fn add(&mut self, last_sent: Duration, covered: Covered, size: DataSize) -> bool {
         let Some(partial) = &mut self.partial else {
             // The first report says when the next observation begins.
             self.partial = Some(Partial { begun: last_sent, covered: Covered::default(), size: DataSize::ZERO });
@@ -91,7 +92,7 @@ impl LossModel {
         };
         partial.covered = partial.covered.plus(covered);
         partial.size += size;
-        let length = last_sent.saturating_duration_since(partial.begun);
+        let length = last_sent.saturating_sub(partial.begun);
         if length < LENGTH {
             return false;
         }
@@ -193,13 +194,13 @@ mod tests {
 
     /// Observations in turn of 0.9 and 1.1 of a Mbit/s, with the loss that each has.
     fn observe(loss: impl Fn(f64) -> f64) -> LossModel {
-        let (mut model, start) = (LossModel::default(), Instant::now());
-        model.add(start, Covered::default(), DataSize::ZERO);
+        let mut model = LossModel::default();
+        model.add(Duration::ZERO, Covered::default(), DataSize::ZERO);
         for number in 1..=20u32 {
             let rate = if number % 2 == 0 { 0.9 } else { 1.1 };
             let packets = (rate * 40.0) as u32;
             let covered = Covered { packets, lost: (f64::from(packets) * loss(rate)).round() as u32 };
-            assert!(model.add(start + LENGTH * number, covered, Bitrate::from_kbps(1_000).mul_f64(rate) * LENGTH));
+            assert!(model.add(LENGTH * number, covered, Bitrate::from_kbps(1_000).mul_f64(rate) * LENGTH));
         }
         model
     }

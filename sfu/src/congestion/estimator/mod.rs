@@ -45,7 +45,7 @@ use groups::Groups;
 use loss::{Covered, LossWindow};
 use loss_experiment::LossExperiment;
 use loss_model::{LossModel, Verdict};
-use packet::{Transit, micros};
+use packet::{Transit, duration, micros};
 use probing::{CALM, Conditions, Prober};
 use proven::Proven;
 use rate_control::{FLOOR, RateControl};
@@ -197,14 +197,16 @@ impl BandwidthEstimator {
     /// and before that at most once as missing. Without results, nothing changes.
     pub fn on_report(&mut self, now: Instant, results: &[PacketResult]) {
         let Some(first) = results.first() else { return };
-        self.since_zero(first.sent);
-        let mut covered = Covered::default();
-        let (mut size, mut newest, mut last_sent) = (DataSize::ZERO, None, first.sent);
+        let zero = *self.zero.get_or_insert(first.sent);
+        let (mut covered, mut size) = (Covered::default(), DataSize::ZERO);
+        // Departures of the last packet, and of the last one that arrived.
+        let (mut last_sent, mut last_arrived) = (0, None);
         for result in results {
+            let sent = micros(result.sent.saturating_duration_since(zero));
+            let transit = result.received_micros.map(|received| Transit::new(sent, received));
             covered.packets += 1;
             size += result.size;
-            last_sent = last_sent.max(result.sent);
-            let transit = result.received_micros.map(|received| Transit::new(self.since_zero(result.sent), received));
+            last_sent = sent.max(last_sent);
             if let Some(id) = result.cluster {
                 self.prober.add(now, id, transit, result.size);
             }
@@ -212,22 +214,22 @@ impl BandwidthEstimator {
                 covered.lost += 1;
                 continue;
             };
-            newest = newest.max(Some(result.sent));
+            last_arrived = Some(sent);
             self.delay.add(transit);
             self.acked.add(transit.received, result.size);
             if let Some(deltas) = self.groups.add(transit) {
                 self.trend.add(deltas);
             }
         }
-        if let Some(sent) = newest {
-            self.rtt.sample(now.saturating_duration_since(sent));
+        let at = now.saturating_duration_since(zero);
+        if let Some(sent) = last_arrived {
+            self.rtt.sample(at.saturating_sub(duration(sent)));
         }
         if self.silence.on_report(now) {
             self.prober.restart(now);
         }
-        let at = self.since_zero(now);
         self.loss.add(at, covered);
-        let observed = self.loss_model.add(last_sent, covered, size);
+        let observed = self.loss_model.add(duration(last_sent), covered, size);
         if let Some(rate) = self.prober.results(now, self.rate.estimate(), self.experiment.inherent()) {
             self.rate.on_probe(now, rate.min(self.ceiling()));
             self.cause = Cause::Probe;

@@ -30,9 +30,9 @@ pub(super) struct Transit {
 }
 
 impl Transit {
-    /// `sent` is the time since the estimator's zero.
-    pub(super) fn new(sent: Duration, received_micros: u64) -> Self {
-        Self { sent: micros(sent), received: received_micros.min(MAX_MICROS).cast_signed() }
+    /// `sent` is in microseconds since the estimator's zero.
+    pub(super) fn new(sent: i64, received_micros: u64) -> Self {
+        Self { sent, received: received_micros.min(MAX_MICROS).cast_signed() }
     }
 
     /// Time on the way, plus the unknown difference between the clocks.
@@ -46,6 +46,11 @@ pub(super) fn micros(duration: Duration) -> i64 {
     // Not `as_micros`, which divides 128 bits.
     let micros = duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()));
     micros.min(MAX_MICROS).cast_signed()
+}
+
+/// Microseconds as a duration; no less than zero.
+pub(super) fn duration(micros: i64) -> Duration {
+    Duration::from_micros(micros.max(0).cast_unsigned())
 }
 
 /// A difference of microseconds in milliseconds.

@@ -1,7 +1,7 @@
 //! The bitrate of the last half second, in a fixed number of buckets.
 
+use super::packet::duration;
 use crate::units::{Bitrate, DataSize};
-use std::time::Duration;
 
 /// Length of a bucket in microseconds.
 const BUCKET: i64 = 25_000;
@@ -104,7 +104,7 @@ fn ring_index(bucket: i64) -> usize {
 }
 
 fn over(bytes: u64, micros: i64) -> Bitrate {
-    DataSize::from_bytes(bytes) / Duration::from_micros(u64::try_from(micros).unwrap_or(1).max(1))
+    DataSize::from_bytes(bytes) / duration(micros.max(1))
 }
 
 #[cfg(test)]
