@@ -228,9 +228,9 @@ fn sender_report_flood_is_not_forwarded() {
 #[test]
 fn compound_packet_is_read_up_to_the_limit() {
     let mut call = Call::new();
-    // Feedback that claims to cover 65,535 packets in 44 bytes: a datagram of them would be a million symbols.
-    let mut feedback = vec![0x8f, 205, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0xff, 0xff, 0, 0, 0, 0];
-    feedback.extend([0x3f, 0xff].repeat(8));
+    // Feedback that claims to cover 65,528 packets in 36 bytes: a datagram of them would be a million symbols.
+    let mut feedback = vec![0x8f, 205, 0, 8, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0xff, 0xf8, 0, 0, 0, 0];
+    feedback.extend([0x1f, 0xff].repeat(8));
     let claimed = rtcp::parse(&feedback).map(|part| match part {
         Rtcp::Twcc(feedback) => feedback.packets().count(),
         other => panic!("{other:?}"),
@@ -272,7 +272,7 @@ fn forged_feedback_gets_at_most_the_maximum_repair_rate() {
         call.now += Duration::from_millis(50);
         // Claims that 8,000 packets have arrived, 20 times a second.
         let mut lie = vec![0x8f, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0x1f, 0x40, 0, 0, 0, 0];
-        lie.extend([0x3f, 0x40, 0, 0]);
+        lie.extend([0x7f, 0x40, 0, 0]);
         call.bob_sends(&lie);
         call.publish(20);
         call.out.packets.clear();

@@ -307,7 +307,9 @@ fn publisher_gets_reports_and_transport_feedback() {
             for part in rtcp::parse(&bytes) {
                 match part {
                     Rtcp::ReceiverReport { blocks: found, .. } => blocks.extend(found.map(|block| (to, block))),
-                    Rtcp::Twcc(found) => feedback.extend(found.packets()),
+                    Rtcp::Twcc(found) => {
+                        feedback.extend(found.packets().map(|(seq, status)| (seq, status.has_arrived())))
+                    }
                     Rtcp::Nack { media: Ssrc(100), .. } | Rtcp::Pli { media: Ssrc(100) } => {}
                     other => panic!("{other:?}"),
                 }

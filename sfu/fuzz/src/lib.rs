@@ -9,6 +9,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a target fails by panicking")]
 
+pub mod ccfb;
 mod commands;
 pub mod dependency;
 pub mod dtls;
@@ -27,10 +28,11 @@ pub mod worker;
 use tacet_fuzz::Target;
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("rtp", rtp::run),
     ("rtcp", rtcp::run),
     ("twcc", twcc::run),
+    ("ccfb", ccfb::run),
     ("payloads", payloads::run),
     ("dependency", dependency::run),
     ("srtp", srtp::run),

@@ -68,7 +68,8 @@ fn parts(packet: &[u8]) -> Vec<Part> {
             Rtcp::Pli { media } => parts.push(Part::Pli(media)),
             Rtcp::Bye(sources) => assert!(sources.count() < 32.min(words)),
             Rtcp::Fir(streams) => assert!(streams.count() < words),
-            Rtcp::Twcc(feedback) => assert!(feedback.packets().count() <= feedback.covered.into()),
+            Rtcp::Twcc(feedback) => assert_eq!(feedback.packets().count(), usize::from(feedback.covered)),
+            Rtcp::Ccfb(feedback) => assert!(feedback.packets().count() <= 2 * words),
             Rtcp::Other { .. } | Rtcp::Malformed { .. } => {}
         }
     }

@@ -4,7 +4,7 @@
 use rtp_wire::{
     rtcp::{
         Rtcp, parse,
-        twcc::{Arrival, TwccFeedback, write},
+        twcc::{Arrival, Status, TwccFeedback, write},
     },
     seq::low,
 };
@@ -31,7 +31,7 @@ fn read(body: &[u8]) {
     let packet = [&[0x8f, 205, words[0], words[1]], body].concat();
     let Some(Rtcp::Twcc(feedback)) = parse(&packet).next() else { return };
     let numbers: Vec<u16> = feedback.packets().map(|(seq, _)| seq).collect();
-    assert!(numbers.len() <= feedback.covered.into());
+    assert_eq!(numbers.len(), usize::from(feedback.covered));
     assert!(numbers.iter().zip(0..).all(|(seq, offset)| *seq == feedback.base.wrapping_add(offset)));
 }
 
@@ -62,6 +62,14 @@ fn round_trip(mut script: Script<'_>) {
         let covered = left.partition_point(|arrival| arrival.seq < next);
         let (reported, later) = left.split_at(covered);
         let read = times(&packet, &feedback);
+        let arrived = feedback.packets().filter_map(|(seq, status)| match status {
+            Status::Arrived(micros) => {
+                let reference = CYCLE + u64::from(feedback.reference) * 64_000;
+                Some((seq, reference.wrapping_add_signed(micros) % CYCLE))
+            }
+            _ => None,
+        });
+        assert!(arrived.eq(read.iter().copied()));
         assert_eq!(read.len(), reported.len());
         for ((seq, time), arrival) in read.into_iter().zip(reported) {
             assert_eq!(seq, low(arrival.seq));
@@ -87,8 +95,8 @@ fn times(packet: &[u8], feedback: &TwccFeedback<'_>) -> Vec<(u16, u64)> {
     symbols.truncate(covered);
     let mut time = u64::from(feedback.reference) * 64_000;
     let mut read = Vec::new();
-    for (symbol, (seq, arrived)) in symbols.into_iter().zip(feedback.packets()) {
-        assert_eq!(arrived, symbol != 0);
+    for (symbol, (seq, status)) in symbols.into_iter().zip(feedback.packets()) {
+        assert_eq!(status.has_arrived(), symbol != 0);
         let (length, ticks) = match symbol {
             0 => continue,
             1 => (1, i64::from(packet[at])),

@@ -5,7 +5,7 @@ use tacet_fuzz::Replay;
 
 fn rounds(target: &str) -> u64 {
     match target {
-        "rtp" | "rtcp" | "twcc" | "payloads" | "dependency" => 5_000,
+        "rtp" | "rtcp" | "twcc" | "ccfb" | "payloads" | "dependency" => 5_000,
         // Handshakes.
         "dtls" | "worker" => 40,
         _ => 250,

@@ -10,7 +10,7 @@
 //! | [`extension`] | RTP header extensions (RFC 8285) |
 //! | [`header`] | writer of RTP headers, which are patched for each receiver |
 //! | [`seq`] | sequence numbers: order, and unwrapping to 64 bits |
-//! | [`rtcp`] | reports, NACK, PLI, FIR, BYE, SDES and TWCC feedback |
+//! | [`rtcp`] | reports, NACK, PLI, FIR, BYE, SDES, TWCC and RFC 8888 feedback |
 //! | [`dependency_descriptor`] | Dependency Descriptor of AV1, VP9 and VP8 |
 //! | [`vp8`] | VP8 payload descriptor (RFC 7741) |
 //! | [`key_frame`] | detects the first packet of a key frame |

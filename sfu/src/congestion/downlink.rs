@@ -65,9 +65,9 @@ impl Downlink {
     /// Handles transport-wide feedback of the client. Returns what it reports.
     pub(crate) fn on_feedback(&mut self, now: Instant, feedback: &TwccFeedback<'_>) -> DeliveryReport {
         let mut report = DeliveryReport::default();
-        for (_, arrived) in feedback.packets() {
-            report.arrived += u64::from(arrived);
-            report.missing += u64::from(!arrived);
+        for (_, status) in feedback.packets() {
+            report.arrived += u64::from(status.has_arrived());
+            report.missing += u64::from(!status.has_arrived());
         }
         self.reported += report;
         self.delivery.on_feedback(now, report.arrived, self.sent);

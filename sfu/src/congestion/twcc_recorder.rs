@@ -94,7 +94,7 @@ mod tests {
             let (mut buffer, mut packets) = (Vec::new(), Vec::new());
             while self.recorder.write_feedback(Ssrc(1), Ssrc(2), &mut buffer) {
                 let Some(Rtcp::Twcc(feedback)) = parse(&buffer).next() else { panic!("no feedback") };
-                packets.extend(feedback.packets());
+                packets.extend(feedback.packets().map(|(seq, status)| (seq, status.has_arrived())));
             }
             assert!(self.recorder.arrivals.is_empty());
             packets

@@ -48,7 +48,7 @@ impl Room {
                 }
                 Rtcp::Twcc(feedback) => self.on_transport_feedback(now, from, &feedback, egress),
                 // Signaling, which is authenticated end to end, announces who joins and leaves.
-                Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Other { .. } => {}
+                Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Ccfb(_) | Rtcp::Other { .. } => {}
                 Rtcp::Malformed { .. } => self.stats.malformed += 1,
             }
         }
@@ -144,6 +144,7 @@ fn items(part: &Rtcp<'_>) -> usize {
         Rtcp::Nack { lost, .. } => lost.count(),
         Rtcp::Fir(streams) => streams.count(),
         Rtcp::Twcc(feedback) => usize::from(feedback.covered),
+        Rtcp::Ccfb(feedback) => feedback.packets().count(),
         Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Pli { .. } | Rtcp::Other { .. } | Rtcp::Malformed { .. } => 0,
     }
 }

@@ -22,6 +22,8 @@ pub(super) mod packet_type {
 pub(super) mod format {
     /// Transport feedback: generic NACK (RFC 4585 section 6.2.1).
     pub(in super::super) const NACK: u8 = 1;
+    /// Transport feedback: congestion control feedback (RFC 8888 section 3.1).
+    pub(in super::super) const CCFB: u8 = 11;
     /// Transport feedback: TWCC (draft-holmer-rmcat-transport-wide-cc-extensions-01 section 3.1).
     pub(in super::super) const TWCC: u8 = 15;
     /// Payload feedback: picture loss indication (RFC 4585 section 6.3.1).

@@ -1,6 +1,7 @@
 //! Views of RTCP: a compound packet is an iterator over its parts.
 
 use super::{
+    ccfb::CcfbFeedback,
     part::{format, packet_type, split},
     report::{ReportBlock, SenderInfo},
     twcc::TwccFeedback,
@@ -50,6 +51,8 @@ pub enum Rtcp<'a> {
     Fir(FirEntries<'a>),
     /// Transport-wide congestion control feedback.
     Twcc(TwccFeedback<'a>),
+    /// Congestion control feedback (RFC 8888).
+    Ccfb(CcfbFeedback<'a>),
     /// A part of another type.
     Other {
         /// Its packet type.
@@ -120,6 +123,7 @@ fn read_part(part: &[u8]) -> Option<Rtcp<'_>> {
         (pt::TRANSPORT_FEEDBACK, format::NACK) => {
             Rtcp::Nack { media: media()?, lost: NackedSeqs { rest: body.get(8..)?, pair: None } }
         }
+        (pt::TRANSPORT_FEEDBACK, format::CCFB) => Rtcp::Ccfb(CcfbFeedback::parse(body)?),
         (pt::TRANSPORT_FEEDBACK, format::TWCC) => Rtcp::Twcc(TwccFeedback::parse(body)?),
         (pt::PAYLOAD_FEEDBACK, format::PLI) => Rtcp::Pli { media: media()? },
         (pt::PAYLOAD_FEEDBACK, format::FIR) => Rtcp::Fir(FirEntries { rest: body.get(8..)? }),
@@ -307,6 +311,7 @@ mod tests {
                     Rtcp::Bye(sources) => prop_assert!(sources.count() < 32),
                     Rtcp::Nack { lost, .. } => prop_assert!(lost.count() < 17 * 96),
                     Rtcp::Fir(entries) => prop_assert!(entries.count() < 96),
+                    Rtcp::Ccfb(feedback) => prop_assert!(feedback.packets().count() <= packet.len() / 2),
                     Rtcp::Twcc(feedback) => prop_assert!(feedback.packets().count() <= 0xffff),
                     Rtcp::Pli { .. } | Rtcp::Other { .. } | Rtcp::Malformed { .. } => {}
                 }
