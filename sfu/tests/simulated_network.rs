@@ -172,7 +172,9 @@ fn slow_downlink_is_not_flooded_by_retransmissions() {
         assert!(down.received < 3 * forwarded_to_each, "{rate} kbit/s: {down}, {forwarded_to_each} forwarded");
         // A burst, then a share of what arrives. All packets have one size.
         let most = REPAIR_BURST.bytes() / 176 + down.forwarded / REPAIR_SHARE * 5 / 4;
-        assert!((10..most).contains(&stats.retransmitted), "{rate} kbit/s: {down}, {stats:?}, {most} at most");
+        // At 60 kbit/s the queue alone takes 0.8 s: what is requested would come too late.
+        let least = if rate < 100 { 0 } else { 10 };
+        assert!((least..most).contains(&stats.retransmitted), "{rate} kbit/s: {down}, {stats:?}, {most} at most");
         for slot in world.clients[1..].iter().flat_map(|client| client.slots.values()) {
             assert!(are_consecutive(&slot.frames()) && slot.repaired == 0, "{rate} kbit/s");
         }

@@ -5,9 +5,12 @@ pub(crate) mod delivery_rate;
 mod downlink;
 mod estimator;
 mod repair_budget;
+pub(crate) mod report;
 pub(crate) mod rtt;
+mod send_history;
 pub(crate) mod twcc_recorder;
 
+pub(crate) use downlink::wire_size;
 pub use downlink::{DeliveryReport, Downlink};
 pub use estimator::{BandwidthEstimator, Cause, ClusterId, PacketResult, ProbeCluster};
 use twcc_recorder::TwccRecorder;

@@ -38,6 +38,10 @@ quantities! {
     DownlinkArrived = "downlink_packets_arrived",
     /// Packets that subscribers reported as missing, whether or not they arrive later.
     DownlinkMissing = "downlink_packets_missing",
+    /// Packets that subscribers reported and that were never sent to them.
+    DownlinkUnknown = "downlink_packets_unknown",
+    /// Packets that subscribers reported when it was no longer known what had been sent: their feedback is far behind.
+    DownlinkOverrun = "downlink_packets_overrun",
     /// Packets retransmitted to subscribers.
     Retransmissions = "retransmissions",
     /// Packets requested by subscribers that were not retransmitted: too old, requested too often, or over the budget.

@@ -10,6 +10,7 @@
 
 use super::{Room, RoomStats, receive_queue::QueuedPacket, topology::Topology};
 use crate::{
+    congestion::wire_size,
     egress::Egress,
     keys::{EncodingKey, SlotKey, TrackKey},
     media::{CodecEntry, Kind},
@@ -329,7 +330,8 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         let Some(path) = self.egress.path(self.slot.transport) else { return };
         header.set_stream(self.slot.ssrc, SeqNum(low(rewritten.seq)), rewritten.timestamp);
         header.set_marker(rewritten.marker);
-        header.set_twcc_seq(path.downlink.on_media(packet.payload_len()));
+        let size = wire_size(header.as_bytes().len() + packet.padded().len());
+        header.set_twcc_seq(path.downlink.on_media(self.now, packet.payload_len(), size));
         header.set_frame_number(rewritten.frame_number);
         rewrite_payload(packet, rewritten);
         self.egress.rtp(self.slot.transport, header.as_bytes(), packet.padded());
@@ -343,7 +345,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         let header = &mut self.scratch.header;
         build_filler(header, pt, Some(&self.slot.mid));
         header.set_stream(self.slot.ssrc, SeqNum(low(seq)), self.slot.rewriter.last_timestamp());
-        header.set_twcc_seq(path.downlink.on_media(0));
+        header.set_twcc_seq(path.downlink.on_media(self.now, 0, wire_size(header.as_bytes().len())));
         self.egress.rtp(self.slot.transport, header.as_bytes(), &[]);
         self.slot.sent.count(0);
         self.stats.fillers += 1;

@@ -6,12 +6,13 @@ use super::{
     topology::{Route, Topology},
 };
 use crate::{
+    congestion::report::Report,
     egress::Egress,
     event::{Event, Limit},
     ids::{ParticipantId, Ssrc},
     limits,
     publisher::{encoding::Stream, key_frame_requests::Cause, sender_clock::SenderClock},
-    wire::rtcp::{self, ReportBlock, Rtcp, SenderInfo, twcc::TwccFeedback},
+    wire::rtcp::{self, ReportBlock, Rtcp, SenderInfo},
 };
 use std::time::Instant;
 
@@ -46,9 +47,10 @@ impl Room {
                 Rtcp::Fir(streams) => {
                     streams.for_each(|media| self.on_key_frame_request(now, from, media, egress));
                 }
-                Rtcp::Twcc(feedback) => self.on_transport_feedback(now, from, &feedback, egress),
+                Rtcp::Twcc(feedback) => self.on_feedback(now, from, &Report::Twcc(feedback), egress),
+                Rtcp::Ccfb(feedback) => self.on_feedback(now, from, &Report::Ccfb(feedback), egress),
                 // Signaling, which is authenticated end to end, announces who joins and leaves.
-                Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Ccfb(_) | Rtcp::Other { .. } => {}
+                Rtcp::SourceDescription(_) | Rtcp::Bye(_) | Rtcp::Other { .. } => {}
                 Rtcp::Malformed { .. } => self.stats.malformed += 1,
             }
         }
@@ -65,16 +67,16 @@ impl Room {
         admitted
     }
 
-    fn on_transport_feedback(
+    fn on_feedback(
         &mut self,
         now: Instant,
         from: ParticipantId,
-        feedback: &TwccFeedback<'_>,
+        report: &Report<'_>,
         egress: &mut (impl Egress + ?Sized),
     ) {
         let path = self.topology.participant(from).and_then(|receiver| egress.path(receiver.transport));
         if let Some(path) = path {
-            self.stats.downlink += path.downlink.on_feedback(now, feedback);
+            self.stats.downlink += path.downlink.on_feedback(now, report);
         }
     }
 
@@ -120,7 +122,7 @@ impl Room {
         if let Some(sample) = slot.sent_reports.round_trip(now, block.last_sr, block.delay_since_last_sr)
             && let Some(path) = egress.path(slot.transport)
         {
-            path.downlink.rtt.sample(sample);
+            path.downlink.on_round_trip(sample);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Room, topology::Topology};
 use crate::{
+    congestion::wire_size,
     egress::Egress,
     keys::SlotKey,
     subscriber::packet_writer::{build_filler, build_header, rewrite_payload},
@@ -63,7 +64,8 @@ impl Room {
             slot.rewriter.last_timestamp()
         };
         header.set_stream(rtx.ssrc, rtx.take_seq(), timestamp);
-        header.set_twcc_seq(downlink.take_transport_seq());
+        let size = wire_size(header.as_bytes().len() + scratch.payload.len());
+        header.set_twcc_seq(downlink.on_packet(now, size));
         egress.rtp(slot.transport, scratch.header.as_bytes(), &scratch.payload);
         Some(())
     }

@@ -84,7 +84,7 @@ impl RoomStats {
             excess_feedback,
             lost,
             recovered,
-            downlink: DeliveryReport { arrived, missing },
+            downlink: DeliveryReport { arrived, missing, unknown, overrun },
         } = self;
         for (counter, n) in [
             (Counter::Forwarded, forwarded),
@@ -102,6 +102,8 @@ impl RoomStats {
             (Counter::UplinkRecovered, recovered),
             (Counter::DownlinkArrived, arrived),
             (Counter::DownlinkMissing, missing),
+            (Counter::DownlinkUnknown, unknown),
+            (Counter::DownlinkOverrun, overrun),
             (Counter::UnreadDescriptors, unread_descriptors),
             (Counter::DropMalformed, malformed),
             (Counter::DropUnknownSsrc, unknown_ssrc),
