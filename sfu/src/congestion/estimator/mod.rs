@@ -24,6 +24,7 @@ mod line;
 mod loss;
 mod loss_experiment;
 mod loss_model;
+mod overshoot;
 mod packet;
 mod probing;
 mod proven;
@@ -45,6 +46,7 @@ use groups::Groups;
 use loss::{Covered, LossWindow};
 use loss_experiment::LossExperiment;
 use loss_model::{LossModel, Verdict};
+use overshoot::Overshoot;
 use packet::{Transit, duration, micros};
 use probing::{CALM, Conditions, Prober};
 use proven::Proven;
@@ -112,6 +114,8 @@ const LOSS_ALLOWED_QUEUE: Duration = Duration::from_millis(30);
 const LOSS_ABOVE_INHERENT: (f64, f64) = (1.3, 0.03);
 /// With more queue than this at the end of an experiment, the loss is congestion.
 const RESTORE_QUEUE: Duration = Duration::from_millis(40);
+/// What arrives with more queue than this proves nothing.
+const CALM_QUEUE: Duration = Duration::from_millis(20);
 /// A queue above this is not that of a probe alone.
 const ECHO_QUEUE: Duration = Duration::from_millis(60);
 /// What each decrease without feedback leaves, and the least: audio and the lowest layer.
@@ -144,6 +148,7 @@ pub struct BandwidthEstimator {
     drain: Drain,
     rate: RateControl,
     prober: Prober,
+    overshoot: Overshoot,
     silence: Silence,
     proven: Proven,
 }
@@ -172,6 +177,7 @@ impl BandwidthEstimator {
             drain: Drain::default(),
             rate: RateControl::new(start),
             prober: Prober::default(),
+            overshoot: Overshoot::default(),
             silence: Silence::default(),
             proven: Proven::default(),
         }
@@ -308,6 +314,10 @@ impl BandwidthEstimator {
         if self.judge_loss(now, acked) || self.drain_queue(now, acked, sent) {
             self.rate.hold(now);
             return;
+        }
+        let calm = self.trend.usage() == Usage::Normal && self.lossless && self.delay.queue() < CALM_QUEUE;
+        if self.overshoot.step(now, calm && !self.prober.echoes(now), acked, self.estimate()) {
+            self.rate.raise_to(acked);
         }
         match self.trend.usage() {
             Usage::Overuse if self.prober.echoes(now) && self.delay.queue() < ECHO_QUEUE => {

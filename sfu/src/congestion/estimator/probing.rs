@@ -280,3 +280,170 @@ impl Prober {
         self.wait = (self.wait * 2).min(WAIT.1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::packet::micros, *};
+
+    fn rate(kbps: u64) -> Bitrate {
+        Bitrate::from_kbps(kbps)
+    }
+
+    /// A prober, and a path that carries a bitrate.
+    struct Probe {
+        prober: Prober,
+        conditions: Conditions,
+        carries: Bitrate,
+        now: Instant,
+    }
+
+    impl Probe {
+        fn new(estimate: u64, wanted: u64, carries: u64) -> Self {
+            let conditions = Conditions {
+                estimate: rate(estimate),
+                wanted: rate(wanted),
+                next: rate(wanted),
+                ceiling: rate(wanted * 12 / 10),
+                queue: Duration::ZERO,
+                tolerated: false,
+                jitter: Duration::from_millis(5),
+                busy: false,
+                decreased: false,
+            };
+            let now = Instant::now();
+            let mut prober = Prober::default();
+            prober.on_first_sent(now);
+            Self { prober, conditions, carries: rate(carries), now }
+        }
+
+        /// The probes that are requested until `time` has passed or one is.
+        fn requests(&mut self, time: Duration) -> Vec<ProbeCluster> {
+            let end = self.now + time;
+            while self.now < end {
+                self.now += Duration::from_millis(5);
+                self.prober.poll(self.now, &self.conditions);
+                let requests: Vec<_> = std::iter::from_fn(|| self.prober.take(self.now)).collect();
+                if !requests.is_empty() {
+                    return requests;
+                }
+            }
+            Vec::new()
+        }
+
+        /// Reports all packets of a probe. Returns the confirmed rate.
+        fn report(&mut self, probe: ProbeCluster) -> Option<Bitrate> {
+            let size = DataSize::from_bytes(500);
+            let (mut sent, mut received) = (0, 0);
+            while sent <= micros(probe.duration) {
+                self.prober.add(self.now, probe.id, Some(Transit { sent, received }), size);
+                let spacing = |rate: Bitrate| 4_000_000_000 / rate.bps().cast_signed();
+                sent += spacing(probe.rate);
+                received += spacing(probe.rate.min(self.carries));
+            }
+            let confirmed = self.prober.results(self.now, self.conditions.estimate, 0.0);
+            self.conditions.estimate = confirmed.unwrap_or(self.conditions.estimate);
+            confirmed
+        }
+
+        /// The time until the next probe, in seconds, which is reported.
+        fn wait(&mut self) -> f64 {
+            let begin = self.now;
+            let probes = self.requests(Duration::from_secs(60));
+            let wait = self.now - begin;
+            probes.into_iter().for_each(|probe| _ = self.report(probe));
+            wait.as_secs_f64()
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn initial_probes_are_three_and_six_times_the_estimate() {
+        let mut probe = Probe::new(600, 10_000, 10_000);
+        let probes = probe.requests(SECOND);
+        assert_eq!(probes.iter().map(|probe| probe.rate).collect::<Vec<_>>(), [rate(1_800), rate(3_600)]);
+        assert!(probe.report(probes[0]).is_some_and(|confirmed| confirmed > rate(1_700)));
+        assert!(probe.report(probes[1]).is_some_and(|confirmed| confirmed > rate(3_400)));
+    }
+
+    #[test]
+    fn initial_probes_wait_for_a_wish() {
+        let mut probe = Probe::new(600, 0, 10_000);
+        assert!(probe.requests(10 * SECOND).is_empty());
+        (probe.conditions.wanted, probe.conditions.ceiling) = (rate(700), rate(840));
+        let probes = probe.requests(SECOND);
+        assert_eq!(probes.iter().map(|probe| probe.rate).collect::<Vec<_>>(), [rate(840)], "one, at the ceiling");
+    }
+
+    #[test]
+    fn sniff_is_confirmed_by_a_longer_probe() {
+        let mut probe = Probe::new(600, 10_000, 3_000);
+        probe.prober.stage = Stage::Waiting;
+        let sniff = probe.requests(SECOND)[0];
+        assert_eq!((sniff.rate, sniff.duration), (rate(1_200), SHORT));
+        assert_eq!(probe.report(sniff), None);
+        let confirmation = probe.requests(SECOND)[0];
+        assert_eq!(confirmation.duration, LONG.0);
+        assert!(confirmation.rate > rate(1_100));
+        assert!(probe.report(confirmation).is_some_and(|confirmed| confirmed > rate(1_050)));
+        assert!(!probe.requests(Duration::from_millis(100)).is_empty(), "after a success, the next follows at once");
+    }
+
+    #[test]
+    fn waits_double_after_failures() {
+        let mut probe = Probe::new(600, 10_000, 600);
+        probe.prober.stage = Stage::Waiting;
+        let mut waits = Vec::new();
+        for _ in 0..18 {
+            let wait = probe.wait();
+            // The second and third sniff follow soon.
+            if wait > 1.0 {
+                waits.push(wait.round());
+            }
+        }
+        assert_eq!(waits, [2.0, 4.0, 8.0, 12.0, 12.0]);
+        let now = probe.now;
+        probe.prober.encourage(now, SECOND);
+        assert!(probe.wait() <= 1.0);
+    }
+
+    #[test]
+    fn nothing_is_probed_for_without_need_or_room() {
+        type Change = fn(&mut Conditions);
+        let reasons: [Change; 5] = [
+            |conditions| conditions.estimate = conditions.wanted,
+            |conditions| conditions.queue = QUEUE * 2,
+            |conditions| conditions.decreased = true,
+            |conditions| conditions.busy = true,
+            |conditions| conditions.wanted = Bitrate::ZERO,
+        ];
+        for reason in reasons {
+            let mut probe = Probe::new(600, 10_000, 10_000);
+            probe.prober.stage = Stage::Waiting;
+            reason(&mut probe.conditions);
+            assert!(probe.requests(30 * SECOND).is_empty(), "{:?}", probe.conditions);
+        }
+        let mut probe = Probe::new(600, 10_000, 10_000);
+        probe.prober.stage = Stage::Waiting;
+        (probe.conditions.queue, probe.conditions.tolerated) = (QUEUE * 2, true);
+        assert!(!probe.requests(30 * SECOND).is_empty(), "a queue of others is no reason");
+    }
+
+    #[test]
+    fn lost_probes_say_nothing() {
+        let mut probe = Probe::new(600, 10_000, 10_000);
+        let probes = probe.requests(SECOND);
+        for _ in 0..2 {
+            probe.prober.add(probe.now, probes[0].id, None, DataSize::ZERO);
+        }
+        assert_eq!(probe.report(probes[0]), None);
+    }
+
+    #[test]
+    fn probe_that_is_not_taken_is_not_sent_later() {
+        let mut probe = Probe::new(600, 10_000, 10_000);
+        let now = probe.now + SECOND;
+        probe.prober.poll(now, &probe.conditions);
+        assert_eq!(probe.prober.take(now + 3 * SECOND), None);
+    }
+}

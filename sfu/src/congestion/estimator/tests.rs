@@ -33,6 +33,8 @@ struct Call {
     /// Bytes that the source may send now.
     credit: DataSize,
     probe: Option<(ProbeCluster, Instant)>,
+    /// The sender pays no heed to estimate and probes.
+    heedless: bool,
     unreported: VecDeque<(Instant, PacketResult)>,
     reported: Instant,
     probes: usize,
@@ -53,6 +55,7 @@ impl Call {
             link_free: now,
             credit: DataSize::ZERO,
             probe: None,
+            heedless: false,
             unreported: VecDeque::new(),
             reported: now,
             probes: 0,
@@ -84,12 +87,13 @@ impl Call {
             self.probes += 1;
             self.probe = Some((probe, self.now));
         }
-        self.credit += self.source.min(self.estimator.estimate()) * STEP;
+        let rate = if self.heedless { self.source } else { self.source.min(self.estimator.estimate()) };
+        self.credit += rate * STEP;
         while let Some(left) = self.credit.checked_sub(DataSize::from_bytes(PACKET)) {
             self.credit = left;
             self.send(None);
         }
-        if let Some((probe, begun)) = self.probe {
+        if let Some((probe, begun)) = self.probe.filter(|_| !self.heedless) {
             let packets = (probe.rate * STEP).bytes().div_ceil(PACKET);
             (0..packets).for_each(|_| self.send(Some(probe.id)));
             if self.now >= begun + probe.duration {
@@ -234,6 +238,18 @@ fn unused_estimate_is_probed_again() {
     call.estimator.set_wanted(Bitrate::from_kbps(2_000), Bitrate::from_kbps(2_000));
     let taken = call.run_until(5, |estimator| estimator.estimate() >= Bitrate::from_kbps(1_500));
     assert!(taken < Duration::from_secs(1), "{taken:?}");
+}
+
+/// Where nothing paces and probes, the estimate follows what arrives.
+#[test]
+fn estimate_of_a_heedless_sender_is_what_arrives() {
+    let mut call = Call::new(3_000);
+    call.heedless = true;
+    call.run_until(5, |estimator| estimator.estimate() >= Bitrate::from_kbps(1_900));
+    call.path.capacity = Bitrate::from_kbps(1_000);
+    call.run(3.0);
+    let lowest = call.lowest(10.0);
+    assert!((700..1_200).contains(&lowest), "{lowest} kbit/s of 1,000");
 }
 
 #[test]
