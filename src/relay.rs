@@ -7,10 +7,11 @@ use serde::Serialize;
 use std::{
     io::{self, BufRead, Write},
     net::SocketAddr,
+    path::PathBuf,
     thread,
     time::Duration,
 };
-use tacet_impair::{Impairment, Relay as UdpRelay, RelayConfig, RelayStats};
+use tacet_impair::{Bottleneck, Impairment, RateSchedule, Relay as UdpRelay, RelayConfig, RelayStats};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -31,7 +32,9 @@ EXAMPLES:
   tacet serve --advertise 127.0.0.2 --workers 1       a server whose clients use the relay
   tacet relay --listen 127.0.0.2:8801 --to 127.0.0.1:8801 --loss 5% --burst 3
   tacet relay … --preset 4g                           a mobile connection
-  tacet relay … --rate 800kbit --queue 60kB           a link too slow for video
+  tacet relay … --rate 800kbit --queue 300ms          a link too slow for video
+  tacet relay … --rate 2mbit:500kbit@20s:2mbit@40s    a rate that changes 20 s after the first packet, and back
+  tacet relay … --rate 2mbit --shared                 one line for all clients
   tacet relay … --delay 20ms --up loss=10%            impaired in one direction
   tacet relay … --down-for 3s --down-every 30s        regular outages
   tacet relay … --change-every 20s                    a new address towards the server every 20 s
@@ -51,6 +54,9 @@ pub(crate) struct Relay {
     ports: u16,
     #[command(flatten)]
     path: Settings,
+    /// Let all clients share the bottleneck of each direction
+    #[arg(long)]
+    shared: bool,
     /// Settings from clients to the server, if different
     #[arg(long, value_name = "SETTINGS")]
     up: Option<String>,
@@ -86,16 +92,19 @@ struct Settings {
     /// Delay of every packet, such as 20ms
     #[arg(long, value_name = "TIME")]
     delay: Option<String>,
-    /// Maximum additional random delay; packets stay in order
+    /// Maximum additional random delay, or "gauss SIGMA" for a truncated Gaussian one; packets stay in order
     #[arg(long, value_name = "TIME")]
     jitter: Option<String>,
     /// Let jitter reorder packets
     #[arg(long)]
     jitter_reorders: bool,
-    /// Rate of the bottleneck, such as 2mbit
+    /// Rate of the bottleneck, such as 2mbit, or a schedule such as 2mbit:500kbit@20s
     #[arg(long, value_name = "RATE")]
     rate: Option<String>,
-    /// Queue size of the bottleneck, such as 64kB [default: 100 ms at its rate]
+    /// File of rates of the bottleneck, one a line, each for 100 ms; repeats
+    #[arg(long, value_name = "FILE", conflicts_with = "rate")]
+    rate_trace: Option<PathBuf>,
+    /// Queue size of the bottleneck, such as 64kB or 300ms [default: 100 ms at its rate]
     #[arg(long, value_name = "SIZE")]
     queue: Option<String>,
     /// Fraction of packets held back, so that later ones overtake them
@@ -121,10 +130,15 @@ struct Settings {
 impl Settings {
     /// The impairment that these options describe: each is a setting of the same name.
     fn impairment(&self) -> anyhow::Result<Impairment> {
-        let base = match &self.preset {
+        let mut base = match &self.preset {
             Some(name) => Impairment::preset(name).with_context(|| format!("--preset: unknown preset `{name}`"))?,
             None => Impairment::PERFECT,
         };
+        if let Some(file) = &self.rate_trace {
+            let of_file = || format!("--rate-trace {}", file.display());
+            let text = std::fs::read_to_string(file).with_context(of_file)?;
+            base = base.bottleneck(Bottleneck::new(RateSchedule::trace(&text).with_context(of_file)?));
+        }
         let settings = [
             ("loss", &self.loss),
             ("burst", &self.burst),
@@ -195,7 +209,7 @@ impl Relay {
         let both = self.path.impairment()?;
         let one_way = |settings: &Option<String>, name| match settings {
             Some(settings) => both.with(settings).with_context(|| format!("--{name}")),
-            None => Ok(both),
+            None => Ok(both.clone()),
         };
         let (up, down) = (one_way(&self.up, "up")?, one_way(&self.down, "down")?);
         let seed = match self.seed {
@@ -203,7 +217,8 @@ impl Relay {
             // Short, since it may have to be typed.
             None => u64::from(getrandom::u32()?),
         };
-        let relays = Relays::start(&self, &RelayConfig { up, down, ..RelayConfig::new(both, seed) })?;
+        let relays =
+            Relays::start(&self, &RelayConfig { up, down, shared: self.shared, ..RelayConfig::new(both, seed) })?;
         // Installed before the relay is announced, since it may be stopped immediately after that.
         let mut stop = StopSignal::new()?;
         self.announce(&relays, seed)?;
@@ -267,20 +282,23 @@ impl Relays {
             let (Some(listen), Some(to)) = (shifted(options.listen, n), shifted(options.to, n)) else {
                 bail!("--ports {}: port number above 65535", options.ports);
             };
-            let config = RelayConfig { seed: config.seed.wrapping_add(n.into()), ..*config };
+            let config = RelayConfig { seed: config.seed.wrapping_add(n.into()), ..config.clone() };
             relays.push(UdpRelay::start(listen, to, &config)?);
         }
         Ok(Self(relays))
     }
 
     fn run_command(&self, command: &str) -> Answer {
-        let words: Vec<&str> = command.split_whitespace().collect();
-        match words.as_slice() {
-            ["stats"] => Answer::Stats(self.stats()),
-            ["change-addresses"] => self.change_addresses(),
-            ["set", "up", settings] => self.set(Some(settings), None),
-            ["set", "down", settings] => self.set(None, Some(settings)),
-            ["set", settings] => self.set(Some(settings), Some(settings)),
+        // Settings may contain spaces: `set jitter=gauss 5ms`.
+        let (word, rest) = command.trim().split_once(char::is_whitespace).unwrap_or((command.trim(), ""));
+        match (word, rest.trim()) {
+            ("stats", "") => Answer::Stats(self.stats()),
+            ("change-addresses", "") => self.change_addresses(),
+            ("set", settings) if !settings.is_empty() => match settings.split_once(char::is_whitespace) {
+                Some(("up", settings)) => self.set(Some(settings), None),
+                Some(("down", settings)) => self.set(None, Some(settings)),
+                _ => self.set(Some(settings), Some(settings)),
+            },
             _ => Answer::Error(
                 "commands are: stats, change-addresses, set SETTINGS, set up SETTINGS, set down SETTINGS".to_owned(),
             ),
@@ -376,6 +394,8 @@ mod tests {
         assert_eq!(relay(options).path.impairment().unwrap(), text.parse().unwrap());
         let four = relay("--gilbert-elliott 1%/30%/0%/80%").path.impairment().unwrap();
         assert_eq!(four, "gilbert-elliott=1%/30%/0%/80%".parse().unwrap());
+        let changing = relay("--rate 2mbit:500kbit@20s --queue 300ms").path.impairment().unwrap();
+        assert_eq!(changing, "rate=2mbit:500kbit@20s,queue=300ms".parse().unwrap());
         assert!(relay("--preset 5g").path.impairment().is_err());
         assert!(relay("--loss 5").path.impairment().unwrap_err().to_string().contains("write 5%"));
     }
@@ -387,8 +407,11 @@ mod tests {
         assert!(matches!(relays.run_command("set loss=10%"), Answer::Set { .. }));
         assert!(matches!(relays.run_command("set up delay=3ms"), Answer::Set { .. }));
         assert!(matches!(relays.run_command("set down delay=9"), Answer::Error(_)));
+        assert!(matches!(relays.run_command("set"), Answer::Error(_)));
         assert_eq!(relays.impairments(), ("loss=10%,delay=3ms".to_owned(), "loss=10%".to_owned()));
         assert!(relays.0.iter().all(|relay| relay.impairments() == relays.0[0].impairments()));
+        assert!(matches!(relays.run_command("set down jitter=gauss 5ms"), Answer::Set { .. }));
+        assert_eq!(relays.impairments().1, "loss=10%,jitter=gauss 5ms");
         assert!(matches!(relays.run_command("change-addresses"), Answer::Changed(0)));
         assert!(matches!(relays.run_command("stats"), Answer::Stats(stats) if stats == RelayStats::default()));
         assert!(matches!(relays.run_command("stat"), Answer::Error(_)));

@@ -89,7 +89,7 @@ fn video_continues_on_usable_networks() {
         // The NACK generator does not wait for packets that are late by more than half a round trip.
         let jitter = Duration::from_millis(delay * below(100) / 100).min(Duration::from_millis(20));
         let network = GOOD.delay(Duration::from_millis(delay)).loss(loss).reordering_jitter(jitter);
-        let mut world = three_way(seed, network);
+        let mut world = three_way(seed, network.clone());
         world.run(4_000);
         world.clients.iter_mut().for_each(|client| client.video.as_mut().unwrap().paused = true);
         world.run(1_500);
@@ -115,7 +115,7 @@ fn reordered_packets_are_hardly_requested() {
         GOOD.reordering_jitter(Duration::from_millis(15)),
     ];
     for network in networks {
-        let mut world = three_way(1, network);
+        let mut world = three_way(1, network.clone());
         world.run(6_000);
         let reordered: u64 = world.clients.iter().map(|client| client.uplink.counts().reordered).sum();
         let stats = world.room.stats();
@@ -161,7 +161,7 @@ fn slow_downlink_is_not_flooded_by_retransmissions() {
         let mut world = three_way(1, GOOD);
         world.run(1_000);
         // Two cameras need about 260 kbit/s.
-        let slow = GOOD.bottleneck(Bottleneck { rate: Bitrate::kbit(rate), queue: 6_000 });
+        let slow = GOOD.bottleneck(Bottleneck::new(Bitrate::kbit(rate)).queue_bytes(6_000));
         world.clients[0].downlink.set_impairment(slow);
         world.run(8_000);
         let down = world.clients[0].downlink.counts();

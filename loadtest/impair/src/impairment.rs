@@ -1,30 +1,12 @@
 //! Impairments of one direction of a path: loss, bottleneck, delay, jitter, reordering, duplication, outages.
 
 use crate::{
+    bottleneck::{Bottleneck, QueueLimit, Rate},
+    jitter::Jitter,
     loss::Loss,
     quantity::{Bitrate, Share},
 };
 use std::time::Duration;
-
-/// The slowest link of a path and the queue before it. A packet that finds the queue full is dropped (drop-tail).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bottleneck {
-    /// Rate of the link.
-    pub rate: Bitrate,
-    /// Maximum queued bytes, including the packet being sent. An idle link accepts one packet of any size.
-    pub queue: u64,
-}
-
-impl Bottleneck {
-    /// A few full packets.
-    const SMALLEST_QUEUE: u64 = 15_000;
-
-    /// A bottleneck with a queue of 100 ms, or of ten full packets if that is more.
-    pub fn new(rate: Bitrate) -> Self {
-        let queue = rate.bytes_in(Duration::from_millis(100)).max(Self::SMALLEST_QUEUE);
-        Self { rate, queue }
-    }
-}
 
 /// Outages, in time since the start of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +46,7 @@ impl Outage {
 /// assert_eq!(by_methods, by_text);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Impairment {
     /// Loss after the bottleneck.
     pub loss: Loss,
@@ -72,8 +54,8 @@ pub struct Impairment {
     pub bottleneck: Option<Bottleneck>,
     /// Delay of every packet, excluding queueing.
     pub delay: Duration,
-    /// Maximum extra delay, drawn uniformly for each packet. No packet arrives earlier than `delay`.
-    pub jitter: Duration,
+    /// Extra delay, drawn for each packet.
+    pub jitter: Jitter,
     /// Whether jitter reorders packets. If not, as on most real paths, a packet waits for those before it, which
     /// increases the mean delay.
     pub jitter_reorders: bool,
@@ -102,7 +84,7 @@ impl Impairment {
         loss: Loss::NONE,
         bottleneck: None,
         delay: Duration::ZERO,
-        jitter: Duration::ZERO,
+        jitter: Jitter::NONE,
         jitter_reorders: false,
         reorder: Share::NONE,
         held_back: Self::HELD_BACK,
@@ -119,19 +101,19 @@ impl Impairment {
         let bursts = |per_mille: u32, length: f64| {
             Share::new(f64::from(per_mille) / 1_000.0).and_then(|mean| Loss::bursts(mean, length).ok())
         };
+        let bottleneck =
+            |kbit, queue| Bottleneck { rate: Rate::Constant(Bitrate::kbit(kbit)), queue: QueueLimit::Bytes(queue) };
         Some(match name {
             "perfect" => Self::PERFECT,
             "wifi" => Self::PERFECT.delay(ms(3)).jitter(ms(5)).loss(bursts(1, 2.0)?),
-            "4g" => Self::PERFECT
-                .delay(ms(35))
-                .jitter(ms(20))
-                .loss(bursts(5, 4.0)?)
-                .bottleneck(Bottleneck { rate: Bitrate::mbit(12), queue: 375_000 }),
+            "4g" => {
+                Self::PERFECT.delay(ms(35)).jitter(ms(20)).loss(bursts(5, 4.0)?).bottleneck(bottleneck(12_000, 375_000))
+            }
             "congested" => Self::PERFECT
                 .delay(ms(25))
                 .jitter(ms(15))
                 .loss(Loss::independent(Share::percent(1)))
-                .bottleneck(Bottleneck { rate: Bitrate::kbit(1_500), queue: 56_250 }),
+                .bottleneck(bottleneck(1_500, 56_250)),
             "lossy" => Self::PERFECT.delay(ms(20)).jitter(ms(10)).loss(bursts(50, 3.0)?),
             _ => return None,
         })
@@ -139,56 +121,74 @@ impl Impairment {
 
     /// With this loss.
     #[must_use]
-    pub const fn loss(self, loss: Loss) -> Self {
-        Self { loss, ..self }
+    pub const fn loss(mut self, loss: Loss) -> Self {
+        self.loss = loss;
+        self
     }
 
     /// With this delay.
     #[must_use]
-    pub const fn delay(self, delay: Duration) -> Self {
-        Self { delay, ..self }
+    pub const fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
     }
 
     /// With jitter that keeps packets in order.
     #[must_use]
-    pub const fn jitter(self, jitter: Duration) -> Self {
-        Self { jitter, jitter_reorders: false, ..self }
+    pub const fn jitter(mut self, most: Duration) -> Self {
+        self.jitter = Jitter::Uniform(most);
+        self.jitter_reorders = false;
+        self
+    }
+
+    /// With Gaussian jitter of this standard deviation that keeps packets in order.
+    #[must_use]
+    pub const fn gaussian_jitter(mut self, sigma: Duration) -> Self {
+        self.jitter = Jitter::Gaussian(sigma);
+        self.jitter_reorders = false;
+        self
     }
 
     /// With jitter that lets packets overtake.
     #[must_use]
-    pub const fn reordering_jitter(self, jitter: Duration) -> Self {
-        Self { jitter, jitter_reorders: true, ..self }
+    pub const fn reordering_jitter(mut self, most: Duration) -> Self {
+        self.jitter = Jitter::Uniform(most);
+        self.jitter_reorders = true;
+        self
     }
 
     /// With this share of packets held back for so long.
     #[must_use]
-    pub const fn reorder(self, reorder: Share, held_back: Duration) -> Self {
-        Self { reorder, held_back, ..self }
+    pub const fn reorder(mut self, reorder: Share, held_back: Duration) -> Self {
+        self.reorder = reorder;
+        self.held_back = held_back;
+        self
     }
 
     /// With this share of packets arriving twice.
     #[must_use]
-    pub const fn duplicate(self, duplicate: Share) -> Self {
-        Self { duplicate, ..self }
+    pub const fn duplicate(mut self, duplicate: Share) -> Self {
+        self.duplicate = duplicate;
+        self
     }
 
     /// With a bottleneck.
     #[must_use]
-    pub const fn bottleneck(self, bottleneck: Bottleneck) -> Self {
+    pub fn bottleneck(self, bottleneck: Bottleneck) -> Self {
         Self { bottleneck: Some(bottleneck), ..self }
     }
 
     /// With a bottleneck of this rate and a queue of the usual size.
     #[must_use]
-    pub fn rate(self, rate: Bitrate) -> Self {
+    pub fn rate(self, rate: impl Into<Rate>) -> Self {
         self.bottleneck(Bottleneck::new(rate))
     }
 
     /// With outages.
     #[must_use]
-    pub const fn outage(self, outage: Outage) -> Self {
-        Self { outage: Some(outage), ..self }
+    pub const fn outage(mut self, outage: Outage) -> Self {
+        self.outage = Some(outage);
+        self
     }
 }
 

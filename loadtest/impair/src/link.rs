@@ -46,7 +46,7 @@ impl<T: Clone> Link<T> {
     /// Sends a packet of this size in bytes; returns its fate. Time must not decrease.
     pub fn send(&mut self, now: Instant, bytes: usize, item: T) -> Fate {
         let fate = self.path.send(now, bytes);
-        if let Fate::Arrives { number, at, again } = fate {
+        if let Fate::Arrives { number, at, again, .. } = fate {
             if let Some(again) = again {
                 self.under_way.push(again, (number, item.clone()));
             }

@@ -7,7 +7,13 @@
 //! Each kind of impairment draws from its own random stream: which packets are lost does not depend on whether there is
 //! jitter.
 
-use crate::{counts::Counts, impairment::Impairment, loss::LossProcess, quantity::LONGEST, random::Random};
+use crate::{
+    bottleneck::{Passage, Queue, later},
+    counts::Counts,
+    impairment::Impairment,
+    loss::LossProcess,
+    random::Random,
+};
 use std::time::{Duration, Instant};
 
 /// Fate of a packet.
@@ -23,6 +29,8 @@ pub enum Fate {
     Arrives {
         /// Its number in sending order.
         number: u64,
+        /// When it leaves the bottleneck.
+        left: Instant,
         /// Time of arrival.
         at: Instant,
         /// Time of arrival of the duplicate, if there is one.
@@ -39,10 +47,9 @@ pub struct Path {
     jitter: Random,
     reorder: Random,
     duplicate: Random,
-    /// When the bottleneck becomes idle.
-    idle_from: Instant,
-    /// Packets that keep their order do not arrive before this.
-    latest: Instant,
+    queue: Option<Queue>,
+    /// When the last of the packets that keep their order arrives.
+    latest: Option<Instant>,
     sent: u64,
     /// Numbers below this are behind the newest arrival.
     newest: u64,
@@ -54,14 +61,14 @@ impl Path {
     pub fn new(impairment: Impairment, seed: u64, start: Instant) -> Self {
         let mut random = Random::new(seed);
         Self {
+            queue: impairment.bottleneck.clone().map(Queue::new),
             impairment,
             start,
             loss: LossProcess::new(random.split()),
             jitter: random.split(),
             reorder: random.split(),
             duplicate: random.split(),
-            idle_from: start,
-            latest: start,
+            latest: None,
             sent: 0,
             newest: 0,
             counts: Counts::default(),
@@ -75,11 +82,30 @@ impl Path {
 
     /// Changes the impairment of packets sent from now on. Those in flight arrive as planned.
     pub fn set_impairment(&mut self, impairment: Impairment) {
+        self.queue = match (self.queue.take(), impairment.bottleneck.clone()) {
+            (Some(mut queue), Some(bottleneck)) => {
+                queue.set_bottleneck(bottleneck);
+                Some(queue)
+            }
+            (_, bottleneck) => bottleneck.map(Queue::new),
+        };
         self.impairment = impairment;
     }
 
     /// Decides the fate of a packet of this size in bytes that is sent now. Time must not decrease.
     pub fn send(&mut self, now: Instant, bytes: usize) -> Fate {
+        let mut own = self.queue.take();
+        let fate = self.send_by(own.as_mut(), now, bytes);
+        self.queue = own;
+        fate
+    }
+
+    /// The same through a bottleneck that other paths share, instead of the one that belongs to it.
+    pub fn send_through(&mut self, shared: &mut Queue, now: Instant, bytes: usize) -> Fate {
+        self.send_by(Some(shared), now, bytes)
+    }
+
+    fn send_by(&mut self, queue: Option<&mut Queue>, now: Instant, bytes: usize) -> Fate {
         let number = self.sent;
         self.sent = self.sent.wrapping_add(1);
         self.counts.received += 1;
@@ -87,14 +113,18 @@ impl Path {
         let lost = self.loss.loses(&self.impairment.loss);
         let held_back = self.reorder.happens(self.impairment.reorder);
         let twice = self.duplicate.happens(self.impairment.duplicate);
-        let jitters = [(); 2].map(|()| self.impairment.jitter.mul_f64(self.jitter.fraction()));
+        let jitters = [(); 2].map(|()| self.impairment.jitter.draw(&mut self.jitter));
 
         let age = now.saturating_duration_since(self.start);
         if self.impairment.outage.is_some_and(|outage| outage.covers(age)) {
             self.counts.down += 1;
             return Fate::Down;
         }
-        let Some(departure) = self.pass_bottleneck(now, bytes as u64) else {
+        let passage = match queue {
+            Some(queue) => queue.pass(now, bytes),
+            None => Some(Passage::instant(now)),
+        };
+        let Some(passage) = passage else {
             self.counts.dropped += 1;
             return Fate::Dropped;
         };
@@ -103,34 +133,26 @@ impl Path {
             return Fate::Lost;
         }
         let [jitter, jitter_of_copy] = jitters;
-        let at = self.arrival(departure, jitter, held_back);
-        let again = twice.then(|| self.arrival(departure, jitter_of_copy, held_back));
+        let at = self.arrival(&passage, jitter, held_back);
+        let again = twice.then(|| self.arrival(&passage, jitter_of_copy, held_back));
         self.counts.duplicated += u64::from(twice);
-        Fate::Arrives { number, at, again }
+        Fate::Arrives { number, left: passage.ends, at, again }
     }
 
-    /// When the packet has left the bottleneck; `None` if the queue was full.
-    fn pass_bottleneck(&mut self, now: Instant, bytes: u64) -> Option<Instant> {
-        let Some(bottleneck) = self.impairment.bottleneck else { return Some(now) };
-        let waiting = bottleneck.rate.bytes_in(self.idle_from.saturating_duration_since(now));
-        if waiting > 0 && waiting.saturating_add(bytes) > bottleneck.queue {
-            return None;
-        }
-        self.idle_from = later(self.idle_from.max(now), bottleneck.rate.time_for(bytes));
-        Some(self.idle_from)
-    }
-
-    fn arrival(&mut self, departure: Instant, jitter: Duration, held_back: bool) -> Instant {
+    fn arrival(&mut self, passage: &Passage, jitter: Duration, held_back: bool) -> Instant {
         let impairment = &self.impairment;
-        let at = later(departure, impairment.delay.saturating_add(jitter));
+        let at = later(passage.ends, impairment.delay.saturating_add(jitter));
         if held_back {
             return later(at, impairment.held_back);
         }
         if impairment.jitter_reorders {
             return at;
         }
-        self.latest = self.latest.max(at);
-        self.latest
+        let apart = if impairment.jitter.spaces() { passage.transmission() } else { Duration::ZERO };
+        let earliest = self.latest.map_or(at, |latest| later(latest, apart));
+        let at = at.max(earliest);
+        self.latest = Some(at);
+        at
     }
 
     /// Records that the packet with this number, from [`Fate::Arrives`], has arrived.
@@ -147,9 +169,4 @@ impl Path {
     pub fn counts(&self) -> Counts {
         self.counts
     }
-}
-
-/// Adds a duration of at most an hour, which never overflows in practice.
-fn later(at: Instant, by: Duration) -> Instant {
-    at.checked_add(by.min(LONGEST)).unwrap_or(at)
 }

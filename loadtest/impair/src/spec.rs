@@ -3,9 +3,12 @@
 //! A name of [`PRESETS`](crate::PRESETS) may come first; then settings, in any order, a later one over an earlier one.
 
 use crate::{
-    impairment::{Bottleneck, Impairment, Outage, PRESETS},
+    bottleneck::{Bottleneck, QueueLimit, Rate},
+    impairment::{Impairment, Outage, PRESETS},
+    jitter::Jitter,
     loss::{Loss, LossError},
-    quantity::{self, Bitrate, QuantityError, Share},
+    quantity::{self, QuantityError, Share},
+    schedule::{RateSchedule, ScheduleError},
 };
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -23,6 +26,9 @@ pub enum SpecError {
     /// The burst loss is impossible.
     #[error(transparent)]
     Loss(#[from] LossError),
+    /// The schedule of rates is impossible.
+    #[error("rate: {0}")]
+    Schedule(#[from] ScheduleError),
     /// Unknown setting.
     #[error(
         "`{setting}` is no setting: there are loss, burst, gilbert-elliott, delay, jitter, jitter-reorders, rate, \
@@ -51,8 +57,8 @@ struct Written {
     loss: Option<Share>,
     burst: Option<f64>,
     gilbert_elliott: Option<Loss>,
-    rate: Option<Bitrate>,
-    queue: Option<u64>,
+    rate: Option<Rate>,
+    queue: Option<QueueLimit>,
     down_after: Option<Duration>,
     down_for: Option<Duration>,
     down_every: Option<Duration>,
@@ -63,8 +69,8 @@ impl Impairment {
     ///
     /// # Errors
     /// [`SpecError`].
-    pub fn with(self, settings: &str) -> Result<Self, SpecError> {
-        let mut all = self;
+    pub fn with(&self, settings: &str) -> Result<Self, SpecError> {
+        let mut all = self.clone();
         let mut written = Written::default();
         let items = settings.split(',').map(str::trim).filter(|item| !item.is_empty());
         for (place, item) in items.enumerate() {
@@ -81,10 +87,11 @@ impl Impairment {
                 "burst" => written.burst = Some(quantity::number(value).map_err(wrong)?),
                 "gilbert-elliott" => written.gilbert_elliott = Some(gilbert_elliott(value)?),
                 "delay" => all.delay = time()?,
-                "jitter" => all.jitter = time()?,
+                "jitter" => all.jitter = jitter(value).map_err(wrong)?,
                 "jitter-reorders" => all.jitter_reorders = !matches!(value, "no" | "false"),
-                "rate" => written.rate = Some(value.parse().map_err(wrong)?),
-                "queue" => written.queue = Some(quantity::size(value).map_err(wrong)?),
+                "rate" if value.contains([':', '@']) => written.rate = Some(value.parse::<RateSchedule>()?.into()),
+                "rate" => written.rate = Some(Rate::Constant(value.parse().map_err(wrong)?)),
+                "queue" => written.queue = Some(queue(value).map_err(wrong)?),
                 "reorder" => all.reorder = share()?,
                 "held-back" => all.held_back = time()?,
                 "duplicate" => all.duplicate = share()?,
@@ -128,6 +135,20 @@ impl Written {
     }
 }
 
+/// `10ms` or `gauss 5ms`.
+fn jitter(text: &str) -> Result<Jitter, QuantityError> {
+    match text.strip_prefix("gauss") {
+        Some(sigma) => quantity::time(sigma).map(Jitter::Gaussian),
+        None => quantity::time(text).map(Jitter::Uniform),
+    }
+}
+
+/// `64kB` or `300ms`.
+fn queue(text: &str) -> Result<QueueLimit, QuantityError> {
+    let size = quantity::size(text).map(QueueLimit::Bytes);
+    size.or_else(|error| quantity::time(text).map(QueueLimit::Time).map_err(|_| error))
+}
+
 fn gilbert_elliott(text: &str) -> Result<Loss, SpecError> {
     let shares: Option<Vec<Share>> = text.split('/').map(|share| share.trim().parse().ok()).collect();
     match shares.as_deref() {
@@ -160,12 +181,22 @@ impl fmt::Display for Impairment {
         if !self.delay.is_zero() {
             items.push(format!("delay={:?}", self.delay));
         }
-        if !self.jitter.is_zero() {
-            items.push(format!("jitter={:?}", self.jitter));
+        if !self.jitter.is_none() {
+            items.push(match self.jitter {
+                Jitter::Uniform(most) => format!("jitter={most:?}"),
+                Jitter::Gaussian(sigma) => format!("jitter=gauss {sigma:?}"),
+            });
             items.extend(self.jitter_reorders.then(|| "jitter-reorders".to_owned()));
         }
-        if let Some(Bottleneck { rate, queue }) = self.bottleneck {
-            items.push(format!("rate={rate},queue={queue}"));
+        if let Some(Bottleneck { rate, queue }) = &self.bottleneck {
+            items.push(match rate {
+                Rate::Constant(rate) => format!("rate={rate}"),
+                Rate::Scheduled(schedule) => format!("rate={schedule}"),
+            });
+            items.push(match queue {
+                QueueLimit::Bytes(bytes) => format!("queue={bytes}"),
+                QueueLimit::Time(time) => format!("queue={time:?}"),
+            });
         }
         if !self.reorder.is_none() {
             items.push(format!("reorder={},held-back={:?}", self.reorder, self.held_back));
@@ -185,6 +216,7 @@ impl fmt::Display for Impairment {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::{quantity::Bitrate, schedule::RateStep};
     use proptest::prelude::*;
 
     fn ms(ms: u64) -> Duration {
@@ -202,7 +234,12 @@ mod tests {
             .reorder(Share::percent(2), ms(40));
         assert_eq!(path, expected);
         assert_eq!(path.with("rate=1mbit").unwrap().bottleneck, Some(Bottleneck::new(Bitrate::mbit(1))));
-        assert_eq!(path.with("queue=9kB").unwrap().bottleneck.unwrap().queue, 9_000);
+        assert_eq!(path.with("queue=9kB").unwrap().bottleneck.unwrap().queue, QueueLimit::Bytes(9_000));
+        assert_eq!(path.with("queue=300ms").unwrap().bottleneck.unwrap().queue, QueueLimit::Time(ms(300)));
+        assert_eq!(path.with("jitter=gauss 5ms").unwrap().jitter, Jitter::Gaussian(ms(5)));
+        let schedule: RateSchedule = "1mbit:2.5mbit@40s:0@60s:1mbit@61s".parse().unwrap();
+        let bottleneck = path.with("rate=1mbit:2.5mbit@40s:0@60s:1mbit@61s").unwrap().bottleneck.unwrap();
+        assert_eq!(bottleneck, Bottleneck { rate: schedule.into(), queue: QueueLimit::Time(ms(100)) });
         let down = path.with("down-for=1s,down-every=10s").unwrap().outage.unwrap();
         assert_eq!(down.after, Duration::from_secs(9), "the first period begins up");
         assert_eq!("".parse(), Ok(Impairment::PERFECT));
@@ -219,6 +256,10 @@ mod tests {
         assert_eq!(error("queue=3kB"), "queue without rate");
         assert_eq!(error("down-every=3s"), "down-every without down-for");
         assert!(error("gilbert-elliott=1%/2%").contains("TO_BAD/TO_GOOD"));
+        assert_eq!(
+            error("rate=1mbit:2mbit@3s:3mbit@2s"),
+            "rate: the step at 2s: steps begin at 0 and ascend by at least 1ms"
+        );
         assert_eq!(error("loss=5%,burst=x"), "burst: `x` is no number");
         assert!(error("loss=5%,burst=0.5").contains("at least 1"));
     }
@@ -231,13 +272,34 @@ mod tests {
         (0u64..3_600_000_000).prop_map(Duration::from_micros)
     }
 
+    fn rates() -> impl Strategy<Value = Rate> {
+        let bitrate = || (1u64..1_000_000_000_000).prop_map(|rate| Bitrate::new(rate).unwrap());
+        let later = (times(), prop::option::of(bitrate()));
+        prop_oneof![
+            bitrate().prop_map(Rate::Constant),
+            (bitrate(), later).prop_map(|(first, (at, rate))| {
+                let first = RateStep { at: Duration::ZERO, rate: Some(first) };
+                let later = RateStep { at: at.max(ms(1)), rate };
+                RateSchedule::new(&[first, later]).unwrap().into()
+            }),
+        ]
+    }
+
+    fn queues() -> impl Strategy<Value = QueueLimit> {
+        prop_oneof![(0u64..1_000_000).prop_map(QueueLimit::Bytes), times().prop_map(QueueLimit::Time)]
+    }
+
+    fn jitters() -> impl Strategy<Value = Jitter> {
+        prop_oneof![times().prop_map(Jitter::Uniform), times().prop_map(Jitter::Gaussian)]
+    }
+
     prop_compose! {
         fn paths()(
             loss in [shares(), shares(), shares(), shares()],
             independent in any::<bool>(),
-            bottleneck in prop::option::of((1u64..1_000_000_000_000, 0u64..1_000_000)),
+            bottleneck in prop::option::of((rates(), queues())),
             delay in times(),
-            (jitter, jitter_reorders) in (times(), any::<bool>()),
+            (jitter, jitter_reorders) in (jitters(), any::<bool>()),
             (reorder, held_back) in (shares(), times()),
             duplicate in shares(),
             outage in prop::option::of((times(), times(), prop::option::of(times()))),
@@ -245,10 +307,10 @@ mod tests {
             let [a, b, c, d] = loss;
             Impairment {
                 loss: if independent { Loss::independent(a) } else { Loss::gilbert_elliott(a, b, c, d) },
-                bottleneck: bottleneck.map(|(rate, queue)| Bottleneck { rate: Bitrate::new(rate).unwrap(), queue }),
+                bottleneck: bottleneck.map(|(rate, queue)| Bottleneck { rate, queue }),
                 delay,
                 jitter,
-                jitter_reorders: jitter_reorders && !jitter.is_zero(),
+                jitter_reorders: jitter_reorders && !jitter.is_none(),
                 reorder,
                 held_back: if reorder.is_none() { Impairment::PERFECT.held_back } else { held_back },
                 duplicate,
@@ -263,8 +325,8 @@ mod tests {
             let read: Impairment = path.to_string().parse().unwrap();
             // Printing rounds shares to ten digits; the second time there is nothing left to round.
             prop_assert_eq!(read.to_string(), path.to_string());
-            prop_assert_eq!((read.delay, read.jitter, read.bottleneck, read.outage),
-                (path.delay, path.jitter, path.bottleneck, path.outage));
+            prop_assert_eq!((read.delay, read.bottleneck, read.outage), (path.delay, path.bottleneck, path.outage));
+            prop_assert_eq!(read.jitter.is_none(), path.jitter.is_none());
         }
 
         #[test]

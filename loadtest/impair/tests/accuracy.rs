@@ -193,7 +193,8 @@ fn duplicated_share() {
 #[test]
 fn bottleneck_rate_and_queue() {
     // 1,200 bytes each 2 ms are 4.8 Mbit/s; 3 Mbit/s pass, and the queue of 30,000 bytes takes 80 ms.
-    let bottleneck = Bottleneck { rate: Bitrate::mbit(3), queue: 30_000 };
+    let rate = Bitrate::mbit(3);
+    let bottleneck = Bottleneck::new(rate).queue_bytes(30_000);
     let (arrivals, link) = travel(Impairment::PERFECT.delay(ms(10)).bottleneck(bottleneck), 8);
     let counts = link.counts();
     assert_eq!(counts.dropped + counts.forwarded, PACKETS as u64);
@@ -203,7 +204,7 @@ fn bottleneck_rate_and_queue() {
     let full = &arrivals[arrivals.len() / 2..];
     let longest = full.iter().map(|(_, time)| *time).max().unwrap();
     assert!((ms(86)..=ms(90)).contains(&longest), "{longest:?}: 10 ms, and at most 80 ms in the queue");
-    assert_eq!(arrivals[0].1, ms(10) + bottleneck.rate.time_for(BYTES as u64), "the first only has to be sent");
+    assert_eq!(arrivals[0].1, ms(10) + rate.time_for(BYTES as u64), "the first only has to be sent");
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn bottleneck_below_rate_drops_nothing() {
     let (arrivals, link) = travel(Impairment::PERFECT.rate(Bitrate::mbit(5)), 8);
     assert_eq!(link.counts().forwarded, PACKETS as u64);
     assert!(arrivals.iter().all(|(_, time)| *time == Bitrate::mbit(5).time_for(BYTES as u64)));
-    let tiny = Bottleneck { rate: Bitrate::kbit(64), queue: 0 };
+    let tiny = Bottleneck::new(Bitrate::kbit(64)).queue_bytes(0);
     let start = Instant::now();
     let mut path = Path::new(Impairment::PERFECT.bottleneck(tiny), 1, start);
     assert!(matches!(path.send(start, BYTES), Fate::Arrives { .. }), "an idle link takes any packet");
@@ -230,15 +231,16 @@ fn outage_passes_nothing() {
 fn seed_fixes_each_impairment() {
     let loss = Loss::bursts(Share::percent(5), 3.0).unwrap();
     let plain = Impairment::PERFECT.loss(loss);
-    let rich = plain.delay(ms(5)).reordering_jitter(ms(50)).duplicate(Share::percent(9)).reorder(share(70), ms(90));
-    let lost = |impairment, seed| {
+    let rich =
+        plain.clone().delay(ms(5)).reordering_jitter(ms(50)).duplicate(Share::percent(9)).reorder(share(70), ms(90));
+    let lost = |impairment: &Impairment, seed| {
         let start = Instant::now();
-        let mut path = Path::new(impairment, seed, start);
+        let mut path = Path::new(impairment.clone(), seed, start);
         (0..5_000u32).map(|n| path.send(start + SPACING * n, BYTES) == Fate::Lost).collect::<Vec<_>>()
     };
-    assert_eq!(lost(plain, 1), lost(rich, 1), "the same packets are lost, whatever else happens");
-    assert_ne!(lost(plain, 1), lost(plain, 2));
-    assert_eq!(travel(rich, 3).0, travel(rich, 3).0);
+    assert_eq!(lost(&plain, 1), lost(&rich, 1), "the same packets are lost, whatever else happens");
+    assert_ne!(lost(&plain, 1), lost(&plain, 2));
+    assert_eq!(travel(rich.clone(), 3).0, travel(rich, 3).0);
 }
 
 #[test]
@@ -280,7 +282,7 @@ mod properties {
             steps in prop::collection::vec((0u64..5_000, 0usize..1_500), 1..300),
         ) {
             let start = Instant::now();
-            let mut link = Link::new(impairment, seed, start);
+            let mut link = Link::new(impairment.clone(), seed, start);
             let mut now = start;
             let mut ordered = Vec::new();
             let mut arrived = 0;

@@ -242,3 +242,22 @@ fn invalid_addresses_are_refused() {
     let error = Relay::start("[::1]:0".parse().unwrap(), target, &config).unwrap_err();
     assert!(matches!(error, RelayError::Families { .. }), "{error}");
 }
+
+#[test]
+fn clients_share_a_line() {
+    for shared in [true, false] {
+        let server = socket();
+        // Ten seconds for a datagram of 972 bytes and its headers; the queue holds three.
+        let slow: Impairment = "rate=800bit,queue=3000".parse().unwrap();
+        let config = RelayConfig { shared, ..RelayConfig::new(slow, 1) };
+        let relay = Relay::start(any(), server.local_addr().unwrap(), &config).unwrap();
+        let (first, second) = (client(&relay), client(&relay));
+        for number in 1..=3 {
+            first.send(&[0; 972]).unwrap();
+            wait_for(&relay, |stats| stats.up.received == number);
+        }
+        second.send(&[0; 972]).unwrap();
+        let stats = wait_for(&relay, |stats| stats.up.received == 4);
+        assert_eq!(stats.up.dropped, u64::from(shared), "{stats:?}");
+    }
+}

@@ -147,8 +147,8 @@ impl World {
         self.room.add_participant(id, transport(id)).unwrap();
         self.clients.push(Client {
             id,
-            uplink: Link::new(self.network, self.random.next(), self.now),
-            downlink: Link::new(self.network, self.random.next(), self.now),
+            uplink: Link::new(self.network.clone(), self.random.next(), self.now),
+            downlink: Link::new(self.network.clone(), self.random.next(), self.now),
             video: None,
             audio: None,
             slots: BTreeMap::new(),

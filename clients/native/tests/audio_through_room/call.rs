@@ -197,7 +197,7 @@ impl Call {
             }
             listeners.push(Listener {
                 id,
-                downlink: Link::new(*path, n as u64 + 1, start),
+                downlink: Link::new(path.clone(), n as u64 + 1, start),
                 playout: Playout::new(Channels::Mono, DelayBounds::default()).unwrap(),
                 audio: Vec::new(),
                 received: 0,

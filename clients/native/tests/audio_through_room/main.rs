@@ -81,7 +81,7 @@ fn loss_at_listeners_switches_in_band_fec_on() {
     let lossy = usual_path().loss(Loss::independent(Share::percent(10)));
     let hear = |adapts: bool| {
         let encoder = EncoderOptions { expected_loss_percent: 0, ..EncoderOptions::default() };
-        let listeners = vec![usual_path(), lossy, usual_path(), lossy];
+        let listeners = vec![usual_path(), lossy.clone(), usual_path(), lossy.clone()];
         let mut call = Call::new(&Options { encoder, listeners, adapts, ..Options::default() });
         call.play(&speech::speech(7, 25 * RATE));
         call

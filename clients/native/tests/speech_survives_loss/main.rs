@@ -139,7 +139,7 @@ fn audio_without_loss_is_unchanged() {
 fn random_losses_are_recovered_by_fec() {
     let talk = talk();
     let path = usual_path().loss(Loss::independent(Share::percent(5)));
-    let (repaired, snr) = hear("5 % lost, FEC", &encode(&talk, 10), path, BLOCK);
+    let (repaired, snr) = hear("5 % lost, FEC", &encode(&talk, 10), path.clone(), BLOCK);
     let (guessed, snr_guessed) = hear("5 % lost, no FEC", &encode(&talk, 0), path, BLOCK);
     // Unvoiced frames carry no FEC, and of several lost frames only the last has FEC in its successor.
     let JitterStats { lost, recovered, .. } = repaired.stats.jitter;
@@ -156,7 +156,7 @@ fn random_losses_are_recovered_by_fec() {
 fn burst_losses_are_recovered_or_concealed() {
     let talk = talk();
     let path = usual_path().loss(Loss::bursts(Share::percent(5), 2.0).unwrap());
-    let (repaired, snr) = hear("5 % lost in bursts, FEC", &encode(&talk, 10), path, BLOCK);
+    let (repaired, snr) = hear("5 % lost in bursts, FEC", &encode(&talk, 10), path.clone(), BLOCK);
     let (_, snr_guessed) = hear("5 % lost in bursts, no FEC", &encode(&talk, 0), path, BLOCK);
     assert!(repaired.stats.jitter.recovered > 10);
     assert!(snr > 29.0 && snr > snr_guessed + 1.0, "{snr} and {snr_guessed}");

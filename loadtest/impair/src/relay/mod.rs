@@ -35,12 +35,14 @@ use std::{
 const EVENTS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
 
 /// How a relay treats its clients.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RelayConfig {
     /// From clients to the server.
     pub up: Impairment,
     /// From the server to clients.
     pub down: Impairment,
+    /// Whether the clients share the bottleneck of each direction, as people of one home do. Otherwise each has its own.
+    pub shared: bool,
     /// Seed of all random decisions, with the order in which clients come.
     pub seed: u64,
     /// Maximum number of clients. When one more comes, the one that has been silent longest is removed, if that is half a
@@ -52,8 +54,8 @@ pub struct RelayConfig {
 
 impl RelayConfig {
     /// The same in both directions, for up to 4,096 clients and 256 MB.
-    pub const fn new(both: Impairment, seed: u64) -> Self {
-        Self { up: both, down: both, seed, clients: 4_096, held_bytes: 256_000_000 }
+    pub fn new(both: Impairment, seed: u64) -> Self {
+        Self { up: both.clone(), down: both, shared: false, seed, clients: 4_096, held_bytes: 256_000_000 }
     }
 }
 
@@ -210,7 +212,7 @@ impl Relay {
 
     /// Changes the impairment of both directions from now on, for present and future clients.
     pub fn set_impairment(&self, both: Impairment) {
-        self.set_up(both);
+        self.set_up(both.clone());
         self.set_down(both);
     }
 

@@ -2,6 +2,7 @@
 
 use super::{RelayConfig, RelayError, RelayStats};
 use crate::{
+    bottleneck::Queue,
     counts::Counts,
     impairment::Impairment,
     path::{Fate, Path},
@@ -66,12 +67,42 @@ struct Datagram {
     bytes: Arc<[u8]>,
 }
 
+/// The bottlenecks of all clients, where they share them.
+#[derive(Debug)]
+struct SharedLine {
+    up: Option<Queue>,
+    down: Option<Queue>,
+}
+
+impl SharedLine {
+    fn of(config: &RelayConfig) -> Option<Self> {
+        let queue = |impairment: &Impairment| impairment.bottleneck.clone().map(Queue::new);
+        config.shared.then(|| Self { up: queue(&config.up), down: queue(&config.down) })
+    }
+
+    fn queue(&mut self, direction: Direction) -> &mut Option<Queue> {
+        match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        }
+    }
+
+    fn set(&mut self, direction: Direction, impairment: &Impairment) {
+        let queue = self.queue(direction);
+        match (queue.as_mut(), impairment.bottleneck.clone()) {
+            (Some(queue), Some(bottleneck)) => queue.set_bottleneck(bottleneck),
+            (_, bottleneck) => *queue = bottleneck.map(Queue::new),
+        }
+    }
+}
+
 /// Everything but the thread.
 #[derive(Debug)]
 pub(super) struct State {
     listener: UdpSocket,
     target: SocketAddr,
     config: RelayConfig,
+    shared: Option<SharedLine>,
     seeds: Random,
     clients: HashMap<usize, Client>,
     tokens: HashMap<SocketAddr, usize>,
@@ -96,7 +127,8 @@ impl State {
         Ok(Self {
             listener,
             target,
-            config: *config,
+            config: config.clone(),
+            shared: SharedLine::of(config),
             seeds: Random::new(config.seed),
             clients: HashMap::new(),
             tokens: HashMap::new(),
@@ -142,15 +174,20 @@ impl State {
     }
 
     pub(super) fn impairments(&self) -> (Impairment, Impairment) {
-        (self.config.up, self.config.down)
+        (self.config.up.clone(), self.config.down.clone())
     }
 
     pub(super) fn set_impairment(&mut self, direction: Direction, impairment: Impairment) {
         match direction {
-            Direction::Up => self.config.up = impairment,
-            Direction::Down => self.config.down = impairment,
+            Direction::Up => self.config.up = impairment.clone(),
+            Direction::Down => self.config.down = impairment.clone(),
         }
-        self.clients.values_mut().for_each(|client| client.path(direction).set_impairment(impairment));
+        if let Some(shared) = &mut self.shared {
+            shared.set(direction, &impairment);
+        }
+        for client in self.clients.values_mut() {
+            client.path(direction).set_impairment(impairment.clone());
+        }
     }
 
     /// Replaces a client's socket towards the server; returns whether the client is known.
@@ -222,8 +259,8 @@ impl State {
         let client = Client {
             address,
             upstream,
-            up: Path::new(self.config.up, self.seeds.next(), now),
-            down: Path::new(self.config.down, self.seeds.next(), now),
+            up: Path::new(self.config.up.clone(), self.seeds.next(), now),
+            down: Path::new(self.config.down.clone(), self.seeds.next(), now),
             heard: now,
         };
         self.clients.insert(token, client);
@@ -258,7 +295,13 @@ impl State {
             return;
         }
         let on_the_wire = length + headers(self.target);
-        let Fate::Arrives { number, at, again } = client.path(direction).send(now, on_the_wire) else { return };
+        let shared = self.shared.as_mut().and_then(|shared| shared.queue(direction).as_mut());
+        let path = client.path(direction);
+        let fate = match shared {
+            Some(queue) => path.send_through(queue, now, on_the_wire),
+            None => path.send(now, on_the_wire),
+        };
+        let Fate::Arrives { number, at, again, .. } = fate else { return };
         let bytes: Arc<[u8]> = self.buffer.get(..length).unwrap_or_default().into();
         for at in [Some(at), again].into_iter().flatten() {
             self.held_bytes += length;
