@@ -230,6 +230,13 @@ perf: build setup-namespace ## Measure the media plane: in process, over sockets
 	cargo bench --locked --package tacet-benches --bench worker
 	cargo test --locked --package tacet-benches --test allocations
 
+# In virtual time, so that load on the machine changes nothing.
+.PHONY: cc
+cc: ## Judge congestion control by the cases of RFC 8867 to 8869, beside libwebrtc's: docs/congestion.md.
+	@mkdir -p $(TARGET)/cc
+	cargo run --locked --package tacet-congestion-lab --example evaluate --profile simulation -- --seeds $(or $(SEEDS),5) \
+		--json $(TARGET)/cc/congestion.json --document docs/congestion.md --plots docs/images
+
 # On a quiet machine: noise hides small differences, and a migration between cores makes some.
 .PHONY: timing
 timing: ## Measure whether the time of a refusal depends on where a secret is wrong.
