@@ -33,7 +33,7 @@ pub fn scores(scenario: &Scenario, recording: &Recording) -> Vec<Score> {
     scores.of_changes(scenario, recording);
     scores.of_starvation(scenario, recording);
     scores.of_windows(scenario, recording);
-    scores.of_packets(recording);
+    scores.of_packets(scenario, recording);
     if scenario.source == SourceKind::Layered {
         scores.of_layers(scenario, recording);
     }
@@ -169,12 +169,13 @@ impl Scores {
         }
     }
 
-    fn of_packets(&mut self, recording: &Recording) {
+    fn of_packets(&mut self, scenario: &Scenario, recording: &Recording) {
         let (sent, arrived) =
             recording.media.iter().fold((0, 0), |sum, media| (sum.0 + media.sent, sum.1 + media.arrived));
         self.push("loss_percent", 100.0 * sent.saturating_sub(arrived) as f64 / sent.max(1) as f64);
         let audio = recording.media.iter().fold((0, 0), |sum, media| (sum.0 + media.audio.0, sum.1 + media.audio.1));
-        self.push("audio_loss_percent", 100.0 * audio.0.saturating_sub(audio.1) as f64 / audio.0.max(1) as f64);
+        let lost = 100.0 * audio.0.saturating_sub(audio.1) as f64 / audio.0.max(1) as f64;
+        self.push("audio_excess_percent", (lost - 100.0 * scenario.path.loss.mean().value()).max(0.0));
         let bytes: u64 = recording.media.iter().map(|media| media.sent_bytes).sum();
         let padding: u64 = recording.media.iter().map(|media| media.padding).sum();
         self.push("padding_percent", 100.0 * padding as f64 / bytes.max(1) as f64);
@@ -185,7 +186,8 @@ impl Scores {
     fn of_layers(&mut self, scenario: &Scenario, recording: &Recording) {
         let most = recording.media.iter().map(|media| media.switches.len()).max().unwrap_or_default();
         self.push("switches", most as f64);
-        let undone = recording.media.iter().map(|media| most_undone(&media.switches)).max().unwrap_or_default();
+        let less = scenario.times_with_less();
+        let undone = recording.media.iter().map(|media| most_undone(&media.switches, &less)).max().unwrap_or_default();
         self.push("undone_ups_in_20_s", undone as f64);
         let rises = scenario.changes.array_windows().filter(|[before, after]| after.1 > before.1);
         let Some(rise) = rises.map(|[_, after]| after.0).next_back() else { return };
@@ -197,17 +199,16 @@ impl Scores {
     }
 }
 
-/// The most steps up within 20 s of each other that a step down follows within the same 20 s.
-fn most_undone(switches: &[(f64, f64)]) -> usize {
+/// The most steps up within 20 s of each other that a step down follows within the same 20 s, without cause in the network.
+fn most_undone(switches: &[(f64, f64)], less: &[f64]) -> usize {
     const TIME: f64 = 20.0;
-    let undone =
-        switches.array_windows().filter(|[before, up, down]| up.1 > before.1 && down.1 < up.1 && down.0 - up.0 < TIME);
+    let undone = switches.array_windows().filter(|[before, up, down]| {
+        let caused = less.iter().any(|at| (up.0..=down.0).contains(at));
+        up.1 > before.1 && down.1 < up.1 && down.0 - up.0 < TIME && !caused
+    });
     let times: Vec<f64> = undone.map(|[_, up, _]| up.0).collect();
-    times
-        .iter()
-        .map(|from| times.iter().filter(|at| **at >= *from && **at < from + TIME).count())
-        .max()
-        .unwrap_or_default()
+    let of = |from: &f64| times.iter().filter(|at| (*from..*from + TIME).contains(*at)).count();
+    times.iter().map(of).max().unwrap_or_default()
 }
 
 fn estimate_at(media: &MediaRecording, at: f64) -> Option<f64> {
@@ -246,6 +247,14 @@ impl Scenario {
         let bytes =
             self.forward.get(place).map_or(0, |line| line.rate.bytes_between(time(window.from), time(window.to)));
         bytes as f64 * 8.0 / window.length()
+    }
+
+    /// When there is less for a call: capacity falls, or another call begins or resumes.
+    fn times_with_less(&self) -> Vec<f64> {
+        let falls = self.changes.array_windows().filter(|[before, after]| after.1 < before.1).map(|[_, after]| after.0);
+        let begin = self.media.iter().map(|flow| flow.active.from);
+        let resume = self.media.iter().filter_map(|flow| flow.pause).map(|pause| pause.to);
+        falls.chain(begin).chain(resume).collect()
     }
 
     /// What the calls could use at most: the capacity, or all that they want.

@@ -105,3 +105,12 @@ fn every_expectation_names_a_score() {
         }
     }
 }
+
+/// That a rate exists which keeps the bounds of the swinging link says that they are fair.
+#[test]
+fn bounds_of_lte_can_be_kept() {
+    let scenario = named("rfc8869_lte_swings").unwrap();
+    let summary = figures(&scenario, 1, 2.3e6);
+    let violations: Vec<_> = scenario.expectations.iter().filter_map(|e| e.violation(&summary)).collect();
+    assert!(violations.is_empty(), "{violations:?}");
+}

@@ -6,7 +6,7 @@
 mod own;
 
 use own::Own;
-use tacet_congestion_lab::{Controller, Start, Summary, named, run, scores};
+use tacet_congestion_lab::{Controller, Start, Summary, named, run, scenarios, scores};
 
 /// Seeds of each case; the median must keep the bounds.
 const SEEDS: u64 = 5;
@@ -18,6 +18,15 @@ fn holds(name: &str) {
     let summary = Summary::of(&seeds);
     let violations: Vec<_> = scenario.expectations.iter().filter_map(|e| e.violation(&summary)).collect();
     assert!(violations.is_empty(), "{}: {violations:#?}", scenario.title);
+}
+
+/// Every scenario is a test.
+#[test]
+fn no_scenario_is_left_out() {
+    let source = include_str!("thresholds.rs");
+    let missing: Vec<_> =
+        scenarios().iter().map(|scenario| scenario.name).filter(|name| !source.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// A test of the name of each scenario.
@@ -74,6 +83,7 @@ thresholds! {
     step_down_and_up
     two_subscribers_one_line
     video_after_ten_minutes_of_audio
+    layered_wifi_to_lte
 }
 
 thresholds! {
@@ -82,5 +92,10 @@ thresholds! {
     rfc8868_jitter_30_ms
     rfc8868_jitter_60_ms
     rfc8869_lte_swings
-    layered_variable_capacity
+    layered_5_1_variable_capacity
+    layered_5_2_two_flows
+    layered_5_4_competing_flows
+    layered_5_8_pause_and_resume
+    layered_loss_5_percent
+    layered_step_down_and_up
 }
