@@ -327,7 +327,11 @@ mod tests {
         let first = sender.send(1, MS);
         sender.report(first, true);
         let last = sender.send(2 * MAX as u64, MS / 50);
-        assert_eq!(sender.report(first, true), Lookup::Overrun, "cannot be distinguished from one that was not reported");
+        assert_eq!(
+            sender.report(first, true),
+            Lookup::Overrun,
+            "cannot be distinguished from one that was not reported"
+        );
         assert_eq!(sender.report(first + 1, true), Lookup::Overrun);
         assert_eq!(sender.report(first + 1, true), Lookup::Settled);
         assert_eq!(sender.report(last - MAX as u64, false), Lookup::Overrun);

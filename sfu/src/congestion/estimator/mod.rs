@@ -133,6 +133,8 @@ pub struct BandwidthEstimator {
     /// A wish has risen above the estimate, and the prober has yet to hear of it.
     unmet: bool,
     cause: Cause,
+    /// Less is sent than would test the estimate.
+    limited: bool,
     rtt: Rtt,
     groups: Groups,
     trend: Trend,
@@ -164,6 +166,7 @@ impl BandwidthEstimator {
             next: Bitrate::ZERO,
             unmet: false,
             cause: Cause::Start,
+            limited: false,
             rtt: Rtt::default(),
             groups: Groups::default(),
             trend: Trend::default(),
@@ -265,6 +268,7 @@ impl BandwidthEstimator {
             queue: self.delay.queue(),
             tolerated: self.drain.tolerated(now).is_some(),
             jitter: self.delay.jitter(),
+            limited: self.limited,
             busy: self.drain.is_running() || self.experiment.is_running(),
             decreased: self.rate.decreased_within(now, CALM),
         };
@@ -304,6 +308,7 @@ impl BandwidthEstimator {
         let Some(acked) = self.acked.rate(ACKED_AFTER) else { return };
         let at = self.since_zero(now);
         let sent = self.sent.rate_at(micros(at));
+        self.limited = sent < self.rate.estimate().mul_f64(LIMITED);
         self.proven.add(now, acked, sent, self.rate.estimate());
         if let Some(limit) = self.proven.limit(now) {
             self.rate.cap(limit.max(self.start));
@@ -340,7 +345,8 @@ impl BandwidthEstimator {
                 }
             }
             Usage::Normal | Usage::Underuse => {
-                if self.rate.hold(now) > Duration::ZERO && sent < self.rate.estimate().mul_f64(LIMITED) {
+                self.rate.hold(now);
+                if self.limited {
                     self.cause = Cause::Limited;
                 }
             }
@@ -457,6 +463,6 @@ impl BandwidthEstimator {
     /// Whether less is sent than the estimate allows.
     #[must_use]
     pub fn is_limited(&self) -> bool {
-        self.cause == Cause::Limited
+        self.limited
     }
 }

@@ -47,6 +47,8 @@ const PROGRESS: f64 = 1.05;
 const LOSS: f64 = 0.15;
 /// Wait after a failure: the first, and the bound of its doubling.
 const WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(12));
+/// The wait while less is sent than the estimate allows: only a probe can find more then, and there is room for one.
+const WAIT_LIMITED: Duration = Duration::from_secs(4);
 const AFTER_SUCCESS: Duration = Duration::from_millis(50);
 const AFTER_SNIFF: Duration = Duration::from_secs(1);
 /// For this time after a report of a probe, a growing queue may be that of the probe.
@@ -74,6 +76,8 @@ pub(super) struct Conditions {
     /// Whether that queue belongs to others.
     pub(super) tolerated: bool,
     pub(super) jitter: Duration,
+    /// Less is sent than the estimate allows.
+    pub(super) limited: bool,
     /// A drain or a loss experiment is running.
     pub(super) busy: bool,
     /// There was a decrease within [`CALM`].
@@ -102,6 +106,7 @@ pub(super) struct Prober {
     /// Earliest time of the next probe; `None` before the first packet.
     next: Option<Instant>,
     wait: Duration,
+    failed: Option<Instant>,
     in_flight: [Option<Cluster>; CLUSTERS],
     /// Requested, and not yet taken by the sender.
     requested: [Option<ProbeCluster>; CLUSTERS],
@@ -116,6 +121,7 @@ impl Default for Prober {
             stage: Stage::Initial,
             next: None,
             wait: WAIT.0,
+            failed: None,
             in_flight: [None; CLUSTERS],
             requested: [None; CLUSTERS],
             last_id: ClusterId(u16::MAX),
@@ -167,7 +173,8 @@ impl Prober {
         for slot in &mut self.in_flight {
             slot.take_if(|cluster| cluster.is_expired(now));
         }
-        let Some(due) = self.next.map(|next| now >= next) else { return };
+        let waited = self.failed.is_some_and(|failed| now.saturating_duration_since(failed) >= WAIT_LIMITED);
+        let Some(due) = self.next.map(|next| now >= next || conditions.limited && waited) else { return };
         if conditions.busy || self.in_flight.iter().any(Option::is_some) {
             return;
         }
@@ -210,6 +217,7 @@ impl Prober {
         let rate = estimate.mul_f64(SNIFF_AT).max(conditions.next.mul_f64(ABOVE_NEXT)).min(estimate.mul_f64(SNIFF.1));
         let rate = rate.min(conditions.ceiling).max(estimate.mul_f64(SNIFF.0));
         self.stage = Stage::Sniffing { rate, sniffs: 0, best: Bitrate::ZERO };
+        self.failed = None;
         self.next = Some(now + AFTER_SNIFF);
         self.request(now, rate, SHORT, Purpose::Sniff);
     }
@@ -277,6 +285,7 @@ impl Prober {
     fn fail(&mut self, now: Instant) {
         self.stage = Stage::Waiting;
         self.next = Some(now + self.wait);
+        self.failed = Some(now);
         self.wait = (self.wait * 2).min(WAIT.1);
     }
 }
@@ -306,6 +315,7 @@ mod tests {
                 ceiling: rate(wanted * 12 / 10),
                 queue: Duration::ZERO,
                 tolerated: false,
+                limited: false,
                 jitter: Duration::from_millis(5),
                 busy: false,
                 decreased: false,
@@ -405,6 +415,11 @@ mod tests {
         let now = probe.now;
         probe.prober.encourage(now, SECOND);
         assert!(probe.wait() <= 1.0);
+        probe.prober.fail(probe.now);
+        probe.prober.fail(probe.now);
+        probe.prober.fail(probe.now);
+        probe.conditions.limited = true;
+        assert!((3.9..4.1).contains(&probe.wait()));
     }
 
     #[test]
