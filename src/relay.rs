@@ -107,6 +107,9 @@ struct Settings {
     /// Queue size of the bottleneck, such as 64kB or 300ms [default: 100 ms at its rate]
     #[arg(long, value_name = "SIZE")]
     queue: Option<String>,
+    /// Active queue management: codel, which drops early what waits long, or none
+    #[arg(long, value_name = "NAME")]
+    aqm: Option<String>,
     /// Fraction of packets held back, so that later ones overtake them
     #[arg(long, value_name = "SHARE")]
     reorder: Option<String>,
@@ -148,6 +151,7 @@ impl Settings {
             ("jitter-reorders", &self.jitter_reorders.then(|| "yes".to_owned())),
             ("rate", &self.rate),
             ("queue", &self.queue),
+            ("aqm", &self.aqm),
             ("reorder", &self.reorder),
             ("held-back", &self.held_back),
             ("duplicate", &self.duplicate),
@@ -394,8 +398,8 @@ mod tests {
         assert_eq!(relay(options).path.impairment().unwrap(), text.parse().unwrap());
         let four = relay("--gilbert-elliott 1%/30%/0%/80%").path.impairment().unwrap();
         assert_eq!(four, "gilbert-elliott=1%/30%/0%/80%".parse().unwrap());
-        let changing = relay("--rate 2mbit:500kbit@20s --queue 300ms").path.impairment().unwrap();
-        assert_eq!(changing, "rate=2mbit:500kbit@20s,queue=300ms".parse().unwrap());
+        let changing = relay("--rate 2mbit:500kbit@20s --queue 300ms --aqm codel").path.impairment().unwrap();
+        assert_eq!(changing, "rate=2mbit:500kbit@20s,queue=300ms,aqm=codel".parse().unwrap());
         assert!(relay("--preset 5g").path.impairment().is_err());
         assert!(relay("--loss 5").path.impairment().unwrap_err().to_string().contains("write 5%"));
     }

@@ -9,6 +9,7 @@
 //! is known when it comes. Several paths may pass through one queue, as the calls and downloads of a home do.
 
 use crate::{
+    codel::Codel,
     quantity::{Bitrate, LONGEST},
     schedule::RateSchedule,
 };
@@ -88,6 +89,8 @@ pub struct Bottleneck {
     pub rate: Rate,
     /// Maximum of what is queued. An idle link accepts one packet of any size.
     pub queue: QueueLimit,
+    /// Whether the queue drops early what has waited long, by CoDel (RFC 8289).
+    pub codel: bool,
 }
 
 impl Bottleneck {
@@ -102,7 +105,7 @@ impl Bottleneck {
             Rate::Constant(_) => QueueLimit::Bytes(usual.max(Self::SMALLEST_QUEUE)),
             Rate::Scheduled(_) => QueueLimit::Time(Duration::from_millis(100)),
         };
-        Self { rate, queue }
+        Self { rate, queue, codel: false }
     }
 
     /// The same with a queue of this many bytes.
@@ -115,6 +118,12 @@ impl Bottleneck {
     #[must_use]
     pub fn queue_time(self, time: Duration) -> Self {
         Self { queue: QueueLimit::Time(time), ..self }
+    }
+
+    /// The same with CoDel.
+    #[must_use]
+    pub fn with_codel(self) -> Self {
+        Self { codel: true, ..self }
     }
 }
 
@@ -147,12 +156,13 @@ pub struct Queue {
     start: Option<Instant>,
     /// When the link becomes idle.
     idle_from: Option<Instant>,
+    codel: Codel,
 }
 
 impl Queue {
     /// An empty queue.
-    pub const fn new(bottleneck: Bottleneck) -> Self {
-        Self { bottleneck, start: None, idle_from: None }
+    pub fn new(bottleneck: Bottleneck) -> Self {
+        Self { bottleneck, start: None, idle_from: None, codel: Codel::default() }
     }
 
     /// The same with a schedule that begins at this time rather than with the first packet.
@@ -175,15 +185,19 @@ impl Queue {
         self.bottleneck = bottleneck;
     }
 
-    /// Sends a packet of this size in bytes into the queue; `None` if it is full. Time must not decrease.
+    /// Sends a packet of this size in bytes into the queue; `None` if it is full, or CoDel drops the packet. Time must not decrease.
     pub fn pass(&mut self, now: Instant, bytes: usize) -> Option<Passage> {
         let bytes = bytes as u64;
-        let Bottleneck { rate, queue } = &self.bottleneck;
+        let Bottleneck { rate, queue, codel } = &self.bottleneck;
         let start = *self.start.get_or_insert(now);
         let age = |at: Instant| at.saturating_duration_since(start);
         let begins = self.idle_from.map_or(now, |idle| idle.max(now));
         let waiting = rate.bytes_between(age(now), age(begins));
         if waiting > 0 && waiting.saturating_add(bytes) > queue.bytes(rate.nominal_at(age(now))) {
+            return None;
+        }
+        // What waits and what it will find are known now: departures have the order of arrivals.
+        if *codel && self.codel.drops(begins, begins.saturating_duration_since(now)) {
             return None;
         }
         let takes = rate.transmitted(age(begins), bytes).saturating_sub(age(begins));

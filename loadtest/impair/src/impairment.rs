@@ -1,7 +1,7 @@
 //! Impairments of one direction of a path: loss, bottleneck, delay, jitter, reordering, duplication, outages.
 
 use crate::{
-    bottleneck::{Bottleneck, QueueLimit, Rate},
+    bottleneck::{Bottleneck, Rate},
     jitter::Jitter,
     loss::Loss,
     quantity::{Bitrate, Share},
@@ -101,8 +101,7 @@ impl Impairment {
         let bursts = |per_mille: u32, length: f64| {
             Share::new(f64::from(per_mille) / 1_000.0).and_then(|mean| Loss::bursts(mean, length).ok())
         };
-        let bottleneck =
-            |kbit, queue| Bottleneck { rate: Rate::Constant(Bitrate::kbit(kbit)), queue: QueueLimit::Bytes(queue) };
+        let bottleneck = |kbit, queue| Bottleneck::new(Bitrate::kbit(kbit)).queue_bytes(queue);
         Some(match name {
             "perfect" => Self::PERFECT,
             "wifi" => Self::PERFECT.delay(ms(3)).jitter(ms(5)).loss(bursts(1, 2.0)?),

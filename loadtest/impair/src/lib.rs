@@ -19,6 +19,7 @@
 #![deny(unsafe_code)]
 
 mod bottleneck;
+mod codel;
 mod counts;
 mod impairment;
 mod jitter;

@@ -32,7 +32,7 @@ pub enum SpecError {
     /// Unknown setting.
     #[error(
         "`{setting}` is no setting: there are loss, burst, gilbert-elliott, delay, jitter, jitter-reorders, rate, \
-         queue, reorder, held-back, duplicate, down-after, down-for, down-every and, in the first place, {}",
+         queue, aqm=codel, reorder, held-back, duplicate, down-after, down-for, down-every and, in the first place, {}",
         names()
     )]
     Unknown {
@@ -59,6 +59,7 @@ struct Written {
     gilbert_elliott: Option<Loss>,
     rate: Option<Rate>,
     queue: Option<QueueLimit>,
+    codel: Option<bool>,
     down_after: Option<Duration>,
     down_for: Option<Duration>,
     down_every: Option<Duration>,
@@ -92,6 +93,7 @@ impl Impairment {
                 "rate" if value.contains([':', '@']) => written.rate = Some(value.parse::<RateSchedule>()?.into()),
                 "rate" => written.rate = Some(Rate::Constant(value.parse().map_err(wrong)?)),
                 "queue" => written.queue = Some(queue(value).map_err(wrong)?),
+                "aqm" if matches!(value, "codel" | "none") => written.codel = Some(value == "codel"),
                 "reorder" => all.reorder = share()?,
                 "held-back" => all.held_back = time()?,
                 "duplicate" => all.duplicate = share()?,
@@ -118,6 +120,11 @@ impl Written {
         all.bottleneck = match (self.rate.map(Bottleneck::new).or(all.bottleneck), self.queue) {
             (Some(bottleneck), Some(queue)) => Some(Bottleneck { queue, ..bottleneck }),
             (None, Some(_)) => return Err(SpecError::Without("queue", "rate")),
+            (bottleneck, None) => bottleneck,
+        };
+        all.bottleneck = match (all.bottleneck, self.codel) {
+            (Some(bottleneck), Some(codel)) => Some(Bottleneck { codel, ..bottleneck }),
+            (None, Some(_)) => return Err(SpecError::Without("aqm", "rate")),
             (bottleneck, None) => bottleneck,
         };
         all.outage = match self.down_for {
@@ -188,7 +195,7 @@ impl fmt::Display for Impairment {
             });
             items.extend(self.jitter_reorders.then(|| "jitter-reorders".to_owned()));
         }
-        if let Some(Bottleneck { rate, queue }) = &self.bottleneck {
+        if let Some(Bottleneck { rate, queue, codel }) = &self.bottleneck {
             items.push(match rate {
                 Rate::Constant(rate) => format!("rate={rate}"),
                 Rate::Scheduled(schedule) => format!("rate={schedule}"),
@@ -197,6 +204,7 @@ impl fmt::Display for Impairment {
                 QueueLimit::Bytes(bytes) => format!("queue={bytes}"),
                 QueueLimit::Time(time) => format!("queue={time:?}"),
             });
+            items.extend(codel.then(|| "aqm=codel".to_owned()));
         }
         if !self.reorder.is_none() {
             items.push(format!("reorder={},held-back={:?}", self.reorder, self.held_back));
@@ -239,7 +247,7 @@ mod tests {
         assert_eq!(path.with("jitter=gauss 5ms").unwrap().jitter, Jitter::Gaussian(ms(5)));
         let schedule: RateSchedule = "1mbit:2.5mbit@40s:0@60s:1mbit@61s".parse().unwrap();
         let bottleneck = path.with("rate=1mbit:2.5mbit@40s:0@60s:1mbit@61s").unwrap().bottleneck.unwrap();
-        assert_eq!(bottleneck, Bottleneck { rate: schedule.into(), queue: QueueLimit::Time(ms(100)) });
+        assert_eq!(bottleneck, Bottleneck::new(schedule).queue_time(ms(100)));
         let down = path.with("down-for=1s,down-every=10s").unwrap().outage.unwrap();
         assert_eq!(down.after, Duration::from_secs(9), "the first period begins up");
         assert_eq!("".parse(), Ok(Impairment::PERFECT));
@@ -254,6 +262,7 @@ mod tests {
         assert!(error("loss=5%,4g").contains("in the first place"));
         assert_eq!(error("burst=3"), "burst without loss");
         assert_eq!(error("queue=3kB"), "queue without rate");
+        assert_eq!(error("aqm=codel"), "aqm without rate");
         assert_eq!(error("down-every=3s"), "down-every without down-for");
         assert!(error("gilbert-elliott=1%/2%").contains("TO_BAD/TO_GOOD"));
         assert_eq!(
@@ -297,7 +306,7 @@ mod tests {
         fn paths()(
             loss in [shares(), shares(), shares(), shares()],
             independent in any::<bool>(),
-            bottleneck in prop::option::of((rates(), queues())),
+            bottleneck in prop::option::of((rates(), queues(), any::<bool>())),
             delay in times(),
             (jitter, jitter_reorders) in (jitters(), any::<bool>()),
             (reorder, held_back) in (shares(), times()),
@@ -307,7 +316,7 @@ mod tests {
             let [a, b, c, d] = loss;
             Impairment {
                 loss: if independent { Loss::independent(a) } else { Loss::gilbert_elliott(a, b, c, d) },
-                bottleneck: bottleneck.map(|(rate, queue)| Bottleneck { rate, queue }),
+                bottleneck: bottleneck.map(|(rate, queue, codel)| Bottleneck { rate, queue, codel }),
                 delay,
                 jitter,
                 jitter_reorders: jitter_reorders && !jitter.is_none(),

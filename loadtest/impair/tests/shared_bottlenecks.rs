@@ -187,3 +187,26 @@ fn gaussian_jitter_keeps_order_and_is_cut() {
     let within_one = delays.iter().filter(|delay| (*delay - 65.0).abs() < 5.0).count();
     near(within_one as f64 / delays.len() as f64, 0.683, 0.012);
 }
+
+/// A flow that does not yield keeps a drop-tail queue full; CoDel drops more and more of it, as long as it waits.
+#[test]
+fn codel_shortens_the_queue() {
+    let median = |bottleneck: Bottleneck| {
+        let start = Instant::now();
+        let mut network = Network::new(1, start);
+        let line = network.add_bottleneck(bottleneck.queue_time(ms(300)));
+        let flow = network.add_flow(Impairment::PERFECT, &[line]);
+        let mut waits = Vec::new();
+        for number in 0..20_000u32 {
+            // 1.05 Mbit/s on a line of 1.
+            let now = start + Duration::from_micros(9_524) * number;
+            network.send(now, flow, BYTES, ());
+            waits.extend(std::iter::from_fn(|| network.arrived(now)).map(|arrival| arrival.queued));
+        }
+        waits.sort_unstable();
+        waits[waits.len() / 2]
+    };
+    let plain = median(Bottleneck::new(Bitrate::mbit(1)));
+    let managed = median(Bottleneck::new(Bitrate::mbit(1)).with_codel());
+    assert!(plain > ms(280) && managed < ms(60), "{plain:?} {managed:?}");
+}

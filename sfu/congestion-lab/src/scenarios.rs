@@ -329,6 +329,13 @@ fn rfc8869() -> Vec<Scenario> {
     let swinging = RateSchedule::swinging(best, Share::percent(30), Duration::from_secs(60), 1);
     let lte = swinging.map_or_else(|_| Bottleneck::new(best), Bottleneck::new).queue_time(QUEUE);
     let wifi = [(0.0, 20.0), (30.0, 0.0), (30.8, 4.0)];
+    let swings = |name, title: &str, lte| Scenario {
+        forward: vec![lte],
+        windows: windows(&[(15.0, 59.0)]),
+        expectations: vec![at_least("utilisation", 0.75), at_most("queue_p95_ms", 250.0)],
+        changes: Vec::new(),
+        ..scenario(name, title, &[(0.0, 3.0)], vec![wide_call(ms(25))])
+    };
     vec![
         Scenario {
             windows: windows(&[(31.0, 36.0)]),
@@ -341,18 +348,8 @@ fn rfc8869() -> Vec<Scenario> {
                 vec![wide_call(ms(25))],
             )
         },
-        Scenario {
-            forward: vec![lte],
-            windows: windows(&[(15.0, 59.0)]),
-            expectations: vec![at_least("utilisation", 0.75), at_most("queue_p95_ms", 250.0)],
-            changes: Vec::new(),
-            ..scenario(
-                "rfc8869_lte_swings",
-                "8869: LTE, swings each 100 ms, 3 Mbit/s",
-                &[(0.0, 3.0)],
-                vec![wide_call(ms(25))],
-            )
-        },
+        swings("rfc8869_lte_swings", "8869: LTE, swings each 100 ms, 3 Mbit/s", lte.clone()),
+        swings("rfc8869_lte_swings_codel", "8869: the same with CoDel", lte.with_codel()),
     ]
 }
 

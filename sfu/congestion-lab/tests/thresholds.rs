@@ -92,6 +92,7 @@ thresholds! {
     rfc8868_jitter_30_ms
     rfc8868_jitter_60_ms
     rfc8869_lte_swings
+    rfc8869_lte_swings_codel
     layered_5_1_variable_capacity
     layered_5_2_two_flows
     layered_5_4_competing_flows
