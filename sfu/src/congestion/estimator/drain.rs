@@ -4,7 +4,7 @@
 //!   idle ── queue > 60 ms for 400 ms ──► draining at 0.8 of what arrives ── queue < 15 ms ──► idle, 0.92 of it
 //!                                  ▲      │        │ time is over
 //!                                  └──────┘        │
-//!                          even less arrives       │
+//!           even less arrives, or more than is sent  │
 //!                                                  ├─ queue has not moved: the base delay is another one
 //!                                                  └─ someone else fills it: tolerated for 15 s
 //! ```
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// A queue this long for this time is drained.
 const STANDING: Duration = Duration::from_millis(60);
-const STANDING_FOR: Duration = Duration::from_millis(400);
+const STANDING_FOR: Duration = Duration::from_millis(300);
 /// A queue below this is empty.
 const EMPTY: Duration = Duration::from_millis(15);
 /// From here on the queue is long, and more is given up to drain it.
@@ -37,6 +37,8 @@ const TOLERATED_FOR: Duration = Duration::from_secs(15);
 /// If less than this share of what is sent arrives, the path carries less than it did when the drain began; to be judged
 /// once what was sent before then has arrived, and left the window of the rates.
 const ARRIVES: f64 = 0.85;
+/// If this multiple of what is sent arrives, the queue is ours and shrinks, though slower than expected.
+const SHRINKS: f64 = 1.1;
 const SETTLED_AFTER: Duration = Duration::from_millis(500);
 /// A queue that varies by less than this while less is sent is none: the route has become longer.
 const CONSTANT: Duration = Duration::from_millis(6);
@@ -134,6 +136,9 @@ impl Drain {
         if now < running.until {
             return Step::Draining;
         }
+        if queue > STANDING && acked > seen.sent.mul_f64(SHRINKS) {
+            return self.begin(now, queue, acked, rtt);
+        }
         self.running = None;
         if queue <= running.queue.mul_f64(FAILED) {
             return Step::Idle;
@@ -224,12 +229,16 @@ mod tests {
     }
 
     #[test]
-    fn drain_begins_again_when_less_arrives() {
+    fn drain_begins_again_when_less_or_more_arrives() {
         let mut watch = Watch::new();
         assert_eq!(watch.until_change(Duration::from_secs(1), |_| 140), Step::Begin(Bitrate::from_kbps(800)));
         watch.sent = Bitrate::from_kbps(1_200);
         let begin = watch.now;
         assert_eq!(watch.until_change(Duration::from_secs(4), |_| 300), Step::Begin(Bitrate::from_kbps(700)));
         assert!(watch.now - begin < Duration::from_millis(700));
+        // Now the queue shrinks, and is still long at the end.
+        watch.sent = Bitrate::from_kbps(700);
+        let step = watch.until_change(Duration::from_secs(4), |at| 300 - at / 20);
+        assert_eq!(step, Step::Begin(Bitrate::from_kbps(700)));
     }
 }
