@@ -234,6 +234,7 @@ perf: build setup-namespace ## Measure the media plane: in process, over sockets
 .PHONY: cc
 cc: ## Judge congestion control by the cases of RFC 8867 to 8869, beside libwebrtc's: docs/congestion.md.
 	@mkdir -p $(TARGET)/cc
+	cargo test --locked --package tacet-congestion-lab --profile simulation --test yardstick -- --include-ignored
 	cargo run --locked --package tacet-congestion-lab --example evaluate --profile simulation -- --seeds $(or $(SEEDS),5) \
 		--json $(TARGET)/cc/congestion.json --document docs/congestion.md --plots docs/images
 
