@@ -16,13 +16,14 @@
 //! # assert!(tidy(&Event::TransportState { participant, state }).is_some());
 //! ```
 
+pub use crate::{
+    downlink::{DownlinkCause, DownlinkState},
+    slot::LayerReason,
+    transport::{LocalTransport, TransportState},
+};
 use crate::{
     error::CommandError,
     ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId},
-};
-pub use crate::{
-    slot::LayerReason,
-    transport::{LocalTransport, TransportState},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -88,6 +89,14 @@ pub enum Event {
         temporal: Option<u8>,
         /// Why it is this layer.
         reason: LayerReason,
+    },
+    /// What is known of the path to a receiver has changed. Sent at most once a second, and only about receivers that send
+    /// transport feedback.
+    Downlink {
+        /// The receiver.
+        participant: ParticipantId,
+        /// What is known.
+        state: DownlinkState,
     },
     /// What the receivers of a track want of it has changed. The publisher may stop the rest.
     LayersWanted {
@@ -160,6 +169,7 @@ impl Event {
             | Self::TrackActivity { participant, .. }
             | Self::SlotAdded { participant, .. }
             | Self::Layer { participant, .. }
+            | Self::Downlink { participant, .. }
             | Self::LayersWanted { participant, .. }
             | Self::TransportState { participant, .. }
             | Self::Refused { participant, .. }

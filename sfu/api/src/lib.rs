@@ -9,6 +9,7 @@
 //! the same process or behind a message bus. A control plane builds against this crate alone.
 
 pub mod command;
+pub mod downlink;
 mod error;
 pub mod event;
 pub mod ids;
@@ -17,6 +18,7 @@ pub mod slot;
 pub mod transport;
 
 pub use command::{Command, Request};
+pub use downlink::{DownlinkCause, DownlinkState};
 pub use error::CommandError;
 pub use event::Event;
 pub use ids::{CommandId, Mid, ParticipantId, Rid, RoomId, Ssrc, TrackId};

@@ -1,4 +1,6 @@
-//! Durations counted in fixed buckets: recording is one search of a short list and two additions.
+//! Durations, and other quantities, counted in fixed buckets: recording is one search of a short list and two additions.
+//!
+//! The unit is the second, and bounds are in microseconds. Another quantity is counted in millionths of its unit.
 
 use std::time::Duration;
 
@@ -77,7 +79,15 @@ impl Histogram {
 
     /// Counts `n` durations of this length.
     pub fn record(&mut self, duration: Duration, n: u64) {
-        let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.record_billionths(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), n);
+    }
+
+    /// Counts `n` values of this many millionths of the histogram's unit.
+    pub fn record_millionths(&mut self, value: u64, n: u64) {
+        self.record_billionths(value.saturating_mul(1_000), n);
+    }
+
+    fn record_billionths(&mut self, ns: u64, n: u64) {
         let bucket = self.bounds.0.iter().take_while(|bound| ns > **bound * 1_000).count();
         if let Some(count) = self.counts.get_mut(bucket) {
             *count = count.wrapping_add(n);
@@ -121,6 +131,16 @@ mod tests {
         assert_eq!(filled, [(25e-6, 3), (50e-6, 1), (f64::INFINITY, 2)]);
         assert_eq!(histogram.count(), 6);
         assert_eq!(histogram.sum(), Duration::from_nanos(3 * 25_000 + 25_001 + 2 * 9_000_000_000));
+    }
+
+    #[test]
+    fn millionths_of_another_unit_are_counted_like_microseconds() {
+        let (mut durations, mut others) = (Histogram::new(FINE), Histogram::new(FINE));
+        for value in [3, 25, 26, 7_000] {
+            durations.record(Duration::from_micros(value), 2);
+            others.record_millionths(value, 2);
+        }
+        assert_eq!(durations, others);
     }
 
     #[test]

@@ -300,6 +300,10 @@ impl Room {
             Event::LayersWanted { participant, track, active, height } => {
                 self.layers_wanted(now, participant, track, active, height);
             }
+            // For operators. No message tells the client yet.
+            Event::Downlink { participant, state } => {
+                tracing::debug!(participant = participant.0, ?state, "downlink");
+            }
             // The media plane has dropped the excess. No message tells the client: an honest one stays far below.
             Event::LimitExceeded { participant, limit } => {
                 tracing::warn!(participant = participant.0, ?limit, "limit exceeded");
