@@ -151,6 +151,7 @@ impl Network {
             candidates,
             max_participants: 10,
             max_video_rate: VIDEO_RATE,
+            adapt_video: false,
         };
         let mut network = Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new() };
         let identity = Identity::generate().unwrap();

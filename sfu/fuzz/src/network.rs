@@ -78,8 +78,13 @@ type Strangers = BTreeMap<u16, (usize, usize)>;
 impl Network {
     pub(crate) fn new() -> Self {
         let candidates = vec![SERVER_ADDRESS];
-        let config =
-            WorkerConfig { identity: SERVER.clone(), candidates, max_participants: 8, max_video_rate: VIDEO_RATE };
+        let config = WorkerConfig {
+            identity: SERVER.clone(),
+            candidates,
+            max_participants: 8,
+            max_video_rate: VIDEO_RATE,
+            adapt_video: false,
+        };
         Self {
             now: Instant::now(),
             worker: Worker::new(config),

@@ -1,13 +1,20 @@
 //! The path from the server to one client.
 
 use super::{
+    BandwidthEstimator, Cause, ClusterId, PacketResult,
     delivery_rate::{DeliveryRate, PACKET_OVERHEAD, Sent},
+    probe_sender::ProbeSender,
     repair_budget::RepairBudget,
     report::{Arrival, PacketName, ReceiverClock, Report},
     rtt::Rtt,
     send_history::{self, Lookup, SendHistory, SentPacket},
+    video_budget::{Spendable, VideoBudget},
 };
-use crate::{units::DataSize, wire::seq::low};
+use crate::{
+    event::{DownlinkCause, DownlinkState},
+    units::{Bitrate, DataSize},
+    wire::seq::low,
+};
 use std::{
     ops::AddAssign,
     time::{Duration, Instant},
@@ -19,6 +26,22 @@ const DATAGRAM_OVERHEAD: DataSize = DataSize::from_bytes(20 + 8 + 16);
 /// The size on the wire of a packet of `len` clear bytes.
 pub(crate) fn wire_size(len: usize) -> DataSize {
     DataSize::from_len(len) + DATAGRAM_OVERHEAD
+}
+
+/// What is assumed of a path until feedback says more.
+const START: Bitrate = Bitrate::from_kbps(600);
+/// The estimator looks at the time as long as feedback has come within this time.
+const WATCHED: Duration = Duration::from_secs(30);
+
+/// What a receiver's slots need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Bitrate of all that is wished, on the wire.
+    pub wanted: Bitrate,
+    /// Of that, audio.
+    pub audio: Bitrate,
+    /// Bitrate of what is sent, with the cheapest improvement.
+    pub next: Bitrate,
 }
 
 /// Packets that feedback covers. One that was reported before is not counted again, unless it has arrived since.
@@ -56,7 +79,23 @@ pub struct Downlink {
     reported: DeliveryReport,
     clock: ReceiverClock,
     /// From the first feedback on: a client that sends none costs nothing.
-    history: Option<Box<SendHistory>>,
+    measured: Option<Box<Measured>>,
+    /// The packets take another path since the last tick.
+    has_moved: bool,
+}
+
+/// What feedback is compared with, and what follows from it.
+#[derive(Debug)]
+struct Measured {
+    history: SendHistory,
+    estimator: BandwidthEstimator,
+    last_feedback: Instant,
+    needs: Needs,
+    reported: Option<DownlinkState>,
+    probe: Option<ProbeSender>,
+    spendable: Spendable,
+    /// Bitrate of the video that was allocated, if less of it could be sent.
+    allocated: Bitrate,
 }
 
 impl Downlink {
@@ -79,8 +118,10 @@ impl Downlink {
     pub(crate) fn on_packet(&mut self, now: Instant, size: DataSize) -> u16 {
         let number = self.next_number();
         self.numbered += 1;
-        if let Some(history) = &mut self.history {
-            history.record(now, size, 0);
+        if let Some(measured) = &mut self.measured {
+            let cluster = measured.probe.as_mut().map(|probe| probe.on_packet(size));
+            measured.history.record(now, size, cluster.map_or(0, ClusterId::get));
+            measured.estimator.on_sent(now, size);
         }
         low(number)
     }
@@ -96,36 +137,32 @@ impl Downlink {
         self.repair_budget.spend(now, self.delivery.bitrate(now), size)
     }
 
-    /// Handles feedback of the client. Returns what it reports.
-    pub(crate) fn on_feedback(&mut self, now: Instant, report: &Report<'_>) -> DeliveryReport {
-        let mut counted = DeliveryReport::default();
-        if let Some(history) = &mut self.history {
-            let mut newest: Option<Instant> = None;
-            report.visit(&mut self.clock, |name, arrival| {
-                let has_arrived = arrival != Arrival::Missing;
-                let lookup = match name {
-                    PacketName::Transport(seq) => history.report(seq, has_arrived),
-                    // No answer accepts this form of feedback.
-                    PacketName::Stream(..) => Lookup::Unknown,
-                };
-                match lookup {
-                    Lookup::Sent(SentPacket { sent, .. }) => {
-                        counted.arrived += u64::from(has_arrived);
-                        counted.missing += u64::from(!has_arrived);
-                        newest = newest.max(has_arrived.then_some(sent));
-                    }
-                    Lookup::Settled => {}
-                    Lookup::Overrun => counted.overrun += 1,
-                    Lookup::Unknown => counted.unknown += 1,
-                }
-            });
-            history.on_feedback(now);
-            if let Some(sent) = newest {
-                self.rtt.sample(now.saturating_duration_since(sent));
-            }
-        } else {
+    /// Handles feedback of the client. Returns what it reports. `results` is a buffer.
+    pub(crate) fn on_feedback(
+        &mut self,
+        now: Instant,
+        report: &Report<'_>,
+        results: &mut Vec<PacketResult>,
+    ) -> DeliveryReport {
+        let next_number = self.next_number();
+        let Some(measured) = &mut self.measured else {
             // What the first feedback is about was sent before anything was recorded.
-            self.history = Some(Box::new(SendHistory::new(now, self.next_number())));
+            self.measured = Some(Box::new(Measured::new(now, next_number)));
+            self.delivery.on_feedback(now, 0, self.sent);
+            return DeliveryReport::default();
+        };
+        results.clear();
+        let counted = measured.look_up(report, &mut self.clock, results);
+        measured.history.on_feedback(now);
+        measured.last_feedback = now;
+        if let Some(sent) = results.iter().filter(|result| result.received_micros.is_some()).map(|one| one.sent).max() {
+            self.rtt.sample(now.saturating_duration_since(sent));
+        }
+        if !results.is_empty() {
+            measured.estimator.on_report(now, results);
+        }
+        if counted.overrun > 0 {
+            measured.estimator.on_overrun(now);
         }
         self.reported += counted;
         self.delivery.on_feedback(now, counted.arrived, self.sent);
@@ -134,10 +171,185 @@ impl Downlink {
 
     /// Handles a round trip that a receiver report tells. Feedback tells more of them.
     pub(crate) fn on_round_trip(&mut self, sample: Duration) {
-        if self.history.is_none() {
+        if self.measured.is_none() {
             self.rtt.sample(sample);
         }
     }
+
+    /// The packets take another path from now on.
+    pub(crate) fn on_path_change(&mut self) {
+        self.has_moved = true;
+    }
+
+    /// Lets time pass for the estimator. Returns whether it is to be called again.
+    pub(crate) fn on_tick(&mut self, now: Instant) -> bool {
+        let has_moved = std::mem::take(&mut self.has_moved);
+        let Some(measured) = &mut self.measured else { return false };
+        if has_moved {
+            measured.estimator.on_path_change(now);
+        }
+        measured.estimator.on_tick(now);
+        measured.spendable.add(now, measured.estimator.estimate());
+        now.saturating_duration_since(measured.last_feedback) < WATCHED
+    }
+
+    /// Begins the next probe, if one is due and none is under way. Returns whether it has begun.
+    pub(crate) fn begin_probe(&mut self, now: Instant) -> bool {
+        let Some(measured) = self.measured.as_mut().filter(|measured| measured.probe.is_none()) else { return false };
+        measured.probe = measured.estimator.next_probe(now).map(|cluster| ProbeSender::new(now, cluster));
+        measured.probe.is_some()
+    }
+
+    /// How much of the probe is due now, beyond media; `None` if none is under way any more.
+    pub(crate) fn probe_due(&mut self, now: Instant) -> Option<DataSize> {
+        let probe = &mut self.measured.as_mut()?.probe;
+        let due = probe.as_ref()?.due(now);
+        if due.is_none() {
+            *probe = None;
+        }
+        due
+    }
+
+    /// Ends a probe that cannot be sent.
+    pub(crate) fn cancel_probe(&mut self) {
+        if let Some(measured) = &mut self.measured {
+            measured.probe = None;
+        }
+    }
+
+    /// What video may use; `None` while too little is known.
+    pub(crate) fn video_budget(&self, now: Instant) -> Option<VideoBudget> {
+        let Measured { spendable, estimator, needs, .. } = &**self.measured.as_ref()?;
+        spendable.budget(now, estimator.estimate(), *needs, estimator.estimate() < START)
+    }
+
+    /// Video of this bitrate was allocated, of which less could be sent; zero if it is the least.
+    pub(crate) fn set_allocated(&mut self, allocated: Bitrate) {
+        if let Some(measured) = &mut self.measured {
+            measured.allocated = allocated;
+        }
+    }
+
+    /// Whether less video has to be allocated: the estimate has fallen below it.
+    pub(crate) fn is_overdrawn(&self, now: Instant) -> bool {
+        let allocated = self.measured.as_ref().map_or(Bitrate::ZERO, |measured| measured.allocated);
+        self.video_budget(now).is_some_and(|budget| allocated > budget.now)
+    }
+
+    /// Whether feedback has come, so that there is an estimate.
+    pub(crate) fn is_estimated(&self) -> bool {
+        self.measured.is_some()
+    }
+
+    /// Sets what the receiver's slots need. Nothing changes before the first feedback.
+    pub(crate) fn set_needs(&mut self, needs: Needs) {
+        if let Some(measured) = &mut self.measured
+            && std::mem::replace(&mut measured.needs, needs) != needs
+        {
+            measured.estimator.set_wanted(needs.wanted, needs.next);
+        }
+    }
+
+    /// The bitrate that the path carries; `None` without feedback.
+    #[must_use]
+    pub fn estimate(&self) -> Option<Bitrate> {
+        self.measured.as_ref().map(|measured| measured.estimator.estimate())
+    }
+
+    /// What is known of the path; `None` without feedback.
+    #[must_use]
+    pub fn state(&self) -> Option<DownlinkState> {
+        let Measured { estimator, needs, .. } = &**self.measured.as_ref()?;
+        let kbps = |rate: Bitrate| u32::try_from(rate.bps() / 1_000).unwrap_or(u32::MAX);
+        Some(DownlinkState {
+            kbps: kbps(estimator.estimate()),
+            cause: cause(estimator.cause()),
+            queue: estimator.queue(),
+            wanted_kbps: kbps(needs.wanted),
+        })
+    }
+
+    /// What is known of the path, if it differs much from what was returned last.
+    pub(crate) fn take_change(&mut self) -> Option<DownlinkState> {
+        let state = self.state()?;
+        let reported = &mut self.measured.as_mut()?.reported;
+        let is_known = reported.is_some_and(|reported| is_like(&reported, &state));
+        (!is_known).then(|| *reported.insert(state))
+    }
+}
+
+impl Measured {
+    fn new(now: Instant, next_number: u64) -> Self {
+        Self {
+            history: SendHistory::new(now, next_number),
+            estimator: BandwidthEstimator::new(START),
+            last_feedback: now,
+            needs: Needs::default(),
+            reported: None,
+            probe: None,
+            spendable: Spendable::new(now),
+            allocated: Bitrate::ZERO,
+        }
+    }
+
+    /// Looks up the packets of a report, and appends those that it reports for the first time to `results`.
+    fn look_up(
+        &mut self,
+        report: &Report<'_>,
+        clock: &mut ReceiverClock,
+        results: &mut Vec<PacketResult>,
+    ) -> DeliveryReport {
+        let mut counted = DeliveryReport::default();
+        report.visit(clock, |name, arrival| {
+            let has_arrived = arrival != Arrival::Missing;
+            let lookup = match name {
+                PacketName::Transport(seq) => self.history.report(seq, has_arrived),
+                // No answer accepts this form of feedback.
+                PacketName::Stream(..) => Lookup::Unknown,
+            };
+            match lookup {
+                Lookup::Sent(SentPacket { sent, size, cluster }) => {
+                    counted.arrived += u64::from(has_arrived);
+                    counted.missing += u64::from(!has_arrived);
+                    let received_micros = match arrival {
+                        Arrival::Missing => None,
+                        Arrival::At(micros) => Some(micros),
+                        // Neither lost nor of any use.
+                        Arrival::Untimed => return,
+                    };
+                    let cluster = ClusterId::from_number(cluster);
+                    results.push(PacketResult { sent, size, received_micros, cluster });
+                }
+                Lookup::Settled => {}
+                Lookup::Overrun => counted.overrun += 1,
+                Lookup::Unknown => counted.unknown += 1,
+            }
+        });
+        counted
+    }
+}
+
+fn cause(cause: Cause) -> DownlinkCause {
+    match cause {
+        Cause::Start => DownlinkCause::Start,
+        Cause::Growth => DownlinkCause::Growth,
+        Cause::Probe => DownlinkCause::Probe,
+        Cause::Limited => DownlinkCause::Limited,
+        Cause::Trend => DownlinkCause::Trend,
+        Cause::Queue => DownlinkCause::Queue,
+        Cause::Loss => DownlinkCause::Loss,
+        Cause::NoFeedback => DownlinkCause::NoFeedback,
+        Cause::PathChange => DownlinkCause::PathChange,
+    }
+}
+
+/// Whether a state is not worth another event: bitrates are within 5 %, and the queue within 25 ms.
+fn is_like(reported: &DownlinkState, state: &DownlinkState) -> bool {
+    let near = |a: u32, b: u32| a.abs_diff(b) <= a / 20;
+    reported.cause == state.cause
+        && near(reported.kbps, state.kbps)
+        && near(reported.wanted_kbps, state.wanted_kbps)
+        && reported.queue.abs_diff(state.queue) <= Duration::from_millis(25)
 }
 
 #[cfg(test)]
@@ -169,7 +381,7 @@ mod tests {
         let mut packet = Vec::new();
         twcc::write(&mut packet, Ssrc(1), Ssrc(2), 0, arrivals[0].seq, &arrivals).unwrap();
         let Some(Rtcp::Twcc(feedback)) = rtcp::parse(&packet).next() else { panic!("no feedback") };
-        downlink.on_feedback(now, &Report::Twcc(feedback))
+        downlink.on_feedback(now, &Report::Twcc(feedback), &mut Vec::new())
     }
 
     /// A downlink with the first feedback behind it, and the number of its next packet.
@@ -210,9 +422,16 @@ mod tests {
         let stream = ccfb::StreamReport { ssrc: Ssrc(9), base: 1, packets: &[reception; 3] };
         ccfb::write(&mut packet, Ssrc(1), 7, &[stream]);
         let Some(Rtcp::Ccfb(feedback)) = rtcp::parse(&packet).next() else { panic!("no feedback") };
-        let counted = downlink.on_feedback(start + MS, &Report::Ccfb(feedback));
+        let counted = downlink.on_feedback(start + MS, &Report::Ccfb(feedback), &mut Vec::new());
         assert_eq!(counted, DeliveryReport { unknown: 3, ..DeliveryReport::default() });
         assert_eq!(downlink.rtt.estimate(), Rtt::default().estimate());
+    }
+
+    #[test]
+    fn measuring_a_downlink_takes_at_most_6_kb() {
+        let history = 256 * 8;
+        let bytes = size_of::<Downlink>() + size_of::<Measured>() + history;
+        assert!(bytes <= 6_000, "{bytes} bytes");
     }
 
     /// All 65,535 numbers that one feedback can cover.
@@ -227,9 +446,9 @@ mod tests {
         packet.extend([0x7f, 0xff].repeat(8));
         packet.extend([0x60, 0x07, 0, 0]);
         let Some(Rtcp::Twcc(feedback)) = rtcp::parse(&packet).next() else { panic!("no feedback") };
-        let counted = downlink.on_feedback(start + 7_000 * MS, &Report::Twcc(feedback));
+        let counted = downlink.on_feedback(start + 7_000 * MS, &Report::Twcc(feedback), &mut Vec::new());
         assert_eq!(counted.missing, 0);
         assert!(counted.arrived <= 4_096 && counted.unknown <= 32_768, "{counted:?}");
-        assert_eq!(downlink.on_feedback(start + 7_001 * MS, &Report::Twcc(feedback)).arrived, 0);
+        assert_eq!(downlink.on_feedback(start + 7_001 * MS, &Report::Twcc(feedback), &mut Vec::new()).arrived, 0);
     }
 }

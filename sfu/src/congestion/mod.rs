@@ -4,16 +4,20 @@
 pub(crate) mod delivery_rate;
 mod downlink;
 mod estimator;
+mod probe_sender;
 mod repair_budget;
 pub(crate) mod report;
 pub(crate) mod rtt;
 mod send_history;
 pub(crate) mod twcc_recorder;
+mod video_budget;
 
 pub(crate) use downlink::wire_size;
-pub use downlink::{DeliveryReport, Downlink};
+pub use downlink::{DeliveryReport, Downlink, Needs};
 pub use estimator::{BandwidthEstimator, Cause, ClusterId, PacketResult, ProbeCluster};
+pub(crate) use probe_sender::STEP as PROBE_STEP;
 use twcc_recorder::TwccRecorder;
+pub(crate) use video_budget::VideoBudget;
 
 /// State of the path between the server and one client, in both directions. It belongs to a transport.
 #[derive(Debug, Default)]

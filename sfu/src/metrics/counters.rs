@@ -26,6 +26,8 @@ quantities! {
     Forwarded = "forwarded_packets",
     /// Empty RTP packets sent to subscribers for sequence numbers that are of other layers.
     Fillers = "filler_packets",
+    /// RTP packets of padding sent to subscribers, as probes of what their downlinks carry.
+    Probes = "probe_packets",
     /// RTP packets of publishers that were missing at first. Some are recovered.
     UplinkLost = "uplink_packets_lost",
     /// RTP packets requested from publishers by NACK.

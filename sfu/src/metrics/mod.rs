@@ -15,8 +15,8 @@ mod published;
 pub use counters::{Counter, Counters};
 pub use gauges::{Gauge, Gauges};
 pub use histogram::{Bounds, Histogram};
-pub(crate) use published::Published;
 pub use published::WorkerMetrics;
+pub(crate) use published::{Histograms, Published};
 
 /// Buckets of the forwarding delay: from the receipt of a batch of datagrams to the return of the call that sent the
 /// packets forwarded from it. Fine around the usual fraction of a millisecond, coarse where calls suffer.
@@ -27,6 +27,18 @@ pub const FORWARDING: Bounds = Bounds::new(&[
 
 /// Buckets of the time from a participant's arrival to the first media sent to it.
 pub const FIRST_MEDIA: Bounds = histogram::PERSON_WAITS;
+
+/// Buckets of the bitrate that a downlink is estimated to carry, in bit/s; the unit is Mbit/s.
+pub const DOWNLINK_ESTIMATE: Bounds = Bounds::new(&[
+    50_000, 100_000, 150_000, 250_000, 400_000, 600_000, 800_000, 1_000_000, 1_500_000, 2_000_000, 3_000_000,
+    4_000_000, 6_000_000, 10_000_000, 20_000_000, 50_000_000,
+]);
+
+/// Buckets of the time that packets wait in the queues of a downlink.
+pub const DOWNLINK_QUEUE: Bounds = Bounds::new(&[
+    5_000, 10_000, 15_000, 20_000, 30_000, 50_000, 75_000, 100_000, 150_000, 200_000, 300_000, 500_000, 1_000_000,
+    2_000_000,
+]);
 
 /// Declares an enum of quantities with their names. The doc comments are also the help texts.
 macro_rules! quantities {
@@ -74,6 +86,8 @@ mod tests {
 
     #[test]
     fn histogram_bounds_ascend() {
-        assert!(FORWARDING.is_ascending() && FIRST_MEDIA.is_ascending());
+        for bounds in [FORWARDING, FIRST_MEDIA, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE] {
+            assert!(bounds.is_ascending());
+        }
     }
 }

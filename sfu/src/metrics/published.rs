@@ -1,7 +1,7 @@
 //! Metrics of a worker, as published to other threads.
 
 use super::{
-    Bounds, FIRST_MEDIA, FORWARDING, Histogram,
+    Bounds, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE, FIRST_MEDIA, FORWARDING, Histogram,
     counters::{Counter, Counters},
     gauges::{Gauge, Gauges},
 };
@@ -51,6 +51,15 @@ impl SharedHistogram {
     }
 }
 
+/// All histograms of a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Histograms<H> {
+    pub(crate) forwarding: H,
+    pub(crate) first_media: H,
+    pub(crate) downlink_estimate: H,
+    pub(crate) downlink_queue: H,
+}
+
 /// The latest metrics of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
@@ -58,6 +67,8 @@ pub(crate) struct Published {
     gauges: Shared<{ Gauge::COUNT }>,
     forwarding: SharedHistogram,
     first_media: SharedHistogram,
+    downlink_estimate: SharedHistogram,
+    downlink_queue: SharedHistogram,
 }
 
 /// Metrics of one worker since its start.
@@ -72,6 +83,10 @@ pub struct WorkerMetrics {
     pub forwarding: Histogram,
     /// Time to the first media, counted by participants: see [`FIRST_MEDIA`].
     pub first_media: Histogram,
+    /// Bitrates that downlinks are estimated to carry, one of each downlink and second: see [`DOWNLINK_ESTIMATE`].
+    pub downlink_estimate: Histogram,
+    /// Times that packets wait in the queues of downlinks, one of each downlink and second: see [`DOWNLINK_QUEUE`].
+    pub downlink_queue: Histogram,
     /// CPU time of the worker's thread; `None` if the system does not provide it.
     pub cpu: Option<Duration>,
     /// Size of the receive buffer in bytes, as the kernel counts.
@@ -82,17 +97,13 @@ pub struct WorkerMetrics {
 
 impl Published {
     /// Publishes the values. Each is exact, but a reader can see values of different calls.
-    pub(crate) fn publish(
-        &self,
-        counters: &Counters,
-        gauges: &Gauges,
-        forwarding: &Histogram,
-        first_media: &Histogram,
-    ) {
+    pub(crate) fn publish(&self, counters: &Counters, gauges: &Gauges, histograms: &Histograms<&Histogram>) {
         self.counters.write(&counters.0);
         self.gauges.write(&gauges.0);
-        self.forwarding.write(forwarding);
-        self.first_media.write(first_media);
+        self.forwarding.write(histograms.forwarding);
+        self.first_media.write(histograms.first_media);
+        self.downlink_estimate.write(histograms.downlink_estimate);
+        self.downlink_queue.write(histograms.downlink_queue);
     }
 
     /// Reads the counters.
@@ -105,9 +116,14 @@ impl Published {
         Gauges(self.gauges.read())
     }
 
-    /// Reads the histograms: forwarding, first media.
-    pub(crate) fn histograms(&self) -> (Histogram, Histogram) {
-        (self.forwarding.read(FORWARDING), self.first_media.read(FIRST_MEDIA))
+    /// Reads the histograms.
+    pub(crate) fn histograms(&self) -> Histograms<Histogram> {
+        Histograms {
+            forwarding: self.forwarding.read(FORWARDING),
+            first_media: self.first_media.read(FIRST_MEDIA),
+            downlink_estimate: self.downlink_estimate.read(DOWNLINK_ESTIMATE),
+            downlink_queue: self.downlink_queue.read(DOWNLINK_QUEUE),
+        }
     }
 }
 
@@ -119,12 +135,20 @@ mod tests {
     fn published_metrics_round_trip() {
         let published = Published::default();
         let (mut counters, mut gauges) = (Counters::default(), Gauges::default());
-        let (mut forwarding, first_media) = (Histogram::new(FORWARDING), Histogram::new(FIRST_MEDIA));
+        let (mut forwarding, mut downlink_estimate) = (Histogram::new(FORWARDING), Histogram::new(DOWNLINK_ESTIMATE));
+        let (first_media, downlink_queue) = (Histogram::new(FIRST_MEDIA), Histogram::new(DOWNLINK_QUEUE));
         counters.add(Counter::RtpIn, 3);
         gauges.set(Gauge::Rooms, 2);
         forwarding.record(Duration::from_micros(80), 100);
-        published.publish(&counters, &gauges, &forwarding, &first_media);
+        downlink_estimate.record_millionths(700_000, 1);
+        let histograms = Histograms {
+            forwarding: &forwarding,
+            first_media: &first_media,
+            downlink_estimate: &downlink_estimate,
+            downlink_queue: &downlink_queue,
+        };
+        published.publish(&counters, &gauges, &histograms);
         assert_eq!((published.counters(), published.gauges()), (counters, gauges));
-        assert_eq!(published.histograms(), (forwarding, first_media));
+        assert_eq!(published.histograms(), Histograms { forwarding, first_media, downlink_estimate, downlink_queue });
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::Event,
-    metrics::{Counter, Counters, Published},
+    metrics::{Counter, Counters, Histograms, Published},
     transport::{Datagram, Tuple},
     worker::{Output, Worker},
 };
@@ -88,7 +88,14 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
 
     fn publish(&self) {
         let worker = &self.worker;
-        self.published.publish(worker.counters(), worker.gauges(), self.stopwatch.times(), worker.first_media());
+        let (downlink_estimate, downlink_queue) = worker.downlinks();
+        let histograms = Histograms {
+            forwarding: self.stopwatch.times(),
+            first_media: worker.first_media(),
+            downlink_estimate,
+            downlink_queue,
+        };
+        self.published.publish(worker.counters(), worker.gauges(), &histograms);
     }
 
     /// Runs a step, and contains a panic in it, so that the worker's rooms outlive it. The worker contains panics of rooms

@@ -26,7 +26,7 @@ mod tests;
 use crate::{
     command::{CommandError, Request},
     event::Event,
-    metrics::{Counters, Gauge, Published, WorkerMetrics},
+    metrics::{Counters, Gauge, Histograms, Published, WorkerMetrics},
     transport::{Identity, IdentityError},
     units::Bitrate,
     worker::{Worker, WorkerConfig},
@@ -68,6 +68,9 @@ pub struct SfuConfig {
     /// Maximum bitrate of all video to one receiver, in kbit/s. Slots whose tracks have several layers get those that it
     /// holds; a track with one layer is sent whole.
     pub max_video_kbps_per_subscriber: u32,
+    /// Whether video to a receiver is also kept to what its downlink is estimated to carry, from its transport-wide feedback.
+    /// Probes find out how much that is.
+    pub adapt_video: bool,
     /// How workers receive and send datagrams.
     pub io: SocketIo,
 }
@@ -83,6 +86,7 @@ impl Default for SfuConfig {
             local_only: false,
             max_participants: 2_000,
             max_video_kbps_per_subscriber: 4_000,
+            adapt_video: false,
             io: SocketIo::default(),
         }
     }
@@ -207,6 +211,7 @@ impl Sfu {
                 candidates: addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
                 max_participants: config.max_participants,
                 max_video_rate: Bitrate::from_kbps(config.max_video_kbps_per_subscriber.into()),
+                adapt_video: config.adapt_video,
             });
             let on_event = on_event.clone();
             let handle = WorkerHandle::start(number, worker, bound, config.io, move |event| on_event(number, event));
@@ -259,12 +264,14 @@ impl Sfu {
     #[must_use]
     pub fn metrics(&self, worker: usize) -> Option<WorkerMetrics> {
         let worker = self.workers.get(worker)?;
-        let (forwarding, first_media) = worker.published.histograms();
+        let Histograms { forwarding, first_media, downlink_estimate, downlink_queue } = worker.published.histograms();
         Some(WorkerMetrics {
             counters: worker.published.counters(),
             gauges: worker.published.gauges(),
             forwarding,
             first_media,
+            downlink_estimate,
+            downlink_queue,
             cpu: worker.cpu.and_then(CpuClock::read),
             receive_buffer: worker.buffers.0 as u64,
             send_buffer: worker.buffers.1 as u64,

@@ -32,6 +32,7 @@ impl Call {
             candidates: vec![(Ipv4Addr::LOCALHOST, port).into()],
             max_participants: 10,
             max_video_rate: VIDEO_RATE,
+            adapt_video: false,
         });
         let fault = worker.fault();
         let (sender, events) = mpsc::channel();

@@ -3,6 +3,7 @@
 //! Packets arrive clear and leave clear, through an [`Egress`] that seals them. The room knows no addresses and no SRTP
 //! keys, and time is an argument.
 
+mod downlinks;
 mod forward;
 mod layers_wanted;
 mod publisher_feedback;
@@ -20,10 +21,11 @@ mod wishes;
 
 use crate::{
     command::CommandError,
+    congestion::PacketResult,
     egress::{Egress, TransportKey},
     event::Event,
     ids::{ParticipantId, RoomId},
-    keys::EncodingKey,
+    keys::{EncodingKey, ParticipantKey},
     limits::VIDEO_RATE,
     speakers::active::{self, ActiveSpeakers},
     units::Bitrate,
@@ -42,6 +44,10 @@ pub struct Room {
     id: RoomId,
     /// Maximum bitrate of all video to one receiver.
     video_rate: Bitrate,
+    /// Whether video is kept to what downlinks are estimated to carry.
+    adapts: bool,
+    /// Receivers that a probe is on its way to.
+    probing: Vec<ParticipantKey>,
     topology: Topology,
     queue: ReceiveQueue,
     forwarder: Forwarder,
@@ -62,6 +68,7 @@ struct Scratch {
     blocks: Vec<ReportBlock>,
     speaking: Vec<(ParticipantId, u8)>,
     encodings: Vec<EncodingKey>,
+    results: Vec<PacketResult>,
 }
 
 impl Room {
@@ -71,6 +78,8 @@ impl Room {
         Self {
             id,
             video_rate: VIDEO_RATE,
+            adapts: false,
+            probing: Vec::new(),
             topology: Topology::default(),
             queue: ReceiveQueue::default(),
             forwarder: Forwarder::default(),
@@ -86,6 +95,12 @@ impl Room {
     #[must_use]
     pub fn with_video_rate(self, video_rate: Bitrate) -> Self {
         Self { video_rate, ..self }
+    }
+
+    /// Keeps video to each receiver to what its downlink is estimated to carry, and sends probes to learn more.
+    #[must_use]
+    pub fn with_adaptation(self, adapts: bool) -> Self {
+        Self { adapts, ..self }
     }
 
     /// Whether it has no participants.
@@ -162,6 +177,9 @@ impl Room {
                 Timer::TrackActivity => self.look_at_tracks(now),
                 Timer::Allocation => self.allocate_to_all(now, egress),
                 Timer::LayersWanted => self.update_demand(now),
+                Timer::Estimates => self.tick_estimates(now, egress),
+                Timer::Probes => self.send_probes(now, egress),
+                Timer::Downlinks => self.report_downlinks(now, egress),
             }
         }
     }

@@ -74,9 +74,14 @@ impl Room {
         report: &Report<'_>,
         egress: &mut (impl Egress + ?Sized),
     ) {
-        let path = self.topology.participant(from).and_then(|receiver| egress.path(receiver.transport));
-        if let Some(path) = path {
-            self.stats.downlink += path.downlink.on_feedback(now, report);
+        let Some(path) = self.topology.participant(from).and_then(|receiver| egress.path(receiver.transport)) else {
+            return;
+        };
+        let is_first = !path.downlink.is_estimated();
+        self.stats.downlink += path.downlink.on_feedback(now, report, &mut self.scratch.results);
+        self.watch_downlinks(now);
+        if is_first {
+            self.update_needs(from, egress);
         }
     }
 

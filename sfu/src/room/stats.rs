@@ -14,6 +14,8 @@ pub struct RoomStats {
     pub forwarded: u64,
     /// Empty packets sent to subscribers, for numbers that turned out to be of other layers.
     pub fillers: u64,
+    /// Packets of padding sent to subscribers, as probes of their downlinks.
+    pub probes: u64,
     /// Packets retransmitted to subscribers.
     pub retransmitted: u64,
     /// Packets that subscribers requested and did not get: too old, requested too often, or over the repair budget.
@@ -65,6 +67,7 @@ impl RoomStats {
             received: _,
             forwarded,
             fillers,
+            probes,
             retransmitted,
             retransmissions_refused,
             plis,
@@ -89,6 +92,7 @@ impl RoomStats {
         for (counter, n) in [
             (Counter::Forwarded, forwarded),
             (Counter::Fillers, fillers),
+            (Counter::Probes, probes),
             (Counter::Retransmissions, retransmitted),
             (Counter::RetransmissionsRefused, retransmissions_refused),
             (Counter::PlisSent, plis),

@@ -20,10 +20,16 @@ pub(super) enum Timer {
     Allocation,
     /// What receivers want of each track.
     LayersWanted,
+    /// Lets time pass for the estimators of downlinks.
+    Estimates,
+    /// What is due of probes.
+    Probes,
+    /// Reports what is known of downlinks.
+    Downlinks,
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::NacksAndPlis,
         Self::TransportFeedback,
         Self::ReceiverReports,
@@ -31,6 +37,9 @@ impl Timer {
         Self::TrackActivity,
         Self::Allocation,
         Self::LayersWanted,
+        Self::Estimates,
+        Self::Probes,
+        Self::Downlinks,
     ];
 }
 

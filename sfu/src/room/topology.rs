@@ -26,6 +26,7 @@ use crate::{
         rewriter::Rewriter,
         sender_reports::SentReports,
         slot::{Shown, Slot},
+        steadiness::Steadiness,
     },
     wire::{extension::KnownExtensions, rtp::RtpPacket},
 };
@@ -215,6 +216,7 @@ impl Topology {
             sent: Sent::default(),
             sent_reports: SentReports::default(),
             loss: ReportedLoss::default(),
+            steadiness: Steadiness::default(),
         });
         if let Some(owner) = self.participants.get_mut(participant_key) {
             owner.slots.push(key);

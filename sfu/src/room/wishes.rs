@@ -3,17 +3,18 @@
 //! ```text
 //!   SetWishes ───────────────► Slot::shown ─┐
 //!   ladders (timer) ───────────────────────┼─► allocate ─► Rewriter::want ─► … a frame at which it can change ─► Event::Layer
-//!   the bitrate of a receiver's video ─────┘                     └─► a key frame is requested, if only that helps
+//!   what is set, what a downlink carries ──┘                     └─► a key frame is requested, if only that helps
 //! ```
 //! A layer changes only in the slot's stream, at a packet that permits it. Events report what is forwarded, not what is wanted.
 
-use super::{Room, timers::Timer, topology::Topology};
+use super::{Room, downlinks::HEADERS, timers::Timer, topology::Topology};
 use crate::{
     command::{CommandError, Wish},
+    congestion::VideoBudget,
     egress::Egress,
     event::{Event, LayerReason},
     ids::ParticipantId,
-    keys::{EncodingKey, SlotKey, TrackKey},
+    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
     publisher::{encoding::Encoding, key_frame_requests::Cause, ladder::Step},
     subscriber::{
         allocation::{Demand, Occasion, Share, Tile, allocate},
@@ -21,6 +22,7 @@ use crate::{
         select::{Wanted, contained_in},
         slot::{ReportedLayer, Shown, Slot},
     },
+    units::Bitrate,
 };
 use slotmap::{SecondaryMap, SlotMap};
 use std::time::{Duration, Instant};
@@ -56,13 +58,14 @@ impl Room {
     }
 
     /// Chooses the layers of one receiver, whose slots or wishes have changed.
-    pub(super) fn allocate_to(&mut self, now: Instant, receiver: ParticipantId, egress: &mut (impl Egress + ?Sized)) {
+    pub(super) fn allocate_to(&mut self, now: Instant, id: ParticipantId, egress: &mut (impl Egress + ?Sized)) {
         let Topology { slots, tracks, .. } = &self.topology;
-        let Some(receiver) = self.topology.participant(receiver) else { return };
+        let Some(receiver) = self.topology.participant(id) else { return };
         let of_receiver = receiver.slots.iter().filter_map(|slot| slots.get(*slot)?.track);
         let active = of_receiver.filter_map(|key| Some((key, active_steps(tracks.get(key)?.ladder.steps())))).collect();
-        let keys = receiver.slots.clone();
-        self.allocate_among(now, &keys, &active, Occasion::Wishes, egress);
+        let (transport, keys) = (receiver.transport, receiver.slots.clone());
+        self.allocate_among(now, transport, &keys, &active, Occasion::Wishes, egress);
+        self.update_needs(id, egress);
     }
 
     /// Chooses the layers of all receivers, after ladders or rates have changed.
@@ -74,9 +77,30 @@ impl Room {
             return;
         }
         timers.arm(Timer::Allocation, now + INTERVAL);
-        let receivers: Vec<_> = participants.values().map(|receiver| receiver.slots.clone()).collect();
-        for slots in receivers {
-            self.allocate_among(now, &slots, &active, Occasion::Rates, egress);
+        let receivers = participants.values().map(|receiver| (receiver.transport, receiver.slots.clone()));
+        for (transport, slots) in receivers.collect::<Vec<_>>() {
+            self.allocate_among(now, transport, &slots, &active, Occasion::Rates, egress);
+        }
+    }
+
+    /// Chooses the layers of receivers whose downlinks no longer carry what is sent.
+    pub(super) fn allocate_less(
+        &mut self,
+        now: Instant,
+        receivers: &[ParticipantKey],
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        let Topology { participants, slots, tracks, .. } = &self.topology;
+        let mut overdrawn = Vec::new();
+        for receiver in receivers.iter().filter_map(|key| participants.get(*key)) {
+            let tracks_of = receiver.slots.iter().filter_map(|slot| slots.get(*slot)?.track);
+            let layered = tracks_of.filter_map(|key| Some((key, tracks.get(key)?.ladder.steps())));
+            let layered = layered.filter(|(_, steps)| steps.len() > 1);
+            let active: Active = layered.map(|(key, steps)| (key, active_steps(steps))).collect();
+            overdrawn.push((receiver.transport, receiver.slots.clone(), active));
+        }
+        for (transport, slots, active) in overdrawn {
+            self.allocate_among(now, transport, &slots, &active, Occasion::Rates, egress);
         }
     }
 
@@ -84,17 +108,42 @@ impl Room {
     fn allocate_among(
         &mut self,
         now: Instant,
+        receiver: TransportKey,
         keys: &[SlotKey],
         active: &Active,
         occasion: Occasion,
         egress: &mut (impl Egress + ?Sized),
     ) {
-        for (slot, choice) in self.choices(keys, active, occasion) {
+        let budget = self.budget(now, receiver, egress);
+        let (choices, allocated) = self.choices(now, keys, active, occasion, budget);
+        if let Some(path) = egress.path(receiver).filter(|_| self.adapts) {
+            path.downlink.set_allocated(allocated);
+        }
+        for (slot, choice) in choices {
             self.choose(now, slot, choice, occasion, egress);
         }
     }
 
-    fn choices(&self, keys: &[SlotKey], active: &Active, occasion: Occasion) -> Vec<(SlotKey, Choice)> {
+    /// The bitrate of payloads that video to one receiver may have: what is set, or less if its downlink carries less.
+    fn budget(&self, now: Instant, receiver: TransportKey, egress: &mut (impl Egress + ?Sized)) -> VideoBudget {
+        let set = self.video_rate;
+        let estimated = egress.path(receiver).filter(|_| self.adapts).and_then(|path| path.downlink.video_budget(now));
+        let payloads = |rate: Bitrate| Bitrate::from_bps(rate.bps() / HEADERS * 100).min(set);
+        estimated.map_or(VideoBudget { now: set, steady: set }, |budget| VideoBudget {
+            now: payloads(budget.now),
+            steady: payloads(budget.steady),
+        })
+    }
+
+    /// The choices, and the bitrate on the wire of those that could be less.
+    fn choices(
+        &self,
+        now: Instant,
+        keys: &[SlotKey],
+        active: &Active,
+        occasion: Occasion,
+        budget: VideoBudget,
+    ) -> (Vec<(SlotKey, Choice)>, Bitrate) {
         let (mut choices, mut sharing, mut demands) = (Vec::new(), Vec::new(), Vec::new());
         for &key in keys {
             let Some(slot) = self.topology.slots.get(key).filter(|slot| slot.is_video()) else { continue };
@@ -104,17 +153,21 @@ impl Room {
                 Shown::At(_) if steps.is_empty() => choices.push((key, Choice::Await)),
                 Shown::At(tile) => {
                     let current = slot.rewriter.wanted().and_then(|wanted| position(steps, wanted.layer));
-                    demands.push(Demand { steps, tile, current });
+                    let may_rise = slot.steadiness.may_rise(now);
+                    demands.push(Demand { steps, tile, current, may_rise });
                     sharing.push((key, slot));
                 }
             }
         }
-        let shares = allocate(&demands, self.video_rate, occasion);
+        let shares = allocate(&demands, budget, occasion);
+        let rates = demands.iter().zip(&shares).filter_map(|(demand, share)| demand.steps.get(share.step));
+        let sum = rates.fold(0, |sum: u64, step| sum.saturating_add(step.rate.bps()));
+        let may_fall = shares.iter().any(|share| share.step > 0);
         for ((key, slot), (demand, share)) in sharing.into_iter().zip(demands.iter().zip(shares)) {
             let Some(&step) = demand.steps.get(share.step) else { continue };
             choices.push((key, Choice::Show(step, self.reason(slot, demand.tile, step, share))));
         }
-        choices
+        (choices, if may_fall { Bitrate::from_bps(sum / 100 * HEADERS) } else { Bitrate::ZERO })
     }
 
     /// Why a slot gets a step.
@@ -154,6 +207,15 @@ impl Room {
             }
             Choice::Show(step, reason) => {
                 slot.reason = reason;
+                let steps = track.ladder.steps();
+                let places = (before.and_then(|layer| position(steps, layer)), position(steps, layer_of(&step)));
+                match places {
+                    (Some(before), Some(after)) if reason == LayerReason::Bandwidth && after < before => {
+                        slot.steadiness.on_down(now);
+                    }
+                    (Some(before), Some(after)) if after > before => slot.steadiness.on_up(now),
+                    _ => {}
+                }
                 let meanwhile = meanwhile(slot, layer_of(&step), track.ladder.steps(), encodings);
                 slot.rewriter.want(Some(Wanted { layer: layer_of(&step), meanwhile }));
             }
@@ -215,7 +277,7 @@ enum Choice {
     Show(Step, LayerReason),
 }
 
-fn active_steps(steps: &[Step]) -> Vec<Step> {
+pub(super) fn active_steps(steps: &[Step]) -> Vec<Step> {
     steps.iter().filter(|step| step.active).copied().collect()
 }
 
@@ -228,7 +290,7 @@ fn is_layer(step: &Step, layer: Layer) -> bool {
 }
 
 /// The position of a layer among steps.
-fn position(steps: &[Step], layer: Layer) -> Option<usize> {
+pub(super) fn position(steps: &[Step], layer: Layer) -> Option<usize> {
     if layer.target == Wanted::HIGHEST {
         return steps.iter().rposition(|step| step.encoding == layer.encoding);
     }

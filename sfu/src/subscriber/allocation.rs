@@ -5,10 +5,12 @@
 //!   over the budget      frame rates fall first, then resolutions; small tiles before large ones, pinned ones last
 //!   room left            it is raised again, the other way round
 //! ```
+//! What is sent may use all of the budget; what is added has to fit what the budget was at least for a while.
+//!
 //! Invariant: a slot that is not paused has at least the lowest step, whatever the budget, and is above it only while the sum
 //! is within the budget.
 
-use crate::{publisher::ladder::Step, units::Bitrate};
+use crate::{congestion::VideoBudget, publisher::ladder::Step, units::Bitrate};
 use std::cmp::Reverse;
 
 /// What a subscriber shows of one slot.
@@ -27,6 +29,8 @@ pub(crate) struct Demand<'a> {
     pub(crate) tile: Tile,
     /// The step that is allocated now.
     pub(crate) current: Option<usize>,
+    /// It may get a higher step than that, as rates change.
+    pub(crate) may_rise: bool,
 }
 
 /// The step that a slot gets.
@@ -48,7 +52,7 @@ pub(crate) enum Occasion {
 
 impl Demand<'_> {
     /// The step that fills the tile.
-    fn goal(&self) -> usize {
+    pub(crate) fn goal(&self) -> usize {
         let fills = |step: &Step| step.height.is_some_and(|height| height >= self.tile.height);
         let height = self.steps.iter().find(|step| fills(step)).map(|step| (step.encoding, step.height));
         let of_height = |step: &Step| Some((step.encoding, step.height)) == height;
@@ -76,23 +80,28 @@ const TOLERATED: u64 = 102;
 const RAISED_BELOW: u64 = 93;
 
 /// Chooses the steps. `demands` are those of slots that are not paused; each has a step at least.
-pub(crate) fn allocate(demands: &[Demand<'_>], budget: Bitrate, occasion: Occasion) -> Vec<Share> {
+pub(crate) fn allocate(demands: &[Demand<'_>], budget: VideoBudget, occasion: Occasion) -> Vec<Share> {
     let goals: Vec<_> = demands.iter().map(Demand::goal).collect();
+    let reachable = demands.iter().zip(&goals).map(|(demand, &goal)| match occasion {
+        Occasion::Rates if !demand.may_rise => demand.current.unwrap_or(goal).min(goal),
+        Occasion::Rates | Occasion::Wishes => goal,
+    });
+    let reachable: Vec<_> = reachable.collect();
     let mut important_first: Vec<_> = (0..demands.len()).collect();
     important_first
         .sort_by_key(|&slot| demands.get(slot).map(|demand| Reverse((demand.tile.pinned, demand.tile.height))));
     let mut allocation =
-        Allocation { demands, goals: &goals, important_first: &important_first, steps: goals.clone(), sum: 0 };
+        Allocation { demands, goals: &reachable, important_first: &important_first, steps: reachable.clone(), sum: 0 };
     match occasion {
-        Occasion::Wishes => allocation.fit(budget),
+        Occasion::Wishes => allocation.fit(budget.now),
         Occasion::Rates => {
             let steps = demands.iter().zip(&goals);
             allocation.steps = steps.map(|(demand, &goal)| demand.current.unwrap_or(0).min(goal)).collect();
-            if allocation.total() > percent(budget, TOLERATED) {
-                allocation.steps.clone_from(&goals);
-                allocation.fit(budget);
+            if allocation.total() > percent(budget.now, TOLERATED) {
+                allocation.steps.clone_from(&reachable);
+                allocation.fit(budget.now);
             } else {
-                allocation.raise(percent(budget, RAISED_BELOW));
+                allocation.raise(percent(budget.steady.min(budget.now), RAISED_BELOW));
             }
         }
     }
@@ -192,12 +201,16 @@ mod tests {
     }
 
     fn demand(steps: &[Step], height: u16, pinned: bool) -> Demand<'_> {
-        Demand { steps, tile: Tile { height, pinned }, current: None }
+        Demand { steps, tile: Tile { height, pinned }, current: None, may_rise: true }
+    }
+
+    fn fixed(kbps: u64) -> VideoBudget {
+        VideoBudget { now: Bitrate::from_kbps(kbps), steady: Bitrate::from_kbps(kbps) }
     }
 
     /// Heights and temporal layers.
     fn allocated(demands: &[Demand<'_>], kbps: u64) -> Vec<(u16, u8)> {
-        let shares = allocate(demands, Bitrate::from_kbps(kbps), Occasion::Wishes);
+        let shares = allocate(demands, fixed(kbps), Occasion::Wishes);
         shares
             .iter()
             .zip(demands)
@@ -239,11 +252,26 @@ mod tests {
     fn rates_that_vary_change_nothing() {
         let steps = camera();
         let tiles = |current: Option<usize>| [Demand { current, ..demand(&steps, 720, false) }];
-        let of = |current, kbps| allocate(&tiles(current), Bitrate::from_kbps(kbps), Occasion::Rates)[0].step;
+        let of = |current, kbps| allocate(&tiles(current), fixed(kbps), Occasion::Rates)[0].step;
         assert_eq!(of(Some(8), 1_670), 8, "is 2 % over the budget");
         assert_eq!(of(Some(8), 1_600), 7);
         assert_eq!(of(Some(7), 1_800), 7, "would leave less than 7 %");
         assert_eq!(of(Some(7), 1_830), 8);
+    }
+
+    #[test]
+    fn what_is_added_has_to_fit_the_steady_budget() {
+        let steps = camera();
+        let step = |now, steady, may_rise| {
+            let demand = Demand { current: Some(7), may_rise, ..demand(&steps, 720, false) };
+            let budget = VideoBudget { now: Bitrate::from_kbps(now), steady: Bitrate::from_kbps(steady) };
+            allocate(&[demand], budget, Occasion::Rates)[0].step
+        };
+        assert_eq!(step(4_000, 4_000, true), 8);
+        assert_eq!(step(4_000, 1_700, true), 7, "was less a moment ago");
+        assert_eq!(step(4_000, 4_000, false), 7, "has fallen a moment ago");
+        assert_eq!(step(1_000, 500, true), 7, "is sent already");
+        assert_eq!(step(900, 500, false), 6);
     }
 
     proptest! {
@@ -259,10 +287,10 @@ mod tests {
         ) {
             let steps = camera();
             let demands: Vec<_> = tiles.iter().map(|&(height, pinned, count, current)| {
-                Demand { steps: &steps[..count], tile: Tile { height, pinned }, current }
+                Demand { steps: &steps[..count], tile: Tile { height, pinned }, current, may_rise: true }
             }).collect();
             let occasion = if by_rates { Occasion::Rates } else { Occasion::Wishes };
-            let shares = allocate(&demands, Bitrate::from_kbps(kbps), occasion);
+            let shares = allocate(&demands, fixed(kbps), occasion);
             prop_assert_eq!(shares.len(), demands.len());
             let sum: u64 = shares.iter().zip(&demands).map(|(share, demand)| demand.steps[share.step].rate.bps()).sum();
             let all_lowest = shares.iter().all(|share| share.step == 0);

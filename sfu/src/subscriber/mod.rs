@@ -22,6 +22,7 @@ pub(crate) mod segment;
 pub(crate) mod select;
 pub(crate) mod sender_reports;
 pub(crate) mod slot;
+pub(crate) mod steadiness;
 pub(crate) mod timeline;
 
 #[cfg(test)]

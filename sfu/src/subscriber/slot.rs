@@ -2,7 +2,7 @@
 
 use super::{
     allocation::Tile, nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, segment::Layer,
-    select::Wanted, sender_reports::SentReports,
+    select::Wanted, sender_reports::SentReports, steadiness::Steadiness,
 };
 use crate::{
     congestion::delivery_rate::Sent,
@@ -61,6 +61,7 @@ pub(crate) struct Slot {
     pub(crate) sent: Sent,
     pub(crate) sent_reports: SentReports,
     pub(crate) loss: ReportedLoss,
+    pub(crate) steadiness: Steadiness,
 }
 
 impl Slot {

@@ -124,6 +124,8 @@ pub(crate) struct ServerTransport {
     /// Progress of the connection, from which a failure is explained.
     dtls_started: bool,
     checks_refused: bool,
+    /// Another path was selected.
+    has_moved: bool,
 }
 
 impl ServerTransport {
@@ -154,6 +156,7 @@ impl ServerTransport {
             log: Allowance::new(LOG_LINES),
             dtls_started: false,
             checks_refused: false,
+            has_moved: false,
         }
     }
 
@@ -278,7 +281,7 @@ impl ServerTransport {
                     debug!(parent: &self.span, %tuple, "connectivity check accepted on a new tuple");
                 }
                 if self.ice.path() != path {
-                    self.log_path(now);
+                    self.path_selected(now);
                 }
                 self.regain_consent(now);
             }
@@ -310,7 +313,7 @@ impl ServerTransport {
             return false;
         }
         if self.ice.path() != path {
-            self.log_path(now);
+            self.path_selected(now);
         }
         if self.ice.is_path_proven() {
             self.send_held(outbox);
@@ -414,9 +417,14 @@ impl ServerTransport {
         };
         self.allowance.authenticated(now, kind, bytes);
         if self.ice.heard(now, tuple, bytes) {
-            self.log_path(now);
+            self.path_selected(now);
         }
         Ok(clear)
+    }
+
+    /// Whether another path was selected since the last call.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.has_moved)
     }
 
     /// Whether a packet that is sealed now would be sent.
@@ -574,7 +582,9 @@ impl ServerTransport {
         }
     }
 
-    fn log_path(&mut self, now: Instant) {
+    /// Another path was selected.
+    fn path_selected(&mut self, now: Instant) {
+        self.has_moved = true;
         if let Some(tuple) = self.ice.path().filter(|_| self.may_log(now)) {
             debug!(parent: &self.span, %tuple, "path selected");
         }

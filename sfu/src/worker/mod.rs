@@ -67,6 +67,8 @@ pub struct WorkerConfig {
     pub max_participants: usize,
     /// Maximum bitrate of all video to one receiver.
     pub max_video_rate: Bitrate,
+    /// Whether video to a receiver is kept to what its downlink is estimated to carry.
+    pub adapt_video: bool,
 }
 
 /// What a worker has for its driver. Packets leave by [`Worker::outbox`].
@@ -117,14 +119,14 @@ impl Worker {
     #[must_use]
     pub fn new(config: WorkerConfig) -> Self {
         Self {
-            rooms: Rooms::new(config.max_video_rate),
+            rooms: Rooms::new(config.max_video_rate, config.adapt_video),
             transports: Transports::new(config),
             demux: Demux::default(),
             queue: ForwardQueue::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             meter: Meter::new(),
-            survey: Survey::default(),
+            survey: Survey::new(),
             scope: FaultScope::Step,
             next_sweep: None,
             unknown_check: Notice::default(),
@@ -234,6 +236,12 @@ impl Worker {
         self.meter.first_media()
     }
 
+    /// Bitrates that downlinks are estimated to carry, and times in their queues: one of each downlink and second.
+    #[must_use]
+    pub fn downlinks(&self) -> (&Histogram, &Histogram) {
+        self.survey.downlinks()
+    }
+
     /// The counters; those of rooms are as of the last second.
     #[must_use]
     pub fn counters(&self) -> &Counters {
@@ -298,6 +306,9 @@ impl Worker {
         let Some(entry) = transports.get_mut(key) else { return };
         let participant = entry.transport.participant();
         meter.ice(entry.transport.take_ice_counts());
+        if entry.transport.take_moved() {
+            entry.path.downlink.on_path_change();
+        }
         while let Some(event) = entry.transport.poll_event() {
             meter.transport(event);
             events.push_back(match event {

@@ -1,18 +1,34 @@
 //! The survey of once a second: adds up the counters of rooms and sets the gauges, at no cost to the packet path.
 
 use super::{rooms::Rooms, transports::Transports};
-use crate::metrics::{Counter, Counters, Gauge, Gauges};
+use crate::metrics::{Counter, Counters, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE, Gauge, Gauges, Histogram};
 use std::time::Instant;
 
 /// Results of the last survey.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Survey {
     gauges: Gauges,
+    downlink_estimate: Histogram,
+    downlink_queue: Histogram,
     /// Its time, and the number of datagrams by then.
     last: Option<(Instant, u64)>,
 }
 
 impl Survey {
+    pub(super) fn new() -> Self {
+        Self {
+            gauges: Gauges::default(),
+            downlink_estimate: Histogram::new(DOWNLINK_ESTIMATE),
+            downlink_queue: Histogram::new(DOWNLINK_QUEUE),
+            last: None,
+        }
+    }
+
+    /// Bitrates that downlinks are estimated to carry, and times in their queues.
+    pub(super) fn downlinks(&self) -> (&Histogram, &Histogram) {
+        (&self.downlink_estimate, &self.downlink_queue)
+    }
+
     pub(super) fn gauges(&self) -> &Gauges {
         &self.gauges
     }
@@ -29,6 +45,10 @@ impl Survey {
         if transports.is_empty() {
             // The next survey follows the next participant, which may be days away.
             self.last = None;
+        }
+        for state in transports.downlinks() {
+            self.downlink_estimate.record_millionths(u64::from(state.kbps) * 1_000, 1);
+            self.downlink_queue.record(state.queue, 1);
         }
         let (rooms, tracks) = rooms.size();
         for (gauge, value) in [

@@ -71,8 +71,13 @@ impl Network {
 
     fn with_room_for(max_participants: usize) -> Self {
         let candidates = vec![SERVER_ADDRESS];
-        let config =
-            WorkerConfig { identity: SERVER.clone(), candidates, max_participants, max_video_rate: VIDEO_RATE };
+        let config = WorkerConfig {
+            identity: SERVER.clone(),
+            candidates,
+            max_participants,
+            max_video_rate: VIDEO_RATE,
+            adapt_video: false,
+        };
         Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new(), events: Vec::new() }
     }
 

@@ -5,7 +5,7 @@ pub(super) use crate::egress::TransportKey;
 use crate::{
     command::CommandError,
     congestion::PathState,
-    event::LocalTransport,
+    event::{DownlinkState, LocalTransport},
     id_map::IdMap,
     ids::ParticipantId,
     limits,
@@ -57,6 +57,12 @@ impl Transports {
     /// Number of transports that have keys and consent.
     pub(super) fn connected(&self) -> usize {
         self.entries.values().filter(|entry| entry.transport.is_connected()).count()
+    }
+
+    /// What is known of the downlinks of connected clients that send feedback.
+    pub(super) fn downlinks(&self) -> impl Iterator<Item = DownlinkState> {
+        let connected = self.entries.values().filter(|entry| entry.transport.is_connected());
+        connected.filter_map(|entry| entry.path.downlink.state())
     }
 
     /// Number of handshakes under way.

@@ -27,6 +27,7 @@ pub fn worker(max_participants: usize) -> Worker {
         candidates: vec![CANDIDATE],
         max_participants,
         max_video_rate: VIDEO_RATE,
+        adapt_video: false,
     })
 }
 

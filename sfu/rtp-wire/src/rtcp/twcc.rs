@@ -349,7 +349,7 @@ mod tests {
     #[test]
     fn every_form_of_chunk_is_decoded() {
         use Status::{Arrived, ArrivedUntimed, Missing};
-        let one_bit = packet(14, &[0b10_10_0000_0000_0001], &[1, 2]);
+        let one_bit = packet(14, &[0b1010_0000_0000_0001], &[1, 2]);
         let mut expected = vec![Missing; 14];
         (expected[0], expected[13]) = (Arrived(250), Arrived(750));
         assert_eq!(statuses(&one_bit), Some(expected));
@@ -370,7 +370,7 @@ mod tests {
         assert!(statuses(&packet(6, &[0x2000 | 6], &[1; 6])).is_some());
         assert_eq!(statuses(&packet(7, &[0x2000 | 7], &[1; 6])), None);
         assert_eq!(statuses(&packet(4, &[0x4000 | 4], &[1; 6])), None);
-        assert_eq!(statuses(&packet(7, &[0b10_11_1111_1000_0000], &[1; 6])), None);
+        assert_eq!(statuses(&packet(7, &[0b1011_1111_1000_0000], &[1; 6])), None);
         assert_eq!(statuses(&packet(4, &[0b11_10_01_10_10_00_00_00], &[1; 6])), None);
         assert_eq!(statuses(&packet(0, &[], &[])), Some(vec![]));
     }

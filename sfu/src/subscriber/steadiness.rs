@@ -1,0 +1,85 @@
+//! How soon a slot may get a better layer again after it had to go down: a layer that comes and goes is worse than either.
+
+use std::time::{Duration, Instant};
+
+/// Shortest time from a step down to a step up.
+const WAIT: Duration = Duration::from_secs(3);
+/// A step up that is undone within this time doubles the wait, up to a maximum.
+const UNDONE: Duration = Duration::from_secs(10);
+const MAX_WAIT: Duration = Duration::from_secs(24);
+/// After this long without a step down, the wait is the shortest again.
+const PEACE: Duration = Duration::from_secs(30);
+
+/// The steps of one slot that its receiver's bitrate has caused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Steadiness {
+    wait: Duration,
+    down: Option<Instant>,
+    up: Option<Instant>,
+}
+
+impl Default for Steadiness {
+    fn default() -> Self {
+        Self { wait: WAIT, down: None, up: None }
+    }
+}
+
+impl Steadiness {
+    /// The slot gets a lower step.
+    pub(crate) fn on_down(&mut self, now: Instant) {
+        let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
+        if within(self.up, UNDONE) {
+            self.wait = (self.wait * 2).min(MAX_WAIT);
+        } else if !within(self.down, PEACE) {
+            self.wait = WAIT;
+        }
+        self.down = Some(now);
+        self.up = None;
+    }
+
+    /// The slot gets a higher step.
+    pub(crate) fn on_up(&mut self, now: Instant) {
+        self.up = Some(now);
+    }
+
+    /// Whether it may get a higher step.
+    pub(crate) fn may_rise(&self, now: Instant) -> bool {
+        self.down.is_none_or(|down| now.saturating_duration_since(down) >= self.wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(steadiness: &Steadiness, down: Instant) -> u64 {
+        (0..).find(|seconds| steadiness.may_rise(down + Duration::from_secs(*seconds))).unwrap()
+    }
+
+    #[test]
+    fn step_up_that_is_undone_doubles_the_wait() {
+        let (mut steadiness, mut now) = (Steadiness::default(), Instant::now());
+        assert!(steadiness.may_rise(now));
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            steadiness.on_down(now);
+            waits.push(seconds(&steadiness, now));
+            now += Duration::from_secs(*waits.last().unwrap());
+            steadiness.on_up(now);
+            now += Duration::from_secs(5);
+        }
+        assert_eq!(waits, [3, 6, 12, 24, 24, 24]);
+        now += PEACE;
+        steadiness.on_down(now);
+        assert_eq!(seconds(&steadiness, now), 3, "after a time of peace");
+    }
+
+    #[test]
+    fn further_steps_down_do_not_double_it() {
+        let (mut steadiness, now) = (Steadiness::default(), Instant::now());
+        for second in 0..4 {
+            steadiness.on_down(now + Duration::from_secs(second));
+        }
+        assert_eq!(seconds(&steadiness, now + Duration::from_secs(3)), 3);
+    }
+}

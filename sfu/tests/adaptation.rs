@@ -1,0 +1,228 @@
+//! A room that adapts: what a receiver gets of a track with layers follows what its downlink carries, in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod simulation;
+
+use rtp_wire::{
+    dependency_descriptor::{self, FrameSequence, ScalabilityMode},
+    header::{HeaderExtensions, RtpHeader},
+    rtcp::{self, Rtcp},
+    rtp::RtpPacket,
+    seq::SeqNum,
+};
+use sfu::{
+    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    command::{EncodingParams, Publication},
+    event::{DownlinkState, LayerReason},
+    media::Codec,
+};
+use simulation::{Datagram, GOOD, Outbox, feedback::TransportFeedback, publisher::packet, transport};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+use tacet_impair::{Bitrate, Impairment, Link};
+
+const ALICE: ParticipantId = ParticipantId(1);
+const BOB: ParticipantId = ParticipantId(2);
+const CAMERA: TrackId = TrackId(7);
+/// Milliseconds from one temporal unit to the next.
+const UNIT: u64 = 33;
+const SIZES: [(u16, u16); 3] = [(320, 180), (640, 360), (1_280, 720)];
+/// Payload of each spatial layer of a frame. All layers are 600 kbit/s, the lower two are 310.
+const LENGTHS: [usize; 3] = [400, 900, 1_200];
+/// Headers of IP and UDP, and the tag of SRTP.
+const OVERHEAD: usize = 44;
+
+/// Alice, who publishes a camera with nine layers, and Bob, who shows it.
+struct Call {
+    start: Instant,
+    now: Instant,
+    room: Room,
+    out: Outbox,
+    frames: FrameSequence,
+    seq: u16,
+    key_frame_requested: bool,
+    downlink: Link<(u64, Datagram)>,
+    back: Link<Datagram>,
+    feedback: TransportFeedback,
+    nonces: HashSet<(Ssrc, u16)>,
+    /// How long packets were on their way to Bob, in ms, beyond the delay of the path.
+    waits: Vec<u64>,
+    /// Height and temporal layer of each layer that Bob got, and why.
+    layers: Vec<(Option<u16>, Option<u8>, LayerReason)>,
+}
+
+impl Call {
+    fn new(downlink: Impairment) -> Self {
+        let (now, mid, slot) = (Instant::now(), Mid::new("sv").unwrap(), Mid::new("v0").unwrap());
+        let (mut room, mut out) = (Room::new(RoomId(1)).with_adaptation(true), Outbox::default());
+        for participant in [ALICE, BOB] {
+            room.add_participant(participant, transport(participant)).unwrap();
+        }
+        room.add_slot(BOB, slot, Codec::Vp9).unwrap();
+        room.activate_slot(now, BOB, slot, &mut out).unwrap();
+        let encodings = vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..Default::default() }];
+        room.publish(now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings }).unwrap();
+        room.set_slot(now, BOB, slot, Some(CAMERA.into()), &mut out).unwrap();
+        Self {
+            start: now,
+            now,
+            room,
+            out,
+            frames: FrameSequence::new(ScalabilityMode::L3T3, &SIZES),
+            seq: 0,
+            key_frame_requested: true,
+            downlink: Link::new(downlink, 5, now),
+            back: Link::new(GOOD, 6, now),
+            feedback: TransportFeedback::default(),
+            nonces: HashSet::new(),
+            waits: Vec::new(),
+            layers: Vec::new(),
+        }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from((self.now - self.start).as_millis()).unwrap()
+    }
+
+    fn encode(&mut self) {
+        let (ms, key) = (self.ms(), std::mem::take(&mut self.key_frame_requested));
+        let unit = self.frames.next_unit(key);
+        for (layer, frame) in unit.iter().enumerate() {
+            let mut descriptor = Vec::new();
+            dependency_descriptor::write(&mut descriptor, frame, self.frames.structure()).unwrap();
+            self.seq = self.seq.wrapping_add(1);
+            let (seq, timestamp) = (SeqNum(self.seq), (ms * 90) as u32);
+            let header =
+                RtpHeader { marker: layer + 1 == unit.len(), payload_type: 98, seq, timestamp, ssrc: Ssrc(100) };
+            let extensions =
+                HeaderExtensions { mid: Some(b"sv"), dependency: Some(&descriptor), ..HeaderExtensions::default() };
+            let packet = packet(header, extensions, &vec![7; LENGTHS[layer]]);
+            self.room.receive_rtp(self.now, ALICE, &packet, &mut self.out);
+        }
+    }
+
+    fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds * 1_000 {
+            self.step();
+        }
+    }
+
+    /// Runs until Bob gets a layer for this reason; returns the milliseconds that it took.
+    fn run_until(&mut self, most_seconds: u64, reason: LayerReason) -> u64 {
+        for ms in 0..most_seconds * 1_000 {
+            if self.layers.last().is_some_and(|layer| layer.2 == reason) {
+                return ms;
+            }
+            self.step();
+        }
+        let state = self.state();
+        panic!("not within {most_seconds} s: {:?}, {state:?}", self.layers);
+    }
+
+    fn height(&self) -> Option<u16> {
+        self.layers.last()?.0
+    }
+
+    fn state(&mut self) -> Option<DownlinkState> {
+        self.out.path_of(BOB).downlink.state()
+    }
+
+    fn step(&mut self) {
+        self.now += Duration::from_millis(1);
+        let (now, ms) = (self.now, self.ms());
+        if ms.is_multiple_of(UNIT) {
+            self.encode();
+        }
+        let mut reports = Vec::new();
+        self.feedback.produce(ms, &mut reports);
+        for report in reports {
+            self.back.send(now, 100, report);
+        }
+        for datagram in self.back.arrived(now) {
+            let Datagram::Rtcp(packet) = datagram else { panic!("Bob sends no media") };
+            self.room.receive_rtcp(now, BOB, &packet, &mut self.out);
+        }
+        if self.room.next_deadline().is_some_and(|at| at <= now) {
+            self.room.tick(now, &mut self.out);
+        }
+        for (to, datagram) in std::mem::take(&mut self.out.packets) {
+            match &datagram {
+                Datagram::Rtp(bytes) => {
+                    let packet = RtpPacket::parse(bytes).unwrap();
+                    assert_eq!(to, BOB);
+                    assert!(self.nonces.insert((packet.ssrc, packet.seq.0)), "a nonce is repeated");
+                    self.downlink.send(now, bytes.len() + OVERHEAD, (ms, datagram));
+                }
+                Datagram::Rtcp(bytes) if to == ALICE => {
+                    self.key_frame_requested |= rtcp::parse(bytes).any(|part| matches!(part, Rtcp::Pli { .. }));
+                }
+                Datagram::Rtcp(_) => {}
+            }
+        }
+        for (sent, datagram) in self.downlink.arrived(now) {
+            if let Datagram::Rtp(packet) = datagram {
+                self.feedback.on_rtp(ms, &packet);
+                self.waits.push(ms - sent - 10);
+            }
+        }
+        while let Some(event) = self.room.poll_event() {
+            if let Event::Layer { height, temporal, reason, .. } = event {
+                self.layers.push((height, temporal, reason));
+            }
+        }
+    }
+}
+
+fn rate(kbps: u32) -> Impairment {
+    GOOD.rate(Bitrate::kbit(kbps))
+}
+
+#[test]
+fn layers_follow_the_downlink_down_and_up() {
+    let mut call = Call::new(rate(2_000));
+    call.run(8);
+    let state = call.state();
+    assert_eq!(call.layers, [(Some(720), Some(2), LayerReason::Wish)], "{state:?}");
+
+    call.downlink.set_impairment(rate(360));
+    let down = call.run_until(3, LayerReason::Bandwidth);
+    call.run(4);
+    let (layers, waits) = (call.layers.len(), call.waits.len());
+    call.run(20);
+    let mut waits = call.waits.split_off(waits);
+    waits.sort_unstable();
+    let (p90, state) = (waits[waits.len() * 9 / 10], call.state());
+    assert!(p90 < 150, "{p90} ms in the queue, down after {down} ms: {:?}, {state:?}", call.layers);
+    assert!(call.layers.len() - layers <= 4, "{:?}", call.layers);
+    assert_eq!(call.layers.last().unwrap().2, LayerReason::Bandwidth);
+
+    // Probes that have failed for long come every 12 s.
+    call.downlink.set_impairment(rate(2_000));
+    call.run_until(20, LayerReason::Wish);
+    assert_eq!(call.layers.last(), Some(&(Some(720), Some(2), LayerReason::Wish)));
+}
+
+#[test]
+fn nothing_is_probed_when_all_that_is_wished_is_sent() {
+    let mut call = Call::new(rate(5_000));
+    call.run(12);
+    assert_eq!(call.height(), Some(720));
+    let before = call.room.stats().probes;
+    call.run(10);
+    assert_eq!(call.room.stats().probes, before);
+}
+
+/// Without feedback a receiver gets what is set, as if the room did not adapt.
+#[test]
+fn receiver_without_feedback_gets_everything() {
+    let mut call = Call::new(rate(300));
+    for _ in 0..10_000 {
+        call.feedback = TransportFeedback::default();
+        call.step();
+    }
+    assert_eq!((call.height(), call.room.stats().probes), (Some(720), 0));
+    assert_eq!(call.state(), None);
+}
