@@ -66,6 +66,9 @@ pub(crate) struct Flags {
     /// [default: 4000]
     #[arg(long, value_name = "KBPS", env = "TACET_MAX_VIDEO_PER_SUBSCRIBER")]
     max_video_per_subscriber: Option<u32>,
+    /// Whether video to a participant is also kept to what the path to it is estimated to carry [default: false]
+    #[arg(long, value_name = "BOOL", env = "TACET_ADAPT_VIDEO", num_args = 0..=1, default_missing_value = "true")]
+    adapt_video: Option<bool>,
     /// Certificate chain for HTTPS (PEM)
     #[arg(long, value_name = "FILE", env = "TACET_TLS_CERT", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -110,6 +113,7 @@ struct File {
     advertise: Vec<IpAddr>,
     workers: Option<usize>,
     max_video_per_subscriber: Option<u32>,
+    adapt_video: Option<bool>,
     page: Option<bool>,
     allow_origin: Vec<String>,
     allow_host: Vec<String>,
@@ -204,6 +208,8 @@ pub(crate) struct Settings {
     pub(crate) workers: usize,
     /// Maximum bitrate of all video to one participant, in kbit/s.
     pub(crate) max_video_kbps_per_subscriber: u32,
+    /// Whether video is kept to what paths carry.
+    pub(crate) adapt_video: bool,
     pub(crate) page: bool,
     /// Address of the metrics; `None` if it is not set.
     pub(crate) metrics: Option<MetricsAddress>,
@@ -315,6 +321,7 @@ impl Flags {
             advertise,
             workers: self.workers.or(file.workers).filter(|workers| *workers > 0).unwrap_or(cores),
             max_video_kbps_per_subscriber: max_video,
+            adapt_video: self.adapt_video.or(file.adapt_video).unwrap_or(false),
             page: !self.no_page && file.page.unwrap_or(true),
             metrics: self.metrics.or(file.metrics),
             tls,

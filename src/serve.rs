@@ -287,6 +287,7 @@ impl Media {
             advertise: self.candidates,
             local_only: self.local_only,
             max_video_kbps_per_subscriber: settings.max_video_kbps_per_subscriber,
+            adapt_video: settings.adapt_video,
             ..SfuConfig::default()
         };
         let events = events.clone();

@@ -44,6 +44,18 @@ impl Collector for Media {
             "Time from a participant's arrival until the first media was sent to it.",
             workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.first_media)),
         )?;
+        histogram(
+            encoder,
+            "downlink_estimate_megabits_per_second",
+            "Bitrate that a downlink is estimated to carry, counted once a second for each that sends feedback.",
+            workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.downlink_estimate)),
+        )?;
+        histogram(
+            encoder,
+            "downlink_queue_seconds",
+            "Time that packets wait in the queues of a downlink, counted once a second for each that sends feedback.",
+            workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.downlink_queue)),
+        )?;
         counter(
             encoder,
             "worker_cpu_seconds",
