@@ -2,15 +2,19 @@
 //!
 //! `copy` ends in a memory copy, which measures the room alone; `seal` ends in AES-256-GCM, as in a server. `layers` sends
 //! packets with Dependency Descriptors of 1, 3 and 9 decode targets to slots that get all of them: what a forwarded packet
-//! costs must not depend on the number of targets.
+//! costs must not depend on the number of targets. `feedback` has receivers that send transport-wide feedback: what a
+//! forwarded packet costs then, and what a reported one costs.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
+};
 use rtc_client::srtp::{Profile, SrtpSealer};
 use rtp_wire::{
     dependency_descriptor::{self, FrameSequence, ScalabilityMode},
     header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtcp::twcc::{self, Arrival},
     seq::SeqNum,
 };
 use sfu::{
@@ -137,6 +141,58 @@ impl Stream {
     }
 }
 
+/// Feedback on the packets from number `first` to before `next`, which arrive 2 ms after each other.
+fn feedback(first: u64, next: u64) -> Vec<u8> {
+    let arrivals: Vec<_> = (first..next).map(|seq| Arrival { seq, micros: seq * 2_000 }).collect();
+    let mut packet = Vec::new();
+    twcc::write(&mut packet, Ssrc(1), Ssrc(2), 0, first, &arrivals).unwrap();
+    packet
+}
+
+fn feedback_cost(criterion: &mut Criterion) {
+    const SUBSCRIBERS: u32 = 25;
+    /// Packets of 100 ms.
+    const REPORTED: u64 = 50;
+    let mut egress = Copy::default();
+    let mut stream = Stream::new(SUBSCRIBERS, &mut egress, |egress| egress.paths.insert(PathState::default()));
+    let mut next = u64::from(stream.seq);
+    let report = |stream: &mut Stream, egress: &mut Copy, first, next| {
+        let packet = feedback(first, next);
+        let begun = Instant::now();
+        for subscriber in 1..=SUBSCRIBERS {
+            stream.room.receive_rtcp(stream.now, ParticipantId(subscriber), &packet, egress);
+        }
+        begun.elapsed()
+    };
+    report(&mut stream, &mut egress, 0, next);
+    let mut group = criterion.benchmark_group("feedback");
+    let mut measure = |group: &mut BenchmarkGroup<'_, WallTime>, name: &str, of_reports: bool| {
+        let reported = u64::from(SUBSCRIBERS) * REPORTED;
+        group.throughput(Throughput::Elements(reported));
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut total = Duration::ZERO;
+                for _ in 0..rounds {
+                    let begun = Instant::now();
+                    for _ in 0..REPORTED {
+                        egress.out.clear();
+                        stream.send(&mut egress);
+                    }
+                    let sending = begun.elapsed();
+                    next += REPORTED;
+                    let reporting = report(&mut stream, &mut egress, next - REPORTED, next);
+                    total += if of_reports { reporting } else { sending };
+                }
+                total
+            });
+        });
+    };
+    measure(&mut group, "forwarded", false);
+    measure(&mut group, "reported", true);
+    group.finish();
+    assert_eq!(stream.room.stats().downlink.unknown, 0);
+}
+
 fn fan_out(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("forward");
     for subscribers in [1, 25, 100] {
@@ -211,5 +267,5 @@ fn layers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, fan_out, layers);
+criterion_group!(benches, fan_out, feedback_cost, layers);
 criterion_main!(benches);

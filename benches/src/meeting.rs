@@ -4,7 +4,10 @@
 
 use rtp_wire::{
     header::{HeaderBuffer, HeaderExtensions, RtpHeader},
-    rtcp::{self, ReportBlock},
+    rtcp::{
+        self, ReportBlock,
+        twcc::{self, Arrival},
+    },
     seq::SeqNum,
 };
 use sfu::{Command, Event, Mid, ParticipantId, Ssrc, TrackId, command::Publication, media::Codec, worker::Worker};
@@ -23,6 +26,9 @@ pub struct Meeting {
     publishers: usize,
     /// Sequence number of the next packet of each publisher.
     seq: u16,
+    /// Packets that each publisher has sent, and those among them that receivers have reported.
+    sent: u64,
+    reported: u64,
 }
 
 /// A packet on the wire.
@@ -68,7 +74,8 @@ impl Meeting {
     /// If the worker refuses anything.
     #[must_use]
     pub fn new(participants: usize, publishers: usize) -> Self {
-        let mut meeting = Self { network: Network::new(sfu_testing::worker(participants)), publishers, seq: 0 };
+        let mut meeting =
+            Self { network: Network::new(sfu_testing::worker(participants)), publishers, seq: 0, sent: 0, reported: 0 };
         for number in 0..participants {
             meeting.join(number);
         }
@@ -140,7 +147,28 @@ impl Meeting {
             }
         }
         self.seq = self.seq.wrapping_add(of_each);
+        self.sent += u64::from(of_each);
         packets
+    }
+
+    /// Transport-wide feedback of all clients on what was forwarded to them since the last.
+    ///
+    /// # Panics
+    /// If a key is exhausted.
+    pub fn feedback(&mut self) -> Vec<Datagram> {
+        let (sent, reported) = (self.sent, std::mem::replace(&mut self.reported, self.sent));
+        let mut datagrams = Vec::new();
+        for (number, client) in self.network.clients.iter_mut().enumerate() {
+            let received = (self.publishers - usize::from(number < self.publishers)) as u64;
+            let arrivals: Vec<_> =
+                (reported * received..sent * received).map(|seq| Arrival { seq, micros: seq * 1_000 }).collect();
+            let (mut packet, mut bytes) = (Vec::new(), Vec::new());
+            if twcc::write(&mut packet, Ssrc(1), Ssrc(2), 0, reported * received, &arrivals).is_some() {
+                client.transport.seal_rtcp(&packet, &mut bytes).expect("there are keys");
+                datagrams.push(Datagram { from: client.address, bytes });
+            }
+        }
+        datagrams
     }
 
     /// Passes a packet to the worker.

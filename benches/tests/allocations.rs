@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use tacet_benches::{
-    meeting::Meeting,
+    meeting::{Datagram, Meeting},
     webinar::{Call, PARTICIPANTS, Seal, TALKERS},
 };
 
@@ -12,7 +12,14 @@ const COUNTED: u32 = 50;
 const FRAME: Duration = Duration::from_millis(33);
 
 fn allocations(participants: usize, publishers: usize, of_each: u16) -> (u64, usize) {
-    let mut meeting = Meeting::new(participants, publishers);
+    allocations_in(Meeting::new(participants, publishers), of_each, |_| Vec::new())
+}
+
+fn allocations_in(
+    mut meeting: Meeting,
+    of_each: u16,
+    feedback: impl Fn(&mut Meeting) -> Vec<Datagram>,
+) -> (u64, usize) {
     let (mut allocations, mut forwarded) = (0, 0);
     for round in 0..WARM + COUNTED {
         let mut packets = meeting.packets(of_each);
@@ -22,10 +29,12 @@ fn allocations(participants: usize, publishers: usize, of_each: u16) -> (u64, us
             }
             forwarded += meeting.forward();
         });
+        let mut feedback = feedback(&mut meeting);
+        let reported = allocation_counter::measure(|| feedback.iter_mut().for_each(|packet| meeting.receive(packet)));
         if round < WARM {
             forwarded = 0;
         } else {
-            allocations += counted.count_total;
+            allocations += counted.count_total + reported.count_total;
         }
         meeting.pass(FRAME);
     }
@@ -40,6 +49,13 @@ fn forwarding_single_packets_allocates_nothing() {
 #[test]
 fn forwarding_whole_frames_allocates_nothing() {
     assert_eq!(allocations(10, 1, 16), (0, 9 * 16 * COUNTED as usize));
+}
+
+/// Receivers report what has arrived: the server looks up each packet, and estimates.
+#[test]
+fn transport_feedback_allocates_nothing() {
+    let meeting = Meeting::new(10, 1);
+    assert_eq!(allocations_in(meeting, 16, Meeting::feedback), (0, 9 * 16 * COUNTED as usize));
 }
 
 /// Six people talk at once in a room of a thousand.
