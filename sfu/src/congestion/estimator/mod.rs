@@ -268,7 +268,7 @@ impl BandwidthEstimator {
             queue: self.delay.queue(),
             tolerated: self.drain.tolerated(now).is_some(),
             jitter: self.delay.jitter(),
-            limited: self.limited,
+            limited: self.limited && !self.proven.is_unused(now),
             busy: self.drain.is_running() || self.experiment.is_running(),
             decreased: self.rate.decreased_within(now, CALM),
         };
