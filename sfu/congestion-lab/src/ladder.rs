@@ -9,8 +9,9 @@ const RUNGS: [f64; 9] = [50e3, 90e3, 150e3, 300e3, 500e3, 850e3, 1_020e3, 1_700e
 const UP: f64 = 0.93;
 const DOWN: f64 = 1.02;
 const WINDOW: Duration = Duration::from_millis(1_500);
-/// After a step down, and after one up that did not last, twice as long, up to a limit.
+/// After a step down; after one up that did not last this at least, and twice as long each time, up to a limit.
 const WAIT: Duration = Duration::from_secs(3);
+const UNDONE_WAIT: Duration = Duration::from_secs(20);
 const LONGEST_WAIT: Duration = Duration::from_secs(24);
 /// A step up that is undone within this did not last.
 const LASTS: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ impl Ladder {
         if self.rate() > (estimate - self.reserved) * DOWN && self.rung > 0 {
             self.rung = fits(estimate - self.reserved).min(self.rung);
             if within(self.last_up, LASTS) {
-                self.wait = (self.wait * 2).min(LONGEST_WAIT);
+                self.wait = (self.wait * 2).clamp(UNDONE_WAIT, LONGEST_WAIT);
             }
             self.last_down = Some(now);
         } else {
