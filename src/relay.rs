@@ -405,6 +405,17 @@ mod tests {
     }
 
     #[test]
+    fn rate_trace_is_read_from_its_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "1mbit\n0\n2mbit\n").unwrap();
+        let path = relay(&format!("--rate-trace {} --queue 300ms", file.path().display())).path.impairment().unwrap();
+        assert_eq!(path, "rate=1mbit:0@100ms:2mbit@200ms@@300ms,queue=300ms".parse().unwrap());
+        std::fs::write(file.path(), "1 parsec\n").unwrap();
+        let error = relay(&format!("--rate-trace {}", file.path().display())).path.impairment().unwrap_err();
+        assert!(error.to_string().contains("--rate-trace"), "{error}");
+    }
+
+    #[test]
     fn set_changes_directions_and_errors_change_nothing() {
         let options = relay("--ports 2");
         let relays = Relays::start(&options, &RelayConfig::new(Impairment::PERFECT, 1)).unwrap();
