@@ -142,7 +142,7 @@ impl Room {
                         return Ok(Entered { participant, call, begins: false, session, continues });
                     }
                     tracing::debug!(participant = participant.0, "the session ends for another one");
-                    self.free(now, participant);
+                    self.await_return(now, participant);
                 }
                 // It entered, did not join, and tries again.
                 None if own || guest.before == Some(claims.session) => self.free(now, participant),

@@ -75,6 +75,7 @@ impl Room {
             (guest.before, guest.place) = (None, None);
         }
         self.departed.remove(from);
+        self.send_leave(now, from);
 
         let mut backlog = Backlog::default();
         for (&other, member) in &self.members {
@@ -143,7 +144,8 @@ impl Room {
     /// The others as a participant sees them.
     fn roster_without(&self, participant: ParticipantId) -> Vec<RosterEntry> {
         let others = self.members.iter().filter(|(other, _)| **other != participant);
-        others.map(|(other, member)| member.roster_entry(*other)).collect()
+        let members = others.map(|(other, member)| member.roster_entry(*other));
+        members.chain(self.returning.roster_entries()).collect()
     }
 
     /// Ends gathering if it is over: all members get a full roster, and those who are not on it have left.

@@ -27,6 +27,7 @@ mod outputs;
 mod pages;
 mod presence;
 mod publish;
+mod returning;
 mod seats;
 mod slots;
 mod subscribe;
@@ -47,6 +48,7 @@ pub use outputs::Output;
 use outputs::Outputs;
 use presence::{PAUSE, Presence};
 use publish::{Pending, Published};
+use returning::Returning;
 use seats::Seats;
 use sfu_api::{Command, CommandError, CommandId, Event};
 use slots::Slots;
@@ -128,6 +130,7 @@ pub struct Room {
     /// Participants of the call that said goodbye.
     gone: BTreeSet<ParticipantId>,
     departed: Departed,
+    returning: Returning,
     /// Sessions of the call that ended on a server before this one.
     departed_before: BTreeSet<SessionId>,
     guests: BTreeMap<ParticipantId, Guest>,
@@ -168,6 +171,7 @@ impl Room {
             departed_before: call.iter().flat_map(|call| call.departed.iter().copied()).collect(),
             gone: call.map(|call| call.gone.into_iter().collect()).unwrap_or_default(),
             departed: Departed::default(),
+            returning: Returning::default(),
             guests: BTreeMap::new(),
             members: BTreeMap::new(),
             seats: Seats::default(),
@@ -333,6 +337,7 @@ impl Room {
             }
             None => {
                 self.free(now, participant);
+                self.show_away(now, participant);
                 self.end_deserted_call();
             }
         }
@@ -357,6 +362,7 @@ impl Room {
             self.outputs.goodbye(participant, re, call);
         }
         self.free(now, participant);
+        self.send_leave(now, participant);
         self.departed.remove(participant);
         self.end_deserted_call();
     }
@@ -368,16 +374,24 @@ impl Room {
             self.outputs.end(participant, code, reason);
         }
         self.free(now, participant);
+        self.send_leave(now, participant);
         self.end_deserted_call();
     }
 
     /// Frees the place of a participant.
     fn free(&mut self, now: Instant, participant: ParticipantId) {
+        if let Some(seat) = self.remove(now, participant) {
+            self.notify_left(now, participant, seat);
+        }
+    }
+
+    /// Removes a participant, of which the others are not notified. Returns the seat that it had.
+    fn remove(&mut self, now: Instant, participant: ParticipantId) -> Option<Seat> {
         let guest = self.guests.remove(&participant);
         if let Some(Guest { place: Some((seat, _)), .. }) = guest {
             self.seats.unclaim(seat);
         }
-        let Some(member) = self.members.remove(&participant) else { return };
+        let member = self.members.remove(&participant)?;
         tracing::debug!(participant = participant.0, "left");
         if let Some(Guest { session, .. }) = guest {
             let seen = member.presence.last_seen(now);
@@ -389,8 +403,13 @@ impl Room {
         self.seats.leave(now, member.announced.seat);
         self.withdraw_all(now, participant);
         self.outputs.command(Command::RemoveParticipant { participant });
+        Some(member.announced.seat)
+    }
+
+    /// The keys of a participant are void.
+    fn notify_left(&mut self, now: Instant, participant: ParticipantId, seat: Seat) {
         for other in self.members.values_mut() {
-            other.backlog.left(now, participant, Some(member.announced.seat));
+            other.backlog.left(now, participant, Some(seat));
             wake(&mut self.wake, other.backlog.due());
         }
     }
@@ -402,6 +421,7 @@ impl Room {
         {
             self.gone.clear();
             self.departed = Departed::default();
+            self.returning.clear();
             self.departed_before.clear();
             self.outputs.call_ended(call);
         }
@@ -483,6 +503,7 @@ impl Room {
         for participant in members {
             self.presence_changed(now, participant);
         }
+        self.send_late_leaves(now);
         self.end_gathering(now);
         match self.audio.deadline() {
             Some(deadline) if deadline <= now => {

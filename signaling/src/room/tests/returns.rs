@@ -114,6 +114,45 @@ fn reload_is_one_leave_and_one_join() {
     }
 }
 
+/// What the network or a busy device makes of the time between `hello` and `join` is no one else's concern.
+#[test]
+fn reload_that_joins_late_is_one_leave_and_one_join() {
+    let (mut story, claims) = story();
+    story.enter_as(reload(claims), 50).unwrap();
+    story.pass(5 * SECOND);
+    assert_eq!(seen(&mut story), []);
+    story.room.detach(story.now, ParticipantId(2));
+    story.quiet();
+    let away = |message: &ServerMessage| matches!(message, ServerMessage::Roster(roster) if roster.del.is_empty());
+    assert!(story.messages(1).iter().any(away), "its connection broke");
+    story.enter_as(reload(claims), 51).unwrap();
+    story.pass(4 * SECOND);
+    assert_eq!(seen(&mut story), []);
+    seat(&mut story, 2);
+    assert_eq!(seen(&mut story), [("leave", 2), ("join", 2)]);
+    story.pass(20 * SECOND);
+    assert_eq!(seen(&mut story), []);
+}
+
+#[test]
+fn reload_that_never_joins_has_left_after_ten_seconds() {
+    let (mut story, claims) = story();
+    story.enter_as(reload(claims), 50).unwrap();
+    story.room.detach(story.now, ParticipantId(2));
+    story.pass(9 * SECOND);
+    assert!(!seen(&mut story).contains(&("leave", 2)));
+    story.pass(SECOND);
+    assert_eq!(seen(&mut story), [("leave", 2)]);
+}
+
+#[test]
+fn goodbye_before_joining_again_is_seen_at_once() {
+    let (mut story, claims) = story();
+    story.enter_as(reload(claims), 50).unwrap();
+    story.ask(2, ClientMessage::Leave(Empty {}));
+    assert_eq!(seen(&mut story), [("leave", 2)]);
+}
+
 #[test]
 fn reload_after_half_a_minute_is_refused() {
     let (mut story, claims) = story();
