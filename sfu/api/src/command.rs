@@ -129,8 +129,8 @@ pub enum Command {
         /// The source, of the slot's codec and in the same room.
         source: Option<SlotSource>,
     },
-    /// Sets how the receiver shows some of its slots; the others keep their wishes. A slot without a wish gets the highest
-    /// layer that the receiver's bitrate holds.
+    /// Sets how the receiver shows some of its slots of video; the others keep their wishes. A slot without a wish gets the
+    /// highest layer that the receiver's bitrate holds. A wish for a slot of audio changes nothing.
     SetWishes {
         /// The receiver.
         participant: ParticipantId,

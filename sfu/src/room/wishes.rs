@@ -34,7 +34,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 type Active = SecondaryMap<TrackKey, Vec<Step>>;
 
 impl Room {
-    /// Sets how a receiver shows some of its slots. The others keep their wishes.
+    /// Sets how a receiver shows some of its slots of video. The others keep their wishes, and audio has none.
     ///
     /// # Errors
     /// [`CommandError`] `NoParticipant`, `NoSlot`; nothing has changed then.
@@ -48,7 +48,7 @@ impl Room {
         let slots = wishes.iter().map(|wish| self.topology.slot_key(participant, wish.mid));
         let slots = slots.collect::<Result<Vec<_>, _>>()?;
         for (&key, wish) in slots.iter().zip(wishes) {
-            let Some(slot) = self.topology.slots.get_mut(key) else { continue };
+            let Some(slot) = self.topology.slots.get_mut(key).filter(|slot| slot.is_video()) else { continue };
             let tile = Tile { height: wish.height, pinned: wish.pinned };
             slot.shown = if wish.paused { Shown::Paused } else { Shown::At(tile) };
         }

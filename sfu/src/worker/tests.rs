@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    command::{Command, CommandError, Publication, RemoteTransport},
+    command::{Command, CommandError, Publication, RemoteTransport, Wish},
     event::{LocalTransport, TransportState},
     ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId},
     limits::VIDEO_RATE,
@@ -339,6 +339,22 @@ fn close_notify_works_in_both_directions() {
     network.command(Command::RemoveParticipant { participant: ParticipantId(2) });
     network.settle();
     assert_eq!(network.client(2).transport.state(), ClientState::Closed);
+}
+
+/// Audio has no layers, and no tile that could be out of sight: the next track in its slot is heard, whatever was wished.
+#[test]
+fn wish_for_a_slot_of_audio_changes_nothing() {
+    let mut network = Network::new();
+    network.call(1, 1, 2);
+    let (participant, mid) = (ParticipantId(2), Mid::new("a0").unwrap());
+    let wishes = vec![Wish { mid, height: 0, pinned: false, paused: true }];
+    network.command(Command::SetWishes { participant, wishes });
+    network.command(Command::SetSlot { participant, mid, source: None });
+    network.command(Command::SetSlot { participant, mid, source: Some(TrackId(1).into()) });
+    for sequence in 0..10 {
+        network.send(1, sequence);
+    }
+    assert_eq!(network.heard(2), 10);
 }
 
 #[test]

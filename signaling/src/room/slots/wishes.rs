@@ -2,7 +2,7 @@
 
 use super::{SlotCommand, Slots};
 use sfu_api::{CommandId, Mid, Wish};
-use tacet_proto::TrackId;
+use tacet_proto::{TrackId, media::Kind};
 
 impl Slots {
     /// Tells the media plane what is wished of the tracks in slots, as far as that has changed.
@@ -12,7 +12,8 @@ impl Slots {
         command: &mut impl FnMut(SlotCommand) -> CommandId,
     ) {
         let mut changed = Vec::new();
-        for slot in &mut self.slots {
+        // Audio has no size, and is never paused.
+        for slot in self.slots.iter_mut().filter(|slot| slot.kind() == Kind::Video) {
             let Some(wish) = slot.track().and_then(|track| wish(slot.mid, track.track)) else { continue };
             if slot.wish != Some(wish) {
                 slot.wish = Some(wish);

@@ -95,6 +95,17 @@ fn wish_follows_its_track() {
     assert_eq!(wishes(&story), [wish(mid_of(&set, third), 90, false, false)]);
 }
 
+/// Audio has no tile. A wish that paused its slot would silence the next track in it.
+#[test]
+fn audio_has_no_wish() {
+    let (mut story, cameras) = gallery(2);
+    story.publish(2, mic());
+    let (_, wished) = show(&mut story, [tile(cameras[0], 180)]);
+    assert_eq!(wished.iter().map(|wish| wish.height).collect::<Vec<_>>(), [180], "{wished:?}");
+    let (_, wished) = show(&mut story, []);
+    assert_eq!(wished.len(), 1, "{wished:?}");
+}
+
 #[test]
 fn tile_of_a_track_that_does_not_exist_is_ignored() {
     let (mut story, cameras) = gallery(2);
