@@ -176,6 +176,10 @@ test-browsers: setup-browsers debug ## Call between real browsers through the bu
 
 ## Exploring: longer runs of what `make test` does briefly
 
+.PHONY: layers
+layers: setup-browsers debug ## Switch layers between real browsers, every codec both ways, and print what it cost.
+	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent layers
+
 .PHONY: record-descriptors
 record-descriptors: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Record the RTP headers of browsers for the tests.
 	cd $(WEB) && e2e/namespace npm run --silent record

@@ -39,12 +39,11 @@ test("a call of three browsers continues when one leaves", async () => {
   await bo.screenshot("call-phone", { width: 390, height: 844 });
   expect(await ada.srtpCipher()).toContain("AEAD_AES_256_GCM");
 
-  const [mid = "", level = "", transportCc = "", descriptor = ""] = Object.keys(HEADER_EXTENSIONS);
-  expect(await sentExtensions(ada)).toEqual({
-    audio: [mid, level, transportCc],
-    video: [mid, transportCc, descriptor],
-  });
-  expect(await sentExtensions(cy)).toEqual({ audio: [mid, level, transportCc], video: [mid, transportCc] });
+  const [mid = "", level = "", ...video] = Object.keys(HEADER_EXTENSIONS);
+  const [transportCc = ""] = video;
+  // Firefox sends Dependency Descriptors where there are RIDs.
+  const negotiated = { audio: [mid, level, transportCc], video: [mid, ...video] };
+  for (const participant of [ada, cy]) expect(await sentExtensions(participant)).toEqual(negotiated);
 
   const before = await ada.generation();
   await cy.leave();

@@ -22,6 +22,12 @@ declare global {
 export interface Sending {
   readonly devices?: boolean;
   readonly tone?: number;
+  /** Silence of a microphone that is on. */
+  readonly silence?: boolean;
+  /** Whether audio is sent at a constant rate. */
+  readonly constantAudioRate?: boolean;
+  /** Whether it receives no video but what it views. */
+  readonly viewedOnly?: boolean;
 }
 
 /** What an outage must not cause. */
@@ -99,12 +105,12 @@ export class Participant {
   /** Joins a call. Rejects with the SDK's message if that fails. */
   async join(target: Pick<JoinOptions, "name"> & ({ link: string } | RoomParts), sending: Sending): Promise<void> {
     await this.page.evaluate(
-      async (options, { devices = false, tone }) => {
+      async (options, { devices = false, tone, silence = false, constantAudioRate = false, viewedOnly = false }) => {
         let audio: MediaStreamTrack | boolean = devices;
-        if (tone !== undefined) {
+        if (tone !== undefined || silence) {
           const context = new AudioContext({ sampleRate: 48_000 });
           await context.resume();
-          const oscillator = new OscillatorNode(context, { frequency: tone });
+          const oscillator = new OscillatorNode(context, { frequency: tone ?? 0 });
           const output = context.createMediaStreamDestination();
           oscillator.connect(output);
           oscillator.start();
@@ -114,6 +120,8 @@ export class Participant {
         if (window.tacetSdk === undefined) throw new Error("the page exposes no SDK");
         const call = await window.tacetSdk.Call.join({
           ...rest,
+          constantAudioRate,
+          viewedOnly,
           audio,
           video: devices,
           ...(guestAccess === undefined ? {} : { guestAccess: new Uint8Array(guestAccess) }),

@@ -15,9 +15,11 @@ import type { Codec, ParticipantId, Source } from "./protocol/generated.ts";
 import type { MuteChange, StallChange } from "./remote-tracks.ts";
 import { Backoff, endsJoining } from "./retry.ts";
 import type { ReturnTicket } from "./return-ticket.ts";
-import type { RemoteTrack, SlotChange } from "./slots.ts";
-import { SOURCES } from "./sources.ts";
+import type { RemoteTrack, SlotChange, VideoLayer } from "./slots.ts";
+import { isAudio, SOURCES, type VideoSource } from "./sources.ts";
 import { assertSupported } from "./support.ts";
+import { TrackPlaces } from "./track-places.ts";
+import type { VideoView, ViewOptions } from "./video-views.ts";
 import type { TransformCounters } from "./worker/messages.ts";
 
 /** How to join. */
@@ -30,6 +32,15 @@ export type JoinOptions = ({ /** The whole room link. */ readonly link: string }
   readonly video?: MediaStreamTrack | MediaTrackConstraints | boolean;
   /** Codec of the video that this client sends. */
   readonly videoCodec?: Exclude<Codec, "opus">;
+  /** Whether a camera is sent in spatial layers where codec and browser have them, and not in several encodings. On by default. */
+  readonly spatialLayers?: boolean;
+  /**
+   * Sends audio at a constant rate and without pauses, so that the size and time of its packets reveal nothing of what is
+   * said. Costs bandwidth in silence. Off by default. Firefox sends without pauses, but in packets of different sizes.
+   */
+  readonly constantAudioRate?: boolean;
+  /** Receives no video but what is viewed: see `Call.view`. Without it, that is so from the first view on. */
+  readonly viewedOnly?: boolean;
   /** Guest access to show to the server instead of the one that is derived from the secret. */
   readonly guestAccess?: Uint8Array;
   /** The ticket of a page that was in this call and was loaded again. One of another room is ignored. */
@@ -62,6 +73,13 @@ export interface SourceEnd {
   readonly error: TacetError;
 }
 
+/** The layer of a participant's video that the server sends from now on. */
+export interface LayerChange {
+  readonly participant: ParticipantId;
+  readonly source: VideoSource;
+  readonly layer: VideoLayer;
+}
+
 type CallEvents = {
   state: { readonly state: CallState /** Why it is not connected. */; readonly error: TacetError | null };
   /** The status of the connection changed. */
@@ -74,6 +92,8 @@ type CallEvents = {
   participantLeft: Participant;
   trackAdded: ParticipantTrack;
   trackRemoved: { readonly participant: ParticipantId; readonly source: Source };
+  /** The server sends another layer of a video, or none. */
+  layer: LayerChange;
   /** A source was muted or unmuted, according to the server. A source that is not published counts as muted. */
   muted: MuteChange;
   /** An unmuted track sends nothing although its participant is present, or sends again. */
@@ -99,6 +119,8 @@ type CallEvents = {
 
 const WATCH_INTERVAL_MS = 1_000;
 const SPEAKING_INTERVAL_MS = 150;
+/** How long after another's audio has begun in a slot its level may still be that of the one before: the jitter buffer. */
+const HANDOVER_MS = 200;
 
 interface LocalSource {
   readonly media: MediaStreamTrack;
@@ -114,6 +136,9 @@ export class Call extends Emitter<CallEvents> {
   readonly #media = new Set<MediaStreamTrack>();
   readonly #participants = new Map<ParticipantId, Participant>();
   readonly #speakers = new ActiveSpeakers();
+  readonly #places = new TrackPlaces();
+  /** When the track in each slot was first shown there. */
+  readonly #shownSince = new Map<string, number>();
   #connection: Connection | undefined;
   #state: CallState = "connected";
   #status: ConnectionStatus = connectedSince(performance.now());
@@ -187,6 +212,7 @@ export class Call extends Emitter<CallEvents> {
   /** The tracks of the other participants. */
   get tracks(): readonly ParticipantTrack[] {
     return (this.#connection?.shown() ?? []).flatMap((shown) => {
+      if (!this.#places.holds(shown)) return [];
       const track = this.#withMedia(shown);
       return track === undefined ? [] : [track];
     });
@@ -210,6 +236,24 @@ export class Call extends Emitter<CallEvents> {
   /** Whether an unmuted track of a participant sends nothing, although the participant is present. */
   isStalled(participant: ParticipantId, source: Source): boolean {
     return this.#connection?.stalled(participant, source) ?? false;
+  }
+
+  /**
+   * Says that a participant's video is viewed, in an element or at a height: the server sends a layer of that size. From the
+   * first view on, video without one is not received. A view may be of something that is not published yet, and outlives
+   * reconnects.
+   *
+   * @throws {TacetError} `ended`
+   */
+  view(options: ViewOptions): VideoView {
+    if (this.#connection === undefined) throw new TacetError("ended");
+    return this.#connection.views.open(options);
+  }
+
+  /** Returns the layer of a participant's video that is sent, as the server says; `null` if it is not shown, or not known. */
+  layer(participant: ParticipantId, source: VideoSource): VideoLayer | null {
+    const shown = this.#connection?.shown().find((one) => one.participant === participant && one.source === source);
+    return shown === undefined ? null : (this.#connection?.layer(shown) ?? null);
   }
 
   /**
@@ -291,7 +335,8 @@ export class Call extends Emitter<CallEvents> {
   }
 
   async #connect(options: JoinOptions): Promise<void> {
-    const { name, videoCodec = "vp8", guestAccess, ignoreClockSkew = false, return: ticket } = options;
+    const { name, videoCodec = "vp8", constantAudioRate = false, guestAccess, return: ticket } = options;
+    const { ignoreClockSkew = false, viewedOnly = false, spatialLayers = true } = options;
     const returnToken = ticket?.room === this.link.room ? ticket.token : undefined;
     const backoff = new Backoff(performance.now());
     for (;;) {
@@ -300,6 +345,9 @@ export class Call extends Emitter<CallEvents> {
         link: this.link,
         name,
         videoCodec,
+        spatialLayers,
+        constantAudioRate,
+        viewedOnly,
         ignoreClockSkew,
         ...(guestAccess === undefined ? {} : { guestAccess }),
         ...(returnToken === undefined ? {} : { returnToken }),
@@ -339,6 +387,11 @@ export class Call extends Emitter<CallEvents> {
       if (known !== undefined) this.#change({ ...known, presence });
     });
     connection.on("shown", (change) => this.#shown(change, connection));
+    connection.on("layer", ({ participant, source }) => {
+      if (isAudio(source)) return;
+      const layer = this.layer(participant, source);
+      if (layer !== null) this.emit("layer", { participant, source, layer });
+    });
     connection.on("muted", (change) => {
       if (change.muted && change.source === "microphone") this.#speakers.remove(change.participant);
       this.emit("muted", change);
@@ -407,12 +460,14 @@ export class Call extends Emitter<CallEvents> {
     this.emit("problem", { code: bypassed ? "transform-bypassed" : "unknown", participant: null });
   }
 
-  #shown({ removed, added }: SlotChange, connection: Connection): void {
-    if (removed !== null) {
-      this.emit("trackRemoved", { participant: removed.participant, source: removed.source });
+  #shown(change: SlotChange, connection: Connection): void {
+    if (change.added !== null) this.#shownSince.set(change.added.mid, performance.now());
+    const { removed, added } = this.#places.apply(change, connection.shown());
+    if (removed !== null) this.emit("trackRemoved", { participant: removed.participant, source: removed.source });
+    for (const track of added) {
+      const media = connection.receiver(track)?.track;
+      if (media !== undefined) this.emit("trackAdded", participantTrack(track, media));
     }
-    const media = added === null ? undefined : connection.receiver(added)?.track;
-    if (added !== null && media !== undefined) this.emit("trackAdded", participantTrack(added, media));
   }
 
   #withMedia(shown: RemoteTrack): ParticipantTrack | undefined {
@@ -423,7 +478,7 @@ export class Call extends Emitter<CallEvents> {
   #measureLevels(): void {
     const now = performance.now();
     for (const shown of this.#connection?.shown() ?? []) {
-      if (shown.source !== "microphone") continue;
+      if (shown.source !== "microphone" || now - (this.#shownSince.get(shown.mid) ?? now) < HANDOVER_MS) continue;
       const level = this.#connection?.audioLevel(shown);
       if (level !== undefined) this.#speakers.measure({ participant: shown.participant, level }, now);
     }

@@ -27,7 +27,8 @@ import { Priority } from "./protocol/outbox.ts";
 import { Signaling } from "./protocol/signaling.ts";
 import { type MuteChange, RemoteTracks, type StallChange, type TracksUpdate } from "./remote-tracks.ts";
 import { endsCall } from "./retry.ts";
-import type { RemoteTrack, SlotChange } from "./slots.ts";
+import type { RemoteTrack, SlotChange, VideoLayer } from "./slots.ts";
+import { VideoViews } from "./video-views.ts";
 import type { Pulse, TransformCounters } from "./worker/messages.ts";
 
 /** How long the first connection may take. */
@@ -46,6 +47,8 @@ type ConnectionEvents = {
   gone: ParticipantId;
   presence: { readonly participant: ParticipantId; readonly presence: Presence };
   shown: SlotChange;
+  /** The server sends another layer of a shown track. */
+  layer: RemoteTrack;
   muted: MuteChange;
   stalled: StallChange;
   speakers: readonly Speaker[];
@@ -68,6 +71,7 @@ type ConnectionEvents = {
 export class Connection extends Emitter<ConnectionEvents> {
   readonly media: Media;
   readonly others = new Others();
+  readonly views: VideoViews;
   readonly #signaling: Signaling;
   readonly #remoteTracks = new RemoteTracks();
   readonly #unwatch: () => void;
@@ -93,11 +97,18 @@ export class Connection extends Emitter<ConnectionEvents> {
       tokens: (tokens) => this.#setTokens(tokens),
     });
     this.media = new Media(this.#signaling, (track) => this.#expects(track));
+    this.views = new VideoViews(
+      (participant, source) => this.#remoteTracks.id(participant, source),
+      // Before subscriptions, whose priority it has: what they bring depends on it.
+      (tiles) => this.#signaling.send({ t: "layers", tiles }, Priority.Control, "layers"),
+      options.viewedOnly,
+    );
     this.#entrance = new Entrance(options, {
       signaling: this.#signaling,
       media: this.media,
       others: this.others,
       session: (session) => this.#listenTo(session),
+      joining: () => this.views.restart(),
       joined: ({ tracks }) => this.#emitTracks(this.#remoteTracks.start(tracks)),
       problem: (problem) => this.emit("problem", problem),
     });
@@ -171,6 +182,11 @@ export class Connection extends Emitter<ConnectionEvents> {
     return this.media.path?.audioLevel(track);
   }
 
+  /** Returns the layer of a shown track; `null` if the server named none. */
+  layer(track: RemoteTrack): VideoLayer | null {
+    return this.media.path?.layer(track) ?? null;
+  }
+
   /** Whether a participant's source is muted or not published, according to the server. */
   muted(participant: ParticipantId, source: Source): boolean {
     return this.#remoteTracks.muted(participant, source);
@@ -238,6 +254,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.#entrance.close();
     this.others.close();
     this.media.close();
+    this.views.close();
   }
 
   /** Erases the keys. */
@@ -250,6 +267,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   #forward(): void {
     const { media, others } = this;
     media.on("shown", (change) => this.#emitOpen("shown", change));
+    media.on("layer", (track) => this.#emitOpen("layer", track));
     media.on("problem", (problem) => this.#emitOpen("problem", problem));
     media.on("ended", (end) => this.#emitOpen("sourceEnded", end));
     media.on("failed", (error) => this.#voidPlace(error));
@@ -373,6 +391,12 @@ export class Connection extends Emitter<ConnectionEvents> {
       case "slots":
         this.media.applySlots(message);
         break;
+      case "layer":
+        this.media.applyLayers(message.slots);
+        break;
+      case "want":
+        this.media.want(message.tracks);
+        break;
       case "speakers":
         this.emit("speakers", message.speakers);
         break;
@@ -388,6 +412,7 @@ export class Connection extends Emitter<ConnectionEvents> {
   #emitTracks({ muted, stalled }: TracksUpdate): void {
     for (const change of muted) this.emit("muted", change);
     for (const change of stalled) this.emit("stalled", change);
+    this.views.refresh();
   }
 
   #setTokens(tokens: Tokens): void {
@@ -422,10 +447,16 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.others.updatePresence(performance.now(), this.#loss?.since ?? null);
   }
 
-  /** Whether a shown track should arrive. A screen may be still, a slot for speakers silent, and no one misses media of those who are away. */
-  #expects({ participant, source, speaker }: RemoteTrack): boolean {
+  /**
+   * Whether a shown track should arrive. A shared screen may well be still, a slot for speakers silent, and a video be more
+   * than the server has room for; media of those who are away is missed by no one.
+   */
+  #expects(track: RemoteTrack): boolean {
+    const { participant, source, speaker } = track;
+    const layer = this.layer(track);
     return (
-      speaker === undefined &&
+      !speaker &&
+      layer?.paused !== true &&
       (source === "microphone" || source === "camera") &&
       !this.muted(participant, source) &&
       !this.stalled(participant, source) &&

@@ -10,12 +10,15 @@ export const MICROPHONE: MediaTrackConstraints = {
   channelCount: 1,
 };
 
-/** Small enough for a call of ten without simulcast, in which everyone receives every track as it is sent. */
+/** The largest of the sizes in which a camera is sent. */
 export const CAMERA: MediaTrackConstraints = {
-  width: { ideal: 640 },
-  height: { ideal: 360 },
-  frameRate: { ideal: 24, max: 30 },
+  width: { ideal: 1_280 },
+  height: { ideal: 720 },
+  frameRate: { ideal: 30, max: 30 },
 };
+
+/** Frames per second of a shared screen, and of one that shows a video. */
+const SCREEN_FPS = { detail: 15, motion: 30 } as const;
 
 type DeviceName = "microphone" | "camera";
 
@@ -47,6 +50,27 @@ export async function openCamera(constraints: MediaTrackConstraints = {}): Promi
   const [track] = (await open({ video: { ...CAMERA, ...constraints } }, "camera")).getVideoTracks();
   if (track === undefined) throw new TacetError("device");
   track.contentHint = "motion";
+  return track;
+}
+
+/** How a screen is to be shared. */
+export interface ScreenOptions {
+  /** Whether it shows a video, in which motion matters more than detail. */
+  readonly motion?: boolean;
+}
+
+/**
+ * Asks the user which screen to share. What is shared stays as sharp as it is: if the network has no room, frames are left
+ * out.
+ *
+ * @throws {DOMException} `NotAllowedError` if the user cancels
+ */
+export async function openScreen({ motion = false }: ScreenOptions = {}): Promise<MediaStreamTrack> {
+  const contentHint = motion ? "motion" : "detail";
+  const video = { frameRate: { max: SCREEN_FPS[contentHint] } };
+  const [track] = (await navigator.mediaDevices.getDisplayMedia({ video })).getVideoTracks();
+  if (track === undefined) throw new TacetError("device");
+  track.contentHint = contentHint;
   return track;
 }
 

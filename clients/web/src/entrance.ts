@@ -17,6 +17,7 @@ import type { Announce, Challenge, Codec, Expected, Hello, Joined, Tokens, Welco
 import { Priority } from "./protocol/outbox.ts";
 import { isNotResumable } from "./protocol/refusal.ts";
 import type { Signaling } from "./protocol/signaling.ts";
+import { hasSpatialLayers } from "./scalability.ts";
 import { SessionSupply } from "./session-supply.ts";
 
 /** Name and version of this client, as sent to the server. */
@@ -30,6 +31,12 @@ export interface ConnectionOptions {
   readonly link: RoomLink;
   readonly name: string;
   readonly videoCodec: Codec;
+  /** Whether spatial layers are used where codec and browser have them. */
+  readonly spatialLayers?: boolean;
+  /** Whether audio is sent at a constant rate. */
+  readonly constantAudioRate?: boolean;
+  /** Whether no video is received that is not viewed. */
+  readonly viewedOnly?: boolean;
   /** Guest access to show instead of the one that is derived from the secret. */
   readonly guestAccess?: Uint8Array;
   /** One-use token of a page that was loaded again. */
@@ -43,6 +50,8 @@ export interface Surroundings {
   readonly signaling: Signaling;
   readonly media: Media;
   readonly others: Others;
+  /** A server that knows nothing of this client is asked to let it join. The tracks that it subscribes to come next. */
+  joining(): void;
   /** The keys of this session are used from now on. */
   session(session: CryptoSession): void;
   joined(joined: Joined): void;
@@ -241,6 +250,7 @@ export class Entrance {
   async #requestJoin(announce: Announce, expects: Expected[]): Promise<Joined> {
     const { signaling } = this.#with;
     const answer = signaling.request({ t: "join", ...announce, ...(expects.length === 0 ? {} : { expects }) });
+    this.#with.joining();
     signaling.send({ t: "subscribe", auto: true }, Priority.Control, "subscribe");
     const joined = await answer;
     if (joined.t !== "joined") throw new TacetError("protocol");
@@ -268,7 +278,9 @@ export class Entrance {
 
   #replacePath(session: CryptoSession, { codecs, hdrext }: Welcome): void {
     checkTables(codecs, hdrext);
-    this.#with.media.replace(session, { codecs, hdrext, videoCodec: this.#options.videoCodec });
+    const { videoCodec, constantAudioRate = false } = this.#options;
+    const spatialLayers = this.#options.spatialLayers !== false && hasSpatialLayers(videoCodec);
+    this.#with.media.replace(session, { codecs, hdrext, videoCodec, spatialLayers, constantAudioRate });
   }
 
   #checkClock({ time }: Welcome): void {

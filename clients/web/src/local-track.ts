@@ -3,14 +3,15 @@
 // Media goes out only after the worker has the transform and a key for the stream, and after the server knows the track,
 // in this order. Muting takes the media away from the RTP sender, so nothing is sent at all, closes the stream (a closed
 // stream needs no new keys when participants join) and notifies the server. Changes are applied one after the other;
-// while one is being applied, only the latest request counts.
+// while one is being applied, only the latest request counts. That holds for the encodings that are wanted, too.
 
 import { TacetError } from "./errors.ts";
 import type { Peer, ReadySender } from "./peer.ts";
-import type { Source, TrackId } from "./protocol/generated.ts";
+import type { Encoding, Source, TrackId } from "./protocol/generated.ts";
 import { Priority } from "./protocol/outbox.ts";
 import type { Signaling } from "./protocol/signaling.ts";
-import { SOURCES, type StreamNumber } from "./sources.ts";
+import { SenderEncodings } from "./sender-encodings.ts";
+import { isAudio, SOURCES, type StreamNumber } from "./sources.ts";
 
 /** Opens and closes streams in the frame-encryption session. */
 export interface StreamGate {
@@ -30,6 +31,10 @@ export class LocalTrack {
   #published = false;
   #sending: MediaStreamTrack | null = null;
   #sender: ReadySender | undefined;
+  /** Of video, once there is a sender. */
+  #encodings: SenderEncodings | undefined;
+  /** By encoding of the published track, whether anyone receives it. Those that are not named are sent. */
+  #wantedEncodings: readonly boolean[] = [];
   #id: TrackId | undefined;
   #work: Promise<void> = Promise.resolve();
   #bypassed = false;
@@ -67,6 +72,14 @@ export class LocalTrack {
     return this.#change();
   }
 
+  /** Sends only those encodings of a track, by their order in `publish`. The server forwards no others. */
+  want(track: TrackId, encodings: readonly boolean[]): void {
+    if (track !== this.#id) return;
+    this.#wantedEncodings = encodings;
+    // A browser that refuses goes on sending everything, which costs bandwidth and nothing else.
+    this.#change().catch(() => {});
+  }
+
   /** Stops at once and permanently, because the transform was bypassed. */
   async stopBypassed(): Promise<void> {
     this.#bypassed = true;
@@ -93,15 +106,17 @@ export class LocalTrack {
       if (wanted !== null && this.#bypassed) throw new TacetError("transform-bypassed");
       if (wanted === null) await this.#mute();
       else if (this.#sending === null) await this.#start(wanted);
-      else await this.#sender?.sender.replaceTrack(wanted);
+      else await this.#replace(wanted);
       this.#sending = wanted;
     }
     if (wanted === null && !this.#published) await this.#unpublish();
+    if (this.#sending !== null) await this.#encodings?.set(this.#sending, this.#wantedEncodings);
   }
 
   async #unpublish(): Promise<void> {
     const track = this.#id;
     this.#id = undefined;
+    this.#wantedEncodings = [];
     if (track !== undefined) await this.#signaling.request({ t: "unpublish", track });
   }
 
@@ -112,8 +127,7 @@ export class LocalTrack {
     await sender.attached;
     await this.#gate.open(stream);
     try {
-      if (this.#id === undefined) await this.#publish(sender);
-      else this.#signaling.send({ t: "unmute", track: this.#id }, Priority.State, `track ${this.#id}`);
+      await this.#makeKnown(sender, media);
       if (this.#bypassed) throw new TacetError("transform-bypassed");
       await sender.sender.replaceTrack(media);
     } catch (thrown) {
@@ -122,10 +136,40 @@ export class LocalTrack {
     }
   }
 
-  async #publish({ mid, kind, codec, ssrcs }: ReadySender): Promise<void> {
+  /** Sends other media. What was published has its encodings, so media with others is another track. */
+  async #replace(media: MediaStreamTrack): Promise<void> {
+    if (this.#encodings?.fits(media) === false) {
+      await this.#mute();
+      this.#sending = null;
+      await this.#start(media);
+      return;
+    }
+    await this.#sender?.sender.replaceTrack(media);
+  }
+
+  /** Tells the server of the track, or that it sends again. */
+  async #makeKnown(sender: ReadySender, media: MediaStreamTrack): Promise<void> {
+    if (!isAudio(this.source) && sender.layering !== null) {
+      this.#encodings ??= new SenderEncodings(sender.sender, this.source, sender.layering);
+      if (this.#id !== undefined && !this.#encodings.fits(media)) await this.#unpublish();
+    }
+    const encodings = (await this.#encodings?.set(media, this.#wantedEncodings)) ?? [{}];
+    if (this.#id === undefined) await this.#publish(sender, encodings);
+    else this.#signaling.send({ t: "unmute", track: this.#id }, Priority.State, `track ${this.#id}`);
+  }
+
+  async #publish({ mid, kind, codec, ssrcs }: ReadySender, encodings: readonly Encoding[]): Promise<void> {
     const { source } = this;
-    const encodings = [ssrcs];
-    const answer = await this.#signaling.request({ t: "publish", cid: source, kind, source, codec, mid, encodings });
+    const answer = await this.#signaling.request({
+      t: "publish",
+      cid: source,
+      kind,
+      source,
+      codec,
+      mid,
+      // The server knows an encoding without RID by its SSRC.
+      encodings: encodings.map((encoding) => (encoding.rid === undefined ? { ...encoding, ...ssrcs } : encoding)),
+    });
     if (answer.t !== "published") throw new TacetError("protocol");
     this.#id = answer.track;
   }

@@ -8,10 +8,17 @@ import { asTacetError, TacetError } from "./errors.ts";
 import { LocalTrack, type StreamGate } from "./local-track.ts";
 import { Peer, type PeerSetup, type Transforms } from "./peer.ts";
 import type { Problem } from "./problem.ts";
-import type { ParticipantId, ServerTransport, Slots as SlotsMessage, Source } from "./protocol/generated.ts";
+import type {
+  ParticipantId,
+  ServerTransport,
+  SlotLayer,
+  Slots as SlotsMessage,
+  Source,
+  TrackWant,
+} from "./protocol/generated.ts";
 import { Priority } from "./protocol/outbox.ts";
 import type { Signaling } from "./protocol/signaling.ts";
-import { type RemoteTrack, type SlotChange, Slots } from "./slots.ts";
+import { type RemoteTrack, type SlotChange, Slots, type VideoLayer } from "./slots.ts";
 import type { StreamNumber } from "./sources.ts";
 import { bypassed, countMedia } from "./watchdog.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
@@ -29,6 +36,8 @@ export interface MediaSession extends Transforms {
 
 type MediaPathEvents = {
   shown: SlotChange;
+  /** The server sends another layer of a shown track. */
+  layer: RemoteTrack;
   problem: Problem;
   /** A local source ended because its transform was bypassed. */
   bypassed: Source;
@@ -141,6 +150,24 @@ export class MediaPath extends Emitter<MediaPathEvents> {
     this.#inBackground(this.#applySlots(message));
   }
 
+  /** The server sends other layers in these slots. */
+  applyLayers(layers: readonly SlotLayer[]): void {
+    for (const layer of layers) {
+      const shown = this.#slots.setLayer(layer);
+      if (shown !== null && !this.#closed) this.emit("layer", shown);
+    }
+  }
+
+  /** Sends only the encodings that are received by anyone. */
+  want(tracks: readonly TrackWant[]): void {
+    for (const { track, active } of tracks) for (const local of this.#localTracks.values()) local.want(track, active);
+  }
+
+  /** Returns the layer of a shown track; `null` if the server named none. */
+  layer({ mid }: RemoteTrack): VideoLayer | null {
+    return this.#slots.layer(mid);
+  }
+
   /** The frames in a receiver are authenticated as this origin. Receivers of other paths are ignored. */
   authenticate(transform: string, origin: FrameOrigin): void {
     const mid = this.#mid(transform);
@@ -246,10 +273,11 @@ export class MediaPath extends Emitter<MediaPathEvents> {
     if (this.#closed) return;
     this.#signaling.send({ t: "slots.ready", rev }, Priority.Control, "slots.ready");
     for (const content of set) this.#show(this.#slots.hint(content));
-    const owners = set.flatMap(({ mid, source }) =>
-      source !== null && "participant" in source ? [[mid, source.participant] as const] : [],
-    );
-    await this.#peer.setOwners(new Map(owners));
+    const owners = new Map<string, ParticipantId | null>();
+    for (const { mid, source } of set) {
+      if (source !== null) owners.set(mid, "participant" in source ? source.participant : null);
+    }
+    await this.#peer.setOwners(owners);
   }
 
   #show(change: SlotChange | null): void {

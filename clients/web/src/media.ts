@@ -6,7 +6,14 @@ import { MediaPath, type MediaSession } from "./media-path.ts";
 import { type MediaState, MediaWatch } from "./media-watch.ts";
 import type { PeerSetup } from "./peer.ts";
 import type { Problem } from "./problem.ts";
-import type { ServerTransport, Slots as SlotsMessage, Source, TransportState } from "./protocol/generated.ts";
+import type {
+  ServerTransport,
+  SlotLayer,
+  Slots as SlotsMessage,
+  Source,
+  TrackWant,
+  TransportState,
+} from "./protocol/generated.ts";
 import { Refused } from "./protocol/refusal.ts";
 import type { Signaling } from "./protocol/signaling.ts";
 import type { RemoteTrack, SlotChange } from "./slots.ts";
@@ -16,6 +23,8 @@ const SEND_AGAIN_MS = 5_000;
 
 type MediaEvents = {
   shown: SlotChange;
+  /** The server sends another layer of a shown track. */
+  layer: RemoteTrack;
   problem: Problem;
   state: MediaState;
   /** A local source is not sent any more: its transform was bypassed, or the server refuses it. */
@@ -70,6 +79,9 @@ export class Media extends Emitter<MediaEvents> {
     path.on("shown", (change) => {
       if (!this.#closed) this.emit("shown", change);
     });
+    path.on("layer", (track) => {
+      if (present()) this.emit("layer", track);
+    });
     path.on("problem", (problem) => {
       if (present()) this.emit("problem", problem);
     });
@@ -107,6 +119,16 @@ export class Media extends Emitter<MediaEvents> {
   /** Applies a change of the slots. */
   applySlots(message: SlotsMessage): void {
     this.#path?.applySlots(message);
+  }
+
+  /** The server sends other layers in these slots. */
+  applyLayers(layers: readonly SlotLayer[]): void {
+    this.#path?.applyLayers(layers);
+  }
+
+  /** Sends only the encodings that are received by anyone. */
+  want(tracks: readonly TrackWant[]): void {
+    this.#path?.want(tracks);
   }
 
   /**

@@ -5,6 +5,7 @@
 
 import { parseAnswer, type SenderSsrcs } from "./answer.ts";
 import type { AttachedTransform } from "./crypto-worker.ts";
+import { type Layering, layering, ridsOf } from "./encodings.ts";
 import { TacetError } from "./errors.ts";
 import type {
   ClientTransport,
@@ -18,7 +19,7 @@ import type {
   Source,
 } from "./protocol/generated.ts";
 import { offer, type Section } from "./sdp.ts";
-import { SOURCES, streamsOf } from "./sources.ts";
+import { isAudio, SOURCES, streamsOf } from "./sources.ts";
 import { withinTime } from "./time-limit.ts";
 import type { TransformOptions } from "./worker/messages.ts";
 
@@ -28,7 +29,10 @@ export interface ReadySender {
   readonly kind: Kind;
   readonly codec: Codec;
   readonly sender: RTCRtpSender;
-  readonly ssrcs: SenderSsrcs;
+  /** How the m-line carries layers; `null` for audio, which has none. */
+  readonly layering: Layering | null;
+  /** Of an m-line without RIDs. */
+  readonly ssrcs: SenderSsrcs | null;
   /** Resolves when the worker handles the sender's frames. */
   readonly attached: Promise<void>;
 }
@@ -52,6 +56,10 @@ export interface PeerSetup {
   readonly hdrext: readonly HeaderExtension[];
   /** Codec of published video. */
   readonly videoCodec: Codec;
+  /** Whether this browser encodes spatial layers in that codec. */
+  readonly spatialLayers: boolean;
+  /** Whether audio is sent at a constant rate. */
+  readonly constantAudioRate: boolean;
 }
 
 /** With a dependency descriptor, the server can select layers without reading payloads. Browsers do not offer it by default. */
@@ -64,6 +72,8 @@ interface MLine {
   section: Section;
   /** Sending m-lines only; the others are slots. */
   readonly source?: Source;
+  /** Of sending m-lines of video. */
+  readonly layering?: Layering;
   transceiver?: RTCRtpTransceiver;
   attached?: Promise<void>;
 }
@@ -131,14 +141,18 @@ export class Peer {
     await Promise.all(slots.map(({ mid }) => this.#line(mid)?.attached));
   }
 
-  /** Sets the participant of slots, by MID, so that the browser synchronizes each participant's audio and video. */
-  async setOwners(owners: ReadonlyMap<string, ParticipantId>): Promise<void> {
+  /**
+   * Sets the participant of slots, by MID, so that the browser synchronizes each participant's audio and video. `null` for
+   * slots in which the participants change too often for that.
+   */
+  async setOwners(owners: ReadonlyMap<string, ParticipantId | null>): Promise<void> {
     let changed = false;
     for (const [mid, participant] of owners) {
       const line = this.#line(mid);
-      const msid = `p${participant}`;
-      if (line === undefined || line.section.msid === msid) continue;
-      line.section = { ...line.section, msid };
+      const owner = participant === null ? {} : { msid: `p${participant}` };
+      if (line === undefined || line.section.msid === owner.msid) continue;
+      const { msid: _, ...section } = line.section;
+      line.section = { ...section, ...owner };
       changed = true;
     }
     if (changed) await this.#negotiate();
@@ -150,12 +164,14 @@ export class Peer {
     if (this.#line(mid) === undefined) this.#addSendingLine(source);
     await this.#negotiate();
     const line = this.#line(mid);
-    const ssrcs = this.#ssrcs.get(mid);
-    if (line?.transceiver === undefined || line.attached === undefined || ssrcs === undefined) {
+    const ssrcs = this.#ssrcs.get(mid) ?? null;
+    const simulcast = line?.layering === "simulcast";
+    if (line?.transceiver === undefined || line.attached === undefined || (ssrcs === null && !simulcast)) {
       throw new TacetError("media-path", "The browser did not set up a track for sending.");
     }
+    const { layering = null, attached, transceiver } = line;
     const { kind, codec } = line.section;
-    return { mid, kind, codec, sender: line.transceiver.sender, ssrcs, attached: line.attached };
+    return { mid, kind, codec, layering, sender: transceiver.sender, ssrcs, attached };
   }
 
   /** Returns the receiver of a slot, once it is negotiated. */
@@ -187,8 +203,15 @@ export class Peer {
 
   #addSendingLine(source: Source): void {
     const { kind, mid } = SOURCES[source];
-    const codec = kind === "audio" ? "opus" : this.#setup.videoCodec;
-    this.#lines.push({ source, section: { mid, kind, codec, direction: "recvonly" } });
+    const { videoCodec, spatialLayers, constantAudioRate } = this.#setup;
+    if (isAudio(source)) {
+      const section: Section = { mid, kind, codec: "opus", direction: "recvonly", constantRate: constantAudioRate };
+      this.#lines.push({ source, section });
+      return;
+    }
+    const layers = layering(source, videoCodec, spatialLayers);
+    const section: Section = { mid, kind, codec: videoCodec, direction: "recvonly", rids: ridsOf(source, layers) };
+    this.#lines.push({ source, layering: layers, section });
   }
 
   /**

@@ -55,6 +55,11 @@ export class RemoteTracks {
     return { muted, stalled };
   }
 
+  /** Returns the id of a participant's track; `null` if the source is not published. */
+  id(participant: ParticipantId, source: Source): TrackId | null {
+    return this.#find(participant, source)?.track ?? null;
+  }
+
   /** Whether a participant's source is muted or not published. */
   muted(participant: ParticipantId, source: Source): boolean {
     return this.#find(participant, source)?.muted ?? true;

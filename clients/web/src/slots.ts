@@ -7,7 +7,7 @@
 // In a large call, some slots are for the active speakers: the server puts the audio of one after the other into them and
 // names no one. Such a slot takes every microphone; whose it is says the KID alone.
 
-import type { ParticipantId, Slot, SlotSource, Source } from "./protocol/generated.ts";
+import type { LayerReason, ParticipantId, Slot, SlotLayer, SlotSource, Source } from "./protocol/generated.ts";
 import { SOURCES, sourceOfStream } from "./sources.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
 
@@ -16,16 +16,32 @@ export interface RemoteTrack {
   readonly mid: string;
   readonly participant: ParticipantId;
   readonly source: Source;
-  /** Whether the slot is for active speakers: its track may fall silent at any time. */
-  readonly speaker?: true;
+  /** Whether the slot is for active speakers: its track may fall silent, and that of another follow, at any time. */
+  readonly speaker: boolean;
 }
+
+/** Which layer of a video the server sends, as it says. */
+export interface VideoLayer {
+  /** Whether nothing of it is sent. */
+  readonly paused: boolean;
+  /** Lines of its frames; `null` if it is paused, or their number is unknown. */
+  readonly height: number | null;
+  /** Highest temporal layer, where it is known. */
+  readonly temporal: number | null;
+  /** What it was chosen by: a higher one was not wished for, does not fit, is not sent, or the track is paused here. */
+  readonly reason: LayerReason;
+}
+
+/** The participant that a slot is for, or `speaker` for any that speaks. */
+type Expected = ParticipantId | "speaker";
 
 interface SlotState {
   readonly slot: Slot;
-  /** Participant whose track the server says is in the slot, or `speaker` for any that speaks. */
-  hinted: ParticipantId | "speaker" | null;
+  /** What the server says is in the slot. */
+  hinted: Expected | null;
   authenticated: { readonly participant: ParticipantId; readonly source: Source } | null;
   shown: RemoteTrack | null;
+  layer: VideoLayer | null;
 }
 
 /** A change of the track that a slot shows. */
@@ -41,13 +57,14 @@ export class Slots {
   /** Adds an empty slot. A known MID is ignored. */
   add(slot: Slot): void {
     if (this.#slots.has(slot.mid)) return;
-    this.#slots.set(slot.mid, { slot, hinted: null, authenticated: null, shown: null });
+    this.#slots.set(slot.mid, { slot, hinted: null, authenticated: null, shown: null, layer: null });
   }
 
-  /** The server put a track into a slot, or emptied it. */
+  /** The server put a track, or the audio of speakers, into a slot, or emptied it. */
   hint({ mid, source }: SlotSource): SlotChange | null {
     const state = this.#slots.get(mid);
     if (state === undefined) return null;
+    state.layer = null;
     if (source === null) state.hinted = null;
     else state.hinted = "participant" in source ? source.participant : "speaker";
     return update(state);
@@ -63,6 +80,20 @@ export class Slots {
     return update(state);
   }
 
+  /** The server sends another layer in a slot. Returns the track that is shown there, if any. */
+  setLayer({ mid, height, temporal, reason }: SlotLayer): RemoteTrack | null {
+    const state = this.#slots.get(mid);
+    if (state === undefined) return null;
+    const paused = height === undefined && reason !== "wish";
+    state.layer = { paused, height: height ?? null, temporal: temporal ?? null, reason };
+    return state.shown;
+  }
+
+  /** Returns the layer in a slot; `null` if the server named none. */
+  layer(mid: string): VideoLayer | null {
+    return this.#slots.get(mid)?.layer ?? null;
+  }
+
   /** The tracks that are shown, in no particular order. */
   shown(): RemoteTrack[] {
     return [...this.#slots.values()].flatMap(({ shown }) => (shown === null ? [] : [shown]));
@@ -72,9 +103,14 @@ export class Slots {
 function update(state: SlotState): SlotChange | null {
   const { authenticated, hinted, shown, slot } = state;
   const speaker = hinted === "speaker";
-  const fits = speaker ? authenticated?.source === "microphone" : authenticated?.participant === hinted;
-  const agreed = fits ? authenticated : null;
-  if (agreed?.participant === shown?.participant && agreed?.source === shown?.source) return null;
-  state.shown = agreed === null ? null : { mid: slot.mid, ...agreed, ...(speaker && { speaker }) };
-  return { removed: shown, added: state.shown };
+  const agreed =
+    authenticated !== null && (speaker ? authenticated.source === "microphone" : authenticated.participant === hinted);
+  const next = agreed ? { mid: slot.mid, ...authenticated, speaker } : null;
+  if (isSame(next, shown)) return null;
+  state.shown = next;
+  return { removed: shown, added: next };
+}
+
+function isSame(one: RemoteTrack | null, other: RemoteTrack | null): boolean {
+  return one?.participant === other?.participant && one?.source === other?.source && one?.speaker === other?.speaker;
 }

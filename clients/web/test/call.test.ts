@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Call, type JoinOptions } from "../src/call.ts";
 import { formatLink } from "../src/link.ts";
+import { FakePeerConnection } from "./fake-peer-connection.ts";
 import { BO, fakeBrowser, hello, LINK, pass, ROOM, realBrowser, serve, welcome } from "./fake-server.ts";
 import { FakeSocket } from "./fake-socket.ts";
 import { FakeWorker } from "./fake-worker.ts";
@@ -13,11 +14,15 @@ let log: string[];
 /** A track of a device. */
 class FakeTrack extends EventTarget {
   readonly kind: string;
+  contentHint = "";
   stopped = false;
 
   constructor(kind: string) {
     super();
     this.kind = kind;
+  }
+  getSettings(): MediaTrackSettings {
+    return { width: 1_280, height: 720 };
   }
   stop(): void {
     this.stopped = true;
@@ -214,5 +219,94 @@ describe("this device", () => {
     next.deliver({ t: "pong", ms: 0, re: next.find("ping")?.id, seq: 0 });
     await pass();
     expect(minutes).toEqual(["clock-skew", -30]);
+  });
+});
+
+describe("audio of speakers", () => {
+  const SLOTS = ["a0", "a1"].map((mid, index) => ({ mid, kind: "audio", codec: "opus", ssrc: index + 1 }) as const);
+
+  /** Joins a large call with two slots for speakers. */
+  async function joinedLarge(): Promise<Call> {
+    const [joinedCall, socket] = await joined();
+    joinedCall.on("trackAdded", ({ participant, source }) => log.push(`added ${participant} ${source}`));
+    joinedCall.on("trackRemoved", ({ participant, source }) => log.push(`removed ${participant} ${source}`));
+    const set = SLOTS.map(({ mid }, speaker) => ({ mid, source: { speaker } }));
+    socket.deliver({ t: "slots", rev: 1, add: SLOTS, set });
+    await pass();
+    log = [];
+    return joinedCall;
+  }
+  async function arrives(mid: string, participant: number): Promise<void> {
+    FakeWorker.last.post({ t: "authenticated", id: `0.${mid}`, origin: { participant, stream: 0 } });
+    await pass();
+  }
+  const owners = (): number[] => (call?.tracks ?? []).map(({ participant }) => participant);
+
+  it("is that of the participant whose frames arrive", async () => {
+    await joinedLarge();
+    await arrives("a0", 3);
+    await arrives("a0", 4);
+    expect(log).toEqual(["added 3 microphone", "removed 3 microphone", "added 4 microphone"]);
+    expect(owners()).toEqual([4]);
+  });
+
+  it("has one place a participant, although it moves between slots", async () => {
+    await joinedLarge();
+    await arrives("a0", 3);
+    await arrives("a1", 3);
+    expect(owners()).toEqual([3]);
+    await arrives("a0", 4);
+    expect(log).toEqual(["added 3 microphone", "added 3 microphone", "added 4 microphone"]);
+    expect(owners().sort()).toEqual([3, 4]);
+  });
+
+  it("is measured for its own speaker, and not with what is left of the one before", async () => {
+    const joinedCall = await joinedLarge();
+    const speaking: number[][] = [];
+    joinedCall.on("speaking", (participants) => speaking.push([...participants]));
+    const receiver = FakePeerConnection.last.transceivers.find(({ mid }) => mid === "a0")?.receiver;
+    if (receiver === undefined) throw new Error("no receiver");
+    vi.spyOn(receiver, "getSynchronizationSources").mockReturnValue([{ audioLevel: 0.5 }] as never);
+    await arrives("a0", 3);
+    await pass(400);
+    expect(speaking).toEqual([[3]]);
+    await arrives("a0", 4);
+    await pass(160);
+    expect(speaking).toEqual([[3]]);
+    await pass(300);
+    expect(speaking.at(-1)).toEqual([3, 4]);
+    await pass(1_000);
+    expect(speaking.at(-1)).toEqual([4]);
+  });
+});
+
+describe("video", () => {
+  const camera = { track: 5, participant: 3, kind: "video", source: "camera", codec: "vp8", muted: false } as const;
+
+  it("tells which layer is sent, and why not more", async () => {
+    const [joinedCall, socket] = await joined();
+    const layers: unknown[] = [];
+    joinedCall.on("layer", (change) => layers.push(change));
+    socket.deliver({ t: "tracks", add: [camera], del: [], upd: [] });
+    const slot = { mid: "v0", kind: "video", codec: "vp8", ssrc: 9, rtx: 10 } as const;
+    socket.deliver({ t: "slots", rev: 1, add: [slot], set: [{ mid: "v0", source: { track: 5, participant: 3 } }] });
+    await pass();
+    expect(joinedCall.layer(3, "camera")).toBeNull();
+    FakeWorker.last.post({ t: "authenticated", id: "0.v0", origin: { participant: 3, stream: 1 } });
+    await pass();
+    socket.deliver({ t: "layer", slots: [{ mid: "v0", height: 180, temporal: 1, reason: "bandwidth" }] });
+    const layer = { paused: false, height: 180, temporal: 1, reason: "bandwidth" };
+    expect(layers).toEqual([{ participant: 3, source: "camera", layer }]);
+    expect(joinedCall.layer(3, "camera")).toEqual(layer);
+    expect(joinedCall.layer(3, "screen")).toBeNull();
+  });
+
+  it("is viewed no longer than the call lasts", async () => {
+    const [joinedCall, socket] = await joined();
+    joinedCall.view({ participant: 3, source: "camera", shown: 360 });
+    await pass(100);
+    expect(socket.types).toContain("layers");
+    joinedCall.leave();
+    expect(() => joinedCall.view({ participant: 3, source: "camera", shown: 360 })).toThrow();
   });
 });

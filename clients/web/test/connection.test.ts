@@ -9,6 +9,15 @@ import { acceptPublish, BO, fakeBrowser, hello, LINK, pass, ROOM, realBrowser, s
 import { FakeSocket } from "./fake-socket.ts";
 import { FakeWorker } from "./fake-worker.ts";
 
+/** Of Bo, as `joined` lists it. */
+const MICROPHONE = {
+  track: 1,
+  participant: 3,
+  kind: "audio",
+  source: "microphone",
+  codec: "opus",
+  muted: true,
+} as const;
 const OPTIONS: ConnectionOptions = { link: LINK, name: "Ada", videoCodec: "vp8" };
 
 let log: string[];
@@ -551,7 +560,7 @@ describe("the media path", () => {
 });
 
 describe("local media", () => {
-  const media = { id: "m" } as MediaStreamTrack;
+  const media = { id: "m", contentHint: "", getSettings: () => ({}) } as unknown as MediaStreamTrack;
 
   it("is sent again, on another peer connection, after each kind of repair", async () => {
     const socket = await join();
@@ -638,6 +647,100 @@ describe("local media", () => {
     socket.deliver({ t: "error", code: "limit_tracks", detail: "", re: (publish as Record<string, unknown>).id });
     await pass();
     expect(ends).toEqual(["microphone protocol"]);
+  });
+});
+
+describe("layers", () => {
+  const camera = { track: 5, participant: 3, kind: "video", source: "camera", codec: "vp8", muted: false } as const;
+  const tiles = (socket: FakeSocket): unknown[] =>
+    socket.sent.flatMap((message) => ("t" in message && message.t === "layers" ? [message.tiles] : []));
+
+  it("are asked for once something is viewed, and again from a server that has forgotten it", async () => {
+    const socket = await join();
+    await pass(1_000);
+    expect(tiles(socket)).toEqual([]);
+    connection.views.open({ participant: 3, source: "camera", shown: 360 });
+    await pass(250);
+    // There is no such track yet.
+    expect(tiles(socket)).toEqual([[]]);
+    socket.deliver({ t: "tracks", add: [camera], del: [], upd: [] });
+    await pass(250);
+    expect(tiles(socket).at(-1)).toEqual([{ track: 5, height: 360 }]);
+
+    await lose(socket, 1012);
+    const second = await serve("seat", { roster: [BO], tracks: [{ ...camera, track: 6 }] });
+    await pass(250);
+    // Nothing first, since ids of before mean nothing; and ahead of the subscription.
+    expect(tiles(second)).toEqual([[], [{ track: 6, height: 360 }]]);
+    expect(second.types.indexOf("layers")).toBeLessThan(second.types.indexOf("subscribe"));
+  });
+
+  it("are asked for before anything is received, in an application that views what it shows", async () => {
+    const socket = await join({ ...OPTIONS, viewedOnly: true });
+    expect(tiles(socket)).toEqual([[]]);
+    expect(socket.types.indexOf("layers")).toBeLessThan(socket.types.indexOf("subscribe"));
+  });
+
+  it("that arrive are known by track, and a paused one is not missed", async () => {
+    const socket = await join();
+    socket.deliver({ t: "tracks", add: [camera], del: [], upd: [] });
+    const slot = { mid: "v0", kind: "video", codec: "vp8", ssrc: 9, rtx: 10 } as const;
+    socket.deliver({ t: "slots", rev: 1, add: [slot], set: [{ mid: "v0", source: { track: 5, participant: 3 } }] });
+    await pass();
+    FakeWorker.last.post({ t: "authenticated", id: "0.v0", origin: { participant: 3, stream: 1 } });
+    await pass();
+    const changes: unknown[] = [];
+    connection.on("layer", (track) => changes.push(connection.layer(track)));
+    socket.deliver({ t: "layer", slots: [{ mid: "v0", height: 360, temporal: 2, reason: "wish" }] });
+    socket.deliver({ t: "layer", slots: [{ mid: "v0", reason: "bandwidth" }] });
+    expect(changes).toMatchObject([{ paused: false, height: 360 }, { paused: true }]);
+    const beat = async (opened: string[]): Promise<void> => {
+      FakeWorker.last.post({ t: "pulse", sealed: true, opened });
+      await pass(500);
+    };
+    await beat(["0.v0"]);
+    for (let pulse = 0; pulse < 8; pulse += 1) await beat([]);
+    expect(connection.media.state).toBe("connected");
+    socket.deliver({ t: "layer", slots: [{ mid: "v0", height: 180, reason: "wish" }] });
+    for (let pulse = 0; pulse < 8; pulse += 1) await beat([]);
+    expect(connection.media.state).toBe("interrupted");
+  });
+
+  it("that no one receives are not sent", async () => {
+    const socket = await join();
+    const video = { id: "v", contentHint: "", getSettings: () => ({}) } as unknown as MediaStreamTrack;
+    const published = connection.media.send("camera", video);
+    expect(await acceptPublish(socket, 40)).toMatchObject({ encodings: [{ rid: "q" }, { rid: "h" }, { rid: "f" }] });
+    await published;
+    const rids = (): unknown[] => FakePeerConnection.last.encodings("sv").map(({ rid }) => rid);
+    expect(rids()).toEqual(["q", "h", "f"]);
+    socket.deliver({ t: "want", tracks: [{ track: 40, active: [true, false, false], height: 180 }] });
+    await pass();
+    expect(rids()).toEqual(["q"]);
+    // Another path has another sender, of which everything is wanted at first.
+    socket.deliver({ t: "transport", ...serverTransport("another") });
+    await pass();
+    await acceptPublish(socket, 41);
+    expect(rids()).toEqual(["q", "h", "f"]);
+  });
+});
+
+describe("slots of speakers", () => {
+  it("are silent without being missed, under the name that the frames prove", async () => {
+    const socket = await join();
+    const slot = { mid: "a0", kind: "audio", codec: "opus", ssrc: 9 } as const;
+    socket.deliver({ t: "tracks", add: [], del: [], upd: [{ ...MICROPHONE, muted: false }] });
+    socket.deliver({ t: "slots", rev: 1, add: [slot], set: [{ mid: "a0", source: { speaker: 0 } }] });
+    await pass();
+    expect(FakePeerConnection.last.offers.at(-1)).not.toContain("a=msid");
+    FakeWorker.last.post({ t: "authenticated", id: "0.a0", origin: { participant: 3, stream: 0 } });
+    await pass();
+    expect(connection.shown()).toMatchObject([{ participant: 3, source: "microphone", speaker: true }]);
+    for (let pulse = 0; pulse < 8; pulse += 1) {
+      FakeWorker.last.post({ t: "pulse", sealed: true, opened: pulse === 0 ? ["0.a0"] : [] });
+      await pass(500);
+    }
+    expect(connection.media.state).toBe("connected");
   });
 });
 

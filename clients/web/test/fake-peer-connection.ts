@@ -13,13 +13,28 @@ export function serverTransport(ufrag: string): ServerTransport {
   };
 }
 
+/** An encoding of a sender, as its parameters have it. */
+export type FakeEncoding = RTCRtpEncodingParameters & { scalabilityMode?: string };
+
 /** The ends of a transceiver. */
 class FakeEnd {
   transform: unknown = null;
+  /** What was set last; senders only. */
+  parameters: { encodings: FakeEncoding[]; degradationPreference?: string };
   /** Media that is sent; senders only. */
   media: unknown = null;
   readonly track = { enabled: true };
 
+  constructor(rids: readonly string[]) {
+    this.parameters = { encodings: rids.length === 0 ? [{}] : rids.map((rid) => ({ rid })) };
+  }
+
+  getParameters(): FakeEnd["parameters"] {
+    return structuredClone(this.parameters);
+  }
+  async setParameters(parameters: FakeEnd["parameters"]): Promise<void> {
+    this.parameters = parameters;
+  }
   async replaceTrack(media: unknown): Promise<void> {
     this.media = media;
   }
@@ -65,9 +80,11 @@ export class FakePeerConnection {
 
   async setRemoteDescription({ sdp }: { sdp: string }): Promise<void> {
     this.offers.push(sdp);
-    for (const [, mid = ""] of sdp.matchAll(/a=mid:(\S+)/g)) {
+    for (const section of sdp.split("\r\nm=").slice(1)) {
+      const mid = /^a=mid:(\S+)/m.exec(section)?.[1] ?? "";
       if (this.transceivers.some((one) => one.mid === mid)) continue;
-      this.transceivers.push({ mid, direction: "", sender: new FakeEnd(), receiver: new FakeEnd() });
+      const rids = [...section.matchAll(/^a=rid:(\S+) recv/gm)].map(([, rid = ""]) => rid);
+      this.transceivers.push({ mid, direction: "", sender: new FakeEnd(rids), receiver: new FakeEnd([]) });
     }
   }
 
@@ -78,14 +95,23 @@ export class FakePeerConnection {
   async setLocalDescription(): Promise<void> {
     const ufrag = /a=ice-ufrag:(.*)/.exec(this.offers.at(-1) ?? "")?.[1]?.trim();
     const lines = [`a=ice-ufrag:client-${ufrag}`, "a=ice-pwd:q", `a=fingerprint:sha-256 ${FINGERPRINT}`];
-    this.transceivers.forEach(({ mid }, index) => {
-      lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 111", `a=mid:${mid}`, `a=ssrc:${1_000 + index} cname:c`);
+    this.transceivers.forEach(({ mid, sender }, index) => {
+      const rids = sender.parameters.encodings.flatMap(({ rid }) => (rid === undefined ? [] : [rid]));
+      // Like Chromium: no SSRCs where there are RIDs.
+      const streams = rids.length === 0 ? `a=ssrc:${1_000 + index} cname:c` : `a=simulcast:send ${rids.join(";")}`;
+      lines.push("m=audio 9 UDP/TLS/RTP/SAVPF 111", `a=mid:${mid}`, streams);
     });
     this.localDescription = { sdp: `v=0\r\n${lines.join("\r\n")}\r\n` };
   }
 
   getTransceivers(): FakeTransceiver[] {
     return this.transceivers;
+  }
+
+  /** Returns the encodings of an m-line that are sent, by RID, with what limits them. */
+  encodings(mid: string): readonly FakeEncoding[] {
+    const sender = this.transceivers.find((one) => one.mid === mid)?.sender;
+    return (sender?.parameters.encodings ?? []).filter(({ active }) => active);
   }
 
   /** Returns what is sent on an m-line. */

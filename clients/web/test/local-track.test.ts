@@ -23,7 +23,8 @@ beforeEach(() => {
   const sender = {
     replaceTrack: async (track: MediaStreamTrack | null) => void log.push(`track ${track?.id ?? "none"}`),
   } as unknown as RTCRtpSender;
-  const ready: ReadySender = { mid: "sa", kind: "audio", codec: "opus", sender, ssrcs: { ssrc: 7 }, attached };
+  const audio = { mid: "sa", kind: "audio", codec: "opus", layering: null, ssrcs: { ssrc: 7 } } as const;
+  const ready: ReadySender = { ...audio, sender, attached };
   const socket = {
     request: async (message: ClientMessage): Promise<ServerMessage> => {
       log.push(message.t);
@@ -129,5 +130,96 @@ describe("LocalTrack", () => {
     log = [];
     await local.unpublish();
     expect(log).toEqual(["track none", "close 0", "mute", "unpublish"]);
+  });
+});
+
+describe("a camera with encodings", () => {
+  const HD = { width: 1_280, height: 720 };
+  const SMALL = { width: 320, height: 240 };
+  let camera: LocalTrack;
+  let sent: ClientMessage[];
+  /** RIDs that are active. */
+  let active: string[];
+  let sets: number;
+
+  function video(id: string, size: { width: number; height: number }): MediaStreamTrack {
+    return { id, contentHint: "", getSettings: () => size } as unknown as MediaStreamTrack;
+  }
+
+  beforeEach(() => {
+    [sent, active, sets] = [[], [], 0];
+    let encodings: RTCRtpEncodingParameters[] = [{ rid: "q" }, { rid: "h" }, { rid: "f" }];
+    const sender = {
+      replaceTrack: async (track: MediaStreamTrack | null) => void log.push(`track ${track?.id ?? "none"}`),
+      getParameters: () => structuredClone({ encodings }),
+      setParameters: async (parameters: RTCRtpSendParameters) => {
+        sets += 1;
+        encodings = parameters.encodings;
+        active = encodings.flatMap(({ rid = "", active }) => (active === true ? [rid] : []));
+      },
+    } as unknown as RTCRtpSender;
+    const line = { mid: "sv", kind: "video", codec: "vp8", layering: "simulcast", ssrcs: null } as const;
+    let tracks = 3;
+    const signaling = {
+      request: async (message: ClientMessage): Promise<ServerMessage> => {
+        sent.push(message);
+        return message.t === "publish" ? { t: "published", cid: "camera", track: tracks++ } : { t: "ok" };
+      },
+      send: (message: ClientMessage) => void sent.push(message),
+    };
+    const gate = { open: async () => {}, close: () => {} };
+    const prepareSender = async (): Promise<ReadySender> => ({ ...line, sender, attached: Promise.resolve() });
+    camera = new LocalTrack("camera", { prepareSender }, signaling, gate);
+  });
+
+  it("names its RIDs and no SSRC", async () => {
+    await camera.set(video("a", HD));
+    expect(sent).toEqual([
+      {
+        ...{ t: "publish", cid: "camera", kind: "video", source: "camera", codec: "vp8", mid: "sv" },
+        encodings: [
+          { rid: "q", height: 180, kbps: 150 },
+          { rid: "h", height: 360, kbps: 500 },
+          { rid: "f", height: 720, kbps: 1_700 },
+        ],
+      },
+    ]);
+    expect(active).toEqual(["q", "h", "f"]);
+  });
+
+  it("sends what is wanted, and only the latest of what was", async () => {
+    await camera.set(video("a", HD));
+    sets = 0;
+    camera.want(3, [true, false, false]);
+    camera.want(3, [true, true, false]);
+    camera.want(99, [false, false, false]);
+    await settle();
+    expect([active, sets]).toEqual([["q", "h"], 1]);
+    camera.want(3, [true, true, false]);
+    await settle();
+    expect(sets).toBe(1);
+  });
+
+  it("remembers what is wanted while it is muted", async () => {
+    await camera.set(video("a", HD));
+    await camera.set(null);
+    camera.want(3, [true, false, false]);
+    await camera.set(video("b", HD));
+    expect(active).toEqual(["q"]);
+    expect(sent.map(({ t }) => t)).toEqual(["publish", "mute", "unmute"]);
+  });
+
+  it("is published again for a camera with other sizes, and everything of it is wanted", async () => {
+    await camera.set(video("a", HD));
+    camera.want(3, [false, false, false]);
+    await camera.set(video("b", SMALL));
+    expect(sent.map(({ t }) => t)).toEqual(["publish", "mute", "unpublish", "publish"]);
+    expect(sent.at(-1)).toMatchObject({ encodings: [{ rid: "q" }, { rid: "h" }] });
+    expect(active).toEqual(["q", "h"]);
+    expect(log).toEqual(["track a", "track none", "track b"]);
+    await camera.set(null);
+    await camera.set(video("c", HD));
+    expect(sent.slice(-2).map(({ t }) => t)).toEqual(["unpublish", "publish"]);
+    expect(active).toEqual(["q", "h", "f"]);
   });
 });

@@ -13,8 +13,10 @@ const SETUP = {
   ],
   hdrext: [],
   videoCodec: "vp8" as const,
+  spatialLayers: false,
+  constantAudioRate: false,
 };
-const MEDIA = { id: "m" } as MediaStreamTrack;
+const MEDIA = { id: "m", contentHint: "", getSettings: () => ({}) } as unknown as MediaStreamTrack;
 
 /** All calls on the session and the server, in order. */
 let log: string[];

@@ -3,6 +3,7 @@ import {
   clockSentence,
   duration,
   isolated,
+  layerNote,
   missingNote,
   movementSentence,
   problemSentence,
@@ -54,4 +55,16 @@ test("a problem names the person concerned, and its cause", () => {
   expect(problemSentence({ code: "equivocation", participant: 3 }, "Bo")).toContain(`of ${isolated("Bo")} sent`);
   expect(problemSentence({ code: "keys-refused", participant: 3 }, undefined)).toContain("Keys of someone");
   expect(problemSentence({ code: "clock-skew", participant: null, minutes: 20 }, undefined)).toMatch(/20 minutes fast/);
+});
+
+test("a tile says why the server sends none of its video", () => {
+  const all = { away: false, video: false, audio: false };
+  expect(missingNote({ ...all, paused: "bandwidth" })).toBe("Video paused: low bandwidth");
+  expect(missingNote({ ...all, paused: "sender" })).toBe("Video stopped");
+  expect(missingNote({ ...all, paused: "bandwidth", away: true })).toBe("Reconnecting");
+});
+
+test("a layer in a few letters", () => {
+  expect(layerNote({ paused: false, height: 360, temporal: 2, reason: "wish" })).toBe("360p T2 wish");
+  expect(layerNote({ paused: true, height: null, temporal: null, reason: "bandwidth" })).toBe("– bandwidth");
 });

@@ -10,6 +10,7 @@ import {
   parseLink,
   type Source,
   TacetError,
+  type VideoView,
 } from "../../src/index.ts";
 import { callScreen } from "../../src/page/call-screen.ts";
 import { ended } from "../../src/page/ended.ts";
@@ -60,6 +61,14 @@ class FakeCall extends Emitter<Events> {
 
   isStalled(participant: ParticipantId, source: Source): boolean {
     return this.#stalled.has(`${participant} ${source}`);
+  }
+
+  /** Of no video. */
+  view(): VideoView {
+    return { pinned: false, paused: false, close: () => {} };
+  }
+  layer(): null {
+    return null;
   }
 
   async publish(): Promise<void> {}

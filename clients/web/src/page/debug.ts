@@ -18,6 +18,8 @@ export interface DebugHandle {
   generation: sdk.KeyEpoch | null;
   /** Numbers of new keys and of ratchet steps so far: rotations after a leave or for age, ratchets after a join. */
   readonly keyChanges: { rotations: number; ratchets: number };
+  /** Whether each tile names the layer of its video. */
+  showsLayers: boolean;
   counters(): Promise<Summary & { readonly transforms: readonly sdk.TransformCounters[] }>;
 }
 
@@ -56,6 +58,12 @@ export function exposeCall(call: sdk.Call): void {
     call,
     generation: null,
     keyChanges: { rotations: 0, ratchets: 0 },
+    get showsLayers() {
+      return document.body.classList.contains("shows-layers");
+    },
+    set showsLayers(shows) {
+      document.body.classList.toggle("shows-layers", shows);
+    },
     counters: async () => {
       const transforms = await call.counters();
       return { ...summarize(transforms), transforms };

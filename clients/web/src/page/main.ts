@@ -94,7 +94,7 @@ async function enterByPrejoin(link: RoomLink, place: Place | null): Promise<void
       return;
     }
     try {
-      const call = await Call.join({ link: location.href, name, ...request });
+      const call = await Call.join({ link: location.href, name, viewedOnly: true, ...request });
       joined = true;
       enter(call, media, name, lock);
     } catch (thrown) {
@@ -130,6 +130,7 @@ async function enterDirectly(link: RoomLink, place: Place, taken?: RoomLock): Pr
     const call = await Call.join({
       link: location.href,
       name,
+      viewedOnly: true,
       signal: abort.signal,
       ...(ticket === null ? {} : { return: ticket }),
     });

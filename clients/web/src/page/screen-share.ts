@@ -1,6 +1,6 @@
 // The screen-sharing button. It is hidden where the browser cannot share the screen.
 
-import { type Call, TacetError } from "../index.ts";
+import { type Call, openScreen, TacetError } from "../index.ts";
 import { notify } from "./notice.ts";
 import { Toggle } from "./toggle.ts";
 
@@ -33,10 +33,7 @@ export class ScreenShare {
   async #start(): Promise<void> {
     this.#toggle.busy = true;
     try {
-      const stream = await navigator.mediaDevices.getDisplayMedia({ video: { frameRate: { max: 15 } } });
-      const [track] = stream.getVideoTracks();
-      if (track === undefined) return;
-      track.contentHint = "detail";
+      const track = await openScreen();
       track.onended = () => void this.#stop();
       this.#track = track;
       await this.#call.publish(track, "screen");

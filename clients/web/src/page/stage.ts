@@ -1,13 +1,23 @@
 // The stage: a tile for each participant and each shared screen, as large as they fit, and playback of remote audio.
 
-import type { AudioTrack, Call, ParticipantId, ParticipantTrack, Problem, Source, VideoTrack } from "../index.ts";
+import type {
+  Call,
+  ParticipantId,
+  ParticipantTrack,
+  Problem,
+  Source,
+  VideoLayer,
+  VideoSource,
+  VideoTrack,
+  VideoView,
+} from "../index.ts";
+import { AudioPlayback } from "./audio-playback.ts";
 import { h } from "./element.ts";
 import { type AspectRatios, layout } from "./grid.ts";
 import { icon } from "./icon.ts";
 import { Movements } from "./movements.ts";
-import { notify } from "./notice.ts";
 import { Tile } from "./tile.ts";
-import { missingNote } from "./words.ts";
+import { layerNote, missingNote } from "./words.ts";
 
 /** Tiles have the shape of a camera's video, down to upright where the stage is higher than wide. */
 const LANDSCAPE: AspectRatios = { narrowest: 4 / 3, widest: 16 / 9 };
@@ -25,7 +35,8 @@ export class Stage {
   readonly #call: Call;
   readonly #tiles = new Map<ParticipantId, Tile>();
   readonly #screens = new Map<ParticipantId, Tile>();
-  readonly #audio = new Map<string, HTMLAudioElement>();
+  readonly #views = new Map<Tile, VideoView>();
+  readonly #audio = new AudioPlayback();
   readonly #observer = new ResizeObserver(() => this.#arrange());
   readonly #invitation: HTMLElement;
   /** Participants in the order in which they were first seen: who comes back stands where they stood. */
@@ -55,8 +66,10 @@ export class Stage {
     call.on("trackRemoved", ({ participant, source }) => this.#remove(participant, source));
     call.on("muted", ({ participant, source }) => {
       if (source === "camera") this.#updateCamera(participant);
+      if (source === "screen") this.#updateScreen(participant);
       this.#updateState(participant);
     });
+    call.on("layer", ({ participant }) => this.#updateState(participant));
     call.on("stalled", ({ participant }) => this.#updateState(participant));
     call.on("problem", ({ code, participant }) => this.#setKeyless(code, participant, true));
     call.on("problemSolved", ({ code, participant }) => this.#setKeyless(code, participant, false));
@@ -89,7 +102,8 @@ export class Stage {
   stop(): void {
     this.#observer.disconnect();
     this.#movements.stop();
-    for (const element of this.#audio.values()) element.srcObject = null;
+    this.#audio.close();
+    for (const view of this.#views.values()) view.close();
   }
 
   #join(participant: ParticipantId, name: string): void {
@@ -98,11 +112,25 @@ export class Stage {
     if (!this.#tiles.has(participant)) {
       this.#tiles.set(participant, tile);
       this.#placeOf(participant).before(tile.element);
+      this.#view(tile, participant, "camera");
     }
     this.#follow(participant);
     this.#updateState(participant);
     this.#updateCamera(participant);
+    this.#updateScreen(participant);
     this.#arrange();
+  }
+
+  /** Asks for the video that belongs into a tile, in the size of the tile. */
+  #view(tile: Tile, participant: ParticipantId, source: VideoSource): void {
+    this.#views.set(tile, this.#call.view({ participant, source, shown: tile.element }));
+  }
+
+  #drop(tile: Tile | undefined): void {
+    if (tile === undefined) return;
+    tile.element.remove();
+    this.#views.get(tile)?.close();
+    this.#views.delete(tile);
   }
 
   /** Returns the element before which a participant's tile stands. */
@@ -114,10 +142,10 @@ export class Stage {
   }
 
   #leave(participant: ParticipantId, name: string): void {
-    for (const source of ["microphone", "screen-audio"] as const) this.#remove(participant, source);
+    for (const source of ["microphone", "screen-audio"] as const) this.#audio.stop(participant, source);
     this.#removeScreen(participant);
     this.#keyless.delete(participant);
-    this.#tiles.get(participant)?.element.remove();
+    this.#drop(this.#tiles.get(participant));
     this.#tiles.delete(participant);
     this.#arrange();
     this.#movements.left(name);
@@ -131,59 +159,53 @@ export class Stage {
   }
 
   #add(track: ParticipantTrack): void {
-    if (track.kind === "audio") this.#play(track);
-    else if (track.source === "screen") this.#addScreen(track);
-    else this.#updateCamera(track.participant);
+    if (track.kind === "audio") this.#audio.play(track);
+    else this.#updateVideo(track);
   }
 
   #remove(participant: ParticipantId, source: Source): void {
-    if (source === "camera") {
-      this.#updateCamera(participant);
-    } else if (source === "screen") {
-      if (this.#isUnknown(participant)) this.#screens.get(participant)?.keepFrame();
-      else this.#removeScreen(participant);
-    } else {
-      const key = audioKey(participant, source);
-      const element = this.#audio.get(key);
-      if (element !== undefined) element.srcObject = null;
-      this.#audio.delete(key);
-    }
+    if (source === "camera" || source === "screen") this.#updateVideo({ participant, source });
+    else this.#audio.stop(participant, source);
   }
 
-  #addScreen({ participant, track }: VideoTrack): void {
-    const tile = this.#screens.get(participant) ?? new Tile("screen", participant);
+  #updateVideo({ participant, source }: Pick<VideoTrack, "participant" | "source">): void {
+    if (source === "screen") this.#updateScreen(participant);
+    else this.#updateCamera(participant);
+    this.#updateState(participant);
+  }
+
+  /**
+   * Shows a participant's screen while it is shared. There is a tile before its video arrives, which comes in the size of the
+   * tile.
+   */
+  #updateScreen(participant: ParticipantId): void {
+    const track = this.#track(participant, "screen");
+    const shared = this.#tiles.has(participant) && !this.#call.isMuted(participant, "screen");
+    if (track === undefined && !shared) {
+      if (this.#isUnknown(participant)) this.#screens.get(participant)?.keepFrame();
+      else this.#removeScreen(participant);
+      return;
+    }
+    const tile = this.#screens.get(participant) ?? this.#addScreen(participant);
     const owner = this.#tiles.get(participant)?.name;
     tile.name = owner === undefined ? "Shared screen" : `${owner}'s screen`;
-    tile.show(track);
-    if (!this.#screens.has(participant)) {
-      this.#screens.set(participant, tile);
-      this.element.prepend(tile.element);
-    }
-    this.#updateState(participant);
+    if (track !== undefined) tile.show(track.track);
+    else tile.keepFrame();
+  }
+
+  #addScreen(participant: ParticipantId): Tile {
+    const tile = new Tile("screen", participant);
+    this.#screens.set(participant, tile);
+    this.element.prepend(tile.element);
+    this.#view(tile, participant, "screen");
     this.#arrange();
+    return tile;
   }
 
   #removeScreen(participant: ParticipantId): void {
-    this.#screens.get(participant)?.element.remove();
+    this.#drop(this.#screens.get(participant));
     this.#screens.delete(participant);
     this.#arrange();
-  }
-
-  #play({ participant, source, track }: AudioTrack): void {
-    const element = h("audio", { autoplay: true });
-    element.srcObject = new MediaStream([track]);
-    element.play().catch(() => this.#playAfterClick());
-    this.#audio.set(audioKey(participant, source), element);
-  }
-
-  /** Browsers that block autoplay allow playback after a click. */
-  #playAfterClick(): void {
-    notify("Click anywhere to hear the others.");
-    const play = (): void => {
-      // An element that is still blocked stays silent until the next track asks again.
-      for (const element of this.#audio.values()) element.play().catch(() => {});
-    };
-    document.addEventListener("click", play, { once: true });
   }
 
   /** Shows a participant's camera, unless there is none or it is muted: a muted one would freeze. */
@@ -203,14 +225,30 @@ export class Stage {
 
   #updateState(participant: ParticipantId): void {
     const away = this.#isAway(participant);
+    const camera = this.#layer(participant, "camera");
+    const screen = this.#layer(participant, "screen");
     const video = this.#call.isStalled(participant, "camera");
     const audio = this.#call.isStalled(participant, "microphone");
-    const note = missingNote({ keys: this.#keyless.has(participant), away, video, audio });
-    const dimmed = away || video || this.#cutOff;
-    const speaking = this.#speaking.has(participant) && !dimmed;
-    const screen = { muted: false, speaking: false, note: away ? note : null, dimmed: away || this.#cutOff };
-    this.#screens.get(participant)?.set(screen);
-    this.#tiles.get(participant)?.set({ muted: this.#call.isMuted(participant, "microphone"), speaking, note, dimmed });
+    const keys = this.#keyless.has(participant);
+    const note = missingNote({ keys, away, video, audio, paused: camera.paused });
+    const dimmed = away || video || camera.paused !== null || this.#cutOff;
+    const speaking = this.#speaking.has(participant) && !away && !video && !this.#cutOff;
+    const tile = this.#tiles.get(participant);
+    if (tile !== undefined) tile.layer = camera.note;
+    tile?.set({ muted: this.#call.isMuted(participant, "microphone"), speaking, note, dimmed });
+    const shared = this.#screens.get(participant);
+    if (shared !== undefined) shared.layer = screen.note;
+    const missing = missingNote({ away, video: false, audio: false, paused: screen.paused });
+    const old = away || screen.paused !== null || this.#cutOff;
+    shared?.set({ muted: false, speaking: false, note: missing, dimmed: old });
+  }
+
+  /** Returns what to say of the layer that arrives, and why none does, if so. */
+  #layer(participant: ParticipantId, source: VideoSource): { note: string; paused: VideoLayer["reason"] | null } {
+    const layer = this.#call.layer(participant, source);
+    if (layer === null) return { note: "", paused: null };
+    // What this device paused itself is no fault.
+    return { note: layerNote(layer), paused: layer.paused && layer.reason !== "pause" ? layer.reason : null };
   }
 
   /** Whether a missing track says nothing about what the participant sends: either end is cut off, or was just now. */
@@ -236,7 +274,7 @@ export class Stage {
     if (!this.#isReached(participant)) return;
     this.#returning.delete(participant);
     this.#updateCamera(participant);
-    if (this.#track(participant, "screen") === undefined) this.#removeScreen(participant);
+    this.#updateScreen(participant);
   }
 
   #arrange(): void {
@@ -252,10 +290,6 @@ export class Stage {
     this.element.style.setProperty("--screen-height", `${screenHeight}px`);
     this.element.dataset.tiles = String(tiles + screens);
   }
-}
-
-function audioKey(participant: ParticipantId, source: Source): string {
-  return `${source} ${participant}`;
 }
 
 /** Shown beside the user's own tile while no one else is in the call. */

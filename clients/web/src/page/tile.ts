@@ -23,6 +23,8 @@ export class Tile {
   readonly #label = h("bdi", { class: "tile-name" });
   readonly #muted = h("span", { class: "tile-muted", role: "img", "aria-label": "muted" }, icon("microphone-off"));
   readonly #initials = h("span", { class: "tile-initials", "aria-hidden": "true" });
+  /** For developers: see `debug.ts`. */
+  readonly #layer = h("span", { class: "tile-layer", "data-testid": "tile-layer" });
   readonly #note = h("p", { class: "tile-note", hidden: true, "data-testid": "tile-note" });
   #name = "";
   #track: MediaStreamTrack | null = null;
@@ -41,6 +43,7 @@ export class Tile {
       this.#video,
       this.#still,
       this.#note,
+      this.#layer,
       h("div", { class: "tile-caption" }, this.#muted, this.#label, kind === "self" ? yourself() : null),
     );
     this.set({ muted: true, speaking: false, note: null, dimmed: false });
@@ -56,6 +59,11 @@ export class Tile {
 
   get name(): string {
     return this.#name;
+  }
+
+  /** Names the layer of the video that arrives. */
+  set layer(layer: string) {
+    this.#layer.textContent = layer;
   }
 
   /** Shows this video, or the initials if it is `null`. */

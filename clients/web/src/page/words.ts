@@ -1,6 +1,6 @@
 // Sentences about faults. The SDK reports codes; what to say to a person is decided here, in one place.
 
-import type { Problem, TacetError } from "../index.ts";
+import type { Problem, TacetError, VideoLayer } from "../index.ts";
 
 /** Returns a name as part of a sentence, whose direction of writing it must not change. */
 export function isolated(name: string): string {
@@ -52,15 +52,24 @@ export interface Missing {
   readonly away: boolean;
   readonly video: boolean;
   readonly audio: boolean;
+  /** Why the server sends none of its video, if so. */
+  readonly paused?: VideoLayer["reason"] | null;
 }
 
 /** Returns what to write over a participant's tile, or `null` if all arrives that should. */
-export function missingNote({ keys = false, away, video, audio }: Missing): string | null {
+export function missingNote({ keys = false, away, video, audio, paused = null }: Missing): string | null {
   if (away) return "Reconnecting";
   if (keys) return "Can't be decrypted yet";
   if (video && audio) return "No video or audio arrives";
-  if (video) return "Video stopped";
+  if (video || paused === "sender") return "Video stopped";
+  if (paused === "bandwidth") return "Video paused: low bandwidth";
   return audio ? "No audio arrives" : null;
+}
+
+/** Returns the layer of a video in a few letters, for developers: lines, temporal layer, and what it was chosen by. */
+export function layerNote({ height, temporal, reason }: VideoLayer): string {
+  const parts = [height === null ? "–" : `${height}p`, ...(temporal === null ? [] : [`T${temporal}`]), reason];
+  return parts.join(" ");
 }
 
 /** Numbers of people other than this device's user. */
