@@ -129,6 +129,8 @@ export class Entrance {
    */
   async enter(timeout: number): Promise<void> {
     this.#access ??= await this.#supply.guestAccess();
+    // What is said next ends the session of before. If there are no keys to follow it, the place stays held instead.
+    if (this.#returnToken !== undefined || this.#void !== null) await this.#supply.ready();
     const lost = new Promise<never>((_, reject) => {
       this.#abort = reject;
     });

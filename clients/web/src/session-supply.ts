@@ -31,6 +31,15 @@ export class SessionSupply {
   }
 
   /**
+   * Loads a session ahead, so that `take` has one at hand.
+   *
+   * @throws {TacetError} if no session can be loaded
+   */
+  async ready(): Promise<void> {
+    await this.#load();
+  }
+
+  /**
    * Takes a session out of the supply.
    *
    * @throws {TacetError} if no session can be loaded

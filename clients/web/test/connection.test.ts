@@ -393,6 +393,29 @@ describe("void keys", () => {
     expect(log.filter((entry) => entry.startsWith("problem"))).toHaveLength(1);
   });
 
+  it("of a worker that no other can replace yet: the place is held, and nothing is said that would end it", async () => {
+    await join();
+    const sockets = FakeSocket.all.length;
+    vi.stubGlobal(
+      "Worker",
+      class {
+        constructor() {
+          throw new Error("no worker for now");
+        }
+      },
+    );
+    FakeWorker.last.terminate();
+    await pass(5_000);
+    expect(FakeSocket.all).toHaveLength(sockets);
+    expect(log.slice(0, 2)).toEqual(["problem encryption-stopped", "reconnecting encryption"]);
+    vi.stubGlobal("Worker", FakeWorker);
+    connection.tryNow();
+    await pass(100);
+    const socket = await serve("participant");
+    expect(socket.find("hello")).toMatchObject({ resume: { type: "reload", token: encode(Uint8Array.of(2)) } });
+    expect(connection.status.state).toBe("connected");
+  });
+
   it("of a worker that hangs: it is ended, so that it cannot go on with keys that were given up", async () => {
     await join();
     const hung = FakeWorker.last;
