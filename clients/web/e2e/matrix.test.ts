@@ -1,4 +1,4 @@
-// The row of the browser matrix that no other test covers: spatial layers of VP9. All are in `make layers`.
+// Rows of the browser matrix: encodings of VP8, and spatial layers of VP9. All are in `make layers`.
 
 import { expect, test } from "vitest";
 import { Pair, type Row } from "./matrix/row.ts";
@@ -7,8 +7,12 @@ import { Scene } from "./scene.ts";
 
 const scene = Scene.forThisFile();
 
-test("a size change in spatial layers of VP9 is smooth from Chromium to Firefox", async () => {
-  const row: Row = { codec: "vp9", sizes: "L3T3_KEY", sender: "Chromium", receiver: "Firefox" };
+const ROWS: readonly Row[] = [
+  { codec: "vp8", sizes: "RIDs", sender: "Chromium", receiver: "Firefox" },
+  { codec: "vp9", sizes: "L3T3_KEY", sender: "Chromium", receiver: "Firefox" },
+];
+
+test.each(ROWS)("a size change in $codec $sizes is smooth from $sender to $receiver", async (row) => {
   const pair = await Pair.join((name) => scene.browser(name), scene.server.link, row);
   const results = await switches(pair, row, false);
   process.stdout.write(table(row, results));

@@ -3,6 +3,7 @@
 
 import type { Browser } from "puppeteer-core";
 import type { Codec } from "../../src/protocol/generated.ts";
+import { joinWithCanvas } from "../canvas-camera.ts";
 import { Participant } from "../participant.ts";
 import { until } from "../until.ts";
 
@@ -94,34 +95,15 @@ export class Pair {
   }
 
   async #joinSender(link: string, { codec, sizes }: Row): Promise<void> {
-    await this.sender.page.evaluate(
-      async (options, framesPerSecond) => {
-        const { setParameters } = RTCRtpSender.prototype;
-        RTCRtpSender.prototype.setParameters = function (...parameters) {
-          window.matrixChanges = (window.matrixChanges ?? 0) + 1;
-          return setParameters.apply(this, parameters);
-        };
-        const canvas = document.createElement("canvas");
-        [canvas.width, canvas.height] = [1280, 720];
-        const context = canvas.getContext("2d");
-        let frame = 0;
-        setInterval(() => {
-          frame += 1;
-          if (context === null) return;
-          context.fillStyle = `hsl(${(frame * 7) % 360} 60% 50%)`;
-          context.fillRect(0, 0, canvas.width, canvas.height);
-          context.fillStyle = "white";
-          for (let stripe = 0; stripe < 8; stripe += 1) {
-            context.fillRect((stripe * 160 + frame * 12) % canvas.width, stripe * 80, 60, 60);
-          }
-        }, 1_000 / framesPerSecond);
-        const [video] = canvas.captureStream(framesPerSecond).getVideoTracks();
-        if (window.tacetSdk === undefined || video === undefined) throw new Error("no SDK, or no video");
-        window.testCall = await window.tacetSdk.Call.join({ ...options, name: "Ada", video });
-      },
-      { link, videoCodec: codec, spatialLayers: sizes === "L3T3_KEY" },
-      FRAMES_PER_SECOND,
-    );
+    await this.sender.page.evaluate(() => {
+      const { setParameters } = RTCRtpSender.prototype;
+      RTCRtpSender.prototype.setParameters = function (...parameters) {
+        window.matrixChanges = (window.matrixChanges ?? 0) + 1;
+        return setParameters.apply(this, parameters);
+      };
+    });
+    const options = { link, videoCodec: codec, spatialLayers: sizes === "L3T3_KEY" };
+    await joinWithCanvas(this.sender, options, FRAMES_PER_SECOND);
   }
 
   async #joinReceiver(link: string): Promise<void> {
