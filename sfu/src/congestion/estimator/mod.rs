@@ -31,6 +31,7 @@ mod proven;
 mod rate_control;
 mod rate_window;
 mod silence;
+mod swings;
 #[cfg(test)]
 mod tests;
 mod trend;
@@ -54,6 +55,7 @@ use rate_control::{FLOOR, RateControl};
 use rate_window::RateWindow;
 use silence::Silence;
 use std::time::{Duration, Instant};
+use swings::Swings;
 use trend::{Trend, Usage};
 
 /// What changed the estimate last, or keeps it from changing.
@@ -152,6 +154,7 @@ pub struct BandwidthEstimator {
     prober: Prober,
     overshoot: Overshoot,
     silence: Silence,
+    swings: Swings,
     proven: Proven,
 }
 
@@ -182,6 +185,7 @@ impl BandwidthEstimator {
             prober: Prober::default(),
             overshoot: Overshoot::default(),
             silence: Silence::default(),
+            swings: Swings::default(),
             proven: Proven::default(),
         }
     }
@@ -324,8 +328,12 @@ impl BandwidthEstimator {
         if self.overshoot.step(now, calm && !self.prober.echoes(now), acked, self.estimate()) {
             self.rate.raise_to(acked);
         }
+        self.swings.step(now, self.delay.queue());
         match self.trend.usage() {
             Usage::Overuse if self.prober.echoes(now) && self.delay.queue() < ECHO_QUEUE => {
+                self.rate.hold(now);
+            }
+            Usage::Overuse if self.swings.excuse(now, self.delay.queue()) => {
                 self.rate.hold(now);
             }
             Usage::Overuse => {
