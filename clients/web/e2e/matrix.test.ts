@@ -1,8 +1,8 @@
 // Rows of the browser matrix: encodings of VP8, and spatial layers of VP9. All are in `make layers`.
 
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { Pair, type Row } from "./matrix/row.ts";
-import { assertSmooth, switches, table } from "./matrix/switches.ts";
+import { assertSmooth, heading, switches, table } from "./matrix/switches.ts";
 import { Scene } from "./scene.ts";
 
 const scene = Scene.forThisFile();
@@ -11,6 +11,8 @@ const ROWS: readonly Row[] = [
   { codec: "vp8", sizes: "RIDs", sender: "Chromium", receiver: "Firefox" },
   { codec: "vp9", sizes: "L3T3_KEY", sender: "Chromium", receiver: "Firefox" },
 ];
+
+beforeAll(() => void process.stdout.write(heading()));
 
 test.each(ROWS)("a size change in $codec $sizes is smooth from $sender to $receiver", async (row) => {
   const pair = await Pair.join((name) => scene.browser(name), scene.server.link, row);
