@@ -32,11 +32,14 @@ struct Group {
 
 impl Group {
     fn admits(&self, packet: Transit) -> bool {
+        packet.sent <= self.first.sent + SENT_WITHIN || self.has_caught_up(packet)
+    }
+
+    fn has_caught_up(&self, packet: Transit) -> bool {
         let since_last = packet.received - self.last.received;
-        let burst = since_last <= ARRIVED_WITHIN
+        since_last <= ARRIVED_WITHIN
             && since_last < packet.sent - self.last.sent
-            && packet.received - self.first.received < LONGEST_BURST;
-        packet.sent <= self.first.sent + SENT_WITHIN || burst
+            && packet.received - self.first.received < LONGEST_BURST
     }
 }
 
