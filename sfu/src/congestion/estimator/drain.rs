@@ -1,12 +1,13 @@
 //! Empties a queue that stands still, which no trend shows.
 //!
 //! ```text
-//!   idle ── queue > 60 ms for 400 ms ──► draining at 0.8 of what arrives ── queue < 15 ms ──► idle, 0.92 of it
-//!                                  ▲      │        │ time is over
-//!                                  └──────┘        │
-//!           even less arrives, or more than is sent  │
-//!                                                  ├─ queue has not moved: the base delay is another one
-//!                                                  └─ someone else fills it: tolerated for 15 s
+//!   idle ── queue > 60 ms for 300 ms ──► draining at 0.8 of what arrives ── queue < 15 ms ──► idle, 0.92 of it
+//!                                            │         │
+//!                                            │         └─ less arrives than is sent: draining again, at 0.8 of that
+//!                                            └─ time is over
+//!                                                ├─ more arrives than is sent, so the queue shrinks: draining again
+//!                                                ├─ the queue has not moved: the base delay is another one
+//!                                                └─ someone else fills it: tolerated for 15 s
 //! ```
 
 use crate::units::Bitrate;

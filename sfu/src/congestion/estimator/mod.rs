@@ -4,7 +4,7 @@
 //!              ┌─► groups ─► line, trend ────────────────────┐
 //!              ├─► base delay ─► drain of a standing queue ──┤
 //!   report ────┼─► acked rate, limited ──────────────────────┼─► rate control ─► estimate, cause
-//!              ├─► loss window ─► loss experiment ───────────┤
+//!              ├─► loss window ─► loss model, experiment ────┤
 //!              └─► clusters ─► probing ──────────────────────┘
 //! ```
 //!
@@ -12,8 +12,8 @@
 //! that it lacks: a queue that stands still is seen and drained; probes ask for what is wished, in two stages; and loss is
 //! taken for congestion only if sending less loses less.
 //!
-//! A pure state machine: time is an argument, no task or clock. After the first packets it allocates nothing; its size is
-//! fixed. Moments that a peer reports may be wrong in any way and lead to a wrong estimate for that peer, never further.
+//! A pure state machine: time is an argument. It allocates nothing and has a fixed size. Arrival times that a peer reports
+//! may be wrong in any way; then the estimate for that peer is wrong, within its bounds.
 
 mod base_delay;
 mod cluster;
