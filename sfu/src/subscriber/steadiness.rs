@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 /// Shortest time from a step down to a step up.
 const WAIT: Duration = Duration::from_secs(3);
-/// A step up that is undone within this time doubles the wait, up to a maximum.
-const UNDONE: Duration = Duration::from_secs(10);
+/// A step up that is undone within this time was a mistake: the next one waits as long, or a little longer after several.
+const UNDONE: Duration = Duration::from_secs(20);
 const MAX_WAIT: Duration = Duration::from_secs(24);
 /// After this long without a step down, the wait is the shortest again.
 const PEACE: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ impl Steadiness {
     pub(crate) fn on_down(&mut self, now: Instant) {
         let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
         if within(self.up, UNDONE) {
-            self.wait = (self.wait * 2).min(MAX_WAIT);
+            self.wait = (self.wait * 2).clamp(UNDONE, MAX_WAIT);
         } else if !within(self.down, PEACE) {
             self.wait = WAIT;
         }
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn step_up_that_is_undone_doubles_the_wait() {
+    fn step_up_that_is_undone_makes_the_next_one_wait() {
         let (mut steadiness, mut now) = (Steadiness::default(), Instant::now());
         assert!(steadiness.may_rise(now));
         let mut waits = Vec::new();
@@ -68,14 +68,14 @@ mod tests {
             steadiness.on_up(now);
             now += Duration::from_secs(5);
         }
-        assert_eq!(waits, [3, 6, 12, 24, 24, 24]);
+        assert_eq!(waits, [3, 20, 24, 24, 24, 24]);
         now += PEACE;
         steadiness.on_down(now);
         assert_eq!(seconds(&steadiness, now), 3, "after a time of peace");
     }
 
     #[test]
-    fn further_steps_down_do_not_double_it() {
+    fn further_steps_down_wait_no_longer() {
         let (mut steadiness, now) = (Steadiness::default(), Instant::now());
         for second in 0..4 {
             steadiness.on_down(now + Duration::from_secs(second));
