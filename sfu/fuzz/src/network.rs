@@ -83,7 +83,7 @@ impl Network {
             candidates,
             max_participants: 8,
             max_video_rate: VIDEO_RATE,
-            adapt_video: false,
+            adapt_video: true,
         };
         Self {
             now: Instant::now(),
