@@ -176,9 +176,9 @@ impl Downlink {
         }
     }
 
-    /// The packets take another path from now on.
+    /// The packets take another path from now on. The first path is no change.
     pub(crate) fn on_path_change(&mut self) {
-        self.has_moved = true;
+        self.has_moved = self.measured.is_some();
     }
 
     /// Lets time pass for the estimator. Returns whether it is to be called again.
@@ -425,6 +425,20 @@ mod tests {
         let counted = downlink.on_feedback(start + MS, &Report::Ccfb(feedback), &mut Vec::new());
         assert_eq!(counted, DeliveryReport { unknown: 3, ..DeliveryReport::default() });
         assert_eq!(downlink.rtt.estimate(), Rtt::default().estimate());
+    }
+
+    #[test]
+    fn another_path_carries_half_until_it_is_known() {
+        let now = Instant::now();
+        let mut first_path = Downlink::default();
+        first_path.on_path_change();
+        feed(&mut first_path, now, [0]);
+        first_path.on_tick(now + MS);
+        assert_eq!(first_path.estimate(), Some(START));
+        first_path.on_path_change();
+        first_path.on_tick(now + 2 * MS);
+        assert_eq!(first_path.estimate(), Some(START / 2));
+        assert_eq!(first_path.state().unwrap().cause, DownlinkCause::PathChange);
     }
 
     #[test]
