@@ -94,8 +94,8 @@ struct Measured {
     reported: Option<DownlinkState>,
     probe: Option<ProbeSender>,
     spendable: Spendable,
-    /// Bitrate of the video that was allocated, if less of it could be sent.
-    allocated: Bitrate,
+    /// Budget that the allocated video needs, if less of it could be sent.
+    needed: Bitrate,
 }
 
 impl Downlink {
@@ -223,17 +223,17 @@ impl Downlink {
         spendable.budget(now, estimator.estimate(), *needs, estimator.estimate() < START)
     }
 
-    /// Video of this bitrate was allocated, of which less could be sent; zero if it is the least.
-    pub(crate) fn set_allocated(&mut self, allocated: Bitrate) {
+    /// Sets the budget that the allocated video needs; zero if it cannot be less.
+    pub(crate) fn set_needed(&mut self, needed: Bitrate) {
         if let Some(measured) = &mut self.measured {
-            measured.allocated = allocated;
+            measured.needed = needed;
         }
     }
 
-    /// Whether less video has to be allocated: the estimate has fallen below it.
+    /// Whether less video has to be allocated: the budget has fallen below what it needs.
     pub(crate) fn is_overdrawn(&self, now: Instant) -> bool {
-        let allocated = self.measured.as_ref().map_or(Bitrate::ZERO, |measured| measured.allocated);
-        self.video_budget(now).is_some_and(|budget| allocated > budget.now)
+        let needed = self.measured.as_ref().map_or(Bitrate::ZERO, |measured| measured.needed);
+        self.video_budget(now).is_some_and(|budget| needed > budget.now)
     }
 
     /// Whether feedback has come, so that there is an estimate.
@@ -288,7 +288,7 @@ impl Measured {
             reported: None,
             probe: None,
             spendable: Spendable::new(now),
-            allocated: Bitrate::ZERO,
+            needed: Bitrate::ZERO,
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
     publisher::{encoding::Encoding, key_frame_requests::Cause, ladder::Step},
     subscriber::{
-        allocation::{Demand, Occasion, Share, Tile, allocate},
+        allocation::{Demand, Occasion, Share, TOLERATED, Tile, allocate},
         segment::{Layer, bit},
         select::{Wanted, contained_in},
         slot::{ReportedLayer, Shown, Slot},
@@ -115,9 +115,9 @@ impl Room {
         egress: &mut (impl Egress + ?Sized),
     ) {
         let budget = self.budget(now, receiver, egress);
-        let (choices, allocated) = self.choices(now, keys, active, occasion, budget);
+        let (choices, needed) = self.choices(now, keys, active, occasion, budget);
         if let Some(path) = egress.path(receiver).filter(|_| self.adapts) {
-            path.downlink.set_allocated(allocated);
+            path.downlink.set_needed(needed);
         }
         for (slot, choice) in choices {
             self.choose(now, slot, choice, occasion, egress);
@@ -135,7 +135,7 @@ impl Room {
         })
     }
 
-    /// The choices, and the bitrate on the wire of those that could be less.
+    /// The choices, and the budget on the wire below which they have to be less; zero if they cannot.
     fn choices(
         &self,
         now: Instant,
@@ -167,7 +167,7 @@ impl Room {
             let Some(&step) = demand.steps.get(share.step) else { continue };
             choices.push((key, Choice::Show(step, self.reason(slot, demand.tile, step, share))));
         }
-        (choices, if may_fall { Bitrate::from_bps(sum / 100 * HEADERS) } else { Bitrate::ZERO })
+        (choices, if may_fall { Bitrate::from_bps(sum / TOLERATED * HEADERS) } else { Bitrate::ZERO })
     }
 
     /// Why a slot gets a step.

@@ -75,7 +75,7 @@ impl Demand<'_> {
 }
 
 /// A sum up to this part of the budget, in percent, is left as it is: rates vary.
-const TOLERATED: u64 = 102;
+pub(crate) const TOLERATED: u64 = 102;
 /// A step is added if the sum stays below this part of the budget, in percent.
 const RAISED_BELOW: u64 = 93;
 
