@@ -61,23 +61,15 @@ impl HeaderBuffer {
     #[inline]
     pub fn build(&mut self, header: RtpHeader, extensions: HeaderExtensions<'_>) {
         let HeaderExtensions { mid, audio_level, twcc_seq, dependency, rid, repaired_rid } = extensions;
-        let names =
-            [(media::MID.id, mid), (media::RTP_STREAM_ID.id, rid), (media::REPAIRED_RTP_STREAM_ID.id, repaired_rid)];
-        let names = names.map(|(id, name)| (id, name.filter(|name| (1..=16).contains(&name.len()))));
         let dependency = dependency.filter(|value| (1..=255).contains(&value.len()));
-        let named = names.iter().any(|(_, name)| name.is_some());
-        let any = named || audio_level.is_some() || twcc_seq.is_some() || dependency.is_some();
 
         self.length = 0;
         self.twcc_at = None;
         self.dependency_at = None;
-        self.push(&[0x80 | u8::from(any) << 4, u8::from(header.marker) << 7 | header.payload_type & 0x7f]);
+        self.push(&[0x90, u8::from(header.marker) << 7 | header.payload_type & 0x7f]);
         self.push(&header.seq.0.to_be_bytes());
         self.push(&header.timestamp.to_be_bytes());
         self.push(&header.ssrc.0.to_be_bytes());
-        if !any {
-            return;
-        }
         // The one-byte form cannot hold values above 16 bytes; both sides negotiate `extmap-allow-mixed` (RFC 8285 section 6).
         let two_byte = dependency.is_some_and(|value| value.len() > 16);
         self.push(&if two_byte { [0x10, 0x00, 0, 0] } else { [0xbe, 0xde, 0, 0] });
@@ -88,21 +80,21 @@ impl HeaderBuffer {
         if let Some(level) = audio_level {
             self.element(media::AUDIO_LEVEL.id, &[level], two_byte);
         }
-        if named {
-            for (id, name) in names {
-                if let Some(name) = name {
-                    self.element(id, name, two_byte);
-                }
-            }
-        }
+        self.name(media::MID.id, mid, two_byte);
+        self.name(media::RTP_STREAM_ID.id, rid, two_byte);
+        self.name(media::REPAIRED_RTP_STREAM_ID.id, repaired_rid, two_byte);
         if let Some(value) = dependency {
             self.element(media::DEPENDENCY_DESCRIPTOR.id, value, two_byte);
             self.dependency_at = self.length.checked_sub(value.len());
         }
-        while !self.length.is_multiple_of(4) {
-            self.push(&[0]);
-        }
-        let words = self.length.saturating_sub(RtpPacket::FIXED_HEADER + 4) / 4;
+        let Some(length) = self.length.checked_sub(RtpPacket::FIXED_HEADER + 4).filter(|length| *length > 0) else {
+            // No extension, and so no extension header.
+            self.length = RtpPacket::FIXED_HEADER;
+            self.patch(0, &[0x80]);
+            return;
+        };
+        let words = length.div_ceil(4);
+        self.push([0; 3].get(..words.saturating_mul(4).saturating_sub(length)).unwrap_or_default());
         self.patch(14, &u16::try_from(words).unwrap_or_default().to_be_bytes());
     }
 
@@ -150,6 +142,13 @@ impl HeaderBuffer {
     pub fn set_frame_number(&mut self, number: u16) {
         if let Some(value) = self.dependency_at.and_then(|at| self.bytes.get_mut(at..self.length)) {
             dependency_descriptor::set_frame_number(value, number);
+        }
+    }
+
+    #[inline]
+    fn name(&mut self, id: u8, name: Option<&[u8]>, two_byte: bool) {
+        if let Some(name) = name.filter(|name| (1..=16).contains(&name.len())) {
+            self.element(id, name, two_byte);
         }
     }
 

@@ -79,18 +79,20 @@ impl Room {
         if self.queue.len() == 0 {
             return;
         }
-        let mut forwarder = std::mem::take(&mut self.forwarder);
-        self.queue.take(&mut forwarder.packets);
-        forwarder.open_lanes(&mut self.topology);
-        forwarder.forward(now, &mut self.topology, &mut self.stats, egress);
-        for lane in &forwarder.lanes {
-            self.send_nacks_and_plis(now, lane.encoding, egress);
+        let Self { queue, forwarder, topology, stats, .. } = self;
+        queue.take(&mut forwarder.packets);
+        forwarder.open_lanes(topology);
+        forwarder.forward(now, topology, stats, egress);
+        for position in 0.. {
+            let Some(&Lane { encoding, .. }) = self.forwarder.lanes.get(position) else { break };
+            self.send_nacks_and_plis(now, encoding, egress);
         }
-        for slot in forwarder.changed.drain(..) {
+        let mut changed = std::mem::take(&mut self.forwarder.changed);
+        for slot in changed.drain(..) {
             self.topology.retarget(slot);
             self.report_layer(slot);
         }
-        self.forwarder = forwarder;
+        self.forwarder.changed = changed;
     }
 }
 
@@ -144,7 +146,7 @@ impl Forwarder {
                         break;
                     };
                     if let Some(track) = tracks.get_mut(lane.track)
-                        && let Some(slot) = slots.get_mut(subscriber.slot).filter(|slot| slot.receives(lane.encoding))
+                        && let Some(slot) = slots.get_mut(subscriber.slot)
                         && let (Some(packets), Some(headers)) = (packets.get(range.clone()), headers.get_mut(range))
                     {
                         let mut sender =
@@ -189,6 +191,8 @@ struct SlotSender<'a, E: ?Sized> {
 #[derive(Clone, Copy)]
 struct Source<'a> {
     encoding: EncodingKey,
+    /// Of the encoding in its track.
+    position: usize,
     structure: Option<&'a Structure>,
     clock: Option<&'a SenderClock>,
     codec: &'static CodecEntry,
@@ -205,37 +209,59 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         key_frames: &mut KeyFrameRequests,
         cname: &str,
     ) -> bool {
-        let before = self.slot.rewriter.current();
         if !self.egress.reaches(self.slot.transport, packets.len()) {
-            // Only packets that are sent advance the sequence numbers. After the outage, the track is a new source.
-            self.slot.rewriter.interrupt();
-            return before.is_some();
+            return self.interrupt(key);
         }
         let Encoding { store, layers, clock, codec, position, .. } = encoding;
-        let (structure, clock, codec) = (layers.structure(), clock.as_ref(), codec.entry());
-        let source = Source { encoding: key, structure, clock, codec, cname };
-        if std::mem::take(&mut self.slot.back_fills)
-            && let Some(first) = packets.first()
-        {
-            self.send_back_fill(&source, first.index, store);
-        }
+        let (codec, mut changed) = (codec.entry(), false);
         for (queued, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(queued.index) else { continue };
             if let Some(rewritten) = self.slot.rewriter.place_next(self.now, key, queued.index, &packet.meta) {
                 self.send_as(&rewritten, Some(header), codec.pt, packet);
-                continue;
+            } else if self.slot.receives(key) {
+                let (structure, clock) = (layers.structure(), clock.as_ref());
+                let source = Source { encoding: key, position: *position, structure, clock, codec, cname };
+                changed |= self.send_other(&source, queued.index, header, packets, store, key_frames);
             }
-            match self.place(&source, queued.index, packet, Some(header), Duration::ZERO) {
-                Placement::AwaitsKeyFrame
-                    if std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now) =>
-                {
-                    let cause = if before.is_some() { Cause::Switch } else { Cause::Joiner };
-                    // Over its budget it asks again with a later packet.
-                    let _: Outcome = key_frames.request(self.now, *position, cause, self.slot.participant);
-                }
-                Placement::Begin(..) => self.send_held_back(&source, queued.index, packets, store),
-                _ => {}
+        }
+        changed
+    }
+
+    /// Ends what is forwarded of an encoding to a receiver that cannot be reached: only packets that are sent advance the
+    /// sequence numbers. After the outage, the track is a new source. Returns whether anything was forwarded.
+    fn interrupt(&mut self, encoding: EncodingKey) -> bool {
+        let rewriter = &mut self.slot.rewriter;
+        let forwards = rewriter.current().is_some() && rewriter.listens_to(encoding);
+        if forwards {
+            rewriter.interrupt();
+        }
+        forwards
+    }
+
+    /// Sends a packet with which something may begin, end or be missing. Returns whether another layer is forwarded than before.
+    #[inline(never)]
+    fn send_other(
+        &mut self,
+        source: &Source<'_>,
+        index: u64,
+        header: &mut HeaderBuffer,
+        batch: &[QueuedPacket],
+        store: &mut PacketStore,
+        key_frames: &mut KeyFrameRequests,
+    ) -> bool {
+        let before = self.slot.rewriter.current();
+        if std::mem::take(&mut self.slot.back_fills) {
+            self.send_back_fill(source, index, store);
+        }
+        let Some(packet) = store.get_mut(index) else { return false };
+        match self.place(source, index, packet, Some(header), Duration::ZERO) {
+            Placement::AwaitsKeyFrame if std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now) => {
+                let cause = if before.is_some() { Cause::Switch } else { Cause::Joiner };
+                // Over its budget it asks again with a later packet.
+                let _: Outcome = key_frames.request(self.now, source.position, cause, self.slot.participant);
             }
+            Placement::Begin(..) => self.send_held_back(source, index, batch, store),
+            _ => {}
         }
         self.slot.rewriter.current() != before
     }

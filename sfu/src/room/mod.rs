@@ -165,6 +165,9 @@ impl Room {
     /// Forwards queued packets, and does what is due.
     pub fn tick(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
         self.forward(now, egress);
+        if self.next_timer().is_none_or(|at| at > now) {
+            return;
+        }
         for timer in Timer::ALL {
             if !self.timers.take_expired(timer, now) {
                 continue;

@@ -47,32 +47,44 @@ impl Timer {
 #[derive(Debug, Default)]
 pub(super) struct TimerTable {
     deadlines: [Option<Instant>; Timer::ALL.len()],
+    earliest: Option<Instant>,
 }
 
 impl TimerTable {
     /// Arms a timer, unless it is armed.
     pub(super) fn arm(&mut self, timer: Timer, at: Instant) {
-        if let Some(deadline) = self.deadlines.get_mut(timer as usize) {
-            deadline.get_or_insert(at);
+        if let Some(deadline @ None) = self.deadlines.get_mut(timer as usize) {
+            *deadline = Some(at);
+            self.earliest = earlier(self.earliest, at);
         }
     }
 
     /// Arms a timer, or moves it to an earlier time.
     pub(super) fn arm_earlier(&mut self, timer: Timer, at: Instant) {
         if let Some(deadline) = self.deadlines.get_mut(timer as usize) {
-            *deadline = Some(deadline.map_or(at, |armed| armed.min(at)));
+            *deadline = earlier(*deadline, at);
+            self.earliest = earlier(self.earliest, at);
         }
     }
 
     /// Whether a timer has expired; it is disarmed then.
     pub(super) fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
-        self.deadlines.get_mut(timer as usize).and_then(|deadline| deadline.take_if(|at| *at <= now)).is_some()
+        let deadline = self.deadlines.get_mut(timer as usize);
+        let expired = deadline.and_then(|deadline| deadline.take_if(|at| *at <= now)).is_some();
+        if expired {
+            self.earliest = self.deadlines.iter().flatten().min().copied();
+        }
+        expired
     }
 
     /// The earliest deadline.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.deadlines.iter().flatten().min().copied()
+        self.earliest
     }
+}
+
+fn earlier(deadline: Option<Instant>, at: Instant) -> Option<Instant> {
+    Some(deadline.map_or(at, |deadline| deadline.min(at)))
 }
 
 #[cfg(test)]

@@ -184,11 +184,11 @@ impl Rewriter {
         index: u64,
         meta: &PacketMeta,
     ) -> Option<Rewritten> {
-        let seq = self.last.seq + 1;
-        let segment = self.segments.newest_mut()?;
-        if !self.is_open || self.is_pending || !segment.goes_on(encoding, index, seq, meta) {
+        if !self.is_open || self.is_pending {
             return None;
         }
+        let segment = self.segments.newest_mut()?;
+        let seq = segment.next_seq(encoding, index, meta).filter(|seq| *seq == self.last.seq + 1)?;
         segment.advance(index, seq);
         let rewritten = segment.rewrite(seq, meta);
         (self.last, self.last_sent, self.frame_ended) = (rewritten, Some(now), meta.ends_frame);

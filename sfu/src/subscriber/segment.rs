@@ -54,6 +54,8 @@ pub(crate) struct Shifts {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) layer: Layer,
+    /// The mask of the layer's target.
+    mask: u16,
     /// Index from which on packets belong to it.
     first_index: u64,
     first_ordinal: u16,
@@ -70,8 +72,18 @@ impl Segment {
     /// A segment that begins at a packet, with the number `first_seq`.
     pub(crate) fn new(layer: Layer, index: u64, numbering: &Numbering, first_seq: u64, shifts: Shifts) -> Self {
         let (newest_index, newest_seq) = (index.saturating_sub(1), first_seq.saturating_sub(1));
-        let first_ordinal = ordinal(numbering, layer.target);
-        Self { layer, first_index: index, first_ordinal, first_seq, shifts, newest_index, newest_seq, settled: index }
+        let (mask, first_ordinal) = (bit(layer.target), ordinal(numbering, layer.target));
+        Self {
+            layer,
+            mask,
+            first_index: index,
+            first_ordinal,
+            first_seq,
+            shifts,
+            newest_index,
+            newest_seq,
+            settled: index,
+        }
     }
 
     /// Highest index placed so far.
@@ -84,27 +96,29 @@ impl Segment {
         self.layer.encoding == encoding && index >= self.first_index
     }
 
-    /// Whether a packet is of the layer, newer than all that were placed, and has the number `seq`, which is the next one.
+    /// The number of a packet that is of the layer, newer than all that were placed, and the next one: no number between them
+    /// is another packet's.
     #[inline]
-    pub(crate) fn goes_on(&self, encoding: EncodingKey, index: u64, seq: u64, meta: &PacketMeta) -> bool {
-        let ahead = ordinal(&meta.numbering, self.layer.target).wrapping_sub(self.first_ordinal);
-        self.layer.encoding == encoding
-            && self.counts(&meta.numbering)
-            && self.contains(meta)
+    pub(crate) fn next_seq(&self, encoding: EncodingKey, index: u64, meta: &PacketMeta) -> Option<u64> {
+        let PacketMeta { numbering, targets, .. } = meta;
+        let seq = self.newest_seq + 1;
+        let ahead = ordinal(numbering, self.layer.target).wrapping_sub(self.first_ordinal);
+        let goes_on = self.layer.encoding == encoding
+            && numbering.counted & targets & self.mask != 0
             && index > self.newest_index
             && !self.is_beyond_reach(index)
-            && seq == self.newest_seq + 1
-            && low(seq) == low(self.first_seq).wrapping_add(ahead)
+            && low(seq) == low(self.first_seq).wrapping_add(ahead);
+        goes_on.then_some(seq)
     }
 
     /// Whether a packet has a number.
     pub(crate) fn counts(&self, numbering: &Numbering) -> bool {
-        numbering.counted & bit(self.layer.target) != 0
+        numbering.counted & self.mask != 0
     }
 
     /// Whether a packet is of the layer. One that is not, and has a number all the same, was missing when it was counted.
     pub(crate) fn contains(&self, meta: &PacketMeta) -> bool {
-        meta.targets & bit(self.layer.target) != 0
+        meta.targets & self.mask != 0
     }
 
     /// Whether the number of a packet was filled before the packet came.
@@ -152,7 +166,7 @@ impl Segment {
             tl0_pic_idx: fields.tl0_pic_idx.wrapping_add(tl0_pic_idx),
             frame_number: fields.frame_number.wrapping_add(frame_number),
             // Of the highest layer that is forwarded, the last packet ends the temporal unit.
-            marker: meta.marker || meta.last_of & bit(self.layer.target) != 0,
+            marker: meta.marker || meta.last_of & self.mask != 0,
         }
     }
 
@@ -162,7 +176,7 @@ impl Segment {
         let compare = |index: u64| {
             let counted = numbering(index)?;
             let ahead = SeqNum(ordinal(&counted, self.layer.target)).distance_from(SeqNum(wanted));
-            Some((ahead.cmp(&0), counted.counted & bit(self.layer.target) != 0))
+            Some((ahead.cmp(&0), counted.counted & self.mask != 0))
         };
         // The last index whose ordinal is not above: those after the packet are, and those before it are not.
         let mut low = self.first_index.max(self.newest_index.saturating_sub(STORED));
