@@ -242,6 +242,16 @@ cc: ## Judge congestion control by the cases of RFC 8867 to 8869, beside libwebr
 	cargo run --locked --package tacet-congestion-lab --example evaluate --profile simulation -- --seeds $(or $(SEEDS),5) \
 		--json $(TARGET)/cc/congestion.json --document docs/congestion.md --plots docs/images
 
+# Instructions, unlike time, can be compared while other programs run. Fails over 1.03 times the count before there were layers.
+.PHONY: instructions
+instructions: ## Count the instructions that a room takes for a forwarded packet.
+	$(call install,valgrind,valgrind)
+	cargo run --locked --release --package tacet-benches --bin instructions
+
+.PHONY: memory
+memory: ## Print the memory that a receiving participant costs the server, by owner.
+	cargo test $(WORKSPACE) --test memory -- --nocapture
+
 # On a quiet machine: noise hides small differences, and a migration between cores makes some.
 .PHONY: timing
 timing: ## Measure whether the time of a refusal depends on where a secret is wrong.

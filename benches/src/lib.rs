@@ -2,4 +2,5 @@
 
 pub mod calls;
 pub mod meeting;
+pub mod room_stream;
 pub mod webinar;
