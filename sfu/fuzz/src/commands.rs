@@ -1,7 +1,7 @@
 //! Commands from a script, on few participants, tracks and slots, so that they often refer to the same ones.
 
 use sfu::{
-    Command, Mid, ParticipantId, Rid, RoomId, Ssrc, TrackId,
+    Command, Mid, ParticipantId, Rid, RoomId, SPEAKERS, SlotSource, Ssrc, TrackId,
     command::{EncodingParams, Publication, RemoteTransport, Wish},
     media::Codec,
 };
@@ -66,6 +66,10 @@ pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
         4 => Command::SetMuted { participant, track, muted: kind & 0x80 != 0 },
         5 => Command::AddSlot { participant, mid, codec },
         6 => Command::ActivateSlot { participant, mid },
+        7 if kind & 0x80 != 0 => {
+            // The last one does not exist.
+            Command::SetSlot { participant, mid, source: Some(SlotSource::Speaker(what % (SPEAKERS + 1))) }
+        }
         7 => Command::SetSlot { participant, mid, source: (what != 0xff).then_some(track.into()) },
         8 if kind & 0x80 != 0 => {
             let (height, pinned, paused) = (u16::from(what) << 3, what & 0b01 != 0, what & 0b10 != 0);

@@ -1,8 +1,8 @@
 //! A room: commands, clear RTP and RTCP, and time, in any order.
 //!
-//! Asserts that receivers get only packets of the tracks in their active slots, under the SSRCs and payload types of
-//! these; that every packet can be sealed, so that no sequence number repeats; that one packet causes a bounded number of
-//! packets; and that nothing is due after a tick.
+//! Asserts that receivers get only packets of the tracks in their active slots, and of speakers other than themselves,
+//! under the SSRCs and payload types of these; that every packet can be sealed, so that no sequence number repeats; that
+//! one packet causes a bounded number of packets; and that nothing is due after a tick.
 
 use crate::{
     commands::{self, CODECS},
@@ -67,7 +67,7 @@ struct Slot {
     ssrc: Ssrc,
     rtx: Option<Ssrc>,
     active: bool,
-    source: Option<TrackId>,
+    source: Option<SlotSource>,
     /// Sequence numbers sent in the slot.
     sent: HashSet<u16>,
 }
@@ -225,10 +225,7 @@ impl Stage {
             }
             Command::SetSlot { participant, mid, source } => {
                 room.set_slot(*now, participant, mid, source, out)?;
-                slot(receivers, participant, mid).source = match source {
-                    Some(SlotSource::Track(track)) => Some(track),
-                    _ => None,
-                };
+                slot(receivers, participant, mid).source = source;
             }
             Command::SetWishes { participant, wishes } => room.set_wishes(*now, participant, &wishes, out)?,
             Command::RemoveParticipant { participant } => {
@@ -272,7 +269,9 @@ impl Stage {
         for (to, clear) in std::mem::take(&mut self.out.sent) {
             let receiver = self.receivers.get_mut(&to).expect("packets go to participants of the room");
             match clear {
-                Clear::Rtp(header, payload) => receiver.take(&self.tracks, &self.payloads, &header, &payload),
+                Clear::Rtp(header, payload) => {
+                    receiver.take(to, &self.tracks, &self.payloads, (&header, &payload));
+                }
                 Clear::Rtcp(packet) => {
                     assert!(rtcp::parse(&packet).count() > 0);
                     receiver.sealer.seal_rtcp(&packet, &mut Vec::new()).expect("RTCP that can be sealed");
@@ -290,8 +289,19 @@ fn slot(receivers: &mut HashMap<ParticipantId, Receiver>, participant: Participa
 /// Removes tracks from all slots.
 fn empty(receivers: &mut HashMap<ParticipantId, Receiver>, gone: impl Fn(TrackId) -> bool) {
     for slot in receivers.values_mut().flat_map(|receiver| &mut receiver.slots) {
-        slot.source = slot.source.filter(|source| !gone(*source));
+        slot.source = slot.source.filter(|source| !matches!(source, SlotSource::Track(track) if gone(*track)));
     }
+}
+
+/// The publishers whose packets may be in the slot of a participant.
+fn publishers(tracks: &HashMap<TrackId, Track>, slot: &Slot, receiver: ParticipantId) -> Vec<ParticipantId> {
+    let is_possible = |id: &TrackId, track: &Track| match slot.source {
+        Some(SlotSource::Track(source)) => *id == source,
+        Some(SlotSource::Speaker(_)) => track.codec == Codec::Opus && track.owner != receiver,
+        _ => false,
+    };
+    let possible = tracks.iter().filter(|(id, track)| is_possible(id, track));
+    possible.inspect(|(_, track)| assert_eq!(track.codec, slot.codec)).map(|(_, track)| track.owner).collect()
 }
 
 /// Returns the payload with the fields zeroed that forwarding rewrites.
@@ -304,14 +314,20 @@ fn normal(vp8: bool, payload: &[u8]) -> Vec<u8> {
 }
 
 impl Receiver {
-    fn take(&mut self, tracks: &HashMap<TrackId, Track>, payloads: &Payloads, header: &[u8], payload: &[u8]) {
+    fn take(
+        &mut self,
+        receiver: ParticipantId,
+        tracks: &HashMap<TrackId, Track>,
+        payloads: &Payloads,
+        (header, payload): (&[u8], &[u8]),
+    ) {
         let whole = [header, payload].concat();
         let packet = RtpPacket::parse(&whole).expect("RTP");
         let is_it = |slot: &&mut Slot| slot.ssrc == packet.ssrc || slot.rtx == Some(packet.ssrc);
         let slot = self.slots.iter_mut().find(is_it).expect("an SSRC of a slot");
         assert!(slot.active, "packets go to active slots");
-        let track = &tracks[&slot.source.expect("packets go to slots with a track")];
-        assert_eq!(track.codec, slot.codec);
+        let publishers = publishers(tracks, slot, receiver);
+        assert!(!publishers.is_empty(), "packets go to slots with a track");
         let codec = slot.codec.entry();
         if packet.ssrc == slot.ssrc {
             assert_eq!(packet.payload_type, codec.pt);
@@ -324,7 +340,8 @@ impl Receiver {
         let repeated = if packet.ssrc == slot.ssrc { 0 } else { 2 };
         let payload_of_owner = normal(slot.codec == Codec::Vp8, &packet.payload[repeated..]);
         let is_filler = payload_of_owner.is_empty();
-        let is_sent = is_filler || payloads.contains(&(track.owner, payload_of_owner));
+        let is_sent = is_filler
+            || publishers.into_iter().any(|publisher| payloads.contains(&(publisher, payload_of_owner.clone())));
         assert!(is_sent, "a payload that the publisher did not send");
         self.sealer.seal_rtp(header, payload, &mut Vec::new()).expect("a packet that can be sealed");
     }
