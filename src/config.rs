@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 use signaling::{
     PublicUrl, SecurityContact,
-    config::{ApiKey, Hosts, IpNet, RoomLimits},
+    config::{ApiKey, Hosts, IpNet, MAX_SPEAKERS, RoomLimits},
 };
 use std::{
     fs,
@@ -149,6 +149,7 @@ struct RoomSettings {
     participants: Option<usize>,
     tracks_per_participant: Option<usize>,
     slots_per_participant: Option<usize>,
+    speakers: Option<u8>,
     idle_hours: Option<u32>,
 }
 
@@ -251,9 +252,13 @@ impl Flags {
             participants: self.participants.or(file.rooms.participants).unwrap_or(room.participants),
             tracks_per_participant: file.rooms.tracks_per_participant.unwrap_or(room.tracks_per_participant),
             slots_per_participant: file.rooms.slots_per_participant.unwrap_or(room.slots_per_participant),
+            speakers: file.rooms.speakers.unwrap_or(room.speakers),
         };
         if !(1..=4_096).contains(&room.participants) {
             bail!("the number of participants in a room must be 1 to 4096");
+        }
+        if !(1..=MAX_SPEAKERS).contains(&room.speakers) {
+            bail!("[rooms] speakers must be 1 to {MAX_SPEAKERS}");
         }
         let behind_proxies = !trusted_proxies.is_empty() && trusted_proxies.iter().all(is_near);
         let plain_http = tls.is_none()
@@ -436,6 +441,7 @@ mod tests {
         assert_eq!(settings.max_video_kbps_per_subscriber, 900);
         assert_eq!((settings.port, settings.media_port), (1, 3));
         assert_eq!((settings.signaling.room.participants, settings.signaling.rooms), (4, 1_000));
+        assert_eq!(settings.signaling.room.speakers, 6);
     }
 
     #[test]
@@ -518,6 +524,9 @@ mod tests {
         assert!(parse("[rooms]\nopened = true").is_err());
         assert!(Flags::default().over(parse("[tls]\ncert = 'a.pem'").unwrap()).is_err(), "a key is missing");
         assert!(Flags::default().over(parse("[rooms]\nparticipants = 0").unwrap()).is_err());
+        for speakers in [0, 11] {
+            assert!(Flags::default().over(parse(&format!("[rooms]\nspeakers = {speakers}")).unwrap()).is_err());
+        }
         let contact = "[security]\ncontact = 'mailto:a@example.org'";
         assert!(Flags::default().over(parse(contact).unwrap()).is_err(), "the expiry is missing");
     }

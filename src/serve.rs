@@ -288,6 +288,7 @@ impl Media {
             local_only: self.local_only,
             max_video_kbps_per_subscriber: settings.max_video_kbps_per_subscriber,
             adapt_video: settings.adapt_video,
+            speakers: settings.signaling.room.speakers,
             ..SfuConfig::default()
         };
         let events = events.clone();

@@ -13,7 +13,7 @@ use e2ee_frames::{
 };
 use rtc_client::{ClientState, Identity, Received, RtcClient};
 use sfu::{
-    Command, Mid, RoomId, Ssrc, TrackId,
+    Command, Mid, RoomId, SPEAKERS, Ssrc, TrackId,
     command::Publication,
     limits::VIDEO_RATE,
     media::Codec as SfuCodec,
@@ -152,6 +152,7 @@ impl Network {
             max_participants: 10,
             max_video_rate: VIDEO_RATE,
             adapt_video: false,
+            speakers: SPEAKERS,
         };
         let mut network = Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new() };
         let identity = Identity::generate().unwrap();

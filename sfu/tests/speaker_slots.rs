@@ -4,8 +4,9 @@
 
 mod simulation;
 
-use sfu::{Mid, SPEAKERS, SlotSource, command::CommandError, media::Codec};
-use simulation::{GOOD, World, receiver::SlotReceiver};
+use sfu::{Mid, Room, RoomId, SPEAKERS, SlotSource, command::CommandError, egress::TransportKey, media::Codec};
+use simulation::{GOOD, Outbox, World, receiver::SlotReceiver};
+use std::time::Instant;
 
 const LOUD: u8 = 25;
 const SILENT: u8 = 100;
@@ -214,6 +215,14 @@ fn positions_that_do_not_exist_are_refused() {
         world.room.set_slot(world.now, id, Mid::new(mid).unwrap(), source, &mut world.outbox).unwrap_err()
     };
     assert_eq!(refused("s0", SPEAKERS), CommandError::Invalid);
+    let (mut few, mut outbox) = (Room::new(RoomId(2)).with_speakers(2), Outbox::default());
+    few.add_participant(id, TransportKey::default()).unwrap();
+    few.add_slot(id, Mid::new("s0").unwrap(), Codec::Opus).unwrap();
+    let [last, beyond] = [1, 2].map(|position| {
+        let source = Some(SlotSource::Speaker(position));
+        few.set_slot(Instant::now(), id, Mid::new("s0").unwrap(), source, &mut outbox)
+    });
+    assert_eq!((last, beyond), (Ok(()), Err(CommandError::Invalid)));
     meeting.world.add_slot(1, "v", Codec::Vp8);
     let world = &mut meeting.world;
     let video =

@@ -4,8 +4,12 @@ pub use crate::api_key::{ApiKey, ShortKey};
 use crate::security_contact::SecurityContact;
 pub use crate::{http::Hosts, public_url::PublicUrl};
 pub use ipnet::IpNet;
+use sfu_api::SPEAKERS;
 use std::time::Duration;
 use tacet_proto::limits;
+
+/// Maximum number of speakers that a participant hears, and of open microphones that it hears all of.
+pub const MAX_SPEAKERS: u8 = 10;
 
 /// Settings of the control plane.
 #[derive(Clone, Debug)]
@@ -60,6 +64,9 @@ pub struct RoomLimits {
     pub tracks_per_participant: usize,
     /// Maximum number of receiving slots of one participant.
     pub slots_per_participant: usize,
+    /// Number of the loudest speakers that a participant hears while more microphones are open than it has audio slots,
+    /// 1..=[`MAX_SPEAKERS`]. The media plane must be configured for as many.
+    pub speakers: u8,
 }
 
 /// Time limits of a connection. Only tests change them.
@@ -102,7 +109,7 @@ impl Default for Config {
 
 impl Default for RoomLimits {
     fn default() -> Self {
-        Self { participants: 50, tracks_per_participant: 4, slots_per_participant: 200 }
+        Self { participants: 50, tracks_per_participant: 4, slots_per_participant: 200, speakers: SPEAKERS }
     }
 }
 

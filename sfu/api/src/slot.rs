@@ -3,7 +3,7 @@
 use crate::ids::{Mid, TrackId};
 use serde::{Deserialize, Serialize};
 
-/// Number of a room's speakers that its other participants hear at once.
+/// Number of a room's speakers that its other participants hear at once, if it is not configured.
 pub const SPEAKERS: u8 = 6;
 
 /// What is forwarded into a slot.
@@ -13,7 +13,7 @@ pub enum SlotSource {
     /// A track.
     Track(TrackId),
     /// The participant that holds this position among the room's loudest speakers. Position 0 is not the loudest: who
-    /// speaks keeps a position. Below [`SPEAKERS`].
+    /// speaks keeps a position. Below the number of speakers that the SFU is configured for: [`SPEAKERS`], if it is not.
     Speaker(u8),
 }
 

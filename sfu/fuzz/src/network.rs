@@ -7,7 +7,7 @@ use is::stun::StunMessage;
 use rtc_client::{ClientState, DatagramKind, Identity, Received, RtcClient};
 use rtp_wire::rtp::RtpPacket;
 use sfu::{
-    Command, Event, ParticipantId, RoomId, Ssrc,
+    Command, Event, ParticipantId, RoomId, SPEAKERS, Ssrc,
     command::RemoteTransport,
     event::{LocalTransport, TransportState},
     limits::VIDEO_RATE,
@@ -84,6 +84,7 @@ impl Network {
             max_participants: 8,
             max_video_rate: VIDEO_RATE,
             adapt_video: true,
+            speakers: SPEAKERS,
         };
         Self {
             now: Instant::now(),

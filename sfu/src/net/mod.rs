@@ -24,6 +24,7 @@ mod stopwatch;
 mod tests;
 
 use crate::{
+    SPEAKERS,
     command::{CommandError, Request},
     event::Event,
     metrics::{Counters, Gauge, Histograms, Published, WorkerMetrics},
@@ -71,6 +72,9 @@ pub struct SfuConfig {
     /// Whether video to a receiver is also kept to what its downlink is estimated to carry, from its transport-wide feedback.
     /// Probes find out how much that is.
     pub adapt_video: bool,
+    /// Number of a room's loudest speakers that slots can play ([`SlotSource::Speaker`](crate::SlotSource::Speaker)), 1 or
+    /// more.
+    pub speakers: u8,
     /// How workers receive and send datagrams.
     pub io: SocketIo,
 }
@@ -87,6 +91,7 @@ impl Default for SfuConfig {
             max_participants: 2_000,
             max_video_kbps_per_subscriber: 4_000,
             adapt_video: false,
+            speakers: SPEAKERS,
             io: SocketIo::default(),
         }
     }
@@ -212,6 +217,7 @@ impl Sfu {
                 max_participants: config.max_participants,
                 max_video_rate: Bitrate::from_kbps(config.max_video_kbps_per_subscriber.into()),
                 adapt_video: config.adapt_video,
+                speakers: config.speakers,
             });
             let on_event = on_event.clone();
             let handle = WorkerHandle::start(number, worker, bound, config.io, move |event| on_event(number, event));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    SPEAKERS,
     command::{Command, Publication},
     event::TransportState,
     ids::{Mid, ParticipantId, RoomId, Ssrc, TrackId},
@@ -33,6 +34,7 @@ impl Call {
             max_participants: 10,
             max_video_rate: VIDEO_RATE,
             adapt_video: false,
+            speakers: SPEAKERS,
         });
         let fault = worker.fault();
         let (sender, events) = mpsc::channel();

@@ -33,6 +33,7 @@ use crate::{
 };
 use forward::Forwarder;
 use receive_queue::ReceiveQueue;
+use speaker_slots::SpeakerSlots;
 pub use stats::RoomStats;
 use std::{collections::VecDeque, time::Instant};
 use timers::{Timer, TimerTable};
@@ -101,6 +102,13 @@ impl Room {
     #[must_use]
     pub fn with_adaptation(self, adapts: bool) -> Self {
         Self { adapts, ..self }
+    }
+
+    /// Sets how many of its speakers participants hear in slots that play them. Before any slot does.
+    #[must_use]
+    pub fn with_speakers(mut self, speakers: u8) -> Self {
+        self.topology.speakers = SpeakerSlots::new(speakers);
+        self
     }
 
     /// Whether it has no participants.

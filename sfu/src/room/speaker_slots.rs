@@ -37,8 +37,15 @@ pub(super) struct SpeakerSlots {
 
 impl Default for SpeakerSlots {
     fn default() -> Self {
-        let players = (0..SPEAKERS).map(|_| Subscribers::default()).collect();
-        Self { set: SpeakerSet::new(SPEAKERS.into()), players, together: Vec::new(), alone: Vec::new() }
+        Self::new(SPEAKERS)
+    }
+}
+
+impl SpeakerSlots {
+    /// Without speakers; all participants will hear this many.
+    pub(super) fn new(speakers: u8) -> Self {
+        let players = (0..speakers).map(|_| Subscribers::default()).collect();
+        Self { set: SpeakerSet::new(speakers.into()), players, together: Vec::new(), alone: Vec::new() }
     }
 }
 

@@ -69,6 +69,8 @@ pub struct WorkerConfig {
     pub max_video_rate: Bitrate,
     /// Whether video to a receiver is kept to what its downlink is estimated to carry.
     pub adapt_video: bool,
+    /// Number of speakers that a participant hears in slots that play them, 1 or more.
+    pub speakers: u8,
 }
 
 /// What a worker has for its driver. Packets leave by [`Worker::outbox`].
@@ -119,7 +121,7 @@ impl Worker {
     #[must_use]
     pub fn new(config: WorkerConfig) -> Self {
         Self {
-            rooms: Rooms::new(config.max_video_rate, config.adapt_video),
+            rooms: Rooms::new(config.max_video_rate, config.adapt_video, config.speakers),
             transports: Transports::new(config),
             demux: Demux::default(),
             queue: ForwardQueue::default(),

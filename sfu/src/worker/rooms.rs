@@ -17,6 +17,8 @@ pub(super) struct Rooms {
     video_rate: Bitrate,
     /// Whether video to a receiver is kept to what its downlink is estimated to carry.
     adapt_video: bool,
+    /// Number of speakers that participants hear.
+    speakers: u8,
     entries: SlotMap<RoomKey, Entry>,
     by_id: IdMap<RoomId, RoomKey>,
     timers: Timers<RoomKey>,
@@ -36,11 +38,12 @@ pub(super) struct Entry {
 
 impl Rooms {
     /// No rooms. In those to come, a receiver gets at most this bitrate of video, and less if its downlink carries less and
-    /// `adapt_video` is set.
-    pub(super) fn new(video_rate: Bitrate, adapt_video: bool) -> Self {
+    /// `adapt_video` is set. It hears this many speakers.
+    pub(super) fn new(video_rate: Bitrate, adapt_video: bool, speakers: u8) -> Self {
         Self {
             video_rate,
             adapt_video,
+            speakers,
             entries: SlotMap::default(),
             by_id: IdMap::default(),
             timers: Timers::default(),
@@ -50,11 +53,12 @@ impl Rooms {
 
     /// The room with this id, which is created if there is none.
     pub(super) fn enter(&mut self, id: RoomId) -> RoomKey {
-        let Self { video_rate, adapt_video, entries, by_id, .. } = self;
+        let Self { video_rate, adapt_video, speakers, entries, by_id, .. } = self;
         *by_id.entry(id).or_insert_with(|| {
             let span = tracing::debug_span!("room", id = id.0);
             tracing::debug!(parent: &span, "room created");
             let room = Room::new(id).with_video_rate(*video_rate).with_adaptation(*adapt_video);
+            let room = room.with_speakers(*speakers);
             entries.insert(Entry { id, room, participants: 0, queued: false, span })
         })
     }

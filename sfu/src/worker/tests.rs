@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    SPEAKERS,
     command::{Command, CommandError, Publication, RemoteTransport, Wish},
     event::{LocalTransport, TransportState},
     ids::{CommandId, Mid, ParticipantId, RoomId, Ssrc, TrackId},
@@ -77,6 +78,7 @@ impl Network {
             max_participants,
             max_video_rate: VIDEO_RATE,
             adapt_video: false,
+            speakers: SPEAKERS,
         };
         Self { now: Instant::now(), worker: Worker::new(config), clients: Vec::new(), events: Vec::new() }
     }

@@ -3,7 +3,7 @@
 use crate::WorkerCore;
 use rtc_client::Identity;
 use sfu::{
-    Command, Event,
+    Command, Event, SPEAKERS,
     limits::VIDEO_RATE,
     transport::{Datagram, Tuple},
     worker::{Worker, WorkerConfig},
@@ -28,6 +28,7 @@ pub fn worker(max_participants: usize) -> Worker {
         max_participants,
         max_video_rate: VIDEO_RATE,
         adapt_video: false,
+        speakers: SPEAKERS,
     })
 }
 

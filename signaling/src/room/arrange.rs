@@ -10,7 +10,7 @@
 
 use super::{
     Member, Room,
-    audio::{self, AudioMode, MAX_HEARD},
+    audio::{AudioMode, MAX_HEARD},
     outputs::Outputs,
     publish::Published,
     slots::{SlotCommand, Wanted},
@@ -138,7 +138,7 @@ impl Member {
     }
 
     fn arrange_audio(&mut self, me: ParticipantId, mode: AudioMode, audio: &AudioTracks<'_>, outputs: &mut Outputs) {
-        let wanted = if self.hears_speakers(mode) { audio::speakers() } else { self.heard(me, audio) };
+        let wanted = if self.hears_speakers(mode) { mode.wanted_speakers() } else { self.heard(me, audio) };
         self.slots.arrange(Kind::Audio, &wanted, &mut |command| send(outputs, me, command));
     }
 

@@ -11,20 +11,22 @@
 //! slots.
 
 use super::slots::Wanted;
-use sfu_api::SPEAKERS;
+use crate::config::MAX_SPEAKERS;
 use std::time::{Duration, Instant};
 use tacet_proto::media::{Codec, SlotContent, SlotSpeaker};
 
 /// Maximum number of audio slots of a listener, and of tracks up to which it receives each.
-pub(super) const MAX_HEARD: usize = 10;
+pub(super) const MAX_HEARD: usize = MAX_SPEAKERS as usize;
 /// Number of unmuted tracks below which a listener receives each again.
 const FEW: usize = 9;
 /// How long few must be unmuted before that.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How listeners receive audio.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AudioMode {
+    /// Number of positions among the speakers.
+    positions: u8,
     /// Whether by the positions among the speakers, and not each unmuted track.
     speakers: bool,
     /// Since when few are unmuted, in spite of that.
@@ -32,6 +34,11 @@ pub(super) struct AudioMode {
 }
 
 impl AudioMode {
+    /// Each unmuted track, until there are too many; then this many speakers.
+    pub(super) fn new(positions: u8) -> Self {
+        Self { positions, speakers: false, few_since: None }
+    }
+
     /// Whether the slots have the positions among the speakers.
     pub(super) fn is_speakers(self) -> bool {
         self.speakers
@@ -45,7 +52,7 @@ impl AudioMode {
             true => unmuted >= FEW || now < since + PATIENCE,
         };
         let changed = speakers != self.speakers;
-        *self = Self { speakers, few_since: (speakers && unmuted < FEW).then_some(since) };
+        *self = Self { speakers, few_since: (speakers && unmuted < FEW).then_some(since), ..*self };
         changed
     }
 
@@ -53,12 +60,12 @@ impl AudioMode {
     pub(super) fn deadline(self) -> Option<Instant> {
         Some(self.few_since? + PATIENCE)
     }
-}
 
-/// What the slots have while listeners hear speakers.
-pub(super) fn speakers() -> Vec<Wanted> {
-    let position = |speaker| Wanted { content: SlotContent::Speaker(SlotSpeaker { speaker }), codec: Codec::Opus };
-    (0..SPEAKERS).map(position).collect()
+    /// What the slots have while listeners hear speakers.
+    pub(super) fn wanted_speakers(self) -> Vec<Wanted> {
+        let position = |speaker| Wanted { content: SlotContent::Speaker(SlotSpeaker { speaker }), codec: Codec::Opus };
+        (0..self.positions).map(position).collect()
+    }
 }
 
 #[cfg(test)]
@@ -74,7 +81,7 @@ mod tests {
 
     #[test]
     fn speakers_begin_at_eleven_and_end_after_ten_seconds_below_nine() {
-        let (mut mode, start) = (AudioMode::default(), Instant::now());
+        let (mut mode, start) = (AudioMode::new(6), Instant::now());
         assert_eq!(changes(&mut mode, start, &[10, 9, 10, 11, 10, 11, 9, 10, 9]), [3]);
         assert_eq!((mode.is_speakers(), mode.deadline()), (true, None));
         let later = start + Duration::from_secs(100);
@@ -85,7 +92,7 @@ mod tests {
     /// The eleventh unmutes and the ninth mutes, ten times.
     #[test]
     fn mode_does_not_oscillate() {
-        let (mut mode, start) = (AudioMode::default(), Instant::now());
+        let (mut mode, start) = (AudioMode::new(6), Instant::now());
         assert_eq!(changes(&mut mode, start, &[11, 8].repeat(10)), [0]);
         assert_eq!(mode.deadline(), Some(start + Duration::from_secs(29)));
     }

@@ -180,7 +180,7 @@ impl Room {
             gathering,
             tracks: BTreeMap::new(),
             publishing: BTreeMap::new(),
-            audio: AudioMode::default(),
+            audio: AudioMode::new(limits.speakers),
             planned: None,
             numbers: Numbers(numbers),
             outputs: Outputs::default(),

@@ -221,7 +221,7 @@ fn speakers_replace_tracks_in_the_slots_that_exist() {
     let mut slots = Slots::new(200);
     slots.arrange(Kind::Audio, &list(1..=8, Codec::Opus), &mut ignore());
     let mut commands = Vec::new();
-    slots.arrange(Kind::Audio, &crate::room::audio::speakers(), &mut take(&mut commands, 0));
+    slots.arrange(Kind::Audio, &crate::room::audio::AudioMode::new(6).wanted_speakers(), &mut take(&mut commands, 0));
     assert!(commands.iter().all(|command| class(command).is_none()), "no new slots: {commands:?}");
     let changed = changed(&commands);
     assert_eq!(changed.len(), 8, "two are emptied, six changed: {changed:?}");

@@ -46,7 +46,11 @@ struct Hall {
 
 impl Hall {
     fn new() -> Self {
-        let mut story = Story::new();
+        Self::with(RoomLimits::default())
+    }
+
+    fn with(limits: RoomLimits) -> Self {
+        let mut story = Story::with(limits);
         story.join_and_subscribe(1);
         story.join(2);
         let tracks = (11..26).map(|who| {
@@ -120,6 +124,13 @@ fn speakers_replace_tracks_while_too_many_are_unmuted() {
     assert_eq!(hall.ears.speakers(), BTreeSet::new());
     assert!(hall.ears.tracks().is_superset(&hall.unmuted()));
     assert_eq!(hall.ears.slots.len(), 10, "in the same slots");
+}
+
+#[test]
+fn number_of_speakers_is_configured() {
+    let mut hall = Hall::with(RoomLimits { speakers: 3, ..RoomLimits::default() });
+    hall.set_muted(0..11, false);
+    assert_eq!((hall.ears.speakers(), hall.ears.tracks()), ((0..3).collect(), BTreeSet::new()));
 }
 
 /// The eleventh unmutes and the ninth mutes, ten times: each listener changes once, and once more when it is quiet.
