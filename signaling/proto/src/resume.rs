@@ -9,6 +9,8 @@ use ts_rs::TS;
 
 /// Largest token in bytes.
 pub const MAX_TOKEN_BYTES: usize = 256;
+/// Largest [`Tokens`] in bytes of JSON, with the name of their field: two tokens in base64, and the names around them.
+pub const MAX_TOKENS_JSON_BYTES: usize = 2 * MAX_TOKEN_BYTES.div_ceil(3) * 4 + 64;
 
 /// What a client continues, tagged by `type`. It stands beside the ordinary credential, and replaces none of its checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]

@@ -17,6 +17,12 @@ impl Page {
         Self { left: ROSTER_PAGE_BYTES }
     }
 
+    /// An empty message in which something else takes up to `bytes` bytes.
+    #[must_use]
+    pub(super) fn beside(bytes: usize) -> Self {
+        Self { left: ROSTER_PAGE_BYTES.saturating_sub(bytes) }
+    }
+
     /// Whether an entry still fits; if so its bytes are used up.
     pub(super) fn fits(&mut self, entry: &impl Serialize) -> bool {
         let mut count = Count(1);

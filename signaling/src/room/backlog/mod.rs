@@ -30,6 +30,7 @@ use tacet_proto::{
     layers::{SlotLayer, TrackWant, Want},
     limits::MAX_MESSAGE_BYTES,
     media::{SlotContent, SlotTrack, Track},
+    resume::MAX_TOKENS_JSON_BYTES,
     server::{Joined, Roster, RosterEntry, Tracks},
 };
 
@@ -213,9 +214,10 @@ impl Backlog {
         self.touch(now);
     }
 
-    /// Returns the answer to `join`, with as much of roster and tracks as fits; the rest stays in the backlog.
+    /// Returns the answer to `join`, with as much of roster and tracks as fits beside the tokens that are added to it; the rest
+    /// stays in the backlog.
     pub(super) fn joined(&mut self, seat: Seat, gathering: bool) -> Joined {
-        let mut page = Page::new();
+        let mut page = Page::beside(MAX_TOKENS_JSON_BYTES);
         let roster = take(&mut self.arrived, &mut page);
         let tracks = take_tracks(&mut self.tracks_added, &self.arrived, &mut page);
         self.roster_rev = self.roster_rev.wrapping_add(1);
@@ -419,7 +421,9 @@ mod tests {
     use tacet_proto::{
         ServerEnvelope,
         binary::{ANNOUNCE_BYTES, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary, WANTED_KEY_BYTES},
+        bytes::Base64,
         media::{Codec, Kind, Source},
+        resume::{MAX_TOKEN_BYTES, Tokens},
     };
 
     fn announced(seat: u16) -> Announced {
@@ -682,7 +686,12 @@ mod tests {
             backlog.arrived(start, ParticipantId(u32::MAX - 5_000 + i), announced(4_095), false);
             backlog.track_added(start, track(u32::MAX - 5_000 + i, false));
         }
-        let joined = backlog.joined(Seat(0), false);
+        let mut joined = backlog.joined(Seat(0), false);
+        let token = || Base64(vec![7; MAX_TOKEN_BYTES]);
+        joined.tokens = Some(Tokens { session: token(), reload: token() });
+        let message = ServerMessage::Joined(joined.clone());
+        let answer = ServerEnvelope { seq: u32::MAX, re: Some(u32::MAX), message }.to_json();
+        assert!(answer.len() <= MAX_MESSAGE_BYTES, "an answer of {} bytes", answer.len());
         let (mut listed, mut rev, mut announces, mut tracks) =
             (joined.roster.len(), joined.rev, 0, joined.tracks.len());
         while let Some(due) = backlog.due() {
