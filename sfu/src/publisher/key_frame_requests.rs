@@ -6,9 +6,15 @@
 //! They belong to the track, not to its encodings: a browser answers a PLI for one encoding with key frames of all of them.
 //! Other publishers may answer for the encoding alone, so a PLI names the SSRC of each encoding for which a subscriber
 //! waits, and a key frame serves those that wait for the encoding on which it came.
+//!
+//! In a large room subscribers ask for key frames of some encoding all the time. One that waits for an encoding of which no
+//! one else asks would see a recent PLI always, so how long it waits is known for each encoding.
 
-use super::{key_frame_budget::KeyFrameBudget, pli_throttle::PliThrottle};
-use crate::keys::ParticipantKey;
+use super::{
+    key_frame_budget::KeyFrameBudget,
+    pli_throttle::{LOST, PliThrottle},
+};
+use crate::{command::MAX_ENCODINGS, keys::ParticipantKey};
 use std::time::Instant;
 
 /// Why a key frame is requested.
@@ -50,6 +56,8 @@ pub(crate) struct KeyFrameRequests {
     throttle: PliThrottle,
     /// Mask of the encodings that the next PLI is for.
     awaited: u8,
+    /// Since when a subscriber waits for a key frame of each encoding that no PLI was for.
+    waiting: [Option<Instant>; MAX_ENCODINGS],
     causes: Causes,
 }
 
@@ -97,15 +105,26 @@ impl KeyFrameRequests {
         self.throttle.request();
     }
 
-    /// Whether the key frame that a subscriber still lacks seems lost, so that it is to be requested again.
-    pub(crate) fn seems_lost(&self, now: Instant) -> bool {
-        self.throttle.seems_lost(now)
+    /// Whether the key frame of an encoding that a subscriber still lacks seems lost, so that it is to be requested again.
+    pub(crate) fn seems_lost(&mut self, now: Instant, encoding: usize) -> bool {
+        if self.throttle.seems_lost(now) {
+            return true;
+        }
+        let waiting = self.waiting.get_mut(encoding).map(|waiting| *waiting.get_or_insert(now));
+        waiting.is_some_and(|since| now.saturating_duration_since(since) >= LOST)
+    }
+
+    /// A key frame of an encoding has reached a subscriber that waited for it.
+    pub(crate) fn on_key_frame(&mut self, encoding: usize) {
+        self.waiting.get_mut(encoding).into_iter().for_each(|waiting| *waiting = None);
     }
 
     /// The encodings for which to send a PLI now, by position; it counts as sent.
     pub(crate) fn poll(&mut self, now: Instant) -> impl Iterator<Item = usize> + use<> {
         let due = if self.throttle.poll(now) { std::mem::take(&mut self.awaited) } else { 0 };
-        (0..u8::BITS as usize).filter(move |&encoding| due & bit(encoding) != 0)
+        let asked = move |encoding: &usize| due & bit(*encoding) != 0;
+        (0..MAX_ENCODINGS).filter(asked).for_each(|encoding| self.on_key_frame(encoding));
+        (0..MAX_ENCODINGS).filter(asked)
     }
 
     /// When to call [`Self::poll`] next.
@@ -133,6 +152,7 @@ mod tests {
     use super::{super::pli_throttle::INTERVAL, *};
     use crate::limits::KEY_FRAME_BURST;
     use slotmap::SlotMap;
+    use std::time::Duration;
 
     /// Two subscribers.
     fn subscribers() -> [ParticipantKey; 2] {
@@ -162,6 +182,37 @@ mod tests {
         assert!(requests.deadline(now) > Some(now + INTERVAL));
         assert_eq!(requests.request(now, 1, Cause::Decoder, other), Outcome::Shared);
         assert_eq!(requests.deadline(now), Some(now + INTERVAL));
+    }
+
+    #[test]
+    fn encoding_is_asked_for_however_often_others_are() {
+        let (mut requests, start, [one, other]) = (KeyFrameRequests::default(), Instant::now(), subscribers());
+        let mut asked = None;
+        for ms in (0..3_000).step_by(50) {
+            let now = start + Duration::from_millis(ms);
+            requests.request(now, 0, Cause::Decoder, if ms < 1_500 { one } else { other });
+            if requests.seems_lost(now, 2) {
+                requests.request(now, 2, Cause::Joiner, other);
+            }
+            asked = asked.or(requests.poll(now).any(|encoding| encoding == 2).then_some(now - start));
+        }
+        assert!(asked.is_some_and(|after| after <= LOST + INTERVAL), "{asked:?}");
+    }
+
+    #[test]
+    fn key_frame_ends_the_wait_for_it() {
+        let (mut requests, start, [one, _]) = (KeyFrameRequests::default(), Instant::now(), subscribers());
+        requests.request(start, 0, Cause::Joiner, one);
+        assert_eq!(requests.poll(start).count(), 1);
+        assert!(!requests.seems_lost(start, 1));
+        requests.on_key_frame(1);
+        let soon = start + INTERVAL;
+        requests.request(soon, 0, Cause::Joiner, one);
+        assert_eq!(requests.poll(soon).count(), 1);
+        assert!(
+            !requests.seems_lost(start + LOST + INTERVAL / 2, 1),
+            "another subscriber, which has just begun to wait"
+        );
     }
 
     #[test]

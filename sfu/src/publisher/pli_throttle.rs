@@ -12,7 +12,7 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(400);
 /// The same before a PLI for receivers that have video and want a better layer.
 pub(crate) const SWITCH_INTERVAL: Duration = Duration::from_millis(1_000);
 /// If a receiver still lacks a key frame after this time, the PLI or the key frame is assumed lost.
-const LOST: Duration = Duration::from_millis(1_000);
+pub(crate) const LOST: Duration = Duration::from_millis(1_000);
 
 /// Schedules the PLIs for one track.
 #[derive(Debug, Default)]

@@ -255,12 +255,19 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         }
         let Some(packet) = store.get_mut(index) else { return false };
         match self.place(source, index, packet, Some(header), Duration::ZERO) {
-            Placement::AwaitsKeyFrame if std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now) => {
+            Placement::AwaitsKeyFrame
+                if std::mem::take(&mut self.slot.is_new) || key_frames.seems_lost(self.now, source.position) =>
+            {
                 let cause = if before.is_some() { Cause::Switch } else { Cause::Joiner };
                 // Over its budget it asks again with a later packet.
                 let _: Outcome = key_frames.request(self.now, source.position, cause, self.slot.participant);
             }
-            Placement::Begin(..) => self.send_held_back(source, index, batch, store),
+            Placement::Begin(begins, _) => {
+                if begins == Begins::Source {
+                    key_frames.on_key_frame(source.position);
+                }
+                self.send_held_back(source, index, batch, store);
+            }
             _ => {}
         }
         self.slot.rewriter.current() != before
