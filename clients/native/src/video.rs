@@ -32,6 +32,7 @@ pub use self::{
         DESCRIPTOR_BYTES as VP8_DESCRIPTOR_BYTES, descriptor as vp8_descriptor, payloads as vp8_payloads,
         split as split_vp8,
     },
+    vp9::{frame_part as split_vp9, payloads as vp9_payloads},
 };
 
 /// Maximum RTP payload of a packet, in bytes, so that headers, extensions, SRTP tag and UDP fit any path.

@@ -215,8 +215,7 @@ impl Receiver {
     fn add_slots(&mut self, slots: &[Slot]) {
         for slot in slots {
             self.by_ssrc.insert(slot.ssrc, self.slots.len());
-            let codec = if slot.codec == Codec::Opus { FrameCodec::Opus } else { FrameCodec::Vp8 };
-            self.slots.push(CanarySlot { highest: None, frames: SlotFrames::new(codec) });
+            self.slots.push(CanarySlot { highest: None, frames: SlotFrames::new(streams::frame_codec(slot.codec)) });
         }
     }
 

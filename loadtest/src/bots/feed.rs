@@ -15,7 +15,10 @@ use e2ee_frames::{Codec, FrameKind, StreamId, codec};
 use rtp_wire::dependency_descriptor;
 use std::time::Duration;
 use std::{collections::VecDeque, sync::Arc};
-use tacet_native::{keys::SharedKeys, video::vp8_payloads};
+use tacet_native::{
+    keys::SharedKeys,
+    video::{vp8_payloads, vp9_payloads},
+};
 
 /// Number of keys whose frames may still be in flight.
 const KEYS: usize = 4;
@@ -130,6 +133,7 @@ impl Feed {
     /// Starts the pattern.
     pub(crate) fn start(&mut self, now: Time) {
         self.started_at = now;
+        let _ = self.log.begun_at.set(now);
         self.pattern.start(now);
     }
 
@@ -212,9 +216,10 @@ impl Feed {
 
         let payloads: Vec<Vec<u8>> = match codec {
             Codec::Opus => vec![self.sealed.clone()],
+            Codec::Vp9 => vp9_payloads(&self.sealed, kind, self.picture_id(encoding)?, MAX_PAYLOAD_BYTES),
             _ => {
-                let picture_id = self.picture_ids.get(encoding)? & 0x7fff;
-                vp8_payloads(&self.sealed, picture_id, MAX_PAYLOAD_BYTES).map(|(_, payload)| payload).collect()
+                let payloads = vp8_payloads(&self.sealed, self.picture_id(encoding)?, MAX_PAYLOAD_BYTES);
+                payloads.map(|(_, payload)| payload).collect()
             }
         };
         let next = self.log.encodings.get(encoding)?.next();
@@ -235,6 +240,11 @@ impl Feed {
             });
         }
         Some(())
+    }
+
+    /// The picture id of an encoding's present image.
+    fn picture_id(&self, encoding: usize) -> Option<u16> {
+        self.picture_ids.get(encoding).map(|id| id & 0x7fff)
     }
 
     /// The Dependency Descriptor of a packet of a frame; empty if the pattern has none.

@@ -4,7 +4,7 @@ use e2ee_frames::{
     Codec, codec,
     sframe::header::{self, Header},
 };
-use tacet_native::video::{VP8_DESCRIPTOR_BYTES, split_vp8};
+use tacet_native::video::{VP8_DESCRIPTOR_BYTES, split_vp8, split_vp9};
 
 /// Maximum RTP payload: with header, extensions and tag it makes a datagram of about 1,200 bytes, which every path
 /// carries.
@@ -43,6 +43,7 @@ pub(crate) fn header(codec: Codec, sealed: &[u8]) -> Option<Header> {
 pub(crate) fn begins(codec: Codec, payload: &[u8]) -> Option<(u64, u64)> {
     let start = match codec {
         Codec::Opus => payload,
+        Codec::Vp9 => split_vp9(payload).filter(|(starts, _)| *starts)?.1,
         _ => split_vp8(payload).filter(|(starts, _)| *starts)?.1,
     };
     header(codec, start).map(|header| (header.kid, header.ctr))

@@ -45,7 +45,7 @@ pub(crate) struct SlotFrames {
 
 impl SlotFrames {
     pub(crate) fn new(codec: Codec) -> Self {
-        Self { codec, account: SlotAccount::default(), assembler: Assembler::new(Codec::Vp8), first: None }
+        Self { codec, account: SlotAccount::default(), assembler: Assembler::new(codec), first: None }
     }
 
     /// Writes the frame that this packet completes to `out`, and returns how its first packet was accounted for.
@@ -62,7 +62,7 @@ impl SlotFrames {
         let whole = match self.codec {
             Codec::Opus => Some(packet.payload),
             // A frame in one packet needs no reassembly.
-            _ if begins && packet.marker => split_vp8(packet.payload).map(|(_, frame)| frame),
+            Codec::Vp8 if begins && packet.marker => split_vp8(packet.payload).map(|(_, frame)| frame),
             _ => None,
         };
         match whole {

@@ -14,7 +14,6 @@ use crate::{
     },
     measure::{accounting::ReceiverAccounting, clock::Time},
 };
-use e2ee_frames::Codec as FrameCodec;
 use std::{
     io,
     net::SocketAddr,
@@ -142,8 +141,7 @@ fn streams(plan: &TrackPlan, welcome: &Welcome) -> Result<(TrackStreams, Publish
 }
 
 fn slot_stream(slot: &Slot) -> SlotStream {
-    let codec = if slot.codec == Codec::Opus { FrameCodec::Opus } else { FrameCodec::Vp8 };
-    SlotStream { codec, media: slot.ssrc, rtx: slot.rtx }
+    SlotStream { codec: streams::frame_codec(slot.codec), media: slot.ssrc, rtx: slot.rtx }
 }
 
 /// Whether the bot opens frames.

@@ -10,7 +10,7 @@ use crate::{
     measure::clock::Time,
     measure::layer::Step,
     measure::send_log::{Class, RoomLog, StreamLog, TrackLog},
-    scenario::{Scenario, Video, VideoEncoding},
+    scenario::{ImageSize, Layers, Scenario, Video},
 };
 use e2ee_frames::{Codec as FrameCodec, StreamId};
 use rtp_wire::dependency_descriptor::ScalabilityMode;
@@ -20,6 +20,9 @@ use tacet_proto::{
     client::{Encoding, Publish},
     media::{Codec, CodecParameters, Kind as MediaKind, Source},
 };
+
+const MICROPHONE: Sealing = Sealing { stream: StreamId::MICROPHONE, codec: FrameCodec::Opus };
+const CAMERA: Sealing = Sealing { stream: StreamId::CAMERA, codec: FrameCodec::Vp8 };
 
 /// A track before its encodings have SSRCs.
 #[derive(Debug)]
@@ -62,7 +65,7 @@ pub(crate) fn plans(scenario: &Scenario, part: &Part, origin: Origin) -> Vec<Tra
         let microphones = cast::senders(scenario, part.room);
         let pattern = AudioPattern::new(&audio, microphones, own, origin.0, seed, room);
         let log = TrackLog::new(of_canary(Class::Audio), Feed::remembered(50.0));
-        plans.push(TrackPlan::new(StreamId::MICROPHONE, Pattern::Audio(Box::new(pattern)), log));
+        plans.push(TrackPlan::new(MICROPHONE, Pattern::Audio(Box::new(pattern)), log));
     }
     if part.kind != Kind::Canary
         && let Some(packets) = scenario.packets
@@ -70,7 +73,7 @@ pub(crate) fn plans(scenario: &Scenario, part: &Part, origin: Origin) -> Vec<Tra
         let bytes = frame::contents_for_payload(packets.bytes);
         let pattern = Pattern::packets(packets.per_second, packets.burst, bytes);
         let log = TrackLog::new(Class::Video, Feed::remembered(f64::from(packets.per_second)));
-        plans.push(TrackPlan::new(StreamId::CAMERA, pattern, log));
+        plans.push(TrackPlan::new(CAMERA, pattern, log));
     }
     if part.kind != Kind::Canary
         && let Some(video) = scenario.video
@@ -84,58 +87,65 @@ pub(crate) fn plans(scenario: &Scenario, part: &Part, origin: Origin) -> Vec<Tra
 }
 
 /// The track of a camera with this number.
-fn camera(video: &Video, seed: u64, camera: u64) -> TrackPlan {
-    let bits_per_second = |encoding: &VideoEncoding| f64::from(video.kilobits_per_second) * 1_000.0 * encoding.share;
-    // The encodings of one camera show the same scenes.
-    let sizes = |encoding: &VideoEncoding| {
-        VideoPattern::new(video, bits_per_second(encoding), video.frames_per_second, seed, camera)
-    };
+pub(crate) fn camera(video: &Video, seed: u64, camera: u64) -> TrackPlan {
+    let bits_per_second = |size: &ImageSize| f64::from(video.kilobits_per_second) * 1_000.0 * size.share;
+    // All images show the same scenes.
+    let pattern =
+        |size: &ImageSize| VideoPattern::new(video, bits_per_second(size), video.frames_per_second, seed, camera);
     // Room for bursts of large frames.
-    let remembered = |encoding: &VideoEncoding| {
-        let packets = f64::from(video.frames_per_second) + bits_per_second(encoding) / 8_000.0;
-        Feed::remembered(4.0 * packets)
+    let remembered = |sizes: &[ImageSize]| {
+        let packets = |size| f64::from(video.frames_per_second) + bits_per_second(size) / 8_000.0;
+        Feed::remembered(4.0 * sizes.iter().map(packets).sum::<f64>())
     };
-    let encodings: Vec<VideoEncoding> = video.encodings().collect();
-    if let [only] = &encodings[..] {
-        let log = TrackLog::new(Class::Video, remembered(only));
-        return TrackPlan::new(StreamId::CAMERA, Pattern::Video(Box::new(sizes(only))), log);
-    }
-    let mode = ScalabilityMode::L1T3;
-    let layered = |encoding: &VideoEncoding| {
-        let resolution = encoding.height.map(|height| (height / 9 * 16, height));
-        LayeredEncoding::new(mode, resolution.as_slice(), vec![sizes(encoding)])
+    let Some(layers_of_camera) = video.layers else {
+        let only = ImageSize::ONLY;
+        let log = TrackLog::new(Class::Video, remembered(&[only]));
+        return TrackPlan::new(CAMERA, Pattern::Video(Box::new(pattern(&only))), log);
     };
-    let streams = encodings.iter().map(|encoding| StreamLog::new(&layers(mode), remembered(encoding)));
-    let steps = (0..).zip(&encodings).filter_map(|(n, of)| Some(Step { height: of.height?, encoding: n, spatial: 0 }));
-    let log = TrackLog { class: Class::Video, encodings: streams.collect(), steps: steps.collect() };
+    let sizes: Vec<ImageSize> = video.sizes().collect();
+    let (codec, mode, encodings): (_, _, Vec<&[ImageSize]>) = match layers_of_camera {
+        Layers::Simulcast => (FrameCodec::Vp8, ScalabilityMode::L1T3, sizes.chunks(1).collect()),
+        Layers::Svc => (FrameCodec::Vp9, ScalabilityMode::L3T3_KEY, vec![&sizes]),
+    };
+    let layered = |sizes: &&[ImageSize]| {
+        let resolutions: Vec<_> =
+            sizes.iter().filter_map(|size| size.height).map(|height| (height / 9 * 16, height)).collect();
+        LayeredEncoding::new(mode, &resolutions, sizes.iter().map(pattern).collect())
+    };
+    let plan = |sizes: &&[ImageSize]| EncodingPlan {
+        rid: sizes.first().and_then(|size| size.rid),
+        height: sizes.last().and_then(|size| size.height),
+        kbps: Some((sizes.iter().map(bits_per_second).sum::<f64>() / 1_000.0).round() as u32),
+    };
+    let steps = (0..).zip(&encodings).flat_map(|(encoding, sizes)| {
+        let step = move |(spatial, size): (u8, &ImageSize)| Some(Step { height: size.height?, encoding, spatial });
+        (0..).zip(*sizes).filter_map(step)
+    });
+    let log = TrackLog {
+        encodings: encodings.iter().map(|sizes| StreamLog::new(&layers(mode), remembered(sizes))).collect(),
+        steps: steps.collect(),
+        ..TrackLog::new(Class::Video, 0)
+    };
     let pattern = LayersPattern::new(encodings.iter().map(layered).collect());
-    let plan = |of: &VideoEncoding| EncodingPlan {
-        rid: of.rid,
-        height: of.height,
-        kbps: Some((bits_per_second(of) / 1_000.0).round() as u32),
-    };
     TrackPlan {
         encodings: encodings.iter().map(plan).collect(),
-        ..TrackPlan::new(StreamId::CAMERA, Pattern::Layers(pattern), log)
+        ..TrackPlan::new(Sealing { codec, ..CAMERA }, Pattern::Layers(pattern), log)
     }
 }
 
 impl TrackPlan {
     /// A track of one encoding.
-    fn new(stream: StreamId, pattern: Pattern, log: TrackLog) -> Self {
-        let codec = if stream == StreamId::MICROPHONE { FrameCodec::Opus } else { FrameCodec::Vp8 };
-        Self {
-            sealing: Sealing { stream, codec },
-            pattern,
-            log: Arc::new(log),
-            mid: String::new(),
-            encodings: vec![EncodingPlan::default()],
-        }
+    fn new(sealing: Sealing, pattern: Pattern, log: TrackLog) -> Self {
+        Self { sealing, pattern, log: Arc::new(log), mid: String::new(), encodings: vec![EncodingPlan::default()] }
     }
 
     /// Codec in signaling.
     pub(crate) fn codec(&self) -> Codec {
-        if self.sealing.codec == FrameCodec::Opus { Codec::Opus } else { Codec::Vp8 }
+        match self.sealing.codec {
+            FrameCodec::Opus => Codec::Opus,
+            FrameCodec::Vp9 => Codec::Vp9,
+            _ => Codec::Vp8,
+        }
     }
 
     /// How the track is announced to the server. It learns the SSRCs of encodings with RIDs from their packets.
@@ -165,6 +175,15 @@ impl TrackPlan {
     /// The track's packets, sealed with these keys.
     pub(crate) fn feed(self, keys: SharedKeys, room: Arc<RoomLog>, window: Arc<Window>) -> Feed {
         Feed::new(keys, self.sealing, self.pattern, (room, self.log), window)
+    }
+}
+
+/// How the frames of a slot with this codec are sealed: bots send no others.
+pub(crate) fn frame_codec(codec: Codec) -> FrameCodec {
+    match codec {
+        Codec::Opus => FrameCodec::Opus,
+        Codec::Vp9 => FrameCodec::Vp9,
+        _ => FrameCodec::Vp8,
     }
 }
 
@@ -207,6 +226,21 @@ mod tests {
             published.encodings.iter().map(|of| (of.rid.as_deref(), of.ssrc, of.height, of.kbps)).collect();
         let expected = [("q", 180, 150), ("h", 360, 500), ("f", 720, 1_700)];
         assert_eq!(encodings, expected.map(|(rid, height, kbps)| (Some(rid), None, Some(height), Some(kbps))));
+    }
+
+    #[test]
+    fn svc_is_one_encoding_with_three_image_sizes() {
+        let video = Video { layers: Some(Layers::Svc), kilobits_per_second: 1_700, ..Video::default() };
+        let svc = Scenario { video: Some(video), ..scenario() };
+        let camera = &plans(&svc, &part(Kind::Participant), Origin(Time::default()))[1];
+        assert_eq!((camera.codec(), camera.log.encodings.len()), (Codec::Vp9, 1));
+        assert_eq!(
+            camera.log.steps.iter().map(|step| (step.height, step.spatial)).collect::<Vec<_>>(),
+            [(180, 0), (360, 1), (720, 2)]
+        );
+        let published = camera.publish(&[streams(None)]);
+        let only = Encoding { rid: None, ssrc: Some(5), rtx: Some(6), height: Some(720), kbps: Some(2_350) };
+        assert_eq!(published.encodings, [only]);
     }
 
     #[test]

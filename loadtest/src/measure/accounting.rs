@@ -76,6 +76,8 @@ pub(crate) struct SlotAccount {
     identifier: PacketIdentifier,
     /// Index of the track that its newest packet is of, and its encoding.
     source: Option<(usize, u8)>,
+    /// Index of the track, and of the step, that its newest packet which is of one step alone is of.
+    shown: Option<(usize, usize)>,
     /// The slot's number of that packet.
     newest: u64,
 }
@@ -179,7 +181,7 @@ impl ReceiverAccounting {
         mut accounted: impl FnMut(&SlotPacket, Accounted),
     ) {
         let Self { room, window, tracks, retired, .. } = self;
-        let SlotAccount { identifier, source, newest } = slot;
+        let SlotAccount { identifier, source, shown, newest } = slot;
         identifier.packet(room, packet, |known| {
             let index = index_of(tracks, known.track, packet.arrived_at, *retired);
             let is_late = source.is_some() && known.packet.sequence < *newest;
@@ -189,6 +191,11 @@ impl ReceiverAccounting {
                     source.replace((index, known.encoding)).filter(|before| *before != (index, known.encoding));
                 if let Some((track, encoding)) = before {
                     tracks.get_mut(track).into_iter().for_each(|before| before.replaced(encoding));
+                }
+                let step = tracks.get(index).and_then(|track| track.step_of(known.encoding, known.sent.layer));
+                if let Some(step) = step
+                    && let Some((track, _)) = shown.replace((index, step)).filter(|before| *before != (index, step))
+                {
                     statistics.layers.switches += u64::from(track == index && window.contains(known.sent.at));
                 }
             }
@@ -308,7 +315,8 @@ fn account(
     let IdentifiedPacket { track, encoding, sent, packet } = *known;
     let (arrival, owed) = received.packet(encoding, sent, &packet, place.is_current);
     if place.is_current
-        && let Some((waited, time)) = received.fulfilled(encoding, packet.arrived_at)
+        && let step = received.step_of(encoding, sent.layer)
+        && let Some((waited, time)) = received.fulfilled(step, packet.arrived_at)
         && window.contains(packet.arrived_at)
     {
         let ms = time.as_millis() as u64;

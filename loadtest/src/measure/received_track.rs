@@ -62,10 +62,10 @@ pub(crate) struct ReceivedTrack {
 /// What a receiver wants to see of a track, and whether it has come.
 #[derive(Debug, Default)]
 struct Wish {
-    /// The encoding that it should see.
-    wanted: Option<u8>,
-    /// The encoding that it sees.
-    shown: Option<u8>,
+    /// The index of the step that it should see.
+    wanted: Option<usize>,
+    /// That of the step that it sees.
+    shown: Option<usize>,
     waiting: Option<(Waited, Time)>,
 }
 
@@ -74,12 +74,12 @@ struct Wish {
 pub(crate) enum Waited {
     /// A track that it did not see.
     Start,
-    /// Another encoding.
+    /// Another image size.
     Switch,
 }
 
 impl Wish {
-    fn change(&mut self, wanted: Option<u8>, now: Time) {
+    fn change(&mut self, wanted: Option<usize>, now: Time) {
         let before = std::mem::replace(&mut self.wanted, wanted);
         self.waiting = match (before, wanted) {
             (_, None) => {
@@ -95,14 +95,16 @@ impl Wish {
         };
     }
 
-    fn shown(&mut self, encoding: u8, at: Time) -> Option<(Waited, Duration)> {
-        self.shown = Some(encoding);
+    /// Takes a packet of a step; `None` if it could be of several.
+    /// Returns what has been waited for, and since when, if this is it.
+    fn shown(&mut self, step: Option<usize>) -> Option<(Waited, Time)> {
+        self.shown = step.or(self.shown);
         let (waited, since) = self.waiting?;
-        if waited == Waited::Switch && self.wanted != Some(encoding) {
+        if waited == Waited::Switch && self.wanted != step {
             return None;
         }
         self.waiting = None;
-        Some((waited, at.since(since)))
+        Some((waited, since))
     }
 }
 
@@ -227,13 +229,21 @@ impl ReceivedTrack {
 
     /// The receiver asks for an image of this height, or for none.
     pub(crate) fn wished(&mut self, height: Option<u16>, now: Time) {
-        let step = height.and_then(|height| self.log.step_for(height));
-        self.wish.change(step.map(|step| step.encoding), now);
+        self.wish.change(height.and_then(|height| self.log.step_for(height)), now);
     }
 
-    /// How long the receiver has waited for what this packet is the first of, if anything.
-    pub(crate) fn fulfilled(&mut self, encoding: u8, arrived_at: Time) -> Option<(Waited, Duration)> {
-        self.wish.shown(encoding, arrived_at)
+    /// How long the receiver has waited for what this packet of a step is the first of, if anything. It waits for nothing
+    /// that is not sent yet.
+    pub(crate) fn fulfilled(&mut self, step: Option<usize>, arrived_at: Time) -> Option<(Waited, Duration)> {
+        let (waited, since) = self.wish.shown(step)?;
+        let begun_at = self.log.begun_at.get().copied().unwrap_or_default();
+        Some((waited, arrived_at.since(since.max(begun_at))))
+    }
+
+    /// The index of the step that alone has packets of a layer.
+    pub(crate) fn step_of(&self, encoding: u8, layer: u8) -> Option<usize> {
+        let of = self.log.encodings.get(usize::from(encoding))?.layers().get(usize::from(layer))?;
+        self.log.step_of(encoding, of.layer)
     }
 
     /// A layer, if a server can choose among those of the track.
@@ -409,7 +419,7 @@ mod tests {
             let layers = [0, 1].map(|temporal| Layer { temporal, ..Layer::default() });
             let encodings = (0..2).map(|_| StreamLog::new(&layers, 1_024)).collect();
             let steps = Box::new([Self::step(HALF), Self::step(FULL)]);
-            let log = Arc::new(TrackLog { class: Class::Video, encodings, steps });
+            let log = Arc::new(TrackLog { encodings, steps, ..TrackLog::new(Class::Video, 64) });
             let mut received = ReceivedTrack::new(log.clone(), Time::default());
             received.assigned(Time::default());
             Self { log, received }
@@ -544,20 +554,31 @@ mod tests {
     #[test]
     fn wish_is_timed_until_it_is_shown() {
         let (ms, mut wish) = (|ms: u64| Time::from_nanos(ms * 1_000_000), Wish::default());
-        let waited = |what, ms| Some((what, Duration::from_millis(ms)));
-        assert_eq!(wish.shown(FULL, ms(0)), None, "not asked for");
+        let (half, full) = (Some(0), Some(1));
+        assert_eq!(wish.shown(full), None, "not asked for");
         wish.change(None, ms(1));
-        wish.change(Some(HALF), ms(10));
-        wish.change(Some(FULL), ms(20));
-        assert_eq!(wish.shown(HALF, ms(50)), waited(Waited::Start, 40), "anything is a start");
-        wish.change(Some(HALF), ms(60));
-        assert_eq!(wish.shown(HALF, ms(70)), None, "it was there");
-        wish.change(Some(FULL), ms(80));
-        assert_eq!(wish.shown(HALF, ms(90)), None);
-        wish.change(Some(FULL), ms(100));
-        assert_eq!(wish.shown(FULL, ms(180)), waited(Waited::Switch, 100));
+        wish.change(half, ms(10));
+        wish.change(full, ms(20));
+        assert_eq!(wish.shown(half), Some((Waited::Start, ms(10))), "anything is a start");
+        wish.change(half, ms(60));
+        assert_eq!(wish.shown(half), None, "it was there");
+        wish.change(full, ms(80));
+        assert_eq!(wish.shown(half), None);
+        wish.change(full, ms(100));
+        assert_eq!(wish.shown(full), Some((Waited::Switch, ms(80))));
+        wish.change(half, ms(190));
+        assert_eq!(wish.shown(None), None, "a packet that both sizes have");
         wish.change(None, ms(200));
-        assert_eq!(wish.shown(FULL, ms(201)), None);
+        assert_eq!(wish.shown(full), None);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_before_it_is_sent() {
+        let mut it = Fixture::new();
+        let ms = |ms: u64| Time::from_nanos(ms * 1_000_000);
+        it.received.wished(Some(360), ms(10));
+        it.log.begun_at.set(ms(5_000)).unwrap();
+        assert_eq!(it.received.fulfilled(Some(0), ms(5_040)), Some((Waited::Start, Duration::from_millis(40))));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::{
     collections::HashMap,
     ops::Range,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
@@ -218,13 +218,21 @@ pub(crate) struct TrackLog {
     pub(crate) encodings: Box<[StreamLog]>,
     /// Its image sizes, the smallest first; none if a server cannot choose among layers.
     pub(crate) steps: Box<[Step]>,
+    /// When its publisher began to send.
+    pub(crate) begun_at: OnceLock<Time>,
 }
 
 impl TrackLog {
     /// A track of one encoding with one layer, which remembers at least `packets` packets.
     pub(crate) fn new(class: Class, packets: usize) -> Self {
         let encodings = Box::new([StreamLog::new(&[Layer::default()], packets)]);
-        Self { class, encodings, steps: Box::new([]) }
+        Self { class, encodings, steps: Box::new([]), begun_at: OnceLock::new() }
+    }
+
+    /// The index of the step that alone has packets of this layer of an encoding; `None` if several steps have them.
+    pub(crate) fn step_of(&self, encoding: u8, layer: Layer) -> Option<usize> {
+        let of = |step: &Step| !layer.shared && (step.encoding, step.spatial) == (encoding, layer.spatial);
+        self.steps.iter().position(of)
     }
 
     /// The step with the largest image that is no higher than this.
@@ -232,9 +240,10 @@ impl TrackLog {
         self.steps.iter().rev().find(|step| step.height <= height).or(self.steps.first()).copied()
     }
 
-    /// The step that a receiver with a tile of this height should get: the smallest that is no lower.
-    pub(crate) fn step_for(&self, height: u16) -> Option<Step> {
-        self.steps.iter().find(|step| step.height >= height).or(self.steps.last()).copied()
+    /// The index of the step that a receiver with a tile of this height should get: the smallest that is no lower.
+    pub(crate) fn step_for(&self, height: u16) -> Option<usize> {
+        let fits = self.steps.iter().position(|step| step.height >= height);
+        fits.or(self.steps.len().checked_sub(1))
     }
 }
 
@@ -471,8 +480,19 @@ mod tests {
         let track = TrackLog { steps, ..TrackLog::new(Class::Video, 64) };
         let heights = [90, 180, 500, 2_000].map(|height| track.step(height).map(|step| step.height));
         assert_eq!(heights, [Some(180), Some(180), Some(360), Some(720)]);
-        let wanted = [90, 180, 500, 2_000].map(|height| track.step_for(height).map(|step| step.height));
-        assert_eq!(wanted, [Some(180), Some(180), Some(720), Some(720)]);
-        assert_eq!(TrackLog::new(Class::Video, 64).step(720), None);
+        let wanted = [90, 180, 500, 2_000].map(|height| track.step_for(height));
+        assert_eq!(wanted, [Some(0), Some(0), Some(2), Some(2)]);
+        let none = TrackLog::new(Class::Video, 64);
+        assert_eq!((none.step(720), none.step_for(720)), (None, None));
+    }
+
+    #[test]
+    fn layers_of_key_images_belong_to_several_steps() {
+        let step = |spatial| Step { height: 180, encoding: 0, spatial };
+        let track = TrackLog { steps: Box::new([step(0), step(1)]), ..TrackLog::new(Class::Video, 64) };
+        let layer = |spatial, shared| Layer { spatial, temporal: 0, shared };
+        assert_eq!(track.step_of(0, layer(1, false)), Some(1));
+        assert_eq!(track.step_of(0, layer(0, true)), None);
+        assert_eq!(track.step_of(1, layer(0, false)), None, "another encoding");
     }
 }

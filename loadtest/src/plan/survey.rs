@@ -58,7 +58,7 @@ impl Workload {
     pub fn of(scenario: &Scenario) -> Self {
         let audio = f64::from(u8::from(scenario.audio.is_some()));
         // Encodings smaller than the largest count by their share of its rate.
-        let sent = scenario.video.iter().flat_map(Video::encodings).map(|encoding| encoding.share).sum();
+        let sent = scenario.video.iter().flat_map(Video::sizes).map(|size| size.share).sum();
         let taken = f64::from(u8::from(scenario.video.is_some())) * scenario.taken_share();
         let counts = [scenario.publishers, scenario.subscribers, scenario.participants];
         Self::room(&scenario.name, counts, Streams { audio, video: sent }, Streams { audio, video: taken })

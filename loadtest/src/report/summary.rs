@@ -167,8 +167,7 @@ impl Summary<'_> {
 
     /// What light bots got of tracks with layers, if there were any.
     fn layers(&self) -> Option<LayersReport> {
-        let heights: Vec<u16> =
-            self.options.scenario.video?.encodings().filter_map(|encoding| encoding.height).collect();
+        let heights: Vec<u16> = self.options.scenario.video?.sizes().filter_map(|size| size.height).collect();
         let mut sent = SentTotal::default();
         self.rooms.iter().for_each(|room| sent.add_total(&room.sent(Class::Video)));
         (!heights.is_empty()).then(|| LayersReport::of(&heights, &sent, &self.outcome.statistics.layers))

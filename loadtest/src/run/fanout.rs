@@ -10,6 +10,10 @@
 //! other signaling can be compared. Frames are sealed with the keys of a session that no server knows: receivers
 //! authenticate every packet and open none, and nothing leaves without SRTP.
 
+mod streams;
+
+pub use streams::{Camera, CameraStreams, PublishedStream, Rate, ReceivedStream, VoiceStream, Voices};
+
 use crate::{
     bots::{
         engine::{Engines, Started},
@@ -17,15 +21,17 @@ use crate::{
         frame,
         path::Path,
         pattern::{AudioPattern, Pattern},
-        receiver::{Receiver, SlotStream},
+        receiver::Receiver,
         running::{BotId, Bots},
         sender::{EncodingStreams, ExtensionIds, Sender, TrackStreams},
+        streams::camera,
     },
     measure::{
         accounting::{ReceiverAccounting, Window},
         clock::Time,
         send_log::{Class, RoomLog, TrackLog},
     },
+    report::LayersReport,
     run::options::Threads,
     scenario::Audio,
 };
@@ -41,34 +47,13 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use streams::stream_ssrcs;
 use tacet_native::{keys::SharedKeys, link::RoomLink};
 use tacet_proto::{CallId, RoomId, bytes::Fixed};
 use tokio::time::{sleep, timeout};
 
 /// How long a media path may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Traffic of the publisher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rate {
-    /// Packets a second.
-    pub pps: u32,
-    /// Packets sent at once.
-    pub burst: u32,
-    /// Bytes of RTP payload in each packet.
-    pub size: usize,
-}
-
-/// Traffic of microphones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Voices {
-    /// Open microphones, each of which sends 50 packets a second.
-    pub microphones: usize,
-    /// How many have the floor at the same time.
-    pub talkers: usize,
-    /// Bytes of an Opus frame.
-    pub bytes: usize,
-}
 
 /// How a bot reaches the server.
 #[derive(Debug)]
@@ -89,45 +74,6 @@ pub enum Route {
         /// Seals packets to the server.
         sealer: Box<SrtpSealer>,
     },
-}
-
-/// The publisher's video stream, as it was negotiated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishedStream {
-    /// SSRC of the packets.
-    pub ssrc: u32,
-    /// SSRC of retransmissions.
-    pub rtx: u32,
-    /// Payload type of VP8.
-    pub payload_type: u8,
-    /// Payload type of retransmissions.
-    pub rtx_payload_type: u8,
-    /// Id of the transport-wide sequence number.
-    pub transport_cc: Option<u8>,
-}
-
-/// The stream of a microphone, as it was negotiated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VoiceStream {
-    /// SSRC of the packets.
-    pub ssrc: u32,
-    /// Payload type of Opus.
-    pub payload_type: u8,
-    /// Id of the transport-wide sequence number.
-    pub transport_cc: Option<u8>,
-    /// Id of the audio level.
-    pub audio_level: Option<u8>,
-}
-
-/// A stream as the server forwards it to a receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReceivedStream {
-    /// SSRC of the packets.
-    pub ssrc: u32,
-    /// SSRC of retransmissions, if they have their own.
-    pub rtx: Option<u32>,
-    /// Whether it is audio.
-    pub is_audio: bool,
 }
 
 /// A bot whose media path is coming up.
@@ -167,7 +113,7 @@ pub enum FanoutError {
 /// Delivery of the packets that were sent in the measured time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FanoutReport {
-    /// Packets sent, times receivers; of voices, those that are owed to receivers.
+    /// Packets sent, times receivers; of voices and layers, those that are owed to receivers.
     pub expected: u64,
     /// Distinct packets that arrived.
     pub delivered: u64,
@@ -189,6 +135,9 @@ pub struct FanoutReport {
     pub receive_drops: u64,
     /// CPU time of wall time of the busier thread of the generator.
     pub generator_busy: f64,
+    /// What receivers got of a camera in several encodings.
+    #[serde(default)]
+    pub layers: Option<LayersReport>,
 }
 
 impl FanoutReport {
@@ -212,6 +161,7 @@ pub struct Fanout {
     /// Microphones that were added, and when the first of them was.
     microphones: usize,
     origin: Time,
+    has_camera: bool,
 }
 
 impl Fanout {
@@ -230,6 +180,7 @@ impl Fanout {
             receivers: 0,
             microphones: 0,
             origin: Time::now(),
+            has_camera: false,
         })
     }
 
@@ -261,6 +212,21 @@ impl Fanout {
             self.window.clone(),
         );
         self.add(route, vec![Sender::new(feed, streams)], None).await
+    }
+
+    /// Adds a camera in three encodings.
+    ///
+    /// # Errors
+    /// As [`Fanout::publish`].
+    pub async fn publish_camera(
+        &mut self,
+        route: Route,
+        traffic: Camera,
+        streams: CameraStreams,
+    ) -> Result<Connecting, FanoutError> {
+        self.has_camera = true;
+        let feed = camera(&traffic.video(), 1, 0).feed(self.keys.clone(), self.room.clone(), self.window.clone());
+        self.add(route, vec![Sender::new(feed, streams.into())], None).await
     }
 
     /// Adds the next microphone, a bot with separate keys.
@@ -369,9 +335,10 @@ impl Fanout {
         let outcome = self.engines.finish()?;
         let has_voices = self.microphones > 0;
         let seen = outcome.statistics.of(if has_voices { Class::Audio } else { Class::Video });
-        let sent = self.room.sent(Class::Video).packets * self.receivers;
+        let sent = self.room.sent(Class::Video);
+        let layers = &outcome.statistics.layers;
         let measured = FanoutReport {
-            expected: if has_voices { seen.counts.expected } else { sent },
+            expected: if has_voices || self.has_camera { seen.counts.expected } else { sent.packets * self.receivers },
             delivered: seen.counts.delivered,
             duplicates: seen.counts.duplicates,
             p50_us: seen.latencies.quantile(0.50),
@@ -382,6 +349,7 @@ impl Fanout {
             lag_p99_us: outcome.lag.quantile(0.99),
             receive_drops: outcome.receive_drops,
             generator_busy: outcome.busy,
+            layers: self.has_camera.then(|| LayersReport::of(&Camera::HEIGHTS, &sent, layers)),
         };
         Ok((measured, [at_start, at_end]))
     }
@@ -410,12 +378,6 @@ impl Connecting {
             _ => Err(FanoutError::NotConnected),
         }
     }
-}
-
-fn stream_ssrcs(streams: &[ReceivedStream]) -> Vec<SlotStream> {
-    let codec = |stream: &ReceivedStream| if stream.is_audio { Codec::Opus } else { Codec::Vp8 };
-    let slot = |stream| SlotStream { codec: codec(stream), media: stream.ssrc, rtx: stream.rtx };
-    streams.iter().map(slot).collect()
 }
 
 /// The names of RFC 5764 and RFC 7714.

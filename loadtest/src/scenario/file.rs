@@ -60,13 +60,15 @@ fn line_of(text: &str, field: &str) -> Option<usize> {
 }
 
 /// The texts of the scenarios that come with the program, in the order in which they are listed.
-const BUILTIN: [&str; 9] = [
+const BUILTIN: [&str; 11] = [
     include_str!("../../scenarios/packets.toml"),
     include_str!("../../scenarios/one-to-many.toml"),
     include_str!("../../scenarios/everyone.toml"),
     include_str!("../../scenarios/rooms.toml"),
     include_str!("../../scenarios/webinar.toml"),
     include_str!("../../scenarios/layers.toml"),
+    include_str!("../../scenarios/svc.toml"),
+    include_str!("../../scenarios/pages.toml"),
     include_str!("../../scenarios/audience.toml"),
     include_str!("../../scenarios/join-storm.toml"),
     include_str!("../../scenarios/churn.toml"),

@@ -124,8 +124,10 @@ pub struct Video {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layers {
-    /// Three encodings (RIDs q, h and f) in mode L1T3.
+    /// Three encodings of VP8 (RIDs q, h and f) in mode L1T3.
     Simulcast,
+    /// One encoding of VP9 in mode L3T3_KEY: spatial layers refer to each other in key frames only.
+    Svc,
 }
 
 /// Tiles in which a receiver shows video.
@@ -243,7 +245,7 @@ impl Scenario {
     pub fn streams(&self) -> usize {
         usize::from(self.audio.is_some())
             + usize::from(self.packets.is_some())
-            + self.video.map_or(0, |video| video.encodings().count())
+            + self.video.map_or(0, |video| video.encodings())
     }
 
     /// Slots that a receiver needs for the tracks of this number of sending bots.
@@ -264,8 +266,8 @@ impl Scenario {
         let senders = self.publishers + self.participants;
         let shown = if tiles.page == 0 { senders } else { senders.min(tiles.page) };
         let of_height = |height: u16| {
-            let fits = video.encodings().find(|encoding| encoding.height.is_none_or(|of| of >= height));
-            fits.map_or(1.0, |encoding| encoding.share)
+            let fits = video.sizes().find(|size| size.height.is_none_or(|of| of >= height));
+            fits.map_or(1.0, |size| size.share)
         };
         let of_layout = |layout: &[u16]| (0..shown).map(|tile| of_height(Tiles::height(layout, tile))).sum::<f64>();
         let sum: f64 = tiles.layouts.iter().map(|layout| of_layout(layout)).sum();
@@ -311,9 +313,9 @@ impl Scenario {
             add(50.0 * share, audio.bytes as f64 + 25.0);
             add(silent * (1.0 - share), audio.silent_bytes as f64 + 25.0);
         }
-        for (video, encoding) in self.video.iter().flat_map(|video| video.encodings().map(move |of| (video, of))) {
+        for (video, size) in self.video.iter().flat_map(|video| video.sizes().map(move |of| (video, of))) {
             let frames = f64::from(video.frames_per_second);
-            let frame = f64::from(video.kilobits_per_second) * 125.0 * encoding.share / frames;
+            let frame = f64::from(video.kilobits_per_second) * 125.0 * size.share / frames;
             // On average half of the last packet is empty.
             let of_frame = (frame / MAX_PAYLOAD_BYTES as f64 + 0.5).max(1.0);
             add(frames * of_frame, frame / of_frame);
@@ -409,14 +411,20 @@ impl Tiles {
     }
 }
 
-/// One encoding of a camera.
+/// An image size of a camera: an encoding of simulcast, or a spatial layer of SVC.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct VideoEncoding {
-    /// Its rate as a share of the largest encoding's.
+pub(crate) struct ImageSize {
+    /// Its rate as a share of that of the largest image.
     pub(crate) share: f64,
-    /// Its RID and height, if there are several.
-    pub(crate) rid: Option<&'static str>,
+    /// Its height in lines, if there are several.
     pub(crate) height: Option<u16>,
+    /// RID of its encoding, if it has a separate one.
+    pub(crate) rid: Option<&'static str>,
+}
+
+impl ImageSize {
+    /// That of a camera without layers.
+    pub(crate) const ONLY: Self = Self { share: 1.0, height: None, rid: None };
 }
 
 impl Packets {
@@ -464,17 +472,23 @@ impl Video {
     /// Maximum number of encodings.
     pub(crate) const MAX_ENCODINGS: usize = 3;
 
-    /// The encodings, the lowest quality first. The proportions are those of a browser that sends 1280 × 720, 640 × 360 and
+    /// Number of encodings.
+    pub(crate) fn encodings(&self) -> usize {
+        if self.layers == Some(Layers::Simulcast) { self.sizes().count() } else { 1 }
+    }
+
+    /// The image sizes, the smallest first. The proportions are those of a browser that sends 1280 × 720, 640 × 360 and
     /// 320 × 180 with 1,700, 500 and 150 kbit/s.
-    pub(crate) fn encodings(&self) -> impl Iterator<Item = VideoEncoding> + use<> {
-        let named =
-            |rid, height, kbps: f64| VideoEncoding { share: kbps / 1_700.0, rid: Some(rid), height: Some(height) };
-        let only = VideoEncoding { share: 1.0, rid: None, height: None };
-        match self.layers {
-            None => vec![only],
-            Some(Layers::Simulcast) => vec![named("q", 180, 150.0), named("h", 360, 500.0), named("f", 720, 1_700.0)],
-        }
-        .into_iter()
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = ImageSize> + use<> {
+        let layers = self.layers;
+        let size = move |(height, kbps, rid): (u16, f64, &'static str)| ImageSize {
+            share: kbps / 1_700.0,
+            height: Some(height),
+            rid: (layers == Some(Layers::Simulcast)).then_some(rid),
+        };
+        let several = [(180, 150.0, "q"), (360, 500.0, "h"), (720, 1_700.0, "f")].map(size);
+        let sizes: &[ImageSize] = if layers.is_some() { &several } else { &[ImageSize::ONLY] };
+        sizes.to_vec().into_iter()
     }
 }
 

@@ -14,8 +14,9 @@ const BEGINS: u8 = 0x08;
 const ENDS: u8 = 0x04;
 const STRUCTURE: u8 = 0x02;
 
-/// Cuts a frame into payloads of at most `max` bytes.
-fn payloads(frame: &[u8], kind: FrameKind, picture_id: u16, max: usize) -> Vec<Vec<u8>> {
+/// Cuts a frame into payloads of at most `max` bytes. The frames of all spatial layers of an image have one picture id.
+#[must_use]
+pub fn payloads(frame: &[u8], kind: FrameKind, picture_id: u16, max: usize) -> Vec<Vec<u8>> {
     let room = max.saturating_sub(DESCRIPTOR_BYTES).max(1);
     let last = frame.len().div_ceil(room).saturating_sub(1);
     let predicted = if kind == FrameKind::Delta { PREDICTED } else { 0 };
@@ -68,6 +69,12 @@ fn split(payload: &[u8]) -> Option<(u8, &[u8])> {
         }
     }
     Some((flags, rest))
+}
+
+/// Splits a payload into "starts a frame" and what follows the descriptor; `None` if it is truncated.
+#[must_use]
+pub fn frame_part(payload: &[u8]) -> Option<(bool, &[u8])> {
+    split(payload).map(|(flags, rest)| (flags & BEGINS != 0, rest))
 }
 
 fn place(payload: &[u8]) -> Option<Place> {
