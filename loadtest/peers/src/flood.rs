@@ -254,7 +254,7 @@ pub async fn amplifications(setup: &Setup) -> Result<Vec<Amplification>, PeerErr
         let mut fanout = Fanout::start(Rate { pps: 500, burst: 1, size: 1_164 })?;
         peer.publish(&fanout).await?.connected().await?;
         fanout.start_sending();
-        peer.subscribe(&mut fanout).await?.connected().await?;
+        peer.subscribe(&mut fanout, None).await?.connected().await?;
         let (mut probe, _) = peer.member(false).await?;
         let measure = move || Sample::ALL.into_iter().map(|sample| probe.measure(sample, SAMPLES)).collect();
         tokio::task::spawn_blocking(measure).await.map_err(io::Error::other)?
@@ -304,7 +304,7 @@ async fn run(flood: Flooding, plan: &FloodPlan, peer: &mut Tacet) -> Result<Floo
     publisher.connected().await?;
     fanout.start_sending();
     for _ in 0..plan.subscribers {
-        peer.subscribe(&mut fanout).await?.connected().await?;
+        peer.subscribe(&mut fanout, None).await?.connected().await?;
     }
     let (local, server) = peer.publisher_path().ok_or_else(|| PeerError::Answer("no media path".to_owned()))?;
     let candidate = server.candidates.first().ok_or_else(|| PeerError::Answer("no media path".to_owned()))?;

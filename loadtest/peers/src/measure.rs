@@ -4,7 +4,7 @@ use crate::load::Traffic;
 use crate::peer::{Floor, Janus, LiveKit, Peer, PeerError, PeerName, Setup, Str0m, Tacet};
 use loadtest::{
     Usage,
-    fanout::{Fanout, FanoutReport},
+    fanout::{Camera, Fanout, FanoutReport},
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,6 +35,9 @@ pub struct Run {
     pub server_waited: f64,
     /// Growth of the server's resident memory from before the first subscriber to the end, by subscriber.
     pub rss_bytes_per_subscriber: u64,
+    /// Measured time in seconds.
+    #[serde(default)]
+    pub seconds: f64,
     /// What the receivers saw.
     #[serde(flatten)]
     pub seen: FanoutReport,
@@ -73,9 +76,10 @@ async fn run_on<P: Peer>(setup: &Setup, traffic: Traffic, subscribers: usize, ti
 
 async fn drive(peer: &mut impl Peer, traffic: Traffic, subscribers: usize, times: Times) -> Result<Run, PeerError> {
     let mut fanout = Fanout::start(traffic.rate)?;
-    let publishers = match traffic.voices {
-        Some(voices) => peer.publish_voices(&mut fanout, voices).await?,
-        None => vec![peer.publish(&fanout).await?],
+    let publishers = match traffic {
+        Traffic { voices: Some(voices), .. } => peer.publish_voices(&mut fanout, voices).await?,
+        Traffic { camera: Some(camera), .. } => vec![peer.publish_camera(&mut fanout, camera).await?],
+        Traffic { .. } => vec![peer.publish(&fanout).await?],
     };
     for publisher in publishers {
         publisher.connected().await?;
@@ -85,8 +89,9 @@ async fn drive(peer: &mut impl Peer, traffic: Traffic, subscribers: usize, times
     let before = peer.usage();
     for at in (0..subscribers).step_by(JOINS) {
         let mut connecting = Vec::new();
-        for _ in at..subscribers.min(at + JOINS) {
-            connecting.push(peer.subscribe(&mut fanout).await?);
+        for n in at..subscribers.min(at + JOINS) {
+            let height = traffic.camera.and_then(|_| Camera::HEIGHTS.iter().cycle().nth(n).copied());
+            connecting.push(peer.subscribe(&mut fanout, height).await?);
         }
         for bot in connecting {
             bot.connected().await?;
@@ -96,7 +101,26 @@ async fn drive(peer: &mut impl Peer, traffic: Traffic, subscribers: usize, times
     if seen.delivered == 0 {
         return Err(PeerError::NothingDelivered);
     }
+    if let Some(height) = subscribers.ge(&Camera::HEIGHTS.len()).then(|| missing_height(&seen)).flatten() {
+        return Err(PeerError::NoHeight(height));
+    }
     Ok(figures(seen, times.measure, subscribers, [before, start, end]))
+}
+
+impl Run {
+    /// RTP payload of the encoding with this height that arrived, in kbit/s for each receiver.
+    pub(crate) fn kbps_of(&self, height: u16, receivers: usize) -> f64 {
+        let layers = self.seen.layers.iter().flat_map(|layers| &layers.layers);
+        let bytes: u64 = layers.filter(|layer| layer.height == height).map(|layer| layer.delivered_bytes).sum();
+        bytes as f64 * 8.0 / 1e3 / self.seconds.max(f64::MIN_POSITIVE) / receivers.max(1) as f64
+    }
+}
+
+/// The height of an encoding that was asked for and reached no receiver.
+fn missing_height(seen: &FanoutReport) -> Option<u16> {
+    let layers = &seen.layers.as_ref()?.layers;
+    let reached = |height: &u16| layers.iter().any(|layer| layer.height == *height && layer.delivered > 0);
+    Camera::HEIGHTS.into_iter().find(|height| !reached(height))
 }
 
 fn figures(seen: FanoutReport, time: Duration, subscribers: usize, [before, start, end]: [Usage; 3]) -> Run {
@@ -107,6 +131,7 @@ fn figures(seen: FanoutReport, time: Duration, subscribers: usize, [before, star
         server_busy: cpu / time.as_secs_f64(),
         server_waited: seconds(end.waited_ns.saturating_sub(start.waited_ns)) / time.as_secs_f64(),
         rss_bytes_per_subscriber: end.rss_bytes.saturating_sub(before.rss_bytes) / subscribers.max(1) as u64,
+        seconds: time.as_secs_f64(),
         seen,
     }
 }
@@ -114,6 +139,7 @@ fn figures(seen: FanoutReport, time: Duration, subscribers: usize, [before, star
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use loadtest::{LayerReport, LayersReport};
 
     pub(crate) fn seen(expected: u64, delivered: u64) -> FanoutReport {
         FanoutReport {
@@ -128,7 +154,23 @@ pub(crate) mod tests {
             lag_p99_us: 10,
             receive_drops: 0,
             generator_busy: 0.3,
+            layers: None,
         }
+    }
+
+    #[test]
+    fn height_that_reached_no_one_is_found() {
+        let layer = |height, delivered| LayerReport { height, delivered, ..LayerReport::default() };
+        let of = |delivered: [u64; 3]| {
+            let layers =
+                Camera::HEIGHTS.into_iter().zip(delivered).map(|(height, count)| layer(height, count)).collect();
+            missing_height(&FanoutReport {
+                layers: Some(LayersReport { layers, ..LayersReport::default() }),
+                ..seen(1, 1)
+            })
+        };
+        assert_eq!((of([5, 5, 5]), of([5, 0, 5])), (None, Some(360)));
+        assert_eq!(missing_height(&seen(1, 1)), None, "no camera");
     }
 
     #[test]

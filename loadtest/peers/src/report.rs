@@ -1,7 +1,7 @@
 //! The result of a comparison: every run in JSON, medians and spread in a table.
 
 use crate::{load::Load, machine::Machine, measure::Run, peer::PeerName};
-use loadtest::repeats::Spread;
+use loadtest::{fanout::Camera, repeats::Spread};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -75,7 +75,11 @@ impl fmt::Display for Comparison {
         for row in &self.rows {
             if head != Some((row.load, row.subscribers)) {
                 head = Some((row.load, row.subscribers));
-                let from = if row.load == Load::Voices { "Microphones" } else { "One publisher" };
+                let from = match row.load {
+                    Load::Voices => "Microphones",
+                    Load::Layers => "A camera",
+                    Load::Singles | Load::Bursts => "One publisher",
+                };
                 writeln!(f, "\n### {from} to {}: {}\n", row.subscribers, row.load.title())?;
                 writeln!(
                     f,
@@ -85,11 +89,36 @@ impl fmt::Display for Comparison {
             }
             writeln!(f, "{row}")?;
         }
+        self.layers(f)?;
         if self.rows.iter().any(Row::is_doubtful) {
             writeln!(
                 f,
                 "\n† In a run of this row the load itself was late or short of time, or its sockets dropped packets."
             )?;
+        }
+        Ok(())
+    }
+}
+
+impl Comparison {
+    /// The table of what arrived of a camera's encodings.
+    fn layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows: Vec<_> = self.rows.iter().filter(|row| row.load == Load::Layers && !row.runs.is_empty()).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n### Encodings that arrived, in kbit/s for each receiver\n")?;
+        writeln!(
+            f,
+            "| server | receivers | 180 lines | 360 lines | 720 lines | switches |\n|---|---|---|---|---|---|"
+        )?;
+        for row in rows {
+            let of_encoding = |height: u16| row.spread(|run| run.kbps_of(height, row.subscribers));
+            let kbps = Camera::HEIGHTS.map(|height| of_encoding(height).map_or(0.0, |spread| spread.median));
+            let switches = row.spread(|run| run.seen.layers.as_ref().map_or(0.0, |layers| layers.switches as f64));
+            write!(f, "| {} | {} ", row.peer.title(), row.subscribers)?;
+            kbps.iter().try_for_each(|kbps| write!(f, "| {kbps:.0} "))?;
+            writeln!(f, "| {:.0} |", switches.map_or(0.0, |spread| spread.median))?;
         }
         Ok(())
     }
@@ -127,6 +156,7 @@ fn loss(part: f64) -> String {
 mod tests {
     use super::*;
     use crate::measure::tests::seen;
+    use loadtest::{LayerReport, LayersReport};
 
     fn run(cpu_s_per_million: f64, delivered: u64) -> Run {
         Run {
@@ -134,6 +164,7 @@ mod tests {
             server_busy: 0.5,
             server_waited: 0.0,
             rss_bytes_per_subscriber: 64_000,
+            seconds: 1.0,
             seen: seen(1_000, delivered),
         }
     }
@@ -163,12 +194,26 @@ mod tests {
         assert!(partly.ends_with("| 1, others failed |"), "{partly}");
     }
 
+    fn comparison(row: Row) -> String {
+        let machine = Machine { cpu: "a".to_owned(), cores: 2, kernel: "6".to_owned(), versions: Vec::new(), at: 0 };
+        Comparison { machine, rows: vec![row] }.to_string()
+    }
+
+    #[test]
+    fn encodings_have_a_table() {
+        let mut run = run(1.0, 1_000);
+        run.seconds = 2.0;
+        let layer = LayerReport { height: 360, delivered_bytes: 125_000, ..LayerReport::default() };
+        run.seen.layers = Some(LayersReport { switches: 4, layers: vec![layer, layer], ..LayersReport::default() });
+        let text = comparison(Row { load: Load::Layers, subscribers: 4, ..row(vec![run], None) });
+        assert!(text.contains("| Janus | 4 | 0 | 250 | 0 | 4 |"), "{text}");
+    }
+
     #[test]
     fn late_generator_is_marked() {
         let mut late = run(1.0, 1_000);
         late.seen.lag_p99_us = MAX_LAG_US + 1;
-        let machine = Machine { cpu: "a".to_owned(), cores: 2, kernel: "6".to_owned(), versions: Vec::new(), at: 0 };
-        let text = Comparison { machine, rows: vec![row(vec![late], None)] }.to_string();
+        let text = comparison(row(vec![late], None));
         assert!(text.contains("| Janus † |") && text.contains("\n† "), "{text}");
     }
 }

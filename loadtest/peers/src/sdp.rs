@@ -10,6 +10,13 @@ pub(crate) const VP8: u8 = 96;
 pub(crate) const RTX: u8 = 97;
 const TRANSPORT_CC_ID: u8 = 3;
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+/// Ids of what names an encoding, in what we offer.
+const MID_ID: u8 = 1;
+const RID_ID: u8 = 5;
+const REPAIRED_RID_ID: u8 = 6;
+const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 
 /// Why a session description was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,12 +51,20 @@ pub(crate) struct Section {
     /// SSRC, and that of its retransmissions.
     pub(crate) ssrc: Option<u32>,
     pub(crate) rtx_ssrc: Option<u32>,
+    /// Ids of header extensions.
     pub(crate) transport_cc: Option<u8>,
+    pub(crate) mid_extension: Option<u8>,
+    pub(crate) rid: Option<u8>,
+    pub(crate) repaired_rid: Option<u8>,
 }
 
 impl Section {
     pub(crate) fn is_video(&self) -> bool {
         self.media.starts_with("video")
+    }
+
+    pub(crate) fn mid(&self) -> &str {
+        &self.mid
     }
 }
 
@@ -134,10 +149,14 @@ impl Section {
                 }
             }
             "extmap" => {
-                if let Some((id, uri)) = value.split_once(' ')
-                    && uri == TRANSPORT_CC_URI
-                {
-                    self.transport_cc = id.split('/').next().and_then(|id| id.parse().ok());
+                let Some((id, uri)) = value.split_once(' ') else { return };
+                let id = id.split('/').next().and_then(|id| id.parse().ok());
+                match uri {
+                    TRANSPORT_CC_URI => self.transport_cc = id,
+                    MID_URI => self.mid_extension = id,
+                    RID_URI => self.rid = id,
+                    REPAIRED_RID_URI => self.repaired_rid = id,
+                    _ => {}
                 }
             }
             _ => {}
@@ -155,13 +174,21 @@ pub(crate) struct Local<'a> {
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// The stream that a bot offers to send.
+/// The track that a bot offers to send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sending<'a> {
-    pub(crate) ssrc: u32,
-    pub(crate) rtx: u32,
     /// Name of the track, by which some servers match it with their signaling.
     pub(crate) track: &'a str,
+    pub(crate) streams: Streams<'a>,
+}
+
+/// Its streams.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Streams<'a> {
+    /// One, and its retransmissions.
+    Single { ssrc: u32, rtx: u32 },
+    /// One for each RID, the lowest quality first.
+    Simulcast(&'a [&'a str]),
 }
 
 /// An offer to send this, or to receive one video.
@@ -172,11 +199,16 @@ pub(crate) fn offer(local: &Local<'_>, sending: Option<&Sending<'_>>) -> String 
     transport(&mut sdp, local, "0", "active");
     sdp.push_str(if sending.is_some() { "a=sendonly\r\n" } else { "a=recvonly\r\n" });
     codecs(&mut sdp, VP8, Some(RTX), Some(TRANSPORT_CC_ID));
-    if let Some(Sending { ssrc, rtx, track }) = sending {
-        let _ = write!(sdp, "a=msid:load {track}\r\na=ssrc-group:FID {ssrc} {rtx}\r\n");
-        for ssrc in [ssrc, rtx] {
-            let _ = write!(sdp, "a=ssrc:{ssrc} cname:load\r\na=ssrc:{ssrc} msid:load {track}\r\n");
+    let Some(Sending { track, streams }) = sending else { return sdp };
+    let _ = write!(sdp, "a=msid:load {track}\r\n");
+    match *streams {
+        Streams::Single { ssrc, rtx } => {
+            let _ = write!(sdp, "a=ssrc-group:FID {ssrc} {rtx}\r\n");
+            for ssrc in [ssrc, rtx] {
+                let _ = write!(sdp, "a=ssrc:{ssrc} cname:load\r\na=ssrc:{ssrc} msid:load {track}\r\n");
+            }
         }
+        Streams::Simulcast(rids) => simulcast(&mut sdp, rids),
     }
     sdp
 }
@@ -225,6 +257,18 @@ fn transport(sdp: &mut String, local: &Local<'_>, mid: &str, setup: &str) {
 /// The candidate line of a bot's socket, without `a=`.
 pub(crate) fn host_candidate(address: SocketAddr) -> String {
     format!("candidate:1 1 udp 2130706431 {} {} typ host", address.ip(), address.port())
+}
+
+/// Encodings by RID (RFC 8853), and the header extensions that name them. The best one first, as one server expects.
+fn simulcast(sdp: &mut String, rids: &[&str]) {
+    for (id, uri) in [(MID_ID, MID_URI), (RID_ID, RID_URI), (REPAIRED_RID_ID, REPAIRED_RID_URI)] {
+        let _ = write!(sdp, "a=extmap:{id} {uri}\r\n");
+    }
+    let best_first: Vec<&str> = rids.iter().rev().copied().collect();
+    for rid in &best_first {
+        let _ = write!(sdp, "a=rid:{rid} send\r\n");
+    }
+    let _ = write!(sdp, "a=simulcast:send {}\r\n", best_first.join(";"));
 }
 
 fn codecs(sdp: &mut String, vp8: u8, rtx: Option<u8>, transport_cc: Option<u8>) {
@@ -290,13 +334,26 @@ mod tests {
 
     #[test]
     fn offer_describes_the_stream() {
-        let sending = Sending { ssrc: 5, rtx: 6, track: "camera" };
+        let sending = Sending { track: "camera", streams: Streams::Single { ssrc: 5, rtx: 6 } };
         let local = Local { address: Some("127.0.0.1:5000".parse().unwrap()), ..local() };
         let offer = parse(&offer(&local, Some(&sending))).unwrap();
         assert_eq!((offer.sections[0].ssrc, offer.sections[0].rtx_ssrc), (Some(5), Some(6)));
         assert_eq!(offer.sections[0].transport_cc, Some(TRANSPORT_CC_ID));
         assert_eq!(offer.fingerprint, [7; 32]);
         assert_eq!(offer.candidates, [local.address.unwrap()]);
+    }
+
+    #[test]
+    fn offer_names_encodings() {
+        let sending = Sending { track: "camera", streams: Streams::Simulcast(&["q", "h", "f"]) };
+        let text = offer(&local(), Some(&sending));
+        assert!(text.contains("a=rid:h send\r\n") && text.contains("a=simulcast:send f;h;q\r\n"), "{text}");
+        let section = &parse(&text).unwrap().sections[0];
+        assert_eq!((section.ssrc, section.mid()), (None, "0"));
+        assert_eq!(
+            (section.mid_extension, section.rid, section.repaired_rid),
+            (Some(MID_ID), Some(RID_ID), Some(REPAIRED_RID_ID))
+        );
     }
 
     #[test]

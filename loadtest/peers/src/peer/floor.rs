@@ -40,7 +40,7 @@ impl<const SEGMENTS: usize> Peer for Floor<SEGMENTS> {
         Ok(vec![self.publish(fanout).await?])
     }
 
-    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
+    async fn subscribe(&mut self, fanout: &mut Fanout, _: Option<u16>) -> Result<Connecting, PeerError> {
         let key = Key::random()?;
         self.subscribers += 1;
         let (ssrc, _) = ssrcs(self.subscribers);

@@ -3,15 +3,15 @@
 //! As installed, but for what a loopback run without outside services needs: ICE-lite on loopback, no other plugins and
 //! transports, no session timeout, errors alone in the log.
 
-use super::{Peer, PeerError, Setup, accepted_stream, credentials, route, ssrcs};
+use super::{Peer, PeerError, Setup, accepted_camera, accepted_stream, credentials, route, ssrcs};
 use crate::{
     json_socket::JsonSocket,
-    sdp::{self, Local, Remote, Sending},
+    sdp::{self, Local, Remote, Sending, Streams},
     server::{Server, free_port},
 };
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, ReceivedStream},
+    fanout::{Camera, Connecting, Fanout, ReceivedStream, Route},
 };
 use serde_json::{Value, json};
 use std::{fs, net::SocketAddr, path::Path, process::Stdio};
@@ -113,6 +113,26 @@ impl<const EVENT_LOOPS: usize> Janus<EVENT_LOOPS> {
         }
         Ok(())
     }
+
+    /// Creates the room, and enters it with an offer of these streams. Returns the handle, the answer and the route.
+    async fn enter(&mut self, fanout: &Fanout, streams: Streams<'_>) -> Result<(u64, Remote, Route), PeerError> {
+        let handle = self.attach().await?;
+        let room = json!({
+            "request": "create", "room": ROOM, "publishers": 1, "videocodec": "vp8", "transport_wide_cc_ext": true,
+        });
+        self.message(handle, room, None).await?;
+        let join = json!({"request": "join", "ptype": "publisher", "room": ROOM, "id": FEED});
+        self.message(handle, join, None).await?;
+        let credentials = credentials()?;
+        let fingerprint = fanout.fingerprint();
+        let local =
+            Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address: None };
+        let offer = sdp::offer(&local, Some(&Sending { track: "camera", streams }));
+        let jsep = json!({"type": "offer", "sdp": offer});
+        let answer = description(&self.message(handle, json!({"request": "publish"}), Some(jsep)).await?)?;
+        let route = route(credentials, &answer, &answer.candidates);
+        Ok((handle, answer, route))
+    }
 }
 
 impl<const EVENT_LOOPS: usize> Peer for Janus<EVENT_LOOPS> {
@@ -131,30 +151,28 @@ impl<const EVENT_LOOPS: usize> Peer for Janus<EVENT_LOOPS> {
     }
 
     async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError> {
-        let handle = self.attach().await?;
-        let room = json!({
-            "request": "create", "room": ROOM, "publishers": 1, "videocodec": "vp8", "transport_wide_cc_ext": true,
-        });
-        self.message(handle, room, None).await?;
-        let join = json!({"request": "join", "ptype": "publisher", "room": ROOM, "id": FEED});
-        self.message(handle, join, None).await?;
-        let (credentials, (ssrc, rtx)) = (credentials()?, ssrcs(0));
-        let fingerprint = fanout.fingerprint();
-        let local =
-            Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address: None };
-        let offer = sdp::offer(&local, Some(&Sending { ssrc, rtx, track: "camera" }));
-        let jsep = json!({"type": "offer", "sdp": offer});
-        let answer = description(&self.message(handle, json!({"request": "publish"}), Some(jsep)).await?)?;
-        let stream = accepted_stream(&answer, (ssrc, rtx))?;
-        let connecting = fanout.publish(route(credentials, &answer, &answer.candidates), stream).await?;
+        let (ssrc, rtx) = ssrcs(0);
+        let (handle, answer, route) = self.enter(fanout, Streams::Single { ssrc, rtx }).await?;
+        let connecting = fanout.publish(route, accepted_stream(&answer, (ssrc, rtx))?).await?;
         self.trickle(handle, connecting.address()).await?;
         Ok(connecting)
     }
 
-    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
+    async fn publish_camera(&mut self, fanout: &mut Fanout, camera: Camera) -> Result<Connecting, PeerError> {
+        let (handle, answer, route) = self.enter(fanout, Streams::Simulcast(&Camera::RIDS)).await?;
+        let connecting = fanout.publish_camera(route, camera, accepted_camera(&answer)?).await?;
+        self.trickle(handle, connecting.address()).await?;
+        Ok(connecting)
+    }
+
+    async fn subscribe(&mut self, fanout: &mut Fanout, height: Option<u16>) -> Result<Connecting, PeerError> {
         let handle = self.attach().await?;
         self.subscribers += 1;
-        let join = json!({"request": "join", "ptype": "subscriber", "room": ROOM, "streams": [{"feed": FEED}]});
+        let mut stream = json!({"feed": FEED});
+        if let Some(substream) = height.and_then(|height| Camera::HEIGHTS.iter().position(|of| *of == height)) {
+            stream["substream"] = json!(substream);
+        }
+        let join = json!({"request": "join", "ptype": "subscriber", "room": ROOM, "streams": [stream]});
         let offer = description(&self.message(handle, join, None).await?)?;
         let video = offer.sections.iter().find(|section| section.is_video());
         let video = video.ok_or_else(|| PeerError::Answer("no video is offered".to_owned()))?;

@@ -4,17 +4,17 @@
 //! data channel before it forwards anything. The configuration is the default, except for what a loopback run needs:
 //! ICE-lite, one UDP port on loopback, only warnings in the log.
 
-use super::{Peer, PeerError, Setup, accepted_stream, credentials, route, ssrcs};
+use super::{Peer, PeerError, Setup, accepted_camera, accepted_stream, credentials, route, ssrcs};
 use crate::{
     json_socket::JsonSocket,
-    sdp::{self, Local, Remote, Sending},
+    sdp::{self, Local, Remote, Sending, Streams},
     server::{Server, free_port},
 };
 use aws_lc_rs::hmac;
 use data_encoding::{BASE64URL, BASE64URL_NOPAD};
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, ReceivedStream},
+    fanout::{Camera, Connecting, Fanout, ReceivedStream, Route},
 };
 use serde_json::{Value, json};
 use std::{
@@ -42,6 +42,8 @@ pub(crate) struct LiveKit {
     port: u16,
     secret: String,
     subscribers: u32,
+    /// Id of the published track.
+    track: String,
     /// Kept open: a client whose connection closes leaves the room.
     sockets: Vec<JsonSocket>,
 }
@@ -139,6 +141,32 @@ impl LiveKit {
         socket.send(&json!({"ping": "1"})).await?;
         Ok(socket)
     }
+
+    /// Joins with a track of these layers, which it offers as these streams. Returns the answer and the route.
+    async fn enter(
+        &mut self,
+        fanout: &Fanout,
+        layers: Value,
+        streams: Streams<'_>,
+    ) -> Result<(Remote, Route), PeerError> {
+        let mut socket = self.join("publisher", false).await?;
+        let track = json!({
+            "cid": "camera", "name": "camera", "type": "VIDEO", "source": "CAMERA", "width": 1280, "height": 720,
+            "layers": layers, "encryption": "CUSTOM",
+        });
+        socket.send(&json!({"addTrack": track})).await?;
+        self.track =
+            socket.wait_for(|message| message["trackPublished"]["track"]["sid"].as_str().map(str::to_owned)).await?;
+        let credentials = credentials()?;
+        let fingerprint = fanout.fingerprint();
+        let local =
+            Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address: None };
+        let offer = sdp::offer(&local, Some(&Sending { track: "camera", streams }));
+        let (answer, candidates) = negotiate(&mut socket, offer).await?;
+        let route = route(credentials, &answer, &candidates);
+        self.sockets.push(socket);
+        Ok((answer, route))
+    }
 }
 
 impl Peer for LiveKit {
@@ -152,31 +180,27 @@ impl Peer for LiveKit {
         command.arg("--config").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null());
         let mut server = Server::start(&mut command, setup.server_core(), folder)?;
         server.listens(port).await?;
-        Ok(Self { server, port, secret, subscribers: 0, sockets: Vec::new() })
+        Ok(Self { server, port, secret, subscribers: 0, track: String::new(), sockets: Vec::new() })
     }
 
     async fn publish(&mut self, fanout: &Fanout) -> Result<Connecting, PeerError> {
-        let mut socket = self.join("publisher", false).await?;
+        let (ssrc, rtx) = ssrcs(0);
         let layer = json!({"quality": "HIGH", "width": 1280, "height": 720, "bitrate": 5_000_000});
-        let track = json!({
-            "cid": "camera", "name": "camera", "type": "VIDEO", "source": "CAMERA", "width": 1280, "height": 720,
-            "layers": [layer], "encryption": "CUSTOM",
-        });
-        socket.send(&json!({"addTrack": track})).await?;
-        socket.wait_for(|message| message.get("trackPublished").map(|_| ())).await?;
-        let (credentials, (ssrc, rtx)) = (credentials()?, ssrcs(0));
-        let fingerprint = fanout.fingerprint();
-        let local =
-            Local { ufrag: &credentials.ufrag, pwd: &credentials.pwd, fingerprint: &fingerprint, address: None };
-        let offer = sdp::offer(&local, Some(&Sending { ssrc, rtx, track: "camera" }));
-        let (answer, candidates) = negotiate(&mut socket, offer).await?;
-        let stream = accepted_stream(&answer, (ssrc, rtx))?;
-        let connecting = fanout.publish(route(credentials, &answer, &candidates), stream).await?;
-        self.sockets.push(socket);
-        Ok(connecting)
+        let (answer, route) = self.enter(fanout, json!([layer]), Streams::Single { ssrc, rtx }).await?;
+        Ok(fanout.publish(route, accepted_stream(&answer, (ssrc, rtx))?).await?)
     }
 
-    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
+    async fn publish_camera(&mut self, fanout: &mut Fanout, camera: Camera) -> Result<Connecting, PeerError> {
+        let layers = json!([
+            {"quality": "LOW", "width": 320, "height": 180, "bitrate": camera.kbps * 90},
+            {"quality": "MEDIUM", "width": 640, "height": 360, "bitrate": camera.kbps * 290},
+            {"quality": "HIGH", "width": 1280, "height": 720, "bitrate": camera.kbps * 1_000},
+        ]);
+        let (answer, route) = self.enter(fanout, layers, Streams::Simulcast(&Camera::RIDS)).await?;
+        Ok(fanout.publish_camera(route, camera, accepted_camera(&answer)?).await?)
+    }
+
+    async fn subscribe(&mut self, fanout: &mut Fanout, height: Option<u16>) -> Result<Connecting, PeerError> {
         self.subscribers += 1;
         let mut socket = self.join(&format!("subscriber {}", self.subscribers), true).await?;
         let credentials = credentials()?;
@@ -194,6 +218,11 @@ impl Peer for LiveKit {
             let transport_cc = video.transport_cc;
             let route = route(credentials.clone(), &answer, &candidates);
             let connecting = fanout.receive(route, &streams, transport_cc).await?;
+            if let Some(height) = height {
+                let width = u32::from(height) * 16 / 9;
+                let settings = json!({"trackSids": [self.track.clone()], "width": width, "height": height});
+                socket.send(&json!({"trackSetting": settings})).await?;
+            }
             self.sockets.push(socket);
             return Ok(connecting);
         }

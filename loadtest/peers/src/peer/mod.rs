@@ -15,7 +15,7 @@ use crate::{
 };
 use loadtest::{
     Usage,
-    fanout::{Connecting, Fanout, FanoutError, PublishedStream, Route, Voices},
+    fanout::{Camera, CameraStreams, Connecting, Fanout, FanoutError, PublishedStream, Route, Voices},
 };
 use rtc_client::{Credentials, RemoteParameters, srtp::SrtpError};
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,12 @@ pub enum PeerError {
     /// It is compared with video only.
     #[error("compared with video only")]
     NoVoices,
+    /// It forwards one stream to all.
+    #[error("forwards one encoding to all")]
+    NoLayers,
+    /// An encoding that receivers asked for reached none.
+    #[error("no receiver got the encoding of {0} lines")]
+    NoHeight(u16),
     /// The random generator failed.
     #[error("the random generator failed")]
     Random,
@@ -129,8 +135,13 @@ pub(crate) trait Peer: Sized {
         Err(PeerError::NoVoices)
     }
 
-    /// Connects a subscriber; the publisher is connected and sends.
-    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError>;
+    /// Connects a camera in three encodings.
+    async fn publish_camera(&mut self, _: &mut Fanout, _: Camera) -> Result<Connecting, PeerError> {
+        Err(PeerError::NoLayers)
+    }
+
+    /// Connects a subscriber; the publisher is connected and sends. Of a camera it asks for the encoding of this height.
+    async fn subscribe(&mut self, fanout: &mut Fanout, height: Option<u16>) -> Result<Connecting, PeerError>;
 
     /// Resources used by all threads of the server since it started.
     fn usage(&self) -> Usage;
@@ -170,6 +181,30 @@ fn accepted_stream(answer: &Remote, (ssrc, rtx): (u32, u32)) -> Result<Published
         payload_type: section.vp8.unwrap_or(sdp::VP8),
         rtx_payload_type: section.rtx.unwrap_or(sdp::RTX),
         transport_cc: section.transport_cc,
+    })
+}
+
+/// SSRCs of a camera's encodings.
+fn camera_ssrcs() -> [(u32, u32); 3] {
+    // No run has as many subscribers.
+    [0, 1, 2].map(|encoding| ssrcs(0x0100_0000 + encoding))
+}
+
+/// The camera's streams as the answer to its offer accepts them.
+fn accepted_camera(answer: &Remote) -> Result<CameraStreams, PeerError> {
+    let PublishedStream { payload_type, rtx_payload_type, transport_cc, .. } = accepted_stream(answer, ssrcs(0))?;
+    let section = answer.sections.first().filter(|section| section.rid.is_some());
+    let section = section.ok_or_else(|| PeerError::Answer("the encodings are refused".to_owned()))?;
+    Ok(CameraStreams {
+        mid: section.mid().to_owned(),
+        encodings: camera_ssrcs(),
+        payload_type,
+        rtx_payload_type,
+        transport_cc,
+        mid_extension: section.mid_extension,
+        rid: section.rid,
+        repaired_rid: section.repaired_rid,
+        descriptor: None,
     })
 }
 

@@ -52,7 +52,7 @@ impl Peer for Str0m {
         Ok(fanout.publish(route, stream).await?)
     }
 
-    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
+    async fn subscribe(&mut self, fanout: &mut Fanout, _: Option<u16>) -> Result<Connecting, PeerError> {
         self.subscribers += 1;
         let (ssrc, rtx) = ssrcs(self.subscribers);
         let route = self.enter(fanout, false, ssrc, rtx).await?;

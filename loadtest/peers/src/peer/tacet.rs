@@ -1,11 +1,11 @@
 //! This project's server, by its own signaling.
 
-use super::{Peer, PeerError, Setup, credentials, ssrcs};
+use super::{Peer, PeerError, Setup, camera_ssrcs, credentials, ssrcs};
 use crate::{amplification::Probe, server::Server};
 use e2ee_frames::StreamId;
 use loadtest::{
     RoomLink, Usage,
-    fanout::{Connecting, Fanout, PublishedStream, ReceivedStream, Route, VoiceStream, Voices},
+    fanout::{Camera, CameraStreams, Connecting, Fanout, PublishedStream, ReceivedStream, Route, VoiceStream, Voices},
     serve_command,
 };
 use rtc_client::{Credentials, Identity, RemoteParameters};
@@ -16,6 +16,7 @@ use tacet_proto::{
     TrackId,
     bytes::Fixed,
     client::{ClientTransport, Encoding, Publish},
+    layers::Tile,
     media::{ClientIce, Codec, CodecParameters, Dtls, Kind, Slot, Source},
     server::Welcome,
 };
@@ -27,10 +28,17 @@ use tokio::{
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+const DEPENDENCY_DESCRIPTOR_URI: &str =
+    "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
 /// Participants of the room beside subscribers: publishers, and members that flood it.
 const ROOM_FOR_PUBLISHERS: usize = 16;
 /// Interval of the changes of a member that takes and leaves a track: just within the limit of messages.
 const FLAP: Duration = Duration::from_millis(36);
+/// MID of the publisher's video.
+const VIDEO_MID: &str = "sv";
 /// Maximum time until the server starts, or sends a message.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -169,6 +177,23 @@ impl Tacet {
         Ok((local, server))
     }
 
+    /// Publishes the camera of a call in these encodings, and keeps the call alive.
+    async fn publish_video(&mut self, mut call: Call, encodings: Vec<Encoding>) -> Result<(), PeerError> {
+        let track = Publish {
+            cid: "load".to_owned(),
+            kind: Kind::Video,
+            source: Source::Camera,
+            codec: Codec::Vp8,
+            mid: VIDEO_MID.to_owned(),
+            encodings,
+            muted: false,
+        };
+        call.publish(StreamId::CAMERA, track)?;
+        wait(&mut call, |event| matches!(event, CallEvent::Published { .. }).then_some(())).await?;
+        self.keep(call);
+        Ok(())
+    }
+
     /// Keeps a call alive and answers the server's requests.
     fn keep(&mut self, mut call: Call) {
         self.calls.spawn(async move {
@@ -213,19 +238,37 @@ impl Peer for Tacet {
             rtx_payload_type: codec.rtx.unwrap_or(codec.pt),
             transport_cc: extension(call.welcome(), TRANSPORT_CC_URI),
         };
-        let track = Publish {
-            cid: "load".to_owned(),
-            kind: Kind::Video,
-            source: Source::Camera,
-            codec: Codec::Vp8,
-            mid: "sv".to_owned(),
-            encodings: Encoding::single(ssrc, codec.rtx.map(|_| rtx)),
-            muted: false,
-        };
+        let encodings = Encoding::single(ssrc, codec.rtx.map(|_| rtx));
         let connecting = fanout.publish(route, stream).await?;
-        call.publish(StreamId::CAMERA, track)?;
-        wait(&mut call, |event| matches!(event, CallEvent::Published { .. }).then_some(())).await?;
-        self.keep(call);
+        self.publish_video(call, encodings).await?;
+        Ok(connecting)
+    }
+
+    async fn publish_camera(&mut self, fanout: &mut Fanout, camera: Camera) -> Result<Connecting, PeerError> {
+        let mut call = self.join("publisher", false).await?;
+        let route = Self::route(&mut call, fanout).await?;
+        let (welcome, codec) = (call.welcome(), vp8(call.welcome())?);
+        let streams = CameraStreams {
+            mid: VIDEO_MID.to_owned(),
+            encodings: camera_ssrcs(),
+            payload_type: codec.pt,
+            rtx_payload_type: codec.rtx.unwrap_or(codec.pt),
+            transport_cc: extension(welcome, TRANSPORT_CC_URI),
+            mid_extension: extension(welcome, MID_URI),
+            rid: extension(welcome, RID_URI),
+            repaired_rid: extension(welcome, REPAIRED_RID_URI),
+            descriptor: extension(welcome, DEPENDENCY_DESCRIPTOR_URI),
+        };
+        let connecting = fanout.publish_camera(route, camera, streams).await?;
+        let named = |(rid, height): (&str, u16)| Encoding {
+            rid: Some(rid.to_owned()),
+            ssrc: None,
+            rtx: None,
+            height: Some(height),
+            kbps: None,
+        };
+        let encodings = Camera::RIDS.into_iter().zip(Camera::HEIGHTS).map(named).collect();
+        self.publish_video(call, encodings).await?;
         Ok(connecting)
     }
 
@@ -261,7 +304,7 @@ impl Peer for Tacet {
         Ok(connecting)
     }
 
-    async fn subscribe(&mut self, fanout: &mut Fanout) -> Result<Connecting, PeerError> {
+    async fn subscribe(&mut self, fanout: &mut Fanout, height: Option<u16>) -> Result<Connecting, PeerError> {
         self.subscribers += 1;
         let mut call = self.join(&format!("subscriber {}", self.subscribers), true).await?;
         let route = Self::route(&mut call, fanout).await?;
@@ -279,6 +322,10 @@ impl Peer for Tacet {
             added += streams.len();
             fanout.add_streams(connecting.receiver(), &streams);
             call.slots_ready(slots.rev)?;
+            let track = slots.set.iter().find_map(|slot| slot.source?.track()).map(|source| source.track);
+            if let Some((track, height)) = track.zip(height) {
+                call.layers(vec![Tile { track, height, pinned: false, paused: false }])?;
+            }
         }
         self.keep(call);
         Ok(connecting)
