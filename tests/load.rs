@@ -232,7 +232,7 @@ fn page_begins_with_cameras_that_had_stopped() {
     let text = text.replace("page = 49", "page = 3").replace("change_every_s = 5", "change_every_s = 3");
     let file = std::env::temp_dir().join(format!("tacet-pages-{}.toml", std::process::id()));
     std::fs::write(&file, text).unwrap();
-    let size = ["--publishers", "24", "--subscribers", "1", "--seconds", "7", "--warmup", "6"];
+    let size = ["--publishers", "24", "--subscribers", "1", "--canaries", "0", "--seconds", "7", "--warmup", "6"];
     let report = report(&[&["--scenario", file.to_str().unwrap()], &size[..]].concat());
     std::fs::remove_file(&file).unwrap();
     nearly_all(&report);

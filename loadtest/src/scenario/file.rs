@@ -141,7 +141,19 @@ mod tests {
         let names: Vec<String> = BUILTIN.iter().map(|text| parse(text).unwrap().name).collect();
         assert_eq!(
             names,
-            ["packets", "one-to-many", "everyone", "rooms", "webinar", "layers", "audience", "join-storm", "churn"]
+            [
+                "packets",
+                "one-to-many",
+                "everyone",
+                "rooms",
+                "webinar",
+                "layers",
+                "svc",
+                "pages",
+                "audience",
+                "join-storm",
+                "churn"
+            ]
         );
         for (scenario, _) in builtins() {
             assert!(!scenario.about.is_empty(), "{}", scenario.name);
