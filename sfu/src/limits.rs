@@ -27,8 +27,8 @@
 use crate::units::{Bitrate, DataSize};
 use std::time::Duration;
 
-/// Maximum participants of a room.
-pub const ROOM_PARTICIPANTS: usize = 1_000;
+/// Maximum participants of a room: as many as a worker has by default.
+pub const ROOM_PARTICIPANTS: usize = 2_000;
 /// Maximum tracks published by one participant.
 pub const TRACKS: usize = 8;
 /// Maximum slots of one participant.
