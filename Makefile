@@ -297,8 +297,8 @@ setup-janus:
 	$(call install,janus,janus)
 
 .PHONY: bench-browsers
-bench-browsers: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Compare wasm and WebCrypto in both browsers.
-	cd $(WEB) && npm run --silent bench:browsers
+bench-browsers: setup-browsers debug ## Compare wasm and WebCrypto in both browsers, and what a camera costs by its size.
+	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent bench:browsers
 
 # Runs the Rust tests of the C ABI, ciphers included, in about two minutes. Left out are the header test, which starts
 # cargo, and code that is compiled for wasm only, which Miri cannot interpret.
