@@ -487,8 +487,8 @@ impl Video {
             rid: (layers == Some(Layers::Simulcast)).then_some(rid),
         };
         let several = [(180, 150.0, "q"), (360, 500.0, "h"), (720, 1_700.0, "f")].map(size);
-        let sizes: &[ImageSize] = if layers.is_some() { &several } else { &[ImageSize::ONLY] };
-        sizes.to_vec().into_iter()
+        let sizes = if layers.is_some() { several.to_vec() } else { vec![ImageSize::ONLY] };
+        sizes.into_iter()
     }
 }
 
