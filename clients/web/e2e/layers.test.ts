@@ -22,25 +22,11 @@ const REST = 0.1;
 
 const scene = Scene.forThisFile();
 
-/** Waits until a participant's only remote video has this many lines. Returns how long that took in milliseconds. */
-async function shows(viewer: Participant, lines: number): Promise<number> {
-  const start = performance.now();
-  await viewer.page.waitForFunction(
-    (wanted) =>
-      [...document.querySelectorAll("[data-kind=other] video")].some(
-        (one) => (one as HTMLVideoElement).videoHeight === wanted,
-      ),
-    { polling: "raf", timeout: 60_000 },
-    lines,
-  );
-  return performance.now() - start;
-}
-
 /** Resizes a participant's window until its tile shows this many lines. Returns how long that took in milliseconds. */
 async function resize(viewer: Participant, window: typeof SMALL, lines: number): Promise<number> {
   const start = performance.now();
   await viewer.page.setViewport(window);
-  await shows(viewer, lines);
+  await viewer.showsVideoOf(lines);
   return performance.now() - start;
 }
 
@@ -73,7 +59,7 @@ test("a tile that grows shows a larger video, and an encoding that no one shows 
   await page.goto(link, { waitUntil: "load" });
   await page.locator("[data-testid=camera]").click();
   const bo = await Participant.joinHere(page, "Bo");
-  await shows(bo, 720);
+  await bo.showsVideoOf(720);
   await until("the largest encoding is sent", async () => {
     const { top } = await rates(ada);
     return top >= LEAST_KBPS || `${top} kb/s`;

@@ -326,6 +326,21 @@ export class Participant {
     await this.page.screenshot({ path: `${SCREENSHOTS}/${name}.png` });
   }
 
+  /** Waits until a remote video on the page has this many lines. Returns how long that took in milliseconds. */
+  async showsVideoOf(least: number, most = least): Promise<number> {
+    const start = performance.now();
+    await this.page.waitForFunction(
+      (from, to) =>
+        [...document.querySelectorAll<HTMLVideoElement>("[data-kind=other] video")].some(
+          ({ videoHeight: lines }) => lines >= from && lines <= to,
+        ),
+      { polling: "raf", timeout: 60_000 },
+      least,
+      most,
+    );
+    return performance.now() - start;
+  }
+
   /** Waits until the decoding of each of these tracks (`NAME/SOURCE`) has progressed this many times. */
   async decodesMore(tracks: string[], steps = 3): Promise<void> {
     for (let step = 0; step < steps; step += 1) {

@@ -38,10 +38,10 @@ export class Relay {
 
   private constructor(private readonly process: ChildProcess) {}
 
-  /** Starts a server that browsers reach only through a relay, and the relay with these options. */
-  static async withServer(settings: string[]): Promise<[Server, Relay]> {
+  /** Starts a server that browsers reach only through a relay, and the relay, each with these options. */
+  static async withServer(settings: string[], serve: string[] = []): Promise<[Server, Relay]> {
     // With one worker there is one media port, so one relay is enough.
-    const server = await Server.start({ more: ["--advertise", RELAY_ADDRESS, "--workers", "1"] });
+    const server = await Server.start({ more: ["--advertise", RELAY_ADDRESS, "--workers", "1", ...serve] });
     const [listen, to] = [RELAY_ADDRESS, ADDRESS].map((address) => `${address}:${server.mediaPort}`);
     const args = ["relay", "--json", "--listen", `${listen}`, "--to", `${to}`, ...settings];
     const child = spawn(binary(), args, { stdio: ["pipe", "pipe", "inherit"] });
@@ -67,6 +67,11 @@ export class Relay {
   /** Changes the address that the server sees of every client. Returns the number of clients. */
   async changeAddresses(): Promise<number> {
     return (await this.#command("change-addresses")).changed ?? 0;
+  }
+
+  /** Changes the network towards clients from now on, such as `rate=2mbit,queue=300ms`. */
+  async setDown(settings: string): Promise<void> {
+    await this.#command(`set down ${settings}`);
   }
 
   async stop(): Promise<void> {
