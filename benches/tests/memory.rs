@@ -32,8 +32,8 @@ use tacet_native::{
 
 /// Participants that are counted.
 const COUNTED: u32 = 50;
-/// Bytes of a participant.
-const MOST: i64 = 90_000;
+/// Bytes of a participant in the media plane.
+const MOST: i64 = 22_000;
 /// MID, codec and number of each track.
 const TRACKS: [(&str, Codec, u32); 2] = [("v", Codec::Vp8, 0), ("a", Codec::Opus, 1)];
 
@@ -230,11 +230,13 @@ fn signaling() -> i64 {
     print("signaling: WebSocket and session, without TLS", connect())
 }
 
-/// The sum is less than [`MOST`], so that no change makes participants larger unnoticed.
+/// The media plane's part has a limit, so that no change makes participants larger unnoticed. Signaling's part is printed only:
+/// it includes what is queued on sockets at that moment.
 #[test]
 fn a_receiving_participant_is_small() {
     println!("| owner | kB per participant |\n|---|---|");
-    let sum = media_plane() + signaling();
+    let media_plane = media_plane();
+    let sum = media_plane + signaling();
     println!("| sum | {:.1} |", sum as f64 / 1e3);
-    assert!(sum <= MOST, "{sum} bytes");
+    assert!(media_plane <= MOST, "{media_plane} bytes");
 }
