@@ -14,9 +14,9 @@ const FRAMES_PER_SECOND = 10;
 /** A window in which the other participant's tile has room for the largest size. */
 const WINDOW = { width: 1000, height: 1500 };
 /** From less bandwidth to a smaller video: 3 s, and what a busy machine adds. */
-const DOWN_MS = 15_000;
+const DOWN_MS = 30_000;
 /** From more bandwidth to the large video: 8 s, and what a busy machine adds. */
-const UP_MS = 40_000;
+const UP_MS = 60_000;
 
 let server: Server;
 let relay: Relay;
