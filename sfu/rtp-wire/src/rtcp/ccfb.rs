@@ -40,7 +40,7 @@ pub struct PacketReport {
     pub reception: Option<Reception>,
 }
 
-/// The packets of one stream, for [`write`].
+/// The packets of one stream, for [`write()`].
 #[derive(Clone, Copy, Debug)]
 pub struct StreamReport<'a> {
     /// The stream.
