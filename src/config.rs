@@ -4,6 +4,7 @@ use crate::data::DataSetting;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde::Deserialize;
+use sfu::limits::SLOTS;
 use signaling::{
     PublicUrl, SecurityContact,
     config::{ApiKey, Hosts, IpNet, MAX_SPEAKERS, RoomLimits},
@@ -259,6 +260,9 @@ impl Flags {
         }
         if !(1..=MAX_SPEAKERS).contains(&room.speakers) {
             bail!("[rooms] speakers must be 1 to {MAX_SPEAKERS}");
+        }
+        if !(2..=SLOTS).contains(&room.slots_per_participant) {
+            bail!("[rooms] slots_per_participant must be 2 to {SLOTS}: at least one for audio and one for video");
         }
         let behind_proxies = !trusted_proxies.is_empty() && trusted_proxies.iter().all(is_near);
         let plain_http = tls.is_none()
@@ -524,6 +528,10 @@ mod tests {
         assert!(parse("[rooms]\nopened = true").is_err());
         assert!(Flags::default().over(parse("[tls]\ncert = 'a.pem'").unwrap()).is_err(), "a key is missing");
         assert!(Flags::default().over(parse("[rooms]\nparticipants = 0").unwrap()).is_err());
+        for slots in [0, 1, 201] {
+            let file = parse(&format!("[rooms]\nslots_per_participant = {slots}")).unwrap();
+            assert!(Flags::default().over(file).is_err());
+        }
         for speakers in [0, 11] {
             assert!(Flags::default().over(parse(&format!("[rooms]\nspeakers = {speakers}")).unwrap()).is_err());
         }

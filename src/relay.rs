@@ -23,7 +23,8 @@ use tokio::{
 /// server. Settings apply to both directions; --up and --down change them for one.
 ///
 /// Commands on standard input, one per line: "stats"; "change-addresses", which changes every client's address towards
-/// the server, as a NAT does when its bindings expire; "set SETTINGS", "set up SETTINGS", "set down SETTINGS".
+/// the server, as a NAT does when its bindings expire; "set SETTINGS", "set up SETTINGS", "set down SETTINGS". Settings
+/// that "set" does not name stay as they are; a preset such as "perfect" in front resets them.
 #[derive(Args, Debug)]
 #[command(
     next_line_help = true,
@@ -92,7 +93,8 @@ struct Settings {
     /// Delay of every packet, such as 20ms
     #[arg(long, value_name = "TIME")]
     delay: Option<String>,
-    /// Maximum additional random delay, or "gauss SIGMA" for a truncated Gaussian one; packets stay in order
+    /// Maximum additional random delay, or "gauss SIGMA": a Gaussian one around three SIGMA, cut at zero and at six;
+    /// packets stay in order
     #[arg(long, value_name = "TIME")]
     jitter: Option<String>,
     /// Let jitter reorder packets
@@ -104,7 +106,7 @@ struct Settings {
     /// File of rates of the bottleneck, one a line, each for 100 ms; repeats
     #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     rate_trace: Option<PathBuf>,
-    /// Queue size of the bottleneck, such as 64kB or 300ms [default: 100 ms at its rate]
+    /// Queue size of the bottleneck, such as 64kB or 300ms [default: 100 ms at its rate, at least 15 kB]
     #[arg(long, value_name = "SIZE")]
     queue: Option<String>,
     /// Active queue management: codel, which drops early what waits long, or none

@@ -32,8 +32,8 @@ use tacet_data::DataDirectory;
 /// On loopback it creates a room and prints its link. A server for others creates none, since the program that draws
 /// a link's secret knows it: `tacet room` does that on a machine of yours.
 ///
-/// Every setting can be a flag, a TACET_* variable or a line of the configuration file. Flags override variables, and
-/// variables override the file.
+/// Every flag can also be a TACET_* variable or a line of the configuration file, which has further limits of rooms and
+/// addresses. Flags override variables, and variables override the file.
 #[derive(Args, Debug)]
 #[command(
     next_line_help = true,
