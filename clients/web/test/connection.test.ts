@@ -538,15 +538,7 @@ describe("the media path", () => {
       FakePeerConnection.last.bytesReceived += 60;
       await pulses(1, []);
     }
-    const track = {
-      track: 1,
-      participant: 3,
-      kind: "audio",
-      source: "microphone",
-      codec: "opus",
-      muted: true,
-    } as const;
-    socket.deliver({ t: "tracks", add: [], del: [], upd: [track] });
+    socket.deliver({ t: "tracks", add: [], del: [], upd: [MICROPHONE] });
     await pulses(60, []);
     expect(socket.types).not.toContain("ice.restart");
   });

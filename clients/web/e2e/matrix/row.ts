@@ -19,12 +19,8 @@ export interface Row {
   readonly receiver: BrowserName;
 }
 
-/** What was seen from a change of the tile until it had shown enough frames of the size. */
-export interface Measured {
-  /** From the change to the first frame of the size; 0 of the control. */
-  readonly tookMs: number;
-  /** Longest time without a new frame. */
-  readonly gapMs: number;
+/** What browsers count. */
+interface Counters {
   readonly nacks: number;
   readonly keyFrames: number;
   /** Key frames that the sender was asked for. */
@@ -34,6 +30,14 @@ export interface Measured {
   readonly decoded: number;
   /** Complete frames that the server forwarded. */
   readonly received: number;
+}
+
+/** What was seen from a change of the tile until it had shown enough frames of the size. */
+export interface Measured extends Counters {
+  /** From the change to the first frame of the size; 0 of the control. */
+  readonly tookMs: number;
+  /** Longest time without a new frame. */
+  readonly gapMs: number;
 }
 
 /** Lines of the three sizes. */
@@ -52,15 +56,6 @@ declare global {
     /** How often the sender changed its encodings. */
     matrixChanges?: number;
   }
-}
-
-interface Counters {
-  readonly nacks: number;
-  readonly keyFrames: number;
-  readonly requests: number;
-  readonly changes: number;
-  readonly decoded: number;
-  readonly received: number;
 }
 
 /** The two participants of a row. */
