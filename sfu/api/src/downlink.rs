@@ -16,11 +16,11 @@ pub struct DownlinkState {
     pub wanted_kbps: u32,
 }
 
-/// Why an estimate is what it is.
+/// What changed an estimate last, or keeps it from changing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DownlinkCause {
-    /// Nothing is known yet.
+    /// Nothing yet: it is the assumption that a call starts with.
     Start,
     /// It grows: no signal objects.
     Growth,
@@ -34,8 +34,26 @@ pub enum DownlinkCause {
     Queue,
     /// Packets are lost.
     Loss,
-    /// The receiver sends no feedback.
+    /// Feedback does not arrive, or much too late.
     NoFeedback,
-    /// The receiver has moved to another address.
+    /// The path has changed.
     PathChange,
+}
+
+impl DownlinkCause {
+    /// A name for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Growth => "growth",
+            Self::Probe => "probe",
+            Self::Limited => "limited",
+            Self::Trend => "trend",
+            Self::Queue => "queue",
+            Self::Loss => "loss",
+            Self::NoFeedback => "no_feedback",
+            Self::PathChange => "path_change",
+        }
+    }
 }

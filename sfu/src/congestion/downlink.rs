@@ -1,7 +1,7 @@
 //! The path from the server to one client.
 
 use super::{
-    BandwidthEstimator, Cause, ClusterId, PacketResult,
+    BandwidthEstimator, ClusterId, PacketResult,
     delivery_rate::{DeliveryRate, PACKET_OVERHEAD, Sent},
     probe_sender::ProbeSender,
     repair_budget::RepairBudget,
@@ -11,7 +11,7 @@ use super::{
     video_budget::{Spendable, VideoBudget},
 };
 use crate::{
-    event::{DownlinkCause, DownlinkState},
+    event::DownlinkState,
     units::{Bitrate, DataSize},
     wire::seq::low,
 };
@@ -263,7 +263,7 @@ impl Downlink {
         let kbps = |rate: Bitrate| u32::try_from(rate.bps() / 1_000).unwrap_or(u32::MAX);
         Some(DownlinkState {
             kbps: kbps(estimator.estimate()),
-            cause: cause(estimator.cause()),
+            cause: estimator.cause(),
             queue: estimator.queue(),
             wanted_kbps: kbps(needs.wanted),
         })
@@ -329,20 +329,6 @@ impl Measured {
     }
 }
 
-fn cause(cause: Cause) -> DownlinkCause {
-    match cause {
-        Cause::Start => DownlinkCause::Start,
-        Cause::Growth => DownlinkCause::Growth,
-        Cause::Probe => DownlinkCause::Probe,
-        Cause::Limited => DownlinkCause::Limited,
-        Cause::Trend => DownlinkCause::Trend,
-        Cause::Queue => DownlinkCause::Queue,
-        Cause::Loss => DownlinkCause::Loss,
-        Cause::NoFeedback => DownlinkCause::NoFeedback,
-        Cause::PathChange => DownlinkCause::PathChange,
-    }
-}
-
 /// Whether a state is not worth another event: bitrates are within 5 %, and the queue within 25 ms.
 fn is_like(reported: &DownlinkState, state: &DownlinkState) -> bool {
     let near = |a: u32, b: u32| a.abs_diff(b) <= a / 20;
@@ -356,6 +342,7 @@ fn is_like(reported: &DownlinkState, state: &DownlinkState) -> bool {
 mod tests {
     use super::*;
     use crate::{
+        event::DownlinkCause,
         ids::Ssrc,
         wire::rtcp::{
             self, Rtcp, ccfb,

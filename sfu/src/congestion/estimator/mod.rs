@@ -36,6 +36,7 @@ mod swings;
 mod tests;
 mod trend;
 
+pub use crate::event::DownlinkCause as Cause;
 pub use cluster::{ClusterId, ProbeCluster};
 pub use packet::PacketResult;
 
@@ -57,47 +58,6 @@ use silence::Silence;
 use std::time::{Duration, Instant};
 use swings::Swings;
 use trend::{Trend, Usage};
-
-/// What changed the estimate last, or keeps it from changing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// Nothing yet: it is the assumption that a call starts with.
-    Start,
-    /// It grows: no signal objects.
-    Growth,
-    /// A probe has shown that there is more.
-    Probe,
-    /// Less is sent than the estimate allows, so that it cannot be tested.
-    Limited,
-    /// The queue of the bottleneck grows.
-    Trend,
-    /// The queue of the bottleneck stands still and is drained.
-    Queue,
-    /// Packets are lost.
-    Loss,
-    /// Feedback does not arrive, or much too late.
-    NoFeedback,
-    /// The path has changed.
-    PathChange,
-}
-
-impl Cause {
-    /// A name for metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Start => "start",
-            Self::Growth => "growth",
-            Self::Probe => "probe",
-            Self::Limited => "limited",
-            Self::Trend => "trend",
-            Self::Queue => "queue",
-            Self::Loss => "loss",
-            Self::NoFeedback => "no_feedback",
-            Self::PathChange => "path_change",
-        }
-    }
-}
 
 /// The estimate is at most this multiple of what is wished: more is of no use, and a little above it shows that the wish is
 /// met with room to spare.
