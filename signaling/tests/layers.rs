@@ -12,7 +12,7 @@ use tacet_proto::{
     layers::{self, SlotLayer, TrackWant},
     media::{Codec, Kind, SlotContent, Source},
     resume::Continues,
-    server::Slots,
+    server::{Slots, Tracks},
 };
 
 fn camera() -> ClientMessage {
@@ -133,8 +133,8 @@ async fn tiles_outlive_the_connection_and_not_the_server() {
         commands.iter().filter(|c| matches!(c, Command::SetSlot { participant: of, .. } if *of == participant)).count()
     };
     let other = publish(&mut ada, 4).await;
-    bo.until(|r| matches!(r, Received::Message(_, ServerMessage::Tracks(tracks)) if tracks.add[0].track == other))
-        .await;
+    let adds = |tracks: &Tracks, track: TrackId| tracks.add.iter().any(|added| added.track == track);
+    bo.until(|r| matches!(r, Received::Message(_, ServerMessage::Tracks(tracks)) if adds(tracks, other))).await;
     assert_eq!(filled(&server), 0, "it still shows nothing");
 
     let closed = tokio::spawn(async move { (ada.closed().await, bo.closed().await) });
