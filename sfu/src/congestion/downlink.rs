@@ -3,6 +3,7 @@
 use super::{
     BandwidthEstimator, ClusterId, PacketResult,
     delivery_rate::{DeliveryRate, PACKET_OVERHEAD, Sent},
+    pacer::Pacer,
     probe_sender::ProbeSender,
     repair_budget::RepairBudget,
     report::{Arrival, PacketName, ReceiverClock, Report},
@@ -93,6 +94,8 @@ struct Measured {
     needs: Needs,
     reported: Option<DownlinkState>,
     probe: Option<ProbeSender>,
+    /// Of receivers that are adapted to.
+    pacer: Option<Pacer>,
     spendable: Spendable,
     /// Budget that the allocated video needs, if less of it could be sent.
     needed: Bitrate,
@@ -122,6 +125,9 @@ impl Downlink {
             let cluster = measured.probe.as_mut().map(|probe| probe.on_packet(size));
             measured.history.record(now, size, cluster.map_or(0, ClusterId::get));
             measured.estimator.on_sent(now, size);
+            if let Some(pacer) = &mut measured.pacer {
+                pacer.on_packet(size);
+            }
         }
         low(number)
     }
@@ -129,6 +135,58 @@ impl Downlink {
     /// The extended number of the next packet.
     fn next_number(&self) -> u64 {
         send_history::FIRST + self.numbered
+    }
+
+    /// Holds back video from now on, if it would leave faster than the path carries it. Does nothing before the first feedback.
+    pub(crate) fn begin_pacing(&mut self, now: Instant) {
+        if let Some(measured) = &mut self.measured {
+            measured.pacer = Some(Pacer::new(now));
+        }
+    }
+
+    /// Whether anything may have to wait.
+    #[inline]
+    pub(crate) fn is_paced(&self) -> bool {
+        self.measured.as_ref().is_some_and(|measured| measured.pacer.is_some())
+    }
+
+    /// Whether a packet has to wait: others do, or too much has left.
+    pub(crate) fn must_wait(&mut self, now: Instant, size: DataSize) -> bool {
+        self.refill_pacer(now);
+        self.pacer().is_some_and(|pacer| pacer.waiting() > DataSize::ZERO || !pacer.permits(size))
+    }
+
+    /// Lets time pass for the pacer.
+    pub(crate) fn refill_pacer(&mut self, now: Instant) {
+        if let Some(Measured { pacer: Some(pacer), estimator, .. }) = self.measured.as_deref_mut() {
+            pacer.refill(now, estimator.estimate(), estimator.queue());
+        }
+    }
+
+    /// Whether a packet that waits may leave.
+    pub(crate) fn permits(&mut self, size: DataSize) -> bool {
+        self.pacer().is_some_and(|pacer| pacer.permits(size))
+    }
+
+    /// A packet of `size` waits from now on.
+    pub(crate) fn add_waiting(&mut self, size: DataSize) {
+        if let Some(pacer) = self.pacer() {
+            pacer.add(size);
+        }
+    }
+
+    /// Sets how much waits. Returns whether it is too much.
+    pub(crate) fn set_waiting(&mut self, size: DataSize) -> bool {
+        self.pacer().is_some_and(|pacer| pacer.set_waiting(size))
+    }
+
+    /// Lets what waits leave in time, at whatever bitrate that takes. Returns whether it is the first time since nothing waited.
+    pub(crate) fn hurry(&mut self, size: DataSize) -> bool {
+        self.pacer().is_some_and(|pacer| pacer.hurry(size))
+    }
+
+    fn pacer(&mut self) -> Option<&mut Pacer> {
+        self.measured.as_mut()?.pacer.as_mut()
     }
 
     /// Whether a retransmission of `payload` bytes is within the repair budget; it counts as sent.
@@ -287,6 +345,7 @@ impl Measured {
             needs: Needs::default(),
             reported: None,
             probe: None,
+            pacer: None,
             spendable: Spendable::new(now),
             needed: Bitrate::ZERO,
         }

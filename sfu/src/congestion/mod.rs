@@ -4,6 +4,7 @@
 pub(crate) mod delivery_rate;
 mod downlink;
 mod estimator;
+mod pacer;
 mod probe_sender;
 mod repair_budget;
 pub(crate) mod report;
@@ -15,6 +16,7 @@ mod video_budget;
 pub(crate) use downlink::wire_size;
 pub use downlink::{DeliveryReport, Downlink, Needs};
 pub use estimator::{BandwidthEstimator, Cause, ClusterId, PacketResult, ProbeCluster};
+pub(crate) use pacer::STEP as PACER_STEP;
 pub(crate) use probe_sender::STEP as PROBE_STEP;
 use twcc_recorder::TwccRecorder;
 pub(crate) use video_budget::VideoBudget;

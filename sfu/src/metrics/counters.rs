@@ -28,6 +28,10 @@ quantities! {
     Fillers = "filler_packets",
     /// RTP packets of padding sent to subscribers, as probes of what their downlinks carry.
     Probes = "probe_packets",
+    /// RTP packets that waited for a slow downlink, and were discarded: of frames that can be missing.
+    PacedDiscarded = "paced_packets_discarded",
+    /// RTP packets that waited for a slow downlink until they were no longer stored.
+    PacedOutdated = "paced_packets_outdated",
     /// RTP packets of publishers that were missing at first. Some are recovered.
     UplinkLost = "uplink_packets_lost",
     /// RTP packets requested from publishers by NACK.

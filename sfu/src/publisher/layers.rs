@@ -104,6 +104,18 @@ impl Layers {
         self.structure().map_or(0, |structure| structure.temporal_of(target))
     }
 
+    /// The target of the same resolution with the next lower frame rate.
+    pub(crate) fn lower_frame_rate(&self, target: u8) -> Option<u8> {
+        let structure = self.structure()?;
+        let (spatial, temporal) = (structure.spatial_of(target), structure.temporal_of(target));
+        let contained = structure.contained_in(target);
+        let of_same_size = (0..structure.targets())
+            .filter(|&other| contained & (1 << other) != 0 && structure.spatial_of(other) == spatial);
+        of_same_size
+            .filter(|&other| structure.temporal_of(other) < temporal)
+            .max_by_key(|&other| structure.temporal_of(other))
+    }
+
     /// Lines of a spatial layer: as the structure says, or else halves of what the publisher announced for the highest one.
     pub(crate) fn height_of(&self, spatial: u8, announced: Option<u16>) -> Option<u16> {
         let Some(structure) = self.structure() else { return announced };

@@ -7,7 +7,7 @@
 //!                    └─► probes: padding on the RTX stream of a slot, every 5 ms as long as one is under way
 //! ```
 
-use super::{Room, timers::Timer, topology::Topology, wishes::active_steps};
+use super::{Room, pacing::Quota, timers::Timer, topology::Topology, wishes::active_steps};
 use crate::{
     congestion::{Needs, PROBE_STEP, wire_size},
     egress::Egress,
@@ -83,12 +83,17 @@ impl Room {
     }
 
     /// Returns whether the probe of a receiver goes on.
-    fn send_probe(&mut self, now: Instant, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) -> bool {
-        let Self { topology: Topology { participants, slots, .. }, scratch, stats, .. } = self;
-        let Some(receiver) = participants.get(receiver) else { return false };
-        let Some(due) = egress.path(receiver.transport).and_then(|path| path.downlink.probe_due(now)) else {
+    fn send_probe<E: Egress + ?Sized>(&mut self, now: Instant, receiver: ParticipantKey, egress: &mut E) -> bool {
+        let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
             return false;
         };
+        let due = |egress: &mut _| E::path(egress, transport).and_then(|path| path.downlink.probe_due(now));
+        let Some(media) = due(egress) else { return false };
+        // Media that waits is the best of probes.
+        self.send_waiting(now, receiver, Quota::Probe(media), egress);
+        let Some(due) = due(egress) else { return false };
+        let Self { topology: Topology { participants, slots, .. }, scratch, stats, .. } = self;
+        let Some(receiver) = participants.get(receiver) else { return false };
         let carrier = receiver.slots.iter().copied().find(|slot| slots.get(*slot).is_some_and(carries_probes));
         let slot = carrier.and_then(|slot| slots.get_mut(slot)).filter(|_| egress.reaches(receiver.transport, 1));
         let Some((slot, path)) = slot.and_then(|slot| Some((slot, egress.path(receiver.transport)?))) else {

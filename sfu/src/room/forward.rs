@@ -10,9 +10,9 @@
 
 use super::{Room, RoomStats, receive_queue::QueuedPacket, topology::Topology};
 use crate::{
-    congestion::wire_size,
+    congestion::{Downlink, wire_size},
     egress::Egress,
-    keys::{EncodingKey, SlotKey, TrackKey},
+    keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey},
     media::{CodecEntry, Kind},
     publisher::{
         encoding::Encoding,
@@ -28,6 +28,7 @@ use crate::{
         padding::paddings,
         rewriter::{Begins, Packet, Placement, Rewritten},
         slot::Slot,
+        waiting::WaitingPacket,
     },
     wire::{
         dependency_descriptor::Structure,
@@ -35,6 +36,7 @@ use crate::{
         seq::{SeqNum, low},
     },
 };
+use slotmap::SlotMap;
 use std::{
     ops::Range,
     time::{Duration, Instant},
@@ -52,6 +54,8 @@ pub(super) struct Forwarder {
     scratch: SlotScratch,
     /// Slots whose layer has changed.
     changed: Vec<SlotKey>,
+    /// Receivers whose pacers hold something back.
+    held: Vec<ParticipantKey>,
 }
 
 /// The packets of one encoding, and the next of its subscribers.
@@ -93,6 +97,9 @@ impl Room {
             self.report_layer(slot);
         }
         self.forwarder.changed = changed;
+        while let Some(receiver) = self.forwarder.held.pop() {
+            self.pace(now, receiver);
+        }
     }
 }
 
@@ -127,6 +134,17 @@ impl Forwarder {
         }
     }
 
+    /// Sends packets into a slot.
+    pub(super) fn sender<'a, E: Egress + ?Sized>(
+        &'a mut self,
+        now: Instant,
+        slot: &'a mut Slot,
+        stats: &'a mut RoomStats,
+        egress: &'a mut E,
+    ) -> SlotSender<'a, E> {
+        SlotSender { now, slot, scratch: &mut self.scratch, held: &mut self.held, stats, egress }
+    }
+
     /// Sends the packets of all lanes to all their subscribers.
     fn forward(
         &mut self,
@@ -136,7 +154,7 @@ impl Forwarder {
         egress: &mut (impl Egress + ?Sized),
     ) {
         let Topology { tracks, encodings, slots, .. } = topology;
-        let Self { packets, headers, lanes, scratch, changed, .. } = self;
+        let Self { packets, headers, lanes, scratch, changed, held, .. } = self;
         while let Some(participant) = lanes.iter().filter_map(|lane| lane.next).map(|next| next.participant).min() {
             for lane in &mut *lanes {
                 while let Some(subscriber) = lane.next.filter(|next| next.participant == participant) {
@@ -149,8 +167,8 @@ impl Forwarder {
                         && let Some(slot) = slots.get_mut(subscriber.slot)
                         && let (Some(packets), Some(headers)) = (packets.get(range.clone()), headers.get_mut(range))
                     {
-                        let mut sender =
-                            SlotSender { now, slot, scratch: &mut *scratch, stats: &mut *stats, egress: &mut *egress };
+                        let (scratch, held, stats) = (&mut *scratch, &mut *held, &mut *stats);
+                        let mut sender = SlotSender { now, slot, scratch, held, stats, egress: &mut *egress };
                         let (source, key_frames) = ((lane.encoding, &mut *encoding), &mut track.key_frames);
                         if sender.send_all(packets, headers, source, key_frames, &track.cname) {
                             changed.push(subscriber.slot);
@@ -162,6 +180,30 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// Whether a packet of media has to wait for the pacer. It is kept in its slot then.
+#[inline(never)]
+fn hold_back(
+    now: Instant,
+    slot: &mut Slot,
+    downlink: &mut Downlink,
+    packet: WaitingPacket,
+    starts_key_frame: bool,
+) -> bool {
+    if !slot.is_video() {
+        return false;
+    }
+    let waiting = slot.waiting.get_or_insert_default();
+    if starts_key_frame {
+        waiting.on_key_frame(packet.timestamp);
+    }
+    if waiting.is_full() || !downlink.must_wait(now, packet.size()) {
+        waiting.on_left(packet.timestamp);
+        return false;
+    }
+    downlink.add_waiting(waiting.push(packet));
+    true
 }
 
 /// Pads the packets that are still stored.
@@ -179,10 +221,11 @@ fn pad(store: &mut PacketStore, packets: &[QueuedPacket], headers: &mut [HeaderB
 }
 
 /// Sends packets into one slot.
-struct SlotSender<'a, E: ?Sized> {
+pub(super) struct SlotSender<'a, E: ?Sized> {
     now: Instant,
     slot: &'a mut Slot,
     scratch: &'a mut SlotScratch,
+    held: &'a mut Vec<ParticipantKey>,
     stats: &'a mut RoomStats,
     egress: &'a mut E,
 }
@@ -217,7 +260,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         for (queued, header) in packets.iter().zip(headers) {
             let Some(packet) = store.get_mut(queued.index) else { continue };
             if let Some(rewritten) = self.slot.rewriter.place_next(self.now, key, queued.index, &packet.meta) {
-                self.send_as(&rewritten, Some(header), codec.pt, packet);
+                self.send_as(&rewritten, Some(header), codec.pt, (queued.index, packet));
             } else if self.slot.receives(key) {
                 let (structure, clock) = (layers.structure(), clock.as_ref());
                 let source = Source { encoding: key, position: *position, structure, clock, codec, cname };
@@ -330,16 +373,22 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
             }
             Placement::OtherLayer | Placement::AwaitsKeyFrame | Placement::TooLate => return placement,
         };
-        self.send_as(&rewritten, header, codec.pt, packet);
+        self.send_as(&rewritten, header, codec.pt, (index, packet));
         placement
     }
 
     /// Sends a packet that has its place in the slot's stream. `header` is the one that is shared by the slots.
     #[inline]
-    fn send_as(&mut self, rewritten: &Rewritten, header: Option<&mut HeaderBuffer>, pt: u8, packet: &mut StoredPacket) {
+    fn send_as(
+        &mut self,
+        rewritten: &Rewritten,
+        header: Option<&mut HeaderBuffer>,
+        pt: u8,
+        (index, packet): (u64, &mut StoredPacket),
+    ) {
         match header.filter(|_| self.slot.mid_known) {
-            Some(header) => self.send(header, packet, rewritten),
-            None => self.send_with_mid(pt, packet, rewritten),
+            Some(header) => self.send(header, packet, rewritten, Some(index)),
+            None => self.send_with_own_header(pt, packet, rewritten, Some(index)),
         }
     }
 
@@ -351,20 +400,40 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         }
     }
 
-    fn send_with_mid(&mut self, pt: u8, packet: &mut StoredPacket, rewritten: &Rewritten) {
+    fn send_with_own_header(
+        &mut self,
+        pt: u8,
+        packet: &mut StoredPacket,
+        rewritten: &Rewritten,
+        may_wait: Option<u64>,
+    ) {
         let mut header = std::mem::take(&mut self.scratch.header);
-        build_header(&mut header, pt, packet, Some(&self.slot.mid));
-        self.send(&mut header, packet, rewritten);
+        build_header(&mut header, pt, packet, Some(&self.slot.mid).filter(|_| !self.slot.mid_known));
+        self.send(&mut header, packet, rewritten, may_wait);
         self.scratch.header = header;
     }
 
-    /// Sends a packet with the rewritten fields of the slot's stream.
-    fn send(&mut self, header: &mut HeaderBuffer, packet: &mut StoredPacket, rewritten: &Rewritten) {
+    /// Sends a packet with the rewritten fields of the slot's stream. With its index it may have to wait.
+    fn send(
+        &mut self,
+        header: &mut HeaderBuffer,
+        packet: &mut StoredPacket,
+        rewritten: &Rewritten,
+        may_wait: Option<u64>,
+    ) {
         let Some(path) = self.egress.path(self.slot.transport) else { return };
+        let downlink = &mut path.downlink;
         header.set_stream(self.slot.ssrc, SeqNum(low(rewritten.seq)), rewritten.timestamp);
         header.set_marker(rewritten.marker);
         let size = wire_size(header.as_bytes().len() + packet.padded().len());
-        header.set_twcc_seq(path.downlink.on_media(self.now, packet.payload_len(), size));
+        if let Some(index) = may_wait.filter(|_| downlink.is_paced()) {
+            let waiting = WaitingPacket::new(rewritten.seq, index, rewritten.timestamp, size);
+            if hold_back(self.now, self.slot, downlink, waiting, packet.meta.starts_key_frame) {
+                self.held.push(self.slot.participant);
+                return;
+            }
+        }
+        header.set_twcc_seq(downlink.on_media(self.now, packet.payload_len(), size));
         header.set_frame_number(rewritten.frame_number);
         rewrite_payload(packet, rewritten);
         self.egress.rtp(self.slot.transport, header.as_bytes(), packet.padded());
@@ -375,12 +444,40 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
     /// Sends an empty packet with a number that is of no packet of the slot's layer.
     fn send_filler(&mut self, pt: u8, seq: u64) {
         let Some(path) = self.egress.path(self.slot.transport) else { return };
+        if path.downlink.is_paced() {
+            let waiting = WaitingPacket::filler(seq, self.slot.rewriter.last_timestamp());
+            if hold_back(self.now, self.slot, &mut path.downlink, waiting, false) {
+                self.held.push(self.slot.participant);
+                return;
+            }
+        }
+        self.send_filler_at(pt, seq, self.slot.rewriter.last_timestamp());
+    }
+
+    fn send_filler_at(&mut self, pt: u8, seq: u64, timestamp: u32) {
+        let Some(path) = self.egress.path(self.slot.transport) else { return };
         let header = &mut self.scratch.header;
         build_filler(header, pt, Some(&self.slot.mid));
-        header.set_stream(self.slot.ssrc, SeqNum(low(seq)), self.slot.rewriter.last_timestamp());
+        header.set_stream(self.slot.ssrc, SeqNum(low(seq)), timestamp);
         header.set_twcc_seq(path.downlink.on_media(self.now, 0, wire_size(header.as_bytes().len())));
         self.egress.rtp(self.slot.transport, header.as_bytes(), &[]);
         self.slot.sent.count(0);
         self.stats.fillers += 1;
+    }
+
+    /// Sends a packet that has waited, or a filler if it is of no use any more.
+    pub(super) fn send_waited(&mut self, waited: &WaitingPacket, encodings: &mut SlotMap<EncodingKey, Encoding>) {
+        let pt = self.slot.codec.entry().pt;
+        let segment = self.slot.rewriter.segment(waited.seq).copied();
+        let source = segment.and_then(|segment| Some((segment, encodings.get_mut(segment.layer.encoding)?)));
+        let source = source.filter(|(_, encoding)| waited.index > 0 && self.slot.track == Some(encoding.track));
+        let Some((segment, encoding)) = source else { return self.send_filler_at(pt, waited.seq, waited.timestamp) };
+        match encoding.store.get_mut(waited.index) {
+            Some(packet) => {
+                let rewritten = segment.rewrite(waited.seq, &packet.meta);
+                self.send_with_own_header(pt, packet, &rewritten, None);
+            }
+            None => self.stats.outdated += 1,
+        }
     }
 }

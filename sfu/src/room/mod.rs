@@ -6,6 +6,7 @@
 mod downlinks;
 mod forward;
 mod layers_wanted;
+mod pacing;
 mod publisher_feedback;
 mod receive_queue;
 mod receive_rtcp;
@@ -49,6 +50,8 @@ pub struct Room {
     adapts: bool,
     /// Receivers that a probe is on its way to.
     probing: Vec<ParticipantKey>,
+    /// Receivers for which something waits.
+    pacing: Vec<ParticipantKey>,
     topology: Topology,
     queue: ReceiveQueue,
     forwarder: Forwarder,
@@ -81,6 +84,7 @@ impl Room {
             video_rate: VIDEO_RATE,
             adapts: false,
             probing: Vec::new(),
+            pacing: Vec::new(),
             topology: Topology::default(),
             queue: ReceiveQueue::default(),
             forwarder: Forwarder::default(),
@@ -189,6 +193,7 @@ impl Room {
                 Timer::Allocation => self.allocate_to_all(now, egress),
                 Timer::LayersWanted => self.update_demand(now),
                 Timer::Estimates => self.tick_estimates(now, egress),
+                Timer::Pacing => self.send_all_waiting(now, egress),
                 Timer::Probes => self.send_probes(now, egress),
                 Timer::Downlinks => self.report_downlinks(now, egress),
             }

@@ -5,20 +5,47 @@ use crate::{
     congestion::wire_size,
     egress::Egress,
     keys::SlotKey,
-    subscriber::packet_writer::{build_filler, build_header, rewrite_payload},
+    subscriber::{
+        packet_writer::{build_filler, build_header, rewrite_payload},
+        waiting::WaitingPacket,
+    },
+    units::DataSize,
     wire::seq::{SeqNum, low},
 };
 use std::time::Instant;
+
+/// Size of a retransmission beyond the payload, about.
+const HEADER: DataSize = DataSize::from_bytes(30);
+
+/// When a retransmission is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Now, if the limits permit.
+    Requested,
+    /// Now: it has been admitted, and has waited.
+    Waited,
+}
 
 impl Room {
     /// Answers a NACK for one packet of a slot, on the slot's RTX stream, if the packet is still useful and within the
     /// limits.
     pub(super) fn retransmit(&mut self, now: Instant, slot: SlotKey, seq: SeqNum, egress: &mut (impl Egress + ?Sized)) {
-        if self.try_retransmit(now, slot, seq, egress).is_some() {
+        if self.try_retransmit(now, slot, seq, Reason::Requested, egress).is_some() {
             self.stats.retransmitted += 1;
         } else {
             self.stats.retransmissions_refused += 1;
         }
+    }
+
+    /// Sends a retransmission that the pacer has held back, if it is still useful.
+    pub(super) fn retransmit_waited(
+        &mut self,
+        now: Instant,
+        slot: SlotKey,
+        seq: u64,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        let _: Option<()> = self.try_retransmit(now, slot, SeqNum(low(seq)), Reason::Waited, egress);
     }
 
     fn try_retransmit(
@@ -26,10 +53,14 @@ impl Room {
         now: Instant,
         slot: SlotKey,
         seq: SeqNum,
+        reason: Reason,
         egress: &mut (impl Egress + ?Sized),
     ) -> Option<()> {
         let Self { topology: Topology { encodings, slots, .. }, scratch, .. } = self;
         let slot = slots.get_mut(slot).filter(|slot| slot.active)?;
+        if reason == Reason::Requested && slot.waiting.as_ref().is_some_and(|waiting| waiting.contains(seq)) {
+            return None;
+        }
         let downlink = &mut egress.path(slot.transport)?.downlink;
         let (segment, seq) = slot.rewriter.origin(seq)?;
         let encoding = encodings.get_mut(segment.layer.encoding);
@@ -45,8 +76,21 @@ impl Room {
         let packet = packet.filter(|packet| segment.contains(&packet.meta));
         let rtx = slot.rtx.as_mut()?;
         let payload = packet.as_ref().map_or(0, |packet| packet.payload_len());
-        if !rtx.admit(now, SeqNum(low(seq)), rtt) || !downlink.admits_repair(now, payload) {
-            return None;
+        if reason == Reason::Requested {
+            if !rtx.admit(now, SeqNum(low(seq)), rtt) || !downlink.admits_repair(now, payload) {
+                return None;
+            }
+            if downlink.is_paced() {
+                let waiting = slot.waiting.get_or_insert_default();
+                let size = wire_size(payload) + HEADER;
+                if !waiting.is_full() && downlink.must_wait(now, size) {
+                    waiting.push_retransmission(WaitingPacket::new(seq, index, 0, size));
+                    downlink.add_waiting(size);
+                    let receiver = slot.participant;
+                    self.pace(now, receiver);
+                    return Some(());
+                }
+            }
         }
         let header = &mut scratch.header;
         scratch.payload.clear();

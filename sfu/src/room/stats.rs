@@ -16,6 +16,10 @@ pub struct RoomStats {
     pub fillers: u64,
     /// Packets of padding sent to subscribers, as probes of their downlinks.
     pub probes: u64,
+    /// Packets that waited for a slow downlink, and were discarded with others of frames that can be missing.
+    pub discarded: u64,
+    /// Packets that waited for a slow downlink until they were no longer stored.
+    pub outdated: u64,
     /// Packets retransmitted to subscribers.
     pub retransmitted: u64,
     /// Packets that subscribers requested and did not get: too old, requested too often, or over the repair budget.
@@ -68,6 +72,8 @@ impl RoomStats {
             forwarded,
             fillers,
             probes,
+            discarded,
+            outdated,
             retransmitted,
             retransmissions_refused,
             plis,
@@ -93,6 +99,8 @@ impl RoomStats {
             (Counter::Forwarded, forwarded),
             (Counter::Fillers, fillers),
             (Counter::Probes, probes),
+            (Counter::PacedDiscarded, discarded),
+            (Counter::PacedOutdated, outdated),
             (Counter::Retransmissions, retransmitted),
             (Counter::RetransmissionsRefused, retransmissions_refused),
             (Counter::PlisSent, plis),

@@ -22,6 +22,8 @@ pub(super) enum Timer {
     LayersWanted,
     /// Lets time pass for the estimators of downlinks.
     Estimates,
+    /// What pacers hold back.
+    Pacing,
     /// What is due of probes.
     Probes,
     /// Reports what is known of downlinks.
@@ -29,7 +31,7 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::NacksAndPlis,
         Self::TransportFeedback,
         Self::ReceiverReports,
@@ -38,6 +40,7 @@ impl Timer {
         Self::Allocation,
         Self::LayersWanted,
         Self::Estimates,
+        Self::Pacing,
         Self::Probes,
         Self::Downlinks,
     ];

@@ -45,6 +45,8 @@ pub(super) struct Participant {
     pub(super) excess: Notice,
     pub(super) tracks: Vec<TrackKey>,
     pub(super) slots: Vec<SlotKey>,
+    /// Position among the slots of the one whose waiting packets leave next.
+    pub(super) next_slot: usize,
 }
 
 /// What an SSRC of a participant's transport identifies, in either direction.
@@ -93,6 +95,7 @@ impl Topology {
             excess: Notice::default(),
             tracks: Vec::new(),
             slots: Vec::new(),
+            next_slot: 0,
         });
         self.participant_keys.insert(id, key);
         Ok(())
@@ -212,6 +215,7 @@ impl Topology {
             reported: None,
             is_new: false,
             rewriter: Rewriter::new(codec.entry().clock, random_first_seq()?, random()?),
+            waiting: None,
             mid_known: false,
             sent: Sent::default(),
             sent_reports: SentReports::default(),

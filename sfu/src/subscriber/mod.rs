@@ -24,6 +24,7 @@ pub(crate) mod sender_reports;
 pub(crate) mod slot;
 pub(crate) mod steadiness;
 pub(crate) mod timeline;
+pub(crate) mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -247,6 +247,11 @@ impl Rewriter {
         self.segments.by_seq(seq).map(|segment| (segment, seq))
     }
 
+    /// The segment of a packet that has this extended number.
+    pub(crate) fn segment(&self, seq: u64) -> Option<&Segment> {
+        self.segments.by_seq(seq)
+    }
+
     /// Converts a timestamp of an encoding to the slot's timeline; `None` if the encoding is not forwarded.
     pub(crate) fn timestamp(&self, encoding: EncodingKey, of_source: u32) -> Option<u32> {
         let segment = self.open_segment().filter(|segment| segment.layer.encoding == encoding)?;

@@ -2,7 +2,7 @@
 
 use super::{
     allocation::Tile, nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, segment::Layer,
-    select::Wanted, sender_reports::SentReports, steadiness::Steadiness,
+    select::Wanted, sender_reports::SentReports, steadiness::Steadiness, waiting::Waiting,
 };
 use crate::{
     congestion::delivery_rate::Sent,
@@ -55,6 +55,8 @@ pub(crate) struct Slot {
     /// The track came when the receiver could not be reached, and no key frame was requested for it.
     pub(crate) is_new: bool,
     pub(crate) rewriter: Rewriter,
+    /// What the pacer holds back. From the first packet that it may hold back on.
+    pub(crate) waiting: Option<Box<Waiting>>,
     /// The receiver has reported on the SSRC, so it knows the m-line, and packets need no MID.
     pub(crate) mid_known: bool,
     /// Media sent, without retransmissions, for sender reports.

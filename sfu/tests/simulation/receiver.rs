@@ -76,7 +76,8 @@ impl SlotReceiver {
             (view.seq, view.payload)
         } else if Some(view.ssrc) == self.rtx {
             assert!(view.extensions.get(1).is_some(), "a retransmission has the MID");
-            let (original, payload) = view.payload.split_first_chunk().unwrap();
+            // A probe may have none.
+            let Some((original, payload)) = view.payload.split_first_chunk() else { return };
             (SeqNum(u16::from_be_bytes(*original)), payload)
         } else {
             return;

@@ -1,0 +1,172 @@
+//! When video may leave, of which receivers are adapted to.
+//!
+//! A key frame that leaves at once fills the queue of a slow path, and the audio of the next half second waits there, or is lost.
+//! So video leaves at a multiple of the estimate at most: a token bucket. What has to wait stays in its
+//! [slot](crate::subscriber::waiting), and the pacer knows how much it is. Audio takes tokens, and waits for none.
+
+use crate::units::{Bitrate, DataSize};
+use std::time::{Duration, Instant};
+
+/// Between two looks at what may leave.
+pub(crate) const STEP: Duration = Duration::from_millis(5);
+/// Video leaves at most at this multiple of the estimate: frames differ in size, and a lower one would delay each key frame.
+const FACTOR: f64 = 2.5;
+/// With more than this queued on the path, only what it carries leaves: a queue drains by nothing else.
+const LONG_QUEUE: Duration = Duration::from_millis(60);
+/// The bucket holds what may leave in this time, or ten full packets: fewer would make runs of packets short.
+const BURST_TIME: Duration = Duration::from_millis(40);
+const BURST: DataSize = DataSize::from_bytes(12_000);
+/// More than leaves in this time is too much.
+const MAX_WAIT: Duration = Duration::from_millis(400);
+/// What waits leaves within this time, whatever the estimate is: packets are stored for a second, and the lowest layers are
+/// sent even where they do not fit.
+const LONGEST_WAIT: Duration = Duration::from_millis(600);
+
+/// Token bucket of one downlink.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    tokens: DataSize,
+    refilled: Instant,
+    rate: Bitrate,
+    /// Size of all that waits.
+    waiting: DataSize,
+    /// At which what waits leaves within [`LONGEST_WAIT`], if it was too much since nothing waited.
+    floor: Option<Bitrate>,
+}
+
+impl Pacer {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { tokens: BURST, refilled: now, rate: Bitrate::ZERO, waiting: DataSize::ZERO, floor: None }
+    }
+
+    /// Adds the tokens of the time that has passed, on a path with this estimate and queue.
+    pub(super) fn refill(&mut self, now: Instant, estimate: Bitrate, queue: Duration) {
+        let elapsed = now.saturating_duration_since(self.refilled);
+        let factor = if queue > LONG_QUEUE { 1.0 } else { FACTOR };
+        self.rate = estimate.mul_f64(factor).max(self.floor.unwrap_or(Bitrate::ZERO));
+        let tokens = self.rate * elapsed;
+        if tokens > DataSize::ZERO {
+            self.tokens = (self.tokens + tokens).min((self.rate * BURST_TIME).max(BURST));
+            self.refilled = now;
+        }
+    }
+
+    /// Whether there are tokens for a packet.
+    pub(super) fn permits(&self, size: DataSize) -> bool {
+        self.tokens >= size
+    }
+
+    /// A packet leaves, whether there are tokens for it or not.
+    pub(super) fn on_packet(&mut self, size: DataSize) {
+        self.tokens = self.tokens.checked_sub(size).unwrap_or(DataSize::ZERO);
+    }
+
+    /// Size of all that waits.
+    pub(super) fn waiting(&self) -> DataSize {
+        self.waiting
+    }
+
+    /// A packet has to wait.
+    pub(super) fn add(&mut self, size: DataSize) {
+        self.waiting += size;
+    }
+
+    /// Sets the size of all that waits. Returns whether it is more than should.
+    pub(super) fn set_waiting(&mut self, waiting: DataSize) -> bool {
+        self.waiting = waiting;
+        if waiting == DataSize::ZERO {
+            self.floor = None;
+        }
+        waiting > self.rate * MAX_WAIT
+    }
+
+    /// Lets what waits leave in time. Returns whether that is the first time since nothing waited.
+    pub(super) fn hurry(&mut self, waiting: DataSize) -> bool {
+        self.waiting = waiting;
+        let floor = waiting / LONGEST_WAIT;
+        let before = self.floor.replace(self.floor.map_or(floor, |before| before.max(floor)));
+        before.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const ESTIMATE: Bitrate = Bitrate::from_kbps(800);
+    const PACKET: DataSize = DataSize::from_bytes(1_000);
+
+    /// Sends as much as is permitted each millisecond until `until`. Returns the bytes of each.
+    fn sent(pacer: &mut Pacer, start: Instant, until: u32, queue: Duration) -> Vec<u64> {
+        let each = (0..until).map(|ms| {
+            pacer.refill(start + ms * MS, ESTIMATE, queue);
+            let mut bytes = 0;
+            while pacer.permits(PACKET) {
+                pacer.on_packet(PACKET);
+                bytes += PACKET.bytes();
+            }
+            bytes
+        });
+        each.collect()
+    }
+
+    #[test]
+    fn video_leaves_at_a_multiple_of_the_estimate_after_a_burst() {
+        let start = Instant::now();
+        let each = sent(&mut Pacer::new(start), start, 1_001, Duration::ZERO);
+        assert_eq!(each[0], 12_000);
+        assert_eq!(each[1..].iter().sum::<u64>(), 250_000);
+        assert!(each[1..].iter().all(|bytes| *bytes <= 1_000), "evenly");
+    }
+
+    #[test]
+    fn long_queue_of_the_path_leaves_what_it_carries() {
+        let start = Instant::now();
+        let each = sent(&mut Pacer::new(start), start, 1_001, 61 * MS);
+        assert_eq!(each[1..].iter().sum::<u64>(), 100_000);
+    }
+
+    #[test]
+    fn bucket_is_bounded_after_a_pause() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        for (estimate, most) in [(ESTIMATE, 12), (Bitrate::from_kbps(8_000), 100)] {
+            pacer.refill(start + Duration::from_secs(60 * most), estimate, Duration::ZERO);
+            assert!(pacer.permits(PACKET * most) && !pacer.permits(PACKET * (most + 1)));
+        }
+    }
+
+    #[test]
+    fn what_leaves_without_tokens_makes_no_debt() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.on_packet(PACKET * 1_000);
+        pacer.refill(start + 4 * MS, ESTIMATE, Duration::ZERO);
+        assert!(pacer.permits(PACKET));
+    }
+
+    /// 100 kB at 2 Mbit/s would take 400 ms, and 200 kB twice that: they leave in 600 ms.
+    #[test]
+    fn what_waits_leaves_in_time() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.refill(start + MS, ESTIMATE, Duration::ZERO);
+        assert!(!pacer.set_waiting(PACKET * 100));
+        pacer.add(PACKET * 100);
+        let mut left = pacer.waiting();
+        assert!(pacer.set_waiting(left));
+        assert!(pacer.hurry(left) && !pacer.hurry(left));
+        let took = (2..).find(|ms| {
+            pacer.refill(start + *ms * MS, ESTIMATE, Duration::ZERO);
+            while left > DataSize::ZERO && pacer.permits(PACKET) {
+                pacer.on_packet(PACKET);
+                left = left.checked_sub(PACKET).unwrap();
+            }
+            pacer.set_waiting(left);
+            left == DataSize::ZERO
+        });
+        assert!(took.is_some_and(|ms| (500..=600).contains(&ms)), "{took:?} ms");
+        assert_eq!(pacer.floor, None);
+    }
+}

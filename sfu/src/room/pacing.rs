@@ -1,0 +1,198 @@
+//! Sends what pacers hold back.
+//!
+//! ```text
+//!   forward ─► Downlink::must_wait? ─ no ───────────────────────────► egress
+//!   NACK ───►          │ yes                                             ▲
+//!                      └─► Slot::waiting ─► every 5 ms, and in probes ───┘   retransmissions, key frames, pinned video, the rest
+//! ```
+//! Only receivers that are adapted to have a pacer, and the timer runs only while something waits.
+
+use super::{Room, timers::Timer, topology::Topology};
+use crate::{
+    congestion::PACER_STEP,
+    egress::Egress,
+    keys::{ParticipantKey, SlotKey},
+    subscriber::{
+        segment::bit,
+        slot::{Shown, Slot},
+        waiting::{Urgency, WaitingPacket},
+    },
+    units::DataSize,
+};
+use std::time::Instant;
+
+/// What leaves first: packets of this urgency, of pinned slots only or of all.
+const ORDER: [(Urgency, bool); 4] =
+    [(Urgency::Retransmission, false), (Urgency::KeyFrame, false), (Urgency::Media, true), (Urgency::Media, false)];
+
+/// How much may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quota {
+    /// What the pacer permits.
+    Paced,
+    /// What is due of a probe.
+    Probe(DataSize),
+}
+
+impl Room {
+    /// Something waits for a receiver.
+    pub(super) fn pace(&mut self, now: Instant, receiver: ParticipantKey) {
+        if !self.pacing.contains(&receiver) {
+            self.pacing.push(receiver);
+        }
+        self.timers.arm(Timer::Pacing, now + PACER_STEP);
+    }
+
+    /// Sends what may leave now.
+    pub(super) fn send_all_waiting(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
+        let mut pacing = std::mem::take(&mut self.pacing);
+        pacing.retain(|&key| self.send_waiting(now, key, Quota::Paced, egress));
+        if !pacing.is_empty() {
+            self.timers.arm(Timer::Pacing, now + PACER_STEP);
+        }
+        self.pacing = pacing;
+    }
+
+    /// Sends what may leave to a receiver. Returns whether anything still waits.
+    pub(super) fn send_waiting(
+        &mut self,
+        now: Instant,
+        receiver: ParticipantKey,
+        mut quota: Quota,
+        egress: &mut (impl Egress + ?Sized),
+    ) -> bool {
+        let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
+            return false;
+        };
+        if !egress.reaches(transport, 1) {
+            self.forget_waiting(receiver, egress);
+            return false;
+        }
+        if let Some(path) = egress.path(transport) {
+            path.downlink.refill_pacer(now);
+        }
+        'all: for (urgency, pinned) in ORDER {
+            while let Some(Next { position, slot, packet }) = self.next_waiting(receiver, urgency, pinned) {
+                let permitted = match &mut quota {
+                    Quota::Paced => egress.path(transport).is_some_and(|path| path.downlink.permits(packet.size())),
+                    Quota::Probe(due) => {
+                        let is_due = *due > DataSize::ZERO;
+                        *due = due.checked_sub(packet.size()).unwrap_or(DataSize::ZERO);
+                        is_due
+                    }
+                };
+                if !permitted {
+                    break 'all;
+                }
+                if let Some(receiver) = self.topology.participants.get_mut(receiver) {
+                    receiver.next_slot = position + 1;
+                }
+                self.send_waited(now, slot, urgency, &packet, egress);
+            }
+        }
+        self.review_waiting(now, receiver, egress)
+    }
+
+    /// The next packet of this urgency. Slots in rotation.
+    fn next_waiting(&self, receiver: ParticipantKey, urgency: Urgency, pinned: bool) -> Option<Next> {
+        let Topology { participants, slots, .. } = &self.topology;
+        let receiver = participants.get(receiver)?;
+        let count = receiver.slots.len();
+        let first = receiver.next_slot.min(count);
+        (first..count).chain(0..first).find_map(|position| {
+            let &key = receiver.slots.get(position)?;
+            let slot = slots.get(key).filter(|slot| !pinned || is_pinned(slot))?;
+            let packet = slot.waiting.as_deref()?.first(urgency)?;
+            Some(Next { position, slot: key, packet })
+        })
+    }
+
+    /// Sends a packet that has waited, the first one of this urgency.
+    fn send_waited(
+        &mut self,
+        now: Instant,
+        key: SlotKey,
+        urgency: Urgency,
+        packet: &WaitingPacket,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
+        if let Some(waiting) = self.topology.slots.get_mut(key).and_then(|slot| slot.waiting.as_deref_mut()) {
+            waiting.take(urgency);
+        }
+        if urgency == Urgency::Retransmission {
+            self.retransmit_waited(now, key, packet.seq, egress);
+            return;
+        }
+        let Self { topology: Topology { encodings, slots, .. }, forwarder, stats, .. } = self;
+        if let Some(slot) = slots.get_mut(key) {
+            forwarder.sender(now, slot, stats, egress).send_waited(packet, encodings);
+        }
+    }
+
+    /// Looks at how much waits: too much is discarded, or leaves faster. Returns whether anything waits.
+    fn review_waiting(&mut self, now: Instant, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) -> bool {
+        let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
+            return false;
+        };
+        let mut size = self.waiting_size(receiver);
+        let Some(path) = egress.path(transport) else { return false };
+        if path.downlink.set_waiting(size) {
+            self.discard_waiting(receiver);
+            size = self.waiting_size(receiver);
+            if path.downlink.hurry(size) {
+                self.allocate_less(now, &[receiver], egress);
+            }
+        }
+        size > DataSize::ZERO
+    }
+
+    fn waiting_size(&self, receiver: ParticipantKey) -> DataSize {
+        let Topology { participants, slots, .. } = &self.topology;
+        let of_receiver = participants.get(receiver).into_iter().flat_map(|receiver| &receiver.slots);
+        let waiting = of_receiver.filter_map(|slot| slots.get(*slot)?.waiting.as_deref());
+        waiting.fold(DataSize::ZERO, |size, waiting| size + waiting.size())
+    }
+
+    /// Discards the frames that no other ones need.
+    fn discard_waiting(&mut self, receiver: ParticipantKey) {
+        let Self { topology: Topology { participants, slots, encodings, .. }, stats, .. } = self;
+        for key in participants.get(receiver).into_iter().flat_map(|receiver| &receiver.slots) {
+            let Some(Slot { rewriter, waiting: Some(waiting), .. }) = slots.get_mut(*key) else { continue };
+            stats.discarded += waiting.discard(|packet| {
+                let Some(segment) = rewriter.segment(packet.seq) else { return false };
+                let Some(encoding) = encodings.get_mut(segment.layer.encoding) else { return false };
+                let Some(lower) = encoding.layers.lower_frame_rate(segment.layer.target) else { return false };
+                encoding.store.get_mut(packet.index).is_some_and(|packet| packet.meta.targets & bit(lower) == 0)
+            });
+        }
+    }
+
+    /// Forgets what waits for a receiver that cannot be reached. What comes next begins with a key frame.
+    fn forget_waiting(&mut self, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) {
+        let Topology { participants, slots, .. } = &mut self.topology;
+        let Some(receiver) = participants.get(receiver) else { return };
+        for key in &receiver.slots {
+            if let Some(slot) = slots.get_mut(*key)
+                && let Some(waiting) = slot.waiting.as_deref_mut()
+            {
+                waiting.clear();
+                slot.rewriter.interrupt();
+            }
+        }
+        if let Some(path) = egress.path(receiver.transport) {
+            path.downlink.set_waiting(DataSize::ZERO);
+        }
+    }
+}
+
+/// A packet that is the next to leave, and the position of its slot among those of its receiver.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    position: usize,
+    slot: SlotKey,
+    packet: WaitingPacket,
+}
+
+fn is_pinned(slot: &Slot) -> bool {
+    matches!(slot.shown, Shown::At(tile) if tile.pinned)
+}

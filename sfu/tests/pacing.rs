@@ -1,0 +1,363 @@
+//! What leaves for a receiver that is adapted to, and when: key frames on a narrow path, and audio beside them, in virtual time.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod simulation;
+
+use rtp_wire::{
+    dependency_descriptor::{self, FrameSequence, ScalabilityMode},
+    header::{HeaderExtensions, RtpHeader},
+    rtcp::{self, Rtcp},
+    rtp::RtpPacket,
+    seq::SeqNum,
+    vp8::Vp8Descriptor,
+};
+use sfu::{
+    Mid, ParticipantId, Rid, Room, RoomId, Ssrc, TrackId,
+    command::{EncodingParams, Publication},
+    media::Codec,
+};
+use simulation::{
+    Datagram, GOOD, Outbox,
+    feedback::TransportFeedback,
+    publisher::{AudioSource, packet},
+    receiver::SlotReceiver,
+    transport,
+};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+use tacet_impair::{Bitrate, Bottleneck, Impairment, Link, Random};
+
+const ALICE: ParticipantId = ParticipantId(1);
+const BOB: ParticipantId = ParticipantId(2);
+const CAMERA: TrackId = TrackId(7);
+const MICROPHONE: TrackId = TrackId(8);
+/// Milliseconds from one frame to the next.
+const FRAME: u64 = 33;
+/// Bytes of a frame of each encoding: 150, 500 and 1,300 kbit/s.
+const SIZES: [usize; 3] = [620, 2_060, 5_400];
+const RIDS: [&str; 3] = ["q", "h", "f"];
+const HEIGHTS: [u16; 3] = [180, 360, 720];
+/// A key frame is as large as this many others.
+const KEY_FRAME: usize = 8;
+const PAYLOAD: usize = 1_150;
+/// Headers of IP and UDP, and the tag of SRTP.
+const OVERHEAD: usize = 44;
+/// A decoder that lacks a frame asks for a key frame after this time in ms, as that of libwebrtc does.
+const DECODER_WAITS: u64 = 3_000;
+
+/// One encoding of a camera.
+#[derive(Default)]
+struct Encoder {
+    seq: u16,
+    frames: u32,
+}
+
+impl Encoder {
+    fn encode(&mut self, encoding: usize, key: bool, ms: u64) -> Vec<Vec<u8>> {
+        let size = SIZES[encoding] * if key { KEY_FRAME } else { 1 };
+        let count = u8::try_from(size.div_ceil(PAYLOAD)).unwrap();
+        let picture_id = (self.frames as u16 & 0x7fff | 0x8000).to_be_bytes();
+        let packets = (0..count).map(|number| {
+            let start = if number == 0 { 0x10 } else { 0 };
+            let [high, low] = picture_id;
+            let mut payload = vec![0x80 | start, 0xc0, high, low, low, if key { 0x10 } else { 0x11 }];
+            payload.extend(self.frames.to_be_bytes());
+            payload.extend([number, count]);
+            payload.extend(ms.to_be_bytes());
+            payload.resize((size - usize::from(number) * PAYLOAD).clamp(20, PAYLOAD), 0xee);
+            self.seq = self.seq.wrapping_add(1);
+            let (seq, timestamp, ssrc) = (SeqNum(self.seq), (ms * 90) as u32, Ssrc(100 + encoding as u32));
+            let header = RtpHeader { marker: number + 1 == count, payload_type: 96, seq, timestamp, ssrc };
+            let rid = Some(RIDS[encoding].as_bytes());
+            packet(header, HeaderExtensions { mid: Some(b"sv"), rid, ..HeaderExtensions::default() }, &payload)
+        });
+        let packets = packets.collect();
+        self.frames += 1;
+        packets
+    }
+}
+
+/// Alice with a camera in three encodings and a microphone, and Bob who sees and hears her.
+struct Call {
+    start: Instant,
+    now: Instant,
+    room: Room,
+    out: Outbox,
+    encoders: [Encoder; 3],
+    key_frame_requested: bool,
+    microphone: AudioSource,
+    downlink: Link<(u64, Datagram)>,
+    back: Link<Datagram>,
+    feedback: TransportFeedback,
+    video: SlotReceiver,
+    audio: SlotReceiver,
+    asked: u64,
+    nonces: HashSet<(Ssrc, u16)>,
+    /// How long audio waited in the room, in ms, at most.
+    audio_waited: u64,
+}
+
+impl Call {
+    fn new(kbps: u32, seed: u64) -> Self {
+        let (now, mut random) = (Instant::now(), Random::new(seed));
+        let (mut room, mut out) = (Room::new(RoomId(1)).with_adaptation(true), Outbox::default());
+        for participant in [ALICE, BOB] {
+            room.add_participant(participant, transport(participant)).unwrap();
+        }
+        let microphone = AudioSource::new(&mut random);
+        let encodings = RIDS.iter().zip(HEIGHTS).map(|(rid, lines)| EncodingParams {
+            height: Some(lines),
+            ..EncodingParams::named(Rid::new(rid).unwrap())
+        });
+        let camera = Publication { codec: Codec::Vp8, mid: Mid::new("sv").unwrap(), encodings: encodings.collect() };
+        room.publish(now, ALICE, CAMERA, camera).unwrap();
+        let publication = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), microphone.ssrc, None);
+        room.publish(now, ALICE, MICROPHONE, publication).unwrap();
+        let mut slots = [("v0", Codec::Vp8, CAMERA), ("a0", Codec::Opus, MICROPHONE)].map(|(mid, codec, track)| {
+            let mid = Mid::new(mid).unwrap();
+            let (ssrc, rtx) = room.add_slot(BOB, mid, codec).unwrap();
+            room.activate_slot(now, BOB, mid, &mut out).unwrap();
+            room.set_slot(now, BOB, mid, Some(track.into()), &mut out).unwrap();
+            Some(SlotReceiver::new(ssrc, rtx))
+        });
+        Self {
+            start: now,
+            now,
+            room,
+            out,
+            encoders: Default::default(),
+            key_frame_requested: true,
+            microphone,
+            downlink: Link::new(path(kbps), random.next(), now),
+            back: Link::new(GOOD, random.next(), now),
+            feedback: TransportFeedback::default(),
+            video: slots[0].take().unwrap(),
+            audio: slots[1].take().unwrap(),
+            asked: 0,
+            nonces: HashSet::new(),
+            audio_waited: 0,
+        }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from((self.now - self.start).as_millis()).unwrap()
+    }
+
+    fn set_rate(&mut self, kbps: u32) {
+        self.downlink.set_impairment(path(kbps));
+    }
+
+    fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds * 1_000 {
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        self.now += Duration::from_millis(1);
+        let (now, ms) = (self.now, self.ms());
+        self.publish(ms);
+        self.receive(ms);
+        if self.room.next_deadline().is_some_and(|at| at <= now) {
+            self.room.tick(now, &mut self.out);
+        }
+        for (to, datagram) in std::mem::take(&mut self.out.packets) {
+            match &datagram {
+                Datagram::Rtp(bytes) => {
+                    let packet = RtpPacket::parse(bytes).unwrap();
+                    assert_eq!(to, BOB);
+                    assert!(self.nonces.insert((packet.ssrc, packet.seq.0)), "a nonce is repeated");
+                    if packet.ssrc == self.audio.ssrc {
+                        let made = u64::from_be_bytes(*packet.payload.first_chunk().unwrap());
+                        self.audio_waited = self.audio_waited.max(ms - made);
+                    }
+                    self.downlink.send(now, bytes.len() + OVERHEAD, (ms, datagram));
+                }
+                Datagram::Rtcp(bytes) if to == ALICE => {
+                    self.key_frame_requested |= rtcp::parse(bytes).any(|part| matches!(part, Rtcp::Pli { .. }));
+                }
+                Datagram::Rtcp(_) => {}
+            }
+        }
+        for (_, datagram) in self.downlink.arrived(now) {
+            if let Datagram::Rtp(packet) = datagram {
+                self.feedback.on_rtp(ms, &packet);
+                self.video.on_rtp(ms, &packet);
+                self.audio.on_rtp(ms, &packet);
+            }
+        }
+        while self.room.poll_event().is_some() {}
+    }
+
+    /// What Alice sends in this millisecond.
+    fn publish(&mut self, ms: u64) {
+        let mut sent = Vec::new();
+        self.microphone.produce(ms, &mut sent);
+        if ms.is_multiple_of(FRAME) {
+            let key = std::mem::take(&mut self.key_frame_requested);
+            for (encoding, encoder) in self.encoders.iter_mut().enumerate() {
+                sent.extend(encoder.encode(encoding, key, ms).into_iter().map(Datagram::Rtp));
+            }
+        }
+        for datagram in sent {
+            match datagram {
+                Datagram::Rtp(packet) => _ = self.room.receive_rtp(self.now, ALICE, &packet, &mut self.out),
+                Datagram::Rtcp(packet) => self.room.receive_rtcp(self.now, ALICE, &packet, &mut self.out),
+            }
+        }
+    }
+
+    /// What the room gets of Bob in this millisecond.
+    fn receive(&mut self, ms: u64) {
+        let mut sent = Vec::new();
+        self.feedback.produce(ms, &mut sent);
+        self.video.produce(ms, &mut sent);
+        let lacks_frames = |last: u64| ms - last.max(self.asked) >= DECODER_WAITS;
+        if ms.is_multiple_of(100) && self.shown().last().copied().is_some_and(lacks_frames) {
+            let mut packet = Vec::new();
+            rtcp::write::pli(&mut packet, Ssrc(1), self.video.ssrc);
+            sent.push(Datagram::Rtcp(packet));
+            self.asked = ms;
+        }
+        for datagram in sent {
+            self.back.send(self.now, 100, datagram);
+        }
+        for datagram in self.back.arrived(self.now) {
+            let Datagram::Rtcp(packet) = datagram else { panic!("Bob sends no media") };
+            self.room.receive_rtcp(self.now, BOB, &packet, &mut self.out);
+        }
+    }
+
+    /// When Bob's decoder got each frame that it could show, in ms.
+    fn shown(&self) -> Vec<u64> {
+        let (mut shown, mut at, mut last, mut broken, mut parts) = (Vec::new(), 0, None, true, 0);
+        for (&seq, packet) in &self.video.packets {
+            if packet.payload.is_empty() {
+                last = Some(seq);
+                continue;
+            }
+            let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
+            let body = &packet.payload[vp8.length..];
+            let (is_key, part, count) = (body[0] & 1 == 0, body[5], body[6]);
+            broken |= last.is_some_and(|last| last + 1 != seq);
+            if part == 0 {
+                broken &= !is_key;
+                parts = 0;
+            }
+            broken |= part != parts;
+            parts = part + 1;
+            at = packet.at.max(at);
+            if parts == count && !broken {
+                shown.push(at);
+            }
+            last = Some(seq);
+        }
+        shown
+    }
+
+    /// The longest time without another frame since `from`, and audio that did not arrive, in ms.
+    fn suffered(&self, from: u64) -> (u64, u64) {
+        let mut shown: Vec<u64> = self.shown().into_iter().filter(|at| *at >= from).collect();
+        shown.insert(0, from);
+        shown.push(self.ms());
+        let freeze = shown.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        let lost = self.audio.missing().len() as u64 * 20;
+        (freeze, lost)
+    }
+}
+
+/// A path whose queue holds 300 ms.
+fn path(kbps: u32) -> Impairment {
+    let bottleneck = Bottleneck::new(Bitrate::kbit(kbps)).queue_time(Duration::from_millis(300));
+    GOOD.delay(Duration::from_millis(25)).bottleneck(bottleneck)
+}
+
+#[test]
+fn sharp_fall_of_a_path_freezes_video_shortly_and_costs_little_audio() {
+    for seed in 1..=5 {
+        let mut call = Call::new(2_000, seed);
+        call.run(10);
+        let (_, before) = call.suffered(2_000);
+        assert_eq!(before, 0, "audio is whole");
+        let from = call.ms();
+        call.set_rate(300);
+        call.run(10);
+        let (freeze, lost) = call.suffered(from);
+        println!("seed {seed}: video froze for {freeze} ms, {lost} ms of audio were lost");
+        assert!(freeze <= 1_500, "video froze for {freeze} ms");
+        assert!(lost <= 200, "{lost} ms of audio were lost");
+        assert!(call.audio_waited <= 1, "audio is never queued: {} ms", call.audio_waited);
+    }
+}
+
+/// Twenty frames of three temporal layers come at once, 120 kB, when nothing is known of the path but that there is feedback.
+/// The highest layer makes way, and its numbers are filled.
+#[test]
+fn frames_that_can_be_missing_make_way_for_the_others() {
+    let (mut now, mid) = (Instant::now(), Mid::new("v0").unwrap());
+    let (mut room, mut out) = (Room::new(RoomId(1)).with_adaptation(true), Outbox::default());
+    for participant in [ALICE, BOB] {
+        room.add_participant(participant, transport(participant)).unwrap();
+    }
+    let encodings = vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..EncodingParams::default() }];
+    let camera = Publication { codec: Codec::Vp9, mid: Mid::new("sv").unwrap(), encodings };
+    room.publish(now, ALICE, CAMERA, camera).unwrap();
+    let (ssrc, _) = room.add_slot(BOB, mid, Codec::Vp9).unwrap();
+    room.activate_slot(now, BOB, mid, &mut out).unwrap();
+    room.set_slot(now, BOB, mid, Some(CAMERA.into()), &mut out).unwrap();
+
+    let (mut frames, mut seq) = (FrameSequence::new(ScalabilityMode::L1T3, &[]), 0);
+    let mut highest = HashSet::new();
+    let mut send = |room: &mut Room, out: &mut Outbox, now, number: u32, packets: u32| {
+        let frame = frames.next_unit(number == 0)[0];
+        if frame.temporal == 2 {
+            highest.insert(number);
+        }
+        for part in 0..packets {
+            let part_of = dependency_descriptor::Frame { starts: part == 0, ends: part + 1 == packets, ..frame };
+            let mut descriptor = Vec::new();
+            dependency_descriptor::write(&mut descriptor, &part_of, frames.structure()).unwrap();
+            seq += 1;
+            let (marker, seq) = (part + 1 == packets, SeqNum(seq));
+            let header = RtpHeader { marker, payload_type: 98, seq, timestamp: number * 3_000, ssrc: Ssrc(100) };
+            let extensions = HeaderExtensions { dependency: Some(&descriptor), ..HeaderExtensions::default() };
+            room.receive_rtp(now, ALICE, &packet(header, extensions, &[7; 1_000]), out);
+        }
+    };
+    send(&mut room, &mut out, now, 0, 1);
+    room.tick(now, &mut out);
+    let mut feedback = TransportFeedback::default();
+    let mut sent = std::mem::take(&mut out.packets);
+    let Some((BOB, Datagram::Rtp(first))) = sent.pop() else { panic!("the key frame is forwarded") };
+    feedback.on_rtp(10, &first);
+    let mut reports = Vec::new();
+    feedback.produce(100, &mut reports);
+    for report in reports {
+        let Datagram::Rtcp(report) = report else { panic!("feedback is RTCP") };
+        room.receive_rtcp(now, BOB, &report, &mut out);
+    }
+
+    (1..=20).for_each(|number| send(&mut room, &mut out, now, number, 6));
+    for _ in 0..1_000 {
+        if room.next_deadline().is_some_and(|at| at <= now) {
+            room.tick(now, &mut out);
+        }
+        now += Duration::from_millis(1);
+    }
+    let begin = RtpPacket::parse(&first).unwrap();
+    let packets: Vec<_> = out.packets.iter().filter(|(to, _)| *to == BOB).collect();
+    assert_eq!(packets.len(), 120, "every number leaves, once");
+    for (number, (_, datagram)) in (1..).zip(packets) {
+        let Datagram::Rtp(bytes) = datagram else { panic!("no report is due") };
+        let packet = RtpPacket::parse(bytes).unwrap();
+        assert_eq!((packet.ssrc, packet.seq.0), (ssrc, begin.seq.0.wrapping_add(number)), "in order");
+        let frame = packet.timestamp.wrapping_sub(begin.timestamp) / 3_000;
+        let is_highest = highest.contains(&frame);
+        // The first one has left when the others come.
+        assert_eq!(packet.payload.is_empty(), is_highest && frame > 1, "frame {frame}");
+    }
+    assert_eq!(room.stats().discarded, room.stats().fillers);
+}
