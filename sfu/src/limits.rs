@@ -12,7 +12,7 @@
 //! | an admitted client | uplink of a publisher | one PLI and NACK for all subscribers, paced by the round trip |
 //! | an admitted client | key frames of a publisher | [`KEY_FRAME_BURST`], [`KEY_FRAME_INTERVAL`] for each encoding that it receives |
 //! | anyone | an address that has not answered, by a forged source | three times the bytes that came from it |
-//! | an admitted client | its own downlink, by retransmissions | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what arrives there |
+//! | an admitted client | its own downlink, by retransmissions | [`REPAIR_RATE`], [`REPAIR_SHARE`] of what its path is estimated to carry |
 //! | an admitted client | stored packets | [`VIDEO_STORE`], [`REPAIR_WAIT`] |
 //! | signaling of a participant | participants, tracks, slots | [`SfuConfig::max_participants`](crate::SfuConfig), [`ROOM_PARTICIPANTS`], [`TRACKS`], [`SLOTS`] |
 //! | signaling of a participant | downlink of a receiver, by video | [`SfuConfig::max_video_kbps_per_subscriber`](crate::SfuConfig), where tracks have layers to choose from |
@@ -96,18 +96,18 @@ pub const AUDIO_STORE: DataSize = DataSize::from_bytes(32 << 10);
 /// Maximum bitrate of all video to one receiver, unless [`SfuConfig`](crate::SfuConfig) sets another.
 pub const VIDEO_RATE: Bitrate = Bitrate::from_kbps(4_000);
 
-/// Retransmissions to a receiver take at most one part in this many of the bitrate that arrives there.
-pub const REPAIR_SHARE: u64 = 3;
-/// Size of the retransmissions that a receiver gets at once, whatever arrives: a key frame.
+/// Retransmissions to a receiver take at most one part in this many of what its path is estimated to carry.
+pub const REPAIR_SHARE: u64 = 5;
+/// Size of the retransmissions that a receiver gets at once, whatever its path carries: a key frame.
 pub const REPAIR_BURST: DataSize = DataSize::from_bytes(40_000);
 /// Bounds on the bitrate of retransmissions to a receiver.
 pub const REPAIR_RATE: RepairRate =
     RepairRate { min: Bitrate::from_kbps(32), initial: Bitrate::from_kbps(1_000), max: Bitrate::from_kbps(4_000) };
 
-/// Bounds on a bitrate that follows what arrives at a receiver.
+/// Bounds on a bitrate that follows the estimate of a receiver's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RepairRate {
-    /// If nothing arrives.
+    /// On the worst path.
     pub min: Bitrate,
     /// Before the receiver has sent feedback.
     pub initial: Bitrate,

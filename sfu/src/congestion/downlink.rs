@@ -2,7 +2,6 @@
 
 use super::{
     BandwidthEstimator, ClusterId, PacketResult,
-    delivery_rate::{DeliveryRate, PACKET_OVERHEAD, Sent},
     pacer::Pacer,
     probe_sender::ProbeSender,
     repair_budget::RepairBudget,
@@ -73,9 +72,6 @@ pub struct Downlink {
     pub(crate) rtt: Rtt,
     /// Packets that have a transport-wide number.
     numbered: u64,
-    /// Media, without retransmissions.
-    sent: Sent,
-    delivery: DeliveryRate,
     repair_budget: RepairBudget,
     reported: DeliveryReport,
     clock: ReceiverClock,
@@ -106,14 +102,6 @@ impl Downlink {
     #[must_use]
     pub fn reported(&self) -> DeliveryReport {
         self.reported
-    }
-
-    /// A media packet with a payload of `payload` bytes, of `size` on the wire, leaves now. Returns its transport-wide
-    /// sequence number.
-    #[inline]
-    pub(crate) fn on_media(&mut self, now: Instant, payload: usize, size: DataSize) -> u16 {
-        self.sent.count(payload);
-        self.on_packet(now, size)
     }
 
     /// A packet of `size` on the wire leaves now. Returns its transport-wide sequence number.
@@ -189,10 +177,10 @@ impl Downlink {
         self.measured.as_mut()?.pacer.as_mut()
     }
 
-    /// Whether a retransmission of `payload` bytes is within the repair budget; it counts as sent.
-    pub(crate) fn admits_repair(&mut self, now: Instant, payload: usize) -> bool {
-        let size = DataSize::from_len(payload) + PACKET_OVERHEAD;
-        self.repair_budget.spend(now, self.delivery.bitrate(now), size)
+    /// Whether a retransmission of `size` on the wire is within the repair budget; it counts as sent.
+    pub(crate) fn admits_repair(&mut self, now: Instant, size: DataSize) -> bool {
+        let estimate = self.estimate();
+        self.repair_budget.spend(now, estimate, size)
     }
 
     /// Handles feedback of the client. Returns what it reports. `results` is a buffer.
@@ -206,7 +194,6 @@ impl Downlink {
         let Some(measured) = &mut self.measured else {
             // What the first feedback is about was sent before anything was recorded.
             self.measured = Some(Box::new(Measured::new(now, next_number)));
-            self.delivery.on_feedback(now, 0, self.sent);
             return DeliveryReport::default();
         };
         results.clear();
@@ -223,7 +210,6 @@ impl Downlink {
             measured.estimator.on_overrun(now);
         }
         self.reported += counted;
-        self.delivery.on_feedback(now, counted.arrived, self.sent);
         counted
     }
 
@@ -412,13 +398,11 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn transport_seq_is_shared_by_media_and_retransmissions() {
+    fn transport_seq_wraps_around() {
         let (now, size) = (Instant::now(), wire_size(100));
         let mut downlink = Downlink { numbered: u16::MAX.into(), ..Downlink::default() };
-        let numbers =
-            [downlink.on_media(now, 100, size), downlink.on_packet(now, size), downlink.on_media(now, 100, size)];
+        let numbers = [0; 3].map(|_| downlink.on_packet(now, size));
         assert_eq!(numbers, [u16::MAX, 0, 1]);
-        assert_eq!(downlink.sent, Sent { packets: 2, octets: 200 }, "media only");
     }
 
     /// Feedback of packets that arrived, and of those between them that did not.
@@ -433,7 +417,7 @@ mod tests {
     /// A downlink with the first feedback behind it, and the number of its next packet.
     fn downlink(now: Instant) -> (Downlink, u64) {
         let mut downlink = Downlink::default();
-        downlink.on_media(now, 100, wire_size(100));
+        downlink.on_packet(now, wire_size(100));
         assert_eq!(feed(&mut downlink, now, [0]), DeliveryReport::default());
         (downlink, 1)
     }
@@ -443,7 +427,7 @@ mod tests {
         let start = Instant::now();
         let (mut downlink, first) = downlink(start);
         for n in 0..10 {
-            downlink.on_media(start + n * MS, 100, wire_size(100));
+            downlink.on_packet(start + n * MS, wire_size(100));
         }
         let numbers = || (first..first + 10).filter(|seq| *seq != 4);
         let counted = DeliveryReport { arrived: 9, missing: 1, ..DeliveryReport::default() };
@@ -460,7 +444,7 @@ mod tests {
     fn feedback_of_what_was_not_sent_changes_nothing_but_a_counter() {
         let start = Instant::now();
         let (mut downlink, first) = downlink(start);
-        downlink.on_media(start, 100, wire_size(100));
+        downlink.on_packet(start, wire_size(100));
         let unknown = DeliveryReport { unknown: 101, ..DeliveryReport::default() };
         assert_eq!(feed(&mut downlink, start + MS, (first + 1..first + 102).step_by(2)), unknown);
         let mut packet = Vec::new();

@@ -1,7 +1,6 @@
 //! What is known of the path of a transport: its round-trip time, what arrives over it in either direction, and how much
 //! of it retransmissions may use.
 
-pub(crate) mod delivery_rate;
 mod downlink;
 mod estimator;
 mod pacer;

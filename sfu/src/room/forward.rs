@@ -433,7 +433,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
                 return;
             }
         }
-        header.set_twcc_seq(downlink.on_media(self.now, packet.payload_len(), size));
+        header.set_twcc_seq(downlink.on_packet(self.now, size));
         header.set_frame_number(rewritten.frame_number);
         rewrite_payload(packet, rewritten);
         self.egress.rtp(self.slot.transport, header.as_bytes(), packet.padded());
@@ -459,7 +459,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         let header = &mut self.scratch.header;
         build_filler(header, pt, Some(&self.slot.mid));
         header.set_stream(self.slot.ssrc, SeqNum(low(seq)), timestamp);
-        header.set_twcc_seq(path.downlink.on_media(self.now, 0, wire_size(header.as_bytes().len())));
+        header.set_twcc_seq(path.downlink.on_packet(self.now, wire_size(header.as_bytes().len())));
         self.egress.rtp(self.slot.transport, header.as_bytes(), &[]);
         self.slot.sent.count(0);
         self.stats.fillers += 1;

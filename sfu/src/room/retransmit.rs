@@ -77,12 +77,12 @@ impl Room {
         let rtx = slot.rtx.as_mut()?;
         let payload = packet.as_ref().map_or(0, |packet| packet.payload_len());
         if reason == Reason::Requested {
-            if !rtx.admit(now, SeqNum(low(seq)), rtt) || !downlink.admits_repair(now, payload) {
+            let size = wire_size(payload) + HEADER;
+            if !rtx.admit(now, SeqNum(low(seq)), rtt) || !downlink.admits_repair(now, size) {
                 return None;
             }
             if downlink.is_paced() {
                 let waiting = slot.waiting.get_or_insert_default();
-                let size = wire_size(payload) + HEADER;
                 if !waiting.is_full() && downlink.must_wait(now, size) {
                     waiting.push_retransmission(WaitingPacket::new(seq, index, 0, size));
                     downlink.add_waiting(size);

@@ -7,7 +7,6 @@ use super::speaker_slots::SpeakerSlots;
 use crate::{
     allowance::{Allowance, Notice},
     command::{CommandError, MAX_ENCODINGS, Publication, SlotSource},
-    congestion::delivery_rate::Sent,
     event::LayerReason,
     ids::{Mid, ParticipantId, Ssrc, TrackId},
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
@@ -25,6 +24,7 @@ use crate::{
         reported_loss::ReportedLoss,
         rewriter::Rewriter,
         sender_reports::SentReports,
+        sent::Sent,
         slot::{Shown, Slot},
         steadiness::Steadiness,
     },

@@ -21,6 +21,7 @@ pub(crate) mod rewriter;
 pub(crate) mod segment;
 pub(crate) mod select;
 pub(crate) mod sender_reports;
+pub(crate) mod sent;
 pub(crate) mod slot;
 pub(crate) mod steadiness;
 pub(crate) mod timeline;

@@ -2,10 +2,9 @@
 
 use super::{
     allocation::Tile, nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, segment::Layer,
-    select::Wanted, sender_reports::SentReports, steadiness::Steadiness, waiting::Waiting,
+    select::Wanted, sender_reports::SentReports, sent::Sent, steadiness::Steadiness, waiting::Waiting,
 };
 use crate::{
-    congestion::delivery_rate::Sent,
     event::LayerReason,
     ids::{Mid, Ssrc},
     keys::{EncodingKey, ParticipantKey, TrackKey, TransportKey},
