@@ -7,6 +7,7 @@ mod downlinks;
 mod forward;
 mod layers_wanted;
 mod pacing;
+mod probes;
 mod publisher_feedback;
 mod receive_queue;
 mod receive_rtcp;

@@ -17,13 +17,15 @@ use std::time::Instant;
 /// Size of a retransmission beyond the payload, about.
 const HEADER: DataSize = DataSize::from_bytes(30);
 
-/// When a retransmission is sent.
+/// Why a packet is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// Now, if the limits permit.
+pub(super) enum Reason {
+    /// It was requested, and is sent if the limits permit.
     Requested,
-    /// Now: it has been admitted, and has waited.
+    /// It was requested, and has waited for the pacer.
     Waited,
+    /// A probe repeats it.
+    Probe,
 }
 
 impl Room {
@@ -45,20 +47,21 @@ impl Room {
         seq: u64,
         egress: &mut (impl Egress + ?Sized),
     ) {
-        let _: Option<()> = self.try_retransmit(now, slot, SeqNum(low(seq)), Reason::Waited, egress);
+        let _: Option<DataSize> = self.try_retransmit(now, slot, SeqNum(low(seq)), Reason::Waited, egress);
     }
 
-    fn try_retransmit(
+    /// Returns the size on the wire of what is sent, or will be.
+    pub(super) fn try_retransmit(
         &mut self,
         now: Instant,
         slot: SlotKey,
         seq: SeqNum,
         reason: Reason,
         egress: &mut (impl Egress + ?Sized),
-    ) -> Option<()> {
+    ) -> Option<DataSize> {
         let Self { topology: Topology { encodings, slots, .. }, scratch, .. } = self;
         let slot = slots.get_mut(slot).filter(|slot| slot.active)?;
-        if reason == Reason::Requested && slot.waiting.as_ref().is_some_and(|waiting| waiting.contains(seq)) {
+        if reason != Reason::Waited && slot.waiting.as_ref().is_some_and(|waiting| waiting.contains(seq)) {
             return None;
         }
         let downlink = &mut egress.path(slot.transport)?.downlink;
@@ -76,9 +79,12 @@ impl Room {
         let packet = packet.filter(|packet| segment.contains(&packet.meta));
         let rtx = slot.rtx.as_mut()?;
         let payload = packet.as_ref().map_or(0, |packet| packet.payload_len());
+        let size = wire_size(payload) + HEADER;
+        if reason != Reason::Waited && !rtx.admit(now, SeqNum(low(seq)), rtt) {
+            return None;
+        }
         if reason == Reason::Requested {
-            let size = wire_size(payload) + HEADER;
-            if !rtx.admit(now, SeqNum(low(seq)), rtt) || !downlink.admits_repair(now, size) {
+            if !downlink.admits_repair(now, size) {
                 return None;
             }
             if downlink.is_paced() {
@@ -88,7 +94,7 @@ impl Room {
                     downlink.add_waiting(size);
                     let receiver = slot.participant;
                     self.pace(now, receiver);
-                    return Some(());
+                    return Some(size);
                 }
             }
         }
@@ -111,6 +117,6 @@ impl Room {
         let size = wire_size(header.as_bytes().len() + scratch.payload.len());
         header.set_twcc_seq(downlink.on_packet(now, size));
         egress.rtp(slot.transport, scratch.header.as_bytes(), &scratch.payload);
-        Some(())
+        Some(size)
     }
 }

@@ -14,7 +14,7 @@ pub struct RoomStats {
     pub forwarded: u64,
     /// Empty packets sent to subscribers, for numbers that turned out to be of other layers.
     pub fillers: u64,
-    /// Packets of padding sent to subscribers, as probes of their downlinks.
+    /// Packets sent to subscribers as probes of their downlinks: retransmissions and padding.
     pub probes: u64,
     /// Packets that waited for a slow downlink, and were discarded with others of frames that can be missing.
     pub discarded: u64,
