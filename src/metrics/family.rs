@@ -44,10 +44,21 @@ pub(super) fn histogram<'a, L: EncodeLabelSet>(
     help: &str,
     values: impl IntoIterator<Item = (L, &'a sfu::metrics::Histogram)>,
 ) -> fmt::Result {
+    scaled_histogram(encoder, name, help, 1.0, values)
+}
+
+/// Writes a histogram for each set of labels. One of its unit is `scale` of the metric's unit.
+pub(super) fn scaled_histogram<'a, L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    scale: f64,
+    values: impl IntoIterator<Item = (L, &'a sfu::metrics::Histogram)>,
+) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
     for (labels, histogram) in values {
-        let buckets: Vec<(f64, u64)> = histogram.buckets().collect();
-        let sum = histogram.sum().as_secs_f64();
+        let buckets: Vec<(f64, u64)> = histogram.buckets().map(|(bound, count)| (bound * scale, count)).collect();
+        let sum = histogram.sum().as_secs_f64() * scale;
         family.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, histogram.count(), &buckets, None)?;
     }
     Ok(())

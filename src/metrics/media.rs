@@ -1,12 +1,15 @@
 //! Metrics of the media plane, by worker.
 
-use super::family::{counter, gauge, histogram};
+use super::family::{counter, gauge, histogram, scaled_histogram};
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use sfu::{
     Sfu,
     metrics::{Counter, Gauge, WorkerMetrics},
 };
 use std::{fmt, sync::Arc};
+
+/// Prometheus recommends bytes for all amounts of data, and rates of them per second.
+const BYTES_PER_MEGABIT: f64 = 1e6 / 8.0;
 
 #[derive(Debug)]
 pub(super) struct Media(pub(super) Arc<Sfu>);
@@ -44,10 +47,11 @@ impl Collector for Media {
             "Time from a participant's arrival until the first media was sent to it.",
             workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.first_media)),
         )?;
-        histogram(
+        scaled_histogram(
             encoder,
-            "downlink_estimate_megabits_per_second",
-            "Bitrate that a downlink is estimated to carry, counted once a second for each that sends feedback.",
+            "downlink_estimate_bytes_per_second",
+            "Rate that a downlink is estimated to carry, counted once a second for each that sends feedback.",
+            BYTES_PER_MEGABIT,
             workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.downlink_estimate)),
         )?;
         histogram(
