@@ -7,11 +7,11 @@ use serde::Serialize;
 use std::{
     io::{self, BufRead, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
-use tacet_impair::{Bottleneck, Impairment, RateSchedule, Relay as UdpRelay, RelayConfig, RelayStats};
+use tacet_impair::{Bottleneck, Impairment, PRESETS, RateSchedule, Relay as UdpRelay, RelayConfig, RelayStats};
 use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
@@ -58,6 +58,12 @@ pub(crate) struct Relay {
     /// Let all clients share the bottleneck of each direction
     #[arg(long)]
     shared: bool,
+    /// File of rates from clients to the server, if different
+    #[arg(long, value_name = "FILE")]
+    up_rate_trace: Option<PathBuf>,
+    /// File of rates from the server to clients, if different
+    #[arg(long, value_name = "FILE")]
+    down_rate_trace: Option<PathBuf>,
     /// Settings from clients to the server, if different
     #[arg(long, value_name = "SETTINGS")]
     up: Option<String>,
@@ -136,13 +142,13 @@ impl Settings {
     /// The impairment that these options describe: each is a setting of the same name.
     fn impairment(&self) -> anyhow::Result<Impairment> {
         let mut base = match &self.preset {
-            Some(name) => Impairment::preset(name).with_context(|| format!("--preset: unknown preset `{name}`"))?,
+            Some(name) => Impairment::preset(name).with_context(|| {
+                format!("--preset: `{name}` is none of {}", PRESETS.map(|(name, _)| name).join(", "))
+            })?,
             None => Impairment::PERFECT,
         };
         if let Some(file) = &self.rate_trace {
-            let of_file = || format!("--rate-trace {}", file.display());
-            let text = std::fs::read_to_string(file).with_context(of_file)?;
-            base = base.bottleneck(Bottleneck::new(RateSchedule::trace(&text).with_context(of_file)?));
+            base = base.rate(trace("--rate-trace", file)?);
         }
         let settings = [
             ("loss", &self.loss),
@@ -164,6 +170,13 @@ impl Settings {
         let written = settings.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)));
         Ok(base.with(&written.collect::<Vec<_>>().join(","))?)
     }
+}
+
+/// Reads the file of an option.
+fn trace(option: &str, file: &Path) -> anyhow::Result<RateSchedule> {
+    let of_file = || format!("{option} {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(of_file)?;
+    RateSchedule::trace(&text).with_context(of_file)
 }
 
 /// A time above zero.
@@ -212,12 +225,7 @@ impl Relay {
     }
 
     async fn relay(self) -> anyhow::Result<()> {
-        let both = self.path.impairment()?;
-        let one_way = |settings: &Option<String>, name| match settings {
-            Some(settings) => both.with(settings).with_context(|| format!("--{name}")),
-            None => Ok(both.clone()),
-        };
-        let (up, down) = (one_way(&self.up, "up")?, one_way(&self.down, "down")?);
+        let (both, up, down) = self.impairments()?;
         let seed = match self.seed {
             Some(seed) => seed,
             // Short, since it may have to be typed.
@@ -246,6 +254,26 @@ impl Relay {
             }
         }
         self.print(&Answer::Stats(relays.stats()))
+    }
+
+    /// The network of both directions, and that of each.
+    fn impairments(&self) -> anyhow::Result<(Impairment, Impairment, Impairment)> {
+        let both = self.path.impairment()?;
+        let one_way = |name: &str, file: &Option<PathBuf>, settings: &Option<String>| {
+            let mut path = both.clone();
+            if let Some(file) = file {
+                let line = Bottleneck::new(trace(&format!("--{name}-rate-trace"), file)?);
+                // The queue that is set for both directions holds for a trace of one, too.
+                path.bottleneck = Some(match path.bottleneck {
+                    Some(both) => Bottleneck { rate: line.rate, ..both },
+                    None => line,
+                });
+            }
+            path.with(settings.as_deref().unwrap_or_default()).with_context(|| format!("--{name}"))
+        };
+        let up = one_way("up", &self.up_rate_trace, &self.up)?;
+        let down = one_way("down", &self.down_rate_trace, &self.down)?;
+        Ok((both, up, down))
     }
 
     fn announce(&self, relays: &Relays, seed: u64) -> anyhow::Result<()> {
@@ -402,7 +430,8 @@ mod tests {
         assert_eq!(four, "gilbert-elliott=1%/30%/0%/80%".parse().unwrap());
         let changing = relay("--rate 2mbit:500kbit@20s --queue 300ms --aqm codel").path.impairment().unwrap();
         assert_eq!(changing, "rate=2mbit:500kbit@20s,queue=300ms,aqm=codel".parse().unwrap());
-        assert!(relay("--preset 5g").path.impairment().is_err());
+        let error = relay("--preset 5g").path.impairment().unwrap_err().to_string();
+        assert_eq!(error, "--preset: `5g` is none of perfect, wifi, 4g, congested, lossy");
         assert!(relay("--loss 5").path.impairment().unwrap_err().to_string().contains("write 5%"));
     }
 
@@ -415,6 +444,31 @@ mod tests {
         std::fs::write(file.path(), "1 parsec\n").unwrap();
         let error = relay(&format!("--rate-trace {}", file.path().display())).path.impairment().unwrap_err();
         assert!(error.to_string().contains("--rate-trace"), "{error}");
+        assert!(format!("{error:#}").contains("line 1: `1 parsec`"), "{error:#}");
+    }
+
+    #[test]
+    fn each_direction_may_have_a_trace() {
+        let files = ["1mbit\n2mbit\n", "8mbit\n0\n"].map(|rates| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), rates).unwrap();
+            file
+        });
+        let [up, down] = files.each_ref().map(|file| file.path().display().to_string());
+        let paths = |options: &str| relay(&format!("--delay 5ms --down-rate-trace {down} {options}")).impairments();
+        let (both, plain, of_down) = paths("").unwrap();
+        assert_eq!((&both, &plain), (&"delay=5ms".parse().unwrap(), &"delay=5ms".parse().unwrap()));
+        assert_eq!(of_down, "delay=5ms,rate=8mbit:0@100ms@@200ms".parse().unwrap());
+        let (_, of_up, of_down) =
+            paths(&format!("--rate 3mbit --queue 300ms --up-rate-trace {up} --up loss=1%")).unwrap();
+        assert_eq!(of_up, "delay=5ms,rate=1mbit:2mbit@100ms@@200ms,queue=300ms,loss=1%".parse().unwrap());
+        assert_eq!(of_down, "delay=5ms,rate=8mbit:0@100ms@@200ms,queue=300ms".parse().unwrap());
+        std::fs::write(&up, "1mbit\n\nfast\n").unwrap();
+        let error = paths(&format!("--up-rate-trace {up}")).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("--up-rate-trace") && format!("{error:#}").contains("line 3"),
+            "{error:#}"
+        );
     }
 
     #[test]

@@ -68,16 +68,21 @@ pub enum QueueLimit {
     Bytes(u64),
     /// What the rate at the time of arrival empties within this, and at least two full packets.
     Time(Duration),
+    /// What the rate at the time of arrival empties within 100 ms, and at least ten full packets.
+    Usual,
 }
 
 impl QueueLimit {
     /// Two packets of 1,500 bytes.
     const SMALLEST: u64 = 3_000;
+    /// Of a usual queue: ten of them, and the time that it takes to empty.
+    const USUAL: (u64, Duration) = (15_000, Duration::from_millis(100));
 
     fn bytes(self, rate: Bitrate) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Time(time) => rate.bytes_in(time).max(Self::SMALLEST),
+            Self::Usual => rate.bytes_in(Self::USUAL.1).max(Self::USUAL.0),
         }
     }
 }
@@ -94,18 +99,9 @@ pub struct Bottleneck {
 }
 
 impl Bottleneck {
-    /// Ten full packets.
-    const SMALLEST_QUEUE: u64 = 15_000;
-
-    /// A bottleneck with a queue of 100 ms, or of ten full packets if that is more.
+    /// A bottleneck with a usual queue.
     pub fn new(rate: impl Into<Rate>) -> Self {
-        let rate = rate.into();
-        let usual = rate.nominal_at(Duration::ZERO).bytes_in(Duration::from_millis(100));
-        let queue = match rate {
-            Rate::Constant(_) => QueueLimit::Bytes(usual.max(Self::SMALLEST_QUEUE)),
-            Rate::Scheduled(_) => QueueLimit::Time(Duration::from_millis(100)),
-        };
-        Self { rate, queue, codel: false }
+        Self { rate: rate.into(), queue: QueueLimit::Usual, codel: false }
     }
 
     /// The same with a queue of this many bytes.

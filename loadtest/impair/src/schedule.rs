@@ -32,6 +32,9 @@ pub enum ScheduleError {
     /// Too many steps.
     #[error("more than {} steps", RateSchedule::MOST_STEPS)]
     Long,
+    /// A line of a trace is no rate.
+    #[error("line {0}: {1}")]
+    Line(usize, QuantityError),
     /// A malformed rate or time.
     #[error(transparent)]
     Quantity(#[from] QuantityError),
@@ -115,8 +118,10 @@ impl RateSchedule {
     /// # Errors
     /// [`ScheduleError`].
     pub fn trace(text: &str) -> Result<Self, ScheduleError> {
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let rates = lines.take(Self::MOST_STEPS + 1).map(rate).collect::<Result<Vec<_>, _>>()?;
+        let lines = (1..).zip(text.lines().map(str::trim));
+        let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).take(Self::MOST_STEPS + 1);
+        let rates = lines.map(|(number, line)| rate(line).map_err(|error| ScheduleError::Line(number, error)));
+        let rates = rates.collect::<Result<Vec<_>, _>>()?;
         Self::of_trace(rates.into_iter())
     }
 
@@ -274,7 +279,8 @@ mod tests {
         assert_eq!(rates, [low, None, high, low, None]);
         assert_eq!(trace.bytes_between(s(0.0), s(3.0)), 10 * (12_500 + 31_250));
         assert_eq!(RateSchedule::trace("# empty"), Err(ScheduleError::Stalled));
-        assert!(RateSchedule::trace("5 parsecs").is_err());
+        let error = RateSchedule::trace("# measured\n\n1mbit\n5 parsecs\n").unwrap_err();
+        assert!(error.to_string().starts_with("line 4: `5 parsecs`"), "{error}");
     }
 
     #[test]

@@ -200,9 +200,10 @@ impl fmt::Display for Impairment {
                 Rate::Constant(rate) => format!("rate={rate}"),
                 Rate::Scheduled(schedule) => format!("rate={schedule}"),
             });
-            items.push(match queue {
-                QueueLimit::Bytes(bytes) => format!("queue={bytes}"),
-                QueueLimit::Time(time) => format!("queue={time:?}"),
+            items.extend(match queue {
+                QueueLimit::Bytes(bytes) => Some(format!("queue={bytes}")),
+                QueueLimit::Time(time) => Some(format!("queue={time:?}")),
+                QueueLimit::Usual => None,
             });
             items.extend(codel.then(|| "aqm=codel".to_owned()));
         }
@@ -247,7 +248,8 @@ mod tests {
         assert_eq!(path.with("jitter=gauss 5ms").unwrap().jitter, Jitter::Gaussian(ms(5)));
         let schedule: RateSchedule = "1mbit:2.5mbit@40s:0@60s:1mbit@61s".parse().unwrap();
         let bottleneck = path.with("rate=1mbit:2.5mbit@40s:0@60s:1mbit@61s").unwrap().bottleneck.unwrap();
-        assert_eq!(bottleneck, Bottleneck::new(schedule).queue_time(ms(100)));
+        assert_eq!(bottleneck, Bottleneck::new(schedule));
+        assert_eq!(bottleneck.queue, QueueLimit::Usual, "as of a constant rate");
         let down = path.with("down-for=1s,down-every=10s").unwrap().outage.unwrap();
         assert_eq!(down.after, Duration::from_secs(9), "the first period begins up");
         assert_eq!("".parse(), Ok(Impairment::PERFECT));
@@ -295,7 +297,11 @@ mod tests {
     }
 
     fn queues() -> impl Strategy<Value = QueueLimit> {
-        prop_oneof![(0u64..1_000_000).prop_map(QueueLimit::Bytes), times().prop_map(QueueLimit::Time)]
+        prop_oneof![
+            (0u64..1_000_000).prop_map(QueueLimit::Bytes),
+            times().prop_map(QueueLimit::Time),
+            Just(QueueLimit::Usual)
+        ]
     }
 
     fn jitters() -> impl Strategy<Value = Jitter> {
