@@ -127,6 +127,16 @@ fn speakers_replace_tracks_while_too_many_are_unmuted() {
 }
 
 #[test]
+fn all_are_heard_again_when_there_is_a_slot_for_each() {
+    let mut hall = Hall::new();
+    hall.set_muted(0..12, false);
+    hall.set_muted(9..12, true);
+    assert_eq!((hall.wait(), hall.wait(), hall.ears.speakers().len()), (0, 0, 6), "for 20 s");
+    assert_eq!((hall.wait(), hall.ears.speakers().len()), (1, 0));
+    assert!(hall.ears.tracks().is_superset(&hall.unmuted()));
+}
+
+#[test]
 fn number_of_speakers_is_configured() {
     let mut hall = Hall::with(RoomLimits { speakers: 3, ..RoomLimits::default() });
     hall.set_muted(0..11, false);
