@@ -11,7 +11,7 @@ import { parseLink, type RoomLink, type RoomLinkParts, roomLink } from "./link.t
 import type { MediaState } from "./media-watch.ts";
 import { type Participant, type ParticipantTrack, participantTrack } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
-import type { Codec, ParticipantId, Source } from "./protocol/generated.ts";
+import type { Codec, ParticipantId, Source, Speaker } from "./protocol/generated.ts";
 import type { MuteChange, StallChange } from "./remote-tracks.ts";
 import { Backoff, endsJoining } from "./retry.ts";
 import type { ReturnTicket } from "./return-ticket.ts";
@@ -136,6 +136,8 @@ export class Call extends Emitter<CallEvents> {
   readonly #media = new Set<MediaStreamTrack>();
   readonly #participants = new Map<ParticipantId, Participant>();
   readonly #speakers = new ActiveSpeakers();
+  /** The active speakers as the server says. It says so when that changes. */
+  #hinted: readonly Speaker[] = [];
   readonly #places = new TrackPlaces();
   /** When the track in each slot was first shown there. */
   readonly #shownSince = new Map<string, number>();
@@ -393,17 +395,12 @@ export class Call extends Emitter<CallEvents> {
       if (layer !== null) this.emit("layer", { participant, source, layer });
     });
     connection.on("muted", (change) => {
-      if (change.muted && change.source === "microphone") this.#speakers.remove(change.participant);
+      if (change.muted && change.source === "microphone") this.#silence(change.participant);
       this.emit("muted", change);
     });
     connection.on("stalled", (change) => this.emit("stalled", change));
     connection.on("speakers", (speakers) => {
-      const now = performance.now();
-      for (const speaker of speakers) {
-        if (this.#participants.has(speaker.participant) && !this.#measures(speaker.participant)) {
-          this.#speakers.hint(speaker, now);
-        }
-      }
+      this.#hinted = speakers;
     });
     connection.on("problem", (problem) => this.emit("problem", problem));
     connection.on("callCode", (code) => this.emit("callCode", code));
@@ -436,7 +433,7 @@ export class Call extends Emitter<CallEvents> {
   #remove(id: ParticipantId): void {
     const left = this.#participants.get(id);
     this.#participants.delete(id);
-    this.#speakers.remove(id);
+    this.#silence(id);
     if (left !== undefined) this.emit("participantLeft", left);
   }
 
@@ -479,19 +476,20 @@ export class Call extends Emitter<CallEvents> {
     const now = performance.now();
     for (const shown of this.#connection?.shown() ?? []) {
       if (shown.source !== "microphone" || now - (this.#shownSince.get(shown.mid) ?? now) < HANDOVER_MS) continue;
+      const { participant } = shown;
       const level = this.#connection?.audioLevel(shown);
-      if (level !== undefined) this.#speakers.measure({ participant: shown.participant, level }, now);
+      const hint = this.#hinted.find((speaker) => speaker.participant === participant);
+      if (level !== undefined) this.#speakers.measure({ participant, level }, now);
+      else if (hint !== undefined) this.#speakers.hint(hint, now);
     }
     const speaking = this.#speakers.update(now);
     if (speaking !== null) this.emit("speaking", speaking);
   }
 
-  /** Whether the browser measures the level of this participant's microphone. */
-  #measures(participant: ParticipantId): boolean {
-    const shown = this.#connection
-      ?.shown()
-      .find((track) => track.participant === participant && track.source === "microphone");
-    return shown !== undefined && this.#connection?.audioLevel(shown) !== undefined;
+  /** A participant has muted or left, and does not speak any more. */
+  #silence(silent: ParticipantId): void {
+    this.#speakers.remove(silent);
+    this.#hinted = this.#hinted.filter(({ participant }) => participant !== silent);
   }
 
   #emitTicket(): void {
@@ -501,6 +499,8 @@ export class Call extends Emitter<CallEvents> {
 
   #setStatus(status: ConnectionStatus): void {
     this.#status = status;
+    // What changes meanwhile is not said afterwards.
+    if (status.state === "reconnecting") this.#hinted = [];
     this.emit("connection", status);
     this.#setState(status.state === "reconnecting" ? "reconnecting" : "connected", status.error);
   }

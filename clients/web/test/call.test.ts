@@ -260,6 +260,22 @@ describe("audio of speakers", () => {
     expect(owners().sort()).toEqual([3, 4]);
   });
 
+  it("is known from the server where the browser measures nothing, and of those alone who are heard", async () => {
+    const joinedCall = await joinedLarge();
+    const speaking: number[][] = [];
+    joinedCall.on("speaking", (participants) => speaking.push([...participants]));
+    const speakers = [3, 4].map((participant) => ({ participant, level: 20 }));
+    FakeSocket.last.deliver({ t: "speakers", speakers });
+    await pass(400);
+    expect(speaking).toEqual([]);
+    await arrives("a0", 3);
+    await pass(2_000);
+    expect(speaking).toEqual([[3]]);
+    FakeSocket.last.deliver({ t: "speakers", speakers: [] });
+    await pass(1_000);
+    expect(speaking).toEqual([[3], []]);
+  });
+
   it("is measured for its own speaker, and not with what is left of the one before", async () => {
     const joinedCall = await joinedLarge();
     const speaking: number[][] = [];
