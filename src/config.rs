@@ -151,6 +151,7 @@ struct RoomSettings {
     tracks_per_participant: Option<usize>,
     slots_per_participant: Option<usize>,
     speakers: Option<u8>,
+    audio_levels: Option<bool>,
     idle_hours: Option<u32>,
 }
 
@@ -254,6 +255,7 @@ impl Flags {
             tracks_per_participant: file.rooms.tracks_per_participant.unwrap_or(room.tracks_per_participant),
             slots_per_participant: file.rooms.slots_per_participant.unwrap_or(room.slots_per_participant),
             speakers: file.rooms.speakers.unwrap_or(room.speakers),
+            audio_levels: file.rooms.audio_levels.unwrap_or(room.audio_levels),
         };
         if !(1..=4_096).contains(&room.participants) {
             bail!("the number of participants in a room must be 1 to 4096");
@@ -446,6 +448,9 @@ mod tests {
         assert_eq!((settings.port, settings.media_port), (1, 3));
         assert_eq!((settings.signaling.room.participants, settings.signaling.rooms), (4, 1_000));
         assert_eq!(settings.signaling.room.speakers, 6);
+        assert!(settings.signaling.room.audio_levels);
+        let hidden = self::settings(Flags::default(), "[rooms]\naudio_levels = false");
+        assert!(!hidden.signaling.room.audio_levels);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 mod simulation;
 
-use sfu::{Mid, Room, RoomId, SPEAKERS, SlotSource, command::CommandError, egress::TransportKey, media::Codec};
+use sfu::{Event, Mid, Room, RoomId, SPEAKERS, SlotSource, command::CommandError, egress::TransportKey, media::Codec};
 use simulation::{GOOD, Outbox, World, receiver::SlotReceiver};
 use std::time::Instant;
 
@@ -58,6 +58,24 @@ impl Meeting {
             }
         }
         self.world.run(ms);
+    }
+
+    /// A client says whether its participant speaks.
+    fn say(&mut self, client: usize, speaking: bool) -> Result<(), CommandError> {
+        let (now, id) = (self.world.now, self.world.clients[client].id);
+        self.world.room.set_speaking(now, id, sfu::TrackId(id.0 * 10 + 1), speaking)
+    }
+
+    /// The clients that were last reported as speaking.
+    fn reported(&self) -> Vec<usize> {
+        let speakers = self.world.events.iter().rev().find_map(|event| match event {
+            Event::Speakers { levels, .. } => Some(levels),
+            _ => None,
+        });
+        let client = |id| self.world.clients.iter().position(|client| client.id == id).unwrap();
+        let mut clients: Vec<_> = speakers.unwrap().iter().map(|(id, _)| client(*id)).collect();
+        clients.sort_unstable();
+        clients
     }
 
     /// Everything that came into a slot, in the order of its stream.
@@ -185,6 +203,59 @@ fn who_is_muted_or_leaves_frees_the_slot() {
     meeting.world.clients[0].audio.as_mut().unwrap().paused = true;
     meeting.speak(500, &[7, 2, 5]);
     assert_eq!(meeting.hears(9)[..4], [Some(7), Some(5), Some(2), None]);
+}
+
+/// Their packets carry no levels, and clients tell when their participants begin and stop to speak.
+#[test]
+fn speakers_are_found_by_what_clients_say() {
+    let mut meeting = Meeting::new(9, 1);
+    for client in &mut meeting.world.clients {
+        client.audio.iter_mut().for_each(|audio| audio.levels = false);
+    }
+    meeting.world.run(2_000);
+    meeting.speak(500, &[2]);
+    assert_eq!(meeting.hears(9), [None; 6], "nothing says so");
+    meeting.world.events.clear();
+    let begins = meeting.world.ms();
+    for (client, speaking) in [(3, true), (5, true), (4, false)] {
+        meeting.say(client, speaking).unwrap();
+    }
+    meeting.world.run(500);
+    assert_eq!(meeting.hears(9)[..3], [Some(3), Some(5), None]);
+    assert_eq!(meeting.hears(3)[..3], [None, Some(5), None]);
+    assert_eq!(meeting.reported(), [3, 5]);
+    for position in [0, 1] {
+        let first = meeting.heard(9, position)[0];
+        assert!(first.marker && first.at <= begins + 20 + PACKET, "{first:?} for {begins}");
+        assert!(first.made + 3 * PACKET <= begins, "with what was said just before: {first:?} for {begins}");
+    }
+    meeting.say(3, false).unwrap();
+    meeting.world.run(3_000);
+    assert_eq!(meeting.reported(), [5]);
+    meeting.say(7, true).unwrap();
+    meeting.world.run(500);
+    assert_eq!(meeting.hears(9)[..3], [Some(3), Some(5), Some(7)], "3 keeps its position until another needs it");
+    (0..2).chain([4, 6]).for_each(|client| meeting.say(client, true).unwrap());
+    meeting.world.run(500);
+    assert_eq!(meeting.hears(9)[..3], [Some(6), Some(5), Some(7)]);
+    let (now, id) = (meeting.world.now, meeting.world.clients[5].id);
+    let track = |kind: u32| sfu::TrackId(id.0 * 10 + kind);
+    assert_eq!(meeting.world.room.set_speaking(now, id, track(9), true), Err(CommandError::NoTrack));
+    meeting.world.publish_video(5);
+    assert_eq!(meeting.world.room.set_speaking(now, id, track(0), true), Err(CommandError::CodecMismatch));
+}
+
+/// Who says that it speaks is judged by that alone.
+#[test]
+fn levels_beside_claims_are_ignored() {
+    let mut meeting = Meeting::new(9, 1);
+    meeting.say(3, false).unwrap();
+    meeting.speak(500, &[3, 4]);
+    assert_eq!(meeting.hears(9)[..2], [Some(4), None]);
+    meeting.say(3, true).unwrap();
+    meeting.speak(2_000, &[]);
+    assert_eq!(meeting.hears(9)[..2], [Some(4), Some(3)]);
+    assert_eq!(meeting.reported(), [3]);
 }
 
 #[test]

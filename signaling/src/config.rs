@@ -67,6 +67,9 @@ pub struct RoomLimits {
     /// Number of the loudest speakers that a participant hears while more microphones are open than it has audio slots,
     /// 1..=[`MAX_SPEAKERS`]. The media plane must be configured for as many.
     pub speakers: u8,
+    /// Whether packets of audio carry their level (RFC 6464), which everyone on the way can read, and the media plane finds
+    /// speakers by. Otherwise clients say when their participants begin and stop to speak.
+    pub audio_levels: bool,
 }
 
 /// Time limits of a connection. Only tests change them.
@@ -109,7 +112,13 @@ impl Default for Config {
 
 impl Default for RoomLimits {
     fn default() -> Self {
-        Self { participants: 50, tracks_per_participant: 4, slots_per_participant: 200, speakers: SPEAKERS }
+        Self {
+            participants: 50,
+            tracks_per_participant: 4,
+            slots_per_participant: 200,
+            speakers: SPEAKERS,
+            audio_levels: true,
+        }
     }
 }
 

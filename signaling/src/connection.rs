@@ -383,7 +383,7 @@ impl Connection {
                 bytes: u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX),
             },
             codecs: media::codecs(),
-            hdrext: media::header_extensions(),
+            hdrext: media::header_extensions(self.rooms.limits().audio_levels),
             features: Vec::new(),
         };
         let welcomed = self.send(id, ServerMessage::Welcome(welcome));

@@ -42,10 +42,11 @@ pub fn codecs() -> Vec<CodecParameters> {
     media::CODECS.iter().map(CodecParameters::from).collect()
 }
 
-/// The header-extension table for `welcome`.
+/// The header-extension table for `welcome`. What is not in it, no client sends.
 #[must_use]
-pub fn header_extensions() -> Vec<HeaderExtension> {
-    media::EXTENSIONS.iter().map(HeaderExtension::from).collect()
+pub fn header_extensions(audio_levels: bool) -> Vec<HeaderExtension> {
+    let offered = media::EXTENSIONS.iter().filter(|entry| audio_levels || **entry != media::AUDIO_LEVEL);
+    offered.map(HeaderExtension::from).collect()
 }
 
 /// The server's half of a transport on the wire.
@@ -77,8 +78,10 @@ mod tests {
         for (wire, own) in table.iter().zip(&media::CODECS) {
             assert_eq!((wire.codec, wire.pt, wire.rtx), (own.codec, own.pt, own.rtx_pt));
         }
-        let extensions = header_extensions();
+        let extensions = header_extensions(true);
         assert!(extensions.iter().any(|e| e.id == media::MID.id && e.kinds == [Kind::Audio, Kind::Video]));
         assert!(extensions.iter().all(|e| (1..=14).contains(&e.id)));
+        let without = extensions.into_iter().filter(|e| e.id != media::AUDIO_LEVEL.id).collect::<Vec<_>>();
+        assert_eq!((without.len(), header_extensions(false)), (media::EXTENSIONS.len() - 1, without));
     }
 }

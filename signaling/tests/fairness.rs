@@ -15,7 +15,8 @@ use tacet_proto::{
     binary::{self, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary},
     bytes::Fixed,
     client::{
-        Ack, ClientTransport, Empty, Encoding, Layers, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe,
+        Ack, ClientTransport, Empty, Encoding, Layers, Ping, Publish, SlotsReady, Speech, Subscribe, TrackRef,
+        Unsubscribe,
     },
     media::{ClientIce, Codec, Dtls, Kind, SlotContent, Source},
 };
@@ -63,6 +64,7 @@ async fn hostile(client: &mut Client, kind: MessageType, n: u32, track: TrackId,
         MessageType::Unpublish => ClientMessage::Unpublish(track),
         MessageType::Mute => ClientMessage::Mute(track),
         MessageType::Unmute => ClientMessage::Unmute(track),
+        MessageType::Speech => ClientMessage::Speech(Speech { track: track.track, speaking: n.is_multiple_of(2) }),
         MessageType::Subscribe => ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] }),
         MessageType::Unsubscribe => ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![] }),
         MessageType::Layers => ClientMessage::Layers(Layers::default()),

@@ -15,6 +15,7 @@ mod mixer;
 mod neteq;
 pub(crate) mod opus_packet;
 pub(crate) mod resample;
+mod speech;
 
 pub use self::{
     encoder::{Content, Encoder, EncoderOptions, Rate, Silence},
@@ -26,6 +27,7 @@ pub use self::{
     },
     opus_packet::has_in_band_fec,
     resample::{ResampleError, Resampler},
+    speech::SpeechDetector,
 };
 
 /// Sample rate, hertz.

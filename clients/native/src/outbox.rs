@@ -53,6 +53,8 @@ pub enum StateKind {
     SlotsReady,
     /// Whether a track is muted.
     Muted(u32),
+    /// Whether the publisher of a track speaks.
+    Speech(u32),
     /// Number of the last message of the server that arrived.
     Ack,
     /// A sign of life.
@@ -65,6 +67,7 @@ impl StateKind {
             ClientMessage::Layers(_) => Self::Layers,
             ClientMessage::SlotsReady(_) => Self::SlotsReady,
             ClientMessage::Mute(of) | ClientMessage::Unmute(of) => Self::Muted(of.track.0),
+            ClientMessage::Speech(of) => Self::Speech(of.track.0),
             ClientMessage::Ack(_) => Self::Ack,
             ClientMessage::Heartbeat(_) => Self::Heartbeat,
             _ => return None,

@@ -13,6 +13,8 @@ declare global {
     testProblems?: Problem[];
     testGenerations?: number[];
     testHistory?: string[];
+    /** Descriptions that were negotiated, in tests that keep them. */
+    testDescriptions?: string[];
     /** The track behind each `NAME/SOURCE`, what was decoded of it, and of those before it. */
     testDecoded?: Record<string, { track: string; earlier: number; decoded: number }>;
   }

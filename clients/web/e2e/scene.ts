@@ -3,7 +3,7 @@
 import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll } from "vitest";
 import { launchChromium, launchFirefox } from "./browser.ts";
-import { Server } from "./server.ts";
+import { Server, type ServerOptions } from "./server.ts";
 
 /** What is started. */
 export class Scene {
@@ -11,10 +11,10 @@ export class Scene {
   #browsers: readonly Browser[] = [];
 
   /** Starts everything before the tests of this file, and stops it after them. To be called outside of tests. */
-  static forThisFile(): Scene {
+  static forThisFile(options: ServerOptions = {}): Scene {
     const scene = new Scene();
     beforeAll(async () => {
-      scene.#server = await Server.start();
+      scene.#server = await Server.start(options);
       scene.#browsers = await Promise.all([launchChromium(), launchFirefox()]);
     });
     afterAll(async () => {

@@ -56,6 +56,16 @@ export class LocalTrack {
     return SOURCES[this.source].mid;
   }
 
+  /** The media that is sent, or `null`. */
+  get sending(): MediaStreamTrack | null {
+    return this.#sending;
+  }
+
+  /** The server's id of the track, once it knows it. */
+  get id(): TrackId | undefined {
+    return this.#id;
+  }
+
   /** Whether the transform was bypassed. If so, nothing is sent any more. */
   get bypassed(): boolean {
     return this.#bypassed;

@@ -6,6 +6,7 @@
 import { Emitter } from "./emitter.ts";
 import { asTacetError, TacetError } from "./errors.ts";
 import { LocalTrack, type StreamGate } from "./local-track.ts";
+import { AUDIO_LEVEL } from "./offer-check.ts";
 import { Peer, type PeerSetup, type Transforms } from "./peer.ts";
 import type { Problem } from "./problem.ts";
 import type {
@@ -20,6 +21,7 @@ import { Priority } from "./protocol/outbox.ts";
 import type { Signaling } from "./protocol/signaling.ts";
 import { type RemoteTrack, type SlotChange, Slots, type VideoLayer } from "./slots.ts";
 import type { StreamNumber } from "./sources.ts";
+import { SpeechWatch } from "./speech.ts";
 import { bypassed, countMedia } from "./watchdog.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
 import type { TransformCounters } from "./worker/messages.ts";
@@ -66,6 +68,8 @@ export class MediaPath extends Emitter<MediaPathEvents> {
   readonly #transforms: string[] = [];
   readonly #openStreams = new Set<StreamNumber>();
   readonly #gate: StreamGate;
+  /** Of the microphone, if its packets carry no levels. */
+  readonly #speech: SpeechWatch | null;
   #restarting = false;
   #closed = false;
   /** Bytes that the transport had received at the last look. */
@@ -76,6 +80,8 @@ export class MediaPath extends Emitter<MediaPathEvents> {
     this.#session = session;
     this.#signaling = signaling;
     this.#prefix = `${number}.`;
+    const levels = setup.hdrext.some(({ uri }) => uri === AUDIO_LEVEL);
+    this.#speech = levels ? null : new SpeechWatch((speaking) => this.#tellSpeech(speaking));
     // A path that is closed no longer opens or closes streams, which its successor uses.
     this.#gate = {
       open: (stream) => {
@@ -189,12 +195,15 @@ export class MediaPath extends Emitter<MediaPathEvents> {
       track = new LocalTrack(source, this.#peer, this.#signaling, this.#gate);
       this.#localTracks.set(source, track);
     }
+    if (source === "microphone" && media === null) this.#speech?.stop();
     await track.set(media);
+    if (source === "microphone" && !this.#closed) this.#speech?.follow(track.sending);
     if (media !== null) this.#watchSoon();
   }
 
   /** Unpublishes a source. */
   async unpublish(source: Source): Promise<void> {
+    if (source === "microphone") this.#speech?.stop();
     // It is kept: what is published next waits until this is done, and a source whose transform was bypassed stays silent.
     await this.#localTracks.get(source)?.unpublish();
   }
@@ -247,6 +256,7 @@ export class MediaPath extends Emitter<MediaPathEvents> {
         if (track === undefined || track.bypassed) continue;
         this.emit("problem", { code: "transform-bypassed", participant: null });
         this.emit("bypassed", track.source);
+        if (track.source === "microphone") this.#speech?.stop();
         await track.stopBypassed();
       }
     }
@@ -256,6 +266,7 @@ export class MediaPath extends Emitter<MediaPathEvents> {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#speech?.stop();
     this.#peer.close();
     for (const stream of this.#openStreams) this.#session.streams.close(stream);
     this.#session.forget(this.#transforms);
@@ -278,6 +289,12 @@ export class MediaPath extends Emitter<MediaPathEvents> {
       if (source !== null) owners.set(mid, "participant" in source ? source.participant : null);
     }
     await this.#peer.setOwners(owners);
+  }
+
+  #tellSpeech(speaking: boolean): void {
+    const track = this.#localTracks.get("microphone")?.id;
+    if (track === undefined || this.#closed) return;
+    this.#signaling.send({ t: "speech", track, speaking }, Priority.State, `speech ${track}`);
   }
 
   #show(change: SlotChange | null): void {

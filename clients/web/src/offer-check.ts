@@ -13,12 +13,14 @@ import type { Codec, CodecParameters, HeaderExtension, Kind, ServerTransport } f
 import type { OfferState, Section } from "./sdp.ts";
 import { SOURCES } from "./sources.ts";
 
+/** Audio level of the client (RFC 6464), from which the server finds active speakers. */
+export const AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+
 /** Header extensions that may be negotiated, and the kinds of media that carry them. */
 export const HEADER_EXTENSIONS: Readonly<Record<string, readonly Kind[]>> = {
   /** MID (RFC 8843). */
   "urn:ietf:params:rtp-hdrext:sdes:mid": ["audio", "video"],
-  /** Audio level of the client (RFC 6464), from which the server finds active speakers. */
-  "urn:ietf:params:rtp-hdrext:ssrc-audio-level": ["audio"],
+  [AUDIO_LEVEL]: ["audio"],
   /** Transport-wide sequence number, for bandwidth estimation. */
   "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01": ["audio", "video"],
   /** Dependency Descriptor (AV1 RTP specification, appendix A), from which the server selects layers. */

@@ -2,6 +2,8 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MediaPath } from "../src/media-path.ts";
+import { AUDIO_LEVEL } from "../src/offer-check.ts";
+import type { PeerSetup } from "../src/peer.ts";
 import type { ClientMessage, ServerMessage } from "../src/protocol/generated.ts";
 import type { TransformCounters, TransformOptions } from "../src/worker/messages.ts";
 import { FakePeerConnection, serverTransport } from "./fake-peer-connection.ts";
@@ -57,8 +59,8 @@ const signaling = {
   send: (message: ClientMessage) => void log.push(message.t),
 };
 
-function path(): MediaPath {
-  const path = new MediaPath({ setup: SETUP, session, signaling, number: paths.length });
+function path(setup: PeerSetup = SETUP): MediaPath {
+  const path = new MediaPath({ setup, session, signaling, number: paths.length });
   paths.push(path);
   path.start(serverTransport("first"));
   return path;
@@ -107,6 +109,33 @@ describe("MediaPath", () => {
     await first.unpublish("microphone").catch(() => {});
     expect(log.filter((entry) => entry.startsWith("close"))).toEqual([]);
     expect(FakePeerConnection.last.sending("sa")).toBe(MEDIA);
+  });
+
+  it("tells when someone speaks only where packets do not", async () => {
+    let meters = 0;
+    class LoudAudio {
+      constructor() {
+        meters += 1;
+      }
+      createAnalyser = () => ({
+        fftSize: 0,
+        getFloatTimeDomainData: (samples: Float32Array) => void samples.fill(0.5),
+      });
+      createMediaStreamSource = () => ({ connect: () => {}, disconnect: () => {} });
+      close = async () => {};
+    }
+    vi.stubGlobal("AudioContext", LoudAudio);
+    vi.stubGlobal("MediaStream", class {});
+    const level = { uri: AUDIO_LEVEL, id: 2, kinds: ["audio" as const] };
+    await path({ ...SETUP, hdrext: [level] }).send("microphone", MEDIA);
+    expect(meters).toBe(0);
+    const silent = path();
+    await silent.send("microphone", MEDIA);
+    expect(meters).toBe(1);
+    await vi.waitFor(() => expect(log).toContain("speech"));
+    log = [];
+    await silent.send("microphone", null);
+    expect(log.filter((entry) => ["speech", "mute"].includes(entry))).toEqual(["speech", "mute"]);
   });
 
   it("stops a source that bypasses its transform, and says so", async () => {

@@ -102,6 +102,16 @@ pub enum Command {
         /// Whether the track is muted now.
         muted: bool,
     },
+    /// The participant begins or stops to speak, as its client says in a call whose packets carry no audio levels. From then
+    /// on that decides for this track, and levels in its packets are ignored.
+    SetSpeaking {
+        /// The publisher.
+        participant: ParticipantId,
+        /// The track, of audio.
+        track: TrackId,
+        /// Whether it speaks now.
+        speaking: bool,
+    },
     /// Creates a receiving slot; answered by [`Event::SlotAdded`]. It forwards nothing before it is activated.
     ///
     /// [`Event::SlotAdded`]: crate::Event::SlotAdded
@@ -155,6 +165,7 @@ impl Command {
             | Self::Publish { participant, .. }
             | Self::Unpublish { participant, .. }
             | Self::SetMuted { participant, .. }
+            | Self::SetSpeaking { participant, .. }
             | Self::AddSlot { participant, .. }
             | Self::ActivateSlot { participant, .. }
             | Self::SetSlot { participant, .. }

@@ -63,6 +63,7 @@ pub(crate) fn command(script: &mut Script<'_>) -> Option<Command> {
             Command::Publish { participant, track, publication }
         }
         3 => Command::Unpublish { participant, track },
+        4 if kind & 0x40 != 0 => Command::SetSpeaking { participant, track, speaking: kind & 0x80 != 0 },
         4 => Command::SetMuted { participant, track, muted: kind & 0x80 != 0 },
         5 => Command::AddSlot { participant, mid, codec },
         6 => Command::ActivateSlot { participant, mid },

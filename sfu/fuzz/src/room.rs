@@ -213,6 +213,9 @@ impl Stage {
                 empty(receivers, |source| source == track);
             }
             Command::SetMuted { participant, track, muted } => room.set_muted(*now, participant, track, muted)?,
+            Command::SetSpeaking { participant, track, speaking } => {
+                room.set_speaking(*now, participant, track, speaking)?;
+            }
             Command::AddSlot { participant, mid, codec } => {
                 let (ssrc, rtx) = room.add_slot(participant, mid, codec)?;
                 assert_eq!(rtx.is_some(), codec.entry().rtx_pt.is_some());

@@ -33,6 +33,8 @@ pub(crate) struct Track {
     pub(crate) ladder: Ladder,
     pub(crate) demand: Demand,
     pub(crate) level: AudioLevel,
+    /// Whether its publisher speaks, as the client says; `None` while the levels in its packets say so.
+    pub(crate) speaking: Option<bool>,
     pub(crate) challenge: Challenge,
     /// Meaningless while the track is muted.
     pub(crate) activity: TrackActivity,
@@ -61,6 +63,7 @@ impl Track {
             subscribers: Subscribers::default(),
             key_frames: KeyFrameRequests::default(),
             level: AudioLevel::default(),
+            speaking: None,
             challenge: Challenge::default(),
             activity: TrackActivity::since(0),
         }

@@ -52,8 +52,7 @@ impl Room {
         let Some(path) = egress.path(transport) else { return false };
         let received = encoding.receive(now, stream, &packet, &extensions, &mut path.downlink.rtt);
         let (track_key, is_audio) = (encoding.track, track.is_audio());
-        if let Some(level) = extensions.audio_level.filter(|_| is_audio && received.is_ok()) {
-            self.topology.on_audio_level(now, track_key, level);
+        if is_audio && received.is_ok() && self.topology.on_audio_packet(now, track_key, extensions.audio_level) {
             self.timers.arm(Timer::ActiveSpeakers, now + active::INTERVAL);
         }
         let Some(encoding) = self.topology.encodings.get_mut(encoding_key) else { return false };

@@ -20,7 +20,7 @@ use crate::{
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey},
     media::Codec,
     publisher::subscribers::{Subscriber, Subscribers},
-    speakers::set::SpeakerSet,
+    speakers::{level, set::SpeakerSet},
 };
 use std::time::Instant;
 
@@ -50,17 +50,20 @@ impl SpeakerSlots {
 }
 
 impl Topology {
-    /// Handles the audio level of a track's packet. Slots that play speakers may get another track, and with it this packet.
-    pub(super) fn on_audio_level(&mut self, now: Instant, key: TrackKey, level: u8) {
-        let Some(track) = self.tracks.get_mut(key) else { return };
+    /// Handles a packet of audio with the level that it carries. Slots that play speakers may get another track, and with it
+    /// this packet. Returns whether anything says how loud the packet is.
+    pub(super) fn on_audio_packet(&mut self, now: Instant, key: TrackKey, level: Option<u8>) -> bool {
+        let Some(track) = self.tracks.get_mut(key) else { return false };
+        let Some(level) = track.speaking.map(level::of_claim).or(level) else { return false };
         track.level.on_packet(now, level);
         if track.muted {
-            return;
+            return true;
         }
         let set = &mut self.speakers.set;
         if let Some(change) = set.on_packet(now, key, &track.level, &mut track.challenge) {
             self.replay(change.taken, change.replaced, Some(key).filter(|_| change.is_new));
         }
+        true
     }
 
     /// Frees the position of a track that has ended or was muted.

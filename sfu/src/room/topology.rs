@@ -18,6 +18,7 @@ use crate::{
         track::Track,
         track_activity::TrackActivity,
     },
+    speakers::level,
     subscriber::{
         allocation::Tile,
         nack_responder::NackResponder,
@@ -31,7 +32,10 @@ use crate::{
     wire::{extension::KnownExtensions, rtp::RtpPacket},
 };
 use slotmap::SlotMap;
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Instant,
+};
 
 /// A participant of the room.
 #[derive(Debug)]
@@ -173,7 +177,25 @@ impl Topology {
             track.activity = TrackActivity::since(track.newest_packets(&self.encodings));
         }
         if muted {
+            track.speaking = track.speaking.map(|_| false);
             self.remove_speaker(key);
+        }
+        Ok(())
+    }
+
+    /// A client says whether its participant speaks. Its word counts like the two loud packets with which speech starts.
+    pub(super) fn set_speaking(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        track: TrackId,
+        speaking: bool,
+    ) -> Result<(), CommandError> {
+        let key = self.own_track(participant, track)?;
+        let track = self.tracks.get_mut(key).filter(|track| track.is_audio()).ok_or(CommandError::CodecMismatch)?;
+        track.speaking = Some(speaking);
+        for _ in 0..level::STARTING_PACKETS {
+            self.on_audio_packet(now, key, None);
         }
         Ok(())
     }

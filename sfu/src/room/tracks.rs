@@ -6,6 +6,7 @@ use crate::{
     event::Event,
     ids::{ParticipantId, TrackId},
     publisher::track_activity,
+    speakers::active,
 };
 use std::time::Instant;
 
@@ -49,6 +50,22 @@ impl Room {
         if !muted {
             self.timers.arm(Timer::TrackActivity, now + track_activity::INTERVAL);
         }
+        Ok(())
+    }
+
+    /// A participant begins or stops to speak, as its client says in place of audio levels in its packets.
+    ///
+    /// # Errors
+    /// [`CommandError`] `NoTrack`, `CodecMismatch` for video.
+    pub fn set_speaking(
+        &mut self,
+        now: Instant,
+        participant: ParticipantId,
+        track: TrackId,
+        speaking: bool,
+    ) -> Result<(), CommandError> {
+        self.topology.set_speaking(now, participant, track, speaking)?;
+        self.timers.arm(Timer::ActiveSpeakers, now + active::INTERVAL);
         Ok(())
     }
 

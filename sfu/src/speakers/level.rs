@@ -15,6 +15,11 @@ const BREATH: Duration = Duration::from_millis(200);
 /// Speech for longer than this without a breath is none.
 const LONGEST_SPURT: Duration = Duration::from_secs(30);
 
+/// Level of packets of a track whose client says that its participant speaks: that of speech at a usual distance.
+const CLAIMED: u8 = 30;
+/// Number of loud packets with which speech starts.
+pub(crate) const STARTING_PACKETS: usize = 2;
+
 /// Loudness falls by a 16th of this many dB with each packet: by 6 dB a second, less than between two words.
 const RELEASE: u16 = 2;
 
@@ -83,6 +88,11 @@ impl AudioLevel {
         let quieter = level.min(loudness.saturating_add(RELEASE));
         self.loudness = Some(if level < loudness { loudness.midpoint(level) } else { quieter });
     }
+}
+
+/// The level of a packet without one, by what the client says of its participant.
+pub(crate) const fn of_claim(speaking: bool) -> u8 {
+    if speaking { CLAIMED } else { SILENCE }
 }
 
 /// Shifts the newest of three packets in.

@@ -33,6 +33,9 @@ impl Worker {
             Command::SetMuted { participant, track, muted } => {
                 self.room_command(now, participant, |room, _| room.set_muted(now, participant, track, muted))
             }
+            Command::SetSpeaking { participant, track, speaking } => {
+                self.room_command(now, participant, |room, _| room.set_speaking(now, participant, track, speaking))
+            }
             Command::AddSlot { participant, mid, codec } => {
                 let (ssrc, rtx) =
                     self.room_command(now, participant, |room, _| room.add_slot(participant, mid, codec))?;

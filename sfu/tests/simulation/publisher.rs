@@ -148,6 +148,8 @@ pub struct AudioSource {
     pub skew: u64,
     /// In −dBov.
     pub level: u8,
+    /// Whether packets carry the level.
+    pub levels: bool,
     /// Sends nothing.
     pub paused: bool,
     /// The reports on it.
@@ -162,6 +164,7 @@ impl AudioSource {
             ssrc: Ssrc(random.next() as u32),
             skew: 0,
             level: 100,
+            levels: true,
             paused: false,
             reports: Vec::new(),
             seq: random.next() as u16,
@@ -183,7 +186,8 @@ impl AudioSource {
         if ms.is_multiple_of(20) && !self.paused {
             let header =
                 RtpHeader { marker: false, payload_type: 111, seq: SeqNum(self.seq), timestamp, ssrc: self.ssrc };
-            let extensions = HeaderExtensions { audio_level: Some(self.level), ..Default::default() };
+            let extensions =
+                HeaderExtensions { audio_level: Some(self.level).filter(|_| self.levels), ..Default::default() };
             let payload = [&ms.to_be_bytes()[..], &self.ssrc.0.to_be_bytes()].concat();
             out.push(Datagram::Rtp(packet(header, extensions, &payload)));
             self.seq = self.seq.wrapping_add(1);

@@ -38,6 +38,9 @@ pub enum ClientMessage {
     Mute(TrackRef),
     /// Unmutes one of the client's own tracks.
     Unmute(TrackRef),
+    /// The participant begins or stops to speak: in place of audio levels in packets, where the table of header extensions has
+    /// none.
+    Speech(Speech),
     /// Asks for tracks.
     Subscribe(Subscribe),
     /// No longer asks for tracks.
@@ -176,6 +179,16 @@ pub struct TrackRef {
     pub track: TrackId,
 }
 
+/// Body of `speech`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(deny_unknown_fields)]
+pub struct Speech {
+    /// The client's own track of audio.
+    pub track: TrackId,
+    /// Whether its participant speaks from now on.
+    pub speaking: bool,
+}
+
 /// Body of `subscribe`: either a rule or a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
@@ -208,7 +221,7 @@ pub struct SlotsReady {
 
 impl ClientMessage {
     /// Every value of `t`.
-    pub const TYPES: [&'static str; 19] = [
+    pub const TYPES: [&'static str; 20] = [
         "hello",
         "join",
         "announce",
@@ -217,6 +230,7 @@ impl ClientMessage {
         "unpublish",
         "mute",
         "unmute",
+        "speech",
         "subscribe",
         "unsubscribe",
         "layers",

@@ -137,7 +137,7 @@ mod tests {
         bytes::{Base64, Fixed},
         client::{
             Ack, Announce, ClientTransport, Credential, Empty, Encoding, Hello, Join, Layers, Ping, Publish, Resume,
-            SlotsReady, Subscribe, Tile, TrackRef, Unsubscribe,
+            SlotsReady, Speech, Subscribe, Tile, TrackRef, Unsubscribe,
         },
         ids::{ParticipantId, RoomId, Seat, TrackId},
         media::{ClientIce, Codec, Dtls, Kind, Source},
@@ -174,6 +174,7 @@ mod tests {
             ClientMessage::Unpublish(track),
             ClientMessage::Mute(track),
             ClientMessage::Unmute(track),
+            ClientMessage::Speech(Speech { track: TrackId(7), speaking: true }),
             ClientMessage::Subscribe(Subscribe { auto: true, tracks: vec![] }),
             ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![TrackId(1)] }),
             ClientMessage::Layers(Layers {

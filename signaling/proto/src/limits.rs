@@ -48,6 +48,8 @@ pub const fn type_rate(kind: MessageType) -> TypeRate {
         MessageType::Transport | MessageType::IceRestart => (5, 1_000),
         // A client that sets everything up again has up to eight tracks, and may take them back at once.
         MessageType::Publish | MessageType::Unpublish | MessageType::Mute | MessageType::Unmute => (16, 200),
+        // A client says that speech has stopped a second after it has.
+        MessageType::Speech => (4, 500),
         // A request names up to 50 tracks.
         MessageType::Subscribe | MessageType::Unsubscribe => (16, 200),
         // A client puts together what changes within 250 ms.

@@ -21,6 +21,8 @@ pub enum MessageType {
     Mute,
     /// [`ClientMessage::Unmute`].
     Unmute,
+    /// [`ClientMessage::Speech`].
+    Speech,
     /// [`ClientMessage::Subscribe`].
     Subscribe,
     /// [`ClientMessage::Unsubscribe`].
@@ -60,6 +62,7 @@ impl MessageType {
         Self::Unpublish,
         Self::Mute,
         Self::Unmute,
+        Self::Speech,
         Self::Subscribe,
         Self::Unsubscribe,
         Self::Layers,
@@ -87,6 +90,7 @@ impl MessageType {
             Self::Unpublish => "unpublish",
             Self::Mute => "mute",
             Self::Unmute => "unmute",
+            Self::Speech => "speech",
             Self::Subscribe => "subscribe",
             Self::Unsubscribe => "unsubscribe",
             Self::Layers => "layers",
@@ -115,6 +119,7 @@ impl From<&ClientMessage> for MessageType {
             ClientMessage::Unpublish(_) => Self::Unpublish,
             ClientMessage::Mute(_) => Self::Mute,
             ClientMessage::Unmute(_) => Self::Unmute,
+            ClientMessage::Speech(_) => Self::Speech,
             ClientMessage::Subscribe(_) => Self::Subscribe,
             ClientMessage::Unsubscribe(_) => Self::Unsubscribe,
             ClientMessage::Layers(_) => Self::Layers,

@@ -54,6 +54,7 @@ fn declarations() -> String {
         encoding::Encoding,
         client::Publish,
         client::TrackRef,
+        client::Speech,
         client::Subscribe,
         client::Unsubscribe,
         layers::Tile,

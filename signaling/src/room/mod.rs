@@ -253,6 +253,7 @@ impl Room {
             ClientMessage::Unpublish(track) => self.unpublish(now, from, track.track),
             ClientMessage::Mute(track) => self.set_muted(now, from, track.track, true),
             ClientMessage::Unmute(track) => self.set_muted(now, from, track.track, false),
+            ClientMessage::Speech(speech) => self.set_speaking(from, speech),
             ClientMessage::Subscribe(subscribe) => self.subscribe(now, from, &subscribe),
             ClientMessage::Unsubscribe(unsubscribe) => self.unsubscribe(now, from, &unsubscribe.tracks),
             ClientMessage::Layers(layers) => self.set_layers(now, from, layers),

@@ -7,7 +7,7 @@ use sfu_api::{Command, CommandError, CommandId};
 use std::time::Instant;
 use tacet_proto::{
     ErrorCode, ParticipantId, ServerMessage, TrackId,
-    client::Publish,
+    client::{Publish, Speech},
     limits::MAX_NAME_BYTES,
     media::{Kind, Source, Track},
     server,
@@ -161,6 +161,19 @@ impl Room {
             }
             self.tell_changed(now, &changed);
             self.audio_muted(now, &changed);
+        }
+        Ok(DONE)
+    }
+
+    /// A participant begins or stops to speak. The others learn of it as they do from audio levels.
+    pub(super) fn set_speaking(&mut self, from: ParticipantId, speech: Speech) -> Result<Answer, Refusal> {
+        let Speech { track, speaking } = speech;
+        let published = self.own_track(from, track)?;
+        if published.track.kind != Kind::Audio {
+            return Err(refusal(ErrorCode::BadMessage, "the track is not audio"));
+        }
+        if !published.track.muted {
+            self.outputs.command(Command::SetSpeaking { participant: from, track, speaking });
         }
         Ok(DONE)
     }

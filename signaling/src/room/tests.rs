@@ -28,7 +28,7 @@ use tacet_proto::{
     bytes::{Base64, Fixed},
     client::{
         Ack, Announce, ClientTransport, Credential, Empty, Encoding, Hello, Join, Layers, Ping, Publish, SlotsReady,
-        Subscribe, Tile, TrackRef, Unsubscribe,
+        Speech, Subscribe, Tile, TrackRef, Unsubscribe,
     },
     media::{ClientIce, Codec, Dtls, Kind, Slot, SlotContent, SlotSource, Source, Track},
     server::{Bye, ByeReason, Joined, Pong, RosterEntry, TransportState},
@@ -427,6 +427,7 @@ fn every_message() -> Vec<ClientMessage> {
         ClientMessage::Unpublish(track),
         ClientMessage::Mute(track),
         ClientMessage::Unmute(track),
+        ClientMessage::Speech(Speech { track: TrackId(1), speaking: true }),
         auto(),
         ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![] }),
         ClientMessage::Layers(Layers::default()),

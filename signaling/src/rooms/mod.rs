@@ -19,7 +19,7 @@ mod tests;
 
 use crate::{
     access_hash::AccessHash,
-    config::Config,
+    config::{Config, RoomLimits},
     media::MediaPlane,
     media_events::MediaEvents,
     metrics::{Metrics, Resumption},
@@ -224,6 +224,11 @@ impl Rooms {
             ids: Ids::default(),
             connections: AtomicU64::new(0),
         }))
+    }
+
+    /// The limits of each room.
+    pub(crate) fn limits(&self) -> RoomLimits {
+        self.0.config.room
     }
 
     /// Opens all rooms of the registry that are not open yet. Those with a call await its participants from now on. Must be

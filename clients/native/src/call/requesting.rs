@@ -5,7 +5,7 @@ use crate::outbox::Outgoing;
 use e2ee_frames::{Event, StreamId};
 use tacet_proto::{
     ClientMessage, TrackId,
-    client::{ClientTransport, Empty, Ping, Publish, SlotsReady, Subscribe, TrackRef, Unsubscribe},
+    client::{ClientTransport, Empty, Ping, Publish, SlotsReady, Speech, Subscribe, TrackRef, Unsubscribe},
     layers::{Layers, Tile},
 };
 
@@ -69,6 +69,14 @@ impl Call {
         let body = TrackRef { track };
         let message = if muted { ClientMessage::Mute(body) } else { ClientMessage::Unmute(body) };
         self.request(message).map(drop)
+    }
+
+    /// Tells the server whether this client's participant speaks, where packets of audio carry no levels.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn set_speaking(&mut self, track: TrackId, speaking: bool) -> Result<(), CallError> {
+        self.request(ClientMessage::Speech(Speech { track, speaking })).map(drop)
     }
 
     /// Subscribes to tracks, in addition to the current ones.

@@ -22,8 +22,9 @@ pub struct ClientOptions {
     pub audio_output: AudioOutput,
     /// Channels of received audio.
     pub channels: Channels,
-    /// Whether packets carry the audio level header extension (RFC 6464), as those of browsers do. The server uses it to
-    /// detect active speakers; without it, this client is never reported as one.
+    /// Whether the server learns when this client's participant speaks, as it does with browsers: from the audio level header
+    /// extension (RFC 6464), or from messages if the server has no use for that. Without it, this client is never reported as
+    /// an active speaker.
     pub send_audio_level: bool,
     /// When to reconnect.
     pub reconnect: ReconnectPolicy,

@@ -14,7 +14,7 @@ use super::{
     uplink_loss::UplinkLoss,
 };
 use crate::{
-    audio::{Encoder, Level, opus_packet::is_pause},
+    audio::{Encoder, Level, SpeechDetector, opus_packet::is_pause},
     keys::SharedKeys,
     media::{Endpoint, MediaError, OutgoingPacket, SendStream},
     video::{Packetizer, kind_of_access_unit},
@@ -47,6 +47,17 @@ pub(super) fn source_of_stream(stream: StreamId) -> Option<Source> {
         .find(|source| stream_of_source(*source) == stream)
 }
 
+/// How the server learns who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AudioLevels {
+    /// By the level in each packet.
+    Packets,
+    /// By messages when speech begins and ends.
+    Speech,
+    /// Not at all.
+    Hidden,
+}
+
 /// A sending m-section of a connection and the state of its track.
 #[derive(Debug)]
 pub(super) struct TrackSender {
@@ -72,6 +83,10 @@ pub(super) struct TrackSender {
     /// Whether audio packets were left out since someone last spoke: the next voice begins a talk spurt.
     pauses: bool,
     pub(super) uplink_loss: UplinkLoss,
+    /// Whether the participant speaks, if the server hears of it by messages.
+    speech: SpeechDetector,
+    /// What of that the server does not know yet.
+    untold_speech: Option<bool>,
     packetizer: Packetizer,
     /// Whether receivers cannot decode anything before the next key frame.
     needs_key_frame: bool,
@@ -115,6 +130,8 @@ impl TrackSender {
             clock: AudioClock::new(timestamp_offset),
             pauses: false,
             uplink_loss: UplinkLoss::default(),
+            speech: SpeechDetector::default(),
+            untold_speech: None,
             packetizer: Packetizer::new(codec, random() as u16 & 0x7fff),
             needs_key_frame: true,
             timestamp_offset,
@@ -152,11 +169,18 @@ impl TrackSender {
         (self.track, self.request, self.key_ready) = (None, None, false);
         self.is_wanted = true;
         self.needs_key_frame = true;
+        (self.speech, self.untold_speech) = (SpeechDetector::default(), None);
     }
 
-    /// Input was discarded: later delta frames cannot be decoded before the next key frame.
-    pub(super) fn require_key_frame(&mut self) {
+    /// Input was discarded: later delta frames cannot be decoded before the next key frame, and speech has ended.
+    pub(super) fn on_discarded(&mut self) {
         self.needs_key_frame = true;
+        self.untold_speech = self.speech.stop().or(self.untold_speech);
+    }
+
+    /// Takes whether the participant speaks, if the server does not know it yet.
+    pub(super) fn take_speech(&mut self) -> Option<bool> {
+        self.untold_speech.take()
     }
 
     /// Whether the server knows the track and the session has a key for it.
@@ -180,12 +204,12 @@ impl TrackSender {
         track: &mut LocalTrack,
         keys: &SharedKeys,
         endpoint: &mut E,
-        send_audio_level: bool,
+        levels: AudioLevels,
     ) -> Result<bool, MediaError> {
         match track {
             LocalTrack::Audio(audio) => {
                 while let Some(block) = audio.input.take() {
-                    self.send_audio(&mut audio.encoder, &block, keys, endpoint, send_audio_level).await?;
+                    self.send_audio(&mut audio.encoder, &block, keys, endpoint, levels).await?;
                 }
                 Ok(false)
             }
@@ -206,8 +230,12 @@ impl TrackSender {
         block: &AudioBlock,
         keys: &SharedKeys,
         endpoint: &mut E,
-        send_audio_level: bool,
+        levels: AudioLevels,
     ) -> Result<(), MediaError> {
+        if levels == AudioLevels::Speech {
+            let change = self.speech.add(block.written_at, Level::measure(&block.samples));
+            self.untold_speech = change.or(self.untold_speech);
+        }
         let (timestamp, begins) = self.clock.stamp(block.written_at);
         let frame = match encoder.encode(&block.samples) {
             Ok(Some(frame)) => frame,
@@ -225,7 +253,7 @@ impl TrackSender {
         let voice = !is_pause(&frame);
         let marker = begins || self.pauses && voice;
         self.pauses &= !voice;
-        let level = send_audio_level.then(|| Level::measure(&block.samples).dbov());
+        let level = (levels == AudioLevels::Packets).then(|| Level::measure(&block.samples).dbov());
         let packet =
             OutgoingPacket { sequence: self.next_sequence(), timestamp, marker, level, payload: sealed.into() };
         endpoint.send(&self.stream.mid, packet).await

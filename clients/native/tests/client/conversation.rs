@@ -13,7 +13,10 @@ use tacet_native::client::{
     TrackState, VideoOptions,
 };
 use tacet_proto::media::{Codec, Source};
-use tokio::time::{interval, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{interval, timeout},
+};
 
 fn options(name: &str) -> ClientOptions {
     ClientOptions::new(name)
@@ -101,6 +104,30 @@ async fn muted_track_sends_nothing_until_unmuted() {
         () = writing => {}
         () = async { while ada.step().await {} } => {}
     }
+}
+
+/// No packet says how loud it is. Ada's client says that she speaks, and that she no longer does.
+#[tokio::test]
+async fn active_speakers_are_known_without_levels_in_packets() {
+    let server = Server::without_levels();
+    let ada = Listener::join(&server.link(), options("Ada")).await;
+    let mut bob = Listener::join(&server.link(), options("Bob")).await;
+    let hidden = ClientOptions { send_audio_level: false, ..options("Eve") };
+    let eve = Listener::join(&server.link(), hidden).await;
+    let of = bob.sees("Ada").await;
+    let speakers = |event: &ClientEvent| match event {
+        ClientEvent::ActiveSpeakers(speakers) => Some(speakers.iter().map(|(id, _)| *id).collect::<Vec<_>>()),
+        _ => None,
+    };
+    let mut playing = Vec::new();
+    for listener in [&eve, &ada] {
+        let microphone = listener.client.publish_audio(AudioOptions::default()).await.unwrap();
+        timeout(TIMEOUT, microphone.live()).await.unwrap().unwrap();
+        playing.push(play(microphone, 660.0));
+    }
+    assert_eq!(bob.event("Ada speaks", speakers).await, [of.id], "Eve does not say that she does");
+    playing.iter().for_each(JoinHandle::abort);
+    assert_eq!(bob.event("Ada is silent", speakers).await, []);
 }
 
 #[tokio::test]

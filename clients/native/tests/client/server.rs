@@ -1,7 +1,10 @@
 //! A server in this process: SFU and signaling, connected as in the binary.
 
 use sfu::net::{Sfu, SfuConfig};
-use signaling::{AccessHash, Config, Kept, MediaEvents, MediaPlane, MemoryRegistry, Registry, ResumeKeys, Signaling};
+use signaling::{
+    AccessHash, Config, Kept, MediaEvents, MediaPlane, MemoryRegistry, Registry, ResumeKeys, Signaling,
+    config::RoomLimits,
+};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
@@ -40,7 +43,13 @@ impl MediaPlane for Plane {
 impl Server {
     /// Starts one. Must be called inside a tokio runtime.
     pub(crate) fn start() -> Self {
-        Self::start_with(None, Kept::nothing(&Config::default()).unwrap())
+        Self::start_with(None, Kept::nothing(&Config::default()).unwrap(), RoomLimits::default())
+    }
+
+    /// Starts one whose clients send no audio levels in packets.
+    pub(crate) fn without_levels() -> Self {
+        let limits = RoomLimits { audio_levels: false, ..RoomLimits::default() };
+        Self::start_with(None, Kept::nothing(&Config::default()).unwrap(), limits)
     }
 
     /// Stops it and starts another one that knows what the first one has kept.
@@ -51,7 +60,7 @@ impl Server {
         // What tasks of the first one would still write is lost, as if its process had ended.
         let written = MemoryRegistry::new(1);
         written.insert(room, registry.get(room).unwrap()).unwrap();
-        Self::start_with(Some(room), Kept { registry: Arc::new(written), resume_keys })
+        Self::start_with(Some(room), Kept { registry: Arc::new(written), resume_keys }, RoomLimits::default())
     }
 
     /// Starts another server with the same room. Calls of the two have nothing to do with each other.
@@ -59,16 +68,17 @@ impl Server {
         let registry = MemoryRegistry::new(1);
         registry.insert(self.room, self.registry.get(self.room).unwrap()).unwrap();
         let kept = Kept { registry: Arc::new(registry), resume_keys: Arc::clone(&self.resume_keys) };
-        Self::start_with(Some(self.room), kept)
+        Self::start_with(Some(self.room), kept, RoomLimits::default())
     }
 
     /// Starts a server with what another one has kept, or with a new room.
-    fn start_with(room: Option<RoomId>, kept: Kept) -> Self {
+    fn start_with(room: Option<RoomId>, kept: Kept, limits: RoomLimits) -> Self {
         let events = MediaEvents::default();
         let of_workers = events.clone();
         let sfu = Sfu::start(&SfuConfig::default(), move |_, event| of_workers.send(event)).unwrap();
         let media_port = sfu.local_ports()[0];
-        let config = Config { connections_per_address: None, handshakes_per_second: None, ..Config::default() };
+        let config =
+            Config { room: limits, connections_per_address: None, handshakes_per_second: None, ..Config::default() };
         let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
         let signaling = Signaling::new(config, Arc::new(Plane(sfu)), events, kept);
         let room = room.unwrap_or_else(|| {

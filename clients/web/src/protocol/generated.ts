@@ -344,6 +344,16 @@ export type TrackRef = {
  */
 track: TrackId, };
 
+export type Speech = { 
+/**
+ * The client's own track of audio.
+ */
+track: TrackId, 
+/**
+ * Whether its participant speaks from now on.
+ */
+speaking: boolean, };
+
 export type Subscribe = { 
 /**
  * Every track of the others, now and later.
@@ -396,7 +406,7 @@ export type Ping = {
  */
 ms: number, };
 
-export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "layers" } & Layers | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
+export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "speech" } & Speech | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "layers" } & Layers | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
 
 export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "not_yours" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
 
@@ -706,6 +716,7 @@ export const TYPE_RATES = {
   "unpublish": { burst: 16, every_ms: 200 },
   "mute": { burst: 16, every_ms: 200 },
   "unmute": { burst: 16, every_ms: 200 },
+  "speech": { burst: 4, every_ms: 500 },
   "subscribe": { burst: 16, every_ms: 200 },
   "unsubscribe": { burst: 16, every_ms: 200 },
   "layers": { burst: 8, every_ms: 200 },

@@ -293,6 +293,7 @@ impl World {
             MessageType::Unpublish => ClientMessage::Unpublish(track),
             MessageType::Mute => ClientMessage::Mute(track),
             MessageType::Unmute => ClientMessage::Unmute(track),
+            MessageType::Speech => ClientMessage::Speech(Speech { track: track.track, speaking: number % 2 == 0 }),
             MessageType::Subscribe => auto(),
             MessageType::Unsubscribe => ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![self.muted.0] }),
             MessageType::Layers => {

@@ -109,6 +109,10 @@ fn claims(story: &Story, kind: MessageType) -> Vec<Claim> {
         MessageType::Unpublish => vec![("foreign track", 1, ClientMessage::Unpublish(foreign), NoTrack)],
         MessageType::Mute => vec![("foreign track", 1, ClientMessage::Mute(foreign), NoTrack)],
         MessageType::Unmute => vec![("foreign track", 1, ClientMessage::Unmute(foreign), NoTrack)],
+        MessageType::Speech => {
+            let speech = Speech { track: foreign.track, speaking: true };
+            vec![("foreign track", 1, ClientMessage::Speech(speech), NoTrack)]
+        }
         MessageType::Subscribe => {
             let own = Subscribe { auto: false, tracks: vec![TrackId(1)] };
             vec![("own track", 2, ClientMessage::Subscribe(own), NoTrack)]

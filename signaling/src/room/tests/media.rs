@@ -105,6 +105,33 @@ fn mute_reaches_members_and_the_media_plane() {
     assert_eq!(story.refused(2, ClientMessage::Unmute(TrackRef { track })), ErrorCode::NoTrack, "not one's own");
 }
 
+/// Where packets carry no levels, the media plane learns from clients who speaks.
+#[test]
+fn speech_reaches_the_media_plane() {
+    let mut story = Story::new();
+    story.join(1);
+    story.join(2);
+    let (track, camera) = (story.publish(1, mic()), story.publish(1, cam()));
+    let speech = |track, speaking| ClientMessage::Speech(Speech { track, speaking });
+    let said = |story: &Story| {
+        let said = story.commands.iter().filter_map(|command| match command {
+            Command::SetSpeaking { participant: ParticipantId(1), track: of, speaking } if *of == track => {
+                Some(*speaking)
+            }
+            _ => None,
+        });
+        said.collect::<Vec<_>>()
+    };
+    story.ask(1, speech(track, true));
+    story.ask(1, speech(track, false));
+    assert_eq!(said(&story), [true, false]);
+    story.ask(1, ClientMessage::Mute(TrackRef { track }));
+    story.ask(1, speech(track, true));
+    assert_eq!(said(&story), [true, false], "who is muted does not speak");
+    assert_eq!(story.refused(1, speech(camera, true)), ErrorCode::BadMessage);
+    assert_eq!(story.refused(2, speech(track, true)), ErrorCode::NoTrack, "not one's own");
+}
+
 #[test]
 fn impossible_publications_are_refused() {
     let mut story = Story::new();

@@ -2,6 +2,7 @@
 
 use super::Connection;
 use crate::{
+    call::Call,
     client::{
         disconnect::{ConnectionEnd, DisconnectReason},
         event::ClientEvent,
@@ -9,9 +10,10 @@ use crate::{
         random::random_u32,
         session_state::SessionState,
         track::TrackState,
-        track_sender::TrackSender,
+        track_sender::{AudioLevels, TrackSender},
     },
     media::{Endpoint, Engine},
+    sdp::parameters::LEVEL_URI,
 };
 use e2ee_frames::StreamId;
 use std::time::Instant;
@@ -41,7 +43,11 @@ impl<G: Engine> Connection<G> {
         };
         let path_is_up = self.path.is_up();
         let forwarded: Vec<_> = self.call.welcome().codecs.iter().map(|entry| entry.codec).collect();
-        let send_audio_level = session.options().send_audio_level;
+        let levels = match session.options().send_audio_level {
+            false => AudioLevels::Hidden,
+            true if self.call.welcome().hdrext.iter().any(|entry| entry.uri == LEVEL_URI) => AudioLevels::Packets,
+            true => AudioLevels::Speech,
+        };
         let (mut key_frames_wanted, mut refusals) = (Vec::new(), Vec::new());
         for track in session.local_tracks_mut().iter_mut() {
             let (source, codec, muted) = (track.source(), track.codec(), track.muted());
@@ -84,10 +90,12 @@ impl<G: Engine> Connection<G> {
             track.set_state(state);
             if state != TrackState::Live || muted || !sender.is_wanted {
                 track.discard_input();
-                sender.require_key_frame();
+                sender.on_discarded();
+                Self::tell_speech(&mut self.call, sender)?;
                 continue;
             }
-            let key_frame_wanted = sender.send(track, &self.keys, endpoint, send_audio_level).await?;
+            let key_frame_wanted = sender.send(track, &self.keys, endpoint, levels).await?;
+            Self::tell_speech(&mut self.call, sender)?;
             if key_frame_wanted || (becomes_live && codec != Codec::Opus) {
                 key_frames_wanted.push(source);
             }
@@ -97,6 +105,14 @@ impl<G: Engine> Connection<G> {
         }
         for source in key_frames_wanted {
             self.request_own_key_frame(source, session);
+        }
+        Ok(())
+    }
+
+    /// Tells the server whether the participant speaks, if that has changed and is for it to know.
+    fn tell_speech(call: &mut Call, sender: &mut TrackSender) -> Result<(), ConnectionEnd> {
+        if let (Some(track), Some(speaking)) = (sender.track, sender.take_speech()) {
+            call.set_speaking(track, speaking)?;
         }
         Ok(())
     }
