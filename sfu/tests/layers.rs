@@ -310,6 +310,37 @@ fn encodings_change_at_key_frames_on_one_timeline() {
     assert_eq!(layers.len(), 20, "{layers:?}");
 }
 
+/// The key frame comes after a while, in which layers are allocated again.
+#[test]
+fn a_change_requests_one_key_frame_however_often_layers_are_allocated() {
+    for delay in (3..27).step_by(4) {
+        let mut call = Call::simulcast(4_000);
+        call.pass(60 + delay);
+        for (wish, length) in [(180, LENGTHS[0]), (720, LENGTHS[2])] {
+            call.key_frames = 0;
+            call.wish(wish);
+            call.key_frame_requested = false;
+            call.pass(delay);
+            assert!(!call.key_frame_requested, "after {delay} units");
+            call.key_frame_requested = true;
+            call.pass(70);
+            assert_eq!(lengths(&call.pass(4)), [length]);
+            assert_eq!(call.key_frames, 1, "after {delay} units");
+        }
+    }
+}
+
+#[test]
+fn key_frame_that_is_lost_is_requested_again() {
+    let mut call = Call::simulcast(4_000);
+    call.pass(90);
+    call.wish(180);
+    assert!(std::mem::take(&mut call.key_frame_requested));
+    call.key_frames = 0;
+    call.pass(75);
+    assert_eq!((call.key_frames, lengths(&call.pass(4))), (1, vec![LENGTHS[0]]));
+}
+
 #[test]
 fn paused_slot_gets_nothing_and_resumes_with_a_key_frame() {
     let mut call = Call::svc(ScalabilityMode::L3T3, 4_000);

@@ -10,12 +10,12 @@
 //! In a large room subscribers ask for key frames of some encoding all the time. One that waits for an encoding of which no
 //! one else asks would see a recent PLI always, so how long it waits is known for each encoding.
 
-use super::{
-    key_frame_budget::KeyFrameBudget,
-    pli_throttle::{LOST, PliThrottle},
-};
+use super::{key_frame_budget::KeyFrameBudget, pli_throttle::PliThrottle};
 use crate::{command::MAX_ENCODINGS, keys::ParticipantKey};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// If a subscriber still lacks a key frame after this time, the PLI or the key frame is assumed lost.
+const LOST: Duration = Duration::from_millis(1_000);
 
 /// Why a key frame is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,15 +107,23 @@ impl KeyFrameRequests {
 
     /// Whether the key frame of an encoding that a subscriber still lacks seems lost, so that it is to be requested again.
     pub(crate) fn seems_lost(&mut self, now: Instant, encoding: usize) -> bool {
-        if self.throttle.seems_lost(now) {
+        if !self.throttle.is_recent(now, LOST) {
             return true;
         }
         let waiting = self.waiting.get_mut(encoding).map(|waiting| *waiting.get_or_insert(now));
         waiting.is_some_and(|since| now.saturating_duration_since(since) >= LOST)
     }
 
-    /// A key frame of an encoding has reached a subscriber that waited for it.
+    /// A key frame of an encoding has reached a subscriber that waited for it. Others that have video and want this encoding
+    /// begin with it as well: they need no other one.
     pub(crate) fn on_key_frame(&mut self, encoding: usize) {
+        self.end_wait(encoding);
+        if self.awaited == bit(encoding) && self.throttle.cancel_switches() {
+            self.awaited = 0;
+        }
+    }
+
+    fn end_wait(&mut self, encoding: usize) {
         self.waiting.get_mut(encoding).into_iter().for_each(|waiting| *waiting = None);
     }
 
@@ -123,7 +131,7 @@ impl KeyFrameRequests {
     pub(crate) fn poll(&mut self, now: Instant) -> impl Iterator<Item = usize> + use<> {
         let due = if self.throttle.poll(now) { std::mem::take(&mut self.awaited) } else { 0 };
         let asked = move |encoding: &usize| due & bit(*encoding) != 0;
-        (0..MAX_ENCODINGS).filter(asked).for_each(|encoding| self.on_key_frame(encoding));
+        (0..MAX_ENCODINGS).filter(asked).for_each(|encoding| self.end_wait(encoding));
         (0..MAX_ENCODINGS).filter(asked)
     }
 
@@ -152,7 +160,6 @@ mod tests {
     use super::{super::pli_throttle::INTERVAL, *};
     use crate::limits::KEY_FRAME_BURST;
     use slotmap::SlotMap;
-    use std::time::Duration;
 
     /// Two subscribers.
     fn subscribers() -> [ParticipantKey; 2] {
@@ -182,6 +189,34 @@ mod tests {
         assert!(requests.deadline(now) > Some(now + INTERVAL));
         assert_eq!(requests.request(now, 1, Cause::Decoder, other), Outcome::Shared);
         assert_eq!(requests.deadline(now), Some(now + INTERVAL));
+    }
+
+    #[test]
+    fn missing_key_frame_seems_lost_after_a_second() {
+        let (mut requests, start, [one, _]) = (KeyFrameRequests::default(), Instant::now(), subscribers());
+        assert!(requests.seems_lost(start, 0));
+        requests.request(start, 0, Cause::Joiner, one);
+        assert!(!requests.seems_lost(start, 0), "requested already");
+        assert_eq!(requests.poll(start).count(), 1);
+        assert!(!requests.seems_lost(start + INTERVAL, 0));
+        assert!(requests.seems_lost(start + LOST, 0));
+    }
+
+    /// The key frame that answers an earlier PLI serves those that want the encoding by now.
+    #[test]
+    fn key_frame_serves_switches_that_are_still_to_be_asked_for() {
+        let (mut requests, start, [one, other]) = (KeyFrameRequests::default(), Instant::now(), subscribers());
+        requests.request(start, 1, Cause::Switch, one);
+        assert_eq!(requests.poll(start).count(), 1);
+        requests.request(start, 1, Cause::Switch, other);
+        requests.on_key_frame(1);
+        assert_eq!(requests.deadline(start), None);
+        // A joiner may lack the key of that frame, and another encoding's key frame is another one.
+        for (cause, key_frame) in [(Cause::Joiner, 1), (Cause::Switch, 0)] {
+            requests.request(start, 1, cause, other);
+            requests.on_key_frame(key_frame);
+            assert!(requests.deadline(start).is_some(), "{cause:?}");
+        }
     }
 
     #[test]

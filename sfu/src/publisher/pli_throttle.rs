@@ -11,9 +11,6 @@ use std::time::{Duration, Instant};
 pub(crate) const INTERVAL: Duration = Duration::from_millis(400);
 /// The same before a PLI for receivers that have video and want a better layer.
 pub(crate) const SWITCH_INTERVAL: Duration = Duration::from_millis(1_000);
-/// If a receiver still lacks a key frame after this time, the PLI or the key frame is assumed lost.
-pub(crate) const LOST: Duration = Duration::from_millis(1_000);
-
 /// Schedules the PLIs for one track.
 #[derive(Debug, Default)]
 pub(crate) struct PliThrottle {
@@ -33,9 +30,14 @@ impl PliThrottle {
         self.requested.get_or_insert(SWITCH_INTERVAL);
     }
 
-    /// Whether the key frame that a receiver still lacks seems lost, so that it is to be requested again.
-    pub(crate) fn seems_lost(&self, now: Instant) -> bool {
-        self.requested.is_none() && self.last_pli.is_none_or(|last| now.saturating_duration_since(last) >= LOST)
+    /// Takes back what was requested, if all of it can wait. Returns whether it was.
+    pub(crate) fn cancel_switches(&mut self) -> bool {
+        self.requested.take_if(|interval| *interval == SWITCH_INTERVAL).is_some()
+    }
+
+    /// Whether a PLI is to be sent, or was sent within this time.
+    pub(crate) fn is_recent(&self, now: Instant, time: Duration) -> bool {
+        self.requested.is_some() || self.last_pli.is_some_and(|last| now.saturating_duration_since(last) < time)
     }
 
     /// Whether to send a PLI now; it counts as sent.
@@ -88,14 +90,16 @@ mod tests {
     }
 
     #[test]
-    fn missing_key_frame_seems_lost_after_a_second() {
+    fn what_can_wait_can_be_taken_back() {
         let (mut throttle, start) = (PliThrottle::default(), Instant::now());
-        assert!(throttle.seems_lost(start));
+        assert!(!throttle.cancel_switches(), "nothing is requested");
+        throttle.request_for_switch();
+        assert!(throttle.is_recent(start, INTERVAL) && throttle.cancel_switches());
+        assert_eq!((throttle.deadline(start), throttle.is_recent(start, INTERVAL)), (None, false));
+        throttle.request_for_switch();
         throttle.request();
-        assert!(!throttle.seems_lost(start), "requested already");
-        assert!(throttle.poll(start));
-        assert!(!throttle.seems_lost(start + INTERVAL));
-        assert!(throttle.seems_lost(start + LOST));
+        assert!(!throttle.cancel_switches() && throttle.poll(start));
+        assert!(throttle.is_recent(start + INTERVAL / 2, INTERVAL) && !throttle.is_recent(start + INTERVAL, INTERVAL));
     }
 
     proptest! {

@@ -193,7 +193,7 @@ impl Room {
     ) {
         let Topology { slots, tracks, encodings, .. } = &mut self.topology;
         let Some(slot) = slots.get_mut(key) else { return };
-        let Some((track_key, track)) = slot.track.and_then(|key| Some((key, tracks.get(key)?))) else { return };
+        let Some((track_key, track)) = slot.track.and_then(|key| Some((key, tracks.get_mut(key)?))) else { return };
         let before = slot.rewriter.wanted().map(|wanted| wanted.layer);
         match choice {
             Choice::Pause => {
@@ -221,7 +221,9 @@ impl Room {
             }
         }
         let wanted = slot.rewriter.wanted().map(|wanted| wanted.layer);
-        let has_waited = occasion == Occasion::Rates && wanted == before && slot.rewriter.is_pending();
+        let waits = occasion == Occasion::Rates && wanted == before && slot.rewriter.is_pending();
+        let encoding = wanted.filter(|_| waits).and_then(|wanted| encodings.get(wanted.encoding));
+        let has_waited = encoding.is_some_and(|encoding| track.key_frames.seems_lost(now, encoding.position));
         let cause = match slot.rewriter.current() {
             // What has waited for so long finds no other frame: some encoders mark no frames to go up in frame rate at.
             Some(_) if has_waited => Some(Cause::Switch),
