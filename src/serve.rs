@@ -98,6 +98,10 @@ impl MediaPlane for SfuPlane {
     fn packet_rate(&self, worker: usize) -> u64 {
         self.sfu.packet_rate(worker)
     }
+
+    fn is_overloaded(&self, worker: usize) -> bool {
+        self.sfu.is_overloaded(worker)
+    }
 }
 
 impl Serve {

@@ -12,7 +12,7 @@ use rtp_wire::{
 };
 use sfu::{Command, Event, Mid, ParticipantId, Ssrc, TrackId, command::Publication, media::Codec, worker::Worker};
 use sfu_testing::{Network, datagram_from, subscribe};
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, ops::ControlFlow, time::Duration};
 
 /// Payload of a packet in bytes: about 1,200 bytes on the wire.
 const PAYLOAD: usize = 1_160;
@@ -181,7 +181,10 @@ impl Meeting {
     pub fn forward(&mut self) -> usize {
         let Network { now, worker, .. } = &mut self.network;
         let mut sent = 0;
-        worker.forward(*now, |outbox, _| sent += outbox.packets());
+        worker.forward(*now, |outbox, _| {
+            sent += outbox.packets();
+            ControlFlow::Continue(())
+        });
         sent += worker.outbox().packets();
         worker.outbox().clear();
         sent

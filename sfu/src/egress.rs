@@ -6,7 +6,8 @@
 
 pub use crate::keys::TransportKey;
 
-use crate::congestion::PathState;
+use crate::{congestion::PathState, media::Kind};
+use std::time::Instant;
 
 /// Accepts clear packets for sealing and sending, and holds the state of each transport's path.
 ///
@@ -45,6 +46,17 @@ pub trait Egress {
     fn reaches(&mut self, to: TransportKey, packets: usize) -> bool {
         let _ = (to, packets);
         true
+    }
+
+    /// The RTP packets that follow are of this kind and are forwarded. The first of them was received at this time.
+    fn begin_batch(&mut self, kind: Kind, received: Instant) {
+        let _ = (kind, received);
+    }
+
+    /// Whether something else is due before more is forwarded. The room stops then behind the packets of a receiver, and
+    /// goes on there the next time.
+    fn is_interrupted(&self) -> bool {
+        false
     }
 
     /// The state of a transport's path; `None` if the transport is gone.

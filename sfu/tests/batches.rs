@@ -9,7 +9,13 @@ use rtp_wire::{
     rtp::RtpPacket,
     seq::SeqNum,
 };
-use sfu::{Mid, ParticipantId, Room, RoomId, Ssrc, TrackId, command::Publication, media::Codec};
+use sfu::{
+    Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    command::Publication,
+    congestion::PathState,
+    egress::{Egress, TransportKey},
+    media::Codec,
+};
 use simulation::{Datagram, Outbox, publisher::packet, transport};
 use std::time::Instant;
 
@@ -121,4 +127,80 @@ fn queued_packets_of_a_removed_track_are_dropped() {
     room.remove_participant(ParticipantId(3));
     room.forward(now, &mut out);
     assert_eq!(media(out).iter().map(|(to, _)| *to).collect::<Vec<_>>(), [1], "Bob's camera for Alice");
+}
+
+/// Interrupts behind every receiver.
+struct Interrupting<'a>(&'a mut Outbox);
+
+impl Egress for Interrupting<'_> {
+    fn is_interrupted(&self) -> bool {
+        true
+    }
+
+    fn path(&mut self, of: TransportKey) -> Option<&mut PathState> {
+        self.0.path(of)
+    }
+
+    fn rtp(&mut self, to: TransportKey, header: &[u8], payload: &[u8]) {
+        self.0.rtp(to, header, payload);
+    }
+
+    fn rtcp(&mut self, to: TransportKey, packet: &[u8]) {
+        self.0.rtcp(to, packet);
+    }
+}
+
+/// Adds a slot for a track to a participant.
+fn add_slot(room: &mut Room, now: Instant, to: u32, from: u32, codec: Codec, out: &mut Outbox) {
+    let (to, mid) = (ParticipantId(to), Mid::new(&from.to_string()).unwrap());
+    room.add_slot(to, mid, codec).unwrap();
+    room.activate_slot(now, to, mid, out).unwrap();
+    room.set_slot(now, to, mid, Some(TrackId(from).into()), out).unwrap();
+}
+
+#[test]
+fn interrupted_fan_out_goes_on_behind_the_last_receiver() {
+    let now = Instant::now();
+    let (mut room, mut out) = (meeting(5, now), Outbox::default());
+    (0..2).for_each(|seq| {
+        let frame = if seq == 0 { KEY } else { DELTA };
+        room.receive_rtp(now, ParticipantId(1), &vp8(1, seq, frame, 100), &mut out);
+    });
+    assert!(!room.forward(now, &mut Interrupting(&mut out)), "2 has its packets");
+    // One that is served and one that is next leave, a new one comes, and the track goes on.
+    room.remove_participant(ParticipantId(2));
+    room.remove_participant(ParticipantId(3));
+    room.add_participant(ParticipantId(9), transport(ParticipantId(9))).unwrap();
+    add_slot(&mut room, now, 9, 1, Codec::Vp8, &mut out);
+    room.receive_rtp(now, ParticipantId(1), &vp8(1, 2, DELTA, 100), &mut out);
+    let mut calls = 1;
+    while !room.forward(now, &mut Interrupting(&mut out)) {
+        calls += 1;
+        assert_eq!(room.next_deadline(), Some(now), "packets wait");
+    }
+    let mut received: Vec<_> =
+        media(out).iter().map(|(to, packet)| (*to, RtpPacket::parse(packet).unwrap().seq.0)).collect();
+    received.sort();
+    received.dedup();
+    let counts = [2, 4, 5, 9].map(|to| received.iter().filter(|(receiver, _)| *receiver == to).count());
+    assert_eq!((counts, received.len()), ([2, 3, 3, 3], 11), "each packet once");
+    assert!(calls >= 6, "{calls}");
+}
+
+#[test]
+fn audio_overtakes_an_interrupted_fan_out_of_video() {
+    let now = Instant::now();
+    let (mut room, mut out) = (meeting(4, now), Outbox::default());
+    let publication = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), Ssrc(7), None);
+    room.publish(now, ParticipantId(1), TrackId(7), publication).unwrap();
+    [2, 3, 4].into_iter().for_each(|to| add_slot(&mut room, now, to, 7, Codec::Opus, &mut out));
+    room.receive_rtp(now, ParticipantId(1), &vp8(1, 0, KEY, 1_000), &mut out);
+    assert!(!room.forward(now, &mut Interrupting(&mut out)));
+    let header =
+        RtpHeader { marker: false, payload_type: Codec::Opus.entry().pt, seq: SeqNum(0), timestamp: 0, ssrc: Ssrc(7) };
+    room.receive_rtp(now, ParticipantId(1), &packet(header, HeaderExtensions::default(), b"sealed"), &mut out);
+    while !room.forward(now, &mut Interrupting(&mut out)) {}
+    let received: Vec<_> = media(out).iter().map(|(to, packet)| (*to, packet.len() > 500)).collect();
+    let (audio, video) = (false, true);
+    assert_eq!(received, [(2, video), (2, audio), (3, audio), (4, audio), (3, video), (4, video)]);
 }

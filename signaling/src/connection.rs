@@ -432,6 +432,10 @@ fn refused(error: EnterError) -> (ErrorCode, End) {
             (ErrorCode::Unauthenticated, end(CloseCode::Authentication, "the credential is not valid for this room"))
         }
         EnterError::NotOpen => (ErrorCode::ServerBusy, end(CloseCode::TryLater, "the room is not open at this moment")),
+        EnterError::Overloaded => (
+            ErrorCode::ServerBusy,
+            end(CloseCode::TryLater, "the server cannot send to more participants at this moment"),
+        ),
         EnterError::NotResumable(_) => {
             (ErrorCode::NotResumable, end(CloseCode::NotResumable, "the session cannot be continued"))
         }

@@ -20,6 +20,12 @@ pub trait MediaPlane: Send + Sync {
     fn packet_rate(&self, _worker: usize) -> u64 {
         0
     }
+
+    /// Whether a worker has more to send than it can. It gets no new calls as long as another one has not, and newcomers to
+    /// its calls are refused.
+    fn is_overloaded(&self, _worker: usize) -> bool {
+        false
+    }
 }
 
 impl<M: MediaPlane + ?Sized> MediaPlane for std::sync::Arc<M> {
@@ -33,6 +39,10 @@ impl<M: MediaPlane + ?Sized> MediaPlane for std::sync::Arc<M> {
 
     fn packet_rate(&self, worker: usize) -> u64 {
         (**self).packet_rate(worker)
+    }
+
+    fn is_overloaded(&self, worker: usize) -> bool {
+        (**self).is_overloaded(worker)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Load is the measured packet rate of a worker plus an allowance for each participant. Participants count before they
 //! have sent anything, so that calls that begin in the same second are spread. A call stays on its worker until the last
-//! participant has left.
+//! participant has left. Workers that have more to send than they can come last.
 
 use crate::media::MediaPlane;
 use std::sync::{
@@ -36,7 +36,8 @@ impl Placement {
     pub(crate) fn least_loaded(&self, media: &dyn MediaPlane) -> usize {
         let load = |worker: usize, participants: &AtomicUsize| {
             let participants = participants.load(Ordering::Relaxed) as u64;
-            media.packet_rate(worker).saturating_add(participants.saturating_mul(PACKETS_PER_PARTICIPANT))
+            let packets = participants.saturating_mul(PACKETS_PER_PARTICIPANT);
+            (media.is_overloaded(worker), media.packet_rate(worker).saturating_add(packets))
         };
         let workers = self.participants.iter().enumerate();
         workers.min_by_key(|(worker, participants)| load(*worker, participants)).map_or(0, |(worker, _)| worker)
@@ -69,6 +70,9 @@ mod tests {
     use super::*;
     use sfu_api::Request;
 
+    /// Packet rate of a worker from which it is overloaded.
+    const CAPACITY: u64 = 100_000;
+
     /// Workers with these packet rates.
     struct Busy(Vec<u64>);
 
@@ -82,6 +86,20 @@ mod tests {
         fn packet_rate(&self, worker: usize) -> u64 {
             self.0[worker]
         }
+
+        fn is_overloaded(&self, worker: usize) -> bool {
+            self.0[worker] >= CAPACITY
+        }
+    }
+
+    #[test]
+    fn overloaded_worker_gets_calls_only_if_all_are() {
+        let placement = Placement::new(3);
+        let _here = [(); 9].map(|()| placement.enter(2));
+        let place = |rates: [u64; 3]| placement.least_loaded(&Busy(rates.to_vec()));
+        assert_eq!(place([CAPACITY, CAPACITY - 1, CAPACITY - 1]), 1);
+        assert_eq!(place([CAPACITY, CAPACITY, CAPACITY - 1]), 2, "has participants");
+        assert_eq!(place([CAPACITY + 1, CAPACITY, CAPACITY]), 1);
     }
 
     #[test]

@@ -43,6 +43,12 @@ impl Collector for Media {
         )?;
         histogram(
             encoder,
+            "audio_forwarding_seconds",
+            "The same for audio alone, which is forwarded before video.",
+            workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.audio_forwarding)),
+        )?;
+        histogram(
+            encoder,
             "first_media_seconds",
             "Time from a participant's arrival until the first media was sent to it.",
             workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.first_media)),

@@ -18,6 +18,7 @@ use sfu::{
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::ControlFlow,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -135,7 +136,10 @@ impl Network {
     pub(crate) fn forward(&mut self) -> bool {
         let Self { now, worker, clients, strangers, .. } = self;
         let mut any = false;
-        worker.forward(*now, |outbox, _| any |= deliver(outbox, clients, strangers));
+        worker.forward(*now, |outbox, _| {
+            any |= deliver(outbox, clients, strangers);
+            ControlFlow::Continue(())
+        });
         assert_eq!(worker.queued(), 0);
         self.drain() || any
     }

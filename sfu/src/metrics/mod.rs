@@ -25,6 +25,12 @@ pub const FORWARDING: Bounds = Bounds::new(&[
     250_000,
 ]);
 
+/// Buckets of the forwarding delay of audio: fine up to the length of a packet, beyond which it is heard.
+pub const AUDIO_FORWARDING: Bounds = Bounds::new(&[
+    50, 100, 200, 300, 500, 750, 1_000, 1_500, 2_500, 4_000, 6_000, 8_000, 10_000, 12_500, 15_000, 17_500, 20_000,
+    30_000, 50_000, 100_000,
+]);
+
 /// Buckets of the time from a participant's arrival to the first media sent to it.
 pub const FIRST_MEDIA: Bounds = histogram::PERSON_WAITS;
 

@@ -1,7 +1,7 @@
 //! Metrics of a worker, as published to other threads.
 
 use super::{
-    Bounds, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE, FIRST_MEDIA, FORWARDING, Histogram,
+    AUDIO_FORWARDING, Bounds, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE, FIRST_MEDIA, FORWARDING, Histogram,
     counters::{Counter, Counters},
     gauges::{Gauge, Gauges},
 };
@@ -55,6 +55,7 @@ impl SharedHistogram {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Histograms<H> {
     pub(crate) forwarding: H,
+    pub(crate) audio_forwarding: H,
     pub(crate) first_media: H,
     pub(crate) downlink_estimate: H,
     pub(crate) downlink_queue: H,
@@ -66,6 +67,7 @@ pub(crate) struct Published {
     counters: Shared<{ Counter::COUNT }>,
     gauges: Shared<{ Gauge::COUNT }>,
     forwarding: SharedHistogram,
+    audio_forwarding: SharedHistogram,
     first_media: SharedHistogram,
     downlink_estimate: SharedHistogram,
     downlink_queue: SharedHistogram,
@@ -81,6 +83,8 @@ pub struct WorkerMetrics {
     pub gauges: Gauges,
     /// Forwarding delay, counted by packets: see [`FORWARDING`].
     pub forwarding: Histogram,
+    /// The same, of audio alone: see [`AUDIO_FORWARDING`].
+    pub audio_forwarding: Histogram,
     /// Time to the first media, counted by participants: see [`FIRST_MEDIA`].
     pub first_media: Histogram,
     /// Bitrates that downlinks are estimated to carry, one of each downlink and second: see [`DOWNLINK_ESTIMATE`].
@@ -101,6 +105,7 @@ impl Published {
         self.counters.write(&counters.0);
         self.gauges.write(&gauges.0);
         self.forwarding.write(histograms.forwarding);
+        self.audio_forwarding.write(histograms.audio_forwarding);
         self.first_media.write(histograms.first_media);
         self.downlink_estimate.write(histograms.downlink_estimate);
         self.downlink_queue.write(histograms.downlink_queue);
@@ -120,6 +125,7 @@ impl Published {
     pub(crate) fn histograms(&self) -> Histograms<Histogram> {
         Histograms {
             forwarding: self.forwarding.read(FORWARDING),
+            audio_forwarding: self.audio_forwarding.read(AUDIO_FORWARDING),
             first_media: self.first_media.read(FIRST_MEDIA),
             downlink_estimate: self.downlink_estimate.read(DOWNLINK_ESTIMATE),
             downlink_queue: self.downlink_queue.read(DOWNLINK_QUEUE),
@@ -137,18 +143,22 @@ mod tests {
         let (mut counters, mut gauges) = (Counters::default(), Gauges::default());
         let (mut forwarding, mut downlink_estimate) = (Histogram::new(FORWARDING), Histogram::new(DOWNLINK_ESTIMATE));
         let (first_media, downlink_queue) = (Histogram::new(FIRST_MEDIA), Histogram::new(DOWNLINK_QUEUE));
+        let mut audio_forwarding = Histogram::new(AUDIO_FORWARDING);
+        audio_forwarding.record(Duration::from_micros(70), 10);
         counters.add(Counter::RtpIn, 3);
         gauges.set(Gauge::Rooms, 2);
         forwarding.record(Duration::from_micros(80), 100);
         downlink_estimate.record_millionths(700_000, 1);
         let histograms = Histograms {
             forwarding: &forwarding,
+            audio_forwarding: &audio_forwarding,
             first_media: &first_media,
             downlink_estimate: &downlink_estimate,
             downlink_queue: &downlink_queue,
         };
         published.publish(&counters, &gauges, &histograms);
         assert_eq!((published.counters(), published.gauges()), (counters, gauges));
-        assert_eq!(published.histograms(), Histograms { forwarding, first_media, downlink_estimate, downlink_queue });
+        let written = Histograms { forwarding, audio_forwarding, first_media, downlink_estimate, downlink_queue };
+        assert_eq!(published.histograms(), written);
     }
 }

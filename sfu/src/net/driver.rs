@@ -1,4 +1,7 @@
 //! The loop of a worker's thread: packets in, commands, timers, packets and events out.
+//!
+//! A batch of packets may be forwarded to thousands of receivers. That is interrupted every few milliseconds to empty the
+//! socket, so that its buffer does not overflow and audio does not wait.
 
 use super::{
     inbox::Inbox,
@@ -9,13 +12,14 @@ use super::{
 use crate::{
     event::Event,
     metrics::{Counter, Counters, Histograms, Published},
-    transport::{Datagram, Tuple},
+    transport::{Datagram, Outbox, Tuple},
     worker::{Output, Worker},
 };
 use mio::net::UdpSocket;
 use std::{
     io, mem,
     net::SocketAddr,
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -30,6 +34,8 @@ const BATCHES: usize = 8;
 /// Number of queued packets at which they are forwarded before the rest of the batch, which may be far longer. Enough for
 /// long runs.
 const MAX_QUEUED: usize = 64;
+/// How long packets are forwarded before the socket is read again. Long enough that a small room is not interrupted.
+const TIME_SLICE: Duration = Duration::from_millis(2);
 /// Pause after the poll itself has failed, which should not happen.
 const BACK_OFF: Duration = Duration::from_millis(10);
 
@@ -71,11 +77,12 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
 
     /// Waits, unless there were `more` datagrams than the last call received. Returns whether there are more again.
     fn step(&mut self, more: bool) -> bool {
-        let deadline = if more { Some(Instant::now()) } else { self.deadline };
-        if let Err(error) = self.poll.wait(deadline) {
+        let began = Instant::now();
+        if let Err(error) = self.poll.wait(if more { Some(began) } else { self.deadline }) {
             tracing::error!(%error, "cannot wait for packets");
             thread::sleep(BACK_OFF);
         }
+        self.worker.on_idle(began.elapsed());
         let more = self.receive();
         for request in self.inbox.take() {
             self.worker.command(Instant::now(), request);
@@ -90,7 +97,8 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         let worker = &self.worker;
         let (downlink_estimate, downlink_queue) = worker.downlinks();
         let histograms = Histograms {
-            forwarding: self.stopwatch.times(),
+            forwarding: self.stopwatch.all(),
+            audio_forwarding: self.stopwatch.audio(),
             first_media: worker.first_media(),
             downlink_estimate,
             downlink_queue,
@@ -110,32 +118,38 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         }
     }
 
-    /// Returns whether there may be more datagrams.
+    /// Receives and forwards. Returns whether there may be more datagrams.
     fn receive(&mut self) -> bool {
         let Self { worker, socket, local, receiver, sender, stopwatch, .. } = self;
-        let mut outside = Counters::default();
+        let mut out = Out { socket, sender, stopwatch };
+        let (mut outside, mut more) = (Counters::default(), true);
         for _ in 0..BATCHES {
             // One reading of the clock per batch, whose packets arrived within microseconds of each other.
             let now = Instant::now();
-            let more = receiver.receive(socket, &mut outside, |from, bytes| {
+            more = receiver.receive(socket, &mut outside, |from, bytes| {
                 worker.receive(now, Datagram::new(Tuple::udp(*local, from), bytes));
-                if worker.queued() >= MAX_QUEUED {
-                    forward(worker, now, socket, sender, stopwatch);
+                if worker.queued() >= MAX_QUEUED && !worker.is_interrupted() {
+                    out.forward(worker, now);
                 }
             });
-            forward(worker, now, socket, sender, stopwatch);
+            // As long as packets wait, the socket is emptied before more of them are forwarded.
+            if !worker.is_interrupted() {
+                out.forward(worker, now);
+            }
             if !more {
-                worker.outgoing().1.merge(&outside);
-                return false;
+                break;
             }
         }
+        if worker.is_interrupted() {
+            out.forward(worker, Instant::now());
+        }
         worker.outgoing().1.merge(&outside);
-        true
+        more
     }
 
     fn flush(&mut self) {
-        send(&mut self.worker, &self.socket, &mut self.sender);
-        self.stopwatch.skip(self.worker.counters());
+        let Self { worker, socket, sender, stopwatch, .. } = self;
+        Out { socket, sender, stopwatch }.flush(worker);
         self.deadline = loop {
             match self.worker.poll_output() {
                 // A panic loses one event, not those behind it.
@@ -146,19 +160,37 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     }
 }
 
-fn forward(worker: &mut Worker, received: Instant, socket: &UdpSocket, sender: &mut Sender, stopwatch: &mut Stopwatch) {
-    worker.forward(received, |outbox, counters| {
-        sender.send(socket, outbox, counters);
-        stopwatch.sent(received, counters);
-    });
-    send(worker, socket, sender);
-    stopwatch.sent(received, worker.counters());
+/// The way out of a worker.
+struct Out<'a> {
+    socket: &'a UdpSocket,
+    sender: &'a mut Sender,
+    stopwatch: &'a mut Stopwatch,
 }
 
-fn send(worker: &mut Worker, socket: &UdpSocket, sender: &mut Sender) {
-    let (outbox, counters) = worker.outgoing();
-    if outbox.packets() > 0 {
-        sender.send(socket, outbox, counters);
+impl Out<'_> {
+    /// Forwards what is queued, for a time slice at most.
+    fn forward(&mut self, worker: &mut Worker, now: Instant) {
+        worker.forward(now, |outbox, counters| {
+            let slice = self.send(outbox, counters).saturating_duration_since(now);
+            if slice < TIME_SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        self.flush(worker);
     }
-    outbox.clear();
+
+    /// Sends what is left in the outbox.
+    fn flush(&mut self, worker: &mut Worker) {
+        let (outbox, counters) = worker.outgoing();
+        if outbox.packets() > 0 {
+            self.send(outbox, counters);
+        }
+        outbox.clear();
+    }
+
+    /// Returns the time at which it was sent.
+    fn send(&mut self, outbox: &Outbox, counters: &mut Counters) -> Instant {
+        self.sender.send(self.socket, outbox, counters);
+        let now = Instant::now();
+        self.stopwatch.sent(now, outbox);
+        now
+    }
 }

@@ -266,15 +266,25 @@ impl Sfu {
         self.workers.get(worker).map(|worker| worker.published.gauges().get(Gauge::PacketRate)).unwrap_or_default()
     }
 
+    /// Whether a worker has had more to send than it can for seconds, so that it limits video to less than half of what is
+    /// configured. It should get no more participants.
+    #[must_use]
+    pub fn is_overloaded(&self, worker: usize) -> bool {
+        let gauges = self.workers.get(worker).map(|worker| worker.published.gauges());
+        gauges.is_some_and(|gauges| gauges.get(Gauge::Overloaded) > 0)
+    }
+
     /// All measurements of one worker; `None` if there is no such worker.
     #[must_use]
     pub fn metrics(&self, worker: usize) -> Option<WorkerMetrics> {
         let worker = self.workers.get(worker)?;
-        let Histograms { forwarding, first_media, downlink_estimate, downlink_queue } = worker.published.histograms();
+        let Histograms { forwarding, audio_forwarding, first_media, downlink_estimate, downlink_queue } =
+            worker.published.histograms();
         Some(WorkerMetrics {
             counters: worker.published.counters(),
             gauges: worker.published.gauges(),
             forwarding,
+            audio_forwarding,
             first_media,
             downlink_estimate,
             downlink_queue,

@@ -1,58 +1,63 @@
 //! Forwarding times of packets: from the receipt of their batch to the return of the system call that has sent them.
 
-use crate::metrics::{Counter, Counters, FORWARDING, Histogram};
+use crate::{
+    media::Kind,
+    metrics::{AUDIO_FORWARDING, FORWARDING, Histogram},
+    transport::Outbox,
+};
 use std::time::Instant;
 
-/// Measures packets by the counter of sealed ones.
+/// Measures forwarded packets as their outboxes are sent.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
-    times: Histogram,
-    /// The counter at the last call.
-    sealed: u64,
+    all: Histogram,
+    audio: Histogram,
 }
 
 impl Stopwatch {
     pub(super) fn new() -> Self {
-        Self { times: Histogram::new(FORWARDING), sealed: 0 }
+        Self { all: Histogram::new(FORWARDING), audio: Histogram::new(AUDIO_FORWARDING) }
     }
 
-    pub(super) fn times(&self) -> &Histogram {
-        &self.times
+    /// Of all packets.
+    pub(super) fn all(&self) -> &Histogram {
+        &self.all
     }
 
-    /// Records packets sealed since the last call: they were just sent, in answer to datagrams received at `received`.
-    pub(super) fn sent(&mut self, received: Instant, counters: &Counters) {
-        let packets = self.advance(counters);
-        if packets > 0 {
-            self.times.record(received.elapsed(), packets);
+    /// Of audio.
+    pub(super) fn audio(&self) -> &Histogram {
+        &self.audio
+    }
+
+    /// Records what is forwarded of an outbox that was sent at `now`.
+    pub(super) fn sent(&mut self, now: Instant, outbox: &Outbox) {
+        for kind in [Kind::Audio, Kind::Video] {
+            if let Some(forwarded) = outbox.forwarded(kind) {
+                let time = now.saturating_duration_since(forwarded.received);
+                self.all.record(time, forwarded.packets);
+                if kind == Kind::Audio {
+                    self.audio.record(time, forwarded.packets);
+                }
+            }
         }
-    }
-
-    /// Ignores packets sealed since the last call: they answer no datagram.
-    pub(super) fn skip(&mut self, counters: &Counters) {
-        self.advance(counters);
-    }
-
-    fn advance(&mut self, counters: &Counters) -> u64 {
-        let sealed = counters.get(Counter::RtpOut);
-        sealed.wrapping_sub(std::mem::replace(&mut self.sealed, sealed))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
-    fn sent_packets_are_recorded_once() {
-        let (mut stopwatch, mut counters, received) = (Stopwatch::new(), Counters::default(), Instant::now());
-        counters.add(Counter::RtpOut, 100);
-        stopwatch.sent(received, &counters);
-        stopwatch.sent(received, &counters);
-        counters.add(Counter::RtpOut, 7);
-        stopwatch.skip(&counters);
-        counters.add(Counter::RtpOut, 5);
-        stopwatch.sent(received, &counters);
-        assert_eq!(stopwatch.times().count(), 105);
+    fn forwarded_packets_are_recorded_by_kind() {
+        let (mut stopwatch, mut outbox, start) = (Stopwatch::new(), Outbox::default(), Instant::now());
+        let ms = |ms| start + Duration::from_millis(ms);
+        (0..100).for_each(|n| outbox.count_forwarded(Kind::Video, ms(n)));
+        (0..7).for_each(|_| outbox.count_forwarded(Kind::Audio, ms(2)));
+        stopwatch.sent(ms(5), &outbox);
+        outbox.clear();
+        stopwatch.sent(ms(9), &outbox);
+        assert_eq!((stopwatch.all().count(), stopwatch.all().sum()), (107, Duration::from_millis(100 * 5 + 7 * 3)));
+        assert_eq!((stopwatch.audio().count(), stopwatch.audio().sum()), (7, Duration::from_millis(21)));
     }
 }

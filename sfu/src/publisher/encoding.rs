@@ -240,8 +240,8 @@ impl Encoding {
     }
 
     /// Takes the indices of held packets that can be forwarded now.
-    pub(crate) fn take_released(&mut self) -> std::vec::Drain<'_, u64> {
-        self.released.drain(..)
+    pub(crate) fn pop_released(&mut self) -> Option<u64> {
+        self.released.pop()
     }
 
     /// Reads the descriptors of packets that came before the structure of the packet at `index`.
@@ -447,7 +447,7 @@ mod tests {
         let (key, delta) = (frames.next_unit(true)[0], frames.next_unit(false)[0]);
         assert_eq!(receive_frame(&mut encoding, 3, &delta, &new), Err(Dropped::Held));
         let first = receive_frame(&mut encoding, 2, &key, &new).unwrap();
-        assert!(encoding.take_released().eq([first + 1]));
+        assert_eq!([encoding.pop_released(), encoding.pop_released()], [Some(first + 1), None]);
         let meta = encoding.store.get_mut(first + 1).unwrap().meta;
         assert_eq!((meta.targets, meta.unread), (delta.targets(), None));
     }

@@ -56,6 +56,8 @@ pub(crate) struct PacketMeta {
 #[derive(Debug)]
 pub(crate) struct StoredPacket {
     pub(crate) meta: PacketMeta,
+    /// It is still to be forwarded to all subscribers.
+    pub(crate) waits: bool,
     arrived: Instant,
     /// Dependency Descriptor, payload, padding.
     bytes: Vec<u8>,
@@ -163,7 +165,8 @@ impl PacketStore {
         self.order.push_back(index);
         if let Some(entry) = self::entry(&mut self.ring, index) {
             let (payload_at, payload_len) = (dependency.len(), payload.len());
-            entry.packet = Some(StoredPacket { meta: *meta, arrived: now, bytes, payload_at, payload_len });
+            entry.packet =
+                Some(StoredPacket { meta: *meta, waits: true, arrived: now, bytes, payload_at, payload_len });
         }
         Insertion::New
     }
@@ -176,6 +179,13 @@ impl PacketStore {
     /// The packet of an index, if it is still stored.
     pub(crate) fn get_mut(&mut self, index: u64) -> Option<&mut StoredPacket> {
         entry(&mut self.ring, index).filter(|entry| entry.index == index)?.packet.as_mut()
+    }
+
+    /// From now on, a packet is forwarded, or there is no subscriber to forward it to.
+    pub(crate) fn end_wait(&mut self, index: u64) {
+        if let Some(packet) = self.get_mut(index) {
+            packet.waits = false;
+        }
     }
 
     /// Replaces a packet's RTP padding by `padding` bytes; 0 removes it. Padding counts towards the size of the store.

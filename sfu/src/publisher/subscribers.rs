@@ -54,6 +54,11 @@ impl Subscribers {
         self.0.get(position).copied()
     }
 
+    /// The position of the first subscriber behind a participant.
+    pub(crate) fn position_behind(&self, participant: ParticipantKey) -> usize {
+        self.0.partition_point(|subscriber| subscriber.participant <= participant)
+    }
+
     pub(crate) fn slots(&self) -> impl Iterator<Item = SlotKey> {
         self.0.iter().map(|subscriber| subscriber.slot)
     }
@@ -82,6 +87,7 @@ mod tests {
         let mut subscribers = Subscribers::default();
         all.into_iter().chain(all).for_each(|subscriber| subscribers.set(subscriber, true));
         assert_eq!([0, 1, 2, 3].map(|n| subscribers.get(n)), [Some(all[1]), Some(all[0]), Some(all[2]), None]);
+        assert_eq!([first, second].map(|participant| subscribers.position_behind(participant)), [1, 3]);
         all.into_iter().chain(all).for_each(|subscriber| subscribers.set(subscriber, false));
         assert!(subscribers.is_empty());
         let sorted = [all[1], all[0], all[2]];

@@ -7,6 +7,9 @@
 //! A subscriber's packets leave together: its keys are in the processor's cache, the kernel gets them as one run, and
 //! the first subscriber of a large room does not wait until a frame has been sealed for the last. A lane has the packets of
 //! one encoding. Its subscribers are sorted by participant, so all lanes are walked side by side.
+//!
+//! Audio is forwarded before video. The egress can interrupt a large fan-out behind any participant; what has changed
+//! meanwhile, tables of the room too, holds for the participants behind it.
 
 use super::{Room, RoomStats, receive_queue::QueuedPacket, topology::Topology};
 use crate::{
@@ -17,7 +20,6 @@ use crate::{
     publisher::{
         encoding::Encoding,
         key_frame_requests::{Cause, KeyFrameRequests, Outcome},
-        layers::Unread,
         packet_store::{PacketStore, StoredPacket},
         sender_clock::SenderClock,
         subscribers::Subscriber,
@@ -48,7 +50,12 @@ pub(super) struct Forwarder {
     packets: Vec<QueuedPacket>,
     /// The header of each packet, with the fields that are equal in all slots.
     headers: Vec<HeaderBuffer>,
+    /// When the first of the packets arrived.
+    received: Option<Instant>,
+    /// None, unless packets are being forwarded.
     lanes: Vec<Lane>,
+    /// The last participant that got its packets.
+    last: Option<ParticipantKey>,
     lengths: Vec<usize>,
     paddings: Vec<u8>,
     scratch: SlotScratch,
@@ -78,35 +85,73 @@ struct SlotScratch {
 }
 
 impl Room {
-    /// Forwards everything that was received since the last call.
-    pub fn forward(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        if self.queue.len() == 0 {
-            return;
+    /// Forwards what was received since the last call. Returns whether that was all: the egress can interrupt it.
+    pub fn forward(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) -> bool {
+        self.forward_kind(now, Kind::Audio, egress) && self.forward_kind(now, Kind::Video, egress)
+    }
+
+    /// Forwards one kind of what was received. Returns whether that was all.
+    pub(crate) fn forward_kind(&mut self, now: Instant, kind: Kind, egress: &mut (impl Egress + ?Sized)) -> bool {
+        loop {
+            let Self { queue, topology, stats, audio, video, .. } = self;
+            let forwarder = if kind == Kind::Audio { audio } else { video };
+            if forwarder.is_open() {
+                forwarder.resume(topology);
+            } else if let Some(received) = queue.take(kind, &mut forwarder.packets) {
+                forwarder.open_lanes(received, topology);
+            } else {
+                return true;
+            }
+            if let Some(received) = forwarder.received {
+                egress.begin_batch(kind, received);
+            }
+            let is_done = forwarder.forward(now, topology, stats, egress);
+            self.take_changes(now, kind);
+            if !is_done {
+                return false;
+            }
+            while let Some(Lane { encoding, .. }) = self.forwarder(kind).lanes.pop() {
+                self.send_nacks_and_plis(now, encoding, egress);
+            }
+            self.forwarder(kind).received = None;
         }
-        let Self { queue, forwarder, topology, stats, .. } = self;
-        queue.take(&mut forwarder.packets);
-        forwarder.open_lanes(topology);
-        forwarder.forward(now, topology, stats, egress);
-        for position in 0.. {
-            let Some(&Lane { encoding, .. }) = self.forwarder.lanes.get(position) else { break };
-            self.send_nacks_and_plis(now, encoding, egress);
-        }
-        let mut changed = std::mem::take(&mut self.forwarder.changed);
+    }
+
+    /// When the first packet arrived that was not forwarded to all its receivers.
+    pub(crate) fn waits_since(&self) -> Option<Instant> {
+        [self.audio.received, self.video.received, self.queue.since()].into_iter().flatten().min()
+    }
+
+    /// Takes over that slots forward other layers, and that packets wait for receivers.
+    fn take_changes(&mut self, now: Instant, kind: Kind) {
+        let mut changed = std::mem::take(&mut self.forwarder(kind).changed);
         for slot in changed.drain(..) {
             self.topology.retarget(slot);
             self.report_layer(slot);
         }
-        self.forwarder.changed = changed;
-        while let Some(receiver) = self.forwarder.held.pop() {
+        self.forwarder(kind).changed = changed;
+        while let Some(receiver) = self.forwarder(kind).held.pop() {
             self.pace(now, receiver);
         }
+    }
+
+    fn forwarder(&mut self, kind: Kind) -> &mut Forwarder {
+        if kind == Kind::Audio { &mut self.audio } else { &mut self.video }
     }
 }
 
 impl Forwarder {
-    /// Sorts the packets into lanes, and prepares what all subscribers of a lane share.
-    fn open_lanes(&mut self, topology: &mut Topology) {
+    /// Whether packets are being forwarded.
+    fn is_open(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+
+    /// Sorts the packets, of which the first arrived at `received`, into lanes, and prepares what all subscribers of a lane
+    /// share.
+    fn open_lanes(&mut self, received: Instant, topology: &mut Topology) {
         let Topology { encodings, .. } = topology;
+        self.received = Some(received);
+        self.last = None;
         self.lanes.clear();
         if self.headers.len() < self.packets.len() {
             self.headers.resize_with(self.packets.len(), HeaderBuffer::default);
@@ -122,6 +167,7 @@ impl Forwarder {
             self.lengths.clear();
             for (queued, header) in packets.iter().zip(&mut *headers) {
                 let Some(packet) = encoding.store.get_mut(queued.index) else { continue };
+                packet.waits = false;
                 build_header(header, encoding.codec.entry().pt, packet, None);
                 self.lengths.push(header.as_bytes().len() + packet.payload_len());
             }
@@ -145,16 +191,26 @@ impl Forwarder {
         SlotSender { now, slot, scratch: &mut self.scratch, held: &mut self.held, stats, egress }
     }
 
-    /// Sends the packets of all lanes to all their subscribers.
+    /// Finds the subscribers that are next: since the lanes were interrupted, some may have come and gone.
+    fn resume(&mut self, topology: &Topology) {
+        for lane in &mut self.lanes {
+            let subscribers = topology.encodings.get(lane.encoding).map(|encoding| &encoding.subscribers);
+            let position = subscribers.zip(self.last).map(|(subscribers, last)| subscribers.position_behind(last));
+            lane.served = position.unwrap_or_default();
+            lane.next = subscribers.and_then(|subscribers| subscribers.get(lane.served));
+        }
+    }
+
+    /// Sends the packets of all lanes to all their subscribers, or until the egress interrupts it. Returns whether all have them.
     fn forward(
         &mut self,
         now: Instant,
         topology: &mut Topology,
         stats: &mut RoomStats,
         egress: &mut (impl Egress + ?Sized),
-    ) {
+    ) -> bool {
         let Topology { tracks, encodings, slots, .. } = topology;
-        let Self { packets, headers, lanes, scratch, changed, held, .. } = self;
+        let Self { packets, headers, lanes, last, scratch, changed, held, .. } = self;
         while let Some(participant) = lanes.iter().filter_map(|lane| lane.next).map(|next| next.participant).min() {
             for lane in &mut *lanes {
                 while let Some(subscriber) = lane.next.filter(|next| next.participant == participant) {
@@ -178,7 +234,12 @@ impl Forwarder {
                     lane.next = encoding.subscribers.get(lane.served);
                 }
             }
+            *last = Some(participant);
+            if egress.is_interrupted() {
+                return false;
+            }
         }
+        true
     }
 }
 
@@ -321,9 +382,8 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
     fn send_held_back(&mut self, source: &Source<'_>, first: u64, batch: &[QueuedPacket], store: &mut PacketStore) {
         for index in first + 1..=store.highest() {
             let in_batch = batch.binary_search_by(|queued| queued.index.cmp(&index)).is_ok();
-            // One that is held until its structure comes is queued then.
-            let can_be_read = |packet: &&mut StoredPacket| packet.meta.unread != Some(Unread::OtherStructure);
-            if let Some(packet) = store.get_mut(index).filter(|_| !in_batch).filter(can_be_read) {
+            // One that waits, perhaps for its structure, is forwarded later.
+            if let Some(packet) = store.get_mut(index).filter(|packet| !in_batch && !packet.waits) {
                 self.place(source, index, packet, None, Duration::ZERO);
             }
         }
@@ -333,7 +393,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
     fn send_back_fill(&mut self, source: &Source<'_>, first: u64, store: &mut PacketStore) {
         let Some(timestamp) = store.get_mut(first).map(|packet| packet.meta.timestamp) else { return };
         for index in back_fill::start(store, self.now, first)..first {
-            let Some(packet) = store.get_mut(index) else { continue };
+            let Some(packet) = store.get_mut(index).filter(|packet| !packet.waits) else { continue };
             let ticks = timestamp.wrapping_sub(packet.meta.timestamp);
             let lead =
                 Duration::from_secs(1).checked_mul(ticks).map_or(Duration::ZERO, |lead| lead / source.codec.clock);

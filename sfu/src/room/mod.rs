@@ -55,7 +55,8 @@ pub struct Room {
     pacing: Vec<ParticipantKey>,
     topology: Topology,
     queue: ReceiveQueue,
-    forwarder: Forwarder,
+    audio: Forwarder,
+    video: Forwarder,
     timers: TimerTable,
     active_speakers: ActiveSpeakers,
     events: VecDeque<Event>,
@@ -88,7 +89,8 @@ impl Room {
             pacing: Vec::new(),
             topology: Topology::default(),
             queue: ReceiveQueue::default(),
-            forwarder: Forwarder::default(),
+            audio: Forwarder::default(),
+            video: Forwarder::default(),
             timers: TimerTable::default(),
             active_speakers: ActiveSpeakers::default(),
             events: VecDeque::new(),
@@ -167,7 +169,7 @@ impl Room {
     /// When [`Self::tick`] is to be called next: at once if packets are queued.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        [self.queue.since(), self.next_timer()].into_iter().flatten().min()
+        [self.waits_since(), self.next_timer()].into_iter().flatten().min()
     }
 
     /// When the next timer expires, whether packets are queued or not.
@@ -178,6 +180,11 @@ impl Room {
     /// Forwards queued packets, and does what is due.
     pub fn tick(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
         self.forward(now, egress);
+        self.expire_timers(now, egress);
+    }
+
+    /// Does what is due, and forwards nothing.
+    pub(crate) fn expire_timers(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
         if self.next_timer().is_none_or(|at| at > now) {
             return;
         }

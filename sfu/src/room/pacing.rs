@@ -123,9 +123,9 @@ impl Room {
             self.retransmit_waited(now, key, packet.seq, egress);
             return;
         }
-        let Self { topology: Topology { encodings, slots, .. }, forwarder, stats, .. } = self;
+        let Self { topology: Topology { encodings, slots, .. }, video, stats, .. } = self;
         if let Some(slot) = slots.get_mut(key) {
-            forwarder.sender(now, slot, stats, egress).send_waited(packet, encodings);
+            video.sender(now, slot, stats, egress).send_waited(packet, encodings);
         }
     }
 

@@ -57,8 +57,15 @@ impl Room {
         }
         let Some(encoding) = self.topology.encodings.get_mut(encoding_key) else { return false };
         let queued = received.is_ok() && !encoding.subscribers.is_empty();
-        for index in encoding.take_released().chain(received.ok()).filter(|_| queued) {
-            self.queue.push(now, QueuedPacket { encoding: encoding_key, index });
+        let kind = encoding.codec.kind();
+        let mut next = received.ok();
+        while let Some(index) = next {
+            if queued {
+                self.queue.push(kind, QueuedPacket { encoding: encoding_key, index, arrived: now });
+            } else {
+                encoding.store.end_wait(index);
+            }
+            next = encoding.pop_released();
         }
         self.timers.arm(Timer::ReceiverReports, now + RECEIVER_REPORT_INTERVAL);
         self.record_arrival(now, transport, extensions.twcc_seq, egress);

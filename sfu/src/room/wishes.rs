@@ -57,6 +57,12 @@ impl Room {
         Ok(())
     }
 
+    /// Sends this bitrate of video to each receiver at most, from now on.
+    pub(crate) fn limit_video(&mut self, now: Instant, rate: Bitrate, egress: &mut (impl Egress + ?Sized)) {
+        self.video_rate = rate;
+        self.allocate_to_all(now, egress);
+    }
+
     /// Chooses the layers of one receiver, whose slots or wishes have changed.
     pub(super) fn allocate_to(&mut self, now: Instant, id: ParticipantId, egress: &mut (impl Egress + ?Sized)) {
         let Topology { slots, tracks, .. } = &self.topology;

@@ -17,6 +17,6 @@ pub(crate) use check_ids::{CheckIds, KEY_LEN};
 pub use datagram::Datagram;
 pub use dtls_srtp::{Credentials, DatagramKind, Identity, IdentityError, srtp};
 pub(crate) use ice::{Check, CheckError, IceCounts};
-pub use outbox::{Outbox, Run};
+pub use outbox::{Forwarded, Outbox, Run};
 pub(crate) use server::{Blocked, Clear, ServerTransport, TransportEvent};
 pub use tuple::{Protocol, Tuple};

@@ -9,6 +9,8 @@
 //! a socket can only read them. Buffers are reused.
 
 use super::tuple::Tuple;
+use crate::media::Kind;
+use std::time::Instant;
 
 /// Maximum number of packets in a run: the limit of Linux for one segmented send.
 const MAX_SEGMENTS: usize = 64;
@@ -28,8 +30,19 @@ pub struct Outbox {
     runs: Vec<Run>,
     live: usize,
     packets: usize,
+    /// Of audio and of video.
+    forwarded: [Option<Forwarded>; 2],
     /// Increases with each [`clear`](Self::clear), so that older open runs are not written to.
     generation: u64,
+}
+
+/// The RTP packets of an outbox that are forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// When the first packet of their batch was received.
+    pub received: Instant,
+    /// Number of packets.
+    pub packets: u64,
 }
 
 /// Packets to one destination. All are as long as the first, except the last, which may be shorter.
@@ -126,6 +139,19 @@ impl Outbox {
         self.packets
     }
 
+    /// The packets of this kind that are forwarded.
+    #[must_use]
+    pub fn forwarded(&self, kind: Kind) -> Option<Forwarded> {
+        self.forwarded.get(kind as usize).copied().flatten()
+    }
+
+    /// Counts a packet as forwarded.
+    pub(crate) fn count_forwarded(&mut self, kind: Kind, received: Instant) {
+        if let Some(forwarded) = self.forwarded.get_mut(kind as usize) {
+            forwarded.get_or_insert(Forwarded { received, packets: 0 }).packets += 1;
+        }
+    }
+
     /// Whether it is time to send.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -136,6 +162,7 @@ impl Outbox {
     pub fn clear(&mut self) {
         self.live = 0;
         self.packets = 0;
+        self.forwarded = [None; 2];
         self.generation += 1;
         self.runs.truncate(MAX_SPARE);
     }

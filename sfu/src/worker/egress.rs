@@ -7,13 +7,14 @@ use super::{meter::Meter, transports::Transports};
 use crate::{
     congestion::PathState,
     egress::{Egress, TransportKey},
+    media::Kind,
     metrics::{Counter, Counters},
     transport::{Blocked, Outbox},
 };
-use std::time::Instant;
+use std::{ops::ControlFlow, time::Instant};
 
-/// Sends a full outbox, which is cleared afterwards.
-pub(super) type Flush<'a> = &'a mut dyn FnMut(&Outbox, &mut Counters);
+/// Sends a full outbox, which is cleared afterwards. It can interrupt forwarding.
+pub(super) type Flush<'a> = &'a mut dyn FnMut(&Outbox, &mut Counters) -> ControlFlow<()>;
 
 /// What rooms send through in one step of the worker.
 pub(super) struct Sealing<'a> {
@@ -23,6 +24,9 @@ pub(super) struct Sealing<'a> {
     pub(super) meter: &'a mut Meter,
     /// Without it the outbox grows until the step ends.
     pub(super) flush: Option<Flush<'a>>,
+    /// Kind of the packets that are forwarded, and when the first of them was received.
+    pub(super) batch: Option<(Kind, Instant)>,
+    pub(super) is_interrupted: bool,
     /// The last receiver: packets to one receiver follow each other.
     pub(super) last: Option<TransportKey>,
 }
@@ -34,7 +38,7 @@ impl Sealing<'_> {
             return;
         }
         if let Some(flush) = self.flush.as_mut().filter(|_| self.outbox.is_full()) {
-            flush(self.outbox, self.meter.counters_mut());
+            self.is_interrupted |= flush(self.outbox, self.meter.counters_mut()).is_break();
             self.outbox.clear();
         }
         self.last = Some(to);
@@ -52,6 +56,14 @@ impl Sealing<'_> {
 }
 
 impl Egress for Sealing<'_> {
+    fn begin_batch(&mut self, kind: Kind, received: Instant) {
+        self.batch = Some((kind, received));
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.is_interrupted
+    }
+
     fn reaches(&mut self, to: TransportKey, packets: usize) -> bool {
         self.switch_to(to);
         let reachable = self.transports.get(to).is_some_and(|entry| entry.transport.is_reachable());
@@ -72,6 +84,9 @@ impl Egress for Sealing<'_> {
                 let result = entry.transport.send_rtp(header, payload, self.outbox);
                 if result.is_ok() {
                     entry.first_media.sent(self.now, self.meter);
+                    if let Some((kind, received)) = self.batch {
+                        self.outbox.count_forwarded(kind, received);
+                    }
                 }
                 result
             }

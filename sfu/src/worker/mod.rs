@@ -10,6 +10,9 @@
 //! ```
 //! Workers share nothing.
 //!
+//! **Overload.** A worker that has more to send than it can forwards audio first, and limits the video to each receiver until
+//! it can.
+//!
 //! **Faults.** Each call runs under `catch_unwind`. A panic in a room removes the room with its transports, and
 //! [`Event::RoomFailed`] says so; a panic in a transport fails that transport. All others go on.
 
@@ -18,6 +21,7 @@ mod demux;
 mod egress;
 mod fault;
 mod meter;
+mod overload;
 mod queue;
 mod receive;
 mod rooms;
@@ -32,6 +36,7 @@ use crate::{
     allowance::Notice,
     command::Request,
     event::Event,
+    media::Kind,
     metrics::{Counters, Gauges, Histogram},
     room::Room,
     transport::{Datagram, Identity, Outbox, ServerTransport, TransportEvent},
@@ -43,11 +48,13 @@ use egress::{Flush, Sealing};
 pub(crate) use fault::Fault;
 use fault::FaultScope;
 use meter::Meter;
+use overload::Overload;
 use queue::ForwardQueue;
 use rooms::{RoomKey, Rooms};
 use std::{
     collections::VecDeque,
     net::SocketAddr,
+    ops::ControlFlow,
     time::{Duration, Instant},
 };
 use survey::Survey;
@@ -104,6 +111,7 @@ pub struct Worker {
     events: VecDeque<Event>,
     meter: Meter,
     survey: Survey,
+    overload: Overload,
     scope: FaultScope,
     next_sweep: Option<Instant>,
     /// Limits the log of checks that name no transport.
@@ -122,13 +130,14 @@ impl Worker {
     pub fn new(config: WorkerConfig) -> Self {
         Self {
             rooms: Rooms::new(config.max_video_rate, config.adapt_video, config.speakers),
-            transports: Transports::new(config),
             demux: Demux::default(),
             queue: ForwardQueue::default(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             meter: Meter::new(),
             survey: Survey::new(),
+            overload: Overload::new(config.max_video_rate),
+            transports: Transports::new(config),
             scope: FaultScope::Step,
             next_sweep: None,
             unknown_check: Notice::default(),
@@ -145,16 +154,30 @@ impl Worker {
         self.guarded(|worker| worker.dispatch(now, datagram));
     }
 
-    /// Number of packets that are queued for [`forward`](Self::forward).
+    /// Number of packets that were queued for [`forward`](Self::forward) since its last call.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.packets()
     }
 
+    /// Whether the last call of [`forward`](Self::forward) was interrupted: packets wait for the next one.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.queue.is_interrupted()
+    }
+
     /// Forwards all queued packets. Whenever the outbox is full, `flush` is called to send it; what is left at the end
-    /// stays in the outbox.
-    pub fn forward(&mut self, now: Instant, mut flush: impl FnMut(&Outbox, &mut Counters)) {
+    /// stays in the outbox. After [`ControlFlow::Break`], the rest waits for the next call, which begins with the audio that
+    /// was received meanwhile.
+    pub fn forward(&mut self, now: Instant, mut flush: impl FnMut(&Outbox, &mut Counters) -> ControlFlow<()>) {
+        let wait = self.queue.since().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.overload.on_wait(wait);
         self.forward_queued(now, Some(&mut flush));
+    }
+
+    /// The driver had nothing to do for this time.
+    pub fn on_idle(&mut self, time: Duration) {
+        self.overload.on_idle(time);
     }
 
     /// Executes a command. Answers and refusals are events with its id.
@@ -170,7 +193,7 @@ impl Worker {
         });
     }
 
-    /// Forwards all queued packets, and does what is due. It may be called at any time, and must be when the deadline of
+    /// Forwards all queued packets, unless that was interrupted, and does what is due. It may be called at any time, and must be when the deadline of
     /// [`poll_output`](Self::poll_output) has come.
     pub fn tick(&mut self, now: Instant) {
         self.forward_queued(now, None);
@@ -196,10 +219,14 @@ impl Worker {
         self.rooms.take_due(now, &mut due);
         for key in due.drain(..) {
             self.guarded(|worker| {
-                worker.room_step(now, key, None, |room, egress| room.tick(now, egress));
+                worker.room_step(now, key, None, |room, egress| room.expire_timers(now, egress));
             });
         }
         self.due_rooms = due;
+        if let Some(rate) = self.overload.decide(now) {
+            self.limit_video(now, rate);
+        }
+        self.survey.set_limit(self.overload.limit(), self.overload.is_full());
     }
 
     /// The next event; when there are no more, the time at which [`tick`](Self::tick) is due. To be polled after each
@@ -212,7 +239,13 @@ impl Worker {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.queue.since(), self.transports.deadline(), self.next_sweep, self.rooms.deadline()];
+        let deadlines = [
+            self.queue.since(),
+            self.transports.deadline(),
+            self.next_sweep,
+            self.rooms.deadline(),
+            self.overload.deadline(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -272,21 +305,71 @@ impl Worker {
         self.survey.take(now, &mut self.rooms, &self.transports, self.meter.counters_mut());
     }
 
-    /// Forwards all queued packets; without `flush`, the outbox grows until then.
+    /// Sends this bitrate of video to each receiver at most, from now on.
+    fn limit_video(&mut self, now: Instant, rate: Bitrate) {
+        let limit = self.overload.limit();
+        tracing::warn!(kbps = rate.bps() / 1_000, overloaded = limit.is_some(), "video to each receiver is limited");
+        for key in self.rooms.set_video_rate(rate) {
+            self.guarded(|worker| {
+                worker.room_step(now, key, None, |room, egress| room.limit_video(now, rate, egress));
+            });
+        }
+    }
+
+    /// Forwards all queued packets; without `flush`, the outbox grows until then, and what was interrupted waits.
     fn forward_queued(&mut self, now: Instant, mut flush: Option<Flush<'_>>) {
-        if self.queue.packets() == 0 {
+        let was_interrupted = self.queue.is_interrupted();
+        if self.queue.since().is_none() || (was_interrupted && flush.is_none()) {
             return;
         }
         let mut rooms = std::mem::take(&mut self.due_rooms);
         self.queue.take(&mut rooms);
+        let mut interrupted = None;
+        if was_interrupted {
+            // What is left of a large fan-out of video would delay the audio of all rooms.
+            interrupted = self.forward_rooms(now, &rooms, Some(Kind::Audio), &mut flush);
+            if let Some(flush) = flush.as_mut().filter(|_| self.outbox.packets() > 0) {
+                // A break holds for what follows, which asks again.
+                let _: ControlFlow<()> = flush(&self.outbox, self.meter.counters_mut());
+                self.outbox.clear();
+            }
+        }
+        if interrupted.is_none() {
+            interrupted = self.forward_rooms(now, &rooms, None, &mut flush);
+        }
+        // The others are next.
+        rooms.rotate_left(interrupted.map_or(0, |position| position + 1));
         for key in rooms.drain(..) {
-            self.rooms.set_queued(key, false);
-            let flush = flush.as_mut().map(|flush| &mut **flush as Flush<'_>);
-            self.guarded(|worker| {
-                worker.room_step(now, key, flush, |room, egress| room.forward(now, egress));
-            });
+            if self.rooms.is_queued(key) {
+                let since = self.rooms.get_mut(key).and_then(|entry| entry.room.waits_since());
+                self.queue.put_back(key, since);
+            }
         }
         self.due_rooms = rooms;
+    }
+
+    /// Forwards what rooms have queued, all or of one kind. Returns the position of the room in which that was interrupted.
+    fn forward_rooms(
+        &mut self,
+        now: Instant,
+        rooms: &[RoomKey],
+        kind: Option<Kind>,
+        flush: &mut Option<Flush<'_>>,
+    ) -> Option<usize> {
+        rooms.iter().position(|&key| {
+            let (mut is_done, flush) = (true, flush.as_mut().map(|flush| &mut **flush as Flush<'_>));
+            self.guarded(|worker| {
+                let step = worker.room_step(now, key, flush, |room, egress| match kind {
+                    Some(kind) => room.forward_kind(now, kind, egress),
+                    None => room.forward(now, egress),
+                });
+                is_done = step.unwrap_or(true);
+            });
+            if is_done && kind.is_none() {
+                self.rooms.set_queued(key, false);
+            }
+            !is_done
+        })
     }
 
     /// Runs a step of a transport, then takes its events and its deadlines.
@@ -337,7 +420,9 @@ impl Worker {
         let Self { transports, rooms, outbox, meter, events, .. } = self;
         let room = &mut rooms.get_mut(key)?.room;
         let flush = flush.map(|flush| flush as Flush<'_>);
-        let result = step(room, &mut Sealing { now, transports, outbox, meter, flush, last: None });
+        let mut egress =
+            Sealing { now, transports, outbox, meter, flush, batch: None, is_interrupted: false, last: None };
+        let result = step(room, &mut egress);
         events.extend(std::iter::from_fn(|| room.poll_event()));
         let deadline = room.next_timer();
         rooms.arm(key, deadline);

@@ -63,6 +63,12 @@ impl Rooms {
         })
     }
 
+    /// Sets the maximum bitrate of video to one receiver in rooms to come. Returns those that there are.
+    pub(super) fn set_video_rate(&mut self, rate: Bitrate) -> Vec<RoomKey> {
+        self.video_rate = rate;
+        self.entries.keys().collect()
+    }
+
     pub(super) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Entry> {
         self.entries.get_mut(key)
     }
@@ -108,6 +114,11 @@ impl Rooms {
     /// Marks the room as queued for forwarding, or no longer; returns whether that changed.
     pub(super) fn set_queued(&mut self, key: RoomKey, queued: bool) -> bool {
         self.entries.get_mut(key).is_some_and(|entry| std::mem::replace(&mut entry.queued, queued) != queued)
+    }
+
+    /// Whether the room is queued for forwarding.
+    pub(super) fn is_queued(&self, key: RoomKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.queued)
     }
 
     /// Number of rooms, and of tracks in them.

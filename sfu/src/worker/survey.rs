@@ -1,7 +1,10 @@
 //! The survey of once a second: adds up the counters of rooms and sets the gauges, at no cost to the packet path.
 
 use super::{rooms::Rooms, transports::Transports};
-use crate::metrics::{Counter, Counters, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE, Gauge, Gauges, Histogram};
+use crate::{
+    metrics::{Counter, Counters, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE, Gauge, Gauges, Histogram},
+    units::Bitrate,
+};
 use std::time::Instant;
 
 /// Results of the last survey.
@@ -31,6 +34,12 @@ impl Survey {
 
     pub(super) fn gauges(&self) -> &Gauges {
         &self.gauges
+    }
+
+    /// Notes to how much video is limited, and whether the worker is full.
+    pub(super) fn set_limit(&mut self, limit: Option<Bitrate>, is_full: bool) {
+        self.gauges.set(Gauge::Overloaded, is_full.into());
+        self.gauges.set(Gauge::VideoLimit, limit.map_or(0, Bitrate::bps));
     }
 
     /// Takes a survey.

@@ -81,6 +81,9 @@ pub(crate) enum EnterError {
     /// The credential is not valid for this room.
     #[error("wrong credential")]
     WrongCredential,
+    /// The worker of the call has more to send than it can.
+    #[error("the media plane is overloaded")]
+    Overloaded,
     /// The operating system provides no random numbers.
     #[error("no randomness")]
     NoRandomness,
@@ -398,7 +401,10 @@ impl Rooms {
         inputs.send(Input::Enter(Box::new(enter))).await.map_err(|_| EnterError::NotOpen)?;
         let welcomed = welcomed.await.map_err(|_| EnterError::NotOpen)?;
         let task::Welcomed { entered, tokens, outbox, outgoings, rates } =
-            welcomed.map_err(|_| EnterError::NotResumable("it is over"))?;
+            welcomed.map_err(|not_welcome| match not_welcome {
+                task::NotWelcome::NotResumable => EnterError::NotResumable("it is over"),
+                task::NotWelcome::Overloaded => EnterError::Overloaded,
+            })?;
         let outgoings = Some(outgoings);
         Ok(Attachment { entered, tokens, room: number, outbox, outgoings, rates, connection, inputs })
     }

@@ -75,7 +75,16 @@ pub(super) struct Enter {
     pub(super) call: CallId,
     pub(super) connection: u64,
     pub(super) closer: Closer,
-    pub(super) reply: oneshot::Sender<Result<Welcomed, NotResumable>>,
+    pub(super) reply: oneshot::Sender<Result<Welcomed, NotWelcome>>,
+}
+
+/// Why a client does not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotWelcome {
+    /// Its session cannot be continued.
+    NotResumable,
+    /// The worker of the call has more to send than it can.
+    Overloaded,
 }
 
 /// A client that has entered.
@@ -298,6 +307,11 @@ impl Task {
         if self.room.is_empty() {
             self.worker = self.shared.placement.least_loaded(&*self.shared.media);
         }
+        // Those who were in a call come back to it.
+        if resumed.is_none() && self.shared.media.is_overloaded(self.worker) {
+            let _ = reply.send(Err(NotWelcome::Overloaded));
+            return;
+        }
         let entry = self.entry(resumed);
         // A participant that returns has its own id again, unless another one got it meanwhile.
         let mut id = Some(id);
@@ -306,15 +320,15 @@ impl Task {
             let own = opened.claims.participant;
             returning = if self.guests.contains_key(&own) { None } else { self.shared.ids.claim(own) };
             if returning.is_none() && !self.guests.contains_key(&own) {
-                let _ = reply.send(Err(NotResumable));
+                let _ = reply.send(Err(NotWelcome::NotResumable));
                 return;
             }
         }
         let fresh = FreshIds { participant: id.as_ref().map_or(ParticipantId(0), ClaimedId::id), session, call };
         let entered = match self.room.enter(now, entry, fresh) {
             Ok(entered) => entered,
-            Err(refused) => {
-                let _ = reply.send(Err(refused));
+            Err(NotResumable) => {
+                let _ = reply.send(Err(NotWelcome::NotResumable));
                 return;
             }
         };
@@ -350,8 +364,8 @@ impl Task {
             self.detach(now, participant);
             return;
         }
-        let tokens = self.tokens(self.room.claims(participant)).ok_or(NotResumable);
-        let outgoings = outbox.attach(last_seq).map_err(|_| NotResumable);
+        let tokens = self.tokens(self.room.claims(participant)).ok_or(NotWelcome::NotResumable);
+        let outgoings = outbox.attach(last_seq).map_err(|_| NotWelcome::NotResumable);
         let welcomed = tokens.and_then(|tokens| Ok(Welcomed { entered, tokens, outbox, outgoings: outgoings?, rates }));
         let failed = welcomed.is_err();
         if reply.send(welcomed).is_err() || failed {

@@ -7,7 +7,7 @@ use crate::outbox::Frame;
 use e2ee_core::{Primitives, Standard};
 use sfu_api::{Command, Event, Request, TransportState};
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::Duration,
 };
 use tacet_proto::{
@@ -23,6 +23,8 @@ const ACCESS: [u8; 32] = [3; 32];
 #[derive(Default)]
 struct Fragile {
     breaks: AtomicBool,
+    /// Number of overloaded workers, from the first.
+    overloaded: AtomicUsize,
     /// Workers that participants were added to.
     added: Mutex<Vec<usize>>,
 }
@@ -37,6 +39,10 @@ impl MediaPlane for Fragile {
             assert!(!self.breaks.swap(false, Ordering::Relaxed), "an intended fault in a room");
             self.added.lock().unwrap().push(worker);
         }
+    }
+
+    fn is_overloaded(&self, worker: usize) -> bool {
+        worker < self.overloaded.load(Ordering::Relaxed)
     }
 }
 
@@ -162,6 +168,25 @@ async fn call_begins_on_the_least_loaded_worker_and_stays() {
         guests.push(guest);
     }
     assert_eq!(media.added.lock().unwrap()[4..], [0, 1], "a room whose call has ended may move");
+}
+
+#[tokio::test]
+async fn newcomers_to_an_overloaded_worker_are_refused() {
+    let (rooms, media) = rooms(Config::default());
+    let [here, elsewhere, nowhere] = [0; 3].map(|_| rooms.create(AccessHash::of(&ACCESS)).unwrap());
+    let mut guest = enter(&rooms, here).await;
+    guest.join().await;
+    guest.text().await;
+    media.overloaded.store(1, Ordering::Relaxed);
+    assert_eq!(try_enter(&rooms, here).await.err(), Some(EnterError::Overloaded));
+    let mut other = enter(&rooms, elsewhere).await;
+    other.join().await;
+    other.text().await;
+    assert_eq!(*media.added.lock().unwrap(), [0, 1], "a new call begins on the other worker");
+    media.overloaded.store(2, Ordering::Relaxed);
+    assert_eq!(try_enter(&rooms, nowhere).await.err(), Some(EnterError::Overloaded));
+    media.overloaded.store(0, Ordering::Relaxed);
+    enter(&rooms, here).await;
 }
 
 /// A goodbye is recorded before it is answered, and so is a call before it is entered.

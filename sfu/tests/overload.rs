@@ -1,0 +1,359 @@
+//! A worker that has twice as much to send as it can, in virtual time in which every packet takes the time that sending it
+//! costs: audio goes on, video gets smaller.
+
+#![allow(clippy::unwrap_used)]
+
+use rtc_client::Received;
+use rtp_wire::{
+    dependency_descriptor::{self, FrameSequence, ScalabilityMode},
+    header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtcp::{self, Rtcp},
+    rtp::RtpPacket,
+    seq::SeqNum,
+};
+use sfu::{
+    Command, Event, Mid, ParticipantId, Rid, Ssrc, TrackId,
+    command::{EncodingParams, Publication, Wish},
+    media::Codec,
+    metrics::{Counters, Gauge},
+    transport::Outbox,
+    worker::Worker,
+};
+use sfu_testing::{Network, datagram_from, opus_header, subscribe, worker};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::SocketAddr,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+const CAMERAS: u32 = 5;
+const LISTENERS: u32 = 80;
+/// Listeners that remain when there is no overload any more.
+const REMAINING: u32 = 16;
+/// The first, one in the middle and the last: what they receive is looked at.
+const OBSERVED: [u32; 3] = [100, 140, 179];
+/// What sending a packet costs: 40,000 packets a second are possible.
+const COST: Duration = Duration::from_micros(25);
+/// As in the driver: how long it forwards before it reads the socket, and datagrams that it reads at once.
+const TIME_SLICE: Duration = Duration::from_millis(2);
+const READ: usize = 32;
+/// Datagrams for which the socket has space.
+const SOCKET: usize = 200;
+
+const IMAGE: Duration = Duration::from_millis(33);
+const OPUS: Duration = Duration::from_millis(20);
+const RIDS: [&str; 3] = ["q", "h", "f"];
+const SIZES: [(u16, u16); 3] = [(320, 180), (640, 360), (1_280, 720)];
+/// Packets of an image, and bytes of each: 72, 240 and 720 kbit/s.
+const PACKETS: [(usize, usize); 3] = [(1, 300), (2, 500), (6, 500)];
+
+/// A camera in three encodings.
+struct Camera {
+    encodings: Vec<FrameSequence>,
+    seqs: [u16; 3],
+    timestamp: u32,
+    active: Vec<bool>,
+    key_frame_requested: bool,
+}
+
+/// A worker, its clients, and a driver whose packets take time.
+struct Hall {
+    network: Network<Worker>,
+    /// Arrivals that the driver has not read.
+    socket: VecDeque<(SocketAddr, Vec<u8>)>,
+    dropped: usize,
+    cameras: Vec<Camera>,
+    next_image: Instant,
+    next_opus: Instant,
+    opus_seq: u16,
+    /// Opus packets by sequence number: when each was sent.
+    spoken: Vec<Instant>,
+    /// For each observed listener RTP timestamps of Opus packets, and when each was sent to it.
+    heard: HashMap<SocketAddr, Vec<(u32, Instant)>>,
+    /// SSRC of the audio slots.
+    audio: Vec<Ssrc>,
+    /// Lines and temporal layer of each video slot.
+    layers: HashMap<(ParticipantId, Mid), (u16, u8)>,
+}
+
+fn mid(camera: u32) -> Mid {
+    Mid::new(&format!("v{camera}")).unwrap()
+}
+
+impl Hall {
+    fn new() -> Self {
+        let mut network = Network::new(worker(1_000));
+        (1..=CAMERAS).chain(100..100 + LISTENERS).for_each(|participant| network.join(1, participant));
+        network.connect();
+        let microphone = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), Ssrc(1), None);
+        network.command(Command::Publish { participant: ParticipantId(1), track: TrackId(1), publication: microphone });
+        for camera in 1..=CAMERAS {
+            let encodings = RIDS.into_iter().zip(SIZES).map(|(rid, (_, lines))| EncodingParams {
+                height: Some(lines),
+                ..EncodingParams::named(Rid::new(rid).unwrap())
+            });
+            let mid = Mid::new("sv").unwrap();
+            let publication = Publication { codec: Codec::Vp9, mid, encodings: encodings.collect() };
+            let (participant, track) = (ParticipantId(camera), TrackId(10 + camera));
+            network.command(Command::Publish { participant, track, publication });
+        }
+        network.events.clear();
+        for listener in (100..100 + LISTENERS).map(ParticipantId) {
+            let commands = subscribe(listener, Mid::new("a0").unwrap(), Codec::Opus, TrackId(1));
+            commands.into_iter().for_each(|command| network.command(command));
+            for camera in 1..=CAMERAS {
+                let commands = subscribe(listener, mid(camera), Codec::Vp9, TrackId(10 + camera));
+                commands.into_iter().for_each(|command| network.command(command));
+            }
+            let wish = |camera| Wish { mid: mid(camera), height: 720, pinned: false, paused: false };
+            let wishes = (1..=CAMERAS).map(wish).collect();
+            network.command(Command::SetWishes { participant: listener, wishes });
+        }
+        let is_audio = |event: &Event| match event {
+            Event::SlotAdded { mid, ssrc, .. } if *mid == Mid::new("a0").unwrap() => Some(*ssrc),
+            _ => None,
+        };
+        let audio = network.events.iter().filter_map(is_audio).collect();
+        let camera = |n: u32| Camera {
+            encodings: SIZES.map(|size| FrameSequence::new(ScalabilityMode::L1T3, &[size])).into(),
+            seqs: [0; 3],
+            timestamp: n << 16,
+            active: vec![true; 3],
+            key_frame_requested: true,
+        };
+        let start = network.now;
+        Self {
+            socket: VecDeque::new(),
+            dropped: 0,
+            cameras: (1..=CAMERAS).map(camera).collect(),
+            next_image: start,
+            next_opus: start,
+            opus_seq: 0,
+            spoken: Vec::new(),
+            heard: OBSERVED.iter().map(|listener| (network.client(*listener).address, Vec::new())).collect(),
+            audio,
+            layers: HashMap::new(),
+            network,
+        }
+    }
+
+    fn arrive(&mut self, (from, datagram): (SocketAddr, Vec<u8>)) {
+        if self.socket.len() < SOCKET {
+            self.socket.push_back((from, datagram));
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Puts into the socket what was sent until now.
+    fn send_due(&mut self) {
+        let now = self.network.now;
+        while self.next_opus <= now {
+            let header = opus_header(1, self.opus_seq);
+            let sealed = self.network.seal(1, &header, &[7; 80]);
+            self.spoken.push(self.next_opus);
+            self.opus_seq += 1;
+            self.next_opus += OPUS;
+            self.arrive(sealed);
+        }
+        while self.next_image <= now {
+            self.next_image += IMAGE;
+            for n in 0..self.cameras.len() {
+                for (header, length) in self.cameras[n].encode(n as u32) {
+                    let sealed = self.network.seal(1 + n as u32, header.as_bytes(), &vec![7; length]);
+                    self.arrive(sealed);
+                }
+            }
+        }
+        let mut sent = Vec::new();
+        for client in &mut self.network.clients {
+            sent.extend(client.transmits(now).into_iter().map(|datagram| (client.address, datagram)));
+        }
+        sent.into_iter().for_each(|datagram| self.arrive(datagram));
+    }
+
+    /// One round of the driver.
+    fn step(&mut self) {
+        self.send_due();
+        for _ in 0..8 {
+            for (from, mut bytes) in (0..READ).map_while(|_| self.socket.pop_front()) {
+                self.network.worker.receive(self.network.now, datagram_from(from, &mut bytes));
+            }
+            if !self.network.worker.is_interrupted() {
+                self.forward();
+            }
+            if self.socket.is_empty() {
+                break;
+            }
+        }
+        if self.network.worker.is_interrupted() {
+            self.forward();
+        }
+        self.network.worker.tick(self.network.now);
+        self.flush();
+        while let Some(event) = self.network.worker.poll_output().event() {
+            match event {
+                Event::Layer { participant, mid, height, temporal, .. } => {
+                    let layer = (height.unwrap_or_default(), temporal.unwrap_or_default());
+                    self.layers.insert((participant, mid), layer);
+                }
+                Event::LayersWanted { participant, active, .. } => {
+                    let camera = &mut self.cameras[participant.0 as usize - 1];
+                    camera.key_frame_requested |= camera.active != active;
+                    camera.active = active;
+                }
+                _ => {}
+            }
+        }
+        let next = self.next_opus.min(self.next_image);
+        if !self.network.worker.is_interrupted() && self.network.now < next {
+            self.network.worker.on_idle(next - self.network.now);
+            self.network.now = next;
+        }
+    }
+
+    fn forward(&mut self) {
+        let began = self.network.now;
+        let (mut now, mut sent) = (began, Vec::new());
+        self.network.worker.forward(began, |outbox: &Outbox, _: &mut Counters| {
+            now += COST * u32::try_from(outbox.packets()).unwrap();
+            collect(outbox, now, &mut sent);
+            if now - began < TIME_SLICE { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        self.network.now = now;
+        self.deliver(sent);
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        let outbox = self.network.worker.outbox();
+        let packets = u32::try_from(outbox.packets()).unwrap();
+        self.network.now += COST * packets;
+        let mut sent = Vec::new();
+        collect(outbox, self.network.now, &mut sent);
+        outbox.clear();
+        self.deliver(sent);
+    }
+
+    /// Delivers what publishers and observed listeners receive, and what keeps the others connected.
+    fn deliver(&mut self, sent: Vec<(Instant, SocketAddr, Vec<u8>)>) {
+        for (at, to, mut datagram) in sent {
+            let client = self.network.clients.iter_mut().find(|client| client.address == to).unwrap();
+            match client.transport.handle(at, &mut datagram) {
+                Ok(Received::Rtp(packet)) => {
+                    let packet = RtpPacket::parse(packet).unwrap();
+                    if let Some(heard) = self.heard.get_mut(&to).filter(|_| self.audio.contains(&packet.ssrc)) {
+                        heard.push((packet.timestamp, at));
+                    }
+                }
+                Ok(Received::Rtcp(packet)) => {
+                    let asks = rtcp::parse(packet).any(|part| matches!(part, Rtcp::Pli { .. }));
+                    if let Some(camera) = self.cameras.get_mut(client.participant.0 as usize - 1) {
+                        camera.key_frame_requested |= asks;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.network.now + time;
+        while self.network.now < end {
+            self.step();
+        }
+    }
+
+    /// Of how many slots of the first listeners the video has all lines and the highest frame rate.
+    fn at_full_size(&self, listeners: u32) -> usize {
+        let is_full = |slot: &(ParticipantId, Mid), layer: &(u16, u8)| slot.0.0 < 100 + listeners && *layer == (720, 2);
+        self.layers.iter().filter(|(slot, layer)| is_full(slot, layer)).count()
+    }
+
+    fn gauge(&self, gauge: Gauge) -> u64 {
+        self.network.worker.gauges().get(gauge)
+    }
+}
+
+/// Datagrams to those whose packets are looked at, and all that are no media.
+fn collect(outbox: &Outbox, now: Instant, sent: &mut Vec<(Instant, SocketAddr, Vec<u8>)>) {
+    for run in outbox.runs() {
+        let to = run.to().remote;
+        let participant = u32::from(to.port()) - 10_000;
+        let is_observed = OBSERVED.contains(&participant) || participant <= CAMERAS;
+        let wanted = run.segments().filter(|bytes| is_observed || bytes.first().is_some_and(|first| *first < 128));
+        sent.extend(wanted.map(|bytes| (now, to, bytes.to_vec())));
+    }
+}
+
+impl Camera {
+    /// Headers of the packets of the next image, and lengths of their payloads.
+    fn encode(&mut self, number: u32) -> Vec<(HeaderBuffer, usize)> {
+        let key = std::mem::take(&mut self.key_frame_requested);
+        self.timestamp = self.timestamp.wrapping_add(2_970);
+        let mut packets = Vec::new();
+        for encoding in 0..3 {
+            let frame = self.encodings[encoding].next_unit(key)[0];
+            if !self.active[encoding] {
+                continue;
+            }
+            let (count, length) = PACKETS[encoding];
+            for n in 0..count {
+                let part = dependency_descriptor::Frame {
+                    starts: n == 0,
+                    ends: n + 1 == count,
+                    structure: frame.structure && n == 0,
+                    ..frame
+                };
+                let mut descriptor = Vec::new();
+                dependency_descriptor::write(&mut descriptor, &part, self.encodings[encoding].structure()).unwrap();
+                self.seqs[encoding] += 1;
+                let fields = RtpHeader {
+                    marker: n + 1 == count,
+                    payload_type: Codec::Vp9.entry().pt,
+                    seq: SeqNum(self.seqs[encoding]),
+                    timestamp: self.timestamp,
+                    ssrc: Ssrc(1_000 + 3 * number + encoding as u32),
+                };
+                let extensions = HeaderExtensions {
+                    mid: Some(b"sv"),
+                    rid: Some(RIDS[encoding].as_bytes()),
+                    dependency: Some(&descriptor),
+                    ..HeaderExtensions::default()
+                };
+                let mut header = HeaderBuffer::default();
+                header.build(fields, extensions);
+                packets.push((header, length));
+            }
+        }
+        packets
+    }
+}
+
+/// What a listener wishes is 950 packets a second, so 76,000 for all.
+#[test]
+fn overloaded_worker_sends_all_audio_and_less_video() {
+    let mut hall = Hall::new();
+    hall.run(Duration::from_secs(6));
+    assert_eq!(hall.gauge(Gauge::Overloaded), 1);
+    assert_eq!(hall.dropped, 0, "the socket is read in time");
+    let (full, all) = (hall.at_full_size(LISTENERS), hall.layers.len());
+    assert!(full < all / 2, "{full} of {all} videos at full size");
+    for heard in hall.heard.values() {
+        let (sent, arrived) = (hall.spoken.len(), heard.len());
+        assert!(arrived + 2 >= sent, "{arrived} of {sent} Opus packets");
+        let spoken = |timestamp: u32| hall.spoken[(timestamp.wrapping_sub(heard[0].0) / 960) as usize];
+        let mut delays: Vec<_> = heard.iter().map(|(timestamp, at)| *at - spoken(*timestamp)).collect();
+        delays.sort();
+        let p99 = delays[arrived * 99 / 100];
+        assert!(p99 < Duration::from_millis(20), "{p99:?}");
+    }
+
+    for participant in (100 + REMAINING..100 + LISTENERS).map(ParticipantId) {
+        hall.network.command(Command::RemoveParticipant { participant });
+    }
+    hall.run(Duration::from_secs(14));
+    assert_eq!([Gauge::Overloaded, Gauge::VideoLimit].map(|gauge| hall.gauge(gauge)), [0; 2]);
+    assert_eq!((hall.at_full_size(REMAINING), hall.dropped), ((CAMERAS * REMAINING) as usize, 0));
+}
