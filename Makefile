@@ -234,6 +234,14 @@ perf: build setup-namespace ## Measure the media plane: in process, over sockets
 	cargo bench --locked --package tacet-benches --bench worker
 	cargo test --locked --package tacet-benches --test allocations
 
+# A thousand listeners share the machine with the server: nothing else should run on it.
+.PHONY: large-rooms
+large-rooms: web ## Measure a webinar and an audience of a thousand, and an overloaded server: docs/benchmarks.md.
+	cargo build --locked --release
+	$(TARGET)/release/tacet load --quiet --scenario webinar
+	$(TARGET)/release/tacet load --quiet --scenario audience --seconds 120
+	$(TARGET)/release/tacet load --quiet --overload
+
 # In virtual time, so that load on the machine changes nothing.
 .PHONY: cc
 cc: ## Judge congestion control by the cases of RFC 8867 to 8869, beside libwebrtc's: docs/congestion.md.

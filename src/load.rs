@@ -35,6 +35,7 @@ EXAMPLES:
   tacet load --runs 5 --html report.html              five runs, their spread, and an HTML report
   tacet load --sweep 25,50,100,200 --runs 3           CPU and latency against load
   tacet load --find-limit --light                     the maximum that one core of the server forwards
+  tacet load --overload                               what happens to audio and video beyond that
   tacet load --plan                                   cost per packet, and machines for a million participants
   tacet load --server 'http://127.0.0.1:8800/r/…#…'   a server that is already running")]
 pub(crate) struct Load {
@@ -60,7 +61,8 @@ impl Load {
             server: self.server.server()?,
             threads,
             pin_threads,
-            server_core: self.server.core(),
+            // Bots beside it would take the time that it needs.
+            server_core: self.server.core().or(self.scenario.overload.then_some(0)),
         })
     }
 

@@ -31,7 +31,7 @@ pub use measure::{
 };
 pub use report::{
     CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, LayerReport,
-    LayersReport, Notices, Report, WaitMs, csv, figures, html, json, machine, repeats,
+    LayersReport, Notices, OverloadReport, Report, VideoLayer, WaitMs, csv, figures, html, json, machine, repeats,
 };
 pub use run::{
     LoadError, fanout,

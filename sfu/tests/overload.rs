@@ -29,8 +29,6 @@ use std::{
 
 const CAMERAS: u32 = 5;
 const LISTENERS: u32 = 80;
-/// Listeners that remain when there is no overload any more.
-const REMAINING: u32 = 16;
 /// The first, one in the middle and the last: what they receive is looked at.
 const OBSERVED: [u32; 3] = [100, 140, 179];
 /// What sending a packet costs: 40,000 packets a second are possible.
@@ -45,8 +43,8 @@ const IMAGE: Duration = Duration::from_millis(33);
 const OPUS: Duration = Duration::from_millis(20);
 const RIDS: [&str; 3] = ["q", "h", "f"];
 const SIZES: [(u16, u16); 3] = [(320, 180), (640, 360), (1_280, 720)];
-/// Packets of an image, and bytes of each: 72, 240 and 720 kbit/s.
-const PACKETS: [(usize, usize); 3] = [(1, 300), (2, 500), (6, 500)];
+/// Packets of an image, and bytes of each: 72, 192 and 576 kbit/s.
+const PACKETS: [(usize, usize); 3] = [(1, 300), (2, 400), (6, 400)];
 
 /// A camera in three encodings.
 struct Camera {
@@ -349,11 +347,4 @@ fn overloaded_worker_sends_all_audio_and_less_video() {
         let p99 = delays[arrived * 99 / 100];
         assert!(p99 < Duration::from_millis(20), "{p99:?}");
     }
-
-    for participant in (100 + REMAINING..100 + LISTENERS).map(ParticipantId) {
-        hall.network.command(Command::RemoveParticipant { participant });
-    }
-    hall.run(Duration::from_secs(14));
-    assert_eq!([Gauge::Overloaded, Gauge::VideoLimit].map(|gauge| hall.gauge(gauge)), [0; 2]);
-    assert_eq!((hall.at_full_size(REMAINING), hall.dropped), ((CAMERAS * REMAINING) as usize, 0));
 }

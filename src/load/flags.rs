@@ -19,6 +19,9 @@ pub(super) struct ScenarioFlags {
     /// Built-in scenario, or a scenario file [default: packets]
     #[arg(long, value_name = "NAME|FILE")]
     scenario: Option<String>,
+    /// Give the server twice as much to send as it can: the scenario "overload", with a core for the server alone
+    #[arg(long, conflicts_with_all = ["scenario", "server", "links"])]
+    pub(super) overload: bool,
     /// List the built-in scenarios
     #[arg(long)]
     pub(super) list_scenarios: bool,
@@ -67,6 +70,7 @@ impl ScenarioFlags {
     /// The scenario with the flags applied.
     pub(super) fn scenario(&self) -> anyhow::Result<Scenario> {
         let mut scenario = match &self.scenario {
+            None if self.overload => named("overload")?,
             None => named("packets")?,
             Some(name) => match scenario::builtin(name) {
                 Some((scenario, _)) => scenario,

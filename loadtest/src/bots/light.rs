@@ -22,13 +22,14 @@ use std::{
 };
 use tacet_native::call::{Call, CallError, CallEvent};
 use tacet_proto::{
+    ErrorCode,
     client::Publish,
     media::{Codec, Slot},
     server::{ServerTransport, Welcome},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
-    time::sleep_until,
+    time::{sleep, sleep_until},
 };
 
 const TRANSPORT_CC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
@@ -38,6 +39,9 @@ const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
 const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 const DEPENDENCY_DESCRIPTOR_URI: &str =
     "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+
+/// When a bot that was refused by a busy server tries again.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// Why a light bot ended early.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +169,17 @@ async fn join(context: &RunContext, part: &Part, readiness: Readiness) -> Result
     let since = part.receives().then(|| context.joining_since(Time::now())).flatten();
     // A sender must distribute its keys; a light bot that only receives needs none.
     let exchange_keys = !(context.scenario.light && part.kind == Kind::Subscriber);
-    let mut call = Call::join(&context.room.link, &context.join_options(part, exchange_keys)).await?;
+    let mut call = loop {
+        match Call::join(&context.room.link, &context.join_options(part, exchange_keys)).await {
+            // As a client does; once the run is measured, a refusal is a result.
+            Err(CallError::Refused { code: ErrorCode::ServerBusy, .. })
+                if *context.phase.borrow() == Phase::Joining =>
+            {
+                sleep(BUSY_RETRY).await;
+            }
+            joined => break joined?,
+        }
+    };
     let (remote, early) = transport(&mut call).await?;
     let mut attendance = Attendance::new(call, readiness, context.screen(part));
     // Before the server knows that nothing is shown yet, it would send everything.

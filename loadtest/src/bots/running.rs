@@ -22,19 +22,22 @@ use rtc_client::srtp::Profile;
 use slab::Slab;
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, VecDeque},
     io,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 
-/// Interval of feedback and checks.
+/// Interval of feedback and checks of a bot.
 const TICK: Duration = Duration::from_millis(20);
 /// Receiving system calls for one socket before the next socket is served.
 const BATCHES: usize = 8;
-/// Streams start spread over this time, so that publishers do not send in lockstep.
-const SPREAD: Duration = Duration::from_millis(1);
+/// Bots start spread over this time, so that publishers do not send in lockstep: frames of video are further apart only at low
+/// rates.
+const SPREAD: Duration = Duration::from_millis(60);
+/// Step between the starts of two bots in percent of [`SPREAD`]: the golden ratio, by which no two of many come close.
+const SPREAD_STEP: usize = 62;
 
 /// Key of a bot in its thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,7 +99,8 @@ pub(crate) struct Bots {
     batch: ReceiveBatch,
     out: Datagrams,
     outcome: Outcome,
-    next_tick: Instant,
+    /// The next tick of each bot, in the order of time. Each has another time, so that feedback does not leave all at once.
+    ticks: VecDeque<(Instant, BotId)>,
     measuring_since: Option<(ThreadTime, Instant)>,
 }
 
@@ -109,7 +113,7 @@ impl Bots {
             batch: ReceiveBatch::new(),
             out: Datagrams::default(),
             outcome: Outcome::default(),
-            next_tick: Instant::now(),
+            ticks: VecDeque::new(),
             measuring_since: None,
         }
     }
@@ -141,7 +145,9 @@ impl Bots {
             dropped: 0,
             dropped_before: 0,
         });
-        self.next_tick = Instant::now();
+        let now = Instant::now();
+        self.tick_of(BotId(id), now);
+        self.ticks.push_back((now + TICK, BotId(id)));
         Ok(BotId(id))
     }
 
@@ -164,15 +170,14 @@ impl Bots {
 
     /// Starts the streams of a bot.
     pub(crate) fn start(&mut self, bot: BotId) {
-        // Spread by its key: the others started at other times.
-        self.start_at(bot, (bot.0 * 37 % 100) as u32);
+        self.start_at(bot, (bot.0 * SPREAD_STEP % 100) as u32);
     }
 
     /// Starts every stream that is idle.
     pub(crate) fn start_all(&mut self) {
         let all: Vec<BotId> = self.bots.iter().map(|(id, _)| BotId(id)).collect();
         for (n, bot) in all.iter().enumerate() {
-            self.start_at(*bot, (n * 100 / all.len()) as u32);
+            self.start_at(*bot, (n * SPREAD_STEP % 100) as u32);
         }
     }
 
@@ -222,7 +227,8 @@ impl Bots {
 
     /// Time until something is due.
     pub(crate) fn idle(&self) -> Duration {
-        let tick = self.next_tick.saturating_duration_since(Instant::now());
+        let next_tick = self.ticks.front().map(|(at, _)| at.saturating_duration_since(Instant::now()));
+        let tick = next_tick.unwrap_or(TICK);
         let due = self.due.peek().map(|Reverse((due, ..))| due.since(Time::now()));
         due.map_or(tick, |due| due.min(tick))
     }
@@ -249,28 +255,30 @@ impl Bots {
         }
     }
 
-    /// Feedback and checks of every bot, when they are due.
+    /// Feedback and checks of the bots for which they are due.
     pub(crate) fn tick(&mut self) {
         let now = Instant::now();
-        if now < self.next_tick {
-            return;
+        while let Some((_, id)) = self.ticks.pop_front_if(|(at, _)| *at <= now) {
+            self.tick_of(id, now);
+            self.ticks.push_back((now + TICK, id));
         }
-        self.next_tick = now + TICK;
-        for (_, bot) in &mut self.bots {
-            let out = &mut self.out;
-            bot.path.tick(now, out);
-            let path = &mut bot.path;
-            if path.state() == PathState::Connected {
-                if let Some(receiver) = &mut bot.receiver {
-                    receiver.tick(Time::now(), &mut self.outcome.statistics, |packet| path.seal_rtcp(packet, out));
-                }
-                for report in bot.senders.iter_mut().flat_map(|sender| sender.reports(Time::now())) {
-                    path.seal_rtcp(&report, out);
-                }
+    }
+
+    fn tick_of(&mut self, id: BotId, now: Instant) {
+        let Some(bot) = self.bots.get_mut(id.0) else { return };
+        let out = &mut self.out;
+        bot.path.tick(now, out);
+        let path = &mut bot.path;
+        if path.state() == PathState::Connected {
+            if let Some(receiver) = &mut bot.receiver {
+                receiver.tick(Time::now(), &mut self.outcome.statistics, |packet| path.seal_rtcp(packet, out));
             }
-            bot.notify_state();
-            flush(&bot.socket, out);
+            for report in bot.senders.iter_mut().flat_map(|sender| sender.reports(Time::now())) {
+                path.seal_rtcp(&report, out);
+            }
         }
+        bot.notify_state();
+        flush(&bot.socket, out);
     }
 
     /// Reads the socket of a bot.
@@ -322,6 +330,7 @@ impl Bots {
         let _ = self.poller.delete(&bot.socket);
         // Another bot may get its key, and none of its streams is due.
         self.due.retain(|Reverse((_, bot, _))| *bot != id);
+        self.ticks.retain(|(_, bot)| *bot != id);
         self.outcome.profile = self.outcome.profile.or(bot.path.profile());
         bot.path.close(Instant::now(), &mut self.out);
         flush(&bot.socket, &mut self.out);

@@ -8,6 +8,7 @@ pub(crate) mod layer;
 pub(crate) mod machine_time;
 pub(crate) mod received_track;
 pub(crate) mod send_log;
+pub(crate) mod server_load;
 pub(crate) mod server_metrics;
 pub(crate) mod server_process;
 pub(crate) mod statistics;

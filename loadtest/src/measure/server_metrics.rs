@@ -1,7 +1,7 @@
 //! CPU and memory of a server that is not our child, from its metrics in the Prometheus text format. Values that
 //! they lack stay unknown.
 
-use crate::measure::server_process::Usage;
+use crate::measure::{server_load::ServerLoad, server_process::Usage};
 use tacet_native::{
     http::{self, HttpError, Request},
     link::{LinkError, Origin},
@@ -50,9 +50,18 @@ pub(crate) struct ProcessMetrics {
 impl MetricsUrl {
     /// Requests the metrics. Blocks until the response arrives.
     pub(crate) fn read(&self, trust: Trust) -> Result<ProcessMetrics, MetricsError> {
+        Ok(ProcessMetrics::parse(&self.text(trust)?))
+    }
+
+    /// The same, of the server's load; `None` if it says nothing of it.
+    pub(crate) fn read_load(&self, trust: Trust) -> Result<Option<ServerLoad>, MetricsError> {
+        Ok(ServerLoad::parse(&self.text(trust)?))
+    }
+
+    fn text(&self, trust: Trust) -> Result<String, MetricsError> {
         let request = Request { method: "GET", path: &self.path, bearer: None, body: "" };
         let (status, text) = http::request(&self.origin, trust, &request)?;
-        if status == 200 { Ok(ProcessMetrics::parse(&text)) } else { Err(MetricsError::Status(status)) }
+        if status == 200 { Ok(text) } else { Err(MetricsError::Status(status)) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The server under test as a process: started, measured, stopped.
 
-use crate::measure::affinity;
+use crate::measure::{affinity, server_metrics::MetricsUrl};
 use serde::Deserialize;
 use std::{
     collections::HashSet,
@@ -50,6 +50,7 @@ pub enum ServerError {
 #[derive(Debug, Deserialize)]
 struct Ready {
     link: String,
+    metrics: Option<String>,
 }
 
 /// A server that was started for the run.
@@ -57,6 +58,7 @@ struct Ready {
 pub(crate) struct ChildServer {
     child: Child,
     pub(crate) link: RoomLink,
+    pub(crate) metrics: Option<MetricsUrl>,
 }
 
 /// `program serve --json` on free ports of loopback, with one media worker and rooms of at most `participants`; its line is
@@ -70,7 +72,7 @@ pub fn serve_command(program: &Path, participants: usize) -> Command {
     }
     command
         .args(["serve", "--json", "--data", "none", "--bind", "127.0.0.1", "--port", "0", "--media-port", "0"])
-        .args(["--metrics", "off", "--no-page", "--exempt", "127.0.0.0/8"])
+        .args(["--metrics", "127.0.0.1:0", "--no-page", "--exempt", "127.0.0.0/8"])
         .args(["--workers", "1", "--log", "warn", "--participants", &participants.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
@@ -103,7 +105,8 @@ impl ChildServer {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let ready: Ready = serde_json::from_str(&line).map_err(|error| ServerError::Line(error.to_string()))?;
         let link = ready.link.parse().map_err(|error| ServerError::Line(format!("{error}")))?;
-        Ok(Self { child, link })
+        let metrics = ready.metrics.and_then(|url| url.parse().ok());
+        Ok(Self { child, link, metrics })
     }
 
     /// How the process has ended, if it has.

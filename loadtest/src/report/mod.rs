@@ -7,12 +7,14 @@ pub mod json;
 pub(crate) mod layers;
 pub mod machine;
 pub(crate) mod notes;
+pub(crate) mod overload;
 pub mod repeats;
 pub(crate) mod summary;
 
 use crate::measure::latencies::Latencies;
 use figures::{Figure, Unit, Value, figures};
 pub use layers::{LayerReport, LayersReport, Notices, WaitMs};
+pub use overload::{OverloadReport, VideoLayer};
 use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 
@@ -289,6 +291,8 @@ figures! {
         /// Datagrams that the kernel dropped in the measured time because the server did not read them; `null` for a
         /// server that is not our child.
         pub server_socket_drops: Option<u64> = "Dropped by the server's sockets" Count;
+        /// How the server divided what it can send; `null` without audio, and for a server whose metrics are unknown.
+        pub overload: Option<OverloadReport>;
         /// What the independent bots received.
         pub canaries: CanaryReport;
         /// Whether the generator kept up.
@@ -358,10 +362,10 @@ impl Report {
             (None, Some(bytes)) => writeln!(f, "memory      {} kB per participant", bytes / 1_000)?,
             (None, None) => {}
         }
-        match self.server_socket_drops {
-            Some(drops @ 1..) => writeln!(f, "server      its sockets dropped {drops} datagrams"),
-            _ => Ok(()),
+        if let Some(drops @ 1..) = self.server_socket_drops {
+            writeln!(f, "server      its sockets dropped {drops} datagrams")?;
         }
+        self.overload.as_ref().map_or(Ok(()), |overload| overload.lines(f))
     }
 }
 

@@ -6,10 +6,12 @@ use crate::{
     bots::running::Outcome,
     measure::latencies::Latencies,
     measure::send_log::{Class, RoomLog, SentTotal},
+    measure::server_load::ServerLoad,
     measure::server_metrics::ServerUsage,
     measure::statistics::{ClassStatistics, Statistics, add_counts},
     report::{
-        CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, LayersReport, Report,
+        CanaryReport, FirstMediaMs, GeneratorReport, JitterUs, JoinReport, KindReport, LatencyUs, LayersReport,
+        OverloadReport, Report,
     },
     run::options::Options,
     scenario::{Join, Scenario},
@@ -23,7 +25,7 @@ use std::{
 const CDF_POINTS: usize = 200;
 
 /// The server's process at the turning points of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Server {
     /// Before the first bot joined.
     pub(crate) empty: ServerUsage,
@@ -38,6 +40,8 @@ pub(crate) struct Server {
     pub(crate) measured: Duration,
     /// Datagrams that its sockets dropped.
     pub(crate) drops: Option<u64>,
+    /// What it said of its load at the beginning and at the end of the measured time.
+    pub(crate) load: Option<(ServerLoad, ServerLoad)>,
 }
 
 /// Everything that was counted.
@@ -116,6 +120,12 @@ impl Summary<'_> {
         }
         report.rss_bytes_per_participant = growth(empty.rss_bytes, scenario.bots());
         report.server_socket_drops = *drops;
+        report.overload = self
+            .server
+            .load
+            .as_ref()
+            .zip(report.audio.as_ref())
+            .and_then(|((start, end), audio)| OverloadReport::of([start, end], audio, report.layers.as_ref()));
         report.generator = self.generator();
         report
     }

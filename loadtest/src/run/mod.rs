@@ -18,6 +18,7 @@ use crate::{
     measure::affinity::KeptOff,
     measure::machine_time::MachineTime,
     measure::send_log::RoomLog,
+    measure::server_load::ServerLoad,
     measure::server_metrics::{MetricsError, MetricsUrl, ServerUsage},
     measure::server_process::{ChildServer, ServerError},
     report::Report,
@@ -172,6 +173,13 @@ impl UnderTest {
         Ok(said.into())
     }
 
+    /// What the server says of its load; `None` if it says nothing.
+    async fn load(&self) -> Option<ServerLoad> {
+        let of_child = self.child.as_ref().and_then(|child| child.metrics.clone());
+        let (url, trust) = (of_child.or_else(|| self.metrics.clone())?, self.trust);
+        spawn_blocking(move || url.read_load(trust)).await.ok()?.ok()?
+    }
+
     fn socket_drops(&self) -> Option<u64> {
         self.child.as_ref().and_then(ChildServer::socket_drops)
     }
@@ -285,6 +293,7 @@ impl<'a> Run<'a> {
         sleep(warmup).await;
         self.progress.stage(Stage::Measuring(measure));
         let (machine, drops) = (MachineTime::now(), self.server.socket_drops());
+        let load_before = self.server.load().await;
         self.engines.start_measuring(&self.context.window, measure);
         let start = self.server.usage().await?;
         let _ = self.phase.send(Phase::Measuring);
@@ -296,6 +305,7 @@ impl<'a> Run<'a> {
         // A server that cannot be asked any more has ended, which the report says.
         let end = self.server.usage().await.unwrap_or_default();
         let measured = begun.elapsed();
+        let load = load_before.zip(self.server.load().await);
         let stolen = MachineTime::now().stolen_since(&machine);
         let drops = self.server.socket_drops().zip(drops).map(|(end, start)| end.saturating_sub(start));
         self.progress.stage(Stage::Draining);
@@ -307,7 +317,7 @@ impl<'a> Run<'a> {
         // The bots' own copies have gone with them.
         let Self { context, engines, rooms, .. } = self;
         let outcome = engines.finish()?;
-        let server = ServerSeen { empty, before_receivers, joined, start, end, measured, drops };
+        let server = ServerSeen { empty, before_receivers, joined, start, end, measured, drops, load };
         let summary = Summary {
             options: self.options,
             outcome,

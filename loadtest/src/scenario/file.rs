@@ -60,7 +60,7 @@ fn line_of(text: &str, field: &str) -> Option<usize> {
 }
 
 /// The texts of the scenarios that come with the program, in the order in which they are listed.
-const BUILTIN: [&str; 11] = [
+const BUILTIN: [&str; 12] = [
     include_str!("../../scenarios/packets.toml"),
     include_str!("../../scenarios/one-to-many.toml"),
     include_str!("../../scenarios/everyone.toml"),
@@ -70,6 +70,7 @@ const BUILTIN: [&str; 11] = [
     include_str!("../../scenarios/svc.toml"),
     include_str!("../../scenarios/pages.toml"),
     include_str!("../../scenarios/audience.toml"),
+    include_str!("../../scenarios/overload.toml"),
     include_str!("../../scenarios/join-storm.toml"),
     include_str!("../../scenarios/churn.toml"),
 ];
@@ -151,6 +152,7 @@ mod tests {
                 "svc",
                 "pages",
                 "audience",
+                "overload",
                 "join-storm",
                 "churn"
             ]

@@ -28,6 +28,8 @@ pub use parameters::{LocalParameters, RemoteParameters};
 
 /// Interval of connectivity checks until one is answered.
 const CHECK_RETRY: Duration = Duration::from_millis(100);
+/// Checks that may be answered late: those of about three seconds, on a path or a server with long queues.
+const AWAITED_CHECKS: usize = 32;
 /// Interval of checks that keep consent alive (RFC 7675).
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Time without an answer after which the server counts as disconnected.
@@ -76,8 +78,8 @@ pub struct RtcClient {
     state: ClientState,
     transmits: VecDeque<Vec<u8>>,
     next_check: Instant,
-    /// The latest check, until it is answered.
-    check: Option<TransId>,
+    /// The latest checks, until one is answered.
+    checks: VecDeque<TransId>,
     last_answer: Option<Instant>,
 }
 
@@ -112,7 +114,7 @@ impl RtcClient {
             state: ClientState::Connecting,
             transmits: VecDeque::new(),
             next_check: now,
-            check: None,
+            checks: VecDeque::new(),
             last_answer: None,
         }
     }
@@ -245,7 +247,8 @@ impl RtcClient {
 
     fn send_check(&mut self, now: Instant) {
         let id = TransId::new();
-        self.check = Some(id);
+        self.checks.truncate(AWAITED_CHECKS - 1);
+        self.checks.push_front(id);
         self.next_check = now + CHECK_RETRY;
         // The server is ICE lite: there is one candidate pair, and every check nominates it.
         let request = StunMessage::binding_request(&self.username, id, true, 1, PRIORITY, true);
@@ -260,12 +263,12 @@ impl RtcClient {
             return;
         }
         if !reply.is_successful_binding_response()
-            || self.check != Some(reply.trans_id())
+            || !self.checks.contains(&reply.trans_id())
             || !reply.verify(self.server_pwd.as_bytes(), hmac_sha1)
         {
             return;
         }
-        self.check = None;
+        self.checks.clear();
         self.next_check = now + KEEP_ALIVE;
         if self.state == ClientState::Disconnected {
             self.state = ClientState::Connected;
