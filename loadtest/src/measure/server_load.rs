@@ -13,7 +13,7 @@ impl ServerLoad {
     /// Reads the metrics in the Prometheus text format; `None` if there are none of a media plane.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         const AUDIO: &str = "_audio_forwarding_seconds_bucket{";
-        const LIMIT: &str = "_overload_video_limit_bits_per_second{";
+        const LIMIT: &str = "_overload_video_limit_bytes_per_second{";
         let mut load = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
@@ -26,7 +26,8 @@ impl ServerLoad {
                     None => load.audio.push((bound, value)),
                 }
             } else if series.contains(LIMIT) && value > 0.0 {
-                load.video_limit = if load.video_limit > 0.0 { load.video_limit.min(value) } else { value };
+                let limit = value * 8.0;
+                load.video_limit = if load.video_limit > 0.0 { load.video_limit.min(limit) } else { limit };
             }
         }
         load.audio.sort_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -72,7 +73,7 @@ mod tests {
                 text += &bucket(worker, bound, count);
             }
             let limit = limit * worker;
-            text += &format!("sfu_overload_video_limit_bits_per_second{{worker=\"{worker}\"}} {limit}\n");
+            text += &format!("sfu_overload_video_limit_bytes_per_second{{worker=\"{worker}\"}} {limit}\n");
         }
         ServerLoad::parse(&text).unwrap()
     }
@@ -83,7 +84,7 @@ mod tests {
         let quantile = |share| after.audio_quantile(&before, share).map(|seconds| (seconds * 1e6).round());
         assert_eq!([0.25, 0.5, 0.99, 1.0].map(quantile), [Some(5e3), Some(1e4), Some(2e4), Some(2e4)]);
         assert_eq!(before.audio_quantile(&before, 0.5), None);
-        assert_eq!((before.video_limit, after.video_limit), (0.0, 700_000.0));
+        assert_eq!((before.video_limit, after.video_limit), (0.0, 5_600_000.0));
     }
 
     #[test]

@@ -20,9 +20,8 @@ quantities! {
     /// Whether the worker has had more to send than it can for seconds: video to each receiver is limited to less than half of
     /// what is configured, and the worker should get no more participants. Then 1, otherwise 0.
     Overloaded = "overloaded",
-    /// Bitrate of video that each receiver gets at most because the worker has more to send than it can, in bits a second;
-    /// otherwise 0.
-    VideoLimit = "overload_video_limit_bits_per_second",
+    /// Bytes of video a second that each receiver gets at most because the worker has more to send than it can; otherwise 0.
+    VideoLimit = "overload_video_limit_bytes_per_second",
 }
 
 /// All gauges of a worker.

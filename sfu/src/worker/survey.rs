@@ -39,7 +39,7 @@ impl Survey {
     /// Notes to how much video is limited, and whether the worker is full.
     pub(super) fn set_limit(&mut self, limit: Option<Bitrate>, is_full: bool) {
         self.gauges.set(Gauge::Overloaded, is_full.into());
-        self.gauges.set(Gauge::VideoLimit, limit.map_or(0, Bitrate::bps));
+        self.gauges.set(Gauge::VideoLimit, limit.map_or(0, |limit| limit.bps() / 8));
     }
 
     /// Takes a survey.
