@@ -65,6 +65,37 @@ fn page_that_shares_30_of_49_tiles_changes_19_slots() {
     assert_eq!((set, wished), (vec![], vec![]), "the same page again");
 }
 
+/// Screens share the slots of cameras. Being shown large, or pinned, one gets a slot before cameras do, and keeps it.
+#[test]
+fn shared_screen_takes_a_slot_from_the_least_camera_and_keeps_it() {
+    // Four slots of audio, and four of video.
+    let mut story = Story::with(RoomLimits { slots_per_participant: 8, ..RoomLimits::default() });
+    story.join(1);
+    story.ask(1, layers([]));
+    story.ask(1, auto());
+    let cameras: Vec<_> = (2..10)
+        .map(|who| {
+            story.join(who);
+            story.publish(who, cam())
+        })
+        .collect();
+    let small =
+        |range: std::ops::Range<usize>| cameras[range].iter().map(|track| tile(*track, 180)).collect::<Vec<_>>();
+    let (set, _) = show(&mut story, small(0..4));
+    assert_eq!(tracks(&set), cameras[0..4]);
+    let screen =
+        Publish { source: Source::Screen, mid: "ss".to_owned(), encodings: Encoding::single(77, None), ..cam() };
+    let screen = story.publish(2, screen);
+    let (set, _) = show(&mut story, small(0..4).into_iter().chain([tile(screen, 720)]));
+    assert_eq!(tracks(&set), [screen], "in the place of one camera");
+    let mid = mid_of(&set, screen);
+    for page in [4..8, 0..4] {
+        let (set, _) = show(&mut story, small(page.clone()).into_iter().chain([tile(screen, 720)]));
+        assert_eq!(tracks(&set).len(), 3, "{page:?}");
+        assert!(set.iter().all(|set| set.mid != mid.as_str()), "{page:?}: {set:?}");
+    }
+}
+
 #[test]
 fn wish_follows_its_track() {
     let (mut story, cameras) = gallery(3);
