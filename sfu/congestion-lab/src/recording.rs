@@ -37,7 +37,9 @@ pub struct MediaRecording {
     pub audio: (u64, u64),
     /// Packets that arrived.
     pub arrived: u64,
-    /// Bytes of probes that were neither media.
+    /// Bytes of probes that were media sent before.
+    pub repeated: u64,
+    /// Bytes of probes that were no media.
     pub padding: u64,
     /// Probes.
     pub probes: u32,

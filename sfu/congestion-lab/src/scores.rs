@@ -178,7 +178,9 @@ impl Scores {
         self.push("audio_excess_percent", (lost - 100.0 * scenario.path.loss.mean().value()).max(0.0));
         let bytes: u64 = recording.media.iter().map(|media| media.sent_bytes).sum();
         let padding: u64 = recording.media.iter().map(|media| media.padding).sum();
+        let repeated: u64 = recording.media.iter().map(|media| media.repeated).sum();
         self.push("padding_percent", 100.0 * padding as f64 / bytes.max(1) as f64);
+        self.push("probe_percent", 100.0 * (padding + repeated) as f64 / bytes.max(1) as f64);
     }
 
     /// Switches of the layer, how many steps up are undone within 20 s, in any 20 s, and how long after the last rise of

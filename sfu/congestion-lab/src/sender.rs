@@ -21,8 +21,9 @@ const AUDIO_RATE: f64 = 20e3;
 const BURST: Duration = Duration::from_millis(5);
 /// Packets of probes leave in groups of this length.
 const PROBE_BURST: Duration = Duration::from_millis(2);
-/// What fills a probe when no media is queued.
-const PADDING: usize = 1_150;
+/// What fills a probe when no media is queued: packets of this size, which repeat video of this age at most, or are padding.
+const FILLER: usize = 1_150;
+const STORED: Duration = Duration::from_secs(1);
 /// Nothing is probed before this many packets.
 const BEFORE_PROBES: u64 = 5;
 /// A probe that takes longer ends.
@@ -67,6 +68,8 @@ pub(crate) struct Sender {
     /// Packets before the pacer, in bytes.
     queue: VecDeque<usize>,
     queued: usize,
+    /// When video was sent last.
+    last_video: Option<Instant>,
     /// When the pacer has worked off what it sent.
     paced_until: Instant,
     probes: VecDeque<RunningProbe>,
@@ -104,6 +107,7 @@ impl Sender {
             end: clock.at(flow.active.to),
             queue: VecDeque::new(),
             queued: 0,
+            last_video: None,
             paced_until: start,
             probes: VecDeque::new(),
             history: VecDeque::new(),
@@ -158,14 +162,15 @@ impl Sender {
         }
         self.probe(now, out);
         while self.paced_until <= now + BURST {
-            let Some(bytes) = self.dequeue() else { break };
+            let Some(bytes) = self.dequeue(now) else { break };
             self.paced_until = self.paced_until.max(now) + time_for(bytes, self.controller.pacing_rate());
             self.send(now, bytes, None, false, out);
         }
     }
 
-    fn dequeue(&mut self) -> Option<usize> {
+    fn dequeue(&mut self, now: Instant) -> Option<usize> {
         let bytes = self.queue.pop_front()?;
+        self.last_video = Some(now);
         self.queued -= bytes;
         Some(bytes)
     }
@@ -180,9 +185,11 @@ impl Sender {
             let burst = (probe.cluster.rate * PROBE_BURST.as_secs_f64() / 8.0).max(1.0) as usize;
             let end = probe.bytes + burst;
             while probe.bytes < end {
-                let bytes = self.dequeue().unwrap_or_else(|| {
-                    self.recording.padding += PADDING as u64;
-                    PADDING
+                let bytes = self.dequeue(now).unwrap_or_else(|| {
+                    let is_stored = self.last_video.is_some_and(|at| now <= at + STORED);
+                    let MediaRecording { repeated, padding, .. } = &mut self.recording;
+                    *(if is_stored { repeated } else { padding }) += FILLER as u64;
+                    FILLER
                 });
                 self.send(now, bytes, Some(probe.cluster.id), false, out);
                 probe.bytes += bytes;

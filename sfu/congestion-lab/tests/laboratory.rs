@@ -78,12 +78,16 @@ fn tcp_takes_what_is_left() {
 
 #[test]
 fn probes_are_sent_and_counted() {
-    let scenario = named("constant_3_mbit").unwrap();
     let probing = |_: &Start| -> Box<dyn Controller> { Box::new(Fixed { rate: 500e3, probes: 3 }) };
-    let recording = run(&scenario, 1, &probing);
-    assert_eq!(recording.media[0].probes, 3);
     // 20 ms at 4 Mbit/s are 10 kB; a part of it is media.
-    assert!((10_000..35_000).contains(&recording.media[0].padding), "{}", recording.media[0].padding);
+    let fills = 10_000..35_000;
+    let with_video = &run(&named("constant_3_mbit").unwrap(), 1, &probing).media[0];
+    assert_eq!((with_video.probes, with_video.padding), (3, 0));
+    assert!(fills.contains(&with_video.repeated), "{}", with_video.repeated);
+    // Before there is video, there is none to send again.
+    let audio = &run(&named("video_after_ten_minutes_of_audio").unwrap(), 1, &probing).media[0];
+    assert_eq!((audio.probes, audio.repeated), (3, 0));
+    assert!(fills.contains(&audio.padding), "{}", audio.padding);
 }
 
 #[test]
