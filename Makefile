@@ -196,6 +196,11 @@ chaos-native: setup-rust
 chaos-browsers: setup-browsers debug
 	cd $(WEB) && CHAOS=1 TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e -- outages states
 
+# SOAK_SEED=7 for other networks, SOAK_MINUTES=3 for a look.
+.PHONY: soak-network
+soak-network: setup-browsers debug ## Keep a call of 24 going for 30 minutes, through networks that change at random.
+	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent soak
+
 .PHONY: explore
 explore: simulate fuzz verify miri ## Simulate, fuzz, verify and interpret for a long time.
 

@@ -3,14 +3,18 @@
 import type { JoinOptions } from "../src/index.ts";
 import type { Participant } from "./participant.ts";
 
-/** Joins through the SDK, from a page without a call, with moving stripes as the camera. */
+/**
+ * Joins through the SDK, from a page without a call, with moving stripes as the camera, and as the microphone a tone of this
+ * frequency, if any.
+ */
 export async function joinWithCanvas(
   { name, page }: Participant,
   options: Pick<JoinOptions, "videoCodec" | "spatialLayers"> & { readonly link: string },
   framesPerSecond: number,
+  hertz?: number,
 ): Promise<void> {
   await page.evaluate(
-    async (joinOptions, rate) => {
+    async (joinOptions, rate, frequency) => {
       const canvas = document.createElement("canvas");
       [canvas.width, canvas.height] = [1280, 720];
       const context = canvas.getContext("2d");
@@ -27,9 +31,20 @@ export async function joinWithCanvas(
       }, 1_000 / rate);
       const [video] = canvas.captureStream(rate).getVideoTracks();
       if (window.tacetSdk === undefined || video === undefined) throw new Error("no SDK, or no video");
-      window.testCall = await window.tacetSdk.Call.join({ ...joinOptions, video });
+      let audio: MediaStreamTrack | false = false;
+      if (frequency !== undefined) {
+        const output = new AudioContext({ sampleRate: 48_000 });
+        await output.resume();
+        const microphone = output.createMediaStreamDestination();
+        const oscillator = new OscillatorNode(output, { frequency });
+        oscillator.connect(microphone);
+        oscillator.start();
+        audio = microphone.stream.getAudioTracks()[0] ?? false;
+      }
+      window.testCall = await window.tacetSdk.Call.join({ ...joinOptions, video, audio });
     },
     { ...options, name },
     framesPerSecond,
+    hertz,
   );
 }

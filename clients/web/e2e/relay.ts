@@ -74,6 +74,11 @@ export class Relay {
     await this.#command(`set down ${settings}`);
   }
 
+  /** Changes the network of both directions from now on. */
+  async set(settings: string): Promise<void> {
+    await this.#command(`set ${settings}`);
+  }
+
   async stop(): Promise<void> {
     await stop(this.process);
   }

@@ -96,6 +96,11 @@ export class Server {
     return spawn(binary(), args, { stdio: ["ignore", "pipe", "inherit"] });
   }
 
+  /** Number of its process. */
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
   /** TCP port of page and signaling. */
   get port(): number {
     return Number(new URL(this.#announcement.url).port);
