@@ -29,6 +29,8 @@ use std::{
 
 const CAMERAS: u32 = 5;
 const LISTENERS: u32 = 80;
+/// Listeners that remain when there is no overload any more.
+const REMAINING: u32 = 8;
 /// The first, one in the middle and the last: what they receive is looked at.
 const OBSERVED: [u32; 3] = [100, 140, 179];
 /// What sending a packet costs: 40,000 packets a second are possible.
@@ -333,8 +335,8 @@ impl Camera {
 #[test]
 fn overloaded_worker_sends_all_audio_and_less_video() {
     let mut hall = Hall::new();
-    hall.run(Duration::from_secs(6));
-    assert_eq!(hall.gauge(Gauge::Overloaded), 1);
+    hall.run(Duration::from_secs(10));
+    assert!(hall.gauge(Gauge::VideoLimit) > 0);
     assert_eq!(hall.dropped, 0, "the socket is read in time");
     let (full, all) = (hall.at_full_size(LISTENERS), hall.layers.len());
     assert!(full < all / 2, "{full} of {all} videos at full size");
@@ -347,4 +349,12 @@ fn overloaded_worker_sends_all_audio_and_less_video() {
         let p99 = delays[arrived * 99 / 100];
         assert!(p99 < Duration::from_millis(20), "{p99:?}");
     }
+
+    for participant in (100 + REMAINING..100 + LISTENERS).map(ParticipantId) {
+        hall.network.command(Command::RemoveParticipant { participant });
+    }
+    hall.run(Duration::from_secs(40));
+    assert_eq!([Gauge::Overloaded, Gauge::VideoLimit].map(|gauge| hall.gauge(gauge)), [0; 2]);
+    let full = hall.at_full_size(REMAINING);
+    assert_eq!((full, hall.dropped), ((CAMERAS * REMAINING) as usize, 0), "{:?}", hall.layers);
 }

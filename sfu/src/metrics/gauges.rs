@@ -17,8 +17,8 @@ quantities! {
     Handshakes = "handshakes",
     /// Datagrams received and sent in the last second.
     PacketRate = "datagrams_per_second",
-    /// Whether the worker has had more to send than it can for seconds: video to each receiver is limited to less than half of
-    /// what is configured, and the worker should get no more participants. Then 1, otherwise 0.
+    /// Whether video to each receiver is limited because the worker has more to send than it can, and has been for seconds without
+    /// any time to spare: it should get no more participants. Then 1, otherwise 0.
     Overloaded = "overloaded",
     /// Bytes of video a second that each receiver gets at most because the worker has more to send than it can; otherwise 0.
     VideoLimit = "overload_video_limit_bytes_per_second",

@@ -266,8 +266,8 @@ impl Sfu {
         self.workers.get(worker).map(|worker| worker.published.gauges().get(Gauge::PacketRate)).unwrap_or_default()
     }
 
-    /// Whether a worker has had more to send than it can for seconds, so that it limits video to less than half of what is
-    /// configured. It should get no more participants.
+    /// Whether a worker limits video because it has more to send than it can, and has had no time to spare for seconds. It should
+    /// get no more participants.
     #[must_use]
     pub fn is_overloaded(&self, worker: usize) -> bool {
         let gauges = self.workers.get(worker).map(|worker| worker.published.gauges());

@@ -37,7 +37,7 @@ use crate::{
     command::Request,
     event::Event,
     media::Kind,
-    metrics::{Counters, Gauges, Histogram},
+    metrics::{Counter, Counters, Gauges, Histogram},
     room::Room,
     transport::{Datagram, Identity, Outbox, ServerTransport, TransportEvent},
     units::Bitrate,
@@ -112,6 +112,8 @@ pub struct Worker {
     meter: Meter,
     survey: Survey,
     overload: Overload,
+    /// Whether that was logged.
+    is_limited: bool,
     scope: FaultScope,
     next_sweep: Option<Instant>,
     /// Limits the log of checks that name no transport.
@@ -137,6 +139,7 @@ impl Worker {
             meter: Meter::new(),
             survey: Survey::new(),
             overload: Overload::new(config.max_video_rate),
+            is_limited: false,
             transports: Transports::new(config),
             scope: FaultScope::Step,
             next_sweep: None,
@@ -223,7 +226,8 @@ impl Worker {
             });
         }
         self.due_rooms = due;
-        if let Some(rate) = self.overload.decide(now) {
+        let sent = self.meter.counters().get(Counter::BytesOut);
+        if let Some(rate) = self.overload.decide(now, sent, self.transports.len()) {
             self.limit_video(now, rate);
         }
         self.survey.set_limit(self.overload.limit(), self.overload.is_full());
@@ -308,7 +312,13 @@ impl Worker {
     /// Sends this bitrate of video to each receiver at most, from now on.
     fn limit_video(&mut self, now: Instant, rate: Bitrate) {
         let limit = self.overload.limit();
-        tracing::warn!(kbps = rate.bps() / 1_000, overloaded = limit.is_some(), "video to each receiver is limited");
+        let kbps = rate.bps() / 1_000;
+        match limit {
+            Some(_) if self.is_limited => tracing::debug!(kbps, "video to each receiver is limited"),
+            Some(_) => tracing::warn!(kbps, "there is more to send than this worker can: video is limited"),
+            None => tracing::warn!("video is no longer limited: the worker can send all"),
+        }
+        self.is_limited = limit.is_some();
         for key in self.rooms.set_video_rate(rate) {
             self.guarded(|worker| {
                 worker.room_step(now, key, None, |room, egress| room.limit_video(now, rate, egress));

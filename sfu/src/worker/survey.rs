@@ -39,7 +39,8 @@ impl Survey {
     /// Notes to how much video is limited, and whether the worker is full.
     pub(super) fn set_limit(&mut self, limit: Option<Bitrate>, is_full: bool) {
         self.gauges.set(Gauge::Overloaded, is_full.into());
-        self.gauges.set(Gauge::VideoLimit, limit.map_or(0, |limit| limit.bps() / 8));
+        // 0 says that there is no limit.
+        self.gauges.set(Gauge::VideoLimit, limit.map_or(0, |limit| (limit.bps() / 8).max(1)));
     }
 
     /// Takes a survey.
