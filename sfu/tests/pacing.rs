@@ -272,25 +272,24 @@ impl Call {
 /// A path whose queue holds 300 ms.
 fn path(kbps: u32) -> Impairment {
     let bottleneck = Bottleneck::new(Bitrate::kbit(kbps)).queue_time(Duration::from_millis(300));
-    GOOD.delay(Duration::from_millis(25)).bottleneck(bottleneck)
+    GOOD.delay(Duration::from_millis(25)).gaussian_jitter(Duration::from_millis(3)).bottleneck(bottleneck)
 }
 
 #[test]
 fn sharp_fall_of_a_path_freezes_video_shortly_and_costs_little_audio() {
-    for seed in 1..=5 {
+    let suffered = (1..=5).map(|seed| {
         let mut call = Call::new(2_000, seed);
         call.run(10);
-        let (_, before) = call.suffered(2_000);
-        assert_eq!(before, 0, "audio is whole");
+        assert_eq!(call.suffered(2_000).1, 0, "audio is whole before");
         let from = call.ms();
         call.set_rate(300);
         call.run(10);
-        let (freeze, lost) = call.suffered(from);
-        println!("seed {seed}: video froze for {freeze} ms, {lost} ms of audio were lost");
-        assert!(freeze <= 1_500, "video froze for {freeze} ms");
-        assert!(lost <= 200, "{lost} ms of audio were lost");
         assert!(call.audio_waited <= 1, "audio is never queued: {} ms", call.audio_waited);
-    }
+        call.suffered(from)
+    });
+    let suffered: Vec<_> = suffered.collect();
+    println!("video froze, audio was lost, in ms: {suffered:?}");
+    assert!(suffered.iter().all(|(freeze, lost)| *freeze <= 1_500 && *lost <= 100), "{suffered:?}");
 }
 
 /// Twenty frames of three temporal layers come at once, 120 kB, when nothing is known of the path but that there is feedback.

@@ -147,7 +147,7 @@ impl Downlink {
     /// Lets time pass for the pacer.
     pub(crate) fn refill_pacer(&mut self, now: Instant) {
         if let Some(Measured { pacer: Some(pacer), estimator, .. }) = self.measured.as_deref_mut() {
-            pacer.refill(now, estimator.estimate(), estimator.queue());
+            pacer.refill(now, estimator.estimate(), estimator.own_queue(now));
         }
     }
 
@@ -168,9 +168,11 @@ impl Downlink {
         self.pacer().is_some_and(|pacer| pacer.set_waiting(size))
     }
 
-    /// Lets what waits leave in time, at whatever bitrate that takes. Returns whether it is the first time since nothing waited.
-    pub(crate) fn hurry(&mut self, size: DataSize) -> bool {
-        self.pacer().is_some_and(|pacer| pacer.hurry(size))
+    /// Lets what waits leave in time, at whatever bitrate that takes.
+    pub(crate) fn hurry(&mut self, size: DataSize) {
+        if let Some(pacer) = self.pacer() {
+            pacer.hurry(size);
+        }
     }
 
     fn pacer(&mut self) -> Option<&mut Pacer> {

@@ -13,6 +13,8 @@ pub(crate) const STEP: Duration = Duration::from_millis(5);
 const FACTOR: f64 = 2.5;
 /// With more than this queued on the path, only what it carries leaves: a queue drains by nothing else.
 const LONG_QUEUE: Duration = Duration::from_millis(60);
+/// With more than this, the queue may be full, and half of that leaves: what comes to a full queue is lost.
+const FULL_QUEUE: Duration = Duration::from_millis(200);
 /// The bucket holds what may leave in this time, or ten full packets: fewer would make runs of packets short.
 const BURST_TIME: Duration = Duration::from_millis(40);
 const BURST: DataSize = DataSize::from_bytes(12_000);
@@ -30,20 +32,24 @@ pub(super) struct Pacer {
     rate: Bitrate,
     /// Size of all that waits.
     waiting: DataSize,
-    /// At which what waits leaves within [`LONGEST_WAIT`], if it was too much since nothing waited.
-    floor: Option<Bitrate>,
+    /// At which what waits leaves within [`LONGEST_WAIT`], if it was too much; zero once nothing waits.
+    floor: Bitrate,
 }
 
 impl Pacer {
     pub(super) fn new(now: Instant) -> Self {
-        Self { tokens: BURST, refilled: now, rate: Bitrate::ZERO, waiting: DataSize::ZERO, floor: None }
+        Self { tokens: BURST, refilled: now, rate: Bitrate::ZERO, waiting: DataSize::ZERO, floor: Bitrate::ZERO }
     }
 
     /// Adds the tokens of the time that has passed, on a path with this estimate and queue.
     pub(super) fn refill(&mut self, now: Instant, estimate: Bitrate, queue: Duration) {
         let elapsed = now.saturating_duration_since(self.refilled);
-        let factor = if queue > LONG_QUEUE { 1.0 } else { FACTOR };
-        self.rate = estimate.mul_f64(factor).max(self.floor.unwrap_or(Bitrate::ZERO));
+        let factor = match queue {
+            queue if queue > FULL_QUEUE => 0.5,
+            queue if queue > LONG_QUEUE => 1.0,
+            _ => FACTOR,
+        };
+        self.rate = estimate.mul_f64(factor).max(self.floor);
         let tokens = self.rate * elapsed;
         if tokens > DataSize::ZERO {
             self.tokens = (self.tokens + tokens).min((self.rate * BURST_TIME).max(BURST));
@@ -75,17 +81,15 @@ impl Pacer {
     pub(super) fn set_waiting(&mut self, waiting: DataSize) -> bool {
         self.waiting = waiting;
         if waiting == DataSize::ZERO {
-            self.floor = None;
+            self.floor = Bitrate::ZERO;
         }
         waiting > self.rate * MAX_WAIT
     }
 
-    /// Lets what waits leave in time. Returns whether that is the first time since nothing waited.
-    pub(super) fn hurry(&mut self, waiting: DataSize) -> bool {
+    /// Lets what waits leave in time.
+    pub(super) fn hurry(&mut self, waiting: DataSize) {
         self.waiting = waiting;
-        let floor = waiting / LONGEST_WAIT;
-        let before = self.floor.replace(self.floor.map_or(floor, |before| before.max(floor)));
-        before.is_none()
+        self.floor = self.floor.max(waiting / LONGEST_WAIT);
     }
 }
 
@@ -123,8 +127,10 @@ mod tests {
     #[test]
     fn long_queue_of_the_path_leaves_what_it_carries() {
         let start = Instant::now();
-        let each = sent(&mut Pacer::new(start), start, 1_001, 61 * MS);
-        assert_eq!(each[1..].iter().sum::<u64>(), 100_000);
+        for (queue, expected) in [(61 * MS, 100_000), (201 * MS, 50_000)] {
+            let each = sent(&mut Pacer::new(start), start, 1_001, queue);
+            assert_eq!(each[1..].iter().sum::<u64>(), expected);
+        }
     }
 
     #[test]
@@ -156,7 +162,7 @@ mod tests {
         pacer.add(PACKET * 100);
         let mut left = pacer.waiting();
         assert!(pacer.set_waiting(left));
-        assert!(pacer.hurry(left) && !pacer.hurry(left));
+        pacer.hurry(left);
         let took = (2..).find(|ms| {
             pacer.refill(start + *ms * MS, ESTIMATE, Duration::ZERO);
             while left > DataSize::ZERO && pacer.permits(PACKET) {
@@ -167,6 +173,6 @@ mod tests {
             left == DataSize::ZERO
         });
         assert!(took.is_some_and(|ms| (500..=600).contains(&ms)), "{took:?} ms");
-        assert_eq!(pacer.floor, None);
+        assert_eq!(pacer.floor, Bitrate::ZERO);
     }
 }

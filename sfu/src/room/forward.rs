@@ -417,6 +417,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
             Placement::Send(rewritten) => rewritten,
             Placement::Begin(begins, mut rewritten) => {
                 if begins == Begins::Source {
+                    self.slot.waiting.iter_mut().for_each(|waiting| waiting.supersede());
                     self.send_sender_report(source);
                     // A talk spurt begins (RFC 3551 section 4.1).
                     rewritten.marker |= source.codec.kind == Kind::Audio;

@@ -90,7 +90,7 @@ impl Room {
                 self.send_waited(now, slot, urgency, &packet, egress);
             }
         }
-        self.review_waiting(now, receiver, egress)
+        self.review_waiting(receiver, egress)
     }
 
     /// The next packet of this urgency. Slots in rotation.
@@ -130,7 +130,7 @@ impl Room {
     }
 
     /// Looks at how much waits: too much is discarded, or leaves faster. Returns whether anything waits.
-    fn review_waiting(&mut self, now: Instant, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) -> bool {
+    fn review_waiting(&mut self, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) -> bool {
         let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
             return false;
         };
@@ -139,9 +139,7 @@ impl Room {
         if path.downlink.set_waiting(size) {
             self.discard_waiting(receiver);
             size = self.waiting_size(receiver);
-            if path.downlink.hurry(size) {
-                self.allocate_less(now, &[receiver], egress);
-            }
+            path.downlink.hurry(size);
         }
         size > DataSize::ZERO
     }
@@ -153,11 +151,12 @@ impl Room {
         waiting.fold(DataSize::ZERO, |size, waiting| size + waiting.size())
     }
 
-    /// Discards the frames that no other ones need.
+    /// Discards the frames that no other ones need, and retransmissions.
     fn discard_waiting(&mut self, receiver: ParticipantKey) {
         let Self { topology: Topology { participants, slots, encodings, .. }, stats, .. } = self;
         for key in participants.get(receiver).into_iter().flat_map(|receiver| &receiver.slots) {
             let Some(Slot { rewriter, waiting: Some(waiting), .. }) = slots.get_mut(*key) else { continue };
+            waiting.forget_retransmissions();
             stats.discarded += waiting.discard(|packet| {
                 let Some(segment) = rewriter.segment(packet.seq) else { return false };
                 let Some(encoding) = encodings.get_mut(segment.layer.encoding) else { return false };

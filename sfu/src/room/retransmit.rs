@@ -66,6 +66,11 @@ impl Room {
         }
         let downlink = &mut egress.path(slot.transport)?.downlink;
         let (segment, seq) = slot.rewriter.origin(seq)?;
+        // On a path that is full, what another encoding has replaced would hold up the key frame of that.
+        let is_replaced = slot.rewriter.current().is_some_and(|layer| layer.encoding != segment.layer.encoding);
+        if is_replaced && downlink.is_paced() {
+            return None;
+        }
         let encoding = encodings.get_mut(segment.layer.encoding);
         // What came of a track that is no longer in the slot is not waited for.
         let encoding = encoding.filter(|encoding| slot.track == Some(encoding.track))?;

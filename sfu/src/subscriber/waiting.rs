@@ -131,6 +131,18 @@ impl Waiting {
         self.media.clear();
     }
 
+    /// Another source begins with a key frame. Nothing from before it is of use any more, but its numbers are.
+    pub(crate) fn supersede(&mut self) {
+        for packet in &mut self.media {
+            *packet = WaitingPacket::filler(packet.seq, packet.timestamp);
+        }
+    }
+
+    /// Forgets retransmissions. Those that are still needed will be requested again.
+    pub(crate) fn forget_retransmissions(&mut self) {
+        self.retransmissions.clear();
+    }
+
     /// Puts fillers in the place of all packets of whole temporal units that can be missing. Returns the number of packets.
     pub(crate) fn discard(&mut self, mut can_be_missing: impl FnMut(&WaitingPacket) -> bool) -> u64 {
         let mut discarded = 0;
@@ -175,6 +187,16 @@ mod tests {
         assert_eq!(waiting.first(Urgency::KeyFrame).map(|packet| packet.seq), Some(2));
         assert!(waiting.contains(SeqNum(0)) && waiting.contains(SeqNum(2)) && !waiting.contains(SeqNum(1)));
         assert_eq!(waiting.size(), DataSize::from_bytes(2_000));
+    }
+
+    #[test]
+    fn what_another_source_supersedes_keeps_its_numbers() {
+        let mut waiting = Waiting::default();
+        waiting.push(packet(1, 10));
+        waiting.push(packet(2, 10));
+        waiting.supersede();
+        waiting.push(packet(3, 20));
+        assert_eq!(taken(&mut waiting), [(1, true), (2, true), (3, false)]);
     }
 
     /// A unit of which a packet has left goes on, and what comes of a discarded one is discarded.

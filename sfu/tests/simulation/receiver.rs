@@ -167,7 +167,10 @@ impl SlotReceiver {
         let mut frames = Vec::new();
         let mut open: Option<(u64, u8, Frame)> = None;
         for (&seq, packet) in &self.packets {
-            let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
+            let Some(vp8) = Vp8Descriptor::parse(&packet.payload) else {
+                assert!(packet.payload.is_empty(), "only fillers have no descriptor");
+                continue;
+            };
             let body = &packet.payload[vp8.length..];
             let number = u32::from_be_bytes(*body[1..].first_chunk().unwrap());
             let (part, count) = (body[5], body[6]);

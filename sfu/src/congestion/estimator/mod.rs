@@ -428,6 +428,12 @@ impl BandwidthEstimator {
         self.delay.queue()
     }
 
+    /// The same, but nothing while others fill the queue: sending less would not empty it.
+    #[must_use]
+    pub fn own_queue(&self, now: Instant) -> Duration {
+        if self.drain.tolerated(now).is_some() { Duration::ZERO } else { self.queue() }
+    }
+
     /// Whether less is sent than the estimate allows.
     #[must_use]
     pub fn is_limited(&self) -> bool {
