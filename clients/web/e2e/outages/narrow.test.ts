@@ -10,7 +10,7 @@ import type { Server } from "../server.ts";
 import { CHAOS } from "./extent.ts";
 
 const WIDE = "delay=20ms,rate=2500kbit,queue=300ms";
-/** Less than the largest size of a drawn picture takes, which is 170 kbit/s on a busy machine. */
+/** Less than 720 lines of a canvas take, which is 170 kbit/s with audio on a busy machine. */
 const NARROW = "delay=20ms,rate=150kbit,queue=300ms";
 const FRAMES_PER_SECOND = 10;
 /** A window in which the other participant's tile has room for the largest size. */
