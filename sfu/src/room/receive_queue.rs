@@ -5,6 +5,8 @@ use std::time::Instant;
 
 /// Packets that are forwarded together at most. A receiver gets its part of them before something else can be done.
 const MAX_BATCH: usize = 256;
+/// Packets of a kind that wait at most. Only an overloaded worker has this many, and of most of them nothing is stored any more.
+const MAX_WAITING: usize = 16_384;
 
 /// A packet in the store of its encoding. If the encoding has been removed since, there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +24,12 @@ pub(super) struct ReceiveQueue {
 }
 
 impl ReceiveQueue {
-    pub(super) fn push(&mut self, kind: Kind, packet: QueuedPacket) {
-        self.of(kind).push(packet);
+    /// Adds a packet. If too many wait, the oldest ones are dropped; returns how many.
+    pub(super) fn push(&mut self, kind: Kind, packet: QueuedPacket) -> usize {
+        let packets = self.of(kind);
+        let dropped = if packets.len() < MAX_WAITING { 0 } else { packets.drain(..MAX_BATCH).len() };
+        packets.push(packet);
+        dropped
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,6 +91,18 @@ mod tests {
             [(first, 9), (second, 6), (second, 7)]
         );
         assert_eq!((queue.len(), queue.since()), (0, None));
+    }
+
+    #[test]
+    fn oldest_of_too_many_packets_are_dropped() {
+        let (mut queue, mut taken, arrived) = (ReceiveQueue::default(), Vec::new(), Instant::now());
+        let [encoding, _] = encodings();
+        let mut push = |index| queue.push(Kind::Video, QueuedPacket { encoding, index, arrived });
+        assert_eq!((0..MAX_WAITING as u64).map(&mut push).sum::<usize>(), 0);
+        assert_eq!((0..100).map(|n| push(MAX_WAITING as u64 + n)).sum::<usize>(), MAX_BATCH);
+        assert_eq!(queue.len(), MAX_WAITING - MAX_BATCH + 100);
+        queue.take(Kind::Video, &mut taken);
+        assert_eq!(taken[0].index, MAX_BATCH as u64);
     }
 
     #[test]

@@ -61,7 +61,8 @@ impl Room {
         let mut next = received.ok();
         while let Some(index) = next {
             if queued {
-                self.queue.push(kind, QueuedPacket { encoding: encoding_key, index, arrived: now });
+                let dropped = self.queue.push(kind, QueuedPacket { encoding: encoding_key, index, arrived: now });
+                self.stats.too_late += dropped as u64;
             } else {
                 encoding.store.end_wait(index);
             }
