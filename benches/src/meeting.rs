@@ -74,8 +74,20 @@ impl Meeting {
     /// If the worker refuses anything.
     #[must_use]
     pub fn new(participants: usize, publishers: usize) -> Self {
-        let mut meeting =
-            Self { network: Network::new(sfu_testing::worker(participants)), publishers, seq: 0, sent: 0, reported: 0 };
+        Self::on(sfu_testing::worker(participants), participants, publishers)
+    }
+
+    /// The same, with video that adapts to what downlinks carry.
+    ///
+    /// # Panics
+    /// If the worker refuses anything.
+    #[must_use]
+    pub fn adapting(participants: usize, publishers: usize) -> Self {
+        Self::on(sfu_testing::adapting_worker(participants), participants, publishers)
+    }
+
+    fn on(worker: Worker, participants: usize, publishers: usize) -> Self {
+        let mut meeting = Self { network: Network::new(worker), publishers, seq: 0, sent: 0, reported: 0 };
         for number in 0..participants {
             meeting.join(number);
         }
@@ -186,6 +198,16 @@ impl Meeting {
             ControlFlow::Continue(())
         });
         sent += worker.outbox().packets();
+        worker.outbox().clear();
+        sent
+    }
+
+    /// Lets time pass for the worker alone, and drops what it sends. Returns the number of packets sent.
+    pub fn tick(&mut self, time: Duration) -> usize {
+        let Network { now, worker, .. } = &mut self.network;
+        *now += time;
+        worker.tick(*now);
+        let sent = worker.outbox().packets();
         worker.outbox().clear();
         sent
     }

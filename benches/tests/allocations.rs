@@ -58,6 +58,43 @@ fn transport_feedback_allocates_nothing() {
     assert_eq!(allocations_in(meeting, 16, Meeting::feedback), (0, 9 * 16 * COUNTED as usize));
 }
 
+/// Allocations of a meeting that adapts, in which a frame of this many packets comes 30 times a second, and the packets that
+/// do not leave at once. Timers allocate.
+fn paced(of_each: u16) -> (u64, usize) {
+    const MS: Duration = Duration::from_millis(1);
+    /// Ten seconds: until the estimates rest.
+    const WARM: u32 = 300;
+    let mut meeting = Meeting::adapting(10, 1);
+    let (mut allocations, mut later) = (0, 0);
+    for round in 0..WARM + COUNTED {
+        let mut packets = meeting.packets(of_each);
+        let forwarded = allocation_counter::measure(|| {
+            packets.iter_mut().for_each(|packet| meeting.receive(packet));
+            meeting.forward();
+        });
+        let mut feedback = meeting.feedback();
+        let mut left = 0;
+        let reported = allocation_counter::measure(|| {
+            feedback.iter_mut().for_each(|packet| meeting.receive(packet));
+            (0..33).for_each(|_| left += meeting.tick(MS));
+        });
+        if round >= WARM {
+            assert_eq!(forwarded.count_total, 0);
+            allocations += reported.count_total;
+            later += left;
+        }
+    }
+    (allocations, later)
+}
+
+/// What waits for slow downlinks, and leaves later, costs no more allocations than if nothing waited.
+#[test]
+fn pacing_allocates_nothing() {
+    let ((of_few, _), (of_many, later)) = (paced(1), paced(16));
+    assert!(later > 9 * 8 * COUNTED as usize, "{later} packets have waited");
+    assert!(of_many <= of_few, "{of_many} allocations, {of_few} if nothing waits");
+}
+
 /// Six people talk at once in a room of a thousand.
 #[test]
 fn forwarding_speakers_allocates_nothing() {

@@ -14,7 +14,7 @@ mod worker;
 
 pub use loopback::{LoopbackClient, PATIENCE, run_until, wait_until};
 pub use network::{MemoryClient, Network, WorkerCore};
-pub use worker::{CANDIDATE, datagram_from, worker};
+pub use worker::{CANDIDATE, adapting_worker, datagram_from, worker};
 
 use rtc_client::Identity;
 use sfu::{Command, Mid, ParticipantId, TrackId, media::Codec};

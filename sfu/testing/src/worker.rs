@@ -22,14 +22,24 @@ static SERVER_IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::generate
 /// A worker at [`CANDIDATE`].
 #[must_use]
 pub fn worker(max_participants: usize) -> Worker {
-    Worker::new(WorkerConfig {
+    Worker::new(config(max_participants, false))
+}
+
+/// A worker at [`CANDIDATE`] that adapts video to what downlinks carry.
+#[must_use]
+pub fn adapting_worker(max_participants: usize) -> Worker {
+    Worker::new(config(max_participants, true))
+}
+
+fn config(max_participants: usize, adapt_video: bool) -> WorkerConfig {
+    WorkerConfig {
         identity: SERVER_IDENTITY.clone(),
         candidates: vec![CANDIDATE],
         max_participants,
         max_video_rate: VIDEO_RATE,
-        adapt_video: false,
+        adapt_video,
         speakers: SPEAKERS,
-    })
+    }
 }
 
 /// A datagram that a worker received at [`CANDIDATE`] from this address.
