@@ -2,7 +2,7 @@
 
 use crate::data::DataSetting;
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use serde::Deserialize;
 use sfu::limits::SLOTS;
 use signaling::{
@@ -69,6 +69,7 @@ pub(crate) struct Flags {
     max_video_per_subscriber: Option<u32>,
     /// Whether video to a participant is also kept to what the path to it is estimated to carry [default: false]
     #[arg(long, value_name = "BOOL", env = "TACET_ADAPT_VIDEO", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
     adapt_video: Option<bool>,
     /// Certificate chain for HTTPS (PEM)
     #[arg(long, value_name = "FILE", env = "TACET_TLS_CERT", requires = "tls_key")]
@@ -84,6 +85,7 @@ pub(crate) struct Flags {
     no_page: bool,
     /// Whether visitors may create rooms. Beyond loopback this lets anyone use the server as a relay
     #[arg(long, value_name = "BOOL", env = "TACET_OPEN_ROOMS", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new())]
     open_rooms: Option<bool>,
     /// Key that allows creating rooms over HTTP. Other users of this machine can read flags: prefer the variable
     #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true)]
@@ -437,6 +439,25 @@ mod tests {
         assert!(!file.trusted_proxies.is_empty());
         assert!(file.metrics.is_some() && !file.advertise.is_empty() && !file.allow_origin.is_empty());
         assert!(!file.limits.exempt.is_empty() && file.limits.sockets.is_some() && !file.allow_host.is_empty());
+    }
+
+    /// Variables in files of containers and services are 1 and 0 as often as true and false.
+    #[test]
+    fn switches_take_the_usual_words() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            flags: Flags,
+        }
+        let adapts = |value: &str| {
+            let command = <Command as clap::Parser>::try_parse_from(["serve", &format!("--adapt-video={value}")]);
+            command.ok().and_then(|command| command.flags.adapt_video)
+        };
+        for (value, expected) in [("1", true), ("true", true), ("yes", true), ("on", true), ("0", false), ("no", false)]
+        {
+            assert_eq!(adapts(value), Some(expected), "{value}");
+        }
+        assert_eq!(adapts("2"), None);
     }
 
     #[test]

@@ -50,12 +50,18 @@ struct Call {
     nonces: HashSet<(Ssrc, u16)>,
     /// How long packets were on their way to Bob, in ms, beyond the delay of the path.
     waits: Vec<u64>,
+    /// Payload of media that arrived.
+    bytes: usize,
     /// Height and temporal layer of each layer that Bob got, and why.
     layers: Vec<(Option<u16>, Option<u8>, LayerReason)>,
 }
 
 impl Call {
     fn new(downlink: Impairment) -> Self {
+        Self::with(downlink, ScalabilityMode::L3T3, &SIZES)
+    }
+
+    fn with(downlink: Impairment, mode: ScalabilityMode, sizes: &'static [(u16, u16)]) -> Self {
         let (now, mid, slot) = (Instant::now(), Mid::new("sv").unwrap(), Mid::new("v0").unwrap());
         let (mut room, mut out) = (Room::new(RoomId(1)).with_adaptation(true), Outbox::default());
         for participant in [ALICE, BOB] {
@@ -64,14 +70,14 @@ impl Call {
         room.add_slot(BOB, slot, Codec::Vp9).unwrap();
         room.activate_slot(now, BOB, slot, &mut out).unwrap();
         let encodings = vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..Default::default() }];
-        room.publish(now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings }).unwrap();
+        room.publish(now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings, screen: false }).unwrap();
         room.set_slot(now, BOB, slot, Some(CAMERA.into()), &mut out).unwrap();
         Self {
             start: now,
             now,
             room,
             out,
-            frames: FrameSequence::new(ScalabilityMode::L3T3, &SIZES),
+            frames: FrameSequence::new(mode, sizes),
             seq: 0,
             key_frame_requested: true,
             downlink: Link::new(downlink, 5, now),
@@ -79,6 +85,7 @@ impl Call {
             feedback: TransportFeedback::default(),
             nonces: HashSet::new(),
             waits: Vec::new(),
+            bytes: 0,
             layers: Vec::new(),
         }
     }
@@ -110,11 +117,30 @@ impl Call {
         }
     }
 
+    /// Payload bytes of media that arrive in these seconds.
+    fn bytes_of(&mut self, seconds: u64) -> usize {
+        let before = self.bytes;
+        self.run(seconds);
+        self.bytes - before
+    }
+
     /// Runs until Bob gets a layer for this reason; returns the milliseconds that it took.
     fn run_until(&mut self, most_seconds: u64, reason: LayerReason) -> u64 {
         for ms in 0..most_seconds * 1_000 {
             if self.layers.last().is_some_and(|layer| layer.2 == reason) {
                 return ms;
+            }
+            self.step();
+        }
+        let state = self.state();
+        panic!("not within {most_seconds} s: {:?}, {state:?}", self.layers);
+    }
+
+    /// Runs until nothing is sent to Bob.
+    fn run_until_cut(&mut self, most_seconds: u64) {
+        for _ in 0..most_seconds * 1_000 {
+            if self.layers.last() == Some(&(None, None, LayerReason::Network)) {
+                return;
             }
             self.step();
         }
@@ -166,6 +192,8 @@ impl Call {
             if let Datagram::Rtp(packet) = datagram {
                 self.feedback.on_rtp(ms, &packet);
                 self.waits.push(ms - sent - 10);
+                let media = RtpPacket::parse(&packet).unwrap();
+                self.bytes += if media.payload_type == 98 { media.payload.len() } else { 0 };
             }
         }
         while let Some(event) = self.room.poll_event() {
@@ -188,7 +216,7 @@ fn layers_follow_the_downlink_down_and_up() {
     assert_eq!(call.layers, [(Some(720), Some(2), LayerReason::Wish)], "{state:?}");
 
     call.downlink.set_impairment(rate(360));
-    let down = call.run_until(3, LayerReason::Bandwidth);
+    let down = call.run_until(3, LayerReason::Network);
     call.run(4);
     let (layers, waits) = (call.layers.len(), call.waits.len());
     call.run(20);
@@ -197,12 +225,38 @@ fn layers_follow_the_downlink_down_and_up() {
     let (p90, state) = (waits[waits.len() * 9 / 10], call.state());
     assert!(p90 < 150, "{p90} ms in the queue, down after {down} ms: {:?}, {state:?}", call.layers);
     assert!(call.layers.len() - layers <= 4, "{:?}", call.layers);
-    assert_eq!(call.layers.last().unwrap().2, LayerReason::Bandwidth);
+    assert_eq!(call.layers.last().unwrap().2, LayerReason::Network);
 
     // Probes that have failed for long come every 12 s.
     call.downlink.set_impairment(rate(2_000));
     call.run_until(20, LayerReason::Wish);
     assert_eq!(call.layers.last(), Some(&(Some(720), Some(2), LayerReason::Wish)));
+}
+
+/// A camera with one layer of 97 kbit/s does not fit into 60 kbit/s: Bob is informed, and gets it back by itself.
+#[test]
+fn video_that_does_not_fit_at_all_is_cut_and_comes_back() {
+    let mut call = Call::with(rate(2_000), ScalabilityMode::L1T1, &SIZES[..1]);
+    call.run(8);
+    call.downlink.set_impairment(rate(60));
+    call.run_until_cut(7);
+    // What waits on the path arrives first.
+    let is_silent = (0..5).any(|_| call.bytes_of(4) == 0);
+    assert!(is_silent, "{:?}", call.layers);
+    call.downlink.set_impairment(rate(2_000));
+    call.run_until(30, LayerReason::Wish);
+    assert_eq!(call.height(), Some(180), "{:?}", call.layers);
+    assert!(call.bytes_of(4) > 0);
+}
+
+/// With a downlink of 500 kbit/s, 360 lines at the full frame rate fit, and 720 lines only with a quarter of the frames.
+#[test]
+fn lower_resolution_at_the_full_frame_rate_goes_before_a_higher_one_that_jerks() {
+    let mut call = Call::new(rate(2_000));
+    call.run(8);
+    call.downlink.set_impairment(rate(500));
+    call.run(20);
+    assert_eq!(call.layers.last(), Some(&(Some(360), Some(2), LayerReason::Network)), "{:?}", call.layers);
 }
 
 #[test]

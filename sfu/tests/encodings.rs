@@ -34,7 +34,7 @@ fn named(rid: &str) -> EncodingParams {
 fn camera() -> Publication {
     let heights = [180, 360, 720];
     let encodings = RIDS.iter().zip(heights).map(|(rid, lines)| EncodingParams { height: Some(lines), ..named(rid) });
-    Publication { codec: Codec::Vp8, mid: Mid::new("sv").unwrap(), encodings: encodings.collect() }
+    Publication { codec: Codec::Vp8, mid: Mid::new("sv").unwrap(), encodings: encodings.collect(), screen: false }
 }
 
 /// SSRCs that Alice chooses for an encoding, by position.
@@ -146,11 +146,11 @@ fn encodings_without_names_are_refused() {
         (Codec::Vp8, vec![with(500, 501), EncodingParams { ssrc: Some(Ssrc(501)), ..named("h") }]),
         (Codec::Opus, vec![named("q"), named("h")]),
     ] {
-        let publication = Publication { codec, mid, encodings };
+        let publication = Publication { codec, mid, encodings, screen: false };
         let refused = call.room.publish(call.now, ALICE, TrackId(8), publication.clone());
         assert_eq!(refused, Err(CommandError::Invalid), "{publication:?}");
     }
-    let taken = Publication { codec: Codec::Vp8, mid, encodings: vec![named("q"), with(500, 100)] };
+    let taken = Publication { codec: Codec::Vp8, mid, encodings: vec![named("q"), with(500, 100)], screen: false };
     call.send_named(0, &KEY);
     assert_eq!(call.room.publish(call.now, ALICE, TrackId(8), taken), Err(CommandError::Invalid), "one RID twice");
     assert_eq!(call.room.tracks(), 1);

@@ -112,7 +112,7 @@ impl Call {
         let slot = Mid::new(SLOT).unwrap();
         let (ssrc, _) = room.add_slot(BOB, slot, Codec::Vp9).unwrap();
         room.activate_slot(now, BOB, slot, &mut out).unwrap();
-        room.publish(now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings }).unwrap();
+        room.publish(now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings, screen: false }).unwrap();
         room.set_slot(now, BOB, slot, Some(CAMERA.into()), &mut out).unwrap();
         out.packets.clear();
         Self {
@@ -390,15 +390,18 @@ fn encoding_that_the_sender_stops_is_replaced_within_two_seconds() {
 }
 
 #[test]
-fn bitrate_is_kept_by_lower_frame_rates_first() {
-    let mut call = Call::svc(ScalabilityMode::L3T3, 1_000);
-    call.pass(90);
-    let received = call.pass(30);
-    let kbps = received.iter().map(|packet| packet.length * 8).sum::<usize>() as f64 / 0.99 / 1_000.0;
-    assert!(kbps < 1_020.0, "{kbps} kbit/s");
-    assert_eq!(lengths(&received), LENGTHS, "the resolution stays");
-    assert!(matches!(call.layers().last(), Some((Some(720), Some(0 | 1), LayerReason::Bandwidth))));
-    assert!(is_continuous(&call.received));
+fn bitrate_is_kept_by_the_size_that_fits_at_its_full_frame_rate() {
+    for (kbps, expected, sizes) in [(1_000, (360, 2), 2), (80, (180, 1), 1)] {
+        let mut call = Call::svc(ScalabilityMode::L3T3, kbps);
+        call.pass(90);
+        let received = call.pass(30);
+        let rate = received.iter().map(|packet| packet.length * 8).sum::<usize>() as f64 / 0.99 / 1_000.0;
+        assert!(rate < kbps as f64 * 1.02, "{rate} of {kbps} kbit/s");
+        assert_eq!(lengths(&received), LENGTHS[..sizes]);
+        let (height, temporal) = expected;
+        assert_eq!(call.layers().last(), Some(&(Some(height), Some(temporal), LayerReason::Bandwidth)));
+        assert!(is_continuous(&call.received));
+    }
 }
 
 /// As VP8 encoders do, which mark no frame of the base layer.

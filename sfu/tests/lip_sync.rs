@@ -131,7 +131,8 @@ impl Call {
         let mid = |mid| Mid::new(mid).unwrap();
         let audio = Publication::single(Codec::Opus, mid("sa"), microphone.ssrc, None);
         room.publish(start, ALICE, MICROPHONE, audio).unwrap();
-        room.publish(start, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid: mid("sv"), encodings }).unwrap();
+        room.publish(start, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid: mid("sv"), encodings, screen: false })
+            .unwrap();
         let mut slot = |name, codec, track: TrackId| {
             let (ssrc, _) = room.add_slot(BOB, mid(name), codec).unwrap();
             room.activate_slot(start, BOB, mid(name), &mut out).unwrap();

@@ -94,7 +94,7 @@ impl Hall {
                 ..EncodingParams::named(Rid::new(rid).unwrap())
             });
             let mid = Mid::new("sv").unwrap();
-            let publication = Publication { codec: Codec::Vp9, mid, encodings: encodings.collect() };
+            let publication = Publication { codec: Codec::Vp9, mid, encodings: encodings.collect(), screen: false };
             let (participant, track) = (ParticipantId(camera), TrackId(10 + camera));
             network.command(Command::Publish { participant, track, publication });
         }

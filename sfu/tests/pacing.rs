@@ -112,7 +112,12 @@ impl Call {
             height: Some(lines),
             ..EncodingParams::named(Rid::new(rid).unwrap())
         });
-        let camera = Publication { codec: Codec::Vp8, mid: Mid::new("sv").unwrap(), encodings: encodings.collect() };
+        let camera = Publication {
+            codec: Codec::Vp8,
+            mid: Mid::new("sv").unwrap(),
+            encodings: encodings.collect(),
+            screen: false,
+        };
         room.publish(now, ALICE, CAMERA, camera).unwrap();
         let publication = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), microphone.ssrc, None);
         room.publish(now, ALICE, MICROPHONE, publication).unwrap();
@@ -302,7 +307,7 @@ fn frames_that_can_be_missing_make_way_for_the_others() {
         room.add_participant(participant, transport(participant)).unwrap();
     }
     let encodings = vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..EncodingParams::default() }];
-    let camera = Publication { codec: Codec::Vp9, mid: Mid::new("sv").unwrap(), encodings };
+    let camera = Publication { codec: Codec::Vp9, mid: Mid::new("sv").unwrap(), encodings, screen: false };
     room.publish(now, ALICE, CAMERA, camera).unwrap();
     let (ssrc, _) = room.add_slot(BOB, mid, Codec::Vp9).unwrap();
     room.activate_slot(now, BOB, mid, &mut out).unwrap();

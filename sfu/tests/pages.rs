@@ -115,7 +115,7 @@ impl Gallery {
                 ..EncodingParams::named(Rid::new(rid).unwrap())
             };
             let encodings = RIDS.into_iter().zip(SIZES).map(named).collect();
-            let publication = Publication { codec: Codec::Vp9, mid: Mid::new("sv").unwrap(), encodings };
+            let publication = Publication { codec: Codec::Vp9, mid: Mid::new("sv").unwrap(), encodings, screen: false };
             room.publish(now, owner, track(n), publication).unwrap();
             cameras.push(Camera::new(owner));
         }

@@ -30,7 +30,7 @@ fn camera() -> ClientMessage {
 
 fn show(tracks: &[(TrackId, u16)]) -> ClientMessage {
     let tile = |&(track, height): &(TrackId, u16)| Tile { track, height, pinned: false, paused: false };
-    ClientMessage::Layers(Layers { tiles: tracks.iter().map(tile).collect() })
+    ClientMessage::Layers(Layers { tiles: tracks.iter().map(tile).collect(), downlink: false })
 }
 
 fn everything() -> ClientMessage {

@@ -11,7 +11,7 @@ import { parseLink, type RoomLink, type RoomLinkParts, roomLink } from "./link.t
 import type { MediaState } from "./media-watch.ts";
 import { type Participant, type ParticipantTrack, participantTrack } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
-import type { Codec, ParticipantId, Source, Speaker } from "./protocol/generated.ts";
+import type { Codec, Downlink, ParticipantId, Source, Speaker } from "./protocol/generated.ts";
 import type { MuteChange, StallChange } from "./remote-tracks.ts";
 import { Backoff, endsJoining } from "./retry.ts";
 import type { ReturnTicket } from "./return-ticket.ts";
@@ -94,6 +94,8 @@ type CallEvents = {
   trackRemoved: { readonly participant: ParticipantId; readonly source: Source };
   /** The server sends another layer of a video, or none. */
   layer: LayerChange;
+  /** What the server knows of the path to this device has changed: see `Call.diagnoses`. */
+  downlink: Downlink;
   /** A source was muted or unmuted, according to the server. A source that is not published counts as muted. */
   muted: MuteChange;
   /** An unmuted track sends nothing although its participant is present, or sends again. */
@@ -252,6 +254,14 @@ export class Call extends Emitter<CallEvents> {
     return this.#connection.views.open(options);
   }
 
+  /**
+   * Whether the server says, at most once a second, what it knows of the path to this device: the event `downlink`. For
+   * diagnosis, in applications that view what they show.
+   */
+  set diagnoses(diagnoses: boolean) {
+    if (this.#connection !== undefined) this.#connection.views.diagnoses = diagnoses;
+  }
+
   /** Returns the layer of a participant's video that is sent, as the server says; `null` if it is not shown, or not known. */
   layer(participant: ParticipantId, source: VideoSource): VideoLayer | null {
     const shown = this.#connection?.shown().find((one) => one.participant === participant && one.source === source);
@@ -393,6 +403,9 @@ export class Call extends Emitter<CallEvents> {
       if (isAudio(source)) return;
       const layer = this.layer(participant, source);
       if (layer !== null) this.emit("layer", { participant, source, layer });
+    });
+    connection.on("downlink", ({ kbps, wanted_kbps, queue_ms, cause }) => {
+      this.emit("downlink", { kbps, wanted_kbps, queue_ms, cause });
     });
     connection.on("muted", (change) => {
       if (change.muted && change.source === "microphone") this.#silence(change.participant);

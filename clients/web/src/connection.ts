@@ -22,7 +22,7 @@ import type { MediaState } from "./media-watch.ts";
 import { Others, type Verified } from "./others.ts";
 import type { Presence } from "./participant.ts";
 import type { KeyEpoch, Problem } from "./problem.ts";
-import type { ParticipantId, ServerMessage, Source, Speaker, Tokens } from "./protocol/generated.ts";
+import type { Downlink, ParticipantId, ServerMessage, Source, Speaker, Tokens } from "./protocol/generated.ts";
 import { Priority } from "./protocol/outbox.ts";
 import { Signaling } from "./protocol/signaling.ts";
 import { type MuteChange, RemoteTracks, type StallChange, type TracksUpdate } from "./remote-tracks.ts";
@@ -49,6 +49,8 @@ type ConnectionEvents = {
   shown: SlotChange;
   /** The server sends another layer of a shown track. */
   layer: RemoteTrack;
+  /** What the server knows of the path to this device has changed. */
+  downlink: Downlink;
   muted: MuteChange;
   stalled: StallChange;
   speakers: readonly Speaker[];
@@ -100,7 +102,7 @@ export class Connection extends Emitter<ConnectionEvents> {
     this.views = new VideoViews(
       (participant, source) => this.#remoteTracks.id(participant, source),
       // Before subscriptions, whose priority it has: what they bring depends on it.
-      (tiles) => this.#signaling.send({ t: "layers", tiles }, Priority.Control, "layers"),
+      (layers) => this.#signaling.send({ t: "layers", ...layers }, Priority.Control, "layers"),
       options.viewedOnly,
     );
     this.#entrance = new Entrance(options, {
@@ -393,6 +395,9 @@ export class Connection extends Emitter<ConnectionEvents> {
         break;
       case "layer":
         this.media.applyLayers(message.slots);
+        break;
+      case "downlink":
+        this.emit("downlink", message);
         break;
       case "want":
         this.media.want(message.tracks);

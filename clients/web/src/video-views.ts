@@ -5,7 +5,7 @@
 // everything, at the highest quality that the server has room for.
 
 import { Coalescer } from "./coalescer.ts";
-import { MAX_TILES, type ParticipantId, type Tile, type TrackId } from "./protocol/generated.ts";
+import { type Layers, MAX_TILES, type ParticipantId, type Tile, type TrackId } from "./protocol/generated.ts";
 import type { VideoSource } from "./sources.ts";
 import { type ObservedSize, observeSize } from "./view-size.ts";
 
@@ -89,19 +89,20 @@ export type TrackOf = (participant: ParticipantId, source: VideoSource) => Track
 /** The views of a call. */
 export class VideoViews {
   readonly #trackOf: TrackOf;
-  readonly #send: (tiles: Tile[]) => void;
+  readonly #send: (layers: Layers) => void;
   readonly #views = new Set<View>();
   readonly #coalescer = new Coalescer(() => this.#update(), COALESCE);
   readonly #onVisibility = (): void => this.refresh();
   /** What the server knows; `null` if that is nothing. */
   #sent: string | null = null;
   #used: boolean;
+  #diagnoses = false;
 
   /**
    * @param send informs the server of what is viewed
    * @param viewedOnly whether nothing is received before the first view
    */
-  constructor(trackOf: TrackOf, send: (tiles: Tile[]) => void, viewedOnly = false) {
+  constructor(trackOf: TrackOf, send: (layers: Layers) => void, viewedOnly = false) {
     this.#trackOf = trackOf;
     this.#send = send;
     this.#used = viewedOnly;
@@ -122,6 +123,12 @@ export class VideoViews {
     this.#views.add(view);
     this.refresh();
     return view;
+  }
+
+  /** Whether the server is asked for what it knows of the path to this client. */
+  set diagnoses(diagnoses: boolean) {
+    this.#diagnoses = diagnoses;
+    this.refresh();
   }
 
   /** What is viewed, or which tracks there are, may have changed. */
@@ -150,10 +157,11 @@ export class VideoViews {
   }
 
   #inform(tiles: Tile[]): void {
-    const next = JSON.stringify(tiles);
+    const layers = { tiles, ...(this.#diagnoses ? { downlink: true } : {}) };
+    const next = JSON.stringify(layers);
     if (next === this.#sent) return;
     this.#sent = next;
-    this.#send(tiles);
+    this.#send(layers);
   }
 }
 

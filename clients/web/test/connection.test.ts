@@ -696,6 +696,19 @@ describe("layers", () => {
     expect(socket.types.indexOf("layers")).toBeLessThan(socket.types.indexOf("subscribe"));
   });
 
+  it("come with what the path carries, in a client that asks for it", async () => {
+    const socket = await join({ ...OPTIONS, viewedOnly: true });
+    const sent = (): unknown[] =>
+      socket.sent.flatMap((message) => ("t" in message && message.t === "layers" ? [message.downlink] : []));
+    const heard: unknown[] = [];
+    connection.on("downlink", ({ kbps, cause }) => heard.push(kbps, cause));
+    connection.views.diagnoses = true;
+    await pass(1_000);
+    socket.deliver({ t: "downlink", kbps: 900, wanted_kbps: 1800, queue_ms: 3, cause: "no_feedback" });
+    expect(sent()).toEqual([undefined, true]);
+    expect(heard).toEqual([900, "no_feedback"]);
+  });
+
   it("that arrive are known by track, and a paused one is not missed", async () => {
     const socket = await join();
     socket.deliver({ t: "tracks", add: [camera], del: [], upd: [] });

@@ -74,7 +74,7 @@ beforeEach(() => {
   sent = [];
   views = new VideoViews(
     (participant, source) => tracks.get(`${participant} ${source}`) ?? null,
-    (tiles) => sent.push(tiles),
+    ({ tiles }) => sent.push(tiles),
   );
 });
 afterEach(() => {

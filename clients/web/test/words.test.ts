@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import {
   clockSentence,
+  downlinkNote,
   duration,
   isolated,
   layerNote,
@@ -60,8 +61,14 @@ test("a problem names the person concerned, and its cause", () => {
 test("a tile says why the server sends none of its video", () => {
   const all = { away: false, video: false, audio: false };
   expect(missingNote({ ...all, paused: "bandwidth" })).toBe("Video paused: low bandwidth");
+  expect(missingNote({ ...all, paused: "network" })).toBe("Video paused: your network is slow");
   expect(missingNote({ ...all, paused: "sender" })).toBe("Video stopped");
   expect(missingNote({ ...all, paused: "bandwidth", away: true })).toBe("Reconnecting");
+});
+
+test("what the path carries, in a few letters", () => {
+  const downlink = { kbps: 940, wanted_kbps: 2_060, queue_ms: 12, cause: "no_feedback" } as const;
+  expect(downlinkNote(downlink)).toBe("0.9 of 2.1 Mbit/s · 12 ms · no feedback");
 });
 
 test("a layer in a few letters", () => {

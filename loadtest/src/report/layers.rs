@@ -34,6 +34,8 @@ pub struct Notices {
     pub wish: u64,
     /// Its budget holds no more.
     pub bandwidth: u64,
+    /// The path to it carries no more.
+    pub network: u64,
     /// The publisher sends no better one.
     pub sender: u64,
     /// The receiver wants none.
@@ -81,6 +83,7 @@ impl Notices {
         *match reason {
             LayerReason::Wish => &mut self.wish,
             LayerReason::Bandwidth => &mut self.bandwidth,
+            LayerReason::Network => &mut self.network,
             LayerReason::Sender => &mut self.sender,
             LayerReason::Pause => &mut self.pause,
         } += 1;
@@ -89,6 +92,7 @@ impl Notices {
     pub(crate) fn add(&mut self, other: &Self) {
         self.wish += other.wish;
         self.bandwidth += other.bandwidth;
+        self.network += other.network;
         self.sender += other.sender;
         self.pause += other.pause;
     }
@@ -137,10 +141,12 @@ impl LayersReport {
     }
 
     pub(super) fn lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { switches, notices: Notices { wish, bandwidth, sender, pause }, start_ms, switch_ms, layers } = self;
+        let Self { switches, notices, start_ms, switch_ms, layers } = self;
+        let Notices { wish, bandwidth, network, sender, pause } = notices;
         writeln!(
             f,
-            "layers      {switches} switches · announced {wish} by wish, {bandwidth} by bandwidth, {sender} by sender, {pause} paused"
+            "layers      {switches} switches · announced {wish} by wish, {bandwidth} by bandwidth, {network} by network, \
+             {sender} by sender, {pause} paused"
         )?;
         for (what, wait) in [("shown", start_ms), ("switched", switch_ms)] {
             if let Some(WaitMs { count, p50, p99, max }) = wait {

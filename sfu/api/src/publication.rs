@@ -10,7 +10,7 @@
 //!         let (height, max_kbps) = (Some(height), Some(kbps));
 //!         Some(EncodingParams { height, max_kbps, ..EncodingParams::named(Rid::new(rid)?) })
 //!     });
-//!     Some(Publication { codec: Codec::Vp8, mid, encodings: encodings.collect::<Option<_>>()? })
+//!     Some(Publication { codec: Codec::Vp8, mid, encodings: encodings.collect::<Option<_>>()?, screen: false })
 //! }
 //! # assert_eq!(simulcast(Mid::new("s1").unwrap()).unwrap().encodings.len(), 3);
 //! ```
@@ -33,13 +33,16 @@ pub struct Publication {
     pub mid: Mid,
     /// 1 to [`MAX_ENCODINGS`] encodings, lowest quality first. Several have a RID each, all different.
     pub encodings: Vec<EncodingParams>,
+    /// Whether it is a shared screen. Receivers need all of its lines more than all of its frames.
+    pub screen: bool,
 }
 
 impl Publication {
     /// A track in one encoding with known SSRCs.
     #[must_use]
     pub fn single(codec: Codec, mid: Mid, ssrc: Ssrc, rtx: Option<Ssrc>) -> Self {
-        Self { codec, mid, encodings: vec![EncodingParams { ssrc: Some(ssrc), rtx, ..EncodingParams::default() }] }
+        let encodings = vec![EncodingParams { ssrc: Some(ssrc), rtx, ..EncodingParams::default() }];
+        Self { codec, mid, encodings, screen: false }
     }
 }
 

@@ -42,8 +42,10 @@ pub struct Wish {
 pub enum LayerReason {
     /// It is what the receiver asked for.
     Wish,
-    /// The receiver's bitrate does not hold more.
+    /// The bitrate that is set for all video of a receiver does not hold more.
     Bandwidth,
+    /// The path to the receiver is measured, and carries no more.
+    Network,
     /// The publisher does not send more.
     Sender,
     /// The receiver paused the slot.

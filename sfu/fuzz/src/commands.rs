@@ -28,6 +28,7 @@ pub(crate) const RIDS: [&str; 3] = ["q", "h", "f"];
 pub(crate) fn publication(track: u8, codec: Codec, mid: Mid, more: u8) -> Publication {
     let ssrc = u32::from(track % TRACKS) * 2;
     let mut publication = Publication::single(codec, mid, Ssrc(ssrc), codec.entry().rtx_pt.map(|_| Ssrc(ssrc + 1)));
+    publication.screen = more == 1;
     if more > 0 {
         let [first, others @ ..] = RIDS.map(|rid| EncodingParams::named(Rid::new(rid).expect("a RID")));
         publication.encodings.iter_mut().for_each(|encoding| encoding.rid = first.rid);

@@ -18,7 +18,7 @@ pub use estimator::{BandwidthEstimator, Cause, ClusterId, PacketResult, ProbeClu
 pub(crate) use pacer::STEP as PACER_STEP;
 pub(crate) use probe_sender::STEP as PROBE_STEP;
 use twcc_recorder::TwccRecorder;
-pub(crate) use video_budget::VideoBudget;
+pub(crate) use video_budget::{USED, VideoBudget};
 
 /// State of the path between the server and one client, in both directions. It belongs to a transport.
 #[derive(Debug, Default)]

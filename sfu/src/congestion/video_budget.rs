@@ -5,7 +5,7 @@ use crate::units::Bitrate;
 use std::time::{Duration, Instant};
 
 /// What is left of the estimate for what was not counted, such as retransmissions, in percent.
-const USED: u64 = 95;
+pub(crate) const USED: u64 = 95;
 /// More is spent only within the least estimate of this time: three intervals.
 const INTERVAL: Duration = Duration::from_millis(500);
 const INTERVALS: usize = 3;

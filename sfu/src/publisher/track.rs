@@ -24,6 +24,7 @@ pub(crate) struct Track {
     pub(crate) mid: Mid,
     pub(crate) codec: Codec,
     pub(crate) muted: bool,
+    pub(crate) is_screen: bool,
     /// 1 to 3, lowest quality first.
     pub(crate) encodings: Vec<EncodingKey>,
     /// Slots that the track is in.
@@ -57,6 +58,7 @@ impl Track {
             mid: publication.mid,
             codec: publication.codec,
             muted: false,
+            is_screen: publication.screen,
             demand: Demand::new(encodings.len()),
             ladder: Ladder::default(),
             encodings,

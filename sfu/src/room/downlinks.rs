@@ -9,14 +9,14 @@
 
 use super::{Room, timers::Timer, topology::Topology, wishes::active_steps};
 use crate::{
-    congestion::Needs,
+    congestion::{Needs, USED},
     egress::Egress,
     event::Event,
     ids::ParticipantId,
     keys::{SlotKey, TrackKey},
     publisher::track::Track,
     subscriber::{
-        allocation::Demand,
+        allocation::{Demand, RAISED_BELOW, Role},
         slot::{Shown, Slot},
     },
     units::Bitrate,
@@ -32,6 +32,9 @@ const REPORTED: Duration = Duration::from_secs(1);
 const AUDIO: Bitrate = Bitrate::from_kbps(40);
 /// What headers add to a measured bitrate, in percent.
 pub(super) const HEADERS: u64 = 106;
+
+/// What is wished beyond what the allocation needs, in percent: an estimate of 97 % of the wish counts as enough.
+const MARGIN: u64 = 105;
 
 impl Room {
     /// A receiver has sent feedback.
@@ -99,21 +102,27 @@ fn needs(keys: &[SlotKey], slots: &SlotMap<SlotKey, Slot>, tracks: &SlotMap<Trac
             }
             Shown::Paused => {}
             Shown::At(tile) => {
-                let steps = active_steps(track.ladder.steps());
+                let steps = active_steps(track);
                 let current = slot.rewriter.current().and_then(|layer| super::wishes::position(&steps, layer));
-                let goal = Demand { steps: &steps, tile, current, may_rise: true }.goal();
-                let rate = |step: usize| steps.get(step).map_or(0, |step| step.rate.bps() * HEADERS / 100);
-                wanted = wanted.saturating_add(rate(goal));
-                now = now.saturating_add(current.map_or(0, rate));
-                let higher = (current.map_or(0, |current| current + 1)..=goal).find(|step| rate(*step) > 0);
-                if let Some(higher) = higher {
-                    let more = rate(higher).saturating_sub(current.map_or(0, rate));
+                let demand = Demand { steps: &steps, tile, role: Role::Other, current, may_rise: true };
+                let rate =
+                    |step: Option<usize>| step.and_then(|step| steps.get(step)).map_or(0, |step| step.rate.bps());
+                wanted = wanted.saturating_add(rate(Some(demand.goal())));
+                now = now.saturating_add(rate(current));
+                if let Some(improvement) = demand.improvement() {
+                    let more = improvement.rate.bps().saturating_sub(rate(current));
                     step_up = Some(step_up.map_or(more, |least| least.min(more)));
                 }
             }
         }
     }
-    let next = now.saturating_add(step_up.unwrap_or(0)).saturating_add(audio);
-    let [wanted, audio, next] = [wanted.saturating_add(audio), audio, next].map(Bitrate::from_bps);
-    Needs { wanted, audio, next }
+    let on_wire = |payload: u64| Bitrate::from_bps((payload * HEADERS / 100).saturating_add(audio));
+    // The estimate with which the allocation would add it, and a little more: one that is nearly met is not probed for.
+    let to_add =
+        |payload: u64| Bitrate::from_bps((payload * HEADERS / USED * 100 / RAISED_BELOW + audio) * MARGIN / 100);
+    let (wanted, next) = match step_up {
+        Some(more) => (to_add(wanted), to_add(now + more)),
+        None => (on_wire(wanted), on_wire(now)),
+    };
+    Needs { wanted, audio: Bitrate::from_bps(audio), next }
 }

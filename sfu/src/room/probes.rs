@@ -109,7 +109,8 @@ impl Room {
     }
 }
 
-/// Whether a slot has an RTX stream that its receiver knows.
+/// Whether a slot has an RTX stream that its receiver knows. One whose video is cut carries probes too: only they can find
+/// that there is room for it again.
 fn carries_probes(slot: &Slot) -> bool {
-    slot.is_video() && slot.active && slot.rtx.is_some() && slot.rewriter.current().is_some()
+    slot.is_video() && slot.active && slot.rtx.is_some() && slot.track.is_some()
 }

@@ -15,9 +15,9 @@ use crate::{
     event::{Event, LayerReason},
     ids::ParticipantId,
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
-    publisher::{encoding::Encoding, key_frame_requests::Cause, ladder::Step},
+    publisher::{encoding::Encoding, key_frame_requests::Cause, ladder::Step, track::Track},
     subscriber::{
-        allocation::{Demand, Occasion, Share, TOLERATED, Tile, allocate},
+        allocation::{Demand, Limits, Occasion, Role, Share, TOLERATED, Tile, allocate},
         segment::{Layer, bit},
         select::{Wanted, contained_in},
         slot::{ReportedLayer, Shown, Slot},
@@ -68,7 +68,7 @@ impl Room {
         let Topology { slots, tracks, .. } = &self.topology;
         let Some(receiver) = self.topology.participant(id) else { return };
         let of_receiver = receiver.slots.iter().filter_map(|slot| slots.get(*slot)?.track);
-        let active = of_receiver.filter_map(|key| Some((key, active_steps(tracks.get(key)?.ladder.steps())))).collect();
+        let active = of_receiver.filter_map(|key| Some((key, active_steps(tracks.get(key)?)))).collect();
         let (transport, keys) = (receiver.transport, receiver.slots.clone());
         self.allocate_among(now, transport, &keys, &active, Occasion::Wishes, egress);
         self.update_needs(id, egress);
@@ -76,9 +76,9 @@ impl Room {
 
     /// Chooses the layers of all receivers, after ladders or rates have changed.
     pub(super) fn allocate_to_all(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology: Topology { participants, tracks, .. }, timers, .. } = self;
-        let layered = tracks.iter().filter(|(_, track)| track.ladder.steps().len() > 1);
-        let active: Active = layered.map(|(key, track)| (key, active_steps(track.ladder.steps()))).collect();
+        let Self { topology: Topology { participants, tracks, .. }, timers, adapts, .. } = self;
+        let takes_part = tracks.iter().filter(|(_, track)| takes_part(track, *adapts));
+        let active: Active = takes_part.map(|(key, track)| (key, active_steps(track))).collect();
         if active.is_empty() {
             return;
         }
@@ -100,9 +100,9 @@ impl Room {
         let mut overdrawn = Vec::new();
         for receiver in receivers.iter().filter_map(|key| participants.get(*key)) {
             let tracks_of = receiver.slots.iter().filter_map(|slot| slots.get(*slot)?.track);
-            let layered = tracks_of.filter_map(|key| Some((key, tracks.get(key)?.ladder.steps())));
-            let layered = layered.filter(|(_, steps)| steps.len() > 1);
-            let active: Active = layered.map(|(key, steps)| (key, active_steps(steps))).collect();
+            let tracks_of = tracks_of.filter_map(|key| Some((key, tracks.get(key)?)));
+            let takes_part = tracks_of.filter(|(_, track)| takes_part(track, self.adapts));
+            let active: Active = takes_part.map(|(key, track)| (key, active_steps(track))).collect();
             overdrawn.push((receiver.transport, receiver.slots.clone(), active));
         }
         for (transport, slots, active) in overdrawn {
@@ -120,8 +120,8 @@ impl Room {
         occasion: Occasion,
         egress: &mut (impl Egress + ?Sized),
     ) {
-        let budget = self.budget(now, receiver, egress);
-        let (choices, needed) = self.choices(now, keys, active, occasion, budget);
+        let limits = self.limits(now, receiver, egress);
+        let (choices, needed) = self.choices(now, keys, active, occasion, limits);
         if let Some(path) = egress.path(receiver).filter(|_| self.adapts) {
             path.downlink.set_needed(needed);
         }
@@ -130,15 +130,14 @@ impl Room {
         }
     }
 
-    /// The bitrate of payloads that video to one receiver may have: what is set, or less if its downlink carries less.
-    fn budget(&self, now: Instant, receiver: TransportKey, egress: &mut (impl Egress + ?Sized)) -> VideoBudget {
-        let set = self.video_rate;
-        let estimated = egress.path(receiver).filter(|_| self.adapts).and_then(|path| path.downlink.video_budget(now));
-        let payloads = |rate: Bitrate| Bitrate::from_bps(rate.bps() / HEADERS * 100).min(set);
-        estimated.map_or(VideoBudget { now: set, steady: set }, |budget| VideoBudget {
-            now: payloads(budget.now),
-            steady: payloads(budget.steady),
-        })
+    /// The bitrate of payloads that video to one receiver may have: what is set, and what its downlink carries.
+    fn limits(&self, now: Instant, receiver: TransportKey, egress: &mut (impl Egress + ?Sized)) -> Limits {
+        let path = egress.path(receiver).filter(|_| self.adapts);
+        let payloads = |rate: Bitrate| Bitrate::from_bps(rate.bps() / HEADERS * 100);
+        let measured = path.and_then(|path| path.downlink.video_budget(now));
+        let measured =
+            measured.map(|VideoBudget { now, steady }| VideoBudget { now: payloads(now), steady: payloads(steady) });
+        Limits { set: self.video_rate, measured }
     }
 
     /// The choices, and the budget on the wire below which they have to be less; zero if they cannot.
@@ -148,7 +147,7 @@ impl Room {
         keys: &[SlotKey],
         active: &Active,
         occasion: Occasion,
-        budget: VideoBudget,
+        limits: Limits,
     ) -> (Vec<(SlotKey, Choice)>, Bitrate) {
         let (mut choices, mut sharing, mut demands) = (Vec::new(), Vec::new(), Vec::new());
         for &key in keys {
@@ -158,30 +157,46 @@ impl Room {
                 Shown::Paused => choices.push((key, Choice::Pause)),
                 Shown::At(_) if steps.is_empty() => choices.push((key, Choice::Await)),
                 Shown::At(tile) => {
-                    let current = slot.rewriter.wanted().and_then(|wanted| position(steps, wanted.layer));
+                    let Some(track) = slot.track.and_then(|track| self.topology.tracks.get(track)) else { continue };
+                    let wanted = slot.rewriter.wanted().map(|wanted| wanted.layer);
+                    let current = wanted.map(|layer| nearest(steps, layer, track.ladder.steps()));
                     let may_rise = slot.steadiness.may_rise(now);
-                    demands.push(Demand { steps, tile, current, may_rise });
+                    demands.push(Demand { steps, tile, role: self.role(track), current, may_rise });
                     sharing.push((key, slot));
                 }
             }
         }
-        let shares = allocate(&demands, budget, occasion);
-        let rates = demands.iter().zip(&shares).filter_map(|(demand, share)| demand.steps.get(share.step));
+        let shares = allocate(&demands, limits, occasion);
+        let rates = demands.iter().zip(&shares).filter_map(|(demand, share)| demand.steps.get(share.step?));
         let sum = rates.fold(0, |sum: u64, step| sum.saturating_add(step.rate.bps()));
-        let may_fall = shares.iter().any(|share| share.step > 0);
         for ((key, slot), (demand, share)) in sharing.into_iter().zip(demands.iter().zip(shares)) {
-            let Some(&step) = demand.steps.get(share.step) else { continue };
-            choices.push((key, Choice::Show(step, self.reason(slot, demand.tile, step, share))));
+            let Some(&step) = demand.steps.get(share.step.unwrap_or_default()) else { continue };
+            let choice = match share.step {
+                None => Choice::Cut(step),
+                Some(_) => Choice::Show(step, self.reason(slot, demand.tile, step, share, limits)),
+            };
+            choices.push((key, choice));
         }
-        (choices, if may_fall { Bitrate::from_bps(sum / TOLERATED * HEADERS) } else { Bitrate::ZERO })
+        (choices, Bitrate::from_bps(sum / TOLERATED * HEADERS))
+    }
+
+    /// What a track shows.
+    fn role(&self, track: &Track) -> Role {
+        match track.is_screen {
+            true => Role::Screen,
+            false if self.active_speakers.featured() == Some(track.owner) => Role::Speaker,
+            false => Role::Other,
+        }
     }
 
     /// Why a slot gets a step.
-    fn reason(&self, slot: &Slot, tile: Tile, step: Step, share: Share) -> LayerReason {
+    fn reason(&self, slot: &Slot, tile: Tile, step: Step, share: Share, limits: Limits) -> LayerReason {
         let ladder = slot.track.and_then(|track| self.topology.tracks.get(track)).map(|track| track.ladder.steps());
         let is_highest = ladder.and_then(<[Step]>::last).is_none_or(|last| is_layer(last, layer_of(&step)));
         let fills = step.height.is_none_or(|height| height >= tile.height);
+        let is_measured = limits.measured.is_some_and(|budget| budget.now < limits.set);
         match (share.is_cut, fills || is_highest) {
+            (true, _) if is_measured => LayerReason::Network,
             (true, _) => LayerReason::Bandwidth,
             (false, true) => LayerReason::Wish,
             (false, false) => LayerReason::Sender,
@@ -201,9 +216,27 @@ impl Room {
         let Some(slot) = slots.get_mut(key) else { return };
         let Some((track_key, track)) = slot.track.and_then(|key| Some((key, tracks.get_mut(key)?))) else { return };
         let before = slot.rewriter.wanted().map(|wanted| wanted.layer);
+        let choice = match choice {
+            // What is sent goes on for a while: it may fit again soon.
+            Choice::Cut(lowest) if before.is_some() && !slot.steadiness.on_unfit(now) => {
+                Choice::Show(lowest, LayerReason::Network)
+            }
+            Choice::Show(..) => {
+                slot.steadiness.on_fit();
+                choice
+            }
+            Choice::Cut(_) | Choice::Pause | Choice::Await => choice,
+        };
         match choice {
             Choice::Pause => {
                 slot.reason = LayerReason::Pause;
+                slot.rewriter.want(None);
+            }
+            Choice::Cut(_) => {
+                if before.is_some() {
+                    slot.steadiness.on_down(now);
+                }
+                slot.reason = LayerReason::Network;
                 slot.rewriter.want(None);
             }
             Choice::Await if before.is_some() => {}
@@ -212,14 +245,14 @@ impl Room {
                 slot.begin_track(track_key, lowest);
             }
             Choice::Show(step, reason) => {
+                let was_cut = before.is_none() && slot.reason == LayerReason::Network;
                 slot.reason = reason;
                 let steps = track.ladder.steps();
                 let places = (before.and_then(|layer| position(steps, layer)), position(steps, layer_of(&step)));
                 match places {
-                    (Some(before), Some(after)) if reason == LayerReason::Bandwidth && after < before => {
-                        slot.steadiness.on_down(now);
-                    }
+                    (Some(before), Some(after)) if is_cut(reason) && after < before => slot.steadiness.on_down(now),
                     (Some(before), Some(after)) if after > before => slot.steadiness.on_up(now),
+                    (None, Some(_)) if was_cut => slot.steadiness.on_up(now),
                     _ => {}
                 }
                 let meanwhile = meanwhile(slot, layer_of(&step), track.ladder.steps(), encodings);
@@ -265,6 +298,9 @@ impl Room {
                 let temporal = has_descriptor.then_some(step.temporal);
                 ReportedLayer { height: Some(step.height.unwrap_or(0)), temporal, reason: slot.reason }
             }
+            (Shown::At(_), _) if slot.rewriter.wanted().is_none() && slot.reason == LayerReason::Network => {
+                ReportedLayer { height: None, temporal: None, reason: LayerReason::Network }
+            }
             (Shown::At(_), _) => return,
         };
         if slot.reported.replace(layer) != Some(layer)
@@ -280,13 +316,29 @@ impl Room {
 #[derive(Clone, Copy, Debug)]
 enum Choice {
     Pause,
+    /// Not even this step, the lowest one, fits what the downlink carries.
+    Cut(Step),
     /// The publisher sends nothing yet: the lowest encoding, once it begins.
     Await,
     Show(Step, LayerReason),
 }
 
-pub(super) fn active_steps(steps: &[Step]) -> Vec<Step> {
-    steps.iter().filter(|step| step.active).copied().collect()
+/// The steps that a publisher sends now. Those of a muted track cost nothing, whatever was measured before.
+pub(super) fn active_steps(track: &Track) -> Vec<Step> {
+    let steps = track.ladder.steps().iter().filter(|step| step.active);
+    let cost = |step: &Step| if track.muted { Bitrate::ZERO } else { step.rate };
+    steps.map(|step| Step { rate: cost(step), ..*step }).collect()
+}
+
+/// Whether the layers of a track are chosen again as rates change. A single one can only be cut, by what was measured.
+fn takes_part(track: &Track, adapts: bool) -> bool {
+    let steps = track.ladder.steps();
+    steps.len() > 1 || adapts && !steps.is_empty()
+}
+
+/// Whether a receiver's bitrate is what a layer was chosen by.
+fn is_cut(reason: LayerReason) -> bool {
+    matches!(reason, LayerReason::Bandwidth | LayerReason::Network)
 }
 
 fn layer_of(step: &Step) -> Layer {
@@ -303,6 +355,13 @@ pub(super) fn position(steps: &[Step], layer: Layer) -> Option<usize> {
         return steps.iter().rposition(|step| step.encoding == layer.encoding);
     }
     steps.iter().position(|step| is_layer(step, layer))
+}
+
+/// The position of a layer among the steps that are sent, or of the next lower one if it has ended. `all` are the track's.
+fn nearest(sent: &[Step], layer: Layer, all: &[Step]) -> usize {
+    let place = |step: &Step| all.iter().position(|other| is_layer(other, layer_of(step)));
+    let place_of_layer = position(all, layer);
+    position(sent, layer).or_else(|| sent.iter().rposition(|step| place(step) <= place_of_layer)).unwrap_or(0)
 }
 
 /// The target to show until a step down is possible: the one of the same resolution with the lowest frame rate.

@@ -8,16 +8,39 @@ pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
 /// A participant takes the first place when it is this many dB louder than the first.
 const LEAD: u8 = 6;
 
+/// Who is first for this many intervals is featured: a word does not take the place of a speech.
+const FEATURED_AFTER: u32 = 10;
+
 /// The active speakers of a room, as last reported.
 #[derive(Debug, Default)]
 pub(crate) struct ActiveSpeakers {
     reported: Vec<(ParticipantId, u8)>,
+    featured: Option<ParticipantId>,
+    /// Another one that is first now, and for how many intervals it has been.
+    rising: Option<(ParticipantId, u32)>,
 }
 
 impl ActiveSpeakers {
     /// Whether the last report was empty.
     pub(crate) fn is_quiet(&self) -> bool {
         self.reported.is_empty()
+    }
+
+    /// The participant whose video matters most: who spoke last for more than a moment.
+    pub(crate) fn featured(&self) -> Option<ParticipantId> {
+        self.featured
+    }
+
+    fn feature(&mut self, first: Option<ParticipantId>) {
+        let Some(first) = first.filter(|first| self.featured != Some(*first)) else {
+            self.rising = None;
+            return;
+        };
+        let before = self.rising.filter(|(rising, _)| *rising == first).map_or(0, |(_, intervals)| intervals);
+        self.rising = Some((first, before + 1));
+        if self.featured.is_none() || before + 1 >= FEATURED_AFTER {
+            (self.featured, self.rising) = (Some(first), None);
+        }
     }
 
     /// Handles the participants that speak now, in any order and each at most once. Returns them, loudest first, if a
@@ -32,6 +55,7 @@ impl ActiveSpeakers {
         {
             up_to.rotate_right(1);
         }
+        self.feature(speaking.first().map(|first| first.0));
         let same_members = speaking.len() == self.reported.len()
             && speaking
                 .iter()
@@ -65,5 +89,23 @@ mod tests {
         assert_eq!(update(&[(A, 40), (B, 27)]), Some(vec![(B, 27), (A, 40)]));
         assert_eq!(update(&[]), Some(vec![]));
         assert!(speakers.is_quiet());
+    }
+
+    #[test]
+    fn featured_speaker_changes_after_two_seconds_of_another() {
+        let mut speakers = ActiveSpeakers::default();
+        let mut featured = |first: Option<ParticipantId>, intervals| {
+            for _ in 0..intervals {
+                speakers.update(&mut first.map(|first| (first, 30)).into_iter().collect::<Vec<_>>());
+            }
+            speakers.featured()
+        };
+        assert_eq!(featured(None, 5), None);
+        assert_eq!(featured(Some(A), 1), Some(A), "the first one at once");
+        assert_eq!(featured(Some(B), 9), Some(A));
+        assert_eq!(featured(Some(A), 1), Some(A));
+        assert_eq!(featured(Some(B), 9), Some(A), "counted from the beginning");
+        assert_eq!(featured(Some(B), 1), Some(B));
+        assert_eq!(featured(None, 50), Some(B), "until another one speaks");
     }
 }

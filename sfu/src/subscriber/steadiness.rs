@@ -10,17 +10,23 @@ const MAX_WAIT: Duration = Duration::from_secs(24);
 /// After this long without a step down, the wait is the shortest again.
 const PEACE: Duration = Duration::from_secs(30);
 
+/// A slot gets nothing only if nothing has fitted for this long. An estimate falls below what the path carries for a moment
+/// while a queue drains, and video that stops takes seconds to begin again.
+const PATIENCE: Duration = Duration::from_secs(4);
+
 /// The steps of one slot that its receiver's bitrate has caused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Steadiness {
     wait: Duration,
     down: Option<Instant>,
     up: Option<Instant>,
+    /// Since when not even the lowest step fits.
+    unfit: Option<Instant>,
 }
 
 impl Default for Steadiness {
     fn default() -> Self {
-        Self { wait: WAIT, down: None, up: None }
+        Self { wait: WAIT, down: None, up: None, unfit: None }
     }
 }
 
@@ -40,6 +46,17 @@ impl Steadiness {
     /// The slot gets a higher step.
     pub(crate) fn on_up(&mut self, now: Instant) {
         self.up = Some(now);
+    }
+
+    /// Not even the lowest step fits. Returns whether that lasts, so that nothing is sent.
+    pub(crate) fn on_unfit(&mut self, now: Instant) -> bool {
+        let since = *self.unfit.get_or_insert(now);
+        now.saturating_duration_since(since) >= PATIENCE
+    }
+
+    /// A step fits.
+    pub(crate) fn on_fit(&mut self) {
+        self.unfit = None;
     }
 
     /// Whether it may get a higher step.
@@ -72,6 +89,16 @@ mod tests {
         now += PEACE;
         steadiness.on_down(now);
         assert_eq!(seconds(&steadiness, now), 3, "after a time of peace");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_after_four_seconds() {
+        let (mut steadiness, start) = (Steadiness::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(!steadiness.on_unfit(at(0)) && !steadiness.on_unfit(at(3)));
+        steadiness.on_fit();
+        assert!(!steadiness.on_unfit(at(4)) && !steadiness.on_unfit(at(7)));
+        assert!(steadiness.on_unfit(at(8)));
     }
 
     #[test]

@@ -179,6 +179,7 @@ mod tests {
             ClientMessage::Unsubscribe(Unsubscribe { tracks: vec![TrackId(1)] }),
             ClientMessage::Layers(Layers {
                 tiles: vec![Tile { track: TrackId(1), height: 360, pinned: true, paused: false }],
+                downlink: true,
             }),
             ClientMessage::SlotsReady(SlotsReady { rev: 1 }),
             ClientMessage::Resync(Empty {}),

@@ -3,7 +3,7 @@
 //! ```text
 //!   subscriber ── layers ──► server ── want ──► publisher
 //!        ▲                     │
-//!        └─────── layer ───────┘
+//!        └─ layer, downlink ───┘
 //! ```
 
 use crate::ids::TrackId;
@@ -20,6 +20,10 @@ pub const MAX_TILES: usize = 50;
 pub struct Layers {
     /// At most [`MAX_TILES`], one for each track.
     pub tiles: Vec<Tile>,
+    /// Whether the client wants `downlink`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[ts(as = "Option<bool>", optional)]
+    pub downlink: bool,
 }
 
 /// A track that is shown.
@@ -70,12 +74,52 @@ pub struct SlotLayer {
 pub enum LayerReason {
     /// It is what the tile asks for.
     Wish,
-    /// The client's budget holds no more.
+    /// The bitrate that the server is set to send a client holds no more.
     Bandwidth,
+    /// The path to the client is measured, and carries no more.
+    Network,
     /// The publisher sends no better one.
     Sender,
     /// The tile is paused.
     Pause,
+}
+
+/// Body of `downlink`: what is known of the path to the client, for diagnosis. Sent on change, at most once a second, to a
+/// client that asks for it in `layers`; one may be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Downlink {
+    /// Bitrate that the path is estimated to carry, in kbit/s.
+    pub kbps: u32,
+    /// Bitrate with which all that is shown would have its size, in kbit/s.
+    pub wanted_kbps: u32,
+    /// How long packets wait in the queues of the path, in milliseconds.
+    pub queue_ms: u32,
+    /// What changed the estimate last, or keeps it from changing.
+    pub cause: DownlinkCause,
+}
+
+/// What changed an estimate last, or keeps it from changing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum DownlinkCause {
+    /// Nothing yet: it is the assumption that a call starts with.
+    Start,
+    /// It grows: no signal objects.
+    Growth,
+    /// A probe has shown it.
+    Probe,
+    /// Less is sent than the estimate, so that it is not tested.
+    Limited,
+    /// The queue of the bottleneck grows.
+    Trend,
+    /// The queue of the bottleneck stands still, and is drained.
+    Queue,
+    /// Packets are lost.
+    Loss,
+    /// Feedback does not arrive, or much too late.
+    NoFeedback,
+    /// The path has changed.
+    PathChange,
 }
 
 /// Body of `want`: tracks of this client for which the wanted encodings changed. A client that does not follow it only sends

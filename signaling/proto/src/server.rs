@@ -4,7 +4,7 @@ use crate::{
     bytes::Fixed,
     error::ErrorCode,
     ids::{CallId, ParticipantId, Seat, SessionId, TrackId},
-    layers::{Layer, Want},
+    layers::{Downlink, Layer, Want},
     media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
     resume::{Continues, Tokens},
 };
@@ -36,6 +36,8 @@ pub enum ServerMessage {
     Layer(Layer),
     /// Which encodings of the client's own tracks are wanted has changed.
     Want(Want),
+    /// What is known of the path to the client has changed.
+    Downlink(Downlink),
     /// The media path was connected or lost.
     #[serde(rename = "transport.state")]
     TransportState(TransportStateChange),

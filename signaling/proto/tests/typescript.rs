@@ -76,6 +76,8 @@ fn declarations() -> String {
         layers::LayerReason,
         layers::SlotLayer,
         layers::Layer,
+        layers::DownlinkCause,
+        layers::Downlink,
         layers::TrackWant,
         layers::Want,
         server::TransportState,

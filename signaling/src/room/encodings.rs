@@ -6,7 +6,7 @@ use std::{collections::HashSet, hash::Hash};
 use tacet_proto::{
     ErrorCode,
     client::{Encoding, MAX_ENCODINGS, Publish},
-    media::Kind,
+    media::{Kind, Source},
 };
 
 /// The publication that a request describes.
@@ -28,7 +28,7 @@ pub(super) fn publication(publish: &Publish) -> Result<Publication, Refusal> {
     if publish.kind == Kind::Audio && encodings.iter().any(|encoding| encoding.rtx.is_some()) {
         return Err(bad("rtx: video only"));
     }
-    Ok(Publication { codec: publish.codec, mid, encodings })
+    Ok(Publication { codec: publish.codec, mid, encodings, screen: publish.source == Source::Screen })
 }
 
 fn parameters(encoding: &Encoding) -> Result<EncodingParams, Refusal> {

@@ -100,7 +100,9 @@ impl Room {
         let presence = Presence::new(now);
         wake(&mut self.wake, presence.deadline(now));
         let tiles = Tiles::default();
-        let member = Member { announced, identity, presence, transport, subscription, tiles, slots, backlog };
+        let diagnoses = false;
+        let member =
+            Member { announced, identity, presence, transport, subscription, tiles, diagnoses, slots, backlog };
         self.members.insert(from, member);
         self.outputs.joined(from, id, joined, self.claims(from));
         if gathering {

@@ -115,6 +115,8 @@ struct Member {
     transport: Transport,
     subscription: Subscription,
     tiles: Tiles,
+    /// It wants to know what is known of its downlink.
+    diagnoses: bool,
     slots: Slots,
     backlog: Backlog,
 }
@@ -305,10 +307,7 @@ impl Room {
             Event::LayersWanted { participant, track, active, height } => {
                 self.layers_wanted(now, participant, track, active, height);
             }
-            // For operators. No message tells the client yet.
-            Event::Downlink { participant, state } => {
-                tracing::debug!(participant = participant.0, ?state, "downlink");
-            }
+            Event::Downlink { participant, state } => self.downlink_changed(participant, state),
             // The media plane has dropped the excess. No message tells the client: an honest one stays far below.
             Event::LimitExceeded { participant, limit } => {
                 tracing::warn!(participant = participant.0, ?limit, "limit exceeded");

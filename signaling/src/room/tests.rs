@@ -366,7 +366,7 @@ fn tile(track: TrackId, height: u16) -> Tile {
 }
 
 fn layers(tiles: impl IntoIterator<Item = Tile>) -> ClientMessage {
-    ClientMessage::Layers(Layers { tiles: tiles.into_iter().collect() })
+    ClientMessage::Layers(Layers { tiles: tiles.into_iter().collect(), downlink: false })
 }
 
 fn mic() -> Publish {

@@ -466,6 +466,7 @@ impl Client {
                             | ServerMessage::Pong(_)
                             | ServerMessage::Bye(_)
                             | ServerMessage::Speakers(_)
+                            | ServerMessage::Downlink(_)
                     );
                     match &envelope.message {
                         ServerMessage::Welcome(welcome) => self.call = Some(welcome.call),

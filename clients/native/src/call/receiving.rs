@@ -78,6 +78,7 @@ impl Call {
             ServerMessage::Error(_)
             | ServerMessage::Challenge(_)
             | ServerMessage::Welcome(_)
+            | ServerMessage::Downlink(_)
             | ServerMessage::Ok(_) => return Ok(()),
         };
         self.ready.push_back(event);

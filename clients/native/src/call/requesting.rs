@@ -111,7 +111,7 @@ impl Call {
     /// # Errors
     /// [`CallError`].
     pub fn layers(&mut self, tiles: Vec<Tile>) -> Result<(), CallError> {
-        self.request(ClientMessage::Layers(Layers { tiles })).map(drop)
+        self.request(ClientMessage::Layers(Layers { tiles, downlink: false })).map(drop)
     }
 
     /// Confirms that all slots up to this revision are applied; the server sends media in new slots only after that.

@@ -2,6 +2,8 @@
 // a key or a secret.
 
 import * as sdk from "../index.ts";
+import { h } from "./element.ts";
+import { downlinkNote } from "./words.ts";
 
 /** Counters of all transforms together. */
 export interface Summary {
@@ -18,7 +20,7 @@ export interface DebugHandle {
   generation: sdk.KeyEpoch | null;
   /** Numbers of new keys and of ratchet steps so far: rotations after a leave or for age, ratchets after a join. */
   readonly keyChanges: { rotations: number; ratchets: number };
-  /** Whether each tile names the layer of its video. */
+  /** Whether each tile names the layer of its video, and the page what the path to this device carries. */
   showsLayers: boolean;
   counters(): Promise<Summary & { readonly transforms: readonly sdk.TransformCounters[] }>;
 }
@@ -63,12 +65,19 @@ export function exposeCall(call: sdk.Call): void {
     },
     set showsLayers(shows) {
       document.body.classList.toggle("shows-layers", shows);
+      call.diagnoses = shows;
     },
     counters: async () => {
       const transforms = await call.counters();
       return { ...summarize(transforms), transforms };
     },
   };
+  document.querySelector(".downlink-note")?.remove();
+  const note = h("output", { class: "downlink-note", "data-testid": "downlink" });
+  document.body.append(note);
+  call.on("downlink", (downlink) => {
+    note.textContent = downlinkNote(downlink);
+  });
   call.on("generation", (generation) => {
     const before = handle.generation?.generation;
     if (before !== undefined) handle.keyChanges[before === generation.generation ? "ratchets" : "rotations"] += 1;

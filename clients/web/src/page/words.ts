@@ -1,6 +1,6 @@
 // Sentences about faults. The SDK reports codes; what to say to a person is decided here, in one place.
 
-import type { Problem, TacetError, VideoLayer } from "../index.ts";
+import type { Downlink, Problem, TacetError, VideoLayer } from "../index.ts";
 
 /** Returns a name as part of a sentence, whose direction of writing it must not change. */
 export function isolated(name: string): string {
@@ -62,6 +62,7 @@ export function missingNote({ keys = false, away, video, audio, paused = null }:
   if (keys) return "Can't be decrypted yet";
   if (video && audio) return "No video or audio arrives";
   if (video || paused === "sender") return "Video stopped";
+  if (paused === "network") return "Video paused: your network is slow";
   if (paused === "bandwidth") return "Video paused: low bandwidth";
   return audio ? "No audio arrives" : null;
 }
@@ -70,6 +71,12 @@ export function missingNote({ keys = false, away, video, audio, paused = null }:
 export function layerNote({ height, temporal, reason }: VideoLayer): string {
   const parts = [height === null ? "–" : `${height}p`, ...(temporal === null ? [] : [`T${temporal}`]), reason];
   return parts.join(" ");
+}
+
+/** Returns what the server knows of the path to this device, for developers: estimate, wish, queue and cause. */
+export function downlinkNote({ kbps, wanted_kbps: wanted, queue_ms: queue, cause }: Downlink): string {
+  const mbps = (rate: number): string => (rate / 1_000).toFixed(1);
+  return `${mbps(kbps)} of ${mbps(wanted)} Mbit/s · ${queue} ms · ${cause.replaceAll("_", " ")}`;
 }
 
 /** Numbers of people other than this device's user. */

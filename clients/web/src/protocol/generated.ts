@@ -392,7 +392,11 @@ export type Layers = {
 /**
  * At most [`MAX_TILES`], one for each track.
  */
-tiles: Array<Tile>, };
+tiles: Array<Tile>, 
+/**
+ * Whether the client wants `downlink`.
+ */
+downlink?: boolean, };
 
 export type SlotsReady = { 
 /**
@@ -588,7 +592,7 @@ add: Array<Slot>,
  */
 set: Array<SlotSource>, };
 
-export type LayerReason = "wish" | "bandwidth" | "sender" | "pause";
+export type LayerReason = "wish" | "bandwidth" | "network" | "sender" | "pause";
 
 export type SlotLayer = { 
 /**
@@ -613,6 +617,26 @@ export type Layer = {
  * The slots, each once.
  */
 slots: Array<SlotLayer>, };
+
+export type DownlinkCause = "start" | "growth" | "probe" | "limited" | "trend" | "queue" | "loss" | "no_feedback" | "path_change";
+
+export type Downlink = { 
+/**
+ * Bitrate that the path is estimated to carry, in kbit/s.
+ */
+kbps: number, 
+/**
+ * Bitrate with which all that is shown would have its size, in kbit/s.
+ */
+wanted_kbps: number, 
+/**
+ * How long packets wait in the queues of the path, in milliseconds.
+ */
+queue_ms: number, 
+/**
+ * What changed the estimate last, or keeps it from changing.
+ */
+cause: DownlinkCause, };
 
 export type TrackWant = { 
 /**
@@ -692,7 +716,7 @@ retry_ms?: number,
  */
 detail: string, };
 
-export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "layer" } & Layer | { "t": "want" } & Want | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Pong | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
+export type ServerMessage = { "t": "challenge" } & Challenge | { "t": "welcome" } & Welcome | { "t": "joined" } & Joined | { "t": "roster" } & Roster | { "t": "transport" } & ServerTransport | { "t": "published" } & Published | { "t": "tracks" } & Tracks | { "t": "slots" } & Slots | { "t": "layer" } & Layer | { "t": "want" } & Want | { "t": "downlink" } & Downlink | { "t": "transport.state" } & TransportStateChange | { "t": "speakers" } & Speakers | { "t": "ok" } & Ok | { "t": "pong" } & Pong | { "t": "bye" } & Bye | { "t": "error" } & ErrorMessage;
 
 export const MAX_MESSAGE_BYTES = 16384;
 export const CLIENT_OUTBOX_PER_SECOND = 25;

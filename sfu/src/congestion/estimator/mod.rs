@@ -80,6 +80,8 @@ const RESTORE_QUEUE: Duration = Duration::from_millis(40);
 const CALM_QUEUE: Duration = Duration::from_millis(20);
 /// A queue above this is not that of a probe alone.
 const ECHO_QUEUE: Duration = Duration::from_millis(60);
+/// What nothing has followed for this long drains from a queue, though no packet shows it.
+const IDLE: Duration = Duration::from_millis(500);
 /// What each decrease without feedback leaves, and the least: audio and the lowest layer.
 const SILENT_SHARE: f64 = 0.7;
 const SILENT_FLOOR: Bitrate = Bitrate::from_kbps(150);
@@ -89,6 +91,7 @@ const SILENT_FLOOR: Bitrate = Bitrate::from_kbps(150);
 pub struct BandwidthEstimator {
     /// Zero of our clock here: the first moment of which the estimator heard.
     zero: Option<Instant>,
+    last_sent: Option<Instant>,
     start: Bitrate,
     wanted: Bitrate,
     next: Bitrate,
@@ -124,6 +127,7 @@ impl BandwidthEstimator {
     pub fn new(start: Bitrate) -> Self {
         Self {
             zero: None,
+            last_sent: None,
             start,
             wanted: Bitrate::ZERO,
             next: Bitrate::ZERO,
@@ -162,6 +166,7 @@ impl BandwidthEstimator {
     pub fn on_sent(&mut self, now: Instant, size: DataSize) {
         let at = self.since_zero(now);
         self.sent.add(micros(at), size);
+        self.last_sent = Some(now);
         self.silence.on_sent(now);
         self.prober.on_first_sent(now);
     }
@@ -229,11 +234,11 @@ impl BandwidthEstimator {
             wanted: self.wanted,
             next: self.next,
             ceiling: self.ceiling(),
-            queue: self.delay.queue(),
+            queue: self.queue_at(now),
             tolerated: self.drain.tolerated(now).is_some(),
             jitter: self.delay.jitter(),
             limited: self.limited && !self.proven.is_unused(now),
-            busy: self.drain.is_running() || self.experiment.is_running(),
+            busy: self.is_busy(now),
             decreased: self.rate.decreased_within(now, CALM),
         };
         self.prober.poll(now, &conditions);
@@ -394,6 +399,23 @@ impl BandwidthEstimator {
             }
         }
         false
+    }
+
+    /// Whether a drain or an experiment is running. Without packets neither would end.
+    fn is_busy(&self, now: Instant) -> bool {
+        let is_idle = self.idle(now) >= IDLE && self.queue_at(now).is_zero();
+        !is_idle && (self.drain.is_running() || self.experiment.is_running())
+    }
+
+    /// Time since the last packet.
+    fn idle(&self, now: Instant) -> Duration {
+        self.last_sent.map_or(Duration::ZERO, |last| now.saturating_duration_since(last))
+    }
+
+    /// Waiting time in queues, less what has drained since the last packet.
+    fn queue_at(&self, now: Instant) -> Duration {
+        let idle = self.idle(now);
+        if idle < IDLE { self.delay.queue() } else { self.delay.queue().saturating_sub(idle) }
     }
 
     fn ceiling(&self) -> Bitrate {

@@ -120,8 +120,13 @@ fn claims(story: &Story, kind: MessageType) -> Vec<Claim> {
         MessageType::Layers => {
             let tile = Tile { track: TrackId(1), height: 1, pinned: false, paused: false };
             vec![
-                ("51 tiles", 1, ClientMessage::Layers(Layers { tiles: vec![tile; 51] }), BadMessage),
-                ("a track twice", 1, ClientMessage::Layers(Layers { tiles: vec![tile; 2] }), BadMessage),
+                ("51 tiles", 1, ClientMessage::Layers(Layers { tiles: vec![tile; 51], downlink: false }), BadMessage),
+                (
+                    "a track twice",
+                    1,
+                    ClientMessage::Layers(Layers { tiles: vec![tile; 2], downlink: false }),
+                    BadMessage,
+                ),
             ]
         }
         MessageType::SlotsReady => {

@@ -1,7 +1,7 @@
 //! What clients show: `layers`, the wishes and slots that follow from it, `layer` and `want`.
 
 use super::*;
-use sfu_api::{LayerReason, Mid, Wish};
+use sfu_api::{DownlinkCause, DownlinkState, LayerReason, Mid, Wish};
 use tacet_proto::layers::{self, Layer, SlotLayer, TrackWant, Want};
 
 /// A room in which `count` members from 2 on have cameras, which member 1 subscribes to after it has said that it shows none.
@@ -254,6 +254,21 @@ fn layers_of_slots_are_sent_together_and_the_last_one_counts() {
     layer(&mut story, Mid::new("x").unwrap(), Some(1), LayerReason::Pause);
     story.quiet();
     assert_eq!(heard_layers(&mut story), [], "no such slot");
+}
+
+#[test]
+fn who_asks_for_it_learns_what_the_downlink_carries() {
+    let (mut story, _) = gallery(1);
+    let state =
+        DownlinkState { kbps: 900, cause: DownlinkCause::Loss, queue: Duration::from_millis(30), wanted_kbps: 1_800 };
+    let hints = |story: &mut Story, downlink| {
+        story.ask(1, ClientMessage::Layers(Layers { tiles: vec![], downlink }));
+        let before = story.hints;
+        story.room.media(story.now, Event::Downlink { participant: ParticipantId(1), state });
+        story.settle();
+        story.hints - before
+    };
+    assert_eq!((hints(&mut story, false), hints(&mut story, true), hints(&mut story, false)), (0, 1, 0));
 }
 
 fn want(story: &mut Story, publisher: u32, track: TrackId, active: [bool; 3]) {

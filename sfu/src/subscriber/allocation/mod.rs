@@ -1,0 +1,190 @@
+//! Chooses a step of each video's ladder for one subscriber, so that all of them fit what it can receive.
+//!
+//! ```text
+//!   1  a shared screen becomes readable: all of its lines, at the lowest frame rate
+//!   2  what is pinned, or else the active speaker, gets 360 lines
+//!   3  each other video gets its lowest layer, large tiles first
+//!   4  the frame rate of the shared screen
+//!   5  what is left goes where a bit a second is worth most
+//! ```
+//! What is sent may use all of the budget; what is added has to fit what the budget was at least for a while.
+//!
+//! Invariants: no slot gets more lines than it shows. A slot gets nothing only if its downlink is measured, and its lowest layer
+//! does not fit beside what comes first. A limit that is set, and not measured, cuts nothing to zero.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+mod worth;
+
+use crate::{congestion::VideoBudget, publisher::ladder::Step, units::Bitrate};
+use plan::{Allowance, Plan, Slots, Steps, cost};
+use std::cmp::Reverse;
+
+/// What a subscriber shows of one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tile {
+    /// Lines, in device pixels. More than any video has if the subscriber wishes nothing.
+    pub(crate) height: u16,
+    pub(crate) pinned: bool,
+}
+
+/// What a slot shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Screen,
+    /// The camera of the active speaker.
+    Speaker,
+    Other,
+}
+
+/// A slot that takes part in the allocation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand<'a> {
+    /// What the sender produces, lowest first.
+    pub(crate) steps: &'a [Step],
+    pub(crate) tile: Tile,
+    pub(crate) role: Role,
+    /// The step that is allocated now; `None` if nothing is.
+    pub(crate) current: Option<usize>,
+    /// It may get a higher step than that, as rates change.
+    pub(crate) may_rise: bool,
+}
+
+/// What a slot gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// `None` if not even the lowest step fits.
+    pub(crate) step: Option<usize>,
+    /// More is shown than fits.
+    pub(crate) is_cut: bool,
+}
+
+/// The bitrate of payloads that all video of a subscriber may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Set by the operator: decides about everything but lowest steps.
+    pub(crate) set: Bitrate,
+    /// What the downlink carries, once that is known: decides about everything.
+    pub(crate) measured: Option<VideoBudget>,
+}
+
+/// What an allocation starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// Wishes have changed: from nothing.
+    Wishes,
+    /// Rates have changed: from what is allocated, with some room in both directions.
+    Rates,
+}
+
+/// Lines that a pinned video, or the active speaker, has before others have any.
+const LEAD_LINES: u16 = 360;
+
+impl Demand<'_> {
+    /// The step that fills the tile.
+    pub(crate) fn goal(&self) -> usize {
+        self.filling(self.tile.height)
+    }
+
+    /// The highest step of the smallest resolution that has as many lines, or else of the largest one.
+    fn filling(&self, lines: u16) -> usize {
+        let fills = |step: &Step| step.height.is_some_and(|height| height >= lines);
+        let resolution = self.steps.iter().find(|step| fills(step)).map(resolution_of);
+        let top = self.steps.len().saturating_sub(1);
+        self.steps.iter().rposition(|step| Some(resolution_of(step)) == resolution).unwrap_or(top)
+    }
+
+    /// The highest step that comes before the other slots' lowest ones, if the slot leads.
+    fn lead(&self) -> usize {
+        self.filling(LEAD_LINES.min(self.tile.height))
+    }
+
+    /// The lowest step at the resolution of the goal: of a screen, all that makes it readable.
+    fn readable(&self) -> usize {
+        let goal = self.goal();
+        let resolution = self.steps.get(goal).map(resolution_of);
+        self.steps.iter().position(|step| Some(resolution_of(step)) == resolution).unwrap_or(goal)
+    }
+
+    fn cost(&self, step: Option<usize>) -> u64 {
+        step.and_then(|step| self.steps.get(step)).map_or(0, |step| step.rate.bps())
+    }
+
+    /// What comes first at the same budget.
+    fn importance(&self) -> impl Ord + use<> {
+        Reverse((self.role == Role::Screen, self.tile.pinned, self.role == Role::Speaker, self.tile.height))
+    }
+}
+
+fn resolution_of(step: &Step) -> (crate::keys::EncodingKey, Option<u16>) {
+    (step.encoding, step.height)
+}
+
+/// A sum up to this part of the budget, in percent, is left as it is: rates vary.
+pub(crate) const TOLERATED: u64 = 102;
+/// A step is added if the sum stays below this part of the budget, in percent.
+pub(crate) const RAISED_BELOW: u64 = 93;
+
+/// Chooses the steps. `demands` are those of slots that are not paused; each has a step at least.
+pub(crate) fn allocate(demands: &[Demand<'_>], limits: Limits, occasion: Occasion) -> Vec<Share> {
+    let goals: Vec<_> = demands.iter().map(|demand| Some(demand.goal())).collect();
+    let steps = choose(demands, &goals, limits, occasion);
+    let shares = steps.into_iter().zip(goals);
+    shares.map(|(step, goal)| Share { step, is_cut: step < goal }).collect()
+}
+
+fn choose(demands: &[Demand<'_>], goals: &Steps, limits: Limits, occasion: Occasion) -> Vec<Option<usize>> {
+    // Without a measurement, everything is sent in its lowest step at least.
+    let least = if limits.measured.is_some() { None } else { Some(0) };
+    let currents = demands.iter().zip(goals).map(|(demand, goal)| demand.current.max(least).min(*goal));
+    let currents: Vec<_> = currents.collect();
+    let is_enough = |steps: &Steps, limit: Allowance| cost(demands, steps) <= limit.better;
+    let is_kept = match occasion {
+        Occasion::Wishes => is_enough(goals, limits.now(100)),
+        Occasion::Rates => currents == goals && is_enough(goals, limits.now(TOLERATED)),
+    };
+    if is_kept {
+        return goals.to_vec();
+    }
+    let worths: Vec<_> = demands.iter().map(Demand::worths).collect();
+    let slots = Slots { demands, worths: &worths };
+    match occasion {
+        Occasion::Wishes => Plan::from_nothing(slots, goals, limits.now(100)),
+        Occasion::Rates if !is_enough(&currents, limits.now(TOLERATED)) => {
+            Plan::from_nothing(slots, &currents, limits.now(100))
+        }
+        Occasion::Rates => {
+            let reach = demands.iter().zip(goals.iter().zip(&currents));
+            let reach: Vec<_> = reach.map(|(one, (goal, now))| if one.may_rise { *goal } else { *now }).collect();
+            let allowance = limits.steady(RAISED_BELOW);
+            let raised = Plan::from_steps(slots, &currents).raised(&reach, allowance);
+            // What comes first may displace what does not; what is merely worth more may not.
+            let ideal = Plan::from_nothing(slots, &reach, allowance);
+            if ideal.puts_first_things_before(&raised) { ideal } else { raised }
+        }
+    }
+    .into_steps()
+}
+
+impl Limits {
+    /// What all video may have, in percent of what there is now.
+    fn now(self, percent: u64) -> Allowance {
+        self.allowance(self.measured.map(|budget| budget.now), percent)
+    }
+
+    /// What all video may have, in percent of what there was at least for a while.
+    fn steady(self, percent: u64) -> Allowance {
+        self.allowance(self.measured.map(|budget| budget.steady.min(budget.now)), percent)
+    }
+
+    fn allowance(self, measured: Option<Bitrate>, percent: u64) -> Allowance {
+        let part = |rate: Bitrate| rate.bps().saturating_mul(percent) / 100;
+        let set = part(self.set);
+        Allowance {
+            lowest: measured.map_or(u64::MAX, part),
+            better: measured.map_or(set, |measured| part(measured).min(set)),
+            is_measured: measured.is_some(),
+        }
+    }
+}
