@@ -201,6 +201,10 @@ chaos-browsers: setup-browsers debug
 soak-network: setup-browsers debug ## Keep a call of 24 going for 30 minutes, through networks that change at random.
 	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent soak
 
+.PHONY: chaos-narrow
+chaos-narrow: setup-browsers debug ## Narrow the path of a browser, and print what it gets meanwhile.
+	cd $(WEB) && CHAOS=1 TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent test:e2e -- narrow
+
 .PHONY: explore
 explore: simulate fuzz verify miri ## Simulate, fuzz, verify and interpret for a long time.
 
