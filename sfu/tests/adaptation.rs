@@ -52,9 +52,11 @@ struct Call {
     waits: Vec<u64>,
     /// Payload of media that arrived.
     bytes: usize,
-    /// Height and temporal layer of each layer that Bob got, and why.
-    layers: Vec<(Option<u16>, Option<u8>, LayerReason)>,
+    layers: Vec<Shown>,
 }
+
+/// Height and temporal layer that Bob got, and why.
+type Shown = (Option<u16>, Option<u8>, LayerReason);
 
 impl Call {
     fn new(downlink: Impairment) -> Self {
@@ -126,21 +128,19 @@ impl Call {
 
     /// Runs until Bob gets a layer for this reason; returns the milliseconds that it took.
     fn run_until(&mut self, most_seconds: u64, reason: LayerReason) -> u64 {
-        for ms in 0..most_seconds * 1_000 {
-            if self.layers.last().is_some_and(|layer| layer.2 == reason) {
-                return ms;
-            }
-            self.step();
-        }
-        let state = self.state();
-        panic!("not within {most_seconds} s: {:?}, {state:?}", self.layers);
+        self.run_until_shown(most_seconds, |shown| shown.2 == reason)
     }
 
     /// Runs until nothing is sent to Bob.
     fn run_until_cut(&mut self, most_seconds: u64) {
-        for _ in 0..most_seconds * 1_000 {
-            if self.layers.last() == Some(&(None, None, LayerReason::Network)) {
-                return;
+        self.run_until_shown(most_seconds, |shown| *shown == (None, None, LayerReason::Network));
+    }
+
+    /// Runs until what Bob gets fits; returns the milliseconds that it took.
+    fn run_until_shown(&mut self, most_seconds: u64, fits: impl Fn(&Shown) -> bool) -> u64 {
+        for ms in 0..most_seconds * 1_000 {
+            if self.layers.last().is_some_and(&fits) {
+                return ms;
             }
             self.step();
         }

@@ -243,12 +243,13 @@ impl Forwarder {
     }
 }
 
-/// Whether a packet of media has to wait for the pacer. It is kept in its slot then.
+/// Whether a packet of media has to wait for the pacer. It is kept in its slot then, and its receiver noted in `held`.
 #[inline(never)]
 fn hold_back(
     now: Instant,
     slot: &mut Slot,
     downlink: &mut Downlink,
+    held: &mut Vec<ParticipantKey>,
     packet: WaitingPacket,
     starts_key_frame: bool,
 ) -> bool {
@@ -264,6 +265,10 @@ fn hold_back(
         return false;
     }
     downlink.add_waiting(waiting.push(packet));
+    // Packets to one receiver follow each other.
+    if held.last() != Some(&slot.participant) {
+        held.push(slot.participant);
+    }
     true
 }
 
@@ -489,8 +494,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         let size = wire_size(header.as_bytes().len() + packet.padded().len());
         if let Some(index) = may_wait.filter(|_| downlink.is_paced()) {
             let waiting = WaitingPacket::new(rewritten.seq, index, rewritten.timestamp, size);
-            if hold_back(self.now, self.slot, downlink, waiting, packet.meta.starts_key_frame) {
-                self.held.push(self.slot.participant);
+            if hold_back(self.now, self.slot, downlink, self.held, waiting, packet.meta.starts_key_frame) {
                 return;
             }
         }
@@ -507,8 +511,7 @@ impl<E: Egress + ?Sized> SlotSender<'_, E> {
         let Some(path) = self.egress.path(self.slot.transport) else { return };
         if path.downlink.is_paced() {
             let waiting = WaitingPacket::filler(seq, self.slot.rewriter.last_timestamp());
-            if hold_back(self.now, self.slot, &mut path.downlink, waiting, false) {
-                self.held.push(self.slot.participant);
+            if hold_back(self.now, self.slot, &mut path.downlink, self.held, waiting, false) {
                 return;
             }
         }
