@@ -1,0 +1,30 @@
+//! Labels of everything that the store hashes, derives, signs or authenticates.
+
+use e2ee_core::{Domain, Label};
+
+const DOMAIN: Domain = Domain::new("tacet-store/1");
+
+/// Key and AAD of a row.
+pub(crate) const ROW: Label = DOMAIN.label("row");
+/// AAD of a wrapped data key.
+pub(crate) const DATA_KEY: Label = DOMAIN.label("dek");
+/// AAD of a wrap key.
+pub(crate) const WRAP: Label = DOMAIN.label("wrap");
+/// Hash by which a master key is named.
+pub(crate) const MASTER: Label = DOMAIN.label("mek");
+
+/// All of them, for the test that no label of any protocol is a prefix of another.
+pub const ALL: &[Label] = &[ROW, DATA_KEY, WRAP, MASTER];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_is_a_prefix_of_another() {
+        for (index, label) in ALL.iter().enumerate() {
+            let mut others = ALL.iter().enumerate().filter(|(other, _)| *other != index);
+            assert!(others.all(|(_, other)| !label.is_prefix_of(other)), "{label:?}");
+        }
+    }
+}
