@@ -40,25 +40,26 @@ impl Demand {
 
     /// A receiver wants this, whatever the others do. Returns what to inform the publisher of, if that changes.
     pub(crate) fn raise(&mut self, wanted: Wanted) -> Option<Wanted> {
-        if let Some((_, most)) = &mut self.less {
-            *most = most.or(wanted);
-        }
         let all = self.signaled.or(wanted);
+        self.less = self.less.map(|(since, most)| (since, most.or(wanted))).filter(|(_, most)| *most != all);
         (std::mem::replace(&mut self.signaled, all) != all).then_some(all)
     }
 
     /// All receivers together want this. Returns what to inform the publisher of, if that changes.
     pub(crate) fn update(&mut self, now: Instant, wanted: Wanted) -> Option<Wanted> {
         if let Some(more) = self.raise(wanted) {
-            self.less = None;
             return Some(more);
+        }
+        if wanted == self.signaled {
+            return None;
         }
         let &mut (since, most) = self.less.get_or_insert((now, wanted));
         if now.saturating_duration_since(since) < LESS_AFTER {
             return None;
         }
         self.less = None;
-        (std::mem::replace(&mut self.signaled, most) != most).then_some(most)
+        self.signaled = most;
+        Some(most)
     }
 }
 
@@ -92,6 +93,27 @@ mod tests {
         assert_eq!(demand.update(start + secs(5), LOW), Some(MIDDLE), "the most that was wanted meanwhile");
         assert_eq!(demand.update(start + secs(6), LOW), None);
         assert_eq!(demand.update(start + secs(11), LOW), Some(LOW));
+    }
+
+    #[test]
+    fn less_counts_from_when_it_is_less_however_long_all_was_wanted_before() {
+        for seconds_of_all in 1..=12 {
+            let (mut demand, start) = (Demand::new(3), Instant::now());
+            for second in 0..seconds_of_all {
+                assert_eq!(demand.update(start + secs(second), ALL), None);
+            }
+            let signaled: Vec<_> = (0..7).map(|s| demand.update(start + secs(seconds_of_all + s), LOW)).collect();
+            assert_eq!(signaled.iter().position(Option::is_some), Some(5), "after {seconds_of_all} s of all");
+        }
+    }
+
+    #[test]
+    fn who_wants_all_for_a_moment_keeps_it_for_five_seconds() {
+        let (mut demand, start) = (Demand::new(3), Instant::now());
+        assert_eq!(demand.update(start, LOW), None);
+        assert_eq!(demand.raise(ALL), None, "is sent already");
+        let signaled: Vec<_> = (4..12).map(|second| demand.update(start + secs(second), LOW)).collect();
+        assert_eq!(signaled.iter().position(Option::is_some), Some(5));
     }
 
     #[test]
