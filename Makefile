@@ -182,7 +182,11 @@ layers: setup-browsers debug ## Switch layers between real browsers, every codec
 
 .PHONY: record-descriptors
 record-descriptors: setup-browsers $(WASM) $(WEB)/node_modules/.package-lock.json ## Record the RTP headers of browsers for the tests.
-	cd $(WEB) && e2e/namespace npm run --silent record
+	cd $(WEB) && e2e/namespace npm run --silent record descriptors
+
+.PHONY: record-images
+record-images: setup-browsers $(WEB)/node_modules/.package-lock.json ## Record the images that the bots of `tacet load` send.
+	cd $(WEB) && npm run --silent record images
 
 .PHONY: chaos
 chaos: chaos-native chaos-browsers ## Kill servers, cut networks and freeze pages under calls, for a long time.

@@ -6,6 +6,7 @@
 use crate::measure::clock::Time;
 use crate::{
     bots::frame::{self, MAX_PAYLOAD_BYTES},
+    bots::image::Image,
     bots::pattern::{Frame, Pattern},
     measure::accounting::Window,
     measure::send_log::{KeyLog, RoomLog, StreamLog, TrackLog},
@@ -79,6 +80,8 @@ pub(crate) struct Feed {
     log: Arc<TrackLog>,
     window: Arc<Window>,
     logged_keys: VecDeque<Arc<KeyLog>>,
+    /// With which the frames of each encoding begin.
+    images: [Image; Video::MAX_ENCODINGS],
     contents: Vec<u8>,
     sealed: Vec<u8>,
     made: Vec<Made>,
@@ -106,6 +109,10 @@ impl Feed {
         window: Arc<Window>,
     ) -> Self {
         room.add_track(log.clone());
+        let images = std::array::from_fn(|encoding| match sealing.codec {
+            Codec::Vp8 => pattern.lines(encoding).and_then(Image::of_lines).unwrap_or_default(),
+            _ => Image::default(),
+        });
         Self {
             keys,
             sealing,
@@ -114,6 +121,7 @@ impl Feed {
             log,
             window,
             logged_keys: VecDeque::new(),
+            images,
             contents: Vec::new(),
             sealed: Vec::new(),
             made: Vec::new(),
@@ -203,14 +211,12 @@ impl Feed {
 
     fn frame(&mut self, wanted: &Frame, place: Place, packet: &mut impl FnMut(Packet)) -> Option<()> {
         let Place { encoding, timestamp, ends_image } = place;
-        if self.contents.len() < wanted.bytes {
-            self.contents = frame::contents(wanted.bytes);
-        }
-        let contents = self.contents.get(..wanted.bytes)?;
         let Sealing { stream, codec } = self.sealing;
         let kind = if wanted.key { FrameKind::Key } else { FrameKind::Delta };
-        self.sealed.resize(codec::max_sealed_bytes(codec, contents.len()), 0);
-        let length = self.keys.seal(stream, codec, kind, contents, &mut self.sealed).ok()?;
+        let image = self.images.get(encoding).copied().unwrap_or_default();
+        frame::write_contents(image.frame(kind), wanted.bytes, &mut self.contents);
+        self.sealed.resize(codec::max_sealed_bytes(codec, self.contents.len()), 0);
+        let length = self.keys.seal(stream, codec, kind, &self.contents, &mut self.sealed).ok()?;
         self.sealed.truncate(length);
         let header = frame::header(codec, &self.sealed)?;
 
@@ -431,6 +437,18 @@ pub(crate) mod tests {
         }
         assert_eq!(counters, (0..15).collect::<Vec<_>>());
         assert!(log.encodings.iter().all(|stream| stream.layers()[0].measured_total().0 >= 2));
+    }
+
+    #[test]
+    fn video_begins_with_an_image_that_browsers_decode() {
+        let (mut feed, ..) = feed(CAMERA, simulcast(), &[StreamId::CAMERA]);
+        feed.start(Time::default());
+        let of_180_lines = Image::of_lines(180).unwrap();
+        for kind in [FrameKind::Key, FrameKind::Delta, FrameKind::Delta] {
+            image(&mut feed);
+            assert!(feed.contents.starts_with(of_180_lines.frame(kind)), "{kind:?}");
+            assert!(frame::is_ours(&feed.contents));
+        }
     }
 
     #[test]

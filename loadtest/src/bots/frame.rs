@@ -13,14 +13,15 @@ pub(crate) const MAX_PAYLOAD_BYTES: usize = 1_170;
 /// Maximum overhead of a delta frame: descriptor, envelope, SFrame header, tag.
 const OVERHEAD_BYTES: usize = VP8_DESCRIPTOR_BYTES + 1 + 7 + 16;
 
-/// First bytes of every frame before it is sealed.
+/// Last bytes of every frame before it is sealed.
 const MARK: &[u8; 16] = b"tacet load frame";
 
-/// Contents of `length` bytes, but at least [`MARK`].
-pub(crate) fn contents(length: usize) -> Vec<u8> {
-    let mut frame = MARK.to_vec();
-    frame.resize(length.max(MARK.len()), 0x5a);
-    frame
+/// Writes contents that begin with an image, which may be empty: `length` bytes, but at least the image and [`MARK`].
+pub(crate) fn write_contents(image: &[u8], length: usize, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(image);
+    out.resize(length.saturating_sub(MARK.len()).max(image.len()), 0x5a);
+    out.extend_from_slice(MARK);
 }
 
 /// Size of the contents for which a VP8 delta frame has an RTP payload of `bytes` bytes.
@@ -30,7 +31,7 @@ pub(crate) fn contents_for_payload(bytes: usize) -> usize {
 
 /// Whether an opened frame is one of ours.
 pub(crate) fn is_ours(frame: &[u8]) -> bool {
-    frame.starts_with(MARK)
+    frame.ends_with(MARK)
 }
 
 /// The clear header of a sealed frame, or of its first packet: key id and counter.
@@ -55,8 +56,13 @@ mod tests {
 
     #[test]
     fn contents_are_recognised() {
-        assert_eq!(contents(1_000).len(), 1_000);
-        assert!(is_ours(&contents(20)) && !is_ours(&[0; 20]));
+        let mut contents = Vec::new();
+        for (image, length, written) in [(0, 1_000, 1_000), (0, 20, 20), (0, 3, 16), (50, 1_000, 1_000), (50, 60, 66)] {
+            write_contents(&vec![7; image], length, &mut contents);
+            assert_eq!(contents.len(), written);
+            assert!(is_ours(&contents) && contents.starts_with(&vec![7; image]));
+        }
+        assert!(!is_ours(&[0; 20]));
         assert_eq!(header(Codec::Vp8, &[0xff; 40]), None);
         assert_eq!(begins(Codec::Vp8, &[]), None);
         assert_eq!(begins(Codec::Opus, &[]), None);

@@ -9,6 +9,7 @@ pub(crate) mod engine;
 pub(crate) mod feed;
 pub(crate) mod frame;
 pub(crate) mod frame_receiver;
+pub(crate) mod image;
 pub(crate) mod light;
 pub(crate) mod packet_identity;
 pub(crate) mod path;

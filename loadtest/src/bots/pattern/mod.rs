@@ -167,6 +167,11 @@ impl Pattern {
         [frame].as_slice().try_into().unwrap_or_default()
     }
 
+    /// Lines of the images of an encoding, if they are known. Of several spatial layers, those of the lowest.
+    pub(crate) fn lines(&self, encoding: usize) -> Option<u16> {
+        Some(self.structure(encoding)?.resolution(0)?.1)
+    }
+
     /// The structure of the Dependency Descriptors of an encoding, if it has them.
     pub(crate) fn structure(&self, encoding: usize) -> Option<&Structure> {
         if let Self::Layers(layers) = self { layers.structure(encoding) } else { None }
