@@ -7,47 +7,35 @@ mod simulation;
 use rtp_wire::{
     dependency_descriptor::{self, FrameSequence, ScalabilityMode},
     header::{HeaderExtensions, RtpHeader},
-    rtcp::{self, Rtcp},
     rtp::RtpPacket,
     seq::SeqNum,
 };
 use sfu::{
-    Event, Mid, ParticipantId, Room, RoomId, Ssrc, TrackId,
+    Event, Mid, Ssrc, TrackId,
     command::{EncodingParams, Publication},
     event::{DownlinkState, LayerReason},
     media::Codec,
 };
-use simulation::{Datagram, GOOD, Outbox, feedback::TransportFeedback, publisher::packet, transport};
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
+use simulation::{
+    Datagram, GOOD,
+    feedback::TransportFeedback,
+    pair::{ALICE, Arrival, BOB, Pair},
+    publisher::packet,
 };
-use tacet_impair::{Bitrate, Impairment, Link};
+use tacet_impair::{Bitrate, Impairment};
 
-const ALICE: ParticipantId = ParticipantId(1);
-const BOB: ParticipantId = ParticipantId(2);
 const CAMERA: TrackId = TrackId(7);
 /// Milliseconds from one temporal unit to the next.
 const UNIT: u64 = 33;
 const SIZES: [(u16, u16); 3] = [(320, 180), (640, 360), (1_280, 720)];
 /// Payload of each spatial layer of a frame. All layers are 600 kbit/s, the lower two are 310.
 const LENGTHS: [usize; 3] = [400, 900, 1_200];
-/// Headers of IP and UDP, and the tag of SRTP.
-const OVERHEAD: usize = 44;
 
 /// Alice, who publishes a camera with nine layers, and Bob, who shows it.
 struct Call {
-    start: Instant,
-    now: Instant,
-    room: Room,
-    out: Outbox,
+    pair: Pair,
     frames: FrameSequence,
     seq: u16,
-    key_frame_requested: bool,
-    downlink: Link<(u64, Datagram)>,
-    back: Link<Datagram>,
-    feedback: TransportFeedback,
-    nonces: HashSet<(Ssrc, u16)>,
     /// How long packets were on their way to Bob, in ms, beyond the delay of the path.
     waits: Vec<u64>,
     /// Payload of media that arrived.
@@ -64,42 +52,22 @@ impl Call {
     }
 
     fn with(downlink: Impairment, mode: ScalabilityMode, sizes: &'static [(u16, u16)]) -> Self {
-        let (now, mid, slot) = (Instant::now(), Mid::new("sv").unwrap(), Mid::new("v0").unwrap());
-        let (mut room, mut out) = (Room::new(RoomId(1)).with_adaptation(true), Outbox::default());
-        for participant in [ALICE, BOB] {
-            room.add_participant(participant, transport(participant)).unwrap();
-        }
+        let (mid, slot) = (Mid::new("sv").unwrap(), Mid::new("v0").unwrap());
+        let mut pair = Pair::new(downlink, [5, 6]);
+        let Pair { now, room, outbox, .. } = &mut pair;
         room.add_slot(BOB, slot, Codec::Vp9).unwrap();
-        room.activate_slot(now, BOB, slot, &mut out).unwrap();
+        room.activate_slot(*now, BOB, slot, outbox).unwrap();
         let encodings = vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..Default::default() }];
-        room.publish(now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings, screen: false }).unwrap();
-        room.set_slot(now, BOB, slot, Some(CAMERA.into()), &mut out).unwrap();
-        Self {
-            start: now,
-            now,
-            room,
-            out,
-            frames: FrameSequence::new(mode, sizes),
-            seq: 0,
-            key_frame_requested: true,
-            downlink: Link::new(downlink, 5, now),
-            back: Link::new(GOOD, 6, now),
-            feedback: TransportFeedback::default(),
-            nonces: HashSet::new(),
-            waits: Vec::new(),
-            bytes: 0,
-            layers: Vec::new(),
-        }
+        room.publish(*now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings, screen: false }).unwrap();
+        room.set_slot(*now, BOB, slot, Some(CAMERA.into()), outbox).unwrap();
+        let frames = FrameSequence::new(mode, sizes);
+        Self { pair, frames, seq: 0, waits: Vec::new(), bytes: 0, layers: Vec::new() }
     }
 
-    fn ms(&self) -> u64 {
-        u64::try_from((self.now - self.start).as_millis()).unwrap()
-    }
-
-    fn encode(&mut self) {
-        let (ms, key) = (self.ms(), std::mem::take(&mut self.key_frame_requested));
-        let unit = self.frames.next_unit(key);
-        for (layer, frame) in unit.iter().enumerate() {
+    /// The packets of the next temporal unit.
+    fn encode(&mut self, ms: u64) -> Vec<Datagram> {
+        let unit = self.frames.next_unit(std::mem::take(&mut self.pair.key_frame_requested));
+        let packets = unit.iter().enumerate().map(|(layer, frame)| {
             let mut descriptor = Vec::new();
             dependency_descriptor::write(&mut descriptor, frame, self.frames.structure()).unwrap();
             self.seq = self.seq.wrapping_add(1);
@@ -108,9 +76,9 @@ impl Call {
                 RtpHeader { marker: layer + 1 == unit.len(), payload_type: 98, seq, timestamp, ssrc: Ssrc(100) };
             let extensions =
                 HeaderExtensions { mid: Some(b"sv"), dependency: Some(&descriptor), ..HeaderExtensions::default() };
-            let packet = packet(header, extensions, &vec![7; LENGTHS[layer]]);
-            self.room.receive_rtp(self.now, ALICE, &packet, &mut self.out);
-        }
+            Datagram::Rtp(packet(header, extensions, &vec![7; LENGTHS[layer]]))
+        });
+        packets.collect()
     }
 
     fn run(&mut self, seconds: u64) {
@@ -153,50 +121,18 @@ impl Call {
     }
 
     fn state(&mut self) -> Option<DownlinkState> {
-        self.out.path_of(BOB).downlink.state()
+        self.pair.outbox.path_of(BOB).downlink.state()
     }
 
     fn step(&mut self) {
-        self.now += Duration::from_millis(1);
-        let (now, ms) = (self.now, self.ms());
-        if ms.is_multiple_of(UNIT) {
-            self.encode();
+        let ms = self.pair.advance();
+        let published = if ms.is_multiple_of(UNIT) { self.encode(ms) } else { Vec::new() };
+        for Arrival { left, packet } in self.pair.exchange(published, Vec::new()) {
+            self.waits.push(ms - left - 10);
+            let media = RtpPacket::parse(&packet).unwrap();
+            self.bytes += if media.payload_type == 98 { media.payload.len() } else { 0 };
         }
-        let mut reports = Vec::new();
-        self.feedback.produce(ms, &mut reports);
-        for report in reports {
-            self.back.send(now, 100, report);
-        }
-        for datagram in self.back.arrived(now) {
-            let Datagram::Rtcp(packet) = datagram else { panic!("Bob sends no media") };
-            self.room.receive_rtcp(now, BOB, &packet, &mut self.out);
-        }
-        if self.room.next_deadline().is_some_and(|at| at <= now) {
-            self.room.tick(now, &mut self.out);
-        }
-        for (to, datagram) in std::mem::take(&mut self.out.packets) {
-            match &datagram {
-                Datagram::Rtp(bytes) => {
-                    let packet = RtpPacket::parse(bytes).unwrap();
-                    assert_eq!(to, BOB);
-                    assert!(self.nonces.insert((packet.ssrc, packet.seq.0)), "a nonce is repeated");
-                    self.downlink.send(now, bytes.len() + OVERHEAD, (ms, datagram));
-                }
-                Datagram::Rtcp(bytes) if to == ALICE => {
-                    self.key_frame_requested |= rtcp::parse(bytes).any(|part| matches!(part, Rtcp::Pli { .. }));
-                }
-                Datagram::Rtcp(_) => {}
-            }
-        }
-        for (sent, datagram) in self.downlink.arrived(now) {
-            if let Datagram::Rtp(packet) = datagram {
-                self.feedback.on_rtp(ms, &packet);
-                self.waits.push(ms - sent - 10);
-                let media = RtpPacket::parse(&packet).unwrap();
-                self.bytes += if media.payload_type == 98 { media.payload.len() } else { 0 };
-            }
-        }
-        while let Some(event) = self.room.poll_event() {
+        while let Some(event) = self.pair.room.poll_event() {
             if let Event::Layer { height, temporal, reason, .. } = event {
                 self.layers.push((height, temporal, reason));
             }
@@ -215,7 +151,7 @@ fn layers_follow_the_downlink_down_and_up() {
     let state = call.state();
     assert_eq!(call.layers, [(Some(720), Some(2), LayerReason::Wish)], "{state:?}");
 
-    call.downlink.set_impairment(rate(360));
+    call.pair.downlink.set_impairment(rate(360));
     let down = call.run_until(3, LayerReason::Network);
     call.run(4);
     let (layers, waits) = (call.layers.len(), call.waits.len());
@@ -228,7 +164,7 @@ fn layers_follow_the_downlink_down_and_up() {
     assert_eq!(call.layers.last().unwrap().2, LayerReason::Network);
 
     // Probes that have failed for long come every 12 s.
-    call.downlink.set_impairment(rate(2_000));
+    call.pair.downlink.set_impairment(rate(2_000));
     call.run_until(20, LayerReason::Wish);
     assert_eq!(call.layers.last(), Some(&(Some(720), Some(2), LayerReason::Wish)));
 }
@@ -238,12 +174,12 @@ fn layers_follow_the_downlink_down_and_up() {
 fn video_that_does_not_fit_at_all_is_cut_and_comes_back() {
     let mut call = Call::with(rate(2_000), ScalabilityMode::L1T1, &SIZES[..1]);
     call.run(8);
-    call.downlink.set_impairment(rate(60));
+    call.pair.downlink.set_impairment(rate(60));
     call.run_until_cut(7);
     // What waits on the path arrives first.
     let is_silent = (0..5).any(|_| call.bytes_of(4) == 0);
     assert!(is_silent, "{:?}", call.layers);
-    call.downlink.set_impairment(rate(2_000));
+    call.pair.downlink.set_impairment(rate(2_000));
     call.run_until(30, LayerReason::Wish);
     assert_eq!(call.height(), Some(180), "{:?}", call.layers);
     assert!(call.bytes_of(4) > 0);
@@ -254,7 +190,7 @@ fn video_that_does_not_fit_at_all_is_cut_and_comes_back() {
 fn lower_resolution_at_the_full_frame_rate_goes_before_a_higher_one_that_jerks() {
     let mut call = Call::new(rate(2_000));
     call.run(8);
-    call.downlink.set_impairment(rate(500));
+    call.pair.downlink.set_impairment(rate(500));
     call.run(20);
     assert_eq!(call.layers.last(), Some(&(Some(360), Some(2), LayerReason::Network)), "{:?}", call.layers);
 }
@@ -264,9 +200,9 @@ fn nothing_is_probed_when_all_that_is_wished_is_sent() {
     let mut call = Call::new(rate(5_000));
     call.run(12);
     assert_eq!(call.height(), Some(720));
-    let before = call.room.stats().probes;
+    let before = call.pair.room.stats().probes;
     call.run(10);
-    assert_eq!(call.room.stats().probes, before);
+    assert_eq!(call.pair.room.stats().probes, before);
 }
 
 /// Without feedback a receiver gets what is set, as if the room did not adapt.
@@ -274,9 +210,9 @@ fn nothing_is_probed_when_all_that_is_wished_is_sent() {
 fn receiver_without_feedback_gets_everything() {
     let mut call = Call::new(rate(300));
     for _ in 0..10_000 {
-        call.feedback = TransportFeedback::default();
+        call.pair.feedback = TransportFeedback::default();
         call.step();
     }
-    assert_eq!((call.height(), call.room.stats().probes), (Some(720), 0));
+    assert_eq!((call.height(), call.pair.room.stats().probes), (Some(720), 0));
     assert_eq!(call.state(), None);
 }

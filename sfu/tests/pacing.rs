@@ -7,19 +7,20 @@ mod simulation;
 use rtp_wire::{
     dependency_descriptor::{self, FrameSequence, ScalabilityMode},
     header::{HeaderExtensions, RtpHeader},
-    rtcp::{self, Rtcp},
+    rtcp,
     rtp::RtpPacket,
     seq::SeqNum,
     vp8::Vp8Descriptor,
 };
 use sfu::{
-    Mid, ParticipantId, Rid, Room, RoomId, Ssrc, TrackId,
+    Mid, Rid, Room, RoomId, Ssrc, TrackId,
     command::{EncodingParams, Publication},
     media::Codec,
 };
 use simulation::{
     Datagram, GOOD, Outbox,
     feedback::TransportFeedback,
+    pair::{ALICE, Arrival, BOB, Pair},
     publisher::{AudioSource, packet},
     receiver::SlotReceiver,
     transport,
@@ -28,10 +29,8 @@ use std::{
     collections::HashSet,
     time::{Duration, Instant},
 };
-use tacet_impair::{Bitrate, Bottleneck, Impairment, Link, Random};
+use tacet_impair::{Bitrate, Bottleneck, Impairment, Random};
 
-const ALICE: ParticipantId = ParticipantId(1);
-const BOB: ParticipantId = ParticipantId(2);
 const CAMERA: TrackId = TrackId(7);
 const MICROPHONE: TrackId = TrackId(8);
 /// Milliseconds from one frame to the next.
@@ -43,8 +42,6 @@ const HEIGHTS: [u16; 3] = [180, 360, 720];
 /// A key frame is as large as this many others.
 const KEY_FRAME: usize = 8;
 const PAYLOAD: usize = 1_150;
-/// Headers of IP and UDP, and the tag of SRTP.
-const OVERHEAD: usize = 44;
 /// A decoder that lacks a frame asks for a key frame after this time in ms, as that of libwebrtc does.
 const DECODER_WAITS: u64 = 3_000;
 
@@ -82,32 +79,22 @@ impl Encoder {
 
 /// Alice with a camera in three encodings and a microphone, and Bob who sees and hears her.
 struct Call {
-    start: Instant,
-    now: Instant,
-    room: Room,
-    out: Outbox,
+    pair: Pair,
     encoders: [Encoder; 3],
-    key_frame_requested: bool,
     microphone: AudioSource,
-    downlink: Link<(u64, Datagram)>,
-    back: Link<Datagram>,
-    feedback: TransportFeedback,
     video: SlotReceiver,
     audio: SlotReceiver,
     asked: u64,
-    nonces: HashSet<(Ssrc, u16)>,
     /// How long audio waited in the room, in ms, at most.
     audio_waited: u64,
 }
 
 impl Call {
     fn new(kbps: u32, seed: u64) -> Self {
-        let (now, mut random) = (Instant::now(), Random::new(seed));
-        let (mut room, mut out) = (Room::new(RoomId(1)).with_adaptation(true), Outbox::default());
-        for participant in [ALICE, BOB] {
-            room.add_participant(participant, transport(participant)).unwrap();
-        }
+        let mut random = Random::new(seed);
         let microphone = AudioSource::new(&mut random);
+        let mut pair = Pair::new(path(kbps), [random.next(), random.next()]);
+        let Pair { now, room, outbox, .. } = &mut pair;
         let encodings = RIDS.iter().zip(HEIGHTS).map(|(rid, lines)| EncodingParams {
             height: Some(lines),
             ..EncodingParams::named(Rid::new(rid).unwrap())
@@ -118,41 +105,22 @@ impl Call {
             encodings: encodings.collect(),
             screen: false,
         };
-        room.publish(now, ALICE, CAMERA, camera).unwrap();
+        room.publish(*now, ALICE, CAMERA, camera).unwrap();
         let publication = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), microphone.ssrc, None);
-        room.publish(now, ALICE, MICROPHONE, publication).unwrap();
-        let mut slots = [("v0", Codec::Vp8, CAMERA), ("a0", Codec::Opus, MICROPHONE)].map(|(mid, codec, track)| {
+        room.publish(*now, ALICE, MICROPHONE, publication).unwrap();
+        let mut receive = |mid, codec, track: TrackId| {
             let mid = Mid::new(mid).unwrap();
             let (ssrc, rtx) = room.add_slot(BOB, mid, codec).unwrap();
-            room.activate_slot(now, BOB, mid, &mut out).unwrap();
-            room.set_slot(now, BOB, mid, Some(track.into()), &mut out).unwrap();
-            Some(SlotReceiver::new(ssrc, rtx))
-        });
-        Self {
-            start: now,
-            now,
-            room,
-            out,
-            encoders: Default::default(),
-            key_frame_requested: true,
-            microphone,
-            downlink: Link::new(path(kbps), random.next(), now),
-            back: Link::new(GOOD, random.next(), now),
-            feedback: TransportFeedback::default(),
-            video: slots[0].take().unwrap(),
-            audio: slots[1].take().unwrap(),
-            asked: 0,
-            nonces: HashSet::new(),
-            audio_waited: 0,
-        }
-    }
-
-    fn ms(&self) -> u64 {
-        u64::try_from((self.now - self.start).as_millis()).unwrap()
+            room.activate_slot(*now, BOB, mid, outbox).unwrap();
+            room.set_slot(*now, BOB, mid, Some(track.into()), outbox).unwrap();
+            SlotReceiver::new(ssrc, rtx)
+        };
+        let (video, audio) = (receive("v0", Codec::Vp8, CAMERA), receive("a0", Codec::Opus, MICROPHONE));
+        Self { pair, encoders: Default::default(), microphone, video, audio, asked: 0, audio_waited: 0 }
     }
 
     fn set_rate(&mut self, kbps: u32) {
-        self.downlink.set_impairment(path(kbps));
+        self.pair.downlink.set_impairment(path(kbps));
     }
 
     fn run(&mut self, seconds: u64) {
@@ -162,63 +130,36 @@ impl Call {
     }
 
     fn step(&mut self) {
-        self.now += Duration::from_millis(1);
-        let (now, ms) = (self.now, self.ms());
-        self.publish(ms);
-        self.receive(ms);
-        if self.room.next_deadline().is_some_and(|at| at <= now) {
-            self.room.tick(now, &mut self.out);
-        }
-        for (to, datagram) in std::mem::take(&mut self.out.packets) {
-            match &datagram {
-                Datagram::Rtp(bytes) => {
-                    let packet = RtpPacket::parse(bytes).unwrap();
-                    assert_eq!(to, BOB);
-                    assert!(self.nonces.insert((packet.ssrc, packet.seq.0)), "a nonce is repeated");
-                    if packet.ssrc == self.audio.ssrc {
-                        let made = u64::from_be_bytes(*packet.payload.first_chunk().unwrap());
-                        self.audio_waited = self.audio_waited.max(ms - made);
-                    }
-                    self.downlink.send(now, bytes.len() + OVERHEAD, (ms, datagram));
-                }
-                Datagram::Rtcp(bytes) if to == ALICE => {
-                    self.key_frame_requested |= rtcp::parse(bytes).any(|part| matches!(part, Rtcp::Pli { .. }));
-                }
-                Datagram::Rtcp(_) => {}
+        let ms = self.pair.advance();
+        let (published, answers) = (self.published(ms), self.answers(ms));
+        for Arrival { left, packet } in self.pair.exchange(published, answers) {
+            self.video.on_rtp(ms, &packet);
+            self.audio.on_rtp(ms, &packet);
+            let view = RtpPacket::parse(&packet).unwrap();
+            if view.ssrc == self.audio.ssrc {
+                let made = u64::from_be_bytes(*view.payload.first_chunk().unwrap());
+                self.audio_waited = self.audio_waited.max(left - made);
             }
         }
-        for (_, datagram) in self.downlink.arrived(now) {
-            if let Datagram::Rtp(packet) = datagram {
-                self.feedback.on_rtp(ms, &packet);
-                self.video.on_rtp(ms, &packet);
-                self.audio.on_rtp(ms, &packet);
-            }
-        }
-        while self.room.poll_event().is_some() {}
+        while self.pair.room.poll_event().is_some() {}
     }
 
     /// What Alice sends in this millisecond.
-    fn publish(&mut self, ms: u64) {
+    fn published(&mut self, ms: u64) -> Vec<Datagram> {
         let mut sent = Vec::new();
         self.microphone.produce(ms, &mut sent);
         if ms.is_multiple_of(FRAME) {
-            let key = std::mem::take(&mut self.key_frame_requested);
+            let key = std::mem::take(&mut self.pair.key_frame_requested);
             for (encoding, encoder) in self.encoders.iter_mut().enumerate() {
                 sent.extend(encoder.encode(encoding, key, ms).into_iter().map(Datagram::Rtp));
             }
         }
-        for datagram in sent {
-            match datagram {
-                Datagram::Rtp(packet) => _ = self.room.receive_rtp(self.now, ALICE, &packet, &mut self.out),
-                Datagram::Rtcp(packet) => self.room.receive_rtcp(self.now, ALICE, &packet, &mut self.out),
-            }
-        }
+        sent
     }
 
-    /// What the room gets of Bob in this millisecond.
-    fn receive(&mut self, ms: u64) {
+    /// What Bob sends in this millisecond, besides feedback.
+    fn answers(&mut self, ms: u64) -> Vec<Datagram> {
         let mut sent = Vec::new();
-        self.feedback.produce(ms, &mut sent);
         self.video.produce(ms, &mut sent);
         let lacks_frames = |last: u64| ms - last.max(self.asked) >= DECODER_WAITS;
         if ms.is_multiple_of(100) && self.shown().last().copied().is_some_and(lacks_frames) {
@@ -227,13 +168,7 @@ impl Call {
             sent.push(Datagram::Rtcp(packet));
             self.asked = ms;
         }
-        for datagram in sent {
-            self.back.send(self.now, 100, datagram);
-        }
-        for datagram in self.back.arrived(self.now) {
-            let Datagram::Rtcp(packet) = datagram else { panic!("Bob sends no media") };
-            self.room.receive_rtcp(self.now, BOB, &packet, &mut self.out);
-        }
+        sent
     }
 
     /// When Bob's decoder got each frame that it could show, in ms.
@@ -267,7 +202,7 @@ impl Call {
     fn suffered(&self, from: u64) -> (u64, u64) {
         let mut shown: Vec<u64> = self.shown().into_iter().filter(|at| *at >= from).collect();
         shown.insert(0, from);
-        shown.push(self.ms());
+        shown.push(self.pair.ms());
         let freeze = shown.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         let lost = self.audio.missing().len() as u64 * 20;
         (freeze, lost)
@@ -286,7 +221,7 @@ fn sharp_fall_of_a_path_freezes_video_shortly_and_costs_little_audio() {
         let mut call = Call::new(2_000, seed);
         call.run(10);
         assert_eq!(call.suffered(2_000).1, 0, "audio is whole before");
-        let from = call.ms();
+        let from = call.pair.ms();
         call.set_rate(300);
         call.run(10);
         assert!(call.audio_waited <= 1, "audio is never queued: {} ms", call.audio_waited);

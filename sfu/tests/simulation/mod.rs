@@ -7,6 +7,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod feedback;
+pub mod pair;
 pub mod publisher;
 pub mod receiver;
 
