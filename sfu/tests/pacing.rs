@@ -300,3 +300,25 @@ fn frames_that_can_be_missing_make_way_for_the_others() {
     }
     assert_eq!(room.stats().discarded, room.stats().fillers);
 }
+
+/// What waits is decided for each slot, also for one that comes when the receiver's pacer exists.
+#[test]
+fn video_of_a_slot_that_is_added_later_waits_too() {
+    let mut call = Call::new(300, 1);
+    call.run(3);
+    let Pair { now, room, outbox, .. } = &mut call.pair;
+    let mid = Mid::new("v1").unwrap();
+    let (ssrc, _) = room.add_slot(BOB, mid, Codec::Vp8).unwrap();
+    room.activate_slot(*now, BOB, mid, outbox).unwrap();
+    room.set_slot(*now, BOB, mid, Some(CAMERA.into()), outbox).unwrap();
+    let mut left = Vec::new();
+    for _ in 0..1_000 {
+        let ms = call.pair.advance();
+        let published = call.published(ms);
+        let arrived = call.pair.exchange(published, Vec::new());
+        let of_slot = arrived.iter().filter(|arrival| RtpPacket::parse(&arrival.packet).unwrap().ssrc == ssrc);
+        left.extend(of_slot.map(|arrival| arrival.left));
+    }
+    let (Some(first), Some(fifth)) = (left.first(), left.get(4)) else { panic!("{} packets", left.len()) };
+    assert!(fifth - first >= 5, "a key frame of five packets leaves within {} ms", fifth - first);
+}

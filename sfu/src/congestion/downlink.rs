@@ -28,6 +28,14 @@ pub(crate) fn wire_size(len: usize) -> DataSize {
     DataSize::from_len(len) + DATAGRAM_OVERHEAD
 }
 
+/// An RTP header with the extensions that most packets have, about.
+const HEADER: DataSize = DataSize::from_bytes(30);
+
+/// The size on the wire of a packet whose header is not known yet, with a payload of `len` bytes.
+pub(crate) fn about_on_wire(len: usize) -> DataSize {
+    wire_size(len) + HEADER
+}
+
 /// What is assumed of a path until feedback says more.
 const START: Bitrate = Bitrate::from_kbps(600);
 /// The estimator looks at the time as long as feedback has come within this time.
@@ -110,12 +118,7 @@ impl Downlink {
         let number = self.next_number();
         self.numbered += 1;
         if let Some(measured) = &mut self.measured {
-            let cluster = measured.probe.as_mut().map(|probe| probe.on_packet(size));
-            measured.history.record(now, size, cluster.map_or(0, ClusterId::get));
-            measured.estimator.on_sent(now, size);
-            if let Some(pacer) = &mut measured.pacer {
-                pacer.on_packet(size);
-            }
+            measured.on_packet(now, size);
         }
         low(number)
     }
@@ -336,6 +339,16 @@ impl Measured {
             pacer: None,
             spendable: Spendable::new(now),
             needed: Bitrate::ZERO,
+        }
+    }
+
+    /// A packet of `size` on the wire leaves now.
+    fn on_packet(&mut self, now: Instant, size: DataSize) {
+        let cluster = self.probe.as_mut().map(|probe| probe.on_packet(size));
+        self.history.record(now, size, cluster.map_or(0, ClusterId::get));
+        self.estimator.on_sent(now, size);
+        if let Some(pacer) = &mut self.pacer {
+            pacer.on_packet(size);
         }
     }
 

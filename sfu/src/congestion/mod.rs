@@ -12,8 +12,8 @@ mod send_history;
 pub(crate) mod twcc_recorder;
 mod video_budget;
 
-pub(crate) use downlink::wire_size;
 pub use downlink::{DeliveryReport, Downlink, Needs};
+pub(crate) use downlink::{about_on_wire, wire_size};
 pub use estimator::{BandwidthEstimator, Cause, ClusterId, PacketResult, ProbeCluster};
 pub(crate) use pacer::STEP as PACER_STEP;
 pub(crate) use probe_sender::STEP as PROBE_STEP;

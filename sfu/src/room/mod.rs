@@ -13,6 +13,7 @@ mod receive_queue;
 mod receive_rtcp;
 mod receive_rtp;
 mod retransmit;
+mod slot_sender;
 mod slots;
 mod speaker_slots;
 mod stats;

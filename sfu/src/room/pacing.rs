@@ -7,10 +7,11 @@
 //! ```
 //! Only receivers that are adapted to have a pacer, and the timer runs only while something waits.
 
-use super::{Room, timers::Timer, topology::Topology};
+use super::{Room, slot_sender::SlotSender, timers::Timer, topology::Topology};
 use crate::{
     congestion::PACER_STEP,
     egress::Egress,
+    ids::ParticipantId,
     keys::{ParticipantKey, SlotKey},
     subscriber::{
         segment::bit,
@@ -35,6 +36,24 @@ pub(super) enum Quota {
 }
 
 impl Room {
+    /// From now on, video to a receiver may have to wait, if the room adapts to receivers.
+    pub(super) fn begin_pacing(&mut self, now: Instant, receiver: ParticipantId, egress: &mut (impl Egress + ?Sized)) {
+        let Some(receiver) = self.topology.participant(receiver).filter(|_| self.adapts) else { return };
+        if let Some(path) = egress.path(receiver.transport) {
+            path.downlink.begin_pacing(now);
+        }
+        let slots = receiver.slots.clone();
+        slots.into_iter().for_each(|slot| self.pace_slot(slot, egress));
+    }
+
+    /// From now on, packets of video into a slot may have to wait, if its receiver has a pacer.
+    pub(super) fn pace_slot(&mut self, key: SlotKey, egress: &mut (impl Egress + ?Sized)) {
+        let Some(slot) = self.topology.slots.get_mut(key).filter(|slot| slot.is_video()) else { return };
+        if egress.path(slot.transport).is_some_and(|path| path.downlink.is_paced()) {
+            slot.waiting.get_or_insert_default();
+        }
+    }
+
     /// Something waits for a receiver.
     pub(super) fn pace(&mut self, now: Instant, receiver: ParticipantKey) {
         if !self.pacing.contains(&receiver) {
@@ -125,7 +144,8 @@ impl Room {
         }
         let Self { topology: Topology { encodings, slots, .. }, video, stats, .. } = self;
         if let Some(slot) = slots.get_mut(key) {
-            video.sender(now, slot, stats, egress).send_waited(packet, encodings);
+            let mut sender = SlotSender { now, slot, buffers: &mut video.buffers, stats, egress };
+            sender.send_waited(packet, encodings);
         }
     }
 

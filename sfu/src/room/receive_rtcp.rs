@@ -79,11 +79,9 @@ impl Room {
         };
         let is_first = !path.downlink.is_estimated();
         self.stats.downlink += path.downlink.on_feedback(now, report, &mut self.scratch.results);
-        if is_first && self.adapts {
-            path.downlink.begin_pacing(now);
-        }
         self.watch_downlinks(now);
         if is_first {
+            self.begin_pacing(now, from, egress);
             self.update_needs(from, egress);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Room, topology::Topology};
 use crate::{
-    congestion::wire_size,
+    congestion::{about_on_wire, wire_size},
     egress::Egress,
     keys::SlotKey,
     subscriber::{
@@ -13,9 +13,6 @@ use crate::{
     wire::seq::{SeqNum, low},
 };
 use std::time::Instant;
-
-/// Size of a retransmission beyond the payload, about.
-const HEADER: DataSize = DataSize::from_bytes(30);
 
 /// Why a packet is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +65,7 @@ impl Room {
         let (segment, seq) = slot.rewriter.origin(seq)?;
         // On a path that is full, what another encoding has replaced would hold up the key frame of that.
         let is_replaced = slot.rewriter.current().is_some_and(|layer| layer.encoding != segment.layer.encoding);
-        if is_replaced && downlink.is_paced() {
+        if is_replaced && slot.waiting.is_some() {
             return None;
         }
         let encoding = encodings.get_mut(segment.layer.encoding);
@@ -84,7 +81,7 @@ impl Room {
         let packet = packet.filter(|packet| segment.contains(&packet.meta));
         let rtx = slot.rtx.as_mut()?;
         let payload = packet.as_ref().map_or(0, |packet| packet.payload_len());
-        let size = wire_size(payload) + HEADER;
+        let size = about_on_wire(payload);
         if reason != Reason::Waited && !rtx.admit(now, SeqNum(low(seq)), rtt) {
             return None;
         }
@@ -92,15 +89,14 @@ impl Room {
             if !downlink.admits_repair(now, size) {
                 return None;
             }
-            if downlink.is_paced() {
-                let waiting = slot.waiting.get_or_insert_default();
-                if !waiting.is_full() && downlink.must_wait(now, size) {
-                    waiting.push_retransmission(WaitingPacket::new(seq, index, 0, size));
-                    downlink.add_waiting(size);
-                    let receiver = slot.participant;
-                    self.pace(now, receiver);
-                    return Some(size);
-                }
+            if let Some(waiting) = slot.waiting.as_mut().filter(|waiting| !waiting.is_full())
+                && downlink.must_wait(now, size)
+            {
+                waiting.push_retransmission(WaitingPacket::new(seq, index, 0, size));
+                downlink.add_waiting(size);
+                let receiver = slot.participant;
+                self.pace(now, receiver);
+                return Some(size);
             }
         }
         let header = &mut scratch.header;

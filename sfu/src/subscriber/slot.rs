@@ -54,7 +54,7 @@ pub(crate) struct Slot {
     /// The track came when the receiver could not be reached, and no key frame was requested for it.
     pub(crate) is_new: bool,
     pub(crate) rewriter: Rewriter,
-    /// What the pacer holds back. From the first packet that it may hold back on.
+    /// What the pacer holds back; `None` without a pacer, which audio never has.
     pub(crate) waiting: Option<Box<Waiting>>,
     /// The receiver has reported on the SSRC, so it knows the m-line, and packets need no MID.
     pub(crate) mid_known: bool,
