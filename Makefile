@@ -255,6 +255,11 @@ large-rooms: web ## Measure a webinar and an audience of a thousand, and an over
 	$(TARGET)/release/tacet load --quiet --scenario audience --seconds 120
 	$(TARGET)/release/tacet load --quiet --overload
 
+.PHONY: gallery
+gallery: setup-browsers web ## Page through 200 cameras in Chromium, and print how long tiles are black: docs/benchmarks.md.
+	cargo build --locked --release --no-default-features --features serve,load
+	cd $(WEB) && TACET=$(abspath $(TARGET))/release/tacet e2e/namespace npm run --silent gallery
+
 # In virtual time, so that load on the machine changes nothing.
 .PHONY: cc
 cc: ## Judge congestion control by the cases of RFC 8867 to 8869, beside libwebrtc's: docs/congestion.md.

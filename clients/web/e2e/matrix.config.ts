@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The browser matrix. It takes ten minutes, one row at a time, and prints a table. */
+/** The browser matrix, which takes a quarter of an hour, one row at a time, and the gallery. Both print tables. */
 export default defineConfig({
   test: {
     root: import.meta.dirname,

@@ -2,10 +2,12 @@
 // of what it shows. Every switch is measured beside a control, in which the same receiver changes nothing.
 
 import type { Browser } from "puppeteer-core";
+import type { VideoLayer } from "../../src/index.ts";
 import type { Codec } from "../../src/protocol/generated.ts";
 import { joinWithCanvas } from "../canvas-camera.ts";
 import { Participant } from "../participant.ts";
 import { until } from "../until.ts";
+import { endLargest, type Fall, fall, followSender, sent } from "./sent.ts";
 
 export type BrowserName = "Chromium" | "Firefox";
 
@@ -38,6 +40,10 @@ export interface Measured extends Counters {
   readonly tookMs: number;
   /** Longest time without a new frame. */
   readonly gapMs: number;
+  /** What the layer was chosen by at the end, as the server says. */
+  readonly reason: string | undefined;
+  /** How much less the sender sends, where that was waited for. */
+  readonly fell?: Fall;
 }
 
 /** Lines of the three sizes. */
@@ -53,8 +59,6 @@ declare global {
     matrixFrames?: { at: number; lines: number }[];
     /** Shows the sender's camera in a tile of this height in device pixels from now on. */
     matrixShow?: (height: number) => void;
-    /** How often the sender changed its encodings. */
-    matrixChanges?: number;
   }
 }
 
@@ -90,13 +94,7 @@ export class Pair {
   }
 
   async #joinSender(link: string, { codec, sizes }: Row): Promise<void> {
-    await this.sender.page.evaluate(() => {
-      const { setParameters } = RTCRtpSender.prototype;
-      RTCRtpSender.prototype.setParameters = function (...parameters) {
-        window.matrixChanges = (window.matrixChanges ?? 0) + 1;
-        return setParameters.apply(this, parameters);
-      };
-    });
+    await followSender(this.sender);
     const options = { link, videoCodec: codec, spatialLayers: sizes === "L3T3_KEY" };
     await joinWithCanvas(this.sender, options, FRAMES_PER_SECOND);
   }
@@ -156,6 +154,24 @@ export class Pair {
     return { ...(await this.#measureFrom(before, since, lines)), tookMs: 0 };
   }
 
+  /** Shows the smallest size, and measures until the largest encoding, which no one shows then, is sent no more. */
+  async unwanted(): Promise<Measured> {
+    const wanted = await sent(this.sender);
+    const [before, start] = [await this.#counters(), performance.now()];
+    const since = await this.show(LINES.small);
+    const fell = await fall(this.sender, wanted);
+    const measured = await this.#measureFrom(before, since, LINES.small);
+    return { ...measured, tookMs: Math.round(fell.at - start), fell };
+  }
+
+  /** Lets the encoder end its largest size, as one does that lacks bandwidth, and measures until the next lower one is shown. */
+  async withoutLargest(): Promise<Measured> {
+    const before = await this.#counters();
+    const since = await this.receiver.page.evaluate(() => performance.now());
+    await endLargest(this.sender);
+    return this.#measureFrom(before, since, LINES.middle);
+  }
+
   async #measureFrom(before: Counters, since: number, lines: number): Promise<Measured> {
     const { page } = this.receiver;
     let frames: { at: number; lines: number }[] = [];
@@ -164,6 +180,7 @@ export class Pair {
       const shown = frames.filter((frame) => frame.at > since && frame.lines === lines).length;
       return shown >= FRAMES || JSON.stringify({ shown, last: frames.at(-1), layer: await this.#layer() });
     });
+    const reason = (await this.#layer())?.reason;
     const after = await this.#counters();
     const later = frames.filter(({ at }) => at > since);
     const first = later.find((frame) => frame.lines === lines)?.at ?? Number.POSITIVE_INFINITY;
@@ -172,6 +189,7 @@ export class Pair {
     return {
       tookMs: Math.round(first - since),
       gapMs: Math.round(Math.max(0, ...gaps)),
+      reason,
       nacks: after.nacks - before.nacks,
       keyFrames: after.keyFrames - before.keyFrames,
       requests: after.requests - before.requests,
@@ -179,14 +197,6 @@ export class Pair {
       decoded: after.decoded - before.decoded,
       received: after.received - before.received,
     };
-  }
-
-  /** Waits until the sender no longer sends the largest encoding, which no one shows. */
-  async unwantedEnds(): Promise<void> {
-    await until("the largest encoding ends", async () => {
-      const encodings = await this.encodings();
-      return encodings.some(({ rid, active }) => rid === "f" && !active) || JSON.stringify(encodings);
-    });
   }
 
   /** Returns the encodings of the sender; the height is 0 before the first frame. */
@@ -208,7 +218,7 @@ export class Pair {
     return this.receiver.openFailures();
   }
 
-  async #layer(): Promise<unknown> {
+  async #layer(): Promise<VideoLayer | null | undefined> {
     return this.receiver.page.evaluate(() => {
       const [ada] = window.testCall?.participants ?? [];
       return ada === undefined ? null : window.testCall?.layer(ada.id, "camera");
