@@ -90,6 +90,7 @@ test: test-rust test-dashboard test-c test-python test-web test-browsers ## Run 
 setup-rust: web setup-namespace
 	$(call install,vpxenc,vpx-tools)
 	$(call install_unless,test -e /usr/include/alsa/asoundlib.h,libasound2-dev pkg-config)
+	$(call install_unless,ls /usr/lib/postgresql/*/bin/postgres,postgresql)
 
 .PHONY: test-rust
 test-rust: setup-rust ## Run the Rust tests; fuzz corpora and short simulations are among them.
@@ -232,7 +233,8 @@ $(TARGET)/verifpal/bin/verifpal:
 
 .PHONY: bench
 bench: ## Run the benchmarks.
-	cargo bench --locked --package tacet-benches --package tacet-tlog --package e2ee-identity --package e2ee-messages
+	cargo bench --locked --package tacet-benches --package tacet-tlog --package e2ee-identity --package e2ee-messages \
+		--package tacet-store
 
 # The cost of the media plane beside that of kernel and cipher in the same run: docs/performance.md.
 .PHONY: perf
@@ -337,7 +339,7 @@ miri: ## Run the tests of the C ABI under Miri, which detects undefined behaviou
 
 # Some targets only: `make fuzz FUZZ_TARGETS="room worker"`.
 FUZZ_SECONDS ?= 60
-FUZZ_CRATES ?= e2ee-frames e2ee-frames/messages e2ee-frames/tlog sfu
+FUZZ_CRATES ?= e2ee-frames e2ee-frames/messages e2ee-frames/tlog sfu signaling/store
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard $(FUZZ_CRATES:%=%/fuzz/fuzz_targets/*.rs))))
 FUZZ_LIMITS := -max_len=1024 -timeout=120
 # Inputs that were found on this machine, beside the committed ones, and inputs that fail.
@@ -352,7 +354,7 @@ fuzz-build:
 		$(patsubst %,--package %-fuzz,$(notdir $(FUZZ_CRATES))) --features libfuzzer --bins
 
 .PHONY: fuzz
-fuzz: fuzz-build ## Fuzz e2ee-frames, messages, the transparency log and the SFU for FUZZ_SECONDS (60) a target.
+fuzz: fuzz-build ## Fuzz e2ee-frames, messages, the transparency log, the SFU and the store for FUZZ_SECONDS (60) a target.
 	@for target in $(FUZZ_TARGETS); do \
 		found=$(FUZZ_FOUND)/$$target; mkdir -p $$found; \
 		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -len_control=10 \

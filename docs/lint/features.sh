@@ -19,4 +19,5 @@ lint --package e2ee-frames --no-default-features
 lint --package e2ee-frames --features aws-lc,external-cipher,interop-ctr
 lint --package e2ee-identity --no-default-features
 lint --package e2ee-messages --no-default-features
+lint --package tacet-store
 lint --package e2ee-frames-ffi --target wasm32-unknown-unknown

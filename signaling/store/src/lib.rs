@@ -17,6 +17,11 @@
 //! | [`database`] | the map: trait, tables, and the backends |
 //! | [`master`] | the operator's key, and where it comes from |
 //! | [`wrap`] | wrap keys and their files |
+//! | [`deletion`] | tombstones, receipts; deletions are methods of [`Store`] |
+//! | [`outbox`] | events that lead from the keys to the vault |
+//! | [`audit`] | the chained log of what administrators and the server did |
+//! | [`archive`] | encrypted archives, restoring, verifying |
+//! | [`calls`] | records of calls, and what is left of them after a day |
 //! | [`rotation`] | when keys are rotated; the rotations are methods of [`Store`] |
 //!
 //! Invariants:
@@ -33,6 +38,7 @@
 //!
 //! ```
 //! use std::sync::Arc;
+//! use tacet_store::deletion::FileLog;
 //! use tacet_store::{Owner, Parts, Store, Time};
 //! use tacet_store::database::{Purpose, Space, SqliteDatabase, Table};
 //! use tacet_store::master::MasterKeys;
@@ -46,6 +52,7 @@
 //!     keys: Arc::new(SqliteDatabase::open(folder.path(), Space::Keys)?),
 //!     vault: Arc::new(SqliteDatabase::open(folder.path(), Space::Vault)?),
 //!     wrap_files: Arc::new(FolderFiles::open(&folder.path().join("wrap"))?),
+//!     tombstones: vec![Arc::new(FileLog::open(&folder.path().join("tombstones"))?)],
 //!     master: Box::new(MasterKeys::generate(&mut random)),
 //!     random: Box::new(random),
 //!     region: String::new(),
@@ -62,20 +69,28 @@
 //!     assert_eq!(note.as_deref(), Some(&b"a secret"[..]));
 //!     Ok(())
 //! })?;
+//! let receipt = store.delete_owner(account, now)?;
+//! assert!(receipt.verify(store.id(), &store.receipt_key(now)?));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+pub mod archive;
+pub mod audit;
 mod blob;
+pub mod calls;
 mod data_key;
 pub mod database;
+pub mod deletion;
 mod error;
 mod facts;
 pub mod label;
 pub mod master;
+pub mod outbox;
 mod owner;
+mod retention;
 pub mod rotation;
 mod row;
 mod sealed;

@@ -6,6 +6,7 @@ use crate::{
     database::{self, Contents, DatabaseError, Purpose, Space, Table, Tx},
     error::StoreError,
     owner::{OWNER_BYTES, Owner},
+    retention,
     row::{self, Plaintext},
     store::{Store, Stored},
     time::Time,
@@ -34,6 +35,10 @@ impl<'a> SealedTx<'a> {
         Self { store, space, tx, now, admitted: Vec::new() }
     }
 
+    pub(crate) fn store(&self) -> &'a Store {
+        self.store
+    }
+
     /// The transaction beneath, for records that are not rows.
     pub(crate) fn raw(&mut self) -> &mut dyn Tx {
         self.tx
@@ -52,7 +57,7 @@ impl<'a> SealedTx<'a> {
         }
     }
 
-    /// Writes a row.
+    /// Writes a row. One that ends on a day goes on to do so.
     ///
     /// # Errors
     /// [`StoreError::UnknownOwner`] if the owner does not exist, or no longer; [`StoreError::TooLong`].
@@ -75,7 +80,9 @@ impl<'a> SealedTx<'a> {
     /// The database fails.
     pub fn delete(&mut self, table: Table, owner: Owner, name: &[u8]) -> Result<(), StoreError> {
         purpose_of(table)?;
-        Ok(self.tx.delete(table, &key_of(owner, name)?)?)
+        let key = key_of(owner, name)?;
+        retention::forget(self.tx, table, &key)?;
+        Ok(self.tx.delete(table, &key)?)
     }
 
     /// The first `limit` rows of an owner whose names start with `prefix`, after the name `after`. Rows whose owner was

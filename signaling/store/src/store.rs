@@ -3,15 +3,16 @@
 use crate::{
     data_key::{self, Cache, DataKey, DataKeyRecord, Place, Versions},
     database::{self, Database, DatabaseError, Purpose, Space, Table, Tx},
+    deletion::TombstoneLog,
     error::StoreError,
-    facts,
+    facts, label,
     master::MasterKey,
     owner::Owner,
     sealed::SealedTx,
     time::Time,
     wrap::{self, WrapFiles, WrapKey, WrapKeys},
 };
-use e2ee_core::{Random, SecretBytes};
+use e2ee_core::{Label, Random, SecretBytes};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -58,6 +59,8 @@ pub struct Parts {
     pub vault: Arc<dyn Database>,
     /// Files of wrap keys.
     pub wrap_files: Arc<dyn WrapFiles>,
+    /// Where deletions are noted before they are answered. One should be on another machine.
+    pub tombstones: Vec<Arc<dyn TombstoneLog>>,
     /// The operator's key.
     pub master: Box<dyn MasterKey>,
     /// The system's randomness.
@@ -71,11 +74,13 @@ pub struct Store {
     keys: Arc<dyn Database>,
     vault: Arc<dyn Database>,
     pub(crate) wrap_files: Arc<dyn WrapFiles>,
+    pub(crate) tombstones: Vec<Arc<dyn TombstoneLog>>,
     pub(crate) master: RwLock<Box<dyn MasterKey>>,
     random: Mutex<Box<dyn Random>>,
     pub(crate) wraps: RwLock<WrapKeys>,
     cache: Cache,
     id: StoreId,
+    region: String,
 }
 
 impl Store {
@@ -104,11 +109,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens a store: checks that its parts belong together and that the master key opens every wrap key.
+    /// Opens a store: checks that its parts belong together and that the master key opens every wrap key. Deletions that
+    /// were interrupted, or that an older archive knows nothing of, are done before anything else.
     ///
     /// # Errors
     /// Says which part is missing, of another store, or damaged. Nothing has changed then.
-    pub fn open(parts: Parts) -> Result<Self, StoreError> {
+    pub fn open(parts: Parts, now: Time) -> Result<Self, StoreError> {
         let keys = database::read(&*parts.keys, |tx| facts::get(tx, Space::Keys))?.ok_or(StoreError::NotInitialised)?;
         let vault = database::read(&*parts.vault, |tx| facts::get(tx, Space::Vault))?;
         let region = parts.region.clone();
@@ -123,23 +129,33 @@ impl Store {
             None => database::write(&*store.vault, |tx| facts::put(tx, Space::Vault, keys.store, &region))?,
         }
         store.wraps().newest()?;
+        // Of another time than the databases, the wrap keys would open nothing.
+        store.stable_key(&label::TOMBSTONE, now)?;
+        store.apply_tombstones(now)?;
+        store.settle(now)?;
         Ok(store)
     }
 
     fn assemble(parts: Parts, id: StoreId) -> Result<Self, StoreError> {
-        let Parts { keys, vault, wrap_files, master, random, region: _ } = parts;
+        let Parts { keys, vault, wrap_files, tombstones, master, random, region } = parts;
         if (keys.space(), vault.space()) != (Space::Keys, Space::Vault) {
             return Err(DatabaseError::Misuse("the databases are exchanged").into());
         }
         let wraps = RwLock::new(WrapKeys::load(&*wrap_files, id, &*master)?);
         let (master, random) = (RwLock::new(master), Mutex::new(random));
-        Ok(Self { keys, vault, wrap_files, master, random, wraps, cache: Cache::default(), id })
+        Ok(Self { keys, vault, wrap_files, tombstones, master, random, wraps, cache: Cache::default(), id, region })
     }
 
     /// The store's id.
     #[must_use]
     pub fn id(&self) -> StoreId {
         self.id
+    }
+
+    /// The store's region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
     }
 
     /// One of the two databases, beneath all sealing.
@@ -154,9 +170,13 @@ impl Store {
     /// Makes an owner with its data keys, so that rows can be written for it. One that exists is left as it is.
     ///
     /// # Errors
-    /// A database fails.
+    /// [`StoreError::Deleted`] if the owner was deleted: ids are random, and are not used again. A database fails.
     pub fn create_owner(&self, owner: Owner, now: Time) -> Result<(), StoreError> {
+        let tombstone = self.tombstone_of(owner, now)?;
         self.add_data_keys((owner, &[Purpose::Identity, Purpose::Content], 1), now, |tx| {
+            if tx.get(Table::Tombstone, &tombstone)?.is_some() {
+                return Err(StoreError::Deleted);
+            }
             Ok(database::page(tx, Table::DataKey, owner.id(), None, 1)?.is_empty())
         })
     }
@@ -273,10 +293,18 @@ impl Store {
             versions.insert(version, DataKey::new(version, &key));
         }
         let versions = Versions(Arc::new(versions));
-        if !versions.0.is_empty() {
+        if versions.0.is_empty() {
+            self.cache.forget(owner);
+        } else {
             self.cache.put(owner, purpose, versions.clone(), now);
         }
         Ok(versions)
+    }
+
+    /// A key of the store itself that never changes.
+    pub(crate) fn stable_key(&self, label: &Label, now: Time) -> Result<SecretBytes<32>, StoreError> {
+        let versions = self.data_key(None, (Owner::STORE, Purpose::Stable), now, false)?;
+        Ok(versions.newest().ok_or(StoreError::UnknownOwner)?.derive(label, &[]))
     }
 
     /// A wrap key; its file is looked for again if it is not known, because another server may have made it.

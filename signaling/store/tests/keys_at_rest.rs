@@ -98,8 +98,8 @@ fn store_is_made_once_and_for_one_region() {
     drop(store);
     let mut parts = machine.parts();
     parts.region = "us-ny".to_owned();
-    assert!(matches!(Store::open(parts), Err(StoreError::OtherRegion { .. })));
-    assert!(matches!(Store::open(Machine::default().parts()), Err(StoreError::NotInitialised)));
+    assert!(matches!(Store::open(parts, NOW), Err(StoreError::OtherRegion { .. })));
+    assert!(matches!(Store::open(Machine::default().parts(), NOW), Err(StoreError::NotInitialised)));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn parts_of_different_stores_are_refused() {
     parts.vault = theirs.parts().vault;
     // Seeds are alike, so ids are made to differ.
     write(&*theirs.vault, |tx| tx.put(Table::VaultMeta, b"store", &[9; 16])).unwrap();
-    assert!(matches!(Store::open(parts), Err(StoreError::OtherStore)));
+    assert!(matches!(Store::open(parts, NOW), Err(StoreError::OtherStore)));
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Data keys: random keys of owners, from which the keys of their rows follow. Destroying one makes its rows unreadable.
 
 mod cache;
+mod floor;
 mod record;
 
 pub(crate) use cache::{Cache, Versions};
+pub(crate) use floor::{close_floor, closed_on, floor, floor_key, raise_floor};
 pub use record::DataKeyRecord;
 pub(crate) use record::Place;
 
 use crate::{
-    database::{DatabaseError, Purpose, Table, Tx},
+    database::{Purpose, Table},
     label,
     owner::Owner,
 };
@@ -61,23 +63,4 @@ pub(crate) fn parse_key(key: &[u8]) -> Option<(Owner, Purpose, u32)> {
     let (owner, purpose, version) = (reader.array()?, reader.u8()?, reader.u32()?);
     reader.end()?;
     Some((Owner::from_id(owner), Purpose::from_number(purpose)?, version))
-}
-
-/// The lowest version with which rows may be written.
-pub(crate) fn floor(tx: &mut dyn Tx, owner: Owner, purpose: Purpose) -> Result<u32, DatabaseError> {
-    let value = tx.get(purpose.floor(), &floor_key(owner, purpose))?;
-    // A record that cannot be read refuses all writes.
-    Ok(value.map_or(0, |value| value.try_into().map_or(u32::MAX, u32::from_be_bytes)))
-}
-
-/// Raises the lowest version with which rows may be written.
-pub(crate) fn raise_floor(tx: &mut dyn Tx, owner: Owner, purpose: Purpose, version: u32) -> Result<(), DatabaseError> {
-    if floor(tx, owner, purpose)? < version {
-        tx.put(purpose.floor(), &floor_key(owner, purpose), &version.to_be_bytes())?;
-    }
-    Ok(())
-}
-
-pub(crate) fn floor_key(owner: Owner, purpose: Purpose) -> [u8; 17] {
-    e2ee_core::array::concat(&[owner.id(), &[purpose.number()]])
 }

@@ -7,10 +7,14 @@
 //! Transactions are serializable: their outcome is one that they could have had one after the other.
 
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 mod table;
 
 pub use memory::MemoryDatabase;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresDatabase;
 pub use sqlite::SqliteDatabase;
 pub use table::{Contents, Purpose, Space, Table};
 

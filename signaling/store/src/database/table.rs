@@ -114,14 +114,12 @@ tables! {
     KeysFloor = 3, "keys_floor", Keys, Contents::Own;
     /// MACs of deleted accounts → day4.
     Tombstone = 4, "tombstone", Keys, Contents::Own;
-    /// What ends when: day4 table1 key.
+    /// When rows end: day4 table1 key.
     KeysExpiry = 5, "keys_expiry", Keys, Contents::Own;
     /// Events on their way to the vault: owner16 id16.
     Outbox = 6, "outbox", Keys, Contents::Sealed(Purpose::Identity);
     /// Random keys that stand for accounts in the audit log: owner16.
     Subject = 7, "subject", Keys, Contents::Sealed(Purpose::Identity);
-    /// Keys of a day's call records: day4. Never in an archive.
-    DayKey = 8, "day_key", Keys, Contents::Own;
     /// Verifiers and wraps of accounts.
     Account = 16, "account", Keys, Contents::Sealed(Purpose::Identity);
     /// Devices of accounts.
@@ -138,12 +136,14 @@ tables! {
     VaultFloor = 65, "vault_floor", Vault, Contents::Own;
     /// As [`Self::KeysExpiry`].
     VaultExpiry = 66, "vault_expiry", Vault, Contents::Own;
-    /// Events that came out of the outbox: owner16 id16.
-    Event = 67, "event", Vault, Contents::Sealed(Purpose::Content);
+    /// Marks of events that came out of the outbox: id16.
+    Event = 67, "event", Vault, Contents::Own;
     /// Entries of the audit log: owner16 (the day) seq8.
     Audit = 68, "audit", Vault, Contents::Sealed(Purpose::Content);
     /// Leaves of the log of audited days and heads: index8.
     AuditLeaf = 69, "audit_leaf", Vault, Contents::Own;
+    /// Calls whose records are still exact: seconds8 owner16 name16.
+    ExactCall = 70, "exact_call", Vault, Contents::Own;
     /// Content of accounts.
     Content = 80, "content", Vault, Contents::Sealed(Purpose::Content);
     /// Envelopes that wait for delivery.

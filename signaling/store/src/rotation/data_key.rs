@@ -28,8 +28,8 @@ impl Store {
     /// [`StoreError::UnknownOwner`] if there is no such key; a database fails: call this again. A corrupt row stops the
     /// rotation, and its data key is kept.
     pub fn rotate_data_key(&self, owner: Owner, purpose: Purpose, now: Time) -> Result<u64, StoreError> {
-        if purpose == Purpose::Stable {
-            return Err(database::DatabaseError::Misuse("stable keys are not rotated").into());
+        if purpose == Purpose::Stable || owner.is_audit_day() {
+            return Err(database::DatabaseError::Misuse("the key is never rotated").into());
         }
         let newest = self.begin_rotation(owner, purpose, now)?;
         let first = self.move_rows(owner, purpose, now)?;

@@ -1,6 +1,9 @@
 //! A store on a machine that may fail at any step.
 
-#![allow(clippy::unwrap_used, dead_code, reason = "each test uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, dead_code, reason = "each test uses a part of it")]
+
+#[cfg(unix)]
+pub(crate) mod server;
 
 use e2ee_core::Random;
 use std::{
@@ -10,6 +13,7 @@ use std::{
 use tacet_store::{
     Parts, Store, StoreError, Time,
     database::{Abort, Database, DatabaseError, Kind, MemoryDatabase, Space, Table, Tx, read},
+    deletion::{MemoryLog, Tombstone, TombstoneLog},
     master::MasterKeys,
     wrap::{MemoryFiles, WrapFiles},
 };
@@ -144,11 +148,28 @@ impl WrapFiles for FailingFiles {
     }
 }
 
+struct FailingLog {
+    inner: Arc<MemoryLog>,
+    power: Power,
+}
+
+impl TombstoneLog for FailingLog {
+    fn append(&self, tombstone: &Tombstone) -> io::Result<()> {
+        let done = self.power.step(|| self.inner.append(tombstone));
+        done.unwrap_or_else(|Down| Err(io::Error::other("the machine is down")))
+    }
+
+    fn read_all(&self) -> io::Result<Vec<Tombstone>> {
+        self.inner.read_all()
+    }
+}
+
 /// What outlives a process: databases, files, and the operator's key.
 pub(crate) struct Machine {
     pub(crate) keys: Arc<dyn Database>,
     pub(crate) vault: Arc<dyn Database>,
     pub(crate) files: Arc<MemoryFiles>,
+    pub(crate) tombstones: Arc<MemoryLog>,
     pub(crate) master: String,
     pub(crate) power: Power,
     starts: Mutex<u64>,
@@ -163,7 +184,15 @@ impl Default for Machine {
 impl Machine {
     pub(crate) fn with(keys: Arc<dyn Database>, vault: Arc<dyn Database>) -> Self {
         let master = MasterKeys::generate(&mut random(1)).to_text().to_string();
-        Self { keys, vault, files: Arc::default(), master, power: Power::default(), starts: Mutex::default() }
+        Self {
+            keys,
+            vault,
+            files: Arc::default(),
+            tombstones: Arc::default(),
+            master,
+            power: Power::default(),
+            starts: Mutex::default(),
+        }
     }
 
     pub(crate) fn master(&self) -> MasterKeys {
@@ -180,6 +209,7 @@ impl Machine {
             keys: database(&self.keys),
             vault: database(&self.vault),
             wrap_files: Arc::new(FailingFiles { inner: Arc::clone(&self.files), power: self.power.clone() }),
+            tombstones: vec![Arc::new(FailingLog { inner: Arc::clone(&self.tombstones), power: self.power.clone() })],
             master: Box::new(self.master()),
             random: Box::new(random(*starts << 32)),
             region: "eu-de".to_owned(),
@@ -191,11 +221,11 @@ impl Machine {
     }
 
     pub(crate) fn open(&self) -> Store {
-        Store::open(self.parts()).unwrap()
+        Store::open(self.parts(), NOW).unwrap()
     }
 
     pub(crate) fn try_open(&self) -> Result<Store, StoreError> {
-        Store::open(self.parts())
+        Store::open(self.parts(), NOW)
     }
 
     /// Records of a table, beneath all sealing.
