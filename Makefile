@@ -258,9 +258,8 @@ large-rooms: web ## Measure a webinar and an audience of a thousand, and an over
 	$(TARGET)/release/tacet load --quiet --overload
 
 .PHONY: gallery
-gallery: setup-browsers web ## Page through 200 cameras in Chromium, and print how long tiles are black: docs/benchmarks.md.
-	cargo build --locked --release --no-default-features --features serve,load
-	cd $(WEB) && TACET=$(abspath $(TARGET))/release/tacet e2e/namespace npm run --silent gallery
+gallery: setup-browsers debug ## Page through 200 cameras in Chromium, and print how long tiles are black: docs/benchmarks.md.
+	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent gallery
 
 # In virtual time, so that load on the machine changes nothing.
 .PHONY: cc

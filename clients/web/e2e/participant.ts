@@ -54,15 +54,18 @@ export class Participant {
    * Opens a page with separate storage, as in another person's browser: two tabs of one browser would be one person.
    * Questions whether to leave the page are answered with yes.
    */
-  static async page(browser: Browser): Promise<Page> {
-    const page = await (await browser.createBrowserContext()).newPage();
+  static async page(browser: Browser, type: "tab" | "window" = "tab"): Promise<Page> {
+    const page = await (await browser.createBrowserContext()).newPage({ type });
     page.on("dialog", (dialog) => void dialog.accept());
     return page;
   }
 
-  /** Opens a page of the server in which the SDK is loaded, without joining a call. */
-  static async open(browser: Browser, url: string, name: string): Promise<Participant> {
-    const page = await Participant.page(browser);
+  /**
+   * Opens a page of the server in which the SDK is loaded, without joining a call. Of several tabs in one window only the last
+   * one is visible, and Firefox hardly draws in the others.
+   */
+  static async open(browser: Browser, url: string, name: string, type: "tab" | "window" = "tab"): Promise<Participant> {
+    const page = await Participant.page(browser, type);
     await page.goto(url, { waitUntil: "load" });
     await page.waitForFunction(() => window.tacetSdk !== undefined);
     return new Participant(name, page);

@@ -16,6 +16,8 @@ const CAMERAS = 200;
 const TILES = 49;
 /** Longest time from the change of page to the first frame of a tile. */
 const BLACK_MS = 500;
+/** Much longer than any page takes, so that only a camera that never comes reaches it. */
+const SHOWN_MS = 30_000;
 /** After this a camera that no one shows has stopped. */
 const STOPPED_MS = 7_000;
 /** First camera of each page that is shown: pages without common cameras, one with 30 of the page before, and the first again. */
@@ -86,7 +88,7 @@ async function startBots(): Promise<ChildProcess> {
 /** Joins, and prepares the tiles. */
 async function prepare(viewer: Participant): Promise<void> {
   await viewer.page.evaluate(
-    async (link, tiles) => {
+    async (link, tiles, limit) => {
       if (window.tacetSdk === undefined) throw new Error("no SDK");
       const call = await window.tacetSdk.Call.join({ link, name: "Viewer", viewedOnly: true });
       window.testCall = call;
@@ -139,7 +141,17 @@ async function prepare(viewer: Participant): Promise<void> {
           play(tile);
         }
         for (const view of before) view?.close();
-        while (shown.some(({ frames }) => frames.length < 5)) await new Promise((resolve) => setTimeout(resolve, 20));
+        const isShown = ({ frames }: Shown): boolean => frames.length >= 5;
+        while (!shown.every(isShown) && performance.now() < now + limit) {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+        const missing = shown
+          .filter((tile) => !isShown(tile))
+          .map(({ participant, frames, element }) => {
+            const layer = participant === null ? null : call.layer(participant, "camera");
+            return { participant, frames: frames.length, track: element.srcObject !== null, layer };
+          });
+        if (missing.length > 0) throw new Error(`tiles without video: ${JSON.stringify(missing)}`);
         const black = changing
           .map(({ frames }) => Math.round((frames[0] ?? 0) - now))
           .sort((one, other) => one - other);
@@ -149,6 +161,7 @@ async function prepare(viewer: Participant): Promise<void> {
     },
     server.link,
     TILES,
+    SHOWN_MS,
   );
 }
 

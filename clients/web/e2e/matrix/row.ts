@@ -77,8 +77,8 @@ export class Pair {
     lines: number = LINES.large,
   ): Promise<Pair> {
     const home = new URL("/", link).href;
-    const sender = await Participant.open(browsers(row.sender), home, "Ada");
-    const receiver = await Participant.open(browsers(row.receiver), home, "Bo");
+    const sender = await Participant.open(browsers(row.sender), home, "Ada", "window");
+    const receiver = await Participant.open(browsers(row.receiver), home, "Bo", "window");
     const pair = new Pair(sender, receiver);
     await pair.#joinSender(link, row);
     await pair.#joinReceiver(link);
