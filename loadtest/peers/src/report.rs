@@ -90,6 +90,7 @@ impl fmt::Display for Comparison {
             writeln!(f, "{row}")?;
         }
         self.layers(f)?;
+        self.ratios(f)?;
         if self.rows.iter().any(Row::is_doubtful) {
             writeln!(
                 f,
@@ -101,6 +102,25 @@ impl fmt::Display for Comparison {
 }
 
 impl Comparison {
+    /// The CPU that this project's server needs, as a multiple of the cheapest floor's in the same comparison.
+    fn ratios(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cpu = |row: &Row| row.spread(|run| run.cpu_s_per_million).map(|spread| spread.median);
+        for row in self.rows.iter().filter(|row| row.peer == PeerName::Tacet) {
+            let is_floor =
+                |other: &&Row| other.peer.is_floor() && (other.load, other.subscribers) == (row.load, row.subscribers);
+            let floor = self.rows.iter().filter(is_floor).filter_map(cpu).min_by(f64::total_cmp);
+            if let Some((own, floor)) = cpu(row).zip(floor) {
+                let (load, subscribers) = (row.load.title(), row.subscribers);
+                writeln!(
+                    f,
+                    "\n{load} to {subscribers}: tacet needs {:.2} times the CPU of the best floor.",
+                    own / floor
+                )?;
+            }
+        }
+        Ok(())
+    }
+
     /// The table of what arrived of a camera's encodings.
     fn layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows: Vec<_> = self.rows.iter().filter(|row| row.load == Load::Layers && !row.runs.is_empty()).collect();
@@ -207,6 +227,18 @@ mod tests {
         run.seen.layers = Some(LayersReport { switches: 4, layers: vec![layer, layer], ..LayersReport::default() });
         let text = comparison(Row { load: Load::Layers, subscribers: 4, ..row(vec![run], None) });
         assert!(text.contains("| Janus | 4 | 0 | 250 | 0 | 4 |"), "{text}");
+    }
+
+    #[test]
+    fn ratio_to_the_best_floor_of_the_same_load() {
+        let of = |peer, subscribers, cpu| Row { peer, subscribers, ..row(vec![run(cpu, 1_000)], None) };
+        let (own, floor, gso) = (PeerName::Tacet, PeerName::Floor, PeerName::FloorGso4);
+        let machine = Machine { cpu: "a".to_owned(), cores: 2, kernel: "6".to_owned(), versions: Vec::new(), at: 0 };
+        let rows = vec![of(floor, 25, 4.0), of(gso, 25, 2.0), of(floor, 100, 1.0), of(own, 25, 3.0), of(own, 50, 3.0)];
+        let text = Comparison { machine, rows }.to_string();
+        let ratios: Vec<_> = text.lines().filter(|line| line.contains("times the CPU")).collect();
+        let title = Load::Singles.title();
+        assert_eq!(ratios, [format!("{title} to 25: tacet needs 1.50 times the CPU of the best floor.")]);
     }
 
     #[test]

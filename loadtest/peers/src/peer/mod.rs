@@ -53,6 +53,11 @@ impl PeerName {
     pub(crate) fn wants_bursts(self) -> bool {
         matches!(self, Self::FloorGso4 | Self::FloorGso8 | Self::FloorGso16)
     }
+
+    /// Whether it does no more than the kernel and the cipher need.
+    pub(crate) fn is_floor(self) -> bool {
+        self == Self::Floor || self.wants_bursts()
+    }
 }
 
 /// Paths of the programs, and the cores that they run on.
