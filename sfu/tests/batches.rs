@@ -17,7 +17,7 @@ use sfu::{
     media::Codec,
 };
 use simulation::{Datagram, Outbox, publisher::packet, transport};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const KEY: u8 = 0x10;
 const DELTA: u8 = 0x11;
@@ -187,18 +187,44 @@ fn interrupted_fan_out_goes_on_behind_the_last_receiver() {
     assert!(calls >= 6, "{calls}");
 }
 
+/// A microphone of participant 1, heard by 2, 3 and 4.
+fn add_microphone(room: &mut Room, now: Instant, out: &mut Outbox) {
+    let publication = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), Ssrc(7), None);
+    room.publish(now, ParticipantId(1), TrackId(7), publication).unwrap();
+    [2, 3, 4].into_iter().for_each(|to| add_slot(room, now, to, 7, Codec::Opus, out));
+}
+
+/// A packet of the microphone.
+fn opus(seq: u16) -> Vec<u8> {
+    let (payload_type, timestamp) = (Codec::Opus.entry().pt, 960 * u32::from(seq));
+    let header = RtpHeader { marker: false, payload_type, seq: SeqNum(seq), timestamp, ssrc: Ssrc(7) };
+    packet(header, HeaderExtensions::default(), b"sealed")
+}
+
+#[test]
+fn late_fan_out_of_audio_loses_nothing() {
+    let start = Instant::now();
+    let (mut room, mut out) = (meeting(4, start), Outbox::default());
+    add_microphone(&mut room, start, &mut out);
+    room.receive_rtp(start, ParticipantId(1), &opus(0), &mut out);
+    assert!(!room.forward(start, &mut Interrupting(&mut out)), "2 has it");
+    let late = start + Duration::from_millis(300);
+    (1..16).for_each(|seq| {
+        room.receive_rtp(late, ParticipantId(1), &opus(seq), &mut out);
+    });
+    while !room.forward(late, &mut Interrupting(&mut out)) {}
+    let received = media(out);
+    assert_eq!([2, 3, 4].map(|to| received.iter().filter(|(receiver, _)| *receiver == to).count()), [16; 3]);
+}
+
 #[test]
 fn audio_overtakes_an_interrupted_fan_out_of_video() {
     let now = Instant::now();
     let (mut room, mut out) = (meeting(4, now), Outbox::default());
-    let publication = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), Ssrc(7), None);
-    room.publish(now, ParticipantId(1), TrackId(7), publication).unwrap();
-    [2, 3, 4].into_iter().for_each(|to| add_slot(&mut room, now, to, 7, Codec::Opus, &mut out));
+    add_microphone(&mut room, now, &mut out);
     room.receive_rtp(now, ParticipantId(1), &vp8(1, 0, KEY, 1_000), &mut out);
     assert!(!room.forward(now, &mut Interrupting(&mut out)));
-    let header =
-        RtpHeader { marker: false, payload_type: Codec::Opus.entry().pt, seq: SeqNum(0), timestamp: 0, ssrc: Ssrc(7) };
-    room.receive_rtp(now, ParticipantId(1), &packet(header, HeaderExtensions::default(), b"sealed"), &mut out);
+    room.receive_rtp(now, ParticipantId(1), &opus(0), &mut out);
     while !room.forward(now, &mut Interrupting(&mut out)) {}
     let received: Vec<_> = media(out).iter().map(|(to, packet)| (*to, packet.len() > 500)).collect();
     let (audio, video) = (false, true);

@@ -33,8 +33,9 @@ use std::time::{Duration, Instant};
 
 /// Video packets are retransmitted for as long as a receiver waits.
 const VIDEO: StoreLimits = StoreLimits { window: 1_024, size: VIDEO_STORE, age: REPAIR_WAIT };
-/// Audio packets are not retransmitted: the store forwards them and detects duplicates.
-const AUDIO: StoreLimits = StoreLimits { window: 128, size: AUDIO_STORE, age: Duration::from_millis(100) };
+/// Audio packets are not retransmitted: the store detects duplicates, and keeps them until the last receiver of a large room has
+/// them, also on a machine that leaves the worker without a core for a while.
+const AUDIO: StoreLimits = StoreLimits { window: 128, size: AUDIO_STORE, age: Duration::from_millis(500) };
 /// Longest Dependency Descriptor that fits into a header extension, in bytes.
 const MAX_DESCRIPTOR: usize = 255;
 
