@@ -62,6 +62,7 @@ test("a tile says why the server sends none of its video", () => {
   const all = { away: false, video: false, audio: false };
   expect(missingNote({ ...all, paused: "bandwidth" })).toBe("Video paused: low bandwidth");
   expect(missingNote({ ...all, paused: "network" })).toBe("Video paused: your network is slow");
+  expect(missingNote({ ...all, paused: "server" })).toBe("Video paused: the server is busy");
   expect(missingNote({ ...all, paused: "sender" })).toBe("Video stopped");
   expect(missingNote({ ...all, paused: "bandwidth", away: true })).toBe("Reconnecting");
 });

@@ -36,6 +36,8 @@ pub struct Notices {
     pub bandwidth: u64,
     /// The path to it carries no more.
     pub network: u64,
+    /// The server is overloaded, and can send no more.
+    pub server: u64,
     /// The publisher sends no better one.
     pub sender: u64,
     /// The receiver wants none.
@@ -84,6 +86,7 @@ impl Notices {
             LayerReason::Wish => &mut self.wish,
             LayerReason::Bandwidth => &mut self.bandwidth,
             LayerReason::Network => &mut self.network,
+            LayerReason::Server => &mut self.server,
             LayerReason::Sender => &mut self.sender,
             LayerReason::Pause => &mut self.pause,
         } += 1;
@@ -93,6 +96,7 @@ impl Notices {
         self.wish += other.wish;
         self.bandwidth += other.bandwidth;
         self.network += other.network;
+        self.server += other.server;
         self.sender += other.sender;
         self.pause += other.pause;
     }
@@ -142,11 +146,11 @@ impl LayersReport {
 
     pub(super) fn lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { switches, notices, start_ms, switch_ms, layers } = self;
-        let Notices { wish, bandwidth, network, sender, pause } = notices;
+        let Notices { wish, bandwidth, network, server, sender, pause } = notices;
         writeln!(
             f,
             "layers      {switches} switches · announced {wish} by wish, {bandwidth} by bandwidth, {network} by network, \
-             {sender} by sender, {pause} paused"
+             {server} by server, {sender} by sender, {pause} paused"
         )?;
         for (what, wait) in [("shown", start_ms), ("switched", switch_ms)] {
             if let Some(WaitMs { count, p50, p99, max }) = wait {

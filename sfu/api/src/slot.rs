@@ -46,6 +46,8 @@ pub enum LayerReason {
     Bandwidth,
     /// The path to the receiver is measured, and carries no more.
     Network,
+    /// The SFU is overloaded, and can send no more.
+    Server,
     /// The publisher does not send more.
     Sender,
     /// The receiver paused the slot.

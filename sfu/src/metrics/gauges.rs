@@ -22,6 +22,8 @@ quantities! {
     Overloaded = "overloaded",
     /// Bytes of video a second that each receiver gets at most because the worker has more to send than it can; otherwise 0.
     VideoLimit = "overload_video_limit_bytes_per_second",
+    /// Videos of which a receiver gets nothing because the worker has more to send than it can.
+    PausedVideos = "overload_paused_videos",
 }
 
 /// All gauges of a worker.

@@ -45,14 +45,16 @@ impl Room {
 
     /// Lets time pass for all estimators.
     pub(super) fn tick_estimates(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology, timers, adapts, probing, .. } = self;
+        let Self { topology, timers, adapts, sendable, probing, .. } = self;
+        // An overloaded worker could not send more, whatever the downlink carries.
+        let probes = *adapts && sendable.is_none();
         let mut overdrawn = Vec::new();
         for (key, receiver) in &topology.participants {
             let Some(path) = egress.path(receiver.transport) else { continue };
             if path.downlink.on_tick(now) {
                 timers.arm(Timer::Estimates, now + TICK);
             }
-            if *adapts && path.downlink.begin_probe(now) {
+            if probes && path.downlink.begin_probe(now) {
                 probing.push(key);
                 timers.arm_earlier(Timer::Probes, now);
             }

@@ -48,6 +48,8 @@ pub struct Room {
     id: RoomId,
     /// Maximum bitrate of all video to one receiver.
     video_rate: Bitrate,
+    /// What can be sent of it at most, while the worker is overloaded.
+    sendable: Option<Bitrate>,
     /// Whether video is kept to what downlinks are estimated to carry.
     adapts: bool,
     /// Receivers that a probe is on its way to.
@@ -85,6 +87,7 @@ impl Room {
         Self {
             id,
             video_rate: VIDEO_RATE,
+            sendable: None,
             adapts: false,
             probing: Vec::new(),
             pacing: Vec::new(),
@@ -104,6 +107,13 @@ impl Room {
     #[must_use]
     pub fn with_video_rate(self, video_rate: Bitrate) -> Self {
         Self { video_rate, ..self }
+    }
+
+    /// Sends this bitrate of video to each receiver at most, and pauses what does not fit, until [`Self::limit_video`] says
+    /// something else. `None`: nothing but what is set limits it.
+    #[must_use]
+    pub(crate) fn with_sendable(self, sendable: Option<Bitrate>) -> Self {
+        Self { sendable, ..self }
     }
 
     /// Keeps video to each receiver to what its downlink is estimated to carry, and sends probes to learn more.

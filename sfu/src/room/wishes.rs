@@ -3,7 +3,8 @@
 //! ```text
 //!   SetWishes ───────────────► Slot::shown ─┐
 //!   ladders (timer) ───────────────────────┼─► allocate ─► Rewriter::want ─► … a frame at which it can change ─► Event::Layer
-//!   what is set, what a downlink carries ──┘                     └─► a key frame is requested, if only that helps
+//!   what is set, what a downlink carries,  │                     └─► a key frame is requested, if only that helps
+//!   what an overloaded worker can send ────┘
 //! ```
 //! A layer changes only in the slot's stream, at a packet that permits it. Events report what is forwarded, not what is wanted.
 
@@ -57,10 +58,22 @@ impl Room {
         Ok(())
     }
 
-    /// Sends this bitrate of video to each receiver at most, from now on.
-    pub(crate) fn limit_video(&mut self, now: Instant, rate: Bitrate, egress: &mut (impl Egress + ?Sized)) {
-        self.video_rate = rate;
-        self.allocate_to_all(now, egress);
+    /// Sends this bitrate of video to each receiver at most, from now on, because the worker is overloaded, or is no longer.
+    pub(crate) fn limit_video(&mut self, now: Instant, sendable: Option<Bitrate>, egress: &mut (impl Egress + ?Sized)) {
+        let could_pause = self.can_pause();
+        self.sendable = sendable;
+        self.allocate_to_receivers(now, could_pause || self.can_pause(), egress);
+    }
+
+    /// Number of slots to which nothing is sent because the worker is overloaded.
+    pub(crate) fn paused_by_overload(&self) -> usize {
+        let is_paused = |slot: &&Slot| slot.is_withheld() && slot.reason == LayerReason::Server;
+        self.topology.slots.values().filter(is_paused).count()
+    }
+
+    /// Whether a video may get nothing for want of bitrate.
+    fn can_pause(&self) -> bool {
+        self.adapts || self.sendable.is_some()
     }
 
     /// Chooses the layers of one receiver, whose slots or wishes have changed.
@@ -76,8 +89,13 @@ impl Room {
 
     /// Chooses the layers of all receivers, after ladders or rates have changed.
     pub(super) fn allocate_to_all(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology: Topology { participants, tracks, .. }, timers, adapts, .. } = self;
-        let takes_part = tracks.iter().filter(|(_, track)| takes_part(track, *adapts));
+        self.allocate_to_receivers(now, self.can_pause(), egress);
+    }
+
+    /// Chooses the layers of all receivers; also of tracks with a single one, if these are paused or may have to be.
+    fn allocate_to_receivers(&mut self, now: Instant, with_single: bool, egress: &mut (impl Egress + ?Sized)) {
+        let Self { topology: Topology { participants, tracks, .. }, timers, .. } = self;
+        let takes_part = tracks.iter().filter(|(_, track)| takes_part(track, with_single));
         let active: Active = takes_part.map(|(key, track)| (key, active_steps(track))).collect();
         if active.is_empty() {
             return;
@@ -101,7 +119,7 @@ impl Room {
         for receiver in receivers.iter().filter_map(|key| participants.get(*key)) {
             let tracks_of = receiver.slots.iter().filter_map(|slot| slots.get(*slot)?.track);
             let tracks_of = tracks_of.filter_map(|key| Some((key, tracks.get(key)?)));
-            let takes_part = tracks_of.filter(|(_, track)| takes_part(track, self.adapts));
+            let takes_part = tracks_of.filter(|(_, track)| takes_part(track, self.can_pause()));
             let active: Active = takes_part.map(|(key, track)| (key, active_steps(track))).collect();
             overdrawn.push((receiver.transport, receiver.slots.clone(), active));
         }
@@ -130,14 +148,14 @@ impl Room {
         }
     }
 
-    /// The bitrate of payloads that video to one receiver may have: what is set, and what its downlink carries.
+    /// The bitrate of payloads that video to one receiver may have.
     fn limits(&self, now: Instant, receiver: TransportKey, egress: &mut (impl Egress + ?Sized)) -> Limits {
         let path = egress.path(receiver).filter(|_| self.adapts);
         let payloads = |rate: Bitrate| Bitrate::from_bps(rate.bps() / HEADERS * 100);
         let measured = path.and_then(|path| path.downlink.video_budget(now));
         let measured =
             measured.map(|VideoBudget { now, steady }| VideoBudget { now: payloads(now), steady: payloads(steady) });
-        Limits { set: self.video_rate, measured }
+        Limits { set: self.video_rate, measured, sendable: self.sendable }
     }
 
     /// The choices, and the budget on the wire below which they have to be less; zero if they cannot.
@@ -172,7 +190,7 @@ impl Room {
         for ((key, slot), (demand, share)) in sharing.into_iter().zip(demands.iter().zip(shares)) {
             let Some(&step) = demand.steps.get(share.step.unwrap_or_default()) else { continue };
             let choice = match share.step {
-                None => Choice::Cut(step),
+                None => Choice::Cut(step, limits.reason(None)),
                 Some(_) => Choice::Show(step, self.reason(slot, demand.tile, step, share, limits)),
             };
             choices.push((key, choice));
@@ -194,10 +212,8 @@ impl Room {
         let ladder = slot.track.and_then(|track| self.topology.tracks.get(track)).map(|track| track.ladder.steps());
         let is_highest = ladder.and_then(<[Step]>::last).is_none_or(|last| is_layer(last, layer_of(&step)));
         let fills = step.height.is_none_or(|height| height >= tile.height);
-        let is_measured = limits.measured.is_some_and(|budget| budget.now < limits.set);
         match (share.is_cut, fills || is_highest) {
-            (true, _) if is_measured => LayerReason::Network,
-            (true, _) => LayerReason::Bandwidth,
+            (true, _) => limits.reason(share.step),
             (false, true) => LayerReason::Wish,
             (false, false) => LayerReason::Sender,
         }
@@ -218,25 +234,27 @@ impl Room {
         let before = slot.rewriter.wanted().map(|wanted| wanted.layer);
         let choice = match choice {
             // What is sent goes on for a while: it may fit again soon.
-            Choice::Cut(lowest) if before.is_some() && !slot.steadiness.on_unfit(now) => {
-                Choice::Show(lowest, LayerReason::Network)
+            Choice::Cut(lowest, reason @ LayerReason::Network)
+                if before.is_some() && !slot.steadiness.on_unfit(now) =>
+            {
+                Choice::Show(lowest, reason)
             }
             Choice::Show(..) => {
                 slot.steadiness.on_fit();
                 choice
             }
-            Choice::Cut(_) | Choice::Pause | Choice::Await => choice,
+            Choice::Cut(..) | Choice::Pause | Choice::Await => choice,
         };
         match choice {
             Choice::Pause => {
                 slot.reason = LayerReason::Pause;
                 slot.rewriter.want(None);
             }
-            Choice::Cut(_) => {
-                if before.is_some() {
+            Choice::Cut(_, reason) => {
+                if before.is_some() && is_steadied(reason) {
                     slot.steadiness.on_down(now);
                 }
-                slot.reason = LayerReason::Network;
+                slot.reason = reason;
                 slot.rewriter.want(None);
             }
             Choice::Await if before.is_some() => {}
@@ -245,12 +263,14 @@ impl Room {
                 slot.begin_track(track_key, lowest);
             }
             Choice::Show(step, reason) => {
-                let was_cut = before.is_none() && slot.reason == LayerReason::Network;
+                let was_cut = slot.is_withheld();
                 slot.reason = reason;
                 let steps = track.ladder.steps();
                 let places = (before.and_then(|layer| position(steps, layer)), position(steps, layer_of(&step)));
                 match places {
-                    (Some(before), Some(after)) if is_cut(reason) && after < before => slot.steadiness.on_down(now),
+                    (Some(before), Some(after)) if is_steadied(reason) && after < before => {
+                        slot.steadiness.on_down(now)
+                    }
                     (Some(before), Some(after)) if after > before => slot.steadiness.on_up(now),
                     (None, Some(_)) if was_cut => slot.steadiness.on_up(now),
                     _ => {}
@@ -298,8 +318,8 @@ impl Room {
                 let temporal = has_descriptor.then_some(step.temporal);
                 ReportedLayer { height: Some(step.height.unwrap_or(0)), temporal, reason: slot.reason }
             }
-            (Shown::At(_), _) if slot.rewriter.wanted().is_none() && slot.reason == LayerReason::Network => {
-                ReportedLayer { height: None, temporal: None, reason: LayerReason::Network }
+            (Shown::At(_), _) if slot.is_withheld() => {
+                ReportedLayer { height: None, temporal: None, reason: slot.reason }
             }
             (Shown::At(_), _) => return,
         };
@@ -316,8 +336,8 @@ impl Room {
 #[derive(Clone, Copy, Debug)]
 enum Choice {
     Pause,
-    /// Not even this step, the lowest one, fits what the downlink carries.
-    Cut(Step),
+    /// Not even this step, the lowest one, fits what the downlink carries, or the worker can send.
+    Cut(Step, LayerReason),
     /// The publisher sends nothing yet: the lowest encoding, once it begins.
     Await,
     Show(Step, LayerReason),
@@ -330,14 +350,14 @@ pub(super) fn active_steps(track: &Track) -> Vec<Step> {
     steps.map(|step| Step { rate: cost(step), ..*step }).collect()
 }
 
-/// Whether the layers of a track are chosen again as rates change. A single one can only be cut, by what was measured.
-fn takes_part(track: &Track, adapts: bool) -> bool {
+/// Whether the layers of a track are chosen again as rates change; `with_single`, if it has only one.
+fn takes_part(track: &Track, with_single: bool) -> bool {
     let steps = track.ladder.steps();
-    steps.len() > 1 || adapts && !steps.is_empty()
+    steps.len() > 1 || with_single && !steps.is_empty()
 }
 
-/// Whether a receiver's bitrate is what a layer was chosen by.
-fn is_cut(reason: LayerReason) -> bool {
+/// Whether a step down makes the slot's next step up wait. What an overloaded worker can send is steady by itself.
+fn is_steadied(reason: LayerReason) -> bool {
     matches!(reason, LayerReason::Bandwidth | LayerReason::Network)
 }
 

@@ -80,6 +80,12 @@ impl Slot {
         self.codec.entry().kind == Kind::Video
     }
 
+    /// Whether it shows a video of which nothing is sent, not even the lowest layer, for want of bitrate.
+    pub(crate) fn is_withheld(&self) -> bool {
+        let is_withheld = matches!(self.reason, LayerReason::Network | LayerReason::Server);
+        is_withheld && self.track.is_some() && self.rewriter.wanted().is_none()
+    }
+
     /// Height at which the receiver shows the video, in lines; `None` if it shows nothing.
     pub(crate) fn wanted_height(&self) -> Option<u16> {
         match self.shown {

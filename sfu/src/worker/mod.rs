@@ -227,8 +227,8 @@ impl Worker {
         }
         self.due_rooms = due;
         let sent = self.meter.counters().get(Counter::BytesOut);
-        if let Some(rate) = self.overload.decide(now, sent, self.transports.len()) {
-            self.limit_video(now, rate);
+        if self.overload.decide(now, sent, self.transports.len()) {
+            self.limit_video(now);
         }
         self.survey.set_limit(self.overload.limit(), self.overload.is_full());
     }
@@ -309,19 +309,18 @@ impl Worker {
         self.survey.take(now, &mut self.rooms, &self.transports, self.meter.counters_mut());
     }
 
-    /// Sends this bitrate of video to each receiver at most, from now on.
-    fn limit_video(&mut self, now: Instant, rate: Bitrate) {
+    /// Limits the video to each receiver as the overload demands, from now on.
+    fn limit_video(&mut self, now: Instant) {
         let limit = self.overload.limit();
-        let kbps = rate.bps() / 1_000;
-        match limit {
-            Some(_) if self.is_limited => tracing::debug!(kbps, "video to each receiver is limited"),
-            Some(_) => tracing::warn!(kbps, "there is more to send than this worker can: video is limited"),
+        match limit.map(|limit| limit.bps() / 1_000) {
+            Some(kbps) if self.is_limited => tracing::debug!(kbps, "video to each receiver is limited"),
+            Some(kbps) => tracing::warn!(kbps, "there is more to send than this worker can: video is limited"),
             None => tracing::warn!("video is no longer limited: the worker can send all"),
         }
         self.is_limited = limit.is_some();
-        for key in self.rooms.set_video_rate(rate) {
+        for key in self.rooms.set_sendable(limit) {
             self.guarded(|worker| {
-                worker.room_step(now, key, None, |room, egress| room.limit_video(now, rate, egress));
+                worker.room_step(now, key, None, |room, egress| room.limit_video(now, limit, egress));
             });
         }
     }

@@ -18,19 +18,21 @@ const STANDING: Duration = Duration::from_millis(10);
 const LOWERED: u64 = 70;
 /// The first limit is this percentage of what receivers get on average, so that it has an effect.
 const FIRST: u64 = 150;
-/// How long a lower limit may take to have an effect: higher layers end at once, other encodings begin with a key frame.
+/// What was sent in an interval counts by this percentage in the next one.
+const FADING: u64 = 90;
+/// How long a new limit takes to have its effect: higher layers end at once, other encodings begin with a key frame.
 const EFFECT: Duration = Duration::from_secs(1);
 /// Below this limit there is no video at all: receivers are left with audio.
 const LEAST: Bitrate = Bitrate::from_kbps(50);
-/// The limit rises after this number of intervals in which the driver had nothing to do for [`SPARE`] percent of the time.
-const QUIET_INTERVALS: u32 = 4;
-const SPARE: u32 = 25;
-/// The limit rises to this percentage: the cost of what is added is below what was spare. It rises faster if half of the time
-/// is spare.
-const RAISED: u64 = 112;
-const RAISED_FAST: u64 = 150;
-/// A worker is full if it was limited for this time and could not raise the limit.
+/// The limit rises if the driver was busy for less than this part of the time, in percent …
+const SPARE_BELOW: u64 = 80;
+/// … by as much as would make it busy for this part, if video were all that it does …
+const BUSY: u64 = 85;
+/// … and at most to this percentage: not all video costs the same.
+const MOST_RAISED: u64 = 200;
+/// A worker is full if it was limited for this time without much time to spare: the limit never rose to this percentage.
 const FULL_AFTER: Duration = Duration::from_secs(4);
+const ROOMY: u64 = 130;
 
 /// The limit on the video to a receiver, and what it follows from.
 #[derive(Debug)]
@@ -39,14 +41,23 @@ pub(super) struct Overload {
     /// Below what is configured.
     limit: Option<Bitrate>,
     lowered_at: Option<Instant>,
-    /// Since when there is a limit that was not raised.
+    /// Since when there is a limit, and little time to spare.
     stuck_since: Option<Instant>,
     interval_start: Option<Instant>,
     shortest_wait: Option<Duration>,
     idle: Duration,
-    quiet_intervals: u32,
+    quiet: Quiet,
     /// Bytes that were sent, as of the last decision.
     sent: u64,
+    /// What was sent to each receiver on average in the best of the last intervals: in one, the worker may have had no core.
+    each: Bitrate,
+}
+
+/// Intervals without a standing queue, since the limit changed.
+#[derive(Debug, Default)]
+struct Quiet {
+    time: Duration,
+    idle: Duration,
 }
 
 impl Overload {
@@ -60,12 +71,13 @@ impl Overload {
             interval_start: None,
             shortest_wait: None,
             idle: Duration::ZERO,
-            quiet_intervals: 0,
+            quiet: Quiet::default(),
             sent: 0,
+            each: Bitrate::ZERO,
         }
     }
 
-    /// The limit, if the worker cannot send all that is configured.
+    /// What the worker can send of video to each receiver, if that is less than what is configured.
     pub(super) fn limit(&self) -> Option<Bitrate> {
         self.limit
     }
@@ -91,42 +103,75 @@ impl Overload {
         self.idle = self.idle.saturating_add(time);
     }
 
-    /// Decides, once in an interval. `sent` is the number of bytes that were sent so far. Returns the bitrate of video that each
-    /// receiver gets from now on, if it has changed.
-    pub(super) fn decide(&mut self, now: Instant, sent: u64, receivers: usize) -> Option<Bitrate> {
+    /// Decides, once in an interval. `sent` is the number of bytes that were sent so far. Returns whether the limit has changed.
+    pub(super) fn decide(&mut self, now: Instant, sent: u64, receivers: usize) -> bool {
         let start = *self.interval_start.get_or_insert(now);
         let interval = now.saturating_duration_since(start);
         if interval < INTERVAL {
-            return None;
+            return false;
         }
         self.interval_start = Some(now);
         let wait = self.shortest_wait.take().unwrap_or_default();
         let idle = std::mem::take(&mut self.idle);
         let sent = sent.wrapping_sub(std::mem::replace(&mut self.sent, sent));
-        self.quiet_intervals = if idle >= interval * SPARE / 100 { self.quiet_intervals.saturating_add(1) } else { 0 };
+        self.each = average(sent, receivers, interval).max(percent(self.each, FADING));
         let before = self.limit;
-        let had_effect = self.lowered_at.is_none_or(|at| now.saturating_duration_since(at) >= EFFECT);
-        if wait > STANDING && had_effect {
-            let lowered = percent(self.limit.unwrap_or_else(|| self.first(sent, receivers, interval)), LOWERED);
-            self.limit = Some(if lowered < LEAST { Bitrate::ZERO } else { lowered });
-            self.lowered_at = Some(now);
-            self.stuck_since.get_or_insert(now);
-        } else if let Some(limit) = self.limit.filter(|_| self.quiet_intervals >= QUIET_INTERVALS) {
-            self.quiet_intervals = 0;
-            let raised = if idle >= interval / 2 { RAISED_FAST } else { RAISED };
-            self.limit = Some(percent(limit, raised).max(LEAST)).filter(|raised| *raised < self.configured);
-            self.stuck_since = self.limit.map(|_| now);
+        if wait > STANDING {
+            self.quiet = Quiet::default();
+            if self.lowered_at.is_none_or(|at| now.saturating_duration_since(at) >= EFFECT) {
+                let lowered = percent(self.limit.unwrap_or_else(|| self.first()), LOWERED);
+                self.limit = Some(if lowered < LEAST { Bitrate::ZERO } else { lowered });
+                self.lowered_at = Some(now);
+                self.stuck_since.get_or_insert(now);
+            }
+        } else {
+            self.quiet.add(interval, idle);
+            if let Some(limit) = self.limit.filter(|_| self.quiet.time >= EFFECT) {
+                self.raise(now, limit);
+            }
         }
-        (self.limit != before).then(|| self.limit.unwrap_or(self.configured))
+        self.limit != before
+    }
+
+    /// Raises the limit, if there was time to spare since it has its effect.
+    fn raise(&mut self, now: Instant, limit: Bitrate) {
+        let busy = std::mem::take(&mut self.quiet).busy();
+        if busy >= SPARE_BELOW {
+            return;
+        }
+        let raised = (100 * BUSY).checked_div(busy).map_or(MOST_RAISED, |raised| raised.min(MOST_RAISED));
+        self.limit = Some(percent(limit, raised).max(LEAST)).filter(|raised| *raised < self.configured);
+        if raised >= ROOMY {
+            self.stuck_since = Some(now);
+        }
+        self.stuck_since = self.stuck_since.filter(|_| self.limit.is_some());
     }
 
     /// What the first limit is relative to: a little more than receivers get on average.
-    fn first(&self, sent: u64, receivers: usize, interval: Duration) -> Bitrate {
-        let millis = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1);
-        let each = sent.checked_div(receivers as u64).unwrap_or_default().saturating_mul(8_000) / millis;
-        let first = percent(Bitrate::from_bps(each), FIRST);
+    fn first(&self) -> Bitrate {
+        let first = percent(self.each, FIRST);
         if first == Bitrate::ZERO { self.configured } else { first.min(self.configured) }
     }
+}
+
+impl Quiet {
+    fn add(&mut self, time: Duration, idle: Duration) {
+        self.time = self.time.saturating_add(time);
+        self.idle = self.idle.saturating_add(idle);
+    }
+
+    /// Part of the time for which the driver was busy, in percent.
+    fn busy(&self) -> u64 {
+        let busy = self.time.saturating_sub(self.idle).as_micros() * 100;
+        busy.checked_div(self.time.as_micros()).and_then(|busy| u64::try_from(busy).ok()).unwrap_or_default()
+    }
+}
+
+/// The bitrate of this number of bytes to each receiver.
+fn average(bytes: u64, receivers: usize, time: Duration) -> Bitrate {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+    let each = bytes.checked_div(receivers as u64).unwrap_or_default();
+    Bitrate::from_bps(each.saturating_mul(8_000) / millis)
 }
 
 fn percent(rate: Bitrate, percent: u64) -> Bitrate {
@@ -150,15 +195,17 @@ mod tests {
     impl Intervals {
         fn new() -> Self {
             let (mut overload, now) = (Overload::new(CONFIGURED), Instant::now());
-            assert_eq!(overload.decide(now, 0, 10), None);
+            assert!(!overload.decide(now, 0, 10));
             Self { overload, now, sent: 0 }
         }
 
+        /// Returns the limit in kbit/s, if it has changed; what is configured, if there is none any more.
         fn pass(&mut self, wait: Duration, idle: Duration) -> Option<u64> {
             [wait, wait + 100 * MS].into_iter().for_each(|wait| self.overload.on_wait(wait));
             self.overload.on_idle(idle);
             self.now += INTERVAL;
-            self.overload.decide(self.now, self.sent, 10).map(|limit| limit.bps() / 1_000)
+            let has_changed = self.overload.decide(self.now, self.sent, 10);
+            has_changed.then(|| self.overload.limit().unwrap_or(CONFIGURED).bps() / 1_000)
         }
 
         fn second(&mut self, wait: Duration, idle: Duration) -> Option<u64> {
@@ -185,15 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn first_limit_is_not_that_of_a_moment_without_a_core() {
+        let mut intervals = Intervals::new();
+        intervals.sent = 10 * 1_000_000 / 8 / 4;
+        assert_eq!(intervals.pass(Duration::ZERO, Duration::ZERO), None);
+        assert_eq!(intervals.pass(11 * MS, Duration::ZERO), Some(945), "of nine tenths of a megabit");
+    }
+
+    #[test]
     fn spare_time_raises_the_limit_up_to_what_is_configured() {
         let mut intervals = Intervals::new();
         (0..14).for_each(|_| assert_ne!(intervals.second(20 * MS, Duration::ZERO), Some(1)));
         assert_eq!(intervals.overload.limit(), Some(Bitrate::ZERO));
         let mut raised = Vec::new();
         while intervals.overload.limit().is_some() {
-            raised.extend(intervals.second(Duration::ZERO, if raised.len() < 3 { 63 } else { 125 } * MS));
+            raised.extend(intervals.second(Duration::ZERO, if raised.len() < 3 { 75 } else { 200 } * MS));
         }
-        assert_eq!((&raised[..4], raised.last()), (&[50, 56, 62, 94][..], Some(&4_000)));
+        assert_eq!((&raised[..4], raised.last()), (&[50, 60, 73, 146][..], Some(&4_000)));
+        assert_eq!(raised.len(), 9, "as many seconds");
         assert_eq!(intervals.pass(Duration::ZERO, 250 * MS), None);
     }
 
@@ -201,9 +257,10 @@ mod tests {
     fn busy_worker_keeps_its_limit() {
         let mut intervals = Intervals::new();
         intervals.pass(20 * MS, Duration::ZERO);
-        assert!((0..40).all(|_| intervals.pass(Duration::ZERO, 62 * MS).is_none()));
-        let idle = |n: u32| if n % 4 == 3 { Duration::ZERO } else { INTERVAL };
-        assert!((0..40).all(|n| intervals.pass(Duration::ZERO, idle(n)).is_none()), "is not spare throughout");
+        assert!((0..40).all(|_| intervals.pass(Duration::ZERO, 49 * MS).is_none()));
+        let queue = |n: u32| if n % 4 == 3 { STANDING + MS } else { Duration::ZERO };
+        let before = intervals.overload.limit();
+        (0..40).for_each(|n| assert!(intervals.pass(queue(n), INTERVAL) < before.map(|limit| limit.bps() / 1_000)));
     }
 
     #[test]
@@ -216,6 +273,7 @@ mod tests {
         let seconds = [(); 5].map(|()| is_full(20 * MS, Duration::ZERO));
         assert_eq!(seconds, [false, false, false, false, true]);
         assert!(is_full(Duration::ZERO, Duration::ZERO), "busy");
+        assert!(is_full(Duration::ZERO, 75 * MS), "may raise its limit a little");
         assert!(!is_full(Duration::ZERO, INTERVAL), "has spare time");
     }
 }

@@ -15,6 +15,8 @@ slotmap::new_key_type! {
 pub(super) struct Rooms {
     /// Maximum bitrate of all video to one receiver.
     video_rate: Bitrate,
+    /// What can be sent of it at most, while the worker is overloaded.
+    sendable: Option<Bitrate>,
     /// Whether video to a receiver is kept to what its downlink is estimated to carry.
     adapt_video: bool,
     /// Number of speakers that participants hear.
@@ -42,6 +44,7 @@ impl Rooms {
     pub(super) fn new(video_rate: Bitrate, adapt_video: bool, speakers: u8) -> Self {
         Self {
             video_rate,
+            sendable: None,
             adapt_video,
             speakers,
             entries: SlotMap::default(),
@@ -53,20 +56,25 @@ impl Rooms {
 
     /// The room with this id, which is created if there is none.
     pub(super) fn enter(&mut self, id: RoomId) -> RoomKey {
-        let Self { video_rate, adapt_video, speakers, entries, by_id, .. } = self;
+        let Self { video_rate, sendable, adapt_video, speakers, entries, by_id, .. } = self;
         *by_id.entry(id).or_insert_with(|| {
             let span = tracing::debug_span!("room", id = id.0);
             tracing::debug!(parent: &span, "room created");
             let room = Room::new(id).with_video_rate(*video_rate).with_adaptation(*adapt_video);
-            let room = room.with_speakers(*speakers);
+            let room = room.with_speakers(*speakers).with_sendable(*sendable);
             entries.insert(Entry { id, room, participants: 0, queued: false, span })
         })
     }
 
-    /// Sets the maximum bitrate of video to one receiver in rooms to come. Returns those that there are.
-    pub(super) fn set_video_rate(&mut self, rate: Bitrate) -> Vec<RoomKey> {
-        self.video_rate = rate;
+    /// Sets what the worker can send of video to one receiver, in rooms to come. Returns those that there are.
+    pub(super) fn set_sendable(&mut self, sendable: Option<Bitrate>) -> Vec<RoomKey> {
+        self.sendable = sendable;
         self.entries.keys().collect()
+    }
+
+    /// Number of slots to which nothing is sent because the worker is overloaded.
+    pub(super) fn paused_by_overload(&self) -> usize {
+        self.entries.values().map(|entry| entry.room.paused_by_overload()).sum()
     }
 
     pub(super) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Entry> {

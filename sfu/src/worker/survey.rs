@@ -60,6 +60,7 @@ impl Survey {
             self.downlink_estimate.record_millionths(u64::from(state.kbps) * 1_000, 1);
             self.downlink_queue.record(state.queue, 1);
         }
+        let paused = if self.gauges.get(Gauge::VideoLimit) > 0 { rooms.paused_by_overload() } else { 0 };
         let (rooms, tracks) = rooms.size();
         for (gauge, value) in [
             (Gauge::Rooms, rooms as u64),
@@ -67,6 +68,7 @@ impl Survey {
             (Gauge::Tracks, tracks as u64),
             (Gauge::Connected, transports.connected() as u64),
             (Gauge::Handshakes, transports.handshakes() as u64),
+            (Gauge::PausedVideos, paused as u64),
             (Gauge::PacketRate, if transports.is_empty() { 0 } else { rate }),
         ] {
             self.gauges.set(gauge, value);

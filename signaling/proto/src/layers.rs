@@ -78,6 +78,8 @@ pub enum LayerReason {
     Bandwidth,
     /// The path to the client is measured, and carries no more.
     Network,
+    /// The server is overloaded, and can send no more.
+    Server,
     /// The publisher sends no better one.
     Sender,
     /// The tile is paused.

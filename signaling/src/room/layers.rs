@@ -34,6 +34,7 @@ impl Room {
             LayerReason::Wish => layers::LayerReason::Wish,
             LayerReason::Bandwidth => layers::LayerReason::Bandwidth,
             LayerReason::Network => layers::LayerReason::Network,
+            LayerReason::Server => layers::LayerReason::Server,
             LayerReason::Sender => layers::LayerReason::Sender,
             LayerReason::Pause => layers::LayerReason::Pause,
             other => return tracing::debug!(?other, "unknown reason for a layer"),

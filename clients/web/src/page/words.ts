@@ -63,6 +63,7 @@ export function missingNote({ keys = false, away, video, audio, paused = null }:
   if (video && audio) return "No video or audio arrives";
   if (video || paused === "sender") return "Video stopped";
   if (paused === "network") return "Video paused: your network is slow";
+  if (paused === "server") return "Video paused: the server is busy";
   if (paused === "bandwidth") return "Video paused: low bandwidth";
   return audio ? "No audio arrives" : null;
 }

@@ -592,7 +592,7 @@ add: Array<Slot>,
  */
 set: Array<SlotSource>, };
 
-export type LayerReason = "wish" | "bandwidth" | "network" | "sender" | "pause";
+export type LayerReason = "wish" | "bandwidth" | "network" | "server" | "sender" | "pause";
 
 export type SlotLayer = { 
 /**

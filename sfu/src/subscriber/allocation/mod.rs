@@ -9,15 +9,16 @@
 //! ```
 //! What is sent may use all of the budget; what is added has to fit what the budget was at least for a while.
 //!
-//! Invariants: no slot gets more lines than it shows. A slot gets nothing only if its downlink is measured, and its lowest layer
-//! does not fit beside what comes first. A limit that is set, and not measured, cuts nothing to zero.
+//! Invariants: no slot gets more lines than it shows. A slot gets nothing only if its lowest layer does not fit, beside what
+//! comes first, what its downlink is measured to carry, or what an overloaded worker can send. A limit that is set cuts nothing
+//! to zero.
 
 mod plan;
 #[cfg(test)]
 mod tests;
 mod worth;
 
-use crate::{congestion::VideoBudget, publisher::ladder::Step, units::Bitrate};
+use crate::{congestion::VideoBudget, event::LayerReason, publisher::ladder::Step, units::Bitrate};
 use plan::{Allowance, Plan, Slots, Steps, cost};
 use std::cmp::Reverse;
 
@@ -67,6 +68,8 @@ pub(crate) struct Limits {
     pub(crate) set: Bitrate,
     /// What the downlink carries, once that is known: decides about everything.
     pub(crate) measured: Option<VideoBudget>,
+    /// What the worker can send to each receiver, while it is overloaded: decides about everything.
+    pub(crate) sendable: Option<Bitrate>,
 }
 
 /// What an allocation starts from.
@@ -135,8 +138,8 @@ pub(crate) fn allocate(demands: &[Demand<'_>], limits: Limits, occasion: Occasio
 }
 
 fn choose(demands: &[Demand<'_>], goals: &Steps, limits: Limits, occasion: Occasion) -> Vec<Option<usize>> {
-    // Without a measurement, everything is sent in its lowest step at least.
-    let least = if limits.measured.is_some() { None } else { Some(0) };
+    // By what is set alone, everything is sent in its lowest step at least.
+    let least = if limits.now(100).may_pause { None } else { Some(0) };
     let currents = demands.iter().zip(goals).map(|(demand, goal)| demand.current.max(least).min(*goal));
     let currents: Vec<_> = currents.collect();
     let is_enough = |steps: &Steps, limit: Allowance| cost(demands, steps) <= limit.better;
@@ -180,11 +183,24 @@ impl Limits {
 
     fn allowance(self, measured: Option<Bitrate>, percent: u64) -> Allowance {
         let part = |rate: Bitrate| rate.bps().saturating_mul(percent) / 100;
-        let set = part(self.set);
+        let (set, possible) = (part(self.set), measured.into_iter().chain(self.sendable).min().map(part));
         Allowance {
-            lowest: measured.map_or(u64::MAX, part),
-            better: measured.map_or(set, |measured| part(measured).min(set)),
-            is_measured: measured.is_some(),
+            lowest: possible.unwrap_or(u64::MAX),
+            better: possible.map_or(set, |possible| possible.min(set)),
+            may_pause: possible.is_some(),
+        }
+    }
+
+    /// Why a slot gets less than it shows: this step, or nothing.
+    pub(crate) fn reason(self, step: Option<usize>) -> LayerReason {
+        let carried = self.measured.map_or(Bitrate::MAX, |budget| budget.now);
+        let sendable = self.sendable.unwrap_or(Bitrate::MAX);
+        if step.is_some() && self.set <= carried.min(sendable) {
+            LayerReason::Bandwidth
+        } else if carried <= sendable {
+            LayerReason::Network
+        } else {
+            LayerReason::Server
         }
     }
 }

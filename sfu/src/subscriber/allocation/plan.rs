@@ -13,7 +13,7 @@ pub(super) struct Allowance {
     /// Any other step up to this one.
     pub(super) better: u64,
     /// If not, every slot has its lowest step before anything else.
-    pub(super) is_measured: bool,
+    pub(super) may_pause: bool,
 }
 
 /// A step for each slot; `None` for one that gets nothing.
@@ -57,7 +57,7 @@ impl<'a> Plan<'a> {
 
     /// The best steps up to `reach`.
     pub(super) fn from_nothing(slots: Slots<'a>, reach: &Steps, allowance: Allowance) -> Self {
-        let least = if allowance.is_measured { None } else { Some(0) };
+        let least = if allowance.may_pause { None } else { Some(0) };
         let first: Vec<_> = reach.iter().map(|reach| least.min(*reach)).collect();
         let mut plan = Self::from_steps(slots, &first);
         let order = plan.order_by(Demand::importance);

@@ -41,12 +41,12 @@ fn pinned(demand: Demand<'_>) -> Demand<'_> {
 }
 
 fn set(kbps: u64) -> Limits {
-    Limits { set: Bitrate::from_kbps(kbps), measured: None }
+    Limits { set: Bitrate::from_kbps(kbps), measured: None, sendable: None }
 }
 
 fn measured(now: u64, steady: u64) -> Limits {
     let budget = VideoBudget { now: Bitrate::from_kbps(now), steady: Bitrate::from_kbps(steady) };
-    Limits { set: Bitrate::MAX, measured: Some(budget) }
+    Limits { set: Bitrate::MAX, measured: Some(budget), sendable: None }
 }
 
 fn steps(demands: &[Demand<'_>], limits: Limits, occasion: Occasion) -> Vec<Option<usize>> {
@@ -96,6 +96,30 @@ fn only_a_measured_budget_cuts_to_nothing() {
     let cut = |limits| allocate(&alone, limits, Occasion::Wishes)[0];
     assert_eq!(cut(measured(49, 49)), Share { step: None, is_cut: true });
     assert_eq!(cut(measured(1_700, 0)), Share { step: Some(8), is_cut: false });
+}
+
+#[test]
+fn least_limit_is_the_reason() {
+    let kbps = Bitrate::from_kbps;
+    let limits =
+        |set, carried, sendable| Limits { set: kbps(set), sendable: Some(kbps(sendable)), ..measured(carried, 0) };
+    let of = |limits: Limits| (limits.reason(Some(0)), limits.reason(None));
+    let (bandwidth, network, server) = (LayerReason::Bandwidth, LayerReason::Network, LayerReason::Server);
+    assert_eq!(of(limits(100, 200, 300)), (bandwidth, network), "what is set pauses nothing");
+    assert_eq!(of(limits(100, 300, 200)), (bandwidth, server));
+    assert_eq!(of(limits(300, 100, 200)), (network, network));
+    assert_eq!(of(limits(300, 200, 100)), (server, server));
+    assert_eq!(set(100).reason(Some(0)), bandwidth);
+}
+
+#[test]
+fn overloaded_worker_pauses_what_it_cannot_send() {
+    let steps = ladder(&CAMERA);
+    let tiles = [demand(&steps, 720), demand(&steps, 720)];
+    let overloaded = |limits: Limits, kbps| Limits { sendable: Some(Bitrate::from_kbps(kbps)), ..limits };
+    assert_eq!(layers(&tiles, overloaded(set(4_000), 99)), [Some((180, 1)), None]);
+    assert_eq!(layers(&tiles, overloaded(set(4_000), 0)), [None; 2]);
+    assert_eq!(layers(&tiles, overloaded(measured(99, 99), 4_000)), [Some((180, 1)), None], "the least counts");
 }
 
 #[test]
