@@ -2,7 +2,7 @@
 
 use crate::{
     data_key::{self, Cache, DataKey, DataKeyRecord, Place, Versions},
-    database::{self, Database, DatabaseError, Purpose, Space, Table, Tx},
+    database::{self, Database, DatabaseError, Purpose, Record, Space, Table, Tx},
     deletion::TombstoneLog,
     error::StoreError,
     facts, label,
@@ -223,7 +223,7 @@ impl Store {
         purposes: &[Purpose],
         version: u32,
         now: Time,
-    ) -> Result<Vec<([u8; 21], Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Record>, StoreError> {
         let (wrap, wrap_key) = self.newest_wrap_key()?;
         let mut random = self.random();
         let seal = |&purpose: &Purpose| {
@@ -231,7 +231,7 @@ impl Store {
             random.fill(&mut *key);
             let place = Place { store: self.id, owner, purpose, version };
             let record = place.seal(&key, now.day(), (wrap, &wrap_key), &mut **random).ok_or(StoreError::Cipher)?;
-            Ok((data_key::key_of(owner, purpose, version), record.to_bytes()))
+            Ok((data_key::key_of(owner, purpose, version).to_vec(), record.to_bytes()))
         };
         purposes.iter().map(seal).collect()
     }

@@ -141,7 +141,7 @@ fn assert_whole(store: &Store, folder: &Path) {
 
 #[test]
 fn killed_process_loses_nothing() {
-    let kills = env::var("KILLS").map_or(25, |kills| kills.parse().unwrap());
+    let kills = env::var("KILLS").map_or(50, |kills| kills.parse().unwrap());
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     populate(&Store::create(parts(folder.path(), 2), NOW).unwrap());

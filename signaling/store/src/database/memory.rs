@@ -6,7 +6,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-type Map = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+/// Where a value lies.
+type Place = (Table, Vec<u8>);
+type Map = BTreeMap<Place, Vec<u8>>;
 
 /// A database in memory, for tests and examples. What the other backends do is compared with it.
 pub struct MemoryDatabase {
@@ -55,7 +57,7 @@ struct Transaction<'a> {
     kind: Kind,
     map: &'a mut Map,
     /// Values before the changes, oldest first.
-    undo: Vec<((Table, Vec<u8>), Option<Vec<u8>>)>,
+    undo: Vec<(Place, Option<Vec<u8>>)>,
     failed: Option<DatabaseError>,
 }
 

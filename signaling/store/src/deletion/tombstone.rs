@@ -81,8 +81,8 @@ impl TombstoneLog for FileLog {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         // Over a record that was cut short, so that those after it stay where they are looked for.
         let end = file.metadata()?.len();
-        let records = end / RECORD_BYTES as u64;
-        file.seek(SeekFrom::Start(records.saturating_mul(RECORD_BYTES as u64)))?;
+        let cut_short = end.checked_rem(RECORD_BYTES as u64).unwrap_or(0);
+        file.seek(SeekFrom::Start(end.saturating_sub(cut_short)))?;
         file.write_all(&tombstone.to_bytes())?;
         file.sync_all()
     }
