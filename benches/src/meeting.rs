@@ -207,6 +207,7 @@ impl Meeting {
         let Network { now, worker, .. } = &mut self.network;
         *now += time;
         worker.tick(*now);
+        while worker.poll_output().event().is_some() {}
         let sent = worker.outbox().packets();
         worker.outbox().clear();
         sent
