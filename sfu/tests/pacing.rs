@@ -232,93 +232,122 @@ fn sharp_fall_of_a_path_freezes_video_shortly_and_costs_little_audio() {
     assert!(suffered.iter().all(|(freeze, lost)| *freeze <= 1_500 && *lost <= 100), "{suffered:?}");
 }
 
-/// Twenty frames of three temporal layers come at once, 120 kB, when nothing is known of the path but that there is feedback.
-/// The highest layer makes way, and its numbers are filled.
-#[test]
-fn frames_that_can_be_missing_make_way_for_the_others() {
-    let (mut now, mid) = (Instant::now(), Mid::new("v0").unwrap());
-    let (mut room, mut out) = (Room::new(RoomId(1)).with_adaptation(true), Outbox::default());
-    for participant in [ALICE, BOB] {
-        room.add_participant(participant, transport(participant)).unwrap();
-    }
-    let encodings = vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..EncodingParams::default() }];
-    let camera = Publication { codec: Codec::Vp9, mid: Mid::new("sv").unwrap(), encodings, screen: false };
-    room.publish(now, ALICE, CAMERA, camera).unwrap();
-    let (ssrc, _) = room.add_slot(BOB, mid, Codec::Vp9).unwrap();
-    room.activate_slot(now, BOB, mid, &mut out).unwrap();
-    room.set_slot(now, BOB, mid, Some(CAMERA.into()), &mut out).unwrap();
+/// Alice with a camera of three temporal layers, whose frames come all at once, and Bob.
+struct Burst {
+    now: Instant,
+    room: Room,
+    out: Outbox,
+    frames: FrameSequence,
+    seq: u16,
+    /// Numbers of the frames of the highest layer.
+    highest: HashSet<u32>,
+}
 
-    let (mut frames, mut seq) = (FrameSequence::new(ScalabilityMode::L1T3, &[]), 0);
-    let mut highest = HashSet::new();
-    let mut send = |room: &mut Room, out: &mut Outbox, now, number: u32, packets: u32| {
-        let frame = frames.next_unit(number == 0)[0];
+impl Burst {
+    /// Bob has a slot, and has sent feedback on one packet: nothing else is known of his path. Returns the packet, too.
+    fn begin() -> (Self, Vec<u8>) {
+        let (now, out, frames) = (Instant::now(), Outbox::default(), FrameSequence::new(ScalabilityMode::L1T3, &[]));
+        let room = Room::new(RoomId(1)).with_adaptation(true);
+        let mut burst = Self { now, room, out, frames, seq: 0, highest: HashSet::new() };
+        for participant in [ALICE, BOB] {
+            burst.room.add_participant(participant, transport(participant)).unwrap();
+        }
+        let encodings =
+            vec![EncodingParams { ssrc: Some(Ssrc(100)), rtx: Some(Ssrc(200)), ..EncodingParams::default() }];
+        let camera = Publication { codec: Codec::Vp9, mid: Mid::new("sv").unwrap(), encodings, screen: false };
+        burst.room.publish(now, ALICE, CAMERA, camera).unwrap();
+        burst.add_slot("v0");
+        burst.send(0, true, 1);
+        burst.room.tick(now, &mut burst.out);
+        let Some((BOB, Datagram::Rtp(first))) = burst.out.packets.pop() else { panic!("the key frame is forwarded") };
+        burst.out.packets.clear();
+        let (mut feedback, mut reports) = (TransportFeedback::default(), Vec::new());
+        feedback.on_rtp(10, &first);
+        feedback.produce(100, &mut reports);
+        for report in reports {
+            let Datagram::Rtcp(report) = report else { panic!("feedback is RTCP") };
+            burst.room.receive_rtcp(now, BOB, &report, &mut burst.out);
+        }
+        (burst, first)
+    }
+
+    /// Adds a slot of Bob with the camera in it. Returns its SSRC.
+    fn add_slot(&mut self, mid: &str) -> Ssrc {
+        let mid = Mid::new(mid).unwrap();
+        let (ssrc, _) = self.room.add_slot(BOB, mid, Codec::Vp9).unwrap();
+        self.room.activate_slot(self.now, BOB, mid, &mut self.out).unwrap();
+        self.room.set_slot(self.now, BOB, mid, Some(CAMERA.into()), &mut self.out).unwrap();
+        ssrc
+    }
+
+    fn send(&mut self, number: u32, key: bool, packets: u32) {
+        let frame = self.frames.next_unit(key)[0];
         if frame.temporal == 2 {
-            highest.insert(number);
+            self.highest.insert(number);
         }
         for part in 0..packets {
             let part_of = dependency_descriptor::Frame { starts: part == 0, ends: part + 1 == packets, ..frame };
             let mut descriptor = Vec::new();
-            dependency_descriptor::write(&mut descriptor, &part_of, frames.structure()).unwrap();
-            seq += 1;
-            let (marker, seq) = (part + 1 == packets, SeqNum(seq));
+            dependency_descriptor::write(&mut descriptor, &part_of, self.frames.structure()).unwrap();
+            self.seq += 1;
+            let (marker, seq) = (part + 1 == packets, SeqNum(self.seq));
             let header = RtpHeader { marker, payload_type: 98, seq, timestamp: number * 3_000, ssrc: Ssrc(100) };
             let extensions = HeaderExtensions { dependency: Some(&descriptor), ..HeaderExtensions::default() };
-            room.receive_rtp(now, ALICE, &packet(header, extensions, &[7; 1_000]), out);
+            let packet = packet(header, extensions, &[7; 1_000]);
+            self.room.receive_rtp(self.now, ALICE, &packet, &mut self.out);
         }
-    };
-    send(&mut room, &mut out, now, 0, 1);
-    room.tick(now, &mut out);
-    let mut feedback = TransportFeedback::default();
-    let mut sent = std::mem::take(&mut out.packets);
-    let Some((BOB, Datagram::Rtp(first))) = sent.pop() else { panic!("the key frame is forwarded") };
-    feedback.on_rtp(10, &first);
-    let mut reports = Vec::new();
-    feedback.produce(100, &mut reports);
-    for report in reports {
-        let Datagram::Rtcp(report) = report else { panic!("feedback is RTCP") };
-        room.receive_rtcp(now, BOB, &report, &mut out);
     }
 
-    (1..=20).for_each(|number| send(&mut room, &mut out, now, number, 6));
-    for _ in 0..1_000 {
-        if room.next_deadline().is_some_and(|at| at <= now) {
-            room.tick(now, &mut out);
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            if self.room.next_deadline().is_some_and(|at| at <= self.now) {
+                self.room.tick(self.now, &mut self.out);
+            }
+            self.now += Duration::from_millis(1);
         }
-        now += Duration::from_millis(1);
     }
+
+    /// Packets that have left for Bob.
+    fn left(&self) -> Vec<RtpPacket<'_>> {
+        let to_bob = self.out.packets.iter().filter(|(to, _)| *to == BOB);
+        let packets = to_bob.map(|(_, datagram)| {
+            let Datagram::Rtp(packet) = datagram else { panic!("no report is due") };
+            RtpPacket::parse(packet).unwrap()
+        });
+        packets.collect()
+    }
+}
+
+/// Twenty frames of three temporal layers come at once, 120 kB, when nothing is known of the path but that there is feedback.
+/// The highest layer makes way, and its numbers are filled.
+#[test]
+fn frames_that_can_be_missing_make_way_for_the_others() {
+    let (mut burst, first) = Burst::begin();
+    (1..=20).for_each(|number| burst.send(number, false, 6));
+    burst.run(1_000);
     let begin = RtpPacket::parse(&first).unwrap();
-    let packets: Vec<_> = out.packets.iter().filter(|(to, _)| *to == BOB).collect();
+    let packets = burst.left();
     assert_eq!(packets.len(), 120, "every number leaves, once");
-    for (number, (_, datagram)) in (1..).zip(packets) {
-        let Datagram::Rtp(bytes) = datagram else { panic!("no report is due") };
-        let packet = RtpPacket::parse(bytes).unwrap();
-        assert_eq!((packet.ssrc, packet.seq.0), (ssrc, begin.seq.0.wrapping_add(number)), "in order");
+    for (number, packet) in (1..).zip(packets) {
+        assert_eq!((packet.ssrc, packet.seq.0), (begin.ssrc, begin.seq.0.wrapping_add(number)), "in order");
         let frame = packet.timestamp.wrapping_sub(begin.timestamp) / 3_000;
-        let is_highest = highest.contains(&frame);
+        let is_highest = burst.highest.contains(&frame);
         // The first one has left when the others come.
         assert_eq!(packet.payload.is_empty(), is_highest && frame > 1, "frame {frame}");
     }
-    assert_eq!(room.stats().discarded, room.stats().fillers);
+    assert_eq!(burst.room.stats().discarded, burst.room.stats().fillers);
 }
 
-/// What waits is decided for each slot, also for one that comes when the receiver's pacer exists.
+/// A slot that comes when its receiver has a pacer already has to wait like the others: ten packets fit the bucket.
 #[test]
-fn video_of_a_slot_that_is_added_later_waits_too() {
-    let mut call = Call::new(300, 1);
-    call.run(3);
-    let Pair { now, room, outbox, .. } = &mut call.pair;
-    let mid = Mid::new("v1").unwrap();
-    let (ssrc, _) = room.add_slot(BOB, mid, Codec::Vp8).unwrap();
-    room.activate_slot(*now, BOB, mid, outbox).unwrap();
-    room.set_slot(*now, BOB, mid, Some(CAMERA.into()), outbox).unwrap();
-    let mut left = Vec::new();
-    for _ in 0..1_000 {
-        let ms = call.pair.advance();
-        let published = call.published(ms);
-        let arrived = call.pair.exchange(published, Vec::new());
-        let of_slot = arrived.iter().filter(|arrival| RtpPacket::parse(&arrival.packet).unwrap().ssrc == ssrc);
-        left.extend(of_slot.map(|arrival| arrival.left));
-    }
-    let (Some(first), Some(fifth)) = (left.first(), left.get(4)) else { panic!("{} packets", left.len()) };
-    assert!(fifth - first >= 5, "a key frame of five packets leaves within {} ms", fifth - first);
+fn video_of_a_later_slot_waits_too() {
+    let (mut burst, _) = Burst::begin();
+    let later = burst.add_slot("v1");
+    burst.send(1, true, 6);
+    (2..=20).for_each(|number| burst.send(number, false, 6));
+    let of_later = |burst: &Burst| burst.left().iter().filter(|packet| packet.ssrc == later).count();
+    burst.run(1);
+    assert!(of_later(&burst) <= 10, "{} packets leave at once", of_later(&burst));
+    burst.run(1_000);
+    assert!(of_later(&burst) > 100, "{} packets leave in a second", of_later(&burst));
 }
