@@ -261,6 +261,12 @@ large-rooms: web ## Measure a webinar and an audience of a thousand, and an over
 gallery: setup-browsers debug ## Page through 200 cameras in Chromium, and print how long tiles are black: docs/benchmarks.md.
 	cd $(WEB) && TACET=$(abspath $(TARGET))/debug/tacet e2e/namespace npm run --silent gallery
 
+# 50 packets a second of each of six voices: the last lines say how many times the CPU of the floor that takes.
+.PHONY: voices
+voices: build setup-namespace ## Measure six voices at once beside the floor for packets of that size.
+	cargo build --locked --release --package tacet-peers
+	$(WEB)/e2e/namespace $(TARGET)/release/tacet-peers compare --loads voices --peers floor,tacet --subscribers 100,300
+
 # In virtual time, so that load on the machine changes nothing.
 .PHONY: cc
 cc: ## Judge congestion control by the cases of RFC 8867 to 8869, beside libwebrtc's: docs/congestion.md.

@@ -30,7 +30,7 @@ use std::{
 
 const CAMERAS: u32 = 5;
 const LISTENERS: u32 = 80;
-/// So many that the microphone and the lowest layers of all cameras are more than the worker can send.
+/// For these, the microphone and the lowest layers of all cameras are more than the worker can send.
 const MANY_LISTENERS: u32 = 400;
 /// Listeners that remain when there is no overload any more.
 const REMAINING: u32 = 8;

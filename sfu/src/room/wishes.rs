@@ -269,7 +269,7 @@ impl Room {
                 let places = (before.and_then(|layer| position(steps, layer)), position(steps, layer_of(&step)));
                 match places {
                     (Some(before), Some(after)) if is_steadied(reason) && after < before => {
-                        slot.steadiness.on_down(now)
+                        slot.steadiness.on_down(now);
                     }
                     (Some(before), Some(after)) if after > before => slot.steadiness.on_up(now),
                     (None, Some(_)) if was_cut => slot.steadiness.on_up(now),
