@@ -133,6 +133,8 @@ impl Store {
         store.stable_key(&label::TOMBSTONE, now)?;
         store.apply_tombstones(now)?;
         store.settle(now)?;
+        // A rotation may have ended before it came to that, and the next one is a week away.
+        store.destroy_outdated_wrap_keys()?;
         Ok(store)
     }
 

@@ -49,7 +49,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn history() -> impl Strategy<Value = Vec<Work>> {
-    let work = (prop::collection::vec(operation(), 1..6), prop::bool::weighted(0.25))
+    let work = (prop::collection::vec(operation(), 1..4), prop::bool::weighted(0.25))
         .prop_map(|(operations, aborts)| Work { operations, aborts });
     prop::collection::vec(work, 2)
 }

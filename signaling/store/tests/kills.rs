@@ -130,7 +130,7 @@ fn assert_whole(store: &Store, folder: &Path) {
     assert_eq!(kinds, (1..=count(store)).collect::<Vec<_>>(), "each event once, in order");
     assert!(store.verify_audit(None, NOW).unwrap().is_ok());
     let wraps = std::fs::read_dir(folder.join("wrap")).unwrap().count();
-    assert!(wraps <= 5, "{wraps} wrap keys");
+    assert!(wraps <= 3, "{wraps} wrap keys: a rotation that was interrupted has been finished");
     // All that were noted are deleted, with their rows.
     let noted = FileLog::open(&folder.join("tombstones")).unwrap().read_all().unwrap();
     let keys = store.database(Space::Keys);
@@ -141,7 +141,7 @@ fn assert_whole(store: &Store, folder: &Path) {
 
 #[test]
 fn killed_process_loses_nothing() {
-    let kills = env::var("KILLS").map_or(50, |kills| kills.parse().unwrap());
+    let kills = env::var("KILLS").map_or(40, |kills| kills.parse().unwrap());
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     populate(&Store::create(parts(folder.path(), 2), NOW).unwrap());

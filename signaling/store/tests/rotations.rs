@@ -163,6 +163,22 @@ fn wrap_key_rotation_survives_a_failure_at_every_step() {
     );
 }
 
+/// At the next start, and not a week later.
+#[test]
+fn wrap_key_that_an_interrupted_rotation_has_left_is_destroyed() {
+    for (step, fault) in (0..4).flat_map(|step| [(step, Fault::Before), (step, Fault::After)]) {
+        let machine = machine(3);
+        let store = machine.open();
+        store.rotate_wrap_keys(NOW).unwrap();
+        store.rotate_wrap_keys(NOW).unwrap();
+        machine.power.fail_at(step, fault);
+        let _ = store.rotate_wrap_keys(NOW);
+        machine.power.restore();
+        assert_whole(&machine, 3);
+        assert_eq!(wraps_kept(&machine).len(), 3, "step {step} {fault:?}");
+    }
+}
+
 #[test]
 fn master_key_rotation_survives_a_failure_at_every_step() {
     let prepare = || {

@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// The floor keeps new records from naming them; that none names them already is looked up.
-    fn destroy_outdated_wrap_keys(&self) -> Result<(), StoreError> {
+    pub(crate) fn destroy_outdated_wrap_keys(&self) -> Result<(), StoreError> {
         let outdated = self.wraps().outdated();
         if outdated.is_empty() {
             return Ok(());
