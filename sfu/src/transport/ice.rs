@@ -124,6 +124,8 @@ pub(super) struct IceLite {
     has_answered: bool,
     /// The handshake is complete: the path moves to nothing but a proven tuple.
     is_established: bool,
+    /// Media has given the credit for a check that was withheld, so that the deadline is earlier than it was.
+    deadline_moved: bool,
     counts: IceCounts,
 }
 
@@ -154,6 +156,7 @@ impl IceLite {
             nominated: false,
             has_answered: false,
             is_established: false,
+            deadline_moved: false,
             counts: IceCounts::default(),
         }
     }
@@ -392,7 +395,7 @@ impl IceLite {
     /// Counts a datagram of `bytes` from a known tuple, for what may be sent there before it is proven.
     pub(super) fn received(&mut self, now: Instant, from: Tuple, bytes: usize) {
         if let Some(source) = self.sources.iter_mut().find(|source| source.tuple == from) {
-            source.proof.on_received(now, bytes, from.remote.ip());
+            self.deadline_moved |= source.proof.on_received(now, bytes, from.remote.ip());
         }
     }
 
@@ -448,6 +451,11 @@ impl IceLite {
         if let Some(tuple) = proven.max_by_key(|source| source.last_check).map(|source| source.tuple) {
             self.move_to(now, tuple);
         }
+    }
+
+    /// Whether [`deadline`](Self::deadline) has moved since the last call, by a datagram that was only counted.
+    pub(super) fn take_deadline_moved(&mut self) -> bool {
+        std::mem::take(&mut self.deadline_moved)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.

@@ -61,19 +61,18 @@ impl PathProof {
         self.answered
     }
 
-    /// Counts a datagram of `bytes` from the address, while it is not proven.
-    pub(super) fn on_received(&mut self, now: Instant, bytes: usize, remote: IpAddr) {
+    /// Counts a datagram of `bytes` from the address, while it is not proven. Returns whether a check that was withheld is due
+    /// now.
+    pub(super) fn on_received(&mut self, now: Instant, bytes: usize, remote: IpAddr) -> bool {
         if self.is_proven(now) {
-            return;
+            return false;
         }
         if self.answered.take().is_some() {
             // The proof has expired. What was exchanged meanwhile buys nothing.
             (self.received, self.sent) = (0, 0);
         }
         self.received = self.received.saturating_add(on_wire(bytes, remote));
-        if let Some(check) = self.check.as_mut().filter(|check| check.withheld) {
-            check.retry = now;
-        }
+        self.check.as_mut().filter(|check| check.withheld).map(|check| check.retry = now).is_some()
     }
 
     /// Whether a datagram of `bytes` may be sent to the address; it counts as sent.
@@ -178,10 +177,10 @@ mod tests {
         proof.withhold_check();
         let soon = start + Duration::from_millis(1);
         assert_eq!(proof.retry(soon), None);
-        proof.on_received(soon, 100, REMOTE);
+        assert!(proof.on_received(soon, 100, REMOTE));
         assert_eq!(proof.deadline(), Some(soon));
         assert_eq!(proof.retry(soon), Some(id));
-        proof.on_received(soon, 100, REMOTE);
+        assert!(!proof.on_received(soon, 100, REMOTE));
         assert!(proof.deadline() > Some(soon), "it was sent");
     }
 

@@ -464,6 +464,11 @@ impl ServerTransport {
         self.ice.deadline()
     }
 
+    /// Whether a packet that was opened since the last call has moved the deadline of checks.
+    pub(crate) fn take_deadline_moved(&mut self) -> bool {
+        self.ice.take_deadline_moved()
+    }
+
     /// Sends checks again that were not answered.
     pub(crate) fn handle_check_timeout(&mut self, now: Instant, outbox: &mut Outbox) {
         self.ice.handle_timeout(now, outbox);

@@ -111,6 +111,9 @@ impl Worker {
         match entry.transport.open(now, tuple, kind, bytes) {
             Ok(clear) => {
                 let (participant, room) = (entry.transport.participant(), entry.room);
+                if entry.transport.take_deadline_moved() {
+                    self.transports.arm(key);
+                }
                 self.deliver(now, room, participant, clear);
             }
             Err(blocked) => {
