@@ -185,6 +185,65 @@ proptest! {
 }
 
 #[test]
+fn encodings_that_are_published_again_are_known_without_names() {
+    let mut call = Call::new();
+    for encoding in 0..3 {
+        call.send_named(encoding, &KEY);
+        call.probe_named(encoding);
+    }
+    for again in [TrackId(8), CAMERA] {
+        let before = if again == CAMERA { TrackId(8) } else { CAMERA };
+        call.room.unpublish(ALICE, before).unwrap();
+        call.send(&[0, 1, 2]);
+        call.room.publish(call.now, ALICE, again, camera()).unwrap();
+        call.room.take_stats();
+        for encoding in 0..3 {
+            call.receive(media(encoding), 96, &KEY, HeaderExtensions::default());
+            call.seq += 1;
+            let lost = call.seq;
+            call.send(&[encoding]);
+            let repeated = [&lost.to_be_bytes()[..], &DELTA].concat();
+            call.receive(rtx(encoding), 97, &repeated, HeaderExtensions::default());
+        }
+        let stats = call.room.stats();
+        assert_eq!((stats.unknown_ssrc, stats.malformed, stats.recovered), (0, 0, 3));
+    }
+    call.subscribe();
+    call.receive(media(0), 96, &KEY, HeaderExtensions::default());
+    assert!(call.out.packets.iter().any(|(to, _)| *to == BOB), "it is forwarded");
+}
+
+#[test]
+fn encoding_that_is_published_again_may_have_another_ssrc() {
+    let mut call = Call::new();
+    call.send_named(0, &KEY);
+    call.room.unpublish(ALICE, CAMERA).unwrap();
+    call.room.publish(call.now, ALICE, TrackId(8), camera()).unwrap();
+    call.room.take_stats();
+    let extensions = HeaderExtensions { mid: Some(b"sv"), rid: Some(b"q"), ..HeaderExtensions::default() };
+    call.receive(Ssrc(900), 96, &KEY, extensions);
+    call.receive(Ssrc(900), 96, &DELTA, HeaderExtensions::default());
+    assert_eq!(call.room.stats().unknown_ssrc, 0);
+    call.receive(media(0), 96, &DELTA, HeaderExtensions::default());
+    assert_eq!(call.room.stats().unknown_ssrc, 1, "the former SSRC has been replaced");
+}
+
+#[test]
+fn ssrc_of_a_withdrawn_track_can_be_signaled_for_another() {
+    let mut call = Call::new();
+    call.send_named(0, &KEY);
+    call.room.unpublish(ALICE, CAMERA).unwrap();
+    let encodings = vec![EncodingParams { ssrc: Some(media(0)), ..EncodingParams::default() }];
+    let other = Publication { codec: Codec::Vp8, mid: Mid::new("ss").unwrap(), encodings, screen: false };
+    call.room.publish(call.now, ALICE, TrackId(8), other).unwrap();
+    call.room.publish(call.now, ALICE, CAMERA, camera()).unwrap();
+    call.room.unpublish(ALICE, CAMERA).unwrap();
+    call.room.take_stats();
+    call.send(&[0]);
+    assert_eq!(call.room.stats().unknown_ssrc, 0, "it belongs to the track that it was signaled for");
+}
+
+#[test]
 fn stranger_is_refused_and_counted() {
     let mut call = Call::new();
     let named = |rid| HeaderExtensions { mid: Some(b"sv"), rid: Some(rid), ..HeaderExtensions::default() };

@@ -164,6 +164,14 @@ impl Encoding {
         }
     }
 
+    /// The SSRC of one of its streams; none before it is known.
+    pub(crate) const fn ssrc_mut(&mut self, stream: Stream) -> &mut Option<Ssrc> {
+        match stream {
+            Stream::Media => &mut self.ssrc,
+            Stream::Rtx => &mut self.rtx,
+        }
+    }
+
     /// Stores a packet. Returns its index, which is new.
     ///
     /// # Errors

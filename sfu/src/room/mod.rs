@@ -5,6 +5,7 @@
 
 mod downlinks;
 mod forward;
+mod known_streams;
 mod layers_wanted;
 mod pacing;
 mod probes;

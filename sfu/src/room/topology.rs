@@ -3,7 +3,10 @@
 //! Entries refer to each other by key, so that a received packet costs one hash look-up (its SSRC) however many times it
 //! is forwarded, and a forwarded packet none.
 
-use super::speaker_slots::SpeakerSlots;
+use super::{
+    known_streams::{KnownStreams, StreamName},
+    speaker_slots::SpeakerSlots,
+};
 use crate::{
     allowance::{Allowance, Notice},
     command::{CommandError, MAX_ENCODINGS, Publication, SlotSource},
@@ -33,7 +36,7 @@ use crate::{
 };
 use slotmap::SlotMap;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     time::Instant,
 };
 
@@ -48,6 +51,8 @@ pub(super) struct Participant {
     pub(super) feedback: Allowance,
     pub(super) excess: Notice,
     pub(super) tracks: Vec<TrackKey>,
+    /// Of the tracks that it has withdrawn.
+    known_streams: KnownStreams,
     pub(super) slots: Vec<SlotKey>,
     /// Position among the slots of the one whose waiting packets leave next.
     pub(super) next_slot: usize,
@@ -98,6 +103,7 @@ impl Topology {
             feedback: Allowance::new(limits::FEEDBACK_ITEMS),
             excess: Notice::default(),
             tracks: Vec::new(),
+            known_streams: KnownStreams::default(),
             slots: Vec::new(),
             next_slot: 0,
         });
@@ -156,7 +162,28 @@ impl Topology {
         });
         owner.tracks.push(key);
         self.track_keys.insert(id, key);
+        self.recognize(owner_key, key);
         Ok(())
+    }
+
+    /// Sets the SSRCs of a new track that are not signaled to those that streams of their names had before.
+    fn recognize(&mut self, owner_key: ParticipantKey, key: TrackKey) {
+        let Self { participants, tracks, encodings, routes, .. } = self;
+        let (Some(owner), Some(track)) = (participants.get_mut(owner_key), tracks.get(key)) else { return };
+        for &key in &track.encodings {
+            let Some(encoding) = encodings.get_mut(key) else { continue };
+            for stream in [Stream::Media, Stream::Rtx] {
+                let name = StreamName { mid: track.mid, rid: encoding.rid, stream };
+                let Some(known) = owner.known_streams.take(name) else { continue };
+                let ssrc = encoding.ssrc_mut(stream);
+                if ssrc.is_none()
+                    && let Entry::Vacant(route) = routes.entry((owner.id, known))
+                {
+                    *ssrc = Some(known);
+                    route.insert(Route::Encoding(key, stream));
+                }
+            }
+        }
     }
 
     pub(super) fn unpublish(&mut self, participant: ParticipantId, track: TrackId) -> Result<(), CommandError> {
@@ -416,12 +443,18 @@ impl Topology {
             }
         }
         self.track_keys.remove(&track.id);
-        for encoding in track.encodings.iter().filter_map(|key| self.encodings.remove(*key)) {
-            for ssrc in encoding.ssrc.into_iter().chain(encoding.rtx) {
+        let mut owner = self.participants.get_mut(track.owner_key);
+        for mut encoding in track.encodings.iter().filter_map(|key| self.encodings.remove(*key)) {
+            for stream in [Stream::Media, Stream::Rtx] {
+                let Some(ssrc) = *encoding.ssrc_mut(stream) else { continue };
                 self.routes.remove(&(track.owner, ssrc));
+                if let Some(owner) = &mut owner {
+                    let name = StreamName { mid: track.mid, rid: encoding.rid, stream };
+                    owner.known_streams.remember(name, ssrc);
+                }
             }
         }
-        if let Some(owner) = self.participants.get_mut(track.owner_key) {
+        if let Some(owner) = owner {
             owner.tracks.retain(|&owned| owned != key);
         }
     }
