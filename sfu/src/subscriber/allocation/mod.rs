@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   1  a shared screen becomes readable: all of its lines, at the lowest frame rate
-//!   2  what is pinned, or else the active speaker, gets 360 lines
+//!   2  what is pinned, or else the active speaker, gets 360 lines, at the lowest frame rate
 //!   3  each other video gets its lowest layer, large tiles first
 //!   4  the frame rate of the shared screen
 //!   5  what is left goes where a bit a second is worth most
@@ -98,16 +98,20 @@ impl Demand<'_> {
         self.steps.iter().rposition(|step| Some(resolution_of(step)) == resolution).unwrap_or(top)
     }
 
-    /// The highest step that comes before the other slots' lowest ones, if the slot leads.
+    /// The lowest step with the lines that come before the other slots' lowest steps, if the slot leads.
     fn lead(&self) -> usize {
-        self.filling(LEAD_LINES.min(self.tile.height))
+        self.lowest_like(self.filling(LEAD_LINES.min(self.tile.height)))
     }
 
     /// The lowest step at the resolution of the goal: of a screen, all that makes it readable.
     fn readable(&self) -> usize {
-        let goal = self.goal();
-        let resolution = self.steps.get(goal).map(resolution_of);
-        self.steps.iter().position(|step| Some(resolution_of(step)) == resolution).unwrap_or(goal)
+        self.lowest_like(self.goal())
+    }
+
+    /// The lowest step of the same resolution as this one.
+    fn lowest_like(&self, step: usize) -> usize {
+        let resolution = self.steps.get(step).map(resolution_of);
+        self.steps.iter().position(|step| Some(resolution_of(step)) == resolution).unwrap_or(step)
     }
 
     fn cost(&self, step: Option<usize>) -> u64 {

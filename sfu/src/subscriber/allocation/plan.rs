@@ -4,6 +4,7 @@
 //! place. So a larger budget is never worth less: all that fits into what is left is worth less a bit than the step left out.
 
 use super::{Demand, Role};
+use std::ops::RangeInclusive;
 
 /// What all steps together may cost, in bits a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,34 @@ pub(super) struct Plan<'a> {
     slots: Slots<'a>,
     steps: Vec<Option<usize>>,
     sum: u64,
+}
+
+/// What a slot has before others get more than their lowest steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// A screen is readable from this step on.
+    Screen(usize),
+    /// What is pinned, or else the active speaker, has its lines from this step on.
+    Lead(usize),
+    Lowest,
+}
+
+impl Due {
+    fn step(self) -> usize {
+        match self {
+            Self::Screen(step) | Self::Lead(step) => step,
+            Self::Lowest => 0,
+        }
+    }
+
+    /// Position in the order.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Screen(_) => 0,
+            Self::Lead(_) => 1,
+            Self::Lowest => 2,
+        }
+    }
 }
 
 /// A step that a slot could have instead of the one that it has.
@@ -78,94 +107,98 @@ impl<'a> Plan<'a> {
 
     /// Whether more of what comes first is there than in another plan for the same slots, whatever becomes of the rest.
     pub(super) fn puts_first_things_before(&self, other: &Self) -> bool {
-        self.first_things().partial_cmp(&other.first_things()).is_some_and(std::cmp::Ordering::is_gt)
+        self.first_things() > other.first_things()
     }
 
-    /// Screens that are readable, worth of what leads, and slots that get anything.
-    fn first_things(&self) -> (usize, f64, usize) {
-        let readable = self.slots.demands.iter().zip(&self.steps);
-        let readable =
-            readable.filter(|(demand, step)| demand.role == Role::Screen && **step >= Some(demand.readable()));
-        let leads = self.leads().into_iter().map(|slot| {
-            let lead = self.slots.demands.get(slot).map(Demand::lead);
-            self.worth(slot, self.step(slot)).min(self.worth(slot, lead))
-        });
-        (readable.count(), leads.sum(), self.steps.iter().flatten().count())
+    /// Screens that are readable, leads that have their lines, and slots that get anything.
+    fn first_things(&self) -> [usize; 3] {
+        let mut things = [0; 3];
+        for (slot, (step, due)) in self.steps.iter().zip(self.dues()).enumerate() {
+            let [readable, leading, lit] = &mut things;
+            match due {
+                Due::Screen(due) => *readable += usize::from(*step >= Some(due)),
+                Due::Lead(due) => *leading += usize::from(*step >= Some(due)),
+                Due::Lowest => {}
+            }
+            *lit += usize::from(self.step(slot).is_some());
+        }
+        things
+    }
+
+    /// What is due to each slot before the others get more than their lowest steps.
+    fn dues(&self) -> Vec<Due> {
+        let demands = self.slots.demands;
+        let is_camera = |demand: &&Demand<'_>| demand.role != Role::Screen;
+        let has_pins = demands.iter().filter(is_camera).any(|demand| demand.tile.pinned);
+        let due = |demand: &Demand<'_>| match demand.role {
+            Role::Screen => Due::Screen(demand.readable()),
+            _ if demand.tile.pinned => Due::Lead(demand.lead()),
+            Role::Speaker if !has_pins => Due::Lead(demand.lead()),
+            Role::Speaker | Role::Other => Due::Lowest,
+        };
+        demands.iter().map(due).collect()
     }
 
     fn fill(&mut self, order: &[usize], reach: &Steps, allowance: Allowance) {
+        let dues = self.dues();
         let reach_of = |slot: usize| reach.get(slot).copied().flatten();
-        let screens: Vec<_> = order.iter().copied().filter(|slot| self.is(*slot, Role::Screen)).collect();
-        for &slot in &screens {
-            let readable = self.slots.demands.get(slot).map(Demand::readable);
-            for step in [readable, Some(0)] {
+        let mut order: Vec<_> = order.iter().filter_map(|slot| Some((*slot, *dues.get(*slot)?))).collect();
+        order.sort_by_key(|(_, due)| due.rank());
+        for &(slot, due) in &order {
+            for step in [due.step(), 0].map(Some) {
                 if self.step(slot) < step && step <= reach_of(slot) {
                     self.try_step(slot, step, allowance);
                 }
             }
         }
-        let leads = self.leads();
-        let lead = |slot: usize| self.slots.demands.get(slot).map(Demand::lead).min(reach_of(slot));
-        let limits: Vec<_> = leads.iter().map(|slot| lead(*slot)).collect();
-        self.raise(&leads, &limits, allowance);
-        for &slot in order {
-            if self.step(slot).is_none() && reach_of(slot).is_some() {
-                self.try_step(slot, Some(0), allowance);
-            }
-        }
-        for &slot in &screens {
-            let (now, readable) = (self.step(slot), self.slots.demands.get(slot).map(Demand::readable));
-            let (Some(readable), Some(reach)) = (readable.filter(|step| now >= Some(*step)), reach_of(slot)) else {
-                continue;
-            };
-            for step in (readable..=reach).rev().take_while(|step| Some(*step) > now) {
+        for &(slot, due) in &order {
+            let (Due::Screen(readable), Some(reach)) = (due, reach_of(slot)) else { continue };
+            let now = self.step(slot).filter(|step| *step >= readable);
+            for step in (readable..=reach).rev().take_while(|step| now.is_some_and(|now| *step > now)) {
                 if self.try_step(slot, Some(step), allowance) {
                     break;
                 }
             }
         }
-        let all: Vec<_> = (0..self.steps.len()).collect();
-        self.raise(&all, reach, allowance);
+        self.raise(&dues, reach, allowance);
     }
 
-    /// Raises these slots, up to the step beside each, where a bit is worth most.
-    fn raise(&mut self, slots: &[usize], reach: &Steps, allowance: Allowance) {
+    /// Raises slots, up to these steps, where a bit is worth most. None falls below what is due to it.
+    fn raise(&mut self, dues: &[Due], reach: &Steps, allowance: Allowance) {
+        let floors = self.steps.iter().zip(dues).map(|(step, due)| step.unwrap_or_default().min(due.step()));
+        let floors: Vec<_> = floors.collect();
         // What each slot's next step costs less than: one that did not fit.
-        let mut below = vec![u64::MAX; slots.len()];
-        let best = |plan: &Self, position: usize, below: u64| {
-            let (slot, reach) = (*slots.get(position)?, reach.get(position).copied()??);
-            plan.best_move(slot, reach, below)
+        let mut below = vec![u64::MAX; self.steps.len()];
+        let best = |plan: &Self, slot: usize, below: u64| {
+            let (floor, reach) = (*floors.get(slot)?, reach.get(slot).copied()??);
+            plan.best_move(slot, floor..=reach, below)
         };
-        let mut moves: Vec<_> = (0..slots.len()).map(|position| best(self, position, u64::MAX)).collect();
+        let mut moves: Vec<_> = (0..self.steps.len()).map(|slot| best(self, slot, u64::MAX)).collect();
         loop {
-            let mut next: Option<(usize, Move)> = None;
-            for (position, candidate) in moves.iter().enumerate() {
-                if let Some(candidate) = candidate
-                    && next.is_none_or(|(_, best)| candidate.gain > best.gain)
-                {
-                    next = Some((position, *candidate));
+            let mut next: Option<Move> = None;
+            for candidate in moves.iter().flatten() {
+                if next.is_none_or(|best| candidate.gain > best.gain) {
+                    next = Some(*candidate);
                 }
             }
-            let Some((position, Move { slot, step, .. })) = next else { return };
-            let Some(below) = below.get_mut(position) else { return };
+            let Some(Move { slot, step, .. }) = next else { return };
+            let Some(below) = below.get_mut(slot) else { return };
             if !self.try_step(slot, Some(step), allowance) {
                 *below = self.slots.demands.get(slot).map_or(0, |demand| demand.cost(Some(step)));
             }
-            if let Some(candidate) = moves.get_mut(position) {
-                *candidate = best(self, position, *below);
+            if let Some(candidate) = moves.get_mut(slot) {
+                *candidate = best(self, slot, *below);
             }
         }
     }
 
-    /// The step of a slot that is worth most a bit, of those that cost less than `below`.
-    fn best_move(&self, slot: usize, reach: usize, below: u64) -> Option<Move> {
+    /// The step of a slot that is worth most a bit, of these, if they cost less than `below`.
+    fn best_move(&self, slot: usize, steps: RangeInclusive<usize>, below: u64) -> Option<Move> {
         let demand = self.slots.demands.get(slot)?;
         let now = self.step(slot);
         let (worth_now, cost_now) = (self.worth(slot, now), demand.cost(now));
         let mut best: Option<Move> = None;
-        // A screen keeps its lines, whatever more frames of fewer lines are worth.
-        let from = now.filter(|_| demand.role == Role::Screen).unwrap_or_default();
-        for step in from..=reach {
+        for step in steps {
             let (more, cost) = (self.worth(slot, Some(step)) - worth_now, demand.cost(Some(step)));
             if more <= 0.0 || cost >= below {
                 continue;
@@ -192,24 +225,10 @@ impl<'a> Plan<'a> {
         fits
     }
 
-    /// What is pinned, or else the active speaker.
-    fn leads(&self) -> Vec<usize> {
-        let slots = || self.slots.demands.iter().enumerate().filter(|(_, demand)| demand.role != Role::Screen);
-        let pinned: Vec<_> = slots().filter(|(_, demand)| demand.tile.pinned).map(|(slot, _)| slot).collect();
-        if !pinned.is_empty() {
-            return pinned;
-        }
-        slots().filter(|(_, demand)| demand.role == Role::Speaker).map(|(slot, _)| slot).collect()
-    }
-
     fn order_by<K: Ord>(&self, key: impl Fn(&Demand<'a>) -> K) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.slots.demands.len()).collect();
         order.sort_by_key(|slot| self.slots.demands.get(*slot).map(&key));
         order
-    }
-
-    fn is(&self, slot: usize, role: Role) -> bool {
-        self.slots.demands.get(slot).is_some_and(|demand| demand.role == role)
     }
 
     fn step(&self, slot: usize) -> Option<usize> {

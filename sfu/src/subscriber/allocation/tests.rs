@@ -272,12 +272,11 @@ fn rank(demands: &[Demand<'_>], shares: &[Option<usize>]) -> Vec<f64> {
         .filter(is_screen)
         .map(|slot| shares[*slot].filter(|step| *step >= demands[*slot].readable()).map_or(-1.0, |step| step as f64));
     let worths = demands.iter().zip(shares).map(|(demand, step)| step.map_or(0.0, |step| demand.worths()[step]));
-    let lead =
-        |slot: &usize| shares[*slot].map_or(0.0, |step| demands[*slot].worths()[step.min(demands[*slot].lead())]);
+    let lead = |slot: &usize| flag(shares[*slot].is_some()) + flag(shares[*slot] >= Some(demands[*slot].lead()));
     let pins: Vec<_> = order.iter().filter(|slot| !is_screen(slot) && demands[**slot].tile.pinned).collect();
     let speakers: Vec<_> = order.iter().filter(|slot| demands[**slot].role == Role::Speaker).collect();
-    let leads: f64 = if pins.is_empty() { speakers } else { pins }.into_iter().map(lead).sum();
-    readable.chain([leads]).chain(lit).chain(screens).chain([worths.sum()]).collect()
+    let leads = if pins.is_empty() { speakers } else { pins }.into_iter().map(lead);
+    readable.chain(leads).chain(lit).chain(screens).chain([worths.sum()]).collect()
 }
 
 fn compare(one: &[f64], other: &[f64]) -> Ordering {
