@@ -22,7 +22,8 @@ use simulation::{
     pair::{ALICE, Arrival, BOB, Pair},
     publisher::packet,
 };
-use tacet_impair::{Bitrate, Impairment};
+use std::time::Duration;
+use tacet_impair::{Bitrate, Bottleneck, Impairment};
 
 const CAMERA: TrackId = TrackId(7);
 /// Milliseconds from one temporal unit to the next.
@@ -52,8 +53,12 @@ impl Call {
     }
 
     fn with(downlink: Impairment, mode: ScalabilityMode, sizes: &'static [(u16, u16)]) -> Self {
+        Self::seeded(5, downlink, mode, sizes)
+    }
+
+    fn seeded(seed: u64, downlink: Impairment, mode: ScalabilityMode, sizes: &'static [(u16, u16)]) -> Self {
         let (mid, slot) = (Mid::new("sv").unwrap(), Mid::new("v0").unwrap());
-        let mut pair = Pair::new(downlink, [5, 6]);
+        let mut pair = Pair::new(downlink, [seed, seed + 1]);
         let Pair { now, room, outbox, .. } = &mut pair;
         room.add_slot(BOB, slot, Codec::Vp9).unwrap();
         room.activate_slot(*now, BOB, slot, outbox).unwrap();
@@ -167,6 +172,37 @@ fn layers_follow_the_downlink_down_and_up() {
     call.pair.downlink.set_impairment(rate(2_000));
     call.run_until(20, LayerReason::Wish);
     assert_eq!(call.layers.last(), Some(&(Some(720), Some(2), LayerReason::Wish)));
+}
+
+/// However long the path was wide before, and however long it is narrow.
+#[test]
+fn video_is_back_within_eight_seconds_of_its_path() {
+    let path = |kbps| {
+        let bottleneck = Bottleneck::new(Bitrate::kbit(kbps)).queue_time(Duration::from_millis(300));
+        GOOD.gaussian_jitter(Duration::from_millis(5)).bottleneck(bottleneck)
+    };
+    let mut late = Vec::new();
+    for (wide, narrow) in [(2_500, 150), (2_000, 500)] {
+        for (before, between, seed) in [(4, 4, 1), (8, 12, 2), (15, 30, 3), (25, 8, 4), (40, 60, 5)] {
+            let mut call = Call::seeded(seed, path(wide), ScalabilityMode::L3T3, &SIZES);
+            call.run(before);
+            call.run_until_shown(20, |shown| shown.0 == Some(720));
+            let shown = call.layers.len();
+            call.pair.downlink.set_impairment(path(narrow));
+            let down = call.run_until(20, LayerReason::Network);
+            call.run(between);
+            call.pair.downlink.set_impairment(path(wide));
+            let up = call.run_until_shown(60, |shown| *shown == (Some(720), Some(2), LayerReason::Wish));
+            let sizes = call.layers[shown..].chunk_by(|one, next| one.0 == next.0).count();
+            println!(
+                "{wide} kbit/s for {before} s, {narrow} for {between} s: down in {down} ms, up in {up} ms, {sizes} sizes"
+            );
+            if down > 3_000 || up > 8_000 || sizes > 4 {
+                late.push((wide, narrow, before, between, down, up, call.layers.split_off(shown)));
+            }
+        }
+    }
+    assert!(late.is_empty(), "{late:?}");
 }
 
 /// A camera with one layer of 97 kbit/s does not fit into 60 kbit/s: Bob is informed, and gets it back by itself.

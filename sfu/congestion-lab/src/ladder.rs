@@ -9,14 +9,12 @@ const RUNGS: [f64; 9] = [50e3, 90e3, 150e3, 300e3, 500e3, 850e3, 1_020e3, 1_700e
 const UP: f64 = 0.93;
 const DOWN: f64 = 1.02;
 const WINDOW: Duration = Duration::from_millis(1_500);
-/// After a step down; after one up that did not last this at least, and twice as long each time, up to a limit.
+/// After a step down; and after one up that is undone within this time, unless less than this share of it is left, or there is
+/// room for more than this multiple.
 const WAIT: Duration = Duration::from_secs(3);
-const UNDONE_WAIT: Duration = Duration::from_secs(20);
-const LONGEST_WAIT: Duration = Duration::from_secs(24);
-/// A step up that is undone within this did not last.
-const LASTS: Duration = Duration::from_secs(10);
-/// After so long without a step down the wait is as short as at first.
-const PEACE: Duration = Duration::from_secs(30);
+const APART: Duration = Duration::from_secs(20);
+const FALLEN: f64 = 0.5;
+const EXCEEDED: f64 = 3.0;
 
 /// A source with layers.
 #[derive(Debug)]
@@ -26,14 +24,15 @@ pub(crate) struct Ladder {
     /// Beside the video: audio and headers.
     reserved: f64,
     recent: VecDeque<(Instant, f64)>,
-    last_up: Option<Instant>,
+    /// Steps up, and their rates: the last one, and the last one that was undone.
+    last_up: Option<(Instant, f64)>,
+    undone: Option<(Instant, f64)>,
     last_down: Option<Instant>,
-    wait: Duration,
 }
 
 impl Ladder {
     pub(crate) fn new(most: f64, reserved: f64) -> Self {
-        Self { most, rung: 0, reserved, recent: VecDeque::new(), last_up: None, last_down: None, wait: WAIT }
+        Self { most, rung: 0, reserved, recent: VecDeque::new(), last_up: None, undone: None, last_down: None }
     }
 
     fn top(&self) -> usize {
@@ -59,23 +58,20 @@ impl Ladder {
         let top = self.top();
         let fits = |budget: f64| RUNGS.iter().take(top + 1).rposition(|rung| *rung <= budget).unwrap_or(0);
         let within = |since: Option<Instant>, time: Duration| since.is_some_and(|since| now < since + time);
-        let before = self.rung;
-        if self.rate() > (estimate - self.reserved) * DOWN && self.rung > 0 {
-            self.rung = fits(estimate - self.reserved).min(self.rung);
-            if within(self.last_up, LASTS) {
-                self.wait = (self.wait * 2).clamp(UNDONE_WAIT, LONGEST_WAIT);
-            }
+        let (before, budget) = (self.rung, estimate - self.reserved);
+        if self.rate() > budget * DOWN && self.rung > 0 {
+            self.rung = fits(budget).min(self.rung);
+            self.undone = self.last_up.take().or(self.undone);
             self.last_down = Some(now);
         } else {
             let higher = fits(UP * (least - self.reserved));
-            if higher > self.rung && !within(self.last_down, self.wait) {
+            let is_apart = !within(self.undone.map(|(at, _)| at), APART);
+            if higher > self.rung && is_apart && !within(self.last_down, WAIT) {
                 self.rung = higher;
-                self.last_up = Some(now);
+                self.last_up = Some((now, self.rate()));
             }
         }
-        if !within(self.last_down, PEACE) {
-            self.wait = WAIT;
-        }
+        self.undone.take_if(|(_, rate)| budget < *rate * FALLEN || least - self.reserved > *rate * EXCEEDED);
         self.rung != before
     }
 }

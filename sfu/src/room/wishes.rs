@@ -139,12 +139,17 @@ impl Room {
         egress: &mut (impl Egress + ?Sized),
     ) {
         let limits = self.limits(now, receiver, egress);
-        let (choices, needed) = self.choices(now, keys, active, occasion, limits);
+        let (choices, sum) = self.choices(now, keys, active, occasion, limits);
         if let Some(path) = egress.path(receiver).filter(|_| self.adapts) {
-            path.downlink.set_needed(needed);
+            path.downlink.set_needed(Bitrate::from_bps(sum.bps() / TOLERATED * HEADERS));
         }
         for (slot, choice) in choices {
-            self.choose(now, slot, choice, occasion, egress);
+            self.choose(now, slot, (choice, sum), occasion, egress);
+        }
+        if let Some(budget) = limits.measured {
+            for key in keys {
+                self.topology.slots.get_mut(*key).into_iter().for_each(|slot| slot.steadiness.on_budget(budget));
+            }
         }
     }
 
@@ -158,7 +163,7 @@ impl Room {
         Limits { set: self.video_rate, measured, sendable: self.sendable }
     }
 
-    /// The choices, and the budget on the wire below which they have to be less; zero if they cannot.
+    /// The choices, and the bitrate that they have together.
     fn choices(
         &self,
         now: Instant,
@@ -195,7 +200,7 @@ impl Room {
             };
             choices.push((key, choice));
         }
-        (choices, Bitrate::from_bps(sum / TOLERATED * HEADERS))
+        (choices, Bitrate::from_bps(sum))
     }
 
     /// What a track shows.
@@ -219,12 +224,12 @@ impl Room {
         }
     }
 
-    /// Applies a choice, and requests the key frame that it needs.
+    /// Applies a choice, with which all video of the receiver has the bitrate `sum`, and requests the key frame that it needs.
     fn choose(
         &mut self,
         now: Instant,
         key: SlotKey,
-        choice: Choice,
+        (choice, sum): (Choice, Bitrate),
         occasion: Occasion,
         egress: &mut (impl Egress + ?Sized),
     ) {
@@ -271,8 +276,8 @@ impl Room {
                     (Some(before), Some(after)) if is_steadied(reason) && after < before => {
                         slot.steadiness.on_down(now);
                     }
-                    (Some(before), Some(after)) if after > before => slot.steadiness.on_up(now),
-                    (None, Some(_)) if was_cut => slot.steadiness.on_up(now),
+                    (Some(before), Some(after)) if after > before => slot.steadiness.on_up(now, sum),
+                    (None, Some(_)) if was_cut => slot.steadiness.on_up(now, sum),
                     _ => {}
                 }
                 let meanwhile = meanwhile(slot, layer_of(&step), track.ladder.steps(), encodings);

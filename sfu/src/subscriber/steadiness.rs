@@ -1,51 +1,56 @@
 //! How soon a slot may get a better layer again after it had to go down: a layer that comes and goes is worse than either.
 
+use crate::{congestion::VideoBudget, units::Bitrate};
 use std::time::{Duration, Instant};
 
 /// Shortest time from a step down to a step up.
 const WAIT: Duration = Duration::from_secs(3);
-/// A step up that is undone within this time was a mistake: the next one waits as long, or a little longer after several.
-const UNDONE: Duration = Duration::from_secs(20);
-const MAX_WAIT: Duration = Duration::from_secs(24);
-/// After this long without a step down, the wait is the shortest again.
-const PEACE: Duration = Duration::from_secs(30);
+/// A step up that is undone within this time was a mistake, and none follows within this time of it.
+const APART: Duration = Duration::from_secs(20);
+/// Unless less than the first share of what the step up took is left: then the path has become slow, and what it carries again
+/// later is not known to fail. Or unless there is room for more than the second.
+const OTHER_PATH: (f64, f64) = (0.5, 3.0);
 
 /// A slot gets nothing only if nothing has fitted for this long. An estimate falls below what the path carries for a moment
 /// while a queue drains, and video that stops takes seconds to begin again.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// The steps of one slot that its receiver's bitrate has caused.
+/// A step up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Steadiness {
-    wait: Duration,
-    down: Option<Instant>,
-    up: Option<Instant>,
-    /// Since when not even the lowest step fits.
-    unfit: Option<Instant>,
+struct Rise {
+    at: Instant,
+    /// Bitrate of all video of the receiver with it.
+    sum: Bitrate,
 }
 
-impl Default for Steadiness {
-    fn default() -> Self {
-        Self { wait: WAIT, down: None, up: None, unfit: None }
-    }
+/// The steps of one slot that its receiver's bitrate has caused.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Steadiness {
+    down: Option<Instant>,
+    /// The last step up, while nothing has followed.
+    up: Option<Rise>,
+    /// A step up that was a mistake.
+    undone: Option<Rise>,
+    /// Since when not even the lowest step fits.
+    unfit: Option<Instant>,
 }
 
 impl Steadiness {
     /// The slot gets a lower step.
     pub(crate) fn on_down(&mut self, now: Instant) {
-        let within = |at: Option<Instant>, time| at.is_some_and(|at| now.saturating_duration_since(at) < time);
-        if within(self.up, UNDONE) {
-            self.wait = (self.wait * 2).clamp(UNDONE, MAX_WAIT);
-        } else if !within(self.down, PEACE) {
-            self.wait = WAIT;
-        }
+        self.undone = self.up.take().or(self.undone);
         self.down = Some(now);
-        self.up = None;
     }
 
-    /// The slot gets a higher step.
-    pub(crate) fn on_up(&mut self, now: Instant) {
-        self.up = Some(now);
+    /// The slot gets a higher step, with which all video of its receiver has the bitrate `sum`.
+    pub(crate) fn on_up(&mut self, now: Instant, sum: Bitrate) {
+        self.up = Some(Rise { at: now, sum });
+    }
+
+    /// All video of the receiver may have this bitrate.
+    pub(crate) fn on_budget(&mut self, budget: VideoBudget) {
+        let (little, much) = OTHER_PATH;
+        self.undone.take_if(|up| budget.now < up.sum.mul_f64(little) || budget.steady > up.sum.mul_f64(much));
     }
 
     /// Not even the lowest step fits. Returns whether that lasts, so that nothing is sent.
@@ -61,7 +66,8 @@ impl Steadiness {
 
     /// Whether it may get a higher step.
     pub(crate) fn may_rise(&self, now: Instant) -> bool {
-        self.down.is_none_or(|down| now.saturating_duration_since(down) >= self.wait)
+        let has_passed = |since: Instant, time| now.saturating_duration_since(since) >= time;
+        self.down.is_none_or(|down| has_passed(down, WAIT)) && self.undone.is_none_or(|up| has_passed(up.at, APART))
     }
 }
 
@@ -69,26 +75,54 @@ impl Steadiness {
 mod tests {
     use super::*;
 
+    const SUM: Bitrate = Bitrate::from_kbps(1_000);
+
+    fn budget(kbps: u64) -> VideoBudget {
+        let rate = Bitrate::from_kbps(kbps);
+        VideoBudget { now: rate, steady: rate }
+    }
+
     fn seconds(steadiness: &Steadiness, down: Instant) -> u64 {
         (0..).find(|seconds| steadiness.may_rise(down + Duration::from_secs(*seconds))).unwrap()
     }
 
+    /// A slot that has risen, and fallen after these seconds; and when that was.
+    fn fallen_after(seconds: u64) -> (Steadiness, Instant) {
+        let (mut steadiness, start) = (Steadiness::default(), Instant::now());
+        assert!(steadiness.may_rise(start));
+        steadiness.on_up(start, SUM);
+        let down = start + Duration::from_secs(seconds);
+        steadiness.on_down(down);
+        (steadiness, down)
+    }
+
     #[test]
-    fn step_up_that_is_undone_makes_the_next_one_wait() {
-        let (mut steadiness, mut now) = (Steadiness::default(), Instant::now());
-        assert!(steadiness.may_rise(now));
-        let mut waits = Vec::new();
-        for _ in 0..6 {
-            steadiness.on_down(now);
-            waits.push(seconds(&steadiness, now));
-            now += Duration::from_secs(*waits.last().unwrap());
-            steadiness.on_up(now);
-            now += Duration::from_secs(5);
+    fn step_up_that_is_undone_is_not_repeated_for_twenty_seconds() {
+        for (after, expected) in [(1, 19), (12, 8), (18, 3), (20, 3), (300, 3)] {
+            let (steadiness, down) = fallen_after(after);
+            assert_eq!(seconds(&steadiness, down), expected, "undone after {after} s");
         }
-        assert_eq!(waits, [3, 20, 24, 24, 24, 24]);
-        now += PEACE;
-        steadiness.on_down(now);
-        assert_eq!(seconds(&steadiness, now), 3, "after a time of peace");
+    }
+
+    #[test]
+    fn path_that_becomes_slow_undoes_a_step_that_was_no_mistake() {
+        for (left, expected) in [(900, 15), (501, 15), (499, 3), (40, 3)] {
+            let (mut steadiness, down) = fallen_after(5);
+            steadiness.on_budget(budget(800));
+            steadiness.on_down(down);
+            steadiness.on_budget(budget(left));
+            steadiness.on_budget(budget(1_000));
+            assert_eq!(seconds(&steadiness, down), expected, "{left} kbit/s were left");
+        }
+    }
+
+    #[test]
+    fn path_that_becomes_much_better_is_another_one() {
+        for (found, expected) in [(2_900, 15), (3_100, 3)] {
+            let (mut steadiness, down) = fallen_after(5);
+            steadiness.on_budget(budget(found));
+            assert_eq!(seconds(&steadiness, down), expected, "{found} kbit/s were found");
+        }
     }
 
     #[test]

@@ -64,6 +64,10 @@ use trend::{Trend, Usage};
 const ABOVE_WANTED: f64 = 1.2;
 /// Sending less than this share of the estimate does not test it.
 const LIMITED: f64 = 0.7;
+/// The path has fallen, and may soon carry more again, if this multiple of the estimate has arrived within the last minute. There
+/// is room for probes if less than this share of the estimate is sent.
+const FALLEN: f64 = 1.5;
+const ROOM: f64 = 0.9;
 /// The acknowledged bitrate is known once arrivals span this many microseconds.
 const ACKED_AFTER: i64 = 250_000;
 /// Loss is judged once this many packets are covered.
@@ -229,8 +233,10 @@ impl BandwidthEstimator {
                 self.prober.encourage(now, CALM);
             }
         }
+        let (at, estimate) = (self.since_zero(now), self.estimate());
+        let sent = self.sent.rate_at(micros(at));
         let conditions = Conditions {
-            estimate: self.estimate(),
+            estimate,
             wanted: self.wanted,
             next: self.next,
             ceiling: self.ceiling(),
@@ -238,6 +244,7 @@ impl BandwidthEstimator {
             tolerated: self.drain.tolerated(now).is_some(),
             jitter: self.delay.jitter(),
             limited: self.limited && !self.proven.is_unused(now),
+            fallen: sent < estimate.mul_f64(ROOM) && self.proven.best() > estimate.mul_f64(FALLEN),
             busy: self.is_busy(now),
             decreased: self.rate.decreased_within(now, CALM),
         };

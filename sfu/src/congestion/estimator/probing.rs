@@ -47,8 +47,9 @@ const PROGRESS: f64 = 1.05;
 const LOSS: f64 = 0.15;
 /// Wait after a failure: the first, and the bound of its doubling.
 const WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(12));
-/// The wait while less is sent than the estimate allows: only a probe can find more then, and there is room for one.
-const WAIT_LIMITED: Duration = Duration::from_secs(4);
+/// The wait while less is sent than the estimate allows, since only a probe can find more then, and there is room for one; and
+/// after the path has fallen.
+const WAIT_HOPEFUL: Duration = Duration::from_secs(4);
 const AFTER_SUCCESS: Duration = Duration::from_millis(50);
 const AFTER_SNIFF: Duration = Duration::from_secs(1);
 /// For this time after a report of a probe, a growing queue may be that of the probe.
@@ -78,6 +79,8 @@ pub(super) struct Conditions {
     pub(super) jitter: Duration,
     /// Less is sent than the estimate allows.
     pub(super) limited: bool,
+    /// There was much more a while ago, and there is room for probes.
+    pub(super) fallen: bool,
     /// A drain or a loss experiment is running.
     pub(super) busy: bool,
     /// There was a decrease within [`CALM`].
@@ -173,8 +176,9 @@ impl Prober {
         for slot in &mut self.in_flight {
             slot.take_if(|cluster| cluster.is_expired(now));
         }
-        let waited = self.failed.is_some_and(|failed| now.saturating_duration_since(failed) >= WAIT_LIMITED);
-        let Some(due) = self.next.map(|next| now >= next || conditions.limited && waited) else { return };
+        let waited = self.failed.is_some_and(|failed| now.saturating_duration_since(failed) >= WAIT_HOPEFUL);
+        let is_hopeful = conditions.limited || conditions.fallen;
+        let Some(due) = self.next.map(|next| now >= next || is_hopeful && waited) else { return };
         if conditions.busy || self.in_flight.iter().any(Option::is_some) {
             return;
         }
@@ -316,6 +320,7 @@ mod tests {
                 queue: Duration::ZERO,
                 tolerated: false,
                 limited: false,
+                fallen: false,
                 jitter: Duration::from_millis(5),
                 busy: false,
                 decreased: false,
@@ -415,11 +420,13 @@ mod tests {
         let now = probe.now;
         probe.prober.encourage(now, SECOND);
         assert!(probe.wait() <= 1.0);
-        probe.prober.fail(probe.now);
-        probe.prober.fail(probe.now);
-        probe.prober.fail(probe.now);
-        probe.conditions.limited = true;
-        assert!((3.9..4.1).contains(&probe.wait()));
+        let hopes: [fn(&mut Conditions); 2] = [|one| one.limited = true, |one| one.fallen = true];
+        for hope in hopes {
+            (0..3).for_each(|_| probe.prober.fail(probe.now));
+            hope(&mut probe.conditions);
+            assert!((3.9..4.1).contains(&probe.wait()));
+            (probe.conditions.limited, probe.conditions.fallen) = (false, false);
+        }
     }
 
     #[test]

@@ -39,10 +39,14 @@ impl Proven {
         self.used.is_some_and(|used| now.saturating_duration_since(used) >= UNUSED_AFTER)
     }
 
+    /// The best bitrate of the last minute.
+    pub(super) fn best(&self) -> Bitrate {
+        self.best.iter().copied().max().unwrap_or(Bitrate::ZERO)
+    }
+
     /// What the path may still be trusted with, if it has not been used for long.
     pub(super) fn limit(&self, now: Instant) -> Option<Bitrate> {
-        let best = self.best.iter().copied().max()?;
-        self.is_unused(now).then(|| Bitrate::from_bps(best.bps().saturating_mul(ABOVE)))
+        self.is_unused(now).then(|| Bitrate::from_bps(self.best().bps().saturating_mul(ABOVE)))
     }
 
     /// Forgets everything: the path is another one.
