@@ -4,6 +4,9 @@
 //! a window belongs to the fastest frame; how far the others lie above it is the jitter, including clock drift, since
 //! the window moves. The target delay is what all but a few frames would have needed, plus one frame: then the frame
 //! after a lost one is there in time, and with it the in-band FEC of the lost one.
+//!
+//! Frames that all come far too late are not outliers: the path has become longer, or the sender's clock is slow. Only the
+//! latest offsets count then.
 
 use crate::audio::FRAME_SAMPLES;
 use std::{collections::VecDeque, time::Duration};
@@ -16,6 +19,10 @@ const LATE_PER_MILLE: usize = 20;
 const WARM: usize = 25;
 /// Upper limit of the configured bounds: ten seconds.
 const LONGEST: i64 = 480_000;
+/// Frames are skipped when their delay exceeds the upper bound by this much: 100 ms.
+const SKIP_ABOVE: i64 = 5 * FRAME_SAMPLES as i64;
+/// Number of consecutive frames that would all be skipped after which the offsets before them are forgotten.
+const MOVED: usize = 5;
 /// Initial target delay: 60 ms.
 const GUESS: i64 = 3 * FRAME_SAMPLES as i64;
 
@@ -54,6 +61,8 @@ pub(super) struct DelayEstimator {
     sorted: Vec<i64>,
     earliest: i64,
     target: i64,
+    /// Number of frames at the end of the window that would all be skipped.
+    too_late: usize,
 }
 
 impl DelayEstimator {
@@ -66,7 +75,8 @@ impl DelayEstimator {
             offsets: VecDeque::new(),
             sorted: Vec::new(),
             earliest: 0,
-            target: GUESS.clamp(minimum, maximum),
+            target: initial(minimum, maximum),
+            too_late: 0,
         }
     }
 
@@ -76,6 +86,13 @@ impl DelayEstimator {
             self.offsets.pop_front();
         }
         self.offsets.push_back(offset);
+        let is_too_late = self.offsets.len() > 1 && offset - self.earliest > self.skipped_above();
+        self.too_late = if is_too_late { self.too_late + 1 } else { 0 };
+        if self.too_late == MOVED {
+            self.offsets.drain(..self.offsets.len() - MOVED);
+            self.target = initial(self.minimum, self.maximum);
+            self.too_late = 0;
+        }
         self.sorted.clear();
         self.sorted.extend(&self.offsets);
         let rank = (self.sorted.len() * (1_000 - LATE_PER_MILLE) / 1_000).min(self.sorted.len() - 1);
@@ -88,7 +105,8 @@ impl DelayEstimator {
     /// Forgets the timeline but keeps the target as a lower bound.
     pub(super) fn restart(&mut self) {
         self.offsets.clear();
-        self.target = self.target.max(GUESS.clamp(self.minimum, self.maximum));
+        self.too_late = 0;
+        self.target = self.target.max(initial(self.minimum, self.maximum));
     }
 
     /// The lowest offset in the window; `None` before the first frame.
@@ -101,10 +119,14 @@ impl DelayEstimator {
         self.target
     }
 
-    /// The maximum target delay, in samples.
-    pub(super) fn maximum(&self) -> i64 {
-        self.maximum
+    /// The delay above which frames are skipped, in samples.
+    pub(super) fn skipped_above(&self) -> i64 {
+        self.maximum + SKIP_ABOVE
     }
+}
+
+fn initial(minimum: i64, maximum: i64) -> i64 {
+    GUESS.clamp(minimum, maximum)
 }
 
 #[cfg(test)]
@@ -133,7 +155,7 @@ mod tests {
         let mut estimate = estimate([0; 100]);
         (0..20).for_each(|_| estimate.arrived(9_600));
         assert_eq!(estimate.target(), 9_600 + 960);
-        (0..20).for_each(|_| estimate.arrived(96_000));
+        (0..20).for_each(|_| estimate.arrived(23_000));
         assert_eq!(estimate.target(), ticks(DelayBounds::default().maximum));
     }
 
@@ -142,6 +164,21 @@ mod tests {
         // Drift of 200 ppm: 0.2 samples per millisecond, 4 samples per frame.
         let drifting = estimate((0..180_000).map(|n| n / 5));
         assert!(drifting.target() < 960 + 110, "{}", drifting.target());
+    }
+
+    #[test]
+    fn longer_path_is_known_after_a_few_frames() {
+        let mut estimate = estimate([0; 100]);
+        let beyond = estimate.skipped_above() + 1;
+        (1..MOVED).for_each(|_| estimate.arrived(beyond));
+        assert_eq!(estimate.earliest(), Some(0));
+        estimate.arrived(0);
+        (1..MOVED).for_each(|_| estimate.arrived(beyond));
+        assert_eq!(estimate.earliest(), Some(0), "not all were late");
+        estimate.arrived(beyond);
+        assert_eq!(estimate.earliest(), Some(beyond));
+        estimate.arrived(0);
+        assert_eq!(estimate.earliest(), Some(0), "shorter again");
     }
 
     #[test]

@@ -16,8 +16,10 @@
 //! * A sender that says that no one speaks, and then sends nothing, saves packets (DTX): comfort noise is played while the
 //!   playhead waits. That is neither an underrun nor concealment.
 //!
-//! Invariants: RTP time never runs backwards within a stream, at most [`MAX_FRAMES`] frames are buffered, and no frame
-//! is played with more delay than the upper bound plus 100 ms.
+//! * Frames with more delay than the upper bound plus 100 ms are skipped. If all of several frames are so late, the path has become longer
+//!   or the sender's clock is slow, and delay counts from these frames on.
+//!
+//! Invariants: RTP time never runs backwards within a stream, and at most [`MAX_FRAMES`] frames are buffered.
 
 use super::delay_estimator::{DelayBounds, DelayEstimator, duration, ticks};
 use crate::audio::{FRAME_SAMPLES, SAMPLE_RATE, opus_packet};
@@ -41,8 +43,6 @@ const MAX_COMFORT: i64 = 60 * BLOCK;
 const TIMELINE_JUMP: i64 = 2 * SAMPLE_RATE as i64;
 /// Number of consecutive old packets with another timeline after which that timeline is accepted.
 const MAX_STRAGGLERS: u32 = 3;
-/// Frames are skipped when the delay exceeds its bound by this much: 100 ms.
-const SKIP_ABOVE: i64 = 5 * BLOCK;
 /// Delay above the target at which playback is accelerated: 15 ms.
 const ACCELERATE_ABOVE: i64 = 720;
 /// Delay below the target at which playback is decelerated: 10 ms.
@@ -270,7 +270,7 @@ impl JitterBuffer {
         let queued = i64::try_from(queued).unwrap_or(i64::MAX);
         let Some(mut playhead) = self.playhead.or_else(|| self.start(now)) else { return PlayoutStep::Silence };
         let waited = if playhead.pause { playhead.filled } else { 0 };
-        if self.delay(now, playhead.position + waited) > self.delay_estimator.maximum() + SKIP_ABOVE {
+        if self.delay(now, playhead.position + waited) > self.delay_estimator.skipped_above() {
             match self.skip(now, playhead) {
                 Some(skipped) => playhead = skipped,
                 None => return PlayoutStep::Silence,
@@ -297,7 +297,7 @@ impl JitterBuffer {
         let kept = self.frames.split_off(&due);
         self.stats.skipped += self.frames.len() as u64;
         self.frames = kept;
-        self.floor = due.max(playhead.position);
+        self.floor = playhead.position;
         self.playhead = None;
         let (&position, first) = self.frames.first_key_value()?;
         Some(Playhead { position, last: first.sequence - 1, filled: 0, pause: false })

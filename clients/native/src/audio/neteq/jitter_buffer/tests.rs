@@ -159,6 +159,43 @@ fn silent_sender_is_not_a_loss() {
     assert_eq!((lost, recovered, late), (0, 0, 0));
 }
 
+/// Frames that arrive at these times, in milliseconds, through a player that takes a step every 20 ms until the last one. Returns how
+/// many were played, and the longest time without one after the first.
+fn played(arrivals: &[u64]) -> (usize, Duration) {
+    let mut stage = Stage::new();
+    let (mut next, mut count, mut last, mut longest) = (0, 0, None, 0);
+    while next < arrivals.len() {
+        while let Some(&at) = arrivals.get(next).filter(|at| **at <= stage.now) {
+            stage.buffer.insert(stage.at(at), next as u16, next as u32 * 960, frame(true));
+            next += 1;
+        }
+        if is_frame(&stage.step()) {
+            longest = longest.max(stage.now - last.unwrap_or(stage.now));
+            (count, last) = (count + 1, Some(stage.now));
+        }
+        stage.now += 20;
+    }
+    (count, Duration::from_millis(longest.max(stage.now - last.unwrap_or(0))))
+}
+
+#[test]
+fn path_that_becomes_much_longer_is_heard() {
+    for longer in [300, 600, 1_500, 3_000] {
+        let arrivals: Vec<_> = (0..1_000).map(|n| n * 20 + if n < 250 { 0 } else { longer }).collect();
+        let (count, silence) = played(&arrivals);
+        assert!(count > 980, "{count} of 1,000, {longer} ms longer");
+        assert!(silence <= Duration::from_millis(longer + 250), "{silence:?}, {longer} ms longer");
+    }
+}
+
+#[test]
+fn slow_clock_of_a_sender_is_heard() {
+    let arrivals: Vec<_> = (0..1_500).map(|n| n * 25).collect();
+    let (count, silence) = played(&arrivals);
+    assert!(count > 1_350, "{count} of 1,500");
+    assert!(silence <= Duration::from_millis(300), "{silence:?}");
+}
+
 /// A frame in which no one speaks, without in-band FEC.
 fn pause() -> Bytes {
     Bytes::from(vec![0x48, 0, 0, 0])
