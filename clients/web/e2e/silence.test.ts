@@ -9,6 +9,8 @@ import { until } from "./until.ts";
 const FRAMES_PER_SECOND = 50;
 /** How long each is measured. A silent encoder sends every 400 ms. */
 const FRAMES = 1.5 * FRAMES_PER_SECOND;
+/** Part of a tone that a browser sends at least: without a core to spare, it falls silent in between. */
+const SPOKEN = 0.8;
 /** Packets a second that a silent microphone may send. */
 const SILENT_PACKETS_PER_SECOND = 10;
 
@@ -92,7 +94,7 @@ test("a silent microphone sends almost nothing, and is heard as soon as it speak
     const more = (await opened(listener)).map((frames, index) => frames - (before[index] ?? 0));
     return more.filter((frames) => frames > FRAMES_PER_SECOND).length === silent.length || `${more}`;
   });
-  for (const one of silent) expect((await measure(one)).framesOut, one.name).toBeGreaterThanOrEqual(FRAMES - 1);
+  for (const one of silent) expect((await measure(one)).framesOut, one.name).toBeGreaterThanOrEqual(SPOKEN * FRAMES);
   for (const one of [...silent, listener]) expect(await one.problems()).toEqual([]);
   await Promise.all([...silent, listener].map((one) => one.leave()));
 });
