@@ -214,6 +214,45 @@ fn impossible_encodings_are_refused() {
     }
 }
 
+/// Layers are selected by their order, so one that contradicts what the client says of them would select the wrong ones.
+#[test]
+fn encodings_that_are_not_lowest_first_are_refused() {
+    let mut story = Story::new();
+    story.join(1);
+    let of = |heights: [Option<u16>; 3], kbps: [Option<u32>; 3]| {
+        let mut publish = simulcast(&["q", "h", "f"]);
+        for (encoding, (height, kbps)) in publish.encodings.iter_mut().zip(heights.into_iter().zip(kbps)) {
+            (encoding.height, encoding.kbps) = (height, kbps);
+        }
+        ClientMessage::Publish(publish)
+    };
+    let (heights, rates) = ([180, 360, 720].map(Some), [150, 500, 1_700].map(Some));
+    let (none, falling) =
+        ([None; 3], |what| format!("encodings: lowest quality first, but a {what} is below the one before"));
+    for (heights, rates, what) in [
+        ([720, 360, 180].map(Some), none, "height"),
+        ([Some(360), None, Some(180)], none, "height"),
+        (heights, [150, 1_700, 500].map(Some), "bitrate"),
+        ([None; 3], [Some(500), None, Some(150)], "bitrate"),
+    ] {
+        match story.answer(1, of(heights, rates)) {
+            ServerMessage::Error(error) => {
+                assert_eq!((error.code, error.detail), (ErrorCode::BadMessage, falling(what)));
+            }
+            other => panic!("accepted: {other:?}"),
+        }
+    }
+    for (mid, (heights, rates)) in [
+        ("s1", (heights, rates)),
+        // Of one size at several rates, and where the client tells nothing.
+        ("s2", ([Some(720); 3], rates)),
+        ("s3", ([None; 3], [None; 3])),
+    ] {
+        let ClientMessage::Publish(publish) = of(heights, rates) else { unreachable!() };
+        story.publish(1, Publish { mid: mid.to_owned(), ..publish });
+    }
+}
+
 #[test]
 fn transport_is_connected_once_with_valid_parameters() {
     let mut story = Story::new();
