@@ -389,6 +389,27 @@ fn encoding_that_the_sender_stops_is_replaced_within_two_seconds() {
     assert_eq!(lengths(&call.pass(10)), [LENGTHS[2]], "it is back");
 }
 
+/// More than was wished is not what was wished: the sender sends nothing smaller.
+#[test]
+fn larger_layer_than_wished_is_the_senders_reason() {
+    let mut call = Call::simulcast(4_000);
+    call.pass(60);
+    call.encoders[..2].iter_mut().for_each(|encoder| encoder.layers = 0);
+    call.wish(180);
+    call.pass(90);
+    assert_eq!(lengths(&call.pass(10)), [LENGTHS[2]]);
+    assert_eq!(call.layers().last(), Some(&(Some(720), Some(2), LayerReason::Sender)));
+    call.encoders[0].layers = 1;
+    call.key_frame_requested = true;
+    call.pass(60);
+    assert_eq!(lengths(&call.pass(10)), [LENGTHS[0]]);
+    assert_eq!(call.layers(), [(Some(180), Some(2), LayerReason::Wish)]);
+    // What no size fills is wished in the largest one.
+    call.wish(1_080);
+    call.pass(60);
+    assert_eq!(call.layers().last(), Some(&(Some(720), Some(2), LayerReason::Wish)));
+}
+
 #[test]
 fn bitrate_is_kept_by_the_size_that_fits_at_its_full_frame_rate() {
     for (kbps, expected, sizes) in [(1_000, (360, 2), 2), (80, (180, 1), 1)] {

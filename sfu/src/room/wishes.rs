@@ -18,7 +18,7 @@ use crate::{
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
     publisher::{encoding::Encoding, key_frame_requests::Cause, ladder::Step, track::Track},
     subscriber::{
-        allocation::{Demand, Limits, Occasion, Role, Share, TOLERATED, Tile, allocate},
+        allocation::{Demand, Limits, Occasion, Role, Share, TOLERATED, Tile, allocate, is_as_wished},
         segment::{Layer, bit},
         select::{Wanted, contained_in},
         slot::{ReportedLayer, Shown, Slot},
@@ -215,9 +215,7 @@ impl Room {
     /// Why a slot gets a step.
     fn reason(&self, slot: &Slot, tile: Tile, step: Step, share: Share, limits: Limits) -> LayerReason {
         let ladder = slot.track.and_then(|track| self.topology.tracks.get(track)).map(|track| track.ladder.steps());
-        let is_highest = ladder.and_then(<[Step]>::last).is_none_or(|last| is_layer(last, layer_of(&step)));
-        let fills = step.height.is_none_or(|height| height >= tile.height);
-        match (share.is_cut, fills || is_highest) {
+        match (share.is_cut, is_as_wished(&step, tile, ladder.unwrap_or_default())) {
             (true, _) => limits.reason(share.step),
             (false, true) => LayerReason::Wish,
             (false, false) => LayerReason::Sender,

@@ -90,12 +90,8 @@ impl Demand<'_> {
         self.filling(self.tile.height)
     }
 
-    /// The highest step of the smallest resolution that has as many lines, or else of the largest one.
     fn filling(&self, lines: u16) -> usize {
-        let fills = |step: &Step| step.height.is_some_and(|height| height >= lines);
-        let resolution = self.steps.iter().find(|step| fills(step)).map(resolution_of);
-        let top = self.steps.len().saturating_sub(1);
-        self.steps.iter().rposition(|step| Some(resolution_of(step)) == resolution).unwrap_or(top)
+        filling(self.steps, lines)
     }
 
     /// The lowest step with the lines that come before the other slots' lowest steps, if the slot leads.
@@ -122,6 +118,20 @@ impl Demand<'_> {
     fn importance(&self) -> impl Ord + use<> {
         Reverse((self.role == Role::Screen, self.tile.pinned, self.role == Role::Speaker, self.tile.height))
     }
+}
+
+/// The highest step of the smallest resolution that has as many lines, or else of the largest one.
+fn filling(steps: &[Step], lines: u16) -> usize {
+    let fills = |step: &Step| step.height.is_some_and(|height| height >= lines);
+    let resolution = steps.iter().find(|step| fills(step)).map(resolution_of);
+    let top = steps.len().saturating_sub(1);
+    steps.iter().rposition(|step| Some(resolution_of(step)) == resolution).unwrap_or(top)
+}
+
+/// Whether a step has the resolution that a tile would get if its sender sent all steps of the ladder.
+pub(crate) fn is_as_wished(step: &Step, tile: Tile, ladder: &[Step]) -> bool {
+    let wished = ladder.get(filling(ladder, tile.height));
+    wished.is_none_or(|wished| resolution_of(wished) == resolution_of(step))
 }
 
 fn resolution_of(step: &Step) -> (crate::keys::EncodingKey, Option<u16>) {
