@@ -7,12 +7,13 @@ mod output;
 mod plan;
 mod repeat;
 
-use anyhow::bail;
+use crate::stop::StopSignal;
+use anyhow::{Context, bail};
 use bar::Bar;
 use clap::Args;
 use flags::{ScenarioFlags, ServerFlags};
 use limit::LimitFlags;
-use loadtest::Options;
+use loadtest::{Options, Stopper};
 use output::{Findings, OutputFlags};
 use plan::PlanFlags;
 use repeat::RepeatFlags;
@@ -54,7 +55,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    fn options(&self) -> anyhow::Result<Options> {
+    fn options(&self, stop: loadtest::Stop) -> anyhow::Result<Options> {
         let (threads, pin_threads) = self.server.threads();
         Ok(Options {
             scenario: self.scenario.scenario()?,
@@ -63,13 +64,14 @@ impl Load {
             pin_threads,
             // Bots beside it would take the time that it needs.
             server_core: self.server.core().or(self.scenario.overload.then_some(0)),
+            stop,
         })
     }
 
     /// Runs the load test and prints the result.
     ///
     /// # Errors
-    /// If there is no result, nothing was delivered, or the server ended meanwhile.
+    /// If there is no result, nothing was delivered, the server ended meanwhile, or the run was stopped.
     #[allow(clippy::print_stdout, reason = "the result is this command's output")]
     pub(crate) fn run(self) -> anyhow::Result<()> {
         if self.scenario.list_scenarios {
@@ -80,20 +82,22 @@ impl Load {
             print!("{}", flags::print(name)?);
             return Ok(());
         }
-        let options = self.options()?;
+        let (stopper, stop) = Stopper::new();
+        let options = self.options(stop)?;
         self.output.check()?;
         // Media runs on its own threads; two are enough for signaling and canaries.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let bar = Bar::new(self.output.quiet);
-        let mut findings = Findings::default();
-        if self.plan.plan {
-            findings.plan = Some(runtime.block_on(self.plan.plan(&options, &bar))?);
-        } else if self.limit.find_limit {
-            findings.limit = Some(runtime.block_on(self.limit.search(&options, &bar))?);
-        } else {
-            findings.loads = runtime.block_on(self.repeat.run(&options, &bar))?;
-        }
+        let findings = runtime.block_on(async {
+            tokio::select! {
+                findings = self.findings(&options, &bar) => findings,
+                stopped = stop_on_signals(&stopper, &bar) => stopped,
+            }
+        });
+        // A look at the server that still goes on would be waited for.
+        runtime.shutdown_background();
         bar.end();
+        let findings = findings?;
         self.output.write(&findings)?;
         let mut runs = findings.loads.iter().flat_map(|load| load.runs());
         if !findings.loads.is_empty() && !runs.any(loadtest::Report::delivered_anything) {
@@ -102,6 +106,31 @@ impl Load {
         if findings.loads.iter().flat_map(|load| load.runs()).any(|report| report.server_lost) {
             bail!("the server ended while it was measured");
         }
+        if options.stop.is_requested() {
+            bail!("stopped before the end");
+        }
         Ok(())
     }
+
+    async fn findings(&self, options: &Options, bar: &Bar) -> anyhow::Result<Findings> {
+        let mut findings = Findings::default();
+        if self.plan.plan {
+            findings.plan = Some(self.plan.plan(options, bar).await?);
+        } else if self.limit.find_limit {
+            findings.limit = Some(self.limit.search(options, bar).await?);
+        } else {
+            findings.loads = self.repeat.run(options, bar).await?;
+        }
+        Ok(findings)
+    }
+}
+
+/// Lets bots leave when the process is asked to stop. Returns when it is asked again.
+async fn stop_on_signals(stopper: &Stopper, bar: &Bar) -> anyhow::Result<Findings> {
+    let mut signal = StopSignal::new().context("signals")?;
+    signal.received().await;
+    bar.note("stopping: bots leave their rooms; Ctrl-C again ends at once");
+    stopper.stop();
+    signal.received().await;
+    bail!("stopped at once: the server lists bots that have not left until it misses them")
 }

@@ -83,12 +83,15 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let text = one_line(&error);
-            let lines: Vec<_> = text.lines().map(terminal::printable).collect();
-            eprintln!("error: {}", lines.join("\n"));
-            exit_code(&error)
-        }
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(error) => refuse(&error),
+            Err(error) => {
+                let text = one_line(&error);
+                let lines: Vec<_> = text.lines().map(terminal::printable).collect();
+                eprintln!("error: {}", lines.join("\n"));
+                exit_code(&error)
+            }
+        },
     }
 }
 

@@ -7,8 +7,8 @@ mod support;
 
 use serde_json::Value;
 use std::{
-    io::{Read, Write},
-    process::{Command, Output},
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, Command, Output, Stdio},
 };
 use support::Server;
 
@@ -91,8 +91,8 @@ fn server_that_ends_during_the_run_is_a_failure() {
     let running = Command::new(env!("CARGO_BIN_EXE_tacet"))
         .args(["load", "--server", &server.link, "--seconds", "5", "--warmup", "0.1", "--json"])
         .args(traffic)
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     // About a second of the run.
@@ -109,11 +109,87 @@ fn server_that_ends_during_the_run_is_a_failure() {
     assert!(count(&report, "lost") > 1_000 && report["server_lost"] == true, "{report}");
 }
 
+/// As for arguments that are wrong by themselves: nothing was run.
 #[test]
-fn error_names_the_flag_that_was_given() {
-    let output = load(&["--publishers", "0", "--subscribers", "0", "--participants", "1", "--canaries", "0"]);
+fn load_of_nothing_names_the_flag_that_was_given() {
+    for (arguments, explanation) in [
+        (&["--publishers", "0", "--subscribers", "0", "--participants", "1"][..], "--participants must be at least 2"),
+        (&["--subscribers", "0"], "--subscribers must be at least 1"),
+        (&["--publishers", "0"], "--publishers must be at least 1"),
+        (&["--rooms", "0"], "--rooms must be at least 1"),
+        (&["--seconds", "0"], "--seconds must be more than 0"),
+        (&["--scenario", "rooms", "--size", "500"], "--size and --burst are for single packets"),
+        (&["--threads", "0"], "--threads <N>"),
+        (&["--threads", "1"], "2..=85"),
+    ] {
+        let output = load(arguments);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && error.contains(explanation), "{arguments:?}: {error}");
+        assert!(output.stdout.is_empty(), "{arguments:?} prints figures");
+    }
+}
+
+/// Sends a signal, as `kill` does.
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// Those that the server lists.
+fn participants(server: &Server) -> f64 {
+    support::metric(&server.metrics, "tacet_signaling_participants")
+}
+
+/// A run of five bots on a server, once media flows.
+fn running(server: &Server, arguments: &[&str]) -> Child {
+    let bots = ["load", "--publishers", "1", "--subscribers", "3", "--canaries", "1", "--server", &server.link];
+    let mut running = Command::new(env!("CARGO_BIN_EXE_tacet"));
+    running.args(bots).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let running = running.spawn().unwrap();
+    support::until("media flows", || support::metric(&server.metrics, "tacet_forwarded_packets_total") > 2_000.0);
+    assert_eq!(participants(server), 5.0);
+    running
+}
+
+/// Bots that merely disappear would stay on the roster for half a minute.
+#[test]
+fn bots_leave_a_run_that_is_stopped_and_it_reports_what_it_measured() {
+    let server = Server::start(&[]);
+    let running = running(&server, &["--warmup", "0.1", "--seconds", "600", "--json"]);
+    signal(&running, "-INT");
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(participants(&server), 0.0, "ghosts");
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && error.contains("--participants must be at least 2"), "{error}");
+    assert!(output.status.code() == Some(1) && error.contains("stopped before the end"), "{error}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    nearly_all(&report);
+    assert!(report["seconds"].as_f64().unwrap() < 60.0, "{report}");
+    assert!(report["generator"]["limits"].to_string().contains("stopped after"), "{report}");
+}
+
+#[test]
+fn bots_leave_a_run_that_is_stopped_before_it_measures() {
+    let server = Server::start(&[]);
+    let running = running(&server, &["--warmup", "600"]);
+    signal(&running, "-INT");
+    let output = running.wait_with_output().unwrap();
+    assert_eq!(participants(&server), 0.0, "ghosts");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.contains("stopped before anything was measured"), "{error}");
+    assert!(output.stdout.is_empty());
+}
+
+/// A server that no longer answers keeps no one waiting.
+#[test]
+fn second_request_to_stop_ends_at_once() {
+    let server = Server::start(&[]);
+    let mut running = running(&server, &["--warmup", "600"]);
+    signal(&server.child, "-STOP");
+    signal(&running, "-INT");
+    let mut errors = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(errors.next().unwrap().unwrap().contains("Ctrl-C again"));
+    signal(&running, "-INT");
+    assert!(errors.next().unwrap().unwrap().contains("stopped at once"));
+    assert_eq!(running.wait().unwrap().code(), Some(1));
 }
 
 #[test]

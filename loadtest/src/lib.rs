@@ -38,6 +38,7 @@ pub use run::{
     options::{ApiKey, Options, OptionsError, Rooms, Server, Threads},
     progress::{Progress, Silent, Stage},
     run,
+    stop::{Stop, Stopper},
 };
 pub use tacet_native::{
     link::{Origin, RoomLink},

@@ -47,6 +47,11 @@ impl Bar {
         self.bar.set_prefix(if what.is_empty() { String::new() } else { format!("{what} · ") });
     }
 
+    /// Prints a line on standard error, above the bar if that is shown.
+    pub(crate) fn note(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
     /// Removes the bar.
     pub(crate) fn end(&self) {
         self.bar.finish_and_clear();

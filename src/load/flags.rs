@@ -2,7 +2,7 @@
 
 use crate::pin::pin;
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, error::ErrorKind};
 use loadtest::{
     ApiKey, Origin, RoomLink, Rooms, Server, Threads, Trust,
     scenario::{self, Packets, Scenario},
@@ -97,7 +97,10 @@ impl ScenarioFlags {
                 over(burst, self.burst);
             }
             None if self.pps.is_some() || self.size.is_some() || self.burst.is_some() => {
-                bail!("--pps, --size and --burst are for single packets; {} sends audio or video", scenario.name);
+                let name = &scenario.name;
+                bail!(invalid(&format!(
+                    "--pps, --size and --burst are for single packets; {name} sends audio or video"
+                )));
             }
             None => {}
         }
@@ -105,7 +108,7 @@ impl ScenarioFlags {
         if let (Some(seconds), scenario::Join::Storm { over_s }) = (self.seconds, &mut scenario.join) {
             *over_s = over_s.min(seconds);
         }
-        scenario.check().map_err(|error| anyhow::anyhow!("{}", self.explain(&error)))?;
+        scenario.check().map_err(|error| invalid(&self.explain(&error)))?;
         Ok(scenario)
     }
 
@@ -122,6 +125,11 @@ impl ScenarioFlags {
         };
         format!("{flag} {}", error.must)
     }
+}
+
+/// An error in the arguments, which ends the program as those do that clap finds.
+pub(super) fn invalid(text: &str) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, format!("{text}\n"))
 }
 
 fn named(name: &str) -> anyhow::Result<Scenario> {
@@ -173,9 +181,9 @@ pub(super) struct ServerFlags {
     /// Pin the server that is started for the run to this core, and keep the bots off it
     #[arg(long, value_name = "CORE", conflicts_with_all = ["server", "links"])]
     server_core: Option<usize>,
-    /// Threads of light bots, a quarter of them for bots that only send; at least two
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    threads: usize,
+    /// Threads of light bots, a quarter of them for bots that only send
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(2..=Threads::MAX_OF_BOTH as i64))]
+    threads: u16,
     /// Pin each of these threads to its own core, while there are cores
     #[arg(long)]
     pin_threads: bool,
@@ -189,7 +197,7 @@ impl ServerFlags {
 
     /// The generator's threads, and whether they are pinned.
     pub(super) fn threads(&self) -> (Threads, bool) {
-        (Threads::of(self.threads), self.pin_threads)
+        (Threads::of(usize::from(self.threads)), self.pin_threads)
     }
 
     /// The server under test; started as a child of this program if none is given.

@@ -65,12 +65,16 @@ impl LimitFlags {
         let (search, bounds) = find(settings, async |load, run| {
             bar.next(&format!("run {run}: {load} {knob}"));
             let options = Options { scenario: at(scenario, knob, load), server_core, ..options.clone() };
-            match loadtest::run(&options, bar).await {
+            let result = loadtest::run(&options, bar).await;
+            if options.stop.is_requested() {
+                bail!("stopped in run {run}, before the search had ended");
+            }
+            Ok(match result {
                 Ok(report) => Sample::of(load, &report, &criteria),
                 Err(error) => Sample::unmeasured(load, error.to_string()),
-            }
+            })
         })
-        .await;
+        .await?;
         Ok(LimitReport::new(&search, bounds, knob, criteria, server_core))
     }
 }

@@ -84,6 +84,9 @@ impl PlanFlags {
             bar.next(&format!("run {} of {}: {name}", n + 1, runs.len()));
             let options = Options { scenario: run.scenario.clone(), ..options.clone() };
             let report = loadtest::run(&options, bar).await.with_context(|| name.to_owned())?;
+            if options.stop.is_requested() {
+                bail!("stopped in run {} of {}, before the costs were known", n + 1, runs.len());
+            }
             let Some(point) = Point::of(name, &report) else {
                 bail!("the server's CPU is unknown: omit --server, or add --metrics");
             };

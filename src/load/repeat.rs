@@ -18,10 +18,10 @@ pub(crate) struct RepeatFlags {
 }
 
 impl RepeatFlags {
-    /// Runs all sizes in turn, then all again.
+    /// Runs all sizes in turn, then all again, until the options' stop is requested.
     ///
     /// # Errors
-    /// That of the first run that fails.
+    /// That of the first run that fails, or a size that cannot be.
     pub(crate) async fn run(&self, options: &Options, bar: &Bar) -> Result<Vec<Repeats>, LoadError> {
         let loads: Vec<Options> = if self.sweep.is_empty() {
             vec![options.clone()]
@@ -29,15 +29,26 @@ impl RepeatFlags {
             let sized = |&size| Options { scenario: options.scenario.with_size(size), ..options.clone() };
             self.sweep.iter().map(sized).collect()
         };
+        loads.iter().try_for_each(Options::check)?;
         let mut repeats = vec![Repeats::default(); loads.len()];
         let of = usize::from(self.runs) * loads.len();
-        for round in 0..usize::from(self.runs) {
+        'rounds: for round in 0..usize::from(self.runs) {
             for (n, (load, repeats)) in loads.iter().zip(&mut repeats).enumerate() {
                 let run = round * loads.len() + n + 1;
                 bar.next(&if of > 1 { format!("run {run} of {of}") } else { String::new() });
-                repeats.push(loadtest::run(load, bar).await?);
+                // A run that was cut short is worth something only if there is no other.
+                match loadtest::run(load, bar).await {
+                    Ok(report) if run == 1 || report.seconds >= load.scenario.seconds => repeats.push(report),
+                    Ok(_) => {}
+                    Err(LoadError::Stopped) if run > 1 => {}
+                    Err(error) => return Err(error),
+                }
+                if load.stop.is_requested() {
+                    break 'rounds;
+                }
             }
         }
+        repeats.retain(|load| !load.runs().is_empty());
         Ok(repeats)
     }
 }

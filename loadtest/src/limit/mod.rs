@@ -116,15 +116,21 @@ impl LimitReport {
 }
 
 /// Searches with runs made by `run`, which takes a load and the number of the run, and returns the sample.
-pub async fn find(settings: SearchSettings, mut run: impl AsyncFnMut(u64, usize) -> Sample) -> (Search, Bounds) {
+///
+/// # Errors
+/// The first one of `run`, which ends the search.
+pub async fn find<E>(
+    settings: SearchSettings,
+    mut run: impl AsyncFnMut(u64, usize) -> Result<Sample, E>,
+) -> Result<(Search, Bounds), E> {
     let mut search = Search::new(settings);
     loop {
         match search.step() {
             Step::Try(load) => {
-                let sample = run(load, search.samples().len() + 1).await;
+                let sample = run(load, search.samples().len() + 1).await?;
                 search.record(sample);
             }
-            Step::Done(bounds) => return (search, bounds),
+            Step::Done(bounds) => return Ok((search, bounds)),
         }
     }
 }
@@ -180,7 +186,8 @@ mod tests {
     };
 
     async fn limit(server: Server, settings: SearchSettings) -> LimitReport {
-        let (search, bounds) = find(settings, async |load, _| server.run(load, &mut Noise::none())).await;
+        let run = async |load, _| Ok::<_, std::convert::Infallible>(server.run(load, &mut Noise::none()));
+        let Ok((search, bounds)) = find(settings, run).await;
         LimitReport::new(&search, bounds, Knob::Subscribers, Criteria::default(), Some(0))
     }
 

@@ -37,6 +37,11 @@ impl Window {
         self.from_ns.store(from.as_nanos(), Ordering::Release);
     }
 
+    /// Ends the window now, if it has not ended yet.
+    pub(crate) fn end(&self) {
+        self.until_ns.fetch_min(Time::now().as_nanos(), Ordering::AcqRel);
+    }
+
     pub(crate) fn contains(&self, at: Time) -> bool {
         (self.from_ns.load(Ordering::Acquire)..self.until_ns.load(Ordering::Acquire)).contains(&at.as_nanos())
     }

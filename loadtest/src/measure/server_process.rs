@@ -83,11 +83,15 @@ impl ChildServer {
     /// Starts [`serve_command`], on one core if one is named, and waits until it listens.
     pub(crate) async fn start(program: &Path, participants: usize, core: Option<usize>) -> Result<Self, ServerError> {
         let mut command = serve_command(program, participants);
-        if let Some(core) = core {
-            // SAFETY: between fork and exec this makes one system call, and allocates nothing.
-            unsafe { command.pre_exec(move || affinity::set(0, &[core])) };
-        }
+        let prepare = move || {
+            end_with_parent()?;
+            core.map_or(Ok(()), |core| affinity::set(0, &[core]))
+        };
+        // SAFETY: between fork and exec this makes two system calls, and allocates nothing.
+        unsafe { command.pre_exec(prepare) };
+        // Ctrl-C in a terminal is for this program, which stops the server once its bots have left.
         let mut child = command
+            .process_group(0)
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .spawn()
@@ -133,6 +137,16 @@ impl ChildServer {
         if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
+    }
+}
+
+/// Makes the calling process end when the thread that started it does. Its process group is not the terminal's, which ends
+/// programs with their children.
+fn end_with_parent() -> io::Result<()> {
+    // SAFETY: no pointers.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod fanout;
 mod open_files;
 pub(crate) mod options;
 pub(crate) mod progress;
+pub(crate) mod stop;
 
 use crate::{
     bots::canary::{self, CanaryError, CanaryOutcome},
@@ -104,6 +105,9 @@ pub enum LoadError {
         /// Of how many.
         bots: usize,
     },
+    /// The run was stopped before the measured time.
+    #[error("stopped before anything was measured")]
+    Stopped,
     /// A task of ours ended in a panic.
     #[error("a bot panicked")]
     Panicked,
@@ -115,7 +119,8 @@ type BotTasks = JoinSet<Result<Option<CanaryOutcome>, LoadError>>;
 /// Runs the load and measures it, telling `progress` how far it is.
 ///
 /// # Errors
-/// [`LoadError`] when there is nothing to measure. Loss and frames that do not open are results, not errors.
+/// [`LoadError`] when there is nothing to measure. Loss and frames that do not open are results, not errors; so is what was
+/// measured of a run that [`Options::stop`] ends.
 pub async fn run(options: &Options, progress: &dyn Progress) -> Result<Report, LoadError> {
     options.check()?;
     progress.stage(Stage::Starting);
@@ -267,17 +272,85 @@ impl<'a> Run<'a> {
 
     async fn measure(mut self) -> Result<Report, LoadError> {
         let scenario = &self.options.scenario;
-        let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or(Duration::MAX);
-        let (warmup, measure) = (seconds(scenario.warmup), seconds(scenario.seconds));
+        let measure = seconds(scenario.seconds);
         let parts = cast::cast(scenario);
-        let at = |when: fn(&When) -> bool, canary: bool| {
-            let of = |part: &&Part| when(&part.when) && (part.kind == Kind::Canary) == canary;
+        let mut stop = self.options.stop.clone();
+        let prepared = tokio::select! {
+            prepared = self.prepare(&parts) => prepared,
+            () = stop.requested() => Err(LoadError::Stopped),
+        };
+        let [empty, before_receivers, joined] = match prepared {
+            Ok(usage) => usage,
+            Err(error) => {
+                // Those that have joined would stay on the roster until the server misses them.
+                self.leave().await;
+                return Err(error);
+            }
+        };
+        self.progress.stage(Stage::Measuring(measure));
+        let (machine, drops) = (MachineTime::now(), self.server.socket_drops());
+        let load_before = self.server.load().await;
+        self.engines.start_measuring(&self.context.window, measure);
+        let start = self.server.usage().await?;
+        let _ = self.phase.send(Phase::Measuring);
+        let begun = Instant::now();
+        for part in parts.iter().filter(|part| matches!(part.when, When::Storm(_))) {
+            self.spawn(*part, begun);
+        }
+        let stopped = tokio::select! {
+            () = sleep_until(begun + measure) => false,
+            () = stop.requested() => true,
+        };
+        if stopped {
+            self.context.window.end();
+        }
+        // A server that cannot be asked any more has ended, which the report says.
+        let end = self.server.usage().await.unwrap_or_default();
+        let measured = begun.elapsed();
+        let load = load_before.zip(self.server.load().await);
+        let stolen = MachineTime::now().stolen_since(&machine);
+        let drops = self.server.socket_drops().zip(drops).map(|(end, start)| end.saturating_sub(start));
+        self.progress.stage(Stage::Draining);
+        self.engines.stop_measuring().await;
+
+        let canaries = self.leave().await;
+        let threads = self.engines.len();
+        // The bots' own copies have gone with them.
+        let Self { context, engines, rooms, .. } = self;
+        let outcome = engines.finish()?;
+        let server = ServerSeen { empty, before_receivers, joined, start, end, measured, drops, load };
+        let mut options = self.options.clone();
+        if stopped {
+            options.scenario.seconds = measured.as_secs_f64();
+        }
+        let summary = Summary {
+            options: &options,
+            outcome,
+            canaries,
+            rooms: rooms.iter().map(|room| room.log.clone()).collect(),
+            joins: context.joins,
+            server,
+            stolen,
+            threads,
+        };
+        let mut report = summary.report();
+        if stopped {
+            let (after, of) = (measured.as_secs_f64(), measure.as_secs_f64());
+            report.generator.limits.push(format!("stopped after {after:.1} of {of:.1} s"));
+        }
+        Ok(report)
+    }
+
+    /// Lets everyone join who is there before the measured time, and media flow for a while. Returns what the server has used
+    /// when it was empty, before the receivers came, and when all were there.
+    async fn prepare(&mut self, parts: &[Part]) -> Result<[ServerUsage; 3], LoadError> {
+        let at = |when: When, canary: bool| {
+            let of = |part: &&Part| part.when == when && (part.kind == Kind::Canary) == canary;
             parts.iter().filter(of).copied().collect::<Vec<_>>()
         };
-        let first = at(|when| *when == When::First, false);
-        let second = at(|when| *when == When::Second, false);
-        let canaries = at(|when| *when == When::Second, true);
-        let storm = at(|when| matches!(when, When::Storm(_)), false);
+        let first = at(When::First, false);
+        let second = at(When::Second, false);
+        let canaries = at(When::Second, true);
 
         let empty = self.server.usage().await?;
         let all = first.len() + second.len() + canaries.len();
@@ -289,46 +362,10 @@ impl<'a> Run<'a> {
         let joined = self.server.usage().await?;
 
         self.engines.each(Bots::start_all);
+        let warmup = seconds(self.options.scenario.warmup);
         self.progress.stage(Stage::WarmingUp(warmup));
         sleep(warmup).await;
-        self.progress.stage(Stage::Measuring(measure));
-        let (machine, drops) = (MachineTime::now(), self.server.socket_drops());
-        let load_before = self.server.load().await;
-        self.engines.start_measuring(&self.context.window, measure);
-        let start = self.server.usage().await?;
-        let _ = self.phase.send(Phase::Measuring);
-        let begun = Instant::now();
-        for part in storm {
-            self.spawn(part, begun);
-        }
-        sleep_until(begun + measure).await;
-        // A server that cannot be asked any more has ended, which the report says.
-        let end = self.server.usage().await.unwrap_or_default();
-        let measured = begun.elapsed();
-        let load = load_before.zip(self.server.load().await);
-        let stolen = MachineTime::now().stolen_since(&machine);
-        let drops = self.server.socket_drops().zip(drops).map(|(end, start)| end.saturating_sub(start));
-        self.progress.stage(Stage::Draining);
-        self.engines.stop_measuring().await;
-
-        let _ = self.phase.send(Phase::Over);
-        let canaries = self.end_calls().await;
-        let threads = self.engines.len();
-        // The bots' own copies have gone with them.
-        let Self { context, engines, rooms, .. } = self;
-        let outcome = engines.finish()?;
-        let server = ServerSeen { empty, before_receivers, joined, start, end, measured, drops, load };
-        let summary = Summary {
-            options: self.options,
-            outcome,
-            canaries,
-            rooms: rooms.iter().map(|room| room.log.clone()).collect(),
-            joins: context.joins,
-            server,
-            stolen,
-            threads,
-        };
-        Ok(summary.report())
+        Ok([empty, before_receivers, joined])
     }
 
     /// Starts bots and waits until they are ready; `ready` of `all` were ready before.
@@ -377,8 +414,9 @@ impl<'a> Run<'a> {
         });
     }
 
-    /// Waits until every bot has left; returns what the canaries saw.
-    async fn end_calls(&mut self) -> Vec<CanaryOutcome> {
+    /// Lets every bot leave its room, and waits for it; returns what the canaries saw.
+    async fn leave(&mut self) -> Vec<CanaryOutcome> {
+        let _ = self.phase.send(Phase::Over);
         let mut seen = Vec::new();
         let leave = async {
             while let Some(ended) = self.bots.join_next().await {
@@ -393,6 +431,10 @@ impl<'a> Run<'a> {
     }
 }
 
+fn seconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value).unwrap_or(Duration::MAX)
+}
+
 /// Plays a part, again and again if its bots come and go. Once the run is measured, a bot that fails is counted and the
 /// run goes on.
 async fn play(
@@ -404,6 +446,9 @@ async fn play(
     let mut stays = scenario.churn.filter(|_| part.churns);
     let mut stays = stays.take().map(|churn| Stays::new(churn.mean_stay_s, scenario.seed, part.number as u64));
     loop {
+        if *context.phase.borrow() == Phase::Over {
+            return Ok(None);
+        }
         count(&context.joins.begun);
         let result = if part.kind == Kind::Canary {
             let seen = canary::attend(context, part, permit.take()).await;

@@ -2,6 +2,7 @@
 
 use crate::{
     measure::server_metrics::MetricsUrl,
+    run::stop::Stop,
     scenario::{Scenario, ScenarioError},
 };
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub struct Options {
     pub pin_threads: bool,
     /// The core to which a child server is pinned; the generator keeps off it.
     pub server_core: Option<usize>,
+    /// Ends the run early.
+    pub stop: Stop,
 }
 
 /// Threads that run light bots.
@@ -43,6 +46,9 @@ impl Default for Threads {
 impl Threads {
     /// Maximum number of threads of a kind.
     pub const MAX: usize = 64;
+
+    /// Most threads that can be divided.
+    pub const MAX_OF_BOTH: usize = 85;
 
     /// Divides a number of threads, at least two: a quarter is for bots that only send.
     #[must_use]
@@ -127,6 +133,7 @@ impl Options {
             threads: Threads::default(),
             pin_threads: false,
             server_core: None,
+            stop: Stop::default(),
         }
     }
 
@@ -184,6 +191,7 @@ mod tests {
         assert_eq!(Threads::of(2), Threads::default());
         assert_eq!(Threads::of(1), Threads { send: 1, receive: 1 });
         assert_eq!(Threads::of(8), Threads { send: 2, receive: 6 });
+        assert_eq!(Threads::of(Threads::MAX_OF_BOTH), Threads { send: 21, receive: Threads::MAX });
     }
 
     #[test]

@@ -202,7 +202,8 @@ async fn page_of_a_limit() {
         verdict: if load > 300 { Verdict::Server } else { Verdict::Pass },
         why: if load > 300 { vec!["loss 2 %".into()] } else { vec![] },
     };
-    let (search, bounds) = find(SearchSettings::from(20), async |load, _| sample(load)).await;
+    let run = async |load, _| Ok::<_, std::convert::Infallible>(sample(load));
+    let Ok((search, bounds)) = find(SearchSettings::from(20), run).await;
     let limit = LimitReport::new(&search, bounds, Knob::Subscribers, Criteria::default(), Some(0));
     let html = page(&Document { machine: &machine(), command: None, loads: &[], limit: Some(&limit), plan: None });
     let elements = elements(&html);
