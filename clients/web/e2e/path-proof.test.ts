@@ -4,16 +4,15 @@ import type { Browser } from "puppeteer-core";
 import { afterAll, beforeAll, test } from "vitest";
 import { launchChromium, launchFirefox } from "./browser.ts";
 import { Participant } from "./participant.ts";
-import { Server } from "./server.ts";
+import { METRICS, Server } from "./server.ts";
 import { until } from "./until.ts";
 
 let server: Server;
 let chromium: Browser;
 let firefox: Browser;
-const metrics = "127.0.0.1:9464";
 
 beforeAll(async () => {
-  server = await Server.start({ metrics });
+  server = await Server.start({ metrics: METRICS });
   [chromium, firefox] = await Promise.all([launchChromium(), launchFirefox()]);
 });
 
@@ -22,19 +21,12 @@ afterAll(async () => {
   await server?.stop();
 });
 
-/** The value of a counter, added up over all workers. */
-async function counter(name: string): Promise<number> {
-  const text = await (await fetch(`http://${metrics}/metrics`)).text();
-  const lines = text.split("\n").filter((line) => line.startsWith(`tacet_${name}`));
-  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
-}
-
 test("Chromium and Firefox answer the server's connectivity checks", async () => {
   await Promise.all([
     Participant.joinByPage(chromium, server.link, "Ada"),
     Participant.joinByPage(firefox, server.link, "Bo"),
   ]);
-  await until("both paths are proven", async () => (await counter("paths_proven_total")) === 2);
+  await until("both paths are proven", async () => (await server.counter("paths_proven_total")) === 2);
   // The first answers, and one of each for consent.
-  await until("they go on to answer", async () => (await counter("path_checks_answered_total")) >= 4);
+  await until("they go on to answer", async () => (await server.counter("path_checks_answered_total")) >= 4);
 });

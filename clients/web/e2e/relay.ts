@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { ADDRESS, binary, firstLine, Server, stop } from "./server.ts";
+import { ADDRESS, binary, firstLine, Server, type ServerOptions, stop } from "./server.ts";
 
 /** The namespace's second address, at which a relay stands in for the server. */
 export const RELAY_ADDRESS = "10.99.0.2";
@@ -39,9 +39,10 @@ export class Relay {
   private constructor(private readonly process: ChildProcess) {}
 
   /** Starts a server that browsers reach only through a relay, and the relay, each with these options. */
-  static async withServer(settings: string[], serve: string[] = []): Promise<[Server, Relay]> {
+  static async withServer(settings: string[], serve: ServerOptions = {}): Promise<[Server, Relay]> {
     // With one worker there is one media port, so one relay is enough.
-    const server = await Server.start({ more: ["--advertise", RELAY_ADDRESS, "--workers", "1", ...serve] });
+    const more = ["--advertise", RELAY_ADDRESS, "--workers", "1", ...(serve.more ?? [])];
+    const server = await Server.start({ ...serve, more });
     const [listen, to] = [RELAY_ADDRESS, ADDRESS].map((address) => `${address}:${server.mediaPort}`);
     const args = ["relay", "--json", "--listen", `${listen}`, "--to", `${to}`, ...settings];
     const child = spawn(binary(), args, { stdio: ["pipe", "pipe", "inherit"] });

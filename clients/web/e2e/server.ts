@@ -13,6 +13,9 @@ interface Announcement {
   fingerprint?: string;
 }
 
+/** Where tests read a server's metrics. */
+export const METRICS = "127.0.0.1:9464";
+
 /** The operator's key. */
 const API_KEY = "the key of the tests' operator";
 
@@ -111,6 +114,13 @@ export class Server {
     const [port] = this.#announcement.media_ports;
     if (port === undefined) throw new Error("the server has no media port");
     return port;
+  }
+
+  /** Returns the value of a counter of its metrics, added up over all workers; `name` is without `tacet_`. */
+  async counter(name: string): Promise<number> {
+    const text = await (await fetch(`http://${this.#options.metrics}/metrics`)).text();
+    const lines = text.split("\n").filter((line) => line.startsWith(`tacet_${name}`));
+    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
   }
 
   /** SHA-256 of the self-signed certificate. */

@@ -47,7 +47,7 @@ afterAll(async () => {
 
 // A room of each test: none has people of the one before.
 beforeEach(async () => {
-  if (CHAOS) [server, relay] = await Relay.withServer(["--delay", "20ms"], ["--adapt-video"]);
+  if (CHAOS) [server, relay] = await Relay.withServer(["--delay", "20ms"], { more: ["--adapt-video"] });
 });
 
 afterEach(async () => {
