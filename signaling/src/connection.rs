@@ -31,8 +31,8 @@ use tacet_proto::{
     bytes::Fixed,
     client::{Ack, Hello},
     limits::{
-        MAX_FEATURES, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW, STRIKE_WINDOW_MS,
-        STRIKES_PER_WINDOW,
+        MAX_FEATURES, MAX_MESSAGE_BYTES, MAX_NAME_BYTES, MESSAGE_WINDOW_MS, MESSAGES_PER_WINDOW,
+        RATE_ANSWERS_PER_SECOND, STRIKE_WINDOW_MS, STRIKES_PER_WINDOW,
     },
     server::{Bye, ByeReason, Challenge, ErrorMessage, Limits, Welcome},
 };
@@ -48,8 +48,6 @@ use tungstenite::{Error, Message, error::ProtocolError};
 /// A WebSocket of a client.
 pub(crate) type Socket = WebSocketStream<Metered<TokioIo<Upgraded>>>;
 
-/// Errors that answer messages over the rate in any second: with more, a flood would be answered by a flood.
-const RATE_ANSWERS: usize = 10;
 /// Ping and pong frames in any second.
 const CONTROL_FRAMES: usize = 10;
 /// Malformed messages in any minute; the next one closes.
@@ -104,7 +102,7 @@ pub(crate) async fn serve(
         rates: Arc::default(),
         messages: Window::new(MESSAGES_PER_WINDOW, Duration::from_millis(MESSAGE_WINDOW_MS)),
         strikes: Window::new(STRIKES_PER_WINDOW, Duration::from_millis(STRIKE_WINDOW_MS)),
-        rate_answers: Window::new(RATE_ANSWERS, SECOND),
+        rate_answers: Window::new(RATE_ANSWERS_PER_SECOND, SECOND),
         control: Window::new(CONTROL_FRAMES, SECOND),
         bad: Window::new(BAD_MESSAGES, Duration::from_secs(60)),
     };

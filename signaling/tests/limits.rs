@@ -10,6 +10,7 @@ use support::{ACCESS, Client, Received, Server, config};
 use tacet_proto::{
     ClientMessage, ErrorCode, SUBPROTOCOL, ServerMessage, binary,
     client::Ping,
+    limits::{RATE_ANSWERS_PER_SECOND, STRIKES_PER_WINDOW},
     server::{ByeReason, Pong},
 };
 use tokio_tungstenite::tungstenite::http::StatusCode;
@@ -124,7 +125,41 @@ async fn flood(server: &Server, mut send: impl AsyncFnMut(&mut Client, u32)) {
             .count()
     };
     assert_eq!(answers(false), 29, "all good answers arrive; hello was the first of the thirty");
-    assert_eq!(answers(true), 10, "no more than ten refusals are answered");
+    assert_eq!(answers(true), RATE_ANSWERS_PER_SECOND, "no more refusals are answered");
+}
+
+/// A request over the rate that gets no answer is not processed later either.
+#[tokio::test]
+async fn requests_beyond_the_answered_refusals_get_no_answer() {
+    const { assert!(RATE_ANSWERS_PER_SECOND + 5 < STRIKES_PER_WINDOW) };
+    let server = Server::start(config());
+    let last = 30 + RATE_ANSWERS_PER_SECOND as u32 + 5;
+    let (mut client, answers) = within_a_second(async || {
+        let mut client = server.guest().await;
+        for id in 2..=last {
+            client.send(id, ClientMessage::Ping(Ping { ms: u64::from(id) })).await;
+        }
+        let answers = client.answers(2..=30 + RATE_ANSWERS_PER_SECOND as u32).await;
+        (client, answers)
+    })
+    .await;
+    let Some(ServerMessage::Error(refusal)) = answers.last() else { panic!("accepted the last one") };
+    tokio::time::sleep(Duration::from_millis(refusal.retry_ms.unwrap().into())).await;
+    client.send(100, ClientMessage::Ping(Ping { ms: 100 })).await;
+    let next = loop {
+        if let Received::Message(Some(re), _) = client.receive().await {
+            break re;
+        }
+    };
+    assert_eq!(next, 100, "the first answer since");
+}
+
+/// The page for authors of clients has the same number.
+#[test]
+fn document_says_how_many_refusals_are_answered() {
+    let document = include_str!("../../docs/signaling.md");
+    let said = format!("At most {RATE_ANSWERS_PER_SECOND} messages over a rate are answered in any second");
+    assert!(document.contains(&said), "docs/signaling.md should say: {said}");
 }
 
 #[tokio::test]

@@ -12,6 +12,9 @@ pub const MAX_MESSAGE_BYTES: usize = 16_384;
 pub const STRIKES_PER_WINDOW: usize = 30;
 /// Length of the strike window in milliseconds.
 pub const STRIKE_WINDOW_MS: u64 = 10_000;
+/// Messages over a rate that are answered in any second of a connection. Those beyond are dropped without an answer, and count
+/// as strikes like the others: otherwise a flood would be answered by a flood.
+pub const RATE_ANSWERS_PER_SECOND: usize = 10;
 /// Maximum number of messages per second of a client's outbox, with a margin for clock and network jitter.
 pub const CLIENT_OUTBOX_PER_SECOND: u32 = 25;
 /// Bytes at which the server splits a roster, with a margin for the envelope.
