@@ -235,6 +235,7 @@ impl Room {
         if !matches!(message, ClientMessage::Away(_)) {
             self.heard(now, from);
         }
+        self.count_answer(now, from, id);
         let result = match message {
             ClientMessage::Hello(_) => Err(refusal(ErrorCode::OutOfOrder, "hello was sent before")),
             ClientMessage::Join(join) => self.join(now, from, id, join),
@@ -297,8 +298,9 @@ impl Room {
             Event::Speakers { levels, .. } => {
                 let speakers = levels.into_iter().map(|(participant, level)| Speaker { participant, level }).collect();
                 let message = ServerMessage::Speakers(Speakers { speakers });
-                for &member in self.members.keys() {
-                    self.outputs.hint(member, message.clone());
+                for (&participant, member) in &mut self.members {
+                    member.backlog.count(now);
+                    self.outputs.hint(participant, message.clone());
                 }
             }
             Event::Layer { participant, mid, height, temporal, reason } => {
@@ -463,6 +465,13 @@ impl Room {
             wake(&mut self.wake, member.backlog.due());
         } else if !self.transport_refused(now, command, participant, error) {
             self.publication_refused(command, error);
+        }
+    }
+
+    /// A request with this number is answered, which is one message less for changes.
+    fn count_answer(&mut self, now: Instant, to: ParticipantId, id: Option<u32>) {
+        if let Some(member) = self.members.get_mut(&to).filter(|_| id.is_some()) {
+            member.backlog.count(now);
         }
     }
 

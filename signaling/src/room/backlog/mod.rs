@@ -227,9 +227,40 @@ impl Backlog {
     /// Passes everything that is due to `send`, in the order in which a client needs it and within the budget.
     pub(super) fn deliver(&mut self, now: Instant, slots: &mut Slots, mut send: impl FnMut(Outgoing)) {
         self.delivered = Some(now);
+        self.note_waiting(now, slots);
         while self.deliver_one_of_each(now, slots, &mut send) {}
+        self.note_waiting(now, slots);
         let waiting = Class::ALL.into_iter().filter(|class| self.waits(*class, slots));
         self.due = waiting.map(|class| self.budget.allows_at(class, now)).min();
+    }
+
+    /// The client is sent a message that is not of the backlog: an answer, or one that may be lost.
+    pub(super) fn count(&mut self, now: Instant) {
+        self.budget.count(now);
+    }
+
+    /// What depends on another class waits as long as that: an announce is sent with the roster that lists its participant.
+    fn note_waiting(&mut self, now: Instant, slots: &Slots) {
+        for class in Class::ALL {
+            if self.has(class, slots) {
+                self.budget.wait(class, now);
+            }
+        }
+    }
+
+    /// Whether there is anything of a class, even if something else has to be sent first.
+    fn has(&self, class: Class, slots: &Slots) -> bool {
+        match class {
+            Class::Newcomers => self.newcomers.next(|_, _| true).is_some(),
+            Class::Keys => self.keys.next(|_, _| true).is_some(),
+            Class::Tracks => {
+                let first = |tracks: &RoundRobin<TrackId, Track>| tracks.next(|_, _| true).is_some();
+                !self.tracks_removed.is_empty() || first(&self.tracks_added) || first(&self.tracks_changed)
+            }
+            Class::Slots => slots.has_message(|_| true),
+            Class::Renewals => self.renewals.next(|_, _| true).is_some(),
+            Class::Roster | Class::KeyRequests | Class::Wants | Class::Layers => self.waits(class, slots),
+        }
     }
 
     /// Passes on one message of each class that has one and may send it. Returns whether there was any.
@@ -417,7 +448,7 @@ fn take_ids<I: Copy + Ord + serde::Serialize>(ids: &mut BTreeSet<I>, page: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use budget::CHANGES_PER_SECOND;
+    use budget::MESSAGES_PER_SECOND;
     use tacet_proto::{
         ServerEnvelope,
         binary::{ANNOUNCE_BYTES, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES, ServerBinary, WANTED_KEY_BYTES},
@@ -696,7 +727,7 @@ mod tests {
             (joined.roster.len(), joined.rev, 0, joined.tracks.len());
         while let Some(due) = backlog.due() {
             let sent = deliver(&mut backlog, due);
-            assert!(sent.len() < CHANGES_PER_SECOND + Class::ALL.len());
+            assert!(sent.len() < MESSAGES_PER_SECOND + Class::ALL.len());
             for outgoing in sent {
                 match outgoing {
                     Outgoing::Message { message: ServerMessage::Roster(roster), .. } => {
