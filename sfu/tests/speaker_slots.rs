@@ -6,10 +6,12 @@ mod simulation;
 
 use sfu::{Event, Mid, Room, RoomId, SPEAKERS, SlotSource, command::CommandError, egress::TransportKey, media::Codec};
 use simulation::{GOOD, Outbox, World, receiver::SlotReceiver};
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 const LOUD: u8 = 25;
 const SILENT: u8 = 100;
+/// Of a microphone with a low gain.
+const FAINT: u8 = 60;
 /// A packet is 20 ms.
 const PACKET: u64 = 20;
 
@@ -121,6 +123,23 @@ fn speakers_are_heard_by_all_in_the_same_slots() {
     for listener in [0, 9, 10, 11] {
         assert_eq!(meeting.hears(listener), [Some(4), Some(2), Some(8), None, None, None], "{listener}");
     }
+}
+
+/// In a room where no one else speaks, who is too quiet for speech is heard, and yet not called a speaker.
+#[test]
+fn quiet_microphone_is_heard_while_no_one_speaks() {
+    let mut meeting = Meeting::new(20, 1);
+    meeting.speak(500, &[]);
+    meeting.level(7, FAINT);
+    meeting.world.run(500);
+    assert_eq!(meeting.hears(20), [Some(7), None, None, None, None, None]);
+    assert!(!meeting.world.events.iter().any(|event| matches!(event, Event::Speakers { .. })));
+    // Six who speak need all positions.
+    meeting.world.run(1_500);
+    (0..6).for_each(|client| meeting.level(client, LOUD));
+    meeting.world.run(500);
+    let heard: BTreeSet<_> = meeting.hears(20).into_iter().collect();
+    assert_eq!(heard, (0..6).map(Some).collect());
 }
 
 #[test]

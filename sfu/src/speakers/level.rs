@@ -8,6 +8,8 @@ const SILENCE: u8 = 127;
 const STARTS: u8 = 45;
 /// … and goes on while two of three have this one: the vowels of a sentence are 20 dB apart.
 const GOES_ON: u8 = 55;
+/// A microphone with a low gain: not enough to start speech, yet more than the noise of a quiet room. Heard where there is room.
+const FAINT: u8 = 65;
 /// Pauses between words are shorter. A track is silent after this time without speech.
 pub(crate) const PAUSE: Duration = Duration::from_millis(700);
 /// Who speaks takes a breath of this length now and then; music and machines do not.
@@ -32,14 +34,31 @@ pub(crate) struct AudioLevel {
     starts: u8,
     /// … and for speech to go on.
     goes_on: u8,
+    /// … and for not being silent.
+    faint: u8,
     /// When the track last spoke, and since when without a breath.
     spoke: Option<Spurt>,
+    /// When it was last not silent, and since when without a breath.
+    audible: Option<Spurt>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Spurt {
     since: Instant,
     last: Instant,
+}
+
+impl Spurt {
+    /// The spurt with another packet: the one before, or a new one after a breath.
+    fn on_packet(before: Option<Self>, now: Instant) -> Self {
+        let before = before.filter(|spurt| now.saturating_duration_since(spurt.last) < BREATH);
+        Self { since: before.map_or(now, |spurt| spurt.since), last: now }
+    }
+
+    /// Whether it is longer than anyone speaks without a breath.
+    fn is_unbroken(&self) -> bool {
+        self.last.saturating_duration_since(self.since) > LONGEST_SPURT
+    }
 }
 
 impl AudioLevel {
@@ -49,10 +68,13 @@ impl AudioLevel {
         self.follow(u16::from(level) << 4);
         self.starts = of_three(self.starts, level <= STARTS);
         self.goes_on = of_three(self.goes_on, level <= GOES_ON);
+        self.faint = of_three(self.faint, level <= FAINT);
+        if self.is_faint() {
+            self.audible = Some(Spurt::on_packet(self.audible, now));
+        }
         let speech = self.is_loud() || is_most(self.goes_on) && self.speaks(now);
         if speech {
-            let since = self.spoke.filter(|spurt| now.saturating_duration_since(spurt.last) < BREATH);
-            self.spoke = Some(Spurt { since: since.map_or(now, |spurt| spurt.since), last: now });
+            self.spoke = Some(Spurt::on_packet(self.spoke, now));
         }
         speech
     }
@@ -74,7 +96,18 @@ impl AudioLevel {
 
     /// Whether the track is loud for longer than anyone speaks without a breath.
     pub(crate) fn is_unbroken(&self) -> bool {
-        self.spoke.is_some_and(|spurt| spurt.last.saturating_duration_since(spurt.since) > LONGEST_SPURT)
+        self.spoke.is_some_and(|spurt| spurt.is_unbroken())
+    }
+
+    /// Whether two of the last three packets were not silent.
+    pub(crate) fn is_faint(&self) -> bool {
+        is_most(self.faint)
+    }
+
+    /// Whether the track is not silent, or pauses between two words. A noise without end is as good as silence.
+    pub(crate) fn is_audible(&self, now: Instant) -> bool {
+        let goes_on = |spurt: Spurt| !spurt.is_unbroken() && now.saturating_duration_since(spurt.last) < PAUSE;
+        self.audible.is_some_and(goes_on)
     }
 
     /// How loud the track has been lately, in −dBov: the level of its vowels, which a pause does not change.
@@ -140,6 +173,22 @@ mod tests {
         assert!(track.speaks(at(1_500)));
         packets(&mut track, start, 1_500..1_900, 100);
         assert!(!track.speaks(at(1_900)));
+    }
+
+    #[test]
+    fn faint_speech_is_audible_and_noise_without_end_is_not() {
+        let (mut track, start) = (AudioLevel::default(), Instant::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        packets(&mut track, start, 0..1_000, 70);
+        assert!(!track.is_audible(at(1_000)), "the noise of a quiet room");
+        packets(&mut track, start, 1_000..1_100, 60);
+        assert!(track.is_audible(at(1_100)) && !track.speaks(at(1_100)));
+        packets(&mut track, start, 1_100..1_900, 80);
+        assert!(!track.is_audible(at(1_900)));
+        packets(&mut track, start, 1_900..31_800, 60);
+        assert!(track.is_audible(at(31_800)));
+        packets(&mut track, start, 31_800..32_000, 60);
+        assert!(!track.is_audible(at(32_000)), "a fan");
     }
 
     #[test]

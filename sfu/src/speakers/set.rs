@@ -13,6 +13,8 @@
 //! * A holder keeps its position while it speaks, and after that until someone needs it. Positions never move. Only the
 //!   understudy, who is heard by few, takes another position when it can.
 //! * A position changes at most once per [`HOLD`], unless its holder leaves or is muted.
+//! * Who is too quiet for speech takes a position that no one needs, while more than a third are left for those who speak, and
+//!   is the next to lose it to them.
 //! * Levels are claims. A source that is loud for half a minute without a breath, like music or a machine, wins against
 //!   no one who speaks as loud.
 //!
@@ -42,6 +44,14 @@ struct Holder<T> {
     track: T,
     since: Instant,
     level: AudioLevel,
+}
+
+/// What makes a holder lose its position before another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// It is heard, though it is too quiet for speech.
+    is_audible: bool,
+    last_speech: Option<Instant>,
 }
 
 /// How long a track has been louder than a holder that it could replace.
@@ -100,13 +110,26 @@ impl<T: Copy + PartialEq> SpeakerSet<T> {
             return None;
         }
         if !level.is_loud() {
-            return None;
+            let is_heard = level.is_faint() && level.is_audible(now);
+            let taken = is_heard.then(|| self.spare(now)).flatten()?;
+            return self.take(now, taken, (track, level), held);
         }
         let taken = self.vacancy(now).or_else(|| self.defeated(now, level, challenge)).or_else(|| {
             let place = self.positions.get(understudy).filter(|_| held.is_none())?;
             place.as_ref().is_none_or(|holder| holder.makes_way(now)).then_some(understudy)
         })?;
         *challenge = Challenge::default();
+        self.take(now, taken, (track, level), held)
+    }
+
+    /// Puts a track, which holds the position `held` or none, into another one.
+    fn take(
+        &mut self,
+        now: Instant,
+        taken: usize,
+        (track, level): (T, &AudioLevel),
+        held: Option<usize>,
+    ) -> Option<Change<T>> {
         if let Some(left) = held.and_then(|position| self.positions.get_mut(position)) {
             *left = None;
         }
@@ -121,13 +144,27 @@ impl<T: Copy + PartialEq> SpeakerSet<T> {
         Some(position)
     }
 
-    /// The first free position that all hear, else the one whose holder has been silent for longest.
+    /// The first free position that all hear, else the one whose holder has been silent for longest, else one of who is too
+    /// quiet for speech.
     fn vacancy(&self, now: Instant) -> Option<usize> {
-        let silent = |holder: &Holder<T>| holder.makes_way(now).then(|| holder.level.last_speech());
-        self.audible()
-            .filter_map(|(position, holder)| Some((holder.map_or(Some(None), silent)?, position)))
-            .min()
-            .map(|(_, position)| position)
+        self.vacancies(now).min().map(|(_, position)| position)
+    }
+
+    /// The position that [`vacancy`](Self::vacancy) finds, if more than a third are free or have a silent holder: so who speaks
+    /// finds one even if all others have just been taken.
+    fn spare(&self, now: Instant) -> Option<usize> {
+        let silent = || self.vacancies(now).filter(|(rank, _)| !rank.is_audible);
+        silent().min().filter(|_| silent().count() > self.understudy() / 3).map(|(_, position)| position)
+    }
+
+    /// The positions that who speaks may take without being louder; the lowest first.
+    fn vacancies(&self, now: Instant) -> impl Iterator<Item = (Rank, usize)> {
+        let free = Rank { is_audible: false, last_speech: None };
+        let of_holder = move |holder: &Holder<T>| {
+            let rank = || Rank { is_audible: holder.level.is_audible(now), last_speech: holder.level.last_speech() };
+            holder.makes_way(now).then(rank)
+        };
+        self.audible().filter_map(move |(position, holder)| Some((holder.map_or(Some(free), of_holder)?, position)))
     }
 
     /// The position of the quietest holder, if a track with this level has been clearly louder for long enough.
@@ -179,6 +216,8 @@ mod tests {
     const AUDIBLE: usize = 3;
     const LOUD: u8 = 20;
     const NORMAL: u8 = 30;
+    const FAINT: u8 = 60;
+    const NOISE: u8 = 70;
 
     /// A room whose participants send a packet each 20 ms.
     struct Stage {
@@ -222,6 +261,37 @@ mod tests {
         fn positions(&self) -> String {
             (0..=AUDIBLE).map(|position| self.set.holder(position).unwrap_or('.')).collect()
         }
+    }
+
+    /// Two of three positions are enough for microphones that are too quiet, and who speaks takes them away.
+    #[test]
+    fn faint_microphones_are_heard_where_no_one_speaks() {
+        let mut stage = Stage::new();
+        stage.speak(100, &[('q', FAINT), ('n', NOISE)]);
+        assert_eq!(stage.positions(), "q...");
+        stage.speak(100, &[('q', FAINT), ('r', FAINT)]);
+        stage.speak(1_500, &[('q', FAINT), ('r', FAINT), ('s', FAINT)]);
+        assert_eq!(stage.positions(), "qr..", "one is left for who speaks");
+        stage.speak(60, &[('q', FAINT), ('r', FAINT), ('a', NORMAL)]);
+        assert_eq!(stage.positions(), "qra.");
+        stage.speak(60, &[('q', FAINT), ('r', FAINT), ('a', NORMAL), ('b', NORMAL)]);
+        assert_eq!(stage.positions(), "bra.");
+        stage.speak(60, &[('q', FAINT), ('r', FAINT), ('a', NORMAL), ('b', NORMAL), ('c', NORMAL)]);
+        assert_eq!(stage.positions(), "bca.");
+        stage.speak(3_000, &[('q', FAINT), ('a', NORMAL)]);
+        assert_eq!(stage.positions(), "qca.", "where no one has spoken for a while");
+    }
+
+    #[test]
+    fn noise_without_end_makes_way_for_a_faint_voice() {
+        let mut stage = Stage::new();
+        stage.speak(31_000, &[('m', FAINT), ('n', FAINT)]);
+        assert_eq!(stage.positions(), "mn..");
+        for _ in 0..3 {
+            stage.speak(600, &[('m', FAINT), ('n', FAINT), ('q', FAINT)]);
+            stage.speak(300, &[('m', FAINT), ('n', FAINT)]);
+        }
+        assert!(stage.positions().contains('q'));
     }
 
     #[test]

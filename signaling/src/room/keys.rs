@@ -11,6 +11,7 @@ impl Room {
     /// Handles a binary message after `hello`. `id` is its request number, if it asks for an answer.
     pub fn binary(&mut self, now: Instant, from: ParticipantId, id: Option<u32>, message: ClientBinary) {
         self.heard(now, from);
+        self.count_answer(now, from, id);
         let Some(member) = self.members.get(&from) else {
             self.refuse(from, id, refusal(ErrorCode::NotMember, "join first"));
             return;
