@@ -33,10 +33,7 @@ mod tests {
         let hashes = [CALL_CODE, KEY_CONTEXT, INVITE, JOIN_ID, KEY_BATCH, ROSTER];
         let signed = [ANNOUNCE, resume::LABEL, tacet_tlog::COSIGNATURE_LABEL];
         let labels = [&signed[..], &hashes, &e2ee_identity::label::ALL].concat();
-        for (index, label) in labels.iter().enumerate() {
-            let others = labels.iter().enumerate().filter(|(other, _)| *other != index);
-            assert!(others.clone().all(|(_, other)| !label.is_prefix_of(other)), "{label:?}");
-        }
+        assert_eq!(Label::overlap(&labels), None);
     }
 
     /// The text of a log's checkpoint is signed without a label, as C2SP has it. It has a line break before any space

@@ -2,7 +2,7 @@
 //!
 //! A label is the domain, a space and the purpose, for example `e2ee-frames/1 announce`. Bump the number in the domain
 //! when the meaning of any field changes. No label that signs may be a prefix of another one, or bytes signed for one
-//! purpose could be read as signed for the other; [`Label::is_prefix_of`] is for the test that holds all of them.
+//! purpose could be read as signed for the other; [`Label::overlap`] is for the tests that hold all of them.
 
 use core::fmt;
 
@@ -72,6 +72,15 @@ impl Label {
     pub fn is_prefix_of(&self, other: &Label) -> bool {
         other.as_bytes().starts_with(self.as_bytes())
     }
+
+    /// Two of these labels that do not separate their purposes, if there are any: the first one is a prefix of the other.
+    #[must_use]
+    pub fn overlap(labels: &[Self]) -> Option<[&Self; 2]> {
+        labels.iter().enumerate().find_map(|(at, label)| {
+            let mut others = labels.iter().enumerate().filter(|(other, _)| *other != at);
+            others.find(|(_, other)| label.is_prefix_of(other)).map(|(_, other)| [label, other])
+        })
+    }
 }
 
 impl fmt::Debug for Label {
@@ -98,6 +107,14 @@ mod tests {
         assert!(DOMAIN.label("key").is_prefix_of(&DOMAIN.label("key 2")));
         assert!(!DOMAIN.label("key 2").is_prefix_of(&DOMAIN.label("key")));
         assert!(!DOMAIN.label("ctx").is_prefix_of(&DOMAIN.label("key")));
+    }
+
+    #[test]
+    fn overlap_names_both_labels() {
+        let [key, key_2, ctx] = ["key", "key 2", "ctx"].map(|purpose| DOMAIN.label(purpose));
+        assert_eq!(Label::overlap(&[key_2, ctx, key]), Some([&key, &key_2]));
+        assert_eq!(Label::overlap(&[key, key]), Some([&key, &key]));
+        assert_eq!(Label::overlap(&[key_2, ctx]), None);
     }
 
     #[test]
