@@ -11,6 +11,31 @@ use std::{
     time::SystemTime,
 };
 
+/// Makes the tests of a fuzz crate, in a file of its folder `tests`: all [`Target`]s in an array, and a function from the name of a
+/// target to its [`rounds`](Replay::rounds).
+#[macro_export]
+macro_rules! replay {
+    ($targets:expr, $rounds:expr) => {
+        const REPLAY: $crate::Replay =
+            $crate::Replay { folder: env!("CARGO_MANIFEST_DIR"), targets: &$targets, rounds: $rounds };
+
+        #[test]
+        fn committed_inputs_pass() {
+            REPLAY.committed_inputs();
+        }
+
+        #[test]
+        fn mutated_inputs_pass() {
+            REPLAY.mutated_inputs();
+        }
+
+        #[test]
+        fn random_bytes_pass() {
+            REPLAY.random_bytes();
+        }
+    };
+}
+
 /// The targets of one fuzz crate.
 ///
 /// A failure prints the input and the seed. `FUZZ_SEED=… cargo test -p CRATE` repeats the run.
