@@ -1,6 +1,6 @@
 //! The model: a map in memory, one transaction at a time.
 
-use super::{Abort, Database, DatabaseError, Kind, Record, Space, Table, Tx, admit};
+use super::{Abort, Database, DatabaseError, Kind, Record, Space, Table, Tx, admit, end};
 use std::{
     collections::BTreeMap,
     sync::{Mutex, PoisonError},
@@ -37,14 +37,9 @@ impl Database for MemoryDatabase {
         let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tx = Transaction { space: self.space, kind, map: &mut map, undo: Vec::new(), failed: None };
         let done = work(&mut tx);
-        match (tx.failed.take(), done) {
-            (Some(error), _) => Err(error),
-            (None, Err(Abort)) => Err(DatabaseError::Aborted),
-            (None, Ok(())) => {
-                tx.undo.clear();
-                Ok(())
-            }
-        }
+        end(tx.failed.take(), done)?;
+        tx.undo.clear();
+        Ok(())
     }
 
     fn scrub(&self) -> Result<bool, DatabaseError> {
@@ -63,8 +58,9 @@ struct Transaction<'a> {
 
 impl Transaction<'_> {
     fn admit(&mut self, table: Table, changes: bool) -> Result<(), DatabaseError> {
-        admit(self.space, self.kind, table, changes).inspect_err(|_| {
-            self.failed = admit(self.space, self.kind, table, changes).err();
+        admit(self.space, self.kind, table, changes).map_err(|error| {
+            self.failed.get_or_insert(error);
+            DatabaseError::Aborted
         })
     }
 }

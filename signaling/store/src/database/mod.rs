@@ -39,6 +39,13 @@ pub type Record = (Vec<u8>, Vec<u8>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abort;
 
+/// How a transaction ends whose work is done: `Ok` if it is to be committed. After a failure it never is, since the work may have
+/// taken that for something else.
+fn end<E: From<Abort>>(failed: Option<E>, done: Result<(), Abort>) -> Result<(), E> {
+    failed.map_or(Ok(()), Err)?;
+    done.map_err(E::from)
+}
+
 impl From<DatabaseError> for Abort {
     fn from(_: DatabaseError) -> Self {
         Self
@@ -67,6 +74,12 @@ pub enum DatabaseError {
     /// A mistake of the program: a table of the other database, or a change in a transaction that reads.
     #[error("the transaction cannot do that: {0}")]
     Misuse(&'static str),
+}
+
+impl From<Abort> for DatabaseError {
+    fn from(_: Abort) -> Self {
+        Self::Aborted
+    }
 }
 
 impl DatabaseError {

@@ -3,7 +3,7 @@
 //! Writes are `SERIALIZABLE` and repeated after a conflict; reads see one snapshot and conflict with none. Deleted values
 //! stay in the heap until VACUUM, and in the WAL until it is recycled, so deletion rests on destroyed keys.
 
-use super::{Abort, Database, DatabaseError, Kind, MAX_ATTEMPTS, Record, Space, Table, Tx, admit};
+use super::{Abort, Database, DatabaseError, Kind, MAX_ATTEMPTS, Record, Space, Table, Tx, admit, end};
 use postgres::{Client, Config, IsolationLevel, NoTls, Statement, config::Host, error::SqlState};
 use std::{
     collections::HashMap,
@@ -124,16 +124,9 @@ fn attempt(
     };
     let mut tx = Transaction { space, kind, sql, statements, failed: None };
     let done = work(&mut tx);
-    let committed = match (tx.failed, done) {
-        (Some(Failed::Misuse(what)), _) => return Ok(Err(DatabaseError::Misuse(what))),
-        (Some(Failed::Sql(error)), _) => Err(error),
-        (None, Err(Abort)) => return Ok(Err(DatabaseError::Aborted)),
-        (None, Ok(())) => tx.sql.commit(),
-    };
-    match committed {
-        Ok(()) => Ok(Ok(())),
-        Err(error) if is_conflict(&error) => Err(Conflict),
-        Err(error) => Ok(Err(failure(error))),
+    match end(tx.failed, done).and_then(|()| tx.sql.commit().map_err(Failed::Sql)) {
+        Err(Failed::Sql(error)) if is_conflict(&error) => Err(Conflict),
+        outcome => Ok(outcome.map_err(DatabaseError::from)),
     }
 }
 
@@ -150,8 +143,25 @@ fn failure(error: postgres::Error) -> DatabaseError {
 }
 
 enum Failed {
+    Aborted,
     Misuse(&'static str),
     Sql(postgres::Error),
+}
+
+impl From<Abort> for Failed {
+    fn from(_: Abort) -> Self {
+        Self::Aborted
+    }
+}
+
+impl From<Failed> for DatabaseError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Aborted => Self::Aborted,
+            Failed::Misuse(what) => Self::Misuse(what),
+            Failed::Sql(error) => failure(error),
+        }
+    }
 }
 
 struct Transaction<'a> {

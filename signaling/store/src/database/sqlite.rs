@@ -3,7 +3,7 @@
 //! WAL with `synchronous=FULL`: what was committed outlasts a power cut. `secure_delete` overwrites deleted values in the
 //! file; what is left of them in the WAL goes with [`Database::scrub`].
 
-use super::{Abort, Database, DatabaseError, Kind, Record, Space, Table, Tx, admit};
+use super::{Abort, Database, DatabaseError, Kind, Record, Space, Table, Tx, admit, end};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -129,11 +129,8 @@ fn run(
     let transaction = connection.transaction_with_behavior(behavior).map_err(failure)?;
     let mut tx = Transaction { space, kind, sql: transaction, failed: None };
     let done = work(&mut tx);
-    match (tx.failed, done) {
-        (Some(error), _) => Err(error),
-        (None, Err(Abort)) => Err(DatabaseError::Aborted),
-        (None, Ok(())) => tx.sql.commit().map_err(failure),
-    }
+    end(tx.failed, done)?;
+    tx.sql.commit().map_err(failure)
 }
 
 fn failure(error: rusqlite::Error) -> DatabaseError {
