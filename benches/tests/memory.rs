@@ -10,6 +10,7 @@
 use e2ee_frames::access_token;
 use rtp_wire::{
     header::{HeaderBuffer, HeaderExtensions, RtpHeader},
+    rtcp::twcc::{self, Arrival},
     seq::SeqNum,
 };
 use sfu::{
@@ -32,8 +33,9 @@ use tacet_native::{
 
 /// Participants that are counted.
 const COUNTED: u32 = 50;
-/// Bytes of a participant in the media plane.
-const MOST: i64 = 22_000;
+/// Bytes of a participant in the media plane, and of what its feedback makes of them.
+const MOST: i64 = 31_000;
+const MOST_OF_FEEDBACK: i64 = 6_000;
 /// MID, codec and number of each track.
 const TRACKS: [(&str, Codec, u32); 2] = [("v", Codec::Vp8, 0), ("a", Codec::Opus, 1)];
 
@@ -94,7 +96,7 @@ struct MediaPlaneRoom {
 
 impl MediaPlaneRoom {
     fn new() -> Self {
-        let mut network = Network::new(Counted { worker: sfu_testing::worker(1_000), bytes: 0 });
+        let mut network = Network::new(Counted { worker: sfu_testing::adapting_worker(1_000), bytes: 0 });
         network.join(1, 0);
         for (mid, codec, number) in TRACKS {
             let publication = Publication::single(codec, Mid::new(mid).unwrap(), Ssrc(1 + number), None);
@@ -121,9 +123,9 @@ impl MediaPlaneRoom {
         }
     }
 
-    /// Two seconds of a packet of each track every 20 ms.
-    fn send(&mut self) {
-        for _ in 0..100 {
+    /// Two seconds of a packet of each track every 20 ms; with feedback, each 100 ms.
+    fn send(&mut self, with_feedback: bool) {
+        for step in 1..=100 {
             for (_, codec, track) in TRACKS {
                 let (marker, seq, timestamp) = (true, SeqNum(self.seq), u32::from(self.seq) * 960);
                 let mut header = HeaderBuffer::default();
@@ -140,6 +142,22 @@ impl MediaPlaneRoom {
             self.network.now += Duration::from_millis(20);
             self.network.exchange();
             self.network.clients.iter_mut().for_each(|client| client.rtp.clear());
+            if with_feedback && step % 5 == 0 {
+                self.report(10);
+            }
+        }
+    }
+
+    /// Transport-wide feedback of all receivers on the last packets, which arrived as they were sent.
+    fn report(&mut self, packets: u64) {
+        let sent = u64::from(self.seq) * TRACKS.len() as u64;
+        let arrivals: Vec<_> = (sent - packets..sent).map(|seq| Arrival { seq, micros: seq * 10_000 }).collect();
+        let (mut packet, Network { now, worker, clients, .. }) = (Vec::new(), &mut self.network);
+        twcc::write(&mut packet, Ssrc(1), Ssrc(2), 0, sent - packets, &arrivals).unwrap();
+        for client in clients.iter_mut().filter(|client| client.participant != ParticipantId(0)) {
+            let mut sealed = Vec::new();
+            client.transport.seal_rtcp(&packet, &mut sealed).unwrap();
+            worker.receive(*now, client.address, &mut sealed);
         }
     }
 }
@@ -157,8 +175,14 @@ fn media_plane() -> i64 {
         .zip(["media plane: a slot of video", "media plane: a slot of audio"])
         .map(|(track, owner)| room.step(owner, |room| room.add_slots(all.clone(), track)))
         .sum();
-    let media = room.step("media plane: two seconds of both", MediaPlaneRoom::send);
-    connected + slots + media
+    // Until the publisher's packets are stored, which all share.
+    let media = room.step("media plane: four seconds of both, and its part of what is shared", |room| {
+        room.send(false);
+        room.send(false);
+    });
+    let feedback = room.step("media plane: two more seconds, with feedback", |room| room.send(true));
+    assert!(feedback <= MOST_OF_FEEDBACK, "{feedback} bytes");
+    connected + slots + media + feedback
 }
 
 /// A media plane that answers what signaling waits for, and does nothing.

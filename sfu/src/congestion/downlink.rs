@@ -488,7 +488,7 @@ mod tests {
 
     #[test]
     fn measuring_a_downlink_takes_at_most_6_kb() {
-        let history = 256 * 8;
+        let history = 64 * 8;
         let bytes = size_of::<Downlink>() + size_of::<Measured>() + history;
         assert!(bytes <= 6_000, "{bytes} bytes");
     }

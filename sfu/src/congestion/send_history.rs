@@ -1,8 +1,8 @@
 //! What was sent to a client, and when: kept until its feedback reports it.
 //!
 //! ```text
-//!   number of a packet    … 1019 | 1020 1021 1022 … 1275 | 1276 …
-//!                       left it  |  ring of 256 entries  | not sent yet
+//!   number of a packet    … 1019 | 1020 1021 1022 … 1083 | 1084 …
+//!                       left it  |   ring of 64 entries  | not sent yet
 //! ```
 //! An entry has 8 bytes. The ring grows, up to a limit, only while packets leave it that feedback may still report.
 
@@ -12,8 +12,8 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// Entries of a new history: 100 ms of feedback and a round trip of 100 ms at 1,250 packets a second.
-const INITIAL: usize = 256;
+/// Entries of a new history: 100 ms of feedback and a round trip of 100 ms at 300 packets a second.
+const INITIAL: usize = 64;
 /// Maximum number of entries: the same at 20,000 packets a second.
 const MAX: usize = 4_096;
 /// A packet that was sent longer ago is not waited for: feedback comes several times a second.
@@ -299,21 +299,21 @@ mod tests {
     #[test]
     fn ring_grows_only_while_feedback_is_awaited() {
         let mut sender = Sender::new();
-        sender.send(10_000, 5 * MS);
+        sender.send(10_000, 20 * MS);
         assert_eq!(sender.history.ring.len(), INITIAL, "no feedback");
         let mut sender = Sender::new();
         for _ in 0..50 {
-            let last = sender.send(400, 5 * MS);
+            let last = sender.send(100, 20 * MS);
             sender.report(last, true);
         }
         assert_eq!(sender.history.ring.len(), INITIAL, "what leaves it is over a second old");
         let mut sender = Sender::new();
         let first = sender.send(1, MS);
-        sender.send(300, MS / 5);
+        sender.send(75, MS / 5);
         assert_eq!(sender.history.ring.len(), 2 * INITIAL);
         let Lookup::Sent(packet) = sender.report(first, true) else { panic!("it is kept") };
         assert_eq!(packet.sent, sender.start + MS);
-        for number in first + 1..=first + 300 {
+        for number in first + 1..=first + 75 {
             let Lookup::Sent(packet) = sender.report(number, true) else { panic!("{number} is kept") };
             assert!(packet.sent > sender.start + MS);
         }
@@ -345,7 +345,7 @@ mod tests {
         sender.now += Duration::from_secs(17_179);
         let number = sender.send(1, MS);
         let sent = sender.now;
-        sender.send(200, MS);
+        sender.send(50, MS);
         assert_eq!(sender.report(number, true), Lookup::Sent(SentPacket { sent, size: SIZE, cluster: 0 }));
     }
 

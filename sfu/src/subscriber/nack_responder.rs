@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const REMEMBERED: usize = 64;
 /// Maximum number of retransmissions of one packet.
 const MAX_RETRANSMISSIONS: u8 = 6;
+/// Unit of the times of retransmissions, in µs.
+const TICK: u128 = 100;
 /// Requests for one packet closer together than this are answered once, however short the path.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -19,40 +21,40 @@ pub(crate) struct NackResponder {
     pub(crate) payload_type: u8,
     next_seq: u16,
     /// A ring by sequence number; empty until the first request.
-    retransmissions: Vec<Option<Retransmission>>,
+    retransmissions: Vec<Retransmission>,
+    /// Time of the first request.
+    epoch: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A packet that was sent again; of none, the count is 0.
+#[derive(Clone, Copy, Debug, Default)]
 struct Retransmission {
-    seq: SeqNum,
-    at: Instant,
+    /// When it was sent last, in ticks since the epoch, modulo 2³²: five days.
+    at: u32,
+    seq: u16,
     count: u8,
 }
 
 impl NackResponder {
     /// An RTX stream that begins with the sequence number `seq`.
     pub(crate) fn new(ssrc: Ssrc, payload_type: u8, seq: u16) -> Self {
-        Self { ssrc, payload_type, next_seq: seq, retransmissions: Vec::new() }
+        Self { ssrc, payload_type, next_seq: seq, retransmissions: Vec::new(), epoch: None }
     }
 
     /// Whether to answer a request for `seq` now; it counts as answered.
     pub(crate) fn admit(&mut self, now: Instant, seq: SeqNum, rtt: Duration) -> bool {
         if self.retransmissions.is_empty() {
-            self.retransmissions.resize(REMEMBERED, None);
+            self.retransmissions.resize(REMEMBERED, Retransmission::default());
         }
+        let at = ticks(now.saturating_duration_since(*self.epoch.get_or_insert(now)));
         let Some(entry) = self.retransmissions.get_mut(usize::from(seq.0) % REMEMBERED) else { return false };
-        let count = match entry {
-            Some(last) if last.seq == seq => {
-                // The receiver cannot have missed a retransmission that is younger than half a round trip.
-                let too_soon = now.saturating_duration_since(last.at) < (rtt / 2).max(MIN_INTERVAL);
-                if too_soon || last.count == MAX_RETRANSMISSIONS {
-                    return false;
-                }
-                last.count + 1
-            }
-            _ => 1,
-        };
-        *entry = Some(Retransmission { seq, at: now, count });
+        let before = if entry.seq == seq.0 { entry.count } else { 0 };
+        // The receiver cannot have missed a retransmission that is younger than half a round trip.
+        let too_soon = at.wrapping_sub(entry.at) < ticks((rtt / 2).max(MIN_INTERVAL));
+        if before > 0 && too_soon || before == MAX_RETRANSMISSIONS {
+            return false;
+        }
+        *entry = Retransmission { at, seq: seq.0, count: before + 1 };
         true
     }
 
@@ -62,6 +64,11 @@ impl NackResponder {
         self.next_seq = self.next_seq.wrapping_add(1);
         seq
     }
+}
+
+fn ticks(time: Duration) -> u32 {
+    // Modulo 2³².
+    (time.as_micros() / TICK) as u32
 }
 
 #[cfg(test)]

@@ -283,6 +283,8 @@ impl Windows {
                 }
             }
             Err(at) => {
+                // A window is large, and most transports have few: no space for more than there are.
+                self.windows.reserve_exact(1);
                 self.sorted.insert(at, ssrc);
                 self.windows.insert(at, ReplayWindow::starting_at(index));
             }
