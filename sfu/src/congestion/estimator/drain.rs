@@ -48,6 +48,8 @@ const CONSTANT: Duration = Duration::from_millis(6);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen {
     pub(super) queue: Duration,
+    /// How much of it our own bursts explain.
+    pub(super) explained: Duration,
     /// Bitrates of what arrives, and of what is sent.
     pub(super) acked: Bitrate,
     pub(super) sent: Bitrate,
@@ -97,8 +99,8 @@ pub(super) struct Drain {
 impl Drain {
     /// Handles a report.
     pub(super) fn step(&mut self, now: Instant, seen: &Seen) -> Step {
-        let Seen { queue, acked, rtt, .. } = *seen;
-        let limit = self.tolerated(now).unwrap_or(STANDING);
+        let Seen { queue, explained, acked, rtt, .. } = *seen;
+        let limit = self.tolerated(now).unwrap_or(STANDING).max(explained);
         if queue > limit {
             self.standing_since.get_or_insert(now);
         } else {
@@ -189,7 +191,8 @@ mod tests {
                 self.now += Duration::from_millis(50);
                 let elapsed = u64::try_from((self.now - begin).as_millis()).unwrap();
                 let queue = Duration::from_millis(queue(elapsed));
-                let seen = Seen { queue, acked: ACKED, sent: self.sent, rtt: RTT, rested: true };
+                let seen =
+                    Seen { queue, explained: Duration::ZERO, acked: ACKED, sent: self.sent, rtt: RTT, rested: true };
                 let step = self.drain.step(self.now, &seen);
                 if step != unchanged {
                     return step;

@@ -84,6 +84,11 @@ impl LossExperiment {
         }
     }
 
+    /// Gives up: a queue has shown that the loss is congestion.
+    pub(super) fn abandon(&mut self) {
+        self.running = None;
+    }
+
     /// Forgets everything: the path is another one.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
@@ -118,6 +123,16 @@ mod tests {
         assert!((experiment.inherent() - 0.09).abs() < 1e-9);
         experiment.fade(now + VALID + Duration::from_secs(1));
         assert!((experiment.inherent() - 0.081).abs() < 1e-9);
+    }
+
+    #[test]
+    fn experiment_that_is_abandoned_restores_nothing() {
+        let (mut experiment, now) = (LossExperiment::default(), Instant::now());
+        experiment.begin(now, RTT, ESTIMATE, 0.1);
+        experiment.abandon();
+        let result = experiment.end(now + 10 * RTT, false, |_| Covered { packets: 100, lost: 100 });
+        assert_eq!((result, experiment.is_running()), (None, false));
+        assert!(experiment.inherent() == 0.0);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod loss;
 mod loss_experiment;
 mod loss_model;
 mod overshoot;
+mod own_bursts;
 mod packet;
 mod probing;
 mod proven;
@@ -49,6 +50,7 @@ use loss::{Covered, LossWindow};
 use loss_experiment::LossExperiment;
 use loss_model::{LossModel, Verdict};
 use overshoot::Overshoot;
+use own_bursts::OwnBursts;
 use packet::{Transit, duration, micros};
 use probing::{CALM, Conditions, Prober};
 use proven::Proven;
@@ -82,6 +84,8 @@ const LOSS_ABOVE_INHERENT: (f64, f64) = (1.3, 0.03);
 const RESTORE_QUEUE: Duration = Duration::from_millis(40);
 /// What arrives with more queue than this proves nothing.
 const CALM_QUEUE: Duration = Duration::from_millis(20);
+/// After a decrease, no queue is taken for that of a burst for this long.
+const UNEXPLAINED: Duration = Duration::from_secs(1);
 /// A queue above this is not that of a probe alone.
 const ECHO_QUEUE: Duration = Duration::from_millis(60);
 /// What nothing has followed for this long drains from a queue, though no packet shows it.
@@ -120,6 +124,7 @@ pub struct BandwidthEstimator {
     rate: RateControl,
     prober: Prober,
     overshoot: Overshoot,
+    bursts: OwnBursts,
     silence: Silence,
     swings: Swings,
     proven: Proven,
@@ -152,6 +157,7 @@ impl BandwidthEstimator {
             rate: RateControl::new(start),
             prober: Prober::default(),
             overshoot: Overshoot::default(),
+            bursts: OwnBursts::default(),
             silence: Silence::default(),
             swings: Swings::default(),
             proven: Proven::default(),
@@ -170,6 +176,7 @@ impl BandwidthEstimator {
     pub fn on_sent(&mut self, now: Instant, size: DataSize) {
         let at = self.since_zero(now);
         self.sent.add(micros(at), size);
+        self.bursts.on_sent(now, size, self.rate.estimate());
         self.last_sent = Some(now);
         self.silence.on_sent(now);
         self.prober.on_first_sent(now);
@@ -253,7 +260,9 @@ impl BandwidthEstimator {
 
     /// The next probe to send: packets at its rate for its duration, which then stand in results with its id.
     pub fn next_probe(&mut self, now: Instant) -> Option<ProbeCluster> {
-        self.prober.take(now)
+        let probe = self.prober.take(now)?;
+        self.bursts.on_probe(now, probe.duration);
+        Some(probe)
     }
 
     /// The packets take another path from now on, of which nothing is known.
@@ -303,6 +312,9 @@ impl BandwidthEstimator {
         self.swings.step(now, self.delay.queue());
         match self.trend.usage() {
             Usage::Overuse if self.prober.echoes(now) && self.delay.queue() < ECHO_QUEUE => {
+                self.rate.hold(now);
+            }
+            Usage::Overuse if self.delay.queue() <= self.explained_queue(now) => {
                 self.rate.hold(now);
             }
             Usage::Overuse if self.swings.excuse(now, self.delay.queue()) => {
@@ -384,18 +396,20 @@ impl BandwidthEstimator {
     /// Drains a standing queue. Returns whether that decides about the estimate.
     fn drain_queue(&mut self, now: Instant, acked: Bitrate, sent: Bitrate) -> bool {
         let rested = !self.rate.decreased_within(now, self.rtt());
-        let seen = Seen { queue: self.delay.queue(), acked, sent, rtt: self.rtt(), rested };
+        let explained = self.explained_queue(now);
+        let seen = Seen { queue: self.delay.queue(), explained, acked, sent, rtt: self.rtt(), rested };
         match self.drain.step(now, &seen) {
             Step::Idle => return false,
             Step::Draining => return true,
             Step::Begin(rate) => {
+                self.experiment.abandon();
                 self.rate.decrease_to(now, rate);
                 self.cause = Cause::Queue;
                 return true;
             }
             Step::Drained(rate) => {
                 // The loss was that of the queue.
-                (self.loss_model, self.lossless) = (LossModel::default(), true);
+                (self.loss, self.loss_model, self.lossless) = (LossWindow::default(), LossModel::default(), true);
                 self.prober.encourage(now, CALM);
                 self.rate.raise_to(rate);
             }
@@ -406,6 +420,15 @@ impl BandwidthEstimator {
             }
         }
         false
+    }
+
+    /// How much of the queue our own bursts explain. Soon after a decrease nothing is: what was sent before it was too much.
+    fn explained_queue(&self, now: Instant) -> Duration {
+        if self.rate.decreased_within(now, UNEXPLAINED) {
+            Duration::ZERO
+        } else {
+            self.bursts.explained(self.estimate())
+        }
     }
 
     /// Whether a drain or an experiment is running. Without packets neither would end.
