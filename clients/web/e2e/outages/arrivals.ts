@@ -1,6 +1,6 @@
 // What arrives at a participant's page: layers, gaps between frames, and audio that was concealed.
 
-import type { VideoLayer } from "../../src/index.ts";
+import type { Downlink, VideoLayer } from "../../src/index.ts";
 import type { Participant } from "../participant.ts";
 import { until } from "../until.ts";
 
@@ -8,6 +8,7 @@ declare global {
   interface Window {
     testLayers?: VideoLayer[];
     testGap?: number;
+    testEstimates?: Downlink[];
   }
 }
 
@@ -36,14 +37,34 @@ export async function followLayers({ page }: Participant): Promise<void> {
     const layers: VideoLayer[] = [];
     window.testLayers = layers;
     window.testCall?.on("layer", ({ source, layer }) => {
-      if (source === "camera" && layer.height !== layers.at(-1)?.height) layers.push(layer);
+      if (source === "camera") layers.push(layer);
     });
   });
 }
 
-/** Returns the layers since they are followed: each is of another size than the one before. */
+/** Returns the layers since they are followed. */
 export async function layers({ page }: Participant): Promise<VideoLayer[]> {
   return page.evaluate(() => [...(window.testLayers ?? [])]);
+}
+
+/** Follows what the server knows of the path to this participant: each second, from now on. */
+export async function followEstimates({ page }: Participant): Promise<void> {
+  await page.evaluate(() => {
+    const estimates: Downlink[] = [];
+    window.testEstimates = estimates;
+    let latest: Downlink | undefined;
+    window.testCall?.on("downlink", (downlink) => {
+      latest = downlink;
+    });
+    setInterval(() => {
+      if (latest !== undefined) estimates.push(latest);
+    }, 1_000);
+  });
+}
+
+/** Returns the estimates of all seconds since they are followed. */
+export async function estimates({ page }: Participant): Promise<Downlink[]> {
+  return page.evaluate(() => [...(window.testEstimates ?? [])]);
 }
 
 /** Measures gaps between the frames of the first other participant's video, from now on. */
