@@ -244,7 +244,7 @@ impl Hall {
         }
         let next = self.next_opus.min(self.next_image);
         if !self.network.worker.is_interrupted() && self.network.now < next {
-            self.network.worker.on_idle(next - self.network.now);
+            self.network.worker.on_poll(next - self.network.now);
             self.network.now = next;
         }
     }

@@ -8,6 +8,7 @@ use super::{
     poll::Poll,
     socket_io::{Receiver, Sender},
     stopwatch::Stopwatch,
+    thread_clock::ThreadClock,
 };
 use crate::{
     event::Event,
@@ -52,6 +53,8 @@ pub(super) struct Driver<F> {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) published: Arc<Published>,
     pub(super) stopwatch: Stopwatch,
+    /// Of the driver's thread, once that runs; `None` where the system has none.
+    pub(super) thread_clock: Option<ThreadClock>,
     /// When the worker wants its next tick.
     pub(super) deadline: Option<Instant>,
     pub(super) on_event: F,
@@ -63,6 +66,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     }
 
     fn run(mut self) {
+        self.thread_clock = ThreadClock::of_this_thread();
         let mut more = false;
         while !self.stop.load(Ordering::Relaxed) {
             // After a panic there may be unread datagrams.
@@ -82,15 +86,25 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             tracing::error!(%error, "cannot wait for packets");
             thread::sleep(BACK_OFF);
         }
-        self.worker.on_idle(began.elapsed());
+        self.worker.on_poll(began.elapsed());
         let more = self.receive();
         for request in self.inbox.take() {
             self.worker.command(Instant::now(), request);
         }
-        self.worker.tick(Instant::now());
-        self.flush();
+        self.tick();
         self.publish();
         more
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.worker.takes_thread_time(now)
+            && let Some(time) = self.thread_clock.as_ref().and_then(ThreadClock::read)
+        {
+            self.worker.on_thread_time(time);
+        }
+        self.worker.tick(now);
+        self.flush();
     }
 
     fn publish(&self) {

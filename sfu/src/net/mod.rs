@@ -22,6 +22,7 @@ mod socket_io;
 mod stopwatch;
 #[cfg(test)]
 mod tests;
+mod thread_clock;
 
 use crate::{
     SPEAKERS,
@@ -173,6 +174,7 @@ impl WorkerHandle {
             stop: stop.clone(),
             published: published.clone(),
             stopwatch: Stopwatch::new(),
+            thread_clock: None,
             deadline: None,
             on_event,
         };

@@ -49,6 +49,7 @@ pub(crate) use fault::Fault;
 use fault::FaultScope;
 use meter::Meter;
 use overload::Overload;
+pub use overload::ThreadTime;
 use queue::ForwardQueue;
 use rooms::{RoomKey, Rooms};
 use std::{
@@ -178,9 +179,21 @@ impl Worker {
         self.forward_queued(now, Some(&mut flush));
     }
 
-    /// The driver had nothing to do for this time.
-    pub fn on_idle(&mut self, time: Duration) {
-        self.overload.on_idle(time);
+    /// The driver waited for datagrams for this time.
+    pub fn on_poll(&mut self, time: Duration) {
+        self.overload.on_poll(time);
+    }
+
+    /// Whether [`tick`](Self::tick) will decide how much video can be sent. That takes [`ThreadTime`], where the system counts
+    /// it: some times a second at most.
+    #[must_use]
+    pub fn takes_thread_time(&self, now: Instant) -> bool {
+        self.overload.is_due(now)
+    }
+
+    /// What the thread that drives the worker has run until now.
+    pub fn on_thread_time(&mut self, time: ThreadTime) {
+        self.overload.on_thread_time(time);
     }
 
     /// Executes a command. Answers and refusals are events with its id.

@@ -4,16 +4,22 @@
 //!   packets wait, all the time        ──► less video      audio is forwarded first and never limited
 //!   the driver waits for datagrams    ──► more, step by step, up to what is configured
 //! ```
-//! A batch that takes long is no overload: what counts is the shortest wait of an interval. The worker has no clock: the
-//! driver reports for how long it had nothing to do.
+//! A batch that takes long is no overload: what counts is the shortest wait of an interval. Nor is a thread that gets no core, which
+//! less to send would not help.
+
+mod usage;
 
 use crate::units::Bitrate;
 use std::time::{Duration, Instant};
+pub use usage::ThreadTime;
+use usage::{Usage, UsageMeter};
 
 /// Interval of decisions. Receivers have changed to lower layers within it, unless these need a key frame.
 pub(super) const INTERVAL: Duration = Duration::from_millis(250);
 /// Packets that wait for longer than this throughout an interval are a standing queue.
 const STANDING: Duration = Duration::from_millis(10);
+/// It shows that there is too much to send if the thread ran for this part of the time since it stands, in percent.
+const FAIR_SHARE: u64 = 20;
 /// Part of the limit that is left after an interval with a standing queue, in percent.
 const LOWERED: u64 = 70;
 /// The first limit is this percentage of what receivers get on average, so that it has an effect.
@@ -45,19 +51,15 @@ pub(super) struct Overload {
     stuck_since: Option<Instant>,
     interval_start: Option<Instant>,
     shortest_wait: Option<Duration>,
-    idle: Duration,
-    quiet: Quiet,
+    usage: UsageMeter,
+    /// Intervals with a standing queue, since it stands.
+    standing: Usage,
+    /// Intervals without a standing queue, since the limit changed.
+    quiet: Usage,
     /// Bytes that were sent, as of the last decision.
     sent: u64,
     /// What was sent to each receiver on average in the best of the last intervals: in one, the worker may have had no core.
     each: Bitrate,
-}
-
-/// Intervals without a standing queue, since the limit changed.
-#[derive(Debug, Default)]
-struct Quiet {
-    time: Duration,
-    idle: Duration,
 }
 
 impl Overload {
@@ -70,8 +72,9 @@ impl Overload {
             stuck_since: None,
             interval_start: None,
             shortest_wait: None,
-            idle: Duration::ZERO,
-            quiet: Quiet::default(),
+            usage: UsageMeter::default(),
+            standing: Usage::default(),
+            quiet: Usage::default(),
             sent: 0,
             each: Bitrate::ZERO,
         }
@@ -98,34 +101,49 @@ impl Overload {
         self.shortest_wait = Some(self.shortest_wait.map_or(wait, |shortest| shortest.min(wait)));
     }
 
-    /// The driver had nothing to do.
-    pub(super) fn on_idle(&mut self, time: Duration) {
-        self.idle = self.idle.saturating_add(time);
+    /// The driver waited for datagrams.
+    pub(super) fn on_poll(&mut self, time: Duration) {
+        self.usage.on_poll(time);
+    }
+
+    /// What the driver's thread has run until now.
+    pub(super) fn on_thread_time(&mut self, time: ThreadTime) {
+        self.usage.on_thread_time(time);
+    }
+
+    /// Whether a decision is due.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.interval_start.is_none_or(|start| now.saturating_duration_since(start) >= INTERVAL)
     }
 
     /// Decides, once in an interval. `sent` is the number of bytes that were sent so far. Returns whether the limit has changed.
     pub(super) fn decide(&mut self, now: Instant, sent: u64, receivers: usize) -> bool {
-        let start = *self.interval_start.get_or_insert(now);
-        let interval = now.saturating_duration_since(start);
-        if interval < INTERVAL {
+        if !self.is_due(now) {
             return false;
         }
-        self.interval_start = Some(now);
+        let Some(start) = self.interval_start.replace(now) else {
+            self.usage.take(Duration::ZERO);
+            return false;
+        };
+        let interval = now.saturating_duration_since(start);
         let wait = self.shortest_wait.take().unwrap_or_default();
-        let idle = std::mem::take(&mut self.idle);
+        let usage = self.usage.take(interval);
         let sent = sent.wrapping_sub(std::mem::replace(&mut self.sent, sent));
         self.each = average(sent, receivers, interval).max(percent(self.each, FADING));
         let before = self.limit;
         if wait > STANDING {
-            self.quiet = Quiet::default();
-            if self.lowered_at.is_none_or(|at| now.saturating_duration_since(at) >= EFFECT) {
+            self.quiet = Usage::default();
+            self.standing.add(usage);
+            let has_effect = self.lowered_at.is_none_or(|at| now.saturating_duration_since(at) >= EFFECT);
+            if has_effect && self.standing.ran() >= FAIR_SHARE {
                 let lowered = percent(self.limit.unwrap_or_else(|| self.first()), LOWERED);
                 self.limit = Some(if lowered < LEAST { Bitrate::ZERO } else { lowered });
                 self.lowered_at = Some(now);
                 self.stuck_since.get_or_insert(now);
             }
         } else {
-            self.quiet.add(interval, idle);
+            self.standing = Usage::default();
+            self.quiet.add(usage);
             if let Some(limit) = self.limit.filter(|_| self.quiet.time >= EFFECT) {
                 self.raise(now, limit);
             }
@@ -151,19 +169,6 @@ impl Overload {
     fn first(&self) -> Bitrate {
         let first = percent(self.each, FIRST);
         if first == Bitrate::ZERO { self.configured } else { first.min(self.configured) }
-    }
-}
-
-impl Quiet {
-    fn add(&mut self, time: Duration, idle: Duration) {
-        self.time = self.time.saturating_add(time);
-        self.idle = self.idle.saturating_add(idle);
-    }
-
-    /// Part of the time for which the driver was busy, in percent.
-    fn busy(&self) -> u64 {
-        let busy = self.time.saturating_sub(self.idle).as_micros() * 100;
-        busy.checked_div(self.time.as_micros()).and_then(|busy| u64::try_from(busy).ok()).unwrap_or_default()
     }
 }
 
@@ -202,7 +207,7 @@ mod tests {
         /// Returns the limit in kbit/s, if it has changed; what is configured, if there is none any more.
         fn pass(&mut self, wait: Duration, idle: Duration) -> Option<u64> {
             [wait, wait + 100 * MS].into_iter().for_each(|wait| self.overload.on_wait(wait));
-            self.overload.on_idle(idle);
+            self.overload.on_poll(idle);
             self.now += INTERVAL;
             let has_changed = self.overload.decide(self.now, self.sent, 10);
             has_changed.then(|| self.overload.limit().unwrap_or(CONFIGURED).bps() / 1_000)
@@ -261,6 +266,21 @@ mod tests {
         let queue = |n: u32| if n % 4 == 3 { STANDING + MS } else { Duration::ZERO };
         let before = intervals.overload.limit();
         (0..40).for_each(|n| assert!(intervals.pass(queue(n), INTERVAL) < before.map(|limit| limit.bps() / 1_000)));
+    }
+
+    #[test]
+    fn worker_without_a_core_is_not_overloaded() {
+        let mut intervals = Intervals::new();
+        let mut ran = Duration::ZERO;
+        intervals.overload.on_thread_time(ThreadTime::default());
+        intervals.pass(Duration::ZERO, Duration::ZERO);
+        let mut pass = |ms: u32| {
+            ran += ms * MS;
+            intervals.overload.on_thread_time(ThreadTime { ran, waited: Duration::ZERO });
+            intervals.pass(100 * MS, Duration::ZERO)
+        };
+        assert!((0..40).all(|_| pass(49).is_none()), "19 % of the time");
+        assert_eq!((0..40).find_map(|_| pass(200)), Some(2_800));
     }
 
     #[test]
