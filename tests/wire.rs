@@ -274,8 +274,11 @@ fn single_packets_are_sealed_frames() {
 fn canaries_send_only_sealed_audio() {
     // No other bot sends audio.
     let file = std::env::temp_dir().join(format!("tacet-wire-{}.toml", std::process::id()));
-    std::fs::write(&file, "name = 'canaries'\nparticipants = 1\ncanaries = 2\n[video]\nframes_per_second = 5\n")
-        .unwrap();
+    std::fs::write(
+        &file,
+        "name = 'canaries'\npublishers = 1\nparticipants = 1\ncanaries = 2\n[video]\nframes_per_second = 5\n",
+    )
+    .unwrap();
     let (datagrams, payloads) = run(&["--scenario", file.to_str().unwrap()]);
     std::fs::remove_file(&file).unwrap();
     check_wire(&datagrams);
