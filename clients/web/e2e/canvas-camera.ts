@@ -10,7 +10,7 @@ const STRIPES = { width: 1_280, height: 720, grain: false };
 export interface Canvas {
   readonly width: number;
   readonly height: number;
-  /** Whether every frame has a grain of its own, as in the dark: then the encoders use all that they may. */
+  /** Whether every frame has separate grain, as in the dark: then the encoders use all that they may. */
   readonly grain: boolean;
 }
 

@@ -84,7 +84,7 @@ impl LossExperiment {
         }
     }
 
-    /// Gives up: a queue has shown that the loss is congestion.
+    /// Ends the experiment: a queue has shown that the loss is congestion.
     pub(super) fn abandon(&mut self) {
         self.running = None;
     }

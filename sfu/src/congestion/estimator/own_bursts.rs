@@ -57,7 +57,7 @@ impl OwnBursts {
             self.excess += size;
         }
         if self.interval_end.is_none_or(|end| now >= end) {
-            self.turn(now);
+            self.begin_interval(now);
         }
         let [newest, ..] = &mut self.intervals;
         newest.peak = newest.peak.max(bytes(self.excess));
@@ -66,7 +66,7 @@ impl OwnBursts {
 
     /// Begins the next interval.
     #[cold]
-    fn turn(&mut self, now: Instant) {
+    fn begin_interval(&mut self, now: Instant) {
         let silent = self.interval_end.map_or(Duration::ZERO, |end| now.saturating_duration_since(end));
         let skipped =
             usize::try_from(silent.as_millis() / INTERVAL.as_millis()).unwrap_or(INTERVALS).min(INTERVALS - 1);
@@ -100,7 +100,7 @@ mod tests {
     const PACKET: DataSize = DataSize::from_bytes(1_250);
     const MS: Duration = Duration::from_millis(1);
 
-    /// A packet each `every`, so many of them. Returns the end.
+    /// A number of packets, one each `every`. Returns the end.
     fn send(bursts: &mut OwnBursts, from: Instant, every: Duration, packets: u32) -> Instant {
         (0..packets).for_each(|number| bursts.on_sent(from + every * number, PACKET, ESTIMATE));
         from + every * packets
