@@ -21,10 +21,11 @@ pub(super) fn publication(publish: &Publish) -> Result<Publication, Refusal> {
     if !are_distinct(rids.clone()) || encodings.len() > 1 && rids.count() < encodings.len() {
         return Err(bad("rid: several encodings have one each, all different"));
     }
-    if !rise(encodings.iter().filter_map(|encoding| encoding.height)) {
+    // Those that a client does not tell say nothing.
+    if !encodings.iter().filter_map(|encoding| encoding.height).is_sorted() {
         return Err(bad("encodings: lowest quality first, but a height is below the one before"));
     }
-    if !rise(encodings.iter().filter_map(|encoding| encoding.max_kbps)) {
+    if !encodings.iter().filter_map(|encoding| encoding.max_kbps).is_sorted() {
         return Err(bad("encodings: lowest quality first, but a bitrate is below the one before"));
     }
     let ssrcs = encodings.iter().flat_map(|encoding| [encoding.ssrc, encoding.rtx]).flatten();
@@ -50,11 +51,6 @@ fn parameters(encoding: &Encoding) -> Result<EncodingParams, Refusal> {
         return Err(bad("ssrc: zero"));
     }
     Ok(EncodingParams { rid, ssrc: ssrc.map(Ssrc), rtx: rtx.map(Ssrc), height: *height, max_kbps: *kbps })
-}
-
-/// Whether none is lower than the one before. Those that a client does not tell say nothing.
-fn rise<T: PartialOrd>(values: impl Iterator<Item = T>) -> bool {
-    values.is_sorted()
 }
 
 fn are_distinct<T: Eq + Hash>(items: impl Iterator<Item = T>) -> bool {

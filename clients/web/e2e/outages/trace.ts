@@ -5,7 +5,6 @@ import type { Participant } from "../participant.ts";
 declare global {
   interface Window {
     testTrace?: string[];
-    testMarks?: string[];
   }
 }
 
@@ -25,7 +24,7 @@ export async function trace(participant: Participant): Promise<void> {
     window.testTrace = lines;
     const start = performance.now();
     let path = "";
-    let before = { bytes: 0, frames: 0, at: start, out: 0 };
+    let before = { bytes: 0, frames: 0, at: start };
     call.diagnoses = true;
     const now = (): string => ((performance.now() - start) / 1_000).toFixed(1).padStart(6);
     call.on("downlink", (d) => {
@@ -55,7 +54,7 @@ export async function trace(participant: Participant): Promise<void> {
           `${now()} ${String(kbps).padStart(5)} kbps ${frames - before.frames} fr lost ${sum("packetsLost")} nack ${sum("nackCount")} pli ${sum("pliCount")} kf ${sum("keyFramesDecoded")} drop ${sum("framesDropped")} freeze ${sum("freezeCount")}/${sum("totalFreezesDuration").toFixed(1)} rtx ${sum("retransmittedPacketsReceived")} dec ${((sum("totalDecodeTime") * 1000) / Math.max(1, frames)).toFixed(0)}ms h ${height.slice(0, 11)} conc ${audio?.concealedSamples ?? 0} | ${path}`,
         );
       if (out !== "" && Math.round(at / 500) % 4 === 0) lines.push(`${now()}      out ${out}`);
-      before = { bytes, frames, at, out: 0 };
+      before = { bytes, frames, at };
     }, 500);
   });
 }

@@ -15,9 +15,8 @@
 //! * Frames with consecutive sequence numbers and a gap in their timestamps are not a loss: the sender was silent.
 //! * A sender that says that no one speaks, and then sends nothing, saves packets (DTX): comfort noise is played while the
 //!   playhead waits. That is neither an underrun nor concealment.
-//!
-//! * Frames with more delay than the upper bound plus 100 ms are skipped. If all of several frames are so late, the path has become longer
-//!   or the sender's clock is slow, and delay counts from these frames on.
+//! * Frames with more delay than the upper bound plus 100 ms are skipped. If several frames in a row are so late, the path has become
+//!   longer or the sender's clock is slow, and delay counts from these frames on.
 //!
 //! Invariants: RTP time never runs backwards within a stream, and at most [`MAX_FRAMES`] frames are buffered.
 
