@@ -1,6 +1,6 @@
 //! The server under test as a process: started, measured, stopped.
 
-use crate::measure::{affinity, server_metrics::MetricsUrl};
+use crate::measure::{affinity, server_metrics::MetricsUrl, thread_time::ThreadTime};
 use serde::Deserialize;
 use std::{
     collections::HashSet,
@@ -166,29 +166,23 @@ impl Usage {
     #[must_use]
     pub fn of(pid: u32) -> Self {
         let folder = format!("/proc/{pid}");
-        // schedstat counts nanoseconds, stat ticks of 10 ms.
-        let threads = threads_ns(&folder).or_else(|| {
+        // The times of threads count nanoseconds, stat ticks of 10 ms.
+        let threads = all_threads(&folder).or_else(|| {
             let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
-            Some((ticks(&stat)?.saturating_mul(10_000_000), 0))
+            Some(ThreadTime { ran: Duration::from_millis(ticks(&stat)?.saturating_mul(10)), waited: Duration::ZERO })
         });
-        let (cpu_ns, waited_ns) = threads.unwrap_or_default();
+        let ThreadTime { ran, waited } = threads.unwrap_or_default();
         let rss_bytes = fs::read_to_string(format!("{folder}/status")).ok().and_then(|status| resident(&status));
-        Self { cpu_ns, waited_ns, rss_bytes: rss_bytes.unwrap_or_default() }
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self { cpu_ns: nanos(ran), waited_ns: nanos(waited), rss_bytes: rss_bytes.unwrap_or_default() }
     }
 }
 
 /// Time run and time waited for a core, summed over all threads that live.
-fn threads_ns(folder: &str) -> Option<(u64, u64)> {
-    let mut sum = None;
-    for thread in fs::read_dir(format!("{folder}/task")).ok()?.flatten() {
-        let stat = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-        let mut fields = stat.split_whitespace().map_while(|field| field.parse::<u64>().ok());
-        if let (Some(ran), Some(waited)) = (fields.next(), fields.next()) {
-            let (ran_before, waited_before) = sum.unwrap_or((0, 0));
-            sum = Some((ran_before + ran, waited_before + waited));
-        }
-    }
-    sum
+fn all_threads(folder: &str) -> Option<ThreadTime> {
+    let threads = fs::read_dir(format!("{folder}/task")).ok()?.flatten();
+    let times = threads.filter_map(|thread| ThreadTime::of(&thread.path()));
+    times.reduce(|sum, time| ThreadTime { ran: sum.ran + time.ran, waited: sum.waited + time.waited })
 }
 
 /// Datagrams dropped at the UDP sockets of a process, as the kernel lists them.
