@@ -41,7 +41,8 @@ use tokio::task::JoinSet;
 /// long as it takes.
 ///
 /// It leaves after --seconds, else when its files have ended, else on Ctrl-C. The exit status says why the call ended: 0
-/// left, 3 no such room, 4 removed, 5 wrong secret, 6 server unreachable, 7 room full, 1 anything else.
+/// left, 2 wrong arguments, 3 no such room, 4 removed, 5 wrong secret, 6 server unreachable, 7 room full or server busy, 1
+/// anything else.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 EXAMPLES:

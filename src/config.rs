@@ -63,8 +63,8 @@ pub(crate) struct Flags {
     /// Number of media workers, each with its own thread and port [default: one per core]
     #[arg(long, value_name = "N", env = "TACET_WORKERS")]
     workers: Option<usize>,
-    /// Maximum bitrate of all video to one participant, in kbit/s: layers of simulcast and SVC that exceed it are not sent
-    /// [default: 4000]
+    /// Maximum bitrate of all video to one participant, in kbit/s, at least 150: layers of simulcast and SVC that exceed it
+    /// are not sent [default: 4000]
     #[arg(long, value_name = "KBPS", env = "TACET_MAX_VIDEO_PER_SUBSCRIBER")]
     max_video_per_subscriber: Option<u32>,
     /// Whether video to a participant is also kept to what the path to it is estimated to carry [default: false]

@@ -39,6 +39,12 @@ pub enum SpecError {
         /// The unknown name.
         setting: String,
     },
+    /// A rate at which nothing ever leaves.
+    #[error(
+        "rate=0: nothing would ever leave the queue again; write loss=100% to lose everything, or a schedule such as \
+         rate=2mbit:0@1ms:2mbit@5s to hold it up for a time"
+    )]
+    Stalled,
     /// A setting that changes another, which is not there.
     #[error("{0} without {1}")]
     Without(&'static str, &'static str),
@@ -90,6 +96,7 @@ impl Impairment {
                 "delay" => all.delay = time()?,
                 "jitter" => all.jitter = jitter(value).map_err(wrong)?,
                 "jitter-reorders" => all.jitter_reorders = !matches!(value, "no" | "false"),
+                "rate" if is_nothing(value) => return Err(SpecError::Stalled),
                 "rate" if value.contains([':', '@']) => written.rate = Some(value.parse::<RateSchedule>()?.into()),
                 "rate" => written.rate = Some(Rate::Constant(value.parse().map_err(wrong)?)),
                 "queue" => written.queue = Some(queue(value).map_err(wrong)?),
@@ -140,6 +147,12 @@ impl Written {
         };
         Ok(all)
     }
+}
+
+/// `0`, with or without a unit.
+fn is_nothing(rate: &str) -> bool {
+    let digits = rate.trim_end_matches(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | ' '));
+    digits.parse() == Ok(0.0)
 }
 
 /// `10ms` or `gauss 5ms`.
@@ -271,6 +284,10 @@ mod tests {
             error("rate=1mbit:2mbit@3s:3mbit@2s"),
             "rate: the step at 2s: steps begin at 0 and ascend by at least 1ms"
         );
+        for stalled in ["rate=0", "rate=0kbit", "rate=0 mbit/s"] {
+            assert!(error(stalled).contains("rate=2mbit:0@1ms:2mbit@5s"), "{}", error(stalled));
+        }
+        assert!("rate=2mbit:0@1ms:2mbit@5s".parse::<Impairment>().is_ok());
         assert_eq!(error("loss=5%,burst=x"), "burst: `x` is no number");
         assert!(error("loss=5%,burst=0.5").contains("at least 1"));
     }
