@@ -286,6 +286,29 @@ fn key_frames_of_a_large_camera_cost_it_no_lines() {
     assert!(all_sizes[all_sizes.len() / 2] <= 4, "{all_sizes:?}");
 }
 
+/// A handover makes the path longer. What waits for it is sent again soon, and no lines are lost for a queue that is none.
+#[test]
+fn path_that_becomes_longer_costs_no_lines() {
+    for (longer, seed) in [(180, 1), (480, 2), (180, 3), (480, 4)] {
+        let mut call = Call::new(10_000, seed);
+        call.run_until_lines(10, |lines| lines == 720);
+        call.run(10);
+        let (before, changes) = (kbps(&mut call), call.lines.len());
+        call.pair.downlink.set_impairment(path(10_000).delay(Duration::from_millis(25 + longer)));
+        call.run(3);
+        let after = kbps(&mut call);
+        assert!(after * 10 >= before * 9, "{longer} ms longer: {before}, then {after} kbit/s");
+        call.run(10);
+        assert_eq!(call.lines.len(), changes, "{longer} ms longer: {:?}", call.lines);
+        let state = call.pair.outbox.path_of(BOB).downlink.state().unwrap();
+        assert!(state.queue < Duration::from_millis(20), "{state:?}");
+    }
+}
+
+fn kbps(call: &mut Call) -> u32 {
+    call.pair.outbox.path_of(BOB).downlink.state().unwrap().kbps
+}
+
 /// Alice with a camera of three temporal layers, whose frames come all at once, and Bob.
 struct Burst {
     now: Instant,

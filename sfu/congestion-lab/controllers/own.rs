@@ -10,6 +10,7 @@ use tacet_congestion_lab::{Controller, PacketResult, ProbeCluster, SentPacket, S
 /// The server's estimator.
 pub(crate) struct Own {
     estimator: BandwidthEstimator,
+    now: Instant,
     /// Reused.
     results: Vec<Reported>,
 }
@@ -23,7 +24,7 @@ impl Own {
     pub(crate) fn new(start: &Start) -> Self {
         let mut estimator = BandwidthEstimator::new(bitrate(start.rate));
         estimator.set_wanted(bitrate(start.most), bitrate(start.most));
-        Self { estimator, results: Vec::new() }
+        Self { estimator, now: start.at, results: Vec::new() }
     }
 }
 
@@ -48,6 +49,7 @@ impl Controller for Own {
     }
 
     fn on_tick(&mut self, now: Instant, _queued: usize) {
+        self.now = now;
         self.estimator.on_tick(now);
     }
 
@@ -62,6 +64,10 @@ impl Controller for Own {
 
     fn estimate(&self) -> f64 {
         self.estimator.estimate().as_f64()
+    }
+
+    fn pacing_rate(&self) -> f64 {
+        self.estimator.eased(self.now).map_or(2.5 * self.estimate(), Bitrate::as_f64)
     }
 
     fn cause(&self) -> String {

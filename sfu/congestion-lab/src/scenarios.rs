@@ -92,6 +92,7 @@ pub fn scenarios() -> Vec<Scenario> {
     all.extend(beyond());
     let layered = layered(&all);
     all.extend(layered);
+    all.push(quiet());
     all
 }
 
@@ -385,6 +386,22 @@ fn beyond() -> Vec<Scenario> {
             ..scenario("video_after_ten_minutes_of_audio", "audio for 600 s, then video", &[(0.0, 3.0)], vec![idle])
         },
     ]
+}
+
+/// A path that nothing else uses, for ten minutes, with layers of which none fits just so.
+fn quiet() -> Scenario {
+    Scenario {
+        source: SourceKind::Layered,
+        windows: windows(&[(15.0, 599.0)]),
+        expectations: vec![at_least("estimate_near_percent", 95.0), at_most("audio_excess_percent", 1.0)],
+        changes: Vec::new(),
+        ..scenario(
+            "layered_quiet_2_mbit",
+            "2 Mbit/s for ten minutes; nine layers",
+            &[(0.0, 2.0)],
+            vec![MediaFlow { active: Window { from: 0.0, to: 599.0 }, ..wide_call(ms(25)) }],
+        )
+    }
 }
 
 /// Some of them with a source of nine layers, which must not flicker, nor cost audio.

@@ -23,6 +23,8 @@ const QUIET: f64 = 1.0;
 const UP: f64 = 0.8;
 const RATE_WINDOW: f64 = 0.5;
 const STEP: f64 = 0.1;
+/// An estimate is near the capacity within these shares of it.
+const NEAR: (f64, f64) = (0.8, 1.1);
 
 /// The figures of a run, the same names in the same order for each seed.
 pub fn scores(scenario: &Scenario, recording: &Recording) -> Vec<Score> {
@@ -33,6 +35,7 @@ pub fn scores(scenario: &Scenario, recording: &Recording) -> Vec<Score> {
     scores.of_changes(scenario, recording);
     scores.of_starvation(scenario, recording);
     scores.of_windows(scenario, recording);
+    scores.of_estimate(scenario, recording);
     scores.of_packets(scenario, recording);
     if scenario.source == SourceKind::Layered {
         scores.of_layers(scenario, recording);
@@ -167,6 +170,22 @@ impl Scores {
             };
             self.push(format!("used_{place}"), scenario.windows.iter().map(through).fold(f64::INFINITY, f64::min));
         }
+    }
+
+    /// How much of the time the estimate of a single call is near the capacity.
+    fn of_estimate(&mut self, scenario: &Scenario, recording: &Recording) {
+        let [media] = recording.media.as_slice() else { return };
+        let (mut near, mut all) = (0, 0);
+        for window in &scenario.windows {
+            let samples = 0..(window.length() / STEP) as u32;
+            let capacity = scenario.capacity(0, *window);
+            for at in samples.map(|number| window.from + f64::from(number) * STEP) {
+                let estimate = estimate_at(media, at).unwrap_or_default();
+                near += u32::from((NEAR.0 * capacity..=NEAR.1 * capacity).contains(&estimate));
+                all += 1;
+            }
+        }
+        self.push("estimate_near_percent", 100.0 * f64::from(near) / f64::from(all.max(1)));
     }
 
     fn of_packets(&mut self, scenario: &Scenario, recording: &Recording) {

@@ -96,6 +96,8 @@ thresholds! {
     step_down_and_up
     two_subscribers_one_line
     video_after_ten_minutes_of_audio
+    layered_5_1_variable_capacity
+    layered_quiet_2_mbit
     layered_5_2_two_flows
     layered_5_4_competing_flows
     layered_5_8_pause_and_resume
@@ -108,5 +110,4 @@ thresholds! {
     #[ignore = "the estimator misses a bound; docs/congestion.md has the figures"]
     rfc8868_jitter_30_ms
     rfc8869_lte_swings_codel
-    layered_5_1_variable_capacity
 }

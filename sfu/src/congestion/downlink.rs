@@ -150,7 +150,7 @@ impl Downlink {
     /// Lets time pass for the pacer.
     pub(crate) fn refill_pacer(&mut self, now: Instant) {
         if let Some(Measured { pacer: Some(pacer), estimator, .. }) = self.measured.as_deref_mut() {
-            pacer.refill(now, estimator.estimate(), estimator.own_queue(now));
+            pacer.refill(now, estimator.estimate(), estimator.own_queue(now), estimator.eased(now));
         }
     }
 

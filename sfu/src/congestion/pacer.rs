@@ -18,6 +18,8 @@ const FULL_QUEUE: Duration = Duration::from_millis(200);
 /// The bucket holds what may leave in this time, or ten full packets: fewer would make runs of packets short.
 const BURST_TIME: Duration = Duration::from_millis(40);
 const BURST: DataSize = DataSize::from_bytes(12_000);
+/// While less is to be sent, a single packet: what was saved up before would hide that.
+const BURST_EASED: DataSize = DataSize::from_bytes(1_500);
 /// More than leaves in this time is too much.
 const MAX_WAIT: Duration = Duration::from_millis(400);
 /// What waits leaves within this time, whatever the estimate is: packets are stored for a second, and the lowest layers are
@@ -41,18 +43,19 @@ impl Pacer {
         Self { tokens: BURST, refilled: now, rate: Bitrate::ZERO, waiting: DataSize::ZERO, floor: Bitrate::ZERO }
     }
 
-    /// Adds the tokens of the time that has passed, on a path with this estimate and queue.
-    pub(super) fn refill(&mut self, now: Instant, estimate: Bitrate, queue: Duration) {
+    /// Adds the tokens of the time that has passed, on a path with this estimate and queue; or at the bitrate `eased`.
+    pub(super) fn refill(&mut self, now: Instant, estimate: Bitrate, queue: Duration, eased: Option<Bitrate>) {
         let elapsed = now.saturating_duration_since(self.refilled);
         let factor = match queue {
             queue if queue > FULL_QUEUE => 0.5,
             queue if queue > LONG_QUEUE => 1.0,
             _ => FACTOR,
         };
-        self.rate = estimate.mul_f64(factor).max(self.floor);
+        self.rate = eased.unwrap_or(estimate.mul_f64(factor)).max(self.floor);
         let tokens = self.rate * elapsed;
         if tokens > DataSize::ZERO {
-            self.tokens = (self.tokens + tokens).min((self.rate * BURST_TIME).max(BURST));
+            let most = if eased.is_some() { BURST_EASED } else { (self.rate * BURST_TIME).max(BURST) };
+            self.tokens = (self.tokens + tokens).min(most);
             self.refilled = now;
         }
     }
@@ -104,7 +107,7 @@ mod tests {
     /// Sends as much as is permitted each millisecond until `until`. Returns the bytes of each.
     fn sent(pacer: &mut Pacer, start: Instant, until: u32, queue: Duration) -> Vec<u64> {
         let each = (0..until).map(|ms| {
-            pacer.refill(start + ms * MS, ESTIMATE, queue);
+            pacer.refill(start + ms * MS, ESTIMATE, queue, None);
             let mut bytes = 0;
             while pacer.permits(PACKET) {
                 pacer.on_packet(PACKET);
@@ -134,11 +137,26 @@ mod tests {
     }
 
     #[test]
+    fn eased_pacer_has_nothing_saved_up() {
+        let (start, eased) = (Instant::now(), Some(Bitrate::from_kbps(400)));
+        let mut pacer = Pacer::new(start);
+        let mut sent = 0;
+        for ms in 1..=200 {
+            pacer.refill(start + ms * MS, ESTIMATE, Duration::ZERO, eased);
+            while pacer.permits(PACKET) {
+                pacer.on_packet(PACKET);
+                sent += PACKET.bytes();
+            }
+        }
+        assert_eq!(sent, 11_000);
+    }
+
+    #[test]
     fn bucket_is_bounded_after_a_pause() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         for (estimate, most) in [(ESTIMATE, 12), (Bitrate::from_kbps(8_000), 100)] {
-            pacer.refill(start + Duration::from_secs(60 * most), estimate, Duration::ZERO);
+            pacer.refill(start + Duration::from_secs(60 * most), estimate, Duration::ZERO, None);
             assert!(pacer.permits(PACKET * most) && !pacer.permits(PACKET * (most + 1)));
         }
     }
@@ -148,7 +166,7 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         pacer.on_packet(PACKET * 1_000);
-        pacer.refill(start + 4 * MS, ESTIMATE, Duration::ZERO);
+        pacer.refill(start + 4 * MS, ESTIMATE, Duration::ZERO, None);
         assert!(pacer.permits(PACKET));
     }
 
@@ -157,14 +175,14 @@ mod tests {
     fn what_waits_leaves_in_time() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
-        pacer.refill(start + MS, ESTIMATE, Duration::ZERO);
+        pacer.refill(start + MS, ESTIMATE, Duration::ZERO, None);
         assert!(!pacer.set_waiting(PACKET * 100));
         pacer.add(PACKET * 100);
         let mut left = pacer.waiting();
         assert!(pacer.set_waiting(left));
         pacer.hurry(left);
         let took = (2..).find(|ms| {
-            pacer.refill(start + *ms * MS, ESTIMATE, Duration::ZERO);
+            pacer.refill(start + *ms * MS, ESTIMATE, Duration::ZERO, None);
             while left > DataSize::ZERO && pacer.permits(PACKET) {
                 pacer.on_packet(PACKET);
                 left = left.checked_sub(PACKET).unwrap();

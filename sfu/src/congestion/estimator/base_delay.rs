@@ -116,7 +116,8 @@ impl BaseDelay {
         self.base = least;
     }
 
-    fn above_base(&self, delay: i64) -> Duration {
+    /// Waiting time in queues of a packet with this delay, in microseconds.
+    pub(super) fn above_base(&self, delay: i64) -> Duration {
         let known = delay != UNKNOWN && self.base != UNKNOWN;
         let above = if known { delay.saturating_sub(self.base) } else { 0 };
         duration(above)

@@ -22,6 +22,17 @@ pub(super) struct Deltas {
     pub(super) received: f64,
     /// When the later group had arrived, in microseconds of the receiver's clock.
     pub(super) at: i64,
+    /// Delay of the later group, in microseconds.
+    pub(super) delay: i64,
+}
+
+impl Deltas {
+    /// How much longer the delay of the later group is, in microseconds.
+    pub(super) fn longer(&self) -> i64 {
+        #[allow(clippy::cast_possible_truncation, reason = "saturates")]
+        let micros = ((self.received - self.sent) * 1e3) as i64;
+        micros
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +84,7 @@ impl Groups {
             sent: millis(complete.last.sent - previous.last.sent),
             received: millis(complete.last.received - previous.last.received),
             at: complete.last.received,
+            delay: complete.last.delay(),
         })
     }
 }
@@ -92,7 +104,7 @@ mod tests {
         let frames = (0..3).flat_map(|frame| (0..3).map(move |number| (frame * 30_000, number)));
         let packets = frames.map(|(at, number)| packet(at + number * 100, at + 50_000 + number * 2_000));
         let deltas: Vec<_> = packets.filter_map(|packet| groups.add(packet)).collect();
-        assert_eq!(deltas, [Deltas { sent: 30.0, received: 30.0, at: 84_000 }]);
+        assert_eq!(deltas, [Deltas { sent: 30.0, received: 30.0, at: 84_000, delay: 53_800 }]);
     }
 
     #[test]

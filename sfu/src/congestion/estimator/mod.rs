@@ -1,7 +1,7 @@
 //! Estimates the bitrate that a path carries, from what transport feedback says of the packets sent over it.
 //!
 //! ```text
-//!              ┌─► groups ─► line, trend ────────────────────┐
+//!              ┌─► groups ─► longer path ─► line, trend ─────┐
 //!              ├─► base delay ─► drain of a standing queue ──┤
 //!   report ────┼─► acked rate, limited ──────────────────────┼─► rate control ─► estimate, cause
 //!              ├─► loss window ─► loss model, experiment ────┤
@@ -21,6 +21,7 @@ mod drain;
 mod groups;
 mod known_capacity;
 mod line;
+mod longer_path;
 mod loss;
 mod loss_experiment;
 mod loss_model;
@@ -32,6 +33,7 @@ mod proven;
 mod rate_control;
 mod rate_window;
 mod silence;
+mod spare;
 mod swings;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,7 @@ use crate::units::{Bitrate, DataSize};
 use base_delay::BaseDelay;
 use drain::{Drain, Seen, Step};
 use groups::Groups;
+use longer_path::{Finding, LongerPath};
 use loss::{Covered, LossWindow};
 use loss_experiment::LossExperiment;
 use loss_model::{LossModel, Verdict};
@@ -57,6 +60,7 @@ use proven::Proven;
 use rate_control::{FLOOR, RateControl};
 use rate_window::RateWindow;
 use silence::Silence;
+use spare::{Spare, has_just_risen};
 use std::time::{Duration, Instant};
 use swings::Swings;
 use trend::{Trend, Usage};
@@ -88,6 +92,8 @@ const CALM_QUEUE: Duration = Duration::from_millis(20);
 const UNEXPLAINED: Duration = Duration::from_secs(1);
 /// A queue above this is not that of a probe alone.
 const ECHO_QUEUE: Duration = Duration::from_millis(60);
+/// A jump of the delay within this time of a decrease for want of feedback explains the silence.
+const SILENCE_EXPLAINED: Duration = Duration::from_secs(1);
 /// What nothing has followed for this long drains from a queue, though no packet shows it.
 const IDLE: Duration = Duration::from_millis(500);
 /// What each decrease without feedback leaves, and the least: audio and the lowest layer.
@@ -110,6 +116,7 @@ pub struct BandwidthEstimator {
     limited: bool,
     rtt: Rtt,
     groups: Groups,
+    longer: LongerPath,
     trend: Trend,
     delay: BaseDelay,
     /// By arrival, and by departure.
@@ -126,6 +133,9 @@ pub struct BandwidthEstimator {
     overshoot: Overshoot,
     bursts: OwnBursts,
     silence: Silence,
+    /// The estimate before the last silence, until it is known why there was one.
+    before_silence: Option<Bitrate>,
+    spare: Spare,
     swings: Swings,
     proven: Proven,
 }
@@ -145,6 +155,7 @@ impl BandwidthEstimator {
             limited: false,
             rtt: Rtt::default(),
             groups: Groups::default(),
+            longer: LongerPath::default(),
             trend: Trend::default(),
             delay: BaseDelay::default(),
             acked: RateWindow::default(),
@@ -159,6 +170,8 @@ impl BandwidthEstimator {
             overshoot: Overshoot::default(),
             bursts: OwnBursts::default(),
             silence: Silence::default(),
+            before_silence: None,
+            spare: Spare::default(),
             swings: Swings::default(),
             proven: Proven::default(),
         }
@@ -199,6 +212,7 @@ impl BandwidthEstimator {
             if let Some(id) = result.cluster {
                 self.prober.add(now, id, transit, result.size);
             }
+            self.longer.on_packet(sent, transit, result.size);
             let Some(transit) = transit else {
                 covered.lost += 1;
                 continue;
@@ -206,7 +220,9 @@ impl BandwidthEstimator {
             last_arrived = Some(sent);
             self.delay.add(transit);
             self.acked.add(transit.received, result.size);
-            if let Some(deltas) = self.groups.add(transit) {
+            if let Some(deltas) = self.groups.add(transit)
+                && !self.longer.on_group(now, deltas, &self.delay)
+            {
                 self.trend.add(deltas);
             }
         }
@@ -223,12 +239,17 @@ impl BandwidthEstimator {
             self.rate.on_probe(now, rate.min(self.ceiling()));
             self.cause = Cause::Probe;
         }
-        self.control(now, observed);
+        if self.judge_path(now) {
+            self.rate.hold(now);
+        } else {
+            self.control(now, observed);
+        }
     }
 
     /// Lets time pass; to be called every 5 to 25 ms.
     pub fn on_tick(&mut self, now: Instant) {
         if self.silence.is_due(now) {
+            self.before_silence.get_or_insert(self.rate.estimate());
             let lower = self.rate.estimate().mul_f64(SILENT_SHARE).max(SILENT_FLOOR);
             self.rate.decrease_to(now, lower);
             self.cause = Cause::NoFeedback;
@@ -271,6 +292,7 @@ impl BandwidthEstimator {
         self.rate.forget_capacity();
         self.cause = Cause::PathChange;
         self.groups = Groups::default();
+        (self.longer, self.before_silence) = (LongerPath::default(), None);
         self.trend = Trend::default();
         self.delay = BaseDelay::default();
         self.drain = Drain::default();
@@ -286,6 +308,32 @@ impl BandwidthEstimator {
         if self.rate.on_overuse(now, self.estimate(), self.rtt(), self.wanted) {
             self.cause = Cause::NoFeedback;
         }
+    }
+
+    /// Judges a jump of the delay. Returns whether it is open what it means: then nothing else is concluded from the delay.
+    fn judge_path(&mut self, now: Instant) -> bool {
+        match self.longer.finding(now) {
+            None => {
+                if !self.rate.decreased_within(now, SILENCE_EXPLAINED) {
+                    self.before_silence = None;
+                }
+                return false;
+            }
+            Some((Finding::Open, _)) => return true,
+            Some((Finding::Flat, _)) => {
+                let at = micros(self.since_zero(now));
+                self.longer.ease(now, at, self.sent.rate_at(at));
+                // Nothing was lost: the feedback was late, not the path broken.
+                if let Some(before) = self.before_silence.take() {
+                    self.rate.raise_to(before);
+                }
+                return true;
+            }
+            Some((Finding::Longer, _)) => self.delay.rebase(),
+            Some((Finding::Queue, jump)) => self.trend.add_late(jump),
+        }
+        self.before_silence = None;
+        false
     }
 
     /// Moves the estimate after a report.
@@ -310,11 +358,15 @@ impl BandwidthEstimator {
             self.rate.raise_to(acked);
         }
         self.swings.step(now, self.delay.queue());
+        let has_room = self.spare.step(now, sent, self.estimate());
         match self.trend.usage() {
             Usage::Overuse if self.prober.echoes(now) && self.delay.queue() < ECHO_QUEUE => {
                 self.rate.hold(now);
             }
             Usage::Overuse if self.delay.queue() <= self.explained_queue(now) => {
+                self.rate.hold(now);
+            }
+            Usage::Overuse if has_room && has_just_risen(acked, sent, self.delay.queue()) => {
                 self.rate.hold(now);
             }
             Usage::Overuse if self.swings.excuse(now, self.delay.queue()) => {
@@ -332,7 +384,7 @@ impl BandwidthEstimator {
                 if self.rate.exceeds_capacity(acked) {
                     self.prober.encourage(now, Duration::ZERO);
                 }
-                if self.rate.grow(now, acked, self.rtt(), self.ceiling()) {
+                if self.rate.grow(now, acked, self.rtt(), self.ceiling(), has_room) {
                     self.cause = Cause::Growth;
                 }
             }
@@ -480,10 +532,17 @@ impl BandwidthEstimator {
         self.delay.queue()
     }
 
-    /// The same, but nothing while others fill the queue: sending less would not empty it.
+    /// The same, but nothing while others fill the queue, or the path may be longer: sending less would not empty it.
     #[must_use]
     pub fn own_queue(&self, now: Instant) -> Duration {
-        if self.drain.tolerated(now).is_some() { Duration::ZERO } else { self.queue() }
+        let is_others = self.drain.tolerated(now).is_some() || self.longer.is_open();
+        if is_others { Duration::ZERO } else { self.queue() }
+    }
+
+    /// For a moment, video should leave at this bitrate only: whether the delay falls says what it is.
+    #[must_use]
+    pub fn eased(&self, now: Instant) -> Option<Bitrate> {
+        self.longer.eased(now)
     }
 
     /// Whether less is sent than the estimate allows.

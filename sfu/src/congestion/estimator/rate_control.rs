@@ -21,6 +21,8 @@ const LEAST_GROWTH: Bitrate = Bitrate::from_kbps(4);
 const REST: Duration = Duration::from_millis(300);
 /// The estimate never grows further above what arrives: a factor, and a constant.
 const ABOVE_ACKED: f64 = 1.5;
+/// The factor with room to spare, where nothing tests it.
+const ABOVE_ACKED_SPARE: f64 = 1.25;
 const ABOVE_ACKED_MIN: Bitrate = Bitrate::from_kbps(10);
 
 /// The estimate and when it changed.
@@ -92,14 +94,23 @@ impl RateControl {
         self.capacity.is_exceeded(acked)
     }
 
-    /// Grows for the time since the last call of this or [`Self::hold`], up to `ceiling`.
-    pub(super) fn grow(&mut self, now: Instant, acked: Bitrate, rtt: Duration, ceiling: Bitrate) -> bool {
+    /// Grows for the time since the last call of this or [`Self::hold`], up to `ceiling`; `has_room`, if less has been sent than the
+    /// estimate for a while.
+    pub(super) fn grow(
+        &mut self,
+        now: Instant,
+        acked: Bitrate,
+        rtt: Duration,
+        ceiling: Bitrate,
+        has_room: bool,
+    ) -> bool {
         let elapsed = self.hold(now);
         if self.decreased_within(now, REST) {
             return false;
         }
         let near = self.capacity.is_near(acked, self.estimate);
-        let limit = (acked.mul_f64(ABOVE_ACKED) + ABOVE_ACKED_MIN).min(ceiling);
+        let above = if has_room { ABOVE_ACKED_SPARE } else { ABOVE_ACKED };
+        let limit = (acked.mul_f64(above) + ABOVE_ACKED_MIN).min(ceiling);
         let seconds = elapsed.as_secs_f64().min(1.0);
         let by_packets = self.estimate + (PACKET / (rtt + RESPONSE)).max(LEAST_GROWTH).mul_f64(seconds);
         // A small estimate grows by packets even far from the capacity, where 8 % would be less: so that it catches up with
@@ -125,7 +136,7 @@ mod tests {
 
     fn grow_for(control: &mut RateControl, from: Instant, seconds: u32, acked: Bitrate, ceiling: Bitrate) -> Instant {
         for number in 0..seconds * 20 {
-            control.grow(from + number * Duration::from_millis(50), acked, RTT, ceiling);
+            control.grow(from + number * Duration::from_millis(50), acked, RTT, ceiling, false);
         }
         from + Duration::from_secs(seconds.into())
     }

@@ -16,6 +16,8 @@ const CLOCK: u64 = 1 << 40;
 struct Path {
     capacity: Bitrate,
     delay: Duration,
+    /// Adds up to this, in order.
+    jitter: Duration,
     /// One of this many packets is lost, at irregular places; 0 for none.
     loses_one_of: u64,
     /// No feedback arrives.
@@ -36,6 +38,7 @@ struct Call {
     /// The sender pays no heed to estimate and probes.
     heedless: bool,
     unreported: VecDeque<(Instant, PacketResult)>,
+    last_arrival: Instant,
     reported: Instant,
     probes: usize,
     random: u64,
@@ -48,7 +51,13 @@ impl Call {
         estimator.set_wanted(Bitrate::from_kbps(2_000), Bitrate::from_kbps(2_000));
         Self {
             estimator,
-            path: Path { capacity, delay: Duration::from_millis(25), loses_one_of: 0, silent: false },
+            path: Path {
+                capacity,
+                delay: Duration::from_millis(25),
+                jitter: Duration::ZERO,
+                loses_one_of: 0,
+                silent: false,
+            },
             source: Bitrate::from_kbps(2_000),
             start: now,
             now,
@@ -57,6 +66,7 @@ impl Call {
             probe: None,
             heedless: false,
             unreported: VecDeque::new(),
+            last_arrival: now,
             reported: now,
             probes: 0,
             random: 1,
@@ -74,7 +84,12 @@ impl Call {
             let transmission = Duration::from_secs_f64(PACKET as f64 * 8.0 / self.path.capacity.as_f64());
             self.link_free = self.link_free.max(self.now) + transmission;
         }
-        let arrival = self.link_free + self.path.delay;
+        let jitter = self.path.jitter.mul_f64((self.random >> 40) as f64 / (1u64 << 24) as f64);
+        let mut arrival = self.link_free + self.path.delay + jitter;
+        if !self.path.jitter.is_zero() {
+            arrival = arrival.max(self.last_arrival);
+        }
+        self.last_arrival = arrival;
         let micros = u64::try_from((arrival - self.start).as_micros()).unwrap() + CLOCK;
         let received_micros = (!lost && !dropped).then_some(micros);
         self.unreported.push_back((arrival, PacketResult { sent: self.now, size, received_micros, cluster }));
@@ -87,7 +102,8 @@ impl Call {
             self.probes += 1;
             self.probe = Some((probe, self.now));
         }
-        let rate = if self.heedless { self.source } else { self.source.min(self.estimator.estimate()) };
+        let eased = self.estimator.eased(self.now).unwrap_or(Bitrate::MAX);
+        let rate = if self.heedless { self.source } else { self.source.min(self.estimator.estimate()).min(eased) };
         self.credit += rate * STEP;
         while let Some(left) = self.credit.checked_sub(DataSize::from_bytes(PACKET)) {
             self.credit = left;
@@ -194,6 +210,50 @@ fn step_of_the_base_delay_lowers_nothing_for_long() {
         let lowest = call.lowest(30.0);
         assert!(lowest >= 1_900, "{before} to {after} ms: {lowest} kbit/s");
     }
+}
+
+/// A handover: the path is longer from one packet to the next. Little less is sent, and only for a moment.
+#[test]
+fn path_that_becomes_much_longer_costs_nothing_for_long() {
+    for (longer, jitter) in [(180, 0), (180, 5), (480, 0), (480, 5), (980, 0), (980, 5)] {
+        let mut call = Call::new(10_000);
+        call.path.jitter = Duration::from_millis(jitter);
+        call.source = Bitrate::from_kbps(5_600);
+        call.estimator.set_wanted(call.source, call.source);
+        call.run(20.0);
+        let before = call.kbps();
+        assert!(before >= 5_600, "{before}");
+        call.path.delay += Duration::from_millis(longer);
+        call.run(3.0);
+        let lowest = call.lowest(30.0);
+        assert!(lowest * 10 >= before * 9, "{longer} ms longer, {jitter} ms of jitter: {before}, then {lowest} kbit/s");
+        assert!(call.estimator.queue() < Duration::from_millis(10), "{:?}", call.estimator.queue());
+    }
+}
+
+/// A link that has stood still has a queue, which stands if all of the link is used: that looks like a longer path, and is drained.
+#[test]
+fn queue_of_a_stall_is_drained() {
+    for stall in [150, 250] {
+        let mut call = Call::new(1_500);
+        call.run(20.0);
+        call.link_free = call.link_free.max(call.now) + Duration::from_millis(stall);
+        call.run(3.0);
+        let queued = call.link_free.saturating_duration_since(call.now);
+        assert!(queued < Duration::from_millis(60), "{stall} ms: {queued:?}");
+    }
+}
+
+/// 2 Mbit/s become 0.5, before a queue of 300 ms.
+#[test]
+fn queue_of_a_drop_is_no_longer_path() {
+    let mut call = Call::new(2_000);
+    call.run(20.0);
+    call.path.capacity = Bitrate::from_kbps(500);
+    call.run(0.5);
+    let taken = call.run_until(3, |estimator| estimator.queue() < Duration::from_millis(50));
+    assert!(taken < Duration::from_millis(2_500), "{taken:?}");
+    assert!(call.kbps() < 600, "{}", call.kbps());
 }
 
 #[test]
@@ -326,5 +386,5 @@ fn overrun_is_congestion() {
 #[test]
 fn estimator_is_small() {
     let size = std::mem::size_of::<BandwidthEstimator>();
-    assert!(size <= 3_000, "{size} bytes");
+    assert!(size <= 3_100, "{size} bytes");
 }

@@ -85,6 +85,11 @@ impl Trend {
         self.compare(deltas, before);
     }
 
+    /// Adds a difference that was withheld, after later ones.
+    pub(super) fn add_late(&mut self, deltas: Deltas) {
+        self.add(Deltas { at: self.last.max(deltas.at), ..deltas });
+    }
+
     /// Compares the slope with the threshold, which then moves towards it.
     fn compare(&mut self, deltas: Deltas, before: f64) {
         let modified = f64::from(self.seen.min(FULL_AFTER)) * self.slope * GAIN;
@@ -136,7 +141,7 @@ mod tests {
         fn add(&mut self, change: f64) -> bool {
             self.now += self.spacing + change;
             let at = (self.now * 1e3) as i64;
-            self.trend.add(Deltas { sent: self.spacing, received: self.spacing + change, at });
+            self.trend.add(Deltas { sent: self.spacing, received: self.spacing + change, at, delay: 0 });
             self.trend.usage() == Usage::Overuse
         }
     }
