@@ -195,7 +195,7 @@ impl ReceiverAccounting {
                 let before =
                     source.replace((index, known.encoding)).filter(|before| *before != (index, known.encoding));
                 if let Some((track, encoding)) = before {
-                    tracks.get_mut(track).into_iter().for_each(|before| before.replaced(encoding));
+                    tracks.get_mut(track).into_iter().for_each(|before| before.replaced(encoding, packet.arrived_at));
                 }
                 let step = tracks.get(index).and_then(|track| track.step_of(known.encoding, known.sent.layer));
                 if let Some(step) = step

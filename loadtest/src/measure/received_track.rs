@@ -13,6 +13,8 @@
 //!   that the slot shows it, so that a layer which never comes is lost and not forgotten.
 //! * It *ends* when the slot shows another encoding or track, and when the server announces that the slot shows less: behind
 //!   its last packet that arrived. What was sent after that cannot be distinguished from what the server had dropped already.
+//!   A packet that arrives later is one that was under way, and was owed with all before it, if it was sent before that word
+//!   came. Otherwise the layer has begun again, and the word of that is late.
 //! * A track without layers does not end while it is in its slot: all that was sent until it is taken out is owed.
 
 use crate::{
@@ -119,6 +121,8 @@ pub(crate) struct ReceivedLayer {
     begun: Option<u64>,
     /// The number behind the highest that has arrived.
     behind: u64,
+    /// When it last ended.
+    ended_when: Time,
     arrived: ArrivedPackets,
 }
 
@@ -151,7 +155,7 @@ impl ReceivedTrack {
         for layer in layers {
             // Without layers, the server had to forward all.
             let behind = if log.steps.is_empty() { layer.log(log).map(LayerLog::next) } else { None };
-            layer.end(behind);
+            layer.end(behind, Time::from_nanos(u64::MAX));
         }
         self.is_assigned = false;
     }
@@ -161,15 +165,15 @@ impl ReceivedTrack {
         let Self { log, layers, .. } = self;
         for layer in layers.iter_mut() {
             if layer.log(log).is_some_and(|of| target.excludes(layer.encoding, of.layer)) {
-                layer.end(None);
+                layer.end(None, now);
             }
         }
         (self.target, self.due_since) = (Some(target), Some(now));
     }
 
-    /// The slot shows something else than this encoding, as its packets say.
-    pub(crate) fn replaced(&mut self, encoding: u8) {
-        self.layers.iter_mut().filter(|layer| layer.encoding == encoding).for_each(|layer| layer.end(None));
+    /// The slot shows something else than this encoding, as its packets say since `now`.
+    pub(crate) fn replaced(&mut self, encoding: u8, now: Time) {
+        self.layers.iter_mut().filter(|layer| layer.encoding == encoding).for_each(|layer| layer.end(None, now));
     }
 
     /// Stops counting what is sent from now on.
@@ -177,7 +181,7 @@ impl ReceivedTrack {
         let Self { log, layers, .. } = self;
         for layer in layers {
             let behind = layer.log(log).map(LayerLog::next);
-            layer.end(behind);
+            layer.end(behind, Time::from_nanos(u64::MAX));
         }
         self.retired = true;
     }
@@ -201,7 +205,7 @@ impl ReceivedTrack {
         if layer.begun.is_none() && begins {
             layer.begin(sent.number);
         }
-        layer.take(sent.number, retired);
+        layer.take(sent, retired);
         (arrival, layer.owes(sent.number))
     }
 
@@ -273,7 +277,7 @@ impl ReceivedLayer {
 
     fn new(encoding: u8, layer: u8) -> Self {
         let arrived = ArrivedPackets::default();
-        Self { encoding, layer, ended: Vec::new(), begun: None, behind: 0, arrived }
+        Self { encoding, layer, ended: Vec::new(), begun: None, behind: 0, ended_when: Time::default(), arrived }
     }
 
     fn log<'a>(&self, track: &'a TrackLog) -> Option<&'a LayerLog> {
@@ -290,23 +294,30 @@ impl ReceivedLayer {
     }
 
     /// Ends it behind the last packet that has arrived, or before `behind`.
-    fn end(&mut self, behind: Option<u64>) {
+    fn end(&mut self, behind: Option<u64>, now: Time) {
         if let Some(begun) = self.begun.take() {
             let behind = behind.unwrap_or(self.behind).max(begun);
             self.ended.push(begun..behind);
+            self.ended_when = now;
         }
     }
 
-    /// Takes the number of a packet: one before the first, or behind the end, was only late.
-    fn take(&mut self, number: u64, retired: bool) {
+    /// Takes a packet: one before the first, or behind the end, was only late.
+    fn take(&mut self, Sent { number, at, .. }: Sent, retired: bool) {
         self.behind = self.behind.max(number + 1);
+        let was_under_way = at <= self.ended_when;
         match (&mut self.begun, self.ended.last_mut()) {
             (Some(begun), None) => *begun = number.min(*begun),
+            (Some(begun), Some(ended)) if number >= ended.end && number < *begun && was_under_way => {
+                if number < ended.end + Self::STRAGGLERS {
+                    ended.end = number + 1;
+                }
+            }
             (Some(begun), Some(ended)) if number >= ended.end && number + Self::STRAGGLERS >= *begun => {
                 *begun = number.min(*begun);
             }
             (None, Some(ended)) if number < ended.end || retired => {}
-            (None, Some(ended)) if number < ended.end + Self::STRAGGLERS => ended.end = number + 1,
+            (None, Some(ended)) if number < ended.end + Self::STRAGGLERS && was_under_way => ended.end = number + 1,
             (None, _) if !retired => self.ended.push(number..number + 1),
             _ => {}
         }
@@ -412,6 +423,7 @@ mod tests {
     struct Fixture {
         log: Arc<TrackLog>,
         received: ReceivedTrack,
+        now: Time,
     }
 
     impl Fixture {
@@ -422,7 +434,7 @@ mod tests {
             let log = Arc::new(TrackLog { encodings, steps, ..TrackLog::new(Class::Video, 64) });
             let mut received = ReceivedTrack::new(log.clone(), Time::default());
             received.assigned(Time::default());
-            Self { log, received }
+            Self { log, received, now: Time::default() }
         }
 
         fn step(encoding: u8) -> Step {
@@ -432,7 +444,7 @@ mod tests {
         /// Sends a packet and drops it.
         fn drop(&self, encoding: u8, layer: u8) -> Sent {
             let stream = &self.log.encodings[usize::from(encoding)];
-            stream.sent(stream.record(Time::default(), 0, layer, 100, true)).unwrap()
+            stream.sent(stream.record(self.now, 0, layer, 100, true)).unwrap()
         }
 
         /// Sends a packet that arrives.
@@ -481,11 +493,11 @@ mod tests {
         let mut it = Fixture::new();
         it.send(HALF, 0);
         let (late, dropped) = (it.drop(HALF, 0), it.drop(HALF, 0));
-        it.received.replaced(HALF);
+        it.received.replaced(HALF, Time::default());
         it.send(FULL, 0);
         it.arrive(HALF, late, false);
         assert_eq!(it.counts(HALF, 0), (2, 2), "{dropped:?} was sent after the switch");
-        it.received.replaced(FULL);
+        it.received.replaced(FULL, Time::default());
         it.send(HALF, 0);
         it.drop(HALF, 0);
         assert_eq!((it.counts(HALF, 0), it.counts(FULL, 0)), ((4, 3), (1, 1)), "begun again");
@@ -510,6 +522,26 @@ mod tests {
         it.send(FULL, 1);
         it.drop(FULL, 1);
         assert_eq!(it.counts(FULL, 1), (6, 5));
+    }
+
+    #[test]
+    fn layer_that_returns_before_the_word_of_it_owes_nothing_of_the_time_between() {
+        let ms = |ms: u64| Time::from_nanos(ms * 1_000_000);
+        let mut it = Fixture::new();
+        it.send(FULL, 1);
+        it.received.set_target(Target::Step(Fixture::step(FULL), 0), ms(10));
+        it.now = ms(20);
+        for _ in 0..5 {
+            it.drop(FULL, 1);
+        }
+        it.send(FULL, 1);
+        it.send(FULL, 1);
+        assert_eq!(it.counts(FULL, 1), (3, 3));
+        it.received.set_target(Target::Step(Fixture::step(FULL), 1), ms(30));
+        it.send(FULL, 1);
+        it.drop(FULL, 1);
+        it.send(FULL, 1);
+        assert_eq!(it.counts(FULL, 1), (6, 5), "and then all is owed");
     }
 
     #[test]
