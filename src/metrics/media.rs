@@ -49,6 +49,12 @@ impl Collector for Media {
         )?;
         histogram(
             encoder,
+            "audio_forwarding_on_core_seconds",
+            "The same, without the time for which the worker's thread had no core.",
+            workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.audio_forwarding_on_core)),
+        )?;
+        histogram(
+            encoder,
             "first_media_seconds",
             "Time from a participant's arrival until the first media was sent to it.",
             workers.iter().map(|(worker, metrics)| ([("worker", worker)], &metrics.first_media)),

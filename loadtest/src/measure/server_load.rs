@@ -3,42 +3,58 @@
 /// Metrics of a server's load at one time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ServerLoad {
-    /// Upper bounds in seconds, and the number of audio packets that waited no longer, of all workers.
-    audio: Vec<(f64, f64)>,
+    /// How long audio packets waited.
+    pub(crate) audio: Waits,
+    /// The same, without the time for which the workers had no core.
+    pub(crate) audio_on_core: Waits,
     /// The lowest bitrate in bits a second to which a worker limits video; 0 if none does.
     pub(crate) video_limit: f64,
 }
+
+/// Upper bounds in seconds, and the number of packets that waited no longer, of all workers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Waits(Vec<(f64, f64)>);
 
 impl ServerLoad {
     /// Reads the metrics in the Prometheus text format; `None` if there are none of a media plane.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         const AUDIO: &str = "_audio_forwarding_seconds_bucket{";
+        const AUDIO_ON_CORE: &str = "_audio_forwarding_on_core_seconds_bucket{";
         const LIMIT: &str = "_overload_video_limit_bytes_per_second{";
         let mut load = Self::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
             let Ok(value) = value.parse::<f64>() else { continue };
             if let Some((_, labels)) = series.split_once(AUDIO) {
-                let bound = labels.split_once("le=\"").and_then(|(_, bound)| bound.split_once('"'));
-                let Some(bound) = bound.and_then(|(bound, _)| bound.parse::<f64>().ok()) else { continue };
-                match load.audio.iter_mut().find(|(known, _)| *known == bound) {
-                    Some((_, count)) => *count += value,
-                    None => load.audio.push((bound, value)),
-                }
+                load.audio.add(labels, value);
+            } else if let Some((_, labels)) = series.split_once(AUDIO_ON_CORE) {
+                load.audio_on_core.add(labels, value);
             } else if series.contains(LIMIT) && value > 0.0 {
                 let limit = value * 8.0;
                 load.video_limit = if load.video_limit > 0.0 { load.video_limit.min(limit) } else { limit };
             }
         }
-        load.audio.sort_by(|(a, _), (b, _)| a.total_cmp(b));
-        (!load.audio.is_empty()).then_some(load)
+        (!load.audio.0.is_empty()).then_some(load)
+    }
+}
+
+impl Waits {
+    /// Adds a bucket of a worker.
+    fn add(&mut self, labels: &str, value: f64) {
+        let bound = labels.split_once("le=\"").and_then(|(_, bound)| bound.split_once('"'));
+        let Some(bound) = bound.and_then(|(bound, _)| bound.parse::<f64>().ok()) else { return };
+        match self.0.iter_mut().find(|(known, _)| *known == bound) {
+            Some((_, count)) => *count += value,
+            None => self.0.push((bound, value)),
+        }
+        self.0.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     }
 
-    /// The time in seconds that this share of the audio packets since `before` has waited at most, interpolated within a
-    /// bucket. `None` if there were no packets.
-    pub(crate) fn audio_quantile(&self, before: &Self, share: f64) -> Option<f64> {
-        let counts = self.audio.iter().map(|(bound, count)| {
-            let earlier = before.audio.iter().find(|(known, _)| known == bound).map_or(0.0, |(_, count)| *count);
+    /// The time in seconds that this share of the packets since `before` has waited at most, interpolated within a bucket.
+    /// `None` if there were no packets.
+    pub(crate) fn quantile(&self, before: &Self, share: f64) -> Option<f64> {
+        let counts = self.0.iter().map(|(bound, count)| {
+            let earlier = before.0.iter().find(|(known, _)| known == bound).map_or(0.0, |(_, count)| *count);
             (*bound, count - earlier)
         });
         let counts: Vec<_> = counts.collect();
@@ -81,9 +97,10 @@ mod tests {
     #[test]
     fn quantiles_are_of_what_came_between() {
         let (before, after) = (metrics([1_000, 1_000, 1_000], 0), metrics([1_500, 1_990, 2_000], 700_000));
-        let quantile = |share| after.audio_quantile(&before, share).map(|seconds| (seconds * 1e6).round());
+        let quantile = |share| after.audio.quantile(&before.audio, share).map(|seconds| (seconds * 1e6).round());
         assert_eq!([0.25, 0.5, 0.99, 1.0].map(quantile), [Some(5e3), Some(1e4), Some(2e4), Some(2e4)]);
-        assert_eq!(before.audio_quantile(&before, 0.5), None);
+        assert_eq!(before.audio.quantile(&before.audio, 0.5), None);
+        assert_eq!(after.audio_on_core.quantile(&before.audio_on_core, 0.5), None, "of an older server");
         assert_eq!((before.video_limit, after.video_limit), (0.0, 5_600_000.0));
     }
 

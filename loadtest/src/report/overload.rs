@@ -13,6 +13,8 @@ pub struct OverloadReport {
     pub audio_lost: f64,
     /// Time that audio packets waited inside the server, 99th percentile, in microseconds.
     pub audio_p99_us: u64,
+    /// The same, without the time for which the server had no core; `null` if it does not say.
+    pub audio_p99_on_core_us: Option<u64>,
     /// What arrived of video, by height.
     pub video_layers: Vec<VideoLayer>,
     /// Bitrate of video to which the server limited each receiver in the end; `null` if it did not.
@@ -47,21 +49,27 @@ impl OverloadReport {
                 }
             }
         }
+        let micros = |seconds: f64| (seconds * 1e6).round() as u64;
         let all: u64 = video_layers.iter().map(|layer| layer.delivered).sum();
         for layer in &mut video_layers {
             layer.share = percent(layer.delivered, all) / 100.0;
         }
         Some(Self {
             audio_lost: percent(audio.lost, audio.expected) / 100.0,
-            audio_p99_us: (end.audio_quantile(start, 0.99)? * 1e6).round() as u64,
+            audio_p99_us: micros(end.audio.quantile(&start.audio, 0.99)?),
+            audio_p99_on_core_us: end.audio_on_core.quantile(&start.audio_on_core, 0.99).map(micros),
             video_layers,
             video_limit_kbps: (end.video_limit > 0.0).then_some((end.video_limit / 1_000.0).round() as u64),
         })
     }
 
     pub(crate) fn lines(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { audio_lost, audio_p99_us, video_layers, video_limit_kbps } = self;
-        write!(f, "in server   audio p99 {audio_p99_us} µs, {:.3} % lost", audio_lost * 100.0)?;
+        let Self { audio_lost, audio_p99_us, audio_p99_on_core_us, video_layers, video_limit_kbps } = self;
+        write!(f, "in server   audio p99 {audio_p99_us} µs")?;
+        if let Some(micros) = audio_p99_on_core_us {
+            write!(f, " ({micros} µs without the time for which it had no core)")?;
+        }
+        write!(f, ", {:.3} % lost", audio_lost * 100.0)?;
         for layer in video_layers {
             write!(f, " · {:.0} % of video has {} lines", layer.share * 100.0, layer.height)?;
         }

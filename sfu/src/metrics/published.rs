@@ -56,6 +56,7 @@ impl SharedHistogram {
 pub(crate) struct Histograms<H> {
     pub(crate) forwarding: H,
     pub(crate) audio_forwarding: H,
+    pub(crate) audio_forwarding_on_core: H,
     pub(crate) first_media: H,
     pub(crate) downlink_estimate: H,
     pub(crate) downlink_queue: H,
@@ -68,6 +69,7 @@ pub(crate) struct Published {
     gauges: Shared<{ Gauge::COUNT }>,
     forwarding: SharedHistogram,
     audio_forwarding: SharedHistogram,
+    audio_forwarding_on_core: SharedHistogram,
     first_media: SharedHistogram,
     downlink_estimate: SharedHistogram,
     downlink_queue: SharedHistogram,
@@ -85,6 +87,8 @@ pub struct WorkerMetrics {
     pub forwarding: Histogram,
     /// The same, of audio alone: see [`AUDIO_FORWARDING`].
     pub audio_forwarding: Histogram,
+    /// The same, without the time for which the worker's thread had no core.
+    pub audio_forwarding_on_core: Histogram,
     /// Time to the first media, counted by participants: see [`FIRST_MEDIA`].
     pub first_media: Histogram,
     /// Bitrates that downlinks are estimated to carry, one of each downlink and second: see [`DOWNLINK_ESTIMATE`].
@@ -106,6 +110,7 @@ impl Published {
         self.gauges.write(&gauges.0);
         self.forwarding.write(histograms.forwarding);
         self.audio_forwarding.write(histograms.audio_forwarding);
+        self.audio_forwarding_on_core.write(histograms.audio_forwarding_on_core);
         self.first_media.write(histograms.first_media);
         self.downlink_estimate.write(histograms.downlink_estimate);
         self.downlink_queue.write(histograms.downlink_queue);
@@ -126,6 +131,7 @@ impl Published {
         Histograms {
             forwarding: self.forwarding.read(FORWARDING),
             audio_forwarding: self.audio_forwarding.read(AUDIO_FORWARDING),
+            audio_forwarding_on_core: self.audio_forwarding_on_core.read(AUDIO_FORWARDING),
             first_media: self.first_media.read(FIRST_MEDIA),
             downlink_estimate: self.downlink_estimate.read(DOWNLINK_ESTIMATE),
             downlink_queue: self.downlink_queue.read(DOWNLINK_QUEUE),
@@ -145,6 +151,8 @@ mod tests {
         let (first_media, downlink_queue) = (Histogram::new(FIRST_MEDIA), Histogram::new(DOWNLINK_QUEUE));
         let mut audio_forwarding = Histogram::new(AUDIO_FORWARDING);
         audio_forwarding.record(Duration::from_micros(70), 10);
+        let mut audio_forwarding_on_core = Histogram::new(AUDIO_FORWARDING);
+        audio_forwarding_on_core.record(Duration::from_micros(60), 10);
         counters.add(Counter::RtpIn, 3);
         gauges.set(Gauge::Rooms, 2);
         forwarding.record(Duration::from_micros(80), 100);
@@ -152,13 +160,21 @@ mod tests {
         let histograms = Histograms {
             forwarding: &forwarding,
             audio_forwarding: &audio_forwarding,
+            audio_forwarding_on_core: &audio_forwarding_on_core,
             first_media: &first_media,
             downlink_estimate: &downlink_estimate,
             downlink_queue: &downlink_queue,
         };
         published.publish(&counters, &gauges, &histograms);
         assert_eq!((published.counters(), published.gauges()), (counters, gauges));
-        let written = Histograms { forwarding, audio_forwarding, first_media, downlink_estimate, downlink_queue };
+        let written = Histograms {
+            forwarding,
+            audio_forwarding,
+            audio_forwarding_on_core,
+            first_media,
+            downlink_estimate,
+            downlink_queue,
+        };
         assert_eq!(published.histograms(), written);
     }
 }

@@ -4,11 +4,11 @@
 //! socket, so that its buffer does not overflow and audio does not wait.
 
 use super::{
+    core_wait::CoreWait,
     inbox::Inbox,
     poll::Poll,
     socket_io::{Receiver, Sender},
     stopwatch::Stopwatch,
-    thread_clock::ThreadClock,
 };
 use crate::{
     event::Event,
@@ -53,8 +53,8 @@ pub(super) struct Driver<F> {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) published: Arc<Published>,
     pub(super) stopwatch: Stopwatch,
-    /// Of the driver's thread, once that runs; `None` where the system has none.
-    pub(super) thread_clock: Option<ThreadClock>,
+    /// Of the driver's thread, once that runs.
+    pub(super) core_wait: CoreWait,
     /// When the worker wants its next tick.
     pub(super) deadline: Option<Instant>,
     pub(super) on_event: F,
@@ -66,7 +66,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     }
 
     fn run(mut self) {
-        self.thread_clock = ThreadClock::of_this_thread();
+        self.core_wait = CoreWait::of_this_thread();
         let mut more = false;
         while !self.stop.load(Ordering::Relaxed) {
             // After a panic there may be unread datagrams.
@@ -99,7 +99,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     fn tick(&mut self) {
         let now = Instant::now();
         if self.worker.takes_thread_time(now)
-            && let Some(time) = self.thread_clock.as_ref().and_then(ThreadClock::read)
+            && let Some(time) = self.core_wait.thread_time()
         {
             self.worker.on_thread_time(time);
         }
@@ -113,6 +113,7 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
         let histograms = Histograms {
             forwarding: self.stopwatch.all(),
             audio_forwarding: self.stopwatch.audio(),
+            audio_forwarding_on_core: self.stopwatch.audio_on_core(),
             first_media: worker.first_media(),
             downlink_estimate,
             downlink_queue,
@@ -134,12 +135,13 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
 
     /// Receives and forwards. Returns whether there may be more datagrams.
     fn receive(&mut self) -> bool {
-        let Self { worker, socket, local, receiver, sender, stopwatch, .. } = self;
-        let mut out = Out { socket, sender, stopwatch };
+        let Self { worker, socket, local, receiver, sender, stopwatch, core_wait, .. } = self;
+        let mut out = Out { socket, sender, stopwatch, core_wait };
         let (mut outside, mut more) = (Counters::default(), true);
         for _ in 0..BATCHES {
             // One reading of the clock per batch, whose packets arrived within microseconds of each other.
             let now = Instant::now();
+            out.core_wait.on_receive(now);
             more = receiver.receive(socket, &mut outside, |from, bytes| {
                 worker.receive(now, Datagram::new(Tuple::udp(*local, from), bytes));
                 if worker.queued() >= MAX_QUEUED && !worker.is_interrupted() {
@@ -162,8 +164,8 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
     }
 
     fn flush(&mut self) {
-        let Self { worker, socket, sender, stopwatch, .. } = self;
-        Out { socket, sender, stopwatch }.flush(worker);
+        let Self { worker, socket, sender, stopwatch, core_wait, .. } = self;
+        Out { socket, sender, stopwatch, core_wait }.flush(worker);
         self.deadline = loop {
             match self.worker.poll_output() {
                 // A panic loses one event, not those behind it.
@@ -179,6 +181,7 @@ struct Out<'a> {
     socket: &'a UdpSocket,
     sender: &'a mut Sender,
     stopwatch: &'a mut Stopwatch,
+    core_wait: &'a mut CoreWait,
 }
 
 impl Out<'_> {
@@ -204,7 +207,7 @@ impl Out<'_> {
     fn send(&mut self, outbox: &Outbox, counters: &mut Counters) -> Instant {
         self.sender.send(self.socket, outbox, counters);
         let now = Instant::now();
-        self.stopwatch.sent(now, outbox);
+        self.stopwatch.sent(now, outbox, |received| self.core_wait.since(received, now));
         now
     }
 }

@@ -10,6 +10,7 @@
 //! Workers share nothing. A room lives on one worker. The embedder picks it and sends it all commands about the room's
 //! participants. Batched system calls are for Linux; [`SocketIo::Plain`] works everywhere.
 
+mod core_wait;
 mod cpu;
 mod driver;
 mod inbox;
@@ -33,6 +34,7 @@ use crate::{
     units::Bitrate,
     worker::{Worker, WorkerConfig},
 };
+use core_wait::CoreWait;
 use cpu::CpuClock;
 use driver::Driver;
 use inbox::Commands;
@@ -174,7 +176,7 @@ impl WorkerHandle {
             stop: stop.clone(),
             published: published.clone(),
             stopwatch: Stopwatch::new(),
-            thread_clock: None,
+            core_wait: CoreWait::default(),
             deadline: None,
             on_event,
         };
@@ -280,13 +282,20 @@ impl Sfu {
     #[must_use]
     pub fn metrics(&self, worker: usize) -> Option<WorkerMetrics> {
         let worker = self.workers.get(worker)?;
-        let Histograms { forwarding, audio_forwarding, first_media, downlink_estimate, downlink_queue } =
-            worker.published.histograms();
+        let Histograms {
+            forwarding,
+            audio_forwarding,
+            audio_forwarding_on_core,
+            first_media,
+            downlink_estimate,
+            downlink_queue,
+        } = worker.published.histograms();
         Some(WorkerMetrics {
             counters: worker.published.counters(),
             gauges: worker.published.gauges(),
             forwarding,
             audio_forwarding,
+            audio_forwarding_on_core,
             first_media,
             downlink_estimate,
             downlink_queue,
