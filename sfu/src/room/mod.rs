@@ -3,6 +3,7 @@
 //! Packets arrive clear and leave clear, through an [`Egress`] that seals them. The room knows no addresses and no SRTP
 //! keys, and time is an argument.
 
+mod allocation_pass;
 mod downlinks;
 mod forward;
 mod known_streams;
@@ -32,9 +33,11 @@ use crate::{
     keys::{EncodingKey, ParticipantKey},
     limits::VIDEO_RATE,
     speakers::active::{self, ActiveSpeakers},
+    subscriber::allocation::Sendable,
     units::Bitrate,
     wire::{header::HeaderBuffer, rtcp::ReportBlock},
 };
+use allocation_pass::Pass;
 use forward::Forwarder;
 use receive_queue::ReceiveQueue;
 use speaker_slots::SpeakerSlots;
@@ -50,11 +53,13 @@ pub struct Room {
     /// Maximum bitrate of all video to one receiver.
     video_rate: Bitrate,
     /// What can be sent of it at most, while the worker is overloaded.
-    sendable: Option<Bitrate>,
+    sendable: Option<Sendable>,
     /// Whether video is kept to what downlinks are estimated to carry.
     adapts: bool,
     /// Receivers that a probe is on its way to.
     probing: Vec<ParticipantKey>,
+    /// The allocation to all receivers, while only some of them have had it.
+    allocation: Pass,
     /// Receivers for which something waits.
     pacing: Vec<ParticipantKey>,
     topology: Topology,
@@ -91,6 +96,7 @@ impl Room {
             sendable: None,
             adapts: false,
             probing: Vec::new(),
+            allocation: Pass::default(),
             pacing: Vec::new(),
             topology: Topology::default(),
             queue: ReceiveQueue::default(),
@@ -110,10 +116,10 @@ impl Room {
         Self { video_rate, ..self }
     }
 
-    /// Sends this bitrate of video to each receiver at most, and pauses what does not fit, until [`Self::limit_video`] says
-    /// something else. `None`: nothing but what is set limits it.
+    /// Sends this bitrate of video to each receiver at most, until [`Self::limit_video`] says something else. `None`: nothing
+    /// but what is set limits it.
     #[must_use]
-    pub(crate) fn with_sendable(self, sendable: Option<Bitrate>) -> Self {
+    pub(crate) fn with_sendable(self, sendable: Option<Sendable>) -> Self {
         Self { sendable, ..self }
     }
 

@@ -8,7 +8,7 @@
 //! ```
 //! A layer changes only in the slot's stream, at a packet that permits it. Events report what is forwarded, not what is wanted.
 
-use super::{Room, downlinks::HEADERS, timers::Timer, topology::Topology};
+use super::{Room, allocation_pass::Pass, downlinks::HEADERS, timers::Timer, topology::Topology};
 use crate::{
     command::{CommandError, Wish},
     congestion::VideoBudget,
@@ -18,7 +18,7 @@ use crate::{
     keys::{EncodingKey, ParticipantKey, SlotKey, TrackKey, TransportKey},
     publisher::{encoding::Encoding, key_frame_requests::Cause, ladder::Step, track::Track},
     subscriber::{
-        allocation::{Demand, Limits, Occasion, Role, Share, TOLERATED, Tile, allocate, is_as_wished},
+        allocation::{Demand, Limits, Occasion, Role, Sendable, Share, TOLERATED, Tile, allocate, is_as_wished},
         segment::{Layer, bit},
         select::{Wanted, contained_in},
         slot::{ReportedLayer, Shown, Slot},
@@ -59,10 +59,16 @@ impl Room {
     }
 
     /// Sends this bitrate of video to each receiver at most, from now on, because the worker is overloaded, or is no longer.
-    pub(crate) fn limit_video(&mut self, now: Instant, sendable: Option<Bitrate>, egress: &mut (impl Egress + ?Sized)) {
+    pub(crate) fn limit_video(
+        &mut self,
+        now: Instant,
+        sendable: Option<Sendable>,
+        egress: &mut (impl Egress + ?Sized),
+    ) {
         let could_pause = self.can_pause();
         self.sendable = sendable;
-        self.allocate_to_receivers(now, could_pause || self.can_pause(), egress);
+        self.allocation.restart(could_pause);
+        self.allocate_to_all(now, egress);
     }
 
     /// Number of slots to which nothing is sent because the worker is overloaded.
@@ -71,9 +77,22 @@ impl Room {
         self.topology.slots.values().filter(is_paused).count()
     }
 
+    /// Number of slots that get a better layer than the lowest one.
+    pub(crate) fn better_than_lowest(&self) -> usize {
+        let Topology { slots, tracks, .. } = &self.topology;
+        let is_better = |slot: &&Slot| {
+            let steps = slot.track.and_then(|track| tracks.get(track)).map_or(&[][..], |track| track.ladder.steps());
+            let wanted = slot.rewriter.wanted().filter(|_| slot.is_video() && slot.active);
+            let step = wanted.and_then(|wanted| position(steps, wanted.layer));
+            let lowest = steps.iter().position(|step| step.active);
+            lowest.is_some_and(|lowest| step > Some(lowest))
+        };
+        slots.values().filter(is_better).count()
+    }
+
     /// Whether a video may get nothing for want of bitrate.
     fn can_pause(&self) -> bool {
-        self.adapts || self.sendable.is_some()
+        self.adapts || self.sendable.is_some_and(|sendable| sendable.pauses)
     }
 
     /// Chooses the layers of one receiver, whose slots or wishes have changed.
@@ -87,22 +106,24 @@ impl Room {
         self.update_needs(id, egress);
     }
 
-    /// Chooses the layers of all receivers, after ladders or rates have changed.
+    /// Chooses the layers of all receivers, after ladders or rates have changed: of some now, and of the others soon. Tracks with
+    /// a single layer take part, if they are paused or may have to be.
     pub(super) fn allocate_to_all(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
-        self.allocate_to_receivers(now, self.can_pause(), egress);
-    }
-
-    /// Chooses the layers of all receivers; also of tracks with a single one, if these are paused or may have to be.
-    fn allocate_to_receivers(&mut self, now: Instant, with_single: bool, egress: &mut (impl Egress + ?Sized)) {
-        let Self { topology: Topology { participants, tracks, .. }, timers, .. } = self;
+        let with_single = self.allocation.could_pause || self.can_pause();
+        let Self { topology: Topology { participants, tracks, .. }, allocation, timers, .. } = self;
         let takes_part = tracks.iter().filter(|(_, track)| takes_part(track, with_single));
         let active: Active = takes_part.map(|(key, track)| (key, active_steps(track))).collect();
         if active.is_empty() {
+            *allocation = Pass::default();
             return;
         }
-        timers.arm(Timer::Allocation, now + INTERVAL);
-        let receivers = participants.values().map(|receiver| (receiver.transport, receiver.slots.clone()));
-        for (transport, slots) in receivers.collect::<Vec<_>>() {
+        let receivers = allocation.next_part(participants);
+        if allocation.is_done() {
+            timers.arm(Timer::Allocation, now + INTERVAL);
+        } else {
+            timers.arm_earlier(Timer::Allocation, now);
+        }
+        for (transport, slots) in receivers {
             self.allocate_among(now, transport, &slots, &active, Occasion::Rates, egress);
         }
     }

@@ -48,8 +48,8 @@ use egress::{Flush, Sealing};
 pub(crate) use fault::Fault;
 use fault::FaultScope;
 use meter::Meter;
-use overload::Overload;
 pub use overload::ThreadTime;
+use overload::{Load, Overload};
 use queue::ForwardQueue;
 use rooms::{RoomKey, Rooms};
 use std::{
@@ -115,6 +115,8 @@ pub struct Worker {
     overload: Overload,
     /// Whether that was logged.
     is_limited: bool,
+    /// Handshakes that had completed at the last decision.
+    connected: u64,
     scope: FaultScope,
     next_sweep: Option<Instant>,
     /// Limits the log of checks that name no transport.
@@ -141,6 +143,7 @@ impl Worker {
             survey: Survey::new(),
             overload: Overload::new(config.max_video_rate),
             is_limited: false,
+            connected: 0,
             transports: Transports::new(config),
             scope: FaultScope::Step,
             next_sweep: None,
@@ -239,9 +242,11 @@ impl Worker {
             });
         }
         self.due_rooms = due;
-        let sent = self.meter.counters().get(Counter::BytesOut);
-        if self.overload.decide(now, sent, self.transports.len()) {
-            self.limit_video(now);
+        if self.overload.is_due(now) {
+            let load = self.load();
+            if self.overload.decide(now, load) {
+                self.limit_video(now);
+            }
         }
         self.survey.set_limit(self.overload.limit(), self.overload.is_full());
     }
@@ -322,12 +327,24 @@ impl Worker {
         self.survey.take(now, &mut self.rooms, &self.transports, self.meter.counters_mut());
     }
 
+    /// What the worker does, as far as its overload depends on it.
+    fn load(&mut self) -> Load {
+        let counters = self.meter.counters();
+        let (sent, connected) = (counters.get(Counter::BytesOut), counters.get(Counter::Connected));
+        let newly = connected.wrapping_sub(std::mem::replace(&mut self.connected, connected));
+        let handshakes = self.transports.handshakes().saturating_add(usize::try_from(newly).unwrap_or(usize::MAX));
+        let is_limited = self.overload.limit().is_some();
+        let [paused, better] = if is_limited { self.rooms.limited() } else { [0; 2] };
+        Load { sent, receivers: self.transports.len(), handshakes, paused, better }
+    }
+
     /// Limits the video to each receiver as the overload demands, from now on.
     fn limit_video(&mut self, now: Instant) {
         let limit = self.overload.limit();
-        match limit.map(|limit| limit.bps() / 1_000) {
-            Some(kbps) if self.is_limited => tracing::debug!(kbps, "video to each receiver is limited"),
-            Some(kbps) => tracing::warn!(kbps, "there is more to send than this worker can: video is limited"),
+        let pauses = limit.is_some_and(|limit| limit.pauses);
+        match limit.map(|limit| limit.rate.bps() / 1_000) {
+            Some(kbps) if self.is_limited => tracing::debug!(kbps, pauses, "video to each receiver is limited"),
+            Some(kbps) => tracing::warn!(kbps, pauses, "there is more to send than this worker can: video is limited"),
             None => tracing::warn!("video is no longer limited: the worker can send all"),
         }
         self.is_limited = limit.is_some();

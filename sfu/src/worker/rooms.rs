@@ -1,7 +1,9 @@
 //! The worker's rooms, by key and by id, and when each is due.
 
 use super::timers::Timers;
-use crate::{id_map::IdMap, ids::RoomId, metrics::Counters, room::Room, units::Bitrate};
+use crate::{
+    id_map::IdMap, ids::RoomId, metrics::Counters, room::Room, subscriber::allocation::Sendable, units::Bitrate,
+};
 use slotmap::SlotMap;
 use std::time::Instant;
 use tracing::Span;
@@ -16,7 +18,7 @@ pub(super) struct Rooms {
     /// Maximum bitrate of all video to one receiver.
     video_rate: Bitrate,
     /// What can be sent of it at most, while the worker is overloaded.
-    sendable: Option<Bitrate>,
+    sendable: Option<Sendable>,
     /// Whether video to a receiver is kept to what its downlink is estimated to carry.
     adapt_video: bool,
     /// Number of speakers that participants hear.
@@ -67,7 +69,7 @@ impl Rooms {
     }
 
     /// Sets what the worker can send of video to one receiver, in rooms to come. Returns those that there are.
-    pub(super) fn set_sendable(&mut self, sendable: Option<Bitrate>) -> Vec<RoomKey> {
+    pub(super) fn set_sendable(&mut self, sendable: Option<Sendable>) -> Vec<RoomKey> {
         self.sendable = sendable;
         self.entries.keys().collect()
     }
@@ -75,6 +77,13 @@ impl Rooms {
     /// Number of slots to which nothing is sent because the worker is overloaded.
     pub(super) fn paused_by_overload(&self) -> usize {
         self.entries.values().map(|entry| entry.room.paused_by_overload()).sum()
+    }
+
+    /// Number of slots to which nothing is sent because the worker is overloaded, and of those that get a better layer than the
+    /// lowest one.
+    pub(super) fn limited(&self) -> [usize; 2] {
+        let better = self.entries.values().map(|entry| entry.room.better_than_lowest()).sum();
+        [self.paused_by_overload(), better]
     }
 
     pub(super) fn get_mut(&mut self, key: RoomKey) -> Option<&mut Entry> {

@@ -3,7 +3,7 @@
 use super::{rooms::Rooms, transports::Transports};
 use crate::{
     metrics::{Counter, Counters, DOWNLINK_ESTIMATE, DOWNLINK_QUEUE, Gauge, Gauges, Histogram},
-    units::Bitrate,
+    subscriber::allocation::Sendable,
 };
 use std::time::Instant;
 
@@ -37,10 +37,10 @@ impl Survey {
     }
 
     /// Notes to how much video is limited, and whether the worker is full.
-    pub(super) fn set_limit(&mut self, limit: Option<Bitrate>, is_full: bool) {
+    pub(super) fn set_limit(&mut self, limit: Option<Sendable>, is_full: bool) {
         self.gauges.set(Gauge::Overloaded, is_full.into());
         // 0 says that there is no limit.
-        self.gauges.set(Gauge::VideoLimit, limit.map_or(0, |limit| (limit.bps() / 8).max(1)));
+        self.gauges.set(Gauge::VideoLimit, limit.map_or(0, |limit| (limit.rate.bps() / 8).max(1)));
     }
 
     /// Takes a survey.

@@ -10,8 +10,8 @@
 //! What is sent may use all of the budget; what is added has to fit what the budget was at least for a while.
 //!
 //! Invariants: no slot gets more lines than it shows. A slot gets nothing only if its lowest layer does not fit, beside what
-//! comes first, what its downlink is measured to carry, or what an overloaded worker can send. A limit that is set cuts nothing
-//! to zero.
+//! comes first, what its downlink is measured to carry, or what a worker can send for which lowest layers are too many. A limit
+//! that is set cuts nothing to zero.
 
 mod plan;
 #[cfg(test)]
@@ -68,8 +68,16 @@ pub(crate) struct Limits {
     pub(crate) set: Bitrate,
     /// What the downlink carries, once that is known: decides about everything.
     pub(crate) measured: Option<VideoBudget>,
-    /// What the worker can send to each receiver, while it is overloaded: decides about everything.
-    pub(crate) sendable: Option<Bitrate>,
+    /// What the worker can send to each receiver, while it is overloaded.
+    pub(crate) sendable: Option<Sendable>,
+}
+
+/// What an overloaded worker can send of video to each receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sendable {
+    pub(crate) rate: Bitrate,
+    /// Whether even lowest steps are too many: decides about everything then, and otherwise about everything but these.
+    pub(crate) pauses: bool,
 }
 
 /// What an allocation starts from.
@@ -197,7 +205,12 @@ impl Limits {
 
     fn allowance(self, measured: Option<Bitrate>, percent: u64) -> Allowance {
         let part = |rate: Bitrate| rate.bps().saturating_mul(percent) / 100;
-        let (set, possible) = (part(self.set), measured.into_iter().chain(self.sendable).min().map(part));
+        let (kept, cut) = match self.sendable {
+            Some(Sendable { rate, pauses: true }) => (None, Some(rate)),
+            sendable => (sendable.map(|sendable| sendable.rate), None),
+        };
+        let set = part(kept.map_or(self.set, |rate| rate.min(self.set)));
+        let possible = measured.into_iter().chain(cut).min().map(part);
         Allowance {
             lowest: possible.unwrap_or(u64::MAX),
             better: possible.map_or(set, |possible| possible.min(set)),
@@ -208,7 +221,8 @@ impl Limits {
     /// Why a slot gets less than it shows: this step, or nothing.
     pub(crate) fn reason(self, step: Option<usize>) -> LayerReason {
         let carried = self.measured.map_or(Bitrate::MAX, |budget| budget.now);
-        let sendable = self.sendable.unwrap_or(Bitrate::MAX);
+        let sendable = self.sendable.filter(|sendable| sendable.pauses || step.is_some());
+        let sendable = sendable.map_or(Bitrate::MAX, |sendable| sendable.rate);
         if step.is_some() && self.set <= carried.min(sendable) {
             LayerReason::Bandwidth
         } else if carried <= sendable {

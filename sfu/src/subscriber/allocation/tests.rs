@@ -101,8 +101,10 @@ fn only_a_measured_budget_cuts_to_nothing() {
 #[test]
 fn least_limit_is_the_reason() {
     let kbps = Bitrate::from_kbps;
-    let limits =
-        |set, carried, sendable| Limits { set: kbps(set), sendable: Some(kbps(sendable)), ..measured(carried, 0) };
+    let limits = |set, carried, sendable| {
+        let sendable = Some(Sendable { rate: kbps(sendable), pauses: true });
+        Limits { set: kbps(set), sendable, ..measured(carried, 0) }
+    };
     let of = |limits: Limits| (limits.reason(Some(0)), limits.reason(None));
     let (bandwidth, network, server) = (LayerReason::Bandwidth, LayerReason::Network, LayerReason::Server);
     assert_eq!(of(limits(100, 200, 300)), (bandwidth, network), "what is set pauses nothing");
@@ -110,16 +112,23 @@ fn least_limit_is_the_reason() {
     assert_eq!(of(limits(300, 100, 200)), (network, network));
     assert_eq!(of(limits(300, 200, 100)), (server, server));
     assert_eq!(set(100).reason(Some(0)), bandwidth);
+    let kept = Some(Sendable { rate: kbps(100), pauses: false });
+    assert_eq!(of(Limits { sendable: kept, ..limits(300, 200, 0) }), (server, network), "it pauses nothing");
 }
 
 #[test]
 fn overloaded_worker_pauses_what_it_cannot_send() {
     let steps = ladder(&CAMERA);
     let tiles = [demand(&steps, 720), demand(&steps, 720)];
-    let overloaded = |limits: Limits, kbps| Limits { sendable: Some(Bitrate::from_kbps(kbps)), ..limits };
-    assert_eq!(layers(&tiles, overloaded(set(4_000), 99)), [Some((180, 1)), None]);
-    assert_eq!(layers(&tiles, overloaded(set(4_000), 0)), [None; 2]);
-    assert_eq!(layers(&tiles, overloaded(measured(99, 99), 4_000)), [Some((180, 1)), None], "the least counts");
+    let overloaded = |limits: Limits, kbps, pauses| {
+        let sendable = Some(Sendable { rate: Bitrate::from_kbps(kbps), pauses });
+        layers(&tiles, Limits { sendable, ..limits })
+    };
+    assert_eq!(overloaded(set(4_000), 99, true), [Some((180, 1)), None]);
+    assert_eq!(overloaded(set(4_000), 0, true), [None; 2]);
+    assert_eq!(overloaded(measured(99, 99), 4_000, true), [Some((180, 1)), None], "the least counts");
+    assert_eq!(overloaded(set(4_000), 0, false), [Some((180, 0)); 2], "unless lowest layers are to be kept");
+    assert_eq!(overloaded(measured(99, 99), 0, false), [Some((180, 0)), None], "which the downlink has to carry");
 }
 
 #[test]

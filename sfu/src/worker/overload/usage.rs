@@ -23,6 +23,13 @@ pub(super) struct Usage {
 }
 
 impl Usage {
+    /// Forgets a half of what is more than about this long.
+    pub(super) fn fade(&mut self, time: Duration) {
+        if self.time > time {
+            *self = Self { time: self.time / 2, ran: self.ran / 2, idle: self.idle / 2 };
+        }
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.time = self.time.saturating_add(other.time);
         self.ran = self.ran.saturating_add(other.ran);
