@@ -416,7 +416,7 @@ mod tests {
     #[test]
     fn video_pauses_after_three_seconds_of_a_queue_of_lowest_layers() {
         let mut intervals = lowest_only();
-        let mut pass = |intervals: &mut Intervals| {
+        let pass = |intervals: &mut Intervals| {
             intervals.send();
             intervals.pass(110 * MS, Duration::ZERO)
         };
@@ -461,7 +461,9 @@ mod tests {
     #[test]
     fn pauses_end_when_nothing_is_paused_any_more() {
         let mut intervals = lowest_only();
-        (0..16).for_each(|_| drop(intervals.pass(200 * MS, Duration::ZERO)));
+        for _ in 0..16 {
+            intervals.pass(200 * MS, Duration::ZERO);
+        }
         assert!(intervals.pauses());
         intervals.load.paused = 3;
         intervals.overload.ceiling = None;
@@ -475,7 +477,7 @@ mod tests {
     #[test]
     fn limit_that_failed_is_not_tried_again_at_once() {
         let mut intervals = Intervals::new();
-        let mut rise = |intervals: &mut Intervals, wait| {
+        let rise = |intervals: &mut Intervals, wait| {
             intervals.send();
             intervals.second(wait, 60 * MS)
         };
