@@ -2,7 +2,7 @@
 
 use super::{
     BandwidthEstimator, ClusterId, PacketResult,
-    pacer::Pacer,
+    pacer::{self, Pace, Pacer},
     probe_sender::ProbeSender,
     repair_budget::RepairBudget,
     report::{Arrival, PacketName, ReceiverClock, Report},
@@ -38,6 +38,10 @@ pub(crate) fn about_on_wire(len: usize) -> DataSize {
 
 /// What is assumed of a path until feedback says more.
 const START: Bitrate = Bitrate::from_kbps(600);
+/// A client that has sent no feedback this long after its first packet sends none, and gets everything.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
+/// What the assumption is worth shows within this time of the first feedback. Until then, nothing leaves faster than it.
+const ASSUMED_FOR: Duration = Duration::from_millis(500);
 /// The estimator looks at the time as long as feedback has come within this time.
 const WATCHED: Duration = Duration::from_secs(30);
 
@@ -83,8 +87,10 @@ pub struct Downlink {
     repair_budget: RepairBudget,
     reported: DeliveryReport,
     clock: ReceiverClock,
-    /// From the first feedback on: a client that sends none costs nothing.
+    /// From the first feedback on, or with a pacer before that: a client that sends none costs nothing.
     measured: Option<Box<Measured>>,
+    /// It has sent no feedback for long.
+    is_silent: bool,
     /// The packets take another path since the last tick.
     has_moved: bool,
 }
@@ -94,6 +100,9 @@ pub struct Downlink {
 struct Measured {
     history: SendHistory,
     estimator: BandwidthEstimator,
+    /// When the first packet left, and when the first and the last feedback came.
+    begun: Option<Instant>,
+    heard: Option<Instant>,
     last_feedback: Instant,
     needs: Needs,
     reported: Option<DownlinkState>,
@@ -128,10 +137,14 @@ impl Downlink {
         send_history::FIRST + self.numbered
     }
 
-    /// Holds back video from now on, if it would leave faster than the path carries it. Does nothing before the first feedback.
+    /// Holds back video from now on, if it would leave faster than the path carries it. Before the first feedback that is an
+    /// assumption, and a client that sends none is soon held back no more.
     pub(crate) fn begin_pacing(&mut self, now: Instant) {
+        if self.measured.is_none() && !self.is_silent {
+            self.measured = Some(Box::new(Measured::new(now, self.next_number())));
+        }
         if let Some(measured) = &mut self.measured {
-            measured.pacer = Some(Pacer::new(now));
+            measured.pacer.get_or_insert_with(|| Pacer::new(now));
         }
     }
 
@@ -144,13 +157,20 @@ impl Downlink {
     /// Whether a packet has to wait: others do, or too much has left.
     pub(crate) fn must_wait(&mut self, now: Instant, size: DataSize) -> bool {
         self.refill_pacer(now);
-        self.pacer().is_some_and(|pacer| pacer.waiting() > DataSize::ZERO || !pacer.permits(size))
+        let is_silent = self.measured.as_ref().is_some_and(|measured| measured.is_silent(now));
+        let Some(pacer) = self.pacer() else { return false };
+        let waits = pacer.waiting() > DataSize::ZERO || !pacer.permits(size);
+        if is_silent && !waits {
+            (self.measured, self.is_silent) = (None, true);
+        }
+        waits
     }
 
     /// Lets time pass for the pacer.
     pub(crate) fn refill_pacer(&mut self, now: Instant) {
-        if let Some(Measured { pacer: Some(pacer), estimator, .. }) = self.measured.as_deref_mut() {
-            pacer.refill(now, estimator.estimate(), estimator.own_queue(now), estimator.eased(now));
+        if let Some(measured) = &mut self.measured {
+            let pace = measured.pace(now);
+            measured.pacer.iter_mut().for_each(|pacer| pacer.refill(now, pace));
         }
     }
 
@@ -184,8 +204,8 @@ impl Downlink {
 
     /// Whether a retransmission of `size` on the wire is within the repair budget; it counts as sent.
     pub(crate) fn admits_repair(&mut self, now: Instant, size: DataSize) -> bool {
-        let estimate = self.estimate();
-        self.repair_budget.spend(now, estimate, size)
+        let assumed = self.measured.as_ref().map(|measured| measured.estimator.estimate());
+        self.repair_budget.spend(now, assumed, size)
     }
 
     /// Handles feedback of the client. Returns what it reports. `results` is a buffer.
@@ -198,9 +218,14 @@ impl Downlink {
         let next_number = self.next_number();
         let Some(measured) = &mut self.measured else {
             // What the first feedback is about was sent before anything was recorded.
-            self.measured = Some(Box::new(Measured::new(now, next_number)));
+            let mut measured = Box::new(Measured::new(now, next_number));
+            measured.heard = Some(now);
+            self.measured = Some(measured);
             return DeliveryReport::default();
         };
+        if measured.heard.is_none() {
+            (measured.heard, measured.spendable) = (Some(now), Spendable::new(now));
+        }
         results.clear();
         let counted = measured.look_up(report, &mut self.clock, results);
         measured.history.on_feedback(now);
@@ -220,20 +245,20 @@ impl Downlink {
 
     /// Handles a round trip that a receiver report tells. Feedback tells more of them.
     pub(crate) fn on_round_trip(&mut self, sample: Duration) {
-        if self.measured.is_none() {
+        if !self.is_estimated() {
             self.rtt.sample(sample);
         }
     }
 
     /// The packets take another path from now on. The first path is no change.
     pub(crate) fn on_path_change(&mut self) {
-        self.has_moved = self.measured.is_some();
+        self.has_moved = self.is_estimated();
     }
 
     /// Lets time pass for the estimator. Returns whether it is to be called again.
     pub(crate) fn on_tick(&mut self, now: Instant) -> bool {
         let has_moved = std::mem::take(&mut self.has_moved);
-        let Some(measured) = &mut self.measured else { return false };
+        let Some(measured) = self.measured.as_mut().filter(|measured| measured.heard.is_some()) else { return false };
         if has_moved {
             measured.estimator.on_path_change(now);
         }
@@ -244,7 +269,8 @@ impl Downlink {
 
     /// Begins the next probe, if one is due and none is under way. Returns whether it has begun.
     pub(crate) fn begin_probe(&mut self, now: Instant) -> bool {
-        let Some(measured) = self.measured.as_mut().filter(|measured| measured.probe.is_none()) else { return false };
+        let may_probe = |measured: &&mut Box<Measured>| measured.heard.is_some() && measured.probe.is_none();
+        let Some(measured) = self.measured.as_mut().filter(may_probe) else { return false };
         measured.probe = measured.estimator.next_probe(now).map(|cluster| ProbeSender::new(now, cluster));
         measured.probe.is_some()
     }
@@ -268,7 +294,7 @@ impl Downlink {
 
     /// What video may use; `None` while too little is known.
     pub(crate) fn video_budget(&self, now: Instant) -> Option<VideoBudget> {
-        let Measured { spendable, estimator, needs, .. } = &**self.measured.as_ref()?;
+        let Measured { spendable, estimator, needs, .. } = self.estimated()?;
         spendable.budget(now, estimator.estimate(), *needs, estimator.estimate() < START)
     }
 
@@ -287,7 +313,11 @@ impl Downlink {
 
     /// Whether feedback has come, so that there is an estimate.
     pub(crate) fn is_estimated(&self) -> bool {
-        self.measured.is_some()
+        self.estimated().is_some()
+    }
+
+    fn estimated(&self) -> Option<&Measured> {
+        self.measured.as_deref().filter(|measured| measured.heard.is_some())
     }
 
     /// Sets what the receiver's slots need. Nothing changes before the first feedback.
@@ -302,13 +332,13 @@ impl Downlink {
     /// The bitrate that the path carries; `None` without feedback.
     #[must_use]
     pub fn estimate(&self) -> Option<Bitrate> {
-        self.measured.as_ref().map(|measured| measured.estimator.estimate())
+        self.estimated().map(|measured| measured.estimator.estimate())
     }
 
     /// What is known of the path; `None` without feedback.
     #[must_use]
     pub fn state(&self) -> Option<DownlinkState> {
-        let Measured { estimator, needs, .. } = &**self.measured.as_ref()?;
+        let Measured { estimator, needs, .. } = self.estimated()?;
         let kbps = |rate: Bitrate| u32::try_from(rate.bps() / 1_000).unwrap_or(u32::MAX);
         Some(DownlinkState {
             kbps: kbps(estimator.estimate()),
@@ -332,6 +362,8 @@ impl Measured {
         Self {
             history: SendHistory::new(now, next_number),
             estimator: BandwidthEstimator::new(START),
+            begun: None,
+            heard: None,
             last_feedback: now,
             needs: Needs::default(),
             reported: None,
@@ -342,8 +374,31 @@ impl Measured {
         }
     }
 
+    /// At which bitrate video may leave.
+    fn pace(&self, now: Instant) -> Pace {
+        let Self { estimator, heard, .. } = self;
+        let estimate = estimator.estimate();
+        let is_assumed = heard.is_none_or(|heard| now.saturating_duration_since(heard) < ASSUMED_FOR);
+        match (estimator.eased(now), estimator.own_queue(now)) {
+            _ if self.is_silent(now) => Pace::Any,
+            (Some(eased), _) => Pace::Even(eased),
+            (None, queue) if is_assumed => Pace::Even(pacer::with_queue(estimate, queue)),
+            (None, queue) => Pace::Bursts { estimate, queue },
+        }
+    }
+
+    /// Whether it seems that the client sends no feedback.
+    fn is_silent(&self, now: Instant) -> bool {
+        let has_waited = |begun| now.saturating_duration_since(begun) >= SILENT_AFTER;
+        self.heard.is_none() && self.begun.is_some_and(has_waited)
+    }
+
     /// A packet of `size` on the wire leaves now.
     fn on_packet(&mut self, now: Instant, size: DataSize) {
+        if self.begun.is_none() {
+            self.begun = Some(now);
+            self.history.on_feedback(now);
+        }
         let cluster = self.probe.as_mut().map(|probe| probe.on_packet(size));
         self.history.record(now, size, cluster.map_or(0, ClusterId::get));
         self.estimator.on_sent(now, size);

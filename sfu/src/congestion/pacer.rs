@@ -18,13 +18,24 @@ const FULL_QUEUE: Duration = Duration::from_millis(200);
 /// The bucket holds what may leave in this time, or ten full packets: fewer would make runs of packets short.
 const BURST_TIME: Duration = Duration::from_millis(40);
 const BURST: DataSize = DataSize::from_bytes(12_000);
-/// While less is to be sent, a single packet: what was saved up before would hide that.
-const BURST_EASED: DataSize = DataSize::from_bytes(1_500);
+/// Without bursts, a single packet.
+const BURST_EVEN: DataSize = DataSize::from_bytes(1_500);
 /// More than leaves in this time is too much.
 const MAX_WAIT: Duration = Duration::from_millis(400);
-/// What waits leaves within this time, whatever the estimate is: packets are stored for a second, and the lowest layers are
-/// sent even where they do not fit.
+/// What waits leaves within this time, whatever the estimate is, unless the path has a queue: packets are stored for a second, and
+/// the lowest layers are sent even where they do not fit.
 const LONGEST_WAIT: Duration = Duration::from_millis(600);
+
+/// How fast video may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// At this bitrate, without bursts.
+    Even(Bitrate),
+    /// As a path with this estimate and queue carries it.
+    Bursts { estimate: Bitrate, queue: Duration },
+    /// At any bitrate: nothing is known, nor will be.
+    Any,
+}
 
 /// Token bucket of one downlink.
 #[derive(Debug)]
@@ -36,28 +47,46 @@ pub(super) struct Pacer {
     waiting: DataSize,
     /// At which what waits leaves within [`LONGEST_WAIT`], if it was too much; zero once nothing waits.
     floor: Bitrate,
+    /// Without bursts, and without haste.
+    is_even: bool,
+}
+
+/// What may leave on a path with this estimate, and with this queue.
+pub(super) fn with_queue(estimate: Bitrate, queue: Duration) -> Bitrate {
+    if queue > FULL_QUEUE { estimate / 2 } else { estimate }
 }
 
 impl Pacer {
     pub(super) fn new(now: Instant) -> Self {
-        Self { tokens: BURST, refilled: now, rate: Bitrate::ZERO, waiting: DataSize::ZERO, floor: Bitrate::ZERO }
+        Self {
+            tokens: BURST,
+            refilled: now,
+            rate: Bitrate::ZERO,
+            waiting: DataSize::ZERO,
+            floor: Bitrate::ZERO,
+            is_even: false,
+        }
     }
 
-    /// Adds the tokens of the time that has passed, on a path with this estimate and queue; or at the bitrate `eased`.
-    pub(super) fn refill(&mut self, now: Instant, estimate: Bitrate, queue: Duration, eased: Option<Bitrate>) {
+    /// Adds the tokens of the time that has passed.
+    pub(super) fn refill(&mut self, now: Instant, pace: Pace) {
         let elapsed = now.saturating_duration_since(self.refilled);
-        let factor = match queue {
-            queue if queue > FULL_QUEUE => 0.5,
-            queue if queue > LONG_QUEUE => 1.0,
-            _ => FACTOR,
+        self.is_even = matches!(pace, Pace::Even(_));
+        self.rate = match pace {
+            Pace::Even(rate) => rate,
+            // What the path does not carry would be lost, however long it has waited.
+            Pace::Bursts { estimate, queue } if queue > LONG_QUEUE => {
+                with_queue(estimate, queue).max(self.floor.min(estimate))
+            }
+            Pace::Bursts { estimate, .. } => estimate.mul_f64(FACTOR).max(self.floor),
+            Pace::Any => Bitrate::MAX,
         };
-        self.rate = eased.unwrap_or(estimate.mul_f64(factor)).max(self.floor);
         let tokens = self.rate * elapsed;
+        let most = if self.is_even { BURST_EVEN } else { BURST.max(self.rate * BURST_TIME) };
         if tokens > DataSize::ZERO {
-            let most = if eased.is_some() { BURST_EASED } else { (self.rate * BURST_TIME).max(BURST) };
-            self.tokens = (self.tokens + tokens).min(most);
             self.refilled = now;
         }
+        self.tokens = (self.tokens + tokens).min(most);
     }
 
     /// Whether there are tokens for a packet.
@@ -89,10 +118,12 @@ impl Pacer {
         waiting > self.rate * MAX_WAIT
     }
 
-    /// Lets what waits leave in time.
+    /// Lets what waits leave in time, unless it is to leave evenly.
     pub(super) fn hurry(&mut self, waiting: DataSize) {
         self.waiting = waiting;
-        self.floor = self.floor.max(waiting / LONGEST_WAIT);
+        if !self.is_even {
+            self.floor = self.floor.max(waiting / LONGEST_WAIT);
+        }
     }
 }
 
@@ -102,12 +133,13 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
     const ESTIMATE: Bitrate = Bitrate::from_kbps(800);
+    const USUAL: Pace = Pace::Bursts { estimate: ESTIMATE, queue: Duration::ZERO };
     const PACKET: DataSize = DataSize::from_bytes(1_000);
 
     /// Sends as much as is permitted each millisecond until `until`. Returns the bytes of each.
     fn sent(pacer: &mut Pacer, start: Instant, until: u32, queue: Duration) -> Vec<u64> {
         let each = (0..until).map(|ms| {
-            pacer.refill(start + ms * MS, ESTIMATE, queue, None);
+            pacer.refill(start + ms * MS, Pace::Bursts { estimate: ESTIMATE, queue });
             let mut bytes = 0;
             while pacer.permits(PACKET) {
                 pacer.on_packet(PACKET);
@@ -137,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn eased_pacer_has_nothing_saved_up() {
-        let (start, eased) = (Instant::now(), Some(Bitrate::from_kbps(400)));
+    fn even_pacer_has_nothing_saved_up() {
+        let (start, rate) = (Instant::now(), Bitrate::from_kbps(400));
         let mut pacer = Pacer::new(start);
         let mut sent = 0;
         for ms in 1..=200 {
-            pacer.refill(start + ms * MS, ESTIMATE, Duration::ZERO, eased);
+            pacer.refill(start + ms * MS, Pace::Even(rate));
             while pacer.permits(PACKET) {
                 pacer.on_packet(PACKET);
                 sent += PACKET.bytes();
@@ -156,7 +188,8 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         for (estimate, most) in [(ESTIMATE, 12), (Bitrate::from_kbps(8_000), 100)] {
-            pacer.refill(start + Duration::from_secs(60 * most), estimate, Duration::ZERO, None);
+            let pace = Pace::Bursts { estimate, queue: Duration::ZERO };
+            pacer.refill(start + Duration::from_secs(60 * most), pace);
             assert!(pacer.permits(PACKET * most) && !pacer.permits(PACKET * (most + 1)));
         }
     }
@@ -166,7 +199,7 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         pacer.on_packet(PACKET * 1_000);
-        pacer.refill(start + 4 * MS, ESTIMATE, Duration::ZERO, None);
+        pacer.refill(start + 4 * MS, USUAL);
         assert!(pacer.permits(PACKET));
     }
 
@@ -175,14 +208,14 @@ mod tests {
     fn what_waits_leaves_in_time() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
-        pacer.refill(start + MS, ESTIMATE, Duration::ZERO, None);
+        pacer.refill(start + MS, USUAL);
         assert!(!pacer.set_waiting(PACKET * 100));
         pacer.add(PACKET * 100);
         let mut left = pacer.waiting();
         assert!(pacer.set_waiting(left));
         pacer.hurry(left);
         let took = (2..).find(|ms| {
-            pacer.refill(start + *ms * MS, ESTIMATE, Duration::ZERO, None);
+            pacer.refill(start + *ms * MS, USUAL);
             while left > DataSize::ZERO && pacer.permits(PACKET) {
                 pacer.on_packet(PACKET);
                 left = left.checked_sub(PACKET).unwrap();

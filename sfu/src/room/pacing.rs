@@ -46,6 +46,17 @@ impl Room {
         slots.into_iter().for_each(|slot| self.pace_slot(slot, egress));
     }
 
+    /// From now on, packets of video into a slot of a receiver that is to be adapted to may have to wait.
+    pub(super) fn pace_new_slot(&mut self, now: Instant, key: SlotKey, egress: &mut (impl Egress + ?Sized)) {
+        let Some(slot) = self.topology.slots.get(key).filter(|slot| slot.is_video()) else { return };
+        if self.adapts
+            && let Some(path) = egress.path(slot.transport)
+        {
+            path.downlink.begin_pacing(now);
+        }
+        self.pace_slot(key, egress);
+    }
+
     /// From now on, packets of video into a slot may have to wait, if its receiver has a pacer.
     pub(super) fn pace_slot(&mut self, key: SlotKey, egress: &mut (impl Egress + ?Sized)) {
         let Some(slot) = self.topology.slots.get_mut(key).filter(|slot| slot.is_video()) else { return };
@@ -104,7 +115,8 @@ impl Room {
                     break 'all;
                 }
                 if let Some(receiver) = self.topology.participants.get_mut(receiver) {
-                    receiver.next_slot = position + 1;
+                    // A key frame that has begun is of use when it is whole.
+                    receiver.next_slot = position + usize::from(urgency != Urgency::KeyFrame);
                 }
                 self.send_waited(now, slot, urgency, &packet, egress);
             }
@@ -154,6 +166,7 @@ impl Room {
         let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
             return false;
         };
+        self.discard_withheld(receiver);
         let mut size = self.waiting_size(receiver);
         let Some(path) = egress.path(transport) else { return false };
         if path.downlink.set_waiting(size) {
@@ -162,6 +175,18 @@ impl Room {
             path.downlink.hurry(size);
         }
         size > DataSize::ZERO
+    }
+
+    /// Discards what waits of videos of which nothing is sent any more.
+    fn discard_withheld(&mut self, receiver: ParticipantKey) {
+        let Topology { participants, slots, .. } = &mut self.topology;
+        for key in participants.get(receiver).into_iter().flat_map(|receiver| &receiver.slots) {
+            if let Some(slot) = slots.get_mut(*key).filter(|slot| slot.is_withheld())
+                && let Some(waiting) = &mut slot.waiting
+            {
+                waiting.withhold();
+            }
+        }
     }
 
     fn waiting_size(&self, receiver: ParticipantKey) -> DataSize {

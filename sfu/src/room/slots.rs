@@ -37,7 +37,7 @@ impl Room {
         egress: &mut (impl Egress + ?Sized),
     ) -> Result<(), CommandError> {
         let slot = self.topology.activate_slot(participant, mid)?;
-        self.pace_slot(slot, egress);
+        self.pace_new_slot(now, slot, egress);
         self.request_key_frame(now, slot, Cause::Joiner, egress);
         Ok(())
     }

@@ -33,6 +33,8 @@ pub(crate) struct Steadiness {
     undone: Option<Rise>,
     /// Since when not even the lowest step fits.
     unfit: Option<Instant>,
+    /// It has been known before what its receiver's downlink carries.
+    is_measured: bool,
 }
 
 impl Steadiness {
@@ -49,14 +51,16 @@ impl Steadiness {
 
     /// All video of the receiver may have this bitrate.
     pub(crate) fn on_budget(&mut self, budget: VideoBudget) {
+        self.is_measured = true;
         let (little, much) = OTHER_PATH;
         self.undone.take_if(|up| budget.now < up.sum.mul_f64(little) || budget.steady > up.sum.mul_f64(much));
     }
 
-    /// Not even the lowest step fits. Returns whether that lasts, so that nothing is sent.
+    /// Not even the lowest step fits. Returns whether that lasts, so that nothing is sent. What did not fit from the first measurement
+    /// on was sent for want of one.
     pub(crate) fn on_unfit(&mut self, now: Instant) -> bool {
         let since = *self.unfit.get_or_insert(now);
-        now.saturating_duration_since(since) >= PATIENCE
+        !self.is_measured || now.saturating_duration_since(since) >= PATIENCE
     }
 
     /// A step fits.
@@ -129,6 +133,9 @@ mod tests {
     fn what_does_not_fit_is_cut_after_four_seconds() {
         let (mut steadiness, start) = (Steadiness::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(steadiness.on_unfit(at(0)), "it never did");
+        steadiness.on_fit();
+        steadiness.on_budget(budget(1_000));
         assert!(!steadiness.on_unfit(at(0)) && !steadiness.on_unfit(at(3)));
         steadiness.on_fit();
         assert!(!steadiness.on_unfit(at(4)) && !steadiness.on_unfit(at(7)));

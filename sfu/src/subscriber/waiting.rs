@@ -138,6 +138,14 @@ impl Waiting {
         }
     }
 
+    /// Nothing is sent any more. Numbers stay, unless the receiver has seen none.
+    pub(crate) fn withhold(&mut self) {
+        match self.left {
+            Some(_) => self.supersede(),
+            None => self.media.clear(),
+        }
+    }
+
     /// Forgets retransmissions. Those that are still needed will be requested again.
     pub(crate) fn forget_retransmissions(&mut self) {
         self.retransmissions.clear();

@@ -13,7 +13,6 @@ use tacet_impair::Random;
 /// Milliseconds between frames.
 pub const FRAME: u64 = 33;
 const KEY_PACKETS: u8 = 8;
-const DELTA_PACKETS: u8 = 3;
 
 pub fn packet(header: RtpHeader, extensions: HeaderExtensions<'_>, payload: &[u8]) -> Vec<u8> {
     let mut buffer = HeaderBuffer::default();
@@ -41,6 +40,9 @@ pub struct VideoSource {
     pub key_frames: u64,
     pub plis: u64,
     pub frames: u32,
+    /// Packets of a frame, other than key frames, and bytes of each.
+    pub delta_packets: u8,
+    pub payload: usize,
     /// Sends a packet of padding after every frame.
     pub padding: bool,
     seq: u16,
@@ -62,6 +64,8 @@ impl VideoSource {
             key_frames: 0,
             plis: 0,
             frames: 0,
+            delta_packets: 3,
+            payload: 120,
             padding: false,
             seq: random.next() as u16,
             rtx_seq: random.next() as u16,
@@ -87,7 +91,7 @@ impl VideoSource {
         let key = std::mem::take(&mut self.key_requested);
         self.key_frames += u64::from(key);
         self.picture_id = self.picture_id.wrapping_add(1);
-        let count = if key { KEY_PACKETS } else { DELTA_PACKETS };
+        let count = if key { KEY_PACKETS } else { self.delta_packets };
         for number in 0..count {
             let [high, low] = self.picture_id.to_be_bytes();
             let start = if number == 0 { 0x10 } else { 0 };
@@ -95,7 +99,7 @@ impl VideoSource {
             payload.extend(self.frames.to_be_bytes());
             payload.extend([number, count]);
             payload.extend(ms.to_be_bytes());
-            payload.resize(120, 0xee);
+            payload.resize(self.payload, 0xee);
             self.send(number + 1 == count, self.timestamp(ms), &payload, out);
         }
         if self.padding {

@@ -192,7 +192,7 @@ impl Prober {
             // The first sniff has filled a queue: there is no more.
             Stage::Sniffing { .. } if conditions.queue >= QUEUE_SNIFFING => self.fail(now),
             Stage::Sniffing { rate, .. } if due => self.request(now, rate, SHORT, Purpose::Sniff),
-            Stage::Initial if due => self.initial(now, conditions),
+            Stage::Initial if due && conditions.queue <= QUEUE => self.initial(now, conditions),
             Stage::Waiting if due => self.sniff(now, conditions),
             Stage::Sniffing { .. } | Stage::Initial | Stage::Waiting => {}
         }
