@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct DownlinkState {
     /// Bitrate that the path carries, on the wire, in kbit/s.
     pub kbps: u32,
-    /// What changed it last, or keeps it from changing.
+    /// The last change that matters, or what keeps it from changing. A fall matters for five seconds, or until it is made up for.
     pub cause: DownlinkCause,
     /// How long packets wait in the queues of the path.
     pub queue: Duration,
@@ -32,7 +32,7 @@ pub enum DownlinkCause {
     Trend,
     /// The queue of the bottleneck stands still, and is drained.
     Queue,
-    /// Packets are lost.
+    /// Packets are lost: it has fallen for that, or many are while it is below the wish.
     Loss,
     /// Feedback does not arrive, or much too late.
     NoFeedback,

@@ -8,6 +8,7 @@ use super::{
     report::{Arrival, PacketName, ReceiverClock, Report},
     rtt::Rtt,
     send_history::{self, Lookup, SendHistory, SentPacket},
+    told_cause::ToldCause,
     video_budget::{Spendable, VideoBudget},
 };
 use crate::{
@@ -106,6 +107,7 @@ struct Measured {
     last_feedback: Instant,
     needs: Needs,
     reported: Option<DownlinkState>,
+    cause: ToldCause,
     probe: Option<ProbeSender>,
     /// Of receivers that are adapted to.
     pacer: Option<Pacer>,
@@ -239,6 +241,7 @@ impl Downlink {
         if counted.overrun > 0 {
             measured.estimator.on_overrun(now);
         }
+        measured.note(now);
         self.reported += counted;
         counted
     }
@@ -263,6 +266,7 @@ impl Downlink {
             measured.estimator.on_path_change(now);
         }
         measured.estimator.on_tick(now);
+        measured.note(now);
         measured.spendable.add(now, measured.estimator.estimate());
         now.saturating_duration_since(measured.last_feedback) < WATCHED
     }
@@ -338,11 +342,11 @@ impl Downlink {
     /// What is known of the path; `None` without feedback.
     #[must_use]
     pub fn state(&self) -> Option<DownlinkState> {
-        let Measured { estimator, needs, .. } = self.estimated()?;
+        let Measured { estimator, needs, cause, .. } = self.estimated()?;
         let kbps = |rate: Bitrate| u32::try_from(rate.bps() / 1_000).unwrap_or(u32::MAX);
         Some(DownlinkState {
             kbps: kbps(estimator.estimate()),
-            cause: estimator.cause(),
+            cause: cause.told(estimator.cause()),
             queue: estimator.queue(),
             wanted_kbps: kbps(needs.wanted),
         })
@@ -367,11 +371,17 @@ impl Measured {
             last_feedback: now,
             needs: Needs::default(),
             reported: None,
+            cause: ToldCause::default(),
             probe: None,
             pacer: None,
             spendable: Spendable::new(now),
             needed: Bitrate::ZERO,
         }
+    }
+
+    /// Follows the estimate, for what is told of it.
+    fn note(&mut self, now: Instant) {
+        self.cause.note(now, self.estimator.cause(), self.estimator.estimate());
     }
 
     /// At which bitrate video may leave.

@@ -9,6 +9,7 @@ mod repair_budget;
 pub(crate) mod report;
 pub(crate) mod rtt;
 mod send_history;
+mod told_cause;
 pub(crate) mod twcc_recorder;
 mod video_budget;
 

@@ -2,8 +2,11 @@
 
 use crate::{CONTESTANTS, Evaluated};
 use std::{fmt::Write, fs, io, path::Path};
+use tacet_congestion_lab::{Bound, Expectation, Summary};
 
 const BEGIN: &str = "<!-- figures of `make cc` -->";
+/// What is better by this factor, at least, is marked.
+const BETTER: f64 = 1.05;
 const END: &str = "<!-- end of figures -->";
 
 /// All figures.
@@ -37,7 +40,12 @@ pub(crate) fn write(file: &Path, evaluated: &[Evaluated], seeds: u64) -> io::Res
 fn table(evaluated: &[Evaluated], seeds: u64) -> String {
     let mut out = format!("Medians of {seeds} seeds; the least and the greatest in brackets.\n\n| scenario | must |");
     let names: Vec<&str> = CONTESTANTS.iter().map(|(name, _)| *name).collect();
-    let _ = writeln!(out, " {} |\n|---|---|{}", names.join(" | "), "---|".repeat(names.len()));
+    let _ = writeln!(
+        out,
+        " {} | probes, of them padding |\n|---|---|{}---|",
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
     for Evaluated { scenario, summaries } in evaluated {
         for (place, expectation) in scenario.expectations.iter().enumerate() {
             let title = if place == 0 { scenario.title.as_str() } else { "" };
@@ -48,12 +56,31 @@ fn table(evaluated: &[Evaluated], seeds: u64) -> String {
                     |figure| format!("{} ({}–{})", short(figure.median), short(figure.least), short(figure.most)),
                 );
                 let kept = expectation.violation(summary).is_none();
-                let _ = write!(out, " {}{figure} |", if kept { "" } else { "✗ " });
+                let worse = summaries.get(1).is_some_and(|yardstick| is_worse(expectation, summary, yardstick));
+                let _ = write!(out, " {}{figure}{} |", if kept { "" } else { "✗ " }, if worse { " ▽" } else { "" });
             }
+            let probes = if place == 0 { probes(summaries.first()) } else { String::new() };
+            let _ = write!(out, " {probes} |");
             out.push('\n');
         }
     }
     out
+}
+
+/// Whether the yardstick's median is better by more than [`BETTER`].
+fn is_worse(expectation: &Expectation, summary: &Summary, yardstick: &Summary) -> bool {
+    let median = |summary: &Summary| summary.figure(expectation.score).map_or(0.0, |figure| figure.median);
+    let (own, other) = (median(summary), median(yardstick));
+    match expectation.bound {
+        Bound::AtLeast(_) => other > own * BETTER,
+        Bound::AtMost(_) => own > other * BETTER,
+    }
+}
+
+/// What probes add to all bytes, and the part of it that is padding, in percent.
+fn probes(summary: Option<&Summary>) -> String {
+    let median = |score| summary.and_then(|summary| summary.figure(score)).map_or(0.0, |figure| figure.median);
+    format!("{} %, {} %", short(median("probe_percent")), short(median("padding_percent")))
 }
 
 fn short(value: f64) -> String {

@@ -265,6 +265,21 @@ fn random_loss_with_an_empty_queue_is_not_congestion() {
     assert!(lowest > 1_000, "{lowest} kbit/s");
 }
 
+/// Who looks each second reads that loss is what keeps the estimate below the wish.
+#[test]
+fn much_loss_is_told_as_the_cause() {
+    let mut call = Call::new(3_000);
+    call.path.loses_one_of = 3;
+    call.estimator.set_wanted(Bitrate::from_kbps(4_000), Bitrate::from_kbps(4_000));
+    call.run(5.0);
+    let seconds = (0..30).filter(|_| {
+        call.run(1.0);
+        call.estimator.cause() == Cause::Loss
+    });
+    let told = seconds.count();
+    assert!(told >= 25, "{told} of 30 s, {} kbit/s", call.kbps());
+}
+
 #[test]
 fn silence_lowers_the_estimate_to_a_floor() {
     let mut call = Call::new(10_000);
