@@ -273,8 +273,7 @@ impl Downlink {
 
     /// Begins the next probe, if one is due and none is under way. Returns whether it has begun.
     pub(crate) fn begin_probe(&mut self, now: Instant) -> bool {
-        let may_probe = |measured: &&mut Box<Measured>| measured.heard.is_some() && measured.probe.is_none();
-        let Some(measured) = self.measured.as_mut().filter(may_probe) else { return false };
+        let Some(measured) = self.measured.as_deref_mut().filter(|measured| measured.may_probe()) else { return false };
         measured.probe = measured.estimator.next_probe(now).map(|cluster| ProbeSender::new(now, cluster));
         measured.probe.is_some()
     }
@@ -377,6 +376,11 @@ impl Measured {
             spendable: Spendable::new(now),
             needed: Bitrate::ZERO,
         }
+    }
+
+    /// Whether another probe may begin.
+    fn may_probe(&self) -> bool {
+        self.heard.is_some() && self.probe.is_none()
     }
 
     /// Follows the estimate, for what is told of it.
