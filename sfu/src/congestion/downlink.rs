@@ -6,9 +6,9 @@ use super::{
     probe_sender::ProbeSender,
     repair_budget::RepairBudget,
     report::{Arrival, PacketName, ReceiverClock, Report},
+    reported_cause::ReportedCause,
     rtt::Rtt,
     send_history::{self, Lookup, SendHistory, SentPacket},
-    told_cause::ToldCause,
     video_budget::{Spendable, VideoBudget},
 };
 use crate::{
@@ -107,7 +107,7 @@ struct Measured {
     last_feedback: Instant,
     needs: Needs,
     reported: Option<DownlinkState>,
-    cause: ToldCause,
+    cause: ReportedCause,
     probe: Option<ProbeSender>,
     /// Of receivers that are adapted to.
     pacer: Option<Pacer>,
@@ -345,7 +345,7 @@ impl Downlink {
         let kbps = |rate: Bitrate| u32::try_from(rate.bps() / 1_000).unwrap_or(u32::MAX);
         Some(DownlinkState {
             kbps: kbps(estimator.estimate()),
-            cause: cause.told(estimator.cause()),
+            cause: cause.of(estimator.cause()),
             queue: estimator.queue(),
             wanted_kbps: kbps(needs.wanted),
         })
@@ -370,7 +370,7 @@ impl Measured {
             last_feedback: now,
             needs: Needs::default(),
             reported: None,
-            cause: ToldCause::default(),
+            cause: ReportedCause::default(),
             probe: None,
             pacer: None,
             spendable: Spendable::new(now),
@@ -383,7 +383,7 @@ impl Measured {
         self.heard.is_some() && self.probe.is_none()
     }
 
-    /// Follows the estimate, for what is told of it.
+    /// Follows the estimate, for what is reported of it.
     fn note(&mut self, now: Instant) {
         self.cause.note(now, self.estimator.cause(), self.estimator.estimate());
     }

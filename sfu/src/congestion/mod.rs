@@ -7,9 +7,9 @@ mod pacer;
 mod probe_sender;
 mod repair_budget;
 pub(crate) mod report;
+mod reported_cause;
 pub(crate) mod rtt;
 mod send_history;
-mod told_cause;
 pub(crate) mod twcc_recorder;
 mod video_budget;
 

@@ -78,8 +78,8 @@ const ROOM: f64 = 0.9;
 const ACKED_AFTER: i64 = 250_000;
 /// Loss is judged once this many packets are covered.
 const LOSS_PACKETS: u32 = 20;
-/// Loss that is told as the cause of an estimate below the wish, whatever has moved it last.
-const LOSS_TOLD: f64 = 0.1;
+/// Loss that is reported as the cause of an estimate below the wish, whatever has moved it last.
+const LOSS_REPORTED: f64 = 0.1;
 /// Loss that needs no experiment while the queue is short: a share, and packets of small streams.
 const LOSS_ALLOWED: f64 = 0.05;
 const LOSS_ALLOWED_RATE: f64 = 75_000.0;
@@ -521,7 +521,7 @@ impl BandwidthEstimator {
     pub fn cause(&self) -> Cause {
         let rises = matches!(self.cause, Cause::Growth | Cause::Probe | Cause::Limited);
         let loss = self.loss.last_second();
-        let is_lossy = loss.packets > LOSS_PACKETS && loss.loss() >= LOSS_TOLD;
+        let is_lossy = loss.packets > LOSS_PACKETS && loss.loss() >= LOSS_REPORTED;
         if rises && is_lossy && self.estimate() < self.wanted { Cause::Loss } else { self.cause }
     }
 

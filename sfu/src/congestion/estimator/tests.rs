@@ -267,7 +267,7 @@ fn random_loss_with_an_empty_queue_is_not_congestion() {
 
 /// Who looks each second reads that loss is what keeps the estimate below the wish.
 #[test]
-fn much_loss_is_told_as_the_cause() {
+fn much_loss_is_reported_as_the_cause() {
     let mut call = Call::new(3_000);
     call.path.loses_one_of = 3;
     call.estimator.set_wanted(Bitrate::from_kbps(4_000), Bitrate::from_kbps(4_000));
@@ -276,8 +276,8 @@ fn much_loss_is_told_as_the_cause() {
         call.run(1.0);
         call.estimator.cause() == Cause::Loss
     });
-    let told = seconds.count();
-    assert!(told >= 25, "{told} of 30 s, {} kbit/s", call.kbps());
+    let seconds = seconds.count();
+    assert!(seconds >= 25, "{seconds} of 30 s, {} kbit/s", call.kbps());
 }
 
 #[test]
