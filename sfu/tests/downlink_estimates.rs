@@ -107,3 +107,24 @@ fn silence_of_a_receiver_lowers_its_estimate() {
     assert_eq!(state.cause, DownlinkCause::NoFeedback);
     assert!(state.kbps < before / 2, "{before} kbit/s, then {state:?}");
 }
+
+/// Nothing follows from an estimate where there is no video: each packet of audio would cost memory and time for it.
+#[test]
+fn who_only_listens_is_estimated_once_there_is_video() {
+    let mut world = World::new(7, GOOD);
+    let (publisher, listener) = (world.join(), world.join());
+    let (microphone, camera) = (world.publish_audio(publisher), world.publish_video(publisher));
+    world.add_slot(listener, "a0", Codec::Opus);
+    world.set_slot(listener, "a0", Some(microphone));
+    world.run(3_000);
+    let id = world.clients[listener].id;
+    assert_eq!(world.outbox.path_of(id).downlink.state(), None);
+    world.add_slot(listener, "v0", Codec::Vp8);
+    world.set_slot(listener, "v0", Some(camera));
+    world.run(4_000);
+    let state = world.outbox.path_of(id).downlink.state().unwrap();
+    assert!(state.kbps > 100 && state.wanted_kbps > 100, "{state:?}");
+    world.set_slot(listener, "v0", None);
+    world.run(2_000);
+    assert!(world.outbox.path_of(id).downlink.state().is_some(), "what is known stays known");
+}

@@ -88,7 +88,8 @@ pub struct Downlink {
     repair_budget: RepairBudget,
     reported: DeliveryReport,
     clock: ReceiverClock,
-    /// From the first feedback on, or with a pacer before that: a client that sends none costs nothing.
+    /// With a pacer, or from the first feedback on that comes while there is video: clients that send none, or only listen, cost
+    /// nothing.
     measured: Option<Box<Measured>>,
     /// It has sent no feedback for long.
     is_silent: bool,
@@ -317,6 +318,11 @@ impl Downlink {
     /// Whether feedback has come, so that there is an estimate.
     pub(crate) fn is_estimated(&self) -> bool {
         self.estimated().is_some()
+    }
+
+    /// Whether packets are recorded, so that feedback can be compared with them.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.measured.is_some()
     }
 
     fn estimated(&self) -> Option<&Measured> {

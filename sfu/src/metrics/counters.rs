@@ -40,9 +40,9 @@ quantities! {
     UplinkRecovered = "uplink_packets_recovered",
     /// RTP packets of publishers whose Dependency Descriptor could not be read: they are forwarded to all who receive the stream.
     UnreadDescriptors = "unread_descriptors",
-    /// Packets that subscribers reported as received.
+    /// Packets that subscribers to video reported as received.
     DownlinkArrived = "downlink_packets_arrived",
-    /// Packets that subscribers reported as missing, whether or not they arrive later.
+    /// Packets that subscribers to video reported as missing, whether or not they arrive later.
     DownlinkMissing = "downlink_packets_missing",
     /// Packets that subscribers reported and that were never sent to them.
     DownlinkUnknown = "downlink_packets_unknown",

@@ -74,10 +74,13 @@ impl Room {
         report: &Report<'_>,
         egress: &mut (impl Egress + ?Sized),
     ) {
-        let Some(path) = self.topology.participant(from).and_then(|receiver| egress.path(receiver.transport)) else {
-            return;
-        };
+        let Some(receiver) = self.topology.participant(from) else { return };
+        let Some(path) = egress.path(receiver.transport) else { return };
         let is_first = !path.downlink.is_estimated();
+        if !path.downlink.is_recorded() && !self.topology.receives_video(receiver) {
+            // There is nothing to choose or to hold back, and audio goes out whatever the path carries.
+            return;
+        }
         self.stats.downlink += path.downlink.on_feedback(now, report, &mut self.scratch.results);
         self.watch_downlinks(now);
         if is_first {

@@ -126,6 +126,12 @@ impl Topology {
         self.routes.retain(|(owner, _), _| *owner != id);
     }
 
+    /// Whether a track of video is in a slot of a participant.
+    pub(super) fn receives_video(&self, participant: &Participant) -> bool {
+        let mut slots = participant.slots.iter().filter_map(|slot| self.slots.get(*slot));
+        slots.any(|slot| slot.is_video() && slot.track.is_some())
+    }
+
     pub(super) fn publish(
         &mut self,
         participant: ParticipantId,
