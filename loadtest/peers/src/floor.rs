@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   recvmmsg ─► SRTP open ─► for each subscriber: header rewritten, SRTP seal ─► sendmmsg, in runs of `segments` by GSO
+//!          └──► SRTCP open: feedback and reports of subscribers, as any server gets them, and nothing follows from them
 //! ```
-//! Keys are preset: no ICE, no DTLS, no RTCP, no retransmission, no congestion control. Keys, AES-256-GCM and its
+//! Keys are preset: no ICE, no DTLS, no RTCP of its own, no retransmission, no congestion control. Keys, AES-256-GCM and its
 //! library are those of our SFU.
 
 use crate::child;
@@ -17,6 +18,7 @@ use nix::{
 use rtc_client::srtp::{Profile, SrtpError, SrtpOpener, SrtpSealer};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashMap,
     io::{self, IoSlice, IoSliceMut},
     net::{SocketAddr, SocketAddrV4, UdpSocket},
     os::fd::AsRawFd,
@@ -30,8 +32,11 @@ const SEND_BATCH: usize = 64;
 const DATAGRAM_BYTES: usize = 2_048;
 /// Sealed bytes that are sent before more are sealed, so that they stay in the CPU cache until the kernel copies them.
 const PORTION_BYTES: usize = 256 << 10;
-/// Bytes of the fixed RTP header.
+/// Bytes of the fixed RTP header, and of an extension with a transport-wide number.
 const RTP_HEADER: usize = 12;
+const EXTENSION: usize = 8;
+/// Id of that extension: receivers report the arrival of each number.
+pub(crate) const TRANSPORT_CC: u8 = 3;
 /// Protection profile of both directions.
 pub(crate) const PROFILE: Profile = Profile::Aes256Gcm;
 /// Maximum wait for a datagram, and so maximum delay of a request.
@@ -98,12 +103,13 @@ pub fn run(segments: usize) -> io::Result<()> {
         segments: segments.clamp(1, 64),
         publisher: None,
         subscribers: Vec::new(),
+        by_address: HashMap::new(),
         headers: MultiHeaders::preallocate(SEND_BATCH, (segments > 1).then(|| nix::cmsg_space!(u16))),
         sealed: Vec::new(),
         runs: Vec::new(),
     };
     let mut buffers = vec![[0; DATAGRAM_BYTES]; RECEIVE_BATCH];
-    let mut lengths = Vec::with_capacity(RECEIVE_BATCH);
+    let mut received = Vec::with_capacity(RECEIVE_BATCH);
     loop {
         loop {
             match orders.try_recv() {
@@ -115,20 +121,24 @@ pub fn run(segments: usize) -> io::Result<()> {
                 Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
             }
         }
-        receive(&floor.socket, &mut buffers, &mut lengths)?;
-        let datagrams = buffers.iter_mut().zip(&lengths).filter_map(|(buffer, length)| buffer.get_mut(..*length));
-        floor.forward(datagrams)?;
+        receive(&floor.socket, &mut buffers, &mut received)?;
+        let datagrams = buffers.iter_mut().zip(&received);
+        floor.forward(datagrams.filter_map(|(buffer, (length, from))| Some((*from, buffer.get_mut(..*length)?))))?;
     }
 }
 
-/// Receives queued datagrams, or waits briefly for the first.
-fn receive(socket: &UdpSocket, buffers: &mut [[u8; DATAGRAM_BYTES]], lengths: &mut Vec<usize>) -> io::Result<()> {
-    lengths.clear();
+/// Receives queued datagrams, or waits briefly for the first. Returns the length of each, and who sent it.
+fn receive(
+    socket: &UdpSocket,
+    buffers: &mut [[u8; DATAGRAM_BYTES]],
+    received: &mut Vec<(usize, Option<SocketAddrV4>)>,
+) -> io::Result<()> {
+    received.clear();
     let mut slices: Vec<_> = buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
     let mut headers = MultiHeaders::<SockaddrIn>::preallocate(RECEIVE_BATCH, None);
     // Blocks for the first datagram, then takes those that are queued.
     match recvmmsg(socket.as_raw_fd(), &mut headers, slices.iter_mut(), MsgFlags::MSG_WAITFORONE, None) {
-        Ok(received) => lengths.extend(received.map(|message| message.bytes)),
+        Ok(messages) => received.extend(messages.map(|message| (message.bytes, message.address.map(Into::into)))),
         Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => {}
         Err(error) => return Err(error.into()),
     }
@@ -139,6 +149,10 @@ struct Subscriber {
     address: SockaddrIn,
     ssrc: u32,
     sealer: Box<SrtpSealer>,
+    /// Of its feedback.
+    opener: Box<SrtpOpener>,
+    /// Transport-wide number of the next packet.
+    next: u16,
 }
 
 /// Packets of one length to one destination, one after the other in the sealed bytes.
@@ -154,6 +168,8 @@ struct Floor {
     segments: usize,
     publisher: Option<Box<SrtpOpener>>,
     subscribers: Vec<Subscriber>,
+    /// Position of the subscriber with this address.
+    by_address: HashMap<SocketAddrV4, usize>,
     headers: MultiHeaders<SockaddrIn>,
     sealed: Vec<u8>,
     runs: Vec<Run>,
@@ -165,20 +181,28 @@ impl Floor {
             Order::Publisher(key) => self.publisher = Some(key.opener().map_err(io::Error::other)?),
             Order::Subscriber { address, ssrc, key } => {
                 let sealer = key.sealer().map_err(io::Error::other)?;
-                self.subscribers.push(Subscriber { address: address.into(), ssrc, sealer });
+                let opener = key.opener().map_err(io::Error::other)?;
+                self.by_address.insert(address, self.subscribers.len());
+                self.subscribers.push(Subscriber { address: address.into(), ssrc, sealer, opener, next: 0 });
             }
         }
         Ok(())
     }
 
-    /// Opens the received packets and sends them to all receivers.
-    fn forward<'a>(&mut self, datagrams: impl Iterator<Item = &'a mut [u8]>) -> io::Result<()> {
+    /// Opens the received packets, and sends those of the publisher to all receivers.
+    fn forward<'a>(&mut self, datagrams: impl Iterator<Item = (Option<SocketAddrV4>, &'a mut [u8])>) -> io::Result<()> {
         let Some(opener) = &mut self.publisher else { return Ok(()) };
-        // Packets that do not authenticate are dropped.
-        let packets: Vec<&[u8]> = datagrams
-            .filter_map(|datagram| opener.open_rtp(datagram).ok().map(|packet| &*packet))
-            .filter(|packet| packet.len() > RTP_HEADER)
-            .collect();
+        let mut packets: Vec<&[u8]> = Vec::new();
+        for (from, datagram) in datagrams {
+            // Packets that do not authenticate are dropped.
+            match from.and_then(|from| self.subscribers.get_mut(*self.by_address.get(&from)?)) {
+                Some(subscriber) => {
+                    let _ = subscriber.opener.open_rtcp(datagram);
+                }
+                None => packets.extend(opener.open_rtp(datagram).ok().map(|packet| &*packet)),
+            }
+        }
+        packets.retain(|packet| packet.len() > RTP_HEADER);
         if packets.is_empty() {
             return Ok(());
         }
@@ -249,11 +273,16 @@ impl Floor {
 impl Subscriber {
     /// Appends the packet as this subscriber receives it.
     fn seal(&mut self, packet: &[u8], sealed: &mut Vec<u8>) -> Option<()> {
-        let mut header = *packet.first_chunk::<RTP_HEADER>()?;
         // No extensions are passed on; the publisher of this load has none that matter.
-        let payload = payload(packet)?;
-        header[0] = 0x80;
-        header[8..].copy_from_slice(&self.ssrc.to_be_bytes());
+        let (fixed, payload) = (packet.first_chunk::<RTP_HEADER>()?, payload(packet)?);
+        let mut header = [0; RTP_HEADER + EXTENSION];
+        header[..RTP_HEADER].copy_from_slice(fixed);
+        header[0] = 0x90;
+        header[8..RTP_HEADER].copy_from_slice(&self.ssrc.to_be_bytes());
+        // One word of one-byte elements (RFC 8285 section 4.2).
+        let [high, low] = self.next.to_be_bytes();
+        header[RTP_HEADER..].copy_from_slice(&[0xbe, 0xde, 0, 1, TRANSPORT_CC << 4 | 1, high, low, 0]);
+        self.next = self.next.wrapping_add(1);
         self.sealer.seal_rtp(&header, payload, sealed).ok()
     }
 }

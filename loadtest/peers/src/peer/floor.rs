@@ -3,7 +3,7 @@
 use super::{Peer, PeerError, Setup, ssrcs, start_own};
 use crate::{
     child::ChildServer,
-    floor::{Key, Listening, Order},
+    floor::{Key, Listening, Order, TRANSPORT_CC},
 };
 use loadtest::{
     Usage,
@@ -45,7 +45,8 @@ impl<const SEGMENTS: usize> Peer for Floor<SEGMENTS> {
         self.subscribers += 1;
         let (ssrc, _) = ssrcs(self.subscribers);
         let route = Route::Keyed { server: self.server, opener: key.opener()?, sealer: key.sealer()? };
-        let connecting = fanout.receive(route, &[ReceivedStream { ssrc, rtx: None, is_audio: false }], None).await?;
+        let stream = ReceivedStream { ssrc, rtx: None, is_audio: false };
+        let connecting = fanout.receive(route, &[stream], Some(TRANSPORT_CC)).await?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, connecting.address().port());
         let Listening { .. } = self.child.ask(&Order::Subscriber { address, ssrc, key }).await?;
         Ok(connecting)
