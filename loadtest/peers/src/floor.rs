@@ -4,7 +4,7 @@
 //!   recvmmsg ─► SRTP open ─► for each subscriber: header rewritten, SRTP seal ─► sendmmsg, in runs of `segments` by GSO
 //!          └──► SRTCP open: feedback and reports of subscribers, as any server gets them, and nothing follows from them
 //! ```
-//! Keys are preset: no ICE, no DTLS, no RTCP of its own, no retransmission, no congestion control. Keys, AES-256-GCM and its
+//! Keys are preset: no ICE, no DTLS, no reports sent, no retransmission, no congestion control. Keys, AES-256-GCM and its
 //! library are those of our SFU.
 
 use crate::child;

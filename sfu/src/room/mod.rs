@@ -239,7 +239,8 @@ impl Room {
                 None => speaking.push((track.owner, level)),
             }
         }
-        if let Some(levels) = self.active_speakers.update(speaking) {
+        let listeners = self.topology.participants.len();
+        if let Some(levels) = self.active_speakers.update(now, listeners, speaking) {
             self.events.push_back(Event::Speakers { room: self.id, levels: levels.to_vec() });
         }
         if !self.active_speakers.is_quiet() {
