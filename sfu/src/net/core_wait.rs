@@ -1,7 +1,8 @@
 //! For how long the driver's thread had no core since a packet was received: the machine's part of a packet's time in the server.
 //!
 //! The count of the system is read when packets are received, at most once in [`APART`], and again when they have been sent. What
-//! lies between a reading and the receipt of a packet is taken off, so that a wait is never found longer than it was.
+//! lies between a reading and the receipt of a packet is taken off, so that a wait is never found longer than it was. A thread
+//! that has waited for packets reads nothing: it costs two microseconds, and such a thread has time to spare.
 
 use super::thread_clock::ThreadClock;
 use crate::worker::ThreadTime;
@@ -12,6 +13,8 @@ use std::{
 
 /// Between two readings at least. What takes less is not looked at.
 const APART: Duration = Duration::from_millis(2);
+/// A poll of this length had nothing to return at first.
+const IDLE: Duration = Duration::from_micros(50);
 /// Readings that are kept: of half a second, as long as audio is.
 const READINGS: usize = 256;
 
@@ -22,11 +25,12 @@ pub(super) struct CoreWait {
     clock: Option<ThreadClock>,
     /// When, and how long the thread had waited for a core until then; oldest first.
     readings: VecDeque<(Instant, Duration)>,
+    is_idle: bool,
 }
 
 impl CoreWait {
     pub(super) fn of_this_thread() -> Self {
-        Self { clock: ThreadClock::of_this_thread(), readings: VecDeque::with_capacity(READINGS) }
+        Self { clock: ThreadClock::of_this_thread(), readings: VecDeque::with_capacity(READINGS), is_idle: false }
     }
 
     /// What the system has counted of the thread until now.
@@ -34,9 +38,14 @@ impl CoreWait {
         self.clock.as_ref()?.read()
     }
 
+    /// The thread waited for packets for this time.
+    pub(super) fn on_poll(&mut self, time: Duration) {
+        self.is_idle = time >= IDLE;
+    }
+
     /// Packets are received.
     pub(super) fn on_receive(&mut self, now: Instant) {
-        if self.readings.back().is_some_and(|(at, _)| now.saturating_duration_since(*at) < APART) {
+        if self.is_idle || self.readings.back().is_some_and(|(at, _)| now.saturating_duration_since(*at) < APART) {
             return;
         }
         if let Some(time) = self.thread_time() {

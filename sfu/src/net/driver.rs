@@ -86,7 +86,9 @@ impl<F: Fn(Event) + Send + 'static> Driver<F> {
             tracing::error!(%error, "cannot wait for packets");
             thread::sleep(BACK_OFF);
         }
-        self.worker.on_poll(began.elapsed());
+        let waited = began.elapsed();
+        self.worker.on_poll(waited);
+        self.core_wait.on_poll(waited);
         let more = self.receive();
         for request in self.inbox.take() {
             self.worker.command(Instant::now(), request);
