@@ -174,6 +174,8 @@ impl ReceivedTrack {
     /// The slot shows something else than this encoding, as its packets say since `now`.
     pub(crate) fn replaced(&mut self, encoding: u8, now: Time) {
         self.layers.iter_mut().filter(|layer| layer.encoding == encoding).for_each(|layer| layer.end(None, now));
+        // What the server had announced has come and gone, and its next word is late.
+        self.due_since.take_if(|_| matches!(self.target, Some(Target::Step(step, _)) if step.encoding == encoding));
     }
 
     /// Stops counting what is sent from now on.
@@ -566,6 +568,20 @@ mod tests {
         it.drop(FULL, 0);
         it.drop(FULL, 1);
         assert_eq!((it.counts(FULL, 0), it.counts(FULL, 1)), ((1, 0), (0, 0)));
+    }
+
+    #[test]
+    fn layer_that_has_come_and_gone_is_not_overdue() {
+        let mut it = Fixture::new();
+        it.send(FULL, 0);
+        it.received.set_target(Target::Step(Fixture::step(FULL), 1), Time::default());
+        it.send(FULL, 1);
+        it.received.replaced(FULL, Time::default() + GRACE / 2);
+        it.send(HALF, 0);
+        it.received.begin_overdue(Time::default() + GRACE);
+        it.drop(FULL, 0);
+        it.drop(FULL, 1);
+        assert_eq!((it.counts(FULL, 0), it.counts(FULL, 1)), ((1, 1), (1, 1)));
     }
 
     #[test]
