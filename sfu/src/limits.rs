@@ -84,8 +84,13 @@ pub const KEY_FRAME_INTERVAL: Duration = Duration::from_secs(3);
 /// Maximum SSRCs of one client in each direction.
 pub const SSRCS: usize = dtls_srtp::srtp::MAX_SSRCS;
 
-/// How long a missing packet is requested, and a packet is kept for retransmission: receivers wait no longer.
+/// How long a missing packet is requested, and a packet is retransmitted: receivers wait no longer.
 pub const REPAIR_WAIT: Duration = Duration::from_millis(1_000);
+/// How long the last packets of a video encoding are kept for receivers on slow paths, and how much of them: a key frame may wait
+/// in a pacer for seconds, and be lost then.
+pub const VIDEO_KEPT: Duration = Duration::from_millis(4_000);
+/// See [`VIDEO_KEPT`].
+pub const VIDEO_KEPT_LONGER: DataSize = DataSize::from_bytes(128 << 10);
 /// How long packets before a key frame are still repaired after it has begun: receivers continue with the key frame.
 pub const REPAIR_BEFORE_KEY_FRAME: Duration = Duration::from_millis(300);
 /// Maximum size of the payloads stored of a video encoding.

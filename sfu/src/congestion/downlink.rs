@@ -43,6 +43,8 @@ const START: Bitrate = Bitrate::from_kbps(600);
 const SILENT_AFTER: Duration = Duration::from_secs(1);
 /// What the assumption is worth shows within this time of the first feedback. Until then, nothing leaves faster than it.
 const ASSUMED_FOR: Duration = Duration::from_millis(500);
+/// With a longer queue than this, more is sent than the path carries, whatever is assumed of it.
+const FULL_QUEUE: Duration = Duration::from_millis(150);
 /// The estimator looks at the time as long as feedback has come within this time.
 const WATCHED: Duration = Duration::from_secs(30);
 
@@ -194,10 +196,12 @@ impl Downlink {
         self.pacer().is_some_and(|pacer| pacer.set_waiting(size))
     }
 
-    /// Lets what waits leave in time, at whatever bitrate that takes.
-    pub(crate) fn hurry(&mut self, size: DataSize) {
+    /// Lets what waits leave in time: at whatever bitrate that takes, as long as video is not kept to a budget.
+    pub(crate) fn hurry(&mut self, now: Instant, size: DataSize) {
+        let is_kept = self.video_budget(now).is_some();
+        let most = self.estimate().filter(|_| is_kept).unwrap_or(Bitrate::MAX);
         if let Some(pacer) = self.pacer() {
-            pacer.hurry(size);
+            pacer.hurry(size, most);
         }
     }
 
@@ -269,6 +273,9 @@ impl Downlink {
         measured.estimator.on_tick(now);
         measured.note(now);
         measured.spendable.add(now, measured.estimator.estimate());
+        if measured.estimator.queue() > FULL_QUEUE {
+            measured.spendable.end_assumption();
+        }
         now.saturating_duration_since(measured.last_feedback) < WATCHED
     }
 

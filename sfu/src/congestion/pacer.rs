@@ -11,20 +11,26 @@ use std::time::{Duration, Instant};
 pub(crate) const STEP: Duration = Duration::from_millis(5);
 /// Video leaves at most at this multiple of the estimate: frames differ in size, and a lower one would delay each key frame.
 const FACTOR: f64 = 2.5;
+/// Until more has left than a path with this estimate carries in this time; then at this multiple. A large key frame would fill
+/// the queue of a path that carries no more than the estimate.
+const AHEAD: Duration = Duration::from_millis(150);
+const FACTOR_AHEAD: f64 = 1.0;
 /// With more than this queued on the path, only what it carries leaves: a queue drains by nothing else.
 const LONG_QUEUE: Duration = Duration::from_millis(60);
 /// With more than this, the queue may be full, and half of that leaves: what comes to a full queue is lost.
 const FULL_QUEUE: Duration = Duration::from_millis(200);
-/// The bucket holds what may leave in this time, or ten full packets: fewer would make runs of packets short.
+/// The bucket holds what may leave in this time, or ten full packets: fewer would make runs of packets short. On a slow path it
+/// holds what that carries in [`AHEAD`], or two packets.
 const BURST_TIME: Duration = Duration::from_millis(40);
 const BURST: DataSize = DataSize::from_bytes(12_000);
 /// Without bursts, a single packet.
 const BURST_EVEN: DataSize = DataSize::from_bytes(1_500);
+const LEAST_BURST: DataSize = DataSize::from_bytes(2_500);
 /// More than leaves in this time is too much.
 const MAX_WAIT: Duration = Duration::from_millis(400);
-/// What waits leaves within this time, whatever the estimate is, unless the path has a queue: packets are stored for a second, and
-/// the lowest layers are sent even where they do not fit.
-const LONGEST_WAIT: Duration = Duration::from_millis(600);
+/// What waits leaves within this time, whatever the estimate is, until video is kept to that, and unless the path has a queue:
+/// packets are not stored for much longer.
+const LONGEST_WAIT: Duration = Duration::from_millis(1_000);
 
 /// How fast video may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub(super) struct Pacer {
     tokens: DataSize,
     refilled: Instant,
     rate: Bitrate,
+    /// What has left, and has not left a path that carries the estimate.
+    ahead: DataSize,
     /// Size of all that waits.
     waiting: DataSize,
     /// At which what waits leaves within [`LONGEST_WAIT`], if it was too much; zero once nothing waits.
@@ -58,32 +66,37 @@ pub(super) fn with_queue(estimate: Bitrate, queue: Duration) -> Bitrate {
 
 impl Pacer {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            tokens: BURST,
-            refilled: now,
-            rate: Bitrate::ZERO,
-            waiting: DataSize::ZERO,
-            floor: Bitrate::ZERO,
-            is_even: false,
-        }
+        let zero = DataSize::ZERO;
+        let (rate, floor) = (Bitrate::ZERO, Bitrate::ZERO);
+        Self { tokens: BURST, refilled: now, rate, ahead: zero, waiting: zero, floor, is_even: false }
     }
 
     /// Adds the tokens of the time that has passed.
     pub(super) fn refill(&mut self, now: Instant, pace: Pace) {
         let elapsed = now.saturating_duration_since(self.refilled);
         self.is_even = matches!(pace, Pace::Even(_));
+        let carried = match pace {
+            Pace::Even(rate) | Pace::Bursts { estimate: rate, .. } => rate,
+            Pace::Any => Bitrate::MAX,
+        };
         self.rate = match pace {
             Pace::Even(rate) => rate,
             // What the path does not carry would be lost, however long it has waited.
             Pace::Bursts { estimate, queue } if queue > LONG_QUEUE => {
                 with_queue(estimate, queue).max(self.floor.min(estimate))
             }
-            Pace::Bursts { estimate, .. } => estimate.mul_f64(FACTOR).max(self.floor),
+            Pace::Bursts { estimate, .. } => {
+                let factor = if self.ahead > estimate * AHEAD { FACTOR_AHEAD } else { FACTOR };
+                estimate.mul_f64(factor).max(self.floor)
+            }
             Pace::Any => Bitrate::MAX,
         };
         let tokens = self.rate * elapsed;
-        let most = if self.is_even { BURST_EVEN } else { BURST.max(self.rate * BURST_TIME) };
+        let burst = BURST.min((carried * AHEAD).max(LEAST_BURST));
+        let most = if self.is_even { BURST_EVEN } else { burst.max(self.rate * BURST_TIME) };
         if tokens > DataSize::ZERO {
+            let ahead = self.ahead.checked_sub(carried * elapsed).unwrap_or(DataSize::ZERO);
+            self.ahead = ahead.min(carried * AHEAD * 2);
             self.refilled = now;
         }
         self.tokens = (self.tokens + tokens).min(most);
@@ -97,6 +110,7 @@ impl Pacer {
     /// A packet leaves, whether there are tokens for it or not.
     pub(super) fn on_packet(&mut self, size: DataSize) {
         self.tokens = self.tokens.checked_sub(size).unwrap_or(DataSize::ZERO);
+        self.ahead += size;
     }
 
     /// Size of all that waits.
@@ -118,11 +132,11 @@ impl Pacer {
         waiting > self.rate * MAX_WAIT
     }
 
-    /// Lets what waits leave in time, unless it is to leave evenly.
-    pub(super) fn hurry(&mut self, waiting: DataSize) {
+    /// Lets what waits leave in time, at this bitrate at most, unless it is to leave evenly.
+    pub(super) fn hurry(&mut self, waiting: DataSize, most: Bitrate) {
         self.waiting = waiting;
         if !self.is_even {
-            self.floor = self.floor.max(waiting / LONGEST_WAIT);
+            self.floor = self.floor.max(waiting / LONGEST_WAIT).min(most);
         }
     }
 }
@@ -155,8 +169,11 @@ mod tests {
         let start = Instant::now();
         let each = sent(&mut Pacer::new(start), start, 1_001, Duration::ZERO);
         assert_eq!(each[0], 12_000);
-        assert_eq!(each[1..].iter().sum::<u64>(), 250_000);
+        assert_eq!(each[1..=16].iter().sum::<u64>(), 4_000);
         assert!(each[1..].iter().all(|bytes| *bytes <= 1_000), "evenly");
+        // The path would need 150 ms for what is ahead, and no more follows than it carries.
+        let all: u64 = each.iter().sum();
+        assert!((112_000..=117_000).contains(&all), "{all} bytes");
     }
 
     #[test]
@@ -199,21 +216,21 @@ mod tests {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         pacer.on_packet(PACKET * 1_000);
-        pacer.refill(start + 4 * MS, USUAL);
+        pacer.refill(start + 10 * MS, USUAL);
         assert!(pacer.permits(PACKET));
     }
 
-    /// 100 kB at 2 Mbit/s would take 400 ms, and 200 kB twice that: they leave in 600 ms.
+    /// 300 kB at 800 kbit/s would take 3 s: they leave in one.
     #[test]
     fn what_waits_leaves_in_time() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
         pacer.refill(start + MS, USUAL);
         assert!(!pacer.set_waiting(PACKET * 100));
-        pacer.add(PACKET * 100);
+        pacer.add(PACKET * 300);
         let mut left = pacer.waiting();
         assert!(pacer.set_waiting(left));
-        pacer.hurry(left);
+        pacer.hurry(left, Bitrate::MAX);
         let took = (2..).find(|ms| {
             pacer.refill(start + *ms * MS, USUAL);
             while left > DataSize::ZERO && pacer.permits(PACKET) {
@@ -223,7 +240,7 @@ mod tests {
             pacer.set_waiting(left);
             left == DataSize::ZERO
         });
-        assert!(took.is_some_and(|ms| (500..=600).contains(&ms)), "{took:?} ms");
+        assert!(took.is_some_and(|ms| (900..=1_000).contains(&ms)), "{took:?} ms");
         assert_eq!(pacer.floor, Bitrate::ZERO);
     }
 }

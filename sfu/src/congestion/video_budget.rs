@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 /// What is left of the estimate for what was not counted, such as retransmissions, in percent.
 pub(crate) const USED: u64 = 95;
+/// Share of what the path carries that the estimate is while a queue drains.
+const DRAINING: f64 = 0.7;
 /// More is spent only within the least estimate of this time: three intervals.
 const INTERVAL: Duration = Duration::from_millis(500);
 const INTERVALS: usize = 3;
@@ -20,19 +22,22 @@ pub(crate) struct VideoBudget {
     pub(crate) now: Bitrate,
     /// For what is to be added.
     pub(crate) steady: Bitrate,
+    /// What there is again once a queue has drained, if one drains now.
+    pub(crate) drained: Bitrate,
 }
 
 /// The least of the estimates of the last 1.5 s.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spendable {
-    since: Instant,
+    /// Since when there is feedback, as long as little is known.
+    assumed_since: Option<Instant>,
     least: [Bitrate; INTERVALS],
     interval_end: Instant,
 }
 
 impl Spendable {
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, least: [Bitrate::MAX; INTERVALS], interval_end: now + INTERVAL }
+        Self { assumed_since: Some(now), least: [Bitrate::MAX; INTERVALS], interval_end: now + INTERVAL }
     }
 
     /// Records the estimate.
@@ -45,9 +50,15 @@ impl Spendable {
         self.least[0] = self.least[0].min(estimate);
     }
 
+    /// The estimate no longer rests on an assumption.
+    pub(super) fn end_assumption(&mut self) {
+        self.assumed_since = None;
+    }
+
     /// What video may use beside the audio in `needs`; `None` while nothing is known. An estimate that has `fallen` is known.
     pub(super) fn budget(&self, now: Instant, estimate: Bitrate, needs: Needs, fallen: bool) -> Option<VideoBudget> {
-        if now.saturating_duration_since(self.since) < UNTESTED && !fallen {
+        let is_assumed = self.assumed_since.is_some_and(|since| now.saturating_duration_since(since) < UNTESTED);
+        if is_assumed && !fallen {
             return None;
         }
         let least = self.least.iter().copied().min().unwrap_or(estimate).min(estimate);
@@ -55,7 +66,8 @@ impl Spendable {
             let rate = rate.bps().saturating_sub(needs.audio.bps());
             Bitrate::from_bps(rate.saturating_mul(USED) / 100)
         };
-        Some(VideoBudget { now: left(estimate), steady: left(least) })
+        let drained = left(estimate.mul_f64(1.0 / DRAINING));
+        Some(VideoBudget { now: left(estimate), steady: left(least), drained })
     }
 }
 
@@ -73,8 +85,12 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(spendable.budget(at(2_900), kbps(600), AUDIO, false), None, "nothing is known");
         assert!(spendable.budget(at(2_900), kbps(300), AUDIO, true).is_some());
+        let mut full = spendable;
+        full.end_assumption();
+        assert!(full.budget(at(100), kbps(600), AUDIO, false).is_some());
         spendable.add(at(3_000), kbps(440));
-        let expected = |now, steady| Some(VideoBudget { now: kbps(now), steady: kbps(steady) });
+        let drained = Bitrate::from_bps(1_373_428);
+        let expected = |now, steady| Some(VideoBudget { now: kbps(now), steady: kbps(steady), drained });
         for ms in [3_600, 4_200] {
             spendable.add(at(ms), kbps(1_040));
             assert_eq!(spendable.budget(at(ms), kbps(1_040), AUDIO, false), expected(950, 380));

@@ -17,8 +17,9 @@ use crate::{
     congestion::rtt::Rtt,
     ids::{Rid, Ssrc},
     keys::TrackKey,
-    limits::{AUDIO_STORE, REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, VIDEO_STORE},
+    limits::{AUDIO_STORE, REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, VIDEO_KEPT, VIDEO_KEPT_LONGER, VIDEO_STORE},
     media::{Codec, Kind},
+    units::DataSize,
     wire::{
         dependency_descriptor::Descriptor,
         extension::KnownExtensions,
@@ -32,10 +33,15 @@ use crate::{
 use std::time::{Duration, Instant};
 
 /// Video packets are retransmitted for as long as a receiver waits.
-const VIDEO: StoreLimits = StoreLimits { window: 1_024, size: VIDEO_STORE, age: REPAIR_WAIT };
+const VIDEO: StoreLimits = StoreLimits {
+    window: 1_024,
+    size: VIDEO_STORE,
+    age: REPAIR_WAIT,
+    little: (VIDEO_KEPT_LONGER, VIDEO_KEPT),
+};
 /// Audio packets are not retransmitted: the store detects duplicates, and keeps them until the last receiver of a large room has
 /// them, also on a machine that leaves the worker without a core for a while.
-const AUDIO: StoreLimits = StoreLimits { window: 128, size: AUDIO_STORE, age: Duration::from_millis(500) };
+const AUDIO: StoreLimits = StoreLimits::new(128, AUDIO_STORE, Duration::from_millis(500));
 /// Longest Dependency Descriptor that fits into a header extension, in bytes.
 const MAX_DESCRIPTOR: usize = 255;
 
@@ -68,6 +74,9 @@ struct KeyFrame {
     extended: u64,
     index: u64,
     at: Instant,
+    timestamp: u32,
+    /// Payload that has arrived of it.
+    size: DataSize,
 }
 
 impl KeyFrame {
@@ -237,15 +246,26 @@ impl Encoding {
                 if extensions.dependency.and_then(Descriptor::parse).is_some_and(|descriptor| descriptor.structure) {
                     self.read_again(index);
                 }
-                self.meter.on_packet(meta.targets, place.map_or(0, |place| place.spatial), payload.len());
                 if meta.starts_key_frame && self.key_frame.is_none_or(|newest| newest.index < index) {
-                    self.key_frame = Some(KeyFrame { extended, index, at: now });
+                    let (timestamp, size) = (meta.timestamp, DataSize::ZERO);
+                    self.key_frame = Some(KeyFrame { extended, index, at: now, timestamp, size });
+                }
+                let key_frame = self.key_frame.as_mut().filter(|newest| newest.timestamp == meta.timestamp);
+                let (spatial, is_key) = (place.map_or(0, |place| place.spatial), key_frame.is_some());
+                self.meter.on_packet(meta.targets, spatial, payload.len(), is_key);
+                if let Some(newest) = key_frame {
+                    newest.size += DataSize::from_len(payload.len());
                 }
                 if meta.unread == Some(Unread::OtherStructure) { Err(Dropped::Held) } else { Ok(index) }
             }
             Insertion::Duplicate => Err(Dropped::Duplicate),
             Insertion::TooLate => Err(Dropped::TooLate),
         }
+    }
+
+    /// Payload of the newest key frame.
+    pub(crate) fn key_frame_size(&self) -> DataSize {
+        self.key_frame.map_or(DataSize::ZERO, |newest| newest.size)
     }
 
     /// Takes the indices of held packets that can be forwarded now.
@@ -274,7 +294,7 @@ impl Encoding {
             return None;
         }
         let is_held = |packet: &StoredPacket| packet.meta.unread == Some(Unread::OtherStructure);
-        self.store.get_mut(index).filter(|packet| packet.age(arrival) < REPAIR_WAIT && !is_held(packet))
+        self.store.get_mut(index).filter(|packet| packet.age(arrival) < VIDEO_KEPT && !is_held(packet))
     }
 
     /// Appends the NACK that is due now, from `sender`. The buffer `nack` is overwritten with the extended sequence numbers
@@ -389,7 +409,7 @@ mod tests {
         assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 2, &[0, 9, b'z']), Err(Dropped::TooLate));
         assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 3, &[0, 11, b'b']), Ok(first + 1));
         assert!(encoding.repairable(later(0), first).is_some());
-        assert!(encoding.repairable(later(1_100), first).is_none());
+        assert!(encoding.repairable(later(4_100), first).is_none());
         for at in [0, 1_100] {
             let _ = encoding.poll_nacks(later(at), Duration::ZERO, &mut Vec::new());
         }

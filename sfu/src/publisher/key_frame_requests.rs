@@ -24,6 +24,8 @@ pub(crate) enum Cause {
     Joiner,
     /// A slot that has video of the track, and changes to a layer that begins with a key frame.
     Switch,
+    /// The same, and what the slot has until then is too much for its receiver.
+    StepDown,
     /// The decoder of a receiver asks: PLI or FIR.
     Decoder,
 }
@@ -93,6 +95,10 @@ impl KeyFrameRequests {
             Cause::Switch => {
                 self.causes.switches += 1;
                 self.throttle.request_for_switch();
+            }
+            Cause::StepDown => {
+                self.causes.switches += 1;
+                self.throttle.request();
             }
         }
         Outcome::Accepted

@@ -3,7 +3,10 @@
 //! It is shared by all subscribers, and refreshed when a timer of the room looks at the tracks.
 
 use super::encoding::Encoding;
-use crate::{keys::EncodingKey, units::Bitrate};
+use crate::{
+    keys::EncodingKey,
+    units::{Bitrate, DataSize},
+};
 
 /// One choice: a decode target of an encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,10 @@ pub(crate) struct Step {
     pub(crate) temporal: u8,
     /// Average over two seconds; before anything was measured, what the publisher means to send at most.
     pub(crate) rate: Bitrate,
+    /// The same with key frames spread over some seconds.
+    pub(crate) lasting: Bitrate,
+    /// Payload of the newest key frame of the encoding.
+    pub(crate) key_frame: DataSize,
     /// The publisher sends it now.
     pub(crate) active: bool,
 }
@@ -23,7 +30,8 @@ pub(crate) struct Step {
 impl Step {
     /// Whether it is the same choice, at whatever bitrate.
     fn is_like(&self, other: &Self) -> bool {
-        Self { rate: other.rate, ..*self } == *other
+        let Self { rate, lasting, key_frame, .. } = *other;
+        Self { rate, lasting, key_frame, ..*self } == *other
     }
 }
 
@@ -73,12 +81,15 @@ fn add_steps(steps: &mut Vec<Step>, key: EncodingKey, encoding: &Encoding) {
     let announced = encoding.max_kbps.map_or(Bitrate::ZERO, |kbps| Bitrate::from_kbps(kbps.into()));
     for target in 0..layers.targets() {
         let spatial = layers.spatial_of(target);
+        let measured = |rate: Option<Bitrate>| rate.filter(|_| encoding.has_begun()).unwrap_or(announced);
         steps.push(Step {
             encoding: key,
             target,
             height: layers.height_of(spatial, encoding.height),
             temporal: layers.temporal_of(target),
-            rate: meter.rate(target).filter(|_| encoding.has_begun()).unwrap_or(announced),
+            rate: measured(meter.rate(target)),
+            lasting: measured(meter.lasting_rate(target)),
+            key_frame: encoding.key_frame_size(),
             active: encoding.has_begun() && layers.active_targets() >> target & 1 != 0 && !meter.has_stopped(spatial),
         });
     }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Number of looks that bitrates are averaged over.
 const AVERAGED: usize = (2_000 / INTERVAL.as_millis()) as usize;
+/// Number of looks that key frames are spread over: eight seconds.
+const SPREAD: f32 = 32.0;
 /// Number of looks without a packet, while others of the track arrive, after which a spatial layer has stopped.
 const STOPPED: u8 = (1_500 / INTERVAL.as_millis()) as u8;
 
@@ -22,8 +24,12 @@ type Sums = [u32; MAX_TARGETS];
 pub(crate) struct LayerMeter {
     /// Bytes since the last look.
     bytes: Sums,
-    /// Bytes between looks, the latest ones; a ring.
-    averaged: [Sums; AVERAGED],
+    /// Of these, bytes of key frames.
+    of_key_frames: Sums,
+    /// Bytes between looks, the latest ones, and those of them that are of key frames; a ring.
+    averaged: [[Sums; 2]; AVERAGED],
+    /// Bytes of key frames between looks, averaged over [`SPREAD`].
+    spread: [f32; MAX_TARGETS],
     /// Looks since the first packet.
     looks: usize,
     /// Mask of the spatial layers that packets have arrived of since the last look.
@@ -34,11 +40,14 @@ pub(crate) struct LayerMeter {
 
 impl LayerMeter {
     /// Adds a packet of a spatial layer that these targets contain.
-    pub(crate) fn on_packet(&mut self, targets: u16, spatial: u8, length: usize) {
+    pub(crate) fn on_packet(&mut self, targets: u16, spatial: u8, length: usize, of_key_frame: bool) {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        for target in bits(targets) {
-            if let Some(bytes) = self.bytes.get_mut(target) {
-                *bytes = bytes.saturating_add(length);
+        let sums = [Some(&mut self.bytes), of_key_frame.then_some(&mut self.of_key_frames)];
+        for sums in sums.into_iter().flatten() {
+            for target in bits(targets) {
+                if let Some(bytes) = sums.get_mut(target) {
+                    *bytes = bytes.saturating_add(length);
+                }
             }
         }
         self.arrived |= 1u8.checked_shl(spatial.into()).unwrap_or(0);
@@ -57,7 +66,11 @@ impl LayerMeter {
         }
         let position = self.looks % AVERAGED;
         if let Some(sums) = self.averaged.get_mut(position) {
-            *sums = std::mem::take(&mut self.bytes);
+            let of_key_frames = std::mem::take(&mut self.of_key_frames);
+            for (spread, bytes) in self.spread.iter_mut().zip(of_key_frames) {
+                *spread += (bytes as f32 - *spread) / SPREAD;
+            }
+            *sums = [std::mem::take(&mut self.bytes), of_key_frames];
         }
         self.looks = self.looks.saturating_add(1);
         for (spatial, silent) in self.silent.iter_mut().enumerate() {
@@ -69,10 +82,22 @@ impl LayerMeter {
 
     /// The average bitrate of a target over the last two seconds; `None` before the first packets.
     pub(crate) fn rate(&self, target: u8) -> Option<Bitrate> {
+        self.average(target, |[all, _]| all)
+    }
+
+    /// The same with key frames spread over some seconds: what the target takes for longer.
+    pub(crate) fn lasting_rate(&self, target: u8) -> Option<Bitrate> {
+        let between = self.average(target, |[all, of_key_frames]| all.saturating_sub(of_key_frames))?;
+        let spread = self.spread.get(usize::from(target)).copied().unwrap_or_default();
+        Some(between + DataSize::from_bytes(spread as u64) / INTERVAL)
+    }
+
+    fn average(&self, target: u8, counted: impl Fn([u32; 2]) -> u32) -> Option<Bitrate> {
         let looks = self.looks.min(AVERAGED);
-        let bytes = self.averaged.iter().filter_map(|sums| sums.get(usize::from(target)));
+        let of_target = |sums: &[Sums; 2]| sums.map(|sums| sums.get(usize::from(target)).copied().unwrap_or_default());
+        let bytes = self.averaged.iter().map(|sums| u64::from(counted(of_target(sums)))).sum();
         let time = INTERVAL * u32::try_from(looks).ok().filter(|looks| *looks > 0)?;
-        Some(DataSize::from_bytes(bytes.map(|bytes| u64::from(*bytes)).sum()) / time.max(Duration::from_millis(1)))
+        Some(DataSize::from_bytes(bytes) / time.max(Duration::from_millis(1)))
     }
 
     /// Whether a spatial layer no longer arrives though others do.
@@ -90,8 +115,8 @@ mod tests {
         let mut meter = LayerMeter::default();
         assert_eq!(meter.rate(0), None);
         for _ in 0..3 {
-            meter.on_packet(0b11, 0, 1_000);
-            meter.on_packet(0b10, 0, 3_000);
+            meter.on_packet(0b11, 0, 1_000, false);
+            meter.on_packet(0b10, 0, 3_000, false);
             meter.look(true);
         }
         assert_eq!((meter.rate(0), meter.rate(1)), (Some(Bitrate::from_kbps(32)), Some(Bitrate::from_kbps(128))));
@@ -102,9 +127,19 @@ mod tests {
     }
 
     #[test]
+    fn key_frame_is_spread_over_eight_seconds_in_the_lasting_rate() {
+        let mut meter = LayerMeter::default();
+        meter.on_packet(0b11, 0, 1_000, false);
+        meter.on_packet(0b11, 0, 9_000, true);
+        meter.look(true);
+        let kbps = |rate: Option<Bitrate>| rate.map(|rate| rate.bps() / 1_000);
+        assert_eq!([kbps(meter.rate(1)), kbps(meter.lasting_rate(1))], [Some(320), Some(32 + 8)]);
+    }
+
+    #[test]
     fn layer_stops_while_another_flows_and_not_when_all_pause() {
         let mut meter = LayerMeter::default();
-        meter.on_packet(1, 1, 100);
+        meter.on_packet(1, 1, 100, false);
         meter.look(true);
         for _ in 0..100 {
             meter.look(false);
@@ -115,7 +150,7 @@ mod tests {
             meter.look(true);
         }
         assert!(meter.has_stopped(1));
-        meter.on_packet(1, 1, 100);
+        meter.on_packet(1, 1, 100, false);
         meter.look(true);
         assert!(!meter.has_stopped(1), "it has come back");
     }

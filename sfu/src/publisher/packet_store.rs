@@ -20,8 +20,17 @@ pub(crate) struct StoreLimits {
     pub(crate) window: usize,
     /// Maximum size of all payloads.
     pub(crate) size: DataSize,
-    /// Maximum age of a packet.
+    /// Maximum age of a packet, if the store holds more than a little.
     pub(crate) age: Duration,
+    /// That little, and the maximum age in any case.
+    pub(crate) little: (DataSize, Duration),
+}
+
+impl StoreLimits {
+    /// Bounds with one age, however much is stored.
+    pub(crate) const fn new(window: usize, size: DataSize, age: Duration) -> Self {
+        Self { window, size, age, little: (DataSize::ZERO, age) }
+    }
 }
 
 /// The parts of a packet from which forwarded headers are built, and where its payload can be rewritten.
@@ -211,10 +220,10 @@ impl PacketStore {
         while let Some(&oldest) = self.order.front() {
             let crowded = DataSize::from_len(self.bytes + incoming) > self.limits.size;
             let Some(entry) = entry(&mut self.ring, oldest) else { break };
+            let (little, longest) = self.limits.little;
+            let age = if DataSize::from_len(self.bytes) > little { self.limits.age } else { longest };
             let expired = match &entry.packet {
-                Some(packet) if entry.index == oldest => {
-                    now.saturating_duration_since(packet.arrived) >= self.limits.age
-                }
+                Some(packet) if entry.index == oldest => packet.age(now) >= age,
                 _ => {
                     self.order.pop_front(); // displaced by a newer one
                     continue;
@@ -253,7 +262,7 @@ mod tests {
     use proptest::prelude::*;
 
     const LIMITS: StoreLimits =
-        StoreLimits { window: 64, size: DataSize::from_bytes(2_000), age: Duration::from_millis(500) };
+        StoreLimits::new(64, DataSize::from_bytes(2_000), Duration::from_millis(500));
 
     fn insert(store: &mut PacketStore, now: Instant, index: u64, payload: &[u8]) -> Insertion {
         store.insert(now, index, &PacketMeta::default(), &[], payload)
@@ -267,6 +276,17 @@ mod tests {
         store.expire(start + LIMITS.age);
         assert!(store.get_mut(100).is_none());
         assert_eq!(insert(&mut store, start, 100, b"three"), Insertion::Duplicate);
+    }
+
+    #[test]
+    fn little_is_kept_for_longer() {
+        let limits = StoreLimits { little: (DataSize::from_bytes(200), LIMITS.age * 4), ..LIMITS };
+        let (mut store, start) = (PacketStore::new(limits), Instant::now());
+        (1..=3).for_each(|index| _ = insert(&mut store, start, index, &[7; 100]));
+        for (later, expected) in [(1, [false, true, true]), (3, [false, true, true]), (4, [false; 3])] {
+            store.expire(start + LIMITS.age * later);
+            assert_eq!([1, 2, 3].map(|index| store.get_mut(index).is_some()), expected);
+        }
     }
 
     #[test]

@@ -28,8 +28,9 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(20);
 /// How often what has changed is reported.
 const REPORTED: Duration = Duration::from_secs(1);
-/// Bitrate that is set aside for an audio slot with a track in it: Opus as browsers send it, with all headers.
-const AUDIO: Bitrate = Bitrate::from_kbps(40);
+/// Bitrate of Opus as browsers send it, sealed, with all headers: what is set aside for an audio slot before it was measured, and
+/// for all of them together while no one is heard.
+const AUDIO: Bitrate = Bitrate::from_kbps(68);
 /// What headers add to a measured bitrate, in percent.
 pub(super) const HEADERS: u64 = 106;
 
@@ -74,6 +75,11 @@ impl Room {
             let Some(path) = egress.path(receiver.transport).filter(|path| path.downlink.is_estimated()) else {
                 continue;
             };
+            for key in &receiver.slots {
+                if let Some(slot) = slots.get_mut(*key).filter(|slot| !slot.is_video()) {
+                    slot.rate.look(now, slot.sent);
+                }
+            }
             timers.arm(Timer::Downlinks, now + REPORTED);
             path.downlink.set_needs(needs(&receiver.slots, slots, tracks));
             if let Some(state) = path.downlink.take_change() {
@@ -95,12 +101,14 @@ impl Room {
 /// What the slots of a receiver need, if all of them get what they wish, and with the cheapest improvement over what they
 /// get now.
 fn needs(keys: &[SlotKey], slots: &SlotMap<SlotKey, Slot>, tracks: &SlotMap<TrackKey, Track>) -> Needs {
-    let (mut wanted, mut audio, mut now, mut step_up) = (0u64, 0u64, 0u64, None::<u64>);
+    let (mut wanted, mut audio, mut has_audio, mut now, mut step_up) = (0u64, 0u64, false, 0u64, None::<u64>);
     for slot in keys.iter().filter_map(|key| slots.get(*key)).filter(|slot| slot.active) {
         let Some(track) = slot.track.and_then(|track| tracks.get(track)) else { continue };
         match slot.shown {
             _ if track.is_audio() => {
-                audio = audio.saturating_add(AUDIO.bps());
+                has_audio = true;
+                let rate = slot.rate.rate().unwrap_or(AUDIO);
+                audio = audio.saturating_add(if track.muted { 0 } else { rate.bps() });
             }
             Shown::Paused => {}
             Shown::At(tile) => {
@@ -118,6 +126,7 @@ fn needs(keys: &[SlotKey], slots: &SlotMap<SlotKey, Slot>, tracks: &SlotMap<Trac
             }
         }
     }
+    audio = if has_audio && audio == 0 { AUDIO.bps() } else { audio };
     let on_wire = |payload: u64| Bitrate::from_bps((payload * HEADERS / 100).saturating_add(audio));
     // The estimate with which the allocation would add it, and a little more: one that is nearly met is not probed for.
     let to_add =

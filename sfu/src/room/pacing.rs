@@ -3,7 +3,7 @@
 //! ```text
 //!   forward ─► Downlink::must_wait? ─ no ───────────────────────────► egress
 //!   NACK ───►          │ yes                                             ▲
-//!                      └─► Slot::waiting ─► every 5 ms, and in probes ───┘   retransmissions, key frames, pinned video, the rest
+//!                      └─► Slot::waiting ─► every 5 ms, and in probes ───┘   retransmissions, then key frames and the rest in turn
 //! ```
 //! Only receivers that are adapted to have a pacer, and the timer runs only while something waits.
 
@@ -23,8 +23,12 @@ use crate::{
 use std::time::Instant;
 
 /// What leaves first: packets of this urgency, of pinned slots only or of all.
-const ORDER: [(Urgency, bool); 4] =
+type Order = [(Urgency, bool); 4];
+const ORDER: Order =
     [(Urgency::Retransmission, false), (Urgency::KeyFrame, false), (Urgency::Media, true), (Urgency::Media, false)];
+/// After a packet of a key frame, which may take a second, it is the turn of the others.
+const AFTER_KEY_FRAME: Order =
+    [(Urgency::Retransmission, false), (Urgency::Media, true), (Urgency::Media, false), (Urgency::KeyFrame, false)];
 
 /// How much may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,27 +105,37 @@ impl Room {
         if let Some(path) = egress.path(transport) {
             path.downlink.refill_pacer(now);
         }
-        'all: for (urgency, pinned) in ORDER {
-            while let Some(Next { position, slot, packet }) = self.next_waiting(receiver, urgency, pinned) {
-                let permitted = match &mut quota {
-                    Quota::Paced => egress.path(transport).is_some_and(|path| path.downlink.permits(packet.size())),
-                    Quota::Probe(due) => {
-                        let is_due = *due > DataSize::ZERO;
-                        *due = due.checked_sub(packet.size()).unwrap_or(DataSize::ZERO);
-                        is_due
-                    }
-                };
-                if !permitted {
-                    break 'all;
+        while let Some(Next { position, slot, packet, urgency }) = self.next_to_leave(receiver) {
+            let permitted = match &mut quota {
+                Quota::Paced => egress.path(transport).is_some_and(|path| path.downlink.permits(packet.size())),
+                Quota::Probe(due) => {
+                    let is_due = *due > DataSize::ZERO;
+                    *due = due.checked_sub(packet.size()).unwrap_or(DataSize::ZERO);
+                    is_due
                 }
-                if let Some(receiver) = self.topology.participants.get_mut(receiver) {
-                    // A key frame that has begun is of use when it is whole.
-                    receiver.next_slot = position + usize::from(urgency != Urgency::KeyFrame);
-                }
-                self.send_waited(now, slot, urgency, &packet, egress);
+            };
+            if !permitted {
+                break;
             }
+            if let Some(receiver) = self.topology.participants.get_mut(receiver) {
+                receiver.after_key_frame = urgency == Urgency::KeyFrame;
+                if receiver.after_key_frame {
+                    // A key frame that has begun is of use when it is whole.
+                    receiver.key_frame_slot = position;
+                } else {
+                    receiver.next_slot = position + 1;
+                }
+            }
+            self.send_waited(now, slot, urgency, &packet, egress);
         }
-        self.review_waiting(receiver, egress)
+        self.review_waiting(now, receiver, egress)
+    }
+
+    /// The packet that is the next to leave.
+    fn next_to_leave(&self, receiver: ParticipantKey) -> Option<Next> {
+        let after_key_frame = self.topology.participants.get(receiver)?.after_key_frame;
+        let order = if after_key_frame { AFTER_KEY_FRAME } else { ORDER };
+        order.into_iter().find_map(|(urgency, pinned)| self.next_waiting(receiver, urgency, pinned))
     }
 
     /// The next packet of this urgency. Slots in rotation.
@@ -129,12 +143,13 @@ impl Room {
         let Topology { participants, slots, .. } = &self.topology;
         let receiver = participants.get(receiver)?;
         let count = receiver.slots.len();
-        let first = receiver.next_slot.min(count);
+        let first = if urgency == Urgency::KeyFrame { receiver.key_frame_slot } else { receiver.next_slot };
+        let first = first.min(count);
         (first..count).chain(0..first).find_map(|position| {
             let &key = receiver.slots.get(position)?;
             let slot = slots.get(key).filter(|slot| !pinned || is_pinned(slot))?;
             let packet = slot.waiting.as_deref()?.first(urgency)?;
-            Some(Next { position, slot: key, packet })
+            Some(Next { position, slot: key, packet, urgency })
         })
     }
 
@@ -162,7 +177,12 @@ impl Room {
     }
 
     /// Looks at how much waits: too much is discarded, or leaves faster. Returns whether anything waits.
-    fn review_waiting(&mut self, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) -> bool {
+    fn review_waiting(
+        &mut self,
+        now: Instant,
+        receiver: ParticipantKey,
+        egress: &mut (impl Egress + ?Sized),
+    ) -> bool {
         let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
             return false;
         };
@@ -172,7 +192,7 @@ impl Room {
         if path.downlink.set_waiting(size) {
             self.discard_waiting(receiver);
             size = self.waiting_size(receiver);
-            path.downlink.hurry(size);
+            path.downlink.hurry(now, size);
         }
         size > DataSize::ZERO
     }
@@ -235,6 +255,7 @@ struct Next {
     position: usize,
     slot: SlotKey,
     packet: WaitingPacket,
+    urgency: Urgency,
 }
 
 fn is_pinned(slot: &Slot) -> bool {

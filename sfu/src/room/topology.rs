@@ -28,7 +28,7 @@ use crate::{
         reported_loss::ReportedLoss,
         rewriter::Rewriter,
         sender_reports::SentReports,
-        sent::Sent,
+        sent::{Sent, SentRate},
         slot::{Shown, Slot},
         steadiness::Steadiness,
     },
@@ -56,6 +56,10 @@ pub(super) struct Participant {
     pub(super) slots: Vec<SlotKey>,
     /// Position among the slots of the one whose waiting packets leave next.
     pub(super) next_slot: usize,
+    /// Position in `slots` of the one of which a packet of a key frame left the pacer last.
+    pub(super) key_frame_slot: usize,
+    /// The packet that left the pacer last is of a key frame.
+    pub(super) after_key_frame: bool,
 }
 
 /// What an SSRC of a participant's transport identifies, in either direction.
@@ -106,6 +110,8 @@ impl Topology {
             known_streams: KnownStreams::default(),
             slots: Vec::new(),
             next_slot: 0,
+            key_frame_slot: 0,
+            after_key_frame: false,
         });
         self.participant_keys.insert(id, key);
         Ok(())
@@ -273,6 +279,7 @@ impl Topology {
             waiting: None,
             mid_known: false,
             sent: Sent::default(),
+            rate: SentRate::default(),
             sent_reports: SentReports::default(),
             loss: ReportedLoss::default(),
             steadiness: Steadiness::default(),

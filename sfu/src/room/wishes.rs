@@ -164,8 +164,10 @@ impl Room {
         if let Some(path) = egress.path(receiver).filter(|_| self.adapts) {
             path.downlink.set_needed(Bitrate::from_bps(sum.bps() / TOLERATED * HEADERS));
         }
+        // A step up before anything is known of the path is no mistake if it has to be undone.
+        let tested = limits.measured.map(|_| sum).or_else(|| (!self.adapts).then_some(sum));
         for (slot, choice) in choices {
-            self.choose(now, slot, (choice, sum), occasion, egress);
+            self.choose(now, slot, (choice, tested), occasion, egress);
         }
         if let Some(budget) = limits.measured {
             for key in keys {
@@ -180,7 +182,11 @@ impl Room {
         let payloads = |rate: Bitrate| Bitrate::from_bps(rate.bps() / HEADERS * 100);
         let measured = path.and_then(|path| path.downlink.video_budget(now));
         let measured =
-            measured.map(|VideoBudget { now, steady }| VideoBudget { now: payloads(now), steady: payloads(steady) });
+            measured.map(|VideoBudget { now, steady, drained }| VideoBudget {
+                now: payloads(now),
+                steady: payloads(steady),
+                drained: payloads(drained),
+            });
         Limits { set: self.video_rate, measured, sendable: self.sendable }
     }
 
@@ -211,12 +217,18 @@ impl Room {
             }
         }
         let shares = allocate(&demands, limits, occasion);
-        let rates = demands.iter().zip(&shares).filter_map(|(demand, share)| demand.steps.get(share.step?));
-        let sum = rates.fold(0, |sum: u64, step| sum.saturating_add(step.rate.bps()));
+        let costs = demands.iter().zip(&shares).map(|(demand, share)| demand.cost(share.step));
+        let sum = costs.fold(0, u64::saturating_add);
+        let mut room = limits.measured.map_or(0, |budget| budget.drained.bps()).saturating_sub(sum);
         for ((key, slot), (demand, share)) in sharing.into_iter().zip(demands.iter().zip(shares)) {
             let Some(&step) = demand.steps.get(share.step.unwrap_or_default()) else { continue };
             let choice = match share.step {
-                None => Choice::Cut(step, limits.reason(None)),
+                None => {
+                    let reason = limits.reason(None);
+                    let left = room.checked_sub(demand.cost(Some(0))).filter(|_| slot.rewriter.wanted().is_some());
+                    room = left.unwrap_or(room);
+                    Choice::Cut(step, reason, left.is_some() && reason == LayerReason::Network)
+                }
                 Some(_) => Choice::Show(step, self.reason(slot, demand.tile, step, share, limits)),
             };
             choices.push((key, choice));
@@ -243,12 +255,13 @@ impl Room {
         }
     }
 
-    /// Applies a choice, with which all video of the receiver has the bitrate `sum`, and requests the key frame that it needs.
+    /// Applies a choice, with which all video of the receiver has the bitrate `sum` within a limit that is known, and requests the
+    /// key frame that it needs.
     fn choose(
         &mut self,
         now: Instant,
         key: SlotKey,
-        (choice, sum): (Choice, Bitrate),
+        (choice, sum): (Choice, Option<Bitrate>),
         occasion: Occasion,
         egress: &mut (impl Egress + ?Sized),
     ) {
@@ -258,23 +271,20 @@ impl Room {
         let before = slot.rewriter.wanted().map(|wanted| wanted.layer);
         let choice = match choice {
             // What is sent goes on for a while: it may fit again soon.
-            Choice::Cut(lowest, reason @ LayerReason::Network)
-                if before.is_some() && !slot.steadiness.on_unfit(now) =>
-            {
-                Choice::Show(lowest, reason)
-            }
+            Choice::Cut(lowest, reason, true) if !slot.steadiness.on_unfit(now) => Choice::Show(lowest, reason),
             Choice::Show(..) => {
                 slot.steadiness.on_fit();
                 choice
             }
             Choice::Cut(..) | Choice::Pause | Choice::Await => choice,
         };
+        let mut falls = false;
         match choice {
             Choice::Pause => {
                 slot.reason = LayerReason::Pause;
                 slot.rewriter.want(None);
             }
-            Choice::Cut(_, reason) => {
+            Choice::Cut(_, reason, _) => {
                 if before.is_some() && is_steadied(reason) {
                     slot.steadiness.on_down(now);
                 }
@@ -291,13 +301,17 @@ impl Room {
                 slot.reason = reason;
                 let steps = track.ladder.steps();
                 let places = (before.and_then(|layer| position(steps, layer)), position(steps, layer_of(&step)));
-                match places {
-                    (Some(before), Some(after)) if is_steadied(reason) && after < before => {
-                        slot.steadiness.on_down(now);
-                    }
-                    (Some(before), Some(after)) if after > before => slot.steadiness.on_up(now, sum),
-                    (None, Some(_)) if was_cut => slot.steadiness.on_up(now, sum),
-                    _ => {}
+                let rises = match places {
+                    (Some(before), Some(after)) => after > before,
+                    (None, Some(_)) => was_cut,
+                    _ => false,
+                };
+                falls = matches!(places, (Some(before), Some(after)) if after < before);
+                if falls && is_steadied(reason) {
+                    slot.steadiness.on_down(now);
+                }
+                if let Some(sum) = sum.filter(|_| rises) {
+                    slot.steadiness.on_up(now, sum);
                 }
                 let meanwhile = meanwhile(slot, layer_of(&step), track.ladder.steps(), encodings);
                 slot.rewriter.want(Some(Wanted { layer: layer_of(&step), meanwhile }));
@@ -310,7 +324,9 @@ impl Room {
         let cause = match slot.rewriter.current() {
             // What has waited for so long finds no other frame: some encoders mark no frames to go up in frame rate at.
             Some(_) if has_waited => Some(Cause::Switch),
-            Some(current) if wanted != before && needs_key_frame(current, wanted, encodings) => Some(Cause::Switch),
+            Some(current) if wanted != before && needs_key_frame(current, wanted, encodings) => {
+                Some(if falls { Cause::StepDown } else { Cause::Switch })
+            }
             None if before.is_none() && wanted.is_some() => Some(Cause::Joiner),
             _ => None,
         };
@@ -360,8 +376,9 @@ impl Room {
 #[derive(Clone, Copy, Debug)]
 enum Choice {
     Pause,
-    /// Not even this step, the lowest one, fits what the downlink carries, or the worker can send.
-    Cut(Step, LayerReason),
+    /// Not even this step, the lowest one, fits what the downlink carries, or the worker can send. Whether it would fit once a
+    /// queue has drained.
+    Cut(Step, LayerReason, bool),
     /// The publisher sends nothing yet: the lowest encoding, once it begins.
     Await,
     Show(Step, LayerReason),
@@ -370,8 +387,13 @@ enum Choice {
 /// The steps that a publisher sends now. Those of a muted track cost nothing, whatever was measured before.
 pub(super) fn active_steps(track: &Track) -> Vec<Step> {
     let steps = track.ladder.steps().iter().filter(|step| step.active);
-    let cost = |step: &Step| if track.muted { Bitrate::ZERO } else { step.rate };
-    steps.map(|step| Step { rate: cost(step), ..*step }).collect()
+    let cost = |rate: Bitrate| if track.muted { Bitrate::ZERO } else { rate };
+    let costs = |step: &Step| Step {
+        rate: cost(step.rate),
+        lasting: cost(step.lasting),
+        ..*step
+    };
+    steps.map(costs).collect()
 }
 
 /// Whether the layers of a track are chosen again as rates change; `with_single`, if it has only one.

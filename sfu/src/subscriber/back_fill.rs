@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn back_fill_is_what_arrived_in_the_last_60_ms() {
-        let limits = StoreLimits { window: 128, size: DataSize::from_bytes(10_000), age: Duration::from_millis(100) };
+        let limits = StoreLimits::new(128, DataSize::from_bytes(10_000), Duration::from_millis(100));
         let (mut store, start_time) = (PacketStore::new(limits), Instant::now());
         let at = |ms| start_time + Duration::from_millis(ms);
         for index in 10..20 {

@@ -2,7 +2,7 @@
 
 use super::{
     allocation::Tile, nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, segment::Layer,
-    select::Wanted, sender_reports::SentReports, sent::Sent, steadiness::Steadiness, waiting::Waiting,
+    select::Wanted, sender_reports::SentReports, sent::{Sent, SentRate}, steadiness::Steadiness, waiting::Waiting,
 };
 use crate::{
     event::LayerReason,
@@ -60,6 +60,8 @@ pub(crate) struct Slot {
     pub(crate) mid_known: bool,
     /// Media sent, without retransmissions, for sender reports.
     pub(crate) sent: Sent,
+    /// Of audio.
+    pub(crate) rate: SentRate,
     pub(crate) sent_reports: SentReports,
     pub(crate) loss: ReportedLoss,
     pub(crate) steadiness: Steadiness,

@@ -11,9 +11,9 @@ const APART: Duration = Duration::from_secs(20);
 /// later is not known to fail. Or unless there is room for more than the second.
 const OTHER_PATH: (f64, f64) = (0.5, 3.0);
 
-/// A slot gets nothing only if nothing has fitted for this long. An estimate falls below what the path carries for a moment
-/// while a queue drains, and video that stops takes seconds to begin again.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// A slot whose lowest layer would fit once a queue has drained gets nothing only if that lasts this long: drains are shorter, and
+/// video that stops takes seconds to begin again.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A step up.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +56,8 @@ impl Steadiness {
         self.undone.take_if(|up| budget.now < up.sum.mul_f64(little) || budget.steady > up.sum.mul_f64(much));
     }
 
-    /// Not even the lowest step fits. Returns whether that lasts, so that nothing is sent. What did not fit from the first measurement
-    /// on was sent for want of one.
+    /// Not even the lowest step fits. Returns whether that lasts. What did not fit from the first measurement on was sent for want of
+    /// one.
     pub(crate) fn on_unfit(&mut self, now: Instant) -> bool {
         let since = *self.unfit.get_or_insert(now);
         !self.is_measured || now.saturating_duration_since(since) >= PATIENCE
@@ -83,7 +83,7 @@ mod tests {
 
     fn budget(kbps: u64) -> VideoBudget {
         let rate = Bitrate::from_kbps(kbps);
-        VideoBudget { now: rate, steady: rate }
+        VideoBudget { now: rate, steady: rate, drained: rate }
     }
 
     fn seconds(steadiness: &Steadiness, down: Instant) -> u64 {
@@ -130,16 +130,16 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_cut_after_four_seconds() {
+    fn what_does_not_fit_is_cut_after_two_seconds() {
         let (mut steadiness, start) = (Steadiness::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(steadiness.on_unfit(at(0)), "it never did");
         steadiness.on_fit();
         steadiness.on_budget(budget(1_000));
-        assert!(!steadiness.on_unfit(at(0)) && !steadiness.on_unfit(at(3)));
+        assert!(!steadiness.on_unfit(at(0)) && !steadiness.on_unfit(at(1)));
         steadiness.on_fit();
-        assert!(!steadiness.on_unfit(at(4)) && !steadiness.on_unfit(at(7)));
-        assert!(steadiness.on_unfit(at(8)));
+        assert!(!steadiness.on_unfit(at(2)) && !steadiness.on_unfit(at(3)));
+        assert!(steadiness.on_unfit(at(4)));
     }
 
     #[test]

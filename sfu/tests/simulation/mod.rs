@@ -39,7 +39,7 @@ pub const BAD: Impairment = Impairment::PERFECT
     .reordering_jitter(Duration::from_millis(15));
 
 /// Overhead of a packet around RTP or RTCP: IP and UDP headers, the tag of AES-GCM.
-const OVERHEAD: usize = 20 + 8 + 16;
+pub const OVERHEAD: usize = 20 + 8 + 16;
 
 /// An egress that records.
 #[derive(Debug, Default)]

@@ -20,7 +20,7 @@ mod worth;
 
 use crate::{congestion::VideoBudget, event::LayerReason, publisher::ladder::Step, units::Bitrate};
 use plan::{Allowance, Plan, Slots, Steps, cost};
-use std::cmp::Reverse;
+use std::{cmp::Reverse, time::Duration};
 
 /// What a subscriber shows of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,10 @@ pub(crate) enum Occasion {
     Rates,
 }
 
+/// A larger encoding than the lowest is not sent if its key frame alone takes longer than this on what there is for all video, and
+/// given up if it takes longer than the second: nothing new of it could be shown meanwhile.
+const LONGEST_KEY_FRAME: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(3));
+
 /// Lines that a pinned video, or the active speaker, has before others have any.
 const LEAD_LINES: u16 = 360;
 
@@ -100,6 +104,19 @@ impl Demand<'_> {
 
     fn filling(&self, lines: u16) -> usize {
         filling(self.steps, lines)
+    }
+
+    /// The highest step up to the goal whose key frames do not take too long where all video has this bitrate, in bits a second.
+    fn reach(&self, rate: u64) -> usize {
+        let encoding_of = |step: usize| self.steps.get(step).map(|step| step.encoding);
+        let current = self.current.and_then(encoding_of);
+        let (begun, kept) = LONGEST_KEY_FRAME;
+        let begins_soon = |step: &Step| {
+            let longest = if Some(step.encoding) == current { kept } else { begun };
+            step.key_frame <= Bitrate::from_bps(rate) * longest
+        };
+        let steps = self.steps.get(..=self.goal()).unwrap_or_default();
+        steps.iter().rposition(begins_soon).unwrap_or(0)
     }
 
     /// The lowest step with the lines that come before the other slots' lowest steps, if the slot leads.
@@ -118,8 +135,15 @@ impl Demand<'_> {
         self.steps.iter().position(|step| Some(resolution_of(step)) == resolution).unwrap_or(step)
     }
 
-    fn cost(&self, step: Option<usize>) -> u64 {
-        step.and_then(|step| self.steps.get(step)).map_or(0, |step| step.rate.bps())
+    /// What a step costs, in bits a second. Of what is sent already, that is what it takes for longer: a key frame would undo the step
+    /// that begins with it.
+    pub(crate) fn cost(&self, step: Option<usize>) -> u64 {
+        let current = self.current.and_then(|current| Some((current, self.steps.get(current)?.encoding)));
+        let Some((position, step)) = step.and_then(|position| Some((position, self.steps.get(position)?))) else {
+            return 0;
+        };
+        let is_sent = current.is_some_and(|(current, encoding)| position <= current && step.encoding == encoding);
+        if is_sent { step.lasting.bps() } else { step.rate.bps() }
     }
 
     /// What comes first at the same budget.
@@ -162,11 +186,13 @@ pub(crate) fn allocate(demands: &[Demand<'_>], limits: Limits, occasion: Occasio
 fn choose(demands: &[Demand<'_>], goals: &Steps, limits: Limits, occasion: Occasion) -> Vec<Option<usize>> {
     // By what is set alone, everything is sent in its lowest step at least.
     let least = if limits.now(100).may_pause { None } else { Some(0) };
-    let currents = demands.iter().zip(goals).map(|(demand, goal)| demand.current.max(least).min(*goal));
+    let for_key_frames = limits.now(100).better;
+    let reach: Vec<_> = demands.iter().map(|demand| Some(demand.reach(for_key_frames))).collect();
+    let currents = demands.iter().zip(&reach).map(|(demand, reach)| demand.current.max(least).min(*reach));
     let currents: Vec<_> = currents.collect();
     let is_enough = |steps: &Steps, limit: Allowance| cost(demands, steps) <= limit.better;
     let is_kept = match occasion {
-        Occasion::Wishes => is_enough(goals, limits.now(100)),
+        Occasion::Wishes => reach == goals && is_enough(goals, limits.now(100)),
         Occasion::Rates => currents == goals && is_enough(goals, limits.now(TOLERATED)),
     };
     if is_kept {
@@ -175,13 +201,13 @@ fn choose(demands: &[Demand<'_>], goals: &Steps, limits: Limits, occasion: Occas
     let worths: Vec<_> = demands.iter().map(Demand::worths).collect();
     let slots = Slots { demands, worths: &worths };
     match occasion {
-        Occasion::Wishes => Plan::from_nothing(slots, goals, limits.now(100)),
+        Occasion::Wishes => Plan::from_nothing(slots, &reach, limits.now(100)),
         Occasion::Rates if !is_enough(&currents, limits.now(TOLERATED)) => {
             Plan::from_nothing(slots, &currents, limits.now(100))
         }
         Occasion::Rates => {
-            let reach = demands.iter().zip(goals.iter().zip(&currents));
-            let reach: Vec<_> = reach.map(|(one, (goal, now))| if one.may_rise { *goal } else { *now }).collect();
+            let reach = demands.iter().zip(reach.iter().zip(&currents));
+            let reach: Vec<_> = reach.map(|(one, (most, now))| if one.may_rise { *most } else { *now }).collect();
             let allowance = limits.steady(RAISED_BELOW);
             let raised = Plan::from_steps(slots, &currents).raised(&reach, allowance);
             // What comes first may displace what does not; what is merely worth more may not.

@@ -110,17 +110,19 @@ impl<'a> Plan<'a> {
         self.first_things() > other.first_things()
     }
 
-    /// Screens that are readable, leads that have their lines, and slots that get anything.
+    /// Screens that are shown, and that are readable; leads that are shown, and that have their lines; and all that is shown.
     fn first_things(&self) -> [usize; 3] {
         let mut things = [0; 3];
-        for (slot, (step, due)) in self.steps.iter().zip(self.dues()).enumerate() {
-            let [readable, leading, lit] = &mut things;
+        for (step, due) in self.steps.iter().zip(self.dues()) {
+            let [screens, leads, shown] = &mut things;
+            let is_shown = usize::from(step.is_some());
+            let has_due = |due: usize| is_shown + usize::from(*step >= Some(due));
             match due {
-                Due::Screen(due) => *readable += usize::from(*step >= Some(due)),
-                Due::Lead(due) => *leading += usize::from(*step >= Some(due)),
+                Due::Screen(due) => *screens += has_due(due),
+                Due::Lead(due) => *leads += has_due(due),
                 Due::Lowest => {}
             }
-            *lit += usize::from(self.step(slot).is_some());
+            *shown += is_shown;
         }
         things
     }

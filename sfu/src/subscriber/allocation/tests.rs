@@ -1,5 +1,5 @@
 use super::*;
-use crate::keys::EncodingKey;
+use crate::{keys::EncodingKey, units::DataSize};
 use proptest::prelude::*;
 use slotmap::SlotMap;
 use std::{cmp::Ordering, fmt::Write as _};
@@ -20,7 +20,7 @@ fn ladder(resolutions: &[Resolution]) -> Vec<Step> {
         let encoding = keys.insert(());
         for (temporal, kbps) in (0..).zip(rates) {
             let rate = Bitrate::from_kbps(kbps);
-            steps.push(Step { encoding, target: temporal, height: Some(height), temporal, rate, active: true });
+            steps.push(Step { encoding, target: temporal, height: Some(height), temporal, rate, lasting: rate, key_frame: DataSize::ZERO, active: true });
         }
     }
     steps
@@ -29,7 +29,7 @@ fn ladder(resolutions: &[Resolution]) -> Vec<Step> {
 /// A camera that is sent in one layer, of which nothing but the bitrate is known.
 fn single(kbps: u64) -> Vec<Step> {
     let rate = Bitrate::from_kbps(kbps);
-    vec![Step { encoding: EncodingKey::default(), target: 0, height: None, temporal: 0, rate, active: true }]
+    vec![Step { encoding: EncodingKey::default(), target: 0, height: None, temporal: 0, rate, lasting: rate, key_frame: DataSize::ZERO, active: true }]
 }
 
 fn demand(steps: &[Step], height: u16) -> Demand<'_> {
@@ -45,7 +45,7 @@ fn set(kbps: u64) -> Limits {
 }
 
 fn measured(now: u64, steady: u64) -> Limits {
-    let budget = VideoBudget { now: Bitrate::from_kbps(now), steady: Bitrate::from_kbps(steady) };
+    let budget = VideoBudget { now: Bitrate::from_kbps(now), steady: Bitrate::from_kbps(steady), drained: Bitrate::from_kbps(now) };
     Limits { set: Bitrate::MAX, measured: Some(budget), sendable: None }
 }
 
@@ -180,6 +180,33 @@ fn what_was_cut_comes_back_smallest_first() {
     assert_eq!(steps(&tiles, measured(440, 440), Occasion::Wishes), [Some(0), None], "from nothing, large ones first");
 }
 
+/// A key frame of 100 kB takes 2 s at 400 kbit/s, and 3 s at 267.
+#[test]
+fn size_whose_key_frames_take_too_long_is_not_shown() {
+    let mut steps = ladder(&[(180, [10, 20, 30]), (360, [40, 50, 60])]);
+    steps.iter_mut().filter(|step| step.height == Some(360)).for_each(|step| step.key_frame = DataSize::from_bytes(100_000));
+    let of = |current, kbps, occasion| {
+        let demand = Demand { current, ..demand(&steps, 360) };
+        self::steps(&[demand], measured(kbps, kbps), occasion)[0]
+    };
+    for occasion in [Occasion::Wishes, Occasion::Rates] {
+        assert_eq!([of(Some(2), 400, occasion), of(Some(2), 399, occasion)], [Some(5), Some(2)]);
+        assert_eq!([of(Some(5), 267, occasion), of(Some(5), 266, occasion)], [Some(5), Some(2)]);
+    }
+}
+
+/// Half a second after a key frame of 100 kB, 360 lines seem to take 400 kbit/s more than they do.
+#[test]
+fn key_frame_undoes_no_step() {
+    let mut steps = ladder(&[(180, [10, 20, 30]), (360, [40, 50, 60])]);
+    steps.iter_mut().filter(|step| step.height == Some(360)).for_each(|step| step.rate = Bitrate::from_kbps(460));
+    let of = |current| {
+        let demand = Demand { current: Some(current), ..demand(&steps, 360) };
+        self::steps(&[demand], measured(300, 300), Occasion::Rates)[0]
+    };
+    assert_eq!([of(5), of(2)], [Some(5), Some(2)]);
+}
+
 /// A larger share of the bits goes to what comes first, even if another one has to fall for it.
 #[test]
 fn screen_that_could_be_readable_takes_the_place_of_better_cameras() {
@@ -202,7 +229,7 @@ fn rfc8867_6_1_media_flows_with_priority() {
         .map(|lines| {
             let rate = Bitrate::from_kbps((40.0 * (lines / 90.0).powi(2)) as u64);
             let height = Some(*lines as u16);
-            Step { encoding: keys.insert(()), target: 0, height, temporal: 0, rate, active: true }
+            Step { encoding: keys.insert(()), target: 0, height, temporal: 0, rate, lasting: rate, key_frame: DataSize::ZERO, active: true }
         })
         .collect();
     let tiles = [pinned(demand(&steps, 1_200)), demand(&steps, 1_200), demand(&steps, 1_200)];
@@ -313,6 +340,7 @@ prop_compose! {
         steps.truncate(count);
         for step in &mut steps {
             step.rate = Bitrate::from_bps(step.rate.bps() * factor / 100);
+            step.lasting = step.rate;
         }
         let role = match kind {
             7 | 8 => Role::Screen,
