@@ -17,7 +17,9 @@ use crate::{
     congestion::rtt::Rtt,
     ids::{Rid, Ssrc},
     keys::TrackKey,
-    limits::{AUDIO_STORE, REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, VIDEO_KEPT, VIDEO_KEPT_LONGER, VIDEO_STORE},
+    limits::{
+        AUDIO_STORE, REPAIR_BEFORE_KEY_FRAME, REPAIR_WAIT, SENDER_REPORTS, VIDEO_KEPT, VIDEO_KEPT_LONGER, VIDEO_STORE,
+    },
     media::{Codec, Kind},
     units::DataSize,
     wire::{
@@ -33,12 +35,8 @@ use crate::{
 use std::time::{Duration, Instant};
 
 /// Video packets are retransmitted for as long as a receiver waits.
-const VIDEO: StoreLimits = StoreLimits {
-    window: 1_024,
-    size: VIDEO_STORE,
-    age: REPAIR_WAIT,
-    little: (VIDEO_KEPT_LONGER, VIDEO_KEPT),
-};
+const VIDEO: StoreLimits =
+    StoreLimits { window: 1_024, size: VIDEO_STORE, age: REPAIR_WAIT, little: (VIDEO_KEPT_LONGER, VIDEO_KEPT) };
 /// Audio packets are not retransmitted: the store detects duplicates, and keeps them until the last receiver of a large room has
 /// them, also on a machine that leaves the worker without a core for a while.
 const AUDIO: StoreLimits = StoreLimits::new(128, AUDIO_STORE, Duration::from_millis(500));
@@ -287,14 +285,16 @@ impl Encoding {
         }
     }
 
-    /// A stored packet, unless its receiver no longer waits for it at `arrival`, when a retransmission reaches it.
-    pub(crate) fn repairable(&mut self, arrival: Instant, index: u64) -> Option<&mut StoredPacket> {
+    /// A stored packet, unless its receiver no longer waits for it at `arrival`, when a retransmission reaches it. `paced`: it may have
+    /// left late.
+    pub(crate) fn repairable(&mut self, arrival: Instant, index: u64, paced: bool) -> Option<&mut StoredPacket> {
         let replaced = self.key_frame.filter(|newest| index < newest.index);
         if replaced.is_some_and(|newest| newest.has_replaced_earlier(arrival)) {
             return None;
         }
         let is_held = |packet: &StoredPacket| packet.meta.unread == Some(Unread::OtherStructure);
-        self.store.get_mut(index).filter(|packet| packet.age(arrival) < VIDEO_KEPT && !is_held(packet))
+        let longest = if paced { VIDEO_KEPT } else { REPAIR_WAIT };
+        self.store.get_mut(index).filter(|packet| packet.age(arrival) < longest && !is_held(packet))
     }
 
     /// Appends the NACK that is due now, from `sender`. The buffer `nack` is overwritten with the extended sequence numbers
@@ -408,8 +408,8 @@ mod tests {
         assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 1, &[0, 10, b'a']), Err(Dropped::Duplicate));
         assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 2, &[0, 9, b'z']), Err(Dropped::TooLate));
         assert_eq!(receive(&mut encoding, Stream::Rtx, 97, 3, &[0, 11, b'b']), Ok(first + 1));
-        assert!(encoding.repairable(later(0), first).is_some());
-        assert!(encoding.repairable(later(4_100), first).is_none());
+        assert!(encoding.repairable(later(0), first, false).is_some());
+        assert!(encoding.repairable(later(1_100), first, false).is_none());
         for at in [0, 1_100] {
             let _ = encoding.poll_nacks(later(at), Duration::ZERO, &mut Vec::new());
         }
@@ -423,9 +423,9 @@ mod tests {
         let first = receive(&mut encoding, Stream::Media, 96, 10, b"a").unwrap();
         receive(&mut encoding, Stream::Media, 96, 12, &key).unwrap();
         let (soon, late) = (Instant::now(), Instant::now() + REPAIR_BEFORE_KEY_FRAME);
-        assert!(encoding.repairable(soon, first).is_some() && encoding.is_awaited(soon, 65_536 + 11));
-        assert!(encoding.repairable(late, first).is_none() && !encoding.is_awaited(late, 65_536 + 11));
-        assert!(encoding.repairable(late, first + 2).is_some(), "the key frame itself");
+        assert!(encoding.repairable(soon, first, false).is_some() && encoding.is_awaited(soon, 65_536 + 11));
+        assert!(encoding.repairable(late, first, false).is_none() && !encoding.is_awaited(late, 65_536 + 11));
+        assert!(encoding.repairable(late, first + 2, false).is_some(), "the key frame itself");
         let mut nack = Vec::new();
         let state = encoding.poll_nacks(late, Duration::ZERO, &mut nack);
         assert_eq!((nack, state), (Vec::new(), StreamState::Repairable), "no other key frame is needed");

@@ -20,7 +20,7 @@ pub(crate) struct Step {
     /// Average over two seconds; before anything was measured, what the publisher means to send at most.
     pub(crate) rate: Bitrate,
     /// The same with key frames spread over some seconds.
-    pub(crate) lasting: Bitrate,
+    pub(crate) sustained: Bitrate,
     /// Payload of the newest key frame of the encoding.
     pub(crate) key_frame: DataSize,
     /// The publisher sends it now.
@@ -30,8 +30,8 @@ pub(crate) struct Step {
 impl Step {
     /// Whether it is the same choice, at whatever bitrate.
     fn is_like(&self, other: &Self) -> bool {
-        let Self { rate, lasting, key_frame, .. } = *other;
-        Self { rate, lasting, key_frame, ..*self } == *other
+        let Self { rate, sustained, key_frame, .. } = *other;
+        Self { rate, sustained, key_frame, ..*self } == *other
     }
 }
 
@@ -88,7 +88,7 @@ fn add_steps(steps: &mut Vec<Step>, key: EncodingKey, encoding: &Encoding) {
             height: layers.height_of(spatial, encoding.height),
             temporal: layers.temporal_of(target),
             rate: measured(meter.rate(target)),
-            lasting: measured(meter.lasting_rate(target)),
+            sustained: measured(meter.sustained_rate(target)),
             key_frame: encoding.key_frame_size(),
             active: encoding.has_begun() && layers.active_targets() >> target & 1 != 0 && !meter.has_stopped(spatial),
         });

@@ -86,7 +86,7 @@ impl LayerMeter {
     }
 
     /// The same with key frames spread over some seconds: what the target takes for longer.
-    pub(crate) fn lasting_rate(&self, target: u8) -> Option<Bitrate> {
+    pub(crate) fn sustained_rate(&self, target: u8) -> Option<Bitrate> {
         let between = self.average(target, |[all, of_key_frames]| all.saturating_sub(of_key_frames))?;
         let spread = self.spread.get(usize::from(target)).copied().unwrap_or_default();
         Some(between + DataSize::from_bytes(spread as u64) / INTERVAL)
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn key_frame_is_spread_over_eight_seconds_in_the_lasting_rate() {
+    fn key_frame_is_spread_over_eight_seconds_in_the_sustained_rate() {
         let mut meter = LayerMeter::default();
         meter.on_packet(0b11, 0, 1_000, false);
         meter.on_packet(0b11, 0, 9_000, true);
         meter.look(true);
         let kbps = |rate: Option<Bitrate>| rate.map(|rate| rate.bps() / 1_000);
-        assert_eq!([kbps(meter.rate(1)), kbps(meter.lasting_rate(1))], [Some(320), Some(32 + 8)]);
+        assert_eq!([kbps(meter.rate(1)), kbps(meter.sustained_rate(1))], [Some(320), Some(32 + 8)]);
     }
 
     #[test]

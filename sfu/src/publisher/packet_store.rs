@@ -261,8 +261,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: StoreLimits =
-        StoreLimits::new(64, DataSize::from_bytes(2_000), Duration::from_millis(500));
+    const LIMITS: StoreLimits = StoreLimits::new(64, DataSize::from_bytes(2_000), Duration::from_millis(500));
 
     fn insert(store: &mut PacketStore, now: Instant, index: u64, payload: &[u8]) -> Insertion {
         store.insert(now, index, &PacketMeta::default(), &[], payload)

@@ -3,7 +3,7 @@
 //! ```text
 //!   forward ─► Downlink::must_wait? ─ no ───────────────────────────► egress
 //!   NACK ───►          │ yes                                             ▲
-//!                      └─► Slot::waiting ─► every 5 ms, and in probes ───┘   retransmissions, then key frames and the rest in turn
+//!                      └─► Slot::waiting ─► every 5 ms, and in probes ───┘   retransmissions, then key frames and the rest alternately
 //! ```
 //! Only receivers that are adapted to have a pacer, and the timer runs only while something waits.
 
@@ -26,7 +26,7 @@ use std::time::Instant;
 type Order = [(Urgency, bool); 4];
 const ORDER: Order =
     [(Urgency::Retransmission, false), (Urgency::KeyFrame, false), (Urgency::Media, true), (Urgency::Media, false)];
-/// After a packet of a key frame, which may take a second, it is the turn of the others.
+/// After a packet of a key frame, which may take a second, others go first.
 const AFTER_KEY_FRAME: Order =
     [(Urgency::Retransmission, false), (Urgency::Media, true), (Urgency::Media, false), (Urgency::KeyFrame, false)];
 
@@ -177,12 +177,7 @@ impl Room {
     }
 
     /// Looks at how much waits: too much is discarded, or leaves faster. Returns whether anything waits.
-    fn review_waiting(
-        &mut self,
-        now: Instant,
-        receiver: ParticipantKey,
-        egress: &mut (impl Egress + ?Sized),
-    ) -> bool {
+    fn review_waiting(&mut self, now: Instant, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) -> bool {
         let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
             return false;
         };

@@ -74,7 +74,7 @@ impl Room {
         let index = segment.index_of(seq, |index| encoding.numbers.of(index))?;
         let rtt = downlink.rtt.estimate();
         let was_filled = segment.is_settled(index) && !encoding.store.was_stored(index);
-        let packet = encoding.repairable(now + rtt / 2, index);
+        let packet = encoding.repairable(now + rtt / 2, index, slot.waiting.is_some());
         if packet.is_none() && !was_filled {
             return None;
         }

@@ -181,12 +181,11 @@ impl Room {
         let path = egress.path(receiver).filter(|_| self.adapts);
         let payloads = |rate: Bitrate| Bitrate::from_bps(rate.bps() / HEADERS * 100);
         let measured = path.and_then(|path| path.downlink.video_budget(now));
-        let measured =
-            measured.map(|VideoBudget { now, steady, drained }| VideoBudget {
-                now: payloads(now),
-                steady: payloads(steady),
-                drained: payloads(drained),
-            });
+        let measured = measured.map(|VideoBudget { now, steady, drained }| VideoBudget {
+            now: payloads(now),
+            steady: payloads(steady),
+            drained: payloads(drained),
+        });
         Limits { set: self.video_rate, measured, sendable: self.sendable }
     }
 
@@ -388,11 +387,7 @@ enum Choice {
 pub(super) fn active_steps(track: &Track) -> Vec<Step> {
     let steps = track.ladder.steps().iter().filter(|step| step.active);
     let cost = |rate: Bitrate| if track.muted { Bitrate::ZERO } else { rate };
-    let costs = |step: &Step| Step {
-        rate: cost(step.rate),
-        lasting: cost(step.lasting),
-        ..*step
-    };
+    let costs = |step: &Step| Step { rate: cost(step.rate), sustained: cost(step.sustained), ..*step };
     steps.map(costs).collect()
 }
 

@@ -1,8 +1,16 @@
 //! A slot: a receiving m-line of a client, whose stream outlives the tracks in it.
 
 use super::{
-    allocation::Tile, nack_responder::NackResponder, reported_loss::ReportedLoss, rewriter::Rewriter, segment::Layer,
-    select::Wanted, sender_reports::SentReports, sent::{Sent, SentRate}, steadiness::Steadiness, waiting::Waiting,
+    allocation::Tile,
+    nack_responder::NackResponder,
+    reported_loss::ReportedLoss,
+    rewriter::Rewriter,
+    segment::Layer,
+    select::Wanted,
+    sender_reports::SentReports,
+    sent::{Sent, SentRate},
+    steadiness::Steadiness,
+    waiting::Waiting,
 };
 use crate::{
     event::LayerReason,

@@ -143,7 +143,7 @@ impl Demand<'_> {
             return 0;
         };
         let is_sent = current.is_some_and(|(current, encoding)| position <= current && step.encoding == encoding);
-        if is_sent { step.lasting.bps() } else { step.rate.bps() }
+        if is_sent { step.sustained.bps() } else { step.rate.bps() }
     }
 
     /// What comes first at the same budget.

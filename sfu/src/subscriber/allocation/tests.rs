@@ -20,7 +20,16 @@ fn ladder(resolutions: &[Resolution]) -> Vec<Step> {
         let encoding = keys.insert(());
         for (temporal, kbps) in (0..).zip(rates) {
             let rate = Bitrate::from_kbps(kbps);
-            steps.push(Step { encoding, target: temporal, height: Some(height), temporal, rate, lasting: rate, key_frame: DataSize::ZERO, active: true });
+            steps.push(Step {
+                encoding,
+                target: temporal,
+                height: Some(height),
+                temporal,
+                rate,
+                sustained: rate,
+                key_frame: DataSize::ZERO,
+                active: true,
+            });
         }
     }
     steps
@@ -29,7 +38,16 @@ fn ladder(resolutions: &[Resolution]) -> Vec<Step> {
 /// A camera that is sent in one layer, of which nothing but the bitrate is known.
 fn single(kbps: u64) -> Vec<Step> {
     let rate = Bitrate::from_kbps(kbps);
-    vec![Step { encoding: EncodingKey::default(), target: 0, height: None, temporal: 0, rate, lasting: rate, key_frame: DataSize::ZERO, active: true }]
+    vec![Step {
+        encoding: EncodingKey::default(),
+        target: 0,
+        height: None,
+        temporal: 0,
+        rate,
+        sustained: rate,
+        key_frame: DataSize::ZERO,
+        active: true,
+    }]
 }
 
 fn demand(steps: &[Step], height: u16) -> Demand<'_> {
@@ -45,7 +63,11 @@ fn set(kbps: u64) -> Limits {
 }
 
 fn measured(now: u64, steady: u64) -> Limits {
-    let budget = VideoBudget { now: Bitrate::from_kbps(now), steady: Bitrate::from_kbps(steady), drained: Bitrate::from_kbps(now) };
+    let budget = VideoBudget {
+        now: Bitrate::from_kbps(now),
+        steady: Bitrate::from_kbps(steady),
+        drained: Bitrate::from_kbps(now),
+    };
     Limits { set: Bitrate::MAX, measured: Some(budget), sendable: None }
 }
 
@@ -184,7 +206,10 @@ fn what_was_cut_comes_back_smallest_first() {
 #[test]
 fn size_whose_key_frames_take_too_long_is_not_shown() {
     let mut steps = ladder(&[(180, [10, 20, 30]), (360, [40, 50, 60])]);
-    steps.iter_mut().filter(|step| step.height == Some(360)).for_each(|step| step.key_frame = DataSize::from_bytes(100_000));
+    steps
+        .iter_mut()
+        .filter(|step| step.height == Some(360))
+        .for_each(|step| step.key_frame = DataSize::from_bytes(100_000));
     let of = |current, kbps, occasion| {
         let demand = Demand { current, ..demand(&steps, 360) };
         self::steps(&[demand], measured(kbps, kbps), occasion)[0]
@@ -229,7 +254,16 @@ fn rfc8867_6_1_media_flows_with_priority() {
         .map(|lines| {
             let rate = Bitrate::from_kbps((40.0 * (lines / 90.0).powi(2)) as u64);
             let height = Some(*lines as u16);
-            Step { encoding: keys.insert(()), target: 0, height, temporal: 0, rate, lasting: rate, key_frame: DataSize::ZERO, active: true }
+            Step {
+                encoding: keys.insert(()),
+                target: 0,
+                height,
+                temporal: 0,
+                rate,
+                sustained: rate,
+                key_frame: DataSize::ZERO,
+                active: true,
+            }
         })
         .collect();
     let tiles = [pinned(demand(&steps, 1_200)), demand(&steps, 1_200), demand(&steps, 1_200)];
@@ -340,7 +374,7 @@ prop_compose! {
         steps.truncate(count);
         for step in &mut steps {
             step.rate = Bitrate::from_bps(step.rate.bps() * factor / 100);
-            step.lasting = step.rate;
+            step.sustained = step.rate;
         }
         let role = match kind {
             7 | 8 => Role::Screen,
