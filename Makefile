@@ -112,17 +112,18 @@ check: setup-rust ## Check format, words and lints, and run the unit tests of cr
 PYTHON := $(TARGET)/python/bin/python -B
 
 .PHONY: test-python
-test-python: c-library $(TARGET)/python/installed ## Check frame encryption, identities, messages and transparency log against Python.
+test-python: c-library debug $(TARGET)/python/installed ## Check signaling, frame encryption, identities, messages and transparency log against Python.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/identity/vectors/check.py
 	$(PYTHON) e2ee-frames/messages/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 	$(PYTHON) e2ee-frames/tlog/vectors/check.py
+	PYTHONPATH=e2ee-frames/vectors $(PYTHON) signaling/tests/python/check.py $(TARGET)/debug/tacet
 
-$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt
+$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt signaling/tests/python/requirements.txt
 	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
 	python3 -m venv --clear $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$^,--requirement $(file))
 	@touch $@
 
 # With the features it is shipped with: the whole workspace would give it another cipher library.
@@ -429,8 +430,8 @@ fmt: setup ## Format the code.
 	cd $(WEB) && npm run --silent format
 
 .PHONY: types
-types: ## Regenerate the TypeScript types of the wire messages.
-	UPDATE=1 cargo test -p tacet-proto --test typescript
+types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages.
+	UPDATE=1 cargo test -p tacet-proto --test typescript --test protocol
 
 .PHONY: unicode
 unicode: ## Regenerate the tables for names, after an update of the Unicode crates.

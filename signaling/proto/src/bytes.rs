@@ -1,7 +1,9 @@
 //! Byte strings in JSON: base64url without padding (RFC 4648 section 5).
 
 use data_encoding::BASE64URL_NOPAD;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+use std::borrow::Cow;
 use ts_rs::TS;
 
 /// Bytes of any length, base64url in JSON.
@@ -17,8 +19,18 @@ impl Serialize for Base64 {
 
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
         BASE64URL_NOPAD.decode(text.as_bytes()).map(Self).map_err(|_| D::Error::custom("not base64url without padding"))
+    }
+}
+
+impl JsonSchema for Base64 {
+    fn schema_name() -> Cow<'static, str> {
+        "Base64".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "pattern": "^[A-Za-z0-9_-]*$"})
     }
 }
 
@@ -55,7 +67,18 @@ impl<const N: usize> Serialize for Fixed<N> {
 
 impl<'de, const N: usize> Deserialize<'de> for Fixed<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
         Self::decode(&text).ok_or_else(|| D::Error::custom(format!("not {N} bytes of base64url without padding")))
+    }
+}
+
+impl<const N: usize> JsonSchema for Fixed<N> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Bytes{N}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let characters = (N * 4).div_ceil(3);
+        json_schema!({"type": "string", "pattern": format!("^[A-Za-z0-9_-]{{{characters}}}$")})
     }
 }

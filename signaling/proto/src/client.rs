@@ -12,6 +12,7 @@ pub use crate::{
     ping::Ping,
     resume::Resume,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -19,7 +20,7 @@ use ts_rs::TS;
 pub const MAX_EXPECTED: usize = 300;
 
 /// A message, tagged by `t`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "t", rename_all = "lowercase")]
 pub enum ClientMessage {
     /// First message: the room, and what entitles the client to enter it.
@@ -69,13 +70,13 @@ pub enum ClientMessage {
 }
 
 /// A message without fields.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 #[ts(type = "Record<never, never>")]
 pub struct Empty {}
 
 /// Body of `hello`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
     /// The room.
@@ -95,7 +96,7 @@ pub struct Hello {
 }
 
 /// What entitles a client to enter a room, tagged by `type`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", deny_unknown_fields)]
 pub enum Credential {
     /// The client has the room's link.
@@ -108,7 +109,7 @@ pub enum Credential {
 }
 
 /// Body of `join`. The server checks lengths only, and forwards announce and display to the others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The signed announce of this device, [`crate::binary::ANNOUNCE_BYTES`] bytes.
@@ -122,7 +123,7 @@ pub struct Join {
 }
 
 /// Body of `announce`: that of `join` without expectations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Announce {
     /// The renewed announce.
@@ -132,7 +133,7 @@ pub struct Announce {
 }
 
 /// Body of `ack`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Ack {
     /// Number of the last message that arrived, text or binary.
@@ -140,7 +141,7 @@ pub struct Ack {
 }
 
 /// Body of `transport`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct ClientTransport {
     /// ICE credentials of the client.
@@ -150,7 +151,7 @@ pub struct ClientTransport {
 }
 
 /// Body of `publish`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
     /// The client's own name for the track, repeated in `published`.
@@ -172,7 +173,7 @@ pub struct Publish {
 }
 
 /// Body of messages about one track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct TrackRef {
     /// The track.
@@ -180,7 +181,7 @@ pub struct TrackRef {
 }
 
 /// Body of `speech`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Speech {
     /// The client's own track of audio.
@@ -190,7 +191,7 @@ pub struct Speech {
 }
 
 /// Body of `subscribe`: either a rule or a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Subscribe {
     /// Every track of the others, now and later.
@@ -204,7 +205,7 @@ pub struct Subscribe {
 }
 
 /// Body of `unsubscribe`. Also ends `auto`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Unsubscribe {
     /// These tracks, at most 50.
@@ -212,7 +213,7 @@ pub struct Unsubscribe {
 }
 
 /// Body of `slots.ready`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct SlotsReady {
     /// Highest revision of `slots` that has been applied locally.

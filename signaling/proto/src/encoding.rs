@@ -1,5 +1,6 @@
 //! The encodings of a publication.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -8,7 +9,7 @@ pub const MAX_ENCODINGS: usize = 3;
 
 /// One RTP stream of a track (RFC 8853). A single encoding has an SSRC or a RID; several have a RID each, and the server
 /// learns their SSRCs from the packets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Encoding {
     /// RTP stream id (RFC 8851).

@@ -1,10 +1,11 @@
 //! Error codes of the `error` message, and close codes of the WebSocket.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// Why a request was refused. None of them ends the connection by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// A known message with missing, malformed or unknown fields, or a malformed binary message.
@@ -88,7 +89,7 @@ impl ErrorCode {
 }
 
 /// WebSocket close codes (RFC 6455 section 7.4) that the server uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, JsonSchema)]
 #[repr(u16)]
 pub enum CloseCode {
     /// The connection has served its purpose.

@@ -2,22 +2,23 @@
 
 use crate::bytes::Fixed;
 pub use media_types::{ParticipantId, Seat, TrackId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// A room: 16 random bytes, the path of its link (`/r/ROOM`), and the `room16` that every key is bound to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, TS)]
 #[ts(type = "string")]
 pub struct RoomId(pub Fixed<16>);
 
 /// One call in a room: from the first participant's arrival until the last one leaves. A label; security does not rest
 /// on its freshness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[ts(type = "string")]
 pub struct CallId(pub Fixed<16>);
 
 /// A participant's session with the server: 16 random bytes that outlive its connections. It names; it admits to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, TS)]
 #[ts(type = "string")]
 pub struct SessionId(pub Fixed<16>);
 

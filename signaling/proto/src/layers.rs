@@ -7,6 +7,7 @@
 //! ```
 
 use crate::ids::TrackId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -15,7 +16,7 @@ pub const MAX_TILES: usize = 50;
 
 /// Body of `layers`: everything that the client shows, in place of what it sent before. A track without a tile is not
 /// visible. Until the first `layers`, every subscribed track is wanted as large as it comes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Layers {
     /// At most [`MAX_TILES`], one for each track.
@@ -27,7 +28,7 @@ pub struct Layers {
 }
 
 /// A track that is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Tile {
     /// The track. One that does not exist any more is ignored.
@@ -45,14 +46,14 @@ pub struct Tile {
 }
 
 /// Body of `layer`: slots whose layer changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Layer {
     /// The slots, each once.
     pub slots: Vec<SlotLayer>,
 }
 
 /// The layer that a slot receives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct SlotLayer {
     /// The slot.
     pub mid: String,
@@ -69,7 +70,7 @@ pub struct SlotLayer {
 }
 
 /// Why a slot receives the layer that it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerReason {
     /// It is what the tile asks for.
@@ -88,7 +89,7 @@ pub enum LayerReason {
 
 /// Body of `downlink`: what is known of the path to the client, for diagnosis. Sent on change, at most once a second, to a
 /// client that asks for it in `layers`; one may be lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Downlink {
     /// Bitrate that the path is estimated to carry, in kbit/s.
     pub kbps: u32,
@@ -101,7 +102,7 @@ pub struct Downlink {
 }
 
 /// What changed an estimate last, or keeps it from changing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "snake_case")]
 pub enum DownlinkCause {
     /// Nothing yet: it is the assumption that a call starts with.
@@ -126,14 +127,14 @@ pub enum DownlinkCause {
 
 /// Body of `want`: tracks of this client for which the wanted encodings changed. A client that does not follow it only sends
 /// more than is used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Want {
     /// The tracks, each once.
     pub tracks: Vec<TrackWant>,
 }
 
 /// What receivers want of a track.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TrackWant {
     /// The track.
     pub track: TrackId,

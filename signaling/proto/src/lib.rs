@@ -7,8 +7,8 @@
 //! There is no SDP on the wire: both ends build their own from the parameters here, because one description with 25
 //! subscriptions has 86 kB, and a message at most [`limits::MAX_MESSAGE_BYTES`].
 //!
-//! Types for TypeScript are generated from this crate (`clients/web/src/protocol/generated.ts`); a test fails when
-//! that file is stale.
+//! Types for TypeScript (`clients/web/src/protocol/generated.ts`), JSON Schema and `docs/protocol.md` are generated from this crate;
+//! tests fail when one of these is stale.
 
 pub mod binary;
 pub mod bytes;

@@ -6,11 +6,12 @@ use crate::{
 };
 pub use media_types::{Codec, Kind};
 use media_types::{CodecEntry, ExtensionEntry};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// Where a track comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// A microphone.
@@ -24,7 +25,7 @@ pub enum Source {
 }
 
 /// One entry of the payload-type table, the same for every client of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct CodecParameters {
     /// The codec.
@@ -49,7 +50,7 @@ impl From<&CodecEntry> for CodecParameters {
 }
 
 /// One entry of the header-extension table (RFC 8285), the same for every client of a server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct HeaderExtension {
     /// The extension's URI.
@@ -67,7 +68,7 @@ impl From<&ExtensionEntry> for HeaderExtension {
 }
 
 /// ICE parameters of the server (RFC 8445, lite).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct ServerIce {
     /// Username fragment.
@@ -79,7 +80,7 @@ pub struct ServerIce {
 }
 
 /// A UDP host candidate of the server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Candidate {
     /// IP address, textual.
@@ -89,7 +90,7 @@ pub struct Candidate {
 }
 
 /// ICE parameters of a client. Its candidates are not signaled: the server learns its address from connectivity checks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct ClientIce {
     /// Username fragment.
@@ -99,7 +100,7 @@ pub struct ClientIce {
 }
 
 /// DTLS parameters (RFC 5763). The client is always the DTLS client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Dtls {
     /// SHA-256 of the certificate's DER form.
@@ -108,7 +109,7 @@ pub struct Dtls {
 }
 
 /// A published track as others see it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Track {
     /// Its id.
@@ -130,7 +131,7 @@ pub struct Track {
 }
 
 /// A receiving m-line of a client. Its MID and SSRCs stay the same while the connection lasts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Slot {
     /// Media identification (RFC 8843), chosen by the server.
@@ -148,7 +149,7 @@ pub struct Slot {
 }
 
 /// New contents of a slot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct SlotSource {
     /// The slot.
@@ -158,7 +159,7 @@ pub struct SlotSource {
 }
 
 /// What a slot carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(untagged)]
 pub enum SlotContent {
     /// A track.
@@ -179,7 +180,7 @@ impl SlotContent {
 }
 
 /// A track in a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct SlotTrack {
     /// The track.
@@ -189,7 +190,7 @@ pub struct SlotTrack {
 }
 
 /// A position among the speakers. Who speaks there changes from packet to packet; the KID of each frame says who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct SlotSpeaker {
     /// Number of the position, from 0.

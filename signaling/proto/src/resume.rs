@@ -4,6 +4,7 @@ use crate::{
     bytes::{Base64, Fixed},
     ids::{ParticipantId, Seat},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -13,7 +14,7 @@ pub const MAX_TOKEN_BYTES: usize = 256;
 pub const MAX_TOKENS_JSON_BYTES: usize = 2 * MAX_TOKEN_BYTES.div_ceil(3) * 4 + 64;
 
 /// What a client continues, tagged by `type`. It stands beside the ordinary credential, and replaces none of its checks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Resume {
     /// The process goes on, and has the session's device key.
@@ -34,7 +35,7 @@ pub enum Resume {
 }
 
 /// What of its earlier session a client still has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Continues {
     /// It is a new participant.
@@ -49,7 +50,7 @@ pub enum Continues {
 }
 
 /// The tokens by which a session can be continued; each replaces the one before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Tokens {
     /// For [`Resume::Session`].
@@ -59,7 +60,7 @@ pub struct Tokens {
 }
 
 /// A participant as a client that returns to a restarted server knew it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// Its id.

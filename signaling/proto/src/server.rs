@@ -8,11 +8,12 @@ use crate::{
     media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
     resume::{Continues, Tokens},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// A message, tagged by `t`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(tag = "t", rename_all = "lowercase")]
 pub enum ServerMessage {
     /// First message of the server.
@@ -54,7 +55,7 @@ pub enum ServerMessage {
 }
 
 /// Body of `challenge`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Challenge {
     /// Protocol name, [`crate::PROTOCOL`].
     pub protocol: String,
@@ -66,7 +67,7 @@ pub struct Challenge {
 }
 
 /// Body of `welcome`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Welcome {
     /// The client's participant id.
     pub participant: ParticipantId,
@@ -93,7 +94,7 @@ pub struct Welcome {
 }
 
 /// Limits of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Limits {
     /// Maximum number of messages in any second.
     pub rate: u32,
@@ -102,7 +103,7 @@ pub struct Limits {
 }
 
 /// Body of `joined`. The announces of those present follow as binary messages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Joined {
     /// The client's own seat.
     pub seat: Seat,
@@ -122,7 +123,7 @@ pub struct Joined {
 }
 
 /// A participant. Names and keys travel in its announce, not here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct RosterEntry {
     /// Its id.
     pub participant: ParticipantId,
@@ -135,7 +136,7 @@ pub struct RosterEntry {
 }
 
 /// Body of `roster`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Roster {
     /// Revision after this change; a client that misses one sends `resync`.
     pub rev: u32,
@@ -152,7 +153,7 @@ pub struct Roster {
 }
 
 /// Body of `transport`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ServerTransport {
     /// ICE parameters; the server is lite and sends no checks.
     pub ice: ServerIce,
@@ -161,7 +162,7 @@ pub struct ServerTransport {
 }
 
 /// Body of `published`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Published {
     /// The client's own name for the track.
     pub cid: String,
@@ -170,7 +171,7 @@ pub struct Published {
 }
 
 /// Body of `tracks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Tracks {
     /// New tracks.
     pub add: Vec<Track>,
@@ -181,7 +182,7 @@ pub struct Tracks {
 }
 
 /// Body of `slots`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Slots {
     /// Revision, to be confirmed by `slots.ready` once applied; only then does media flow in new slots.
     pub rev: u32,
@@ -192,14 +193,14 @@ pub struct Slots {
 }
 
 /// Body of `transport.state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct TransportStateChange {
     /// The new state.
     pub state: TransportState,
 }
 
 /// State of the media path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportState {
     /// SRTP keys are in use.
@@ -211,14 +212,14 @@ pub enum TransportState {
 }
 
 /// Body of `speakers`, loudest first, at most five times a second.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Speakers {
     /// Participants and their levels.
     pub speakers: Vec<Speaker>,
 }
 
 /// An active speaker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Speaker {
     /// The participant.
     pub participant: ParticipantId,
@@ -227,19 +228,19 @@ pub struct Speaker {
 }
 
 /// Body of `ok`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[ts(type = "Record<never, never>")]
 pub struct Ok {}
 
 /// Body of `bye`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Bye {
     /// The cause.
     pub reason: ByeReason,
 }
 
 /// Why the server ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum ByeReason {
     /// The client asked to leave.
@@ -249,7 +250,7 @@ pub enum ByeReason {
 }
 
 /// Body of `pong`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct Pong {
     /// The clock of the `ping`.
     #[ts(type = "number")]
@@ -261,7 +262,7 @@ pub struct Pong {
 }
 
 /// Body of `error`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 pub struct ErrorMessage {
     /// The cause.
     pub code: ErrorCode,
