@@ -35,16 +35,24 @@ impl FromStr for DataSetting {
     }
 }
 
-/// Opens the data folder of the settings; without a setting, systemd's or the platform's. Returns `None` for memory only.
+/// Where the data folder of the settings is; without a setting, systemd's or the platform's. `None` for memory only.
+///
+/// # Errors
+/// There is no setting, and the user has no folder.
+pub(crate) fn path(setting: Option<DataSetting>) -> anyhow::Result<Option<PathBuf>> {
+    match setting {
+        Some(DataSetting::None) => Ok(None),
+        Some(DataSetting::At(path)) => Ok(Some(path)),
+        None => default().map(Some),
+    }
+}
+
+/// Opens the data folder of the settings. Returns `None` for memory only.
 ///
 /// # Errors
 /// The folder cannot be used, or another server uses it.
 pub(crate) fn open(setting: Option<DataSetting>) -> anyhow::Result<Option<DataDirectory>> {
-    let path = match setting {
-        Some(DataSetting::None) => return Ok(None),
-        Some(DataSetting::At(path)) => path,
-        None => default()?,
-    };
+    let Some(path) = path(setting)? else { return Ok(None) };
     match DataDirectory::open(&path) {
         Ok(data) => Ok(Some(data)),
         Err(error @ OpenError::InUse { .. }) => {

@@ -11,6 +11,8 @@ mod data;
 #[cfg(feature = "serve")]
 mod descriptors;
 #[cfg(feature = "serve")]
+mod doctor;
+#[cfg(feature = "serve")]
 mod hangup;
 #[cfg(feature = "serve")]
 mod link;
@@ -58,6 +60,8 @@ enum Command {
     Serve(Box<serve::Serve>),
     #[cfg(feature = "serve")]
     Room(room::Room),
+    #[cfg(feature = "serve")]
+    Doctor(Box<doctor::Doctor>),
     #[cfg(feature = "call")]
     Call(Box<call::Call>),
     #[cfg(feature = "load")]
@@ -74,6 +78,8 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         #[cfg(feature = "serve")]
         Command::Room(room) => room.run(),
+        #[cfg(feature = "serve")]
+        Command::Doctor(doctor) => doctor.run(),
         #[cfg(feature = "call")]
         Command::Call(call) => call.run(),
         #[cfg(feature = "load")]

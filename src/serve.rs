@@ -231,7 +231,7 @@ fn first_room(rooms: &Rooms, url: &str) -> anyhow::Result<Option<(String, String
 }
 
 /// Addresses of the media plane.
-struct Media {
+pub(crate) struct Media {
     /// Address of its sockets.
     bind: IpAddr,
     /// Addresses that clients are given.
@@ -241,7 +241,7 @@ struct Media {
 }
 
 impl Media {
-    fn of(settings: &Settings) -> anyhow::Result<Self> {
+    pub(crate) fn of(settings: &Settings) -> anyhow::Result<Self> {
         let bind = settings.bind;
         if !settings.advertise.is_empty() {
             return Ok(Self { bind, candidates: settings.advertise.clone(), local_only: false });
@@ -260,6 +260,11 @@ impl Media {
             return Ok(Self { bind: Ipv4Addr::UNSPECIFIED.into(), candidates, local_only: true });
         }
         Ok(Self { bind, candidates: vec![bind], local_only: false })
+    }
+
+    /// The addresses that clients are given.
+    pub(crate) fn candidates(&self) -> &[IpAddr] {
+        &self.candidates
     }
 
     /// The address in links.
