@@ -38,6 +38,8 @@ mod stop;
 mod terminal;
 #[cfg(feature = "serve")]
 mod upkeep;
+#[cfg(feature = "serve")]
+mod verify_page;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -62,6 +64,8 @@ enum Command {
     Room(room::Room),
     #[cfg(feature = "serve")]
     Doctor(Box<doctor::Doctor>),
+    #[cfg(feature = "serve")]
+    VerifyPage(verify_page::VerifyPage),
     #[cfg(feature = "call")]
     Call(Box<call::Call>),
     #[cfg(feature = "load")]
@@ -80,6 +84,8 @@ fn main() -> ExitCode {
         Command::Room(room) => room.run(),
         #[cfg(feature = "serve")]
         Command::Doctor(doctor) => doctor.run(),
+        #[cfg(feature = "serve")]
+        Command::VerifyPage(verify) => verify.run(),
         #[cfg(feature = "call")]
         Command::Call(call) => call.run(),
         #[cfg(feature = "load")]

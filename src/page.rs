@@ -25,6 +25,17 @@ pub(crate) fn file(path: &str) -> Option<PageFile> {
     }
 }
 
+/// The paths of the page's files, sorted, without their compressed forms.
+pub(crate) fn paths() -> Vec<String> {
+    let mut paths: Vec<_> = Dist::iter().map(Cow::into_owned).filter(|path| !is_compressed(path)).collect();
+    paths.sort();
+    paths
+}
+
+fn is_compressed(path: &str) -> bool {
+    path.ends_with(".br") || path.ends_with(".gz")
+}
+
 /// Media type by file extension: those that a web build contains.
 fn mime(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("", |(_, extension)| extension) {

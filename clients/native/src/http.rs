@@ -59,19 +59,29 @@ pub struct Request<'a> {
     pub body: &'a str,
 }
 
-/// Sends a request and returns status and body of the response. TLS is used if the origin's scheme is `https`.
+/// Sends a request and returns status and body of the response, which is text. TLS is used if the origin's scheme is `https`.
 ///
 /// Must not be called from an asynchronous task, which it would block.
 ///
 /// # Errors
 /// [`HttpError`]. A response with an error status is not an error.
 pub fn request(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, String), HttpError> {
+    let (status, body) = fetch(origin, trust, request)?;
+    let text = String::from_utf8(body.into()).map_err(|error| HttpError::Response(error.into()))?;
+    Ok((status, text))
+}
+
+/// As [`request`], with a body of any kind.
+///
+/// # Errors
+/// [`HttpError`]. A response with an error status is not an error.
+pub fn fetch(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, Bytes), HttpError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let exchange = async { timeout(TIMEOUT, connect_and_send(origin, trust, request)).await };
     runtime.block_on(exchange).map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
-async fn connect_and_send(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, String), HttpError> {
+async fn connect_and_send(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, Bytes), HttpError> {
     let message = message(origin, request)?;
     let stream = TcpStream::connect((origin.host(), origin.port())).await?;
     if origin.is_secure() {
@@ -102,15 +112,14 @@ fn message(origin: &Origin, request: &Request<'_>) -> Result<hyper::Request<Full
 async fn send(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     message: hyper::Request<Full<Bytes>>,
-) -> Result<(u16, String), HttpError> {
+) -> Result<(u16, Bytes), HttpError> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(http_error)?;
     // Ends when the response is complete; its errors are also those of the response.
     tokio::spawn(connection);
     let response = sender.send_request(message).await.map_err(http_error)?;
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect().await.map_err(HttpError::Response)?;
-    let text = String::from_utf8(body.to_bytes().into()).map_err(|error| HttpError::Response(error.into()))?;
-    Ok((status, text))
+    Ok((status, body.to_bytes()))
 }
 
 /// Tells errors of the network from malformed responses.

@@ -1,17 +1,19 @@
 //! The call page, whose files the embedder provides.
 
 use super::{Server, problem};
+use crate::sha256::sha256;
 use axum::{
     Router,
     body::Bytes,
     extract::{Path, Request, State},
     http::{
-        HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_TYPE},
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
+use data_encoding::BASE64URL_NOPAD;
 use std::borrow::Cow;
 
 /// A file of the page.
@@ -25,7 +27,8 @@ pub struct PageFile {
 
 /// Where the page's files come from.
 pub trait PageSource: Send + Sync {
-    /// The file at a path relative to the page's root, such as `index.html` or `assets/app.js`.
+    /// The file at a path relative to the page's root, such as `index.html` or `assets/app.js`. Its compressed forms, if there
+    /// are any, are at the same path with `.br` (RFC 7932) or `.gz` (RFC 1952) behind it.
     fn file(&self, path: &str) -> Option<PageFile>;
 }
 
@@ -43,27 +46,95 @@ pub(super) fn routes() -> Router<Server> {
         .route("/{file}", get(asset))
 }
 
-async fn index(State(server): State<Server>) -> Response {
-    serve(&server, "index.html", "no-cache")
+/// How long a browser may keep a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caching {
+    /// For good: its name has a hash of its contents.
+    Immutable,
+    /// Until it asks whether the file has changed.
+    Revalidated,
+}
+
+async fn index(State(server): State<Server>, request: Request) -> Response {
+    serve(&server, "index.html", Caching::Revalidated, request.headers())
 }
 
 async fn asset(State(server): State<Server>, Path(path): Path<String>, request: Request) -> Response {
-    // Names below assets/ carry a hash of their contents; other files may change under their name.
     if request.uri().path().starts_with("/assets/") {
-        serve(&server, &format!("assets/{path}"), "public, max-age=31536000, immutable")
+        serve(&server, &format!("assets/{path}"), Caching::Immutable, request.headers())
     } else {
-        serve(&server, &path, "no-cache")
+        serve(&server, &path, Caching::Revalidated, request.headers())
     }
 }
 
-fn serve(server: &Server, path: &str, cache: &'static str) -> Response {
-    let Some(file) = server.page.as_ref().and_then(|page| page.file(path)) else {
+fn serve(server: &Server, path: &str, caching: Caching, request: &HeaderMap) -> Response {
+    let file = |path: &str| server.page.as_ref().and_then(|page| page.file(path));
+    let Some(PageFile { mime, bytes }) = file(path) else {
         return problem(StatusCode::NOT_FOUND, "no_page", "no such page");
     };
-    let bytes = match file.bytes {
+    let compressed = CODINGS.into_iter().filter(|(coding, _)| accepts(request, coding));
+    let mut compressed =
+        compressed.filter_map(|(coding, extension)| Some((coding, file(&format!("{path}.{extension}"))?)));
+    let (coding, bytes) = compressed.next().map_or((None, bytes), |(coding, file)| (Some(coding), file.bytes));
+
+    let mime = HeaderValue::from_str(&mime).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, mime), (VARY, HeaderValue::from_static("accept-encoding"))]);
+    if let Some(coding) = coding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    match caching {
+        Caching::Immutable => {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+        }
+        Caching::Revalidated => {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            let tag = entity_tag(&bytes);
+            let is_known = request.get(IF_NONE_MATCH) == Some(&tag);
+            headers.insert(ETAG, tag);
+            if is_known {
+                return (StatusCode::NOT_MODIFIED, headers).into_response();
+            }
+        }
+    }
+    let bytes = match bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => Bytes::from(bytes),
     };
-    let mime = HeaderValue::from_str(&file.mime).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    ([(CONTENT_TYPE, mime), (CACHE_CONTROL, HeaderValue::from_static(cache))], bytes).into_response()
+    (headers, bytes).into_response()
+}
+
+/// Content codings (RFC 9110 section 8.4.1), the best first, and the extensions of their files.
+const CODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
+
+/// Whether a request accepts a content coding (RFC 9110 section 12.5.3) by its name.
+fn accepts(request: &HeaderMap, coding: &str) -> bool {
+    let listed = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    listed.flat_map(|value| value.split(',')).any(|one| {
+        let (name, weight) = one.split_once(';').unwrap_or((one, ""));
+        let weight = weight.trim().strip_prefix("q=").map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
+        name.trim().eq_ignore_ascii_case(coding) && weight > 0.0
+    })
+}
+
+/// The entity tag (RFC 9110 section 8.8.3) of a body. Another coding is another body.
+fn entity_tag(bytes: &[u8]) -> HeaderValue {
+    let tag = format!("\"{}\"", BASE64URL_NOPAD.encode(&sha256(bytes)));
+    HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codings_are_accepted_by_name_unless_their_weight_is_zero() {
+        let accept = |value| HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+        for value in ["br", "gzip, deflate, br, zstd", "gzip;q=0.5, BR ; q=0.1", "br;q=1"] {
+            assert!(accepts(&accept(value), "br"), "{value}");
+        }
+        for value in ["", "gzip", "br;q=0", "br;q=x", "brotli", "*"] {
+            assert!(!accepts(&accept(value), "br"), "{value}");
+        }
+        assert!(!accepts(&HeaderMap::new(), "gzip"));
+    }
 }

@@ -1,0 +1,82 @@
+//! `tacet verify-page`: whether a server sends the call page of this program.
+
+use crate::{page, pin::pin};
+use anyhow::{Context, bail};
+use aws_lc_rs::digest::{SHA256, digest};
+use clap::Args;
+use data_encoding::HEXLOWER;
+use std::io::Write;
+use tacet_native::{
+    http::{self, Request},
+    link::Origin,
+    tls::Trust,
+};
+
+/// Check that a server sends the call page of this program
+///
+/// Browsers run the code that a server sends them. This fetches each file of the page and compares it with the one in this
+/// program, which you may have built from source. It says what this machine was sent just now: a dishonest server could send
+/// other people another page.
+///
+/// Without a URL it prints the SHA-256 of each file, as sha256sum does.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyPage {
+    /// Address of the server
+    #[arg(value_name = "URL")]
+    server: Option<Origin>,
+    /// SHA-256 of the server's self-signed certificate, as the server prints it at startup
+    #[arg(long, value_name = "HEX", value_parser = pin, requires = "server")]
+    pin: Option<[u8; 32]>,
+}
+
+impl VerifyPage {
+    /// Compares, and prints what differs.
+    ///
+    /// # Errors
+    /// A file differs or cannot be fetched, or there is no page in this program.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let paths = page::paths();
+        if paths.is_empty() {
+            bail!("this program was built without the call page");
+        }
+        let trust = self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned);
+        let mut out = std::io::stdout().lock();
+        let mut differ = 0;
+        for path in &paths {
+            let own = page::file(path).map(|file| file.bytes).unwrap_or_default();
+            let Some(origin) = &self.server else {
+                writeln!(out, "{}  {path}", hash(&own))?;
+                continue;
+            };
+            let sent = fetch(origin, trust, path)?;
+            if sent == *own {
+                writeln!(out, "same    {path}")?;
+            } else {
+                differ += 1;
+                writeln!(out, "DIFFERS {path}: {} in place of {}", hash(&sent), hash(&own))?;
+            }
+        }
+        out.flush()?;
+        if differ > 0 {
+            bail!(
+                "{differ} of {} files differ: the server has another version of the page, or a changed one",
+                paths.len()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn fetch(origin: &Origin, trust: Trust, path: &str) -> anyhow::Result<Vec<u8>> {
+    // The page itself is at the root.
+    let path = format!("/{}", path.strip_suffix("index.html").unwrap_or(path));
+    let request = Request { method: "GET", path: &path, bearer: None, body: "" };
+    let (status, body) =
+        http::fetch(origin, trust, &request).with_context(|| format!("cannot fetch {path} from {origin}"))?;
+    // A file that is missing differs.
+    Ok(if status == 200 { body.into() } else { Vec::new() })
+}
+
+fn hash(bytes: &[u8]) -> String {
+    HEXLOWER.encode(digest(&SHA256, bytes).as_ref())
+}
