@@ -23,6 +23,8 @@ mod log;
 #[cfg(feature = "serve")]
 mod metrics;
 #[cfg(feature = "serve")]
+mod operator;
+#[cfg(feature = "serve")]
 mod page;
 #[cfg(any(feature = "serve", feature = "call", feature = "load"))]
 mod pin;
@@ -63,6 +65,10 @@ enum Command {
     #[cfg(feature = "serve")]
     Room(room::Room),
     #[cfg(feature = "serve")]
+    Rooms(room::Rooms),
+    #[cfg(feature = "serve")]
+    End(room::End),
+    #[cfg(feature = "serve")]
     Doctor(Box<doctor::Doctor>),
     #[cfg(feature = "serve")]
     VerifyPage(verify_page::VerifyPage),
@@ -82,6 +88,10 @@ fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         #[cfg(feature = "serve")]
         Command::Room(room) => room.run(),
+        #[cfg(feature = "serve")]
+        Command::Rooms(rooms) => rooms.run(),
+        #[cfg(feature = "serve")]
+        Command::End(end) => end.run(),
         #[cfg(feature = "serve")]
         Command::Doctor(doctor) => doctor.run(),
         #[cfg(feature = "serve")]

@@ -1,40 +1,110 @@
-//! `tacet room`: creates a room on a running server. The secret is drawn on this machine and not sent.
+//! `tacet room`: creates a room on a running server. The secret is drawn on this machine and not sent. `tacet rooms` and `tacet
+//! end`: lists and ends the rooms of a server.
 
-use crate::pin::pin;
-use anyhow::{Context, bail};
+use crate::operator::Operator;
+use anyhow::Context;
 use clap::Args;
 use qrcode::render::unicode::Dense1x2;
-use std::io::Write;
-use tacet_native::{link::Origin, rooms, tls::Trust};
+use std::{
+    io::Write,
+    time::{Duration, SystemTime},
+};
+use tacet_native::{link::RoomLink, rooms};
+use tacet_proto::RoomId;
 
 /// Create a room on a running server and print its link
 ///
 /// The link's secret is drawn on this machine. The server receives the hash of a token that is derived from it.
 #[derive(Args, Debug)]
 pub(crate) struct Room {
-    /// Address of the server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8800")]
-    server: String,
-    /// SHA-256 of the server's self-signed certificate, as the server prints it at startup
-    #[arg(long, value_name = "HEX", value_parser = pin)]
-    pin: Option<[u8; 32]>,
-    /// The server's key for creating rooms, if it requires one
-    #[arg(long, value_name = "KEY", env = "TACET_API_KEY", hide_env_values = true)]
-    api_key: Option<String>,
+    #[command(flatten)]
+    operator: Operator,
     /// Also show the link as a QR code, for a phone
     #[arg(long)]
     qr: bool,
 }
 
+/// List the rooms of a running server
+///
+/// One line for each: the room, its participants, and for how long nothing has begun or ended in it. No names, since the server
+/// knows none.
+#[derive(Args, Debug)]
+pub(crate) struct Rooms {
+    #[command(flatten)]
+    operator: Operator,
+    /// Print JSON: a list of room, participants, used (seconds since 1970)
+    #[arg(long)]
+    json: bool,
+}
+
+/// End a room of a running server
+///
+/// Its participants are told that it has ended, and its link opens nothing any more.
+#[derive(Args, Debug)]
+pub(crate) struct End {
+    /// The room, as `tacet rooms` lists it, or its link
+    #[arg(value_parser = room_of)]
+    room: RoomId,
+    #[command(flatten)]
+    operator: Operator,
+}
+
+/// A room's id, or that of a link.
+fn room_of(text: &str) -> Result<RoomId, String> {
+    match text.parse::<RoomLink>() {
+        Ok(link) => Ok(link.room()),
+        Err(_) => text.parse::<RoomId>().map_err(|error| error.to_string()),
+    }
+}
+
+impl Rooms {
+    /// Prints the list.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let (origin, trust) = self.operator.server()?;
+        let rooms = rooms::list(&origin, trust, self.operator.api_key.as_deref())
+            .with_context(|| format!("cannot list the rooms of {origin}"))?;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let list = rooms.iter().map(
+                |room| serde_json::json!({"room": room.room, "participants": room.participants, "used": room.used}),
+            );
+            writeln!(out, "{}", serde_json::Value::from_iter(list))?;
+            return Ok(());
+        }
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        for room in &rooms {
+            let since = since(now.saturating_sub(Duration::from_secs(room.used)));
+            writeln!(out, "{}  {:>5} participants  {since}", room.room, room.participants)?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration in its largest whole unit.
+fn since(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match (seconds / 86_400, seconds / 3_600, seconds / 60) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min"),
+        (0, hours, _) => format!("{hours} h"),
+        (days, ..) => format!("{days} d"),
+    }
+}
+
+impl End {
+    /// Ends the room.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let (origin, trust) = self.operator.server()?;
+        rooms::end(&origin, trust, self.operator.api_key.as_deref(), self.room)
+            .with_context(|| format!("cannot end the room on {origin}"))
+    }
+}
+
 impl Room {
     /// Creates the room.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let origin: Origin = self.server.trim_end_matches('/').parse()?;
-        if !origin.is_secure() && self.pin.is_some() {
-            bail!("--pin is for https:// servers, not {origin}");
-        }
-        let trust = self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned);
-        let link = rooms::make(&origin, trust, self.api_key.as_deref())
+        let (origin, trust) = self.operator.server()?;
+        let link = rooms::make(&origin, trust, self.operator.api_key.as_deref())
             .with_context(|| format!("cannot create a room on {origin}"))?;
         let mut out = std::io::stdout();
         writeln!(out, "{link}")?;
@@ -45,5 +115,25 @@ impl Room {
             writeln!(out, "\n{}", code.render().light_color(light).dark_color(dark).build())?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_named_by_its_id_or_its_link() {
+        let (id, secret) = ("A".repeat(22), "B".repeat(42) + "A");
+        let of_link = room_of(&format!("https://call.example.org/r/{id}#{secret}")).unwrap();
+        assert_eq!(room_of(&id).unwrap(), of_link);
+        assert!(room_of("kitchen").unwrap_err().contains("22 characters"));
+    }
+
+    #[test]
+    fn time_is_in_its_largest_whole_unit() {
+        let shown = [59, 60, 3_599, 3_600, 86_399, 200_000].map(|seconds| since(Duration::from_secs(seconds)));
+        assert_eq!(shown, ["59 s", "1 min", "59 min", "1 h", "23 h", "2 d"]);
     }
 }

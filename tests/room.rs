@@ -1,15 +1,16 @@
-//! `tacet room` against an HTTPS server.
+//! `tacet room`, `tacet rooms` and `tacet end` against a server.
 
 #![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
-use std::process::{Command, Output};
-use support::Server;
+use serde_json::Value;
+use std::process::Output;
+use support::{Server, tacet};
 
 fn room(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tacet")).arg("room").args(arguments).output().unwrap()
+    tacet(&["room"]).args(arguments).output().unwrap()
 }
 
 #[test]
@@ -27,4 +28,41 @@ fn room_is_created_over_https_with_pinned_certificate() {
         assert_eq!(refused.status.code(), Some(1));
         assert!(String::from_utf8(refused.stderr).unwrap().contains("certificate"));
     }
+}
+
+#[test]
+fn operator_lists_and_ends_rooms() {
+    const KEY: &str = "correct horse battery";
+    let server = Server::start(&["--api-key", KEY]);
+    let origin = server.link.split("/r/").next().unwrap();
+    let operator = |command: &str, arguments: &[&str]| {
+        let output = tacet(&[command, "--server", origin, "--api-key", KEY]).args(arguments).output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, link) = operator("room", &[]);
+    assert_eq!(code, Some(0), "{link}");
+    let listed = || {
+        let (code, text) = operator("rooms", &["--json"]);
+        assert_eq!(code, Some(0), "{text}");
+        let rooms: Vec<Value> = serde_json::from_str(&text).unwrap();
+        rooms.iter().map(|room| room["room"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let id = |link: &str| link.trim_end().split("/r/").nth(1).unwrap().split('#').next().unwrap().to_owned();
+    let mut both = vec![id(&server.link), id(&link)];
+    both.sort();
+    let mut found = listed();
+    found.sort();
+    assert_eq!(found, both);
+    let (_, table) = operator("rooms", &[]);
+    assert!(table.lines().count() == 2 && table.contains("0 participants"), "{table}");
+
+    assert_eq!(operator("end", &[link.trim_end()]).0, Some(0));
+    assert_eq!(listed(), [id(&server.link)]);
+    let (code, text) = operator("end", &[&id(&link)]);
+    assert!(code == Some(1) && text.contains("no such room"), "{text}");
+
+    let output = tacet(&["rooms", "--server", origin]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && text.contains("API key"), "{text}");
 }

@@ -48,7 +48,7 @@ pub use metrics::Metrics;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use resume::{DailyKeys, ResumeKey, ResumeKeys};
 pub use rooms::{
-    CreateError, Rooms,
+    CreateError, RoomDescription, Rooms,
     file_registry::FileRegistry,
     registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord, Unentered},
     stock::Maker,

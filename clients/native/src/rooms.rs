@@ -1,5 +1,5 @@
-//! Creates a room on a running server. The link's secret is drawn here and is not sent: the server receives the hash
-//! of an access token that is derived from it.
+//! The rooms of a running server: creating one, and for the operator listing and ending them. The secret of a new room's link is
+//! drawn here and is not sent: the server receives the hash of an access token that is derived from it.
 
 use crate::{
     http::{self, HttpError, Request},
@@ -9,14 +9,14 @@ use crate::{
 use serde_json::{Value, json};
 use tacet_proto::{RoomId, bytes::Fixed};
 
-/// Why a room could not be created.
+/// Why the server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RoomError {
     /// The HTTP request failed.
     #[error(transparent)]
     Http(#[from] HttpError),
     /// The server refused.
-    #[error("the server refused to create a room (HTTP status {status}): {reason}")]
+    #[error("the server refused (HTTP status {status}): {reason}")]
     Refused {
         /// HTTP status.
         status: u16,
@@ -41,13 +41,67 @@ pub fn make(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<Room
     let hash = tls::sha256(&e2ee_frames::access_token(&invite)).ok_or(RoomError::NoRandomness)?;
     let body = json!({ "access_hash": Fixed(hash).encode() }).to_string();
     let request = Request { method: "POST", path: "/v1/rooms", bearer: api_key, body: &body };
-    let (status, answer) = http::request(origin, trust, &request)?;
-    let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
-    let text = |field: &str| answer.get(field).and_then(Value::as_str);
-    if status != 201 {
-        let reason = text("error").unwrap_or("no reason given").to_owned();
-        return Err(RoomError::Refused { status, reason });
-    }
-    let room = text("room").and_then(Fixed::decode).map(RoomId).ok_or(RoomError::Answer)?;
+    let answer = ask(origin, trust, &request)?;
+    let room = room_id(&answer).ok_or(RoomError::Answer)?;
     Ok(RoomLink::new(origin.is_secure(), origin.authority(), room, invite))
+}
+
+/// A room as its operator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomState {
+    /// The room.
+    pub room: RoomId,
+    /// Participants that have entered.
+    pub participants: u64,
+    /// When a call in the room last began or ended, or when the room was created: seconds since 1970.
+    pub used: u64,
+}
+
+/// All rooms of a server, in the order of their ids. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn list(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<Vec<RoomState>, RoomError> {
+    let mut rooms = Vec::new();
+    let mut path = "/v1/rooms".to_owned();
+    loop {
+        let answer = ask(origin, trust, &Request { method: "GET", path: &path, bearer: api_key, body: "" })?;
+        let page = answer["rooms"].as_array().ok_or(RoomError::Answer)?;
+        for entry in page {
+            rooms.push(state(entry).ok_or(RoomError::Answer)?);
+        }
+        match answer["next"].as_str() {
+            Some(next) => path = format!("/v1/rooms?after={next}"),
+            None => return Ok(rooms),
+        }
+    }
+}
+
+/// Ends a room for all. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn end(origin: &Origin, trust: Trust, api_key: Option<&str>, room: RoomId) -> Result<(), RoomError> {
+    let path = format!("/v1/rooms/{room}");
+    ask(origin, trust, &Request { method: "DELETE", path: &path, bearer: api_key, body: "" }).map(drop)
+}
+
+/// Sends a request; returns the JSON of the answer, `null` if that has none.
+fn ask(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<Value, RoomError> {
+    let (status, answer) = http::request(origin, trust, request)?;
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+    if (200..300).contains(&status) {
+        return Ok(answer);
+    }
+    let reason = answer["error"].as_str().unwrap_or("no reason given").to_owned();
+    Err(RoomError::Refused { status, reason })
+}
+
+fn room_id(entry: &Value) -> Option<RoomId> {
+    entry["room"].as_str().and_then(Fixed::decode).map(RoomId)
+}
+
+fn state(entry: &Value) -> Option<RoomState> {
+    let number = |field: &str| entry[field].as_u64();
+    Some(RoomState { room: room_id(entry)?, participants: number("participants")?, used: number("used")? })
 }

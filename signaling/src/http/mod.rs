@@ -4,6 +4,9 @@
 //! |------------------------------|--------------------------------------------------------------------|----------------|
 //! | `GET /v1/ws`                 | the WebSocket, subprotocol `tacet.v1.json`                           | `web_socket`   |
 //! | `POST /v1/rooms`             | creates a room: `{"access_hash": base64url}` gets 201 `{"room": id}` | `rooms`        |
+//! | `GET /v1/rooms`              | for the operator: `{"rooms": [..], "next"?: id}`, by `after` and `limit` | `rooms`        |
+//! | `GET /v1/rooms/{room}`       | for the operator: `{"room", "participants", "used"}`                 | `rooms`        |
+//! | `DELETE /v1/rooms/{room}`    | for the operator: ends the room for all; 204                       | `rooms`        |
 //! | `GET /v1/server`             | `{"protocols": [..], "open_rooms": bool}`                            | `description`  |
 //! | `GET /healthz`               | 200 while the server runs                                          | `health`       |
 //! | `/.well-known/security.txt`  | the operator's contact (RFC 9116), or 404                          | `security_txt` |

@@ -1,4 +1,4 @@
-//! `POST /v1/rooms`: creating a room.
+//! `/v1/rooms`: creating a room, and for the operator listing and ending them.
 
 use super::{Client, Server, problem, refusal};
 use crate::{
@@ -11,22 +11,27 @@ use crate::{
 use axum::{
     Extension, Json, Router,
     body::Bytes,
-    extract::State,
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    extract::{FromRequestParts, Path, Query, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     error::Error,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use tacet_proto::{RoomId, bytes::Fixed};
 use tokio::task::spawn_blocking;
 
 pub(super) fn routes() -> Router<Server> {
-    Router::new().route("/v1/rooms", post(create))
+    Router::new().route("/v1/rooms", post(create).get(list)).route("/v1/rooms/{room}", get(describe).delete(end))
 }
+
+/// Rooms of a page of the list, unless the request says how many.
+const PAGE: usize = 100;
+/// Maximum number of rooms of a page.
+const MAX_PAGE: usize = 1_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +43,55 @@ struct CreateRoom {
 #[derive(Serialize)]
 struct CreatedRoom {
     room: RoomId,
+}
+
+/// A room as the operator sees it.
+#[derive(Serialize)]
+struct DescribedRoom {
+    room: RoomId,
+    /// Participants that have entered.
+    participants: usize,
+    /// When a call in the room last began or ended, or when the room was created: seconds since 1970.
+    used: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    /// The last room of the page before.
+    after: Option<RoomId>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct RoomList {
+    rooms: Vec<DescribedRoom>,
+    /// `after` of the next page, if there may be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<RoomId>,
+}
+
+/// A request of the operator.
+struct Operator;
+
+impl FromRequestParts<Server> for Operator {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Response> {
+        let Some(client) = parts.extensions.get::<Client>() else {
+            return Err(problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the client is not known"));
+        };
+        match authorize(server, client, &parts.headers) {
+            Ok(true) => Ok(Self),
+            Ok(false) => Err(problem(StatusCode::UNAUTHORIZED, "unauthorized", "this needs the operator's API key")),
+            Err(wait) => Err(too_many_guesses(server, wait)),
+        }
+    }
+}
+
+fn too_many_guesses(server: &Server, wait: Duration) -> Response {
+    server.refusals.refused(Refusal::ApiKeyGuesses);
+    refusal::answer(Refusal::ApiKeyGuesses, Some(wait))
 }
 
 /// Whether the request carries the operator's key. A wrong one is counted.
@@ -62,10 +116,7 @@ async fn create(
 ) -> Response {
     let authorized = match authorize(&server, &client, &headers) {
         Ok(authorized) => authorized,
-        Err(wait) => {
-            server.refusals.refused(Refusal::ApiKeyGuesses);
-            return refusal::answer(Refusal::ApiKeyGuesses, Some(wait));
-        }
+        Err(wait) => return too_many_guesses(&server, wait),
     };
     if !authorized {
         if !server.config.open_rooms {
@@ -102,4 +153,53 @@ async fn create(
         }
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to create the room"),
     }
+}
+
+async fn list(_: Operator, State(server): State<Server>, page: Result<Query<Page>, QueryRejection>) -> Response {
+    let Ok(Query(Page { after, limit })) = page else {
+        return problem(StatusCode::BAD_REQUEST, "bad_request", "expected after=ROOM and limit=NUMBER, or neither");
+    };
+    let limit = limit.unwrap_or(PAGE);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return problem(StatusCode::BAD_REQUEST, "bad_request", "limit must be 1 to 1000");
+    }
+    let listed = server.rooms.list(after, limit);
+    let next = listed.last().copied().filter(|_| listed.len() == limit);
+    let mut rooms = Vec::with_capacity(listed.len());
+    for room in listed {
+        rooms.extend(described(&server, room).await);
+    }
+    Json(RoomList { rooms, next }).into_response()
+}
+
+async fn describe(_: Operator, State(server): State<Server>, Path(room): Path<String>) -> Response {
+    match room.parse() {
+        Ok(room) => described(&server, room).await.map_or_else(no_room, |room| Json(room).into_response()),
+        Err(_) => no_room(),
+    }
+}
+
+async fn described(server: &Server, room: RoomId) -> Option<DescribedRoom> {
+    let description = server.rooms.describe(room).await?;
+    let used = description.used.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    Some(DescribedRoom { room, participants: description.participants, used })
+}
+
+async fn end(_: Operator, State(server): State<Server>, Path(room): Path<String>) -> Response {
+    let Ok(room) = room.parse() else { return no_room() };
+    let rooms = server.rooms.clone();
+    // That it has ended is written before it is answered, which may wait for a disk.
+    match spawn_blocking(move || rooms.end(room)).await {
+        Ok(Ok(true)) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Ok(false)) => no_room(),
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &(dyn Error + 'static), "the end of a room was not stored");
+            problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string())
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to end the room"),
+    }
+}
+
+fn no_room() -> Response {
+    problem(StatusCode::NOT_FOUND, "no_room", "there is no such room")
 }

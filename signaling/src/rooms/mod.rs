@@ -69,6 +69,15 @@ pub enum CreateError {
     Storage(#[source] RegistryError),
 }
 
+/// What the operator may know of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomDescription {
+    /// When a call in the room last began or ended, or when the room was created.
+    pub used: SystemTime,
+    /// Participants that have entered, those that are away among them.
+    pub participants: usize,
+}
+
 /// Why a client cannot enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EnterError {
@@ -319,6 +328,47 @@ impl Rooms {
     fn close(&self, room: RoomId) {
         self.0.tasks().remove(&room);
         tracing::debug!("a room that was not used made space for another");
+    }
+
+    /// Ends a room for all: its link opens nothing any more. Returns whether there was such a room. May block until that is
+    /// stored.
+    ///
+    /// # Errors
+    /// It cannot be stored; the room goes on.
+    pub fn end(&self, room: RoomId) -> Result<bool, RegistryError> {
+        if self.0.registry.get(room).is_none() {
+            return Ok(false);
+        }
+        self.0.registry.remove(room)?;
+        let door = self.0.tasks().remove(&room);
+        if let Some(Door { inputs, .. }) = door {
+            // A task that has ended has no participants.
+            let _ = inputs.blocking_send(Input::End);
+        }
+        Ok(true)
+    }
+
+    /// At most `limit` rooms whose ids come after one, in the order of ids.
+    #[must_use]
+    pub fn list(&self, after: Option<RoomId>, limit: usize) -> Vec<RoomId> {
+        let mut rooms = self.0.registry.rooms();
+        rooms.retain(|room| after.is_none_or(|after| *room > after));
+        rooms.sort_unstable();
+        rooms.truncate(limit);
+        rooms
+    }
+
+    /// What is known of a room; `None` if there is no such room.
+    pub async fn describe(&self, room: RoomId) -> Option<RoomDescription> {
+        let record = self.0.registry.get(room)?;
+        let (reply, count) = oneshot::channel();
+        let participants = match self.door(room) {
+            Ok(Door { inputs, .. }) if inputs.send(Input::Count(reply)).await.is_ok() => {
+                count.await.unwrap_or_default()
+            }
+            _ => 0,
+        };
+        Some(RoomDescription { used: record.used, participants })
     }
 
     /// Number of rooms.

@@ -55,6 +55,10 @@ const MAX_DEPARTURES: usize = 4_096;
 pub(super) enum Input {
     /// A client with a valid credential enters.
     Enter(Box<Enter>),
+    /// How many participants are there?
+    Count(oneshot::Sender<usize>),
+    /// The room is no longer in the registry: it ends, for all.
+    End,
     /// Which device has a session?
     Device { participant: ParticipantId, session: SessionId, reply: oneshot::Sender<Option<[u8; 32]>> },
     /// A request.
@@ -217,6 +221,10 @@ impl Task {
             tokio::select! {
                 input = inputs.recv() => {
                     let Some(input) = input else { return };
+                    if let Input::End = input {
+                        self.end();
+                        return;
+                    }
                     let now = Alarm::now();
                     self.handle(now.into_std(), input).await;
                     idle_since = now;
@@ -276,6 +284,11 @@ impl Task {
                 self.enter(now, *enter).await;
                 self.report();
             }
+            Input::Count(reply) => {
+                let _ = reply.send(self.guests.len());
+            }
+            // Seen to by the loop.
+            Input::End => {}
             Input::Device { participant, session, reply } => {
                 let claims = self.room.claims(participant).filter(|claims| claims.session == session);
                 let _ = reply.send(claims.and_then(|claims| claims.device));
@@ -295,6 +308,14 @@ impl Task {
                 let _ = reply.send(());
             }
         }
+    }
+
+    /// Tells all participants that the room has ended.
+    fn end(&self) {
+        for guest in self.guests.values() {
+            guest.closer.close(CloseCode::RoomEnded, "the room has ended");
+        }
+        tracing::info!(participants = self.guests.len(), "the operator has ended the room");
     }
 
     /// Whether a connection is still that of its participant.
