@@ -39,7 +39,7 @@ pub(crate) struct Rooms {
 
 /// End a room of a running server
 ///
-/// Its participants are told that it has ended, and its link opens nothing any more.
+/// Its participants read that it has ended, and its link opens nothing any more.
 #[derive(Args, Debug)]
 pub(crate) struct End {
     /// The room, as `tacet rooms` lists it, or its link
