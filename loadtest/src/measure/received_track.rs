@@ -311,9 +311,8 @@ impl ReceivedLayer {
         match (&mut self.begun, self.ended.last_mut()) {
             (Some(begun), None) => *begun = number.min(*begun),
             (Some(begun), Some(ended)) if number >= ended.end && number < *begun && was_under_way => {
-                if number < ended.end + Self::STRAGGLERS {
-                    ended.end = number + 1;
-                }
+                let is_straggler = number < ended.end + Self::STRAGGLERS;
+                ended.end = if is_straggler { number + 1 } else { ended.end };
             }
             (Some(begun), Some(ended)) if number >= ended.end && number + Self::STRAGGLERS >= *begun => {
                 *begun = number.min(*begun);
