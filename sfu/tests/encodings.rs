@@ -275,7 +275,7 @@ fn track_sends_as_long_as_one_encoding_does() {
             .collect()
     };
     assert_eq!(activity(call.pass(Duration::from_secs(5), &[0, 1, 2])), [true]);
-    assert_eq!(activity(call.pass(Duration::from_secs(5), &[2])), []);
+    assert!(activity(call.pass(Duration::from_secs(5), &[2])).is_empty());
     assert_eq!(activity(call.pass(Duration::from_secs(5), &[])), [false]);
     assert_eq!(activity(call.pass(Duration::from_secs(1), &[1])), [true]);
 }
