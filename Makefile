@@ -345,7 +345,7 @@ miri: ## Run the tests of the C ABI under Miri, which detects undefined behaviou
 
 # Some targets only: `make fuzz FUZZ_TARGETS="room worker"`.
 FUZZ_SECONDS ?= 60
-FUZZ_CRATES ?= e2ee-frames e2ee-frames/messages e2ee-frames/tlog sfu signaling/store
+FUZZ_CRATES ?= e2ee-frames e2ee-frames/messages e2ee-frames/tlog sfu signaling signaling/store
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard $(FUZZ_CRATES:%=%/fuzz/fuzz_targets/*.rs))))
 FUZZ_LIMITS := -max_len=1024 -timeout=120
 # Inputs that were found on this machine, beside the committed ones, and inputs that fail.
@@ -360,7 +360,7 @@ fuzz-build:
 		$(patsubst %,--package %-fuzz,$(notdir $(FUZZ_CRATES))) --features libfuzzer --bins
 
 .PHONY: fuzz
-fuzz: fuzz-build ## Fuzz e2ee-frames, messages, the transparency log, the SFU and the store for FUZZ_SECONDS (60) a target.
+fuzz: fuzz-build ## Fuzz e2ee-frames, messages, the transparency log, the SFU, signaling and the store for FUZZ_SECONDS (60) a target.
 	@for target in $(FUZZ_TARGETS); do \
 		found=$(FUZZ_FOUND)/$$target; mkdir -p $$found; \
 		if $(TARGET)/fuzz/$$target -max_total_time=$(FUZZ_SECONDS) $(FUZZ_LIMITS) -len_control=10 \
