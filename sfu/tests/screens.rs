@@ -257,7 +257,7 @@ impl Meeting {
     /// Another participant, who publishes a video, which Bob shows in this many lines.
     fn share(&mut self, rates: &[Rate], tile: u16, screen: bool, fps: u64) {
         let number = 100 + self.videos.len() as u32 * 10;
-        let (owner, track) = (ParticipantId(number.into()), TrackId(number.into()));
+        let (owner, track) = (ParticipantId(number), TrackId(number));
         let Self { now, room, outbox, random, .. } = self;
         room.add_participant(owner, transport(owner)).unwrap();
         let encodings = rates.iter().map(|rate| EncodingParams {
@@ -300,7 +300,7 @@ impl Meeting {
     /// The owner of each video speaks, too.
     fn unmute(&mut self, count: usize) {
         for (number, owner) in self.videos.iter().map(|video| video.owner).enumerate().take(count) {
-            let (ssrc, track) = (Ssrc(owner.0 as u32 * 100 + 50), TrackId(owner.0 + 5));
+            let (ssrc, track) = (Ssrc(owner.0 * 100 + 50), TrackId(owner.0 + 5));
             let publication = Publication::single(Codec::Opus, Mid::new("sa").unwrap(), ssrc, None);
             self.room.publish(self.now, owner, track, publication).unwrap();
             let mid = Mid::new(&format!("a{number}")).unwrap();

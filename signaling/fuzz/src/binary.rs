@@ -12,7 +12,7 @@ use tacet_proto::{
 /// Input: a direction, and edits of a genuine frame.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
-    let is_of_client = script.byte().unwrap_or_default() % 2 == 0;
+    let is_of_client = script.byte().unwrap_or_default().is_multiple_of(2);
     let genuine = if is_of_client { genuine::client_binaries() } else { genuine::server_binaries() };
     let frame = script.edit(&genuine.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let id = binary::request_id(&frame);

@@ -101,7 +101,7 @@ impl Stage {
             0 => self.join(),
             1 => self.pass(Duration::from_millis(u64::from(script.word().unwrap_or_default()))),
             2 => {
-                self.refuses = script.byte().unwrap_or_default() % 4 == 0;
+                self.refuses = script.byte().unwrap_or_default().is_multiple_of(4);
             }
             other => {
                 let Some(who) = self.pick(script) else { return };

@@ -12,7 +12,7 @@ const VALUE: &str = "paWl";
 /// Input: a direction, and edits of a genuine frame.
 pub fn run(data: &[u8]) {
     let mut script = Script(data);
-    let is_of_client = script.byte().unwrap_or_default() % 2 == 0;
+    let is_of_client = script.byte().unwrap_or_default().is_multiple_of(2);
     let genuine: &[&str] = if is_of_client { &CLIENT_TEXTS } else { &SERVER_TEXTS };
     let genuine: Vec<_> = genuine.iter().map(|text| text.as_bytes()).collect();
     let frame = script.edit(&genuine);
