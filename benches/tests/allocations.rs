@@ -7,7 +7,7 @@ use tacet_benches::{
 };
 
 /// Rounds before counting: longer than packets are kept, so that every buffer has reached its size.
-const WARM: u32 = 100;
+const WARM: u32 = 150;
 const COUNTED: u32 = 50;
 const FRAME: Duration = Duration::from_millis(33);
 
