@@ -74,7 +74,9 @@ impl Room {
         let index = segment.index_of(seq, |index| encoding.numbers.of(index))?;
         let rtt = downlink.rtt.estimate();
         let was_filled = segment.is_settled(index) && !encoding.store.was_stored(index);
-        let packet = encoding.repairable(now + rtt / 2, index, slot.waiting.is_some());
+        // A receiver that has decoded a frame long ago takes a repeated one for another.
+        let waits_longer = slot.waiting.is_some() && reason != Reason::Probe;
+        let packet = encoding.repairable(now + rtt / 2, index, waits_longer);
         if packet.is_none() && !was_filled {
             return None;
         }
