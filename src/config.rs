@@ -403,7 +403,12 @@ fn read(path: &Path) -> anyhow::Result<File> {
 }
 
 fn parse(text: &str) -> anyhow::Result<File> {
-    Ok(toml::from_str(text)?)
+    toml::from_str(text).map_err(|error| {
+        // Without the line itself, which may hold a key.
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let (line, column) = (before.matches('\n').count() + 1, before.rsplit('\n').next().map_or(0, str::len) + 1);
+        anyhow!("line {line}, column {column}: {}", error.message())
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod machine;
 mod reach;
 mod storage;
 
-use crate::{config::Flags, pin::pin};
+use crate::{config::Flags, log, operator::origin, pin::pin};
 use anyhow::bail;
 use clap::Args;
 use finding::Finding;
@@ -34,7 +34,7 @@ EXAMPLES:
 )]
 pub(crate) struct Doctor {
     /// Try this server, as people reach it, in place of this machine
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = origin)]
     server: Option<Origin>,
     /// SHA-256 of the self-signed certificate of that server
     #[arg(long, value_name = "HEX", value_parser = pin, requires = "server")]
@@ -52,6 +52,9 @@ impl Doctor {
     /// # Errors
     /// There is a problem.
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        if self.pin.is_some() && self.server.as_ref().is_some_and(|origin| !origin.is_secure()) {
+            bail!("--pin is for https:// servers");
+        }
         let findings = match &self.server {
             Some(origin) => reach::findings(origin, self.pin.map_or(Trust::PublicAuthorities, Trust::Pinned)),
             None => of_this_machine(self.flags),
@@ -83,7 +86,12 @@ fn of_this_machine(flags: Flags) -> Vec<Finding> {
             )];
         }
     };
-    let mut findings = vec![Finding::ok("settings", "valid")];
+    let mut findings = vec![match log::filter("", &settings.log) {
+        Ok(_) => Finding::ok("settings", "valid"),
+        Err(error) => {
+            Finding::problem("settings", crate::one_line(&error), "--log with levels, such as info,sfu=debug")
+        }
+    }];
     findings.extend(machine::findings(settings.signaling.sockets));
     let (folder, is_running) = storage::finding(settings.data.clone());
     findings.push(folder);

@@ -3,14 +3,20 @@
 use crate::pin::pin;
 use anyhow::bail;
 use clap::Args;
-use tacet_native::{link::Origin, tls::Trust};
+use tacet_native::{
+    link::{LinkError, Origin},
+    tls::Trust,
+};
+
+/// A server on this machine.
+const DEFAULT: &str = "http://127.0.0.1:8800";
 
 /// A server, and the key of its operator.
 #[derive(Args, Debug)]
 pub(crate) struct Operator {
-    /// Address of the server
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8800")]
-    server: String,
+    /// Address of the server [default: http://127.0.0.1:8800]
+    #[arg(long, value_name = "URL", value_parser = origin)]
+    server: Option<Origin>,
     /// SHA-256 of the server's self-signed certificate, as the server prints it at startup
     #[arg(long, value_name = "HEX", value_parser = pin)]
     pin: Option<[u8; 32]>,
@@ -19,13 +25,33 @@ pub(crate) struct Operator {
     pub(crate) api_key: Option<String>,
 }
 
+/// The address of a server, with or without a slash behind it.
+pub(crate) fn origin(text: &str) -> Result<Origin, LinkError> {
+    text.strip_suffix('/').unwrap_or(text).parse()
+}
+
 impl Operator {
+    /// The same with the server of a link, unless another one is named.
+    ///
+    /// # Errors
+    /// As [`server`](Self::server), or the link is of another server than the one that is named.
+    pub(crate) fn server_of(mut self, link: &Origin) -> anyhow::Result<Self> {
+        if let Some(named) = self.server.as_ref().filter(|named| named.serialized() != link.serialized()) {
+            bail!("the link is of {link}, and --server says {named}");
+        }
+        self.server = Some(link.clone());
+        Ok(self)
+    }
+
     /// Where the server is, and how its certificate is verified.
     ///
     /// # Errors
     /// The address is malformed, or is pinned without TLS.
     pub(crate) fn server(&self) -> anyhow::Result<(Origin, Trust)> {
-        let origin: Origin = self.server.trim_end_matches('/').parse()?;
+        let origin = match &self.server {
+            Some(origin) => origin.clone(),
+            None => DEFAULT.parse()?,
+        };
         if !origin.is_secure() && self.pin.is_some() {
             bail!("--pin is for https:// servers, not {origin}");
         }

@@ -9,7 +9,10 @@ use std::{
     io::Write,
     time::{Duration, SystemTime},
 };
-use tacet_native::{link::RoomLink, rooms};
+use tacet_native::{
+    link::{Origin, RoomLink},
+    rooms,
+};
 use tacet_proto::RoomId;
 
 /// Create a room on a running server and print its link
@@ -43,17 +46,27 @@ pub(crate) struct Rooms {
 #[derive(Args, Debug)]
 pub(crate) struct End {
     /// The room, as `tacet rooms` lists it, or its link
-    #[arg(value_parser = room_of)]
-    room: RoomId,
+    #[arg(value_parser = named)]
+    room: Named,
     #[command(flatten)]
     operator: Operator,
 }
 
-/// A room's id, or that of a link.
-fn room_of(text: &str) -> Result<RoomId, String> {
+/// A room by its id, or by its link, which names the server as well.
+#[derive(Clone, Debug)]
+struct Named {
+    room: RoomId,
+    server: Option<Origin>,
+}
+
+/// An id, as such or as the path of a link: an id may begin with a hyphen.
+fn named(text: &str) -> Result<Named, String> {
     match text.parse::<RoomLink>() {
-        Ok(link) => Ok(link.room()),
-        Err(_) => text.parse::<RoomId>().map_err(|error| error.to_string()),
+        Ok(link) => Ok(Named { room: link.room(), server: Some(link.origin().clone()) }),
+        Err(_) => match text.strip_prefix("r/").unwrap_or(text).parse() {
+            Ok(room) => Ok(Named { room, server: None }),
+            Err(error) => Err(error.to_string()),
+        },
     }
 }
 
@@ -74,7 +87,7 @@ impl Rooms {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         for room in &rooms {
             let since = since(now.saturating_sub(Duration::from_secs(room.used)));
-            writeln!(out, "{}  {:>5} participants  {since}", room.room, room.participants)?;
+            writeln!(out, "r/{}  {:>5} in it  {since}", room.room, room.participants)?;
         }
         Ok(())
     }
@@ -94,8 +107,12 @@ fn since(time: Duration) -> String {
 impl End {
     /// Ends the room.
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let (origin, trust) = self.operator.server()?;
-        rooms::end(&origin, trust, self.operator.api_key.as_deref(), self.room)
+        let operator = match &self.room.server {
+            Some(server) => self.operator.server_of(server)?,
+            None => self.operator,
+        };
+        let (origin, trust) = operator.server()?;
+        rooms::end(&origin, trust, operator.api_key.as_deref(), self.room.room)
             .with_context(|| format!("cannot end the room on {origin}"))
     }
 }
@@ -125,10 +142,14 @@ mod tests {
 
     #[test]
     fn room_is_named_by_its_id_or_its_link() {
-        let (id, secret) = ("A".repeat(22), "B".repeat(42) + "A");
-        let of_link = room_of(&format!("https://call.example.org/r/{id}#{secret}")).unwrap();
-        assert_eq!(room_of(&id).unwrap(), of_link);
-        assert!(room_of("kitchen").unwrap_err().contains("22 characters"));
+        let (id, secret) = ("-".to_owned() + &"A".repeat(21), "B".repeat(42) + "A");
+        let of_link = named(&format!("https://call.example.org/r/{id}#{secret}")).unwrap();
+        assert_eq!(of_link.server.unwrap().to_string(), "https://call.example.org");
+        for text in [id.clone(), format!("r/{id}")] {
+            let named = named(&text).unwrap();
+            assert!(named.room == of_link.room && named.server.is_none(), "{text}");
+        }
+        assert!(named("kitchen").unwrap_err().contains("22 characters"));
     }
 
     #[test]

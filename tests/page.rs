@@ -55,6 +55,7 @@ fn page_is_compressed_for_browsers_that_accept_it() {
         }
         assert!(lengths.is_sorted_by(|larger, smaller| larger > smaller), "{path}: {lengths:?}");
     }
+    assert!(get(&server, "/index.html.br", "").0.starts_with("HTTP/1.1 404"));
     let (head, _) = get(&server, "/", "Accept-Encoding: gzip, deflate, br, zstd\r\n");
     assert!(head.contains("content-encoding: br") && head.contains("text/html"), "the best is chosen: {head}");
 }
@@ -67,6 +68,8 @@ fn page_that_has_not_changed_is_not_sent_again() {
     let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("an entity tag");
     let (head, body) = get(&server, "/", &format!("If-None-Match: {tag}\r\n"));
     assert!(head.starts_with("HTTP/1.1 304") && body.is_empty(), "{head}");
+    let (head, _) = get(&server, "/", &format!("If-None-Match: \"other\", W/{tag}\r\n"));
+    assert!(head.starts_with("HTTP/1.1 304"), "{head}");
     let (head, _) = get(&server, "/", "If-None-Match: \"other\"\r\n");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
 }
@@ -76,16 +79,16 @@ fn own_page_is_verified_and_another_is_not() {
     let server = Server::spawn(&["--workers", "1", "--metrics", "off"]);
     let (code, text) = verify_page(&[origin(&server)]);
     assert_eq!(code, Some(0), "{text}");
-    assert_eq!(text.lines().filter(|line| line.starts_with("same")).count(), files().len(), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("same")).count(), files().len() + 1, "{text}");
 
     let without = Server::spawn(&["--workers", "1", "--metrics", "off", "--no-page"]);
     let (code, text) = verify_page(&[origin(&without)]);
-    assert!(code == Some(1) && text.contains("DIFFERS index.html"), "{text}");
+    assert!(code == Some(1) && text.contains("DIFFERS /:") && text.contains("DIFFERS /r/"), "{text}");
 
     // A server that changes one file on the way.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let changing = format!("http://{}", listener.local_addr().unwrap());
-    let (count, upstream) = (files().len(), origin(&server).strip_prefix("http://").unwrap().to_owned());
+    let (count, upstream) = (files().len() + 1, origin(&server).strip_prefix("http://").unwrap().to_owned());
     let relay = thread::spawn(move || {
         for _ in 0..count {
             let (mut client, _) = listener.accept().unwrap();

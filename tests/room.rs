@@ -55,11 +55,14 @@ fn operator_lists_and_ends_rooms() {
     found.sort();
     assert_eq!(found, both);
     let (_, table) = operator("rooms", &[]);
-    assert!(table.lines().count() == 2 && table.contains("0 participants"), "{table}");
+    assert!(table.lines().count() == 2 && table.contains("0 in it"), "{table}");
 
+    let elsewhere = link.trim_end().replace("127.0.0.1", "localhost");
+    let (code, text) = operator("end", &[&elsewhere]);
+    assert!(code == Some(1) && text.contains("the link is of"), "{text}");
     assert_eq!(operator("end", &[link.trim_end()]).0, Some(0));
     assert_eq!(listed(), [id(&server.link)]);
-    let (code, text) = operator("end", &[&id(&link)]);
+    let (code, text) = operator("end", &[&format!("r/{}", id(&link))]);
     assert!(code == Some(1) && text.contains("no such room"), "{text}");
 
     let output = tacet(&["rooms", "--server", origin]).output().unwrap();

@@ -21,6 +21,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 use std::{
+    net::IpAddr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -62,6 +63,11 @@ impl Certificate {
         self.key.cert.first().map(|certificate| dns_names(certificate)).unwrap_or_default()
     }
 
+    /// The addresses for which the certificate is valid.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        self.key.cert.first().map(|certificate| ip_addresses(certificate)).unwrap_or_default()
+    }
+
     /// Why browsers refuse the certificate at this time, if they do.
     pub(crate) fn problem(&self, now: SystemTime) -> Option<String> {
         let (begins, ends) = self.validity?;
@@ -81,14 +87,31 @@ fn validity(certificate: &[u8]) -> Option<(Duration, Duration)> {
 }
 
 fn dns_names(certificate: &[u8]) -> Vec<String> {
-    let Ok(certificate) = x509_cert::Certificate::from_der(certificate) else { return Vec::new() };
-    let names = certificate.tbs_certificate().get_extension::<SubjectAltName>();
-    let Ok(Some((_, SubjectAltName(names)))) = names else { return Vec::new() };
     let name = |name: &GeneralName| match name {
         GeneralName::DnsName(name) => Some(name.to_string()),
         _ => None,
     };
-    names.iter().filter_map(name).collect()
+    alternative_names(certificate).iter().filter_map(name).collect()
+}
+
+fn ip_addresses(certificate: &[u8]) -> Vec<IpAddr> {
+    let address = |name: &GeneralName| match name {
+        GeneralName::IpAddress(bytes) => {
+            let v4 = <[u8; 4]>::try_from(bytes.as_bytes()).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(bytes.as_bytes()).map(IpAddr::from)).ok()
+        }
+        _ => None,
+    };
+    alternative_names(certificate).iter().filter_map(address).collect()
+}
+
+/// Subject alternative names (RFC 5280 section 4.2.1.6); none if they cannot be read.
+fn alternative_names(certificate: &[u8]) -> Vec<GeneralName> {
+    let Ok(certificate) = x509_cert::Certificate::from_der(certificate) else { return Vec::new() };
+    match certificate.tbs_certificate().get_extension::<SubjectAltName>() {
+        Ok(Some((_, SubjectAltName(names)))) => names,
+        _ => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +150,7 @@ mod tests {
         let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into();
         let certificate = Certificate::new(vec![made.cert.der().clone()], key).unwrap();
         assert_eq!(certificate.names(), ["call.example.org", "*.example.net"]);
+        assert_eq!(certificate.addresses(), [IpAddr::from([192, 0, 2, 1])]);
     }
 
     #[test]

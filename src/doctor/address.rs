@@ -1,64 +1,94 @@
 //! The addresses and ports of a server: whether it can have them, and whether clients can reach them.
 
 use super::finding::Finding;
-use crate::{config::Settings, serve::Media};
+use crate::{
+    config::{MetricsAddress, Settings},
+    serve::Media,
+};
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
 };
 use tacet_native::{
-    http::{self, Request},
+    http::{self, HttpError, Request},
     link::Origin,
     tls::Trust,
 };
 
+/// Who listens on the port of page and signaling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listener {
+    /// No one.
+    None,
+    /// A call server.
+    Server,
+    /// Someone who speaks TLS, as a call server may.
+    Unknown,
+    /// Another program.
+    Other,
+}
+
 /// Ports, and the addresses that clients are given. `is_running` if a server uses the data folder.
 pub(super) fn findings(settings: &Settings, is_running: bool) -> Vec<Finding> {
     let page = SocketAddr::new(settings.listen, settings.port);
-    let (page_finding, is_running) = page_port(page, TcpListener::bind(page).map(drop), is_running);
+    let bound = TcpListener::bind(page).map(drop);
+    let listener = match &bound {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => listener(page, is_running),
+        _ => Listener::None,
+    };
+    let mut findings = vec![port(format!("TCP {page}"), bound, listener, "--port, or --listen")];
     let media = (0..settings.workers).filter(|_| settings.media_port != 0).map(|worker| {
-        let port = u16::try_from(worker).ok().and_then(|worker| settings.media_port.checked_add(worker));
-        let address = SocketAddr::new(settings.bind, port.unwrap_or(u16::MAX));
-        media_port(address, UdpSocket::bind(address).map(drop), is_running)
+        let number = u16::try_from(worker).ok().and_then(|worker| settings.media_port.checked_add(worker));
+        let Some(number) = number else {
+            let (text, remedy) = (format!("there is no port for worker {}", worker + 1), "--media-port, or --workers");
+            return Finding::problem(format!("UDP {}", settings.bind), text, remedy);
+        };
+        let address = SocketAddr::new(settings.bind, number);
+        port(format!("UDP {address}"), UdpSocket::bind(address).map(drop), listener, "--media-port, or --bind")
     });
-    let mut findings = vec![page_finding];
     findings.extend(in_one(media.collect()));
+    if let Some(MetricsAddress::At(address)) = settings.metrics {
+        let bound = TcpListener::bind(address).map(drop);
+        findings.push(port(format!("TCP {address} for metrics"), bound, listener, "--metrics"));
+    }
     findings.push(advertised(settings));
     findings
 }
 
-/// The port of page and signaling, and whether a call server listens there already.
-fn page_port(address: SocketAddr, bound: io::Result<()>, is_running: bool) -> (Finding, bool) {
-    let subject = format!("TCP {address}");
+/// A port that the server needs. It may have it already.
+fn port(subject: String, bound: io::Result<()>, listener: Listener, flags: &str) -> Finding {
     match bound {
-        Ok(()) => (Finding::ok(subject, "free"), false),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && (is_running || is_a_server(address)) => {
-            (Finding::ok(subject, "in use by the server that runs"), true)
-        }
-        Err(error) => (refused(subject, &error, "--port, or --listen"), false),
+        Ok(()) => Finding::ok(subject, "free"),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => match listener {
+            Listener::Server => Finding::ok(subject, "in use, as by the server that runs"),
+            Listener::Unknown => Finding::unknown(subject, "in use, perhaps by the server that runs"),
+            Listener::None | Listener::Other => refused(subject, &error, flags),
+        },
+        Err(error) => refused(subject, &error, flags),
     }
 }
 
-/// Whether a call server answers there, by plain HTTP.
-fn is_a_server(address: SocketAddr) -> bool {
+/// Who listens there.
+fn listener(address: SocketAddr, is_running: bool) -> Listener {
     let mut reached = address;
     if address.ip().is_unspecified() {
         reached.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }
-    let Ok(origin) = format!("http://{reached}").parse::<Origin>() else { return false };
     let request = Request { method: "GET", path: "/healthz", bearer: None, body: "" };
-    matches!(http::request(&origin, Trust::PublicAuthorities, &request), Ok((200, body)) if body == "ok\n")
-}
-
-/// The port of a media worker.
-fn media_port(address: SocketAddr, bound: io::Result<()>, is_running: bool) -> Finding {
-    let subject = format!("UDP {address}");
-    match bound {
-        Ok(()) => Finding::ok(subject, "free"),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_running => {
-            Finding::ok(subject, "in use by the server that runs")
-        }
-        Err(error) => refused(subject, &error, "--media-port, or --bind"),
+    let ask = |scheme: &str, trust| {
+        let origin = format!("{scheme}://{reached}").parse::<Origin>().ok()?;
+        Some(http::request(&origin, trust, &request))
+    };
+    match ask("http", Trust::PublicAuthorities) {
+        Some(Ok((200, body))) if body == "ok\n" => return Listener::Server,
+        Some(Err(HttpError::Io(error))) if error.kind() == io::ErrorKind::TimedOut => return Listener::Other,
+        _ => {}
+    }
+    // No certificate has this hash, so that TLS ends with what it says of the certificate.
+    match ask("https", Trust::Pinned([0; 32])) {
+        Some(Err(error)) if error.to_string().contains("certificate") && is_running => Listener::Server,
+        Some(Err(error)) if error.to_string().contains("certificate") => Listener::Unknown,
+        _ => Listener::Other,
     }
 }
 
@@ -141,16 +171,16 @@ mod tests {
     use super::{super::finding::Grade, *};
 
     #[test]
-    fn port_of_another_program_is_a_problem() {
+    fn port_of_another_program_is_a_problem_also_while_a_server_runs() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let silent = std::thread::spawn(move || drop(taken.accept().unwrap()));
-        let (finding, is_running) = page_port(address, Err(io::ErrorKind::AddrInUse.into()), false);
-        assert!(finding.is_problem() && !is_running, "{finding:?}");
-        silent.join().unwrap();
-        let port = media_port(address, Err(io::ErrorKind::AddrInUse.into()), false);
-        assert!(port.is_problem() && port.remedy.is_some_and(|remedy| remedy.contains("--media-port")));
-        assert_eq!(media_port(address, Err(io::ErrorKind::AddrInUse.into()), true).grade, Grade::Ok);
+        let closing = std::thread::spawn(move || (0..2).for_each(|_| drop(taken.accept().unwrap())));
+        assert_eq!(listener(address, true), Listener::Other);
+        closing.join().unwrap();
+        let in_use = |listener| port("UDP".to_owned(), Err(io::ErrorKind::AddrInUse.into()), listener, "--media-port");
+        assert!(in_use(Listener::Other).remedy.is_some_and(|remedy| remedy.contains("--media-port")));
+        let grades = [Listener::Server, Listener::Unknown, Listener::Other].map(|listener| in_use(listener).grade);
+        assert_eq!(grades, [Grade::Ok, Grade::Unknown, Grade::Problem]);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use crate::{
     config::Settings,
 };
 use signaling::PublicUrl;
-use std::time::{Duration, SystemTime};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
 
 const SUBJECT: &str = "certificate";
 /// Certificates are usually renewed before this.
@@ -39,15 +42,21 @@ fn of_files(certificate: &Certificate, public: Option<&str>, now: SystemTime) ->
     if let Some(problem) = certificate.problem(now) {
         return Finding::problem(SUBJECT, format!("it {problem}"), renew);
     }
-    let names = certificate.names();
-    if let Some(host) = public.filter(|host| !names.iter().any(|name| covers(name, host))) {
-        let text = format!("it is for {}, and people open {host}", names.join(", "));
+    let (names, addresses) = (certificate.names(), certificate.addresses());
+    let listed: Vec<_> = names.iter().cloned().chain(addresses.iter().map(ToString::to_string)).collect();
+    let listed = if listed.is_empty() { "no name at all".to_owned() } else { listed.join(", ") };
+    let is_named = |host: &str| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        address.map_or_else(|_| names.iter().any(|name| covers(name, host)), |address| addresses.contains(&address))
+    };
+    if let Some(host) = public.filter(|host| !is_named(host)) {
+        let text = format!("it is for {listed}, and people open {host}");
         return Finding::problem(SUBJECT, text, "a certificate for that name, or another --public-url");
     }
-    if let Some(problem) = certificate.problem(now + SOON) {
-        return Finding::warning(SUBJECT, format!("in 14 days it will have {problem}"), renew);
+    if certificate.problem(now + SOON).is_some() {
+        return Finding::warning(SUBJECT, "it expires within 14 days", renew);
     }
-    Finding::ok(SUBJECT, format!("for {}", names.join(", ")))
+    Finding::ok(SUBJECT, format!("for {listed}"))
 }
 
 /// Whether a certificate's name is that of a host, or a wildcard for it (RFC 6125 section 6.4.3).
@@ -67,7 +76,7 @@ mod tests {
     #[test]
     fn certificate_of_another_name_is_a_problem() {
         let folder = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed(["call.example.org".to_owned()]).unwrap();
+        let made = rcgen::generate_simple_self_signed(["call.example.org", "192.0.2.1"].map(str::to_owned)).unwrap();
         let [chain, key] = ["chain", "key"].map(|name| folder.path().join(name));
         fs::write(&chain, made.cert.pem()).unwrap();
         fs::write(&key, made.signing_key.serialize_pem()).unwrap();
@@ -76,7 +85,8 @@ mod tests {
         let grade = |host, now| of_files(&certificate, host, now).grade;
         assert_eq!(grade(None, now), Grade::Ok);
         assert_eq!(grade(Some("call.example.org"), now), Grade::Ok);
-        assert_eq!(grade(Some("example.org"), now), Grade::Problem);
+        assert_eq!(grade(Some("192.0.2.1"), now), Grade::Ok);
+        assert_eq!(["example.org", "192.0.2.2"].map(|host| grade(Some(host), now)), [Grade::Problem; 2]);
         assert_eq!(grade(None, SystemTime::UNIX_EPOCH), Grade::Problem, "not valid yet");
     }
 

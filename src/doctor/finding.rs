@@ -62,9 +62,11 @@ pub(super) fn write_table(out: &mut impl Write, findings: &[Finding]) -> io::Res
             Grade::Warning => "warning",
             Grade::Problem => "PROBLEM",
         };
-        writeln!(out, "{grade:<8} {subject:<width$}  {}", printable(text))?;
-        if let Some(remedy) = remedy {
-            writeln!(out, "{:<8} {:<width$}  → {}", "", "", printable(remedy))?;
+        let mut lines = text.lines().map(printable);
+        writeln!(out, "{grade:<8} {subject:<width$}  {}", lines.next().unwrap_or_default())?;
+        let remedy = remedy.iter().map(|remedy| format!("→ {}", printable(remedy)));
+        for line in lines.chain(remedy) {
+            writeln!(out, "{:<8} {:<width$}  {line}", "", "")?;
         }
     }
     Ok(())

@@ -1,14 +1,18 @@
 //! The server as people reach it: name, HTTPS and WebSocket, through whatever is in front of it.
 
 use super::finding::Finding;
-use std::net::ToSocketAddrs;
+use std::{net::ToSocketAddrs, time::Duration};
 use tacet_native::{
     http::{self, HttpError, Request},
     link::{Origin, RoomLink},
-    signaling::{Incoming, Signaling},
+    signaling::{Incoming, Received, Signaling},
     tls::Trust,
 };
-use tacet_proto::{RoomId, bytes::Fixed};
+use tacet_proto::{RoomId, ServerMessage, bytes::Fixed};
+use tokio::time::timeout;
+
+/// Maximum time for the first message of a connection, the way to it included.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a client meets on its way in. What comes after something that does not work is left out.
 pub(super) fn findings(origin: &Origin, trust: Trust) -> Vec<Finding> {
@@ -65,7 +69,7 @@ fn unreachable(subject: &str, origin: &Origin, error: &HttpError) -> Finding {
         "a certificate of a public authority for this name with its whole chain, or --pin for a self-signed one"
             .to_owned()
     } else {
-        format!("a firewall that lets TCP {} through, and a server or proxy that listens there", origin.port())
+        format!("a server or proxy that answers on TCP {}, and a firewall that lets it through", origin.port())
     };
     Finding::problem(subject, text, remedy)
 }
@@ -79,15 +83,21 @@ fn web_socket(origin: &Origin, trust: Trust) -> Finding {
     let first = async {
         let mut signaling = Signaling::connect(&link, trust).await.map_err(|error| error.to_string())?;
         match signaling.next().await {
-            Ok(Some(Incoming::Received { .. })) => {
+            Ok(Some(Incoming::Received {
+                received: Received::Message { message: ServerMessage::Challenge(_), .. },
+                ..
+            })) => {
                 signaling.close().await;
                 Ok(())
             }
+            Ok(Some(Incoming::Received { .. })) => Err("the first message is not that of a call server".to_owned()),
             Ok(Some(Incoming::Closed { code, reason })) => Err(format!("closed with {code} {reason}")),
             Ok(None) => Err("closed".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     };
+    // Pings and silence are no answer.
+    let first = async { timeout(PATIENCE, first).await.unwrap_or_else(|_| Err("no answer".to_owned())) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(first)) {
         Ok(()) => Finding::ok(subject, "signaling answers"),

@@ -41,7 +41,7 @@ pub fn make(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<Room
     let hash = tls::sha256(&e2ee_frames::access_token(&invite)).ok_or(RoomError::NoRandomness)?;
     let body = json!({ "access_hash": Fixed(hash).encode() }).to_string();
     let request = Request { method: "POST", path: "/v1/rooms", bearer: api_key, body: &body };
-    let answer = ask(origin, trust, &request)?;
+    let (_, answer) = ask(origin, trust, &request)?;
     let room = room_id(&answer).ok_or(RoomError::Answer)?;
     Ok(RoomLink::new(origin.is_secure(), origin.authority(), room, invite))
 }
@@ -57,24 +57,36 @@ pub struct RoomState {
     pub used: u64,
 }
 
+/// Rooms of a page of the list.
+const PAGE: usize = 1_000;
+/// More pages than any server has rooms for.
+const MAX_PAGES: usize = 1_000;
+
 /// All rooms of a server, in the order of their ids. Blocks until the server has answered.
 ///
 /// # Errors
 /// [`RoomError`].
 pub fn list(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<Vec<RoomState>, RoomError> {
-    let mut rooms = Vec::new();
-    let mut path = "/v1/rooms".to_owned();
-    loop {
-        let answer = ask(origin, trust, &Request { method: "GET", path: &path, bearer: api_key, body: "" })?;
-        let page = answer["rooms"].as_array().ok_or(RoomError::Answer)?;
+    let mut rooms: Vec<RoomState> = Vec::new();
+    let mut path = format!("/v1/rooms?limit={PAGE}");
+    for _ in 0..MAX_PAGES {
+        let (_, answer) = ask(origin, trust, &Request { method: "GET", path: &path, bearer: api_key, body: "" })?;
+        let page = answer["rooms"].as_array().filter(|page| page.len() <= PAGE).ok_or(RoomError::Answer)?;
         for entry in page {
-            rooms.push(state(entry).ok_or(RoomError::Answer)?);
+            let room = state(entry).ok_or(RoomError::Answer)?;
+            if rooms.last().is_some_and(|last| last.room >= room.room) {
+                return Err(RoomError::Answer);
+            }
+            rooms.push(room);
         }
-        match answer["next"].as_str() {
-            Some(next) => path = format!("/v1/rooms?after={next}"),
-            None => return Ok(rooms),
+        let Some(next) = answer["next"].as_str() else { return Ok(rooms) };
+        let next: RoomId = next.parse().map_err(|_| RoomError::Answer)?;
+        if rooms.last().is_none_or(|last| last.room != next) {
+            return Err(RoomError::Answer);
         }
+        path = format!("/v1/rooms?limit={PAGE}&after={next}");
     }
+    Err(RoomError::Answer)
 }
 
 /// Ends a room for all. Blocks until the server has answered.
@@ -83,15 +95,18 @@ pub fn list(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<Vec<
 /// [`RoomError`].
 pub fn end(origin: &Origin, trust: Trust, api_key: Option<&str>, room: RoomId) -> Result<(), RoomError> {
     let path = format!("/v1/rooms/{room}");
-    ask(origin, trust, &Request { method: "DELETE", path: &path, bearer: api_key, body: "" }).map(drop)
+    match ask(origin, trust, &Request { method: "DELETE", path: &path, bearer: api_key, body: "" })? {
+        (204, _) => Ok(()),
+        _ => Err(RoomError::Answer),
+    }
 }
 
-/// Sends a request; returns the JSON of the answer, `null` if that has none.
-fn ask(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<Value, RoomError> {
+/// Sends a request; returns status and JSON of the answer, `null` if that has none.
+fn ask(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, Value), RoomError> {
     let (status, answer) = http::request(origin, trust, request)?;
     let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
     if (200..300).contains(&status) {
-        return Ok(answer);
+        return Ok((status, answer));
     }
     let reason = answer["error"].as_str().unwrap_or("no reason given").to_owned();
     Err(RoomError::Refused { status, reason })

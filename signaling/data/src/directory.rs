@@ -62,6 +62,30 @@ impl DataDirectory {
         }
     }
 
+    /// Whether another process has a folder open. Creates nothing. A server that starts at this very moment may be refused.
+    ///
+    /// # Errors
+    /// [`OpenError::Unusable`] if the lock file cannot be opened.
+    pub fn is_in_use(path: &Path) -> Result<bool, OpenError> {
+        let unusable = |source| OpenError::Unusable { path: path.to_owned(), source };
+        let lock = match OpenOptions::new().read(true).write(true).open(path.join(LOCK)) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(unusable(error)),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(unusable(source)),
+        }
+    }
+
+    /// Whether users other than its owner may look into a folder.
+    #[must_use]
+    pub fn is_open_to_others(path: &Path) -> bool {
+        is_open_to_others(path)
+    }
+
     /// Path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {

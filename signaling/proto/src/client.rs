@@ -42,7 +42,7 @@ pub enum ClientMessage {
     /// The participant begins or stops to speak: in place of audio levels in packets, where the table of header extensions has
     /// none.
     Speech(Speech),
-    /// Asks for tracks.
+    /// Asks for tracks: either for all, or for some.
     Subscribe(Subscribe),
     /// No longer asks for tracks.
     Unsubscribe(Unsubscribe),
@@ -126,7 +126,7 @@ pub struct Join {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Announce {
-    /// The renewed announce.
+    /// The renewed announce, whose number has grown.
     pub announce: Base64,
     /// The sealed name.
     pub display: Base64,
@@ -154,7 +154,7 @@ pub struct ClientTransport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, TS)]
 #[serde(deny_unknown_fields)]
 pub struct Publish {
-    /// The client's own name for the track, repeated in `published`.
+    /// The client's own name for the track, 1 to 64 visible characters, repeated in `published`.
     pub cid: String,
     /// Kind of media.
     pub kind: Kind,
@@ -162,7 +162,7 @@ pub struct Publish {
     pub source: Source,
     /// Codec of its packets.
     pub codec: Codec,
-    /// MID of the sending m-line.
+    /// MID of the sending m-line, 1 to 16 visible characters.
     pub mid: String,
     /// Its encodings, at most [`MAX_ENCODINGS`], the lowest quality first. Audio has one.
     pub encodings: Vec<Encoding>,
@@ -198,7 +198,7 @@ pub struct Subscribe {
     #[serde(default)]
     #[ts(as = "Option<bool>", optional)]
     pub auto: bool,
-    /// These tracks, at most 50.
+    /// These tracks, 1 to 50, if not `auto`.
     #[serde(default)]
     #[ts(as = "Option<Vec<TrackId>>", optional)]
     pub tracks: Vec<TrackId>,

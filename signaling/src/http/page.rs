@@ -69,7 +69,9 @@ async fn asset(State(server): State<Server>, Path(path): Path<String>, request: 
 
 fn serve(server: &Server, path: &str, caching: Caching, request: &HeaderMap) -> Response {
     let file = |path: &str| server.page.as_ref().and_then(|page| page.file(path));
-    let Some(PageFile { mime, bytes }) = file(path) else {
+    // A compressed form is not a page by itself.
+    let is_form = CODINGS.iter().any(|(_, extension)| path.ends_with(&format!(".{extension}")));
+    let Some(PageFile { mime, bytes }) = file(path).filter(|_| !is_form) else {
         return problem(StatusCode::NOT_FOUND, "no_page", "no such page");
     };
     let compressed = CODINGS.into_iter().filter(|(coding, _)| accepts(request, coding));
@@ -89,7 +91,7 @@ fn serve(server: &Server, path: &str, caching: Caching, request: &HeaderMap) -> 
         Caching::Revalidated => {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             let tag = entity_tag(&bytes);
-            let is_known = request.get(IF_NONE_MATCH) == Some(&tag);
+            let is_known = is_one_of(&tag, request);
             headers.insert(ETAG, tag);
             if is_known {
                 return (StatusCode::NOT_MODIFIED, headers).into_response();
@@ -110,10 +112,19 @@ const CODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 fn accepts(request: &HeaderMap, coding: &str) -> bool {
     let listed = request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     listed.flat_map(|value| value.split(',')).any(|one| {
-        let (name, weight) = one.split_once(';').unwrap_or((one, ""));
-        let weight = weight.trim().strip_prefix("q=").map_or(1.0, |weight| weight.parse().unwrap_or(0.0));
-        name.trim().eq_ignore_ascii_case(coding) && weight > 0.0
+        let mut parameters = one.split(';').map(str::trim);
+        let is_named = parameters.next().is_some_and(|name| name.eq_ignore_ascii_case(coding));
+        let mut weights = parameters.filter_map(|parameter| parameter.split_once('='));
+        let weight = weights.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        is_named && weight.is_none_or(|(_, weight)| weight.trim().parse().unwrap_or(0.0) > 0.0)
     })
+}
+
+/// Whether a tag is one of those that the client has, by weak comparison (RFC 9110 section 13.1.2).
+fn is_one_of(tag: &HeaderValue, request: &HeaderMap) -> bool {
+    let listed = request.get_all(IF_NONE_MATCH).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut listed = listed.map(<[u8]>::trim_ascii);
+    listed.any(|one| one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == tag.as_bytes())
 }
 
 /// The entity tag (RFC 9110 section 8.8.3) of a body. Another coding is another body.
@@ -132,7 +143,7 @@ mod tests {
         for value in ["br", "gzip, deflate, br, zstd", "gzip;q=0.5, BR ; q=0.1", "br;q=1"] {
             assert!(accepts(&accept(value), "br"), "{value}");
         }
-        for value in ["", "gzip", "br;q=0", "br;q=x", "brotli", "*"] {
+        for value in ["", "gzip", "br;q=0", "br;Q=0", "br;;q=0", "br ; q = 0", "br;q=x", "brotli", "*"] {
             assert!(!accepts(&accept(value), "br"), "{value}");
         }
         assert!(!accepts(&HeaderMap::new(), "gzip"));

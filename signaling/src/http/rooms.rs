@@ -83,6 +83,11 @@ impl FromRequestParts<Server> for Operator {
         };
         match authorize(server, client, &parts.headers) {
             Ok(true) => Ok(Self),
+            Ok(false) if server.config.api_key.is_none() => Err(problem(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "this server has no API key: it is set by TACET_API_KEY",
+            )),
             Ok(false) => Err(problem(StatusCode::UNAUTHORIZED, "unauthorized", "this needs the operator's API key")),
             Err(wait) => Err(too_many_guesses(server, wait)),
         }

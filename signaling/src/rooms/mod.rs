@@ -340,11 +340,10 @@ impl Rooms {
             return Ok(false);
         }
         self.0.registry.remove(room)?;
-        let door = self.0.tasks().remove(&room);
-        if let Some(Door { inputs, .. }) = door {
-            // A task that has ended has no participants.
-            let _ = inputs.blocking_send(Input::End);
-        }
+        // Of several that end it at once, one has.
+        let Some(Door { inputs, .. }) = self.0.tasks().remove(&room) else { return Ok(false) };
+        // A task that has ended has no participants.
+        let _ = inputs.blocking_send(Input::End);
         Ok(true)
     }
 

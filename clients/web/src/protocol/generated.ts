@@ -262,7 +262,7 @@ expects?: Array<Expected>, };
 
 export type Announce = { 
 /**
- * The renewed announce.
+ * The renewed announce, whose number has grown.
  */
 announce: Base64, 
 /**
@@ -310,7 +310,7 @@ kbps?: number, };
 
 export type Publish = { 
 /**
- * The client's own name for the track, repeated in `published`.
+ * The client's own name for the track, 1 to 64 visible characters, repeated in `published`.
  */
 cid: string, 
 /**
@@ -326,7 +326,7 @@ source: Source,
  */
 codec: Codec, 
 /**
- * MID of the sending m-line.
+ * MID of the sending m-line, 1 to 16 visible characters.
  */
 mid: string, 
 /**
@@ -360,7 +360,7 @@ export type Subscribe = {
  */
 auto?: boolean, 
 /**
- * These tracks, at most 50.
+ * These tracks, 1 to 50, if not `auto`.
  */
 tracks?: Array<TrackId>, };
 
