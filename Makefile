@@ -111,8 +111,9 @@ check: setup-rust ## Check format, words and lints, and run the unit tests of cr
 
 PYTHON := $(TARGET)/python/bin/python -B
 
+# The C library comes last: the whole workspace makes one of the same name with another cipher library.
 .PHONY: test-python
-test-python: c-library debug $(TARGET)/python/installed ## Check signaling, frame encryption, identities, messages and transparency log against Python.
+test-python: debug c-library $(TARGET)/python/installed ## Check signaling, frame encryption, identities, messages and transparency log against Python.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/identity/vectors/check.py
 	$(PYTHON) e2ee-frames/messages/vectors/check.py
