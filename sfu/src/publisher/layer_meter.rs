@@ -38,17 +38,22 @@ pub(crate) struct LayerMeter {
     silent: [u8; MAX_SPATIAL_LAYERS],
 }
 
+/// Adds bytes of a packet to the sums of these targets.
+fn add(sums: &mut Sums, targets: u16, length: u32) {
+    for target in bits(targets) {
+        if let Some(bytes) = sums.get_mut(target) {
+            *bytes = bytes.saturating_add(length);
+        }
+    }
+}
+
 impl LayerMeter {
     /// Adds a packet of a spatial layer that these targets contain.
     pub(crate) fn on_packet(&mut self, targets: u16, spatial: u8, length: usize, of_key_frame: bool) {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let sums = [Some(&mut self.bytes), of_key_frame.then_some(&mut self.of_key_frames)];
-        for sums in sums.into_iter().flatten() {
-            for target in bits(targets) {
-                if let Some(bytes) = sums.get_mut(target) {
-                    *bytes = bytes.saturating_add(length);
-                }
-            }
+        add(&mut self.bytes, targets, length);
+        if of_key_frame {
+            add(&mut self.of_key_frames, targets, length);
         }
         self.arrived |= 1u8.checked_shl(spatial.into()).unwrap_or(0);
     }
