@@ -82,15 +82,18 @@ async def bad_input(client):
 
 
 async def flood(client):
-    """Of more messages than 30 in a second some are refused, and the connection goes on."""
-    numbers = range(client.requests + 1, client.requests + 61)
-    client.requests = numbers[-1]
-    for number in numbers:
-        await client.send("ping", id=number, ms=number)
-    for _ in range(20):
-        await client.wait(lambda message: message["t"] == "pong")
-    refusal = await client.wait(lambda message: message["t"] == "error")
-    expect(refusal["code"] == "rate_limited" and refusal["retry_ms"] > 0, "a flood was not refused")
+    """Of more messages than 30 in a second some are refused. On a slow machine a few floods may take more than a second each."""
+    for _ in range(10):
+        numbers = range(client.requests + 1, client.requests + 46)
+        client.requests = numbers[-1]
+        for number in numbers:
+            await client.send("ping", id=number, ms=number)
+        for _ in numbers:
+            answer = await client.wait(lambda message: message["t"] in ("pong", "error"))
+            if answer["t"] == "error":
+                expect(answer["code"] == "rate_limited" and answer["retry_ms"] > 0, f"refused with {answer['code']}")
+                return
+    raise SystemExit("check.py: no flood was refused")
 
 
 async def exchange_keys(ada, bob):
