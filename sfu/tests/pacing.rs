@@ -10,7 +10,6 @@ use rtp_wire::{
     rtcp,
     rtp::RtpPacket,
     seq::SeqNum,
-    vp8::Vp8Descriptor,
 };
 use sfu::{
     Event, Mid, Rid, Room, RoomId, Ssrc, TrackId,
@@ -183,7 +182,7 @@ impl Call {
         let mut sent = Vec::new();
         self.video.produce(ms, &mut sent);
         let lacks_frames = |last: u64| ms - last.max(self.asked) >= DECODER_WAITS;
-        if ms.is_multiple_of(100) && self.shown().last().copied().is_some_and(lacks_frames) {
+        if ms.is_multiple_of(100) && self.video.shown().last().copied().is_some_and(lacks_frames) {
             let mut packet = Vec::new();
             rtcp::write::pli(&mut packet, Ssrc(1), self.video.ssrc);
             sent.push(Datagram::Rtcp(packet));
@@ -192,36 +191,9 @@ impl Call {
         sent
     }
 
-    /// When Bob's decoder got each frame that it could show, in ms.
-    fn shown(&self) -> Vec<u64> {
-        let (mut shown, mut at, mut last, mut broken, mut parts) = (Vec::new(), 0, None, true, 0);
-        for (&seq, packet) in &self.video.packets {
-            if packet.payload.is_empty() {
-                last = Some(seq);
-                continue;
-            }
-            let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
-            let body = &packet.payload[vp8.length..];
-            let (is_key, part, count) = (body[0] & 1 == 0, body[5], body[6]);
-            broken |= last.is_some_and(|last| last + 1 != seq);
-            if part == 0 {
-                broken &= !is_key;
-                parts = 0;
-            }
-            broken |= part != parts;
-            parts = part + 1;
-            at = packet.at.max(at);
-            if parts == count && !broken {
-                shown.push(at);
-            }
-            last = Some(seq);
-        }
-        shown
-    }
-
     /// The longest time without another frame since `from`, and audio that did not arrive, in ms.
     fn suffered(&self, from: u64) -> (u64, u64) {
-        let mut shown: Vec<u64> = self.shown().into_iter().filter(|at| *at >= from).collect();
+        let mut shown: Vec<u64> = self.video.shown().into_iter().filter(|at| *at >= from).collect();
         shown.insert(0, from);
         shown.push(self.pair.ms());
         let freeze = shown.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();

@@ -10,7 +10,6 @@ use rtp_wire::{
     rtcp::{self, Rtcp},
     rtp::RtpPacket,
     seq::SeqNum,
-    vp8::Vp8Descriptor,
 };
 use sfu::{
     Event, Mid, ParticipantId, Rid, Room, RoomId, Ssrc, TrackId,
@@ -133,35 +132,9 @@ struct Video {
 type Layer = (Option<u16>, Option<u8>, LayerReason);
 
 impl Video {
-    /// When Bob's decoder got each frame that it could show, in ms.
-    fn shown(&self) -> Vec<u64> {
-        let (mut shown, mut at, mut last, mut broken, mut parts) = (Vec::new(), 0, None, true, 0);
-        for (&seq, packet) in &self.receiver.packets {
-            broken |= last.is_some_and(|last| last + 1 != seq);
-            last = Some(seq);
-            if packet.payload.is_empty() {
-                continue;
-            }
-            let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
-            let body = &packet.payload[vp8.length..];
-            let (is_key, part, count) = (body[0] & 1 == 0, body[5], body[6]);
-            if part == 0 {
-                broken &= !is_key;
-                parts = 0;
-            }
-            broken |= part != parts;
-            parts = part + 1;
-            at = packet.at.max(at);
-            if parts == count && !broken {
-                shown.push(at);
-            }
-        }
-        shown
-    }
-
     /// The longest time since `from` without another frame, while Bob was not reported that there is none, in ms.
     fn frozen(&self, from: u64, until: u64) -> u64 {
-        let mut shown: Vec<u64> = self.shown().into_iter().filter(|at| *at >= from).collect();
+        let mut shown: Vec<u64> = self.receiver.shown().into_iter().filter(|at| *at >= from).collect();
         shown.insert(0, from);
         shown.push(until);
         let silent = |from: u64, until: u64| {
@@ -430,7 +403,7 @@ impl Meeting {
             video.receiver.produce(ms, &mut answers);
             let tells = video.now().is_some_and(|reported| reported.0.is_some());
             if ms.is_multiple_of(200) && tells && ms >= video.asked + DECODER_WAITS {
-                let lacks_frames = video.shown().last().is_some_and(|last| ms >= last + DECODER_WAITS);
+                let lacks_frames = video.receiver.shown().last().is_some_and(|last| ms >= last + DECODER_WAITS);
                 if lacks_frames {
                     let mut packet = Vec::new();
                     rtcp::write::pli(&mut packet, Ssrc(1), video.receiver.ssrc);

@@ -69,6 +69,33 @@ impl SlotReceiver {
         }
     }
 
+    /// When a decoder got each frame that it could show, in ms: after a key frame, and without a gap. Behind five bytes a payload has
+    /// the number of the packet in its frame, and how many there are.
+    pub fn shown(&self) -> Vec<u64> {
+        let (mut shown, mut at, mut last, mut broken, mut parts) = (Vec::new(), 0, None, true, 0);
+        for (&seq, packet) in &self.packets {
+            broken |= last.is_some_and(|last| last + 1 != seq);
+            last = Some(seq);
+            if packet.payload.is_empty() {
+                continue;
+            }
+            let vp8 = Vp8Descriptor::parse(&packet.payload).unwrap();
+            let body = &packet.payload[vp8.length..];
+            let (is_key, part, count) = (body[0] & 1 == 0, body[5], body[6]);
+            if part == 0 {
+                broken &= !is_key;
+                parts = 0;
+            }
+            broken |= part != parts;
+            parts = part + 1;
+            at = packet.at.max(at);
+            if parts == count && !broken {
+                shown.push(at);
+            }
+        }
+        shown
+    }
+
     pub fn on_rtp(&mut self, ms: u64, packet: &[u8]) {
         let view = RtpPacket::parse(packet).unwrap();
         let (seq, payload) = if view.ssrc == self.ssrc {
