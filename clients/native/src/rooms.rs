@@ -67,23 +67,26 @@ const MAX_PAGES: usize = 1_000;
 /// # Errors
 /// [`RoomError`].
 pub fn list(origin: &Origin, trust: Trust, api_key: Option<&str>) -> Result<Vec<RoomState>, RoomError> {
-    let mut rooms: Vec<RoomState> = Vec::new();
+    let (mut rooms, mut last) = (Vec::new(), None);
     let mut path = format!("/v1/rooms?limit={PAGE}");
     for _ in 0..MAX_PAGES {
         let (_, answer) = ask(origin, trust, &Request { method: "GET", path: &path, bearer: api_key, body: "" })?;
         let page = answer["rooms"].as_array().filter(|page| page.len() <= PAGE).ok_or(RoomError::Answer)?;
         for entry in page {
             let room = state(entry).ok_or(RoomError::Answer)?;
-            if rooms.last().is_some_and(|last| last.room >= room.room) {
+            if last >= Some(room.room) {
                 return Err(RoomError::Answer);
             }
+            last = Some(room.room);
             rooms.push(room);
         }
         let Some(next) = answer["next"].as_str() else { return Ok(rooms) };
         let next: RoomId = next.parse().map_err(|_| RoomError::Answer)?;
-        if rooms.last().is_none_or(|last| last.room != next) {
+        // It may have been ended while the page was written: then it is behind the last one of it.
+        if last > Some(next) || page.is_empty() && last == Some(next) {
             return Err(RoomError::Answer);
         }
+        last = Some(next);
         path = format!("/v1/rooms?limit={PAGE}&after={next}");
     }
     Err(RoomError::Answer)
@@ -119,4 +122,56 @@ fn room_id(entry: &Value) -> Option<RoomId> {
 fn state(entry: &Value) -> Option<RoomState> {
     let number = |field: &str| entry[field].as_u64();
     Some(RoomState { room: room_id(entry)?, participants: number("participants")?, used: number("used")? })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+    };
+
+    fn id(number: u8) -> RoomId {
+        RoomId(Fixed([number; 16]))
+    }
+
+    /// A page with these rooms, and the next one behind that.
+    fn page(rooms: &[u8], next: Option<u8>) -> String {
+        let rooms: Vec<_> = rooms.iter().map(|room| json!({"room": id(*room), "participants": 0, "used": 7})).collect();
+        json!({"rooms": rooms, "next": next.map(id)}).to_string()
+    }
+
+    /// Lists the rooms of a server that answers with these pages.
+    fn listed(pages: Vec<String>) -> Result<Vec<RoomId>, RoomError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let server = thread::spawn(move || {
+            for page in pages {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4_096]).unwrap();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", page.len());
+                stream.write_all((head + &page).as_bytes()).unwrap();
+            }
+        });
+        let rooms = list(&origin, Trust::PublicAuthorities, None);
+        server.join().unwrap();
+        Ok(rooms?.into_iter().map(|room| room.room).collect())
+    }
+
+    #[test]
+    fn room_that_was_ended_meanwhile_is_left_out() {
+        let pages = vec![page(&[1, 2], Some(3)), page(&[], Some(5)), page(&[6], None)];
+        assert_eq!(listed(pages).unwrap(), [1, 2, 6].map(id));
+    }
+
+    #[test]
+    fn list_that_does_not_go_on_is_refused() {
+        for last in [page(&[], Some(2)), page(&[2], None), page(&[4, 3], None), page(&[3], Some(1))] {
+            let refused = listed(vec![page(&[1, 2], Some(2)), last.clone()]);
+            assert!(matches!(refused, Err(RoomError::Answer)), "{last}: {refused:?}");
+        }
+    }
 }
