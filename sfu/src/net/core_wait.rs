@@ -7,6 +7,7 @@
 use super::thread_clock::ThreadClock;
 use crate::worker::ThreadTime;
 use std::{
+    cell::OnceCell,
     collections::VecDeque,
     time::{Duration, Instant},
 };
@@ -60,12 +61,17 @@ impl CoreWait {
         self.readings.push_back((now, waited));
     }
 
-    /// How long the thread had no core from the receipt of a packet until it was sent, which is now.
-    pub(super) fn since(&self, received: Instant, now: Instant) -> Duration {
-        if now.saturating_duration_since(received) < APART {
-            return Duration::ZERO;
+    /// How long the thread had no core from the receipt of a packet until it was sent, which is now: for each packet of what is sent at
+    /// once. The count is read once at most.
+    pub(super) fn until(&self, now: Instant) -> impl Fn(Instant) -> Duration {
+        let time = OnceCell::new();
+        move |received| {
+            if now.saturating_duration_since(received) < APART {
+                return Duration::ZERO;
+            }
+            let time = time.get_or_init(|| self.thread_time());
+            time.map_or(Duration::ZERO, |time| self.waited_since(received, time.waited))
         }
-        self.thread_time().map_or(Duration::ZERO, |time| self.waited_since(received, time.waited))
     }
 
     fn waited_since(&self, received: Instant, waited: Duration) -> Duration {

@@ -209,7 +209,7 @@ impl Out<'_> {
     fn send(&mut self, outbox: &Outbox, counters: &mut Counters) -> Instant {
         self.sender.send(self.socket, outbox, counters);
         let now = Instant::now();
-        self.stopwatch.sent(now, outbox, |received| self.core_wait.since(received, now));
+        self.stopwatch.sent(now, outbox, self.core_wait.until(now));
         now
     }
 }
