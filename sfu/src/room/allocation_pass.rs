@@ -5,7 +5,7 @@ use crate::keys::{ParticipantKey, SlotKey, TransportKey};
 use slotmap::SlotMap;
 
 /// Slots of a part, about: they take some milliseconds.
-const SLOTS: usize = 1_000;
+pub(super) const SLOTS_OF_A_PART: usize = 1_000;
 
 /// A pass over all receivers.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Pass {
         let rest = participants.iter().filter(|(key, _)| self.behind.is_none_or(|behind| *key > behind));
         let (mut part, mut slots, mut last) = (Vec::new(), 0, None);
         let mut rest = rest.peekable();
-        while let Some((key, receiver)) = rest.next_if(|_| slots < SLOTS) {
+        while let Some((key, receiver)) = rest.next_if(|_| slots < SLOTS_OF_A_PART) {
             slots += receiver.slots.len();
             part.push((receiver.transport, receiver.slots.clone()));
             last = Some(key);

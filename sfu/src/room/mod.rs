@@ -61,7 +61,7 @@ pub struct Room {
     /// The allocation to all receivers, while only some of them have had it.
     allocation: Pass,
     /// Receivers for which something waits.
-    pacing: Vec<ParticipantKey>,
+    pacing: pacing::Waiting,
     topology: Topology,
     queue: ReceiveQueue,
     audio: Forwarder,
@@ -97,7 +97,7 @@ impl Room {
             adapts: false,
             probing: Vec::new(),
             allocation: Pass::default(),
-            pacing: Vec::new(),
+            pacing: pacing::Waiting::default(),
             topology: Topology::default(),
             queue: ReceiveQueue::default(),
             audio: Forwarder::default(),
@@ -219,7 +219,7 @@ impl Room {
                 Timer::Allocation => self.allocate_to_all(now, egress),
                 Timer::LayersWanted => self.update_demand(now),
                 Timer::Estimates => self.tick_estimates(now, egress),
-                Timer::Pacing => self.send_all_waiting(now, egress),
+                Timer::Pacing => self.send_some_waiting(now, egress),
                 Timer::Probes => self.send_probes(now, egress),
                 Timer::Downlinks => self.report_downlinks(now, egress),
             }

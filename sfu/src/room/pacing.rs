@@ -20,7 +20,7 @@ use crate::{
     },
     units::DataSize,
 };
-use std::time::Instant;
+use std::{mem::replace, ops::Range, time::Instant};
 
 /// What leaves first: packets of this urgency, of pinned slots only or of all.
 type Order = [(Urgency, bool); 4];
@@ -29,6 +29,42 @@ const ORDER: Order =
 /// After a packet of a key frame, which may take a second, others go first.
 const AFTER_KEY_FRAME: Order =
     [(Urgency::Retransmission, false), (Urgency::Media, true), (Urgency::Media, false), (Urgency::KeyFrame, false)];
+
+/// Receivers that get what waits for them, before other things are done: this takes about a millisecond.
+const PART: usize = 128;
+
+/// Receivers for which something waits. They take turns, part by part: packets are forwarded in between.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    receivers: Vec<ParticipantKey>,
+    /// Positions of those whose turn is still to come before the next step. Those behind them came meanwhile.
+    to_come: Range<usize>,
+}
+
+impl Waiting {
+    /// Calls `send` for those of the next part, and forgets those for which it returns that nothing waits any more.
+    fn next_part(&mut self, mut send: impl FnMut(ParticipantKey) -> bool) {
+        if self.to_come.is_empty() {
+            self.to_come = 0..self.receivers.len();
+        }
+        let Range { start, end } = self.to_come;
+        let (mut kept, part_end) = (start, end.min(start + PART));
+        for position in start..part_end {
+            if self.receivers.get(position).is_some_and(|receiver| send(*receiver)) {
+                self.receivers.swap(kept, position);
+                kept += 1;
+            }
+        }
+        self.receivers.drain(kept..part_end);
+        self.to_come = kept..end - (part_end - kept);
+    }
+
+    /// When the next part is due.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let at = if self.to_come.is_empty() { now + PACER_STEP } else { now };
+        (!self.receivers.is_empty()).then_some(at)
+    }
+}
 
 /// How much may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,18 +107,23 @@ impl Room {
 
     /// Something waits for a receiver.
     pub(super) fn pace(&mut self, now: Instant, receiver: ParticipantKey) {
-        if !self.pacing.contains(&receiver) {
-            self.pacing.push(receiver);
+        let waited = self.topology.participants.get_mut(receiver).map(|receiver| replace(&mut receiver.waits, true));
+        if waited == Some(false) {
+            self.pacing.receivers.push(receiver);
         }
         self.timers.arm(Timer::Pacing, now + PACER_STEP);
     }
 
-    /// Sends what may leave now.
-    pub(super) fn send_all_waiting(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
+    /// Sends what may leave now to the next receivers.
+    pub(super) fn send_some_waiting(&mut self, now: Instant, egress: &mut (impl Egress + ?Sized)) {
         let mut pacing = std::mem::take(&mut self.pacing);
-        pacing.retain(|&key| self.send_waiting(now, key, Quota::Paced, egress));
-        if !pacing.is_empty() {
-            self.timers.arm(Timer::Pacing, now + PACER_STEP);
+        pacing.next_part(|key| {
+            let waits = self.send_waiting(now, key, Quota::Paced, egress);
+            self.topology.participants.get_mut(key).into_iter().for_each(|receiver| receiver.waits = waits);
+            waits
+        });
+        if let Some(at) = pacing.deadline(now) {
+            self.timers.arm(Timer::Pacing, at);
         }
         self.pacing = pacing;
     }
@@ -255,4 +296,41 @@ struct Next {
 
 fn is_pinned(slot: &Slot) -> bool {
     matches!(slot.shown, Shown::At(tile) if tile.pinned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use slotmap::SlotMap;
+
+    /// All have a turn before the first one has another, whoever leaves; who comes meanwhile is among the next.
+    #[test]
+    fn receivers_take_turns_in_parts() {
+        let mut keys = SlotMap::<ParticipantKey, ()>::with_key();
+        let all: Vec<_> = (0..3 * PART).map(|_| keys.insert(())).collect();
+        let (first, newcomers) = all.split_at(2 * PART + 10);
+        let mut waiting = Waiting { receivers: first.to_vec(), to_come: 0..0 };
+        let now = Instant::now();
+        let mut round = |waiting: &mut Waiting, newcomers: &[ParticipantKey]| {
+            let (mut turns, mut parts) = (Vec::new(), Vec::new());
+            while parts.is_empty() || waiting.deadline(now) == Some(now) {
+                let before = turns.len();
+                waiting.next_part(|key| {
+                    turns.push(key);
+                    turns.len() % 3 > 0
+                });
+                waiting.receivers.extend(newcomers.iter().filter(|_| parts.is_empty()));
+                parts.push(turns.len() - before);
+            }
+            (turns, parts)
+        };
+        assert_eq!(round(&mut waiting, newcomers), (first.to_vec(), vec![PART, PART, 10]));
+        assert_eq!(waiting.deadline(now), Some(now + PACER_STEP));
+        let stayed = first.iter().enumerate().filter(|(n, _)| n % 3 < 2).map(|(_, key)| *key);
+        let expected: Vec<_> = stayed.chain(newcomers.iter().copied()).collect();
+        assert_eq!(round(&mut waiting, &[]).0, expected);
+        while waiting.deadline(now).is_some() {
+            waiting.next_part(|_| false);
+        }
+    }
 }

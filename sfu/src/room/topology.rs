@@ -54,6 +54,8 @@ pub(super) struct Participant {
     /// Of the tracks that it has withdrawn.
     known_streams: KnownStreams,
     pub(super) slots: Vec<SlotKey>,
+    /// It is among those for which the pacer has something.
+    pub(super) waits: bool,
     /// Position among the slots of the one whose waiting packets leave next.
     pub(super) next_slot: usize,
     /// Position in `slots` of the one of which a packet of a key frame left the pacer last.
@@ -109,6 +111,7 @@ impl Topology {
             tracks: Vec::new(),
             known_streams: KnownStreams::default(),
             slots: Vec::new(),
+            waits: false,
             next_slot: 0,
             key_frame_slot: 0,
             after_key_frame: false,

@@ -8,7 +8,7 @@
 //! ```
 //! A layer changes only in the slot's stream, at a packet that permits it. Events report what is forwarded, not what is wanted.
 
-use super::{Room, allocation_pass::Pass, downlinks::HEADERS, timers::Timer, topology::Topology};
+use super::{Room, allocation_pass::{Pass, SLOTS_OF_A_PART}, downlinks::HEADERS, timers::Timer, topology::Topology};
 use crate::{
     command::{CommandError, Wish},
     congestion::VideoBudget,
@@ -128,7 +128,8 @@ impl Room {
         }
     }
 
-    /// Chooses the layers of receivers whose downlinks no longer carry what is sent.
+    /// Chooses the layers of receivers whose downlinks no longer carry what is sent, as far as a part of an allocation goes: the
+    /// others still will be among those of the next tick.
     pub(super) fn allocate_less(
         &mut self,
         now: Instant,
@@ -136,8 +137,12 @@ impl Room {
         egress: &mut (impl Egress + ?Sized),
     ) {
         let Topology { participants, slots, tracks, .. } = &self.topology;
-        let mut overdrawn = Vec::new();
+        let (mut overdrawn, mut size) = (Vec::new(), 0);
         for receiver in receivers.iter().filter_map(|key| participants.get(*key)) {
+            if size >= SLOTS_OF_A_PART {
+                break;
+            }
+            size += receiver.slots.len();
             let tracks_of = receiver.slots.iter().filter_map(|slot| slots.get(*slot)?.track);
             let tracks_of = tracks_of.filter_map(|key| Some((key, tracks.get(key)?)));
             let takes_part = tracks_of.filter(|(_, track)| takes_part(track, self.can_pause()));
