@@ -67,7 +67,7 @@ pub(crate) struct Flags {
     /// are not sent [default: 4000]
     #[arg(long, value_name = "KBPS", env = "TACET_MAX_VIDEO_PER_SUBSCRIBER")]
     max_video_per_subscriber: Option<u32>,
-    /// Whether video to a participant is also kept to what the path to it is estimated to carry [default: false]
+    /// Whether video to a participant is also kept to what the path to it is estimated to carry [default: true]
     #[arg(long, value_name = "BOOL", env = "TACET_ADAPT_VIDEO", num_args = 0..=1, default_missing_value = "true")]
     #[arg(value_parser = BoolishValueParser::new())]
     adapt_video: Option<bool>,
@@ -334,7 +334,7 @@ impl Flags {
             advertise,
             workers: self.workers.or(file.workers).filter(|workers| *workers > 0).unwrap_or(cores),
             max_video_kbps_per_subscriber: max_video,
-            adapt_video: self.adapt_video.or(file.adapt_video).unwrap_or(false),
+            adapt_video: self.adapt_video.or(file.adapt_video).unwrap_or(true),
             page: !self.no_page && file.page.unwrap_or(true),
             metrics: self.metrics.or(file.metrics),
             tls,

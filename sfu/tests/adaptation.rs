@@ -12,7 +12,7 @@ use rtp_wire::{
 };
 use sfu::{
     Event, Mid, Ssrc, TrackId,
-    command::{EncodingParams, Publication},
+    command::{EncodingParams, Publication, Wish},
     event::{DownlinkState, LayerReason},
     media::Codec,
 };
@@ -36,6 +36,8 @@ const LENGTHS: [usize; 3] = [400, 900, 1_200];
 struct Call {
     pair: Pair,
     frames: FrameSequence,
+    /// Packets of each frame.
+    packets: usize,
     seq: u16,
     /// How long packets were on their way to Bob, in ms, beyond the delay of the path.
     waits: Vec<u64>,
@@ -66,19 +68,29 @@ impl Call {
         room.publish(*now, ALICE, CAMERA, Publication { codec: Codec::Vp9, mid, encodings, screen: false }).unwrap();
         room.set_slot(*now, BOB, slot, Some(CAMERA.into()), outbox).unwrap();
         let frames = FrameSequence::new(mode, sizes);
-        Self { pair, frames, seq: 0, waits: Vec::new(), bytes: 0, layers: Vec::new() }
+        Self { pair, frames, packets: 1, seq: 0, waits: Vec::new(), bytes: 0, layers: Vec::new() }
     }
 
     /// The packets of the next temporal unit.
     fn encode(&mut self, ms: u64) -> Vec<Datagram> {
         let unit = self.frames.next_unit(std::mem::take(&mut self.pair.key_frame_requested));
-        let packets = unit.iter().enumerate().map(|(layer, frame)| {
+        let count = self.packets;
+        let packets = unit.iter().enumerate().flat_map(|(layer, frame)| (1..=count).map(move |n| (layer, frame, n)));
+        let packets = packets.map(|(layer, frame, n)| {
+            let mut frame = frame.clone();
+            frame.starts = n == 1;
+            frame.ends = n == count;
             let mut descriptor = Vec::new();
-            dependency_descriptor::write(&mut descriptor, frame, self.frames.structure()).unwrap();
+            dependency_descriptor::write(&mut descriptor, &frame, self.frames.structure()).unwrap();
             self.seq = self.seq.wrapping_add(1);
             let (seq, timestamp) = (SeqNum(self.seq), (ms * 90) as u32);
-            let header =
-                RtpHeader { marker: layer + 1 == unit.len(), payload_type: 98, seq, timestamp, ssrc: Ssrc(100) };
+            let header = RtpHeader {
+                marker: layer + 1 == unit.len() && n == count,
+                payload_type: 98,
+                seq,
+                timestamp,
+                ssrc: Ssrc(100),
+            };
             let extensions =
                 HeaderExtensions { mid: Some(b"sv"), dependency: Some(&descriptor), ..HeaderExtensions::default() };
             Datagram::Rtp(packet(header, extensions, &vec![7; LENGTHS[layer]]))
@@ -119,6 +131,13 @@ impl Call {
         }
         let state = self.state();
         panic!("not within {most_seconds} s: {:?}, {state:?}", self.layers);
+    }
+
+    /// Bob's tile has this height from now on.
+    fn wish(&mut self, height: u16) {
+        let wish = Wish { mid: Mid::new("v0").unwrap(), height, pinned: false, paused: false };
+        let Pair { now, room, outbox, .. } = &mut self.pair;
+        room.set_wishes(*now, BOB, &[wish], outbox).unwrap();
     }
 
     fn height(&self) -> Option<u16> {
@@ -251,4 +270,21 @@ fn receiver_without_feedback_gets_everything() {
     }
     assert_eq!((call.height(), call.pair.room.stats().probes), (Some(720), 0));
     assert_eq!(call.state(), None);
+}
+
+/// Opening a tile does not wait for the path to be measured, where it was wide all the time.
+#[test]
+fn larger_size_comes_at_once_on_a_wide_path() {
+    for seconds in [4, 20, 60] {
+        let mut call = Call::new(rate(50_000));
+        call.packets = 5;
+        call.run(seconds);
+        assert_eq!(call.height(), Some(720), "{:?}", call.layers);
+        call.wish(180);
+        call.run(seconds);
+        assert_eq!(call.height(), Some(180), "{:?}", call.layers);
+        call.wish(720);
+        let ms = call.run_until_shown(10, |shown| shown.0 == Some(720));
+        assert!(ms < 100, "{ms} ms after {seconds} s: {:?}", call.layers);
+    }
 }

@@ -26,7 +26,7 @@ quantities! {
     Forwarded = "forwarded_packets",
     /// Empty RTP packets sent to subscribers for sequence numbers that are of other layers.
     Fillers = "filler_packets",
-    /// RTP packets repeated, or of padding, sent to subscribers as probes of what their downlinks carry.
+    /// RTP packets of padding, sent to subscribers as probes of what their downlinks carry.
     Probes = "probe_packets",
     /// RTP packets that waited for a slow downlink, and were discarded: of frames that can be missing.
     PacedDiscarded = "paced_packets_discarded",

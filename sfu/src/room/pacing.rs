@@ -33,16 +33,16 @@ const AFTER_KEY_FRAME: Order =
 /// Receivers that get what waits for them, before other things are done: this takes about a millisecond.
 const PART: usize = 128;
 
-/// Receivers for which something waits. They take turns, part by part: packets are forwarded in between.
+/// Receivers for which something waits. A round goes through all of them, part by part: packets are forwarded in between.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     receivers: Vec<ParticipantKey>,
-    /// Positions of those whose turn is still to come before the next step. Those behind them came meanwhile.
+    /// Positions of those that the round has not reached. Those behind them came meanwhile.
     to_come: Range<usize>,
 }
 
 impl Waiting {
-    /// Calls `send` for those of the next part, and forgets those for which it returns that nothing waits any more.
+    /// Calls `send` for those of the next part, and forgets those for which it resent that nothing waits any more.
     fn next_part(&mut self, mut send: impl FnMut(ParticipantKey) -> bool) {
         if self.to_come.is_empty() {
             self.to_come = 0..self.receivers.len();
@@ -128,7 +128,7 @@ impl Room {
         self.pacing = pacing;
     }
 
-    /// Sends what may leave to a receiver. Returns whether anything still waits.
+    /// Sends what may leave to a receiver. Resent whether anything still waits.
     pub(super) fn send_waiting(
         &mut self,
         now: Instant,
@@ -217,7 +217,7 @@ impl Room {
         }
     }
 
-    /// Looks at how much waits: too much is discarded, or leaves faster. Returns whether anything waits.
+    /// Looks at how much waits: too much is discarded, or leaves faster. Resent whether anything waits.
     fn review_waiting(&mut self, now: Instant, receiver: ParticipantKey, egress: &mut (impl Egress + ?Sized)) -> bool {
         let Some(transport) = self.topology.participants.get(receiver).map(|receiver| receiver.transport) else {
             return false;
@@ -303,26 +303,26 @@ mod tests {
     use super::*;
     use slotmap::SlotMap;
 
-    /// All have a turn before the first one has another, whoever leaves; who comes meanwhile is among the next.
+    /// A round is of all that wait when it begins, whichever leave; those that come meanwhile are in the next one.
     #[test]
-    fn receivers_take_turns_in_parts() {
+    fn rounds_are_made_in_parts() {
         let mut keys = SlotMap::<ParticipantKey, ()>::with_key();
         let all: Vec<_> = (0..3 * PART).map(|_| keys.insert(())).collect();
         let (first, newcomers) = all.split_at(2 * PART + 10);
         let mut waiting = Waiting { receivers: first.to_vec(), to_come: 0..0 };
         let now = Instant::now();
-        let mut round = |waiting: &mut Waiting, newcomers: &[ParticipantKey]| {
-            let (mut turns, mut parts) = (Vec::new(), Vec::new());
+        let round = |waiting: &mut Waiting, newcomers: &[ParticipantKey]| {
+            let (mut sent, mut parts) = (Vec::new(), Vec::new());
             while parts.is_empty() || waiting.deadline(now) == Some(now) {
-                let before = turns.len();
+                let before = sent.len();
                 waiting.next_part(|key| {
-                    turns.push(key);
-                    turns.len() % 3 > 0
+                    sent.push(key);
+                    sent.len() % 3 > 0
                 });
                 waiting.receivers.extend(newcomers.iter().filter(|_| parts.is_empty()));
-                parts.push(turns.len() - before);
+                parts.push(sent.len() - before);
             }
-            (turns, parts)
+            (sent, parts)
         };
         assert_eq!(round(&mut waiting, newcomers), (first.to_vec(), vec![PART, PART, 10]));
         assert_eq!(waiting.deadline(now), Some(now + PACER_STEP));

@@ -1,17 +1,16 @@
 //! Sends probes: more than there is media, for some 10 ms, to learn what a downlink carries.
 //!
-//! Frames are sealed, so media cannot be made. A probe takes what waits for the pacer first, then repeats what was sent last: that
-//! repairs what of it is lost on the way. Only a receiver that has got nothing lately gets padding. All but the first is on RTX
-//! streams, where a number of media is never used.
+//! Frames are sealed, so media cannot be made. A probe takes what waits for the pacer first, then padding on the RTX stream of a
+//! slot, where a number of media is never used. Nothing is repeated: a receiver that has not decoded a frame yet may take it for
+//! another.
 
-use super::{Room, pacing::Quota, retransmit::Reason, timers::Timer, topology::Topology};
+use super::{Room, pacing::Quota, timers::Timer, topology::Topology};
 use crate::{
     congestion::{PROBE_STEP, wire_size},
     egress::Egress,
     keys::{ParticipantKey, SlotKey},
     subscriber::{packet_writer::build_filler, slot::Slot},
     units::DataSize,
-    wire::seq::{SeqNum, low},
 };
 use std::time::Instant;
 
@@ -23,8 +22,6 @@ const PADDING: [u8; 255] = {
 };
 /// Maximum number of packets of padding that a probe sends in one step.
 const MAX_AT_ONCE: u64 = 64;
-/// Maximum number of packets of a slot that a probe repeats, the newest ones.
-const REPEATED: u64 = 64;
 
 impl Room {
     /// Sends what is due of probes.
@@ -52,36 +49,8 @@ impl Room {
         let Some(due) = egress.path(transport).and_then(|path| path.downlink.probe_due(now)) else { return false };
         self.send_waiting(now, key, Quota::Probe(due), egress);
         let Some(due) = egress.path(transport).and_then(|path| path.downlink.probe_due(now)) else { return false };
-        let due = self.repeat(now, key, due, egress);
         self.pad(now, carrier, due, egress);
         true
-    }
-
-    /// Repeats what was sent last until no more is due. Returns what is still due.
-    fn repeat(
-        &mut self,
-        now: Instant,
-        receiver: ParticipantKey,
-        mut due: DataSize,
-        egress: &mut (impl Egress + ?Sized),
-    ) -> DataSize {
-        for position in 0.. {
-            let Topology { participants, slots, .. } = &self.topology;
-            let key = participants.get(receiver).and_then(|receiver| receiver.slots.get(position));
-            let Some(&key) = key else { break };
-            let Some(slot) = slots.get(key).filter(|slot| carries_probes(slot)) else { continue };
-            let newest = slot.rewriter.last_seq();
-            for seq in (0..REPEATED).map(|back| newest.saturating_sub(back)) {
-                if due == DataSize::ZERO {
-                    return due;
-                }
-                if let Some(size) = self.try_retransmit(now, key, SeqNum(low(seq)), Reason::Probe, egress) {
-                    due = due.checked_sub(size).unwrap_or(DataSize::ZERO);
-                    self.stats.probes += 1;
-                }
-            }
-        }
-        due
     }
 
     /// Sends padding on the RTX stream of a slot.

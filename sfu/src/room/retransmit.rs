@@ -16,13 +16,11 @@ use std::time::Instant;
 
 /// Why a packet is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+enum Reason {
     /// It was requested, and is sent if the limits permit.
     Requested,
     /// It was requested, and has waited for the pacer.
     Waited,
-    /// A probe repeats it.
-    Probe,
 }
 
 impl Room {
@@ -48,7 +46,7 @@ impl Room {
     }
 
     /// Returns the size on the wire of what is sent, or will be.
-    pub(super) fn try_retransmit(
+    fn try_retransmit(
         &mut self,
         now: Instant,
         slot: SlotKey,
@@ -74,9 +72,7 @@ impl Room {
         let index = segment.index_of(seq, |index| encoding.numbers.of(index))?;
         let rtt = downlink.rtt.estimate();
         let was_filled = segment.is_settled(index) && !encoding.store.was_stored(index);
-        // A receiver that has decoded a frame long ago takes a repeated one for another.
-        let waits_longer = slot.waiting.is_some() && reason != Reason::Probe;
-        let packet = encoding.repairable(now + rtt / 2, index, waits_longer);
+        let packet = encoding.repairable(now + rtt / 2, index, slot.waiting.is_some());
         if packet.is_none() && !was_filled {
             return None;
         }

@@ -8,7 +8,13 @@
 //! ```
 //! A layer changes only in the slot's stream, at a packet that permits it. Events report what is forwarded, not what is wanted.
 
-use super::{Room, allocation_pass::{Pass, SLOTS_OF_A_PART}, downlinks::HEADERS, timers::Timer, topology::Topology};
+use super::{
+    Room,
+    allocation_pass::{Pass, SLOTS_OF_A_PART},
+    downlinks::HEADERS,
+    timers::Timer,
+    topology::Topology,
+};
 use crate::{
     command::{CommandError, Wish},
     congestion::VideoBudget,

@@ -236,11 +236,6 @@ impl Rewriter {
         }
     }
 
-    /// The highest extended number so far.
-    pub(crate) fn last_seq(&self) -> u64 {
-        self.last.seq
-    }
-
     /// Timestamp of fillers.
     pub(crate) fn last_timestamp(&self) -> u32 {
         self.last.timestamp

@@ -3,10 +3,10 @@
 import { beforeAll, expect, test } from "vitest";
 import { Scene } from "../scene.ts";
 import { until } from "../until.ts";
-import { type BrowserName, handles, LINES, Pair, type Row } from "./row.ts";
+import { type BrowserName, BY_WISH, handles, LINES, Pair, type Row } from "./row.ts";
 import { assertSmooth, heading, switches, table } from "./switches.ts";
 
-const scene = Scene.forThisFile();
+const scene = Scene.forThisFile(BY_WISH);
 
 const SENT: readonly Pick<Row, "codec" | "sizes">[] = [
   { codec: "vp8", sizes: "RIDs" },

@@ -46,6 +46,9 @@ export interface Measured extends Counters {
   readonly fell?: Fall;
 }
 
+/** A server whose receivers get what they wish, whatever is estimated of a path: that has tests for itself. */
+export const BY_WISH = { more: ["--adapt-video=false"] } as const;
+
 /** Lines of the three sizes. */
 export const LINES = { small: 180, middle: 360, large: 720 } as const;
 /** Frames a second: what an encoder of three AV1 layers keeps up with on two cores beside the rest of the call. */

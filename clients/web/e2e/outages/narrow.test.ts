@@ -80,7 +80,7 @@ describe.each(RECEIVERS)("a receiver in %s", (browser, launch) => {
 
   // A room of each test: none has people of the one before.
   beforeEach(async () => {
-    if (CHAOS) [server, relay] = await Relay.withServer(["--delay", "20ms"], { more: ["--adapt-video"] });
+    if (CHAOS) [server, relay] = await Relay.withServer(["--delay", "20ms"]);
   });
 
   afterEach(async () => {

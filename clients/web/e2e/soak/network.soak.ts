@@ -43,7 +43,7 @@ let bots: ChildProcess;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tacet-soak-"));
-  [server, relay] = await Relay.withServer(["--seed", String(SEED), "--delay", "20ms"], { more: ["--adapt-video"] });
+  [server, relay] = await Relay.withServer(["--seed", String(SEED), "--delay", "20ms"]);
   browsers = await Promise.all([launchChromium(), launchChromium(), launchFirefox()]);
 });
 
