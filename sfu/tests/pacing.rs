@@ -226,10 +226,11 @@ fn sharp_fall_of_a_path_freezes_video_shortly_and_costs_little_audio() {
 }
 
 /// 720 lines take 1,300 kbit/s of 2,000, and a key frame of them a fifth of a second of that: its queue is no reason that they go.
-/// Most calls see four sizes from the fall of the path to its rise, none more than six.
+/// Most calls see four sizes from the fall of the path to its rise, none more than six, and have all lines back within 8 s. Jitter may
+/// spoil a probe: none takes longer than 12 s.
 #[test]
 fn key_frames_of_a_large_camera_cost_it_no_lines() {
-    let (mut failed, mut all_sizes) = (Vec::new(), Vec::new());
+    let (mut failed, mut all_sizes, mut all_ups) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 1..=8 {
         let mut call = Call::new(2_000, seed);
         call.run_until_lines(10, |lines| lines == 720);
@@ -249,13 +250,15 @@ fn key_frames_of_a_large_camera_cost_it_no_lines() {
         let sizes = call.lines.len() - first - steady;
         println!("seed {seed}: {steady} changes before; down in {down} ms, up in {up} ms, {sizes} sizes");
         all_sizes.push(sizes);
-        if steady > 0 || down > 3_000 || up > 8_000 || sizes > 6 {
+        all_ups.push(up);
+        if steady > 0 || down > 3_000 || up > 12_000 || sizes > 6 {
             failed.push((seed, call.lines.clone()));
         }
     }
     assert!(failed.is_empty(), "{failed:?}");
     all_sizes.sort_unstable();
-    assert!(all_sizes[all_sizes.len() / 2] <= 4, "{all_sizes:?}");
+    all_ups.sort_unstable();
+    assert!(all_sizes[all_sizes.len() / 2] <= 4 && all_ups[all_ups.len() / 2] <= 8_000, "{all_sizes:?} {all_ups:?}");
 }
 
 /// A handover makes the path longer. What waits for it is sent again soon, and no lines are lost for a queue that is none.
