@@ -94,6 +94,8 @@ type CallEvents = {
   trackRemoved: { readonly participant: ParticipantId; readonly source: Source };
   /** The server sends another layer of a video, or none. */
   layer: LayerChange;
+  /** Videos are left out because too many are viewed, or no longer: see `Call.isLeftOut`. */
+  leftOut: undefined;
   /** What the server knows of the path to this device has changed: see `Call.diagnoses`. */
   downlink: Downlink;
   /** A source was muted or unmuted, according to the server. A source that is not published counts as muted. */
@@ -254,6 +256,11 @@ export class Call extends Emitter<CallEvents> {
     return this.#connection.views.open(options);
   }
 
+  /** Whether a video is viewed and not received, because more are viewed than a device receives at once. */
+  isLeftOut(participant: ParticipantId, source: VideoSource): boolean {
+    return this.#connection?.views.isLeftOut(participant, source) ?? false;
+  }
+
   /**
    * Whether the server says, at most once a second, what it knows of the path to this device: the event `downlink`. For
    * diagnosis, in applications that view what they show.
@@ -404,6 +411,7 @@ export class Call extends Emitter<CallEvents> {
       const layer = this.layer(participant, source);
       if (layer !== null) this.emit("layer", { participant, source, layer });
     });
+    connection.on("leftOut", () => this.emit("leftOut", undefined));
     connection.on("downlink", ({ kbps, wanted_kbps, queue_ms, cause }) => {
       this.emit("downlink", { kbps, wanted_kbps, queue_ms, cause });
     });
@@ -496,7 +504,9 @@ export class Call extends Emitter<CallEvents> {
       else if (hint !== undefined) this.#speakers.hint(hint, now);
     }
     const speaking = this.#speakers.update(now);
-    if (speaking !== null) this.emit("speaking", speaking);
+    if (speaking === null) return;
+    this.#connection?.views.speak(speaking);
+    this.emit("speaking", speaking);
   }
 
   /** A participant has muted or left, and does not speak any more. */

@@ -47,6 +47,8 @@ type ConnectionEvents = {
   gone: ParticipantId;
   presence: { readonly participant: ParticipantId; readonly presence: Presence };
   shown: SlotChange;
+  /** Videos are left out because too many are viewed, or no longer. */
+  leftOut: undefined;
   /** The server sends another layer of a shown track. */
   layer: RemoteTrack;
   /** What the server knows of the path to this device has changed. */
@@ -103,6 +105,7 @@ export class Connection extends Emitter<ConnectionEvents> {
       (participant, source) => this.#remoteTracks.id(participant, source),
       // Before subscriptions, whose priority it has: what they bring depends on it.
       (layers) => this.#signaling.send({ t: "layers", ...layers }, Priority.Control, "layers"),
+      () => this.emit("leftOut", undefined),
       options.viewedOnly,
     );
     this.#entrance = new Entrance(options, {

@@ -22,7 +22,7 @@ import type { Signaling } from "./protocol/signaling.ts";
 import { type RemoteTrack, type SlotChange, Slots, type VideoLayer } from "./slots.ts";
 import type { StreamNumber } from "./sources.ts";
 import { SpeechWatch } from "./speech.ts";
-import { bypassed, countMedia } from "./watchdog.ts";
+import { countMedia, Watchdog } from "./watchdog.ts";
 import type { FrameOrigin } from "./worker/engine.ts";
 import type { TransformCounters } from "./worker/messages.ts";
 
@@ -60,6 +60,7 @@ export interface MediaPathOptions {
 /** A media path. */
 export class MediaPath extends Emitter<MediaPathEvents> {
   readonly #peer: Peer;
+  readonly #watchdog = new Watchdog();
   readonly #session: MediaSession;
   readonly #signaling: Pick<Signaling, "request" | "send">;
   readonly #prefix: string;
@@ -238,6 +239,7 @@ export class MediaPath extends Emitter<MediaPathEvents> {
   /** Runs the watchdog: silences media that bypasses its transform. */
   async watch(): Promise<void> {
     const report = await this.stats();
+    const now = performance.now();
     // In this order: the counters must not be older than the statistics.
     const counters = await this.#session.counters();
     if (this.#closed) return;
@@ -245,7 +247,7 @@ export class MediaPath extends Emitter<MediaPathEvents> {
       const mid = this.#mid(counter.id);
       return mid === null ? [] : [{ ...counter, id: mid }];
     });
-    for (const { mid, role } of bypassed(countMedia(report), own)) {
+    for (const { mid, role } of this.#watchdog.bypassed(now, countMedia(report), own)) {
       if (role === "open") {
         const receiver = this.#peer.receiver(mid);
         if (receiver?.track.enabled !== true) continue;

@@ -58,7 +58,9 @@ class View implements VideoView {
   }
 
   get height(): number {
-    return Math.min(Math.max(Math.round(this.#size.height), 0), MAX_HEIGHT);
+    // What is not laid out yet has no number of pixels in some applications.
+    const height = Number.isNaN(this.#size.height) ? 0 : this.#size.height;
+    return Math.min(Math.max(Math.round(height), 0), MAX_HEIGHT);
   }
 
   get pinned(): boolean {
@@ -90,6 +92,7 @@ export type TrackOf = (participant: ParticipantId, source: VideoSource) => Track
 export class VideoViews {
   readonly #trackOf: TrackOf;
   readonly #send: (layers: Layers) => void;
+  readonly #leftOutChanged: () => void;
   readonly #views = new Set<View>();
   readonly #coalescer = new Coalescer(() => this.#update(), COALESCE);
   readonly #onVisibility = (): void => this.refresh();
@@ -97,14 +100,24 @@ export class VideoViews {
   #sent: string | null = null;
   #used: boolean;
   #diagnoses = false;
+  /** Who has spoken, the latest last. */
+  readonly #spoken = new Set<ParticipantId>();
+  #leftOut: ReadonlySet<TrackId> = new Set();
 
   /**
    * @param send informs the server of what is viewed
+   * @param leftOutChanged is called when videos are left out, or no longer
    * @param viewedOnly whether nothing is received before the first view
    */
-  constructor(trackOf: TrackOf, send: (layers: Layers) => void, viewedOnly = false) {
+  constructor(
+    trackOf: TrackOf,
+    send: (layers: Layers) => void,
+    leftOutChanged: () => void = () => {},
+    viewedOnly = false,
+  ) {
     this.#trackOf = trackOf;
     this.#send = send;
+    this.#leftOutChanged = leftOutChanged;
     this.#used = viewedOnly;
     globalThis.document?.addEventListener("visibilitychange", this.#onVisibility);
   }
@@ -131,6 +144,21 @@ export class VideoViews {
     this.refresh();
   }
 
+  /** These participants speak now. Those who speak, or have lately, are not left out for others. */
+  speak(participants: ReadonlySet<ParticipantId>): void {
+    for (const participant of participants) {
+      this.#spoken.delete(participant);
+      this.#spoken.add(participant);
+    }
+    if (this.#leftOut.size > 0) this.refresh();
+  }
+
+  /** Whether a video is viewed, and left out because too many are. */
+  isLeftOut(participant: ParticipantId, source: VideoSource): boolean {
+    const track = this.#trackOf(participant, source);
+    return track !== null && this.#leftOut.has(track);
+  }
+
   /** What is viewed, or which tracks there are, may have changed. */
   refresh(): void {
     if (this.#used) this.#coalescer.request();
@@ -153,7 +181,11 @@ export class VideoViews {
 
   #update(): void {
     const hidden = globalThis.document?.visibilityState === "hidden";
-    this.#inform(tilesOf([...this.#views], this.#trackOf, hidden));
+    const { tiles, leftOut } = tilesOf([...this.#views], this.#trackOf, [...this.#spoken], hidden);
+    this.#inform(tiles);
+    const before = this.#leftOut;
+    this.#leftOut = new Set(leftOut);
+    if (before.size !== leftOut.length || leftOut.some((track) => !before.has(track))) this.#leftOutChanged();
   }
 
   #inform(tiles: Tile[]): void {
@@ -169,12 +201,20 @@ type Viewed = Pick<View, "participant" | "source" | "height" | "pinned" | "pause
 
 /**
  * Returns what the server learns: the tracks that are visible, each with the largest of its views. If there are more than
- * fit into a message, the least important ones are left out.
+ * fit into a message, the least important ones are left out. What is pinned comes first, then screens, those who spoke last,
+ * and what is large.
  *
+ * @param spoken who has spoken, the latest last
  * @param hidden whether the whole page is out of sight
  */
-export function tilesOf(views: readonly Viewed[], trackOf: TrackOf, hidden: boolean): Tile[] {
-  const tiles = new Map<TrackId, Required<Tile>>();
+export function tilesOf(
+  views: readonly Viewed[],
+  trackOf: TrackOf,
+  spoken: readonly ParticipantId[],
+  hidden: boolean,
+): { tiles: Tile[]; leftOut: TrackId[] } {
+  const tiles = new Map<TrackId, Required<Tile> & { isScreen: boolean; spoke: number }>();
+  const places = new Map(spoken.map((participant, place) => [participant, place]));
   for (const { participant, source, height, pinned, paused } of views) {
     const track = trackOf(participant, source);
     if (track === null || height === 0) continue;
@@ -184,16 +224,25 @@ export function tilesOf(views: readonly Viewed[], trackOf: TrackOf, hidden: bool
       height: Math.max(before.height, height),
       pinned: before.pinned || pinned,
       paused: before.paused && (paused || hidden),
+      isScreen: source === "screen",
+      spoke: places.get(participant) ?? -1,
     });
   }
-  return [...tiles.values()]
-    .sort((one, other) => Number(other.pinned) - Number(one.pinned) || other.height - one.height)
-    .slice(0, MAX_TILES)
-    .sort((one, other) => one.track - other.track)
-    .map(({ track, height, pinned, paused }) => ({
+  const ranked = [...tiles.values()].sort(
+    (one, other) =>
+      Number(other.pinned) - Number(one.pinned) ||
+      Number(other.isScreen) - Number(one.isScreen) ||
+      other.spoke - one.spoke ||
+      other.height - one.height,
+  );
+  const sent = ranked.slice(0, MAX_TILES).sort((one, other) => one.track - other.track);
+  return {
+    tiles: sent.map(({ track, height, pinned, paused }) => ({
       track,
       height,
       ...(pinned ? { pinned } : {}),
       ...(paused ? { paused } : {}),
-    }));
+    })),
+    leftOut: ranked.slice(MAX_TILES).map(({ track }) => track),
+  };
 }

@@ -4,15 +4,18 @@
 // made up, and a sender would send its frames in the clear. Both show up in statistics: media was sent, or decoded, that
 // the transform never saw. Only what is counted past the transform proves a bypass by itself: browsers count the frames of
 // a video sender when they leave the encoder, before the transform sees them. Statistics are read before the worker's
-// counters, so a correct browser is never ahead.
+// counters, so a correct browser is ahead by what is on its way to the worker: a busy device takes a while for that, and so
+// what was counted some time before has to have been seen.
 //
 // Packets are no proof either: those of a bandwidth probe contain padding and no media. `bytesSent` counts payload without
 // headers and padding (webrtc-stats, RTCSentRtpStreamStats), so only media makes it grow.
 
 import type { TransformCounters } from "./worker/messages.ts";
 
-/** Number of frames by which the statistics of a video stream, or of sent audio, may be ahead of the transform. */
+/** Number of frames by which the statistics of a video stream, or of sent audio, may be ahead of the transform for long. */
 const TOLERANCE_FRAMES = 10;
+/** Least time in milliseconds that a frame has to reach the transform after the browser has counted it. */
+const ON_THE_WAY_MS = 900;
 
 /** Media of one m-line since its start, as the browser counts it. */
 export interface MediaCount {
@@ -28,14 +31,40 @@ export interface MediaCount {
   readonly tolerance: number;
 }
 
-/** Returns the m-lines on which more media passed than the transform took in (sender) or let out (receiver). */
-export function bypassed(counts: readonly MediaCount[], counters: readonly TransformCounters[]): MediaCount[] {
-  return counts.filter(({ mid, role, pastTransform, frames, bytes, tolerance }) => {
-    const transform = counters.find((one) => one.id === mid && one.role === role);
-    const seen = (role === "seal" ? transform?.framesIn : transform?.framesOut) ?? 0;
-    if (seen === 0) return pastTransform > 0;
-    return frames > seen + tolerance && (bytes === null || bytes > (transform?.bytesOut ?? 0));
-  });
+/** Compares what the browser counts with what its transforms have seen. */
+export class Watchdog {
+  /** What the browser had counted at a time that is at least as long ago as a frame may be on its way. */
+  #before = new Map<string, MediaCount>();
+  #latest = new Map<string, MediaCount>();
+  #latestAt = Number.NEGATIVE_INFINITY;
+
+  /**
+   * Returns the m-lines on which more media passed than the transform took in (sender) or let out (receiver).
+   *
+   * @param now a monotonic time in milliseconds
+   */
+  bypassed(now: number, counts: readonly MediaCount[], counters: readonly TransformCounters[]): MediaCount[] {
+    if (now - this.#latestAt >= ON_THE_WAY_MS) {
+      this.#before = this.#latest;
+      this.#latest = new Map(counts.map((count) => [lineOf(count), count]));
+      this.#latestAt = now;
+    }
+    return counts.filter((count) => {
+      const { mid, role, pastTransform, frames, bytes, tolerance } = count;
+      const transform = counters.find((one) => one.id === mid && one.role === role);
+      const seen = (role === "seal" ? transform?.framesIn : transform?.framesOut) ?? 0;
+      if (seen === 0) return pastTransform > 0;
+      const before = this.#before.get(lineOf(count));
+      if (before === undefined) return false;
+      // A stream that begins again counts from zero.
+      const due = { frames: Math.min(before.frames, frames), bytes: Math.min(before.bytes ?? 0, bytes ?? 0) };
+      return due.frames > seen + tolerance && (bytes === null || due.bytes > (transform?.bytesOut ?? 0));
+    });
+  }
+}
+
+function lineOf({ role, mid }: Pick<MediaCount, "role" | "mid">): string {
+  return `${role} ${mid}`;
 }
 
 /**
@@ -47,7 +76,7 @@ export function countMedia(report: RTCStatsReport): MediaCount[] {
   report.forEach((entry: StatsEntry) => {
     const count = countEntry(entry);
     if (count === null) return;
-    const line = `${count.role} ${count.mid}`;
+    const line = lineOf(count);
     const others = counts.get(line);
     counts.set(line, others === undefined ? count : sum(others, count));
   });
@@ -60,6 +89,7 @@ function sum(one: MediaCount, other: MediaCount): MediaCount {
     pastTransform: one.pastTransform + other.pastTransform,
     frames: one.frames + other.frames,
     bytes: one.bytes === null || other.bytes === null ? null : one.bytes + other.bytes,
+    tolerance: one.tolerance + other.tolerance,
   };
 }
 

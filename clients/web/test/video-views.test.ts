@@ -57,6 +57,7 @@ class FakeDocument extends EventTarget {
 /** Ids of the published tracks, by participant and source. */
 let tracks: Map<string, number>;
 let sent: Tile[][];
+let leftOutChanges = 0;
 let views: VideoViews;
 let page: FakeDocument;
 
@@ -72,9 +73,11 @@ beforeEach(() => {
     ["2 camera", 12],
   ]);
   sent = [];
+  leftOutChanges = 0;
   views = new VideoViews(
     (participant, source) => tracks.get(`${participant} ${source}`) ?? null,
     ({ tiles }) => sent.push(tiles),
+    () => leftOutChanges++,
   );
 });
 afterEach(() => {
@@ -198,6 +201,35 @@ describe("VideoViews", () => {
   });
 });
 
+describe("VideoViews of more than fit", () => {
+  it("says which are left out, and takes in who begins to speak", () => {
+    for (let participant = 1; participant <= MAX_TILES + 1; participant++) {
+      tracks.set(`${participant} camera`, participant);
+      views.open({ participant, source: "camera", shown: 500 - participant });
+    }
+    expect(flush().at(-1)).toHaveLength(MAX_TILES);
+    const last = MAX_TILES + 1;
+    expect([views.isLeftOut(last, "camera"), views.isLeftOut(1, "camera"), leftOutChanges]).toEqual([true, false, 1]);
+    views.speak(new Set([last]));
+    expect(
+      flush()
+        .at(-1)
+        ?.map(({ track }) => track),
+    ).toContain(last);
+    expect([views.isLeftOut(last, "camera"), leftOutChanges]).toEqual([false, 2]);
+  });
+
+  it("takes a height that is no number for one that is not laid out yet", () => {
+    views.open({ ...CAMERA, shown: Number.NaN });
+    views.open({ ...CAMERA, participant: BOB, shown: 360 });
+    expect(
+      flush()
+        .at(-1)
+        ?.map(({ height }) => height),
+    ).toEqual([360]);
+  });
+});
+
 describe("tilesOf", () => {
   const viewed = { ...CAMERA, height: 100, pinned: false, paused: false };
 
@@ -206,7 +238,7 @@ describe("tilesOf", () => {
       { ...viewed, height: 700, paused: true },
       { ...viewed, pinned: true },
     ];
-    expect(tilesOf(two, () => 5, false)).toEqual([{ track: 5, height: 700, pinned: true }]);
+    expect(tilesOf(two, () => 5, [], false).tiles).toEqual([{ track: 5, height: 700, pinned: true }]);
   });
 
   it("leaves out the least important ones of more than a message takes", () => {
@@ -216,9 +248,21 @@ describe("tilesOf", () => {
       height: 100 + index,
       pinned: index === 0,
     }));
-    const tiles = tilesOf(many, (participant) => participant, false);
+    const { tiles, leftOut } = tilesOf(many, (participant) => participant, [], false);
+    expect(leftOut).toHaveLength(10);
     expect(tiles).toHaveLength(MAX_TILES);
     expect(tiles[0]).toEqual({ track: 0, height: 100, pinned: true });
     expect(tiles[1]).toEqual({ track: 11, height: 111 });
+  });
+
+  it("leaves out no one who speaks or has spoken, and no screen, for larger videos", () => {
+    const many = Array.from({ length: MAX_TILES + 10 }, (_, index) => ({
+      ...viewed,
+      participant: index,
+      source: index === 3 ? ("screen" as const) : ("camera" as const),
+      height: 100 + index,
+    }));
+    const { leftOut } = tilesOf(many, (participant) => participant, [5, 8], false);
+    expect(leftOut).toEqual([12, 11, 10, 9, 7, 6, 4, 2, 1, 0]);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bypassed, countMedia } from "../src/watchdog.ts";
+import { countMedia, Watchdog } from "../src/watchdog.ts";
 import type { TransformCounters } from "../src/worker/messages.ts";
 
 function transform(
@@ -10,9 +10,15 @@ function transform(
 ): TransformCounters {
   return { id, role, framesIn: framesOut, framesEmpty: 0, framesOut, bytesOut, failures: {} };
 }
+function reportOf(stats: object[]): RTCStatsReport {
+  return new Map(stats.map((entry, index) => [`${index}`, entry])) as RTCStatsReport;
+}
+
+/** Returns what is found when everything has had the time to reach its transform. */
 function mids(stats: object[], counters: TransformCounters[]): string[] {
-  const report = new Map(stats.map((entry, index) => [`${index}`, entry])) as RTCStatsReport;
-  return bypassed(countMedia(report), counters).map(({ mid }) => mid);
+  const [watchdog, counts] = [new Watchdog(), countMedia(reportOf(stats))];
+  const readings = [0, 1_000, 2_000].map((now) => watchdog.bypassed(now, counts, counters));
+  return (readings.at(-1) ?? []).map(({ mid }) => mid);
 }
 
 describe("bypassed", () => {
@@ -94,6 +100,26 @@ describe("bypassed", () => {
     const stats = [encoding("q", 50), encoding("h", 50), encoding("f", 45)];
     expect(mids(stats, [transform("sv", "seal", 150)])).toEqual([]);
     expect(mids(stats, [transform("sv", "seal", 100)])).toEqual(["sv"]);
+  });
+
+  it("waits for frames that are on their way to a busy worker, and for no others", () => {
+    const watchdog = new Watchdog();
+    const at = (second: number, framesSent: number, seen: number): number => {
+      const stats = [{ type: "outbound-rtp", kind: "video", mid: "sv", framesSent, bytesSent: 100 * framesSent }];
+      return watchdog.bypassed(1_000 * second, countMedia(reportOf(stats)), [transform("sv", "seal", seen)]).length;
+    };
+    // Ninety frames a second, of which half a second is on its way.
+    expect([at(1, 90, 45), at(2, 180, 135), at(2.1, 189, 135), at(3, 270, 225)]).toEqual([0, 0, 0, 0]);
+    // The worker sees no more of them.
+    expect([at(4, 360, 225), at(5, 450, 225)]).toEqual([1, 1]);
+    // Another stream begins.
+    expect([at(6, 20, 225), at(7, 110, 225)]).toEqual([0, 0]);
+  });
+
+  it("finds media of which the worker saw nothing at once", () => {
+    const stats = [{ type: "inbound-rtp", kind: "video", mid: "v2", framesDecoded: 1 }];
+    const found = new Watchdog().bypassed(0, countMedia(reportOf(stats)), []);
+    expect(found.map(({ mid }) => mid)).toEqual(["v2"]);
   });
 
   it("does not take the silence that is not sent for a bypass", () => {

@@ -65,6 +65,7 @@ test("a tile says why the server sends none of its video", () => {
   expect(missingNote({ ...all, paused: "server" })).toBe("Video paused: the server is busy");
   expect(missingNote({ ...all, paused: "sender" })).toBe("Video stopped");
   expect(missingNote({ ...all, paused: "bandwidth", away: true })).toBe("Reconnecting");
+  expect(missingNote({ ...all, leftOut: true })).toBe("Video not shown: too many at once");
 });
 
 test("what the path carries, in a few letters", () => {

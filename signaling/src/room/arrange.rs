@@ -129,7 +129,7 @@ impl Member {
         self.subscription.wants(me, track)
             && match track.kind {
                 Kind::Audio => !self.hears_speakers(mode),
-                Kind::Video => self.tiles.wanted().is_none(),
+                Kind::Video => !self.tiles.are_known(),
             }
     }
 
@@ -156,7 +156,8 @@ impl Member {
 
     fn arrange_video(&mut self, me: ParticipantId, tracks: &BTreeMap<TrackId, Published>, outputs: &mut Outputs) {
         let subscribed = |track: &&Track| track.kind == Kind::Video && self.subscription.wants(me, track);
-        let wanted: Vec<_> = match self.tiles.wanted() {
+        let holds = |track| tracks.get(&track).is_some_and(|published| self.slots.holds(content(&published.track)));
+        let wanted: Vec<_> = match self.tiles.wanted(holds) {
             Some(tiles) => {
                 let tracks = tiles.filter_map(|track| tracks.get(&track)).map(|published| &published.track);
                 tracks.filter(subscribed).map(wanted).collect()

@@ -125,14 +125,15 @@ impl Room {
     /// The media plane has refused a track.
     pub(super) fn publication_refused(&mut self, command: CommandId, error: CommandError) {
         let Some(Pending { track, re, .. }) = self.publishing.remove(&command) else { return };
-        let code = match error {
-            CommandError::Limit => ErrorCode::LimitTracks,
-            CommandError::Exists | CommandError::Invalid => ErrorCode::BadMessage,
-            CommandError::CodecMismatch => ErrorCode::CodecUnsupported,
-            CommandError::Unavailable | CommandError::Overloaded => ErrorCode::ServerBusy,
-            _ => ErrorCode::Internal,
+        let (code, detail) = match error {
+            CommandError::Limit => (ErrorCode::LimitTracks, "too many tracks"),
+            CommandError::Exists => (ErrorCode::BadMessage, "mid, ssrc: a track of this client has it already"),
+            CommandError::Invalid => (ErrorCode::BadMessage, "encodings: one SSRC twice, or no RID of their own"),
+            CommandError::CodecMismatch => (ErrorCode::CodecUnsupported, "codec: not one of the track's kind"),
+            CommandError::Unavailable | CommandError::Overloaded => (ErrorCode::ServerBusy, "the media plane is busy"),
+            _ => (ErrorCode::Internal, "the media plane refused the track"),
         };
-        self.refuse(track.participant, re, refusal(code, "the media plane refused the track"));
+        self.refuse(track.participant, re, refusal(code, detail));
     }
 
     pub(super) fn unpublish(&mut self, now: Instant, from: ParticipantId, track: TrackId) -> Result<Answer, Refusal> {

@@ -70,6 +70,9 @@ export class Stage {
       this.#updateState(participant);
     });
     call.on("layer", ({ participant }) => this.#updateState(participant));
+    call.on("leftOut", () => {
+      for (const participant of this.#tiles.keys()) this.#updateState(participant);
+    });
     call.on("stalled", ({ participant }) => this.#updateState(participant));
     call.on("problem", ({ code, participant }) => this.#setKeyless(code, participant, true));
     call.on("problemSolved", ({ code, participant }) => this.#setKeyless(code, participant, false));
@@ -230,7 +233,8 @@ export class Stage {
     const video = this.#call.isStalled(participant, "camera");
     const audio = this.#call.isStalled(participant, "microphone");
     const keys = this.#keyless.has(participant);
-    const note = missingNote({ keys, away, video, audio, paused: camera.paused });
+    const leftOut = this.#isLeftOut(participant, "camera");
+    const note = missingNote({ keys, away, video, audio, paused: camera.paused, leftOut });
     const dimmed = away || video || camera.paused !== null || this.#cutOff;
     const speaking = this.#speaking.has(participant) && !away && !video && !this.#cutOff;
     const tile = this.#tiles.get(participant);
@@ -238,9 +242,14 @@ export class Stage {
     tile?.set({ muted: this.#call.isMuted(participant, "microphone"), speaking, note, dimmed });
     const shared = this.#screens.get(participant);
     if (shared !== undefined) shared.layer = screen.note;
-    const missing = missingNote({ away, video: false, audio: false, paused: screen.paused });
+    const screenLeftOut = this.#isLeftOut(participant, "screen");
+    const missing = missingNote({ away, video: false, audio: false, paused: screen.paused, leftOut: screenLeftOut });
     const old = away || screen.paused !== null || this.#cutOff;
     shared?.set({ muted: false, speaking: false, note: missing, dimmed: old });
+  }
+
+  #isLeftOut(participant: ParticipantId, source: VideoSource): boolean {
+    return this.#call.isLeftOut(participant, source) && !this.#call.isMuted(participant, source);
   }
 
   /** Returns what to say of the layer that arrives, and why none does, if so. */

@@ -54,10 +54,19 @@ export interface Missing {
   readonly audio: boolean;
   /** Why the server sends none of its video, if so. */
   readonly paused?: VideoLayer["reason"] | null;
+  /** Whether its video is on, and left out because too many are viewed. */
+  readonly leftOut?: boolean;
 }
 
 /** Returns what to write over a participant's tile, or `null` if all arrives that should. */
-export function missingNote({ keys = false, away, video, audio, paused = null }: Missing): string | null {
+export function missingNote({
+  keys = false,
+  away,
+  video,
+  audio,
+  paused = null,
+  leftOut = false,
+}: Missing): string | null {
   if (away) return "Reconnecting";
   if (keys) return "Can't be decrypted yet";
   if (video && audio) return "No video or audio arrives";
@@ -65,7 +74,8 @@ export function missingNote({ keys = false, away, video, audio, paused = null }:
   if (paused === "network") return "Video paused: your network is slow";
   if (paused === "server") return "Video paused: the server is busy";
   if (paused === "bandwidth") return "Video paused: low bandwidth";
-  return audio ? "No audio arrives" : null;
+  if (audio) return "No audio arrives";
+  return leftOut ? "Video not shown: too many at once" : null;
 }
 
 /** Returns the layer of a video in a few letters, for developers: lines, temporal layer, and what it was chosen by. */
