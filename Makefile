@@ -260,7 +260,7 @@ large-rooms: web ## Measure a webinar and an audience of a thousand, and an over
 	$(TARGET)/release/tacet load --quiet --overload
 
 .PHONY: gallery
-gallery: setup-browsers ## Page through 200 cameras in Chromium, and print how long tiles are black: docs/benchmarks.md.
+gallery: setup-browsers web ## Page through 200 cameras in Chromium, and print how long tiles are black: docs/benchmarks.md.
 	cargo build --locked --release --no-default-features --features serve,load
 	cd $(WEB) && TACET=$(abspath $(TARGET))/release/tacet e2e/namespace npm run --silent gallery
 
