@@ -431,8 +431,9 @@ fmt: setup ## Format the code.
 	cd $(WEB) && npm run --silent format
 
 .PHONY: types
-types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages.
+types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages, and the document of the HTTP API.
 	UPDATE=1 cargo test -p tacet-proto --test typescript --test protocol
+	UPDATE=1 cargo test -p tacet-signaling --lib openapi
 
 .PHONY: unicode
 unicode: ## Regenerate the tables for names, after an update of the Unicode crates.

@@ -15,6 +15,8 @@ mod doctor;
 #[cfg(feature = "serve")]
 mod hangup;
 #[cfg(feature = "serve")]
+mod key;
+#[cfg(feature = "serve")]
 mod link;
 #[cfg(feature = "load")]
 mod load;
@@ -69,6 +71,8 @@ enum Command {
     #[cfg(feature = "serve")]
     End(room::End),
     #[cfg(feature = "serve")]
+    Key(key::Key),
+    #[cfg(feature = "serve")]
     Doctor(Box<doctor::Doctor>),
     #[cfg(feature = "serve")]
     VerifyPage(verify_page::VerifyPage),
@@ -92,6 +96,8 @@ fn main() -> ExitCode {
         Command::Rooms(rooms) => rooms.run(),
         #[cfg(feature = "serve")]
         Command::End(end) => end.run(),
+        #[cfg(feature = "serve")]
+        Command::Key(key) => key.run(),
         #[cfg(feature = "serve")]
         Command::Doctor(doctor) => doctor.run(),
         #[cfg(feature = "serve")]

@@ -18,6 +18,7 @@ use serde::Serialize;
 use sfu::net::{Sfu, SfuConfig, StartError};
 use signaling::{
     DailyKeys, FileRegistry, Kept, Maker, MediaEvents, MediaPlane, PageSource, PublicUrl, Registry, Rooms, Signaling,
+    api::ApiRecords,
 };
 use std::{
     io::{self, Write},
@@ -214,8 +215,10 @@ fn storage(data: Option<&DataDirectory>, config: &signaling::Config) -> anyhow::
     };
     let registry = FileRegistry::open(data, config.rooms).context("cannot read the rooms in the data folder")?;
     let keys = DailyKeys::open(data, SystemTime::now()).context("cannot keep the key of resume tokens")?;
+    let api = ApiRecords::open(data).context("cannot read the records of the HTTP API in the data folder")?;
     tracing::info!(rooms = registry.count(), folder = %data.path().display(), "data folder opened");
-    Ok((Kept { registry: Arc::new(registry), resume_keys: Arc::clone(keys.keys()) }, Some(keys)))
+    let kept = Kept { registry: Arc::new(registry), resume_keys: Arc::clone(keys.keys()), api: Arc::new(api) };
+    Ok((kept, Some(keys)))
 }
 
 /// Creates a room. A server that has no space for it serves those that it has.

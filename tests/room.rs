@@ -1,4 +1,4 @@
-//! `tacet room`, `tacet rooms` and `tacet end` against a server.
+//! `tacet room`, `tacet rooms`, `tacet end` and `tacet key` against a server.
 
 #![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -68,4 +68,30 @@ fn operator_lists_and_ends_rooms() {
     let output = tacet(&["rooms", "--server", origin]).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && text.contains("API key"), "{text}");
+}
+
+#[test]
+fn program_has_a_key_until_the_operator_revokes_it() {
+    const KEY: &str = "correct horse battery";
+    let server = Server::start(&["--api-key", KEY, "--open-rooms", "false"]);
+    let origin = server.link.split("/r/").next().unwrap();
+    let with = |key: &str, arguments: &[&str]| {
+        let output = tacet(arguments).args(["--server", origin, "--api-key", key]).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, key) = with(KEY, &["key", "create", "shop", "--scope", "rooms:read,keys", "--days", "30"]);
+    assert!(code == Some(0) && key.starts_with("tacet_"), "{key}");
+    let key = key.trim_end();
+    assert_eq!(with(key, &["rooms"]).0, Some(0));
+    let (code, text) = with(key, &["room"]);
+    assert!(code == Some(1) && text.contains("lacks the scope rooms:write"), "{text}");
+    let (_, list) = with(KEY, &["key", "list"]);
+    assert!(list.contains("shop  rooms:read,keys  30 days left  used 0 h ago"), "{list}");
+    let (_, json) = with(KEY, &["key", "list", "--json"]);
+    let listed: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(with(KEY, &["key", "revoke", listed[0]["id"].as_str().unwrap()]).0, Some(0));
+    let (code, text) = with(key, &["rooms"]);
+    assert!(code == Some(1) && text.contains("was revoked"), "{text}");
+    let (code, text) = with(KEY, &["key", "create", "shop", "--scope", "everything"]);
+    assert!(code == Some(2) && text.contains("rooms:read, rooms:write"), "{text}");
 }

@@ -12,6 +12,7 @@
 mod accept;
 mod access_hash;
 mod admission;
+pub mod api;
 pub mod api_key;
 pub mod config;
 mod connection;

@@ -3,8 +3,9 @@
 use crate::{
     accept::Acceptor,
     admission::Admission,
+    api::ApiRecords,
     config::Config,
-    http::{self, PageSource, Refusals},
+    http::{self, KeyRates, PageSource, Refusals},
     http1::Http1,
     media::MediaPlane,
     media_events::MediaEvents,
@@ -20,7 +21,7 @@ use std::{
     io,
     net::TcpListener,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -37,6 +38,8 @@ pub struct Kept {
     pub registry: Arc<dyn Registry>,
     /// What seals the tokens by which sessions are continued.
     pub resume_keys: Arc<ResumeKeys>,
+    /// What belongs to programs that use the HTTP API.
+    pub api: Arc<ApiRecords>,
 }
 
 impl Kept {
@@ -46,7 +49,7 @@ impl Kept {
     /// The operating system provides no random numbers.
     pub fn nothing(config: &Config) -> Result<Self, getrandom::Error> {
         let registry = Arc::new(MemoryRegistry::new(config.rooms));
-        Ok(Self { registry, resume_keys: Arc::new(ResumeKeys::random()?) })
+        Ok(Self { registry, resume_keys: Arc::new(ResumeKeys::random()?), api: Arc::default() })
     }
 }
 
@@ -55,6 +58,7 @@ impl Kept {
 pub struct Signaling {
     config: Arc<Config>,
     rooms: Rooms,
+    api: Arc<ApiRecords>,
     metrics: Arc<Metrics>,
 }
 
@@ -66,8 +70,9 @@ impl Signaling {
         let hosts = config.hosts.clone().with_public(config.public_url.as_ref());
         let config = Arc::new(Config { hosts, ..config });
         let metrics = Arc::new(Metrics::default());
+        let api = Arc::clone(&kept.api);
         let rooms = Rooms::new(Arc::clone(&config), media, events, Arc::clone(&metrics), kept);
-        Self { config, rooms, metrics }
+        Self { config, rooms, api, metrics }
     }
 
     /// The rooms.
@@ -101,6 +106,7 @@ impl Signaling {
         let (stopping, stopped) = watch::channel(false);
         let (alive, mut ended) = mpsc::channel(1);
         let admission = Arc::new(Admission::new(&self.config));
+        let key_rates = Arc::new(KeyRates::default());
         let refusals = Arc::new(Refusals::new(Arc::clone(&self.metrics)));
         let sockets = Sockets::new(SocketSettings::of(&self.config), Arc::clone(&self.metrics));
         self.metrics.sockets_most.store(sockets.total() as u64, Ordering::Relaxed);
@@ -112,9 +118,12 @@ impl Signaling {
             metrics: Arc::clone(&self.metrics),
             admission: Arc::clone(&admission),
             guesses: Arc::default(),
+            api: Arc::clone(&self.api),
+            key_rates: Arc::clone(&key_rates),
             refusals,
             page,
             stop: stopped.clone(),
+            started: Instant::now(),
             alive,
         });
         // Every connection holds the routes, and with them the sender of `ended`.
@@ -124,6 +133,7 @@ impl Signaling {
             loop {
                 every.tick().await;
                 admission.forget_quiet();
+                key_rates.forget_quiet();
             }
         };
         let result = tokio::select! {

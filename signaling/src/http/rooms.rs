@@ -1,9 +1,14 @@
-//! `/v1/rooms`: creating a room, and for the operator listing and ending them.
+//! `/v1/rooms`: creating a room, and for the operator and programs listing and ending them.
 
-use super::{Client, Server, problem, refusal};
+use super::{
+    Client, Problem, Server,
+    authorization::{Permitted, RoomsRead, RoomsWrite},
+    body,
+    in_path::InPath,
+    problem, refusal,
+};
 use crate::{
     access_hash::AccessHash,
-    api_key::bearer,
     metrics::Refusal,
     network::network,
     rooms::{CreateError, stock::Maker},
@@ -11,21 +16,21 @@ use crate::{
 use axum::{
     Extension, Json, Router,
     body::Bytes,
-    extract::{FromRequestParts, Path, Query, State, rejection::QueryRejection},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION, request::Parts},
+    extract::{Query, State, rejection::QueryRejection},
+    http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    error::Error,
-    time::{Duration, Instant, SystemTime},
-};
+use std::{error::Error, time::SystemTime};
 use tacet_proto::{RoomId, bytes::Fixed};
 use tokio::task::spawn_blocking;
+use utoipa::{IntoParams, ToSchema};
 
 pub(super) fn routes() -> Router<Server> {
-    Router::new().route("/v1/rooms", post(create).get(list)).route("/v1/rooms/{room}", get(describe).delete(end))
+    Router::new()
+        .route("/v1/rooms", post(create_room).get(list_rooms))
+        .route("/v1/rooms/{room}", get(describe_room).delete(end_room))
 }
 
 /// Rooms of a page of the list, unless the request says how many.
@@ -33,21 +38,28 @@ const PAGE: usize = 100;
 /// Maximum number of rooms of a page.
 const MAX_PAGE: usize = 1_000;
 
-#[derive(Deserialize)]
+/// A room to be created. The caller draws the secret of its link, and sends what the server needs to tell who has it.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CreateRoom {
-    /// SHA-256 of the access token that the room's link yields.
+pub(super) struct CreateRoom {
+    /// SHA-256 of the access token that the room's link yields, in base64url.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
     access_hash: Fixed<32>,
 }
 
-#[derive(Serialize)]
-struct CreatedRoom {
+/// A room that was created.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreatedRoom {
+    /// Its id, in the path of its link.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     room: RoomId,
 }
 
-/// A room as the operator sees it.
-#[derive(Serialize)]
-struct DescribedRoom {
+/// What the server knows of a room.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DescribedRoom {
+    /// Its id.
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     room: RoomId,
     /// Participants that have entered.
     participants: usize,
@@ -55,93 +67,67 @@ struct DescribedRoom {
     used: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
-struct Page {
+#[into_params(parameter_in = Query)]
+pub(super) struct Page {
     /// The last room of the page before.
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     after: Option<RoomId>,
+    /// Maximum number of rooms.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
-struct RoomList {
+/// A page of the list of rooms.
+#[derive(Serialize, ToSchema)]
+pub(super) struct RoomList {
+    /// In the order of their ids.
     rooms: Vec<DescribedRoom>,
     /// `after` of the next page, if there may be one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     next: Option<RoomId>,
 }
 
-/// A request of the operator.
-struct Operator;
-
-impl FromRequestParts<Server> for Operator {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, server: &Server) -> Result<Self, Response> {
-        let Some(client) = parts.extensions.get::<Client>() else {
-            return Err(problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the client is not known"));
-        };
-        match authorize(server, client, &parts.headers) {
-            Ok(true) => Ok(Self),
-            Ok(false) if server.config.api_key.is_none() => Err(problem(
-                StatusCode::UNAUTHORIZED,
-                "unauthorized",
-                "this server has no API key: it is set by TACET_API_KEY",
-            )),
-            Ok(false) => Err(problem(StatusCode::UNAUTHORIZED, "unauthorized", "this needs the operator's API key")),
-            Err(wait) => Err(too_many_guesses(server, wait)),
-        }
-    }
-}
-
-fn too_many_guesses(server: &Server, wait: Duration) -> Response {
-    server.refusals.refused(Refusal::ApiKeyGuesses);
-    refusal::answer(Refusal::ApiKeyGuesses, Some(wait))
-}
-
-/// Whether the request carries the operator's key. A wrong one is counted.
+/// Create a room
 ///
-/// # Errors
-/// Too many wrong keys came from the client's address, and this one was not looked at: the time until the next one is.
-fn authorize(server: &Server, client: &Client, headers: &HeaderMap) -> Result<bool, Duration> {
-    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (Some(right), Some(key)) = (&server.config.api_key, authorization.and_then(bearer)) else { return Ok(false) };
-    let is_right = server.guesses.hear(client.address, Instant::now(), || right.is(key))?;
-    if !is_right {
-        server.refusals.refused(Refusal::ApiKey);
-    }
-    Ok(is_right)
-}
-
-async fn create(
+/// Needs no key on a server that lets visitors create rooms.
+#[utoipa::path(
+    post, path = "/v1/rooms", operation_id = "createRoom", tag = "rooms", security(("key" = ["rooms:write"]), ()),
+    request_body = CreateRoom,
+    responses(
+        (status = 201, description = "The room", body = CreatedRoom),
+        (status = 400, description = "Malformed, or with the link or its secret", body = Problem),
+        (status = 401, description = "A wrong key", body = Problem),
+        (status = 403, description = "A key or a scope is missing, or the page's origin is not allowed", body = Problem),
+        (status = 429, description = "Too many requests, or too many rooms that no one has entered", body = Problem),
+        (status = 503, description = "There are too many rooms", body = Problem),
+        (status = 507, description = "The disk is full", body = Problem),
+    )
+)]
+pub(super) async fn create_room(
+    permitted: Option<Permitted<RoomsWrite>>,
     State(server): State<Server>,
     Extension(client): Extension<Client>,
-    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let authorized = match authorize(&server, &client, &headers) {
-        Ok(authorized) => authorized,
-        Err(wait) => return too_many_guesses(&server, wait),
-    };
-    if !authorized {
+    if permitted.is_none() {
         if !server.config.open_rooms {
             return problem(StatusCode::FORBIDDEN, "rooms_closed", "only the operator of this server creates rooms");
-        }
-        if !server.allows_origin(&headers, &client) {
-            server.refusals.refused(Refusal::Origin);
-            return refusal::answer(Refusal::Origin, None);
         }
         if let Err(wait) = server.admission.may_try(client.address) {
             server.refusals.refused(Refusal::Rate);
             return refusal::answer(Refusal::Rate, Some(wait));
         }
     }
-    let Ok(CreateRoom { access_hash }) = serde_json::from_slice(&body) else {
-        return problem(StatusCode::BAD_REQUEST, "bad_request", "expected {\"access_hash\": 32 bytes of base64url}");
+    let CreateRoom { access_hash } = match body::read(&body) {
+        Ok(room) => room,
+        Err(refused) => return refused,
     };
     // The room is written to the registry before it is answered, which may wait for a disk.
     let rooms = server.rooms.clone();
-    let maker = if authorized { Maker::Operator } else { Maker::Anyone(network(client.address)) };
+    let maker = if permitted.is_some() { Maker::Operator } else { Maker::Anyone(network(client.address)) };
     match spawn_blocking(move || rooms.create_by(AccessHash(access_hash.0), maker)).await {
         Ok(Ok(room)) => (StatusCode::CREATED, Json(CreatedRoom { room })).into_response(),
         Ok(Err(error @ (CreateError::TooMany | CreateError::NoRandomness))) => {
@@ -160,7 +146,23 @@ async fn create(
     }
 }
 
-async fn list(_: Operator, State(server): State<Server>, page: Result<Query<Page>, QueryRejection>) -> Response {
+/// List rooms
+#[utoipa::path(
+    get, path = "/v1/rooms", operation_id = "listRooms", tag = "rooms", security(("key" = ["rooms:read"])),
+    params(Page),
+    responses(
+        (status = 200, description = "A page of the list", body = RoomList),
+        (status = 400, description = "Malformed parameters", body = Problem),
+        (status = 401, description = "No key, or a wrong one", body = Problem),
+        (status = 403, description = "A scope is missing", body = Problem),
+        (status = 429, description = "Too many requests", body = Problem),
+    )
+)]
+pub(super) async fn list_rooms(
+    _: Permitted<RoomsRead>,
+    State(server): State<Server>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Response {
     let Ok(Query(Page { after, limit })) = page else {
         return problem(StatusCode::BAD_REQUEST, "bad_request", "expected after=ROOM and limit=NUMBER, or neither");
     };
@@ -177,11 +179,25 @@ async fn list(_: Operator, State(server): State<Server>, page: Result<Query<Page
     Json(RoomList { rooms, next }).into_response()
 }
 
-async fn describe(_: Operator, State(server): State<Server>, Path(room): Path<String>) -> Response {
-    match room.parse() {
-        Ok(room) => described(&server, room).await.map_or_else(no_room, |room| Json(room).into_response()),
-        Err(_) => no_room(),
-    }
+/// Describe a room
+#[utoipa::path(
+    get, path = "/v1/rooms/{room}", operation_id = "describeRoom", tag = "rooms", security(("key" = ["rooms:read"])),
+    params(("room" = String, Path, description = "Its id", pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")),
+    responses(
+        (status = 200, description = "The room", body = DescribedRoom),
+        (status = 401, description = "No key, or a wrong one", body = Problem),
+        (status = 403, description = "A scope is missing", body = Problem),
+        (status = 404, description = "There is no such room", body = Problem),
+        (status = 429, description = "Too many requests", body = Problem),
+    )
+)]
+pub(super) async fn describe_room(
+    _: Permitted<RoomsRead>,
+    State(server): State<Server>,
+    InPath(room): InPath<RoomId>,
+) -> Response {
+    let Some(room) = room else { return no_room() };
+    described(&server, room).await.map_or_else(no_room, |room| Json(room).into_response())
 }
 
 async fn described(server: &Server, room: RoomId) -> Option<DescribedRoom> {
@@ -190,8 +206,27 @@ async fn described(server: &Server, room: RoomId) -> Option<DescribedRoom> {
     Some(DescribedRoom { room, participants: description.participants, used })
 }
 
-async fn end(_: Operator, State(server): State<Server>, Path(room): Path<String>) -> Response {
-    let Ok(room) = room.parse() else { return no_room() };
+/// End a room for all
+///
+/// Its link opens nothing any more, also after a restart.
+#[utoipa::path(
+    delete, path = "/v1/rooms/{room}", operation_id = "endRoom", tag = "rooms", security(("key" = ["rooms:write"])),
+    params(("room" = String, Path, description = "Its id", pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")),
+    responses(
+        (status = 204, description = "It has ended"),
+        (status = 401, description = "No key, or a wrong one", body = Problem),
+        (status = 403, description = "A scope is missing", body = Problem),
+        (status = 404, description = "There is no such room", body = Problem),
+        (status = 429, description = "Too many requests", body = Problem),
+        (status = 507, description = "The disk is full", body = Problem),
+    )
+)]
+pub(super) async fn end_room(
+    _: Permitted<RoomsWrite>,
+    State(server): State<Server>,
+    InPath(room): InPath<RoomId>,
+) -> Response {
+    let Some(room) = room else { return no_room() };
     let rooms = server.rooms.clone();
     // That it has ended is written before it is answered, which may wait for a disk.
     match spawn_blocking(move || rooms.end(room)).await {

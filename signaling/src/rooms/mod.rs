@@ -221,7 +221,7 @@ impl Rooms {
         media: Arc<dyn MediaPlane>,
         events: MediaEvents,
         metrics: Arc<Metrics>,
-        Kept { registry, resume_keys }: Kept,
+        Kept { registry, resume_keys, .. }: Kept,
     ) -> Self {
         Self(Arc::new(Shared {
             placement: Placement::new(media.workers()),

@@ -8,7 +8,9 @@ use e2ee_core::{
 };
 use futures_util::{SinkExt, StreamExt};
 use sfu_api::{Command, Event, LocalTransport, Request};
-use signaling::{AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling, config::Timing};
+use signaling::{
+    AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling, api::ApiRecords, config::Timing,
+};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
@@ -108,6 +110,7 @@ pub struct Server {
     /// What outlives it.
     pub registry: Arc<dyn Registry>,
     pub resume_keys: Arc<ResumeKeys>,
+    pub api: Arc<ApiRecords>,
     pub media: Arc<FakeMedia>,
     pub metrics: Arc<signaling::Metrics>,
     stop: Option<oneshot::Sender<()>>,
@@ -137,7 +140,11 @@ impl Server {
     /// Stops the server and starts another one with what outlives it.
     pub async fn restart(self) -> Self {
         let room = self.room;
-        let kept = Kept { registry: Arc::clone(&self.registry), resume_keys: Arc::clone(&self.resume_keys) };
+        let kept = Kept {
+            registry: Arc::clone(&self.registry),
+            resume_keys: Arc::clone(&self.resume_keys),
+            api: Arc::clone(&self.api),
+        };
         self.stop().await;
         Self::start_with(config(), None, kept, Some(room))
     }
@@ -154,6 +161,7 @@ impl Server {
         let media =
             Arc::new(FakeMedia { events: events.clone(), commands: Mutex::default(), breaks: AtomicBool::new(false) });
         let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
+        let api = Arc::clone(&kept.api);
         let signaling = Signaling::new(config, Arc::clone(&media) as _, events, kept);
         let room = room.unwrap_or_else(|| signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap());
         let metrics = Arc::clone(signaling.metrics());
@@ -165,7 +173,7 @@ impl Server {
                 })
                 .await
         });
-        Self { address, room, registry, resume_keys, media, metrics, stop: Some(stop), task }
+        Self { address, room, registry, resume_keys, api, media, metrics, stop: Some(stop), task }
     }
 
     pub async fn stop(mut self) {

@@ -60,14 +60,19 @@ impl Server {
         // What tasks of the first one would still write is lost, as if its process had ended.
         let written = MemoryRegistry::new(1);
         written.insert(room, registry.get(room).unwrap()).unwrap();
-        Self::start_with(Some(room), Kept { registry: Arc::new(written), resume_keys }, RoomLimits::default())
+        Self::start_with(
+            Some(room),
+            Kept { registry: Arc::new(written), resume_keys, api: Arc::default() },
+            RoomLimits::default(),
+        )
     }
 
     /// Starts another server with the same room. Calls of the two have nothing to do with each other.
     pub(crate) fn twin(&self) -> Self {
         let registry = MemoryRegistry::new(1);
         registry.insert(self.room, self.registry.get(self.room).unwrap()).unwrap();
-        let kept = Kept { registry: Arc::new(registry), resume_keys: Arc::clone(&self.resume_keys) };
+        let kept =
+            Kept { registry: Arc::new(registry), resume_keys: Arc::clone(&self.resume_keys), api: Arc::default() };
         Self::start_with(Some(self.room), kept, RoomLimits::default())
     }
 

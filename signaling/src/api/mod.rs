@@ -1,0 +1,26 @@
+//! What the server keeps for programs that use its HTTP API.
+
+pub mod keys;
+pub mod scope;
+
+pub use keys::{ApiKeys, KeyDescription, KeyError, KeyId};
+pub use scope::Scope;
+
+use tacet_data::{DataDirectory, StorageError};
+
+/// The records of the HTTP API.
+#[derive(Debug, Default)]
+pub struct ApiRecords {
+    /// Keys that were created beside the operator's.
+    pub keys: ApiKeys,
+}
+
+impl ApiRecords {
+    /// The records of a data folder.
+    ///
+    /// # Errors
+    /// A table cannot be read.
+    pub fn open(data: &DataDirectory) -> Result<Self, StorageError> {
+        Ok(Self { keys: ApiKeys::open(data)? })
+    }
+}

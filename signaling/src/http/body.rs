@@ -1,0 +1,92 @@
+//! Reading the body of a request: JSON that holds no secret of a link.
+
+use super::{Problem, problem};
+use axum::{
+    body::Bytes,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Least length of what follows `#` in a link, in characters of base64url: 32 bytes.
+const SECRET: usize = 43;
+
+/// The JSON of a body.
+///
+/// # Errors
+/// The answer: the body is no JSON of this type, or it holds a link. Nothing of the body is repeated.
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
+    let bad = |error: &serde_json::Error| {
+        let text = match error.classify() {
+            serde_json::error::Category::Data => "a field is missing, unknown or of the wrong form; see /v1/docs",
+            _ => "the body is not JSON",
+        };
+        problem(StatusCode::BAD_REQUEST, "bad_request", text)
+    };
+    let value: Value = serde_json::from_slice(body).map_err(|error| bad(&error))?;
+    if holds_link(&value) {
+        let body = Problem {
+            error:
+                "the request holds the link of a room, or its secret, which no server may learn: send the access hash. \
+                    Regard the link as known, and create another room"
+                    .to_owned(),
+            code: "link_in_request".into(),
+            retry_ms: None,
+            scope: None,
+        };
+        return Err((StatusCode::BAD_REQUEST, axum::Json(body)).into_response());
+    }
+    // From the text once more, so that a field which is there twice is an error.
+    serde_json::from_slice(body).map_err(|error| bad(&error))
+}
+
+/// Whether a text somewhere in it ends as a link does, or a field is called as its secret.
+fn holds_link(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_link(text),
+        Value::Array(items) => items.iter().any(holds_link),
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            matches!(name.as_str(), "link" | "secret" | "invite" | "invite_secret" | "access_token")
+                || is_link(name)
+                || holds_link(value)
+        }),
+        _ => false,
+    }
+}
+
+fn is_link(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    text.split('#').skip(1).any(|rest| rest.len() - rest.trim_start_matches(plain).len() >= SECRET)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Named {
+        name: String,
+    }
+
+    #[test]
+    fn body_with_a_link_is_refused() {
+        let read = |text: &str| read::<Named>(&Bytes::copy_from_slice(text.as_bytes()));
+        assert_eq!(read(r#"{"name":"ticket #4711"}"#).unwrap().name, "ticket #4711");
+        let secret = "A".repeat(43);
+        for text in [
+            format!(r#"{{"name":"https://h/r/x#{secret}"}}"#),
+            format!(r#"{{"name":"a","secret":"{secret}"}}"#),
+            format!(r##"{{"name":"a","more":[{{"b":"#{secret}~l"}}]}}"##),
+            r#"{"link":1}"#.to_owned(),
+        ] {
+            assert_eq!(read(&text).unwrap_err().status(), 400, "{text}");
+        }
+        for text in ["", "{", "[]", r#"{"name":"a","name":"b"}"#, r#"{"name":"a","other":1}"#, r#"{"name":1}"#] {
+            assert_eq!(read(text).unwrap_err().status(), 400, "{text}");
+        }
+    }
+}
