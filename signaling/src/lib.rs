@@ -19,6 +19,7 @@ mod connection;
 mod guesses;
 mod http;
 mod http1;
+mod lock;
 mod log_limit;
 pub mod media;
 mod media_events;

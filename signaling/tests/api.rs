@@ -301,3 +301,28 @@ async fn server_is_ready_while_it_runs() {
     let server = start();
     assert_eq!(send(&server, "GET /readyz", "", "").await.status, 200);
 }
+
+#[tokio::test]
+async fn repeated_request_creates_one_room() {
+    let server = start();
+    let create = async |key: &str, idempotency: &str, hash: &str| {
+        let headers = format!("Authorization: Bearer {key}\r\nIdempotency-Key: {idempotency}\r\n");
+        send(&server, "POST /v1/rooms", &headers, &json!({"access_hash": hash}).to_string()).await
+    };
+    let (a, b) = ("A".repeat(43), "B".repeat(42) + "A");
+    let first = create(KEY, "ticket-1", &a).await;
+    assert_eq!(first.status, 201, "{first:?}");
+    let again = create(KEY, "ticket-1", &a).await;
+    assert_eq!((again.status, &again.body), (201, &first.body));
+    let other = create(KEY, "ticket-1", &b).await;
+    assert_eq!((other.status, other.code()), (422, "idempotency_key_reused"));
+    assert_ne!(create(KEY, "ticket-2", &a).await.body, first.body);
+    let (shop, _) = key(&server, &[Scope::RoomsWrite]).await;
+    assert_ne!(create(&shop, "ticket-1", &a).await.body, first.body, "another key");
+    assert_eq!(server.registry.count(), 4);
+    assert_eq!(create(KEY, &"x".repeat(256), &a).await.status, 400);
+
+    let (one, two) = tokio::join!(create(KEY, "ticket-3", &a), create(KEY, "ticket-3", &a));
+    assert!([&one, &two].iter().all(|answer| [201, 409].contains(&answer.status)), "{one:?} {two:?}");
+    assert_eq!(server.registry.count(), 5, "at the same time");
+}

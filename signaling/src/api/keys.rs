@@ -5,7 +5,7 @@
 //! slow hash is needed.
 
 use super::scope::Scope;
-use crate::{random::random, sha256::sha256};
+use crate::{lock::lock, random::random, sha256::sha256};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     str::FromStr,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
 use tacet_data::{DataDirectory, StorageError, Table};
@@ -241,11 +241,6 @@ impl ApiKeys {
 fn described(id: KeyId, record: &StoredKey) -> KeyDescription {
     let StoredKey { name, scopes, created, expires, used, .. } = record.clone();
     KeyDescription { id, name, scopes, created, expires, used }
-}
-
-/// Every critical section leaves its value whole, so a panic in one is no reason to stop.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Seconds since 1970.

@@ -1,8 +1,10 @@
 //! What the server keeps for programs that use its HTTP API.
 
+pub mod idempotency;
 pub mod keys;
 pub mod scope;
 
+pub use idempotency::Repeats;
 pub use keys::{ApiKeys, KeyDescription, KeyError, KeyId};
 pub use scope::Scope;
 
@@ -13,6 +15,8 @@ use tacet_data::{DataDirectory, StorageError};
 pub struct ApiRecords {
     /// Keys that were created beside the operator's.
     pub keys: ApiKeys,
+    /// Requests that may be repeated.
+    pub repeats: Repeats,
 }
 
 impl ApiRecords {
@@ -21,6 +25,6 @@ impl ApiRecords {
     /// # Errors
     /// A table cannot be read.
     pub fn open(data: &DataDirectory) -> Result<Self, StorageError> {
-        Ok(Self { keys: ApiKeys::open(data)? })
+        Ok(Self { keys: ApiKeys::open(data)?, repeats: Repeats::open(data)? })
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     access_hash::AccessHash,
+    api::idempotency::{Begun, RepeatError, RequestId},
     metrics::Refusal,
     network::network,
     rooms::{CreateError, stock::Maker},
@@ -17,7 +18,7 @@ use axum::{
     Extension, Json, Router,
     body::Bytes,
     extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -92,15 +93,20 @@ pub(super) struct RoomList {
 
 /// Create a room
 ///
-/// Needs no key on a server that lets visitors create rooms.
+/// Needs no key on a server that lets visitors create rooms. A request with a key and an `Idempotency-Key` may be repeated for a
+/// day: it creates one room, and has the same answer.
 #[utoipa::path(
     post, path = "/v1/rooms", operation_id = "createRoom", tag = "rooms", security(("key" = ["rooms:write"]), ()),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Names the request, so that it may be repeated",
+            pattern = "^[!-~]{1,255}$")),
     request_body = CreateRoom,
     responses(
         (status = 201, description = "The room", body = CreatedRoom),
         (status = 400, description = "Malformed, or with the link or its secret", body = Problem),
         (status = 401, description = "A wrong key", body = Problem),
         (status = 403, description = "A key or a scope is missing, or the page's origin is not allowed", body = Problem),
+        (status = 409, description = "The same request is being answered", body = Problem),
+        (status = 422, description = "Another request had this `Idempotency-Key`", body = Problem),
         (status = 429, description = "Too many requests, or too many rooms that no one has entered", body = Problem),
         (status = 503, description = "There are too many rooms", body = Problem),
         (status = 507, description = "The disk is full", body = Problem),
@@ -110,6 +116,7 @@ pub(super) async fn create_room(
     permitted: Option<Permitted<RoomsWrite>>,
     State(server): State<Server>,
     Extension(client): Extension<Client>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     if permitted.is_none() {
@@ -121,29 +128,93 @@ pub(super) async fn create_room(
             return refusal::answer(Refusal::Rate, Some(wait));
         }
     }
+    let repeatable = match repeatable(&headers, permitted.as_ref()) {
+        Ok(repeatable) => repeatable,
+        Err(refused) => return refused,
+    };
     let CreateRoom { access_hash } = match body::read(&body) {
         Ok(room) => room,
         Err(refused) => return refused,
     };
-    // The room is written to the registry before it is answered, which may wait for a disk.
-    let rooms = server.rooms.clone();
     let maker = if permitted.is_some() { Maker::Operator } else { Maker::Anyone(network(client.address)) };
-    match spawn_blocking(move || rooms.create_by(AccessHash(access_hash.0), maker)).await {
+    // The room is written to the registry before it is answered, which may wait for a disk.
+    let creating = server.clone();
+    let created = spawn_blocking(move || create(&creating, AccessHash(access_hash.0), maker, repeatable, &body)).await;
+    match created {
         Ok(Ok(room)) => (StatusCode::CREATED, Json(CreatedRoom { room })).into_response(),
-        Ok(Err(error @ (CreateError::TooMany | CreateError::NoRandomness))) => {
-            problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string())
-        }
-        Ok(Err(CreateError::TooManyOfNetwork(wait))) => {
-            server.refusals.refused(Refusal::Rooms);
-            refusal::answer(Refusal::Rooms, Some(wait))
-        }
-        Ok(Err(error @ CreateError::Storage(_))) => {
-            let cause: &(dyn Error + 'static) = &error;
-            tracing::error!(error = cause, "a new room was refused");
-            problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string())
-        }
+        Ok(Err(not_created)) => not_created.answer(&server),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to create the room"),
     }
+}
+
+/// The request as it may be repeated, if its sender wants that.
+fn repeatable(headers: &HeaderMap, permitted: Option<&Permitted<RoomsWrite>>) -> Result<Option<RequestId>, Response> {
+    let bad = |text| Err(problem(StatusCode::BAD_REQUEST, "bad_request", text));
+    let mut named = headers.get_all("idempotency-key").iter();
+    let Some(first) = named.next() else { return Ok(None) };
+    let Some(permitted) = permitted else { return bad("Idempotency-Key needs an API key") };
+    let request = first.to_str().ok().filter(|_| named.next().is_none());
+    match request.and_then(|key| RequestId::new(permitted.holder, key)) {
+        Some(request) => Ok(Some(request)),
+        None => bad("Idempotency-Key: expected one, of 1 to 255 visible characters"),
+    }
+}
+
+/// Why there is no room.
+enum NotCreated {
+    Create(CreateError),
+    Repeat(RepeatError),
+    Busy,
+    Differs,
+}
+
+/// Creates the room, or finds the one that the same request has created. May block until that is stored.
+fn create(
+    server: &Server,
+    access_hash: AccessHash,
+    maker: Maker,
+    repeatable: Option<RequestId>,
+    body: &[u8],
+) -> Result<RoomId, NotCreated> {
+    let Some(request) = repeatable else {
+        return server.rooms.create_by(access_hash, maker).map_err(NotCreated::Create);
+    };
+    match server.api.repeats.begin(request, body, SystemTime::now()).map_err(NotCreated::Repeat)? {
+        Begun::Create(room, in_flight) => {
+            server.rooms.create_as(room, access_hash, maker).map_err(NotCreated::Create)?;
+            in_flight.done();
+            Ok(room)
+        }
+        Begun::Done(room) => Ok(room),
+        Begun::Busy => Err(NotCreated::Busy),
+        Begun::Differs => Err(NotCreated::Differs),
+    }
+}
+
+impl NotCreated {
+    fn answer(self, server: &Server) -> Response {
+        match self {
+            Self::Create(CreateError::TooManyOfNetwork(wait)) => {
+                server.refusals.refused(Refusal::Rooms);
+                refusal::answer(Refusal::Rooms, Some(wait))
+            }
+            Self::Create(error @ CreateError::Storage(_)) => not_stored(&error),
+            Self::Create(error) => problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string()),
+            Self::Repeat(error @ RepeatError::Storage(_)) => not_stored(&error),
+            Self::Repeat(error) => problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string()),
+            Self::Busy => problem(StatusCode::CONFLICT, "in_progress", "the same request is being answered"),
+            Self::Differs => problem(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "another request had this Idempotency-Key: draw a new one for each room",
+            ),
+        }
+    }
+}
+
+fn not_stored(error: &(dyn Error + 'static)) -> Response {
+    tracing::error!(error, "a new room was refused");
+    problem(StatusCode::INSUFFICIENT_STORAGE, "storage", "the room cannot be stored")
 }
 
 /// List rooms

@@ -267,8 +267,18 @@ impl Rooms {
     /// # Errors
     /// See [`CreateError`].
     pub fn create_by(&self, access_hash: AccessHash, maker: Maker) -> Result<RoomId, CreateError> {
+        let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
+        self.create_as(id, access_hash, maker)?;
+        Ok(id)
+    }
+
+    /// Creates a room of this id, unless it exists: [`create_by`](Self::create_by).
+    pub(crate) fn create_as(&self, id: RoomId, access_hash: AccessHash, maker: Maker) -> Result<(), CreateError> {
         let registry = &self.0.registry;
         let mut makers = self.0.makers.lock().unwrap_or_else(PoisonError::into_inner);
+        if registry.get(id).is_some() {
+            return Ok(());
+        }
         match maker {
             Maker::Operator => {}
             Maker::Start => self.make_space_for_a_start().map_err(CreateError::Storage)?,
@@ -285,7 +295,6 @@ impl Rooms {
                 }
             }
         }
-        let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
         let record = RoomRecord { unentered: maker.unentered(), ..RoomRecord::new(access_hash) };
         let inserted = registry.insert(id, record.clone()).or_else(|error| match error {
             RegistryError::Full => {
@@ -303,7 +312,7 @@ impl Rooms {
             makers.made(id, network);
         }
         task::start(&self.0, id);
-        Ok(id)
+        Ok(())
     }
 
     /// Lets go of the oldest rooms that earlier starts made and no one has entered.
