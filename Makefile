@@ -113,15 +113,17 @@ PYTHON := $(TARGET)/python/bin/python -B
 
 # The C library comes last: the whole workspace makes one of the same name with another cipher library.
 .PHONY: test-python
-test-python: debug c-library $(TARGET)/python/installed ## Check signaling, frame encryption, identities, messages and transparency log against Python.
+test-python: debug c-library $(TARGET)/python/installed ## Check signaling, the HTTP API, frame encryption, identities, messages and transparency log against Python.
 	$(PYTHON) e2ee-frames/vectors/check.py
 	$(PYTHON) e2ee-frames/identity/vectors/check.py
 	$(PYTHON) e2ee-frames/messages/vectors/check.py
 	$(PYTHON) e2ee-frames/vectors/peer.py $(TARGET)/debug/libe2ee_frames_ffi.so
 	$(PYTHON) e2ee-frames/tlog/vectors/check.py
 	PYTHONPATH=e2ee-frames/vectors $(PYTHON) signaling/tests/python/check.py $(TARGET)/debug/tacet
+	$(PYTHON) signaling/tests/python/api.py $(TARGET)/debug/tacet
 
-$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt signaling/tests/python/requirements.txt
+$(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt signaling/tests/python/requirements.txt \
+		signaling/tests/python/api-requirements.txt
 	$(call install_unless,python3 -c "import ensurepip; import venv",python3 python3-venv)
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$^,--requirement $(file))

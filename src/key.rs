@@ -75,11 +75,9 @@ impl Key {
 impl Create {
     fn run(self) -> anyhow::Result<()> {
         let scopes: Vec<_> = self.scope.iter().map(|scope| scope.name()).collect();
-        let life = self.days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
-        let expires = life.map(|life| since_1970().saturating_add(life).as_secs());
         let mut body = json!({ "name": self.name, "scopes": scopes });
-        if let Some(expires) = expires {
-            body["expires"] = expires.into();
+        if let Some(days) = self.days {
+            body["days"] = days.into();
         }
         let created = ask(&self.operator, "POST", "/v1/keys", &body.to_string()).context("cannot create a key")?;
         let Some(key) = created["key"].as_str() else { bail!("unexpected response: this is not a tacet server") };

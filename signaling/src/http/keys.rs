@@ -7,7 +7,7 @@ use super::{
     in_path::InPath,
     problem,
 };
-use crate::api::{KeyDescription, KeyError, KeyId, Scope};
+use crate::api::{KeyDescription, KeyError, KeyId, Scope, keys::seconds};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -25,6 +25,9 @@ pub(super) fn routes() -> Router<Server> {
     Router::new().route("/v1/keys", post(create_key).get(list_keys)).route("/v1/keys/{key}", delete(revoke_key))
 }
 
+/// A century: more than any key should last.
+const MAX_DAYS: u32 = 36_500;
+
 /// A key to be created.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,9 +38,10 @@ pub(super) struct CreateKey {
     /// What it allows: nothing that the key of this request does not.
     #[schema(min_items = 1)]
     scopes: Vec<Scope>,
-    /// When it ends, in seconds since 1970. It does not end by itself otherwise.
+    /// How many days it lasts. It does not end by itself otherwise.
     #[serde(default)]
-    expires: Option<u64>,
+    #[schema(minimum = 1, maximum = 36500)]
+    days: Option<u32>,
 }
 
 /// A key, without its secret.
@@ -88,7 +92,7 @@ impl From<KeyDescription> for Key {
     request_body = CreateKey,
     responses(
         (status = 201, description = "The key, which is shown this once", body = CreatedKey),
-        (status = 400, description = "Malformed, expired already, or without a scope", body = Problem),
+        (status = 400, description = "Malformed, or without a scope", body = Problem),
         (status = 401, description = "No key, or a wrong one", body = Problem),
         (status = 403, description = "A scope is missing", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
@@ -101,15 +105,20 @@ pub(super) async fn create_key(
     State(server): State<Server>,
     body: Bytes,
 ) -> Response {
-    let CreateKey { name, scopes, expires } = match body::read(&body) {
+    let CreateKey { name, scopes, days } = match body::read(&body) {
         Ok(key) => key,
         Err(refused) => return refused,
     };
     if let Some(scope) = scopes.iter().find(|scope| !permitted.scopes.contains(scope)) {
         return authorization::missing_scope(*scope);
     }
+    if days.is_some_and(|days| !(1..=MAX_DAYS).contains(&days)) {
+        return problem(StatusCode::BAD_REQUEST, "bad_request", "days: expected 1 to 36500");
+    }
+    let now = SystemTime::now();
+    let expires = days.map(|days| seconds(now) + u64::from(days) * 86_400);
     let api = Arc::clone(&server.api);
-    let created = spawn_blocking(move || api.keys.create(&name, scopes, expires, SystemTime::now())).await;
+    let created = spawn_blocking(move || api.keys.create(&name, scopes, expires, now)).await;
     match created {
         Ok(Ok((about, key))) => (StatusCode::CREATED, Json(CreatedKey { key, about: about.into() })).into_response(),
         Ok(Err(error @ (KeyError::Name | KeyError::NoScope | KeyError::Expired))) => {

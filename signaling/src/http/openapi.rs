@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use std::{env, fs, path::Path};
 
-    /// `make types` writes it anew.
+    /// `make types` writes it again.
     #[test]
     fn committed_document_is_current() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");

@@ -105,8 +105,7 @@ pub(super) struct RoomList {
         (status = 400, description = "Malformed, or with the link or its secret", body = Problem),
         (status = 401, description = "A wrong key", body = Problem),
         (status = 403, description = "A key or a scope is missing, or the page's origin is not allowed", body = Problem),
-        (status = 409, description = "The same request is being answered", body = Problem),
-        (status = 422, description = "Another request had this `Idempotency-Key`", body = Problem),
+        (status = 409, description = "The same request is being answered, or another one had this `Idempotency-Key`", body = Problem),
         (status = 429, description = "Too many requests, or too many rooms that no one has entered", body = Problem),
         (status = 503, description = "There are too many rooms", body = Problem),
         (status = 507, description = "The disk is full", body = Problem),
@@ -204,7 +203,7 @@ impl NotCreated {
             Self::Repeat(error) => problem(StatusCode::SERVICE_UNAVAILABLE, "server_full", &error.to_string()),
             Self::Busy => problem(StatusCode::CONFLICT, "in_progress", "the same request is being answered"),
             Self::Differs => problem(
-                StatusCode::UNPROCESSABLE_ENTITY,
+                StatusCode::CONFLICT,
                 "idempotency_key_reused",
                 "another request had this Idempotency-Key: draw a new one for each room",
             ),
