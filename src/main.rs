@@ -41,6 +41,8 @@ mod serve;
 mod stop;
 mod terminal;
 #[cfg(feature = "serve")]
+mod token;
+#[cfg(feature = "serve")]
 mod upkeep;
 #[cfg(feature = "serve")]
 mod verify_page;
@@ -73,6 +75,8 @@ enum Command {
     #[cfg(feature = "serve")]
     Key(key::Key),
     #[cfg(feature = "serve")]
+    Token(token::Token),
+    #[cfg(feature = "serve")]
     Doctor(Box<doctor::Doctor>),
     #[cfg(feature = "serve")]
     VerifyPage(verify_page::VerifyPage),
@@ -98,6 +102,8 @@ fn main() -> ExitCode {
         Command::End(end) => end.run(),
         #[cfg(feature = "serve")]
         Command::Key(key) => key.run(),
+        #[cfg(feature = "serve")]
+        Command::Token(token) => token.run(),
         #[cfg(feature = "serve")]
         Command::Doctor(doctor) => doctor.run(),
         #[cfg(feature = "serve")]

@@ -1,4 +1,4 @@
-//! `tacet room`, `tacet rooms`, `tacet end` and `tacet key` against a server.
+//! `tacet room`, `tacet rooms`, `tacet end`, `tacet token` and `tacet key` against a server.
 
 #![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -56,6 +56,13 @@ fn operator_lists_and_ends_rooms() {
     assert_eq!(found, both);
     let (_, table) = operator("rooms", &[]);
     assert!(table.lines().count() == 2 && table.contains("0 in it"), "{table}");
+
+    let (code, token) = operator("token", &["--room", link.trim_end(), "--role", "host", "--ttl", "5min"]);
+    assert!(code == Some(0) && token.lines().count() == 1 && token.split('.').count() == 3, "{token}");
+    let (code, text) = operator("token", &["--room", &format!("r/{}", "A".repeat(22)), "--role", "host"]);
+    assert!(code == Some(1) && text.contains("no such room"), "{text}");
+    let (code, text) = operator("token", &["--room", link.trim_end(), "--role", "host", "--ttl", "31d"]);
+    assert!(code == Some(1) && text.contains("at most 30 days"), "{text}");
 
     let elsewhere = link.trim_end().replace("127.0.0.1", "localhost");
     let (code, text) = operator("end", &[&elsewhere]);

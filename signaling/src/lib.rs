@@ -32,6 +32,7 @@ mod random;
 pub mod rate;
 pub mod resume;
 pub mod room;
+pub mod room_token;
 mod rooms;
 pub mod scrape;
 mod security_contact;
@@ -49,8 +50,9 @@ pub use media_events::MediaEvents;
 pub use metrics::Metrics;
 pub use public_url::{InvalidPublicUrl, PublicUrl};
 pub use resume::{DailyKeys, ResumeKey, ResumeKeys};
+pub use room_token::{MonthlyTokenKeys, TokenKeys};
 pub use rooms::{
-    CreateError, RoomDescription, Rooms,
+    CreateError, RoomDescription, Rooms, TokenRefused,
     file_registry::FileRegistry,
     registry::{CallRecord, MemoryRegistry, Registry, RegistryError, RoomRecord, Unentered},
     stock::Maker,

@@ -11,6 +11,7 @@ use crate::{
     media_events::MediaEvents,
     metrics::Metrics,
     resume::ResumeKeys,
+    room_token::TokenKeys,
     rooms::{
         Rooms,
         registry::{MemoryRegistry, Registry},
@@ -40,6 +41,8 @@ pub struct Kept {
     pub resume_keys: Arc<ResumeKeys>,
     /// What belongs to programs that use the HTTP API.
     pub api: Arc<ApiRecords>,
+    /// What signs the tokens that admit to rooms.
+    pub token_keys: Arc<TokenKeys>,
 }
 
 impl Kept {
@@ -49,7 +52,8 @@ impl Kept {
     /// The operating system provides no random numbers.
     pub fn nothing(config: &Config) -> Result<Self, getrandom::Error> {
         let registry = Arc::new(MemoryRegistry::new(config.rooms));
-        Ok(Self { registry, resume_keys: Arc::new(ResumeKeys::random()?), api: Arc::default() })
+        let (resume_keys, token_keys) = (Arc::new(ResumeKeys::random()?), Arc::new(TokenKeys::random()?));
+        Ok(Self { registry, resume_keys, token_keys, api: Arc::default() })
     }
 }
 

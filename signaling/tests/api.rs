@@ -83,6 +83,7 @@ fn requests(server: &Server) -> Vec<(String, Scope)> {
         ("POST /v1/rooms".to_owned(), Scope::RoomsWrite),
         ("GET /v1/rooms".to_owned(), Scope::RoomsRead),
         (format!("GET /v1/rooms/{room}"), Scope::RoomsRead),
+        (format!("POST /v1/rooms/{room}/tokens"), Scope::Tokens),
         ("GET /v1/stats".to_owned(), Scope::Stats),
         ("GET /v1/keys".to_owned(), Scope::Keys),
         ("DELETE /v1/keys/0000000000000000".to_owned(), Scope::Keys),
@@ -109,7 +110,11 @@ async fn each_request_needs_its_scope() {
     }
     for (request, needed) in requests(&server) {
         let (key, _) = key(&server, &[needed]).await;
-        let body = if request.starts_with("POST") { room_body() } else { String::new() };
+        let body = match needed {
+            Scope::RoomsWrite if request.starts_with("POST") => room_body(),
+            Scope::Tokens => json!({"role": "host"}).to_string(),
+            _ => String::new(),
+        };
         let answer = with_key(&server, &request, &key, &body).await;
         let expected = [200, 201, 204, 404];
         assert!(expected.contains(&answer.status), "{request}: {answer:?}");
@@ -121,7 +126,7 @@ async fn request_without_a_key_is_challenged() {
     let server = start();
     for (request, _) in requests(&server) {
         let answer = send(&server, &request, "", "").await;
-        if request.starts_with("POST") {
+        if request == "POST /v1/rooms" {
             assert_eq!((answer.status, answer.code()), (403, "rooms_closed"), "{request}");
         } else {
             assert_eq!((answer.status, answer.code()), (401, "unauthorized"), "{request}");

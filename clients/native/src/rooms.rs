@@ -7,7 +7,8 @@ use crate::{
     tls::{self, Trust},
 };
 use serde_json::{Value, json};
-use tacet_proto::{RoomId, bytes::Fixed};
+use std::time::Duration;
+use tacet_proto::{Capabilities, Role, RoomId, bytes::Fixed};
 
 /// Why the server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,45 @@ pub fn end(origin: &Origin, trust: Trust, api_key: Option<&str>, room: RoomId) -
         (204, _) => Ok(()),
         _ => Err(RoomError::Answer),
     }
+}
+
+/// A room token to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRequest {
+    /// The room.
+    pub room: RoomId,
+    /// The role of its holder.
+    pub role: Role,
+    /// What the holder may do at most; everything that the role may, if `None`.
+    pub capabilities: Option<Capabilities>,
+    /// Who the holder is, for bans.
+    pub identity: Option<String>,
+    /// For how long it is good from now on.
+    pub lifetime: Duration,
+}
+
+/// Lets the server make a token that admits to a room. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn token(
+    origin: &Origin,
+    trust: Trust,
+    api_key: Option<&str>,
+    request: &TokenRequest,
+) -> Result<String, RoomError> {
+    let TokenRequest { room, role, capabilities, identity, lifetime } = request;
+    let mut body = json!({ "role": role, "lifetime": lifetime.as_secs() });
+    if let Some(capabilities) = capabilities {
+        body["capabilities"] = json!(capabilities);
+    }
+    if let Some(identity) = identity {
+        body["identity"] = json!(identity);
+    }
+    let path = format!("/v1/rooms/{room}/tokens");
+    let request = Request { method: "POST", path: &path, bearer: api_key, body: &body.to_string() };
+    let (_, answer) = ask(origin, trust, &request)?;
+    answer["token"].as_str().map(str::to_owned).ok_or(RoomError::Answer)
 }
 
 /// Sends a request; returns status and JSON of the answer, `null` if that has none.

@@ -66,6 +66,8 @@ export function welcome(continues: Continues, more: Partial<Welcome> = {}): Serv
     features: [],
     session: SESSION,
     continues,
+    role: "speaker",
+    capabilities: ["subscribe", "chat", "publish_microphone", "publish_camera", "publish_screen"],
     // Those of a client that has not joined are of no use yet.
     tokens: continues === "session" ? TOKENS : { session: "", reload: "" },
     ...more,

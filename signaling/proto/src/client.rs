@@ -106,6 +106,13 @@ pub enum Credential {
         #[ts(type = "string")]
         token: Fixed<32>,
     },
+    /// The client has a token that this server made for the room. It says in which role, and until when, and replaces the access
+    /// token; frames open by the link's secret all the same.
+    #[serde(rename = "room")]
+    RoomToken {
+        /// A JWT, at most [`crate::limits::MAX_ROOM_TOKEN_BYTES`] bytes.
+        token: String,
+    },
 }
 
 /// Body of `join`. The server checks lengths only, and forwards announce and display to the others.

@@ -23,6 +23,8 @@ pub const ROSTER_PAGE_BYTES: usize = 16_000;
 pub const HELLO_TIMEOUT_MS: u64 = 5_000;
 /// Maximum length of a `ufrag`, codec or client name, in bytes.
 pub const MAX_NAME_BYTES: usize = 64;
+/// Longest room token in bytes.
+pub const MAX_ROOM_TOKEN_BYTES: usize = 1_024;
 /// Maximum number of `features` that a client names.
 pub const MAX_FEATURES: usize = 16;
 

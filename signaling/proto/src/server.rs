@@ -7,6 +7,7 @@ use crate::{
     layers::{Downlink, Layer, Want},
     media::{CodecParameters, Dtls, HeaderExtension, ServerIce, Slot, SlotSource, Track},
     resume::{Continues, Tokens},
+    role::{Capabilities, Role},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,6 +78,10 @@ pub struct Welcome {
     pub session: SessionId,
     /// What the client still has of the session that it asked to continue.
     pub continues: Continues,
+    /// What the client is in the room.
+    pub role: Role,
+    /// What it may do there: that of its role, or less if its token says so.
+    pub capabilities: Capabilities,
     /// How to continue this session. Those of a client that has not joined yet are good while the server runs; it gets
     /// better ones with `joined`.
     pub tokens: Tokens,

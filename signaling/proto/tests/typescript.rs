@@ -6,7 +6,7 @@
 #![allow(clippy::expect_used)]
 
 use std::{fmt::Write as _, fs, path::PathBuf};
-use tacet_proto::{MessageType, binary, client, encoding, error, ids, layers, limits, media, resume, server};
+use tacet_proto::{MessageType, binary, client, encoding, error, ids, layers, limits, media, resume, role, server};
 use ts_rs::{Config, TS};
 
 fn declarations() -> String {
@@ -42,6 +42,9 @@ fn declarations() -> String {
         media::SlotSource,
         tacet_proto::bytes::Base64,
         client::Credential,
+        role::Capability,
+        role::Capabilities,
+        role::Role,
         resume::Resume,
         resume::Continues,
         resume::Tokens,
@@ -102,6 +105,7 @@ fn declarations() -> String {
         ("MAX_WANTED_KEYS", binary::MAX_WANTED_KEYS),
         ("MAX_EXPECTED", client::MAX_EXPECTED),
         ("MAX_ENCODINGS", encoding::MAX_ENCODINGS),
+        ("MAX_ROOM_TOKEN_BYTES", limits::MAX_ROOM_TOKEN_BYTES),
         ("MAX_TILES", layers::MAX_TILES),
     ] {
         let _ = writeln!(text, "export const {name} = {value};");

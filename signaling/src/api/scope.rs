@@ -12,6 +12,9 @@ pub enum Scope {
     /// Creating, changing and ending rooms.
     #[serde(rename = "rooms:write")]
     RoomsWrite,
+    /// Making room tokens, in any role.
+    #[serde(rename = "tokens")]
+    Tokens,
     /// Numbers of the whole server.
     #[serde(rename = "stats")]
     Stats,
@@ -22,7 +25,7 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::RoomsRead, Self::RoomsWrite, Self::Stats, Self::Keys];
+    pub const ALL: [Self; 5] = [Self::RoomsRead, Self::RoomsWrite, Self::Tokens, Self::Stats, Self::Keys];
 
     /// Its name, in requests and records.
     #[must_use]
@@ -30,6 +33,7 @@ impl Scope {
         match self {
             Self::RoomsRead => "rooms:read",
             Self::RoomsWrite => "rooms:write",
+            Self::Tokens => "tokens",
             Self::Stats => "stats",
             Self::Keys => "keys",
         }

@@ -4,6 +4,7 @@
 //! |--------------------------------------------|--------------------------------------------------------------------|----------------|
 //! | `/v1/ws`                                   | the WebSocket, subprotocol `tacet.v1.json`                           | `web_socket`   |
 //! | `/v1/rooms`, `/v1/rooms/{room}`            | creating, listing, describing and ending rooms                     | `rooms`        |
+//! | `/v1/rooms/{room}/tokens`                   | making room tokens                                                 | `tokens`       |
 //! | `/v1/keys`, `/v1/keys/{key}`               | creating, listing and revoking keys                                | `keys`         |
 //! | `/v1/stats`                                | numbers of the whole server                                        | `stats`        |
 //! | `/v1/server`                               | `{"protocols": [..], "open_rooms": bool}`                            | `description`  |
@@ -32,6 +33,7 @@ mod rooms;
 mod security_headers;
 mod security_txt;
 mod stats;
+mod tokens;
 mod web_access;
 mod web_socket;
 
@@ -110,6 +112,7 @@ pub(crate) fn router(server: Server) -> Router {
         .merge(stats::routes())
         .merge(openapi::routes())
         .merge(reference::routes())
+        .merge(tokens::routes())
         .merge(description::routes())
         .merge(health::routes())
         .merge(security_txt::routes());

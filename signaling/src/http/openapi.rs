@@ -1,7 +1,7 @@
 //! `GET /v1/openapi.json`: the API as a document of OpenAPI 3.1, put together from the types and handlers. A copy of it is
 //! committed as `docs/openapi.json`.
 
-use super::{Problem, Server, description, keys, rooms, stats};
+use super::{Problem, Server, description, keys, rooms, stats, tokens};
 use axum::{
     Router,
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -30,12 +30,13 @@ use utoipa::{
     ),
     paths(
         rooms::create_room, rooms::list_rooms, rooms::describe_room, rooms::end_room,
+        tokens::create_token,
         keys::create_key, keys::list_keys, keys::revoke_key,
         stats::read_stats, description::describe_server,
     ),
     components(schemas(Problem)),
     tags(
-        (name = "rooms", description = "Creating, listing and ending rooms"),
+        (name = "rooms", description = "Creating, listing and ending rooms, and admitting to them"),
         (name = "keys", description = "Keys of this API"),
         (name = "server", description = "The server as a whole"),
     ),

@@ -310,6 +310,6 @@ pub(super) async fn end_room(
     }
 }
 
-fn no_room() -> Response {
+pub(super) fn no_room() -> Response {
     problem(StatusCode::NOT_FOUND, "no_room", "there is no such room")
 }

@@ -9,13 +9,13 @@
 //! | reload token | held, or over for at most 30 s; first use | the participant; the session ends |
 //! | any | another call, a goodbye, another session of the same participant | nothing: refused |
 
-use super::{DepartedSession, Guest, Room, wake};
+use super::{DepartedSession, Guest, Room, Standing, wake};
 use crate::resume::token::Claims;
 use std::{
     collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
-use tacet_proto::{CallId, CloseCode, ParticipantId, SessionId, resume::Continues};
+use tacet_proto::{CallId, Capabilities, CloseCode, ParticipantId, Role, SessionId, resume::Continues};
 
 /// How long after its participant was last there a reload token is good.
 pub(super) const RELOAD: Duration = Duration::from_secs(30);
@@ -71,6 +71,10 @@ pub struct Entered {
     pub session: SessionId,
     /// What it still has of its earlier session.
     pub continues: Continues,
+    /// What it is in the room.
+    pub role: Role,
+    /// What it may do there.
+    pub capabilities: Capabilities,
 }
 
 /// The session cannot be continued.
@@ -109,14 +113,21 @@ impl Departed {
 }
 
 impl Room {
-    /// A client sent `hello` with a valid credential. A connection that it had before is no longer its own.
+    /// A client sent `hello` with a valid credential, from which it has this standing. A connection that it had before is no
+    /// longer its own. Who returns to a session has the standing of that.
     ///
     /// # Errors
     /// The session that it asks to continue is over for good, or another's.
-    pub fn enter(&mut self, now: Instant, entry: Entry, fresh: FreshIds) -> Result<Entered, NotResumable> {
+    pub fn enter(
+        &mut self,
+        now: Instant,
+        entry: Entry,
+        standing: Standing,
+        fresh: FreshIds,
+    ) -> Result<Entered, NotResumable> {
         let (claims, proven, covered) = match entry {
             Entry::Newcomer => {
-                let guest = Guest { session: fresh.session, before: None, place: None };
+                let guest = Guest { session: fresh.session, standing, before: None, place: None };
                 return Ok(self.admit(fresh.participant, guest, Continues::Nothing, fresh.call));
             }
             Entry::Session { claims, covered, .. } => (claims, true, covered),
@@ -128,6 +139,7 @@ impl Room {
         }
         if let Some(guest) = self.guests.get(&participant) {
             let own = guest.session == claims.session;
+            let (role, capabilities) = (guest.standing.role, guest.standing.capabilities());
             match self.members.get_mut(&participant) {
                 Some(member) if own && (!proven || member.announced.device() == claims.device.as_ref()) => {
                     if covered {
@@ -139,7 +151,15 @@ impl Room {
                         self.settle(now);
                         let (call, session) = (claims.call, claims.session);
                         let continues = Continues::Session;
-                        return Ok(Entered { participant, call, begins: false, session, continues });
+                        return Ok(Entered {
+                            participant,
+                            call,
+                            begins: false,
+                            session,
+                            continues,
+                            role,
+                            capabilities,
+                        });
                     }
                     tracing::debug!(participant = participant.0, "the session ends for another one");
                     self.await_return(now, participant);
@@ -160,8 +180,8 @@ impl Room {
         };
         let place = claims.device.map(|device| (claims.seat, device));
         let guest = match continues {
-            Continues::Seat => Guest { session: claims.session, before: None, place },
-            _ => Guest { session: fresh.session, before: Some(claims.session), place: None },
+            Continues::Seat => Guest { session: claims.session, standing, before: None, place },
+            _ => Guest { session: fresh.session, standing, before: Some(claims.session), place: None },
         };
         let entered = self.admit(participant, guest, continues, claims.call);
         self.settle(now);
@@ -195,10 +215,10 @@ impl Room {
     }
 
     fn admit(&mut self, participant: ParticipantId, guest: Guest, continues: Continues, call: CallId) -> Entered {
-        let session = guest.session;
+        let (session, role, capabilities) = (guest.session, guest.standing.role, guest.standing.capabilities());
         self.guests.insert(participant, guest);
         let begins = self.call.is_none();
         let call = *self.call.get_or_insert(call);
-        Entered { participant, call, begins, session, continues }
+        Entered { participant, call, begins, session, continues, role, capabilities }
     }
 }

@@ -30,6 +30,7 @@ mod publish;
 mod returning;
 mod seats;
 mod slots;
+mod standing;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ use returning::Returning;
 use seats::Seats;
 use sfu_api::{Command, CommandError, CommandId, Event};
 use slots::Slots;
+pub use standing::{Holder, Standing};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -83,6 +85,8 @@ pub(crate) const fn refusal(code: ErrorCode, detail: &'static str) -> Refusal {
 #[derive(Debug)]
 struct Guest {
     session: SessionId,
+    /// What it may do.
+    standing: Standing,
     /// The session that it had before this one, until it joins.
     before: Option<SessionId>,
     /// The seat that it had on a server that forgot it, and its device, until it joins.

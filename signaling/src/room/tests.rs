@@ -20,6 +20,7 @@ use e2ee_core::{Primitives, Standard};
 use sfu_api::{CommandId, LocalTransport, Request};
 use std::time::Duration;
 use tacet_proto::{
+    Role,
     binary::{
         self, ANNOUNCE_BYTES, ANNOUNCE_CALL, ANNOUNCE_DEVICE_KEY, ANNOUNCE_DISPLAY_HASH, ANNOUNCE_INCARNATION,
         ANNOUNCE_ROOM, ANNOUNCE_SEQ, BATCH_ANNOUNCE_SEQ, BATCH_CALL, BATCH_ENTRY_BYTES, BATCH_HEADER_BYTES,
@@ -284,7 +285,7 @@ impl Story {
     fn enter_as(&mut self, entry: Entry, fresh: u32) -> Result<Entered, NotResumable> {
         let mark = Fixed([fresh as u8; 16]);
         let fresh = FreshIds { participant: ParticipantId(fresh), session: SessionId(mark), call: CallId(mark) };
-        let entered = self.room.enter(self.now, entry, fresh);
+        let entered = self.room.enter(self.now, entry, Standing::guest(Role::Speaker), fresh);
         self.settle();
         entered
     }

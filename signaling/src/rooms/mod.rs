@@ -28,7 +28,8 @@ use crate::{
     random::random,
     rate::TypeRates,
     resume::{self, Invalid, Proven, ResumeKeys, origin::Origins, token::Claims},
-    room::Entered,
+    room::{Entered, Holder, Standing},
+    room_token::{self, IssueError, TokenError, TokenKeys, TokenRequest},
     server::Kept,
 };
 use ids::Ids;
@@ -43,7 +44,7 @@ use std::{
 };
 use stock::{Admission, MAX_OF_STARTS, Maker, Makers};
 use tacet_proto::{
-    CallId, ClientMessage, ParticipantId, RoomId, SessionId,
+    CallId, Capabilities, ClientMessage, ParticipantId, Role, RoomId, SessionId,
     binary::ClientBinary,
     bytes::Fixed,
     client::{Credential, Hello},
@@ -51,6 +52,9 @@ use tacet_proto::{
 };
 use task::Input;
 use tokio::sync::{mpsc, oneshot};
+
+/// What guests by link are.
+const GUESTS: Role = Role::Speaker;
 
 /// A room cannot be created.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +71,20 @@ pub enum CreateError {
     /// The room cannot be stored.
     #[error("the room cannot be stored")]
     Storage(#[source] RegistryError),
+}
+
+/// A room token is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefused {
+    /// There is no such room.
+    #[error("there is no such room")]
+    NoRoom,
+    /// No token like this is made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The operating system provides no random numbers.
+    #[error("no randomness")]
+    NoRandomness,
 }
 
 /// What the operator may know of a room.
@@ -90,6 +108,9 @@ pub(crate) enum EnterError {
     /// The credential is not valid for this room.
     #[error("wrong credential")]
     WrongCredential,
+    /// The room token does not admit.
+    #[error("room token refused: {0}")]
+    Token(TokenError),
     /// The worker of the call has more to send than it can.
     #[error("the media plane is overloaded")]
     Overloaded,
@@ -192,6 +213,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     registry: Arc<dyn Registry>,
     resume_keys: Arc<ResumeKeys>,
+    token_keys: Arc<TokenKeys>,
     tasks: Mutex<HashMap<RoomId, Door>>,
     makers: Mutex<Makers>,
     ids: Ids,
@@ -221,7 +243,7 @@ impl Rooms {
         media: Arc<dyn MediaPlane>,
         events: MediaEvents,
         metrics: Arc<Metrics>,
-        Kept { registry, resume_keys, .. }: Kept,
+        Kept { registry, resume_keys, token_keys, .. }: Kept,
     ) -> Self {
         Self(Arc::new(Shared {
             placement: Placement::new(media.workers()),
@@ -231,6 +253,7 @@ impl Rooms {
             events,
             metrics,
             resume_keys,
+            token_keys,
             tasks: Mutex::default(),
             makers: Mutex::default(),
             ids: Ids::default(),
@@ -395,15 +418,12 @@ impl Rooms {
     pub(crate) async fn enter(&self, arrival: Arrival<'_>) -> Result<Attachment, EnterError> {
         let Arrival { hello, nonce, origins, closer } = arrival;
         let record = self.0.registry.get(hello.room).ok_or(EnterError::NoRoom)?;
-        let Credential::GuestAccess { token } = &hello.credential;
-        if !record.access_hash.admits(token) {
-            return Err(EnterError::WrongCredential);
-        }
+        let standing = self.standing(hello.room, &record, &hello.credential)?;
         let resumed = match &hello.resume {
             Some(resume) => Some(self.proven(&nonce, origins, hello.room, resume).await?),
             None => None,
         };
-        let entered = self.attach(hello.room, resumed, closer).await;
+        let entered = self.attach(hello.room, resumed, standing, closer).await;
         if resumed.is_some() {
             let outcome = match &entered {
                 Ok(attachment) => match attachment.entered.continues {
@@ -416,6 +436,31 @@ impl Rooms {
             self.0.metrics.resumptions.count(outcome);
         }
         entered
+    }
+
+    /// What a credential allows in a room.
+    fn standing(&self, room: RoomId, record: &RoomRecord, credential: &Credential) -> Result<Standing, EnterError> {
+        match credential {
+            Credential::GuestAccess { token } if record.access_hash.admits(token) => Ok(Standing::guest(GUESTS)),
+            Credential::GuestAccess { .. } => Err(EnterError::WrongCredential),
+            Credential::RoomToken { token } => {
+                let grant = room_token::verify(&self.0.token_keys, room, token, SystemTime::now());
+                let grant = grant.map_err(EnterError::Token)?;
+                let holder = Some(Holder { token: grant.id, identity: grant.identity });
+                let at_most = grant.capabilities.unwrap_or(Capabilities::ALL);
+                Ok(Standing { role: grant.role, at_most, holder })
+            }
+        }
+    }
+
+    /// Makes a token that admits to a room.
+    ///
+    /// # Errors
+    /// See [`TokenRefused`].
+    pub fn issue_token(&self, request: &TokenRequest) -> Result<String, TokenRefused> {
+        self.0.registry.get(request.room).ok_or(TokenRefused::NoRoom)?;
+        let id = random().map_err(|_| TokenRefused::NoRandomness)?;
+        Ok(room_token::issue(&self.0.token_keys, request, id, SystemTime::now())?)
     }
 
     async fn proven(
@@ -448,14 +493,20 @@ impl Rooms {
         self.0.tasks().get(&room).cloned().ok_or(EnterError::NotOpen)
     }
 
-    async fn attach(&self, room: RoomId, resumed: Option<Proven>, closer: Closer) -> Result<Attachment, EnterError> {
+    async fn attach(
+        &self,
+        room: RoomId,
+        resumed: Option<Proven>,
+        standing: Standing,
+        closer: Closer,
+    ) -> Result<Attachment, EnterError> {
         let call = CallId(Fixed(random().map_err(|_| EnterError::NoRandomness)?));
         let session = SessionId(Fixed(random().map_err(|_| EnterError::NoRandomness)?));
         let id = self.0.ids.participant().map_err(|_| EnterError::NoRandomness)?;
         let Door { number, inputs } = self.door(room)?;
         let connection = self.0.connections.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let (reply, welcomed) = oneshot::channel();
-        let enter = task::Enter { resumed, id, session, call, connection, closer, reply };
+        let enter = task::Enter { resumed, standing, id, session, call, connection, closer, reply };
         inputs.send(Input::Enter(Box::new(enter))).await.map_err(|_| EnterError::NotOpen)?;
         let welcomed = welcomed.await.map_err(|_| EnterError::NotOpen)?;
         let task::Welcomed { entered, tokens, outbox, outgoings, rates } =

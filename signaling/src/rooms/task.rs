@@ -23,7 +23,7 @@ use crate::{
         Proven,
         token::{self, Claims, TokenKind},
     },
-    room::{Entered, Entry, FreshIds, NotResumable, Output, RECENT, Room},
+    room::{Entered, Entry, FreshIds, NotResumable, Output, RECENT, Room, Standing},
 };
 use sfu_api::{Command, Event, TransportState};
 use std::{
@@ -74,6 +74,8 @@ pub(super) enum Input {
 pub(super) struct Enter {
     /// The session that it has shown to be its own.
     pub(super) resumed: Option<Proven>,
+    /// What its credential allows.
+    pub(super) standing: Standing,
     pub(super) id: ClaimedId,
     pub(super) session: SessionId,
     pub(super) call: CallId,
@@ -324,7 +326,7 @@ impl Task {
     }
 
     async fn enter(&mut self, now: Instant, enter: Enter) {
-        let Enter { resumed, id, session, call, connection, closer, reply } = enter;
+        let Enter { resumed, standing, id, session, call, connection, closer, reply } = enter;
         if self.room.is_empty() {
             self.worker = self.shared.placement.least_loaded(&*self.shared.media);
         }
@@ -346,7 +348,7 @@ impl Task {
             }
         }
         let fresh = FreshIds { participant: id.as_ref().map_or(ParticipantId(0), ClaimedId::id), session, call };
-        let entered = match self.room.enter(now, entry, fresh) {
+        let entered = match self.room.enter(now, entry, standing, fresh) {
             Ok(entered) => entered,
             Err(NotResumable) => {
                 let _ = reply.send(Err(NotWelcome::NotResumable));

@@ -9,7 +9,8 @@ use e2ee_core::{
 use futures_util::{SinkExt, StreamExt};
 use sfu_api::{Command, Event, LocalTransport, Request};
 use signaling::{
-    AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling, api::ApiRecords, config::Timing,
+    AccessHash, Config, Kept, MediaEvents, MediaPlane, Registry, ResumeKeys, Signaling, TokenKeys, api::ApiRecords,
+    config::Timing,
 };
 use std::{
     collections::BTreeMap,
@@ -111,6 +112,7 @@ pub struct Server {
     pub registry: Arc<dyn Registry>,
     pub resume_keys: Arc<ResumeKeys>,
     pub api: Arc<ApiRecords>,
+    pub token_keys: Arc<TokenKeys>,
     pub media: Arc<FakeMedia>,
     pub metrics: Arc<signaling::Metrics>,
     stop: Option<oneshot::Sender<()>>,
@@ -144,6 +146,7 @@ impl Server {
             registry: Arc::clone(&self.registry),
             resume_keys: Arc::clone(&self.resume_keys),
             api: Arc::clone(&self.api),
+            token_keys: Arc::clone(&self.token_keys),
         };
         self.stop().await;
         Self::start_with(config(), None, kept, Some(room))
@@ -162,6 +165,7 @@ impl Server {
             Arc::new(FakeMedia { events: events.clone(), commands: Mutex::default(), breaks: AtomicBool::new(false) });
         let (registry, resume_keys) = (Arc::clone(&kept.registry), Arc::clone(&kept.resume_keys));
         let api = Arc::clone(&kept.api);
+        let token_keys = Arc::clone(&kept.token_keys);
         let signaling = Signaling::new(config, Arc::clone(&media) as _, events, kept);
         let room = room.unwrap_or_else(|| signaling.rooms().create(AccessHash::of(&ACCESS)).unwrap());
         let metrics = Arc::clone(signaling.metrics());
@@ -173,7 +177,7 @@ impl Server {
                 })
                 .await
         });
-        Self { address, room, registry, resume_keys, api, media, metrics, stop: Some(stop), task }
+        Self { address, room, registry, resume_keys, token_keys, api, media, metrics, stop: Some(stop), task }
     }
 
     pub async fn stop(mut self) {

@@ -116,9 +116,14 @@ impl From<&CallError> for ConnectionEnd {
             CallError::Closed { code, .. } if *code == CloseCode::Replaced.code() => return EndReason::Replaced.into(),
             CallError::Closed { code, .. } if *code == CloseCode::Restart.code() => DisconnectReason::ServerRestarting,
             CallError::Refused { code: ErrorCode::NoRoom, .. } => return EndReason::RoomEnded.into(),
-            CallError::Refused { code: ErrorCode::Unauthenticated | ErrorCode::Forbidden, detail, .. } => {
+            CallError::Refused {
+                code: ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::TokenExpired,
+                detail,
+                ..
+            } => {
                 return EndReason::Refused(detail.clone()).into();
             }
+            CallError::Refused { code: ErrorCode::Banned, .. } => return EndReason::Removed.into(),
             // The name is too long and will stay so.
             CallError::Session(_) => return EndReason::Refused(text).into(),
             CallError::Ended(ended) => DisconnectReason::KeysEnded(*ended),

@@ -120,6 +120,8 @@ pub(crate) fn welcome() -> Welcome {
         call: CallId(Fixed([1; 16])),
         session: SessionId(Fixed([2; 16])),
         continues: Continues::Nothing,
+        role: tacet_proto::Role::Speaker,
+        capabilities: tacet_proto::Role::Speaker.capabilities(),
         tokens: Tokens { session: Base64(vec![1]), reload: Base64(vec![2]) },
         time: 0,
         limits: Limits { rate: 30, bytes: 16_384 },

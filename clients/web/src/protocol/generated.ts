@@ -182,7 +182,17 @@ export type Credential = { "type": "guest",
 /**
  * HKDF of the link's invite secret, label "access". It admits to the room and opens no frame.
  */
+token: string, } | { "type": "room", 
+/**
+ * A JWT, at most [`crate::limits::MAX_ROOM_TOKEN_BYTES`] bytes.
+ */
 token: string, };
+
+export type Capability = "publish_microphone" | "publish_camera" | "publish_screen" | "subscribe" | "chat" | "moderate" | "manage";
+
+export type Capabilities = Capability[];
+
+export type Role = "listener" | "speaker" | "moderator" | "host";
 
 export type Resume = { "type": "session", 
 /**
@@ -412,7 +422,7 @@ ms: number, };
 
 export type ClientMessage = { "t": "hello" } & Hello | { "t": "join" } & Join | { "t": "announce" } & Announce | { "t": "transport" } & ClientTransport | { "t": "publish" } & Publish | { "t": "unpublish" } & TrackRef | { "t": "mute" } & TrackRef | { "t": "unmute" } & TrackRef | { "t": "speech" } & Speech | { "t": "subscribe" } & Subscribe | { "t": "unsubscribe" } & Unsubscribe | { "t": "layers" } & Layers | { "t": "slots.ready" } & SlotsReady | { "t": "resync" } & Empty | { "t": "ack" } & Ack | { "t": "heartbeat" } & Empty | { "t": "away" } & Empty | { "t": "ice.restart" } & Empty | { "t": "ping" } & Ping | { "t": "leave" } & Empty;
 
-export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "forbidden" | "no_room" | "room_full" | "not_member" | "no_track" | "codec_unsupported" | "limit_tracks" | "not_yours" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
+export type ErrorCode = "bad_message" | "unknown_type" | "unauthenticated" | "token_expired" | "forbidden" | "banned" | "room_locked" | "no_room" | "room_full" | "not_member" | "no_participant" | "no_track" | "codec_unsupported" | "limit_tracks" | "not_yours" | "rate_limited" | "out_of_order" | "not_resumable" | "server_busy" | "internal";
 
 export type Challenge = { 
 /**
@@ -455,6 +465,14 @@ session: SessionId,
  * What the client still has of the session that it asked to continue.
  */
 continues: Continues, 
+/**
+ * What the client is in the room.
+ */
+role: Role, 
+/**
+ * What it may do there: that of its role, or less if its token says so.
+ */
+capabilities: Capabilities, 
 /**
  * How to continue this session. Those of a client that has not joined yet are good while the server runs; it gets
  * better ones with `joined`.
@@ -728,6 +746,7 @@ export const WANTED_KEY_BYTES = 24;
 export const MAX_WANTED_KEYS = 200;
 export const MAX_EXPECTED = 300;
 export const MAX_ENCODINGS = 3;
+export const MAX_ROOM_TOKEN_BYTES = 1024;
 export const MAX_TILES = 50;
 
 /** How often one session may send messages of a type: `burst` at once, and one more each `every_ms`. */

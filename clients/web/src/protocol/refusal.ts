@@ -23,7 +23,9 @@ export const CloseCode = {
 
 const CODE_OF_REFUSAL: Partial<Record<ErrorCode, TacetErrorCode>> = {
   unauthenticated: "access-refused",
+  token_expired: "access-refused",
   forbidden: "access-refused",
+  banned: "removed",
   no_room: "no-room",
   rate_limited: "server-busy",
   room_full: "room-full",

@@ -1,7 +1,7 @@
 //! An example of each message, in the order of the types.
 
 use tacet_proto::{
-    CallId, ClientEnvelope, ClientMessage as C, ErrorCode, PROTOCOL, ParticipantId, RoomId, Seat, ServerEnvelope,
+    CallId, ClientEnvelope, ClientMessage as C, ErrorCode, PROTOCOL, ParticipantId, Role, RoomId, Seat, ServerEnvelope,
     ServerMessage as S, SessionId, TrackId,
     bytes::{Base64, Fixed},
     client::{
@@ -117,6 +117,8 @@ fn welcome() -> Welcome {
         call: CallId(Fixed([0x44; 16])),
         session: SessionId(Fixed([0x55; 16])),
         continues: Continues::Nothing,
+        role: Role::Speaker,
+        capabilities: Role::Speaker.capabilities(),
         tokens: tokens(),
         time: 1_800_000_000_000,
         limits: Limits { rate: MESSAGES_PER_WINDOW as u32, bytes: MAX_MESSAGE_BYTES as u32 },
