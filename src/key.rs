@@ -11,7 +11,7 @@ use std::{
 
 /// Create, list or revoke keys for programs that use the HTTP API of a running server
 ///
-/// A key has scopes: rooms:read, rooms:write, stats, keys. The operator's own key (TACET_API_KEY) has all of them.
+/// A key has scopes: rooms:read, rooms:write, tokens, webhooks, stats, keys. The operator's own key (TACET_API_KEY) has all of them.
 #[derive(Args, Debug)]
 pub(crate) struct Key {
     #[command(subcommand)]

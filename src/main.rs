@@ -46,6 +46,8 @@ mod token;
 mod upkeep;
 #[cfg(feature = "serve")]
 mod verify_page;
+#[cfg(feature = "serve")]
+mod webhooks;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -77,6 +79,8 @@ enum Command {
     #[cfg(feature = "serve")]
     Token(token::Token),
     #[cfg(feature = "serve")]
+    Webhooks(webhooks::Webhooks),
+    #[cfg(feature = "serve")]
     Doctor(Box<doctor::Doctor>),
     #[cfg(feature = "serve")]
     VerifyPage(verify_page::VerifyPage),
@@ -104,6 +108,8 @@ fn main() -> ExitCode {
         Command::Key(key) => key.run(),
         #[cfg(feature = "serve")]
         Command::Token(token) => token.run(),
+        #[cfg(feature = "serve")]
+        Command::Webhooks(webhooks) => webhooks.run(),
         #[cfg(feature = "serve")]
         Command::Doctor(doctor) => doctor.run(),
         #[cfg(feature = "serve")]

@@ -39,6 +39,7 @@ mod security_contact;
 mod server;
 mod sha256;
 mod sockets;
+pub mod webhooks;
 mod wire_limit;
 mod writer;
 

@@ -17,6 +17,7 @@ use crate::{
         registry::{MemoryRegistry, Registry},
     },
     sockets::{SocketSettings, Sockets},
+    webhooks,
 };
 use std::{
     io,
@@ -140,8 +141,10 @@ impl Signaling {
                 key_rates.forget_quiet();
             }
         };
+        let calling = webhooks::run(Arc::clone(&self.api), self.config.webhooks.clone());
         let result = tokio::select! {
             result = serving => result,
+            () = calling => Ok(()),
             () = forgetting => Ok(()),
             () = stop => Ok(()),
         };

@@ -84,6 +84,10 @@ fn requests(server: &Server) -> Vec<(String, Scope)> {
         ("GET /v1/rooms".to_owned(), Scope::RoomsRead),
         (format!("GET /v1/rooms/{room}"), Scope::RoomsRead),
         (format!("POST /v1/rooms/{room}/tokens"), Scope::Tokens),
+        ("GET /v1/webhooks".to_owned(), Scope::Webhooks),
+        ("DELETE /v1/webhooks/0000000000000000".to_owned(), Scope::Webhooks),
+        ("GET /v1/webhooks/0000000000000000/failed".to_owned(), Scope::Webhooks),
+        ("POST /v1/webhooks/0000000000000000/resend".to_owned(), Scope::Webhooks),
         ("GET /v1/stats".to_owned(), Scope::Stats),
         ("GET /v1/keys".to_owned(), Scope::Keys),
         ("DELETE /v1/keys/0000000000000000".to_owned(), Scope::Keys),
@@ -285,7 +289,10 @@ async fn document_is_served_and_true() {
     let (none, _) = key(&server, &[Scope::Stats]).await;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            let path = path.replace("{room}", &server.room.to_string()).replace("{key}", "0000000000000000");
+            let path = path
+                .replace("{room}", &server.room.to_string())
+                .replace("{key}", "0000000000000000")
+                .replace("{webhook}", "0000000000000000");
             let request = format!("{} {path}", method.to_ascii_uppercase());
             let answer = with_key(&server, &request, &none, "").await;
             let scope = operation["security"][0]["key"][0].as_str().unwrap_or("stats");
@@ -330,4 +337,38 @@ async fn repeated_request_creates_one_room() {
     let (one, two) = tokio::join!(create(KEY, "ticket-3", &a), create(KEY, "ticket-3", &a));
     assert!([&one, &two].iter().all(|answer| [201, 409].contains(&answer.status)), "{one:?} {two:?}");
     assert_eq!(server.registry.count(), 5, "at the same time");
+}
+
+/// The whole life of a webhook, as its owner has it.
+#[tokio::test]
+async fn webhook_is_added_listed_and_removed() {
+    let server = start();
+    let (shop, _) = key(&server, &[Scope::Webhooks]).await;
+    let add = async |body: Value| with_key(&server, "POST /v1/webhooks", &shop, &body.to_string()).await;
+    let added = add(json!({"url": "https://shop.example/hook", "events": ["room.ended"]})).await;
+    assert_eq!(added.status, 201, "{added:?}");
+    let (id, secret) = (added.body["id"].as_str().unwrap(), added.body["secret"].as_str().unwrap());
+    assert!(secret.starts_with("whsec_") && added.body["public_key"].as_str().unwrap().starts_with("whpk_"));
+    let listed = with_key(&server, "GET /v1/webhooks", &shop, "").await.body;
+    assert_eq!(listed["webhooks"][0]["url"], "https://shop.example/hook");
+    assert_eq!(
+        (&listed["webhooks"][0]["events"], &listed["public_key"]),
+        (&json!(["room.ended"]), &added.body["public_key"])
+    );
+    assert!(!listed.to_string().contains(secret), "{listed}");
+    let failed = with_key(&server, &format!("GET /v1/webhooks/{id}/failed"), &shop, "").await;
+    assert_eq!((failed.status, failed.body), (200, json!({"failed": []})));
+    let again = with_key(&server, &format!("POST /v1/webhooks/{id}/resend"), &shop, "").await;
+    assert_eq!((again.status, again.body), (200, json!({"messages": 0})));
+    for private in ["http://shop.example/", "https://127.0.0.1/", "https://[fd00::1]/", "https://169.254.169.254/"] {
+        let refused = add(json!({"url": private})).await;
+        assert_eq!((refused.status, refused.code()), (403, "url_not_allowed"), "{private}");
+    }
+    for malformed in
+        [json!({}), json!({"url": "https://a/", "events": []}), json!({"url": "https://a/", "events": ["x"]})]
+    {
+        assert_eq!(add(malformed.clone()).await.status, 400, "{malformed}");
+    }
+    assert_eq!(with_key(&server, &format!("DELETE /v1/webhooks/{id}"), &shop, "").await.status, 204);
+    assert_eq!(with_key(&server, &format!("DELETE /v1/webhooks/{id}"), &shop, "").await.status, 404);
 }

@@ -4,15 +4,14 @@
 //! A key reads `tacet_` ‖ id ‖ `_` ‖ secret. The id finds the record and is no secret; the secret is 32 random bytes, so no
 //! slow hash is needed.
 
-use super::scope::Scope;
+use super::{scope::Scope, short_id::short_id};
 use crate::{lock::lock, random::random, sha256::sha256};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fmt,
-    str::FromStr,
     sync::{Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
@@ -28,35 +27,7 @@ pub const MAX_KEY_NAME: usize = 64;
 /// The last use of a key is kept in steps of this many seconds.
 const USE_STEP: u64 = 3_600;
 
-/// Names a key. No secret.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId([u8; 8]);
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&HEXLOWER.encode(&self.0))
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A text names no key: 16 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the id of a key is 16 hexadecimal digits")]
-pub struct InvalidKeyId;
-
-impl FromStr for KeyId {
-    type Err = InvalidKeyId;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| InvalidKeyId)?;
-        bytes.try_into().map(Self).map_err(|_| InvalidKeyId)
-    }
-}
+short_id!(KeyId, InvalidKeyId, "a key");
 
 /// Why a key is not created or revoked.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +134,7 @@ impl ApiKeys {
         if self.keys().len() >= MAX_KEYS {
             return Err(KeyError::TooMany);
         }
-        let id = KeyId(random().map_err(|_| KeyError::NoRandomness)?);
+        let id = KeyId::random().map_err(|_| KeyError::NoRandomness)?;
         let secret: [u8; 32] = random().map_err(|_| KeyError::NoRandomness)?;
         let text = format!("{PREFIX}{id}_{}", BASE64URL_NOPAD.encode(&secret));
         let hash = Fixed(sha256(text.as_bytes()));

@@ -3,11 +3,13 @@
 pub mod idempotency;
 pub mod keys;
 pub mod scope;
+pub(crate) mod short_id;
 
 pub use idempotency::Repeats;
 pub use keys::{ApiKeys, KeyDescription, KeyError, KeyId};
 pub use scope::Scope;
 
+use crate::webhooks::Webhooks;
 use tacet_data::{DataDirectory, StorageError};
 
 /// The records of the HTTP API.
@@ -17,6 +19,8 @@ pub struct ApiRecords {
     pub keys: ApiKeys,
     /// Requests that may be repeated.
     pub repeats: Repeats,
+    /// Webhooks, and what they have not received yet.
+    pub webhooks: Webhooks,
 }
 
 impl ApiRecords {
@@ -25,6 +29,6 @@ impl ApiRecords {
     /// # Errors
     /// A table cannot be read.
     pub fn open(data: &DataDirectory) -> Result<Self, StorageError> {
-        Ok(Self { keys: ApiKeys::open(data)?, repeats: Repeats::open(data)? })
+        Ok(Self { keys: ApiKeys::open(data)?, repeats: Repeats::open(data)?, webhooks: Webhooks::open(data)? })
     }
 }

@@ -15,6 +15,9 @@ pub enum Scope {
     /// Making room tokens, in any role.
     #[serde(rename = "tokens")]
     Tokens,
+    /// Adding, listing and removing webhooks, and what they did not receive.
+    #[serde(rename = "webhooks")]
+    Webhooks,
     /// Numbers of the whole server.
     #[serde(rename = "stats")]
     Stats,
@@ -25,7 +28,8 @@ pub enum Scope {
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::RoomsRead, Self::RoomsWrite, Self::Tokens, Self::Stats, Self::Keys];
+    pub const ALL: [Self; 6] =
+        [Self::RoomsRead, Self::RoomsWrite, Self::Tokens, Self::Webhooks, Self::Stats, Self::Keys];
 
     /// Its name, in requests and records.
     #[must_use]
@@ -34,6 +38,7 @@ impl Scope {
             Self::RoomsRead => "rooms:read",
             Self::RoomsWrite => "rooms:write",
             Self::Tokens => "tokens",
+            Self::Webhooks => "webhooks",
             Self::Stats => "stats",
             Self::Keys => "keys",
         }

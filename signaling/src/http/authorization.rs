@@ -77,7 +77,7 @@ macro_rules! needs {
     )*};
 }
 
-needs!(RoomsRead, RoomsWrite, Tokens, Stats, Keys);
+needs!(RoomsRead, RoomsWrite, Tokens, Webhooks, Stats, Keys);
 
 /// Proof that the request carries a key with a scope.
 #[derive(Debug)]

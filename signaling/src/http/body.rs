@@ -38,7 +38,24 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
         return Err((StatusCode::BAD_REQUEST, axum::Json(body)).into_response());
     }
     // From the text once more, so that a field which is there twice is an error.
-    serde_json::from_slice(body).map_err(|error| bad(&error))
+    serde_json::from_slice(body).or_else(|error| match with_whole_numbers(&value) {
+        whole if whole == value => Err(bad(&error)),
+        whole => serde_json::from_value(whole).map_err(|error| bad(&error)),
+    })
+}
+
+/// The same with integers for numbers like 30.0, which are integers in JSON Schema (draft 2020-12, section 6.1.1).
+fn with_whole_numbers(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0) {
+            // Larger ones are not exact.
+            Some(float) if (0.0..9e15).contains(&float) => Value::from(float as u64),
+            _ => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(with_whole_numbers).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), with_whole_numbers(value))).collect(),
+        _ => value.clone(),
+    }
 }
 
 /// Whether a text somewhere in it ends as a link does, or a field is called as its secret.
@@ -70,6 +87,13 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Named {
         name: String,
+    }
+
+    #[test]
+    fn number_is_whole_as_json_schema_has_it() {
+        let read = |text: &str| read::<Vec<u32>>(&Bytes::copy_from_slice(text.as_bytes()));
+        assert_eq!(read("[1, 2.0, 3e1]").unwrap(), [1, 2, 30]);
+        assert!(read("[1.5]").is_err() && read("[-1.0]").is_err() && read("[1e99]").is_err());
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl From<KeyDescription> for Key {
         (status = 400, description = "Malformed, or without a scope", body = Problem),
         (status = 401, description = "No key, or a wrong one", body = Problem),
         (status = 403, description = "A scope is missing", body = Problem),
+        (status = 413, description = "The body is longer than 16,384 bytes", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
         (status = 503, description = "There are too many keys", body = Problem),
         (status = 507, description = "The disk is full", body = Problem),

@@ -6,6 +6,7 @@
 //! | `/v1/rooms`, `/v1/rooms/{room}`            | creating, listing, describing and ending rooms                     | `rooms`        |
 //! | `/v1/rooms/{room}/tokens`                   | making room tokens                                                 | `tokens`       |
 //! | `/v1/keys`, `/v1/keys/{key}`               | creating, listing and revoking keys                                | `keys`         |
+//! | `/v1/webhooks`, `/v1/webhooks/{webhook}`, … | adding, listing and removing webhooks; what they did not receive | `webhooks`     |
 //! | `/v1/stats`                                | numbers of the whole server                                        | `stats`        |
 //! | `/v1/server`                               | `{"protocols": [..], "open_rooms": bool}`                            | `description`  |
 //! | `/v1/openapi.json`, `/v1/docs`             | all of this but the WebSocket, for programs and for people         | `openapi`, `reference` |
@@ -36,6 +37,7 @@ mod stats;
 mod tokens;
 mod web_access;
 mod web_socket;
+mod webhooks;
 
 pub(crate) use authorization::KeyRates;
 pub(crate) use client::Client;
@@ -109,6 +111,7 @@ pub(crate) fn router(server: Server) -> Router {
         .merge(web_socket::routes())
         .merge(rooms::routes())
         .merge(keys::routes())
+        .merge(webhooks::routes())
         .merge(stats::routes())
         .merge(openapi::routes())
         .merge(reference::routes())

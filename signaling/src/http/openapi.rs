@@ -1,7 +1,7 @@
 //! `GET /v1/openapi.json`: the API as a document of OpenAPI 3.1, put together from the types and handlers. A copy of it is
 //! committed as `docs/openapi.json`.
 
-use super::{Problem, Server, description, keys, rooms, stats, tokens};
+use super::{Problem, Server, description, keys, rooms, stats, tokens, webhooks};
 use axum::{
     Router,
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -32,11 +32,13 @@ use utoipa::{
         rooms::create_room, rooms::list_rooms, rooms::describe_room, rooms::end_room,
         tokens::create_token,
         keys::create_key, keys::list_keys, keys::revoke_key,
+        webhooks::add_webhook, webhooks::list_webhooks, webhooks::remove_webhook, webhooks::list_failed, webhooks::send_again,
         stats::read_stats, description::describe_server,
     ),
     components(schemas(Problem)),
     tags(
         (name = "rooms", description = "Creating, listing and ending rooms, and admitting to them"),
+        (name = "webhooks", description = "Messages about rooms, signed as Standard Webhooks describes it"),
         (name = "keys", description = "Keys of this API"),
         (name = "server", description = "The server as a whole"),
     ),

@@ -123,6 +123,9 @@ fn kind(schema: &Value) -> String {
     match &schema["type"] {
         Value::String(name) if name == "array" => format!("list of {}", kind(&schema["items"])),
         Value::String(name) => escaped(name),
+        Value::Array(names) if names.iter().any(|name| name == "array") => {
+            format!("list of {}", kind(&schema["items"]))
+        }
         Value::Array(names) => {
             names.iter().map(text).filter(|name| *name != "null").map(escaped).collect::<Vec<_>>().join(" or ")
         }
@@ -169,7 +172,7 @@ mod tests {
         for path in ["POST /v1/rooms", "DELETE /v1/keys/{key}", "GET /v1/stats", "rooms:write", "id=\"Problem\""] {
             assert!(PAGE.contains(path), "{path}");
         }
-        assert!(!PAGE.contains("<script") && !PAGE.contains("style=") && !PAGE.contains("http"), "{}", *PAGE);
+        assert!(!PAGE.contains("<script") && !PAGE.contains("style=") && !PAGE.contains("://"), "{}", *PAGE);
     }
 
     #[test]

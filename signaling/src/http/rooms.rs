@@ -106,6 +106,7 @@ pub(super) struct RoomList {
         (status = 401, description = "A wrong key", body = Problem),
         (status = 403, description = "A key or a scope is missing, or the page's origin is not allowed", body = Problem),
         (status = 409, description = "The same request is being answered, or another one had this `Idempotency-Key`", body = Problem),
+        (status = 413, description = "The body is longer than 16,384 bytes", body = Problem),
         (status = 429, description = "Too many requests, or too many rooms that no one has entered", body = Problem),
         (status = 503, description = "There are too many rooms", body = Problem),
         (status = 507, description = "The disk is full", body = Problem),

@@ -8,7 +8,10 @@ use super::{
     problem,
     rooms::no_room,
 };
-use crate::{room_token::TokenRequest, rooms::TokenRefused};
+use crate::{
+    room_token::{IssueError, MAX_LIFETIME, TokenRequest},
+    rooms::TokenRefused,
+};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -19,8 +22,11 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
-use tacet_proto::{Capabilities, Role, RoomId};
-use utoipa::ToSchema;
+use tacet_proto::{Capabilities, Capability, Role, RoomId};
+use utoipa::{
+    ToSchema,
+    openapi::{ArrayBuilder, ObjectBuilder, Schema, Type, schema::SchemaType},
+};
 
 pub(super) fn routes() -> Router<Server> {
     Router::new().route("/v1/rooms/{room}/tokens", post(create_token))
@@ -38,7 +44,7 @@ pub(super) struct CreateToken {
     role: Role,
     /// What the holder may do at most, such as `subscribe` and `chat`; everything that the role may, if absent.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<String>>)]
+    #[schema(schema_with = capabilities)]
     capabilities: Option<Capabilities>,
     /// Who the holder is, in words of the maker's own: a ban concerns all tokens of an identity. Visible ASCII characters.
     #[serde(default)]
@@ -51,6 +57,17 @@ pub(super) struct CreateToken {
     /// From when on it is good, in seconds since 1970; at once if absent.
     #[serde(default)]
     not_before: Option<u64>,
+}
+
+/// A list without repetitions, or nothing.
+fn capabilities() -> Schema {
+    let names = Capability::ALL.iter().filter_map(|capability| serde_json::to_value(capability).ok());
+    let name = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .items(name)
+        .unique_items(true)
+        .into()
 }
 
 /// A room token.
@@ -75,6 +92,8 @@ pub(super) struct CreatedToken {
         (status = 401, description = "No key, or a wrong one", body = Problem),
         (status = 403, description = "A scope is missing", body = Problem),
         (status = 404, description = "There is no such room", body = Problem),
+        (status = 409, description = "It would have ended before it is good", body = Problem),
+        (status = 413, description = "The body is longer than 16,384 bytes", body = Problem),
         (status = 429, description = "Too many requests", body = Problem),
     )
 )]
@@ -102,6 +121,11 @@ pub(super) async fn create_token(
             (StatusCode::CREATED, Json(CreatedToken { token, expires })).into_response()
         }
         Err(TokenRefused::NoRoom) => no_room(),
+        Err(TokenRefused::Issue(IssueError::Lifetime))
+            if (1..=MAX_LIFETIME.as_secs()).contains(&lifetime.as_secs()) =>
+        {
+            problem(StatusCode::CONFLICT, "never_good", "not_before: the token would have ended before it is good")
+        }
         Err(TokenRefused::Issue(error)) => problem(StatusCode::BAD_REQUEST, "bad_request", &error.to_string()),
         Err(error @ TokenRefused::NoRandomness) => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string())

@@ -8,6 +8,7 @@
 //!
 //! If a room panics its participants are closed, and no other room notices.
 
+mod attendance;
 pub(crate) mod file_registry;
 mod ids;
 mod join_times;
@@ -19,6 +20,7 @@ mod tests;
 
 use crate::{
     access_hash::AccessHash,
+    api::ApiRecords,
     config::{Config, RoomLimits},
     media::MediaPlane,
     media_events::MediaEvents,
@@ -214,6 +216,7 @@ struct Shared {
     registry: Arc<dyn Registry>,
     resume_keys: Arc<ResumeKeys>,
     token_keys: Arc<TokenKeys>,
+    api: Arc<ApiRecords>,
     tasks: Mutex<HashMap<RoomId, Door>>,
     makers: Mutex<Makers>,
     ids: Ids,
@@ -243,7 +246,7 @@ impl Rooms {
         media: Arc<dyn MediaPlane>,
         events: MediaEvents,
         metrics: Arc<Metrics>,
-        Kept { registry, resume_keys, token_keys, .. }: Kept,
+        Kept { registry, resume_keys, token_keys, api }: Kept,
     ) -> Self {
         Self(Arc::new(Shared {
             placement: Placement::new(media.workers()),
@@ -254,6 +257,7 @@ impl Rooms {
             metrics,
             resume_keys,
             token_keys,
+            api,
             tasks: Mutex::default(),
             makers: Mutex::default(),
             ids: Ids::default(),

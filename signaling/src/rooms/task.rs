@@ -10,6 +10,7 @@
 
 use super::{
     Door, Shared, Source,
+    attendance::Attendance,
     ids::{self, ClaimedId},
     join_times::JoinTimes,
     registry::CallRecord,
@@ -135,6 +136,7 @@ async fn supervise(shared: Arc<Shared>, id: RoomId, number: sfu_api::RoomId, mut
         let (sender, events) = mpsc::unbounded_channel();
         let route = shared.events.route_room(number, sender.clone());
         let call = shared.registry.get(id).and_then(|record| record.call);
+        let attendance = Attendance::new(Arc::clone(&shared.api), id, call.as_ref().map(|call| call.id));
         let task = Task {
             // Without random numbers ids are taken, and refused by the room.
             room: Room::new(Instant::now(), number, id, shared.config.room, call, Box::new(|| ids::id().unwrap_or(0))),
@@ -144,6 +146,7 @@ async fn supervise(shared: Arc<Shared>, id: RoomId, number: sfu_api::RoomId, mut
             gathering: false,
             guests: HashMap::new(),
             join_times: JoinTimes::default(),
+            attendance,
             events: sender,
             shared: Arc::clone(&shared),
         };
@@ -175,6 +178,7 @@ struct Task {
     worker: usize,
     guests: HashMap<ParticipantId, Guest>,
     join_times: JoinTimes,
+    attendance: Attendance,
     /// What of this room is in the gauges.
     held: usize,
     gathering: bool,
@@ -313,7 +317,8 @@ impl Task {
     }
 
     /// Tells all participants that the room has ended.
-    fn end(&self) {
+    fn end(&mut self) {
+        self.attendance.ended();
         for guest in self.guests.values() {
             guest.closer.close(CloseCode::RoomEnded, "the room has ended");
         }
@@ -387,6 +392,12 @@ impl Task {
             self.detach(now, participant);
             return;
         }
+        if entered.begins {
+            self.attendance.started(entered.call);
+        }
+        if entered.continues == Continues::Seat {
+            self.attendance.continued(participant);
+        }
         let tokens = self.tokens(self.room.claims(participant)).ok_or(NotWelcome::NotResumable);
         let outgoings = outbox.attach(last_seq).map_err(|_| NotWelcome::NotResumable);
         let welcomed = tokens.and_then(|tokens| Ok(Welcomed { entered, tokens, outbox, outgoings: outgoings?, rates }));
@@ -401,6 +412,7 @@ impl Task {
         self.room.detach(now, participant);
         if !self.room.has(participant) {
             self.guests.remove(&participant);
+            self.attendance.left(participant);
         }
     }
 
@@ -489,6 +501,7 @@ impl Task {
             match output {
                 Output::Send(participant, outgoing) => self.send(participant, |outbox| outbox.send(outgoing)),
                 Output::Joined { to, re, mut joined, claims } => {
+                    self.attendance.joined(to);
                     joined.tokens = self.tokens(claims);
                     let outgoing = Outgoing::Message { re, message: ServerMessage::Joined(joined) };
                     self.send(to, |outbox| outbox.send(outgoing));
@@ -510,18 +523,23 @@ impl Task {
                 }
                 Output::End(participant, Closing { code, reason }) => {
                     self.join_times.left(participant);
+                    self.attendance.left(participant);
                     if let Some(guest) = self.guests.remove(&participant) {
                         guest.closer.close(code, reason);
                     }
                 }
                 Output::Goodbye { from, re, call } => {
                     self.join_times.left(from);
+                    self.attendance.left(from);
                     if let Some(guest) = self.guests.remove(&from) {
                         self.record_goodbye(from, re, call, guest);
                     }
                 }
                 Output::Departed { session, call } => self.record_departure(session, call),
-                Output::CallEnded(call) => self.record_end(call),
+                Output::CallEnded(call) => {
+                    self.attendance.ended();
+                    self.record_end(call);
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ KEY = "correct horse battery"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance," \
          "response_headers_conformance,negative_data_rejection,positive_data_acceptance,unsupported_method,ignored_auth," \
          "use_after_free"
-EXAMPLES = 20
+EXAMPLES = 12
 PATIENCE_S = 60
 
 

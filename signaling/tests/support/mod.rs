@@ -139,6 +139,12 @@ impl Server {
         Self::start_with(config, page, kept, None)
     }
 
+    /// A server with the records of another one.
+    pub fn start_with_api(config: Config, api: Arc<ApiRecords>) -> Self {
+        let kept = Kept { api, ..Kept::nothing(&config).unwrap() };
+        Self::start_with(config, None, kept, None)
+    }
+
     /// Stops the server and starts another one with what outlives it.
     pub async fn restart(self) -> Self {
         let room = self.room;
