@@ -83,7 +83,7 @@ run: build ## Start a call server with its page on this machine.
 ## Testing
 
 .PHONY: test
-test: test-rust test-dashboard test-c test-python test-web test-browsers ## Run all tests.
+test: test-rust test-dashboard test-c test-python test-examples test-web test-browsers ## Run all tests.
 
 # Headers of ALSA, for the microphone and loudspeaker. Tests use ALSA's file devices, so no sound card is needed.
 .PHONY: setup-rust
@@ -128,6 +128,15 @@ $(TARGET)/python/installed: e2ee-frames/vectors/requirements.txt signaling/tests
 	python3 -m venv --clear $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --require-hashes $(foreach file,$^,--requirement $(file))
 	@touch $@
+
+EXAMPLES := $(TARGET)/examples
+
+.PHONY: test-examples
+test-examples: debug ## Run the web apps of docs/examples against a server, with a caller.
+	cd $(WEB) && npx --no-install tsc --ignoreConfig --outDir $(abspath $(EXAMPLES)) --target es2022 --module nodenext \
+		--moduleResolution nodenext --types node --typeRoots node_modules/@types --strict --noUncheckedIndexedAccess \
+		../../docs/examples/support_tickets.ts
+	docs/examples/check.py $(TARGET)/debug/tacet docs/examples/support_tickets.py $(EXAMPLES)/support_tickets.js
 
 # With the features it is shipped with: the whole workspace would give it another cipher library.
 .PHONY: c-library
