@@ -445,6 +445,7 @@ fmt: setup ## Format the code.
 types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages, and the document of the HTTP API.
 	UPDATE=1 cargo test -p tacet-proto --test typescript --test protocol
 	UPDATE=1 cargo test -p tacet-signaling --lib openapi
+	UPDATE=1 cargo test -p tacet-signaling --lib as_the_document_says
 
 .PHONY: unicode
 unicode: ## Regenerate the tables for names, after an update of the Unicode crates.

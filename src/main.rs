@@ -17,6 +17,8 @@ mod hangup;
 #[cfg(feature = "serve")]
 mod key;
 #[cfg(feature = "serve")]
+mod kick;
+#[cfg(feature = "serve")]
 mod link;
 #[cfg(feature = "load")]
 mod load;
@@ -81,6 +83,8 @@ enum Command {
     #[cfg(feature = "serve")]
     Webhooks(webhooks::Webhooks),
     #[cfg(feature = "serve")]
+    Kick(kick::Kick),
+    #[cfg(feature = "serve")]
     Doctor(Box<doctor::Doctor>),
     #[cfg(feature = "serve")]
     VerifyPage(verify_page::VerifyPage),
@@ -110,6 +114,8 @@ fn main() -> ExitCode {
         Command::Token(token) => token.run(),
         #[cfg(feature = "serve")]
         Command::Webhooks(webhooks) => webhooks.run(),
+        #[cfg(feature = "serve")]
+        Command::Kick(kick) => kick.run(),
         #[cfg(feature = "serve")]
         Command::Doctor(doctor) => doctor.run(),
         #[cfg(feature = "serve")]

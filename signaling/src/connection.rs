@@ -436,6 +436,11 @@ fn refused(error: EnterError) -> (ErrorCode, End) {
             (ErrorCode::TokenExpired, end(CloseCode::Authentication, "the room token has expired"))
         }
         EnterError::Token(error) => (ErrorCode::Unauthenticated, end(CloseCode::Authentication, refused_token(error))),
+        EnterError::NoGuests => {
+            (ErrorCode::Forbidden, end(CloseCode::Authentication, "this room admits with a room token only"))
+        }
+        EnterError::Locked => (ErrorCode::RoomLocked, end(CloseCode::TryLater, "the room is locked")),
+        EnterError::Banned => (ErrorCode::Banned, end(CloseCode::Removed, "a moderator has banned you")),
         EnterError::NotOpen => (ErrorCode::ServerBusy, end(CloseCode::TryLater, "the room is not open at this moment")),
         EnterError::Overloaded => (
             ErrorCode::ServerBusy,

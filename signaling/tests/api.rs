@@ -88,6 +88,8 @@ fn requests(server: &Server) -> Vec<(String, Scope)> {
         ("DELETE /v1/webhooks/0000000000000000".to_owned(), Scope::Webhooks),
         ("GET /v1/webhooks/0000000000000000/failed".to_owned(), Scope::Webhooks),
         ("POST /v1/webhooks/0000000000000000/resend".to_owned(), Scope::Webhooks),
+        (format!("GET /v1/rooms/{room}/participants"), Scope::RoomsRead),
+        (format!("DELETE /v1/rooms/{room}/participants/7"), Scope::RoomsWrite),
         ("GET /v1/stats".to_owned(), Scope::Stats),
         ("GET /v1/keys".to_owned(), Scope::Keys),
         ("DELETE /v1/keys/0000000000000000".to_owned(), Scope::Keys),

@@ -144,6 +144,45 @@ pub fn token(
     answer["token"].as_str().map(str::to_owned).ok_or(RoomError::Answer)
 }
 
+/// Ids and roles of the participants of a room. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn participants(
+    origin: &Origin,
+    trust: Trust,
+    api_key: Option<&str>,
+    room: RoomId,
+) -> Result<Vec<(u32, Role)>, RoomError> {
+    let path = format!("/v1/rooms/{room}/participants");
+    let (_, answer) = ask(origin, trust, &Request { method: "GET", path: &path, bearer: api_key, body: "" })?;
+    let list = answer["participants"].as_array().ok_or(RoomError::Answer)?;
+    let participant = |entry: &Value| {
+        let id = entry["participant"].as_u64().and_then(|id| u32::try_from(id).ok())?;
+        Some((id, entry["role"].as_str()?.parse().ok()?))
+    };
+    list.iter().map(participant).collect::<Option<_>>().ok_or(RoomError::Answer)
+}
+
+/// Removes a participant from a room, and bans it if so asked. Blocks until the server has answered.
+///
+/// # Errors
+/// [`RoomError`].
+pub fn kick(
+    origin: &Origin,
+    trust: Trust,
+    api_key: Option<&str>,
+    room: RoomId,
+    participant: u32,
+    ban: bool,
+) -> Result<(), RoomError> {
+    let path = format!("/v1/rooms/{room}/participants/{participant}?ban={ban}");
+    match ask(origin, trust, &Request { method: "DELETE", path: &path, bearer: api_key, body: "" })? {
+        (204, _) => Ok(()),
+        _ => Err(RoomError::Answer),
+    }
+}
+
 /// Sends a request; returns status and JSON of the answer, `null` if that has none.
 fn ask(origin: &Origin, trust: Trust, request: &Request<'_>) -> Result<(u16, Value), RoomError> {
     let (status, answer) = http::request(origin, trust, request)?;

@@ -10,7 +10,7 @@ use sfu_api::{Command, CommandError, Event, LocalTransport, Request, Ssrc, Trans
 use signaling::{
     config::RoomLimits,
     outbox::Outgoing,
-    room::{Entry, FreshIds, Output, Room, Standing},
+    room::{Admittance, Entry, FreshIds, Output, Room, Standing},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -83,7 +83,7 @@ impl Stage {
         });
         let limits = RoomLimits { participants: MOST, ..RoomLimits::default() };
         Self {
-            room: Room::new(now, sfu_api::RoomId(1), ROOM, limits, None, numbers),
+            room: Room::new(now, sfu_api::RoomId(1), ROOM, limits, Admittance::default(), None, numbers),
             now,
             call: CallId(Fixed([0; 16])),
             last: 0,
@@ -247,6 +247,12 @@ impl Stage {
                 Output::Pong { .. } | Output::Hint(..) | Output::Departed { .. } | Output::CallEnded(_) => {}
                 Output::End(who, _) => self.gone(who),
                 Output::Goodbye { from, .. } => self.gone(from),
+                Output::Record { removes, .. } => {
+                    if let Some((who, _)) = removes {
+                        self.gone(who);
+                    }
+                }
+                Output::EndRoom { .. } => {}
                 Output::Command(request) => self.command(request),
             }
         }

@@ -4,6 +4,7 @@
 //! |--------------------------------------------|--------------------------------------------------------------------|----------------|
 //! | `/v1/ws`                                   | the WebSocket, subprotocol `tacet.v1.json`                           | `web_socket`   |
 //! | `/v1/rooms`, `/v1/rooms/{room}`            | creating, listing, describing and ending rooms                     | `rooms`        |
+//! | `/v1/rooms/{room}/participants`, `…/{participant}` | listing and removing participants                    | `participants` |
 //! | `/v1/rooms/{room}/tokens`                   | making room tokens                                                 | `tokens`       |
 //! | `/v1/keys`, `/v1/keys/{key}`               | creating, listing and revoking keys                                | `keys`         |
 //! | `/v1/webhooks`, `/v1/webhooks/{webhook}`, … | adding, listing and removing webhooks; what they did not receive | `webhooks`     |
@@ -28,6 +29,7 @@ mod keys;
 pub(crate) mod openapi;
 mod origin;
 mod page;
+mod participants;
 mod reference;
 mod refusal;
 mod rooms;
@@ -116,6 +118,7 @@ pub(crate) fn router(server: Server) -> Router {
         .merge(openapi::routes())
         .merge(reference::routes())
         .merge(tokens::routes())
+        .merge(participants::routes())
         .merge(description::routes())
         .merge(health::routes())
         .merge(security_txt::routes());

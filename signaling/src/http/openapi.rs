@@ -1,7 +1,7 @@
 //! `GET /v1/openapi.json`: the API as a document of OpenAPI 3.1, put together from the types and handlers. A copy of it is
 //! committed as `docs/openapi.json`.
 
-use super::{Problem, Server, description, keys, rooms, stats, tokens, webhooks};
+use super::{Problem, Server, description, keys, participants, rooms, stats, tokens, webhooks};
 use axum::{
     Router,
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
@@ -30,7 +30,7 @@ use utoipa::{
     ),
     paths(
         rooms::create_room, rooms::list_rooms, rooms::describe_room, rooms::end_room,
-        tokens::create_token,
+        tokens::create_token, participants::list_participants, participants::remove_participant,
         keys::create_key, keys::list_keys, keys::revoke_key,
         webhooks::add_webhook, webhooks::list_webhooks, webhooks::remove_webhook, webhooks::list_failed, webhooks::send_again,
         stats::read_stats, description::describe_server,

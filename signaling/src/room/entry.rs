@@ -9,7 +9,7 @@
 //! | reload token | held, or over for at most 30 s; first use | the participant; the session ends |
 //! | any | another call, a goodbye, another session of the same participant | nothing: refused |
 
-use super::{DepartedSession, Guest, Room, Standing, wake};
+use super::{DepartedSession, Guest, KeptOut, Room, Standing, wake};
 use crate::resume::token::Claims;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -77,10 +77,28 @@ pub struct Entered {
     pub capabilities: Capabilities,
 }
 
-/// The session cannot be continued.
+/// Why a client does not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session cannot be continued")]
-pub struct NotResumable;
+pub enum NotEntered {
+    /// The session cannot be continued.
+    #[error("the session cannot be continued")]
+    NotResumable,
+    /// The room is locked.
+    #[error("the room is locked")]
+    Locked,
+    /// The holder of this token was banned.
+    #[error("banned from the room")]
+    Banned,
+}
+
+impl From<KeptOut> for NotEntered {
+    fn from(kept_out: KeptOut) -> Self {
+        match kept_out {
+            KeptOut::Locked => Self::Locked,
+            KeptOut::Banned => Self::Banned,
+        }
+    }
+}
 
 /// Sessions of this call that have ended without a goodbye, as far as they are remembered.
 #[derive(Debug, Default)]
@@ -117,16 +135,17 @@ impl Room {
     /// longer its own. Who returns to a session has the standing of that.
     ///
     /// # Errors
-    /// The session that it asks to continue is over for good, or another's.
+    /// The session that it asks to continue is over for good, or another's; or the room keeps it out.
     pub fn enter(
         &mut self,
         now: Instant,
         entry: Entry,
         standing: Standing,
         fresh: FreshIds,
-    ) -> Result<Entered, NotResumable> {
+    ) -> Result<Entered, NotEntered> {
         let (claims, proven, covered) = match entry {
             Entry::Newcomer => {
+                self.admittance.check(&standing)?;
                 let guest = Guest { session: fresh.session, standing, before: None, place: None };
                 return Ok(self.admit(fresh.participant, guest, Continues::Nothing, fresh.call));
             }
@@ -134,8 +153,11 @@ impl Room {
             Entry::Reload { claims, .. } => (claims, false, false),
         };
         let participant = claims.participant;
+        if self.admittance.is_banned(&standing) {
+            return Err(NotEntered::Banned);
+        }
         if self.call != Some(claims.call) || self.gone.contains(&participant) {
-            return Err(NotResumable);
+            return Err(NotEntered::NotResumable);
         }
         if let Some(guest) = self.guests.get(&participant) {
             let own = guest.session == claims.session;
@@ -166,7 +188,7 @@ impl Room {
                 }
                 // It entered, did not join, and tries again.
                 None if own || guest.before == Some(claims.session) => self.free(now, participant),
-                _ => return Err(NotResumable),
+                _ => return Err(NotEntered::NotResumable),
             }
         }
         let continues = match self.continues(now, &entry, &claims) {
@@ -179,6 +201,8 @@ impl Room {
             }
         };
         let place = claims.device.map(|device| (claims.seat, device));
+        let role = self.assigned.get(&participant).copied().unwrap_or(standing.role);
+        let standing = Standing { role, ..standing };
         let guest = match continues {
             Continues::Seat => Guest { session: claims.session, standing, before: None, place },
             _ => Guest { session: fresh.session, standing, before: Some(claims.session), place: None },
@@ -189,10 +213,10 @@ impl Room {
     }
 
     /// What is left of a session that is not held.
-    fn continues(&mut self, now: Instant, entry: &Entry, claims: &Claims) -> Result<Continues, NotResumable> {
+    fn continues(&mut self, now: Instant, entry: &Entry, claims: &Claims) -> Result<Continues, NotEntered> {
         let departed = self.departed.get(claims.participant);
         if departed.is_some_and(|departed| departed.session != claims.session) {
-            return Err(NotResumable);
+            return Err(NotEntered::NotResumable);
         }
         match (*entry, departed.copied()) {
             (Entry::Session { recent: true, .. }, None)
@@ -210,7 +234,7 @@ impl Room {
                 Ok(Continues::Participant)
             }
             (Entry::Reload { recent: true, .. }, None) => Ok(Continues::Participant),
-            _ => Err(NotResumable),
+            _ => Err(NotEntered::NotResumable),
         }
     }
 

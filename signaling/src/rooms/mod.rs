@@ -30,7 +30,7 @@ use crate::{
     random::random,
     rate::TypeRates,
     resume::{self, Invalid, Proven, ResumeKeys, origin::Origins, token::Claims},
-    room::{Entered, Holder, Standing},
+    room::{Entered, Holder, RoomPolicy, Standing},
     room_token::{self, IssueError, TokenError, TokenKeys, TokenRequest},
     server::Kept,
 };
@@ -54,9 +54,6 @@ use tacet_proto::{
 };
 use task::Input;
 use tokio::sync::{mpsc, oneshot};
-
-/// What guests by link are.
-const GUESTS: Role = Role::Speaker;
 
 /// A room cannot be created.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +95,17 @@ pub struct RoomDescription {
     pub participants: usize,
 }
 
+/// A participant as the operator may know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// Its id, random for the call.
+    pub participant: ParticipantId,
+    /// What it is in the room.
+    pub role: Role,
+    /// Whether it has joined the call, or is about to.
+    pub joined: bool,
+}
+
 /// Why a client cannot enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EnterError {
@@ -113,6 +121,15 @@ pub(crate) enum EnterError {
     /// The room token does not admit.
     #[error("room token refused: {0}")]
     Token(TokenError),
+    /// Guests by link do not come in.
+    #[error("no guests")]
+    NoGuests,
+    /// The room is locked.
+    #[error("the room is locked")]
+    Locked,
+    /// The holder of the token was banned.
+    #[error("banned")]
+    Banned,
     /// The worker of the call has more to send than it can.
     #[error("the media plane is overloaded")]
     Overloaded,
@@ -406,6 +423,46 @@ impl Rooms {
         Some(RoomDescription { used: record.used, participants })
     }
 
+    /// The participants of a room; `None` if there is no such room.
+    pub async fn participants_of(&self, room: RoomId) -> Option<Vec<Present>> {
+        self.0.registry.get(room)?;
+        let Ok(Door { inputs, .. }) = self.door(room) else { return Some(Vec::new()) };
+        let (reply, list) = oneshot::channel();
+        match inputs.send(Input::List(reply)).await {
+            Ok(()) => Some(list.await.unwrap_or_default()),
+            Err(_) => Some(Vec::new()),
+        }
+    }
+
+    /// Removes a participant from a room, and bans it if so asked. Its connection is closed, and this returns, once that is
+    /// written. Returns whether there was such a participant.
+    pub async fn kick(&self, room: RoomId, participant: ParticipantId, ban: bool) -> bool {
+        let Ok(Door { inputs, .. }) = self.door(room) else { return false };
+        let (reply, removed) = oneshot::channel();
+        match inputs.send(Input::Remove { participant, ban, reply }).await {
+            Ok(()) => removed.await.unwrap_or(false),
+            Err(_) => false,
+        }
+    }
+
+    /// Changes who may come into a room. Those inside stay as they are. Returns whether there is such a room. May block until
+    /// that is stored.
+    ///
+    /// # Errors
+    /// It cannot be stored; nothing is changed.
+    pub fn set_policy(&self, room: RoomId, policy: RoomPolicy) -> Result<bool, RegistryError> {
+        let mut exists = false;
+        self.0.registry.update(room, &mut |record| {
+            exists = true;
+            record.policy = policy;
+        })?;
+        if let Ok(Door { inputs, .. }) = self.door(room) {
+            // A task that has ended reads the record when it starts again.
+            let _ = inputs.blocking_send(Input::Policy(policy));
+        }
+        Ok(exists)
+    }
+
     /// Number of rooms.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -445,7 +502,9 @@ impl Rooms {
     /// What a credential allows in a room.
     fn standing(&self, room: RoomId, record: &RoomRecord, credential: &Credential) -> Result<Standing, EnterError> {
         match credential {
-            Credential::GuestAccess { token } if record.access_hash.admits(token) => Ok(Standing::guest(GUESTS)),
+            Credential::GuestAccess { token } if record.access_hash.admits(token) => {
+                record.policy.guests.map(Standing::guest).ok_or(EnterError::NoGuests)
+            }
             Credential::GuestAccess { .. } => Err(EnterError::WrongCredential),
             Credential::RoomToken { token } => {
                 let grant = room_token::verify(&self.0.token_keys, room, token, SystemTime::now());
@@ -517,6 +576,8 @@ impl Rooms {
             welcomed.map_err(|not_welcome| match not_welcome {
                 task::NotWelcome::NotResumable => EnterError::NotResumable("it is over"),
                 task::NotWelcome::Overloaded => EnterError::Overloaded,
+                task::NotWelcome::Locked => EnterError::Locked,
+                task::NotWelcome::Banned => EnterError::Banned,
             })?;
         let outgoings = Some(outgoings);
         Ok(Attachment { entered, tokens, room: number, outbox, outgoings, rates, connection, inputs })

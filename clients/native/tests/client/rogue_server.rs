@@ -67,7 +67,15 @@ impl RogueServer {
         client.send(None, ServerMessage::Welcome(welcome)).await;
         let join = client.expect("join").await;
         let (roster, tracks) = (Vec::new(), Vec::new());
-        let joined = Joined { seat: Seat(0), rev: 1, roster, tracks, gathering: false, tokens: None };
+        let joined = Joined {
+            seat: Seat(0),
+            rev: 1,
+            roster,
+            tracks,
+            policy: tacet_proto::server::Policy::default(),
+            gathering: false,
+            tokens: None,
+        };
         client.send(number(&join), ServerMessage::Joined(joined)).await;
         client
     }

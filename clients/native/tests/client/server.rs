@@ -4,13 +4,15 @@ use sfu::net::{Sfu, SfuConfig};
 use signaling::{
     AccessHash, Config, Kept, MediaEvents, MediaPlane, MemoryRegistry, Registry, ResumeKeys, Signaling, TokenKeys,
     config::RoomLimits,
+    room_token::{TokenRequest, issue},
 };
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 use tacet_native::link::RoomLink;
-use tacet_proto::RoomId;
+use tacet_proto::{Role, RoomId};
 use tokio::{sync::oneshot, task::JoinHandle, time::timeout};
 
 use crate::TIMEOUT;
@@ -97,6 +99,20 @@ impl Server {
             signaling.serve(listener, None, None, stopped).await.unwrap();
         });
         Self { address, room, media_port, registry, resume_keys, token_keys, stop, serving }
+    }
+
+    /// The room's link, with a token for a role.
+    pub(crate) fn link_of(&self, role: Role) -> RoomLink {
+        let request = TokenRequest {
+            room: self.room,
+            role,
+            capabilities: None,
+            identity: None,
+            not_before: None,
+            lifetime: Duration::from_secs(600),
+        };
+        let id = std::array::from_fn(|_| role as u8);
+        self.link().with_token(&issue(&self.token_keys, &request, id, SystemTime::now()).unwrap())
     }
 
     /// The room's link.
