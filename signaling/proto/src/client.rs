@@ -75,7 +75,7 @@ pub enum ClientMessage {
     Ban(Target),
     /// Locks the room, or unlocks it: newcomers are not let in, but for those that may moderate.
     Lock(Lock),
-    /// Gives a participant another role.
+    /// Assigns another role to a participant.
     Role(Assign),
     /// Ends the room for all: its link opens nothing any more.
     End(Empty),

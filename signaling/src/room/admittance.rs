@@ -1,6 +1,6 @@
 //! Who may come in: bans, and the lock.
 //!
-//! A lock keeps out newcomers alone. Whoever was in the call and proves it returns; those that may moderate come in, to unlock.
+//! A lock keeps out newcomers alone. Those who were in the call and prove it return; those that may moderate come in, to unlock.
 
 use super::{Room, Standing};
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use tacet_proto::{Capability, Role};
 /// Maximum number of bans of a room.
 pub(super) const MAX_BANS: usize = 1_024;
 
-/// Whom a room refuses.
+/// What a room refuses.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ban {
     /// The device of this public key.
@@ -35,12 +35,12 @@ impl Default for RoomPolicy {
     }
 }
 
-/// What a room was told of who may come in.
+/// Who may come in, as the room's record says it.
 #[derive(Clone, Debug, Default)]
 pub struct Admittance {
     /// The policy.
     pub policy: RoomPolicy,
-    /// Whom it refuses.
+    /// What it refuses.
     pub bans: BTreeSet<Ban>,
 }
 

@@ -12,7 +12,7 @@ use tacet_proto::{Capability, ErrorCode, ParticipantId, media::Source};
 pub(super) trait Right {
     /// The capability; `None` if being in the call is enough.
     const NEEDS: Option<Capability>;
-    /// What someone without it is told.
+    /// What is answered to those without it.
     const DETAIL: &'static str;
 }
 

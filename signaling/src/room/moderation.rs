@@ -188,7 +188,7 @@ impl Room {
     /// Removes a participant at once; its connection is closed when that is written.
     fn remove_for_good(&mut self, now: Instant, asker: Asker, participant: ParticipantId, bans: Vec<Ban>) {
         let Some(call) = self.call else { return };
-        // Whom a ban names can come back by link as someone else.
+        // Someone who was banned can come back by link as someone else.
         let banned = !bans.is_empty();
         if banned && self.admittance.policy.guests.is_some() && !self.admittance.policy.locked {
             self.set_locked(now, true);
@@ -215,7 +215,7 @@ impl Room {
         }
     }
 
-    /// Gives a participant another role. What it may not publish any more is withdrawn before anything else happens.
+    /// Assigns another role to a participant. What it may not publish any more is withdrawn before anything else happens.
     fn set_role(&mut self, now: Instant, participant: ParticipantId, role: Role) {
         let Some(guest) = self.guests.get_mut(&participant) else { return };
         guest.standing.role = role;
@@ -232,7 +232,7 @@ impl Room {
         self.tell_entry(now, participant);
     }
 
-    /// Sends a participant something that no request of its own asked for.
+    /// Sends a participant something that it has not asked for.
     fn notify(&mut self, now: Instant, to: ParticipantId, message: ServerMessage) {
         if let Some(member) = self.members.get_mut(&to) {
             member.backlog.count(now);

@@ -27,7 +27,7 @@ pub struct RoomRecord {
     pub used: SystemTime,
     /// Who may come in.
     pub policy: RoomPolicy,
-    /// Whom the room refuses.
+    /// What the room refuses.
     pub bans: BTreeSet<Ban>,
     /// Whose room it is, as long as no one has entered it and it may have to go.
     pub unentered: Option<Unentered>,

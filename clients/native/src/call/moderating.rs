@@ -47,7 +47,7 @@ impl Call {
         self.request(ClientMessage::Lock(Lock { locked }))
     }
 
-    /// Gives a participant another role.
+    /// Assigns another role to a participant.
     ///
     /// # Errors
     /// [`CallError`].

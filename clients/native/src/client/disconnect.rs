@@ -5,7 +5,7 @@ use e2ee_frames::Ended;
 use std::time::Duration;
 use tacet_proto::{CloseCode, ErrorCode};
 
-/// What a client is told that comes back after a ban.
+/// Why a client is refused that comes back after a ban.
 const BANNED: &str = "banned by a moderator";
 
 /// What was lost, and why. The client repairs it.

@@ -1,4 +1,4 @@
-//! Roles: what clients are told of them, and what someone can still open who was removed.
+//! Roles: what clients learn of them, and what someone can still open who was removed.
 
 use crate::{TIMEOUT, listener::Listener, recorder::Recorder, server::Server, tone::tone};
 use e2ee_frames::{Codec, OpenError, sframe::header};
@@ -113,7 +113,7 @@ async fn client_says_why_it_was_removed_and_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn lost_role_stops_the_microphone_and_gives_it_back_to_no_one() {
+async fn lost_role_stops_the_microphone_for_good() {
     let server = Server::start();
     let mut ada = Listener::join(&server.link(), ClientOptions::new("Ada")).await;
     let microphone = ada.client.publish_audio(AudioOptions::default()).await.unwrap();

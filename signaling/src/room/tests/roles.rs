@@ -257,7 +257,7 @@ fn lock_keeps_out_newcomers_and_no_one_who_was_here() {
 }
 
 #[test]
-fn who_loses_publishing_is_silenced_at_once_and_told() {
+fn lost_right_to_publish_silences_at_once() {
     let mut story = call();
     story.publish(BOB, mic());
     story.publish(BOB, cam());
@@ -269,12 +269,12 @@ fn who_loses_publishing_is_silenced_at_once_and_told() {
         let unpublished = Command::Unpublish { participant: ParticipantId(BOB), track: *track };
         assert!(story.commands.contains(&unpublished), "the media plane forwards nothing of it");
     }
-    let told = messages(&mut story, BOB);
-    let change = told.iter().find_map(|message| match message {
+    let heard = messages(&mut story, BOB);
+    let change = heard.iter().find_map(|message| match message {
         ServerMessage::Role(change) => Some(change.clone()),
         _ => None,
     });
-    let change = change.expect("told");
+    let change = change.expect("a message");
     assert_eq!((change.role, change.capabilities), (Role::Listener, Role::Listener.capabilities()));
     assert_eq!(change.withdrawn, own);
     story.quiet();
@@ -284,7 +284,7 @@ fn who_loses_publishing_is_silenced_at_once_and_told() {
     assert!(seen.iter().any(gone), "{seen:?}");
     assert_eq!(code(story.answer(BOB, ClientMessage::Publish(mic()))), Some(ErrorCode::Forbidden));
 
-    // A role gives nothing back by itself.
+    // Nothing is published again by a role.
     assert_eq!(code(story.answer(ADA, assign(BOB, Role::Speaker))), None);
     story.quiet();
     assert!(story.room.tracks.is_empty());
