@@ -625,6 +625,7 @@ impl Task {
                 Output::Record { asker, change, removes } => {
                     let removed = removes.and_then(|(participant, closing)| {
                         self.join_times.left(participant);
+                        self.attendance.left(participant);
                         Some((self.guests.remove(&participant)?, closing))
                     });
                     self.record(asker, change, removed);
