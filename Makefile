@@ -442,10 +442,9 @@ fmt: setup ## Format the code.
 	cd $(WEB) && npm run --silent format
 
 .PHONY: types
-types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages, and the document of the HTTP API.
+types: ## Regenerate TypeScript types, JSON Schema and documentation of the wire messages, the document of the HTTP API, and the tables of limits.
 	UPDATE=1 cargo test -p tacet-proto --test typescript --test protocol
-	UPDATE=1 cargo test -p tacet-signaling --lib openapi
-	UPDATE=1 cargo test -p tacet-signaling --lib as_the_document_says
+	UPDATE=1 cargo test -p tacet-signaling --lib -- openapi limits_table as_the_document_says
 
 .PHONY: unicode
 unicode: ## Regenerate the tables for names, after an update of the Unicode crates.

@@ -67,7 +67,7 @@ def free_port():
         return server.getsockname()[1]
 
 
-def check(tacet, origin, program, sound):
+def check(tacet, origin, program, audio):
     port = free_port()
     desk = f"http://127.0.0.1:{port}"
     authorized = {"Authorization": f"Bearer {KEY}"}
@@ -89,7 +89,7 @@ def check(tacet, origin, program, sound):
         body = {"type": "room.ended", "timestamp": 1, "data": {"room": ticket["room"], "call": "x"}}
         expect(request(f"{desk}/hook", "POST", body, **forged)[0] == 401, "a forged message was accepted")
         state = lambda: request(f"{desk}/tickets/7")[1]
-        with process(tacet, "call", "--name", "Ada", "--play", sound, "--loop", ticket["link"], stdout=subprocess.DEVNULL,
+        with process(tacet, "call", "--name", "Ada", "--play", audio, "--loop", ticket["link"], stdout=subprocess.DEVNULL,
                      stderr=subprocess.DEVNULL):
             until("the desk knows of the caller", lambda: len(state()["present"]) == 1)
         until("the desk knows that the call is over", lambda: not state()["present"] and state()["calls"] == 1)
@@ -99,8 +99,8 @@ def check(tacet, origin, program, sound):
 
 def main(tacet, *programs):
     with tempfile.TemporaryDirectory() as folder:
-        sound = str(Path(folder) / "quiet.wav")
-        with wave.open(sound, "wb") as file:
+        audio = str(Path(folder) / "quiet.wav")
+        with wave.open(audio, "wb") as file:
             file.setparams((1, 2, 48_000, 0, "NONE", ""))
             file.writeframes(b"\x20\x00\xe0\xff" * 48_000)
         server = [tacet, "serve", "--json", "--data", str(Path(folder) / "data"), "--bind", "127.0.0.1", "--port", "0",
@@ -109,7 +109,7 @@ def main(tacet, *programs):
         with process(*server, stdout=subprocess.PIPE, text=True) as running:
             origin = json.loads(running.stdout.readline())["url"]
             for program in programs:
-                check(tacet, origin, program, sound)
+                check(tacet, origin, program, audio)
 
 
 if len(sys.argv) < 3:

@@ -1,4 +1,4 @@
-"""A help desk in Python: a room for each support ticket, a token for whoever joins it, and webhooks that say who is in it.
+"""A help desk in Python: a room for each support ticket, a token for each person who joins it, and webhooks that say who is in it.
 
     TACET_SERVER=https://call.example.org TACET_API_KEY=… WEBHOOK_SECRET=whsec_… PORT=8000 python3 support_tickets.py
 

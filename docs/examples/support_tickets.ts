@@ -1,5 +1,5 @@
 /*
- * A help desk in TypeScript: a room for each support ticket, a token for whoever joins it, and webhooks that say who is in it.
+ * A help desk in TypeScript: a room for each support ticket, a token for each person who joins it, and webhooks that say who is in it.
  *
  *     TACET_SERVER=https://call.example.org TACET_API_KEY=… WEBHOOK_PUBLIC_KEY=whpk_… PORT=8000 node support_tickets.js
  *

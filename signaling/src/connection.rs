@@ -50,9 +50,9 @@ use tungstenite::{Error, Message, error::ProtocolError};
 pub(crate) type Socket = WebSocketStream<Metered<TokioIo<Upgraded>>>;
 
 /// Ping and pong frames in any second.
-const CONTROL_FRAMES: usize = 10;
+pub(crate) const CONTROL_FRAMES: usize = 10;
 /// Malformed messages in any minute; the next one closes.
-const BAD_MESSAGES: usize = 19;
+pub(crate) const BAD_MESSAGES: usize = 19;
 /// Maximum number of bytes that are read and discarded after Close. Unread bytes would make the kernel send a reset, and
 /// the client would lose the Close frame and everything before it.
 const DISCARD: usize = 1 << 20;

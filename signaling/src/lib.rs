@@ -19,6 +19,8 @@ mod connection;
 mod guesses;
 mod http;
 mod http1;
+#[cfg(test)]
+mod limits_table;
 mod lock;
 mod log_limit;
 pub mod media;

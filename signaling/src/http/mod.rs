@@ -17,7 +17,7 @@
 //!
 //! Every error is JSON: a [`Problem`].
 
-mod authorization;
+pub(crate) mod authorization;
 mod body;
 mod client;
 mod description;
