@@ -4,6 +4,7 @@
 
 mod support;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use signaling::{
     Config,
@@ -11,13 +12,18 @@ use signaling::{
     config::{ApiKey, Hosts},
 };
 use std::time::{Duration, SystemTime};
-use support::{Server, config};
+use support::{ACCESS, Server, config};
+use tacet_proto::{ClientMessage, ServerMessage, bytes::Fixed, client::Hello};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
 const KEY: &str = "correct horse battery";
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    digest(&SHA256, bytes).as_ref().try_into().unwrap()
+}
 
 /// An answer: status, head in small letters, and JSON, `null` if there is none.
 #[derive(Debug)]
@@ -83,6 +89,7 @@ fn requests(server: &Server) -> Vec<(String, Scope)> {
         ("POST /v1/rooms".to_owned(), Scope::RoomsWrite),
         ("GET /v1/rooms".to_owned(), Scope::RoomsRead),
         (format!("GET /v1/rooms/{room}"), Scope::RoomsRead),
+        (format!("PATCH /v1/rooms/{room}"), Scope::RoomsWrite),
         (format!("POST /v1/rooms/{room}/tokens"), Scope::Tokens),
         ("GET /v1/webhooks".to_owned(), Scope::Webhooks),
         ("DELETE /v1/webhooks/0000000000000000".to_owned(), Scope::Webhooks),
@@ -119,6 +126,7 @@ async fn each_request_needs_its_scope() {
         let body = match needed {
             Scope::RoomsWrite if request.starts_with("POST") => room_body(),
             Scope::Tokens => json!({"role": "host"}).to_string(),
+            _ if request.starts_with("PATCH") => "{}".to_owned(),
             _ => String::new(),
         };
         let answer = with_key(&server, &request, &key, &body).await;
@@ -373,4 +381,34 @@ async fn webhook_is_added_listed_and_removed() {
     }
     assert_eq!(with_key(&server, &format!("DELETE /v1/webhooks/{id}"), &shop, "").await.status, 204);
     assert_eq!(with_key(&server, &format!("DELETE /v1/webhooks/{id}"), &shop, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn policy_of_a_room_is_set_and_changed() {
+    let server = start();
+    let body = json!({"access_hash": Fixed(sha256(&ACCESS)).encode(), "guests": "none"});
+    let room = as_operator(&server, "POST /v1/rooms", &body).await.body["room"].as_str().unwrap().to_owned();
+    let (get, patch) = (format!("GET /v1/rooms/{room}"), format!("PATCH /v1/rooms/{room}"));
+    let described = as_operator(&server, &get, &Value::Null).await.body;
+    assert_eq!((&described["guests"], &described["locked"]), (&json!("none"), &json!(false)));
+    let enters = async |participants: u64| {
+        let mut client = server.connect().await;
+        let ClientMessage::Hello(hello) = server.hello(ACCESS) else { unreachable!() };
+        client.send(1, ClientMessage::Hello(Hello { room: room.parse().unwrap(), ..hello })).await;
+        let entered = matches!(client.answer(1).await, ServerMessage::Welcome(_));
+        let found = as_operator(&server, &get, &Value::Null).await.body["participants"].clone();
+        assert!(!entered || found == json!(participants), "{found}");
+        (entered, client)
+    };
+    assert!(!enters(0).await.0, "guests do not come in by link");
+    let changed = as_operator(&server, &patch, &json!({"guests": "listener"})).await;
+    assert_eq!((changed.status, &changed.body["guests"]), (200, &json!("listener")), "{changed:?}");
+    let (entered, _client) = enters(1).await;
+    assert!(entered);
+    assert_eq!(as_operator(&server, &patch, &json!({"locked": true})).await.body["guests"], "listener", "it stays");
+    assert!(!enters(1).await.0, "locked");
+    for malformed in [json!({"guests": "owner"}), json!({"locked": 1}), json!({"other": 1}), json!([])] {
+        assert_eq!(as_operator(&server, &patch, &malformed).await.status, 400, "{malformed}");
+    }
+    assert_eq!(as_operator(&server, "PATCH /v1/rooms/AAAAAAAAAAAAAAAAAAAAAA", &json!({})).await.status, 404);
 }

@@ -12,7 +12,9 @@ use serde_json::Value;
 /// Least length of what follows `#` in a link, in characters of base64url: 32 bytes.
 const SECRET: usize = 43;
 
-/// The JSON of a body.
+const NOT_JSON: &str = "the body is not a JSON object";
+
+/// The JSON object in a body.
 ///
 /// # Errors
 /// The answer: the body is no JSON of this type, or it holds a link. Nothing of the body is repeated.
@@ -20,7 +22,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
     let bad = |error: &serde_json::Error| {
         let text = match error.classify() {
             serde_json::error::Category::Data => "a field is missing, unknown or of the wrong form; see /v1/docs",
-            _ => "the body is not JSON",
+            _ => NOT_JSON,
         };
         problem(StatusCode::BAD_REQUEST, "bad_request", text)
     };
@@ -36,6 +38,10 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
             scope: None,
         };
         return Err((StatusCode::BAD_REQUEST, axum::Json(body)).into_response());
+    }
+    // A list would be taken for the fields in their order.
+    if !value.is_object() {
+        return Err(problem(StatusCode::BAD_REQUEST, "bad_request", NOT_JSON));
     }
     // From the text once more, so that a field which is there twice is an error.
     serde_json::from_slice(body).or_else(|error| match with_whole_numbers(&value) {
@@ -82,6 +88,7 @@ fn is_link(text: &str) -> bool {
 mod tests {
     use super::*;
     use serde::Deserialize;
+    use std::collections::HashMap;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -91,9 +98,14 @@ mod tests {
 
     #[test]
     fn number_is_whole_as_json_schema_has_it() {
-        let read = |text: &str| read::<Vec<u32>>(&Bytes::copy_from_slice(text.as_bytes()));
-        assert_eq!(read("[1, 2.0, 3e1]").unwrap(), [1, 2, 30]);
-        assert!(read("[1.5]").is_err() && read("[-1.0]").is_err() && read("[1e99]").is_err());
+        let read = |number: &str| {
+            let text = format!(r#"{{"number":{number}}}"#);
+            read::<HashMap<String, u32>>(&Bytes::from(text)).map(|read| read["number"]).ok()
+        };
+        assert_eq!(
+            ["1", "2.0", "3e1", "1.5", "-1.0", "1e99"].map(read),
+            [Some(1), Some(2), Some(30), None, None, None]
+        );
     }
 
     #[test]
@@ -109,7 +121,9 @@ mod tests {
         ] {
             assert_eq!(read(&text).unwrap_err().status(), 400, "{text}");
         }
-        for text in ["", "{", "[]", r#"{"name":"a","name":"b"}"#, r#"{"name":"a","other":1}"#, r#"{"name":1}"#] {
+        for text in
+            ["", "{", "[]", r#"["a"]"#, r#"{"name":"a","name":"b"}"#, r#"{"name":"a","other":1}"#, r#"{"name":1}"#]
+        {
             assert_eq!(read(text).unwrap_err().status(), 400, "{text}");
         }
     }

@@ -29,7 +29,7 @@ use utoipa::{
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     paths(
-        rooms::create_room, rooms::list_rooms, rooms::describe_room, rooms::end_room,
+        rooms::create_room, rooms::list_rooms, rooms::describe_room, rooms::change_room, rooms::end_room,
         tokens::create_token, participants::list_participants, participants::remove_participant,
         keys::create_key, keys::list_keys, keys::revoke_key,
         webhooks::add_webhook, webhooks::list_webhooks, webhooks::remove_webhook, webhooks::list_failed, webhooks::send_again,

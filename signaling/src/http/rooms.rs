@@ -12,6 +12,8 @@ use crate::{
     api::idempotency::{Begun, RepeatError, RequestId},
     metrics::Refusal,
     network::network,
+    random::random,
+    room::RoomPolicy,
     rooms::{CreateError, stock::Maker},
 };
 use axum::{
@@ -24,14 +26,14 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use std::{error::Error, time::SystemTime};
-use tacet_proto::{RoomId, bytes::Fixed};
+use tacet_proto::{Role, RoomId, bytes::Fixed};
 use tokio::task::spawn_blocking;
 use utoipa::{IntoParams, ToSchema};
 
 pub(super) fn routes() -> Router<Server> {
     Router::new()
         .route("/v1/rooms", post(create_room).get(list_rooms))
-        .route("/v1/rooms/{room}", get(describe_room).delete(end_room))
+        .route("/v1/rooms/{room}", get(describe_room).patch(change_room).delete(end_room))
 }
 
 /// Rooms of a page of the list, unless the request says how many.
@@ -46,6 +48,65 @@ pub(super) struct CreateRoom {
     /// SHA-256 of the access token that the room's link yields, in base64url.
     #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$")]
     access_hash: Fixed<32>,
+    /// What those who come by link are: `speaker` otherwise.
+    #[serde(default)]
+    guests: Option<Guests>,
+    /// Whether newcomers are kept out.
+    #[serde(default)]
+    locked: Option<bool>,
+}
+
+/// What those who come into a room by its link alone are, or `none` if they do not come in.
+#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Guests {
+    None,
+    Listener,
+    Speaker,
+    Moderator,
+    Host,
+}
+
+impl Guests {
+    fn role(self) -> Option<Role> {
+        match self {
+            Self::None => None,
+            Self::Listener => Some(Role::Listener),
+            Self::Speaker => Some(Role::Speaker),
+            Self::Moderator => Some(Role::Moderator),
+            Self::Host => Some(Role::Host),
+        }
+    }
+
+    fn of(role: Option<Role>) -> Self {
+        match role {
+            None => Self::None,
+            Some(Role::Listener) => Self::Listener,
+            Some(Role::Speaker) => Self::Speaker,
+            Some(Role::Moderator) => Self::Moderator,
+            Some(Role::Host) => Self::Host,
+        }
+    }
+}
+
+/// What is to change of a room. What is left out stays.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeRoom {
+    /// What those who come by link are from now on. Those inside stay what they are.
+    #[serde(default)]
+    guests: Option<Guests>,
+    /// Whether newcomers are kept out.
+    #[serde(default)]
+    locked: Option<bool>,
+}
+
+/// Changes a policy by what a request says.
+fn change_policy(policy: &mut RoomPolicy, guests: Option<Guests>, locked: Option<bool>) {
+    if let Some(guests) = guests {
+        policy.guests = guests.role();
+    }
+    policy.locked = locked.unwrap_or(policy.locked);
 }
 
 /// A room that was created.
@@ -66,6 +127,10 @@ pub(super) struct DescribedRoom {
     participants: usize,
     /// When a call in the room last began or ended, or when the room was created: seconds since 1970.
     used: u64,
+    /// What those who come by link are.
+    guests: Guests,
+    /// Whether newcomers are kept out.
+    locked: bool,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -132,14 +197,17 @@ pub(super) async fn create_room(
         Ok(repeatable) => repeatable,
         Err(refused) => return refused,
     };
-    let CreateRoom { access_hash } = match body::read(&body) {
+    let CreateRoom { access_hash, guests, locked } = match body::read(&body) {
         Ok(room) => room,
         Err(refused) => return refused,
     };
     let maker = if permitted.is_some() { Maker::Operator } else { Maker::Anyone(network(client.address)) };
+    let mut policy = RoomPolicy::default();
+    change_policy(&mut policy, guests, locked);
+    let wanted = Wanted { access_hash: AccessHash(access_hash.0), maker, policy };
     // The room is written to the registry before it is answered, which may wait for a disk.
     let creating = server.clone();
-    let created = spawn_blocking(move || create(&creating, AccessHash(access_hash.0), maker, repeatable, &body)).await;
+    let created = spawn_blocking(move || create(&creating, wanted, repeatable, &body)).await;
     match created {
         Ok(Ok(room)) => (StatusCode::CREATED, Json(CreatedRoom { room })).into_response(),
         Ok(Err(not_created)) => not_created.answer(&server),
@@ -168,20 +236,27 @@ enum NotCreated {
     Differs,
 }
 
+/// A room that is to be created.
+struct Wanted {
+    access_hash: AccessHash,
+    maker: Maker,
+    policy: RoomPolicy,
+}
+
 /// Creates the room, or finds the one that the same request has created. May block until that is stored.
 fn create(
     server: &Server,
-    access_hash: AccessHash,
-    maker: Maker,
+    Wanted { access_hash, maker, policy }: Wanted,
     repeatable: Option<RequestId>,
     body: &[u8],
 ) -> Result<RoomId, NotCreated> {
     let Some(request) = repeatable else {
-        return server.rooms.create_by(access_hash, maker).map_err(NotCreated::Create);
+        let room = RoomId(Fixed(random().map_err(|_| NotCreated::Create(CreateError::NoRandomness))?));
+        return server.rooms.create_as(room, access_hash, maker, policy).map(|()| room).map_err(NotCreated::Create);
     };
     match server.api.repeats.begin(request, body, SystemTime::now()).map_err(NotCreated::Repeat)? {
         Begun::Create(room, in_flight) => {
-            server.rooms.create_as(room, access_hash, maker).map_err(NotCreated::Create)?;
+            server.rooms.create_as(room, access_hash, maker, policy).map_err(NotCreated::Create)?;
             in_flight.done();
             Ok(room)
         }
@@ -274,7 +349,49 @@ pub(super) async fn describe_room(
 async fn described(server: &Server, room: RoomId) -> Option<DescribedRoom> {
     let description = server.rooms.describe(room).await?;
     let used = description.used.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    Some(DescribedRoom { room, participants: description.participants, used })
+    let RoomPolicy { guests, locked } = description.policy;
+    Some(DescribedRoom { room, participants: description.participants, used, guests: Guests::of(guests), locked })
+}
+
+/// Change who may come into a room
+#[utoipa::path(
+    patch, path = "/v1/rooms/{room}", operation_id = "changeRoom", tag = "rooms", security(("key" = ["rooms:write"])),
+    params(("room" = String, Path, description = "Its id", pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")),
+    request_body = ChangeRoom,
+    responses(
+        (status = 200, description = "The room", body = DescribedRoom),
+        (status = 400, description = "Malformed", body = Problem),
+        (status = 401, description = "No key, or a wrong one", body = Problem),
+        (status = 403, description = "A scope is missing", body = Problem),
+        (status = 404, description = "There is no such room", body = Problem),
+        (status = 413, description = "The body is longer than 16,384 bytes", body = Problem),
+        (status = 429, description = "Too many requests", body = Problem),
+        (status = 507, description = "The disk is full", body = Problem),
+    )
+)]
+pub(super) async fn change_room(
+    _: Permitted<RoomsWrite>,
+    State(server): State<Server>,
+    InPath(room): InPath<RoomId>,
+    body: Bytes,
+) -> Response {
+    let Some(room) = room else { return no_room() };
+    let ChangeRoom { guests, locked } = match body::read(&body) {
+        Ok(change) => change,
+        Err(refused) => return refused,
+    };
+    let rooms = server.rooms.clone();
+    let changed =
+        spawn_blocking(move || rooms.change_policy(room, |policy| change_policy(policy, guests, locked))).await;
+    match changed {
+        Ok(Ok(Some(_))) => described(&server, room).await.map_or_else(no_room, |room| Json(room).into_response()),
+        Ok(Ok(None)) => no_room(),
+        Ok(Err(error)) => {
+            tracing::error!(error = &error as &(dyn Error + 'static), "a change of a room was not stored");
+            problem(StatusCode::INSUFFICIENT_STORAGE, "storage", &error.to_string())
+        }
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed to change the room"),
+    }
 }
 
 /// End a room for all

@@ -93,6 +93,8 @@ pub struct RoomDescription {
     pub used: SystemTime,
     /// Participants that have entered, those that are away among them.
     pub participants: usize,
+    /// Who may come in.
+    pub policy: RoomPolicy,
 }
 
 /// A participant as the operator may know it.
@@ -312,12 +314,18 @@ impl Rooms {
     /// See [`CreateError`].
     pub fn create_by(&self, access_hash: AccessHash, maker: Maker) -> Result<RoomId, CreateError> {
         let id = RoomId(Fixed(random().map_err(|_| CreateError::NoRandomness)?));
-        self.create_as(id, access_hash, maker)?;
+        self.create_as(id, access_hash, maker, RoomPolicy::default())?;
         Ok(id)
     }
 
-    /// Creates a room of this id, unless it exists: [`create_by`](Self::create_by).
-    pub(crate) fn create_as(&self, id: RoomId, access_hash: AccessHash, maker: Maker) -> Result<(), CreateError> {
+    /// Creates a room of this id and policy, unless it exists: [`create_by`](Self::create_by).
+    pub(crate) fn create_as(
+        &self,
+        id: RoomId,
+        access_hash: AccessHash,
+        maker: Maker,
+        policy: RoomPolicy,
+    ) -> Result<(), CreateError> {
         let registry = &self.0.registry;
         let mut makers = self.0.makers.lock().unwrap_or_else(PoisonError::into_inner);
         if registry.get(id).is_some() {
@@ -339,7 +347,7 @@ impl Rooms {
                 }
             }
         }
-        let record = RoomRecord { unentered: maker.unentered(), ..RoomRecord::new(access_hash) };
+        let record = RoomRecord { policy, unentered: maker.unentered(), ..RoomRecord::new(access_hash) };
         let inserted = registry.insert(id, record.clone()).or_else(|error| match error {
             RegistryError::Full => {
                 let evicted = registry.evict()?.ok_or(RegistryError::Full)?;
@@ -420,7 +428,7 @@ impl Rooms {
             }
             _ => 0,
         };
-        Some(RoomDescription { used: record.used, participants })
+        Some(RoomDescription { used: record.used, participants, policy: record.policy })
     }
 
     /// The participants of a room; `None` if there is no such room.
@@ -445,22 +453,26 @@ impl Rooms {
         }
     }
 
-    /// Changes who may come into a room. Those inside stay as they are. Returns whether there is such a room. May block until
-    /// that is stored.
+    /// Changes who may come into a room. Those inside stay as they are. Returns who may now, or `None` if there is no such
+    /// room. May block until that is stored.
     ///
     /// # Errors
     /// It cannot be stored; nothing is changed.
-    pub fn set_policy(&self, room: RoomId, policy: RoomPolicy) -> Result<bool, RegistryError> {
-        let mut exists = false;
+    pub fn change_policy(
+        &self,
+        room: RoomId,
+        change: impl Fn(&mut RoomPolicy),
+    ) -> Result<Option<RoomPolicy>, RegistryError> {
+        let mut changed = None;
         self.0.registry.update(room, &mut |record| {
-            exists = true;
-            record.policy = policy;
+            change(&mut record.policy);
+            changed = Some(record.policy);
         })?;
-        if let Ok(Door { inputs, .. }) = self.door(room) {
+        if let (Some(policy), Ok(Door { inputs, .. })) = (changed, self.door(room)) {
             // A task that has ended reads the record when it starts again.
             let _ = inputs.blocking_send(Input::Policy(policy));
         }
-        Ok(exists)
+        Ok(changed)
     }
 
     /// Number of rooms.
