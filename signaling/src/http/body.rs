@@ -18,13 +18,13 @@ const NOT_JSON: &str = "the body is not a JSON object";
 ///
 /// # Errors
 /// The answer: the body is no JSON of this type, or it holds a link. Nothing of the body is repeated.
-pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Box<Response>> {
     let bad = |error: &serde_json::Error| {
         let text = match error.classify() {
             serde_json::error::Category::Data => "a field is missing, unknown or of the wrong form; see /v1/docs",
             _ => NOT_JSON,
         };
-        problem(StatusCode::BAD_REQUEST, "bad_request", text)
+        Box::new(problem(StatusCode::BAD_REQUEST, "bad_request", text))
     };
     let value: Value = serde_json::from_slice(body).map_err(|error| bad(&error))?;
     if holds_link(&value) {
@@ -37,11 +37,11 @@ pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Response> {
             retry_ms: None,
             scope: None,
         };
-        return Err((StatusCode::BAD_REQUEST, axum::Json(body)).into_response());
+        return Err(Box::new((StatusCode::BAD_REQUEST, axum::Json(body)).into_response()));
     }
     // A list would be taken for the fields in their order.
     if !value.is_object() {
-        return Err(problem(StatusCode::BAD_REQUEST, "bad_request", NOT_JSON));
+        return Err(Box::new(problem(StatusCode::BAD_REQUEST, "bad_request", NOT_JSON)));
     }
     // From the text once more, so that a field which is there twice is an error.
     serde_json::from_slice(body).or_else(|error| match with_whole_numbers(&value) {

@@ -108,7 +108,7 @@ pub(super) async fn create_key(
 ) -> Response {
     let CreateKey { name, scopes, days } = match body::read(&body) {
         Ok(key) => key,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     if let Some(scope) = scopes.iter().find(|scope| !permitted.scopes.contains(scope)) {
         return authorization::missing_scope(*scope);

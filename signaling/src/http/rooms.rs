@@ -195,11 +195,11 @@ pub(super) async fn create_room(
     }
     let repeatable = match repeatable(&headers, permitted.as_ref()) {
         Ok(repeatable) => repeatable,
-        Err(refused) => return refused,
+        Err(text) => return problem(StatusCode::BAD_REQUEST, "bad_request", text),
     };
     let CreateRoom { access_hash, guests, locked } = match body::read(&body) {
         Ok(room) => room,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let maker = if permitted.is_some() { Maker::Operator } else { Maker::Anyone(network(client.address)) };
     let mut policy = RoomPolicy::default();
@@ -216,16 +216,16 @@ pub(super) async fn create_room(
 }
 
 /// The request as it may be repeated, if its sender wants that.
-fn repeatable(headers: &HeaderMap, permitted: Option<&Permitted<RoomsWrite>>) -> Result<Option<RequestId>, Response> {
-    let bad = |text| Err(problem(StatusCode::BAD_REQUEST, "bad_request", text));
+fn repeatable(
+    headers: &HeaderMap,
+    permitted: Option<&Permitted<RoomsWrite>>,
+) -> Result<Option<RequestId>, &'static str> {
     let mut named = headers.get_all("idempotency-key").iter();
     let Some(first) = named.next() else { return Ok(None) };
-    let Some(permitted) = permitted else { return bad("Idempotency-Key needs an API key") };
+    let Some(permitted) = permitted else { return Err("Idempotency-Key needs an API key") };
     let request = first.to_str().ok().filter(|_| named.next().is_none());
-    match request.and_then(|key| RequestId::new(permitted.holder, key)) {
-        Some(request) => Ok(Some(request)),
-        None => bad("Idempotency-Key: expected one, of 1 to 255 visible characters"),
-    }
+    let request = request.and_then(|key| RequestId::new(permitted.holder, key));
+    request.map(Some).ok_or("Idempotency-Key: expected one, of 1 to 255 visible characters")
 }
 
 /// Why there is no room.
@@ -378,7 +378,7 @@ pub(super) async fn change_room(
     let Some(room) = room else { return no_room() };
     let ChangeRoom { guests, locked } = match body::read(&body) {
         Ok(change) => change,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let rooms = server.rooms.clone();
     let changed =

@@ -106,7 +106,7 @@ pub(super) async fn create_token(
     let Some(room) = room else { return no_room() };
     let CreateToken { role, capabilities, identity, lifetime, not_before } = match body::read(&body) {
         Ok(asked) => asked,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let lifetime = lifetime.unwrap_or(LIFETIME);
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

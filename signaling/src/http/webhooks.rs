@@ -150,7 +150,7 @@ pub(super) async fn add_webhook(
 ) -> Response {
     let AddWebhook { url, events } = match body::read(&body) {
         Ok(webhook) => webhook,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let adding = server.clone();
     let added =

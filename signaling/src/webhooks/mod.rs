@@ -36,7 +36,7 @@ use std::{
     str::FromStr,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -187,6 +187,10 @@ pub struct Webhooks {
     changing: Mutex<()>,
     /// Number of the next delivery.
     next: AtomicU64,
+    /// Whether there is an endpoint. Rooms take no lock.
+    watched: AtomicBool,
+    /// Events that could not wait to be written down, since the server started.
+    missed: AtomicU64,
     events: mpsc::Sender<Event>,
     happened: AsyncMutex<mpsc::Receiver<Event>>,
     /// A delivery became due otherwise than by time.
@@ -209,6 +213,8 @@ impl Default for Webhooks {
             tables: None,
             changing: Mutex::default(),
             next: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
+            missed: AtomicU64::new(0),
             events,
             happened: AsyncMutex::new(happened),
             wake: Notify::new(),
@@ -234,6 +240,7 @@ impl Webhooks {
         let next = waiting.keys().map(|id| id.number).max().map_or(0, |last| last.saturating_add(1));
         let seed = seeds.into_iter().find(|(key, _): &(_, StoredSeed)| key == KEY);
         Ok(Self {
+            watched: AtomicBool::new(!known.is_empty()),
             endpoints: Mutex::new(known),
             deliveries: Mutex::new(waiting),
             signer: Mutex::new(seed.and_then(|(_, StoredSeed { seed })| Signer::new(&seed.0)).map(Arc::new)),
@@ -245,11 +252,9 @@ impl Webhooks {
 
     /// Something has happened in a room. Never waits: if more happens than can be written down, it is lost, and counted.
     pub fn notify(&self, event: Event) {
-        let mut endpoints = self.endpoints();
-        if endpoints.is_empty() || self.events.try_send(event).is_ok() {
-            return;
+        if self.watched.load(Ordering::Relaxed) && self.events.try_send(event).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
         }
-        endpoints.values_mut().for_each(|endpoint| endpoint.lost += 1);
     }
 
     /// Adds an endpoint; returns what is known of it, and its secret. May block until that is stored.
@@ -284,6 +289,7 @@ impl Webhooks {
         let endpoint = Endpoint { stored, lost: 0 };
         let description = self.described(id, &endpoint);
         self.endpoints().insert(id, endpoint);
+        self.watched.store(true, Ordering::Relaxed);
         Ok((description, signature::shown(&secret)))
     }
 
@@ -311,7 +317,12 @@ impl Webhooks {
         if let Some(tables) = &self.tables {
             tables.endpoints.remove(&id.to_string())?;
         }
-        self.endpoints().remove(&id);
+        let others = {
+            let mut endpoints = self.endpoints();
+            endpoints.remove(&id);
+            endpoints.len()
+        };
+        self.watched.store(others > 0, Ordering::Relaxed);
         let deliveries: Vec<_> = self.deliveries().keys().filter(|delivery| delivery.endpoint == id).copied().collect();
         for delivery in deliveries {
             self.erase(delivery)?;
@@ -452,7 +463,8 @@ impl Webhooks {
         let deliveries = self.deliveries();
         let own = || deliveries.iter().filter(|(delivery, _)| delivery.endpoint == id);
         let failed = own().filter(|(_, stored)| stored.failed).count();
-        EndpointDescription { id, url, events, created, waiting: own().count() - failed, failed, lost: *lost }
+        let lost = lost.saturating_add(self.missed.load(Ordering::Relaxed));
+        EndpointDescription { id, url, events, created, waiting: own().count() - failed, failed, lost }
     }
 
     fn endpoints(&self) -> MutexGuard<'_, BTreeMap<EndpointId, Endpoint>> {
@@ -556,6 +568,17 @@ mod tests {
         assert_eq!((webhooks.list(), webhooks.public_key(), first(&webhooks)), (listed, key, (id, stored)));
         webhooks.enqueue(&EVENT, at(1)).unwrap();
         assert!(webhooks.deliveries().keys().any(|later| later.number > id.number), "numbers go on");
+    }
+
+    /// Nothing takes events here, as if the disk stood still.
+    #[test]
+    fn room_does_not_wait_for_webhooks() {
+        let webhooks = Webhooks::default();
+        webhooks.notify(EVENT);
+        assert!(webhooks.happened.try_lock().unwrap().try_recv().is_err(), "no one is informed");
+        added(&webhooks);
+        (0..MAX_EVENTS + 3).for_each(|_| webhooks.notify(EVENT));
+        assert_eq!(webhooks.list()[0].lost, 3);
     }
 
     #[test]
