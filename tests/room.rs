@@ -1,4 +1,4 @@
-//! `tacet room`, `tacet rooms`, `tacet end`, `tacet token` and `tacet key` against a server.
+//! `tacet room`, `tacet rooms`, `tacet end`, `tacet token`, `tacet key` and `tacet webhooks` against a server.
 
 #![cfg(feature = "serve")]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -101,4 +101,28 @@ fn program_has_a_key_until_the_operator_revokes_it() {
     assert!(code == Some(1) && text.contains("was revoked"), "{text}");
     let (code, text) = with(KEY, &["key", "create", "shop", "--scope", "everything"]);
     assert!(code == Some(2) && text.contains("rooms:read, rooms:write"), "{text}");
+}
+
+#[test]
+fn operator_adds_lists_and_removes_webhooks() {
+    const KEY: &str = "correct horse battery";
+    let server = Server::start(&["--api-key", KEY, "--private-webhooks"]);
+    let origin = server.link.split("/r/").next().unwrap();
+    let webhooks = |arguments: &[&str]| {
+        let output =
+            tacet(&["webhooks"]).args(arguments).args(["--server", origin, "--api-key", KEY]).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let (code, secret) = webhooks(&["add", "http://127.0.0.1:9/hook", "--event", "room.started,room.ended"]);
+    assert!(code == Some(0) && secret.starts_with("whsec_"), "{secret}");
+    let (_, list) = webhooks(&["list"]);
+    assert!(list.contains("http://127.0.0.1:9/hook  0 waiting  0 failed  0 lost"), "{list}");
+    let id = list.split(' ').next().unwrap();
+    assert_eq!(webhooks(&["failed", id]), (Some(0), "[]\n".to_owned()));
+    assert_eq!(webhooks(&["resend", id]), (Some(0), "0 sent again\n".to_owned()));
+    assert_eq!(webhooks(&["remove", id]).0, Some(0));
+    let (code, text) = webhooks(&["remove", id]);
+    assert!(code == Some(1) && text.contains("no such webhook"), "{text}");
+    let (code, text) = webhooks(&["add", "http://127.0.0.1:9/", "--event", "room.opened"]);
+    assert!(code == Some(1) && text.contains("wrong form"), "{text}");
 }

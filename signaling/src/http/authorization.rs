@@ -28,9 +28,10 @@ use std::{
 };
 use tokio::task::spawn_blocking;
 
-/// Requests per second of one key, and how many of them at once.
+/// Requests per second of one key.
 pub(crate) const REQUESTS_PER_SECOND: u32 = 100;
-pub(crate) const REQUESTS_AT_ONCE: u32 = 500;
+/// Requests of one key at once: a program may make as many rooms as a server has by default.
+pub(crate) const REQUESTS_AT_ONCE: u32 = 1_000;
 
 /// Who a key belongs to: the operator, or the maker of a key that was created.
 pub(crate) type Holder = Option<KeyId>;
